@@ -1,0 +1,81 @@
+//! The options that every `run` has.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::command::Command;
+
+/// Where commands are looked for, unless `-e PATH=…` says otherwise.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What to run, and with what around it.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CommandArgs {
+    /// Set a variable (K=V), or pass on the caller's (K). The rest of the environment is clean:
+    /// PATH, HOME, TERM, HOSTNAME
+    #[arg(short, long, value_name = "K=V", value_parser = variable)]
+    env: Vec<OsString>,
+
+    /// Start in this directory, as the command sees it
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<PathBuf>,
+
+    /// Write the command's process id, as the host sees it, to this file while it runs
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+
+    /// The command and its arguments; options of ours come before it
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl CommandArgs {
+    /// The command, on a host of this name.
+    pub fn on_host(&self, hostname: &str) -> Command {
+        let caller = |name: &str| std::env::var_os(name).unwrap_or_default();
+        let home = if nix::unistd::geteuid().is_root() { "/root".into() } else { caller("HOME") };
+        let mut env = vec![
+            set("PATH", PATH.as_ref()),
+            set("HOME", &home),
+            set("TERM", &caller("TERM")),
+            set("HOSTNAME", hostname.as_ref()),
+        ];
+        env.retain(|entry| !entry.as_bytes().ends_with(b"="));
+        for entry in &self.env {
+            env.retain(|earlier| name_of(earlier) != name_of(entry));
+            env.push(entry.clone());
+        }
+        Command { argv: self.command.clone(), env, workdir: self.workdir.clone() }
+    }
+
+    /// Where to write the process id.
+    pub fn pid_file(&self) -> Option<&Path> {
+        self.pid_file.as_deref()
+    }
+}
+
+/// Parses `K=V`, or `K` for the caller's value.
+fn variable(text: &str) -> Result<OsString, String> {
+    match text.split_once('=') {
+        Some(("", _)) | None if text.is_empty() || text.starts_with('=') => {
+            Err("a variable needs a name: K=V, or K to pass on the caller's".into())
+        }
+        Some(_) => Ok(text.into()),
+        None => match std::env::var_os(text) {
+            Some(value) => Ok(set(text, &value)),
+            None => Err("the caller has no such variable to pass on; give it a value: K=V".into()),
+        },
+    }
+}
+
+fn set(name: &str, value: &OsStr) -> OsString {
+    let mut entry = OsString::from(name);
+    entry.push("=");
+    entry.push(value);
+    entry
+}
+
+fn name_of(entry: &OsStr) -> &[u8] {
+    entry.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
+}

@@ -1,0 +1,134 @@
+//! The one socket between parent and child, from the clone to the exec.
+//!
+//! It replaces every sleep and named semaphore: either side dying is an end of file, so nobody
+//! waits for ever. Both ends close at exec, which is how the parent learns that the exec worked.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use kit::Failure;
+use kit::narration::Line;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use serde::{Deserialize, Serialize};
+
+/// The longest message: one with a long narration or error. SOCK_SEQPACKET keeps messages whole.
+const LONGEST: usize = 64 * 1024;
+
+/// What parent and child tell each other.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Message {
+    /// Parent to child: everything outside is ready, go on.
+    Go,
+    /// Child to parent: a kernel call, for `--explain`.
+    Told(Line),
+    /// Child to parent: it failed, and why; it ends now.
+    Failed(Failure),
+    /// Child to parent: the next call is execve, and then this end closes.
+    Executing,
+    /// Init to parent: the command runs. Init keeps the channel.
+    Started,
+    /// Init to parent: the command was stopped (Ctrl-Z).
+    Stopped,
+    /// Child to parent: a descriptor comes with this message.
+    Descriptor,
+}
+
+/// One end of the socket.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+impl Channel {
+    /// A pair of connected ends, both closed at exec.
+    pub(crate) fn pair() -> Result<(Channel, Channel)> {
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+            .context("make the socket between parent and child")?;
+        Ok((Channel(ours), Channel(theirs)))
+    }
+
+    /// Sends a message. The other side's death is no error here: who waits for it reads it.
+    pub(crate) fn send(&self, message: &Message) -> Result<()> {
+        self.send_with(message, &[])
+    }
+
+    /// Child to parent: hands over a descriptor ([`crate::Child::descriptor`] takes it).
+    ///
+    /// # Errors
+    /// When the socket refuses it.
+    pub fn send_descriptor(&self, descriptor: BorrowedFd<'_>) -> Result<()> {
+        self.send_with(&Message::Descriptor, &[descriptor])
+    }
+
+    /// Init to parent: the command runs.
+    ///
+    /// # Errors
+    /// When the socket refuses it.
+    pub fn started(&self) -> Result<()> {
+        self.send(&Message::Started)
+    }
+
+    /// Init to parent: the command was stopped.
+    ///
+    /// # Errors
+    /// When the socket refuses it.
+    pub fn stopped(&self) -> Result<()> {
+        self.send(&Message::Stopped)
+    }
+
+    fn send_with(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() {
+            ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+        }
+        match sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL) {
+            Ok(_) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(()),
+            Err(error) => Err(error).context("send over the socket between parent and child"),
+        }
+    }
+
+    /// The next message, and the descriptor that came with it. None: the other side is gone.
+    pub(crate) fn receive(&self) -> Result<Option<(Message, Option<OwnedFd>)>> {
+        let mut bytes = vec![0; LONGEST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        let received = rustix::io::retry_on_intr(|| {
+            recvmsg(&self.0, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        });
+        let length = match received {
+            Ok(message) => message.bytes,
+            Err(rustix::io::Errno::CONNRESET) => 0,
+            Err(error) => return Err(error).context("read from the socket between parent and child"),
+        };
+        if length == 0 {
+            return Ok(None);
+        }
+        let descriptor = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        Ok(Some((serde_json::from_slice(&bytes[..length])?, descriptor)))
+    }
+
+    /// Child: waits until the parent says go. The parent's death is an error.
+    pub(crate) fn wait_for_go(&self) -> Result<()> {
+        match self.receive()? {
+            Some((Message::Go, _)) => Ok(()),
+            Some((other, _)) => Err(Failure::new(format_args!("unexpected go-ahead {other:?}")).into()),
+            None => Err(Failure::new("the runtime died before the command started").into()),
+        }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

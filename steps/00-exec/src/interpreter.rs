@@ -1,0 +1,126 @@
+//! Which interpreter a program asks for: the one of its `#!` line, or the loader of its ELF header.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// An interpreter that is asked for, and not there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    interpreter: PathBuf,
+    asked_by: AskedBy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AskedBy {
+    Script,
+    Elf,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match self.asked_by {
+            AskedBy::Script => "#! line",
+            AskedBy::Elf => "ELF header",
+        };
+        write!(f, "its {place} asks for {:?}, which is not there", self.interpreter)
+    }
+}
+
+/// execve(2) follows this many `#!` lines.
+const DEEPEST: usize = 5;
+
+/// The interpreter that `program`, or an interpreter of it, asks for in vain.
+pub(crate) fn missing(program: &Path) -> Option<Missing> {
+    let mut program = program.to_path_buf();
+    for _ in 0..DEEPEST {
+        let (interpreter, asked_by) = asked_for(&program)?;
+        if !interpreter.exists() {
+            return Some(Missing { interpreter, asked_by });
+        }
+        program = interpreter;
+    }
+    None
+}
+
+fn asked_for(program: &Path) -> Option<(PathBuf, AskedBy)> {
+    let mut file = File::open(program).ok()?;
+    let mut head = Vec::new();
+    file.by_ref().take(256).read_to_end(&mut head).ok()?; // execve(2): a #! line has at most 255 bytes
+    if let Some(line) = head.strip_prefix(b"#!") {
+        let line = line.split(|byte| *byte == b'\n').next()?;
+        let word = line.split(|byte| matches!(byte, b' ' | b'\t')).find(|word| !word.is_empty())?;
+        return Some((path(word), AskedBy::Script));
+    }
+    head.starts_with(b"\x7fELF").then(|| loader(&file, &head))?.map(|path| (path, AskedBy::Elf))
+}
+
+/// PT_INTERP of elf(5), for both word sizes, in little endian as all of Kiste's machines are.
+fn loader(file: &File, head: &[u8]) -> Option<PathBuf> {
+    const PT_INTERP: u64 = 3;
+    let is_64_bit = *head.get(4)? == 2;
+    // Where elf(5) has e_phoff, e_phentsize, e_phnum; and in an entry p_offset and p_filesz.
+    let (phoff, phentsize, phnum) = if is_64_bit { (32, 54, 56) } else { (28, 42, 44) };
+    let (p_offset, p_filesz) = if is_64_bit { (8, 32) } else { (4, 16) };
+    let word = if is_64_bit { 8 } else { 4 };
+
+    let (start, size, count) =
+        (number(head, phoff, word)?, number(head, phentsize, 2)?, number(head, phnum, 2)?);
+    for index in 0..count.min(64) {
+        let mut entry = [0; 56];
+        let size = (size as usize).min(entry.len());
+        file.read_exact_at(&mut entry[..size], start.checked_add(index * size as u64)?).ok()?;
+        if number(&entry, 0, 4)? == PT_INTERP {
+            let mut name = vec![0; number(&entry, p_filesz, word)?.min(4096) as usize];
+            file.read_exact_at(&mut name, number(&entry, p_offset, word)?).ok()?;
+            return Some(path(name.split(|byte| *byte == 0).next()?));
+        }
+    }
+    None
+}
+
+fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at + width)?;
+    Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(name: &str, text: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("kiste-{name}-{}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_script_of_a_script_names_the_interpreter_that_is_missing() {
+        let inner = script("inner", "#! /no/such/sh -e\n");
+        let outer = script("outer", &format!("#!{}\n", inner.display()));
+        let found = missing(&outer).unwrap();
+        assert_eq!(found.to_string(), "its #! line asks for \"/no/such/sh\", which is not there");
+    }
+
+    #[test]
+    fn this_very_program_has_a_loader_that_is_there() {
+        let this = std::env::current_exe().unwrap();
+        assert!(asked_for(&this).is_some_and(|(loader, by)| loader.exists() && by == AskedBy::Elf));
+        assert_eq!(missing(&this), None);
+    }
+
+    #[test]
+    fn what_is_no_program_asks_for_nothing() {
+        assert_eq!(missing(&script("plain", "hello\n")), None);
+        assert_eq!(missing(&script("short", "\x7fELF\x02")), None);
+        assert_eq!(missing(Path::new("/no/such/file")), None);
+    }
+}

@@ -1,0 +1,43 @@
+//! Step 0: run a command, wait for it, and end as it ended.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use exec::{CloneFlags, CommandArgs, PidFile, Spawn};
+use kit::doctor;
+use kit::program::{self, ExplainArgs};
+
+/// Step 0 of Kiste: fork, exec, wait. No isolation yet: this is what every step stands on.
+#[derive(Parser)]
+#[command(version, styles = program::styles())]
+enum Cli {
+    /// Run a command and end as it ends
+    Run(Run),
+    /// Check what this step needs of the kernel and the host
+    Doctor(doctor::Args),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    #[command(flatten)]
+    command: CommandArgs,
+}
+
+fn main() -> ExitCode {
+    program::finish(match Cli::parse() {
+        Cli::Run(args) => run(&args),
+        Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
+    })
+}
+
+fn run(args: &Run) -> kit::Result<ExitCode> {
+    args.explain.start();
+    let command = args.command.on_host(&kit::host_name());
+
+    let child = Spawn::new(CloneFlags::empty()).spawn(|parent| exec::become_command(&command, parent))?; // 00: and now it is the command
+
+    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    Ok(child.wait()?.into())
+}

@@ -1,0 +1,201 @@
+//! Starts a process, and speaks with it until it has become the command.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::Result;
+use kit::narration::{self, Who};
+use kit::{Failure, Hint};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::channel::{Channel, Message};
+use crate::child::Child;
+use crate::signals::Signals;
+use crate::sys::{self, Cloned};
+use crate::terminal::Job;
+
+/// What is done for a child while it waits.
+type BeforeStart<'a> = Box<dyn FnOnce(Pid) -> Result<()> + 'a>;
+
+/// A process to be started.
+pub struct Spawn<'a> {
+    namespaces: CloneFlags,
+    cgroup: Option<BorrowedFd<'a>>,
+    before_start: Option<BeforeStart<'a>>,
+    job: Job,
+    who: Who,
+}
+
+impl<'a> Spawn<'a> {
+    /// A process in new namespaces of these kinds, and in its parent's of every other kind.
+    pub fn new(namespaces: CloneFlags) -> Self {
+        Spawn { namespaces, cgroup: None, before_start: None, job: Job::Foreground, who: Who::Child }
+    }
+
+    /// It is born in this cgroup (v2 only; clone3(2), CLONE_INTO_CGROUP).
+    pub fn into_cgroup(mut self, cgroup: Option<BorrowedFd<'a>>) -> Self {
+        self.cgroup = cgroup;
+        self
+    }
+
+    /// The child waits until the parent has done this for it, and does not start if it fails.
+    pub fn before_start(mut self, prepare: impl FnOnce(Pid) -> Result<()> + 'a) -> Self {
+        self.before_start = Some(Box::new(prepare));
+        self
+    }
+
+    /// What becomes of the terminal; by default the child is the foreground job.
+    pub fn job(mut self, job: Job) -> Self {
+        self.job = job;
+        self
+    }
+
+    /// It is the process below an init, and is told of as such.
+    pub fn below_init(mut self) -> Self {
+        self.who = Who::Grandchild;
+        self.job = Job::Inherited;
+        self
+    }
+
+    // ANCHOR: spawn
+    /// Starts the process and returns once it has become the command.
+    ///
+    /// `become_command` runs in the child. It ends in an exec, or in an error, which is returned
+    /// here as if it had happened here.
+    ///
+    /// # Errors
+    /// What the kernel says of clone3(2), and whatever the child failed at.
+    pub fn spawn(self, become_command: impl FnOnce(&Channel) -> Result<Infallible>) -> Result<Child> {
+        // Task 0.1: make the channel first, then clone; each side keeps one end.
+        let (ours, theirs) = Channel::pair()?;
+        let signals = Signals::block()?;
+        let cloned = kit::call("a copy of this process", "clone3", Shown(self.namespaces), || {
+            sys::clone3(self.namespaces, self.cgroup)
+        })
+        .hint_on(Errno::EPERM, "new namespaces need root: use sudo")
+        .hint_on(Errno::ENOSYS, "a seccomp filter around us refuses clone3; run outside that sandbox")?;
+
+        match cloned {
+            Cloned::Child => {
+                drop(ours);
+                self.run_child(theirs, become_command)
+            }
+            Cloned::Parent(pid, pidfd) => {
+                drop(theirs);
+                let child = Child::new(pid, pidfd, ours, signals, self.job);
+                self.see_it_start(child)
+            }
+        }
+    }
+    // ANCHOR_END: spawn
+
+    fn see_it_start(self, mut child: Child) -> Result<Child> {
+        if let Some(prepare) = self.before_start {
+            prepare(child.pid())?; // on an error, dropping the child kills it
+            child.channel().send(&Message::Go)?;
+        }
+        child.follow_start()?;
+        Ok(child)
+    }
+
+    fn run_child(self, parent: Channel, become_command: impl FnOnce(&Channel) -> Result<Infallible>) -> ! {
+        // Kept for good: this process ends by exec or _exit, and until then it may have to tell.
+        let parent: &'static Channel = Box::leak(Box::new(parent));
+        end_on_panic(parent);
+        narration::forward(self.who, move |line| {
+            let _ = parent.send(&Message::Told(line));
+        });
+        let Err(error) = self.start_child(parent, become_command);
+        fail(parent, Failure::of(&error))
+    }
+
+    fn start_child(
+        self,
+        parent: &Channel,
+        become_command: impl FnOnce(&Channel) -> Result<Infallible>,
+    ) -> Result<Infallible> {
+        die_with_parent(parent)?;
+        self.job.enter()?;
+        if self.before_start.is_some() {
+            parent.wait_for_go()?;
+        }
+        become_command(parent)
+    }
+}
+
+/// The kernel kills us when the parent dies, so that a `kill -9` of the runtime ends the command.
+fn die_with_parent(parent: &Channel) -> Result<()> {
+    // prctl(2), PR_SET_PDEATHSIG: it is cleared by an exec of a set-user-ID program.
+    kit::call("if the runtime is killed, so are we", "prctl", "PR_SET_PDEATHSIG, SIGKILL", || {
+        prctl::set_pdeathsig(Signal::SIGKILL)
+    })?;
+    // The parent may have died before we asked; then its end of the channel is closed.
+    let mut ready = [PollFd::new(parent.as_fd(), PollFlags::POLLIN)];
+    poll(&mut ready, PollTimeout::ZERO)?;
+    match ready[0].revents() {
+        Some(events) if events.contains(PollFlags::POLLHUP) => {
+            Err(Failure::new("the runtime died before the command started").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A panic in the child is told to the parent as an error, and ends the child there and then.
+fn end_on_panic(parent: &'static Channel) {
+    std::panic::set_hook(Box::new(move |panic| {
+        fail(parent, Failure::new(format_args!("a bug in Kiste: {panic}")));
+    }));
+}
+
+fn fail(parent: &Channel, failure: Failure) -> ! {
+    let code = failure.exit_code();
+    // If the parent is gone there is nobody to tell.
+    let _ = parent.send(&Message::Failed(failure));
+    end(code)
+}
+
+/// Ends a child that does not exec: at once, without running what the parent has registered.
+pub fn end(code: u8) -> ! {
+    match sys::exit_now(code.into()) {}
+}
+
+impl Child {
+    /// Follows what the child tells until it has become the command, or failed.
+    fn follow_start(&mut self) -> Result<()> {
+        let mut executing = false;
+        loop {
+            match self.channel().receive()? {
+                Some((Message::Told(line), _)) => narration::retell(line),
+                Some((Message::Descriptor, descriptor)) => self.keep(descriptor),
+                Some((Message::Executing, _)) => executing = true,
+                Some((Message::Failed(failure), _)) => return Err(failure.into()),
+                Some((Message::Started, _)) => return Ok(()),
+                Some((Message::Go | Message::Stopped, _)) => {}
+                // Both ends close at exec: this is what success looks like.
+                None if executing => return Ok(()),
+                None => return Err(self.died_early()),
+            }
+        }
+    }
+
+    fn died_early(&mut self) -> anyhow::Error {
+        let how = self.reap().map_or_else(|error| format!("{error:#}"), |status| format!("{status:?}"));
+        Failure::new(format_args!("the child died before it became the command: {how}")).into()
+    }
+}
+
+/// Clone flags as a person reads them: `NEWUTS|NEWPID`.
+struct Shown(CloneFlags);
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.0.iter_names().map(|(name, _)| name.trim_start_matches("CLONE_")).collect();
+        f.write_str(if names.is_empty() { "no new namespace" } else { "" })?;
+        f.write_str(&names.join("|"))
+    }
+}

@@ -1,0 +1,94 @@
+//! The system calls that neither nix nor rustix has, one safe function each.
+#![allow(unsafe_code)]
+
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::sched::CloneFlags;
+use nix::sys::signal::{SigHandler, Signal};
+use nix::unistd::Pid;
+
+/// Which side of a clone this is.
+pub enum Cloned {
+    /// The caller: the new process, and a descriptor that stands for it.
+    Parent(Pid, OwnedFd),
+    /// The new process.
+    Child,
+}
+
+impl kit::Outcome for Cloned {
+    fn show(&self) -> Option<String> {
+        match self {
+            Cloned::Parent(pid, _) => Some(pid.to_string()),
+            Cloned::Child => None,
+        }
+    }
+}
+
+/// clone3(2), CLONE_INTO_CGROUP; the constant in libc is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// clone3(2): a copy of this process in new namespaces, optionally born in a cgroup.
+pub fn clone3(namespaces: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+    let mut pidfd: libc::c_int = -1;
+    let into_cgroup = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
+    let args = libc::clone_args {
+        flags: namespaces.bits() as u64 | libc::CLONE_PIDFD as u64 | into_cgroup,
+        pidfd: (&raw mut pidfd) as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
+    };
+    // SAFETY: no CLONE_VM, so the child runs on a copy of our memory as after fork(2). The process
+    // has one thread, so no lock is held by a thread that the child lacks. `args` and `pidfd`
+    // outlive the call.
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Cloned::Child),
+        // SAFETY: the kernel has just opened this descriptor for us (CLONE_PIDFD).
+        pid => Ok(Cloned::Parent(Pid::from_raw(pid as i32), unsafe { OwnedFd::from_raw_fd(pidfd) })),
+    }
+}
+
+/// close_range(2): every descriptor above stderr closes at the next exec.
+pub fn close_others_on_exec() -> io::Result<()> {
+    // SAFETY: marks descriptors, closes none: no owner in this process is affected.
+    let marked = unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+    if marked == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// close_range(2): closes every descriptor above stderr but one; for a process that does not exec
+/// and must not keep what it has inherited, such as its parent's locks.
+pub fn close_all_but(keep: BorrowedFd<'_>) -> io::Result<()> {
+    let keep = keep.as_raw_fd() as libc::c_uint;
+    for (first, last) in [(3, keep - 1), (keep + 1, libc::c_uint::MAX)] {
+        // SAFETY: this process is a copy that never runs its parent's code again, so nobody is left
+        // who owns one of these descriptors.
+        if first <= last && unsafe { libc::close_range(first, last, 0) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// signal(2): every signal does what it does by default. Rust programs ignore SIGPIPE, and what
+/// is ignored stays ignored across an exec.
+pub fn default_signals() {
+    for signal in Signal::iterator() {
+        // SAFETY: SIG_DFL runs no code of ours. SIGKILL and SIGSTOP refuse, and need no change.
+        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+    }
+}
+
+/// _exit(2): ends this process without running anything that the parent has registered.
+pub fn exit_now(code: i32) -> Infallible {
+    // SAFETY: does not return, and touches no memory of ours.
+    unsafe { libc::_exit(code) }
+}

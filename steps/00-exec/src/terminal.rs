@@ -1,0 +1,132 @@
+//! Who has the terminal while the command runs.
+//!
+//! Steps 0 to 3 lend the command the caller's own terminal: it becomes the foreground process
+//! group (termios, tcsetpgrp(3)), so that Ctrl-C and Ctrl-Z reach it, and once only.
+
+use std::fs::File;
+use std::io::{IsTerminal, stdin, stdout};
+
+use anyhow::Result;
+use nix::poll::PollFd;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::{Pid, getpgrp, getpid, setpgid, tcgetpgrp, tcsetpgrp};
+
+use crate::child::Child;
+use crate::signals::Received;
+
+/// What becomes of the terminal when a process is spawned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// On a terminal of the caller's: a process group of its own, in the foreground.
+    Foreground,
+    /// The process group of its parent.
+    Inherited,
+}
+
+/// What sits at the terminal for the command, while the parent waits.
+pub trait Terminal {
+    /// Descriptors to watch; [`Terminal::relay`] is called when one is ready.
+    fn interests(&self) -> Vec<PollFd<'_>> {
+        Vec::new()
+    }
+
+    /// Moves what can be moved.
+    ///
+    /// # Errors
+    /// When the terminal cannot be read or written.
+    fn relay(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes a signal that is about the terminal; true if it was.
+    ///
+    /// # Errors
+    /// When the terminal cannot be changed.
+    fn on_signal(&mut self, _received: &Received, _child: &Child) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// The command has stopped, so we stop too; and go on together.
+    ///
+    /// # Errors
+    /// When the terminal cannot be handed over.
+    fn suspend(&mut self, child: &Child) -> Result<()>;
+
+    /// The command has ended.
+    ///
+    /// # Errors
+    /// When the terminal cannot be taken back.
+    fn release(&mut self, child: &Child) -> Result<()>;
+}
+
+impl Job {
+    /// In the child: takes its place.
+    pub(crate) fn enter(self) -> Result<()> {
+        if self == Job::Inherited || !at_terminal() {
+            return Ok(());
+        }
+        let Some(tty) = tty().filter(is_foreground) else { return Ok(()) };
+        kit::call("a job of its own", "setpgid", "0, 0", || setpgid(Pid::from_raw(0), Pid::from_raw(0)))?;
+        // SIGTTOU is blocked since before the clone, or this would stop us.
+        kit::call("Ctrl-C reaches it alone", "tcsetpgrp", "the terminal", || tcsetpgrp(&tty, getpgrp()))
+    }
+
+    pub(crate) fn terminal(self) -> Foreground {
+        match self {
+            Job::Foreground => Foreground(tty()),
+            Job::Inherited => Foreground(None),
+        }
+    }
+}
+
+/// The caller's terminal, lent to the command.
+pub struct Foreground(Option<File>);
+
+impl Terminal for Foreground {
+    fn on_signal(&mut self, received: &Received, child: &Child) -> Result<bool> {
+        if received.signal != Signal::SIGCONT {
+            return Ok(false);
+        }
+        self.resume(child)?;
+        Ok(true)
+    }
+
+    fn suspend(&mut self, child: &Child) -> Result<()> {
+        self.release(child)?;
+        kill(getpid(), Signal::SIGSTOP)?; // our shell takes over here, until fg or bg
+        self.resume(child)
+    }
+
+    fn release(&mut self, child: &Child) -> Result<()> {
+        match &self.0 {
+            Some(tty) if tcgetpgrp(tty) == Ok(child.pid()) => Ok(tcsetpgrp(tty, getpgrp())?),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Foreground {
+    fn resume(&self, child: &Child) -> Result<()> {
+        let its_own_group = killpg(child.pid(), None).is_ok();
+        if let Some(tty) = self.0.as_ref().filter(|tty| its_own_group && is_foreground(tty)) {
+            tcsetpgrp(tty, child.pid())?;
+        }
+        match its_own_group {
+            true => Ok(killpg(child.pid(), Signal::SIGCONT)?),
+            false => child.signal(Signal::SIGCONT),
+        }
+    }
+}
+
+/// In a pipeline the other commands share our group: taking the foreground would stop them.
+fn at_terminal() -> bool {
+    stdin().is_terminal() && stdout().is_terminal()
+}
+
+fn tty() -> Option<File> {
+    File::options().read(true).write(true).open("/dev/tty").ok()
+}
+
+fn is_foreground(tty: &File) -> bool {
+    tcgetpgrp(tty) == Ok(getpgrp())
+}

@@ -1,0 +1,91 @@
+//! The one way to call the kernel.
+
+use std::fmt::Display;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+use crate::narration;
+
+/// Calls the kernel: runs `run`, narrates it for `--explain`, and on failure returns a [`Failure`]
+/// that names the call, its operands and the kernel's reason.
+///
+/// `why` is one short clause for a reader of the narration, `name` the system call as its man page
+/// spells it, `operands` what it acts on, as a person would say it.
+///
+/// ```ignore
+/// kit::call("the name it sees", "sethostname", name, || sethostname(name))?;
+/// ```
+pub fn call<T: Outcome, E: Into<io::Error>>(
+    why: &str,
+    name: &str,
+    operands: impl Display,
+    run: impl FnOnce() -> Result<T, E>,
+) -> Result<T> {
+    match run() {
+        Ok(outcome) => {
+            if let Some(result) = narration::is_on().then(|| outcome.show()).flatten() {
+                narration::tell(name, &operands, result, why);
+            }
+            Ok(outcome)
+        }
+        Err(error) => {
+            let failure = Failure::of_call(name, &operands, &error.into());
+            narration::tell(name, &operands, failure.reason(), why);
+            Err(failure.into())
+        }
+    }
+}
+
+/// Narrates a call that does not return when it succeeds (execve, `_exit`), before it is made.
+pub fn announce(why: &str, name: &str, operands: impl Display) {
+    narration::tell(name, &operands, "…".into(), why);
+}
+
+/// What a call returned, as the narration shows it.
+pub trait Outcome {
+    /// The result in the kernel's words: `0`, a descriptor, a process id, a count. None where it is
+    /// not ours to tell: in the child, a clone has been told by the parent.
+    fn show(&self) -> Option<String> {
+        Some("0".into())
+    }
+}
+
+impl Outcome for () {}
+
+impl Outcome for OwnedFd {
+    fn show(&self) -> Option<String> {
+        Some(self.as_raw_fd().to_string())
+    }
+}
+
+impl Outcome for std::fs::File {
+    fn show(&self) -> Option<String> {
+        Some(self.as_raw_fd().to_string())
+    }
+}
+
+macro_rules! shown_as_is {
+    ($($kind:ty),*) => {$(
+        impl Outcome for $kind {
+            fn show(&self) -> Option<String> {
+                Some(self.to_string())
+            }
+        }
+    )*};
+}
+shown_as_is!(i32, usize, nix::unistd::Pid);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn a_failed_call_names_itself_its_operand_and_the_reason() {
+        let error = call("a name", "sethostname", "web", || Err::<(), _>(Errno::EPERM)).unwrap_err();
+        assert_eq!(format!("{error:#}"), "sethostname(web): Operation not permitted (EPERM)");
+    }
+}

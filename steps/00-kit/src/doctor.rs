@@ -1,0 +1,119 @@
+//! Checks of the kernel and the host: what a step needs, whether it is there, and the mend.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::narration::Format;
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It is there.
+    Ok,
+    /// It is not, and something that the step can do will not work; the rest will.
+    Missing,
+    /// It is not, and the step cannot run.
+    Fails,
+}
+
+/// One thing that a step needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// The name that tests and scripts ask for: `cgroup-v2`.
+    pub name: String,
+    /// What was found.
+    pub verdict: Verdict,
+    /// What was found, in words.
+    pub found: String,
+    /// The command or the change that mends it.
+    pub mend: Option<String>,
+}
+
+impl Check {
+    /// A need that is met.
+    pub fn ok(name: &str, found: impl Display) -> Self {
+        Check { name: name.into(), verdict: Verdict::Ok, found: found.to_string(), mend: None }
+    }
+
+    /// A need that is not met, without which the step still runs.
+    pub fn missing(name: &str, found: impl Display, mend: impl Display) -> Self {
+        let mend = Some(mend.to_string());
+        Check { name: name.into(), verdict: Verdict::Missing, found: found.to_string(), mend }
+    }
+
+    /// A need that is not met, without which the step cannot run.
+    pub fn fails(name: &str, found: impl Display, mend: impl Display) -> Self {
+        Check { verdict: Verdict::Fails, ..Check::missing(name, found, mend) }
+    }
+}
+
+/// Options of `doctor`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Print for people (text) or for machines (json)
+    #[arg(long, default_value = "text")]
+    format: Format,
+}
+
+/// Prints the checks of a step and of those before it. Exit code 1 when the step cannot run.
+pub fn run(args: &Args, checks: &[Check]) -> Result<ExitCode> {
+    match args.format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(checks)?),
+        Format::Text => anstream::stdout().write_all(render(checks).as_bytes())?,
+    }
+    let fails = checks.iter().any(|check| check.verdict == Verdict::Fails);
+    Ok(ExitCode::from(u8::from(fails)))
+}
+
+/// The checks as a person reads them.
+pub fn render(checks: &[Check]) -> String {
+    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    checks.iter().map(|check| render_one(check, width)).collect()
+}
+
+fn render_one(check: &Check, width: usize) -> String {
+    let (word, colour) = match check.verdict {
+        Verdict::Ok => ("ok", AnsiColor::Green),
+        Verdict::Missing => ("missing", AnsiColor::Yellow),
+        Verdict::Fails => ("FAILS", AnsiColor::Red),
+    };
+    let style = Style::new().fg_color(Some(colour.into()));
+    let mend = check.mend.as_ref().map(|mend| format!("{:w$}mend: {mend}\n", "", w = 8 + width + 2));
+    format!("{style}{word:<8}{style:#}{:<width$}  {}\n{}", check.name, check.found, mend.unwrap_or_default())
+}
+
+/// The checks that every step has: the kernel's age, and who we are.
+pub fn basics() -> Vec<Check> {
+    vec![kernel(), root()]
+}
+
+/// The oldest kernel that Kiste runs on (RHEL 9; Ubuntu 22.04 and WSL 2 have 5.15).
+const OLDEST_KERNEL: (u32, u32) = (5, 14);
+
+fn kernel() -> Check {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= OLDEST_KERNEL {
+        Check::ok("kernel", format_args!("Linux {release}"))
+    } else {
+        let found = format_args!("Linux {release}, older than 5.14");
+        Check::fails("kernel", found, "boot a newer kernel, or use a virtual machine (book: Set-up)")
+    }
+}
+
+fn root() -> Check {
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        Check::ok("root", "effective uid 0")
+    } else {
+        let found = format_args!("effective uid {}: namespaces of these steps need root", uid.as_raw());
+        Check::missing("root", found, "run with sudo; `cargo run` does that by itself")
+    }
+}

@@ -1,0 +1,153 @@
+//! Errors a person can act on: what was attempted, on what, the kernel's reason, and the mend.
+
+use std::fmt::{self, Display};
+use std::io;
+
+use anyhow::Result;
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+
+/// Exit code when Kiste itself failed. 126 and 127 are for a command that could not be executed.
+const KISTE_FAILED: u8 = 125;
+
+/// Why something failed, in a form that crosses from child to parent whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was attempted, on what: `pivot_root(./rootfs)`.
+    what: String,
+    /// The kernel's reason, where it was the kernel that refused.
+    errno: Option<i32>,
+    /// The cause where it is known, and the command that mends it.
+    hint: Option<String>,
+    /// What the program exits with.
+    exit_code: u8,
+}
+
+impl Failure {
+    /// A failure in Kiste's own words; exit code 125.
+    pub fn new(what: impl Display) -> Self {
+        Failure { what: what.to_string(), errno: None, hint: None, exit_code: KISTE_FAILED }
+    }
+
+    /// A system call that failed.
+    pub(crate) fn of_call(name: &str, operands: &dyn Display, error: &io::Error) -> Self {
+        let mut failure = Failure::new(format_args!("{name}({operands})"));
+        match error.raw_os_error() {
+            Some(errno) => failure.errno = Some(errno),
+            None => failure.what = format!("{}: {error}", failure.what),
+        }
+        failure
+    }
+
+    /// The same failure, with the exit code that it ends in.
+    pub fn exit(mut self, code: u8) -> Self {
+        self.exit_code = code;
+        self
+    }
+
+    /// The same failure, with the cause and the mend.
+    pub fn hint(mut self, hint: impl Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// The failure as it crosses a process boundary: all its context in one line.
+    pub fn of(error: &anyhow::Error) -> Self {
+        match error.downcast_ref::<Failure>() {
+            // The text of `{:#}` already ends in the reason.
+            Some(failure) => Failure { what: format!("{error:#}"), errno: None, ..failure.clone() },
+            None => Failure::new(format_args!("{error:#}")),
+        }
+    }
+
+    /// The exit code that the program ends in.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// The cause and the mend, where they are known.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The kernel's reason: `Operation not permitted (EPERM)`.
+    pub(crate) fn reason(&self) -> String {
+        self.errno.map(Errno::from_raw).map(|e| format!("{} ({e:?})", e.desc())).unwrap_or_default()
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match self.errno {
+            Some(_) => write!(f, ": {}", self.reason()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The kernel's reason at the root of `error`, if it was the kernel that refused.
+pub fn errno(error: &anyhow::Error) -> Option<Errno> {
+    error.downcast_ref::<Failure>().and_then(|failure| failure.errno).map(Errno::from_raw)
+}
+
+/// Adds the cause and the mend to an error.
+pub trait Hint<T> {
+    /// Adds `hint`, unless a room below has already said what it knows.
+    fn hint(self, hint: impl Display) -> Result<T>;
+
+    /// Adds `hint` if the kernel's reason is `errno`.
+    fn hint_on(self, errno: Errno, hint: impl Display) -> Result<T>;
+}
+
+impl<T> Hint<T> for Result<T> {
+    fn hint(self, hint: impl Display) -> Result<T> {
+        self.map_err(|mut error| match error.downcast_mut::<Failure>() {
+            Some(failure) => {
+                failure.hint.get_or_insert_with(|| hint.to_string());
+                error
+            }
+            None => Failure::of(&error).hint(hint).into(),
+        })
+    }
+
+    fn hint_on(self, reason: Errno, hint: impl Display) -> Result<T> {
+        match &self {
+            Err(error) if errno(error) == Some(reason) => self.hint(hint),
+            _ => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    fn refused() -> Result<()> {
+        crate::call("", "mount", "proc", || Err(Errno::EPERM))
+    }
+
+    #[test]
+    fn the_hint_nearest_the_cause_wins() {
+        let error = refused().hint("near").context("far away").hint("far").unwrap_err();
+        assert_eq!(Failure::of(&error).hint_text(), Some("near"));
+    }
+
+    #[test]
+    fn a_hint_for_another_reason_is_not_given() {
+        let error = refused().hint_on(Errno::EBUSY, "busy").unwrap_err();
+        assert_eq!(Failure::of(&error).hint_text(), None);
+    }
+
+    #[test]
+    fn context_hint_and_exit_code_survive_a_trip_to_the_parent() {
+        let error = refused().context("mounting /proc").hint("try again").unwrap_err();
+        let sent = serde_json::to_string(&Failure::of(&error).exit(126)).unwrap();
+        let got: Failure = serde_json::from_str(&sent).unwrap();
+        assert_eq!(got.to_string(), "mounting /proc: mount(proc): Operation not permitted (EPERM)");
+        assert_eq!((got.hint_text(), got.exit_code()), (Some("try again"), 126));
+    }
+}

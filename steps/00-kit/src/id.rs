@@ -1,0 +1,49 @@
+//! What a container is called.
+
+use std::fmt;
+
+use anyhow::Result;
+
+/// A container id: 12 random lower-case hex digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Id(String);
+
+impl Id {
+    /// A new id, from the kernel's random numbers.
+    ///
+    /// # Errors
+    /// When getrandom(2) fails, which it does only on a kernel without it.
+    pub fn random() -> Result<Self> {
+        let mut bytes = [0; 6];
+        getrandom::fill(&mut bytes)?;
+        Ok(Id(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the host is called: the name of the UTS namespace that we are in.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_twelve_lower_case_hex_digits_and_never_the_same() {
+        let (one, two) = (Id::random().unwrap(), Id::random().unwrap());
+        assert!(one.as_str().len() == 12 && one.as_str().chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')));
+        assert_ne!(one, two);
+    }
+}

@@ -1,0 +1,23 @@
+//! What every step shares and no chapter is about.
+//!
+//! - [`call()`]: the one way to call the kernel. It narrates the call and puts its name, operand and
+//!   reason into the error.
+//! - [`Failure`] and [`Hint`]: errors a person can act on, with the exit code they end in.
+//! - [`narration`]: where the narration of `--explain` goes.
+//! - [`Id`] and [`RunDir`]: what a container is called, and the locked directory that says it lives.
+//! - [`doctor`]: checks of the kernel and the host, with the mend.
+//! - [`program`]: the frame of every step's `main`.
+
+mod call;
+pub mod doctor;
+mod failure;
+mod id;
+pub mod narration;
+pub mod program;
+mod run_dir;
+
+pub use anyhow::{Context, Result};
+pub use call::{Outcome, announce, call};
+pub use failure::{Failure, Hint, errno};
+pub use id::{Id, host_name};
+pub use run_dir::{Abandoned, RunDir};

@@ -1,0 +1,63 @@
+//! The frame of every step's `main`: help that teaches, errors with hints, exit codes.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use clap::builder::Styles;
+
+use crate::failure::Failure;
+use crate::narration::{self, Format};
+
+/// The option that every step has: tell what the kernel is asked to do.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// Tell each kernel call: who makes it, on what, its result, and why
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    explain: Option<Format>,
+}
+
+impl ExplainArgs {
+    /// Starts the narration, if it was asked for.
+    pub fn start(&self) {
+        if let Some(format) = self.explain {
+            narration::start(format);
+        }
+    }
+}
+
+/// The colours of `--help`.
+pub fn styles() -> Styles {
+    Styles::styled()
+        .header(Style::new().bold())
+        .usage(Style::new().bold())
+        .literal(Style::new().fg_color(Some(AnsiColor::Cyan.into())))
+        .placeholder(Style::new().dimmed())
+}
+
+/// Ends the program: with the code it came to, or with the error told on stderr.
+pub fn finish(outcome: Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        let failure = Failure::of(&error);
+        report(&failure);
+        ExitCode::from(failure.exit_code())
+    })
+}
+
+/// Tells a failure on stderr: one line, and a second with the mend where it is known.
+fn report(failure: &Failure) {
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    let bold = Style::new().bold();
+    let mut stderr = anstream::stderr();
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(stderr, "{red}error:{red:#} {failure}");
+    if let Some(hint) = failure.hint_text() {
+        let _ = writeln!(stderr, "{bold}hint:{bold:#} {hint}");
+    }
+}
+
+/// Tells something on stderr that is no failure of Kiste's: `killed: out of memory (…)`.
+pub fn say(what: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{what}");
+}

@@ -1,0 +1,51 @@
+//! Step 1: a container that has a name of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use exec::{CommandArgs, PidFile, Spawn};
+use kit::program::{self, ExplainArgs};
+use kit::{Id, doctor};
+
+/// Step 1 of Kiste: the UTS namespace. The command has a host name of its own; all else is the host's.
+#[derive(Parser)]
+#[command(version, styles = program::styles())]
+enum Cli {
+    /// Run a command and end as it ends
+    Run(Run),
+    /// Check what this step needs of the kernel and the host
+    Doctor(doctor::Args),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    #[command(flatten)]
+    uts: uts::Args,
+    #[command(flatten)]
+    command: CommandArgs,
+}
+
+fn main() -> ExitCode {
+    program::finish(match Cli::parse() {
+        Cli::Run(args) => run(&args),
+        Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
+    })
+}
+
+// ANCHOR: run
+fn run(args: &Run) -> kit::Result<ExitCode> {
+    args.explain.start();
+    let hostname = args.uts.hostname(&Id::random()?);
+    let command = args.command.on_host(&hostname);
+
+    let child = Spawn::new(uts::NAMESPACE).spawn(|parent| {
+        uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+        exec::become_command(&command, parent) // 00: and now it is the command
+    })?;
+
+    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    Ok(child.wait()?.into())
+}
+// ANCHOR_END: run

@@ -1,0 +1,53 @@
+//! Step 2: a container whose processes are its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use exec::{CommandArgs, PidFile, Spawn};
+use kit::program::{self, ExplainArgs};
+use kit::{Id, doctor};
+
+/// Step 2 of Kiste: the PID and IPC namespaces. The command is PID 1 and sees no other process.
+#[derive(Parser)]
+#[command(version, styles = program::styles())]
+enum Cli {
+    /// Run a command and end as it ends
+    Run(Run),
+    /// Check what this step needs of the kernel and the host
+    Doctor(doctor::Args),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    #[command(flatten)]
+    uts: uts::Args,
+    #[command(flatten)]
+    pid: pid::Args,
+    #[command(flatten)]
+    command: CommandArgs,
+}
+
+fn main() -> ExitCode {
+    program::finish(match Cli::parse() {
+        Cli::Run(args) => run(&args),
+        Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
+    })
+}
+
+// ANCHOR: run
+fn run(args: &Run) -> kit::Result<ExitCode> {
+    args.explain.start();
+    let hostname = args.uts.hostname(&Id::random()?);
+    let command = args.command.on_host(&hostname);
+
+    let child = Spawn::new(uts::NAMESPACE | pid::NAMESPACES).spawn(|parent| {
+        uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+        pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+    })?;
+
+    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    Ok(child.wait()?.into())
+}
+// ANCHOR_END: run
