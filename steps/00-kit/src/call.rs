@@ -54,6 +54,7 @@ pub trait Outcome {
 }
 
 impl Outcome for () {}
+impl Outcome for std::fs::Metadata {}
 
 impl Outcome for OwnedFd {
     fn show(&self) -> Option<String> {

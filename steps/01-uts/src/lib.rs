@@ -12,7 +12,7 @@ pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWUTS;
 
 /// What the container is called.
 #[derive(clap::Args, Clone, Debug)]
-#[group(id = "uts")]
+#[group(id = "uts_options")]
 pub struct Args {
     /// The container's host name; by default its id
     #[arg(long, value_name = "NAME")]

@@ -14,7 +14,7 @@ pub const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWPID.union(CloneFlags::CL
 
 /// Who is PID 1.
 #[derive(clap::Args, Clone, Copy, Debug)]
-#[group(id = "pid")]
+#[group(id = "pid_options")]
 pub struct Args {
     /// Make PID 1 a minimal init that sends signals on to the command and reaps orphans
     #[arg(long)]

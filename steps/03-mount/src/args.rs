@@ -1,0 +1,34 @@
+//! The options of this step.
+
+use crate::propagation::Propagation;
+use crate::request::Request;
+
+/// What is mounted, and who hears of it.
+#[derive(clap::Args, Clone, Debug)]
+#[group(id = "mount_options")]
+pub struct Args {
+    /// What propagates between the host's mounts and the container's
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    pub propagation: Propagation,
+
+    /// Show a file or directory of the host inside (options: ro, bind, rbind, nosuid, nodev, noexec)
+    #[arg(short, long, value_name = "SRC:DST[:OPTIONS]", value_parser = Request::volume)]
+    volume: Vec<Request>,
+
+    /// The same in long: type=bind|tmpfs,src=…,dst=…[,ro,size=…,mode=…]
+    #[arg(long, value_name = "OPTIONS", value_parser = Request::mount_option)]
+    mount: Vec<Request>,
+
+    /// Mount a file system in memory (options: size=, mode=, ro, exec)
+    #[arg(long, value_name = "DST[:OPTIONS]", value_parser = Request::tmpfs)]
+    tmpfs: Vec<Request>,
+}
+
+impl Args {
+    /// The mounts that were asked for; those nearer to the root first, so that none hides another.
+    pub fn requests(&self) -> Vec<Request> {
+        let mut requests = [&self.mount[..], &self.tmpfs, &self.volume].concat();
+        requests.sort_by_key(|request| request.target.components().count());
+        requests
+    }
+}

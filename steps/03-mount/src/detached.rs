@@ -1,0 +1,148 @@
+//! Mounts that are nowhere yet. The mount calls of Linux 5.2 make a mount in steps: create or clone
+//! it, give it its attributes, and only then attach it, so that nobody ever sees it half made.
+
+use std::fmt::Display;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::Result;
+use kit::Hint;
+use nix::errno::Errno;
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
+    fsopen, move_mount, open_tree,
+};
+
+use crate::sys;
+
+/// Attributes of a mount: mount_setattr(2), MOUNT_ATTR_*.
+pub use rustix::mount::MountAttrFlags as Attributes;
+
+/// Whether a mount comes with the mounts below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// This mount alone.
+    Alone,
+    /// It and all mounts below it.
+    Recursive,
+}
+
+/// A mount that is nowhere yet.
+#[derive(Debug)]
+pub struct Detached {
+    mount: OwnedFd,
+    what: String,
+}
+
+impl Detached {
+    /// A new file system of this type: fsopen(2), fsconfig(2), fsmount(2).
+    ///
+    /// # Errors
+    /// What the kernel says, and what the file system says of its options.
+    pub fn new(kind: &str, options: &[(&str, &str)], attributes: Attributes, why: &str) -> Result<Self> {
+        let options_text: String = options.iter().map(|(key, value)| format!(", {key}={value}")).collect();
+        let mut said = String::new();
+        let mount = kit::call(why, "fsmount", format_args!("{kind}{options_text}"), || {
+            let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+            configure(&context, options).inspect_err(|_| said = complaint(&context))?;
+            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        });
+        let mount = if said.is_empty() { mount } else { mount.hint(said) }
+            .hint_on(Errno::EPERM, HINT_EPERM)
+            .hint_on(Errno::ENODEV, format_args!("this kernel has no file system {kind:?}"))?;
+        Ok(Detached { mount, what: kind.into() })
+    }
+
+    /// A copy of what is mounted at `source`, or of the file or directory there: open_tree(2).
+    ///
+    /// # Errors
+    /// When `source` is not there, or cannot be looked up.
+    pub fn bind(source: &Path, reach: Reach) -> Result<Self> {
+        let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let flags = match reach {
+            Reach::Alone => clone,
+            Reach::Recursive => clone | OpenTreeFlags::AT_RECURSIVE,
+        };
+        let mount =
+            kit::call("a second view of it", "open_tree", source.display(), || open_tree(CWD, source, flags))
+                .hint_on(Errno::ENOENT, "the source of a bind mount must be there before it is mounted")?;
+        Ok(Detached { mount, what: source.display().to_string() })
+    }
+
+    /// A copy of what an open descriptor stands for.
+    ///
+    /// # Errors
+    /// What the kernel says of open_tree(2).
+    pub fn bind_descriptor(source: BorrowedFd<'_>, what: &str) -> Result<Self> {
+        let flags =
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+        let mount = kit::call("a second view of it", "open_tree", what, || open_tree(source, "", flags))?;
+        Ok(Detached { mount, what: what.into() })
+    }
+
+    /// Gives it attributes, before anybody can use it without them: mount_setattr(2).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn set(&self, attributes: Attributes, reach: Reach) -> Result<()> {
+        if attributes.is_empty() {
+            return Ok(());
+        }
+        let operands = format_args!("{}, {}", self.what, names(attributes));
+        kit::call("before anybody can use it without", "mount_setattr", operands, || {
+            sys::mount_setattr(self.mount.as_fd(), attributes, reach)
+        })
+    }
+
+    /// Attaches it to a target that is held open, so that no rename can move it elsewhere.
+    ///
+    /// # Errors
+    /// When a directory is to be mounted on a file or the other way round, and whatever else the
+    /// kernel says of move_mount(2).
+    pub fn attach(&self, target: &OwnedFd, target_name: impl Display) -> Result<()> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        kit::call("now it is there", "move_mount", format_args!("{}, {target_name}", self.what), || {
+            move_mount(&self.mount, "", target, "", flags)
+        })
+        .hint_on(Errno::ENOTDIR, "mount a directory on a directory, and a file on a file")
+    }
+
+    /// The descriptor that stands for it, also once it is attached.
+    pub fn into_descriptor(self) -> OwnedFd {
+        self.mount
+    }
+}
+
+impl AsFd for Detached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mount.as_fd()
+    }
+}
+
+const HINT_EPERM: &str = "mounting needs root; inside another container the kernel also refuses a new /proc or \
+                          /sys where the outer one has masked a part of its own";
+
+fn configure(context: &OwnedFd, options: &[(&str, &str)]) -> rustix::io::Result<()> {
+    for (key, value) in options {
+        fsconfig_set_string(context.as_fd(), *key, *value)?;
+    }
+    fsconfig_create(context.as_fd())
+}
+
+/// What the file system says in words, if it does: fsopen(2), "Message retrieval interface".
+fn complaint(context: &OwnedFd) -> String {
+    let mut text = [0; 256];
+    let length = rustix::io::read(context, &mut text).unwrap_or(0);
+    let text = String::from_utf8_lossy(&text[..length]);
+    // "e tmpfs: Bad value for 'size'": the letter says how bad it is.
+    text.trim_end().trim_start_matches("e ").into()
+}
+
+fn names(attributes: Attributes) -> String {
+    attributes
+        .iter_names()
+        .map(|(name, _)| name.trim_start_matches("MOUNT_ATTR_"))
+        .collect::<Vec<_>>()
+        .join("|")
+}

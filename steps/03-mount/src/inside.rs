@@ -1,0 +1,164 @@
+//! Paths inside a root file system. They are never strings on the host: a path is resolved to a
+//! descriptor as if the root were `/`, and the work is done on the descriptor. See openat2(2).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Result;
+use kit::{Failure, Hint};
+use nix::errno::Errno;
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+
+/// What to do about a mount target that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// Refuse: the root is the host's own, and nothing is made in it.
+    MustExist,
+    /// Make it, and leave it: removing a mount point would detach another container's mount on it.
+    Made,
+}
+
+/// What a mount target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory, for a directory.
+    Directory,
+    /// A file, for a file.
+    File,
+}
+
+// ANCHOR: open
+/// Opens a path inside `root`; symbolic links and `..` stay inside.
+///
+/// # Errors
+/// What the kernel says of openat2(2).
+pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+    // Task 3.3: as a descriptor of the place (O_PATH), resolved as if `root` were /.
+    kit::call("inside the root, whatever it links to", "openat2", path.display(), || {
+        resolve(root, path, ResolveFlags::IN_ROOT)
+    })
+}
+// ANCHOR_END: open
+
+/// Opens a directory that must be the root's own: no symbolic link on the way. An image whose
+/// /proc is a link could otherwise choose what the kernel's /proc covers (CVE-2019-19921).
+///
+/// # Errors
+/// When a link is on the way, and what the kernel says of openat2(2).
+pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
+    let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let directory = Path::new(path).join(".");
+    kit::call("a directory of the root's own", "openat2", path, || resolve(root, &directory, flags))
+        .hint_on(Errno::ELOOP, format_args!("{path} of this root file system is a symbolic link: refused"))
+        .hint_on(Errno::ENOTDIR, format_args!("{path} of this root file system is no directory: refused"))
+        .hint_on(Errno::ENOENT, format_args!("make the directory {path} in the root file system"))
+}
+
+/// Opens a mount target inside `root`, and makes it first where that is wanted.
+///
+/// # Errors
+/// When it is not there and must be, or cannot be made.
+pub fn target(root: BorrowedFd<'_>, path: &Path, kind: Kind, targets: Targets) -> Result<OwnedFd> {
+    if targets == Targets::Made {
+        make(root, path, kind)?;
+    }
+    open(root, path).hint_on(Errno::ENOENT, "a mount target must be there: make it first, or choose another")
+}
+
+/// Makes a directory, or an empty file, and the directories above it, unless it is there.
+///
+/// # Errors
+/// When `path` has a `..`, a part of it is a file, or the file system is read-only or full.
+pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
+    if resolve(root, path, ResolveFlags::IN_ROOT).is_ok() {
+        return Ok(());
+    }
+    let mut above = root.try_clone_to_owned()?;
+    let mut so_far = PathBuf::from("/");
+    let parts: Vec<_> = path.components().filter(|part| *part != Component::RootDir).collect();
+    for (index, part) in parts.iter().enumerate() {
+        let Component::Normal(name) = part else {
+            return Err(
+                Failure::new(format_args!("{}: a target to be made has no . or ..", path.display())).into()
+            );
+        };
+        so_far.push(name);
+        let is_last = index + 1 == parts.len();
+        match resolve(root, &so_far, ResolveFlags::IN_ROOT) {
+            Err(rustix::io::Errno::NOENT) if is_last && kind == Kind::File => {
+                make_file(&above, name, &so_far)?
+            }
+            Err(rustix::io::Errno::NOENT) => make_directory(&above, name, &so_far)?,
+            _ => {}
+        }
+        above = open(root, &so_far)?;
+    }
+    Ok(())
+}
+
+fn make_directory(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()> {
+    let made = kit::call("a place to mount on", "mkdirat", path.display(), || {
+        match mkdirat(above, name, Mode::from(0o755)) {
+            Err(rustix::io::Errno::EXIST) => Ok(()), // another container of this root was faster
+            done => done,
+        }
+    });
+    made.hint_on(Errno::EROFS, "the root file system is read-only: make the directory in it first")
+}
+
+fn make_file(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()> {
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = kit::call("a file to mount on", "openat", path.display(), || {
+        rustix::fs::openat(above, name, flags, Mode::from(0o644)).map(drop)
+    });
+    made.hint_on(Errno::EROFS, "the root file system is read-only: make the file in it first")
+}
+
+fn resolve(root: BorrowedFd<'_>, path: &Path, how: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+    loop {
+        match openat2(root.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how) {
+            // openat2(2): something was renamed while `..` was looked up; nothing is wrong.
+            Err(rustix::io::Errno::AGAIN) => {}
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn root(name: &str) -> (PathBuf, OwnedFd) {
+        let path = std::env::temp_dir().join(format!("kiste-inside-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        (path.clone(), fs::File::open(path).unwrap().into())
+    }
+
+    #[test]
+    fn links_that_point_out_stay_inside() {
+        let (path, root) = root("links");
+        let canary = path.with_extension("canary");
+        fs::create_dir_all(&canary).unwrap();
+        let _ = symlink(&canary, path.join("out"));
+        make(root.as_fd(), Path::new("/out/made"), Kind::Directory).unwrap_err();
+        make(root.as_fd(), Path::new("/../../x/made"), Kind::Directory).unwrap_err();
+        assert_eq!(fs::read_dir(&canary).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_target_is_made_with_the_directories_above_it() {
+        let (path, root) = root("make");
+        make(root.as_fd(), Path::new("/a/b/file"), Kind::File).unwrap();
+        make(root.as_fd(), Path::new("/a/b/dir"), Kind::Directory).unwrap();
+        assert!(path.join("a/b/file").is_file() && path.join("a/b/dir").is_dir());
+    }
+
+    #[test]
+    fn a_link_is_no_directory_of_the_roots_own() {
+        let (path, root) = root("own");
+        let _ = symlink("/etc", path.join("proc"));
+        assert_eq!(kit::errno(&own_directory(root.as_fd(), "/proc").unwrap_err()), Some(Errno::ELOOP));
+    }
+}

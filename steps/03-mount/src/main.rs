@@ -1,0 +1,62 @@
+//! Step 3: a container with mounts of its own.
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use clap::Parser;
+use exec::{CommandArgs, PidFile, Spawn};
+use kit::program::{self, ExplainArgs};
+use kit::{Id, doctor};
+use mount::Targets;
+
+/// Step 3 of Kiste: the mount namespace. The command has mounts of its own, and a /proc that shows it alone.
+#[derive(Parser)]
+#[command(version, styles = program::styles())]
+enum Cli {
+    /// Run a command and end as it ends
+    Run(Run),
+    /// Check what this step needs of the kernel and the host
+    Doctor(doctor::Args),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    #[command(flatten)]
+    uts: uts::Args,
+    #[command(flatten)]
+    pid: pid::Args,
+    #[command(flatten)]
+    mount: mount::Args,
+    #[command(flatten)]
+    command: CommandArgs,
+}
+
+fn main() -> ExitCode {
+    program::finish(match Cli::parse() {
+        Cli::Run(args) => run(&args),
+        Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
+    })
+}
+
+// ANCHOR: run
+fn run(args: &Run) -> kit::Result<ExitCode> {
+    args.explain.start();
+    let hostname = args.uts.hostname(&Id::random()?);
+    let command = args.command.on_host(&hostname);
+
+    let child = Spawn::new(uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE).spawn(|parent| {
+        uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+        args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here
+        let root = mount::host_root()?;
+        mount::proc(root.as_fd())?; // 03: the processes it sees
+        mount::all(root.as_fd(), &args.mount.requests(), Targets::MustExist)?; // 03: what is mounted in it
+        args.mount.propagation.share()?;
+        pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+    })?;
+
+    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    Ok(child.wait()?.into())
+}
+// ANCHOR_END: run

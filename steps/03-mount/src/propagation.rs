@@ -1,0 +1,52 @@
+//! Mount propagation: which mounts copy themselves to other mount namespaces. See "SHARED SUBTREES"
+//! in mount_namespaces(7).
+
+use anyhow::Result;
+use nix::mount::{MsFlags, mount};
+
+/// What propagates between the host's mounts and the container's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Propagation {
+    /// Nothing, either way
+    #[default]
+    Private,
+    /// What the host mounts later appears inside too
+    Slave,
+    /// Nothing with the host; but namespaces made inside share with the container
+    Shared,
+}
+
+impl Propagation {
+    // ANCHOR: isolate
+    /// Right after the clone: from here on no mount of ours reaches the host.
+    ///
+    /// # Errors
+    /// What the kernel says of mount(2).
+    pub fn isolate(self) -> Result<()> {
+        // Task 3.1: distributions mount / shared, and a clone of a namespace keeps it so. Without
+        // this, mounting /proc would cover the host's.
+        match self {
+            Propagation::Private | Propagation::Shared => change(MsFlags::MS_PRIVATE, "MS_PRIVATE"),
+            Propagation::Slave => change(MsFlags::MS_SLAVE, "MS_SLAVE"),
+        }
+    }
+    // ANCHOR_END: isolate
+
+    /// Once everything is mounted: `shared` starts a peer group of its own.
+    ///
+    /// # Errors
+    /// What the kernel says of mount(2).
+    pub fn share(self) -> Result<()> {
+        match self {
+            Propagation::Shared => change(MsFlags::MS_SHARED, "MS_SHARED"),
+            Propagation::Private | Propagation::Slave => Ok(()),
+        }
+    }
+}
+
+fn change(kind: MsFlags, name: &str) -> Result<()> {
+    let nothing = None::<&str>;
+    kit::call("who hears of mounts made here", "mount", format_args!("/, MS_REC|{name}"), || {
+        mount(nothing, "/", nothing, MsFlags::MS_REC | kind, nothing)
+    })
+}
