@@ -9,7 +9,7 @@ use std::io::{IsTerminal, stdin, stdout};
 use anyhow::Result;
 use nix::poll::PollFd;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, getpgrp, getpid, setpgid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgrp, getpid, setpgid, setsid, tcgetpgrp, tcsetpgrp};
 
 use crate::child::Child;
 use crate::signals::Received;
@@ -21,6 +21,8 @@ pub enum Job {
     Foreground,
     /// The process group of its parent.
     Inherited,
+    /// A session of its own, which has no terminal unless it takes one: setsid(2).
+    Session,
 }
 
 /// What sits at the terminal for the command, while the parent waits.
@@ -62,21 +64,26 @@ pub trait Terminal {
 impl Job {
     /// In the child: takes its place.
     pub(crate) fn enter(self) -> Result<()> {
-        if self == Job::Inherited || !at_terminal() {
-            return Ok(());
+        match self {
+            Job::Foreground if at_terminal() => take_foreground(),
+            Job::Foreground | Job::Inherited => Ok(()),
+            Job::Session => kit::call("it leaves the caller's terminal", "setsid", "", setsid).map(drop),
         }
-        let Some(tty) = tty().filter(is_foreground) else { return Ok(()) };
-        kit::call("a job of its own", "setpgid", "0, 0", || setpgid(Pid::from_raw(0), Pid::from_raw(0)))?;
-        // SIGTTOU is blocked since before the clone, or this would stop us.
-        kit::call("Ctrl-C reaches it alone", "tcsetpgrp", "the terminal", || tcsetpgrp(&tty, getpgrp()))
     }
 
     pub(crate) fn terminal(self) -> Foreground {
         match self {
             Job::Foreground => Foreground(tty()),
-            Job::Inherited => Foreground(None),
+            Job::Inherited | Job::Session => Foreground(None),
         }
     }
+}
+
+fn take_foreground() -> Result<()> {
+    let Some(tty) = tty().filter(is_foreground) else { return Ok(()) };
+    kit::call("a job of its own", "setpgid", "0, 0", || setpgid(Pid::from_raw(0), Pid::from_raw(0)))?;
+    // SIGTTOU is blocked since before the clone, or this would stop us.
+    kit::call("Ctrl-C reaches it alone", "tcsetpgrp", "the terminal", || tcsetpgrp(&tty, getpgrp()))
 }
 
 /// The caller's terminal, lent to the command.

@@ -45,7 +45,7 @@ impl Detached {
         let mut said = String::new();
         let mount = kit::call(why, "fsmount", format_args!("{kind}{options_text}"), || {
             let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-            configure(&context, options).inspect_err(|_| said = complaint(&context))?;
+            configure(&context, kind, options).inspect_err(|_| said = complaint(&context))?;
             fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
         });
         let mount = if said.is_empty() { mount } else { mount.hint(said) }
@@ -123,7 +123,8 @@ impl AsFd for Detached {
 const HINT_EPERM: &str = "mounting needs root; inside another container the kernel also refuses a new /proc or \
                           /sys where the outer one has masked a part of its own";
 
-fn configure(context: &OwnedFd, options: &[(&str, &str)]) -> rustix::io::Result<()> {
+fn configure(context: &OwnedFd, kind: &str, options: &[(&str, &str)]) -> rustix::io::Result<()> {
+    fsconfig_set_string(context.as_fd(), "source", kind)?; // what mountinfo and df show first
     for (key, value) in options {
         fsconfig_set_string(context.as_fd(), *key, *value)?;
     }

@@ -1,0 +1,83 @@
+//! /dev: a small file system in memory, with the devices that every program expects and no other.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::Result;
+use kit::Hint;
+use mount::{Attributes, Detached, inside};
+use nix::errno::Errno;
+use rustix::fs::{AtFlags, FileType, Mode, chmodat, mkdirat, mknodat, symlinkat};
+
+use crate::root::Root;
+
+/// Devices by name, with their numbers in the kernel's list of character devices:
+/// <https://docs.kernel.org/admin-guide/devices.html>
+const DEVICES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+/// Links that programs expect.
+const LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+// ANCHOR: mount
+/// Mounts /dev, with what belongs below it. It is filled before it is attached.
+pub(crate) fn mount(root: &Root) -> Result<()> {
+    let careful = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
+    let strict = careful | Attributes::MOUNT_ATTR_NODEV;
+    let dev = Detached::new("tmpfs", &[("mode", "755"), ("size", "64k")], careful, "its own few devices")?;
+    fill(&dev)?;
+    dev.attach(&inside::own_directory(root.as_fd(), "/dev")?, "/dev")?;
+
+    // pts(4): every mount of devpts is an instance of its own. Group 5 is tty.
+    let pts = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    below(root, "devpts", "/dev/pts", &pts, careful, "terminals of its own")?;
+    below(root, "tmpfs", "/dev/shm", &[("mode", "1777"), ("size", "64m")], strict, "POSIX shared memory")?;
+    below(root, "mqueue", "/dev/mqueue", &[], strict, "POSIX message queues")
+}
+// ANCHOR_END: mount
+
+fn fill(dev: &Detached) -> Result<()> {
+    for (name, major, minor) in DEVICES {
+        let number = rustix::fs::makedev(major, minor);
+        kit::call("a device", "mknodat", format_args!("{name}, c {major}:{minor}"), || {
+            mknodat(dev, name, FileType::CharacterDevice, Mode::empty(), number)?;
+            chmodat(dev, name, Mode::from(0o666), AtFlags::empty()) // whatever our umask is
+        })
+        .hint_on(Errno::EPERM, "device nodes need root on the host, not only in a container")?;
+    }
+    for (name, to) in LINKS {
+        kit::call("a link", "symlinkat", format_args!("{to}, {name}"), || symlinkat(to, dev, name))?;
+    }
+    for name in ["pts", "shm", "mqueue"] {
+        kit::call("a place", "mkdirat", name, || {
+            mkdirat(dev, name, Mode::empty())?;
+            chmodat(dev, name, Mode::from(0o755), AtFlags::empty())
+        })?;
+    }
+    Ok(())
+}
+
+fn below(
+    root: &Root,
+    kind: &str,
+    path: &str,
+    options: &[(&str, &str)],
+    how: Attributes,
+    why: &str,
+) -> Result<()> {
+    let mount = Detached::new(kind, options, how, why)?;
+    mount.attach(&inside::own_directory(root.as_fd(), path)?, path)
+}
+
+/// Shows the container's own terminal as /dev/console. By descriptors on both sides: a name in
+/// /dev/pts could be made to lead elsewhere (CVE-2025-52565).
+pub(crate) fn console(root: &Root, terminal: &OwnedFd) -> Result<()> {
+    inside::make(root.as_fd(), "/dev/console".as_ref(), inside::Kind::File)?;
+    let target = inside::open(root.as_fd(), "/dev/console".as_ref())?;
+    Detached::bind_descriptor(terminal.as_fd(), "its terminal")?.attach(&target, "/dev/console")
+}

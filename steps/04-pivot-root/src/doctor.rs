@@ -1,0 +1,32 @@
+//! What this step needs.
+
+use std::path::Path;
+
+use kit::doctor::Check;
+
+/// The checks of this step.
+pub fn checks() -> Vec<Check> {
+    vec![rootfs(), pivot()]
+}
+
+fn rootfs() -> Check {
+    match Path::new("./rootfs").is_dir() {
+        true => Check::ok("rootfs", "./rootfs is there"),
+        false => Check::missing("rootfs", "no ./rootfs here", "./rootfs-fetch.sh, or --rootfs DIR"),
+    }
+}
+
+/// pivot_root(2): the rootfs that the kernel begins with cannot be pivoted away from.
+fn pivot() -> Check {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let root = mounts.lines().filter_map(|line| line.split_once(" / ")).next_back();
+    match root.and_then(|(_, rest)| rest.split(' ').next()) {
+        Some("rootfs") => Check::fails(
+            "pivot-root",
+            "/ is the kernel's initial rootfs, which cannot be pivoted away from",
+            "boot with a disk as /, or switch_root to a tmpfs first",
+        ),
+        Some(kind) => Check::ok("pivot-root", format_args!("/ is {kind}, a mount like any other")),
+        None => Check::missing("pivot-root", "/ is not in /proc/self/mounts", "mount /proc"),
+    }
+}

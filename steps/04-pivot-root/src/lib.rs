@@ -1,0 +1,21 @@
+//! Step 4: a root file system of its own. See pivot_root(2).
+//!
+//! - [`Root`] is what the container sees as `/`: opened, furnished, and entered.
+//! - [`dev`] makes /dev, and [`furnish`] also /proc and /sys.
+//! - [`TerminalArgs`] and [`Relay`] give it a terminal of its own.
+
+mod args;
+mod dev;
+mod doctor;
+mod furnish;
+mod relay;
+mod root;
+mod sys;
+mod terminal;
+
+pub use args::Args;
+pub use doctor::checks;
+pub use furnish::furnish;
+pub use relay::Relay;
+pub use root::Root;
+pub use terminal::{Terminal, TerminalArgs};

@@ -1,0 +1,73 @@
+//! Step 4: a container with files of its own.
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use clap::Parser;
+use exec::{CommandArgs, Job, PidFile, Spawn};
+use kit::program::{self, ExplainArgs};
+use kit::{Id, doctor};
+use mount::Targets;
+use pivot_root::{Root, TerminalArgs};
+
+/// Step 4 of Kiste: pivot_root. The command has a root file system of its own, devices and a terminal.
+#[derive(Parser)]
+#[command(version, styles = program::styles())]
+enum Cli {
+    /// Run a command and end as it ends
+    Run(Run),
+    /// Check what this step needs of the kernel and the host
+    Doctor(doctor::Args),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    #[command(flatten)]
+    uts: uts::Args,
+    #[command(flatten)]
+    pid: pid::Args,
+    #[command(flatten)]
+    mount: mount::Args,
+    #[command(flatten)]
+    root: pivot_root::Args,
+    #[command(flatten)]
+    terminal: TerminalArgs,
+    #[command(flatten)]
+    command: CommandArgs,
+}
+
+fn main() -> ExitCode {
+    program::finish(match Cli::parse() {
+        Cli::Run(args) => run(&args),
+        Cli::Doctor(args) => doctor::run(&args, &[doctor::basics(), pivot_root::checks()].concat()),
+    })
+}
+
+// ANCHOR: run
+fn run(args: &Run) -> kit::Result<ExitCode> {
+    args.explain.start();
+    let hostname = args.uts.hostname(&Id::random()?);
+    let command = args.command.on_host(&hostname);
+    let mounts = args.mount.requests();
+    let terminal = args.terminal.plan()?;
+
+    let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
+    let mut child = Spawn::new(namespaces).job(Job::Session).spawn(|parent| {
+        uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+        args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here
+        let root = Root::open(&args.root, &mounts)?; // 04: what it sees as /
+        pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+        mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: what is mounted in it
+        terminal.open(&root, parent)?; // 04: a terminal of its own
+        root.enter()?; // 04: and the host's files are gone
+        args.mount.propagation.share()?;
+        pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+    })?;
+
+    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    let mut relay = terminal.relay(child.descriptor())?;
+    Ok(child.wait_at(&mut relay)?.into())
+}
+// ANCHOR_END: run

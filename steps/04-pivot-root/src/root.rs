@@ -1,0 +1,81 @@
+//! What the container sees as `/`.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::Result;
+use kit::Hint;
+use mount::{Attributes, Detached, Reach, Request};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
+use nix::unistd::{chdir, fchdir, pivot_root};
+use rustix::fs::{Mode, OFlags};
+
+use crate::args::{Access, Args};
+use crate::furnish;
+
+/// A root file system, mounted at its own place and ready to be entered.
+#[derive(Debug)]
+pub struct Root {
+    mount: OwnedFd,
+    name: String,
+}
+
+impl Root {
+    // ANCHOR: open
+    /// Opens the root file system that was asked for, with a place in it for each of `requests`.
+    ///
+    /// # Errors
+    /// When the directory is not there, or cannot be mounted.
+    pub fn open(args: &Args, requests: &[Request]) -> Result<Self> {
+        // Task 4.1: pivot_root(2) wants a mount point, so the directory is mounted on itself.
+        let place = directory(&args.rootfs)?;
+        let mount = Detached::bind(&args.rootfs, Reach::Recursive)?;
+        furnish::make_places(mount.as_fd(), requests)?;
+        if args.access() == Access::ReadOnly {
+            mount.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Recursive)?;
+        }
+        mount.attach(&place, args.rootfs.display())?;
+        Ok(Root { mount: mount.into_descriptor(), name: args.rootfs.display().to_string() })
+    }
+    // ANCHOR_END: open
+
+    // ANCHOR: enter
+    /// Makes it `/`, and leaves no way back.
+    ///
+    /// # Errors
+    /// What the kernel says of pivot_root(2) and umount2(2).
+    pub fn enter(&self) -> Result<()> {
+        // Task 4.2: pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on the new one,
+        // and is then taken off. No directory is needed to put it in.
+        kit::call("we stand in the new root", "fchdir", &self.name, || fchdir(&self.mount))?;
+        kit::call("it becomes /, the old / lies on it", "pivot_root", "., .", || pivot_root(".", "."))
+            .hint_on(Errno::EINVAL, HINT_EINVAL)?;
+        kit::call("the host's files are gone", "umount2", "., MNT_DETACH", || {
+            umount2(".", MntFlags::MNT_DETACH)
+        })?;
+        kit::call("nobody stands outside", "chdir", "/", || chdir("/"))
+    }
+    // ANCHOR_END: enter
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mount.as_fd()
+    }
+}
+
+const HINT_EINVAL: &str = "the kernel cannot pivot away from an initramfs (`NN-name doctor` tells), nor when the \
+                           mount below is shared (--propagation)";
+
+fn directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    kit::call("what it will see as /", "open", path.display(), || {
+        rustix::fs::open(path, flags, Mode::empty())
+    })
+    .hint_on(Errno::ENOENT, "./rootfs-fetch.sh fetches a root file system; --rootfs names another")
+    .hint_on(
+        Errno::ENOTDIR,
+        "--rootfs names a directory; unpack an archive first: ./rootfs-fetch.sh --from FILE",
+    )
+}

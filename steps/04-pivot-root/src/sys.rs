@@ -1,0 +1,16 @@
+//! The system call that neither nix nor rustix has, in a safe function.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// ioctl_tty(2), TIOCGPTPEER: the other end of a terminal, without looking up a path.
+pub fn peer(main: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the argument is a plain number; the result is a new descriptor, or an error.
+    match unsafe { libc::ioctl(main.as_raw_fd(), libc::TIOCGPTPEER, flags) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: the kernel has just opened it for us.
+        descriptor => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+    }
+}

@@ -1,0 +1,202 @@
+//! The options of this step, spelled as Docker spells them, and the rules that bind them together.
+
+use std::fs;
+
+use anyhow::Result;
+use kit::Failure;
+
+use crate::cpu_list::CpuList;
+use crate::limits::{BlkioWeight, CpuShares, Cpus, Limits, Max, Swap};
+use crate::parent::Parent;
+use crate::size::Size;
+
+/// How much the container may use.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Limits (cgroups)")]
+pub struct Args {
+    /// Memory it may use; beyond it, it is killed (512m, 1.5g; -1 for no limit)
+    #[arg(short, long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
+    memory: Option<Max>,
+    /// Memory and swap together (-1 for no limit) [default: twice --memory]
+    #[arg(long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
+    memory_swap: Option<Max>,
+    /// Memory that is taken from it last when the host runs short
+    #[arg(long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
+    memory_reservation: Option<Max>,
+    /// CPU time it may use, in CPUs (0.5 is half of one)
+    #[arg(long, value_name = "NUMBER")]
+    cpus: Option<Cpus>,
+    /// Its share of CPU time when there is not enough for all (2 to 262144; others have 1024)
+    #[arg(long, value_name = "SHARES", value_parser = shares)]
+    cpu_shares: Option<CpuShares>,
+    /// The CPUs it may run on (0-2,5)
+    #[arg(long, value_name = "LIST")]
+    cpuset_cpus: Option<CpuList>,
+    /// Processes and threads it may have at once (-1 for no limit)
+    #[arg(long, value_name = "NUMBER", value_parser = pids, allow_negative_numbers = true)]
+    pids_limit: Option<Max>,
+    /// Its share of block I/O when there is not enough for all (10 to 1000)
+    #[arg(long, value_name = "WEIGHT", value_parser = blkio_weight)]
+    blkio_weight: Option<BlkioWeight>,
+    /// The cgroup in which its own is made
+    #[arg(long, value_name = "PATH", default_value = "kiste")]
+    cgroup_parent: Parent,
+    /// Print what it used when it has ended: time, CPU, memory, processes, I/O
+    #[arg(long)]
+    pub stats: bool,
+}
+
+impl Args {
+    /// The limits that were asked for.
+    ///
+    /// # Errors
+    /// A usage error (exit code 2) when two options contradict each other, or when more CPUs are
+    /// asked for than the host has.
+    pub fn limits(&self) -> Result<Limits> {
+        let cpus = fs::read_to_string("/sys/devices/system/cpu/online").ok();
+        self.limits_on(cpus.and_then(|text| text.parse().ok()).as_ref()).map_err(|rule| rule.exit(2).into())
+    }
+
+    /// The cgroup below which the container's own is made.
+    pub fn parent(&self) -> &Parent {
+        &self.cgroup_parent
+    }
+
+    fn limits_on(&self, online: Option<&CpuList>) -> Result<Limits, Failure> {
+        if let (Some(cpus), Some(online)) = (self.cpus, online) {
+            fits(cpus, online)?;
+        }
+        if let (Some(Max::At(reservation)), Some(Max::At(memory))) = (self.memory_reservation, self.memory)
+            && reservation > memory
+        {
+            let (reservation, memory) = (Size(reservation), Size(memory));
+            let what = format!("--memory-reservation {reservation} is more than --memory {memory}");
+            return Err(Failure::new(what).hint("it is the part of --memory that is reclaimed last"));
+        }
+        Ok(Limits {
+            memory: self.memory,
+            swap: self.swap()?,
+            memory_reservation: self.memory_reservation,
+            cpus: self.cpus,
+            cpu_shares: self.cpu_shares,
+            cpuset_cpus: self.cpuset_cpus.clone(),
+            pids: self.pids_limit,
+            blkio_weight: self.blkio_weight,
+        })
+    }
+
+    /// Docker's rule: the total of memory and swap; twice the memory when it is not given.
+    fn swap(&self) -> Result<Option<Swap>, Failure> {
+        let total = "--memory-swap is the total of memory and swap";
+        match (self.memory, self.memory_swap) {
+            (None | Some(Max::Unlimited), Some(Max::At(_))) => {
+                Err(Failure::new(format!("{total}: it needs a limit by --memory")))
+            }
+            (None, Some(Max::Unlimited)) => Err(Failure::new(format!("{total}: it needs --memory"))),
+            (Some(Max::At(memory)), Some(Max::At(swap))) if swap < memory => {
+                Err(Failure::new(format!("{total}: {} is less than --memory {}", Size(swap), Size(memory))))
+            }
+            (Some(_), Some(swap)) => Ok(Some(Swap::Asked(swap))),
+            (Some(Max::At(memory)), None) => Ok(Some(Swap::Implied(Max::At(memory.saturating_mul(2))))),
+            (None | Some(Max::Unlimited), None) => Ok(None),
+        }
+    }
+}
+
+/// More than the host has is a mistake, `--cpus 50` for 50 %: Docker refuses it too.
+fn fits(cpus: Cpus, online: &CpuList) -> Result<(), Failure> {
+    if cpus.count() <= online.count() as f64 {
+        return Ok(());
+    }
+    let what = format!("--cpus {} is more than this host has: {}", cpus.count(), online.count());
+    Err(Failure::new(what).hint("it counts CPUs: 0.5 is half of one"))
+}
+
+/// The kernel counts memory in pages; less than one would let nothing start.
+const PAGE: u64 = 4096;
+
+fn memory(text: &str) -> Result<Max, String> {
+    match Max::parse(text, |text| text.parse().map(|Size(bytes)| bytes))? {
+        Max::At(bytes) if bytes < PAGE => Err("at least a page of memory: 4k (-1 for no limit)".into()),
+        max => Ok(max),
+    }
+}
+
+fn pids(text: &str) -> Result<Max, String> {
+    let rule = "a number of processes is at least 1 (-1 for no limit)";
+    // pids.max holds at most PID_MAX_LIMIT: 4194304 (proc_sys_kernel(5), pid_max).
+    Max::parse(text, |text| number(text, 1, 4_194_304).ok_or(rule.to_string()))
+}
+
+fn shares(text: &str) -> Result<CpuShares, String> {
+    number(text, 2, 262_144).map(CpuShares).ok_or_else(|| "CPU shares are 2 to 262144".into())
+}
+
+fn blkio_weight(text: &str) -> Result<BlkioWeight, String> {
+    number(text, 10, 1000).map(BlkioWeight).ok_or_else(|| "a block I/O weight is 10 to 1000".into())
+}
+
+fn number(text: &str, least: u64, most: u64) -> Option<u64> {
+    text.parse().ok().filter(|number| (least..=most).contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args as _, Command, FromArgMatches};
+
+    fn limits(line: &str) -> Result<Limits, String> {
+        let words = std::iter::once("05-cgroups").chain(line.split_whitespace());
+        let matches = Args::augment_args(Command::new("05-cgroups"))
+            .try_get_matches_from(words)
+            .map_err(|refused| refused.to_string())?;
+        let args = Args::from_arg_matches(&matches).map_err(|refused| refused.to_string())?;
+        args.limits_on(Some(&"0-1".parse()?)).map_err(|rule| rule.to_string())
+    }
+
+    #[test]
+    fn limits_at_both_ends_are_taken() {
+        for line in [
+            "-m 4k --memory-swap 4k --memory-reservation 4k --cpus 0.01 --cpu-shares 2 --cpuset-cpus 0",
+            "--pids-limit 1 --blkio-weight 10",
+            "--pids-limit 4194304 --blkio-weight 1000 --cpus 2 --cpu-shares 262144",
+            "-m -1 --memory-swap -1 --pids-limit -1 --memory-reservation max",
+        ] {
+            assert!(limits(line).is_ok(), "{line}: {:?}", limits(line));
+        }
+    }
+
+    #[test]
+    fn limits_beyond_both_ends_are_refused() {
+        for line in [
+            "-m 0",
+            "-m 4095",
+            "-m 9999999999g",
+            "-m -2",
+            "--cpus 0",
+            "--cpus 2.01",
+            "--cpu-shares 1",
+            "--cpu-shares 262145",
+            "--cpuset-cpus 2-1",
+            "--pids-limit 0",
+            "--pids-limit 4194305",
+            "--pids-limit -2",
+            "--blkio-weight 9",
+            "--blkio-weight 1001",
+            "--cgroup-parent ../x",
+            "--cgroup-parent /x",
+            "--cgroup-parent a//b",
+        ] {
+            assert!(limits(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn memory_and_swap_are_bound_together() {
+        assert_eq!(limits("-m 32m").unwrap().swap, Some(Swap::Implied(Max::At(64 << 20))));
+        assert_eq!(limits("-m 32m --memory-swap -1").unwrap().swap, Some(Swap::Asked(Max::Unlimited)));
+        assert!(limits("--memory-swap 32m").unwrap_err().contains("--memory"));
+        assert!(limits("-m 32m --memory-swap 31m").unwrap_err().contains("less than --memory 32MiB"));
+        assert!(limits("-m 32m --memory-reservation 33m").unwrap_err().contains("more than --memory 32MiB"));
+    }
+}

@@ -1,0 +1,179 @@
+//! A container's cgroup, from `mkdir` to `rmdir`.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::Result;
+use kit::{Failure, Hint, Id, RunDir};
+use nix::errno::Errno;
+use nix::unistd::Pid;
+use rustix::fs::{Mode, OFlags};
+
+use crate::directory::Directory;
+use crate::gc;
+use crate::hierarchy::{Controller, Hierarchies, Version};
+use crate::kill::kill;
+use crate::limits::Limits;
+use crate::parent::Parent;
+use crate::{freeze, v1, v2};
+
+/// A container's cgroup: a directory in each hierarchy of the host; on version 2 that is one.
+///
+/// Whoever holds it owns it: dropping it kills what is in it and removes it.
+#[derive(Debug)]
+pub struct Cgroup {
+    directories: Vec<Directory>,
+    unified: Option<OwnedFd>,
+}
+
+impl Cgroup {
+    // ANCHOR: create
+    /// Makes `PARENT/ID` in each hierarchy, and writes the limits.
+    ///
+    /// # Errors
+    /// When a limit cannot be set, with the controller, the file and the mend. Nothing is left then.
+    pub fn create(parent: &Parent, id: &Id, limits: &Limits, run_dir: &RunDir) -> Result<Self> {
+        let hierarchies = Hierarchies::detect()?;
+        require(&hierarchies, limits)?;
+        gc::announce(&hierarchies, parent, id, run_dir)?;
+
+        // Whatever fails below: dropping `cgroup` removes what was made.
+        let mut cgroup = Cgroup { directories: Vec::new(), unified: None };
+        for hierarchy in hierarchies.iter() {
+            let path = hierarchy.mount_point().join(parent.as_path()).join(id.as_str());
+            cgroup.directories.push(Directory::make(hierarchy, path)?);
+        }
+        for directory in &cgroup.directories {
+            match directory.hierarchy().version() {
+                Version::V2 => v2::limit(directory, limits)?,
+                Version::V1 => v1::limit(directory, limits)?,
+            }
+        }
+        cgroup.unified = cgroup.directory_of(Version::V2).map(open).transpose()?;
+        Ok(cgroup)
+    }
+    // ANCHOR_END: create
+
+    // ANCHOR: admit
+    /// Version 2: the open directory. clone3(2) with CLONE_INTO_CGROUP starts a child in it, so that
+    /// it never runs outside.
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Version 1: moves the child in, while it waits for the go-ahead. Nothing is left to do on
+    /// version 2.
+    ///
+    /// # Errors
+    /// When the child is gone, or a cgroup does not take it.
+    pub fn admit(&self, child: Pid) -> Result<()> {
+        for directory in self.directories.iter().filter(|it| it.hierarchy().version() == Version::V1) {
+            directory.write("version 1: moved in before it starts", "cgroup.procs", child)?;
+        }
+        Ok(())
+    }
+    // ANCHOR_END: admit
+
+    /// Stops all processes in it, and returns when they stand still.
+    ///
+    /// # Errors
+    /// When one does not stop within 10 seconds; then all are let go again.
+    pub fn freeze(&self) -> Result<()> {
+        freeze::freeze(&self.directories)
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or does not let go within 10 seconds.
+    pub fn thaw(&self) -> Result<()> {
+        freeze::thaw(&self.directories)
+    }
+
+    /// Kills all processes in it, also frozen ones, and returns when they are gone. A fork bomb
+    /// cannot outrun it.
+    ///
+    /// # Errors
+    /// When one does not die within 10 seconds: it is stuck in the kernel.
+    pub fn kill(&self) -> Result<()> {
+        kill(&self.directories)
+    }
+
+    /// Kills what is left in it and removes it, with the cgroups that the container made in it, and
+    /// the parent when it is the last one there.
+    ///
+    /// # Errors
+    /// All that went wrong, in one; what could be removed is removed.
+    pub fn remove(mut self) -> Result<()> {
+        undo(std::mem::take(&mut self.directories))
+    }
+
+    /// Its directories: one for each hierarchy, version 2 first.
+    pub fn directories(&self) -> &[Directory] {
+        &self.directories
+    }
+
+    /// The directory that has the files of `controller`.
+    pub(crate) fn holding(&self, controller: Controller) -> Option<&Directory> {
+        self.directories.iter().find(|directory| directory.hierarchy().holds(controller))
+    }
+
+    /// The directory in the unified hierarchy, or the first of version 1.
+    pub(crate) fn directory_of(&self, version: Version) -> Option<&Directory> {
+        self.directories.iter().find(|directory| directory.hierarchy().version() == version)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // An error is on its way already, and says more. What is left is found by `gc`.
+        let _ = undo(std::mem::take(&mut self.directories));
+    }
+}
+
+/// Kills, then removes; goes on past errors.
+pub(crate) fn undo(directories: Vec<Directory>) -> Result<()> {
+    if directories.is_empty() {
+        return Ok(());
+    }
+    let killed = kill(&directories);
+    let removed = directories.iter().map(Directory::remove);
+    together(std::iter::once(killed).chain(removed).filter_map(Result::err).collect())
+}
+
+/// One error that tells them all.
+pub(crate) fn together(errors: Vec<anyhow::Error>) -> Result<()> {
+    let Some(first) = errors.first() else { return Ok(()) };
+    let all: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
+    let failure = Failure::new(all.join("; "));
+    Err(match Failure::of(first).hint_text() {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
+    })
+}
+
+/// Every controller that the limits need has to be somewhere, before anything is made.
+fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
+    if hierarchies.iter().next().is_none() {
+        let mend = "mount them: `mount -t cgroup2 none /sys/fs/cgroup`";
+        return Err(Failure::new("no cgroup file system is mounted").hint(mend).into());
+    }
+    match limits.controllers().into_iter().find(|controller| hierarchies.holding(*controller).is_none()) {
+        None => Ok(()),
+        Some(missing) => {
+            let what =
+                format!("no hierarchy has the {} controller, which a limit needs", missing.name(Version::V2));
+            let mend = "see /proc/cgroups; a parameter such as `cgroup_enable=memory` at boot turns it on, \
+                        and `cgroup_no_v1=all` gives all controllers to version 2";
+            Err(Failure::new(what).hint(mend).into())
+        }
+    }
+}
+
+fn open(directory: &Directory) -> Result<OwnedFd> {
+    let path = directory.path();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    kit::call("the child starts in it", "open", path.display(), || {
+        rustix::fs::open(path, flags, Mode::empty())
+    })
+}

@@ -1,0 +1,80 @@
+//! Lists of CPUs as the kernel writes them (cpuset(7), "List format"): `0-2,5`.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+/// A set of CPU numbers; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CpuList(BTreeSet<u32>);
+
+/// No kernel is built for more CPUs than this (CONFIG_NR_CPUS).
+const MOST: u32 = 8192;
+
+impl CpuList {
+    /// How many CPUs are in it.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether every CPU of `self` is in `other`.
+    pub fn is_within(&self, other: &CpuList) -> bool {
+        self.0.is_subset(&other.0)
+    }
+}
+
+impl FromStr for CpuList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rule = "a list of CPUs is numbers and ranges: 0-2,5";
+        let mut cpus = BTreeSet::new();
+        for part in text.trim().split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last) = (number(first).ok_or(rule)?, number(last).ok_or(rule)?);
+            if first > last {
+                return Err(format!("the range {part} runs backwards: {last}-{first}"));
+            }
+            cpus.extend(first..=last);
+        }
+        Ok(CpuList(cpus))
+    }
+}
+
+fn number(text: &str) -> Option<u32> {
+    let digits = text.chars().all(|c| c.is_ascii_digit());
+    text.parse().ok().filter(|cpu| digits && *cpu < MOST)
+}
+
+impl Display for CpuList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for &cpu in &self.0 {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == cpu => *last = cpu,
+                _ => ranges.push((cpu, cpu)),
+            }
+        }
+        let text = |(first, last): &(u32, u32)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        };
+        f.write_str(&ranges.iter().map(text).collect::<Vec<_>>().join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_and_written_in_the_kernels_form() {
+        let canonical = |text: &str| text.parse::<CpuList>().map(|list| list.to_string());
+        assert_eq!(canonical("0-2,5"), Ok("0-2,5".into()));
+        assert_eq!(canonical("3,1,2,1"), Ok("1-3".into()));
+        assert_eq!(canonical("0-1\n"), Ok("0-1".into()));
+        for text in ["", "a", "1,", ",1", "1--2", "-1", "+1", "1-", "0-4294967295", "2-1", "0-8:2/4"] {
+            assert!(canonical(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A cgroup's directory in one hierarchy: made, read, written, removed.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use kit::{Hint, Outcome};
+use nix::errno::Errno;
+
+use crate::events::Patience;
+use crate::hierarchy::Hierarchy;
+use crate::parent;
+
+/// A cgroup's directory in one hierarchy. It does not own it: [`crate::Cgroup`] does, and removes it.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    hierarchy: Hierarchy,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Makes the directory `path` of `hierarchy`, and the cgroups above it that are missing.
+    pub(crate) fn make(hierarchy: &Hierarchy, path: PathBuf) -> Result<Self> {
+        let above = path.parent().unwrap_or(&path);
+        let patience = Patience::new();
+        loop {
+            let made = parent::make(above, hierarchy.mount_point()).and_then(|()| mkdir(&path));
+            match made {
+                Ok(()) => return Ok(Directory { hierarchy: hierarchy.clone(), path }),
+                // The last of our neighbours has just removed the empty parent.
+                Err(error) if kit::errno(&error) == Some(Errno::ENOENT) && patience.pause() => {}
+                Err(error) => {
+                    parent::remove_unused(above, hierarchy.mount_point());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// A directory that is there already.
+    pub(crate) fn found(hierarchy: &Hierarchy, path: PathBuf) -> Self {
+        Directory { hierarchy: hierarchy.clone(), path }
+    }
+
+    /// The hierarchy in which it is.
+    pub fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The cgroups above it, from the top of the hierarchy down to its parent.
+    pub(crate) fn above(&self) -> Vec<Directory> {
+        let top = self.hierarchy.mount_point();
+        let above = self.path.ancestors().skip(1).take_while(|path| path.starts_with(top));
+        let mut above: Vec<_> = above.map(|path| Directory::found(&self.hierarchy, path.into())).collect();
+        above.reverse();
+        above
+    }
+
+    /// Whether this kernel has `file` in it.
+    pub(crate) fn has(&self, file: &str) -> bool {
+        self.path.join(file).exists()
+    }
+
+    /// Writes `value` into `file`: cgroup files take one value a write(2).
+    pub(crate) fn write(&self, why: &str, file: &str, value: impl std::fmt::Display) -> Result<()> {
+        let path = self.path.join(file);
+        kit::call(why, "write", format_args!("{}, {value}", path.display()), || {
+            // Without O_CREAT: a missing file is then ENOENT, not EPERM.
+            OpenOptions::new().write(true).open(&path)?.write_all(value.to_string().as_bytes())
+        })
+    }
+
+    /// Reads `file`.
+    pub(crate) fn read(&self, file: &str) -> Result<String> {
+        let path = self.path.join(file);
+        fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    }
+
+    /// The number in `file`; `None` where this kernel has no such file, or it says `max`.
+    pub(crate) fn number(&self, file: &str) -> Option<u64> {
+        self.read(file).ok()?.trim().parse().ok()
+    }
+
+    /// The number after `key` in `file`, which has a `key number` a line.
+    pub(crate) fn keyed(&self, file: &str, key: &str) -> Option<u64> {
+        keyed(&self.read(file).ok()?, key)
+    }
+
+    /// It and the cgroups below it, the deepest first.
+    pub(crate) fn tree(&self) -> Vec<PathBuf> {
+        let mut tree = vec![self.path.clone()];
+        let mut next = 0;
+        while next < tree.len() {
+            let entries = fs::read_dir(&tree[next]).into_iter().flatten().flatten();
+            let children = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            tree.extend(children.map(|entry| entry.path()).collect::<Vec<_>>());
+            next += 1;
+        }
+        tree.reverse();
+        tree
+    }
+
+    /// Removes it, the cgroups that the container made in it, and the ones above that are unused.
+    pub(crate) fn remove(&self) -> Result<()> {
+        for cgroup in self.tree() {
+            rmdir(&cgroup)?;
+        }
+        parent::remove_unused(self.path.parent().unwrap_or(&self.path), self.hierarchy.mount_point());
+        Ok(())
+    }
+}
+
+fn mkdir(path: &Path) -> Result<()> {
+    let run = || fs::create_dir(path);
+    kit::call("a cgroup of its own", "mkdir", path.display(), run)
+        .hint_on(
+            Errno::EROFS,
+            "cgroups are mounted read-only here: run on the host, or in a privileged container",
+        )
+        .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo")
+        .hint_on(Errno::EEXIST, "a container of this id left it behind: remove it with `gc`")
+}
+
+/// A cgroup stays busy for a moment after its last process has ended.
+fn rmdir(path: &Path) -> Result<()> {
+    let patience = Patience::new();
+    let run = || loop {
+        match fs::remove_dir(path) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && patience.pause() => {}
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(Gone::Already),
+            done => return done.map(|()| Gone::Now),
+        }
+    };
+    kit::call("it is gone, and its counters", "rmdir", path.display(), run)
+        .map(|_: Gone| ())
+        .hint_on(Errno::EBUSY, "processes are still in it: see its cgroup.procs; remove it with `gc` later")
+}
+
+/// How a directory came to be gone.
+enum Gone {
+    Now,
+    Already,
+}
+
+impl Outcome for Gone {
+    fn show(&self) -> String {
+        match self {
+            Gone::Now => "0".into(),
+            Gone::Already => "gone already".into(),
+        }
+    }
+}
+
+/// The number after `key` in a text of `key number` lines.
+pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
+}

@@ -1,0 +1,144 @@
+//! What this step needs of the host.
+
+use std::fs;
+use std::path::PathBuf;
+
+use kit::doctor::Check;
+
+use crate::hierarchy::{Controller, Hierarchies, Hierarchy, Version};
+use crate::setting::mend;
+
+const NEW_KERNEL: &str = "boot a newer kernel, or use a virtual machine (book: Set-up)";
+
+/// The checks of this step: `cgroup-v2`, `cgroup-v1`, `cgroup-memory`, `cgroup-cpu`, `cgroup-pids`,
+/// `cgroup-cpuset`, `cgroup-swap`, `cgroup-blkio-weight`, `cgroup-freeze`, `cgroup-kill`.
+pub fn doctor() -> Vec<Check> {
+    let hierarchies = match Hierarchies::detect() {
+        Ok(hierarchies) => hierarchies,
+        Err(error) => return vec![Check::fails("cgroup", format_args!("{error:#}"), "mount /proc")],
+    };
+    if hierarchies.iter().next().is_none() {
+        let mend = "mount -t cgroup2 none /sys/fs/cgroup";
+        return vec![Check::fails("cgroup", "no cgroup file system is mounted", mend)];
+    }
+    let controller = |name, controller| holder(&hierarchies, name, controller);
+    vec![
+        unified(&hierarchies),
+        legacy(&hierarchies),
+        controller("cgroup-memory", Controller::Memory),
+        controller("cgroup-cpu", Controller::Cpu),
+        controller("cgroup-pids", Controller::Pids),
+        controller("cgroup-cpuset", Controller::Cpuset),
+        swap(&hierarchies),
+        blkio_weight(&hierarchies),
+        freeze(&hierarchies),
+        kill(&hierarchies),
+    ]
+}
+
+/// Version 2 with the controllers of the limits: on a hybrid host it has none.
+fn unified(hierarchies: &Hierarchies) -> Check {
+    let name = "cgroup-v2";
+    let mend = "none is needed where cgroup-v1 is ok; else boot with `systemd.unified_cgroup_hierarchy=1 \
+                cgroup_no_v1=all`";
+    match hierarchies.unified() {
+        None => Check::missing(name, "no unified hierarchy is mounted", mend),
+        Some(unified) if unified.holds(Controller::Memory) || unified.holds(Controller::Pids) => {
+            Check::ok(name, format_args!("unified, at {}", unified.mount_point().display()))
+        }
+        Some(unified) => {
+            let path = unified.mount_point().display();
+            Check::missing(
+                name,
+                format_args!("hybrid: {path} freezes and kills, the limits are on version 1"),
+                mend,
+            )
+        }
+    }
+}
+
+fn legacy(hierarchies: &Hierarchies) -> Check {
+    let v1: Vec<_> = hierarchies.iter().filter(|it| it.version() == Version::V1).collect();
+    let paths: Vec<_> = v1.iter().map(|it| it.mount_point().display().to_string()).collect();
+    match v1.is_empty() {
+        false => Check::ok("cgroup-v1", paths.join(", ")),
+        true => {
+            Check::missing("cgroup-v1", "no hierarchy of version 1", "none is needed where cgroup-v2 is ok")
+        }
+    }
+}
+
+fn holder(hierarchies: &Hierarchies, name: &str, controller: Controller) -> Check {
+    match hierarchies.holding(controller) {
+        Some(hierarchy) => Check::ok(name, at(hierarchy)),
+        None => {
+            let missing = format!("no hierarchy has the {} controller", controller.name(Version::V2));
+            Check::missing(
+                name,
+                missing,
+                "boot with `cgroup_enable=memory cgroup_no_v1=all`; see /proc/cgroups",
+            )
+        }
+    }
+}
+
+fn at(hierarchy: &Hierarchy) -> String {
+    let version = match hierarchy.version() {
+        Version::V1 => 1,
+        Version::V2 => 2,
+    };
+    format!("version {version}, at {}", hierarchy.mount_point().display())
+}
+
+fn swap(hierarchies: &Hierarchies) -> Check {
+    let files = ["memory.swap.max", "memory.memsw.limit_in_bytes"];
+    match sample(hierarchies, Controller::Memory, &files) {
+        Some(file) => Check::ok("cgroup-swap", file.display()),
+        None => Check::missing("cgroup-swap", "swap is not counted", mend("--memory-swap")),
+    }
+}
+
+/// The last two files stand for the ones that only a cgroup below the top has.
+fn blkio_weight(hierarchies: &Hierarchies) -> Check {
+    let files = ["io.bfq.weight", "io.weight", "blkio.weight", "blkio.bfq.weight", "io.cost.qos", BFQ_V1];
+    match sample(hierarchies, Controller::Io, &files) {
+        Some(file) => Check::ok("cgroup-blkio-weight", file.display()),
+        None => Check::missing("cgroup-blkio-weight", "no io.weight or blkio.weight", mend("--blkio-weight")),
+    }
+}
+
+const BFQ_V1: &str = "blkio.bfq.io_service_bytes";
+
+fn freeze(hierarchies: &Hierarchies) -> Check {
+    match hierarchies.unified().or_else(|| hierarchies.holding(Controller::Freezer)) {
+        Some(hierarchy) => Check::ok("cgroup-freeze", at(hierarchy)),
+        None => Check::missing("cgroup-freeze", "neither version 2 nor the freezer is mounted", NEW_KERNEL),
+    }
+}
+
+/// cgroup.kill came with Linux 5.14, which is the oldest that Kiste runs on.
+fn kill(hierarchies: &Hierarchies) -> Check {
+    match hierarchies.unified() {
+        Some(unified) => Check::ok("cgroup-kill", at(unified)),
+        None => {
+            let found = "no cgroup.kill: processes are frozen and signalled one by one";
+            Check::missing(
+                "cgroup-kill",
+                found,
+                "mount version 2 beside version 1: mount -t cgroup2 none DIR",
+            )
+        }
+    }
+}
+
+/// The first of `files` in the hierarchy of `controller`: in its top cgroup, or, as many files are not
+/// in the top one, in a cgroup right below it.
+fn sample(hierarchies: &Hierarchies, controller: Controller, files: &[&str]) -> Option<PathBuf> {
+    let top = hierarchies.holding(controller)?.mount_point();
+    let below = fs::read_dir(top).into_iter().flatten().flatten().map(|entry| entry.path());
+    let cgroups: Vec<_> = std::iter::once(top.to_path_buf()).chain(below).collect();
+    files
+        .iter()
+        .flat_map(|file| cgroups.iter().map(move |cgroup| cgroup.join(file)))
+        .find(|path| path.exists())
+}

@@ -1,0 +1,70 @@
+//! Waiting for what a cgroup does: by its own events where it has them, and never for ever.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use kit::Hint;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::directory::{Directory, keyed};
+
+/// How long anything is waited for. A process that does not die in this time is stuck in the kernel.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until `key` is `value` in cgroup.events: `populated 0`, `frozen 1`.
+///
+/// A change is POLLPRI on the open file (cgroups(7), "cgroup.events file"), so there is no interval
+/// at which to look.
+pub(crate) fn wait(directory: &Directory, key: &str, value: u64) -> Result<()> {
+    let path = directory.path().join("cgroup.events");
+    kit::call("until the kernel says so", "poll", format_args!("{}, {key} {value}", path.display()), || {
+        let file = File::open(&path)?;
+        let patience = Patience::new();
+        let mut text = [0; 256];
+        loop {
+            let length = file.read_at(&mut text, 0)?;
+            if keyed(&String::from_utf8_lossy(&text[..length]), key) == Some(value) {
+                return Ok(());
+            }
+            let left = patience.left().ok_or(io::Error::from(Errno::ETIMEDOUT))?;
+            match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLPRI)], left) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(io::Error::from(error)),
+            }
+        }
+    })
+    .hint_on(Errno::ETIMEDOUT, STUCK)
+}
+
+/// Why a process neither stops nor dies.
+pub(crate) const STUCK: &str = "a process in it is stuck in the kernel: look for state D in \
+                                `ps -eo pid,stat,wchan,cmd`; remove what is left with `gc` later";
+
+/// A wait with an end, for what has no event.
+pub(crate) struct Patience {
+    end: Instant,
+}
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        Patience { end: Instant::now() + PATIENCE }
+    }
+
+    /// What is left of it.
+    fn left(&self) -> Option<PollTimeout> {
+        let left = self.end.checked_duration_since(Instant::now())?;
+        PollTimeout::try_from(left.as_millis()).ok()
+    }
+
+    /// Lets a millisecond pass. False when there is none left.
+    pub(crate) fn pause(&self) -> bool {
+        // EINTR only makes it shorter.
+        let _ = poll(&mut [], 1u8);
+        self.left().is_some()
+    }
+}

@@ -1,0 +1,93 @@
+//! What a `kill -9` of the runtime leaves behind, found by its note and removed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use kit::{Abandoned, Failure, Id, RunDir};
+use rustix::fs::statfs;
+
+use crate::cgroup::{self, together};
+use crate::directory::Directory;
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::parent::{self, Parent};
+
+/// The note in the run directory: the cgroups that are about to be made, one a line, in order.
+const NOTE: &str = "cgroups";
+
+/// Notes what will be made, before it is.
+pub(crate) fn announce(hierarchies: &Hierarchies, parent: &Parent, id: &Id, run_dir: &RunDir) -> Result<()> {
+    let planned = hierarchies.iter().flat_map(|hierarchy| {
+        let above = hierarchy.mount_point().join(parent.as_path());
+        let mut planned = parent::missing(&above, hierarchy.mount_point());
+        planned.push(above.join(id.as_str()));
+        planned
+    });
+    run_dir.note(NOTE, &planned.map(|path| format!("{}\n", path.display())).collect::<String>())
+}
+
+/// Removes the cgroups of containers whose runtime is dead, with what is alive in them, and their run
+/// directories below `run_dirs`. Those of living ones are not touched: their owners hold a lock.
+///
+/// Returns the ids of what was removed.
+///
+/// # Errors
+/// All that could not be undone, in one; the run directory is kept then, for a later `gc`.
+pub fn gc(run_dirs: &Path) -> Result<Vec<String>> {
+    let (mut removed, mut errors) = (Vec::new(), Vec::new());
+    for abandoned in RunDir::abandoned(run_dirs)? {
+        match undo(&abandoned) {
+            Ok(()) => removed.push(abandoned.id()),
+            Err(error) => {
+                errors.push(error.context(abandoned.id()));
+                abandoned.keep();
+            }
+        }
+    }
+    together(errors).map(|()| removed)
+}
+
+/// Kills and removes what one dead runtime noted.
+///
+/// # Errors
+/// All that could not be undone, in one. A noted path that is no cgroup is an error, and is left.
+pub fn undo(abandoned: &Abandoned) -> Result<()> {
+    let note = abandoned.read(NOTE)?;
+    let hierarchies = Hierarchies::detect()?;
+    let (mut own, mut above, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    for path in note.lines().map(PathBuf::from).filter(|path| path.exists()) {
+        let its = if path.ends_with(abandoned.id()) { &mut own } else { &mut above };
+        match verify(&path, &hierarchies) {
+            Ok(hierarchy) => its.push(Directory::found(hierarchy, path)),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors.extend(cgroup::undo(own).err());
+    for parent in above.iter().rev() {
+        // Killed between mkdir and the mark, it left the parent without: whoever is in it now could
+        // not remove it either. ENOENT: that one was the last, and did.
+        let _ = parent::mark(parent.path());
+        parent::remove_unused(parent.path(), parent.hierarchy().mount_point());
+    }
+    together(errors)
+}
+
+/// The hierarchy below whose top `path` lies. A note is only a file: what it names is removed only
+/// when the kernel says that it is a cgroup (statfs(2)).
+fn verify<'a>(path: &Path, hierarchies: &'a Hierarchies) -> Result<&'a Hierarchy> {
+    let below = |hierarchy: &&Hierarchy| {
+        let rest = path.strip_prefix(hierarchy.mount_point());
+        rest.is_ok_and(|rest| rest.components().next().is_some() && parent::is_plain(rest))
+    };
+    let hierarchy = hierarchies.iter().filter(below).find(|hierarchy| is_cgroup(path, hierarchy.version()));
+    hierarchy
+        .ok_or_else(|| Failure::new(format!("{}: noted as a cgroup, and is none", path.display())).into())
+}
+
+/// Whether `path` is on a cgroup file system: CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC (linux/magic.h).
+fn is_cgroup(path: &Path, version: Version) -> bool {
+    let magic = match version {
+        Version::V1 => 0x0027_e0eb,
+        Version::V2 => 0x6367_7270,
+    };
+    path.symlink_metadata().is_ok_and(|it| it.is_dir()) && statfs(path).is_ok_and(|it| it.f_type == magic)
+}

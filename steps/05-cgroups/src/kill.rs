@@ -1,0 +1,31 @@
+//! Kills all processes of a cgroup.
+
+use anyhow::Result;
+
+use crate::directory::Directory;
+use crate::hierarchy::{Controller, Version};
+use crate::{events, freezer, signals};
+
+// ANCHOR: kill
+/// Kills every process in the cgroup, and returns when they are gone.
+///
+/// To signal one after the other is a race that a fork bomb wins. cgroup.kill is one write, and the
+/// kernel kills also what is being forked at that moment (Linux 5.14).
+pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
+    if let Some(unified) = directories.iter().find(|cgroup| cgroup.has("cgroup.kill")) {
+        unified.write("every process in it, at once", "cgroup.kill", 1)?;
+        thaw(directories)?;
+        events::wait(unified, "populated", 0)?;
+    }
+    // Version 1, where nothing kills at once.
+    signals::kill_each(directories)
+}
+// ANCHOR_END: kill
+
+/// A process that the freezer of version 1 holds does not die before it is let go.
+fn thaw(directories: &[Directory]) -> Result<()> {
+    let freezer = directories
+        .iter()
+        .find(|it| it.hierarchy().version() == Version::V1 && it.hierarchy().holds(Controller::Freezer));
+    freezer.map_or(Ok(()), freezer::thaw_if_frozen)
+}

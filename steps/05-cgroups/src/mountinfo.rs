@@ -1,0 +1,99 @@
+//! Where the cgroup file systems are mounted: /proc/self/mountinfo (proc_pid_mountinfo(5)).
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::{ffi::OsString, os::unix::fs::MetadataExt};
+
+use rustix::fs::{major, minor};
+
+use crate::hierarchy::Version;
+
+/// A mount of a cgroup hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub version: Version,
+    /// The device number, `major:minor`: mounts of one hierarchy share it.
+    device: String,
+    /// Which cgroup of the hierarchy is seen at the mount point. `/` on a host; in a container
+    /// without a cgroup namespace the container's own.
+    pub root: PathBuf,
+    pub mount_point: PathBuf,
+    pub access: Access,
+    /// The file system's own options: for version 1, the names of its controllers are among them.
+    pub options: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
+/// The cgroup mounts in `mountinfo`, in the order they were mounted.
+pub(crate) fn parse(mountinfo: &str) -> Vec<Mount> {
+    mountinfo.lines().filter_map(parse_line).collect()
+}
+
+/// `36 35 0:28 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct`
+fn parse_line(line: &str) -> Option<Mount> {
+    let (mount, file_system) = line.split_once(" - ")?;
+    let [_, _, device, root, mount_point, flags, ..] = mount.split(' ').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let mut file_system = file_system.split(' ');
+    let version = match file_system.next()? {
+        "cgroup2" => Version::V2,
+        "cgroup" => Version::V1,
+        _ => return None,
+    };
+    let options: Vec<_> = file_system.nth(1)?.split(',').map(String::from).collect();
+    let read_only = flags.split(',').any(|flag| flag == "ro") || options.iter().any(|option| option == "ro");
+    Some(Mount {
+        version,
+        device: device.into(),
+        root: unescape(root),
+        mount_point: unescape(mount_point),
+        access: if read_only { Access::ReadOnly } else { Access::ReadWrite },
+        options,
+    })
+}
+
+/// mountinfo writes space, tab, newline and backslash as `\` and three octal digits.
+fn unescape(text: &str) -> PathBuf {
+    let mut parts = text.split('\\');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..3).and_then(|octal| u8::from_str_radix(octal, 8).ok()) {
+            Some(byte) => bytes.extend([&[byte], &part.as_bytes()[3..]].concat()),
+            None => bytes.extend([b"\\", part.as_bytes()].concat()),
+        }
+    }
+    OsString::from_vec(bytes).into()
+}
+
+impl Mount {
+    /// Whether what is found at the mount point is this file system, not one mounted over it.
+    pub(crate) fn is_visible(&self) -> bool {
+        device_of(&self.mount_point).is_some_and(|device| device == self.device)
+    }
+}
+
+fn device_of(path: &Path) -> Option<String> {
+    let device = path.metadata().ok()?.dev();
+    Some(format!("{}:{}", major(device), minor(device)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_point_with_a_space_and_propagation_fields_is_read() {
+        let line =
+            "36 35 0:28 / /a\\040b/c\\134 rw,relatime shared:9 master:1 - cgroup cgroup rw,cpu,cpuacct";
+        let mounts = parse(line);
+        assert_eq!(mounts[0].mount_point, Path::new("/a b/c\\"));
+        assert_eq!(mounts[0].options, ["rw", "cpu", "cpuacct"]);
+        assert_eq!(parse("36 35 0:28 / /sys rw - sysfs sysfs rw"), []);
+    }
+}

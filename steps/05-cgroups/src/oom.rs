@@ -1,0 +1,53 @@
+//! Whether the OOM killer was in the cgroup, told in words.
+
+use std::fmt::{self, Display};
+
+use crate::cgroup::Cgroup;
+use crate::hierarchy::Controller;
+use crate::size::Size;
+use crate::stats::by;
+
+/// A process of the container was killed because it, or the host, ran out of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oom {
+    limit: Option<Size>,
+    peak: Option<Size>,
+}
+
+impl Cgroup {
+    /// Whether the OOM killer was in it. `None` also where memory is not counted.
+    pub fn oom(&self) -> Option<Oom> {
+        let memory = self.holding(Controller::Memory)?;
+        let killed = memory.keyed(by(memory, "memory.events", "memory.oom_control"), "oom_kill")?;
+        let size = |v2, v1| memory.number(by(memory, v2, v1)).map(Size);
+        // Without a limit, version 2 says `max`, version 1 the largest number there is, in whole pages.
+        let limit = size("memory.max", "memory.limit_in_bytes").filter(|limit| limit.0 >> 62 == 0);
+        let peak = size("memory.peak", "memory.max_usage_in_bytes");
+        (killed > 0).then_some(Oom { limit, peak })
+    }
+}
+
+impl Display for Oom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.limit {
+            Some(limit) => write!(f, "killed: out of memory (limit {limit}")?,
+            None => write!(f, "killed: out of memory (no limit of its own")?,
+        }
+        match self.peak {
+            Some(peak) => write!(f, ", peak {peak})"),
+            None => write!(f, ")"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_tells_the_limit_and_the_peak() {
+        let oom = Oom { limit: Some(Size(32 << 20)), peak: Some(Size(32 << 20)) };
+        assert_eq!(oom.to_string(), "killed: out of memory (limit 32MiB, peak 32MiB)");
+        assert_eq!(Oom { peak: None, ..oom }.to_string(), "killed: out of memory (limit 32MiB)");
+    }
+}

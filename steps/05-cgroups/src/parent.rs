@@ -1,0 +1,90 @@
+//! The cgroups above the container's own: made when missing, removed when empty.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Result;
+use nix::errno::Errno;
+use rustix::fs::{XattrFlags, getxattr, rmdir, setxattr};
+
+/// The cgroup below which containers have theirs, relative to the top of each hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent(PathBuf);
+
+impl Parent {
+    /// The path, relative to the top of each hierarchy.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl FromStr for Parent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = |name: &str| !name.contains('\n') && !matches!(name, "" | "." | "..");
+        match text.split('/').all(plain) {
+            true => Ok(Parent(text.into())),
+            false => {
+                Err("a cgroup is named from the top of the hierarchy, without `.`, `..` or a leading /: \
+                          kiste, machine/kiste"
+                    .into())
+            }
+        }
+    }
+}
+
+/// Marks a cgroup as made by a container, which goes when its last container goes. The host's own
+/// have no mark, and stay also when they are empty. Any user who may write to the cgroup can set
+/// it (xattr(7), cgroup file systems hold `user.` attributes since Linux 5.7).
+const MARK: &str = "user.kiste";
+
+/// Makes what is missing from `top` down to `parent`.
+pub(crate) fn make(parent: &Path, top: &Path) -> Result<()> {
+    for cgroup in missing(parent, top) {
+        match kit::call("the cgroup of all containers", "mkdir", cgroup.display(), || fs::create_dir(&cgroup))
+        {
+            Ok(()) => mark(&cgroup)?,
+            // Another container made it in between, and marks it.
+            Err(error) if kit::errno(&error) == Some(Errno::EEXIST) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The cgroups from `top` down to `parent` that are not there yet.
+pub(crate) fn missing(parent: &Path, top: &Path) -> Vec<PathBuf> {
+    let below = parent.ancestors().take_while(|cgroup| *cgroup != top && cgroup.starts_with(top));
+    let mut missing: Vec<_> = below.take_while(|cgroup| !cgroup.exists()).map(Path::to_path_buf).collect();
+    missing.reverse();
+    missing
+}
+
+/// Marks `cgroup` as one that goes when it is empty.
+pub(crate) fn mark(cgroup: &Path) -> Result<()> {
+    kit::call(
+        "made here: it goes when it is empty",
+        "setxattr",
+        format_args!("{}, {MARK}", cgroup.display()),
+        || setxattr(cgroup, MARK, b"made", XattrFlags::empty()),
+    )
+}
+
+/// Removes the marked cgroups from `cgroup` up to, not including, `top`. rmdir(2) refuses one that
+/// is in use, so whoever comes last removes it; one that vanishes under a newcomer is made again.
+pub(crate) fn remove_unused(cgroup: &Path, top: &Path) {
+    for cgroup in cgroup.ancestors().take_while(|cgroup| *cgroup != top && cgroup.starts_with(top)) {
+        let ours = getxattr(cgroup, MARK, &mut [0u8; 16][..]).is_ok();
+        // No narration: most often a neighbour is still there, which is no failure.
+        if !ours || rmdir(cgroup).is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether `path` has only plain names: no `..` that leads out of it.
+pub(crate) fn is_plain(path: &Path) -> bool {
+    path.components().all(|component| matches!(component, Component::Normal(_)))
+}

@@ -1,0 +1,156 @@
+//! What a container used.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use crate::cgroup::Cgroup;
+use crate::directory::Directory;
+use crate::hierarchy::{Controller, Version};
+use crate::size::Size;
+
+/// What a container used. What this kernel does not count is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// CPU time of all its processes, in user and in kernel mode.
+    pub cpu: Option<Cpu>,
+    /// The most memory it had at once, in bytes (version 2: Linux 5.19).
+    pub memory_peak: Option<u64>,
+    /// The memory it has now, in bytes.
+    pub memory: Option<u64>,
+    /// The most processes and threads it had at once (Linux 6.1).
+    pub pids_peak: Option<u64>,
+    /// The processes and threads it has now.
+    pub pids: Option<u64>,
+    /// Bytes read from and written to block devices; what came from the page cache does not count.
+    pub io: Option<Io>,
+}
+
+/// CPU time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// All of it.
+    pub total: Duration,
+    /// In user mode.
+    pub user: Duration,
+    /// In kernel mode.
+    pub system: Duration,
+}
+
+/// Block I/O, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Io {
+    /// Read from devices.
+    pub read: u64,
+    /// Written to devices.
+    pub written: u64,
+}
+
+impl Cgroup {
+    /// What it has used so far.
+    pub fn stats(&self) -> Stats {
+        let number = |controller, v2: &str, v1: &str| {
+            self.holding(controller).and_then(|it| it.number(by(it, v2, v1)))
+        };
+        use Controller::{Memory, Pids};
+        Stats {
+            cpu: self.cpu(),
+            memory_peak: number(Memory, "memory.peak", "memory.max_usage_in_bytes"),
+            memory: number(Memory, "memory.current", "memory.usage_in_bytes"),
+            pids_peak: number(Pids, "pids.peak", "pids.peak"),
+            pids: number(Pids, "pids.current", "pids.current"),
+            io: self.holding(Controller::Io).and_then(io),
+        }
+    }
+
+    /// On version 2 every cgroup counts CPU time, without any controller.
+    fn cpu(&self) -> Option<Cpu> {
+        if let Some(cgroup) = self.holding(Controller::Cpuacct) {
+            let time = |file| cgroup.number(file).map(Duration::from_nanos);
+            let (user, system) = (time("cpuacct.usage_user")?, time("cpuacct.usage_sys")?);
+            return Some(Cpu { total: time("cpuacct.usage")?, user, system });
+        }
+        let cgroup = self.directory_of(Version::V2)?;
+        let time = |key| cgroup.keyed("cpu.stat", key).map(Duration::from_micros);
+        Some(Cpu { total: time("usage_usec")?, user: time("user_usec")?, system: time("system_usec")? })
+    }
+}
+
+/// The file that the version of `cgroup` has.
+pub(crate) fn by<'a>(cgroup: &Directory, v2: &'a str, v1: &'a str) -> &'a str {
+    match cgroup.hierarchy().version() {
+        Version::V2 => v2,
+        Version::V1 => v1,
+    }
+}
+
+fn io(cgroup: &Directory) -> Option<Io> {
+    let text = cgroup.read(by(cgroup, "io.stat", "blkio.throttle.io_service_bytes_recursive")).ok()?;
+    Some(match cgroup.hierarchy().version() {
+        Version::V2 => Io { read: sum(&text, "rbytes="), written: sum(&text, "wbytes=") },
+        Version::V1 => Io { read: sum(&text, "Read "), written: sum(&text, "Write ") },
+    })
+}
+
+/// The sum over all devices of the number after `key`, which stands in each device's line:
+/// `8:0 rbytes=4096 wbytes=0 …` or `8:0 Read 4096`.
+fn sum(text: &str, key: &str) -> u64 {
+    let value = |line: &str| line.split_once(key)?.1.split(' ').next()?.parse::<u64>().ok();
+    text.lines().filter_map(value).sum()
+}
+
+impl Stats {
+    /// The lines of `--stats`; `wall` is the time from start to end.
+    pub fn report(self, wall: Duration) -> impl Display {
+        Report { stats: self, wall }
+    }
+}
+
+struct Report {
+    stats: Stats,
+    wall: Duration,
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stats { cpu, memory_peak, pids_peak, io, .. } = self.stats;
+        let seconds = |time: Duration| format!("{:.3}s", time.as_secs_f64());
+        let cpu = cpu.map(|Cpu { total, user, system }| {
+            format!("{} (user {}, system {})", seconds(total), seconds(user), seconds(system))
+        });
+        let memory = memory_peak.map(|bytes| format!("{} at most", Size(bytes)));
+        let pids = pids_peak.map(|count| format!("{count} at most"));
+        let io = io.map(|Io { read, written }| format!("{} read, {} written", Size(read), Size(written)));
+        let unknown = "not counted by this kernel here";
+        writeln!(f, "wall    {}", seconds(self.wall))?;
+        writeln!(f, "cpu     {}", cpu.as_deref().unwrap_or(unknown))?;
+        writeln!(f, "memory  {}", memory.as_deref().unwrap_or(unknown))?;
+        writeln!(f, "pids    {}", pids.as_deref().unwrap_or(unknown))?;
+        write!(f, "io      {}", io.as_deref().unwrap_or(unknown))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_io_is_summed_over_devices() {
+        let v2 = "8:0 rbytes=4096 wbytes=1 rios=1 wios=0 dbytes=9 dios=0\n8:16 rbytes=4 wbytes=2 rios=0\n";
+        assert_eq!((sum(v2, "rbytes="), sum(v2, "wbytes=")), (4100, 3));
+        let v1 = "8:0 Read 10\n8:0 Write 5\n8:0 Total 15\n8:16 Read 1\nTotal 16\n";
+        assert_eq!((sum(v1, "Read "), sum(v1, "Write ")), (11, 5));
+    }
+
+    #[test]
+    fn a_report_has_a_line_for_each_and_says_what_is_not_counted() {
+        let cpu = Cpu {
+            total: Duration::from_millis(812),
+            user: Duration::from_millis(700),
+            system: Duration::from_millis(112),
+        };
+        let stats = Stats { cpu: Some(cpu), memory_peak: Some(3 << 19), ..Stats::default() };
+        let lines = "wall    2.000s\ncpu     0.812s (user 0.700s, system 0.112s)\nmemory  1.5MiB at most\n\
+                     pids    not counted by this kernel here\nio      not counted by this kernel here";
+        assert_eq!(stats.report(Duration::from_secs(2)).to_string(), lines);
+    }
+}

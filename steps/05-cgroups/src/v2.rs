@@ -1,0 +1,120 @@
+//! Version 2: one hierarchy. A cgroup is a directory, and every controller has its files in it.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use kit::Hint;
+use nix::errno::Errno;
+
+use crate::cpuset;
+use crate::directory::Directory;
+use crate::hierarchy::{Controller, Version};
+use crate::limits::{Cpus, Limits, Max, Swap};
+use crate::setting::Setting;
+
+// ANCHOR: limits
+/// Makes the controllers that the limits need appear in the cgroup, and writes the limits.
+pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
+    enable(cgroup, &limits.controllers())?;
+    cpuset::check(cgroup, "cpuset.cpus.effective", limits)?;
+    settings(limits)
+        .filter(|setting| cgroup.hierarchy().holds(setting.controller))
+        .try_for_each(|setting| setting.write(cgroup))
+}
+
+/// Which limit goes into which file (cgroup-v2.rst, "Controllers").
+fn settings(limits: &Limits) -> impl Iterator<Item = Setting> {
+    use Controller::{Cpu, Cpuset, Io, Memory, Pids};
+    let Limits { memory, memory_reservation, cpus, cpu_shares, cpuset_cpus, pids, .. } = limits;
+    [
+        memory.map(|max| Setting::new("--memory", Memory, "memory.max", max)),
+        swap(limits),
+        memory_reservation.map(|max| Setting::new("--memory-reservation", Memory, "memory.low", low(max))),
+        cpus.map(|cpus| Setting::new("--cpus", Cpu, "cpu.max", format!("{} {}", cpus.quota, Cpus::PERIOD))),
+        cpu_shares.map(|shares| Setting::new("--cpu-shares", Cpu, "cpu.weight", shares.weight())),
+        cpuset_cpus.as_ref().map(|cpus| Setting::new("--cpuset-cpus", Cpuset, "cpuset.cpus", cpus)),
+        pids.map(|max| Setting::new("--pids-limit", Pids, "pids.max", max)),
+        limits.blkio_weight.map(|weight| {
+            let bfq = Setting::new("--blkio-weight", Io, "io.bfq.weight", weight.0);
+            bfq.or("io.weight", weight.io_weight())
+        }),
+    ]
+    .into_iter()
+    .flatten()
+}
+// ANCHOR_END: limits
+
+/// Version 2 counts swap alone; `--memory-swap` is memory and swap together.
+fn swap(limits: &Limits) -> Option<Setting> {
+    let swap = limits.swap?;
+    let max = swap.without(limits.memory.unwrap_or(Max::Unlimited));
+    let setting = Setting::new("--memory-swap", Controller::Memory, "memory.swap.max", max);
+    Some(match swap {
+        Swap::Asked(_) => setting,
+        Swap::Implied(_) => setting.where_there(),
+    })
+}
+
+/// No reservation is 0 here: `max` would protect all that the cgroup ever uses.
+fn low(reservation: Max) -> u64 {
+    match reservation {
+        Max::Unlimited => 0,
+        Max::At(bytes) => bytes,
+    }
+}
+
+/// What `--stats` and an OOM report read.
+const COUNTED: [Controller; 4] = [Controller::Cpu, Controller::Io, Controller::Memory, Controller::Pids];
+
+/// Enables `needed` in the cgroups above, from the top down.
+///
+/// The files of a controller appear in a cgroup when its parent's cgroup.subtree_control names it,
+/// and a parent can name only what its own parent grants it (cgroup-v2.rst, "Top-down Constraint").
+/// Only what is missing is written. What is merely counted is not enabled at the top, which is the
+/// host's: there it stays as it was.
+fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
+    for (depth, ancestor) in cgroup.above().iter().enumerate() {
+        let granted = names(ancestor, "cgroup.controllers")?;
+        let enabled = names(ancestor, "cgroup.subtree_control")?;
+        let held = needed.iter().copied().filter(|controller| cgroup.hierarchy().holds(*controller));
+        let missing: Vec<_> = held.filter(|controller| !enabled.contains(controller)).collect();
+        if !missing.is_empty() {
+            grant(ancestor, &missing)?;
+        }
+        let countable =
+            |controller: &Controller| granted.contains(controller) && !enabled.contains(controller);
+        let counted =
+            COUNTED.into_iter().filter(|controller| countable(controller) && !missing.contains(controller));
+        for controller in counted.filter(|_| depth > 0) {
+            // Without it, the container runs as well; its report is shorter.
+            let _ = grant(ancestor, &[controller]);
+        }
+    }
+    Ok(())
+}
+
+fn names(cgroup: &Directory, file: &str) -> Result<BTreeSet<Controller>> {
+    Ok(Controller::named(cgroup.read(file)?.split_whitespace(), Version::V2))
+}
+
+fn grant(cgroup: &Directory, controllers: &[Controller]) -> Result<()> {
+    let names: Vec<_> =
+        controllers.iter().map(|controller| format!("+{}", controller.name(Version::V2))).collect();
+    let path = cgroup.path().display();
+    cgroup
+        .write("so that the cgroups below have its files", "cgroup.subtree_control", names.join(" "))
+        .hint_on(
+            Errno::EBUSY,
+            format_args!(
+                "processes are in {path} itself, and v2 wants them in the leaves: \
+                 `mkdir {path}/main`, write each number in {path}/cgroup.procs to {path}/main/cgroup.procs"
+            ),
+        )
+        .hint_on(
+            Errno::ENOENT,
+            format_args!(
+                "the cgroup above {path} does not grant it: write {} to its cgroup.subtree_control",
+                names.join(" ")
+            ),
+        )
+}
