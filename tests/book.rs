@@ -1,0 +1,124 @@
+//! Holds the book to its word: what it includes, links to and shows is there, and what its
+//! terminals print is what they print. The rules, for authors, are in `book/README.md`.
+
+mod book {
+    pub mod compare;
+    pub mod host;
+    pub mod includes;
+    pub mod labels;
+    pub mod links;
+    pub mod markdown;
+    pub mod pages;
+    pub mod pictures;
+    pub mod play;
+    pub mod scratch;
+    pub mod summary;
+    pub mod tasks;
+    pub mod template;
+    pub mod terminal;
+    pub mod transcript;
+}
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use book::host::Host;
+use book::pages::Book;
+use book::{includes, labels, links, pictures, play, summary, tasks, template, transcript};
+
+#[test]
+fn the_summary_lists_every_page_and_every_page_exists() {
+    hold(summary::check);
+}
+
+#[test]
+fn every_include_names_an_anchor_that_exists() {
+    hold(includes::check_includes);
+}
+
+#[test]
+fn every_anchor_in_the_steps_is_shown_in_the_book() {
+    hold(includes::check_anchors);
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    hold(links::check);
+}
+
+#[test]
+fn every_picture_is_readable_in_both_themes_and_by_ear() {
+    hold(pictures::check);
+}
+
+#[test]
+fn every_code_fence_says_what_it_holds() {
+    hold(labels::check);
+}
+
+#[test]
+fn every_task_of_a_chapter_is_marked_in_the_source_and_the_other_way_round() {
+    hold(tasks::check);
+}
+
+#[test]
+fn every_chapter_follows_the_template() {
+    hold(template::check);
+}
+
+#[test]
+fn every_transcript_can_be_read() {
+    hold(transcript::check);
+}
+
+/// Makes one test a page, and the list of the pages that are played.
+macro_rules! play {
+    ($($name:ident: $page:literal),* $(,)?) => {
+        const PLAYED: &[&str] = &[$($page),*];
+        $(#[test] fn $name() { play_page($page, stringify!($name)) })*
+    };
+}
+
+play! {
+    the_readme_prints_what_it_shows: "README.md",
+    the_preface_prints_what_it_shows: "book/src/preface.md",
+    the_set_up_prints_what_it_shows: "book/src/setup.md",
+    chapter_0_prints_what_it_shows: "book/src/00-exec.md",
+    chapter_1_prints_what_it_shows: "book/src/01-uts.md",
+    chapter_2_prints_what_it_shows: "book/src/02-pid.md",
+    chapter_3_prints_what_it_shows: "book/src/03-mount.md",
+    chapter_4_prints_what_it_shows: "book/src/04-pivot-root.md",
+    chapter_5_prints_what_it_shows: "book/src/05-cgroups.md",
+    the_errno_table_prints_what_it_shows: "book/src/errno.md",
+    the_teachers_page_prints_what_it_shows: "book/src/teach.md",
+}
+
+#[test]
+fn every_page_with_a_transcript_is_played() {
+    hold(|book| transcript::check_played(book, PLAYED));
+}
+
+/// The workspace as it was when this test was built; the v2 machine sees it at the same path.
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
+}
+
+fn hold(check: impl Fn(&Book) -> Vec<String>) {
+    let book = Book::open(workspace()).expect("the book can be read");
+    let problems = check(&book);
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+fn play_page(page: &str, test: &str) {
+    // One page at a time: two readers at one machine would see each other's processes.
+    static ONE_READER: Mutex<()> = Mutex::new(());
+    let _turn = ONE_READER.lock().unwrap_or_else(PoisonError::into_inner);
+
+    let book = Book::open(workspace()).expect("the book can be read");
+    let Some(page) = book.page(Path::new(page)) else { return };
+    let host = Host::ask();
+    match play::page(page, &host, workspace()) {
+        Ok(skipped) => skipped.iter().for_each(|reason| host.log_skip(test, reason)),
+        Err(problem) => panic!("\n{problem:#}\n"),
+    }
+}

@@ -1,0 +1,173 @@
+//! Compares what a terminal showed with what the book shows.
+
+/// What cargo says about its own work, in its column of twelve: not part of a transcript.
+const CARGO: [&str; 14] = [
+    "Adding",
+    "Blocking",
+    "Checking",
+    "Compiling",
+    "Documenting",
+    "Downloaded",
+    "Downloading",
+    "Finished",
+    "Fresh",
+    "Locking",
+    "Running",
+    "Unpacking",
+    "Updating",
+    "Doc-tests",
+];
+
+/// The text that a terminal shows for these bytes: without escape sequences, lines end with `\n`.
+pub fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(ch) = chars.next() {
+        match ch {
+            '\x1b' if chars.next_if_eq(&'[').is_some() => {
+                // A control sequence ends with its first letter (ECMA-48).
+                while chars.next().is_some_and(|ch| !('@'..='~').contains(&ch)) {}
+            }
+            '\x1b' => _ = chars.next(),
+            '\r' | '\x07' => {}
+            _ => shown.push(ch),
+        }
+    }
+    shown
+}
+
+/// The lines that `command` printed: its echo, cargo's words and key echoes are left out.
+pub fn output_lines(text: &str, command: &str) -> Vec<String> {
+    let output = without_echo(text, command);
+    let of_cargo = |line: &&str| command.starts_with("cargo ") && is_runners(line) || is_cargos(line);
+    let lines = output.lines().map(str::trim_end).filter(|line| !of_cargo(line));
+    let mut lines: Vec<_> = lines.filter_map(without_key).map(str::to_string).collect();
+    // bash says `exit` when it ends, other shells do not.
+    if command == "exit" && lines.first().is_some_and(|line| line == "exit") {
+        lines.remove(0);
+    }
+    lines
+}
+
+/// A terminal shows what is typed, wrapped where the line is full.
+fn without_echo<'a>(text: &'a str, command: &str) -> &'a str {
+    let mut rest = text;
+    for ch in command.chars() {
+        rest = match rest.trim_start_matches('\n').strip_prefix(ch) {
+            Some(rest) => rest,
+            None => return text,
+        };
+    }
+    rest.trim_start_matches(' ').strip_prefix('\n').unwrap_or(rest)
+}
+
+fn is_cargos(line: &str) -> bool {
+    let word = line.split_whitespace().next().unwrap_or_default();
+    CARGO.contains(&word) && line.find(word) == 12usize.checked_sub(word.len())
+}
+
+/// What `.cargo/runner` says before it starts a step: how it becomes root, what it fetches.
+fn is_runners(line: &str) -> bool {
+    line.contains(" needs root: starting it by sudo") || line.starts_with("rootfs-fetch.sh: ")
+}
+
+/// `^C` is echoed where the cursor stands; the line that it makes is no output.
+fn without_key(line: &str) -> Option<&str> {
+    let keys = ["^C", "^D", "^Z", "^\\"];
+    let rest = keys.iter().find_map(|key| line.strip_prefix(key)).unwrap_or(line);
+    (rest.len() == line.len() || !rest.is_empty()).then_some(rest)
+}
+
+/// Whether `actual` is what `expected` says: `[..]` stands for anything within a line, a line of
+/// `...` or `[...]` for any lines.
+pub fn matches(expected: &[String], actual: &[String]) -> bool {
+    match expected {
+        [] => actual.is_empty(),
+        [any, rest @ ..] if is_any_lines(any) => {
+            (0..=actual.len()).any(|skipped| matches(rest, &actual[skipped..]))
+        }
+        [line, rest @ ..] => match actual {
+            [first, others @ ..] => line_matches(line, first) && matches(rest, others),
+            [] => false,
+        },
+    }
+}
+
+fn is_any_lines(line: &str) -> bool {
+    matches!(line.trim(), "..." | "[...]")
+}
+
+fn line_matches(expected: &str, actual: &str) -> bool {
+    let (expected, actual) = (expected.trim_end(), actual.trim_end());
+    let Some((start, rest)) = expected.split_once("[..]") else { return expected == actual };
+    let Some(tail) = actual.strip_prefix(start) else { return false };
+    let ends = tail.char_indices().map(|(at, _)| at).chain([tail.len()]);
+    ends.into_iter().any(|at| line_matches(rest, &tail[at..]))
+}
+
+/// Both, as a diff: `-` is in the book, `+` on the terminal.
+pub fn difference(expected: &[String], actual: &[String]) -> String {
+    let agrees = |(book, real): &(&String, &String)| !is_any_lines(book) && line_matches(book, real);
+    let same = expected.iter().zip(actual).take_while(agrees).count();
+    let lines = |sign: char, lines: &[String]| -> String {
+        lines.iter().map(|line| format!("  {sign} {line}\n")).collect()
+    };
+    lines(' ', &expected[..same]) + &lines('-', &expected[same..]) + &lines('+', &actual[same..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{difference, matches, output_lines, shown};
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_string).collect()
+    }
+
+    #[test]
+    fn equal_lines_match_and_others_do_not() {
+        assert!(matches(&lines("a\nb"), &lines("a\nb ")));
+        assert!(!matches(&lines("a"), &lines("b")));
+        assert!(!matches(&lines("a"), &lines("a\nb")));
+        assert!(!matches(&lines("a\nb"), &lines("a")));
+        assert!(!matches(&lines("a"), &[]));
+    }
+
+    #[test]
+    fn what_differs_within_a_line_is_left_open() {
+        assert!(matches(&lines("pid [..], [..]s"), &lines("pid 7, 0.3s")));
+        assert!(matches(&lines("[..]"), &lines("")) || matches(&lines("[..]"), &[String::new()]));
+        assert!(!matches(&lines("pid [..]."), &lines("pid 7")));
+        assert!(!matches(&lines("x [..]"), &lines("pid 7")));
+    }
+
+    #[test]
+    fn any_number_of_lines_is_left_open() {
+        assert!(matches(&lines("a\n...\nz"), &lines("a\nb\nc\nz")));
+        assert!(matches(&lines("[...]"), &[]));
+        assert!(!matches(&lines("...\nz"), &lines("a\nb")));
+    }
+
+    #[test]
+    fn escape_sequences_are_not_shown() {
+        assert_eq!(shown(b"\x1b[?2004h\x1b[1;31ma\x1b[0m\r\n/ # \x1b[6n"), "a\n/ # ");
+    }
+
+    #[test]
+    fn echo_keys_and_cargos_words_are_no_output() {
+        let text = "cargo run -- l\ns\n   Compiling a v1\n    Finished `dev`\nwarning: x\nout\n^C\n";
+        assert_eq!(output_lines(text, "cargo run -- ls"), ["warning: x", "out"]);
+        let text = "cargo a\n01-uts needs root: starting it by sudo (x)\nrootfs-fetch.sh: made it\nb\n";
+        assert_eq!(output_lines(text, "cargo a"), ["b"]);
+        assert_eq!(output_lines("rootfs-fetch.sh: made it\n", "sh"), ["rootfs-fetch.sh: made it"]);
+        assert_eq!(output_lines("  Running late\n", ""), ["  Running late"]);
+        assert_eq!(output_lines("^Z\n[1]+ Stopped\n", ""), ["[1]+ Stopped"]);
+        assert_eq!(output_lines("exit\nexit\n", "exit"), [""; 0]);
+    }
+
+    #[test]
+    fn a_difference_shows_both() {
+        let text = difference(&lines("a\nb"), &lines("a\nc"));
+        assert_eq!(text, "    a\n  - b\n  + c\n");
+    }
+}

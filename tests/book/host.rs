@@ -1,0 +1,92 @@
+//! What this machine can play, and what to do about the rest.
+
+use std::env;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::transcript::{Block, Needs};
+
+pub struct Host {
+    pub root: Root,
+    /// Whether cgroup v2 is the only hierarchy here.
+    pub has_v2: bool,
+    pub blocks: Blocks,
+}
+
+/// How to be root.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Root {
+    Already,
+    BySudo,
+    Never,
+}
+
+/// Which blocks are asked for: the v2 machine in CI plays only those that need it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Blocks {
+    All,
+    OnlyV2,
+}
+
+/// What to do with a block.
+#[derive(Debug, PartialEq)]
+pub enum Verdict {
+    Play,
+    /// Not asked for, or the book itself says that it cannot run.
+    PassOver,
+    Skip(String),
+}
+
+impl Host {
+    pub fn ask() -> Self {
+        let root = if nix::unistd::geteuid().is_root() {
+            Root::Already
+        } else if env::var("KISTE_SUDO").is_ok_and(|sudo| sudo == "never") || !can_sudo() {
+            Root::Never
+        } else {
+            Root::BySudo
+        };
+        let has_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+        let only_v2 = env::var("KISTE_BOOK").is_ok_and(|blocks| blocks == "v2");
+        Host { root, has_v2, blocks: if only_v2 { Blocks::OnlyV2 } else { Blocks::All } }
+    }
+
+    pub fn verdict(&self, block: &Block) -> Verdict {
+        if block.norun.is_some() || (self.blocks == Blocks::OnlyV2 && !block.v2) {
+            Verdict::PassOver
+        } else if block.v2 && !self.has_v2 {
+            Verdict::Skip("cgroup v2 is not the only hierarchy here".into())
+        } else if block.needs == Needs::Root && self.root == Root::Never {
+            Verdict::Skip("it needs root, and sudo would ask for a password".into())
+        } else {
+            Verdict::Play
+        }
+    }
+
+    /// How long a command may take. The v2 machine is emulated, about ten times slower.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(match self.blocks {
+            Blocks::All => 30,
+            Blocks::OnlyV2 => 300,
+        })
+    }
+
+    /// Says that something was not tested: to the reader, and to CI, which adds up all machines.
+    pub fn log_skip(&self, test: &str, reason: &str) {
+        // The test harness hides what `eprintln!` prints, but not this.
+        _ = writeln!(io::stderr(), "skipped: {test}: {reason}");
+        if let Some(path) = env::var_os("KISTE_SKIP_LOG") {
+            let log = OpenOptions::new().create(true).append(true).open(&path);
+            let written = log.and_then(|mut log| log.write_all(format!("book {test} {reason}\n").as_bytes()));
+            written.expect("the log of KISTE_SKIP_LOG can be written");
+        }
+    }
+}
+
+fn can_sudo() -> bool {
+    let sudo = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
+    sudo.is_ok_and(|status| status.success())
+}

@@ -1,0 +1,108 @@
+//! The pages of the book, and the README that leads to it.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+pub struct Book {
+    /// The workspace; every path below is relative to it.
+    pub root: PathBuf,
+    pub pages: Vec<Page>,
+}
+
+pub struct Page {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+impl Book {
+    /// Reads `book/src/**.md`, and `README.md` where there is one.
+    pub fn open(root: &Path) -> Result<Self> {
+        let mut paths = files_below(&root.join("book/src"))?;
+        paths.retain(|path| path.extension().is_some_and(|ext| ext == "md"));
+        let readme = root.join("README.md");
+        if readme.exists() {
+            paths.push(readme);
+        }
+        let pages = paths.iter().map(|path| Page::read(root, path)).collect::<Result<_>>()?;
+        Ok(Book { root: root.to_path_buf(), pages })
+    }
+
+    pub fn page(&self, path: &Path) -> Option<&Page> {
+        self.pages.iter().find(|page| page.path == path)
+    }
+
+    /// The pages `NN-name.md`, which follow the template.
+    pub fn chapters(&self) -> impl Iterator<Item = &Page> {
+        self.pages.iter().filter(|page| page.number().is_some())
+    }
+
+    /// The Rust sources of the steps, relative to the workspace.
+    pub fn step_sources(&self) -> Vec<PathBuf> {
+        let files = files_below(&self.root.join("steps")).unwrap_or_default();
+        let sources = files.iter().filter(|path| path.extension().is_some_and(|ext| ext == "rs"));
+        sources.filter_map(|path| path.strip_prefix(&self.root).ok().map(PathBuf::from)).collect()
+    }
+
+    pub fn read(&self, path: &Path) -> String {
+        fs::read_to_string(self.root.join(path)).unwrap_or_default()
+    }
+}
+
+impl Page {
+    fn read(root: &Path, path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        Ok(Page { path: path.strip_prefix(root)?.to_path_buf(), text })
+    }
+
+    /// A problem in the form that editors and terminals can jump to.
+    pub fn at(&self, line: usize, problem: impl std::fmt::Display) -> String {
+        format!("{}:{line}: {problem}", self.path.display())
+    }
+
+    /// 3 for `book/src/03-mount.md`.
+    pub fn number(&self) -> Option<u32> {
+        if !self.path.starts_with("book/src") {
+            return None;
+        }
+        let (number, _) = self.path.file_name()?.to_str()?.split_once('-')?;
+        (number.len() == 2).then(|| number.parse().ok()).flatten()
+    }
+
+    /// `target`, as this page names it, relative to the workspace.
+    pub fn resolve(&self, target: &str) -> PathBuf {
+        let mut path = self.path.parent().unwrap_or(Path::new("")).to_path_buf();
+        for part in Path::new(target).components() {
+            match part {
+                Component::ParentDir if path.parent().is_some() => _ = path.pop(),
+                Component::CurDir => {}
+                other => path.push(other),
+            }
+        }
+        path
+    }
+}
+
+/// Every file below `dir`, sorted, build output left out.
+pub fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            files.extend(files_below(&path)?);
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[test]
+fn a_path_is_resolved_from_its_page() {
+    let page = Page { path: "book/src/01-uts.md".into(), text: String::new() };
+    assert_eq!(page.resolve("../../steps/a.rs"), Path::new("steps/a.rs"));
+    assert_eq!(page.resolve("./img/x.svg"), Path::new("book/src/img/x.svg"));
+    assert_eq!(page.number(), Some(1));
+}

@@ -1,0 +1,87 @@
+//! Pictures are SVG: inlined in a page they take its text colour, as `<img>` the system's.
+
+use std::path::Path;
+
+use super::pages::{Book, files_below};
+
+const PICTURES: &str = "book/src/img";
+
+/// What must stand in a picture, and why.
+const NEEDED: [(&str, &str); 5] = [
+    ("<title>", "a <title>, for those who hear the page"),
+    ("role=\"img\"", "role=\"img\", for those who hear the page"),
+    ("viewBox=", "a viewBox, so that it scales"),
+    ("currentColor", "currentColor, so that it takes the theme's text colour"),
+    ("svg:root", "a style for `svg:root` in dark mode, for its use as <img>"),
+];
+
+/// Every picture is an SVG with what it needs, and some page shows it.
+pub fn check(book: &Book) -> Vec<String> {
+    let Ok(files) = files_below(&book.root.join(PICTURES)) else { return Vec::new() };
+    let mut problems = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(&book.root).expect("pictures lie in the workspace");
+        let mut found = |line: usize, what: String| {
+            problems.push(format!("{}:{line}: {what}", path.display()));
+        };
+        if path.extension().is_none_or(|ext| ext != "svg") {
+            found(1, "pictures are SVG".into());
+            continue;
+        }
+        let svg = book.read(path);
+        for (_, what) in NEEDED.iter().filter(|(needed, _)| !svg.contains(needed)) {
+            found(1, format!("the picture lacks {what}"));
+        }
+        for (line, _) in (1..).zip(svg.lines()).filter(|(_, text)| text.trim().is_empty()) {
+            found(line, "an empty line ends the HTML block that the picture is inlined as".into());
+        }
+        if !is_shown(book, path) {
+            found(1, "no page shows the picture".into());
+        }
+    }
+    problems
+}
+
+fn is_shown(book: &Book, path: &Path) -> bool {
+    let name = path.strip_prefix("book/src").unwrap_or(path).to_string_lossy();
+    book.pages.iter().any(|page| page.text.contains(&*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::{accepts, refuses};
+    use super::check;
+
+    const SVG: &str = "<svg role=\"img\" viewBox=\"0 0 1 1\">\n<title>x</title>\n\
+        <style>@media (prefers-color-scheme: dark) { svg:root { color: #ddd } }</style>\n\
+        <path stroke=\"currentColor\"/>\n</svg>\n";
+    const PAGE: (&str, &str) = ("book/src/a.md", "{{#include img/x.svg}}\n");
+
+    #[test]
+    fn a_picture_with_all_it_needs_is_accepted() {
+        accepts(check, &[PAGE, ("book/src/img/x.svg", SVG)]);
+    }
+
+    #[test]
+    fn a_picture_without_a_title_is_found() {
+        let svg = SVG.replace("<title>x</title>", "");
+        let svg = svg.replace("\n\n", "\n");
+        refuses(check, &[PAGE, ("book/src/img/x.svg", &svg)], "lacks a <title>");
+    }
+
+    #[test]
+    fn an_empty_line_in_a_picture_is_found() {
+        let svg = SVG.replace("</svg>", "\n</svg>");
+        refuses(check, &[PAGE, ("book/src/img/x.svg", &svg)], "x.svg:5: an empty line");
+    }
+
+    #[test]
+    fn a_picture_that_no_page_shows_is_found() {
+        refuses(check, &[("book/src/img/x.svg", SVG)], "no page shows the picture");
+    }
+
+    #[test]
+    fn a_bitmap_is_found() {
+        refuses(check, &[("book/src/img/x.png", "")], "pictures are SVG");
+    }
+}

@@ -1,0 +1,148 @@
+//! Plays the transcripts of a page: types what the book types, and compares what comes.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::compare;
+use super::host::{Host, Root, Verdict};
+use super::pages::Page;
+use super::terminal::{Asking, Terminal, Who};
+use super::transcript::{self, Block, Input, Needs, Part, Place, Prompt, Until};
+
+/// A build from nothing takes a while.
+const CARGO_PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long a command that does not end must be quiet before the next thing is typed.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// The terminals of one page. They stay as they are from block to block, as a reader's do.
+struct Desk<'a> {
+    host: &'a Host,
+    dir: &'a Path,
+    terminals: HashMap<(Place, Who), Terminal>,
+    /// Who typed last at each place: there the inner shell is.
+    last: HashMap<Place, Who>,
+}
+
+/// Plays a page in `dir`. Returns what was skipped, and why; the first mismatch is the error.
+pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
+    let blocks = transcript::blocks(page).map_err(|problem| anyhow!(problem))?;
+    let mut desk = Desk { host, dir, terminals: HashMap::new(), last: HashMap::new() };
+    let mut skipped = Vec::new();
+    // Whether the block that a `second` or `more` block belongs to was played.
+    let mut played = true;
+    for block in &blocks {
+        let leads = !block.more && block.place == Place::First;
+        match host.verdict(block) {
+            Verdict::Play if leads || played => {
+                played = true;
+                desk.play(block).with_context(|| page.path.display().to_string())?;
+            }
+            Verdict::Play => skipped.push(page.at(block.line, "the block before was not played")),
+            Verdict::PassOver => played &= !leads,
+            Verdict::Skip(reason) => {
+                played &= !leads;
+                skipped.push(page.at(block.line, reason));
+            }
+        }
+    }
+    Ok(skipped)
+}
+
+impl Desk<'_> {
+    fn play(&mut self, block: &Block) -> Result<()> {
+        for part in &block.parts {
+            let who = self.who(block, part);
+            self.last.insert(block.place, who);
+            let patience = self.host.patience();
+            let terminal = self.terminal(block.place, who)?;
+            play_part(terminal, part, patience)
+                .with_context(|| format!("line {}: {}", part.line, part.input))?;
+        }
+        Ok(())
+    }
+
+    fn who(&self, block: &Block, part: &Part) -> Who {
+        match (&part.input, block.needs, self.host.root) {
+            (Input::Command(Prompt::Root, _), _, Root::BySudo) => Who::Sudo,
+            (Input::Command(Prompt::User, _), Needs::User, Root::Already) => Who::Nobody,
+            (Input::Command(Prompt::User | Prompt::Root, _), ..) => Who::Caller,
+            _ => self.last.get(&block.place).copied().unwrap_or(Who::Caller),
+        }
+    }
+
+    fn terminal(&mut self, place: Place, who: Who) -> Result<&mut Terminal> {
+        if !self.terminals.contains_key(&(place, who)) {
+            let terminal = Terminal::open(who, self.dir, self.host.patience())?;
+            self.terminals.insert((place, who), terminal);
+        }
+        self.terminals.get_mut(&(place, who)).context("the terminal was opened")
+    }
+}
+
+fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result<()> {
+    let command = match &part.input {
+        Input::Command(prompt, command) => {
+            expect_prompt(terminal, *prompt)?;
+            if command.is_empty() {
+                return Ok(());
+            }
+            terminal.type_in(format!("{command}\n").as_bytes())?;
+            command.as_str()
+        }
+        Input::Key(key) => {
+            terminal.type_in(&[*key])?;
+            ""
+        }
+        // What comes was caused elsewhere, and may have come already.
+        Input::Nothing => "",
+    };
+    if command.starts_with("cargo ") {
+        let is_built = |now: &Terminal| now.shown().contains("Running `") || now.asking() != Asking::Nobody;
+        terminal.wait(CARGO_PATIENCE, is_built)?;
+    }
+    let printed = |now: &Terminal| compare::output_lines(&now.shown(), command);
+    let done = match part.until {
+        Until::Prompt => terminal.wait_for_prompt(patience)?,
+        Until::Match => terminal.wait(patience, |now| {
+            now.quiet_for() >= SETTLED && compare::matches(&part.expected, &printed(now))
+        })?,
+    };
+    let printed = printed(terminal);
+    terminal.forget();
+    if !compare::matches(&part.expected, &printed) {
+        let difference = compare::difference(&part.expected, &printed);
+        bail!("the book (-) and the terminal (+) differ:\n{difference}");
+    }
+    if !done {
+        bail!("it prints what it should, but does not end: is the block `running`?");
+    }
+    Ok(())
+}
+
+fn expect_prompt(terminal: &Terminal, prompt: Prompt) -> Result<()> {
+    let due = if prompt == Prompt::Inner { Asking::Inner } else { Asking::Outer };
+    match (due, terminal.at) {
+        (due, at) if due == at => Ok(()),
+        (_, Asking::Nobody) => bail!("a command is still running in this terminal"),
+        (Asking::Inner, _) => bail!("no shell is open in this terminal"),
+        (_, _) => bail!("a shell is still open in this terminal: type `exit`, or use `second`"),
+    }
+}
+
+impl std::fmt::Display for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Input::Command(_, command) => write!(f, "`{command}`"),
+            Input::Key(key) => write!(f, "the key ^{}", char::from(key + b'@')),
+            Input::Nothing => write!(f, "what the running command prints"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "play_tests.rs"]
+mod tests;

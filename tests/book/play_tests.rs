@@ -1,0 +1,165 @@
+//! Scratch pages, played: each rule of the transcripts is seen to hold, and to be broken.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::host::{Blocks, Host, Root};
+use super::super::pages::Page;
+
+fn play_on(host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
+    let page = Page { path: "scratch.md".into(), text: text.to_string() };
+    super::page(&page, host, Path::new("/"))
+}
+
+fn play(text: &str) -> anyhow::Result<Vec<String>> {
+    play_on(&Host { blocks: Blocks::All, ..Host::ask() }, text)
+}
+
+fn holds(text: &str) {
+    let skipped = play(text).unwrap_or_else(|problem| panic!("{problem:#}"));
+    assert_eq!(skipped, Vec::<String>::new());
+}
+
+/// The page is refused at this line, in these words.
+fn breaks(text: &str, line: usize, words: &str) {
+    let problem = format!("{:#}", play(text).expect_err("the page must be refused"));
+    assert!(problem.contains(&format!("scratch.md: line {line}: ")), "{problem}");
+    assert!(problem.contains(words), "`{words}` is not in: {problem}");
+}
+
+#[test]
+fn a_command_prints_what_the_page_shows() {
+    holds("```console\n$ echo one; echo two >&2\none\ntwo\n$ echo $((6 * 7))\n[..]2\n```\n");
+}
+
+#[test]
+fn a_command_that_prints_something_else_is_found() {
+    breaks("```console\n$ true\n$ echo two\none\n```\n", 3, "  - one\n  + two\n");
+}
+
+#[test]
+fn a_command_that_prints_more_is_found() {
+    breaks("```console\n$ echo one; echo two\none\n```\n", 2, "    one\n  + two\n");
+}
+
+#[test]
+fn a_terminal_keeps_its_state_from_block_to_block() {
+    holds("```console\n$ cd /tmp; name=x\n```\n\n```console\n$ pwd; echo $name\n/tmp\nx\n```\n");
+}
+
+#[test]
+fn each_page_begins_with_a_terminal_of_24_rows_and_100_columns_in_its_directory() {
+    holds("```console\n$ pwd; stty size\n/\n24 100\n```\n");
+}
+
+#[test]
+fn a_long_command_is_not_mistaken_for_output() {
+    let long = "x".repeat(150);
+    holds(&format!("```console\n$ echo {long}\n{long}\n```\n"));
+}
+
+#[test]
+fn lines_are_typed_into_the_shell_that_a_command_opened() {
+    holds("```console\n$ cd /; PS1='/ # ' sh\n/ # echo $((1 + 1))\n2\n/ # exit\n$ echo out\nout\n```\n");
+}
+
+#[test]
+fn wrong_output_in_an_inner_shell_is_found() {
+    breaks("```console\n$ PS1='/ # ' sh\n/ # echo two\none\n/ # exit\n```\n", 3, "+ two");
+}
+
+#[test]
+fn a_shell_that_the_page_forgets_to_leave_is_found() {
+    breaks("```console\n$ sh\n/ # echo\n\n$ echo\n```\n", 5, "a shell is still open");
+}
+
+#[test]
+fn typing_into_a_shell_that_has_ended_is_found() {
+    breaks("```console\n$ true\n/ # echo\n```\n", 3, "no shell is open");
+}
+
+#[test]
+fn a_second_terminal_looks_at_the_first() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().display();
+    holds(&format!(
+        "```console\n$ sh\n/ # echo $PPID > {path}; echo here\nhere\n/ #\n```\n\n\
+         ```console,second\n$ ps -o comm= -p $(cat {path})\nbash\n```\n\n\
+         ```console,more\n/ # exit\n$ echo back\nback\n```\n"
+    ));
+}
+
+#[test]
+fn a_second_terminal_acts_on_a_command_that_runs() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().display();
+    holds(&format!(
+        "```console,running\n$ sh -c 'echo $$ > {path}; echo up; exec sleep 1000'\nup\n```\n\n\
+         ```console,second\n$ kill $(cat {path})\n```\n\n\
+         ```console,more\nTerminated\n```\n\n```console\n$ echo $?\n143\n```\n"
+    ));
+}
+
+#[test]
+fn keys_are_pressed_when_what_stands_before_them_has_come() {
+    holds("```console\n$ sh -c 'sleep 0.2; echo up; sleep 1000'\nup\n^C\n$ echo $?\n130\n```\n");
+    holds("```console\n$ sleep 1000\n^Z\n[1]+  Stopped[..]sleep 1000\n$ kill %1\n...\n```\n");
+}
+
+#[test]
+fn a_command_that_runs_although_it_should_end_is_found() {
+    let host = Host { root: Root::Never, has_v2: false, blocks: Blocks::All };
+    let page = Page { path: "scratch.md".into(), text: "```console\n$ sleep 9\n```\n".into() };
+    let mut desk = super::Desk {
+        host: &host,
+        dir: Path::new("/"),
+        terminals: Default::default(),
+        last: Default::default(),
+    };
+    let blocks = super::transcript::blocks(&page).expect("it can be read");
+    let terminal = desk.terminal(super::Place::First, super::Who::Caller).expect("a terminal");
+    let played = super::play_part(terminal, &blocks[0].parts[0], Duration::from_secs(1));
+    assert!(played.expect_err("it does not end").to_string().contains("does not end"));
+}
+
+#[test]
+fn a_block_that_needs_what_is_not_here_is_skipped_with_those_that_belong_to_it() {
+    let host = Host { root: Root::Never, has_v2: false, blocks: Blocks::All };
+    let page = "```console,root\n# false\n```\n```console,second\n$ echo\nx\n```\n\
+                ```console,v2\n$ echo\nx\n```\n```console\n$ echo y\ny\n```\n";
+    let skipped = play_on(&host, page).expect("the rest is true");
+    assert_eq!(skipped.len(), 3);
+    assert!(skipped[0].starts_with("scratch.md:1: it needs root"));
+    assert!(skipped[1].starts_with("scratch.md:4: the block before"));
+    assert!(skipped[2].starts_with("scratch.md:8: cgroup v2"));
+}
+
+#[test]
+fn the_v2_machine_plays_the_v2_blocks_and_no_others() {
+    let host = Host { root: Root::Never, has_v2: true, blocks: Blocks::OnlyV2 };
+    let page = "```console\n$ echo x\ny\n```\n```console,v2\n$ echo x\nx\n```\n";
+    assert_eq!(play_on(&host, page).expect("v2 blocks are true"), Vec::<String>::new());
+    assert!(play_on(&host, "```console,v2\n$ echo x\ny\n```\n").is_err());
+}
+
+#[test]
+fn a_block_that_says_why_it_cannot_run_does_not_run() {
+    holds("```console,norun=it is on a Mac\n$ limactl start\n```\n");
+}
+
+#[test]
+fn a_block_for_a_user_is_played_without_root() {
+    holds("```console,user\n$ test $(id -u) != 0 && echo user\nuser\n```\n");
+}
+
+#[test]
+fn a_container_of_the_hosts_own_tools_is_entered_and_left() {
+    if Host::ask().root == Root::Never {
+        return Host::ask().log_skip("a_container_of_the_hosts_own_tools", "it needs root");
+    }
+    holds(
+        "```console,root\n# unshare --uts sh\n/ # hostname inside; hostname\ninside\n/ #\n```\n\n\
+         ```console,second\n$ test $(hostname) != inside && echo outside\noutside\n```\n\n\
+         ```console,more\n/ # exit\n```\n",
+    );
+}

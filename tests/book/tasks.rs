@@ -1,0 +1,173 @@
+//! The numbered tasks: what a chapter asks for is marked at its place in the source.
+//!
+//! In the chapter: ``**Task 1.2** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: …``.
+//! In that file, in that function or right above it: `// Task 1.2: …`.
+
+use std::path::{Path, PathBuf};
+
+use super::markdown;
+use super::pages::{Book, Page};
+
+/// 1.2 is `(1, 2)`: the second task of chapter 1.
+type Number = (u32, u32);
+
+struct Asked {
+    number: Number,
+    line: usize,
+    file: PathBuf,
+    function: String,
+}
+
+struct Marked {
+    number: Number,
+    file: PathBuf,
+    line: usize,
+    /// The functions that the mark may belong to: the one it stands in or under, the next one.
+    functions: Vec<String>,
+}
+
+/// Tasks and marks correspond one to one, and are numbered 1, 2, 3, … in each chapter.
+pub fn check(book: &Book) -> Vec<String> {
+    let marks: Vec<_> = book.step_sources().iter().flat_map(|path| marks(book, path)).collect();
+    let mut problems = Vec::new();
+    let mut asked_for = Vec::new();
+    for page in book.chapters() {
+        match tasks(page) {
+            Ok(tasks) => {
+                problems.extend(misnumbered(page, &tasks));
+                for task in &tasks {
+                    problems.extend(unmarked(task, &marks).map(|what| page.at(task.line, what)));
+                }
+                asked_for.extend(tasks.iter().map(|task| task.number));
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for Marked { number: (chapter, task), file, line, .. } in
+        marks.iter().filter(|mark| !asked_for.contains(&mark.number))
+    {
+        let at = format!("{}:{line}", file.display());
+        problems.push(format!("{at}: chapter {chapter} does not ask for task {chapter}.{task}"));
+    }
+    problems
+}
+
+fn misnumbered(page: &Page, tasks: &[Asked]) -> Option<String> {
+    let chapter = page.number()?;
+    let (place, task) = (1..).zip(tasks).find(|(place, task)| task.number != (chapter, *place))?;
+    Some(page.at(task.line, format!("this task should be number {chapter}.{place}")))
+}
+
+fn unmarked(task: &Asked, marks: &[Marked]) -> Option<String> {
+    let (chapter, number) = task.number;
+    let marker = format!("`// Task {chapter}.{number}:`");
+    let file = task.file.display();
+    let same: Vec<_> = marks.iter().filter(|mark| mark.number == task.number).collect();
+    let [mark] = same[..] else {
+        return Some(format!("{marker} must stand once in the source, it stands {}×", same.len()));
+    };
+    if mark.file != task.file {
+        return Some(format!("{marker} stands in {}, not in {file}", mark.file.display()));
+    }
+    let near = mark.functions.contains(&task.function);
+    (!near).then(|| format!("{marker} does not stand at `fn {}` in {file}", task.function))
+}
+
+/// The tasks that a chapter asks for, in its order.
+fn tasks(page: &Page) -> Result<Vec<Asked>, String> {
+    let (_, prose) = markdown::split(&page.text);
+    let lines = prose.iter().filter(|(_, text)| text.contains("**Task "));
+    let task = |&(line, text): &(usize, &str)| {
+        task(line, text)
+            .ok_or_else(|| page.at(line, "write a task as **Task 1.2** — `steps/…/file.rs`, `fn name`: …"))
+    };
+    lines.map(task).collect()
+}
+
+fn task(line: usize, text: &str) -> Option<Asked> {
+    let (_, rest) = text.split_once("**Task ")?;
+    let (number, rest) = rest.split_once("** — `")?;
+    let (file, rest) = rest.split_once("`, `fn ")?;
+    let (function, _) = rest.split_once("`:")?;
+    let function = function.rsplit("::").next()?.to_string();
+    Some(Asked { number: parse(number)?, line, file: file.into(), function })
+}
+
+/// The marks in a source file.
+fn marks(book: &Book, path: &Path) -> Vec<Marked> {
+    let source = book.read(path);
+    let lines: Vec<_> = source.lines().collect();
+    let mut marks = Vec::new();
+    for (index, text) in lines.iter().enumerate() {
+        let Some((_, rest)) = text.split_once("// Task ") else { continue };
+        let Some(number) = rest.split_once(':').and_then(|(number, _)| parse(number)) else { continue };
+        let above = lines[..=index].iter().rev().find_map(|line| function(line));
+        let below = lines[index..].iter().find_map(|line| function(line));
+        let functions = above.into_iter().chain(below).collect();
+        marks.push(Marked { number, file: path.to_path_buf(), line: index + 1, functions });
+    }
+    marks
+}
+
+/// The name of the function that a line of source begins.
+fn function(line: &str) -> Option<String> {
+    let (before, rest) = line.split_once("fn ")?;
+    let begins = before.is_empty() || before.ends_with(' ');
+    let name = rest.split(|ch: char| !ch.is_alphanumeric() && ch != '_').next()?;
+    (begins && !before.contains("//") && !name.is_empty()).then(|| name.to_string())
+}
+
+fn parse(number: &str) -> Option<Number> {
+    let (chapter, task) = number.split_once('.')?;
+    Some((chapter.parse().ok()?, task.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::{accepts, refuses};
+    use super::check;
+
+    const PAGE: &str = "book/src/01-uts.md";
+    const FILE: &str = "steps/01-uts/src/lib.rs";
+    const ASKED: &str = "1. **Task 1.1** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: call it.\n";
+    const MARKED: &str = "fn other() {}\n\npub fn set_hostname() {\n    // Task 1.1: call it\n}\n";
+
+    #[test]
+    fn a_task_that_is_asked_for_and_marked_is_accepted() {
+        accepts(check, &[(PAGE, ASKED), (FILE, MARKED)]);
+        let above = "// Task 1.1: call it\n/// Docs.\npub fn set_hostname() {}\n";
+        accepts(check, &[(PAGE, ASKED), (FILE, above)]);
+    }
+
+    #[test]
+    fn a_task_without_its_mark_is_found() {
+        refuses(check, &[(PAGE, ASKED), (FILE, "")], "01-uts.md:1: `// Task 1.1:` must stand once");
+    }
+
+    #[test]
+    fn a_mark_without_its_task_is_found() {
+        refuses(check, &[(PAGE, ""), (FILE, MARKED)], "lib.rs:4: chapter 1 does not ask");
+    }
+
+    #[test]
+    fn a_mark_at_another_function_is_found() {
+        let source = MARKED.replace("set_hostname", "set_name");
+        refuses(check, &[(PAGE, ASKED), (FILE, &source)], "does not stand at `fn set_hostname`");
+    }
+
+    #[test]
+    fn a_mark_in_another_file_is_found() {
+        refuses(check, &[(PAGE, ASKED), ("steps/01-uts/src/sys.rs", MARKED)], "stands in steps/01");
+    }
+
+    #[test]
+    fn a_gap_in_the_numbers_is_found() {
+        let (page, source) = (ASKED.replace("1.1", "1.2"), MARKED.replace("1.1", "1.2"));
+        refuses(check, &[(PAGE, &page), (FILE, &source)], "should be number 1.1");
+    }
+
+    #[test]
+    fn a_task_without_its_function_is_found() {
+        refuses(check, &[(PAGE, "**Task 1.1** — call it\n")], "write a task as");
+    }
+}

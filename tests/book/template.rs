@@ -1,0 +1,148 @@
+//! Every chapter is built alike, so that a reader who knows one knows where to look in the next.
+
+use super::markdown::{self, Line};
+use super::pages::{Book, Page};
+
+/// The sections of a chapter. ▸ marks the fast lane.
+const SECTIONS: [&str; 11] = [
+    "What you will have ▸",
+    "Watch it leak ▸",
+    "By hand",
+    "The mechanism",
+    "Build it ▸",
+    "See it",
+    "Prove it ▸",
+    "What can go wrong",
+    "Exercises",
+    "What the real ones do",
+    "Undo, and further reading",
+];
+
+/// What a section must contain: its name, the words, what to say when they are missing.
+const CONTENTS: [(&str, &str, &str); 9] = [
+    ("What you will have ▸", "{{#include img/", "a picture, by include"),
+    ("The mechanism", "https://man7.org/linux/man-pages/", "a link to a man page"),
+    ("Build it ▸", "**Task ", "a numbered task"),
+    ("Build it ▸", "{{#", "code, by an include anchor"),
+    ("What can go wrong", "|---|", "a table: symptom, cause, what confirms it, mend"),
+    ("Exercises", "**Predict**", "an exercise **Predict**"),
+    ("Exercises", "<details>", "a folded answer (<details>)"),
+    ("Exercises", "**Change**", "an exercise **Change**"),
+    ("Exercises", "**Extend**", "an exercise **Extend**"),
+];
+
+/// Every chapter has its estimate and its sections, and the sections what belongs in them.
+pub fn check(book: &Book) -> Vec<String> {
+    book.chapters().flat_map(check_chapter).collect()
+}
+
+fn check_chapter(page: &Page) -> Vec<String> {
+    let (_, prose) = markdown::split(&page.text);
+    let headings = markdown::headings(&prose);
+    let sections: Vec<_> = headings.iter().filter(|heading| heading.level == 2).collect();
+    let names: Vec<_> = sections.iter().map(|heading| heading.text.as_str()).collect();
+    let mut problems = Vec::new();
+    problems.extend(problem_with_estimate(&prose).map(|what| page.at(1, what)));
+    if names != SECTIONS {
+        let wrong = names.iter().zip(SECTIONS).take_while(|(name, due)| *name == due).count();
+        let line = sections.get(wrong).map_or(page.text.lines().count(), |heading| heading.line);
+        let due = SECTIONS.get(wrong).map_or("the end".to_string(), |due| format!("`## {due}`"));
+        problems.push(page.at(line, format!("here should be {due}")));
+        return problems;
+    }
+    let lines: Vec<_> = page.text.lines().collect();
+    for (name, words, what) in CONTENTS {
+        let index = names.iter().position(|known| *known == name).expect("sections are complete");
+        let start = sections[index].line;
+        let end = sections.get(index + 1).map_or(lines.len(), |next| next.line - 1);
+        if !lines[start..end].iter().any(|line| line.contains(words)) {
+            problems.push(page.at(start, format!("`{name}` lacks {what}")));
+        }
+    }
+    problems
+}
+
+/// `*Fast lane: 20 minutes (sections marked ▸). All of it: 50 minutes.*` at the head.
+fn problem_with_estimate(prose: &[Line<'_>]) -> Option<String> {
+    let head: Vec<_> = prose.iter().take_while(|(_, text)| !text.starts_with("## ")).collect();
+    let minutes = head.iter().find_map(|(_, line)| {
+        let (fast, all) = line
+            .strip_prefix("*Fast lane: ")?
+            .strip_suffix(" minutes.*")?
+            .split_once(" minutes (sections marked ▸). All of it: ")?;
+        Some((fast.parse::<u32>().ok()?, all.parse::<u32>().ok()?))
+    });
+    match minutes {
+        None => Some(
+            "the head lacks its estimate: \
+             *Fast lane: 20 minutes (sections marked ▸). All of it: 50 minutes.*"
+                .into(),
+        ),
+        Some((fast, _)) if fast > 30 => Some(format!("a fast lane of {fast} minutes: at most 30")),
+        Some((fast, all)) if all < fast => Some("all of it is shorter than the fast lane".into()),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::{accepts, refuses};
+    use super::{CONTENTS, SECTIONS, check};
+
+    const PAGE: &str = "book/src/01-uts.md";
+
+    fn chapter() -> String {
+        let mut page = "# A name of its own\n\n\
+            *Fast lane: 20 minutes (sections marked ▸). All of it: 50 minutes.*\n"
+            .to_string();
+        for section in SECTIONS {
+            page += &format!("\n## {section}\n\n");
+            let needed = CONTENTS.iter().filter(|(name, ..)| *name == section);
+            needed.for_each(|(_, words, _)| page += &format!("{words}\n"));
+        }
+        page
+    }
+
+    #[test]
+    fn a_chapter_on_the_template_is_accepted() {
+        accepts(check, &[(PAGE, &chapter()), ("book/src/errno.md", "# No chapter\n")]);
+    }
+
+    #[test]
+    fn a_missing_section_is_found() {
+        let page = chapter().replace("## See it\n", "");
+        refuses(check, &[(PAGE, &page)], "here should be `## See it`");
+    }
+
+    #[test]
+    fn a_section_too_many_is_found() {
+        let page = chapter() + "\n## More\n";
+        refuses(check, &[(PAGE, &page)], "here should be the end");
+    }
+
+    #[test]
+    fn sections_in_another_order_are_found() {
+        let page = chapter().replace("## See it\n", "## X\n").replace("## By hand\n", "## See it\n");
+        refuses(check, &[(PAGE, &page)], "here should be `## By hand`");
+    }
+
+    #[test]
+    fn a_chapter_without_an_estimate_is_found() {
+        let page = chapter().replace("20 minutes", "some minutes");
+        refuses(check, &[(PAGE, &page)], "lacks its estimate");
+    }
+
+    #[test]
+    fn a_fast_lane_that_is_not_fast_is_found() {
+        let page = chapter().replace("20 minutes", "45 minutes");
+        refuses(check, &[(PAGE, &page)], "at most 30");
+    }
+
+    #[test]
+    fn a_section_without_what_belongs_in_it_is_found() {
+        for (name, words, what) in CONTENTS.iter().filter(|(_, words, _)| *words != "{{#") {
+            let page = chapter().replacen(&format!("{words}\n"), "\n", 1);
+            refuses(check, &[(PAGE, &page)], &format!("`{name}` lacks {what}"));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A terminal with a bash in it, as a reader has one: a pty, 24 rows of 100 columns.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use tempfile::NamedTempFile;
+
+use super::compare;
+
+/// The prompt of the outer bash: nothing else prints it.
+const PROMPT: &str = "<kiste-book>";
+
+/// How long nothing must come before a prompt of unknown form is believed.
+const QUIET: Duration = Duration::from_millis(100);
+
+pub struct Terminal {
+    /// `None` once it is closed.
+    screen: Option<PtyMaster>,
+    shell: Child,
+    /// What came since something was typed, or dealt with, last.
+    seen: Vec<u8>,
+    last_read: Instant,
+    /// Who waits for a command now.
+    pub at: Asking,
+    _rc: NamedTempFile,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Asking {
+    /// The bash of the terminal.
+    Outer,
+    /// A shell that was started in it.
+    Inner,
+    /// Nobody: a command runs.
+    Nobody,
+}
+
+/// Who sits at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    Caller,
+    /// Root, by sudo.
+    Sudo,
+    /// Nobody in particular, when the caller is root.
+    Nobody,
+}
+
+impl Terminal {
+    pub fn open(who: Who, dir: &Path, patience: Duration) -> Result<Self> {
+        let (screen, slave) = pty().context("open a pty")?;
+        let mut rc = NamedTempFile::new().context("write bash's start file")?;
+        writeln!(rc, "stty rows 24 cols 100; PS1='{PROMPT}'; PS2=''")?;
+        writeln!(rc, "unset HISTFILE PROMPT_COMMAND MAILCHECK")?;
+        fs::set_permissions(rc.path(), fs::Permissions::from_mode(0o644))?;
+        let shell = bash(who, rc.path(), dir, slave)?.spawn().context("start bash")?;
+        let mut terminal = Terminal {
+            screen: Some(screen),
+            shell,
+            seen: Vec::new(),
+            last_read: Instant::now(),
+            at: Asking::Nobody,
+            _rc: rc,
+        };
+        if !terminal.wait(patience, |terminal| terminal.asking() == Asking::Outer)? {
+            bail!("bash does not start: {}", terminal.shown());
+        }
+        terminal.at = Asking::Outer;
+        Ok(terminal)
+    }
+
+    pub fn type_in(&mut self, bytes: &[u8]) -> Result<()> {
+        self.seen.clear();
+        self.at = Asking::Nobody;
+        self.last_read = Instant::now();
+        self.screen()?.write_all(bytes).context("type into the terminal")
+    }
+
+    /// What the screen shows since something was typed, the prompt that followed taken off.
+    pub fn shown(&self) -> String {
+        let text = compare::shown(&self.seen);
+        match self.asking() {
+            Asking::Outer => text[..text.len() - PROMPT.len()].to_string(),
+            Asking::Inner => text[..text.rfind('\n').map_or(0, |end| end + 1)].to_string(),
+            Asking::Nobody => text,
+        }
+    }
+
+    /// Who asks for a command, going by the last line.
+    pub fn asking(&self) -> Asking {
+        let text = compare::shown(&self.seen);
+        let last = text.rsplit('\n').next().unwrap_or_default();
+        let inner = last.strip_suffix("# ").or(last.strip_suffix("$ ")).map(str::trim_end);
+        if text.ends_with(PROMPT) {
+            Asking::Outer
+        } else if inner.is_some_and(|place| place.len() <= 40 && !place.contains(' ')) {
+            Asking::Inner
+        } else {
+            Asking::Nobody
+        }
+    }
+
+    /// Reads until a shell asks for a command: true; or until the patience ends: false.
+    pub fn wait_for_prompt(&mut self, patience: Duration) -> Result<bool> {
+        let asked = self.wait(patience, |now| match now.asking() {
+            Asking::Outer => true,
+            Asking::Inner => now.quiet_for() >= QUIET,
+            Asking::Nobody => false,
+        })?;
+        self.at = self.asking();
+        Ok(asked)
+    }
+
+    /// What has been seen is dealt with; what is shown from now on is new.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+
+    /// How long nothing has been printed.
+    pub fn quiet_for(&self) -> Duration {
+        self.last_read.elapsed()
+    }
+
+    /// Reads until `done`: true; or until the patience ends: false.
+    pub fn wait(&mut self, patience: Duration, done: impl Fn(&Self) -> bool) -> Result<bool> {
+        let start = Instant::now();
+        while !done(self) {
+            if start.elapsed() >= patience {
+                return Ok(false);
+            }
+            self.read_what_comes()?;
+        }
+        Ok(true)
+    }
+
+    fn read_what_comes(&mut self) -> Result<()> {
+        let mut bytes = [0; 4096];
+        let screen = self.screen.as_mut().context("the terminal is closed")?;
+        let mut fds = [PollFd::new(screen.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, PollTimeout::from(20u8)).context("poll the terminal")? == 0 {
+            return Ok(());
+        }
+        match screen.read(&mut bytes) {
+            Ok(count) if count > 0 => self.seen.extend(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // EIO: nobody has the other end open any more.
+            _ => bail!("the terminal's shell has ended: {}", compare::shown(&self.seen)),
+        }
+        self.last_read = Instant::now();
+        Ok(())
+    }
+
+    fn screen(&mut self) -> Result<&mut PtyMaster> {
+        self.screen.as_mut().context("the terminal is closed")
+    }
+}
+
+impl Drop for Terminal {
+    /// Closing the pty hangs up: whatever runs in it gets SIGHUP. It has five seconds.
+    fn drop(&mut self) {
+        self.screen = None;
+        for _ in 0..500 {
+            if !matches!(self.shell.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        _ = self.shell.kill();
+        _ = self.shell.wait();
+    }
+}
+
+/// Both sides, close-on-exec: a master that another terminal's bash inherits would never hang up.
+fn pty() -> Result<(PtyMaster, File)> {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let mut options = File::options();
+    let slave =
+        options.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(ptsname_r(&master)?)?;
+    Ok((master, slave))
+}
+
+/// bash on the slave side, which becomes its controlling terminal.
+fn bash(who: Who, rc: &Path, dir: &Path, slave: File) -> Result<Command> {
+    let mut command = Command::new("setsid");
+    command.arg("--ctty");
+    match who {
+        Who::Caller => {}
+        Who::Sudo => _ = command.args(["sudo", "-n", "-E"]),
+        Who::Nobody => {
+            let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+            command.args(nobody).env("HOME", "/tmp").env("USER", "nobody");
+        }
+    }
+    command.args(["bash", "--noprofile", "--noediting", "--rcfile"]).arg(rc).arg("-i");
+    command.current_dir(dir).env_clear().envs(env::vars().filter(|(name, _)| is_kept(name)));
+    command.envs([("TERM", "dumb"), ("LC_ALL", "C.UTF-8"), ("CARGO_TERM_COLOR", "never")]);
+    command.stdin(Stdio::from(slave.try_clone()?)).stdout(Stdio::from(slave.try_clone()?));
+    command.stderr(Stdio::from(slave));
+    Ok(command)
+}
+
+/// A reader's environment has nothing of what `cargo test` adds to that of its tests.
+fn is_kept(name: &str) -> bool {
+    let of_cargo_test = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "KISTE_SKIP_LOG"];
+    let of_reader = ["CARGO_", "RUST", "KISTE_", "XDG_"];
+    let words = ["HOME", "LOGNAME", "PATH", "TMPDIR", "USER", "http_proxy", "https_proxy", "no_proxy"];
+    let is_like = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    words.contains(&name) || (is_like(&of_reader) && !is_like(&of_cargo_test))
+}

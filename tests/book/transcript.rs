@@ -1,0 +1,261 @@
+//! Reads a `console` fence: what is typed where, and what it must print. README.md of the book
+//! has the rules for authors; play.rs follows what is read here.
+
+use std::path::Path;
+
+use super::markdown::{self, Fence};
+use super::pages::{Book, Page};
+
+/// One fence.
+pub struct Block {
+    pub line: usize,
+    pub needs: Needs,
+    pub place: Place,
+    /// It goes on in a shell, or beside a command, that an earlier block left open.
+    pub more: bool,
+    /// Its last command does not end.
+    pub running: bool,
+    pub v2: bool,
+    /// Why it cannot run.
+    pub norun: Option<String>,
+    pub parts: Vec<Part>,
+}
+
+/// Who the block needs to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Needs {
+    Anyone,
+    Root,
+    /// Somebody who is not root, also when the tests are.
+    User,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    First,
+    Second,
+}
+
+/// Something typed, and what is printed until the next thing is typed.
+#[derive(Debug, PartialEq)]
+pub struct Part {
+    pub line: usize,
+    pub input: Input,
+    pub expected: Vec<String>,
+    pub until: Until,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Input {
+    Command(Prompt, String),
+    /// `^C` is 3.
+    Key(u8),
+    /// Only looked at: what the running command prints meanwhile.
+    Nothing,
+}
+
+/// Whose prompt a command is typed at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Prompt {
+    /// `$ `
+    User,
+    /// `# `
+    Root,
+    /// `/ # `: the shell that the block opened.
+    Inner,
+}
+
+/// When a part has printed what it prints.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Until {
+    /// A shell asks for the next command.
+    Prompt,
+    /// What is expected has come, and then nothing for a while: the command goes on.
+    Match,
+}
+
+/// The transcripts of a page in order; the first that cannot be read is the error.
+pub fn blocks(page: &Page) -> Result<Vec<Block>, String> {
+    let (fences, _) = markdown::split(&page.text);
+    let consoles = fences.iter().filter(|fence| is_console(fence));
+    consoles.map(|fence| block(fence).map_err(|(line, what)| page.at(line, what))).collect()
+}
+
+/// Every transcript can be read.
+pub fn check(book: &Book) -> Vec<String> {
+    book.pages.iter().filter_map(|page| blocks(page).err()).collect()
+}
+
+/// Every page with a transcript that can run is in `played`.
+pub fn check_played(book: &Book, played: &[&str]) -> Vec<String> {
+    let runs = |page: &Page| blocks(page).is_ok_and(|all| all.iter().any(|b| b.norun.is_none()));
+    let unplayed = |page: &&Page| !played.iter().any(|path| Path::new(path) == page.path);
+    let pages = book.pages.iter().filter(unplayed).filter(|page| runs(page));
+    pages.map(|page| page.at(1, "no test plays this page: add it to tests/book.rs")).collect()
+}
+
+fn is_console(fence: &Fence) -> bool {
+    fence.info == "console" || fence.info.starts_with("console,")
+}
+
+type Problem = (usize, String);
+
+fn block(fence: &Fence) -> Result<Block, Problem> {
+    let mut block = heading(fence).map_err(|what| (fence.line, what))?;
+    for (line, text) in (fence.line + 1..).zip(&fence.lines) {
+        let input = if let Some((prompt, command)) = typed(text) {
+            if prompt == Prompt::Root && block.needs != Needs::Root {
+                return Err((line, "`# ` types as root, but the fence is not `console,root`".into()));
+            }
+            Input::Command(prompt, command.to_string())
+        } else if let Some(key) = key(text) {
+            Input::Key(key)
+        } else if let Some(part) = block.parts.last_mut() {
+            part.expected.push(text.clone());
+            continue;
+        } else {
+            block.parts.push(Part::new(line, Input::Nothing));
+            block.parts[0].expected.push(text.clone());
+            continue;
+        };
+        block.parts.push(Part::new(line, input));
+    }
+    finish(block).map_err(|what| (fence.line, what))
+}
+
+/// The words after `console`.
+fn heading(fence: &Fence) -> Result<Block, String> {
+    let mut block = Block {
+        line: fence.line,
+        needs: Needs::Anyone,
+        place: Place::First,
+        more: false,
+        running: false,
+        v2: false,
+        norun: None,
+        parts: Vec::new(),
+    };
+    for word in fence.info.split(',').skip(1) {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("root", "") => block.needs = Needs::Root,
+            ("user", "") => block.needs = Needs::User,
+            ("second", "") => block.place = Place::Second,
+            ("more", "") => block.more = true,
+            ("running", "") => block.running = true,
+            ("v2", "") => block.v2 = true,
+            ("norun", why) if why.contains(' ') => block.norun = Some(why.to_string()),
+            ("norun", _) => return Err("norun needs its reason, in words: norun=it never ends".into()),
+            _ => return Err(format!("`{word}` is not known after `console`")),
+        }
+    }
+    Ok(block)
+}
+
+/// Settles when each part is done, and refuses what could not be played.
+fn finish(mut block: Block) -> Result<Block, String> {
+    let Some(first) = block.parts.first() else { return Err("an empty transcript".into()) };
+    let goes_on = !matches!(first.input, Input::Command(Prompt::User | Prompt::Root, _));
+    if goes_on && !block.more && block.norun.is_none() {
+        return Err("it begins with neither `$ ` nor `# `: is it `console,more`?".into());
+    }
+    for index in 1..block.parts.len() {
+        if matches!(block.parts[index].input, Input::Key(_)) {
+            block.parts[index - 1].until = Until::Match;
+        }
+    }
+    if block.running {
+        block.parts.last_mut().expect("there is a first part").until = Until::Match;
+    }
+    Ok(block)
+}
+
+impl Part {
+    fn new(line: usize, input: Input) -> Self {
+        Part { line, input, expected: Vec::new(), until: Until::Prompt }
+    }
+}
+
+/// `$ ls`, `# ls`, `/ # ls`, `~/a $ ls`; also a prompt alone.
+fn typed(line: &str) -> Option<(Prompt, &str)> {
+    for (sign, prompt) in [('$', Prompt::User), ('#', Prompt::Root)] {
+        if let Some(rest) = line.strip_prefix(sign) {
+            return command(rest).map(|command| (prompt, command));
+        }
+    }
+    let (place, rest) = line.split_once(' ')?;
+    let rest = rest.strip_prefix(['#', '$'])?;
+    let is_path = place.starts_with(['/', '~']);
+    is_path.then(|| command(rest)).flatten().map(|command| (Prompt::Inner, command))
+}
+
+fn command(after_sign: &str) -> Option<&str> {
+    (after_sign.is_empty() || after_sign.starts_with(' ')).then(|| after_sign.trim())
+}
+
+/// `^C`, `^D`, `^Z`, `^\` on a line of their own.
+fn key(line: &str) -> Option<u8> {
+    match line.trim_end().as_bytes() {
+        [b'^', letter @ (b'C' | b'D' | b'Z' | b'\\')] => Some(letter - b'@'),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::{accepts, refuses};
+    use super::{Input, Place, Prompt, Until, block, check, check_played, markdown};
+
+    const PAGE: &str = "book/src/01-uts.md";
+
+    #[test]
+    fn commands_keys_and_output_are_told_apart() {
+        let text = "```console,root,second\n# sh\n/ # sleep 9\n^C\n~ # echo a\n# a\n/ #\n```\n";
+        let block = block(&markdown::split(text).0[0]).expect("it can be read");
+        let inputs: Vec<_> = block.parts.iter().map(|part| &part.input).collect();
+        let typed = |prompt, text: &str| Input::Command(prompt, text.to_string());
+        assert_eq!(block.place, Place::Second);
+        assert_eq!(*inputs[0], typed(Prompt::Root, "sh"));
+        assert_eq!(*inputs[1], typed(Prompt::Inner, "sleep 9"));
+        assert_eq!(*inputs[2], Input::Key(3));
+        assert_eq!(block.parts[1].until, Until::Match);
+        assert_eq!(*inputs[5], typed(Prompt::Inner, ""));
+    }
+
+    #[test]
+    fn well_formed_transcripts_are_accepted() {
+        let page = "```console\n$ echo\n#!/bin/sh\n```\n```console,norun=it never ends\n^C\n```\n";
+        accepts(check, &[(PAGE, page)]);
+    }
+
+    #[test]
+    fn an_unknown_word_is_found() {
+        refuses(check, &[(PAGE, "```console,rot\n$ a\n```\n")], "01-uts.md:1: `rot` is not known");
+    }
+
+    #[test]
+    fn a_block_that_does_not_run_must_say_why() {
+        refuses(check, &[(PAGE, "```console,norun\n$ a\n```\n")], "norun needs its reason");
+    }
+
+    #[test]
+    fn a_root_prompt_in_a_users_block_is_found() {
+        refuses(check, &[(PAGE, "```console\n$ a\n# b\n```\n")], "01-uts.md:3: `# ` types as root");
+    }
+
+    #[test]
+    fn output_before_the_first_command_is_found() {
+        refuses(check, &[(PAGE, "```console\nhello\n```\n")], "begins with neither");
+    }
+
+    #[test]
+    fn an_empty_transcript_is_found() {
+        refuses(check, &[(PAGE, "```console\n```\n")], "an empty transcript");
+    }
+
+    #[test]
+    fn a_page_that_is_not_played_is_found() {
+        let check = |book: &_| check_played(book, &["README.md"]);
+        refuses(check, &[(PAGE, "```console\n$ a\n```\n")], "no test plays this page");
+        accepts(check, &[(PAGE, "```console,norun=it is slow\n$ a\n```\n")]);
+    }
+}
