@@ -12,6 +12,14 @@ use crate::call::call;
 use crate::failure::Hint;
 use crate::id::Id;
 
+/// Where the run directories are.
+#[derive(clap::Args, Clone, Debug)]
+pub struct RunDirArgs {
+    /// Where containers that live are noted; `gc` looks here for those that died
+    #[arg(long = "run-dir", value_name = "DIR", default_value = "/run/kiste")]
+    pub parent: PathBuf,
+}
+
 /// A locked run directory. Dropping it removes the directory, and then the lock.
 #[derive(Debug)]
 pub struct RunDir {

@@ -6,9 +6,10 @@ use anyhow::Result;
 use kit::Failure;
 
 use crate::cpu_list::CpuList;
-use crate::limits::{BlkioWeight, CpuShares, Cpus, Limits, Max, Swap};
+use crate::limits::{Cpus, Limits, Max, Swap};
 use crate::parent::Parent;
 use crate::size::Size;
+use crate::weights::{BlkioWeight, CpuShares};
 
 /// How much the container may use.
 #[derive(clap::Args, Clone, Debug)]

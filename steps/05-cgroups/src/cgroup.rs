@@ -1,17 +1,16 @@
 //! A container's cgroup, from `mkdir` to `rmdir`.
 
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::Result;
-use kit::{Failure, Hint, Id, RunDir};
-use nix::errno::Errno;
+use kit::{Failure, Id, RunDir};
 use nix::unistd::Pid;
 use rustix::fs::{Mode, OFlags};
 
+use crate::controller::{Controller, Version};
 use crate::directory::Directory;
 use crate::gc;
-use crate::hierarchy::{Controller, Hierarchies, Version};
+use crate::hierarchy::Hierarchies;
 use crate::kill::kill;
 use crate::limits::Limits;
 use crate::parent::Parent;

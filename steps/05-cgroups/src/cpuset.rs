@@ -3,9 +3,9 @@
 use anyhow::Result;
 use kit::Failure;
 
+use crate::controller::Controller;
 use crate::cpu_list::CpuList;
 use crate::directory::Directory;
-use crate::hierarchy::Controller;
 use crate::limits::Limits;
 
 /// Refuses CPUs that the cgroup above does not have. Version 2 would take them and then run the

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Hint, Outcome};
+use kit::Hint;
 use nix::errno::Errno;
 
 use crate::events::Patience;
@@ -25,7 +25,9 @@ impl Directory {
         let above = path.parent().unwrap_or(&path);
         let patience = Patience::new();
         loop {
-            let made = parent::make(above, hierarchy.mount_point()).and_then(|()| mkdir(&path));
+            let made = parent::make(above, hierarchy.mount_point())
+                .and_then(|()| parent::mkdir("a cgroup of its own", &path))
+                .hint_on(Errno::EEXIST, "a container of this id left it behind: remove it with `gc`");
             match made {
                 Ok(()) => return Ok(Directory { hierarchy: hierarchy.clone(), path }),
                 // The last of our neighbours has just removed the empty parent.
@@ -116,45 +118,18 @@ impl Directory {
     }
 }
 
-fn mkdir(path: &Path) -> Result<()> {
-    let run = || fs::create_dir(path);
-    kit::call("a cgroup of its own", "mkdir", path.display(), run)
-        .hint_on(
-            Errno::EROFS,
-            "cgroups are mounted read-only here: run on the host, or in a privileged container",
-        )
-        .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo")
-        .hint_on(Errno::EEXIST, "a container of this id left it behind: remove it with `gc`")
-}
-
 /// A cgroup stays busy for a moment after its last process has ended.
 fn rmdir(path: &Path) -> Result<()> {
     let patience = Patience::new();
     let run = || loop {
         match fs::remove_dir(path) {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) && patience.pause() => {}
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(Gone::Already),
-            done => return done.map(|()| Gone::Now),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
+            done => return done,
         }
     };
     kit::call("it is gone, and its counters", "rmdir", path.display(), run)
-        .map(|_: Gone| ())
         .hint_on(Errno::EBUSY, "processes are still in it: see its cgroup.procs; remove it with `gc` later")
-}
-
-/// How a directory came to be gone.
-enum Gone {
-    Now,
-    Already,
-}
-
-impl Outcome for Gone {
-    fn show(&self) -> String {
-        match self {
-            Gone::Now => "0".into(),
-            Gone::Already => "gone already".into(),
-        }
-    }
 }
 
 /// The number after `key` in a text of `key number` lines.

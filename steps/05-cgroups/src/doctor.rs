@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use kit::doctor::Check;
 
-use crate::hierarchy::{Controller, Hierarchies, Hierarchy, Version};
+use crate::controller::{Controller, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::setting::mend;
 
 const NEW_KERNEL: &str = "boot a newer kernel, or use a virtual machine (book: Set-up)";
@@ -92,7 +93,10 @@ fn at(hierarchy: &Hierarchy) -> String {
 
 fn swap(hierarchies: &Hierarchies) -> Check {
     let files = ["memory.swap.max", "memory.memsw.limit_in_bytes"];
-    match sample(hierarchies, Controller::Memory, &files) {
+    // Version 2 has the file only below the top, where there may be no cgroup yet.
+    let limited = || sample(hierarchies, Controller::Memory, &["memory.max", "memory.limit_in_bytes"]);
+    let untold = || Some(PathBuf::from("/proc/swaps")).filter(|swaps| limited().is_none() && swaps.exists());
+    match sample(hierarchies, Controller::Memory, &files).or_else(untold) {
         Some(file) => Check::ok("cgroup-swap", file.display()),
         None => Check::missing("cgroup-swap", "swap is not counted", mend("--memory-swap")),
     }

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use kit::Failure;
 
+use crate::controller::{Controller, Version};
 use crate::directory::Directory;
-use crate::hierarchy::{Controller, Version};
 use crate::{events, freezer};
 
 /// Stops all processes, and returns when they stand still.

@@ -7,8 +7,9 @@ use kit::{Abandoned, Failure, Id, RunDir};
 use rustix::fs::statfs;
 
 use crate::cgroup::{self, together};
+use crate::controller::Version;
 use crate::directory::Directory;
-use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::parent::{self, Parent};
 
 /// The note in the run directory: the cgroups that are about to be made, one a line, in order.

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
+use crate::controller::{Controller, Version};
 use crate::directory::Directory;
-use crate::hierarchy::{Controller, Version};
 use crate::{events, freezer, signals};
 
 // ANCHOR: kill

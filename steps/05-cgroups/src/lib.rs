@@ -12,6 +12,7 @@
 //! - [`Cgroup`]: a container's cgroup, from `mkdir` to `rmdir`. `v2` is the story, `v1` the same on
 //!   older hosts.
 //! - [`Stats`] and [`Oom`]: what it used, and whether it was too much.
+//! - [`unshare_namespace`] and [`Cgroup::show_in`]: what the container sees of all this.
 //! - [`gc`]: what a `kill -9` of the runtime left behind.
 //!
 //! Kernel documentation: [cgroup v2](https://docs.kernel.org/admin-guide/cgroup-v2.html),
@@ -20,6 +21,8 @@
 
 mod args;
 mod cgroup;
+mod cli;
+mod controller;
 mod cpu_list;
 mod cpuset;
 mod directory;
@@ -40,17 +43,22 @@ mod size;
 mod stats;
 mod v1;
 mod v2;
-// mod view;
+mod view;
+mod weights;
 
 pub use args::Args;
 pub use cgroup::Cgroup;
+pub use cli::{gc_before_run, gc_command};
+pub use controller::{Controller, Version};
 pub use cpu_list::CpuList;
 pub use directory::Directory;
 pub use doctor::doctor;
 pub use gc::{gc, undo};
-pub use hierarchy::{Controller, Hierarchies, Hierarchy, Version};
-pub use limits::{BlkioWeight, CpuShares, Cpus, Limits, Max, Swap};
+pub use hierarchy::{Hierarchies, Hierarchy};
+pub use limits::{Cpus, Limits, Max, Swap};
 pub use oom::Oom;
 pub use parent::Parent;
 pub use size::Size;
-pub use stats::Stats;
+pub use stats::{Cpu, Io, Stats};
+pub use view::unshare_namespace;
+pub use weights::{BlkioWeight, CpuShares};

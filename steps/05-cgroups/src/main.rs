@@ -1,1 +1,100 @@
-fn main() {}
+//! Step 5: a container that can use so much and no more.
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use cgroups::Cgroup;
+use clap::Parser;
+use exec::{CommandArgs, Job, PidFile, Spawn};
+use kit::program::{self, ExplainArgs};
+use kit::{Id, RunDir, RunDirArgs, doctor};
+use mount::Targets;
+use pivot_root::{Root, TerminalArgs};
+
+/// Step 5 of Kiste: cgroups. The command can use so much memory, CPU time and processes, and no more.
+#[derive(Parser)]
+#[command(version, styles = program::styles())]
+enum Cli {
+    /// Run a command and end as it ends
+    Run(Run),
+    /// Check what this step needs of the kernel and the host
+    Doctor(doctor::Args),
+    /// Remove what runs that were killed with -9 have left behind
+    Gc(RunDirArgs),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    #[command(flatten)]
+    uts: uts::Args,
+    #[command(flatten)]
+    pid: pid::Args,
+    #[command(flatten)]
+    mount: mount::Args,
+    #[command(flatten)]
+    root: pivot_root::Args,
+    #[command(flatten)]
+    terminal: TerminalArgs,
+    #[command(flatten)]
+    run_dirs: RunDirArgs,
+    #[command(flatten)]
+    cgroup: cgroups::Args,
+    #[command(flatten)]
+    command: CommandArgs,
+}
+
+fn main() -> ExitCode {
+    program::finish(match Cli::parse() {
+        Cli::Run(args) => run(&args),
+        Cli::Gc(args) => cgroups::gc_command(&args),
+        Cli::Doctor(args) => {
+            doctor::run(&args, &[doctor::basics(), pivot_root::checks(), cgroups::doctor()].concat())
+        }
+    })
+}
+
+// ANCHOR: run
+fn run(args: &Run) -> kit::Result<ExitCode> {
+    args.explain.start();
+    let limits = args.cgroup.limits()?;
+    let id = Id::random()?;
+    let hostname = args.uts.hostname(&id);
+    let command = args.command.on_host(&hostname);
+    let mounts = args.mount.requests();
+    let terminal = args.terminal.plan()?;
+
+    cgroups::gc_before_run(&args.run_dirs);
+    let run_dir = RunDir::create(&args.run_dirs.parent, &id)?;
+    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?; // 05: how much it may use
+    let started = Instant::now();
+
+    let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
+    let mut child = Spawn::new(namespaces)
+        .job(Job::Session)
+        .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
+        .before_start(|child| cgroup.admit(child)) // 05: v1: moved in, while the child waits
+        .spawn(|parent| {
+            cgroups::unshare_namespace()?; // 05: what it sees of cgroups
+            uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+            args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here
+            let root = Root::open(&args.root, &mounts)?; // 04: what it sees as /
+            pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+            cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
+            mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: what is mounted in it
+            terminal.open(&root, parent)?; // 04: a terminal of its own
+            root.enter()?; // 04: and the host's files are gone
+            args.mount.propagation.share()?;
+            pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+        })?;
+
+    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    let mut relay = terminal.relay(child.descriptor())?;
+    let status = child.wait_at(&mut relay)?;
+    args.cgroup.tell(&cgroup, started.elapsed());
+    cgroup.remove()?;
+    Ok(status.into())
+}
+// ANCHOR_END: run

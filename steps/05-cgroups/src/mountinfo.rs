@@ -6,7 +6,7 @@ use std::{ffi::OsString, os::unix::fs::MetadataExt};
 
 use rustix::fs::{major, minor};
 
-use crate::hierarchy::Version;
+use crate::controller::Version;
 
 /// A mount of a cgroup hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use crate::cgroup::Cgroup;
-use crate::hierarchy::Controller;
+use crate::controller::Controller;
 use crate::size::Size;
 use crate::stats::by;
 

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
+use kit::Hint;
 use nix::errno::Errno;
 use rustix::fs::{XattrFlags, getxattr, rmdir, setxattr};
 
@@ -43,8 +44,7 @@ const MARK: &str = "user.kiste";
 /// Makes what is missing from `top` down to `parent`.
 pub(crate) fn make(parent: &Path, top: &Path) -> Result<()> {
     for cgroup in missing(parent, top) {
-        match kit::call("the cgroup of all containers", "mkdir", cgroup.display(), || fs::create_dir(&cgroup))
-        {
+        match mkdir("the cgroup of all containers", &cgroup) {
             Ok(()) => mark(&cgroup)?,
             // Another container made it in between, and marks it.
             Err(error) if kit::errno(&error) == Some(Errno::EEXIST) => {}
@@ -52,6 +52,16 @@ pub(crate) fn make(parent: &Path, top: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes a cgroup.
+pub(crate) fn mkdir(why: &str, cgroup: &Path) -> Result<()> {
+    kit::call(why, "mkdir", cgroup.display(), || fs::create_dir(cgroup))
+        .hint_on(
+            Errno::EROFS,
+            "cgroups are mounted read-only here: run on the host, or in a privileged container",
+        )
+        .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo")
 }
 
 /// The cgroups from `top` down to `parent` that are not there yet.
@@ -75,12 +85,15 @@ pub(crate) fn mark(cgroup: &Path) -> Result<()> {
 /// Removes the marked cgroups from `cgroup` up to, not including, `top`. rmdir(2) refuses one that
 /// is in use, so whoever comes last removes it; one that vanishes under a newcomer is made again.
 pub(crate) fn remove_unused(cgroup: &Path, top: &Path) {
-    for cgroup in cgroup.ancestors().take_while(|cgroup| *cgroup != top && cgroup.starts_with(top)) {
+    let above = cgroup.ancestors().take_while(|cgroup| *cgroup != top && cgroup.starts_with(top));
+    for cgroup in above.filter(|cgroup| cgroup.exists()) {
         let ours = getxattr(cgroup, MARK, &mut [0u8; 16][..]).is_ok();
-        // No narration: most often a neighbour is still there, which is no failure.
-        if !ours || rmdir(cgroup).is_err() {
+        let removed = if ours { rmdir(cgroup) } else { return };
+        // Most often a neighbour is still there. That is no failure, and is not told as one.
+        if removed.is_err() {
             return;
         }
+        let _ = kit::call("the last container in it has gone", "rmdir", cgroup.display(), || removed);
     }
 }
 

@@ -6,8 +6,8 @@ use anyhow::Result;
 use kit::{Failure, Hint};
 use nix::errno::Errno;
 
+use crate::controller::Controller;
 use crate::directory::Directory;
-use crate::hierarchy::Controller;
 
 /// What an option means in the files of a cgroup.
 pub(crate) struct Setting {

@@ -1,6 +1,6 @@
 //! Kills the processes of a cgroup one by one: freeze, signal all, thaw, until none is left.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fs;
 
 use anyhow::Result;
@@ -8,9 +8,9 @@ use kit::{Failure, Hint};
 use nix::errno::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::controller::Controller;
 use crate::directory::Directory;
 use crate::events::{Patience, STUCK};
-use crate::hierarchy::Controller;
 use crate::{freeze, freezer};
 
 /// Kills what is in the cgroups, and returns when it is gone. Nothing happens when they are empty.
@@ -40,7 +40,7 @@ const AT_ONCE: usize = 128;
 /// The processes in the cgroups and in those below them.
 ///
 /// cgroup.procs shows 0 for a process that lives outside our PID namespace: it has no id here.
-fn processes(directories: &[Directory]) -> BTreeSet<Pid> {
+fn processes(directories: &[Directory]) -> HashSet<Pid> {
     let trees = directories.iter().flat_map(Directory::tree);
     let texts = trees.filter_map(|cgroup| fs::read_to_string(cgroup.join("cgroup.procs")).ok());
     texts.flat_map(|text| text.lines().filter_map(pid).collect::<Vec<_>>()).collect()

@@ -4,8 +4,8 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use crate::cgroup::Cgroup;
+use crate::controller::{Controller, Version};
 use crate::directory::Directory;
-use crate::hierarchy::{Controller, Version};
 use crate::size::Size;
 
 /// What a container used. What this kernel does not count is `None`.

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
+use crate::controller::Controller;
 use crate::cpuset;
 use crate::directory::Directory;
-use crate::hierarchy::Controller;
 use crate::limits::{Cpus, Limits, Max, Swap};
 use crate::setting::Setting;
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use kit::Hint;
+use kit::{Failure, Hint};
 use nix::errno::Errno;
 
+use crate::controller::{Controller, Version};
 use crate::cpuset;
 use crate::directory::Directory;
-use crate::hierarchy::{Controller, Version};
 use crate::limits::{Cpus, Limits, Max, Swap};
 use crate::setting::Setting;
 
@@ -16,6 +16,7 @@ use crate::setting::Setting;
 /// Makes the controllers that the limits need appear in the cgroup, and writes the limits.
 pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
     enable(cgroup, &limits.controllers())?;
+    takes_processes(cgroup)?;
     cpuset::check(cgroup, "cpuset.cpus.effective", limits)?;
     settings(limits)
         .filter(|setting| cgroup.hierarchy().holds(setting.controller))
@@ -98,23 +99,44 @@ fn names(cgroup: &Directory, file: &str) -> Result<BTreeSet<Controller>> {
 }
 
 fn grant(cgroup: &Directory, controllers: &[Controller]) -> Result<()> {
+    only_leaves_have_processes(cgroup)?;
     let names: Vec<_> =
         controllers.iter().map(|controller| format!("+{}", controller.name(Version::V2))).collect();
-    let path = cgroup.path().display();
+    let (path, names) = (cgroup.path().display(), names.join(" "));
     cgroup
-        .write("so that the cgroups below have its files", "cgroup.subtree_control", names.join(" "))
+        .write("so that the cgroups below have its files", "cgroup.subtree_control", &names)
+        .hint_on(Errno::ENOENT, format_args!("the cgroup above {path} has to grant it: {names} in its own"))
         .hint_on(
-            Errno::EBUSY,
-            format_args!(
-                "processes are in {path} itself, and v2 wants them in the leaves: \
-                 `mkdir {path}/main`, write each number in {path}/cgroup.procs to {path}/main/cgroup.procs"
-            ),
+            Errno::EOPNOTSUPP,
+            format_args!("{path} is threaded (cgroup.type): choose another --cgroup-parent"),
         )
-        .hint_on(
-            Errno::ENOENT,
-            format_args!(
-                "the cgroup above {path} does not grant it: write {} to its cgroup.subtree_control",
-                names.join(" ")
-            ),
-        )
+}
+
+/// Below a threaded cgroup, one is `domain invalid` and takes no process (cgroup-v2.rst, "Threads").
+fn takes_processes(cgroup: &Directory) -> Result<()> {
+    let kind = cgroup.read("cgroup.type")?;
+    if kind.trim() == "domain" {
+        return Ok(());
+    }
+    let what = format!("{}/cgroup.type: {}, so it takes no process", cgroup.path().display(), kind.trim());
+    Err(Failure::new(what).hint("the cgroup above it is threaded: choose another --cgroup-parent").into())
+}
+
+/// Only leaves have processes (cgroup-v2.rst, "No Internal Process Constraint"). For memory and io the
+/// kernel says EBUSY; for cpu, cpuset and pids it takes the write, makes the cgroup *threaded*, and
+/// then no process gets into those below. The host's root is exempt; it alone has no cgroup.type.
+fn only_leaves_have_processes(cgroup: &Directory) -> Result<()> {
+    let processes = cgroup.read("cgroup.procs").is_ok_and(|text| !text.is_empty());
+    if !processes || !cgroup.has("cgroup.type") {
+        return Ok(());
+    }
+    let path = cgroup.path().display();
+    let mend = format!(
+        "make a leaf and move them there: `mkdir {path}/main`, then write each number in {path}/cgroup.procs \
+         to {path}/main/cgroup.procs; or choose another --cgroup-parent"
+    );
+    let what = format!(
+        "{path}/cgroup.subtree_control: processes are in {path} itself, so it cannot limit those below"
+    );
+    Err(Failure::new(what).hint(mend).into())
 }

@@ -1,0 +1,44 @@
+//! What the command line needs beside `run`: `gc`, and what is told at the end.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use kit::{RunDirArgs, program};
+
+use crate::args::Args;
+use crate::cgroup::Cgroup;
+use crate::gc::gc;
+
+/// `gc`: removes what dead runs have left, and prints their ids.
+///
+/// # Errors
+/// What could not be removed; it is kept for the next time.
+pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
+    match gc(&args.parent) {
+        Ok(removed) => {
+            removed.iter().for_each(|id| println!("{id}"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Err(kit::Failure::of(&error).exit(1).into()),
+    }
+}
+
+/// Before a run: the same, but what cannot be removed is no reason not to run.
+pub fn gc_before_run(args: &RunDirArgs) {
+    if let Err(error) = gc(&args.parent) {
+        program::say(format_args!("warning: what an earlier run has left stays: {error:#}"));
+    }
+}
+
+impl Args {
+    /// At the end: whether memory ran out, and with `--stats` what was used.
+    pub fn tell(&self, cgroup: &Cgroup, wall: Duration) {
+        if let Some(oom) = cgroup.oom() {
+            program::say(oom);
+        }
+        if self.stats {
+            program::say(cgroup.stats().report(wall));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What the container sees of cgroups: its own, as if it were the top. See cgroup_namespaces(7).
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use anyhow::Result;
+use kit::Failure;
+use mount::inside::{self, Kind};
+use mount::{Attributes, Detached, Reach};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::cgroup::Cgroup;
+use crate::directory::Directory;
+use crate::controller::Version;
+
+/// Where programs look for cgroups.
+const PLACE: &str = "/sys/fs/cgroup";
+
+// ANCHOR: view
+/// In the child, once it is in its cgroup: makes that the top of what it can see.
+///
+/// # Errors
+/// What the kernel says of unshare(2).
+pub fn unshare_namespace() -> Result<()> {
+    // Task 5.4: cgroup_namespaces(7): the cgroup we are in now becomes the root of the new namespace.
+    // At clone time that would have been the parent's.
+    kit::call("its cgroup is the top of what it sees", "unshare", "CLONE_NEWCGROUP", || {
+        unshare(CloneFlags::CLONE_NEWCGROUP)
+    })
+}
+
+impl Cgroup {
+    /// In the child: shows its own cgroup at /sys/fs/cgroup, read-only, so that it can read its
+    /// limits and not change them.
+    ///
+    /// # Errors
+    /// What the kernel says of the mounts.
+    pub fn show_in(&self, root: BorrowedFd<'_>) -> Result<()> {
+        let place = inside::own_directory(root, PLACE)?;
+        match self.directories() {
+            [only] if only.hierarchy().version() == Version::V2 => view(only)?.attach(&place, PLACE),
+            directories => show_each(root, directories),
+        }
+    }
+}
+// ANCHOR_END: view
+
+/// Hosts with version 1: a directory for each hierarchy in which the container has its own cgroup.
+fn show_each(root: BorrowedFd<'_>, directories: &[Directory]) -> Result<()> {
+    let careful = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
+    let options = [("mode", "755"), ("size", "64k")];
+    let tmpfs = Detached::new("tmpfs", &options, careful, "a place for each hierarchy")?;
+    for directory in directories {
+        inside::make(tmpfs.as_fd(), &Path::new("/").join(name(directory)?), Kind::Directory)?;
+    }
+    tmpfs.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
+    tmpfs.attach(&inside::own_directory(root, PLACE)?, PLACE)?;
+    for directory in directories {
+        let path = format!("{PLACE}/{}", name(directory)?);
+        view(directory)?.attach(&inside::own_directory(root, &path)?, &path)?;
+    }
+    Ok(())
+}
+
+/// A read-only view of this one cgroup and those below it.
+fn view(directory: &Directory) -> Result<Detached> {
+    let view = Detached::bind(directory.path(), Reach::Alone)?;
+    let careful = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
+    view.set(careful | Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
+    Ok(view)
+}
+
+/// What the hierarchy is called here: `memory`, `cpu,cpuacct`, `unified`.
+fn name(directory: &Directory) -> Result<&str> {
+    let mount_point = directory.hierarchy().mount_point();
+    let name = mount_point.file_name().and_then(|name| name.to_str());
+    name.ok_or_else(|| Failure::new(format_args!("{}: no name for a hierarchy", mount_point.display())).into())
+}

@@ -1,0 +1,124 @@
+//! The place where a test does its work, and the check that it leaves nothing.
+
+use std::cell::OnceCell;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{Ran, Running, Step, Terminal, host, rootfs};
+
+/// What a test has for itself: a directory, and from step 4 on a root file system, from step 5 on a
+/// run directory and a cgroup parent.
+pub struct Bench {
+    step: Step,
+    dir: TempDir,
+    rootfs: OnceCell<PathBuf>,
+    parent: String,
+}
+
+impl Bench {
+    /// A bench for this step's program; None where something that the test needs is not there.
+    pub fn of(step: Step, needs: &[&str]) -> Option<Self> {
+        if !step.has(needs) {
+            return None;
+        }
+        let dir = tempfile::Builder::new().prefix("kiste-test-").tempdir().expect("make a directory");
+        let parent = dir.path().file_name().unwrap().to_string_lossy().to_lowercase();
+        Some(Bench { step, dir, rootfs: OnceCell::new(), parent })
+    }
+
+    /// The program.
+    pub fn exe(&self) -> &Path {
+        self.step.exe()
+    }
+
+    /// The test's own directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The test's own root file system; made when it is first asked for.
+    pub fn rootfs(&self) -> &Path {
+        self.rootfs.get_or_init(|| {
+            let path = self.dir().join("rootfs");
+            rootfs::copy(&rootfs::original(), &path);
+            path
+        })
+    }
+
+    /// The run directories of this test's containers.
+    pub fn run_dirs(&self) -> PathBuf {
+        self.dir().join("run")
+    }
+
+    /// The cgroup in which this test's containers have theirs.
+    pub fn cgroup_parent(&self) -> &str {
+        &self.parent
+    }
+
+    /// `run`, with what keeps this test to itself, `options`, and the command.
+    pub fn arguments(&self, options: &[&str], command: &[&str]) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["run".into()];
+        if self.step.number() >= 4 && !options.contains(&"--rootfs") {
+            arguments.extend(["--rootfs".into(), self.rootfs().into()]);
+        }
+        if self.step.number() >= 5 {
+            arguments.extend(["--run-dir".into(), self.run_dirs().into()]);
+            arguments.extend(["--cgroup-parent".into(), self.parent.clone().into()]);
+        }
+        arguments.extend(options.iter().map(OsString::from));
+        arguments.extend(command.iter().map(OsString::from));
+        arguments
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
+        self.call(self.arguments(options, command))
+    }
+
+    /// Runs a shell script to its end.
+    pub fn sh(&self, options: &[&str], script: &str) -> Ran {
+        self.run(options, &["sh", "-c", script])
+    }
+
+    /// Runs the program with exactly these arguments.
+    pub fn call(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+        Ran::of(assert_cmd::Command::new(self.exe()).current_dir(self.dir()).args(arguments))
+    }
+
+    /// Starts a command and returns once it runs.
+    pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
+        let pid_file = self.dir().join(format!("pid-{}", host::unique()));
+        let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
+        let arguments = self.arguments(&[&pid_option, options].concat(), command);
+        Running::start(self.exe(), self.dir(), &arguments, pid_file)
+    }
+
+    /// Runs a command on a terminal.
+    pub fn at_terminal(&self, options: &[&str], command: &[&str]) -> Terminal {
+        Terminal::start(self.exe(), self.dir(), &self.arguments(options, command))
+    }
+
+    /// What is left of this test's containers: cgroups, run directories, mounts, processes.
+    pub fn leaks(&self) -> Vec<String> {
+        let mut leaks = host::cgroups_named(&self.parent);
+        leaks.extend(
+            fs::read_dir(self.run_dirs()).into_iter().flatten().map(|it| format!("{:?}", it.unwrap().path())),
+        );
+        leaks.extend(host::mounts().into_iter().filter(|line| line.contains(self.dir().to_str().unwrap())));
+        leaks
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // What a process has left is removed by the kernel a moment after it ends.
+        let clean = crate::eventually(|| self.leaks().is_empty().then_some(()));
+        if clean.is_none() && !std::thread::panicking() {
+            panic!("left behind: {:#?}", self.leaks());
+        }
+        host::assert_dev_null_is_a_device();
+    }
+}

@@ -1,0 +1,49 @@
+//! What the tests of all steps share.
+//!
+//! A test begins with [`Bench::of`]: a directory, a root file system, a run directory and a cgroup
+//! parent of its own. It runs the step's program from outside, as people do, and asks the kernel
+//! whether it did what it said. When the bench is put away, nothing may be left.
+//!
+//! `KISTE_BIN=path` tests any other program with the same command line.
+//! `KISTE_REQUIRE=a,b` names checks of `doctor` that must hold: a test that needs one of them fails
+//! where it would have been skipped. `KISTE_SKIP_LOG=file` collects what was skipped.
+
+mod bench;
+pub mod host;
+mod ran;
+mod rootfs;
+mod running;
+mod step;
+mod terminal;
+
+pub use bench::Bench;
+pub use ran::Ran;
+pub use running::Running;
+pub use step::Step;
+pub use terminal::Terminal;
+
+use std::time::Duration;
+
+/// The step's program: `step!("05-cgroups")`.
+#[macro_export]
+macro_rules! step {
+    ($name:literal) => {
+        $crate::Step::new($name, env!(concat!("CARGO_BIN_EXE_", $name)))
+    };
+}
+
+/// How long anything may take before a test calls it hung. The virtual machine is slow.
+pub fn patience() -> Duration {
+    Duration::from_secs(if std::env::var_os("KISTE_VM").is_some() { 240 } else { 30 })
+}
+
+/// Waits until `done` gives something; None when patience has run out.
+pub fn eventually<T>(mut done: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = std::time::Instant::now();
+    loop {
+        match done() {
+            None if start.elapsed() < patience() => std::thread::sleep(Duration::from_millis(5)),
+            found => return found,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A run that goes on while the test looks at it from outside.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::{Ran, eventually};
+
+/// A run that goes on. Dropped, its command is killed.
+pub struct Running {
+    runtime: Child,
+    /// The command's process id, as the host sees it.
+    pub pid: i32,
+}
+
+impl Running {
+    pub(crate) fn start(exe: &Path, dir: &Path, arguments: &[OsString], pid_file: PathBuf) -> Self {
+        let mut runtime = Command::new(exe)
+            .args(arguments)
+            .current_dir(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start the program");
+        let pid = eventually(|| {
+            let ended = runtime.try_wait().unwrap().is_some();
+            let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
+            ended.then_some(None).or(pid.map(Some))
+        });
+        let Some(Some(pid)) = pid else {
+            let _ = runtime.kill();
+            let output = runtime.wait_with_output().unwrap();
+            panic!("it does not run: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        Running { runtime, pid }
+    }
+
+    /// The process id of the runtime.
+    pub fn runtime(&self) -> i32 {
+        self.runtime.id() as i32
+    }
+
+    /// Sends the runtime a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.runtime()), signal).expect("send the runtime a signal");
+    }
+
+    /// Writes to the command's stdin.
+    pub fn type_in(&mut self, text: &str) {
+        self.runtime.stdin.as_mut().unwrap().write_all(text.as_bytes()).expect("write to its stdin");
+    }
+
+    /// Reads the command's stdout until it has printed this.
+    pub fn wait_for(&mut self, text: &str) {
+        let mut seen = Vec::new();
+        let out = self.runtime.stdout.as_mut().unwrap();
+        while !String::from_utf8_lossy(&seen).contains(text) {
+            let mut byte = [0];
+            assert_eq!(
+                out.read(&mut byte).unwrap(),
+                1,
+                "it ended and printed {:?}",
+                String::from_utf8_lossy(&seen)
+            );
+            seen.extend(byte);
+        }
+    }
+
+    /// Closes its stdin and waits for its end.
+    pub fn end(mut self) -> Ran {
+        drop(self.runtime.stdin.take());
+        let status = eventually(|| self.runtime.try_wait().unwrap()).expect("the runtime ends");
+        let mut ran = Ran { code: code(status), out: String::new(), err: String::new() };
+        let _ = self.runtime.stdout.take().unwrap().read_to_string(&mut ran.out);
+        let _ = self.runtime.stderr.take().unwrap().read_to_string(&mut ran.err);
+        ran
+    }
+}
+
+fn code(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.runtime.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        // The command, not the runtime, which then cleans up as it should.
+        let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+        if eventually(|| self.runtime.try_wait().ok().flatten()).is_none() {
+            let _ = self.runtime.kill();
+            let _ = self.runtime.wait();
+        }
+    }
+}

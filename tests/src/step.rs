@@ -1,0 +1,85 @@
+//! A step's program, and what it can do here.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+/// A step's program.
+#[derive(Clone, Debug)]
+pub struct Step {
+    name: &'static str,
+    own: PathBuf,
+    exe: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Check {
+    name: String,
+    verdict: String,
+    found: String,
+}
+
+impl Step {
+    /// `step!` calls this.
+    pub fn new(name: &'static str, exe: &str) -> Self {
+        let exe_or_other = std::env::var_os("KISTE_BIN").map_or(exe.into(), PathBuf::from);
+        Step { name, own: exe.into(), exe: exe_or_other }
+    }
+
+    /// The program to run.
+    pub fn exe(&self) -> &Path {
+        &self.exe
+    }
+
+    /// Its number: 5.
+    pub fn number(&self) -> u32 {
+        self.name[..2].parse().expect("a step's name begins with its number")
+    }
+
+    /// Whether all of `needs` are there, by the names that `doctor` has for them. If not, that is
+    /// told on stderr and in the log, and the test is to return; unless it must hold here.
+    pub fn has(&self, needs: &[&str]) -> bool {
+        let checks = self.doctor();
+        let missing =
+            |need: &&&str| checks.iter().find(|check| check.name == **need && check.verdict != "ok");
+        for need in needs {
+            assert!(checks.iter().any(|check| check.name == *need), "doctor knows no check {need:?}");
+        }
+        let Some((need, check)) = needs.iter().find_map(|need| missing(&need).map(|check| (need, check)))
+        else {
+            return true;
+        };
+        let required = std::env::var("KISTE_REQUIRE").unwrap_or_default();
+        let reason = format!("{need}: {}", check.found);
+        assert!(
+            !required.split(',').any(|name| name == *need),
+            "KISTE_REQUIRE says {need} must hold; {reason}"
+        );
+        skip(&reason);
+        false
+    }
+
+    fn doctor(&self) -> Vec<Check> {
+        let output =
+            Command::new(&self.own).args(["doctor", "--format", "json"]).output().expect("run doctor");
+        serde_json::from_slice(&output.stdout).expect("doctor prints JSON")
+    }
+}
+
+/// Says that the running test is skipped, and why. Written directly: the harness hides `eprintln!`.
+fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("?");
+    let program = std::env::current_exe().unwrap_or_default();
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let binary = name.rsplit_once('-').map_or(name.as_str(), |(name, _hash)| name);
+    let line = format!("skipped: {binary} {test}: {reason}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    if let Some(log) = std::env::var_os("KISTE_SKIP_LOG") {
+        let file = OpenOptions::new().create(true).append(true).open(log);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("write KISTE_SKIP_LOG");
+    }
+}
