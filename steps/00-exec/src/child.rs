@@ -52,7 +52,6 @@ impl Child {
         self.descriptors.pop()
     }
 
-    // ANCHOR: wait
     /// Waits until the command ends. Meanwhile signals that somebody sent to this process are sent
     /// on to it, and Ctrl-Z stops both.
     ///
@@ -87,7 +86,6 @@ impl Child {
             }
         }
     }
-    // ANCHOR_END: wait
 
     fn sleep(&self, terminal: &dyn Terminal) -> Result<Wake> {
         let mut fds = vec![

@@ -36,7 +36,7 @@ impl Args {
 /// # Errors
 /// What the kernel says of sethostname(2) and setdomainname(2).
 pub fn set_names(hostname: &str, args: &Args) -> Result<()> {
-    // Task 1.2: in the child, so that it is the new namespace that gets the name.
+    // Task 1.3: in the child, so that it is the new namespace that gets the name.
     kit::call("what it is called", "sethostname", hostname, || nix::unistd::sethostname(hostname))
         .hint_on(Errno::EPERM, "changing a host name needs root in the namespace that owns it")?;
     if let Some(HostName(domain)) = &args.domainname {

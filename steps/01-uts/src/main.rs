@@ -40,6 +40,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let hostname = args.uts.hostname(&Id::random()?);
     let command = args.command.on_host(&hostname);
 
+    // Task 1.2: born in a new UTS namespace, it names that before it becomes the command.
     let child = Spawn::new(uts::NAMESPACE).spawn(|parent| {
         uts::set_names(&hostname, &args.uts)?; // 01: what it is called
         exec::become_command(&command, parent) // 00: and now it is the command

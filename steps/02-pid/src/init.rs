@@ -19,7 +19,7 @@ pub(crate) fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
         Spawn::new(CloneFlags::empty()).below_init().spawn(|init| exec::become_command(command, init))?;
     parent.started()?;
 
-    // Task 2.2: wait for signals, and for children: also for those that are not ours by birth.
+    // Task 2.3: wait for signals, and for children: also for those that are not ours by birth.
     let signals = Signals::block()?;
     let (command, _keep) = (child.pid(), child);
     loop {
@@ -42,6 +42,7 @@ pub(crate) fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
 // ANCHOR: reap
 /// Reaps all that have ended. The command's end is the end.
 fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
+    // Task 2.4: until there is none: one SIGCHLD may stand for many ends.
     let mut end = None;
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {

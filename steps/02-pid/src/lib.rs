@@ -27,7 +27,7 @@ pub struct Args {
 /// # Errors
 /// As [`exec::become_command`].
 pub fn become_command(command: &Command, args: Args, parent: &Channel) -> Result<Infallible> {
-    // Task 2.1: whoever runs here is PID 1, because it was cloned into a new PID namespace.
+    // Task 2.2: whoever runs here is PID 1, because it was cloned into a new PID namespace.
     if args.init { init::run(command, parent) } else { exec::become_command(command, parent) }
 }
 // ANCHOR_END: become_command

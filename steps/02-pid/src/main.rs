@@ -42,6 +42,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let hostname = args.uts.hostname(&Id::random()?);
     let command = args.command.on_host(&hostname);
 
+    // Task 2.1: the first process that is born in a new PID namespace is its PID 1.
     let child = Spawn::new(uts::NAMESPACE | pid::NAMESPACES).spawn(|parent| {
         uts::set_names(&hostname, &args.uts)?; // 01: what it is called
         pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init

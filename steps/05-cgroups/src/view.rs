@@ -10,8 +10,8 @@ use mount::{Attributes, Detached, Reach};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::cgroup::Cgroup;
-use crate::directory::Directory;
 use crate::controller::Version;
+use crate::directory::Directory;
 
 /// Where programs look for cgroups.
 const PLACE: &str = "/sys/fs/cgroup";
@@ -47,7 +47,8 @@ impl Cgroup {
 
 /// Hosts with version 1: a directory for each hierarchy in which the container has its own cgroup.
 fn show_each(root: BorrowedFd<'_>, directories: &[Directory]) -> Result<()> {
-    let careful = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
+    let careful =
+        Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
     let options = [("mode", "755"), ("size", "64k")];
     let tmpfs = Detached::new("tmpfs", &options, careful, "a place for each hierarchy")?;
     for directory in directories {
@@ -65,7 +66,8 @@ fn show_each(root: BorrowedFd<'_>, directories: &[Directory]) -> Result<()> {
 /// A read-only view of this one cgroup and those below it.
 fn view(directory: &Directory) -> Result<Detached> {
     let view = Detached::bind(directory.path(), Reach::Alone)?;
-    let careful = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
+    let careful =
+        Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
     view.set(careful | Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
     Ok(view)
 }
@@ -74,5 +76,7 @@ fn view(directory: &Directory) -> Result<Detached> {
 fn name(directory: &Directory) -> Result<&str> {
     let mount_point = directory.hierarchy().mount_point();
     let name = mount_point.file_name().and_then(|name| name.to_str());
-    name.ok_or_else(|| Failure::new(format_args!("{}: no name for a hierarchy", mount_point.display())).into())
+    name.ok_or_else(|| {
+        Failure::new(format_args!("{}: no name for a hierarchy", mount_point.display())).into()
+    })
 }
