@@ -29,6 +29,11 @@ impl Bench {
         Some(Bench { step, dir, rootfs: OnceCell::new(), parent })
     }
 
+    /// The step whose program this is about.
+    pub fn step(&self) -> &Step {
+        &self.step
+    }
+
     /// The program.
     pub fn exe(&self) -> &Path {
         self.step.exe()
@@ -86,6 +91,18 @@ impl Bench {
     /// Runs the program with exactly these arguments.
     pub fn call(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
         Ran::of(assert_cmd::Command::new(self.exe()).current_dir(self.dir()).args(arguments))
+    }
+
+    /// Runs a command to its end, with the program started by another one:
+    /// `&["setpriv", "--reuid=65534"]`.
+    pub fn run_by(&self, starter: &[&str], options: &[&str], command: &[&str]) -> Ran {
+        self.call_by(starter, self.arguments(options, command))
+    }
+
+    /// Runs the program with exactly these arguments, started by another one.
+    pub fn call_by(&self, starter: &[&str], arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+        let mut command = assert_cmd::Command::new(starter[0]);
+        Ran::of(command.args(&starter[1..]).arg(self.exe()).args(arguments).current_dir(self.dir()))
     }
 
     /// Starts a command and returns once it runs.

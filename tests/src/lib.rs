@@ -9,6 +9,8 @@
 //! where it would have been skipped. `KISTE_SKIP_LOG=file` collects what was skipped.
 
 mod bench;
+pub mod explain;
+pub mod help;
 pub mod host;
 mod ran;
 mod rootfs;
@@ -19,7 +21,7 @@ mod terminal;
 pub use bench::Bench;
 pub use ran::Ran;
 pub use running::Running;
-pub use step::Step;
+pub use step::{Step, tool};
 pub use terminal::Terminal;
 
 use std::time::Duration;

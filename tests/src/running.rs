@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{Ran, eventually};
+use crate::{Ran, eventually, patience};
 
 /// A run that goes on. Dropped, its command is killed.
 pub struct Running {
@@ -62,6 +64,14 @@ impl Running {
         let out = self.runtime.stdout.as_mut().unwrap();
         while !String::from_utf8_lossy(&seen).contains(text) {
             let mut byte = [0];
+            let mut ready = [PollFd::new(out.as_fd(), PollFlags::POLLIN)];
+            let limit = PollTimeout::try_from(patience()).unwrap();
+            assert_ne!(
+                poll(&mut ready, limit),
+                Ok(0),
+                "{text:?} should be printed, and this is: {:?}",
+                String::from_utf8_lossy(&seen)
+            );
             assert_eq!(
                 out.read(&mut byte).unwrap(),
                 1,

@@ -34,6 +34,11 @@ impl Step {
         &self.exe
     }
 
+    /// Its name: `05-cgroups`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Its number: 5.
     pub fn number(&self) -> u32 {
         self.name[..2].parse().expect("a step's name begins with its number")
@@ -52,14 +57,18 @@ impl Step {
         else {
             return true;
         };
-        let required = std::env::var("KISTE_REQUIRE").unwrap_or_default();
-        let reason = format!("{need}: {}", check.found);
-        assert!(
-            !required.split(',').any(|name| name == *need),
-            "KISTE_REQUIRE says {need} must hold; {reason}"
-        );
-        skip(&reason);
+        lacks(need, &check.found);
         false
+    }
+
+    /// Whether it is the step's own program, and not another one that `KISTE_BIN` names. If not, what
+    /// only ours promises (its words) is not tested, and that is told.
+    pub fn is_ours(&self) -> bool {
+        let ours = self.own == self.exe;
+        if !ours {
+            skip("only for the step's own program, and KISTE_BIN names another");
+        }
+        ours
     }
 
     fn doctor(&self) -> Vec<Check> {
@@ -67,6 +76,25 @@ impl Step {
             Command::new(&self.own).args(["doctor", "--format", "json"]).output().expect("run doctor");
         serde_json::from_slice(&output.stdout).expect("doctor prints JSON")
     }
+}
+
+/// Whether a program of the host's that a test needs is there: `tool("strace")`. If not, that is told
+/// as by [`Step::has`], unless `KISTE_REQUIRE` has its name.
+pub fn tool(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    if !found {
+        lacks(name, "not found in PATH; it is in the package of this name");
+    }
+    found
+}
+
+/// Something that the running test needs is not there: the test is skipped, unless it must hold.
+fn lacks(need: &str, found: &str) {
+    let required = std::env::var("KISTE_REQUIRE").unwrap_or_default();
+    let reason = format!("{need}: {found}");
+    assert!(!required.split(',').any(|name| name == need), "KISTE_REQUIRE says {need} must hold; {reason}");
+    skip(&reason);
 }
 
 /// Says that the running test is skipped, and why. Written directly: the harness hides `eprintln!`.

@@ -192,10 +192,7 @@ struct Ended(WaitStatus);
 
 impl kit::Outcome for Ended {
     fn show(&self) -> Option<String> {
-        Status::of(self.0).map(|status| match status {
-            Status::Exited(code) => format!("exited {code}"),
-            Status::Killed(signal) => format!("killed by signal {signal}"),
-        })
+        Status::of(self.0).map(|status| status.to_string())
     }
 }
 

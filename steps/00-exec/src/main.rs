@@ -9,7 +9,7 @@ use kit::program::{self, ExplainArgs};
 
 /// Step 0 of Kiste: fork, exec, wait. No isolation yet: this is what every step stands on.
 #[derive(Parser)]
-#[command(version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),

@@ -184,7 +184,7 @@ impl Child {
     }
 
     fn died_early(&mut self) -> anyhow::Error {
-        let how = self.reap().map_or_else(|error| format!("{error:#}"), |status| format!("{status:?}"));
+        let how = self.reap().map_or_else(|error| format!("{error:#}"), |status| status.to_string());
         Failure::new(format_args!("the child died before it became the command: {how}")).into()
     }
 }

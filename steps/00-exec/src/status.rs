@@ -1,5 +1,6 @@
 //! How a process ended.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use nix::sys::wait::WaitStatus;
@@ -28,6 +29,15 @@ impl Status {
         match self {
             Status::Exited(code) => code,
             Status::Killed(signal) => 128 + signal as u8,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Status::Exited(code) => write!(f, "exited {code}"),
+            Status::Killed(signal) => write!(f, "killed by signal {signal}"),
         }
     }
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sched::CloneFlags;
-use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::Pid;
 
 /// Which side of a clone this is.
@@ -81,9 +80,10 @@ pub fn close_all_but(keep: BorrowedFd<'_>) -> io::Result<()> {
 /// signal(2): every signal does what it does by default. Rust programs ignore SIGPIPE, and what
 /// is ignored stays ignored across an exec.
 pub fn default_signals() {
-    for signal in Signal::iterator() {
+    // By number: nix has no names for the real-time signals, which can be ignored as well.
+    for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: SIG_DFL runs no code of ours. SIGKILL and SIGSTOP refuse, and need no change.
-        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 

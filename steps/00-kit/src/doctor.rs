@@ -1,13 +1,14 @@
 //! Checks of the kernel and the host: what a step needs, whether it is there, and the mend.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Failure;
 use crate::narration::Format;
 
 /// What a check found.
@@ -63,9 +64,16 @@ pub struct Args {
 
 /// Prints the checks of a step and of those before it. Exit code 1 when the step cannot run.
 pub fn run(args: &Args, checks: &[Check]) -> Result<ExitCode> {
-    match args.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(checks)?),
-        Format::Text => anstream::stdout().write_all(render(checks).as_bytes())?,
+    let text = match args.format {
+        Format::Json => serde_json::to_string_pretty(checks)? + "\n",
+        Format::Text => render(checks),
+    };
+    match anstream::stdout().write_all(text.as_bytes()) {
+        // Who closes the pipe has read enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            return Err(Failure::new(format_args!("print to stdout: {error}")).exit(1).into());
+        }
+        _ => {}
     }
     let fails = checks.iter().any(|check| check.verdict == Verdict::Fails);
     Ok(ExitCode::from(u8::from(fails)))

@@ -51,12 +51,17 @@ impl Failure {
         self
     }
 
-    /// The failure as it crosses a process boundary: all its context in one line.
+    /// The failure as it crosses a process boundary: all its context in one line, of a length that
+    /// fits into a message, and that somebody reads.
     pub fn of(error: &anyhow::Error) -> Self {
+        let what = shortened(format!("{error:#}"));
         match error.downcast_ref::<Failure>() {
             // The text of `{:#}` already ends in the reason.
-            Some(failure) => Failure { what: format!("{error:#}"), errno: None, ..failure.clone() },
-            None => Failure::new(format_args!("{error:#}")),
+            Some(failure) => {
+                let hint = failure.hint.clone().map(shortened);
+                Failure { what, errno: None, hint, exit_code: failure.exit_code }
+            }
+            None => Failure::new(what),
         }
     }
 
@@ -91,6 +96,20 @@ impl std::error::Error for Failure {}
 /// The kernel's reason at the root of `error`, if it was the kernel that refused.
 pub fn errno(error: &anyhow::Error) -> Option<Errno> {
     error.downcast_ref::<Failure>().and_then(|failure| failure.errno).map(Errno::from_raw)
+}
+
+/// The longest text about one call, in characters: an argument may have 128 KiB (execve(2)).
+const LONGEST: usize = 4096;
+
+/// A text that is too long keeps its beginning and its end: the call, and the reason.
+pub(crate) fn shortened(text: String) -> String {
+    let length = text.chars().count();
+    if length <= LONGEST {
+        return text;
+    }
+    let beginning: String = text.chars().take(LONGEST / 2).collect();
+    let end: String = text.chars().skip(length - LONGEST / 2).collect();
+    format!("{beginning} … {end}")
 }
 
 /// Adds the cause and the mend to an error.
@@ -140,6 +159,15 @@ mod tests {
     fn a_hint_for_another_reason_is_not_given() {
         let error = refused().hint_on(Errno::EBUSY, "busy").unwrap_err();
         assert_eq!(Failure::of(&error).hint_text(), None);
+    }
+
+    #[test]
+    fn a_text_that_nobody_would_read_keeps_its_beginning_and_its_end() {
+        let error = anyhow::Error::from(Failure::new(format_args!("{}: no such file", "ä".repeat(100_000))));
+        let text = Failure::of(&error).to_string();
+        assert!(text.starts_with("ää") && text.ends_with("ä: no such file"), "{text}");
+        assert!(text.chars().count() < 5000);
+        assert_eq!(shortened("short".into()), "short");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anstyle::{AnsiColor, Style};
 use serde::{Deserialize, Serialize};
 
+use crate::failure::shortened;
+
 /// How `--explain` speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -96,7 +98,7 @@ pub fn forward(who: Who, forward: impl Fn(Line) + Send + 'static) {
 pub(crate) fn tell(call: &str, args: &dyn Display, result: String, why: &str) {
     let narrator = narrator();
     if !matches!(narrator.sink, Sink::Off) {
-        let (call, args, why) = (call.into(), args.to_string(), why.into());
+        let (call, args, why) = (call.into(), shortened(args.to_string()), why.into());
         narrator.put(Line { who: narrator.who, call, args, result, why });
     }
 }

@@ -9,7 +9,7 @@ use kit::{Id, doctor};
 
 /// Step 1 of Kiste: the UTS namespace. The command has a host name of its own; all else is the host's.
 #[derive(Parser)]
-#[command(version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),

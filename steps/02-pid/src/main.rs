@@ -7,9 +7,10 @@ use exec::{CommandArgs, PidFile, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 
-/// Step 2 of Kiste: the PID and IPC namespaces. The command is PID 1 and sees no other process.
+/// Step 2 of Kiste: the PID and IPC namespaces. The command is PID 1, and every process that it can reach
+/// is its own.
 #[derive(Parser)]
-#[command(version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),

@@ -105,7 +105,7 @@ impl Detached {
         kit::call("now it is there", "move_mount", format_args!("{}, {target_name}", self.what), || {
             move_mount(&self.mount, "", target, "", flags)
         })
-        .hint_on(Errno::ENOTDIR, "mount a directory on a directory, and a file on a file")
+        .hint_on(Errno::EINVAL, "mount a directory on a directory, and a file on a file")
     }
 
     /// The descriptor that stands for it, also once it is attached.

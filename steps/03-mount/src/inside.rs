@@ -33,7 +33,7 @@ pub enum Kind {
 /// # Errors
 /// What the kernel says of openat2(2).
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
-    // Task 3.3: as a descriptor of the place (O_PATH), resolved as if `root` were /.
+    // Task 3.4: as a descriptor of the place (O_PATH), resolved as if `root` were /.
     kit::call("inside the root, whatever it links to", "openat2", path.display(), || {
         resolve(root, path, ResolveFlags::IN_ROOT)
     })
@@ -91,7 +91,8 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
             Err(rustix::io::Errno::NOENT) => make_directory(&above, name, &so_far)?,
             _ => {}
         }
-        above = open(root, &so_far)?;
+        above = open(root, &so_far)
+            .hint_on(Errno::ENOENT, format_args!("{} is a link that leads nowhere", so_far.display()))?;
     }
     Ok(())
 }
@@ -107,9 +108,13 @@ fn make_directory(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Resul
 }
 
 fn make_file(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()> {
-    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // EXCL: what somebody else puts there meanwhile, a FIFO perhaps, is not opened.
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let made = kit::call("a file to mount on", "openat", path.display(), || {
-        rustix::fs::openat(above, name, flags, Mode::from(0o644)).map(drop)
+        match rustix::fs::openat(above, name, flags, Mode::from(0o644)) {
+            Err(rustix::io::Errno::EXIST) => Ok(()), // another container of this root was faster
+            done => done.map(drop),
+        }
     });
     made.hint_on(Errno::EROFS, "the root file system is read-only: make the file in it first")
 }

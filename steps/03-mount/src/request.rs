@@ -33,7 +33,7 @@ impl Request {
     // ANCHOR: mount
     /// Makes this mount inside `root`.
     pub(crate) fn mount(&self, root: BorrowedFd<'_>, targets: Targets) -> Result<()> {
-        // Task 3.4: first the mount with all its attributes, then the target, then both together.
+        // Task 3.3: first the mount with all its attributes, then the target, then both together.
         let (mount, reach, kind) = match &self.source {
             Source::Bind(path, reach) => (Detached::bind(path, *reach)?, *reach, kind_of(path)?),
             Source::Tmpfs(options) => (tmpfs(options)?, Reach::Alone, Kind::Directory),

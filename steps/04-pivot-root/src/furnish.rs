@@ -19,7 +19,7 @@ const PLACES: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// # Errors
 /// When the root's own /proc, /sys or /dev is no ordinary directory, or the kernel refuses.
 pub fn furnish(root: &Root) -> Result<()> {
-    // Task 4.3: each on a directory of the root's own; a link there would be the image's choice.
+    // Task 4.2: each on a directory of the root's own; a link there would be the image's choice.
     mount::proc(root.as_fd())?;
     let careful =
         Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;

@@ -2,7 +2,7 @@
 //! the caller's terminal back as it was.
 
 use std::io::{IsTerminal, stdin, stdout};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use exec::{Child, Received, Terminal};
@@ -18,8 +18,20 @@ use crate::terminal::window_size;
 /// Carries bytes between the caller's streams and the container's terminal, if it has one.
 pub struct Relay {
     link: Option<Link>,
+    /// Which of our streams shows what the container's terminal shows.
+    screen: Screen,
     raw: Option<RawMode>,
     typing: Typing,
+}
+
+/// The stream that shows what the container's terminal shows: one that the container has not got
+/// itself, or what it prints on two streams would come out mixed on one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Screen {
+    Stdout,
+    Stderr,
+    /// Only keys are read from the terminal: their echo goes where they come from.
+    Stdin,
 }
 
 /// The container's terminal as the parent holds it.
@@ -39,10 +51,10 @@ enum Typing {
 }
 
 impl Relay {
-    pub(crate) fn new(main: Option<OwnedFd>) -> Result<Self> {
+    pub(crate) fn new(main: Option<OwnedFd>, screen: Screen) -> Result<Self> {
         let link = main.map(Link::new).transpose()?;
         let typing = if stdin().is_terminal() && link.is_some() { Typing::On } else { Typing::Off };
-        let mut relay = Relay { link, raw: None, typing };
+        let mut relay = Relay { link, screen, raw: None, typing };
         relay.enter_raw_mode()?;
         Ok(relay)
     }
@@ -71,7 +83,11 @@ impl Relay {
         };
         let Some(link) = &mut self.link else { return Ok(()) };
         if length == 0 {
-            self.typing = Typing::Off; // the caller's terminal is gone
+            self.typing = Typing::Off;
+            if !stdin().is_terminal() {
+                self.link = None; // the caller's terminal has gone, and so goes the container's
+            }
+            return Ok(());
         }
         link.typed.extend_from_slice(&bytes[..length]);
         Ok(())
@@ -91,12 +107,13 @@ impl Terminal for Relay {
     }
 
     fn relay(&mut self) -> Result<()> {
+        self.enter_raw_mode()?; // fg brings a job that runs to the front, and tells it nothing
         if self.may_read() && is_readable() {
             self.read_typed()?;
         }
         let Some(link) = &mut self.link else { return Ok(()) };
         link.pass_typed()?;
-        link.pass_output().map(drop)
+        link.pass_output(self.screen).map(drop)
     }
 
     fn on_signal(&mut self, received: &Received, child: &Child) -> Result<bool> {
@@ -112,7 +129,13 @@ impl Terminal for Relay {
                 Ok(false)
             }
             // It is in a session of its own, so keys at the caller's terminal do not reach it.
-            Signal::SIGINT | Signal::SIGQUIT | Signal::SIGHUP if !received.was_sent => {
+            Signal::SIGINT | Signal::SIGQUIT if !received.was_sent => {
+                child.signal(received.signal)?;
+                Ok(true)
+            }
+            // The caller's terminal has gone, and so goes the container's: a shell on it ends.
+            Signal::SIGHUP if !received.was_sent => {
+                self.link = None;
                 child.signal(received.signal)?;
                 Ok(true)
             }
@@ -133,7 +156,7 @@ impl Terminal for Relay {
 
     fn release(&mut self, _child: &Child) -> Result<()> {
         if let Some(link) = &mut self.link {
-            while link.pass_output()? > 0 {}
+            while link.pass_output(self.screen)? > 0 {}
         }
         self.raw = None;
         Ok(())
@@ -159,11 +182,11 @@ impl Link {
     }
 
     /// Passes on what is there, and says how much that was.
-    fn pass_output(&mut self) -> Result<usize> {
+    fn pass_output(&mut self, screen: Screen) -> Result<usize> {
         let mut bytes = [0; 4096];
         match rustix::io::read(&self.main, &mut bytes) {
             Ok(length) => {
-                write_all(&bytes[..length])?;
+                screen.show(&bytes[..length])?;
                 Ok(length)
             }
             Err(Errno::AGAIN | Errno::INTR | Errno::IO) => Ok(0),
@@ -172,18 +195,27 @@ impl Link {
     }
 }
 
-/// Writes to stdout as it is; std's own would wait for a newline.
-fn write_all(mut bytes: &[u8]) -> Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(stdout(), bytes) {
-            Ok(taken) => bytes = &bytes[taken..],
-            Err(Errno::INTR) => {}
-            // Nobody reads any more; the command finds out when it ends.
-            Err(Errno::PIPE | Errno::IO) => return Ok(()),
-            Err(error) => return Err(error).context("write what the container prints"),
+impl Screen {
+    /// Shows it as it is; std's own stdout would wait for a newline.
+    fn show(self, mut bytes: &[u8]) -> Result<()> {
+        let stream = match self {
+            Screen::Stdout => rustix::stdio::stdout(),
+            Screen::Stderr => rustix::stdio::stderr(),
+            Screen::Stdin => rustix::stdio::stdin(),
+        };
+        while !bytes.is_empty() {
+            match rustix::io::write(stream, bytes) {
+                Ok(taken) => bytes = &bytes[taken..],
+                Err(Errno::INTR) => {}
+                // Whoever shares the stream with us has made it non-blocking: open(2), O_NONBLOCK.
+                Err(Errno::AGAIN) => wait_until_writable(stream),
+                // Nobody reads any more; the command finds out when it ends.
+                Err(Errno::PIPE | Errno::IO | Errno::BADF) => return Ok(()),
+                Err(error) => return Err(error).context("write what the container prints"),
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The caller's terminal in raw mode. Dropping it gives it back as it was.
@@ -194,6 +226,10 @@ impl RawMode {
         let before = tcgetattr(stdin()).context("read the terminal's settings")?;
         let mut raw = before.clone();
         raw.make_raw();
+        if !stdout().is_terminal() {
+            // `run ls | less`: others print on this terminal too, and count on its newlines.
+            raw.output_modes = before.output_modes;
+        }
         tcsetattr(stdin(), OptionalActions::Drain, &raw).context("set the terminal to raw mode")?;
         Ok(RawMode(before))
     }
@@ -205,8 +241,18 @@ impl Drop for RawMode {
     }
 }
 
+/// Whether we may read and set the terminal: a job in the background may not. Where it is not the
+/// terminal of our session, there are no jobs on it (ENOTTY).
 fn in_foreground() -> bool {
-    tcgetpgrp(stdin()) == Ok(getpgrp())
+    match tcgetpgrp(stdin()) {
+        Ok(group) => group == getpgrp(),
+        Err(error) => error == nix::errno::Errno::ENOTTY,
+    }
+}
+
+fn wait_until_writable(stream: BorrowedFd<'_>) {
+    let mut ready = [PollFd::new(stream, PollFlags::POLLOUT)];
+    let _ = nix::poll::poll(&mut ready, nix::poll::PollTimeout::NONE); // the next write tells
 }
 
 fn is_readable() -> bool {

@@ -45,8 +45,8 @@ impl Root {
     ///
     /// # Errors
     /// What the kernel says of pivot_root(2) and umount2(2).
-    pub fn enter(&self) -> Result<()> {
-        // Task 4.2: pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on the new one,
+    pub fn enter(self) -> Result<()> {
+        // Task 4.4: pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on the new one,
         // and is then taken off. No directory is needed to put it in.
         kit::call("we stand in the new root", "fchdir", &self.name, || fchdir(&self.mount))?;
         kit::call("it becomes /, the old / lies on it", "pivot_root", "., .", || pivot_root(".", "."))

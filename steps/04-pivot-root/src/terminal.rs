@@ -16,7 +16,7 @@ use rustix::pty::unlockpt;
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
 use crate::dev;
-use crate::relay::Relay;
+use crate::relay::{Relay, Screen};
 use crate::root::Root;
 use crate::sys;
 
@@ -74,7 +74,7 @@ impl Terminal {
         if !self.streams.contains(&Stream::Own) {
             return Ok(());
         }
-        // Task 4.4: ptmx of the new devpts, so that the terminal has a name inside: /dev/pts/0.
+        // Task 4.3: ptmx of the new devpts, so that the terminal has a name inside: /dev/pts/0.
         let ptmx = inside::open(root.as_fd(), Path::new("/dev/pts/ptmx"))?;
         let main = kit::call("a new terminal", "open", "/dev/pts/ptmx", || reopen(&ptmx))?;
         kit::call("let it be opened", "ioctl", "TIOCSPTLCK, 0", || unlockpt(&main))?;
@@ -114,7 +114,17 @@ impl Terminal {
     /// # Errors
     /// When the caller's terminal cannot be set up.
     pub fn relay(self, main: Option<OwnedFd>) -> Result<Relay> {
-        Relay::new(main)
+        Relay::new(main, self.screen())
+    }
+}
+
+impl Terminal {
+    fn screen(self) -> Screen {
+        match self.streams {
+            [_, Stream::Own, _] => Screen::Stdout,
+            [_, Stream::Passed, Stream::Own] => Screen::Stderr,
+            [_, Stream::Passed, Stream::Passed] => Screen::Stdin,
+        }
     }
 }
 

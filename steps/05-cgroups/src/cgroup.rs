@@ -36,6 +36,7 @@ impl Cgroup {
         require(&hierarchies, limits)?;
         gc::announce(&hierarchies, parent, id, run_dir)?;
 
+        // Task 5.1: a directory in each hierarchy, then the limits, before there is any process.
         // Whatever fails below: dropping `cgroup` removes what was made.
         let mut cgroup = Cgroup { directories: Vec::new(), unified: None };
         for hierarchy in hierarchies.iter() {

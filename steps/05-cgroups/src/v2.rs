@@ -15,6 +15,7 @@ use crate::setting::Setting;
 // ANCHOR: limits
 /// Makes the controllers that the limits need appear in the cgroup, and writes the limits.
 pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
+    // Task 5.2: files appear when the cgroup above names their controller; then write one value each.
     enable(cgroup, &limits.controllers())?;
     takes_processes(cgroup)?;
     cpuset::check(cgroup, "cpuset.cpus.effective", limits)?;

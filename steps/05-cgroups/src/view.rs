@@ -22,7 +22,7 @@ const PLACE: &str = "/sys/fs/cgroup";
 /// # Errors
 /// What the kernel says of unshare(2).
 pub fn unshare_namespace() -> Result<()> {
-    // Task 5.4: cgroup_namespaces(7): the cgroup we are in now becomes the root of the new namespace.
+    // Task 5.3: cgroup_namespaces(7): the cgroup we are in now becomes the root of the new namespace.
     // At clone time that would have been the parent's.
     kit::call("its cgroup is the top of what it sees", "unshare", "CLONE_NEWCGROUP", || {
         unshare(CloneFlags::CLONE_NEWCGROUP)

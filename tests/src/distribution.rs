@@ -1,0 +1,73 @@
+//! A host as distributions set it up: every mount is shared, so that what leaks is seen.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::{Bench, Ran, Running, host};
+
+/// A mount namespace of the test's own in which every mount is shared, as distributions have theirs
+/// (on the build machine they are private). In it a leak shows, and harms nobody.
+pub struct Distribution {
+    holder: Child,
+}
+
+impl Distribution {
+    /// Starts it.
+    pub fn start() -> Self {
+        // First private, then shared: its peer groups must not be the machine's.
+        let script = "mount --make-rshared / && echo ready && exec sleep 1000";
+        let mut holder = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start unshare, of util-linux");
+        let mut ready = [0; 6];
+        holder.stdout.as_mut().unwrap().read_exact(&mut ready).expect("a mount namespace that is shared");
+        Distribution { holder }
+    }
+
+    /// The lines of its mountinfo.
+    pub fn mounts(&self) -> Vec<String> {
+        host::mounts_of(self.holder.id())
+    }
+
+    /// Runs a shell script on this host, which must succeed, and gives what it printed.
+    #[track_caller]
+    pub fn sh(&self, script: &str) -> String {
+        let mut command = assert_cmd::Command::new("nsenter");
+        let ran = Ran::of(command.args(self.entry(Path::new("/"))).args(["sh", "-c", script]));
+        ran.exits(0).out.trim_end().into()
+    }
+
+    /// As [`Bench::run`], on this host.
+    pub fn run(&self, bench: &Bench, options: &[&str], command: &[&str]) -> Ran {
+        let arguments = bench.arguments(options, command);
+        let mut nsenter = assert_cmd::Command::new("nsenter");
+        Ran::of(nsenter.args(self.entry(bench.dir())).arg(bench.exe()).args(arguments))
+    }
+
+    /// As [`Bench::start`], on this host.
+    pub fn start_in(&self, bench: &Bench, options: &[&str], command: &[&str]) -> Running {
+        let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
+        let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
+        let mut arguments = self.entry(bench.dir());
+        arguments.push(bench.exe().into());
+        arguments.extend(bench.arguments(&[&pid_option, options].concat(), command));
+        Running::start(Path::new("nsenter"), bench.dir(), &arguments, pid_file)
+    }
+
+    fn entry(&self, directory: &Path) -> Vec<OsString> {
+        let namespace = format!("--mount=/proc/{}/ns/mnt", self.holder.id());
+        vec![namespace.into(), format!("--wd={}", directory.display()).into(), "--".into()]
+    }
+}
+
+impl Drop for Distribution {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}

@@ -1,0 +1,274 @@
+//! Holds `--explain` to what really happens: strace(1) listens beside it.
+//!
+//! Three things must agree, for each process by itself: the list that is written in the test, what
+//! the program tells, and what strace saw. Of the calls that make a container ([`MAKE_A_CONTAINER`])
+//! none is left out and none is made up; of all others that are told, each was made, in this order.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde::Deserialize;
+
+use crate::{Bench, host, tool};
+
+/// The calls that make a container. A narration that leaves out one of them is not true.
+const MAKE_A_CONTAINER: &[&str] = &[
+    "chdir", "chroot", "clone", "clone3", "close_range", "execve", "execveat", "fchdir", "fork", "fsmount",
+    "mknod", "mknodat", "mount", "mount_setattr", "move_mount", "open_tree", "pivot_root", "prctl",
+    "setdomainname", "sethostname", "setns", "setpgid", "setsid", "umount2", "unshare", "vfork",
+];
+
+/// What else may be told, where the man page's name is not, or not only, the system call's.
+const OTHERS: &[(&str, &[&str])] = &[
+    ("dup2", &["dup2", "dup3"]),
+    ("flock", &["flock"]),
+    ("ioctl", &["ioctl"]),
+    ("mkdir", &["mkdir", "mkdirat"]),
+    ("mkdirat", &["mkdirat"]),
+    ("open", &["open", "openat"]),
+    ("openat", &["openat"]),
+    ("openat2", &["openat2"]),
+    ("pidfd_send_signal", &["pidfd_send_signal"]),
+    ("poll", &["poll", "ppoll"]),
+    ("rmdir", &["rmdir", "unlinkat"]),
+    ("setxattr", &["setxattr", "fsetxattr"]),
+    ("stat", &["stat", "statx", "newfstatat"]),
+    ("symlinkat", &["symlinkat"]),
+    ("tcsetpgrp", &["ioctl"]),
+    ("waitid", &["waitid"]),
+    ("write", &["write"]),
+];
+
+/// The names of calls, in the order in which one process made them; by process: parent, child,
+/// grandchild.
+type Calls = BTreeMap<String, Vec<String>>;
+
+/// What `--explain` tells of this run is what is written here, and what strace sees:
+///
+/// ```text
+/// parent  clone3
+/// child   prctl sethostname (open_tree move_mount)+ close_range execve
+/// ```
+///
+/// The list has only the calls of [`MAKE_A_CONTAINER`]. What stands in `( )+` may come any number of
+/// times, but once at least: where it depends on the host. Without strace the test is skipped.
+#[track_caller]
+pub fn is_true(bench: &Bench, written: &str, options: &[&str], command: &[&str]) {
+    if !bench.step().is_ours() || !tool("strace") {
+        return;
+    }
+    let log = bench.dir().join(format!("strace-{}", host::unique()));
+    let only = format!("trace={}", traced().join(","));
+    let strace = ["strace", "-f", "-qq", "-e", "signal=none", "-e", &only, "-o", log.to_str().unwrap()];
+    let ran = bench.run_by(&strace, &[&["--explain=json"], options].concat(), command);
+    ran.exits(0);
+
+    let told = told(&ran.err);
+    let seen = seen(&fs::read_to_string(log).unwrap(), told.len());
+    let wrong = differences(written, &told, &seen);
+    assert!(wrong.is_empty(), "{}\ntold: {told:#?}\nseen: {seen:#?}", wrong.join("\n"));
+}
+
+/// With a question mark strace forgives a call that this machine does not have.
+fn traced() -> Vec<String> {
+    let others = OTHERS.iter().flat_map(|(_, calls)| calls.iter());
+    MAKE_A_CONTAINER.iter().chain(others).map(|name| format!("?{name}")).collect()
+}
+
+fn told(stderr: &str) -> Calls {
+    #[derive(Deserialize)]
+    struct Line {
+        who: String,
+        call: String,
+    }
+    let mut told = Calls::new();
+    for line in stderr.lines() {
+        let line: Line = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        told.entry(line.who).or_default().push(line.call);
+    }
+    told
+}
+
+/// Reads the log of `strace -f`: lines of `PID  call(…) = …`.
+fn seen(log: &str, processes: usize) -> Calls {
+    let mut pids = Vec::new();
+    let mut seen: Vec<Vec<String>> = Vec::new();
+    for line in log.lines() {
+        let Some((pid, call)) = line.split_once(' ') else { continue };
+        let Some((name, operands)) = call.trim_start().split_once('(') else { continue };
+        let at = pids.iter().position(|known| *known == pid).unwrap_or_else(|| {
+            pids.push(pid);
+            seen.push(Vec::new());
+            pids.len() - 1
+        });
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        // After its exec it is the command, and no longer ours.
+        let is_command = at > 0 && seen[at].last().is_some_and(|last| last == "execve");
+        if is_name && !is_command && matters(name, operands) {
+            seen[at].push(name.into());
+        }
+    }
+    seen[0].remove(0); // strace's own: the execve of the program
+    ["parent", "child", "grandchild"].map(String::from).into_iter().zip(seen).take(processes).collect()
+}
+
+fn matters(name: &str, operands: &str) -> bool {
+    match name {
+        // Names of threads and the like; what libraries ask.
+        "prctl" => !["PR_SET_NAME", "PR_SET_VMA", "PR_GET_", "PR_CAPBSET_READ"]
+            .iter()
+            .any(|it| operands.starts_with(it)),
+        "write" => !operands.starts_with("2,"), // the narration itself
+        _ => true,
+    }
+}
+
+fn differences(written: &str, told: &Calls, seen: &Calls) -> Vec<String> {
+    let written = read_list(written);
+    let mut wrong = Vec::new();
+    for who in ["parent", "child", "grandchild"] {
+        let of = |calls: &Calls| calls.get(who).cloned().unwrap_or_default();
+        let (all_told, all_seen) = (of(told), of(seen));
+        let (told, seen) = (container_calls(&all_told), container_calls(&all_seen));
+        let list = written.get(who).map(Vec::as_slice).unwrap_or_default();
+        if told != seen {
+            wrong.push(format!("{who}: told is {told:?}, and made was {seen:?}"));
+        }
+        if !matches(list, &told) {
+            wrong.push(format!("{who}: written is {list:?}, and told {told:?}"));
+        }
+        if let Some(call) = never_made(&all_told, &all_seen) {
+            wrong.push(format!("{who}: {call} is told, and was not made then"));
+        }
+    }
+    wrong
+}
+
+fn container_calls(calls: &[String]) -> Vec<String> {
+    let mut calls: Vec<String> =
+        calls.iter().filter(|name| MAKE_A_CONTAINER.contains(&name.as_str())).cloned().collect();
+    // An init closes what lies below its channel and what lies above: two calls, told as one.
+    calls.dedup_by(|later, earlier| later == earlier && later == "close_range");
+    calls
+}
+
+/// The first call that is told, and not found in what was made after the one told before.
+fn never_made(told: &[String], seen: &[String]) -> Option<String> {
+    let mut rest = seen.iter();
+    let made = |name: &&String, rest: &mut std::slice::Iter<'_, String>| {
+        let as_seen = OTHERS.iter().find(|(told, _)| told == name).map(|(_, calls)| *calls);
+        rest.any(|seen| as_seen.map_or(seen == *name, |calls| calls.contains(&seen.as_str())))
+    };
+    told.iter().find(|name| !made(name, &mut rest)).cloned()
+}
+
+/// A part of the written list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Once(String),
+    Repeated(Vec<String>),
+}
+
+fn read_list(list: &str) -> BTreeMap<String, Vec<Part>> {
+    let mut parts: BTreeMap<String, Vec<Part>> = BTreeMap::new();
+    for line in list.lines() {
+        let mut words = line.split_whitespace();
+        let Some(who) = words.next() else { continue };
+        let list = parts.entry(who.into()).or_default();
+        while let Some(word) = words.next() {
+            let Some(first) = word.strip_prefix('(') else {
+                list.push(Part::Once(word.into()));
+                continue;
+            };
+            let mut group = vec![first];
+            while !group[group.len() - 1].ends_with(")+") {
+                group.push(words.next().expect("a group of calls ends in )+"));
+            }
+            let names = group.iter().map(|word| word.trim_end_matches(")+").into());
+            list.push(Part::Repeated(names.collect()));
+        }
+    }
+    parts
+}
+
+fn matches(list: &[Part], mut calls: &[String]) -> bool {
+    for part in list {
+        let (group, again) = match part {
+            Part::Once(name) => (std::slice::from_ref(name), false),
+            Part::Repeated(group) => (group.as_slice(), true),
+        };
+        let Some(rest) = calls.strip_prefix(group) else { return false };
+        calls = rest;
+        while let (true, Some(rest)) = (again, calls.strip_prefix(group)) {
+            calls = rest;
+        }
+    }
+    calls.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "
+        parent  clone3
+        child   prctl (open_tree move_mount)+ execve
+    ";
+
+    const STRACE: &str = r#"
+10    execve("05-cgroups", ["05-cgroups", "run"], 0x7ff /* 20 vars */) = 0
+10    prctl(PR_SET_NAME, "x") = 0
+10    clone3({flags=CLONE_PIDFD} <unfinished ...>
+11    prctl(PR_SET_PDEATHSIG, SIGKILL <unfinished ...>
+10    <... clone3 resumed> => {pidfd=[6]}, 88) = 11
+11    <... prctl resumed>) = 0
+11    open_tree(AT_FDCWD, "a", 0) = 3
+11    move_mount(3, "", 4, "", 0) = 0
+11    write(2, "x", 1) = 1
+11    execve("/bin/true", ["true"], 0x55 /* 4 vars */) = 0
+11    mount("what", "the", "command", 0, NULL) = 0
+10    waitid(P_PIDFD, 6, {}, WEXITED, NULL) = 0
+12    clone(what the command starts) = 13"#;
+
+    fn calls(parent: &[&str], child: &[&str]) -> Calls {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        [("parent".to_owned(), owned(parent)), ("child".to_owned(), owned(child))].into()
+    }
+
+    const CHILD: &[&str] = &["prctl", "open_tree", "move_mount", "execve"];
+
+    #[test]
+    fn a_log_of_strace_is_read_up_to_where_the_command_begins() {
+        assert_eq!(seen(STRACE, 2), calls(&["clone3", "waitid"], CHILD));
+    }
+
+    #[test]
+    fn a_true_narration_has_no_differences() {
+        let told = calls(&["clone3", "waitid"], CHILD);
+        assert_eq!(differences(LIST, &told, &seen(STRACE, 2)), [""; 0]);
+    }
+
+    #[test]
+    fn a_call_left_out_is_found() {
+        let told = calls(&["clone3"], &["prctl", "open_tree", "execve"]);
+        let wrong = differences(LIST, &told, &seen(STRACE, 2));
+        assert!(wrong.len() == 2 && wrong[0].starts_with("child: told is"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_call_made_up_or_out_of_order_is_found() {
+        let told = calls(&["waitid", "clone3", "waitid"], CHILD);
+        let wrong = differences(LIST, &told, &seen(STRACE, 2));
+        assert_eq!(wrong, ["parent: clone3 is told, and was not made then"]);
+        let told = calls(&["clone3"], &["prctl", "chdir", "open_tree", "move_mount", "execve"]);
+        assert_eq!(differences(LIST, &told, &seen(STRACE, 2)).len(), 3);
+    }
+
+    #[test]
+    fn what_is_repeated_comes_once_at_least() {
+        let list = &read_list("child a (b c)+ d")["child"];
+        let matches = |text: &str| matches(list, &text.split(' ').map(String::from).collect::<Vec<_>>());
+        assert!(matches("a b c d") && matches("a b c b c d"));
+        assert!(!matches("a d") && !matches("a b d") && !matches("a b c") && !matches("a b c d d"));
+    }
+}
