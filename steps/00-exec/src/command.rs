@@ -47,6 +47,9 @@ pub fn become_command(command: &Command, parent: &Channel) -> Result<Infallible>
     // Task 0.2: the last words on the channel; then its end closes by itself, at the exec.
     kit::announce("and now it is the command", "execve", program.display());
     parent.send(&Message::Executing)?;
+    if kit::narration::is_on() {
+        parent.wait_for_go()?; // all has been told before the command says a word
+    }
     let (path, argv, env) =
         (c_string(program.as_os_str())?, c_strings(&command.argv)?, c_strings(&command.env)?);
     let Err(reason) = execve(&path, &argv, &env);

@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::sys;
+
 /// The signals of this process, blocked and readable. See signalfd(2).
 #[derive(Debug)]
 pub struct Signals(SignalFd);
@@ -21,7 +23,8 @@ pub struct Received {
 
 impl Signals {
     /// Blocks every signal. A child inherits that, so nothing is lost before it has its own
-    /// defaults again, right before its exec.
+    /// defaults again, right before its exec. What our caller has us ignore (nohup(1): SIGHUP) is
+    /// not read, and so not sent on.
     ///
     /// # Errors
     /// What the kernel says of sigprocmask(2) and signalfd(2).
@@ -29,7 +32,9 @@ impl Signals {
         let all = SigSet::all();
         all.thread_block().context("block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Signals(SignalFd::with_flags(&all, flags).context("make a descriptor for signals")?))
+        let mut heeded = all;
+        Signal::iterator().filter(|signal| sys::is_ignored(*signal)).for_each(|signal| heeded.remove(signal));
+        Ok(Signals(SignalFd::with_flags(&heeded, flags).context("make a descriptor for signals")?))
     }
 
     /// Reads what has come since the last time.

@@ -172,7 +172,12 @@ impl Child {
             match self.channel().receive()? {
                 Some((Message::Told(line), _)) => narration::retell(line),
                 Some((Message::Descriptor, descriptor)) => self.keep(descriptor),
-                Some((Message::Executing, _)) => executing = true,
+                Some((Message::Executing, _)) => {
+                    executing = true;
+                    if narration::is_on() {
+                        self.channel().send(&Message::Go)?;
+                    }
+                }
                 Some((Message::Failed(failure), _)) => return Err(failure.into()),
                 Some((Message::Started, _)) => return Ok(()),
                 Some((Message::Go | Message::Stopped, _)) => {}

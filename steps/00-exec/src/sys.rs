@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 /// Which side of a clone this is.
@@ -85,6 +86,18 @@ pub fn default_signals() {
         // SAFETY: SIG_DFL runs no code of ours. SIGKILL and SIGSTOP refuse, and need no change.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+}
+
+/// sigaction(2): whether we have been started with this signal ignored.
+pub fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the present one, to where there is room; and
+    // zeroes, which are there if it fails, are a valid one.
+    let action = unsafe {
+        libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
 }
 
 /// _exit(2): ends this process without running anything that the parent has registered.

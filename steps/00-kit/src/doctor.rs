@@ -118,10 +118,19 @@ fn kernel() -> Check {
 
 fn root() -> Check {
     let uid = rustix::process::geteuid();
-    if uid.is_root() {
+    if uid.is_root() && !may_administer() {
+        let found = "uid 0 without CAP_SYS_ADMIN: this is a container";
+        Check::fails("root", found, "run on the host, or in a virtual machine (book: Set-up)")
+    } else if uid.is_root() {
         Check::ok("root", "effective uid 0")
     } else {
         let found = format_args!("effective uid {}: namespaces of these steps need root", uid.as_raw());
         Check::missing("root", found, "run with sudo; `cargo run` does that by itself")
     }
+}
+
+/// capabilities(7): new namespaces and mounts need CAP_SYS_ADMIN.
+fn may_administer() -> bool {
+    let capabilities = rustix::thread::capabilities(None);
+    capabilities.is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
 }

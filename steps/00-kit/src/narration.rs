@@ -54,7 +54,7 @@ impl Line {
         let dim = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
         let who = format!("{:?}", self.who).to_lowercase();
         let width = (self.call.len() + self.args.chars().count() + self.result.chars().count() + 5).max(1);
-        let pad = " ".repeat(58usize.saturating_sub(width));
+        let pad = " ".repeat(46usize.saturating_sub(width));
         format!(
             "{who:<10} {bold}{}{bold:#}({}) = {}{pad}  {dim}# {}{dim:#}\n",
             self.call, self.args, self.result, self.why
@@ -104,7 +104,7 @@ pub(crate) fn tell(call: &str, args: &dyn Display, result: String, why: &str) {
 }
 
 /// Whether anybody listens.
-pub(crate) fn is_on() -> bool {
+pub fn is_on() -> bool {
     !matches!(narrator().sink, Sink::Off)
 }
 

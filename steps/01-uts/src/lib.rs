@@ -15,11 +15,11 @@ pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWUTS;
 #[group(id = "uts_options")]
 pub struct Args {
     /// The container's host name; by default its id
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     hostname: Option<HostName>,
 
     /// The container's NIS domain name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     domainname: Option<HostName>,
 }
 
