@@ -79,3 +79,19 @@ fn set(name: &str, value: &OsStr) -> OsString {
 fn name_of(entry: &OsStr) -> &[u8] {
     entry.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_a_name_and_a_value_or_the_name_of_one_of_the_callers() {
+        assert_eq!(variable("A=1").unwrap(), "A=1");
+        assert_eq!(variable("A=x=y").unwrap(), "A=x=y");
+        assert_eq!(variable("A=").unwrap(), "A=");
+        assert_eq!(variable("PATH").unwrap(), set("PATH", &std::env::var_os("PATH").unwrap()));
+        for bad in ["", "=", "=x", "NO_SUCH_VARIABLE"] {
+            assert!(variable(bad).is_err(), "{bad:?}");
+        }
+    }
+}

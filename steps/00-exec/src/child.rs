@@ -172,11 +172,13 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        // On the way out of an error that is already told.
         if self.ended.is_none() {
-            // On the way out of an error that is already told.
             let _ = self.signal(Signal::SIGKILL);
             let _ = self.reap();
         }
+        // It may have taken the terminal before it failed.
+        let _ = self.job.terminal().release(self);
     }
 }
 

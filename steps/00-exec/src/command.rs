@@ -108,7 +108,7 @@ impl Command {
             Ok(()) => Ok(()),
             Err(Errno::EACCES) => Err(not_executable(program, "it is not executable"))
                 .hint("chmod +x makes a program executable"),
-            Err(reason) => Err(not_found(program.as_os_str(), &format!("{} ({reason:?})", reason.desc()))),
+            Err(reason) => Err(not_found(program.as_os_str(), &kit::reason(reason))),
         }
     }
 }
@@ -123,7 +123,7 @@ fn not_executable(program: &Path, why: &str) -> anyhow::Error {
 
 /// The kernel says ENOENT also of a program that is there, when what must run it is not.
 fn why_not(program: &Path, reason: Errno) -> anyhow::Error {
-    let said = format!("{} ({reason:?})", reason.desc());
+    let said = kit::reason(reason);
     let failure = match interpreter::missing(program) {
         Some(missing) => Failure::new(format_args!("command {program:?}: {missing}"))
             .hint("the program is made for another root file system, or its interpreter is not installed"),

@@ -204,3 +204,40 @@ impl std::fmt::Display for Shown {
         f.write_str(&names.join("|"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_panic_in_the_child_is_told_by_the_parent_and_ends_the_child() {
+        const ALONE: &str = "KISTE_TEST_RUNS_ALONE";
+        if std::env::var_os(ALONE).is_some() {
+            let spawned = Spawn::new(CloneFlags::empty()).spawn(|_| panic!("on purpose"));
+            println!("told: {}", spawned.err().unwrap());
+            return;
+        }
+        // In a process of its own, because nothing may be cloned beside the threads of other tests.
+        let this = std::env::current_exe().unwrap();
+        let name = "spawn::tests::a_panic_in_the_child_is_told_by_the_parent_and_ends_the_child";
+        let output = Command::new(this)
+            .args(["--exact", name, "--nocapture", "--test-threads=1"])
+            .env(ALONE, "yes")
+            .output()
+            .unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let told: Vec<_> = printed.lines().filter(|line| line.contains("told: ")).collect();
+        assert!(output.status.success() && told.len() == 1, "{output:?}");
+        assert!(told[0].contains("a bug in Kiste: ") && printed.contains("on purpose"), "{printed}");
+    }
+
+    #[test]
+    fn namespaces_are_shown_as_their_man_pages_call_them() {
+        assert_eq!(Shown(CloneFlags::empty()).to_string(), "no new namespace");
+        assert_eq!(
+            Shown(CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID).to_string(),
+            "NEWUTS|NEWPID"
+        );
+    }
+}

@@ -78,13 +78,14 @@ pub fn close_all_but(keep: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// signal(2): every signal does what it does by default. Rust programs ignore SIGPIPE, and what
-/// is ignored stays ignored across an exec.
+/// rt_sigaction(2): every signal does what it does by default. Rust programs ignore SIGPIPE, and
+/// what is ignored stays ignored across an exec.
 pub fn default_signals() {
-    // By number: nix has no names for the real-time signals, which can be ignored as well.
+    let default = [0u64; 4]; // the kernel's struct sigaction: SIG_DFL, no flags, nothing masked
+    // By number and past libc, which keeps two of the real-time signals for itself.
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: SIG_DFL runs no code of ours. SIGKILL and SIGSTOP refuse, and need no change.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, 0, 8) };
     }
 }
 

@@ -77,7 +77,7 @@ impl Failure {
 
     /// The kernel's reason: `Operation not permitted (EPERM)`.
     pub(crate) fn reason(&self) -> String {
-        self.errno.map(Errno::from_raw).map(|e| format!("{} ({e:?})", e.desc())).unwrap_or_default()
+        self.errno.map(|number| reason(Errno::from_raw(number))).unwrap_or_default()
     }
 }
 
@@ -92,6 +92,13 @@ impl Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// What the kernel said, in strerror(3)'s words and by its name: `No such file or directory (ENOENT)`.
+pub fn reason(errno: Errno) -> String {
+    let words = io::Error::from(errno).to_string();
+    let words = words.split(" (os error").next().unwrap_or_default();
+    format!("{words} ({errno:?})")
+}
 
 /// The kernel's reason at the root of `error`, if it was the kernel that refused.
 pub fn errno(error: &anyhow::Error) -> Option<Errno> {

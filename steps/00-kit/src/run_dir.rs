@@ -3,10 +3,11 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
 
 use crate::call::call;
 use crate::failure::Hint;
@@ -144,9 +145,13 @@ fn try_lock(path: &Path) -> Result<Option<File>> {
     }
 }
 
+/// Opens a run directory. None: it is gone; or it is a file, a pipe or a link, and was never one.
 fn open(path: &Path) -> Result<Option<File>> {
-    match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    match File::options().read(true).custom_flags(flags.bits()).open(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         file => Ok(Some(file.with_context(|| format!("open {}", path.display()))?)),
     }
 }

@@ -32,3 +32,20 @@ impl Args {
         requests
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nearer_to_the_root_comes_first_and_otherwise_nothing_changes_places() {
+        let args = Args {
+            propagation: Propagation::default(),
+            volume: ["/v:/a/b/c", "/v:/z"].map(|text| Request::volume(text).unwrap()).into(),
+            mount: vec![Request::mount_option("type=tmpfs,dst=/a/b").unwrap()],
+            tmpfs: ["/m", "/a"].map(|text| Request::tmpfs(text).unwrap()).into(),
+        };
+        let targets: Vec<_> = args.requests().into_iter().map(|request| request.target).collect();
+        assert_eq!(targets, ["/m", "/a", "/z", "/a/b", "/a/b/c"].map(std::path::PathBuf::from));
+    }
+}

@@ -135,35 +135,97 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    fn root(name: &str) -> (PathBuf, OwnedFd) {
-        let path = std::env::temp_dir().join(format!("kiste-inside-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        (path.clone(), fs::File::open(path).unwrap().into())
+    /// A root of the test's own, and what lies outside of it; dropped, both are removed.
+    struct Place {
+        path: PathBuf,
+        root: OwnedFd,
+    }
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let outside = std::env::temp_dir().join(format!("kiste-inside-{name}-{}", std::process::id()));
+            let path = outside.join("root");
+            fs::create_dir_all(&path).unwrap();
+            fs::create_dir_all(outside.join("canary")).unwrap();
+            Place { root: fs::File::open(&path).unwrap().into(), path }
+        }
+
+        fn canary(&self) -> PathBuf {
+            self.path.with_file_name("canary")
+        }
+
+        fn make(&self, path: &str, kind: Kind) -> Result<()> {
+            make(self.root.as_fd(), Path::new(path), kind)
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(self.path.parent().unwrap());
+        }
     }
 
     #[test]
     fn links_that_point_out_stay_inside() {
-        let (path, root) = root("links");
-        let canary = path.with_extension("canary");
-        fs::create_dir_all(&canary).unwrap();
-        let _ = symlink(&canary, path.join("out"));
-        make(root.as_fd(), Path::new("/out/made"), Kind::Directory).unwrap_err();
-        make(root.as_fd(), Path::new("/../../x/made"), Kind::Directory).unwrap_err();
-        assert_eq!(fs::read_dir(&canary).unwrap().count(), 0);
+        let place = Place::new("links");
+        symlink(place.canary(), place.path.join("out")).unwrap();
+        symlink("../canary", place.path.join("up")).unwrap();
+        for path in ["/out/made", "/up/made", "/../../x/made"] {
+            place.make(path, Kind::Directory).unwrap_err();
+        }
+        assert_eq!(fs::read_dir(place.canary()).unwrap().count(), 0);
+        // Where the link leads somewhere inside, that is what is meant.
+        fs::create_dir(place.path.join("canary")).unwrap();
+        place.make("/up/made", Kind::Directory).unwrap();
+        assert!(place.path.join("canary/made").is_dir() && !place.canary().join("made").exists());
     }
 
     #[test]
     fn a_target_is_made_with_the_directories_above_it() {
-        let (path, root) = root("make");
-        make(root.as_fd(), Path::new("/a/b/file"), Kind::File).unwrap();
-        make(root.as_fd(), Path::new("/a/b/dir"), Kind::Directory).unwrap();
-        assert!(path.join("a/b/file").is_file() && path.join("a/b/dir").is_dir());
+        let place = Place::new("make");
+        place.make("/a/b/file", Kind::File).unwrap();
+        place.make("/a/b/dir", Kind::Directory).unwrap();
+        assert!(place.path.join("a/b/file").is_file() && place.path.join("a/b/dir").is_dir());
+    }
+
+    #[test]
+    fn what_is_there_is_left_as_it_is() {
+        let place = Place::new("there");
+        fs::write(place.path.join("file"), "kept").unwrap();
+        place.make("/file", Kind::File).unwrap();
+        assert_eq!(fs::read_to_string(place.path.join("file")).unwrap(), "kept");
+        let error = place.make("/file/below", Kind::Directory).unwrap_err();
+        assert_eq!(kit::errno(&error), Some(Errno::ENOTDIR));
+    }
+
+    #[test]
+    fn a_file_made_by_another_in_the_meantime_will_do() {
+        let place = Place::new("meantime");
+        fs::write(place.path.join("file"), "kept").unwrap();
+        make_file(&place.root, "file".as_ref(), Path::new("/file")).unwrap();
+        make_directory(&place.root, "file".as_ref(), Path::new("/file")).unwrap();
+        assert_eq!(fs::read_to_string(place.path.join("file")).unwrap(), "kept");
+    }
+
+    #[test]
+    fn a_missing_target_of_the_hosts_is_not_made() {
+        let place = Place::new("missing");
+        let target = target(place.root.as_fd(), Path::new("/x"), Kind::Directory, Targets::MustExist);
+        assert_eq!(kit::errno(&target.unwrap_err()), Some(Errno::ENOENT));
+        assert!(!place.path.join("x").exists());
     }
 
     #[test]
     fn a_link_is_no_directory_of_the_roots_own() {
-        let (path, root) = root("own");
-        let _ = symlink("/etc", path.join("proc"));
-        assert_eq!(kit::errno(&own_directory(root.as_fd(), "/proc").unwrap_err()), Some(Errno::ELOOP));
+        let place = Place::new("own");
+        fs::create_dir(place.path.join("other")).unwrap();
+        let own = |path: &str| own_directory(place.root.as_fd(), path).map_err(|error| kit::errno(&error));
+        for (name, to) in [("host", "/etc"), ("inside", "/other"), ("relative", "other")] {
+            symlink(to, place.path.join(name)).unwrap();
+            assert_eq!(own(&format!("/{name}")).unwrap_err(), Some(Errno::ELOOP), "{name}");
+        }
+        fs::write(place.path.join("file"), "").unwrap();
+        assert_eq!(own("/file").unwrap_err(), Some(Errno::ENOTDIR));
+        own("/other").unwrap();
     }
 }

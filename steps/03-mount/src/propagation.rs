@@ -2,6 +2,8 @@
 //! in mount_namespaces(7).
 
 use anyhow::Result;
+use kit::Hint;
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 
 /// What propagates between the host's mounts and the container's.
@@ -49,4 +51,5 @@ fn change(kind: MsFlags, name: &str) -> Result<()> {
     kit::call("who hears of mounts made here", "mount", format_args!("/, MS_REC|{name}"), || {
         mount(nothing, "/", nothing, MsFlags::MS_REC | kind, nothing)
     })
+    .hint_on(Errno::EINVAL, "/ is no mount point here, as in a chroot: run outside of it")
 }

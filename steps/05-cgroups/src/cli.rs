@@ -15,18 +15,16 @@ use crate::gc::gc;
 /// # Errors
 /// What could not be removed; it is kept for the next time.
 pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
-    match gc(&args.parent) {
-        Ok(removed) => {
-            removed.iter().for_each(|id| println!("{id}"));
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => Err(kit::Failure::of(&error).exit(1).into()),
-    }
+    let collected = gc(&args.parent).and_then(|collected| {
+        collected.removed.iter().for_each(|id| println!("{id}"));
+        collected.outcome
+    });
+    collected.map(|()| ExitCode::SUCCESS).map_err(|error| kit::Failure::of(&error).exit(1).into())
 }
 
 /// Before a run: the same, but what cannot be removed is no reason not to run.
 pub fn gc_before_run(args: &RunDirArgs) {
-    if let Err(error) = gc(&args.parent) {
+    if let Err(error) = gc(&args.parent).and_then(|collected| collected.outcome) {
         program::say(format_args!("warning: what an earlier run has left stays: {error:#}"));
     }
 }

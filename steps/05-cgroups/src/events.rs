@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,23 +22,29 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// at which to look.
 pub(crate) fn wait(directory: &Directory, key: &str, value: u64) -> Result<()> {
     let path = directory.path().join("cgroup.events");
-    kit::call("until the kernel says so", "poll", format_args!("{}, {key} {value}", path.display()), || {
-        let file = File::open(&path)?;
-        let patience = Patience::new();
-        let mut text = [0; 256];
-        loop {
-            let length = file.read_at(&mut text, 0)?;
-            if keyed(&String::from_utf8_lossy(&text[..length]), key) == Some(value) {
-                return Ok(());
-            }
-            let left = patience.left().ok_or(io::Error::from(Errno::ETIMEDOUT))?;
-            match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLPRI)], left) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(error) => return Err(io::Error::from(error)),
-            }
-        }
-    })
-    .hint_on(Errno::ETIMEDOUT, STUCK)
+    let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
+    let patience = Patience::new();
+    while read(&file, key).with_context(|| format!("read {}", path.display()))? != Some(value) {
+        let operands = format_args!("{}, {key} {value}", path.display());
+        kit::call("until the kernel says so", "poll", operands, || sleep(&file, &patience))
+            .hint_on(Errno::ETIMEDOUT, STUCK)?;
+    }
+    Ok(())
+}
+
+fn read(events: &File, key: &str) -> io::Result<Option<u64>> {
+    let mut text = [0; 256];
+    let length = events.read_at(&mut text, 0)?;
+    Ok(keyed(&String::from_utf8_lossy(&text[..length]), key))
+}
+
+/// Until something changes, and not beyond what is left of the patience.
+fn sleep(events: &File, patience: &Patience) -> io::Result<()> {
+    let left = patience.left().ok_or(io::Error::from(Errno::ETIMEDOUT))?;
+    match poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], left) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Why a process neither stops nor dies.

@@ -26,14 +26,21 @@ pub(crate) fn announce(hierarchies: &Hierarchies, parent: &Parent, id: &Id, run_
     run_dir.note(NOTE, &planned.map(|path| format!("{}\n", path.display())).collect::<String>())
 }
 
+/// What [`gc`] came to.
+#[derive(Debug)]
+pub struct Collected {
+    /// The ids of the containers of which nothing is left.
+    pub removed: Vec<String>,
+    /// All that could not be undone, in one; those run directories are kept, for a later `gc`.
+    pub outcome: Result<()>,
+}
+
 /// Removes the cgroups of containers whose runtime is dead, with what is alive in them, and their run
 /// directories below `run_dirs`. Those of living ones are not touched: their owners hold a lock.
 ///
-/// Returns the ids of what was removed.
-///
 /// # Errors
-/// All that could not be undone, in one; the run directory is kept then, for a later `gc`.
-pub fn gc(run_dirs: &Path) -> Result<Vec<String>> {
+/// When `run_dirs` is there and cannot be read.
+pub fn gc(run_dirs: &Path) -> Result<Collected> {
     let (mut removed, mut errors) = (Vec::new(), Vec::new());
     for abandoned in RunDir::abandoned(run_dirs)? {
         match undo(&abandoned) {
@@ -44,7 +51,7 @@ pub fn gc(run_dirs: &Path) -> Result<Vec<String>> {
             }
         }
     }
-    together(errors).map(|()| removed)
+    Ok(Collected { removed, outcome: together(errors) })
 }
 
 /// Kills and removes what one dead runtime noted.

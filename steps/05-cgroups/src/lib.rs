@@ -53,7 +53,7 @@ pub use controller::{Controller, Version};
 pub use cpu_list::CpuList;
 pub use directory::Directory;
 pub use doctor::doctor;
-pub use gc::{gc, undo};
+pub use gc::{Collected, gc, undo};
 pub use hierarchy::{Hierarchies, Hierarchy};
 pub use limits::{Cpus, Limits, Max, Swap};
 pub use oom::Oom;

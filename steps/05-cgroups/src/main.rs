@@ -88,7 +88,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
-        })?;
+        })
+        .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
 
     let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
     let mut relay = terminal.relay(child.descriptor())?;

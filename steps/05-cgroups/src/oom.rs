@@ -2,6 +2,9 @@
 
 use std::fmt::{self, Display};
 
+use anyhow::Result;
+use kit::Hint;
+
 use crate::cgroup::Cgroup;
 use crate::controller::Controller;
 use crate::size::Size;
@@ -24,6 +27,20 @@ impl Cgroup {
         let limit = size("memory.max", "memory.limit_in_bytes").filter(|limit| limit.0 >> 62 == 0);
         let peak = size("memory.peak", "memory.max_usage_in_bytes");
         (killed > 0).then_some(Oom { limit, peak })
+    }
+}
+
+impl Cgroup {
+    /// Adds to the error of a start that it ran out of memory, if it did: a limit can be too small to
+    /// start in.
+    ///
+    /// # Errors
+    /// Always: the same error.
+    pub fn blame<T>(&self, error: anyhow::Error) -> Result<T> {
+        match self.oom() {
+            Some(oom) => Err(error).hint(format_args!("{oom}: give it more by --memory")),
+            None => Err(error),
+        }
     }
 }
 

@@ -84,7 +84,14 @@ pub(crate) fn by<'a>(cgroup: &Directory, v2: &'a str, v1: &'a str) -> &'a str {
 }
 
 fn io(cgroup: &Directory) -> Option<Io> {
-    let text = cgroup.read(by(cgroup, "io.stat", "blkio.throttle.io_service_bytes_recursive")).ok()?;
+    let file = by(cgroup, "io.stat", "blkio.throttle.io_service_bytes_recursive");
+    // Version 1 on newer kernels (6.10) counts a device only while a limit is set for it somewhere. If
+    // the host's own top cgroup has read and written nothing, nothing is counted.
+    let is_counted = |top: &Directory| top.read(file).is_ok_and(|text| sum(&text, "Total ") > 0);
+    if cgroup.hierarchy().version() == Version::V1 && !cgroup.above().first().is_some_and(is_counted) {
+        return None;
+    }
+    let text = cgroup.read(file).ok()?;
     Some(match cgroup.hierarchy().version() {
         Version::V2 => Io { read: sum(&text, "rbytes="), written: sum(&text, "wbytes=") },
         Version::V1 => Io { read: sum(&text, "Read "), written: sum(&text, "Write ") },
