@@ -1,1 +1,23 @@
-//! WIP
+//! Step 0: a command runs, and whoever started it cannot tell that something stood in between: by
+//! its exit code, its arguments, its environment, its signals, or its terminal.
+
+use kiste_tests::{Bench, step};
+
+fn bench() -> Bench {
+    Bench::of(step!("00-exec"), &[]).expect("step 0 needs nothing")
+}
+
+#[path = "00_exec/arguments.rs"]
+mod arguments;
+#[path = "00_exec/beginnings.rs"]
+mod beginnings;
+#[path = "00_exec/ends.rs"]
+mod ends;
+#[path = "00_exec/signals.rs"]
+mod signals;
+#[path = "00_exec/surroundings.rs"]
+mod surroundings;
+#[path = "00_exec/terminal.rs"]
+mod terminal;
+#[path = "00_exec/words.rs"]
+mod words;

@@ -1,1 +1,19 @@
-//! WIP
+//! Step 2: the container's processes are its own. PID 1 is the command, or an init with the duties
+//! of PID 1; and when PID 1 ends, or the runtime, all end.
+
+use kiste_tests::{Bench, step};
+
+fn bench() -> Option<Bench> {
+    Bench::of(step!("02-pid"), &["root"])
+}
+
+#[path = "02_pid/init.rs"]
+mod init;
+#[path = "02_pid/many.rs"]
+mod many;
+#[path = "02_pid/namespaces.rs"]
+mod namespaces;
+#[path = "02_pid/signals.rs"]
+mod signals;
+#[path = "02_pid/terminal.rs"]
+mod terminal;

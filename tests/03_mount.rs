@@ -1,1 +1,77 @@
-//! WIP
+//! Step 3: the container has mounts of its own, and the host never sees them.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use kiste_tests::{Bench, Distribution, Ran, eventually, explain, help, host, step};
+use nix::sys::signal::Signal;
+
+#[path = "03_mount/propagation.rs"]
+mod propagation;
+#[path = "03_mount/requests.rs"]
+mod requests;
+
+fn bench() -> Option<Bench> {
+    Bench::of(step!("03-mount"), &["root"])
+}
+
+/// A directory of the test's own, and its path as an option has it.
+fn directory(bench: &Bench, name: &str) -> (PathBuf, String) {
+    let path = bench.dir().join(name);
+    fs::create_dir_all(&path).unwrap();
+    let text = path.to_str().unwrap().into();
+    (path, text)
+}
+
+/// A directory with a file in it: `name/file` says `name`.
+fn directory_with_a_file(bench: &Bench, name: &str) -> (PathBuf, String) {
+    let (path, text) = directory(bench, name);
+    fs::write(path.join("file"), name).unwrap();
+    (path, text)
+}
+
+#[test]
+fn it_is_in_a_mount_namespace_of_its_own() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&[], &["sleep", "100"]);
+    assert_ne!(host::namespace(running.pid, "mnt"), host::namespace("self", "mnt"));
+}
+
+#[test]
+fn proc_shows_its_own_processes_only() {
+    let Some(bench) = bench() else { return };
+    bench.sh(&[], "echo /proc/[0-9]*").prints("/proc/1");
+}
+
+#[test]
+fn proc_lies_over_the_hosts_and_can_do_no_more_than_it_must() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&[], &["sleep", "100"]);
+    let proc = host::mount_at(running.pid, "/proc").unwrap();
+    assert!(proc.contains(" rw,nosuid,nodev,noexec,"), "{proc}");
+    assert_ne!(
+        proc.split(' ').nth(2),
+        host::mount_at("self", "/proc").unwrap().split(' ').nth(2),
+        "a new one"
+    );
+}
+
+#[test]
+fn help_is_as_recorded() {
+    let Some(bench) = bench() else { return };
+    help::is_as_recorded(&bench);
+}
+
+#[test]
+fn the_narration_is_what_happens() {
+    let Some(bench) = bench() else { return };
+    let (_, target) = directory(&bench, "target");
+    let list = "
+        parent  clone3
+        child   prctl sethostname mount fsmount move_mount fsmount mount_setattr move_mount open_tree mount_setattr move_mount mount close_range execve
+    ";
+    let volume = format!("{target}:{target}:ro");
+    let options = ["--propagation", "shared", "--tmpfs", &target, "-v", &volume];
+    explain::is_true(&bench, list, &options, &["true"]);
+}

@@ -1,1 +1,58 @@
-//! WIP
+//! Step 4: the container has a root file system of its own, and nothing of the host is in reach.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use kiste_tests::{Bench, Distribution, Terminal, eventually, explain, help, host, step, tool};
+
+#[path = "04_pivot_root/escape.rs"]
+mod escape;
+#[path = "04_pivot_root/furniture.rs"]
+mod furniture;
+#[path = "04_pivot_root/hostile.rs"]
+mod hostile;
+#[path = "04_pivot_root/root.rs"]
+mod root;
+#[path = "04_pivot_root/streams.rs"]
+mod streams;
+#[path = "04_pivot_root/terminal.rs"]
+mod terminal;
+#[path = "04_pivot_root/volumes.rs"]
+mod volumes;
+
+fn bench() -> Option<Bench> {
+    Bench::of(step!("04-pivot-root"), &["root", "pivot-root"])
+}
+
+/// What a tree is made of: of each path its mode, its size, and where a link leads.
+fn listing(tree: &Path) -> BTreeMap<PathBuf, (u32, u64, Option<PathBuf>)> {
+    let mut found = BTreeMap::new();
+    let mut rest = vec![tree.to_path_buf()];
+    while let Some(path) = rest.pop() {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let size = if metadata.is_file() { metadata.len() } else { 0 };
+        if metadata.is_dir() {
+            rest.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        found.insert(path.clone(), (metadata.mode(), size, fs::read_link(&path).ok()));
+    }
+    found
+}
+
+#[test]
+fn help_is_as_recorded() {
+    let Some(bench) = bench() else { return };
+    help::is_as_recorded(&bench);
+}
+
+#[test]
+fn the_narration_is_what_happens() {
+    let Some(bench) = bench() else { return };
+    let list = "
+        parent  clone3
+        child   prctl setsid sethostname mount open_tree mount_setattr move_mount (fsmount move_mount)+ fsmount (mknodat)+ move_mount (fsmount move_mount)+ open_tree move_mount fchdir pivot_root umount2 chdir close_range execve
+    ";
+    explain::is_true(&bench, list, &["--read-only", "-t"], &["true"]);
+}

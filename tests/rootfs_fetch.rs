@@ -566,6 +566,19 @@ fn who_is_root_already_needs_no_sudo() {
 }
 
 #[test]
+fn a_learners_half_right_mounts_stay_in_a_namespace_of_their_own() {
+    let house = House::new();
+    house.make_rootfs();
+    let mounts = contains("UNSHARE --mount --propagation slave");
+    house.run("target/debug/02-pid", &["run", "sh"]).code(7).stderr(mounts.clone().not());
+    for binary in ["target/debug/03-mount", "target/debug/deps/05_cgroups-0123456789abcdef"] {
+        house.run(binary, &["run", "sh"]).code(7).stderr(mounts.clone());
+        house.place.fake("id", "echo 0");
+        house.run(binary, &["run", "sh"]).code(7).stderr(mounts.clone());
+    }
+}
+
+#[test]
 fn without_a_terminal_a_password_is_not_waited_for() {
     let house = House::new();
     house.place.fake("sudo", "case $1 in -n) exit 1 ;; esac; echo asked; sleep 600");
@@ -824,6 +837,8 @@ impl House {
             "sudo",
             "echo \"SUDO $*\" >&2\nwhile :; do case $1 in -*) shift ;; *) exec \"$@\" ;; esac; done",
         );
+        // --mount --propagation slave PROGRAM ARG…: an ordinary user may not do it for real.
+        place.fake("unshare", "echo \"UNSHARE $1 $2 $3\" >&2\nshift 3\nexec \"$@\"");
         House { place }
     }
 

@@ -1,9 +1,10 @@
 //! The place where a test does its work, and the check that it leaves nothing.
 
-use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
@@ -14,7 +15,7 @@ use crate::{Ran, Running, Step, Terminal, host, rootfs};
 pub struct Bench {
     step: Step,
     dir: TempDir,
-    rootfs: OnceCell<PathBuf>,
+    rootfs: OnceLock<PathBuf>,
     parent: String,
 }
 
@@ -26,7 +27,7 @@ impl Bench {
         }
         let dir = tempfile::Builder::new().prefix("kiste-test-").tempdir().expect("make a directory");
         let parent = dir.path().file_name().unwrap().to_string_lossy().to_lowercase();
-        Some(Bench { step, dir, rootfs: OnceCell::new(), parent })
+        Some(Bench { step, dir, rootfs: OnceLock::new(), parent })
     }
 
     /// The step whose program this is about.
@@ -53,6 +54,11 @@ impl Bench {
         })
     }
 
+    /// Puts a program of the host's into the root file system as `/name`, with its libraries.
+    pub fn install(&self, program: &Path, name: &str) {
+        rootfs::install(program, name, self.rootfs());
+    }
+
     /// The run directories of this test's containers.
     pub fn run_dirs(&self) -> PathBuf {
         self.dir().join("run")
@@ -71,7 +77,9 @@ impl Bench {
         }
         if self.step.number() >= 5 {
             arguments.extend(["--run-dir".into(), self.run_dirs().into()]);
-            arguments.extend(["--cgroup-parent".into(), self.parent.clone().into()]);
+            if !options.contains(&"--cgroup-parent") {
+                arguments.extend(["--cgroup-parent".into(), self.parent.clone().into()]);
+            }
         }
         arguments.extend(options.iter().map(OsString::from));
         arguments.extend(command.iter().map(OsString::from));
@@ -105,12 +113,34 @@ impl Bench {
         Ran::of(command.args(&starter[1..]).arg(self.exe()).args(arguments).current_dir(self.dir()))
     }
 
+    /// Runs the program with exactly these arguments as a user who is not root.
+    pub fn call_as_nobody(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+        let copy = self.dir().join("program-of-nobody");
+        fs::copy(self.exe(), &copy).expect("copy the program to where everybody may go");
+        fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = assert_cmd::Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy).args(arguments);
+        Ran::of(command.current_dir(self.dir()))
+    }
+
+    /// Runs a bash script on the host; the program is its `$0`.
+    pub fn run_through_shell(&self, script: &str) -> Ran {
+        self.call_by(&["bash", "-c", script], [""; 0])
+    }
+
     /// Starts a command and returns once it runs.
     pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
+        self.start_by(&[], options, command)
+    }
+
+    /// Starts a command, with the program started by another one that becomes it: `&["nice"]`.
+    pub fn start_by(&self, starter: &[&str], options: &[&str], command: &[&str]) -> Running {
         let pid_file = self.dir().join(format!("pid-{}", host::unique()));
         let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
-        let arguments = self.arguments(&[&pid_option, options].concat(), command);
-        Running::start(self.exe(), self.dir(), &arguments, pid_file)
+        let mut words: Vec<OsString> = starter.iter().map(OsString::from).collect();
+        words.push(self.exe().into());
+        words.extend(self.arguments(&[&pid_option, options].concat(), command));
+        Running::start(Path::new(&words[0]), self.dir(), &words[1..], pid_file)
     }
 
     /// Runs a command on a terminal.

@@ -13,9 +13,32 @@ use crate::{Bench, host, tool};
 
 /// The calls that make a container. A narration that leaves out one of them is not true.
 const MAKE_A_CONTAINER: &[&str] = &[
-    "chdir", "chroot", "clone", "clone3", "close_range", "execve", "execveat", "fchdir", "fork", "fsmount",
-    "mknod", "mknodat", "mount", "mount_setattr", "move_mount", "open_tree", "pivot_root", "prctl",
-    "setdomainname", "sethostname", "setns", "setpgid", "setsid", "umount2", "unshare", "vfork",
+    "chdir",
+    "chroot",
+    "clone",
+    "clone3",
+    "close_range",
+    "execve",
+    "execveat",
+    "fchdir",
+    "fork",
+    "fsmount",
+    "mknod",
+    "mknodat",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
+    "pivot_root",
+    "prctl",
+    "setdomainname",
+    "sethostname",
+    "setns",
+    "setpgid",
+    "setsid",
+    "umount2",
+    "unshare",
+    "vfork",
 ];
 
 /// What else may be told, where the man page's name is not, or not only, the system call's.

@@ -16,10 +16,51 @@ pub fn mounts_of(pid: impl std::fmt::Display) -> Vec<String> {
     text.lines().map(String::from).collect()
 }
 
+/// The mount point that a line of mountinfo is about, as the process sees it.
+pub fn mount_point(line: &str) -> &str {
+    line.split(' ').nth(4).expect("mountinfo has a mount point in its fifth field")
+}
+
+/// The line of a process's mountinfo for this mount point; the topmost, where several are.
+pub fn mount_at(pid: impl std::fmt::Display, point: &str) -> Option<String> {
+    mounts_of(pid).into_iter().rfind(|line| mount_point(line) == point)
+}
+
 /// Which namespace of this kind (`uts`, `pid_for_children`, …) a process is in: `uts:[4026531838]`.
 pub fn namespace(pid: impl std::fmt::Display, kind: &str) -> String {
     let link = fs::read_link(format!("/proc/{pid}/ns/{kind}"));
     link.unwrap_or_else(|error| panic!("/proc/{pid}/ns/{kind}: {error}")).display().to_string()
+}
+
+/// The kinds of namespaces that this kernel has, as `/proc/self/ns` lists them.
+pub fn namespace_kinds() -> Vec<String> {
+    let names = fs::read_dir("/proc/self/ns").unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).collect()
+}
+
+/// In which namespaces a process is that are not this one's: `["ipc", "pid"]`.
+pub fn own_namespaces(pid: impl std::fmt::Display) -> Vec<String> {
+    let mut own = namespace_kinds();
+    own.retain(|kind| !kind.ends_with("_for_children") && namespace(&pid, kind) != namespace("self", kind));
+    own.sort();
+    own
+}
+
+/// The processes that are in this namespace and are no zombies.
+pub fn processes_in(kind: &str, namespace: &str) -> Vec<i32> {
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let is_in = |pid: &i32| {
+        let link = fs::read_link(format!("/proc/{pid}/ns/{kind}"));
+        link.is_ok_and(|link| link.to_str() == Some(namespace)) && is_alive(pid)
+    };
+    pids.filter(is_in).collect()
+}
+
+/// The children of a process, zombies too.
+pub fn children(pid: impl std::fmt::Display) -> Vec<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 /// A field of /proc/PID/status: `field(1, "NSpid")`.
@@ -27,6 +68,21 @@ pub fn status(pid: impl std::fmt::Display, field: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     line.unwrap_or_default().trim().into()
+}
+
+/// Which file a descriptor of a process stands for: the device it is on, and its inode there.
+pub fn stream(pid: impl std::fmt::Display, number: u32) -> (u64, u64) {
+    let path = format!("/proc/{pid}/fd/{number}");
+    let file = fs::metadata(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    (file.dev(), file.ino())
+}
+
+/// The session of a process, and the number of its controlling terminal (0: none). See proc(5),
+/// /proc/PID/stat.
+pub fn session(pid: impl std::fmt::Display) -> (i32, i32) {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[3].parse().unwrap(), fields[4].parse().unwrap())
 }
 
 /// Whether there is such a process, and it is no zombie.

@@ -9,6 +9,7 @@
 //! where it would have been skipped. `KISTE_SKIP_LOG=file` collects what was skipped.
 
 mod bench;
+mod distribution;
 pub mod explain;
 pub mod help;
 pub mod host;
@@ -19,6 +20,7 @@ mod step;
 mod terminal;
 
 pub use bench::Bench;
+pub use distribution::Distribution;
 pub use ran::Ran;
 pub use running::Running;
 pub use step::{Step, tool};

@@ -34,3 +34,18 @@ pub fn copy(from: &Path, to: &Path) {
     let mode = fs::metadata(from).unwrap().permissions().mode();
     fs::set_permissions(to, fs::Permissions::from_mode(mode)).unwrap();
 }
+
+/// Copies a program of the host's to `/name` of a root file system, with the libraries it needs, each
+/// to where it is on the host.
+pub fn install(program: &Path, name: &str, rootfs: &Path) {
+    fs::copy(program, rootfs.join(name)).expect("copy the program");
+    let output = std::process::Command::new("ldd").arg(program).output().expect("run ldd, of the C library");
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
+        let target = rootfs.join(library.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        if !target.exists() {
+            fs::copy(library, &target).unwrap_or_else(|error| panic!("copy {library}: {error}"));
+        }
+    }
+}

@@ -53,6 +53,12 @@ impl Running {
         kill(Pid::from_raw(self.runtime()), signal).expect("send the runtime a signal");
     }
 
+    /// Kills the runtime with -9. The command is left to its fate.
+    pub fn kill_runtime(mut self) {
+        self.runtime.kill().expect("kill the runtime");
+        self.runtime.wait().expect("wait for the runtime");
+    }
+
     /// Writes to the command's stdin.
     pub fn type_in(&mut self, text: &str) {
         self.runtime.stdin.as_mut().unwrap().write_all(text.as_bytes()).expect("write to its stdin");

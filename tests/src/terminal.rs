@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::{Winsize, openpty};
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use crate::{eventually, patience};
 
@@ -31,9 +33,17 @@ impl Terminal {
 
     /// The same for any program: a shell, in which the test types.
     pub fn start_any(dir: &Path, arguments: &[OsString]) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(Some(&size), None).expect("open a pty");
-        let end = || pty.slave.try_clone().expect("another descriptor of the terminal");
+        // openpty(3) would leave both ends open in every program that any test starts.
+        let main = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("open a pty");
+        grantpt(&main).and_then(|()| unlockpt(&main)).expect("unlock the pty");
+        let tty = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlag::O_NOCTTY.bits())
+            .open(ptsname_r(&main).expect("the name of the pty"))
+            .expect("open the other end of the pty");
+        let end = || tty.try_clone().expect("another descriptor of the terminal");
+        set_size(end(), 24, 100);
         let program = Command::new("setsid")
             .args(["--ctty", "--wait"])
             .args(arguments)
@@ -45,12 +55,35 @@ impl Terminal {
             .stderr(end())
             .spawn()
             .expect("start setsid, of util-linux");
-        Terminal { keyboard: pty.master.into(), program, tty: pty.slave, seen: String::new() }
+        let keyboard = main.as_fd().try_clone_to_owned().expect("another descriptor of the pty").into();
+        Terminal { keyboard, program, tty: tty.into(), seen: String::new() }
     }
 
     /// Types: `"ls\n"`, `"\x03"` for Ctrl-C.
     pub fn type_in(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).expect("type");
+    }
+
+    /// Types a lot, until nothing more is taken for a while: a program that does not read leaves it
+    /// where it is. Says how much was taken.
+    pub fn paste(&mut self, text: &str) -> usize {
+        let flags = OFlag::from_bits_truncate(fcntl(&self.keyboard, FcntlArg::F_GETFL).unwrap());
+        fcntl(&self.keyboard, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).unwrap();
+        let (mut taken, mut last) = (0, std::time::Instant::now());
+        while taken < text.len() && last.elapsed() < std::time::Duration::from_secs(1) {
+            self.read();
+            if let Ok(count) = nix::unistd::write(&self.keyboard, &text.as_bytes()[taken..]) {
+                (taken, last) = (taken + count, std::time::Instant::now());
+            }
+        }
+        fcntl(&self.keyboard, FcntlArg::F_SETFL(flags)).unwrap();
+        taken
+    }
+
+    /// Closes the window: the terminal hangs up. The program goes on as it may.
+    pub fn close(&mut self) {
+        self.keyboard = File::open("/dev/null").unwrap();
+        self.tty = File::open("/dev/null").unwrap().into();
     }
 
     /// Waits until this is shown; what is shown up to there is dealt with.
@@ -70,23 +103,17 @@ impl Terminal {
     #[track_caller]
     pub fn ends(&mut self) -> (i32, String) {
         let status = eventually(|| {
-            self.read();
+            (0..100).take_while(|_| self.read()).for_each(drop);
             self.program.try_wait().unwrap()
         });
         let status = status.unwrap_or_else(|| panic!("it does not end; shown is:\n{}", self.seen));
-        self.read();
+        while self.read() {}
         (status.code().unwrap_or(-1), std::mem::take(&mut self.seen))
     }
 
     /// Another size of the window.
     pub fn resize(&self, rows: u16, columns: u16) {
-        let size = format!("{rows}");
-        let columns = format!("{columns}");
-        let stty = Command::new("stty")
-            .args(["rows", &size, "cols", &columns])
-            .stdin(self.tty.try_clone().unwrap())
-            .status();
-        assert!(stty.expect("run stty").success());
+        set_size(self.tty.try_clone().unwrap().into(), rows, columns);
     }
 
     /// The settings of the terminal, as stty(1) prints them for itself.
@@ -100,14 +127,23 @@ impl Terminal {
         self.program.id()
     }
 
-    fn read(&mut self) {
+    /// Reads what is there; false when nothing is.
+    fn read(&mut self) -> bool {
         let mut ready = [PollFd::new(self.keyboard.as_fd(), PollFlags::POLLIN)];
         if poll(&mut ready, PollTimeout::from(20u8)).is_ok_and(|count| count > 0) {
             let mut bytes = [0; 4096];
             let length = nix::unistd::read(&self.keyboard, &mut bytes).unwrap_or(0);
             self.seen.push_str(&String::from_utf8_lossy(&bytes[..length]));
+            return length > 0;
         }
+        false
     }
+}
+
+fn set_size(tty: File, rows: u16, columns: u16) {
+    let size = [rows, columns].map(|number| number.to_string());
+    let stty = Command::new("stty").args(["rows", &size[0], "cols", &size[1]]).stdin(tty).status();
+    assert!(stty.expect("run stty").success());
 }
 
 impl Drop for Terminal {

@@ -235,9 +235,6 @@ mod tests {
     #[test]
     fn namespaces_are_shown_as_their_man_pages_call_them() {
         assert_eq!(Shown(CloneFlags::empty()).to_string(), "no new namespace");
-        assert_eq!(
-            Shown(CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID).to_string(),
-            "NEWUTS|NEWPID"
-        );
+        assert_eq!(Shown(CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID).to_string(), "NEWUTS|NEWPID");
     }
 }

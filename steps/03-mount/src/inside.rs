@@ -57,12 +57,25 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
 /// Opens a mount target inside `root`, and makes it first where that is wanted.
 ///
 /// # Errors
-/// When it is not there and must be, or cannot be made.
+/// When it is not there and must be, cannot be made, or is the root itself.
 pub fn target(root: BorrowedFd<'_>, path: &Path, kind: Kind, targets: Targets) -> Result<OwnedFd> {
     if targets == Targets::Made {
         make(root, path, kind)?;
     }
-    open(root, path).hint_on(Errno::ENOENT, "a mount target must be there: make it first, or choose another")
+    let target = open(root, path)
+        .hint_on(Errno::ENOENT, "a mount target must be there: make it first, or choose another")?;
+    if is_same(root, target.as_fd())? {
+        return Err(
+            Failure::new(format_args!("{}: the root itself cannot be mounted over", path.display())).into()
+        );
+    }
+    Ok(target)
+}
+
+/// Whether both stand for the same directory. What is mounted over `/` shows to nobody who is in it.
+fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
+    let (one, other) = (rustix::fs::fstat(one)?, rustix::fs::fstat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 /// Makes a directory, or an empty file, and the directories above it, unless it is there.
@@ -213,6 +226,19 @@ mod tests {
         let target = target(place.root.as_fd(), Path::new("/x"), Kind::Directory, Targets::MustExist);
         assert_eq!(kit::errno(&target.unwrap_err()), Some(Errno::ENOENT));
         assert!(!place.path.join("x").exists());
+    }
+
+    #[test]
+    fn the_root_itself_is_no_target() {
+        let place = Place::new("itself");
+        symlink("/", place.path.join("link")).unwrap();
+        fs::create_dir(place.path.join("dir")).unwrap();
+        let target = |path| target(place.root.as_fd(), Path::new(path), Kind::Directory, Targets::Made);
+        for path in ["/", "//", "/..", "/dir/..", "/link", "/link/link/."] {
+            let error = target(path).unwrap_err().to_string();
+            assert!(error.contains("the root itself cannot be mounted over"), "{path}: {error}");
+        }
+        target("/dir").unwrap();
     }
 
     #[test]

@@ -25,19 +25,19 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
     memory_reservation: Option<Max>,
     /// CPU time it may use, in CPUs (0.5 is half of one)
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     cpus: Option<Cpus>,
     /// Its share of CPU time when there is not enough for all (2 to 262144; others have 1024)
-    #[arg(long, value_name = "SHARES", value_parser = shares)]
+    #[arg(long, value_name = "SHARES", value_parser = shares, allow_negative_numbers = true)]
     cpu_shares: Option<CpuShares>,
     /// The CPUs it may run on (0-2,5)
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", allow_negative_numbers = true)]
     cpuset_cpus: Option<CpuList>,
     /// Processes and threads it may have at once (-1 for no limit)
     #[arg(long, value_name = "NUMBER", value_parser = pids, allow_negative_numbers = true)]
     pids_limit: Option<Max>,
     /// Its share of block I/O when there is not enough for all (10 to 1000)
-    #[arg(long, value_name = "WEIGHT", value_parser = blkio_weight)]
+    #[arg(long, value_name = "WEIGHT", value_parser = blkio_weight, allow_negative_numbers = true)]
     blkio_weight: Option<BlkioWeight>,
     /// The cgroup in which its own is made
     #[arg(long, value_name = "PATH", default_value = "kiste")]

@@ -1,0 +1,121 @@
+//! A command that cannot begin: which exit code, and one line that says why.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use kiste_tests::{Bench, Ran};
+
+use crate::bench;
+
+/// Exactly one line says what is wrong; a second one may say how to mend it.
+#[track_caller]
+fn complains_in_one_line(ran: &Ran, text: &str) {
+    ran.complains(text);
+    let lines: Vec<_> = ran.err.lines().collect();
+    let one_line = lines[0].starts_with("error: ") && lines[0].contains(text);
+    assert!(one_line && lines[1..].iter().all(|line| line.starts_with("hint: ")), "{}", ran.err);
+    assert!(lines.len() <= 2 && ran.out.is_empty(), "{}{}", ran.out, ran.err);
+}
+
+fn program(bench: &Bench, text: &[u8]) -> String {
+    let path = bench.dir().join("program");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().into()
+}
+
+#[test]
+fn a_command_that_is_not_there_is_127() {
+    let bench = bench();
+    complains_in_one_line(bench.run(&[], &["no-such-command"]).exits(127), "\"no-such-command\": not found");
+    complains_in_one_line(bench.run(&[], &["/no/such"]).exits(127), "(ENOENT)");
+    complains_in_one_line(bench.run(&[], &["/etc/passwd/x"]).exits(127), "(ENOTDIR)");
+    complains_in_one_line(bench.run(&[], &[""]).exits(127), "the command is empty");
+}
+
+#[test]
+fn a_name_of_a_hundred_thousand_letters_is_not_found_either() {
+    let ran = bench().run(&[], &[&"a".repeat(100_000)]);
+    complains_in_one_line(ran.exits(127), "not found in PATH");
+    assert!(ran.err.len() < 10_000, "{} bytes", ran.err.len());
+    bench().run(&[], &[&"\u{1}".repeat(100_000)]).exits(127).complains("not found in PATH");
+}
+
+#[test]
+fn a_file_that_is_no_program_is_126() {
+    let bench = bench();
+    complains_in_one_line(bench.run(&[], &["/etc/passwd"]).exits(126), "it is not executable");
+    complains_in_one_line(bench.run(&[], &["/etc"]).exits(126), "it is a directory");
+}
+
+#[test]
+fn a_program_without_a_format_that_the_kernel_knows_is_126() {
+    let bench = bench();
+    let plain = program(&bench, b"echo no interpreter is named\n");
+    complains_in_one_line(bench.run(&[], &[&plain]).exits(126), "(ENOEXEC)");
+}
+
+#[test]
+fn an_interpreter_that_a_script_misses_is_named() {
+    let bench = bench();
+    let script = program(&bench, b"#!/no/such/interpreter -e\n");
+    let ran = bench.run(&[], &[&script]);
+    complains_in_one_line(ran.exits(126), "asks for \"/no/such/interpreter\", which is not there");
+}
+
+#[test]
+fn a_loader_that_a_program_misses_is_named() {
+    let bench = bench();
+    let mut bytes = fs::read("/bin/true").unwrap();
+    // Its PT_INTERP: "/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1".
+    let at = bytes.windows(4).position(|four| four == b"/ld-").expect("/bin/true has a loader");
+    bytes[at + 1] = b'X';
+    let program = program(&bench, &bytes);
+    let ran = bench.run(&[], &[&program]);
+    complains_in_one_line(ran.exits(126), "/Xd-");
+    ran.complains("which is not there");
+}
+
+#[test]
+fn a_program_is_looked_for_in_the_path_of_the_command_and_not_of_the_caller() {
+    let bench = bench();
+    program(&bench, b"#!/bin/sh\necho found\n");
+    let path = format!("PATH=/nowhere:{}", bench.dir().display());
+    bench.run(&["-e", &path], &["program"]).prints("found");
+    bench.run_by(&["env", &format!("{path}:/bin:/usr/bin")], &[], &["program"]).exits(127);
+}
+
+#[test]
+fn a_program_in_the_path_that_may_not_be_executed_does_not_hide_a_later_one() {
+    let bench = bench();
+    let refused = bench.dir().join("refused");
+    fs::create_dir(&refused).unwrap();
+    fs::write(refused.join("program"), "").unwrap();
+    program(&bench, b"#!/bin/sh\necho found\n");
+    let only = format!("PATH={}", refused.display());
+    bench.run(&["-e", &format!("{only}:{}", bench.dir().display())], &["program"]).prints("found");
+    complains_in_one_line(bench.run(&["-e", &only], &["program"]).exits(126), "it is not executable");
+}
+
+#[test]
+fn a_directory_to_start_in_that_is_not_there_is_125() {
+    let ran = bench().run(&["-w", "/no/such"], &["true"]);
+    complains_in_one_line(ran.exits(125), "chdir(/no/such): No such file or directory (ENOENT)");
+}
+
+#[test]
+fn a_command_that_cannot_begin_leaves_no_second_process_that_goes_on() {
+    let bench = bench();
+    // A child that came back from the failed exec would end, and tell, as the parent does.
+    let ran = bench.run(&["--pid-file", "pid"], &["/etc/passwd"]);
+    assert_eq!(ran.exits(126).err.matches("error:").count(), 1, "{}", ran.err);
+    assert!(!Path::new(&bench.dir().join("pid")).exists());
+    let of_this_bench = |pid: &str| {
+        let cwd = fs::read_link(format!("/proc/{pid}/cwd"));
+        cwd.is_ok_and(|cwd| cwd == bench.dir())
+    };
+    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = processes.filter(|pid| of_this_bench(&pid.to_string_lossy())).collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,111 @@
+//! How the command ended is how the runtime ends.
+
+use std::fs;
+
+use kiste_tests::{eventually, host, tool};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::bench;
+
+#[test]
+fn the_exit_code_is_that_of_the_command() {
+    let bench = bench();
+    bench.run(&[], &["true"]).exits(0);
+    bench.run(&[], &["false"]).exits(1);
+    bench.sh(&[], "exit 77").exits(77);
+    bench.sh(&[], "exit 255").exits(255);
+}
+
+#[test]
+fn a_command_that_fails_makes_the_runtime_say_nothing() {
+    let ran = bench().run(&[], &["false"]);
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
+}
+
+#[test]
+fn the_exit_code_of_a_command_that_a_signal_ended_is_128_and_the_signal() {
+    let bench = bench();
+    for (name, code) in [("HUP", 129), ("INT", 130), ("ABRT", 134), ("KILL", 137), ("TERM", 143)] {
+        bench.sh(&[], &format!("kill -{name} $$")).exits(code);
+    }
+}
+
+#[test]
+fn what_the_command_prints_is_all_that_is_printed() {
+    let ran = bench().sh(&[], "echo out; echo err >&2");
+    assert_eq!((ran.exits(0).out.as_str(), ran.err.as_str()), ("out\n", "err\n"));
+}
+
+#[test]
+fn the_end_of_stdin_reaches_the_command() {
+    let bench = bench();
+    bench.run(&[], &["cat"]).prints("");
+    let mut running = bench.start(&[], &["cat"]);
+    running.type_in("a line\n");
+    running.end().prints("a line");
+}
+
+#[test]
+fn a_background_process_of_the_command_does_not_hold_up_its_end() {
+    let bench = bench();
+    bench.sh(&[], "sleep 300 >/dev/null 2>&1 </dev/null & echo $! >orphan; exit 5").exits(5);
+    let orphan = fs::read_to_string(bench.dir().join("orphan")).unwrap();
+    let orphan = Pid::from_raw(orphan.trim().parse().unwrap());
+    kill(orphan, Signal::SIGKILL).expect("without a PID namespace it lives on");
+}
+
+#[test]
+fn a_pipeline_of_runs_does_not_hang() {
+    let bench = bench();
+    let pipeline = r#"echo through | "$0" run cat | "$0" run cat | "$0" run sh -c cat"#;
+    bench.run_through_shell(pipeline).prints("through");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_and_not_with_an_error_of_ours() {
+    // 141: SIGPIPE, which Rust programs ignore, does to the command what it does to any.
+    let script = r#""$0" run yes | head -n 1; echo "${PIPESTATUS[0]}""#;
+    let ran = bench().run_through_shell(script);
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("y\n141\n", ""));
+}
+
+#[test]
+fn closed_standard_descriptors_do_not_hang_or_change_the_exit_code() {
+    let bench = bench();
+    let closed = ["sh", "-c", r#"exec "$0" "$@" <&- >&- 2>&-"#];
+    bench.run_by(&closed, &[], &["true"]).exits(0);
+    bench.run_by(&closed, &["--explain"], &["sh", "-c", "echo x; exit 3"]).exits(3);
+    bench.run_by(&closed, &[], &["no-such-command"]).exits(127);
+}
+
+#[test]
+fn a_kill_9_of_the_runtime_kills_the_command() {
+    let running = bench().start(&[], &["sleep", "300"]);
+    running.signal(Signal::SIGKILL);
+    eventually(|| (!host::is_alive(running.pid)).then_some(())).expect("the command is dead");
+}
+
+#[test]
+fn a_child_that_dies_before_it_is_the_command_is_told() {
+    if !tool("strace") {
+        return;
+    }
+    // strace kills it as it asks for the last thing before its exec.
+    let kill = "inject=close_range:signal=SIGKILL";
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=close_range", "-e", kill];
+    let ran = bench().run_by(&strace, &[], &["true"]);
+    ran.exits(125).complains("the child died before it became the command");
+}
+
+#[test]
+fn a_call_that_the_kernel_refuses_the_child_is_told_with_its_reason() {
+    if !tool("strace") {
+        return;
+    }
+    let refuse = "inject=close_range:error=ENOMEM";
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=close_range", "-e", refuse];
+    let ran = bench().run_by(&strace, &[], &["true"]);
+    ran.exits(125).complains("error: close_range(3, ~0, CLOEXEC): ");
+    ran.complains("(ENOMEM)");
+}

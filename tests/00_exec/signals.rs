@@ -1,0 +1,61 @@
+//! Signals that somebody sends to the runtime are meant for the command.
+
+use kiste_tests::eventually;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::bench;
+
+#[test]
+fn a_signal_sent_to_the_runtime_reaches_the_command() {
+    use Signal::*;
+    let script = "for s in HUP INT QUIT USR1 USR2 ALRM TERM WINCH; do trap \"echo got $s\" $s; done
+                  echo ready; while :; do sleep 0.02; done";
+    let mut running = bench().start(&[], &["sh", "-c", script]);
+    running.wait_for("ready\n");
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTERM] {
+        running.signal(signal);
+        running.wait_for(&format!("got {}\n", signal.as_str().trim_start_matches("SIG")));
+    }
+}
+
+#[test]
+fn a_signal_that_ends_the_command_ends_the_runtime_with_its_code() {
+    let running = bench().start(&[], &["sleep", "300"]);
+    running.signal(Signal::SIGTERM);
+    running.end().exits(143);
+    let running = bench().start(&[], &["sleep", "300"]);
+    running.signal(Signal::SIGUSR1);
+    running.end().exits(138);
+}
+
+#[test]
+fn many_signals_at_once_are_not_lost() {
+    let script = "n=0; trap 'n=$((n+1))' USR1; trap 'echo $n; exit' TERM; echo ready
+                  while :; do sleep 0.02; done";
+    let mut running = bench().start(&[], &["sh", "-c", script]);
+    running.wait_for("ready\n");
+    for _ in 0..50 {
+        running.signal(Signal::SIGUSR1);
+        running.signal(Signal::SIGWINCH);
+    }
+    running.signal(Signal::SIGTERM);
+    let ran = running.end();
+    assert!(ran.exits(0).out.trim().parse::<u32>().unwrap() >= 1, "{}", ran.out);
+}
+
+#[test]
+fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on() {
+    let running = bench().start(&[], &["sleep", "300"]);
+    let state = |pid: i32| kiste_tests::host::status(pid, "State").chars().next();
+    running.signal(Signal::SIGTSTP);
+    let both = |wanted: char| {
+        let there = [running.pid, running.runtime()].iter().all(|pid| state(*pid) == Some(wanted));
+        there.then_some(())
+    };
+    eventually(|| both('T')).expect("both are stopped");
+    running.signal(Signal::SIGCONT);
+    eventually(|| both('S')).expect("both go on");
+    kill(Pid::from_raw(running.pid), Signal::SIGTERM).unwrap();
+    running.end().exits(143);
+}

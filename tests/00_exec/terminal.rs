@@ -1,0 +1,131 @@
+//! On a real terminal: Ctrl-C, Ctrl-Z, fg, and who has the terminal afterwards.
+
+use std::ffi::OsString;
+use std::fs;
+
+use kiste_tests::{Bench, Terminal, eventually};
+
+use crate::bench;
+
+/// A shell with job control at a terminal. It knows the program as `$run`.
+fn shell_with_jobs(bench: &Bench) -> Terminal {
+    let program = format!("run={}", bench.exe().display());
+    let words = ["env", &program, "bash", "--norc", "--noprofile", "-i"];
+    Terminal::start_any(bench.dir(), &words.map(OsString::from))
+}
+
+#[test]
+fn the_command_is_the_foreground_job_of_the_terminal() {
+    let bench = bench();
+    let mut terminal = bench.at_terminal(&["--pid-file", "pid"], &["sh", "-c", "echo ready; read line"]);
+    terminal.shows("ready");
+    let pid = || fs::read_to_string(bench.dir().join("pid")).ok();
+    let pid = eventually(pid).expect("the pid file is there").trim().to_owned();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    // proc_pid_stat(5): pgrp is field 5, tpgid field 8.
+    assert_eq!((fields[2], fields[5]), (pid.as_str(), pid.as_str()));
+    terminal.type_in("\n");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[test]
+fn ctrl_c_reaches_the_command_once() {
+    let bench = bench();
+    let count = "n=0; trap 'n=$((n+1)); echo \"<$n>\"' INT; echo ready
+                 until [ -e done ]; do read -t 0.1; done; echo \"total $n\"";
+    let mut terminal = bench.at_terminal(&[], &["bash", "-c", count]);
+    terminal.shows("ready");
+    for press in 1..=5 {
+        terminal.type_in("\x03");
+        terminal.shows(&format!("<{press}>"));
+    }
+    fs::write(bench.dir().join("done"), "").unwrap();
+    let (code, shown) = terminal.ends();
+    assert_eq!(code, 0);
+    assert!(shown.contains("total 5"), "{shown}");
+}
+
+#[test]
+fn ctrl_c_ends_a_command_that_does_not_handle_it_with_130() {
+    let bench = bench();
+    let mut terminal = bench.at_terminal(&[], &["sh", "-c", "echo ready; exec sleep 300"]);
+    terminal.shows("ready");
+    terminal.type_in("\x03");
+    assert_eq!(terminal.ends().0, 130);
+}
+
+#[test]
+fn ctrl_z_stops_the_command_and_fg_goes_on_with_it() {
+    let bench = bench();
+    let mut terminal = shell_with_jobs(&bench);
+    terminal.type_in("$run run sh -c 'echo re\"ad\"y; read line; echo got: $line; exit 7'\n");
+    terminal.shows("ready");
+    terminal.type_in("\x1a");
+    terminal.shows("Stopped");
+    terminal.type_in("echo the shell is \"ba\"ck\n");
+    terminal.shows("the shell is back");
+    terminal.type_in("fg\n");
+    terminal.shows("got: $line; exit 7'"); // the shell says what it continues
+    terminal.type_in("a line\n");
+    terminal.shows("got: a line");
+    terminal.type_in("echo code: $?\n");
+    terminal.shows("code: 7");
+    terminal.type_in("exit\n");
+    terminal.ends();
+}
+
+#[test]
+fn a_job_in_the_background_that_reads_the_terminal_stops_until_fg() {
+    let bench = bench();
+    let mut terminal = shell_with_jobs(&bench);
+    terminal.type_in("$run run sh -c 'read line; echo got: $line' &\n");
+    terminal.shows("$ ");
+    terminal.type_in("sleep 0.3\n");
+    terminal.shows("Stopped");
+    terminal.type_in("fg\n");
+    terminal.shows("echo got: $line'");
+    terminal.type_in("a line\n");
+    terminal.shows("got: a line");
+    terminal.type_in("exit\n");
+    terminal.ends();
+}
+
+#[test]
+fn the_terminal_comes_back_to_who_called() {
+    let bench = bench();
+    let script = "\"$0\" run true; \"$0\" run no-such-command; read line; echo \"read: $line\"";
+    let words = ["sh", "-c", script, bench.exe().to_str().unwrap()];
+    let mut terminal = Terminal::start_any(bench.dir(), &words.map(OsString::from));
+    // Reading it is for the foreground only: a shell in the background would stop here.
+    terminal.shows("\"no-such-command\"");
+    terminal.type_in("a line\n");
+    terminal.shows("read: a line");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[test]
+fn the_settings_of_the_terminal_are_what_they_were() {
+    let bench = bench();
+    let mut terminal = bench.at_terminal(&[], &["sh", "-c", "echo ready; read line"]);
+    let before = terminal.settings();
+    terminal.shows("ready");
+    assert_eq!(terminal.settings(), before);
+    terminal.type_in("\n");
+    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.settings(), before);
+}
+
+#[test]
+fn a_pipeline_at_a_terminal_does_not_stop_itself() {
+    let bench = bench();
+    let mut terminal = shell_with_jobs(&bench);
+    terminal.type_in("cat | $run run cat | $run run sed -u s/^/got:/\n");
+    terminal.type_in("a line\n");
+    terminal.shows("got:a line");
+    terminal.type_in("\x04");
+    terminal.type_in("echo code: $?\n");
+    terminal.shows("code: 0");
+    terminal.type_in("exit\n");
+    terminal.ends();
+}

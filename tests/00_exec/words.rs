@@ -1,0 +1,67 @@
+//! What it says about itself.
+
+use kiste_tests::{explain, help};
+
+use crate::bench;
+
+#[test]
+fn help_is_as_recorded() {
+    help::is_as_recorded(&bench());
+}
+
+#[test]
+fn the_version_is_told_with_the_name() {
+    let ran = bench().call(["--version"]);
+    assert_eq!(ran.exits(0).out, format!("00-exec {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn what_is_explained_is_what_strace_sees() {
+    let list = "parent clone3
+                child  prctl chdir close_range execve";
+    explain::is_true(&bench(), list, &["-w", "/", "--pid-file", "pid"], &["true"]);
+}
+
+#[test]
+fn an_explanation_for_machines_is_one_object_a_line() {
+    let ran = bench().run(&["--explain=json"], &["sh", "-c", "echo out; exit 4"]);
+    assert_eq!(ran.exits(4).out, "out\n");
+    for line in ran.err.lines() {
+        let told: serde_json::Value = serde_json::from_str(line).expect(line);
+        for field in ["who", "call", "args", "result", "why"] {
+            assert!(told[field].is_string(), "{field}: {line}");
+        }
+    }
+    assert!(ran.err.lines().last().unwrap().contains("exited 4"), "{}", ran.err);
+}
+
+#[test]
+fn an_explanation_for_people_says_who_calls_what_and_why() {
+    let ran = bench().run(&["--explain"], &["true"]);
+    let lines: Vec<_> = ran.exits(0).err.lines().collect();
+    assert!(lines[0].starts_with("parent     clone3(") && lines[0].contains("# "), "{}", ran.err);
+    assert!(lines.iter().any(|line| line.starts_with("child      execve(")), "{}", ran.err);
+    bench().run(&["--explain=xml"], &["true"]).exits(2).complains("xml");
+}
+
+#[test]
+fn a_call_that_failed_is_explained_with_the_reason() {
+    let ran = bench().run(&["--explain", "-w", "/no/such"], &["true"]);
+    ran.exits(125).complains("child      chdir(/no/such) = No such file or directory (ENOENT)");
+}
+
+#[test]
+fn doctor_answers_people_and_machines() {
+    let ran = bench().call(["doctor"]);
+    assert!(ran.exits(0).out.lines().any(|line| line.starts_with("ok      kernel")), "{}", ran.out);
+    let ran = bench().call(["doctor", "--format", "json"]);
+    let checks: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
+    assert_eq!(checks[0]["name"], "kernel");
+}
+
+#[test]
+fn doctor_does_not_mind_a_reader_that_goes_away() {
+    let late = r#"(sleep 0.2; exec "$0" doctor --format json) | true; echo "${PIPESTATUS[0]}""#;
+    let ran = bench().run_through_shell(late);
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("0\n", ""));
+}

@@ -1,0 +1,131 @@
+//! `--init`: PID 1 does the duties of PID 1, and the command need not know of them.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use kiste_tests::{eventually, host};
+use nix::sys::signal::Signal;
+
+use crate::bench;
+
+#[test]
+fn the_command_is_the_only_child_of_pid_1() {
+    let Some(bench) = bench() else { return };
+    bench.sh(&["--init"], "echo $$ $PPID").prints("2 1");
+    let running = bench.start(&["--init"], &["sleep", "300"]);
+    assert!(host::status(running.pid, "NSpid").ends_with("\t1"));
+    let children = host::children(running.pid);
+    assert_eq!(children.len(), 1);
+    assert_eq!(host::status(children[0], "Name"), "sleep");
+}
+
+#[test]
+fn the_end_of_the_command_is_the_end_of_the_container() {
+    let Some(bench) = bench() else { return };
+    bench.sh(&["--init"], "exit 7").exits(7);
+    bench.run(&["--init"], &["true"]).exits(0);
+    bench.sh(&["--init"], "kill -TERM $$").exits(143);
+    bench.sh(&["--init"], "kill -KILL $$").exits(137);
+}
+
+#[test]
+fn a_command_that_cannot_begin_is_told_as_without_init() {
+    let Some(bench) = bench() else { return };
+    bench.run(&["--init"], &["no-such-command"]).exits(127).complains("\"no-such-command\": not found");
+    bench.run(&["--init"], &["/etc/passwd"]).exits(126).complains("it is not executable");
+    let ran = bench.run(&["--init", "-w", "/no/such"], &["true"]);
+    ran.exits(125).complains("chdir(/no/such)");
+    assert_eq!(ran.err.matches("error:").count(), 1, "{}", ran.err);
+}
+
+#[test]
+fn orphans_are_reaped_while_the_command_goes_on() {
+    let Some(bench) = bench() else { return };
+    let orphans = "for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 0.1 &); done; echo ready; read line";
+    let mut running = bench.start(&["--init"], &["sh", "-c", orphans]);
+    running.wait_for("ready");
+    let command = host::children(running.pid)[0];
+    eventually(|| (host::children(running.pid) == [command]).then_some(())).unwrap_or_else(|| {
+        panic!("children of init: {:?}", host::children(running.pid));
+    });
+}
+
+#[test]
+fn without_init_orphans_become_zombies_of_a_command_that_does_not_know_its_duties() {
+    let Some(bench) = bench() else { return };
+    let orphans = "(sleep 0.1 &); (sleep 0.1 &); echo ready; exec sleep 300";
+    let mut running = bench.start(&[], &["sh", "-c", orphans]);
+    running.wait_for("ready");
+    let zombies = || {
+        let children = host::children(running.pid);
+        let zombies = children.iter().filter(|pid| !host::is_alive(pid)).count();
+        (zombies == 2).then_some(())
+    };
+    eventually(zombies).expect("two zombies");
+}
+
+#[test]
+fn an_orphan_does_not_hold_up_the_end_and_ends_with_it() {
+    let Some(bench) = bench() else { return };
+    for init in [&[][..], &["--init"]] {
+        // It holds the container's stdout, too: only its death lets this run return.
+        bench.sh(init, "(sleep 300 &); exit 5").exits(5);
+    }
+}
+
+#[test]
+fn init_keeps_nothing_open_that_is_the_hosts() {
+    let Some(bench) = bench() else { return };
+    let open = ["sh", "-c", r#"exec "$0" "$@" 3</etc 4</dev/null 5>stray 6</ 7</ 8</etc 9</"#];
+    let running = bench.start_by(&open, &["--init"], &["sleep", "300"]);
+    let mut open = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap() {
+        let path = entry.unwrap().path();
+        let number: u32 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let link = fs::read_link(&path).unwrap().display().to_string();
+        // "anon_inode:[pidfd]" before Linux 6.9, "pidfd:[7]" since.
+        let ours = link.starts_with("socket:") || link.contains("[signalfd]") || link.contains("pidfd");
+        open.extend((number > 2 && !ours).then_some(link));
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn init_sends_signals_on() {
+    let Some(bench) = bench() else { return };
+    let script = "for s in HUP INT QUIT USR1 USR2 WINCH; do trap \"echo got $s\" $s; done
+                  trap 'echo got TERM; exit 9' TERM; echo ready; while :; do sleep 0.02; done";
+    let mut running = bench.start(&["--init"], &["sh", "-c", script]);
+    running.wait_for("ready\n");
+    for signal in ["HUP", "INT", "QUIT", "USR1", "USR2", "WINCH"] {
+        running.signal(format!("SIG{signal}").parse().unwrap());
+        running.wait_for(&format!("got {signal}\n"));
+    }
+    running.signal(Signal::SIGTERM);
+    running.wait_for("got TERM\n");
+    running.end().exits(9);
+}
+
+#[test]
+fn a_command_without_a_handler_ends_by_the_signal() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&["--init"], &["sleep", "300"]);
+    running.signal(Signal::SIGTERM);
+    running.end().exits(143);
+}
+
+#[test]
+fn init_waits_and_does_not_spin() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&["--init"], &["sleep", "300"]);
+    let ticks = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = ticks(running.pid) + ticks(running.runtime());
+    sleep(Duration::from_millis(500));
+    let after = ticks(running.pid) + ticks(running.runtime());
+    assert!(after - before <= 5, "{} ticks of 10 ms in half a second", after - before);
+}

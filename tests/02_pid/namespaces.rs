@@ -1,0 +1,110 @@
+//! What is its own, and what is still the host's.
+
+use std::process::Command;
+
+use kiste_tests::{explain, help, host};
+
+use crate::bench;
+
+#[test]
+fn the_command_is_pid_1() {
+    let Some(bench) = bench() else { return };
+    bench.sh(&[], "echo $$").prints("1");
+    let running = bench.start(&[], &["sleep", "300"]);
+    assert_eq!(host::status(running.pid, "NSpid"), format!("{}\t1", running.pid));
+}
+
+#[test]
+fn its_pid_ipc_and_uts_namespaces_are_its_own_and_no_other() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&[], &["sleep", "300"]);
+    assert_eq!(host::own_namespaces(running.pid), ["ipc", "pid", "uts"]);
+    let with_init = bench.start(&["--init"], &["sleep", "300"]);
+    assert_eq!(host::own_namespaces(with_init.pid), ["ipc", "pid", "uts"]);
+    let command = host::children(with_init.pid)[0];
+    assert_eq!(host::own_namespaces(command), ["ipc", "pid", "uts"]);
+}
+
+#[test]
+fn no_process_of_the_host_can_be_reached() {
+    let Some(bench) = bench() else { return };
+    let mut outside = Command::new("sleep").arg("300").spawn().unwrap();
+    let ran = bench.sh(&[], &format!("kill -KILL {}", outside.id()));
+    let survived = outside.try_wait().unwrap().is_none();
+    outside.kill().unwrap();
+    outside.wait().unwrap();
+    assert!(ran.code != 0 && survived, "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn ps_still_lists_the_hosts_processes_because_proc_is_the_hosts() {
+    let Some(bench) = bench() else { return };
+    let listed = format!("/proc/{}", std::process::id());
+    bench.run(&[], &["test", "-d", &listed]).exits(0);
+}
+
+#[test]
+fn a_message_queue_made_inside_is_not_outside() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.sh(&[], "ipcmk -Q >/dev/null; tail -n +2 /proc/sysvipc/msg");
+    let inside: Vec<_> = ran.exits(0).out.lines().collect();
+    assert_eq!(inside.len(), 1, "{}", ran.out);
+    let key = inside[0].split_whitespace().next().unwrap();
+    let outside = std::fs::read_to_string("/proc/sysvipc/msg").unwrap();
+    assert!(!outside.contains(key), "{outside}");
+}
+
+#[test]
+fn a_message_queue_of_the_host_is_not_inside() {
+    let Some(bench) = bench() else { return };
+    let made = Command::new("ipcmk").arg("-Q").output().expect("run ipcmk, of util-linux");
+    let id = String::from_utf8(made.stdout).unwrap().split_whitespace().last().unwrap().to_owned();
+    let ran = bench.run(&[], &["sh", "-c", "tail -n +2 /proc/sysvipc/msg | wc -l"]);
+    let outside = std::fs::read_to_string("/proc/sysvipc/msg").unwrap().lines().count() - 1;
+    Command::new("ipcrm").args(["-q", &id]).status().unwrap();
+    assert!(outside >= 1, "it is there outside");
+    ran.prints("0");
+}
+
+#[test]
+fn it_still_has_a_name_of_its_own() {
+    let Some(bench) = bench() else { return };
+    bench.run(&["--hostname", "crate"], &["uname", "-n"]).prints("crate");
+    bench.run(&["--init", "--hostname", "crate"], &["uname", "-n"]).prints("crate");
+}
+
+#[test]
+fn every_option_of_the_steps_before_is_here() {
+    let Some(bench) = bench() else { return };
+    let options = ["--domainname", "example.org", "-e", "A=1", "-w", "/usr", "--pid-file", "pid"];
+    for init in [&[][..], &["--init"]] {
+        let options = [&options[..], init].concat();
+        bench.sh(&options, "echo $A $PWD; cat /proc/sys/kernel/domainname").prints("1 /usr\nexample.org");
+    }
+}
+
+#[test]
+fn without_root_a_sentence_says_what_is_missing() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.call_as_nobody(["run", "true"]);
+    ran.exits(125).complains("Operation not permitted (EPERM)");
+    ran.complains("hint: new namespaces need root: use sudo");
+}
+
+#[test]
+fn what_is_explained_is_what_strace_sees() {
+    let Some(bench) = bench() else { return };
+    let list = "parent clone3
+                child  prctl sethostname close_range execve";
+    explain::is_true(&bench, list, &[], &["true"]);
+    let with_init = "parent     clone3
+                     child      prctl sethostname close_range clone3
+                     grandchild prctl close_range execve";
+    explain::is_true(&bench, with_init, &["--init"], &["true"]);
+}
+
+#[test]
+fn help_is_as_recorded() {
+    let Some(bench) = bench() else { return };
+    help::is_as_recorded(&bench);
+}

@@ -1,0 +1,73 @@
+//! PID 1 on a real terminal.
+
+use std::ffi::OsString;
+
+use kiste_tests::Terminal;
+
+use crate::bench;
+
+#[test]
+fn ctrl_c_does_nothing_to_a_pid_1_without_a_handler() {
+    let Some(bench) = bench() else { return };
+    let mut terminal = bench.at_terminal(&[], &["sed", "-u", "s/^/got /"]);
+    terminal.type_in("a line\n");
+    terminal.shows("got a line");
+    terminal.type_in("\x03");
+    terminal.shows("^C");
+    terminal.type_in("another\n");
+    terminal.shows("got another");
+    terminal.type_in("\x04");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[test]
+fn ctrl_c_ends_the_command_below_init_with_130() {
+    let Some(bench) = bench() else { return };
+    let mut terminal = bench.at_terminal(&["--init"], &["sh", "-c", "echo ready; exec sleep 300"]);
+    terminal.shows("ready");
+    terminal.type_in("\x03");
+    assert_eq!(terminal.ends().0, 130);
+}
+
+#[test]
+fn ctrl_c_reaches_the_command_below_init_once() {
+    let Some(bench) = bench() else { return };
+    let count = "n=0; trap 'n=$((n+1)); echo \"<$n>\"' INT; echo ready
+                 until [ -e done ]; do read -t 0.1; done; echo \"total $n\"";
+    let mut terminal = bench.at_terminal(&["--init"], &["bash", "-c", count]);
+    terminal.shows("ready");
+    for press in 1..=5 {
+        terminal.type_in("\x03");
+        terminal.shows(&format!("<{press}>"));
+    }
+    std::fs::write(bench.dir().join("done"), "").unwrap();
+    let (code, shown) = terminal.ends();
+    assert!(code == 0 && shown.contains("total 5"), "{code} {shown}");
+}
+
+#[test]
+fn ctrl_z_stops_what_runs_below_init_and_fg_goes_on_with_it() {
+    let Some(bench) = bench() else { return };
+    let program = format!("run={}", bench.exe().display());
+    let shell = ["env", &program, "bash", "--norc", "--noprofile", "-i"];
+    let mut terminal = Terminal::start_any(bench.dir(), &shell.map(OsString::from));
+    terminal.type_in(
+        "$run run --init bash -c 'trap \"echo co\"nt\"inued\" CONT; echo re\"ad\"y
+                      until read line; do :; done; echo got: $line; exit 7'\n",
+    );
+    terminal.shows("ready");
+    for _ in 0..2 {
+        terminal.type_in("\x1a");
+        terminal.shows("Stopped");
+        terminal.type_in("echo the shell is \"ba\"ck\n");
+        terminal.shows("the shell is back");
+        terminal.type_in("fg\n");
+        terminal.shows("continued");
+    }
+    terminal.type_in("a line\n");
+    terminal.shows("got: a line");
+    terminal.type_in("echo code: $?\n");
+    terminal.shows("code: 7");
+    terminal.type_in("exit\n");
+    terminal.ends();
+}

@@ -1,0 +1,112 @@
+//! Nothing that is mounted inside appears on the host, whichever propagation was asked for.
+
+use super::*;
+
+const ALL: [&str; 3] = ["private", "slave", "shared"];
+
+/// The peer groups of a mount: `["shared:5", "master:3"]`. See proc(5), mountinfo, field 7.
+fn peers(line: &str) -> Vec<&str> {
+    line.split(" - ").next().unwrap().split(' ').skip(6).collect()
+}
+
+#[test]
+fn no_mount_made_inside_reaches_the_host() {
+    let Some(bench) = bench() else { return };
+    let host = Distribution::start();
+    let before = host.mounts();
+    assert!(before.iter().all(|line| line.contains(" shared:")), "a leak would show: {before:#?}");
+    let (_, asked) = directory(&bench, "asked");
+    let (_, own) = directory(&bench, "own");
+
+    for propagation in ALL {
+        let options = ["--propagation", propagation, "--tmpfs", &asked];
+        let script = format!("mount -t tmpfs own {own}; echo mounted; exec sleep 100");
+        let mut running = host.start_in(&bench, &options, &["sh", "-c", &script]);
+        running.wait_for("mounted");
+        for point in ["/proc", &asked, &own] {
+            assert!(host::mount_at(running.pid, point).is_some(), "{point} is mounted inside");
+        }
+        assert_eq!(host.mounts(), before, "while it runs, --propagation {propagation}");
+
+        running.signal(Signal::SIGKILL);
+        eventually(|| (!host::is_alive(running.pid)).then_some(())).expect("it dies with the runtime");
+        assert_eq!(host.mounts(), before, "after kill -9, --propagation {propagation}");
+    }
+}
+
+#[test]
+fn nothing_is_left_on_the_host_when_it_ends() {
+    let Some(bench) = bench() else { return };
+    let host = Distribution::start();
+    let before = host.mounts();
+    let (_, target) = directory(&bench, "target");
+    for propagation in ALL {
+        let options = ["--propagation", propagation, "--tmpfs", &target];
+        host.run(&bench, &options, &["sh", "-c", "echo /proc/[0-9]*"]).prints("/proc/1");
+        assert_eq!(host.mounts(), before, "--propagation {propagation}");
+        assert!(host.sh("echo /proc/[0-9]*").contains(' '), "the host's /proc still shows the host");
+    }
+}
+
+#[test]
+fn what_the_host_mounts_later_appears_inside_a_slave_only() {
+    let Some(bench) = bench() else { return };
+    let host = Distribution::start();
+    for (propagation, appears) in [("private", false), ("slave", true), ("shared", false)] {
+        let (_, later) = directory(&bench, propagation);
+        let running = host.start_in(&bench, &["--propagation", propagation], &["sleep", "100"]);
+        host.sh(&format!("mount -t tmpfs later {later}"));
+        assert_eq!(host::mount_at(running.pid, &later).is_some(), appears, "--propagation {propagation}");
+        drop(running);
+        host.sh(&format!("umount {later}"));
+    }
+}
+
+#[test]
+fn by_default_it_is_private() {
+    let Some(bench) = bench() else { return };
+    let host = Distribution::start();
+    for options in [&[][..], &["--propagation", "private"]] {
+        let running = host.start_in(&bench, options, &["sleep", "100"]);
+        for line in host::mounts_of(running.pid) {
+            assert!(peers(&line).is_empty(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_slave_hears_of_the_host_and_tells_nobody() {
+    let Some(bench) = bench() else { return };
+    let host = Distribution::start();
+    let running = host.start_in(&bench, &["--propagation", "slave"], &["sleep", "100"]);
+    let root = host::mount_at(running.pid, "/").unwrap();
+    assert!(peers(&root).iter().any(|peer| peer.starts_with("master:")), "{root}");
+    for line in host::mounts_of(running.pid) {
+        assert!(!peers(&line).iter().any(|peer| peer.starts_with("shared:")), "{line}");
+    }
+}
+
+#[test]
+fn a_shared_container_is_a_peer_group_of_its_own() {
+    let Some(bench) = bench() else { return };
+    let host = Distribution::start();
+    let lines = host.mounts();
+    let groups_of_host: Vec<&str> = lines.iter().flat_map(|line| peers(line)).collect();
+    let (_, target) = directory(&bench, "target");
+
+    let options = ["--propagation", "shared", "--tmpfs", &target];
+    let running = host.start_in(&bench, &options, &["sleep", "100"]);
+    for line in host::mounts_of(running.pid) {
+        let [group] = peers(&line)[..] else { panic!("one group, no master: {line}") };
+        assert!(group.starts_with("shared:") && !groups_of_host.contains(&group), "{line}");
+    }
+}
+
+#[test]
+fn another_propagation_is_a_usage_error() {
+    let Some(bench) = bench() else { return };
+    bench
+        .run(&["--propagation", "rshared"], &["true"])
+        .exits(2)
+        .complains("possible values: private, slave, shared");
+}

@@ -1,0 +1,284 @@
+//! `-v`, `--mount` and `--tmpfs`: what was asked for is mounted as it was asked for, or nothing runs.
+
+use super::*;
+
+/// `src:dst` and options, as -v takes them.
+fn volume(source: &str, target: &str, options: &str) -> String {
+    format!("{source}:{target}:{options}")
+}
+
+/// Whether a mount has all of these options, by its line in mountinfo.
+fn has(line: &str, options: &[&str]) -> bool {
+    let own: Vec<&str> = line.split(' ').nth(5).unwrap().split(',').collect();
+    options.iter().all(|option| own.contains(option))
+}
+
+/// A host with `source/file`, and a tmpfs on `source/below` in which `file` says `below`.
+fn host_with_a_submount(bench: &Bench) -> (Distribution, String) {
+    let host = Distribution::start();
+    let (_, source) = directory_with_a_file(bench, "source");
+    host.sh(&format!(
+        "mkdir {source}/below; mount -t tmpfs below {source}/below; printf below > {source}/below/file"
+    ));
+    (host, source)
+}
+
+#[test]
+fn a_directory_of_the_host_appears_inside_and_there_only() {
+    let Some(bench) = bench() else { return };
+    let (source, from) = directory_with_a_file(&bench, "source");
+    let (target, to) = directory(&bench, "target");
+    let script = format!("cat {to}/file; printf new > {to}/new; echo; ls {to}");
+    bench.sh(&["-v", &format!("{from}:{to}")], &script).prints("source\nfile\nnew");
+    assert_eq!(fs::read_to_string(source.join("new")).unwrap(), "new", "it is the host's directory");
+    assert_eq!(fs::read_dir(target).unwrap().count(), 0, "the target on the host is as it was");
+}
+
+#[test]
+fn a_file_of_the_host_appears_inside() {
+    let Some(bench) = bench() else { return };
+    let (source, _) = directory_with_a_file(&bench, "source");
+    let (target, to) = directory_with_a_file(&bench, "target");
+    let option = format!("{}/file:{to}/file", source.display());
+    bench.sh(&["-v", &option], &format!("cat {to}/file")).prints("source");
+    assert_eq!(fs::read_to_string(target.join("file")).unwrap(), "target");
+}
+
+#[test]
+fn a_relative_source_begins_where_the_caller_is() {
+    let Some(bench) = bench() else { return };
+    directory_with_a_file(&bench, "source");
+    let (_, to) = directory(&bench, "target");
+    let show = format!("cat {to}/file");
+    bench.sh(&["-v", &format!("./source:{to}")], &show).prints("source");
+    bench.sh(&["-v", &format!("source/../source:{to}")], &show).prints("source");
+}
+
+#[test]
+fn a_volume_comes_with_what_is_mounted_below_it_unless_bind_is_asked_for() {
+    let Some(bench) = bench() else { return };
+    let (host, source) = host_with_a_submount(&bench);
+    let (_, to) = directory(&bench, "target");
+    for (options, below) in [("", "file"), ("rbind", "file"), ("bind", ""), ("bind-nonrecursive", "")] {
+        let option = volume(&source, &to, options);
+        host.run(&bench, &["-v", &option], &["ls", &format!("{to}/below")]).prints(below);
+    }
+}
+
+#[test]
+fn read_only_holds_for_what_is_mounted_below_too() {
+    let Some(bench) = bench() else { return };
+    let (host, source) = host_with_a_submount(&bench);
+    let (_, to) = directory(&bench, "target");
+    let script = format!(
+        "for dir in {to} {to}/below; do (: > $dir/new) 2>&1 || echo refused; done; cat {to}/below/file"
+    );
+    let inside = ["sh", "-c", &script];
+
+    for option in
+        [["-v", &volume(&source, &to, "ro")], ["--mount", &format!("type=bind,src={source},dst={to},ro")]]
+    {
+        let ran = host.run(&bench, &option, &inside);
+        let refused = ran.exits(0).out.matches("Read-only file system").count();
+        assert_eq!((refused, ran.out.matches("refused").count()), (2, 2), "{}", ran.out);
+        assert!(ran.out.ends_with("below"), "{}", ran.out);
+    }
+    assert_eq!(host.sh(&format!("ls {source} {source}/below | grep -c new || true")), "0");
+    host.run(&bench, &["-v", &volume(&source, &to, "rw")], &inside).prints("below");
+}
+
+#[test]
+fn the_host_can_still_write_what_is_read_only_inside() {
+    let Some(bench) = bench() else { return };
+    let (source, from) = directory(&bench, "source");
+    let (_, to) = directory(&bench, "target");
+    let running = bench.start(&["-v", &volume(&from, &to, "ro")], &["sleep", "100"]);
+    assert!(has(&host::mount_at(running.pid, &to).unwrap(), &["ro"]));
+    fs::write(source.join("new"), "").unwrap();
+}
+
+#[test]
+fn what_a_mount_may_be_used_for_is_set_with_it() {
+    let Some(bench) = bench() else { return };
+    let (_, from) = directory(&bench, "source");
+    let (_, to) = directory(&bench, "target");
+    let running = bench.start(&["-v", &volume(&from, &to, "nosuid,nodev,noexec,ro")], &["sleep", "100"]);
+    let line = host::mount_at(running.pid, &to).unwrap();
+    assert!(has(&line, &["ro", "nosuid", "nodev", "noexec"]), "{line}");
+
+    let running = bench.start(&["-v", &volume(&from, &to, "nodev")], &["sleep", "100"]);
+    let line = host::mount_at(running.pid, &to).unwrap();
+    assert!(has(&line, &["rw", "nodev"]) && !has(&line, &["nosuid"]) && !has(&line, &["noexec"]), "{line}");
+}
+
+#[test]
+fn nothing_runs_on_a_noexec_volume() {
+    let Some(bench) = bench() else { return };
+    let (source, from) = directory(&bench, "source");
+    fs::write(source.join("program"), "#!/bin/sh\necho ran").unwrap();
+    fs::set_permissions(source.join("program"), fs::Permissions::from_mode(0o755)).unwrap();
+    let (_, to) = directory(&bench, "target");
+    let program = format!("{to}/program");
+    bench.run(&["-v", &volume(&from, &to, "exec")], &[&program]).prints("ran");
+    bench.run(&["-v", &volume(&from, &to, "noexec")], &[&program]).exits(126);
+}
+
+#[test]
+fn the_long_form_has_dockers_words() {
+    let Some(bench) = bench() else { return };
+    let (_, from) = directory_with_a_file(&bench, "source");
+    let (_, to) = directory(&bench, "target");
+    let ran = |option: &str| bench.sh(&["--mount", option], &format!("cat {to}/file; : > {to}/new"));
+    for (source, target) in [("src", "dst"), ("source", "destination"), ("source", "target")] {
+        ran(&format!("type=bind,{source}={from},{target}={to}")).prints("source");
+        for read_only in ["ro", "readonly", "readonly=true"] {
+            let ran = ran(&format!("{target}={to},{read_only},{source}={from},type=bind"));
+            assert!(ran.code != 0 && ran.err.contains("Read-only"), "{read_only}: {ran:?}");
+        }
+    }
+    let tmpfs = format!("type=tmpfs,dst={to},tmpfs-size=64k,tmpfs-mode=700");
+    let running = bench.start(&["--mount", &tmpfs], &["sleep", "100"]);
+    let line = host::mount_at(running.pid, &to).unwrap();
+    assert!(line.contains(" - tmpfs ") && line.contains("size=64k") && line.contains("mode=700"), "{line}");
+}
+
+#[test]
+fn a_tmpfs_is_empty_and_gone_with_the_container() {
+    let Some(bench) = bench() else { return };
+    let (target, to) = directory_with_a_file(&bench, "target");
+    bench.sh(&["--tmpfs", &to], &format!("ls {to}; echo x > {to}/new; ls {to}")).prints("new");
+    assert!(target.join("file").exists() && !target.join("new").exists());
+}
+
+#[test]
+fn a_tmpfs_holds_no_more_than_its_size() {
+    let Some(bench) = bench() else { return };
+    let (_, to) = directory(&bench, "target");
+    let option = format!("{to}:size=1m");
+    let write = |count: &str| {
+        let script = format!("head -c {count} /dev/zero > {to}/x");
+        bench.sh(&["--tmpfs", &option], &script)
+    };
+    write("1000k").exits(0);
+    let ran = write("1100k");
+    assert!(ran.code != 0 && ran.err.contains("No space left on device"), "{ran:?}");
+}
+
+#[test]
+fn a_tmpfs_has_its_mode_and_owner_and_runs_nothing_unless_allowed() {
+    let Some(bench) = bench() else { return };
+    let (_, to) = directory(&bench, "target");
+    let seen = |options: &str| {
+        let running = bench.start(&["--tmpfs", &format!("{to}{options}")], &["sleep", "100"]);
+        let inside = fs::metadata(format!("/proc/{}/root{to}", running.pid)).unwrap();
+        (host::mount_at(running.pid, &to).unwrap(), inside.mode() & 0o7777, inside.uid(), inside.gid())
+    };
+    let (line, mode, ..) = seen("");
+    assert!(has(&line, &["nosuid", "nodev", "noexec"]), "{line}");
+    assert_eq!(mode, 0o1777, "by default as /tmp");
+
+    let (line, mode, uid, gid) = seen(":mode=750,uid=7,gid=8,exec,dev,suid,ro");
+    assert!(
+        has(&line, &["ro"]) && !["nosuid", "nodev", "noexec"].iter().any(|it| has(&line, &[it])),
+        "{line}"
+    );
+    assert_eq!((mode, uid, gid), (0o750, 7, 8));
+}
+
+#[test]
+fn a_missing_target_is_refused_and_not_made() {
+    let Some(bench) = bench() else { return };
+    let (_, from) = directory(&bench, "source");
+    let missing = bench.dir().join("missing/below");
+    let to = missing.to_str().unwrap();
+    let volume = format!("{from}:{to}");
+    for options in [["-v", volume.as_str()], ["--tmpfs", to]] {
+        let ran = bench.sh(&options, "echo it runs");
+        ran.exits(125).complains(to).complains("hint: a mount target must be there");
+        assert_eq!(ran.out, "", "the command does not run");
+    }
+    assert!(!bench.dir().join("missing").exists());
+}
+
+#[test]
+fn a_missing_source_is_refused_and_not_made() {
+    let Some(bench) = bench() else { return };
+    let (_, to) = directory(&bench, "target");
+    let ran = bench.sh(&["-v", &format!("./missing:{to}")], "echo it runs");
+    ran.exits(125).complains("./missing").complains("hint: the source of a bind mount must be there");
+    assert!(ran.out.is_empty() && !bench.dir().join("missing").exists());
+}
+
+#[test]
+fn a_file_is_not_mounted_on_a_directory_nor_the_other_way_round() {
+    let Some(bench) = bench() else { return };
+    let (_, dir) = directory_with_a_file(&bench, "source");
+    let file = format!("{dir}/file");
+    let (_, target) = directory_with_a_file(&bench, "target");
+    for (source, target) in [(&file, &target), (&dir, &format!("{target}/file"))] {
+        let ran = bench.sh(&["-v", &format!("{source}:{target}")], "echo it runs");
+        ran.exits(125)
+            .complains(target)
+            .complains("hint: mount a directory on a directory, and a file on a file");
+        assert_eq!(ran.out, "");
+    }
+}
+
+#[test]
+fn what_the_file_system_says_of_its_options_is_told() {
+    let Some(bench) = bench() else { return };
+    let (_, to) = directory(&bench, "target");
+    bench
+        .sh(&["--tmpfs", &format!("{to}:size=much")], "echo it runs")
+        .exits(125)
+        .complains("Bad value for 'size'");
+}
+
+#[test]
+fn a_request_that_makes_no_sense_is_a_usage_error_that_tells_the_rule() {
+    let Some(bench) = bench() else { return };
+    for (option, value, rule) in [
+        ("-v", "/a", "a volume is SRC:DST[:OPTIONS]"),
+        ("-v", "/a:/b:ro:x", "a volume is SRC:DST[:OPTIONS]"),
+        ("-v", "/a:b", "must be an absolute path"),
+        ("-v", "data:/b", "a directory here is ./data"),
+        ("-v", ":/b", "is no path"),
+        ("-v", "/a:/", "the root itself cannot be mounted over"),
+        ("-v", "/a:/b:bogus", "is no option of a bind mount"),
+        ("-v", "/a:/b:size=1m", "is no option of a bind mount"),
+        ("--mount", "type=bind,src=/a", "--mount needs dst=PATH"),
+        ("--mount", "type=bind,dst=/b", "a bind mount needs src=PATH"),
+        ("--mount", "type=nfs,src=/a,dst=/b", "is no type of mount that we make"),
+        ("--mount", "type=tmpfs,src=/a,dst=/b", "a tmpfs has no src"),
+        ("--tmpfs", "t", "must be an absolute path"),
+        ("--tmpfs", "/t:rbind", "is no option of a tmpfs"),
+    ] {
+        let ran: Ran = bench.sh(&[option, value], "echo it runs");
+        ran.exits(2).complains(rule);
+        assert_eq!(ran.out, "", "{option} {value}");
+    }
+}
+
+#[test]
+fn a_target_that_is_a_link_is_followed() {
+    let Some(bench) = bench() else { return };
+    let (_, from) = directory_with_a_file(&bench, "source");
+    let (_, real) = directory(&bench, "real");
+    let link = bench.dir().join("link");
+    symlink("real", &link).unwrap();
+    let running = bench.start(&["-v", &format!("{from}:{}", link.display())], &["sleep", "100"]);
+    assert!(host::mount_at(running.pid, &real).is_some(), "{:#?}", host::mounts_of(running.pid));
+}
+
+#[test]
+fn what_is_nearer_to_the_root_is_mounted_first() {
+    let Some(bench) = bench() else { return };
+    let (source, from) = directory_with_a_file(&bench, "source");
+    fs::create_dir(source.join("inner")).unwrap();
+    let (_, other) = directory_with_a_file(&bench, "other");
+    let (_, to) = directory(&bench, "target");
+    let (outer, inner) = (format!("{from}:{to}"), format!("{other}:{to}/inner"));
+    for options in [["-v", &outer, "-v", &inner], ["-v", &inner, "-v", &outer]] {
+        bench.sh(&options, &format!("cat {to}/file {to}/inner/file")).prints("sourceother");
+    }
+}

@@ -1,0 +1,98 @@
+//! Ways out, which a chroot leaves open.
+
+use super::*;
+
+/// A bench whose root has the program in it, and a canary outside of that root.
+fn bench_with_breakout() -> Option<(Bench, String)> {
+    let bench = bench()?;
+    bench.install(Path::new(env!("CARGO_BIN_EXE_breakout")), "breakout");
+    let canary = bench.dir().join("canary");
+    fs::write(&canary, "of the host").unwrap();
+    let canary = canary.to_str().unwrap().into();
+    Some((bench, canary))
+}
+
+#[test]
+fn a_breakout_leaves_a_chroot_and_not_the_container() {
+    let Some((bench, canary)) = bench_with_breakout() else { return };
+    let chroot =
+        std::process::Command::new("chroot").arg(bench.rootfs()).args(["/breakout", &canary]).output();
+    let shown = String::from_utf8(chroot.unwrap().stdout).unwrap();
+    assert_eq!(shown, "outside: of the host\n", "the attack works where there is only a chroot");
+
+    for options in [&[][..], &["--init"], &["--propagation", "shared"]] {
+        let ran = bench.run(options, &["/breakout", &canary]);
+        assert_eq!(ran.exits(1).out, "still inside: No such file or directory (os error 2)\n");
+    }
+}
+
+#[test]
+fn no_path_leads_out() {
+    let Some((bench, canary)) = bench_with_breakout() else { return };
+    for prefix in [
+        "",
+        "/proc/1/root",
+        "/proc/self/root",
+        "/proc/1/cwd",
+        "/proc/self/cwd/../../../..",
+        "/proc/1/root/../..",
+        "/../../../..",
+        "/dev/fd/../../../..",
+    ] {
+        let ran = bench.run(&[], &["cat", &format!("{prefix}{canary}")]);
+        assert!(ran.code == 1 && ran.err.contains("No such file"), "{prefix}: {ran:?}");
+    }
+}
+
+#[test]
+fn taking_mounts_off_uncovers_nothing_of_the_host() {
+    let Some((bench, canary)) = bench_with_breakout() else { return };
+    let script = format!(
+        "for point in /dev/mqueue /dev/shm /dev/pts /dev /sys; do umount $point; done; \
+         ls /dev /sys; umount /; umount -l /; umount -l /proc; cat {canary} || echo still inside"
+    );
+    bench.sh(&[], &script).prints("/dev:\n\n/sys:\nstill inside");
+}
+
+#[test]
+fn nothing_that_the_host_had_open_is_open_inside() {
+    let Some(bench) = bench() else { return };
+    let starter = ["sh", "-c", "exec 7</etc 8</ 9>&1; exec \"$@\"", "sh"];
+    for options in [&[][..], &["--init"]] {
+        let ran = bench.run_by(&starter, options, &["sh", "-c", "ls -l /proc/1/fd; ls -l /proc/$$/fd"]);
+        let links: Vec<_> = ran.exits(0).out.lines().filter_map(|line| line.split_once(" -> ")).collect();
+        assert!(links.len() >= 6, "{}", ran.out);
+        for (descriptor, to) in links {
+            let number: u32 = descriptor.rsplit(' ').next().unwrap().parse().unwrap();
+            // An init has its own: the channel to the runtime, signals, its child.
+            let is_inits =
+                options == ["--init"] && (to.starts_with("socket:") || to.starts_with("anon_inode:"));
+            assert!(number < 3 || is_inits, "{options:?}: {number} is {to}");
+        }
+    }
+}
+
+/// CVE-2024-21626: a descriptor of the host's that is still open when -w is followed.
+#[test]
+fn no_working_directory_leads_out_through_a_descriptor() {
+    let Some(bench) = bench() else { return };
+    let starter = ["sh", "-c", "exec 7</etc 8</ 9<.; exec \"$@\"", "sh"];
+    let descriptors = (3..40).chain([100, 1000]).map(|number| format!("/proc/self/fd/{number}"));
+    let others =
+        ["/proc/self/fd/7/..", "/proc/self/fd/8/work", "/dev/fd/9/..", "/proc/1/fd/7"].map(String::from);
+    for path in descriptors.chain(others) {
+        let ran = bench.run_by(&starter, &["-w", &path], &["sh", "-c", "pwd; ls"]);
+        ran.exits(125).complains("-w");
+        assert_eq!(ran.out, "", "{path}");
+    }
+}
+
+#[test]
+fn the_working_directory_is_one_inside() {
+    let Some(bench) = bench() else { return };
+    bench.sh(&["-w", "/etc"], "pwd").prints("/etc");
+    bench.sh(&[], "pwd").prints("/");
+    bench.sh(&["-w", "../../.."], "pwd").prints("/");
+    let outside = bench.dir().to_str().unwrap();
+    bench.run(&["-w", outside], &["pwd"]).exits(125).complains("hint: -w names a directory");
+}

@@ -1,0 +1,197 @@
+//! Root file systems that want something mounted, made or written outside. See security.md's rows,
+//! by CVE number.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use super::*;
+
+/// A directory of the host's that must stay as it is.
+fn canary(bench: &Bench) -> PathBuf {
+    let path = bench.dir().join("canary");
+    fs::create_dir_all(path.join("self/fd")).unwrap();
+    fs::create_dir_all(path.join("pts")).unwrap();
+    fs::write(path.join("file"), "of the host").unwrap();
+    path
+}
+
+/// CVE-2019-16884, 2019-19921, 2023-27561, 2023-28642; runc 2026-41579 and crun 2026-47766 for /dev.
+#[test]
+fn a_place_that_is_not_the_roots_own_directory_is_refused() {
+    let Some(bench) = bench() else { return };
+    let canary = canary(&bench);
+    let before = listing(&canary);
+    fs::create_dir_all(bench.rootfs().join("other/self/fd")).unwrap();
+    // The canary's own path exists inside as well: a link to it is not dangling there.
+    let twin = bench.rootfs().join(canary.strip_prefix("/").unwrap());
+    fs::create_dir_all(&twin).unwrap();
+
+    for place in ["proc", "sys", "dev"] {
+        let path = bench.rootfs().join(place);
+        let aside = bench.rootfs().join("aside");
+        fs::rename(&path, &aside).unwrap();
+        let refused = |what: &str| {
+            let ran = bench.run(&[], &["echo", "it runs"]);
+            ran.exits(125).complains(&format!("/{place}")).complains("hint:");
+            assert_eq!((ran.out.as_str(), listing(&canary) == before), ("", true), "/{place} is {what}");
+            fs::remove_file(&path).unwrap();
+        };
+        for link in
+            [canary.to_str().unwrap(), "../canary", "/nowhere", "nowhere", "/other", "other", "/", ".."]
+        {
+            symlink(link, &path).unwrap();
+            refused(&format!("a link to {link}"));
+        }
+        fs::write(&path, "").unwrap();
+        refused("a file");
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        refused("a FIFO");
+        fs::rename(&aside, &path).unwrap();
+    }
+    assert_eq!(fs::read_dir(&twin).unwrap().count(), 0, "nor is anything made where the link leads inside");
+    bench.run(&[], &["echo", "it runs"]).prints("it runs");
+}
+
+#[test]
+fn a_place_that_is_missing_is_made() {
+    let Some(bench) = bench() else { return };
+    for place in ["proc", "sys", "dev"] {
+        fs::remove_dir_all(bench.rootfs().join(place)).unwrap();
+    }
+    bench.sh(&[], "echo /proc/[0-9]*; cat /dev/null; ls -d /sys/kernel").prints("/proc/1\n/sys/kernel");
+}
+
+/// CVE-2025-31133 (/dev/null), 2025-52565 (/dev/pts, /dev/console), and whatever else lies in /dev.
+#[test]
+fn links_in_the_images_dev_are_covered() {
+    let Some(bench) = bench() else { return };
+    let canary = canary(&bench);
+    let before = listing(&canary);
+    let dev = bench.rootfs().join("dev");
+    fs::remove_dir_all(&dev).unwrap();
+    fs::create_dir(&dev).unwrap();
+    for name in ["null", "console", "tty", "ptmx", "fd"] {
+        symlink(canary.join("file"), dev.join(name)).unwrap();
+    }
+    for name in ["pts", "shm", "mqueue"] {
+        symlink(canary.join("pts"), dev.join(name)).unwrap();
+    }
+    let script = "echo lost > /dev/null; echo made > /dev/shm/x; echo /dev/pts/*; tty";
+    bench.sh(&["-t"], script).prints("/dev/pts/0 /dev/pts/ptmx\r\n/dev/pts/0");
+    bench.sh(&[], "echo lost > /dev/null; echo made > /dev/shm/x").prints("");
+    assert_eq!(listing(&canary), before);
+    assert_eq!(fs::read_to_string(canary.join("file")).unwrap(), "of the host");
+}
+
+#[test]
+fn a_target_below_links_stays_inside() {
+    let Some(bench) = bench() else { return };
+    let canary = canary(&bench);
+    let before = listing(&canary);
+    let source = bench.dir().join("source");
+    fs::create_dir(&source).unwrap();
+    let root = bench.rootfs();
+    symlink(&canary, root.join("absolute")).unwrap();
+    symlink("../../../../../../../..", root.join("up")).unwrap();
+    symlink("absolute", root.join("indirect")).unwrap();
+    symlink("/proc/self/root", root.join("magic")).unwrap();
+    symlink("/proc/1/cwd", root.join("magic-too")).unwrap();
+    let below = canary.strip_prefix("/").unwrap().display();
+    let targets = [
+        "/absolute".into(),
+        "/absolute/made".into(),
+        "/indirect/made/deep".into(),
+        format!("/up/{below}/made"),
+        format!("/magic/{below}/made"),
+        format!("/magic-too/{below}"),
+        format!("/proc/self/root/{below}/made"),
+        format!("/proc/1/root/{below}"),
+        format!("/dev/fd/../../../{below}/made"),
+        "/proc/self/fd/0".into(),
+    ];
+    let try_all = || {
+        for target in &targets {
+            let option = format!("{}:{target}", source.display());
+            let ran = bench.run(&["-v", &option], &["cat", "/proc/self/mountinfo"]);
+            let is_mounted = ran.out.lines().any(|line| line.contains("/source "));
+            assert_eq!(ran.code == 0, is_mounted, "mounted inside, or refused: {target}: {ran:?}");
+            assert!(ran.code == 0 || ran.code == 125, "{target}: {ran:?}");
+            assert_eq!(listing(&canary), before, "{target}");
+        }
+    };
+    try_all();
+    // The same where the path of the canary exists inside as well.
+    fs::create_dir_all(root.join(canary.strip_prefix("/").unwrap())).unwrap();
+    try_all();
+    bench.run(&["-v", &format!("{}:/absolute", source.display())], &["true"]).exits(0);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_no_target() {
+    let Some(bench) = bench() else { return };
+    symlink("/nowhere", bench.rootfs().join("link")).unwrap();
+    let ran = bench.run(&["--tmpfs", "/link"], &["echo", "it runs"]);
+    ran.exits(125).complains("/link").complains("hint: /link is a link that leads nowhere");
+    assert!(!bench.rootfs().join("nowhere").exists());
+}
+
+#[test]
+fn a_target_that_is_the_root_itself_is_refused() {
+    let Some(bench) = bench() else { return };
+    symlink("/", bench.rootfs().join("link")).unwrap();
+    for target in ["//", "/..", "/etc/..", "/link"] {
+        let ran = bench.run(&["--tmpfs", target], &["echo", "it runs"]);
+        ran.exits(125).complains("the root itself cannot be mounted over");
+        assert_eq!(ran.out, "");
+    }
+}
+
+/// CVE-2021-30465 and 2024-45310: a directory becomes a link to the host while it is mounted on.
+#[test]
+fn a_race_for_the_target_is_not_won() {
+    let Some(bench) = bench() else { return };
+    let canary = canary(&bench);
+    let before = listing(&canary);
+    let source = bench.dir().join("source");
+    fs::create_dir(&source).unwrap();
+    let (target, link) = (bench.rootfs().join("target"), bench.rootfs().join("link"));
+    fs::create_dir(&target).unwrap();
+    symlink(&canary, &link).unwrap();
+    fs::create_dir_all(bench.rootfs().join(canary.strip_prefix("/").unwrap())).unwrap();
+
+    let over = AtomicBool::new(false);
+    let (mut succeeded, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                renameat2(AT_FDCWD, &target, AT_FDCWD, &link, RenameFlags::RENAME_EXCHANGE).unwrap();
+            }
+        });
+        for round in 0..50 {
+            let made = format!("/target/{round}/deep");
+            let (volume, memory) =
+                (format!("{}:{made}", source.display()), format!("/target/memory-{round}"));
+            let options = ["-v", &volume, "--tmpfs", &memory];
+            let ran = bench.run(&options, &["cat", "/proc/self/mountinfo"]);
+            let mounted =
+                ran.out.lines().filter(|line| line.contains("/source ") || line.contains("/memory-")).count();
+            match ran.code {
+                0 if mounted == 2 => succeeded += 1,
+                125 => refused += 1,
+                _ => {
+                    over.store(true, Ordering::Relaxed);
+                    panic!("mounted inside, or refused: {ran:?}");
+                }
+            }
+            if listing(&canary) != before {
+                over.store(true, Ordering::Relaxed);
+                panic!("made on the host in round {round}: {:#?}", listing(&canary));
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(succeeded > 0, "{succeeded} started, {refused} were refused");
+}

@@ -1,0 +1,197 @@
+//! What it sees as `/`.
+
+use super::*;
+
+#[test]
+fn it_says_hello() {
+    let Some(bench) = bench() else { return };
+    bench.run(&[], &["/bin/echo", "Hello Docker"]).prints("Hello Docker");
+    bench.sh(&[], "echo $$; id -u").prints("1\n0");
+}
+
+#[test]
+fn its_root_is_the_root_file_system() {
+    let Some(bench) = bench() else { return };
+    fs::write(bench.rootfs().join("mark"), "of this root").unwrap();
+    let mut names: Vec<_> = fs::read_dir(bench.rootfs())
+        .unwrap()
+        .map(|it| it.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    bench.sh(&[], "cat /mark; echo; LC_ALL=C ls /").prints(&format!("of this root\n{}", names.join("\n")));
+}
+
+#[test]
+fn it_is_in_namespaces_of_its_own() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&[], &["sleep", "100"]);
+    for kind in ["mnt", "uts", "ipc", "pid"] {
+        assert_ne!(host::namespace(running.pid, kind), host::namespace("self", kind));
+    }
+}
+
+#[test]
+fn its_mounts_are_its_own_and_no_other_is_there() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&["--tmpfs", "/tmp"], &["sleep", "100"]);
+    let lines = host::mounts_of(running.pid);
+    let mut points: Vec<_> = lines.iter().map(|line| host::mount_point(line)).collect();
+    points.sort_unstable();
+    assert_eq!(points, ["/", "/dev", "/dev/mqueue", "/dev/pts", "/dev/shm", "/proc", "/sys", "/tmp"]);
+    let root = host::mount_at(running.pid, "/").unwrap();
+    assert!(root.split(' ').nth(3).unwrap().ends_with("/rootfs"), "{root}");
+}
+
+#[test]
+fn where_it_is_called_from_makes_no_difference() {
+    let Some(bench) = bench() else { return };
+    fs::write(bench.rootfs().join("mark"), "of this root").unwrap();
+    let run = |directory: &Path, rootfs: &str| {
+        let starter = ["env", "-C", directory.to_str().unwrap()];
+        bench.call_by(&starter, ["run", "--rootfs", rootfs, "cat", "/mark"])
+    };
+    let link = bench.dir().join("link");
+    symlink(bench.rootfs(), &link).unwrap();
+    let elsewhere = bench.dir().join("else/where");
+    fs::create_dir_all(&elsewhere).unwrap();
+
+    run(bench.dir(), "./rootfs").prints("of this root");
+    run(bench.dir(), "rootfs/").prints("of this root");
+    run(bench.rootfs(), ".").prints("of this root");
+    run(&elsewhere, "../../rootfs").prints("of this root");
+    run(Path::new("/"), bench.rootfs().to_str().unwrap()).prints("of this root");
+    run(&elsewhere, link.to_str().unwrap()).prints("of this root");
+    bench.call(["run", "cat", "/mark"]).prints("of this root");
+}
+
+#[test]
+fn without_a_root_file_system_nothing_runs() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.dir().join("ran");
+    let touch = format!("touch {}", ran.display());
+    fs::write(bench.dir().join("file"), "").unwrap();
+    for (rootfs, reason, hint) in [
+        ("/nonexistent", "ENOENT", "hint: ./rootfs-fetch.sh fetches a root file system"),
+        ("./nonexistent", "ENOENT", "hint: ./rootfs-fetch.sh"),
+        ("./file", "ENOTDIR", "hint: --rootfs names a directory"),
+    ] {
+        let it = bench.call(["run", "--rootfs", rootfs, "sh", "-c", &touch]);
+        it.exits(125).complains(reason).complains(hint);
+    }
+    assert!(!ran.exists(), "it ran on the host's own files");
+}
+
+#[test]
+fn without_the_capability_to_mount_nothing_runs() {
+    let Some(bench) = bench() else { return };
+    let starter = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
+    let ran = bench.run_by(&starter, &[], &["echo", "it runs"]);
+    ran.exits(125).complains("EPERM").complains("hint:");
+    assert_eq!(ran.out, "");
+}
+
+#[test]
+fn the_hosts_own_root_can_be_asked_for_and_keeps_its_mounts() {
+    let Some(bench) = bench() else { return };
+    let host = Distribution::start();
+    let before = host.mounts();
+    let script = "echo /proc/[0-9]*; ls /dev/pts; readlink /dev/ptmx";
+    let ran = host.run(&bench, &["--rootfs", "/"], &["sh", "-c", script]);
+    ran.prints("/proc/1\nptmx\npts/ptmx");
+    assert_eq!(host.mounts(), before);
+}
+
+#[test]
+fn no_mount_reaches_the_host_with_any_propagation() {
+    let Some(bench) = bench() else { return };
+    let host = Distribution::start();
+    let before = host.mounts();
+    for propagation in ["private", "slave", "shared"] {
+        let options = ["--propagation", propagation, "--tmpfs", "/mnt"];
+        let script = "mkdir /mnt/own; mount -t tmpfs own /mnt/own && echo mounted; exec sleep 100";
+        let mut running = host.start_in(&bench, &options, &["sh", "-c", script]);
+        running.wait_for("mounted");
+        assert!(host::mount_at(running.pid, "/mnt/own").is_some());
+        assert_eq!(host.mounts(), before, "while it runs, --propagation {propagation}");
+        running.signal(nix::sys::signal::Signal::SIGKILL);
+        eventually(|| (!host::is_alive(running.pid)).then_some(())).expect("it dies with the runtime");
+        assert_eq!(host.mounts(), before, "after kill -9, --propagation {propagation}");
+    }
+}
+
+#[test]
+fn what_the_host_mounts_later_in_the_root_appears_inside_a_slave_only() {
+    let Some(bench) = bench() else { return };
+    let host = Distribution::start();
+    let point = bench.rootfs().join("mnt");
+    for (propagation, appears) in [("private", false), ("slave", true), ("shared", false)] {
+        let running = host.start_in(&bench, &["--propagation", propagation], &["sleep", "100"]);
+        host.sh(&format!("mount -t tmpfs later {}", point.display()));
+        assert_eq!(host::mount_at(running.pid, "/mnt").is_some(), appears, "--propagation {propagation}");
+        drop(running);
+        host.sh(&format!("umount {}", point.display()));
+    }
+}
+
+#[test]
+fn twenty_start_at_once_on_one_root() {
+    let Some(bench) = bench() else { return };
+    let before = listing(bench.rootfs());
+    let script = "echo $$; grep -c . /proc/self/mountinfo; cat /new/file";
+    fs::write(bench.dir().join("file"), "shared").unwrap();
+    let volume = format!("{}/file:/new/file", bench.dir().display());
+    let arguments = bench.arguments(&["-v", &volume], &["sh", "-c", script]);
+    let start = |_| {
+        let mut command = std::process::Command::new(bench.exe());
+        command.args(&arguments).stdout(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let all: Vec<_> = (0..20).map(start).collect();
+    for one in all {
+        let output = one.wait_with_output().unwrap();
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n8\nshared");
+    }
+    let mut after = listing(bench.rootfs());
+    after.retain(|path, _| !path.starts_with(bench.rootfs().join("new")));
+    assert_eq!(after, before, "nothing is left but the place that was mounted on");
+    assert_eq!(fs::metadata(bench.rootfs().join("new/file")).unwrap().len(), 0);
+}
+
+#[test]
+fn what_it_writes_stays_in_the_root_which_all_share() {
+    let Some(bench) = bench() else { return };
+    bench.sh(&[], "echo first > /written").exits(0);
+    bench.sh(&[], "cat /written").prints("first");
+    assert_eq!(fs::read_to_string(bench.rootfs().join("written")).unwrap(), "first\n");
+}
+
+#[test]
+fn a_process_it_leaves_behind_ends_with_it() {
+    let Some(bench) = bench() else { return };
+    let mut running = bench.start(&[], &["sh", "-c", "cd /proc; sleep 1000 & echo started; read wait"]);
+    running.wait_for("started");
+    let namespace = host::namespace(running.pid, "pid");
+    running.type_in("go\n");
+    running.end().exits(0);
+    let still_there = || {
+        let all =
+            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+        let pids = all.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+        let in_it = |pid: &String| {
+            fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|link| link.to_str() == Some(&namespace))
+        };
+        pids.filter(in_it).count()
+    };
+    eventually(|| (still_there() == 0).then_some(())).expect("all its processes have ended");
+}
+
+#[test]
+fn doctor_tells_whether_there_is_a_root_and_whether_it_can_be_left() {
+    let Some(bench) = bench() else { return };
+    let doctor = || bench.call(["doctor"]).exits(0).out.clone();
+    let before = doctor();
+    assert!(before.contains("pivot-root  / is "), "{before}");
+    assert!(before.contains("missing rootfs") && before.contains("mend: ./rootfs-fetch.sh"), "{before}");
+    bench.rootfs();
+    assert!(doctor().contains("ok      rootfs      ./rootfs is there"), "{}", doctor());
+}

@@ -1,0 +1,152 @@
+//! The host's terminal never goes inside, whichever streams are redirected: whoever has a terminal
+//! open can type into it (TIOCSTI), and what is typed into the host's is run by the host's shell.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use super::*;
+
+/// Which streams are not the terminal.
+const REDIRECTIONS: [(&str, [bool; 3]); 8] = [
+    ("", [false, false, false]),
+    ("< in", [true, false, false]),
+    ("> out", [false, true, false]),
+    ("2> err", [false, false, true]),
+    ("< in > out", [true, true, false]),
+    ("< in 2> err", [true, false, true]),
+    ("> out 2> err", [false, true, true]),
+    ("< in > out 2> err", [true, true, true]),
+];
+
+/// Starts our `run` on a terminal, with redirections of the host's shell.
+fn start(bench: &Bench, redirections: &str, options: &[&str], command: &[&str]) -> Terminal {
+    fs::write(bench.dir().join("in"), "input\n").unwrap();
+    let script = format!("\"$@\" {redirections}; echo code=$?");
+    let mut words = ["sh".into(), "-c".into(), script.into(), "sh".into()].to_vec();
+    words.push(bench.exe().into());
+    words.extend(bench.arguments(options, command));
+    Terminal::start_any(bench.dir(), &words)
+}
+
+#[test]
+fn the_hosts_terminal_is_never_inside() {
+    let Some(bench) = bench() else { return };
+    for (redirections, redirected) in REDIRECTIONS {
+        for init in [&[][..], &["--init"]] {
+            let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
+            let options = [init, &["--pid-file", pid_file.to_str().unwrap()]].concat();
+            let terminal = start(&bench, redirections, &options, &["sleep", "1000"]);
+            let pid: i32 =
+                eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok()).expect("it runs");
+
+            let keyboard = fs::File::from(terminal.tty.try_clone().unwrap()).metadata().unwrap();
+            let hosts = (keyboard.dev(), keyboard.ino());
+            for number in 0..3 {
+                assert_ne!(host::stream(pid, number), hosts, "{redirections:?} {init:?}: stream {number}");
+                let link = fs::read_link(format!("/proc/{pid}/fd/{number}")).unwrap();
+                assert_eq!(
+                    link == Path::new("/dev/pts/0"),
+                    !redirected[number as usize],
+                    "{redirections:?}: {link:?}"
+                );
+            }
+            let (session, tty) = host::session(pid);
+            assert_eq!(session, pid, "it has left the session of the host's terminal");
+            let has_own = redirected != [true; 3];
+            assert_eq!(tty, if has_own { 0x8800 } else { 0 }, "{redirections:?}: its controlling terminal");
+        }
+    }
+}
+
+#[test]
+fn each_stream_is_a_terminal_where_the_callers_is() {
+    let Some(bench) = bench() else { return };
+    let report = bench.dir().join("report");
+    let volume = format!("{}:/host", bench.dir().display());
+    for (redirections, redirected) in REDIRECTIONS {
+        let script = "for n in 0 1 2; do [ -t $n ] && echo terminal || echo other; done > /host/report; \
+                      (: < /dev/tty) && echo own >> /host/report";
+        let mut terminal = start(&bench, redirections, &["-v", &volume], &["sh", "-c", script]);
+        terminal.shows("code=");
+        let mut expected = redirected.map(|it| if it { "other" } else { "terminal" }).to_vec();
+        expected.extend((redirected != [true; 3]).then_some("own"));
+        // [ -t 1 ] is asked while stdout is the report.
+        expected[1] = "other";
+        assert_eq!(
+            fs::read_to_string(&report).unwrap().lines().collect::<Vec<_>>(),
+            expected,
+            "{redirections:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_printed_goes_where_it_was_sent() {
+    let Some(bench) = bench() else { return };
+    for (redirections, redirected) in REDIRECTIONS {
+        for file in ["out", "err"] {
+            let _ = fs::remove_file(bench.dir().join(file));
+        }
+        let script = "echo to stdout; echo to stderr >&2";
+        let mut terminal = start(&bench, redirections, &[], &["sh", "-c", script]);
+        let shown = terminal.shows("code=0");
+        for (number, file, text) in [(1, "out", "to stdout"), (2, "err", "to stderr")] {
+            assert_eq!(
+                shown.contains(&format!("{text}\r")),
+                !redirected[number],
+                "{redirections:?}: {shown:?}"
+            );
+            if redirected[number] {
+                let written = fs::read_to_string(bench.dir().join(file)).unwrap();
+                assert_eq!(written, format!("{text}\n"), "{redirections:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_typed_is_shown_on_the_terminal_and_not_in_the_file() {
+    let Some(bench) = bench() else { return };
+    let script = "read line; echo got $line";
+    let mut terminal = start(&bench, "> out 2> err", &[], &["sh", "-c", script]);
+    eventually(|| bench.dir().join("err").exists().then_some(())).unwrap();
+    terminal.type_in("something\n");
+    terminal.shows("something");
+    terminal.shows("code=0");
+    assert_eq!(fs::read_to_string(bench.dir().join("out")).unwrap(), "got something\n");
+    assert_eq!(fs::read_to_string(bench.dir().join("err")).unwrap(), "");
+}
+
+#[test]
+fn lines_of_a_pipe_begin_at_the_left() {
+    let Some(bench) = bench() else { return };
+    let mut terminal =
+        start(&bench, "| cat", &[], &["sh", "-c", "echo one; echo two; sleep 0.3; echo three"]);
+    assert_eq!(terminal.shows("code=0"), "one\r\ntwo\r\nthree\r\ncode=0");
+}
+
+#[test]
+fn a_pipe_is_passed_on_with_its_end() {
+    let Some(bench) = bench() else { return };
+    let mut child = Command::new(bench.exe())
+        .args(bench.arguments(&[], &["wc", "-c"]))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&[b'x'; 300_000]).unwrap();
+    assert_eq!(String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout), "300000\n");
+}
+
+#[test]
+fn a_reader_that_is_slow_and_does_not_block_gets_everything() {
+    let Some(bench) = bench() else { return };
+    // perl, python or node make a pipe non-blocking for all who share it.
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+    let arguments = bench.arguments(&["-t"], &["sh", "-c", "head -c 500000 /dev/zero | tr '\\0' x"]);
+    let mut child = Command::new(bench.exe()).args(arguments).stdout(writer).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let text = std::io::read_to_string(fs::File::from(reader)).unwrap();
+    assert_eq!((text.len(), child.wait().unwrap().code()), (500_000, Some(0)));
+}

@@ -1,0 +1,263 @@
+//! A terminal of its own: what it is called, how big it is, and what its keys do.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::*;
+
+/// A shell in a container on a terminal, with a prompt that no command line has in it.
+fn shell(bench: &Bench) -> Terminal {
+    let mut terminal = bench.at_terminal(&["-e", "PS1=$?> "], &["sh"]);
+    terminal.shows("0> ");
+    terminal
+}
+
+/// A script of the host's shell on a terminal; `"$@"` in it is our `run`.
+fn at_shell(bench: &Bench, script: &str, options: &[&str], command: &[&str]) -> Terminal {
+    let mut words = ["sh", "-c", script, "sh"].map(std::ffi::OsString::from).to_vec();
+    words.push(bench.exe().into());
+    words.extend(bench.arguments(options, command));
+    Terminal::start_any(bench.dir(), &words)
+}
+
+/// An interactive shell of the host's, with jobs.
+fn jobs_shell(bench: &Bench) -> Terminal {
+    let words = ["bash", "--norc", "--noprofile", "--noediting", "-i"].map(std::ffi::OsString::from);
+    let mut terminal = Terminal::start_any(bench.dir(), &words);
+    terminal.shows("$ ");
+    let run: Vec<_> = bench.arguments(&[], &[]).iter().map(|it| it.to_str().unwrap().to_owned()).collect();
+    terminal.type_in(&format!("run() {{ {} {} \"$@\"; }}\n", bench.exe().display(), run.join(" ")));
+    terminal.shows("$ ");
+    terminal
+}
+
+#[test]
+fn it_has_a_terminal_of_its_own() {
+    let Some(bench) = bench() else { return };
+    let mut terminal =
+        bench.at_terminal(&[], &["sh", "-c", "tty; stty size; echo /dev/pts/*; : < /dev/tty && echo opened"]);
+    let (code, shown) = terminal.ends();
+    assert_eq!((code, shown.as_str()), (0, "/dev/pts/0\r\n24 100\r\n/dev/pts/0 /dev/pts/ptmx\r\nopened\r\n"));
+}
+
+#[test]
+fn the_console_is_its_terminal() {
+    let Some(bench) = bench() else { return };
+    let script =
+        "ls -l /dev/console | cut -c1; echo printed > /dev/console; stat -c %t:%T /dev/console /dev/pts/0";
+    let (code, shown) = bench.at_terminal(&[], &["sh", "-c", script]).ends();
+    assert_eq!((code, shown.as_str()), (0, "c\r\nprinted\r\n88:0\r\n88:0\r\n"));
+}
+
+#[test]
+fn it_follows_the_window() {
+    let Some(bench) = bench() else { return };
+    let script = "echo ready; until [ \"$(stty size)\" = '50 120' ]; do sleep 0.05; done; echo followed";
+    let mut terminal = bench.at_terminal(&[], &["sh", "-c", script]);
+    terminal.shows("ready");
+    terminal.resize(50, 120);
+    terminal.shows("followed");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[test]
+fn ctrl_c_ends_the_job_and_not_the_shell() {
+    let Some(bench) = bench() else { return };
+    let mut terminal = shell(&bench);
+    terminal.type_in("sh -c 'echo rea''dy; exec sleep 1000'\n");
+    terminal.shows("ready");
+    terminal.type_in("\x03");
+    terminal.shows("130> ");
+    terminal.type_in("exit 7\n");
+    assert_eq!(terminal.ends().0, 7);
+}
+
+#[test]
+fn ctrl_z_stops_the_job_and_fg_goes_on() {
+    let Some(bench) = bench() else { return };
+    let mut terminal = shell(&bench);
+    terminal.type_in("sh -c 'echo rea''dy; read line; echo got $line'\n");
+    terminal.shows("ready");
+    terminal.type_in("\x1a");
+    terminal.shows("Stopped");
+    terminal.type_in("fg\n");
+    terminal.type_in("something\n");
+    terminal.shows("got something");
+    terminal.type_in("exit 0\n");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[test]
+fn ctrl_d_ends_the_shell() {
+    let Some(bench) = bench() else { return };
+    let mut terminal = shell(&bench);
+    terminal.type_in("\x04");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[test]
+fn the_callers_terminal_is_given_back_as_it_was_however_it_ends() {
+    let Some(bench) = bench() else { return };
+    let script = "echo be''fore; read go; \"$@\"; echo code=$?; read go";
+    for (options, inside, code) in [
+        (&[][..], "echo inside; read end; exit 3", 3),
+        (&["--init"], "echo inside; read end; kill -9 $$", 137),
+        (&["--init"], "echo inside; exec sleep 1000", 143),
+    ] {
+        let pid_file = bench.dir().join("pid");
+        let options = [options, &["--pid-file", pid_file.to_str().unwrap()]].concat();
+        let mut terminal = at_shell(&bench, script, &options, &["sh", "-c", inside]);
+        terminal.shows("before");
+        let before = terminal.settings();
+        terminal.type_in("go\n");
+        terminal.shows("inside");
+        assert_ne!(terminal.settings(), before, "keys go inside as they are");
+        if code == 143 {
+            let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
+            let runtime = host::status(pid.trim(), "PPid").parse().unwrap();
+            kill(Pid::from_raw(runtime), Signal::SIGTERM).unwrap();
+        } else {
+            terminal.type_in("end\n");
+        }
+        terminal.shows(&format!("code={code}"));
+        assert_eq!(terminal.settings(), before, "{inside}");
+        terminal.type_in("end\n");
+        terminal.ends();
+    }
+}
+
+#[test]
+fn a_run_that_fails_leaves_the_terminal_as_it_was() {
+    let Some(bench) = bench() else { return };
+    let mut terminal =
+        at_shell(&bench, "echo be''fore; read go; \"$@\"; echo code=$?; read go", &[], &["nosuch"]);
+    terminal.shows("before");
+    let before = terminal.settings();
+    terminal.type_in("go\n");
+    terminal.shows("code=127");
+    assert_eq!(terminal.settings(), before);
+}
+
+#[test]
+fn closing_the_window_ends_the_shell() {
+    let Some(bench) = bench() else { return };
+    let pid_file = bench.dir().join("pid");
+    let options = ["--pid-file", pid_file.to_str().unwrap(), "-e", "PS1=$?> "];
+    for script in ["exec \"$@\"", "\"$@\"; :"] {
+        let mut terminal = at_shell(&bench, script, &options, &["sh"]);
+        terminal.shows("0> ");
+        let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
+        terminal.close();
+        eventually(|| (!host::is_alive(pid.trim())).then_some(())).expect("the shell ends");
+        terminal.ends();
+    }
+}
+
+#[test]
+fn a_paste_that_nobody_reads_stops_nothing() {
+    let Some(bench) = bench() else { return };
+    let script = "stty raw -echo; echo ready; i=0; while [ $i -lt 200 ]; do echo line $i; sleep 0.01; i=$((i+1)); done; \
+                  echo printed all";
+    let mut terminal = bench.at_terminal(&[], &["sh", "-c", script]);
+    terminal.shows("ready");
+    let taken = terminal.paste(&"x".repeat(200_000));
+    assert!(taken > 4096 && taken < 200_000, "{taken} bytes were taken");
+    terminal.shows("line 199");
+    terminal.shows("printed all");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[test]
+fn a_paste_arrives_whole() {
+    let Some(bench) = bench() else { return };
+    let script = "stty raw -echo; echo ready; head -c 200000 | tr -d x | wc -c; echo end";
+    let mut terminal = bench.at_terminal(&[], &["sh", "-c", script]);
+    terminal.shows("ready");
+    assert_eq!(terminal.paste(&"x".repeat(200_000)), 200_000);
+    let shown = terminal.shows("end");
+    assert_eq!(shown.trim_end_matches("end").trim(), "0");
+}
+
+#[test]
+fn what_it_prints_arrives_whole() {
+    let Some(bench) = bench() else { return };
+    let mut terminal =
+        bench.at_terminal(&[], &["sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo end"]);
+    let (code, shown) = terminal.ends();
+    assert_eq!((code, shown.matches('x').count()), (0, 5_000_000));
+    assert!(shown.ends_with("x\r\nend\r\n"), "{:?}", &shown[shown.len() - 20..]);
+}
+
+#[test]
+fn in_the_background_it_runs_on() {
+    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
+    let mut terminal = jobs_shell(&bench);
+    let before = terminal.settings();
+    let done = bench.dir().join("done");
+    let volume = format!("{}:/host", bench.dir().display());
+    terminal.type_in(&format!(
+        "run -v {volume} sh -c 'sleep 0.5; echo to the terminal; tty; : > /host/done' &\n"
+    ));
+    eventually(|| done.exists().then_some(())).expect("it is not stopped");
+    terminal.shows("to the terminal");
+    terminal.shows("/dev/pts/0");
+    terminal.type_in("wait; jobs; echo rea''dy\n");
+    let shown = terminal.shows("ready");
+    assert!(!shown.contains("Stopped"), "{shown}");
+    assert_eq!(terminal.settings(), before);
+}
+
+#[test]
+fn brought_to_the_front_it_has_the_keyboard() {
+    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
+    let mut terminal = jobs_shell(&bench);
+    terminal
+        .type_in("run sh -c 'while :; do echo wai''ting; read -t 1 line && break; done; echo got $line' &\n");
+    terminal.shows("waiting");
+    terminal.type_in("fg\n");
+    terminal.shows("waiting");
+    terminal.shows("waiting");
+    terminal.type_in("something\n");
+    terminal.shows("got something");
+    terminal.shows("$ ");
+    terminal.type_in("echo al''ive\n");
+    terminal.shows("alive");
+}
+
+#[test]
+fn where_there_are_no_jobs_the_keyboard_is_its_too() {
+    let Some(bench) = bench() else { return };
+    // The terminal is on stdin, but not that of the session: as below some supervisors.
+    let mut terminal = at_shell(
+        &bench,
+        "setsid --wait \"$@\"; echo code=$?",
+        &[],
+        &["sh", "-c", "echo rea''dy; read line; echo got $line"],
+    );
+    terminal.shows("ready");
+    terminal.type_in("something\n");
+    terminal.shows("got something");
+    terminal.shows("code=0");
+}
+
+#[test]
+fn without_a_terminal_t_makes_one() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.sh(&["-t"], "tty; test -t 0 && test -t 1 && test -t 2 && echo all; echo error >&2");
+    assert_eq!((ran.exits(0).out.as_str(), ran.err.as_str()), ("/dev/pts/0\r\nall\r\nerror\r\n", ""));
+    let ran = bench.sh(&[], "tty");
+    assert_eq!((ran.code, ran.out.as_str()), (1, "not a tty\n"));
+}
+
+#[test]
+fn it_without_a_terminal_is_refused() {
+    let Some(bench) = bench() else { return };
+    for options in [&["-it"][..], &["-i", "-t"], &["--interactive", "--tty"]] {
+        let ran = bench.run(options, &["echo", "it runs"]);
+        ran.exits(125).complains("stdin is not a terminal").complains("hint: leave out -t");
+        assert_eq!(ran.out, "");
+    }
+    bench.run(&["-i"], &["echo", "it runs"]).prints("it runs");
+    let mut terminal = bench.at_terminal(&["-it"], &["tty"]);
+    assert_eq!(terminal.ends(), (0, "/dev/pts/0\r\n".into()));
+}

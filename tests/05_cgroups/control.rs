@@ -1,0 +1,277 @@
+//! Freeze, thaw, kill-all and remove: functions of the library, on the real kernel.
+//!
+//! The processes are of the test's own: shells that wait until they are in the cgroup.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use cgroups::{Cgroup, Limits};
+use kiste_tests::{Bench, eventually, host};
+use kit::{Id, RunDir};
+
+use crate::bench;
+
+/// A container's cgroup without a container.
+struct Held {
+    cgroup: Cgroup,
+    _run_dir: RunDir,
+}
+
+fn hold(bench: &Bench) -> Held {
+    let id = Id::random().unwrap();
+    let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
+    let cgroup = Cgroup::create(&bench.cgroup_parent().parse().unwrap(), &id, &Limits::default(), &run_dir);
+    Held { cgroup: cgroup.unwrap(), _run_dir: run_dir }
+}
+
+impl Held {
+    fn paths(&self) -> Vec<PathBuf> {
+        self.cgroup.directories().iter().map(|directory| directory.path().to_path_buf()).collect()
+    }
+
+    /// Starts a shell in it.
+    fn start(&self, script: &str) -> Started {
+        let mut shell = Command::new("sh")
+            .args(["-c", &format!("read go; {script}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        for path in self.paths() {
+            fs::write(path.join("cgroup.procs"), shell.id().to_string()).unwrap();
+        }
+        shell.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        Started(shell)
+    }
+
+    fn processes(&self) -> BTreeSet<String> {
+        let texts =
+            self.paths().into_iter().map(|path| fs::read_to_string(path.join("cgroup.procs")).unwrap());
+        texts.flat_map(|text| text.lines().map(String::from).collect::<Vec<_>>()).collect()
+    }
+
+    /// Removes it, and nothing may be left of it.
+    fn remove(self) {
+        let paths = self.paths();
+        self.cgroup.remove().unwrap();
+        assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
+    }
+}
+
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A file that a process in the cgroup makes longer all the time, until it is removed.
+struct Counter(PathBuf);
+
+impl Counter {
+    fn new(bench: &Bench) -> Self {
+        let path = bench.dir().join("counter");
+        fs::write(&path, "").unwrap();
+        Counter(path)
+    }
+
+    fn script(&self) -> String {
+        let path = self.0.display();
+        format!("while [ -e {path} ]; do echo >> {path}; done")
+    }
+
+    fn count(&self) -> u64 {
+        fs::metadata(&self.0).unwrap().len()
+    }
+
+    fn grows(&self) {
+        let before = self.count();
+        eventually(|| (self.count() > before).then_some(())).expect("it counts");
+    }
+
+    fn stands_still(&self) {
+        let before = self.count();
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(self.count(), before);
+    }
+}
+
+/// Processes that fork and end all the time: few at once, and never the same for long. They stop when
+/// the file is gone, so that a kill that does not work leaves nothing running.
+struct Hoppers(PathBuf);
+
+impl Hoppers {
+    fn new(bench: &Bench) -> Self {
+        let script = bench.dir().join("hop.sh");
+        let path = script.display();
+        fs::write(&script, format!("[ -e {path} ] || exit\nsh {path} &\n")).unwrap();
+        Hoppers(script)
+    }
+
+    fn script(&self) -> String {
+        let path = self.0.display();
+        format!("for i in 1 2 3 4; do sh {path} & done; sleep 100")
+    }
+}
+
+impl Drop for Hoppers {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn frozen_processes_stand_still_and_go_on_when_they_are_thawed() {
+    let Some(bench) = bench() else { return };
+    let (held, counter) = (hold(&bench), Counter::new(&bench));
+    let _shell = held.start(&counter.script());
+    counter.grows();
+    for _ in 0..3 {
+        held.cgroup.freeze().unwrap();
+        counter.stands_still();
+        held.cgroup.thaw().unwrap();
+        counter.grows();
+    }
+    held.cgroup.kill().unwrap();
+    counter.stands_still();
+    held.remove();
+}
+
+#[test]
+fn a_forking_tree_is_frozen_as_a_whole() {
+    let Some(bench) = bench() else { return };
+    let (held, hoppers) = (hold(&bench), Hoppers::new(&bench));
+    let _shell = held.start(&hoppers.script());
+    let first = held.processes();
+    eventually(|| (held.processes() != first).then_some(())).expect("they fork");
+    held.cgroup.freeze().unwrap();
+    let frozen = held.processes();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(held.processes(), frozen);
+    held.cgroup.thaw().unwrap();
+    eventually(|| (held.processes() != frozen).then_some(())).expect("they go on");
+    held.remove();
+}
+
+/// One signal after the other would never catch them all.
+#[test]
+fn kill_all_catches_a_tree_that_forks_faster_than_it_can_be_listed() {
+    let Some(bench) = bench() else { return };
+    let (held, hoppers) = (hold(&bench), Hoppers::new(&bench));
+    let _shell = held.start(&hoppers.script());
+    let first = held.processes();
+    eventually(|| (held.processes() != first).then_some(())).expect("they fork");
+    held.cgroup.kill().unwrap();
+    assert_eq!(held.processes(), BTreeSet::new());
+    held.remove();
+}
+
+#[test]
+fn kill_all_catches_what_is_frozen() {
+    let Some(bench) = bench() else { return };
+    let (held, counter) = (hold(&bench), Counter::new(&bench));
+    let shell = held.start(&counter.script());
+    counter.grows();
+    held.cgroup.freeze().unwrap();
+    held.cgroup.kill().unwrap();
+    assert_eq!(held.processes(), BTreeSet::new());
+    assert!(!host::is_alive(shell.0.id()));
+    held.remove();
+}
+
+/// On a hybrid host `cgroup.kill` kills nothing that the freezer of version 1 holds.
+#[test]
+fn kill_all_catches_what_somebody_else_has_frozen() {
+    let Some(bench) = bench() else { return };
+    let (held, counter) = (hold(&bench), Counter::new(&bench));
+    let _shell = held.start(&counter.script());
+    counter.grows();
+    freeze_from_outside(&held.paths());
+    counter.stands_still();
+    held.cgroup.kill().unwrap();
+    assert_eq!(held.processes(), BTreeSet::new());
+    held.remove();
+}
+
+/// By every means that the kernel has for these cgroups.
+pub fn freeze_from_outside(paths: &[PathBuf]) {
+    let write = |path: &Path, file: &str, text| {
+        let file = path.join(file);
+        if file.exists() {
+            fs::write(file, text).unwrap();
+        }
+    };
+    for path in paths {
+        write(path, "cgroup.freeze", "1");
+        write(path, "freezer.state", "FROZEN");
+    }
+}
+
+#[test]
+fn kill_all_of_an_empty_cgroup_is_done_at_once() {
+    let Some(bench) = bench() else { return };
+    let held = hold(&bench);
+    held.cgroup.kill().unwrap();
+    held.remove();
+}
+
+#[test]
+fn remove_kills_what_is_in_cgroups_below_and_removes_them() {
+    let Some(bench) = bench() else { return };
+    let (held, counter) = (hold(&bench), Counter::new(&bench));
+    let shell = held.start(&counter.script());
+    counter.grows();
+    for path in held.paths() {
+        let inner = path.join("inner/most");
+        fs::create_dir_all(&inner).unwrap();
+        // A cpuset of version 1 is empty when it is made, and takes no process.
+        for file in ["cpuset.cpus", "cpuset.mems"].into_iter().filter(|file| path.join(file).exists()) {
+            let above = fs::read_to_string(path.join(file)).unwrap();
+            let _ = fs::write(path.join("inner").join(file), &above);
+            let _ = fs::write(inner.join(file), &above);
+        }
+        fs::write(inner.join("cgroup.procs"), shell.0.id().to_string()).unwrap();
+    }
+    held.remove();
+    assert!(!host::is_alive(shell.0.id()));
+}
+
+#[test]
+fn dropping_it_kills_and_removes_too() {
+    let Some(bench) = bench() else { return };
+    let (held, counter) = (hold(&bench), Counter::new(&bench));
+    let shell = held.start(&counter.script());
+    counter.grows();
+    let paths = held.paths();
+    drop(held);
+    assert!(!host::is_alive(shell.0.id()));
+    assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
+}
+
+/// F0.14: to fail where one exists is right, as long as it says what to do and leaves the other alone.
+#[test]
+fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
+    let Some(bench) = bench() else { return };
+    let neighbour = hold(&bench);
+    let id = Id::random().unwrap();
+    let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
+    // In the hierarchy that comes last, so that something has been made when it is found.
+    let first = neighbour.paths().pop().unwrap().with_file_name(id.as_str());
+    fs::create_dir(&first).unwrap();
+    let parent = bench.cgroup_parent().parse().unwrap();
+    let refused = Cgroup::create(&parent, &id, &Limits::default(), &run_dir).unwrap_err();
+    let error = kit::Failure::of(&refused);
+    assert!(error.to_string().contains("EEXIST"), "{error}");
+    assert!(error.hint_text().is_some_and(|hint| hint.contains("gc")), "{error:?}");
+    assert!(first.exists(), "it is another's");
+    fs::remove_dir(first).unwrap();
+    assert!(neighbour.paths().iter().all(|path| path.exists()));
+    neighbour.remove();
+}

@@ -1,0 +1,92 @@
+//! What happens to a container that wants more than it may have.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use kiste_tests::{eventually, host};
+
+use crate::bench;
+use crate::kernel::{self, HostCgroup};
+
+/// It wants 256 MiB at once.
+const HOG: [&str; 5] = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
+
+#[test]
+fn a_memory_hog_is_killed_and_the_reason_is_told() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.run(&["-m", "32m"], &HOG);
+    ran.exits(137).complains("killed: out of memory (limit 32MiB, peak ");
+    let peak = ran.err.split("peak ").nth(1).unwrap().split("MiB").next().unwrap();
+    assert!((24.0..=32.0).contains(&peak.parse::<f64>().unwrap()), "{}", ran.err);
+}
+
+#[test]
+fn a_memory_hog_below_an_init_is_killed_and_the_reason_is_told() {
+    let Some(bench) = bench() else { return };
+    bench.run(&["--init", "-m", "32m"], &HOG).exits(137).complains("killed: out of memory (limit 32MiB");
+}
+
+#[test]
+fn when_a_child_runs_out_of_memory_the_exit_code_stays_and_it_is_told() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.sh(&["-m", "32m"], &format!("{} 2>/dev/null; echo survived; exit 0", HOG.join(" ")));
+    ran.prints("survived").complains("killed: out of memory (limit 32MiB, peak ");
+}
+
+#[test]
+fn the_limit_of_a_cgroup_above_kills_too_and_is_told() {
+    let Some(bench) = bench() else { return };
+    let (v2, v1) = (("memory.max", "33554432"), ("memory.limit_in_bytes", "33554432"));
+    let _above = HostCgroup::make(&bench, &[v2, v1]);
+    bench.run(&[], &HOG).exits(137).complains("killed: out of memory (no limit of its own, peak ");
+}
+
+#[test]
+fn what_stays_within_its_limits_hears_nothing_of_them() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.run(&["-m", "64m", "--pids-limit", "9", "--cpus", "0.9"], &["echo", "fine"]);
+    ran.prints("fine");
+    assert_eq!(ran.err, "");
+}
+
+/// Bounded, so that also without a limit it cannot hurt.
+const BOMB: &str = "i=0; while [ $i -lt 90 ]; do sleep 100 & i=$((i+1)); done";
+
+#[test]
+fn a_fork_bomb_stops_at_the_pids_limit_and_the_host_stays_responsive() {
+    let Some(bench) = bench() else { return };
+    // Only built-in commands once it is full: nothing more can be forked.
+    let script = format!("sh -c '{BOMB}' 2>/dev/null; echo full; read line; exit 0");
+    let mut running = bench.start(&["--pids-limit", "20"], &["sh", "-c", &script]);
+    running.wait_for("full");
+    // The shell that could not fork has ended. The 20th place is for whoever comes next.
+    let count = || kernel::value(running.pid, "pids.current", "pids.current").parse::<u32>().unwrap();
+    assert!((18..=20).contains(&count()), "{}", count());
+    let refused = host::cgroup_value(running.pid, "pids.events").unwrap();
+    assert!(refused.starts_with("max ") && refused != "max 0", "{refused}");
+    let start = Instant::now();
+    bench.run(&[], &["true"]).exits(0);
+    assert!(start.elapsed() < Duration::from_secs(if kernel::is_vm() { 60 } else { 5 }));
+    running.end().exits(0);
+}
+
+#[test]
+fn a_busy_loop_gets_the_cpu_time_that_it_may_have() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&["--cpus", "0.2"], &["sh", "-c", "while :; do :; done"]);
+    let throttled =
+        || host::cgroup_value(running.pid, "cpu.stat").is_some_and(|it| !it.contains("nr_throttled 0"));
+    eventually(|| throttled().then_some(())).expect("it is throttled");
+    let (start, before) = (Instant::now(), cpu_time(running.pid));
+    std::thread::sleep(Duration::from_secs(1));
+    let used = cpu_time(running.pid) - before;
+    let share = used / start.elapsed().as_secs_f64();
+    assert!((0.05..0.35).contains(&share), "it got {share:.2} of a CPU");
+}
+
+/// Seconds in user and in kernel mode (proc_pid_stat(5), the 14th and 15th field, in 1/100 s).
+fn cpu_time(pid: i32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}

@@ -1,0 +1,83 @@
+//! `--explain` tells the whole start, parent and child, in the order in which it happens.
+
+use kiste_tests::explain;
+use serde::Deserialize;
+
+use crate::bench;
+use crate::kernel::{self, named};
+
+const V2: &str = "
+    parent  clone3
+    child   prctl setsid unshare sethostname mount open_tree move_mount
+    child   fsmount move_mount fsmount move_mount
+    child   fsmount (mknodat)+ (move_mount fsmount)+ move_mount
+    child   open_tree mount_setattr move_mount
+    child   fchdir pivot_root umount2 chdir close_range execve
+";
+
+const V1: &str = "
+    parent  clone3
+    child   prctl setsid unshare sethostname mount open_tree move_mount
+    child   fsmount move_mount fsmount move_mount
+    child   fsmount (mknodat)+ (move_mount fsmount)+
+    child   mount_setattr move_mount (open_tree mount_setattr move_mount)+
+    child   fchdir pivot_root umount2 chdir close_range execve
+";
+
+#[test]
+fn what_explain_tells_is_what_strace_sees() {
+    let Some(bench) = bench() else { return };
+    explain::is_true(&bench, named(V2, V1), &["-m", "64m", "--pids-limit", "20"], &["true"]);
+}
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    who: String,
+    call: String,
+    args: String,
+    why: String,
+}
+
+#[test]
+fn explain_tells_the_life_of_a_cgroup_in_order() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.run(&["--explain=json", "-m", "64m", "--cpus", "0.5", "--pids-limit", "20"], &["true"]);
+    ran.exits(0);
+    let lines: Vec<Line> = ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let run_dirs = bench.run_dirs();
+    let moved_in = [("parent", "write", "/cgroup.procs, ")];
+    let moves = if kernel::is_v2() { &[][..] } else { &moved_in };
+    let life = [
+        &[
+            ("parent", "mkdir", run_dirs.to_str().unwrap()),
+            ("parent", "flock", run_dirs.to_str().unwrap()),
+            ("parent", "write", "/cgroups"),
+            ("parent", "mkdir", "/sys/fs/cgroup"),
+            ("parent", "write", named("/memory.max, 67108864", "/cpu.cfs_quota_us, 50000")),
+            ("parent", "write", named("/cpu.max, 50000 100000", "/memory.limit_in_bytes, 67108864")),
+            ("parent", "write", "/pids.max, 20"),
+            ("parent", "clone3", "NEWPID"),
+        ],
+        moves,
+        &[
+            ("child", "unshare", "CLONE_NEWCGROUP"),
+            ("child", "sethostname", ""),
+            ("child", "pivot_root", ". ."),
+            ("child", "execve", "/true"),
+            ("parent", "waitid", ""),
+            ("parent", "write", "/cgroup.kill, 1"),
+            ("parent", "rmdir", "/sys/fs/cgroup"),
+        ],
+    ]
+    .concat();
+    let mut rest = lines.iter();
+    for (who, call, args) in life {
+        let is_it = |line: &Line| {
+            line.who == who
+                && line.call == call
+                && line.args.replace(',', "").contains(&args.replace(',', ""))
+        };
+        assert!(rest.any(is_it), "{who} {call}({args}) is not told, or not then:\n{lines:#?}");
+    }
+    assert!(lines.iter().all(|line| !line.why.is_empty()), "each has its reason: {lines:#?}");
+}

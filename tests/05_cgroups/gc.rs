@@ -1,0 +1,167 @@
+//! What a `kill -9` of the runtime leaves is found and removed: by `gc`, or by the next run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kiste_tests::{Bench, Ran, Running, eventually, host};
+
+use crate::bench;
+use crate::control::freeze_from_outside;
+use crate::kernel;
+
+pub fn gc(bench: &Bench) -> Ran {
+    bench.call(["gc", "--run-dir", bench.run_dirs().to_str().unwrap()])
+}
+
+/// What a killed runtime has left.
+pub struct Left {
+    pub id: String,
+    pub cgroups: Vec<PathBuf>,
+    pub run_dir: PathBuf,
+    pub pid: i32,
+}
+
+impl Left {
+    /// Kills the runtime of this container with -9, and looks that there is something to remove.
+    pub fn by(bench: &Bench, running: Running) -> Self {
+        let id = kernel::id(&running);
+        let (cgroups, run_dir) = (kernel::directories(bench, &id), bench.run_dirs().join(&id));
+        let left = Left { id, cgroups, run_dir, pid: running.pid };
+        running.kill_runtime();
+        assert!(!left.cgroups.is_empty() && left.cgroups.iter().all(|path| path.exists()));
+        assert!(left.run_dir.exists());
+        left
+    }
+
+    pub fn assert_gone(&self) {
+        assert!(!host::is_alive(self.pid), "its process lives");
+        assert!(!self.run_dir.exists(), "{}", self.run_dir.display());
+        for cgroup in &self.cgroups {
+            assert!(!cgroup.exists(), "{}", cgroup.display());
+        }
+    }
+}
+
+const SLEEP: [&str; 2] = ["sleep", "100"];
+
+#[test]
+fn gc_removes_what_a_killed_runtime_left_and_prints_its_id() {
+    let Some(bench) = bench() else { return };
+    let left = Left::by(&bench, bench.start(&["-m", "64m"], &SLEEP));
+    eventually(|| (!host::is_alive(left.pid)).then_some(())).expect("the command dies with the runtime");
+    let ran = gc(&bench);
+    ran.prints(&left.id);
+    assert_eq!(ran.err, "");
+    left.assert_gone();
+    gc(&bench).prints("");
+}
+
+#[test]
+fn the_next_run_removes_it_as_well_and_says_nothing_of_it() {
+    let Some(bench) = bench() else { return };
+    let left = Left::by(&bench, bench.start(&[], &SLEEP));
+    let ran = bench.run(&[], &["echo", "next"]);
+    ran.prints("next");
+    assert_eq!(ran.err, "");
+    left.assert_gone();
+}
+
+#[test]
+fn gc_finds_nothing_where_nothing_is() {
+    let Some(bench) = bench() else { return };
+    gc(&bench).prints("");
+    assert!(!bench.run_dirs().exists());
+}
+
+#[test]
+fn gc_touches_nothing_of_what_is_alive() {
+    let Some(bench) = bench() else { return };
+    let start = || bench.start(&[], &["sh", "-c", "read line; exit 4"]);
+    let (one, dead, other) = (start(), start(), start());
+    let left = Left::by(&bench, dead);
+    gc(&bench).prints(&left.id);
+    left.assert_gone();
+    for living in [&one, &other] {
+        assert!(host::is_alive(living.pid));
+        let id = kernel::id(living);
+        assert_eq!(kernel::directories(&bench, &id).len(), left.cgroups.len());
+        assert!(bench.run_dirs().join(id).exists());
+    }
+    one.end().exits(4);
+    other.end().exits(4);
+}
+
+#[test]
+fn gc_removes_also_cgroups_that_were_made_in_its_cgroup() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&[], &SLEEP);
+    for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
+        fs::create_dir_all(cgroup.join("inner/most")).unwrap();
+    }
+    let left = Left::by(&bench, running);
+    gc(&bench).prints(&left.id);
+    left.assert_gone();
+}
+
+/// The kernel tells a process of its parent's death, unless it asked not to be told.
+#[test]
+fn gc_kills_a_container_that_has_outlived_its_runtime() {
+    let Some(bench) = bench() else { return };
+    let left = Left::by(&bench, start_survivor(&bench));
+    assert!(host::is_alive(left.pid), "it outlives its runtime, or there is nothing to test");
+    gc(&bench).prints(&left.id);
+    left.assert_gone();
+}
+
+#[test]
+fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
+    let Some(bench) = bench() else { return };
+    let left = Left::by(&bench, start_survivor(&bench));
+    assert!(host::is_alive(left.pid), "it outlives its runtime, or there is nothing to test");
+    bench.run(&[], &["true"]).exits(0);
+    left.assert_gone();
+}
+
+/// A container whose PID 1 has cleared its PDEATHSIG, and has a child in a session of its own. It uses
+/// the host's setpriv(1), so it sees the host's programs.
+fn start_survivor(bench: &Bench) -> Running {
+    let host = ["/usr", "/bin", "/lib", "/lib64"].into_iter().filter(|dir| Path::new(dir).exists());
+    let volumes: Vec<_> = host.map(|dir| format!("-v={dir}:{dir}:ro")).collect();
+    let options: Vec<_> = volumes.iter().map(String::as_str).collect();
+    let script = "setsid sleep 100 & exec setpriv --pdeathsig clear sh -c 'echo > /survives; exec sleep 100'";
+    let script = format!("exec </dev/null >/dev/null 2>&1; {script}");
+    let running = bench.start(&options, &["sh", "-c", &script]);
+    let mark = bench.rootfs().join("survives");
+    eventually(|| mark.exists().then_some(())).expect("it clears its PDEATHSIG");
+    running
+}
+
+/// SIGKILL waits for the freezer of version 1 to let go.
+#[test]
+fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&[], &SLEEP);
+    freeze_from_outside(&kernel::directories(&bench, &kernel::id(&running)));
+    let left = Left::by(&bench, running);
+    gc(&bench).prints(&left.id);
+    left.assert_gone();
+}
+
+/// It was noted before it was made, so it is found wherever the runtime died.
+#[test]
+fn a_runtime_that_died_while_it_made_the_cgroups_leaves_nothing_that_gc_does_not_find() {
+    let Some(bench) = bench() else { return };
+    // The note of one that died after it had made the first cgroup, of the parent and its own.
+    let id = "0123456789ab";
+    let run_dir = bench.run_dirs().join(id);
+    fs::create_dir_all(&run_dir).unwrap();
+    let parents = host::cgroup_mounts().into_iter().map(|mount| mount.join(bench.cgroup_parent()));
+    let noted: Vec<_> = parents.flat_map(|parent| [parent.clone(), parent.join(id)]).collect();
+    let note: String = noted.iter().map(|path| format!("{}\n", path.display())).collect();
+    fs::write(run_dir.join("cgroups"), note).unwrap();
+    fs::create_dir(&noted[0]).unwrap();
+    fs::create_dir(&noted[1]).unwrap();
+    gc(&bench).prints(id);
+    assert!(noted.iter().all(|path| !path.exists()), "{noted:?}");
+    assert!(!bench.run_dirs().exists());
+}

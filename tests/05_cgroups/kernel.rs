@@ -1,0 +1,155 @@
+//! Where the kernel keeps what this step sets: the files of version 2, and those of version 1.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use kiste_tests::{Bench, Running, host};
+
+/// Whether the limits are on version 2.
+pub fn is_v2() -> bool {
+    host::cgroup_mounts().iter().any(|mount| {
+        let controllers = fs::read_to_string(mount.join("cgroup.controllers"));
+        controllers.is_ok_and(|names| names.split_whitespace().any(|name| name == "memory"))
+    })
+}
+
+/// What a limit is called by either version.
+pub fn named<T>(v2: T, v1: T) -> T {
+    if is_v2() { v2 } else { v1 }
+}
+
+/// What a file of a process's cgroup says, seen from the host.
+#[track_caller]
+pub fn value(pid: i32, v2: &str, v1: &str) -> String {
+    let file = named(v2, v1);
+    host::cgroup_value(pid, file).unwrap_or_else(|| panic!("no {file} in the cgroup of {pid}"))
+}
+
+/// The limit of memory in bytes, or `max`.
+#[track_caller]
+pub fn memory(pid: i32) -> String {
+    unlimited(value(pid, "memory.max", "memory.limit_in_bytes"))
+}
+
+/// The limit of memory and swap together, in bytes, or `max`. Version 2 counts swap alone.
+#[track_caller]
+pub fn memory_and_swap(pid: i32) -> String {
+    let limit = unlimited(value(pid, "memory.swap.max", "memory.memsw.limit_in_bytes"));
+    match (is_v2(), limit.parse::<u64>(), memory(pid).parse::<u64>()) {
+        (true, Ok(swap), Ok(memory)) => (swap + memory).to_string(),
+        _ => limit,
+    }
+}
+
+/// What is reclaimed last, in bytes; none is 0 on version 2, and `max` on version 1.
+#[track_caller]
+pub fn reservation(pid: i32) -> String {
+    unlimited(value(pid, "memory.low", "memory.soft_limit_in_bytes"))
+}
+
+/// Microseconds of CPU time, and the period for which that is: `50000 100000`, `max 100000`.
+#[track_caller]
+pub fn cpus(pid: i32) -> String {
+    if is_v2() {
+        return value(pid, "cpu.max", "");
+    }
+    let quota = value(pid, "", "cpu.cfs_quota_us").replace("-1", "max");
+    format!("{quota} {}", value(pid, "", "cpu.cfs_period_us"))
+}
+
+/// The share of CPU time, on the scale of the version.
+#[track_caller]
+pub fn cpu_share(pid: i32) -> String {
+    value(pid, "cpu.weight", "cpu.shares")
+}
+
+/// The share of block I/O: on the scale of 10 to 1000 where the bfq scheduler keeps it.
+#[track_caller]
+pub fn io_share(pid: i32) -> String {
+    let bfq = host::cgroup_value(pid, "io.bfq.weight").or(host::cgroup_value(pid, "blkio.bfq.weight"));
+    let share = bfq.unwrap_or_else(|| value(pid, "io.weight", "blkio.weight"));
+    share.trim_start_matches("default ").to_string()
+}
+
+/// Version 1 has the largest number there is, in whole pages, for no limit.
+fn unlimited(limit: String) -> String {
+    let none = |bytes: u64| bytes >> 62 != 0;
+    if limit.parse().is_ok_and(none) { "max".into() } else { limit }
+}
+
+/// The id of a container: its cgroup is called so.
+#[track_caller]
+pub fn id(running: &Running) -> String {
+    let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", running.pid)).expect("the container runs");
+    let own = cgroups.lines().find(|line| line.contains("/kiste-test-")).expect("it has a cgroup of its own");
+    own.rsplit('/').next().unwrap().to_string()
+}
+
+/// The cgroup of a container, in each hierarchy.
+pub fn directories(bench: &Bench, id: &str) -> Vec<PathBuf> {
+    in_each(&format!("{}/{id}", bench.cgroup_parent()))
+}
+
+/// The cgroup of this name, in each hierarchy that has it.
+pub fn in_each(name: &str) -> Vec<PathBuf> {
+    host::cgroup_mounts().into_iter().map(|mount| mount.join(name)).filter(|path| path.exists()).collect()
+}
+
+/// A cgroup that the host made, not Kiste: the test's parent, with these files written. It is in each
+/// hierarchy that has one of the files. Dropping it removes it.
+pub struct HostCgroup(Vec<PathBuf>);
+
+impl HostCgroup {
+    pub fn make(bench: &Bench, files: &[(&str, &str)]) -> Self {
+        HostCgroup::named(bench.cgroup_parent(), files)
+    }
+
+    pub fn named(name: &str, files: &[(&str, &str)]) -> Self {
+        let mut made = HostCgroup(Vec::new());
+        for cgroup in host::cgroup_mounts().into_iter().map(|mount| mount.join(name)) {
+            fs::create_dir(&cgroup).unwrap_or_else(|error| panic!("mkdir {}: {error}", cgroup.display()));
+            let its: Vec<_> = files.iter().filter(|(file, _)| cgroup.join(file).exists()).collect();
+            for (file, text) in &its {
+                fs::write(cgroup.join(file), text).unwrap_or_else(|error| panic!("write {file}: {error}"));
+            }
+            if its.is_empty() && !files.is_empty() {
+                fs::remove_dir(&cgroup).unwrap();
+            } else {
+                made.0.push(cgroup);
+            }
+        }
+        assert!(!made.0.is_empty(), "no hierarchy has any of {files:?}");
+        made
+    }
+
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.0
+    }
+}
+
+impl Drop for HostCgroup {
+    fn drop(&mut self) {
+        for cgroup in &self.0 {
+            let removed = kiste_tests::eventually(|| fs::remove_dir(cgroup).is_ok().then_some(()));
+            assert!(removed.is_some() || std::thread::panicking(), "rmdir {}", cgroup.display());
+        }
+    }
+}
+
+/// All cgroups of the host, in all hierarchies.
+pub fn tree() -> BTreeSet<PathBuf> {
+    let mut tree: Vec<_> = host::cgroup_mounts();
+    let mut next = 0;
+    while next < tree.len() {
+        let entries = fs::read_dir(&tree[next]).into_iter().flatten().flatten();
+        tree.extend(entries.filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir())).map(|it| it.path()));
+        next += 1;
+    }
+    tree.into_iter().collect()
+}
+
+/// Whether this is the virtual machine: nobody else is on it, and it is slow.
+pub fn is_vm() -> bool {
+    std::env::var_os("KISTE_VM").is_some()
+}

@@ -1,0 +1,105 @@
+//! After any run the host's cgroups and run directories are what they were. The bench looks after each
+//! test of this file for what is left; here is what it cannot know.
+
+use std::fs;
+
+use kiste_tests::eventually;
+
+use crate::bench;
+use crate::kernel::{self, HostCgroup, is_vm};
+
+#[test]
+fn cgroup_parent_and_run_directory_are_there_while_it_runs_and_gone_afterwards() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&["-m", "64m"], &["sh", "-c", "read line; exit 3"]);
+    let id = kernel::id(&running);
+    let cgroups = kernel::directories(&bench, &id);
+    assert!(!cgroups.is_empty());
+    assert!(bench.run_dirs().join(&id).is_dir(), "its owner holds a lock on it");
+    running.end().exits(3);
+    for cgroup in cgroups {
+        assert!(!cgroup.exists() && !cgroup.parent().unwrap().exists(), "{}", cgroup.display());
+    }
+    assert!(!bench.run_dirs().exists());
+}
+
+/// Nobody else makes cgroups in the virtual machine, so there the whole tree is compared.
+#[test]
+fn the_host_s_cgroups_are_what_they_were_also_after_runs_that_fail() {
+    let Some(bench) = bench() else { return };
+    let before = kernel::tree();
+    bench.run(&["-m", "64m"], &["false"]).exits(1);
+    bench.run(&["-m", "64m"], &["nosuch"]).exits(127);
+    bench.run(&["-m", "64m"], &["/etc/passwd"]).exits(126);
+    bench.run(&["-m", "64m"], &["sh", "-c", "kill -KILL $$; sleep 0.1; exec sh -c 'exit 9'"]).exits(9);
+    bench.run(&["-m", "64m", "--rootfs", "/nonexistent"], &["true"]).exits(125).complains("/nonexistent");
+    bench.run(&["-m", "64m", "-v", "/nonexistent:/mnt"], &["true"]).exits(125);
+    bench.run(&["-m", "64m", "-w", "/nonexistent"], &["true"]).exits(125);
+    bench.run(&["-m", "64m", "--pid-file", "/nonexistent/pid"], &["sleep", "100"]).exits(125);
+    let new: Vec<_> = kernel::tree().difference(&before).cloned().collect();
+    let ours = |path: &&std::path::PathBuf| is_vm() || path.to_str().unwrap().contains(bench.cgroup_parent());
+    assert_eq!(new.iter().filter(ours).collect::<Vec<_>>(), Vec::<&std::path::PathBuf>::new());
+    assert!(!bench.run_dirs().exists());
+}
+
+#[test]
+fn a_parent_goes_with_its_last_container_and_not_before() {
+    let Some(bench) = bench() else { return };
+    let parent = || kernel::in_each(bench.cgroup_parent()).len();
+    let one = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
+    let other = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
+    let hierarchies = parent();
+    one.end().exits(0);
+    assert_eq!(parent(), hierarchies, "the other is still in it");
+    assert!(kiste_tests::host::is_alive(other.pid));
+    other.end().exits(0);
+    assert_eq!(parent(), 0);
+}
+
+#[test]
+fn a_parent_that_the_host_made_stays() {
+    let Some(bench) = bench() else { return };
+    let parent = HostCgroup::make(&bench, &[]);
+    bench.run(&["-m", "64m"], &["true"]).exits(0);
+    for cgroup in parent.paths() {
+        assert!(cgroup.exists(), "{}", cgroup.display());
+        let inside = fs::read_dir(cgroup).unwrap().filter(|it| it.as_ref().unwrap().path().is_dir());
+        assert_eq!(inside.count(), 0);
+    }
+}
+
+#[test]
+fn parents_that_were_missing_are_made_all_the_way_and_removed_again() {
+    let Some(bench) = bench() else { return };
+    let nested = format!("{}/machine/kiste", bench.cgroup_parent());
+    let running = bench.start(&["--cgroup-parent", &nested, "-m", "64m"], &["sh", "-c", "read line; exit 0"]);
+    assert_eq!(kernel::memory(running.pid), (64 << 20).to_string());
+    assert!(!kernel::in_each(&nested).is_empty());
+    running.end().exits(0);
+    assert!(kernel::in_each(bench.cgroup_parent()).is_empty());
+}
+
+#[test]
+fn cgroups_that_were_made_in_its_cgroup_go_with_it() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
+    for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
+        fs::create_dir_all(cgroup.join("inner/most")).unwrap();
+    }
+    running.end().exits(0);
+    assert!(kernel::in_each(bench.cgroup_parent()).is_empty());
+}
+
+/// F1.4, acceptance test T2.4: what the command leaves running must not keep the cgroup.
+#[test]
+fn what_the_command_left_running_goes_with_it() {
+    let Some(bench) = bench() else { return };
+    let left = "for i in 1 2 3; do setsid sleep 100 </dev/null >/dev/null 2>&1 & done; read line; exit 5";
+    let running = bench.start(&[], &["sh", "-c", left]);
+    let cgroups = kernel::directories(&bench, &kernel::id(&running));
+    let processes = || fs::read_to_string(cgroups[0].join("cgroup.procs")).unwrap_or_default();
+    eventually(|| (processes().lines().count() == 4).then_some(())).expect("three are left running");
+    let pids: Vec<_> = processes().lines().map(String::from).collect();
+    running.end().exits(5);
+    assert!(pids.iter().all(|pid| !kiste_tests::host::is_alive(pid)), "{pids:?}");
+}

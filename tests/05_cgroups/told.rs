@@ -1,0 +1,116 @@
+//! What is told at the end, where, and to whom.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::bench;
+use crate::kernel::is_vm;
+
+/// The value of a line of `--stats`: `memory  16MiB at most`.
+fn stat<'a>(text: &'a str, name: &str) -> &'a str {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("no line for {name}:\n{text}")).trim()
+}
+
+fn seconds(text: &str) -> f64 {
+    text.split('s').next().unwrap().parse().unwrap_or_else(|_| panic!("seconds: {text}"))
+}
+
+fn mebibytes(text: &str) -> f64 {
+    text.split("MiB").next().unwrap().parse().unwrap_or_else(|_| panic!("mebibytes: {text}"))
+}
+
+#[test]
+fn stats_tell_what_was_used_and_the_exit_code_stays() {
+    let Some(bench) = bench() else { return };
+    let used = "dd if=/dev/zero of=/dev/shm/file bs=1M count=20 2>/dev/null; sleep 0.5 & sleep 0.5; exit 7";
+    let ran = bench.sh(&["--stats"], used);
+    ran.exits(7);
+    let (wall, cpu) = (seconds(stat(&ran.err, "wall")), stat(&ran.err, "cpu"));
+    assert!((0.5..if is_vm() { 60.0 } else { 10.0 }).contains(&wall), "{}", ran.err);
+    assert!((0.001..wall * 2.0).contains(&seconds(cpu)), "{}", ran.err);
+    let [user, system] = ["user ", "system "].map(|kind| seconds(cpu.split(kind).nth(1).unwrap()));
+    assert!(user + system <= seconds(cpu) + 0.1, "{}", ran.err);
+    let memory = mebibytes(stat(&ran.err, "memory"));
+    assert!((20.0..60.0).contains(&memory), "20 MiB and a little: {}", ran.err);
+    // Linux 6.1 counts them: the shell and one or two children.
+    let pids = stat(&ran.err, "pids");
+    assert!(["2 at most", "3 at most", "not counted by this kernel here"].contains(&pids), "{pids}");
+}
+
+/// Zero where the kernel did not look would be a lie: the limits of version 1 count only where one is set.
+#[test]
+fn stats_tell_of_block_io_what_the_kernel_counted_and_no_zero_that_it_did_not() {
+    let Some(bench) = bench() else { return };
+    let write = "dd if=/dev/zero of=/file bs=1M count=4 oflag=direct 2>/dev/null && echo written";
+    let ran = bench.sh(&["--stats"], write);
+    let io = stat(&ran.err, "io");
+    let counted = io.split(" read, ").nth(1).is_some_and(|it| it.ends_with("written"));
+    assert!(counted || io == "not counted by this kernel here", "{io}");
+    // On a tmpfs there is no block device to write to, nor is there O_DIRECT before Linux 6.6.
+    let on_disk = fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| {
+        let mut fields = line.split(' ');
+        fields.next().is_some_and(|device| device.starts_with("/dev/")) && fields.next() == Some("/")
+    });
+    let in_tmp = kiste_tests::host::mounts().iter().any(|line| line.split(' ').nth(4) == Some("/tmp"));
+    if ran.out.contains("written") && on_disk && !in_tmp {
+        assert!(!io.contains("0B written"), "4 MiB were written past the cache: {io}");
+    }
+}
+
+#[test]
+fn without_stats_nothing_is_told() {
+    let Some(bench) = bench() else { return };
+    assert_eq!(bench.run(&[], &["true"]).err, "");
+}
+
+/// In raw mode a line feed does not go back to the first column: lines would run down the screen.
+#[test]
+fn on_a_terminal_the_end_is_told_once_the_terminal_is_as_it_was() {
+    let Some(bench) = bench() else { return };
+    let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
+    let mut terminal = bench.at_terminal(&["-t", "-m", "32m", "--stats"], &hog);
+    let before = terminal.settings();
+    let (code, shown) = terminal.ends();
+    assert_eq!(code, 137, "{shown}");
+    assert!(shown.contains("killed: out of memory (limit 32MiB"), "{shown}");
+    assert!(shown.contains("memory  ") && shown.contains("wall  "), "{shown}");
+    assert_eq!(shown.matches('\n').count(), shown.matches("\r\n").count(), "raw: {shown:?}");
+    assert_eq!(terminal.settings(), before);
+}
+
+#[test]
+fn a_user_without_root_is_told_so_in_a_clear_sentence() {
+    let Some(bench) = bench() else { return };
+    // Where anybody can read it and everything it needs, but for the rights to make a container.
+    let exe = bench.dir().join("program");
+    fs::copy(bench.exe(), &exe).unwrap();
+    for path in [bench.dir(), &exe] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let run_dirs = bench.dir().join("anybody's");
+    fs::create_dir(&run_dirs).unwrap();
+    fs::set_permissions(&run_dirs, fs::Permissions::from_mode(0o777)).unwrap();
+    for (run_dir, reason) in
+        [(bench.dir().join("roots"), "mkdir("), (run_dirs.join("run"), "mkdir(/sys/fs/cgroup")]
+    {
+        let instead = format!("exec {} \"$@\"", exe.display());
+        let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", &instead];
+        let run_dir = run_dir.to_str().unwrap();
+        let limits = ["run", "--run-dir", run_dir, "--cgroup-parent", bench.cgroup_parent(), "-m", "64m"];
+        let ran = bench.call_by(&user, [&limits[..], &["true"]].concat());
+        ran.exits(125).complains(reason).complains("Permission denied").complains("sudo");
+        assert!(!ran.err.contains("panic") && ran.err.lines().count() == 2, "{}", ran.err);
+    }
+    fs::remove_dir_all(run_dirs).unwrap();
+}
+
+#[test]
+fn doctor_tells_of_cgroups_for_machines() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.call(["doctor", "--format", "json"]);
+    ran.exits(0);
+    for check in ["v2", "v1", "memory", "cpu", "pids", "cpuset", "swap", "blkio-weight", "freeze", "kill"] {
+        assert!(ran.out.contains(&format!("\"cgroup-{check}\"")), "{check}:\n{}", ran.out);
+    }
+}
