@@ -1,7 +1,7 @@
 //! Step 3: the container has mounts of its own, and the host never sees them.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
 use kiste_tests::{Bench, Distribution, Ran, eventually, explain, help, host, step};

@@ -1,10 +1,9 @@
 //! A command that cannot begin: which exit code, and one line that says why.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use kiste_tests::{Bench, Ran};
+use kiste_tests::{Bench, Ran, host};
 
 use crate::bench;
 
@@ -19,9 +18,9 @@ fn complains_in_one_line(ran: &Ran, text: &str) {
 }
 
 fn program(bench: &Bench, text: &[u8]) -> String {
-    let path = bench.dir().join("program");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let (text_file, path) = (bench.dir().join("program-text"), bench.dir().join("program"));
+    fs::write(&text_file, text).unwrap();
+    host::copy_program(&text_file, &path);
     path.to_str().unwrap().into()
 }
 

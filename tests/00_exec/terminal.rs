@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 
-use kiste_tests::{Bench, Terminal, eventually};
+use kiste_tests::{Bench, Terminal, eventually, keys, tool};
 
 use crate::bench;
 
@@ -30,20 +30,10 @@ fn the_command_is_the_foreground_job_of_the_terminal() {
 }
 
 #[test]
-fn ctrl_c_reaches_the_command_once() {
-    let bench = bench();
-    let count = "n=0; trap 'n=$((n+1)); echo \"<$n>\"' INT; echo ready
-                 until [ -e done ]; do read -t 0.1; done; echo \"total $n\"";
-    let mut terminal = bench.at_terminal(&[], &["bash", "-c", count]);
-    terminal.shows("ready");
-    for press in 1..=5 {
-        terminal.type_in("\x03");
-        terminal.shows(&format!("<{press}>"));
+fn ctrl_c_reaches_the_command_and_from_the_kernel_alone() {
+    if tool("strace") {
+        keys::ctrl_c_is_not_sent_again(&bench(), &[]);
     }
-    fs::write(bench.dir().join("done"), "").unwrap();
-    let (code, shown) = terminal.ends();
-    assert_eq!(code, 0);
-    assert!(shown.contains("total 5"), "{shown}");
 }
 
 #[test]

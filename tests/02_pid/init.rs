@@ -54,9 +54,12 @@ fn orphans_are_reaped_while_the_command_goes_on() {
 #[test]
 fn without_init_orphans_become_zombies_of_a_command_that_does_not_know_its_duties() {
     let Some(bench) = bench() else { return };
-    let orphans = "(sleep 0.1 &); (sleep 0.1 &); echo ready; exec sleep 300";
-    let mut running = bench.start(&[], &["sh", "-c", orphans]);
-    running.wait_for("ready");
+    let orphan = "(sh -c 'until [ -e go ]; do sleep 0.02; done' &)";
+    let script = format!("{orphan}; {orphan}; exec sleep 300");
+    let running = bench.start(&[], &["sh", "-c", &script]);
+    let is_sleep = || (host::status(running.pid, "Name") == "sleep").then_some(());
+    eventually(is_sleep).expect("the shell, which would reap, becomes sleep, which does not");
+    fs::write(bench.dir().join("go"), "").unwrap();
     let zombies = || {
         let children = host::children(running.pid);
         let zombies = children.iter().filter(|pid| !host::is_alive(pid)).count();
@@ -69,8 +72,13 @@ fn without_init_orphans_become_zombies_of_a_command_that_does_not_know_its_dutie
 fn an_orphan_does_not_hold_up_the_end_and_ends_with_it() {
     let Some(bench) = bench() else { return };
     for init in [&[][..], &["--init"]] {
-        // It holds the container's stdout, too: only its death lets this run return.
-        bench.sh(init, "(sleep 300 &); exit 5").exits(5);
+        let script = "(sleep 300 >/dev/null 2>&1 &); echo ready; read line; exit 5";
+        let mut running = bench.start(init, &["sh", "-c", script]);
+        running.wait_for("ready");
+        let namespace = host::namespace(running.pid, "pid");
+        running.type_in("\n");
+        running.end().exits(5);
+        assert_eq!(host::processes_in("pid", &namespace), [0; 0]);
     }
 }
 

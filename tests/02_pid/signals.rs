@@ -50,7 +50,8 @@ fn a_kill_9_of_the_runtime_ends_the_whole_container() {
 fn the_end_of_pid_1_ends_the_whole_container() {
     let Some(bench) = bench() else { return };
     for init in [&[][..], &["--init"]] {
-        let mut running = bench.start(init, &["sh", "-c", "setsid sleep 300 & echo ready; read line"]);
+        let mut running =
+            bench.start(init, &["sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo ready; read line"]);
         running.wait_for("ready");
         let namespace = host::namespace(running.pid, "pid");
         running.type_in("\n");

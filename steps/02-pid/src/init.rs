@@ -11,10 +11,17 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+/// Becomes an init, with the command as its child.
+pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infallible> {
+    exec::keep_only(parent)?;
+    // What our callers had open is closed now, so we do not return to them.
+    let Err(error) = run(command, parent);
+    exec::fail(parent, &error)
+}
+
 // ANCHOR: run
 /// Runs the command below us, and ends as it ends; with PID 1 the kernel ends all others.
-pub(crate) fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
-    exec::keep_only(parent)?;
+fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
     let child =
         Spawn::new(CloneFlags::empty()).below_init().spawn(|init| exec::become_command(command, init))?;
     parent.started()?;

@@ -28,6 +28,6 @@ pub struct Args {
 /// As [`exec::become_command`].
 pub fn become_command(command: &Command, args: Args, parent: &Channel) -> Result<Infallible> {
     // Task 2.2: whoever runs here is PID 1, because it was cloned into a new PID namespace.
-    if args.init { init::run(command, parent) } else { exec::become_command(command, parent) }
+    if args.init { init::become_init(command, parent) } else { exec::become_command(command, parent) }
 }
 // ANCHOR_END: become_command

@@ -104,13 +104,20 @@ fn grant(cgroup: &Directory, controllers: &[Controller]) -> Result<()> {
     let names: Vec<_> =
         controllers.iter().map(|controller| format!("+{}", controller.name(Version::V2))).collect();
     let (path, names) = (cgroup.path().display(), names.join(" "));
+    let threaded = format!("{path} is threaded (cgroup.type): choose another --cgroup-parent");
+    // A threaded cgroup is never granted memory and io.
+    let ungranted = match is_threaded(cgroup) {
+        true => threaded.clone(),
+        false => format!("the cgroup above {path} has to grant it: {names} in its own"),
+    };
     cgroup
         .write("so that the cgroups below have its files", "cgroup.subtree_control", &names)
-        .hint_on(Errno::ENOENT, format_args!("the cgroup above {path} has to grant it: {names} in its own"))
-        .hint_on(
-            Errno::EOPNOTSUPP,
-            format_args!("{path} is threaded (cgroup.type): choose another --cgroup-parent"),
-        )
+        .hint_on(Errno::ENOENT, ungranted)
+        .hint_on(Errno::EOPNOTSUPP, threaded)
+}
+
+fn is_threaded(cgroup: &Directory) -> bool {
+    cgroup.read("cgroup.type").is_ok_and(|kind| kind.trim() == "threaded")
 }
 
 /// Below a threaded cgroup, one is `domain invalid` and takes no process (cgroup-v2.rst, "Threads").

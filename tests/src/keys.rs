@@ -1,0 +1,34 @@
+//! What becomes of a key that the terminal makes a signal of.
+
+use std::ffi::OsString;
+use std::fs;
+
+use crate::{Bench, Terminal, host};
+
+/// Ctrl-C reaches the command once: the kernel has sent it, and neither the runtime nor an init does so
+/// again, as strace(1) sees. Counting in the command would not do: two signals of a kind that come at
+/// once are one.
+#[track_caller]
+pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
+    let unique = host::unique();
+    let (log, done) =
+        (bench.dir().join(format!("sent-{unique}")), bench.dir().join(format!("done-{unique}")));
+    let count = "n=0; trap 'n=$((n+1)); echo \"<$n>\"' INT; echo ready
+                 until [ -e \"$0\" ]; do read -t 0.1; done";
+    let strace =
+        ["strace", "-f", "-qq", "-e", "signal=none", "-e", "trace=kill,tkill,tgkill,pidfd_send_signal"];
+    let mut words: Vec<OsString> = strace.iter().map(OsString::from).collect();
+    words.extend(["-o".into(), log.clone().into(), bench.exe().into()]);
+    words.extend(bench.arguments(options, &["bash", "-c", count, done.to_str().unwrap()]));
+
+    let mut terminal = Terminal::start_any(bench.dir(), &words);
+    terminal.shows("ready");
+    for press in 1..=3 {
+        terminal.type_in("\x03");
+        terminal.shows(&format!("<{press}>"));
+    }
+    fs::write(done, "").unwrap();
+    assert_eq!(terminal.ends().1.matches('<').count(), 0, "three keys, three signals");
+    let sent = fs::read_to_string(log).unwrap();
+    assert!(!sent.contains("SIGINT"), "{sent}");
+}
