@@ -566,15 +566,19 @@ fn who_is_root_already_needs_no_sudo() {
 }
 
 #[test]
-fn a_learners_half_right_mounts_stay_in_a_namespace_of_their_own() {
+fn a_learners_half_right_code_changes_neither_mounts_nor_name_of_the_host() {
     let house = House::new();
     house.make_rootfs();
-    let mounts = contains("UNSHARE --mount --propagation slave");
-    house.run("target/debug/02-pid", &["run", "sh"]).code(7).stderr(mounts.clone().not());
-    for binary in ["target/debug/03-mount", "target/debug/deps/05_cgroups-0123456789abcdef"] {
-        house.run(binary, &["run", "sh"]).code(7).stderr(mounts.clone());
-        house.place.fake("id", "echo 0");
-        house.run(binary, &["run", "sh"]).code(7).stderr(mounts.clone());
+    let (mounts, name) = (contains("UNSHARE --mount --propagation slave"), contains("UNSHARE --uts"));
+    let test = |step: &str| format!("target/debug/deps/{step}-0123456789abcdef");
+    for root in [false, true] {
+        if root {
+            house.place.fake("id", "echo 0");
+        }
+        house.run("target/debug/02-pid", &["run", "sh"]).stderr(mounts.clone().not().and(name.clone().not()));
+        house.run("target/debug/03-mount", &["run", "sh"]).code(7).stderr(mounts.clone());
+        house.run(&test("01_uts"), &[]).code(7).stderr(name.clone().and(mounts.clone().not()));
+        house.run(&test("05_cgroups"), &[]).code(7).stderr(name.clone().and(mounts.clone()));
     }
 }
 
@@ -837,8 +841,10 @@ impl House {
             "sudo",
             "echo \"SUDO $*\" >&2\nwhile :; do case $1 in -*) shift ;; *) exec \"$@\" ;; esac; done",
         );
-        // --mount --propagation slave PROGRAM ARG…: an ordinary user may not do it for real.
-        place.fake("unshare", "echo \"UNSHARE $1 $2 $3\" >&2\nshift 3\nexec \"$@\"");
+        // For real an ordinary user may not do it.
+        let strip =
+            "while :; do case $1 in --propagation) shift 2 ;; -*) shift ;; *) exec \"$@\" ;; esac; done";
+        place.fake("unshare", &format!("echo \"UNSHARE $*\" >&2\n{strip}"));
         House { place }
     }
 

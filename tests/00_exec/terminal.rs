@@ -113,6 +113,9 @@ fn a_pipeline_at_a_terminal_does_not_stop_itself() {
     terminal.type_in("cat | $run run cat | $run run sed -u s/^/got:/\n");
     terminal.type_in("a line\n");
     terminal.shows("got:a line");
+    // Had a run taken the foreground, the first cat could not read again after this one.
+    terminal.type_in("another\n");
+    terminal.shows("got:another");
     terminal.type_in("\x04");
     terminal.type_in("echo code: $?\n");
     terminal.shows("code: 0");

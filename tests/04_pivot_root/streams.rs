@@ -2,7 +2,11 @@
 //! open can type into it (TIOCSTI), and what is typed into the host's is run by the host's shell.
 
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::*;
 
@@ -143,10 +147,14 @@ fn a_reader_that_is_slow_and_does_not_block_gets_everything() {
     let Some(bench) = bench() else { return };
     // perl, python or node make a pipe non-blocking for all who share it.
     let (reader, writer) = nix::unistd::pipe().unwrap();
-    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     let arguments = bench.arguments(&["-t"], &["sh", "-c", "head -c 500000 /dev/zero | tr '\\0' x"]);
-    let mut child = Command::new(bench.exe()).args(arguments).stdout(writer).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let stdout = writer.try_clone().unwrap();
+    let mut child = Command::new(bench.exe()).args(arguments).stdout(stdout).spawn().unwrap();
+    let is_full = || poll(&mut [PollFd::new(writer.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) == Ok(0);
+    eventually(|| is_full().then_some(())).expect("more than a pipe holds");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    drop(writer);
     let text = std::io::read_to_string(fs::File::from(reader)).unwrap();
     assert_eq!((text.len(), child.wait().unwrap().code()), (500_000, Some(0)));
 }

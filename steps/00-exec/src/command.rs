@@ -107,7 +107,7 @@ impl Command {
             _ if program.is_dir() => Err(not_executable(program, "it is a directory")),
             Ok(()) => Ok(()),
             Err(Errno::EACCES) => Err(not_executable(program, "it is not executable"))
-                .hint("chmod +x makes a program executable"),
+                .hint(format_args!("if it is meant to be a program: chmod +x {}", program.display())),
             Err(reason) => Err(not_found(program.as_os_str(), &kit::reason(reason))),
         }
     }

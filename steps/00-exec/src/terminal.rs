@@ -100,8 +100,8 @@ impl Terminal for Foreground {
 
     fn suspend(&mut self, child: &Child) -> Result<()> {
         self.release(child)?;
-        kill(getpid(), Signal::SIGSTOP)?; // our shell takes over here, until fg or bg
-        self.resume(child)
+        // Our shell takes over here, until fg or bg: then on_signal gets the SIGCONT of that.
+        Ok(kill(getpid(), Signal::SIGSTOP)?)
     }
 
     fn release(&mut self, child: &Child) -> Result<()> {

@@ -124,8 +124,8 @@ fn root() -> Check {
     } else if uid.is_root() {
         Check::ok("root", "effective uid 0")
     } else {
-        let found = format_args!("effective uid {}: namespaces of these steps need root", uid.as_raw());
-        Check::missing("root", found, "run with sudo; `cargo run` does that by itself")
+        let found = format_args!("uid {}: the namespaces of steps 01 to 05 need root", uid.as_raw());
+        Check::missing("root", found, "none is needed for `cargo run`, which calls sudo; else use sudo")
     }
 }
 
