@@ -9,7 +9,7 @@ fn mounted(pid: i32, point: &str) -> String {
     let line = host::mount_at(pid, point).unwrap_or_else(|| panic!("{point} is mounted"));
     let (mount, file_system) = line.split_once(" - ").unwrap();
     let words: Vec<&str> = file_system.split(' ').collect();
-    format!("{} {} {}", mount.split(' ').nth(5).unwrap(), words[0], words[2])
+    format!("{} {} {}", mount.split(' ').nth(5).unwrap(), words[0], words[2].trim_end_matches(",inode64"))
 }
 
 #[test]

@@ -189,18 +189,32 @@ fn what_it_prints_arrives_whole() {
 }
 
 #[test]
+fn what_it_printed_last_arrives_at_a_slow_terminal_too() {
+    let Some(bench) = bench() else { return };
+    let pid_file = bench.dir().join("pid");
+    // More than a pty holds (15 KiB), less than two: it ends while the runtime has much to pass on.
+    let script = "head -c 24000 /dev/zero | tr '\\0' x; echo; echo end";
+    let mut terminal = bench.at_terminal(&["--pid-file", pid_file.to_str().unwrap()], &["sh", "-c", script]);
+    let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
+    eventually(|| (!host::is_alive(pid.trim())).then_some(())).expect("it ends, though nobody reads");
+    let (code, shown) = terminal.ends();
+    assert_eq!((code, shown.matches('x').count()), (0, 24_000));
+    assert!(shown.ends_with("x\r\nend\r\n"));
+}
+
+#[test]
 fn in_the_background_it_runs_on() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
     let mut terminal = jobs_shell(&bench);
     let before = terminal.settings();
-    let done = bench.dir().join("done");
     let volume = format!("{}:/host", bench.dir().display());
-    terminal.type_in(&format!(
-        "run -v {volume} sh -c 'sleep 0.5; echo to the terminal; tty; : > /host/done' &\n"
-    ));
-    eventually(|| done.exists().then_some(())).expect("it is not stopped");
-    terminal.shows("to the terminal");
+    let script = "echo to the terminal; tty; until [ -e /host/go ]; do sleep 0.05; done; echo do''ne";
+    terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" &\n"));
+    terminal.shows("to the terminal\r");
     terminal.shows("/dev/pts/0");
+    assert_eq!(terminal.settings(), before, "while it runs");
+    fs::write(bench.dir().join("go"), "").unwrap();
+    terminal.shows("done");
     terminal.type_in("wait; jobs; echo rea''dy\n");
     let shown = terminal.shows("ready");
     assert!(!shown.contains("Stopped"), "{shown}");

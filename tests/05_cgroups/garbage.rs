@@ -21,7 +21,7 @@ fn forge(bench: &Bench, id: &str, note: &str) {
 fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
     let Some(bench) = bench() else { return };
     let left = Left::by(&bench, bench.start(&[], &["sleep", "100"]));
-    let victim = bench.dir().join("victim");
+    let victim = bench.dir().join("0123456789ab");
     fs::create_dir_all(victim.join("inner")).unwrap();
     let up = "../".repeat(10);
     let top = host::cgroup_mounts().pop().unwrap();
@@ -34,14 +34,14 @@ fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
         "/\n".to_string(),
     ];
     for (number, note) in forged.iter().enumerate() {
-        forge(&bench, &format!("forged{number}"), note);
+        forge(&bench, &format!("00000000000{number}"), note);
         // Also where it is named as the container's own is.
-        forge(&bench, "victim", note);
+        forge(&bench, "0123456789ab", note);
         let ran = gc(&bench);
-        ran.exits(1).complains("noted as a cgroup, and is none").complains("victim");
+        ran.exits(1).complains("noted as a cgroup, and is none").complains("0123456789ab");
         assert!(victim.join("inner").exists(), "{note}");
         assert!(top.exists());
-        fs::remove_dir_all(bench.run_dirs().join(format!("forged{number}"))).unwrap();
+        fs::remove_dir_all(bench.run_dirs().join(format!("00000000000{number}"))).unwrap();
     }
     left.assert_gone();
     fs::remove_dir_all(bench.run_dirs()).unwrap();
@@ -68,12 +68,12 @@ fn garbage_among_the_run_directories_does_not_keep_gc_from_its_work() {
     let run_dirs = bench.run_dirs();
     fs::write(run_dirs.join("a-file"), "not a directory").unwrap();
     symlink("/nonexistent", run_dirs.join("dangling")).unwrap();
-    fs::create_dir_all(run_dirs.join("strange/cgroups")).unwrap();
-    fs::create_dir(run_dirs.join("bytes")).unwrap();
-    fs::write(run_dirs.join("bytes/cgroups"), [0xff, 0xfe, b'\n', 0]).unwrap();
+    fs::create_dir_all(run_dirs.join("0000000000aa/cgroups")).unwrap();
+    fs::create_dir(run_dirs.join("0000000000bb")).unwrap();
+    fs::write(run_dirs.join("0000000000bb/cgroups"), [0xff, 0xfe, b'\n', 0]).unwrap();
     nix::unistd::mkfifo(&run_dirs.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let ran = gc(&bench);
-    ran.exits(1).complains("strange").complains("bytes");
+    ran.exits(1).complains("0000000000aa").complains("0000000000bb");
     assert_eq!(ran.out.trim(), left.id, "what could be removed is told");
     left.assert_gone();
     // Nor does it keep the next container from starting.
@@ -88,7 +88,22 @@ fn an_empty_run_directory_is_removed() {
     let Some(bench) = bench() else { return };
     fs::create_dir_all(bench.run_dirs().join("0123456789ab")).unwrap();
     gc(&bench).prints("0123456789ab");
-    assert!(!bench.run_dirs().exists());
+    assert!(fs::read_dir(bench.run_dirs()).unwrap().next().is_none());
+}
+
+/// `--run-dir` may name any directory of somebody's.
+#[test]
+fn what_is_no_run_directory_is_not_touched() {
+    let Some(bench) = bench() else { return };
+    let photo = bench.run_dirs().join("photos/one");
+    fs::create_dir_all(photo.parent().unwrap()).unwrap();
+    fs::write(&photo, "a photo").unwrap();
+    gc(&bench).prints("");
+    bench.run(&[], &["true"]).exits(0);
+    assert_eq!(fs::read_to_string(&photo).unwrap(), "a photo");
+    fs::remove_dir_all(bench.run_dirs().join("photos")).unwrap();
+    bench.run(&[], &["true"]).exits(0);
+    assert!(bench.run_dirs().exists(), "who made it may keep it, empty");
 }
 
 /// Whoever made the host's own cgroups, it was not Kiste: they have no mark.

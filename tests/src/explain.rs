@@ -1,7 +1,7 @@
 //! Holds `--explain` to what really happens: strace(1) listens beside it.
 //!
 //! Three things must agree, for each process by itself: the list that is written in the test, what
-//! the program tells, and what strace saw. Of the calls that make a container ([`MAKE_A_CONTAINER`])
+//! the program tells, and what strace saw. Of the calls that make a container (`MAKE_A_CONTAINER`)
 //! none is left out and none is made up; of all others that are told, each was made, in this order.
 
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ type Calls = BTreeMap<String, Vec<String>>;
 /// child   prctl sethostname (open_tree move_mount)+ close_range execve
 /// ```
 ///
-/// The list has only the calls of [`MAKE_A_CONTAINER`]. What stands in `( )+` may come any number of
+/// The list has only the calls of `MAKE_A_CONTAINER`. What stands in `( )+` may come any number of
 /// times, but once at least: where it depends on the host. Without strace the test is skipped.
 #[track_caller]
 pub fn is_true(bench: &Bench, written: &str, options: &[&str], command: &[&str]) {

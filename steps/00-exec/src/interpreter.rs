@@ -96,17 +96,19 @@ fn path(bytes: &[u8]) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn script(name: &str, text: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("kiste-{name}-{}", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        path
+    use tempfile::NamedTempFile;
+
+    fn script(text: &str) -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
     }
 
     #[test]
     fn a_script_of_a_script_names_the_interpreter_that_is_missing() {
-        let inner = script("inner", "#! /no/such/sh -e\n");
-        let outer = script("outer", &format!("#!{}\n", inner.display()));
-        let found = missing(&outer).unwrap();
+        let inner = script("#! /no/such/sh -e\n");
+        let outer = script(&format!("#!{}\n", inner.path().display()));
+        let found = missing(outer.path()).unwrap();
         assert_eq!(found.to_string(), "its #! line asks for \"/no/such/sh\", which is not there");
     }
 
@@ -119,8 +121,8 @@ mod tests {
 
     #[test]
     fn what_is_no_program_asks_for_nothing() {
-        assert_eq!(missing(&script("plain", "hello\n")), None);
-        assert_eq!(missing(&script("short", "\x7fELF\x02")), None);
+        assert_eq!(missing(script("hello\n").path()), None);
+        assert_eq!(missing(script("\x7fELF\x02").path()), None);
         assert_eq!(missing(Path::new("/no/such/file")), None);
     }
 }

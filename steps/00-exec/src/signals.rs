@@ -31,6 +31,7 @@ impl Signals {
     pub fn block() -> Result<Self> {
         let all = SigSet::all();
         all.thread_block().context("block signals")?;
+        sys::heed_children();
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let mut heeded = all;
         Signal::iterator().filter(|signal| sys::is_ignored(*signal)).for_each(|signal| heeded.remove(signal));

@@ -89,6 +89,13 @@ pub fn default_signals() {
     }
 }
 
+/// signal(2), SIGCHLD: a caller may have us ignore it, and then the kernel reaps our children itself
+/// and nobody learns how they ended (wait(2), "NOTES").
+pub fn heed_children() {
+    // SAFETY: SIG_DFL runs no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// sigaction(2): whether we have been started with this signal ignored.
 pub fn is_ignored(signal: Signal) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();

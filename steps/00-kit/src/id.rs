@@ -19,6 +19,12 @@ impl Id {
         Ok(Id(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
+    /// The id that this text is, if it is one.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let is_id = text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_id.then(|| Id(text.into()))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -43,7 +49,12 @@ mod tests {
     #[test]
     fn an_id_is_twelve_lower_case_hex_digits_and_never_the_same() {
         let (one, two) = (Id::random().unwrap(), Id::random().unwrap());
-        assert!(one.as_str().len() == 12 && one.as_str().chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')));
+        assert_eq!(Id::parse(one.as_str()), Some(one.clone()));
+        assert!(
+            ["", "documents", "0123456789a", "0123456789AB", "0123456789abc"]
+                .iter()
+                .all(|no| Id::parse(no).is_none())
+        );
         assert_ne!(one, two);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -69,6 +69,11 @@ impl RunDir {
         }
     }
 
+    /// Leaves the directory for `gc`, because something that it notes could not be undone.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+
     /// Run directories below `parent` whose owner is dead. What is alive is not touched.
     ///
     /// # Errors
@@ -80,7 +85,10 @@ impl RunDir {
         };
         let mut abandoned = Vec::new();
         for entry in entries {
-            let path = entry?.path();
+            let entry = entry?;
+            // What is not called by an id is none of ours, and is not looked at.
+            let Some(id) = entry.file_name().to_str().and_then(Id::parse) else { continue };
+            let path = parent.join(id.as_str());
             if let Some(lock) = try_lock(&path)? {
                 abandoned.push(Abandoned(RunDir { path, _lock: lock }));
             }
@@ -91,9 +99,13 @@ impl RunDir {
 
 impl Drop for RunDir {
     fn drop(&mut self) {
-        // Removed under the lock. `parent` goes with its last container: rmdir refuses a full one.
-        let _ = fs::remove_dir_all(&self.path);
-        let _ = self.path.parent().map(fs::remove_dir);
+        // Removed under the lock: the notes, and nothing deeper, since we make nothing deeper.
+        let notes = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        notes.for_each(|note| drop(fs::remove_file(note.path())));
+        let _ = fs::remove_dir(&self.path);
+        // What we made above it goes with the last container: rmdir refuses a full directory.
+        let parent = self.path.parent().filter(|parent| is_marked(parent));
+        let _ = parent.map(fs::remove_dir);
     }
 }
 
@@ -113,16 +125,27 @@ impl Abandoned {
 
     /// Leaves the directory for a later `gc`, because something in it could not be undone.
     pub fn keep(self) {
-        let Abandoned(dir) = self;
-        std::mem::forget(dir);
+        self.0.keep();
     }
+}
+
+/// The sticky bit marks a parent that we made, and that we may remove.
+const MARKED: u32 = 0o1700;
+
+fn is_marked(parent: &Path) -> bool {
+    fs::symlink_metadata(parent).is_ok_and(|found| found.mode() & 0o7777 == MARKED)
 }
 
 fn make(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
+    let parent = path.parent().unwrap_or(path);
     loop {
-        builder.recursive(true).mode(0o700).create(path.parent().unwrap_or(path))?;
-        match builder.recursive(false).create(path) {
+        if !parent.exists() {
+            builder.recursive(true).mode(0o700).create(parent)?;
+            // Gone again already: then the next round makes it.
+            let _ = fs::set_permissions(parent, fs::Permissions::from_mode(MARKED));
+        }
+        match builder.recursive(false).mode(0o700).create(path) {
             // Another container's end removed the empty parent in between.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             done => return done,

@@ -11,7 +11,7 @@ use mount::Targets;
 
 /// Step 3 of Kiste: the mount namespace. The command has mounts of its own, and a /proc that shows it alone.
 #[derive(Parser)]
-#[command(version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),

@@ -1,7 +1,7 @@
 //! Step 4: a root file system of its own. See pivot_root(2).
 //!
 //! - [`Root`] is what the container sees as `/`: opened, furnished, and entered.
-//! - [`dev`] makes /dev, and [`furnish`] also /proc and /sys.
+//! - `dev` makes /dev, and [`furnish`] also /proc and /sys.
 //! - [`TerminalArgs`] and [`Relay`] give it a terminal of its own.
 
 mod args;

@@ -12,7 +12,7 @@ use pivot_root::{Root, TerminalArgs};
 
 /// Step 4 of Kiste: pivot_root. The command has a root file system of its own, devices and a terminal.
 #[derive(Parser)]
-#[command(version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),

@@ -14,7 +14,7 @@ use pivot_root::{Root, TerminalArgs};
 
 /// Step 5 of Kiste: cgroups. The command can use so much memory, CPU time and processes, and no more.
 #[derive(Parser)]
-#[command(version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),
@@ -95,7 +95,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
     args.cgroup.tell(&cgroup, started.elapsed());
-    cgroup.remove()?;
+    cgroup.remove().inspect_err(|_| run_dir.keep())?;
     Ok(status.into())
 }
 // ANCHOR_END: run
