@@ -5,6 +5,8 @@
 #[path = "05_cgroups/kernel.rs"]
 mod kernel;
 
+#[path = "05_cgroups/attack.rs"]
+mod attack;
 #[path = "05_cgroups/control.rs"]
 mod control;
 #[path = "05_cgroups/crowd.rs"]

@@ -10,10 +10,11 @@ use anyhow::Result;
 use kit::{Failure, Hint};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::unistd::{AccessFlags, access, chdir, execve, getcwd};
+use nix::unistd::{AccessFlags, access, chdir, execve};
 
 use crate::channel::{Channel, Message};
 use crate::interpreter;
+use crate::spawn::fail;
 use crate::sys;
 
 /// The exit code for a command that was found but cannot be executed.
@@ -33,14 +34,23 @@ pub struct Command {
 }
 
 // ANCHOR: become_command
-/// Becomes the command: this process goes on as it, or returns why it cannot.
+/// Becomes the command: this process goes on as it, or has the parent say why it cannot, and ends.
 ///
 /// # Errors
 /// Exit code 127 when the command is not found, 126 when it is found but cannot be executed.
 pub fn become_command(command: &Command, parent: &Channel) -> Result<Infallible> {
+    // Before any path is looked up. /proc/self/fd/N of an open descriptor leads back to the host, and
+    // the image's links choose what is looked up (CVE-2024-21626).
+    keep_only(parent)?;
+    // What our callers had open is closed now, so we do not return to them.
+    let Err(error) = execute(command, parent);
+    fail(parent, &error)
+}
+
+/// Finds the program and executes it, or returns why that cannot be done.
+fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
     enter_workdir(command.workdir.as_deref())?;
     let program = command.find()?;
-    kit::call("nothing of the host stays open", "close_range", "3, ~0, CLOEXEC", sys::close_others_on_exec)?;
     sys::default_signals();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
 
@@ -57,13 +67,13 @@ pub fn become_command(command: &Command, parent: &Channel) -> Result<Infallible>
 }
 // ANCHOR_END: become_command
 
-/// For a process that lives on beside the command, as an init does: lets go of whatever the host
-/// had open, but for the channel.
+/// Lets go of whatever the host had open, but for the channel. Whoever owned it must not be returned
+/// to: an init says so too before it starts the command.
 ///
 /// # Errors
 /// What the kernel says of close_range(2).
 pub fn keep_only(parent: &Channel) -> Result<()> {
-    kit::call("init keeps nothing of the host", "close_range", "all but the channel", || {
+    kit::call("nothing of the host stays open", "close_range", "all but the channel", || {
         sys::close_all_but(parent.as_fd())
     })
 }
@@ -72,10 +82,10 @@ fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
     let Some(workdir) = workdir else { return Ok(()) };
     kit::call("where it starts", "chdir", workdir.display(), || chdir(workdir))
         .hint("-w names a directory that the command can see; make it first, or choose another")?;
-    // CVE-2024-21626: /proc/self/fd/N may lead out of the root. Then the kernel knows no path to
-    // it: getcwd(3) fails, or begins with "(unreachable)".
-    match getcwd() {
-        Ok(path) if path.is_absolute() => Ok(()),
+    // CVE-2024-21626: /proc/self/fd/N may lead out of the root. Then the kernel knows no path to it,
+    // and says "(unreachable)". The library's getcwd(3) would look for one by itself, and find one.
+    match rustix::process::getcwd(Vec::new()) {
+        Ok(path) if path.as_bytes().starts_with(b"/") => Ok(()),
         _ => {
             Err(Failure::new(format_args!("-w {}: it leads out of the container", workdir.display())).into())
         }

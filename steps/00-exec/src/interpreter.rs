@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// An interpreter that is asked for, and not there.
@@ -48,7 +48,12 @@ pub(crate) fn missing(program: &Path) -> Option<Missing> {
 }
 
 fn asked_for(program: &Path) -> Option<(PathBuf, AskedBy)> {
-    let mut file = File::open(program).ok()?;
+    // A FIFO that the image has put there would be waited for.
+    let mut file =
+        File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(program).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
     let mut head = Vec::new();
     file.by_ref().take(256).read_to_end(&mut head).ok()?; // execve(2): a #! line has at most 255 bytes
     if let Some(line) = head.strip_prefix(b"#!") {

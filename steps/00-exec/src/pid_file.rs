@@ -1,16 +1,17 @@
 //! `--pid-file`: tells others which process the command is, as long as it lives.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use kit::Hint;
+use kit::{Hint, Id};
 
 use crate::child::Child;
 
 /// A file with the process id of a running command. Dropping it removes the file.
 #[derive(Debug)]
-pub struct PidFile(Option<PathBuf>);
+pub struct PidFile(Option<(PathBuf, String)>);
 
 impl PidFile {
     /// Writes the file: aside first, then renamed, so that who reads it never reads half.
@@ -19,19 +20,26 @@ impl PidFile {
     /// When it cannot be written.
     pub fn write(path: Option<&Path>, child: &Child) -> Result<Self> {
         let Some(path) = path else { return Ok(PidFile(None)) };
+        let text = format!("{}\n", child.pid());
         let mut aside = path.as_os_str().to_os_string();
-        aside.push(format!(".{}", std::process::id()));
-        let write =
-            || fs::write(&aside, format!("{}\n", child.pid())).and_then(|()| fs::rename(&aside, path));
+        aside.push(format!(".{}", Id::random()?)); // and new: nobody can have put a link there
+        let write = || {
+            let mut file = File::create_new(&aside)?;
+            let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&aside, path));
+            written.inspect_err(|_| drop(fs::remove_file(&aside)))
+        };
         let written = kit::call("who it is, for others", "write", path.display(), write);
         written.hint("--pid-file names a file in a directory that you may write")?;
-        Ok(PidFile(Some(path.into())))
+        Ok(PidFile(Some((path.into(), text))))
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // It may have been removed by who read it.
-        let _ = self.0.as_ref().map(fs::remove_file);
+        let Some((path, text)) = &self.0 else { return };
+        // By now it may be gone, or another's.
+        if fs::read(path).is_ok_and(|now| now == text.as_bytes()) {
+            let _ = fs::remove_file(path);
+        }
     }
 }

@@ -57,13 +57,6 @@ pub fn clone3(namespaces: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io::Res
     }
 }
 
-/// close_range(2): every descriptor above stderr closes at the next exec.
-pub fn close_others_on_exec() -> io::Result<()> {
-    // SAFETY: marks descriptors, closes none: no owner in this process is affected.
-    let marked = unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
-    if marked == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// close_range(2): closes every descriptor above stderr but one; for a process that does not exec
 /// and must not keep what it has inherited, such as its parent's locks.
 pub fn close_all_but(keep: BorrowedFd<'_>) -> io::Result<()> {

@@ -108,8 +108,16 @@ pub fn errno(error: &anyhow::Error) -> Option<Errno> {
 /// The longest text about one call, in characters: an argument may have 128 KiB (execve(2)).
 const LONGEST: usize = 4096;
 
-/// A text that is too long keeps its beginning and its end: the call, and the reason.
+/// A text that is too long keeps its beginning and its end: the call, and the reason. Names may come
+/// from an image: what would steer a terminal is shown, not sent.
 pub(crate) fn shortened(text: String) -> String {
+    let text = match text.chars().any(char::is_control) {
+        true => text
+            .chars()
+            .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
+            .collect(),
+        false => text,
+    };
     let length = text.chars().count();
     if length <= LONGEST {
         return text;

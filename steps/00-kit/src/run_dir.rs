@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -141,9 +141,7 @@ fn make(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or(path);
     loop {
         if !parent.exists() {
-            builder.recursive(true).mode(0o700).create(parent)?;
-            // Gone again already: then the next round makes it.
-            let _ = fs::set_permissions(parent, fs::Permissions::from_mode(MARKED));
+            builder.recursive(true).mode(MARKED).create(parent)?;
         }
         match builder.recursive(false).mode(0o700).create(path) {
             // Another container's end removed the empty parent in between.

@@ -28,5 +28,8 @@ fn thaw(directories: &[Directory]) -> Result<()> {
     let freezer = directories
         .iter()
         .find(|it| it.hierarchy().version() == Version::V1 && it.hierarchy().holds(Controller::Freezer));
-    freezer.map_or(Ok(()), freezer::thaw_if_frozen)
+    let Some(freezer) = freezer else { return Ok(()) };
+    // The container may have made cgroups below, and frozen those.
+    let tree = freezer.tree().into_iter().map(|path| Directory::found(freezer.hierarchy(), path));
+    tree.into_iter().try_for_each(|cgroup| freezer::thaw_if_frozen(&cgroup))
 }
