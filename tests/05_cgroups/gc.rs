@@ -163,5 +163,5 @@ fn a_runtime_that_died_while_it_made_the_cgroups_leaves_nothing_that_gc_does_not
     fs::create_dir(&noted[1]).unwrap();
     gc(&bench).prints(id);
     assert!(noted.iter().all(|path| !path.exists()), "{noted:?}");
-    assert!(!bench.run_dirs().exists());
+    assert!(!run_dir.exists());
 }
