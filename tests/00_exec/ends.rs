@@ -109,3 +109,10 @@ fn a_call_that_the_kernel_refuses_the_child_is_told_with_its_reason() {
     ran.exits(125).complains("error: close_range(all but the channel): ");
     ran.complains("(ENOMEM)");
 }
+
+/// wait(2): children of who ignores SIGCHLD are reaped by the kernel, and nobody learns how they ended.
+#[test]
+fn a_caller_who_ignores_sigchld_learns_the_exit_code_all_the_same() {
+    let ran = bench().run_by(&["env", "--ignore-signal=CHLD"], &[], &["sh", "-c", "exit 7"]);
+    ran.exits(7);
+}

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::*;
 
@@ -39,7 +41,7 @@ fn the_hosts_terminal_is_never_inside() {
         for init in [&[][..], &["--init"]] {
             let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
             let options = [init, &["--pid-file", pid_file.to_str().unwrap()]].concat();
-            let terminal = start(&bench, redirections, &options, &["sleep", "1000"]);
+            let mut terminal = start(&bench, redirections, &options, &["sleep", "1000"]);
             let pid: i32 =
                 eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok()).expect("it runs");
 
@@ -58,6 +60,9 @@ fn the_hosts_terminal_is_never_inside() {
             assert_eq!(session, pid, "it has left the session of the host's terminal");
             let has_own = redirected != [true; 3];
             assert_eq!(tty, if has_own { 0x8800 } else { 0 }, "{redirections:?}: its controlling terminal");
+
+            kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+            terminal.shows("code=137");
         }
     }
 }

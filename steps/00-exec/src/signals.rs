@@ -31,7 +31,10 @@ impl Signals {
     pub fn block() -> Result<Self> {
         let all = SigSet::all();
         all.thread_block().context("block signals")?;
-        sys::heed_children();
+        // Only where it is needed: setting it also drops a SIGCHLD that is already there.
+        if sys::is_ignored(Signal::SIGCHLD) {
+            sys::heed_children();
+        }
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let mut heeded = all;
         Signal::iterator().filter(|signal| sys::is_ignored(*signal)).for_each(|signal| heeded.remove(signal));
