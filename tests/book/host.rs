@@ -76,11 +76,12 @@ impl Host {
 
     /// Says that something was not tested: to the reader, and to CI, which adds up all machines.
     pub fn log_skip(&self, test: &str, reason: &str) {
+        let line = format!("skipped: book {test}: {reason}\n");
         // The test harness hides what `eprintln!` prints, but not this.
-        _ = writeln!(io::stderr(), "skipped: {test}: {reason}");
+        _ = io::stderr().write_all(line.as_bytes());
         if let Some(path) = env::var_os("KISTE_SKIP_LOG") {
             let log = OpenOptions::new().create(true).append(true).open(&path);
-            let written = log.and_then(|mut log| log.write_all(format!("book {test} {reason}\n").as_bytes()));
+            let written = log.and_then(|mut log| log.write_all(line.as_bytes()));
             written.expect("the log of KISTE_SKIP_LOG can be written");
         }
     }
