@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
-use kiste_tests::{Bench, Distribution, Ran, eventually, explain, help, host, step};
+use kiste_tests::{Bench, Distribution, Ran, eventually, explain, help, host, options, step};
 use nix::sys::signal::Signal;
 
 #[path = "03_mount/propagation.rs"]
@@ -58,9 +58,14 @@ fn proc_lies_over_the_hosts_and_can_do_no_more_than_it_must() {
 }
 
 #[test]
-fn help_is_as_recorded() {
+fn every_option_of_the_steps_below_is_here() {
     let Some(bench) = bench() else { return };
-    help::is_as_recorded(&bench);
+    options::of_the_steps_below_work(&bench);
+}
+
+#[test]
+fn help_is_as_recorded() {
+    help::is_as_recorded(&step!("03-mount"));
 }
 
 #[test]
@@ -71,7 +76,8 @@ fn the_narration_is_what_happens() {
         parent  clone3
         child   prctl sethostname mount fsmount move_mount fsmount mount_setattr move_mount open_tree mount_setattr move_mount mount close_range execve
     ";
+    let (_, memory) = directory(&bench, "memory");
     let volume = format!("{target}:{target}:ro");
-    let options = ["--propagation", "shared", "--tmpfs", &target, "-v", &volume];
+    let options = ["--propagation", "shared", "--tmpfs", &memory, "-v", &volume];
     explain::is_true(&bench, list, &options, &["true"]);
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use kiste_tests::{Bench, Distribution, Terminal, eventually, explain, help, host, step, tool};
+use kiste_tests::{Bench, Distribution, Terminal, eventually, explain, help, host, options, step, tool};
 
 #[path = "04_pivot_root/escape.rs"]
 mod escape;
@@ -42,9 +42,14 @@ fn listing(tree: &Path) -> BTreeMap<PathBuf, (u32, u64, Option<PathBuf>)> {
 }
 
 #[test]
-fn help_is_as_recorded() {
+fn every_option_of_the_steps_below_is_here() {
     let Some(bench) = bench() else { return };
-    help::is_as_recorded(&bench);
+    options::of_the_steps_below_work(&bench);
+}
+
+#[test]
+fn help_is_as_recorded() {
+    help::is_as_recorded(&step!("04-pivot-root"));
 }
 
 #[test]

@@ -81,7 +81,8 @@ fn closed_standard_descriptors_do_not_hang_or_change_the_exit_code() {
 
 #[test]
 fn a_kill_9_of_the_runtime_kills_the_command() {
-    let running = bench().start(&[], &["sleep", "300"]);
+    let bench = bench();
+    let running = bench.start(&[], &["sleep", "300"]);
     running.signal(Signal::SIGKILL);
     eventually(|| (!host::is_alive(running.pid)).then_some(())).expect("the command is dead");
 }

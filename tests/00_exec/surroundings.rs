@@ -59,7 +59,8 @@ fn no_descriptor_of_ours_is_a_directory_to_start_in() {
 #[test]
 fn no_descriptor_but_the_standard_ones_reaches_the_command() {
     let open = r#"exec "$0" "$@" 3</etc 4</dev/null 5>/dev/null 6<&0 7</ 8</dev/null 9</dev/null"#;
-    let mut running = bench().start_by(&["sh", "-c", open], &[], &["sh", "-c", "echo ready; read line"]);
+    let bench = bench();
+    let mut running = bench.start_by(&["sh", "-c", open], &[], &["sh", "-c", "echo ready; read line"]);
     running.wait_for("ready"); // its loader has closed what it had opened
     let fds = fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap();
     let mut names: Vec<_> = fds.map(|fd| fd.unwrap().file_name().into_string().unwrap()).collect();
@@ -82,7 +83,8 @@ fn no_signal_is_ignored_or_blocked_for_the_command() {
 
 #[test]
 fn the_command_has_no_other_parent_than_the_runtime() {
-    let running = bench().start(&[], &["sleep", "300"]);
+    let bench = bench();
+    let running = bench.start(&[], &["sleep", "300"]);
     assert_eq!(host::status(running.pid, "PPid"), running.runtime().to_string());
     assert_eq!(host::children(running.runtime()), [running.pid]);
 }
@@ -103,9 +105,13 @@ fn the_pid_file_names_the_command_as_long_as_it_runs() {
 }
 
 #[test]
-fn a_pid_file_that_cannot_be_written_ends_the_command() {
+fn a_pid_file_that_cannot_be_written_is_told_before_the_command_starts() {
     let bench = bench();
-    let ran = bench.run(&["--pid-file", "/no/such/dir/pid"], &["sleep", "300"]);
-    ran.exits(125).complains("/no/such/dir/pid");
+    let ran = bench.run(&["--pid-file", "/no/such/dir/pid"], &["echo", "it runs"]);
+    ran.exits(125).complains("access(/no/such/dir, W_OK): No such file or directory (ENOENT)");
     ran.complains("hint: --pid-file");
+    assert_eq!(ran.out, "");
+    // What shows only later, because nobody asked in time, ends the command.
+    fs::create_dir(bench.dir().join("directory")).unwrap();
+    bench.run(&["--pid-file", "directory"], &["sleep", "300"]).exits(125).complains("write(directory)");
 }

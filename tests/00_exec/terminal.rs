@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 
-use kiste_tests::{Bench, Terminal, eventually, keys, tool};
+use kiste_tests::{Bench, Terminal, eventually, keys};
 
 use crate::bench;
 
@@ -31,9 +31,7 @@ fn the_command_is_the_foreground_job_of_the_terminal() {
 
 #[test]
 fn ctrl_c_reaches_the_command_and_from_the_kernel_alone() {
-    if tool("strace") {
-        keys::ctrl_c_is_not_sent_again(&bench(), &[]);
-    }
+    keys::ctrl_c_is_not_sent_again(&bench(), &[]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `--init`: PID 1 does the duties of PID 1, and the command need not know of them.
 
 use std::fs;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -37,6 +38,18 @@ fn a_command_that_cannot_begin_is_told_as_without_init() {
     let ran = bench.run(&["--init", "-w", "/no/such"], &["true"]);
     ran.exits(125).complains("chdir(/no/such)");
     assert_eq!(ran.err.matches("error:").count(), 1, "{}", ran.err);
+}
+
+#[test]
+fn all_is_explained_before_the_command_says_a_word() {
+    let Some(bench) = bench() else { return };
+    for _ in 0..20 {
+        let ran = bench.run(&["--init", "--explain"], &["sh", "-c", "echo 'the command' >&2"]);
+        let lines: Vec<_> = ran.err.lines().collect();
+        let [told @ .., command, end] = &lines[..] else { panic!("{}", ran.err) };
+        assert!(told.last().unwrap().contains("execve"), "{}", ran.err);
+        assert!(*command == "the command" && end.contains("waitid"), "{}", ran.err);
+    }
 }
 
 #[test]
@@ -100,6 +113,17 @@ fn init_keeps_nothing_open_that_is_the_hosts() {
 }
 
 #[test]
+fn init_does_not_show_the_environment_of_the_caller() {
+    let Some(bench) = bench() else { return };
+    let secret = ["env", "TOKEN=of the caller"];
+    let running = bench.start_by(&secret, &["--init", "-e", "GIVEN=to the command"], &["sleep", "300"]);
+    let environment = |pid: i32| fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+    assert_eq!(environment(running.pid).trim_matches('\0'), "");
+    let command = environment(host::children(running.pid)[0]);
+    assert!(command.contains("GIVEN=to the command") && !command.contains("TOKEN"), "{command}");
+}
+
+#[test]
 fn init_sends_signals_on() {
     let Some(bench) = bench() else { return };
     let script = "for s in HUP INT QUIT USR1 USR2 WINCH; do trap \"echo got $s\" $s; done
@@ -121,6 +145,11 @@ fn a_command_without_a_handler_ends_by_the_signal() {
     let running = bench.start(&["--init"], &["sleep", "300"]);
     running.signal(Signal::SIGTERM);
     running.end().exits(143);
+    // Real-time signals have numbers only.
+    let running = bench.start(&["--init"], &["sleep", "300"]);
+    let sent = Command::new("sh").args(["-c", "kill -37 $0", &running.runtime().to_string()]).status();
+    assert!(sent.unwrap().success());
+    running.end().exits(128 + 37);
 }
 
 #[test]

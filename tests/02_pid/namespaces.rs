@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use kiste_tests::{explain, help, host};
+use kiste_tests::{explain, help, host, options, step};
 
 use crate::bench;
 
@@ -74,13 +74,9 @@ fn it_still_has_a_name_of_its_own() {
 }
 
 #[test]
-fn every_option_of_the_steps_before_is_here() {
+fn every_option_of_the_steps_below_is_here() {
     let Some(bench) = bench() else { return };
-    let options = ["--domainname", "example.org", "-e", "A=1", "-w", "/usr", "--pid-file", "pid"];
-    for init in [&[][..], &["--init"]] {
-        let options = [&options[..], init].concat();
-        bench.sh(&options, "echo $A $PWD; cat /proc/sys/kernel/domainname").prints("1 /usr\nexample.org");
-    }
+    options::of_the_steps_below_work(&bench);
 }
 
 #[test]
@@ -105,6 +101,5 @@ fn what_is_explained_is_what_strace_sees() {
 
 #[test]
 fn help_is_as_recorded() {
-    let Some(bench) = bench() else { return };
-    help::is_as_recorded(&bench);
+    help::is_as_recorded(&step!("02-pid"));
 }

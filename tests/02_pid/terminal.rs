@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::thread::sleep;
 use std::time::Duration;
 
-use kiste_tests::{Terminal, keys, tool};
+use kiste_tests::{Terminal, keys};
 
 use crate::bench;
 
@@ -34,10 +34,8 @@ fn ctrl_c_ends_the_command_below_init_with_130() {
 #[test]
 fn ctrl_c_reaches_the_command_and_from_the_kernel_alone() {
     let Some(bench) = bench() else { return };
-    if tool("strace") {
-        keys::ctrl_c_is_not_sent_again(&bench, &[]);
-        keys::ctrl_c_is_not_sent_again(&bench, &["--init"]);
-    }
+    keys::ctrl_c_is_not_sent_again(&bench, &[]);
+    keys::ctrl_c_is_not_sent_again(&bench, &["--init"]);
 }
 
 #[test]

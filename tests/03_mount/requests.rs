@@ -248,6 +248,8 @@ fn a_request_that_makes_no_sense_is_a_usage_error_that_tells_the_rule() {
         ("-v", "data:/b", "a directory here is ./data"),
         ("-v", ":/b", "is no path"),
         ("-v", "/a:/", "the root itself cannot be mounted over"),
+        ("-v", "/a:/proc", "what is in /proc cannot be mounted over"),
+        ("--mount", "type=tmpfs,dst=/proc/x", "what is in /proc cannot be mounted over"),
         ("-v", "/a:/b:bogus", "is no option of a bind mount"),
         ("-v", "/a:/b:size=1m", "is no option of a bind mount"),
         ("--mount", "type=bind,src=/a", "--mount needs dst=PATH"),
@@ -260,6 +262,22 @@ fn a_request_that_makes_no_sense_is_a_usage_error_that_tells_the_rule() {
         let ran: Ran = bench.sh(&[option, value], "echo it runs");
         ran.exits(2).complains(rule);
         assert_eq!(ran.out, "", "{option} {value}");
+    }
+}
+
+#[test]
+fn two_mounts_on_one_target_are_a_usage_error_that_names_it() {
+    let Some(bench) = bench() else { return };
+    let (_, from) = directory(&bench, "source");
+    let (_, to) = directory(&bench, "target");
+    let (volume, again) = (format!("{from}:{to}"), format!("{from}:{to}/./"));
+    let (long, tmpfs) = (format!("type=tmpfs,dst={to}"), format!("{to}/:size=1m"));
+    for options in
+        [["-v", &volume, "-v", &again], ["-v", &volume, "--tmpfs", &tmpfs], ["--mount", &long, "-v", &volume]]
+    {
+        let ran = bench.sh(&options, "echo it runs");
+        ran.exits(2).complains(&to).complains("two mounts on one target");
+        assert_eq!(ran.out, "");
     }
 }
 

@@ -2,8 +2,8 @@
 //! open can type into it (TIOCSTI), and what is typed into the host's is run by the host's shell.
 
 use std::io::Write;
-use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -101,7 +101,7 @@ fn what_is_printed_goes_where_it_was_sent() {
         let shown = terminal.shows("code=0");
         for (number, file, text) in [(1, "out", "to stdout"), (2, "err", "to stderr")] {
             assert_eq!(
-                shown.contains(&format!("{text}\r")),
+                shown.contains(&format!("{text}\r\n")),
                 !redirected[number],
                 "{redirections:?}: {shown:?}"
             );
@@ -147,19 +147,74 @@ fn a_pipe_is_passed_on_with_its_end() {
     assert_eq!(String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout), "300000\n");
 }
 
+/// Starts our `run -t` with this as stdout, which is held here, too.
+fn start_on(bench: &Bench, stdout: &OwnedFd, options: &[&str], command: &[&str]) -> Child {
+    let arguments = bench.arguments(&[&["-t"], options].concat(), command);
+    Command::new(bench.exe()).args(arguments).stdout(stdout.try_clone().unwrap()).spawn().unwrap()
+}
+
+/// Waits until it takes no more.
+fn is_full(stdout: &OwnedFd) {
+    let is_full = || poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) == Ok(0);
+    eventually(|| is_full().then_some(())).expect("more than it holds");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+}
+
+fn pipe() -> (OwnedFd, OwnedFd) {
+    nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap()
+}
+
 #[test]
-fn a_reader_that_is_slow_and_does_not_block_gets_everything() {
+fn a_slow_reader_gets_everything_and_the_pipe_stays_as_it_was() {
     let Some(bench) = bench() else { return };
     // perl, python or node make a pipe non-blocking for all who share it.
-    let (reader, writer) = nix::unistd::pipe().unwrap();
-    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-    let arguments = bench.arguments(&["-t"], &["sh", "-c", "head -c 500000 /dev/zero | tr '\\0' x"]);
-    let stdout = writer.try_clone().unwrap();
-    let mut child = Command::new(bench.exe()).args(arguments).stdout(stdout).spawn().unwrap();
-    let is_full = || poll(&mut [PollFd::new(writer.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) == Ok(0);
-    eventually(|| is_full().then_some(())).expect("more than a pipe holds");
-    std::thread::sleep(std::time::Duration::from_millis(100));
-    drop(writer);
-    let text = std::io::read_to_string(fs::File::from(reader)).unwrap();
-    assert_eq!((text.len(), child.wait().unwrap().code()), (500_000, Some(0)));
+    for flags in [OFlag::empty(), OFlag::O_NONBLOCK] {
+        let (reader, writer) = pipe();
+        fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
+        let mut child =
+            start_on(&bench, &writer, &[], &["sh", "-c", "head -c 500000 /dev/zero | tr '\\0' x"]);
+        is_full(&writer);
+        let now = OFlag::from_bits_truncate(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
+        assert_eq!(now & OFlag::O_NONBLOCK, flags);
+        drop(writer);
+        let text = std::io::read_to_string(fs::File::from(reader)).unwrap();
+        assert_eq!((text.len(), child.wait().unwrap().code()), (500_000, Some(0)));
+    }
+}
+
+#[test]
+fn a_reader_that_never_reads_does_not_keep_it_from_ending() {
+    let Some(bench) = bench() else { return };
+    let (_reader, writer) = pipe();
+    let (_peer, socket) = std::os::unix::net::UnixStream::pair().unwrap();
+    for (stdout, signal) in [(&writer, Signal::SIGTERM), (&socket.into(), Signal::SIGINT)] {
+        let mut child = start_on(&bench, stdout, &["--init"], &["yes"]);
+        is_full(stdout);
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+        let status = eventually(|| child.try_wait().unwrap()).expect("it ends, though nobody reads");
+        assert_eq!(status.code(), Some(128 + signal as i32));
+    }
+}
+
+#[test]
+fn while_it_waits_for_the_reader_of_the_last_words_a_signal_ends_it() {
+    let Some(bench) = bench() else { return };
+    let (_reader, writer) = pipe();
+    let mut child =
+        start_on(&bench, &writer, &[], &["sh", "-c", "head -c 70000 /dev/zero | tr '\\0' x; exit 3"]);
+    is_full(&writer);
+    assert_eq!(child.try_wait().unwrap(), None, "it has not ended before all is shown");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    let status = eventually(|| child.try_wait().unwrap()).expect("it ends, though nobody reads");
+    assert_eq!(status.code(), Some(3), "as the command did");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it() {
+    let Some(bench) = bench() else { return };
+    let (reader, writer) = pipe();
+    let mut child = start_on(&bench, &writer, &[], &["yes"]);
+    is_full(&writer);
+    drop(reader);
+    eventually(|| child.try_wait().unwrap()).expect("it ends, as without -t");
 }

@@ -203,6 +203,19 @@ fn what_it_printed_last_arrives_at_a_slow_terminal_too() {
 }
 
 #[test]
+fn a_terminal_that_nobody_reads_does_not_keep_it_from_ending() {
+    let Some(bench) = bench() else { return };
+    let pid_file = bench.dir().join("pid");
+    let mut terminal = bench.at_terminal(&["--init", "--pid-file", pid_file.to_str().unwrap()], &["yes"]);
+    let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
+    let runtime = host::status(pid.trim(), "PPid");
+    std::thread::sleep(std::time::Duration::from_millis(500)); // more than all the ptys hold
+    kill(Pid::from_raw(runtime.parse().unwrap()), Signal::SIGTERM).unwrap();
+    eventually(|| (!host::is_alive(&runtime)).then_some(())).expect("it ends, though nobody reads");
+    assert_eq!(terminal.ends().0, 143);
+}
+
+#[test]
 fn in_the_background_it_runs_on() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
     let mut terminal = jobs_shell(&bench);
@@ -210,7 +223,7 @@ fn in_the_background_it_runs_on() {
     let volume = format!("{}:/host", bench.dir().display());
     let script = "echo to the terminal; tty; until [ -e /host/go ]; do sleep 0.05; done; echo do''ne";
     terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" &\n"));
-    terminal.shows("to the terminal\r");
+    terminal.shows("to the terminal\r\n");
     terminal.shows("/dev/pts/0");
     assert_eq!(terminal.settings(), before, "while it runs");
     fs::write(bench.dir().join("go"), "").unwrap();

@@ -255,7 +255,7 @@ fn dropping_it_kills_and_removes_too() {
     assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
 }
 
-/// F0.14: to fail where one exists is right, as long as it says what to do and leaves the other alone.
+/// To fail where one exists is right, as long as it says what to do and leaves the other alone.
 #[test]
 fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
     let Some(bench) = bench() else { return };

@@ -2,9 +2,10 @@
 //! and one bad note does not keep it from the others.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
 
-use kiste_tests::{Bench, host};
+use kiste_tests::{Bench, Running, host};
 
 use crate::bench;
 use crate::gc::{Left, gc};
@@ -80,6 +81,75 @@ fn garbage_among_the_run_directories_does_not_keep_gc_from_its_work() {
     let next = bench.run(&[], &["echo", "next"]);
     next.prints("next").complains("warning");
     fs::remove_dir_all(run_dirs).unwrap();
+}
+
+/// Whoever can write a note could have any cgroup removed.
+#[test]
+fn a_run_directory_that_others_can_write_to_is_refused_by_run_and_gc() {
+    let Some(bench) = bench() else { return };
+    let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
+    let shared = bench.dir().join("shared");
+    forge_living(&bench, &shared, &living);
+    for (owner, mode, reason) in
+        [(0, 0o1777, "mode 1777"), (0, 0o775, "mode 0775"), (65534, 0o755, "belongs to uid 65534")]
+    {
+        chown(&shared, Some(owner), None).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
+        let shared = shared.to_str().unwrap();
+        bench.call(["gc", "--run-dir", shared]).exits(1).complains(reason).complains("hint: ");
+        let rootfs = bench.rootfs().to_str().unwrap();
+        let run = ["run", "--run-dir", shared, "--rootfs", rootfs, "--cgroup-parent", bench.cgroup_parent()];
+        let ran = bench.call([&run[..], &["echo", "ran"]].concat());
+        ran.exits(125).complains(reason).complains("hint: ");
+        assert_eq!(ran.out, "");
+        assert_eq!(fs::read_dir(shared).unwrap().count(), 1, "only what was there before");
+        assert!(host::is_alive(living.pid), "{reason}");
+    }
+    living.end().exits(4);
+}
+
+#[test]
+fn a_run_directory_of_another_user_s_is_passed_over_and_the_others_are_collected() {
+    let Some(bench) = bench() else { return };
+    let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
+    let others = bench.dir().join("others");
+    forge_living(&bench, &others, &living);
+    let its = fs::read_dir(&others).unwrap().next().unwrap().unwrap().path();
+    fs::create_dir(others.join("0123456789ab")).unwrap();
+    for (owner, mode, reason) in [(65534, 0o755, "belongs to uid 65534"), (0, 0o777, "mode 0777")] {
+        chown(&its, Some(owner), None).unwrap();
+        fs::set_permissions(&its, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = bench.call(["gc", "--run-dir", others.to_str().unwrap()]);
+        ran.exits(1).complains(reason).complains("hint: ");
+        assert!(its.join("cgroups").exists() && host::is_alive(living.pid));
+    }
+    assert!(!others.join("0123456789ab").exists());
+    living.end().exits(4);
+}
+
+/// A run directory in `parent` whose note names the cgroups of a container that lives.
+fn forge_living(bench: &Bench, parent: &Path, living: &Running) {
+    let id = kernel::id(living);
+    fs::create_dir_all(parent.join(&id)).unwrap();
+    fs::copy(bench.run_dirs().join(&id).join("cgroups"), parent.join(&id).join("cgroups")).unwrap();
+}
+
+#[test]
+fn a_note_that_is_no_regular_file_of_a_few_lines_is_not_read() {
+    let Some(bench) = bench() else { return };
+    let run_dir = bench.run_dirs().join("0123456789ab");
+    let note = run_dir.join("cgroups");
+    fs::create_dir_all(&run_dir).unwrap();
+    // Nobody writes into it: who opens it as a file waits for ever.
+    nix::unistd::mkfifo(&note, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    gc(&bench).exits(1).complains("this is no note");
+    fs::remove_file(&note).unwrap();
+    symlink("/dev/null", &note).unwrap();
+    gc(&bench).exits(1).complains("cgroups");
+    fs::remove_file(&note).unwrap();
+    fs::write(&note, "/\n".repeat(40_000)).unwrap();
+    gc(&bench).exits(1).complains("this is no note");
+    fs::remove_dir_all(bench.run_dirs()).unwrap();
 }
 
 /// A runtime that died right after mkdir(2) has left nothing but that.

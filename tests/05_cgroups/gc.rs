@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use kiste_tests::{Bench, Ran, Running, eventually, host};
 
-use crate::bench;
 use crate::control::freeze_from_outside;
 use crate::kernel;
+use crate::{bench, bench_with};
 
 pub fn gc(bench: &Bench) -> Ran {
     bench.call(["gc", "--run-dir", bench.run_dirs().to_str().unwrap()])
@@ -78,11 +78,14 @@ fn gc_touches_nothing_of_what_is_alive() {
     let Some(bench) = bench() else { return };
     let start = || bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let (one, dead, other) = (start(), start(), start());
+    let live = |them: &[&Running]| them.iter().all(|it| host::is_alive(it.pid));
+    // Each start has looked for what it may remove.
+    assert!(live(&[&one, &dead, &other]), "gc has killed what was alive");
     let left = Left::by(&bench, dead);
     gc(&bench).prints(&left.id);
     left.assert_gone();
+    assert!(live(&[&one, &other]), "gc has killed what was alive");
     for living in [&one, &other] {
-        assert!(host::is_alive(living.pid));
         let id = kernel::id(living);
         assert_eq!(kernel::directories(&bench, &id).len(), left.cgroups.len());
         assert!(bench.run_dirs().join(id).exists());
@@ -146,6 +149,33 @@ fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
     gc(&bench).prints(&left.id);
     left.assert_gone();
 }
+
+/// As root it can mount the freezer itself. Without version 2 nothing but a thaw of each cgroup lets
+/// SIGKILL through; meanwhile even the end of its PID 1 is not told.
+#[test]
+fn gc_removes_a_container_that_has_frozen_processes_of_its_own() {
+    let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
+    let script = "mkdir /freezer; mount -t cgroup -o freezer none /freezer; cd /freezer; mkdir inner; \
+                  sleep 100 </dev/null >/dev/null 2>&1 & echo $! > inner/cgroup.procs; \
+                  echo FROZEN > inner/freezer.state; cat inner/freezer.state; read line";
+    let mut running = bench.start_by(&WITHOUT_V2, &[], &["sh", "-c", script]);
+    running.wait_for("FROZEN");
+    let left = Left::by(&bench, running);
+    let run_dirs = bench.run_dirs();
+    bench.call_by(&WITHOUT_V2, ["gc", "--run-dir", run_dirs.to_str().unwrap()]).prints(&left.id);
+    left.assert_gone();
+}
+
+/// Starts a program where only version 1 is mounted.
+const WITHOUT_V2: [&str; 7] = [
+    "unshare",
+    "--mount",
+    "--propagation=private",
+    "sh",
+    "-c",
+    "while read -r _ place type _; do [ $type != cgroup2 ] || umount $place; done </proc/mounts; exec \"$@\"",
+    "sh",
+];
 
 /// It was noted before it was made, so it is found wherever the runtime died.
 #[test]

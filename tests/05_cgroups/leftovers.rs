@@ -5,8 +5,8 @@ use std::fs;
 
 use kiste_tests::eventually;
 
-use crate::bench;
 use crate::kernel::{self, HostCgroup, is_vm};
+use crate::{bench, bench_with};
 
 #[test]
 fn cgroup_parent_and_run_directory_are_there_while_it_runs_and_gone_afterwards() {
@@ -18,7 +18,7 @@ fn cgroup_parent_and_run_directory_are_there_while_it_runs_and_gone_afterwards()
     assert!(bench.run_dirs().join(&id).is_dir(), "its owner holds a lock on it");
     running.end().exits(3);
     for cgroup in cgroups {
-        assert!(!cgroup.exists() && !cgroup.parent().unwrap().exists(), "{}", cgroup.display());
+        assert!(!cgroup.exists() && !cgroup.parent().unwrap().exists(), "left: {}", cgroup.display());
     }
     assert!(!bench.run_dirs().exists());
 }
@@ -90,7 +90,7 @@ fn cgroups_that_were_made_in_its_cgroup_go_with_it() {
     assert!(kernel::in_each(bench.cgroup_parent()).is_empty());
 }
 
-/// F1.4, acceptance test T2.4: what the command leaves running must not keep the cgroup.
+/// What the command leaves running must not keep the cgroup.
 #[test]
 fn what_the_command_left_running_goes_with_it() {
     let Some(bench) = bench() else { return };
@@ -102,4 +102,17 @@ fn what_the_command_left_running_goes_with_it() {
     let pids: Vec<_> = processes().lines().map(String::from).collect();
     running.end().exits(5);
     assert!(pids.iter().all(|pid| !kiste_tests::host::is_alive(pid)), "{pids:?}");
+}
+
+/// Born in a cgroup that is frozen, the child waits before its exec as if a file system did not answer.
+#[test]
+fn a_start_that_is_stuck_is_ended_by_a_signal() {
+    let Some(bench) = bench_with(&["cgroup-freeze"]) else { return };
+    let _frozen = HostCgroup::make(&bench, &[("cgroup.freeze", "1")]);
+    let script = r#""$0" "$@" & runtime=$!
+        while kill -0 $runtime && ! grep -q . /proc/$runtime/task/$runtime/children; do sleep 0.02; done
+        kill -TERM $runtime; wait $runtime"#;
+    let ran = bench.call_by(&["bash", "-c", script], bench.arguments(&[], &["echo", "it runs"]));
+    ran.exits(143).complains("SIGTERM came before the command ran");
+    assert_eq!(ran.out, "");
 }

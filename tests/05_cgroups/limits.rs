@@ -9,7 +9,6 @@ fn start(bench: &Bench, options: &str) -> Running {
     bench.start(&options.split(' ').collect::<Vec<_>>(), &["sleep", "100"])
 }
 
-/// Acceptance test T4.2.
 #[test]
 fn memory_100m_and_half_a_cpu_are_what_the_kernel_keeps() {
     let Some(bench) = bench() else { return };
@@ -18,7 +17,6 @@ fn memory_100m_and_half_a_cpu_are_what_the_kernel_keeps() {
     assert_eq!(kernel::cpus(running.pid), "50000 100000");
 }
 
-/// Acceptance test T5.
 #[test]
 fn memory_and_swap_together_are_limited() {
     let Some(bench) = bench_with(&["cgroup-swap"]) else { return };
@@ -44,7 +42,6 @@ fn memory_swap_as_much_as_memory_means_no_swap() {
     assert_eq!(kernel::memory_and_swap(unlimited.pid), "max");
 }
 
-/// Acceptance test T0.5.
 #[test]
 fn twenty_processes_512_shares_and_memory_are_what_the_kernel_keeps() {
     let Some(bench) = bench_with(&["cgroup-swap"]) else { return };
@@ -55,7 +52,6 @@ fn twenty_processes_512_shares_and_memory_are_what_the_kernel_keeps() {
     assert_eq!(kernel::memory_and_swap(running.pid), "536870912");
 }
 
-/// Acceptance test T2.1.
 #[test]
 fn block_io_weight_20_and_333_processes_are_what_the_kernel_keeps() {
     let Some(bench) = bench_with(&["cgroup-blkio-weight"]) else { return };
@@ -77,7 +73,7 @@ fn the_reservation_and_the_cpus_are_what_the_kernel_keeps() {
     assert_eq!(host::status(running.pid, "Cpus_allowed_list"), "0");
 }
 
-/// F2.1: `--help` promises no limit by default, and so it is.
+/// `--help` promises no limit by default, and so it is.
 #[test]
 fn what_is_not_asked_for_is_not_limited() {
     let Some(bench) = bench() else { return };
@@ -103,7 +99,7 @@ fn a_size_may_be_in_bytes_kilobytes_megabytes_or_gigabytes() {
     }
 }
 
-/// Acceptance test T2.2, the half of it that is taken.
+/// The half that is taken; `options` has what is refused.
 #[test]
 fn limits_at_both_ends_of_their_ranges_are_set() {
     let Some(bench) = bench_with(&["cgroup-blkio-weight"]) else { return };

@@ -1,8 +1,11 @@
-//! What is refused before anything is made: a usage error, exit code 2, with the rule that it breaks.
+//! Options: what is refused before anything is made, a usage error with the rule that it breaks; and
+//! what every step takes.
+
+use kiste_tests::{help, options, step};
 
 use crate::bench;
 
-/// Acceptance test T2.2, the half of it that is refused.
+/// The half that is refused; `limits` has what is taken.
 #[test]
 fn a_limit_out_of_range_is_a_usage_error_that_tells_the_range() {
     let Some(bench) = bench() else { return };
@@ -59,6 +62,17 @@ fn a_run_without_a_command_shows_the_usage() {
 fn options_behind_the_command_are_the_command_s() {
     let Some(bench) = bench() else { return };
     bench.run(&["-m", "64m"], &["echo", "-m", "0", "--stats"]).prints("-m 0 --stats");
+}
+
+#[test]
+fn every_option_of_the_steps_below_is_here() {
+    let Some(bench) = bench() else { return };
+    options::of_the_steps_below_work(&bench);
+}
+
+#[test]
+fn help_is_as_recorded() {
+    help::is_as_recorded(&step!("05-cgroups"));
 }
 
 #[test]

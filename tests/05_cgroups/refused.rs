@@ -56,7 +56,7 @@ fn more_cpu_time_than_the_cgroup_above_has_is_refused() {
         .complains("above may allow less");
 }
 
-/// F4.3: the controllers have to be enabled above, and whether they are is checked.
+/// The controllers have to be enabled above, and whether they are is checked.
 #[test]
 fn a_cgroup_above_that_holds_processes_cannot_limit_those_below() {
     let Some(bench) = bench_with(&["cgroup-v2"]) else { return };

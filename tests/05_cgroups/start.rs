@@ -51,7 +51,7 @@ fn from_outside_it_is_in_a_cgroup_of_its_own_and_the_runtime_is_not() {
     for controller in ["memory", "cpu", "pids", "cpuset", "freezer"] {
         assert!(its(controller).ends_with(&own), "{controller}:\n{cgroups}");
     }
-    // F1.4, F2.3: a runtime that joins the cgroup keeps it from being removed.
+    // A runtime that joins the cgroup keeps it from being removed.
     let runtimes = fs::read_to_string(format!("/proc/{}/cgroup", running.runtime())).unwrap();
     assert!(!runtimes.contains(bench.cgroup_parent()), "{runtimes}");
     for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
@@ -64,7 +64,8 @@ fn from_outside_it_is_in_a_cgroup_of_its_own_and_the_runtime_is_not() {
 fn it_is_in_a_cgroup_namespace_of_its_own() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
-    assert_ne!(host::namespace(running.pid, "cgroup"), host::namespace("self", "cgroup"));
+    let hosts = host::namespace("self", "cgroup");
+    assert_ne!(host::namespace(running.pid, "cgroup"), hosts, "it is in the host's cgroup namespace");
 }
 
 #[test]
@@ -77,7 +78,7 @@ fn the_command_below_an_init_is_in_the_cgroup_too() {
     assert!(cgroups.lines().all(|line| line.ends_with(":/")), "{cgroups}");
 }
 
-/// F0.14, F4.3: what is moved in after it was born may run outside for a moment. The limit of
+/// What is moved in after it was born may run outside for a moment. The limit of
 /// processes tells the two apart: it stops a birth, and lets a move pass.
 #[test]
 fn on_version_2_it_is_born_in_its_cgroup_and_not_moved_into_it() {
@@ -86,7 +87,7 @@ fn on_version_2_it_is_born_in_its_cgroup_and_not_moved_into_it() {
     bench.run(&[], &["true"]).exits(125).complains("clone3").complains("EAGAIN");
 }
 
-/// F0.14, F2.2: they are there before the command is, and it reads them with its first breath.
+/// They are there before the command is, and it reads them with its first breath.
 #[test]
 fn the_limits_hold_before_the_command_starts_and_it_can_read_them() {
     let Some(bench) = bench() else { return };
@@ -138,7 +139,7 @@ fn only_hierarchies_in_which_it_has_its_own_cgroup_are_mounted() {
     }
 }
 
-/// F2.3: with one fixed name for all, the second could not start.
+/// With one fixed name for all, the second could not start.
 #[test]
 fn two_containers_at_once_each_have_their_own_limits() {
     let Some(bench) = bench() else { return };

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use crate::bench;
-use crate::kernel::is_vm;
+use crate::gc::gc;
+use crate::kernel::{self, is_vm};
 
 /// The value of a line of `--stats`: `memory  16MiB at most`.
 fn stat<'a>(text: &'a str, name: &str) -> &'a str {
@@ -101,6 +103,33 @@ fn a_user_without_root_is_told_so_in_a_clear_sentence() {
         assert!(!ran.err.contains("panic") && ran.err.lines().count() == 2, "{}", ran.err);
     }
     fs::remove_dir_all(run_dirs).unwrap();
+}
+
+/// The command has ended as it did, whatever becomes of its cgroup.
+#[test]
+fn a_cgroup_that_cannot_be_removed_is_told_and_left_to_gc_and_the_exit_code_stays() {
+    let Some(bench) = bench() else { return };
+    let private = ["unshare", "--mount", "--propagation=private"];
+    let running = bench.start_by(&private, &[], &["sh", "-c", "read line; exit 7"]);
+    let id = kernel::id(&running);
+    let namespace = format!("--mount=/proc/{}/ns/mnt", running.runtime());
+    for mount in kiste_tests::host::cgroup_mounts() {
+        let remount = ["mount", "-o", "remount,bind,ro", mount.to_str().unwrap()];
+        let done = Command::new("nsenter").arg(&namespace).args(remount).status();
+        assert!(done.expect("run nsenter, of util-linux").success());
+    }
+    let ran = running.end();
+    ran.exits(7).complains("warning: ").complains("its cgroup stays").complains("EROFS").complains("hint: ");
+    assert!(ran.err.contains("gc") && bench.run_dirs().join(&id).exists(), "{}", ran.err);
+    gc(&bench).prints(&id);
+}
+
+/// Steps 01 to 05 need it, and a script can ask.
+#[test]
+fn doctor_says_that_without_root_this_step_fails() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.call_as_nobody(["doctor"]);
+    assert!(ran.exits(1).out.lines().any(|line| line.starts_with("FAILS   root")), "{}", ran.out);
 }
 
 #[test]

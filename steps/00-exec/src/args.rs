@@ -2,9 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use kit::Result;
 
 use crate::command::Command;
+use crate::pid_file::PidFile;
 
 /// Where commands are looked for, unless `-e PATH=…` says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -21,7 +24,7 @@ pub struct CommandArgs {
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
 
-    /// Write the command's process id, as the host sees it, to this file while it runs
+    /// Write the first process's id, as the host sees it, to this file while it runs
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
 
@@ -50,8 +53,11 @@ impl CommandArgs {
     }
 
     /// Where to write the process id.
-    pub fn pid_file(&self) -> Option<&Path> {
-        self.pid_file.as_deref()
+    ///
+    /// # Errors
+    /// When it cannot be written there.
+    pub fn pid_file(&self) -> Result<PidFile> {
+        PidFile::at(self.pid_file.as_deref())
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use kit::Failure;
-use kit::narration::Line;
+use kit::narration::{self, Line};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -62,6 +62,13 @@ impl Channel {
     /// When the socket refuses it.
     pub fn send_descriptor(&self, descriptor: BorrowedFd<'_>) -> Result<()> {
         self.send_with(&Message::Descriptor, &[descriptor])
+    }
+
+    /// Child to parent: the command is about to run. Returns once all that was told is printed, so
+    /// that the command says nothing before.
+    pub(crate) fn announce_exec(&self) -> Result<()> {
+        self.send(&Message::Executing)?;
+        if narration::is_on() { self.wait_for_go() } else { Ok(()) }
     }
 
     /// Init to parent: the command runs.

@@ -6,13 +6,13 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use rustix::process::pidfd_send_signal;
+use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
 use crate::channel::{Channel, Message};
-use crate::signals::Signals;
+use crate::signals::{Received, Signals};
 use crate::status::Status;
+use crate::sys;
 use crate::terminal::{Job, Terminal};
 
 /// A running command. Dropped before it has ended, it is killed.
@@ -80,9 +80,8 @@ impl Child {
                 terminal.relay()?;
             }
             if wake.ended {
-                let status = self.reap()?;
-                terminal.release(&self)?;
-                return Ok(status);
+                terminal.release(&self)?; // before its end is told there
+                return self.reap();
             }
         }
     }
@@ -112,11 +111,11 @@ impl Child {
 
     fn on_signal(&mut self, terminal: &mut dyn Terminal) -> Result<()> {
         for received in self.signals.read()? {
-            match received.signal {
-                Signal::SIGCHLD if self.is_stopped()? => terminal.suspend(self)?,
-                Signal::SIGCHLD => {}
+            match received.name() {
+                Some(Signal::SIGCHLD) if self.is_stopped()? => terminal.suspend(self)?,
+                Some(Signal::SIGCHLD) => {}
                 _ if terminal.on_signal(&received, self)? => {}
-                signal if received.was_sent => self.signal(signal)?,
+                _ if received.was_sent => self.send_on(&received)?,
                 // From the keyboard: the command has had it already.
                 _ => {}
             }
@@ -140,18 +139,31 @@ impl Child {
     /// # Errors
     /// What the kernel says of pidfd_send_signal(2).
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32) else { return Ok(()) };
-        match pidfd_send_signal(&self.pidfd, signal) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-            Err(error) => Err(error).context("send a signal on to the command"),
+        self.send(signal as i32)
+    }
+
+    /// Sends on to it a signal that we have got.
+    ///
+    /// # Errors
+    /// What the kernel says of pidfd_send_signal(2).
+    pub fn send_on(&self, received: &Received) -> Result<()> {
+        self.send(received.number)
+    }
+
+    fn send(&self, signal: i32) -> Result<()> {
+        match sys::pidfd_send_signal(self.pidfd.as_fd(), signal) {
+            Err(error) if error.raw_os_error() != Some(Errno::ESRCH as i32) => {
+                Err(error).with_context(|| format!("send signal {signal} on to the command"))
+            }
+            _ => Ok(()),
         }
     }
 
     fn is_stopped(&self) -> Result<bool> {
-        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
-        match waitid(Id::PIDFd(self.pidfd.as_fd()), flags) {
-            Ok(status) => Ok(matches!(status, WaitStatus::Stopped(..))),
-            Err(Errno::ECHILD) => Ok(false), // it has ended; the pidfd tells of that
+        let flags = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        match waitid(WaitId::PidFd(self.pidfd.as_fd()), flags) {
+            Ok(status) => Ok(status.is_some_and(|status| status.stopped())),
+            Err(rustix::io::Errno::CHILD) => Ok(false), // it has ended; the pidfd tells of that
             Err(error) => Err(error).context("wait for the command to stop"),
         }
     }
@@ -160,9 +172,9 @@ impl Child {
     pub(crate) fn reap(&mut self) -> Result<Status> {
         loop {
             let ended = kit::call("how did it end?", "waitid", self.pid, || {
-                waitid(Id::PIDFd(self.pidfd.as_fd()), WaitPidFlag::WEXITED).map(Ended)
+                waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED).map(Ended)
             })?;
-            if let Some(status) = Status::of(ended.0) {
+            if let Some(status) = ended.status() {
                 self.ended = Some(status);
                 return Ok(status);
             }
@@ -175,10 +187,9 @@ impl Drop for Child {
         // On the way out of an error that is already told.
         if self.ended.is_none() {
             let _ = self.signal(Signal::SIGKILL);
+            let _ = self.job.terminal().release(self); // it may have taken it before it failed
             let _ = self.reap();
         }
-        // It may have taken the terminal before it failed.
-        let _ = self.job.terminal().release(self);
     }
 }
 
@@ -190,11 +201,18 @@ struct Wake {
     terminal: bool,
 }
 
-struct Ended(WaitStatus);
+struct Ended(Option<WaitIdStatus>);
+
+impl Ended {
+    fn status(&self) -> Option<Status> {
+        let status = self.0.as_ref()?;
+        Status::of(status.exit_status(), status.terminating_signal())
+    }
+}
 
 impl kit::Outcome for Ended {
     fn show(&self) -> Option<String> {
-        Status::of(self.0).map(|status| status.to_string())
+        self.status().map(|status| status.to_string())
     }
 }
 

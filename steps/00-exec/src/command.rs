@@ -6,13 +6,13 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{AccessFlags, access, chdir, execve};
 
-use crate::channel::{Channel, Message};
+use crate::channel::Channel;
 use crate::interpreter;
 use crate::spawn::fail;
 use crate::sys;
@@ -52,14 +52,11 @@ fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
     enter_workdir(command.workdir.as_deref())?;
     let program = command.find()?;
     sys::default_signals();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).context("unblock signals")?;
 
     // Task 0.2: the last words on the channel; then its end closes by itself, at the exec.
     kit::announce("and now it is the command", "execve", program.display());
-    parent.send(&Message::Executing)?;
-    if kit::narration::is_on() {
-        parent.wait_for_go()?; // all has been told before the command says a word
-    }
+    parent.announce_exec()?;
     let (path, argv, env) =
         (c_string(program.as_os_str())?, c_strings(&command.argv)?, c_strings(&command.env)?);
     let Err(reason) = execve(&path, &argv, &env);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use exec::{CloneFlags, CommandArgs, PidFile, Spawn};
+use exec::{CloneFlags, CommandArgs, Spawn};
 use kit::doctor;
 use kit::program::{self, ExplainArgs};
 
@@ -28,16 +28,17 @@ struct Run {
 fn main() -> ExitCode {
     program::finish(match Cli::parse() {
         Cli::Run(args) => run(&args),
-        Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
+        Cli::Doctor(args) => doctor::run(&args, &[doctor::kernel()]),
     })
 }
 
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let command = args.command.on_host(&kit::host_name());
+    let pid_file = args.command.pid_file()?;
 
     let child = Spawn::new(CloneFlags::empty()).spawn(|parent| exec::become_command(&command, parent))?; // 00: and now it is the command
 
-    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    let _pid_file = pid_file.write(&child)?;
     Ok(child.wait()?.into())
 }

@@ -15,10 +15,17 @@ pub struct Signals(SignalFd);
 /// A signal that has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
-    /// Which.
-    pub signal: Signal,
+    /// Its number: real-time signals have no names (signal(7)).
+    pub number: i32,
     /// Somebody sent it, with kill(2). False: the kernel did, for a key or a child.
     pub was_sent: bool,
+}
+
+impl Received {
+    /// Its name, if it has one.
+    pub fn name(&self) -> Option<Signal> {
+        Signal::try_from(self.number).ok()
+    }
 }
 
 impl Signals {
@@ -35,8 +42,20 @@ impl Signals {
         if sys::is_ignored(Signal::SIGCHLD) {
             sys::heed_children();
         }
+        Self::read_from(all)
+    }
+
+    /// Those with which people and their tools end a program; all must be blocked already.
+    ///
+    /// # Errors
+    /// What the kernel says of signalfd(2).
+    pub fn ending() -> Result<Self> {
+        use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+        Self::read_from([SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().collect())
+    }
+
+    fn read_from(mut heeded: SigSet) -> Result<Self> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let mut heeded = all;
         Signal::iterator().filter(|signal| sys::is_ignored(*signal)).for_each(|signal| heeded.remove(signal));
         Ok(Signals(SignalFd::with_flags(&heeded, flags).context("make a descriptor for signals")?))
     }
@@ -48,10 +67,8 @@ impl Signals {
     pub fn read(&self) -> Result<Vec<Received>> {
         let mut received = Vec::new();
         while let Some(info) = self.0.read_signal().context("read signals")? {
-            if let Ok(signal) = Signal::try_from(info.ssi_signo as i32) {
-                // sigaction(2): si_code is positive when the kernel sent it.
-                received.push(Received { signal, was_sent: info.ssi_code <= 0 });
-            }
+            // sigaction(2): si_code is positive when the kernel sent it.
+            received.push(Received { number: info.ssi_signo as i32, was_sent: info.ssi_code <= 0 });
         }
         Ok(received)
     }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kit::narration::{self, Who};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use crate::channel::{Channel, Message};
 use crate::child::Child;
 use crate::signals::Signals;
+use crate::status::Status;
 use crate::sys::{self, Cloned};
 use crate::terminal::Job;
 
@@ -28,13 +29,14 @@ pub struct Spawn<'a> {
     cgroup: Option<BorrowedFd<'a>>,
     before_start: Option<BeforeStart<'a>>,
     job: Job,
-    who: Who,
+    /// Set in an init: its own parent, which prints what is told before the command says a word.
+    above: Option<&'a Channel>,
 }
 
 impl<'a> Spawn<'a> {
     /// A process in new namespaces of these kinds, and in its parent's of every other kind.
     pub fn new(namespaces: CloneFlags) -> Self {
-        Spawn { namespaces, cgroup: None, before_start: None, job: Job::Foreground, who: Who::Child }
+        Spawn { namespaces, cgroup: None, before_start: None, job: Job::Foreground, above: None }
     }
 
     /// It is born in this cgroup (v2 only; clone3(2), CLONE_INTO_CGROUP).
@@ -55,9 +57,9 @@ impl<'a> Spawn<'a> {
         self
     }
 
-    /// It is the process below an init, and is told of as such.
-    pub fn below_init(mut self) -> Self {
-        self.who = Who::Grandchild;
+    /// It is the process below an init whose parent is `above`, and is told of as such.
+    pub fn below_init(mut self, above: &'a Channel) -> Self {
+        self.above = Some(above);
         self.job = Job::Inherited;
         self
     }
@@ -107,7 +109,7 @@ impl<'a> Spawn<'a> {
             prepare(child.pid())?; // on an error, dropping the child kills it
             child.channel().send(&Message::Go)?;
         }
-        child.follow_start()?;
+        child.follow_start(self.above)?;
         Ok(child)
     }
 
@@ -115,7 +117,8 @@ impl<'a> Spawn<'a> {
         // Kept for good: this process ends by exec or _exit, and until then it may have to tell.
         let parent: &'static Channel = Box::leak(Box::new(parent));
         end_on_panic(parent);
-        narration::forward(self.who, move |line| {
+        let who = if self.above.is_some() { Who::Grandchild } else { Who::Child };
+        narration::forward(who, move |line| {
             let _ = parent.send(&Message::Told(line));
         });
         let Err(error) = self.start_child(parent, become_command);
@@ -144,7 +147,7 @@ fn die_with_parent(parent: &Channel) -> Result<()> {
     })?;
     // The parent may have died before we asked; then its end of the channel is closed.
     let mut ready = [PollFd::new(parent.as_fd(), PollFlags::POLLIN)];
-    poll(&mut ready, PollTimeout::ZERO)?;
+    poll(&mut ready, PollTimeout::ZERO).context("ask whether the runtime is alive")?;
     match ready[0].revents() {
         Some(events) if events.contains(PollFlags::POLLHUP) => {
             Err(Failure::new("the runtime died before the command started").into())
@@ -176,15 +179,18 @@ pub fn end(code: u8) -> ! {
 
 impl Child {
     /// Follows what the child tells until it has become the command, or failed.
-    fn follow_start(&mut self) -> Result<()> {
+    fn follow_start(&mut self, above: Option<&Channel>) -> Result<()> {
+        let ending = Signals::ending()?;
         let mut executing = false;
         loop {
+            self.expect_message(&ending)?;
             match self.channel().receive()? {
                 Some((Message::Told(line), _)) => narration::retell(line),
                 Some((Message::Descriptor, descriptor)) => self.keep(descriptor),
                 Some((Message::Executing, _)) => {
                     executing = true;
                     if narration::is_on() {
+                        above.map_or(Ok(()), Channel::announce_exec)?;
                         self.channel().send(&Message::Go)?;
                     }
                 }
@@ -196,6 +202,21 @@ impl Child {
                 None => return Err(self.died_early()),
             }
         }
+    }
+
+    /// Waits for a message. A signal that is to end us does so also while the child is stuck at the
+    /// start, in a file system that does not answer perhaps; dropping the child then kills it.
+    fn expect_message(&self, ending: &Signals) -> Result<()> {
+        let mut ready = [self.channel().as_fd(), ending.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        while let Err(error) = poll(&mut ready, PollTimeout::NONE) {
+            if error != Errno::EINTR {
+                return Err(error).context("wait for the child to start");
+            }
+        }
+        let Some(received) = ending.read()?.pop() else { return Ok(()) };
+        let name = received.name().map_or("a signal", Signal::as_str);
+        let code = Status::Killed(received.number).code();
+        Err(Failure::new(format_args!("{name} came before the command ran")).exit(code).into())
     }
 
     fn died_early(&mut self) -> anyhow::Error {

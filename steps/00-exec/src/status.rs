@@ -3,8 +3,6 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use nix::sys::wait::WaitStatus;
-
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -15,13 +13,9 @@ pub enum Status {
 }
 
 impl Status {
-    /// The end that wait(2) tells of, if it is one.
-    pub fn of(status: WaitStatus) -> Option<Self> {
-        match status {
-            WaitStatus::Exited(_, code) => Some(Status::Exited(code as u8)),
-            WaitStatus::Signaled(_, signal, _) => Some(Status::Killed(signal as i32)),
-            _ => None,
-        }
+    /// The end that wait(2) tells of: an exit code, or the number of a signal. None: it lives.
+    pub fn of(exit_code: Option<i32>, signal: Option<i32>) -> Option<Self> {
+        exit_code.map(|code| Status::Exited(code as u8)).or(signal.map(Status::Killed))
     }
 
     /// The exit code that tells it on: the command's own, or 128 + the signal.

@@ -57,6 +57,16 @@ pub fn clone3(namespaces: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io::Res
     }
 }
 
+/// pidfd_send_signal(2), by number: real-time signals have no names.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let (info, flags) = (std::ptr::null::<libc::siginfo_t>(), 0);
+    // SAFETY: plain numbers, and a null pointer, which the call allows: it then fills in kill(2)'s.
+    match unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, flags) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// close_range(2): closes every descriptor above stderr but one; for a process that does not exec
 /// and must not keep what it has inherited, such as its parent's locks.
 pub fn close_all_but(keep: BorrowedFd<'_>) -> io::Result<()> {

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{IsTerminal, stdin, stdout};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::poll::PollFd;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpgrp, getpid, setpgid, setsid, tcgetpgrp, tcsetpgrp};
@@ -91,7 +91,7 @@ pub struct Foreground(Option<File>);
 
 impl Terminal for Foreground {
     fn on_signal(&mut self, received: &Received, child: &Child) -> Result<bool> {
-        if received.signal != Signal::SIGCONT {
+        if received.name() != Some(Signal::SIGCONT) {
             return Ok(false);
         }
         self.resume(child)?;
@@ -101,12 +101,14 @@ impl Terminal for Foreground {
     fn suspend(&mut self, child: &Child) -> Result<()> {
         self.release(child)?;
         // Our shell takes over here, until fg or bg: then on_signal gets the SIGCONT of that.
-        Ok(kill(getpid(), Signal::SIGSTOP)?)
+        kill(getpid(), Signal::SIGSTOP).context("stop, as the command has")
     }
 
     fn release(&mut self, child: &Child) -> Result<()> {
         match &self.0 {
-            Some(tty) if tcgetpgrp(tty) == Ok(child.pid()) => Ok(tcsetpgrp(tty, getpgrp())?),
+            Some(tty) if tcgetpgrp(tty) == Ok(child.pid()) => {
+                tcsetpgrp(tty, getpgrp()).context("take the terminal back")
+            }
             _ => Ok(()),
         }
     }
@@ -116,10 +118,10 @@ impl Foreground {
     fn resume(&self, child: &Child) -> Result<()> {
         let its_own_group = killpg(child.pid(), None).is_ok();
         if let Some(tty) = self.0.as_ref().filter(|tty| its_own_group && is_foreground(tty)) {
-            tcsetpgrp(tty, child.pid())?;
+            tcsetpgrp(tty, child.pid()).context("give the command the terminal again")?;
         }
         match its_own_group {
-            true => Ok(killpg(child.pid(), Signal::SIGCONT)?),
+            true => killpg(child.pid(), Signal::SIGCONT).context("let the command go on"),
             false => child.signal(Signal::SIGCONT),
         }
     }

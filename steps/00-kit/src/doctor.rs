@@ -96,7 +96,7 @@ fn render_one(check: &Check, width: usize) -> String {
     format!("{style}{word:<8}{style:#}{:<width$}  {}\n{}", check.name, check.found, mend.unwrap_or_default())
 }
 
-/// The checks that every step has: the kernel's age, and who we are.
+/// The checks that steps 01 to 05 have: the kernel's age, and who we are.
 pub fn basics() -> Vec<Check> {
     vec![kernel(), root()]
 }
@@ -104,7 +104,8 @@ pub fn basics() -> Vec<Check> {
 /// The oldest kernel that Kiste runs on (RHEL 9; Ubuntu 22.04 and WSL 2 have 5.15).
 const OLDEST_KERNEL: (u32, u32) = (5, 14);
 
-fn kernel() -> Check {
+/// The check of the kernel's age, which every step has.
+pub fn kernel() -> Check {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -125,7 +126,7 @@ fn root() -> Check {
         Check::ok("root", "effective uid 0")
     } else {
         let found = format_args!("uid {}: the namespaces of steps 01 to 05 need root", uid.as_raw());
-        Check::missing("root", found, "none is needed for `cargo run`, which calls sudo; else use sudo")
+        Check::fails("root", found, "use sudo; `cargo run` calls it by itself when you say `run`")
     }
 }
 

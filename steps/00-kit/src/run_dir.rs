@@ -2,15 +2,17 @@
 //! container lives, so that whatever a `kill -9` leaves behind can be told from what is alive.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
+use rustix::process::geteuid;
 
 use crate::call::call;
-use crate::failure::Hint;
+use crate::failure::{Failure, Hint};
 use crate::id::Id;
 
 /// Where the run directories are.
@@ -22,10 +24,13 @@ pub struct RunDirArgs {
 }
 
 /// A locked run directory. Dropping it removes the directory, and then the lock.
+///
+/// What it notes is worked on through the open directory, so that nobody can put another in its place.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    _lock: File,
+    /// The directory, locked.
+    directory: File,
 }
 
 /// A run directory whose owner is dead. It is locked as long as this lives.
@@ -36,15 +41,20 @@ impl RunDir {
     /// Makes `PARENT/ID`, mode 0700, and locks it, before anything else of the container is made.
     ///
     /// # Errors
-    /// When the directory cannot be made: no rights, a read-only or full file system.
+    /// When the directory cannot be made: no rights, a read-only or full file system; or when others
+    /// can write to `parent`, so that `gc` could not believe what it finds there.
     pub fn create(parent: &Path, id: &Id) -> Result<Self> {
         let path = parent.join(id.as_str());
         loop {
             call("its owner holds a lock on it", "mkdir", path.display(), || make(&path))
-                .hint_on(nix::errno::Errno::EACCES, "the run directory belongs to root: use sudo")?;
+                .hint_on(Errno::EACCES, "the run directory belongs to root: use sudo")?;
             // Between mkdir and flock, `gc` may have found it unlocked and removed it.
-            if let Some(lock) = lock(&path)? {
-                return Ok(RunDir { path, _lock: lock });
+            if let Some(directory) = lock(&path)? {
+                let run_dir = RunDir { path, directory };
+                // Whoever made it in between: dropping `run_dir` removes what we made in it.
+                let found = parent.metadata().with_context(|| format!("stat {}", parent.display()))?;
+                refuse_shared(parent, &found)?;
+                return Ok(run_dir);
             }
         }
     }
@@ -55,18 +65,35 @@ impl RunDir {
     /// When the file cannot be written.
     pub fn note(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path.join(name);
-        call("so that gc can undo it", "write", path.display(), || fs::write(&path, text))
+        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        call("so that gc can undo it", "write", path.display(), || {
+            let file = openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR)?;
+            File::from(file).write_all(text.as_bytes())
+        })
     }
 
     /// Reads a file that [`RunDir::note`] wrote; empty when there is none.
     ///
     /// # Errors
-    /// When the file is there and cannot be read.
+    /// When the file is there and cannot be read, or is none that [`RunDir::note`] writes: no regular
+    /// file, or one of more than 64 KiB.
     pub fn read(&self, name: &str) -> Result<String> {
-        match fs::read_to_string(self.path.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            text => text.with_context(|| format!("read {}", self.path.join(name).display())),
+        let path = self.path.join(name);
+        // O_NONBLOCK: to open a FIFO does not wait until somebody writes into it (fifo(7)).
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&self.directory, name, flags, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => return Ok(String::new()),
+            file => File::from(file.with_context(|| format!("open {}", path.display()))?),
+        };
+        let mut text = String::new();
+        let is_file = file.metadata().is_ok_and(|it| it.is_file());
+        let read = file.take(LONGEST_NOTE + 1).read_to_string(&mut text);
+        if !is_file || text.len() as u64 > LONGEST_NOTE {
+            let what = format!("{}: this is no note of a run", path.display());
+            return Err(Failure::new(what).hint("see what it is, and remove it").into());
         }
+        read.with_context(|| format!("read {}", path.display()))?;
+        Ok(text)
     }
 
     /// Leaves the directory for `gc`, because something that it notes could not be undone.
@@ -74,24 +101,29 @@ impl RunDir {
         std::mem::forget(self);
     }
 
-    /// Run directories below `parent` whose owner is dead. What is alive is not touched.
+    /// Run directories below `parent` whose owner is dead; an error for each that cannot be looked at,
+    /// or not be believed. What is alive is not touched.
     ///
     /// # Errors
-    /// When `parent` is there and cannot be read.
-    pub fn abandoned(parent: &Path) -> Result<Vec<Abandoned>> {
-        let entries = match fs::read_dir(parent) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.with_context(|| format!("read {}", parent.display()))?,
-        };
+    /// When `parent` is there and cannot be read, or when others can write to it.
+    pub fn abandoned(parent: &Path) -> Result<Vec<Result<Abandoned>>> {
+        let read = || format!("read {}", parent.display());
+        let Some(found) = unless_gone(parent.metadata()).with_context(read)? else { return Ok(Vec::new()) };
+        refuse_shared(parent, &found)?;
         let mut abandoned = Vec::new();
-        for entry in entries {
-            let entry = entry?;
+        for entry in unless_gone(fs::read_dir(parent)).with_context(read)?.into_iter().flatten() {
+            let entry = match entry.with_context(read) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    abandoned.push(Err(error));
+                    continue;
+                }
+            };
             // What is not called by an id is none of ours, and is not looked at.
             let Some(id) = entry.file_name().to_str().and_then(Id::parse) else { continue };
             let path = parent.join(id.as_str());
-            if let Some(lock) = try_lock(&path)? {
-                abandoned.push(Abandoned(RunDir { path, _lock: lock }));
-            }
+            let found = try_lock(&path).transpose();
+            abandoned.extend(found.map(|found| found.map(|directory| Abandoned(RunDir { path, directory }))));
         }
         Ok(abandoned)
     }
@@ -100,8 +132,9 @@ impl RunDir {
 impl Drop for RunDir {
     fn drop(&mut self) {
         // Removed under the lock: the notes, and nothing deeper, since we make nothing deeper.
-        let notes = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        notes.for_each(|note| drop(fs::remove_file(note.path())));
+        for note in Dir::read_from(&self.directory).into_iter().flatten().flatten() {
+            let _ = unlinkat(&self.directory, note.file_name(), AtFlags::empty());
+        }
         let _ = fs::remove_dir(&self.path);
         // What we made above it goes with the last container: rmdir refuses a full directory.
         let parent = self.path.parent().filter(|parent| is_marked(parent));
@@ -127,6 +160,32 @@ impl Abandoned {
     pub fn keep(self) {
         self.0.keep();
     }
+}
+
+/// The longest note that is read, in bytes; one names a few dozen cgroups at most.
+const LONGEST_NOTE: u64 = 64 << 10;
+
+/// Refuses a parent that others can write to. `gc` kills and removes what is noted there, as root: so
+/// whoever can write a note could have any cgroup removed. The sticky bit of /tmp does not help, since
+/// it lets everybody make new entries.
+fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
+    let hint = match found.uid() {
+        0 if !geteuid().is_root() => "the run directory belongs to root: use sudo",
+        _ => "what is noted there is killed and removed: let --run-dir be one that only you can write to",
+    };
+    ours_alone(parent, found).hint(hint)
+}
+
+fn ours_alone(path: &Path, found: &fs::Metadata) -> Result<()> {
+    let (owner, we, mode) = (found.uid(), geteuid().as_raw(), found.mode() & 0o7777);
+    let path = path.display();
+    if owner != we {
+        return Err(Failure::new(format_args!("{path} belongs to uid {owner}, and we are uid {we}")).into());
+    }
+    if mode & 0o022 != 0 {
+        return Err(Failure::new(format_args!("others can write to {path} (mode {mode:04o})")).into());
+    }
+    Ok(())
 }
 
 /// The sticky bit marks a parent that we made, and that we may remove.
@@ -166,14 +225,27 @@ fn try_lock(path: &Path) -> Result<Option<File>> {
     }
 }
 
+/// The last container may have removed it in between.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// Opens a run directory. None: it is gone; or it is a file, a pipe or a link, and was never one.
 fn open(path: &Path) -> Result<Option<File>> {
-    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-    match File::options().read(true).custom_flags(flags.bits()).open(path) {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    match File::options().read(true).custom_flags(flags.bits() as i32).open(path) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(None)
         }
-        file => Ok(Some(file.with_context(|| format!("open {}", path.display()))?)),
+        file => {
+            let file = file.with_context(|| format!("open {}", path.display()))?;
+            let found = file.metadata().with_context(|| format!("stat {}", path.display()))?;
+            ours_alone(path, &found).hint("nothing in it was believed: see what it is, and remove it")?;
+            Ok(Some(file))
+        }
     }
 }
 
@@ -181,7 +253,7 @@ fn open(path: &Path) -> Result<Option<File>> {
 fn still_there(file: &File, path: &Path) -> bool {
     let inode = |meta: io::Result<fs::Metadata>| meta.map(|m| (m.dev(), m.ino())).ok();
     let held = inode(file.metadata());
-    held.is_some() && held == inode(fs::metadata(path))
+    held.is_some() && held == inode(path.symlink_metadata())
 }
 
 #[cfg(test)]
@@ -198,11 +270,10 @@ mod tests {
         let (alive, dead) = (Id::random().unwrap(), Id::random().unwrap());
         let _alive = RunDir::create(&parent, &alive).unwrap();
         // A kill -9: the lock goes, the directory stays.
-        let RunDir { path, _lock } = &RunDir::create(&parent, &dead).unwrap();
-        let file = _lock.try_clone().unwrap();
-        file.unlock().unwrap();
+        let RunDir { path, directory } = &RunDir::create(&parent, &dead).unwrap();
+        directory.unlock().unwrap();
 
-        let found = RunDir::abandoned(&parent).unwrap();
+        let found: Vec<_> = RunDir::abandoned(&parent).unwrap().into_iter().map(Result::unwrap).collect();
         assert_eq!(found.iter().map(Abandoned::id).collect::<Vec<_>>(), [dead.to_string()]);
         assert!(RunDir::abandoned(&parent).unwrap().is_empty(), "it is locked by who found it");
         drop(found);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use exec::{CommandArgs, PidFile, Spawn};
+use exec::{CommandArgs, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 
@@ -39,6 +39,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let hostname = args.uts.hostname(&Id::random()?);
     let command = args.command.on_host(&hostname);
+    let pid_file = args.command.pid_file()?;
 
     // Task 1.2: born in a new UTS namespace, it names that before it becomes the command.
     let child = Spawn::new(uts::NAMESPACE).spawn(|parent| {
@@ -46,7 +47,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         exec::become_command(&command, parent) // 00: and now it is the command
     })?;
 
-    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    let _pid_file = pid_file.write(&child)?;
     Ok(child.wait()?.into())
 }
 // ANCHOR_END: run

@@ -5,15 +5,18 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use exec::{Channel, CloneFlags, Command, Signals, Spawn, Status, end};
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, waitpid};
+
+use crate::sys;
 
 /// Becomes an init, with the command as its child.
 pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infallible> {
     exec::keep_only(parent)?;
+    sys::forget_environment(); // it is the caller's, and /proc/1/environ would show it inside
     // What our callers had open is closed now, so we do not return to them.
     let Err(error) = run(command, parent);
     exec::fail(parent, &error)
@@ -22,23 +25,23 @@ pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infalli
 // ANCHOR: run
 /// Runs the command below us, and ends as it ends; with PID 1 the kernel ends all others.
 fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
-    let child =
-        Spawn::new(CloneFlags::empty()).below_init().spawn(|init| exec::become_command(command, init))?;
+    let child = Spawn::new(CloneFlags::empty())
+        .below_init(parent)
+        .spawn(|init| exec::become_command(command, init))?;
     parent.started()?;
 
     // Task 2.3: wait for signals, and for children: also for those that are not ours by birth.
     let signals = Signals::block()?;
-    let (command, _keep) = (child.pid(), child);
     loop {
         wait_for(&signals)?;
         for received in signals.read()? {
-            match received.signal {
-                Signal::SIGCHLD => {
-                    if let Some(status) = reap(command, parent)? {
+            match received.name() {
+                Some(Signal::SIGCHLD) => {
+                    if let Some(status) = reap(child.pid(), parent)? {
                         end(status.code())
                     }
                 }
-                signal if received.was_sent => send_on(signal, command)?,
+                _ if received.was_sent => child.send_on(&received)?,
                 _ => {} // from the keyboard: the command has had it already
             }
         }
@@ -52,27 +55,21 @@ fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
     // Task 2.4: until there is none: one SIGCHLD may stand for many ends.
     let mut end = None;
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(end),
-            Ok(WaitStatus::Stopped(pid, _)) if pid == command => parent.stopped()?,
-            Ok(status) if status.pid() == Some(command) => end = Status::of(status).or(end),
-            Ok(_) => {} // an orphan: reaping it is all it needs
+        match waitpid(None, WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+            Ok(None) | Err(Errno::CHILD) => return Ok(end),
+            // An orphan: reaping it is all it needs.
+            Ok(Some((pid, _))) if pid.as_raw_pid() != command.as_raw() => {}
+            Ok(Some((_, status))) if status.stopped() => parent.stopped()?,
+            Ok(Some((_, status))) => end = Status::of(status.exit_status(), status.terminating_signal()),
             Err(error) => return Err(error).context("wait for children"),
         }
     }
 }
 // ANCHOR_END: reap
 
-fn send_on(signal: Signal, command: Pid) -> Result<()> {
-    match kill(command, signal) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("send {signal} on to the command")),
-    }
-}
-
 fn wait_for(signals: &Signals) -> Result<()> {
     match poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(error) => Err(error).context("wait for signals"),
     }
 }

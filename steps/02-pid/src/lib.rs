@@ -2,6 +2,7 @@
 //! See pid_namespaces(7) and ipc_namespaces(7).
 
 mod init;
+mod sys;
 
 use std::convert::Infallible;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use exec::{CommandArgs, PidFile, Spawn};
+use exec::{CommandArgs, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 
@@ -42,6 +42,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let hostname = args.uts.hostname(&Id::random()?);
     let command = args.command.on_host(&hostname);
+    let pid_file = args.command.pid_file()?;
 
     // Task 2.1: the first process that is born in a new PID namespace is its PID 1.
     let child = Spawn::new(uts::NAMESPACE | pid::NAMESPACES).spawn(|parent| {
@@ -49,7 +50,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
     })?;
 
-    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    let _pid_file = pid_file.write(&child)?;
     Ok(child.wait()?.into())
 }
 // ANCHOR_END: run

@@ -1,5 +1,10 @@
 //! The options of this step.
 
+use std::collections::HashSet;
+
+use anyhow::Result;
+use kit::Failure;
+
 use crate::propagation::Propagation;
 use crate::request::Request;
 
@@ -26,10 +31,18 @@ pub struct Args {
 
 impl Args {
     /// The mounts that were asked for; those nearer to the root first, so that none hides another.
-    pub fn requests(&self) -> Vec<Request> {
+    ///
+    /// # Errors
+    /// A usage error (exit code 2) when two have the same target.
+    pub fn requests(&self) -> Result<Vec<Request>> {
         let mut requests = [&self.mount[..], &self.tmpfs, &self.volume].concat();
+        let mut targets = HashSet::new();
+        if let Some(second) = requests.iter().find(|request| !targets.insert(&request.target)) {
+            let failure = Failure::new(format_args!("{}: two mounts on one target", second.target.display()));
+            return Err(failure.hint("one would hide the other: leave it out").exit(2).into());
+        }
         requests.sort_by_key(|request| request.target.components().count());
-        requests
+        Ok(requests)
     }
 }
 
@@ -45,7 +58,7 @@ mod tests {
             mount: vec![Request::mount_option("type=tmpfs,dst=/a/b").unwrap()],
             tmpfs: ["/m", "/a"].map(|text| Request::tmpfs(text).unwrap()).into(),
         };
-        let targets: Vec<_> = args.requests().into_iter().map(|request| request.target).collect();
+        let targets: Vec<_> = args.requests().unwrap().into_iter().map(|request| request.target).collect();
         assert_eq!(targets, ["/m", "/a", "/z", "/a/b", "/a/b/c"].map(std::path::PathBuf::from));
     }
 }

@@ -19,6 +19,11 @@ use crate::sys;
 /// Attributes of a mount: mount_setattr(2), MOUNT_ATTR_*.
 pub use rustix::mount::MountAttrFlags as Attributes;
 
+/// What suits a mount that only holds data: no set-user-ID program, device or program on it works
+/// as one (mount(8)).
+pub const NOSUID_NODEV_NOEXEC: Attributes =
+    Attributes::MOUNT_ATTR_NOSUID.union(Attributes::MOUNT_ATTR_NODEV).union(Attributes::MOUNT_ATTR_NOEXEC);
+
 /// Whether a mount comes with the mounts below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -26,6 +31,16 @@ pub enum Reach {
     Alone,
     /// It and all mounts below it.
     Recursive,
+}
+
+impl Reach {
+    fn cloned(self) -> OpenTreeFlags {
+        let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        match self {
+            Reach::Alone => clone,
+            Reach::Recursive => clone | OpenTreeFlags::AT_RECURSIVE,
+        }
+    }
 }
 
 /// A mount that is nowhere yet.
@@ -59,26 +74,21 @@ impl Detached {
     /// # Errors
     /// When `source` is not there, or cannot be looked up.
     pub fn bind(source: &Path, reach: Reach) -> Result<Self> {
-        let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let flags = match reach {
-            Reach::Alone => clone,
-            Reach::Recursive => clone | OpenTreeFlags::AT_RECURSIVE,
-        };
-        let mount =
-            kit::call("a second view of it", "open_tree", source.display(), || open_tree(CWD, source, flags))
-                .hint_on(Errno::ENOENT, "the source of a bind mount must be there before it is mounted")?;
+        let mount = kit::call("a second view of it", "open_tree", source.display(), || {
+            open_tree(CWD, source, reach.cloned())
+        })
+        .hint_on(Errno::ENOENT, "the source of a bind mount must be there before it is mounted")?;
         Ok(Detached { mount, what: source.display().to_string() })
     }
 
-    /// A copy of what an open descriptor stands for.
+    /// A copy of what an open descriptor stands for, whatever its name is by now.
     ///
     /// # Errors
     /// What the kernel says of open_tree(2).
-    pub fn bind_descriptor(source: BorrowedFd<'_>, what: &str) -> Result<Self> {
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-        let mount = kit::call("a second view of it", "open_tree", what, || open_tree(source, "", flags))?;
-        Ok(Detached { mount, what: what.into() })
+    pub fn bind_descriptor(source: BorrowedFd<'_>, what: impl Display, reach: Reach) -> Result<Self> {
+        let flags = reach.cloned() | OpenTreeFlags::AT_EMPTY_PATH;
+        let mount = kit::call("a second view of it", "open_tree", &what, || open_tree(source, "", flags))?;
+        Ok(Detached { mount, what: what.to_string() })
     }
 
     /// Gives it attributes, before anybody can use it without them: mount_setattr(2).

@@ -4,10 +4,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, mkdirat, openat2};
 
 /// What to do about a mount target that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,24 +57,41 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
 /// Opens a mount target inside `root`, and makes it first where that is wanted.
 ///
 /// # Errors
-/// When it is not there and must be, cannot be made, or is the root itself.
+/// When it is not there and must be, cannot be made, or is one that nothing may cover: `/`, what
+/// is in /proc, /sys, /dev.
 pub fn target(root: BorrowedFd<'_>, path: &Path, kind: Kind, targets: Targets) -> Result<OwnedFd> {
     if targets == Targets::Made {
         make(root, path, kind)?;
     }
     let target = open(root, path)
         .hint_on(Errno::ENOENT, "a mount target must be there: make it first, or choose another")?;
-    if is_same(root, target.as_fd())? {
-        return Err(
-            Failure::new(format_args!("{}: the root itself cannot be mounted over", path.display())).into()
-        );
-    }
+    refuse_reserved(root, path, target.as_fd())?;
     Ok(target)
 }
 
-/// Whether both stand for the same directory. What is mounted over `/` shows to nobody who is in it.
+/// What is mounted over `/` shows to nobody who is in it. And /proc, /sys and /dev are what the
+/// container is told of itself, and where its terminal comes from: a link of an image's that leads
+/// there would choose which of it is covered by a volume.
+fn refuse_reserved(root: BorrowedFd<'_>, path: &Path, target: BorrowedFd<'_>) -> Result<()> {
+    let is = |own: &str| match resolve(root, Path::new(own), ResolveFlags::IN_ROOT) {
+        Ok(own) => is_same(own.as_fd(), target),
+        Err(_) => Ok(false), // the host has none
+    };
+    let file_system = fstatfs(target).with_context(|| format!("fstatfs({})", path.display()))?;
+    let reserved = match file_system.f_type {
+        _ if is_same(root, target)? => "the root itself",
+        PROC_SUPER_MAGIC => "what is in /proc",
+        _ if is("/sys")? => "/sys",
+        _ if is("/dev")? => "/dev",
+        _ => return Ok(()),
+    };
+    Err(Failure::new(format_args!("{}: {reserved} cannot be mounted over", path.display())).into())
+}
+
+/// Whether both stand for the same directory.
 fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
-    let (one, other) = (rustix::fs::fstat(one)?, rustix::fs::fstat(other)?);
+    let status = |of| rustix::fs::fstat(of).context("fstat(a mount target)");
+    let (one, other) = (status(one)?, status(other)?);
     Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
@@ -86,7 +103,7 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
     if resolve(root, path, ResolveFlags::IN_ROOT).is_ok() {
         return Ok(());
     }
-    let mut above = root.try_clone_to_owned()?;
+    let mut above = root.try_clone_to_owned().context("fcntl(the root, F_DUPFD_CLOEXEC)")?;
     let mut so_far = PathBuf::from("/");
     let parts: Vec<_> = path.components().filter(|part| *part != Component::RootDir).collect();
     for (index, part) in parts.iter().enumerate() {

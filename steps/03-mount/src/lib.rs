@@ -19,7 +19,7 @@ use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags};
 
 pub use args::Args;
-pub use detached::{Attributes, Detached, Reach};
+pub use detached::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach};
 pub use inside::Targets;
 pub use propagation::Propagation;
 pub use request::{Request, Source};
@@ -35,9 +35,7 @@ pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWNS;
 /// that has masked its own /proc).
 pub fn proc(root: BorrowedFd<'_>) -> Result<()> {
     // Task 3.2: proc(5): what it shows is decided when it is mounted, not when it is read.
-    let attributes =
-        Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
-    let proc = Detached::new("proc", &[], attributes, "the processes of this PID namespace")?;
+    let proc = Detached::new("proc", &[], NOSUID_NODEV_NOEXEC, "the processes of this PID namespace")?;
     proc.attach(&inside::own_directory(root, "/proc")?, "/proc")
 }
 // ANCHOR_END: proc

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use clap::Parser;
-use exec::{CommandArgs, PidFile, Spawn};
+use exec::{CommandArgs, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 use mount::Targets;
@@ -45,18 +45,20 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let hostname = args.uts.hostname(&Id::random()?);
     let command = args.command.on_host(&hostname);
+    let pid_file = args.command.pid_file()?;
+    let mounts = args.mount.requests()?;
 
     let child = Spawn::new(uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE).spawn(|parent| {
         uts::set_names(&hostname, &args.uts)?; // 01: what it is called
         args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here
         let root = mount::host_root()?;
         mount::proc(root.as_fd())?; // 03: the processes it sees
-        mount::all(root.as_fd(), &args.mount.requests(), Targets::MustExist)?; // 03: what is mounted in it
+        mount::all(root.as_fd(), &mounts, Targets::MustExist)?; // 03: what is mounted in it
         args.mount.propagation.share()?;
         pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
     })?;
 
-    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    let _pid_file = pid_file.write(&child)?;
     Ok(child.wait()?.into())
 }
 // ANCHOR_END: run

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use kit::Hint;
 
-use crate::detached::{Attributes, Detached, Reach};
+use crate::detached::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach};
 use crate::inside::{self, Kind, Targets};
 
 /// One mount that was asked for.
@@ -112,9 +112,8 @@ impl Request {
     }
 
     fn new_tmpfs(target: &str) -> Result<Self, String> {
-        let attributes =
-            Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
-        Ok(Request { source: Source::Tmpfs(Vec::new()), target: absolute(target)?, attributes })
+        let (source, attributes) = (Source::Tmpfs(Vec::new()), NOSUID_NODEV_NOEXEC);
+        Ok(Request { source, target: absolute(target)?, attributes })
     }
 
     fn set(&mut self, word: &str) -> Result<(), String> {
@@ -176,6 +175,7 @@ fn kind_of(path: &Path) -> Result<Kind> {
 fn absolute(target: &str) -> Result<PathBuf, String> {
     match target {
         "/" => Err("the root itself cannot be mounted over".into()),
+        _ if Path::new(target).starts_with("/proc") => Err("what is in /proc cannot be mounted over".into()),
         _ if target.starts_with('/') => Ok(target.into()),
         _ => Err(format!("the target {target:?} must be an absolute path, as the container sees it")),
     }
@@ -205,7 +205,17 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for text in ["/a", "/a:/b:bogus", "/a:b", "name:/b", "/a:/", "/a:/b:ro:x", "/a:/b:size=1m"] {
+        for text in [
+            "/a",
+            "/a:/b:bogus",
+            "/a:b",
+            "name:/b",
+            "/a:/",
+            "/a:/proc",
+            "/a:/proc/x",
+            "/a:/b:ro:x",
+            "/a:/b:size=1m",
+        ] {
             assert!(Request::volume(text).is_err(), "{text}");
         }
         for text in ["dst=/b", "src=/a", "type=nfs,src=/a,dst=/b", "type=tmpfs,src=/a,dst=/b"] {

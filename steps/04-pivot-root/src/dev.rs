@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::Result;
 use kit::Hint;
-use mount::{Attributes, Detached, inside};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, inside};
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, FileType, Mode, chmodat, mkdirat, mknodat, symlinkat};
 
@@ -27,17 +27,18 @@ const LINKS: [(&str, &str); 5] = [
 // ANCHOR: mount
 /// Mounts /dev, with what belongs below it. It is filled before it is attached.
 pub(crate) fn mount(root: &Root) -> Result<()> {
-    let careful = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
-    let strict = careful | Attributes::MOUNT_ATTR_NODEV;
-    let dev = Detached::new("tmpfs", &[("mode", "755"), ("size", "64k")], careful, "its own few devices")?;
+    let nosuid_noexec = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
+    let dev =
+        Detached::new("tmpfs", &[("mode", "755"), ("size", "64k")], nosuid_noexec, "its own few devices")?;
     fill(&dev)?;
     dev.attach(&inside::own_directory(root.as_fd(), "/dev")?, "/dev")?;
 
     // pts(4): every mount of devpts is an instance of its own. Group 5 is tty.
     let pts = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
-    below(root, "devpts", "/dev/pts", &pts, careful, "terminals of its own")?;
-    below(root, "tmpfs", "/dev/shm", &[("mode", "1777"), ("size", "64m")], strict, "POSIX shared memory")?;
-    below(root, "mqueue", "/dev/mqueue", &[], strict, "POSIX message queues")
+    below(root, "devpts", "/dev/pts", &pts, nosuid_noexec, "terminals of its own")?;
+    let shm = [("mode", "1777"), ("size", "64m")];
+    below(root, "tmpfs", "/dev/shm", &shm, NOSUID_NODEV_NOEXEC, "POSIX shared memory")?;
+    below(root, "mqueue", "/dev/mqueue", &[], NOSUID_NODEV_NOEXEC, "POSIX message queues")
 }
 // ANCHOR_END: mount
 
@@ -79,5 +80,6 @@ fn below(
 pub(crate) fn console(root: &Root, terminal: &OwnedFd) -> Result<()> {
     inside::make(root.as_fd(), "/dev/console".as_ref(), inside::Kind::File)?;
     let target = inside::open(root.as_fd(), "/dev/console".as_ref())?;
-    Detached::bind_descriptor(terminal.as_fd(), "its terminal")?.attach(&target, "/dev/console")
+    let mount = Detached::bind_descriptor(terminal.as_fd(), "its terminal", Reach::Alone)?;
+    mount.attach(&target, "/dev/console")
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use mount::inside::{self, Kind};
-use mount::{Attributes, Detached, Request};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Request};
 
 use crate::dev;
 use crate::root::Root;
@@ -21,14 +21,8 @@ const PLACES: [&str; 3] = ["/proc", "/sys", "/dev"];
 pub fn furnish(root: &Root) -> Result<()> {
     // Task 4.2: each on a directory of the root's own; a link there would be the image's choice.
     mount::proc(root.as_fd())?;
-    let careful =
-        Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
-    let sys = Detached::new(
-        "sysfs",
-        &[],
-        careful | Attributes::MOUNT_ATTR_RDONLY,
-        "the kernel's devices, to read",
-    )?;
+    let attributes = NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY;
+    let sys = Detached::new("sysfs", &[], attributes, "the kernel's devices, to read")?;
     sys.attach(&inside::own_directory(root.as_fd(), "/sys")?, "/sys")?;
     dev::mount(root)
 }

@@ -8,8 +8,11 @@ mod args;
 mod dev;
 mod doctor;
 mod furnish;
+mod link;
+mod raw;
 mod relay;
 mod root;
+mod screen;
 mod sys;
 mod terminal;
 

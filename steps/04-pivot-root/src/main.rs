@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use clap::Parser;
-use exec::{CommandArgs, Job, PidFile, Spawn};
+use exec::{CommandArgs, Job, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 use mount::Targets;
@@ -50,7 +50,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let hostname = args.uts.hostname(&Id::random()?);
     let command = args.command.on_host(&hostname);
-    let mounts = args.mount.requests();
+    let pid_file = args.command.pid_file()?;
+    let mounts = args.mount.requests()?;
     let terminal = args.terminal.plan()?;
 
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
@@ -66,7 +67,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
     })?;
 
-    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     Ok(child.wait_at(&mut relay)?.into())
 }

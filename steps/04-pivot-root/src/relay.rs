@@ -1,46 +1,28 @@
 //! The parent's side of the container's terminal: carries bytes, follows the window size, and gives
 //! the caller's terminal back as it was.
 
-use std::io::{IsTerminal, stdin, stdout};
+use std::io::{IsTerminal, stdin};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
-use exec::{Child, Received, Terminal};
-use nix::poll::{PollFd, PollFlags};
+use exec::{Child, Received, Signals, Terminal};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{getpgrp, getpid, tcgetpgrp};
+use nix::unistd::getpid;
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr, tcsetwinsize};
+use rustix::termios::tcsetwinsize;
 
-use crate::sys;
+use crate::link::Link;
+use crate::raw::{RawMode, in_foreground};
+use crate::screen::{Screen, is_ready};
 use crate::terminal::window_size;
 
 /// Carries bytes between the caller's streams and the container's terminal, if it has one.
 pub struct Relay {
     link: Option<Link>,
-    /// Which of our streams shows what the container's terminal shows.
-    screen: Screen,
     raw: Option<RawMode>,
     typing: Typing,
-}
-
-/// The stream that shows what the container's terminal shows: one that the container has not got
-/// itself, or what it prints on two streams would come out mixed on one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Screen {
-    Stdout,
-    Stderr,
-    /// Only keys are read from the terminal: their echo goes where they come from.
-    Stdin,
-}
-
-/// The container's terminal as the parent holds it.
-struct Link {
-    main: OwnedFd,
-    /// Held so that the terminal does not hang up while nobody inside has it open.
-    _peer: OwnedFd,
-    /// What was typed and not yet taken.
-    typed: Vec<u8>,
+    hurry: Hurry,
 }
 
 /// Whether our stdin is typed into it.
@@ -50,11 +32,21 @@ enum Typing {
     Off,
 }
 
+/// How long the reader of what it printed last may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hurry {
+    /// As long as it likes: `run ls | less`.
+    None,
+    /// We were told to end: until it has taken nothing for a second.
+    ToldToEnd,
+}
+
 impl Relay {
-    pub(crate) fn new(main: Option<OwnedFd>, screen: Screen) -> Result<Self> {
-        let link = main.map(Link::new).transpose()?;
+    /// `shows` is the stream of ours that shows what the container's terminal shows.
+    pub(crate) fn new(main: Option<OwnedFd>, shows: BorrowedFd<'static>) -> Result<Self> {
+        let link = main.map(|main| Link::new(main, Screen::on(shows))).transpose()?;
         let typing = if stdin().is_terminal() && link.is_some() { Typing::On } else { Typing::Off };
-        let mut relay = Relay { link, screen, raw: None, typing };
+        let mut relay = Relay { link, raw: None, typing, hurry: Hurry::None };
         relay.enter_raw_mode()?;
         Ok(relay)
     }
@@ -69,8 +61,8 @@ impl Relay {
 
     /// A job in the background must not read the terminal: SIGTTIN would stop it.
     fn may_read(&self) -> bool {
-        let waiting = self.link.as_ref().is_some_and(|link| !link.typed.is_empty());
-        self.typing == Typing::On && !waiting && self.raw.is_some()
+        let taken = self.link.as_ref().is_none_or(|link| link.typed.is_empty());
+        self.typing == Typing::On && taken && self.raw.is_some()
     }
 
     fn read_typed(&mut self) -> Result<()> {
@@ -79,17 +71,56 @@ impl Relay {
             Ok(length) => length,
             Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
             Err(Errno::IO) => 0,
-            Err(error) => return Err(error).context("read what is typed"),
+            Err(error) => return Err(error).context("read(stdin), for what is typed"),
         };
-        let Some(link) = &mut self.link else { return Ok(()) };
-        if length == 0 {
-            self.typing = Typing::Off;
-            if !stdin().is_terminal() {
-                self.link = None; // the caller's terminal has gone, and so goes the container's
-            }
-            return Ok(());
+        match &mut self.link {
+            Some(link) if length > 0 => link.typed.extend_from_slice(&bytes[..length]),
+            _ if stdin().is_terminal() => self.typing = Typing::Off,
+            _ => self.hang_up(), // the caller's terminal has gone
         }
-        link.typed.extend_from_slice(&bytes[..length]);
+        Ok(())
+    }
+
+    fn show(&mut self) -> Result<()> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        match link.screen.show() {
+            // `| head -1`: nobody reads any more, and nobody ever will.
+            Err(Errno::PIPE | Errno::IO | Errno::BADF) => self.hang_up(),
+            shown => shown.context("write, for what the container prints")?,
+        }
+        Ok(())
+    }
+
+    /// The caller's terminal, or who reads what it shows, has gone, and so goes the container's: a
+    /// shell on it ends.
+    fn hang_up(&mut self) {
+        self.link = None;
+        self.typing = Typing::Off;
+        self.raw = None;
+    }
+
+    /// Shows what it printed last.
+    fn show_the_rest(&mut self) -> Result<()> {
+        let ending = Signals::ending()?;
+        if let Some(raw) = &self.raw {
+            raw.give_keys_back();
+        }
+        while let Some(link) = &mut self.link {
+            link.take_output()?;
+            let Some(writable) = link.screen.interest() else { return Ok(()) };
+            let mut ready = [writable, PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
+            let count = match self.hurry {
+                Hurry::None => poll(&mut ready, PollTimeout::NONE),
+                Hurry::ToldToEnd => poll(&mut ready[..1], PollTimeout::from(1000u16)),
+            };
+            if count == Ok(0) {
+                return Ok(());
+            }
+            if ready[1].any() == Some(true) {
+                self.hurry = Hurry::ToldToEnd;
+            }
+            self.show()?;
+        }
         Ok(())
     }
 }
@@ -97,9 +128,7 @@ impl Relay {
 impl Terminal for Relay {
     fn interests(&self) -> Vec<PollFd<'_>> {
         let Some(link) = &self.link else { return Vec::new() };
-        let wanted =
-            if link.typed.is_empty() { PollFlags::POLLIN } else { PollFlags::POLLIN | PollFlags::POLLOUT };
-        let mut interests = vec![PollFd::new(link.main.as_fd(), wanted)];
+        let mut interests = link.interests();
         if self.may_read() {
             interests.push(PollFd::new(rustix::stdio::stdin(), PollFlags::POLLIN));
         }
@@ -108,16 +137,22 @@ impl Terminal for Relay {
 
     fn relay(&mut self) -> Result<()> {
         self.enter_raw_mode()?; // fg brings a job that runs to the front, and tells it nothing
-        if self.may_read() && is_readable() {
+        if self.may_read() && is_ready(rustix::stdio::stdin(), PollFlags::POLLIN) {
             self.read_typed()?;
         }
-        let Some(link) = &mut self.link else { return Ok(()) };
-        link.pass_typed()?;
-        link.pass_output(self.screen).map(drop)
+        if let Some(link) = &mut self.link {
+            link.pass_typed()?;
+            link.take_output()?;
+        }
+        self.show()
     }
 
     fn on_signal(&mut self, received: &Received, child: &Child) -> Result<bool> {
-        match received.signal {
+        let Some(signal) = received.name() else { return Ok(false) };
+        if matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTERM) {
+            self.hurry = Hurry::ToldToEnd;
+        }
+        match signal {
             Signal::SIGWINCH => {
                 if let (Some(link), Some(size)) = (&self.link, window_size()) {
                     let _ = tcsetwinsize(&link.main, size); // the next one will do
@@ -130,13 +165,12 @@ impl Terminal for Relay {
             }
             // It is in a session of its own, so keys at the caller's terminal do not reach it.
             Signal::SIGINT | Signal::SIGQUIT if !received.was_sent => {
-                child.signal(received.signal)?;
+                child.send_on(received)?;
                 Ok(true)
             }
-            // The caller's terminal has gone, and so goes the container's: a shell on it ends.
             Signal::SIGHUP if !received.was_sent => {
-                self.link = None;
-                child.signal(received.signal)?;
+                self.hang_up();
+                child.send_on(received)?;
                 Ok(true)
             }
             Signal::SIGTSTP if !received.was_sent => {
@@ -149,113 +183,15 @@ impl Terminal for Relay {
 
     fn suspend(&mut self, child: &Child) -> Result<()> {
         self.raw = None;
-        kill(getpid(), Signal::SIGSTOP)?; // the caller's shell takes over here, until fg or bg
+        // The caller's shell takes over here, until fg or bg.
+        kill(getpid(), Signal::SIGSTOP).context("kill(SIGSTOP), to stop as the command has")?;
         self.enter_raw_mode()?;
         child.signal(Signal::SIGCONT)
     }
 
     fn release(&mut self, _child: &Child) -> Result<()> {
-        if let Some(link) = &mut self.link {
-            while link.pass_output(self.screen)? > 0 {}
-        }
+        let shown = self.show_the_rest();
         self.raw = None;
-        Ok(())
+        shown
     }
-}
-
-impl Link {
-    fn new(main: OwnedFd) -> Result<Self> {
-        rustix::io::ioctl_fionbio(&main, true)?;
-        let _peer = sys::peer(main.as_fd()).context("hold the container's terminal open")?;
-        Ok(Link { main, _peer, typed: Vec::new() })
-    }
-
-    fn pass_typed(&mut self) -> Result<()> {
-        match rustix::io::write(&self.main, &self.typed) {
-            Ok(taken) => {
-                self.typed.drain(..taken);
-                Ok(())
-            }
-            Err(Errno::AGAIN | Errno::INTR | Errno::IO) => Ok(()),
-            Err(error) => Err(error).context("type into the container's terminal"),
-        }
-    }
-
-    /// Passes on what is there, and says how much that was.
-    fn pass_output(&mut self, screen: Screen) -> Result<usize> {
-        let mut bytes = [0; 4096];
-        match rustix::io::read(&self.main, &mut bytes) {
-            Ok(length) => {
-                screen.show(&bytes[..length])?;
-                Ok(length)
-            }
-            Err(Errno::AGAIN | Errno::INTR | Errno::IO) => Ok(0),
-            Err(error) => Err(error).context("read the container's terminal"),
-        }
-    }
-}
-
-impl Screen {
-    /// Shows it as it is; std's own stdout would wait for a newline.
-    fn show(self, mut bytes: &[u8]) -> Result<()> {
-        let stream = match self {
-            Screen::Stdout => rustix::stdio::stdout(),
-            Screen::Stderr => rustix::stdio::stderr(),
-            Screen::Stdin => rustix::stdio::stdin(),
-        };
-        while !bytes.is_empty() {
-            match rustix::io::write(stream, bytes) {
-                Ok(taken) => bytes = &bytes[taken..],
-                Err(Errno::INTR) => {}
-                // Whoever shares the stream with us has made it non-blocking: open(2), O_NONBLOCK.
-                Err(Errno::AGAIN) => wait_until_writable(stream),
-                // Nobody reads any more; the command finds out when it ends.
-                Err(Errno::PIPE | Errno::IO | Errno::BADF) => return Ok(()),
-                Err(error) => return Err(error).context("write what the container prints"),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The caller's terminal in raw mode. Dropping it gives it back as it was.
-struct RawMode(Termios);
-
-impl RawMode {
-    fn enter() -> Result<Self> {
-        let before = tcgetattr(stdin()).context("read the terminal's settings")?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        if !stdout().is_terminal() {
-            // `run ls | less`: others print on this terminal too, and count on its newlines.
-            raw.output_modes = before.output_modes;
-        }
-        tcsetattr(stdin(), OptionalActions::Drain, &raw).context("set the terminal to raw mode")?;
-        Ok(RawMode(before))
-    }
-}
-
-impl Drop for RawMode {
-    fn drop(&mut self) {
-        let _ = tcsetattr(stdin(), OptionalActions::Drain, &self.0); // it may have been closed
-    }
-}
-
-/// Whether we may read and set the terminal: a job in the background may not. Where it is not the
-/// terminal of our session, there are no jobs on it (ENOTTY).
-fn in_foreground() -> bool {
-    match tcgetpgrp(stdin()) {
-        Ok(group) => group == getpgrp(),
-        Err(error) => error == nix::errno::Errno::ENOTTY,
-    }
-}
-
-fn wait_until_writable(stream: BorrowedFd<'_>) {
-    let mut ready = [PollFd::new(stream, PollFlags::POLLOUT)];
-    let _ = nix::poll::poll(&mut ready, nix::poll::PollTimeout::NONE); // the next write tells
-}
-
-fn is_readable() -> bool {
-    let mut ready = [PollFd::new(rustix::stdio::stdin(), PollFlags::POLLIN)];
-    nix::poll::poll(&mut ready, nix::poll::PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }

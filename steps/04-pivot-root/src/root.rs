@@ -29,14 +29,14 @@ impl Root {
     /// When the directory is not there, or cannot be mounted.
     pub fn open(args: &Args, requests: &[Request]) -> Result<Self> {
         // Task 4.1: pivot_root(2) wants a mount point, so the directory is mounted on itself.
-        let place = directory(&args.rootfs)?;
-        let mount = Detached::bind(&args.rootfs, Reach::Recursive)?;
+        let (place, name) = (directory(&args.rootfs)?, args.rootfs.display());
+        let mount = Detached::bind_descriptor(place.as_fd(), &name, Reach::Recursive)?;
         furnish::make_places(mount.as_fd(), requests)?;
         if args.access() == Access::ReadOnly {
             mount.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Recursive)?;
         }
-        mount.attach(&place, args.rootfs.display())?;
-        Ok(Root { mount: mount.into_descriptor(), name: args.rootfs.display().to_string() })
+        mount.attach(&place, &name)?;
+        Ok(Root { mount: mount.into_descriptor(), name: name.to_string() })
     }
     // ANCHOR_END: open
 
@@ -65,8 +65,8 @@ impl AsFd for Root {
     }
 }
 
-const HINT_EINVAL: &str = "the kernel cannot pivot away from an initramfs (`NN-name doctor` tells), nor when the \
-                           mount below is shared (--propagation)";
+const HINT_EINVAL: &str = "the kernel cannot pivot away from an initramfs (`doctor` tells), nor when the mount \
+                           below is shared (--propagation)";
 
 fn directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

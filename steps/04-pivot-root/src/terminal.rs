@@ -2,7 +2,7 @@
 //! it (TIOCSTI), and what is typed into the host's is run by the host's shell.
 
 use std::io::{IsTerminal, stderr, stdin, stdout};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Result;
@@ -13,10 +13,11 @@ use nix::errno::Errno;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::unlockpt;
+use rustix::stdio;
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
 use crate::dev;
-use crate::relay::{Relay, Screen};
+use crate::relay::Relay;
 use crate::root::Root;
 use crate::sys;
 
@@ -76,12 +77,13 @@ impl Terminal {
         }
         // Task 4.3: ptmx of the new devpts, so that the terminal has a name inside: /dev/pts/0.
         let ptmx = inside::open(root.as_fd(), Path::new("/dev/pts/ptmx"))?;
-        let main = kit::call("a new terminal", "open", "/dev/pts/ptmx", || reopen(&ptmx))?;
+        let main =
+            kit::call("a new terminal", "open", "/dev/pts/ptmx", || reopen(ptmx.as_fd(), OFlags::RDWR))?;
         kit::call("let it be opened", "ioctl", "TIOCSPTLCK, 0", || unlockpt(&main))?;
         let terminal =
             kit::call("the end for the command", "ioctl", "TIOCGPTPEER", || sys::peer(main.as_fd()))?;
         if let Some(size) = window_size() {
-            tcsetwinsize(&main, size)?;
+            kit::call("as big as yours", "ioctl", "TIOCSWINSZ", || tcsetwinsize(&main, size))?;
         }
         kit::call("Ctrl-C and job control go here", "ioctl", "TIOCSCTTY", || {
             rustix::process::ioctl_tiocsctty(&terminal)
@@ -116,24 +118,24 @@ impl Terminal {
     pub fn relay(self, main: Option<OwnedFd>) -> Result<Relay> {
         Relay::new(main, self.screen())
     }
-}
 
-impl Terminal {
-    fn screen(self) -> Screen {
+    /// Which of our streams shows what it shows: one that the container has not got itself, or what
+    /// it prints on two streams would come out mixed on one.
+    fn screen(self) -> BorrowedFd<'static> {
         match self.streams {
-            [_, Stream::Own, _] => Screen::Stdout,
-            [_, Stream::Passed, Stream::Own] => Screen::Stderr,
-            [_, Stream::Passed, Stream::Passed] => Screen::Stdin,
+            [_, Stream::Own, _] => stdio::stdout(),
+            [_, Stream::Passed, Stream::Own] => stdio::stderr(),
+            // Only keys are read from the terminal: their echo goes where they come from.
+            [_, Stream::Passed, Stream::Passed] => stdio::stdin(),
         }
     }
 }
 
-/// Opens the file that an O_PATH descriptor stands for.
-fn reopen(place: &OwnedFd) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+/// Opens the file that a descriptor stands for once more.
+pub(crate) fn reopen(descriptor: BorrowedFd<'_>, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     // proc(5): /proc/self/fd leads to the very file, whatever its name is by now.
-    let magic = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(place));
-    rustix::fs::open(magic, flags, Mode::empty())
+    let magic = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
+    rustix::fs::open(magic, flags | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// The size of the caller's terminal, whichever stream it is on.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use kit::{RunDirArgs, program};
+use kit::{Failure, Hint, RunDir, RunDirArgs, program};
 
 use crate::args::Args;
 use crate::cgroup::Cgroup;
@@ -19,7 +19,7 @@ pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
         collected.removed.iter().for_each(|id| println!("{id}"));
         collected.outcome
     });
-    collected.map(|()| ExitCode::SUCCESS).map_err(|error| kit::Failure::of(&error).exit(1).into())
+    collected.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::of(&error).exit(1).into())
 }
 
 /// Before a run: the same, but what cannot be removed is no reason not to run.
@@ -38,5 +38,17 @@ impl Args {
         if self.stats {
             program::say(cgroup.stats().report(wall));
         }
+    }
+}
+
+impl Cgroup {
+    /// At the end: removes it. What cannot be removed is told, and left to `gc` with the run directory;
+    /// the command has ended as it did, and that stays the result.
+    pub fn remove_or_keep(self, run_dir: RunDir) {
+        let Err(error) = self.remove().hint("remove what is left with `gc` later") else { return };
+        run_dir.keep();
+        let failure = Failure::of(&error);
+        program::say(format_args!("warning: the command has ended, but its cgroup stays: {failure}"));
+        failure.hint_text().into_iter().for_each(|hint| program::say(format_args!("hint: {hint}")));
     }
 }

@@ -65,8 +65,9 @@ impl Directory {
     }
 
     /// Whether this kernel has `file` in it.
-    pub(crate) fn has(&self, file: &str) -> bool {
-        self.path.join(file).exists()
+    pub(crate) fn has(&self, file: &str) -> Result<bool> {
+        let path = self.path.join(file);
+        path.try_exists().with_context(|| format!("look for {}", path.display()))
     }
 
     /// Writes `value` into `file`: cgroup files take one value a write(2).

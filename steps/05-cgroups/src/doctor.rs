@@ -16,7 +16,9 @@ const NEW_KERNEL: &str = "boot a newer kernel, or use a virtual machine (book: S
 pub fn doctor() -> Vec<Check> {
     let hierarchies = match Hierarchies::detect() {
         Ok(hierarchies) => hierarchies,
-        Err(error) => return vec![Check::fails("cgroup", format_args!("{error:#}"), "mount /proc")],
+        Err(error) => {
+            return vec![Check::fails("cgroup", format_args!("{error:#}"), "use sudo, and mount /proc")];
+        }
     };
     if hierarchies.iter().next().is_none() {
         let mend = "mount -t cgroup2 none /sys/fs/cgroup";

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use kit::Failure;
 
-use crate::controller::{Controller, Version};
+use crate::controller::Version;
 use crate::directory::Directory;
 use crate::{events, freezer};
 
@@ -40,8 +40,7 @@ enum Means<'a> {
 
 fn means(directories: &[Directory]) -> Result<Means<'_>> {
     let unified = directories.iter().find(|cgroup| cgroup.hierarchy().version() == Version::V2);
-    let freezer = || directories.iter().find(|cgroup| cgroup.hierarchy().holds(Controller::Freezer));
-    unified.map(Means::Unified).or_else(|| freezer().map(Means::Freezer)).ok_or_else(|| {
+    unified.map(Means::Unified).or_else(|| freezer::of(directories).map(Means::Freezer)).ok_or_else(|| {
         Failure::new("no hierarchy can freeze: neither version 2 nor the freezer is mounted").into()
     })
 }

@@ -3,10 +3,16 @@
 use anyhow::Result;
 use kit::{Failure, Hint};
 
+use crate::controller::Controller;
 use crate::directory::Directory;
 use crate::events::{Patience, STUCK};
 
 const STATE: &str = "freezer.state";
+
+/// The cgroup in the freezer's hierarchy; on version 2 there is none.
+pub(crate) fn of(directories: &[Directory]) -> Option<&Directory> {
+    directories.iter().find(|cgroup| cgroup.hierarchy().holds(Controller::Freezer))
+}
 
 /// Stops all processes in it.
 ///
@@ -33,10 +39,19 @@ pub(crate) fn thaw(cgroup: &Directory) -> Result<()> {
     cgroup.write("they go on", STATE, "THAWED")
 }
 
-/// Lets them go on, if they stand still: a frozen process of version 1 does not die.
-pub(crate) fn thaw_if_frozen(cgroup: &Directory) -> Result<()> {
-    match cgroup.read(STATE) {
-        Ok(state) if state.trim() != "THAWED" => thaw(cgroup),
-        _ => Ok(()),
+/// Lets go what stands still in it and in the cgroups below, so that it can die: SIGKILL does not reach
+/// a frozen process of version 1.
+///
+/// The container's root can mount the freezer and freeze in cgroups of its own, as long as it has
+/// CAP_SYS_ADMIN (step 09 takes that away). When its PID 1 ends then, the kernel waits for the frozen
+/// processes of the PID namespace before it tells of that end, and so does the runtime: like for any
+/// container that does not end. Kill the runtime, and `gc` gets here.
+pub(crate) fn thaw_if_frozen(top: &Directory) -> Result<()> {
+    for path in top.tree() {
+        let cgroup = Directory::found(top.hierarchy(), path);
+        if cgroup.read(STATE).is_ok_and(|state| state.trim() != "THAWED") {
+            thaw(&cgroup)?;
+        }
     }
+    Ok(())
 }

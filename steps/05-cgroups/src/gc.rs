@@ -39,19 +39,25 @@ pub struct Collected {
 /// directories below `run_dirs`. Those of living ones are not touched: their owners hold a lock.
 ///
 /// # Errors
-/// When `run_dirs` is there and cannot be read.
+/// When `run_dirs` is there and cannot be read, or when others can write to it.
 pub fn gc(run_dirs: &Path) -> Result<Collected> {
     let (mut removed, mut errors) = (Vec::new(), Vec::new());
     for abandoned in RunDir::abandoned(run_dirs)? {
-        match undo(&abandoned) {
-            Ok(()) => removed.push(abandoned.id()),
-            Err(error) => {
-                errors.push(error.context(abandoned.id()));
-                abandoned.keep();
-            }
+        match abandoned.and_then(collect) {
+            Ok(id) => removed.push(id),
+            Err(error) => errors.push(error),
         }
     }
     Ok(Collected { removed, outcome: together(errors) })
+}
+
+fn collect(abandoned: Abandoned) -> Result<String> {
+    let id = abandoned.id();
+    if let Err(error) = undo(&abandoned) {
+        abandoned.keep();
+        return Err(error.context(id));
+    }
+    Ok(id)
 }
 
 /// Kills and removes what one dead runtime noted.
@@ -62,7 +68,7 @@ pub fn undo(abandoned: &Abandoned) -> Result<()> {
     let note = abandoned.read(NOTE)?;
     let hierarchies = Hierarchies::detect()?;
     let (mut own, mut above, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-    for path in note.lines().map(PathBuf::from).filter(|path| path.exists()) {
+    for path in note.lines().map(PathBuf::from).filter(|path| !is_gone(path)) {
         let its = if path.ends_with(abandoned.id()) { &mut own } else { &mut above };
         match verify(&path, &hierarchies) {
             Ok(hierarchy) => its.push(Directory::found(hierarchy, path)),
@@ -77,6 +83,11 @@ pub fn undo(abandoned: &Abandoned) -> Result<()> {
         parent::remove_unused(parent.path(), parent.hierarchy().mount_point());
     }
     together(errors)
+}
+
+/// What cannot be looked at is not gone.
+fn is_gone(path: &Path) -> bool {
+    path.try_exists().is_ok_and(|there| !there)
 }
 
 /// The hierarchy below whose top `path` lies. A note is only a file: what it names is removed only

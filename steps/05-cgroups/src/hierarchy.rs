@@ -75,11 +75,15 @@ impl Hierarchies {
     /// What is mounted now.
     ///
     /// # Errors
-    /// When /proc is not mounted, or a file of it cannot be read.
+    /// When /proc is not mounted, or a file of it or a mount point cannot be read.
     pub fn detect() -> Result<Self> {
         let read = |path| fs::read_to_string(path).with_context(|| format!("read {path}"));
-        let mut mounts = mountinfo::parse(&read("/proc/self/mountinfo")?);
-        mounts.retain(Mount::is_visible);
+        let mut mounts = Vec::new();
+        for mount in mountinfo::parse(&read("/proc/self/mountinfo")?) {
+            if mount.is_visible()? {
+                mounts.push(mount);
+            }
+        }
         let mut found = Self::of(&mounts, &read("/proc/self/cgroup")?);
         for unified in found.0.iter_mut().filter(|hierarchy| hierarchy.version == Version::V2) {
             let path = unified.mount_point.join("cgroup.controllers");

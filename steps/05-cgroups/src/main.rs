@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use cgroups::Cgroup;
 use clap::Parser;
-use exec::{CommandArgs, Job, PidFile, Spawn};
+use exec::{CommandArgs, Job, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, RunDir, RunDirArgs, doctor};
 use mount::Targets;
@@ -41,9 +41,10 @@ struct Run {
     #[command(flatten)]
     run_dirs: RunDirArgs,
     #[command(flatten)]
-    cgroup: cgroups::Args,
-    #[command(flatten)]
     command: CommandArgs,
+    // Last, since its heading in --help stands over all that follow.
+    #[command(flatten)]
+    cgroup: cgroups::Args,
 }
 
 fn main() -> ExitCode {
@@ -63,7 +64,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let id = Id::random()?;
     let hostname = args.uts.hostname(&id);
     let command = args.command.on_host(&hostname);
-    let mounts = args.mount.requests();
+    let pid_file = args.command.pid_file()?;
+    let mounts = args.mount.requests()?;
     let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent, &id)?;
@@ -91,11 +93,11 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         })
         .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
 
-    let _pid_file = PidFile::write(args.command.pid_file(), &child)?;
+    let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
     args.cgroup.tell(&cgroup, started.elapsed());
-    cgroup.remove().inspect_err(|_| run_dir.keep())?;
+    cgroup.remove_or_keep(run_dir);
     Ok(status.into())
 }
 // ANCHOR_END: run

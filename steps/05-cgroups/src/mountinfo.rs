@@ -1,9 +1,12 @@
 //! Where the cgroup file systems are mounted: /proc/self/mountinfo (proc_pid_mountinfo(5)).
 
+use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
-use std::{ffi::OsString, os::unix::fs::MetadataExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
+use anyhow::{Context, Result};
 use rustix::fs::{major, minor};
 
 use crate::controller::Version;
@@ -72,20 +75,26 @@ fn unescape(text: &str) -> PathBuf {
 }
 
 impl Mount {
-    /// Whether what is found at the mount point is this file system, not one mounted over it.
-    pub(crate) fn is_visible(&self) -> bool {
-        device_of(&self.mount_point).is_some_and(|device| device == self.device)
+    /// Whether what is found at the mount point is this file system, not one mounted over it, or
+    /// nothing at all.
+    ///
+    /// # Errors
+    /// When it cannot be looked at: a hierarchy that is passed over would not limit the container.
+    pub(crate) fn is_visible(&self) -> Result<bool> {
+        match self.mount_point.metadata() {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            found => {
+                let device = found.with_context(|| format!("stat {}", self.mount_point.display()))?.dev();
+                Ok(format!("{}:{}", major(device), minor(device)) == self.device)
+            }
+        }
     }
-}
-
-fn device_of(path: &Path) -> Option<String> {
-    let device = path.metadata().ok()?.dev();
-    Some(format!("{}:{}", major(device), minor(device)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn a_mount_point_with_a_space_and_propagation_fields_is_read() {

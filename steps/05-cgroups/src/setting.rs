@@ -51,14 +51,18 @@ impl Setting {
 
     /// Writes it.
     pub(crate) fn write(&self, directory: &Directory) -> Result<()> {
-        match self.files.iter().find(|(file, _)| directory.has(file)) {
-            Some((file, value)) => directory
-                .write(self.option, file, value)
-                .hint_on(Errno::EINVAL, "the kernel refuses this value: a cgroup above may allow less")
-                .hint_on(Errno::EBUSY, "the cgroup already uses more than that")
-                .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo"),
-            None if matches!(self.absent, Absent::Skip) => Ok(()),
-            None => Err(self.absent_file(directory)),
+        for (file, value) in &self.files {
+            if directory.has(file)? {
+                return directory
+                    .write(self.option, file, value)
+                    .hint_on(Errno::EINVAL, "the kernel refuses this value: a cgroup above may allow less")
+                    .hint_on(Errno::EBUSY, "the cgroup already uses more than that")
+                    .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo");
+            }
+        }
+        match self.absent {
+            Absent::Skip => Ok(()),
+            Absent::Refuse => Err(self.absent_file(directory)),
         }
     }
 
@@ -84,6 +88,6 @@ pub(crate) fn mend(option: &str) -> &'static str {
              `echo bfq > /sys/block/DEVICE/queue/scheduler`"
         }
         "--cpus" => "use a kernel with CONFIG_CFS_BANDWIDTH",
-        _ => "use a kernel that has it (`doctor` tells what is there), or leave the option out",
+        _ => "use a kernel that has it (`05-cgroups doctor` tells what is there), or leave the option out",
     }
 }

@@ -8,7 +8,6 @@ use kit::{Failure, Hint};
 use nix::errno::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::controller::Controller;
 use crate::directory::Directory;
 use crate::events::{Patience, STUCK};
 use crate::{freeze, freezer};
@@ -17,14 +16,14 @@ use crate::{freeze, freezer};
 ///
 /// What is frozen cannot fork, so that a bomb stands still while it is signalled.
 pub(crate) fn kill_each(directories: &[Directory]) -> Result<()> {
-    let freezer = directories.iter().find(|cgroup| cgroup.hierarchy().holds(Controller::Freezer));
+    let freezer = freezer::of(directories);
     let patience = Patience::new();
     while !processes(directories).is_empty() {
         // Without a freezer the signals race, and the next round catches what escaped.
         let _ = freezer.map_or_else(|| freeze::freeze(directories), freezer::freeze);
         let listed: Vec<_> = processes(directories).into_iter().collect();
         let killed = listed.chunks(AT_ONCE).try_for_each(|pids| kill(directories, pids));
-        let _ = freezer.map_or_else(|| freeze::thaw(directories), freezer::thaw);
+        let _ = freezer.map_or_else(|| freeze::thaw(directories), freezer::thaw_if_frozen);
         killed?;
         if !patience.pause() {
             let left = processes(directories).len();

@@ -73,7 +73,8 @@ const COUNTED: [Controller; 4] = [Controller::Cpu, Controller::Io, Controller::M
 /// The files of a controller appear in a cgroup when its parent's cgroup.subtree_control names it,
 /// and a parent can name only what its own parent grants it (cgroup-v2.rst, "Top-down Constraint").
 /// Only what is missing is written. What is merely counted is not enabled at the top, which is the
-/// host's: there it stays as it was.
+/// host's: there it stays as it was. What a limit needed there stays enabled when the container is
+/// gone: another manager may have begun to count on it.
 fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
     for (depth, ancestor) in cgroup.above().iter().enumerate() {
         let granted = names(ancestor, "cgroup.controllers")?;
@@ -135,7 +136,7 @@ fn takes_processes(cgroup: &Directory) -> Result<()> {
 /// then no process gets into those below. The host's root is exempt; it alone has no cgroup.type.
 fn only_leaves_have_processes(cgroup: &Directory) -> Result<()> {
     let processes = cgroup.read("cgroup.procs").is_ok_and(|text| !text.is_empty());
-    if !processes || !cgroup.has("cgroup.type") {
+    if !processes || !cgroup.has("cgroup.type")? {
         return Ok(());
     }
     let path = cgroup.path().display();

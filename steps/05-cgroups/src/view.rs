@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use kit::Failure;
 use mount::inside::{self, Kind};
-use mount::{Attributes, Detached, Reach};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::cgroup::Cgroup;
@@ -47,10 +47,8 @@ impl Cgroup {
 
 /// Hosts with version 1: a directory for each hierarchy in which the container has its own cgroup.
 fn show_each(root: BorrowedFd<'_>, directories: &[Directory]) -> Result<()> {
-    let careful =
-        Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
     let options = [("mode", "755"), ("size", "64k")];
-    let tmpfs = Detached::new("tmpfs", &options, careful, "a place for each hierarchy")?;
+    let tmpfs = Detached::new("tmpfs", &options, NOSUID_NODEV_NOEXEC, "a place for each hierarchy")?;
     for directory in directories {
         inside::make(tmpfs.as_fd(), &Path::new("/").join(name(directory)?), Kind::Directory)?;
     }
@@ -66,9 +64,7 @@ fn show_each(root: BorrowedFd<'_>, directories: &[Directory]) -> Result<()> {
 /// A read-only view of this one cgroup and those below it.
 fn view(directory: &Directory) -> Result<Detached> {
     let view = Detached::bind(directory.path(), Reach::Alone)?;
-    let careful =
-        Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
-    view.set(careful | Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
+    view.set(NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
     Ok(view)
 }
 
