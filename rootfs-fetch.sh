@@ -200,7 +200,7 @@ make_work_directory() {
         reason=$work work=''
         die "cannot make a directory in $parent: $(last_reason "$reason")" "$mend_directory"
     }
-    tree=$work/rootfs
+    tree=$work/new-tree
 }
 
 install_tree() {
@@ -213,7 +213,24 @@ install_tree() {
         mv -- "$dest" "$work/old" ||
             die "cannot move the old $dest away" "is it another user's? \`sudo rm -rf $dest\`"
     fi
-    mv -- "$tree" "$dest" || die "cannot rename $tree to $dest" "$mend_directory"
+    reason=$(rename "$tree" "$dest" 2>&1) || {
+        reason=$(last_reason "$reason")
+        die "cannot put the tree at $dest: ${reason:-a directory is there since a moment ago}" \
+            "is something else at work there? If not: $mend_directory"
+    }
+}
+
+# rename(2). A plain mv moves *into* a directory that somebody has put there in the meantime, or that
+# a symlink leads to; not every mv has the -T that forbids it.
+rename() {
+    mkdir "$work/probe"
+    if mv -T -- "$work/probe" "$work/probed" 2>/dev/null; then
+        mv -T -- "$1" "$2"
+        return
+    fi
+    mv -- "$1" "$2" || return
+    inside=$2/${1##*/}
+    ! [ -e "$inside" ] || { mv -- "$inside" "$1"; return 1; }
 }
 
 # --- sources: each fills $tree and sets $made_of, or returns 1 and says $why, $mend
@@ -263,11 +280,13 @@ from_file() {
         why="cannot read $1: it is a directory, not a tarball"
         return 1
     fi
-    why=$( (: <"$file") 2>&1) || {
-        why="cannot read $1: $(last_reason "$why")"
+    # A copy, so that what was checked is what is unpacked; and a pipe can be read only once.
+    reason=$( (cat <"$file" >"$work/tarball") 2>&1) || {
+        why="cannot read $1: $(last_reason "$reason")"
+        case $reason in *"No space"*) mend=$mend_directory ;; esac
         return 1
     }
-    unpack "$file" "${file##*/}"
+    unpack "$work/tarball" "${file##*/}"
     made_of="$made_of, from $1"
 }
 
@@ -361,10 +380,10 @@ with_wget() {
 }
 
 # Everything is checked before anything is unpacked.
-unpack() {
-    command -v tar >/dev/null || die "there is no tar to unpack $1" "install tar, or use --from busybox"
+unpack() { # FILE NAME
+    command -v tar >/dev/null || die "there is no tar to unpack $2" "install tar, or use --from busybox"
     check_digest "$1" "$2"
-    check_names "$1"
+    check_names "$1" "$2"
     mkdir "$tree"
     # -p: the archive's modes, not our umask's (/tmp is 1777). As root, user
     # numbers are the archive's; names would mean this machine's users.
@@ -372,14 +391,14 @@ unpack() {
     [ "$(id -u)" != 0 ] || owners=--numeric-owner
     # shellcheck disable=SC2086 # no owners, no argument
     reason=$(tar -xpf "$1" $owners -C "$tree" 2>&1) ||
-        die "cannot unpack $1: $(tar_reason "$reason")" "$mend_directory"
+        die "cannot unpack $2: $(tar_reason "$reason")" "$mend_directory"
     is_rootfs "$tree" ||
-        die "$1 is no root file system: it has no bin/sh at its top" \
+        die "$2 is no root file system: it has no bin/sh at its top" \
             "a tarball of an image (docker save) holds layers; \`docker export\` makes what is wanted"
 }
 
 check_digest() {
-    digest=$(sha512 "$1") || die "cannot take the SHA-512 of $1: no sha512sum, no openssl" \
+    digest=$(sha512 "$1") || die "cannot take the SHA-512 of $2: no sha512sum, no openssl" \
         "install coreutils"
     pinned=$(pin_of "$2")
     known=$(name_of "$digest")
@@ -398,15 +417,15 @@ check_digest() {
 # An archive may name /etc/passwd or ../../.profile. Some tars strip that while
 # listing, and say so; then it is refused for their message.
 check_names() {
-    names=$(LC_ALL=C tar -tf "$1" 2>&1) ||
-        die "cannot read $1 as a tarball: $(last_reason "$names")" \
+    names=$(LC_ALL=C tar -tf "$1" 2>"$work/tar-said") ||
+        die "cannot read $2 as a tarball: $(grep -m 1 . "$work/tar-said")" \
             "fetch it again; tar needs gzip, xz or zstd for what these have packed"
     unsafe=$(
         printf '%s\n' "$names" | grep -m 1 -E '^/|(^|/)\.\.(/|$)' ||
-            printf '%s\n' "$names" | grep -m 1 '[Rr]emoving leading'
+            grep -m 1 '[Rr]emoving leading' "$work/tar-said"
     ) || :
     [ -z "$unsafe" ] ||
-        die "$1 is unsafe, nothing is unpacked: it names files outside itself ($unsafe)" \
+        die "$2 is unsafe, nothing is unpacked: it names files outside itself ($unsafe)" \
             "an archive like that was made by mistake or by malice: do not use it"
 }
 

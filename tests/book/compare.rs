@@ -40,7 +40,7 @@ pub fn shown(bytes: &[u8]) -> String {
 /// The lines that `command` printed: its echo, cargo's words and key echoes are left out.
 pub fn output_lines(text: &str, command: &str) -> Vec<String> {
     let output = without_echo(text, command);
-    let of_cargo = |line: &&str| command.starts_with("cargo ") && is_runners(line) || is_cargos(line);
+    let of_cargo = |line: &&str| command.contains("cargo ") && is_runners(line) || is_cargos(line);
     let lines = output.lines().map(str::trim_end).filter(|line| !of_cargo(line));
     let mut lines: Vec<_> = lines.filter_map(without_key).map(str::to_string).collect();
     // bash says `exit` when it ends, other shells do not.
@@ -159,6 +159,7 @@ mod tests {
         assert_eq!(output_lines(text, "cargo run -- ls"), ["warning: x", "out"]);
         let text = "cargo a\n01-uts needs root: starting it by sudo (x)\nrootfs-fetch.sh: made it\nb\n";
         assert_eq!(output_lines(text, "cargo a"), ["b"]);
+        assert_eq!(output_lines("01-uts needs root: starting it by sudo\n", "x | cargo a"), [""; 0]);
         assert_eq!(output_lines("rootfs-fetch.sh: made it\n", "sh"), ["rootfs-fetch.sh: made it"]);
         assert_eq!(output_lines("  Running late\n", ""), ["  Running late"]);
         assert_eq!(output_lines("^Z\n[1]+ Stopped\n", ""), ["[1]+ Stopped"]);

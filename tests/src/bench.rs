@@ -155,6 +155,7 @@ impl Bench {
             fs::read_dir(self.run_dirs()).into_iter().flatten().map(|it| format!("{:?}", it.unwrap().path())),
         );
         leaks.extend(host::mounts().into_iter().filter(|line| line.contains(self.dir().to_str().unwrap())));
+        leaks.extend(host::processes_at(self.dir()));
         leaks
     }
 }

@@ -57,6 +57,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("setxattr", &["setxattr", "fsetxattr"]),
     ("stat", &["stat", "statx", "newfstatat"]),
     ("symlinkat", &["symlinkat"]),
+    ("access", &["access", "faccessat", "faccessat2"]),
     ("tcsetpgrp", &["ioctl"]),
     ("waitid", &["waitid"]),
     ("write", &["write"]),

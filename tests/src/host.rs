@@ -49,13 +49,33 @@ pub fn own_namespaces(pid: impl std::fmt::Display) -> Vec<String> {
 
 /// The processes that are in this namespace and are no zombies.
 pub fn processes_in(kind: &str, namespace: &str) -> Vec<i32> {
-    let pids =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     let is_in = |pid: &i32| {
         let link = fs::read_link(format!("/proc/{pid}/ns/{kind}"));
         link.is_ok_and(|link| link.to_str() == Some(namespace)) && is_alive(pid)
     };
-    pids.filter(is_in).collect()
+    pids().filter(is_in).collect()
+}
+
+/// The processes that work in this directory or below it, have their root or their program there, or,
+/// in a mount namespace of their own, something of it mounted: `1234 (sleep)`.
+pub fn processes_at(dir: &Path) -> Vec<String> {
+    let name = dir.file_name().expect("a directory with a name").to_str().unwrap();
+    let leads_there = |pid: i32| {
+        let link = |what: &str| fs::read_link(format!("/proc/{pid}/{what}")).ok();
+        let has_it_mounted = || {
+            // By its name: a path in mountinfo begins where that file system or that root does.
+            link("ns/mnt") != fs::read_link("/proc/self/ns/mnt").ok()
+                && mounts_of(pid).iter().any(|line| line.contains(name))
+        };
+        let links = ["cwd", "root", "exe"].into_iter().filter_map(link);
+        { links }.any(|path| path.starts_with(dir)) || has_it_mounted()
+    };
+    let found = pids().filter(|pid| leads_there(*pid));
+    found.map(|pid| format!("{pid} ({})", status(pid, "Name"))).collect()
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
 }
 
 /// The children of a process, zombies too.

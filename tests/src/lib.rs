@@ -15,6 +15,7 @@ pub mod explain;
 pub mod help;
 pub mod host;
 pub mod keys;
+pub mod options;
 mod ran;
 mod rootfs;
 mod running;

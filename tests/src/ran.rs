@@ -1,6 +1,7 @@
 //! A run that has ended.
 
 use std::os::unix::process::ExitStatusExt;
+use std::time::Instant;
 
 use crate::patience;
 
@@ -17,7 +18,16 @@ pub struct Ran {
 
 impl Ran {
     pub(crate) fn of(command: &mut assert_cmd::Command) -> Self {
-        let output = command.timeout(patience()).output().expect("start the program");
+        let start = Instant::now();
+        let output = command.timeout(patience()).output();
+        let output = output.unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+        // What ran out of patience was killed, and must not pass for a command that died of signal 9.
+        assert!(
+            start.elapsed() < patience(),
+            "it hung: {command:?}\nuntil then it printed:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         let killed = || 128 + output.status.signal().unwrap_or_default();
         Ran {
             code: output.status.code().unwrap_or_else(killed),

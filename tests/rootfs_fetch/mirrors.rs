@@ -1,0 +1,131 @@
+//! Mirrors and digests.
+
+use assert_cmd::assert::OutputAssertExt;
+use predicates::prelude::*;
+use predicates::str::contains;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use crate::fetch::{OLDER_ALPINE, OLDER_DIGEST, alpine};
+use crate::place::Place;
+
+#[test]
+fn a_mirror_in_a_directory_needs_no_network() {
+    let place = Place::new();
+    match alpine().filter(|path| path.ends_with(OLDER_ALPINE)) {
+        Some(tarball) => {
+            place.mirror(&fs::read(tarball).unwrap());
+            place
+                .fetch_older_alpine()
+                .assert()
+                .success()
+                .stderr(contains("Alpine 3.20.3 for x86_64, SHA-512 verified"));
+            place.assert_has(&["bin/sh", "bin/busybox", "etc/alpine-release"]);
+        }
+        // Without the real tarball: what the mirror serves is what is judged.
+        None => {
+            place.mirror(b"not Alpine");
+            place.fetch_older_alpine().assert().code(1).stderr(contains(OLDER_DIGEST));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_digest_unpacks_nothing() {
+    let place = Place::new();
+    let tarball = fs::read(place.little_tarball("little.tar.gz")).unwrap();
+    place.mirror(&tarball);
+    let found = sha512(&place.path("little.tar.gz"));
+    // Neither when Alpine is asked for, nor as one source of several.
+    for from in ["alpine", "auto"] {
+        place.fetch_older_alpine().args(["--from", from]).assert().code(1).stderr(
+            contains("wrong SHA-512")
+                .and(contains(OLDER_DIGEST))
+                .and(contains(found.as_str()))
+                .and(contains("busybox").not()),
+        );
+        place.assert_nothing_else_left(&["fakes", "little.tar.gz", "mirror", "tree"]);
+    }
+}
+
+#[test]
+fn a_file_that_bears_a_pinned_name_must_have_the_pinned_digest() {
+    let place = Place::new();
+    place.little_tarball(OLDER_ALPINE);
+    place
+        .fetch()
+        .args(["--from", OLDER_ALPINE])
+        .assert()
+        .code(1)
+        .stderr(contains("wrong SHA-512").and(contains(OLDER_DIGEST)));
+    place.assert_nothing_else_left(&[OLDER_ALPINE, "tree"]);
+}
+
+#[test]
+fn curl_and_wget_both_fetch_over_http() {
+    for absent in ["wget", "curl"] {
+        let place = Place::new();
+        let tarball = fs::read(place.little_tarball("little.tar.gz")).unwrap();
+        let path = place.path_without(&[absent]);
+        let address = serve_once(tarball);
+        place
+            .fetch()
+            .env("PATH", path)
+            .args(["--from", &format!("http://{address}/served.tar.gz?now")])
+            .assert()
+            .success()
+            .stderr(contains("the digest of served.tar.gz is not known"));
+        place.assert_has(&["bin/sh"]);
+    }
+}
+
+#[test]
+fn a_mirror_that_cannot_be_reached_is_named_with_the_reason() {
+    for absent in ["wget", "curl"] {
+        let place = Place::new();
+        let path = place.path_without(&[absent]);
+        place
+            .fetch()
+            .env("PATH", path)
+            .env("KISTE_MIRROR", "http://127.0.0.1:1")
+            .args(["--from", "alpine"])
+            .assert()
+            .code(1)
+            .stderr(contains("http://127.0.0.1:1/v3.24/releases/").and(contains("hint: ")));
+        place.assert_nothing_else_left(&["path"]);
+    }
+}
+
+#[test]
+fn only_pinned_versions_are_accepted() {
+    let place = Place::new();
+    place
+        .fetch()
+        .env("KISTE_ALPINE_VERSION", "3.19.0")
+        .assert()
+        .code(1)
+        .stderr(contains("KISTE_ALPINE_VERSION=3.19.0").and(contains("3.24.2 or 3.20.3")));
+}
+
+fn sha512(file: &Path) -> String {
+    let output = Command::new("sha512sum").arg(file).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+/// Answers one HTTP request with these bytes.
+fn serve_once(body: Vec<u8>) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut request = BufReader::new(connection.try_clone().unwrap()).lines();
+        while request.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        connection.write_all(head.as_bytes()).unwrap();
+        connection.write_all(&body).unwrap();
+    });
+    address
+}

@@ -1,0 +1,56 @@
+//! Options accumulate: a step takes those of every step below it.
+
+use std::fs;
+
+use crate::Bench;
+
+/// An option that a step has brought still does what it did there; all at once.
+#[track_caller]
+pub fn of_the_steps_below_work(bench: &Bench) {
+    // From step 4 on they are places in the root file system, and made there.
+    let [volume, mount, memory] = ["volume", "mount", "memory"].map(|name| {
+        let path = bench.dir().join(name);
+        fs::create_dir(&path).expect("make a directory to mount on");
+        path.to_str().unwrap().to_owned()
+    });
+    let mounted = format!(
+        "for at in {volume} {mount} {memory}; do grep -c \" $at \" /proc/self/mountinfo; done; \
+         grep -q ' shared:' /proc/self/mountinfo && echo shared"
+    );
+    let volume = format!("{volume}:{volume}");
+    let mount = format!("type=tmpfs,dst={mount}");
+
+    // The step, its options, what shows that they are obeyed, and how.
+    let table = [
+        (0, &["-e", "A=1", "-w", "/usr", "--pid-file", "pid"][..], "echo $A $PWD", "1 /usr\n"),
+        (
+            1,
+            &["--hostname", "crate", "--domainname", "example.org"],
+            "uname -n; cat /proc/sys/kernel/domainname",
+            "crate\nexample.org\n",
+        ),
+        (2, &["--init"], "[ $$ = 1 ] || echo not PID 1", "not PID 1\n"),
+        (
+            3,
+            &["--propagation", "shared", "-v", &volume, "--mount", &mount, "--tmpfs", &memory],
+            &mounted,
+            "1\n1\n1\nshared\n",
+        ),
+        (4, &["--read-only", "-t"], "touch /new 2>/dev/null || echo read-only; : </dev/tty", "read-only\n"),
+    ];
+    let (mut options, mut script, mut prints) = (Vec::new(), Vec::new(), String::new());
+    for (_, its_options, its_script, its_prints) in
+        table.into_iter().filter(|(step, ..)| *step < bench.step().number())
+    {
+        options.extend(its_options);
+        script.push(its_script);
+        prints += its_prints;
+    }
+    let ran = bench.sh(&options, &script.join("; "));
+    // On a terminal a line ends with \r\n.
+    assert_eq!(ran.exits(0).out.lines().collect::<Vec<_>>(), prints.lines().collect::<Vec<_>>());
+    if bench.step().is_ours() {
+        let explained = bench.run(&["--explain"], &["true"]);
+        explained.exits(0).complains("clone3(");
+    }
+}
