@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,6 +18,10 @@ const CARGO_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long a command that does not end must be quiet before the next thing is typed.
 const SETTLED: Duration = Duration::from_millis(500);
+
+/// How long it takes a reader at least to turn to the other terminal: what has just been started there
+/// has become what it is to be.
+const TURN: Duration = Duration::from_secs(1);
 
 /// The terminals of one page. They stay as they are from block to block, as a reader's do.
 struct Desk<'a> {
@@ -54,6 +59,9 @@ pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
 
 impl Desk<'_> {
     fn play(&mut self, block: &Block) -> Result<()> {
+        if block.place == Place::Second {
+            thread::sleep(TURN);
+        }
         for part in &block.parts {
             let who = self.who(block, part);
             self.last.insert(block.place, who);
