@@ -11,6 +11,7 @@ mod book {
     pub mod pages;
     pub mod pictures;
     pub mod play;
+    pub mod room;
     pub mod scratch;
     pub mod summary;
     pub mod tasks;
@@ -89,6 +90,7 @@ play! {
     chapter_3_prints_what_it_shows: "book/src/03-mount.md",
     chapter_4_prints_what_it_shows: "book/src/04-pivot-root.md",
     chapter_5_prints_what_it_shows: "book/src/05-cgroups.md",
+    chapter_6_prints_what_it_shows: "book/src/06-user.md",
     the_errno_table_prints_what_it_shows: "book/src/errno.md",
     the_teachers_page_prints_what_it_shows: "book/src/teach.md",
 }

@@ -113,6 +113,17 @@ fn kiste_sudo_never_is_obeyed() {
 }
 
 #[test]
+fn a_rootless_step_becomes_root_only_when_kiste_sudo_says_always() {
+    let house = House::new();
+    house.make_rootfs();
+    house.run("target/debug/06-user", &["run", "sh"]).code(7).stderr(contains("SUDO").not());
+    let mut always = house.command("target/debug/06-user", &["run", "sh"]);
+    always.env("KISTE_SUDO", "always").assert().code(7).stderr(contains("SUDO"));
+    let mut help = house.command("target/debug/06-user", &["doctor"]);
+    help.env("KISTE_SUDO", "always").assert().code(7).stderr(contains("SUDO").not());
+}
+
+#[test]
 fn who_is_root_already_needs_no_sudo() {
     let house = House::new();
     house.place.fake("id", "echo 0");

@@ -7,12 +7,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::room::NOBODY;
 use super::transcript::{Block, Needs};
 
 pub struct Host {
     pub root: Root,
     /// Whether cgroup v2 is the only hierarchy here.
     pub has_v2: bool,
+    /// Whether an ordinary user may make a user namespace, and mount in it.
+    pub has_userns: bool,
     pub blocks: Blocks,
 }
 
@@ -51,7 +54,8 @@ impl Host {
         };
         let has_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
         let only_v2 = env::var("KISTE_BOOK").is_ok_and(|blocks| blocks == "v2");
-        Host { root, has_v2, blocks: if only_v2 { Blocks::OnlyV2 } else { Blocks::All } }
+        let has_userns = can_make_userns(root);
+        Host { root, has_v2, has_userns, blocks: if only_v2 { Blocks::OnlyV2 } else { Blocks::All } }
     }
 
     pub fn verdict(&self, block: &Block) -> Verdict {
@@ -61,6 +65,8 @@ impl Host {
             Verdict::Skip("cgroup v2 is not the only hierarchy here".into())
         } else if block.needs == Needs::Root && self.root == Root::Never {
             Verdict::Skip("it needs root, and sudo would ask for a password".into())
+        } else if block.needs == Needs::Rootless && !self.has_userns {
+            Verdict::Skip("ordinary users may not make user namespaces here".into())
         } else {
             Verdict::Play
         }
@@ -85,6 +91,14 @@ impl Host {
             written.expect("the log of KISTE_SKIP_LOG can be written");
         }
     }
+}
+
+fn can_make_userns(root: Root) -> bool {
+    let unshare = ["unshare", "--user", "--map-root-user", "--mount", "true"];
+    let nobody = if root == Root::Already { &NOBODY[..] } else { &[] };
+    let words = [nobody, &unshare[..]].concat();
+    let made = Command::new(words[0]).args(&words[1..]).stderr(Stdio::null()).status();
+    made.is_ok_and(|status| status.success())
 }
 
 fn can_sudo() -> bool {

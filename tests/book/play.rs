@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::compare;
 use super::host::{Host, Root, Verdict};
 use super::pages::Page;
+use super::room::Room;
 use super::terminal::{Asking, Terminal, Who};
 use super::transcript::{self, Block, Input, Needs, Part, Place, Prompt, Until};
 
@@ -28,6 +29,8 @@ struct Desk<'a> {
     host: &'a Host,
     dir: &'a Path,
     terminals: HashMap<(Place, Who), Terminal>,
+    /// The ordinary user's, where the tests are root.
+    room: Option<Room>,
     /// Who typed last at each place: there the inner shell is.
     last: HashMap<Place, Who>,
 }
@@ -35,7 +38,7 @@ struct Desk<'a> {
 /// Plays a page in `dir`. Returns what was skipped, and why; the first mismatch is the error.
 pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
     let blocks = transcript::blocks(page).map_err(|problem| anyhow!(problem))?;
-    let mut desk = Desk { host, dir, terminals: HashMap::new(), last: HashMap::new() };
+    let mut desk = Desk { host, dir, terminals: HashMap::new(), room: None, last: HashMap::new() };
     let mut skipped = Vec::new();
     // Whether the block that a `second` or `more` block belongs to was played.
     let mut played = true;
@@ -66,6 +69,7 @@ impl Desk<'_> {
             let who = self.who(block, part);
             self.last.insert(block.place, who);
             let patience = self.host.patience();
+            self.enter_room(who, &part.input)?;
             let terminal = self.terminal(block.place, who)?;
             play_part(terminal, part, patience)
                 .with_context(|| format!("line {}: {}", part.line, part.input))?;
@@ -76,15 +80,25 @@ impl Desk<'_> {
     fn who(&self, block: &Block, part: &Part) -> Who {
         match (&part.input, block.needs, self.host.root) {
             (Input::Command(Prompt::Root, _), _, Root::BySudo) => Who::Sudo,
-            (Input::Command(Prompt::User, _), Needs::User, Root::Already) => Who::Nobody,
+            (Input::Command(Prompt::User, _), Needs::User | Needs::Rootless, Root::Already) => Who::Nobody,
             (Input::Command(Prompt::User | Prompt::Root, _), ..) => Who::Caller,
             _ => self.last.get(&block.place).copied().unwrap_or(Who::Caller),
         }
     }
 
+    /// The ordinary user's room is made when they first come, and has what they are about to start.
+    fn enter_room(&mut self, who: Who, input: &Input) -> Result<()> {
+        let (Who::Nobody, Input::Command(_, command)) = (who, input) else { return Ok(()) };
+        let room = match self.room.take() {
+            Some(room) => room,
+            None => Room::make(self.dir)?,
+        };
+        self.room.insert(room).build_for(command)
+    }
+
     fn terminal(&mut self, place: Place, who: Who) -> Result<&mut Terminal> {
         if !self.terminals.contains_key(&(place, who)) {
-            let terminal = Terminal::open(who, self.dir, self.host.patience())?;
+            let terminal = Terminal::open(who, self.room.as_ref(), self.dir, self.host.patience())?;
             self.terminals.insert((place, who), terminal);
         }
         self.terminals.get_mut(&(place, who)).context("the terminal was opened")

@@ -1,5 +1,6 @@
 //! Scratch pages, played: each rule of the transcripts is seen to hold, and to be broken.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,8 +8,12 @@ use super::super::host::{Blocks, Host, Root};
 use super::super::pages::Page;
 
 fn play_on(host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
+    play_in(Path::new("/"), host, text)
+}
+
+fn play_in(dir: &Path, host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
     let page = Page { path: "scratch.md".into(), text: text.to_string() };
-    super::page(&page, host, Path::new("/"))
+    super::page(&page, host, dir)
 }
 
 fn play(text: &str) -> anyhow::Result<Vec<String>> {
@@ -108,12 +113,13 @@ fn keys_are_pressed_when_what_stands_before_them_has_come() {
 
 #[test]
 fn a_command_that_runs_although_it_should_end_is_found() {
-    let host = Host { root: Root::Never, has_v2: false, blocks: Blocks::All };
+    let host = Host { root: Root::Never, has_v2: false, has_userns: true, blocks: Blocks::All };
     let page = Page { path: "scratch.md".into(), text: "```console\n$ sleep 9\n```\n".into() };
     let mut desk = super::Desk {
         host: &host,
         dir: Path::new("/"),
         terminals: Default::default(),
+        room: None,
         last: Default::default(),
     };
     let blocks = super::transcript::blocks(&page).expect("it can be read");
@@ -124,7 +130,7 @@ fn a_command_that_runs_although_it_should_end_is_found() {
 
 #[test]
 fn a_block_that_needs_what_is_not_here_is_skipped_with_those_that_belong_to_it() {
-    let host = Host { root: Root::Never, has_v2: false, blocks: Blocks::All };
+    let host = Host { root: Root::Never, has_v2: false, has_userns: true, blocks: Blocks::All };
     let page = "```console,root\n# false\n```\n```console,second\n$ echo\nx\n```\n\
                 ```console,v2\n$ echo\nx\n```\n```console\n$ echo y\ny\n```\n";
     let skipped = play_on(&host, page).expect("the rest is true");
@@ -136,7 +142,7 @@ fn a_block_that_needs_what_is_not_here_is_skipped_with_those_that_belong_to_it()
 
 #[test]
 fn the_v2_machine_plays_the_v2_blocks_and_no_others() {
-    let host = Host { root: Root::Never, has_v2: true, blocks: Blocks::OnlyV2 };
+    let host = Host { root: Root::Never, has_v2: true, has_userns: true, blocks: Blocks::OnlyV2 };
     let page = "```console\n$ echo x\ny\n```\n```console,v2\n$ echo x\nx\n```\n";
     assert_eq!(play_on(&host, page).expect("v2 blocks are true"), Vec::<String>::new());
     assert!(play_on(&host, "```console,v2\n$ echo x\ny\n```\n").is_err());
@@ -150,6 +156,27 @@ fn a_block_that_says_why_it_cannot_run_does_not_run() {
 #[test]
 fn a_block_for_a_user_is_played_without_root() {
     holds("```console,user\n$ test $(id -u) != 0 && echo user\nuser\n```\n");
+}
+
+#[test]
+fn a_block_without_root_is_skipped_where_user_namespaces_are_forbidden() {
+    let host = Host { root: Root::Never, has_v2: false, has_userns: false, blocks: Blocks::All };
+    let skipped = play_on(&host, "```console,rootless\n$ false\nx\n```\n").expect("nothing is played");
+    assert!(skipped[0].starts_with("scratch.md:1: ordinary users may not make user namespaces"));
+}
+
+#[test]
+fn an_ordinary_user_beside_root_has_a_root_file_system_of_their_own() {
+    let workspace = tempfile::tempdir().expect("a temporary directory");
+    std::fs::set_permissions(workspace.path(), PermissionsExt::from_mode(0o755)).expect("open it to all");
+    let file = workspace.path().join("rootfs/file");
+    std::fs::create_dir(workspace.path().join("rootfs")).expect("a root file system");
+    std::fs::write(&file, "").expect("a file in it");
+    let host = Host { has_userns: true, blocks: Blocks::All, ..Host::ask() };
+    let page =
+        "```console,rootless\n$ find rootfs -user $(id -u)\nrootfs\nrootfs/file\n$ rm rootfs/file\n```\n";
+    assert_eq!(play_in(workspace.path(), &host, page).expect("it is true"), Vec::<String>::new());
+    assert_eq!(file.exists(), host.root == Root::Already, "root's own stays");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use tempfile::NamedTempFile;
 
 use super::compare;
+use super::room::Room;
 
 /// The prompt of the outer bash: nothing else prints it.
 const PROMPT: &str = "<kiste-book>";
@@ -57,13 +58,13 @@ pub enum Who {
 }
 
 impl Terminal {
-    pub fn open(who: Who, dir: &Path, patience: Duration) -> Result<Self> {
+    pub fn open(who: Who, room: Option<&Room>, dir: &Path, patience: Duration) -> Result<Self> {
         let (screen, slave) = pty().context("open a pty")?;
         let mut rc = NamedTempFile::new().context("write bash's start file")?;
         writeln!(rc, "stty rows 24 cols 100; PS1='{PROMPT}'; PS2=''")?;
         writeln!(rc, "unset HISTFILE PROMPT_COMMAND MAILCHECK")?;
         fs::set_permissions(rc.path(), fs::Permissions::from_mode(0o644))?;
-        let shell = bash(who, rc.path(), dir, slave)?.spawn().context("start bash")?;
+        let shell = bash(who, room, rc.path(), dir, slave)?.spawn().context("start bash")?;
         let mut terminal = Terminal {
             screen: Some(screen),
             shell,
@@ -192,19 +193,22 @@ fn pty() -> Result<(PtyMaster, File)> {
 }
 
 /// bash on the slave side, which becomes its controlling terminal.
-fn bash(who: Who, rc: &Path, dir: &Path, slave: File) -> Result<Command> {
+fn bash(who: Who, room: Option<&Room>, rc: &Path, dir: &Path, slave: File) -> Result<Command> {
     let mut command = Command::new("setsid");
     command.arg("--ctty");
     match who {
         Who::Caller => {}
         Who::Sudo => _ = command.args(["sudo", "-n", "-E"]),
-        Who::Nobody => {
-            let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-            command.args(nobody).env("HOME", "/tmp").env("USER", "nobody");
-        }
+        Who::Nobody => _ = command.args(room.context("an ordinary user without a room")?.entrance()),
     }
     command.args(["bash", "--noprofile", "--noediting", "--rcfile"]).arg(rc).arg("-i");
     command.current_dir(dir).env_clear().envs(env::vars().filter(|(name, _)| is_kept(name)));
+    if let (Who::Nobody, Some(room)) = (who, room) {
+        let path = env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", room.bin().display()));
+        command.env("HOME", "/tmp").env("USER", "nobody").env("LOGNAME", "nobody");
+        command.env("XDG_RUNTIME_DIR", room.run());
+    }
     command.envs([("TERM", "dumb"), ("LC_ALL", "C.UTF-8"), ("CARGO_TERM_COLOR", "never")]);
     command.stdin(Stdio::from(slave.try_clone()?)).stdout(Stdio::from(slave.try_clone()?));
     command.stderr(Stdio::from(slave));

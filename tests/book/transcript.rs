@@ -28,6 +28,8 @@ pub enum Needs {
     Root,
     /// Somebody who is not root, also when the tests are.
     User,
+    /// The same, who may make user namespaces.
+    Rootless,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,6 +141,7 @@ fn heading(fence: &Fence) -> Result<Block, String> {
         match word.split_once('=').unwrap_or((word, "")) {
             ("root", "") => block.needs = Needs::Root,
             ("user", "") => block.needs = Needs::User,
+            ("rootless", "") => block.needs = Needs::Rootless,
             ("second", "") => block.place = Place::Second,
             ("more", "") => block.more = true,
             ("running", "") => block.running = true,

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{Bench, host, tool};
+use crate::{Bench, Ran, User, host, tool};
 
 /// The calls that make a container. A narration that leaves out one of them is not true.
 const MAKE_A_CONTAINER: &[&str] = &[
@@ -32,9 +33,12 @@ const MAKE_A_CONTAINER: &[&str] = &[
     "pivot_root",
     "prctl",
     "setdomainname",
+    "setgroups",
     "sethostname",
     "setns",
     "setpgid",
+    "setresgid",
+    "setresuid",
     "setsid",
     "umount2",
     "unshare",
@@ -44,10 +48,15 @@ const MAKE_A_CONTAINER: &[&str] = &[
 /// What else may be told, where the man page's name is not, or not only, the system call's.
 const OTHERS: &[(&str, &[&str])] = &[
     ("dup2", &["dup2", "dup3"]),
+    ("fchown", &["fchown"]),
     ("flock", &["flock"]),
+    // Told as one with those before it, which may fail in its place.
+    ("fsmount", &["fsmount", "fsopen", "fsconfig"]),
     ("ioctl", &["ioctl"]),
     ("mkdir", &["mkdir", "mkdirat"]),
     ("mkdirat", &["mkdirat"]),
+    ("newgidmap", &[HELPER]),
+    ("newuidmap", &[HELPER]),
     ("open", &["open", "openat"]),
     ("openat", &["openat"]),
     ("openat2", &["openat2"]),
@@ -62,6 +71,9 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("waitid", &["waitid"]),
     ("write", &["write"]),
 ];
+
+/// The start of a program of the host's, which is told by the program's name.
+const HELPER: &str = "vfork, for a helper";
 
 /// The names of calls, in the order in which one process made them; by process: parent, child,
 /// grandchild.
@@ -82,11 +94,33 @@ pub fn is_true(bench: &Bench, written: &str, options: &[&str], command: &[&str])
         return;
     }
     let log = bench.dir().join(format!("strace-{}", host::unique()));
-    let only = format!("trace={}", traced().join(","));
-    let strace = ["strace", "-f", "-qq", "-e", "signal=none", "-e", &only, "-o", log.to_str().unwrap()];
+    let strace = strace(&log);
+    let strace: Vec<_> = strace.iter().map(String::as_str).collect();
     let ran = bench.run_by(&strace, &[&["--explain=json"], options].concat(), command);
-    ran.exits(0);
+    compare(written, &ran, &log);
+}
 
+/// The same for one who is not root. It is root who listens, or newuidmap would be an ordinary program.
+#[track_caller]
+pub fn is_true_of(user: &mut User, written: &str, options: &[&str], command: &[&str]) {
+    if !user.bench().step().is_ours() || !tool("strace") {
+        return;
+    }
+    let log = user.dir().join(format!("strace-{}", host::unique()));
+    user.as_root = strace(&log);
+    let ran = user.run(&[&["--explain=json"], options].concat(), command);
+    compare(written, &ran, &log);
+}
+
+fn strace(log: &Path) -> Vec<String> {
+    let only = format!("trace={}", traced().join(","));
+    let log = log.to_str().unwrap();
+    ["strace", "-f", "-qq", "-e", "signal=none", "-e", &only, "-o", log].map(String::from).to_vec()
+}
+
+#[track_caller]
+fn compare(written: &str, ran: &Ran, log: &Path) {
+    ran.exits(0);
     let told = told(&ran.err);
     let seen = seen(&fs::read_to_string(log).unwrap(), told.len());
     let wrong = differences(written, &told, &seen);
@@ -95,7 +129,7 @@ pub fn is_true(bench: &Bench, written: &str, options: &[&str], command: &[&str])
 
 /// With a question mark strace forgives a call that this machine does not have.
 fn traced() -> Vec<String> {
-    let others = OTHERS.iter().flat_map(|(_, calls)| calls.iter());
+    let others = OTHERS.iter().flat_map(|(_, calls)| calls.iter()).filter(|name| **name != HELPER);
     MAKE_A_CONTAINER.iter().chain(others).map(|name| format!("?{name}")).collect()
 }
 
@@ -117,9 +151,20 @@ fn told(stderr: &str) -> Calls {
 fn seen(log: &str, processes: usize) -> Calls {
     let mut pids = Vec::new();
     let mut seen: Vec<Vec<String>> = Vec::new();
+    let helpers = helpers(log);
     for line in log.lines() {
         let Some((pid, call)) = line.split_once(' ') else { continue };
-        let Some((name, operands)) = call.trim_start().split_once('(') else { continue };
+        let call = call.trim_start();
+        let leads_to_fsmount = call.contains("fsopen") || call.contains("fsconfig");
+        let call = match leads_to_fsmount {
+            true if call.contains(" = -1 ") => "fsmount()",
+            true => continue,
+            false => call,
+        };
+        let Some((name, operands)) = call.split_once('(') else { continue };
+        if helpers.contains(&pid) {
+            continue;
+        }
         let at = pids.iter().position(|known| *known == pid).unwrap_or_else(|| {
             pids.push(pid);
             seen.push(Vec::new());
@@ -129,11 +174,23 @@ fn seen(log: &str, processes: usize) -> Calls {
         // After its exec it is the command, and no longer ours.
         let is_command = at > 0 && seen[at].last().is_some_and(|last| last == "execve");
         if is_name && !is_command && matters(name, operands) {
-            seen[at].push(name.into());
+            let is_helper = operands.contains("CLONE_VFORK") || name == "vfork";
+            seen[at].push(if is_helper { HELPER } else { name }.into());
         }
     }
-    seen[0].remove(0); // strace's own: the execve of the program
+    // What came before the program: strace's own execve, and that of whatever starts it.
+    let program = seen[0].iter().rposition(|name| name == "execve").expect("the program was started");
+    seen[0].drain(..=program);
     ["parent", "child", "grandchild"].map(String::from).into_iter().zip(seen).take(processes).collect()
+}
+
+/// The processes that are programs of the host's: they begin with an execve of it.
+fn helpers(log: &str) -> Vec<&str> {
+    let is_helper = |call: &str| {
+        call.starts_with("execve(") && ["/newuidmap\"", "/newgidmap\""].iter().any(|name| call.contains(name))
+    };
+    let lines = log.lines().filter_map(|line| line.split_once(' '));
+    lines.filter(|(_, call)| is_helper(call.trim_start())).map(|(pid, _)| pid).collect()
 }
 
 fn matters(name: &str, operands: &str) -> bool {

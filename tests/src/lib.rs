@@ -21,13 +21,15 @@ mod rootfs;
 mod running;
 mod step;
 mod terminal;
+pub mod user;
 
 pub use bench::Bench;
 pub use distribution::Distribution;
 pub use ran::Ran;
 pub use running::Running;
-pub use step::{Step, tool};
+pub use step::{Step, lacks, tool};
 pub use terminal::Terminal;
+pub use user::User;
 
 use std::time::Duration;
 

@@ -36,8 +36,17 @@ pub struct CommandArgs {
 impl CommandArgs {
     /// The command, on a host of this name.
     pub fn on_host(&self, hostname: &str) -> Command {
+        self.at_home(hostname, None)
+    }
+
+    /// The command, on a host of this name, of a user who is at home there; `-e HOME=…` still wins.
+    pub fn at_home(&self, hostname: &str, home: Option<&str>) -> Command {
         let caller = |name: &str| std::env::var_os(name).unwrap_or_default();
-        let home = if nix::unistd::geteuid().is_root() { "/root".into() } else { caller("HOME") };
+        let home = match home {
+            Some(home) => home.into(),
+            None if nix::unistd::geteuid().is_root() => "/root".into(),
+            None => caller("HOME"),
+        };
         let mut env = vec![
             set("PATH", PATH.as_ref()),
             set("HOME", &home),

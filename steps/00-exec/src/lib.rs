@@ -27,6 +27,6 @@ pub use command::{Command, become_command, keep_only};
 pub use nix::sched::CloneFlags;
 pub use pid_file::PidFile;
 pub use signals::{Received, Signals};
-pub use spawn::{Spawn, end, fail};
+pub use spawn::{Spawn, die_with_parent, end, fail};
 pub use status::Status;
 pub use terminal::{Foreground, Job, Terminal};

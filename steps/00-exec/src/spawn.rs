@@ -79,7 +79,8 @@ impl<'a> Spawn<'a> {
         let cloned = kit::call("a copy of this process", "clone3", self.shown(), || {
             sys::clone3(self.namespaces, self.cgroup)
         })
-        .hint_on(Errno::EPERM, "new namespaces need root: use sudo")
+        .hint_on(Errno::EPERM, self.why_forbidden())
+        .hint_on(Errno::ENOSPC, "the host's limit of such namespaces is reached: sysctl user | grep max_")
         .hint_on(Errno::EAGAIN, "no more processes may be made: --pids-limit, or `ulimit -u`")
         .hint_on(Errno::ENOSYS, "a seccomp filter around us refuses clone3; run outside that sandbox")?;
 
@@ -96,6 +97,13 @@ impl<'a> Spawn<'a> {
         }
     }
     // ANCHOR_END: spawn
+
+    fn why_forbidden(&self) -> &'static str {
+        match self.namespaces.contains(CloneFlags::CLONE_NEWUSER) {
+            true => "user namespaces are forbidden here: `doctor` of this step says by what",
+            false => "new namespaces need root: use sudo",
+        }
+    }
 
     /// The flags as a person reads them: `NEWUTS|NEWPID|INTO_CGROUP`.
     fn shown(&self) -> String {
@@ -139,9 +147,13 @@ impl<'a> Spawn<'a> {
     }
 }
 
-/// The kernel kills us when the parent dies, so that a `kill -9` of the runtime ends the command.
-fn die_with_parent(parent: &Channel) -> Result<()> {
-    // prctl(2), PR_SET_PDEATHSIG: it is cleared by an exec of a set-user-ID program.
+/// In the child: the kernel kills us when the parent dies, so that a `kill -9` of the runtime ends the
+/// command. A change of ids clears it, and it is asked for again.
+///
+/// # Errors
+/// When the parent is dead already.
+pub fn die_with_parent(parent: &Channel) -> Result<()> {
+    // prctl(2), PR_SET_PDEATHSIG: an exec of a set-user-ID program clears it, too.
     kit::call("if the runtime is killed, so are we", "prctl", "PR_SET_PDEATHSIG, SIGKILL", || {
         prctl::set_pdeathsig(Signal::SIGKILL)
     })?;

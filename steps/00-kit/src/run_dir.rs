@@ -19,8 +19,23 @@ use crate::id::Id;
 #[derive(clap::Args, Clone, Debug)]
 pub struct RunDirArgs {
     /// Where containers that live are noted; `gc` looks here for those that died
-    #[arg(long = "run-dir", value_name = "DIR", default_value = "/run/kiste")]
-    pub parent: PathBuf,
+    /// [default: /run/kiste; without root $XDG_RUNTIME_DIR/kiste]
+    #[arg(long = "run-dir", value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+}
+
+impl RunDirArgs {
+    /// The directory in which each container has its run directory.
+    pub fn parent(&self) -> PathBuf {
+        let user = rustix::process::geteuid();
+        let of_user = || match std::env::var_os("XDG_RUNTIME_DIR").filter(|it| !it.is_empty()) {
+            _ if user.is_root() => "/run/kiste".into(),
+            Some(runtime) => Path::new(&runtime).join("kiste"),
+            // No login manager here: basedir-spec, XDG_RUNTIME_DIR.
+            None => std::env::temp_dir().join(format!("kiste-run-{}", user.as_raw())),
+        };
+        self.run_dir.clone().unwrap_or_else(of_user)
+    }
 }
 
 /// A locked run directory. Dropping it removes the directory, and then the lock.

@@ -105,6 +105,19 @@ impl Detached {
         })
     }
 
+    /// Shows its files with the owners that this user namespace has for them: what root owns on the
+    /// disk is owned by root there (mount_setattr(2), MOUNT_ATTR_IDMAP).
+    ///
+    /// # Errors
+    /// EINVAL where the file system cannot do that, and EPERM without root on the host.
+    pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
+        let operands = format_args!("{}, IDMAP", self.what);
+        kit::call("its files belong to who is inside", "mount_setattr", operands, || {
+            sys::idmap(self.mount.as_fd(), user_namespace)
+        })
+        .hint_on(Errno::EINVAL, "this file system cannot show its files with other owners (idmapped mounts)")
+    }
+
     /// Attaches it to a target that is held open, so that no rename can move it elsewhere.
     ///
     /// # Errors

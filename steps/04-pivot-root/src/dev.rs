@@ -1,18 +1,20 @@
 //! /dev: a small file system in memory, with the devices that every program expects and no other.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
-use anyhow::Result;
-use kit::Hint;
+use anyhow::{Context, Result};
 use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, inside};
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, FileType, Mode, chmodat, mkdirat, mknodat, symlinkat};
 
 use crate::root::Root;
 
-/// Devices by name, with their numbers in the kernel's list of character devices:
+/// A device by name, with its numbers in the kernel's list of character devices:
 /// <https://docs.kernel.org/admin-guide/devices.html>
-const DEVICES: [(&str, u32, u32); 6] =
+type Device = (&'static str, u32, u32);
+
+const DEVICES: [Device; 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// Links that programs expect.
@@ -30,27 +32,27 @@ pub(crate) fn mount(root: &Root) -> Result<()> {
     let nosuid_noexec = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
     let dev =
         Detached::new("tmpfs", &[("mode", "755"), ("size", "64k")], nosuid_noexec, "its own few devices")?;
-    fill(&dev)?;
+    let to_borrow = fill(&dev)?;
     dev.attach(&inside::own_directory(root.as_fd(), "/dev")?, "/dev")?;
+    to_borrow.iter().try_for_each(|device| borrow(root, device))?;
 
-    // pts(4): every mount of devpts is an instance of its own. Group 5 is tty.
-    let pts = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
-    below(root, "devpts", "/dev/pts", &pts, nosuid_noexec, "terminals of its own")?;
+    // pts(4): every mount of devpts is an instance of its own.
+    let pts = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", TTY)];
+    let pts = if is_mapped(TTY)? { &pts[..] } else { &pts[..2] };
+    below(root, "devpts", "/dev/pts", pts, nosuid_noexec, "terminals of its own")?;
     let shm = [("mode", "1777"), ("size", "64m")];
     below(root, "tmpfs", "/dev/shm", &shm, NOSUID_NODEV_NOEXEC, "POSIX shared memory")?;
     below(root, "mqueue", "/dev/mqueue", &[], NOSUID_NODEV_NOEXEC, "POSIX message queues")
 }
 // ANCHOR_END: mount
 
-fn fill(dev: &Detached) -> Result<()> {
-    for (name, major, minor) in DEVICES {
-        let number = rustix::fs::makedev(major, minor);
-        kit::call("a device", "mknodat", format_args!("{name}, c {major}:{minor}"), || {
-            mknodat(dev, name, FileType::CharacterDevice, Mode::empty(), number)?;
-            chmodat(dev, name, Mode::from(0o666), AtFlags::empty()) // whatever our umask is
-        })
-        .hint_on(Errno::EPERM, "device nodes need root on the host, not only in a container")?;
-    }
+/// Fills /dev, and says which devices are still to be borrowed: to make one takes root on the host, and
+/// we may be root in a user namespace only (step 6).
+fn fill(dev: &Detached) -> Result<&'static [Device]> {
+    let to_borrow = match DEVICES.iter().try_for_each(|device| make(dev, device)) {
+        Err(error) if kit::errno(&error) == Some(Errno::EPERM) => &DEVICES[..],
+        made => made.map(|()| &[][..])?,
+    };
     for (name, to) in LINKS {
         kit::call("a link", "symlinkat", format_args!("{to}, {name}"), || symlinkat(to, dev, name))?;
     }
@@ -60,7 +62,37 @@ fn fill(dev: &Detached) -> Result<()> {
             chmodat(dev, name, Mode::from(0o755), AtFlags::empty())
         })?;
     }
-    Ok(())
+    Ok(to_borrow)
+}
+
+fn make(dev: &Detached, (name, major, minor): &Device) -> Result<()> {
+    let number = rustix::fs::makedev(*major, *minor);
+    kit::call("a device", "mknodat", format_args!("{name}, c {major}:{minor}"), || {
+        mknodat(dev, *name, FileType::CharacterDevice, Mode::empty(), number)?;
+        chmodat(dev, *name, Mode::from(0o666), AtFlags::empty()) // whatever our umask is
+    })
+}
+
+/// Shows a device of the host's under its name.
+fn borrow(root: &Root, (name, ..): &Device) -> Result<()> {
+    let path = Path::new("/dev").join(name);
+    inside::make(root.as_fd(), &path, inside::Kind::File)?;
+    let device = Detached::bind(&path, Reach::Alone)?;
+    device.attach(&inside::open(root.as_fd(), &path)?, path.display())
+}
+
+/// The group of terminals: pts(4).
+const TTY: &str = "5";
+
+/// Whether a group id is one in our user namespace: user_namespaces(7), /proc/PID/gid_map.
+fn is_mapped(gid: &str) -> Result<bool> {
+    let map = std::fs::read_to_string("/proc/self/gid_map").context("read /proc/self/gid_map")?;
+    let gid: u64 = gid.parse()?;
+    let holds = |line: &str| {
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        matches!(numbers[..], [first, _, count] if (first..first + count).contains(&gid))
+    };
+    Ok(map.lines().any(holds))
 }
 
 fn below(

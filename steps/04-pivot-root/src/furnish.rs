@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use mount::inside::{self, Kind};
-use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Request};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, Request};
+use nix::errno::Errno;
 
 use crate::dev;
 use crate::root::Root;
@@ -21,12 +22,24 @@ const PLACES: [&str; 3] = ["/proc", "/sys", "/dev"];
 pub fn furnish(root: &Root) -> Result<()> {
     // Task 4.2: each on a directory of the root's own; a link there would be the image's choice.
     mount::proc(root.as_fd())?;
-    let attributes = NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY;
-    let sys = Detached::new("sysfs", &[], attributes, "the kernel's devices, to read")?;
-    sys.attach(&inside::own_directory(root.as_fd(), "/sys")?, "/sys")?;
+    sys()?.attach(&inside::own_directory(root.as_fd(), "/sys")?, "/sys")?;
     dev::mount(root)
 }
 // ANCHOR_END: furnish
+
+/// /sys, read-only. Who does not own the network namespace whose devices it shows may not mount a new
+/// one (step 6), and sees the host's, with all that is mounted on it.
+fn sys() -> Result<Detached> {
+    let attributes = NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY;
+    match Detached::new("sysfs", &[], attributes, "the kernel's devices, to read") {
+        Err(error) if kit::errno(&error) == Some(Errno::EPERM) => {
+            let host = Detached::bind(Path::new("/sys"), Reach::Recursive)?;
+            host.set(attributes, Reach::Recursive)?;
+            Ok(host)
+        }
+        made => made,
+    }
+}
 
 /// Makes the places for these and for `requests`, while the root can still be written.
 pub(crate) fn make_places(root: BorrowedFd<'_>, requests: &[Request]) -> Result<()> {

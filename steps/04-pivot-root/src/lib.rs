@@ -15,6 +15,7 @@ mod root;
 mod screen;
 mod sys;
 mod terminal;
+mod tree;
 
 pub use args::Args;
 pub use doctor::checks;
@@ -22,3 +23,4 @@ pub use furnish::furnish;
 pub use relay::Relay;
 pub use root::Root;
 pub use terminal::{Terminal, TerminalArgs};
+pub use tree::Tree;

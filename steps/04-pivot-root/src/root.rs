@@ -3,9 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kit::Hint;
-use mount::{Attributes, Detached, Reach, Request};
+use mount::{Attributes, Reach, Request};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{chdir, fchdir, pivot_root};
@@ -13,8 +13,9 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::args::{Access, Args};
 use crate::furnish;
+use crate::tree::Tree;
 
-/// A root file system, mounted at its own place and ready to be entered.
+/// A root file system, mounted and ready to be entered.
 #[derive(Debug)]
 pub struct Root {
     mount: OwnedFd,
@@ -29,14 +30,18 @@ impl Root {
     /// When the directory is not there, or cannot be mounted.
     pub fn open(args: &Args, requests: &[Request]) -> Result<Self> {
         // Task 4.1: pivot_root(2) wants a mount point, so the directory is mounted on itself.
-        let (place, name) = (directory(&args.rootfs)?, args.rootfs.display());
-        let mount = Detached::bind_descriptor(place.as_fd(), &name, Reach::Recursive)?;
-        furnish::make_places(mount.as_fd(), requests)?;
+        let place = directory(&args.rootfs)?;
+        Root::mount(&Tree::of(args, &place)?, &place, args, requests)
+    }
+
+    pub(crate) fn mount(tree: &Tree, place: &OwnedFd, args: &Args, requests: &[Request]) -> Result<Self> {
+        furnish::make_places(tree.as_fd(), requests)?;
         if args.access() == Access::ReadOnly {
-            mount.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Recursive)?;
+            tree.view.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Recursive)?;
         }
-        mount.attach(&place, &name)?;
-        Ok(Root { mount: mount.into_descriptor(), name: name.to_string() })
+        tree.view.attach(place, &tree.name)?;
+        let mount = tree.as_fd().try_clone_to_owned().context("fcntl(the root, F_DUPFD_CLOEXEC)")?;
+        Ok(Root { mount, name: tree.name.clone() })
     }
     // ANCHOR_END: open
 
@@ -68,7 +73,7 @@ impl AsFd for Root {
 const HINT_EINVAL: &str = "the kernel cannot pivot away from an initramfs (`doctor` tells), nor when the mount \
                            below is shared (--propagation)";
 
-fn directory(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     kit::call("what it will see as /", "open", path.display(), || {
         rustix::fs::open(path, flags, Mode::empty())

@@ -14,7 +14,7 @@ use crate::hierarchy::Hierarchies;
 use crate::kill::kill;
 use crate::limits::Limits;
 use crate::parent::Parent;
-use crate::{freeze, v1, v2};
+use crate::{delegated, freeze, v1, v2};
 
 /// A container's cgroup: a directory in each hierarchy of the host; on version 2 that is one.
 ///
@@ -32,7 +32,7 @@ impl Cgroup {
     /// # Errors
     /// When a limit cannot be set, with the controller, the file and the mend. Nothing is left then.
     pub fn create(parent: &Parent, id: &Id, limits: &Limits, run_dir: &RunDir) -> Result<Self> {
-        let hierarchies = Hierarchies::detect()?;
+        let hierarchies = Hierarchies::usable(id, &limits.controllers())?;
         require(&hierarchies, limits)?;
         gc::announce(&hierarchies, parent, id, run_dir)?;
 
@@ -40,7 +40,7 @@ impl Cgroup {
         // Whatever fails below: dropping `cgroup` removes what was made.
         let mut cgroup = Cgroup { directories: Vec::new(), unified: None };
         for hierarchy in hierarchies.iter() {
-            let path = hierarchy.mount_point().join(parent.as_path()).join(id.as_str());
+            let path = hierarchy.base().join(parent.as_path()).join(id.as_str());
             cgroup.directories.push(Directory::make(hierarchy, path)?);
         }
         for directory in &cgroup.directories {
@@ -154,12 +154,20 @@ pub(crate) fn together(errors: Vec<anyhow::Error>) -> Result<()> {
 
 /// Every controller that the limits need has to be somewhere, before anything is made.
 fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
-    if hierarchies.iter().next().is_none() {
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root && hierarchies.iter().next().is_none() {
         let mend = "mount them: `mount -t cgroup2 none /sys/fs/cgroup`";
         return Err(Failure::new("no cgroup file system is mounted").hint(mend).into());
     }
     match limits.controllers().into_iter().find(|controller| hierarchies.holding(*controller).is_none()) {
         None => Ok(()),
+        Some(missing) if !is_root => {
+            let what = format!(
+                "the {} controller, which a limit needs, is not delegated to you",
+                missing.name(Version::V2)
+            );
+            Err(Failure::new(what).hint(delegated::MEND).into())
+        }
         Some(missing) => {
             let what =
                 format!("no hierarchy has the {} controller, which a limit needs", missing.name(Version::V2));

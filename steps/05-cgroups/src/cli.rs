@@ -15,7 +15,7 @@ use crate::gc::gc;
 /// # Errors
 /// What could not be removed; it is kept for the next time.
 pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
-    let collected = gc(&args.parent).and_then(|collected| {
+    let collected = gc(&args.parent()).and_then(|collected| {
         collected.removed.iter().for_each(|id| println!("{id}"));
         collected.outcome
     });
@@ -24,7 +24,7 @@ pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
 
 /// Before a run: the same, but what cannot be removed is no reason not to run.
 pub fn gc_before_run(args: &RunDirArgs) {
-    if let Err(error) = gc(&args.parent).and_then(|collected| collected.outcome) {
+    if let Err(error) = gc(&args.parent()).and_then(|collected| collected.outcome) {
         program::say(format_args!("warning: what an earlier run has left stays: {error:#}"));
     }
 }

@@ -18,12 +18,14 @@ const NOTE: &str = "cgroups";
 /// Notes what will be made, before it is.
 pub(crate) fn announce(hierarchies: &Hierarchies, parent: &Parent, id: &Id, run_dir: &RunDir) -> Result<()> {
     let planned = hierarchies.iter().flat_map(|hierarchy| {
-        let above = hierarchy.mount_point().join(parent.as_path());
+        let above = hierarchy.base().join(parent.as_path());
         let mut planned = parent::missing(&above, hierarchy.mount_point());
         planned.push(above.join(id.as_str()));
         planned
     });
-    run_dir.note(NOTE, &planned.map(|path| format!("{}\n", path.display())).collect::<String>())
+    let note: String = planned.map(|path| format!("{}\n", path.display())).collect();
+    // Without root there may be none.
+    if note.is_empty() { Ok(()) } else { run_dir.note(NOTE, &note) }
 }
 
 /// What [`gc`] came to.

@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use kit::Id;
 
 use crate::controller::{Controller, Version};
 use crate::mountinfo::{self, Mount};
+use crate::{delegated, scope};
 
 /// One hierarchy, where it is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,7 @@ pub struct Hierarchy {
     mount_point: PathBuf,
     controllers: BTreeSet<Controller>,
     own: Option<PathBuf>,
+    base: PathBuf,
 }
 
 impl Hierarchy {
@@ -39,6 +42,11 @@ impl Hierarchy {
         self.own.as_deref()
     }
 
+    /// The cgroup below which we may make others: the top, or without root one that is delegated.
+    pub(crate) fn base(&self) -> &Path {
+        &self.base
+    }
+
     fn of(mount: &Mount, own_cgroups: &str) -> Self {
         let controllers = match mount.version {
             Version::V1 => Controller::named(mount.options.iter().map(String::as_str), Version::V1),
@@ -49,7 +57,8 @@ impl Hierarchy {
             .and_then(|path| path.strip_prefix(&mount.root).map(Path::to_path_buf).ok());
         // `join` with an empty path would add a slash.
         let own = below.map(|below| mount.mount_point.join(below).components().collect());
-        Hierarchy { version: mount.version, mount_point: mount.mount_point.clone(), controllers, own }
+        let mount_point = mount.mount_point.clone();
+        Hierarchy { version: mount.version, base: mount_point.clone(), mount_point, controllers, own }
     }
 }
 
@@ -91,6 +100,37 @@ impl Hierarchies {
             unified.controllers = Controller::named(names.split_whitespace(), Version::V2);
         }
         Ok(found)
+    }
+
+    /// Those in which we may make cgroups. Without root that is the unified one, where a part of it is
+    /// delegated to us: already, or else by systemd, if limits need it.
+    ///
+    /// # Errors
+    /// As [`Hierarchies::detect`], and what systemd says.
+    pub(crate) fn usable(id: &Id, needed: &BTreeSet<Controller>) -> Result<Self> {
+        let found = Self::detect()?;
+        if rustix::process::geteuid().is_root() {
+            return Ok(found);
+        }
+        let delegated = found.delegated();
+        if needed.iter().all(|it| delegated.holding(*it).is_some()) || !scope::has_bus() {
+            return Ok(delegated);
+        }
+        scope::enter(id)?;
+        let scope = Self::detect()?;
+        scope.unified().and_then(Hierarchy::own).map_or(Ok(()), scope::become_leaf)?;
+        Ok(Self::detect()?.delegated())
+    }
+
+    fn delegated(&self) -> Self {
+        let unified = self.unified().and_then(|hierarchy| {
+            let base = delegated::base(hierarchy)?;
+            // What is delegated may be less than what the host has.
+            let granted = fs::read_to_string(base.join("cgroup.controllers")).ok()?;
+            let controllers = Controller::named(granted.split_whitespace(), Version::V2);
+            Some(Hierarchy { base, controllers, ..hierarchy.clone() })
+        });
+        Hierarchies(unified.into_iter().collect())
     }
 
     /// The hierarchies of `mounts`, version 2 first. Of several mounts of one, the writable one that

@@ -1,0 +1,55 @@
+//! A root file system that one process opens and another mounts: from step 6 on, the one that mounts may
+//! not be able to reach it, and sees its files with other owners.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::Result;
+use mount::{Detached, Reach, Request};
+
+use crate::args::Args;
+use crate::root::{Root, directory};
+
+/// A second view of a root file system, which is mounted nowhere yet.
+#[derive(Debug)]
+pub struct Tree {
+    pub(crate) view: Detached,
+    pub(crate) name: String,
+}
+
+impl Tree {
+    /// Opens the root file system that was asked for.
+    ///
+    /// # Errors
+    /// When the directory is not there.
+    pub fn open(args: &Args) -> Result<Self> {
+        Tree::of(args, &directory(&args.rootfs)?)
+    }
+
+    pub(crate) fn of(args: &Args, place: &OwnedFd) -> Result<Self> {
+        let name = args.rootfs.display().to_string();
+        Ok(Tree { view: Detached::bind_descriptor(place.as_fd(), &name, Reach::Recursive)?, name })
+    }
+
+    /// Shows its files with the owners of this user namespace ([`Detached::map_owners`]).
+    ///
+    /// # Errors
+    /// Where the file system cannot do that.
+    pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
+        self.view.map_owners(user_namespace)
+    }
+
+    /// Mounts it over `/`, which every process can reach.
+    ///
+    /// # Errors
+    /// What the kernel says of the mount.
+    pub fn mount(&self, args: &Args, requests: &[Request]) -> Result<Root> {
+        Root::mount(self, &directory(Path::new("/"))?, args, requests)
+    }
+}
+
+impl AsFd for Tree {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.view.as_fd()
+    }
+}

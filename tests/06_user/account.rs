@@ -1,0 +1,143 @@
+//! -u: who the command runs as, by the root file system's own /etc/passwd and /etc/group.
+
+use std::fs;
+
+use kiste_tests::host;
+use kiste_tests::user::{GIDS, NAME, UIDS};
+
+use crate::kernel::ids;
+use crate::{alone, root, root_with_other_ids, with_ranges};
+
+/// User, group, all groups, and home.
+const WHO: &str = "echo $(id -u) $(id -g) : $(id -G) : $HOME";
+
+/// What is asked for, and who that is in Alpine's files.
+const USERS: [(&str, &str); 12] = [
+    ("bin", "1 1 : 1 2 3 : /bin"),
+    ("1", "1 1 : 1 2 3 : /bin"),
+    ("mail", "8 12 : 12 : /var/mail"),
+    ("games", "35 35 : 35 100 : /usr/games"),
+    ("bin:mail", "1 12 : 12 : /bin"),
+    ("bin:7", "1 7 : 7 : /bin"),
+    ("1:mail", "1 12 : 12 : /bin"),
+    ("sync", "5 0 : 0 : /sbin"),
+    ("1234", "1234 0 : 0 : /"),
+    ("1234:99", "1234 99 : 99 : /"),
+    ("1234:mail", "1234 12 : 12 : /"),
+    ("nobody", "65534 65534 : 65534 : /"),
+];
+
+#[test]
+fn a_user_is_who_the_image_says() {
+    let Some(bench) = root_with_other_ids() else { return };
+    for (asked, who) in USERS {
+        bench.sh(&["-u", asked], WHO).prints(who);
+    }
+    bench.sh(&["--userns", "auto", "--user", "games"], WHO).prints("35 35 : 35 100 : /usr/games");
+}
+
+#[test]
+fn without_root_a_user_is_who_the_image_says() {
+    let Some(user) = with_ranges() else { return };
+    for (asked, who) in USERS {
+        user.sh(&["-u", asked], WHO).prints(who);
+    }
+    user.sh(&["-u", "games", "--init"], WHO).prints("35 35 : 35 100 : /usr/games");
+}
+
+#[test]
+fn root_can_be_asked_for_and_then_has_the_images_groups() {
+    let Some(user) = with_ranges() else { return };
+    let ran = user.sh(&["-u", "root"], WHO);
+    assert!(ran.exits(0).out.starts_with("0 0 : 0 1 2 3 "), "{}", ran.out);
+    user.sh(&[], WHO).prints("0 0 : 0 : /root");
+}
+
+#[test]
+fn outside_the_user_is_the_id_it_is_mapped_to_and_has_no_capability() {
+    let Some(user) = with_ranges() else { return };
+    for options in [&["-u", "bin"][..], &["-u", "bin", "--init"]] {
+        let running = user.start(options, &["sleep", "100"]);
+        assert_eq!(ids(running.pid, "Uid"), [UIDS; 4]);
+        assert_eq!(ids(running.pid, "Gid"), [GIDS; 4]);
+        assert_eq!(host::status(running.pid, "Groups"), format!("{GIDS} {} {}", GIDS + 1, GIDS + 2));
+        for set in ["CapEff", "CapPrm", "CapAmb"] {
+            assert_eq!(host::status(running.pid, set), "0000000000000000", "{set}");
+        }
+    }
+}
+
+#[test]
+fn groups_that_are_not_mapped_are_left_out() {
+    let Some(user) = with_ranges() else { return };
+    let (uid, gid) = (format!("0:{}:1", user.uid), format!("0:{}:1", user.gid));
+    let (uids, gids) = (format!("1:{UIDS}:100"), format!("1:{GIDS}:2"));
+    let options = ["--uid-map", &uid, "--uid-map", &uids, "--gid-map", &gid, "--gid-map", &gids, "-u", "bin"];
+    user.sh(&options, WHO).prints("1 1 : 1 2 : /bin");
+}
+
+#[test]
+fn a_home_that_is_asked_for_wins() {
+    let Some(bench) = root() else { return };
+    bench.sh(&["-u", "games", "-e", "HOME=/elsewhere"], "echo $HOME").prints("/elsewhere");
+    fs::write(bench.rootfs().join("etc/passwd"), "homeless:x:9:9:::\nshort:x:9:9\n").unwrap();
+    bench.sh(&["-u", "homeless"], "echo $HOME").prints("/");
+    bench.sh(&["-u", "short"], "echo $HOME").prints("/");
+}
+
+#[test]
+fn who_is_not_in_the_image_is_refused_by_name_and_file() {
+    let Some(bench) = root() else { return };
+    let refused = |user: &str, what: &str| {
+        let ran = bench.run(&["-u", user], &["echo", "it runs"]);
+        ran.exits(125)
+            .complains(what)
+            .complains("of the root file system")
+            .complains("hint: -u takes numbers");
+        assert_eq!(ran.out, "");
+    };
+    refused("alice", "user \"alice\": not in /etc/passwd");
+    refused("bin:staff", "group \"staff\": not in /etc/group");
+    refused("1234:staff", "group \"staff\": not in /etc/group");
+    refused("root ", "user \"root \"");
+    fs::remove_file(bench.rootfs().join("etc/passwd")).unwrap();
+    fs::remove_file(bench.rootfs().join("etc/group")).unwrap();
+    refused("bin", "not in /etc/passwd");
+    refused("1:bin", "not in /etc/group");
+    bench.sh(&["-u", "1:2"], WHO).prints("1 2 : 2 : /");
+}
+
+/// The host's names mean other people. This one is in the /etc/passwd that the user sees.
+#[test]
+fn a_name_that_only_the_host_knows_is_unknown() {
+    let Some(user) = with_ranges() else { return };
+    user.run(&["-u", NAME], &["true"]).exits(125).complains("not in /etc/passwd of the root file system");
+    user.run(&["-u", &format!("0:{NAME}")], &["true"]).exits(125).complains("not in /etc/group of the root");
+}
+
+#[test]
+fn an_id_that_is_not_mapped_is_refused_with_those_that_are() {
+    let Some(user) = alone() else { return };
+    for (asked, what) in
+        [("nobody", "uid 65534 is not mapped"), ("1234", "uid 1234"), ("0:5", "gid 5 is not mapped")]
+    {
+        let ran = user.run(&["-u", asked], &["echo", "it runs"]);
+        ran.exits(125).complains(what);
+        ran.complains(&format!("hint: mapped are uids 0 {} 1; gids 0 {} 1", user.uid, user.gid));
+        assert_eq!(ran.out, "");
+    }
+    user.sh(&["-u", "0"], "id -u").prints("0");
+    user.sh(&["-u", "root"], "id -u; echo $HOME").prints("0\n/root");
+    let own = user.uid.to_string();
+    user.sh(&["--userns", "keep-id", "-u", &format!("{own}:{}", user.gid)], "id -u").prints(&own);
+}
+
+#[test]
+fn what_is_no_user_is_a_usage_error() {
+    let Some(bench) = root() else { return };
+    for asked in ["", ":", "a:", ":b", "a:b:c", "4294967295", "1:4294967295", "99999999999", "a/b"] {
+        let ran = bench.run(&[&format!("--user={asked}")], &["echo", "it runs"]);
+        ran.exits(2).complains("--user");
+        assert_eq!(ran.out, "");
+    }
+}

@@ -1,0 +1,244 @@
+//! What the steps below promise holds without root.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use kiste_tests::{User, eventually, host};
+use nix::sys::signal::Signal;
+
+use crate::kernel::owner;
+use crate::{alone, anybody, with_ranges};
+
+#[test]
+fn every_option_of_the_steps_below_works_without_root() {
+    let Some(user) = anybody() else { return };
+    let source = user.dir().join("source");
+    fs::create_dir(&source).unwrap();
+    user.give(&source);
+    let volume = format!("{}:/volume", source.display());
+    let pid_file = user.dir().join("pid");
+    let options = [
+        "-e",
+        "A=1",
+        "-w",
+        "/usr",
+        "--pid-file",
+        pid_file.to_str().unwrap(),
+        "--hostname",
+        "crate",
+        "--domainname",
+        "example.org",
+        "--init",
+        "--propagation",
+        "shared",
+        "-v",
+        &volume,
+        "--mount",
+        "type=tmpfs,dst=/mount",
+        "--tmpfs",
+        "/memory",
+        "--read-only",
+        "-t",
+    ];
+    let script = "echo $A $PWD; uname -n; cat /proc/sys/kernel/domainname; [ $$ = 1 ] || echo not PID 1; \
+                  for at in volume mount memory; do touch /$at/new && grep -c \" /$at \" /proc/self/mountinfo; done; \
+                  grep -q ' shared:' /proc/self/mountinfo && echo shared; \
+                  touch /new 2>/dev/null || echo read-only; : </dev/tty";
+    let ran = user.sh(&options, script);
+    let lines = "1 /usr\ncrate\nexample.org\nnot PID 1\n1\n1\n1\nshared\nread-only\n";
+    assert_eq!(ran.exits(0).out.replace("\r\n", "\n"), lines);
+    assert_eq!(owner(&source.join("new")), (user.uid, user.gid));
+}
+
+#[test]
+fn it_is_in_namespaces_of_its_own_and_is_pid_1() {
+    let Some(user) = anybody() else { return };
+    let running = user.start(&["--hostname", "crate"], &["sleep", "100"]);
+    let own = host::own_namespaces(running.pid);
+    assert_eq!(own, ["cgroup", "ipc", "mnt", "pid", "user", "uts"]);
+    assert!(host::status(running.pid, "NSpid").ends_with("\t1"), "{}", host::status(running.pid, "NSpid"));
+    drop(running);
+    user.sh(&[], "echo $$ /proc/[0-9]*").prints("1 /proc/1");
+}
+
+#[test]
+fn no_mount_of_the_hosts_is_there_but_devices_and_a_sys_that_is_read_only() {
+    let Some(user) = anybody() else { return };
+    let running = user.start(&[], &["sleep", "100"]);
+    let mounts = host::mounts_of(running.pid);
+    for line in &mounts {
+        let (point, options) = (host::mount_point(line), line.split(' ').nth(5).unwrap());
+        let known = ["/", "/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"].contains(&point);
+        let device = ["null", "zero", "full", "random", "urandom", "tty"];
+        let is_device = point.strip_prefix("/dev/").is_some_and(|name| device.contains(&name));
+        let is_sys = point == "/sys" || point.starts_with("/sys/");
+        assert!(known || is_device || is_sys, "{line}");
+        assert!(!is_sys || options.split(',').any(|option| option == "ro"), "{line}");
+    }
+    let root = host::mount_at(running.pid, "/").unwrap();
+    assert!(root.split(' ').nth(3).unwrap().ends_with("/rootfs"), "{root}");
+}
+
+#[test]
+fn the_devices_do_what_devices_do() {
+    let Some(user) = anybody() else { return };
+    let script = "echo gone > /dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; \
+                  head -c 3 /dev/random | wc -c; cat /dev/null; { echo to stdout > /dev/stdout; } | cat; \
+                  { echo to stderr > /dev/stderr; } 2>&1 | cat; ls /dev/fd/0; stat -c %t:%T /dev/null /dev/tty; \
+                  echo shared > /dev/shm/x; echo full > /dev/full";
+    let ran = user.sh(&[], script);
+    ran.complains("No space left on device");
+    let words = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words, "3 3 3 to stdout to stderr /dev/fd/0 1:3 5:0");
+}
+
+#[test]
+fn the_devices_are_everybodys() {
+    let Some(user) = with_ranges() else { return };
+    let script = "echo gone > /dev/null && head -c 3 /dev/zero | wc -c && echo > /dev/shm/x && ls /dev/shm";
+    user.sh(&["-u", "nobody"], script).prints("3\nx");
+    let ran = user.sh(&["-u", "nobody"], "rm /dev/null || rm -r /proc/1/x || echo > /dev/made");
+    assert_ne!(ran.code, 0);
+    let ran = user.sh(&[], "mknod /dev/disk b 8 0 || mknod /disk b 8 0");
+    assert_ne!(ran.code, 0);
+}
+
+#[test]
+fn sys_can_be_read_and_not_written() {
+    let Some(user) = anybody() else { return };
+    let ran = user
+        .sh(&[], "ls /sys/kernel > /dev/null && echo read; mkdir /sys/fs/x; echo 1 > /sys/kernel/profiling");
+    assert_eq!((ran.out.as_str(), ran.code == 0), ("read\n", false));
+    ran.complains("Read-only file system");
+}
+
+#[test]
+fn a_volume_can_be_read_only_whatever_its_mount_forbids() {
+    let Some(user) = anybody() else { return };
+    // Its nosuid and nodev are the host's, and must stay where a user namespace binds it.
+    let ran = user.sh(&["-v", "/dev/shm:/mnt:ro"], "touch /mnt/new || echo refused");
+    assert_eq!(ran.exits(0).out, "refused\n");
+    let ran = user.sh(&["-v", "/proc/version:/mnt/version:ro"], "cut -d' ' -f1 /mnt/version");
+    assert_eq!(ran.exits(0).out, "Linux\n");
+}
+
+#[test]
+fn it_ends_as_its_command_ends() {
+    let Some(user) = anybody() else { return };
+    for init in [&[][..], &["--init"]] {
+        user.sh(init, "exit 7").exits(7);
+        user.run(init, &["nosuch"]).exits(127).complains("nosuch");
+        user.run(init, &["/etc/passwd"]).exits(126).complains("/etc/passwd");
+    }
+    user.sh(&["--init"], "kill -9 $$").exits(137);
+    user.run(&["--rootfs", "/nonexistent"], &["true"]).exits(125).complains("/nonexistent");
+    user.run(&["-v", "/nonexistent:/mnt"], &["true"]).exits(125).complains("/nonexistent");
+    user.run(&["-w", "/nonexistent"], &["true"]).exits(125).complains("/nonexistent");
+    assert!(!user.bench().run_dirs().exists(), "nothing is left");
+}
+
+#[test]
+fn signals_reach_the_command() {
+    let Some(user) = with_ranges() else { return };
+    for options in [&[][..], &["-u", "bin"], &["-u", "bin", "--init"]] {
+        let handle = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done";
+        let mut running = user.start(options, &["sh", "-c", handle]);
+        running.wait_for("ready");
+        running.signal(Signal::SIGTERM);
+        running.end().exits(9);
+    }
+}
+
+/// A change of ids clears PDEATHSIG, so it has to be asked for again after the last one.
+#[test]
+fn a_runtime_that_is_killed_takes_all_with_it() {
+    let Some(user) = with_ranges() else { return };
+    for options in [
+        &[][..],
+        &["-u", "bin"],
+        &["-u", "bin", "--init"],
+        &["--userns", "keep-id"],
+        &["--userns=keep-id", "-u=0"],
+    ] {
+        let script = "setsid sleep 100 </dev/null >/dev/null 2>&1 & echo ready; exec sleep 100";
+        let mut running = user.start(options, &["sh", "-c", script]);
+        running.wait_for("ready");
+        let namespace = host::namespace(running.pid, "pid");
+        running.kill_runtime();
+        let gone = || host::processes_in("pid", &namespace).is_empty().then_some(());
+        eventually(gone).unwrap_or_else(|| panic!("{options:?}: all die with the runtime"));
+        let ran = user.call(["gc", "--run-dir", user.bench().run_dirs().to_str().unwrap()]);
+        assert_eq!(ran.exits(0).out.lines().count(), 1, "{ran:?}");
+        assert!(!user.bench().run_dirs().exists());
+    }
+}
+
+#[test]
+fn as_root_a_runtime_that_is_killed_takes_the_user_with_it() {
+    let Some(bench) = crate::root_with_other_ids() else { return };
+    for options in [&["-u", "bin"][..], &["--userns", "auto"], &["--userns", "auto", "-u", "bin"]] {
+        let running = bench.start(options, &["sleep", "100"]);
+        let pid = running.pid;
+        running.kill_runtime();
+        eventually(|| (!host::is_alive(pid)).then_some(())).expect("it dies with the runtime");
+        bench.call(["gc", "--run-dir", bench.run_dirs().to_str().unwrap()]).exits(0);
+    }
+}
+
+/// Runs without --run-dir, and says by what is in /host what is in the user's directory meanwhile.
+fn without_run_dir(user: &mut User, env: &[&str], script: &str) -> kiste_tests::Ran {
+    user.as_user = [&["env", "-u", "XDG_RUNTIME_DIR"], env].concat().into_iter().map(String::from).collect();
+    let volume = format!("{}:/host", user.dir().display());
+    let rootfs = user.rootfs().to_str().unwrap().to_owned();
+    user.call(["run", "--rootfs", &rootfs, "-v", &volume, "sh", "-c", script])
+}
+
+#[test]
+fn its_run_directory_is_the_users_own() {
+    let Some(mut user) = anybody() else { return };
+    let dir = user.dir().to_path_buf();
+    let (xdg, tmp) = (format!("XDG_RUNTIME_DIR={}", dir.display()), format!("TMPDIR={}", dir.display()));
+    for (env, place) in [
+        (&[&*xdg, "TMPDIR=/nonexistent"][..], "kiste".to_owned()),
+        (&[&*tmp], format!("kiste-run-{}", user.uid)),
+        (&[&*tmp, "XDG_RUNTIME_DIR="], format!("kiste-run-{}", user.uid)),
+    ] {
+        let script =
+            format!("[ \"$(ls /host/{place})\" = \"$(hostname)\" ] && echo there; stat -c %a /host/{place}");
+        let ran = without_run_dir(&mut user, env, &script);
+        assert_eq!(ran.exits(0).out, "there\n1700\n", "{env:?}");
+        assert!(!dir.join(place).exists(), "{env:?}: nothing is left");
+    }
+}
+
+/// /tmp is everybody's: whoever was there first must not say what is killed and removed.
+#[test]
+fn a_run_directory_of_somebody_elses_is_refused() {
+    let Some(mut user) = alone() else { return };
+    let tmp = format!("TMPDIR={}", user.dir().display());
+    let place = user.dir().join(format!("kiste-run-{}", user.uid));
+    fs::create_dir(&place).unwrap();
+    for (mode, uid, what) in
+        [(0o700, 59_712, "Permission denied"), (0o777, 59_712, "belongs to uid 59712"), (0o755, 0, "")]
+    {
+        std::os::unix::fs::chown(&place, Some(uid), None).unwrap();
+        fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = without_run_dir(&mut user, &[&tmp], "echo it runs");
+        ran.exits(125).complains(what).complains("kiste-run-");
+        assert_eq!(ran.out, "");
+    }
+    user.give(&place);
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).unwrap();
+    let ran = without_run_dir(&mut user, &[&tmp], "echo it runs");
+    ran.exits(125).complains("others can write to");
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+}
+
+#[test]
+fn a_directory_that_the_user_may_not_write_to_is_named() {
+    let Some(user) = alone() else { return };
+    let ran = user.call(["run", "--run-dir", "/kiste-nowhere", "--rootfs", "rootfs", "true"]);
+    ran.exits(125).complains("/kiste-nowhere").complains("EACCES");
+    assert!(!Path::new("/kiste-nowhere").exists());
+}

@@ -1,0 +1,99 @@
+//! Limits without root, where a cgroup is delegated to the user: on version 2, in the virtual machine.
+
+use std::fs;
+use std::path::PathBuf;
+
+use kiste_tests::{User, eventually, host};
+
+use crate::this_step;
+
+/// A cgroup that root has handed over to a user, who is in a leaf of it. Dropping it removes it.
+struct Delegated {
+    user: User,
+    top: PathBuf,
+}
+
+impl Delegated {
+    fn make() -> Option<Self> {
+        let needs = ["pivot-root", "cgroup-v2", "cgroup-memory", "cgroup-pids"];
+        let mut user = User::with_ranges(this_step(), &needs)?;
+        let mount =
+            host::cgroup_mounts().into_iter().find(|mount| mount.join("cgroup.controllers").exists())?;
+        fs::write(mount.join("cgroup.subtree_control"), "+memory +pids").unwrap();
+        let top = mount.join(format!("{}-user", user.bench().cgroup_parent()));
+        fs::create_dir(&top).unwrap();
+        fs::create_dir(top.join("leaf")).unwrap();
+        for place in
+            ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads", "leaf", "leaf/cgroup.procs"]
+        {
+            user.give(&top.join(place));
+        }
+        let script = format!("echo $$ > {}/leaf/cgroup.procs && exec \"$@\"", top.display());
+        user.as_root = ["sh", "-c", &script, "sh"].map(String::from).to_vec();
+        Some(Delegated { user, top })
+    }
+
+    /// The cgroups in it.
+    fn has(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.top).unwrap().map(Result::unwrap);
+        let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+        directories.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        for cgroup in [self.top.join("leaf"), self.top.clone()] {
+            let removed = eventually(|| fs::remove_dir(&cgroup).ok());
+            assert!(removed.is_some() || std::thread::panicking(), "rmdir {}", cgroup.display());
+        }
+    }
+}
+
+const LIMITS: [&str; 4] = ["-m", "32m", "--pids-limit", "20"];
+
+#[test]
+fn a_limit_holds_where_a_cgroup_is_delegated_and_its_own_goes_with_it() {
+    let Some(delegated) = Delegated::make() else { return };
+    let user = &delegated.user;
+    for more in [&[][..], &["-u", "bin"], &["--userns", "keep-id"]] {
+        let running = user.start(&[&LIMITS[..], more].concat(), &["sleep", "100"]);
+        assert_eq!(host::cgroup_value(running.pid, "memory.max").as_deref(), Some("33554432"));
+        assert_eq!(host::cgroup_value(running.pid, "pids.max").as_deref(), Some("20"));
+        let file = host::cgroup_file(running.pid, "memory.max").unwrap();
+        assert!(file.starts_with(&delegated.top), "{}", file.display());
+        drop(running);
+        assert_eq!(delegated.has(), ["leaf"], "{more:?}");
+    }
+    let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
+    user.run(&["-m", "32m"], &hog).exits(137).complains("killed: out of memory (limit 32MiB");
+    user.sh(&LIMITS, "cat /sys/fs/cgroup/pids.max; cut -d: -f3 /proc/self/cgroup").prints("20\n/");
+    assert_eq!(delegated.has(), ["leaf"]);
+}
+
+#[test]
+fn what_is_not_delegated_is_still_refused() {
+    let Some(delegated) = Delegated::make() else { return };
+    let ran = delegated.user.run(&["--cpuset-cpus", "0"], &["echo", "it runs"]);
+    // The virtual machine may hand every controller down.
+    if ran.code != 0 {
+        ran.exits(125).complains("cpuset");
+        assert_eq!(ran.out, "");
+    }
+    assert_eq!(delegated.has(), ["leaf"]);
+}
+
+#[test]
+fn gc_removes_what_a_killed_runtime_left_in_a_delegated_cgroup() {
+    let Some(delegated) = Delegated::make() else { return };
+    let user = &delegated.user;
+    let running = user.start(&LIMITS, &["sleep", "100"]);
+    let pid = running.pid;
+    running.kill_runtime();
+    eventually(|| (!host::is_alive(pid)).then_some(())).expect("it dies with the runtime");
+    assert_eq!(delegated.has().len(), 2, "its cgroup is left");
+    let ran = user.call(["gc", "--run-dir", user.bench().run_dirs().to_str().unwrap()]);
+    assert_eq!(ran.exits(0).out.lines().count(), 1, "{ran:?}");
+    assert_eq!(delegated.has(), ["leaf"]);
+    assert!(!user.bench().run_dirs().exists());
+}

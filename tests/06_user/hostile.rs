@@ -1,0 +1,161 @@
+//! Images whose /etc/passwd or /etc/group is not what it should be.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use kiste_tests::{Bench, host};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::unistd::mkfifo;
+
+use crate::{root, with_ranges};
+
+/// Each refuses `-u bin` or `-u 1:bin`, in words, and soon: a test that hangs is ended by the kit.
+#[track_caller]
+fn is_refused(bench: &Bench, file: &str, what: &str) {
+    let user = if file == "passwd" { "bin" } else { "1:bin" };
+    let ran = bench.run(&["-u", user], &["echo", "it runs"]);
+    assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{file} is {what}: {ran:?}");
+    ran.complains(&format!("/etc/{file}")).complains("error: ");
+    assert!(!ran.err.contains("panic"), "{file} is {what}: {}", ran.err);
+}
+
+#[test]
+fn what_is_no_file_is_not_read() {
+    let Some(bench) = root() else { return };
+    for file in ["passwd", "group"] {
+        let path = bench.rootfs().join("etc").join(file);
+        let aside = bench.rootfs().join("aside");
+        fs::rename(&path, &aside).unwrap();
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        is_refused(&bench, file, "a FIFO");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        is_refused(&bench, file, "a directory");
+        fs::remove_dir(&path).unwrap();
+        mknod(&path, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 5)).unwrap();
+        is_refused(&bench, file, "an endless device");
+        fs::remove_file(&path).unwrap();
+        for link in ["/dev/zero", "/dev/stdin", "/proc", file, "/proc/self/fd/0"] {
+            symlink(link, &path).unwrap();
+            is_refused(&bench, file, link);
+            fs::remove_file(&path).unwrap();
+        }
+        fs::rename(&aside, &path).unwrap();
+    }
+}
+
+/// kmsg is read for ever; environ and cmdline tell of the runtime, which is who reads.
+#[test]
+fn a_link_into_proc_is_not_followed() {
+    let Some(bench) = root() else { return };
+    for file in ["passwd", "group"] {
+        let path = bench.rootfs().join("etc").join(file);
+        fs::remove_file(&path).unwrap();
+        for link in ["self/environ", "self/cmdline", "1/environ", "kmsg", "self/root/etc/passwd", "self/exe"]
+        {
+            symlink(Path::new("/proc").join(link), &path).unwrap();
+            is_refused(&bench, file, link);
+            fs::remove_file(&path).unwrap();
+        }
+        fs::write(&path, "bin:x:1:1::/bin:\n").unwrap();
+    }
+}
+
+#[test]
+fn a_link_out_leads_nowhere() {
+    let Some(bench) = root() else { return };
+    let canary = bench.dir().join("canary");
+    fs::write(&canary, "bin:x:1:1::/of-the-host:\n").unwrap();
+    for file in ["passwd", "group"] {
+        let path = bench.rootfs().join("etc").join(file);
+        fs::remove_file(&path).unwrap();
+        for link in [canary.to_str().unwrap(), "../../canary", "../../../../../../../../../../tmp"] {
+            symlink(link, &path).unwrap();
+            is_refused(&bench, file, link);
+            fs::remove_file(&path).unwrap();
+        }
+        fs::write(&path, "bin:x:1:1::/bin:\n").unwrap();
+    }
+}
+
+#[test]
+fn a_file_without_end_is_not_read_to_its_end() {
+    let Some(bench) = root() else { return };
+    for file in ["passwd", "group"] {
+        let path = bench.rootfs().join("etc").join(file);
+        let text = fs::read(&path).unwrap();
+        for size in [(1 << 20) + 1, 100 << 20, 1 << 40] {
+            File::create(&path).unwrap().set_len(size).unwrap();
+            is_refused(&bench, file, "large");
+        }
+        fs::write(&path, text).unwrap();
+    }
+}
+
+#[test]
+fn lines_that_are_none_are_passed_over() {
+    let Some(bench) = root() else { return };
+    let noise: &[u8] =
+        b"\n\n:::::::\nroot\n:x:0:0::/:\nx\nbin\0:x:0:0\n\xff\xfe:x:0:0::/:\n-1:-1:-1:-1\n# bin:x:0:0\n";
+    for file in ["passwd", "group"] {
+        let path = bench.rootfs().join("etc").join(file);
+        let text = fs::read(&path).unwrap();
+        fs::write(&path, noise).unwrap();
+        is_refused(&bench, file, "noise");
+        fs::write(&path, [noise, &text].concat()).unwrap();
+    }
+    bench.sh(&["-u", "bin:bin"], "id -u; id -g").prints("1\n1");
+}
+
+/// To setresuid(2) and setresgid(2) the largest number says: leave it. The command would be root.
+#[test]
+fn an_id_that_is_none_makes_nobody_root() {
+    let Some(bench) = root() else { return };
+    let passwd = bench.rootfs().join("etc/passwd");
+    for ids in ["4294967295:1", "1:4294967295", "4294967296:1", "-1:1", ":1", "1:", "0x0:0", "1.5:1", " 1:1"]
+    {
+        fs::write(&passwd, format!("odd:x:{ids}::/:\n")).unwrap();
+        let ran = bench.run(&["-u", "odd"], &["id"]);
+        ran.exits(125).complains("has no ids").complains("/etc/passwd");
+        assert_eq!(ran.out, "", "{ids}");
+    }
+    fs::write(&passwd, "bin:x:1:1::/:\n").unwrap();
+    let group = bench.rootfs().join("etc/group");
+    fs::write(&group, "odd:x:4294967295:\n").unwrap();
+    bench.run(&["-u", "bin:odd"], &["id"]).exits(125).complains("group \"odd\"");
+    fs::write(&group, "odd:x:4294967295:bin\nodder:x:-1:bin\nfine:x:77:bin\n").unwrap();
+    bench.sh(&["-u", "bin"], "id -G").prints("1 77");
+}
+
+/// setgroups(2) takes 65536 at most, and an image may list more.
+#[test]
+fn more_groups_than_there_can_be_are_an_error() {
+    let Some(bench) = root() else { return };
+    let groups: String = (0..70_000).map(|gid| format!("g:x:{gid}:b\n")).collect();
+    assert!(groups.len() <= 1 << 20, "{}", groups.len());
+    fs::write(bench.rootfs().join("etc/group"), groups).unwrap();
+    fs::write(bench.rootfs().join("etc/passwd"), "b:x:1:1::/:\n").unwrap();
+    let ran = bench.run(&["-u", "b"], &["echo", "it runs"]);
+    ran.exits(125).complains("setgroups");
+    assert!(ran.err.len() < 500, "{} bytes of it", ran.err.len());
+    assert_eq!(ran.out, "");
+}
+
+/// Without root the same files, and a descriptor of the caller's that must not be read.
+#[test]
+fn without_root_it_is_refused_in_the_same_way() {
+    let Some(user) = with_ranges() else { return };
+    let path = user.rootfs().join("etc/passwd");
+    fs::remove_file(&path).unwrap();
+    mkfifo(&path, Mode::S_IRWXU).unwrap();
+    user.give(&path);
+    user.run(&["-u", "bin"], &["true"]).exits(125).complains("/etc/passwd").complains("it is no file");
+    fs::remove_file(&path).unwrap();
+    for link in ["/proc/self/environ", "/proc/kmsg", "/dev/stdin", "../../passwd"] {
+        symlink(link, &path).unwrap();
+        user.run(&["-u", "bin"], &["true"]).exits(125).complains("/etc/passwd");
+        fs::remove_file(&path).unwrap();
+    }
+    host::assert_dev_null_is_a_device();
+}

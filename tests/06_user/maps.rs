@@ -1,0 +1,235 @@
+//! Which ids inside stand for which outside.
+
+use kiste_tests::user::{GIDS, NAME, UIDS};
+use kiste_tests::{User, host};
+
+use crate::kernel::{self, tidy};
+use crate::{alone, root, root_with_other_ids, this_step, with_ranges};
+
+const SLEEP: [&str; 2] = ["sleep", "100"];
+
+#[test]
+fn without_ranges_root_inside_is_the_caller_and_nobody_else_is_there() {
+    let Some(user) = alone() else { return };
+    let running = user.start(&[], &SLEEP);
+    assert_eq!(kernel::map(running.pid, "uid"), format!("0 {} 1", user.uid));
+    assert_eq!(kernel::map(running.pid, "gid"), format!("0 {} 1", user.gid));
+    assert_eq!(kernel::setgroups(running.pid), "deny");
+    assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
+    assert_eq!(kernel::ids(running.pid, "Gid"), [user.gid; 4]);
+    assert_ne!(host::namespace(running.pid, "user"), host::namespace("self", "user"));
+    drop(running);
+    let script = "id -u; id -g; cat /proc/self/uid_map";
+    assert_eq!(tidy(&user.sh(&[], script).exits(0).out), format!("0\n0\n0 {} 1", user.uid));
+}
+
+#[test]
+fn with_ranges_the_others_are_there_too() {
+    let Some(user) = with_ranges() else { return };
+    let running = user.start(&[], &SLEEP);
+    assert_eq!(kernel::map(running.pid, "uid"), format!("0 {} 1\n1 {UIDS} 65536", user.uid));
+    assert_eq!(kernel::map(running.pid, "gid"), format!("0 {} 1\n1 {GIDS} 65536", user.gid));
+    assert_eq!(kernel::setgroups(running.pid), "allow");
+    assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
+    assert_eq!(kernel::ids(running.pid, "Gid"), [user.gid; 4]);
+    assert_eq!(host::status(running.pid, "Groups"), "");
+    drop(running);
+    let ran = user.run(&[], &["true"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "with ranges there is nothing to note");
+}
+
+#[test]
+fn that_only_the_own_id_is_mapped_is_noted_with_the_reason_and_the_mend() {
+    let Some(user) = alone() else { return };
+    let mend = format!("--add-subgids 100000-165535 {}", user.uid);
+    let ran = user.run(&[], &["echo", "runs"]);
+    ran.prints("runs").complains("note: only your own id is mapped into the container: ").complains(&mend);
+    assert_eq!(ran.err.lines().count(), 2, "a note and a hint: {}", ran.err);
+}
+
+#[test]
+fn the_note_says_what_is_missing() {
+    let step = || this_step();
+    let users = format!("{NAME}:{UIDS}:65536\n");
+    for (subuid, subgid, why) in [
+        ("", &*users, "/etc/subuid lends you no ids"),
+        (&*users, "", "/etc/subgid lends you no ids"),
+        ("somebody:200000:65536\n# kiste-tester:1:2\n", &*users, "/etc/subuid lends you no ids"),
+        (
+            "kiste-tester:x:65536\nkiste-tester:200000\nkiste-tester\n\n",
+            &*users,
+            "/etc/subuid lends you no ids",
+        ),
+    ] {
+        let Some(user) = User::with_files(step(), &["pivot-root"], subuid, subgid) else { return };
+        let ran = user.sh(&[], "cat /proc/self/uid_map");
+        ran.exits(0).complains(why).complains(&format!("100000-165535 {NAME}"));
+        assert_eq!(tidy(&ran.out), format!("0 {} 1", user.uid));
+    }
+}
+
+#[test]
+fn where_there_is_no_helper_that_is_the_reason() {
+    let Some(mut user) = with_ranges() else { return };
+    user.as_user = ["env".into(), "PATH=/nonexistent".into()].into();
+    let ran = user.sh(&[], "cat /proc/self/uid_map");
+    ran.exits(0).complains("there is no newuidmap here").complains("install the package uidmap");
+    assert_eq!(tidy(&ran.out), format!("0 {} 1", user.uid));
+}
+
+#[test]
+fn ranges_are_found_by_number_as_well_and_all_of_them_are_used() {
+    let of_both =
+        |first: u32| format!("59711:{first}:10\n{NAME}:{}:65536\nsomebody:900000:5\n", first + 1000);
+    let (subuid, subgid) = (of_both(UIDS), of_both(GIDS));
+    let Some(user) = User::with_files(this_step(), &["pivot-root"], &subuid, &subgid) else { return };
+    let running = user.start(&[], &SLEEP);
+    let map = |own: u32, first: u32| format!("0 {own} 1\n1 {first} 10\n11 {} 65536", first + 1000);
+    assert_eq!(kernel::map(running.pid, "uid"), map(user.uid, UIDS));
+    assert_eq!(kernel::map(running.pid, "gid"), map(user.gid, GIDS));
+}
+
+/// What an administrator mistyped must not end in a panic.
+#[test]
+fn a_range_beyond_the_last_id_is_an_error_and_no_panic() {
+    for range in ["4294967000:65536", "4294967295:1", "200000:4294967295", "200000:0"] {
+        let text = format!("{NAME}:{range}\n");
+        let Some(user) = User::with_files(this_step(), &["pivot-root"], &text, &text) else { return };
+        let ran = user.sh(&[], "cat /proc/self/uid_map");
+        assert!(ran.code == 0 || ran.code == 125, "{range}: {ran:?}");
+        assert!(!ran.err.contains("panic"), "{range}: {}", ran.err);
+    }
+}
+
+#[test]
+fn keep_id_keeps_the_own_id_inside() {
+    let Some(user) = alone() else { return };
+    let running = user.start(&["--userns", "keep-id"], &SLEEP);
+    assert_eq!(kernel::map(running.pid, "uid"), format!("{0} {0} 1", user.uid));
+    assert_eq!(kernel::map(running.pid, "gid"), format!("{0} {0} 1", user.gid));
+    drop(running);
+    user.sh(&["--userns=keep-id"], "id -u; id -g").prints(&format!("{}\n{}", user.uid, user.gid));
+}
+
+#[test]
+fn keep_id_with_ranges_has_all_the_others_around_it() {
+    let Some(user) = with_ranges() else { return };
+    let running = user.start(&["--userns", "keep-id"], &SLEEP);
+    let map = |own: u32, first: u32| {
+        format!("0 {first} {own}\n{own} {own} 1\n{} {} {}", own + 1, first + own, 65536 - own)
+    };
+    assert_eq!(kernel::map(running.pid, "uid"), map(user.uid, UIDS));
+    assert_eq!(kernel::map(running.pid, "gid"), map(user.gid, GIDS));
+    assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
+    drop(running);
+    user.sh(&["--userns=keep-id", "-u", "0"], "id -u").prints("0");
+}
+
+#[test]
+fn maps_can_be_typed() {
+    let Some(user) = with_ranges() else { return };
+    let own = |own: u32| format!("0:{own}:1");
+    let (uid, gid) = (own(user.uid), own(user.gid));
+    let (uids, gids) = (format!("1:{}:9", UIDS + 5), format!("1:{}:8", GIDS + 5));
+    let options = ["--uid-map", &uid, "--uid-map", &uids, "--gid-map", &gid, "--gid-map", &gids];
+    let running = user.start(&options, &SLEEP);
+    assert_eq!(kernel::map(running.pid, "uid"), format!("0 {} 1\n1 {} 9", user.uid, UIDS + 5));
+    assert_eq!(kernel::map(running.pid, "gid"), format!("0 {} 1\n1 {} 8", user.gid, GIDS + 5));
+    assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
+}
+
+/// Nothing is lent here, and the own id is anybody's to map.
+#[test]
+fn the_own_id_can_be_typed_by_anybody() {
+    let Some(user) = alone() else { return };
+    let (uid, gid) = (format!("7:{}:1", user.uid), format!("8:{}:1", user.gid));
+    let ran = user.sh(&["--uid-map", &uid, "--gid-map", &gid], "id -u; id -g");
+    assert_eq!(ran.exits(0).out, "7\n8\n");
+    assert_eq!(ran.err, "", "it was asked for, and is not noted");
+}
+
+#[test]
+fn one_map_is_for_both_kinds_where_the_other_is_not_given() {
+    let Some(bench) = root_with_other_ids() else { return };
+    for option in ["--uid-map", "--gid-map"] {
+        let running = bench.start(&[option, "0:700000:100"], &SLEEP);
+        assert_eq!(kernel::map(running.pid, "uid"), "0 700000 100", "{option}");
+        assert_eq!(kernel::map(running.pid, "gid"), "0 700000 100", "{option}");
+        assert_eq!(kernel::ids(running.pid, "Uid"), [700_000; 4]);
+        assert_eq!(kernel::ids(running.pid, "Gid"), [700_000; 4]);
+    }
+}
+
+#[test]
+fn a_map_that_cannot_be_is_a_usage_error_with_the_rule() {
+    let Some(user) = alone() else { return };
+    for (maps, rule) in [
+        (&["0:1000:10", "5:2000:10"][..], "overlap: an id is mapped once"),
+        (&["0:1000:10", "20:1005:10"], "overlap: an id is mapped once"),
+        (&["0:1000"], "three numbers"),
+        (&["0:1000:0"], "at least one id"),
+        (&["0:4294967295:1"], "none above 4294967294"),
+        (&["-1:0:1"], "three numbers"),
+        (&["a:b:c"], "three numbers"),
+        (&[""], "three numbers"),
+    ] {
+        for option in ["--uid-map", "--gid-map"] {
+            let options: Vec<_> = maps.iter().map(|map| format!("{option}={map}")).collect();
+            let options: Vec<_> = options.iter().map(String::as_str).collect();
+            let ran = user.run(&options, &["echo", "it runs"]);
+            ran.exits(2).complains(option).complains(rule);
+            assert_eq!(ran.out, "");
+        }
+    }
+    let many: Vec<_> = (0..341).map(|n| format!("--uid-map={0}:{0}:1", n * 2)).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    user.run(&many, &["true"]).exits(2).complains("the kernel takes 340");
+}
+
+#[test]
+fn maps_and_a_mode_contradict_each_other() {
+    let Some(user) = alone() else { return };
+    for mode in ["host", "auto", "keep-id"] {
+        for map in ["--uid-map", "--gid-map"] {
+            let ran = user.run(&["--userns", mode, map, "0:1:1"], &["echo", "it runs"]);
+            ran.exits(2).complains("--userns").complains(map);
+        }
+    }
+    user.run(&["--userns", "nomad"], &["true"]).exits(2).complains("keep-id");
+}
+
+#[test]
+fn more_than_is_lent_is_refused_in_the_helpers_own_words() {
+    let Some(user) = with_ranges() else { return };
+    let own = |own: u32| format!("0:{own}:1");
+    let (uid, gid) = (own(user.uid), own(user.gid));
+    let beyond = |first: u32| format!("1:{first}:65537");
+    let (uids, gids) = (beyond(UIDS), beyond(GIDS));
+    for (maps, helper) in [
+        (&["--uid-map", &*uid, "--uid-map", &*uids, "--gid-map", &*gid][..], "newuidmap"),
+        (&["--uid-map", &*uid, "--gid-map", &*gid, "--gid-map", &*gids], "newgidmap"),
+        (&["--uid-map", "0:0:1", "--gid-map", &*gid], "newuidmap"),
+        (&["--uid-map", &*uid, "--gid-map", "0:0:1"], "newgidmap"),
+    ] {
+        let ran = user.run(maps, &["echo", "it runs"]);
+        ran.exits(125).complains(&format!("{helper}: ")).complains("not allowed").complains("hint: ");
+        assert_eq!(ran.out, "");
+        assert!(ran.err.lines().count() <= 3, "{}", ran.err);
+    }
+}
+
+#[test]
+fn the_hosts_ids_are_roots_alone() {
+    let Some(user) = alone() else { return };
+    let ran = user.run(&["--userns", "host"], &["echo", "it runs"]);
+    ran.exits(125).complains("--userns host").complains("needs root").complains("hint: ");
+    assert_eq!(ran.out, "");
+}
+
+#[test]
+fn root_cannot_keep_its_id() {
+    let Some(bench) = root() else { return };
+    let ran = bench.run(&["--userns", "keep-id"], &["echo", "it runs"]);
+    ran.exits(125).complains("keep-id").complains("root's").complains("--userns auto");
+    assert_eq!(ran.out, "");
+}

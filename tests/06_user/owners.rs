@@ -1,0 +1,95 @@
+//! Who a file of the container's belongs to on the host.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use kiste_tests::user::{GIDS, UIDS};
+
+use crate::kernel::{ids, of_root, owner};
+use crate::{alone, anybody, with_ranges};
+
+#[test]
+fn what_root_makes_inside_belongs_to_the_caller() {
+    let Some(user) = anybody() else { return };
+    user.sh(&[], "touch /made; mkdir /directory; ln -s made /link; ls -n /made | cut -d' ' -f5").exits(0);
+    for name in ["made", "directory", "link"] {
+        assert_eq!(owner(&user.rootfs().join(name)), (user.uid, user.gid), "{name}");
+    }
+}
+
+#[test]
+fn what_another_makes_inside_belongs_to_the_id_it_is_mapped_to() {
+    let Some(user) = with_ranges() else { return };
+    fs::set_permissions(user.rootfs(), fs::Permissions::from_mode(0o777)).unwrap();
+    user.sh(&["-u", "1000:1001"], "touch /made").exits(0);
+    assert_eq!(owner(&user.rootfs().join("made")), (UIDS + 999, GIDS + 1000));
+    user.sh(&[], "touch /given; chown 33:34 /given").exits(0);
+    assert_eq!(owner(&user.rootfs().join("given")), (UIDS + 32, GIDS + 33));
+    user.sh(&[], "stat -c %u:%g /made /given").prints("1000:1001\n33:34");
+}
+
+#[test]
+fn without_ranges_nothing_can_be_given_to_anybody() {
+    let Some(user) = alone() else { return };
+    let ran = user.sh(&[], "touch /made; chown 1 /made; chgrp 1 /made");
+    assert_ne!(ran.code, 0);
+    assert_eq!(owner(&user.rootfs().join("made")), (user.uid, user.gid));
+}
+
+#[test]
+fn nothing_of_the_hosts_root_appears_after_runs_of_every_kind() {
+    let Some(user) = with_ranges() else { return };
+    let source = user.dir().join("source");
+    fs::create_dir(&source).unwrap();
+    user.give(&source);
+    let volume = format!("{}:/new/place", source.display());
+    fs::remove_dir_all(user.rootfs().join("dev")).unwrap();
+    fs::remove_dir_all(user.rootfs().join("sys")).unwrap();
+    for options in [
+        &[][..],
+        &["--init"],
+        &["-t"],
+        &["--read-only", "--tmpfs", "/tmp"],
+        &["-v", &volume, "--mount", "type=tmpfs,dst=/another/place"],
+        &["-u", "nobody"],
+        &["--userns", "keep-id"],
+        &["--uid-map", "0:200000:100", "--gid-map", "0:300000:100"],
+    ] {
+        user.sh(options, "touch /made /new/place/made; mkdir -p /d/e; exit 0").exits(0);
+        user.run(options, &["nosuch"]).exits(127);
+    }
+    let running = user.start(&[], &["sleep", "100"]);
+    for tree in [user.rootfs(), &user.bench().run_dirs(), &source] {
+        assert_eq!(of_root(tree), Vec::<PathBuf>::new());
+    }
+    drop(running);
+}
+
+/// A set-user-ID program makes root of whoever starts it, and here that root is nobody special.
+#[test]
+fn a_set_user_id_program_gives_no_root_outside() {
+    let Some(user) = with_ranges() else { return };
+    user.install(Path::new("/bin/sleep"), "mighty");
+    fs::set_permissions(user.rootfs().join("mighty"), fs::Permissions::from_mode(0o6755)).unwrap();
+    let running = user.start(&["-u", "1000:1001"], &["/mighty", "100"]);
+    let (own, root) = (UIDS + 999, user.uid);
+    assert_eq!(ids(running.pid, "Uid"), [own, root, root, root], "root inside is the caller");
+    let (own, root) = (GIDS + 1000, user.gid);
+    assert_eq!(ids(running.pid, "Gid"), [own, root, root, root]);
+}
+
+/// One that belongs to the host's root, as nobody's image can, is not mapped, and gives nothing.
+#[test]
+fn a_set_user_id_program_of_the_hosts_root_gives_nothing() {
+    let Some(user) = alone() else { return };
+    user.install(Path::new("/bin/sleep"), "mighty");
+    let mighty = user.rootfs().join("mighty");
+    std::os::unix::fs::chown(&mighty, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&mighty, fs::Permissions::from_mode(0o6755)).unwrap();
+    for mode in ["auto", "keep-id"] {
+        let running = user.start(&["--userns", mode], &["/mighty", "100"]);
+        assert_eq!(ids(running.pid, "Uid"), [user.uid; 4]);
+        assert_eq!(ids(running.pid, "Gid"), [user.gid; 4]);
+    }
+}

@@ -1,0 +1,88 @@
+//! A terminal of its own, for whoever the command runs as.
+
+use crate::kernel::owner;
+use crate::{anybody, root, root_with_other_ids, with_ranges};
+
+#[test]
+fn without_root_it_has_a_terminal_of_its_own() {
+    let Some(user) = anybody() else { return };
+    let script = "tty; stty size; echo /dev/pts/*; : < /dev/tty && echo opened; echo printed > /dev/console";
+    let mut terminal = user.at_terminal(&[], &["sh", "-c", script]);
+    terminal.shows("/dev/pts/0\r\n24 100\r\n/dev/pts/0 /dev/pts/ptmx\r\nopened\r\nprinted\r\n");
+    assert_eq!(terminal.ends(), (0, String::new()));
+}
+
+#[test]
+fn without_root_it_follows_the_window() {
+    let Some(user) = anybody() else { return };
+    let script = "echo ready; until [ \"$(stty size)\" = '50 120' ]; do sleep 0.05; done; echo followed";
+    let mut terminal = user.at_terminal(&[], &["sh", "-c", script]);
+    terminal.shows("ready");
+    terminal.resize(50, 120);
+    terminal.shows("followed");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[test]
+fn without_root_ctrl_c_ends_the_job_and_ctrl_d_the_shell() {
+    let Some(user) = anybody() else { return };
+    let mut terminal = user.at_terminal(&["-e", "PS1=$?> "], &["sh"]);
+    terminal.shows("0> ");
+    let before = terminal.settings();
+    terminal.type_in("sh -c 'echo rea''dy; exec sleep 1000'\n");
+    terminal.shows("ready");
+    terminal.type_in("\x03");
+    terminal.shows("130> ");
+    terminal.type_in("\x04");
+    assert_eq!(terminal.ends().0, 130);
+    assert_ne!(terminal.settings(), before, "raw while it ran, and given back");
+}
+
+/// Who sits at a terminal can open it by its name; the terminal of the host stays whose it is.
+#[test]
+fn the_terminal_belongs_to_the_user() {
+    let Some(user) = with_ranges() else { return };
+    for options in
+        [&["-u", "bin"][..], &["-u", "1234:99"], &["-u", "bin", "--init"], &["--userns", "keep-id"], &[]]
+    {
+        let script = "echo opened > $(tty); : < /dev/tty && stat -c %u $(tty) > /tmp/tty; id -u";
+        let options = [options, &["--tmpfs", "/tmp:mode=1777"]].concat();
+        let script = format!("{script}; [ $(cat /tmp/tty) = $(id -u) ] && echo mine");
+        let mut terminal = user.at_terminal(&options, &["sh", "-c", &script]);
+        terminal.shows("opened\r\n");
+        terminal.shows("mine\r\n");
+        assert_eq!(terminal.ends().0, 0);
+    }
+}
+
+#[test]
+fn as_root_the_terminal_belongs_to_the_user_and_the_callers_stays() {
+    let Some(bench) = root_with_other_ids() else { return };
+    for options in [&["-u", "bin"][..], &["-u", "bin", "--userns", "auto"]] {
+        let script = "echo opened > $(tty); [ $(stat -c %u $(tty)) = 1 ] && echo mine";
+        let terminal = &mut bench.at_terminal(options, &["sh", "-c", script]);
+        let tty =
+            std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&terminal.tty)));
+        let tty = tty.unwrap();
+        let before = owner(&tty);
+        assert_eq!(terminal.shows("mine\r\n"), "opened\r\nmine\r\n");
+        assert_eq!(terminal.ends().0, 0);
+        assert_eq!(owner(&tty), before);
+    }
+}
+
+/// Only stdin is a pipe: what stderr has is not the container's to own, or to give away.
+#[test]
+fn a_terminal_on_one_stream_alone_is_replaced_too() {
+    let Some(bench) = root() else { return };
+    let mut words = ["sh", "-c", "echo piped | \"$@\"", "sh"].map(std::ffi::OsString::from).to_vec();
+    words.push(bench.exe().into());
+    words.extend(bench.arguments(&["-u", "bin"], &["sh", "-c", "cat; stat -L -c %u:%n /proc/self/fd/2"]));
+    let mut terminal = kiste_tests::Terminal::start_any(bench.dir(), &words);
+    let tty = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&terminal.tty)))
+        .unwrap();
+    let before = owner(&tty);
+    terminal.shows("piped\r\n1:/proc/self/fd/2\r\n");
+    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(owner(&tty), before);
+}

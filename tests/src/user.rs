@@ -1,0 +1,186 @@
+//! An ordinary user, as whom a test starts the program.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::{getegid, geteuid};
+
+use crate::{Bench, Ran, Running, Step, Terminal, host, tool};
+
+/// Ids that mean nobody on the host; the two differ, so that no test takes one for the other.
+const UID: u32 = 59_711;
+const GID: u32 = 59_811;
+/// What the user is called where it has ranges.
+pub const NAME: &str = "kiste-tester";
+/// The first of the 65536 user ids that are lent to it.
+pub const UIDS: u32 = 200_000;
+/// The first of the 65536 group ids.
+pub const GIDS: u32 = 300_000;
+
+/// A user who is not root, with a bench that belongs to it.
+pub struct User {
+    bench: Bench,
+    exe: PathBuf,
+    /// Its user id.
+    pub uid: u32,
+    /// The id of its only group.
+    pub gid: u32,
+    /// Where it is on the host: in a mount namespace, perhaps, with an /etc/subuid of its own.
+    place: Vec<String>,
+    /// What is run as root just before it becomes the user, and starts the rest: `strace`.
+    pub as_root: Vec<String>,
+    become_it: Vec<String>,
+    /// What is run as the user, and starts the program: `env A=B`.
+    pub as_user: Vec<String>,
+}
+
+impl User {
+    /// Whoever runs the tests; for root, a user of no name, to whom nothing is lent.
+    pub fn any(step: Step, needs: &[&str]) -> Option<Self> {
+        let bench = Bench::of(step, needs)?;
+        let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+        if uid != 0 {
+            let exe = bench.exe().into();
+            let none = || Vec::new();
+            return Some(User {
+                bench,
+                exe,
+                uid,
+                gid,
+                place: none(),
+                as_root: none(),
+                become_it: none(),
+                as_user: none(),
+            });
+        }
+        Some(User::new(bench, Vec::new()))
+    }
+
+    /// A user of no name, to whom nothing is lent.
+    pub fn alone(step: Step, needs: &[&str]) -> Option<Self> {
+        User::any(step, &[&["root"], needs].concat())
+    }
+
+    /// A user with 65536 subordinate ids of either kind, which only it sees: the host's files stay.
+    pub fn with_ranges(step: Step, needs: &[&str]) -> Option<Self> {
+        User::with_files(step, needs, &format!("{NAME}:{UIDS}:65536\n"), &format!("{NAME}:{GIDS}:65536\n"))
+    }
+
+    /// A user who sees this /etc/subuid and this /etc/subgid.
+    pub fn with_files(step: Step, needs: &[&str], subuid: &str, subgid: &str) -> Option<Self> {
+        if !tool("newuidmap") || !tool("newgidmap") {
+            return None;
+        }
+        let bench = Bench::of(step, &[&["root", "user-namespace"], needs].concat())?;
+        let passwd = format!("root:x:0:0::/root:/bin/sh\n{NAME}:x:{UID}:{GID}::/:/bin/sh\n");
+        let group = format!("root:x:0:\n{NAME}:x:{GID}:\n");
+        let mut script = String::from("set -e\n");
+        for (name, text) in [("passwd", &*passwd), ("group", &*group), ("subuid", subuid), ("subgid", subgid)]
+        {
+            let file = bench.dir().join(name);
+            fs::write(&file, text).unwrap();
+            script += &format!("mount --bind {} /etc/{name}\n", file.display());
+        }
+        script += "exec \"$@\"";
+        let place = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+        Some(User::new(bench, place.map(String::from).to_vec()))
+    }
+
+    fn new(bench: Bench, place: Vec<String>) -> Self {
+        let exe = bench.dir().join("program");
+        host::copy_program(bench.exe(), &exe);
+        bench.rootfs();
+        fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+        let owner = format!("{UID}:{GID}");
+        let given = Command::new("chown").args(["-R", "-h", &owner]).arg(bench.dir()).status();
+        assert!(given.expect("run chown").success());
+        let become_it = vec![
+            "setpriv".into(),
+            format!("--reuid={UID}"),
+            format!("--regid={GID}"),
+            "--clear-groups".into(),
+        ];
+        User { bench, exe, uid: UID, gid: GID, place, as_root: Vec::new(), become_it, as_user: Vec::new() }
+    }
+
+    /// Its bench.
+    pub fn bench(&self) -> &Bench {
+        &self.bench
+    }
+
+    /// Its copy of the program.
+    pub fn exe(&self) -> &Path {
+        &self.exe
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        self.bench.dir()
+    }
+
+    /// Its root file system.
+    pub fn rootfs(&self) -> &Path {
+        self.bench.rootfs()
+    }
+
+    /// Puts a program of the host's into the root file system as `/name`, with its libraries.
+    pub fn install(&self, program: &Path, name: &str) {
+        self.bench.install(program, name);
+        let owner = format!("{}:{}", self.uid, self.gid);
+        let given = Command::new("chown").args(["-R", "-h", &owner]).arg(self.rootfs()).status();
+        assert!(given.expect("run chown").success());
+    }
+
+    /// Gives this path, which is below its directory, to the user.
+    pub fn give(&self, path: &Path) {
+        std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid)).unwrap();
+    }
+
+    /// A command of root's that sees the files the user sees, its /etc/passwd above all.
+    pub fn beside(&self, program: &str) -> Command {
+        let mut words = self.place.iter().map(String::as_str).chain([program]);
+        let mut command = Command::new(words.next().unwrap_or(program));
+        command.args(words);
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
+        self.call(self.bench.arguments(options, command))
+    }
+
+    /// Runs a shell script to its end.
+    pub fn sh(&self, options: &[&str], script: &str) -> Ran {
+        self.run(options, &["sh", "-c", script])
+    }
+
+    /// Runs the program with exactly these arguments.
+    pub fn call(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+        let words = self.words(arguments);
+        Ran::of(assert_cmd::Command::new(&words[0]).current_dir(self.dir()).args(&words[1..]))
+    }
+
+    /// Starts a command and returns once it runs.
+    pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
+        let pid_file = self.dir().join(format!("pid-{}", host::unique()));
+        let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
+        let words = self.words(self.bench.arguments(&[&pid_option, options].concat(), command));
+        Running::start(Path::new(&words[0]), self.dir(), &words[1..], pid_file)
+    }
+
+    /// Runs a command on a terminal.
+    pub fn at_terminal(&self, options: &[&str], command: &[&str]) -> Terminal {
+        Terminal::start_any(self.dir(), &self.words(self.bench.arguments(options, command)))
+    }
+
+    fn words(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Vec<OsString> {
+        let parts = [&self.place, &self.as_root, &self.become_it, &self.as_user];
+        let mut words: Vec<OsString> = parts.into_iter().flatten().map(OsString::from).collect();
+        words.push(self.exe.clone().into());
+        words.extend(arguments.into_iter().map(|it| it.as_ref().to_owned()));
+        words
+    }
+}
