@@ -29,4 +29,4 @@ fn has_processes(cgroup: &Path) -> bool {
 
 /// How to get one.
 pub(crate) const MEND: &str = "start it in a cgroup that is yours: `systemd-run --user --scope -p Delegate=yes \
-                               COMMAND`; or have root make one: see the chapter on user namespaces";
+                               COMMAND`; or have root delegate one (book: chapter 6); or use sudo";
