@@ -19,6 +19,8 @@ mod explain;
 mod hostile;
 #[path = "06_user/kernel.rs"]
 mod kernel;
+#[path = "06_user/keyring.rs"]
+mod keyring;
 #[path = "06_user/limits.rs"]
 mod limits;
 #[path = "06_user/maps.rs"]

@@ -61,7 +61,7 @@ fn with_ranges_and_a_user_it_is_what_happens() {
 fn with_ids_of_its_own_it_is_what_happens() {
     let Some(bench) = root_with_other_ids() else { return };
     let list = "
-        parent  open_tree clone3 mount_setattr
+        parent  open_tree mount_setattr clone3 mount_setattr
         child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount move_mount
     ";
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };
@@ -74,7 +74,7 @@ fn with_the_hosts_ids_it_is_what_happens() {
     let Some(bench) = root() else { return };
     let list = "
         parent  clone3
-        child   prctl setsid unshare sethostname mount open_tree move_mount
+        child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount open_tree move_mount
         child   fsmount move_mount fsmount move_mount fsmount (mknodat)+ move_mount (fsmount move_mount)+
     ";
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };

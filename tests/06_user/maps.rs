@@ -32,7 +32,7 @@ fn with_ranges_the_others_are_there_too() {
     assert_eq!(kernel::setgroups(running.pid), "allow");
     assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
     assert_eq!(kernel::ids(running.pid, "Gid"), [user.gid; 4]);
-    assert_eq!(host::status(running.pid, "Groups"), "");
+    assert_eq!(host::status(running.pid, "Groups"), user.gid.to_string(), "its first group, and no other");
     drop(running);
     let ran = user.run(&[], &["true"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "with ranges there is nothing to note");

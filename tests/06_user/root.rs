@@ -44,7 +44,7 @@ fn with_ids_of_its_own_root_inside_is_nobody_outside() {
         assert_eq!(ids(running.pid, "Uid"), [first; 4]);
         assert_eq!(ids(running.pid, "Gid"), [first; 4]);
         assert_eq!(kernel::setgroups(running.pid), "allow");
-        assert_eq!(host::status(running.pid, "Groups"), "", "none of the caller's");
+        assert_eq!(host::status(running.pid, "Groups"), first.to_string(), "none of the caller's");
         assert_ne!(host::namespace(running.pid, "user"), host::namespace("self", "user"));
         first
     });
@@ -159,6 +159,19 @@ fn ids_that_are_lent_to_anybody_are_not_taken() {
     assert_eq!(ran.out, "");
 }
 
+/// A device node of the image's is root's on the disk, and so it would be of the container's root.
+#[test]
+fn with_ids_of_its_own_no_device_of_the_image_can_be_opened() {
+    let Some(bench) = root_with_other_ids() else { return };
+    let zero = bench.rootfs().join("zero");
+    let (kind, mode) = (nix::sys::stat::SFlag::S_IFCHR, nix::sys::stat::Mode::S_IRUSR);
+    nix::sys::stat::mknod(&zero, kind, mode, nix::sys::stat::makedev(1, 5)).unwrap();
+    bench.run(&[], &["head", "-c", "4", "/zero"]).exits(0);
+    let ran = bench.run(&["--userns", "auto"], &["head", "-c", "4", "/zero"]);
+    ran.exits(1).complains("Permission denied");
+    bench.run(&["--userns", "auto"], &["head", "-c", "4", "/dev/zero"]).exits(0);
+}
+
 #[test]
 fn a_user_has_neither_capabilities_nor_groups_of_the_caller() {
     let Some(bench) = root() else { return };
@@ -174,6 +187,9 @@ fn a_user_has_neither_capabilities_nor_groups_of_the_caller() {
         drop(running);
         let running = bench.start_by(caller, &["-u", "1234"], &SLEEP);
         assert_eq!((ids(running.pid, "Uid"), ids(running.pid, "Gid")), (vec![1234; 4], vec![0; 4]));
-        assert_eq!(host::status(running.pid, "Groups"), "");
+        assert_eq!(host::status(running.pid, "Groups"), "0");
+        drop(running);
+        let running = bench.start_by(caller, &[], &SLEEP);
+        assert_eq!(host::status(running.pid, "Groups"), "0", "also root has none of them");
     }
 }

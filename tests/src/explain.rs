@@ -53,6 +53,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     // Told as one with those before it, which may fail in its place.
     ("fsmount", &["fsmount", "fsopen", "fsconfig"]),
     ("ioctl", &["ioctl"]),
+    ("keyctl", &["keyctl"]),
     ("mkdir", &["mkdir", "mkdirat"]),
     ("mkdirat", &["mkdirat"]),
     ("newgidmap", &[HELPER]),

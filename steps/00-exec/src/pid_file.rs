@@ -1,7 +1,8 @@
 //! `--pid-file`: tells others which process the command is, as long as it lives.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -54,11 +55,21 @@ impl PidFile {
 
 const HINT: &str = "--pid-file names a file in a directory that you may write";
 
+fn read(path: &Path) -> io::Result<String> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let mut text = String::new();
+    File::options().read(true).custom_flags(flags).open(path)?.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// More than any process id and its newline have.
+const LONGEST: u64 = 32;
+
 impl Drop for Written {
     fn drop(&mut self) {
         let Some((path, text)) = &self.0 else { return };
-        // By now it may be gone, or another's.
-        if fs::read(path).is_ok_and(|now| now == text.as_bytes()) {
+        // By now it may be gone, or another's; or, where the container can write, a FIFO or a link.
+        if read(path).is_ok_and(|now| now == *text) {
             let _ = fs::remove_file(path);
         }
     }

@@ -67,7 +67,8 @@ impl RunDir {
             if let Some(directory) = lock(&path)? {
                 let run_dir = RunDir { path, directory };
                 // Whoever made it in between: dropping `run_dir` removes what we made in it.
-                let found = parent.metadata().with_context(|| format!("stat {}", parent.display()))?;
+                let found =
+                    parent.symlink_metadata().with_context(|| format!("stat {}", parent.display()))?;
                 refuse_shared(parent, &found)?;
                 return Ok(run_dir);
             }
@@ -123,7 +124,9 @@ impl RunDir {
     /// When `parent` is there and cannot be read, or when others can write to it.
     pub fn abandoned(parent: &Path) -> Result<Vec<Result<Abandoned>>> {
         let read = || format!("read {}", parent.display());
-        let Some(found) = unless_gone(parent.metadata()).with_context(read)? else { return Ok(Vec::new()) };
+        let Some(found) = unless_gone(parent.symlink_metadata()).with_context(read)? else {
+            return Ok(Vec::new());
+        };
         refuse_shared(parent, &found)?;
         let mut abandoned = Vec::new();
         for entry in unless_gone(fs::read_dir(parent)).with_context(read)?.into_iter().flatten() {
@@ -194,6 +197,10 @@ fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
 fn ours_alone(path: &Path, found: &fs::Metadata) -> Result<()> {
     let (owner, we, mode) = (found.uid(), geteuid().as_raw(), found.mode() & 0o7777);
     let path = path.display();
+    if found.is_symlink() {
+        // Whoever may make links in /tmp would choose what `gc` takes for run directories.
+        return Err(Failure::new(format_args!("{path} is a symbolic link")).into());
+    }
     if owner != we {
         return Err(Failure::new(format_args!("{path} belongs to uid {owner}, and we are uid {we}")).into());
     }

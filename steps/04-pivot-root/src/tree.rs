@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Result;
-use mount::{Detached, Reach, Request};
+use mount::{Attributes, Detached, Reach, Request};
 
 use crate::args::Args;
 use crate::root::{Root, directory};
@@ -37,6 +37,14 @@ impl Tree {
     /// Where the file system cannot do that.
     pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
         self.view.map_owners(user_namespace)
+    }
+
+    /// Makes its device nodes files that nobody can open.
+    ///
+    /// # Errors
+    /// What the kernel says of mount_setattr(2).
+    pub fn forbid_devices(&self) -> Result<()> {
+        self.view.set(Attributes::MOUNT_ATTR_NODEV, Reach::Recursive)
     }
 
     /// Mounts it over `/`, which every process can reach.

@@ -31,7 +31,7 @@ pub fn unshare_namespace() -> Result<()> {
 
 impl Cgroup {
     /// In the child: shows its own cgroup at /sys/fs/cgroup, read-only, so that it can read its
-    /// limits and not change them.
+    /// limits and not change them. Root in it may undo that until step 9 takes CAP_SYS_ADMIN away.
     ///
     /// # Errors
     /// What the kernel says of the mounts.

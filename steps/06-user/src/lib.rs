@@ -14,6 +14,7 @@ mod ids;
 mod namespace;
 mod plan;
 mod subid;
+mod sys;
 
 pub use account::{Account, User};
 pub use args::{Args, Mode};

@@ -14,6 +14,7 @@ use pivot_root::{Root, Tree};
 use crate::account::Account;
 use crate::helper;
 use crate::ids::Map;
+use crate::sys;
 
 /// Which ids inside stand for which outside.
 #[derive(Clone, Debug)]
@@ -90,16 +91,23 @@ impl Ids {
     /// When the directory is not there.
     pub fn tree(&self, root: &pivot_root::Args) -> Result<Option<Tree>> {
         let maps = self.maps.as_ref().filter(|maps| maps.writer == Writer::Root);
-        maps.map(|_| Tree::open(root)).transpose()
+        let tree = maps.map(|_| Tree::open(root)).transpose()?;
+        // A device of the image's would be the container's, since it is root's on the disk.
+        tree.as_ref().map_or(Ok(()), Tree::forbid_devices)?;
+        Ok(tree)
     }
 
-    /// In the child, once the maps are there: becomes the namespace's first user. Until then it is
-    /// nobody: no id of its own means anything inside.
+    /// In the child, once the maps are there: becomes the namespace's first user, with none of the
+    /// caller's groups and keys. Until then it is nobody: no id of its own means anything inside.
     ///
     /// # Errors
     /// What the kernel says of the calls it takes.
     pub fn enter(&self, parent: &Channel) -> Result<()> {
-        if self.maps.is_some() { self.become_account(&self.first, parent) } else { Ok(()) }
+        kit::call("none of the caller's keys", "keyctl", "JOIN_SESSION_KEYRING", || {
+            sys::join_new_session_keyring()
+        })
+        .hint_on(Errno::EDQUOT, "as many keys as /proc/sys/kernel/keys allows: each container takes one")?;
+        self.become_account(&self.first, parent)
     }
 
     /// In the child, last: becomes who the command is to run as.
@@ -118,7 +126,7 @@ impl Ids {
     fn become_account(&self, account: &Account, parent: &Channel) -> Result<()> {
         // Task 6.3: groups first: who is no longer root may not change them.
         if self.may_set_groups() {
-            let groups = self.mapped(&account.groups);
+            let groups = self.groups(account);
             kit::call("its groups, and none of the caller's", "setgroups", shown(&groups), || {
                 setgroups(&groups)
             })?;
@@ -130,10 +138,13 @@ impl Ids {
     }
     // ANCHOR_END: become
 
-    /// Groups that the namespace does not have are left out: it is one right less.
-    fn mapped(&self, groups: &[u32]) -> Vec<Gid> {
-        let is_mapped = |gid: &&u32| self.maps.as_ref().is_none_or(|maps| maps.gids.has(**gid));
-        groups.iter().filter(is_mapped).copied().map(Gid::from_raw).collect()
+    /// All its groups, the first one too: otherwise a set-group-ID program would shed it, and with it
+    /// what is forbidden to that group (CVE-2022-36109). What the namespace does not have is left out:
+    /// it is one right less.
+    fn groups(&self, account: &Account) -> Vec<Gid> {
+        let is_mapped = |gid: &u32| self.maps.as_ref().is_none_or(|maps| maps.gids.has(*gid));
+        let others = account.groups.iter().copied().filter(|gid| *gid != account.gid);
+        std::iter::once(account.gid).chain(others).filter(is_mapped).map(Gid::from_raw).collect()
     }
 
     /// user_namespaces(7), "/proc/PID/setgroups": who mapped the own id alone may not.

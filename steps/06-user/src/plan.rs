@@ -1,8 +1,9 @@
 //! Which ids a container gets: what was asked for, and what the host lends to the caller.
 
 use std::fs;
+use std::io;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kit::{Failure, Id, program};
 use nix::unistd::{User, getegid, geteuid};
 
@@ -93,7 +94,10 @@ const CONTAINERS: std::ops::Range<u32> = 524_288..1_879_048_192;
 fn nobody_special(id: &Id) -> Result<Ids> {
     let mut taken = Vec::new();
     for file in [SUBUID, SUBGID] {
-        taken.extend(lent_to_anybody(&fs::read_to_string(file).unwrap_or_default()));
+        match fs::read_to_string(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            text => taken.extend(lent_to_anybody(&text.with_context(|| format!("read {file}"))?)),
+        }
     }
     let blocks = (CONTAINERS.end - CONTAINERS.start) / ENOUGH;
     let wanted = u64::from_str_radix(id.as_str(), 16).unwrap_or_default() % u64::from(blocks);

@@ -1,0 +1,56 @@
+//! The caller's keys (keyrings(7)): passwords of file systems, tickets. None of them is the container's.
+
+use std::path::Path;
+use std::process::Command;
+
+use kiste_tests::tool;
+
+use crate::{root, with_ranges};
+
+#[cfg(target_arch = "x86_64")]
+const CALLS: (&str, &str) = ("248", "250"); // add_key(2), keyctl(2)
+#[cfg(not(target_arch = "x86_64"))]
+const CALLS: (&str, &str) = ("217", "219");
+
+/// Joins a new session keyring, puts a key into it, and becomes what follows.
+fn with_a_key() -> [String; 3] {
+    let (add_key, keyctl) = CALLS;
+    let script = format!(
+        r#"my ($type, $name, $text) = ("user", "kiste-test", "secret");
+        syscall({keyctl}, 1, 0) > 0 or die $!;
+        syscall({add_key}, $type, $name, $text, 6, -3) > 0 or die $!;
+        exec @ARGV or die $!;"#
+    );
+    ["perl".into(), "-e".into(), script]
+}
+
+/// Prints whether that key is found, and what is in it.
+fn search() -> String {
+    let (_, keyctl) = CALLS;
+    format!(
+        r#"my ($type, $name, $text) = ("user", "kiste-test", " " x 64);
+        my $key = syscall({keyctl}, 10, -3, $type, $name, 0);
+        print $key > 0 && syscall({keyctl}, 11, $key, $text, 64) > 0 ? substr($text, 0, 6) : "none";"#
+    )
+}
+
+#[test]
+fn the_callers_keys_are_not_its_keys() {
+    if !tool("perl") {
+        return;
+    }
+    let Some(bench) = root() else { return };
+    bench.install(Path::new("/usr/bin/perl"), "perl");
+    let (caller, search) = (with_a_key(), search());
+    let outside = Command::new("perl").args(&caller[1..]).args(["perl", "-e", &search]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&outside.stdout), "secret", "{outside:?}");
+
+    let caller = caller.each_ref().map(String::as_str);
+    bench.run_by(&caller, &[], &["/perl", "-e", &search]).prints("none");
+    bench.run_by(&caller, &["-u", "bin"], &["/perl", "-e", &search]).prints("none");
+
+    let Some(mut user) = with_ranges() else { return };
+    user.install(Path::new("/usr/bin/perl"), "perl");
+    user.as_user = caller.map(String::from).to_vec();
+    user.run(&[], &["/perl", "-e", &search]).prints("none");
+}
