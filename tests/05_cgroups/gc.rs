@@ -157,7 +157,7 @@ fn gc_removes_a_container_that_has_frozen_processes_of_its_own() {
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
     let script = "mkdir /freezer; mount -t cgroup -o freezer none /freezer; cd /freezer; mkdir inner; \
                   sleep 100 </dev/null >/dev/null 2>&1 & echo $! > inner/cgroup.procs; \
-                  echo FROZEN > inner/freezer.state; cat inner/freezer.state; read line";
+                  until grep FROZEN inner/freezer.state; do echo FROZEN > inner/freezer.state; done; read line";
     let mut running = bench.start_by(&WITHOUT_V2, &[], &["sh", "-c", script]);
     running.wait_for("FROZEN");
     let left = Left::by(&bench, running);
