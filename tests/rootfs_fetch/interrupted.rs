@@ -8,6 +8,9 @@ use std::process::Stdio;
 use crate::fetch::Running;
 use crate::place::Place;
 
+/// What is there in the end: what the place had, and the root file system.
+const ALL: [&str; 7] = ["fakes", "gate", "little.tar.gz", "path", "rootfs", "started", "tree"];
+
 #[test]
 fn two_at_once_make_one() {
     for without in [&[][..], &["flock"]] {
@@ -25,15 +28,7 @@ fn two_at_once_make_one() {
         words.read_to_string(&mut line).unwrap();
         assert!(line.contains("is there already"), "{line}");
         place.assert_has(&["bin/sh"]);
-        place.assert_nothing_else_left(&[
-            "fakes",
-            "gate",
-            "little.tar.gz",
-            "path",
-            "rootfs",
-            "started",
-            "tree",
-        ]);
+        place.assert_nothing_else_left(&ALL);
     }
 }
 
@@ -48,15 +43,7 @@ fn what_a_kill_leaves_is_cleaned_up_by_the_next_run() {
 
         place.fetch().env("PATH", place.path("path")).args(["--from", "little.tar.gz"]).assert().success();
         place.assert_has(&["bin/sh"]);
-        place.assert_nothing_else_left(&[
-            "fakes",
-            "gate",
-            "little.tar.gz",
-            "path",
-            "rootfs",
-            "started",
-            "tree",
-        ]);
+        place.assert_nothing_else_left(&ALL);
     }
 }
 

@@ -130,11 +130,6 @@ impl Detached {
         })
         .hint_on(Errno::EINVAL, "mount a directory on a directory, and a file on a file")
     }
-
-    /// The descriptor that stands for it, also once it is attached.
-    pub fn into_descriptor(self) -> OwnedFd {
-        self.mount
-    }
 }
 
 impl AsFd for Detached {

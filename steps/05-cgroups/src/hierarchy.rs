@@ -117,8 +117,7 @@ impl Hierarchies {
             return Ok(delegated);
         }
         scope::enter(id)?;
-        let scope = Self::detect()?;
-        scope.unified().and_then(Hierarchy::own).map_or(Ok(()), scope::become_leaf)?;
+        Self::detect()?.unified().map_or(Ok(()), scope::become_leaf)?;
         Ok(Self::detect()?.delegated())
     }
 

@@ -1,9 +1,7 @@
 //! A cgroup from the user's systemd: a scope that is delegated to us, asked for over D-Bus
 //! (org.freedesktop.systemd1(5); systemd's CGROUP_DELEGATION).
 
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,6 +10,10 @@ use rustbus::connection::Timeout;
 use rustbus::message_builder::MarshalledMessage;
 use rustbus::wire::ObjectPath;
 use rustbus::{DuplexConn, Marshal, MessageBuilder, MessageType, Signature};
+
+use crate::directory::Directory;
+use crate::hierarchy::Hierarchy;
+use crate::parent;
 
 /// How long the bus and systemd may take for an answer.
 const PATIENCE: Timeout = Timeout::Duration(Duration::from_secs(10));
@@ -42,13 +44,11 @@ pub(crate) fn enter(id: &Id) -> Result<()> {
 }
 
 /// Moves us into a leaf of the cgroup that we are in.
-pub(crate) fn become_leaf(scope: &Path) -> Result<()> {
-    let leaf = scope.join("runtime");
-    kit::call("the runtime's own place in it", "mkdir", leaf.display(), || fs::create_dir(&leaf))?;
-    let procs = leaf.join("cgroup.procs");
-    kit::call("only leaves have processes", "write", format_args!("{}, 0", procs.display()), || {
-        fs::write(&procs, "0") // 0 stands for who writes
-    })
+pub(crate) fn become_leaf(hierarchy: &Hierarchy) -> Result<()> {
+    let Some(scope) = hierarchy.own() else { return Ok(()) };
+    let leaf = Directory::found(hierarchy, scope.join("runtime"));
+    parent::mkdir("the runtime's own place in it", leaf.path())?;
+    leaf.write("only leaves have processes", "cgroup.procs", 0) // 0 stands for who writes
 }
 
 fn start(name: &str) -> Result<()> {

@@ -4,14 +4,14 @@ use std::fs;
 
 use exec::{CloneFlags, Command, Spawn};
 use kit::doctor::{self, Check};
-use nix::unistd::{User, getegid, geteuid};
+use nix::unistd::{getegid, geteuid};
 
 use crate::account::Account;
 use crate::helper;
 use crate::ids::Map;
 use crate::namespace::{Ids, Writer};
 use crate::plan::{self, ENOUGH};
-use crate::subid::{self, SUBGID, SUBUID};
+use crate::subid::{self, Lent};
 
 /// The kernel's age, and who we are: from this step on, root is needed for a few things only.
 pub fn basics() -> Vec<Check> {
@@ -80,9 +80,7 @@ fn cause() -> Option<(String, String)> {
 }
 
 fn helpers() -> Check {
-    let missing =
-        [helper::NEWUIDMAP, helper::NEWGIDMAP].into_iter().find(|name| helper::find(name).is_none());
-    match missing {
+    match helper::missing() {
         None => Check::ok("uidmap", "newuidmap and newgidmap are there"),
         Some(name) => {
             Check::missing("uidmap", format_args!("no {name} in PATH"), "install the package uidmap")
@@ -91,28 +89,20 @@ fn helpers() -> Check {
 }
 
 fn ranges() -> Check {
-    let uid = geteuid();
-    let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
-    let of = |file| subid::ranges(file, name.as_deref(), uid.as_raw());
-    let mend = helper::mend(&name.clone().unwrap_or_else(|| uid.to_string()));
-    match (of(SUBUID), of(SUBGID)) {
-        (Ok(uids), Ok(gids)) => {
-            let count =
-                |ranges: &[(u32, u32)]| ranges.iter().map(|(_, count)| u64::from(*count)).sum::<u64>();
-            let fewest = count(&uids).min(count(&gids));
-            match fewest {
-                0 => {
-                    let found = plan::why_alone(&uids, &gids).unwrap_or_default();
-                    Check::missing("subids", format_args!("only your own id can be mapped: {found}"), mend)
-                }
-                few if few < u64::from(ENOUGH) - 1 => Check::missing(
-                    "subids",
-                    format_args!("{few} ids are lent to you: an image may use 65536"),
-                    mend,
-                ),
-                enough => Check::ok("subids", format_args!("{enough} ids are lent to you")),
-            }
+    let mend = helper::mend(&subid::caller());
+    let (uids, gids) = match subid::lent_to_us() {
+        Ok(lent) => lent,
+        Err(error) => return Check::missing("subids", format_args!("{error:#}"), mend),
+    };
+    let count = |ranges: &[Lent]| ranges.iter().map(|(_, count)| u64::from(*count)).sum::<u64>();
+    match count(&uids).min(count(&gids)) {
+        0 => {
+            let found = plan::why_alone(&uids, &gids).unwrap_or_default();
+            Check::missing("subids", format_args!("only your own id can be mapped: {found}"), mend)
         }
-        (Err(error), _) | (_, Err(error)) => Check::missing("subids", format_args!("{error:#}"), mend),
+        few if few < u64::from(ENOUGH) - 1 => {
+            Check::missing("subids", format_args!("{few} ids are lent to you: an image may use 65536"), mend)
+        }
+        enough => Check::ok("subids", format_args!("{enough} ids are lent to you")),
     }
 }

@@ -21,6 +21,11 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|directory| directory.join(name)).find(|program| program.is_file())
 }
 
+/// Which of the two is not there.
+pub(crate) fn missing() -> Option<&'static str> {
+    [NEWUIDMAP, NEWGIDMAP].into_iter().find(|name| find(name).is_none())
+}
+
 /// How to get ranges.
 pub(crate) fn mend(user: &str) -> String {
     format!(

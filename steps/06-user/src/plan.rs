@@ -1,18 +1,15 @@
 //! Which ids a container gets: what was asked for, and what the host lends to the caller.
 
-use std::fs;
-use std::io;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use kit::{Failure, Id, program};
-use nix::unistd::{User, getegid, geteuid};
+use nix::unistd::{getegid, geteuid};
 
 use crate::account::Account;
 use crate::args::Mode;
 use crate::helper;
 use crate::ids::Map;
 use crate::namespace::{Ids, Writer};
-use crate::subid::{self, SUBGID, SUBUID};
+use crate::subid::{self, Lent, SUBGID, SUBUID};
 
 /// The ids of a whole system: 0 to 65535, the last of which is `nobody`'s.
 pub(crate) const ENOUGH: u32 = 1 << 16;
@@ -57,18 +54,15 @@ pub(crate) fn by_mode(mode: Option<Mode>, id: &Id) -> Result<Ids> {
 /// A caller without root: its own id, and what /etc/subuid and /etc/subgid lend to it.
 fn lent(first: Account) -> Result<Ids> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-    let name = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
-    let uids = subid::ranges(SUBUID, name.as_deref(), uid)?;
-    let gids = subid::ranges(SUBGID, name.as_deref(), uid)?;
+    let (uids, gids) = subid::lent_to_us()?;
     match why_alone(&uids, &gids) {
         None => {
             let (uids, gids) = (Map::around(first.uid, uid, &uids), Map::around(first.gid, gid, &gids));
             Ok(Ids::new(first, uids, gids, Writer::Helpers))
         }
         Some(why) => {
-            let name = name.unwrap_or_else(|| uid.to_string());
             program::say(format_args!("note: only your own id is mapped into the container: {why}"));
-            program::say(format_args!("hint: {}", helper::mend(&name)));
+            program::say(format_args!("hint: {}", helper::mend(&subid::caller())));
             let (uids, gids) = (Map::single(first.uid, uid), Map::single(first.gid, gid));
             Ok(Ids::new(first, uids, gids, Writer::OwnId))
         }
@@ -76,10 +70,8 @@ fn lent(first: Account) -> Result<Ids> {
 }
 
 /// Why the caller's own id is all that can be mapped.
-pub(crate) fn why_alone(uids: &[(u32, u32)], gids: &[(u32, u32)]) -> Option<String> {
-    let missing =
-        [helper::NEWUIDMAP, helper::NEWGIDMAP].into_iter().find(|name| helper::find(name).is_none());
-    match (missing, uids.is_empty(), gids.is_empty()) {
+pub(crate) fn why_alone(uids: &[Lent], gids: &[Lent]) -> Option<String> {
+    match (helper::missing(), uids.is_empty(), gids.is_empty()) {
         (Some(name), ..) => Some(format!("there is no {name} here")),
         (None, true, _) => Some(format!("{SUBUID} lends you no ids")),
         (None, _, true) => Some(format!("{SUBGID} lends you no ids")),
@@ -92,13 +84,7 @@ const CONTAINERS: std::ops::Range<u32> = 524_288..1_879_048_192;
 
 /// Root as the caller: a range of ids that nobody else has, chosen by the container's id.
 fn nobody_special(id: &Id) -> Result<Ids> {
-    let mut taken = Vec::new();
-    for file in [SUBUID, SUBGID] {
-        match fs::read_to_string(file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            text => taken.extend(lent_to_anybody(&text.with_context(|| format!("read {file}"))?)),
-        }
-    }
+    let taken = subid::lent_to_anybody()?;
     let blocks = (CONTAINERS.end - CONTAINERS.start) / ENOUGH;
     let wanted = u64::from_str_radix(id.as_str(), 16).unwrap_or_default() % u64::from(blocks);
     let starts = (0..blocks).map(|n| CONTAINERS.start + (wanted as u32 + n) % blocks * ENOUGH);
@@ -112,15 +98,4 @@ fn nobody_special(id: &Id) -> Result<Ids> {
     };
     let map = Map::new(vec![crate::ids::Range { inside: 0, outside, size: ENOUGH }]).map_err(Failure::new)?;
     Ok(Ids::new(Account::of_id(0, 0), map.clone(), map, Writer::Root))
-}
-
-fn lent_to_anybody(text: &str) -> Vec<(u32, u32)> {
-    let one = |line: &str| {
-        let (rest, count) = line.trim_end().rsplit_once(':')?;
-        Some((rest.rsplit_once(':')?.1.parse().ok()?, count.parse().ok()?))
-    };
-    text.lines()
-        .filter_map(one)
-        .filter(|(first, count): &(u32, u32)| first.checked_add(*count).is_some())
-        .collect()
 }

@@ -2,40 +2,68 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 
 use anyhow::{Context, Result};
+use nix::unistd::{User, geteuid};
 
 /// Where the administrator writes which ids outside a user may map.
 pub const SUBUID: &str = "/etc/subuid";
 /// The same for groups.
 pub const SUBGID: &str = "/etc/subgid";
 
-/// The ranges of `file` for this user, by name or number: the first id, and how many. None where
-/// there is no such file.
+/// A range of ids: the first, and how many.
+pub type Lent = (u32, u32);
+
+/// What the host calls us; our number where it has no name for us.
+pub fn caller() -> String {
+    let name = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
+    name.unwrap_or_else(|| geteuid().to_string())
+}
+
+/// The ids that are lent to us: users', and groups'.
 ///
 /// # Errors
-/// When it is there and cannot be read.
-pub fn ranges(file: &str, name: Option<&str>, uid: u32) -> Result<Vec<(u32, u32)>> {
-    match fs::read_to_string(Path::new(file)) {
-        Ok(text) => Ok(parse(&text, name, uid)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error).with_context(|| format!("read {file}")),
+/// When a file is there and cannot be read.
+pub fn lent_to_us() -> Result<(Vec<Lent>, Vec<Lent>)> {
+    let of = |file| read(file).map(|text| parse(&text, Some(&caller()), geteuid().as_raw()));
+    Ok((of(SUBUID)?, of(SUBGID)?))
+}
+
+/// The ids of either kind that are lent to anybody.
+///
+/// # Errors
+/// When a file is there and cannot be read.
+pub fn lent_to_anybody() -> Result<Vec<Lent>> {
+    let texts = [read(SUBUID)?, read(SUBGID)?];
+    Ok(texts.iter().flat_map(|text| entries(text)).map(|(_, range)| range).collect())
+}
+
+/// A file that is not there lends nothing.
+fn read(file: &str) -> Result<String> {
+    match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        text => text.with_context(|| format!("read {file}")),
     }
 }
 
-/// `NAME-OR-UID:FIRST:COUNT` a line. What is malformed is nobody's, as newuidmap(1) has it.
-fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
+/// Those of one user, by name or number.
+fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<Lent> {
     let uid = uid.to_string();
-    let one = |line: &str| {
-        let [owner, first, count] = line.split(':').collect::<Vec<_>>()[..] else { return None };
-        let (first, count): (u32, u32) = (first.parse().ok()?, count.trim_end().parse().ok()?);
-        let is_range = count > 0 && first.checked_add(count).is_some();
-        (is_range && (Some(owner) == name || owner == uid)).then_some((first, count))
-    };
-    let mut ranges: Vec<(u32, u32)> = text.lines().filter_map(one).collect();
+    let is_ours = |owner: &str, (_, count): Lent| count > 0 && (Some(owner) == name || owner == uid);
+    let mut ranges: Vec<Lent> =
+        entries(text).filter(|(owner, range)| is_ours(owner, *range)).map(|(_, range)| range).collect();
     ranges.dedup();
     ranges
+}
+
+/// `NAME-OR-UID:FIRST:COUNT` a line. What is malformed is nobody's, as newuidmap(1) has it.
+fn entries(text: &str) -> impl Iterator<Item = (&str, Lent)> {
+    text.lines().filter_map(|line| {
+        let (rest, count) = line.trim_end().rsplit_once(':')?;
+        let (owner, first) = rest.rsplit_once(':')?;
+        let (first, count): Lent = (first.parse().ok()?, count.parse().ok()?);
+        first.checked_add(count).map(|_| (owner, (first, count)))
+    })
 }
 
 #[cfg(test)]
