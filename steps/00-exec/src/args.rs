@@ -33,6 +33,17 @@ pub struct CommandArgs {
     command: Vec<OsString>,
 }
 
+/// What holds unless the command line says otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Defaults {
+    /// The program and its arguments.
+    pub argv: Vec<OsString>,
+    /// Variables, `NAME=VALUE`.
+    pub env: Vec<OsString>,
+    /// The directory it starts in.
+    pub workdir: Option<PathBuf>,
+}
+
 impl CommandArgs {
     /// The command, on a host of this name.
     pub fn on_host(&self, hostname: &str) -> Command {
@@ -41,6 +52,11 @@ impl CommandArgs {
 
     /// The command, on a host of this name, of a user who is at home there; `-e HOME=…` still wins.
     pub fn at_home(&self, hostname: &str, home: Option<&str>) -> Command {
+        self.with_defaults(&Defaults::default(), hostname, home)
+    }
+
+    /// The same, where an image says what holds unless it is said here.
+    pub fn with_defaults(&self, defaults: &Defaults, hostname: &str, home: Option<&str>) -> Command {
         let caller = |name: &str| std::env::var_os(name).unwrap_or_default();
         let home = match home {
             Some(home) => home.into(),
@@ -54,11 +70,18 @@ impl CommandArgs {
             set("HOSTNAME", hostname.as_ref()),
         ];
         env.retain(|entry| !entry.as_bytes().ends_with(b"="));
-        for entry in &self.env {
+        for entry in defaults.env.iter().chain(&self.env) {
             env.retain(|earlier| name_of(earlier) != name_of(entry));
             env.push(entry.clone());
         }
-        Command { argv: self.command.clone(), env, workdir: self.workdir.clone() }
+        let argv = if self.command.is_empty() { &defaults.argv } else { &self.command };
+        let workdir = self.workdir.as_ref().or(defaults.workdir.as_ref());
+        Command { argv: argv.clone(), env, workdir: workdir.cloned() }
+    }
+
+    /// The command as it was typed, for people.
+    pub fn shown(&self) -> String {
+        self.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 
     /// Where to write the process id.

@@ -26,12 +26,15 @@ pub struct Child {
     job: Job,
     descriptors: Vec<OwnedFd>,
     ended: Option<Status>,
+    /// What it is sent instead of SIGTERM.
+    end_with: Signal,
 }
 
 impl Child {
     pub(crate) fn new(pid: Pid, pidfd: OwnedFd, channel: Channel, signals: Signals, job: Job) -> Self {
         let descriptors = Vec::new();
-        Child { pid, pidfd, channel, listening: true, signals, job, descriptors, ended: None }
+        let end_with = Signal::SIGTERM;
+        Child { pid, pidfd, channel, listening: true, signals, job, descriptors, ended: None, end_with }
     }
 
     /// Its process id, as the host sees it.
@@ -50,6 +53,12 @@ impl Child {
     /// Takes a descriptor that the child has handed over.
     pub fn descriptor(&mut self) -> Option<OwnedFd> {
         self.descriptors.pop()
+    }
+
+    /// From now on, when somebody sends us SIGTERM, it is sent this: an image may want to be ended
+    /// otherwise.
+    pub fn end_with(&mut self, signal: Signal) {
+        self.end_with = signal;
     }
 
     /// Waits until the command ends. Meanwhile signals that somebody sent to this process are sent
@@ -147,7 +156,10 @@ impl Child {
     /// # Errors
     /// What the kernel says of pidfd_send_signal(2).
     pub fn send_on(&self, received: &Received) -> Result<()> {
-        self.send(received.number)
+        match received.name() {
+            Some(Signal::SIGTERM) => self.signal(self.end_with),
+            _ => self.send(received.number),
+        }
     }
 
     fn send(&self, signal: i32) -> Result<()> {

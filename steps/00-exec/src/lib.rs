@@ -20,13 +20,13 @@ mod status;
 mod sys;
 mod terminal;
 
-pub use args::CommandArgs;
+pub use args::{CommandArgs, Defaults};
 pub use channel::Channel;
 pub use child::Child;
 pub use command::{Command, become_command, keep_only};
 pub use nix::sched::CloneFlags;
 pub use pid_file::PidFile;
 pub use signals::{Received, Signals};
-pub use spawn::{Spawn, die_with_parent, end, fail};
+pub use spawn::{Spawn, die_with_parent, end, fail, finish};
 pub use status::Status;
 pub use terminal::{Foreground, Job, Terminal};

@@ -1,6 +1,7 @@
 //! Starts a process, and speaks with it until it has become the command.
 
 use std::convert::Infallible;
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
@@ -182,6 +183,16 @@ pub fn fail(parent: &Channel, error: &anyhow::Error) -> ! {
     // If the parent is gone there is nobody to tell.
     let _ = parent.send(&Message::Failed(failure));
     end(code)
+}
+
+/// Ends a child that had work of its own to do, and has done it: nothing is executed.
+///
+/// # Errors
+/// When what it has printed cannot be written.
+pub fn finish(parent: &Channel) -> Result<Infallible> {
+    std::io::stdout().flush().context("write to stdout")?;
+    parent.started()?;
+    end(0)
 }
 
 /// Ends a child that does not exec: at once, without running what the parent has registered.

@@ -54,7 +54,7 @@ impl Failure {
     /// The failure as it crosses a process boundary: all its context in one line, of a length that
     /// fits into a message, and that somebody reads.
     pub fn of(error: &anyhow::Error) -> Self {
-        let what = shortened(format!("{error:#}"));
+        let what = shortened(named(format!("{error:#}")));
         match error.downcast_ref::<Failure>() {
             // The text of `{:#}` already ends in the reason.
             Some(failure) => {
@@ -93,6 +93,14 @@ impl Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// The standard library shows errors by their numbers, `(os error 28)`: people know them by their names.
+fn named(text: String) -> String {
+    let Some((before, rest)) = text.split_once("(os error ") else { return text };
+    let Some((number, after)) = rest.split_once(')') else { return text };
+    let Ok(number) = number.parse() else { return text };
+    format!("{before}({:?}){}", Errno::from_raw(number), named(after.into()))
+}
+
 /// What the kernel said, in strerror(3)'s words and by its name: `No such file or directory (ENOENT)`.
 pub fn reason(errno: Errno) -> String {
     let words = io::Error::from(errno).to_string();
@@ -108,16 +116,15 @@ pub fn errno(error: &anyhow::Error) -> Option<Errno> {
 /// The longest text about one call, in characters: an argument may have 128 KiB (execve(2)).
 const LONGEST: usize = 4096;
 
+/// A text that may come from an image: what would steer a terminal is shown, not sent.
+pub fn readable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
+}
+
 /// A text that is too long keeps its beginning and its end: the call, and the reason. Names may come
-/// from an image: what would steer a terminal is shown, not sent.
+/// from an image.
 pub(crate) fn shortened(text: String) -> String {
-    let text = match text.chars().any(char::is_control) {
-        true => text
-            .chars()
-            .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
-            .collect(),
-        false => text,
-    };
+    let text = if text.chars().any(char::is_control) { readable(&text) } else { text };
     let length = text.chars().count();
     if length <= LONGEST {
         return text;
@@ -168,6 +175,12 @@ mod tests {
     fn the_hint_nearest_the_cause_wins() {
         let error = refused().hint("near").context("far away").hint("far").unwrap_err();
         assert_eq!(Failure::of(&error).hint_text(), Some("near"));
+    }
+
+    #[test]
+    fn errors_have_names() {
+        let error = anyhow::Error::from(io::Error::from(Errno::ENOSPC)).context("write");
+        assert_eq!(Failure::of(&error).to_string(), "write: No space left on device (ENOSPC)");
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Detached {
         Ok(Detached { mount, what: kind.into() })
     }
 
+    /// One that a file system of its own way was mounted as: fsmount(2).
+    pub fn made(mount: OwnedFd, what: impl Display) -> Self {
+        Detached { mount, what: what.to_string() }
+    }
+
     /// A copy of what is mounted at `source`, or of the file or directory there: open_tree(2).
     ///
     /// # Errors
@@ -150,7 +155,7 @@ fn configure(context: &OwnedFd, kind: &str, options: &[(&str, &str)]) -> rustix:
 }
 
 /// What the file system says in words, if it does: fsopen(2), "Message retrieval interface".
-fn complaint(context: &OwnedFd) -> String {
+pub fn complaint(context: &OwnedFd) -> String {
     let mut text = [0; 256];
     let length = rustix::io::read(context, &mut text).unwrap_or(0);
     let text = String::from_utf8_lossy(&text[..length]);

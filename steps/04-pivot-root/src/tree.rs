@@ -31,12 +31,14 @@ impl Tree {
         Ok(Tree { view: Detached::bind_descriptor(place.as_fd(), &name, Reach::Recursive)?, name })
     }
 
-    /// Shows its files with the owners of this user namespace ([`Detached::map_owners`]).
-    ///
-    /// # Errors
-    /// Where the file system cannot do that.
-    pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
-        self.view.map_owners(user_namespace)
+    /// One that is there as a mount already; errors call it by this name.
+    pub fn new(view: Detached, name: String) -> Self {
+        Tree { view, name }
+    }
+
+    /// The view, which may be shown with other owners ([`Detached::map_owners`]).
+    pub fn view(&self) -> &Detached {
+        &self.view
     }
 
     /// Makes its device nodes files that nobody can open.

@@ -64,10 +64,19 @@ impl Args {
     /// # Errors
     /// When the root file system has no such name, or the namespace no such id.
     pub fn account(&self, root: BorrowedFd<'_>, ids: &Ids) -> Result<Account> {
-        let Some(user) = &self.user else { return Ok(ids.first().clone()) };
+        self.account_or(None, root, ids)
+    }
+
+    /// The same, where an image says who it is to be unless asked otherwise.
+    ///
+    /// # Errors
+    /// As [`Args::account`].
+    pub fn account_or(&self, image: Option<&User>, root: BorrowedFd<'_>, ids: &Ids) -> Result<Account> {
+        let Some(user) = self.user.as_ref().or(image) else { return Ok(ids.first().clone()) };
         let account = Account::find(root, user)?;
         let Some(what) = ids.lacks(&account) else { return Ok(account) };
-        let failure = Failure::new(format_args!("-u: {what} is not mapped into this user namespace"));
+        let asked = if self.user.is_some() { "-u" } else { "user of the image" };
+        let failure = Failure::new(format_args!("{asked}: {what} is not mapped into this user namespace"));
         Err(failure.hint(format_args!("mapped are {}", ids.shown())).into())
     }
 }

@@ -52,7 +52,7 @@ fn trial() -> anyhow::Result<()> {
     let command =
         Command { argv: vec!["true".into()], env: vec!["PATH=/usr/bin:/bin".into()], workdir: None };
     let child = Spawn::new(CloneFlags::CLONE_NEWUSER | mount::NAMESPACE)
-        .before_start(|child| ids.write(child, None))
+        .before_start(|child| ids.write(child, []))
         .spawn(|parent| {
             ids.enter(parent)?;
             mount::Propagation::default().isolate()?;

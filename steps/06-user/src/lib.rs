@@ -8,6 +8,7 @@
 
 mod account;
 mod args;
+mod as_root;
 mod doctor;
 mod helper;
 mod ids;
@@ -18,6 +19,7 @@ mod sys;
 
 pub use account::{Account, User};
 pub use args::{Args, Mode};
+pub use as_root::{as_root, how_to_get_ids, in_mount_namespace};
 pub use doctor::{basics, checks};
 pub use ids::{Map, Range};
 pub use namespace::{Ids, open_root};

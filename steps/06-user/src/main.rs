@@ -10,7 +10,7 @@ use exec::{CommandArgs, Job, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, RunDir, RunDirArgs, doctor};
 use mount::Targets;
-use pivot_root::TerminalArgs;
+use pivot_root::{TerminalArgs, Tree};
 
 /// Step 6 of Kiste: the user namespace. Root inside is nobody special outside, and no root is needed to
 /// start it.
@@ -83,7 +83,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
         .before_start(|child| {
-            ids.write(child, tree.as_ref())?; // 06: who it is outside
+            ids.write(child, tree.iter().map(Tree::view))?; // 06: who it is outside
             cgroup.admit(child) // 05: v1: moved in, while the child waits
         })
         .spawn(|parent| {

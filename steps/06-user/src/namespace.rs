@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use anyhow::Result;
 use exec::{Channel, CloneFlags};
 use kit::Hint;
-use mount::Request;
+use mount::{Detached, Request};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
 use pivot_root::{Root, Tree};
@@ -59,11 +59,12 @@ impl Ids {
     }
 
     // ANCHOR: write
-    /// In the parent, while the child waits: says who its ids are outside.
+    /// In the parent, while the child waits: says who its ids are outside, and shows these views with
+    /// the owners that it has for their files.
     ///
     /// # Errors
     /// What the kernel says, or a helper, with the mend.
-    pub fn write(&self, child: Pid, tree: Option<&Tree>) -> Result<()> {
+    pub fn write<'a>(&self, child: Pid, views: impl IntoIterator<Item = &'a Detached>) -> Result<()> {
         // Task 6.2: a map is written once, by a process of the namespace outside.
         let Some(Maps { uids, gids, writer }) = &self.maps else { return Ok(()) };
         match writer {
@@ -73,7 +74,8 @@ impl Ids {
             }
             Writer::Root => {
                 write_both(child, uids, gids)?;
-                tree.map_or(Ok(()), |tree| tree.map_owners(open_namespace(child)?.as_fd()))
+                let namespace = open_namespace(child)?;
+                views.into_iter().try_for_each(|view| view.map_owners(namespace.as_fd()))
             }
             Writer::OwnId => {
                 // user_namespaces(7): or one could leave a group that is there to forbid something.
@@ -84,14 +86,18 @@ impl Ids {
     }
     // ANCHOR_END: write
 
+    /// Whether its files must be shown to it with other owners, which only root may do.
+    pub fn are_shown_by_root(&self) -> bool {
+        self.maps.as_ref().is_some_and(|maps| maps.writer == Writer::Root)
+    }
+
     /// In the parent: root's view of the root file system, whose owners [`Ids::write`] maps. Anybody
     /// else may not map them, and need not: the files are the caller's, who is root inside.
     ///
     /// # Errors
     /// When the directory is not there.
     pub fn tree(&self, root: &pivot_root::Args) -> Result<Option<Tree>> {
-        let maps = self.maps.as_ref().filter(|maps| maps.writer == Writer::Root);
-        let tree = maps.map(|_| Tree::open(root)).transpose()?;
+        let tree = self.are_shown_by_root().then(|| Tree::open(root)).transpose()?;
         // A device of the image's would be the container's, since it is root's on the disk.
         tree.as_ref().map_or(Ok(()), Tree::forbid_devices)?;
         Ok(tree)

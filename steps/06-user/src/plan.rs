@@ -51,22 +51,32 @@ pub(crate) fn by_mode(mode: Option<Mode>, id: &Id) -> Result<Ids> {
     }
 }
 
-/// A caller without root: its own id, and what /etc/subuid and /etc/subgid lend to it.
+/// The same, and says so where that is the own id alone.
 fn lent(first: Account) -> Result<Ids> {
+    let (ids, alone) = of_caller(first)?;
+    if let Some(why) = alone {
+        program::say(format_args!("note: only your own id is mapped into the container: {why}"));
+        program::say(format_args!("hint: {}", helper::mend(&subid::caller())));
+    }
+    Ok(ids)
+}
+
+/// A caller without root: its own id, and what /etc/subuid and /etc/subgid lend to it; or why nothing.
+pub(crate) fn of_caller(first: Account) -> Result<(Ids, Option<String>)> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     let (uids, gids) = subid::lent_to_us()?;
-    match why_alone(&uids, &gids) {
+    let alone = why_alone(&uids, &gids);
+    let ids = match alone {
         None => {
             let (uids, gids) = (Map::around(first.uid, uid, &uids), Map::around(first.gid, gid, &gids));
-            Ok(Ids::new(first, uids, gids, Writer::Helpers))
+            Ids::new(first, uids, gids, Writer::Helpers)
         }
-        Some(why) => {
-            program::say(format_args!("note: only your own id is mapped into the container: {why}"));
-            program::say(format_args!("hint: {}", helper::mend(&subid::caller())));
+        Some(_) => {
             let (uids, gids) = (Map::single(first.uid, uid), Map::single(first.gid, gid));
-            Ok(Ids::new(first, uids, gids, Writer::OwnId))
+            Ids::new(first, uids, gids, Writer::OwnId)
         }
-    }
+    };
+    Ok((ids, alone))
 }
 
 /// Why the caller's own id is all that can be mapped.
