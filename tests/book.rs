@@ -91,6 +91,7 @@ play! {
     chapter_4_prints_what_it_shows: "book/src/04-pivot-root.md",
     chapter_5_prints_what_it_shows: "book/src/05-cgroups.md",
     chapter_6_prints_what_it_shows: "book/src/06-user.md",
+    chapter_7_prints_what_it_shows: "book/src/07-image.md",
     the_errno_table_prints_what_it_shows: "book/src/errno.md",
     the_teachers_page_prints_what_it_shows: "book/src/teach.md",
 }

@@ -175,6 +175,9 @@ fn the_root_file_system_is_fetched_before_sudo_and_only_where_needed() {
         ("target/debug/05-cgroups", &["gc"], false),
         ("target/debug/04-pivot-root", &["run", "sh"], true),
         ("target/debug/06-user", &["run", "sh"], true),
+        ("target/debug/07-image", &["run", "sh"], true),
+        ("target/debug/07-image", &["run", "-m", "32m", "--image", "base:1", "sh"], false),
+        ("target/debug/07-image", &["import", "-", "base:1"], false),
         ("target/debug/deps/01_uts-0123456789abcdef", &[], true),
     ] {
         fs::remove_dir_all(house.rootfs()).ok();

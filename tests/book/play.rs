@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use tempfile::TempDir;
 
 use super::compare;
 use super::host::{Host, Root, Verdict};
@@ -31,6 +32,8 @@ struct Desk<'a> {
     terminals: HashMap<(Place, Who), Terminal>,
     /// The ordinary user's, where the tests are root.
     room: Option<Room>,
+    /// $XDG_DATA_HOME of a caller who is an ordinary user.
+    data: TempDir,
     /// Who typed last at each place: there the inner shell is.
     last: HashMap<Place, Who>,
 }
@@ -38,7 +41,8 @@ struct Desk<'a> {
 /// Plays a page in `dir`. Returns what was skipped, and why; the first mismatch is the error.
 pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
     let blocks = transcript::blocks(page).map_err(|problem| anyhow!(problem))?;
-    let mut desk = Desk { host, dir, terminals: HashMap::new(), room: None, last: HashMap::new() };
+    let data = tempfile::tempdir().context("make a place for images")?;
+    let mut desk = Desk { host, dir, terminals: HashMap::new(), room: None, data, last: HashMap::new() };
     let mut skipped = Vec::new();
     // Whether the block that a `second` or `more` block belongs to was played.
     let mut played = true;
@@ -98,7 +102,8 @@ impl Desk<'_> {
 
     fn terminal(&mut self, place: Place, who: Who) -> Result<&mut Terminal> {
         if !self.terminals.contains_key(&(place, who)) {
-            let terminal = Terminal::open(who, self.room.as_ref(), self.dir, self.host.patience())?;
+            let terminal =
+                Terminal::open(who, self.room.as_ref(), self.data.path(), self.dir, self.host.patience())?;
             self.terminals.insert((place, who), terminal);
         }
         self.terminals.get_mut(&(place, who)).context("the terminal was opened")

@@ -120,6 +120,7 @@ fn a_command_that_runs_although_it_should_end_is_found() {
         dir: Path::new("/"),
         terminals: Default::default(),
         room: None,
+        data: tempfile::tempdir().expect("a temporary directory"),
         last: Default::default(),
     };
     let blocks = super::transcript::blocks(&page).expect("it can be read");

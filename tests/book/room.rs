@@ -32,9 +32,11 @@ impl Room {
         let room = Room { dir, workspace: workspace.to_path_buf() };
         open_to_all(room.dir.path())?;
         fs::create_dir(room.bin())?;
-        fs::create_dir(room.run())?;
-        fs::set_permissions(room.run(), fs::Permissions::from_mode(0o700))?;
-        run(Command::new("chown").arg("65534:65534").arg(room.run()))?;
+        for own in [room.run(), room.home()] {
+            fs::create_dir(&own)?;
+            fs::set_permissions(&own, fs::Permissions::from_mode(0o700))?;
+            run(Command::new("chown").arg("65534:65534").arg(&own))?;
+        }
         fs::write(room.bin().join("cargo"), CARGO)?;
         open_to_all(&room.bin().join("cargo"))?;
         if workspace.join("rootfs").is_dir() {
@@ -52,6 +54,11 @@ impl Room {
     /// $XDG_RUNTIME_DIR, as a login would make it.
     pub fn run(&self) -> PathBuf {
         self.dir.path().join("run")
+    }
+
+    /// $HOME. Images go below it: nobody else's store is touched.
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
     }
 
     fn rootfs(&self) -> PathBuf {

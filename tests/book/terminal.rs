@@ -58,13 +58,18 @@ pub enum Who {
 }
 
 impl Terminal {
-    pub fn open(who: Who, room: Option<&Room>, dir: &Path, patience: Duration) -> Result<Self> {
+    /// As who sits at it, in `dir`; a caller's images go below `data` and not to those they have.
+    pub fn open(who: Who, room: Option<&Room>, data: &Path, dir: &Path, patience: Duration) -> Result<Self> {
         let (screen, slave) = pty().context("open a pty")?;
         let mut rc = NamedTempFile::new().context("write bash's start file")?;
         writeln!(rc, "stty rows 24 cols 100; PS1='{PROMPT}'; PS2=''")?;
         writeln!(rc, "unset HISTFILE PROMPT_COMMAND MAILCHECK")?;
         fs::set_permissions(rc.path(), fs::Permissions::from_mode(0o644))?;
-        let shell = bash(who, room, rc.path(), dir, slave)?.spawn().context("start bash")?;
+        let mut bash = bash(who, room, rc.path(), dir, slave)?;
+        if who == Who::Caller {
+            bash.env("XDG_DATA_HOME", data);
+        }
+        let shell = bash.spawn().context("start bash")?;
         let mut terminal = Terminal {
             screen: Some(screen),
             shell,
@@ -206,8 +211,8 @@ fn bash(who: Who, room: Option<&Room>, rc: &Path, dir: &Path, slave: File) -> Re
     if let (Who::Nobody, Some(room)) = (who, room) {
         let path = env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", room.bin().display()));
-        command.env("HOME", "/tmp").env("USER", "nobody").env("LOGNAME", "nobody");
-        command.env("XDG_RUNTIME_DIR", room.run());
+        command.env("HOME", room.home()).env("USER", "nobody").env("LOGNAME", "nobody");
+        command.env("XDG_RUNTIME_DIR", room.run()).env("XDG_DATA_HOME", room.home().join("share"));
     }
     command.envs([("TERM", "dumb"), ("LC_ALL", "C.UTF-8"), ("CARGO_TERM_COLOR", "never")]);
     command.stdin(Stdio::from(slave.try_clone()?)).stdout(Stdio::from(slave.try_clone()?));

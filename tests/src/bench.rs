@@ -64,6 +64,11 @@ impl Bench {
         self.dir().join("run")
     }
 
+    /// This test's own store of images, from step 7 on.
+    pub fn store(&self) -> PathBuf {
+        self.dir().join("store")
+    }
+
     /// The cgroup in which this test's containers have theirs.
     pub fn cgroup_parent(&self) -> &str {
         &self.parent
@@ -72,12 +77,16 @@ impl Bench {
     /// `run`, with what keeps this test to itself, `options`, and the command.
     pub fn arguments(&self, options: &[&str], command: &[&str]) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["run".into()];
-        if self.step.number() >= 4 && !options.contains(&"--rootfs") {
+        let has = |option: &str| options.contains(&option);
+        if self.step.number() >= 4 && !has("--rootfs") && !has("--image") {
             arguments.extend(["--rootfs".into(), self.rootfs().into()]);
+        }
+        if self.step.number() >= 7 && !has("--store") {
+            arguments.extend(["--store".into(), self.store().into()]);
         }
         if self.step.number() >= 5 {
             arguments.extend(["--run-dir".into(), self.run_dirs().into()]);
-            if !options.contains(&"--cgroup-parent") {
+            if !has("--cgroup-parent") {
                 arguments.extend(["--cgroup-parent".into(), self.parent.clone().into()]);
             }
         }
@@ -148,13 +157,17 @@ impl Bench {
         Terminal::start(self.exe(), self.dir(), &self.arguments(options, command))
     }
 
-    /// What is left of this test's containers: cgroups, run directories, mounts, processes.
+    /// What is left of this test's containers: cgroups, run directories, upper layers, mounts, processes.
     pub fn leaks(&self) -> Vec<String> {
         let mut leaks = host::cgroups_named(&self.parent);
         leaks.extend(
             fs::read_dir(self.run_dirs()).into_iter().flatten().map(|it| format!("{:?}", it.unwrap().path())),
         );
         leaks.extend(host::mounts().into_iter().filter(|line| line.contains(self.dir().to_str().unwrap())));
+        for place in ["containers", "tmp"] {
+            let left = fs::read_dir(self.store().join(place)).into_iter().flatten();
+            leaks.extend(left.map(|it| format!("{:?}", it.unwrap().path())));
+        }
         leaks.extend(host::processes_at(self.dir()));
         leaks
     }

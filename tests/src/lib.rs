@@ -9,18 +9,21 @@
 //! where it would have been skipped. `KISTE_SKIP_LOG=file` collects what was skipped.
 //! `KISTE_PATIENCE=seconds` is how long anything may take.
 
+pub mod archive;
 mod bench;
 mod distribution;
 pub mod explain;
 pub mod help;
 pub mod host;
+pub mod image;
 pub mod keys;
 pub mod options;
 mod ran;
-mod rootfs;
+pub mod rootfs;
 mod running;
 mod step;
 mod terminal;
+pub mod tree;
 pub mod user;
 
 pub use bench::Bench;
@@ -29,6 +32,7 @@ pub use ran::Ran;
 pub use running::Running;
 pub use step::{Step, lacks, tool};
 pub use terminal::Terminal;
+pub use tree::Tree;
 pub use user::User;
 
 use std::time::Duration;

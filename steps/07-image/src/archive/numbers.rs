@@ -1,0 +1,47 @@
+//! Numbers in text, as archives write them.
+
+/// A decimal number, and nothing beside it.
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
+    let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| is_number)?.parse().ok()
+}
+
+/// A time as pax writes it, `-1.5` for one: whole seconds, and nanoseconds that count forward from them.
+pub(crate) fn time(text: &[u8]) -> Option<(i64, u32)> {
+    let (is_negative, text) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
+    let dot = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
+    let seconds = i64::try_from(decimal(&text[..dot])?).ok()?;
+    let fraction = text.get(dot + 1..).unwrap_or_default();
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    // Nine digits are nanoseconds; what is finer no file system keeps.
+    let nine = (0..9).map(|index| fraction.get(index).map_or(0, |digit| u32::from(digit - b'0')));
+    let nanoseconds = nine.fold(0, |sum, digit| sum * 10 + digit);
+    match (is_negative, nanoseconds) {
+        (false, _) => Some((seconds, nanoseconds)),
+        (true, 0) => Some((-seconds, 0)),
+        (true, _) => Some((-seconds - 1, 1_000_000_000 - nanoseconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_1970_count_forward_too() {
+        assert_eq!(time(b"1.5"), Some((1, 500_000_000)));
+        assert_eq!(time(b"-1.5"), Some((-2, 500_000_000)));
+        assert_eq!(time(b"-1"), Some((-1, 0)));
+        assert_eq!(time(b"7.1234567891"), Some((7, 123_456_789)));
+    }
+
+    #[test]
+    fn what_is_no_number_is_none() {
+        for bad in [&b""[..], b".", b"-", b"1e9", b"+1", b" 1", b"1.x", b"99999999999999999999"] {
+            assert_eq!(time(bad), None, "{bad:?}");
+        }
+        assert_eq!(decimal(b"+1"), None);
+    }
+}

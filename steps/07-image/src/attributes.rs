@@ -1,0 +1,47 @@
+//! Extended attributes of a file, as they are kept in a layer: xattr(7).
+
+use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use anyhow::{Context, Result};
+use rustix::fs::{lgetxattr, llistxattr};
+use rustix::io::Errno;
+
+/// Whether an attribute is overlayfs's own: no layer's archive has it.
+pub(crate) fn is_overlayfs(name: &[u8]) -> bool {
+    name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
+}
+
+/// The largest list of names, and the largest value (XATTR_LIST_MAX, XATTR_SIZE_MAX of linux/limits.h).
+const LARGEST: usize = 64 * 1024;
+
+/// The attributes of what a descriptor stands for.
+pub(crate) fn of(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    at(format!("/proc/self/fd/{}/.", file.as_raw_fd()).as_ref())
+}
+
+/// The attributes of what a path names; of a link, its own. In order of their names.
+pub(crate) fn at(path: &OsStr) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut buffer = vec![0; LARGEST];
+    let length = match llistxattr(path, &mut buffer) {
+        Err(Errno::OPNOTSUPP) => 0, // this file system has none
+        length => length.with_context(|| format!("llistxattr({})", path.display()))?,
+    };
+    let mut names: Vec<&[u8]> =
+        buffer[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
+    names.retain(|name| !is_overlayfs(name));
+    names.sort();
+    let mut attributes = Vec::new();
+    for name in names {
+        let mut value = vec![0; LARGEST];
+        match lgetxattr(path, OsStr::from_bytes(name), &mut value) {
+            Err(Errno::NODATA | Errno::PERM) => {} // not ours to read
+            length => {
+                value.truncate(length.with_context(|| format!("lgetxattr({})", path.display()))?);
+                attributes.push((name.to_vec(), value));
+            }
+        }
+    }
+    Ok(attributes)
+}

@@ -1,0 +1,145 @@
+//! Digests: what content is called. See the OCI image specification, "Digests".
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::str::FromStr;
+
+use anyhow::Result;
+use kit::Failure;
+use sha2::{Digest as _, Sha256};
+
+/// The SHA-256 of some content: `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Digest(Sha256::digest(bytes).into())
+    }
+
+    /// The 64 digits alone, which are safe as a file name.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Refuses content that is not what it was called.
+    pub(crate) fn expect(&self, what: &str, wanted: &Digest) -> Result<()> {
+        if self == wanted {
+            return Ok(());
+        }
+        let failure = Failure::new(format_args!("{what}: its content is {self}, and not {wanted}"));
+        Err(failure.hint("it was damaged or forged on the way: get it again").into())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = anyhow::Error;
+
+    /// Whatever else a text may be, `sha256:../../x` for one, it becomes no path (CVE-2024-3727).
+    fn from_str(text: &str) -> Result<Self> {
+        let hex = text.strip_prefix("sha256:").map(str::as_bytes).unwrap_or_default();
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if hex.len() != 64 || !hex.iter().all(is_digit) {
+            let failure = Failure::new(format_args!("{text:?} is no digest"));
+            return Err(failure.hint("a digest is sha256: and 64 hexadecimal digits").into());
+        }
+        let value = |byte: u8| if byte < b'a' { byte - b'0' } else { byte - b'a' + 10 };
+        Ok(Digest(std::array::from_fn(|index| value(hex[2 * index]) << 4 | value(hex[2 * index + 1]))))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Passes bytes through, and knows their digest and number.
+#[derive(Debug)]
+pub(crate) struct Hashing<T> {
+    inner: T,
+    hash: Sha256,
+    count: u64,
+}
+
+impl<T> Hashing<T> {
+    pub(crate) fn new(inner: T) -> Self {
+        Hashing { inner, hash: Sha256::new(), count: 0 }
+    }
+
+    /// The digest of all that passed, how many bytes it was, and what it passed through to.
+    pub(crate) fn finish(self) -> (Digest, u64, T) {
+        (Digest(self.hash.finalize().into()), self.count, self.inner)
+    }
+
+    fn passed(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.count += bytes.len() as u64;
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.passed(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.passed(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// What a layer is called together with all below it: the OCI image specification, "Layer ChainID".
+pub(crate) fn chain_id(below: Option<&Digest>, diff_id: &Digest) -> Digest {
+    match below {
+        None => *diff_id,
+        Some(below) => Digest::of(format!("{below} {diff_id}").as_bytes()),
+    }
+}
+
+/// The same of all layers, the lowest first.
+pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
+    let mut chain: Vec<Digest> = Vec::with_capacity(diff_ids.len());
+    for diff_id in diff_ids {
+        chain.push(chain_id(chain.last(), diff_id));
+    }
+    chain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written() {
+        assert_eq!(Digest::of(b"").to_string(), EMPTY);
+        assert_eq!(EMPTY.parse::<Digest>().unwrap(), Digest::of(b""));
+    }
+
+    #[test]
+    fn what_could_be_a_path_is_no_digest() {
+        let upper = EMPTY.to_uppercase();
+        let long = format!("{EMPTY}0");
+        for bad in ["", "sha256:", "sha256:../../x", "sha512:00", &EMPTY[..70], &upper, &long] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The documents of an image: index, manifest, configuration. See the OCI image specification.
+
+use anyhow::Result;
+use kit::Failure;
+use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
+use serde_json::Value;
+
+/// What a document turned out to be.
+#[derive(Debug)]
+pub(crate) enum Document {
+    Index(ImageIndex),
+    Manifest(ImageManifest),
+}
+
+impl Document {
+    /// Tells an index from a manifest. What could be read as both is refused: two readers would see two
+    /// different images (CVE-2021-41190).
+    pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<Self> {
+        let wrong = |why: &str| anyhow::Error::from(Failure::new(format_args!("{what}: {why}")));
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| wrong(&error.to_string()))?;
+        let has = |key: &str| value.get(key).is_some();
+        let is_index = has("manifests");
+        if is_index && (has("layers") || has("config")) {
+            return Err(wrong("it is an index and a manifest at once: refused"));
+        }
+        let says = value.get("mediaType").and_then(Value::as_str).unwrap_or_default();
+        let says_index = says.contains("index") || says.contains("manifest.list");
+        if !says.is_empty() && says_index != is_index {
+            return Err(wrong(&format!("it says that it is {says:?}, and is not")));
+        }
+        let parsed = match is_index {
+            true => serde_json::from_value(value).map(Document::Index),
+            false => serde_json::from_value(value).map(Document::Manifest),
+        };
+        parsed.map_err(|error| wrong(&error.to_string()))
+    }
+}
+
+/// Reads a configuration.
+pub(crate) fn configuration(bytes: &[u8], what: &str) -> Result<ImageConfiguration> {
+    serde_json::from_slice(bytes).map_err(|error| Failure::new(format_args!("{what}: {error}")).into())
+}
+
+/// The time as configurations have it: RFC 3339, UTC.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_an_index_and_a_manifest_at_once_is_refused() {
+        let both = br#"{"schemaVersion": 2, "manifests": [], "layers": []}"#;
+        assert!(Document::parse(both, "x").unwrap_err().to_string().contains("at once"));
+        let lies = br#"{"mediaType": "application/vnd.oci.image.manifest.v1+json", "schemaVersion": 2, "manifests": []}"#;
+        assert!(Document::parse(lies, "x").unwrap_err().to_string().contains("is not"));
+        let index = br#"{"schemaVersion": 2, "manifests": []}"#;
+        assert!(matches!(Document::parse(index, "x").unwrap(), Document::Index(_)));
+    }
+}

@@ -1,0 +1,217 @@
+//! Layers, one over the other: overlayfs. See the kernel's documentation, "Overlay Filesystem".
+//!
+//! What is written goes to the upper directory; the layers below are never changed. Whoever is root of a
+//! user namespace may mount it, too, with the attribute of opaque directories in `user.` (`userxattr`).
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use kit::Hint;
+use mount::{Attributes, Detached, Reach};
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+use nix::unistd::{chdir, fchdir};
+use rustix::fs::{Mode, mkdirat};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+};
+
+use crate::store::open_directory;
+use crate::unpack::{copy_attributes, is_opaque};
+
+/// What an overlay is made of, below one directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Overlay {
+    /// The directory that holds all: the paths below are relative to it, since the kernel takes no
+    /// longer ones, and splits some of them at `:` and `,`.
+    pub(crate) base: PathBuf,
+    /// The lowest first.
+    pub(crate) layers: Vec<PathBuf>,
+    /// What holds `upper` and `work`; None for a view that cannot be written.
+    pub(crate) upper: Option<PathBuf>,
+}
+
+/// The names of the upper and the work directory.
+pub(crate) const UPPER: &str = "upper";
+pub(crate) const WORK: &str = "work";
+
+impl Overlay {
+    // ANCHOR: mount
+    /// Mounts it, nowhere yet.
+    ///
+    /// # Errors
+    /// What the kernel says of the mount calls, and what overlayfs says of its options.
+    pub(crate) fn mount(&self) -> Result<Detached> {
+        kit::call("short names for the layers", "chdir", self.base.display(), || chdir(&self.base))?;
+        // Task 7.4: the highest layer first, each by an option of its own.
+        let upper = self.upper.as_ref().map(|upper| (upper.join(UPPER), upper.join(WORK)));
+        let layers = self.shown();
+        match by_one_option_each(&layers, upper.as_ref()) {
+            // Linux 6.8 has `lowerdir+`. Before, all layers are one option, of one page at most.
+            Err(error) if !has_lowerdir_plus()? => {
+                drop(error);
+                let upper =
+                    self.upper.as_ref().map(|upper| Detached::bind(upper, Reach::Alone)).transpose()?;
+                let bind = |layer: &&Path| Detached::bind(layer, Reach::Alone);
+                Scaffold::build(layers.iter().map(bind).collect::<Result<_>>()?, upper)?.mount()
+            }
+            mounted => mounted,
+        }
+    }
+    // ANCHOR_END: mount
+
+    /// The layers that show, the highest first, up to one that hides all below: overlayfs itself does not
+    /// ask the top of a layer whether it is opaque.
+    pub(crate) fn shown(&self) -> Vec<&Path> {
+        let mut shown = Vec::new();
+        for layer in self.layers.iter().rev() {
+            shown.push(layer.as_path());
+            if open_directory(&self.base.join(layer)).is_ok_and(|top| is_opaque(&top)) {
+                break;
+            }
+        }
+        shown
+    }
+
+    /// Views of the layers and of what is above, to be shown with other owners, and then mounted by
+    /// [`mount_views`]. The highest layer first; what is above comes last.
+    pub(crate) fn views(&self) -> Result<Vec<Detached>> {
+        let layers = self.shown().into_iter();
+        layers
+            .chain(self.upper.as_deref())
+            .map(|path| Detached::bind(&self.base.join(path), Reach::Alone))
+            .collect()
+    }
+}
+
+/// Mounts the views that [`Overlay::views`] has made, in the mount namespace that we are in.
+pub(crate) fn mount_views(views: &[Detached]) -> Result<Detached> {
+    let (upper, layers) = views.split_last().context("an image without a layer")?;
+    let scaffold = Scaffold::build(layers.iter().collect(), Some(upper))?;
+    scaffold.mount()
+}
+
+fn by_one_option_each(layers: &[&Path], upper: Option<&(PathBuf, PathBuf)>) -> Result<Detached> {
+    let mut said = String::new();
+    let shown = format!("overlay, {} layers", layers.len());
+    let mount = kit::call("the layers, one over the other", "fsmount", shown, || {
+        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        configure(context.as_fd(), layers, upper).inspect_err(|_| said = mount::complaint(&context))?;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, Attributes::empty())
+    });
+    let mount = if said.is_empty() { mount } else { mount.hint(said) };
+    let mount = mount.hint_on(Errno::ENODEV, "this kernel has no overlayfs: modprobe overlay").hint_on(
+        Errno::EINVAL,
+        "the store's file system cannot be the upper one: --store DIR on ext4, xfs, btrfs or tmpfs",
+    )?;
+    Ok(Detached::made(mount, "overlay"))
+}
+
+fn configure(
+    context: std::os::fd::BorrowedFd<'_>,
+    layers: &[&Path],
+    upper: Option<&(PathBuf, PathBuf)>,
+) -> rustix::io::Result<()> {
+    fsconfig_set_string(context, "source", "kiste")?; // what mountinfo and df show first
+    fsconfig_set_flag(context, "userxattr")?;
+    layers.iter().try_for_each(|layer| fsconfig_set_string(context, "lowerdir+", *layer))?;
+    if let Some((upper, work)) = upper {
+        fsconfig_set_string(context, "upperdir", upper)?;
+        fsconfig_set_string(context, "workdir", work)?;
+    }
+    fsconfig_create(context)
+}
+
+/// Whether this kernel takes layers one by one.
+pub(crate) fn has_lowerdir_plus() -> Result<bool> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context("fsopen(overlay)")?;
+    match fsconfig_set_string(context.as_fd(), "lowerdir+", "/") {
+        Err(rustix::io::Errno::INVAL) => Ok(!mount::complaint(&context).contains("Unknown parameter")),
+        _ => Ok(true),
+    }
+}
+
+/// A small file system in memory with the layers mounted in it as 0, 1, 2 and so on: names that are
+/// short, and have no `:` or `,`, whatever the store is called.
+struct Scaffold {
+    top: OwnedFd,
+    layers: usize,
+    has_upper: bool,
+}
+
+/// Where in it what is above is mounted, and where the overlay.
+const ABOVE: &str = "above";
+const MERGED: &str = "merged";
+
+impl Scaffold {
+    fn build<D: std::borrow::Borrow<Detached>>(layers: Vec<D>, upper: Option<D>) -> Result<Self> {
+        let tmpfs = Detached::new(
+            "tmpfs",
+            &[("mode", "700")],
+            mount::NOSUID_NODEV_NOEXEC,
+            "short names for the layers",
+        )?;
+        tmpfs.attach(&mount::host_root()?, "/")?;
+        let top = tmpfs.as_fd().try_clone_to_owned().context("fcntl(the scaffold, F_DUPFD_CLOEXEC)")?;
+        for (number, layer) in layers.iter().enumerate() {
+            place(&top, &number.to_string(), layer.borrow())?;
+        }
+        if let Some(upper) = &upper {
+            place(&top, ABOVE, upper.borrow())?;
+        }
+        mkdirat(&top, MERGED, Mode::from(0o700)).context("mkdirat(merged)")?;
+        Ok(Scaffold { top, layers: layers.len(), has_upper: upper.is_some() })
+    }
+
+    /// Mounts the overlay in it, and takes a view of that.
+    fn mount(&self) -> Result<Detached> {
+        kit::call("short names for the layers", "fchdir", "the scaffold", || fchdir(&self.top))?;
+        let layers: Vec<String> = (0..self.layers).map(|number| number.to_string()).collect();
+        let upper = self.has_upper.then(|| (Path::new(ABOVE).join(UPPER), Path::new(ABOVE).join(WORK)));
+        if has_lowerdir_plus()? {
+            let layers: Vec<&Path> = layers.iter().map(Path::new).collect();
+            return by_one_option_each(&layers, upper.as_ref());
+        }
+        let mut options = format!("userxattr,lowerdir={}", layers.join(":"));
+        if let Some((upper, work)) = upper {
+            options += &format!(",upperdir={},workdir={}", upper.display(), work.display());
+        }
+        kit::call("the layers, one over the other", "mount", format_args!("overlay, {options}"), || {
+            nix::mount::mount(
+                Some("kiste"),
+                MERGED,
+                Some("overlay"),
+                MsFlags::empty(),
+                Some(options.as_str()),
+            )
+        })
+        .hint_on(Errno::EINVAL, "the kernel's log (dmesg) says what overlayfs does not like")?;
+        Detached::bind(Path::new(MERGED), Reach::Alone)
+    }
+}
+
+fn place(top: &OwnedFd, name: &str, mount: &Detached) -> Result<()> {
+    mkdirat(top, name, Mode::from(0o700)).with_context(|| format!("mkdirat({name})"))?;
+    let target = rustix::fs::openat(
+        top,
+        name,
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .with_context(|| format!("openat({name})"))?;
+    mount.attach(&target, name)
+}
+
+/// Makes the directories that hold what a container writes; the upper one is like the highest layer's
+/// top, since that is what the container sees as `/`.
+pub(crate) fn make_upper(container: &Path, like: &Path) -> Result<()> {
+    for name in [UPPER, WORK] {
+        let path = container.join(name);
+        fs::create_dir(&path).with_context(|| format!("mkdir({})", path.display()))?;
+    }
+    let dress = || copy_attributes(&open_directory(like)?, &open_directory(&container.join(UPPER))?);
+    // Its owner may be one of those whose files only root of a user namespace can read and make.
+    dress().or_else(|_| user::as_root(dress))
+}

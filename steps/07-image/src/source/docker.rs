@@ -1,0 +1,55 @@
+//! docker-archive: what `docker save` writes. Its `manifest.json` names a configuration and layers for
+//! each image; what they must be, only the configuration says.
+
+use anyhow::{Context, Result};
+use kit::Failure;
+use serde::Deserialize;
+
+use super::{Members, Offer, incoming};
+use crate::digest::Digest;
+use crate::document;
+use crate::image::diff_ids;
+use crate::layer::same_number;
+use crate::reference::Reference;
+
+/// One image of a `manifest.json`.
+#[derive(Deserialize)]
+struct Image {
+    #[serde(rename = "Config")]
+    configuration: String,
+    #[serde(rename = "RepoTags", default)]
+    names: Option<Vec<String>>,
+    #[serde(rename = "Layers", default)]
+    layers: Option<Vec<String>>,
+}
+
+pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
+    let images: Vec<Image> = serde_json::from_slice(&members.document("manifest.json")?)
+        .map_err(|error| Failure::new(format_args!("{}: manifest.json: {error}", members.name())))?;
+    if images.is_empty() {
+        return Err(Failure::new(format_args!("{}: manifest.json lists no image", members.name())).into());
+    }
+    images.into_iter().map(|image| offer(members, image)).collect()
+}
+
+fn offer(members: &Members, image: Image) -> Result<Offer<'_>> {
+    let configuration = members.document(&image.configuration)?;
+    // It is called by its digest, unless a tool has called it otherwise.
+    let name = image.configuration.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
+    if let Ok(wanted) = format!("sha256:{name}").parse() {
+        Digest::of(&configuration).expect(&image.configuration, &wanted)?;
+    }
+    let diff_ids = diff_ids(&document::configuration(&configuration, &image.configuration)?)?;
+    let layers = image.layers.unwrap_or_default();
+    same_number(layers.len(), diff_ids.len())?;
+    let layers =
+        layers.into_iter().zip(diff_ids).map(|(member, diff_id)| incoming(members, member, None, diff_id));
+    let names = image.names.unwrap_or_default();
+    let names = names.iter().map(|name| name.parse::<Reference>().map_err(Failure::new).context("RepoTags"));
+    Ok(Offer {
+        names: names.collect::<Result<_>>()?,
+        manifest: None,
+        configuration,
+        layers: layers.collect::<Result<_>>()?,
+    })
+}

@@ -1,0 +1,56 @@
+//! Step 7: an image comes out of a tarball exactly as it went in, and a container of it costs nothing.
+//!
+//! Most tests run twice: as root, and as a user who is not and to whom ids are lent (`shop::everywhere`).
+//! Each has a store of its own. Images are made byte by byte (`kiste_tests::archive`), and what comes of
+//! them is compared in everything that lstat(2) tells (`kiste_tests::Tree`).
+
+use kiste_tests::{Step, step};
+
+#[path = "07_image/below.rs"]
+mod below;
+#[path = "07_image/changes.rs"]
+mod changes;
+#[path = "07_image/commands.rs"]
+mod commands;
+#[path = "07_image/config.rs"]
+mod config;
+#[path = "07_image/corpus.rs"]
+mod corpus;
+#[path = "07_image/crowd.rs"]
+mod crowd;
+#[path = "07_image/doctor.rs"]
+mod doctor;
+#[path = "07_image/documents.rs"]
+mod documents;
+#[path = "07_image/exact.rs"]
+mod exact;
+#[path = "07_image/explain.rs"]
+mod explain;
+#[path = "07_image/hostile.rs"]
+mod hostile;
+#[path = "07_image/killed.rs"]
+mod killed;
+#[path = "07_image/layers.rs"]
+mod layers;
+#[path = "07_image/memory.rs"]
+mod memory;
+#[path = "07_image/options.rs"]
+mod options;
+#[path = "07_image/peers.rs"]
+mod peers;
+#[path = "07_image/places.rs"]
+mod places;
+#[path = "07_image/round_trip.rs"]
+mod round_trip;
+#[path = "07_image/run.rs"]
+mod run;
+#[path = "07_image/shop.rs"]
+mod shop;
+#[path = "07_image/tiny.rs"]
+mod tiny;
+#[path = "07_image/whiteouts.rs"]
+mod whiteouts;
+
+fn this_step() -> Step {
+    step!("07-image")
+}

@@ -1,0 +1,177 @@
+//! What a container has changed: told by diff, kept by --commit.
+
+use kiste_tests::Tree;
+use kiste_tests::archive::{Archive, Entry};
+use kiste_tests::image::Layout;
+use serde_json::json;
+
+use crate::shop::{everywhere, root};
+use crate::tiny::{archive, tiny};
+
+fn data() -> Vec<u8> {
+    archive()
+        .with(Entry::dir("data"))
+        .with(Entry::file("data/changed", "x"))
+        .with(Entry::file("data/gone", "x"))
+        .with(Entry::file("data/kept", "x"))
+        .with(Entry::dir("data/old-dir"))
+        .with(Entry::file("data/old-dir/a", "x"))
+        .with(Entry::dir("data/remade"))
+        .with(Entry::file("data/remade/a", "x"))
+        .end()
+}
+
+const CHANGE: &str = "cd /data; echo y >> changed; rm gone; rm -r old-dir; rm -r remade; mkdir remade; echo b > remade/b; \
+                      mkdir new; echo n > new/file; chown 33:34 new/file; chmod 4755 new/file; ln new/file new/link; \
+                      ln -s /etc new/symlink; mkfifo new/fifo";
+
+#[test]
+fn diff_tells_what_a_container_that_lives_has_changed() {
+    everywhere(|shop| {
+        shop.import(data(), "small:1");
+        let script = format!("{CHANGE}; echo ready; exec sleep 100");
+        let mut running = shop.start("small:1", &[], &["sh", "-c", &script]);
+        running.wait_for("ready");
+        let id = shop.in_store("containers").remove(0);
+        let ran = shop.call(&["diff", &id]);
+        let mut lines: Vec<_> = ran.exits(0).out.lines().collect();
+        lines.sort_by_key(|line| &line[2..]);
+        let expected = [
+            "C /data",
+            "C /data/changed",
+            "D /data/gone",
+            "A /data/new",
+            "A /data/new/fifo",
+            "A /data/new/file",
+            "A /data/new/link",
+            "A /data/new/symlink",
+            "D /data/old-dir",
+            "C /data/remade",
+            "D /data/remade/a",
+            "A /data/remade/b",
+        ];
+        assert_eq!(lines, expected);
+        drop(running);
+        shop.call(&["diff", &id]).exits(1).complains(&id);
+        shop.call(&["diff", "nosuch"]).exits(1).complains("nosuch");
+        shop.call(&["diff", "../../etc"]).exits(2);
+    });
+}
+
+#[test]
+fn diff_tells_what_the_top_layer_of_an_image_has_changed() {
+    everywhere(|shop| {
+        let layer = Archive::new()
+            .with(Entry::dir("data"))
+            .with(Entry::file("data/x", "x"))
+            .with(Entry::whiteout("etc/group"))
+            .with(Entry::file("etc/passwd", "root:x:0:0::/:\n"))
+            .end();
+        shop.load_on_tiny(&[layer]);
+        let ran = shop.call(&["diff", "small:1"]);
+        let mut lines: Vec<_> = ran.exits(0).out.lines().collect();
+        lines.sort_by_key(|line| &line[2..]);
+        assert_eq!(lines, ["A /data", "A /data/x", "C /etc", "D /etc/group", "C /etc/passwd"]);
+    });
+}
+
+#[test]
+fn what_is_committed_is_a_new_layer_and_there_in_the_next_run() {
+    everywhere(|shop| {
+        let id = shop.import(data(), "small:1");
+        let script = format!("{CHANGE}; exit 3");
+        shop.sh("small:1", &["--commit", "small:2"], &script).exits(3);
+        let check = "cd /data; cat changed new/link; ls; ls remade; stat -c '%u:%g %a %h' new/file; readlink new/symlink";
+        shop.sh("small:2", &[], check).prints("xy\nn\nchanged\nkept\nnew\nremade\nb\n33:34 4755 2\n/etc");
+        shop.sh("small:1", &[], "ls /data").prints("changed\ngone\nkept\nold-dir\nremade");
+        assert_eq!(shop.in_store("layers").len(), 2);
+        let of = |name: &str| shop.images().into_iter().find(|image| image.name == name).unwrap().id;
+        assert!(of("small:1") == id && of("small:2") != id);
+        assert_eq!(shop.in_store("containers"), [""; 0]);
+        // On it another.
+        shop.sh("small:2", &["--commit", "small:3"], "rm -r /data").exits(0);
+        shop.run("small:3", &[], &["ls", "/data"]).exits(1);
+        assert_eq!(shop.in_store("layers").len(), 3);
+    });
+}
+
+#[test]
+fn what_is_committed_is_an_image_as_any_other() {
+    everywhere(|shop| {
+        let config = json!({"Env": ["A=1"], "Entrypoint": ["/bin/sh", "-c"], "Cmd": ["echo $A"], "Labels": {"k": "v"}});
+        let mut layout = Layout::new();
+        layout.image("small:1", &[data()], kiste_tests::image::Packed::Gzip, &config);
+        shop.load(layout.tar());
+        shop.run("small:1", &["--commit", "small:2"], &[CHANGE]).exits(0);
+        shop.run("small:2", &[], &[]).prints("1");
+        let seen = shop.seen("small:2", "/data");
+        let file = shop.dir().join("saved.tar");
+        shop.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
+        for name in ["small:1", "small:2"] {
+            shop.call(&["rmi", name]).exits(0);
+        }
+        shop.call(&["gc", "--run-dir", shop.bench().run_dirs().to_str().unwrap()]).exits(0);
+        shop.holds_nothing("rmi");
+        shop.call(&["load", "-i", file.to_str().unwrap()]).prints("Loaded small:2");
+        shop.seen("small:2", "/data").is(&seen);
+        let history = shop.call(&["history", "small:2", "--format", "json"]);
+        let history: Vec<serde_json::Value> = serde_json::from_str(&history.exits(0).out).unwrap();
+        assert_eq!(history.len(), 2, "{history:?}");
+    });
+}
+
+/// What is mounted in a container is not the image's, and places that were made for it are empty.
+#[test]
+fn mounts_are_not_committed() {
+    everywhere(|shop| {
+        shop.import(tiny(), "small:1");
+        shop.open();
+        let volume = format!("{}:/volume", shop.dir().display());
+        let options = ["-v", &volume, "--tmpfs", "/memory", "--commit", "small:2"];
+        shop.sh("small:1", &options, "touch /memory/x /dev/shm/x; echo x > /made").exits(0);
+        shop.sh("small:2", &[], "ls /volume /memory; cat /made; ls /dev | grep -c null").exits(0);
+        let out = shop.sh("small:2", &[], "find /volume /memory -mindepth 1; cat /made");
+        out.prints("x");
+        let tree = Tree::of(&shop.store().join("layers"));
+        let odd: Vec<_> =
+            tree.0.keys().filter(|path| path.ends_with("dev/null") || path.ends_with("dev/shm/x")).collect();
+        assert!(odd.is_empty(), "{odd:?}");
+    });
+}
+
+#[test]
+fn a_command_that_fails_to_start_is_not_committed() {
+    everywhere(|shop| {
+        shop.import(tiny(), "small:1");
+        shop.run("small:1", &["--commit", "small:2"], &["nosuch"]).exits(127);
+        assert_eq!(shop.names(), ["small:1"]);
+    });
+}
+
+#[test]
+fn a_commit_over_a_name_leaves_the_old_one_to_whom_uses_it() {
+    let Some(shop) = root() else { return };
+    shop.import(tiny(), "small:1");
+    let mut running = shop.start("small:1", &[], &["sh", "-c", "echo ready; read line; cat /made || exit 5"]);
+    running.wait_for("ready");
+    shop.sh("small:1", &["--commit", "small:1"], "echo new > /made").exits(0);
+    shop.gc().exits(0);
+    running.end().exits(5);
+    shop.run("small:1", &[], &["cat", "/made"]).prints("new");
+}
+
+#[test]
+fn times_attributes_and_odd_names_are_committed_too() {
+    let Some(shop) = root() else { return };
+    shop.import(tiny(), "small:1");
+    let script = "mkdir /data && cd /data && touch -d @1234567 old && touch 'new\nline' 'caf\u{e9}' .wh-not && mkdir sticky && chmod 1777 sticky \
+                  && dd if=/dev/zero of=sparse bs=1 count=1 seek=50M 2>/dev/null && mknod null c 1 3 && ln -s x link";
+    shop.sh("small:1", &["--commit", "small:2"], script).exits(0);
+    let tree = shop.seen("small:2", "/data");
+    assert_eq!(
+        (tree.at("old").mtime.0, tree.at("sticky").mode, tree.at("null").device),
+        (1_234_567, 0o1777, (1, 3))
+    );
+    assert_eq!(tree.at("sparse").size, (50 << 20) + 1);
+    assert!(tree.has("new\nline") && tree.has("caf\u{e9}") && tree.has(".wh-not"));
+}

@@ -1,0 +1,194 @@
+//! The commands of the store: images, tag, rmi, history, inspect, gc.
+
+use kiste_tests::archive::{Archive, Entry};
+use kiste_tests::image::{Layout, Packed};
+use serde_json::{Value, json};
+
+use crate::shop::{everywhere, root};
+use crate::tiny::tiny;
+
+#[test]
+fn an_empty_store_is_listed_and_made_when_it_is_needed() {
+    everywhere(|shop| {
+        let ran = shop.call(&["images"]);
+        assert_eq!(ran.exits(0).out.lines().count(), 1, "{}", ran.out);
+        assert_eq!(shop.images(), []);
+        shop.gc().exits(0);
+        shop.import(tiny(), "small:1");
+        assert_eq!(shop.names(), ["small:1"]);
+    });
+}
+
+#[test]
+fn images_are_listed_in_a_table() {
+    let Some(shop) = root() else { return };
+    let id = shop.import(tiny(), "host.example:5000/small:1");
+    let ran = shop.call(&["images"]);
+    let lines: Vec<Vec<&str>> = ran
+        .exits(0)
+        .out
+        .lines()
+        .map(|line| line.split("  ").map(str::trim).filter(|it| !it.is_empty()).collect())
+        .collect();
+    assert_eq!(lines[0], ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]);
+    assert_eq!(lines[1][..3], ["host.example:5000/small", "1", &id[7..19]]);
+    assert!(lines[1][4].contains('B') && lines.len() == 2, "{lines:?}");
+}
+
+#[test]
+fn a_tag_is_another_name_of_the_same_image() {
+    everywhere(|shop| {
+        let id = shop.import(tiny(), "small:1");
+        shop.call(&["tag", "small:1", "other"]).exits(0);
+        shop.call(&["tag", &id, "by-id:1"]).exits(0);
+        assert_eq!(shop.names(), ["by-id:1", "other:latest", "small:1"]);
+        assert!(shop.images().iter().all(|image| image.id == id));
+        shop.call(&["rmi", "small:1"]).exits(0);
+        shop.run("other", &[], &["echo", "it runs"]).prints("it runs");
+        shop.call(&["tag", "small:1", "x"]).exits(1).complains("small:1");
+        shop.call(&["tag", "other", "NO"]).exits(2).complains("NO");
+        shop.call(&["rmi", "other", "by-id:1"]).exits(0);
+        shop.gc().exits(0);
+        shop.holds_nothing("the last name");
+    });
+}
+
+#[test]
+fn a_name_that_is_given_again_belongs_to_the_new_image() {
+    everywhere(|shop| {
+        let old = shop.import(tiny(), "small:1");
+        let other = Archive::new().with(Entry::file("x", "x")).end();
+        let id = shop.import(other, "small:1");
+        let named: Vec<_> = shop.images().into_iter().filter(|image| image.name == "small:1").collect();
+        assert!(named.len() == 1 && named[0].id == id, "{named:?}");
+        // The old one has no name left, and is called by its id.
+        shop.run(&old, &[], &["echo", "it runs"]).prints("it runs");
+        shop.call(&["rmi", &old]).exits(0);
+        shop.gc().exits(0);
+        assert_eq!((shop.names(), shop.in_store("layers").len()), (vec!["small:1".to_owned()], 1));
+    });
+}
+
+#[test]
+fn what_is_removed_has_to_be_there() {
+    everywhere(|shop| {
+        shop.import(tiny(), "small:1");
+        shop.call(&["rmi", "nosuch"]).exits(1).complains("nosuch:latest");
+        shop.call(&["rmi", "small:1", "nor-this:1"]).exits(1).complains("nor-this:1");
+        assert_eq!(shop.names(), ["small:1"], "all that were named, or none");
+        shop.call(&["rmi"]).exits(2);
+    });
+}
+
+#[test]
+fn history_and_inspect_tell_what_the_image_says() {
+    everywhere(|shop| {
+        let mut layout = Layout::new();
+        let config = json!({"Env": ["A=1"], "Labels": {"org.example": "label"}, "User": "alice", "StopSignal": "SIGINT"});
+        let manifest = layout.image(
+            "small:1",
+            &[tiny(), Archive::new().with(Entry::file("x", "x")).end()],
+            Packed::Gzip,
+            &config,
+        );
+        shop.load(layout.tar());
+        let ran = shop.call(&["inspect", "small:1"]);
+        let inspected: Value = serde_json::from_str(&ran.exits(0).out).expect("JSON");
+        let text = inspected.to_string();
+        for what in [
+            "org.example",
+            "\"A=1\"",
+            "alice",
+            "SIGINT",
+            manifest["config"]["digest"].as_str().unwrap(),
+            "small:1",
+        ] {
+            assert!(text.contains(what), "{what}: {text}");
+        }
+        let ran = shop.call(&["history", "small:1", "--format", "json"]);
+        let history: Vec<Value> = serde_json::from_str(&ran.exits(0).out).expect("JSON");
+        assert_eq!(history.len(), 2);
+        assert!(history.iter().all(|it| it.to_string().contains("a test")), "{history:?}");
+        assert!(shop.call(&["history", "small:1"]).exits(0).out.contains("a test"));
+        for sub in ["history", "inspect", "export", "save", "diff"] {
+            shop.call(&[sub, "nosuch:1"]).exits(1).complains("nosuch");
+        }
+    });
+}
+
+#[test]
+fn gc_takes_nothing_that_a_name_or_a_container_uses() {
+    everywhere(|shop| {
+        shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
+        shop.import(tiny(), "other:1");
+        let before = [shop.in_store("layers"), shop.in_store("blobs/sha256")];
+        shop.gc().exits(0);
+        assert_eq!([shop.in_store("layers"), shop.in_store("blobs/sha256")], before);
+
+        // An image whose name is gone is still what its container stands on.
+        let mut running =
+            shop.start("small:1", &[], &["sh", "-c", "echo ready; read line; cat /x /etc/group | head -n 1"]);
+        running.wait_for("ready");
+        shop.call(&["rmi", "small:1"]);
+        shop.call(&["rmi", "other:1"]).exits(0);
+        shop.gc().exits(0);
+        let ended = running.end();
+        assert_eq!(ended.exits(0).out, "\nxroot:x:0:\n");
+        // Whether rmi refused, or left the layers: in the end nothing is.
+        shop.call(&["rmi", "small:1"]);
+        shop.gc().exits(0);
+        shop.holds_nothing("gc");
+    });
+}
+
+#[test]
+fn what_nobody_could_have_asked_for_is_a_usage_error() {
+    let Some(shop) = root() else { return };
+    for arguments in [
+        &["import"][..],
+        &["import", "x"],
+        &["load"],
+        &["load", "--nosuch"],
+        &["save"],
+        &["tag", "x"],
+        &["inspect"],
+        &["history"],
+        &["images", "--format", "xml"],
+        &["run", "--image"],
+        &["run", "--image", "UPPER", "true"],
+        &["run", "--image", "../x", "true"],
+        &["diff"],
+    ] {
+        shop.exactly(arguments).exits(2).complains("--help");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named_with_the_reason() {
+    everywhere(|shop| {
+        shop.call(&["import", "/nonexistent.tar", "x"])
+            .exits(1)
+            .complains("/nonexistent.tar")
+            .complains("ENOENT");
+        shop.call(&["load", "-i", "/nonexistent.tar"]).exits(1).complains("/nonexistent.tar");
+        shop.call(&["import", "/etc", "x"]).exits(1).complains("/etc");
+        shop.import(tiny(), "small:1");
+        shop.call(&["save", "small:1", "-o", "/nonexistent/x"]).exits(1).complains("/nonexistent");
+        shop.call(&["save", "small:1", "nosuch:1", "-o", "x.tar"]).exits(1).complains("nosuch:1");
+        assert!(!shop.dir().join("x.tar").exists(), "half a file is worse than none");
+    });
+}
+
+/// Its reader may go away, as head(1) does.
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let Some(shop) = root() else { return };
+    shop.import(tiny(), "small:1");
+    let script = format!(
+        "set -o pipefail; $0 images --store {0} | true; $0 inspect --store {0} small:1 | true",
+        shop.store().display()
+    );
+    let ran = shop.bench().run_through_shell(&script);
+    assert!(!ran.err.contains("panic"), "{ran:?}");
+    ran.exits(0);
+}

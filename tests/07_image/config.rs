@@ -1,0 +1,186 @@
+//! What an image says of how it is run, and what the command line says instead.
+
+use kiste_tests::host;
+use kiste_tests::image::{Layout, Packed};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::shop::{Shop, everywhere, root};
+use crate::tiny::{archive, tiny};
+
+/// Loads the smallest image with this configuration.
+#[track_caller]
+fn with(shop: &Shop, config: Value) {
+    let mut layout = Layout::new();
+    layout.image("small:1", &[tiny()], Packed::Plain, &config);
+    shop.load(layout.tar());
+}
+
+#[test]
+fn the_environment_is_the_images_and_then_the_command_lines() {
+    everywhere(|shop| {
+        with(shop, json!({"Env": ["A=image", "B=image", "PATH=/bin:/odd", "EMPTY=", "EQUALS=a=b"]}));
+        let script = "echo $A $B $PATH [$EMPTY] $EQUALS";
+        shop.sh("small:1", &["-e", "B=line", "-e", "C=line"], &format!("{script} $C"))
+            .prints("image line /bin:/odd [] a=b line");
+        let names = shop.run("small:1", &[], &["env"]).exits(0).out.lines().count();
+        let plain = {
+            with(shop, json!({}));
+            shop.run("small:1", &[], &["env"]).exits(0).out.lines().count()
+        };
+        assert_eq!(names, plain + 4, "PATH is there anyway, and nothing of the host's is");
+    });
+}
+
+#[test]
+fn a_path_of_the_images_own_finds_the_command() {
+    let Some(shop) = root() else { return };
+    let tar = archive().with(kiste_tests::archive::Entry::symlink("home/odd", "/bin/busybox")).end();
+    let mut layout = Layout::new();
+    let config = json!({"Env": ["PATH=/odd:/home"], "Entrypoint": ["/bin/env"]});
+    layout.image("small:1", &[tar], Packed::Plain, &config);
+    shop.load(layout.tar());
+    assert!(shop.run("small:1", &[], &[]).exits(0).out.contains("PATH=/odd:/home\n"));
+    shop.run("small:1", &["--entrypoint", "odd"], &["x"]).exits(127).complains("applet not found");
+    shop.run("small:1", &["--entrypoint", "sh"], &["x"]).exits(127).complains("sh");
+}
+
+#[test]
+fn entrypoint_and_command_go_together_as_docker_has_it() {
+    everywhere(|shop| {
+        for (entrypoint, cmd, line, printed) in [
+            (json!(null), json!(["echo", "cmd"]), &[][..], "cmd"),
+            (json!(null), json!(["echo", "cmd"]), &["echo", "line"], "line"),
+            (json!(["echo"]), json!(["cmd"]), &[], "cmd"),
+            (json!(["echo"]), json!(["cmd"]), &["a", "line"], "a line"),
+            (json!(["echo", "entry"]), json!(null), &[], "entry"),
+            (json!(["echo", "entry"]), json!(null), &["--", "-n"], "entry -n"),
+            (json!(["/bin/sh", "-c", "echo shell"]), json!(["ignored"]), &[], "shell"),
+            (json!([]), json!(["echo", "cmd"]), &[], "cmd"),
+        ] {
+            with(shop, json!({"Entrypoint": entrypoint, "Cmd": cmd}));
+            shop.run("small:1", &[], line).prints(printed);
+        }
+    });
+}
+
+#[test]
+fn an_entrypoint_of_the_command_lines_replaces_the_images_and_its_command() {
+    everywhere(|shop| {
+        with(shop, json!({"Entrypoint": ["echo", "entry"], "Cmd": ["cmd"]}));
+        shop.run("small:1", &["--entrypoint", "/bin/echo"], &["line"]).prints("line");
+        shop.run("small:1", &["--entrypoint", "/bin/echo"], &[]).prints("");
+        shop.run("small:1", &["--entrypoint", "printenv"], &["HOME"]).prints("/root");
+        // An empty one takes it away.
+        shop.run("small:1", &["--entrypoint", ""], &["echo", "line"]).prints("line");
+        shop.run("small:1", &["--entrypoint", "nosuch"], &[]).exits(127).complains("nosuch");
+    });
+}
+
+#[test]
+fn an_image_without_a_command_wants_one() {
+    everywhere(|shop| {
+        with(shop, json!({}));
+        let ran = shop.run("small:1", &[], &[]);
+        assert!([2, 125].contains(&ran.code) && ran.err.to_lowercase().contains("command"), "{ran:?}");
+    });
+}
+
+#[test]
+fn the_user_is_the_images_and_found_in_its_own_files() {
+    everywhere(|shop| {
+        for (user, ids) in [
+            ("alice", "1000:1001:1001 18"),
+            ("1000", "1000:1001:1001 18"),
+            ("alice:bin", "1000:1:1"),
+            ("1000:1001", "1000:1001:1001"),
+            ("77", "77:0:0"),
+            ("", "0:0:0"),
+            ("root", "0:0:0"),
+        ] {
+            with(shop, json!({"User": user}));
+            shop.sh("small:1", &[], "echo $(id -u):$(id -g):$(id -G)").prints(ids);
+        }
+        with(shop, json!({"User": "alice"}));
+        shop.sh("small:1", &["-u", "bin"], "id -u; echo $HOME").prints("1\n/bin");
+        shop.sh("small:1", &[], "echo $HOME").prints("/home/alice");
+        for user in ["nobody-here", "4294967295", "-1", "1:2:3", "99999999999", "alice:nogroup"] {
+            let part = if user == "alice:nogroup" { "nogroup" } else { user };
+            with(shop, json!({"User": user}));
+            let ran = shop.run("small:1", &[], &["echo", "it runs"]);
+            assert_eq!((ran.exits(125).out.as_str(), ran.err.contains(part)), ("", true), "{ran:?}");
+        }
+    });
+}
+
+#[test]
+fn the_directory_is_the_images_and_made_where_it_is_not_there() {
+    everywhere(|shop| {
+        with(shop, json!({"WorkingDir": "/etc"}));
+        shop.run("small:1", &[], &["pwd"]).prints("/etc");
+        shop.run("small:1", &["-w", "/home"], &["pwd"]).prints("/home");
+        with(shop, json!({"WorkingDir": "/new/place"}));
+        shop.run("small:1", &[], &["pwd"]).prints("/new/place");
+        with(shop, json!({"WorkingDir": ""}));
+        shop.run("small:1", &[], &["pwd"]).prints("/");
+    });
+}
+
+/// CVE-2024-21626 in an image's words.
+#[test]
+fn a_directory_that_leads_out_is_refused() {
+    let Some(shop) = root() else { return };
+    for number in 3..20 {
+        with(&shop, json!({"WorkingDir": format!("/proc/self/fd/{number}")}));
+        let ran = shop.run("small:1", &[], &["ls", "../../../../../../etc/shadow"]);
+        assert!(ran.code != 0 && ran.out.is_empty(), "{number}: {ran:?}");
+    }
+    with(&shop, json!({"WorkingDir": "../../../../../../etc"}));
+    let ran = shop.sh("small:1", &[], "pwd; grep -c alice passwd");
+    assert!(ran.code == 125 || ran.out == "/etc\n1\n", "{ran:?}");
+}
+
+/// What stops it: the runtime is asked to end, and asks the command as the image wants.
+#[test]
+fn the_runtimes_end_is_the_images_stop_signal() {
+    everywhere(|shop| {
+        for (signal, name) in [("SIGUSR1", "USR1"), ("10", "USR1"), ("INT", "INT")] {
+            with(shop, json!({"StopSignal": signal}));
+            let script =
+                format!("trap 'exit 9' {name}; trap 'exit 8' TERM; echo ready; while :; do sleep 0.05; done");
+            let mut running = shop.start("small:1", &[], &["sh", "-c", &script]);
+            running.wait_for("ready");
+            running.signal(Signal::SIGTERM);
+            running.end().exits(9);
+        }
+    });
+}
+
+#[test]
+fn a_configuration_that_cannot_be_obeyed_is_refused() {
+    let Some(shop) = root() else { return };
+    for (config, word) in [
+        (json!({"StopSignal": "SIGNOSUCH"}), "SIGNOSUCH"),
+        (json!({"StopSignal": "99"}), "99"),
+        (json!({"Env": ["A\u{0}B=1"]}), "A"),
+        (json!({"WorkingDir": "/a\u{0}b"}), "/a"),
+    ] {
+        with(&shop, config);
+        let ran = shop.run("small:1", &[], &["echo", "it runs"]);
+        assert_eq!(ran.exits(125).out, "", "{ran:?}");
+        ran.complains(word);
+        assert!(!ran.err.contains("panic"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn it_is_still_a_container_of_its_own() {
+    everywhere(|shop| {
+        with(shop, json!({}));
+        let running = shop.start("small:1", &[], &["sleep", "100"]);
+        let own = host::own_namespaces(running.pid);
+        for kind in ["cgroup", "ipc", "mnt", "pid", "uts"] {
+            assert!(own.iter().any(|own| own == kind), "{kind}: {own:?}");
+        }
+    });
+}

@@ -1,0 +1,180 @@
+//! Many at once on one store.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use kiste_tests::archive::{Archive, Entry};
+use kiste_tests::eventually;
+use kiste_tests::image::{Layout, Packed, digest};
+
+use crate::shop::{Shop, root};
+use crate::tiny::tiny;
+
+fn spawn(shop: &Shop, arguments: &[&str]) -> Child {
+    let store = shop.store();
+    Command::new(shop.bench().exe())
+        .arg(arguments[0])
+        .arg("--store")
+        .arg(store)
+        .args(&arguments[1..])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Its stdout; it must end well, and soon.
+#[track_caller]
+fn output(mut child: Child) -> String {
+    let ended = eventually(|| child.try_wait().unwrap());
+    if ended.is_none() {
+        let _ = child.kill();
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn ten_imports_of_the_same_at_once_are_one_layer() {
+    let Some(shop) = root() else { return };
+    let file = shop.file("tiny.tar", tiny());
+    let names: Vec<String> = (0..10).map(|number| format!("small:{number}")).collect();
+    let children: Vec<_> =
+        names.iter().map(|name| spawn(&shop, &["import", file.to_str().unwrap(), name])).collect();
+    for child in children {
+        assert!(output(child).starts_with("sha256:"));
+    }
+    assert_eq!(shop.names(), names);
+    assert_eq!(shop.in_store("layers"), [&digest(&tiny())[7..]]);
+    assert_eq!(shop.in_store("tmp"), [""; 0]);
+    for name in names {
+        shop.run(&name, &[], &["cat", "/etc/group"]).exits(0);
+    }
+}
+
+#[test]
+fn ten_loads_that_share_layers_at_once_are_all_whole() {
+    let Some(shop) = root() else { return };
+    let files: Vec<_> = (0..10)
+        .map(|number: usize| {
+            let own = Archive::new().with(Entry::file("own", number.to_string())).end();
+            let shared = Archive::new().with(Entry::file("shared", "s")).end();
+            let packed = Packed::ALL[number % 3];
+            shop.file(
+                &format!("{number}.tar"),
+                Layout::of(&format!("small:{number}"), &[tiny(), shared, own], packed).tar(),
+            )
+        })
+        .collect();
+    let children: Vec<_> =
+        files.iter().map(|file| spawn(&shop, &["load", "-i", file.to_str().unwrap()])).collect();
+    for (number, child) in children.into_iter().enumerate() {
+        assert_eq!(output(child), format!("Loaded small:{number}\n"));
+    }
+    assert_eq!(shop.in_store("layers").len(), 12);
+    for number in 0..10 {
+        shop.run(&format!("small:{number}"), &[], &["cat", "/shared", "/own"]).prints(&format!("s{number}"));
+    }
+}
+
+/// Who removes must not take away what another is about to use, nor what it is about to finish.
+#[test]
+fn imports_runs_removals_and_gc_do_not_harm_one_another() {
+    let Some(shop) = root() else { return };
+    let own = |name: &str| Archive::new().with(Entry::file("own", name)).end();
+    let kept = Layout::of("kept:1", &[tiny(), own("kept")], Packed::Gzip).tar();
+    shop.load(kept);
+    let come = shop.file("come.tar", Layout::of("come:1", &[tiny(), own("come")], Packed::Gzip).tar());
+    let come = come.to_str().unwrap();
+    let run_dirs = shop.bench().run_dirs();
+    let over = AtomicBool::new(false);
+    let rounds = thread::scope(|scope| {
+        let gcs = scope.spawn(|| {
+            let mut rounds = 0;
+            while !over.load(Ordering::Relaxed) {
+                output(spawn(&shop, &["gc", "--run-dir", run_dirs.to_str().unwrap()]));
+                rounds += 1;
+            }
+            rounds
+        });
+        let comers = scope.spawn(|| {
+            for _ in 0..8 {
+                assert_eq!(output(spawn(&shop, &["load", "-i", come])), "Loaded come:1\n");
+                shop.run("come:1", &[], &["cat", "/own"]).prints("come");
+                output(spawn(&shop, &["rmi", "come:1"]));
+            }
+        });
+        let runners = [0, 1].map(|_| {
+            scope.spawn(|| {
+                for _ in 0..8 {
+                    shop.run("kept:1", &[], &["cat", "/own", "/etc/group"]).exits(0);
+                }
+            })
+        });
+        let fates = [comers.join(), {
+            let [one, other] = runners;
+            one.join().and(other.join())
+        }];
+        over.store(true, Ordering::Relaxed);
+        let rounds = gcs.join();
+        fates.into_iter().for_each(|fate| fate.expect("those beside gc"));
+        rounds.expect("gc")
+    });
+    assert!(rounds > 0);
+    assert_eq!(shop.names(), ["kept:1"]);
+    shop.gc().exits(0);
+    assert_eq!(shop.in_store("layers").len(), 2);
+}
+
+/// A name is moved while others look: each sees the old image or the new one, whole.
+#[test]
+fn a_name_that_moves_is_always_one_image() {
+    let Some(shop) = root() else { return };
+    for number in [1, 2] {
+        let own = Archive::new().with(Entry::file("own", number.to_string())).end();
+        shop.load(Layout::of(&format!("small:{number}"), &[tiny(), own], Packed::Plain).tar());
+    }
+    shop.call(&["tag", "small:1", "moving"]).exits(0);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let mover = scope.spawn(|| {
+            for number in 0..40 {
+                output(spawn(&shop, &["tag", &format!("small:{}", 1 + number % 2), "moving"]));
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        let mut seen = 0;
+        while !over.load(Ordering::Relaxed) && !mover.is_finished() {
+            let ran = shop.run("moving", &[], &["cat", "/own"]);
+            assert!(["1", "2"].contains(&ran.exits(0).out.as_str()), "{ran:?}");
+            seen += 1;
+        }
+        assert!(seen > 0);
+    });
+}
+
+#[test]
+fn ten_containers_of_one_image_at_once_have_each_its_own() {
+    let Some(shop) = root() else { return };
+    shop.import(tiny(), "small:1");
+    let options = ["--image", "small:1"];
+    let start = |number: usize| {
+        let script = format!("echo {number} > /own; ls / | wc -l; cat /own");
+        Command::new(shop.bench().exe())
+            .args(shop.bench().arguments(&options, &["sh", "-c", &script]))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let children: Vec<_> = (0..10).map(start).collect();
+    for (number, child) in children.into_iter().enumerate() {
+        assert_eq!(output(child).lines().last(), Some(number.to_string().as_str()));
+    }
+    assert_eq!(shop.in_store("containers"), [""; 0]);
+}

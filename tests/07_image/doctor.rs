@@ -1,0 +1,41 @@
+//! doctor: whether overlayfs is there, for root and for one who is not.
+
+use serde_json::Value;
+
+use crate::shop::{Shop, everywhere};
+
+#[track_caller]
+fn check(shop: &Shop, name: &str) -> Option<Value> {
+    let ran = shop.exactly(&["doctor", "--format", "json"]);
+    let checks: Vec<Value> = serde_json::from_str(&ran.exits(0).out).expect("JSON");
+    checks.into_iter().find(|check| check["name"] == name)
+}
+
+/// The two first numbers of the kernel's version.
+fn kernel() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+#[test]
+fn overlayfs_is_tried_as_it_will_be_used() {
+    everywhere(|shop| {
+        let overlay = check(shop, "overlay").expect("overlayfs is checked");
+        assert_eq!(overlay["verdict"], "ok", "{overlay}");
+        let way = if kernel() >= (6, 8) { "an option of its own" } else { "all layers by one option" };
+        assert!(overlay["found"].as_str().unwrap().contains(way), "{overlay}");
+        for name in ["kernel", "pivot-root", "cgroup-memory", "user-namespace"] {
+            assert!(check(shop, name).is_some(), "the checks of the steps below are there: {name}");
+        }
+        assert!(shop.bench().leaks().is_empty(), "{:?}", shop.bench().leaks());
+    });
+}
+
+#[test]
+fn a_doctor_leaves_no_store_behind() {
+    everywhere(|shop| {
+        shop.exactly(&["doctor"]).exits(0);
+        assert!(!shop.store().exists());
+    });
+}

@@ -1,0 +1,365 @@
+//! The documents of an image: index, manifest and configuration, and the digests that bind them.
+
+use kiste_tests::archive::{Archive, Entry, gzip, gzip_of_zeros};
+use kiste_tests::image::{self, CONFIG, INDEX, Layout, MANIFEST, Packed, digest};
+use serde_json::{Value, json};
+
+use crate::shop::{Shop, everywhere, root};
+use crate::tiny::tiny;
+
+/// As an archive and as a directory it is refused, with these words, and nothing has happened.
+#[track_caller]
+fn refused(shop: &Shop, layout: &Layout, words: &[&str]) {
+    let file = shop.file("hostile.tar", layout.tar());
+    let directory = shop.dir().join(format!("layout-{}", kiste_tests::host::unique()));
+    layout.write(&directory);
+    for source in [file, directory] {
+        let ran = shop.call(&["load", source.to_str().unwrap()]);
+        ran.exits(1);
+        for word in words {
+            ran.complains(word);
+        }
+        assert!(!ran.err.contains("panic") && ran.err.len() < 2000, "{}", ran.err);
+        shop.holds_nothing(&format!("{words:?}"));
+    }
+}
+
+fn hex(digest: &Value) -> &str {
+    &digest.as_str().unwrap()["sha256:".len()..]
+}
+
+/// One layer's bytes are not what its digest says.
+#[test]
+fn a_blob_that_is_not_what_its_digest_says_is_refused() {
+    everywhere(|shop| {
+        for which in ["layers", "config", "manifest"] {
+            let mut layout = Layout::new();
+            let manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+            let digest = match which {
+                "layers" => manifest["layers"][0]["digest"].clone(),
+                "config" => manifest["config"]["digest"].clone(),
+                _ => layout.manifests[0]["digest"].clone(),
+            };
+            let blob = layout.files.get_mut(&format!("blobs/sha256/{}", hex(&digest))).unwrap();
+            // Of the same length, and as well formed as before.
+            let at = if which == "layers" { 600 } else { blob.len() - 20 };
+            blob[at] = if blob[at] == b'0' { b'1' } else { b'0' };
+            refused(shop, &layout, &[&hex(&digest)[..12]]);
+        }
+    });
+}
+
+#[test]
+fn a_layer_that_is_not_what_the_configuration_says_is_refused() {
+    everywhere(|shop| {
+        for packed in Packed::ALL {
+            let mut layout = Layout::new();
+            let other = Archive::new().with(Entry::file("x", "other")).end();
+            let config = image::configuration(&[other], &json!({})).to_string();
+            let config = layout.blob(CONFIG, config.as_bytes());
+            let layer = layout.blob(packed.media_type(), &packed.pack(&tiny()));
+            let manifest =
+                json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
+            layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+            refused(shop, &layout, &[&digest(&tiny())[7..]]);
+        }
+    });
+}
+
+#[test]
+fn a_size_that_is_not_the_blobs_is_refused() {
+    let Some(shop) = root() else { return };
+    for (which, more) in [("layers", 1), ("layers", -1), ("config", 1), ("config", -1)] {
+        let mut layout = Layout::new();
+        let mut manifest = layout.image("small:1", &[tiny()], Packed::Gzip, &json!({}));
+        layout.manifests.clear();
+        let descriptor = if which == "layers" { &mut manifest["layers"][0] } else { &mut manifest["config"] };
+        descriptor["size"] = json!(descriptor["size"].as_i64().unwrap() + more);
+        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+        refused(&shop, &layout, &["bytes"]);
+    }
+}
+
+/// CVE-2024-3727: a digest becomes a path, and must be a digest.
+#[test]
+fn a_digest_that_is_a_path_is_refused() {
+    everywhere(|shop| {
+        let odd = [
+            "sha256:../../../outside".to_owned(),
+            "sha256:/etc/passwd".into(),
+            "../../x".into(),
+            "sha256:".into(),
+            format!("sha256:{}", "A".repeat(64)),
+            format!("sha256:{}", "a".repeat(63)),
+            format!("sha256:{}/", "a".repeat(64)),
+            format!("sha256:{}\n", "a".repeat(64)),
+            "md5:d41d8cd98f00b204e9800998ecf8427e".into(),
+            format!("../sha256:{}", "a".repeat(64)),
+        ];
+        for digest in &odd {
+            for which in ["layers", "config", "manifest", "diff_ids"] {
+                let mut layout = Layout::new();
+                let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+                match which {
+                    "manifest" => layout.manifests[0]["digest"] = json!(digest),
+                    "diff_ids" => {
+                        layout.manifests.clear();
+                        let mut config = image::configuration(&[tiny()], &json!({}));
+                        config["rootfs"]["diff_ids"] = json!([digest]);
+                        manifest["config"] = layout.blob(CONFIG, config.to_string().as_bytes());
+                        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+                    }
+                    _ => {
+                        layout.manifests.clear();
+                        let descriptor = if which == "layers" {
+                            &mut manifest["layers"][0]
+                        } else {
+                            &mut manifest["config"]
+                        };
+                        descriptor["digest"] = json!(digest);
+                        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+                    }
+                }
+                refused(shop, &layout, &[]);
+            }
+        }
+        // And as a command's operand.
+        for digest in ["sha256:../../x", "sha256:..", "../x"] {
+            shop.call(&["inspect", digest]).exits(2).complains(digest);
+            shop.run(digest, &[], &["true"]).exits(2).complains(digest);
+        }
+    });
+}
+
+/// CVE-2021-41190: whoever believes one half of it runs another image than who believes the other.
+#[test]
+fn a_manifest_that_is_an_index_too_is_refused() {
+    everywhere(|shop| {
+        let make = |media_type: &str, inner: Option<&str>| {
+            let mut layout = Layout::new();
+            let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+            let descriptor = layout.manifests.pop().unwrap();
+            manifest["manifests"] = json!([descriptor]);
+            match inner {
+                Some(inner) => manifest["mediaType"] = json!(inner),
+                None => drop(manifest.as_object_mut().unwrap().remove("mediaType")),
+            }
+            layout.list("small:1", media_type, manifest.to_string().as_bytes());
+            layout
+        };
+        for media_type in [MANIFEST, INDEX] {
+            for inner in [Some(MANIFEST), Some(INDEX), None] {
+                refused(shop, &make(media_type, inner), &["manifest", "index"]);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_media_type_that_says_otherwise_than_the_document_is_refused() {
+    let Some(shop) = root() else { return };
+    let mut layout = Layout::new();
+    let manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+    layout.manifests.clear();
+    layout.list("small:1", INDEX, manifest.to_string().as_bytes());
+    refused(&shop, &layout, &["listed as"]);
+}
+
+#[test]
+fn an_index_in_an_index_is_followed_to_this_machines_image() {
+    let Some(shop) = root() else { return };
+    let mut layout = Layout::new();
+    layout.image("x", &[tiny()], Packed::Gzip, &json!({"Env": ["WHICH=right"]}));
+    layout.image("y", &[tiny()], Packed::Gzip, &json!({"Env": ["WHICH=wrong"]}));
+    let mut manifests = std::mem::take(&mut layout.manifests);
+    manifests[0]["platform"] = json!({"architecture": image::architecture(), "os": "linux"});
+    manifests[1]["platform"] = json!({"architecture": "s390x", "os": "linux"});
+    manifests.reverse();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+    layout.list("small:1", INDEX, index.to_string().as_bytes());
+    assert_eq!(shop.load(layout.tar()), ["Loaded small:1"]);
+    shop.run("small:1", &[], &["printenv", "WHICH"]).prints("right");
+}
+
+#[test]
+fn an_index_that_leads_to_itself_or_too_deep_is_refused() {
+    let Some(shop) = root() else { return };
+    let mut layout = Layout::new();
+    layout.image("x", &[tiny()], Packed::Plain, &json!({}));
+    for _ in 0..200 {
+        let manifests = std::mem::take(&mut layout.manifests);
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+        layout.list("small:1", INDEX, index.to_string().as_bytes());
+    }
+    refused(&shop, &layout, &["index"]);
+}
+
+#[test]
+fn documents_that_are_none_are_refused() {
+    let Some(shop) = root() else { return };
+    for text in ["", "{", "[]", "null", "7", "\"x\"", "{\"schemaVersion\": 2}", "\u{fffd}"] {
+        for which in ["manifest", "config", "index.json", "oci-layout"] {
+            let mut layout = Layout::new();
+            let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+            match which {
+                "manifest" => {
+                    layout.manifests.clear();
+                    layout.list("small:1", MANIFEST, text.as_bytes());
+                }
+                "config" => {
+                    layout.manifests.clear();
+                    manifest["config"] = layout.blob(CONFIG, text.as_bytes());
+                    layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+                }
+                name => drop(layout.files.insert(name.into(), text.into())),
+            }
+            if which != "oci-layout" || text != "{\"schemaVersion\": 2}" {
+                refused(&shop, &layout, &[]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_blob_is_named() {
+    let Some(shop) = root() else { return };
+    for which in ["layers", "config", "manifest"] {
+        let mut layout = Layout::new();
+        let manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+        let digest = match which {
+            "layers" => manifest["layers"][0]["digest"].clone(),
+            "config" => manifest["config"]["digest"].clone(),
+            _ => layout.manifests[0]["digest"].clone(),
+        };
+        layout.files.remove(&format!("blobs/sha256/{}", hex(&digest)));
+        refused(&shop, &layout, &[hex(&digest)]);
+    }
+}
+
+#[test]
+fn more_or_fewer_layers_than_the_configuration_has_are_refused() {
+    let Some(shop) = root() else { return };
+    for diff_ids in [vec![], vec![tiny(), tiny()]] {
+        let mut layout = Layout::new();
+        let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+        layout.manifests.clear();
+        let config = image::configuration(&diff_ids, &json!({}));
+        manifest["config"] = layout.blob(CONFIG, config.to_string().as_bytes());
+        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+        refused(&shop, &layout, &["layer"]);
+    }
+}
+
+/// CVE-2023-25153: documents are read into memory, and so have a largest size.
+#[test]
+fn a_document_without_end_is_refused() {
+    let Some(shop) = root() else { return };
+    let huge = format!("{{\"x\": \"{}\"", "a".repeat(64 << 20)).into_bytes();
+    let mut layout = Layout::of("small:1", &[tiny()], Packed::Plain);
+    layout.files.insert("index.json".into(), huge.clone());
+    refused(&shop, &layout, &["index.json", "4 MiB"]);
+
+    let mut layout = Layout::new();
+    layout.list("small:1", MANIFEST, &huge);
+    refused(&shop, &layout, &["4 MiB"]);
+
+    let mut layout = Layout::new();
+    let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+    layout.manifests.clear();
+    manifest["config"] = layout.blob(CONFIG, &huge);
+    layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+    refused(&shop, &layout, &["4 MiB"]);
+}
+
+/// An encrypted one, for one: whatever its media type says, no archive comes out of it.
+#[test]
+fn a_layer_that_is_no_archive_is_refused() {
+    let Some(shop) = root() else { return };
+    for bytes in [&[0x5a; 4096][..], b"BZh91AY&SY and so on", b"{}"] {
+        let mut layout = Layout::new();
+        let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+        layout.manifests.clear();
+        manifest["layers"][0] = layout.blob("application/vnd.oci.image.layer.v1.tar+encrypted", bytes);
+        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+        refused(&shop, &layout, &[&digest(bytes)[7..19]]);
+    }
+}
+
+/// A docker-archive names its files itself.
+#[test]
+fn a_docker_archive_cannot_name_what_is_outside() {
+    everywhere(|shop| {
+        let config = image::configuration(&[tiny()], &json!({})).to_string();
+        let own = format!("{}.json", &digest(config.as_bytes())[7..]);
+        for (config_name, layer) in [
+            (own.as_str(), "../../../outside"),
+            (&own, "/etc/passwd"),
+            (&own, "nowhere/layer.tar"),
+            (&own, "link"),
+            ("../outside.json", "layer.tar"),
+            ("/etc/passwd", "layer.tar"),
+            ("nowhere.json", "layer.tar"),
+        ] {
+            let manifest = json!([{"Config": config_name, "RepoTags": ["small:1"], "Layers": [layer]}]);
+            let archive = Archive::new()
+                .with(Entry::file(&own, &config))
+                .with(Entry::symlink("link", "/etc/passwd"))
+                .with(Entry::file("layer.tar", tiny()))
+                .with(Entry::file("manifest.json", manifest.to_string()));
+            let file = shop.file("hostile.tar", archive.end());
+            shop.call(&["load", file.to_str().unwrap()]).exits(1);
+            shop.holds_nothing(&format!("{config_name} {layer}"));
+        }
+    });
+}
+
+/// A directory can have links in it, too.
+#[test]
+fn a_layout_that_leads_out_by_a_link_is_refused() {
+    let Some(shop) = root() else { return };
+    let layout = Layout::of("small:1", &[tiny()], Packed::Plain);
+    for (number, name) in ["index.json", "blobs", "blobs/sha256", "oci-layout"].into_iter().enumerate() {
+        let directory = shop.dir().join(format!("layout-{number}"));
+        layout.write(&directory);
+        let aside = shop.dir().join(format!("aside-{number}"));
+        std::fs::rename(directory.join(name), &aside).unwrap();
+        std::os::unix::fs::symlink(&aside, directory.join(name)).unwrap();
+        let ran = shop.call(&["load", directory.to_str().unwrap()]);
+        // Either it is refused, or what was read is what the digests say.
+        assert!([0, 1].contains(&ran.code), "{name}: {ran:?}");
+        if name == "blobs" || name == "blobs/sha256" {
+            continue;
+        }
+        std::fs::remove_file(directory.join(name)).unwrap();
+        nix::unistd::mkfifo(&directory.join(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        shop.call(&["load", directory.to_str().unwrap()]).exits(1);
+    }
+}
+
+#[test]
+fn a_name_in_an_archive_that_is_none_is_refused() {
+    let Some(shop) = root() else { return };
+    for name in ["../x", "a b:1", "UPPER:1", "a:b:c", "-a:1", "\u{1b}[2J:1"] {
+        let ran = {
+            let file = shop.file("hostile.tar", image::docker_archive(&[name], &[tiny()], &json!({})));
+            shop.call(&["load", file.to_str().unwrap()])
+        };
+        ran.exits(1);
+        assert!(!ran.err.contains('\u{1b}'), "{:?}", ran.err);
+        shop.holds_nothing(name);
+    }
+}
+
+/// More members than one are one stream, as gzip(1) has it; zeros behind the end of an archive are
+/// nothing, however many there are.
+#[test]
+fn a_stream_of_several_members_is_one() {
+    everywhere(|shop| {
+        let tar = tiny();
+        let (one, other) = tar.split_at(tar.len() / 2);
+        let packed = [gzip(one), gzip(other), gzip_of_zeros(20)].concat();
+        let id = shop.import(packed, "small:1");
+        shop.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+        assert_eq!(shop.images()[0].id, id);
+    });
+}

@@ -1,0 +1,532 @@
+//! Unpacking is exact: what an archive says of a file is what lstat(2) says of it afterwards.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use kiste_tests::archive::{Archive, Entry};
+use kiste_tests::image::{Layout, Packed, digest};
+use kiste_tests::tree::{path, xattrs};
+use kiste_tests::{Tree, tool};
+
+use crate::shop::{Shop, alone, everywhere, root, with_ranges};
+use crate::tiny::{archive, tiny};
+
+/// The files of an archive on the smallest root file system, as a container sees them in /data.
+#[track_caller]
+fn seen(shop: &Shop, archive: Archive) -> Tree {
+    shop.load_on_tiny(&[archive.end()]);
+    shop.seen("small:1", "/data")
+}
+
+fn data() -> Archive {
+    Archive::new().with(Entry::dir("data"))
+}
+
+#[test]
+fn owners_and_modes_are_those_of_the_archive() {
+    everywhere(|shop| {
+        let tree = seen(
+            shop,
+            data()
+                .with(Entry::file("data/plain", "x").mode(0o640).owner(1000, 1001))
+                .with(Entry::file("data/mighty", "x").mode(0o4755).owner(33, 34))
+                .with(Entry::file("data/of-group", "x").mode(0o2711).owner(0, 65535))
+                .with(Entry::file("data/none", "x").mode(0))
+                .with(Entry::file("data/all", "x").mode(0o7777).owner(1, 1))
+                .with(Entry::dir("data/sticky").mode(0o3770).owner(5, 6))
+                .with(Entry::symlink("data/link", "plain").owner(7, 8)),
+        );
+        for (name, mode, owner) in [
+            ("plain", 0o640, (1000, 1001)),
+            ("mighty", 0o4755, (33, 34)),
+            ("of-group", 0o2711, (0, 65535)),
+            ("none", 0, (0, 0)),
+            ("all", 0o7777, (1, 1)),
+            ("sticky", 0o3770, (5, 6)),
+            ("link", 0o777, (7, 8)),
+        ] {
+            assert_eq!((tree.at(name).mode, tree.at(name).owner), (mode, owner), "{name}");
+        }
+    });
+}
+
+#[test]
+fn as_root_an_owner_can_be_any_number() {
+    let Some(shop) = root() else { return };
+    let tree = seen(&shop, data().with(Entry::file("data/x", "").owner(4_000_000_000, 3_000_000_000)));
+    assert_eq!(tree.at("x").owner, (4_000_000_000, 3_000_000_000));
+}
+
+#[test]
+fn an_owner_that_is_not_mapped_becomes_ones_own_and_that_is_said() {
+    let Some(shop) = with_ranges() else { return };
+    let tar =
+        data().with(Entry::file("data/x", "").owner(70_000, 1)).with(Entry::file("data/y", "").owner(5, 6));
+    let file = shop.file("x.tar", [archive().cut(), tar.end()].concat());
+    shop.call(&["import", file.to_str().unwrap(), "small:1"]).exits(0).complains("data/x").complains("70000");
+    shop.sh("small:1", &[], "stat -c %u:%g /data/x /data/y").prints("0:0\n5:6");
+}
+
+#[test]
+fn without_ranges_all_becomes_ones_own_and_that_is_said() {
+    let Some(shop) = alone() else { return };
+    let tar = data().with(Entry::file("data/x", "x").mode(0o4755).owner(33, 34)).end();
+    let file = shop.file("x.tar", [archive().cut(), tar].concat());
+    let ran = shop.call(&["import", file.to_str().unwrap(), "small:1"]);
+    ran.exits(0).complains("owner");
+    shop.sh("small:1", &[], "stat -c '%u:%g %a' /data/x").exits(0).prints("0:0 4755");
+}
+
+#[test]
+fn times_are_exact_to_the_nanosecond() {
+    everywhere(|shop| {
+        let time = |number: u32| format!("1234567890.00000000{number}");
+        // Directories come first: what is put into them later must not make them younger.
+        let tree = seen(
+            shop,
+            Archive::new()
+                .with(Entry::dir("data").mtime_in_full(&time(1)))
+                .with(Entry::dir("data/d").mtime_in_full(&time(2)))
+                .with(Entry::dir("data/d/e").mode(0o555).mtime_in_full(&time(3)))
+                .with(Entry::file("data/d/e/f", "f").mtime_in_full(&time(4)))
+                .with(Entry::symlink("data/d/l", "x").mtime_in_full(&time(5)))
+                .with(Entry::fifo("data/d/p").mtime_in_full(&time(6)))
+                .with(Entry::hard_link("data/d/h", "data/d/e/f").mtime_in_full(&time(4)))
+                .with(Entry::file("data/old", "").mtime_in_full("-2.5"))
+                .with(Entry::file("data/older", "").mtime(-86400))
+                .with(Entry::file("data/coarse", "").mtime_in_full("77.25"))
+                .with(Entry::file("data/finer", "").mtime_in_full("77.1234567899"))
+                .with(Entry::file("data/late", "").mtime_in_full("5000000000.5"))
+                .with(Entry::file("data/later", "").mtime(6_000_000_000)),
+        );
+        for (number, name) in [".", "d", "d/e", "d/e/f", "d/l", "d/p", "d/h"].into_iter().enumerate() {
+            let nanoseconds = if name == "d/h" { 4 } else { number as i64 + 1 };
+            assert_eq!(tree.at(name).mtime, (1_234_567_890, nanoseconds), "{name}");
+        }
+        for (name, mtime) in [
+            ("old", (-3, 500_000_000)),
+            ("older", (-86400, 0)),
+            ("coarse", (77, 250_000_000)),
+            ("finer", (77, 123_456_789)),
+            ("late", (5_000_000_000, 500_000_000)),
+            ("later", (6_000_000_000, 0)),
+        ] {
+            assert_eq!(tree.at(name).mtime, mtime, "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_directory_nobody_may_write_to_is_filled_first() {
+    everywhere(|shop| {
+        let tree = seen(
+            shop,
+            data()
+                .with(Entry::dir("data/closed").mode(0o500).owner(9, 9))
+                .with(Entry::dir("data/closed/deeper").mode(0).owner(9, 9))
+                .with(Entry::file("data/closed/deeper/x", "x").owner(9, 9)),
+        );
+        assert_eq!((tree.at("closed").mode, tree.at("closed/deeper").mode), (0o500, 0));
+        assert_eq!(tree.at("closed/deeper/x").content, Some(digest(b"x")));
+    });
+}
+
+#[test]
+fn hard_links_are_one_file() {
+    everywhere(|shop| {
+        let tree = seen(
+            shop,
+            data()
+                .with(Entry::file("data/b", "x").mode(0o4711).owner(3, 4))
+                .with(Entry::hard_link("data/a", "data/b"))
+                .with(Entry::hard_link("data/c", "./data/a"))
+                .with(Entry::symlink("data/s", "nowhere"))
+                .with(Entry::hard_link("data/t", "data/s"))
+                .with(Entry::fifo("data/p"))
+                .with(Entry::hard_link("data/q", "data/p"))
+                .with(Entry::hard_link("data/r", "data//p")),
+        );
+        for name in ["a", "b", "c"] {
+            let node = tree.at(name);
+            assert_eq!(
+                (node.names, node.first_name.to_str(), node.mode, node.owner),
+                (3, Some("a"), 0o4711, (3, 4))
+            );
+        }
+        assert_eq!((tree.at("t").leads_to.clone(), tree.at("t").names), (Some("nowhere".into()), 2));
+        assert_eq!((tree.at("q").kind, tree.at("r").names), ("fifo", 3));
+    });
+}
+
+#[test]
+fn links_lead_where_they_led() {
+    everywhere(|shop| {
+        let long = "x/".repeat(700);
+        let targets: [&[u8]; 7] =
+            [b"x", b"/etc/passwd", b"../../../../..", b"a b\tc\n", b"caf\xc3\xa9", b"\xff\xfe", b"loop"];
+        let mut made = data().with(Entry::symlink("data/long", "").gnu_long_link(&long));
+        made = made.with(Entry::symlink("data/pax", "").pax("linkpath", &long));
+        for (number, target) in targets.iter().enumerate() {
+            made = made.with(Entry::symlink(format!("data/{number}"), target));
+        }
+        let tree = seen(shop, made);
+        for (number, target) in targets.iter().enumerate() {
+            assert_eq!(tree.at(number.to_string()).leads_to, Some(path(target)));
+        }
+        for name in ["long", "pax"] {
+            assert_eq!(tree.at(name).leads_to, Some(long.clone().into()), "{name}");
+        }
+    });
+}
+
+#[test]
+fn as_root_devices_are_made() {
+    let Some(shop) = root() else { return };
+    let tree = seen(
+        &shop,
+        data()
+            .with(Entry::char_device("data/null", 1, 3).mode(0o666))
+            .with(Entry::block_device("data/disk", 259, 70_000).mode(0o660).owner(0, 6))
+            .with(Entry::fifo("data/fifo").mode(0o622).owner(3, 4)),
+    );
+    assert_eq!((tree.at("null").kind, tree.at("null").device, tree.at("null").mode), ("char", (1, 3), 0o666));
+    assert_eq!(
+        (tree.at("disk").kind, tree.at("disk").device, tree.at("disk").owner),
+        ("block", (259, 70_000), (0, 6))
+    );
+    assert_eq!((tree.at("fifo").kind, tree.at("fifo").mode, tree.at("fifo").owner), ("fifo", 0o622, (3, 4)));
+}
+
+/// A device 0:0 of an image's would be a whiteout in the layer.
+#[test]
+fn a_device_that_would_be_a_whiteout_is_refused() {
+    let Some(shop) = root() else { return };
+    let tar = data().with(Entry::char_device("data/x", 0, 0)).end();
+    let below = Archive::new().with(Entry::dir("data")).with(Entry::file("data/x", "x")).end();
+    let layout = Layout::of("small:1", &[tiny(), below, tar], Packed::Plain);
+    let file = shop.file("layout.tar", layout.tar());
+    shop.call(&["load", file.to_str().unwrap()]).exits(1).complains("entry \"data/x\"");
+    shop.holds_nothing("a device 0:0");
+}
+
+#[test]
+fn without_root_devices_are_left_out_and_the_rest_is_there() {
+    let Some(shop) = with_ranges() else { return };
+    let tree = seen(
+        &shop,
+        data()
+            .with(Entry::char_device("data/null", 1, 3))
+            .with(Entry::block_device("data/disk", 8, 0))
+            .with(Entry::fifo("data/fifo").mode(0o622).owner(3, 4))
+            .with(Entry::file("data/after", "x")),
+    );
+    assert!(!tree.has("null") && !tree.has("disk"), "{tree:#?}");
+    assert_eq!((tree.at("fifo").kind, tree.at("fifo").owner), ("fifo", (3, 4)));
+    assert_eq!(tree.at("after").content, Some(digest(b"x")));
+}
+
+/// VFS_CAP_REVISION_2 with CAP_NET_BIND_SERVICE; see capabilities(7).
+const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[test]
+fn extended_attributes_and_capabilities_are_kept() {
+    everywhere(|shop| {
+        // Whoever changes its owner later takes the capability away.
+        let tree = seen(
+            shop,
+            data()
+                .with(
+                    Entry::file("data/x", "x")
+                        .mode(0o755)
+                        .owner(33, 34)
+                        .xattr("user.text", "value")
+                        .xattr("user.bytes", b"\0=\n\xff")
+                        .xattr("user.empty", "")
+                        .xattr("security.capability", CAPABILITY),
+                )
+                .with(Entry::dir("data/d").xattr("user.of-dir", "1"))
+                .with(Entry::file("data/libarchive", "").pax("LIBARCHIVE.xattr.user.b64", "dmFsdWU=")),
+        );
+        let mut found = tree.at("x").xattrs.clone();
+        let capability = found.remove("security.capability").expect("a capability");
+        match shop {
+            Shop::Root(_) => assert_eq!(capability, CAPABILITY),
+            // The kernel notes whose root may use it: revision 3, with the id outside.
+            Shop::User(user) => {
+                assert_eq!((capability[3], capability.len()), (3, 24));
+                assert_eq!(capability[20..], user.uid.to_le_bytes());
+            }
+        }
+        let user: BTreeMap<String, Vec<u8>> = [
+            ("user.bytes".to_owned(), b"\0=\n\xff".to_vec()),
+            ("user.empty".to_owned(), Vec::new()),
+            ("user.text".to_owned(), b"value".to_vec()),
+        ]
+        .into();
+        assert_eq!(found, user);
+        assert_eq!(tree.at("d").xattrs["user.of-dir"], b"1");
+    });
+}
+
+/// Names that overlayfs keeps its own notes in: an image's would be taken for them.
+#[test]
+fn an_image_says_nothing_to_overlayfs() {
+    everywhere(|shop| {
+        let below = data().with(Entry::file("data/below", "")).with(Entry::dir("data/d"));
+        let below = below.with(Entry::file("data/d/kept", "")).end();
+        let above = Archive::new()
+            .with(Entry::dir("data/d").xattr("user.overlay.opaque", "y").xattr("trusted.overlay.opaque", "y"))
+            .with(
+                Entry::file("data/x", "x")
+                    .xattr("user.overlay.redirect", "/etc")
+                    .xattr("trusted.overlay.redirect", "/etc")
+                    .xattr("user.overlay.metacopy", "")
+                    .xattr("trusted.overlay.metacopy", ""),
+            )
+            .end();
+        let layers = [tiny(), below, above];
+        let layout = Layout::of("small:1", &layers, Packed::Gzip);
+        let file = shop.file("layout.tar", layout.tar());
+        let ran = shop.call(&["load", file.to_str().unwrap()]);
+        ran.exits(0).complains("overlay");
+        let tree = shop.seen("small:1", "/data");
+        assert!(tree.has("d/kept") && tree.has("below"), "{tree:#?}");
+        assert_eq!(tree.at("x").content, Some(digest(b"x")));
+        let on_disk = xattrs(&shop.layer(&layers).join("data/x"));
+        assert!(!on_disk.keys().any(|name| name.contains("overlay.")), "{on_disk:?}");
+    });
+}
+
+#[test]
+fn sparse_files_of_every_format_have_their_holes_and_their_data() {
+    everywhere(|shop| {
+        const SIZE: u64 = 64 << 20;
+        let pieces: [(u64, &[u8]); 3] = [(0, b"begin"), (1 << 20, &[7; 5000]), (SIZE - 3, b"end")];
+        let mut content = vec![0; SIZE as usize];
+        for (offset, data) in pieces {
+            content[offset as usize..][..data.len()].copy_from_slice(data);
+        }
+        let content = digest(&content);
+        let hole: [(u64, &[u8]); 1] = [(SIZE, b"")];
+        let mut made = data().with(Entry::sparse_gnu("data/gnu", &pieces, SIZE)).with(Entry::sparse_gnu(
+            "data/gnu-hole",
+            &hole,
+            SIZE,
+        ));
+        for version in ["0.0", "0.1", "1.0"] {
+            made = made
+                .with(Entry::sparse_pax(version, &format!("data/pax-{version}"), &pieces, SIZE))
+                .with(Entry::sparse_pax(version, &format!("data/hole-{version}"), &hole, SIZE));
+        }
+        let tree = seen(shop, made.with(Entry::file("data/after", "after")));
+        let zeros = digest(&vec![0; SIZE as usize]);
+        let layer = shop.in_store("layers").into_iter().find_map(|name| {
+            let path = shop.store().join("layers").join(name).join("data");
+            path.exists().then_some(path)
+        });
+        for name in ["gnu", "pax-0.0", "pax-0.1", "pax-1.0", "gnu-hole", "hole-0.0", "hole-0.1", "hole-1.0"] {
+            let node = tree.at(name);
+            let expected = if name.contains("hole") { &zeros } else { &content };
+            assert_eq!((node.size, node.content.as_ref()), (SIZE, Some(expected)), "{name}");
+            let blocks = fs::metadata(layer.as_ref().unwrap().join(name)).unwrap().blocks();
+            assert!(blocks * 512 < 1 << 20, "{name} takes {} KiB of the disk", blocks / 2);
+        }
+        assert_eq!(tree.at("after").content, Some(digest(b"after")));
+    });
+}
+
+#[test]
+fn long_names_of_every_format_are_whole() {
+    everywhere(|shop| {
+        let long = |letter: &str| format!("data/{0}/{0}{1}", letter.repeat(150), letter.repeat(100));
+        fn prefix(header: &mut [u8; 512]) {
+            header[345..345 + 104].copy_from_slice(&[b"data/".as_slice(), &[b'u'; 99]].concat());
+        }
+        let tree = seen(
+            shop,
+            data()
+                .with(Entry::file("", "gnu").gnu_long_name(long("g")))
+                .with(Entry::file("x", "pax").pax("path", long("p")))
+                .with(Entry::file("u".repeat(98), "ustar").edit(prefix))
+                .with(Entry::file(format!("data/{}", "n".repeat(95)), "100 bytes, and no zero"))
+                .with(Entry::file("", "").gnu_long_name(long("t")))
+                .with(Entry::hard_link("data/short", "").gnu_long_link(long("t"))),
+        );
+        let long = |letter: &str| long(letter)["data/".len()..].to_owned();
+        let ustar = format!("{}/{}", "u".repeat(99), "u".repeat(98));
+        for (name, content) in [
+            (long("g"), "gnu"),
+            (long("p"), "pax"),
+            (ustar, "ustar"),
+            ("n".repeat(95), "100 bytes, and no zero"),
+        ] {
+            assert_eq!(tree.at(&name).content, Some(digest(content.as_bytes())), "{name}");
+        }
+        assert_eq!(tree.at("short").names, 2);
+    });
+}
+
+#[test]
+fn a_path_as_deep_as_can_be_is_made() {
+    let Some(shop) = root() else { return };
+    let part = "d".repeat(200);
+    let names: Vec<&str> = std::iter::repeat_n(part.as_str(), 19).collect();
+    let deep = names.join("/");
+    let tree = seen(&shop, data().with(Entry::file("x", "deep").pax("path", format!("data/{deep}/x"))));
+    assert_eq!(tree.at(format!("{deep}/x")).content, Some(digest(b"deep")));
+    shop.call(&["rmi", "small:1"]).exits(0);
+    shop.gc().exits(0);
+    shop.holds_nothing("a deep path");
+    // 4096 bytes and more are no path that anybody could use.
+    let deeper = format!("{deep}/{deep}/x");
+    let tar = shop.file("deep.tar", data().with(Entry::file("x", "deep").pax("path", deeper)).end());
+    shop.call(&["import", tar.to_str().unwrap(), "deep"])
+        .exits(1)
+        .complains("dddd")
+        .complains("File name too long");
+    shop.holds_nothing("a deeper path");
+}
+
+#[test]
+fn what_comes_later_in_an_archive_wins() {
+    everywhere(|shop| {
+        let tree = seen(
+            shop,
+            data()
+                .with(Entry::file("data/twice", "first").mode(0o4755).owner(1, 1))
+                .with(Entry::file("data/twice", "second").mode(0o600).owner(2, 2))
+                .with(Entry::dir("data/was-dir"))
+                .with(Entry::file("data/was-dir/x", ""))
+                .with(Entry::file("data/was-dir", "now a file"))
+                .with(Entry::file("data/was-file", ""))
+                .with(Entry::dir("data/was-file"))
+                .with(Entry::file("data/was-file/x", "in it"))
+                .with(Entry::symlink("data/was-link", "/etc"))
+                .with(Entry::dir("data/was-link"))
+                .with(Entry::file("data/was-link/x", "in it"))
+                .with(Entry::file("data/one", "shared"))
+                .with(Entry::hard_link("data/other", "data/one"))
+                .with(Entry::file("data/one", "alone"))
+                .with(Entry::file("data/in/of-nobody", ""))
+                .with(Entry::dir("data/in").mode(0o700).owner(4, 5)),
+        );
+        let content = |name: &str| tree.at(name).content.clone();
+        assert_eq!((content("twice"), tree.at("twice").mode), (Some(digest(b"second")), 0o600));
+        assert_eq!(tree.at("twice").owner, (2, 2));
+        assert_eq!((content("was-dir"), tree.has("was-dir/x")), (Some(digest(b"now a file")), false));
+        assert_eq!(
+            (content("was-file/x"), content("was-link/x")),
+            (Some(digest(b"in it")), Some(digest(b"in it")))
+        );
+        assert_eq!((content("one"), content("other")), (Some(digest(b"alone")), Some(digest(b"shared"))));
+        assert_eq!(tree.at("other").names, 1);
+        assert_eq!((tree.at("in").mode, tree.at("in").owner), (0o700, (4, 5)));
+    });
+}
+
+#[test]
+fn a_directory_that_the_archive_does_not_list_is_roots_and_open() {
+    everywhere(|shop| {
+        let tree = seen(shop, Archive::new().with(Entry::file("data/a/b/c", "x").owner(7, 7).mode(0o600)));
+        for name in [".", "a", "a/b"] {
+            assert_eq!((tree.at(name).owner, tree.at(name).mode), ((0, 0), 0o755), "{name}");
+        }
+    });
+}
+
+/// Where a layer leaves a directory out, it is what a layer below says, and not another.
+#[test]
+fn a_directory_that_only_a_layer_below_lists_stays_as_it_is_there() {
+    everywhere(|shop| {
+        let below = data()
+            .with(Entry::dir("data/d").mode(0o3750).owner(5, 6).mtime_in_full("77.5").xattr("user.a", "b"))
+            .with(Entry::file("data/d/below", ""));
+        let middle = Archive::new().with(Entry::file("unrelated", ""));
+        let above = Archive::new().with(Entry::file("data/d/above", "x"));
+        let more = Archive::new().with(Entry::whiteout("data/d/below"));
+        let layers = [below, middle, above, more].map(Archive::end);
+        shop.load_on_tiny(&layers);
+        let tree = shop.seen("small:1", "/data");
+        let node = tree.at("d");
+        assert_eq!((node.mode, node.owner), (0o3750, (5, 6)));
+        assert_eq!(node.xattrs.get("user.a").map(Vec::as_slice), Some(&b"b"[..]));
+        assert!(tree.has("d/above") && !tree.has("d/below"));
+        shop.sh("small:1", &[], "stat -c %a /tmp; stat -c %a:%u /").prints("1777\n755:0");
+    });
+}
+
+#[test]
+fn the_root_itself_has_the_mode_and_the_owner_of_the_archive() {
+    everywhere(|shop| {
+        let root = Archive::new().with(Entry::dir("./").mode(0o751).owner(11, 12).mtime_in_full("99.5"));
+        shop.import([root.cut(), tiny()].concat(), "small:1");
+        shop.sh("small:1", &[], "stat -c '%a %u:%g %Y' /").prints("751 11:12 99");
+    });
+}
+
+#[test]
+fn names_of_any_letters_are_kept() {
+    everywhere(|shop| {
+        let names = [
+            "caf\u{e9}",
+            "two words",
+            "tab\there",
+            "new\nline",
+            "\\",
+            "*?[",
+            "-rf",
+            "...",
+            "..a",
+            " ",
+            "a:b,c",
+            "\u{1b}[31m",
+        ];
+        let archive = names
+            .iter()
+            .fold(data(), |archive, name| archive.with(Entry::file(format!("data/{name}"), name)));
+        let tree = seen(shop, archive.with(Entry::file("data//a/./b//c", "tidy")));
+        for name in names {
+            assert_eq!(tree.at(name).content, Some(digest(name.as_bytes())), "{name:?}");
+        }
+        assert_eq!(tree.at("a/b/c").content, Some(digest(b"tidy")));
+    });
+}
+
+/// GNU tar writes all its formats; it unpacks them as well, and both must come to the same.
+#[test]
+fn what_gnu_tar_packs_is_what_it_unpacks() {
+    if !tool("tar") {
+        return;
+    }
+    let Some(shop) = root() else { return };
+    let (from, to) = (shop.dir().join("from"), shop.dir().join("to"));
+    let script = "set -e; mkdir \"$1\" \"$2\"; cd \"$1\"; mkdir -m 2750 dir; echo text > dir/file; chown 5:6 dir/file
+        chmod 4711 dir/file; ln dir/file link; ln -s ../x dir/symlink; chown -h 7:8 dir/symlink; mkfifo fifo
+        mknod null c 1 3; truncate -s 5M sparse; echo end >> sparse; echo in | dd of=sparse bs=1 seek=1M conv=notrunc status=none
+        long=$(printf 'l%.0s' $(seq 90))/$(printf 'm%.0s' $(seq 90)); mkdir -p $long
+        touch -d @1234567.123456789 $long/time dir";
+    let made = Command::new("bash").args(["-c", script, "bash"]).args([&from, &to]).status().unwrap();
+    assert!(made.success());
+    for format in ["gnu", "pax", "ustar"] {
+        let tar = shop.dir().join("x.tar");
+        let mut pack = Command::new("tar");
+        pack.arg(format!("--format={format}"))
+            .args(["--numeric-owner", "-cf"])
+            .arg(&tar)
+            .arg("-C")
+            .arg(&from);
+        // ustar has no sparse files, and gnu has those of its own.
+        let pack = if format == "ustar" { &mut pack } else { pack.arg("--sparse") };
+        assert!(pack.arg(".").status().unwrap().success());
+        fs::remove_dir_all(&to).unwrap();
+        fs::create_dir(&to).unwrap();
+        let mut unpack = Command::new("tar");
+        unpack.args(["--numeric-owner", "-xpf"]).arg(&tar).arg("-C").arg(&to);
+        assert!(unpack.status().unwrap().success());
+        let bytes = fs::read(&tar).unwrap();
+        shop.import(&bytes, format);
+        Tree::of(&shop.layer(&[bytes])).is(&Tree::of(&to));
+    }
+}

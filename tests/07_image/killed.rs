@@ -1,0 +1,201 @@
+//! kill -9 at any moment: the store is as it was, or as it was to be.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kiste_tests::Tree;
+use kiste_tests::archive::{Archive, Entry};
+use kiste_tests::image::{Layout, Packed};
+
+use crate::shop::{Shop, root};
+use crate::tiny::tiny;
+
+/// A number from 0 to 255 that nobody chose.
+fn random() -> u32 {
+    let mut byte = [0];
+    std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut byte).unwrap();
+    byte[0].into()
+}
+
+/// Starts it, and kills it after a part of `whole`: from before its first call to after its last.
+fn kill(shop: &Shop, arguments: &[&str], whole: Duration) {
+    let mut child = Command::new(shop.bench().exe())
+        .arg(arguments[0])
+        .arg("--store")
+        .arg(shop.store())
+        .args(&arguments[1..])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(whole * random() / 230);
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
+/// How long it takes when it is left alone.
+fn duration(mut work: impl FnMut()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+fn layout(name: &str, letter: &str) -> Vec<u8> {
+    let many = (0..300)
+        .fold(Archive::new(), |archive, number| archive.with(Entry::file(format!("many/{number}"), letter)));
+    let large = Archive::new().with(Entry::file("large", letter.repeat(1 << 20))).end();
+    Layout::of(name, &[tiny(), many.end(), large], Packed::Gzip).tar()
+}
+
+/// Every name that is listed runs, and is one image from end to end.
+#[track_caller]
+fn is_whole(shop: &Shop, name: &str, letters: &[&str]) {
+    let ran = shop.sh(name, &[], "cat /many/299; head -c 1 /large; ls /many | wc -l; wc -c < /large");
+    let expected: Vec<_> = letters.iter().map(|letter| format!("{letter}{letter}300\n1048576\n")).collect();
+    assert!(expected.contains(&ran.exits(0).out), "{ran:?}");
+}
+
+#[test]
+fn a_load_that_is_killed_leaves_the_old_or_the_new() {
+    let Some(shop) = root() else { return };
+    let file = shop.file("a.tar", layout("small:1", "a"));
+    let load = ["load", "-i", file.to_str().unwrap()];
+    let whole = duration(|| {
+        shop.call(&load).exits(0);
+    });
+    is_whole(&shop, "small:1", &["a"]);
+    shop.call(&["rmi", "small:1"]).exits(0);
+    let (mut old, mut new) = (0, 0);
+    for _ in 0..25 {
+        kill(&shop, &load, whole);
+        match shop.names().as_slice() {
+            [] => old += 1,
+            [name] if name == "small:1" => {
+                new += 1;
+                is_whole(&shop, "small:1", &["a"]);
+                shop.call(&["rmi", "small:1"]).exits(0);
+            }
+            other => panic!("{other:?}"),
+        }
+        shop.gc().exits(0);
+        shop.holds_nothing("gc");
+    }
+    assert!(old > 0, "{old} killed before the end, {new} after it");
+    shop.call(&load).prints("Loaded small:1");
+    is_whole(&shop, "small:1", &["a"]);
+}
+
+#[test]
+fn a_name_whose_new_image_is_killed_on_the_way_keeps_the_old_one() {
+    let Some(shop) = root() else { return };
+    let files = [shop.file("a.tar", layout("small:1", "a")), shop.file("b.tar", layout("small:1", "b"))];
+    let whole = duration(|| {
+        shop.call(&["load", "-i", files[0].to_str().unwrap()]).exits(0);
+    });
+    for round in 0..12 {
+        kill(&shop, &["load", "-i", files[(round + 1) % 2].to_str().unwrap()], whole);
+        assert!(shop.names().contains(&"small:1".to_owned()), "{:?}", shop.names());
+        is_whole(&shop, "small:1", &["a", "b"]);
+        if round % 3 == 0 {
+            // Those that have lost their name to the other stay until they are removed by their id.
+            for old in shop.images().iter().filter(|image| image.name != "small:1") {
+                shop.call(&["rmi", &old.id]).exits(0);
+            }
+            shop.gc().exits(0);
+            assert_eq!((shop.in_store("layers").len(), shop.in_store("tmp")), (3, vec![]));
+            is_whole(&shop, "small:1", &["a", "b"]);
+        }
+    }
+    shop.gc().exits(0);
+}
+
+#[test]
+fn a_removal_or_a_gc_that_is_killed_harms_nothing() {
+    let Some(shop) = root() else { return };
+    let files = [shop.file("a.tar", layout("a:1", "a")), shop.file("b.tar", layout("b:1", "b"))];
+    for file in &files {
+        shop.call(&["load", "-i", file.to_str().unwrap()]).exits(0);
+    }
+    let whole = duration(|| {
+        shop.call(&["rmi", "b:1"]).exits(0);
+    });
+    let whole = whole.max(duration(|| {
+        shop.gc().exits(0);
+    }));
+    for round in 0..12 {
+        if !shop.names().contains(&"b:1".to_owned()) {
+            shop.call(&["load", "-i", files[1].to_str().unwrap()]).exits(0);
+        }
+        is_whole(&shop, "b:1", &["b"]);
+        let run_dirs = shop.bench().run_dirs();
+        match round % 2 {
+            0 => kill(&shop, &["rmi", "b:1"], whole),
+            _ => {
+                shop.call(&["rmi", "b:1"]).exits(0);
+                kill(&shop, &["gc", "--run-dir", run_dirs.to_str().unwrap()], whole);
+            }
+        }
+        is_whole(&shop, "a:1", &["a"]);
+    }
+    for name in shop.names() {
+        shop.call(&["rmi", &name]).exits(0);
+    }
+    shop.gc().exits(0);
+    shop.holds_nothing("gc");
+}
+
+#[test]
+fn a_commit_that_is_killed_is_made_or_not() {
+    let Some(shop) = root() else { return };
+    shop.call(&["load", "-i", shop.file("a.tar", layout("a:1", "a")).to_str().unwrap()]).exits(0);
+    let arguments = |shop: &Shop| {
+        let options = ["--image", "a:1", "--commit", "b:1"];
+        shop.bench().arguments(
+            &options,
+            &[
+                "sh",
+                "-c",
+                "for i in 1 2 3 4 5 6 7 8 9; do cp /large /l$i 2>/dev/null || cat /large > /l$i; done",
+            ],
+        )
+    };
+    let run = |shop: &Shop| {
+        Command::new(shop.bench().exe()).args(arguments(shop)).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let whole = duration(|| assert!(run(&shop).wait().unwrap().success()));
+    shop.call(&["rmi", "b:1"]).exits(0);
+    for _ in 0..12 {
+        let mut child = run(&shop);
+        std::thread::sleep(whole * random() / 230);
+        let _ = child.kill();
+        child.wait().unwrap();
+        if shop.names().contains(&"b:1".to_owned()) {
+            shop.sh("b:1", &[], "ls / | grep -c '^l[1-9]'; wc -c < /l9").prints("9\n1048576");
+            shop.call(&["rmi", "b:1"]).exits(0);
+        }
+        shop.gc().exits(0);
+        assert_eq!(shop.in_store("containers"), [""; 0]);
+        assert_eq!(shop.in_store("layers").len(), 3);
+        is_whole(&shop, "a:1", &["a"]);
+    }
+}
+
+/// The disk forgets what was not written through: of what was noted nothing may be missing.
+#[test]
+fn what_is_half_written_in_tmp_is_never_taken_for_whole() {
+    let Some(shop) = root() else { return };
+    shop.load_on_tiny(&[]);
+    let tmp = shop.store().join("tmp");
+    std::fs::create_dir_all(tmp.join("layer-x/etc")).unwrap();
+    std::fs::write(tmp.join("layer-x/etc/passwd"), "").unwrap();
+    std::fs::write(tmp.join("blob-x"), "half").unwrap();
+    std::os::unix::fs::symlink("/etc", tmp.join("link")).unwrap();
+    let before = Tree::of(std::path::Path::new("/etc/apt"));
+    shop.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+    shop.gc().exits(0);
+    assert_eq!(shop.in_store("tmp"), [""; 0]);
+    Tree::of(std::path::Path::new("/etc/apt")).is(&before);
+    shop.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+}

@@ -1,0 +1,90 @@
+//! The options of this step, and of those below it.
+
+use kiste_tests::{help, options};
+
+use crate::shop::{everywhere, root};
+use crate::this_step;
+use crate::tiny::tiny;
+
+#[test]
+fn every_option_of_the_steps_below_is_here() {
+    let Some(shop) = root() else { return };
+    options::of_the_steps_below_work(shop.bench());
+}
+
+#[test]
+fn help_is_as_recorded() {
+    help::is_as_recorded(&this_step());
+}
+
+#[test]
+fn help_tells_of_the_store_wherever_there_is_one() {
+    let Some(shop) = root() else { return };
+    let help = shop.exactly(&["--help"]);
+    for sub in [
+        "import", "load", "save", "images", "rmi", "history", "inspect", "tag", "export", "diff", "run",
+        "gc", "doctor",
+    ] {
+        assert!(help.exits(0).out.contains(&format!("\n  {sub} ")), "{sub}:\n{}", help.out);
+        let own = shop.exactly(&[sub, "--help"]);
+        assert_eq!(own.exits(0).out.contains("--store <DIR>"), sub != "doctor", "{sub}:\n{}", own.out);
+    }
+    for option in ["--image <", "--entrypoint <", "--commit <", "--rootfs <"] {
+        assert!(shop.exactly(&["run", "--help"]).out.contains(option), "{option}");
+    }
+    shop.exactly(&["--version"]).exits(0);
+}
+
+/// All of them with an image, as with a root file system.
+#[test]
+fn the_options_of_the_steps_below_go_with_an_image() {
+    everywhere(|shop| {
+        shop.import(tiny(), "small:1");
+        shop.open();
+        let volume = format!("{}:/volume:ro", shop.dir().display());
+        let pid_file = shop.dir().join("pid");
+        let options = [
+            "-e",
+            "A=1",
+            "-w",
+            "/etc",
+            "--pid-file",
+            pid_file.to_str().unwrap(),
+            "--hostname",
+            "crate",
+            "--domainname",
+            "example.org",
+            "--init",
+            "--propagation",
+            "shared",
+            "-v",
+            &volume,
+            "--mount",
+            "type=tmpfs,dst=/mount",
+            "--tmpfs",
+            "/memory",
+            "-t",
+            "-u",
+            "alice",
+        ];
+        let script = "echo $A $PWD $(id -u); cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname; [ $$ = 1 ] || echo not PID 1; \
+                      for at in volume mount memory; do grep -c \" /$at \" /proc/self/mountinfo; done; \
+                      grep -q ' shared:' /proc/self/mountinfo && echo shared; : </dev/tty";
+        let ran = shop.sh("small:1", &options, script);
+        let lines = "1 /etc 1000\ncrate\nexample.org\nnot PID 1\n1\n1\n1\nshared\n";
+        assert_eq!(ran.exits(0).out.replace("\r\n", "\n"), lines);
+    });
+}
+
+#[test]
+fn a_limit_holds_in_a_container_of_an_image() {
+    let Some(shop) = root() else { return };
+    if !this_step().has(&["cgroup-memory", "cgroup-pids"]) {
+        return;
+    }
+    shop.import(tiny(), "small:1");
+    let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
+    shop.run("small:1", &["-m", "32m"], &hog).exits(137).complains("out of memory (limit 32MiB");
+    let running = shop.start("small:1", &["--pids-limit", "20"], &["sleep", "100"]);
+    assert_eq!(kiste_tests::host::cgroup_value(running.pid, "pids.max").unwrap(), "20");
+}

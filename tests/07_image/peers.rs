@@ -1,0 +1,309 @@
+//! Beside other programs: what they make comes out here as it does there, and what is saved here they
+//! take. Each has its own storage below the test's directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kiste_tests::archive::{Archive, Entry};
+use kiste_tests::image::{Layout, Packed};
+use kiste_tests::{Ran, Tree, tool};
+
+use crate::shop::{Shop, everywhere, root};
+use crate::tiny::tiny;
+
+/// Runs a bash script in the test's directory, in a mount namespace of its own; it must succeed.
+#[track_caller]
+fn script(shop: &Shop, script: &str) -> Ran {
+    let text = format!("set -e -o pipefail; {script}");
+    let ran = shop
+        .bench()
+        .call_by(&["unshare", "--mount", "--propagation", "private", "bash", "-c", &text], [""; 0]);
+    ran.exits(0);
+    ran
+}
+
+/// Layers with everything that an image can have, in /data.
+fn rich() -> Vec<Vec<u8>> {
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let pieces: [(u64, &[u8]); 2] = [(4096, b"data"), (1 << 20, b"end")];
+    let first = Archive::new()
+        .with(Entry::dir("data").mode(0o1755).owner(3, 4).mtime(1_000_000_001))
+        .with(Entry::file("data/plain", "plain").owner(1000, 1001).mode(0o640).mtime(1_000_000_002))
+        .with(Entry::file("data/mighty", "x").mode(0o6755).owner(5, 6).mtime_in_full("1234567.123456789"))
+        .with(
+            Entry::file("data/capable", "x")
+                .mode(0o755)
+                .xattr("security.capability", capability)
+                .xattr("user.a", "b"),
+        )
+        .with(Entry::hard_link("data/hard", "data/plain").owner(1000, 1001).mode(0o640).mtime(1_000_000_002))
+        .with(Entry::symlink("data/symlink", "../etc/passwd").owner(7, 8).mtime(1_000_000_003))
+        .with(Entry::fifo("data/fifo").mode(0o622))
+        .with(Entry::char_device("data/null", 1, 3).mode(0o666))
+        .with(Entry::block_device("data/disk", 8, 1).owner(0, 6))
+        .with(Entry::dir("data/long").pax("path", format!("data/{}", "l".repeat(120))))
+        .with(
+            Entry::file("data/long", "long")
+                .pax("path", format!("data/{}/{}", "l".repeat(120), "m".repeat(200))),
+        )
+        .with(Entry::file("data/caf\u{e9}", "e"))
+        .with(Entry::sparse_pax("1.0", "data/sparse", &pieces, 2 << 20))
+        // With one name: overlayfs counts those of the layer below, wherever they have gone.
+        .with(Entry::file("data/changed", "below"))
+        .with(Entry::file("data/gone", "x"))
+        .with(Entry::dir("data/hidden"))
+        .with(Entry::file("data/hidden/x", "x"))
+        .with(Entry::dir("data/remade").mode(0o700).owner(9, 9))
+        .with(Entry::file("data/remade/old", "x"));
+    let second = Archive::new()
+        .with(Entry::dir("data").mode(0o1755).owner(3, 4).mtime(1_000_000_009))
+        .with(Entry::whiteout("data/gone"))
+        .with(Entry::whiteout("data/hidden"))
+        .with(Entry::dir("data/remade").mode(0o750).owner(9, 9).mtime(77))
+        .with(Entry::opaque("data/remade"))
+        .with(Entry::file("data/remade/new", "new").mtime(78))
+        .with(Entry::file("data/changed", "changed").owner(1, 1).mode(0o4711).mtime(79));
+    vec![tiny(), first.end(), second.end()]
+}
+
+/// What umoci makes of an image's archive, in /data.
+#[track_caller]
+fn by_umoci(shop: &Shop, archive: &Path, image: &str) -> Tree {
+    let bundle = shop.dir().join("bundle");
+    let _ = fs::remove_dir_all(&bundle);
+    let _ = fs::remove_dir_all(shop.dir().join("for-umoci"));
+    script(
+        shop,
+        &format!(
+            "mkdir for-umoci; tar -C for-umoci -xf {}; umoci unpack --image for-umoci:{image} bundle >&2",
+            archive.display()
+        ),
+    );
+    Tree::of(&bundle.join("rootfs/data"))
+}
+
+#[test]
+fn what_umoci_unpacks_is_what_a_container_sees() {
+    if !tool("umoci") {
+        return;
+    }
+    let Some(shop) = root() else { return };
+    for packed in [Packed::Plain, Packed::Gzip] {
+        let archive = shop.file("rich.tar", Layout::of("1", &rich(), packed).tar());
+        let theirs = by_umoci(&shop, &archive, "1");
+        shop.load(Layout::of("small:1", &rich(), packed).tar());
+        shop.seen("small:1", "/data").is(&theirs);
+    }
+}
+
+#[test]
+fn what_is_saved_here_umoci_unpacks_to_the_same() {
+    if !tool("umoci") {
+        return;
+    }
+    everywhere(|shop| {
+        let layers: Vec<Vec<u8>> = match shop {
+            Shop::Root(_) => rich(),
+            // Devices cannot be had there.
+            Shop::User(_) => vec![
+                tiny(),
+                Archive::new().with(Entry::dir("data")).with(Entry::file("data/x", "x").owner(5, 6)).end(),
+            ],
+        };
+        shop.load_on_tiny(&layers[1..]);
+        let script = "cd /data; echo more > new; chown 33:34 new; chmod 4750 new; mkdir d; ln new d/hard; ln -s x d/link; rm -f gone changed; mkfifo d/fifo";
+        shop.sh("small:1", &["--commit", "small:2"], script).exits(0);
+        let file = shop.dir().join("saved.tar");
+        shop.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
+        let index = fs::read_to_string(unpacked(shop, &file).join("index.json")).unwrap();
+        let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+        let name =
+            index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap();
+        let theirs = by_umoci(shop, &file, name);
+        shop.seen("small:2", "/data").is(&theirs);
+    });
+}
+
+fn unpacked(shop: &Shop, archive: &Path) -> PathBuf {
+    let to = shop.dir().join("unpacked");
+    let _ = fs::remove_dir_all(&to);
+    fs::create_dir(&to).unwrap();
+    assert!(Command::new("tar").arg("-C").arg(&to).arg("-xf").arg(archive).status().unwrap().success());
+    to
+}
+
+/// A tree of everything, made by a shell: the beginning of an image by umoci or buildah.
+const TREE: &str = "mkdir $T/data; cd $T/data; echo x > plain; chown 1000:1001 plain; cp plain mighty; chmod 6755 mighty; ln plain hard; \
+    ln -s /etc symlink; chown -h 5:6 symlink; mkfifo fifo; mknod null c 1 3; truncate -s 3M sparse; echo end >> sparse; \
+    mkdir -m 2770 dir; touch -d @1234567.123456789 dir/time; setfattr -n user.a -v b plain; setcap cap_net_bind_service+ep mighty; \
+    mkdir -p gone/deep; echo x > gone/deep/file; mkdir remade; echo x > remade/old; touch -d @99.5 .";
+const CHANGES: &str =
+    "cd $T/data; rm -r gone; rm -r remade; mkdir -m 711 remade; echo x > remade/new; echo more >> plain";
+
+#[test]
+fn an_image_made_by_umoci_comes_out_as_umoci_unpacks_it() {
+    if !tool("umoci") || !tool("setcap") || !tool("setfattr") {
+        return;
+    }
+    let Some(shop) = root() else { return };
+    let ran = script(
+        &shop,
+        &format!(
+            "umoci init --layout made >&2; umoci new --image made:1 >&2; umoci unpack --image made:1 b1 >&2; \
+             tar -C b1/rootfs -xf tiny.tar; T=$PWD/b1/rootfs; ({TREE}); umoci repack --image made:1 b1 >&2; \
+             umoci unpack --image made:1 b2 >&2; T=$PWD/b2/rootfs; ({CHANGES}); umoci repack --image made:1 b2 >&2; tar -C made -cf made.tar ."
+        )
+        .replace("umoci init", &format!("cp {} tiny.tar; umoci init", shop.file("t.tar", tiny()).display())),
+    );
+    drop(ran);
+    let theirs = by_umoci(&shop, &shop.dir().join("made.tar"), "1");
+    assert!(theirs.has("remade/new") && !theirs.has("gone") && theirs.at("hard").names == 2);
+    let line = shop.load(fs::read(shop.dir().join("made.tar")).unwrap()).remove(0);
+    shop.seen(line.rsplit(' ').next().unwrap(), "/data").is(&theirs);
+}
+
+/// Where podman and buildah keep what is theirs, and the cgroups they use: this test's own.
+fn podman(shop: &Shop, sub: &str) -> String {
+    format!(
+        "podman --root $PWD/pr --runroot $PWD/prr --tmpdir $PWD/pt --storage-driver vfs --cgroup-manager cgroupfs \
+         --events-backend none --runtime runc {sub} {}",
+        if sub == "run" {
+            format!(
+                "--rm --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --cgroup-parent /{}-podman",
+                shop.bench().cgroup_parent()
+            )
+        } else {
+            String::new()
+        }
+    )
+}
+
+/// What podman leaves of its cgroups, which are below a name of this test's.
+fn remove_cgroups(shop: &Shop) {
+    let name = format!("{}-podman", shop.bench().cgroup_parent());
+    for cgroup in kiste_tests::host::cgroups_named(&name) {
+        let removed = Command::new("find")
+            .arg(&cgroup)
+            .args(["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"])
+            .status();
+        assert!(removed.unwrap().success(), "{cgroup}");
+    }
+}
+
+#[test]
+fn an_image_made_by_buildah_comes_out_as_umoci_unpacks_it() {
+    if !["buildah", "umoci", "setcap", "setfattr"].into_iter().all(tool) {
+        return;
+    }
+    let Some(shop) = root() else { return };
+    let tiny = shop.file("t.tar", tiny());
+    let buildah = "buildah --root $PWD/pr --runroot $PWD/prr --storage-driver vfs";
+    script(
+        &shop,
+        &format!(
+            "export TMPDIR=$PWD; c=$({buildah} from scratch); T=$({buildah} mount $c); tar -C $T -xf {tiny}; ({TREE}); \
+             {buildah} umount $c >&2; {buildah} config --env A=1 --cmd 'echo it runs' $c; {buildah} commit -q $c one >&2; \
+             c=$({buildah} from one); T=$({buildah} mount $c); ({CHANGES}); {buildah} umount $c >&2; \
+             {buildah} commit -q $c oci-archive:made.tar:made:1 >&2",
+            tiny = tiny.display(),
+        ),
+    );
+    let made = shop.dir().join("made.tar");
+    let line = shop.load(fs::read(&made).unwrap()).remove(0);
+    let image = line.rsplit(' ').next().unwrap().to_owned();
+    let index = fs::read_to_string(unpacked(&shop, &made).join("index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    let name = index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap();
+    let theirs = by_umoci(&shop, &made, name);
+    assert!(theirs.has("remade/new") && !theirs.has("gone"));
+    shop.seen(&image, "/data").is(&theirs);
+    shop.sh(&image, &[], "echo $A").prints("1");
+}
+
+#[test]
+fn skopeo_copies_from_here_and_back() {
+    if !tool("skopeo") {
+        return;
+    }
+    everywhere(|shop| {
+        shop.load_on_tiny(&[Archive::new()
+            .with(Entry::dir("data"))
+            .with(Entry::file("data/x", "x").owner(5, 6).mode(0o4755))
+            .end()]);
+        let seen = shop.seen("small:1", "/data");
+        let file = shop.dir().join("saved.tar");
+        shop.call(&["save", "small:1", "-o", file.to_str().unwrap()]).exits(0);
+        shop.call(&["rmi", "small:1"]).exits(0);
+        for (number, to) in
+            ["oci-archive:out.tar:small:1", "docker-archive:out.tar:small:1", "oci:out:small:1"]
+                .into_iter()
+                .enumerate()
+        {
+            for from in ["oci-archive", "docker-archive"] {
+                let compress = if number == 2 { "--dest-compress --dest-compress-format zstd" } else { "" };
+                script(
+                    shop,
+                    &format!(
+                        "rm -rf out out.tar; export TMPDIR=$PWD; skopeo --insecure-policy copy {compress} {from}:saved.tar {to} >&2; chmod -R a+rX out* "
+                    ),
+                );
+                let out = if number == 2 { "out" } else { "out.tar" };
+                let ran = shop.call(&["load", shop.dir().join(out).to_str().unwrap()]);
+                ran.prints("Loaded small:1");
+                shop.seen("small:1", "/data").is(&seen);
+                shop.call(&["rmi", "small:1"]).exits(0);
+            }
+        }
+    });
+}
+
+#[test]
+fn podman_loads_and_runs_what_is_saved_here() {
+    if !tool("podman") || !tool("runc") {
+        return;
+    }
+    everywhere(|shop| {
+        shop.load_on_tiny(&[Archive::new()
+            .with(Entry::dir("data"))
+            .with(Entry::file("data/x", "x").owner(5, 6).mode(0o4755))
+            .end()]);
+        shop.sh("small:1", &["--commit", "small:2"], "echo committed > /data/y; rm /etc/group").exits(0);
+        let file = shop.dir().join("saved.tar");
+        shop.call(&["save", "small:1", "small:2", "-o", file.to_str().unwrap()]).exits(0);
+        let run = "cat /data/x /data/y; stat -c %u:%g:%a /data/x; ls /etc/group 2>/dev/null";
+        let text = format!(
+            "export TMPDIR=$PWD; {} -i saved.tar >&2; {} small:2 sh -c {run:?} || true; {} images -q | wc -l",
+            podman(shop, "load"),
+            podman(shop, "run"),
+            podman(shop, "")
+        );
+        let ran = script(shop, &text);
+        remove_cgroups(shop);
+        assert_eq!(ran.out.trim_end(), "xcommitted\n5:6:4755\n2", "{}", ran.err);
+    });
+}
+
+#[test]
+fn what_podman_saves_runs_here() {
+    if !tool("podman") {
+        return;
+    }
+    everywhere(|shop| {
+        let tar = shop.file("t.tar", tiny());
+        for format in ["docker-archive", "oci-archive"] {
+            let text = format!(
+                "export TMPDIR=$PWD; rm -f out.tar; {} --change CMD=/bin/pwd --change ENV=A=1 {} small:1 >&2; {} --format {format} -o out.tar small:1 >&2; chmod a+r out.tar",
+                podman(shop, "import"),
+                tar.display(),
+                podman(shop, "save"),
+            );
+            script(shop, &text);
+            let line = shop.load(fs::read(shop.dir().join("out.tar")).unwrap()).remove(0);
+            let image = line.rsplit(' ').next().unwrap();
+            shop.run(image, &[], &[]).prints("/");
+            shop.sh(image, &[], "echo $A").prints("1");
+            shop.call(&["rmi", image]).exits(0);
+        }
+    });
+}

@@ -1,0 +1,264 @@
+//! A container of an image: layers below that nobody writes to, and one above that is its own.
+
+use std::fs;
+use std::path::Path;
+
+use kiste_tests::archive::{Archive, Entry};
+use kiste_tests::tree::Tree;
+use kiste_tests::{eventually, host};
+
+use crate::shop::{alone, everywhere, root, with_ranges};
+use crate::tiny::tiny;
+
+#[test]
+fn what_is_written_in_one_run_is_gone_in_the_next() {
+    everywhere(|shop| {
+        shop.import(tiny(), "small:1");
+        let layer = Tree::of(&shop.layer(&[tiny()]));
+        let script = "ls /made; touch /made; echo changed > /etc/passwd; rm /etc/group; chmod 700 /home; mkdir /home/x; ls /made";
+        for _ in 0..2 {
+            shop.sh("small:1", &[], script).exits(0).complains("/made: No such file");
+        }
+        shop.sh("small:1", &[], "grep -c alice /etc/passwd; ls /etc; ls /home")
+            .prints("1\ngroup\npasswd\nalice");
+        Tree::of(&shop.layer(&[tiny()])).is(&layer);
+        assert_eq!(shop.in_store("containers"), [""; 0]);
+    });
+}
+
+#[test]
+fn its_root_is_an_overlay_of_its_own() {
+    everywhere(|shop| {
+        shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
+        let running = shop.start("small:1", &[], &["sleep", "100"]);
+        let mount = host::mount_at(running.pid, "/").unwrap();
+        assert!(mount.contains(" - overlay "), "{mount}");
+        assert_eq!(shop.in_store("containers").len(), 1);
+        let is_ours = |line: &String| line.contains(shop.dir().to_str().unwrap());
+        assert!(!host::mounts().iter().any(is_ours), "the host sees none of it");
+        drop(running);
+        eventually(|| shop.in_store("containers").is_empty().then_some(()))
+            .expect("its upper layer is removed");
+    });
+}
+
+#[test]
+fn two_containers_of_one_image_do_not_see_each_other() {
+    everywhere(|shop| {
+        shop.import(tiny(), "small:1");
+        let wait = "touch /$0 && echo ready && read line; ls /one /two 2>/dev/null; exit 0";
+        let mut one = shop.start("small:1", &[], &["sh", "-c", wait, "one"]);
+        let mut two = shop.start("small:1", &[], &["sh", "-c", wait, "two"]);
+        one.wait_for("ready");
+        two.wait_for("ready");
+        assert_eq!(
+            (one.end().exits(0).out.as_str(), two.end().exits(0).out.as_str()),
+            ("\n/one\n", "\n/two\n")
+        );
+    });
+}
+
+#[test]
+fn read_only_means_all_of_it() {
+    everywhere(|shop| {
+        shop.import(tiny(), "small:1");
+        let script = "for at in / /etc /tmp /home/alice; do touch $at/made 2>/dev/null && echo $at; done; echo > /etc/passwd || echo refused";
+        let ran = shop.sh("small:1", &["--read-only"], script);
+        ran.prints("refused").complains("Read-only file system");
+        shop.sh("small:1", &["--read-only", "--tmpfs", "/tmp"], "touch /tmp/made && ls /tmp").prints("made");
+        // What is needed to mount something is there, also where the image lacks it.
+        let volume = format!("{}:/new/place", shop.dir().display());
+        shop.open();
+        shop.sh("small:1", &["--read-only", "-v", &volume], "ls /new").prints("place");
+    });
+}
+
+#[test]
+fn a_second_run_unpacks_nothing() {
+    everywhere(|shop| {
+        shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
+        let inodes = || {
+            let names = shop.in_store("layers");
+            let inode = |name: &String| {
+                use std::os::unix::fs::MetadataExt;
+                let metadata = fs::metadata(shop.store().join("layers").join(name)).unwrap();
+                (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+            };
+            names.iter().map(inode).collect::<Vec<_>>()
+        };
+        shop.run("small:1", &[], &["true"]).exits(0);
+        let before = inodes();
+        // Nor are the archives read that they came from.
+        for name in shop.in_store("blobs/sha256") {
+            let blob = shop.store().join("blobs/sha256").join(name);
+            if fs::metadata(&blob).unwrap().len() > 100_000 {
+                fs::remove_file(blob).unwrap();
+            }
+        }
+        shop.run("small:1", &[], &["cat", "/x"]).prints("x");
+        assert_eq!(inodes(), before);
+    });
+}
+
+#[test]
+fn an_image_that_is_not_there_is_named() {
+    everywhere(|shop| {
+        for name in ["small:1", "small", "host.example/a/b:c"] {
+            let ran = shop.run(name, &[], &["echo", "it runs"]);
+            ran.exits(125).complains(name).complains("hint: ");
+            assert_eq!(ran.out, "");
+        }
+        shop.import(tiny(), "small:1");
+        shop.run("small:2", &[], &["true"]).exits(125).complains("small:2");
+        shop.run("small", &[], &["true"]).exits(125).complains("small:latest");
+    });
+}
+
+#[test]
+fn an_image_and_a_root_file_system_exclude_each_other() {
+    let Some(shop) = root() else { return };
+    shop.import(tiny(), "small:1");
+    let rootfs = shop.bench().rootfs().to_str().unwrap().to_owned();
+    let ran = shop.run("small:1", &["--rootfs", &rootfs], &["true"]);
+    ran.exits(2).complains("--rootfs").complains("--image");
+    for option in [["--entrypoint", "/bin/sh"], ["--commit", "x"]] {
+        shop.bench().run(&option, &["echo", "it runs"]).exits(2).complains("--rootfs").complains(option[0]);
+        shop.exactly(&["run", option[0], option[1], "echo", "it runs"]).exits(2).complains("--image");
+    }
+    let exactly = shop.exactly(&["run", "--rootfs", &rootfs]);
+    exactly.exits(2).complains("COMMAND");
+}
+
+#[test]
+fn an_image_is_run_by_its_id_and_by_the_beginning_of_it() {
+    let Some(shop) = root() else { return };
+    let id = shop.import(tiny(), "small:1");
+    shop.run(&id, &[], &["echo", "it runs"]).prints("it runs");
+    shop.run(&id[7..], &[], &["echo", "it runs"]).prints("it runs");
+    shop.run(&id[7..19], &[], &["echo", "it runs"]).prints("it runs");
+}
+
+#[test]
+fn with_ids_of_its_own_the_owners_inside_are_the_images() {
+    let Some(shop) = root() else { return };
+    let layer = Archive::new()
+        .with(Entry::dir("data"))
+        .with(Entry::file("data/x", "x").mode(0o640).owner(1000, 1001))
+        .with(Entry::dir("data/d").mode(0o700).owner(1000, 1001));
+    shop.load_on_tiny(&[layer.end()]);
+    let auto = ["--userns", "auto"];
+    let ran = shop.sh("small:1", &auto, "true");
+    if ran.code == 125 && ran.err.contains("idmapped mounts") {
+        return kiste_tests::lacks(
+            "idmapped-mounts",
+            "the file system of the tests cannot show other owners",
+        );
+    }
+    let script = "stat -c '%u:%g' / /etc/passwd /data/x; echo more >> /data/x; chown 33:34 /data/d; stat -c %u:%g /data/d; \
+                  touch /made; stat -c %u:%g /made; rm /etc/passwd && echo gone";
+    shop.sh("small:1", &auto, script).prints("0:0\n0:0\n1000:1001\n33:34\n0:0\ngone");
+    shop.sh(
+        "small:1",
+        &[&auto[..], &["-u", "alice"]].concat(),
+        "cat /data/x; echo mine > /data/d/y && stat -c %u:%g /data/d/y",
+    )
+    .prints("x1000:1001");
+    // Twice: each has other ids outside, and the layers are the same.
+    let running = [0, 1].map(|_| shop.start("small:1", &auto, &["sleep", "100"]));
+    let uids = running.each_ref().map(|it| host::status(it.pid, "Uid"));
+    assert!(uids[0] != uids[1] && !uids[0].starts_with('0'), "{uids:?}");
+    let layer = Tree::of(&shop.layer(&[tiny()]));
+    assert_eq!(layer.at("etc/passwd").owner, (0, 0));
+}
+
+#[test]
+fn a_file_of_the_images_can_be_changed_by_whom_it_belongs_to() {
+    everywhere(|shop| {
+        let layer = Archive::new()
+            .with(Entry::dir("data").mode(0o755).owner(1000, 1001))
+            .with(Entry::file("data/x", "x").mode(0o600).owner(1000, 1001).xattr("user.kept", "1"));
+        shop.load_on_tiny(&[layer.end()]);
+        let script = "echo y >> /data/x && cat /data/x && mv /data/x /data/z && mkdir /data/d && rm /data/z && ls /data";
+        shop.sh("small:1", &["-u", "alice"], script).prints("xy\nd");
+        shop.sh("small:1", &["-u", "bin"], "cat /data/x").exits(1).complains("Permission denied");
+        shop.sh("small:1", &[], "mv /data /moved && ls /moved; rm -r /moved /home /etc && ls /").exits(0);
+    });
+}
+
+#[test]
+fn without_ranges_an_image_runs_as_well() {
+    let Some(shop) = alone() else { return };
+    let file = shop.file("tiny.tar", tiny());
+    shop.call(&["import", file.to_str().unwrap(), "small:1"]).exits(0);
+    let ran = shop.sh("small:1", &[], "id -u; touch /made && rm /etc/group && ls /made");
+    assert_eq!(ran.exits(0).out, "0\n/made\n");
+    shop.sh("small:1", &[], "ls /made").exits(1);
+    assert_eq!(shop.in_store("containers"), [""; 0]);
+}
+
+#[test]
+fn nothing_of_the_hosts_root_is_in_a_users_store() {
+    let Some(shop) = with_ranges() else { return };
+    let layer = Archive::new().with(Entry::file("x", "x").owner(1000, 1001)).with(Entry::file("y", ""));
+    shop.load_on_tiny(&[layer.end()]);
+    shop.sh("small:1", &["--commit", "small:2"], "touch /made; chown 33:34 /made").exits(0);
+    let running = shop.start("small:2", &[], &["sh", "-c", "touch /new; exec sleep 100"]);
+    let tree = Tree::of(&shop.store());
+    let of_root: Vec<_> = tree.0.iter().filter(|(_, node)| node.owner.0 == 0 || node.owner.1 == 0).collect();
+    assert!(of_root.is_empty(), "{of_root:#?}");
+    drop(running);
+}
+
+/// A set-user-ID program of the store's must be out of the reach of the host's users.
+#[test]
+fn the_store_is_closed_to_others() {
+    everywhere(|shop| {
+        shop.load_on_tiny(&[Archive::new().with(Entry::file("su", "").mode(0o4755)).end()]);
+        let running = shop.start("small:1", &[], &["sleep", "100"]);
+        let tree = Tree::of(&shop.store());
+        for path in [".", "blobs", "blobs/sha256", "layers", "containers", "tmp"] {
+            assert_eq!((tree.at(path).kind, tree.at(path).mode), ("dir", 0o700), "{path}");
+        }
+        for (path, node) in
+            tree.0.iter().filter(|(path, _)| path.starts_with("blobs") || path.components().count() == 1)
+        {
+            assert_eq!(node.mode & 0o077, 0, "{}: {node:?}", path.display());
+        }
+        drop(running);
+    });
+}
+
+#[test]
+fn a_runtime_that_is_killed_leaves_what_gc_removes() {
+    everywhere(|shop| {
+        shop.import(tiny(), "small:1");
+        let running = shop.start("small:1", &[], &["sh", "-c", "touch /made; exec sleep 100"]);
+        let pid = running.pid;
+        running.kill_runtime();
+        eventually(|| (!host::is_alive(pid)).then_some(())).expect("it dies with the runtime");
+        assert_eq!(shop.in_store("containers").len(), 1);
+        let living = shop.start("small:1", &[], &["sleep", "100"]);
+        shop.gc().exits(0);
+        assert_eq!(shop.in_store("containers").len(), 1, "only the one that lives");
+        assert!(
+            host::is_alive(living.pid) && Path::new(&format!("/proc/{}/root/bin/sh", living.pid)).exists()
+        );
+        drop(living);
+        shop.run("small:1", &[], &["ls", "/made"]).exits(1);
+    });
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing() {
+    everywhere(|shop| {
+        shop.import(tiny(), "small:1");
+        shop.run("small:1", &[], &["nosuch"]).exits(127).complains("nosuch");
+        shop.run("small:1", &[], &["/etc/passwd"]).exits(126);
+        shop.run("small:1", &["-v", "/nonexistent:/x"], &["true"]).exits(125).complains("/nonexistent");
+        shop.run("small:1", &["-u", "nosuch"], &["true"]).exits(125).complains("nosuch");
+        shop.run("small:1", &["--commit", "UPPER"], &["true"]).exits(2);
+        assert_eq!(shop.in_store("containers"), [""; 0]);
+        assert_eq!(shop.in_store("tmp"), [""; 0]);
+        assert!(!shop.bench().run_dirs().exists());
+    });
+}

@@ -1,0 +1,250 @@
+//! A store of images of the test's own, and whose it is.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use kiste_tests::image::{Layout, Packed, chain_id};
+use kiste_tests::tree::Node;
+use kiste_tests::user::{GIDS, UIDS};
+use kiste_tests::{Bench, Ran, Running, Tree, User};
+use serde_json::Value;
+
+use crate::this_step;
+use crate::tiny::tiny;
+
+/// What every test of this step needs.
+const NEEDS: &[&str] = &["pivot-root", "user-namespace", "overlay"];
+
+/// Whose the store is.
+pub enum Shop {
+    Root(Bench),
+    User(User),
+}
+
+/// Root's.
+pub fn root() -> Option<Shop> {
+    Bench::of(this_step(), &[NEEDS, &["root"]].concat()).map(Shop::Root)
+}
+
+/// That of a user who is not root, and to whom ids are lent.
+pub fn with_ranges() -> Option<Shop> {
+    User::with_ranges(this_step(), NEEDS).map(Shop::User)
+}
+
+/// That of a user to whom nothing is lent.
+pub fn alone() -> Option<Shop> {
+    User::alone(this_step(), NEEDS).map(Shop::User)
+}
+
+/// Does it as root, and as a user who is not.
+pub fn everywhere(test: impl Fn(&Shop)) {
+    for shop in [root(), with_ranges()].into_iter().flatten() {
+        test(&shop);
+    }
+}
+
+/// An image as `images` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    pub name: String,
+    pub id: String,
+}
+
+impl Shop {
+    /// Its bench.
+    pub fn bench(&self) -> &Bench {
+        match self {
+            Shop::Root(bench) => bench,
+            Shop::User(user) => user.bench(),
+        }
+    }
+
+    /// The test's directory.
+    pub fn dir(&self) -> &Path {
+        self.bench().dir()
+    }
+
+    /// Where the store is.
+    pub fn store(&self) -> PathBuf {
+        self.bench().store()
+    }
+
+    /// Gives a path to whom the store belongs.
+    pub fn give(&self, path: &Path) {
+        if let Shop::User(user) = self {
+            user.give(path);
+        }
+    }
+
+    /// A file in the test's directory.
+    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir().join(name);
+        fs::write(&path, bytes).unwrap();
+        self.give(&path);
+        path
+    }
+
+    /// The program with exactly these arguments.
+    pub fn exactly(&self, arguments: &[&str]) -> Ran {
+        match self {
+            Shop::Root(bench) => bench.call(arguments),
+            Shop::User(user) => user.call(arguments),
+        }
+    }
+
+    /// The program with these arguments, the first of which is a subcommand, on this store.
+    pub fn call(&self, arguments: &[&str]) -> Ran {
+        let store = self.store();
+        let store = ["--store", store.to_str().unwrap()];
+        self.exactly(&[&arguments[..1], &store, &arguments[1..]].concat())
+    }
+
+    /// The same, with a file as its stdin.
+    pub fn call_with_stdin(&mut self, stdin: &Path, arguments: &[&str]) -> Ran {
+        let store = self.store();
+        let store = ["--store", store.to_str().unwrap()];
+        let arguments = [&arguments[..1], &store, &arguments[1..]].concat();
+        let script = format!("exec \"$@\" < {}", stdin.display());
+        let shell = ["sh", "-c", &script, "sh"];
+        match self {
+            Shop::Root(bench) => bench.call_by(&shell, arguments),
+            Shop::User(user) => {
+                user.as_user = shell.map(String::from).to_vec();
+                let ran = user.call(arguments);
+                user.as_user.clear();
+                ran
+            }
+        }
+    }
+
+    /// `gc`, which looks at runs too.
+    pub fn gc(&self) -> Ran {
+        self.call(&["gc", "--run-dir", self.bench().run_dirs().to_str().unwrap()])
+    }
+
+    /// Runs a command of an image's to its end.
+    pub fn run(&self, image: &str, options: &[&str], command: &[&str]) -> Ran {
+        let options = [&["--image", image], options].concat();
+        match self {
+            Shop::Root(bench) => bench.run(&options, command),
+            Shop::User(user) => user.run(&options, command),
+        }
+    }
+
+    /// Runs a shell script in an image to its end.
+    pub fn sh(&self, image: &str, options: &[&str], script: &str) -> Ran {
+        self.run(image, options, &["sh", "-c", script])
+    }
+
+    /// Starts a command of an image's, and returns once it runs.
+    pub fn start(&self, image: &str, options: &[&str], command: &[&str]) -> Running {
+        let options = [&["--image", image], options].concat();
+        match self {
+            Shop::Root(bench) => bench.start(&options, command),
+            Shop::User(user) => user.start(&options, command),
+        }
+    }
+
+    /// Imports a tarball, and gives the id that is printed.
+    #[track_caller]
+    pub fn import(&self, tar: impl AsRef<[u8]>, name: &str) -> String {
+        let file = self.file(&format!("import-{}.tar", kiste_tests::host::unique()), tar);
+        let ran = self.call(&["import", file.to_str().unwrap(), name]);
+        let id = ran.exits(0).out.trim_end().to_owned();
+        assert!(id.len() == 71 && id.starts_with("sha256:"), "{ran:?}");
+        fs::remove_file(file).unwrap();
+        id
+    }
+
+    /// Loads an archive, and gives the lines that are printed.
+    #[track_caller]
+    pub fn load(&self, archive: impl AsRef<[u8]>) -> Vec<String> {
+        let file = self.file(&format!("load-{}.tar", kiste_tests::host::unique()), archive);
+        let ran = self.call(&["load", "-i", file.to_str().unwrap()]);
+        let lines = ran.exits(0).out.lines().map(String::from).collect();
+        fs::remove_file(file).unwrap();
+        lines
+    }
+
+    /// Loads an image `small:1` of the smallest root file system and of these layers on it.
+    #[track_caller]
+    pub fn load_on_tiny(&self, layers: &[Vec<u8>]) {
+        let layers = [&[tiny()], layers].concat();
+        assert_eq!(self.load(Layout::of("small:1", &layers, Packed::Gzip).tar()), ["Loaded small:1"]);
+    }
+
+    /// What `images` lists.
+    #[track_caller]
+    pub fn images(&self) -> Vec<Listed> {
+        let ran = self.call(&["images", "--format", "json"]);
+        let list: Vec<Value> = serde_json::from_str(&ran.exits(0).out).expect("JSON");
+        let text = |image: &Value, key: &str| image[key].as_str().unwrap_or("<none>").to_owned();
+        let listed = |image: &Value| Listed {
+            name: format!("{}:{}", text(image, "name"), text(image, "tag")),
+            id: text(image, "id"),
+        };
+        let mut list: Vec<Listed> = list.iter().map(listed).collect();
+        list.sort();
+        list
+    }
+
+    /// The names that `images` lists.
+    #[track_caller]
+    pub fn names(&self) -> Vec<String> {
+        self.images().into_iter().map(|image| image.name).collect()
+    }
+
+    /// The names in a directory of the store, in their order; none where it is not there.
+    pub fn in_store(&self, place: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.store().join(place)).into_iter().flatten();
+        let mut names: Vec<String> =
+            entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The topmost of these layers, as it lies in the store on the others.
+    pub fn layer(&self, layers: &[Vec<u8>]) -> PathBuf {
+        self.store().join("layers").join(&chain_id(layers)["sha256:".len()..])
+    }
+
+    /// Nothing is in the store, installed or half so; what was read of blobs, gc removes.
+    #[track_caller]
+    pub fn holds_nothing(&self, after: &str) {
+        for place in ["layers", "tmp", "containers"] {
+            assert_eq!(self.in_store(place), [""; 0], "{place} after {after}");
+        }
+        if self.store().exists() {
+            assert_eq!(self.images(), [], "after {after}");
+            self.gc().exits(0);
+            assert_eq!(self.in_store("blobs/sha256"), [""; 0], "blobs after {after}");
+        }
+    }
+
+    /// What a container of this image sees at this path, with the owners that it sees.
+    #[track_caller]
+    pub fn seen(&self, image: &str, path: &str) -> Tree {
+        let running = self.start(image, &["--entrypoint", "/bin/sleep"], &["1000"]);
+        let place = format!("/proc/{}/root/{}", running.pid, path.trim_start_matches('/'));
+        self.inside(Tree::of(Path::new(&place)))
+    }
+
+    /// A tree with the owners that a container sees.
+    pub fn inside(&self, tree: Tree) -> Tree {
+        let Shop::User(user) = self else { return tree };
+        let id = |id: u32, own: u32, first: u32| match id {
+            _ if id == own => 0,
+            _ if (first..first + 65536).contains(&id) => id - first + 1,
+            _ => panic!("{id} is not mapped"),
+        };
+        tree.but(|_, node: &mut Node| {
+            node.owner = (id(node.owner.0, user.uid, UIDS), id(node.owner.1, user.gid, GIDS));
+        })
+    }
+
+    /// Lets anybody into the test's directory: a program that is not root's is started there.
+    pub fn open(&self) {
+        fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}

@@ -1,0 +1,438 @@
+//! Tar archives made byte by byte: what a tool would write, and what none would.
+//!
+//! Nothing is checked here. An [`Entry`] can claim a size that it has not, be called `../x`, or stand
+//! before what it is in; see tar(5) for the format.
+
+use std::io::Write;
+
+/// An archive that is being made.
+#[derive(Clone, Default)]
+pub struct Archive {
+    bytes: Vec<u8>,
+}
+
+impl Archive {
+    /// An empty one.
+    pub fn new() -> Self {
+        Archive::default()
+    }
+
+    /// Adds an entry.
+    pub fn with(mut self, entry: Entry) -> Self {
+        self.bytes.extend(entry.bytes());
+        self
+    }
+
+    /// Adds bytes as they are.
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend(bytes);
+        self
+    }
+
+    /// The archive, with the two empty blocks that end it.
+    pub fn end(mut self) -> Vec<u8> {
+        self.bytes.extend([0; 1024]);
+        self.bytes
+    }
+
+    /// The archive as far as it is: nothing ends it.
+    pub fn cut(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Something in an archive: root's, from the second 1000 on.
+#[derive(Clone)]
+pub struct Entry {
+    name: Vec<u8>,
+    kind: u8,
+    mode: u32,
+    owner: (u64, u64),
+    mtime: i64,
+    link: Vec<u8>,
+    device: (u32, u32),
+    before: Vec<u8>,
+    pax: Vec<u8>,
+    body: Vec<u8>,
+    claim: Option<u64>,
+    edit: Option<fn(&mut [u8; 512])>,
+    checksum: Checksum,
+}
+
+#[derive(Clone, Copy)]
+enum Checksum {
+    Right,
+    Wrong,
+}
+
+impl Entry {
+    /// An entry of any kind: the letter of tar(5).
+    pub fn of_kind(kind: u8, name: impl AsRef<[u8]>) -> Self {
+        Entry {
+            name: name.as_ref().into(),
+            kind,
+            mode: if kind == b'5' { 0o755 } else { 0o644 },
+            owner: (0, 0),
+            mtime: 1000,
+            link: Vec::new(),
+            device: (0, 0),
+            before: Vec::new(),
+            pax: Vec::new(),
+            body: Vec::new(),
+            claim: None,
+            edit: None,
+            checksum: Checksum::Right,
+        }
+    }
+
+    /// A file with this in it.
+    pub fn file(name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Self {
+        Entry { body: content.as_ref().into(), ..Entry::of_kind(b'0', name) }
+    }
+
+    /// A directory.
+    pub fn dir(name: impl AsRef<[u8]>) -> Self {
+        Entry::of_kind(b'5', name)
+    }
+
+    /// A symbolic link to `to`.
+    pub fn symlink(name: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Self {
+        Entry { link: to.as_ref().into(), mode: 0o777, ..Entry::of_kind(b'2', name) }
+    }
+
+    /// Another name of `to`.
+    pub fn hard_link(name: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Self {
+        Entry { link: to.as_ref().into(), ..Entry::of_kind(b'1', name) }
+    }
+
+    /// A FIFO.
+    pub fn fifo(name: impl AsRef<[u8]>) -> Self {
+        Entry::of_kind(b'6', name)
+    }
+
+    /// A character device.
+    pub fn char_device(name: impl AsRef<[u8]>, major: u32, minor: u32) -> Self {
+        Entry { device: (major, minor), ..Entry::of_kind(b'3', name) }
+    }
+
+    /// A block device.
+    pub fn block_device(name: impl AsRef<[u8]>, major: u32, minor: u32) -> Self {
+        Entry { device: (major, minor), ..Entry::of_kind(b'4', name) }
+    }
+
+    /// What takes `path` away from the layers below.
+    pub fn whiteout(path: &str) -> Self {
+        let (dir, name) = path.rsplit_once('/').map_or(("", path), |(dir, name)| (dir, name));
+        let slash = if dir.is_empty() { "" } else { "/" };
+        Entry::file(format!("{dir}{slash}.wh.{name}"), "")
+    }
+
+    /// What takes all that is in `dir` away from the layers below.
+    pub fn opaque(dir: &str) -> Self {
+        Entry::file(format!("{dir}/.wh..wh..opq"), "")
+    }
+
+    /// Its permissions.
+    pub fn mode(self, mode: u32) -> Self {
+        Entry { mode, ..self }
+    }
+
+    /// Its user and group.
+    pub fn owner(self, uid: u64, gid: u64) -> Self {
+        Entry { owner: (uid, gid), ..self }
+    }
+
+    /// When it was changed, in seconds since 1970.
+    pub fn mtime(self, seconds: i64) -> Self {
+        Entry { mtime: seconds, ..self }
+    }
+
+    /// When it was changed, as a PAX header says it: `"1234.000000001"`.
+    pub fn mtime_in_full(self, time: &str) -> Self {
+        self.pax("mtime", time)
+    }
+
+    /// Another size in the header than it has.
+    pub fn claims(self, size: u64) -> Self {
+        Entry { claim: Some(size), ..self }
+    }
+
+    /// A record of a PAX header before it.
+    pub fn pax(mut self, key: &str, value: impl AsRef<[u8]>) -> Self {
+        self.pax.extend(pax_record(key, value.as_ref()));
+        self
+    }
+
+    /// Any text as the PAX header before it, well made or not.
+    pub fn pax_text(mut self, text: impl AsRef<[u8]>) -> Self {
+        self.pax.extend(text.as_ref());
+        self
+    }
+
+    /// An extended attribute.
+    pub fn xattr(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.pax(&format!("SCHILY.xattr.{name}"), value)
+    }
+
+    /// Its name in an entry of GNU's before it; its header has only the first 100 bytes.
+    pub fn gnu_long_name(mut self, name: impl AsRef<[u8]>) -> Self {
+        let text = [name.as_ref(), b"\0"].concat();
+        self.before.extend(Entry { body: text, ..Entry::of_kind(b'L', "././@LongLink") }.bytes());
+        self.name = name.as_ref().iter().copied().take(100).collect();
+        self
+    }
+
+    /// Where it leads in an entry of GNU's before it.
+    pub fn gnu_long_link(mut self, to: impl AsRef<[u8]>) -> Self {
+        let text = [to.as_ref(), b"\0"].concat();
+        self.before.extend(Entry { body: text, ..Entry::of_kind(b'K', "././@LongLink") }.bytes());
+        self.link = to.as_ref().iter().copied().take(100).collect();
+        self
+    }
+
+    /// What is in it, whatever its kind is.
+    pub fn body(self, body: impl AsRef<[u8]>) -> Self {
+        Entry { body: body.as_ref().into(), ..self }
+    }
+
+    /// Changes its header; the checksum is made after that.
+    pub fn edit(self, edit: fn(&mut [u8; 512])) -> Self {
+        Entry { edit: Some(edit), ..self }
+    }
+
+    /// A checksum that is wrong.
+    pub fn with_wrong_checksum(self) -> Self {
+        Entry { checksum: Checksum::Wrong, ..self }
+    }
+
+    /// A file of holes and of data, each at its place, as old GNU tar writes it. At most four pieces.
+    pub fn sparse_gnu(name: &str, pieces: &[(u64, &[u8])], size: u64) -> Self {
+        assert!(pieces.len() <= 4, "a header has room for four");
+        let body: Vec<u8> = pieces.iter().flat_map(|(_, data)| data.iter().copied()).collect();
+        let mut entry = Entry::of_kind(b'S', name).body(body);
+        let mut map = Vec::new();
+        for (offset, data) in pieces {
+            map.extend(format!("{offset:011o}\0{:011o}\0", data.len()).bytes());
+        }
+        map.resize(96, 0);
+        // Its map and its real size stand in the header from 386 on: the header takes them from here.
+        entry.link = [map, vec![0], format!("{size:011o}\0").into_bytes()].concat();
+        entry
+    }
+
+    /// The same as PAX 0.0, 0.1 and 1.0 write it.
+    pub fn sparse_pax(version: &str, name: &str, pieces: &[(u64, &[u8])], size: u64) -> Self {
+        let data: Vec<u8> = pieces.iter().flat_map(|(_, data)| data.iter().copied()).collect();
+        let (count, size) = (pieces.len().to_string(), size.to_string());
+        let entry = Entry::file(name, &data);
+        match version {
+            "0.0" => {
+                let entry = entry.pax("GNU.sparse.size", size).pax("GNU.sparse.numblocks", count);
+                pieces.iter().fold(entry, |entry, (offset, data)| {
+                    let length = data.len().to_string();
+                    entry.pax("GNU.sparse.offset", offset.to_string()).pax("GNU.sparse.numbytes", length)
+                })
+            }
+            "0.1" => {
+                let numbers = |(offset, data): &(u64, &[u8])| format!("{offset},{}", data.len());
+                let map = pieces.iter().map(numbers).collect::<Vec<_>>().join(",");
+                Entry { name: b"GNUSparseFile.0/x".into(), ..entry }
+                    .pax("GNU.sparse.size", size)
+                    .pax("GNU.sparse.numblocks", count)
+                    .pax("GNU.sparse.name", name)
+                    .pax("GNU.sparse.map", map)
+            }
+            _ => {
+                let numbers = |(offset, data): &(u64, &[u8])| format!("{offset}\n{}\n", data.len());
+                let map = format!("{count}\n{}", pieces.iter().map(numbers).collect::<String>());
+                let mut map = map.into_bytes();
+                map.resize(map.len().next_multiple_of(512), 0);
+                Entry { name: b"GNUSparseFile.0/x".into(), ..entry }
+                    .body([map, data].concat())
+                    .pax("GNU.sparse.major", "1")
+                    .pax("GNU.sparse.minor", "0")
+                    .pax("GNU.sparse.name", name)
+                    .pax("GNU.sparse.realsize", size)
+            }
+        }
+    }
+
+    /// The entry, with what has to stand before it.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.before.clone();
+        if !self.pax.is_empty() {
+            let header = Entry { body: self.pax.clone(), ..Entry::of_kind(b'x', "PaxHeaders/x") };
+            bytes.extend(header.bytes());
+        }
+        bytes.extend(self.header());
+        bytes.extend(&self.body);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+
+    fn header(&self) -> [u8; 512] {
+        let mut header = [0; 512];
+        put(&mut header, 0, 100, &self.name);
+        put(&mut header, 100, 8, format!("{:07o}\0", self.mode).as_bytes());
+        put(&mut header, 108, 8, &number(self.owner.0, 8));
+        put(&mut header, 116, 8, &number(self.owner.1, 8));
+        put(&mut header, 124, 12, &number(self.claim.unwrap_or(self.body.len() as u64), 12));
+        put(&mut header, 136, 12, &number(self.mtime as u64, 12));
+        header[156] = self.kind;
+        if self.kind == b'S' {
+            put(&mut header, 257, 8, b"ustar  \0");
+            put(&mut header, 386, 109, &self.link);
+        } else {
+            put(&mut header, 157, 100, &self.link);
+            put(&mut header, 257, 8, b"ustar\x0000");
+            put(&mut header, 329, 8, format!("{:07o}\0", self.device.0).as_bytes());
+            put(&mut header, 337, 8, format!("{:07o}\0", self.device.1).as_bytes());
+        }
+        if let Some(edit) = self.edit {
+            edit(&mut header);
+        }
+        // The checksum is that of a header in which its own field is spaces.
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        let wrong = matches!(self.checksum, Checksum::Wrong);
+        put(&mut header, 148, 8, format!("{:06o}\0 ", sum + u32::from(wrong)).as_bytes());
+        header
+    }
+}
+
+fn put(header: &mut [u8; 512], at: usize, room: usize, text: &[u8]) {
+    let length = text.len().min(room);
+    header[at..at + length].copy_from_slice(&text[..length]);
+}
+
+/// Octal digits; where they do not suffice, base 256 as GNU has it, with the first bit set.
+fn number(number: u64, room: usize) -> Vec<u8> {
+    let octal = format!("{number:0width$o}\0", width = room - 1);
+    if octal.len() <= room {
+        return octal.into_bytes();
+    }
+    // A time before 1970 is negative, and its first bits are set anyhow.
+    let fill = if (number as i64) < 0 { 0xff } else { 0 };
+    let mut bytes = vec![fill; room];
+    let start = room.saturating_sub(8);
+    let digits = number.to_be_bytes();
+    bytes[start..].copy_from_slice(&digits[8 - (room - start)..]);
+    bytes[0] |= 0x80;
+    bytes
+}
+
+/// `LENGTH KEY=VALUE\n`, where the length counts itself.
+pub fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while length != rest + length.to_string().len() {
+        length += 1;
+    }
+    [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
+}
+
+/// Compressed by gzip.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("compress")
+}
+
+/// Compressed by zstd.
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).expect("compress")
+}
+
+/// Zeros without number, in gzip: the member for a mebibyte, again and again.
+pub fn gzip_of_zeros(mebibytes: usize) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let member = encoder.write_all(&vec![0; 1 << 20]).and_then(|()| encoder.finish()).expect("compress");
+    member.repeat(mebibytes)
+}
+
+/// The same in zstd.
+pub fn zstd_of_zeros(mebibytes: usize) -> Vec<u8> {
+    zstd(&vec![0; 1 << 20]).repeat(mebibytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// What GNU tar lists of it: kind and permissions, owner, size, name; a line each.
+    fn listed(archive: Vec<u8>) -> Vec<String> {
+        let mut tar = Command::new("tar")
+            .args(["--numeric-owner", "--quoting-style=escape", "-tvf", "-"])
+            .envs([("TZ", "UTC"), ("LC_ALL", "C")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start tar");
+        tar.stdin.take().unwrap().write_all(&archive).unwrap();
+        let output = tar.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let tidy = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        String::from_utf8(output.stdout).unwrap().lines().map(tidy).collect()
+    }
+
+    #[test]
+    fn gnu_tar_lists_what_was_put_in() {
+        let long = "l".repeat(150);
+        let archive = Archive::new()
+            .with(Entry::dir("d").mode(0o2750).owner(5, 6))
+            .with(Entry::file("d/x", "abc").mode(0o4755).mtime(86400))
+            .with(Entry::symlink("d/s", "x"))
+            .with(Entry::hard_link("d/h", "d/x"))
+            .with(Entry::fifo("p"))
+            .with(Entry::char_device("null", 1, 3))
+            .with(Entry::file("large-ids", "").owner(4_000_000_000, 7))
+            .with(Entry::file("", "x").gnu_long_name(&long))
+            .with(Entry::file("x", "").pax("path", "caf\u{e9}"))
+            .with(Entry::whiteout("d/x"));
+        let expected = [
+            "drwxr-s--- 5/6 0 1970-01-01 00:16 d".to_owned(),
+            "-rwsr-xr-x 0/0 3 1970-01-02 00:00 d/x".into(),
+            "lrwxrwxrwx 0/0 0 1970-01-01 00:16 d/s -> x".into(),
+            "hrw-r--r-- 0/0 0 1970-01-01 00:16 d/h link to d/x".into(),
+            "prw-r--r-- 0/0 0 1970-01-01 00:16 p".into(),
+            "crw-r--r-- 0/0 1,3 1970-01-01 00:16 null".into(),
+            "-rw-r--r-- 4000000000/7 0 1970-01-01 00:16 large-ids".into(),
+            format!("-rw-r--r-- 0/0 1 1970-01-01 00:16 {long}"),
+            "-rw-r--r-- 0/0 0 1970-01-01 00:16 caf\\303\\251".into(),
+            "-rw-r--r-- 0/0 0 1970-01-01 00:16 d/.wh.x".into(),
+        ];
+        assert_eq!(listed(archive.end()), expected);
+    }
+
+    #[test]
+    fn gnu_tar_sees_the_whole_size_of_sparse_files_of_every_format() {
+        let pieces: [(u64, &[u8]); 2] = [(0, b"begin"), (1 << 20, b"end")];
+        let mut archive = Archive::new().with(Entry::sparse_gnu("gnu", &pieces, 2 << 20));
+        for version in ["0.0", "0.1", "1.0"] {
+            archive = archive.with(Entry::sparse_pax(version, &format!("pax-{version}"), &pieces, 2 << 20));
+        }
+        for line in listed(archive.end()) {
+            assert!(line.contains(" 2097152 "), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_record_counts_itself() {
+        assert_eq!(pax_record("path", b"x"), b"9 path=x\n");
+        assert_eq!(pax_record("path", b"xy"), b"11 path=xy\n");
+        let long = pax_record("k", &[b'v'; 93]);
+        assert_eq!((long.len(), &long[..5]), (99, &b"99 k="[..]));
+        let longer = pax_record("k", &[b'v'; 94]);
+        assert_eq!((longer.len(), &longer[..6]), (101, &b"101 k="[..]));
+    }
+
+    #[test]
+    fn a_claim_and_a_wrong_checksum_are_in_the_header_only() {
+        let bytes = Entry::file("x", "abc").claims(1 << 40).bytes();
+        assert_eq!((bytes.len(), bytes[124]), (1024, 0x80));
+        let (right, wrong) =
+            (Entry::file("x", "").bytes(), Entry::file("x", "").with_wrong_checksum().bytes());
+        assert_ne!(right[148..156], wrong[148..156]);
+    }
+}
