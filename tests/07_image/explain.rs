@@ -9,7 +9,7 @@ use crate::tiny::tiny;
 const BEGIN: &str = "
     parent  clone3
     child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount
-    child   chdir fsmount move_mount
+    child   chdir fsmount fchdir move_mount
 ";
 const ENTER: &str = "
     child   fchdir pivot_root umount2 chdir close_range execve

@@ -7,7 +7,7 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::tree::Tree;
 use kiste_tests::{eventually, host};
 
-use crate::shop::{alone, everywhere, root, with_ranges};
+use crate::shop::{Shop, alone, everywhere, root, with_ranges};
 use crate::tiny::tiny;
 
 #[test]
@@ -261,4 +261,20 @@ fn a_start_that_fails_leaves_nothing() {
         assert_eq!(shop.in_store("tmp"), [""; 0]);
         assert!(!shop.bench().run_dirs().exists());
     });
+}
+
+#[test]
+fn above_its_root_there_is_nothing_of_the_hosts() {
+    let check = |shop: &Shop, options: &[&str]| {
+        shop.import(tiny(), "small:1");
+        let ran = shop.sh("small:1", options, "stat -c %d:%i / /..; cat /proc/self/mountinfo");
+        let lines: Vec<&str> = ran.exits(0).out.lines().collect();
+        assert_eq!(lines[0], lines[1], "{options:?}: /.. is another directory than /");
+        let at_root = lines[2..].iter().filter(|line| line.split(' ').nth(4) == Some("/"));
+        assert_eq!(at_root.count(), 1, "{options:?}: {}", ran.out);
+    };
+    everywhere(|shop| check(shop, &[]));
+    if let Some(shop) = root() {
+        check(&shop, &["--userns", "auto"]);
+    }
 }

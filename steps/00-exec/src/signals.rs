@@ -45,6 +45,14 @@ impl Signals {
         Self::read_from(all)
     }
 
+    /// From here on signals do again what they do by default, to this process.
+    ///
+    /// # Errors
+    /// What the kernel says of sigprocmask(2).
+    pub fn unblock() -> Result<()> {
+        SigSet::all().thread_unblock().context("unblock signals")
+    }
+
     /// Those with which people and their tools end a program; all must be blocked already.
     ///
     /// # Errors

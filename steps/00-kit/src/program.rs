@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use clap::builder::Styles;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, readable};
 use crate::narration::{self, Format};
 
 /// The option that every step has: tell what the kernel is asked to do.
@@ -59,5 +59,7 @@ fn report(failure: &Failure) {
 
 /// Tells something on stderr that is no failure of Kiste's: `killed: out of memory (…)`.
 pub fn say(what: impl std::fmt::Display) {
-    let _ = writeln!(anstream::stderr(), "{what}");
+    // Names may come from an image, and steer no terminal.
+    let lines: Vec<String> = what.to_string().lines().map(readable).collect();
+    let _ = writeln!(anstream::stderr(), "{}", lines.join("\n"));
 }

@@ -4,12 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::Hint;
+use kit::{Failure, Hint};
 use mount::{Attributes, Reach, Request};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{chdir, fchdir, pivot_root};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
 
 use crate::args::{Access, Args};
 use crate::furnish;
@@ -59,9 +59,23 @@ impl Root {
         kit::call("the host's files are gone", "umount2", "., MNT_DETACH", || {
             umount2(".", MntFlags::MNT_DETACH)
         })?;
-        kit::call("nobody stands outside", "chdir", "/", || chdir("/"))
+        kit::call("nobody stands outside", "chdir", "/", || chdir("/"))?;
+        refuse_what_is_above()
     }
     // ANCHOR_END: enter
+}
+
+/// Above `/` there is nothing but itself. If something had been mounted over the host's root, that would
+/// have been taken off, and the host's files would still be there.
+fn refuse_what_is_above() -> Result<()> {
+    let mount_of = |path: &str| {
+        let found = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID);
+        found.map(|found| found.stx_mnt_id).with_context(|| format!("statx({path})"))
+    };
+    match mount_of("/")? == mount_of("/..")? {
+        true => Ok(()),
+        false => Err(Failure::new("the host's files could still be reached above the new root").into()),
+    }
 }
 
 impl AsFd for Root {

@@ -21,6 +21,8 @@ pub(crate) use sparse::Segment;
 const BLOCK: usize = 512;
 /// The longest name or list of attributes, in bytes: Linux takes names of 4 KiB and attributes of 64.
 const LONGEST_EXTENSION: u64 = 1 << 20;
+/// The longest global header, in bytes: git(1) writes a hundred.
+const LONGEST_GLOBAL: usize = 64 * 1024;
 /// The most zeros that fill an archive up behind its end, in bytes.
 const LONGEST_PADDING: u64 = 64 << 20;
 
@@ -71,6 +73,10 @@ impl<R: Read> Archive<R> {
             EntryType::GNULongName => extensions.long_path = Some(until_nul(bytes)),
             EntryType::GNULongLink => extensions.long_link = Some(until_nul(bytes)),
             kind => {
+                if kind == EntryType::XGlobalHeader && bytes.len() > LONGEST_GLOBAL {
+                    let what = "a global header (pax) of more than 64 KiB, which each entry would have";
+                    return Err(Failure::new(what).into());
+                }
                 if kind == EntryType::XGlobalHeader {
                     self.global.add(&bytes)?;
                 }

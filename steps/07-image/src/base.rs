@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use exec::{Command, CommandArgs, Defaults};
+use exec::{Command, CommandArgs, Defaults, Signals};
 use kit::{Failure, Hint, Id};
 use mount::inside::{self, Kind};
 use mount::{Detached, Request};
@@ -19,7 +19,7 @@ use crate::collect::clean;
 use crate::commit::commit;
 use crate::container::Container;
 use crate::image::Image;
-use crate::overlay::{self, Overlay};
+use crate::overlay::{self, Overlay, Top};
 use crate::source::architecture;
 use crate::store::Store;
 
@@ -99,7 +99,7 @@ impl Base<'_> {
         let overlay = if layered.views.is_empty() {
             layered.overlay.mount()?
         } else {
-            overlay::mount_views(&layered.views)?
+            overlay::mount_views(&layered.views, Top::Upper)?
         };
         let tree = Tree::new(overlay, layered.image.called());
         self.make_workdir(&tree)?;
@@ -203,6 +203,8 @@ impl Base<'_> {
         let Of::Image(layered) = self.kind else { return Ok(()) };
         let Layered { store, image, container, .. } = *layered;
         if let Some(name) = &self.args.commit {
+            // It may take its time, and be ended: the store is as it was then, and `gc` does the rest.
+            Signals::unblock()?;
             let said = child_command.shown();
             let kept = user::as_root(|| commit(&store, &container, &image, name, &said));
             kept.with_context(|| format!("--commit {name}")).hint("what it has written is lost")?;

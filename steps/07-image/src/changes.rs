@@ -1,15 +1,13 @@
 //! What a layer changes of those below it: `diff`.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{AtFlags, Dir, statat};
+use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
 
 use crate::store::open_directory;
@@ -23,38 +21,52 @@ pub(crate) enum Change {
     Deleted(PathBuf),
 }
 
-/// The changes that the directory `upper` makes to these layers, the lowest first.
+/// The changes that the directory `upper` makes to these layers, the lowest first. A container that runs
+/// may change it meanwhile: no link of its is followed, and what goes is left out.
 pub(crate) fn changes(upper: &Path, layers: &[PathBuf]) -> Result<Vec<Change>> {
     let below = Below(layers.iter().rev().map(|layer| open_directory(layer)).collect::<Result<_>>()?);
     let mut changes = Vec::new();
-    walk(upper, Path::new(""), &below, &mut changes)?;
+    walk(&open_directory(upper)?, Path::new(""), &below, &mut changes)?;
     Ok(changes)
 }
 
-fn walk(upper: &Path, path: &Path, below: &Below, changes: &mut Vec<Change>) -> Result<()> {
-    let full = upper.join(path);
-    let read = || format!("read {}", full.display());
-    let mut entries: Vec<_> =
-        fs::read_dir(&full).with_context(read)?.collect::<Result<_, _>>().with_context(read)?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = path.join(entry.file_name());
-        let found = entry.metadata().with_context(read)?;
+fn walk(upper: &OwnedFd, path: &Path, below: &Below, changes: &mut Vec<Change>) -> Result<()> {
+    let directory = match open_beneath(upper, path.as_os_str().as_bytes()) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()), // it went meanwhile
+        directory => directory.with_context(|| format!("open({})", path.display()))?,
+    };
+    let own = names(&directory, path)?;
+    if is_opaque(&directory) {
+        below.deleted(path, &own, changes)?;
+    }
+    for name in &own {
+        let Ok(found) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let path = path.join(name);
         let shown = Path::new("/").join(&path);
-        if found.file_type().is_char_device() && found.rdev() == 0 {
+        if is_whiteout(&found) {
             changes.push(Change::Deleted(shown));
             continue;
         }
         changes.push(if below.has(&path)? { Change::Changed(shown) } else { Change::Added(shown) });
-        if found.is_dir() {
-            let full = upper.join(&path);
-            if is_opaque(&open_directory(&full)?) {
-                below.deleted(&path, &full, changes)?;
-            }
+        if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
             walk(upper, &path, below, changes)?;
         }
     }
     Ok(())
+}
+
+/// The names in a directory, in order.
+fn names(directory: &OwnedFd, path: &Path) -> Result<BTreeSet<OsString>> {
+    let read = || format!("read {}", path.display());
+    let mut names = BTreeSet::new();
+    for entry in Dir::read_from(directory).with_context(read)? {
+        let entry = entry.with_context(read)?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            names.insert(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// Layers, the highest first.
@@ -62,19 +74,14 @@ struct Below(Vec<OwnedFd>);
 
 impl Below {
     /// What an opaque directory hides of what was in it, and has not itself.
-    fn deleted(&self, path: &Path, upper: &Path, changes: &mut Vec<Change>) -> Result<()> {
-        let mut names = BTreeSet::new();
+    fn deleted(&self, path: &Path, own: &BTreeSet<OsString>, changes: &mut Vec<Change>) -> Result<()> {
+        let mut hidden = BTreeSet::new();
         for layer in &self.0 {
             let Ok(directory) = open_beneath(layer, path.as_os_str().as_bytes()) else { continue };
-            let entries = Dir::read_from(&directory).with_context(|| format!("read {}", path.display()))?;
-            for entry in entries {
-                let name = entry.with_context(|| format!("read {}", path.display()))?.file_name().to_owned();
-                names.insert(OsStr::from_bytes(name.to_bytes()).to_owned());
-            }
+            hidden.extend(names(&directory, path)?);
         }
-        for name in names.iter().filter(|name| *name != "." && *name != "..") {
-            let is_there = fs::symlink_metadata(upper.join(name)).is_ok();
-            if !is_there && self.has(&path.join(name))? {
+        for name in hidden.difference(own) {
+            if self.has(&path.join(name))? {
                 changes.push(Change::Deleted(Path::new("/").join(path).join(name)));
             }
         }

@@ -17,7 +17,7 @@ pub(crate) fn collect(store: &Store) -> Result<()> {
     container::remove_those(store, &[State::Dead, State::Unfinished])?;
     let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
     for tagged in store.index()?.images() {
-        // An image whose documents are damaged keeps what it can name.
+        // Nothing is removed while an image cannot be read: what it uses is not known.
         blobs.extend([tagged.manifest, tagged.id]);
         let image = Image::of(store, tagged.clone())?;
         blobs.extend(image.blobs()?);

@@ -33,7 +33,7 @@ pub(crate) fn commit(
     let path = place.path().join("layer.tar.gz");
     let file = std::fs::File::create_new(&path).with_context(|| format!("open({})", path.display()))?;
     let compressed = GzEncoder::new(BufWriter::new(file), Compression::default());
-    let packed = pack(&container.upper(), As::Layer, Hashing::new(compressed))?;
+    let packed = pack(&container.upper(), As::Layer, store.room()?.bytes, Hashing::new(compressed))?;
     let (diff_id, _, compressed) = packed.finish();
     compressed
         .finish()

@@ -10,6 +10,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use kit::Failure;
 use oci_spec::image::MediaType;
+use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use crate::ahead::Ahead;
@@ -119,6 +120,8 @@ fn arrive(store: &Store, layer: &Incoming<'_>, budget: &Budget, progress: &Progr
     let tree = place.path().join("tree");
     std::fs::create_dir(&tree).with_context(|| format!("mkdir({})", tree.display()))?;
     let directory = open_directory(&tree)?;
+    // As it is where the archive says nothing of it, whatever the caller's umask.
+    rustix::fs::fchmod(&directory, Mode::from(0o755)).context("fchmod(the layer)")?;
     let bar = progress.layer(&layer.name, layer.size);
 
     let (unpacked, diff_id, compression) = thread::scope(|scope| {
@@ -203,8 +206,14 @@ fn complete(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
+/// The most layers that overlayfs takes: OVL_MAX_STACK of fs/overlayfs/params.h.
+const MOST_LAYERS: usize = 500;
+
 /// All layers must be there, or none.
 pub(crate) fn same_number(layers: usize, diff_ids: usize) -> Result<()> {
+    if layers > MOST_LAYERS {
+        return Err(Failure::new(format_args!("{layers} layers: the most is {MOST_LAYERS}")).into());
+    }
     if layers == diff_ids {
         return Ok(());
     }

@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 use kit::Hint;
 use mount::{Attributes, Detached, Reach};
 use nix::errno::Errno;
-use nix::mount::MsFlags;
+use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::unistd::{chdir, fchdir};
-use rustix::fs::{Mode, mkdirat};
+use rustix::fs::{Mode, OFlags, mkdirat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
@@ -44,21 +44,15 @@ impl Overlay {
     /// # Errors
     /// What the kernel says of the mount calls, and what overlayfs says of its options.
     pub(crate) fn mount(&self) -> Result<Detached> {
-        kit::call("short names for the layers", "chdir", self.base.display(), || chdir(&self.base))?;
+        // Linux 6.8 has `lowerdir+`. Before, all layers are one option, of one page at most.
+        if !has_lowerdir_plus()? {
+            return mount_views(&self.views()?, self.upper.as_ref().map_or(Top::Layer, |_| Top::Upper));
+        }
         // Task 7.4: the highest layer first, each by an option of its own.
         let upper = self.upper.as_ref().map(|upper| (upper.join(UPPER), upper.join(WORK)));
-        let layers = self.shown();
-        match by_one_option_each(&layers, upper.as_ref()) {
-            // Linux 6.8 has `lowerdir+`. Before, all layers are one option, of one page at most.
-            Err(error) if !has_lowerdir_plus()? => {
-                drop(error);
-                let upper =
-                    self.upper.as_ref().map(|upper| Detached::bind(upper, Reach::Alone)).transpose()?;
-                let bind = |layer: &&Path| Detached::bind(layer, Reach::Alone);
-                Scaffold::build(layers.iter().map(bind).collect::<Result<_>>()?, upper)?.mount()
-            }
-            mounted => mounted,
-        }
+        let names =
+            || kit::call("short names for the layers", "chdir", self.base.display(), || chdir(&self.base));
+        from(names, || by_one_option_each(&self.shown(), upper.as_ref()))
     }
     // ANCHOR_END: mount
 
@@ -86,11 +80,45 @@ impl Overlay {
     }
 }
 
+/// What the last of some views is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Top {
+    /// It holds the upper and the work directory.
+    Upper,
+    /// A layer like the others.
+    Layer,
+}
+
 /// Mounts the views that [`Overlay::views`] has made, in the mount namespace that we are in.
-pub(crate) fn mount_views(views: &[Detached]) -> Result<Detached> {
-    let (upper, layers) = views.split_last().context("an image without a layer")?;
-    let scaffold = Scaffold::build(layers.iter().collect(), Some(upper))?;
-    scaffold.mount()
+pub(crate) fn mount_views(views: &[Detached], top: Top) -> Result<Detached> {
+    let (layers, upper) = match views.split_last().context("an image without a layer")? {
+        (upper, layers) if top == Top::Upper => (layers, Some(upper)),
+        _ => (views, None),
+    };
+    let scaffold = Scaffold::build(layers, upper)?;
+    let names =
+        || kit::call("short names for the layers", "fchdir", "the scaffold", || fchdir(&scaffold.top));
+    from(names, || {
+        let overlay = scaffold.mount();
+        // Overlayfs has views of its own. What stayed on the host's root here would be on top of it when
+        // pivot_root(2) has made way, and would be taken off in its place.
+        kit::call("nothing of it stays", "umount2", "., MNT_DETACH", || umount2(".", MntFlags::MNT_DETACH))?;
+        overlay
+    })
+}
+
+/// Works in another directory, and comes back: paths that were typed begin here.
+fn from<T>(there: impl FnOnce() -> Result<()>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Root of a user namespace may not be able to reach where the caller is.
+    let here = rustix::fs::open(".", flags, Mode::empty()).ok();
+    there()?;
+    let outcome = work();
+    match here {
+        Some(here) => kit::call("and back", "fchdir", "where we were", || fchdir(&here))?,
+        None => kit::call("and out of it", "chdir", "/", || chdir("/"))?,
+    }
+    outcome
 }
 
 fn by_one_option_each(layers: &[&Path], upper: Option<&(PathBuf, PathBuf)>) -> Result<Detached> {
@@ -146,28 +174,22 @@ const ABOVE: &str = "above";
 const MERGED: &str = "merged";
 
 impl Scaffold {
-    fn build<D: std::borrow::Borrow<Detached>>(layers: Vec<D>, upper: Option<D>) -> Result<Self> {
-        let tmpfs = Detached::new(
-            "tmpfs",
-            &[("mode", "700")],
-            mount::NOSUID_NODEV_NOEXEC,
-            "short names for the layers",
-        )?;
+    fn build(layers: &[Detached], upper: Option<&Detached>) -> Result<Self> {
+        let options = [("mode", "700")];
+        let why = "short names for the layers";
+        let tmpfs = Detached::new("tmpfs", &options, mount::NOSUID_NODEV_NOEXEC, why)?;
         tmpfs.attach(&mount::host_root()?, "/")?;
         let top = tmpfs.as_fd().try_clone_to_owned().context("fcntl(the scaffold, F_DUPFD_CLOEXEC)")?;
         for (number, layer) in layers.iter().enumerate() {
-            place(&top, &number.to_string(), layer.borrow())?;
+            place(&top, &number.to_string(), layer)?;
         }
-        if let Some(upper) = &upper {
-            place(&top, ABOVE, upper.borrow())?;
-        }
+        upper.map_or(Ok(()), |upper| place(&top, ABOVE, upper))?;
         mkdirat(&top, MERGED, Mode::from(0o700)).context("mkdirat(merged)")?;
         Ok(Scaffold { top, layers: layers.len(), has_upper: upper.is_some() })
     }
 
-    /// Mounts the overlay in it, and takes a view of that.
+    /// Mounts the overlay, by names in it, where we are.
     fn mount(&self) -> Result<Detached> {
-        kit::call("short names for the layers", "fchdir", "the scaffold", || fchdir(&self.top))?;
         let layers: Vec<String> = (0..self.layers).map(|number| number.to_string()).collect();
         let upper = self.has_upper.then(|| (Path::new(ABOVE).join(UPPER), Path::new(ABOVE).join(WORK)));
         if has_lowerdir_plus()? {
@@ -194,13 +216,9 @@ impl Scaffold {
 
 fn place(top: &OwnedFd, name: &str, mount: &Detached) -> Result<()> {
     mkdirat(top, name, Mode::from(0o700)).with_context(|| format!("mkdirat({name})"))?;
-    let target = rustix::fs::openat(
-        top,
-        name,
-        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .with_context(|| format!("openat({name})"))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let target = rustix::fs::openat(top, name, flags, Mode::empty());
+    let target = target.with_context(|| format!("openat({name})"))?;
     mount.attach(&target, name)
 }
 

@@ -25,8 +25,8 @@ pub(crate) enum As {
 }
 
 /// Writes all that is in a directory, in order of its names.
-pub(crate) fn pack<W: Write>(top: &Path, kind: As, output: W) -> Result<W> {
-    let mut packer = Packer { output, top, kind, links: HashMap::new() };
+pub(crate) fn pack<W: Write>(top: &Path, kind: As, largest: u64, output: W) -> Result<W> {
+    let mut packer = Packer { output, top, kind, largest, links: HashMap::new() };
     packer.entry(Path::new(""))?;
     packer.output.write_all(&[0; 1024]).context("write the archive")?;
     packer.output.flush().context("write the archive")?;
@@ -37,6 +37,8 @@ struct Packer<'a, W> {
     output: W,
     top: &'a Path,
     kind: As,
+    /// The largest file that may go into it, in bytes.
+    largest: u64,
     /// The first name of each file that has several.
     links: HashMap<(u64, u64), PathBuf>,
 }
@@ -46,6 +48,9 @@ impl<W: Write> Packer<'_, W> {
         let full = self.top.join(path);
         let found = fs::symlink_metadata(&full).with_context(|| format!("lstat({})", full.display()))?;
         let name = path.file_name().unwrap_or_default();
+        if self.kind == As::Tree && is_gone(&found) {
+            return Ok(()); // of an image's only layer: there is nothing that it could hide
+        }
         if self.kind == As::Layer {
             if is_gone(&found) {
                 return self.whiteout(path.with_file_name(joined(b".wh.", name)), &found);
@@ -109,6 +114,12 @@ impl<W: Write> Packer<'_, W> {
 
     fn file(&mut self, name: &[u8], full: &Path, found: &Metadata) -> Result<()> {
         let size = found.len();
+        if size > self.largest {
+            let what = format!("/{}: it has {size} bytes, holes included", String::from_utf8_lossy(name));
+            return Err(Failure::new(what)
+                .hint("an archive has no holes, and there is no room for that")
+                .into());
+        }
         self.header(EntryType::Regular, name, b"", size, full, found)?;
         let file = File::open(full).with_context(|| format!("open({})", full.display()))?;
         let copied = std::io::copy(&mut file.take(size), &mut self.output).context("write the archive")?;

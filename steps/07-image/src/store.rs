@@ -28,6 +28,7 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use crate::digest::Digest;
+use crate::unpack::Room;
 
 pub(crate) use blob::{LARGEST_DOCUMENT, WholeBlob};
 pub(crate) use index::{Tagged, layout_index, manifest_descriptor};
@@ -149,13 +150,15 @@ impl Store {
         self.path.join("containers")
     }
 
-    /// Bytes that may still be written.
-    pub(crate) fn room(&self) -> Result<u64> {
+    /// What may still be written.
+    pub(crate) fn room(&self) -> Result<Room> {
         let found =
             rustix::fs::statvfs(&self.path).with_context(|| format!("statvfs({})", self.path.display()))?;
         // A twentieth is left to others.
         let free = found.f_bavail.saturating_mul(found.f_frsize);
-        Ok(free - free / 20)
+        // 0: this file system does not count its files (btrfs).
+        let files = if found.f_files == 0 { u64::MAX } else { found.f_favail };
+        Ok(Room { bytes: free - free / 20, files: files - files / 20 })
     }
 
     /// Writes a file so that it is there whole, or as it was.

@@ -8,11 +8,13 @@ mod place;
 mod put;
 mod whiteout;
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
+use bytesize::ByteSize;
 use kit::Failure;
 
 use crate::archive::Archive;
@@ -23,31 +25,47 @@ pub(crate) use place::remove;
 pub(crate) use put::copy_attributes;
 pub(crate) use whiteout::{is_opaque, is_whiteout};
 
-/// How many bytes may still be written; shared by all layers that are unpacked at once.
+/// How much may still be written; shared by all layers that are unpacked at once. A small archive may
+/// claim to become a very large one: a full disk would be everybody's trouble.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    left: AtomicU64,
-    whole: u64,
+    bytes: AtomicU64,
+    files: AtomicU64,
+    room: Room,
+}
+
+/// What is free in a file system.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) bytes: u64,
+    pub(crate) files: u64,
 }
 
 impl Budget {
-    pub(crate) fn of(bytes: u64) -> Self {
-        Budget { left: AtomicU64::new(bytes), whole: bytes }
+    pub(crate) fn of(room: Room) -> Self {
+        Budget { bytes: AtomicU64::new(room.bytes), files: AtomicU64::new(room.files), room }
     }
 
-    /// Takes a part of it. A small archive may claim to become a very large one: a full disk would be
-    /// everybody's trouble.
     fn spend(&self, bytes: u64) -> Result<()> {
-        let spend = |left: u64| left.checked_sub(bytes);
-        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                let room = bytesize::ByteSize(self.whole);
-                let failure = Failure::new(format_args!("it unpacks to more than the {room} that are free"));
-                Err(failure.hint("make room, or choose another --store; or do not trust the archive").into())
-            }
-        }
+        let free = ByteSize(self.room.bytes).display();
+        take(&self.bytes, bytes).ok_or_else(|| Self::gone(format_args!("the {free} that are free")))
     }
+
+    fn spend_file(&self) -> Result<()> {
+        let free = self.room.files;
+        take(&self.files, 1)
+            .ok_or_else(|| Self::gone(format_args!("the {free} files that there is room for")))
+    }
+
+    fn gone(than: std::fmt::Arguments<'_>) -> anyhow::Error {
+        let failure = Failure::new(format_args!("it unpacks to more than {than}"));
+        failure.hint("make room, or choose another --store; or do not trust the archive").into()
+    }
+}
+
+fn take(left: &AtomicU64, amount: u64) -> Option<()> {
+    let take = |left: u64| left.checked_sub(amount);
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok().map(drop)
 }
 
 /// What an archive asked for, and what could not be had: only root of the host has all rights.
@@ -96,7 +114,7 @@ pub(crate) struct Unpacked {
     pub(crate) left_out: LeftOut,
     /// Directories that the archive does not list, and that are there for what is in them; "" is the top.
     /// What they are like, a layer below says.
-    pub(crate) implied: Vec<Vec<u8>>,
+    pub(crate) implied: HashSet<Vec<u8>>,
     /// Bytes of all files.
     pub(crate) bytes: u64,
 }
@@ -129,7 +147,7 @@ pub(crate) fn unpack(input: impl Read, directory: &OwnedFd, budget: &Budget) -> 
     }
     tree.leave_parent()?;
     if !tree.has_top {
-        tree.unpacked.implied.push(Vec::new());
+        tree.unpacked.implied.insert(Vec::new());
     }
     Ok(tree.unpacked)
 }

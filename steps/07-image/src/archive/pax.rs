@@ -1,6 +1,8 @@
 //! Extended headers: POSIX.1-2024, pax, "pax Extended Header". Each record is `LENGTH KEY=VALUE\n`, where
 //! LENGTH counts the whole record; a value may hold any bytes, newlines too.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use kit::Failure;
 
@@ -10,8 +12,9 @@ use super::numbers;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Records(Vec<(Vec<u8>, Vec<u8>)>);
 
-/// The most bytes of records that hold at once: those of a global header are kept.
+/// The most bytes of records that hold at once, and the most records.
 const LONGEST: usize = 2 << 20;
+const MOST: usize = 1000;
 
 impl Records {
     /// Adds what a header holds.
@@ -24,8 +27,8 @@ impl Records {
             bytes = rest;
         }
         let sum: usize = self.0.iter().map(|(key, value)| key.len() + value.len()).sum();
-        match sum > LONGEST {
-            true => Err(Failure::new("extended headers (pax) of more than 2 MiB").into()),
+        match sum > LONGEST || self.0.len() > MOST {
+            true => Err(Failure::new("extended headers (pax) of more than 2 MiB, or 1000 records").into()),
             false => Ok(()),
         }
     }
@@ -48,13 +51,9 @@ impl Records {
 
     /// What star(1) began and all others took over: extended attributes, xattr(7).
     pub(crate) fn attributes(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut attributes: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        for (key, value) in &self.0 {
-            let Some(name) = key.strip_prefix(b"SCHILY.xattr.") else { continue };
-            attributes.retain(|(earlier, _)| earlier != name);
-            attributes.push((name.into(), value.clone()));
-        }
-        attributes
+        let all = self.with_prefix("SCHILY.xattr.");
+        let last: BTreeMap<&[u8], &[u8]> = all.collect();
+        last.into_iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
     }
 
     /// All records whose key has this beginning, in order.

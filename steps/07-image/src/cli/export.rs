@@ -34,7 +34,9 @@ impl Export {
         let output = self.output.clone().map(std::path::absolute).transpose().context("the output's path")?;
         user::in_mount_namespace(|| {
             let merged = merged(&store, &image)?;
-            super::output::write_to(output.as_deref(), |output| pack(&merged, As::Tree, output).map(drop))
+            super::output::write_to(output.as_deref(), |output| {
+                pack(&merged, As::Tree, u64::MAX, output).map(drop)
+            })
         })
     }
 }
@@ -80,13 +82,10 @@ impl Diff {
 
     /// What a running container has written, and the layers below.
     fn container(&self, store: &Store) -> Result<Option<(PathBuf, Vec<PathBuf>)>> {
-        let name = match &self.of {
-            Named::Digits(digits) => digits.clone(),
-            Named::By(reference) => reference.name().into(),
-        };
+        let Named::Digits(name) = &self.of else { return Ok(None) };
         let all = container::all(store)?;
         let mut found =
-            all.iter().filter(|container| container.state == State::Alive && container.id.starts_with(&name));
+            all.iter().filter(|container| container.state == State::Alive && container.id.starts_with(name));
         match (found.next(), found.next()) {
             (Some(_), Some(_)) => {
                 Err(Failure::new(format_args!("container {name}: several ids begin so")).into())

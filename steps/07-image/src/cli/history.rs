@@ -33,6 +33,7 @@ struct Step {
 impl History {
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
+        let _shared = store.share()?;
         let steps = steps(&Image::find(&store, &self.image)?);
         super::output::print(&match self.format {
             Format::Table => table(&steps),

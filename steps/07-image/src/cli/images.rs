@@ -28,6 +28,7 @@ pub(super) enum Format {
 impl Images {
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
+        let _shared = store.share()?;
         let index = store.index()?;
         super::output::print(&match self.format {
             Format::Table => table(&store, index.images())?,
@@ -84,7 +85,7 @@ fn entry(store: &Store, tagged: &Tagged) -> Result<serde_json::Value> {
 
 /// How long ago a time was, in the largest unit.
 pub(super) fn ago(time: &str) -> String {
-    let Ok(time) = time.parse::<jiff::Timestamp>() else { return time.into() };
+    let Ok(time) = time.parse::<jiff::Timestamp>() else { return kit::readable(time) };
     let seconds = jiff::Timestamp::now().duration_since(time).as_secs().max(0);
     let units = [
         ("year", 31_536_000),

@@ -20,6 +20,7 @@ pub struct Inspect {
 impl Inspect {
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
+        let _shared = store.share()?;
         let image = Image::find(&store, &self.image)?;
         let names: Vec<String> = store
             .index()?

@@ -23,6 +23,9 @@ struct Image {
     layers: Option<Vec<String>>,
 }
 
+/// The most names that an image may have.
+const MOST_NAMES: usize = 100;
+
 pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
     let images: Vec<Image> = serde_json::from_slice(&members.document("manifest.json")?)
         .map_err(|error| Failure::new(format_args!("{}: manifest.json: {error}", members.name())))?;
@@ -45,6 +48,9 @@ fn offer(members: &Members, image: Image) -> Result<Offer<'_>> {
     let layers =
         layers.into_iter().zip(diff_ids).map(|(member, diff_id)| incoming(members, member, None, diff_id));
     let names = image.names.unwrap_or_default();
+    if names.len() > MOST_NAMES {
+        return Err(Failure::new(format_args!("an image with {} names: the most is 100", names.len())).into());
+    }
     let names = names.iter().map(|name| name.parse::<Reference>().map_err(Failure::new).context("RepoTags"));
     Ok(Offer {
         names: names.collect::<Result<_>>()?,

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use kit::{Failure, Hint};
@@ -21,10 +22,15 @@ use crate::store::{LARGEST_DOCUMENT, Store, Temporary, open_directory};
 /// The most files that an archive of images may have.
 const MOST_MEMBERS: usize = 10_000;
 
+/// The most that all documents of a source may have together, in bytes.
+const MOST_DOCUMENTS: u64 = 64 << 20;
+
 /// The files of a source.
 pub(crate) struct Members {
     name: String,
     files: Files,
+    /// Bytes of all documents that have been read: they are held in memory.
+    documents: AtomicU64,
     _spool: Option<Temporary>,
 }
 
@@ -39,12 +45,22 @@ impl Members {
     pub(crate) fn open_source(path: &Path, store: &Store) -> Result<Self> {
         let name = path.display().to_string();
         if path.is_dir() {
-            return Ok(Members { name, files: Files::Directory(open_directory(path)?), _spool: None });
+            return Ok(Members {
+                name,
+                files: Files::Directory(open_directory(path)?),
+                documents: AtomicU64::new(0),
+                _spool: None,
+            });
         }
         let input = open_input(path)?;
         let (file, spool) = seekable(input, store).with_context(|| name.clone())?;
         let members = list(&file).with_context(|| name.clone())?;
-        Ok(Members { name, files: Files::Archive(Arc::new(file), members), _spool: spool })
+        Ok(Members {
+            name,
+            files: Files::Archive(Arc::new(file), members),
+            documents: AtomicU64::new(0),
+            _spool: spool,
+        })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -83,6 +99,10 @@ impl Members {
         let size = self.size(member)?;
         if size > LARGEST_DOCUMENT {
             let text = format!("{}: {member} has {size} bytes: the most is 4 MiB", self.name);
+            return Err(Failure::new(text).into());
+        }
+        if self.documents.fetch_add(size, Ordering::Relaxed) + size > MOST_DOCUMENTS {
+            let text = format!("{}: its documents are more than 64 MiB together", self.name);
             return Err(Failure::new(text).into());
         }
         let mut bytes = Vec::new();
@@ -144,7 +164,7 @@ fn seekable(mut input: File, store: &Store) -> Result<(File, Option<Temporary>)>
     let place = store.temporary()?;
     let mut file = tempfile::tempfile_in(place.path()).context("make a file in the store")?;
     let (_, mut content) = decompress(&mut input).context("read the archive")?;
-    let room = store.room()?;
+    let room = store.room()?.bytes;
     let copied =
         io::copy(&mut content.by_ref().take(room), &mut file).context("copy the archive into the store")?;
     if copied == room {

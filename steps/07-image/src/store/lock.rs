@@ -16,7 +16,14 @@ pub(crate) struct Lock(#[allow(dead_code)] File);
 impl Store {
     /// Nothing is removed while this is held: what has been found or added stays.
     pub(crate) fn share(&self) -> Result<Lock> {
-        let file = open(&self.path().join("lock"))?;
+        let path = self.path().join("lock");
+        let file = match open(&path) {
+            // A store that nobody can write can be looked at all the same; flock(2) needs no right to write.
+            Err(error) if is_read_only(&error) => {
+                File::open(&path).with_context(|| format!("open({})", path.display()))?
+            }
+            file => file?,
+        };
         file.lock_shared().context("flock(lock, LOCK_SH)")?;
         Ok(Lock(file))
     }
@@ -34,6 +41,11 @@ impl Store {
         file.lock().context("flock(names.lock, LOCK_EX)")?;
         Ok(Lock(file))
     }
+}
+
+fn is_read_only(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind == Some(std::io::ErrorKind::ReadOnlyFilesystem)
 }
 
 fn open(path: &Path) -> Result<File> {

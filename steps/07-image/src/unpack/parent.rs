@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use anyhow::{Context, Result};
 use kit::Failure;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, fstat, futimens, mkdirat, openat2, statat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, fchmod, fstat, futimens, mkdirat, openat2,
+    statat,
 };
 use rustix::io::Errno;
 
@@ -98,8 +99,10 @@ impl Tree<'_> {
         if self.unpacked.implied.len() >= MOST_IMPLIED {
             return Err(Failure::new("the archive leaves out more than 100,000 directories").into());
         }
-        self.unpacked.implied.push(path.to_vec());
+        self.unpacked.implied.insert(path.to_vec());
         let made = self.open(path).context("open(a directory above it)")?;
+        // Whatever the caller's umask.
+        fchmod(&made, Mode::from(0o755)).context("fchmod(a directory above it)")?;
         super::put::chown(&made, 0, 0)
             .or_else(|error| if error == NO_OWNER { Ok(()) } else { Err(error) })
             .context("fchown")?;

@@ -27,6 +27,8 @@ const BLOCK: usize = 128 * 1024;
 impl Tree<'_> {
     /// Makes what an entry asks for.
     pub(super) fn put(&mut self, entry: &Entry, data: &mut impl Read) -> Result<()> {
+        self.budget.spend_file()?;
+        self.budget.spend(entry.attributes.iter().map(|(_, value)| value.len() as u64).sum())?;
         let path = place::normal(&entry.path)?;
         let (above, name) = place::split(&path);
         if path.is_empty() {
@@ -70,7 +72,7 @@ impl Tree<'_> {
         let mut hides = false;
         match make(self) {
             Err(Errno::EXIST) if self.is_directory(name) => {
-                self.unpacked.implied.retain(|implied| implied != path);
+                self.unpacked.implied.remove(path);
             }
             Err(Errno::EXIST) => {
                 hides = self.make_room(name)?;
@@ -233,7 +235,7 @@ impl Tree<'_> {
         name: &[u8],
         set: impl FnOnce(&OsStr) -> rustix::io::Result<()>,
     ) -> Result<()> {
-        let shown = || format!("{} of {}", String::from_utf8_lossy(name), crate::archive::shown(&entry.path));
+        let shown = || format!("{} of {}", crate::archive::shown(name), crate::archive::shown(&entry.path));
         // What is overlayfs's own would say what the layers below show.
         if crate::attributes::is_overlayfs(name) {
             self.unpacked.left_out.attributes.add(shown);
