@@ -18,6 +18,7 @@ mod book {
     pub mod template;
     pub mod terminal;
     pub mod transcript;
+    pub mod world;
 }
 
 use std::path::Path;
@@ -92,6 +93,7 @@ play! {
     chapter_5_prints_what_it_shows: "book/src/05-cgroups.md",
     chapter_6_prints_what_it_shows: "book/src/06-user.md",
     chapter_7_prints_what_it_shows: "book/src/07-image.md",
+    chapter_8_prints_what_it_shows: "book/src/08-network.md",
     the_errno_table_prints_what_it_shows: "book/src/errno.md",
     the_teachers_page_prints_what_it_shows: "book/src/teach.md",
 }

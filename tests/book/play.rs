@@ -12,8 +12,9 @@ use super::compare;
 use super::host::{Host, Root, Verdict};
 use super::pages::Page;
 use super::room::Room;
-use super::terminal::{Asking, Terminal, Who};
+use super::terminal::{Asking, Seat, Terminal, Who};
 use super::transcript::{self, Block, Input, Needs, Part, Place, Prompt, Until};
+use super::world::World;
 
 /// A build from nothing takes a while.
 const CARGO_PATIENCE: Duration = Duration::from_secs(600);
@@ -34,6 +35,8 @@ struct Desk<'a> {
     room: Option<Room>,
     /// $XDG_DATA_HOME of a caller who is an ordinary user.
     data: TempDir,
+    /// What plays the host's network, where the page changes it.
+    world: Option<World>,
     /// Who typed last at each place: there the inner shell is.
     last: HashMap<Place, Who>,
 }
@@ -42,15 +45,19 @@ struct Desk<'a> {
 pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
     let blocks = transcript::blocks(page).map_err(|problem| anyhow!(problem))?;
     let data = tempfile::tempdir().context("make a place for images")?;
-    let mut desk = Desk { host, dir, terminals: HashMap::new(), room: None, data, last: HashMap::new() };
+    let mut desk =
+        Desk { host, dir, terminals: HashMap::new(), room: None, world: None, data, last: HashMap::new() };
     let mut skipped = Vec::new();
     // Whether the block that a `second` or `more` block belongs to was played.
     let mut played = true;
     for block in &blocks {
         let leads = !block.more && block.place == Place::First;
-        match host.verdict(block) {
+        match verdict(page, host, block) {
             Verdict::Play if leads || played => {
                 played = true;
+                if World::is_for(page) && desk.world.is_none() {
+                    desk.world = Some(World::make()?);
+                }
                 desk.play(block).with_context(|| page.path.display().to_string())?;
             }
             Verdict::Play => skipped.push(page.at(block.line, "the block before was not played")),
@@ -62,6 +69,14 @@ pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(skipped)
+}
+
+/// What changes the host's network is played in a world of its own, or not at all.
+fn verdict(page: &Page, host: &Host, block: &Block) -> Verdict {
+    match host.verdict(block) {
+        Verdict::Play if World::is_for(page) => World::missing(host).map_or(Verdict::Play, Verdict::Skip),
+        verdict => verdict,
+    }
 }
 
 impl Desk<'_> {
@@ -102,8 +117,9 @@ impl Desk<'_> {
 
     fn terminal(&mut self, place: Place, who: Who) -> Result<&mut Terminal> {
         if !self.terminals.contains_key(&(place, who)) {
-            let terminal =
-                Terminal::open(who, self.room.as_ref(), self.data.path(), self.dir, self.host.patience())?;
+            let entrance = self.world.as_ref().map(|world| world.entrance(self.dir)).unwrap_or_default();
+            let seat = Seat { entrance: &entrance, room: self.room.as_ref(), data: self.data.path() };
+            let terminal = Terminal::open(who, &seat, self.dir, self.host.patience())?;
             self.terminals.insert((place, who), terminal);
         }
         self.terminals.get_mut(&(place, who)).context("the terminal was opened")

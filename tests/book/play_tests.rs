@@ -121,6 +121,7 @@ fn a_command_that_runs_although_it_should_end_is_found() {
         terminals: Default::default(),
         room: None,
         data: tempfile::tempdir().expect("a temporary directory"),
+        world: None,
         last: Default::default(),
     };
     let blocks = super::transcript::blocks(&page).expect("it can be read");

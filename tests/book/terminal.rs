@@ -57,17 +57,27 @@ pub enum Who {
     Nobody,
 }
 
+/// Where a terminal stands.
+pub struct Seat<'a> {
+    /// What is put before the shell, to enter the network that plays the host's.
+    pub entrance: &'a [String],
+    /// The ordinary user's, where the tests are root.
+    pub room: Option<&'a Room>,
+    /// Where a caller's images go, and not to those they have.
+    pub data: &'a Path,
+}
+
 impl Terminal {
-    /// As who sits at it, in `dir`; a caller's images go below `data` and not to those they have.
-    pub fn open(who: Who, room: Option<&Room>, data: &Path, dir: &Path, patience: Duration) -> Result<Self> {
+    /// Opens one in `dir`.
+    pub fn open(who: Who, seat: &Seat<'_>, dir: &Path, patience: Duration) -> Result<Self> {
         let (screen, slave) = pty().context("open a pty")?;
         let mut rc = NamedTempFile::new().context("write bash's start file")?;
         writeln!(rc, "stty rows 24 cols 100; PS1='{PROMPT}'; PS2=''")?;
         writeln!(rc, "unset HISTFILE PROMPT_COMMAND MAILCHECK")?;
         fs::set_permissions(rc.path(), fs::Permissions::from_mode(0o644))?;
-        let mut bash = bash(who, room, rc.path(), dir, slave)?;
+        let mut bash = bash(who, seat.entrance, seat.room, rc.path(), dir, slave)?;
         if who == Who::Caller {
-            bash.env("XDG_DATA_HOME", data);
+            bash.env("XDG_DATA_HOME", seat.data);
         }
         let shell = bash.spawn().context("start bash")?;
         let mut terminal = Terminal {
@@ -198,9 +208,16 @@ fn pty() -> Result<(PtyMaster, File)> {
 }
 
 /// bash on the slave side, which becomes its controlling terminal.
-fn bash(who: Who, room: Option<&Room>, rc: &Path, dir: &Path, slave: File) -> Result<Command> {
+fn bash(
+    who: Who,
+    entrance: &[String],
+    room: Option<&Room>,
+    rc: &Path,
+    dir: &Path,
+    slave: File,
+) -> Result<Command> {
     let mut command = Command::new("setsid");
-    command.arg("--ctty");
+    command.arg("--ctty").args(entrance);
     match who {
         Who::Caller => {}
         Who::Sudo => _ = command.args(["sudo", "-n", "-E"]),

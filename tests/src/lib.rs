@@ -17,6 +17,7 @@ pub mod help;
 pub mod host;
 pub mod image;
 pub mod keys;
+pub mod net;
 pub mod options;
 mod ran;
 pub mod rootfs;
@@ -28,6 +29,7 @@ pub mod user;
 
 pub use bench::Bench;
 pub use distribution::Distribution;
+pub use net::World;
 pub use ran::Ran;
 pub use running::Running;
 pub use step::{Step, lacks, tool};

@@ -8,6 +8,7 @@
 mod args;
 mod detached;
 pub mod inside;
+mod place;
 mod propagation;
 mod request;
 mod sys;

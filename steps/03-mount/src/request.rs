@@ -8,6 +8,7 @@ use kit::Hint;
 
 use crate::detached::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach};
 use crate::inside::{self, Kind, Targets};
+use crate::place;
 
 /// One mount that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Source {
     Bind(PathBuf, Reach),
     /// A new tmpfs with these options (tmpfs(5)).
     Tmpfs(Vec<(String, String)>),
+    /// A file that the runtime mounts itself (step 8): here only its place is made.
+    Later,
 }
 
 impl Request {
@@ -37,6 +40,7 @@ impl Request {
         let (mount, reach, kind) = match &self.source {
             Source::Bind(path, reach) => (Detached::bind(path, *reach)?, *reach, kind_of(path)?),
             Source::Tmpfs(options) => (tmpfs(options)?, Reach::Alone, Kind::Directory),
+            Source::Later => return Ok(()),
         };
         mount.set(self.attributes, reach)?;
         let target = inside::target(root, &self.target, kind, targets)?;
@@ -52,8 +56,14 @@ impl Request {
         let kind = match &self.source {
             Source::Bind(path, _) => kind_of(path)?,
             Source::Tmpfs(_) => Kind::Directory,
+            Source::Later => return place::make(root, &self.target),
         };
         inside::make(root, &self.target, kind)
+    }
+
+    /// A place for a file that the runtime mounts itself, later.
+    pub fn later(target: &str) -> Self {
+        Request { source: Source::Later, target: target.into(), attributes: Attributes::empty() }
     }
 
     /// Parses `SRC:DST[:OPTIONS]`, as `-v` takes it.
@@ -150,7 +160,7 @@ impl Request {
                                     nosuid, nodev, noexec"
                 ));
             }
-            (Source::Tmpfs(_), ..) => {
+            (Source::Tmpfs(_) | Source::Later, ..) => {
                 return Err(format!(
                     "{word:?} is no option of a tmpfs: size=, mode=, uid=, gid=, nr_inodes=, ro, \
                                     exec, suid, dev"

@@ -1,0 +1,192 @@
+//! `network create`, `ls`, `inspect` and `rm`: networks that are made by hand.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use kit::program::ExplainArgs;
+use kit::{Failure, Hint};
+use serde::Serialize;
+
+use crate::dns;
+use crate::host;
+use crate::lease::Lease;
+use crate::netlink::Netlink;
+use crate::network::{Name, Network, Origin, Reach};
+use crate::pool;
+use crate::store::{DirArgs, Noted, Store};
+use crate::subnet::Subnet;
+use crate::undo::together;
+
+/// What is done with networks.
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Make a network, which stays until `network rm`
+    Create(Create),
+    /// List networks
+    Ls(Ls),
+    /// Print all that is known of a network, and who is on it
+    Inspect(Named),
+    /// Remove a network that has no containers
+    Rm(Named),
+}
+
+/// Options of `network create`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Create {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    /// What it is called; containers name it with --network
+    name: Name,
+    /// Its IPv4 addresses; by default 254 private ones that the host has no use for
+    #[arg(long, value_name = "CIDR")]
+    subnet: Option<Subnet>,
+    /// With IPv6, too: private addresses that are nobody else's (RFC 4193)
+    #[arg(long)]
+    ipv6: bool,
+    /// With no way out, and none in: its containers reach each other, and nobody else
+    #[arg(long, conflicts_with = "isolate")]
+    internal: bool,
+    /// Keep its containers and those of other networks from each other, at published ports too
+    #[arg(long)]
+    isolate: bool,
+    #[command(flatten)]
+    dir: DirArgs,
+}
+
+/// Options of `network ls`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Ls {
+    /// Print for people (text) or for machines (json)
+    #[arg(long, default_value = "text")]
+    format: kit::narration::Format,
+    #[command(flatten)]
+    dir: DirArgs,
+}
+
+/// A network by its name.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Named {
+    /// Its name
+    name: Name,
+    #[command(flatten)]
+    dir: DirArgs,
+}
+
+/// A network as it is printed for machines.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    network: &'a Network,
+    containers: &'a [Lease],
+}
+
+/// `network …`.
+///
+/// # Errors
+/// What could not be done, with exit code 1.
+pub fn command(command: &Command) -> Result<ExitCode> {
+    let done = match command {
+        Command::Create(args) => create(args),
+        Command::Ls(args) => ls(args),
+        Command::Inspect(args) => inspect(args),
+        Command::Rm(args) => remove(args),
+    };
+    done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::of(&error).exit(1).into())
+}
+
+fn create(args: &Create) -> Result<()> {
+    args.explain.start();
+    let subnet = args.subnet.map(usable).transpose()?;
+    let mut store = Store::open(args.dir.dir())?;
+    let mut netlink = Netlink::open()?;
+    host::sweep(&mut store, &mut netlink)?;
+    if store.networks.contains_key(&args.name.0) {
+        let failure = Failure::new(format_args!("there is a network {} already", args.name.0));
+        return Err(failure.hint("choose another name, or remove that one with `network rm`").into());
+    }
+    let subnet6 = args.ipv6.then(pool::random_ipv6).transpose()?;
+    let reach = match (args.internal, args.isolate) {
+        (true, _) => Reach::Internal,
+        (_, true) => Reach::Isolated,
+        _ => Reach::Open,
+    };
+    let network = Network::by_hand(&store, &mut netlink, &args.name, subnet, subnet6, reach)?;
+    store.note(Noted { network: network.clone(), leases: Vec::new() })?;
+    if let Err(error) = network.raise(&mut netlink) {
+        let _ = netlink.remove_link(&network.bridge); // it may have been made
+        let _ = store.forget(&network.name);
+        return Err(error);
+    }
+    println!("{}", network.name);
+    Ok(())
+}
+
+/// One that a container and the bridge have room in.
+fn usable(subnet: Subnet) -> Result<Subnet> {
+    let first = subnet.network().ip();
+    let why = match subnet.prefix() {
+        _ if first.is_ipv6() => "is IPv6: --ipv6 chooses one",
+        31.. => "has no room for a container",
+        0..8 => "is more than anybody has",
+        _ if first != subnet.ip() => "has bits behind its prefix",
+        _ if first.is_loopback() || first.is_multicast() => "is for something else",
+        _ => return Ok(subnet),
+    };
+    Err(Failure::new(format_args!("--subnet {subnet} {why}")).hint("for example 10.88.0.0/24").into())
+}
+
+fn ls(args: &Ls) -> Result<()> {
+    let store = Store::open(args.dir.dir())?;
+    if let kit::narration::Format::Json = args.format {
+        let all: Vec<_> = store.networks.values().map(printed).collect();
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    println!("{:<16} {:<10} {:<20} {:<10} CONTAINERS", "NAME", "BRIDGE", "SUBNET", "REACH");
+    for Noted { network, leases } in store.networks.values() {
+        let (subnet, reach) = (network.subnet.network().to_string(), network.reach.name());
+        println!("{:<16} {:<10} {subnet:<20} {reach:<10} {}", network.name, network.bridge, leases.len());
+    }
+    Ok(())
+}
+
+fn printed(noted: &Noted) -> Printed<'_> {
+    Printed { network: &noted.network, containers: &noted.leases }
+}
+
+fn inspect(args: &Named) -> Result<()> {
+    let store = Store::open(args.dir.dir())?;
+    println!("{}", serde_json::to_string_pretty(&printed(store.network(&args.name.0)?))?);
+    Ok(())
+}
+
+fn remove(args: &Named) -> Result<()> {
+    let mut store = Store::open(args.dir.dir())?;
+    let mut netlink = Netlink::open()?;
+    host::sweep(&mut store, &mut netlink)?;
+    let Noted { network, leases } = store.network(&args.name.0)?.clone();
+    if !leases.is_empty() {
+        let who: Vec<_> = leases.iter().map(|lease| format!("{} ({})", lease.id, lease.hostname)).collect();
+        let failure = Failure::new(format_args!("{} has containers: {}", network.name, who.join(", ")));
+        return Err(failure.hint("end them first").into());
+    }
+    if network.origin == Origin::ByHand {
+        dns::end(&store.leases_path(&network.name))?;
+        netlink.remove_link(&network.bridge)?;
+        store.forget(&network.name)?;
+    }
+    together(host::settle(&mut store, &mut netlink)).hint("`gc` tries again")?;
+    println!("{}", network.name);
+    Ok(())
+}
+
+impl Reach {
+    /// In a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Reach::Open => "open",
+            Reach::Isolated => "isolated",
+            Reach::Internal => "internal",
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! /etc/hosts, /etc/hostname and /etc/resolv.conf of a container. They are files of a small file system
+//! in memory, mounted on the image's: nothing is ever written into the image.
+//!
+//! - [`places`] are made while the root can still be written (a `Request` each, in front of the others).
+//! - [`mount()`] is called in the child, after the root is furnished and before `mount::all`, so that what
+//!   a user mounts there with `-v` lies above, and wins.
+
+mod hosts;
+mod resolv;
+
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use mount::inside::{self, Kind, Targets};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, Request};
+use nix::mount::{MntFlags, umount2};
+use nix::unistd::fchdir;
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
+
+pub use hosts::{AddHost, Hosts};
+pub use resolv::Resolv;
+
+/// What the three files say.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// What the container is called.
+    pub hostname: String,
+    /// Who is at which address.
+    pub hosts: Hosts,
+    /// Whom it asks for other names.
+    pub resolv: Resolv,
+}
+
+const HOSTS: &str = "/etc/hosts";
+const HOSTNAME: &str = "/etc/hostname";
+const RESOLV: &str = "/etc/resolv.conf";
+
+/// The places of the three files, to be made with those of all mounts.
+pub fn places() -> Vec<Request> {
+    [HOSTS, HOSTNAME, RESOLV].map(Request::later).into()
+}
+
+/// In the child, once its root is furnished: shows it the three files.
+///
+/// # Errors
+/// When a place is none that a file can be mounted on, and what the kernel says of the mounts.
+pub fn mount(root: BorrowedFd<'_>, files: &Files) -> Result<()> {
+    let texts = [
+        (HOSTS, files.hosts.text(&files.hostname)),
+        (HOSTNAME, format!("{}\n", files.hostname)),
+        (RESOLV, files.resolv.text()),
+    ];
+    let options = [("mode", "755"), ("size", "4m")];
+    let memory = Detached::new("tmpfs", &options, NOSUID_NODEV_NOEXEC, "for three files of its own")?;
+    let written: Result<Vec<_>> = texts.iter().map(|(path, text)| write(&memory, path, text)).collect();
+    for (file, (path, _)) in views(root, &memory, &written?)?.iter().zip(&texts) {
+        file.set(access(root)?, Reach::Alone)?;
+        file.attach(&inside::target(root, Path::new(path), Kind::File, Targets::MustExist)?, path)?;
+    }
+    Ok(())
+}
+
+/// A file in `memory`, under the last part of its name.
+fn write(memory: &Detached, path: &str, text: &str) -> Result<std::fs::File> {
+    let name = path.trim_start_matches("/etc/");
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+    kit::call("what it is told of the network", "write", name, || {
+        let mut file = std::fs::File::from(rustix::fs::openat(memory, name, flags, Mode::empty())?);
+        rustix::fs::fchmod(&file, Mode::from(0o644))?; // whatever our umask is
+        file.write_all(text.as_bytes()).map(|()| file)
+    })
+}
+
+/// A mount of each file alone. open_tree(2): only what is mounted somewhere can be cloned (before Linux
+/// 6.15), so for this moment the memory lies on /dev, which is put back.
+fn views(root: BorrowedFd<'_>, memory: &Detached, files: &[std::fs::File]) -> Result<Vec<Detached>> {
+    memory.attach(&inside::own_directory(root, "/dev")?, "/dev")?;
+    let views: Result<Vec<_>> = files
+        .iter()
+        .zip([HOSTS, HOSTNAME, RESOLV])
+        .map(|(file, path)| Detached::bind_descriptor(file.as_fd(), path, Reach::Alone))
+        .collect();
+    let here = rustix::fs::open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context("open(.)")?;
+    kit::call("its files are mounts of their own", "umount2", "/dev, MNT_DETACH", || {
+        fchdir(memory)?;
+        umount2(".", MntFlags::MNT_DETACH)?;
+        fchdir(&here)
+    })?;
+    views
+}
+
+/// Where nothing of the root can be written, these cannot either.
+fn access(root: BorrowedFd<'_>) -> Result<Attributes> {
+    let status = rustix::fs::fstatvfs(root).context("fstatvfs(the root)")?;
+    let is_read_only = status.f_flag.contains(StatVfsMountFlags::RDONLY);
+    Ok(if is_read_only { Attributes::MOUNT_ATTR_RDONLY } else { Attributes::empty() })
+}

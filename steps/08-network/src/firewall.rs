@@ -1,0 +1,184 @@
+//! Other tables than ours. A packet goes on only if every table lets it: an accept of ours cannot
+//! override a drop of Docker's, ufw's or firewalld's. So these are looked for before a container starts.
+
+use std::fs;
+
+use anyhow::Result;
+use kit::{Failure, program};
+
+use crate::network::{Network, Reach};
+use crate::nft::{Batch, Chain, Family, FoundRule, Rule, Ruleset, ct};
+use crate::port::Protocol;
+use crate::rules::TABLE;
+use crate::store::Store;
+use crate::undo::Opened;
+
+/// What to do about a table of the host's that would drop what containers send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Firewall {
+    /// Refuse to start, and say which
+    #[default]
+    Check,
+    /// Add rules to it that let containers through; they go with the last container
+    Adjust,
+}
+
+/// A chain that would stop packets of containers.
+#[derive(Clone, Debug)]
+pub(crate) struct Obstacle {
+    chain: Chain,
+    /// Where a rule would open it: itself, or the chain that Docker leaves to others.
+    door: Opened,
+}
+
+// enum nf_inet_hooks
+const INPUT: u32 = 1;
+const FORWARD: u32 = 2;
+
+/// Docker sends all that is forwarded through this one first, and puts no rules of its own in it.
+const DOCKER_USER: &str = "DOCKER-USER";
+
+/// All chains that would stop packets of containers, but ours.
+pub(crate) fn obstacles(ruleset: &Ruleset) -> Vec<Obstacle> {
+    let stops = |chain: &&Chain| {
+        let own = ruleset.rules.iter().filter(|rule| is_in(rule, &chain.family, &chain.table, &chain.name));
+        let at_our_hooks = [Some(INPUT), Some(FORWARD)].contains(&chain.hook);
+        let is_ours = chain.family == Family::Inet && chain.table == TABLE;
+        at_our_hooks && !is_ours && (chain.drops || own.clone().any(|rule| rule.stops_all))
+    };
+    ruleset.chains.iter().filter(stops).map(|chain| obstacle(chain, ruleset)).collect()
+}
+
+fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
+    let is_docker_user = |other: &&Chain| {
+        (&other.family, &other.table) == (&chain.family, &chain.table) && other.name == DOCKER_USER
+    };
+    let user = ruleset.chains.iter().find(is_docker_user).filter(|_| chain.hook == Some(FORWARD));
+    let Chain { family, table, name, .. } = user.unwrap_or(chain).clone();
+    Obstacle { chain: chain.clone(), door: Opened { family, table, chain: name } }
+}
+
+fn is_in(rule: &FoundRule, family: &Family, table: &str, chain: &str) -> bool {
+    rule.family == *family && rule.table == table && rule.chain == chain
+}
+
+impl Obstacle {
+    /// In words: `table ip filter, chain FORWARD (policy drop)`.
+    pub(crate) fn shown(&self) -> String {
+        let Chain { family, table, name, drops, .. } = &self.chain;
+        let how = if *drops { "policy drop" } else { "its last rule stops all" };
+        format!("table {} {table}, chain {name} ({how})", family.name())
+    }
+
+    /// What our rules in it say whose they are.
+    fn tag(network: &Network) -> String {
+        format!("kiste: {}", network.name)
+    }
+
+    fn is_open(&self, network: &Network, ruleset: &Ruleset) -> bool {
+        let Opened { family, table, chain } = &self.door;
+        let own = |rule: &&FoundRule| is_in(rule, family, table, chain) && rule.comment == Self::tag(network);
+        ruleset.rules.iter().any(|rule| own(&rule))
+    }
+
+    /// The rules that let through what our own table is asked about as well.
+    fn rules(&self, network: &Network) -> Vec<Rule> {
+        let (tag, bridge) = (Self::tag(network), &network.bridge);
+        if self.chain.hook == Some(INPUT) {
+            let names = |protocol| Rule::of(&tag).comes_by(bridge).sent_to_port(protocol, 53).accept();
+            return vec![names(Protocol::Udp), names(Protocol::Tcp)];
+        }
+        vec![
+            Rule::of(&tag).comes_by(bridge).accept(),
+            Rule::of(&tag).leaves_by(bridge).state(ct::ESTABLISHED_OR_RELATED).accept(),
+            Rule::of(&tag).leaves_by(bridge).status(ct::DNAT).accept(),
+        ]
+    }
+}
+
+/// Before a container starts: refuses, or lets it through.
+///
+/// # Errors
+/// When a chain would drop its packets and is to be left as it is, with its name and the mend.
+pub(crate) fn admit(store: &mut Store, network: &Network, what_to_do: Firewall) -> Result<()> {
+    let ruleset = Ruleset::read("would others stop what it sends?")?;
+    let concerns =
+        |obstacle: &Obstacle| network.reach != Reach::Internal || obstacle.chain.hook == Some(INPUT);
+    let closed: Vec<_> = obstacles(&ruleset)
+        .into_iter()
+        .filter(|obstacle| concerns(obstacle) && !obstacle.is_open(network, &ruleset))
+        .collect();
+    warn_of_legacy();
+    match what_to_do {
+        _ if closed.is_empty() => Ok(()),
+        Firewall::Adjust => closed.iter().try_for_each(|obstacle| open(store, network, obstacle)),
+        Firewall::Check => {
+            let names: Vec<_> = closed.iter().map(Obstacle::shown).collect();
+            let what = format!("the host's firewall drops what containers send: {}", names.join("; "));
+            let mend = "--firewall=adjust adds rules that let them through, and removes them with the last one; \
+                        or --network none";
+            Err(Failure::new(what).hint(mend).into())
+        }
+    }
+}
+
+fn open(store: &mut Store, network: &Network, obstacle: &Obstacle) -> Result<()> {
+    let door = &obstacle.door;
+    if !store.host.opened.contains(door) {
+        store.host.opened.push(door.clone());
+        store.note_host()?;
+    }
+    let mut batch = Batch::new();
+    for rule in obstacle.rules(network).iter().rev() {
+        batch.insert(door.family, &door.table, &door.chain, rule);
+    }
+    let operands =
+        format!("rules for {} in {} {} {}", network.bridge, door.family.name(), door.table, door.chain);
+    batch.commit("the host's firewall lets it through", operands)
+}
+
+/// Removes our rules from the chains of others, but for networks that have containers.
+///
+/// # Errors
+/// What the kernel says. A chain that is gone has taken them along.
+pub(crate) fn settle(store: &mut Store) -> Result<()> {
+    if store.host.opened.is_empty() {
+        return Ok(());
+    }
+    let in_use: Vec<_> = store.networks.values().filter(|noted| !noted.leases.is_empty()).collect();
+    let tags: Vec<_> = in_use.iter().map(|noted| Obstacle::tag(&noted.network)).collect();
+    let ruleset = Ruleset::read("which rules of others' are ours")?;
+    let doors = store.host.opened.clone();
+    let is_at =
+        |rule: &&FoundRule| doors.iter().any(|door| is_in(rule, &door.family, &door.table, &door.chain));
+    let ours = ruleset.rules.iter().filter(|rule| is_at(rule) && rule.comment.starts_with("kiste: "));
+    let over: Vec<_> = ours.filter(|rule| !tags.contains(&rule.comment)).collect();
+    if !over.is_empty() {
+        let mut batch = Batch::new();
+        for rule in &over {
+            batch.delete_rule(rule.family, &rule.table, &rule.chain, rule.handle);
+        }
+        batch.commit("the host's firewall is as it was", format_args!("{} rules removed", over.len()))?;
+    }
+    if tags.is_empty() {
+        store.host.opened.clear();
+    }
+    store.note_host()
+}
+
+/// Tables of the old kind cannot be asked for what they do.
+pub(crate) fn legacy() -> Vec<String> {
+    let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(|path| {
+        fs::read_to_string(path).unwrap_or_default().lines().map(String::from).collect::<Vec<_>>()
+    });
+    names.concat()
+}
+
+fn warn_of_legacy() {
+    if legacy().iter().any(|name| name == "filter") {
+        program::say(
+            "note: the host has rules of the old iptables, which cannot be looked into: if the container \
+             reaches nobody, see `iptables-legacy -L FORWARD`",
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! Makes the host what the notes say: rules, settings, bridges. It is called whenever a container comes or
+//! goes, and does as little as there is to do; so what was killed in between is put right by the next one.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+
+use crate::dns;
+use crate::firewall;
+use crate::netlink::{Netlink, Route};
+use crate::network::Origin;
+use crate::rules;
+use crate::store::{Noted, Place, Store};
+use crate::sysctl;
+use crate::undo::HostChanges;
+
+/// Forgets containers whose runtime is dead, and what was done in a namespace or a boot that is gone.
+/// Returns the ids of the dead.
+///
+/// # Errors
+/// When a link of theirs cannot be removed, or the notes cannot be written.
+pub(crate) fn sweep(store: &mut Store, netlink: &mut Netlink) -> Result<Vec<String>> {
+    let mut dead = Vec::new();
+    for noted in store.networks.values().cloned().collect::<Vec<_>>() {
+        let (alive, gone): (Vec<_>, Vec<_>) =
+            noted.leases.into_iter().partition(|lease| store.is_alive(&lease.id));
+        if gone.is_empty() {
+            store
+                .networks
+                .insert(noted.network.name.clone(), Noted { network: noted.network, leases: alive });
+            continue;
+        }
+        for lease in &gone {
+            netlink.remove_link(&lease.link)?;
+        }
+        store.note(Noted { network: noted.network, leases: alive })?;
+        for lease in gone {
+            store.bury(&lease.id);
+            dead.push(lease.id);
+        }
+    }
+    store.bury_the_unknown();
+    take_place(store)?;
+    Ok(dead)
+}
+
+/// In another place nothing of what was changed is left to be put back.
+fn take_place(store: &mut Store) -> Result<()> {
+    let place = Place::here()?;
+    if store.host.place == place {
+        return Ok(());
+    }
+    if !store.host.is_empty() && store.networks.values().any(|noted| !noted.leases.is_empty()) {
+        let failure = kit::Failure::new("these networks have containers in another network namespace");
+        return Err(failure.hint("--network-dir names a directory of this one's own").into());
+    }
+    store.host = HostChanges { place, ..HostChanges::default() };
+    store.note_host()
+}
+
+/// Puts rules, settings and bridges right. Goes on past errors, and returns them all.
+pub(crate) fn settle(store: &mut Store, netlink: &mut Netlink) -> Vec<anyhow::Error> {
+    let mut errors = Vec::new();
+    let uplinks = uplinks(store, netlink).unwrap_or_else(|error| {
+        errors.push(error);
+        Vec::new()
+    });
+    let networks: Vec<Noted> =
+        store.networks.values().filter(|noted| !noted.leases.is_empty()).cloned().collect();
+    let networks: Vec<&Noted> = networks.iter().collect();
+    let wanted = sysctl::wanted(&networks, &uplinks, &store.host.sysctls);
+    errors.extend(sysctl::remember(store, &wanted).err());
+    // The rules first: what they forbid must be forbidden before anything is forwarded.
+    errors.extend(rules::settle(&networks, &store.host.sysctls).err());
+    errors.extend(sysctl::settle(store, &wanted));
+    errors.extend(firewall::settle(store).err());
+    for name in store.networks.keys().cloned().collect::<Vec<_>>() {
+        errors.extend(let_go(store, netlink, &name).err());
+    }
+    errors
+}
+
+/// A network without containers has nobody to answer; one that nobody made by hand goes.
+fn let_go(store: &mut Store, netlink: &mut Netlink, name: &str) -> Result<()> {
+    let noted = store.network(name)?.clone();
+    if !noted.leases.is_empty() {
+        return Ok(());
+    }
+    dns::end(&store.leases_path(name))?;
+    if noted.network.origin == Origin::ByHand {
+        return Ok(());
+    }
+    netlink.remove_link(&noted.network.bridge)?;
+    store.forget(name)
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_multicast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast(),
+    }
+}
+
+/// The links by which the host reaches others: those that a route leads out by, but for our bridges.
+fn uplinks(store: &Store, netlink: &mut Netlink) -> Result<Vec<String>> {
+    let routes = netlink.routes()?;
+    // Every link has a route to its own link-local addresses, and that leads nowhere else.
+    let leads = |route: &&Route| route.is_unicast && !is_link_local(route.destination.ip());
+    let leads_out = |index: u32| routes.iter().filter(leads).any(|route| route.links.contains(&index));
+    let is_ours = |name: &str| store.networks.values().any(|noted| noted.network.bridge == name);
+    let links = netlink.links()?.into_iter();
+    let outside = links.filter(|link| link.name != "lo" && leads_out(link.index) && !is_ours(&link.name));
+    Ok(outside.map(|link| link.name).collect())
+}

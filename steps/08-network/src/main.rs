@@ -1,0 +1,152 @@
+//! Step 8: a container on a network of its own, which talks, and only as told.
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use cgroups::Cgroup;
+use clap::FromArgMatches;
+use exec::{CommandArgs, Job, Spawn};
+use kit::program::{self, ExplainArgs};
+use kit::{Id, RunDir, RunDirArgs, doctor};
+use mount::Targets;
+use pivot_root::TerminalArgs;
+
+/// Step 8 of Kiste: the network namespace. The container talks to whom it may, and is reached where it
+/// was told.
+#[derive(clap::Parser)]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+enum Cli {
+    /// Run a command and end as it ends
+    Run(Run),
+    #[command(flatten)]
+    Image(image::cli::Command),
+    /// Check what this step needs of the kernel and the host
+    Doctor(doctor::Args),
+    /// Make, list and remove networks
+    #[command(subcommand)]
+    Network(network::Command),
+    /// Draw the host, its bridges and what is plugged into them
+    Show(network::DirArgs),
+    /// Remove what killed runs have left behind, and what no image uses
+    Gc(network::GcArgs),
+    /// Answer questions for the names on a network (started by `run`)
+    #[command(hide = true)]
+    DnsResponder(network::dns::Args),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    #[command(flatten)]
+    uts: uts::Args,
+    #[command(flatten)]
+    pid: pid::Args,
+    #[command(flatten)]
+    mount: mount::Args,
+    #[command(flatten)]
+    root: pivot_root::Args,
+    #[command(flatten)]
+    image: image::Args,
+    #[command(flatten)]
+    terminal: TerminalArgs,
+    #[command(flatten)]
+    run_dirs: RunDirArgs,
+    #[command(flatten)]
+    user: user::Args,
+    #[command(flatten)]
+    command: CommandArgs,
+    #[command(flatten)]
+    cgroup: cgroups::Args,
+    #[command(flatten)]
+    network: network::Args,
+}
+
+fn main() -> ExitCode {
+    let matches = image::command_line::<Cli>().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    program::finish(match cli {
+        Cli::Run(args) => run(&args),
+        Cli::Image(command) => command.run(),
+        Cli::Network(command) => network::command(&command),
+        Cli::Show(args) => network::show(&args),
+        Cli::Gc(args) => network::gc_command(&args),
+        Cli::DnsResponder(args) => network::dns::respond(&args),
+        Cli::Doctor(args) => doctor::run(
+            &args,
+            &[
+                user::basics(),
+                pivot_root::checks(),
+                cgroups::doctor(),
+                user::checks(),
+                image::checks(),
+                network::checks(),
+            ]
+            .concat(),
+        ),
+    })
+}
+
+// ANCHOR: run
+fn run(args: &Run) -> kit::Result<ExitCode> {
+    args.explain.start();
+    let limits = args.cgroup.limits()?;
+    let id = Id::random()?;
+    let ids = args.user.ids(&id)?; // 06: which ids it has
+    let hostname = args.uts.hostname(&id);
+    let pid_file = args.command.pid_file()?;
+    let mounts = [network::places(), args.mount.requests()?].concat();
+    let terminal = args.terminal.plan()?;
+
+    let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
+    cgroups::gc_before_run(&args.run_dirs);
+    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?; // 05: how much it may use
+    let network = args.network.connect(&id, &hostname)?; // 08: whom it reaches, and at which address
+    let base = args.image.base(&id, &ids, &args.root)?; // 07: what it is made of
+    let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
+    let started = Instant::now();
+
+    // In one call: the others then belong to the new user namespace.
+    let namespaces =
+        ids.namespace() | network.namespace() | uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
+    let mut child = Spawn::new(namespaces)
+        .job(Job::Session)
+        .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
+        .before_start(|child| {
+            ids.write(child, base.views())?; // 06: who it is outside
+            network.plug_in(child)?; // 08: a cable, from the bridge to it
+            cgroup.admit(child) // 05: v1: moved in, while the child waits
+        })
+        .spawn(|parent| {
+            ids.enter(parent)?; // 06: root, of its own namespace
+            network.configure()?; // 08: its end of the cable
+            cgroups::unshare_namespace()?; // 05: what it sees of cgroups
+            uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+            args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here
+            let root = base.mount(&args.root, &mounts)?; // 07: the layers, and 04: what it sees as /
+            pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+            cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
+            network.name_in(root.as_fd())?; // 08: who is called what
+            mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: what is mounted in it
+            terminal.open(&root, parent)?; // 04: a terminal of its own
+            let account = base.account(&args.user, root.as_fd(), &ids)?; // 06: who the command is to be
+            let command = base.command(&args.command, &hostname, account.home())?; // 07: what the image says
+            root.enter()?; // 04: and the host's files are gone
+            args.mount.propagation.share()?;
+            ids.become_user(&account, parent)?; // 06: and is from here on
+            pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+        })
+        .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
+    child.end_with(stop_signal);
+
+    let _pid_file = pid_file.write(&child)?;
+    let mut relay = terminal.relay(child.descriptor())?;
+    let status = child.wait_at(&mut relay)?;
+    args.cgroup.tell(&cgroup, started.elapsed());
+    network.undo_or_tell();
+    cgroup.remove_or_keep(run_dir);
+    base.finish(&args.command)?; // 07: kept as a layer, or forgotten
+    Ok(status.into())
+}
+// ANCHOR_END: run

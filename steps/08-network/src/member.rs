@@ -1,0 +1,201 @@
+//! A container on a bridge: its lease, its cable, and the host's side of both.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use kit::{Failure, Id};
+use nix::unistd::Pid;
+
+use crate::dns::{Outside, Responder};
+use crate::firewall::{self, Firewall};
+use crate::holder;
+use crate::host;
+use crate::lease::{Lease, Wanted};
+use crate::netlink::Netlink;
+use crate::network::{DEFAULT, Name, Network, Reach};
+use crate::port::Port;
+use crate::store::{Alive, Noted, Store};
+use crate::undo::together;
+
+/// A container on a network. Whoever holds it owns it: dropping it takes the container off.
+pub(crate) struct Member {
+    dir: PathBuf,
+    network: Network,
+    lease: Lease,
+    /// What the host lends to it; none, once it is off.
+    held: Option<Held>,
+}
+
+struct Held {
+    _alive: Alive,
+    _ports: Vec<OwnedFd>,
+    _responder: Responder,
+}
+
+/// What the link is called inside.
+const INSIDE: &str = "eth0";
+
+impl Member {
+    /// Puts a container on a network: its addresses, its ports, and the host's side of them.
+    ///
+    /// # Errors
+    /// What is taken, dropped or refused, and by whom. Nothing is left then.
+    pub(crate) fn join(
+        dir: &Path,
+        name: Option<&Name>,
+        id: &Id,
+        wanted: Wanted,
+        firewall: Firewall,
+    ) -> Result<Self> {
+        let mut store = Store::open(dir)?;
+        let mut netlink = Netlink::open()?;
+        host::sweep(&mut store, &mut netlink)?;
+        let mut noted = find_or_make(&store, &mut netlink, name)?;
+        refuse_ports_inside(&noted.network, &wanted)?;
+        let lease = Lease::choose(&noted, id, &wanted)?;
+        let ports = holder::hold(&store, &lease.ports, noted.network.subnet6.is_some())?;
+        let alive = store.live(id)?;
+        noted.leases.push(lease.clone());
+        let network = noted.network.clone();
+        store.note(noted)?;
+
+        match prepare(&mut store, &mut netlink, &network, firewall) {
+            Ok(responder) => {
+                let held = Some(Held { _alive: alive, _ports: ports, _responder: responder });
+                Ok(Member { dir: dir.into(), network, lease, held })
+            }
+            Err(error) => {
+                // That says more than what goes wrong now; the next one puts it right.
+                let _ = take_off(&mut store, &mut netlink, &network.name, &lease);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn ports(&self) -> &[Port] {
+        &self.lease.ports
+    }
+
+    pub(crate) fn addresses(&self) -> &[IpAddr] {
+        &self.lease.addresses
+    }
+
+    pub(crate) fn gateways(&self) -> Vec<IpAddr> {
+        self.network.gateways()
+    }
+
+    // ANCHOR: plug-in
+    /// In the parent, while the child waits: a cable from the bridge into its namespace.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn plug_in(&self, child: Pid) -> Result<()> {
+        // Task 8.3: the other end is made where it belongs, and is never seen here.
+        let mut netlink = Netlink::open()?;
+        netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, child)?;
+        let cable = netlink.link(&self.lease.link)?;
+        let cable =
+            cable.ok_or_else(|| Failure::new(format_args!("the link {} is gone", self.lease.link)))?;
+        let bridge = self.network.link(&mut netlink)?;
+        netlink.plug(&cable, &bridge)
+    }
+    // ANCHOR_END: plug-in
+
+    // ANCHOR: configure
+    /// In the child: its addresses, and its way out, if it is to have one.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn configure(&self, netlink: &mut Netlink) -> Result<()> {
+        let link = netlink
+            .link(INSIDE)?
+            .ok_or_else(|| Failure::new(format_args!("the cable's end {INSIDE} is gone")))?;
+        for address in self.lease.addresses.iter().filter_map(|ip| self.network.with_prefix(*ip)) {
+            netlink.add_address("who it is on the network", link.index, INSIDE, address)?;
+        }
+        netlink.turn_on(&link)?;
+        match self.network.reach {
+            Reach::Internal => Ok(()),
+            Reach::Open | Reach::Isolated => {
+                self.network.gateways().into_iter().try_for_each(|gateway| netlink.add_default_route(gateway))
+            }
+        }
+    }
+    // ANCHOR_END: configure
+
+    /// Takes the container off; with the last one goes all that was made for them.
+    ///
+    /// # Errors
+    /// All that could not be undone, in one; what could is.
+    pub(crate) fn leave(mut self) -> Result<()> {
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> Result<()> {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        let mut store = Store::open(&self.dir)?;
+        let mut netlink = Netlink::open()?;
+        drop(held); // the responder ends with the last who holds it
+        take_off(&mut store, &mut netlink, &self.network.name, &self.lease)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // An error is on its way already, and says more. What is left is found by `gc`.
+        let _ = self.let_go();
+    }
+}
+
+fn find_or_make(store: &Store, netlink: &mut Netlink, name: Option<&Name>) -> Result<Noted> {
+    match name {
+        Some(name) => store.network(&name.0).cloned(),
+        None => match store.networks.get(DEFAULT) {
+            Some(noted) => Ok(noted.clone()),
+            None => Ok(Noted { network: Network::by_default(store, netlink)?, leases: Vec::new() }),
+        },
+    }
+}
+
+fn refuse_ports_inside(network: &Network, wanted: &Wanted) -> Result<()> {
+    match wanted.ports.first().filter(|_| network.reach == Reach::Internal) {
+        Some(port) => {
+            let what = format!("-p {port}: {} is an internal network, which nothing gets into", network.name);
+            Err(Failure::new(what).hint("choose another network, or leave -p out").into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The host's side of a network that has containers now.
+fn prepare(
+    store: &mut Store,
+    netlink: &mut Netlink,
+    network: &Network,
+    firewall: Firewall,
+) -> Result<Responder> {
+    firewall::admit(store, network, firewall)?;
+    network.raise(netlink)?;
+    together(host::settle(store, netlink))?;
+    let outside = match network.reach {
+        Reach::Internal => Outside::Closed,
+        Reach::Open | Reach::Isolated => Outside::Forward,
+    };
+    let gateways: Vec<_> = network.subnets().collect();
+    Responder::ensure(&store.leases_path(&network.name), &gateways, outside)
+}
+
+fn take_off(store: &mut Store, netlink: &mut Netlink, name: &str, lease: &Lease) -> Result<()> {
+    let mut errors = Vec::new();
+    // It goes with the namespace, too, but some time later.
+    errors.extend(netlink.remove_link(&lease.link).err());
+    if let Some(mut noted) = store.networks.get(name).cloned() {
+        noted.leases.retain(|other| other.id != lease.id);
+        errors.extend(store.note(noted).err());
+    }
+    store.bury(&lease.id);
+    errors.extend(host::settle(store, netlink));
+    together(errors)
+}

@@ -1,0 +1,172 @@
+//! Published ports: `-p [IP:]HOSTPORT[-END]:PORT[-END][/tcp|udp]`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a published port speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// tcp(7)
+    Tcp,
+    /// udp(7)
+    Udp,
+}
+
+/// One published port: what comes to the host's goes to the container's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// Which of the host's addresses; None: all of them.
+    pub ip: Option<IpAddr>,
+    /// The host's port.
+    pub host: u16,
+    /// The container's port.
+    pub inside: u16,
+    /// What both speak.
+    pub protocol: Protocol,
+}
+
+/// What one `-p` asks for: a port, or as many as a range has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish(Vec<Port>);
+
+impl Publish {
+    /// One port after the other.
+    pub fn ports(&self) -> impl Iterator<Item = Port> {
+        self.0.iter().copied()
+    }
+}
+
+impl Protocol {
+    /// IPPROTO_TCP, IPPROTO_UDP.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+        }
+    }
+}
+
+impl Port {
+    /// Whether the host itself reaches it at 127.0.0.1.
+    pub(crate) fn is_on_loopback(self) -> bool {
+        self.ip.is_none_or(|ip| ip.is_ipv4() && (ip.is_loopback() || ip.is_unspecified()))
+    }
+}
+
+impl FromStr for Publish {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (rest, protocol) = match text.rsplit_once('/') {
+            None => (text, Protocol::Tcp),
+            Some((rest, "tcp")) => (rest, Protocol::Tcp),
+            Some((rest, "udp")) => (rest, Protocol::Udp),
+            Some((_, other)) => return Err(format!("{other:?} is neither tcp nor udp")),
+        };
+        let (rest, inside) = rest.rsplit_once(':').ok_or("write it as HOSTPORT:PORT")?;
+        let (ip, host) = match rest.rsplit_once(':') {
+            None => (None, rest),
+            Some((ip, host)) => (address(ip)?, host),
+        };
+        let (host, inside) = (range(host)?, range(inside)?);
+        if host.len() != inside.len() {
+            return Err(format!("{} ports of the host for {} of the container", host.len(), inside.len()));
+        }
+        let pairs = host.zip(inside);
+        Ok(Publish(pairs.map(|(host, inside)| Port { ip, host, inside, protocol }).collect()))
+    }
+}
+
+/// 0.0.0.0 is how others write "all of them".
+fn address(text: &str) -> Result<Option<IpAddr>, String> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let ip: IpAddr = bare.parse().map_err(|_| format!("{text:?} is no address of a host"))?;
+    match ip {
+        IpAddr::V6(ip) if ip.is_loopback() => {
+            Err("the kernel lets nothing leave from ::1: publish at 127.0.0.1".into())
+        }
+        ip if ip.is_multicast() => Err(format!("{ip} is many hosts' address")),
+        ip => Ok((!ip.is_unspecified()).then_some(ip)),
+    }
+}
+
+fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (number(first)?, number(last)?) {
+        (first, last) if first <= last => Ok(first..=last),
+        _ => Err(format!("{text} ends before it begins")),
+    }
+}
+
+fn number(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|number| *number != 0 && !text.starts_with('+'));
+    number.ok_or_else(|| format!("{text:?} is no port: 1 to 65535"))
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        })
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ip {
+            None => {}
+            Some(IpAddr::V4(ip)) => write!(f, "{ip}:")?,
+            Some(IpAddr::V6(ip)) => write!(f, "[{ip}]:")?,
+        }
+        write!(f, "{}:{}/{}", self.host, self.inside, self.protocol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Result<String, String> {
+        let ports: Vec<_> = text.parse::<Publish>()?.ports().map(|port| port.to_string()).collect();
+        Ok(ports.join(" "))
+    }
+
+    #[test]
+    fn a_port_or_a_range_of_them_is_published() {
+        for (text, expected) in [
+            ("8080:80", "8080:80/tcp"),
+            ("53:53/udp", "53:53/udp"),
+            ("127.0.0.1:8080:80/tcp", "127.0.0.1:8080:80/tcp"),
+            ("0.0.0.0:8080:80", "8080:80/tcp"),
+            ("[2001:db8::1]:8080:80", "[2001:db8::1]:8080:80/tcp"),
+            ("8000-8002:80-82", "8000:80/tcp 8001:81/tcp 8002:82/tcp"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn what_is_no_port_is_told() {
+        for (wrong, why) in [
+            ("80", "HOSTPORT:PORT"),
+            ("0:80", "no port"),
+            ("80:65536", "no port"),
+            ("+80:80", "no port"),
+            ("host:80:80", "no address"),
+            ("8000-8002:80", "3 ports of the host for 1"),
+            ("9-8:9-8", "ends before"),
+            ("80:80/sctp", "neither tcp nor udp"),
+            ("[::1]:80:80", "::1"),
+            ("", "HOSTPORT:PORT"),
+        ] {
+            let told = shown(wrong).unwrap_err();
+            assert!(told.contains(why), "{wrong}: {told}");
+        }
+    }
+}

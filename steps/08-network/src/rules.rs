@@ -1,0 +1,209 @@
+//! The one table of ours, `inet kiste`: who may reach whom, and at which address.
+//!
+//! It is told to the kernel as a whole whenever a container comes or goes, and replaces the one before in
+//! one step; connections that are there are not touched by that.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::Result;
+
+use crate::lease::Lease;
+use crate::network::{Network, Reach};
+use crate::nft::{Batch, Family, Hook, Kind, Rule, ct};
+use crate::port::{Port, Protocol};
+use crate::store::Noted;
+use crate::subnet::Subnet;
+use crate::undo::Changed;
+
+/// The table's name.
+pub(crate) const TABLE: &str = "kiste";
+
+/// The chains, in the order of a packet's way.
+const CHAINS: [(&str, Kind, Hook); 6] = [
+    ("loopback", Kind::Filter, Hook::Raw),
+    ("prerouting", Kind::Nat, Hook::Prerouting),
+    ("output", Kind::Nat, Hook::Output),
+    ("input", Kind::Filter, Hook::Input),
+    ("forward", Kind::Filter, Hook::Forward),
+    ("postrouting", Kind::Nat, Hook::Postrouting),
+];
+/// Where `prerouting` and `output` send what is for the host.
+const PUBLISHED: &str = "published";
+
+/// The rules, each with its chain.
+pub(crate) type Rules = Vec<(&'static str, Rule)>;
+
+/// Has the kernel replace the table; without networks it is removed.
+///
+/// # Errors
+/// What the kernel says; then all is as it was.
+pub(crate) fn settle(networks: &[&Noted], changed: &[Changed]) -> Result<()> {
+    let mut batch = Batch::new();
+    // Made, if it is not there, so that it can be removed in any case.
+    batch.add_table(Family::Inet, TABLE);
+    batch.delete_table(Family::Inet, TABLE);
+    if networks.is_empty() {
+        return batch.commit("the last container is gone", "delete table inet kiste");
+    }
+    batch.add_table(Family::Inet, TABLE);
+    batch.add_chain(Family::Inet, TABLE, PUBLISHED);
+    for (name, kind, hook) in CHAINS {
+        batch.add_base_chain(Family::Inet, TABLE, name, kind, hook);
+    }
+    let rules = all(networks, changed);
+    for (chain, rule) in &rules {
+        batch.append(Family::Inet, TABLE, chain, rule);
+    }
+    batch.commit("who may reach whom", format_args!("table inet kiste, {} rules", rules.len()))
+}
+
+/// All rules, in order.
+pub(crate) fn all(networks: &[&Noted], changed: &[Changed]) -> Rules {
+    let mut rules = loopback();
+    rules.extend(published(networks));
+    rules.extend(networks.iter().flat_map(|noted| input(&noted.network)));
+    rules.extend(forward(networks, changed));
+    rules.extend(networks.iter().flat_map(|noted| postrouting(&noted.network)));
+    rules
+}
+
+/// With `route_localnet` the bridge takes packets to 127.0.0.1; from the wire they are nobody's to send
+/// (CVE-2020-8558).
+fn loopback() -> Rules {
+    vec![("loopback", Rule::default().comes_not_by("lo").sent_to(of_loopback()).drop())]
+}
+
+fn of_loopback() -> Subnet {
+    const { Subnet::v4(Ipv4Addr::new(127, 0, 0, 0), 8) }
+}
+
+// ANCHOR: published
+/// What comes to a published port of the host's goes to the container's.
+fn published(networks: &[&Noted]) -> Rules {
+    let to_host = |chain| (chain, Rule::default().sent_to_the_host().jump(PUBLISHED));
+    let mut rules = vec![to_host("prerouting"), to_host("output")];
+    for (lease, port) in leases(networks).flat_map(|lease| lease.ports.iter().map(move |port| (lease, port)))
+    {
+        for ip in lease.addresses.iter().filter(|ip| port.ip.is_none_or(|of| of.is_ipv4() == ip.is_ipv4())) {
+            rules.push((PUBLISHED, publish(lease, port, *ip)));
+        }
+    }
+    rules
+}
+
+fn publish(lease: &Lease, port: &Port, ip: IpAddr) -> Rule {
+    // Task 8.2: what is for this port of the host's has another destination from here on.
+    let rule = Rule::of(&lease.id);
+    let rule = match port.ip.and_then(Subnet::of_one) {
+        Some(one) => rule.sent_to(one),
+        None => rule.family(ip),
+    };
+    rule.sent_to_port(port.protocol, port.host).redirect(ip, port.inside)
+}
+// ANCHOR_END: published
+
+fn leases<'a>(networks: &'a [&Noted]) -> impl Iterator<Item = &'a Lease> {
+    networks.iter().flat_map(|noted| &noted.leases)
+}
+
+/// From an internal network the host is not reached either: only who answers for names, and a ping.
+fn input(network: &Network) -> Rules {
+    if network.reach != Reach::Internal {
+        return Vec::new();
+    }
+    let from = || Rule::of(&network.name).comes_by(&network.bridge);
+    let mut rules = Vec::new();
+    for gateway in network.gateways() {
+        rules.push(("input", from().icmp(gateway).accept()));
+        for (protocol, one) in
+            [Protocol::Udp, Protocol::Tcp].into_iter().zip(std::iter::repeat(Subnet::of_one(gateway)))
+        {
+            rules.extend(one.map(|one| ("input", from().sent_to(one).sent_to_port(protocol, 53).accept())));
+        }
+    }
+    rules.push(("input", from().drop()));
+    rules
+}
+
+// ANCHOR: forward
+/// Who may reach whom, through the host.
+fn forward(networks: &[&Noted], changed: &[Changed]) -> Rules {
+    let mut rules: Rules = Vec::new();
+    for Noted { network, .. } in networks.iter().filter(|noted| noted.network.reach == Reach::Internal) {
+        let (name, bridge) = (&network.name, &network.bridge);
+        rules.push(("forward", Rule::of(name).comes_by(bridge).leaves_not_by(bridge).drop()));
+        rules.push(("forward", Rule::of(name).leaves_by(bridge).comes_not_by(bridge).drop()));
+    }
+    rules.extend(isolated(networks));
+    rules.push(("forward", Rule::default().state(ct::ESTABLISHED_OR_RELATED).accept()));
+    for Noted { network, .. } in networks {
+        // From elsewhere, also from another network, it is reached at published ports only.
+        let (name, bridge) = (&network.name, &network.bridge);
+        rules.push(("forward", Rule::of(name).leaves_by(bridge).status(ct::DNAT).accept()));
+        rules.push(("forward", Rule::of(name).leaves_by(bridge).comes_not_by(bridge).drop()));
+    }
+    rules.extend(not_a_router(networks, changed));
+    rules
+}
+// ANCHOR_END: forward
+
+/// An isolated network and the others do not reach each other at published ports either.
+fn isolated(networks: &[&Noted]) -> Rules {
+    let mut rules = Vec::new();
+    for one in networks.iter().filter(|noted| noted.network.reach == Reach::Isolated) {
+        for other in networks.iter().filter(|other| other.network.name != one.network.name) {
+            for (from, to) in [(one, other), (other, one)] {
+                let rule = Rule::of(&one.network.name);
+                rules.push((
+                    "forward",
+                    rule.comes_by(&from.network.bridge).leaves_by(&to.network.bridge).drop(),
+                ));
+            }
+        }
+    }
+    rules
+}
+
+/// Forwarding was turned on for containers: the host that was no router before does not become one for
+/// others.
+fn not_a_router(networks: &[&Noted], changed: &[Changed]) -> Rules {
+    // What goes to a bridge has been decided above; what comes from one may go on.
+    let beside = |rule: Rule| {
+        networks.iter().fold(rule, |rule, noted| {
+            rule.comes_not_by(&noted.network.bridge).leaves_not_by(&noted.network.bridge)
+        })
+    };
+    let was_off = changed.iter().filter(|changed| changed.before == "0");
+    let mut rules = Vec::new();
+    for name in was_off.map(|changed| &changed.name) {
+        if name == "ipv6/conf/all/forwarding" {
+            rules.push(("forward", beside(Rule::default().family(IpAddr::from([0; 16]))).drop()));
+        }
+        let link = name.strip_prefix("ipv4/conf/").and_then(|rest| rest.strip_suffix("/forwarding"));
+        let is_bridge = |link: &str| networks.iter().any(|noted| noted.network.bridge == link);
+        if let Some(link) = link.filter(|link| !is_bridge(link)) {
+            let from = Rule::default().family(IpAddr::from([0; 4])).comes_by(link);
+            rules.push(("forward", beside(from).drop()));
+        }
+    }
+    rules
+}
+
+// ANCHOR: postrouting
+/// What leaves a network leaves as the host, to which the answers find their way.
+fn postrouting(network: &Network) -> Rules {
+    let (name, bridge) = (&network.name, &network.bridge);
+    let mut rules = Vec::new();
+    for subnet in network.subnets().map(Subnet::network) {
+        if network.reach != Reach::Internal {
+            rules.push(("postrouting", Rule::of(name).sent_from(subnet).leaves_not_by(bridge).masquerade()));
+        }
+        // Who asks for a published port of its own network: the answer has to come by here as well.
+        let own = Rule::of(name).sent_from(subnet).sent_to(subnet).status(ct::DNAT).masquerade();
+        rules.push(("postrouting", own));
+    }
+    // The host, by 127.0.0.1: to which nobody else could answer.
+    rules.push(("postrouting", Rule::of(name).sent_from(of_loopback()).leaves_by(bridge).masquerade()));
+    rules
+}
+// ANCHOR_END: postrouting

@@ -1,0 +1,295 @@
+//! What is known of networks beyond one run: files below one directory, changed by one at a time.
+//!
+//! ```text
+//! DIR/host.json          what was changed on the host, and how it was before
+//! DIR/alive/ID           locked by the runtime of a container as long as it lives
+//! DIR/NAME/network.json  a network
+//! DIR/NAME/leases.json   who is on it, and at which address
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use kit::{Failure, Hint, Id};
+use nix::errno::Errno;
+use rustix::process::geteuid;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::lease::{Lease, Leases};
+use crate::network::Network;
+use crate::undo::HostChanges;
+
+/// Where the networks are.
+#[derive(clap::Args, Clone, Debug)]
+pub struct DirArgs {
+    /// Where networks and their leases are noted
+    #[arg(long = "network-dir", value_name = "DIR", default_value = "/var/lib/kiste-networks")]
+    network_dir: PathBuf,
+}
+
+impl DirArgs {
+    pub(crate) fn dir(&self) -> &Path {
+        &self.network_dir
+    }
+}
+
+/// All that is noted, and the lock on it: while this lives, nobody else changes networks.
+pub(crate) struct Store {
+    dir: PathBuf,
+    _lock: File,
+    pub(crate) host: HostChanges,
+    pub(crate) networks: BTreeMap<String, Noted>,
+}
+
+/// A network, and who is on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Noted {
+    pub(crate) network: Network,
+    pub(crate) leases: Vec<Lease>,
+}
+
+/// That a container lives: a file that its runtime holds a lock on.
+#[derive(Debug)]
+pub(crate) struct Alive {
+    _lock: File,
+}
+
+const HOST: &str = "host.json";
+const NETWORK: &str = "network.json";
+const LEASES: &str = "leases.json";
+const ALIVE: &str = "alive";
+
+impl Store {
+    /// Waits until nobody else changes networks, and reads what is noted.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or read, when others can write to it, or when what is in it is
+    /// of another network namespace whose containers live.
+    pub(crate) fn open(dir: &Path) -> Result<Self> {
+        let lock = loop {
+            make(dir)?;
+            let lock = File::open(dir).with_context(|| format!("open {}", dir.display()))?;
+            ours_alone(dir, &lock)?;
+            kit::call("one at a time", "flock", dir.display(), || lock.lock())?;
+            if is_still_there(&lock, dir) {
+                break lock;
+            }
+        };
+        let mut store = Store {
+            dir: dir.into(),
+            _lock: lock,
+            host: read_json(&dir.join(HOST))?.unwrap_or_default(),
+            networks: BTreeMap::new(),
+        };
+        store.read_networks()?;
+        Ok(store)
+    }
+
+    fn read_networks(&mut self) -> Result<()> {
+        for entry in fs::read_dir(&self.dir).with_context(|| format!("read {}", self.dir.display()))? {
+            let path = entry.with_context(|| format!("read {}", self.dir.display()))?.path();
+            let network = match read_json::<Network>(&path.join(NETWORK)) {
+                Ok(Some(network)) => network,
+                Ok(None) => continue,
+                Err(error) => return Err(error),
+            };
+            let leases = read_json::<Leases>(&path.join(LEASES))?.unwrap_or_default().leases;
+            self.networks.insert(network.name.clone(), Noted { network, leases });
+        }
+        Ok(())
+    }
+
+    /// The network of this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn network(&self, name: &str) -> Result<&Noted> {
+        let found = self.networks.get(name);
+        let names = || self.networks.keys().cloned().collect::<Vec<_>>().join(", ");
+        found.ok_or_else(|| Failure::new(format_args!("there is no network {name:?}")).into()).hint(
+            match self.networks.is_empty() {
+                true => format!("`network create {name}` makes one"),
+                false => format!("`network create {name}` makes one; there are: {}", names()),
+            },
+        )
+    }
+
+    /// Notes a network and who is on it.
+    ///
+    /// # Errors
+    /// When the files cannot be written.
+    pub(crate) fn note(&mut self, noted: Noted) -> Result<()> {
+        let dir = self.dir_of(&noted.network.name);
+        // The responder reads the leases as nobody (dns.rs).
+        kit::call("the network is noted", "mkdir", dir.display(), || make_dir(&dir, 0o711))?;
+        write_json(&dir.join(NETWORK), &noted.network, 0o600)?;
+        write_json(&dir.join(LEASES), &Leases { leases: noted.leases.clone() }, 0o644)?;
+        self.networks.insert(noted.network.name.clone(), noted);
+        Ok(())
+    }
+
+    /// Notes what was changed on the host; before it is.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn note_host(&self) -> Result<()> {
+        let path = self.dir.join(HOST);
+        if !self.host.is_empty() {
+            return write_json(&path, &self.host, 0o600);
+        }
+        gone(fs::remove_file(&path)).with_context(|| format!("remove {}", path.display()))
+    }
+
+    /// Forgets a network. Its bridge is the caller's to remove.
+    ///
+    /// # Errors
+    /// When its directory cannot be removed.
+    pub(crate) fn forget(&mut self, name: &str) -> Result<()> {
+        let dir = self.dir_of(name);
+        kit::call("the network is forgotten", "rmdir", dir.display(), || gone(fs::remove_dir_all(&dir)))?;
+        self.networks.remove(name);
+        Ok(())
+    }
+
+    /// The file that says who is on a network.
+    pub(crate) fn leases_path(&self, name: &str) -> PathBuf {
+        self.dir_of(name).join(LEASES)
+    }
+
+    /// Says that a container lives, as long as what is returned is held.
+    ///
+    /// # Errors
+    /// When the file cannot be made or locked.
+    pub(crate) fn live(&self, id: &Id) -> Result<Alive> {
+        let path = self.dir.join(ALIVE).join(id.as_str());
+        make_dir(&self.dir.join(ALIVE), 0o700).with_context(|| format!("mkdir {}", path.display()))?;
+        let open = || File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = open().with_context(|| format!("open {}", path.display()))?;
+        kit::call("who holds it is alive", "flock", path.display(), || file.lock())?;
+        Ok(Alive { _lock: file })
+    }
+
+    /// Whether the runtime of this container lives.
+    pub(crate) fn is_alive(&self, id: &str) -> bool {
+        let path = self.dir.join(ALIVE).join(id);
+        // What cannot be looked at is not dead.
+        match File::options().write(true).open(&path) {
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+            Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_))),
+        }
+    }
+
+    /// Forgets that a container lived.
+    pub(crate) fn bury(&self, id: &str) {
+        // Left behind, it is a file that nobody holds a lock on.
+        let _ = fs::remove_file(self.dir.join(ALIVE).join(id));
+    }
+
+    /// Forgets those that died before they were on any network.
+    pub(crate) fn bury_the_unknown(&self) {
+        for entry in fs::read_dir(self.dir.join(ALIVE)).into_iter().flatten().flatten() {
+            if let Some(id) = entry.file_name().to_str().filter(|id| !self.is_alive(id)) {
+                self.bury(id);
+            }
+        }
+    }
+
+    fn dir_of(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Under the lock, and only what is empty: rmdir refuses the rest.
+        let _ = fs::remove_dir(self.dir.join(ALIVE));
+        let _ = fs::remove_dir(&self.dir);
+    }
+}
+
+fn make(dir: &Path) -> Result<()> {
+    let make = || DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    kit::call("where networks are noted", "mkdir", dir.display(), make)
+        .hint_on(Errno::EACCES, "networks of the host's are root's: use sudo, or --network none")
+}
+
+fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode))),
+    }
+}
+
+/// What is noted is removed, as root: whoever could write to it could have anything removed.
+fn ours_alone(dir: &Path, file: &File) -> Result<()> {
+    let found = file.metadata().with_context(|| format!("stat {}", dir.display()))?;
+    if found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    let what = format!(
+        "{}: it is not ours alone (uid {}, mode {:04o})",
+        dir.display(),
+        found.uid(),
+        found.mode() & 0o7777
+    );
+    Err(Failure::new(what).hint("let --network-dir be one that only you can write to").into())
+}
+
+/// The last container may have removed it in between.
+fn is_still_there(file: &File, path: &Path) -> bool {
+    let inode = |meta: io::Result<fs::Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
+    inode(file.metadata()).is_some_and(|held| inode(path.symlink_metadata()) == Some(held))
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+            return Ok(None);
+        }
+        text => text.with_context(|| format!("read {}", path.display()))?,
+    };
+    let parsed = serde_json::from_str(&text);
+    let parsed = parsed.map_err(|error| Failure::new(format_args!("{}: {error}", path.display())));
+    parsed.map(Some).map_err(anyhow::Error::from).hint("see what it is, and remove it")
+}
+
+/// Either the old text is there or the new one, whatever happens meanwhile: rename(2).
+fn write_json<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
+    let new = path.with_extension("new");
+    kit::call("for those who come later", "write", path.display(), || {
+        let mut file = File::options().create(true).write(true).truncate(true).mode(mode).open(&new)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?; // whatever our umask is
+        io::Write::write_all(&mut file, text.as_bytes())?;
+        fs::rename(&new, path)
+    })
+}
+
+/// Which network namespace this is, and which boot of the host: what was changed in another one is
+/// gone with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    boot: String,
+    namespace: String,
+}
+
+impl Place {
+    /// Where we are.
+    pub(crate) fn here() -> Result<Self> {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("read the boot id")?;
+        let namespace = fs::read_link("/proc/self/ns/net").context("readlink /proc/self/ns/net")?;
+        Ok(Place { boot: boot.trim().into(), namespace: namespace.display().to_string() })
+    }
+}

@@ -1,0 +1,185 @@
+//! An address with its prefix, and the subnet that it is in: `10.77.0.1/24`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// An address and how many of its leading bits are the subnet's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Subnet {
+    ip: IpAddr,
+    prefix: u8,
+}
+
+impl Subnet {
+    /// None: more bits than the address has.
+    pub(crate) fn new(ip: IpAddr, prefix: u8) -> Option<Self> {
+        (u32::from(prefix) <= bits(ip)).then_some(Subnet { ip, prefix })
+    }
+
+    /// An IPv4 subnet that is known to be one.
+    pub(crate) const fn v4(ip: std::net::Ipv4Addr, prefix: u8) -> Self {
+        assert!(prefix <= 32);
+        Subnet { ip: IpAddr::V4(ip), prefix }
+    }
+
+    /// One address alone.
+    pub(crate) fn of_one(ip: IpAddr) -> Option<Self> {
+        Subnet::new(ip, bits(ip) as u8)
+    }
+
+    /// The address as it was given.
+    pub(crate) fn ip(self) -> IpAddr {
+        self.ip
+    }
+
+    /// How many leading bits are the subnet's.
+    pub(crate) fn prefix(self) -> u8 {
+        self.prefix
+    }
+
+    /// The address number `n` of the subnet; 0 is its own name. None: it has not that many.
+    pub(crate) fn nth(self, n: u128) -> Option<IpAddr> {
+        (n <= self.host_mask()).then(|| of_number(self.ip, self.base() + n))
+    }
+
+    /// The last address: in IPv4 that of all together.
+    pub(crate) fn last(self) -> IpAddr {
+        of_number(self.ip, self.base() | self.host_mask())
+    }
+
+    /// What is the subnet's in an address: `255.255.255.0`.
+    pub(crate) fn mask(self) -> IpAddr {
+        let all = if self.ip.is_ipv4() { u32::MAX.into() } else { u128::MAX };
+        of_number(self.ip, all & !self.host_mask())
+    }
+
+    /// The same subnet, seen from this address in it.
+    pub(crate) fn at(self, ip: IpAddr) -> Self {
+        Subnet { ip, ..self }
+    }
+
+    /// The subnet alone: `10.77.0.0/24`.
+    pub(crate) fn network(self) -> Self {
+        self.at(of_number(self.ip, self.base()))
+    }
+
+    /// Whether `ip` is in it.
+    pub(crate) fn has(self, ip: IpAddr) -> bool {
+        ip.is_ipv4() == self.ip.is_ipv4() && number(ip) & !self.host_mask() == self.base()
+    }
+
+    /// Whether some address is in both.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.has(other.network().ip) || other.has(self.network().ip)
+    }
+
+    fn base(self) -> u128 {
+        number(self.ip) & !self.host_mask()
+    }
+
+    fn host_mask(self) -> u128 {
+        match bits(self.ip) - u32::from(self.prefix) {
+            128 => u128::MAX,
+            host => (1 << host) - 1,
+        }
+    }
+}
+
+fn bits(ip: IpAddr) -> u32 {
+    if ip.is_ipv4() { 32 } else { 128 }
+}
+
+fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u32::from(ip).into(),
+        IpAddr::V6(ip) => ip.into(),
+    }
+}
+
+fn of_number(like: IpAddr, number: u128) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => IpAddr::V4((number as u32).into()),
+        IpAddr::V6(_) => IpAddr::V6(number.into()),
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ip, self.prefix)
+    }
+}
+
+impl FromStr for Subnet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (ip, prefix) = text.split_once('/').ok_or("write it as 10.77.0.0/24")?;
+        let ip = ip.parse().map_err(|_| format!("{ip} is no address"))?;
+        let prefix = prefix.parse().map_err(|_| format!("/{prefix} is no number of bits"))?;
+        Subnet::new(ip, prefix).ok_or_else(|| format!("{ip} has {} bits", bits(ip)))
+    }
+}
+
+impl TryFrom<String> for Subnet {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Subnet> for String {
+    fn from(subnet: Subnet) -> Self {
+        subnet.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subnet(text: &str) -> Subnet {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn its_first_and_last_address_are_what_the_prefix_says() {
+        for (text, network, second, last) in [
+            ("10.77.0.9/24", "10.77.0.0/24", "10.77.0.2", "10.77.0.255"),
+            ("192.168.4.5/22", "192.168.4.0/22", "192.168.4.2", "192.168.7.255"),
+            ("0.0.0.0/0", "0.0.0.0/0", "0.0.0.2", "255.255.255.255"),
+            ("fd00::9/64", "fd00::/64", "fd00::2", "fd00::ffff:ffff:ffff:ffff"),
+        ] {
+            let subnet = subnet(text);
+            assert_eq!(subnet.network().to_string(), network);
+            assert_eq!(subnet.nth(2).unwrap().to_string(), second);
+            assert_eq!(subnet.last().to_string(), last);
+        }
+        assert_eq!(subnet("10.0.0.0/30").nth(4), None);
+    }
+
+    #[test]
+    fn two_overlap_when_one_is_in_the_other() {
+        for (one, other, expected) in [
+            ("10.77.0.0/24", "10.0.0.0/8", true),
+            ("10.77.0.0/24", "10.77.0.128/25", true),
+            ("10.77.0.0/24", "10.77.1.0/24", false),
+            ("10.77.0.0/24", "fd00::/8", false),
+            ("10.77.0.0/24", "0.0.0.0/0", true),
+        ] {
+            assert_eq!(subnet(one).overlaps(subnet(other)), expected, "{one} {other}");
+            assert_eq!(subnet(other).overlaps(subnet(one)), expected, "{other} {one}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_subnet_is_told() {
+        for wrong in ["", "10.0.0.0", "10.0.0.0/33", "x/8", "10.0.0.0/x", "fd00::/129"] {
+            assert!(wrong.parse::<Subnet>().is_err(), "{wrong}");
+        }
+    }
+}

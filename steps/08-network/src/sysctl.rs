@@ -1,0 +1,130 @@
+//! Settings of the kernel's network, below /proc/sys/net: which links pass packets on.
+//!
+//! IPv4 is forwarded if the link that a packet comes in by says so; so it is turned on for the bridges
+//! and for the links to the world. IPv6 has one switch for all, and a host that forwards no longer takes
+//! its address from a router, unless `accept_ra` is 2. See the kernel's networking/ip-sysctl.rst.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use anyhow::Result;
+use kit::Hint;
+use nix::errno::Errno;
+
+use crate::network::Reach;
+use crate::store::{Noted, Store};
+use crate::undo::Changed;
+
+/// A setting as it has to be while there are containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// `ipv4/conf/eth0/forwarding`
+    name: String,
+    value: &'static str,
+    /// Whether something else changes it meanwhile, and it is put back even if it is as wanted now.
+    put_back: PutBack,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PutBack {
+    IfChanged,
+    Always,
+}
+
+fn setting(name: impl Into<String>, value: &'static str) -> Setting {
+    Setting { name: name.into(), value, put_back: PutBack::IfChanged }
+}
+
+/// What the networks that have containers need; `uplinks` lead to the world.
+pub(crate) fn wanted(networks: &[&Noted], uplinks: &[String], changed: &[Changed]) -> Vec<Setting> {
+    let mut wanted = Vec::new();
+    let routed = || networks.iter().filter(|noted| noted.network.reach != Reach::Internal);
+    for Noted { network, leases } in routed() {
+        wanted.push(setting(format!("ipv4/conf/{}/forwarding", network.bridge), "1"));
+        if leases.iter().flat_map(|lease| &lease.ports).any(|port| port.is_on_loopback()) {
+            // 127.0.0.1 goes to the bridge; from elsewhere it is dropped (rules.rs).
+            wanted.push(setting(format!("ipv4/conf/{}/route_localnet", network.bridge), "1"));
+        }
+    }
+    if routed().next().is_some() {
+        wanted.extend(uplinks.iter().map(|link| setting(format!("ipv4/conf/{link}/forwarding"), "1")));
+    }
+    if routed().any(|noted| noted.network.subnet6.is_some()) {
+        wanted.extend(for_ipv6(uplinks, changed));
+    }
+    wanted
+}
+
+fn for_ipv6(uplinks: &[String], changed: &[Changed]) -> Vec<Setting> {
+    let mut wanted = Vec::new();
+    for link in uplinks {
+        let accept_ra = format!("ipv6/conf/{link}/accept_ra");
+        let is_ours = changed.iter().any(|changed| changed.name == accept_ra);
+        if is_ours || read(&accept_ra).as_deref() == Some("1") {
+            wanted.push(setting(accept_ra, "2"));
+        }
+        // The switch for all writes to each, and back to 0.
+        let forwarding = format!("ipv6/conf/{link}/forwarding");
+        wanted.push(Setting { name: forwarding, value: "1", put_back: PutBack::Always });
+    }
+    wanted.push(setting("ipv6/conf/all/forwarding", "1"));
+    wanted
+}
+
+/// Notes how those of `wanted` are that will be changed. Of a link without IPv6 there is none.
+pub(crate) fn remember(store: &mut Store, wanted: &[Setting]) -> Result<()> {
+    for setting in wanted {
+        let Some(before) = read(&setting.name) else { continue };
+        let is_noted = store.host.sysctls.iter().any(|changed| changed.name == setting.name);
+        if !is_noted && (before != setting.value || setting.put_back == PutBack::Always) {
+            store.host.sysctls.push(Changed { name: setting.name.clone(), before });
+        }
+    }
+    store.note_host()
+}
+
+/// Sets what is wanted, and puts back what no longer is: the last first.
+///
+/// # Errors
+/// All that could not be set; what could is.
+pub(crate) fn settle(store: &mut Store, wanted: &[Setting]) -> Vec<anyhow::Error> {
+    let mut errors = Vec::new();
+    for setting in wanted {
+        if read(&setting.name).is_some_and(|value| value != setting.value) {
+            errors.extend(write(&setting.name, setting.value, "packets of containers pass").err());
+        }
+    }
+    let is_wanted = |changed: &Changed| wanted.iter().any(|setting| setting.name == changed.name);
+    let (stay, go): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut store.host.sysctls).into_iter().partition(is_wanted);
+    store.host.sysctls = stay;
+    for changed in go.iter().rev() {
+        if read(&changed.name).is_some_and(|value| value != changed.before)
+            && let Err(error) = write(&changed.name, &changed.before, "as it was before")
+        {
+            store.host.sysctls.push(changed.clone());
+            errors.push(error);
+        }
+    }
+    errors.extend(store.note_host().err());
+    errors
+}
+
+/// None: there is no such setting; a link that is gone has none.
+fn read(name: &str) -> Option<String> {
+    fs::read_to_string(path(name)).ok().map(|text| text.trim().into())
+}
+
+fn write(name: &str, value: &str, why: &str) -> Result<()> {
+    let path = path(name);
+    kit::call(why, "write", format_args!("{path}, {value}"), || match fs::write(&path, value) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()), // the link went meanwhile
+        done => done,
+    })
+    .hint_on(Errno::EROFS, "/proc/sys is read-only here, as it is in a container: run on the host")
+    .hint_on(Errno::EACCES, "/proc/sys cannot be written here: use sudo, and run on the host")
+}
+
+fn path(name: &str) -> String {
+    format!("/proc/sys/net/{name}")
+}

@@ -1,0 +1,131 @@
+//! A container on a bridge, in the kernel's own words.
+
+use kiste_tests::{World, host, net};
+
+use crate::world;
+
+const SLEEP: [&str; 2] = ["sleep", "1000"];
+
+/// What the leases say of the only container: a field of it.
+#[track_caller]
+pub fn lease(world: &World, network: &str) -> serde_json::Value {
+    let ran = world.call(&["network", "inspect", network]);
+    let all: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
+    all["containers"][0].clone()
+}
+
+#[test]
+fn it_has_a_cable_to_a_bridge_an_address_and_a_way_out() {
+    let Some(world) = world() else { return };
+    let running = world.start(&[], &SLEEP);
+    assert_ne!(host::namespace(running.pid, "net"), host::namespace("self", "net"));
+    let lease = lease(&world, "kiste");
+    let (link, ip) = (lease["link"].as_str().unwrap(), lease["addresses"][0].as_str().unwrap());
+    let bridged = world.sh("ip -o link show master kiste0");
+    assert_eq!(bridged.out.lines().count(), 1);
+    assert!(bridged.out.contains(&format!(" {link}@")), "{}", bridged.out);
+    let inside = world.inside(&running, "ip -o -4 addr show eth0; ip route; ip -o link show lo").out;
+    assert!(inside.contains(&format!("inet {ip}/24")), "{inside}");
+    assert!(inside.contains("default via 10.77.0.1 dev eth0") && inside.contains("LOOPBACK,UP"), "{inside}");
+    world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+    drop(running);
+    world.is_as_before();
+}
+
+#[test]
+fn from_outside_it_is_reached_by_nothing_that_was_not_published() {
+    let Some(world) = world() else { return };
+    let running = world.serve(&[], "hello");
+    let lease = lease(&world, "kiste");
+    let ip = lease["addresses"][0].as_str().unwrap();
+    world.sh(&format!("curl -sS -m5 http://{ip}/i")).prints("hello"); // the host itself does
+    world.outside(&format!("ip route add 10.77.0.0/24 via {}", net::HOST)).exits(0);
+    assert_ne!(world.outside(&format!("busybox ping -c1 -W1 {ip}")).code, 0);
+    assert_ne!(world.outside(&format!("curl -sS -m2 http://{ip}/i")).code, 0);
+    drop(running);
+}
+
+/// Forwarding is turned on for containers: the host does not become a router for anybody else.
+#[test]
+fn the_host_does_not_become_a_router() {
+    let Some(world) = world() else { return };
+    world.sh("ip link add other0 type veth peer name other1 && ip addr add 198.51.100.1/24 dev other0 && \
+              ip link set other0 up && ip link set other1 up && ip neigh add 198.51.100.9 lladdr 02:00:00:00:00:09 dev other0")
+        .exits(0);
+    world.outside(&format!("ip route add 198.51.100.0/24 via {}", net::HOST)).exits(0);
+    let running = world.start(&[], &SLEEP);
+    assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/out0/forwarding").out.trim(), "1");
+    world.sh("nft add table ip spy; nft add chain ip spy out '{ type filter hook postrouting priority 300; }'; \
+              nft add rule ip spy out oifname other0 ip daddr 198.51.100.9 icmp type echo-request counter")
+        .exits(0);
+    assert_ne!(world.outside("busybox ping -c2 -i0.2 -W1 198.51.100.9").code, 0);
+    let spied = world.sh("nft list table ip spy").out;
+    assert!(spied.contains("packets 0 "), "{spied}");
+    // The container's own packets do go there.
+    let _ = world.run(&[], &["ping", "-c1", "-W1", "198.51.100.9"]);
+    let spied = world.sh("nft list table ip spy; nft delete table ip spy").out;
+    assert!(spied.contains("packets 1 "), "{spied}");
+    drop(running);
+}
+
+#[test]
+fn address_and_hardware_address_are_as_asked_for_and_given_once() {
+    let Some(world) = world() else { return };
+    let options = ["--ip", "10.77.0.77", "--mac-address", "02:11:22:33:44:55"];
+    let running = world.start(&options, &SLEEP);
+    let inside = world.inside(&running, "ip addr show eth0").out;
+    assert!(inside.contains("inet 10.77.0.77/24") && inside.contains("02:11:22:33:44:55"), "{inside}");
+    world.run(&["--ip", "10.77.0.77"], &["true"]).exits(125).complains("10.77.0.77: container ");
+    world.run(&["--mac-address", "02:11:22:33:44:55"], &["true"]).exits(125).complains("has it");
+    world.run(&["--ip", "10.77.0.1"], &["true"]).exits(125).complains("the bridge has it");
+    world.run(&["--ip", "192.0.2.9"], &["true"]).exits(125).complains("not in 10.77.0.0/24");
+    world.run(&["--ip6", "fd00::9"], &["true"]).exits(125).complains("has no IPv6");
+    drop(running);
+    world.is_as_before();
+}
+
+#[test]
+fn its_subnet_is_none_that_the_host_has_a_way_to() {
+    let Some(world) = world() else { return };
+    world
+        .sh(&format!(
+            "ip route add 10.0.0.0/8 via {} table 100; ip addr add 172.31.0.1/24 dev lo",
+            net::OUTSIDE
+        ))
+        .exits(0);
+    let ran = world.run_sh(&[], "ip -o -4 addr show eth0");
+    assert!(ran.exits(0).out.contains("inet 172.31.1.2/24"), "{}", ran.out);
+}
+
+#[test]
+fn with_none_it_has_but_itself_and_with_host_what_the_host_has() {
+    let Some(world) = world() else { return };
+    let script = "ls /sys/class/net | tr '\\n' ' '; ping -c1 -W1 127.0.0.1 >/dev/null && echo itself; readlink /proc/self/ns/net";
+    let alone = world.run_sh(&["--network", "none"], script);
+    let hosts = world.sh("readlink /proc/self/ns/net").out;
+    assert!(alone.exits(0).out.starts_with("lo itself\n") && !alone.out.contains(&hosts), "{}", alone.out);
+    let shared =
+        world.run_sh(&["--network", "host"], "readlink /proc/self/ns/net; ip -o link show out0 | wc -l");
+    shared.prints(&format!("{}\n1", hosts.trim()));
+    for network in ["none", "host"] {
+        let ran = world.run(&["--network", network, "-p", "8080:80"], &["true"]);
+        ran.exits(2).complains("--publish").complains(network);
+    }
+    world.run(&["--network", "nowhere"], &["true"]).exits(125).complains("there is no network \"nowhere\"");
+    world.is_as_before();
+}
+
+#[test]
+fn with_ids_of_its_own_it_is_on_the_bridge_all_the_same() {
+    let Some(world) = world() else { return };
+    let ran = world.run(&["--userns", "auto"], &["ping", "-c1", "-W3", net::OUTSIDE]);
+    if ran.err.contains("idmapped mounts") {
+        kiste_tests::lacks(
+            "idmapped-mounts",
+            "the file system of the tests cannot show its files with other owners",
+        );
+        return;
+    }
+    ran.exits(0);
+    world.is_as_before();
+}

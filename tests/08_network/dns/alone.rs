@@ -1,0 +1,151 @@
+//! A responder alone, without containers: who is asked, and how.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use kiste_tests::{Ran, eventually, patience};
+use simple_dns::rdata::RData;
+use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, ResourceRecord, TYPE};
+
+use super::Host;
+use super::resolver::bytes;
+
+/// A responder alone, at 10.88.0.1, with the host's own 10.88.0.2 as a container that asks.
+pub struct Alone {
+    pub host: Host,
+    directory: PathBuf,
+    users: Option<File>,
+    pub pid: i32,
+}
+
+impl Alone {
+    pub fn start(resolvers: &[&str], outside: &str, leases: &str) -> Option<Self> {
+        let host = Host::asking(resolvers)?;
+        host.sh("ip addr add 10.88.0.1/24 dev lo && ip addr add 10.88.0.2/32 dev lo && ip addr add 10.99.0.1/24 dev lo");
+        let directory = host.bench.dir().join("lan");
+        fs::create_dir(&directory).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o711)).unwrap();
+        let mut alone = Alone { host, directory, users: None, pid: 0 };
+        alone.write(leases);
+        let fifo = alone.directory.join("dns.users");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        alone.users = Some(File::options().read(true).write(true).open(&fifo).unwrap());
+        alone.begin(outside).prints("ready");
+        let said = fs::read_to_string(alone.directory.join("dns.alive")).unwrap();
+        alone.pid = said.lines().next().unwrap().parse().unwrap();
+        Some(alone)
+    }
+
+    pub fn begin(&self, outside: &str) -> Ran {
+        let leases = self.leases().display().to_string();
+        self.host.call(&[
+            "dns-responder",
+            "--leases",
+            &leases,
+            "--at",
+            "10.88.0.1/24",
+            "--outside",
+            outside,
+            "--detach",
+        ])
+    }
+
+    pub fn leases(&self) -> PathBuf {
+        self.directory.join("leases.json")
+    }
+
+    /// As the runtime writes it: beside it, and renamed.
+    pub fn write(&self, leases: &str) {
+        let new = self.directory.join("new");
+        fs::write(&new, format!("{{\"leases\": [{leases}]}}")).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::rename(new, self.leases()).unwrap();
+    }
+
+    pub fn socket(&self, from: &str) -> UdpSocket {
+        let socket = self.host.within(|| UdpSocket::bind((from, 0)).unwrap());
+        socket.set_read_timeout(Some(patience())).unwrap();
+        socket
+    }
+
+    pub fn ask(&self, name: &str, kind: TYPE) -> Said {
+        self.ask_patiently(name, kind, patience())
+    }
+
+    /// Asks again when there is no answer in this time, as everybody does: UDP loses what comes too fast.
+    pub fn ask_patiently(&self, name: &str, kind: TYPE, limit: Duration) -> Said {
+        let socket = self.socket("10.88.0.2");
+        socket.set_read_timeout(Some(limit)).unwrap();
+        let mut buffer = [0; 4096];
+        let answer = eventually(|| {
+            socket.send_to(&question(name, kind), "10.88.0.1:53").unwrap();
+            socket.recv(&mut buffer).ok()
+        });
+        let length = answer.expect("an answer");
+        Said::read(&buffer[..length])
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.host.responders().contains(&self.pid)
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.users = None;
+        let gone = eventually(|| (!self.is_alive()).then_some(()));
+        assert!(gone.is_some() || thread::panicking(), "the responder outlives who needs it");
+    }
+}
+
+pub fn question(name: &str, kind: TYPE) -> Vec<u8> {
+    let mut packet = Packet::new_query(0x4b53);
+    packet.set_flags(PacketFlag::RECURSION_DESIRED);
+    packet.questions.push(Question::new(Name::new(name).unwrap(), kind.into(), CLASS::IN.into(), false));
+    bytes(&packet)
+}
+
+/// What was answered.
+#[derive(Debug, PartialEq)]
+pub struct Said {
+    pub code: RCODE,
+    pub records: Vec<String>,
+    pub is_cut: bool,
+}
+
+impl Said {
+    pub fn read(message: &[u8]) -> Self {
+        let packet = Packet::parse(message).unwrap();
+        assert_eq!(packet.id(), 0x4b53);
+        let record = |record: &ResourceRecord| match &record.rdata {
+            RData::A(a) => Ipv4Addr::from(a.address).to_string(),
+            RData::AAAA(a) => std::net::Ipv6Addr::from(a.address).to_string(),
+            RData::PTR(name) => name.0.to_string(),
+            other => format!("{other:?}"),
+        };
+        let records = packet.answers.iter().map(record).collect();
+        Said { code: packet.rcode(), records, is_cut: packet.has_flags(PacketFlag::TRUNCATION) }
+    }
+
+    pub fn is(&self, records: &[&str]) {
+        let expected = Said {
+            code: RCODE::NoError,
+            records: records.iter().map(|it| it.to_string()).collect(),
+            is_cut: false,
+        };
+        assert_eq!(*self, expected);
+    }
+
+    pub fn is_no_such_name(&self) {
+        assert_eq!(*self, Said { code: RCODE::NameError, records: Vec::new(), is_cut: false });
+    }
+}
+
+/// Two containers that share an alias.
+pub const TWO: &str = r#"
+    {"id": "0123456789ab", "hostname": "Web", "aliases": ["all"], "addresses": ["10.88.0.2", "fd00::2"]},
+    {"id": "ba9876543210", "hostname": "db", "aliases": ["all"], "addresses": ["10.88.0.3"]}"#;

@@ -1,0 +1,79 @@
+//! Names on a network, asked by its containers.
+
+use std::net::UdpSocket;
+use std::sync::atomic::Ordering;
+
+use kiste_tests::eventually;
+
+use super::Host;
+use super::resolver::{bytes, resolver, says};
+
+#[test]
+fn containers_of_a_network_find_each_other_by_every_name() {
+    let Some(host) = Host::asking(&[]) else { return };
+    let web = host.start(&["--hostname", "web", "--network-alias", "www"], &["sleep", "1000"]);
+    let script = "ping -c 1 -W 5 web && ping -c 1 -W 5 www && nslookup WWW && nslookup $(hostname)";
+    let ran = host.run(&["--hostname", "db"], &["sh", "-c", script]);
+    ran.exits(0);
+    assert_eq!(ran.out.matches("1 packets received").count(), 2, "{ran:?}");
+    assert_eq!(host.responders().len(), 1);
+    drop(web);
+    let gone = eventually(|| host.responders().is_empty().then_some(()));
+    assert!(gone.is_some(), "it ends with the last container");
+}
+
+#[test]
+fn it_outlives_the_runtime_that_started_it_and_not_the_last() {
+    let Some(host) = Host::asking(&[]) else { return };
+    let first = host.start(&["--hostname", "first"], &["sleep", "1000"]);
+    let second = host.start(&["--hostname", "second"], &["sleep", "1000"]);
+    let responders = host.responders();
+    first.kill_runtime();
+    host.run(&[], &["nslookup", "second"]).exits(0);
+    assert_eq!(host.responders(), responders, "it is the same one");
+    second.kill_runtime();
+    let gone = eventually(|| host.responders().is_empty().then_some(()));
+    assert!(gone.is_some(), "it ends with the last runtime, whatever way that went");
+    host.run(&["--hostname", "third"], &["nslookup", "third"]).exits(0);
+}
+
+/// What a container is: its networks, and its addresses on it.
+const ADDRESSES: &str = "ip -o addr show eth0 | sed 's/.*inet6* //; s/\\/.*//'; echo done; sleep 1000";
+
+#[test]
+fn a_network_knows_nothing_of_another() {
+    let Some(host) = Host::asking(&["127.0.0.9"]) else { return };
+    let asked = resolver(&host, "127.0.0.9", |packet| vec![bytes(&says(packet, 9))]);
+    ["one", "two"].iter().for_each(|name| host.create(&[name, "--internal"]));
+    let on_one = ["--network", "one", "--hostname", "web", "--network-alias", "www"];
+    let mut web = host.start(&on_one, &["sh", "-c", ADDRESSES]);
+    web.wait_for("done");
+    let gateway = host.sh("ip -o -4 addr show | sed -n 's/.*inet \\(.*\\)\\/24 .*/\\1/p' | head -1");
+    for name in ["web", "www"] {
+        host.run(&["--network", "one"], &["nslookup", name]).exits(0);
+        let own = host.run(&["--network", "two"], &["nslookup", name]);
+        assert!(own.code != 0 && own.out.contains("NXDOMAIN"), "{own:?}");
+        let other = host.run(&["--network", "two"], &["timeout", "2", "nslookup", name, gateway.trim()]);
+        assert!(other.code != 0 && !other.out.contains("Name:"), "{other:?}");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "nothing leaves an internal network");
+}
+
+#[test]
+fn a_network_with_ipv6_is_asked_over_both() {
+    let Some(host) = Host::asking(&[]) else { return };
+    host.create(&["both", "--ipv6"]);
+    let script = "grep -c nameserver /etc/resolv.conf; nslookup -type=aaaa $(hostname) | grep -c 'Address: fd'; \
+                  v6=$(sed -n 's/nameserver \\(.*:.*\\)/\\1/p' /etc/resolv.conf); nslookup $(hostname) $v6 | grep -c 'Address: fd'";
+    host.run(&["--network", "both"], &["sh", "-c", script]).prints("2\n1\n1");
+}
+
+#[test]
+fn a_port_53_that_is_taken_is_told_before_it_starts() {
+    let Some(host) = Host::asking(&[]) else { return };
+    let _taken = host.within(|| UdpSocket::bind("0.0.0.0:53").unwrap());
+    let ran = host.run(&[], &["echo", "started"]);
+    ran.exits(125).complains("EADDRINUSE").complains("another DNS server");
+    assert_eq!(ran.out, "");
+    assert!(host.responders().is_empty());
+}

@@ -1,0 +1,123 @@
+//! A network namespace that plays the host, and what can be done in it.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use kiste_tests::{Bench, Ran, Running, host, tool};
+use nix::sched::{CloneFlags, setns};
+
+use crate::this_step;
+
+/// A network and a mount namespace of the test's own, which play the host. Dropped, they go.
+pub struct Host {
+    pub bench: Bench,
+    holder: Child,
+}
+
+impl Host {
+    /// A host that asks these resolvers for names.
+    pub fn asking(resolvers: &[&str]) -> Option<Self> {
+        if !tool("ip") || !tool("nsenter") || !tool("unshare") {
+            return None;
+        }
+        let bench = Bench::of(this_step(), &["root", "pivot-root"])?;
+        let resolv = bench.dir().join("resolv.conf");
+        fs::write(&resolv, resolvers.iter().map(|it| format!("nameserver {it}\n")).collect::<String>())
+            .unwrap();
+        let script = format!(
+            "mount --bind {} /etc/resolv.conf && ip link set lo up && echo ready && exec cat",
+            resolv.display()
+        );
+        let mut holder = Command::new("unshare")
+            .args(["--net", "--mount", "--propagation", "private", "sh", "-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Some(Host { bench, holder })
+    }
+
+    /// What starts a program in it.
+    pub fn starter(&self) -> Vec<String> {
+        ["nsenter", "-t", &self.holder.id().to_string(), "-n", "-m", "--"].map(String::from).into()
+    }
+
+    fn network_dir(&self) -> PathBuf {
+        self.bench.dir().join("networks")
+    }
+
+    fn with_dir<'a>(dir: &'a str, options: &[&'a str]) -> Vec<&'a str> {
+        [&["--network-dir", dir], options].concat()
+    }
+
+    /// Runs a command in a container to its end.
+    pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
+        let (starter, dir) = (self.starter(), self.network_dir());
+        let starter: Vec<_> = starter.iter().map(String::as_str).collect();
+        self.bench.run_by(&starter, &Host::with_dir(dir.to_str().unwrap(), options), command)
+    }
+
+    /// Starts a command in a container, and returns once it runs.
+    pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
+        let (starter, dir) = (self.starter(), self.network_dir());
+        let starter: Vec<_> = starter.iter().map(String::as_str).collect();
+        self.bench.start_by(&starter, &Host::with_dir(dir.to_str().unwrap(), options), command)
+    }
+
+    /// Runs the program with exactly these arguments.
+    pub fn call(&self, arguments: &[&str]) -> Ran {
+        let starter = self.starter();
+        let starter: Vec<_> = starter.iter().map(String::as_str).collect();
+        self.bench.call_by(&starter, arguments)
+    }
+
+    /// Makes a network.
+    pub fn create(&self, arguments: &[&str]) {
+        let dir = self.network_dir();
+        self.call(&[&["network", "create", "--network-dir", dir.to_str().unwrap()], arguments].concat())
+            .exits(0);
+    }
+
+    /// Runs a shell script of root's in it.
+    pub fn sh(&self, script: &str) -> String {
+        let starter = self.starter();
+        let output =
+            Command::new(&starter[0]).args(&starter[1..]).args(["sh", "-c", script]).output().unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into()
+    }
+
+    /// Does something in it, in a thread of its own.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(format!("/proc/{}/ns/net", self.holder.id())).unwrap();
+        thread::scope(|scope| {
+            let work = || {
+                setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
+                work()
+            };
+            scope.spawn(work).join().unwrap()
+        })
+    }
+
+    /// The responders that run in it.
+    pub fn responders(&self) -> Vec<i32> {
+        let namespace = host::namespace(self.holder.id(), "net");
+        let name = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut found = host::processes_in("net", &namespace);
+        found.retain(|pid| name(pid).starts_with(b"kiste-dns\0"));
+        found
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}

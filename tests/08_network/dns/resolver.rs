@@ -1,0 +1,47 @@
+//! Resolvers of the host's, which answer as a test wants them to.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use simple_dns::rdata::RData;
+use simple_dns::{CLASS, Packet, ResourceRecord};
+
+use super::Host;
+
+/// A resolver at port 53 of an address of the host's. It answers as `answer` says, and counts.
+pub fn resolver(
+    at: &Host,
+    address: &str,
+    answer: impl Fn(&Packet) -> Vec<Vec<u8>> + Send + 'static,
+) -> Arc<AtomicUsize> {
+    let socket = at.within(|| UdpSocket::bind((address, 53)).unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((length, client)) = socket.recv_from(&mut buffer) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let packet = Packet::parse(&buffer[..length]).unwrap();
+            for message in answer(&packet) {
+                let _ = socket.send_to(&message, client);
+            }
+        }
+    });
+    count
+}
+
+/// An answer that says 192.0.2.`last` to whatever was asked.
+pub fn says(packet: &Packet, last: u8) -> Packet<'static> {
+    let mut answer = Packet::new_reply(packet.id());
+    let question = packet.questions[0].clone().into_owned();
+    let address = RData::A(Ipv4Addr::new(192, 0, 2, last).into());
+    answer.answers.push(ResourceRecord::new(question.qname.clone(), CLASS::IN, 60, address));
+    answer.questions.push(question);
+    answer
+}
+
+pub fn bytes(packet: &Packet) -> Vec<u8> {
+    packet.build_bytes_vec().unwrap()
+}

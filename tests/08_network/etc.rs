@@ -1,0 +1,127 @@
+//! /etc/hosts, /etc/hostname and /etc/resolv.conf: the container's own, and never the image's.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::dns::Host;
+
+const FILES: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
+
+fn host() -> Option<Host> {
+    Host::asking(&["127.0.0.53"])
+}
+
+fn is_empty(file: &Path) -> bool {
+    fs::symlink_metadata(file).is_ok_and(|found| found.is_file() && found.len() == 0)
+}
+
+#[test]
+fn it_knows_itself_and_its_network_and_nothing_is_written_into_the_image() {
+    let Some(host) = host() else { return };
+    let rootfs = host.bench.rootfs().to_path_buf();
+    FILES.iter().for_each(|name| fs::write(rootfs.join(name), "the image's\n").unwrap());
+    let script = "cat /etc/hosts /etc/hostname /etc/resolv.conf; for f in hosts hostname resolv.conf; do \
+                  echo more >> /etc/$f; done; ip -4 addr show eth0";
+    let options = ["--hostname", "web", "--network-alias", "www", "--add-host", "db:192.0.2.7"];
+    let ran = host.run(&[&options[..], &["--dns-search", "lan"]].concat(), &["sh", "-c", script]);
+    ran.exits(0);
+    let address = ran.out.split("inet ").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let gateway = format!("{}.1", address.rsplit_once('.').unwrap().0);
+    let expected = format!(
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n192.0.2.7\tdb\n{address}\tweb www\n\
+         web\nnameserver {gateway}\nsearch lan\noptions ndots:0\n"
+    );
+    assert!(ran.out.starts_with(&expected), "{} should begin with {expected}", ran.out);
+    for name in FILES {
+        assert_eq!(fs::read_to_string(rootfs.join(name)).unwrap(), "the image's\n", "{name}");
+    }
+}
+
+#[test]
+fn the_host_is_found_by_the_name_that_was_given_to_it() {
+    let Some(host) = host() else { return };
+    let script = "ping -c 1 -W 5 outside && grep outside /etc/hosts";
+    host.run(&["--add-host", "outside:host-gateway"], &["sh", "-c", script]).exits(0);
+}
+
+#[test]
+fn a_root_without_the_files_gets_their_places_and_a_read_only_one_too() {
+    let Some(host) = host() else { return };
+    let rootfs = host.bench.rootfs().to_path_buf();
+    for options in [&[][..], &["--read-only"], &["--userns", "auto"], &["--userns", "auto", "--read-only"]] {
+        let _ = FILES.map(|name| fs::remove_file(rootfs.join(name)));
+        let script = "grep -c nameserver /etc/resolv.conf; cat /etc/hostname; stat -c '%u %a' /etc/hosts";
+        let ran = host.run(&[options, &["--hostname", "web"]].concat(), &["sh", "-c", script]);
+        ran.prints("1\nweb\n0 644");
+        assert!(FILES.iter().all(|name| is_empty(&rootfs.join(name))), "{options:?}");
+    }
+    let ran = host.run(&["--read-only"], &["sh", "-c", "echo more >> /etc/hosts"]);
+    assert!(ran.code != 0 && ran.err.contains("Read-only file system"), "{ran:?}");
+}
+
+#[test]
+fn a_link_of_the_images_leads_nowhere_outside() {
+    let Some(host) = host() else { return };
+    let rootfs = host.bench.rootfs().to_path_buf();
+    let outside = host.bench.dir().join("canary");
+    fs::write(&outside, "untouched").unwrap();
+    let up = format!("../../../../../../../..{}", outside.display());
+    for to in ["../run/systemd/resolve/stub-resolv.conf", "/nowhere/at/all", outside.to_str().unwrap(), &up] {
+        for options in [&[][..], &["--read-only"]] {
+            let _ = fs::remove_file(rootfs.join("etc/resolv.conf"));
+            symlink(to, rootfs.join("etc/resolv.conf")).unwrap();
+            let ran = host.run(options, &["grep", "-c", "nameserver", "/etc/resolv.conf"]);
+            ran.prints("1");
+            assert_eq!(fs::read_link(rootfs.join("etc/resolv.conf")).unwrap(), Path::new(to));
+        }
+    }
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "untouched");
+    assert!(!Path::new("/nowhere").exists());
+}
+
+#[test]
+fn a_place_that_is_none_is_refused() {
+    let Some(host) = host() else { return };
+    let rootfs = host.bench.rootfs().to_path_buf();
+    let refuse = |prepare: &dyn Fn(&Path), why: &str| {
+        let place = rootfs.join("etc/hosts");
+        let _ = fs::remove_file(&place);
+        prepare(&place);
+        host.run(&[], &["true"]).exits(125).complains(why);
+        let _ = fs::remove_dir(&place);
+    };
+    refuse(&|place| fs::create_dir(place).unwrap(), "no file");
+    refuse(&|place| symlink("hosts", place).unwrap(), "circle");
+    refuse(&|place| nix::unistd::mkfifo(place, nix::sys::stat::Mode::S_IRWXU).unwrap(), "no file");
+}
+
+#[test]
+fn what_the_user_mounts_there_wins() {
+    let Some(host) = host() else { return };
+    let mine = host.bench.dir().join("mine");
+    fs::write(&mine, "mine\n").unwrap();
+    let volume = format!("{}:/etc/hosts", mine.display());
+    host.run(&["-v", &volume], &["cat", "/etc/hosts"]).prints("mine");
+}
+
+#[test]
+fn with_the_hosts_network_it_asks_whom_the_host_asks() {
+    let Some(host) = host() else { return };
+    let ran =
+        host.run(&["--network", "host", "--hostname", "web"], &["cat", "/etc/resolv.conf", "/etc/hosts"]);
+    assert!(
+        ran.out.starts_with("nameserver 127.0.0.53\n") && ran.out.contains("127.0.1.1\tweb\n"),
+        "{ran:?}"
+    );
+    let ran = host.run(&["--network", "host", "--dns", "192.0.2.9"], &["cat", "/etc/resolv.conf"]);
+    ran.prints("nameserver 192.0.2.9");
+}
+
+#[test]
+fn a_name_that_is_none_is_a_usage_error() {
+    let Some(host) = host() else { return };
+    for bad in ["db", "db:", "db:300.1.1.1", "a b:1.2.3.4", "db:gateway"] {
+        host.run(&["--add-host", bad], &["true"]).exits(2);
+    }
+}

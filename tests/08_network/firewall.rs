@@ -1,0 +1,76 @@
+//! A firewall of the host's that drops what is forwarded: told, or adjusted, and left as it was.
+
+use kiste_tests::{World, net};
+
+use crate::world;
+
+const DOCKER: &str = "table ip filter {
+    chain FORWARD { type filter hook forward priority filter; policy drop; jump DOCKER-USER; }
+    chain DOCKER-USER { return; }
+}";
+const UFW: &str = "table ip filter {
+    chain INPUT { type filter hook input priority filter; policy drop; ct state established,related accept; }
+    chain FORWARD { type filter hook forward priority filter; policy drop; }
+}";
+const FIREWALLD: &str = "table inet firewalld {
+    chain filter_FORWARD { type filter hook forward priority filter + 10; policy accept; \
+        ct state established,related accept; reject with icmpx type admin-prohibited; }
+}";
+
+/// Loads a firewall, and says what nft(8) then lists.
+fn load(world: &World, rules: &str) -> String {
+    let file = world.bench.dir().join("firewall.nft");
+    std::fs::write(&file, rules).unwrap();
+    world.sh(&format!("nft -f {}", file.display())).exits(0);
+    world.sh("nft list ruleset").out
+}
+
+#[test]
+fn what_would_drop_its_packets_is_told_before_it_starts() {
+    let Some(world) = world() else { return };
+    for (rules, names) in [
+        (DOCKER, &["table ip filter, chain FORWARD (policy drop)"][..]),
+        (UFW, &["chain INPUT (policy drop)", "chain FORWARD (policy drop)"]),
+        (FIREWALLD, &["table inet firewalld, chain filter_FORWARD"]),
+    ] {
+        let before = load(&world, rules);
+        let ran = world.run(&[], &["echo", "it runs"]);
+        ran.exits(125).complains("--firewall=adjust");
+        for name in names {
+            ran.complains(name);
+        }
+        assert_eq!(ran.out, "");
+        assert_eq!(world.sh("nft list ruleset").out, before);
+        world.run(&["--network", "none"], &["true"]).exits(0);
+        world.sh("nft flush ruleset").exits(0);
+    }
+    world.is_as_before();
+}
+
+#[test]
+fn adjusted_it_lets_containers_through_and_is_as_it_was_afterwards() {
+    let Some(world) = world() else { return };
+    for (rules, door) in [(DOCKER, "DOCKER-USER"), (UFW, "FORWARD"), (FIREWALLD, "filter_FORWARD")] {
+        let before = load(&world, rules);
+        let running = world.serve(&["--firewall=adjust", "-p", "8080:80"], "hello");
+        world.outside(&format!("curl -sS -m5 http://{}:8080/i", net::HOST)).prints("hello");
+        // The next one finds the door open.
+        world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+        let listed = world.sh("nft list ruleset").out;
+        assert!(listed.contains("comment \"kiste: kiste\""), "{door}:\n{listed}");
+        drop(running);
+        assert_eq!(world.sh("nft list ruleset").out, before, "{door}");
+        world.sh("nft flush ruleset").exits(0);
+    }
+    world.is_as_before();
+}
+
+#[test]
+fn names_are_answered_through_a_firewall_that_was_adjusted() {
+    let Some(world) = world() else { return };
+    load(&world, UFW);
+    let running = world.start(&["--firewall=adjust", "--hostname", "web"], &["sleep", "1000"]);
+    world.run(&["--firewall=adjust"], &["ping", "-c1", "-W3", "web"]).exits(0);
+    drop(running);
+    world.sh("nft flush ruleset").exits(0);
+}

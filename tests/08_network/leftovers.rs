@@ -1,0 +1,73 @@
+//! Many at once, and what a kill -9 leaves.
+
+use std::collections::HashSet;
+use std::thread;
+
+use kiste_tests::{eventually, host};
+
+use crate::bridge::lease;
+use crate::world;
+
+/// By hand, twenty times: `for n in $(seq 20); do cargo test -p step-08-network --test 08_network fifty ||
+/// break; done`
+#[test]
+fn fifty_at_once_have_fifty_addresses_and_leave_nothing() {
+    let Some(world) = world() else { return };
+    let addresses: Vec<String> = thread::scope(|scope| {
+        let start = |_| scope.spawn(|| world.start(&[], &["sleep", "1000"]));
+        let all: Vec<_> =
+            { (0..50).map(start).collect::<Vec<_>>() }.into_iter().map(|one| one.join().unwrap()).collect();
+        let ran = world.call(&["network", "inspect", "kiste"]);
+        let seen: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
+        assert_eq!(seen["containers"].as_array().unwrap().len(), 50);
+        let address = |running| world.inside(running, "ip -o -4 addr show eth0 | awk '{print $4}'").out;
+        let addresses = all.iter().map(address).collect();
+        let end = |running| scope.spawn(move || drop::<kiste_tests::Running>(running));
+        { all.into_iter().map(end).collect::<Vec<_>>() }.into_iter().for_each(|one| one.join().unwrap());
+        addresses
+    });
+    assert_eq!(addresses.iter().collect::<HashSet<_>>().len(), 50, "{addresses:?}");
+    world.is_as_before();
+}
+
+#[test]
+fn what_a_killed_runtime_has_left_is_undone_by_gc() {
+    let Some(world) = world() else { return };
+    let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
+    let (pid, lease) = (running.pid, lease(&world, "kiste"));
+    let runtime = running.runtime();
+    running.kill_runtime();
+    eventually(|| (!host::is_alive(pid) && !host::is_alive(runtime)).then_some(())).expect("both die");
+    assert!(
+        world.sh("nft list ruleset").out.contains("dport 8080"),
+        "it is left, so that this shows something"
+    );
+    let ran = world.gc();
+    assert_eq!(ran.exits(0).out.trim(), lease["id"].as_str().unwrap());
+    world.is_as_before();
+}
+
+#[test]
+fn what_a_killed_runtime_had_goes_to_the_next_one() {
+    let Some(world) = world() else { return };
+    let running = world.start(&["-p", "8080:80", "--ip", "10.77.0.50"], &["sleep", "1000"]);
+    let other = world.start(&[], &["sleep", "1000"]);
+    let pid = running.pid;
+    running.kill_runtime();
+    eventually(|| (!host::is_alive(pid)).then_some(())).expect("it dies with the runtime");
+    world.run(&["-p", "8080:80", "--ip", "10.77.0.50"], &["true"]).exits(0);
+    let rules = world.sh("nft list ruleset").out;
+    assert!(!rules.contains("8080"), "{rules}");
+    drop(other);
+    world.is_as_before();
+}
+
+#[test]
+fn a_run_that_fails_leaves_nothing() {
+    let Some(world) = world() else { return };
+    world.run(&["-p", "8080:80", "--rootfs", "/nonexistent"], &["true"]).exits(125);
+    world.run(&["-p", "8080:80"], &["nosuch"]).exits(127);
+    world.run(&["-p", "8080:80", "-p", "8080:81"], &["true"]).exits(125).complains("8080");
+    world.run_sh(&[], "exit 7").exits(7);
+    world.is_as_before();
+}

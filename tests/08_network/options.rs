@@ -1,0 +1,58 @@
+//! The options of this step, and of those below it.
+
+use kiste_tests::{help, net};
+
+use crate::{this_step, world};
+
+#[test]
+fn every_option_of_the_steps_below_is_here() {
+    let Some(world) = world() else { return };
+    let source = world.bench.dir().join("source");
+    std::fs::create_dir(&source).unwrap();
+    let volume = format!("{}:/volume", source.display());
+    let options = [
+        "-e",
+        "A=1",
+        "-w",
+        "/usr",
+        "--hostname",
+        "crate",
+        "--domainname",
+        "example.org",
+        "--init",
+        "--propagation",
+        "shared",
+        "-v",
+        &volume,
+        "--mount",
+        "type=tmpfs,dst=/mount",
+        "--tmpfs",
+        "/memory",
+        "--read-only",
+        "-t",
+        "-u",
+        "0:0",
+    ];
+    let script = "echo $A $PWD; uname -n; cat /proc/sys/kernel/domainname; [ $$ = 1 ] || echo not PID 1; \
+                  for at in volume mount memory; do grep -c \" /$at \" /proc/self/mountinfo; done; \
+                  grep -q ' shared:' /proc/self/mountinfo && echo shared; \
+                  touch /new 2>/dev/null || echo read-only; : </dev/tty";
+    let ran = world.run_sh(&options, script);
+    let lines = "1 /usr\ncrate\nexample.org\nnot PID 1\n1\n1\n1\nshared\nread-only\n";
+    assert_eq!(ran.exits(0).out.replace("\r\n", "\n"), lines);
+    world.run(&["--explain"], &["true"]).exits(0).complains("RTM_NEWLINK(").complains("nf_tables(");
+    world.run(&["--pids-limit", "20", "--init"], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+}
+
+#[test]
+fn help_is_as_recorded() {
+    help::is_as_recorded(&this_step());
+}
+
+#[test]
+fn a_published_port_that_all_can_reach_is_told() {
+    let Some(world) = world() else { return };
+    let ran = world.run(&["-p", "8080:80"], &["true"]);
+    ran.exits(0).complains("port 8080 is open to every host").complains("-p 127.0.0.1:8080:80");
+    assert_eq!(world.run(&["-p", "127.0.0.1:8080:80"], &["true"]).exits(0).err, "");
+}

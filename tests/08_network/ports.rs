@@ -1,0 +1,139 @@
+//! Published ports, by real packets.
+
+use kiste_tests::{World, net};
+
+use crate::bridge::lease;
+use crate::world;
+
+fn fetch(from: &str) -> String {
+    format!("curl -sS -m5 http://{from}/i")
+}
+
+#[test]
+fn a_published_port_is_reached_from_everywhere() {
+    let Some(world) = world() else { return };
+    let running = world.serve(&["-p", "8080:80"], "hello");
+    let at_host = format!("{}:8080", net::HOST);
+    world.outside(&fetch(&at_host)).prints("hello");
+    world.sh(&fetch(&at_host)).prints("hello");
+    world.sh(&fetch("127.0.0.1:8080")).prints("hello");
+    world.sh(&fetch("10.77.0.1:8080")).prints("hello");
+    world.run_sh(&[], &format!("wget -T5 -qO- http://{at_host}/i")).prints("hello");
+    world.inside(&running, &fetch(&at_host)).prints("hello"); // itself
+    drop(running);
+    assert_ne!(world.outside(&fetch(&at_host)).code, 0);
+    world.is_as_before();
+}
+
+#[test]
+fn who_asks_from_outside_is_seen_as_who_it_is() {
+    let Some(world) = world() else { return };
+    let mut running = world.start(
+        &["-p", "8080:80"],
+        &["sh", "-c", "echo ready; /busybox-full nc -l -p 80 -e sh -c 'echo hi'; exec sleep 1000"],
+    );
+    running.wait_for("ready");
+    let lease = lease(&world, "kiste");
+    let ip = lease["addresses"][0].as_str().unwrap();
+    world
+        .sh("nft add table ip spy; nft add chain ip spy out '{ type filter hook postrouting priority 300; }'")
+        .exits(0);
+    world.sh(&format!("nft add rule ip spy out ip daddr {ip} ip saddr {} counter", net::OUTSIDE)).exits(0);
+    let _ = world.outside(&format!("curl -s -m1 http://{}:8080/", net::HOST));
+    let spied = world.sh("nft list table ip spy; nft delete table ip spy").out;
+    assert!(spied.contains("packets") && !spied.contains("packets 0 "), "{spied}");
+    drop(running);
+}
+
+#[test]
+fn a_port_at_127_0_0_1_is_the_hosts_alone() {
+    let Some(world) = world() else { return };
+    let running = world.serve(&["-p", "127.0.0.1:8080:80"], "hello");
+    world.sh(&fetch("127.0.0.1:8080")).prints("hello");
+    assert_ne!(world.sh(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code, 0);
+    assert_ne!(world.outside(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code, 0);
+    // CVE-2020-8558: a neighbour sends to 127.0.0.1, by way of the host.
+    world.outside(&format!(
+        "ip route add 127.0.0.1/32 via {} table local; ip route del local 127.0.0.1 table local; \
+                            sysctl -qw net.ipv4.conf.all.route_localnet=1 2>/dev/null || \
+                            echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet",
+        net::HOST
+    ));
+    assert_ne!(world.outside("curl -sS -m2 http://127.0.0.1:8080/i").code, 0);
+    assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/out0/route_localnet").out.trim(), "0");
+    drop(running);
+    world.is_as_before();
+}
+
+/// CVE-2020-8558, from a container: with `route_localnet` the bridge takes what is for 127.0.0.1.
+#[test]
+fn what_listens_on_the_hosts_loopback_is_not_reached_by_a_container() {
+    let Some(world) = world() else { return };
+    let server = world.serve_on_host("127.0.0.1:9999");
+    let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
+    assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/kiste0/route_localnet").out.trim(), "1");
+    let attack = "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; ip addr del 127.0.0.1/8 dev lo 2>/dev/null; \
+                  ip route replace 127.0.0.1/32 via 10.77.0.1; curl -sS -m2 http://127.0.0.1:9999/i";
+    assert_ne!(world.inside(&running, attack).code, 0);
+    // Without our rule it would be, so this shows something.
+    world.sh("nft flush chain inet kiste loopback").exits(0);
+    world.inside(&running, attack).prints("hello");
+    drop((running, server));
+    world.is_as_before();
+}
+
+#[test]
+fn a_range_and_udp_are_published() {
+    let Some(world) = world() else { return };
+    let running = world.serve(&["-p", "8000-8001:80-81", "-p", "5353:53/udp"], "hello");
+    world.outside(&fetch(&format!("{}:8000", net::HOST))).prints("hello");
+    let rules = world.sh("nft list chain inet kiste published").out;
+    for rule in ["tcp dport 8001 dnat ip to 10.77.0.2:81", "udp dport 5353 dnat ip to 10.77.0.2:53"] {
+        assert!(rules.contains(rule), "{rule}:\n{rules}");
+    }
+    drop(running);
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_with_who_has_it() {
+    let Some(world) = world() else { return };
+    let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
+    let ran = world.run(&["-p", "8080:81"], &["echo", "it runs"]);
+    ran.exits(125).complains("port 8080/tcp is taken: container ").complains("hint:");
+    assert_eq!(ran.out, "");
+    // Nobody else on the host takes it for free either.
+    let other = world.sh("timeout 2 busybox nc -l -p 8080 2>&1 </dev/null");
+    assert!(other.out.contains("in use"), "{}", other.out);
+    drop(running);
+    let script = format!(
+        "busybox nc -ll -p 8080 -e true & echo $! > {0}; wait",
+        world.bench.dir().join("holder").display()
+    );
+    std::thread::scope(|scope| {
+        let holder = scope.spawn(|| world.sh(&script));
+        let pid = kiste_tests::eventually(|| {
+            let pid = std::fs::read_to_string(world.bench.dir().join("holder")).ok()?.trim().to_owned();
+            let listens = world.sh("cat /proc/net/tcp*").out.contains(":1F90 0");
+            (listens && !pid.is_empty()).then_some(pid)
+        })
+        .expect("nc listens");
+        let ran = world.run(&["-p", "8080:80"], &["true"]);
+        ran.exits(125).complains(&format!("port 8080/tcp is taken: process {pid}"));
+        world.sh(&format!("kill {pid}"));
+        let _ = holder.join();
+    });
+    world.is_as_before();
+}
+
+#[test]
+fn what_is_no_port_is_a_usage_error() {
+    let Some(world) = world() else { return };
+    for (wrong, why) in
+        [("80", "HOSTPORT:PORT"), ("0:80", "no port"), ("8000-8002:80", "3 ports"), ("[::1]:80:80", "::1")]
+    {
+        world.run(&["-p", wrong], &["true"]).exits(2).complains(why);
+    }
+    let ran = world.run(&["-p", "192.0.2.77:80:80"], &["true"]);
+    ran.exits(125).complains("192.0.2.77").complains("EADDRNOTAVAIL");
+    let _: &World = &world;
+}

@@ -1,0 +1,198 @@
+//! Network namespaces of a test's own, which play the host, and another host beyond it. The machine's own
+//! network is never touched: what a test starts is started inside, by nsenter(1).
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::{Bench, Ran, Running, Step, eventually, host, lacks, tool};
+
+/// A host with one link to the world, and another host at the end of it.
+pub struct World {
+    /// The containers' bench.
+    pub bench: Bench,
+    here: Holder,
+    outside: Holder,
+    /// What the host had before any container.
+    before: String,
+}
+
+/// The address of the host.
+pub const HOST: &str = "192.0.2.1";
+/// The address of the other host.
+pub const OUTSIDE: &str = "192.0.2.2";
+
+/// A process that does nothing but keep a network namespace.
+struct Holder(Child);
+
+impl Holder {
+    fn start() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sleep", "1000"]).stdin(Stdio::null());
+        let child = command.spawn().expect("run unshare, of util-linux");
+        let elsewhere = || {
+            let there = fs::read_link(format!("/proc/{}/ns/net", child.id())).ok()?;
+            // It is another program once it is in its namespace.
+            let name = host::status(child.id(), "Name");
+            (there != fs::read_link("/proc/self/ns/net").ok()? && name == "sleep").then_some(())
+        };
+        eventually(elsewhere).expect("unshare makes a network namespace");
+        Holder(child)
+    }
+
+    fn enter(&self) -> Vec<String> {
+        ["nsenter", "-t", &self.0.id().to_string(), "-n"].map(String::from).into()
+    }
+
+    /// Runs a shell script in it.
+    fn sh(&self, script: &str) -> Ran {
+        let words = self.enter();
+        Ran::of(assert_cmd::Command::new(&words[0]).args(&words[1..]).args(["sh", "-c", script]))
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl World {
+    /// A world for this step's program; None where something that the test needs is not there.
+    pub fn of(step: Step, needs: &[&str]) -> Option<Self> {
+        if !["ip", "nft", "nsenter", "unshare", "curl", "busybox"].into_iter().all(tool) {
+            return None;
+        }
+        let bench =
+            Bench::of(step, &[&["root", "pivot-root", "bridge", "veth", "nftables"], needs].concat())?;
+        let (here, outside) = (Holder::start(), Holder::start());
+        let to = outside.0.id();
+        here.sh(&format!(
+            "set -e; ip link set lo up; ip link add out0 type veth peer name eth0 netns {to}
+             ip addr add {HOST}/24 dev out0; ip link set out0 up"
+        ))
+        .exits(0);
+        outside
+            .sh(&format!("set -e; ip link set lo up; ip addr add {OUTSIDE}/24 dev eth0; ip link set eth0 up"))
+            .exits(0);
+        let before = String::new();
+        let mut world = World { bench, here, outside, before };
+        world.install_busybox()?;
+        world.before = world.state();
+        Some(world)
+    }
+
+    /// A busybox that has an httpd and an nc that listens.
+    fn install_busybox(&self) -> Option<()> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let busybox = std::env::split_paths(&path).map(|dir| dir.join("busybox")).find(|it| it.is_file())?;
+        let busybox = fs::canonicalize(busybox).unwrap();
+        let listed = Command::new(&busybox).arg("--list").output().expect("run busybox");
+        if !String::from_utf8_lossy(&listed.stdout).lines().any(|applet| applet == "httpd") {
+            lacks("busybox-httpd", "the host's busybox has no httpd");
+            return None;
+        }
+        self.bench.install(&busybox, "busybox-full");
+        Some(())
+    }
+
+    /// Where the networks of this world are noted.
+    pub fn network_dir(&self) -> PathBuf {
+        self.bench.dir().join("networks")
+    }
+
+    /// Puts a program into the world: `&["nsenter", …]`.
+    pub fn enter(&self) -> Vec<String> {
+        self.here.enter()
+    }
+
+    /// Runs a shell script on the host.
+    pub fn sh(&self, script: &str) -> Ran {
+        self.here.sh(script)
+    }
+
+    /// Runs a shell script on the other host.
+    pub fn outside(&self, script: &str) -> Ran {
+        self.outside.sh(script)
+    }
+
+    /// Runs a command in a container to its end.
+    pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
+        let dir = self.network_dir();
+        let options = [&["--network-dir", dir.to_str().unwrap()], options].concat();
+        let enter = self.enter();
+        self.bench.run_by(&enter.iter().map(String::as_str).collect::<Vec<_>>(), &options, command)
+    }
+
+    /// Runs a shell script in a container to its end.
+    pub fn run_sh(&self, options: &[&str], script: &str) -> Ran {
+        self.run(options, &["sh", "-c", script])
+    }
+
+    /// Starts a container and returns once its command runs.
+    pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
+        let dir = self.network_dir();
+        let options = [&["--network-dir", dir.to_str().unwrap()], options].concat();
+        let enter = self.enter();
+        self.bench.start_by(&enter.iter().map(String::as_str).collect::<Vec<_>>(), &options, command)
+    }
+
+    /// Starts a container that serves `text` on port 80 to whoever connects, and says so when it does.
+    pub fn serve(&self, options: &[&str], text: &str) -> Running {
+        let script = format!(
+            "mkdir -p /srv/www && echo {text} > /srv/www/i && /busybox-full httpd -p 80 -h /srv/www && echo ready && exec sleep 1000"
+        );
+        let mut running = self.start(&[&["--tmpfs", "/srv"], options].concat(), &["sh", "-c", &script]);
+        running.wait_for("ready");
+        running
+    }
+
+    /// Serves `hello` as /i at this address of the host's, until what is returned is dropped.
+    pub fn serve_on_host(&self, address: &str) -> impl Drop + use<> {
+        let www = self.bench.dir().join("www");
+        fs::create_dir_all(&www).unwrap();
+        fs::write(www.join("i"), "hello").unwrap();
+        let enter = self.enter();
+        let mut command = Command::new(&enter[0]);
+        command.args(&enter[1..]).args(["busybox", "httpd", "-f", "-p", address, "-h"]).arg(www);
+        let server = Holder(command.stdin(Stdio::null()).spawn().expect("run busybox httpd"));
+        let fetch = format!("curl -sS -m5 http://{address}/i");
+        eventually(|| (self.sh(&fetch).out == "hello").then_some(())).expect("it serves");
+        server
+    }
+
+    /// Runs `network …`, `show` or `gc` with these arguments.
+    pub fn call(&self, arguments: &[&str]) -> Ran {
+        let dir = self.network_dir();
+        let enter = self.enter();
+        let starter: Vec<_> = enter.iter().map(String::as_str).collect();
+        self.bench.call_by(&starter, [arguments, &["--network-dir", dir.to_str().unwrap()]].concat())
+    }
+
+    /// Runs `gc` here.
+    pub fn gc(&self) -> Ran {
+        self.call(&["gc", "--run-dir", self.bench.run_dirs().to_str().unwrap()])
+    }
+
+    /// Runs a command in the network namespace of a container.
+    pub fn inside(&self, running: &Running, script: &str) -> Ran {
+        let pid = running.pid.to_string();
+        Ran::of(assert_cmd::Command::new("nsenter").args(["-t", &pid, "-n", "sh", "-c", script]))
+    }
+
+    /// The links, rules and settings of the host, in the kernel's own words.
+    pub fn state(&self) -> String {
+        let script = "ip -o link | cut -d: -f2 | cut -d@ -f1 | sort; nft list ruleset; ip rule; ip route | sed 's/ linkdown//'; \
+                      cd /proc/sys/net && grep . ipv4/ip_forward ipv[46]/conf/*/forwarding \
+                      ipv4/conf/*/route_localnet ipv6/conf/*/accept_ra";
+        self.sh(script).out
+    }
+
+    /// The host is again as it was before any container, and nothing is noted.
+    #[track_caller]
+    pub fn is_as_before(&self) {
+        assert_eq!(self.state(), self.before);
+        assert!(!self.network_dir().exists(), "{:?} is left", self.network_dir());
+    }
+}
