@@ -155,10 +155,14 @@ fn configure(
 /// Whether this kernel takes layers one by one.
 pub(crate) fn has_lowerdir_plus() -> Result<bool> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context("fsopen(overlay)")?;
-    match fsconfig_set_string(context.as_fd(), "lowerdir+", "/") {
-        Err(rustix::io::Errno::INVAL) => Ok(!mount::complaint(&context).contains("Unknown parameter")),
-        _ => Ok(true),
-    }
+    // Before Linux 6.5 all options are taken, and looked at when all are there.
+    let looks_at_each = fsconfig_set_string(context.as_fd(), "no-such-option", "").is_err();
+    let _ = mount::complaint(&context);
+    let is_taken = match fsconfig_set_string(context.as_fd(), "lowerdir+", "/") {
+        Err(rustix::io::Errno::INVAL) => !mount::complaint(&context).contains("Unknown parameter"),
+        _ => true,
+    };
+    Ok(looks_at_each && is_taken)
 }
 
 /// A small file system in memory with the layers mounted in it as 0, 1, 2 and so on: names that are
