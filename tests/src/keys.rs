@@ -18,8 +18,9 @@ pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
         (bench.dir().join(format!("sent-{unique}")), bench.dir().join(format!("done-{unique}")));
     let handle = "trap 'echo interrupted' INT; echo ready; until [ -e \"$0\" ]; do read -t 0.1; done; true";
     let strace =
-        ["strace", "-f", "-qq", "-e", "signal=none", "-e", "trace=kill,tkill,tgkill,pidfd_send_signal"];
-    let mut words: Vec<OsString> = strace.iter().map(OsString::from).collect();
+        ["strace", "-f", "-qq", "-e", "signal=none", "-e", "trace=kill,tkill,tgkill,pidfd_send_signal,poll"];
+    let slow = ["-e", "inject=poll:delay_enter=200000"];
+    let mut words: Vec<OsString> = strace.iter().chain(&slow).map(OsString::from).collect();
     words.extend(["-o".into(), log.clone().into(), bench.exe().into()]);
     words.extend(bench.arguments(options, &["bash", "-c", handle, done.to_str().unwrap()]));
 

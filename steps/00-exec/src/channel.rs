@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use kit::Failure;
-use kit::narration::{self, Line};
+use kit::narration::Line;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -28,7 +28,7 @@ pub(crate) enum Message {
     Told(Line),
     /// Child to parent: it failed, and why; it ends now.
     Failed(Failure),
-    /// Child to parent: the next call is execve, and then this end closes.
+    /// Child to parent: after a go-ahead the next call is execve, and then this end closes.
     Executing,
     /// Init to parent: the command runs. Init keeps the channel.
     Started,
@@ -65,10 +65,10 @@ impl Channel {
     }
 
     /// Child to parent: the command is about to run. Returns once all that was told is printed, so
-    /// that the command says nothing before.
+    /// that the command says nothing before, and once signals are left to the command.
     pub(crate) fn announce_exec(&self) -> Result<()> {
         self.send(&Message::Executing)?;
-        if narration::is_on() { self.wait_for_go() } else { Ok(()) }
+        self.wait_for_go()
     }
 
     /// Init to parent: the command runs.

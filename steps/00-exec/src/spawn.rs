@@ -21,6 +21,9 @@ use crate::status::Status;
 use crate::sys::{self, Cloned};
 use crate::terminal::Job;
 
+/// How long an exec may take once a signal wants to end us, in milliseconds.
+const EXEC_TAKES: u16 = 1000;
+
 /// What is done for a child while it waits.
 type BeforeStart<'a> = Box<dyn FnOnce(Pid) -> Result<()> + 'a>;
 
@@ -203,19 +206,20 @@ pub fn end(code: u8) -> ! {
 impl Child {
     /// Follows what the child tells until it has become the command, or failed.
     fn follow_start(&mut self, above: Option<&Channel>) -> Result<()> {
-        let ending = Signals::ending()?;
+        // An init leaves that to its own parent, which ends the init.
+        let ending = above.is_none().then(Signals::ending).transpose()?;
         let mut executing = false;
         loop {
-            self.expect_message(&ending)?;
+            if let Some(ending) = &ending {
+                self.expect_message(ending, executing)?;
+            }
             match self.channel().receive()? {
                 Some((Message::Told(line), _)) => narration::retell(line),
                 Some((Message::Descriptor, descriptor)) => self.keep(descriptor),
                 Some((Message::Executing, _)) => {
                     executing = true;
-                    if narration::is_on() {
-                        above.map_or(Ok(()), Channel::announce_exec)?;
-                        self.channel().send(&Message::Go)?;
-                    }
+                    above.map_or(Ok(()), Channel::announce_exec)?;
+                    self.channel().send(&Message::Go)?;
                 }
                 Some((Message::Failed(failure), _)) => return Err(failure.into()),
                 Some((Message::Started, _)) => return Ok(()),
@@ -229,12 +233,13 @@ impl Child {
 
     /// Waits for a message. A signal that is to end us does so also while the child is stuck at the
     /// start, in a file system that does not answer perhaps; dropping the child then kills it.
-    fn expect_message(&self, ending: &Signals) -> Result<()> {
-        let mut ready = [self.channel().as_fd(), ending.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        while let Err(error) = poll(&mut ready, PollTimeout::NONE) {
-            if error != Errno::EINTR {
-                return Err(error).context("wait for the child to start");
-            }
+    fn expect_message(&self, ending: &Signals, executing: bool) -> Result<()> {
+        let message = || PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
+        let mut ready = [message(), PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
+        wait_for(&mut ready, PollTimeout::NONE)?;
+        // A command that runs by now gets the signal from the keyboard, or from us later on.
+        if ready[0].any() == Some(true) || executing && wait_for(&mut [message()], EXEC_TAKES)? {
+            return Ok(());
         }
         let Some(received) = ending.read()?.pop() else { return Ok(()) };
         let name = received.name().map_or("a signal", Signal::as_str);
@@ -245,6 +250,17 @@ impl Child {
     fn died_early(&mut self) -> anyhow::Error {
         let how = self.reap().map_or_else(|error| format!("{error:#}"), |status| status.to_string());
         Failure::new(format_args!("the child died before it became the command: {how}")).into()
+    }
+}
+
+/// Whether one of them is ready in that time.
+fn wait_for(ready: &mut [PollFd<'_>], timeout: impl Into<PollTimeout> + Copy) -> Result<bool> {
+    loop {
+        match poll(ready, timeout) {
+            Ok(count) => return Ok(count > 0),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("wait for the child to start"),
+        }
     }
 }
 
