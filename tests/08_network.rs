@@ -13,6 +13,8 @@ mod dns;
 mod etc;
 #[path = "08_network/firewall.rs"]
 mod firewall;
+#[path = "08_network/hostile.rs"]
+mod hostile;
 #[path = "08_network/leftovers.rs"]
 mod leftovers;
 #[path = "08_network/networks.rs"]

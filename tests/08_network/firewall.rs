@@ -65,6 +65,35 @@ fn adjusted_it_lets_containers_through_and_is_as_it_was_afterwards() {
     world.is_as_before();
 }
 
+/// What the host's own rules stop stays stopped, what is behind its other bridges too, and what only looks
+/// like a rule of ours is not removed.
+#[test]
+fn adjusted_it_overrules_nothing_but_the_policy() {
+    let Some(world) = world() else { return };
+    let before = load(
+        &world,
+        &DOCKER.replace(
+            "{ return; }",
+            &format!(
+                "{{ ip daddr {} icmp type echo-request drop comment \"kiste: block bad guy\"; return; }}",
+                net::OUTSIDE
+            ),
+        ),
+    );
+    let running = world.serve(&["--firewall=adjust", "-p", "8080:80"], "hello");
+    world.outside(&format!("curl -sS -m5 http://{}:8080/i", net::HOST)).prints("hello");
+    assert_ne!(world.run(&[], &["ping", "-c1", "-W1", net::OUTSIDE]).code, 0);
+    let listed = world.sh("nft list chain ip filter DOCKER-USER").out;
+    assert!(
+        !listed.contains("iifname \"kiste0\" accept") && listed.contains("oifname \"out0\" accept"),
+        "{listed}"
+    );
+    drop(running);
+    assert_eq!(world.sh("nft list ruleset").out, before);
+    world.sh("nft flush ruleset").exits(0);
+    world.is_as_before();
+}
+
 #[test]
 fn names_are_answered_through_a_firewall_that_was_adjusted() {
     let Some(world) = world() else { return };

@@ -62,6 +62,41 @@ fn what_a_killed_runtime_had_goes_to_the_next_one() {
     world.is_as_before();
 }
 
+/// What is noted of one namespace is nobody's to forget in another.
+#[test]
+fn gc_in_another_network_namespace_forgets_nothing() {
+    let Some(world) = world() else { return };
+    let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
+    let (pid, runtime) = (running.pid, running.runtime());
+    running.kill_runtime();
+    eventually(|| (!host::is_alive(pid) && !host::is_alive(runtime)).then_some(())).expect("both die");
+    let (dir, run_dir) = (world.network_dir(), world.bench.run_dirs());
+    let arguments = ["gc", "--network-dir", dir.to_str().unwrap(), "--run-dir", run_dir.to_str().unwrap()];
+    let elsewhere = world.bench.call_by(&["unshare", "-n"], arguments);
+    elsewhere.exits(1).complains("in another network namespace");
+    world.gc().exits(0);
+    world.is_as_before();
+}
+
+/// Each would replace the other's rules, and with them what is forbidden.
+#[test]
+fn two_directories_of_networks_do_not_share_a_host() {
+    let Some(world) = world() else { return };
+    world.call(&["network", "create", "intern", "--internal"]).exits(0);
+    let running = world.start(&["--network", "intern"], &["sleep", "1000"]);
+    let rules = world.sh("nft list ruleset").out;
+    let other = world.bench.dir().join("other-networks");
+    let of_other = ["--network-dir", other.to_str().unwrap()];
+    let enter = world.enter();
+    let enter: Vec<_> = enter.iter().map(String::as_str).collect();
+    let ran = world.bench.run_by(&enter, &of_other, &["echo", "it runs"]);
+    ran.exits(125).complains(world.network_dir().to_str().unwrap()).complains("--network-dir");
+    assert_eq!((ran.out.as_str(), world.sh("nft list ruleset").out), ("", rules));
+    drop(running);
+    world.call(&["network", "rm", "intern"]).exits(0);
+    world.is_as_before();
+}
+
 #[test]
 fn a_run_that_fails_leaves_nothing() {
     let Some(world) = world() else { return };

@@ -133,6 +133,15 @@ fn what_is_no_port_is_a_usage_error() {
     {
         world.run(&["-p", wrong], &["true"]).exits(2).complains(why);
     }
+    for (options, why) in [
+        (&["-p", "[2001:db8::1]:80:80"][..], "kiste has no IPv6"),
+        (&["--mac-address", "02:08:0a:4d:00:01"], "the bridge has it"),
+    ] {
+        world.run(options, &["true"]).exits(125).complains(why);
+    }
+    for subnet in ["0.0.0.0/24", "127.0.0.0/24", "169.254.0.0/16", "240.0.0.0/24", "255.255.255.0/24"] {
+        world.call(&["network", "create", "odd", "--subnet", subnet]).exits(1).complains("something else");
+    }
     let ran = world.run(&["-p", "192.0.2.77:80:80"], &["true"]);
     ran.exits(125).complains("192.0.2.77").complains("EADDRNOTAVAIL");
     let _: &World = &world;

@@ -1,9 +1,13 @@
 //! Network namespaces of a test's own, which play the host, and another host beyond it. The machine's own
 //! network is never touched: what a test starts is started inside, by nsenter(1).
 
+use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
 
 use crate::{Bench, Ran, Running, Step, eventually, host, lacks, tool};
 
@@ -58,6 +62,18 @@ impl Drop for Holder {
     }
 }
 
+/// Does something in the network namespace of a process.
+pub fn within<T: Send>(pid: impl Display, work: impl FnOnce() -> T + Send) -> T {
+    let namespace = fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
+    thread::scope(|scope| {
+        let work = || {
+            setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        };
+        scope.spawn(work).join().unwrap()
+    })
+}
+
 impl World {
     /// A world for this step's program; None where something that the test needs is not there.
     pub fn of(step: Step, needs: &[&str]) -> Option<Self> {
@@ -105,6 +121,16 @@ impl World {
     /// Puts a program into the world: `&["nsenter", …]`.
     pub fn enter(&self) -> Vec<String> {
         self.here.enter()
+    }
+
+    /// Does something on the host.
+    pub fn on_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        within(self.here.0.id(), work)
+    }
+
+    /// Does something on the other host.
+    pub fn on_other<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        within(self.outside.0.id(), work)
     }
 
     /// Runs a shell script on the host.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::etc::AddHost;
+use crate::etc::{self, AddHost};
 use crate::firewall::Firewall;
 use crate::netlink::Mac;
 use crate::network::Name;
@@ -41,7 +41,7 @@ pub struct Args {
     pub(crate) dns: Vec<IpAddr>,
 
     /// What a name without a dot is looked for in; by default what the host looks in
-    #[arg(long, value_name = "DOMAIN")]
+    #[arg(long, value_name = "DOMAIN", value_parser = etc::search_domain)]
     pub(crate) dns_search: Vec<String>,
 
     /// Another name in its /etc/hosts; `host-gateway` stands for the host's address
@@ -49,7 +49,7 @@ pub struct Args {
     pub(crate) add_host: Vec<AddHost>,
 
     /// Another name by which containers of the same network find it
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = etc::host_name)]
     pub(crate) network_alias: Vec<String>,
 
     /// What to do when the host's firewall would drop what it sends

@@ -1,5 +1,6 @@
 //! `network create`, `ls`, `inspect` and `rm`: networks that are made by hand.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -129,10 +130,18 @@ fn usable(subnet: Subnet) -> Result<Subnet> {
         31.. => "has no room for a container",
         0..8 => "is more than anybody has",
         _ if first != subnet.ip() => "has bits behind its prefix",
-        _ if first.is_loopback() || first.is_multicast() => "is for something else",
+        _ if is_for_something_else(first) => "is for something else",
         _ => return Ok(subnet),
     };
     Err(Failure::new(format_args!("--subnet {subnet} {why}")).hint("for example 10.88.0.0/24").into())
+}
+
+/// RFC 6890: this network, loopback, link-local; and from multicast on all that is above.
+fn is_for_something_else(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => matches!(ip.octets(), [0 | 127 | 224.., ..] | [169, 254, ..]),
+        IpAddr::V6(_) => true,
+    }
 }
 
 fn ls(args: &Ls) -> Result<()> {

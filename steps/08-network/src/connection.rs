@@ -54,7 +54,10 @@ impl Args {
         let kind = match self.choice()? {
             Choice::Host => Kind::Host,
             Choice::None => Kind::Alone,
-            Choice::Pasta => Kind::Pasta(self.ports(), OnceCell::new()),
+            Choice::Pasta => {
+                tell_of_open(&self.ports());
+                Kind::Pasta(self.ports(), OnceCell::new())
+            }
             Choice::Bridge => self.join(None, id, hostname)?,
             Choice::Named(name) => self.join(Some(name), id, hostname)?,
         };

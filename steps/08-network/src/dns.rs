@@ -51,6 +51,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     leases: PathBuf,
 
+    /// The bridge that questions come by
+    #[arg(long, value_name = "LINK")]
+    bridge: String,
+
     /// Where it listens, and the network it listens to
     #[arg(long = "at", value_name = "ADDRESS/PREFIX", required = true)]
     gateways: Vec<Subnet>,

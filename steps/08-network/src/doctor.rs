@@ -1,6 +1,7 @@
 //! What this step needs: bridges, cables and a packet filter; and nobody else's that drops all.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use anyhow::Result;
 use exec::{CloneFlags, Command, Spawn};
@@ -23,7 +24,9 @@ pub fn checks() -> Vec<Check> {
         true => vec![
             tried("bridge", "one was made", |netlink| netlink.add_bridge("kiste0", MAC)),
             tried("veth", "a pair was made", |netlink| netlink.add_veth("veth0", "eth0", MAC, Pid::this())),
-            tried("nftables", "a table with NAT was made", |_| rules::settle(&[&sample()], &[])),
+            tried("nftables", "a table with NAT was made", |_| {
+                rules::settle(Path::new("a sample"), &[&sample()], &[])
+            }),
             policy(),
         ],
         false => ["bridge", "veth", "nftables", "forward-policy"].map(not_ours).into(),

@@ -19,7 +19,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::unistd::fchdir;
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 
-pub use hosts::{AddHost, Hosts};
+pub use hosts::{AddHost, Hosts, host_name, search_domain};
 pub use resolv::Resolv;
 
 /// What the three files say.

@@ -7,11 +7,11 @@ use anyhow::Result;
 use kit::{Failure, program};
 
 use crate::network::{Network, Reach};
-use crate::nft::{Batch, Chain, Family, FoundRule, Rule, Ruleset, ct};
+use crate::nft::{Batch, Chain, End, Family, FoundRule, Rule, Ruleset, ct};
 use crate::port::Protocol;
 use crate::rules::TABLE;
 use crate::store::Store;
-use crate::undo::Opened;
+use crate::undo::{Door, Opened};
 
 /// What to do about a table of the host's that would drop what containers send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -28,7 +28,7 @@ pub enum Firewall {
 pub(crate) struct Obstacle {
     chain: Chain,
     /// Where a rule would open it: itself, or the chain that Docker leaves to others.
-    door: Opened,
+    door: Door,
 }
 
 // enum nf_inet_hooks
@@ -41,10 +41,12 @@ const DOCKER_USER: &str = "DOCKER-USER";
 /// All chains that would stop packets of containers, but ours.
 pub(crate) fn obstacles(ruleset: &Ruleset) -> Vec<Obstacle> {
     let stops = |chain: &&Chain| {
-        let own = ruleset.rules.iter().filter(|rule| is_in(rule, &chain.family, &chain.table, &chain.name));
+        let door = Door { family: chain.family, table: chain.table.clone(), chain: chain.name.clone() };
+        let mut own = ruleset.rules.iter().filter(|rule| door.has(rule));
         let at_our_hooks = [Some(INPUT), Some(FORWARD)].contains(&chain.hook);
         let is_ours = chain.family == Family::Inet && chain.table == TABLE;
-        at_our_hooks && !is_ours && (chain.drops || own.clone().any(|rule| rule.stops_all))
+        let stops = |rule: &FoundRule| rule.end == Some(End::Stopped);
+        at_our_hooks && !is_ours && (chain.drops || own.any(stops))
     };
     ruleset.chains.iter().filter(stops).map(|chain| obstacle(chain, ruleset)).collect()
 }
@@ -55,11 +57,13 @@ fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
     };
     let user = ruleset.chains.iter().find(is_docker_user).filter(|_| chain.hook == Some(FORWARD));
     let Chain { family, table, name, .. } = user.unwrap_or(chain).clone();
-    Obstacle { chain: chain.clone(), door: Opened { family, table, chain: name } }
+    Obstacle { chain: chain.clone(), door: Door { family, table, chain: name } }
 }
 
-fn is_in(rule: &FoundRule, family: &Family, table: &str, chain: &str) -> bool {
-    rule.family == *family && rule.table == table && rule.chain == chain
+impl Door {
+    fn has(&self, rule: &FoundRule) -> bool {
+        rule.family == self.family && rule.table == self.table && rule.chain == self.chain
+    }
 }
 
 impl Obstacle {
@@ -76,23 +80,26 @@ impl Obstacle {
     }
 
     fn is_open(&self, network: &Network, ruleset: &Ruleset) -> bool {
-        let Opened { family, table, chain } = &self.door;
-        let own = |rule: &&FoundRule| is_in(rule, family, table, chain) && rule.comment == Self::tag(network);
-        ruleset.rules.iter().any(|rule| own(&rule))
+        let tag = Self::tag(network);
+        ruleset.rules.iter().any(|rule| self.door.has(rule) && rule.comment == tag)
     }
 
-    /// The rules that let through what our own table is asked about as well.
-    fn rules(&self, network: &Network) -> Vec<Rule> {
+    /// The rules that let through what our own table is asked about as well: out to the world, and
+    /// between containers, but not to what is behind other links of the host's.
+    fn rules(&self, network: &Network, uplinks: &[String]) -> Vec<Rule> {
         let (tag, bridge) = (Self::tag(network), &network.bridge);
         if self.chain.hook == Some(INPUT) {
             let names = |protocol| Rule::of(&tag).comes_by(bridge).sent_to_port(protocol, 53).accept();
             return vec![names(Protocol::Udp), names(Protocol::Tcp)];
         }
-        vec![
-            Rule::of(&tag).comes_by(bridge).accept(),
+        let out = uplinks.iter().chain([bridge]);
+        let mut rules: Vec<_> =
+            out.map(|link| Rule::of(&tag).comes_by(bridge).leaves_by(link).accept()).collect();
+        rules.extend([
             Rule::of(&tag).leaves_by(bridge).state(ct::ESTABLISHED_OR_RELATED).accept(),
             Rule::of(&tag).leaves_by(bridge).status(ct::DNAT).accept(),
-        ]
+        ]);
+        rules
     }
 }
 
@@ -100,7 +107,12 @@ impl Obstacle {
 ///
 /// # Errors
 /// When a chain would drop its packets and is to be left as it is, with its name and the mend.
-pub(crate) fn admit(store: &mut Store, network: &Network, what_to_do: Firewall) -> Result<()> {
+pub(crate) fn admit(
+    store: &mut Store,
+    network: &Network,
+    uplinks: &[String],
+    what_to_do: Firewall,
+) -> Result<()> {
     let ruleset = Ruleset::read("would others stop what it sends?")?;
     let concerns =
         |obstacle: &Obstacle| network.reach != Reach::Internal || obstacle.chain.hook == Some(INPUT);
@@ -111,7 +123,9 @@ pub(crate) fn admit(store: &mut Store, network: &Network, what_to_do: Firewall) 
     warn_of_legacy();
     match what_to_do {
         _ if closed.is_empty() => Ok(()),
-        Firewall::Adjust => closed.iter().try_for_each(|obstacle| open(store, network, obstacle)),
+        Firewall::Adjust => closed.iter().try_for_each(|obstacle| {
+            open(store, &obstacle.door, &Obstacle::tag(network), &obstacle.rules(network, uplinks), &ruleset)
+        }),
         Firewall::Check => {
             let names: Vec<_> = closed.iter().map(Obstacle::shown).collect();
             let what = format!("the host's firewall drops what containers send: {}", names.join("; "));
@@ -122,18 +136,22 @@ pub(crate) fn admit(store: &mut Store, network: &Network, what_to_do: Firewall) 
     }
 }
 
-fn open(store: &mut Store, network: &Network, obstacle: &Obstacle) -> Result<()> {
-    let door = &obstacle.door;
-    if !store.host.opened.contains(door) {
-        store.host.opened.push(door.clone());
+fn open(store: &mut Store, door: &Door, tag: &str, rules: &[Rule], ruleset: &Ruleset) -> Result<()> {
+    let opened = Opened { door: door.clone(), tag: tag.into() };
+    if !store.host.opened.contains(&opened) {
+        store.host.opened.push(opened);
         store.note_host()?;
     }
+    // Last of all, so that what the host's own rules stop stays stopped.
+    let last = ruleset.rules.iter().rfind(|rule| door.has(rule)).filter(|rule| rule.end.is_some());
     let mut batch = Batch::new();
-    for rule in obstacle.rules(network).iter().rev() {
-        batch.insert(door.family, &door.table, &door.chain, rule);
+    for rule in rules {
+        match last {
+            Some(last) => batch.insert(door.family, &door.table, &door.chain, rule, last.handle),
+            None => batch.append(door.family, &door.table, &door.chain, rule),
+        }
     }
-    let operands =
-        format!("rules for {} in {} {} {}", network.bridge, door.family.name(), door.table, door.chain);
+    let operands = format!("{} rules in {} {} {}", rules.len(), door.family.name(), door.table, door.chain);
     batch.commit("the host's firewall lets it through", operands)
 }
 
@@ -147,22 +165,19 @@ pub(crate) fn settle(store: &mut Store) -> Result<()> {
     }
     let in_use: Vec<_> = store.networks.values().filter(|noted| !noted.leases.is_empty()).collect();
     let tags: Vec<_> = in_use.iter().map(|noted| Obstacle::tag(&noted.network)).collect();
+    let (stay, over): (Vec<_>, Vec<_>) =
+        store.host.opened.iter().cloned().partition(|opened| tags.contains(&opened.tag));
     let ruleset = Ruleset::read("which rules of others' are ours")?;
-    let doors = store.host.opened.clone();
-    let is_at =
-        |rule: &&FoundRule| doors.iter().any(|door| is_in(rule, &door.family, &door.table, &door.chain));
-    let ours = ruleset.rules.iter().filter(|rule| is_at(rule) && rule.comment.starts_with("kiste: "));
-    let over: Vec<_> = ours.filter(|rule| !tags.contains(&rule.comment)).collect();
-    if !over.is_empty() {
+    let is_over = |rule: &&FoundRule| over.iter().any(|it| it.door.has(rule) && rule.comment == it.tag);
+    let rules: Vec<_> = ruleset.rules.iter().filter(is_over).collect();
+    if !rules.is_empty() {
         let mut batch = Batch::new();
-        for rule in &over {
+        for rule in &rules {
             batch.delete_rule(rule.family, &rule.table, &rule.chain, rule.handle);
         }
-        batch.commit("the host's firewall is as it was", format_args!("{} rules removed", over.len()))?;
+        batch.commit("the host's firewall is as it was", format_args!("{} rules removed", rules.len()))?;
     }
-    if tags.is_empty() {
-        store.host.opened.clear();
-    }
+    store.host.opened = stay;
     store.note_host()
 }
 

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
+use kit::Failure;
 
 use crate::dns;
 use crate::firewall;
@@ -20,6 +21,7 @@ use crate::undo::HostChanges;
 /// # Errors
 /// When a link of theirs cannot be removed, or the notes cannot be written.
 pub(crate) fn sweep(store: &mut Store, netlink: &mut Netlink) -> Result<Vec<String>> {
+    take_place(store)?;
     let mut dead = Vec::new();
     for noted in store.networks.values().cloned().collect::<Vec<_>>() {
         let (alive, gone): (Vec<_>, Vec<_>) =
@@ -40,19 +42,21 @@ pub(crate) fn sweep(store: &mut Store, netlink: &mut Netlink) -> Result<Vec<Stri
         }
     }
     store.bury_the_unknown();
-    take_place(store)?;
     Ok(dead)
 }
 
-/// In another place nothing of what was changed is left to be put back.
+/// After a boot nothing of what was changed is left to be put back. What is in another network namespace
+/// can be undone only there.
 fn take_place(store: &mut Store) -> Result<()> {
     let place = Place::here()?;
     if store.host.place == place {
         return Ok(());
     }
-    if !store.host.is_empty() && store.networks.values().any(|noted| !noted.leases.is_empty()) {
-        let failure = kit::Failure::new("these networks have containers in another network namespace");
-        return Err(failure.hint("--network-dir names a directory of this one's own").into());
+    if store.host.place.is_this_boot()? && store.has_to_undo() {
+        let failure = Failure::new("what these networks have changed is in another network namespace");
+        let mend = "run it there, or name a directory of this one's own with --network-dir; if that namespace is \
+                    gone, remove the directory";
+        return Err(failure.hint(mend).into());
     }
     store.host = HostChanges { place, ..HostChanges::default() };
     store.note_host()
@@ -70,9 +74,10 @@ pub(crate) fn settle(store: &mut Store, netlink: &mut Netlink) -> Vec<anyhow::Er
     let networks: Vec<&Noted> = networks.iter().collect();
     let wanted = sysctl::wanted(&networks, &uplinks, &store.host.sysctls);
     errors.extend(sysctl::remember(store, &wanted).err());
-    // The rules first: what they forbid must be forbidden before anything is forwarded.
-    errors.extend(rules::settle(&networks, &store.host.sysctls).err());
-    errors.extend(sysctl::settle(store, &wanted));
+    // The rules stand whenever anything is forwarded: what they forbid is never open.
+    errors.extend(sysctl::put_back(store, &wanted));
+    errors.extend(rules::settle(store.dir(), &networks, &store.host.sysctls).err());
+    errors.extend(sysctl::set(&wanted));
     errors.extend(firewall::settle(store).err());
     for name in store.networks.keys().cloned().collect::<Vec<_>>() {
         errors.extend(let_go(store, netlink, &name).err());
@@ -102,7 +107,10 @@ fn is_link_local(ip: IpAddr) -> bool {
 }
 
 /// The links by which the host reaches others: those that a route leads out by, but for our bridges.
-fn uplinks(store: &Store, netlink: &mut Netlink) -> Result<Vec<String>> {
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn uplinks(store: &Store, netlink: &mut Netlink) -> Result<Vec<String>> {
     let routes = netlink.routes()?;
     // Every link has a route to its own link-local addresses, and that leads nowhere else.
     let leads = |route: &&Route| route.is_unicast && !is_link_local(route.destination.ip());

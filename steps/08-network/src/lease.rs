@@ -54,7 +54,6 @@ impl Lease {
     /// # Errors
     /// When what was asked for is somebody's, or none of the network's; or when nothing is free.
     pub(crate) fn choose(noted: &Noted, id: &Id, wanted: &Wanted) -> Result<Self> {
-        // Task 8.1: the first address that nobody has.
         let Noted { network, leases } = noted;
         let mut addresses = vec![choose(network.subnet, wanted.ip, leases, &network.name)?];
         match (network.subnet6, wanted.ip6) {
@@ -65,7 +64,7 @@ impl Lease {
                 return Err(failure.hint("`network create NAME --ipv6` makes a network that has").into());
             }
         }
-        let mac = choose_mac(addresses[0], wanted.mac, leases)?;
+        let mac = choose_mac(addresses[0], wanted.mac, noted)?;
         // IFNAMSIZ: a link's name has up to 15 bytes.
         let link = format!("veth{:.11}", id.as_str());
         let Wanted { hostname, aliases, dns, ports, .. } = wanted.clone();
@@ -85,6 +84,7 @@ fn choose(subnet: Subnet, wanted: Option<IpAddr>, leases: &[Lease], network: &st
         };
         return Err(Failure::new(format_args!("{ip}: {whose}")).hint("choose another, or none").into());
     }
+    // Task 8.1: the first address that nobody has.
     let all = (1..).map_while(|n| subnet.nth(n));
     let free = { all }.find(|ip| *ip != subnet.ip() && !is_nobodys(subnet, *ip) && holder(ip).is_none());
     free.ok_or_else(|| {
@@ -98,19 +98,19 @@ fn is_nobodys(subnet: Subnet, ip: IpAddr) -> bool {
     ip == subnet.network().ip() || (ip.is_ipv4() && ip == subnet.last())
 }
 
-fn choose_mac(ip: IpAddr, wanted: Option<Mac>, leases: &[Lease]) -> Result<Mac> {
+fn choose_mac(ip: IpAddr, wanted: Option<Mac>, noted: &Noted) -> Result<Mac> {
     let usual = match ip {
         IpAddr::V4(ip) => Mac::of_ipv4(ip),
         IpAddr::V6(_) => return Err(Failure::new("a network's first subnet is IPv4").into()),
     };
     let mac = wanted.unwrap_or(usual);
-    match leases.iter().find(|lease| lease.mac == mac) {
-        Some(lease) => {
-            let failure = Failure::new(format_args!("{mac}: container {} has it", lease.id));
-            Err(failure.hint("choose another --mac-address, or none").into())
-        }
-        None => Ok(mac),
-    }
+    let whose = match noted.leases.iter().find(|lease| lease.mac == mac) {
+        _ if mac == noted.network.mac() => "the bridge has it".into(),
+        Some(lease) => format!("container {} has it", lease.id),
+        None => return Ok(mac),
+    };
+    let failure = Failure::new(format_args!("{mac}: {whose}"));
+    Err(failure.hint("choose another --mac-address, or none").into())
 }
 
 impl Network {
@@ -169,5 +169,7 @@ mod tests {
         }
         let same = Wanted { mac: Some(Mac::of_ipv4([10, 0, 0, 9].into())), ..Wanted::default() };
         assert!(lease(&mut noted, &same).unwrap_err().contains("02:08:0a:00:00:09: container"));
+        let the_bridges = Wanted { mac: Some(noted.network.mac()), ..Wanted::default() };
+        assert!(lease(&mut noted, &the_bridges).unwrap_err().contains("the bridge has it"));
     }
 }

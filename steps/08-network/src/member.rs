@@ -15,8 +15,10 @@ use crate::host;
 use crate::lease::{Lease, Wanted};
 use crate::netlink::Netlink;
 use crate::network::{DEFAULT, Name, Network, Reach};
+use crate::nft;
 use crate::port::Port;
 use crate::store::{Alive, Noted, Store};
+use crate::sysctl;
 use crate::undo::together;
 
 /// A container on a network. Whoever holds it owns it: dropping it takes the container off.
@@ -53,7 +55,7 @@ impl Member {
         let mut netlink = Netlink::open()?;
         host::sweep(&mut store, &mut netlink)?;
         let mut noted = find_or_make(&store, &mut netlink, name)?;
-        refuse_ports_inside(&noted.network, &wanted)?;
+        refuse_ports(&noted.network, &wanted)?;
         let lease = Lease::choose(&noted, id, &wanted)?;
         let ports = holder::hold(&store, &lease.ports, noted.network.subnet6.is_some())?;
         let alive = store.live(id)?;
@@ -61,7 +63,7 @@ impl Member {
         let network = noted.network.clone();
         store.note(noted)?;
 
-        match prepare(&mut store, &mut netlink, &network, firewall) {
+        match prepare(&mut store, &mut netlink, &network, &lease, firewall) {
             Ok(responder) => {
                 let held = Some(Held { _alive: alive, _ports: ports, _responder: responder });
                 Ok(Member { dir: dir.into(), network, lease, held })
@@ -112,6 +114,7 @@ impl Member {
         let link = netlink
             .link(INSIDE)?
             .ok_or_else(|| Failure::new(format_args!("the cable's end {INSIDE} is gone")))?;
+        sysctl::believe_nobody(INSIDE, self.network.subnet6.is_some())?;
         for address in self.lease.addresses.iter().filter_map(|ip| self.network.with_prefix(*ip)) {
             netlink.add_address("who it is on the network", link.index, INSIDE, address)?;
         }
@@ -159,14 +162,15 @@ fn find_or_make(store: &Store, netlink: &mut Netlink, name: Option<&Name>) -> Re
     }
 }
 
-fn refuse_ports_inside(network: &Network, wanted: &Wanted) -> Result<()> {
-    match wanted.ports.first().filter(|_| network.reach == Reach::Internal) {
-        Some(port) => {
-            let what = format!("-p {port}: {} is an internal network, which nothing gets into", network.name);
-            Err(Failure::new(what).hint("choose another network, or leave -p out").into())
-        }
-        None => Ok(()),
-    }
+fn refuse_ports(network: &Network, wanted: &Wanted) -> Result<()> {
+    let needs_ipv6 = |port: &&Port| port.ip.is_some_and(|ip| ip.is_ipv6()) && network.subnet6.is_none();
+    let (port, why) = match (network.reach, wanted.ports.first(), wanted.ports.iter().find(needs_ipv6)) {
+        (Reach::Internal, Some(port), _) => (port, "is an internal network, which nothing gets into"),
+        (_, _, Some(port)) => (port, "has no IPv6"),
+        _ => return Ok(()),
+    };
+    let failure = Failure::new(format_args!("-p {port}: {} {why}", network.name));
+    Err(failure.hint("choose another network, or leave -p out").into())
 }
 
 /// The host's side of a network that has containers now.
@@ -174,17 +178,20 @@ fn prepare(
     store: &mut Store,
     netlink: &mut Netlink,
     network: &Network,
+    lease: &Lease,
     firewall: Firewall,
 ) -> Result<Responder> {
-    firewall::admit(store, network, firewall)?;
+    let uplinks = host::uplinks(store, netlink)?;
+    firewall::admit(store, network, &uplinks, firewall)?;
     network.raise(netlink)?;
     together(host::settle(store, netlink))?;
+    nft::forget(&lease.addresses)?;
     let outside = match network.reach {
         Reach::Internal => Outside::Closed,
         Reach::Open | Reach::Isolated => Outside::Forward,
     };
     let gateways: Vec<_> = network.subnets().collect();
-    Responder::ensure(&store.leases_path(&network.name), &gateways, outside)
+    Responder::ensure(&store.leases_path(&network.name), &network.bridge, &gateways, outside)
 }
 
 fn take_off(store: &mut Store, netlink: &mut Netlink, name: &str, lease: &Lease) -> Result<()> {

@@ -11,6 +11,7 @@ use crate::netlink::{Mac, Netlink};
 use crate::pool;
 use crate::store::{Noted, Store};
 use crate::subnet::Subnet;
+use crate::sysctl;
 
 /// A network, as it is noted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +139,7 @@ impl Network {
             netlink.add_bridge(&self.bridge, self.mac())?;
         }
         let bridge = self.link(netlink)?;
+        sysctl::believe_nobody(&self.bridge, self.subnet6.is_some())?;
         let has = netlink.addresses()?;
         for subnet in self.subnets().filter(|subnet| !has.contains(&(bridge.index, *subnet))) {
             netlink.add_address("the way out for all", bridge.index, &bridge.name, subnet)?;
@@ -155,7 +157,8 @@ impl Network {
             .hint("somebody removed it: end the containers of this network, and start them again")
     }
 
-    fn mac(&self) -> Mac {
+    /// The bridge's own hardware address.
+    pub(crate) fn mac(&self) -> Mac {
         match self.subnet.ip() {
             IpAddr::V4(ip) => Mac::of_ipv4(ip),
             IpAddr::V6(_) => Mac([0x02, 0x08, 0, 0, 0, 1]),

@@ -3,17 +3,20 @@
 //! - `message`: numbers and names, packed as the kernel wants them.
 //! - [`Rule`]: what to look at in a packet, and what to do with it.
 //! - [`Batch`]: tables, chains and rules that come to be all at once, or not at all.
+//! - [`forget`]: connections, which outlive rules.
 //! - `ruleset`: what is there, of ours and of others'.
 
 mod batch;
+mod conntrack;
 mod message;
 mod rule;
 mod ruleset;
 mod socket;
 
 pub(crate) use batch::{Batch, Hook, Kind};
+pub(crate) use conntrack::forget;
 pub(crate) use rule::{Rule, ct};
-pub(crate) use ruleset::{Chain, FoundRule, Ruleset};
+pub(crate) use ruleset::{Chain, End, FoundRule, Ruleset};
 
 /// Which packets a table sees: NFPROTO_* of linux/netfilter.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -48,4 +51,9 @@ impl Family {
             Family::Ip6 => "ip6",
         }
     }
+}
+
+/// Whether the kernel has no such thing as was asked for.
+fn is_unknown(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EINVAL))
 }

@@ -90,6 +90,10 @@ fn address(text: &str) -> Result<Option<IpAddr>, String> {
         IpAddr::V6(ip) if ip.is_loopback() => {
             Err("the kernel lets nothing leave from ::1: publish at 127.0.0.1".into())
         }
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            Err(format!("{ip} is an address of one link only: publish at another"))
+        }
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => Err(format!("{ip} is IPv4: write it so")),
         ip if ip.is_multicast() => Err(format!("{ip} is many hosts' address")),
         ip => Ok((!ip.is_unspecified()).then_some(ip)),
     }
@@ -163,6 +167,8 @@ mod tests {
             ("9-8:9-8", "ends before"),
             ("80:80/sctp", "neither tcp nor udp"),
             ("[::1]:80:80", "::1"),
+            ("[fe80::1]:80:80", "one link"),
+            ("[::ffff:192.0.2.1]:80:80", "is IPv4"),
             ("", "HOSTPORT:PORT"),
         ] {
             let told = shown(wrong).unwrap_err();

@@ -4,12 +4,14 @@
 //! one step; connections that are there are not touched by that.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use anyhow::Result;
+use kit::Failure;
 
 use crate::lease::Lease;
 use crate::network::{Network, Reach};
-use crate::nft::{Batch, Family, Hook, Kind, Rule, ct};
+use crate::nft::{Batch, Family, Hook, Kind, Rule, Ruleset, ct};
 use crate::port::{Port, Protocol};
 use crate::store::Noted;
 use crate::subnet::Subnet;
@@ -20,7 +22,7 @@ pub(crate) const TABLE: &str = "kiste";
 
 /// The chains, in the order of a packet's way.
 const CHAINS: [(&str, Kind, Hook); 6] = [
-    ("loopback", Kind::Filter, Hook::Raw),
+    (LOOPBACK, Kind::Filter, Hook::Raw),
     ("prerouting", Kind::Nat, Hook::Prerouting),
     ("output", Kind::Nat, Hook::Output),
     ("input", Kind::Filter, Hook::Input),
@@ -30,6 +32,8 @@ const CHAINS: [(&str, Kind, Hook); 6] = [
 /// Where `prerouting` and `output` send what is for the host.
 const PUBLISHED: &str = "published";
 
+const LOOPBACK: &str = "loopback";
+
 /// The rules, each with its chain.
 pub(crate) type Rules = Vec<(&'static str, Rule)>;
 
@@ -37,7 +41,8 @@ pub(crate) type Rules = Vec<(&'static str, Rule)>;
 ///
 /// # Errors
 /// What the kernel says; then all is as it was.
-pub(crate) fn settle(networks: &[&Noted], changed: &[Changed]) -> Result<()> {
+pub(crate) fn settle(owner: &Path, networks: &[&Noted], changed: &[Changed]) -> Result<()> {
+    refuse_another(owner)?;
     let mut batch = Batch::new();
     // Made, if it is not there, so that it can be removed in any case.
     batch.add_table(Family::Inet, TABLE);
@@ -50,16 +55,39 @@ pub(crate) fn settle(networks: &[&Noted], changed: &[Changed]) -> Result<()> {
     for (name, kind, hook) in CHAINS {
         batch.add_base_chain(Family::Inet, TABLE, name, kind, hook);
     }
-    let rules = all(networks, changed);
+    let rules = all(owner, networks, changed);
     for (chain, rule) in &rules {
         batch.append(Family::Inet, TABLE, chain, rule);
     }
     batch.commit("who may reach whom", format_args!("table inet kiste, {} rules", rules.len()))
 }
 
+/// Two directories of networks would take each other's rules away.
+fn refuse_another(owner: &Path) -> Result<()> {
+    let ruleset = Ruleset::read("is the table ours?")?;
+    let first = ruleset.rules.iter().find(|rule| {
+        (rule.family, rule.table.as_str(), rule.chain.as_str()) == (Family::Inet, TABLE, LOOPBACK)
+    });
+    match first.filter(|rule| rule.comment != comment(owner)) {
+        None => Ok(()),
+        Some(rule) => {
+            let what = format!("the table inet {TABLE} is that of the networks noted in {}", rule.comment);
+            let mend = "name that directory with --network-dir; if it is gone: nft delete table inet kiste";
+            Err(Failure::new(what).hint(mend).into())
+        }
+    }
+}
+
+/// As much of a path as a comment has room for: its end.
+fn comment(path: &Path) -> String {
+    let shown = path.display().to_string();
+    let excess = shown.len().saturating_sub(200);
+    shown.char_indices().find(|(at, _)| *at >= excess).map_or(String::new(), |(at, _)| shown[at..].into())
+}
+
 /// All rules, in order.
-pub(crate) fn all(networks: &[&Noted], changed: &[Changed]) -> Rules {
-    let mut rules = loopback();
+pub(crate) fn all(owner: &Path, networks: &[&Noted], changed: &[Changed]) -> Rules {
+    let mut rules = loopback(owner);
     rules.extend(published(networks));
     rules.extend(networks.iter().flat_map(|noted| input(&noted.network)));
     rules.extend(forward(networks, changed));
@@ -67,10 +95,14 @@ pub(crate) fn all(networks: &[&Noted], changed: &[Changed]) -> Rules {
     rules
 }
 
-/// With `route_localnet` the bridge takes packets to 127.0.0.1; from the wire they are nobody's to send
-/// (CVE-2020-8558).
-fn loopback() -> Rules {
-    vec![("loopback", Rule::default().comes_not_by("lo").sent_to(of_loopback()).drop())]
+/// With `route_localnet` the bridge takes packets to 127.0.0.1, and from there; from the wire they are
+/// nobody's to send (CVE-2020-8558). The first says whose the table is.
+fn loopback(owner: &Path) -> Rules {
+    let from_the_wire = |rule: Rule| rule.comes_not_by("lo");
+    vec![
+        (LOOPBACK, from_the_wire(Rule::of(comment(owner))).sent_to(of_loopback()).drop()),
+        (LOOPBACK, from_the_wire(Rule::default()).sent_from(of_loopback()).drop()),
+    ]
 }
 
 fn of_loopback() -> Subnet {

@@ -38,7 +38,8 @@ fn see(args: &DirArgs) -> Result<Seen> {
     let mut netlink = Netlink::open()?;
     let networks: Vec<Noted> = store.networks.values().cloned().collect();
     let live: Vec<&Noted> = networks.iter().filter(|noted| !noted.leases.is_empty()).collect();
-    let rules = if live.is_empty() { Vec::new() } else { rules::all(&live, &store.host.sysctls) };
+    let rules =
+        if live.is_empty() { Vec::new() } else { rules::all(store.dir(), &live, &store.host.sysctls) };
     let (links, addresses) = (netlink.links()?, netlink.addresses()?);
     Ok(Seen { links, addresses, ruleset: Ruleset::read("the rules that are there")?, rules, networks })
 }

@@ -81,7 +81,7 @@ impl Store {
             }
         };
         let mut store = Store {
-            dir: dir.into(),
+            dir: fs::canonicalize(dir).with_context(|| format!("realpath {}", dir.display()))?,
             _lock: lock,
             host: read_json(&dir.join(HOST))?.unwrap_or_default(),
             networks: BTreeMap::new(),
@@ -95,7 +95,10 @@ impl Store {
             let path = entry.with_context(|| format!("read {}", self.dir.display()))?.path();
             let network = match read_json::<Network>(&path.join(NETWORK)) {
                 Ok(Some(network)) => network,
-                Ok(None) => continue,
+                Ok(None) => {
+                    forget_unfinished(&path);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let leases = read_json::<Leases>(&path.join(LEASES))?.unwrap_or_default().leases;
@@ -139,10 +142,15 @@ impl Store {
     /// When the file cannot be written.
     pub(crate) fn note_host(&self) -> Result<()> {
         let path = self.dir.join(HOST);
-        if !self.host.is_empty() {
+        if self.has_to_undo() {
             return write_json(&path, &self.host, 0o600);
         }
         gone(fs::remove_file(&path)).with_context(|| format!("remove {}", path.display()))
+    }
+
+    /// Whether anything was done here that is to be undone.
+    pub(crate) fn has_to_undo(&self) -> bool {
+        !self.host.is_empty() || self.networks.values().any(|noted| !noted.leases.is_empty())
     }
 
     /// Forgets a network. Its bridge is the caller's to remove.
@@ -197,6 +205,11 @@ impl Store {
                 self.bury(id);
             }
         }
+    }
+
+    /// Where all this is noted.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     fn dir_of(&self, name: &str) -> PathBuf {
@@ -265,10 +278,26 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     parsed.map(Some).map_err(anyhow::Error::from).hint("see what it is, and remove it")
 }
 
+/// A file that is being written. No network's name begins with a dot.
+fn unfinished(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().display();
+    path.with_file_name(format!(".{name}.new"))
+}
+
+/// What a `kill -9` in the middle of writing has left: a file, or the directory of a network that had
+/// not come to be.
+fn forget_unfinished(path: &Path) {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_file = name.starts_with(b".") && name.ends_with(b".new");
+    // What is anything else stays: rmdir(2) takes only what is empty.
+    let _ = if is_file { fs::remove_file(path) } else { fs::remove_file(unfinished(&path.join(NETWORK))) };
+    let _ = fs::remove_dir(path);
+}
+
 /// Either the old text is there or the new one, whatever happens meanwhile: rename(2).
 fn write_json<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
     let text = serde_json::to_string_pretty(value)? + "\n";
-    let new = path.with_extension("new");
+    let new = unfinished(path);
     kit::call("for those who come later", "write", path.display(), || {
         let mut file = File::options().create(true).write(true).truncate(true).mode(mode).open(&new)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?; // whatever our umask is
@@ -286,6 +315,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Whether what was done there is still there, as far as a boot would have undone it.
+    pub(crate) fn is_this_boot(&self) -> Result<bool> {
+        Ok(self.boot == Place::here()?.boot)
+    }
+
     /// Where we are.
     pub(crate) fn here() -> Result<Self> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("read the boot id")?;

@@ -83,17 +83,22 @@ pub(crate) fn remember(store: &mut Store, wanted: &[Setting]) -> Result<()> {
     store.note_host()
 }
 
-/// Sets what is wanted, and puts back what no longer is: the last first.
+/// Sets what is wanted.
 ///
 /// # Errors
 /// All that could not be set; what could is.
-pub(crate) fn settle(store: &mut Store, wanted: &[Setting]) -> Vec<anyhow::Error> {
+pub(crate) fn set(wanted: &[Setting]) -> Vec<anyhow::Error> {
+    let differs = |setting: &&Setting| read(&setting.name).is_some_and(|value| value != setting.value);
+    let set = |setting: &Setting| write(&setting.name, setting.value, "packets of containers pass").err();
+    wanted.iter().filter(differs).filter_map(set).collect()
+}
+
+/// Puts back what is no longer wanted: the last first.
+///
+/// # Errors
+/// All that could not be put back; what could is.
+pub(crate) fn put_back(store: &mut Store, wanted: &[Setting]) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
-    for setting in wanted {
-        if read(&setting.name).is_some_and(|value| value != setting.value) {
-            errors.extend(write(&setting.name, setting.value, "packets of containers pass").err());
-        }
-    }
     let is_wanted = |changed: &Changed| wanted.iter().any(|setting| setting.name == changed.name);
     let (stay, go): (Vec<_>, Vec<_>) =
         std::mem::take(&mut store.host.sysctls).into_iter().partition(is_wanted);
@@ -108,6 +113,21 @@ pub(crate) fn settle(store: &mut Store, wanted: &[Setting]) -> Vec<anyhow::Error
     }
     errors.extend(store.note_host().err());
     errors
+}
+
+/// Before a link of ours is turned on: whoever is at its other end has nothing to tell it. Without this
+/// a container that sends router advertisements is the host's way out (CVE-2020-13401); and a network
+/// without IPv6 has none at all.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn believe_nobody(link: &str, has_ipv6: bool) -> Result<()> {
+    let own = |setting| format!("ipv6/conf/{link}/{setting}");
+    write(&own("accept_ra"), "0", "its neighbours are no routers")?;
+    match has_ipv6 {
+        true => Ok(()),
+        false => write(&own("disable_ipv6"), "1", "no IPv6, no addresses that it makes by itself"),
+    }
 }
 
 /// None: there is no such setting; a link that is gone has none.

@@ -26,9 +26,17 @@ pub(crate) struct Changed {
     pub(crate) before: String,
 }
 
-/// A chain of somebody else's.
+/// Rules of ours in a chain of somebody else's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Opened {
+    pub(crate) door: Door,
+    /// What these rules, and no others there, have for a comment.
+    pub(crate) tag: String,
+}
+
+/// A chain of somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Door {
     pub(crate) family: Family,
     pub(crate) table: String,
     pub(crate) chain: String,

@@ -1,7 +1,7 @@
 //! A responder alone, without containers: who is asked, and how.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread;
@@ -25,7 +25,7 @@ pub struct Alone {
 impl Alone {
     pub fn start(resolvers: &[&str], outside: &str, leases: &str) -> Option<Self> {
         let host = Host::asking(resolvers)?;
-        host.sh("ip addr add 10.88.0.1/24 dev lo && ip addr add 10.88.0.2/32 dev lo && ip addr add 10.99.0.1/24 dev lo");
+        host.sh("ip addr add 10.88.0.1/24 dev lo && ip addr add 10.88.0.2/32 dev lo && ip addr add 10.88.0.200/32 dev lo && ip addr add 10.99.0.1/24 dev lo");
         let directory = host.bench.dir().join("lan");
         fs::create_dir(&directory).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o711)).unwrap();
@@ -46,6 +46,8 @@ impl Alone {
             "dns-responder",
             "--leases",
             &leases,
+            "--bridge",
+            "lo",
             "--at",
             "10.88.0.1/24",
             "--outside",
@@ -70,6 +72,17 @@ impl Alone {
         let socket = self.host.within(|| UdpSocket::bind((from, 0)).unwrap());
         socket.set_read_timeout(Some(patience())).unwrap();
         socket
+    }
+
+    /// A TCP connection to the responder, from this address.
+    pub fn connect(&self, from: [u8; 4]) -> TcpStream {
+        self.host.within(|| {
+            let (family, kind) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM);
+            let socket = rustix::net::socket(family, kind, None).unwrap();
+            rustix::net::bind(&socket, &SocketAddr::from((from, 0))).unwrap();
+            rustix::net::connect(&socket, &SocketAddr::from(([10, 88, 0, 1], 53))).unwrap();
+            TcpStream::from(socket)
+        })
     }
 
     pub fn ask(&self, name: &str, kind: TYPE) -> Said {

@@ -1,13 +1,11 @@
 //! A network namespace that plays the host, and what can be done in it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread;
 
-use kiste_tests::{Bench, Ran, Running, host, tool};
-use nix::sched::{CloneFlags, setns};
+use kiste_tests::{Bench, Ran, Running, host, net, tool};
 
 use crate::this_step;
 
@@ -95,14 +93,7 @@ impl Host {
 
     /// Does something in it, in a thread of its own.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(format!("/proc/{}/ns/net", self.holder.id())).unwrap();
-        thread::scope(|scope| {
-            let work = || {
-                setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
-                work()
-            };
-            scope.spawn(work).join().unwrap()
-        })
+        net::within(self.holder.id(), work)
     }
 
     /// The responders that run in it.

@@ -13,9 +13,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use kit::Failure;
+use kit::{Failure, Hint};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::OFlags;
@@ -28,6 +30,9 @@ pub(crate) const LOCK: &str = "dns.lock";
 pub(crate) const ALIVE: &str = "dns.alive";
 pub(crate) const USERS: &str = "dns.users";
 
+/// How long a beginning or an end may take.
+const LOCK_TAKES: Duration = Duration::from_secs(20);
+
 /// What the responder says once it listens.
 pub(crate) const READY: &str = "ready";
 
@@ -38,17 +43,17 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
-    /// Sees to it that a responder answers at `gateways`, port 53, for the network whose lease file is
-    /// `leases`.
+    /// Sees to it that a responder answers what comes by `bridge` to `gateways`, port 53, for the network
+    /// whose lease file is `leases`.
     ///
     /// # Errors
     /// When it cannot be started: another program has port 53 there, or the lease file cannot be read.
-    pub(crate) fn ensure(leases: &Path, gateways: &[Subnet], outside: Outside) -> Result<Self> {
+    pub(crate) fn ensure(leases: &Path, bridge: &str, gateways: &[Subnet], outside: Outside) -> Result<Self> {
         let leases = std::path::absolute(leases).context("where the leases are")?;
         let _lock = lock(&leases)?;
         // First of all we are one that it lives for.
         let users = open_users(&leases)?;
-        let words = words(&leases, gateways, outside);
+        let words = words(&leases, bridge, gateways, outside);
         match living(&leases)? {
             Some(living) if living.words == words.join(" ") => {}
             Some(other) => {
@@ -74,12 +79,14 @@ pub(crate) fn end(leases: &Path) -> Result<()> {
 }
 
 /// The command line of a responder; it is also how one is told from another.
-pub(crate) fn words(leases: &Path, gateways: &[Subnet], outside: Outside) -> Vec<String> {
+pub(crate) fn words(leases: &Path, bridge: &str, gateways: &[Subnet], outside: Outside) -> Vec<String> {
     let outside = match outside {
         Outside::Forward => "forward",
         Outside::Closed => "closed",
     };
-    let mut words = vec!["--leases".into(), leases.display().to_string(), "--outside".into(), outside.into()];
+    let leases = leases.display().to_string();
+    let mut words: Vec<String> =
+        ["--leases", &leases, "--bridge", bridge, "--outside", outside].map(Into::into).into();
     words.extend(gateways.iter().flat_map(|gateway| ["--at".into(), gateway.to_string()]));
     words
 }
@@ -88,8 +95,17 @@ fn lock(leases: &Path) -> Result<File> {
     let path = leases.with_file_name(LOCK);
     kit::call("one begins or ends at a time", "flock", path.display(), || {
         let file = open(&path)?;
-        file.lock().map(|()| file)
+        // A responder that was taken over could hold it for ever.
+        let until = Instant::now() + LOCK_TAKES;
+        while let Err(error) = file.try_lock() {
+            if Instant::now() > until {
+                return Err(error.into());
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Ok::<_, std::io::Error>(file)
     })
+    .hint_on(Errno::EAGAIN, format_args!("`fuser {}` says who holds it", path.display()))
 }
 
 pub(crate) fn open(path: &Path) -> std::io::Result<File> {

@@ -73,6 +73,12 @@ impl Names {
         self.names.get(&address).map(String::as_str)
     }
 
+    /// Whether a container has this address. Nobody else is answered: who takes more addresses than it was
+    /// given has no more questions for it.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        self.asked.contains_key(&address)
+    }
+
     /// Whom the container at this address wants to ask; nobody in particular if empty.
     pub(crate) fn asked_by(&self, address: IpAddr) -> &[IpAddr] {
         self.asked.get(&address).map_or(&[], Vec::as_slice)

@@ -30,7 +30,7 @@ use crate::etc::Resolv;
 /// When what it waits for cannot be waited for; nobody hears of it then.
 pub fn respond(args: &Args) -> Result<ExitCode> {
     if args.detach {
-        let words = words(&args.leases, &args.gateways, args.outside);
+        let words = words(&args.leases, &args.bridge, &args.gateways, args.outside);
         command(&words).stdout(Stdio::inherit()).spawn().context("start the DNS responder")?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -57,10 +57,13 @@ impl Alive {
     fn begin(args: &Args) -> Result<Self> {
         sys::close_inherited().context("close_range(3, ~0)")?;
         let _ = setsid(); // EPERM: it leads a session already
+        prctl::set_name(c"kiste-dns").context("prctl(PR_SET_NAME)")?;
         let leases = &args.leases;
         let alive = claim(args)?;
         let lock_path = leases.with_file_name(LOCK);
-        let lock = open(&lock_path).with_context(|| format!("open {}", lock_path.display()))?;
+        // To be read only, as all that we keep: a responder that was taken over must not write there.
+        open(&lock_path).with_context(|| format!("open {}", lock_path.display()))?;
+        let lock = File::open(&lock_path).with_context(|| format!("open {}", lock_path.display()))?;
         let path = leases.with_file_name(USERS);
         let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32;
         let users = File::options().read(true).custom_flags(flags).open(&path);
@@ -70,8 +73,8 @@ impl Alive {
         let name = leases.file_name().unwrap_or_default();
         let names: Watched<Arc<Names>> = Watched::new(directory, name);
         let host: Watched<Resolv> = Watched::new(open_directory(Path::new("/"))?, "etc/resolv.conf");
-        let mut server =
-            Server::listen(&args.gateways, args.outside, names, host).hint_on(Errno::EADDRINUSE, TAKEN)?;
+        let mut server = Server::listen(&args.bridge, &args.gateways, args.outside, names, host)
+            .hint_on(Errno::EADDRINUSE, TAKEN)?;
         give_up_rights()?;
         server.check_names().hint_on(Errno::EACCES, "the responder reads it as nobody: 0711 and 0644")?;
         Ok(Alive { server, users, alive, lock_path, lock })
@@ -109,8 +112,12 @@ fn claim(args: &Args) -> Result<File> {
         file.try_lock()?;
         file.set_len(0)?;
         file.rewind()?;
-        let words = words(&args.leases, &args.gateways, args.outside).join(" ");
+        let words = words(&args.leases, &args.bridge, &args.gateways, args.outside).join(" ");
         write!(file, "{}\n{words}\n", std::process::id())?;
+        // Who starts us waits with `dns.lock`: nobody else takes it in between.
+        drop(file);
+        let file = File::open(&path)?;
+        file.try_lock()?;
         Ok::<_, std::io::Error>(file)
     })
 }

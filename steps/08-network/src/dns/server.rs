@@ -1,5 +1,6 @@
 //! The responder at work: one thread waits for questions, for answers of others, and for the end.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
 use super::Outside;
@@ -42,8 +44,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens at port 53 of each gateway.
+    /// Listens at port 53 of each gateway to what comes by the bridge.
     pub(crate) fn listen(
+        bridge: &str,
         gateways: &[Subnet],
         outside: Outside,
         names: Watched<Arc<Names>>,
@@ -51,9 +54,9 @@ impl Server {
     ) -> Result<Self> {
         let at = |gateway: &Subnet| SocketAddr::from((gateway.ip(), PORT));
         let udp: Result<Vec<UdpSocket>> =
-            gateways.iter().map(|it| Ok(open(at(it), SocketType::DGRAM)?.into())).collect();
+            gateways.iter().map(|it| Ok(open(bridge, at(it), SocketType::DGRAM)?.into())).collect();
         let tcp: Result<Vec<TcpListener>> =
-            gateways.iter().map(|it| Ok(open(at(it), SocketType::STREAM)?.into())).collect();
+            gateways.iter().map(|it| Ok(open(bridge, at(it), SocketType::STREAM)?.into())).collect();
         Ok(Server {
             gateways: gateways.into(),
             outside,
@@ -126,12 +129,11 @@ impl Server {
     }
 
     fn answer_one(&mut self, message: &[u8], client: SocketAddr, via: usize) {
-        // Another network's containers reach this address of the host too, and learn nothing.
-        if !self.gateways.iter().any(|gateway| gateway.has(client.ip())) {
+        let names = self.names();
+        if !names.has(client.ip()) {
             return;
         }
         self.turn = self.turn.wrapping_add(1);
-        let names = self.names();
         let known = Known { names: &names, gateways: &self.gateways, outside: self.outside, turn: self.turn };
         match known.reply(message, Carrier::Udp) {
             Reply::Say(answer) => self.say(via, &answer, client),
@@ -172,10 +174,10 @@ impl Server {
     fn accept(&mut self, index: usize) {
         let Ok((stream, client)) = self.tcp[index].accept() else { return }; // it has gone again
         let client = client.ip();
-        if !self.gateways.iter().any(|gateway| gateway.has(client)) {
+        let names = self.names();
+        if !names.has(client) {
             return;
         }
-        let names = self.names();
         let servers = self.servers(&names, client);
         let snapshot = Snapshot { names, gateways: self.gateways.clone(), outside: self.outside, servers };
         self.connections.serve(stream, client, snapshot);
@@ -202,7 +204,7 @@ impl Server {
     }
 }
 
-fn open(address: SocketAddr, kind: SocketType) -> Result<OwnedFd> {
+fn open(bridge: &str, address: SocketAddr, kind: SocketType) -> Result<OwnedFd> {
     let (family, name) = match (address.is_ipv4(), kind == SocketType::STREAM) {
         (true, is_tcp) => (AddressFamily::INET, if is_tcp { "TCP" } else { "UDP" }),
         (false, is_tcp) => (AddressFamily::INET6, if is_tcp { "TCP" } else { "UDP" }),
@@ -218,10 +220,11 @@ fn open(address: SocketAddr, kind: SocketType) -> Result<OwnedFd> {
         if kind == SocketType::STREAM {
             sockopt::set_socket_reuseaddr(&socket, true)?; // connections of a responder before us
         }
+        setsockopt(&socket, BindToDevice, &OsString::from(bridge))?;
         bind(&socket, &address)?;
         if kind == SocketType::STREAM {
             listen(&socket, BACKLOG)?;
         }
-        Ok::<_, rustix::io::Errno>(socket)
+        Ok::<_, std::io::Error>(socket)
     })
 }

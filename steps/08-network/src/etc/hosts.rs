@@ -46,6 +46,26 @@ impl Hosts {
     }
 }
 
+/// A name of a host. It goes into files in which a space or a newline would make something else of it.
+///
+/// # Errors
+/// In words for the user, when it is none.
+pub fn host_name(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if text.is_empty() || text.len() > 253 || !text.chars().all(is_name) {
+        return Err(format!("{text:?} is no name of a host: letters, digits, '.', '-', '_'"));
+    }
+    Ok(text.into())
+}
+
+/// A domain that names are looked for in; `.` stands for none, as with Docker.
+///
+/// # Errors
+/// In words for the user, when it is none.
+pub fn search_domain(text: &str) -> Result<String, String> {
+    host_name(text).map_err(|_| format!("{text:?} is no domain: letters, digits, '.', '-', '_'"))
+}
+
 /// One `--add-host NAME:IP`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddHost {
@@ -61,16 +81,13 @@ impl AddHost {
     /// In words for the user, when it is neither.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, address) = text.split_once(':').ok_or("it is NAME:IP, or NAME:host-gateway")?;
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if name.is_empty() || name.len() > 253 || !name.chars().all(is_name) {
-            return Err(format!("{name:?} is no name of a host: letters, digits, '.', '-', '_'"));
-        }
+        let name = host_name(name)?;
         let bare = address.trim_start_matches('[').trim_end_matches(']');
         let address = match bare {
             "host-gateway" => None,
             _ => Some(bare.parse().map_err(|_| format!("{address:?} is no IP address"))?),
         };
-        Ok(AddHost { name: name.into(), address })
+        Ok(AddHost { name, address })
     }
 
     /// The name and its address, with the host at `gateway`. None: it is `host-gateway`, and this

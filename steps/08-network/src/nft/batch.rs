@@ -106,9 +106,9 @@ impl Batch {
         self.push(NEWRULE, CREATE | APPEND, family, &rule.packed(table, chain));
     }
 
-    /// Adds a rule at the beginning of a chain.
-    pub(crate) fn insert(&mut self, family: Family, table: &str, chain: &str, rule: &Rule) {
-        self.push(NEWRULE, CREATE, family, &rule.packed(table, chain));
+    /// Adds a rule in front of the one that has this handle.
+    pub(crate) fn insert(&mut self, family: Family, table: &str, chain: &str, rule: &Rule, before: u64) {
+        self.push(NEWRULE, CREATE, family, &rule.packed(table, chain).long(6, before));
     }
 
     /// Removes one rule.

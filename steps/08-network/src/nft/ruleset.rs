@@ -5,7 +5,8 @@ use std::io;
 use anyhow::Result;
 
 use super::message::{find, find_number, find_text, read};
-use super::{Family, socket};
+use super::socket::NFTABLES;
+use super::{Family, is_unknown, socket};
 
 // linux/netfilter/nf_tables.h: enum nf_tables_msg_types
 const GETCHAIN: u16 = 4;
@@ -31,8 +32,17 @@ pub(crate) struct FoundRule {
     pub(crate) chain: String,
     pub(crate) handle: u64,
     pub(crate) comment: String,
-    /// Whether it lets no packet go on that comes by it.
-    pub(crate) stops_all: bool,
+    /// What becomes of every packet that comes by it. None: that depends on the packet, or it goes on.
+    pub(crate) end: Option<End>,
+}
+
+/// The end of a packet's way through a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It goes nowhere.
+    Stopped,
+    /// It leaves the chain: accept, return.
+    Left,
 }
 
 /// All chains and rules of IPv4 and IPv6.
@@ -54,19 +64,22 @@ impl Ruleset {
     /// # Errors
     /// What it says. A kernel without nf_tables has no rules.
     pub(crate) fn read(why: &str) -> Result<Self> {
-        let no_such_thing = |error: &io::Error| {
-            matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EINVAL))
-        };
         kit::call(why, "nf_tables", "NFT_MSG_GETCHAIN, NFT_MSG_GETRULE", || match read_all() {
-            Err(error) if no_such_thing(&error) => Ok(Ruleset::default()),
+            Err(error) if is_unknown(&error) => Ok(Ruleset::default()),
             done => done,
         })
     }
 }
 
 fn read_all() -> io::Result<Ruleset> {
-    let chains = socket::dump(GETCHAIN)?.iter().filter_map(|(family, bytes)| chain(*family, bytes)).collect();
-    let rules = socket::dump(GETRULE)?.iter().filter_map(|(family, bytes)| rule(*family, bytes)).collect();
+    let chains = socket::dump(NFTABLES << 8 | GETCHAIN)?
+        .iter()
+        .filter_map(|(family, bytes)| chain(*family, bytes))
+        .collect();
+    let rules = socket::dump(NFTABLES << 8 | GETRULE)?
+        .iter()
+        .filter_map(|(family, bytes)| rule(*family, bytes))
+        .collect();
     Ok(Ruleset { chains, rules })
 }
 
@@ -91,7 +104,7 @@ fn rule(family: u8, bytes: &[u8]) -> Option<FoundRule> {
         chain: find_text(&attributes, 2)?,
         handle: u64::from_be_bytes(handle.try_into().ok()?),
         comment: find(&attributes, 7).map(comment).unwrap_or_default(),
-        stops_all: find(&attributes, 4).is_some_and(stops_all),
+        end: find(&attributes, 4).and_then(end),
     })
 }
 
@@ -104,22 +117,28 @@ fn comment(data: &[u8]) -> String {
     String::from_utf8_lossy(text).trim_end_matches('\0').into()
 }
 
-/// It looks at nothing of the packet, and then drops or rejects it.
-fn stops_all(expressions: &[u8]) -> bool {
+/// Of a rule that looks at nothing of the packet.
+fn end(expressions: &[u8]) -> Option<End> {
     let expressions: Vec<_> = read(expressions).into_iter().map(|(_, expression)| read(expression)).collect();
     let name = |expression: &[(u16, &[u8])]| find_text(expression, 1).unwrap_or_default();
     let looks_on = |expression: &Vec<(u16, &[u8])>| !["counter", "log"].contains(&&*name(expression));
     let acts: Vec<_> = expressions.iter().filter(|expression| looks_on(expression)).collect();
-    let [only] = acts[..] else { return false };
+    let [only] = acts[..] else { return None };
     match (name(only).as_str(), find(only, 2)) {
-        ("reject", _) => true,
-        // NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT, NFTA_VERDICT_CODE is NF_DROP
+        ("reject", _) => Some(End::Stopped),
+        // NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT, NFTA_VERDICT_CODE
         ("immediate", Some(data)) => {
             let verdict = find(&read(data), 2).and_then(|data| find(&read(data), 2));
-            verdict.and_then(|verdict| find_number(&read(verdict), 1)) == Some(0)
+            match verdict.and_then(|verdict| find_number(&read(verdict), 1))? as i32 {
+                0 => Some(End::Stopped),   // NF_DROP
+                1 | -5 => Some(End::Left), // NF_ACCEPT, NFT_RETURN
+                _ => None,
+            }
         }
         // iptables-nft keeps targets of xtables as they are: REJECT
-        ("target", Some(data)) => find_text(&read(data), 1).as_deref() == Some("REJECT"),
-        _ => false,
+        ("target", Some(data)) => {
+            (find_text(&read(data), 1).as_deref() == Some("REJECT")).then_some(End::Stopped)
+        }
+        _ => None,
     }
 }

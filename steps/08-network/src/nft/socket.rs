@@ -1,4 +1,4 @@
-//! The socket to nf_tables.
+//! The socket to nf_tables and to conntrack.
 
 use std::io;
 
@@ -9,6 +9,8 @@ use super::message;
 
 /// linux/netfilter/nfnetlink.h: NFNL_SUBSYS_NFTABLES, in the upper half of a message's kind.
 pub(super) const NFTABLES: u16 = 10;
+/// NFNL_SUBSYS_CTNETLINK.
+pub(super) const CONNTRACK: u16 = 1;
 /// linux/netlink.h.
 pub(super) const REQUEST: u16 = 0x1;
 pub(super) const ACK: u16 = 0x4;
@@ -74,13 +76,12 @@ pub(super) fn receive(socket: &Socket) -> io::Result<Vec<Answer>> {
 /// What a dump came to: each with its family, and without its header.
 pub(super) type Dumped = Vec<(u8, Vec<u8>)>;
 
-/// All there are of a kind: `get` asks for them.
+/// All there are of a kind: messages of kind `get` ask for them.
 pub(super) fn dump(get: u16) -> io::Result<Dumped> {
     let socket = open()?;
     for sequence in 1.. {
-        let kind = NFTABLES << 8 | get;
         let all = message::Attributes::default();
-        send(&socket, &message::message(kind, REQUEST | DUMP, sequence, 0, 0, &all))?;
+        send(&socket, &message::message(get, REQUEST | DUMP, sequence, 0, 0, &all))?;
         if let Some(found) = read_dump(&socket, sequence)? {
             return Ok(found);
         }

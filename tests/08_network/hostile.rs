@@ -1,0 +1,148 @@
+//! Containers that want more of the network than they were given.
+
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::time::Duration;
+
+use kiste_tests::{eventually, net};
+use rustix::net::{AddressFamily, SocketType, ipproto, sendto, socket, sockopt};
+
+use crate::world;
+
+const SLEEP: [&str; 2] = ["sleep", "1000"];
+
+fn bound(address: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    socket
+}
+
+/// What comes next, and from where; None: nothing.
+fn heard(socket: &UdpSocket) -> Option<(String, SocketAddr)> {
+    let mut buffer = [0; 100];
+    let (length, from) = socket.recv_from(&mut buffer).ok()?;
+    Some((String::from_utf8_lossy(&buffer[..length]).into(), from))
+}
+
+/// "I am your router" (RFC 4861, 4.2), to all on the link; the kernel fills in the checksum.
+fn claim_to_be_a_router() {
+    let socket = socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6)).unwrap();
+    sockopt::set_ipv6_multicast_hops(&socket, 255).unwrap();
+    let index = rustix::net::netdevice::name_to_index(&socket, "eth0").unwrap();
+    let all = SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, index);
+    let advertisement = [134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
+    sendto(&socket, &advertisement, rustix::net::SendFlags::empty(), &all).unwrap();
+}
+
+/// CVE-2020-13401.
+#[test]
+fn no_container_becomes_the_way_out_of_the_host_or_of_its_neighbours() {
+    let Some(world) = world() else { return };
+    world.call(&["network", "create", "six", "--ipv6"]).exits(0);
+    let (one, other) =
+        (world.start(&["--network", "six"], &SLEEP), world.start(&["--network", "six"], &SLEEP));
+    let routers = "ip -6 route show default | grep -c 'proto ra'";
+    let has_address = || world.inside(&one, "ip -6 -o addr show dev eth0 scope link").out.contains("fe80");
+    eventually(|| has_address().then_some(())).expect("it has a link-local address");
+    let claim = || {
+        // It is sent once the address is known to be nobody else's.
+        eventually(|| {
+            net::within(one.pid, claim_to_be_a_router);
+            (!world.inside(&one, "ip -6 -o addr show dev eth0 tentative").out.contains("fe80")).then_some(())
+        })
+        .expect("it can send");
+        net::within(one.pid, claim_to_be_a_router);
+    };
+    claim();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(world.sh(routers).out.trim(), "0");
+    assert_eq!(world.inside(&other, routers).out.trim(), "0");
+    // Whoever believes it has a router: so this shows something.
+    world.inside(&other, "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_ra").exits(0);
+    let believes = || {
+        claim();
+        (world.inside(&other, routers).out.trim() == "1").then_some(())
+    };
+    eventually(believes).expect("a router that is believed");
+    drop((one, other));
+    world.call(&["network", "rm", "six"]).exits(0);
+    world.is_as_before();
+}
+
+#[test]
+fn where_there_is_no_ipv6_there_are_no_addresses_that_make_themselves() {
+    let Some(world) = world() else { return };
+    let running = world.start(&[], &SLEEP);
+    for seen in
+        [world.sh("ip -6 -o addr show dev kiste0"), world.inside(&running, "ip -6 -o addr show dev eth0")]
+    {
+        assert_eq!(seen.out, "");
+    }
+    world.inside(&running, "ping -6 -c1 -W1 ::1 || busybox ping -6 -c1 -W1 ::1").exits(0);
+    drop(running);
+}
+
+#[test]
+fn no_container_sends_as_if_it_were_the_hosts_loopback() {
+    let Some(world) = world() else { return };
+    let running = world.start(&["-p", "8080:80"], &SLEEP);
+    let settings = "for of in all eth0; do echo 1 > /proc/sys/net/ipv4/conf/$of/route_localnet; done";
+    world.inside(&running, settings).exits(0);
+    world
+        .sh("echo 0 > /proc/sys/net/ipv4/conf/kiste0/rp_filter; cat /proc/sys/net/ipv4/conf/all/rp_filter")
+        .prints("0");
+    let listener = world.on_host(|| bound("0.0.0.0:7777"));
+    let send = |from: &'static str| {
+        net::within(running.pid, || {
+            bound(from).send_to(from.as_bytes(), "10.77.0.1:7777").map(drop).unwrap()
+        });
+    };
+    send("0.0.0.0:5555");
+    assert_eq!(heard(&listener).unwrap().0, "0.0.0.0:5555");
+    send("127.0.0.2:5555");
+    assert_eq!(heard(&listener), None);
+    // Without our rule it would arrive, so this shows something.
+    world.sh("nft flush chain inet kiste loopback").exits(0);
+    send("127.0.0.2:5555");
+    assert_eq!(heard(&listener).unwrap().1.ip().to_string(), "127.0.0.2");
+    drop(running);
+    world.is_as_before();
+}
+
+/// The kernel remembers where packets of a connection go, and UDP has no end that it would see.
+#[test]
+fn what_was_for_a_container_that_is_gone_does_not_reach_the_next_one_at_its_address() {
+    let Some(world) = world() else { return };
+    let client = world.on_other(|| bound("0.0.0.0:6000"));
+    let published = format!("{}:5353", net::HOST);
+    let first = world.start(&["-p", "5353:5300/udp"], &SLEEP);
+    let server = net::within(first.pid, || bound("0.0.0.0:5300"));
+    client.send_to(b"to the first", &published).unwrap();
+    let (said, from) = heard(&server).expect("it is published");
+    assert_eq!(said, "to the first");
+    server.send_to(b"yes", from).unwrap();
+    assert_eq!(heard(&client).unwrap().0, "yes");
+    drop((first, server));
+
+    let second = world.start(&[], &SLEEP);
+    assert_eq!(crate::bridge::lease(&world, "kiste")["addresses"][0], "10.77.0.2");
+    let server = net::within(second.pid, || bound("0.0.0.0:5300"));
+    client.send_to(b"still to the first", &published).unwrap();
+    assert_eq!(heard(&server), None);
+    drop(second);
+    world.is_as_before();
+}
+
+#[test]
+fn a_name_brings_no_line_of_its_own_into_a_file() {
+    let Some(world) = world() else { return };
+    for (option, text) in [
+        ("--network-alias", "x\n6.6.6.6 bank.example"),
+        ("--network-alias", "a b"),
+        ("--network-alias", ""),
+        ("--dns-search", "lan\nnameserver 6.6.6.6"),
+        ("--add-host", "x y:192.0.2.9"),
+        ("--hostname", "x\ny"),
+    ] {
+        world.run(&[option, text], &["true"]).exits(2).complains(option);
+    }
+}
