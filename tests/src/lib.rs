@@ -11,6 +11,7 @@
 
 pub mod archive;
 mod bench;
+mod by_hand;
 mod distribution;
 pub mod explain;
 pub mod help;

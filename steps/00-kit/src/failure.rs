@@ -108,6 +108,16 @@ pub fn reason(errno: Errno) -> String {
     format!("{words} ({errno:?})")
 }
 
+/// One error that tells them all, for who goes on past errors.
+///
+/// # Errors
+/// All of them, with the hint and the exit code of the first; none when there is none.
+pub fn together(errors: Vec<anyhow::Error>) -> Result<()> {
+    let Some(first) = errors.first() else { return Ok(()) };
+    let all: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
+    Err(Failure { what: all.join("; "), errno: None, ..Failure::of(first) }.into())
+}
+
 /// The kernel's reason at the root of `error`, if it was the kernel that refused.
 pub fn errno(error: &anyhow::Error) -> Option<Errno> {
     error.downcast_ref::<Failure>().and_then(|failure| failure.errno).map(Errno::from_raw)
@@ -196,6 +206,15 @@ mod tests {
         assert!(text.starts_with("ää") && text.ends_with("ä: no such file"), "{text}");
         assert!(text.chars().count() < 5000);
         assert_eq!(shortened("short".into()), "short");
+    }
+
+    #[test]
+    fn errors_together_are_all_told_with_the_hint_of_the_first() {
+        assert!(together(Vec::new()).is_ok());
+        let error = together(vec![refused().hint("mend").unwrap_err(), Failure::new("more").into()]);
+        let failure = Failure::of(&error.unwrap_err());
+        assert_eq!(failure.to_string(), "mount(proc): Operation not permitted (EPERM); more");
+        assert_eq!(failure.hint_text(), Some("mend"));
     }
 
     #[test]

@@ -18,6 +18,6 @@ mod run_dir;
 
 pub use anyhow::{Context, Result};
 pub use call::{Outcome, announce, call};
-pub use failure::{Failure, Hint, errno, readable, reason};
+pub use failure::{Failure, Hint, errno, readable, reason, together};
 pub use id::{Id, host_name};
 pub use run_dir::{Abandoned, RunDir, RunDirArgs};

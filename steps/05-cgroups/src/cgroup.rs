@@ -138,18 +138,7 @@ pub(crate) fn undo(directories: Vec<Directory>) -> Result<()> {
     }
     let killed = kill(&directories);
     let removed = directories.iter().map(Directory::remove);
-    together(std::iter::once(killed).chain(removed).filter_map(Result::err).collect())
-}
-
-/// One error that tells them all.
-pub(crate) fn together(errors: Vec<anyhow::Error>) -> Result<()> {
-    let Some(first) = errors.first() else { return Ok(()) };
-    let all: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
-    let failure = Failure::new(all.join("; "));
-    Err(match Failure::of(first).hint_text() {
-        Some(hint) => failure.hint(hint).into(),
-        None => failure.into(),
-    })
+    kit::together(std::iter::once(killed).chain(removed).filter_map(Result::err).collect())
 }
 
 /// Every controller that the limits need has to be somewhere, before anything is made.

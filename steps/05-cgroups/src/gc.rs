@@ -6,7 +6,7 @@ use anyhow::Result;
 use kit::{Abandoned, Failure, Id, RunDir};
 use rustix::fs::statfs;
 
-use crate::cgroup::{self, together};
+use crate::cgroup;
 use crate::controller::Version;
 use crate::directory::Directory;
 use crate::hierarchy::{Hierarchies, Hierarchy};
@@ -50,7 +50,7 @@ pub fn gc(run_dirs: &Path) -> Result<Collected> {
             Err(error) => errors.push(error),
         }
     }
-    Ok(Collected { removed, outcome: together(errors) })
+    Ok(Collected { removed, outcome: kit::together(errors) })
 }
 
 fn collect(abandoned: Abandoned) -> Result<String> {
@@ -84,7 +84,7 @@ pub fn undo(abandoned: &Abandoned) -> Result<()> {
         let _ = parent::mark(parent.path());
         parent::remove_unused(parent.path(), parent.hierarchy().mount_point());
     }
-    together(errors)
+    kit::together(errors)
 }
 
 /// What cannot be looked at is not gone.

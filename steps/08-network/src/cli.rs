@@ -16,7 +16,6 @@ use crate::network::{Name, Network, Origin, Reach};
 use crate::pool;
 use crate::store::{DirArgs, Noted, Store};
 use crate::subnet::Subnet;
-use crate::undo::together;
 
 /// What is done with networks.
 #[derive(clap::Subcommand, Clone, Debug)]
@@ -184,7 +183,7 @@ fn remove(args: &Named) -> Result<()> {
         netlink.remove_link(&network.bridge)?;
         store.forget(&network.name)?;
     }
-    together(host::settle(&mut store, &mut netlink)).hint("`gc` tries again")?;
+    kit::together(host::settle(&mut store, &mut netlink)).hint("`gc` tries again")?;
     println!("{}", network.name);
     Ok(())
 }

@@ -9,7 +9,6 @@ use nix::unistd::geteuid;
 use crate::host;
 use crate::netlink::Netlink;
 use crate::store::{DirArgs, Store};
-use crate::undo::together;
 
 /// Options of `gc`.
 #[derive(clap::Args, Clone, Debug)]
@@ -26,7 +25,7 @@ pub struct GcArgs {
 /// What could not be removed; it is kept for the next time.
 pub fn gc_command(args: &GcArgs) -> Result<ExitCode> {
     let errors = [args.below.run().err(), gc(&args.networks).err()];
-    together(errors.into_iter().flatten().collect())
+    kit::together(errors.into_iter().flatten().collect())
         .map(|()| ExitCode::SUCCESS)
         .map_err(|error| Failure::of(&error).exit(1).into())
 }
@@ -39,5 +38,5 @@ fn gc(networks: &DirArgs) -> Result<()> {
     let mut store = Store::open(networks.dir())?;
     let mut netlink = Netlink::open()?;
     host::sweep(&mut store, &mut netlink)?;
-    together(host::settle(&mut store, &mut netlink))
+    kit::together(host::settle(&mut store, &mut netlink))
 }

@@ -19,7 +19,6 @@ use crate::nft;
 use crate::port::Port;
 use crate::store::{Alive, Noted, Store};
 use crate::sysctl;
-use crate::undo::together;
 
 /// A container on a network. Whoever holds it owns it: dropping it takes the container off.
 pub(crate) struct Member {
@@ -184,7 +183,7 @@ fn prepare(
     let uplinks = host::uplinks(store, netlink)?;
     firewall::admit(store, network, &uplinks, firewall)?;
     network.raise(netlink)?;
-    together(host::settle(store, netlink))?;
+    kit::together(host::settle(store, netlink))?;
     nft::forget(&lease.addresses)?;
     let outside = match network.reach {
         Reach::Internal => Outside::Closed,
@@ -204,5 +203,5 @@ fn take_off(store: &mut Store, netlink: &mut Netlink, name: &str, lease: &Lease)
     }
     store.bury(&lease.id);
     errors.extend(host::settle(store, netlink));
-    together(errors)
+    kit::together(errors)
 }

@@ -1,7 +1,5 @@
 //! What was changed on the host and is to be undone, noted before it is done.
 
-use anyhow::Result;
-use kit::Failure;
 use serde::{Deserialize, Serialize};
 
 use crate::nft::Family;
@@ -46,15 +44,4 @@ impl HostChanges {
     pub(crate) fn is_empty(&self) -> bool {
         self.sysctls.is_empty() && self.opened.is_empty()
     }
-}
-
-/// One error that tells them all; undoing goes on past errors.
-pub(crate) fn together(errors: Vec<anyhow::Error>) -> Result<()> {
-    let Some(first) = errors.first() else { return Ok(()) };
-    let all: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
-    let failure = Failure::new(all.join("; "));
-    Err(match Failure::of(first).hint_text() {
-        Some(hint) => failure.hint(hint).into(),
-        None => failure.into(),
-    })
 }

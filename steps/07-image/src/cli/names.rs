@@ -20,17 +20,20 @@ pub struct Rmi {
 impl Rmi {
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
-        // All of them, or none.
-        let removed = store.change_index(|index| {
-            let mut removed = Vec::new();
+        // As `docker rmi` has it: what is there goes, and each that is not is told.
+        let (mut removed, mut refused) = (Vec::new(), Vec::new());
+        store.change_index(|index| {
             for named in &self.images {
-                removed.extend(index.remove(named)?);
+                index.remove(named).map_or_else(|error| refused.push(error), |gone| removed.extend(gone));
             }
-            Ok(removed)
+            Ok(())
         })?;
         let lines: String = removed.iter().map(|image| format!("Removed {}\n", called(image))).collect();
         super::output::print(&lines)?;
-        user::as_root(|| collect(&store))
+        if !removed.is_empty() {
+            user::as_root(|| collect(&store))?;
+        }
+        kit::together(refused)
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn is_opaque(directory: impl AsFd) -> bool {
 }
 
 impl Tree<'_> {
+    // ANCHOR: hide
     /// Hides what layers below have of this name. If this layer has it itself, that stays: whiteouts are
     /// about the layers below alone, in whatever order they come.
     pub(super) fn hide(&self, name: &OsStr) -> Result<()> {
@@ -75,6 +76,7 @@ impl Tree<'_> {
             Err(error) => Err(error).context("openat(a directory)"),
         }
     }
+    // ANCHOR_END: hide
 
     /// Makes room for an entry. True: what was there hid something of the layers below.
     pub(super) fn make_room(&self, name: &OsStr) -> Result<bool> {
