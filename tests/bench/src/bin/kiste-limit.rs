@@ -1,0 +1,185 @@
+//! The limit: what the kernel takes to start a container, and nothing else.
+//!
+//! `kiste-limit bare|furnished host|own ROOTFS [+DIR] [FILE=VALUE] [@FILE] [>DIR] [%MOUNT:TYPE:OPTIONS]… -- ARGV…`
+//!
+//! It is told everything, so that it finds out nothing: which cgroups to make (`+`), which values to write,
+//! which `tasks` the child enters (`@`, version 1) or in which cgroup it is born (`>`, version 2), and
+//! which hierarchies the container sees (`%`). It looks for no leftovers, keeps no lock, cannot be signalled,
+//! checks nothing twice and says little of what went wrong: it is a measure, not a runtime.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::exit;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
+use nix::unistd::{chdir, execv, mkdir, pivot_root, sethostname, symlinkat};
+
+fn main() {
+    match start(std::env::args().skip(1).collect()) {
+        Ok(code) => exit(code),
+        Err(error) => {
+            eprintln!("kiste-limit: {error}");
+            exit(125)
+        }
+    }
+}
+
+/// What the parent does.
+fn start(words: Vec<String>) -> io::Result<i32> {
+    let mut words = words.iter().map(String::as_str);
+    let mut next = || words.next().ok_or_else(|| io::Error::other("an argument is missing"));
+    let (shape, network, rootfs) = (next()?, next()?, next()?);
+    let orders: Vec<&str> = words.by_ref().take_while(|word| *word != "--").collect();
+    let argv: Vec<CString> = words.map(CString::new).collect::<Result<_, _>>()?;
+
+    let mut born_in = None;
+    for order in &orders {
+        if let Some(directory) = order.strip_prefix('+') {
+            std::fs::create_dir(directory)?;
+        } else if let Some(directory) = order.strip_prefix('>') {
+            born_in = Some(File::open(directory)?);
+        } else if let (b'/', Some((file, value))) = (order.as_bytes()[0], order.split_once('=')) {
+            write(file, value)?;
+        }
+    }
+
+    let mut flags = CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC;
+    flags |= CloneFlags::CLONE_NEWNS;
+    if network == "own" {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
+    let pid = match clone3(flags, born_in)? {
+        0 => {
+            let error = become_command(shape, rootfs, &orders, &argv);
+            eprintln!("kiste-limit, inside: {error}");
+            exit(125)
+        }
+        pid => pid,
+    };
+
+    let mut status = 0;
+    // SAFETY: the pointer is to a local that outlives the call.
+    if unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    for directory in orders.iter().filter_map(|order| order.strip_prefix('+')).rev() {
+        std::fs::remove_dir(directory)?;
+    }
+    Ok(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) })
+}
+
+/// What the child does: it returns only when something failed.
+fn become_command(shape: &str, rootfs: &str, orders: &[&str], argv: &[CString]) -> io::Error {
+    let prepared = || -> io::Result<()> {
+        // 0 is the writer itself, and `tasks` moves one thread: the kernel then takes no lock that waits for an
+        // RCU grace period, as it does for cgroup.procs (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
+        for tasks in orders.iter().filter_map(|order| order.strip_prefix('@')) {
+            write(tasks, "0")?;
+        }
+        unshare(CloneFlags::CLONE_NEWCGROUP)?;
+        sethostname("bench")?;
+        plain("/", "", MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
+        plain(rootfs, rootfs, MsFlags::MS_BIND | MsFlags::MS_REC)?;
+        chdir(rootfs)?;
+        new("proc", "proc", "", SAFE)?;
+        if shape == "furnished" {
+            furnish(orders)?;
+        }
+        pivot_root(".", ".")?;
+        umount2(".", MntFlags::MNT_DETACH)?;
+        chdir("/")?;
+        Ok(())
+    };
+    if let Err(error) = prepared() {
+        return error;
+    }
+    match argv.first() {
+        Some(program) => execv(program, argv).map_or_else(io::Error::from, |never| match never {}),
+        None => io::Error::other("no command"),
+    }
+}
+
+const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+
+/// The same /sys, /dev and /sys/fs/cgroup that Kiste's containers have, by mount(2): one call each.
+fn furnish(orders: &[&str]) -> io::Result<()> {
+    new("sysfs", "sys", "", SAFE | MsFlags::MS_RDONLY)?;
+    let shown: Vec<_> = orders.iter().filter_map(|order| order.strip_prefix('%')).collect();
+    if shown.len() > 1 {
+        new("tmpfs", "sys/fs/cgroup", "mode=755", SAFE)?;
+    }
+    for hierarchy in &shown {
+        let mut parts = hierarchy.splitn(3, ':');
+        let mut part = || parts.next().unwrap_or_default();
+        let (place, kind, options) = (part(), part(), part());
+        if shown.len() > 1 {
+            mkdir(Path::new(place), Mode::from_bits_truncate(0o755))?;
+        }
+        new(kind, place, options, SAFE | MsFlags::MS_RDONLY)?;
+    }
+
+    umask(Mode::empty());
+    new("tmpfs", "dev", "mode=755,size=64k", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC)?;
+    let devices =
+        [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+    for (name, major, minor) in devices {
+        let path = Path::new("dev").join(name);
+        mknod(&path, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(major, minor))?;
+    }
+    let links = [("fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")];
+    for (to, name) in links.map(|(to, name)| (format!("/proc/self/{to}"), name)) {
+        symlinkat(to.as_str(), nix::fcntl::AT_FDCWD, &Path::new("dev").join(name))?;
+    }
+    symlinkat("pts/ptmx", nix::fcntl::AT_FDCWD, "dev/ptmx")?;
+    for name in ["dev/pts", "dev/shm", "dev/mqueue"] {
+        mkdir(name, Mode::from_bits_truncate(0o755))?;
+    }
+    umask(Mode::from_bits_truncate(0o022));
+    new("devpts", "dev/pts", "ptmxmode=0666,mode=0620,gid=5", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC)?;
+    new("tmpfs", "dev/shm", "mode=1777,size=64m", SAFE)?;
+    new("mqueue", "dev/mqueue", "", SAFE)
+}
+
+fn new(kind: &str, place: &str, options: &str, flags: MsFlags) -> io::Result<()> {
+    let options = (!options.is_empty()).then_some(options);
+    mount(Some(kind), place, Some(kind), flags, options).map_err(|errno| at(place, errno))
+}
+
+fn plain(place: &str, source: &str, flags: MsFlags) -> io::Result<()> {
+    mount(Some(source), place, None::<&str>, flags, None::<&str>).map_err(|errno| at(place, errno))
+}
+
+fn write(file: &str, value: &str) -> io::Result<()> {
+    let written =
+        OpenOptions::new().write(true).open(file).and_then(|mut file| file.write_all(value.as_bytes()));
+    written.map_err(|error| at(file, error))
+}
+
+fn at(place: &str, error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{place}: {error}"))
+}
+
+/// clone3(2), since Linux 5.7; the constant of the libc crate is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+fn clone3(flags: CloneFlags, born_in: Option<File>) -> io::Result<i32> {
+    // SAFETY: clone_args is plain numbers, for which zero is a value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flags.bits() as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = &born_in {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM it is a fork(2), and there is one thread.
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) } {
+        pid @ 0.. => Ok(pid as i32),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,89 @@
+//! A peer with one kind of network namespace: who competes with whom is the same in both.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result};
+
+use crate::peer::{Network, Pace, Peer, Start};
+use crate::session::Session;
+use crate::start::{self, Measured};
+
+/// The memory that a container may have, when that is not what is measured.
+pub const MEMORY: u64 = 64 << 20;
+
+const TRUE: [&str; 1] = ["/bin/true"];
+
+/// Who takes part in a measurement.
+pub struct Contestant<'a> {
+    /// Who starts the containers.
+    pub peer: &'a dyn Peer,
+    /// What they have of a network.
+    pub network: Network,
+    session: &'a Session,
+}
+
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
+/// A name that no other container has.
+pub fn unique() -> String {
+    format!("kiste-bench-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed))
+}
+
+impl<'a> Contestant<'a> {
+    /// Everybody in each of these networks that they know.
+    pub fn all(session: &'a Session, peers: &'a [Box<dyn Peer + 'a>], networks: &[Network]) -> Vec<Self> {
+        let pairs = networks.iter().flat_map(|network| peers.iter().map(|peer| (peer.as_ref(), *network)));
+        let pairs = pairs.filter(|(peer, network)| peer.has(*network));
+        pairs.map(|(peer, network)| Contestant { peer, network, session }).collect()
+    }
+
+    /// `crun`, or `crun +net`.
+    pub fn label(&self) -> String {
+        match self.network {
+            Network::Host => self.peer.name().into(),
+            Network::Own => format!("{} +net", self.peer.name()),
+        }
+    }
+
+    /// Whether it takes part in this round.
+    pub fn is_in(&self, round: usize) -> bool {
+        self.peer.pace() == Pace::Runtime || round.is_multiple_of(10)
+    }
+
+    /// The command that starts a container of this name.
+    ///
+    /// # Errors
+    /// When a bundle cannot be made.
+    pub fn command(&self, id: &str, memory: u64, argv: &[&str]) -> Result<Command> {
+        let start = Start { id, network: self.network, memory, argv };
+        let mut command = self.peer.command(&start)?;
+        self.session.start_as(self.peer.hybrid(), &mut command);
+        Ok(command)
+    }
+
+    /// The same, started by another program: `strace -f`.
+    ///
+    /// # Errors
+    /// When a bundle cannot be made.
+    pub fn command_below(&self, mut starter: Command, id: &str) -> Result<Command> {
+        let below = self.peer.command(&Start { id, network: self.network, memory: MEMORY, argv: &TRUE })?;
+        starter.arg(below.get_program()).args(below.get_args());
+        self.session.start_as(self.peer.hybrid(), &mut starter);
+        Ok(starter)
+    }
+
+    /// Starts `true` and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end well; nothing of it is left then.
+    pub fn start_true(&self, memory: u64) -> Result<Measured> {
+        let id = unique();
+        let mut command = self.command(&id, memory, &TRUE)?;
+        let measured = start::to_the_end(&mut command);
+        if measured.is_err() {
+            self.peer.remove(&id);
+        }
+        measured.with_context(|| self.label())
+    }
+}

@@ -1,0 +1,166 @@
+//! A race: what a start of Kiste costs, beside other runtimes and beside the least the kernel takes.
+//!
+//! In reading order: [`session`] is what one run of the bench has for itself, [`peer`] who could take part,
+//! [`contestant`] who does, [`start`] one start with a clock beside it, [`measure`] what is measured,
+//! [`report`] and [`chart`] what comes out.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+
+use contestant::Contestant;
+use measure::{crowd, kernel, memory, rate, start as starts, syscalls};
+use peer::{Network, Pace};
+use report::Report;
+use session::Session;
+
+mod chart;
+mod contestant;
+mod host;
+mod measure;
+mod peer;
+mod report;
+mod session;
+mod start;
+mod stats;
+mod sys;
+
+/// Measures Kiste beside what other runtimes are installed, on the same root file system, in one session.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// How many times each starts a container
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Measure only these
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LETTERS")]
+    only: Vec<Part>,
+    /// Beside only these
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = peer::OTHERS)]
+    against: Vec<String>,
+    /// Kiste's programs; those from 08 on also with a network namespace
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", default_value = "05-cgroups,08-network")]
+    steps: Vec<String>,
+    /// Whose network namespace containers are in: parts b, c and d have the first of them
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "host,own")]
+    network: Vec<NetworkArg>,
+    /// How many containers are there already in part d
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", default_value = "1,100,500")]
+    crowd: Vec<usize>,
+    /// What containers have as / [default: $KISTE_ROOTFS, or ./rootfs]
+    #[arg(long, value_name = "DIR")]
+    rootfs: Option<PathBuf>,
+    /// Write the chart of part a there
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// start to exit of true
+    A,
+    /// memory
+    B,
+    /// starts a second
+    C,
+    /// among many containers
+    D,
+    /// what it costs the kernel
+    E,
+    /// system calls
+    F,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum NetworkArg {
+    Host,
+    Own,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kiste-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "namespaces, mounts and cgroups need root: tests/bench/run asks sudo"
+    );
+    sys::catch_interrupts().context("sigaction")?;
+    let load = host::load();
+    let fetched = || std::env::var_os("KISTE_ROOTFS").map_or("rootfs".into(), PathBuf::from);
+    let session = Session::new(&cli.rootfs.clone().unwrap_or_else(fetched))?;
+    let field = peer::look_for(&session, &cli.steps, &cli.against);
+    let networks: Vec<Network> = cli.network.iter().map(|it| (*it).into()).collect();
+    let all = Contestant::all(&session, &field.present, &networks);
+    let first = Contestant::all(&session, &field.present, &networks[..1]);
+
+    let runs = cli.runs as usize;
+    let mut tables = Vec::new();
+    for part in Part::value_variants().iter().filter(|part| cli.only.is_empty() || cli.only.contains(part)) {
+        eprintln!(
+            "measuring {} …",
+            part.to_possible_value().map_or(String::new(), |it| it.get_name().into())
+        );
+        match part {
+            Part::A => tables.push(starts::measure(&session, &all, runs)?),
+            Part::B => tables.push(memory::measure(&session, &first, runs)?),
+            Part::C => tables.push(rate::measure(&session, &first, runs)?),
+            Part::D => {
+                let crowded: Vec<&Contestant> = first.iter().filter(|it| cli.is_crowded(it)).collect();
+                let beside = first.iter().find(|it| it.peer.name() == "limit");
+                tables.push(crowd::measure(&session, &crowded, beside, &cli.crowd, runs.min(50))?);
+            }
+            Part::E => tables.push(kernel::measure(&session, runs)?),
+            Part::F => tables.extend(syscalls::measure(&session, &all)?),
+        }
+    }
+    let report = Report {
+        host: host::described(),
+        load: [load, host::load()],
+        peers: field.present.iter().map(|it| [it.name().into(), it.version(), it.differs().into()]).collect(),
+        missing: field.missing.clone(),
+        tables,
+    };
+    cli.print(&report)
+}
+
+impl Cli {
+    /// Hundreds of an engine's containers take minutes: only when it is asked for.
+    fn is_crowded(&self, contestant: &Contestant) -> bool {
+        let name = contestant.peer.name();
+        contestant.peer.pace() == Pace::Runtime || self.against.iter().any(|it| it == name)
+    }
+
+    fn print(&self, report: &Report) -> Result<()> {
+        match self.json {
+            true => println!("{}", serde_json::to_string_pretty(report)?),
+            false => print!("{report}"),
+        }
+        let Some(file) = &self.svg else { return Ok(()) };
+        let table = report.tables.iter().find(|table| table.letter == 'a');
+        let table = table.context("--svg draws part a, and --only leaves it out")?;
+        fs::write(file, chart::svg(table, &report.host)).with_context(|| format!("write {}", file.display()))
+    }
+}
+
+impl From<NetworkArg> for Network {
+    fn from(arg: NetworkArg) -> Self {
+        match arg {
+            NetworkArg::Host => Network::Host,
+            NetworkArg::Own => Network::Own,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! d. A start among many containers that are there already.
+
+use anyhow::{Context, Result};
+
+use crate::contestant::{Contestant, MEMORY, unique};
+use crate::peer::Peer;
+use crate::report::Table;
+use crate::session::Session;
+use crate::start::Sleeper;
+use crate::stats::Samples;
+
+const SLEEP: [&str; 3] = ["/bin/sh", "-c", "echo up; exec sleep 1000000"];
+
+/// Containers that sleep. Dropped, they end and are removed.
+struct Crowd<'a> {
+    peer: &'a dyn Peer,
+    sleepers: Vec<(String, Sleeper)>,
+}
+
+/// Measures it: each contestant among its own containers, and beside it the same start of `beside`, which
+/// tells what the host does meanwhile.
+///
+/// # Errors
+/// When a start fails. All containers are removed then, too.
+pub fn measure(
+    session: &Session,
+    contestants: &[&Contestant],
+    beside: Option<&Contestant>,
+    sizes: &[usize],
+    rounds: usize,
+) -> Result<Table> {
+    let among = sizes.iter().map(|size| format!("among {size}"));
+    let columns: Vec<String> = among.chain(["last : first".into()]).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let mut table =
+        Table::new('d', "start to exit of true among sleeping containers, median, milliseconds", &columns);
+    for contestant in contestants {
+        let mut crowd = Crowd { peer: contestant.peer, sleepers: Vec::new() };
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        for size in sizes {
+            crowd.grow(session, contestant, *size)?;
+            let (mut times, mut times_beside) = (Samples::default(), Samples::default());
+            for _ in 0..rounds {
+                session.go_on()?;
+                times.push(contestant.start_true(MEMORY)?.time.as_secs_f64() * 1e3);
+                if let Some(beside) = beside {
+                    times_beside.push(beside.start_true(MEMORY)?.time.as_secs_f64() * 1e3);
+                }
+            }
+            own.push(times.median());
+            others.push(times_beside.median());
+        }
+        table.rows.push((contestant.label(), with_growth(own)));
+        if let Some(beside) = beside.filter(|beside| beside.label() != contestant.label()) {
+            table.rows.push((format!("  {} beside it", beside.label()), with_growth(others)));
+        }
+    }
+    table.compared = Some(sizes.len().saturating_sub(1));
+    table.notes.push("each among its own; compared in the largest crowd; flat is good".into());
+    Ok(table)
+}
+
+/// Adds how much the last is of the first.
+fn with_growth(mut medians: Vec<Option<f64>>) -> Vec<Option<f64>> {
+    let ends = medians.first().copied().flatten().zip(medians.last().copied().flatten());
+    medians.push(ends.map(|(first, last)| last / first));
+    medians
+}
+
+impl Crowd<'_> {
+    fn grow(&mut self, session: &Session, contestant: &Contestant, size: usize) -> Result<()> {
+        while self.sleepers.len() < size {
+            session.go_on()?;
+            let id = unique();
+            let sleeper = Sleeper::start(&mut contestant.command(&id, MEMORY, &SLEEP)?);
+            if sleeper.is_err() {
+                self.peer.remove(&id);
+            }
+            let count = self.sleepers.len();
+            let sleeper = sleeper
+                .with_context(|| format!("{}: start one beside {count} others", contestant.label()))?;
+            self.sleepers.push((id, sleeper));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Crowd<'_> {
+    fn drop(&mut self) {
+        for (id, mut sleeper) in self.sleepers.drain(..) {
+            self.peer.remove(&id);
+            sleeper.end();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! a. From start to exit of `true`.
+
+use anyhow::Result;
+
+use crate::contestant::{Contestant, MEMORY};
+use crate::report::Table;
+use crate::session::Session;
+use crate::stats::{Samples, shuffle};
+
+/// Rounds that are not counted: caches fill, a parent cgroup is made.
+const WARM_UP: usize = 2;
+
+/// Measures it: one start each, then the next round, in another order.
+///
+/// # Errors
+/// When a start fails.
+pub fn measure(session: &Session, contestants: &[Contestant], rounds: usize) -> Result<Table> {
+    let mut samples = vec![Samples::default(); contestants.len()];
+    for _ in 0..WARM_UP {
+        take_part(session, contestants, 0, |_, _| {})?;
+    }
+    for round in 0..rounds {
+        take_part(session, contestants, round, |who, milliseconds| samples[who].push(milliseconds))?;
+    }
+    let mut table = Table::new('a', "start to exit of true, milliseconds", &["min", "median", "p99"]);
+    for (contestant, samples) in contestants.iter().zip(samples) {
+        let cells = vec![samples.min(), samples.median(), samples.percentile(0.99)];
+        table.rows.push((contestant.label(), cells));
+    }
+    table.compared = Some(1);
+    table.notes.push(format!("{rounds} rounds, one start each in random order; engines in every tenth"));
+    Ok(table)
+}
+
+fn take_part(
+    session: &Session,
+    contestants: &[Contestant],
+    round: usize,
+    mut count: impl FnMut(usize, f64),
+) -> Result<()> {
+    let mut order: Vec<usize> = (0..contestants.len()).filter(|who| contestants[*who].is_in(round)).collect();
+    shuffle(&mut order, round as u64);
+    for who in order {
+        session.go_on()?;
+        count(who, contestants[who].start_true(MEMORY)?.time.as_secs_f64() * 1e3);
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! A step of Kiste.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use super::{Network, PIDS, Peer, Start};
+use crate::host;
+use crate::session::Session;
+
+/// A program of the workspace, `05-cgroups` say.
+pub struct Kiste<'a> {
+    session: &'a Session,
+    program: PathBuf,
+    step: String,
+}
+
+impl<'a> Kiste<'a> {
+    /// Finds it beside the bench's own program.
+    ///
+    /// # Errors
+    /// When it cannot take part, with the reason.
+    pub fn find(session: &'a Session, step: &str) -> Result<Self> {
+        let program = session.programs.join(step);
+        if !program.is_file() {
+            bail!("{} is not built; tests/bench/run builds what it needs", program.display());
+        }
+        Ok(Kiste { session, program, step: step.into() })
+    }
+
+    /// From step 8 on it can have a network namespace, and its own is the default.
+    fn chooses_network(&self) -> bool {
+        self.step.get(..2).and_then(|number| number.parse::<u32>().ok()).is_some_and(|number| number >= 8)
+    }
+}
+
+impl Peer for Kiste<'_> {
+    fn name(&self) -> &str {
+        &self.step
+    }
+
+    fn version(&self) -> String {
+        host::version(&self.program)
+    }
+
+    fn has(&self, network: Network) -> bool {
+        network == Network::Host || self.chooses_network()
+    }
+
+    fn command(&self, start: &Start) -> Result<Command> {
+        let mut command = Command::new(&self.program);
+        // Of its own, as `kiste` is: the first container makes it, and the last removes it.
+        command.args(["run", "--cgroup-parent", &format!("{}/kiste", self.session.cgroup())]);
+        command.arg("--run-dir").arg(self.session.scratch().join("kiste"));
+        command.arg("--rootfs").arg(&self.session.rootfs);
+        command.args(["--memory", &start.memory.to_string(), "--pids-limit", &PIDS.to_string()]);
+        match start.network {
+            Network::Own => command.args(["--network", "none"]),
+            Network::Host if self.chooses_network() => command.args(["--network", "host"]),
+            Network::Host => &mut command,
+        };
+        command.args(start.argv);
+        Ok(command)
+    }
+}

@@ -1,0 +1,120 @@
+//! What one session of the bench has for itself, and that it is gone afterwards.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::host::{self, Hierarchy};
+use crate::peer::Hybrid;
+use crate::sys;
+
+/// Scratch space, a root file system to be used by all, and cgroups below one of our own. Dropped, it
+/// removes all that.
+pub struct Session {
+    /// Where every contestant's command lives.
+    pub rootfs: PathBuf,
+    /// Where the programs of the workspace are: `target/release`.
+    pub programs: PathBuf,
+    /// The cgroup hierarchies of this host.
+    pub hierarchies: Vec<Hierarchy>,
+    scratch: TempDir,
+    name: String,
+    /// On a hybrid host, the mount namespace for who refuses it.
+    unhybrid: Option<File>,
+}
+
+impl Session {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// When there is no root file system, or no room.
+    pub fn new(rootfs: &Path) -> Result<Self> {
+        let rootfs = rootfs.canonicalize().with_context(|| {
+            format!(
+                "{}: no root file system; ./rootfs-fetch.sh makes one, --rootfs names another",
+                rootfs.display()
+            )
+        })?;
+        let exe = std::env::current_exe().context("find out where this program is")?;
+        let programs = exe.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let hierarchies = host::hierarchies()?;
+        let unhybrid =
+            host::is_hybrid(&hierarchies).then(|| host::without_unified(&hierarchies)).transpose()?;
+        let scratch =
+            tempfile::Builder::new().prefix("kiste-bench-").tempdir().context("make a directory")?;
+        let name = format!("kiste-bench-{}", std::process::id());
+        Ok(Session { rootfs, programs, hierarchies, scratch, name, unhybrid })
+    }
+
+    /// The cgroup, relative to the top of each hierarchy, below which all others are made.
+    pub fn cgroup(&self) -> &str {
+        &self.name
+    }
+
+    /// A directory that is removed at the end.
+    pub fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Has the command start where whoever is started finds cgroups as it can use them.
+    pub fn start_as(&self, hybrid: Hybrid, command: &mut Command) {
+        sys::start_in(command, self.unhybrid.as_ref().filter(|_| hybrid == Hybrid::Refused));
+    }
+
+    /// Fails when somebody wants the bench to end. What was made is removed on the way out.
+    ///
+    /// # Errors
+    /// After Ctrl-C or SIGTERM.
+    pub fn go_on(&self) -> Result<()> {
+        if sys::is_interrupted() {
+            bail!("interrupted")
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Engines leave mounts in their storage: without them, the scratch space can be removed.
+        for mount in host::mounts_below(self.scratch.path()) {
+            let _ = umount2(&mount, MntFlags::MNT_DETACH);
+        }
+        for hierarchy in &self.hierarchies {
+            let top = hierarchy.mount.join(&self.name);
+            if let Err(error) = remove_tree(&top) {
+                eprintln!("{}: {error}: remove it by hand", top.display());
+            }
+        }
+    }
+}
+
+/// Removes a cgroup and those below it, and kills what is left in them. One stays busy for a moment after
+/// its last process.
+fn remove_tree(cgroup: &Path) -> std::io::Result<()> {
+    let Ok(entries) = fs::read_dir(cgroup) else { return Ok(()) };
+    let left = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    // 0 is a process in a PID namespace that is not below ours, and would be our own group: kill(2).
+    for pid in left.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_tree(&entry.path())?;
+    }
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match fs::remove_dir(cgroup) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            done => return done,
+        }
+    }
+}

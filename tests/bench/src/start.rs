@@ -1,0 +1,155 @@
+//! One start of a container, from fork to exit, with a clock beside it.
+
+use std::io::{PipeReader, Read, pipe};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rustix::process::PidfdFlags;
+
+use crate::sys;
+
+/// How long a start may take before it is killed, and counts as failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A start that has ended well.
+pub struct Measured {
+    /// From just before fork(2) until it was waited for.
+    pub time: Duration,
+    /// See [`sys::Ended::peak_kib`].
+    pub peak_kib: u64,
+}
+
+/// Starts it, waits until it ends, and says how long that took.
+///
+/// # Errors
+/// When it ends otherwise than with 0, with what it has said; when it takes too long.
+pub fn to_the_end(command: &mut Command) -> Result<Measured> {
+    let name = command.get_program().to_owned();
+    let (mut said, stderr) = pipe().context("make a pipe")?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+    let begin = Instant::now();
+    let process = Process::spawn(command)?;
+    command.stderr(Stdio::null()); // closes our end of the pipe
+    let in_time = process.wait_in(PATIENCE)?;
+    if !in_time {
+        process.kill();
+    }
+    let ended = process.reap()?;
+    let time = begin.elapsed();
+    match (in_time, ended.code) {
+        (true, Some(0)) => Ok(Measured { time, peak_kib: ended.peak_kib }),
+        (false, _) => bail!("{}: took longer than {} s", name.display(), PATIENCE.as_secs()),
+        (true, code) => {
+            let how = code.map_or("was killed".into(), |code| format!("exit code {code}"));
+            bail!("{}: {how}: {}", name.display(), first_words(&mut said))
+        }
+    }
+}
+
+/// A container that runs until it is told to end.
+pub struct Sleeper {
+    process: Option<Process>,
+}
+
+impl Sleeper {
+    /// Starts it, and returns once its command has said a word: `sh -c 'echo up; exec sleep …'`.
+    ///
+    /// # Errors
+    /// When it ends without a word.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        let name = command.get_program().to_owned();
+        let (out, stdout) = pipe().context("make a pipe")?;
+        let (mut said, stderr) = pipe().context("make a pipe")?;
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let sleeper = Sleeper { process: Some(Process::spawn(command)?) };
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        match hears_something(out)? {
+            true => Ok(sleeper),
+            false => bail!("{}: {}", name.display(), first_words(&mut said)),
+        }
+    }
+
+    /// Ends it: what the runtime has started is killed, so that the runtime can tidy up after it.
+    pub fn end(&mut self) {
+        let Some(process) = self.process.take() else { return };
+        let children = format!("/proc/{0}/task/{0}/children", process.pid);
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+        }
+        if !matches!(process.wait_in(Duration::from_secs(10)), Ok(true)) {
+            process.kill();
+        }
+        let _ = process.reap();
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+struct Process {
+    pid: u32,
+    pidfd: OwnedFd,
+}
+
+impl Process {
+    fn spawn(command: &mut Command) -> Result<Self> {
+        let name = command.get_program().to_owned();
+        // Not in our process group: a Ctrl-C is for the bench, which then removes them in order.
+        let child = command.process_group(0).spawn().with_context(|| format!("start {}", name.display()))?;
+        // Not waited for through `child`: wait4 tells more.
+        let pid = rustix::process::Pid::from_child(&child);
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open")?;
+        Ok(Process { pid: child.id(), pidfd })
+    }
+
+    fn wait_in(&self, patience: Duration) -> Result<bool> {
+        readable(&self.pidfd, patience)
+    }
+
+    fn kill(&self) {
+        let _ = kill(Pid::from_raw(self.pid as i32), Signal::SIGKILL);
+    }
+
+    fn reap(self) -> Result<sys::Ended> {
+        sys::wait4(self.pid).context("wait4")
+    }
+}
+
+fn readable(descriptor: &impl AsFd, patience: Duration) -> Result<bool> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(count) => return Ok(count > 0),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error).context("poll"),
+        }
+    }
+}
+
+/// Whether a word comes, rather than the end.
+fn hears_something(mut out: PipeReader) -> Result<bool> {
+    Ok(readable(&out, PATIENCE)? && out.read(&mut [0; 16]).context("read from a pipe")? > 0)
+}
+
+/// What is in the pipe by now. Who is still alive and holds it is not waited for.
+fn first_words(said: &mut PipeReader) -> String {
+    let mut bytes = vec![0; 4096];
+    let length = match readable(said, Duration::from_millis(100)) {
+        Ok(true) => said.read(&mut bytes).unwrap_or(0),
+        _ => 0,
+    };
+    let text = String::from_utf8_lossy(&bytes[..length]).trim().replace('\n', "; ");
+    if text.is_empty() { "it said nothing".into() } else { text }
+}

@@ -1,0 +1,77 @@
+//! What many measured values come down to.
+
+/// The values of one thing, measured again and again.
+#[derive(Clone, Debug, Default)]
+pub struct Samples(Vec<f64>);
+
+impl Samples {
+    /// Adds one.
+    pub fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    /// The smallest; None when nothing was measured.
+    pub fn min(&self) -> Option<f64> {
+        self.percentile(0.0)
+    }
+
+    /// The one in the middle; None when nothing was measured.
+    pub fn median(&self) -> Option<f64> {
+        self.percentile(0.5)
+    }
+
+    /// The one that this share of all is not above (nearest rank); None when nothing was measured.
+    pub fn percentile(&self, share: f64) -> Option<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (share * sorted.len() as f64).ceil() as usize;
+        sorted.get(rank.saturating_sub(1)).copied()
+    }
+}
+
+/// Puts them into another order, which depends on `seed` alone.
+pub fn shuffle<T>(items: &mut [T], seed: u64) {
+    // A linear congruential generator (Knuth's numbers): who follows whom has to vary, no more.
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
+    for last in (1..items.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        items.swap(last, (state >> 33) as usize % (last + 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(values: impl IntoIterator<Item = u32>) -> Samples {
+        Samples(values.into_iter().map(f64::from).collect())
+    }
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        let hundred = samples((1..=100).rev());
+        assert_eq!(hundred.min(), Some(1.0));
+        assert_eq!(hundred.median(), Some(50.0));
+        assert_eq!(hundred.percentile(0.99), Some(99.0));
+        assert_eq!(samples([3, 1, 2]).median(), Some(2.0));
+        assert_eq!(samples([7]).percentile(0.99), Some(7.0));
+    }
+
+    #[test]
+    fn of_nothing_there_is_no_median() {
+        assert_eq!(Samples::default().median(), None);
+    }
+
+    #[test]
+    fn shuffling_loses_nobody_and_differs_from_round_to_round() {
+        let order = |seed| {
+            let mut items: Vec<u32> = (0..8).collect();
+            shuffle(&mut items, seed);
+            items
+        };
+        let mut sorted = order(1);
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..8).collect::<Vec<_>>());
+        assert_ne!(order(1), order(2));
+    }
+}
