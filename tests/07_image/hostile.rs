@@ -29,10 +29,9 @@ fn canary(shop: &Shop) -> String {
 
 /// All of the test's directory but the store: nothing of it may change.
 fn outside(shop: &Shop) -> Tree {
-    let tree = Tree::of(shop.dir());
-    let is_ours =
-        |path: &Path| path.starts_with("store") || path.starts_with("hostile.tar") || path == Path::new(".");
-    tree.only(|path| !is_ours(path) && !path.starts_with("rootfs"))
+    let ours = ["store", "hostile.tar", "rootfs"];
+    let tree = Tree::of_what_is(shop.dir(), |path| !ours.iter().any(|name| path.starts_with(name)));
+    tree.only(|path| path != Path::new("."))
 }
 
 /// Imported as a root file system, and loaded as a layer of an image, it is refused with the name of

@@ -217,6 +217,10 @@ impl Shop {
         }
         if self.store().exists() {
             assert_eq!(self.images(), [], "after {after}");
+            // That of a user takes its time: newuidmap, twice. What it does it does as root's.
+            if let Shop::User(_) = self {
+                return;
+            }
             self.gc().exits(0);
             assert_eq!(self.in_store("blobs/sha256"), [""; 0], "blobs after {after}");
         }

@@ -43,6 +43,11 @@ pub struct Tree(pub BTreeMap<PathBuf, Node>);
 impl Tree {
     /// Reads it.
     pub fn of(top: &Path) -> Self {
+        Tree::of_what_is(top, |_| true)
+    }
+
+    /// Reads what is wanted of it: what is not, and all that is below, is not looked at.
+    pub fn of_what_is(top: &Path, wanted: impl Fn(&Path) -> bool) -> Self {
         let mut paths = vec![PathBuf::new()];
         let mut at = 0;
         while at < paths.len() {
@@ -51,7 +56,7 @@ impl Tree {
                 let entries =
                     fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let below = entries.map(|entry| paths[at].join(entry.unwrap().file_name()));
-                let below: Vec<_> = below.collect();
+                let below: Vec<_> = below.filter(|path| wanted(path)).collect();
                 paths.extend(below);
             }
             at += 1;

@@ -106,13 +106,13 @@ impl Channel {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut slices = [IoSliceMut::new(&mut bytes)];
-        let received = rustix::io::retry_on_intr(|| {
-            recvmsg(&self.0, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-        });
-        let length = match received {
-            Ok(message) => message.bytes,
-            Err(rustix::io::Errno::CONNRESET) => 0,
-            Err(error) => return Err(error).context("read from the socket between parent and child"),
+        let length = loop {
+            match recvmsg(&self.0, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+                Ok(message) => break message.bytes,
+                // The other side ended without reading our last word; its own is still to come.
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
+                Err(error) => return Err(error).context("read from the socket between parent and child"),
+            }
         };
         if length == 0 {
             return Ok(None);

@@ -118,7 +118,8 @@ impl<'a> Spawn<'a> {
 
     fn see_it_start(self, mut child: Child) -> Result<Child> {
         if let Some(prepare) = self.before_start {
-            prepare(child.pid())?; // on an error, dropping the child kills it
+            // On an error, dropping the child kills it.
+            prepare(child.pid()).map_err(|error| child.failed_already().map_or(error, Into::into))?;
             child.channel().send(&Message::Go)?;
         }
         child.follow_start(self.above)?;
@@ -229,6 +230,18 @@ impl Child {
                 None => return Err(self.died_early()),
             }
         }
+    }
+
+    /// Why it has failed, if it has: then what is done for it fails as well.
+    fn failed_already(&self) -> Option<Failure> {
+        while wait_for(&mut [PollFd::new(self.channel().as_fd(), PollFlags::POLLIN)], 0u16).ok()? {
+            match self.channel().receive().ok()?? {
+                (Message::Failed(failure), _) => return Some(failure),
+                (Message::Told(line), _) => narration::retell(line),
+                _ => {}
+            }
+        }
+        None
     }
 
     /// Waits for a message. A signal that is to end us does so also while the child is stuck at the

@@ -25,13 +25,12 @@ pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infalli
 // ANCHOR: run
 /// Runs the command below us, and ends as it ends; with PID 1 the kernel ends all others.
 fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
+    // Task 2.3: wait for signals, and for children: also for those that are not ours by birth.
+    let signals = Signals::block()?;
     let child = Spawn::new(CloneFlags::empty())
         .below_init(parent)
         .spawn(|init| exec::become_command(command, init))?;
     parent.started()?;
-
-    // Task 2.3: wait for signals, and for children: also for those that are not ours by birth.
-    let signals = Signals::block()?;
     loop {
         wait_for(&signals)?;
         for received in signals.read()? {

@@ -33,7 +33,7 @@ impl Directory {
                 // The last of our neighbours has just removed the empty parent.
                 Err(error) if kit::errno(&error) == Some(Errno::ENOENT) && patience.pause() => {}
                 Err(error) => {
-                    parent::remove_unused(above, hierarchy.mount_point());
+                    let _ = parent::remove_unused(above, hierarchy.mount_point()); // that error says more
                     return Err(error);
                 }
             }
@@ -114,8 +114,7 @@ impl Directory {
         for cgroup in self.tree() {
             rmdir(&cgroup)?;
         }
-        parent::remove_unused(self.path.parent().unwrap_or(&self.path), self.hierarchy.mount_point());
-        Ok(())
+        parent::remove_unused(self.path.parent().unwrap_or(&self.path), self.hierarchy.mount_point())
     }
 }
 

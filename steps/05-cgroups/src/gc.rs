@@ -82,7 +82,7 @@ pub fn undo(abandoned: &Abandoned) -> Result<()> {
         // Killed between mkdir and the mark, it left the parent without: whoever is in it now could
         // not remove it either. ENOENT: that one was the last, and did.
         let _ = parent::mark(parent.path());
-        parent::remove_unused(parent.path(), parent.hierarchy().mount_point());
+        errors.extend(parent::remove_unused(parent.path(), parent.hierarchy().mount_point()).err());
     }
     kit::together(errors)
 }

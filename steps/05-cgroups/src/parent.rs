@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
 use rustix::fs::{XattrFlags, getxattr, rmdir, setxattr};
@@ -45,7 +45,10 @@ const MARK: &str = "user.kiste";
 pub(crate) fn make(parent: &Path, top: &Path) -> Result<()> {
     for cgroup in missing(parent, top) {
         match mkdir("the cgroup of all containers", &cgroup) {
-            Ok(()) => mark(&cgroup)?,
+            // Without the mark nobody would ever remove it.
+            Ok(()) => mark(&cgroup).inspect_err(|_| {
+                let _ = rmdir(&cgroup);
+            })?,
             // Another container made it in between, and marks it.
             Err(error) if kit::errno(&error) == Some(Errno::EEXIST) => {}
             Err(error) => return Err(error),
@@ -84,17 +87,25 @@ pub(crate) fn mark(cgroup: &Path) -> Result<()> {
 
 /// Removes the marked cgroups from `cgroup` up to, not including, `top`. rmdir(2) refuses one that
 /// is in use, so whoever comes last removes it; one that vanishes under a newcomer is made again.
-pub(crate) fn remove_unused(cgroup: &Path, top: &Path) {
-    let above = cgroup.ancestors().take_while(|cgroup| *cgroup != top && cgroup.starts_with(top));
-    for cgroup in above.filter(|cgroup| cgroup.exists()) {
-        let ours = getxattr(cgroup, MARK, &mut [0u8; 16][..]).is_ok();
-        let removed = if ours { rmdir(cgroup) } else { return };
-        // Most often a neighbour is still there. That is no failure, and is not told as one.
-        if removed.is_err() {
-            return;
+///
+/// # Errors
+/// When the kernel does not say whose one is, or refuses to remove one that nobody uses.
+pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
+    use rustix::io::Errno;
+    for cgroup in cgroup.ancestors().take_while(|cgroup| *cgroup != top && cgroup.starts_with(top)) {
+        match getxattr(cgroup, MARK, &mut [0u8; 16][..]) {
+            Ok(_) => {}
+            Err(Errno::NOENT) => continue,
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(()),
+            Err(error) => return Err(error).with_context(|| format!("getxattr({})", cgroup.display())),
         }
-        let _ = kit::call("the last container in it has gone", "rmdir", cgroup.display(), || removed);
+        match rmdir(cgroup) {
+            // Most often a neighbour is still there. That is no failure, and is not told as one.
+            Err(Errno::BUSY | Errno::NOTEMPTY | Errno::NOENT) => return Ok(()),
+            removed => kit::call("the last container in it has gone", "rmdir", cgroup.display(), || removed)?,
+        }
     }
+    Ok(())
 }
 
 /// Whether `path` has only plain names: no `..` that leads out of it.

@@ -129,9 +129,15 @@ impl Store {
     pub(crate) fn note(&mut self, noted: Noted) -> Result<()> {
         let dir = self.dir_of(&noted.network.name);
         // The responder reads the leases as nobody (dns.rs).
-        kit::call("the network is noted", "mkdir", dir.display(), || make_dir(&dir, 0o711))?;
-        write_json(&dir.join(NETWORK), &noted.network, 0o600)?;
-        write_json(&dir.join(LEASES), &Leases { leases: noted.leases.clone() }, 0o644)?;
+        let written = kit::call("the network is noted", "mkdir", dir.display(), || make_dir(&dir, 0o711))
+            .and_then(|()| write_json(&dir.join(NETWORK), &noted.network, 0o600))
+            .and_then(|()| write_json(&dir.join(LEASES), &Leases { leases: noted.leases.clone() }, 0o644));
+        if let Err(error) = written {
+            if !self.networks.contains_key(&noted.network.name) {
+                let _ = fs::remove_dir_all(&dir); // half of it may have been written
+            }
+            return Err(error);
+        }
         self.networks.insert(noted.network.name.clone(), noted);
         Ok(())
     }
