@@ -1,0 +1,223 @@
+//! Runs where something has run out, or may not be touched: a clear error, and nothing lost.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kiste_tests::{Ran, host};
+
+use crate::place::{Place, text};
+use crate::report::{Outcome, Report};
+
+/// What a run with this behind it must come to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Must {
+    /// Less than it needs: it must refuse.
+    Refuse,
+    /// It may be enough.
+    RunOrRefuse,
+}
+
+/// Tries all of it.
+pub fn exhaust(place: &Place, report: &mut Report) {
+    let mut tries = Tries { place, report };
+    if place.number() >= 4 {
+        tries.limits();
+    }
+    if place.number() >= 5 {
+        tries.cgroups();
+        tries.root_file_systems();
+    }
+    if place.number() >= 7 {
+        tries.stores();
+    }
+}
+
+struct Tries<'a> {
+    place: &'a Place,
+    report: &'a mut Report,
+}
+
+impl Tries<'_> {
+    /// Descriptors and address space, from far too little to enough.
+    fn limits(&mut self) {
+        for descriptors in 3..=40 {
+            let limit = format!("--nofile={descriptors}:{descriptors}");
+            self.run("no descriptors", &["prlimit", &limit], &[], Must::RunOrRefuse);
+        }
+        for mebibytes in (4..=80).step_by(4) {
+            let limit = format!("--as={}", mebibytes << 20);
+            self.run("no address space", &["prlimit", &limit], &[], Must::RunOrRefuse);
+        }
+    }
+
+    /// The runtime itself in a cgroup with a limit, and cgroups that are read-only.
+    fn cgroups(&mut self) {
+        for processes in 1..=8 {
+            let limits = [("pids.max", processes)];
+            self.run_in_cgroup("no processes", "pids", &limits, Must::RunOrRefuse);
+        }
+        for kibibytes in (256..=4096_u64).step_by(256) {
+            let limits = [("memory.limit_in_bytes", kibibytes << 10), ("memory.max", kibibytes << 10)];
+            self.run_in_cgroup("no memory", "memory", &limits, Must::RunOrRefuse);
+        }
+        let read_only = "grep -o '/sys/fs/cgroup[^ ]*' /proc/self/mounts | \
+                         while read -r it; do mount -o remount,bind,ro \"$it\"; done; exec \"$@\"";
+        self.run("cgroups read-only", &in_own_mounts(read_only), &[], Must::Refuse);
+    }
+
+    fn run_in_cgroup(&mut self, what: &str, controller: &str, limits: &[(&str, u64)], must: Must) {
+        let name = format!("{}-outer", self.place.bench().cgroup_parent());
+        let mounts = host::cgroup_mounts();
+        let has = |mount: &&PathBuf| {
+            mount.ends_with(controller)
+                || fs::read_to_string(mount.join("cgroup.subtree_control"))
+                    .is_ok_and(|names| names.split_whitespace().any(|it| it == controller))
+        };
+        let Some(mount) = mounts.iter().find(has) else { return };
+        let cgroup = mount.join(name);
+        fs::create_dir_all(&cgroup).expect("make a cgroup");
+        for (file, value) in limits.iter().filter(|(file, _)| cgroup.join(file).exists()) {
+            fs::write(cgroup.join(file), value.to_string()).expect("set a limit");
+        }
+        let script = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", cgroup.display());
+        self.run(what, &["sh", "-c", &script, "sh"], &[], must);
+        let removed = kiste_tests::eventually(|| fs::remove_dir(&cgroup).ok());
+        if removed.is_none() {
+            self.report.violation(what, "a process is left in the cgroup of the runtime", cgroup.display());
+        }
+    }
+
+    /// Root file systems that cannot be read, or are none.
+    fn root_file_systems(&mut self) {
+        let dir = self.place.bench().dir();
+        let closed = dir.join("closed");
+        fs::create_dir_all(closed.join("root")).unwrap();
+        std::os::unix::fs::chown(&closed, Some(65534), Some(65534)).unwrap();
+        fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        fs::write(dir.join("file"), "").unwrap();
+        // Root is refused what is another's once it may not override it: capabilities(7).
+        let without = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"];
+        let unreadable = closed.join("root");
+        self.run("root file system unreadable", &without, &["--rootfs", text(&unreadable)], Must::Refuse);
+        for (what, name) in [("root file system missing", "nowhere"), ("root file system a file", "file")] {
+            let path = dir.join(name);
+            self.run(what, &["env"], &["--rootfs", text(&path)], Must::Refuse);
+        }
+    }
+
+    /// A store on a disk that is full, or read-only: what was in it still runs.
+    fn stores(&mut self) {
+        let bench = self.place.bench();
+        let (store, archive) = (bench.dir().join("small"), bench.dir().join("rootfs.tar"));
+        fs::create_dir_all(&store).unwrap();
+        let needed = fs::metadata(&archive).unwrap().len() >> 20;
+        for mebibytes in 1..=needed * 3 {
+            let what = format!("store of {mebibytes} MiB");
+            let script = full_disk(&store, &archive, &format!("size={mebibytes}m"));
+            let ran = bench.call_by(&in_own_mounts(&script), ["import", "--store", text(&store)]);
+            self.judge_store("store on a full disk", &what, &ran);
+        }
+        for files in [50, 60, 80, 100, 300, 2000] {
+            let script = full_disk(&store, &archive, &format!("size=1g,nr_inodes={files}"));
+            let ran = bench.call_by(&in_own_mounts(&script), ["import", "--store", text(&store)]);
+            self.judge_store("store without inodes", &format!("{files} inodes"), &ran);
+        }
+        let read_only =
+            format!("mount --bind {0} {0}; mount -o remount,bind,ro {0}; \"$@\"", bench.store().display());
+        self.run("store read-only", &in_own_mounts(&read_only), &["--image", "faults"], Must::Refuse);
+    }
+
+    /// The script prints what is wrong.
+    fn judge_store(&mut self, row: &str, what: &str, ran: &Ran) {
+        let wrong = ran.out.lines().find(|line| line.starts_with("wrong: "));
+        let refused = ran.out.lines().any(|line| line == "refused");
+        match wrong {
+            Some(wrong) => self.report.violation(
+                row,
+                format_args!("{what}: {wrong}; {}", ran.err),
+                "tests/faults/run exhaustion",
+            ),
+            None if ran.code != 0 => {
+                self.report.violation(row, format_args!("{what}: {ran:?}"), "tests/faults/run exhaustion")
+            }
+            None => {}
+        }
+        let step = self.place.bench().step().name();
+        let outcome = match (wrong, refused) {
+            (Some(_), _) => Outcome::Violation,
+            (None, true) => Outcome::Refused,
+            (None, false) => Outcome::FellBack,
+        };
+        self.report.count(&format!("{step} {row}"), outcome);
+    }
+
+    /// One run, started by another program; then `gc`, and nothing is left.
+    fn run(&mut self, what: &str, starter: &[&str], options: &[&str], must: Must) {
+        let place = self.place;
+        let (bench, step) = (place.bench(), place.bench().step().name());
+        let into = place.starter();
+        let words: Vec<&str> = starter.iter().copied().chain(into.iter().map(String::as_str)).collect();
+        // It has one root file system, and not another beside.
+        let usual = if options.is_empty() { place.options() } else { place.options_without(&["--image"]) };
+        let options = [&usual[..], options].concat();
+        let ran = bench.run_by(&words, &options, &["echo", "it runs"]);
+        let row = format!("{step} {what}");
+        let mut wrong = Vec::new();
+        match (ran.out.contains("it runs"), ran.code) {
+            (true, 0) if must == Must::RunOrRefuse => {}
+            (true, 0) => wrong.push("it runs, and must not".to_string()),
+            (false, 0) => wrong.push("it does not run, and the code is 0".into()),
+            // 127 is the loader's own; 137 the kernel's, out of memory; 134 the library's, likewise.
+            (false, 125 | 126 | 127 | 134) if !ran.err.trim().is_empty() => {}
+            (false, 134 | 137 | 139) if what.contains("memory") || what.contains("address") => {}
+            (ran_it, code) => wrong.push(format!("exit code {code}, it ran: {ran_it}; {}", ran.err)),
+        }
+        if ran.code == 127 && ran.err.contains("hint") || ran.err.contains("a bug in Kiste") {
+            wrong.push(format!("the error misleads: {}", ran.err));
+        }
+        if let Some(failed) = place.gc().filter(|gc| gc.code != 0) {
+            wrong.push(format!("gc fails: {}", failed.err));
+        }
+        let left = place.left_for_good(Duration::from_secs(5));
+        if !left.is_empty() {
+            wrong.push(format!("left after gc: {left:?}"));
+            place.clear();
+        }
+        let outcome = match () {
+            () if !wrong.is_empty() => Outcome::Violation,
+            () if ran.code == 0 => Outcome::FellBack,
+            () => Outcome::Refused,
+        };
+        self.report.count(&row, outcome);
+        for what in wrong {
+            self.report.violation(&row, what, format_args!("{} -- {}", starter.join(" "), options.join(" ")));
+        }
+    }
+}
+
+/// A shell script in a mount namespace of its own; what it is to run is its `"$@"`.
+fn in_own_mounts(script: &str) -> [&str; 6] {
+    ["unshare", "-m", "sh", "-c", script, "sh"]
+}
+
+/// Imports a small image, then one that may not fit; then the small one must still be there, and the
+/// half of the other be gone. `$1` is the program.
+fn full_disk(store: &Path, archive: &Path, size: &str) -> String {
+    let (store, archive) = (store.display(), archive.display());
+    format!(
+        "mount -t tmpfs -o mode=700,{size} tmpfs {store} || exit 1
+         mkdir -p {store}/../empty; tar -C {store}/../empty -cf {store}/../empty.tar .
+         \"$@\" {store}/../empty.tar small >&2 || {{ echo 'wrong: not even the small one fits'; exit 0; }}
+         before=$(du -s {store} | cut -f1)
+         if said=$(\"$@\" {archive} large 2>&1); then exit 0; fi
+         echo refused
+         case $said in *ENOSPC* | *\"room for\"*) ;; *) echo \"wrong: it says $said\";; esac
+         \"$1\" images --store {store} | grep -q small || echo 'wrong: the small image is lost'
+         \"$1\" images --store {store} | grep -q large && echo 'wrong: the large image is listed'
+         \"$1\" gc --store {store} --run-dir {store}/../run >&2 || echo 'wrong: gc fails'
+         ls {store}/tmp 2>/dev/null | grep . && echo 'wrong: something is left in tmp'
+         after=$(du -s {store} | cut -f1); [ \"$after\" -le $((before + 64)) ] || echo \"wrong: it holds $after KiB, and held $before\"
+         exit 0"
+    )
+}

@@ -1,0 +1,107 @@
+//! Somebody swaps a directory of the root file system for a link that leads out of it, all the time,
+//! while containers start whose mounts go there (CVE-2021-30465, CVE-2024-45310).
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kiste_tests::host;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::place::{Place, text};
+use crate::report::{Outcome, Report};
+
+/// Starts containers for so long.
+pub fn race(place: &Place, duration: Duration, report: &mut Report) {
+    // Images are read-only for everybody; a root file system is somebody's directory.
+    if place.number() < 4 {
+        return;
+    }
+    let bench = place.bench();
+    let canary = bench.dir().join("canary");
+    fs::create_dir_all(canary.join("deep")).unwrap();
+    fs::write(canary.join("deep/file"), "untouched").unwrap();
+    let swapped = bench.rootfs().join("race");
+    let link = bench.rootfs().join("race-link");
+    fs::create_dir_all(swapped.join("deep")).unwrap();
+    symlink(&canary, &link).unwrap();
+
+    let mounts = [
+        format!("{}:/race/deep", text(&bench.dir().join("shared"))),
+        format!("{}:/race/deep/file", text(&bench.rootfs().join("etc/hostname"))),
+        format!("{}:/race/new/newer", text(&bench.dir().join("shared"))),
+    ];
+    let mut options = place.options_without(&["--image", "--userns"]);
+    options.extend(["-v", &mounts[0], "-v", &mounts[1], "-v", &mounts[2], "--tmpfs", "/race/other"]);
+    let before = (contents(&canary), host::mounts().len());
+
+    let over = AtomicBool::new(false);
+    let row = format!("{} race", bench.step().name());
+    let mut ran_at_all = false;
+    let swaps = thread::scope(|scope| {
+        let attacker = scope.spawn(|| swap(&swapped, &link, &over));
+        let start = Instant::now();
+        let starter = place.starter();
+        let starter: Vec<&str> = starter.iter().map(String::as_str).chain(["env"]).collect();
+        while start.elapsed() < duration {
+            let ran = bench.run_by(
+                &starter,
+                &options,
+                &["sh", "-c", "touch /race/deep/t /race/new/newer/t; echo it runs"],
+            );
+            let outcome = if ran.code == 125 { Outcome::Refused } else { Outcome::FellBack };
+            report.count(&row, outcome);
+            ran_at_all |= ran.code == 0;
+            let seen = (contents(&canary), host::mounts().len());
+            if seen != before {
+                report.violation(
+                    &row,
+                    format_args!("outside: {before:?} became {seen:?}"),
+                    "tests/faults/run races",
+                );
+                break;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        attacker.join().expect("the attacker swaps")
+    });
+    println!("{row}: swapped {swaps} times");
+    if !ran_at_all {
+        report.violation(&row, "no start came so far that it could have done harm", "tests/faults/run races");
+    }
+    let left = place.left_for_good(Duration::from_secs(5));
+    if !left.is_empty() {
+        report.violation(&row, format_args!("left: {left:?}"), "tests/faults/run races");
+        place.clear();
+    }
+}
+
+/// rename(2), RENAME_EXCHANGE: at every moment the name is there, as one or the other.
+fn swap(one: &Path, other: &Path, over: &AtomicBool) -> usize {
+    let mut swaps = 0;
+    while !over.load(Ordering::Relaxed) {
+        renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).expect("swap");
+        swaps += 1;
+        if swaps % 64 == 0 {
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+    swaps
+}
+
+/// Every path below, with what is in it and how it may be used.
+fn contents(top: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(top).expect("the canary is there").flatten() {
+        let (path, found) = (entry.path(), entry.metadata().unwrap());
+        all.push(format!("{path:?} {:?} {:?}", found.permissions(), fs::read(&path).ok()));
+        if found.is_dir() {
+            all.extend(contents(&path));
+        }
+    }
+    all.sort();
+    all
+}

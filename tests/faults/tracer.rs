@@ -1,0 +1,244 @@
+//! Runs a program under ptrace(2), sees every system call of it and of what it starts, and makes one of
+//! them fail, or kills who makes it.
+//!
+//! strace's `--inject=CALL:when=N` counts in each process apart, so it would hit the parent's N-th call
+//! whenever the child's is meant. Here a fault is aimed at one call of one process.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::aim::{Aim, Fault};
+use crate::calls::{Operand, numbered};
+use crate::seen::{Call, Phase, Subject, Trace};
+use crate::watchdog::Watchdog;
+
+struct Process {
+    name: String,
+    made: BTreeMap<i64, usize>,
+    /// Between the entry into a call and the return from it; the result to put in its place.
+    inside: Option<Option<Errno>>,
+}
+
+struct Tracer<'a> {
+    subject: &'a Subject<'a>,
+    aim: Option<&'a Aim>,
+    root: Pid,
+    processes: BTreeMap<Pid, Process>,
+    names: BTreeMap<&'static str, usize>,
+    calls: Vec<Call>,
+    phase: Phase,
+    hit: bool,
+    code: i32,
+}
+
+/// Runs the subject to its end. `look` sees the command while it stands still, at its exec.
+pub fn trace<T>(subject: &Subject<'_>, aim: Option<&Aim>, mut look: impl FnMut(i32) -> T) -> Trace<T> {
+    let [out, err] = ["stdout", "stderr"].map(|name| subject.dir.join(format!("traced-{name}")));
+    let root = start(subject, &out, &err);
+    let mut tracer = Tracer {
+        subject,
+        aim,
+        root,
+        processes: BTreeMap::new(),
+        names: BTreeMap::new(),
+        calls: Vec::new(),
+        phase: Phase::Reading,
+        hit: false,
+        code: -1,
+    };
+    let watchdog = Watchdog::start();
+    watchdog.watch(root);
+    let mut command = None;
+    // Other children, which keep a world, are none of ours.
+    while watchdog.has_some() {
+        let Ok(status) = waitpid(None, Some(WaitPidFlag::__WALL)) else { break };
+        if let Some(pid) = tracer.see(status, &watchdog) {
+            tracer.phase = Phase::Running;
+            command.get_or_insert_with(|| look(pid.as_raw()));
+            let _ = ptrace::detach(pid, None);
+            watchdog.forget(pid);
+            tracer.processes.remove(&pid);
+        }
+    }
+    let text = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+    let (calls, code, hit) = (tracer.calls, tracer.code, tracer.hit);
+    Trace { calls, code, out: text(&out), err: text(&err), hung: watchdog.end(), hit, command }
+}
+
+/// A shell that waits to be traced, and then becomes the program.
+// The end of it is seen by `trace`, as that of all that it starts.
+#[allow(clippy::zombie_processes)]
+fn start(subject: &Subject<'_>, out: &Path, err: &Path) -> Pid {
+    let child = Command::new("sh")
+        .args(["-c", "kill -STOP $$; exec \"$@\"", "sh"])
+        .args(subject.words)
+        .current_dir(subject.dir)
+        .stdin(Stdio::null())
+        .stdout(File::create(out).expect("make a file for stdout"))
+        .stderr(File::create(err).expect("make a file for stderr"))
+        .spawn()
+        .expect("run sh");
+    let pid = Pid::from_raw(child.id() as i32);
+    waitpid(pid, Some(WaitPidFlag::WUNTRACED)).expect("wait for sh to stop");
+    let options = Options::PTRACE_O_TRACESYSGOOD
+        | Options::PTRACE_O_TRACEEXEC
+        | Options::PTRACE_O_TRACEFORK
+        | Options::PTRACE_O_TRACEVFORK
+        | Options::PTRACE_O_TRACECLONE
+        | Options::PTRACE_O_EXITKILL;
+    ptrace::seize(pid, options).expect("trace sh");
+    kill(pid, Signal::SIGCONT).expect("let sh go on");
+    pid
+}
+
+impl Tracer<'_> {
+    /// Sees what has happened, and lets the process go on. Returns one that has just become the command.
+    fn see(&mut self, status: WaitStatus, watchdog: &Watchdog) -> Option<Pid> {
+        let (pid, signal) = match status {
+            WaitStatus::Exited(pid, code) => return self.gone(pid, code, watchdog),
+            WaitStatus::Signaled(pid, signal, _) => return self.gone(pid, 128 + signal as i32, watchdog),
+            WaitStatus::PtraceSyscall(pid) => {
+                self.call(pid);
+                (pid, None)
+            }
+            WaitStatus::PtraceEvent(pid, _, libc::PTRACE_EVENT_EXEC) => {
+                if self.became_command(pid) {
+                    return Some(pid);
+                }
+                (pid, None)
+            }
+            WaitStatus::PtraceEvent(pid, _, libc::PTRACE_EVENT_STOP) => {
+                watchdog.watch(pid);
+                (pid, None)
+            }
+            // The new process may not be seen before this one ends.
+            WaitStatus::PtraceEvent(pid, ..) => {
+                let new = ptrace::getevent(pid).map(|new| Pid::from_raw(new as i32));
+                let _ = new.map(|new| watchdog.watch(new));
+                (pid, None)
+            }
+            WaitStatus::Stopped(pid, signal) => (pid, Some(signal)),
+            _ => return None,
+        };
+        let _ = ptrace::syscall(pid, signal); // ESRCH: it was killed meanwhile
+        None
+    }
+
+    fn gone(&mut self, pid: Pid, code: i32, watchdog: &Watchdog) -> Option<Pid> {
+        self.processes.remove(&pid);
+        watchdog.forget(pid);
+        if pid == self.root {
+            self.code = code;
+        }
+        None
+    }
+
+    /// What the runtime's own program was, and now is another, is the command; but for what leads to the
+    /// runtime (sh, nsenter).
+    fn became_command(&mut self, pid: Pid) -> bool {
+        let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        let was_runtime = self.processes.contains_key(&pid);
+        match exe == self.subject.exe {
+            // Within the call to execve, whose return is still to come.
+            true if !was_runtime => drop(self.enter(pid, Some(None))),
+            true => {}
+            false => return was_runtime,
+        }
+        false
+    }
+
+    fn enter(&mut self, pid: Pid, inside: Option<Option<Errno>>) -> &mut Process {
+        let kind = match () {
+            () if pid == self.root => "runtime",
+            () if kiste_tests::host::status(pid, "NSpid").split_whitespace().count() > 1 => "child",
+            () => "helper",
+        };
+        let count = self.names.entry(kind).or_default();
+        *count += 1;
+        let name = if *count == 1 { kind.into() } else { format!("{kind} {count}") };
+        self.processes.entry(pid).or_insert(Process { name, made: BTreeMap::new(), inside })
+    }
+
+    fn call(&mut self, pid: Pid) {
+        // What is not yet the runtime is a program that leads to it.
+        let started = !self.processes.is_empty();
+        if !started || (pid != self.root && !self.processes.contains_key(&pid) && !self.is_ours(pid)) {
+            return;
+        }
+        if !self.processes.contains_key(&pid) {
+            self.enter(pid, None);
+        }
+        let process = self.processes.get_mut(&pid).expect("it was entered");
+        let Ok(mut registers) = ptrace::getregs(pid) else { return };
+        if let Some(result) = process.inside.take() {
+            if let Some(errno) = result {
+                registers.rax = -(errno as i64) as u64;
+                let _ = ptrace::setregs(pid, registers);
+            }
+            return;
+        }
+        process.inside = Some(None);
+        let number = registers.orig_rax as i64;
+        let nth = process.made.entry(number).or_default();
+        *nth += 1;
+        let known = numbered(self.subject.known, number);
+        let name = known.map_or(format!("call-{number}"), |known| known.name.into());
+        let arguments =
+            [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
+        let operand = known.map_or(String::new(), |known| shown(pid, known.operand, &arguments));
+        if self.phase == Phase::Reading && matches!(name.as_str(), "mkdir" | "clone3") {
+            self.phase = Phase::Starting;
+        }
+        let call = Call { process: process.name.clone(), name, nth: *nth, operand, phase: self.phase };
+        match self.aim.filter(|aim| aim.is_at(&call)).map(|aim| &aim.fault) {
+            Some(Fault::Kill) => {
+                self.hit = true;
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+            Some(Fault::Error(errno)) => {
+                self.hit = true;
+                process.inside = Some(Some(*errno));
+                // ptrace(2): a call of number -1 is not made.
+                registers.orig_rax = u64::MAX;
+                let _ = ptrace::setregs(pid, registers);
+            }
+            None => {}
+        }
+        // A check of the standard library's when it closes a file, in debug builds only.
+        let is_check = call.name == "fcntl" && arguments[1] == libc::F_GETFD as u64;
+        if !is_check {
+            self.calls.push(call);
+        }
+    }
+
+    fn is_ours(&self, pid: Pid) -> bool {
+        fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.subject.exe)
+    }
+}
+
+fn shown(pid: Pid, operand: Operand, arguments: &[u64; 6]) -> String {
+    match operand {
+        Operand::Untold => String::new(),
+        Operand::Descriptor => {
+            let link = fs::read_link(format!("/proc/{pid}/fd/{}", arguments[0]));
+            link.map_or(String::new(), |link| link.display().to_string())
+        }
+        Operand::Path(at) => {
+            let mut bytes = [0; 256];
+            let memory = File::open(format!("/proc/{pid}/mem"));
+            let read = memory.and_then(|memory| memory.read_at(&mut bytes, arguments[at])).unwrap_or(0);
+            let text = bytes[..read].split(|byte| *byte == 0).next().unwrap_or_default();
+            String::from_utf8_lossy(text).into_owned()
+        }
+    }
+}
