@@ -135,6 +135,8 @@ impl Child {
     fn on_message(&mut self, terminal: &mut dyn Terminal) -> Result<()> {
         match self.channel.receive()? {
             Some((Message::Stopped, _)) => terminal.suspend(self),
+            // An init that cannot go on: the command ends with it.
+            Some((Message::Failed(failure), _)) => Err(failure.into()),
             Some(_) => Ok(()),
             None => {
                 self.listening = false;

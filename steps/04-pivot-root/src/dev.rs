@@ -50,7 +50,7 @@ pub(crate) fn mount(root: &Root) -> Result<()> {
 /// we may be root in a user namespace only (step 6).
 fn fill(dev: &Detached) -> Result<&'static [Device]> {
     let to_borrow = match DEVICES.iter().try_for_each(|device| make(dev, device)) {
-        Err(error) if kit::errno(&error) == Some(Errno::EPERM) && in_user_namespace() => &DEVICES[..],
+        Err(error) if kit::errno(&error) == Some(Errno::EPERM) && in_user_namespace()? => &DEVICES[..],
         made => made.map(|()| &[][..])?,
     };
     for (name, to) in LINKS {
@@ -86,8 +86,9 @@ const TTY: &str = "5";
 
 /// Whether root here is not root on the host: user_namespaces(7). The first namespace's number is known
 /// (linux/nsfs.h: USER_NS_INIT_INO).
-pub(crate) fn in_user_namespace() -> bool {
-    std::fs::read_link("/proc/self/ns/user").is_ok_and(|its| its != Path::new("user:[4026531837]"))
+pub(crate) fn in_user_namespace() -> Result<bool> {
+    let its = std::fs::read_link("/proc/self/ns/user").context("readlink /proc/self/ns/user")?;
+    Ok(its != Path::new("user:[4026531837]"))
 }
 
 /// Whether a group id is one in our user namespace: user_namespaces(7), /proc/PID/gid_map.

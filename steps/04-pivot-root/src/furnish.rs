@@ -32,7 +32,7 @@ pub fn furnish(root: &Root) -> Result<()> {
 fn sys() -> Result<Detached> {
     let attributes = NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY;
     match Detached::new("sysfs", &[], attributes, "the kernel's devices, to read") {
-        Err(error) if kit::errno(&error) == Some(Errno::EPERM) && dev::in_user_namespace() => {
+        Err(error) if kit::errno(&error) == Some(Errno::EPERM) && dev::in_user_namespace()? => {
             let host = Detached::bind(Path::new("/sys"), Reach::Recursive)?;
             host.set(attributes, Reach::Recursive)?;
             Ok(host)
