@@ -76,6 +76,9 @@ const OTHERS: &[(&str, &[&str])] = &[
 /// The start of a program of the host's, which is told by the program's name.
 const HELPER: &str = "vfork, for a helper";
 
+/// How strace ends the line of a call when another process's comes in between.
+const UNFINISHED: &str = " <unfinished ...>";
+
 /// The names of calls, in the order in which one process made them; by process: parent, child,
 /// grandchild.
 type Calls = BTreeMap<String, Vec<String>>;
@@ -152,10 +155,10 @@ fn told(stderr: &str) -> Calls {
 fn seen(log: &str, processes: usize) -> Calls {
     let mut pids = Vec::new();
     let mut seen: Vec<Vec<String>> = Vec::new();
-    let helpers = helpers(log);
-    for line in log.lines() {
-        let Some((pid, call)) = line.split_once(' ') else { continue };
-        let call = call.trim_start();
+    let lines = whole_lines(log);
+    let helpers = helpers(&lines);
+    for (pid, call) in &lines {
+        let (pid, call) = (*pid, call.as_str());
         let leads_to_fsmount = call.contains("fsopen") || call.contains("fsconfig");
         let call = match leads_to_fsmount {
             // Step 7 asks whether options are looked at: an answer, no failure.
@@ -187,13 +190,31 @@ fn seen(log: &str, processes: usize) -> Calls {
     ["parent", "child", "grandchild"].map(String::from).into_iter().zip(seen).take(processes).collect()
 }
 
+/// The lines by process, where a call that was interrupted by another process's is one line again.
+fn whole_lines(log: &str) -> Vec<(&str, String)> {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    for line in log.lines() {
+        let Some((pid, call)) = line.split_once(' ') else { continue };
+        let call = call.trim_start();
+        let resumed = call.strip_prefix("<... ").and_then(|call| call.split_once(" resumed>"));
+        let Some((_, end)) = resumed else {
+            lines.push((pid, call.into()));
+            continue;
+        };
+        let begun = lines.iter_mut().rfind(|(of, _)| *of == pid).map(|(_, begun)| begun);
+        let begun = begun.filter(|begun| begun.ends_with(UNFINISHED)).expect("what is resumed was begun");
+        begun.truncate(begun.len() - UNFINISHED.len());
+        begun.push_str(end);
+    }
+    lines
+}
+
 /// The processes that are programs of the host's: they begin with an execve of it.
-fn helpers(log: &str) -> Vec<&str> {
+fn helpers<'log>(lines: &[(&'log str, String)]) -> Vec<&'log str> {
     let is_helper = |call: &str| {
         call.starts_with("execve(") && ["/newuidmap\"", "/newgidmap\""].iter().any(|name| call.contains(name))
     };
-    let lines = log.lines().filter_map(|line| line.split_once(' '));
-    lines.filter(|(_, call)| is_helper(call.trim_start())).map(|(pid, _)| pid).collect()
+    lines.iter().filter(|(_, call)| is_helper(call)).map(|(pid, _)| *pid).collect()
 }
 
 fn matters(name: &str, operands: &str) -> bool {
@@ -324,6 +345,20 @@ mod tests {
     #[test]
     fn a_log_of_strace_is_read_up_to_where_the_command_begins() {
         assert_eq!(seen(STRACE, 2), calls(&["clone3", "waitid"], CHILD));
+    }
+
+    #[test]
+    fn a_call_that_another_process_interrupts_is_one_call() {
+        let log = r#"
+10    execve("07-image", ["07-image", "run"], 0x7ff /* 20 vars */) = 0
+11    fsconfig(5, FSCONFIG_SET_FLAG, "no-such-option", NULL, 0 <unfinished ...>
+10    waitid(P_PIDFD, 6,  <unfinished ...>
+11    <... fsconfig resumed>) = -1 EINVAL (Invalid argument)
+11    fsopen("proc", 0 <unfinished ...>
+10    <... waitid resumed>{}, WEXITED, NULL) = 0
+11    <... fsopen resumed>) = -1 EPERM (Operation not permitted)
+11    chdir("/" <unfinished ...>"#;
+        assert_eq!(seen(log, 2), calls(&["waitid"], &["fsmount", "chdir"]));
     }
 
     #[test]
