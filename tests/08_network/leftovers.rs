@@ -1,6 +1,7 @@
 //! Many at once, and what a kill -9 leaves.
 
 use std::collections::HashSet;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::thread;
 
 use kiste_tests::{eventually, host};
@@ -70,11 +71,27 @@ fn gc_in_another_network_namespace_forgets_nothing() {
     let (pid, runtime) = (running.pid, running.runtime());
     running.kill_runtime();
     eventually(|| (!host::is_alive(pid) && !host::is_alive(runtime)).then_some(())).expect("both die");
-    let (dir, run_dir) = (world.network_dir(), world.bench.run_dirs());
-    let arguments = ["gc", "--network-dir", dir.to_str().unwrap(), "--run-dir", run_dir.to_str().unwrap()];
+    let (dir, run_dir, store) =
+        (world.network_dir(), world.bench.run_dirs(), world.bench.dir().join("no-store"));
+    let [dir, run_dir, store] = [&dir, &run_dir, &store].map(|path| path.to_str().unwrap());
+    let arguments = ["gc", "--network-dir", dir, "--run-dir", run_dir, "--store", store];
     let elsewhere = world.bench.call_by(&["unshare", "-n"], arguments);
     elsewhere.exits(1).complains("in another network namespace");
     world.gc().exits(0);
+    world.is_as_before();
+}
+
+/// Links are followed once, when the directory is named.
+#[test]
+fn a_directory_of_networks_can_be_named_by_a_link() {
+    let Some(world) = world() else { return };
+    let (real, link) = (world.bench.dir().join("real"), world.bench.dir().join("link"));
+    std::fs::DirBuilder::new().mode(0o700).create(&real).unwrap();
+    symlink(&real, &link).unwrap();
+    let enter = world.enter();
+    let enter: Vec<_> = enter.iter().map(String::as_str).collect();
+    let ran = world.bench.run_by(&enter, &["--network-dir", link.to_str().unwrap()], &["echo", "it runs"]);
+    assert_eq!(ran.exits(0).out, "it runs\n");
     world.is_as_before();
 }
 

@@ -198,7 +198,8 @@ impl World {
 
     /// Runs `gc` here.
     pub fn gc(&self) -> Ran {
-        self.call(&["gc", "--run-dir", self.bench.run_dirs().to_str().unwrap()])
+        let (run_dirs, store) = (self.bench.run_dirs(), self.bench.dir().join("no-store"));
+        self.call(&["gc", "--run-dir", run_dirs.to_str().unwrap(), "--store", store.to_str().unwrap()])
     }
 
     /// Runs a command in the network namespace of a container.

@@ -194,7 +194,11 @@ fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
     ours_alone(parent, found).hint(hint)
 }
 
-fn ours_alone(path: &Path, found: &fs::Metadata) -> Result<()> {
+/// Whoever can write to a directory chooses what is believed that is found in it.
+///
+/// # Errors
+/// When `path` is a link, somebody else's, or others can write to it.
+pub fn ours_alone(path: &Path, found: &fs::Metadata) -> Result<()> {
     let (owner, we, mode) = (found.uid(), geteuid().as_raw(), found.mode() & 0o7777);
     let path = path.display();
     if found.is_symlink() {
@@ -271,8 +275,9 @@ fn open(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// A lock on a directory that has been removed meanwhile holds nothing.
-fn still_there(file: &File, path: &Path) -> bool {
+/// Whether what is open is what `path` names now: a lock on a directory that has been removed meanwhile
+/// holds nothing.
+pub fn still_there(file: &File, path: &Path) -> bool {
     let inode = |meta: io::Result<fs::Metadata>| meta.map(|m| (m.dev(), m.ino())).ok();
     let held = inode(file.metadata());
     held.is_some() && held == inode(path.symlink_metadata())

@@ -78,10 +78,13 @@ impl Gc {
     /// # Errors
     /// What could not be removed; it is kept for the next time.
     pub fn run(&self) -> Result<ExitCode> {
-        let store = self.store.open();
+        let store = self.store.open_existing();
         // First the processes, then what they have written.
         let runs = cgroups::gc_command(&self.run_dirs);
-        let images = failed_with_1(store.and_then(|store| user::as_root(|| collect(&store))));
+        let images = failed_with_1(store.and_then(|store| match store {
+            Some(store) => user::as_root(|| collect(&store)),
+            None => Ok(()),
+        }));
         runs.and(images)
     }
 }

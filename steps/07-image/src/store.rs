@@ -19,7 +19,7 @@ mod temporary;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -49,11 +49,23 @@ impl StoreArgs {
     /// # Errors
     /// When it cannot be made, or belongs to somebody else.
     pub(crate) fn open(&self) -> Result<Store> {
-        let path = match &self.store {
-            Some(path) => path.clone(),
-            None => usual()?,
-        };
-        Store::open(&path)
+        Store::open(&self.path()?)
+    }
+
+    /// The store, if there is one.
+    ///
+    /// # Errors
+    /// When it belongs to somebody else, or is none.
+    pub(crate) fn open_existing(&self) -> Result<Option<Store>> {
+        let path = self.path()?;
+        path.exists().then(|| Store::open(&path)).transpose()
+    }
+
+    fn path(&self) -> Result<PathBuf> {
+        match &self.store {
+            Some(path) => Ok(path.clone()),
+            None => usual(),
+        }
     }
 }
 
@@ -87,20 +99,10 @@ impl Store {
         // By the whole path, since others are told of it, and we go elsewhere.
         let path = path.canonicalize().with_context(|| format!("the store {}", path.display()))?;
         let found = path.metadata().with_context(|| format!("stat({})", path.display()))?;
-        let (owner, we) = (found.uid(), geteuid().as_raw());
-        if owner != we {
-            let failure = Failure::new(format_args!(
-                "the store {} belongs to uid {owner}, and we are uid {we}",
-                path.display()
-            ));
-            return Err(failure
-                .hint("each user has a store of their own: leave --store out, or use sudo")
-                .into());
-        }
-        if found.mode() & 0o022 != 0 {
-            let failure = Failure::new(format_args!("others can write to the store {}", path.display()));
-            return Err(failure.hint(format_args!("chmod 700 {}", path.display())).into());
-        }
+        kit::ours_alone(&path, &found).hint(format_args!(
+            "each user has a store of their own: leave --store out, or use sudo, or `chmod 700 {}`",
+            path.display()
+        ))?;
         let layout = path.join("oci-layout");
         let has_something = || fs::read_dir(&path).map(|mut entries| entries.next().is_some());
         // It comes first of all, and says that this is a store: gc removes what it does not know, and a

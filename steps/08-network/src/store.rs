@@ -10,13 +10,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kit::{Failure, Hint, Id};
 use nix::errno::Errno;
-use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -71,21 +70,19 @@ impl Store {
     /// When the directory cannot be made or read, when others can write to it, or when what is in it is
     /// of another network namespace whose containers live.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
-        let lock = loop {
+        let (dir, lock) = loop {
             make(dir)?;
-            let lock = File::open(dir).with_context(|| format!("open {}", dir.display()))?;
-            ours_alone(dir, &lock)?;
+            let Some(dir) = unless_gone(fs::canonicalize(dir), dir)? else { continue };
+            let Some(lock) = unless_gone(File::open(&dir), &dir)? else { continue };
+            let found = lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
+            kit::ours_alone(&dir, &found).hint("let --network-dir be one that only you can write to")?;
             kit::call("one at a time", "flock", dir.display(), || lock.lock())?;
-            if is_still_there(&lock, dir) {
-                break lock;
+            if kit::still_there(&lock, &dir) {
+                break (dir, lock);
             }
         };
-        let mut store = Store {
-            dir: fs::canonicalize(dir).with_context(|| format!("realpath {}", dir.display()))?,
-            _lock: lock,
-            host: read_json(&dir.join(HOST))?.unwrap_or_default(),
-            networks: BTreeMap::new(),
-        };
+        let host = read_json(&dir.join(HOST))?.unwrap_or_default();
+        let mut store = Store { dir, _lock: lock, host, networks: BTreeMap::new() };
         store.read_networks()?;
         Ok(store)
     }
@@ -244,25 +241,12 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// What is noted is removed, as root: whoever could write to it could have anything removed.
-fn ours_alone(dir: &Path, file: &File) -> Result<()> {
-    let found = file.metadata().with_context(|| format!("stat {}", dir.display()))?;
-    if found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0 {
-        return Ok(());
+/// None: the last container has removed it in between.
+fn unless_gone<T>(result: io::Result<T>, path: &Path) -> Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).with_context(|| format!("open {}", path.display())),
     }
-    let what = format!(
-        "{}: it is not ours alone (uid {}, mode {:04o})",
-        dir.display(),
-        found.uid(),
-        found.mode() & 0o7777
-    );
-    Err(Failure::new(what).hint("let --network-dir be one that only you can write to").into())
-}
-
-/// The last container may have removed it in between.
-fn is_still_there(file: &File, path: &Path) -> bool {
-    let inode = |meta: io::Result<fs::Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
-    inode(file.metadata()).is_some_and(|held| inode(path.symlink_metadata()) == Some(held))
 }
 
 fn gone(result: io::Result<()>) -> io::Result<()> {
