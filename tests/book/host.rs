@@ -67,6 +67,8 @@ impl Host {
             Verdict::Skip("it needs root, and sudo would ask for a password".into())
         } else if block.needs == Needs::Rootless && !self.has_userns {
             Verdict::Skip("ordinary users may not make user namespaces here".into())
+        } else if let Some(tool) = block.tool.as_ref().filter(|tool| !kiste_tests::host::has(tool)) {
+            Verdict::Skip(format!("{tool} is not installed"))
         } else {
             Verdict::Play
         }

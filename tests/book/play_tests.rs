@@ -168,6 +168,15 @@ fn a_block_without_root_is_skipped_where_user_namespaces_are_forbidden() {
 }
 
 #[test]
+fn a_block_with_a_tool_is_skipped_where_it_is_not_installed() {
+    holds("```console,tool=sh\n$ echo x\nx\n```\n");
+    let host = Host { root: Root::Never, has_v2: false, has_userns: true, blocks: Blocks::All };
+    let skipped =
+        play_on(&host, "```console,tool=no-such-tool\n$ false\nx\n```\n").expect("nothing is played");
+    assert_eq!(skipped, ["scratch.md:1: no-such-tool is not installed"]);
+}
+
+#[test]
 fn an_ordinary_user_beside_root_has_a_root_file_system_of_their_own() {
     let workspace = tempfile::tempdir().expect("a temporary directory");
     std::fs::set_permissions(workspace.path(), PermissionsExt::from_mode(0o755)).expect("open it to all");

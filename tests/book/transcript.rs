@@ -17,6 +17,8 @@ pub struct Block {
     pub running: bool,
     pub v2: bool,
     /// Why it cannot run.
+    /// A program that not every machine has.
+    pub tool: Option<String>,
     pub norun: Option<String>,
     pub parts: Vec<Part>,
 }
@@ -134,6 +136,7 @@ fn heading(fence: &Fence) -> Result<Block, String> {
         more: false,
         running: false,
         v2: false,
+        tool: None,
         norun: None,
         parts: Vec::new(),
     };
@@ -146,6 +149,7 @@ fn heading(fence: &Fence) -> Result<Block, String> {
             ("more", "") => block.more = true,
             ("running", "") => block.running = true,
             ("v2", "") => block.v2 = true,
+            ("tool", name) if !name.is_empty() => block.tool = Some(name.into()),
             ("norun", why) if why.contains(' ') => block.norun = Some(why.to_string()),
             ("norun", _) => return Err("norun needs its reason, in words: norun=it never ends".into()),
             _ => return Err(format!("`{word}` is not known after `console`")),

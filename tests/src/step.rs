@@ -90,8 +90,7 @@ const OURS: [&str; 3] = ["a bug in Kiste", "not yet implemented", "the child die
 /// Whether a program of the host's that a test needs is there: `tool("strace")`. If not, that is told
 /// as by [`Step::has`], unless `KISTE_REQUIRE` has its name.
 pub fn tool(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    let found = crate::host::has(name);
     if !found {
         lacks(name, "not found in PATH; it is in the package of this name");
     }
