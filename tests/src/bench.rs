@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -45,11 +45,14 @@ impl Bench {
         self.dir.path()
     }
 
-    /// The test's own root file system; made when it is first asked for.
+    /// The test's own root file system; made when it is first asked for. It belongs to whom the test's
+    /// directory belongs.
     pub fn rootfs(&self) -> &Path {
         self.rootfs.get_or_init(|| {
             let path = self.dir().join("rootfs");
             rootfs::copy(&rootfs::original(), &path);
+            let owner = fs::metadata(self.dir()).unwrap();
+            host::give_all(&path, owner.uid(), owner.gid());
             path
         })
     }

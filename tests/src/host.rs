@@ -6,10 +6,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::unistd::geteuid;
+
 /// Whether this program is in PATH.
 pub fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// Gives a tree to somebody.
+pub fn give_all(path: &Path, uid: u32, gid: u32) {
+    if uid == geteuid().as_raw() {
+        return;
+    }
+    let given = Command::new("chown").args(["-R", "-h", &format!("{uid}:{gid}")]).arg(path).status();
+    assert!(given.expect("run chown").success(), "chown {}", path.display());
 }
 
 /// The lines of this process's mountinfo.

@@ -15,6 +15,7 @@ mod by_hand;
 mod distribution;
 pub mod explain;
 pub mod help;
+mod holder;
 pub mod host;
 pub mod image;
 pub mod keys;

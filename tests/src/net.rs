@@ -4,12 +4,13 @@
 use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::{Bench, Ran, Running, Step, eventually, host, lacks, tool};
+use crate::holder::Holder;
+use crate::{Bench, Ran, Running, Step, eventually, lacks, tool};
 
 /// A host with one link to the world, and another host at the end of it.
 pub struct World {
@@ -26,40 +27,14 @@ pub const HOST: &str = "192.0.2.1";
 /// The address of the other host.
 pub const OUTSIDE: &str = "192.0.2.2";
 
-/// A process that does nothing but keep a network namespace.
-struct Holder(Child);
-
-impl Holder {
-    fn start() -> Self {
-        let mut command = Command::new("unshare");
-        command.args(["--net", "sleep", "1000"]).stdin(Stdio::null());
-        let child = command.spawn().expect("run unshare, of util-linux");
-        let elsewhere = || {
-            let there = fs::read_link(format!("/proc/{}/ns/net", child.id())).ok()?;
-            // It is another program once it is in its namespace.
-            let name = host::status(child.id(), "Name");
-            (there != fs::read_link("/proc/self/ns/net").ok()? && name == "sleep").then_some(())
-        };
-        eventually(elsewhere).expect("unshare makes a network namespace");
-        Holder(child)
-    }
-
-    fn enter(&self) -> Vec<String> {
-        ["nsenter", "-t", &self.0.id().to_string(), "-n"].map(String::from).into()
-    }
-
-    /// Runs a shell script in it.
-    fn sh(&self, script: &str) -> Ran {
-        let words = self.enter();
-        Ran::of(assert_cmd::Command::new(&words[0]).args(&words[1..]).args(["sh", "-c", script]))
-    }
+fn enter(holder: &Holder) -> Vec<String> {
+    ["nsenter", "-t", &holder.pid().to_string(), "-n"].map(String::from).into()
 }
 
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Runs a shell script in a network namespace.
+fn sh(holder: &Holder, script: &str) -> Ran {
+    let words = enter(holder);
+    Ran::of(assert_cmd::Command::new(&words[0]).args(&words[1..]).args(["sh", "-c", script]))
 }
 
 /// Does something in the network namespace of a process.
@@ -82,16 +57,19 @@ impl World {
         }
         let bench =
             Bench::of(step, &[&["root", "pivot-root", "bridge", "veth", "nftables"], needs].concat())?;
-        let (here, outside) = (Holder::start(), Holder::start());
-        let to = outside.0.id();
-        here.sh(&format!(
-            "set -e; ip link set lo up; ip link add out0 type veth peer name eth0 netns {to}
+        let [here, outside] = [(); 2].map(|()| Holder::of(&["--net"], ""));
+        let to = outside.pid();
+        sh(
+            &here,
+            &format!(
+                "set -e; ip link set lo up; ip link add out0 type veth peer name eth0 netns {to}
              ip addr add {HOST}/24 dev out0; ip link set out0 up"
-        ))
+            ),
+        )
         .exits(0);
-        outside
-            .sh(&format!("set -e; ip link set lo up; ip addr add {OUTSIDE}/24 dev eth0; ip link set eth0 up"))
-            .exits(0);
+        let its =
+            format!("set -e; ip link set lo up; ip addr add {OUTSIDE}/24 dev eth0; ip link set eth0 up");
+        sh(&outside, &its).exits(0);
         let before = String::new();
         let mut world = World { bench, here, outside, before };
         world.install_busybox()?;
@@ -120,27 +98,27 @@ impl World {
 
     /// Puts a program into the world: `&["nsenter", …]`.
     pub fn enter(&self) -> Vec<String> {
-        self.here.enter()
+        enter(&self.here)
     }
 
     /// Does something on the host.
     pub fn on_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        within(self.here.0.id(), work)
+        within(self.here.pid(), work)
     }
 
     /// Does something on the other host.
     pub fn on_other<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        within(self.outside.0.id(), work)
+        within(self.outside.pid(), work)
     }
 
     /// Runs a shell script on the host.
     pub fn sh(&self, script: &str) -> Ran {
-        self.here.sh(script)
+        sh(&self.here, script)
     }
 
     /// Runs a shell script on the other host.
     pub fn outside(&self, script: &str) -> Ran {
-        self.outside.sh(script)
+        sh(&self.outside, script)
     }
 
     /// Runs a command in a container to its end.
@@ -182,7 +160,7 @@ impl World {
         let enter = self.enter();
         let mut command = Command::new(&enter[0]);
         command.args(&enter[1..]).args(["busybox", "httpd", "-f", "-p", address, "-h"]).arg(www);
-        let server = Holder(command.stdin(Stdio::null()).spawn().expect("run busybox httpd"));
+        let server = Holder::from(command.stdin(Stdio::null()).spawn().expect("run busybox httpd"));
         let fetch = format!("curl -sS -m5 http://{address}/i");
         eventually(|| (self.sh(&fetch).out == "hello").then_some(())).expect("it serves");
         server

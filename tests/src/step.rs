@@ -1,9 +1,11 @@
 //! A step's program, and what it can do here.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 
@@ -73,7 +75,14 @@ impl Step {
         ours
     }
 
-    fn doctor(&self) -> Vec<Check> {
+    /// What it says of this machine. It is asked once by all tests of a program.
+    fn doctor(&self) -> Arc<Vec<Check>> {
+        static ASKED: Mutex<BTreeMap<PathBuf, Arc<Vec<Check>>>> = Mutex::new(BTreeMap::new());
+        let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.entry(self.own.clone()).or_insert_with(|| Arc::new(self.ask_doctor())).clone()
+    }
+
+    fn ask_doctor(&self) -> Vec<Check> {
         let output =
             Command::new(&self.own).args(["doctor", "--format", "json"]).output().expect("run doctor");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {

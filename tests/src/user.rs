@@ -8,6 +8,7 @@ use std::process::Command;
 
 use nix::unistd::{getegid, geteuid};
 
+use crate::holder::Holder;
 use crate::{Bench, Ran, Running, Step, Terminal, host, tool};
 
 /// Ids that mean nobody on the host; the two differ, so that no test takes one for the other.
@@ -22,14 +23,15 @@ pub const GIDS: u32 = 300_000;
 
 /// A user who is not root, with a bench that belongs to it.
 pub struct User {
+    /// Where it is on the host, perhaps: a mount namespace with an /etc/subuid of its own. It ends first,
+    /// since the bench looks for what is left.
+    place: Option<Holder>,
     bench: Bench,
     exe: PathBuf,
     /// Its user id.
     pub uid: u32,
     /// The id of its only group.
     pub gid: u32,
-    /// Where it is on the host: in a mount namespace, perhaps, with an /etc/subuid of its own.
-    place: Vec<String>,
     /// What is run as root just before it becomes the user, and starts the rest: `strace`.
     pub as_root: Vec<String>,
     become_it: Vec<String>,
@@ -50,13 +52,13 @@ impl User {
                 exe,
                 uid,
                 gid,
-                place: none(),
+                place: None,
                 as_root: none(),
                 become_it: none(),
                 as_user: none(),
             });
         }
-        Some(User::new(bench, Vec::new()))
+        Some(User::new(bench, None))
     }
 
     /// A user of no name, to whom nothing is lent.
@@ -77,26 +79,22 @@ impl User {
         let bench = Bench::of(step, &[&["root", "user-namespace"], needs].concat())?;
         let passwd = format!("root:x:0:0::/root:/bin/sh\n{NAME}:x:{UID}:{GID}::/:/bin/sh\n");
         let group = format!("root:x:0:\n{NAME}:x:{GID}:\n");
-        let mut script = String::from("set -e\n");
+        let mut script = String::new();
         for (name, text) in [("passwd", &*passwd), ("group", &*group), ("subuid", subuid), ("subgid", subgid)]
         {
             let file = bench.dir().join(name);
             fs::write(&file, text).unwrap();
             script += &format!("mount --bind {} /etc/{name}\n", file.display());
         }
-        script += "exec \"$@\"";
-        let place = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
-        Some(User::new(bench, place.map(String::from).to_vec()))
+        let place = Holder::of(&["--mount", "--propagation", "private"], &script);
+        Some(User::new(bench, Some(place)))
     }
 
-    fn new(bench: Bench, place: Vec<String>) -> Self {
+    fn new(bench: Bench, place: Option<Holder>) -> Self {
         let exe = bench.dir().join("program");
         host::copy_program(bench.exe(), &exe);
-        bench.rootfs();
         fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
-        let owner = format!("{UID}:{GID}");
-        let given = Command::new("chown").args(["-R", "-h", &owner]).arg(bench.dir()).status();
-        assert!(given.expect("run chown").success());
+        host::give_all(bench.dir(), UID, GID);
         let become_it = vec![
             "setpriv".into(),
             format!("--reuid={UID}"),
@@ -129,9 +127,7 @@ impl User {
     /// Puts a program of the host's into the root file system as `/name`, with its libraries.
     pub fn install(&self, program: &Path, name: &str) {
         self.bench.install(program, name);
-        let owner = format!("{}:{}", self.uid, self.gid);
-        let given = Command::new("chown").args(["-R", "-h", &owner]).arg(self.rootfs()).status();
-        assert!(given.expect("run chown").success());
+        host::give_all(self.rootfs(), self.uid, self.gid);
     }
 
     /// Gives this path, which is below its directory, to the user.
@@ -141,9 +137,10 @@ impl User {
 
     /// A command of root's that sees the files the user sees, its /etc/passwd above all.
     pub fn beside(&self, program: &str) -> Command {
-        let mut words = self.place.iter().map(String::as_str).chain([program]);
-        let mut command = Command::new(words.next().unwrap_or(program));
-        command.args(words);
+        let mut words = self.enter();
+        words.push(program.into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         command
     }
 
@@ -176,8 +173,15 @@ impl User {
         Terminal::start_any(self.dir(), &self.words(self.bench.arguments(options, command)))
     }
 
+    /// What is run as root to be where it is. nsenter leaves the directory: it is of another mount.
+    fn enter(&self) -> Vec<String> {
+        let Some(place) = &self.place else { return Vec::new() };
+        let (pid, dir) = (place.pid().to_string(), self.dir().display().to_string());
+        ["nsenter", "--target", &pid, "--mount", "env", "--chdir", &dir].map(String::from).into()
+    }
+
     fn words(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Vec<OsString> {
-        let parts = [&self.place, &self.as_root, &self.become_it, &self.as_user];
+        let parts = [&self.enter(), &self.as_root, &self.become_it, &self.as_user];
         let mut words: Vec<OsString> = parts.into_iter().flatten().map(OsString::from).collect();
         words.push(self.exe.clone().into());
         words.extend(arguments.into_iter().map(|it| it.as_ref().to_owned()));
