@@ -65,19 +65,22 @@ fn take_place(store: &mut Store) -> Result<()> {
 /// Puts rules, settings and bridges right. Goes on past errors, and returns them all.
 pub(crate) fn settle(store: &mut Store, netlink: &mut Netlink) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
-    let uplinks = uplinks(store, netlink).unwrap_or_else(|error| {
-        errors.push(error);
-        Vec::new()
-    });
     let networks: Vec<Noted> =
         store.networks.values().filter(|noted| !noted.leases.is_empty()).cloned().collect();
     let networks: Vec<&Noted> = networks.iter().collect();
-    let wanted = sysctl::wanted(&networks, &uplinks, &store.host.sysctls);
-    errors.extend(sysctl::remember(store, &wanted).err());
+    let wanted = uplinks(store, netlink)
+        .and_then(|uplinks| sysctl::wanted(&networks, &uplinks, &store.host.sysctls))
+        .and_then(|wanted| {
+            let remembered = sysctl::remember(store, &wanted);
+            errors.extend(sysctl::put_back(store, &wanted));
+            remembered.map(|()| wanted)
+        });
     // The rules stand whenever anything is forwarded: what they forbid is never open.
-    errors.extend(sysctl::put_back(store, &wanted));
     errors.extend(rules::settle(store.dir(), &networks, &store.host.sysctls).err());
-    errors.extend(sysctl::set(&wanted));
+    match wanted {
+        Ok(wanted) => errors.extend(sysctl::set(&wanted)),
+        Err(error) => errors.push(error),
+    }
     errors.extend(firewall::settle(store).err());
     for name in store.networks.keys().cloned().collect::<Vec<_>>() {
         errors.extend(let_go(store, netlink, &name).err());

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
 
@@ -36,7 +36,10 @@ fn setting(name: impl Into<String>, value: &'static str) -> Setting {
 }
 
 /// What the networks that have containers need; `uplinks` lead to the world.
-pub(crate) fn wanted(networks: &[&Noted], uplinks: &[String], changed: &[Changed]) -> Vec<Setting> {
+///
+/// # Errors
+/// When the settings that are there cannot be read.
+pub(crate) fn wanted(networks: &[&Noted], uplinks: &[String], changed: &[Changed]) -> Result<Vec<Setting>> {
     let mut wanted = Vec::new();
     let routed = || networks.iter().filter(|noted| noted.network.reach != Reach::Internal);
     for Noted { network, leases } in routed() {
@@ -50,17 +53,17 @@ pub(crate) fn wanted(networks: &[&Noted], uplinks: &[String], changed: &[Changed
         wanted.extend(uplinks.iter().map(|link| setting(format!("ipv4/conf/{link}/forwarding"), "1")));
     }
     if routed().any(|noted| noted.network.subnet6.is_some()) {
-        wanted.extend(for_ipv6(uplinks, changed));
+        wanted.extend(for_ipv6(uplinks, changed)?);
     }
-    wanted
+    Ok(wanted)
 }
 
-fn for_ipv6(uplinks: &[String], changed: &[Changed]) -> Vec<Setting> {
+fn for_ipv6(uplinks: &[String], changed: &[Changed]) -> Result<Vec<Setting>> {
     let mut wanted = Vec::new();
     for link in uplinks {
         let accept_ra = format!("ipv6/conf/{link}/accept_ra");
         let is_ours = changed.iter().any(|changed| changed.name == accept_ra);
-        if is_ours || read(&accept_ra).as_deref() == Some("1") {
+        if is_ours || read(&accept_ra)?.as_deref() == Some("1") {
             wanted.push(setting(accept_ra, "2"));
         }
         // The switch for all writes to each, and back to 0.
@@ -68,13 +71,16 @@ fn for_ipv6(uplinks: &[String], changed: &[Changed]) -> Vec<Setting> {
         wanted.push(Setting { name: forwarding, value: "1", put_back: PutBack::Always });
     }
     wanted.push(setting("ipv6/conf/all/forwarding", "1"));
-    wanted
+    Ok(wanted)
 }
 
 /// Notes how those of `wanted` are that will be changed. Of a link without IPv6 there is none.
+///
+/// # Errors
+/// When one cannot be read or noted: then nothing is to be set, since it could not be put back.
 pub(crate) fn remember(store: &mut Store, wanted: &[Setting]) -> Result<()> {
     for setting in wanted {
-        let Some(before) = read(&setting.name) else { continue };
+        let Some(before) = read(&setting.name)? else { continue };
         let is_noted = store.host.sysctls.iter().any(|changed| changed.name == setting.name);
         if !is_noted && (before != setting.value || setting.put_back == PutBack::Always) {
             store.host.sysctls.push(Changed { name: setting.name.clone(), before });
@@ -88,7 +94,7 @@ pub(crate) fn remember(store: &mut Store, wanted: &[Setting]) -> Result<()> {
 /// # Errors
 /// All that could not be set; what could is.
 pub(crate) fn set(wanted: &[Setting]) -> Vec<anyhow::Error> {
-    let differs = |setting: &&Setting| read(&setting.name).is_some_and(|value| value != setting.value);
+    let differs = |setting: &&Setting| differs(&setting.name, setting.value);
     let set = |setting: &Setting| write(&setting.name, setting.value, "packets of containers pass").err();
     wanted.iter().filter(differs).filter_map(set).collect()
 }
@@ -104,7 +110,7 @@ pub(crate) fn put_back(store: &mut Store, wanted: &[Setting]) -> Vec<anyhow::Err
         std::mem::take(&mut store.host.sysctls).into_iter().partition(is_wanted);
     store.host.sysctls = stay;
     for changed in go.iter().rev() {
-        if read(&changed.name).is_some_and(|value| value != changed.before)
+        if differs(&changed.name, &changed.before)
             && let Err(error) = write(&changed.name, &changed.before, "as it was before")
         {
             store.host.sysctls.push(changed.clone());
@@ -130,9 +136,21 @@ pub(crate) fn believe_nobody(link: &str, has_ipv6: bool) -> Result<()> {
     }
 }
 
+/// Whether it is to be written. What cannot be read is: that is harmless.
+fn differs(name: &str, value: &str) -> bool {
+    match read(name) {
+        Ok(found) => found.is_some_and(|found| found != value),
+        Err(_) => true,
+    }
+}
+
 /// None: there is no such setting; a link that is gone has none.
-fn read(name: &str) -> Option<String> {
-    fs::read_to_string(path(name)).ok().map(|text| text.trim().into())
+fn read(name: &str) -> Result<Option<String>> {
+    match fs::read_to_string(path(name)) {
+        Ok(text) => Ok(Some(text.trim().into())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read({})", path(name))),
+    }
 }
 
 fn write(name: &str, value: &str, why: &str) -> Result<()> {
