@@ -6,19 +6,20 @@
 //! which `tasks` the child enters (`@`, version 1) or in which cgroup it is born (`>`, version 2), and
 //! which hierarchies the container sees (`%`). It looks for no leftovers, keeps no lock, cannot be signalled,
 //! checks nothing twice and says little of what went wrong: it is a measure, not a runtime.
-#![allow(unsafe_code)]
+
+mod sys;
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::exit;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
-use nix::unistd::{chdir, execv, mkdir, pivot_root, sethostname, symlinkat};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Pid, chdir, execv, mkdir, pivot_root, sethostname, symlinkat};
 
 fn main() {
     match start(std::env::args().skip(1).collect()) {
@@ -54,7 +55,7 @@ fn start(words: Vec<String>) -> io::Result<i32> {
     if network == "own" {
         flags |= CloneFlags::CLONE_NEWNET;
     }
-    let pid = match clone3(flags, born_in)? {
+    let pid = match sys::clone3(flags, born_in)? {
         0 => {
             let error = become_command(shape, rootfs, &orders, &argv);
             eprintln!("kiste-limit, inside: {error}");
@@ -63,15 +64,15 @@ fn start(words: Vec<String>) -> io::Result<i32> {
         pid => pid,
     };
 
-    let mut status = 0;
-    // SAFETY: the pointer is to a local that outlives the call.
-    if unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let ended = waitpid(Pid::from_raw(pid), None)?;
     for directory in orders.iter().filter_map(|order| order.strip_prefix('+')).rev() {
         std::fs::remove_dir(directory)?;
     }
-    Ok(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) })
+    match ended {
+        WaitStatus::Exited(_, code) => Ok(code),
+        WaitStatus::Signaled(_, signal, _) => Ok(128 + signal as i32),
+        _ => Err(io::Error::other("neither exited nor killed")),
+    }
 }
 
 /// What the child does: it returns only when something failed.
@@ -163,23 +164,4 @@ fn write(file: &str, value: &str) -> io::Result<()> {
 
 fn at(place: &str, error: impl std::fmt::Display) -> io::Error {
     io::Error::other(format!("{place}: {error}"))
-}
-
-/// clone3(2), since Linux 5.7; the constant of the libc crate is too narrow for it.
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-
-fn clone3(flags: CloneFlags, born_in: Option<File>) -> io::Result<i32> {
-    // SAFETY: clone_args is plain numbers, for which zero is a value.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = flags.bits() as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
-    if let Some(cgroup) = &born_in {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = cgroup.as_raw_fd() as u64;
-    }
-    // SAFETY: without CLONE_VM it is a fork(2), and there is one thread.
-    match unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) } {
-        pid @ 0.. => Ok(pid as i32),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
