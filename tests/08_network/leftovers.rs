@@ -114,6 +114,22 @@ fn two_directories_of_networks_do_not_share_a_host() {
     world.is_as_before();
 }
 
+/// It could not be put back. A /proc/PID/mem is a file that nobody can read at its beginning.
+#[test]
+fn a_setting_that_cannot_be_read_is_not_changed() {
+    let Some(world) = world() else { return };
+    let hide = "mount --bind /proc/$$/mem /proc/sys/net/ipv4/conf/out0/forwarding && exec \"$@\"";
+    let enter = world.enter();
+    let hidden = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"];
+    let starter: Vec<_> = enter.iter().map(String::as_str).chain(hidden).collect();
+    let dir = world.network_dir();
+    let options = ["--network-dir", dir.to_str().unwrap()];
+    let ran = world.bench.run_by(&starter, &options, &["echo", "it runs"]);
+    ran.exits(125).complains("ipv4/conf/out0/forwarding").complains("EIO");
+    assert_eq!(ran.out, "");
+    world.is_as_before();
+}
+
 #[test]
 fn a_run_that_fails_leaves_nothing() {
     let Some(world) = world() else { return };
