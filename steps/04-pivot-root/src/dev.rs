@@ -86,7 +86,7 @@ const TTY: &str = "5";
 
 /// Whether root here is not root on the host: user_namespaces(7). The first namespace's number is known
 /// (linux/nsfs.h: USER_NS_INIT_INO).
-pub(crate) fn in_user_namespace() -> Result<bool> {
+fn in_user_namespace() -> Result<bool> {
     let its = std::fs::read_link("/proc/self/ns/user").context("readlink /proc/self/ns/user")?;
     Ok(its != Path::new("user:[4026531837]"))
 }

@@ -1,15 +1,18 @@
 //! What every root file system is furnished with: /proc, /sys and /dev.
 
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mount::inside::{self, Kind};
 use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, Request};
 use nix::errno::Errno;
 
-use crate::dev;
 use crate::root::Root;
+use crate::{dev, sys};
 
 /// The directories that the kernel's own file systems are mounted on.
 const PLACES: [&str; 3] = ["/proc", "/sys", "/dev"];
@@ -32,12 +35,24 @@ pub fn furnish(root: &Root) -> Result<()> {
 fn sys() -> Result<Detached> {
     let attributes = NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY;
     match Detached::new("sysfs", &[], attributes, "the kernel's devices, to read") {
-        Err(error) if kit::errno(&error) == Some(Errno::EPERM) && dev::in_user_namespace()? => {
+        Err(error) if kit::errno(&error) == Some(Errno::EPERM) && !owns_network()? => {
             let host = Detached::bind(Path::new("/sys"), Reach::Recursive)?;
             host.set(attributes, Reach::Recursive)?;
             Ok(host)
         }
         made => made,
+    }
+}
+
+/// Whether the network namespace belongs to our user namespace: user_namespaces(7).
+fn owns_network() -> Result<bool> {
+    let open = |path: &str| File::open(path).with_context(|| format!("open({path})"));
+    let inode = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
+    let (network, ours) = (open("/proc/self/ns/net")?, open("/proc/self/ns/user")?);
+    match sys::owner(network.as_fd()).map(File::from) {
+        // Somebody's above us.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+        owner => owner.and_then(|owner| Ok(inode(&owner)? == inode(&ours)?)).context("ioctl(NS_GET_USERNS)"),
     }
 }
 
