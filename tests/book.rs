@@ -94,6 +94,7 @@ play! {
     chapter_6_prints_what_it_shows: "book/src/06-user.md",
     chapter_7_prints_what_it_shows: "book/src/07-image.md",
     chapter_8_prints_what_it_shows: "book/src/08-network.md",
+    how_do_we_know_prints_what_it_shows: "book/src/proof.md",
     the_errno_table_prints_what_it_shows: "book/src/errno.md",
     the_teachers_page_prints_what_it_shows: "book/src/teach.md",
 }
