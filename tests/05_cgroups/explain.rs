@@ -45,7 +45,7 @@ fn explain_tells_the_life_of_a_cgroup_in_order() {
     ran.exits(0);
     let lines: Vec<Line> = ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let run_dirs = bench.run_dirs();
-    let moved_in = [("parent", "write", "/cgroup.procs, ")];
+    let moved_in = [("child", "write", "/tasks, 0")];
     let moves = if kernel::is_v2() { &[][..] } else { &moved_in };
     let life = [
         &[

@@ -77,8 +77,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
-        .before_start(|child| cgroup.admit(child)) // 05: v1: moved in, while the child waits
         .spawn(|parent| {
+            cgroup.enter()?; // 05: v1: goes in first
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
             uts::set_names(&hostname, &args.uts)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here

@@ -90,11 +90,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
-        .before_start(|child| {
-            ids.write(child, base.views())?; // 06: who it is outside
-            cgroup.admit(child) // 05: v1: moved in, while the child waits
-        })
+        .before_start(|child| ids.write(child, base.views())) // 06: who it is outside
         .spawn(|parent| {
+            cgroup.enter()?; // 05: v1: goes in first
             ids.enter(parent)?; // 06: root, of its own namespace
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
             uts::set_names(&hostname, &args.uts)?; // 01: what it is called

@@ -115,10 +115,10 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
         .before_start(|child| {
             ids.write(child, base.views())?; // 06: who it is outside
-            network.plug_in(child)?; // 08: a cable, from the bridge to it
-            cgroup.admit(child) // 05: v1: moved in, while the child waits
+            network.plug_in(child) // 08: a cable, from the bridge to it
         })
         .spawn(|parent| {
+            cgroup.enter()?; // 05: v1: goes in first
             ids.enter(parent)?; // 06: root, of its own namespace
             network.configure()?; // 08: its end of the cable
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
