@@ -12,12 +12,9 @@ use kit::Failure;
 use kit::narration::Line;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
 };
 use serde::{Deserialize, Serialize};
-
-/// The longest message: one with a long narration or error. SOCK_SEQPACKET keeps messages whole.
-const LONGEST: usize = 64 * 1024;
 
 /// What parent and child tell each other.
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,18 +99,11 @@ impl Channel {
 
     /// The next message, and the descriptor that came with it. None: the other side is gone.
     pub(crate) fn receive(&self) -> Result<Option<(Message, Option<OwnedFd>)>> {
-        let mut bytes = vec![0; LONGEST];
+        let mut bytes = vec![0; self.next_length()?];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut slices = [IoSliceMut::new(&mut bytes)];
-        let length = loop {
-            match recvmsg(&self.0, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-                Ok(message) => break message.bytes,
-                // The other side ended without reading our last word; its own is still to come.
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
-                Err(error) => return Err(error).context("read from the socket between parent and child"),
-            }
-        };
+        let length = read(|| recvmsg(&self.0, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC))?.bytes;
         if length == 0 {
             return Ok(None);
         }
@@ -124,12 +114,29 @@ impl Channel {
         Ok(Some((serde_json::from_slice(&bytes[..length])?, descriptor)))
     }
 
+    /// How long the next message is: SOCK_SEQPACKET keeps messages whole. See recv(2), MSG_TRUNC.
+    fn next_length(&self) -> Result<usize> {
+        let (_, length) = read(|| recv(&self.0, &mut [0; 0], RecvFlags::PEEK | RecvFlags::TRUNC))?;
+        Ok(length)
+    }
+
     /// Child: waits until the parent says go. The parent's death is an error.
     pub(crate) fn wait_for_go(&self) -> Result<()> {
         match self.receive()? {
             Some((Message::Go, _)) => Ok(()),
             Some((other, _)) => Err(Failure::new(format_args!("unexpected go-ahead {other:?}")).into()),
             None => Err(Failure::new("the runtime died before the command started").into()),
+        }
+    }
+}
+
+/// Reads, until something is read.
+fn read<T>(mut read: impl FnMut() -> rustix::io::Result<T>) -> Result<T> {
+    loop {
+        match read() {
+            // The other side ended without reading our last word; its own is still to come.
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
+            done => return done.context("read from the socket between parent and child"),
         }
     }
 }
