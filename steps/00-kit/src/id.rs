@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 
 /// A container id: 12 random lower-case hex digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id(String);
 
 impl Id {

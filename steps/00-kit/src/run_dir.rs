@@ -123,28 +123,47 @@ impl RunDir {
     /// # Errors
     /// When `parent` is there and cannot be read, or when others can write to it.
     pub fn abandoned(parent: &Path) -> Result<Vec<Result<Abandoned>>> {
-        let read = || format!("read {}", parent.display());
-        let Some(found) = unless_gone(parent.symlink_metadata()).with_context(read)? else {
-            return Ok(Vec::new());
-        };
-        refuse_shared(parent, &found)?;
-        let mut abandoned = Vec::new();
-        for entry in unless_gone(fs::read_dir(parent)).with_context(read)?.into_iter().flatten() {
-            let entry = match entry.with_context(read) {
-                Ok(entry) => entry,
-                Err(error) => {
-                    abandoned.push(Err(error));
-                    continue;
-                }
-            };
-            // What is not called by an id is none of ours, and is not looked at.
-            let Some(id) = entry.file_name().to_str().and_then(Id::parse) else { continue };
-            let path = parent.join(id.as_str());
-            let found = try_lock(&path).transpose();
-            abandoned.extend(found.map(|found| found.map(|directory| Abandoned(RunDir { path, directory }))));
-        }
-        Ok(abandoned)
+        Ok(ids(parent)?.iter().filter_map(|id| if_abandoned(parent, id).transpose()).collect())
     }
+
+    /// The same, of the few beside this one that come next in the order of their ids. Ids are random, so
+    /// each start looks elsewhere; and where many containers live, none takes longer for that.
+    ///
+    /// # Errors
+    /// As [`RunDir::abandoned`].
+    pub fn abandoned_nearby(&self) -> Result<Vec<Result<Abandoned>>> {
+        let parent = self.path.parent().unwrap_or(&self.path);
+        let mut ids = ids(parent)?;
+        ids.sort();
+        let own = ids.partition_point(|id| Some(id.as_str().as_ref()) < self.path.file_name());
+        ids.rotate_left(own);
+        let nearby = ids.iter().skip(1).take(A_FEW);
+        Ok(nearby.filter_map(|id| if_abandoned(parent, id).transpose()).collect())
+    }
+}
+
+/// How many run directories are looked at before each start. A dead one is found sooner or later; and
+/// `gc` finds all.
+const A_FEW: usize = 16;
+
+/// The ids of the run directories below `parent`.
+fn ids(parent: &Path) -> Result<Vec<Id>> {
+    let read = || format!("read {}", parent.display());
+    let Some(found) = unless_gone(parent.symlink_metadata()).with_context(read)? else {
+        return Ok(Vec::new());
+    };
+    refuse_shared(parent, &found)?;
+    let mut ids = Vec::new();
+    for entry in unless_gone(fs::read_dir(parent)).with_context(read)?.into_iter().flatten() {
+        // What is not called by an id is none of ours, and is not looked at.
+        ids.extend(entry.with_context(read)?.file_name().to_str().and_then(Id::parse));
+    }
+    Ok(ids)
+}
+
+fn if_abandoned(parent: &Path, id: &Id) -> Result<Option<Abandoned>> {
+    let path = parent.join(id.as_str());
+    Ok(try_lock(&path)?.map(|directory| Abandoned(RunDir { path, directory })))
 }
 
 impl Drop for RunDir {
@@ -225,12 +244,11 @@ fn make(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     let parent = path.parent().unwrap_or(path);
     loop {
-        if !parent.exists() {
-            builder.recursive(true).mode(MARKED).create(parent)?;
-        }
         match builder.recursive(false).mode(0o700).create(path) {
-            // Another container's end removed the empty parent in between.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // It is the first; or another container's end has just removed the empty parent.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                builder.recursive(true).mode(MARKED).create(parent)?;
+            }
             done => return done,
         }
     }
@@ -239,13 +257,13 @@ fn make(path: &Path) -> io::Result<()> {
 fn lock(path: &Path) -> Result<Option<File>> {
     let Some(file) = open(path)? else { return Ok(None) };
     call("who holds it is alive", "flock", path.display(), || file.lock())?;
-    Ok(still_there(&file, path).then_some(file))
+    Ok(still_there(&file, path)?.then_some(file))
 }
 
 fn try_lock(path: &Path) -> Result<Option<File>> {
     let Some(file) = open(path)? else { return Ok(None) };
     match file.try_lock() {
-        Ok(()) => Ok(still_there(&file, path).then_some(file)),
+        Ok(()) => Ok(still_there(&file, path)?.then_some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
     }
@@ -277,10 +295,14 @@ fn open(path: &Path) -> Result<Option<File>> {
 
 /// Whether what is open is what `path` names now: a lock on a directory that has been removed meanwhile
 /// holds nothing.
-pub fn still_there(file: &File, path: &Path) -> bool {
-    let inode = |meta: io::Result<fs::Metadata>| meta.map(|m| (m.dev(), m.ino())).ok();
-    let held = inode(file.metadata());
-    held.is_some() && held == inode(path.symlink_metadata())
+///
+/// # Errors
+/// When either cannot be looked at.
+pub fn still_there(file: &File, path: &Path) -> Result<bool> {
+    let stat = || format!("stat {}", path.display());
+    let held = file.metadata().with_context(stat)?;
+    let named = unless_gone(path.symlink_metadata()).with_context(stat)?;
+    Ok(named.is_some_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())))
 }
 
 #[cfg(test)]
@@ -305,5 +327,18 @@ mod tests {
         assert!(RunDir::abandoned(&parent).unwrap().is_empty(), "it is locked by who found it");
         drop(found);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn in_a_crowd_a_start_looks_at_a_few_and_who_is_dead_is_found_in_the_end() {
+        let parent = scratch("crowd");
+        let start = || RunDir::create(&parent, &Id::random().unwrap()).unwrap();
+        let crowd: Vec<_> = (0..3 * A_FEW).map(|_| start()).collect();
+        crowd.iter().for_each(|dead| dead.directory.unlock().unwrap());
+        assert_eq!(start().abandoned_nearby().unwrap().len(), A_FEW);
+        while !ids(&parent).unwrap().is_empty() {
+            assert!(start().abandoned_nearby().unwrap().iter().all(Result::is_ok));
+        }
+        crowd.into_iter().for_each(RunDir::keep);
     }
 }

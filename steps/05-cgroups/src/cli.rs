@@ -8,7 +8,7 @@ use kit::{Failure, Hint, RunDir, RunDirArgs, program};
 
 use crate::args::Args;
 use crate::cgroup::Cgroup;
-use crate::gc::gc;
+use crate::gc::{gc, gc_nearby};
 
 /// `gc`: removes what dead runs have left, and prints their ids.
 ///
@@ -22,9 +22,9 @@ pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
     collected.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::of(&error).exit(1).into())
 }
 
-/// Before a run: the same, but what cannot be removed is no reason not to run.
-pub fn gc_before_run(args: &RunDirArgs) {
-    if let Err(error) = gc(&args.parent()).and_then(|collected| collected.outcome) {
+/// Before a run: the same with a few of them, and what cannot be removed is no reason not to run.
+pub fn gc_before_run(run_dir: &RunDir) {
+    if let Err(error) = gc_nearby(run_dir).and_then(|collected| collected.outcome) {
         program::say(format_args!("warning: what an earlier run has left stays: {error:#}"));
     }
 }

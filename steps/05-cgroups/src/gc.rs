@@ -43,14 +43,23 @@ pub struct Collected {
 /// # Errors
 /// When `run_dirs` is there and cannot be read, or when others can write to it.
 pub fn gc(run_dirs: &Path) -> Result<Collected> {
+    RunDir::abandoned(run_dirs).map(collect_each)
+}
+
+/// The same with a few of the run directories beside `run_dir`.
+pub(crate) fn gc_nearby(run_dir: &RunDir) -> Result<Collected> {
+    run_dir.abandoned_nearby().map(collect_each)
+}
+
+fn collect_each(found: Vec<Result<Abandoned>>) -> Collected {
     let (mut removed, mut errors) = (Vec::new(), Vec::new());
-    for abandoned in RunDir::abandoned(run_dirs)? {
+    for abandoned in found {
         match abandoned.and_then(collect) {
             Ok(id) => removed.push(id),
             Err(error) => errors.push(error),
         }
     }
-    Ok(Collected { removed, outcome: kit::together(errors) })
+    Collected { removed, outcome: kit::together(errors) }
 }
 
 fn collect(abandoned: Abandoned) -> Result<String> {

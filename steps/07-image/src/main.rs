@@ -80,7 +80,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
-    cgroups::gc_before_run(&args.run_dirs);
+    cgroups::gc_before_run(&run_dir);
     let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?; // 05: how much it may use
     let base = args.image.base(&id, &ids, &args.root)?; // 07: what it is made of
     let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM

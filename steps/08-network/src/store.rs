@@ -77,7 +77,7 @@ impl Store {
             let found = lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
             kit::ours_alone(&dir, &found).hint("let --network-dir be one that only you can write to")?;
             kit::call("one at a time", "flock", dir.display(), || lock.lock())?;
-            if kit::still_there(&lock, &dir) {
+            if kit::still_there(&lock, &dir)? {
                 break (dir, lock);
             }
         };
