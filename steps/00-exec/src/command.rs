@@ -10,7 +10,9 @@ use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::stat::stat;
 use nix::unistd::{AccessFlags, access, chdir, execve};
+use rustix::fs::FileType;
 
 use crate::channel::Channel;
 use crate::interpreter;
@@ -21,6 +23,9 @@ use crate::sys;
 const NOT_EXECUTABLE: u8 = 126;
 /// The exit code for a command that was not found.
 const NOT_FOUND: u8 = 127;
+
+/// What the kernel says of a path where nothing is, or can be.
+const MISSING: [Errno; 4] = [Errno::ENOENT, Errno::ENOTDIR, Errno::ENAMETOOLONG, Errno::ELOOP];
 
 /// What to run, and with what around it.
 #[derive(Clone, Debug)]
@@ -101,7 +106,12 @@ impl Command {
             self.env.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH=")).unwrap_or_default();
         let candidates =
             path.split(|byte| *byte == b':').map(|dir| Path::new(OsStr::from_bytes(dir)).join(name));
-        let found: Vec<PathBuf> = candidates.filter(|candidate| candidate.is_file()).collect();
+        let mut found = Vec::new();
+        for candidate in candidates {
+            if is_file(&candidate)? {
+                found.push(candidate);
+            }
+        }
         match found.iter().find(|candidate| self.check(candidate).is_ok()).or(found.first()) {
             Some(program) => self.check(program).map(|()| program.clone()),
             None if name.is_empty() => Err(not_found(name, "the command is empty")),
@@ -115,8 +125,21 @@ impl Command {
             Ok(()) => Ok(()),
             Err(Errno::EACCES) => Err(not_executable(program, "it is not executable"))
                 .hint(format_args!("if it is meant to be a program: chmod +x {}", program.display())),
-            Err(reason) => Err(not_found(program.as_os_str(), &kit::reason(reason))),
+            Err(reason) if MISSING.contains(&reason) => {
+                Err(not_found(program.as_os_str(), &kit::reason(reason)))
+            }
+            Err(reason) => Err(not_executable(program, &kit::reason(reason))),
         }
+    }
+}
+
+/// Whether a program is there. In a directory that we may not look into, none is.
+fn is_file(program: &Path) -> Result<bool> {
+    match stat(program) {
+        Ok(found) => Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile),
+        Err(Errno::EACCES) => Ok(false),
+        Err(reason) if MISSING.contains(&reason) => Ok(false),
+        Err(reason) => Err(not_executable(program, &format!("stat: {}", kit::reason(reason)))),
     }
 }
 

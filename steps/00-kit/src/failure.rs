@@ -54,7 +54,8 @@ impl Failure {
     /// The failure as it crosses a process boundary: all its context in one line, of a length that
     /// fits into a message, and that somebody reads.
     pub fn of(error: &anyhow::Error) -> Self {
-        let what = shortened(named(format!("{error:#}")));
+        let causes: Vec<String> = error.chain().map(cause).collect();
+        let what = shortened(named(causes.join(": ")));
         match error.downcast_ref::<Failure>() {
             // The text of `{:#}` already ends in the reason.
             Some(failure) => {
@@ -92,6 +93,11 @@ impl Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// One of the causes of an error, in words; nix would say `EMFILE: Too many open files`.
+fn cause(cause: &(dyn std::error::Error + 'static)) -> String {
+    cause.downcast_ref().map_or_else(|| cause.to_string(), |errno| reason(*errno))
+}
 
 /// The standard library shows errors by their numbers, `(os error 28)`: people know them by their names.
 fn named(text: String) -> String {
@@ -191,6 +197,8 @@ mod tests {
     fn errors_have_names() {
         let error = anyhow::Error::from(io::Error::from(Errno::ENOSPC)).context("write");
         assert_eq!(Failure::of(&error).to_string(), "write: No space left on device (ENOSPC)");
+        let error = anyhow::Error::from(Errno::EMFILE).context("block signals");
+        assert_eq!(Failure::of(&error).to_string(), "block signals: Too many open files (EMFILE)");
     }
 
     #[test]

@@ -100,8 +100,10 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
 /// # Errors
 /// When `path` has a `..`, a part of it is a file, or the file system is read-only or full.
 pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
-    if resolve(root, path, ResolveFlags::IN_ROOT).is_ok() {
-        return Ok(());
+    match resolve(root, path, ResolveFlags::IN_ROOT) {
+        Ok(_) => return Ok(()),
+        Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return refused(path, error),
     }
     let mut above = root.try_clone_to_owned().context("fcntl(the root, F_DUPFD_CLOEXEC)")?;
     let mut so_far = PathBuf::from("/");
@@ -119,12 +121,18 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
                 make_file(&above, name, &so_far)?
             }
             Err(rustix::io::Errno::NOENT) => make_directory(&above, name, &so_far)?,
-            _ => {}
+            Err(error) => return refused(&so_far, error),
+            Ok(_) => {}
         }
         above = open(root, &so_far)
             .hint_on(Errno::ENOENT, format_args!("{} is a link that leads nowhere", so_far.display()))?;
     }
     Ok(())
+}
+
+/// What cannot be looked at may well be there.
+fn refused(path: &Path, error: rustix::io::Errno) -> Result<()> {
+    kit::call("a place to mount on", "openat2", path.display(), || Err(error))
 }
 
 fn make_directory(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()> {
