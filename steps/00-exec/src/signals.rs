@@ -62,9 +62,10 @@ impl Signals {
         Self::read_from([SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().collect())
     }
 
-    fn read_from(mut heeded: SigSet) -> Result<Self> {
+    fn read_from(signals: SigSet) -> Result<Self> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Signal::iterator().filter(|signal| sys::is_ignored(*signal)).for_each(|signal| heeded.remove(signal));
+        let mut heeded = signals;
+        signals.iter().filter(|signal| sys::is_ignored(*signal)).for_each(|signal| heeded.remove(signal));
         Ok(Signals(SignalFd::with_flags(&heeded, flags).context("make a descriptor for signals")?))
     }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, inside};
 use nix::errno::Errno;
-use rustix::fs::{AtFlags, FileType, Mode, chmodat, mkdirat, mknodat, symlinkat};
+use rustix::fs::{FileType, Mode, mkdirat, mknodat, symlinkat};
+use rustix::process::umask;
 
 use crate::root::Root;
 
@@ -32,7 +33,9 @@ pub(crate) fn mount(root: &Root) -> Result<()> {
     let nosuid_noexec = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
     let dev =
         Detached::new("tmpfs", &[("mode", "755"), ("size", "64k")], nosuid_noexec, "its own few devices")?;
+    let ours = umask(Mode::empty()); // what is made below has the mode that it is made with
     let to_borrow = fill(&dev)?;
+    umask(ours);
     dev.attach(&inside::own_directory(root.as_fd(), "/dev")?, "/dev")?;
     to_borrow.iter().try_for_each(|device| borrow(root, device))?;
 
@@ -57,10 +60,7 @@ fn fill(dev: &Detached) -> Result<&'static [Device]> {
         kit::call("a link", "symlinkat", format_args!("{to}, {name}"), || symlinkat(to, dev, name))?;
     }
     for name in ["pts", "shm", "mqueue"] {
-        kit::call("a place", "mkdirat", name, || {
-            mkdirat(dev, name, Mode::empty())?;
-            chmodat(dev, name, Mode::from(0o755), AtFlags::empty())
-        })?;
+        kit::call("a place", "mkdirat", name, || mkdirat(dev, name, Mode::from(0o755)))?;
     }
     Ok(to_borrow)
 }
@@ -68,8 +68,7 @@ fn fill(dev: &Detached) -> Result<&'static [Device]> {
 fn make(dev: &Detached, (name, major, minor): &Device) -> Result<()> {
     let number = rustix::fs::makedev(*major, *minor);
     kit::call("a device", "mknodat", format_args!("{name}, c {major}:{minor}"), || {
-        mknodat(dev, *name, FileType::CharacterDevice, Mode::empty(), number)?;
-        chmodat(dev, *name, Mode::from(0o666), AtFlags::empty()) // whatever our umask is
+        mknodat(dev, *name, FileType::CharacterDevice, Mode::from(0o666), number)
     })
 }
 

@@ -54,8 +54,9 @@ impl Args {
     /// A usage error (exit code 2) when two options contradict each other, or when more CPUs are
     /// asked for than the host has.
     pub fn limits(&self) -> Result<Limits> {
-        let cpus = fs::read_to_string("/sys/devices/system/cpu/online").ok();
-        self.limits_on(cpus.and_then(|text| text.parse().ok()).as_ref()).map_err(|rule| rule.exit(2).into())
+        let online = self.cpus.and_then(|_| fs::read_to_string("/sys/devices/system/cpu/online").ok());
+        let online = online.and_then(|text| text.parse().ok());
+        self.limits_on(online.as_ref()).map_err(|rule| rule.exit(2).into())
     }
 
     /// The cgroup below which the container's own is made.

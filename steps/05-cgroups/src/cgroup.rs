@@ -13,6 +13,7 @@ use crate::hierarchy::Hierarchies;
 use crate::kill::kill;
 use crate::limits::Limits;
 use crate::parent::Parent;
+use crate::signals::kill_each;
 use crate::{delegated, freeze, v1, v2};
 
 /// A container's cgroup: a directory in each hierarchy of the host; on version 2 that is one.
@@ -98,7 +99,8 @@ impl Cgroup {
     /// # Errors
     /// When one does not die within 10 seconds: it is stuck in the kernel.
     pub fn kill(&self) -> Result<()> {
-        kill(&self.directories)
+        kill(&self.directories)?;
+        kill_each(&self.directories)
     }
 
     /// Kills what is left in it and removes it, with the cgroups that the container made in it, and
@@ -134,13 +136,13 @@ impl Drop for Cgroup {
 }
 
 /// Kills, then removes; goes on past errors.
-pub(crate) fn undo(directories: Vec<Directory>) -> Result<()> {
-    if directories.is_empty() {
-        return Ok(());
-    }
-    let killed = kill(&directories);
-    let removed = directories.iter().map(Directory::remove);
-    kit::together(std::iter::once(killed).chain(removed).filter_map(Result::err).collect())
+pub(crate) fn undo(mut directories: Vec<Directory>) -> Result<()> {
+    let mut errors = Vec::from_iter(kill(&directories).err());
+    // Only of those that are in use is it listed what is in them: most often that is none.
+    directories.retain(|directory| directory.remove_unused().is_err());
+    errors.extend(kill_each(&directories).err());
+    errors.extend(directories.iter().filter_map(|directory| directory.remove().err()));
+    kit::together(errors)
 }
 
 /// Every controller that the limits need has to be somewhere, before anything is made.

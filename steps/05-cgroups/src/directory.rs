@@ -109,14 +109,30 @@ impl Directory {
         tree
     }
 
+    /// Removes it, and the ones above that are unused with it gone.
+    ///
+    /// # Errors
+    /// rmdir(2) refuses a cgroup with processes, or with cgroups, in it: [`Directory::remove`] it then.
+    pub(crate) fn remove_unused(&self) -> Result<()> {
+        fs::remove_dir(&self.path)?; // a refusal is no failure, and is not told as one
+        kit::call(GONE, "rmdir", self.path.display(), || Ok::<_, Errno>(()))?;
+        self.remove_unused_above()
+    }
+
     /// Removes it, the cgroups that the container made in it, and the ones above that are unused.
     pub(crate) fn remove(&self) -> Result<()> {
         for cgroup in self.tree() {
             rmdir(&cgroup)?;
         }
+        self.remove_unused_above()
+    }
+
+    fn remove_unused_above(&self) -> Result<()> {
         parent::remove_unused(self.path.parent().unwrap_or(&self.path), self.hierarchy.mount_point())
     }
 }
+
+const GONE: &str = "it is gone, and its counters";
 
 /// A cgroup stays busy for a moment after its last process has ended.
 fn rmdir(path: &Path) -> Result<()> {
@@ -128,7 +144,7 @@ fn rmdir(path: &Path) -> Result<()> {
             done => return done,
         }
     };
-    kit::call("it is gone, and its counters", "rmdir", path.display(), run)
+    kit::call(GONE, "rmdir", path.display(), run)
         .hint_on(Errno::EBUSY, "processes are still in it: see its cgroup.procs; remove it with `gc` later")
 }
 

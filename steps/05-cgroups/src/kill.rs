@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::directory::Directory;
-use crate::{events, freezer, signals};
+use crate::{events, freezer};
 
 // ANCHOR: kill
-/// Kills every process in the cgroup, and returns when they are gone.
+/// Kills every process in the cgroup of version 2, and returns when they are gone.
 ///
 /// To signal one after the other is a race that a fork bomb wins. cgroup.kill is one write, and the
 /// kernel kills also what is being forked at that moment (Linux 5.14).
@@ -17,7 +17,6 @@ pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
         freezer::of(directories).map_or(Ok(()), freezer::thaw_if_frozen)?; // what it holds does not die
         events::wait(unified, "populated", 0)?;
     }
-    // Version 1, where nothing kills at once.
-    signals::kill_each(directories)
+    Ok(()) // version 1 has nothing that kills at once: crate::signals
 }
 // ANCHOR_END: kill

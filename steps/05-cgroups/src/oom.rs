@@ -22,11 +22,14 @@ impl Cgroup {
     pub fn oom(&self) -> Option<Oom> {
         let memory = self.holding(Controller::Memory)?;
         let killed = memory.keyed(by(memory, "memory.events", "memory.oom_control"), "oom_kill")?;
+        if killed == 0 {
+            return None;
+        }
         let size = |v2, v1| memory.number(by(memory, v2, v1)).map(Size);
         // Without a limit, version 2 says `max`, version 1 the largest number there is, in whole pages.
         let limit = size("memory.max", "memory.limit_in_bytes").filter(|limit| limit.0 >> 62 == 0);
         let peak = size("memory.peak", "memory.max_usage_in_bytes");
-        (killed > 0).then_some(Oom { limit, peak })
+        Some(Oom { limit, peak })
     }
 }
 

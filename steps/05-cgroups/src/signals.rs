@@ -1,4 +1,5 @@
-//! Kills the processes of a cgroup one by one: freeze, signal all, thaw, until none is left.
+//! Version 1, where nothing kills at once: kills the processes of a cgroup one by one. Freeze, signal all,
+//! thaw, until none is left.
 
 use std::collections::HashSet;
 use std::fs;

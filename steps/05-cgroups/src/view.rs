@@ -1,13 +1,12 @@
 //! What the container sees of cgroups: its own, as if it were the top. See cgroup_namespaces(7).
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use anyhow::Result;
 use kit::Failure;
-use mount::inside::{self, Kind};
-use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, inside};
 use nix::sched::{CloneFlags, unshare};
+use rustix::fs::{Mode, mkdirat};
 
 use crate::cgroup::Cgroup;
 use crate::controller::Version;
@@ -39,21 +38,22 @@ impl Cgroup {
         let place = inside::own_directory(root, PLACE)?;
         match self.directories() {
             [only] if only.hierarchy().version() == Version::V2 => view(only)?.attach(&place, PLACE),
-            directories => show_each(root, directories),
+            directories => show_each(root, &place, directories),
         }
     }
 }
 // ANCHOR_END: view
 
 /// Hosts with version 1: a directory for each hierarchy in which the container has its own cgroup.
-fn show_each(root: BorrowedFd<'_>, directories: &[Directory]) -> Result<()> {
+fn show_each(root: BorrowedFd<'_>, place: &OwnedFd, directories: &[Directory]) -> Result<()> {
     let options = [("mode", "755"), ("size", "64k")];
     let tmpfs = Detached::new("tmpfs", &options, NOSUID_NODEV_NOEXEC, "a place for each hierarchy")?;
     for directory in directories {
-        inside::make(tmpfs.as_fd(), &Path::new("/").join(name(directory)?), Kind::Directory)?;
+        let name = name(directory)?;
+        kit::call("a place to mount on", "mkdirat", name, || mkdirat(&tmpfs, name, Mode::from(0o755)))?;
     }
     tmpfs.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
-    tmpfs.attach(&inside::own_directory(root, PLACE)?, PLACE)?;
+    tmpfs.attach(place, PLACE)?;
     for directory in directories {
         let path = format!("{PLACE}/{}", name(directory)?);
         view(directory)?.attach(&inside::own_directory(root, &path)?, &path)?;
