@@ -44,7 +44,7 @@ impl Channel {
     pub(crate) fn pair() -> Result<(Channel, Channel)> {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-            .context("make the socket between parent and child")?;
+            .context("socketpair(between parent and child)")?;
         Ok((Channel(ours), Channel(theirs)))
     }
 
@@ -93,7 +93,7 @@ impl Channel {
         }
         match sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL) {
             Ok(_) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(()),
-            Err(error) => Err(error).context("send over the socket between parent and child"),
+            Err(error) => Err(error).context("sendmsg(between parent and child)"),
         }
     }
 
@@ -136,7 +136,7 @@ fn read<T>(mut read: impl FnMut() -> rustix::io::Result<T>) -> Result<T> {
         match read() {
             // The other side ended without reading our last word; its own is still to come.
             Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
-            done => return done.context("read from the socket between parent and child"),
+            done => return done.context("recvmsg(between parent and child)"),
         }
     }
 }

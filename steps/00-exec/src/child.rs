@@ -106,7 +106,7 @@ impl Child {
         }
         while let Err(error) = poll(&mut fds, PollTimeout::NONE) {
             if error != Errno::EINTR {
-                return Err(error).context("poll the command");
+                return Err(error).context("poll(the command)");
             }
         }
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any() == Some(true)).collect();
@@ -178,7 +178,7 @@ impl Child {
         match waitid(WaitId::PidFd(self.pidfd.as_fd()), flags) {
             Ok(status) => Ok(status.is_some_and(|status| status.stopped())),
             Err(rustix::io::Errno::CHILD) => Ok(false), // it has ended; the pidfd tells of that
-            Err(error) => Err(error).context("wait for the command to stop"),
+            Err(error) => Err(error).context("waitid(the command)"),
         }
     }
 

@@ -57,7 +57,7 @@ fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
     enter_workdir(command.workdir.as_deref())?;
     let program = command.find()?;
     sys::default_signals();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).context("unblock signals")?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).context("sigprocmask(unblock all)")?;
 
     // Task 0.2: the last words on the channel; then its end closes by itself, at the exec.
     kit::announce("and now it is the command", "execve", program.display());

@@ -37,7 +37,7 @@ impl Signals {
     /// What the kernel says of sigprocmask(2) and signalfd(2).
     pub fn block() -> Result<Self> {
         let all = SigSet::all();
-        all.thread_block().context("block signals")?;
+        all.thread_block().context("sigprocmask(block all)")?;
         // Only where it is needed: setting it also drops a SIGCHLD that is already there.
         if sys::is_ignored(Signal::SIGCHLD) {
             sys::heed_children();
@@ -50,7 +50,7 @@ impl Signals {
     /// # Errors
     /// What the kernel says of sigprocmask(2).
     pub fn unblock() -> Result<()> {
-        SigSet::all().thread_unblock().context("unblock signals")
+        SigSet::all().thread_unblock().context("sigprocmask(unblock all)")
     }
 
     /// Those with which people and their tools end a program; all must be blocked already.
@@ -66,7 +66,7 @@ impl Signals {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let mut heeded = signals;
         signals.iter().filter(|signal| sys::is_ignored(*signal)).for_each(|signal| heeded.remove(signal));
-        Ok(Signals(SignalFd::with_flags(&heeded, flags).context("make a descriptor for signals")?))
+        Ok(Signals(SignalFd::with_flags(&heeded, flags).context("signalfd(what is heeded)")?))
     }
 
     /// Reads what has come since the last time.
@@ -75,7 +75,7 @@ impl Signals {
     /// What the kernel says of read(2).
     pub fn read(&self) -> Result<Vec<Received>> {
         let mut received = Vec::new();
-        while let Some(info) = self.0.read_signal().context("read signals")? {
+        while let Some(info) = self.0.read_signal().context("read(signals)")? {
             // sigaction(2): si_code is positive when the kernel sent it.
             received.push(Received { number: info.ssi_signo as i32, was_sent: info.ssi_code <= 0 });
         }

@@ -164,7 +164,7 @@ pub fn die_with_parent(parent: &Channel) -> Result<()> {
     })?;
     // The parent may have died before we asked; then its end of the channel is closed.
     let mut ready = [PollFd::new(parent.as_fd(), PollFlags::POLLIN)];
-    poll(&mut ready, PollTimeout::ZERO).context("ask whether the runtime is alive")?;
+    poll(&mut ready, PollTimeout::ZERO).context("poll(the runtime), to see that it is alive")?;
     match ready[0].revents() {
         Some(events) if events.contains(PollFlags::POLLHUP) => {
             Err(Failure::new("the runtime died before the command started").into())
@@ -272,7 +272,7 @@ fn wait_for(ready: &mut [PollFd<'_>], timeout: impl Into<PollTimeout> + Copy) ->
         match poll(ready, timeout) {
             Ok(count) => return Ok(count > 0),
             Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).context("wait for the child to start"),
+            Err(error) => return Err(error).context("poll(the child), to see it start"),
         }
     }
 }

@@ -101,13 +101,13 @@ impl Terminal for Foreground {
     fn suspend(&mut self, child: &Child) -> Result<()> {
         self.release(child)?;
         // Our shell takes over here, until fg or bg: then on_signal gets the SIGCONT of that.
-        kill(getpid(), Signal::SIGSTOP).context("stop, as the command has")
+        kill(getpid(), Signal::SIGSTOP).context("kill(SIGSTOP), to stop as the command has")
     }
 
     fn release(&mut self, child: &Child) -> Result<()> {
         match &self.0 {
             Some(tty) if tcgetpgrp(tty) == Ok(child.pid()) => {
-                tcsetpgrp(tty, getpgrp()).context("take the terminal back")
+                tcsetpgrp(tty, getpgrp()).context("tcsetpgrp, to take the terminal back")
             }
             _ => Ok(()),
         }
@@ -118,10 +118,10 @@ impl Foreground {
     fn resume(&self, child: &Child) -> Result<()> {
         let its_own_group = killpg(child.pid(), None).is_ok();
         if let Some(tty) = self.0.as_ref().filter(|tty| its_own_group && is_foreground(tty)) {
-            tcsetpgrp(tty, child.pid()).context("give the command the terminal again")?;
+            tcsetpgrp(tty, child.pid()).context("tcsetpgrp, to give the command the terminal again")?;
         }
         match its_own_group {
-            true => killpg(child.pid(), Signal::SIGCONT).context("let the command go on"),
+            true => killpg(child.pid(), Signal::SIGCONT).context("killpg(SIGCONT), to let the command go on"),
             false => child.signal(Signal::SIGCONT),
         }
     }

@@ -60,7 +60,7 @@ fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
             Ok(Some((pid, _))) if pid.as_raw_pid() != command.as_raw() => {}
             Ok(Some((_, status))) if status.stopped() => parent.stopped()?,
             Ok(Some((_, status))) => end = Status::of(status.exit_status(), status.terminating_signal()),
-            Err(error) => return Err(error).context("wait for children"),
+            Err(error) => return Err(error).context("waitid(children)"),
         }
     }
 }
@@ -69,6 +69,6 @@ fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
 fn wait_for(signals: &Signals) -> Result<()> {
     match poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-        Err(error) => Err(error).context("wait for signals"),
+        Err(error) => Err(error).context("poll(signals)"),
     }
 }
