@@ -79,10 +79,12 @@ impl User {
         let bench = Bench::of(step, &[&["root", "user-namespace"], needs].concat())?;
         let passwd = format!("root:x:0:0::/root:/bin/sh\n{NAME}:x:{UID}:{GID}::/:/bin/sh\n");
         let group = format!("root:x:0:\n{NAME}:x:{GID}:\n");
+        // What is mounted stays when its name goes.
+        let files = tempfile::Builder::new().prefix("kiste-test-").tempdir().expect("make a directory");
         let mut script = String::new();
         for (name, text) in [("passwd", &*passwd), ("group", &*group), ("subuid", subuid), ("subgid", subgid)]
         {
-            let file = bench.dir().join(name);
+            let file = files.path().join(name);
             fs::write(&file, text).unwrap();
             script += &format!("mount --bind {} /etc/{name}\n", file.display());
         }
