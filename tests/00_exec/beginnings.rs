@@ -52,7 +52,20 @@ fn a_file_that_is_no_program_is_126() {
 fn a_program_without_a_format_that_the_kernel_knows_is_126() {
     let bench = bench();
     let plain = program(&bench, b"echo no interpreter is named\n");
-    complains_in_one_line(bench.run(&[], &[&plain]).exits(126), "(ENOEXEC)");
+    let ran = bench.run(&[], &[&plain]);
+    complains_in_one_line(ran.exits(126), "(ENOEXEC)");
+    ran.complains("hint: it is neither a program for this machine nor a script that begins with #!");
+}
+
+#[test]
+fn a_program_that_is_open_for_writing_is_126() {
+    let bench = bench();
+    let busy = program(&bench, b"#!/bin/sh\necho it runs\n");
+    let open = fs::OpenOptions::new().append(true).open(&busy).unwrap();
+    let ran = bench.run(&[], &[&busy]);
+    drop(open);
+    complains_in_one_line(ran.exits(126), "(ETXTBSY)");
+    assert!(!ran.err.contains("hint:"), "the cause is not known: {}", ran.err);
 }
 
 #[test]

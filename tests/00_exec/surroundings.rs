@@ -20,6 +20,21 @@ fn the_environment_is_clean() {
 }
 
 #[test]
+fn home_is_roots_for_root_and_else_the_callers() {
+    let bench = bench();
+    let (caller, command) = (["env", "HOME=/somewhere"], ["sh", "-c", "echo $HOME"]);
+    if !nix::unistd::geteuid().is_root() {
+        bench.run_by(&caller, &[], &command).prints("/somewhere");
+        return;
+    }
+    bench.run_by(&caller, &[], &command).prints("/root");
+    bench.call_as_nobody(["run", "true"]).exits(0); // its copy of the program is used again
+    let nobody =
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "./program-of-nobody", "run"];
+    bench.call_by(&[&caller[..], &nobody, &command].concat(), [""; 0]).prints("/somewhere");
+}
+
+#[test]
 fn a_variable_can_be_given_or_passed_on_or_replaced() {
     let bench = bench();
     let options = ["-e", "A=1", "--env", "B=x=y z", "-e", "PASSED", "-e", "A=2", "-e", "TERM="];

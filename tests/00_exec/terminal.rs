@@ -69,7 +69,7 @@ fn a_job_in_the_background_that_reads_the_terminal_stops_until_fg() {
     let mut terminal = shell_with_jobs(&bench);
     terminal.type_in("$run run sh -c 'read line; echo got: $line' &\n");
     terminal.shows("$ ");
-    terminal.type_in("sleep 0.3\n");
+    terminal.type_in("until [ \"$(jobs -s)\" ]; do sleep 0.01; done\n"); // then the shell tells it
     terminal.shows("Stopped");
     terminal.type_in("fg\n");
     terminal.shows("echo got: $line'");
@@ -82,14 +82,16 @@ fn a_job_in_the_background_that_reads_the_terminal_stops_until_fg() {
 #[test]
 fn the_terminal_comes_back_to_who_called() {
     let bench = bench();
-    let script = "\"$0\" run true; \"$0\" run no-such-command; read line; echo \"read: $line\"";
-    let words = ["sh", "-c", script, bench.exe().to_str().unwrap()];
-    let mut terminal = Terminal::start_any(bench.dir(), &words.map(OsString::from));
-    // Reading it is for the foreground only: a shell in the background would stop here.
-    terminal.shows("\"no-such-command\"");
-    terminal.type_in("a line\n");
-    terminal.shows("read: a line");
-    assert_eq!(terminal.ends().0, 0);
+    for command in ["true", "no-such-command"] {
+        let script = "\"$0\" run $1; echo it has ended; read line; echo \"read: $line\"";
+        let words = ["sh", "-c", script, bench.exe().to_str().unwrap(), command];
+        let mut terminal = Terminal::start_any(bench.dir(), &words.map(OsString::from));
+        // Reading it is for the foreground only: a shell in the background would stop here.
+        terminal.shows("it has ended");
+        terminal.type_in("a line\n");
+        terminal.shows("read: a line");
+        assert_eq!(terminal.ends().0, 0);
+    }
 }
 
 #[test]

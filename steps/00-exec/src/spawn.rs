@@ -283,6 +283,15 @@ mod tests {
     use std::process::Command;
 
     #[test]
+    fn what_is_ready_in_time_is_told_from_what_is_not() {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        let is_ready = || wait_for(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], 0u16).unwrap();
+        assert!(!is_ready());
+        nix::unistd::write(&writer, b"x").unwrap();
+        assert!(is_ready());
+    }
+
+    #[test]
     fn a_panic_in_the_child_is_told_by_the_parent_and_ends_the_child() {
         const ALONE: &str = "KISTE_TEST_RUNS_ALONE";
         if std::env::var_os(ALONE).is_some() {

@@ -44,9 +44,7 @@ pub trait Terminal {
     ///
     /// # Errors
     /// When the terminal cannot be changed.
-    fn on_signal(&mut self, _received: &Received, _child: &Child) -> Result<bool> {
-        Ok(false)
-    }
+    fn on_signal(&mut self, received: &Received, child: &Child) -> Result<bool>;
 
     /// The command has stopped, so we stop too; and go on together.
     ///

@@ -170,3 +170,14 @@ fn names(attributes: Attributes) -> String {
         .collect::<Vec<_>>()
         .join("|")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_named_as_in_the_man_page_but_for_what_all_begin_with() {
+        assert_eq!(names(Attributes::MOUNT_ATTR_RDONLY), "RDONLY");
+        assert_eq!(names(NOSUID_NODEV_NOEXEC), "NOSUID|NODEV|NOEXEC");
+    }
+}

@@ -267,6 +267,21 @@ mod tests {
     }
 
     #[test]
+    fn what_the_container_is_told_of_itself_is_no_target() {
+        let place = Place::new("reserved");
+        let target = |path: &str| target(place.root.as_fd(), Path::new(path), Kind::Directory, Targets::Made);
+        for name in ["/dev", "/sys"] {
+            target("/else").unwrap();
+            fs::create_dir(place.path.join(&name[1..])).unwrap();
+            symlink(name, place.path.join(format!("to-{}", &name[1..]))).unwrap();
+            for path in [name, &format!("/to-{}", &name[1..])] {
+                let error = target(path).unwrap_err().to_string();
+                assert!(error.contains(&format!("{path}: {name} cannot be mounted over")), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn a_link_is_no_directory_of_the_roots_own() {
         let place = Place::new("own");
         fs::create_dir(place.path.join("other")).unwrap();

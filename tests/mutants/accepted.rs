@@ -1,0 +1,38 @@
+//! The survivors that need no test, and why: the file `accepted`.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::chosen::Step;
+use crate::mutant::Mutant;
+
+/// What the file names. The reasons are for who reads it.
+pub struct Accepted {
+    names: Vec<String>,
+}
+
+impl Accepted {
+    /// Reads `tests/mutants/accepted`: `MUTANT @ REASON`.
+    pub fn read() -> Result<Self> {
+        let text = fs::read_to_string("tests/mutants/accepted").context("tests/mutants/accepted")?;
+        let mut names = Vec::new();
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (name, reason) = line.split_once(" @ ").unwrap_or((line, ""));
+            ensure!(!reason.trim().is_empty(), "tests/mutants/accepted: no ` @ reason` in: {line}");
+            names.push(name.trim().into());
+        }
+        Ok(Accepted { names })
+    }
+
+    /// Whether it is one of them.
+    pub fn has(&self, mutant: &Mutant) -> bool {
+        self.names.contains(&mutant.id())
+    }
+
+    /// Those of a step.
+    pub fn of(&self, step: &Step) -> impl Iterator<Item = &String> {
+        let directory = format!("steps/{}/", step.name);
+        self.names.iter().filter(move |name| name.starts_with(&directory))
+    }
+}

@@ -1,0 +1,217 @@
+//! Inside the virtual machine: each subject in its turn takes the place of the programs, and is tested.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::mount::{MsFlags, mount};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::plan::{Check, Outcome, Plan, Subject, Until, Word};
+
+/// The directory for temporary files of a subject.
+const TMP: &str = "/tmp/kiste-mutant";
+
+fn read(plan: &Path) -> Result<Plan> {
+    ensure!(std::env::var_os("KISTE_VM").is_some(), "a mutant may do anything: only in the virtual machine");
+    Ok(serde_json::from_slice(&fs::read(plan)?)?)
+}
+
+fn say(word: &Word) -> Result<()> {
+    let mut line = serde_json::to_vec(word)?;
+    line.push(b'\n');
+    std::io::stdout().write_all(&line).context("say it")
+}
+
+/// Each subject of the plan, in namespaces of its own, until one has changed the machine.
+pub fn all(file: &Path) -> Result<()> {
+    let plan = read(file)?;
+    fs::create_dir_all(TMP)?;
+    let require = what_is_there(&plan.place)?;
+    let before = state();
+    for nth in 0..plan.subjects.len() {
+        say(&Word::Begin(nth))?;
+        let status = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            // A shell, as the first process, buries what others leave.
+            .args(["--uts", "--ipc", "bash", "-c", r#""$0" "$@"; exit $?"#])
+            .arg(std::env::current_exe()?)
+            .arg("--inside")
+            .arg(file)
+            .args(["--subject", &nth.to_string()])
+            // What is there now, a test may not be skipped for.
+            .env("KISTE_REQUIRE", &require)
+            .env("TMPDIR", TMP)
+            .env("KISTE_SKIP_LOG", format!("{TMP}/skipped"))
+            .stdin(Stdio::null())
+            .status()
+            .context("run unshare, of util-linux")?;
+        if !status.success() {
+            // Like a machine that stops: it is tried again alone.
+            eprintln!("subject {nth} has broken what tests it: {status}");
+            return Ok(());
+        }
+        remove_cgroups()?;
+        say(&Word::End(nth))?;
+        let after = state();
+        if let Some((what, _)) = after.iter().zip(&before).find(|(after, before)| after != before) {
+            return say(&Word::Changed(what.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// The checks of the program's own doctor that hold here.
+fn what_is_there(program: &Path) -> Result<String> {
+    let output = Command::new(program).args(["doctor", "--format", "json"]).output()?;
+    let checks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let there = checks.iter().filter(|check| check["verdict"] == "ok");
+    Ok(there.filter_map(|check| check["name"].as_str()).collect::<Vec<_>>().join(","))
+}
+
+/// What must be the same before and after: one text each.
+fn state() -> Vec<String> {
+    let null = fs::metadata("/dev/null").map(|it| it.rdev());
+    let mut state = vec![format!("/dev/null: {null:?}")];
+    for file in ["self/mountinfo", "sys/kernel/hostname", "sys/kernel/domainname", "sys/net/ipv4/ip_forward"]
+    {
+        state.push(fs::read_to_string(Path::new("/proc").join(file)).unwrap_or_default());
+    }
+    state.push(fs::read_to_string("/sys/fs/cgroup/cgroup.subtree_control").unwrap_or_default());
+    for dir in ["/sys/class/net", "/sys/fs/cgroup", "/run"] {
+        state.push(format!("{dir}: {:?}", names(Path::new(dir))));
+    }
+    state
+}
+
+fn names(dir: &Path) -> Vec<PathBuf> {
+    let mut names: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().map(|it| it.path()).collect();
+    names.sort();
+    names
+}
+
+/// Those that a subject has left, with what is in them.
+fn remove_cgroups() -> Result<()> {
+    let top = names(Path::new("/sys/fs/cgroup"));
+    for cgroup in top.iter().filter(|path| path.is_dir()) {
+        fs::write(cgroup.join("cgroup.kill"), "1")?;
+        remove_cgroup(cgroup);
+    }
+    Ok(())
+}
+
+/// Who is killed is in it for a moment yet. What cannot be removed changes the machine, and that is seen.
+fn remove_cgroup(cgroup: &Path) {
+    names(cgroup).iter().filter(|path| path.is_dir()).for_each(|below| remove_cgroup(below));
+    let start = Instant::now();
+    while fs::remove_dir(cgroup).is_err() && start.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// One subject, in its namespaces.
+pub fn one(file: &Path, nth: usize) -> Result<()> {
+    let plan = read(file)?;
+    ensure!(nix::unistd::getpid() == Pid::from_raw(2), "not in a PID namespace of its own");
+    let subject = &plan.subjects[nth];
+    take_the_place(subject, &plan.place)?;
+    for (number, check) in plan.checks.iter().enumerate() {
+        let (mut outcome, seconds, said) = run(check, subject)?;
+        if plan.until == Until::Caught && outcome == Outcome::Failed {
+            // A test that fails now and then by itself does not do so twice.
+            outcome = run(check, subject)?.0;
+        }
+        say(&Word::Checked { check: number, outcome, seconds, said })?;
+        if plan.until == Until::Caught && matches!(outcome, Outcome::Failed | Outcome::TimedOut) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn take_the_place(subject: &Subject, place: &Path) -> Result<()> {
+    // As distributions have it; these are peers of each other, and of nothing outside.
+    mount_with("/", "/", None, MsFlags::MS_SHARED | MsFlags::MS_REC)?;
+    for own in [TMP, "/run"] {
+        mount_with("tmpfs", own, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV)?;
+    }
+    mount_with(&subject.program, place, None, MsFlags::MS_BIND)
+}
+
+fn mount_with(
+    from: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+    kind: Option<&str>,
+    flags: MsFlags,
+) -> Result<()> {
+    let (from, to) = (from.as_ref(), to.as_ref());
+    mount(Some(from), to, kind, flags, None::<&str>).with_context(|| format!("mount {}", to.display()))
+}
+
+/// Runs a test, for no longer than it may.
+fn run(check: &Check, subject: &Subject) -> Result<(Outcome, f64, String)> {
+    let log = Path::new(TMP).join("skipped");
+    let _ = fs::remove_file(&log);
+    let output = Path::new(TMP).join("output");
+    let (start, file) = (Instant::now(), File::create(&output)?);
+    let binary = check.binary.as_ref().or(subject.unit.as_ref()).context("no unit tests were built")?;
+    let mut command = Command::new(binary);
+    if check.binary.is_some() {
+        command.args(["--exact", &check.name]);
+    }
+    let mut test = command
+        .current_dir(&check.dir)
+        .env("CARGO_MANIFEST_DIR", &check.dir)
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("start {}", binary.display()))?;
+    let pid = i32::try_from(test.id()).expect("a PID fits");
+    let ended = ends_within(pid, check.limit())?;
+    if !ended {
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let status = test.wait()?;
+    let outcome = match (ended, status.success(), log.exists()) {
+        (false, ..) => Outcome::TimedOut,
+        (_, false, _) => Outcome::Failed,
+        (_, _, true) => Outcome::Skipped,
+        _ => Outcome::Passed,
+    };
+    let said = if outcome == Outcome::Passed { String::new() } else { why(&output, &log)? };
+    Ok((outcome, start.elapsed().as_secs_f64(), said))
+}
+
+fn ends_within(pid: i32, seconds: u64) -> Result<bool> {
+    let pid = rustix::process::Pid::from_raw(pid).context("a child has a PID")?;
+    let fd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    let timeout = PollTimeout::try_from(seconds * 1000).unwrap_or(PollTimeout::MAX);
+    Ok(poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], timeout)? > 0)
+}
+
+/// The words of the first panic, or why it was skipped.
+fn why(output: &Path, log: &Path) -> Result<String> {
+    let mut text = String::new();
+    for file in [log, output] {
+        if let Ok(file) = File::open(file) {
+            let mut bytes = Vec::new();
+            file.take(100_000).read_to_end(&mut bytes)?;
+            text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    let first = lines.iter().position(|line| line.contains("panicked at")).map_or(0, |at| at + 1);
+    let words = lines.iter().skip(first).take(3).map(|line| line.trim()).collect::<Vec<_>>().join(" | ");
+    Ok(words.chars().take(250).collect())
+}

@@ -1,0 +1,92 @@
+//! What has been found out so far, on the disk: a run that is interrupted goes on where it was.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::chosen::Step;
+use crate::mutant::Mutant;
+
+/// What became of a mutant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// It does not compile.
+    NotViable,
+    /// A test failed.
+    Caught,
+    /// A test took too long.
+    TimedOut,
+    /// The step's tests passed; those of the step above are still to be asked.
+    SurvivedHere,
+    /// A test of the step above failed.
+    CaughtAbove,
+    /// All tests passed.
+    Survived,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+pub struct Entry {
+    mutant: String,
+    digest: String,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// What has caught it.
+    pub by: String,
+    said: String,
+}
+
+/// The verdicts of a step, in `target/mutants/generated/STEP.jsonl`.
+pub struct Ledger {
+    file: File,
+    entries: HashMap<(String, String), Entry>,
+}
+
+impl Ledger {
+    /// Reads what is there.
+    pub fn open(dir: PathBuf, step: &Step) -> Result<Self> {
+        let path = dir.join(format!("{}.jsonl", step.name));
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let read = text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()); // the last may be cut
+        let entries = read.map(|entry| ((entry.mutant.clone(), entry.digest.clone()), entry)).collect();
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        Ok(Ledger { file: file.with_context(|| format!("open {}", path.display()))?, entries })
+    }
+
+    /// What is known of a mutant; nothing, when its file has changed since.
+    pub fn of(&self, mutant: &Mutant) -> Option<&Entry> {
+        self.entries.get(&key(mutant))
+    }
+
+    /// Those with one of these verdicts are to be tried anew.
+    pub fn forget(&mut self, verdicts: &[Verdict]) {
+        self.entries.retain(|_, entry| !verdicts.contains(&entry.verdict));
+    }
+
+    /// How many a test has caught.
+    pub fn caught_by(&self, test: &str) -> usize {
+        self.entries.values().filter(|entry| entry.by == test).count()
+    }
+
+    /// Writes it down, and tells it.
+    pub fn write(&mut self, mutant: &Mutant, verdict: Verdict, by: &str, said: &str) -> Result<()> {
+        println!("{:12} {mutant}{}{by}", format!("{verdict:?}"), if by.is_empty() { "" } else { ", by " });
+        let (id, digest) = key(mutant);
+        let entry =
+            Entry { mutant: id.clone(), digest: digest.clone(), verdict, by: by.into(), said: said.into() };
+        // One write(2) a line.
+        let mut line = serde_json::to_string(&entry)?;
+        line.push('\n');
+        self.file.write_all(line.as_bytes())?;
+        self.entries.insert((id, digest), entry);
+        Ok(())
+    }
+}
+
+fn key(mutant: &Mutant) -> (String, String) {
+    (mutant.id(), mutant.digest.clone())
+}

@@ -1,0 +1,110 @@
+//! What the generator makes: one small change of one file.
+
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use std::fs;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::chosen::Step;
+use crate::workshop::package;
+
+/// One change.
+#[derive(Deserialize)]
+pub struct Mutant {
+    /// `steps/03-mount/src/place.rs:45:9: replace == with != in Place::open`
+    name: String,
+    /// The file, from the top of the workspace.
+    pub file: String,
+    span: Span,
+    replacement: String,
+    /// Of those with the same name but for the line, which one.
+    #[serde(skip)]
+    nth: usize,
+    /// Of the file as it was when it was listed.
+    #[serde(skip)]
+    pub digest: String,
+}
+
+#[derive(Deserialize)]
+struct Span {
+    start: Position,
+    end: Position,
+}
+
+/// Both counted from 1, the column in characters.
+#[derive(Deserialize)]
+struct Position {
+    line: usize,
+    column: usize,
+}
+
+/// All mutants of a step's library. `sys` modules are left out: what is wrong there is undefined
+/// behaviour, and proves nothing. So is `main.rs`: the hand-written mutants take lines out of it.
+pub fn of(step: &Step) -> Result<Vec<Mutant>> {
+    let listed = Command::new("cargo")
+        .args(["mutants", "--list", "--json", "-e", "**/sys.rs", "-e", "**/main.rs", "-p"])
+        .arg(package(step.name))
+        .stderr(Stdio::inherit())
+        .output()
+        .context("run cargo")?;
+    if !listed.status.success() {
+        bail!("cargo mutants does not list any\nhint: cargo install cargo-mutants --locked");
+    }
+    let mut mutants: Vec<Mutant> =
+        serde_json::from_slice(&listed.stdout).context("what cargo mutants lists")?;
+    let mut seen = HashMap::new();
+    for mutant in &mut mutants {
+        let count = seen.entry(mutant.what().to_owned() + &mutant.file).or_insert(0);
+        *count += 1;
+        mutant.nth = *count;
+        let digest = Sha256::digest(fs::read(&mutant.file)?);
+        mutant.digest = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    }
+    Ok(mutants)
+}
+
+impl Mutant {
+    /// Its name without the line, which would change with every edit above it; the second and further
+    /// ones of this name have a number.
+    pub fn id(&self) -> String {
+        let id = format!("{}: {}", self.file, self.what());
+        if self.nth == 1 { id } else { format!("{id} #{}", self.nth) }
+    }
+
+    fn what(&self) -> &str {
+        self.name.split_once(": ").map_or(&self.name, |(_, what)| what)
+    }
+
+    /// Whether it is the original in other words: what is joined by `|` here are flags that have no bit
+    /// in common, so `^` gives the same.
+    pub fn is_equal(&self) -> bool {
+        self.what().starts_with("replace | with ^")
+    }
+
+    /// The text of the file with the change.
+    pub fn apply(&self, text: &str) -> Result<String> {
+        let (start, end) = (self.span.start.offset(text), self.span.end.offset(text));
+        let (Some(start), Some(end)) = (start, end) else { bail!("{self}: no such place in the file") };
+        ensure!(start <= end, "{self}: it ends before it begins");
+        Ok([&text[..start], &self.replacement, &text[end..]].concat())
+    }
+}
+
+impl Position {
+    fn offset(&self, text: &str) -> Option<usize> {
+        let line = text.split_inclusive('\n').nth(self.line - 1)?;
+        let begin = line.as_ptr() as usize - text.as_ptr() as usize;
+        let columns = line.char_indices().map(|(at, _)| at).chain([line.len()]);
+        { columns }.nth(self.column - 1).map(|at| begin + at)
+    }
+}
+
+impl Display for Mutant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
