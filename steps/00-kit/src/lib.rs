@@ -20,4 +20,4 @@ pub use anyhow::{Context, Result};
 pub use call::{Outcome, announce, call};
 pub use failure::{Failure, Hint, errno, readable, reason, together};
 pub use id::{Id, host_name};
-pub use run_dir::{Abandoned, RunDir, RunDirArgs, ours_alone, still_there};
+pub use run_dir::{Abandoned, RunDir, RunDirArgs, ours_alone, still_there, unless_gone};

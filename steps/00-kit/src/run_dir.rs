@@ -269,8 +269,11 @@ fn try_lock(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// The last container may have removed it in between.
-fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+/// None: it is not there. The last container may have removed it in between.
+///
+/// # Errors
+/// All others, as they are.
+pub fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),

@@ -72,8 +72,9 @@ impl Store {
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         let (dir, lock) = loop {
             make(dir)?;
-            let Some(dir) = unless_gone(fs::canonicalize(dir), dir)? else { continue };
-            let Some(lock) = unless_gone(File::open(&dir), &dir)? else { continue };
+            let open = || format!("open {}", dir.display());
+            let Some(dir) = kit::unless_gone(fs::canonicalize(dir)).with_context(open)? else { continue };
+            let Some(lock) = kit::unless_gone(File::open(&dir)).with_context(open)? else { continue };
             let found = lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
             kit::ours_alone(&dir, &found).hint("let --network-dir be one that only you can write to")?;
             kit::call("one at a time", "flock", dir.display(), || lock.lock())?;
@@ -238,14 +239,6 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode))),
-    }
-}
-
-/// None: the last container has removed it in between.
-fn unless_gone<T>(result: io::Result<T>, path: &Path) -> Result<Option<T>> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some).with_context(|| format!("open {}", path.display())),
     }
 }
 

@@ -146,11 +146,8 @@ fn differs(name: &str, value: &str) -> bool {
 
 /// None: there is no such setting; a link that is gone has none.
 fn read(name: &str) -> Result<Option<String>> {
-    match fs::read_to_string(path(name)) {
-        Ok(text) => Ok(Some(text.trim().into())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("read({})", path(name))),
-    }
+    let text = kit::unless_gone(fs::read_to_string(path(name)));
+    Ok(text.with_context(|| format!("read({})", path(name)))?.map(|text| text.trim().into()))
 }
 
 fn write(name: &str, value: &str, why: &str) -> Result<()> {
