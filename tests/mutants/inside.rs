@@ -21,9 +21,6 @@ use crate::plan::{Check, Outcome, Plan, Subject, Until, Word};
 /// The directory for temporary files of a subject.
 const TMP: &str = "/tmp/kiste-mutant";
 
-/// A copy of the root file system, in the machine's memory.
-const ROOTFS: &str = "/tmp/rootfs";
-
 fn read(plan: &Path) -> Result<Plan> {
     ensure!(std::env::var_os("KISTE_VM").is_some(), "a mutant may do anything: only in the virtual machine");
     Ok(serde_json::from_slice(&fs::read(plan)?)?)
@@ -39,10 +36,6 @@ fn say(word: &Word) -> Result<()> {
 pub fn all(file: &Path) -> Result<()> {
     let plan = read(file)?;
     fs::create_dir_all(TMP)?;
-    // Each test copies it: from memory in a fifth of the time.
-    let fetched = std::env::var_os("KISTE_ROOTFS").context("KISTE_ROOTFS is not set")?;
-    let copied = Command::new("cp").arg("-a").arg(fetched).arg(ROOTFS).status()?;
-    ensure!(copied.success(), "the root file system cannot be copied: {copied}");
     let require = what_is_there(&plan.place)?;
     let before = state();
     for nth in 0..plan.subjects.len() {
@@ -58,7 +51,6 @@ pub fn all(file: &Path) -> Result<()> {
             // What is there now, a test may not be skipped for.
             .env("KISTE_REQUIRE", &require)
             .env("TMPDIR", TMP)
-            .env("KISTE_ROOTFS", ROOTFS)
             .env("KISTE_SKIP_LOG", format!("{TMP}/skipped"))
             .stdin(Stdio::null())
             .status()
