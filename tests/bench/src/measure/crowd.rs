@@ -12,7 +12,7 @@ use crate::stats::Samples;
 const SLEEP: [&str; 3] = ["/bin/sh", "-c", "echo up; exec sleep 1000000"];
 
 /// Containers that sleep. Dropped, they end and are removed.
-struct Crowd<'a> {
+pub struct Crowd<'a> {
     peer: &'a dyn Peer,
     sleepers: Vec<(String, Sleeper)>,
 }
@@ -35,7 +35,7 @@ pub fn measure(
     let mut table =
         Table::new('d', "start to exit of true among sleeping containers, median, milliseconds", &columns);
     for contestant in contestants {
-        let mut crowd = Crowd { peer: contestant.peer, sleepers: Vec::new() };
+        let mut crowd = Crowd::of(contestant);
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for size in sizes {
             crowd.grow(session, contestant, *size)?;
@@ -67,8 +67,17 @@ fn with_growth(mut medians: Vec<Option<f64>>) -> Vec<Option<f64>> {
     medians
 }
 
-impl Crowd<'_> {
-    fn grow(&mut self, session: &Session, contestant: &Contestant, size: usize) -> Result<()> {
+impl<'a> Crowd<'a> {
+    /// None yet.
+    pub fn of(contestant: &Contestant<'a>) -> Self {
+        Crowd { peer: contestant.peer, sleepers: Vec::new() }
+    }
+
+    /// Starts some, until there are `size`.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub fn grow(&mut self, session: &Session, contestant: &Contestant, size: usize) -> Result<()> {
         while self.sleepers.len() < size {
             session.go_on()?;
             let id = unique();
