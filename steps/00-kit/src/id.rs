@@ -1,8 +1,9 @@
 //! What a container is called.
 
-use std::fmt;
+use std::{fmt, io};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 /// A container id: 12 random lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,8 +15,7 @@ impl Id {
     /// # Errors
     /// When getrandom(2) fails, which it does only on a kernel without it.
     pub fn random() -> Result<Self> {
-        let mut bytes = [0; 6];
-        getrandom::fill(&mut bytes)?;
+        let bytes = random::<6>().context("getrandom(6 bytes)")?;
         Ok(Id(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
@@ -35,6 +35,16 @@ impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Random bytes, up to 256, which getrandom(2) gives in one piece.
+///
+/// # Errors
+/// When getrandom(2) fails, which it does only on a kernel without it.
+pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(bytes)
 }
 
 /// What the host is called: the name of the UTS namespace that we are in.

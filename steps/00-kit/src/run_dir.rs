@@ -169,7 +169,8 @@ fn if_abandoned(parent: &Path, id: &Id) -> Result<Option<Abandoned>> {
 impl Drop for RunDir {
     fn drop(&mut self) {
         // Removed under the lock: the notes, and nothing deeper, since we make nothing deeper.
-        for note in Dir::read_from(&self.directory).into_iter().flatten().flatten() {
+        let notes = Dir::read_from(&self.directory).into_iter().flatten().flatten();
+        for note in notes.filter(|note| !matches!(note.file_name().to_bytes(), b"." | b"..")) {
             let _ = unlinkat(&self.directory, note.file_name(), AtFlags::empty());
         }
         let _ = fs::remove_dir(&self.path);

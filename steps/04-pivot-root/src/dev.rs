@@ -92,7 +92,7 @@ fn in_user_namespace() -> Result<bool> {
 
 /// Whether a group id is one in our user namespace: user_namespaces(7), /proc/PID/gid_map.
 fn is_mapped(gid: &str) -> Result<bool> {
-    let map = std::fs::read_to_string("/proc/self/gid_map").context("read /proc/self/gid_map")?;
+    let map = kit::read_kernel_file("/proc/self/gid_map").context("read /proc/self/gid_map")?;
     let gid: u64 = gid.parse()?;
     let holds = |line: &str| {
         let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();

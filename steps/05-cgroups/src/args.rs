@@ -1,7 +1,5 @@
 //! The options of this step, spelled as Docker spells them, and the rules that bind them together.
 
-use std::fs;
-
 use anyhow::Result;
 use kit::Failure;
 
@@ -54,7 +52,7 @@ impl Args {
     /// A usage error (exit code 2) when two options contradict each other, or when more CPUs are
     /// asked for than the host has.
     pub fn limits(&self) -> Result<Limits> {
-        let online = self.cpus.and_then(|_| fs::read_to_string("/sys/devices/system/cpu/online").ok());
+        let online = self.cpus.and_then(|_| kit::read_kernel_file("/sys/devices/system/cpu/online").ok());
         let online = online.and_then(|text| text.parse().ok());
         self.limits_on(online.as_ref()).map_err(|rule| rule.exit(2).into())
     }

@@ -28,15 +28,20 @@ pub(crate) fn check(cgroup: &Directory, file: &str, limits: &Limits) -> Result<(
     }
 }
 
-/// Gives the cgroup, and those above it, the CPUs and memory nodes of their parents. Version 1 makes
-/// a cpuset empty, and an empty one takes no process (cpusets.rst, "What do you need to know").
+/// Gives the cgroup, and those above it that have none, the CPUs and memory nodes of the nearest one above
+/// that has. Version 1 makes a cpuset empty, and an empty one takes no process (cpusets.rst, "What do you
+/// need to know").
 pub(crate) fn inherit(cgroup: &Directory) -> Result<()> {
-    let levels = [cgroup.above(), vec![cgroup.clone()]].concat();
-    for (parent, child) in levels.iter().zip(&levels[1..]) {
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            if child.read(file)?.trim().is_empty() {
-                child.write("a new cpuset is empty", file, parent.read(file)?.trim())?;
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let mut empty = vec![cgroup.clone()];
+        for above in cgroup.above().into_iter().rev() {
+            let value = above.read(file)?;
+            if !value.trim().is_empty() {
+                let write = |it: &Directory| it.write("a new cpuset is empty", file, value.trim());
+                empty.iter().rev().try_for_each(write)?;
+                break;
             }
+            empty.push(above);
         }
     }
     Ok(())

@@ -1,6 +1,5 @@
 //! Cgroups without root: below one that is delegated to the caller (cgroup-v2.rst, "Delegation").
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
@@ -24,7 +23,7 @@ fn is_delegated(cgroup: &Path) -> bool {
 
 /// Only leaves have processes: one that has some cannot limit those below.
 fn has_processes(cgroup: &Path) -> bool {
-    fs::read_to_string(cgroup.join("cgroup.procs")).is_ok_and(|text| !text.is_empty())
+    kit::read_kernel_file(cgroup.join("cgroup.procs")).is_ok_and(|text| !text.is_empty())
 }
 
 /// How to get one.

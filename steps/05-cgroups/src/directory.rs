@@ -82,7 +82,7 @@ impl Directory {
     /// Reads `file`.
     pub(crate) fn read(&self, file: &str) -> Result<String> {
         let path = self.path.join(file);
-        fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+        kit::read_kernel_file(&path).with_context(|| format!("read {}", path.display()))
     }
 
     /// The number in `file`; `None` where this kernel has no such file, or it says `max`.

@@ -1,11 +1,10 @@
 //! Which hierarchies this host has, and which of them holds which controller.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::Id;
+use kit::{Id, read_kernel_file};
 
 use crate::controller::{Controller, Version};
 use crate::mountinfo::{self, Mount};
@@ -35,6 +34,11 @@ impl Hierarchy {
     /// Whether `controller` is in it.
     pub fn holds(&self, controller: Controller) -> bool {
         self.controllers.contains(&controller)
+    }
+
+    /// Whether any controller is in it.
+    pub(crate) fn has_controllers(&self) -> bool {
+        !self.controllers.is_empty()
     }
 
     /// The directory of the cgroup in which the calling process is, if it can be seen from here.
@@ -86,7 +90,7 @@ impl Hierarchies {
     /// # Errors
     /// When /proc is not mounted, or a file of it or a mount point cannot be read.
     pub fn detect() -> Result<Self> {
-        let read = |path| fs::read_to_string(path).with_context(|| format!("read {path}"));
+        let read = |path| read_kernel_file(path).with_context(|| format!("read {path}"));
         let mut mounts = Vec::new();
         for mount in mountinfo::parse(&read("/proc/self/mountinfo")?) {
             if mount.is_visible()? {
@@ -96,7 +100,7 @@ impl Hierarchies {
         let mut found = Self::of(&mounts, &read("/proc/self/cgroup")?);
         for unified in found.0.iter_mut().filter(|hierarchy| hierarchy.version == Version::V2) {
             let path = unified.mount_point.join("cgroup.controllers");
-            let names = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            let names = read_kernel_file(&path).with_context(|| format!("read {}", path.display()))?;
             unified.controllers = Controller::named(names.split_whitespace(), Version::V2);
         }
         Ok(found)
@@ -125,7 +129,7 @@ impl Hierarchies {
         let unified = self.unified().and_then(|hierarchy| {
             let base = delegated::base(hierarchy)?;
             // What is delegated may be less than what the host has.
-            let granted = fs::read_to_string(base.join("cgroup.controllers")).ok()?;
+            let granted = read_kernel_file(base.join("cgroup.controllers")).ok()?;
             let controllers = Controller::named(granted.split_whitespace(), Version::V2);
             Some(Hierarchy { base, controllers, ..hierarchy.clone() })
         });

@@ -1,7 +1,9 @@
 //! Kills all processes of a cgroup.
 
 use anyhow::Result;
+use nix::errno::Errno;
 
+use crate::controller::Version;
 use crate::directory::Directory;
 use crate::{events, freezer};
 
@@ -12,10 +14,15 @@ use crate::{events, freezer};
 /// kernel kills also what is being forked at that moment (Linux 5.14).
 pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
     // Task 5.4: one write to cgroup.kill, then wait until the kernel says that it is empty.
-    if let Some(unified) = directories.iter().find(|it| it.has("cgroup.kill").unwrap_or(false)) {
-        unified.write("every process in it, at once", "cgroup.kill", 1)?;
-        freezer::of(directories).map_or(Ok(()), freezer::thaw_if_frozen)?; // what it holds does not die
-        events::wait(unified, "populated", 0)?;
+    if let Some(unified) = directories.iter().find(|it| it.hierarchy().version() == Version::V2) {
+        match unified.write("every process in it, at once", "cgroup.kill", 1) {
+            Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => return Ok(()), // crate::signals
+            written => written?,
+        }
+        if unified.keyed("cgroup.events", "populated") != Some(0) {
+            freezer::of(directories).map_or(Ok(()), freezer::thaw_if_frozen)?; // what it holds does not die
+            events::wait(unified, "populated", 0)?;
+        }
     }
     Ok(()) // version 1 has nothing that kills at once: crate::signals
 }

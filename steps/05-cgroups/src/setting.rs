@@ -52,12 +52,17 @@ impl Setting {
     /// Writes it.
     pub(crate) fn write(&self, directory: &Directory) -> Result<()> {
         for (file, value) in &self.files {
-            if directory.has(file)? {
-                return directory
-                    .write(self.option, file, value)
-                    .hint_on(Errno::EINVAL, "the kernel refuses this value: a cgroup above may allow less")
-                    .hint_on(Errno::EBUSY, "the cgroup already uses more than that")
-                    .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo");
+            match directory.write(self.option, file, value) {
+                Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {}
+                written => {
+                    return written
+                        .hint_on(
+                            Errno::EINVAL,
+                            "the kernel refuses this value: a cgroup above may allow less",
+                        )
+                        .hint_on(Errno::EBUSY, "the cgroup already uses more than that")
+                        .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo");
+                }
             }
         }
         match self.absent {

@@ -2,7 +2,6 @@
 //! thaw, until none is left.
 
 use std::collections::HashSet;
-use std::fs;
 
 use anyhow::Result;
 use kit::{Failure, Hint};
@@ -42,7 +41,7 @@ const AT_ONCE: usize = 128;
 /// cgroup.procs shows 0 for a process that lives outside our PID namespace: it has no id here.
 fn processes(directories: &[Directory]) -> HashSet<Pid> {
     let trees = directories.iter().flat_map(Directory::tree);
-    let texts = trees.filter_map(|cgroup| fs::read_to_string(cgroup.join("cgroup.procs")).ok());
+    let texts = trees.filter_map(|cgroup| kit::read_kernel_file(cgroup.join("cgroup.procs")).ok());
     texts.flat_map(|text| text.lines().filter_map(pid).collect::<Vec<_>>()).collect()
 }
 

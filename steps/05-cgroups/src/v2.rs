@@ -76,6 +76,9 @@ const COUNTED: [Controller; 4] = [Controller::Cpu, Controller::Io, Controller::M
 /// host's: there it stays as it was. What a limit needed there stays enabled when the container is
 /// gone: another manager may have begun to count on it.
 fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
+    if !cgroup.hierarchy().has_controllers() {
+        return Ok(()); // a hybrid host: version 1 has them all
+    }
     for (depth, ancestor) in cgroup.above().iter().enumerate() {
         let granted = names(ancestor, "cgroup.controllers")?;
         let enabled = names(ancestor, "cgroup.subtree_control")?;

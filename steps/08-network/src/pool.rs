@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 
 use crate::netlink::Netlink;
@@ -42,8 +42,8 @@ fn candidates() -> impl Iterator<Item = Subnet> {
 /// When the kernel gives no random numbers.
 pub(crate) fn random_ipv6() -> Result<Subnet> {
     let mut octets = [0; 16];
-    getrandom::fill(&mut octets[1..6])?;
     octets[0] = 0xfd;
+    octets[1..6].copy_from_slice(&kit::random::<5>().context("getrandom(5 bytes)")?);
     let subnet = Subnet::new(IpAddr::V6(Ipv6Addr::from(octets)), 64);
     subnet.ok_or_else(|| Failure::new("64 bits are less than 128").into())
 }

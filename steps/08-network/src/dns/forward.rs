@@ -148,15 +148,9 @@ fn send(asked: &Asked, server: IpAddr) -> io::Result<(UdpSocket, [u8; 2])> {
     let socket = UdpSocket::bind((any, 0))?; // 0: a port that the kernel chooses, and nobody can foresee
     socket.set_nonblocking(true)?;
     socket.connect((server, PORT))?;
-    let id = new_id()?;
+    let id = kit::random()?;
     socket.send(&asked.under_id(id))?;
     Ok((socket, id))
-}
-
-fn new_id() -> io::Result<[u8; 2]> {
-    let mut id = [0; 2];
-    getrandom::fill(&mut id).map_err(io::Error::other)?;
-    Ok(id)
 }
 
 /// Asks over TCP, which is for answers that are too long for UDP.
@@ -169,7 +163,7 @@ fn exchange(asked: &Asked, server: IpAddr) -> io::Result<Option<Vec<u8>>> {
     let mut stream = TcpStream::connect_timeout(&(server, PORT).into(), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let id = new_id()?;
+    let id = kit::random()?;
     write_message(&mut stream, &asked.under_id(id))?;
     let answer = read_message(&mut stream, usize::from(u16::MAX))?;
     Ok(asked.answered_by(&answer, id))
