@@ -89,4 +89,12 @@ mod tests {
         let error = call("a name", "sethostname", "web", || Err::<(), _>(Errno::EPERM)).unwrap_err();
         assert_eq!(format!("{error:#}"), "sethostname(web): Operation not permitted (EPERM)");
     }
+
+    #[test]
+    fn a_descriptor_is_shown_by_its_number() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let number = file.as_raw_fd().to_string();
+        assert_eq!(file.show(), Some(number.clone()));
+        assert_eq!(OwnedFd::from(file).show(), Some(number));
+    }
 }

@@ -135,3 +135,25 @@ fn may_administer() -> bool {
     let capabilities = rustix::thread::capabilities(None);
     capabilities.is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_told_with_what_was_found_and_the_mend_below() {
+        let checks = [
+            Check::ok("root", "uid 0"),
+            Check::missing("cgroup-v2", "not mounted", "mount it"),
+            Check::fails("kernel", "too old", "boot a newer one"),
+        ];
+        let text = render(&checks);
+        let expected = "ok      root       uid 0
+missing cgroup-v2  not mounted
+                   mend: mount it
+FAILS   kernel     too old
+                   mend: boot a newer one
+";
+        assert_eq!(anstream::adapter::strip_str(&text).to_string(), expected);
+    }
+}

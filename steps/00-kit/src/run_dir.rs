@@ -311,6 +311,8 @@ pub fn still_there(file: &File, path: &Path) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {
@@ -331,6 +333,73 @@ mod tests {
         assert!(RunDir::abandoned(&parent).unwrap().is_empty(), "it is locked by who found it");
         drop(found);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_note_is_read_as_it_was_written_and_no_longer_than_notes_are() {
+        let run_dir = RunDir::create(&scratch("notes"), &Id::random().unwrap()).unwrap();
+        assert_eq!(run_dir.read("none").unwrap(), "");
+        run_dir.note("it", "a longer text than the next").unwrap();
+        let mode = fs::metadata(run_dir.path.join("it")).unwrap().mode();
+        assert_eq!(mode & 0o7777, 0o600, "{mode:o}: its owner reads and writes it");
+        for length in [5, LONGEST_NOTE] {
+            let text = "x".repeat(length as usize);
+            run_dir.note("it", &text).unwrap();
+            assert!(run_dir.read("it").unwrap() == text, "{length} bytes");
+        }
+        run_dir.note("it", &"x".repeat(LONGEST_NOTE as usize + 1)).unwrap();
+        let error = run_dir.read("it").unwrap_err();
+        assert!(error.to_string().contains("this is no note of a run"), "{error}");
+    }
+
+    #[test]
+    fn a_parent_that_a_run_made_goes_with_the_last_and_another_stays() {
+        let (made, found) = (scratch("made"), scratch("found"));
+        fs::DirBuilder::new().mode(0o700).create(&found).unwrap();
+        for parent in [&made, &found] {
+            drop(RunDir::create(parent, &Id::random().unwrap()).unwrap());
+        }
+        assert!(!made.exists());
+        fs::remove_dir(&found).expect("it is there, and empty");
+    }
+
+    #[test]
+    fn what_others_can_write_to_is_refused_with_the_mend() {
+        let parent = scratch("shared");
+        fs::create_dir(&parent).unwrap();
+        fs::set_permissions(&parent, fs::Permissions::from_mode(0o777)).unwrap();
+        let refusals =
+            [RunDir::create(&parent, &Id::random().unwrap()).map(drop), RunDir::abandoned(&parent).map(drop)];
+        for error in refusals.map(Result::unwrap_err) {
+            let failure = Failure::of(&error);
+            assert!(failure.to_string().contains("(mode 0777)"), "{failure}");
+            assert!(failure.hint_text().unwrap().contains("one that only you can write to"), "{failure:?}");
+        }
+        fs::remove_dir(&parent).expect("nothing is left in it");
+    }
+
+    #[test]
+    fn what_is_gone_is_told_from_what_cannot_be_looked_at() {
+        assert_eq!(unless_gone(Ok(1)).unwrap(), Some(1));
+        assert_eq!(unless_gone::<()>(Err(io::ErrorKind::NotFound.into())).unwrap(), None);
+        let other = unless_gone::<()>(Err(io::ErrorKind::PermissionDenied.into()));
+        assert_eq!(other.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+
+        let path = scratch("gone");
+        assert!(open(&path).unwrap().is_none(), "nothing is there");
+        fs::write(&path, "").unwrap();
+        assert!(open(&path).unwrap().is_none(), "a file is none");
+        let file = File::open(&path).unwrap();
+        assert!(still_there(&file, &path).unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(!still_there(&file, &path).unwrap());
+    }
+
+    #[test]
+    fn the_option_says_where_and_root_needs_none() {
+        let parent = |run_dir: Option<&str>| RunDirArgs { run_dir: run_dir.map(PathBuf::from) }.parent();
+        assert_eq!(parent(Some("here")), Path::new("here"));
+        assert_eq!(parent(None) == Path::new("/run/kiste"), geteuid().is_root());
     }
 
     #[test]
