@@ -56,6 +56,16 @@ fn taking_mounts_off_uncovers_nothing_of_the_host() {
     bench.sh(&[], &script).prints("/dev:\n\n/sys:\nstill inside");
 }
 
+/// umount2(2) takes off what lies on top. Where something covers the host's root, the root itself would stay.
+#[test]
+fn where_something_covers_the_hosts_root_nothing_runs() {
+    let Some(bench) = bench() else { return };
+    let covered = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs cover / && exec \"$@\"", "sh"];
+    let ran = bench.run_by(&covered, &[], &["echo", "it runs"]);
+    ran.exits(125).complains("could still be reached above the new root");
+    assert_eq!(ran.out, "");
+}
+
 #[test]
 fn nothing_that_the_host_had_open_is_open_inside() {
     let Some(bench) = bench() else { return };
