@@ -29,3 +29,17 @@ fn has_processes(cgroup: &Path) -> bool {
 /// How to get one.
 pub(crate) const MEND: &str = "start it in a cgroup that is yours: `systemd-run --user --scope -p Delegate=yes \
                                COMMAND`; or have root delegate one (book: chapter 6); or use sudo";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hierarchy::tests::Fake;
+
+    #[test]
+    fn a_cgroup_with_processes_is_none_to_divide() {
+        let top = Fake::new("processes");
+        for (procs, has) in [("", false), ("1\n", true)] {
+            assert_eq!(has_processes(&top.with("it", &[("cgroup.procs", procs)])), has, "{procs:?}");
+        }
+    }
+}

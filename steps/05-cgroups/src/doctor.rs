@@ -148,3 +148,43 @@ fn sample(hierarchies: &Hierarchies, controller: Controller, files: &[&str]) -> 
         .flat_map(|file| cgroups.iter().map(move |cgroup| cgroup.join(file)))
         .find(|path| path.exists())
 }
+
+#[cfg(test)]
+mod tests {
+    use kit::doctor::Verdict;
+
+    use super::*;
+    use crate::hierarchy::tests::Fake;
+
+    fn told(check: &Check) -> (Verdict, &str) {
+        (check.verdict, &check.found)
+    }
+
+    #[test]
+    fn a_unified_hierarchy_without_controllers_is_a_hybrid_hosts() {
+        let top = Fake::new("hybrid");
+        let check = unified(&top.mounted("cgroup2", "rw"));
+        assert_eq!(check.verdict, Verdict::Missing);
+        assert!(check.found.starts_with("hybrid: "), "{check:?}");
+    }
+
+    #[test]
+    fn it_is_told_where_each_thing_was_found() {
+        let top = Fake::new("told");
+        let path = top.0.display();
+        let version_1 = top.mounted("cgroup", "rw,memory,blkio,freezer");
+        let memory = holder(&version_1, "cgroup-memory", Controller::Memory);
+        assert_eq!(told(&memory), (Verdict::Ok, format!("version 1, at {path}").as_str()));
+        assert_eq!(told(&freeze(&version_1)), (Verdict::Ok, format!("version 1, at {path}").as_str()));
+        let version_2 = top.mounted("cgroup2", "rw");
+        assert_eq!(told(&kill(&version_2)), (Verdict::Ok, format!("version 2, at {path}").as_str()));
+
+        top.with("below", &[("memory.limit_in_bytes", "")]);
+        assert_eq!(swap(&version_1).verdict, Verdict::Missing, "memory is limited there, and swap is not");
+        assert_eq!(blkio_weight(&version_1).verdict, Verdict::Missing);
+        let below = top.with("below", &[("memory.memsw.limit_in_bytes", ""), ("blkio.weight", "")]);
+        let file = |name| below.join(name).display().to_string();
+        assert_eq!(told(&swap(&version_1)), (Verdict::Ok, file("memory.memsw.limit_in_bytes").as_str()));
+        assert_eq!(told(&blkio_weight(&version_1)), (Verdict::Ok, file("blkio.weight").as_str()));
+    }
+}

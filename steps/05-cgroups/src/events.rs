@@ -74,3 +74,19 @@ impl Patience {
         self.left().is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hierarchy::tests::Fake;
+
+    #[test]
+    fn what_holds_is_not_waited_for_and_what_is_not_there_is_told() {
+        let top = Fake::new("events");
+        let cgroup = Directory::found(&top.unified(), top.with("it", &[("cgroup.events", "frozen 1\n")]));
+        wait(&cgroup, "frozen", 1).unwrap();
+        let gone = Directory::found(&top.unified(), top.0.join("gone"));
+        let error = wait(&gone, "frozen", 1).unwrap_err();
+        assert!(format!("{error:#}").contains("gone/cgroup.events"), "{error:#}");
+    }
+}

@@ -175,8 +175,41 @@ impl Hierarchies {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// An empty directory that stands for the top of the unified hierarchy; removed at the end.
+    pub(crate) struct Fake(pub PathBuf);
+
+    impl Fake {
+        pub(crate) fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("kiste-cgroups-{name}-{}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Fake(path)
+        }
+
+        /// Makes a cgroup with these files.
+        pub(crate) fn with(&self, cgroup: &str, files: &[(&str, &str)]) -> PathBuf {
+            let path = self.0.join(cgroup);
+            fs::create_dir_all(&path).unwrap();
+            files.iter().for_each(|(file, text)| fs::write(path.join(file), text).unwrap());
+            path
+        }
+
+        pub(crate) fn mounted(&self, kind: &str, options: &str) -> Hierarchies {
+            recorded(&format!("50 40 0:30 / {} rw - {kind} cgroup {options}\n", self.0.display()), "0::/\n")
+        }
+
+        pub(crate) fn unified(&self) -> Hierarchy {
+            self.mounted("cgroup2", "rw").0[0].clone()
+        }
+    }
+
+    impl Drop for Fake {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
 
     fn recorded(mountinfo: &str, own_cgroups: &str) -> Hierarchies {
         Hierarchies::of(&mountinfo::parse(mountinfo), own_cgroups)

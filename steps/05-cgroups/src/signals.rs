@@ -70,6 +70,18 @@ fn kill(directories: &[Directory], pids: &[Pid]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hierarchy::tests::Fake;
+
+    #[test]
+    fn the_processes_of_a_cgroup_are_those_of_the_cgroups_below_it_too() {
+        let top = Fake::new("signals");
+        let path = top.with("it", &[("cgroup.procs", "17\n18\n")]);
+        top.with("it/below", &[("cgroup.procs", "19\n0\n")]);
+        let found = processes(&[Directory::found(&top.unified(), path)]);
+        let mut found: Vec<_> = found.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+        found.sort_unstable();
+        assert_eq!(found, [17, 18, 19]);
+    }
 
     #[test]
     fn a_process_of_another_pid_namespace_is_not_taken_for_our_own_group() {

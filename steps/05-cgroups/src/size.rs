@@ -81,6 +81,7 @@ mod tests {
         {
             assert!(bytes(text).is_err(), "{text}");
         }
+        assert!(bytes(".5m").unwrap_err().starts_with("a size is a number"), "not that it is too much");
     }
 
     #[test]

@@ -152,3 +152,40 @@ fn only_leaves_have_processes(cgroup: &Directory) -> Result<()> {
     );
     Err(Failure::new(what).hint(mend).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::hierarchy::tests::Fake;
+
+    /// What is written into cgroup.subtree_control at the top and below it, where these are there.
+    fn enabled(granted: &str, enabled: &str) -> [String; 2] {
+        let top = Fake::new("enable");
+        let files = [("cgroup.controllers", granted), ("cgroup.subtree_control", enabled)];
+        let places = [top.with("", &files), top.with("kiste", &files)];
+        let cgroup = Directory::found(&top.unified(), places[1].join("id"));
+        enable(&cgroup, &BTreeSet::new()).unwrap();
+        places.map(|place| fs::read_to_string(place.join("cgroup.subtree_control")).unwrap())
+    }
+
+    #[test]
+    fn what_is_only_counted_is_enabled_below_the_top_where_it_is_granted_and_missing() {
+        assert_eq!(enabled("cpuset pids", ""), ["", "+pids"]);
+        assert_eq!(enabled("pids", "pids"), ["pids"; 2]);
+        assert_eq!(enabled("cpuset", ""), [""; 2]);
+    }
+
+    #[test]
+    fn a_cgroup_with_processes_of_its_own_grants_nothing_unless_it_is_the_hosts_root() {
+        let top = Fake::new("leaves");
+        for (procs, kind, may) in [("", "domain", true), ("1\n", "domain", false)] {
+            let path = top.with("kiste", &[("cgroup.procs", procs), ("cgroup.type", kind)]);
+            let cgroup = Directory::found(&top.unified(), path);
+            assert_eq!(only_leaves_have_processes(&cgroup).is_ok(), may, "{procs:?}");
+        }
+        let root = Directory::found(&top.unified(), top.with("root", &[("cgroup.procs", "1\n")]));
+        only_leaves_have_processes(&root).unwrap();
+    }
+}
