@@ -109,3 +109,25 @@ fn nobody_special(id: &Id) -> Result<Ids> {
     let map = Map::new(vec![crate::ids::Range { inside: 0, outside, size: ENOUGH }]).map_err(Failure::new)?;
     Ok(Ids::new(Account::of_id(0, 0), map.clone(), map, Writer::Root))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_gets_the_block_of_ids_that_the_containers_id_chooses_if_nobody_has_it() {
+        let (first, end, size) = (524_288, 1_879_048_192, 65_536);
+        let lent = subid::lent_to_anybody().unwrap();
+        for _ in 0..20 {
+            let id = Id::random().unwrap();
+            let number = u64::from_str_radix(id.as_str(), 16).unwrap();
+            let outside = first + number % ((end - first) / size) * size;
+            let is_lent = |lent: &Lent| {
+                u64::from(lent.0) < outside + size && outside < u64::from(lent.0) + u64::from(lent.1)
+            };
+            let expected = format!("uids 0 {outside} {size}; gids 0 {outside} {size}");
+            let is_free = !lent.iter().any(is_lent);
+            assert_eq!(nobody_special(&id).unwrap().shown() == expected, is_free, "{id}");
+        }
+    }
+}
