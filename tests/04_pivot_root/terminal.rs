@@ -205,14 +205,18 @@ fn what_it_printed_last_arrives_at_a_slow_terminal_too() {
 #[test]
 fn a_terminal_that_nobody_reads_does_not_keep_it_from_ending() {
     let Some(bench) = bench() else { return };
-    let pid_file = bench.dir().join("pid");
-    let mut terminal = bench.at_terminal(&["--init", "--pid-file", pid_file.to_str().unwrap()], &["yes"]);
-    let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
-    let runtime = host::status(pid.trim(), "PPid");
-    std::thread::sleep(std::time::Duration::from_millis(500)); // more than all the ptys hold
-    kill(Pid::from_raw(runtime.parse().unwrap()), Signal::SIGTERM).unwrap();
-    eventually(|| (!host::is_alive(&runtime)).then_some(())).expect("it ends, though nobody reads");
-    assert_eq!(terminal.ends().0, 143);
+    // In raw mode, and as it is: there each line is written by itself, and the room ends amid a write(2).
+    for (number, script) in ["exec \"$@\"", "exec \"$@\" < /dev/null"].into_iter().enumerate() {
+        let pid_file = bench.dir().join(format!("pid-{number}"));
+        let mut terminal =
+            at_shell(&bench, script, &["--init", "--pid-file", pid_file.to_str().unwrap()], &["yes"]);
+        let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
+        let runtime = host::status(pid.trim(), "PPid");
+        std::thread::sleep(std::time::Duration::from_millis(500)); // more than all the ptys hold
+        kill(Pid::from_raw(runtime.parse().unwrap()), Signal::SIGTERM).unwrap();
+        eventually(|| (!host::is_alive(&runtime)).then_some(())).expect("it ends, though nobody reads");
+        assert_eq!(terminal.ends().0, 143, "{script}");
+    }
 }
 
 #[test]
