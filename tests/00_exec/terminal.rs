@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 
-use kiste_tests::{Bench, Terminal, eventually, keys};
+use kiste_tests::{Bench, Terminal, eventually, host, keys};
 
 use crate::bench;
 
@@ -120,5 +120,17 @@ fn a_pipeline_at_a_terminal_does_not_stop_itself() {
     terminal.type_in("echo code: $?\n");
     terminal.shows("code: 0");
     terminal.type_in("exit\n");
+    terminal.ends();
+}
+
+#[test]
+fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
+    let bench = bench();
+    // The program leads the session of the terminal, as below `ssh -t`, and is alone told of its end.
+    let run = format!("exec {} run --pid-file pid sleep 1000", bench.exe().display());
+    let mut terminal = Terminal::start_any(bench.dir(), &["sh", "-c", &run].map(OsString::from));
+    let pid = eventually(|| fs::read_to_string(bench.dir().join("pid")).ok()).expect("it runs");
+    terminal.close();
+    eventually(|| (!host::is_alive(pid.trim())).then_some(())).expect("it ends");
     terminal.ends();
 }

@@ -124,7 +124,7 @@ impl Child {
                 Some(Signal::SIGCHLD) if self.is_stopped()? => terminal.suspend(self)?,
                 Some(Signal::SIGCHLD) => {}
                 _ if terminal.on_signal(&received, self)? => {}
-                _ if received.was_sent => self.send_on(&received)?,
+                _ if received.is_for_us_alone() => self.send_on(&received)?,
                 // From the keyboard: the command has had it already.
                 _ => {}
             }

@@ -26,6 +26,12 @@ impl Received {
     pub fn name(&self) -> Option<Signal> {
         Signal::try_from(self.number).ok()
     }
+
+    /// Whether the command has not had it: what a key sends, it gets itself. That the terminal has hung
+    /// up, the kernel tells the leader of its session, who may be this process.
+    pub fn is_for_us_alone(&self) -> bool {
+        self.was_sent || self.name() == Some(Signal::SIGHUP)
+    }
 }
 
 impl Signals {

@@ -40,7 +40,7 @@ fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
                         end(status.code())
                     }
                 }
-                _ if received.was_sent => child.send_on(&received)?,
+                _ if received.is_for_us_alone() => child.send_on(&received)?,
                 _ => {} // from the keyboard: the command has had it already
             }
         }
