@@ -154,6 +154,37 @@ fn closing_the_window_ends_the_shell() {
 }
 
 #[test]
+fn closing_the_window_ends_also_what_does_not_read_it() {
+    let Some(bench) = bench() else { return };
+    // By the signal; or, as no PID 1 dies of that, because its own terminal hangs up.
+    for (init, inside) in [(Some("--init"), "exec sleep 1000"), (None, "read line < /dev/tty")] {
+        let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
+        let options = [init.as_slice(), &["--pid-file", pid_file.to_str().unwrap()]].concat();
+        let command = format!("echo rea''dy; {inside}");
+        let mut terminal = at_shell(&bench, "exec \"$@\" < /dev/null", &options, &["sh", "-c", &command]);
+        terminal.shows("ready");
+        let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
+        terminal.close();
+        eventually(|| (!host::is_alive(pid.trim())).then_some(())).expect("it ends");
+        terminal.ends();
+    }
+}
+
+#[test]
+fn a_hang_up_that_somebody_sends_is_the_commands_and_the_terminal_stays() {
+    let Some(bench) = bench() else { return };
+    let pid_file = bench.dir().join("pid");
+    let script = "trap 'echo got it; exit 5' HUP; echo rea''dy; while :; do sleep 0.05; done";
+    let mut terminal = bench.at_terminal(&["--pid-file", pid_file.to_str().unwrap()], &["sh", "-c", script]);
+    terminal.shows("ready");
+    let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
+    let runtime = host::status(pid.trim(), "PPid").parse().unwrap();
+    kill(Pid::from_raw(runtime), Signal::SIGHUP).unwrap();
+    terminal.shows("got it");
+    assert_eq!(terminal.ends().0, 5);
+}
+
+#[test]
 fn a_paste_that_nobody_reads_stops_nothing() {
     let Some(bench) = bench() else { return };
     let script = "stty raw -echo; echo ready; i=0; while [ $i -lt 200 ]; do echo line $i; sleep 0.01; i=$((i+1)); done; \
@@ -253,6 +284,21 @@ fn brought_to_the_front_it_has_the_keyboard() {
     terminal.shows("$ ");
     terminal.type_in("echo al''ive\n");
     terminal.shows("alive");
+}
+
+#[test]
+fn where_its_keys_come_from_elsewhere_those_of_the_terminal_are_the_runs() {
+    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
+    let mut terminal = jobs_shell(&bench);
+    let volume = format!("{}:/host", bench.dir().display());
+    let script = "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; echo do''ne";
+    terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" < /dev/null\n"));
+    terminal.shows("ready");
+    terminal.type_in("\x1a");
+    terminal.shows("Stopped");
+    terminal.type_in("fg\n");
+    fs::write(bench.dir().join("go"), "").unwrap();
+    terminal.shows("done");
 }
 
 #[test]
