@@ -67,9 +67,11 @@ impl Ledger {
         self.entries.retain(|_, entry| !verdicts.contains(&entry.verdict));
     }
 
-    /// How many a test has caught.
-    pub fn caught_by(&self, test: &str) -> usize {
-        self.entries.values().filter(|entry| entry.by == test).count()
+    /// How many a test has caught, and how many of them in this file.
+    pub fn caught_by(&self, test: &str, file: &str) -> (usize, usize) {
+        let is_in = |entry: &&Entry| entry.mutant.split(':').next() == Some(file);
+        let caught = self.entries.values().filter(|entry| entry.by == test);
+        (caught.clone().count(), caught.filter(is_in).count())
     }
 
     /// Writes it down, and tells it.

@@ -2,18 +2,22 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::ledger::{Ledger, Verdict};
+use crate::mutant::Mutant;
 use crate::plan::{Check, Outcome, Plan, Subject, Until, Word};
 use crate::suite::Suite;
 
+/// So many machines at once. One has one processor, and who builds for them has mostly nothing to do.
+pub const MACHINES: usize = 2;
+
 /// Where subjects are tested by a suite.
 pub struct Machine {
-    dir: PathBuf,
+    plan: PathBuf,
     place: PathBuf,
     checks: Vec<Check>,
 }
@@ -37,14 +41,18 @@ const BOOT: &str = "3600";
 pub const PATIENCE: &str = "15";
 
 impl Machine {
-    /// A machine; its plan is written into this directory.
-    pub fn new(dir: PathBuf, suite: &Suite) -> Self {
-        Machine { dir, place: suite.place.clone(), checks: suite.checks.clone() }
+    /// One of [`MACHINES`]; its plan is written into this directory.
+    pub fn numbered(number: usize, dir: &Path, suite: &Suite) -> Self {
+        Machine {
+            plan: dir.join(format!("plan-{number}.json")),
+            place: suite.place.clone(),
+            checks: suite.checks.clone(),
+        }
     }
 
     /// Tests them all, in as many boots as that takes, and tells the end of each when it is known.
     pub fn try_all(
-        &mut self,
+        &self,
         subjects: &[Subject],
         mut tell: impl FnMut(usize, &End) -> Result<()>,
     ) -> Result<()> {
@@ -73,10 +81,17 @@ impl Machine {
         Ok(())
     }
 
-    /// What has caught others catches the next ones, too: first what does so in the least time.
-    pub fn sort(&mut self, ledger: &Ledger) {
-        let rate = |check: &Check| (1 + ledger.caught_by(&check.name)) as f64 / check.seconds;
-        self.checks.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
+    /// In which order a mutant is tested: what has caught others catches the next ones, too, those of the
+    /// same file above all. First what does so in the least time.
+    pub fn order(&self, ledger: &Ledger, mutant: &Mutant) -> Vec<usize> {
+        let rate = |nth: &usize| {
+            let check = &self.checks[*nth];
+            let (all, same_file) = ledger.caught_by(&check.name, &mutant.file);
+            (1 + all + 20 * same_file) as f64 / check.seconds
+        };
+        let mut order: Vec<usize> = (0..self.checks.len()).collect();
+        order.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
+        order
     }
 
     /// One boot.
@@ -86,9 +101,11 @@ impl Machine {
         until: Until,
         mut hear: impl FnMut(Word) -> Result<()>,
     ) -> Result<()> {
-        let plan = self.dir.join("plan.json");
         let (place, checks) = (self.place.clone(), self.checks.clone());
-        fs::write(&plan, serde_json::to_vec(&Plan { subjects: subjects.to_vec(), place, checks, until })?)?;
+        fs::write(
+            &self.plan,
+            serde_json::to_vec(&Plan { subjects: subjects.to_vec(), place, checks, until })?,
+        )?;
         let top = std::env::current_dir()?;
         let rootfs = std::env::var_os("KISTE_ROOTFS").map_or_else(|| top.join("rootfs"), PathBuf::from);
         // It ends with us, whatever ends us.
@@ -96,7 +113,7 @@ impl Machine {
             .args(["--pdeathsig", "TERM", "tests/vm/run", "--"])
             .arg(std::env::current_exe()?)
             .arg("--inside")
-            .arg(&plan)
+            .arg(&self.plan)
             .env("KISTE_ROOTFS", rootfs)
             .env("KISTE_VM_TIMEOUT", BOOT)
             .envs([("KISTE_PATIENCE", PATIENCE), ("INSTA_UPDATE", "no"), ("RUST_BACKTRACE", "0")])

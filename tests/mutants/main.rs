@@ -13,7 +13,8 @@ mod workshop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
@@ -22,7 +23,7 @@ use clap::Parser;
 use accepted::Accepted;
 use chosen::{STEPS, Stage, Step};
 use ledger::{Ledger, Verdict};
-use machine::Machine;
+use machine::{MACHINES, Machine};
 use mutant::Mutant;
 use plan::Subject;
 use suite::Suite;
@@ -58,8 +59,9 @@ struct Args {
     subject: Option<usize>,
 }
 
-/// So many mutants in one boot: more, and less is lost by boots; fewer, and the first is tried sooner.
-const BATCH: usize = 20;
+/// So many mutants in one boot: more, and less is lost by boots; fewer, and what has caught one of a file
+/// is tried first with the next one sooner.
+const BATCH: usize = 5;
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
@@ -109,7 +111,7 @@ fn try_in_stages(
     Ok(())
 }
 
-/// While one batch is in the machine, the next is built.
+/// While batches are in the machines, the next one is built.
 fn try_them(stage: &Stage, mutants: &[&Mutant], workshop: &Workshop, ledger: &mut Ledger) -> Result<()> {
     if mutants.is_empty() {
         return Ok(());
@@ -118,16 +120,38 @@ fn try_them(stage: &Stage, mutants: &[&Mutant], workshop: &Workshop, ledger: &mu
     let suite = Suite::built(stage, workshop)?;
     let original = workshop.build_tree(stage)?.context("the tree without any change does not compile")?;
     let (batches, ready) = sync_channel(1);
+    let ledger = Mutex::new(ledger);
     thread::scope(|scope| {
         let builder = scope.spawn(move || build_batches(stage, mutants, workshop, &batches));
         let suite = suite.measured(stage, &original, workshop)?;
         original.remove()?;
-        let mut machine = Machine::new(workshop.dir(), &suite);
-        for batch in ready {
-            try_batch(stage, batch, &mut machine, ledger)?;
-        }
-        builder.join().map_err(|_| anyhow!("the builder panicked"))?
+        // Dropped by the last of the testers, also by one that fails, so that the builder does not wait.
+        let ready = Arc::new(Mutex::new(ready));
+        let (suite, ledger) = (&suite, &ledger);
+        let tester = |number: usize| {
+            let ready = Arc::clone(&ready);
+            let machine = Machine::numbered(number, &workshop.dir(), suite);
+            scope.spawn(move || {
+                while let Some(batch) = next(&ready) {
+                    try_batch(stage, batch, &machine, ledger)?;
+                }
+                Ok(())
+            })
+        };
+        let testers: Vec<_> = (0..MACHINES).map(tester).collect();
+        drop(ready);
+        let ends = testers.into_iter().map(|tester| joined(tester.join()));
+        let ends: Vec<Result<()>> = ends.chain([joined(builder.join())]).collect();
+        ends.into_iter().collect()
     })
+}
+
+fn joined(end: thread::Result<Result<()>>) -> Result<()> {
+    end.map_err(|_| anyhow!("a thread panicked"))?
+}
+
+fn next<'m>(ready: &Mutex<Receiver<Vec<Built<'m>>>>) -> Option<Vec<Built<'m>>> {
+    ready.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
 type Built<'m> = (&'m Mutant, Option<Subject>);
@@ -147,25 +171,30 @@ fn build_batches<'m>(
     Ok(())
 }
 
-fn try_batch(stage: &Stage, batch: Vec<Built<'_>>, machine: &mut Machine, ledger: &mut Ledger) -> Result<()> {
+fn try_batch(
+    stage: &Stage,
+    batch: Vec<Built<'_>>,
+    machine: &Machine,
+    ledger: &Mutex<&mut Ledger>,
+) -> Result<()> {
+    let ledger = || ledger.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut mutants, mut subjects) = (Vec::new(), Vec::new());
     for (mutant, subject) in batch {
         match subject {
             Some(subject) => {
+                subjects.push(Subject { order: machine.order(&ledger(), mutant), ..subject });
                 mutants.push(mutant);
-                subjects.push(subject);
             }
-            None => ledger.write(mutant, Verdict::NotViable, "the compiler", "")?,
+            None => ledger().write(mutant, Verdict::NotViable, "the compiler", "")?,
         }
     }
-    machine.sort(ledger);
     machine.try_all(&subjects, |nth, end| {
         let verdict = match end.verdict {
             Verdict::Caught => stage.caught,
             Verdict::Survived => stage.survived,
             other => other,
         };
-        ledger.write(mutants[nth], verdict, &end.by, &end.said)
+        ledger().write(mutants[nth], verdict, &end.by, &end.said)
     })?;
     subjects.iter().try_for_each(Subject::remove)
 }

@@ -13,7 +13,7 @@ pub struct Plan {
     pub subjects: Vec<Subject>,
     /// Where the program is to be that the tests run.
     pub place: PathBuf,
-    /// By what, in this order.
+    /// By what.
     pub checks: Vec<Check>,
     /// When to stop.
     pub until: Until,
@@ -35,6 +35,8 @@ pub struct Subject {
     pub program: PathBuf,
     /// The library's own tests.
     pub unit: Option<PathBuf>,
+    /// Which of the plan's tests, in which order.
+    pub order: Vec<usize>,
 }
 
 /// One test.
@@ -46,15 +48,18 @@ pub struct Check {
     pub binary: Option<PathBuf>,
     /// The package's directory, where cargo would run it.
     pub dir: PathBuf,
-    /// How long it takes with the original, in seconds.
+    /// How long it takes with the original, in seconds; before that is measured, how long it may.
     pub seconds: f64,
 }
 
 impl Check {
     /// How long it may take, in seconds. The host is busy at times; a mutant that hangs is to be caught
     /// this century all the same.
-    pub fn limit(&self) -> u64 {
-        30 + (4.0 * self.seconds) as u64
+    pub fn limit(&self, until: Until) -> u64 {
+        match until {
+            Until::Caught => 30 + (4.0 * self.seconds) as u64,
+            Until::End => self.seconds as u64,
+        }
     }
 }
 

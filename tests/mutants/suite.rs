@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::chosen::{Stage, Unit};
-use crate::machine::{Machine, PATIENCE};
+use crate::machine::{MACHINES, Machine, PATIENCE};
 use crate::plan::{Check, Outcome, Subject, Until, Word};
 use crate::workshop::{Workshop, package};
 
@@ -25,8 +26,12 @@ pub struct Suite {
     pub checks: Vec<Check>,
 }
 
-/// What a test is thought to take before it is known, in seconds.
-const LONG: f64 = 150.0;
+/// A test that takes longer with the original is not used, in seconds: one mutant that survives would wait
+/// for all of them.
+const SLOW: f64 = 10.0;
+
+/// The same for the library's own tests, which count as one.
+const SLOW_UNIT_TESTS: f64 = 120.0;
 
 impl Suite {
     /// All tests of a stage, as cargo builds them.
@@ -36,46 +41,71 @@ impl Suite {
         let mut checks = Vec::new();
         if stage.unit == Unit::Tests {
             let (name, dir) = ("unit tests".into(), directory(stage.name)?);
-            checks.push(Check { name, binary: None, dir, seconds: LONG });
+            checks.push(Check { name, binary: None, dir, seconds: SLOW_UNIT_TESTS });
         }
         let built = cargo_test(stage.by)?;
-        let of_kind = |kind: &str| built.iter().find(|it| it["target"]["kind"][0] == kind);
-        let executable = |kind: &str| Some(PathBuf::from(of_kind(kind)?["executable"].as_str()?));
-        let place = executable("bin").context("cargo built no program")?;
+        // A step may have a second program, for its tests.
+        let executable = |kind: &str, name: &str| {
+            let is_it = |it: &&Value| it["target"]["kind"][0] == kind && it["target"]["name"] == name;
+            Some(PathBuf::from(built.iter().find(is_it)?["executable"].as_str()?))
+        };
+        let place = executable("bin", stage.by).context("cargo built no program")?;
         // A copy: who works on the tests meanwhile builds them anew.
         let binary = workshop.dir().join(format!("tests-{}", stage.by));
-        fs::copy(executable("test").context("cargo built no tests")?, &binary)?;
+        fs::copy(executable("test", &stage.by.replace('-', "_")).context("cargo built no tests")?, &binary)?;
         for name in listed(&binary)? {
             checks.push(Check {
                 name,
                 binary: Some(binary.clone()),
                 dir: directory(stage.by)?,
-                seconds: LONG,
+                seconds: SLOW,
             });
         }
         Ok(Suite { digest: String::new(), place, checks })
     }
 
-    /// Those that pass in the machine. What does not is printed.
+    /// Those that pass in the machine. What does not is printed. The step's tests are measured once, for
+    /// all that is tried by them; the library's own each time.
     pub fn measured(mut self, stage: &Stage, original: &Subject, workshop: &Workshop) -> Result<Self> {
         let tests = self.checks.iter().find_map(|check| check.binary.as_ref());
-        self.digest = digest(original.files().chain(tests))?;
-        let file = workshop.dir().join(format!("suite-{}-by-{}.json", stage.name, stage.by));
+        self.digest = digest([&original.program].into_iter().chain(tests))?;
+        let file = workshop.dir().join(format!("suite-by-{}.json", stage.by));
         let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Suite>(&text).ok());
-        if let Some(known) = known.filter(|known| known.digest == self.digest) {
-            return Ok(known);
-        }
-        self.measure(&Machine::new(workshop.dir(), &self), original)?;
+        let known = known.filter(|known| known.digest == self.digest).map(|known| known.checks);
+        let is_new = |nth: &usize| known.is_none() || self.checks[*nth].binary.is_none();
+        let new: Vec<usize> = (0..self.checks.len()).filter(is_new).collect();
+        let passed = self.measure(&new, &workshop.dir(), original)?;
+        let (units, tests): (Vec<_>, Vec<_>) = passed.into_iter().partition(|check| check.binary.is_none());
+        self.checks = known.unwrap_or(tests);
         fs::write(file, serde_json::to_vec(&self)?)?;
+        self.checks.extend(units);
         Ok(self)
     }
 
-    /// Runs them all once, and keeps those that pass.
-    fn measure(&mut self, machine: &Machine, original: &Subject) -> Result<()> {
-        println!("the tests of the original, in the machine: {}", self.checks.len());
+    /// Runs these once, with as much else to do as when mutants are tested, and tells which pass.
+    fn measure(&self, these: &[usize], dir: &Path, original: &Subject) -> Result<Vec<Check>> {
+        let part = |number: usize| {
+            let order: Vec<usize> = these.iter().copied().skip(number).step_by(MACHINES).collect();
+            if order.is_empty() {
+                return Ok(Vec::new());
+            }
+            self.measure_some(&Machine::numbered(number, dir, self), Subject { order, ..original.clone() })
+        };
+        let passed: Vec<Check> = thread::scope(|scope| {
+            let parts: Vec<_> = (0..MACHINES).map(|number| scope.spawn(move || part(number))).collect();
+            let parts =
+                parts.into_iter().map(|part| part.join().map_err(|_| anyhow!("a thread panicked"))?);
+            parts.collect::<Result<Vec<_>>>().map(|parts| parts.concat())
+        })?;
+        let all: f64 = passed.iter().map(|check| check.seconds).sum();
+        println!("the tests of the original: {} of {} pass, in {all:.0} s", passed.len(), these.len());
+        Ok(passed)
+    }
+
+    fn measure_some(&self, machine: &Machine, original: Subject) -> Result<Vec<Check>> {
         let mut passed = Vec::new();
         let mut ended = false;
-        machine.boot(std::slice::from_ref(original), Until::End, |word| {
+        machine.boot(&[original], Until::End, |word| {
             match word {
                 Word::Checked { check, outcome: Outcome::Passed, seconds, .. } => {
                     passed.push(Check { seconds, ..self.checks[check].clone() });
@@ -89,10 +119,7 @@ impl Suite {
             Ok(())
         })?;
         ensure!(ended, "the machine died of the unchanged program");
-        let all: f64 = passed.iter().map(|check| check.seconds).sum();
-        println!("{} of {} pass there, in {all:.0} s", passed.len(), self.checks.len());
-        self.checks = passed;
-        Ok(())
+        Ok(passed)
     }
 }
 

@@ -86,7 +86,7 @@ impl Workshop {
         let Some(program) = self.cargo(&["build", "-p", &package(stage.by), "--bin", stage.by])? else {
             return Ok(None);
         };
-        Ok(Some(Subject { program: self.keep(&program)?, unit }))
+        Ok(Some(Subject { program: self.keep(&program)?, unit, order: Vec::new() }))
     }
 
     /// The next build must not write over it.
