@@ -279,3 +279,22 @@ impl Read for Section {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_from_where_it_lies_and_a_hard_one_from_the_top() {
+        for (target, soft, hard) in [
+            ("../c/layer.tar", "a/c/layer.tar", "c/layer.tar"),
+            ("./x", "a/b/x", "x"),
+            ("/x//y", "a/b/x/y", "x/y"),
+            ("../../../../x", "x", "x"),
+        ] {
+            assert_eq!(resolve("a/b/layer.tar", target, false), soft, "{target}");
+            assert_eq!(resolve("a/b/layer.tar", target, true), hard, "{target}");
+        }
+        assert_eq!(resolve("layer.tar", "x", false), "x");
+    }
+}

@@ -171,3 +171,29 @@ fn unknown(named: &Named) -> anyhow::Error {
         .hint("`images` lists them; `import` and `load` bring new ones; --store names another store")
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(name: Option<&str>, of: &str) -> Tagged {
+        let digest = Digest::of(of.as_bytes());
+        let reference = name.map(|name| name.parse().unwrap());
+        Tagged { reference, manifest: digest.clone(), id: digest, size: 1 }
+    }
+
+    #[test]
+    fn an_image_that_loses_its_last_name_stays_once_until_it_has_one_again() {
+        let mut index = Index::default();
+        for (name, of) in [("web", "one"), ("www", "one"), ("web", "two")] {
+            index.name(image(Some(name), of));
+        }
+        assert_eq!(index.images(), [image(Some("web"), "two"), image(Some("www"), "one")]);
+        index.name(image(Some("www"), "two"));
+        index.name(image(None, "one"));
+        let both = [image(Some("web"), "two"), image(Some("www"), "two")];
+        assert_eq!(index.images(), [&[image(None, "one")], &both[..]].concat());
+        index.name(image(Some("old"), "one"));
+        assert_eq!(index.images(), [&[image(Some("old"), "one")], &both[..]].concat());
+    }
+}
