@@ -20,22 +20,21 @@ use crate::workshop::{Workshop, package};
 pub struct Suite {
     /// Of what it was measured.
     digest: String,
+    /// How long a test may take in it, in seconds.
+    slow: u16,
     /// Where the tests look for the program.
     pub place: PathBuf,
     /// The tests.
     pub checks: Vec<Check>,
 }
 
-/// A test that takes longer with the original is not used, in seconds: one mutant that survives would wait
-/// for all of them.
-const SLOW: f64 = 10.0;
-
-/// The same for the library's own tests, which count as one.
+/// How long the library's own tests may take with the original, which count as one, in seconds.
 const SLOW_UNIT_TESTS: f64 = 120.0;
 
 impl Suite {
-    /// All tests of a stage, as cargo builds them.
-    pub fn built(stage: &Stage, workshop: &Workshop) -> Result<Self> {
+    /// All tests of a stage, as cargo builds them. Of the step's, one that takes longer than `slow` seconds
+    /// is not to be used: each mutant that survives would wait for it.
+    pub fn built(stage: &Stage, slow: u16, workshop: &Workshop) -> Result<Self> {
         let directory =
             |step: &str| Ok::<_, anyhow::Error>(std::env::current_dir()?.join("steps").join(step));
         let mut checks = Vec::new();
@@ -58,10 +57,10 @@ impl Suite {
                 name,
                 binary: Some(binary.clone()),
                 dir: directory(stage.by)?,
-                seconds: SLOW,
+                seconds: slow.into(),
             });
         }
-        Ok(Suite { digest: String::new(), place, checks })
+        Ok(Suite { digest: String::new(), slow, place, checks })
     }
 
     /// Those that pass in the machine. What does not is printed. The step's tests are measured once, for
@@ -71,7 +70,9 @@ impl Suite {
         self.digest = digest([&original.program].into_iter().chain(tests))?;
         let file = workshop.dir().join(format!("suite-by-{}.json", stage.by));
         let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Suite>(&text).ok());
-        let known = known.filter(|known| known.digest == self.digest).map(|known| known.checks);
+        let known = known
+            .filter(|known| (&known.digest, known.slow) == (&self.digest, self.slow))
+            .map(|known| known.checks);
         let is_new = |nth: &usize| known.is_none() || self.checks[*nth].binary.is_none();
         let new: Vec<usize> = (0..self.checks.len()).filter(is_new).collect();
         let passed = self.measure(&new, &workshop.dir(), original)?;
