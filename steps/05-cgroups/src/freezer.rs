@@ -55,3 +55,31 @@ pub(crate) fn thaw_if_frozen(top: &Directory) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+    use std::thread;
+
+    use super::*;
+    use crate::hierarchy::tests::Fake;
+
+    #[test]
+    fn it_is_asked_again_until_all_stand_still() {
+        let top = Fake::new("freezer");
+        let path = top.with("it", &[(STATE, "FREEZING")]);
+        let file = path.join(STATE);
+        let kernel = thread::spawn(move || {
+            // What is written lies over what was there, and is longer than the word until it is cut.
+            let is_asked = || fs::read_to_string(&file).unwrap().starts_with("FROZEN");
+            let open = || OpenOptions::new().write(true).open(&file).unwrap();
+            while !is_asked() {}
+            open().write_all(b"FREEZING").unwrap();
+            while !is_asked() {}
+            open().set_len("FROZEN".len() as u64).unwrap();
+        });
+        freeze(&Directory::found(&top.unified(), path)).unwrap();
+        kernel.join().unwrap();
+    }
+}

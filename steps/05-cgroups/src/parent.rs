@@ -112,3 +112,20 @@ pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
 pub(crate) fn is_plain(path: &Path) -> bool {
     path.components().all(|component| matches!(component, Component::Normal(_)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hierarchy::tests::Fake;
+
+    #[test]
+    fn that_another_has_just_made_it_is_no_error_and_all_else_is() {
+        let top = Fake::new("parent");
+        top.with("", &[("file", "")]);
+        let error = make(&top.0.join("file/below"), &top.0).unwrap_err();
+        assert_eq!(kit::errno(&error), Some(Errno::ENOTDIR), "{error:#}");
+        // A link that leads nowhere is not there when it is looked for, and is when it is made.
+        std::os::unix::fs::symlink("nowhere", top.0.join("link")).unwrap();
+        make(&top.0.join("link"), &top.0).unwrap();
+    }
+}
