@@ -132,4 +132,15 @@ mod tests {
             assert!(variable(bad).is_err(), "{bad:?}");
         }
     }
+
+    #[test]
+    fn a_command_is_shown_as_it_was_typed() {
+        #[derive(clap::Parser)]
+        struct Run {
+            #[command(flatten)]
+            command: CommandArgs,
+        }
+        let run: Run = clap::Parser::parse_from(["run", "-e", "A=1", "sh", "-c", "echo $A"]);
+        assert_eq!(run.command.shown(), "sh -c echo $A");
+    }
 }

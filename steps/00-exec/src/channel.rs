@@ -146,3 +146,35 @@ impl AsFd for Channel {
         self.0.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_descriptor_comes_with_its_message_and_means_the_same_file() {
+        let (parent, child) = Channel::pair().unwrap();
+        let null = File::open("/dev/null").unwrap();
+        child.send_descriptor(null.as_fd()).unwrap();
+        child.started().unwrap();
+        let Some((Message::Descriptor, Some(got))) = parent.receive().unwrap() else { panic!("none came") };
+        let inode = |file: File| file.metadata().map(|found| (found.dev(), found.ino())).unwrap();
+        assert_eq!(inode(got.into()), inode(null));
+        assert!(matches!(parent.receive().unwrap(), Some((Message::Started, None))));
+    }
+
+    #[test]
+    fn the_death_of_the_other_side_is_heard_and_is_no_error_to_who_speaks() {
+        let (parent, child) = Channel::pair().unwrap();
+        child.stopped().unwrap();
+        drop(child);
+        parent.send(&Message::Go).unwrap();
+        assert!(matches!(parent.receive().unwrap(), Some((Message::Stopped, None))), "its last word");
+        assert!(parent.receive().unwrap().is_none());
+        let error = parent.wait_for_go().unwrap_err();
+        assert_eq!(error.to_string(), "the runtime died before the command started");
+    }
+}
