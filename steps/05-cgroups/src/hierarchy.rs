@@ -176,6 +176,8 @@ impl Hierarchies {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs;
+
     use super::*;
 
     /// An empty directory that stands for the top of the unified hierarchy; removed at the end.
