@@ -202,8 +202,11 @@ pub(crate) mod tests {
             recorded(&format!("50 40 0:30 / {} rw - {kind} cgroup {options}\n", self.0.display()), "0::/\n")
         }
 
+        /// It, with the controllers that its file says it has.
         pub(crate) fn unified(&self) -> Hierarchy {
-            self.mounted("cgroup2", "rw").0[0].clone()
+            let granted = fs::read_to_string(self.0.join("cgroup.controllers")).unwrap_or_default();
+            let controllers = Controller::named(granted.split_whitespace(), Version::V2);
+            Hierarchy { controllers, ..self.mounted("cgroup2", "rw").0[0].clone() }
         }
     }
 
