@@ -145,3 +145,15 @@ fn name_of(message: &RouteNetlinkMessage) -> &'static str {
         _ => "netlink",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_message_is_its_name() {
+        let get = RouteNetlinkMessage::GetAddress(Default::default());
+        assert_eq!(name_of(&get), "RTM_GETADDR");
+        assert_eq!(name_of(&RouteNetlinkMessage::NewLink(Default::default())), "RTM_NEWLINK");
+    }
+}

@@ -239,3 +239,33 @@ fn postrouting(network: &Network) -> Rules {
     rules
 }
 // ANCHOR_END: postrouting
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Origin;
+
+    #[test]
+    fn a_link_that_did_not_forward_before_does_so_for_containers_only() {
+        let network = Network {
+            name: "kiste".into(),
+            bridge: "kiste0".into(),
+            subnet: "10.77.0.1/24".parse().unwrap(),
+            subnet6: None,
+            reach: Reach::Open,
+            origin: Origin::ByItself,
+        };
+        let changed = [
+            ("ipv4/conf/kiste0/forwarding", "0"),
+            ("ipv4/conf/eth0/forwarding", "0"),
+            ("ipv4/conf/eth1/forwarding", "1"),
+            ("ipv4/conf/eth2/route_localnet", "0"),
+            ("ipv6/conf/all/forwarding", "0"),
+        ]
+        .map(|(name, before)| Changed { name: name.into(), before: before.into() });
+        let rules = not_a_router(&[&Noted { network, leases: Vec::new() }], &changed);
+        let dropped = |rule: Rule| ("forward", rule.comes_not_by("kiste0").leaves_not_by("kiste0").drop());
+        let from_eth0 = Rule::default().family(IpAddr::from([0; 4])).comes_by("eth0");
+        assert_eq!(rules, [dropped(from_eth0), dropped(Rule::default().family(IpAddr::from([0; 16])))]);
+    }
+}

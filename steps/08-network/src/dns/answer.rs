@@ -243,6 +243,9 @@ mod tests {
             assert_eq!(refused(known, &bent(5, 2)), RCODE::FormatError as u8);
             assert_eq!(refused(known, &bent(12, 0xc0)), RCODE::FormatError as u8); // a pointer
             assert_eq!(refused(known, &question("web")[..14]), RCODE::FormatError as u8);
+            // A pointer to a name that is there: the id, read as the label x.
+            let by_id = [1, b'x', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 0, 0, 1, 0, 1, 0];
+            assert_eq!(refused(known, &by_id), RCODE::FormatError as u8);
         });
     }
 
