@@ -26,7 +26,7 @@ use ledger::{Ledger, Verdict};
 use machine::{MACHINES, Machine};
 use mutant::Mutant;
 use plan::Subject;
-use suite::Suite;
+use suite::{Suite, Tests};
 use table::Table;
 use workshop::Workshop;
 
@@ -43,9 +43,8 @@ struct Args {
     /// Which ones: another number, other mutants
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Do without the tests that take longer than this in the machine
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    slow: u16,
+    #[command(flatten)]
+    tests: Tests,
     /// Only those that have this in their name
     word: Option<String>,
     /// Try those anew that survived the last time
@@ -88,7 +87,7 @@ fn main() -> Result<ExitCode> {
         if args.again {
             ledger.forget(&[Verdict::Survived, Verdict::SurvivedHere]);
         }
-        try_in_stages(step, &chosen, args.slow, &workshop, &accepted, &mut ledger)?;
+        try_in_stages(step, &chosen, &args.tests, &workshop, &accepted, &mut ledger)?;
         table.add(step, &listed, &chosen, &ledger, &accepted);
     }
     Ok(if args.list || table.print() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -98,19 +97,19 @@ fn main() -> Result<ExitCode> {
 fn try_in_stages(
     step: &Step,
     chosen: &[&Mutant],
-    slow: u16,
+    tests: &Tests,
     workshop: &Workshop,
     accepted: &Accepted,
     ledger: &mut Ledger,
 ) -> Result<()> {
     let untried: Vec<_> = chosen.iter().filter(|mutant| ledger.of(mutant).is_none()).copied().collect();
-    try_them(&step.own(), &untried, slow, workshop, ledger)?;
+    try_them(&step.own(), &untried, tests, workshop, ledger)?;
     for above in step.above() {
         let has_survived =
             |mutant: &&&Mutant| ledger.of(mutant).is_some_and(|entry| entry.verdict == Verdict::SurvivedHere);
         let survivors = chosen.iter().filter(has_survived).filter(|mutant| !accepted.has(mutant));
         let survivors: Vec<_> = survivors.copied().collect();
-        try_them(&above, &survivors, slow, workshop, ledger)?;
+        try_them(&above, &survivors, tests, workshop, ledger)?;
     }
     Ok(())
 }
@@ -119,7 +118,7 @@ fn try_in_stages(
 fn try_them(
     stage: &Stage,
     mutants: &[&Mutant],
-    slow: u16,
+    tests: &Tests,
     workshop: &Workshop,
     ledger: &mut Ledger,
 ) -> Result<()> {
@@ -127,7 +126,7 @@ fn try_them(
         return Ok(());
     }
     workshop.refresh()?;
-    let suite = Suite::built(stage, slow, workshop)?;
+    let suite = Suite::built(stage, tests, workshop)?;
     let original = workshop.build_tree(stage)?.context("the tree without any change does not compile")?;
     let (batches, ready) = sync_channel(1);
     let ledger = Mutex::new(ledger);

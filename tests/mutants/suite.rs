@@ -20,21 +20,31 @@ use crate::workshop::{Workshop, package};
 pub struct Suite {
     /// Of what it was measured.
     digest: String,
-    /// How long a test may take in it, in seconds.
-    slow: u16,
+    /// Which ones were asked for.
+    tests: Tests,
     /// Where the tests look for the program.
     pub place: PathBuf,
     /// The tests.
     pub checks: Vec<Check>,
 }
 
+/// Which of a step's tests are used.
+#[derive(clap::Args, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tests {
+    /// Do without the tests that take longer than this in the machine: who survives waits for each
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    slow: u16,
+    /// Only by tests that have this in their names: `--tests dns --tests 'unit tests'`
+    #[arg(long = "tests", value_name = "WORD")]
+    wanted: Vec<String>,
+}
+
 /// How long the library's own tests may take with the original, which count as one, in seconds.
 const SLOW_UNIT_TESTS: f64 = 120.0;
 
 impl Suite {
-    /// All tests of a stage, as cargo builds them. Of the step's, one that takes longer than `slow` seconds
-    /// is not to be used: each mutant that survives would wait for it.
-    pub fn built(stage: &Stage, slow: u16, workshop: &Workshop) -> Result<Self> {
+    /// The tests of a stage, as cargo builds them.
+    pub fn built(stage: &Stage, tests: &Tests, workshop: &Workshop) -> Result<Self> {
         let directory =
             |step: &str| Ok::<_, anyhow::Error>(std::env::current_dir()?.join("steps").join(step));
         let mut checks = Vec::new();
@@ -57,10 +67,12 @@ impl Suite {
                 name,
                 binary: Some(binary.clone()),
                 dir: directory(stage.by)?,
-                seconds: slow.into(),
+                seconds: tests.slow.into(),
             });
         }
-        Ok(Suite { digest: String::new(), slow, place, checks })
+        checks
+            .retain(|check| tests.wanted.is_empty() || tests.wanted.iter().any(|it| check.name.contains(it)));
+        Ok(Suite { digest: String::new(), tests: tests.clone(), place, checks })
     }
 
     /// Those that pass in the machine. What does not is printed. The step's tests are measured once, for
@@ -71,7 +83,7 @@ impl Suite {
         let file = workshop.dir().join(format!("suite-by-{}.json", stage.by));
         let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Suite>(&text).ok());
         let known = known
-            .filter(|known| (&known.digest, known.slow) == (&self.digest, self.slow))
+            .filter(|known| (&known.digest, &known.tests) == (&self.digest, &self.tests))
             .map(|known| known.checks);
         let is_new = |nth: &usize| known.is_none() || self.checks[*nth].binary.is_none();
         let new: Vec<usize> = (0..self.checks.len()).filter(is_new).collect();
