@@ -1,7 +1,7 @@
 //! What an image says of how it is run, and what the command line says instead.
 
 use kiste_tests::host;
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{self, Layout, Packed};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -183,4 +183,21 @@ fn it_is_still_a_container_of_its_own() {
             assert!(own.iter().any(|own| own == kind), "{kind}: {own:?}");
         }
     });
+}
+
+#[test]
+fn an_image_for_another_machine_is_run_and_that_is_said() {
+    let Some(shop) = root() else { return };
+    let mut layout = Layout::new();
+    let mut configuration = image::configuration(&[tiny()], &json!({}));
+    configuration["architecture"] = json!("s390x");
+    let config = layout.blob(image::CONFIG, configuration.to_string().as_bytes());
+    let layer = layout.blob(Packed::Plain.media_type(), &tiny());
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": image::MANIFEST, "config": config, "layers": [layer]});
+    layout.list("small:1", image::MANIFEST, manifest.to_string().as_bytes());
+    shop.load(layout.tar());
+    let ran = shop.run("small:1", &[], &["echo", "it runs"]);
+    assert_eq!(ran.exits(0).out, "it runs\n");
+    ran.complains(&format!("is for s390x, and this machine is {}", image::architecture()));
 }
