@@ -154,7 +154,7 @@ fn start_on(bench: &Bench, stdout: &OwnedFd, options: &[&str], command: &[&str])
 }
 
 /// Waits until it takes no more.
-fn is_full(stdout: &OwnedFd) {
+pub(super) fn is_full(stdout: &OwnedFd) {
     let is_full = || poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) == Ok(0);
     eventually(|| is_full().then_some(())).expect("more than it holds");
     std::thread::sleep(std::time::Duration::from_millis(100));

@@ -243,7 +243,7 @@ fn a_terminal_that_nobody_reads_does_not_keep_it_from_ending() {
             at_shell(&bench, script, &["--init", "--pid-file", pid_file.to_str().unwrap()], &["yes"]);
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
         let runtime = host::status(pid.trim(), "PPid");
-        std::thread::sleep(std::time::Duration::from_millis(500)); // more than all the ptys hold
+        streams::is_full(&terminal.tty);
         kill(Pid::from_raw(runtime.parse().unwrap()), Signal::SIGTERM).unwrap();
         eventually(|| (!host::is_alive(&runtime)).then_some(())).expect("it ends, though nobody reads");
         assert_eq!(terminal.ends().0, 143, "{script}");
