@@ -52,7 +52,7 @@ impl Pasta {
         let program = find().ok_or_else(|| Failure::new("there is no pasta in PATH").hint(INSTALL))?;
         refuse_reserved(ports)?;
         // passt(1), --pid: what it writes there once all is set up tells us that it is.
-        let (mut ready, its_stdout) = std::io::pipe().context("pipe, for pasta's pid")?;
+        let (mut ready, its_stdout) = std::io::pipe().context("pipe2(for pasta's pid)")?;
         let (said, its_stderr) = lossy_pipe()?;
         let mut command = Command::new(program);
         command.args(arguments(child, ports)).args(["--pid", "/dev/stdout"]);
@@ -126,7 +126,7 @@ fn spec(port: &Port) -> String {
 
 /// A pipe that takes what there is room for. Nobody reads it later, and pasta must not wait for that.
 fn lossy_pipe() -> Result<(PipeReader, PipeWriter)> {
-    let (ours, theirs) = std::io::pipe().context("pipe, for what pasta says")?;
+    let (ours, theirs) = std::io::pipe().context("pipe2(for what pasta says)")?;
     rustix::fs::fcntl_setfl(&theirs, OFlags::NONBLOCK).context("fcntl(a pipe, O_NONBLOCK)")?;
     Ok((ours, theirs))
 }

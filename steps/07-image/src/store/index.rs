@@ -179,7 +179,7 @@ mod tests {
     fn image(name: Option<&str>, of: &str) -> Tagged {
         let digest = Digest::of(of.as_bytes());
         let reference = name.map(|name| name.parse().unwrap());
-        Tagged { reference, manifest: digest.clone(), id: digest, size: 1 }
+        Tagged { reference, manifest: digest, id: digest, size: 1 }
     }
 
     #[test]

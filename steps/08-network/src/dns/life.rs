@@ -130,7 +130,7 @@ fn open_users(leases: &Path) -> Result<File> {
 /// Starts a responder, and returns once it listens. It is no child of ours: whoever waits for a child
 /// does not wait for it, and it goes on when we are gone.
 fn start(words: &[String]) -> Result<()> {
-    let (mut ours, theirs) = std::io::pipe().context("pipe, for what the responder says")?;
+    let (mut ours, theirs) = std::io::pipe().context("pipe2(for what the responder says)")?;
     let said =
         kit::call("it answers questions for names", "execve", "/proc/self/exe, dns-responder", || {
             let mut command = command(words);
