@@ -66,3 +66,9 @@ fn doctor_does_not_mind_a_reader_that_goes_away() {
     let ran = bench().run_through_shell(late);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("0\n", ""));
 }
+
+#[test]
+fn doctor_says_so_when_what_it_says_cannot_be_written() {
+    let ran = bench().run_through_shell(r#"exec "$0" doctor > /dev/full"#);
+    ran.exits(1).complains("print to stdout").complains("No space left on device");
+}
