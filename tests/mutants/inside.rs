@@ -126,10 +126,10 @@ pub fn one(file: &Path, nth: usize) -> Result<()> {
     take_the_place(subject, &plan.place)?;
     for &number in &subject.order {
         let check = &plan.checks[number];
-        let (mut outcome, seconds, said) = run(check, subject, plan.until)?;
+        let (mut outcome, seconds, said) = run(check, subject)?;
         if plan.until == Until::Caught && outcome == Outcome::Failed {
             // A test that fails now and then by itself does not do so twice.
-            outcome = run(check, subject, plan.until)?.0;
+            outcome = run(check, subject)?.0;
         }
         say(&Word::Checked { check: number, outcome, seconds, said })?;
         if plan.until == Until::Caught && matches!(outcome, Outcome::Failed | Outcome::TimedOut) {
@@ -159,7 +159,7 @@ fn mount_with(
 }
 
 /// Runs a test, for no longer than it may.
-fn run(check: &Check, subject: &Subject, until: Until) -> Result<(Outcome, f64, String)> {
+fn run(check: &Check, subject: &Subject) -> Result<(Outcome, f64, String)> {
     let log = Path::new(TMP).join("skipped");
     let _ = fs::remove_file(&log);
     let output = Path::new(TMP).join("output");
@@ -179,7 +179,7 @@ fn run(check: &Check, subject: &Subject, until: Until) -> Result<(Outcome, f64, 
         .spawn()
         .with_context(|| format!("start {}", binary.display()))?;
     let pid = i32::try_from(test.id()).expect("a PID fits");
-    let ended = ends_within(pid, check.limit(until))?;
+    let ended = ends_within(pid, check.limit())?;
     if !ended {
         let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
     }

@@ -7,19 +7,17 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::ledger::{Ledger, Verdict};
-use crate::mutant::Mutant;
-use crate::plan::{Check, Outcome, Plan, Subject, Until, Word};
+use crate::ledger::Verdict;
+use crate::plan::{Outcome, Plan, Subject, Until, Word};
 use crate::suite::Suite;
 
 /// So many machines at once. One has one processor, and who builds for them has mostly nothing to do.
 pub const MACHINES: usize = 2;
 
 /// Where subjects are tested by a suite.
-pub struct Machine {
+pub struct Machine<'s> {
     plan: PathBuf,
-    place: PathBuf,
-    checks: Vec<Check>,
+    suite: &'s Suite,
 }
 
 /// What became of a subject.
@@ -28,6 +26,8 @@ pub struct End {
     /// Whether it was caught.
     pub verdict: Verdict,
     /// By which test.
+    pub check: Option<usize>,
+    /// What that is called.
     pub by: String,
     /// What the test panicked with.
     pub said: String,
@@ -40,31 +40,23 @@ const BOOT: &str = "3600";
 /// thousand mutants.
 pub const PATIENCE: &str = "15";
 
-impl Machine {
+impl<'s> Machine<'s> {
     /// One of [`MACHINES`]; its plan is written into this directory.
-    pub fn numbered(number: usize, dir: &Path, suite: &Suite) -> Self {
-        Machine {
-            plan: dir.join(format!("plan-{number}.json")),
-            place: suite.place.clone(),
-            checks: suite.checks.clone(),
-        }
+    pub fn numbered(number: usize, dir: &Path, suite: &'s Suite) -> Self {
+        Machine { plan: dir.join(format!("plan-{number}.json")), suite }
     }
 
-    /// Tests them all, in as many boots as that takes, and tells the end of each when it is known.
-    pub fn try_all(
-        &self,
-        subjects: &[Subject],
-        mut tell: impl FnMut(usize, &End) -> Result<()>,
-    ) -> Result<()> {
+    /// Tests them all, in as many boots as that takes: which one came to what end.
+    pub fn try_all(&self, subjects: &[Subject]) -> Result<Vec<(usize, End)>> {
+        let mut ends = Vec::new();
         let mut left: Vec<usize> = (0..subjects.len()).collect();
         let mut alone = None;
         while !left.is_empty() {
             let turn = alone.take().map_or_else(|| left.clone(), |nth| vec![nth]);
             let these: Vec<_> = turn.iter().map(|nth| subjects[*nth].clone()).collect();
-            let mut hearing = Hearing { checks: &self.checks, begun: None, end: End::survived(), done: 0 };
-            self.boot(&these, Until::Caught, |word| match hearing.hear(word) {
-                Some((nth, end)) => tell(turn[nth], &end),
-                None => Ok(()),
+            let mut hearing = Hearing { suite: self.suite, begun: None, end: End::survived(), done: 0 };
+            self.boot(&these, Until::Caught, |word| {
+                ends.extend(hearing.hear(word).map(|(nth, end)| (turn[nth], end)));
             })?;
             let Hearing { begun, done, .. } = hearing;
             left.retain(|nth| !turn[..done].contains(nth));
@@ -73,37 +65,34 @@ impl Machine {
                 Some(nth) if turn.len() > 1 => alone = Some(turn[nth]),
                 Some(nth) => {
                     left.retain(|it| *it != turn[nth]);
-                    tell(turn[nth], &End::of_the_machine())?;
+                    ends.push((turn[nth], End::of_the_machine()));
                 }
                 None => ensure!(done > 0, "the machine does not start"),
             }
         }
+        Ok(ends)
+    }
+
+    /// Runs these tests with the original, and lets the suite learn which of them pass. Who has caught a
+    /// mutant by a test that fails without it has caught nothing.
+    pub fn prove(&self, checks: Vec<usize>) -> Result<()> {
+        if checks.is_empty() {
+            return Ok(());
+        }
+        let original = Subject { order: checks, ..self.suite.original.clone() };
+        let mut ended = false;
+        self.boot(&[original], Until::End, |word| match word {
+            Word::Checked { check, outcome, said, .. } => self.suite.learn(check, outcome, &said),
+            Word::End(_) => ended = true,
+            _ => {}
+        })?;
+        ensure!(ended, "the machine died of the unchanged program");
         Ok(())
     }
 
-    /// In which order a mutant is tested: what has caught others catches the next ones, too, those of the
-    /// same file above all. First what does so in the least time.
-    pub fn order(&self, ledger: &Ledger, mutant: &Mutant) -> Vec<usize> {
-        let rate = |nth: &usize| {
-            let check = &self.checks[*nth];
-            let (all, same_file) = ledger.caught_by(&check.name, &mutant.file);
-            // The library's own tests are many in one, and the nearest.
-            let own = if check.binary.is_none() { 50 } else { 1 };
-            (own + all + 20 * same_file) as f64 / check.seconds
-        };
-        let mut order: Vec<usize> = (0..self.checks.len()).collect();
-        order.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
-        order
-    }
-
     /// One boot.
-    pub fn boot(
-        &self,
-        subjects: &[Subject],
-        until: Until,
-        mut hear: impl FnMut(Word) -> Result<()>,
-    ) -> Result<()> {
-        let (place, checks) = (self.place.clone(), self.checks.clone());
+    fn boot(&self, subjects: &[Subject], until: Until, mut hear: impl FnMut(Word)) -> Result<()> {
+        let (place, checks) = (self.suite.place.clone(), self.suite.checks());
         fs::write(
             &self.plan,
             serde_json::to_vec(&Plan { subjects: subjects.to_vec(), place, checks, until })?,
@@ -124,21 +113,22 @@ impl Machine {
             .stdout(Stdio::piped())
             .spawn()
             .context("start tests/vm/run")?;
-        let mut lines = BufReader::new(vm.stdout.take().expect("it is a pipe")).lines();
-        let heard = lines.try_for_each(|line| serde_json::from_str(&line?).map_or(Ok(()), &mut hear));
-        if heard.is_err() {
-            vm.kill()?;
+        for line in BufReader::new(vm.stdout.take().expect("it is a pipe")).lines() {
+            let Ok(word) = serde_json::from_str(&line?) else { continue };
+            if let Word::Checked { check, outcome: Outcome::Passed, seconds, .. } = word {
+                self.suite.passed(check, seconds);
+            }
+            hear(word);
         }
         let status = vm.wait()?;
-        heard?;
         // 124 and 125: the machine was too slow, or died.
         ensure!(matches!(status.code(), Some(0 | 124 | 125)), "tests/vm/run: {status}");
         Ok(())
     }
 }
 
-struct Hearing<'m> {
-    checks: &'m [Check],
+struct Hearing<'s> {
+    suite: &'s Suite,
     begun: Option<usize>,
     end: End,
     done: usize,
@@ -152,7 +142,7 @@ impl Hearing<'_> {
             Word::Checked { outcome: Outcome::Passed | Outcome::Skipped, .. } => {}
             Word::Checked { check, outcome, said, .. } => {
                 let verdict = if outcome == Outcome::TimedOut { Verdict::TimedOut } else { Verdict::Caught };
-                self.end = End { verdict, by: self.checks[check].name.clone(), said };
+                self.end = End { verdict, check: Some(check), by: self.suite.name(check).into(), said };
             }
             Word::End(nth) => {
                 self.begun = None;
@@ -167,10 +157,11 @@ impl Hearing<'_> {
 
 impl End {
     fn survived() -> Self {
-        End { verdict: Verdict::Survived, by: String::new(), said: String::new() }
+        End { verdict: Verdict::Survived, check: None, by: String::new(), said: String::new() }
     }
 
     fn of_the_machine() -> Self {
-        End { verdict: Verdict::Caught, by: "the machine, which died".into(), said: String::new() }
+        let by = "the machine, which died".into();
+        End { verdict: Verdict::Caught, check: None, by, said: String::new() }
     }
 }

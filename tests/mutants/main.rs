@@ -11,6 +11,7 @@ mod suite;
 mod table;
 mod workshop;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -126,14 +127,12 @@ fn try_them(
         return Ok(());
     }
     workshop.refresh()?;
-    let suite = Suite::built(stage, tests, workshop)?;
     let original = workshop.build_tree(stage)?.context("the tree without any change does not compile")?;
+    let suite = Suite::built(stage, tests, original, workshop)?;
     let (batches, ready) = sync_channel(1);
     let ledger = Mutex::new(ledger);
     thread::scope(|scope| {
         let builder = scope.spawn(move || build_batches(stage, mutants, workshop, &batches));
-        let suite = suite.measured(stage, &original, workshop)?;
-        original.remove()?;
         // Dropped by the last of the testers, also by one that fails, so that the builder does not wait.
         let ready = Arc::new(Mutex::new(ready));
         let (suite, ledger) = (&suite, &ledger);
@@ -142,7 +141,7 @@ fn try_them(
             let machine = Machine::numbered(number, &workshop.dir(), suite);
             scope.spawn(move || {
                 while let Some(batch) = next(&ready) {
-                    try_batch(stage, batch, &machine, ledger)?;
+                    try_batch(stage, batch, &machine, suite, ledger)?;
                 }
                 Ok(())
             })
@@ -151,8 +150,9 @@ fn try_them(
         drop(ready);
         let ends = testers.into_iter().map(|tester| joined(tester.join()));
         let ends: Vec<Result<()>> = ends.chain([joined(builder.join())]).collect();
-        ends.into_iter().collect()
-    })
+        ends.into_iter().collect::<Result<()>>()
+    })?;
+    suite.original.remove()
 }
 
 fn joined(end: thread::Result<Result<()>>) -> Result<()> {
@@ -183,27 +183,42 @@ fn build_batches<'m>(
 fn try_batch(
     stage: &Stage,
     batch: Vec<Built<'_>>,
-    machine: &Machine,
+    machine: &Machine<'_>,
+    suite: &Suite,
     ledger: &Mutex<&mut Ledger>,
 ) -> Result<()> {
     let ledger = || ledger.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut mutants, mut subjects) = (Vec::new(), Vec::new());
+    let mut left = Vec::new();
     for (mutant, subject) in batch {
         match subject {
-            Some(subject) => {
-                subjects.push(Subject { order: machine.order(&ledger(), mutant), ..subject });
-                mutants.push(mutant);
-            }
+            Some(subject) => left.push((mutant, subject)),
             None => ledger().write(mutant, Verdict::NotViable, "the compiler", "")?,
         }
     }
-    machine.try_all(&subjects, |nth, end| {
-        let verdict = match end.verdict {
-            Verdict::Caught => stage.caught,
-            Verdict::Survived => stage.survived,
-            other => other,
-        };
-        ledger().write(mutants[nth], verdict, &end.by, &end.said)
-    })?;
-    subjects.iter().try_for_each(Subject::remove)
+    while !left.is_empty() {
+        let order = |mutant: &Mutant| suite.order(&ledger(), mutant);
+        let ordered =
+            left.iter().map(|(mutant, subject)| Subject { order: order(mutant), ..subject.clone() });
+        let ends = machine.try_all(&ordered.collect::<Vec<_>>())?;
+        let caught_by: BTreeSet<usize> = ends.iter().filter_map(|(_, end)| end.check).collect();
+        machine.prove(caught_by.into_iter().filter(|check| suite.is_fit(*check).is_none()).collect())?;
+        suite.save()?;
+        let mut again = BTreeSet::new();
+        for (nth, end) in ends {
+            if end.check.is_some_and(|check| suite.is_fit(check) == Some(false)) {
+                again.insert(nth);
+                continue;
+            }
+            let verdict = match end.verdict {
+                Verdict::Caught => stage.caught,
+                Verdict::Survived => stage.survived,
+                other => other,
+            };
+            ledger().write(left[nth].0, verdict, &end.by, &end.said)?;
+            left[nth].1.remove()?;
+        }
+        left =
+            left.into_iter().enumerate().filter(|(nth, _)| again.contains(nth)).map(|(_, it)| it).collect();
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What the generator makes: one small change of one file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Display};
 use std::fs;
 use std::process::{Command, Stdio};
@@ -19,6 +19,7 @@ pub struct Mutant {
     name: String,
     /// The file, from the top of the workspace.
     pub file: String,
+    function: Option<Function>,
     span: Span,
     replacement: String,
     /// Of those with the same name but for the line, which one.
@@ -27,6 +28,11 @@ pub struct Mutant {
     /// Of the file as it was when it was listed.
     #[serde(skip)]
     pub digest: String,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    function_name: String,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +85,13 @@ impl Mutant {
         self.name.split_once(": ").map_or(&self.name, |(_, what)| what)
     }
 
+    /// What its file and its function are called, in words: a test of either may have them in its name.
+    pub fn words(&self) -> HashSet<String> {
+        let file = self.file.split_once("/src/").map_or(&*self.file, |(_, file)| file);
+        let function = self.function.as_ref().map_or("", |function| &function.function_name);
+        words(file).chain(words(function)).collect()
+    }
+
     /// Whether it is the original in other words: what is joined by `|` here are flags that have no bit
     /// in common, so `^` gives the same.
     pub fn is_equal(&self) -> bool {
@@ -92,6 +105,13 @@ impl Mutant {
         ensure!(start <= end, "{self}: it ends before it begins");
         Ok([&text[..start], &self.replacement, &text[end..]].concat())
     }
+}
+
+/// The words of a name, such as `Ports::open_all`: port, open, all.
+pub fn words(name: &str) -> impl Iterator<Item = String> {
+    let words = name.split(|character: char| !character.is_ascii_alphabetic());
+    let words = words.map(|word| word.to_lowercase().trim_end_matches('s').to_string());
+    words.filter(|word| word.len() > 2 && !["mod", "impl", "for", "the", "and", "lib"].contains(&&**word))
 }
 
 impl Position {

@@ -1,57 +1,72 @@
-//! By what a step's mutants are tested: those of its tests that pass in the machine without any change.
+//! By what a step's mutants are tested: its tests, and what has been learnt of them so far.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::chosen::{Stage, Unit};
-use crate::machine::{MACHINES, Machine, PATIENCE};
-use crate::plan::{Check, Outcome, Subject, Until, Word};
+use crate::ledger::Ledger;
+use crate::machine::PATIENCE;
+use crate::mutant::{Mutant, words};
+use crate::plan::{Check, Outcome, Subject};
 use crate::workshop::{Workshop, package};
 
 /// The tests of a stage.
-#[derive(Serialize, Deserialize)]
 pub struct Suite {
-    /// Of what it was measured.
-    digest: String,
-    /// Which ones were asked for.
-    tests: Tests,
     /// Where the tests look for the program.
     pub place: PathBuf,
-    /// The tests.
-    pub checks: Vec<Check>,
+    /// The program without any change.
+    pub original: Subject,
+    checks: Vec<Check>,
+    tests: Tests,
+    file: PathBuf,
+    learnt: Mutex<Learnt>,
 }
 
 /// Which of a step's tests are used.
-#[derive(clap::Args, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(clap::Args, Clone)]
 pub struct Tests {
     /// Do without the tests that take longer than this in the machine: who survives waits for each
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     slow: u16,
-    /// Only by tests that have this in their names: `--tests dns --tests 'unit tests'`
-    #[arg(long = "tests", value_name = "WORD")]
-    wanted: Vec<String>,
+    /// Only by so many of the tests, those that are the most likely to catch a mutant
+    #[arg(long, value_name = "NUMBER")]
+    most: Option<usize>,
 }
 
-/// How long the library's own tests may take with the original, which count as one, in seconds.
-const SLOW_UNIT_TESTS: f64 = 120.0;
+/// What earlier mutants have taught, in `target/mutants/generated/tests-of-STEP-by-STEP.json`.
+#[derive(Default, Serialize, Deserialize)]
+struct Learnt {
+    /// Of what it is known whether a test passes.
+    digest: String,
+    /// By a test's name.
+    of: HashMap<String, Known>,
+}
+
+/// What is known of a test.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Known {
+    /// How long it took the last time that it passed.
+    seconds: Option<f64>,
+    /// Whether it passes in the machine with the original; one that is skipped there does not.
+    is_fit: Option<bool>,
+}
+
+/// Until a test has passed, it is taken to last so many seconds.
+const USUAL: f64 = 5.0;
 
 impl Suite {
     /// The tests of a stage, as cargo builds them.
-    pub fn built(stage: &Stage, tests: &Tests, workshop: &Workshop) -> Result<Self> {
+    pub fn built(stage: &Stage, tests: &Tests, original: Subject, workshop: &Workshop) -> Result<Self> {
         let directory =
             |step: &str| Ok::<_, anyhow::Error>(std::env::current_dir()?.join("steps").join(step));
-        let mut checks = Vec::new();
-        if stage.unit == Unit::Tests {
-            let (name, dir) = ("unit tests".into(), directory(stage.name)?);
-            checks.push(Check { name, binary: None, dir, seconds: SLOW_UNIT_TESTS });
-        }
         let built = cargo_test(stage.by)?;
         // A step may have a second program, for its tests.
         let executable = |kind: &str, name: &str| {
@@ -62,77 +77,97 @@ impl Suite {
         // A copy: who works on the tests meanwhile builds them anew.
         let binary = workshop.dir().join(format!("tests-{}", stage.by));
         fs::copy(executable("test", &stage.by.replace('-', "_")).context("cargo built no tests")?, &binary)?;
-        for name in listed(&binary)? {
-            checks.push(Check {
-                name,
-                binary: Some(binary.clone()),
-                dir: directory(stage.by)?,
-                seconds: tests.slow.into(),
-            });
+
+        let file = workshop.dir().join(format!("tests-of-{}-by-{}.json", stage.name, stage.by));
+        let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Learnt>(&text).ok());
+        let mut learnt = known.unwrap_or_default();
+        let digest = digest(original.files().chain([&binary]))?;
+        if learnt.digest != digest {
+            learnt.of.values_mut().for_each(|known| known.is_fit = None);
+            learnt.digest = digest;
         }
-        checks
-            .retain(|check| tests.wanted.is_empty() || tests.wanted.iter().any(|it| check.name.contains(it)));
-        Ok(Suite { digest: String::new(), tests: tests.clone(), place, checks })
-    }
-
-    /// Those that pass in the machine. What does not is printed. The step's tests are measured once, for
-    /// all that is tried by them; the library's own each time.
-    pub fn measured(mut self, stage: &Stage, original: &Subject, workshop: &Workshop) -> Result<Self> {
-        let tests = self.checks.iter().find_map(|check| check.binary.as_ref());
-        self.digest = digest([&original.program].into_iter().chain(tests))?;
-        let file = workshop.dir().join(format!("suite-by-{}.json", stage.by));
-        let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Suite>(&text).ok());
-        let known = known
-            .filter(|known| (&known.digest, &known.tests) == (&self.digest, &self.tests))
-            .map(|known| known.checks);
-        let is_new = |nth: &usize| known.is_none() || self.checks[*nth].binary.is_none();
-        let new: Vec<usize> = (0..self.checks.len()).filter(is_new).collect();
-        let passed = self.measure(&new, &workshop.dir(), original)?;
-        let (units, tests): (Vec<_>, Vec<_>) = passed.into_iter().partition(|check| check.binary.is_none());
-        self.checks = known.unwrap_or(tests);
-        fs::write(file, serde_json::to_vec(&self)?)?;
-        self.checks.extend(units);
-        Ok(self)
-    }
-
-    /// Runs these once, with as much else to do as when mutants are tested, and tells which pass.
-    fn measure(&self, these: &[usize], dir: &Path, original: &Subject) -> Result<Vec<Check>> {
-        let part = |number: usize| {
-            let order: Vec<usize> = these.iter().copied().skip(number).step_by(MACHINES).collect();
-            if order.is_empty() {
-                return Ok(Vec::new());
-            }
-            self.measure_some(&Machine::numbered(number, dir, self), Subject { order, ..original.clone() })
+        let check = |name: String, binary: Option<&PathBuf>, dir| {
+            let seconds = learnt.of.get(&name).and_then(|known| known.seconds);
+            Check { name, binary: binary.cloned(), dir, seconds }
         };
-        let passed: Vec<Check> = thread::scope(|scope| {
-            let parts: Vec<_> = (0..MACHINES).map(|number| scope.spawn(move || part(number))).collect();
-            let parts =
-                parts.into_iter().map(|part| part.join().map_err(|_| anyhow!("a thread panicked"))?);
-            parts.collect::<Result<Vec<_>>>().map(|parts| parts.concat())
-        })?;
-        let all: f64 = passed.iter().map(|check| check.seconds).sum();
-        println!("the tests of the original: {} of {} pass, in {all:.0} s", passed.len(), these.len());
-        Ok(passed)
+        let mut checks = Vec::new();
+        if stage.unit == Unit::Tests {
+            checks.push(check("unit tests".into(), None, directory(stage.name)?));
+        }
+        for name in listed(&binary)? {
+            checks.push(check(name, Some(&binary), directory(stage.by)?));
+        }
+        let (tests, learnt) = (tests.clone(), Mutex::new(learnt));
+        Ok(Suite { place, original, checks, tests, file, learnt })
     }
 
-    fn measure_some(&self, machine: &Machine, original: Subject) -> Result<Vec<Check>> {
-        let mut passed = Vec::new();
-        let mut ended = false;
-        machine.boot(&[original], Until::End, |word| {
-            match word {
-                Word::Checked { check, outcome: Outcome::Passed, seconds, .. } => {
-                    passed.push(Check { seconds, ..self.checks[check].clone() });
-                }
-                Word::Checked { check, outcome, said, .. } => {
-                    println!("not used, {outcome:?}: {}: {said}", self.checks[check].name);
-                }
-                Word::End(_) => ended = true,
-                _ => {}
-            }
-            Ok(())
-        })?;
-        ensure!(ended, "the machine died of the unchanged program");
-        Ok(passed)
+    /// The tests, with the time that each takes by what is known now.
+    pub fn checks(&self) -> Vec<Check> {
+        let learnt = self.learnt();
+        let seconds = |check: &Check| learnt.of.get(&check.name).and_then(|known| known.seconds);
+        self.checks.iter().map(|check| Check { seconds: seconds(check), ..check.clone() }).collect()
+    }
+
+    /// By which tests a mutant is tried, and in which order: what has caught others catches the next ones,
+    /// too, those of the same file above all; and a test may be called what it is for. First what does so
+    /// in the least time.
+    pub fn order(&self, ledger: &Ledger, mutant: &Mutant) -> Vec<usize> {
+        let (learnt, theirs) = (self.learnt(), mutant.words());
+        let known = |check: &Check| learnt.of.get(&check.name).copied().unwrap_or_default();
+        let rate = |check: &Check| {
+            let (all, same_file) = ledger.caught_by(&check.name, &mutant.file);
+            let shared = words(&check.name).filter(|word| theirs.contains(word)).count();
+            // The library's own tests are many in one, and the nearest.
+            let own = if check.binary.is_none() { 1000 } else { 1 };
+            (own + all + 10 * shared + 20 * same_file) as f64 / known(check).seconds.unwrap_or(USUAL)
+        };
+        let is_used = |check: &Check| {
+            let Known { seconds, is_fit } = known(check);
+            let is_slow = check.binary.is_some() && seconds.is_some_and(|it| it > self.tests.slow.into());
+            is_fit != Some(false) && !is_slow
+        };
+        let mut order: Vec<(usize, f64)> = self
+            .checks
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| is_used(it))
+            .map(|(nth, it)| (nth, rate(it)))
+            .collect();
+        order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        order.into_iter().map(|(nth, _)| nth).take(self.tests.most.unwrap_or(usize::MAX)).collect()
+    }
+
+    /// Whether a test passes with the original, if that is known.
+    pub fn is_fit(&self, check: usize) -> Option<bool> {
+        self.learnt().of.get(&self.checks[check].name)?.is_fit
+    }
+
+    /// A test has passed, with a mutant or with the original.
+    pub fn passed(&self, check: usize, seconds: f64) {
+        self.learnt().of.entry(self.checks[check].name.clone()).or_default().seconds = Some(seconds);
+    }
+
+    /// A test was run with the original. One that does not pass then is not used any more.
+    pub fn learn(&self, check: usize, outcome: Outcome, said: &str) {
+        let name = &self.checks[check].name;
+        if outcome != Outcome::Passed {
+            println!("not used, {outcome:?} without any change: {name}: {said}");
+        }
+        self.learnt().of.entry(name.clone()).or_default().is_fit = Some(outcome == Outcome::Passed);
+    }
+
+    /// Writes down what has been learnt.
+    pub fn save(&self) -> Result<()> {
+        Ok(fs::write(&self.file, serde_json::to_vec(&*self.learnt())?)?)
+    }
+
+    /// What a test is called.
+    pub fn name(&self, check: usize) -> &str {
+        &self.checks[check].name
+    }
+
+    fn learnt(&self) -> MutexGuard<'_, Learnt> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
