@@ -16,7 +16,9 @@ fn of(entries: impl IntoIterator<Item = Entry>) -> Vec<u8> {
 fn corpus() -> Vec<(&'static str, Vec<u8>)> {
     let long = "n/".repeat(100) + "file";
     let pieces: &[(u64, &[u8])] = &[(0, b"begin"), (8192, b"end")];
+    let many: Vec<(u64, &[u8])> = (0..26).map(|nth| (nth * 100, &b"data"[..])).collect();
     let sparse = |version| of([Entry::sparse_pax(version, "sparse", pieces, 10_000)]);
+    let label = |name| Entry::of_kind(b'V', name);
     vec![
         ("empty", Archive::new().end()),
         ("nothing", Archive::new().cut()),
@@ -41,9 +43,13 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         ("long-link-gnu", of([Entry::symlink("short", "x").gnu_long_link(&long)])),
         ("long-name-pax", of([Entry::file("short", "x").pax("path", &long)])),
         ("sparse-gnu", of([Entry::sparse_gnu("sparse", pieces, 10_000)])),
+        ("sparse-gnu-many", of([Entry::sparse_gnu("sparse", &many, 10_000), Entry::file("after", "x")])),
         ("sparse-0.0", sparse("0.0")),
         ("sparse-0.1", sparse("0.1")),
         ("sparse-1.0", sparse("1.0")),
+        ("sparse-lies", of([Entry::sparse_pax("1.0", "sparse", &[(8192, b"x"), (0, b"y")], 10_000)])),
+        ("sparse-beyond", of([Entry::sparse_pax("0.1", "sparse", pieces, 8194)])),
+        ("label", of([label("backup").body("x".repeat(600)), Entry::file("file", "x")])),
         ("whiteouts", of([Entry::whiteout("gone"), Entry::opaque("dir"), Entry::file("dir/.wh.x", "")])),
         ("absolute", of([Entry::file("/etc/x", "x")])),
         ("climbs", of([Entry::file("a/../../x", "x")])),

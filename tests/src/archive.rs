@@ -205,18 +205,26 @@ impl Entry {
         Entry { checksum: Checksum::Wrong, ..self }
     }
 
-    /// A file of holes and of data, each at its place, as old GNU tar writes it. At most four pieces.
+    /// A file of holes and of data, each at its place, as old GNU tar writes it.
     pub fn sparse_gnu(name: &str, pieces: &[(u64, &[u8])], size: u64) -> Self {
-        assert!(pieces.len() <= 4, "a header has room for four");
-        let body: Vec<u8> = pieces.iter().flat_map(|(_, data)| data.iter().copied()).collect();
-        let mut entry = Entry::of_kind(b'S', name).body(body);
-        let mut map = Vec::new();
-        for (offset, data) in pieces {
-            map.extend(format!("{offset:011o}\0{:011o}\0", data.len()).bytes());
+        let numbers = |(offset, data): &(u64, &[u8])| format!("{offset:011o}\0{:011o}\0", data.len());
+        let map = |pieces: &[(u64, &[u8])], room| {
+            let mut map = pieces.iter().map(numbers).collect::<String>().into_bytes();
+            map.resize(room, 0);
+            map
+        };
+        // The header has room for four. Behind it stand blocks with 21 each, which its size does not count,
+        // and each says whether there is one more.
+        let (first, more) = pieces.split_at(pieces.len().min(4));
+        let (mut body, count) = (Vec::new(), more.chunks(21).count());
+        for (nth, pieces) in more.chunks(21).enumerate() {
+            body.extend([map(pieces, 504), vec![u8::from(nth + 1 < count), 0, 0, 0, 0, 0, 0, 0]].concat());
         }
-        map.resize(96, 0);
+        body.extend(pieces.iter().flat_map(|(_, data)| data.iter()));
+        let data: usize = pieces.iter().map(|(_, data)| data.len()).sum();
+        let mut entry = Entry::of_kind(b'S', name).body(body).claims(data as u64);
         // Its map and its real size stand in the header from 386 on: the header takes them from here.
-        entry.link = [map, vec![0], format!("{size:011o}\0").into_bytes()].concat();
+        entry.link = [map(first, 96), vec![u8::from(count > 0)], format!("{size:011o}\0").into()].concat();
         entry
     }
 

@@ -272,15 +272,71 @@ pub fn read(input: impl Read) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::fs::DirEntry;
+
     use super::*;
 
-    /// The archives that the fuzzer begins with: one for each feature and attack.
-    fn corpus() -> Vec<Vec<u8>> {
+    /// The archives that the fuzzer begins with: one for each feature and attack, by name.
+    fn corpus() -> BTreeMap<String, Vec<u8>> {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/archive");
-        let files = std::fs::read_dir(directory).unwrap();
-        let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
-        paths.sort();
-        paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+        let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap());
+        let named =
+            |file: DirEntry| (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap());
+        files.map(named).collect()
+    }
+
+    /// What is read of an archive: a line for each entry, and how it ends.
+    fn told(archive: &[u8]) -> String {
+        let mut archive = Archive::new(archive);
+        let mut told = String::new();
+        loop {
+            let read = archive.next().and_then(|entry| {
+                let mut data = Vec::new();
+                archive.data().read_to_end(&mut data)?;
+                Ok(entry.map(|entry| (entry, data)))
+            });
+            let line = match read {
+                Ok(Some((entry, data))) => told_of(&entry, &data),
+                Ok(None) => return told + "  end\n",
+                Err(error) => return told + &format!("  {error:#}\n"),
+            };
+            told += &line;
+        }
+    }
+
+    fn told_of(entry: &Entry, data: &[u8]) -> String {
+        let Entry { kind, path, uid, gid, mode, mtime: (seconds, nanoseconds), size, segments, attributes } =
+            entry;
+        let kind = match kind {
+            Kind::HardLink(to) => format!("HardLink to {}", shown(to)),
+            Kind::SymbolicLink(to) => format!("SymbolicLink to {}", shown(to)),
+            other => format!("{other:?}"),
+        };
+        let mut line =
+            format!("  {} {kind} {uid}:{gid} {mode:o} {seconds}+{nanoseconds} {size}", shown(path));
+        if size > &0 {
+            line += &format!(", data {} {}", data.len(), shown(data));
+        }
+        for (name, value) in attributes {
+            line += &format!(", {} {}", shown(name), shown(value));
+        }
+        if let Some((segments, whole)) = segments {
+            let at = |segment: &Segment| format!("{}+{}", segment.offset, segment.length);
+            line += &format!(", of {whole}: {}", segments.iter().map(at).collect::<Vec<_>>().join(" "));
+        }
+        line + "\n"
+    }
+
+    /// After a change that was meant: `INSTA_UPDATE=always`, and look at the difference.
+    #[test]
+    fn the_archives_of_the_corpus_are_read_as_they_were_written() {
+        let told: String =
+            corpus().iter().map(|(name, archive)| format!("{name}\n{}", told(archive))).collect();
+        insta::with_settings!({
+            snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/snapshots"),
+            prepend_module_to_snapshot => false, omit_expression => true,
+        }, { insta::assert_snapshot!("07-image-archives", told) });
     }
 
     /// What reads fast enough to be read often.
@@ -299,7 +355,7 @@ mod tests {
             usize::try_from(state % below as u64).unwrap()
         };
         let mut errors = 0;
-        for archive in corpus.iter().filter(|archive| (1..LARGEST).contains(&archive.len())) {
+        for archive in corpus.values().filter(|archive| (1..LARGEST).contains(&archive.len())) {
             for _ in 0..200 {
                 let mut damaged = archive.clone();
                 for _ in 0..=random(4) {
