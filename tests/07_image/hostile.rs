@@ -40,8 +40,8 @@ fn outside(shop: &Shop) -> Tree {
 fn refused(shop: &Shop, archive: Archive, entry: &str) {
     canary(shop);
     let before = outside(shop);
-    let tar = archive.end();
-    let layout = Layout::of("small:1", &[tiny(), tar.clone()], Packed::Gzip);
+    let (below, tar) = (Archive::new().with(Entry::dir("below")).end(), archive.end());
+    let layout = Layout::of("small:1", &[below, tar.clone()], Packed::Gzip);
     for (sub, bytes) in [("import", tar), ("load", layout.tar())] {
         let file = shop.file("hostile.tar", bytes);
         let arguments =
