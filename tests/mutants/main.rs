@@ -62,7 +62,7 @@ struct Args {
     subject: Option<usize>,
 }
 
-/// So many mutants in one boot: more, and less is lost by boots; fewer, and what has caught one of a file
+/// At most so many mutants in one boot: more, and less is lost by boots; fewer, and what has caught one of a file
 /// is tried first with the next one sooner.
 const BATCH: usize = 5;
 
@@ -171,7 +171,7 @@ fn build_batches<'m>(
     workshop: &Workshop,
     batches: &SyncSender<Vec<Built<'m>>>,
 ) -> Result<()> {
-    for batch in mutants.chunks(BATCH) {
+    for batch in mutants.chunks(mutants.len().div_ceil(MACHINES).min(BATCH)) {
         let built = batch.iter().map(|mutant| Ok((*mutant, workshop.build(stage, mutant)?)));
         if batches.send(built.collect::<Result<_>>()?).is_err() {
             break; // nobody tries them any more, and says why
