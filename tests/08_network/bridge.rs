@@ -55,6 +55,8 @@ fn the_host_does_not_become_a_router() {
     world.outside(&format!("ip route add 198.51.100.0/24 via {}", net::HOST)).exits(0);
     let running = world.start(&[], &SLEEP);
     assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/out0/forwarding").out.trim(), "1");
+    // No route leads out by this one.
+    assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/other1/forwarding").out.trim(), "0");
     world.sh("nft add table ip spy; nft add chain ip spy out '{ type filter hook postrouting priority 300; }'; \
               nft add rule ip spy out oifname other0 ip daddr 198.51.100.9 icmp type echo-request counter")
         .exits(0);
