@@ -319,7 +319,7 @@ fn sparse_maps_that_lie_are_refused() {
             (&[(500, data), (0, data)], 1000),
             (&[(950, data)], 1000),
             (&[(u64::MAX >> 4, data)], 1000),
-            (&[(0, data)], 1 << 62),
+            (&[(0, data)], 1 << 63),
         ] {
             for version in ["0.0", "0.1", "1.0"] {
                 refused(shop, Archive::new().with(Entry::sparse_pax(version, "liar", pieces, size)), "liar");
