@@ -77,4 +77,10 @@ mod tests {
         assert_eq!(parse(text, None, 1000), [(300_000, 10)]);
         assert_eq!(parse(text, Some("carol"), 1002), []);
     }
+
+    #[test]
+    fn a_file_that_is_not_there_lends_nothing_and_one_that_cannot_be_read_is_an_error() {
+        assert_eq!(read("/nonexistent/subuid").unwrap(), "");
+        assert_eq!(read("/proc").unwrap_err().to_string(), "read /proc");
+    }
 }
