@@ -1,6 +1,7 @@
 //! A command that cannot begin: which exit code, and one line that says why.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use kiste_tests::{Bench, Ran, host};
@@ -39,6 +40,24 @@ fn a_name_of_a_hundred_thousand_letters_is_not_found_either() {
     complains_in_one_line(ran.exits(127), "not found in PATH");
     assert!(ran.err.len() < 10_000, "{} bytes", ran.err.len());
     bench().run(&[], &[&"\u{1}".repeat(100_000)]).exits(127).complains("not found in PATH");
+}
+
+#[test]
+fn a_directory_of_path_that_we_may_not_look_into_is_named_when_nothing_is_found() {
+    let bench = bench();
+    let closed = bench.dir().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let path = format!("PATH={}:/bin", closed.display());
+    let run = |command: &str| match nix::unistd::geteuid().is_root() {
+        true => bench.call_as_nobody(["run", "-e", &path, command]),
+        false => bench.run(&["-e", &path], &[command]),
+    };
+    let ran = run("no-such-command");
+    complains_in_one_line(ran.exits(127), "not found in PATH");
+    ran.complains("closed/no-such-command: Permission denied (EACCES)");
+    run("true").exits(0);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

@@ -106,16 +106,26 @@ impl Command {
             self.env.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH=")).unwrap_or_default();
         let candidates =
             path.split(|byte| *byte == b':').map(|dir| Path::new(OsStr::from_bytes(dir)).join(name));
-        let mut found = Vec::new();
+        let (mut found, mut unseen) = (Vec::new(), None);
         for candidate in candidates {
-            if is_file(&candidate)? {
-                found.push(candidate);
+            match is_file(&candidate) {
+                Ok(true) => found.push(candidate),
+                Ok(false) => {}
+                // In a directory that we may not look into, there is none for us.
+                Err(reason @ Errno::EACCES) => unseen = Some((candidate, kit::reason(reason))),
+                Err(reason) => {
+                    return Err(not_executable(&candidate, &format!("stat: {}", kit::reason(reason))));
+                }
             }
         }
         match found.iter().find(|candidate| self.check(candidate).is_ok()).or(found.first()) {
             Some(program) => self.check(program).map(|()| program.clone()),
             None if name.is_empty() => Err(not_found(name, "the command is empty")),
-            None => Err(not_found(name, &format!("not found in PATH ({})", String::from_utf8_lossy(path)))),
+            None => {
+                let unseen = unseen.map(|(candidate, reason)| format!("; {}: {reason}", candidate.display()));
+                let path = String::from_utf8_lossy(path);
+                Err(not_found(name, &format!("not found in PATH ({path}){}", unseen.unwrap_or_default())))
+            }
         }
     }
 
@@ -133,13 +143,12 @@ impl Command {
     }
 }
 
-/// Whether a program is there. In a directory that we may not look into, none is.
-fn is_file(program: &Path) -> Result<bool> {
+/// Whether a program is there, as far as we may look.
+fn is_file(program: &Path) -> nix::Result<bool> {
     match stat(program) {
         Ok(found) => Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile),
-        Err(Errno::EACCES) => Ok(false),
         Err(reason) if MISSING.contains(&reason) => Ok(false),
-        Err(reason) => Err(not_executable(program, &format!("stat: {}", kit::reason(reason)))),
+        Err(reason) => Err(reason),
     }
 }
 
