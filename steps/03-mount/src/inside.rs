@@ -75,7 +75,8 @@ pub fn target(root: BorrowedFd<'_>, path: &Path, kind: Kind, targets: Targets) -
 fn refuse_reserved(root: BorrowedFd<'_>, path: &Path, target: BorrowedFd<'_>) -> Result<()> {
     let is = |own: &str| match resolve(root, Path::new(own), ResolveFlags::IN_ROOT) {
         Ok(own) => is_same(own.as_fd(), target),
-        Err(_) => Ok(false), // the host has none
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("open {own}")),
     };
     let file_system = fstatfs(target).with_context(|| format!("fstatfs({})", path.display()))?;
     let reserved = match file_system.f_type {

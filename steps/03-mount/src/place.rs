@@ -38,8 +38,11 @@ fn step(root: BorrowedFd<'_>, path: &Path) -> Result<Option<PathBuf>> {
     while let Some(part) = parts.next() {
         let above = so_far.clone();
         so_far.push(part);
-        if resolve(root, &so_far, OFlags::empty()).is_ok() {
-            continue;
+        let refused = |error| Err(error).with_context(|| format!("open {}", so_far.display()));
+        match resolve(root, &so_far, OFlags::empty()) {
+            Ok(_) => continue,
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => {}
+            Err(error) => return refused(error),
         }
         match resolve(root, &so_far, OFlags::NOFOLLOW) {
             Ok(link) => {
@@ -49,7 +52,7 @@ fn step(root: BorrowedFd<'_>, path: &Path) -> Result<Option<PathBuf>> {
                 return Ok(Some(parts.fold(to, |path, part| path.join(part))));
             }
             Err(rustix::io::Errno::NOENT) => make_one(root, &above, &so_far, parts.peek().is_none())?,
-            Err(error) => return Err(error).with_context(|| format!("open {}", so_far.display())),
+            Err(error) => return refused(error),
         }
     }
     is_file(root, path).map(|()| None)
