@@ -96,7 +96,7 @@ pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
         match getxattr(cgroup, MARK, &mut [0u8; 16][..]) {
             Ok(_) => {}
             Err(Errno::NOENT) => continue,
-            Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(()),
+            Err(Errno::NODATA) => return Ok(()),
             Err(error) => return Err(error).with_context(|| format!("getxattr({})", cgroup.display())),
         }
         match rmdir(cgroup) {
