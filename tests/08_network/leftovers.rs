@@ -48,6 +48,26 @@ fn what_a_killed_runtime_has_left_is_undone_by_gc() {
     world.is_as_before();
 }
 
+/// The table says that it is somebody else's, so at the end it is not removed.
+#[test]
+fn what_cannot_be_undone_at_the_end_is_noted_and_left_to_gc() {
+    let Some(world) = world() else { return };
+    let running = world.start(&[], &["cat"]);
+    world.sh("nft insert rule inet kiste loopback counter comment somebody").exits(0);
+    running
+        .end()
+        .exits(0)
+        .complains("something of its network stays")
+        .complains("networks noted in somebody");
+    world.gc().exits(1).complains("networks noted in somebody");
+    world
+        .sh("nft delete rule inet kiste loopback handle \
+              $(nft -a list chain inet kiste loopback | sed -n 's/.*somebody.* handle //p')")
+        .exits(0);
+    world.gc().exits(0);
+    world.is_as_before();
+}
+
 #[test]
 fn what_a_killed_runtime_had_goes_to_the_next_one() {
     let Some(world) = world() else { return };

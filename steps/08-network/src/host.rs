@@ -85,10 +85,14 @@ pub(crate) fn settle(store: &mut Store, netlink: &mut Netlink) -> Vec<anyhow::Er
     for name in store.networks.keys().cloned().collect::<Vec<_>>() {
         errors.extend(let_go(store, netlink, &name).err());
     }
+    // Last, and not while anything is still to be undone: `gc` goes by the notes.
+    if errors.is_empty() {
+        errors.extend(forget_unused(store).err());
+    }
     errors
 }
 
-/// A network without containers has nobody to answer; one that nobody made by hand goes.
+/// A network without containers has nobody to answer; of one that nobody made by hand the bridge goes.
 fn let_go(store: &mut Store, netlink: &mut Netlink, name: &str) -> Result<()> {
     let noted = store.network(name)?.clone();
     if !noted.leases.is_empty() {
@@ -98,8 +102,14 @@ fn let_go(store: &mut Store, netlink: &mut Netlink, name: &str) -> Result<()> {
     if noted.network.origin == Origin::ByHand {
         return Ok(());
     }
-    netlink.remove_link(&noted.network.bridge)?;
-    store.forget(name)
+    netlink.remove_link(&noted.network.bridge)
+}
+
+fn forget_unused(store: &mut Store) -> Result<()> {
+    let is_unused = |noted: &&Noted| noted.leases.is_empty() && noted.network.origin != Origin::ByHand;
+    let unused: Vec<_> =
+        store.networks.values().filter(is_unused).map(|noted| noted.network.name.clone()).collect();
+    unused.iter().try_for_each(|name| store.forget(name))
 }
 
 fn is_link_local(ip: IpAddr) -> bool {

@@ -163,7 +163,7 @@ impl Store {
     /// When its directory cannot be removed.
     pub(crate) fn forget(&mut self, name: &str) -> Result<()> {
         let dir = self.dir_of(name);
-        kit::call("the network is forgotten", "rmdir", dir.display(), || gone(fs::remove_dir_all(&dir)))?;
+        kit::call("the network is forgotten", "rmdir", dir.display(), || gone(remove_network(&dir)))?;
         self.networks.remove(name);
         Ok(())
     }
@@ -242,6 +242,17 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+/// What says that it is one goes last: whoever is interrupted before leaves a network, not what is none.
+fn remove_network(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if !path.ends_with(NETWORK) {
+            gone(fs::remove_file(path))?;
+        }
+    }
+    fs::remove_dir_all(dir)
+}
+
 fn gone(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -305,7 +316,8 @@ impl Place {
 
     /// Where we are.
     pub(crate) fn here() -> Result<Self> {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("read the boot id")?;
+        let boot_id = "/proc/sys/kernel/random/boot_id";
+        let boot = fs::read_to_string(boot_id).with_context(|| format!("read {boot_id}"))?;
         let namespace = fs::read_link("/proc/self/ns/net").context("readlink /proc/self/ns/net")?;
         Ok(Place { boot: boot.trim().into(), namespace: namespace.display().to_string() })
     }
