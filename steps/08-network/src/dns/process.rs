@@ -146,7 +146,9 @@ fn give_up_rights() -> Result<()> {
 
 /// Says that we listen, and closes what we were heard through: who waits sees its end.
 fn say_ready() -> Result<()> {
-    writeln!(std::io::stdout(), "{READY}").context("say that we listen")?;
+    // Not by std's stdout: what could not be written would be in its buffer, and come after the error.
+    let ready = format!("{READY}\n");
+    rustix::io::write(rustix::stdio::stdout(), ready.as_bytes()).context("write(stdout), that we listen")?;
     let null = File::options().read(true).write(true).open("/dev/null").context("open /dev/null")?;
     rustix::stdio::dup2_stdout(&null).context("dup2(/dev/null, stdout)")?;
     rustix::stdio::dup2_stderr(&null).context("dup2(/dev/null, stderr)")

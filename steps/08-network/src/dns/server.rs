@@ -73,7 +73,7 @@ impl Server {
 
     /// Reads the lease file for the first time.
     pub(crate) fn check_names(&mut self) -> Result<()> {
-        self.names.get(|text| Names::parse(text).map(Arc::new)).context("read the network's leases")?;
+        self.names.get(|text| Names::parse(text).map(Arc::new)).context("read(the network's leases)")?;
         Ok(())
     }
 
