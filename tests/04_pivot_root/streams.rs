@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -153,11 +154,17 @@ fn start_on(bench: &Bench, stdout: &OwnedFd, options: &[&str], command: &[&str])
     Command::new(bench.exe()).args(arguments).stdout(stdout.try_clone().unwrap()).spawn().unwrap()
 }
 
-/// Waits until it takes no more.
+/// Waits until it takes no more, and has not for half a second: a terminal hands on what it has taken a
+/// moment later, and then has room once more.
 pub(super) fn is_full(stdout: &OwnedFd) {
-    let is_full = || poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) == Ok(0);
-    eventually(|| is_full().then_some(())).expect("more than it holds");
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    let mut full_since = Instant::now();
+    let stays_full = || {
+        if poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) != Ok(0) {
+            full_since = Instant::now();
+        }
+        (full_since.elapsed() > Duration::from_millis(500)).then_some(())
+    };
+    eventually(stays_full).expect("more than it holds");
 }
 
 fn pipe() -> (OwnedFd, OwnedFd) {
