@@ -131,7 +131,7 @@ impl<'a> Walk<'a> {
         match (aim.fault, ran.command.is_some(), ran.code) {
             (_, true, 0) | (Fault::Kill, _, 137) => {}
             (Fault::Error(_), false, 0) => wrong.push("the command did not run, and the code is 0".into()),
-            (Fault::Error(_), false, 126 | 127) if looks_for_command(aim) => {}
+            (Fault::Error(errno), false, 126 | 127) if looks_for_command(aim) && names(&ran.err, errno) => {}
             (Fault::Error(_), _, 125) if !tells_what(&ran.err) => {
                 wrong.push(format!("the error names no call, and nothing that it was for: {:?}", ran.err));
             }
@@ -198,18 +198,16 @@ fn run(place: &Place, known: &[Known], aim: Option<&Aim>) -> Trace<Option<Facts>
 
 /// Whether the call is the exec, or the look whether it can be.
 fn looks_for_command(aim: &Aim) -> bool {
-    let looks = match aim.fault {
-        Fault::Error(Errno::EACCES) => &["access"][..],
-        Fault::Error(Errno::EIO) => &["newfstatat", "statx"],
-        _ => &[],
-    };
-    aim.name() == "execve" || looks.contains(&aim.name())
+    let looks = matches!(aim.fault, Fault::Error(Errno::EACCES | Errno::EIO));
+    aim.name() == "execve" || looks && ["access", "newfstatat", "statx"].contains(&aim.name())
 }
 
-/// Errors begin with the call and its operands, `mount(proc, /proc): …`, or with a path.
+/// Errors begin with the call and its operands, `mount(proc, /proc): …`, or with a path; or they are
+/// those of the loader of a helper, ld.so(8), who names the library.
 fn tells_what(error: &str) -> bool {
     let line = error.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
-    line.rsplit_once(": ").is_some_and(|(what, _reason)| what.contains(['(', '/']))
+    line.contains("error while loading shared libraries")
+        || line.rsplit_once(": ").is_some_and(|(what, _reason)| what.contains(['(', '/']))
 }
 
 /// Errors end in the kernel's reason and its name: `Input/output error (EIO)`.
