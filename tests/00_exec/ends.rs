@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kiste_tests::{eventually, host, tool};
+use kiste_tests::{host, tool};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -84,7 +84,7 @@ fn a_kill_9_of_the_runtime_kills_the_command() {
     let bench = bench();
     let running = bench.start(&[], &["sleep", "300"]);
     running.signal(Signal::SIGKILL);
-    eventually(|| (!host::is_alive(running.pid)).then_some(())).expect("the command is dead");
+    host::assert_dies(running.pid);
 }
 
 #[test]

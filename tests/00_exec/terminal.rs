@@ -131,6 +131,6 @@ fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
     let mut terminal = Terminal::start_any(bench.dir(), &["sh", "-c", &run].map(OsString::from));
     let pid = eventually(|| fs::read_to_string(bench.dir().join("pid")).ok()).expect("it runs");
     terminal.close();
-    eventually(|| (!host::is_alive(pid.trim())).then_some(())).expect("it ends");
+    host::assert_dies(pid.trim());
     terminal.ends();
 }

@@ -29,7 +29,7 @@ fn no_mount_made_inside_reaches_the_host() {
         assert_eq!(host.mounts(), before, "while it runs, --propagation {propagation}");
 
         running.signal(Signal::SIGKILL);
-        eventually(|| (!host::is_alive(running.pid)).then_some(())).expect("it dies with the runtime");
+        host::assert_dies(running.pid);
         assert_eq!(host.mounts(), before, "after kill -9, --propagation {propagation}");
     }
 }

@@ -114,7 +114,7 @@ fn no_mount_reaches_the_host_with_any_propagation() {
         assert!(host::mount_at(running.pid, "/mnt/own").is_some());
         assert_eq!(host.mounts(), before, "while it runs, --propagation {propagation}");
         running.signal(nix::sys::signal::Signal::SIGKILL);
-        eventually(|| (!host::is_alive(running.pid)).then_some(())).expect("it dies with the runtime");
+        host::assert_dies(running.pid);
         assert_eq!(host.mounts(), before, "after kill -9, --propagation {propagation}");
     }
 }

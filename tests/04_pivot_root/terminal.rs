@@ -148,7 +148,7 @@ fn closing_the_window_ends_the_shell() {
         terminal.shows("0> ");
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
         terminal.close();
-        eventually(|| (!host::is_alive(pid.trim())).then_some(())).expect("the shell ends");
+        host::assert_dies(pid.trim());
         terminal.ends();
     }
 }
@@ -165,7 +165,7 @@ fn closing_the_window_ends_also_what_does_not_read_it() {
         terminal.shows("ready");
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
         terminal.close();
-        eventually(|| (!host::is_alive(pid.trim())).then_some(())).expect("it ends");
+        host::assert_dies(pid.trim());
         terminal.ends();
     }
 }
@@ -227,7 +227,7 @@ fn what_it_printed_last_arrives_at_a_slow_terminal_too() {
     let script = "head -c 24000 /dev/zero | tr '\\0' x; echo; echo end";
     let mut terminal = bench.at_terminal(&["--pid-file", pid_file.to_str().unwrap()], &["sh", "-c", script]);
     let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
-    eventually(|| (!host::is_alive(pid.trim())).then_some(())).expect("it ends, though nobody reads");
+    host::assert_dies(pid.trim());
     let (code, shown) = terminal.ends();
     assert_eq!((code, shown.matches('x').count()), (0, 24_000));
     assert!(shown.ends_with("x\r\nend\r\n"));

@@ -182,7 +182,7 @@ fn kill_all_catches_what_is_frozen() {
     held.cgroup.freeze().unwrap();
     held.cgroup.kill().unwrap();
     assert_eq!(held.processes(), BTreeSet::new());
-    assert!(!host::is_alive(shell.0.id()));
+    host::assert_dies(shell.0.id());
     held.remove();
 }
 
@@ -240,7 +240,7 @@ fn remove_kills_what_is_in_cgroups_below_and_removes_them() {
         fs::write(inner.join("cgroup.procs"), shell.0.id().to_string()).unwrap();
     }
     held.remove();
-    assert!(!host::is_alive(shell.0.id()));
+    host::assert_dies(shell.0.id());
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn dropping_it_kills_and_removes_too() {
     counter.grows();
     let paths = held.paths();
     drop(held);
-    assert!(!host::is_alive(shell.0.id()));
+    host::assert_dies(shell.0.id());
     assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
 }
 

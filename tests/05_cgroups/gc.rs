@@ -34,7 +34,7 @@ impl Left {
     }
 
     pub fn assert_gone(&self) {
-        assert!(!host::is_alive(self.pid), "its process lives");
+        host::assert_dies(self.pid);
         assert!(!self.run_dir.exists(), "{}", self.run_dir.display());
         for cgroup in &self.cgroups {
             assert!(!cgroup.exists(), "{}", cgroup.display());
@@ -48,7 +48,7 @@ const SLEEP: [&str; 2] = ["sleep", "100"];
 fn gc_removes_what_a_killed_runtime_left_and_prints_its_id() {
     let Some(bench) = bench() else { return };
     let left = Left::by(&bench, bench.start(&["-m", "64m"], &SLEEP));
-    eventually(|| (!host::is_alive(left.pid)).then_some(())).expect("the command dies with the runtime");
+    host::assert_dies(left.pid); // with the runtime
     let ran = gc(&bench);
     ran.prints(&left.id);
     assert_eq!(ran.err, "");

@@ -181,7 +181,7 @@ fn as_root_a_runtime_that_is_killed_takes_the_user_with_it() {
         let running = bench.start(options, &["sleep", "100"]);
         let pid = running.pid;
         running.kill_runtime();
-        eventually(|| (!host::is_alive(pid)).then_some(())).expect("it dies with the runtime");
+        host::assert_dies(pid);
         bench.call(["gc", "--run-dir", bench.run_dirs().to_str().unwrap()]).exits(0);
     }
 }

@@ -90,7 +90,7 @@ fn gc_removes_what_a_killed_runtime_left_in_a_delegated_cgroup() {
     let running = user.start(&LIMITS, &["sleep", "100"]);
     let pid = running.pid;
     running.kill_runtime();
-    eventually(|| (!host::is_alive(pid)).then_some(())).expect("it dies with the runtime");
+    host::assert_dies(pid);
     assert_eq!(delegated.has().len(), 2, "its cgroup is left");
     let ran = user.call(["gc", "--run-dir", user.bench().run_dirs().to_str().unwrap()]);
     assert_eq!(ran.exits(0).out.lines().count(), 1, "{ran:?}");

@@ -235,7 +235,7 @@ fn a_runtime_that_is_killed_leaves_what_gc_removes() {
         let running = shop.start("small:1", &[], &["sh", "-c", "touch /made; exec sleep 100"]);
         let pid = running.pid;
         running.kill_runtime();
-        eventually(|| (!host::is_alive(pid)).then_some(())).expect("it dies with the runtime");
+        host::assert_dies(pid);
         assert_eq!(shop.in_store("containers").len(), 1);
         let living = shop.start("small:1", &[], &["sleep", "100"]);
         shop.gc().exits(0);

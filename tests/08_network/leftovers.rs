@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::thread;
 
-use kiste_tests::{eventually, host};
+use kiste_tests::host;
 
 use crate::bridge::lease;
 use crate::world;
@@ -38,7 +38,7 @@ fn what_a_killed_runtime_has_left_is_undone_by_gc() {
     let (pid, lease) = (running.pid, lease(&world, "kiste"));
     let runtime = running.runtime();
     running.kill_runtime();
-    eventually(|| (!host::is_alive(pid) && !host::is_alive(runtime)).then_some(())).expect("both die");
+    [pid, runtime].into_iter().for_each(host::assert_dies);
     assert!(
         world.sh("nft list ruleset").out.contains("dport 8080"),
         "it is left, so that this shows something"
@@ -75,7 +75,7 @@ fn what_a_killed_runtime_had_goes_to_the_next_one() {
     let other = world.start(&[], &["sleep", "1000"]);
     let pid = running.pid;
     running.kill_runtime();
-    eventually(|| (!host::is_alive(pid)).then_some(())).expect("it dies with the runtime");
+    host::assert_dies(pid);
     world.run(&["-p", "8080:80", "--ip", "10.77.0.50"], &["true"]).exits(0);
     let rules = world.sh("nft list ruleset").out;
     assert!(!rules.contains("8080"), "{rules}");
@@ -90,7 +90,7 @@ fn gc_in_another_network_namespace_forgets_nothing() {
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let (pid, runtime) = (running.pid, running.runtime());
     running.kill_runtime();
-    eventually(|| (!host::is_alive(pid) && !host::is_alive(runtime)).then_some(())).expect("both die");
+    [pid, runtime].into_iter().for_each(host::assert_dies);
     let (dir, run_dir, store) =
         (world.network_dir(), world.bench.run_dirs(), world.bench.dir().join("no-store"));
     let [dir, run_dir, store] = [&dir, &run_dir, &store].map(|path| path.to_str().unwrap());

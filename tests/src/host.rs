@@ -129,6 +129,14 @@ pub fn is_alive(pid: impl std::fmt::Display) -> bool {
     !state.is_empty() && !state.starts_with('Z')
 }
 
+/// Waits until it has died. A cgroup is empty before: a process leaves it first, and then PID 1 waits for
+/// the others of its namespace (cgroup_exit, exit_notify in do_exit, kernel/exit.c).
+#[track_caller]
+pub fn assert_dies(pid: impl std::fmt::Display) {
+    let died = crate::eventually(|| (!is_alive(&pid)).then_some(()));
+    assert!(died.is_some(), "{pid} lives");
+}
+
 /// Where cgroup hierarchies are mounted: `/sys/fs/cgroup`, `/sys/fs/cgroup/memory`, …
 pub fn cgroup_mounts() -> Vec<PathBuf> {
     let is_cgroup = |line: &&String| line.split(" - ").nth(1).is_some_and(|fs| fs.starts_with("cgroup"));

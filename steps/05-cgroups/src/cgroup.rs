@@ -93,8 +93,8 @@ impl Cgroup {
         freeze::thaw(&self.directories)
     }
 
-    /// Kills all processes in it, also frozen ones, and returns when they are gone. A fork bomb
-    /// cannot outrun it.
+    /// Kills all processes in it, also frozen ones, and returns when none is in it: they are about to be
+    /// gone. A fork bomb cannot outrun it.
     ///
     /// # Errors
     /// When one does not die within 10 seconds: it is stuck in the kernel.
