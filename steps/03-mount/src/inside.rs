@@ -35,7 +35,7 @@ pub enum Kind {
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     // Task 3.4: as a descriptor of the place (O_PATH), resolved as if `root` were /.
     kit::call("inside the root, whatever it links to", "openat2", path.display(), || {
-        resolve(root, path, ResolveFlags::IN_ROOT)
+        resolve(root, path, OFlags::PATH, ResolveFlags::IN_ROOT)
     })
 }
 // ANCHOR_END: open
@@ -48,10 +48,12 @@ pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
 pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     let directory = Path::new(path).join(".");
-    kit::call("a directory of the root's own", "openat2", path, || resolve(root, &directory, flags))
-        .hint_on(Errno::ELOOP, format_args!("{path} of this root file system is a symbolic link: refused"))
-        .hint_on(Errno::ENOTDIR, format_args!("{path} of this root file system is no directory: refused"))
-        .hint_on(Errno::ENOENT, format_args!("make the directory {path} in the root file system"))
+    kit::call("a directory of the root's own", "openat2", path, || {
+        resolve(root, &directory, OFlags::PATH, flags)
+    })
+    .hint_on(Errno::ELOOP, format_args!("{path} of this root file system is a symbolic link: refused"))
+    .hint_on(Errno::ENOTDIR, format_args!("{path} of this root file system is no directory: refused"))
+    .hint_on(Errno::ENOENT, format_args!("make the directory {path} in the root file system"))
 }
 
 /// Opens a mount target inside `root`, and makes it first where that is wanted.
@@ -73,7 +75,7 @@ pub fn target(root: BorrowedFd<'_>, path: &Path, kind: Kind, targets: Targets) -
 /// container is told of itself, and where its terminal comes from: a link of an image's that leads
 /// there would choose which of it is covered by a volume.
 fn refuse_reserved(root: BorrowedFd<'_>, path: &Path, target: BorrowedFd<'_>) -> Result<()> {
-    let is = |own: &str| match resolve(root, Path::new(own), ResolveFlags::IN_ROOT) {
+    let is = |own: &str| match look(root, Path::new(own)) {
         Ok(own) => is_same(own.as_fd(), target),
         Err(rustix::io::Errno::NOENT) => Ok(false),
         Err(error) => Err(error).with_context(|| format!("open {own}")),
@@ -101,7 +103,7 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
 /// # Errors
 /// When `path` has a `..`, a part of it is a file, or the file system is read-only or full.
 pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
-    match resolve(root, path, ResolveFlags::IN_ROOT) {
+    match look(root, path) {
         Ok(_) => return Ok(()),
         Err(rustix::io::Errno::NOENT) => {}
         Err(error) => return refused(path, error),
@@ -117,7 +119,7 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
         };
         so_far.push(name);
         let is_last = index + 1 == parts.len();
-        match resolve(root, &so_far, ResolveFlags::IN_ROOT) {
+        match look(root, &so_far) {
             Err(rustix::io::Errno::NOENT) if is_last && kind == Kind::File => {
                 make_file(&above, name, &so_far)?
             }
@@ -132,11 +134,11 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
 }
 
 /// What cannot be looked at may well be there.
-fn refused(path: &Path, error: rustix::io::Errno) -> Result<()> {
+pub(crate) fn refused(path: &Path, error: rustix::io::Errno) -> Result<()> {
     kit::call("a place to mount on", "openat2", path.display(), || Err(error))
 }
 
-fn make_directory(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()> {
+pub(crate) fn make_directory(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()> {
     let made = kit::call("a place to mount on", "mkdirat", path.display(), || {
         match mkdirat(above, name, Mode::from(0o755)) {
             Err(rustix::io::Errno::EXIST) => Ok(()), // another container of this root was faster
@@ -146,7 +148,7 @@ fn make_directory(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Resul
     made.hint_on(Errno::EROFS, "the root file system is read-only: make the directory in it first")
 }
 
-fn make_file(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()> {
+pub(crate) fn make_file(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()> {
     // EXCL: what somebody else puts there meanwhile, a FIFO perhaps, is not opened.
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let made = kit::call("a file to mount on", "openat", path.display(), || {
@@ -158,9 +160,24 @@ fn make_file(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()>
     made.hint_on(Errno::EROFS, "the root file system is read-only: make the file in it first")
 }
 
-fn resolve(root: BorrowedFd<'_>, path: &Path, how: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+/// What is there, with links followed inside `root`.
+pub(crate) fn look(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+    resolve(root, path, OFlags::PATH, ResolveFlags::IN_ROOT)
+}
+
+/// What is there, or the link itself.
+pub(crate) fn look_at_link(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+    resolve(root, path, OFlags::PATH | OFlags::NOFOLLOW, ResolveFlags::IN_ROOT)
+}
+
+fn resolve(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    how: ResolveFlags,
+) -> rustix::io::Result<OwnedFd> {
     loop {
-        match openat2(root.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how) {
+        match openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
             // openat2(2): something was renamed while `..` was looked up; nothing is wrong.
             Err(rustix::io::Errno::AGAIN) => {}
             done => return done,

@@ -2,14 +2,15 @@
 //! /etc/resolv.conf of many images leads to a file that only a running system has.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint};
-use nix::errno::Errno;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2, readlinkat};
+use kit::Failure;
+use rustix::fs::{FileType, fstat, readlinkat};
+
+use crate::inside;
 
 /// As many links as the kernel itself follows: path_resolution(7).
 const LINKS: usize = 40;
@@ -38,13 +39,12 @@ fn step(root: BorrowedFd<'_>, path: &Path) -> Result<Option<PathBuf>> {
     while let Some(part) = parts.next() {
         let above = so_far.clone();
         so_far.push(part);
-        let refused = |error| Err(error).with_context(|| format!("open {}", so_far.display()));
-        match resolve(root, &so_far, OFlags::empty()) {
+        match inside::look(root, &so_far) {
             Ok(_) => continue,
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => {}
-            Err(error) => return refused(error),
+            Err(error) => inside::refused(&so_far, error)?,
         }
-        match resolve(root, &so_far, OFlags::NOFOLLOW) {
+        match inside::look_at_link(root, &so_far) {
             Ok(link) => {
                 let to = readlinkat(link, "", Vec::new())
                     .with_context(|| format!("readlink {}", so_far.display()))?;
@@ -52,7 +52,7 @@ fn step(root: BorrowedFd<'_>, path: &Path) -> Result<Option<PathBuf>> {
                 return Ok(Some(parts.fold(to, |path, part| path.join(part))));
             }
             Err(rustix::io::Errno::NOENT) => make_one(root, &above, &so_far, parts.peek().is_none())?,
-            Err(error) => return refused(error),
+            Err(error) => inside::refused(&so_far, error)?,
         }
     }
     is_file(root, path).map(|()| None)
@@ -60,31 +60,13 @@ fn step(root: BorrowedFd<'_>, path: &Path) -> Result<Option<PathBuf>> {
 
 /// Makes `path`, which is not there, below `above`, which is.
 fn make_one(root: BorrowedFd<'_>, above: &Path, path: &Path, is_last: bool) -> Result<()> {
-    let above =
-        resolve(root, above, OFlags::DIRECTORY).with_context(|| format!("open {}", above.display()))?;
     let name = path.file_name().unwrap_or_default();
-    let (why, call) =
-        if is_last { ("a file to mount on", "openat") } else { ("a directory for it", "mkdirat") };
-    kit::call(why, call, path.display(), || {
-        // EXCL: what somebody else puts there meanwhile, a FIFO perhaps, is not opened.
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let made = match is_last {
-            true => rustix::fs::openat(&above, name, flags, Mode::from(0o644)).map(drop),
-            false => mkdirat(&above, name, Mode::from(0o755)),
-        };
-        match made {
-            Err(rustix::io::Errno::EXIST) => Ok(()), // another container of this root was faster
-            done => done,
-        }
-    })
-    .hint_on(
-        Errno::EROFS,
-        format_args!("the root file system is read-only: make {} in it first", path.display()),
-    )
+    let above = inside::look(root, above).with_context(|| format!("open {}", above.display()))?;
+    if is_last { inside::make_file(&above, name, path) } else { inside::make_directory(&above, name, path) }
 }
 
 fn is_file(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let found = resolve(root, path, OFlags::empty()).and_then(fstat);
+    let found = inside::look(root, path).and_then(fstat);
     let found = found.with_context(|| format!("stat {}", path.display()))?;
     match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => Ok(()),
@@ -92,21 +74,11 @@ fn is_file(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
     }
 }
 
-fn resolve(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
-    loop {
-        match openat2(root.as_fd(), path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-            // openat2(2): something was renamed while `..` was looked up; nothing is wrong.
-            Err(rustix::io::Errno::AGAIN) => {}
-            done => return done,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::fd::AsFd;
     use std::os::unix::fs::symlink;
 
     /// A root of the test's own below a directory of the test's own; dropped, both are removed.
