@@ -134,7 +134,7 @@ pub fn is_alive(pid: impl std::fmt::Display) -> bool {
 #[track_caller]
 pub fn assert_dies(pid: impl std::fmt::Display) {
     let died = crate::eventually(|| (!is_alive(&pid)).then_some(()));
-    assert!(died.is_some(), "{pid} lives");
+    assert!(died.is_some(), "process {pid} does not die");
 }
 
 /// Where cgroup hierarchies are mounted: `/sys/fs/cgroup`, `/sys/fs/cgroup/memory`, …
