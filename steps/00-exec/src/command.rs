@@ -133,8 +133,11 @@ impl Command {
         match access(program, AccessFlags::X_OK) {
             _ if program.is_dir() => Err(not_executable(program, "it is a directory")),
             Ok(()) => Ok(()),
-            Err(Errno::EACCES) => Err(not_executable(program, "it is not executable"))
-                .hint(format_args!("if it is meant to be a program: chmod +x {}", program.display())),
+            Err(reason @ Errno::EACCES) => {
+                let why = format!("it is not executable: {}", kit::reason(reason));
+                Err(not_executable(program, &why))
+                    .hint(format_args!("if it is meant to be a program: chmod +x {}", program.display()))
+            }
             Err(reason) if MISSING.contains(&reason) => {
                 Err(not_found(program.as_os_str(), &kit::reason(reason)))
             }
