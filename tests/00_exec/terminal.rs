@@ -14,6 +14,13 @@ fn shell_with_jobs(bench: &Bench) -> Terminal {
     Terminal::start_any(bench.dir(), &words.map(OsString::from))
 }
 
+/// The group of a process, and that of its terminal's foreground job: pgrp and tpgid, proc_pid_stat(5).
+fn groups(pid: impl std::fmt::Display) -> (String, String) {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[2].into(), fields[5].into())
+}
+
 #[test]
 fn the_command_is_the_foreground_job_of_the_terminal() {
     let bench = bench();
@@ -21,10 +28,7 @@ fn the_command_is_the_foreground_job_of_the_terminal() {
     terminal.shows("ready");
     let pid = || fs::read_to_string(bench.dir().join("pid")).ok();
     let pid = eventually(pid).expect("the pid file is there").trim().to_owned();
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    // proc_pid_stat(5): pgrp is field 5, tpgid field 8.
-    assert_eq!((fields[2], fields[5]), (pid.as_str(), pid.as_str()));
+    assert_eq!(groups(&pid), (pid.clone(), pid));
     terminal.type_in("\n");
     assert_eq!(terminal.ends().0, 0);
 }
@@ -75,6 +79,28 @@ fn a_job_in_the_background_that_reads_the_terminal_stops_until_fg() {
     terminal.shows("echo got: $line'");
     terminal.type_in("a line\n");
     terminal.shows("got: a line");
+    terminal.type_in("exit\n");
+    terminal.ends();
+}
+
+#[test]
+fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
+    let bench = bench();
+    let mut terminal = shell_with_jobs(&bench);
+    nix::unistd::mkfifo(&bench.dir().join("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // No fork in it: dash uses vfork(2), and a vfork that Ctrl-Z stops in the middle stops nobody else.
+    terminal.type_in("$run run --pid-file pid sh -c 'echo re\"ad\"y; read line <go'\n");
+    terminal.shows("ready");
+    let pid = || fs::read_to_string(bench.dir().join("pid")).ok();
+    let command = eventually(pid).expect("the pid file is there");
+    let runtime = host::status(command.trim(), "PPid");
+    let (shell, _) = host::session(&runtime);
+    terminal.type_in("\x1a");
+    terminal.shows("Stopped");
+    terminal.type_in("bg; echo >go\n");
+    host::assert_dies(runtime);
+    let (group, foreground) = groups(shell);
+    assert_eq!(foreground, group, "it took the terminal from the shell");
     terminal.type_in("exit\n");
     terminal.ends();
 }
