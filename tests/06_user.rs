@@ -3,7 +3,7 @@
 //! Most tests run as root and make a user of their own, once with ids that are lent to it and once
 //! without (`kiste_tests::User`); what anybody can do is tested also as whoever runs the tests.
 
-use kiste_tests::{Bench, Step, User, lacks, step};
+use kiste_tests::{Bench, Step, User, step};
 
 #[path = "06_user/account.rs"]
 mod account;
@@ -45,16 +45,11 @@ fn root() -> Option<Bench> {
     Bench::of(this_step(), &["root", "pivot-root", "user-namespace"])
 }
 
-/// Root, where the file system that the tests are on can be shown with other owners: tmpfs can from
-/// Linux 6.3 on.
+/// Root, where the file system that the tests are on can be shown with other owners.
 fn root_with_other_ids() -> Option<Bench> {
     let bench = root()?;
     let tried = bench.run(&["--userns", "auto"], &["true"]);
-    if tried.code == 125 && tried.err.contains("idmapped mounts") {
-        lacks("idmapped-mounts", "the file system of the tests cannot show its files with other owners");
-        return None;
-    }
-    Some(bench)
+    (!tried.lacks_idmapped_mounts()).then_some(bench)
 }
 
 /// Whoever is not root: the one who runs the tests, or one to whom nothing is lent.

@@ -14,11 +14,15 @@ fn shell_with_jobs(bench: &Bench) -> Terminal {
     Terminal::start_any(bench.dir(), &words.map(OsString::from))
 }
 
-/// The group of a process, and that of its terminal's foreground job: pgrp and tpgid, proc_pid_stat(5).
+/// The group of a process, and that of its terminal's foreground job: pgrp and tpgid.
 fn groups(pid: impl std::fmt::Display) -> (String, String) {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[2].into(), fields[5].into())
+    (host::stat(&pid, 5), host::stat(&pid, 8))
+}
+
+/// The command's process id, from `--pid-file pid`.
+fn pid(bench: &Bench) -> String {
+    let pid = eventually(|| fs::read_to_string(bench.dir().join("pid")).ok());
+    pid.expect("the pid file is there").trim().into()
 }
 
 #[test]
@@ -26,8 +30,7 @@ fn the_command_is_the_foreground_job_of_the_terminal() {
     let bench = bench();
     let mut terminal = bench.at_terminal(&["--pid-file", "pid"], &["sh", "-c", "echo ready; read line"]);
     terminal.shows("ready");
-    let pid = || fs::read_to_string(bench.dir().join("pid")).ok();
-    let pid = eventually(pid).expect("the pid file is there").trim().to_owned();
+    let pid = pid(&bench);
     assert_eq!(groups(&pid), (pid.clone(), pid));
     terminal.type_in("\n");
     assert_eq!(terminal.ends().0, 0);
@@ -91,9 +94,7 @@ fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
     // No fork in it: dash uses vfork(2), and a vfork that Ctrl-Z stops in the middle stops nobody else.
     terminal.type_in("$run run --pid-file pid sh -c 'echo re\"ad\"y; read line <go'\n");
     terminal.shows("ready");
-    let pid = || fs::read_to_string(bench.dir().join("pid")).ok();
-    let command = eventually(pid).expect("the pid file is there");
-    let runtime = host::status(command.trim(), "PPid");
+    let runtime = host::status(pid(&bench), "PPid");
     let (shell, _) = host::session(&runtime);
     terminal.type_in("\x1a");
     terminal.shows("Stopped");
@@ -155,8 +156,8 @@ fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
     // The program leads the session of the terminal, as below `ssh -t`, and is alone told of its end.
     let run = format!("exec {} run --pid-file pid sleep 1000", bench.exe().display());
     let mut terminal = Terminal::start_any(bench.dir(), &["sh", "-c", &run].map(OsString::from));
-    let pid = eventually(|| fs::read_to_string(bench.dir().join("pid")).ok()).expect("it runs");
+    let pid = pid(&bench);
     terminal.close();
-    host::assert_dies(pid.trim());
+    host::assert_dies(pid);
     terminal.ends();
 }

@@ -156,13 +156,9 @@ fn a_command_without_a_handler_ends_by_the_signal() {
 fn init_waits_and_does_not_spin() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&["--init"], &["sleep", "300"]);
-    let ticks = |pid: i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    };
-    let before = ticks(running.pid) + ticks(running.runtime());
+    let ticks = || host::ticks(running.pid) + host::ticks(running.runtime());
+    let before = ticks();
     sleep(Duration::from_millis(500));
-    let after = ticks(running.pid) + ticks(running.runtime());
+    let after = ticks();
     assert!(after - before <= 5, "{} ticks of 10 ms in half a second", after - before);
 }

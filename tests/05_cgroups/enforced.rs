@@ -81,16 +81,9 @@ fn a_busy_loop_gets_the_cpu_time_that_it_may_have() {
     let counts = || cgroups.iter().filter_map(|path| count(fs::read_to_string(path.join("cpu.stat")).ok()?));
     let throttled = || counts().sum::<u64>() > 0;
     eventually(|| throttled().then_some(())).expect("it is throttled");
-    let (start, before) = (Instant::now(), cpu_time(running.pid));
+    let (start, before) = (Instant::now(), host::ticks(running.pid));
     std::thread::sleep(Duration::from_secs(1));
-    let used = cpu_time(running.pid) - before;
-    let share = used / start.elapsed().as_secs_f64();
+    let used = host::ticks(running.pid) - before;
+    let share = used as f64 / 100.0 / start.elapsed().as_secs_f64();
     assert!((0.05..0.35).contains(&share), "it got {share:.2} of a CPU");
-}
-
-/// Seconds in user and in kernel mode (proc_pid_stat(5), the 14th and 15th field, in 1/100 s).
-fn cpu_time(pid: i32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }

@@ -121,11 +121,7 @@ fn with_none_it_has_but_itself_and_with_host_what_the_host_has() {
 fn with_ids_of_its_own_it_is_on_the_bridge_all_the_same() {
     let Some(world) = world() else { return };
     let ran = world.run(&["--userns", "auto"], &["ping", "-c1", "-W3", net::OUTSIDE]);
-    if ran.err.contains("idmapped mounts") {
-        kiste_tests::lacks(
-            "idmapped-mounts",
-            "the file system of the tests cannot show its files with other owners",
-        );
+    if ran.lacks_idmapped_mounts() {
         return;
     }
     ran.exits(0);

@@ -115,12 +115,20 @@ pub fn stream(pid: impl std::fmt::Display, number: u32) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// The session of a process, and the number of its controlling terminal (0: none). See proc(5),
-/// /proc/PID/stat.
-pub fn session(pid: impl std::fmt::Display) -> (i32, i32) {
+/// A field of /proc/PID/stat, by its number in proc_pid_stat(5): from the third on, the state.
+pub fn stat(pid: impl std::fmt::Display, number: usize) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[3].parse().unwrap(), fields[4].parse().unwrap())
+    text.rsplit(')').next().unwrap().split_whitespace().nth(number - 3).unwrap().into()
+}
+
+/// The session of a process, and the number of its controlling terminal (0: none).
+pub fn session(pid: impl std::fmt::Display) -> (i32, i32) {
+    (stat(&pid, 6).parse().unwrap(), stat(&pid, 7).parse().unwrap())
+}
+
+/// How long a process has had a processor, in user and in kernel mode, in 1/100 s.
+pub fn ticks(pid: impl std::fmt::Display) -> u64 {
+    stat(&pid, 14).parse::<u64>().unwrap() + stat(&pid, 15).parse::<u64>().unwrap()
 }
 
 /// Whether there is such a process, and it is no zombie.

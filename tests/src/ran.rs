@@ -51,6 +51,17 @@ impl Ran {
         self
     }
 
+    /// Whether the file system of the tests cannot show its files with other owners, as tmpfs before Linux
+    /// 6.3 cannot: then the test is to return, as when it [`lacks`](crate::lacks) anything.
+    pub fn lacks_idmapped_mounts(&self) -> bool {
+        let refused = self.code == 125 && self.err.contains("idmapped mounts");
+        if refused {
+            let found = "the file system of the tests cannot show its files with other owners";
+            crate::lacks("idmapped-mounts", found);
+        }
+        refused
+    }
+
     /// Its stderr must have this in it.
     #[track_caller]
     pub fn complains(&self, text: &str) -> &Self {
