@@ -1,5 +1,6 @@
-//! Step 0: a command runs, and whoever started it cannot tell that something stood in between: by
-//! its exit code, its arguments, its environment, its signals, or its terminal.
+//! Step 0: a command runs, and whoever started it cannot tell that something stood in
+//! between: by its exit code, its arguments, its environment, its signals, or its
+//! terminal.
 
 use kiste_tests::{Bench, step};
 

@@ -10,7 +10,8 @@ fn bench() -> Option<Bench> {
 }
 
 fn host_names() -> [String; 2] {
-    ["hostname", "domainname"].map(|name| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap())
+    ["hostname", "domainname"]
+        .map(|name| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap())
 }
 
 #[test]
@@ -27,7 +28,8 @@ fn the_container_is_called_by_its_id_when_nothing_was_asked_for() {
     let mut names = HashSet::new();
     for _ in 0..20 {
         let name = bench.run(&[], &["uname", "-n"]).exits(0).out.trim().to_owned();
-        let is_id = name.len() == 12 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_id = name.len() == 12
+            && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         assert!(is_id, "{name:?} is no id");
         names.insert(name);
     }
@@ -55,9 +57,12 @@ fn the_domain_is_what_was_asked_for_and_else_the_hosts() {
 fn the_host_keeps_its_names() {
     let Some(bench) = bench() else { return };
     let before = host_names();
-    let script = "echo ready; read line; hostname changed-inside 2>/dev/null; echo ready";
-    let mut running =
-        bench.start(&["--hostname", "crate", "--domainname", "example.org"], &["sh", "-c", script]);
+    let script =
+        "echo ready; read line; hostname changed-inside 2>/dev/null; echo ready";
+    let mut running = bench.start(
+        &["--hostname", "crate", "--domainname", "example.org"],
+        &["sh", "-c", script],
+    );
     running.wait_for("ready");
     assert_eq!(host_names(), before);
     running.type_in("\n");
@@ -75,7 +80,8 @@ fn only_its_uts_namespace_is_its_own() {
 #[test]
 fn two_containers_have_two_names() {
     let Some(bench) = bench() else { return };
-    let start = |name| bench.start(&["--hostname", name], &["sh", "-c", "read line; uname -n"]);
+    let start =
+        |name| bench.start(&["--hostname", name], &["sh", "-c", "read line; uname -n"]);
     let (mut one, mut two) = (start("one"), start("two"));
     assert_ne!(host::namespace(one.pid, "uts"), host::namespace(two.pid, "uts"));
     one.type_in("\n");
@@ -89,13 +95,18 @@ fn a_name_that_is_none_is_refused_before_anything_is_made() {
     let Some(bench) = bench() else { return };
     let too_long = "a".repeat(65);
     for option in ["--hostname", "--domainname"] {
-        for name in [&too_long, "", "-web", "web-", "a..b", ".a", "a b", "a/b", "a_b", "ä"] {
+        for name in
+            [&too_long, "", "-web", "web-", "a..b", ".a", "a b", "a/b", "a_b", "ä"]
+        {
             let ran = bench.run(&[&format!("{option}={name}")], &["touch", "was-run"]);
             ran.exits(2).complains("host name");
             ran.complains(option);
         }
     }
-    bench.run(&["--hostname", &too_long], &["true"]).exits(2).complains("at most 64 bytes, this one has 65");
+    bench
+        .run(&["--hostname", &too_long], &["true"])
+        .exits(2)
+        .complains("at most 64 bytes, this one has 65");
     assert!(!bench.dir().join("was-run").exists());
 }
 
@@ -115,10 +126,24 @@ fn a_name_that_the_kernel_refuses_stops_the_start() {
         return;
     }
     let refuse = "inject=sethostname:error=EPERM";
-    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sethostname", "-e", refuse];
+    let strace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=sethostname",
+        "-e",
+        refuse,
+    ];
     let ran = bench.run_by(&strace, &["--hostname", "crate"], &["touch", "was-run"]);
-    ran.exits(125).complains("error: sethostname(crate): Operation not permitted (EPERM)");
-    assert!(!bench.dir().join("was-run").exists(), "never with less isolation than was asked for");
+    ran.exits(125)
+        .complains("error: sethostname(crate): Operation not permitted (EPERM)");
+    assert!(
+        !bench.dir().join("was-run").exists(),
+        "never with less isolation than was asked for"
+    );
 }
 
 #[test]

@@ -1,11 +1,14 @@
-//! Step 4: the container has a root file system of its own, and nothing of the host is in reach.
+//! Step 4: the container has a root file system of its own, and nothing of the host is
+//! in reach.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use kiste_tests::{Bench, Distribution, Terminal, eventually, explain, help, host, options, step, tool};
+use kiste_tests::{
+    Bench, Distribution, Terminal, eventually, explain, help, host, options, step, tool,
+};
 
 #[path = "04_pivot_root/escape.rs"]
 mod escape;
@@ -34,7 +37,9 @@ fn listing(tree: &Path) -> BTreeMap<PathBuf, (u32, u64, Option<PathBuf>)> {
         let metadata = fs::symlink_metadata(&path).unwrap();
         let size = if metadata.is_file() { metadata.len() } else { 0 };
         if metadata.is_dir() {
-            rest.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            rest.extend(
+                fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()),
+            );
         }
         found.insert(path.clone(), (metadata.mode(), size, fs::read_link(&path).ok()));
     }

@@ -1,4 +1,5 @@
-//! Step 5: what a container may use, what it sees of that, and what is left of it: nothing.
+//! Step 5: what a container may use, what it sees of that, and what is left of it:
+//! nothing.
 //!
 //! Every test runs on either version of cgroups, or says by its needs why it cannot.
 
@@ -35,8 +36,14 @@ mod told;
 use kiste_tests::{Bench, step};
 
 /// What all tests need, on either version.
-const NEEDS: [&str; 6] =
-    ["root", "cgroup-memory", "cgroup-cpu", "cgroup-pids", "cgroup-cpuset", "cgroup-freeze"];
+const NEEDS: [&str; 6] = [
+    "root",
+    "cgroup-memory",
+    "cgroup-cpu",
+    "cgroup-pids",
+    "cgroup-cpuset",
+    "cgroup-freeze",
+];
 
 fn bench() -> Option<Bench> {
     bench_with(&[])

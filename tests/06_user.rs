@@ -1,7 +1,9 @@
-//! Step 6: root inside is nobody special outside, and an ordinary user starts a container.
+//! Step 6: root inside is nobody special outside, and an ordinary user starts a
+//! container.
 //!
-//! Most tests run as root and make a user of their own, once with ids that are lent to it and once
-//! without (`kiste_tests::User`); what anybody can do is tested also as whoever runs the tests.
+//! Most tests run as root and make a user of their own, once with ids that are lent to
+//! it and once without (`kiste_tests::User`); what anybody can do is tested also as
+//! whoever runs the tests.
 
 use kiste_tests::{Bench, Step, User, step};
 

@@ -1,8 +1,10 @@
-//! Step 7: an image comes out of a tarball exactly as it went in, and a container of it costs nothing.
+//! Step 7: an image comes out of a tarball exactly as it went in, and a container of it
+//! costs nothing.
 //!
-//! Most tests run twice: as root, and as a user who is not and to whom ids are lent (`shop::everywhere`).
-//! Each has a store of its own. Images are made byte by byte (`kiste_tests::archive`), and what comes of
-//! them is compared in everything that lstat(2) tells (`kiste_tests::Tree`).
+//! Most tests run twice: as root, and as a user who is not and to whom ids are lent
+//! (`shop::everywhere`). Each has a store of its own. Images are made byte by byte
+//! (`kiste_tests::archive`), and what comes of them is compared in everything that
+//! lstat(2) tells (`kiste_tests::Tree`).
 
 use kiste_tests::{Step, step};
 

@@ -1,7 +1,7 @@
 //! Step 8: a container on a network of its own, which talks, and only as told.
 //!
-//! Every test has a host and a world of its own (`kiste_tests::World`): network namespaces, in which all
-//! is started. The machine's own network is never touched.
+//! Every test has a host and a world of its own (`kiste_tests::World`): network
+//! namespaces, in which all is started. The machine's own network is never touched.
 
 use kiste_tests::{Step, World, step};
 

@@ -1,5 +1,6 @@
-//! Holds the book to its word: what it includes, links to and shows is there, and what its
-//! terminals print is what they print. The rules, for authors, are in `book/README.md`.
+//! Holds the book to its word: what it includes, links to and shows is there, and what
+//! its terminals print is what they print. The rules, for authors, are in
+//! `book/README.md`.
 
 mod book {
     pub mod compare;
@@ -26,7 +27,9 @@ use std::sync::{Mutex, PoisonError};
 
 use book::host::Host;
 use book::pages::Book;
-use book::{includes, labels, links, pictures, play, summary, tasks, template, transcript};
+use book::{
+    includes, labels, links, pictures, play, summary, tasks, template, transcript,
+};
 
 #[test]
 fn the_summary_lists_every_page_and_every_page_exists() {
@@ -104,9 +107,12 @@ fn every_page_with_a_transcript_is_played() {
     hold(|book| transcript::check_played(book, PLAYED));
 }
 
-/// The workspace as it was when this test was built; the v2 machine sees it at the same path.
+/// The workspace as it was when this test was built; the v2 machine sees it at the same
+/// path.
 fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the workspace")
 }
 
 fn hold(check: impl Fn(&Book) -> Vec<String>) {

@@ -1,5 +1,5 @@
-//! `rootfs-fetch.sh`, which makes a newcomer's first root file system: from outside, without a
-//! network, as root or as anybody.
+//! `rootfs-fetch.sh`, which makes a newcomer's first root file system: from outside,
+//! without a network, as root or as anybody.
 
 #[path = "rootfs_fetch/fetch.rs"]
 mod fetch;

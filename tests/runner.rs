@@ -1,5 +1,5 @@
-//! `.cargo/runner`, which stands between cargo and what it starts, and becomes root where a step needs
-//! root: from outside, with a sudo that only tells of it.
+//! `.cargo/runner`, which stands between cargo and what it starts, and becomes root
+//! where a step needs root: from outside, with a sudo that only tells of it.
 
 use assert_cmd::assert::OutputAssertExt;
 use predicates::prelude::*;
@@ -28,13 +28,18 @@ fn a_step_that_needs_root_is_started_by_sudo() {
 fn sudo_does_not_lose_the_callers_path() {
     let house = House::new();
     let fakes = house.place.path("fakes");
-    house.run("target/debug/01-uts", &["run", "sh"]).stderr(contains(format!(" PATH={}:", fakes.display())));
+    house
+        .run("target/debug/01-uts", &["run", "sh"])
+        .stderr(contains(format!(" PATH={}:", fakes.display())));
 }
 
 #[test]
 fn tools_of_roots_are_found_though_the_caller_has_no_sbin() {
     let house = House::new();
-    house.run("target/debug/01-uts", &["run", "sh"]).code(7).stderr(contains(":/usr/sbin:/sbin "));
+    house
+        .run("target/debug/01-uts", &["run", "sh"])
+        .code(7)
+        .stderr(contains(":/usr/sbin:/sbin "));
 }
 
 #[test]
@@ -42,7 +47,9 @@ fn a_target_directory_may_have_an_equals_sign_in_its_name() {
     let house = House::new();
     for name in ["01-uts", "05-cgroups"] {
         let told = house.run(&format!("a=b/debug/{name}"), &["run", "echo", "c=d  e"]);
-        told.code(7).stdout(contains(format!("{name} <run> <echo> <c=d  e>"))).stderr(contains("SUDO"));
+        told.code(7)
+            .stdout(contains(format!("{name} <run> <echo> <c=d  e>")))
+            .stderr(contains("SUDO"));
     }
 }
 
@@ -66,7 +73,9 @@ fn asking_never_needs_root() {
 
 #[test]
 fn the_help_of_the_command_inside_is_the_commands_own() {
-    House::new().run("target/debug/03-mount", &["run", "ls", "--help"]).stderr(contains("SUDO"));
+    House::new()
+        .run("target/debug/03-mount", &["run", "ls", "--help"])
+        .stderr(contains("SUDO"));
 }
 
 #[test]
@@ -81,7 +90,11 @@ fn nothing_but_steps_and_their_tests_is_elevated() {
         "target/debug/deps/rootfs_fetch-0123456789abcdef",
     ] {
         house.make_rootfs();
-        house.run(binary, &["run", "sh"]).code(7).stdout(contains("<run> <sh>")).stderr("");
+        house
+            .run(binary, &["run", "sh"])
+            .code(7)
+            .stdout(contains("<run> <sh>"))
+            .stderr("");
     }
 }
 
@@ -92,7 +105,8 @@ fn a_step_test_run_as_root_writes_no_snapshots() {
         .run("target/debug/deps/05_cgroups-0123456789abcdef", &["--nocapture"])
         .code(7)
         .stdout(
-            contains("INSTA_UPDATE=no").and(contains(format!("KISTE_ROOTFS={}", house.rootfs().display()))),
+            contains("INSTA_UPDATE=no")
+                .and(contains(format!("KISTE_ROOTFS={}", house.rootfs().display()))),
         )
         .stderr(contains("SUDO").and(contains("INSTA_WORKSPACE_ROOT=")));
 }
@@ -116,7 +130,10 @@ fn kiste_sudo_never_is_obeyed() {
 fn a_rootless_step_becomes_root_only_when_kiste_sudo_says_always() {
     let house = House::new();
     house.make_rootfs();
-    house.run("target/debug/06-user", &["run", "sh"]).code(7).stderr(contains("SUDO").not());
+    house
+        .run("target/debug/06-user", &["run", "sh"])
+        .code(7)
+        .stderr(contains("SUDO").not());
     let mut always = house.command("target/debug/06-user", &["run", "sh"]);
     always.env("KISTE_SUDO", "always").assert().code(7).stderr(contains("SUDO"));
     let mut help = house.command("target/debug/06-user", &["doctor"]);
@@ -127,23 +144,38 @@ fn a_rootless_step_becomes_root_only_when_kiste_sudo_says_always() {
 fn who_is_root_already_needs_no_sudo() {
     let house = House::new();
     house.place.fake("id", "echo 0");
-    house.run("target/debug/05-cgroups", &["run", "sh"]).code(7).stderr(contains("SUDO").not());
+    house
+        .run("target/debug/05-cgroups", &["run", "sh"])
+        .code(7)
+        .stderr(contains("SUDO").not());
 }
 
 #[test]
 fn a_learners_half_right_code_changes_neither_mounts_nor_name_of_the_host() {
     let house = House::new();
     house.make_rootfs();
-    let (mounts, name) = (contains("UNSHARE --mount --propagation slave"), contains("UNSHARE --uts"));
+    let (mounts, name) =
+        (contains("UNSHARE --mount --propagation slave"), contains("UNSHARE --uts"));
     let test = |step: &str| format!("target/debug/deps/{step}-0123456789abcdef");
     for root in [false, true] {
         if root {
             house.place.fake("id", "echo 0");
         }
-        house.run("target/debug/02-pid", &["run", "sh"]).stderr(mounts.clone().not().and(name.clone().not()));
-        house.run("target/debug/03-mount", &["run", "sh"]).code(7).stderr(mounts.clone());
-        house.run(&test("01_uts"), &[]).code(7).stderr(name.clone().and(mounts.clone().not()));
-        house.run(&test("05_cgroups"), &[]).code(7).stderr(name.clone().and(mounts.clone()));
+        house
+            .run("target/debug/02-pid", &["run", "sh"])
+            .stderr(mounts.clone().not().and(name.clone().not()));
+        house
+            .run("target/debug/03-mount", &["run", "sh"])
+            .code(7)
+            .stderr(mounts.clone());
+        house
+            .run(&test("01_uts"), &[])
+            .code(7)
+            .stderr(name.clone().and(mounts.clone().not()));
+        house
+            .run(&test("05_cgroups"), &[])
+            .code(7)
+            .stderr(name.clone().and(mounts.clone()));
     }
 }
 
@@ -163,7 +195,11 @@ fn without_sudo_the_step_itself_says_what_it_lacks() {
     let house = House::new();
     let path = house.place.path_without(&["sudo"]);
     let mut command = house.command("target/debug/05-cgroups", &["run", "sh"]);
-    command.env("PATH", path).assert().code(7).stderr(contains("hint: 05-cgroups needs root"));
+    command
+        .env("PATH", path)
+        .assert()
+        .code(7)
+        .stderr(contains("hint: 05-cgroups needs root"));
 }
 
 #[test]
@@ -176,16 +212,27 @@ fn the_root_file_system_is_fetched_before_sudo_and_only_where_needed() {
         ("target/debug/04-pivot-root", &["run", "sh"], true),
         ("target/debug/06-user", &["run", "sh"], true),
         ("target/debug/07-image", &["run", "sh"], true),
-        ("target/debug/07-image", &["run", "-m", "32m", "--image", "base:1", "sh"], false),
+        (
+            "target/debug/07-image",
+            &["run", "-m", "32m", "--image", "base:1", "sh"],
+            false,
+        ),
         ("target/debug/07-image", &["import", "-", "base:1"], false),
         ("target/debug/deps/01_uts-0123456789abcdef", &[], true),
     ] {
         fs::remove_dir_all(house.rootfs()).ok();
         let stderr = house.run(binary, arguments).code(7).get_output().stderr.clone();
         let stderr = String::from_utf8(stderr).unwrap();
-        assert_eq!(stderr.contains("FETCH"), fetches, "{binary} {arguments:?}: {stderr}");
+        assert_eq!(
+            stderr.contains("FETCH"),
+            fetches,
+            "{binary} {arguments:?}: {stderr}"
+        );
         let order = (stderr.find("FETCH"), stderr.find("SUDO"));
-        assert!(order.0.is_none() || order.1.is_none() || order.0 < order.1, "{stderr}");
+        assert!(
+            order.0.is_none() || order.1.is_none() || order.0 < order.1,
+            "{stderr}"
+        );
     }
 }
 
@@ -203,7 +250,10 @@ fn every_step_has_its_alias() {
         let step = step.unwrap();
         let name = step.file_name().into_string().unwrap();
         if step.path().join("src/main.rs").exists() {
-            assert!(config.contains(&format!("{name} = \"run --bin {name} --\"")), "no alias {name}");
+            assert!(
+                config.contains(&format!("{name} = \"run --bin {name} --\"")),
+                "no alias {name}"
+            );
         }
     }
 }

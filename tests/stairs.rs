@@ -1,5 +1,5 @@
-//! Stairs go up: a step stands on the steps below it and on nothing else, and whatever belongs to a
-//! step has its number and its name.
+//! Stairs go up: a step stands on the steps below it and on nothing else, and whatever
+//! belongs to a step has its number and its name.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -65,10 +65,16 @@ fn what_is_wrong(metadata: &Metadata, exists: &dyn Fn(&Path) -> bool) -> Vec<Str
             continue;
         }
         match package.name.strip_prefix("step-").filter(|step| rung(step).is_some()) {
-            None => wrong.push(format!("{}: a package is called step-NN-name", package.name)),
+            None => wrong
+                .push(format!("{}: a package is called step-NN-name", package.name)),
             Some(step) => {
                 wrong.extend(what_leads_down(step, package));
-                wrong.extend(what_is_misnamed(step, package, &metadata.workspace_root, exists));
+                wrong.extend(what_is_misnamed(
+                    step,
+                    package,
+                    &metadata.workspace_root,
+                    exists,
+                ));
             }
         }
     }
@@ -78,24 +84,38 @@ fn what_is_wrong(metadata: &Metadata, exists: &dyn Fn(&Path) -> bool) -> Vec<Str
 /// How high a step is: its number, with the kit below all.
 fn rung(step: &str) -> Option<i32> {
     let (number, name) = step.split_once('-')?;
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let is_name = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
     let number = (number.len() == 2 && is_name).then(|| number.parse().ok())??;
     Some(if step == GROUND { -1 } else { number })
 }
 
 /// Tests run the program; they do not know what it is made of.
 fn what_tests_know(package: &Package) -> Vec<String> {
-    let steps = package.dependencies.iter().filter(|dependency| dependency.name.starts_with("step-"));
-    steps.map(|step| format!("{} knows {}, and its tests are black-box", package.name, step.name)).collect()
+    let steps = package
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.name.starts_with("step-"));
+    steps
+        .map(|step| {
+            format!("{} knows {}, and its tests are black-box", package.name, step.name)
+        })
+        .collect()
 }
 
 fn what_leads_down(step: &str, package: &Package) -> Vec<String> {
-    let ours = package.dependencies.iter().filter(|dependency| dependency.path.is_some());
-    let leads_down = |dependency: &&Dependency| match dependency.name.strip_prefix("step-") {
-        Some(other) => rung(other) >= rung(step),
-        None => dependency.name != TEST_KIT || dependency.kind.as_deref() != Some("dev"),
-    };
-    ours.filter(leads_down).map(|it| format!("{step} depends on {}: stairs go up", it.name)).collect()
+    let ours =
+        package.dependencies.iter().filter(|dependency| dependency.path.is_some());
+    let leads_down =
+        |dependency: &&Dependency| match dependency.name.strip_prefix("step-") {
+            Some(other) => rung(other) >= rung(step),
+            None => {
+                dependency.name != TEST_KIT || dependency.kind.as_deref() != Some("dev")
+            }
+        };
+    ours.filter(leads_down)
+        .map(|it| format!("{step} depends on {}: stairs go up", it.name))
+        .collect()
 }
 
 fn what_is_misnamed(
@@ -111,21 +131,39 @@ fn what_is_misnamed(
         }
     };
     let has = |kind: &str, name: &str, path: PathBuf| {
-        let is_it = |target: &&Target| target.kind.iter().any(|it| it == kind) && target.name == name;
-        package.targets.iter().find(is_it).is_some_and(|target| normal(&target.src_path) == path)
+        let is_it = |target: &&Target| {
+            target.kind.iter().any(|it| it == kind) && target.name == name
+        };
+        package
+            .targets
+            .iter()
+            .find(is_it)
+            .is_some_and(|target| normal(&target.src_path) == path)
     };
     let dir = root.join("steps").join(step);
-    expect(package.manifest_path == dir.join("Cargo.toml"), format!("its directory is {}", dir.display()));
+    expect(
+        package.manifest_path == dir.join("Cargo.toml"),
+        format!("its directory is {}", dir.display()),
+    );
 
     let library = step[3..].replace('-', "_");
-    expect(has("lib", &library, dir.join("src/lib.rs")), format!("its library is called {library}"));
+    expect(
+        has("lib", &library, dir.join("src/lib.rs")),
+        format!("its library is called {library}"),
+    );
     if step == GROUND {
         return wrong;
     }
-    expect(has("bin", step, dir.join("src/main.rs")), format!("its program is called {step}"));
+    expect(
+        has("bin", step, dir.join("src/main.rs")),
+        format!("its program is called {step}"),
+    );
     let test = step.replace('-', "_");
     let test_file = root.join("tests").join(format!("{test}.rs"));
-    expect(has("test", &test, test_file), format!("its test {test} is tests/{test}.rs"));
+    expect(
+        has("test", &test, test_file),
+        format!("its test {test} is tests/{test}.rs"),
+    );
     let chapter = root.join("book/src").join(format!("{step}.md"));
     expect(exists(&chapter), format!("its chapter is {}", chapter.display()));
     wrong
@@ -144,7 +182,10 @@ fn normal(path: &Path) -> PathBuf {
 
 #[test]
 fn the_summary_of_the_book_has_the_chapters_in_the_order_of_the_steps() {
-    let summary = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("book/src/SUMMARY.md");
+    let summary = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .join("book/src/SUMMARY.md");
     let text = std::fs::read_to_string(summary).unwrap();
     let pages = text.split(['(', ')']).filter_map(|part| part.strip_suffix(".md"));
     let chapters: Vec<_> = pages.filter(|page| rung(page).is_some()).collect();
@@ -168,12 +209,16 @@ fn workspace_with(dependency: &str, test: &str) -> Metadata {
     serde_json::from_str(&text).unwrap()
 }
 
-const GOOD_DEPENDENCY: &str = r#"{"name": "step-04-below", "kind": null, "path": "/w/steps/04-below"}"#;
+const GOOD_DEPENDENCY: &str =
+    r#"{"name": "step-04-below", "kind": null, "path": "/w/steps/04-below"}"#;
 const GOOD_TEST: &str = "/w/steps/05-top/../../tests/05_top.rs";
 
 #[test]
 fn a_step_on_a_lower_one_is_right() {
-    assert_eq!(what_is_wrong(&workspace_with(GOOD_DEPENDENCY, GOOD_TEST), &|_| true), [""; 0]);
+    assert_eq!(
+        what_is_wrong(&workspace_with(GOOD_DEPENDENCY, GOOD_TEST), &|_| true),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -185,7 +230,8 @@ fn a_step_on_a_higher_one_or_on_its_own_height_or_on_the_tests_is_wrong() {
         ("kiste-tests", "null"),
         ("elsewhere", "null"),
     ] {
-        let dependency = format!(r#"{{"name": "{name}", "kind": {kind}, "path": "/w/x"}}"#);
+        let dependency =
+            format!(r#"{{"name": "{name}", "kind": {kind}, "path": "/w/x"}}"#);
         let wrong = what_is_wrong(&workspace_with(&dependency, GOOD_TEST), &|_| true);
         assert_eq!(wrong, [format!("05-top depends on {name}: stairs go up")]);
     }
@@ -193,7 +239,10 @@ fn a_step_on_a_higher_one_or_on_its_own_height_or_on_the_tests_is_wrong() {
 
 #[test]
 fn a_test_elsewhere_or_a_missing_chapter_is_wrong() {
-    let wrong = what_is_wrong(&workspace_with(GOOD_DEPENDENCY, "/w/steps/05-top/tests/05_top.rs"), &|_| true);
+    let wrong = what_is_wrong(
+        &workspace_with(GOOD_DEPENDENCY, "/w/steps/05-top/tests/05_top.rs"),
+        &|_| true,
+    );
     assert_eq!(wrong, ["05-top: its test 05_top is tests/05_top.rs"]);
     let wrong = what_is_wrong(&workspace_with(GOOD_DEPENDENCY, GOOD_TEST), &|_| false);
     assert_eq!(wrong, ["05-top: its chapter is /w/book/src/05-top.md"]);
@@ -203,7 +252,10 @@ fn a_test_elsewhere_or_a_missing_chapter_is_wrong() {
 fn a_package_without_a_number_and_a_test_kit_that_knows_a_step_are_wrong() {
     let mut metadata = workspace_with(GOOD_DEPENDENCY, GOOD_TEST);
     metadata.packages[0].name = "step-top".into();
-    assert_eq!(what_is_wrong(&metadata, &|_| true), ["step-top: a package is called step-NN-name"]);
+    assert_eq!(
+        what_is_wrong(&metadata, &|_| true),
+        ["step-top: a package is called step-NN-name"]
+    );
     metadata.packages[0].name = TEST_KIT.into();
     assert_eq!(what_is_wrong(&metadata, &|_| true).len(), 1);
 }

@@ -18,7 +18,10 @@ fn run_without_a_command_is_a_usage_error() {
 
 #[test]
 fn an_option_that_nobody_knows_is_a_usage_error_that_names_it() {
-    bench().call(["run", "--no-such-option", "true"]).exits(2).complains("'--no-such-option'");
+    bench()
+        .call(["run", "--no-such-option", "true"])
+        .exits(2)
+        .complains("'--no-such-option'");
 }
 
 #[test]
@@ -42,7 +45,9 @@ fn arguments_reach_the_command_as_they_were_typed() {
 fn options_after_the_command_are_the_commands() {
     let bench = bench();
     bench.run(&[], &["ls", "-l", "/dev/null"]).exits(0);
-    bench.run(&[], &["echo", "--explain", "-e", "A=1", "--help"]).prints("--explain -e A=1 --help");
+    bench
+        .run(&[], &["echo", "--explain", "-e", "A=1", "--help"])
+        .prints("--explain -e A=1 --help");
 }
 
 #[test]
@@ -57,8 +62,12 @@ fn two_hyphens_end_our_options_and_are_the_commands_after_it() {
 #[test]
 fn an_argument_need_not_be_utf_8() {
     let bytes = OsStr::from_bytes(b"\xff\xfe");
-    let arguments =
-        [OsStr::new("run"), "sh".as_ref(), "-c".as_ref(), "printf %s \"$0\" | od -An -tx1".as_ref()];
+    let arguments = [
+        OsStr::new("run"),
+        "sh".as_ref(),
+        "-c".as_ref(),
+        "printf %s \"$0\" | od -An -tx1".as_ref(),
+    ];
     let ran = bench().call(arguments.into_iter().chain([bytes]));
     assert_eq!(ran.exits(0).out.trim(), "ff fe");
 }

@@ -14,12 +14,17 @@ fn complains_in_one_line(ran: &Ran, text: &str) {
     ran.complains(text);
     let lines: Vec<_> = ran.err.lines().collect();
     let one_line = lines[0].starts_with("error: ") && lines[0].contains(text);
-    assert!(one_line && lines[1..].iter().all(|line| line.starts_with("hint: ")), "{}", ran.err);
+    assert!(
+        one_line && lines[1..].iter().all(|line| line.starts_with("hint: ")),
+        "{}",
+        ran.err
+    );
     assert!(lines.len() <= 2 && ran.out.is_empty(), "{}{}", ran.out, ran.err);
 }
 
 fn program(bench: &Bench, text: &[u8]) -> String {
-    let (text_file, path) = (bench.dir().join("program-text"), bench.dir().join("program"));
+    let (text_file, path) =
+        (bench.dir().join("program-text"), bench.dir().join("program"));
     fs::write(&text_file, text).unwrap();
     host::copy_program(&text_file, &path);
     path.to_str().unwrap().into()
@@ -28,7 +33,10 @@ fn program(bench: &Bench, text: &[u8]) -> String {
 #[test]
 fn a_command_that_is_not_there_is_127() {
     let bench = bench();
-    complains_in_one_line(bench.run(&[], &["no-such-command"]).exits(127), "\"no-such-command\": not found");
+    complains_in_one_line(
+        bench.run(&[], &["no-such-command"]).exits(127),
+        "\"no-such-command\": not found",
+    );
     complains_in_one_line(bench.run(&[], &["/no/such"]).exits(127), "(ENOENT)");
     complains_in_one_line(bench.run(&[], &["/etc/passwd/x"]).exits(127), "(ENOTDIR)");
     complains_in_one_line(bench.run(&[], &[""]).exits(127), "the command is empty");
@@ -39,7 +47,10 @@ fn a_name_of_a_hundred_thousand_letters_is_not_found_either() {
     let ran = bench().run(&[], &[&"a".repeat(100_000)]);
     complains_in_one_line(ran.exits(127), "not found in PATH");
     assert!(ran.err.len() < 10_000, "{} bytes", ran.err.len());
-    bench().run(&[], &[&"\u{1}".repeat(100_000)]).exits(127).complains("not found in PATH");
+    bench()
+        .run(&[], &[&"\u{1}".repeat(100_000)])
+        .exits(127)
+        .complains("not found in PATH");
 }
 
 #[test]
@@ -63,7 +74,10 @@ fn a_directory_of_path_that_we_may_not_look_into_is_named_when_nothing_is_found(
 #[test]
 fn a_file_that_is_no_program_is_126() {
     let bench = bench();
-    complains_in_one_line(bench.run(&[], &["/etc/passwd"]).exits(126), "it is not executable");
+    complains_in_one_line(
+        bench.run(&[], &["/etc/passwd"]).exits(126),
+        "it is not executable",
+    );
     complains_in_one_line(bench.run(&[], &["/etc"]).exits(126), "it is a directory");
 }
 
@@ -92,7 +106,10 @@ fn an_interpreter_that_a_script_misses_is_named() {
     let bench = bench();
     let script = program(&bench, b"#!/no/such/interpreter -e\n");
     let ran = bench.run(&[], &[&script]);
-    complains_in_one_line(ran.exits(126), "asks for \"/no/such/interpreter\", which is not there");
+    complains_in_one_line(
+        ran.exits(126),
+        "asks for \"/no/such/interpreter\", which is not there",
+    );
 }
 
 #[test]
@@ -100,7 +117,10 @@ fn a_loader_that_a_program_misses_is_named() {
     let bench = bench();
     let mut bytes = fs::read("/bin/true").unwrap();
     // Its PT_INTERP: "/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1".
-    let at = bytes.windows(4).position(|four| four == b"/ld-").expect("/bin/true has a loader");
+    let at = bytes
+        .windows(4)
+        .position(|four| four == b"/ld-")
+        .expect("/bin/true has a loader");
     bytes[at + 1] = b'X';
     let program = program(&bench, &bytes);
     let ran = bench.run(&[], &[&program]);
@@ -114,7 +134,9 @@ fn a_program_is_looked_for_in_the_path_of_the_command_and_not_of_the_caller() {
     program(&bench, b"#!/bin/sh\necho found\n");
     let path = format!("PATH=/nowhere:{}", bench.dir().display());
     bench.run(&["-e", &path], &["program"]).prints("found");
-    bench.run_by(&["env", &format!("{path}:/bin:/usr/bin")], &[], &["program"]).exits(127);
+    bench
+        .run_by(&["env", &format!("{path}:/bin:/usr/bin")], &[], &["program"])
+        .exits(127);
 }
 
 #[test]
@@ -125,20 +147,29 @@ fn a_program_in_the_path_that_may_not_be_executed_does_not_hide_a_later_one() {
     fs::write(refused.join("program"), "").unwrap();
     program(&bench, b"#!/bin/sh\necho found\n");
     let only = format!("PATH={}", refused.display());
-    bench.run(&["-e", &format!("{only}:{}", bench.dir().display())], &["program"]).prints("found");
-    complains_in_one_line(bench.run(&["-e", &only], &["program"]).exits(126), "it is not executable");
+    bench
+        .run(&["-e", &format!("{only}:{}", bench.dir().display())], &["program"])
+        .prints("found");
+    complains_in_one_line(
+        bench.run(&["-e", &only], &["program"]).exits(126),
+        "it is not executable",
+    );
 }
 
 #[test]
 fn a_directory_to_start_in_that_is_not_there_is_125() {
     let ran = bench().run(&["-w", "/no/such"], &["true"]);
-    complains_in_one_line(ran.exits(125), "chdir(/no/such): No such file or directory (ENOENT)");
+    complains_in_one_line(
+        ran.exits(125),
+        "chdir(/no/such): No such file or directory (ENOENT)",
+    );
 }
 
 #[test]
 fn a_command_that_cannot_begin_leaves_no_second_process_that_goes_on() {
     let bench = bench();
-    // A child that came back from the failed exec would end, and tell, as the parent does.
+    // A child that came back from the failed exec would end, and tell, as the parent
+    // does.
     let ran = bench.run(&["--pid-file", "pid"], &["/etc/passwd"]);
     assert_eq!(ran.exits(126).err.matches("error:").count(), 1, "{}", ran.err);
     assert!(!Path::new(&bench.dir().join("pid")).exists());
@@ -146,7 +177,9 @@ fn a_command_that_cannot_begin_leaves_no_second_process_that_goes_on() {
         let cwd = fs::read_link(format!("/proc/{pid}/cwd"));
         cwd.is_ok_and(|cwd| cwd == bench.dir())
     };
-    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
-    let left: Vec<_> = processes.filter(|pid| of_this_bench(&pid.to_string_lossy())).collect();
+    let processes =
+        fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> =
+        processes.filter(|pid| of_this_bench(&pid.to_string_lossy())).collect();
     assert!(left.is_empty(), "{left:?}");
 }

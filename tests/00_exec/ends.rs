@@ -26,7 +26,9 @@ fn a_command_that_fails_makes_the_runtime_say_nothing() {
 #[test]
 fn the_exit_code_of_a_command_that_a_signal_ended_is_128_and_the_signal() {
     let bench = bench();
-    for (name, code) in [("HUP", 129), ("INT", 130), ("ABRT", 134), ("KILL", 137), ("TERM", 143)] {
+    for (name, code) in
+        [("HUP", 129), ("INT", 130), ("ABRT", 134), ("KILL", 137), ("TERM", 143)]
+    {
         bench.sh(&[], &format!("kill -{name} $$")).exits(code);
     }
 }
@@ -49,7 +51,9 @@ fn the_end_of_stdin_reaches_the_command() {
 #[test]
 fn a_background_process_of_the_command_does_not_hold_up_its_end() {
     let bench = bench();
-    bench.sh(&[], "sleep 300 >/dev/null 2>&1 </dev/null & echo $! >orphan; exit 5").exits(5);
+    bench
+        .sh(&[], "sleep 300 >/dev/null 2>&1 </dev/null & echo $! >orphan; exit 5")
+        .exits(5);
     let orphan = fs::read_to_string(bench.dir().join("orphan")).unwrap();
     let orphan = Pid::from_raw(orphan.trim().parse().unwrap());
     kill(orphan, Signal::SIGKILL).expect("without a PID namespace it lives on");
@@ -64,7 +68,8 @@ fn a_pipeline_of_runs_does_not_hang() {
 
 #[test]
 fn a_reader_that_goes_away_ends_the_command_and_not_with_an_error_of_ours() {
-    // 141: SIGPIPE, which Rust programs ignore, does to the command what it does to any.
+    // 141: SIGPIPE, which Rust programs ignore, does to the command what it does to
+    // any.
     let script = r#""$0" run yes | head -n 1; echo "${PIPESTATUS[0]}""#;
     let ran = bench().run_through_shell(script);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("y\n141\n", ""));
@@ -94,7 +99,17 @@ fn a_child_that_dies_before_it_is_the_command_is_told() {
     }
     // strace kills it as it asks for the last thing before its exec.
     let kill = "inject=close_range:signal=SIGKILL";
-    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=close_range", "-e", kill];
+    let strace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=close_range",
+        "-e",
+        kill,
+    ];
     let ran = bench().run_by(&strace, &[], &["true"]);
     ran.exits(125).complains("the child died before it became the command");
 }
@@ -105,15 +120,27 @@ fn a_call_that_the_kernel_refuses_the_child_is_told_with_its_reason() {
         return;
     }
     let refuse = "inject=close_range:error=ENOMEM";
-    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=close_range", "-e", refuse];
+    let strace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=close_range",
+        "-e",
+        refuse,
+    ];
     let ran = bench().run_by(&strace, &[], &["true"]);
     ran.exits(125).complains("error: close_range(all but the channel): ");
     ran.complains("(ENOMEM)");
 }
 
-/// wait(2): children of who ignores SIGCHLD are reaped by the kernel, and nobody learns how they ended.
+/// wait(2): children of who ignores SIGCHLD are reaped by the kernel, and nobody learns
+/// how they ended.
 #[test]
 fn a_caller_who_ignores_sigchld_learns_the_exit_code_all_the_same() {
-    let ran = bench().run_by(&["env", "--ignore-signal=CHLD"], &[], &["sh", "-c", "exit 7"]);
+    let ran =
+        bench().run_by(&["env", "--ignore-signal=CHLD"], &[], &["sh", "-c", "exit 7"]);
     ran.exits(7);
 }

@@ -16,9 +16,12 @@ fn a_signal_sent_to_the_runtime_reaches_the_command() {
     let bench = bench();
     let mut running = bench.start(&[], &["sh", "-c", script]);
     running.wait_for("ready\n");
-    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTERM] {
+    for signal in
+        [SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTERM]
+    {
         running.signal(signal);
-        running.wait_for(&format!("got {}\n", signal.as_str().trim_start_matches("SIG")));
+        running
+            .wait_for(&format!("got {}\n", signal.as_str().trim_start_matches("SIG")));
     }
 }
 
@@ -37,7 +40,9 @@ fn a_signal_that_ends_the_command_ends_the_runtime_with_its_code() {
 fn a_real_time_signal_is_sent_on_and_told_by_its_number() {
     let bench = bench();
     let running = bench.start(&[], &["sleep", "300"]);
-    let sent = Command::new("sh").args(["-c", "kill -37 $0", &running.runtime().to_string()]).status();
+    let sent = Command::new("sh")
+        .args(["-c", "kill -37 $0", &running.runtime().to_string()])
+        .status();
     assert!(sent.unwrap().success());
     running.end().exits(128 + 37);
 }
@@ -63,10 +68,13 @@ fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on() {
     let bench = bench();
     let running = bench.start(&[], &["sleep", "300"]);
     let state = |pid: i32| kiste_tests::host::status(pid, "State").chars().next();
-    // Not SIGTSTP: where nobody has job control, as in CI, the kernel keeps a group from stopping by that.
+    // Not SIGTSTP: where nobody has job control, as in CI, the kernel keeps a group
+    // from stopping by that.
     kill(Pid::from_raw(running.pid), Signal::SIGSTOP).unwrap();
     let both = |wanted: char| {
-        let there = [running.pid, running.runtime()].iter().all(|pid| state(*pid) == Some(wanted));
+        let there = [running.pid, running.runtime()]
+            .iter()
+            .all(|pid| state(*pid) == Some(wanted));
         there.then_some(())
     };
     eventually(|| both('T')).expect("both are stopped");

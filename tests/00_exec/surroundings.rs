@@ -1,5 +1,5 @@
-//! What is around the command: its environment, directory, descriptors, and the file that says who
-//! it is.
+//! What is around the command: its environment, directory, descriptors, and the file
+//! that says who it is.
 
 use std::fs;
 
@@ -10,13 +10,24 @@ use crate::bench;
 #[test]
 fn the_environment_is_clean() {
     let bench = bench();
-    let starter = ["env", "-i", "TERM=vt100", "HOME=/somewhere", "SECRET=1", "LD_LIBRARY_PATH=/x"];
+    let starter = [
+        "env",
+        "-i",
+        "TERM=vt100",
+        "HOME=/somewhere",
+        "SECRET=1",
+        "LD_LIBRARY_PATH=/x",
+    ];
     let ran = bench.run_by(&starter, &[], &["/usr/bin/env"]);
-    let mut names: Vec<_> = ran.exits(0).out.lines().filter_map(|line| line.split('=').next()).collect();
+    let mut names: Vec<_> =
+        ran.exits(0).out.lines().filter_map(|line| line.split('=').next()).collect();
     names.sort();
     assert_eq!(names, ["HOME", "HOSTNAME", "PATH", "TERM"], "{}", ran.out);
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    assert!(ran.out.contains(&format!("HOSTNAME={hostname}")) && ran.out.contains("TERM=vt100\n"));
+    assert!(
+        ran.out.contains(&format!("HOSTNAME={hostname}"))
+            && ran.out.contains("TERM=vt100\n")
+    );
 }
 
 #[test]
@@ -29,15 +40,24 @@ fn home_is_roots_for_root_and_else_the_callers() {
     }
     bench.run_by(&caller, &[], &command).prints("/root");
     bench.call_as_nobody(["run", "true"]).exits(0); // its copy of the program is used again
-    let nobody =
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "./program-of-nobody", "run"];
-    bench.call_by(&[&caller[..], &nobody, &command].concat(), [""; 0]).prints("/somewhere");
+    let nobody = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "./program-of-nobody",
+        "run",
+    ];
+    bench
+        .call_by(&[&caller[..], &nobody, &command].concat(), [""; 0])
+        .prints("/somewhere");
 }
 
 #[test]
 fn a_variable_can_be_given_or_passed_on_or_replaced() {
     let bench = bench();
-    let options = ["-e", "A=1", "--env", "B=x=y z", "-e", "PASSED", "-e", "A=2", "-e", "TERM="];
+    let options =
+        ["-e", "A=1", "--env", "B=x=y z", "-e", "PASSED", "-e", "A=2", "-e", "TERM="];
     let ran = bench.run_by(&["env", "PASSED=on"], &options, &["env"]);
     for line in ["A=2", "B=x=y z", "PASSED=on", "TERM="] {
         assert!(ran.exits(0).out.lines().any(|it| it == line), "{line}:\n{}", ran.out);
@@ -49,25 +69,37 @@ fn a_variable_can_be_given_or_passed_on_or_replaced() {
 fn a_variable_without_a_name_or_a_value_to_pass_on_is_a_usage_error() {
     let bench = bench();
     for bad in ["", "=x"] {
-        bench.run(&["-e", bad], &["true"]).exits(2).complains("a variable needs a name");
+        bench
+            .run(&["-e", bad], &["true"])
+            .exits(2)
+            .complains("a variable needs a name");
     }
-    bench.run(&["-e", "NOT_SET_HERE"], &["true"]).exits(2).complains("no such variable to pass on");
+    bench
+        .run(&["-e", "NOT_SET_HERE"], &["true"])
+        .exits(2)
+        .complains("no such variable to pass on");
 }
 
 #[test]
 fn the_command_starts_where_it_is_told_to_and_else_where_the_caller_is() {
     let bench = bench();
     bench.run(&["-w", "/usr/bin"], &["pwd"]).prints("/usr/bin");
-    bench.run(&["--workdir", ".."], &["pwd"]).prints(bench.dir().parent().unwrap().to_str().unwrap());
+    bench
+        .run(&["--workdir", ".."], &["pwd"])
+        .prints(bench.dir().parent().unwrap().to_str().unwrap());
     bench.run(&[], &["pwd"]).prints(bench.dir().to_str().unwrap());
 }
 
 #[test]
 fn no_descriptor_of_ours_is_a_directory_to_start_in() {
-    // CVE-2024-21626: a descriptor that the runtime has open leads out of the container.
+    // CVE-2024-21626: a descriptor that the runtime has open leads out of the
+    // container.
     let bench = bench();
     for number in 3..=20 {
-        bench.run(&["-w", &format!("/proc/self/fd/{number}")], &["true"]).exits(125).complains("chdir");
+        bench
+            .run(&["-w", &format!("/proc/self/fd/{number}")], &["true"])
+            .exits(125)
+            .complains("chdir");
     }
 }
 
@@ -75,10 +107,15 @@ fn no_descriptor_of_ours_is_a_directory_to_start_in() {
 fn no_descriptor_but_the_standard_ones_reaches_the_command() {
     let open = r#"exec "$0" "$@" 3</etc 4</dev/null 5>/dev/null 6<&0 7</ 8</dev/null 9</dev/null"#;
     let bench = bench();
-    let mut running = bench.start_by(&["sh", "-c", open], &[], &["sh", "-c", "echo ready; read line"]);
+    let mut running = bench.start_by(
+        &["sh", "-c", open],
+        &[],
+        &["sh", "-c", "echo ready; read line"],
+    );
     running.wait_for("ready"); // its loader has closed what it had opened
     let fds = fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap();
-    let mut names: Vec<_> = fds.map(|fd| fd.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        fds.map(|fd| fd.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["0", "1", "2"]);
 }
@@ -90,7 +127,8 @@ fn no_signal_is_ignored_or_blocked_for_the_command() {
     for starter in [&["env"][..], &ignoring] {
         let ran = bench.run_by(starter, &[], &["cat", "/proc/self/status"]);
         for field in ["SigIgn", "SigBlk", "SigCgt", "SigPnd"] {
-            let line = ran.exits(0).out.lines().find(|line| line.starts_with(field)).unwrap();
+            let line =
+                ran.exits(0).out.lines().find(|line| line.starts_with(field)).unwrap();
             assert!(line.ends_with("\t0000000000000000"), "{starter:?}: {line}");
         }
     }
@@ -110,7 +148,8 @@ fn the_pid_file_names_the_command_as_long_as_it_runs() {
     let mut running = bench.start(&[], &["sh", "-c", "echo $$; read line"]);
     running.wait_for(&format!("{}\n", running.pid));
     let pid_files = || {
-        let names = fs::read_dir(bench.dir()).unwrap().map(|entry| entry.unwrap().file_name());
+        let names =
+            fs::read_dir(bench.dir()).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().starts_with("pid-")).count()
     };
     assert_eq!(pid_files(), 1);
@@ -123,10 +162,14 @@ fn the_pid_file_names_the_command_as_long_as_it_runs() {
 fn a_pid_file_that_cannot_be_written_is_told_before_the_command_starts() {
     let bench = bench();
     let ran = bench.run(&["--pid-file", "/no/such/dir/pid"], &["echo", "it runs"]);
-    ran.exits(125).complains("access(/no/such/dir, W_OK): No such file or directory (ENOENT)");
+    ran.exits(125)
+        .complains("access(/no/such/dir, W_OK): No such file or directory (ENOENT)");
     ran.complains("hint: --pid-file");
     assert_eq!(ran.out, "");
     // What shows only later, because nobody asked in time, ends the command.
     fs::create_dir(bench.dir().join("directory")).unwrap();
-    bench.run(&["--pid-file", "directory"], &["sleep", "300"]).exits(125).complains("write(directory)");
+    bench
+        .run(&["--pid-file", "directory"], &["sleep", "300"])
+        .exits(125)
+        .complains("write(directory)");
 }

@@ -28,7 +28,8 @@ fn pid(bench: &Bench) -> String {
 #[test]
 fn the_command_is_the_foreground_job_of_the_terminal() {
     let bench = bench();
-    let mut terminal = bench.at_terminal(&["--pid-file", "pid"], &["sh", "-c", "echo ready; read line"]);
+    let mut terminal = bench
+        .at_terminal(&["--pid-file", "pid"], &["sh", "-c", "echo ready; read line"]);
     terminal.shows("ready");
     let pid = pid(&bench);
     assert_eq!(groups(&pid), (pid.clone(), pid));
@@ -44,7 +45,8 @@ fn ctrl_c_reaches_the_command_and_from_the_kernel_alone() {
 #[test]
 fn ctrl_c_ends_a_command_that_does_not_handle_it_with_130() {
     let bench = bench();
-    let mut terminal = bench.at_terminal(&[], &["sh", "-c", "echo ready; exec sleep 300"]);
+    let mut terminal =
+        bench.at_terminal(&[], &["sh", "-c", "echo ready; exec sleep 300"]);
     terminal.shows("ready");
     terminal.type_in("\x03");
     assert_eq!(terminal.ends().0, 130);
@@ -54,7 +56,9 @@ fn ctrl_c_ends_a_command_that_does_not_handle_it_with_130() {
 fn ctrl_z_stops_the_command_and_fg_goes_on_with_it() {
     let bench = bench();
     let mut terminal = shell_with_jobs(&bench);
-    terminal.type_in("$run run sh -c 'echo re\"ad\"y; read line; echo got: $line; exit 7'\n");
+    terminal.type_in(
+        "$run run sh -c 'echo re\"ad\"y; read line; echo got: $line; exit 7'\n",
+    );
     terminal.shows("ready");
     terminal.type_in("\x1a");
     terminal.shows("Stopped");
@@ -90,8 +94,10 @@ fn a_job_in_the_background_that_reads_the_terminal_stops_until_fg() {
 fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
     let bench = bench();
     let mut terminal = shell_with_jobs(&bench);
-    nix::unistd::mkfifo(&bench.dir().join("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    // No fork in it: dash uses vfork(2), and a vfork that Ctrl-Z stops in the middle stops nobody else.
+    nix::unistd::mkfifo(&bench.dir().join("go"), nix::sys::stat::Mode::S_IRWXU)
+        .unwrap();
+    // No fork in it: dash uses vfork(2), and a vfork that Ctrl-Z stops in the middle
+    // stops nobody else.
     terminal.type_in("$run run --pid-file pid sh -c 'echo re\"ad\"y; read line <go'\n");
     terminal.shows("ready");
     let runtime = host::status(pid(&bench), "PPid");
@@ -110,10 +116,12 @@ fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
 fn the_terminal_comes_back_to_who_called() {
     let bench = bench();
     for command in ["true", "no-such-command"] {
-        let script = "\"$0\" run $1; echo it has ended; read line; echo \"read: $line\"";
+        let script =
+            "\"$0\" run $1; echo it has ended; read line; echo \"read: $line\"";
         let words = ["sh", "-c", script, bench.exe().to_str().unwrap(), command];
         let mut terminal = Terminal::start_any(bench.dir(), &words.map(OsString::from));
-        // Reading it is for the foreground only: a shell in the background would stop here.
+        // Reading it is for the foreground only: a shell in the background would stop
+        // here.
         terminal.shows("it has ended");
         terminal.type_in("a line\n");
         terminal.shows("read: a line");
@@ -140,7 +148,8 @@ fn a_pipeline_at_a_terminal_does_not_stop_itself() {
     terminal.type_in("cat | $run run cat | $run run sed -u s/^/got:/\n");
     terminal.type_in("a line\n");
     terminal.shows("got:a line");
-    // Had a run taken the foreground, the first cat could not read again after this one.
+    // Had a run taken the foreground, the first cat could not read again after this
+    // one.
     terminal.type_in("another\n");
     terminal.shows("got:another");
     terminal.type_in("\x04");
@@ -153,9 +162,11 @@ fn a_pipeline_at_a_terminal_does_not_stop_itself() {
 #[test]
 fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
     let bench = bench();
-    // The program leads the session of the terminal, as below `ssh -t`, and is alone told of its end.
+    // The program leads the session of the terminal, as below `ssh -t`, and is alone
+    // told of its end.
     let run = format!("exec {} run --pid-file pid sleep 1000", bench.exe().display());
-    let mut terminal = Terminal::start_any(bench.dir(), &["sh", "-c", &run].map(OsString::from));
+    let mut terminal =
+        Terminal::start_any(bench.dir(), &["sh", "-c", &run].map(OsString::from));
     let pid = pid(&bench);
     terminal.close();
     host::assert_dies(pid);

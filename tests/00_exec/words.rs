@@ -39,21 +39,34 @@ fn an_explanation_for_machines_is_one_object_a_line() {
 fn an_explanation_for_people_says_who_calls_what_and_why() {
     let ran = bench().run(&["--explain"], &["true"]);
     let lines: Vec<_> = ran.exits(0).err.lines().collect();
-    assert!(lines[0].starts_with("parent     clone3(") && lines[0].contains("# "), "{}", ran.err);
-    assert!(lines.iter().any(|line| line.starts_with("child      execve(")), "{}", ran.err);
+    assert!(
+        lines[0].starts_with("parent     clone3(") && lines[0].contains("# "),
+        "{}",
+        ran.err
+    );
+    assert!(
+        lines.iter().any(|line| line.starts_with("child      execve(")),
+        "{}",
+        ran.err
+    );
     bench().run(&["--explain=xml"], &["true"]).exits(2).complains("xml");
 }
 
 #[test]
 fn a_call_that_failed_is_explained_with_the_reason() {
     let ran = bench().run(&["--explain", "-w", "/no/such"], &["true"]);
-    ran.exits(125).complains("child      chdir(/no/such) = No such file or directory (ENOENT)");
+    ran.exits(125)
+        .complains("child      chdir(/no/such) = No such file or directory (ENOENT)");
 }
 
 #[test]
 fn doctor_answers_people_and_machines() {
     let ran = bench().call(["doctor"]);
-    assert!(ran.exits(0).out.lines().any(|line| line.starts_with("ok      kernel")), "{}", ran.out);
+    assert!(
+        ran.exits(0).out.lines().any(|line| line.starts_with("ok      kernel")),
+        "{}",
+        ran.out
+    );
     let ran = bench().call(["doctor", "--format", "json"]);
     let checks: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
     assert_eq!(checks[0]["name"], "kernel");

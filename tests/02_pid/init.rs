@@ -33,8 +33,14 @@ fn the_end_of_the_command_is_the_end_of_the_container() {
 #[test]
 fn a_command_that_cannot_begin_is_told_as_without_init() {
     let Some(bench) = bench() else { return };
-    bench.run(&["--init"], &["no-such-command"]).exits(127).complains("\"no-such-command\": not found");
-    bench.run(&["--init"], &["/etc/passwd"]).exits(126).complains("it is not executable");
+    bench
+        .run(&["--init"], &["no-such-command"])
+        .exits(127)
+        .complains("\"no-such-command\": not found");
+    bench
+        .run(&["--init"], &["/etc/passwd"])
+        .exits(126)
+        .complains("it is not executable");
     let ran = bench.run(&["--init", "-w", "/no/such"], &["true"]);
     ran.exits(125).complains("chdir(/no/such)");
     assert_eq!(ran.err.matches("error:").count(), 1, "{}", ran.err);
@@ -44,7 +50,8 @@ fn a_command_that_cannot_begin_is_told_as_without_init() {
 fn all_is_explained_before_the_command_says_a_word() {
     let Some(bench) = bench() else { return };
     for _ in 0..20 {
-        let ran = bench.run(&["--init", "--explain"], &["sh", "-c", "echo 'the command' >&2"]);
+        let ran = bench
+            .run(&["--init", "--explain"], &["sh", "-c", "echo 'the command' >&2"]);
         let lines: Vec<_> = ran.err.lines().collect();
         let [told @ .., command, end] = &lines[..] else { panic!("{}", ran.err) };
         assert!(told.last().unwrap().contains("execve"), "{}", ran.err);
@@ -55,13 +62,15 @@ fn all_is_explained_before_the_command_says_a_word() {
 #[test]
 fn orphans_are_reaped_while_the_command_goes_on() {
     let Some(bench) = bench() else { return };
-    let orphans = "for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 0.1 &); done; echo ready; read line";
+    let orphans =
+        "for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 0.1 &); done; echo ready; read line";
     let mut running = bench.start(&["--init"], &["sh", "-c", orphans]);
     running.wait_for("ready");
     let command = host::children(running.pid)[0];
-    eventually(|| (host::children(running.pid) == [command]).then_some(())).unwrap_or_else(|| {
-        panic!("children of init: {:?}", host::children(running.pid));
-    });
+    eventually(|| (host::children(running.pid) == [command]).then_some(()))
+        .unwrap_or_else(|| {
+            panic!("children of init: {:?}", host::children(running.pid));
+        });
 }
 
 #[test]
@@ -71,7 +80,8 @@ fn without_init_orphans_become_zombies_of_a_command_that_does_not_know_its_dutie
     let script = format!("{orphan}; {orphan}; exec sleep 300");
     let running = bench.start(&[], &["sh", "-c", &script]);
     let is_sleep = || (host::status(running.pid, "Name") == "sleep").then_some(());
-    eventually(is_sleep).expect("the shell, which would reap, becomes sleep, which does not");
+    eventually(is_sleep)
+        .expect("the shell, which would reap, becomes sleep, which does not");
     fs::write(bench.dir().join("go"), "").unwrap();
     let zombies = || {
         let children = host::children(running.pid);
@@ -98,7 +108,8 @@ fn an_orphan_does_not_hold_up_the_end_and_ends_with_it() {
 #[test]
 fn init_keeps_nothing_open_that_is_the_hosts() {
     let Some(bench) = bench() else { return };
-    let open = ["sh", "-c", r#"exec "$0" "$@" 3</etc 4</dev/null 5>stray 6</ 7</ 8</etc 9</"#];
+    let open =
+        ["sh", "-c", r#"exec "$0" "$@" 3</etc 4</dev/null 5>stray 6</ 7</ 8</etc 9</"#];
     let running = bench.start_by(&open, &["--init"], &["sleep", "300"]);
     let mut open = Vec::new();
     for entry in fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap() {
@@ -106,7 +117,9 @@ fn init_keeps_nothing_open_that_is_the_hosts() {
         let number: u32 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
         let link = fs::read_link(&path).unwrap().display().to_string();
         // "anon_inode:[pidfd]" before Linux 6.9, "pidfd:[7]" since.
-        let ours = link.starts_with("socket:") || link.contains("[signalfd]") || link.contains("pidfd");
+        let ours = link.starts_with("socket:")
+            || link.contains("[signalfd]")
+            || link.contains("pidfd");
         open.extend((number > 2 && !ours).then_some(link));
     }
     assert!(open.is_empty(), "{open:?}");
@@ -116,11 +129,19 @@ fn init_keeps_nothing_open_that_is_the_hosts() {
 fn init_does_not_show_the_environment_of_the_caller() {
     let Some(bench) = bench() else { return };
     let secret = ["env", "TOKEN=of the caller"];
-    let running = bench.start_by(&secret, &["--init", "-e", "GIVEN=to the command"], &["sleep", "300"]);
-    let environment = |pid: i32| fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+    let running = bench.start_by(
+        &secret,
+        &["--init", "-e", "GIVEN=to the command"],
+        &["sleep", "300"],
+    );
+    let environment =
+        |pid: i32| fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
     assert_eq!(environment(running.pid).trim_matches('\0'), "");
     let command = environment(host::children(running.pid)[0]);
-    assert!(command.contains("GIVEN=to the command") && !command.contains("TOKEN"), "{command}");
+    assert!(
+        command.contains("GIVEN=to the command") && !command.contains("TOKEN"),
+        "{command}"
+    );
 }
 
 #[test]
@@ -147,7 +168,9 @@ fn a_command_without_a_handler_ends_by_the_signal() {
     running.end().exits(143);
     // Real-time signals have numbers only.
     let running = bench.start(&["--init"], &["sleep", "300"]);
-    let sent = Command::new("sh").args(["-c", "kill -37 $0", &running.runtime().to_string()]).status();
+    let sent = Command::new("sh")
+        .args(["-c", "kill -37 $0", &running.runtime().to_string()])
+        .status();
     assert!(sent.unwrap().success());
     running.end().exits(128 + 37);
 }

@@ -6,10 +6,15 @@ use kiste_tests::{Bench, eventually};
 
 use crate::bench;
 
-/// Processes, zombies too, that were started in the bench's directory or by this very test.
+/// Processes, zombies too, that were started in the bench's directory or by this very
+/// test.
 fn left(bench: &Bench) -> Vec<String> {
-    let here = |pid: &String| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == bench.dir());
-    let pids = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let here = |pid: &String| {
+        fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == bench.dir())
+    };
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     pids.filter(here).collect()
 }
 
@@ -25,7 +30,8 @@ fn fifty_at_once_all_end_as_they_should() {
             });
         }
     });
-    eventually(|| left(&bench).is_empty().then_some(())).unwrap_or_else(|| panic!("{:?}", left(&bench)));
+    eventually(|| left(&bench).is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("{:?}", left(&bench)));
 }
 
 #[test]
@@ -35,7 +41,8 @@ fn two_hundred_in_a_row_all_end_as_they_should() {
         bench.sh(&[], &format!("exit {number}")).exits(number);
         bench.sh(&["--init"], &format!("exit {number}")).exits(number);
     }
-    eventually(|| left(&bench).is_empty().then_some(())).unwrap_or_else(|| panic!("{:?}", left(&bench)));
+    eventually(|| left(&bench).is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("{:?}", left(&bench)));
 }
 
 #[test]
@@ -45,11 +52,13 @@ fn fifty_that_are_killed_with_9_at_any_moment_leave_nothing() {
         let options: &[&str] = if number % 2 == 0 { &[] } else { &["--init"] };
         let arguments = bench.arguments(options, &["sleep", "300"]);
         let mut command = std::process::Command::new(bench.exe());
-        let mut runtime = command.args(arguments).current_dir(bench.dir()).spawn().unwrap();
+        let mut runtime =
+            command.args(arguments).current_dir(bench.dir()).spawn().unwrap();
         // From before its first line to after the exec of the command.
         std::thread::sleep(std::time::Duration::from_micros(number * 200));
         runtime.kill().unwrap();
         runtime.wait().unwrap();
     }
-    eventually(|| left(&bench).is_empty().then_some(())).unwrap_or_else(|| panic!("{:?}", left(&bench)));
+    eventually(|| left(&bench).is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("{:?}", left(&bench)));
 }

@@ -57,10 +57,17 @@ fn a_message_queue_made_inside_is_not_outside() {
 #[test]
 fn a_message_queue_of_the_host_is_not_inside() {
     let Some(bench) = bench() else { return };
-    let made = Command::new("ipcmk").arg("-Q").output().expect("run ipcmk, of util-linux");
-    let id = String::from_utf8(made.stdout).unwrap().split_whitespace().last().unwrap().to_owned();
+    let made =
+        Command::new("ipcmk").arg("-Q").output().expect("run ipcmk, of util-linux");
+    let id = String::from_utf8(made.stdout)
+        .unwrap()
+        .split_whitespace()
+        .last()
+        .unwrap()
+        .to_owned();
     let ran = bench.run(&[], &["sh", "-c", "tail -n +2 /proc/sysvipc/msg | wc -l"]);
-    let outside = std::fs::read_to_string("/proc/sysvipc/msg").unwrap().lines().count() - 1;
+    let outside =
+        std::fs::read_to_string("/proc/sysvipc/msg").unwrap().lines().count() - 1;
     Command::new("ipcrm").args(["-q", &id]).status().unwrap();
     assert!(outside >= 1, "it is there outside");
     ran.prints("0");

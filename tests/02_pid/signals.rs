@@ -11,7 +11,9 @@ use crate::bench;
 #[test]
 fn pid_1_ignores_a_signal_that_it_has_no_handler_for() {
     let Some(bench) = bench() else { return };
-    bench.sh(&[], "kill -TERM $$; kill -HUP $$; kill -KILL $$; echo still here").prints("still here");
+    bench
+        .sh(&[], "kill -TERM $$; kill -HUP $$; kill -KILL $$; echo still here")
+        .prints("still here");
     let running = bench.start(&[], &["sleep", "300"]);
     running.signal(Signal::SIGTERM);
     sleep(Duration::from_millis(300));
@@ -21,7 +23,8 @@ fn pid_1_ignores_a_signal_that_it_has_no_handler_for() {
 #[test]
 fn pid_1_gets_a_signal_that_it_has_a_handler_for() {
     let Some(bench) = bench() else { return };
-    let script = "trap 'echo got TERM; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
+    let script =
+        "trap 'echo got TERM; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
     let mut running = bench.start(&[], &["sh", "-c", script]);
     running.wait_for("ready\n");
     running.signal(Signal::SIGTERM);
@@ -32,17 +35,21 @@ fn pid_1_gets_a_signal_that_it_has_a_handler_for() {
 #[test]
 fn a_kill_9_of_the_runtime_ends_the_whole_container() {
     let Some(bench) = bench() else { return };
-    let family = "sleep 300 & setsid sleep 300 & (setsid sh -c 'sleep 300 & sleep 300' &)
+    let family =
+        "sleep 300 & setsid sleep 300 & (setsid sh -c 'sleep 300 & sleep 300' &)
                   echo ready; sleep 300";
     for init in [&[][..], &["--init"]] {
         let mut running = bench.start(init, &["sh", "-c", family]);
         running.wait_for("ready");
         let namespace = host::namespace(running.pid, "pid");
         let grown = || (host::processes_in("pid", &namespace).len() >= 6).then_some(());
-        eventually(grown).unwrap_or_else(|| panic!("{:?}", host::processes_in("pid", &namespace)));
+        eventually(grown)
+            .unwrap_or_else(|| panic!("{:?}", host::processes_in("pid", &namespace)));
         running.signal(Signal::SIGKILL);
         let gone = || host::processes_in("pid", &namespace).is_empty().then_some(());
-        eventually(gone).unwrap_or_else(|| panic!("alive: {:?}", host::processes_in("pid", &namespace)));
+        eventually(gone).unwrap_or_else(|| {
+            panic!("alive: {:?}", host::processes_in("pid", &namespace))
+        });
     }
 }
 
@@ -50,8 +57,10 @@ fn a_kill_9_of_the_runtime_ends_the_whole_container() {
 fn the_end_of_pid_1_ends_the_whole_container() {
     let Some(bench) = bench() else { return };
     for init in [&[][..], &["--init"]] {
-        let mut running =
-            bench.start(init, &["sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo ready; read line"]);
+        let mut running = bench.start(
+            init,
+            &["sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo ready; read line"],
+        );
         running.wait_for("ready");
         let namespace = host::namespace(running.pid, "pid");
         running.type_in("\n");
@@ -65,7 +74,8 @@ fn the_death_of_init_is_the_end_of_the_command() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&["--init"], &["sleep", "300"]);
     let command = host::children(running.pid)[0];
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(running.pid), Signal::SIGKILL).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(running.pid), Signal::SIGKILL)
+        .unwrap();
     running.end().exits(137);
     assert!(!host::is_alive(command));
 }
@@ -77,10 +87,13 @@ fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on_with_init_too() {
     let command = host::children(running.pid)[0];
     let state = |pid: i32| host::status(pid, "State").chars().next();
     let both = |wanted: char| {
-        (state(command) == Some(wanted) && state(running.runtime()) == Some(wanted)).then_some(())
+        (state(command) == Some(wanted) && state(running.runtime()) == Some(wanted))
+            .then_some(())
     };
-    // Not SIGTSTP: where nobody has job control, as in CI, the kernel keeps a group from stopping by that.
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(command), Signal::SIGSTOP).unwrap();
+    // Not SIGTSTP: where nobody has job control, as in CI, the kernel keeps a group
+    // from stopping by that.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(command), Signal::SIGSTOP)
+        .unwrap();
     eventually(|| both('T')).expect("both are stopped");
     running.signal(Signal::SIGCONT);
     eventually(|| both('S')).expect("both go on");

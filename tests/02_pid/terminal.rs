@@ -25,7 +25,8 @@ fn ctrl_c_does_nothing_to_a_pid_1_without_a_handler() {
 #[test]
 fn ctrl_c_ends_the_command_below_init_with_130() {
     let Some(bench) = bench() else { return };
-    let mut terminal = bench.at_terminal(&["--init"], &["sh", "-c", "echo ready; exec sleep 300"]);
+    let mut terminal =
+        bench.at_terminal(&["--init"], &["sh", "-c", "echo ready; exec sleep 300"]);
     terminal.shows("ready");
     terminal.type_in("\x03");
     assert_eq!(terminal.ends().0, 130);
@@ -56,7 +57,8 @@ fn ctrl_z_stops_what_runs_below_init_and_fg_goes_on_with_it() {
         terminal.shows("the shell is back");
         terminal.type_in("fg\n");
         terminal.shows("continued");
-        // Init was continued too, and sends that on: a Ctrl-Z before it has would be undone.
+        // Init was continued too, and sends that on: a Ctrl-Z before it has would be
+        // undone.
         sleep(Duration::from_millis(300));
     }
     terminal.type_in("a line\n");

@@ -1,10 +1,12 @@
-//! Nothing that is mounted inside appears on the host, whichever propagation was asked for.
+//! Nothing that is mounted inside appears on the host, whichever propagation was asked
+//! for.
 
 use super::*;
 
 const ALL: [&str; 3] = ["private", "slave", "shared"];
 
-/// The peer groups of a mount: `["shared:5", "master:3"]`. See proc(5), mountinfo, field 7.
+/// The peer groups of a mount: `["shared:5", "master:3"]`. See proc(5), mountinfo,
+/// field 7.
 fn peers(line: &str) -> Vec<&str> {
     line.split(" - ").next().unwrap().split(' ').skip(6).collect()
 }
@@ -14,7 +16,10 @@ fn no_mount_made_inside_reaches_the_host() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let before = host.mounts();
-    assert!(before.iter().all(|line| line.contains(" shared:")), "a leak would show: {before:#?}");
+    assert!(
+        before.iter().all(|line| line.contains(" shared:")),
+        "a leak would show: {before:#?}"
+    );
     let (_, asked) = directory(&bench, "asked");
     let (_, own) = directory(&bench, "own");
 
@@ -24,7 +29,10 @@ fn no_mount_made_inside_reaches_the_host() {
         let mut running = host.start_in(&bench, &options, &["sh", "-c", &script]);
         running.wait_for("mounted");
         for point in ["/proc", &asked, &own] {
-            assert!(host::mount_at(running.pid, point).is_some(), "{point} is mounted inside");
+            assert!(
+                host::mount_at(running.pid, point).is_some(),
+                "{point} is mounted inside"
+            );
         }
         assert_eq!(host.mounts(), before, "while it runs, --propagation {propagation}");
 
@@ -42,9 +50,13 @@ fn nothing_is_left_on_the_host_when_it_ends() {
     let (_, target) = directory(&bench, "target");
     for propagation in ALL {
         let options = ["--propagation", propagation, "--tmpfs", &target];
-        host.run(&bench, &options, &["sh", "-c", "echo /proc/[0-9]*"]).prints("/proc/1");
+        host.run(&bench, &options, &["sh", "-c", "echo /proc/[0-9]*"])
+            .prints("/proc/1");
         assert_eq!(host.mounts(), before, "--propagation {propagation}");
-        assert!(host.sh("echo /proc/[0-9]*").contains(' '), "the host's /proc still shows the host");
+        assert!(
+            host.sh("echo /proc/[0-9]*").contains(' '),
+            "the host's /proc still shows the host"
+        );
     }
 }
 
@@ -52,11 +64,18 @@ fn nothing_is_left_on_the_host_when_it_ends() {
 fn what_the_host_mounts_later_appears_inside_a_slave_only() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
-    for (propagation, appears) in [("private", false), ("slave", true), ("shared", false)] {
+    for (propagation, appears) in
+        [("private", false), ("slave", true), ("shared", false)]
+    {
         let (_, later) = directory(&bench, propagation);
-        let running = host.start_in(&bench, &["--propagation", propagation], &["sleep", "100"]);
+        let running =
+            host.start_in(&bench, &["--propagation", propagation], &["sleep", "100"]);
         host.sh(&format!("mount -t tmpfs later {later}"));
-        assert_eq!(host::mount_at(running.pid, &later).is_some(), appears, "--propagation {propagation}");
+        assert_eq!(
+            host::mount_at(running.pid, &later).is_some(),
+            appears,
+            "--propagation {propagation}"
+        );
         drop(running);
         host.sh(&format!("umount {later}"));
     }
@@ -98,7 +117,10 @@ fn a_shared_container_is_a_peer_group_of_its_own() {
     let running = host.start_in(&bench, &options, &["sleep", "100"]);
     for line in host::mounts_of(running.pid) {
         let [group] = peers(&line)[..] else { panic!("one group, no master: {line}") };
-        assert!(group.starts_with("shared:") && !groups_of_host.contains(&group), "{line}");
+        assert!(
+            group.starts_with("shared:") && !groups_of_host.contains(&group),
+            "{line}"
+        );
     }
 }
 

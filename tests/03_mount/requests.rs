@@ -1,4 +1,5 @@
-//! `-v`, `--mount` and `--tmpfs`: what was asked for is mounted as it was asked for, or nothing runs.
+//! `-v`, `--mount` and `--tmpfs`: what was asked for is mounted as it was asked for, or
+//! nothing runs.
 
 use super::*;
 
@@ -13,7 +14,8 @@ fn has(line: &str, options: &[&str]) -> bool {
     options.iter().all(|option| own.contains(option))
 }
 
-/// A host with `source/file`, and a tmpfs on `source/below` in which `file` says `below`.
+/// A host with `source/file`, and a tmpfs on `source/below` in which `file` says
+/// `below`.
 fn host_with_a_submount(bench: &Bench) -> (Distribution, String) {
     let host = Distribution::start();
     let (_, source) = directory_with_a_file(bench, "source");
@@ -30,8 +32,16 @@ fn a_directory_of_the_host_appears_inside_and_there_only() {
     let (target, to) = directory(&bench, "target");
     let script = format!("cat {to}/file; printf new > {to}/new; echo; ls {to}");
     bench.sh(&["-v", &format!("{from}:{to}")], &script).prints("source\nfile\nnew");
-    assert_eq!(fs::read_to_string(source.join("new")).unwrap(), "new", "it is the host's directory");
-    assert_eq!(fs::read_dir(target).unwrap().count(), 0, "the target on the host is as it was");
+    assert_eq!(
+        fs::read_to_string(source.join("new")).unwrap(),
+        "new",
+        "it is the host's directory"
+    );
+    assert_eq!(
+        fs::read_dir(target).unwrap().count(),
+        0,
+        "the target on the host is as it was"
+    );
 }
 
 #[test]
@@ -59,9 +69,12 @@ fn a_volume_comes_with_what_is_mounted_below_it_unless_bind_is_asked_for() {
     let Some(bench) = bench() else { return };
     let (host, source) = host_with_a_submount(&bench);
     let (_, to) = directory(&bench, "target");
-    for (options, below) in [("", "file"), ("rbind", "file"), ("bind", ""), ("bind-nonrecursive", "")] {
+    for (options, below) in
+        [("", "file"), ("rbind", "file"), ("bind", ""), ("bind-nonrecursive", "")]
+    {
         let option = volume(&source, &to, options);
-        host.run(&bench, &["-v", &option], &["ls", &format!("{to}/below")]).prints(below);
+        host.run(&bench, &["-v", &option], &["ls", &format!("{to}/below")])
+            .prints(below);
     }
 }
 
@@ -75,15 +88,24 @@ fn read_only_holds_for_what_is_mounted_below_too() {
     );
     let inside = ["sh", "-c", &script];
 
-    for option in
-        [["-v", &volume(&source, &to, "ro")], ["--mount", &format!("type=bind,src={source},dst={to},ro")]]
-    {
+    for option in [
+        ["-v", &volume(&source, &to, "ro")],
+        ["--mount", &format!("type=bind,src={source},dst={to},ro")],
+    ] {
         let ran = host.run(&bench, &option, &inside);
         let refused = ran.exits(0).out.matches("Read-only file system").count();
-        assert_eq!((refused, ran.out.matches("refused").count()), (2, 2), "{}", ran.out);
+        assert_eq!(
+            (refused, ran.out.matches("refused").count()),
+            (2, 2),
+            "{}",
+            ran.out
+        );
         assert!(ran.out.ends_with("below"), "{}", ran.out);
     }
-    assert_eq!(host.sh(&format!("ls {source} {source}/below | grep -c new || true")), "0");
+    assert_eq!(
+        host.sh(&format!("ls {source} {source}/below | grep -c new || true")),
+        "0"
+    );
     host.run(&bench, &["-v", &volume(&source, &to, "rw")], &inside).prints("below");
 }
 
@@ -106,13 +128,22 @@ fn what_a_mount_may_be_used_for_is_set_with_it() {
     // A mount has what its source has, and /tmp often has some.
     host.sh(&format!("mount -t tmpfs clean {from}"));
     let seen = |options: &str| {
-        let running = host.start_in(&bench, &["-v", &volume(&from, &to, options)], &["sleep", "100"]);
+        let running = host.start_in(
+            &bench,
+            &["-v", &volume(&from, &to, options)],
+            &["sleep", "100"],
+        );
         host::mount_at(running.pid, &to).unwrap()
     };
     let line = seen("nosuid,nodev,noexec,ro");
     assert!(has(&line, &["ro", "nosuid", "nodev", "noexec"]), "{line}");
     let line = seen("nodev");
-    assert!(has(&line, &["rw", "nodev"]) && !has(&line, &["nosuid"]) && !has(&line, &["noexec"]), "{line}");
+    assert!(
+        has(&line, &["rw", "nodev"])
+            && !has(&line, &["nosuid"])
+            && !has(&line, &["noexec"]),
+        "{line}"
+    );
 }
 
 #[test]
@@ -132,25 +163,40 @@ fn the_long_form_has_dockers_words() {
     let Some(bench) = bench() else { return };
     let (_, from) = directory_with_a_file(&bench, "source");
     let (_, to) = directory(&bench, "target");
-    let ran = |option: &str| bench.sh(&["--mount", option], &format!("cat {to}/file; : > {to}/new"));
-    for (source, target) in [("src", "dst"), ("source", "destination"), ("source", "target")] {
+    let ran = |option: &str| {
+        bench.sh(&["--mount", option], &format!("cat {to}/file; : > {to}/new"))
+    };
+    for (source, target) in
+        [("src", "dst"), ("source", "destination"), ("source", "target")]
+    {
         ran(&format!("type=bind,{source}={from},{target}={to}")).prints("source");
         for read_only in ["ro", "readonly", "readonly=true"] {
-            let ran = ran(&format!("{target}={to},{read_only},{source}={from},type=bind"));
-            assert!(ran.code != 0 && ran.err.contains("Read-only"), "{read_only}: {ran:?}");
+            let ran =
+                ran(&format!("{target}={to},{read_only},{source}={from},type=bind"));
+            assert!(
+                ran.code != 0 && ran.err.contains("Read-only"),
+                "{read_only}: {ran:?}"
+            );
         }
     }
     let tmpfs = format!("type=tmpfs,dst={to},tmpfs-size=64k,tmpfs-mode=700");
     let running = bench.start(&["--mount", &tmpfs], &["sleep", "100"]);
     let line = host::mount_at(running.pid, &to).unwrap();
-    assert!(line.contains(" - tmpfs ") && line.contains("size=64k") && line.contains("mode=700"), "{line}");
+    assert!(
+        line.contains(" - tmpfs ")
+            && line.contains("size=64k")
+            && line.contains("mode=700"),
+        "{line}"
+    );
 }
 
 #[test]
 fn a_tmpfs_is_empty_and_gone_with_the_container() {
     let Some(bench) = bench() else { return };
     let (target, to) = directory_with_a_file(&bench, "target");
-    bench.sh(&["--tmpfs", &to], &format!("ls {to}; echo x > {to}/new; ls {to}")).prints("new");
+    bench
+        .sh(&["--tmpfs", &to], &format!("ls {to}; echo x > {to}/new; ls {to}"))
+        .prints("new");
     assert!(target.join("file").exists() && !target.join("new").exists());
 }
 
@@ -173,9 +219,15 @@ fn a_tmpfs_has_its_mode_and_owner_and_runs_nothing_unless_allowed() {
     let Some(bench) = bench() else { return };
     let (_, to) = directory(&bench, "target");
     let seen = |options: &str| {
-        let running = bench.start(&["--tmpfs", &format!("{to}{options}")], &["sleep", "100"]);
+        let running =
+            bench.start(&["--tmpfs", &format!("{to}{options}")], &["sleep", "100"]);
         let inside = fs::metadata(format!("/proc/{}/root{to}", running.pid)).unwrap();
-        (host::mount_at(running.pid, &to).unwrap(), inside.mode() & 0o7777, inside.uid(), inside.gid())
+        (
+            host::mount_at(running.pid, &to).unwrap(),
+            inside.mode() & 0o7777,
+            inside.uid(),
+            inside.gid(),
+        )
     };
     let (line, mode, ..) = seen("");
     assert!(has(&line, &["nosuid", "nodev", "noexec"]), "{line}");
@@ -183,7 +235,8 @@ fn a_tmpfs_has_its_mode_and_owner_and_runs_nothing_unless_allowed() {
 
     let (line, mode, uid, gid) = seen(":mode=750,uid=7,gid=8,exec,dev,suid,ro");
     assert!(
-        has(&line, &["ro"]) && !["nosuid", "nodev", "noexec"].iter().any(|it| has(&line, &[it])),
+        has(&line, &["ro"])
+            && !["nosuid", "nodev", "noexec"].iter().any(|it| has(&line, &[it])),
         "{line}"
     );
     assert_eq!((mode, uid, gid), (0o750, 7, 8));
@@ -209,7 +262,9 @@ fn a_missing_source_is_refused_and_not_made() {
     let Some(bench) = bench() else { return };
     let (_, to) = directory(&bench, "target");
     let ran = bench.sh(&["-v", &format!("./missing:{to}")], "echo it runs");
-    ran.exits(125).complains("./missing").complains("hint: the source of a bind mount must be there");
+    ran.exits(125)
+        .complains("./missing")
+        .complains("hint: the source of a bind mount must be there");
     assert!(ran.out.is_empty() && !bench.dir().join("missing").exists());
 }
 
@@ -249,7 +304,11 @@ fn a_request_that_makes_no_sense_is_a_usage_error_that_tells_the_rule() {
         ("-v", ":/b", "is no path"),
         ("-v", "/a:/", "the root itself cannot be mounted over"),
         ("-v", "/a:/proc", "what is in /proc cannot be mounted over"),
-        ("--mount", "type=tmpfs,dst=/proc/x", "what is in /proc cannot be mounted over"),
+        (
+            "--mount",
+            "type=tmpfs,dst=/proc/x",
+            "what is in /proc cannot be mounted over",
+        ),
         ("-v", "/a:/b:bogus", "is no option of a bind mount"),
         ("-v", "/a:/b:size=1m", "is no option of a bind mount"),
         ("--mount", "type=bind,src=/a", "--mount needs dst=PATH"),
@@ -272,9 +331,11 @@ fn two_mounts_on_one_target_are_a_usage_error_that_names_it() {
     let (_, to) = directory(&bench, "target");
     let (volume, again) = (format!("{from}:{to}"), format!("{from}:{to}/./"));
     let (long, tmpfs) = (format!("type=tmpfs,dst={to}"), format!("{to}/:size=1m"));
-    for options in
-        [["-v", &volume, "-v", &again], ["-v", &volume, "--tmpfs", &tmpfs], ["--mount", &long, "-v", &volume]]
-    {
+    for options in [
+        ["-v", &volume, "-v", &again],
+        ["-v", &volume, "--tmpfs", &tmpfs],
+        ["--mount", &long, "-v", &volume],
+    ] {
         let ran = bench.sh(&options, "echo it runs");
         ran.exits(2).complains(&to).complains("two mounts on one target");
         assert_eq!(ran.out, "");
@@ -288,8 +349,13 @@ fn a_target_that_is_a_link_is_followed() {
     let (_, real) = directory(&bench, "real");
     let link = bench.dir().join("link");
     symlink("real", &link).unwrap();
-    let running = bench.start(&["-v", &format!("{from}:{}", link.display())], &["sleep", "100"]);
-    assert!(host::mount_at(running.pid, &real).is_some(), "{:#?}", host::mounts_of(running.pid));
+    let running =
+        bench.start(&["-v", &format!("{from}:{}", link.display())], &["sleep", "100"]);
+    assert!(
+        host::mount_at(running.pid, &real).is_some(),
+        "{:#?}",
+        host::mounts_of(running.pid)
+    );
 }
 
 #[test]
@@ -301,6 +367,8 @@ fn what_is_nearer_to_the_root_is_mounted_first() {
     let (_, to) = directory(&bench, "target");
     let (outer, inner) = (format!("{from}:{to}"), format!("{other}:{to}/inner"));
     for options in [["-v", &outer, "-v", &inner], ["-v", &inner, "-v", &outer]] {
-        bench.sh(&options, &format!("cat {to}/file {to}/inner/file")).prints("sourceother");
+        bench
+            .sh(&options, &format!("cat {to}/file {to}/inner/file"))
+            .prints("sourceother");
     }
 }

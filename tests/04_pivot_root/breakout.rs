@@ -1,5 +1,6 @@
-//! The classic way out of a chroot. chroot(2): "This call does not change the current working
-//! directory, so that after the call '.' can be outside the tree rooted at '/'."
+//! The classic way out of a chroot. chroot(2): "This call does not change the current
+//! working directory, so that after the call '.' can be outside the tree rooted at
+//! '/'."
 //!
 //! `breakout FILE` climbs as high as it gets, and prints the file.
 

@@ -15,14 +15,22 @@ fn bench_with_breakout() -> Option<(Bench, String)> {
 #[test]
 fn a_breakout_leaves_a_chroot_and_not_the_container() {
     let Some((bench, canary)) = bench_with_breakout() else { return };
-    let chroot =
-        std::process::Command::new("chroot").arg(bench.rootfs()).args(["/breakout", &canary]).output();
+    let chroot = std::process::Command::new("chroot")
+        .arg(bench.rootfs())
+        .args(["/breakout", &canary])
+        .output();
     let shown = String::from_utf8(chroot.unwrap().stdout).unwrap();
-    assert_eq!(shown, "outside: of the host\n", "the attack works where there is only a chroot");
+    assert_eq!(
+        shown, "outside: of the host\n",
+        "the attack works where there is only a chroot"
+    );
 
     for options in [&[][..], &["--init"], &["--propagation", "shared"]] {
         let ran = bench.run(options, &["/breakout", &canary]);
-        assert_eq!(ran.exits(1).out, "still inside: No such file or directory (os error 2)\n");
+        assert_eq!(
+            ran.exits(1).out,
+            "still inside: No such file or directory (os error 2)\n"
+        );
     }
 }
 
@@ -47,8 +55,8 @@ fn no_path_leads_out() {
 #[test]
 fn taking_mounts_off_uncovers_nothing_of_the_host() {
     let Some((bench, canary)) = bench_with_breakout() else { return };
-    // Not `umount /`: umount(2) makes that a read-only remount of the file system the root lies on, which
-    // root may do until step 9 takes the capability away.
+    // Not `umount /`: umount(2) makes that a read-only remount of the file system the
+    // root lies on, which root may do until step 9 takes the capability away.
     let script = format!(
         "for point in /dev/mqueue /dev/shm /dev/pts /dev /sys; do umount $point; done; \
          ls /dev /sys; umount -l /proc; cat {canary} || echo still inside"
@@ -56,11 +64,19 @@ fn taking_mounts_off_uncovers_nothing_of_the_host() {
     bench.sh(&[], &script).prints("/dev:\n\n/sys:\nstill inside");
 }
 
-/// umount2(2) takes off what lies on top. Where something covers the host's root, the root itself would stay.
+/// umount2(2) takes off what lies on top. Where something covers the host's root, the
+/// root itself would stay.
 #[test]
 fn where_something_covers_the_hosts_root_nothing_runs() {
     let Some(bench) = bench() else { return };
-    let covered = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs cover / && exec \"$@\"", "sh"];
+    let covered = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs cover / && exec \"$@\"",
+        "sh",
+    ];
     let ran = bench.run_by(&covered, &[], &["echo", "it runs"]);
     ran.exits(125).complains("could still be reached above the new root");
     assert_eq!(ran.out, "");
@@ -71,14 +87,23 @@ fn nothing_that_the_host_had_open_is_open_inside() {
     let Some(bench) = bench() else { return };
     let starter = ["sh", "-c", "exec 7</etc 8</ 9>&1; exec \"$@\"", "sh"];
     for options in [&[][..], &["--init"]] {
-        let ran = bench.run_by(&starter, options, &["sh", "-c", "ls -l /proc/1/fd; ls -l /proc/$$/fd"]);
-        let links: Vec<_> = ran.exits(0).out.lines().filter_map(|line| line.split_once(" -> ")).collect();
+        let ran = bench.run_by(
+            &starter,
+            options,
+            &["sh", "-c", "ls -l /proc/1/fd; ls -l /proc/$$/fd"],
+        );
+        let links: Vec<_> = ran
+            .exits(0)
+            .out
+            .lines()
+            .filter_map(|line| line.split_once(" -> "))
+            .collect();
         assert!(links.len() >= 6, "{}", ran.out);
         for (descriptor, to) in links {
             let number: u32 = descriptor.rsplit(' ').next().unwrap().parse().unwrap();
             // An init has its own: the channel to the runtime, signals, its child.
-            let is_inits =
-                options == ["--init"] && (to.starts_with("socket:") || to.starts_with("anon_inode:"));
+            let is_inits = options == ["--init"]
+                && (to.starts_with("socket:") || to.starts_with("anon_inode:"));
             assert!(number < 3 || is_inits, "{options:?}: {number} is {to}");
         }
     }
@@ -89,9 +114,11 @@ fn nothing_that_the_host_had_open_is_open_inside() {
 fn no_working_directory_leads_out_through_a_descriptor() {
     let Some(bench) = bench() else { return };
     let starter = ["sh", "-c", "exec 7</etc 8</ 9<.; exec \"$@\"", "sh"];
-    let descriptors = (3..40).chain([100, 1000]).map(|number| format!("/proc/self/fd/{number}"));
+    let descriptors =
+        (3..40).chain([100, 1000]).map(|number| format!("/proc/self/fd/{number}"));
     let others =
-        ["/proc/self/fd/7/..", "/proc/self/fd/8/work", "/dev/fd/9/..", "/proc/1/fd/7"].map(String::from);
+        ["/proc/self/fd/7/..", "/proc/self/fd/8/work", "/dev/fd/9/..", "/proc/1/fd/7"]
+            .map(String::from);
     for path in descriptors.chain(others) {
         let ran = bench.run_by(&starter, &["-w", &path], &["sh", "-c", "pwd; ls"]);
         ran.exits(125).complains("-w");
@@ -106,5 +133,8 @@ fn the_working_directory_is_one_inside() {
     bench.sh(&[], "pwd").prints("/");
     bench.sh(&["-w", "../../.."], "pwd").prints("/");
     let outside = bench.dir().to_str().unwrap();
-    bench.run(&["-w", outside], &["pwd"]).exits(125).complains("hint: -w names a directory");
+    bench
+        .run(&["-w", outside], &["pwd"])
+        .exits(125)
+        .complains("hint: -w names a directory");
 }

@@ -4,12 +4,19 @@ use std::os::unix::fs::FileTypeExt;
 
 use super::*;
 
-/// The options of a mount of the container's, and of its file system: `rw,nosuid tmpfs size=64k`.
+/// The options of a mount of the container's, and of its file system: `rw,nosuid tmpfs
+/// size=64k`.
 fn mounted(pid: i32, point: &str) -> String {
-    let line = host::mount_at(pid, point).unwrap_or_else(|| panic!("{point} is mounted"));
+    let line =
+        host::mount_at(pid, point).unwrap_or_else(|| panic!("{point} is mounted"));
     let (mount, file_system) = line.split_once(" - ").unwrap();
     let words: Vec<&str> = file_system.split(' ').collect();
-    format!("{} {} {}", mount.split(' ').nth(5).unwrap(), words[0], words[2].trim_end_matches(",inode64"))
+    format!(
+        "{} {} {}",
+        mount.split(' ').nth(5).unwrap(),
+        words[0],
+        words[2].trim_end_matches(",inode64")
+    )
 }
 
 #[test]
@@ -49,14 +56,16 @@ fn dev_has_these_devices_and_links_and_no_other() {
     // Whatever the caller's umask is.
     let running = {
         let pid_file = bench.dir().join("pid");
-        let arguments = bench.arguments(&["--pid-file", pid_file.to_str().unwrap()], &["sleep", "100"]);
+        let arguments = bench
+            .arguments(&["--pid-file", pid_file.to_str().unwrap()], &["sleep", "100"]);
         let child = std::process::Command::new("sh")
             .args(["-c", "umask 077; exec \"$@\"", "sh"])
             .arg(bench.exe())
             .args(arguments)
             .spawn()
             .unwrap();
-        let pid: Option<i32> = eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok());
+        let pid: Option<i32> =
+            eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok());
         (child, pid.expect("it runs"))
     };
     let dev = PathBuf::from(format!("/proc/{}/root/dev", running.1));
@@ -68,11 +77,18 @@ fn dev_has_these_devices_and_links_and_no_other() {
             _ if metadata.is_dir() => format!("dir {mode:o}"),
             _ => {
                 assert!(metadata.file_type().is_char_device(), "{}", path.display());
-                format!("c {}:{} {mode:o} {}:{}", number >> 8, number & 0xff, metadata.uid(), metadata.gid())
+                format!(
+                    "c {}:{} {mode:o} {}:{}",
+                    number >> 8,
+                    number & 0xff,
+                    metadata.uid(),
+                    metadata.gid()
+                )
             }
         }
     };
-    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let name =
+        |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
     let mut found: Vec<String> = fs::read_dir(dev)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -109,14 +125,19 @@ fn the_devices_do_what_devices_do() {
                   echo full > /dev/full";
     let ran = bench.sh(&[], script);
     ran.complains("to stderr").complains("No space left on device");
-    assert_eq!(ran.out.split_whitespace().collect::<Vec<_>>(), ["3", "3", "to", "stdout", "/dev/fd/0"]);
+    assert_eq!(
+        ran.out.split_whitespace().collect::<Vec<_>>(),
+        ["3", "3", "to", "stdout", "/dev/fd/0"]
+    );
 }
 
 #[test]
 fn shared_memory_is_its_own_and_ends_at_64_mib() {
     let Some(bench) = bench() else { return };
     bench.sh(&[], "head -c 67000000 /dev/zero > /dev/shm/x && ls /dev/shm").prints("x");
-    bench.sh(&[], "head -c 68000000 /dev/zero > /dev/shm/x; wc -c < /dev/shm/x").prints("67108864");
+    bench
+        .sh(&[], "head -c 68000000 /dev/zero > /dev/shm/x; wc -c < /dev/shm/x")
+        .prints("67108864");
     bench.sh(&[], "ls /dev/shm").prints("");
 }
 
@@ -126,11 +147,14 @@ fn its_terminals_are_an_instance_of_their_own() {
     let first = bench.start(&[], &["sleep", "100"]);
     let second = bench.start(&[], &["sleep", "100"]);
     let device = |root: &str| fs::metadata(format!("{root}/dev/pts")).unwrap().dev();
-    let (first, second) = (format!("/proc/{}/root", first.pid), format!("/proc/{}/root", second.pid));
+    let (first, second) =
+        (format!("/proc/{}/root", first.pid), format!("/proc/{}/root", second.pid));
     assert_ne!(device(&first), device(""));
     assert_ne!(device(&first), device(&second));
-    let names: Vec<_> =
-        fs::read_dir(format!("{first}/dev/pts")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    let names: Vec<_> = fs::read_dir(format!("{first}/dev/pts"))
+        .unwrap()
+        .map(|it| it.unwrap().file_name())
+        .collect();
     assert_eq!(names, ["ptmx"], "none is there unless it was asked for");
 }
 

@@ -1,5 +1,5 @@
-//! Root file systems that want something mounted, made or written outside. See security.md's rows,
-//! by CVE number.
+//! Root file systems that want something mounted, made or written outside. See
+//! security.md's rows, by CVE number.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +18,8 @@ fn canary(bench: &Bench) -> PathBuf {
     path
 }
 
-/// CVE-2019-16884, 2019-19921, 2023-27561, 2023-28642; runc 2026-41579 and crun 2026-47766 for /dev.
+/// CVE-2019-16884, 2019-19921, 2023-27561, 2023-28642; runc 2026-41579 and crun
+/// 2026-47766 for /dev.
 #[test]
 fn a_place_that_is_not_the_roots_own_directory_is_refused() {
     let Some(bench) = bench() else { return };
@@ -36,12 +37,23 @@ fn a_place_that_is_not_the_roots_own_directory_is_refused() {
         let refused = |what: &str| {
             let ran = bench.run(&[], &["echo", "it runs"]);
             ran.exits(125).complains(&format!("/{place}")).complains("hint:");
-            assert_eq!((ran.out.as_str(), listing(&canary) == before), ("", true), "/{place} is {what}");
+            assert_eq!(
+                (ran.out.as_str(), listing(&canary) == before),
+                ("", true),
+                "/{place} is {what}"
+            );
             fs::remove_file(&path).unwrap();
         };
-        for link in
-            [canary.to_str().unwrap(), "../canary", "/nowhere", "nowhere", "/other", "other", "/", ".."]
-        {
+        for link in [
+            canary.to_str().unwrap(),
+            "../canary",
+            "/nowhere",
+            "nowhere",
+            "/other",
+            "other",
+            "/",
+            "..",
+        ] {
             symlink(link, &path).unwrap();
             refused(&format!("a link to {link}"));
         }
@@ -51,7 +63,11 @@ fn a_place_that_is_not_the_roots_own_directory_is_refused() {
         refused("a FIFO");
         fs::rename(&aside, &path).unwrap();
     }
-    assert_eq!(fs::read_dir(&twin).unwrap().count(), 0, "nor is anything made where the link leads inside");
+    assert_eq!(
+        fs::read_dir(&twin).unwrap().count(),
+        0,
+        "nor is anything made where the link leads inside"
+    );
     bench.run(&[], &["echo", "it runs"]).prints("it runs");
 }
 
@@ -61,10 +77,13 @@ fn a_place_that_is_missing_is_made() {
     for place in ["proc", "sys", "dev"] {
         fs::remove_dir_all(bench.rootfs().join(place)).unwrap();
     }
-    bench.sh(&[], "echo /proc/[0-9]*; cat /dev/null; ls -d /sys/kernel").prints("/proc/1\n/sys/kernel");
+    bench
+        .sh(&[], "echo /proc/[0-9]*; cat /dev/null; ls -d /sys/kernel")
+        .prints("/proc/1\n/sys/kernel");
 }
 
-/// CVE-2025-31133 (/dev/null), 2025-52565 (/dev/pts, /dev/console), and whatever else lies in /dev.
+/// CVE-2025-31133 (/dev/null), 2025-52565 (/dev/pts, /dev/console), and whatever else
+/// lies in /dev.
 #[test]
 fn links_in_the_images_dev_are_covered() {
     let Some(bench) = bench() else { return };
@@ -115,7 +134,11 @@ fn a_target_below_links_stays_inside() {
             let option = format!("{}:{target}", source.display());
             let ran = bench.run(&["-v", &option], &["cat", "/proc/self/mountinfo"]);
             let is_mounted = ran.out.lines().any(|line| line.contains("/source "));
-            assert_eq!(ran.code == 0, is_mounted, "mounted inside, or refused: {target}: {ran:?}");
+            assert_eq!(
+                ran.code == 0,
+                is_mounted,
+                "mounted inside, or refused: {target}: {ran:?}"
+            );
             assert!(ran.code == 0 || ran.code == 125, "{target}: {ran:?}");
             assert_eq!(listing(&canary), before, "{target}");
         }
@@ -132,7 +155,9 @@ fn a_link_that_leads_nowhere_is_no_target() {
     let Some(bench) = bench() else { return };
     symlink("/nowhere", bench.rootfs().join("link")).unwrap();
     let ran = bench.run(&["--tmpfs", "/link"], &["echo", "it runs"]);
-    ran.exits(125).complains("/link").complains("hint: /link is a link that leads nowhere");
+    ran.exits(125)
+        .complains("/link")
+        .complains("hint: /link is a link that leads nowhere");
     assert!(!bench.rootfs().join("nowhere").exists());
 }
 
@@ -159,18 +184,30 @@ fn a_link_does_not_choose_which_part_of_proc_sys_or_dev_is_covered() {
         ("dev-itself", "dev", "/dev"),
     ] {
         symlink(to, bench.rootfs().join(name)).unwrap();
-        for option in [["-v", &format!("{}:/{name}", source.display())], ["--tmpfs", &format!("/{name}")]] {
+        for option in [
+            ["-v", &format!("{}:/{name}", source.display())],
+            ["--tmpfs", &format!("/{name}")],
+        ] {
             let ran = bench.run(&option, &["echo", "it runs"]);
-            ran.exits(125).complains(&format!("/{name}: {what} cannot be mounted over"));
+            ran.exits(125)
+                .complains(&format!("/{name}: {what} cannot be mounted over"));
             assert_eq!(ran.out, "");
         }
     }
     let ran = bench.run(&["--tmpfs", "/proc-itself/sys"], &["echo", "it runs"]);
-    assert_eq!((ran.exits(125).out.as_str(), ran.err.contains("/proc-itself/sys")), ("", true), "{ran:?}");
-    bench.run(&["--tmpfs", "/dev"], &["echo", "it runs"]).exits(125).complains("/dev cannot be mounted over");
+    assert_eq!(
+        (ran.exits(125).out.as_str(), ran.err.contains("/proc-itself/sys")),
+        ("", true),
+        "{ran:?}"
+    );
+    bench
+        .run(&["--tmpfs", "/dev"], &["echo", "it runs"])
+        .exits(125)
+        .complains("/dev cannot be mounted over");
 }
 
-/// CVE-2021-30465 and 2024-45310: a directory becomes a link to the host while it is mounted on.
+/// CVE-2021-30465 and 2024-45310: a directory becomes a link to the host while it is
+/// mounted on.
 #[test]
 fn a_race_for_the_target_is_not_won() {
     let Some(bench) = bench() else { return };
@@ -188,17 +225,29 @@ fn a_race_for_the_target_is_not_won() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                renameat2(AT_FDCWD, &target, AT_FDCWD, &link, RenameFlags::RENAME_EXCHANGE).unwrap();
+                renameat2(
+                    AT_FDCWD,
+                    &target,
+                    AT_FDCWD,
+                    &link,
+                    RenameFlags::RENAME_EXCHANGE,
+                )
+                .unwrap();
             }
         });
         for round in 0..50 {
             let made = format!("/target/{round}/deep");
-            let (volume, memory) =
-                (format!("{}:{made}", source.display()), format!("/target/memory-{round}"));
+            let (volume, memory) = (
+                format!("{}:{made}", source.display()),
+                format!("/target/memory-{round}"),
+            );
             let options = ["-v", &volume, "--tmpfs", &memory];
             let ran = bench.run(&options, &["cat", "/proc/self/mountinfo"]);
-            let mounted =
-                ran.out.lines().filter(|line| line.contains("/source ") || line.contains("/memory-")).count();
+            let mounted = ran
+                .out
+                .lines()
+                .filter(|line| line.contains("/source ") || line.contains("/memory-"))
+                .count();
             match ran.code {
                 0 if mounted == 2 => succeeded += 1,
                 125 => refused += 1,

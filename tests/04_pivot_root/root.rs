@@ -18,7 +18,9 @@ fn its_root_is_the_root_file_system() {
         .map(|it| it.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    bench.sh(&[], "cat /mark; echo; LC_ALL=C ls /").prints(&format!("of this root\n{}", names.join("\n")));
+    bench
+        .sh(&[], "cat /mark; echo; LC_ALL=C ls /")
+        .prints(&format!("of this root\n{}", names.join("\n")));
 }
 
 #[test]
@@ -37,7 +39,10 @@ fn its_mounts_are_its_own_and_no_other_is_there() {
     let lines = host::mounts_of(running.pid);
     let mut points: Vec<_> = lines.iter().map(|line| host::mount_point(line)).collect();
     points.sort_unstable();
-    assert_eq!(points, ["/", "/dev", "/dev/mqueue", "/dev/pts", "/dev/shm", "/proc", "/sys", "/tmp"]);
+    assert_eq!(
+        points,
+        ["/", "/dev", "/dev/mqueue", "/dev/pts", "/dev/shm", "/proc", "/sys", "/tmp"]
+    );
     let root = host::mount_at(running.pid, "/").unwrap();
     assert!(root.split(' ').nth(3).unwrap().ends_with("/rootfs"), "{root}");
 }
@@ -71,7 +76,11 @@ fn without_a_root_file_system_nothing_runs() {
     let touch = format!("touch {}", ran.display());
     fs::write(bench.dir().join("file"), "").unwrap();
     for (rootfs, reason, hint) in [
-        ("/nonexistent", "ENOENT", "hint: ./rootfs-fetch.sh fetches a root file system"),
+        (
+            "/nonexistent",
+            "ENOENT",
+            "hint: ./rootfs-fetch.sh fetches a root file system",
+        ),
         ("./nonexistent", "ENOENT", "hint: ./rootfs-fetch.sh"),
         ("./file", "ENOTDIR", "hint: --rootfs names a directory"),
     ] {
@@ -124,10 +133,17 @@ fn what_the_host_mounts_later_in_the_root_appears_inside_a_slave_only() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let point = bench.rootfs().join("mnt");
-    for (propagation, appears) in [("private", false), ("slave", true), ("shared", false)] {
-        let running = host.start_in(&bench, &["--propagation", propagation], &["sleep", "100"]);
+    for (propagation, appears) in
+        [("private", false), ("slave", true), ("shared", false)]
+    {
+        let running =
+            host.start_in(&bench, &["--propagation", propagation], &["sleep", "100"]);
         host.sh(&format!("mount -t tmpfs later {}", point.display()));
-        assert_eq!(host::mount_at(running.pid, "/mnt").is_some(), appears, "--propagation {propagation}");
+        assert_eq!(
+            host::mount_at(running.pid, "/mnt").is_some(),
+            appears,
+            "--propagation {propagation}"
+        );
         drop(running);
         host.sh(&format!("umount {}", point.display()));
     }
@@ -168,21 +184,25 @@ fn what_it_writes_stays_in_the_root_which_all_share() {
 #[test]
 fn a_process_it_leaves_behind_ends_with_it() {
     let Some(bench) = bench() else { return };
-    let mut running = bench.start(&[], &["sh", "-c", "cd /proc; sleep 1000 & echo started; read wait"]);
+    let mut running = bench
+        .start(&[], &["sh", "-c", "cd /proc; sleep 1000 & echo started; read wait"]);
     running.wait_for("started");
     let namespace = host::namespace(running.pid, "pid");
     running.type_in("go\n");
     running.end().exits(0);
     let still_there = || {
-        let all =
-            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+        let all = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().into_string().ok());
         let pids = all.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
         let in_it = |pid: &String| {
-            fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|link| link.to_str() == Some(&namespace))
+            fs::read_link(format!("/proc/{pid}/ns/pid"))
+                .is_ok_and(|link| link.to_str() == Some(&namespace))
         };
         pids.filter(in_it).count()
     };
-    eventually(|| (still_there() == 0).then_some(())).expect("all its processes have ended");
+    eventually(|| (still_there() == 0).then_some(()))
+        .expect("all its processes have ended");
 }
 
 #[test]
@@ -191,7 +211,10 @@ fn doctor_tells_whether_there_is_a_root_and_whether_it_can_be_left() {
     let doctor = || bench.call(["doctor"]).exits(0).out.clone();
     let before = doctor();
     assert!(before.contains("pivot-root  / is "), "{before}");
-    assert!(before.contains("missing rootfs") && before.contains("mend: ./rootfs-fetch.sh"), "{before}");
+    assert!(
+        before.contains("missing rootfs") && before.contains("mend: ./rootfs-fetch.sh"),
+        "{before}"
+    );
     bench.rootfs();
     assert!(doctor().contains("ok      rootfs      ./rootfs is there"), "{}", doctor());
 }

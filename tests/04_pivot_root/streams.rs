@@ -1,5 +1,6 @@
-//! The host's terminal never goes inside, whichever streams are redirected: whoever has a terminal
-//! open can type into it (TIOCSTI), and what is typed into the host's is run by the host's shell.
+//! The host's terminal never goes inside, whichever streams are redirected: whoever has
+//! a terminal open can type into it (TIOCSTI), and what is typed into the host's is run
+//! by the host's shell.
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,7 +27,12 @@ const REDIRECTIONS: [(&str, [bool; 3]); 8] = [
 ];
 
 /// Starts our `run` on a terminal, with redirections of the host's shell.
-fn start(bench: &Bench, redirections: &str, options: &[&str], command: &[&str]) -> Terminal {
+fn start(
+    bench: &Bench,
+    redirections: &str,
+    options: &[&str],
+    command: &[&str],
+) -> Terminal {
     fs::write(bench.dir().join("in"), "input\n").unwrap();
     let script = format!("\"$@\" {redirections}; echo code=$?");
     let mut words = ["sh".into(), "-c".into(), script.into(), "sh".into()].to_vec();
@@ -42,14 +48,21 @@ fn the_hosts_terminal_is_never_inside() {
         for init in [&[][..], &["--init"]] {
             let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
             let options = [init, &["--pid-file", pid_file.to_str().unwrap()]].concat();
-            let mut terminal = start(&bench, redirections, &options, &["sleep", "1000"]);
+            let mut terminal =
+                start(&bench, redirections, &options, &["sleep", "1000"]);
             let pid: i32 =
-                eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok()).expect("it runs");
+                eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok())
+                    .expect("it runs");
 
-            let keyboard = fs::File::from(terminal.tty.try_clone().unwrap()).metadata().unwrap();
+            let keyboard =
+                fs::File::from(terminal.tty.try_clone().unwrap()).metadata().unwrap();
             let hosts = (keyboard.dev(), keyboard.ino());
             for number in 0..3 {
-                assert_ne!(host::stream(pid, number), hosts, "{redirections:?} {init:?}: stream {number}");
+                assert_ne!(
+                    host::stream(pid, number),
+                    hosts,
+                    "{redirections:?} {init:?}: stream {number}"
+                );
                 let link = fs::read_link(format!("/proc/{pid}/fd/{number}")).unwrap();
                 assert_eq!(
                     link == Path::new("/dev/pts/0"),
@@ -60,7 +73,11 @@ fn the_hosts_terminal_is_never_inside() {
             let (session, tty) = host::session(pid);
             assert_eq!(session, pid, "it has left the session of the host's terminal");
             let has_own = redirected != [true; 3];
-            assert_eq!(tty, if has_own { 0x8800 } else { 0 }, "{redirections:?}: its controlling terminal");
+            assert_eq!(
+                tty,
+                if has_own { 0x8800 } else { 0 },
+                "{redirections:?}: its controlling terminal"
+            );
 
             kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
             terminal.shows("code=137");
@@ -76,9 +93,11 @@ fn each_stream_is_a_terminal_where_the_callers_is() {
     for (redirections, redirected) in REDIRECTIONS {
         let script = "for n in 0 1 2; do [ -t $n ] && echo terminal || echo other; done > /host/report; \
                       (: < /dev/tty) && echo own >> /host/report";
-        let mut terminal = start(&bench, redirections, &["-v", &volume], &["sh", "-c", script]);
+        let mut terminal =
+            start(&bench, redirections, &["-v", &volume], &["sh", "-c", script]);
         terminal.shows("code=");
-        let mut expected = redirected.map(|it| if it { "other" } else { "terminal" }).to_vec();
+        let mut expected =
+            redirected.map(|it| if it { "other" } else { "terminal" }).to_vec();
         expected.extend((redirected != [true; 3]).then_some("own"));
         // [ -t 1 ] is asked while stdout is the report.
         expected[1] = "other";
@@ -130,8 +149,12 @@ fn what_is_typed_is_shown_on_the_terminal_and_not_in_the_file() {
 #[test]
 fn lines_of_a_pipe_begin_at_the_left() {
     let Some(bench) = bench() else { return };
-    let mut terminal =
-        start(&bench, "| cat", &[], &["sh", "-c", "echo one; echo two; sleep 0.3; echo three"]);
+    let mut terminal = start(
+        &bench,
+        "| cat",
+        &[],
+        &["sh", "-c", "echo one; echo two; sleep 0.3; echo three"],
+    );
     assert_eq!(terminal.shows("code=0"), "one\r\ntwo\r\nthree\r\ncode=0");
 }
 
@@ -145,21 +168,37 @@ fn a_pipe_is_passed_on_with_its_end() {
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(&[b'x'; 300_000]).unwrap();
-    assert_eq!(String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout), "300000\n");
+    assert_eq!(
+        String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout),
+        "300000\n"
+    );
 }
 
 /// Starts our `run -t` with this as stdout, which is held here, too.
-fn start_on(bench: &Bench, stdout: &OwnedFd, options: &[&str], command: &[&str]) -> Child {
+fn start_on(
+    bench: &Bench,
+    stdout: &OwnedFd,
+    options: &[&str],
+    command: &[&str],
+) -> Child {
     let arguments = bench.arguments(&[&["-t"], options].concat(), command);
-    Command::new(bench.exe()).args(arguments).stdout(stdout.try_clone().unwrap()).spawn().unwrap()
+    Command::new(bench.exe())
+        .args(arguments)
+        .stdout(stdout.try_clone().unwrap())
+        .spawn()
+        .unwrap()
 }
 
-/// Waits until it takes no more, and has not for half a second: a terminal hands on what it has taken a
-/// moment later, and then has room once more.
+/// Waits until it takes no more, and has not for half a second: a terminal hands on
+/// what it has taken a moment later, and then has room once more.
 pub(super) fn is_full(stdout: &OwnedFd) {
     let mut full_since = Instant::now();
     let stays_full = || {
-        if poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) != Ok(0) {
+        if poll(
+            &mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)],
+            PollTimeout::ZERO,
+        ) != Ok(0)
+        {
             full_since = Instant::now();
         }
         (full_since.elapsed() > Duration::from_millis(500)).then_some(())
@@ -178,8 +217,12 @@ fn a_slow_reader_gets_everything_and_the_pipe_stays_as_it_was() {
     for flags in [OFlag::empty(), OFlag::O_NONBLOCK] {
         let (reader, writer) = pipe();
         fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
-        let mut child =
-            start_on(&bench, &writer, &[], &["sh", "-c", "head -c 500000 /dev/zero | tr '\\0' x"]);
+        let mut child = start_on(
+            &bench,
+            &writer,
+            &[],
+            &["sh", "-c", "head -c 500000 /dev/zero | tr '\\0' x"],
+        );
         is_full(&writer);
         let now = OFlag::from_bits_truncate(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
         assert_eq!(now & OFlag::O_NONBLOCK, flags);
@@ -194,11 +237,14 @@ fn a_reader_that_never_reads_does_not_keep_it_from_ending() {
     let Some(bench) = bench() else { return };
     let (_reader, writer) = pipe();
     let (_peer, socket) = std::os::unix::net::UnixStream::pair().unwrap();
-    for (stdout, signal) in [(&writer, Signal::SIGTERM), (&socket.into(), Signal::SIGINT)] {
+    for (stdout, signal) in
+        [(&writer, Signal::SIGTERM), (&socket.into(), Signal::SIGINT)]
+    {
         let mut child = start_on(&bench, stdout, &["--init"], &["yes"]);
         is_full(stdout);
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
-        let status = eventually(|| child.try_wait().unwrap()).expect("it ends, though nobody reads");
+        let status = eventually(|| child.try_wait().unwrap())
+            .expect("it ends, though nobody reads");
         assert_eq!(status.code(), Some(128 + signal as i32));
     }
 }
@@ -207,12 +253,17 @@ fn a_reader_that_never_reads_does_not_keep_it_from_ending() {
 fn while_it_waits_for_the_reader_of_the_last_words_a_signal_ends_it() {
     let Some(bench) = bench() else { return };
     let (_reader, writer) = pipe();
-    let mut child =
-        start_on(&bench, &writer, &[], &["sh", "-c", "head -c 70000 /dev/zero | tr '\\0' x; exit 3"]);
+    let mut child = start_on(
+        &bench,
+        &writer,
+        &[],
+        &["sh", "-c", "head -c 70000 /dev/zero | tr '\\0' x; exit 3"],
+    );
     is_full(&writer);
     assert_eq!(child.try_wait().unwrap(), None, "it has not ended before all is shown");
     kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
-    let status = eventually(|| child.try_wait().unwrap()).expect("it ends, though nobody reads");
+    let status =
+        eventually(|| child.try_wait().unwrap()).expect("it ends, though nobody reads");
     assert_eq!(status.code(), Some(3), "as the command did");
 }
 

@@ -13,7 +13,12 @@ fn shell(bench: &Bench) -> Terminal {
 }
 
 /// A script of the host's shell on a terminal; `"$@"` in it is our `run`.
-fn at_shell(bench: &Bench, script: &str, options: &[&str], command: &[&str]) -> Terminal {
+fn at_shell(
+    bench: &Bench,
+    script: &str,
+    options: &[&str],
+    command: &[&str],
+) -> Terminal {
     let mut words = ["sh", "-c", script, "sh"].map(std::ffi::OsString::from).to_vec();
     words.push(bench.exe().into());
     words.extend(bench.arguments(options, command));
@@ -22,11 +27,20 @@ fn at_shell(bench: &Bench, script: &str, options: &[&str], command: &[&str]) -> 
 
 /// An interactive shell of the host's, with jobs.
 fn jobs_shell(bench: &Bench) -> Terminal {
-    let words = ["bash", "--norc", "--noprofile", "--noediting", "-i"].map(std::ffi::OsString::from);
+    let words = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
+        .map(std::ffi::OsString::from);
     let mut terminal = Terminal::start_any(bench.dir(), &words);
     terminal.shows("$ ");
-    let run: Vec<_> = bench.arguments(&[], &[]).iter().map(|it| it.to_str().unwrap().to_owned()).collect();
-    terminal.type_in(&format!("run() {{ {} {} \"$@\"; }}\n", bench.exe().display(), run.join(" ")));
+    let run: Vec<_> = bench
+        .arguments(&[], &[])
+        .iter()
+        .map(|it| it.to_str().unwrap().to_owned())
+        .collect();
+    terminal.type_in(&format!(
+        "run() {{ {} {} \"$@\"; }}\n",
+        bench.exe().display(),
+        run.join(" ")
+    ));
     terminal.shows("$ ");
     terminal
 }
@@ -34,17 +48,21 @@ fn jobs_shell(bench: &Bench) -> Terminal {
 #[test]
 fn it_has_a_terminal_of_its_own() {
     let Some(bench) = bench() else { return };
-    let mut terminal =
-        bench.at_terminal(&[], &["sh", "-c", "tty; stty size; echo /dev/pts/*; : < /dev/tty && echo opened"]);
+    let mut terminal = bench.at_terminal(
+        &[],
+        &["sh", "-c", "tty; stty size; echo /dev/pts/*; : < /dev/tty && echo opened"],
+    );
     let (code, shown) = terminal.ends();
-    assert_eq!((code, shown.as_str()), (0, "/dev/pts/0\r\n24 100\r\n/dev/pts/0 /dev/pts/ptmx\r\nopened\r\n"));
+    assert_eq!(
+        (code, shown.as_str()),
+        (0, "/dev/pts/0\r\n24 100\r\n/dev/pts/0 /dev/pts/ptmx\r\nopened\r\n")
+    );
 }
 
 #[test]
 fn the_console_is_its_terminal() {
     let Some(bench) = bench() else { return };
-    let script =
-        "ls -l /dev/console | cut -c1; echo printed > /dev/console; stat -c %t:%T /dev/console /dev/pts/0";
+    let script = "ls -l /dev/console | cut -c1; echo printed > /dev/console; stat -c %t:%T /dev/console /dev/pts/0";
     let (code, shown) = bench.at_terminal(&[], &["sh", "-c", script]).ends();
     assert_eq!((code, shown.as_str()), (0, "c\r\nprinted\r\n88:0\r\n88:0\r\n"));
 }
@@ -129,8 +147,12 @@ fn the_callers_terminal_is_given_back_as_it_was_however_it_ends() {
 #[test]
 fn a_run_that_fails_leaves_the_terminal_as_it_was() {
     let Some(bench) = bench() else { return };
-    let mut terminal =
-        at_shell(&bench, "echo be''fore; read go; \"$@\"; echo code=$?; read go", &[], &["nosuch"]);
+    let mut terminal = at_shell(
+        &bench,
+        "echo be''fore; read go; \"$@\"; echo code=$?; read go",
+        &[],
+        &["nosuch"],
+    );
     terminal.shows("before");
     let before = terminal.settings();
     terminal.type_in("go\n");
@@ -157,11 +179,19 @@ fn closing_the_window_ends_the_shell() {
 fn closing_the_window_ends_also_what_does_not_read_it() {
     let Some(bench) = bench() else { return };
     // By the signal; or, as no PID 1 dies of that, because its own terminal hangs up.
-    for (init, inside) in [(Some("--init"), "exec sleep 1000"), (None, "read line < /dev/tty")] {
+    for (init, inside) in
+        [(Some("--init"), "exec sleep 1000"), (None, "read line < /dev/tty")]
+    {
         let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
-        let options = [init.as_slice(), &["--pid-file", pid_file.to_str().unwrap()]].concat();
+        let options =
+            [init.as_slice(), &["--pid-file", pid_file.to_str().unwrap()]].concat();
         let command = format!("echo rea''dy; {inside}");
-        let mut terminal = at_shell(&bench, "exec \"$@\" < /dev/null", &options, &["sh", "-c", &command]);
+        let mut terminal = at_shell(
+            &bench,
+            "exec \"$@\" < /dev/null",
+            &options,
+            &["sh", "-c", &command],
+        );
         terminal.shows("ready");
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
         terminal.close();
@@ -174,8 +204,12 @@ fn closing_the_window_ends_also_what_does_not_read_it() {
 fn a_hang_up_that_somebody_sends_is_the_commands_and_the_terminal_stays() {
     let Some(bench) = bench() else { return };
     let pid_file = bench.dir().join("pid");
-    let script = "trap 'echo got it; exit 5' HUP; echo rea''dy; while :; do sleep 0.05; done";
-    let mut terminal = bench.at_terminal(&["--pid-file", pid_file.to_str().unwrap()], &["sh", "-c", script]);
+    let script =
+        "trap 'echo got it; exit 5' HUP; echo rea''dy; while :; do sleep 0.05; done";
+    let mut terminal = bench.at_terminal(
+        &["--pid-file", pid_file.to_str().unwrap()],
+        &["sh", "-c", script],
+    );
     terminal.shows("ready");
     let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
     let runtime = host::status(pid.trim(), "PPid").parse().unwrap();
@@ -201,7 +235,8 @@ fn a_paste_that_nobody_reads_stops_nothing() {
 #[test]
 fn a_paste_arrives_whole() {
     let Some(bench) = bench() else { return };
-    let script = "stty raw -echo; echo ready; head -c 200000 | tr -d x | wc -c; echo end";
+    let script =
+        "stty raw -echo; echo ready; head -c 200000 | tr -d x | wc -c; echo end";
     let mut terminal = bench.at_terminal(&[], &["sh", "-c", script]);
     terminal.shows("ready");
     assert_eq!(terminal.paste(&"x".repeat(200_000)), 200_000);
@@ -212,8 +247,10 @@ fn a_paste_arrives_whole() {
 #[test]
 fn what_it_prints_arrives_whole() {
     let Some(bench) = bench() else { return };
-    let mut terminal =
-        bench.at_terminal(&[], &["sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo end"]);
+    let mut terminal = bench.at_terminal(
+        &[],
+        &["sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo end"],
+    );
     let (code, shown) = terminal.ends();
     assert_eq!((code, shown.matches('x').count()), (0, 5_000_000));
     assert!(shown.ends_with("x\r\nend\r\n"), "{:?}", &shown[shown.len() - 20..]);
@@ -223,9 +260,13 @@ fn what_it_prints_arrives_whole() {
 fn what_it_printed_last_arrives_at_a_slow_terminal_too() {
     let Some(bench) = bench() else { return };
     let pid_file = bench.dir().join("pid");
-    // More than a pty holds (15 KiB), less than two: it ends while the runtime has much to pass on.
+    // More than a pty holds (15 KiB), less than two: it ends while the runtime has much
+    // to pass on.
     let script = "head -c 24000 /dev/zero | tr '\\0' x; echo; echo end";
-    let mut terminal = bench.at_terminal(&["--pid-file", pid_file.to_str().unwrap()], &["sh", "-c", script]);
+    let mut terminal = bench.at_terminal(
+        &["--pid-file", pid_file.to_str().unwrap()],
+        &["sh", "-c", script],
+    );
     let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
     host::assert_dies(pid.trim());
     let (code, shown) = terminal.ends();
@@ -236,11 +277,18 @@ fn what_it_printed_last_arrives_at_a_slow_terminal_too() {
 #[test]
 fn a_terminal_that_nobody_reads_does_not_keep_it_from_ending() {
     let Some(bench) = bench() else { return };
-    // In raw mode, and as it is: there each line is written by itself, and the room ends amid a write(2).
-    for (number, script) in ["exec \"$@\"", "exec \"$@\" < /dev/null"].into_iter().enumerate() {
+    // In raw mode, and as it is: there each line is written by itself, and the room
+    // ends amid a write(2).
+    for (number, script) in
+        ["exec \"$@\"", "exec \"$@\" < /dev/null"].into_iter().enumerate()
+    {
         let pid_file = bench.dir().join(format!("pid-{number}"));
-        let mut terminal =
-            at_shell(&bench, script, &["--init", "--pid-file", pid_file.to_str().unwrap()], &["yes"]);
+        let mut terminal = at_shell(
+            &bench,
+            script,
+            &["--init", "--pid-file", pid_file.to_str().unwrap()],
+            &["yes"],
+        );
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
         let runtime = host::status(pid.trim(), "PPid");
         streams::is_full(&terminal.tty);
@@ -291,7 +339,8 @@ fn where_its_keys_come_from_elsewhere_those_of_the_terminal_are_the_runs() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
     let mut terminal = jobs_shell(&bench);
     let volume = format!("{}:/host", bench.dir().display());
-    let script = "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; echo do''ne";
+    let script =
+        "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; echo do''ne";
     terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" < /dev/null\n"));
     terminal.shows("ready");
     terminal.type_in("\x1a");
@@ -320,8 +369,14 @@ fn where_there_are_no_jobs_the_keyboard_is_its_too() {
 #[test]
 fn without_a_terminal_t_makes_one() {
     let Some(bench) = bench() else { return };
-    let ran = bench.sh(&["-t"], "tty; test -t 0 && test -t 1 && test -t 2 && echo all; echo error >&2");
-    assert_eq!((ran.exits(0).out.as_str(), ran.err.as_str()), ("/dev/pts/0\r\nall\r\nerror\r\n", ""));
+    let ran = bench.sh(
+        &["-t"],
+        "tty; test -t 0 && test -t 1 && test -t 2 && echo all; echo error >&2",
+    );
+    assert_eq!(
+        (ran.exits(0).out.as_str(), ran.err.as_str()),
+        ("/dev/pts/0\r\nall\r\nerror\r\n", "")
+    );
     let ran = bench.sh(&[], "tty");
     assert_eq!((ran.code, ran.out.as_str()), (1, "not a tty\n"));
 }
@@ -331,7 +386,9 @@ fn it_without_a_terminal_is_refused() {
     let Some(bench) = bench() else { return };
     for options in [&["-it"][..], &["-i", "-t"], &["--interactive", "--tty"]] {
         let ran = bench.run(options, &["echo", "it runs"]);
-        ran.exits(125).complains("stdin is not a terminal").complains("hint: leave out -t");
+        ran.exits(125)
+            .complains("stdin is not a terminal")
+            .complains("hint: leave out -t");
         assert_eq!(ran.out, "");
     }
     bench.run(&["-i"], &["echo", "it runs"]).prints("it runs");

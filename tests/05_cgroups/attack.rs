@@ -1,4 +1,5 @@
-//! Attacks by the image, before the command runs: what the runtime has open must lead nowhere.
+//! Attacks by the image, before the command runs: what the runtime has open must lead
+//! nowhere.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,7 +9,8 @@ use nix::unistd::mkfifo;
 
 use crate::bench;
 
-/// CVE-2024-21626: the lock and the cgroup are directories of the host, open until shortly before.
+/// CVE-2024-21626: the lock and the cgroup are directories of the host, open until
+/// shortly before.
 #[test]
 fn no_program_of_the_image_leads_out_through_a_descriptor_of_the_runtime() {
     let Some(bench) = bench() else { return };
@@ -18,21 +20,33 @@ fn no_program_of_the_image_leads_out_through_a_descriptor_of_the_runtime() {
     let link = bench.rootfs().join("bin/way-out");
     for number in 3..12 {
         let _ = fs::remove_file(&link);
-        symlink(format!("/proc/self/fd/{number}/{}{}", "../".repeat(12), outside.display()), &link).unwrap();
+        symlink(
+            format!("/proc/self/fd/{number}/{}{}", "../".repeat(12), outside.display()),
+            &link,
+        )
+        .unwrap();
         let ran = bench.run(&[], &["way-out"]);
-        assert!(ran.code == 127 && !ran.out.contains("outside"), "descriptor {number}: {ran:?}");
+        assert!(
+            ran.code == 127 && !ran.out.contains("outside"),
+            "descriptor {number}: {ran:?}"
+        );
     }
 }
 
-/// A directory on stdin is the caller's wish, but nobody starts in it: it may be the host's.
+/// A directory on stdin is the caller's wish, but nobody starts in it: it may be the
+/// host's.
 #[test]
 fn no_directory_that_the_caller_holds_open_is_one_to_start_in() {
     let Some(bench) = bench() else { return };
     let arguments = bench.arguments(&["-w", "/proc/self/fd/0"], &["pwd"]);
-    let words: Vec<_> = arguments.iter().map(|word| format!("'{}'", word.display())).collect();
+    let words: Vec<_> =
+        arguments.iter().map(|word| format!("'{}'", word.display())).collect();
     for directory in [bench.rootfs(), bench.dir()] {
-        let ran =
-            bench.run_through_shell(&format!("exec \"$0\" {} <{}", words.join(" "), directory.display()));
+        let ran = bench.run_through_shell(&format!(
+            "exec \"$0\" {} <{}",
+            words.join(" "),
+            directory.display()
+        ));
         ran.exits(125).complains("it leads out of the container");
     }
 }

@@ -24,13 +24,22 @@ struct Held {
 fn hold(bench: &Bench) -> Held {
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
-    let cgroup = Cgroup::create(&bench.cgroup_parent().parse().unwrap(), &id, &Limits::default(), &run_dir);
+    let cgroup = Cgroup::create(
+        &bench.cgroup_parent().parse().unwrap(),
+        &id,
+        &Limits::default(),
+        &run_dir,
+    );
     Held { cgroup: cgroup.unwrap(), _run_dir: run_dir }
 }
 
 impl Held {
     fn paths(&self) -> Vec<PathBuf> {
-        self.cgroup.directories().iter().map(|directory| directory.path().to_path_buf()).collect()
+        self.cgroup
+            .directories()
+            .iter()
+            .map(|directory| directory.path().to_path_buf())
+            .collect()
     }
 
     /// Starts a shell in it.
@@ -50,9 +59,13 @@ impl Held {
     }
 
     fn processes(&self) -> BTreeSet<String> {
-        let texts =
-            self.paths().into_iter().map(|path| fs::read_to_string(path.join("cgroup.procs")).unwrap());
-        texts.flat_map(|text| text.lines().map(String::from).collect::<Vec<_>>()).collect()
+        let texts = self
+            .paths()
+            .into_iter()
+            .map(|path| fs::read_to_string(path.join("cgroup.procs")).unwrap());
+        texts
+            .flat_map(|text| text.lines().map(String::from).collect::<Vec<_>>())
+            .collect()
     }
 
     /// Removes it, and nothing may be left of it.
@@ -103,8 +116,9 @@ impl Counter {
     }
 }
 
-/// Processes that fork and end all the time: few at once, and never the same for long. They stop when
-/// the file is gone, so that a kill that does not work leaves nothing running.
+/// Processes that fork and end all the time: few at once, and never the same for long.
+/// They stop when the file is gone, so that a kill that does not work leaves nothing
+/// running.
 struct Hoppers(PathBuf);
 
 impl Hoppers {
@@ -232,7 +246,10 @@ fn remove_kills_what_is_in_cgroups_below_and_removes_them() {
         let inner = path.join("inner/most");
         fs::create_dir_all(&inner).unwrap();
         // A cpuset of version 1 is empty when it is made, and takes no process.
-        for file in ["cpuset.cpus", "cpuset.mems"].into_iter().filter(|file| path.join(file).exists()) {
+        for file in ["cpuset.cpus", "cpuset.mems"]
+            .into_iter()
+            .filter(|file| path.join(file).exists())
+        {
             let above = fs::read_to_string(path.join(file)).unwrap();
             let _ = fs::write(path.join("inner").join(file), &above);
             let _ = fs::write(inner.join(file), &above);
@@ -255,18 +272,21 @@ fn dropping_it_kills_and_removes_too() {
     assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
 }
 
-/// To fail where one exists is right, as long as it says what to do and leaves the other alone.
+/// To fail where one exists is right, as long as it says what to do and leaves the
+/// other alone.
 #[test]
 fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
     let Some(bench) = bench() else { return };
     let neighbour = hold(&bench);
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
-    // In the hierarchy that comes last, so that something has been made when it is found.
+    // In the hierarchy that comes last, so that something has been made when it is
+    // found.
     let first = neighbour.paths().pop().unwrap().with_file_name(id.as_str());
     fs::create_dir(&first).unwrap();
     let parent = bench.cgroup_parent().parse().unwrap();
-    let refused = Cgroup::create(&parent, &id, &Limits::default(), &run_dir).unwrap_err();
+    let refused =
+        Cgroup::create(&parent, &id, &Limits::default(), &run_dir).unwrap_err();
     let error = kit::Failure::of(&refused);
     assert!(error.to_string().contains("EEXIST"), "{error}");
     assert!(error.hint_text().is_some_and(|hint| hint.contains("gc")), "{error:?}");

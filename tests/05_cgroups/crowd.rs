@@ -1,4 +1,5 @@
-//! Many at once, some of them killed: none hangs, none that is alive is touched, nothing is left.
+//! Many at once, some of them killed: none hangs, none that is alive is touched,
+//! nothing is left.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -12,7 +13,8 @@ use crate::bench;
 use crate::gc::gc;
 use crate::kernel::{self, is_vm};
 
-/// As many as that, or in the virtual machine, where each takes thirty times as long, so few.
+/// As many as that, or in the virtual machine, where each takes thirty times as long,
+/// so few.
 fn many(count: u32, few: u32) -> u32 {
     if is_vm() { few } else { count }
 }
@@ -36,8 +38,9 @@ fn fifty_runs_at_once_all_end_as_they_should() {
     let Some(bench) = bench() else { return };
     bench.rootfs();
     let start = Instant::now();
-    let running: Vec<_> =
-        (0..many(50, 10)).map(|number| spawn(&bench, &[], &format!("exit {number}"))).collect();
+    let running: Vec<_> = (0..many(50, 10))
+        .map(|number| spawn(&bench, &[], &format!("exit {number}")))
+        .collect();
     for (number, child) in running.into_iter().enumerate() {
         assert_ended(child, number as i32);
     }
@@ -52,15 +55,17 @@ fn fifty_killed_at_random_moments_harm_neither_those_beside_them_nor_gc() {
     let (done, start) = (AtomicBool::new(false), Instant::now());
     let living = bench.start(&[], &["sh", "-c", "read line; exit 3"]);
     let (ran, collected) = thread::scope(|scope| {
-        let runs =
-            scope.spawn(|| beside(&done, || assert_ended(spawn(&bench, &[], "sleep 0.05; exit 7"), 7)));
+        let runs = scope.spawn(|| {
+            beside(&done, || assert_ended(spawn(&bench, &[], "sleep 0.05; exit 7"), 7))
+        });
         let gcs = scope.spawn(|| {
             beside(&done, || {
                 let ran = gc(&bench);
                 assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
             })
         });
-        let victims: Vec<_> = [0, 1].map(|_| scope.spawn(|| kill_at_random(&bench))).into();
+        let victims: Vec<_> =
+            [0, 1].map(|_| scope.spawn(|| kill_at_random(&bench))).into();
         let fates: Vec<_> = victims.into_iter().map(|victim| victim.join()).collect();
         done.store(true, Ordering::Relaxed);
         let counts = (runs.join(), gcs.join());
@@ -71,15 +76,18 @@ fn fifty_killed_at_random_moments_harm_neither_those_beside_them_nor_gc() {
     assert!(!kernel::directories(&bench, &kernel::id(&living)).is_empty());
     living.end().exits(3);
     gc(&bench).exits(0);
-    let what = format!("{} killed beside {ran} runs and {collected} times gc", 2 * many(25, 5));
+    let what = format!(
+        "{} killed beside {ran} runs and {collected} times gc",
+        2 * many(25, 5)
+    );
     figure(&what, start);
     eventually(|| bench.leaks().is_empty().then_some(()))
         .unwrap_or_else(|| panic!("left: {:#?}", bench.leaks()));
     assert!(!bench.run_dirs().exists());
 }
 
-/// Starts one after the other, and kills each after 0 to 80 ms: from before its first call to long after
-/// its command has started.
+/// Starts one after the other, and kills each after 0 to 80 ms: from before its first
+/// call to long after its command has started.
 fn kill_at_random(bench: &Bench) {
     for number in 0..many(25, 5) {
         // An init stands between the runtime and the command.
@@ -87,7 +95,9 @@ fn kill_at_random(bench: &Bench) {
         let mut child = spawn(bench, options, "sleep 100");
         let mut random = [0];
         getrandom(&mut random);
-        thread::sleep(Duration::from_micros(u64::from(random[0]) * if is_vm() { 4000 } else { 320 }));
+        thread::sleep(Duration::from_micros(
+            u64::from(random[0]) * if is_vm() { 4000 } else { 320 },
+        ));
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -98,7 +108,8 @@ fn getrandom(bytes: &mut [u8]) {
     std::fs::File::open("/dev/urandom").unwrap().read_exact(bytes).unwrap();
 }
 
-/// Does something again and again until the others are done, at least once; gives how often.
+/// Does something again and again until the others are done, at least once; gives how
+/// often.
 fn beside(done: &AtomicBool, mut work: impl FnMut()) -> u32 {
     let mut count = 0;
     loop {
@@ -112,7 +123,10 @@ fn beside(done: &AtomicBool, mut work: impl FnMut()) -> u32 {
 
 fn spawn(bench: &Bench, options: &[&str], script: &str) -> Child {
     Command::new(bench.exe())
-        .args(bench.arguments(&[&["--pids-limit", "9"], options].concat(), &["sh", "-c", script]))
+        .args(bench.arguments(
+            &[&["--pids-limit", "9"], options].concat(),
+            &["sh", "-c", script],
+        ))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -23,13 +23,19 @@ fn a_memory_hog_is_killed_and_the_reason_is_told() {
 #[test]
 fn a_memory_hog_below_an_init_is_killed_and_the_reason_is_told() {
     let Some(bench) = bench() else { return };
-    bench.run(&["--init", "-m", "32m"], &HOG).exits(137).complains("killed: out of memory (limit 32MiB");
+    bench
+        .run(&["--init", "-m", "32m"], &HOG)
+        .exits(137)
+        .complains("killed: out of memory (limit 32MiB");
 }
 
 #[test]
 fn when_a_child_runs_out_of_memory_the_exit_code_stays_and_it_is_told() {
     let Some(bench) = bench() else { return };
-    let ran = bench.sh(&["-m", "32m"], &format!("{} 2>/dev/null; echo survived; exit 0", HOG.join(" ")));
+    let ran = bench.sh(
+        &["-m", "32m"],
+        &format!("{} 2>/dev/null; echo survived; exit 0", HOG.join(" ")),
+    );
     ran.prints("survived").complains("killed: out of memory (limit 32MiB, peak ");
 }
 
@@ -38,13 +44,17 @@ fn the_limit_of_a_cgroup_above_kills_too_and_is_told() {
     let Some(bench) = bench() else { return };
     let (v2, v1) = (("memory.max", "33554432"), ("memory.limit_in_bytes", "33554432"));
     let _above = HostCgroup::make(&bench, &[v2, v1]);
-    bench.run(&[], &HOG).exits(137).complains("killed: out of memory (no limit of its own, peak ");
+    bench
+        .run(&[], &HOG)
+        .exits(137)
+        .complains("killed: out of memory (no limit of its own, peak ");
 }
 
 #[test]
 fn what_stays_within_its_limits_hears_nothing_of_them() {
     let Some(bench) = bench() else { return };
-    let ran = bench.run(&["-m", "64m", "--pids-limit", "9", "--cpus", "0.9"], &["echo", "fine"]);
+    let ran = bench
+        .run(&["-m", "64m", "--pids-limit", "9", "--cpus", "0.9"], &["echo", "fine"]);
     ran.prints("fine");
     assert_eq!(ran.err, "");
 }
@@ -59,14 +69,21 @@ fn a_fork_bomb_stops_at_the_pids_limit_and_the_host_stays_responsive() {
     let script = format!("sh -c '{BOMB}' 2>/dev/null; echo full; read line; exit 0");
     let mut running = bench.start(&["--pids-limit", "20"], &["sh", "-c", &script]);
     running.wait_for("full");
-    // The shell that could not fork has ended. The 20th place is for whoever comes next.
-    let count = || kernel::value(running.pid, "pids.current", "pids.current").parse::<u32>().unwrap();
+    // The shell that could not fork has ended. The 20th place is for whoever comes
+    // next.
+    let count = || {
+        kernel::value(running.pid, "pids.current", "pids.current")
+            .parse::<u32>()
+            .unwrap()
+    };
     assert!((18..=20).contains(&count()), "{} processes, and 20 are allowed", count());
     let refused = host::cgroup_value(running.pid, "pids.events").unwrap();
     assert!(refused.starts_with("max ") && refused != "max 0", "{refused}");
     let start = Instant::now();
     bench.run(&[], &["true"]).exits(0);
-    assert!(start.elapsed() < Duration::from_secs(if kernel::is_vm() { 60 } else { 5 }));
+    assert!(
+        start.elapsed() < Duration::from_secs(if kernel::is_vm() { 60 } else { 5 })
+    );
     running.end().exits(0);
 }
 
@@ -74,11 +91,18 @@ fn a_fork_bomb_stops_at_the_pids_limit_and_the_host_stays_responsive() {
 fn a_busy_loop_gets_the_cpu_time_that_it_may_have() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&["--cpus", "0.2"], &["sh", "-c", "while :; do :; done"]);
-    // On a hybrid host the unified hierarchy has a cpu.stat too, which knows of no throttling.
+    // On a hybrid host the unified hierarchy has a cpu.stat too, which knows of no
+    // throttling.
     let cgroups = kernel::directories(&bench, &kernel::id(&running));
-    let count =
-        |text: String| text.lines().find_map(|line| line.strip_prefix("nr_throttled ")?.parse::<u64>().ok());
-    let counts = || cgroups.iter().filter_map(|path| count(fs::read_to_string(path.join("cpu.stat")).ok()?));
+    let count = |text: String| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("nr_throttled ")?.parse::<u64>().ok())
+    };
+    let counts = || {
+        cgroups
+            .iter()
+            .filter_map(|path| count(fs::read_to_string(path.join("cpu.stat")).ok()?))
+    };
     let throttled = || counts().sum::<u64>() > 0;
     eventually(|| throttled().then_some(())).expect("it is throttled");
     let (start, before) = (Instant::now(), host::ticks(running.pid));

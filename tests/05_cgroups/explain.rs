@@ -1,4 +1,5 @@
-//! `--explain` tells the whole start, parent and child, in the order in which it happens.
+//! `--explain` tells the whole start, parent and child, in the order in which it
+//! happens.
 
 use kiste_tests::explain;
 use serde::Deserialize;
@@ -27,7 +28,12 @@ const V1: &str = "
 #[test]
 fn what_explain_tells_is_what_strace_sees() {
     let Some(bench) = bench() else { return };
-    explain::is_true(&bench, named(V2, V1), &["-m", "64m", "--pids-limit", "20"], &["true"]);
+    explain::is_true(
+        &bench,
+        named(V2, V1),
+        &["-m", "64m", "--pids-limit", "20"],
+        &["true"],
+    );
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,9 +47,13 @@ struct Line {
 #[test]
 fn explain_tells_the_life_of_a_cgroup_in_order() {
     let Some(bench) = bench() else { return };
-    let ran = bench.run(&["--explain=json", "-m", "64m", "--cpus", "0.5", "--pids-limit", "20"], &["true"]);
+    let ran = bench.run(
+        &["--explain=json", "-m", "64m", "--cpus", "0.5", "--pids-limit", "20"],
+        &["true"],
+    );
     ran.exits(0);
-    let lines: Vec<Line> = ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Line> =
+        ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let run_dirs = bench.run_dirs();
     let moved_in = [("child", "write", "/tasks, 0")];
     let moves = if kernel::is_v2() { &[][..] } else { &moved_in };
@@ -53,8 +63,16 @@ fn explain_tells_the_life_of_a_cgroup_in_order() {
             ("parent", "flock", run_dirs.to_str().unwrap()),
             ("parent", "write", "/cgroups"),
             ("parent", "mkdir", "/sys/fs/cgroup"),
-            ("parent", "write", named("/memory.max, 67108864", "/cpu.cfs_quota_us, 50000")),
-            ("parent", "write", named("/cpu.max, 50000 100000", "/memory.limit_in_bytes, 67108864")),
+            (
+                "parent",
+                "write",
+                named("/memory.max, 67108864", "/cpu.cfs_quota_us, 50000"),
+            ),
+            (
+                "parent",
+                "write",
+                named("/cpu.max, 50000 100000", "/memory.limit_in_bytes, 67108864"),
+            ),
             ("parent", "write", "/pids.max, 20"),
             ("parent", "clone3", "NEWPID"),
         ],
@@ -77,7 +95,13 @@ fn explain_tells_the_life_of_a_cgroup_in_order() {
                 && line.call == call
                 && line.args.replace(',', "").contains(&args.replace(',', ""))
         };
-        assert!(rest.any(is_it), "{who} {call}({args}) is not told, or not then:\n{lines:#?}");
+        assert!(
+            rest.any(is_it),
+            "{who} {call}({args}) is not told, or not then:\n{lines:#?}"
+        );
     }
-    assert!(lines.iter().all(|line| !line.why.is_empty()), "each has its reason: {lines:#?}");
+    assert!(
+        lines.iter().all(|line| !line.why.is_empty()),
+        "each has its reason: {lines:#?}"
+    );
 }

@@ -1,5 +1,5 @@
-//! Notes that are not what they should be: `gc` removes no more than what is surely a dead container's,
-//! and one bad note does not keep it from the others.
+//! Notes that are not what they should be: `gc` removes no more than what is surely a
+//! dead container's, and one bad note does not keep it from the others.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -39,10 +39,13 @@ fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
         // Also where it is named as the container's own is.
         forge(&bench, "0123456789ab", note);
         let ran = gc(&bench);
-        ran.exits(1).complains("noted as a cgroup, and is none").complains("0123456789ab");
+        ran.exits(1)
+            .complains("noted as a cgroup, and is none")
+            .complains("0123456789ab");
         assert!(victim.join("inner").exists(), "{note}");
         assert!(top.exists());
-        fs::remove_dir_all(bench.run_dirs().join(format!("00000000000{number}"))).unwrap();
+        fs::remove_dir_all(bench.run_dirs().join(format!("00000000000{number}")))
+            .unwrap();
     }
     left.assert_gone();
     fs::remove_dir_all(bench.run_dirs()).unwrap();
@@ -90,19 +93,37 @@ fn a_run_directory_that_others_can_write_to_is_refused_by_run_and_gc() {
     let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let shared = bench.dir().join("shared");
     forge_living(&bench, &shared, &living);
-    for (owner, mode, reason) in
-        [(0, 0o1777, "mode 1777"), (0, 0o775, "mode 0775"), (65534, 0o755, "belongs to uid 65534")]
-    {
+    for (owner, mode, reason) in [
+        (0, 0o1777, "mode 1777"),
+        (0, 0o775, "mode 0775"),
+        (65534, 0o755, "belongs to uid 65534"),
+    ] {
         chown(&shared, Some(owner), None).unwrap();
         fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
         let shared = shared.to_str().unwrap();
-        bench.call(["gc", "--run-dir", shared]).exits(1).complains(reason).complains("hint: ");
+        bench
+            .call(["gc", "--run-dir", shared])
+            .exits(1)
+            .complains(reason)
+            .complains("hint: ");
         let rootfs = bench.rootfs().to_str().unwrap();
-        let run = ["run", "--run-dir", shared, "--rootfs", rootfs, "--cgroup-parent", bench.cgroup_parent()];
+        let run = [
+            "run",
+            "--run-dir",
+            shared,
+            "--rootfs",
+            rootfs,
+            "--cgroup-parent",
+            bench.cgroup_parent(),
+        ];
         let ran = bench.call([&run[..], &["echo", "ran"]].concat());
         ran.exits(125).complains(reason).complains("hint: ");
         assert_eq!(ran.out, "");
-        assert_eq!(fs::read_dir(shared).unwrap().count(), 1, "only what was there before");
+        assert_eq!(
+            fs::read_dir(shared).unwrap().count(),
+            1,
+            "only what was there before"
+        );
         assert!(host::is_alive(living.pid), "{reason}");
     }
     living.end().exits(4);
@@ -116,7 +137,9 @@ fn a_run_directory_of_another_user_s_is_passed_over_and_the_others_are_collected
     forge_living(&bench, &others, &living);
     let its = fs::read_dir(&others).unwrap().next().unwrap().unwrap().path();
     fs::create_dir(others.join("0123456789ab")).unwrap();
-    for (owner, mode, reason) in [(65534, 0o755, "belongs to uid 65534"), (0, 0o777, "mode 0777")] {
+    for (owner, mode, reason) in
+        [(65534, 0o755, "belongs to uid 65534"), (0, 0o777, "mode 0777")]
+    {
         chown(&its, Some(owner), None).unwrap();
         fs::set_permissions(&its, fs::Permissions::from_mode(mode)).unwrap();
         let ran = bench.call(["gc", "--run-dir", others.to_str().unwrap()]);
@@ -131,7 +154,11 @@ fn a_run_directory_of_another_user_s_is_passed_over_and_the_others_are_collected
 fn forge_living(bench: &Bench, parent: &Path, living: &Running) {
     let id = kernel::id(living);
     fs::create_dir_all(parent.join(&id)).unwrap();
-    fs::copy(bench.run_dirs().join(&id).join("cgroups"), parent.join(&id).join("cgroups")).unwrap();
+    fs::copy(
+        bench.run_dirs().join(&id).join("cgroups"),
+        parent.join(&id).join("cgroups"),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -182,7 +209,8 @@ fn gc_leaves_a_noted_parent_that_others_are_in() {
     let Some(bench) = bench() else { return };
     let living = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
     let parents = kernel::in_each(bench.cgroup_parent());
-    let note: String = parents.iter().map(|path| format!("{}\n", path.display())).collect();
+    let note: String =
+        parents.iter().map(|path| format!("{}\n", path.display())).collect();
     forge(&bench, "0123456789ab", &note);
     gc(&bench).prints("0123456789ab");
     assert_eq!(kernel::in_each(bench.cgroup_parent()), parents);

@@ -1,4 +1,5 @@
-//! What a `kill -9` of the runtime leaves is found and removed: by `gc`, or by the next run.
+//! What a `kill -9` of the runtime leaves is found and removed: by `gc`, or by the next
+//! run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,13 +23,17 @@ pub struct Left {
 }
 
 impl Left {
-    /// Kills the runtime of this container with -9, and looks that there is something to remove.
+    /// Kills the runtime of this container with -9, and looks that there is something
+    /// to remove.
     pub fn by(bench: &Bench, running: Running) -> Self {
         let id = kernel::id(&running);
-        let (cgroups, run_dir) = (kernel::directories(bench, &id), bench.run_dirs().join(&id));
+        let (cgroups, run_dir) =
+            (kernel::directories(bench, &id), bench.run_dirs().join(&id));
         let left = Left { id, cgroups, run_dir, pid: running.pid };
         running.kill_runtime();
-        assert!(!left.cgroups.is_empty() && left.cgroups.iter().all(|path| path.exists()));
+        assert!(
+            !left.cgroups.is_empty() && left.cgroups.iter().all(|path| path.exists())
+        );
         assert!(left.run_dir.exists());
         left
     }
@@ -111,7 +116,10 @@ fn gc_removes_also_cgroups_that_were_made_in_its_cgroup() {
 fn gc_kills_a_container_that_has_outlived_its_runtime() {
     let Some(bench) = bench() else { return };
     let left = Left::by(&bench, start_survivor(&bench));
-    assert!(host::is_alive(left.pid), "it outlives its runtime, or there is nothing to test");
+    assert!(
+        host::is_alive(left.pid),
+        "it outlives its runtime, or there is nothing to test"
+    );
     gc(&bench).prints(&left.id);
     left.assert_gone();
 }
@@ -120,15 +128,20 @@ fn gc_kills_a_container_that_has_outlived_its_runtime() {
 fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
     let Some(bench) = bench() else { return };
     let left = Left::by(&bench, start_survivor(&bench));
-    assert!(host::is_alive(left.pid), "it outlives its runtime, or there is nothing to test");
+    assert!(
+        host::is_alive(left.pid),
+        "it outlives its runtime, or there is nothing to test"
+    );
     bench.run(&[], &["true"]).exits(0);
     left.assert_gone();
 }
 
-/// A container whose PID 1 has cleared its PDEATHSIG, and has a child in a session of its own. It uses
-/// the host's setpriv(1), so it sees the host's programs.
+/// A container whose PID 1 has cleared its PDEATHSIG, and has a child in a session of
+/// its own. It uses the host's setpriv(1), so it sees the host's programs.
 fn start_survivor(bench: &Bench) -> Running {
-    let host = ["/usr", "/bin", "/lib", "/lib64"].into_iter().filter(|dir| Path::new(dir).exists());
+    let host = ["/usr", "/bin", "/lib", "/lib64"]
+        .into_iter()
+        .filter(|dir| Path::new(dir).exists());
     let volumes: Vec<_> = host.map(|dir| format!("-v={dir}:{dir}:ro")).collect();
     let options: Vec<_> = volumes.iter().map(String::as_str).collect();
     let script = "setsid sleep 100 & exec setpriv --pdeathsig clear sh -c 'echo > /survives; exec sleep 100'";
@@ -150,8 +163,8 @@ fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
     left.assert_gone();
 }
 
-/// As root it can mount the freezer itself. Without version 2 nothing but a thaw of each cgroup lets
-/// SIGKILL through; meanwhile even the end of its PID 1 is not told.
+/// As root it can mount the freezer itself. Without version 2 nothing but a thaw of
+/// each cgroup lets SIGKILL through; meanwhile even the end of its PID 1 is not told.
 #[test]
 fn gc_removes_a_container_that_has_frozen_processes_of_its_own() {
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
@@ -162,7 +175,9 @@ fn gc_removes_a_container_that_has_frozen_processes_of_its_own() {
     running.wait_for("FROZEN");
     let left = Left::by(&bench, running);
     let run_dirs = bench.run_dirs();
-    bench.call_by(&WITHOUT_V2, ["gc", "--run-dir", run_dirs.to_str().unwrap()]).prints(&left.id);
+    bench
+        .call_by(&WITHOUT_V2, ["gc", "--run-dir", run_dirs.to_str().unwrap()])
+        .prints(&left.id);
     left.assert_gone();
 }
 
@@ -179,15 +194,21 @@ const WITHOUT_V2: [&str; 7] = [
 
 /// It was noted before it was made, so it is found wherever the runtime died.
 #[test]
-fn a_runtime_that_died_while_it_made_the_cgroups_leaves_nothing_that_gc_does_not_find() {
+fn a_runtime_that_died_while_it_made_the_cgroups_leaves_nothing_that_gc_does_not_find()
+{
     let Some(bench) = bench() else { return };
-    // The note of one that died after it had made the first cgroup, of the parent and its own.
+    // The note of one that died after it had made the first cgroup, of the parent and
+    // its own.
     let id = "0123456789ab";
     let run_dir = bench.run_dirs().join(id);
     fs::create_dir_all(&run_dir).unwrap();
-    let parents = host::cgroup_mounts().into_iter().map(|mount| mount.join(bench.cgroup_parent()));
-    let noted: Vec<_> = parents.flat_map(|parent| [parent.clone(), parent.join(id)]).collect();
-    let note: String = noted.iter().map(|path| format!("{}\n", path.display())).collect();
+    let parents = host::cgroup_mounts()
+        .into_iter()
+        .map(|mount| mount.join(bench.cgroup_parent()));
+    let noted: Vec<_> =
+        parents.flat_map(|parent| [parent.clone(), parent.join(id)]).collect();
+    let note: String =
+        noted.iter().map(|path| format!("{}\n", path.display())).collect();
     fs::write(run_dir.join("cgroups"), note).unwrap();
     fs::create_dir(&noted[0]).unwrap();
     fs::create_dir(&noted[1]).unwrap();

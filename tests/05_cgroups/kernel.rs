@@ -1,4 +1,5 @@
-//! Where the kernel keeps what this step sets: the files of version 2, and those of version 1.
+//! Where the kernel keeps what this step sets: the files of version 2, and those of
+//! version 1.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +11,8 @@ use kiste_tests::{Bench, Running, host};
 pub fn is_v2() -> bool {
     host::cgroup_mounts().iter().any(|mount| {
         let controllers = fs::read_to_string(mount.join("cgroup.controllers"));
-        controllers.is_ok_and(|names| names.split_whitespace().any(|name| name == "memory"))
+        controllers
+            .is_ok_and(|names| names.split_whitespace().any(|name| name == "memory"))
     })
 }
 
@@ -23,7 +25,8 @@ pub fn named<T>(v2: T, v1: T) -> T {
 #[track_caller]
 pub fn value(pid: i32, v2: &str, v1: &str) -> String {
     let file = named(v2, v1);
-    host::cgroup_value(pid, file).unwrap_or_else(|| panic!("no {file} in the cgroup of {pid}"))
+    host::cgroup_value(pid, file)
+        .unwrap_or_else(|| panic!("no {file} in the cgroup of {pid}"))
 }
 
 /// The limit of memory in bytes, or `max`.
@@ -32,7 +35,8 @@ pub fn memory(pid: i32) -> String {
     unlimited(value(pid, "memory.max", "memory.limit_in_bytes"))
 }
 
-/// The limit of memory and swap together, in bytes, or `max`. Version 2 counts swap alone.
+/// The limit of memory and swap together, in bytes, or `max`. Version 2 counts swap
+/// alone.
 #[track_caller]
 pub fn memory_and_swap(pid: i32) -> String {
     let limit = unlimited(value(pid, "memory.swap.max", "memory.memsw.limit_in_bytes"));
@@ -48,7 +52,8 @@ pub fn reservation(pid: i32) -> String {
     unlimited(value(pid, "memory.low", "memory.soft_limit_in_bytes"))
 }
 
-/// Microseconds of CPU time, and the period for which that is: `50000 100000`, `max 100000`.
+/// Microseconds of CPU time, and the period for which that is: `50000 100000`, `max
+/// 100000`.
 #[track_caller]
 pub fn cpus(pid: i32) -> String {
     if is_v2() {
@@ -67,7 +72,8 @@ pub fn cpu_share(pid: i32) -> String {
 /// The share of block I/O: on the scale of 10 to 1000 where the bfq scheduler keeps it.
 #[track_caller]
 pub fn io_share(pid: i32) -> String {
-    let bfq = host::cgroup_value(pid, "io.bfq.weight").or(host::cgroup_value(pid, "blkio.bfq.weight"));
+    let bfq = host::cgroup_value(pid, "io.bfq.weight")
+        .or(host::cgroup_value(pid, "blkio.bfq.weight"));
     let share = bfq.unwrap_or_else(|| value(pid, "io.weight", "blkio.weight"));
     share.trim_start_matches("default ").to_string()
 }
@@ -81,8 +87,12 @@ fn unlimited(limit: String) -> String {
 /// The id of a container: its cgroup is called so.
 #[track_caller]
 pub fn id(running: &Running) -> String {
-    let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", running.pid)).expect("the container runs");
-    let own = cgroups.lines().find(|line| line.contains("/kiste-test-")).expect("it has a cgroup of its own");
+    let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", running.pid))
+        .expect("the container runs");
+    let own = cgroups
+        .lines()
+        .find(|line| line.contains("/kiste-test-"))
+        .expect("it has a cgroup of its own");
     own.rsplit('/').next().unwrap().to_string()
 }
 
@@ -93,11 +103,15 @@ pub fn directories(bench: &Bench, id: &str) -> Vec<PathBuf> {
 
 /// The cgroup of this name, in each hierarchy that has it.
 pub fn in_each(name: &str) -> Vec<PathBuf> {
-    host::cgroup_mounts().into_iter().map(|mount| mount.join(name)).filter(|path| path.exists()).collect()
+    host::cgroup_mounts()
+        .into_iter()
+        .map(|mount| mount.join(name))
+        .filter(|path| path.exists())
+        .collect()
 }
 
-/// A cgroup that the host made, not Kiste: the test's parent, with these files written. It is in each
-/// hierarchy that has one of the files. Dropping it removes it.
+/// A cgroup that the host made, not Kiste: the test's parent, with these files written.
+/// It is in each hierarchy that has one of the files. Dropping it removes it.
 pub struct HostCgroup(Vec<PathBuf>);
 
 impl HostCgroup {
@@ -108,10 +122,13 @@ impl HostCgroup {
     pub fn named(name: &str, files: &[(&str, &str)]) -> Self {
         let mut made = HostCgroup(Vec::new());
         for cgroup in host::cgroup_mounts().into_iter().map(|mount| mount.join(name)) {
-            fs::create_dir(&cgroup).unwrap_or_else(|error| panic!("mkdir {}: {error}", cgroup.display()));
-            let its: Vec<_> = files.iter().filter(|(file, _)| cgroup.join(file).exists()).collect();
+            fs::create_dir(&cgroup)
+                .unwrap_or_else(|error| panic!("mkdir {}: {error}", cgroup.display()));
+            let its: Vec<_> =
+                files.iter().filter(|(file, _)| cgroup.join(file).exists()).collect();
             for (file, text) in &its {
-                fs::write(cgroup.join(file), text).unwrap_or_else(|error| panic!("write {file}: {error}"));
+                fs::write(cgroup.join(file), text)
+                    .unwrap_or_else(|error| panic!("write {file}: {error}"));
             }
             if its.is_empty() && !files.is_empty() {
                 fs::remove_dir(&cgroup).unwrap();
@@ -134,7 +151,11 @@ impl Drop for HostCgroup {
             let removed = kiste_tests::eventually(|| {
                 (fs::remove_dir(cgroup).is_ok() || !cgroup.exists()).then_some(())
             });
-            assert!(removed.is_some() || std::thread::panicking(), "rmdir {}", cgroup.display());
+            assert!(
+                removed.is_some() || std::thread::panicking(),
+                "rmdir {}",
+                cgroup.display()
+            );
         }
     }
 }
@@ -145,7 +166,11 @@ pub fn tree() -> BTreeSet<PathBuf> {
     let mut next = 0;
     while next < tree.len() {
         let entries = fs::read_dir(&tree[next]).into_iter().flatten().flatten();
-        tree.extend(entries.filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir())).map(|it| it.path()));
+        tree.extend(
+            entries
+                .filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir()))
+                .map(|it| it.path()),
+        );
         next += 1;
     }
     tree.into_iter().collect()

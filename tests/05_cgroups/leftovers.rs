@@ -1,5 +1,5 @@
-//! After any run the host's cgroups and run directories are what they were. The bench looks after each
-//! test of this file for what is left; here is what it cannot know.
+//! After any run the host's cgroups and run directories are what they were. The bench
+//! looks after each test of this file for what is left; here is what it cannot know.
 
 use std::fs;
 
@@ -18,12 +18,17 @@ fn cgroup_parent_and_run_directory_are_there_while_it_runs_and_gone_afterwards()
     assert!(bench.run_dirs().join(&id).is_dir(), "its owner holds a lock on it");
     running.end().exits(3);
     for cgroup in cgroups {
-        assert!(!cgroup.exists() && !cgroup.parent().unwrap().exists(), "left: {}", cgroup.display());
+        assert!(
+            !cgroup.exists() && !cgroup.parent().unwrap().exists(),
+            "left: {}",
+            cgroup.display()
+        );
     }
     assert!(!bench.run_dirs().exists());
 }
 
-/// Nobody else makes cgroups in the virtual machine, so there the whole tree is compared.
+/// Nobody else makes cgroups in the virtual machine, so there the whole tree is
+/// compared.
 #[test]
 fn the_host_s_cgroups_are_what_they_were_also_after_runs_that_fail() {
     let Some(bench) = bench() else { return };
@@ -31,14 +36,29 @@ fn the_host_s_cgroups_are_what_they_were_also_after_runs_that_fail() {
     bench.run(&["-m", "64m"], &["false"]).exits(1);
     bench.run(&["-m", "64m"], &["nosuch"]).exits(127);
     bench.run(&["-m", "64m"], &["/etc/passwd"]).exits(126);
-    bench.run(&["-m", "64m"], &["sh", "-c", "kill -KILL $$; sleep 0.1; exec sh -c 'exit 9'"]).exits(9);
-    bench.run(&["-m", "64m", "--rootfs", "/nonexistent"], &["true"]).exits(125).complains("/nonexistent");
+    bench
+        .run(
+            &["-m", "64m"],
+            &["sh", "-c", "kill -KILL $$; sleep 0.1; exec sh -c 'exit 9'"],
+        )
+        .exits(9);
+    bench
+        .run(&["-m", "64m", "--rootfs", "/nonexistent"], &["true"])
+        .exits(125)
+        .complains("/nonexistent");
     bench.run(&["-m", "64m", "-v", "/nonexistent:/mnt"], &["true"]).exits(125);
     bench.run(&["-m", "64m", "-w", "/nonexistent"], &["true"]).exits(125);
-    bench.run(&["-m", "64m", "--pid-file", "/nonexistent/pid"], &["sleep", "100"]).exits(125);
+    bench
+        .run(&["-m", "64m", "--pid-file", "/nonexistent/pid"], &["sleep", "100"])
+        .exits(125);
     let new: Vec<_> = kernel::tree().difference(&before).cloned().collect();
-    let ours = |path: &&std::path::PathBuf| is_vm() || path.to_str().unwrap().contains(bench.cgroup_parent());
-    assert_eq!(new.iter().filter(ours).collect::<Vec<_>>(), Vec::<&std::path::PathBuf>::new());
+    let ours = |path: &&std::path::PathBuf| {
+        is_vm() || path.to_str().unwrap().contains(bench.cgroup_parent())
+    };
+    assert_eq!(
+        new.iter().filter(ours).collect::<Vec<_>>(),
+        Vec::<&std::path::PathBuf>::new()
+    );
     assert!(!bench.run_dirs().exists());
 }
 
@@ -63,7 +83,9 @@ fn a_parent_that_the_host_made_stays() {
     bench.run(&["-m", "64m"], &["true"]).exits(0);
     for cgroup in parent.paths() {
         assert!(cgroup.exists(), "{}", cgroup.display());
-        let inside = fs::read_dir(cgroup).unwrap().filter(|it| it.as_ref().unwrap().path().is_dir());
+        let inside = fs::read_dir(cgroup)
+            .unwrap()
+            .filter(|it| it.as_ref().unwrap().path().is_dir());
         assert_eq!(inside.count(), 0);
     }
 }
@@ -72,7 +94,10 @@ fn a_parent_that_the_host_made_stays() {
 fn parents_that_were_missing_are_made_all_the_way_and_removed_again() {
     let Some(bench) = bench() else { return };
     let nested = format!("{}/machine/kiste", bench.cgroup_parent());
-    let running = bench.start(&["--cgroup-parent", &nested, "-m", "64m"], &["sh", "-c", "read line; exit 0"]);
+    let running = bench.start(
+        &["--cgroup-parent", &nested, "-m", "64m"],
+        &["sh", "-c", "read line; exit 0"],
+    );
     assert_eq!(kernel::memory(running.pid), (64 << 20).to_string());
     assert!(!kernel::in_each(&nested).is_empty());
     running.end().exits(0);
@@ -97,14 +122,17 @@ fn what_the_command_left_running_goes_with_it() {
     let left = "for i in 1 2 3; do setsid sleep 100 </dev/null >/dev/null 2>&1 & done; read line; exit 5";
     let running = bench.start(&[], &["sh", "-c", left]);
     let cgroups = kernel::directories(&bench, &kernel::id(&running));
-    let processes = || fs::read_to_string(cgroups[0].join("cgroup.procs")).unwrap_or_default();
-    eventually(|| (processes().lines().count() == 4).then_some(())).expect("three are left running");
+    let processes =
+        || fs::read_to_string(cgroups[0].join("cgroup.procs")).unwrap_or_default();
+    eventually(|| (processes().lines().count() == 4).then_some(()))
+        .expect("three are left running");
     let pids: Vec<_> = processes().lines().map(String::from).collect();
     running.end().exits(5);
     assert!(pids.iter().all(|pid| !kiste_tests::host::is_alive(pid)), "{pids:?}");
 }
 
-/// Born in a cgroup that is frozen, the child waits before its exec as if a file system did not answer.
+/// Born in a cgroup that is frozen, the child waits before its exec as if a file system
+/// did not answer.
 #[test]
 fn a_start_that_is_stuck_is_ended_by_a_signal() {
     let Some(bench) = bench_with(&["cgroup-freeze"]) else { return };
@@ -112,7 +140,8 @@ fn a_start_that_is_stuck_is_ended_by_a_signal() {
     let script = r#""$0" "$@" & runtime=$!
         while kill -0 $runtime && ! grep -q . /proc/$runtime/task/$runtime/children; do sleep 0.02; done
         kill -TERM $runtime; wait $runtime"#;
-    let ran = bench.call_by(&["bash", "-c", script], bench.arguments(&[], &["echo", "it runs"]));
+    let ran = bench
+        .call_by(&["bash", "-c", script], bench.arguments(&[], &["echo", "it runs"]));
     ran.exits(143).complains("SIGTERM came before the command ran");
     assert_eq!(ran.out, "");
 }

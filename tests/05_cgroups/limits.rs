@@ -45,7 +45,8 @@ fn memory_swap_as_much_as_memory_means_no_swap() {
 #[test]
 fn twenty_processes_512_shares_and_memory_are_what_the_kernel_keeps() {
     let Some(bench) = bench_with(&["cgroup-swap"]) else { return };
-    let running = start(&bench, "--pids-limit 20 --cpu-shares 512 -m 256m --memory-swap 512m");
+    let running =
+        start(&bench, "--pids-limit 20 --cpu-shares 512 -m 256m --memory-swap 512m");
     assert_eq!(kernel::value(running.pid, "pids.max", "pids.max"), "20");
     assert_eq!(kernel::cpu_share(running.pid), named("59", "512"));
     assert_eq!(kernel::memory(running.pid), "268435456");
@@ -55,11 +56,17 @@ fn twenty_processes_512_shares_and_memory_are_what_the_kernel_keeps() {
 #[test]
 fn block_io_weight_20_and_333_processes_are_what_the_kernel_keeps() {
     let Some(bench) = bench_with(&["cgroup-blkio-weight"]) else { return };
-    let running = start(&bench, "--cpu-shares 512 --blkio-weight 20 --pids-limit 333 -m 1073741824");
+    let running = start(
+        &bench,
+        "--cpu-shares 512 --blkio-weight 20 --pids-limit 333 -m 1073741824",
+    );
     assert_eq!(kernel::cpu_share(running.pid), named("59", "512"));
     // Where bfq does not keep it, version 2 has 1 to 10000 for 10 to 1000.
     let has_bfq = host::cgroup_file(running.pid, "io.bfq.weight").is_some();
-    assert_eq!(kernel::io_share(running.pid), named(if has_bfq { "20" } else { "102" }, "20"));
+    assert_eq!(
+        kernel::io_share(running.pid),
+        named(if has_bfq { "20" } else { "102" }, "20")
+    );
     assert_eq!(kernel::value(running.pid, "pids.max", "pids.max"), "333");
     assert_eq!(kernel::memory(running.pid), "1073741824");
 }
@@ -77,10 +84,15 @@ fn the_reservation_and_the_cpus_are_what_the_kernel_keeps() {
 #[test]
 fn what_is_not_asked_for_is_not_limited() {
     let Some(bench) = bench() else { return };
-    let asked_for_none = "-m -1 --memory-swap -1 --memory-reservation -1 --pids-limit max";
-    for running in [bench.start(&[], &["sleep", "100"]), start(&bench, asked_for_none)] {
+    let asked_for_none =
+        "-m -1 --memory-swap -1 --memory-reservation -1 --pids-limit max";
+    for running in [bench.start(&[], &["sleep", "100"]), start(&bench, asked_for_none)]
+    {
         let enabled = |v2, v1| host::cgroup_file(running.pid, named(v2, v1)).is_some();
-        assert!(enabled("memory.max", "memory.limit_in_bytes"), "it is counted, if not limited");
+        assert!(
+            enabled("memory.max", "memory.limit_in_bytes"),
+            "it is counted, if not limited"
+        );
         assert_eq!(kernel::memory(running.pid), "max");
         assert_eq!(kernel::memory_and_swap(running.pid), "max");
         assert_eq!(kernel::reservation(running.pid), named("0", "max"));
@@ -103,12 +115,20 @@ fn a_size_may_be_in_bytes_kilobytes_megabytes_or_gigabytes() {
 #[test]
 fn limits_at_both_ends_of_their_ranges_are_set() {
     let Some(bench) = bench_with(&["cgroup-blkio-weight"]) else { return };
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap().matches("processor\t").count();
-    let least = start(&bench, "--cpu-shares 2 --pids-limit 1 --blkio-weight 10 --memory-reservation 4k");
+    let cpus = std::fs::read_to_string("/proc/cpuinfo")
+        .unwrap()
+        .matches("processor\t")
+        .count();
+    let least = start(
+        &bench,
+        "--cpu-shares 2 --pids-limit 1 --blkio-weight 10 --memory-reservation 4k",
+    );
     let most_cpus = format!("--cpus {cpus}");
     let most = start(
         &bench,
-        &format!("{most_cpus} --cpu-shares 262144 --pids-limit 4194304 --blkio-weight 1000 -m 4096g"),
+        &format!(
+            "{most_cpus} --cpu-shares 262144 --pids-limit 4194304 --blkio-weight 1000 -m 4096g"
+        ),
     );
     let pids = |running: &Running| kernel::value(running.pid, "pids.max", "pids.max");
     let bfq = host::cgroup_file(least.pid, "io.bfq.weight").is_some();
@@ -117,7 +137,10 @@ fn limits_at_both_ends_of_their_ranges_are_set() {
     assert_eq!(kernel::cpu_share(least.pid), named("1", "2"));
     assert_eq!(kernel::cpu_share(most.pid), named("10000", "262144"));
     assert_eq!(kernel::io_share(least.pid), named(if bfq { "10" } else { "1" }, "10"));
-    assert_eq!(kernel::io_share(most.pid), named(if bfq { "1000" } else { "10000" }, "1000"));
+    assert_eq!(
+        kernel::io_share(most.pid),
+        named(if bfq { "1000" } else { "10000" }, "1000")
+    );
     assert_eq!(kernel::reservation(least.pid), "4096");
     assert_eq!(kernel::cpus(most.pid), format!("{}00000 100000", cpus));
     assert_eq!(kernel::memory(most.pid), (4096u64 << 30).to_string());

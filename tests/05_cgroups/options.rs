@@ -1,5 +1,5 @@
-//! Options: what is refused before anything is made, a usage error with the rule that it breaks; and
-//! what every step takes.
+//! Options: what is refused before anything is made, a usage error with the rule that
+//! it breaks; and what every step takes.
 
 use kiste_tests::{help, options, step};
 
@@ -41,7 +41,10 @@ fn options_that_contradict_each_other_are_a_usage_error_that_names_both() {
         ("--memory-swap -1", "needs --memory"),
         ("-m -1 --memory-swap 64m", "needs a limit by --memory"),
         ("-m 64m --memory-swap 63m", "63MiB is less than --memory 64MiB"),
-        ("-m 64m --memory-reservation 65m", "--memory-reservation 65MiB is more than --memory 64MiB"),
+        (
+            "-m 64m --memory-reservation 65m",
+            "--memory-reservation 65MiB is more than --memory 64MiB",
+        ),
         ("--cpus 65536", "--cpus 65536 is more than this host has"),
     ] {
         let options: Vec<_> = options.split(' ').collect();

@@ -1,4 +1,5 @@
-//! A limit that cannot be set is an error, and the command does not run: never without its limit.
+//! A limit that cannot be set is an error, and the command does not run: never without
+//! its limit.
 
 use std::fs;
 use std::path::Path;
@@ -20,17 +21,25 @@ fn refused<'a>(bench: &Bench, ran: &'a Ran) -> &'a Ran {
     ran
 }
 
-/// Runs in a mount namespace of its own, after `prepare`, a script, has changed the mounts there.
+/// Runs in a mount namespace of its own, after `prepare`, a script, has changed the
+/// mounts there.
 fn run_after(bench: &Bench, prepare: &str, options: &[&str]) -> Ran {
     let script = format!("set -e; {prepare}\nexec \"$@\"");
-    bench.run_by(&["unshare", "-m", "--propagation", "private", "sh", "-c", &script, "sh"], options, &COMMAND)
+    bench.run_by(
+        &["unshare", "-m", "--propagation", "private", "sh", "-c", &script, "sh"],
+        options,
+        &COMMAND,
+    )
 }
 
 #[test]
 fn cpus_that_the_host_does_not_have_are_refused() {
     let Some(bench) = bench() else { return };
     let ran = bench.run(&["--cpuset-cpus", "0,8000"], &COMMAND);
-    refused(&bench, &ran).complains("--cpuset-cpus 0,8000").complains("cpuset controller").complains("lscpu");
+    refused(&bench, &ran)
+        .complains("--cpuset-cpus 0,8000")
+        .complains("cpuset controller")
+        .complains("lscpu");
 }
 
 #[test]
@@ -39,7 +48,8 @@ fn cpus_that_the_cgroup_above_does_not_have_are_refused() {
     let cpus = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
     // Where there is but one CPU, none is left to be outside of.
     let (above, asked) = if cpus.trim() == "0" { ("0", "1") } else { ("1", "0") };
-    let _above = HostCgroup::make(&bench, &[("cpuset.cpus", above), ("cpuset.mems", "0")]);
+    let _above =
+        HostCgroup::make(&bench, &[("cpuset.cpus", above), ("cpuset.mems", "0")]);
     let ran = bench.run(&["--cpuset-cpus", asked], &COMMAND);
     refused(&bench, &ran).complains(&format!("only {above} in the cpuset controller"));
 }
@@ -67,7 +77,10 @@ fn a_cgroup_above_that_holds_processes_cannot_limit_those_below() {
     let kind = fs::read_to_string(above.paths()[0].join("cgroup.type")).unwrap();
     lodger.kill().unwrap();
     lodger.wait().unwrap();
-    refused(&bench, &ran).complains("cgroup.subtree_control").complains("mkdir").complains("--cgroup-parent");
+    refused(&bench, &ran)
+        .complains("cgroup.subtree_control")
+        .complains("mkdir")
+        .complains("--cgroup-parent");
     assert_eq!(kind.trim(), "domain", "it was not made threaded");
 }
 
@@ -94,10 +107,15 @@ fn where_no_cgroup_can_be_made_nothing_is_started_and_nothing_is_left() {
 #[test]
 fn cgroups_that_are_read_only_are_named_with_the_mend() {
     let Some(bench) = bench() else { return };
-    let read_only = |mount: &Path| format!("mount -o remount,bind,ro {}", mount.display());
-    let all: Vec<_> = host::cgroup_mounts().iter().map(|mount| read_only(mount)).collect();
+    let read_only =
+        |mount: &Path| format!("mount -o remount,bind,ro {}", mount.display());
+    let all: Vec<_> =
+        host::cgroup_mounts().iter().map(|mount| read_only(mount)).collect();
     let ran = run_after(&bench, &all.join("\n"), &["-m", "64m"]);
-    refused(&bench, &ran).complains("mkdir(/sys/fs/cgroup").complains("EROFS").complains("read-only");
+    refused(&bench, &ran)
+        .complains("mkdir(/sys/fs/cgroup")
+        .complains("EROFS")
+        .complains("read-only");
 }
 
 /// What had been made in the hierarchies before it is removed again: the bench looks.
@@ -112,9 +130,11 @@ fn one_hierarchy_that_is_read_only_undoes_what_was_made_in_the_others() {
 #[test]
 fn a_controller_that_no_hierarchy_has_is_named_with_the_mend() {
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
-    for (controller, limit) in
-        [("memory", ["-m", "64m"]), ("pids", ["--pids-limit", "9"]), ("cpu", ["--cpus", "1"])]
-    {
+    for (controller, limit) in [
+        ("memory", ["-m", "64m"]),
+        ("pids", ["--pids-limit", "9"]),
+        ("cpu", ["--cpus", "1"]),
+    ] {
         let unmount = format!("umount /sys/fs/cgroup/{controller}");
         let ran = run_after(&bench, &unmount, &limit);
         refused(&bench, &ran)
@@ -129,18 +149,26 @@ fn a_controller_that_no_hierarchy_has_is_named_with_the_mend() {
 fn without_any_cgroup_file_system_nothing_is_started() {
     let Some(bench) = bench() else { return };
     let ran = run_after(&bench, "umount -R /sys/fs/cgroup", &[]);
-    refused(&bench, &ran).complains("no cgroup file system is mounted").complains("mount -t cgroup2");
+    refused(&bench, &ran)
+        .complains("no cgroup file system is mounted")
+        .complains("mount -t cgroup2");
 }
 
 #[test]
 fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_the_mend() {
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
-    // A kernel without the file, as far as Kiste can see: an empty memory node is all that is there.
+    // A kernel without the file, as far as Kiste can see: an empty memory node is all
+    // that is there.
     let top = named("/sys/fs/cgroup", "/sys/fs/cgroup/memory");
-    let hide = format!("mkdir {top}/{0}; mount -t tmpfs none {top}/{0}", bench.cgroup_parent());
+    let hide = format!(
+        "mkdir {top}/{0}; mount -t tmpfs none {top}/{0}",
+        bench.cgroup_parent()
+    );
     let ran = run_after(&bench, &hide, &["-m", "64m"]);
     let _ = fs::remove_dir(Path::new(top).join(bench.cgroup_parent()));
-    refused(&bench, &ran).complains("--memory: the memory controller").complains("memory.limit_in_bytes");
+    refused(&bench, &ran)
+        .complains("--memory: the memory controller")
+        .complains("memory.limit_in_bytes");
 }
 
 /// It is no limit that cannot be set, but one that nothing can live with.
@@ -150,5 +178,8 @@ fn too_little_memory_to_start_in_says_that_it_was_memory() {
     let ran = bench.run(&["-m", "4k"], &COMMAND);
     ran.exits(125).complains("out of memory (limit 4KiB").complains("--memory");
     assert!(!bench.rootfs().join("ran").exists());
-    assert_eq!(kernel::in_each(bench.cgroup_parent()), Vec::<std::path::PathBuf>::new());
+    assert_eq!(
+        kernel::in_each(bench.cgroup_parent()),
+        Vec::<std::path::PathBuf>::new()
+    );
 }

@@ -10,18 +10,26 @@ use crate::{bench, bench_with};
 #[test]
 fn a_shell_sees_its_own_name_processes_and_files_and_its_cgroup_as_the_top() {
     let Some(bench) = bench() else { return };
-    let script =
-        "hostname; echo --; echo $$; echo --; ps -o pid; echo --; ls /; echo --; cat /proc/self/cgroup";
+    let script = "hostname; echo --; echo $$; echo --; ps -o pid; echo --; ls /; echo --; cat /proc/self/cgroup";
     let ran = bench.sh(&[], script);
     ran.exits(0);
-    let [name, pid, processes, files, cgroups] = ran.out.split("--\n").collect::<Vec<_>>()[..] else {
+    let [name, pid, processes, files, cgroups] =
+        ran.out.split("--\n").collect::<Vec<_>>()[..]
+    else {
         panic!("{}", ran.out)
     };
     let is_hex_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
-    assert!(name.trim().len() == 12 && name.trim().chars().all(is_hex_digit), "an id: {name}");
+    assert!(
+        name.trim().len() == 12 && name.trim().chars().all(is_hex_digit),
+        "an id: {name}"
+    );
     assert_eq!(pid, "1\n");
-    let processes: Vec<u32> = processes.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-    assert!(processes.contains(&1) && processes.len() <= 3, "the shell and ps: {processes:?}");
+    let processes: Vec<u32> =
+        processes.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    assert!(
+        processes.contains(&1) && processes.len() <= 3,
+        "the shell and ps: {processes:?}"
+    );
     let mut own: Vec<_> = fs::read_dir(bench.rootfs())
         .unwrap()
         .map(|it| it.unwrap().file_name().into_string().unwrap())
@@ -31,7 +39,10 @@ fn a_shell_sees_its_own_name_processes_and_files_and_its_cgroup_as_the_top() {
     // Version 2 has the one line `0::/`, version 1 a line for each hierarchy.
     assert!(cgroups.lines().count() >= 1);
     for line in cgroups.lines() {
-        assert!(line.ends_with(":/"), "only its own cgroup is seen, as the top: {line}");
+        assert!(
+            line.ends_with(":/"),
+            "only its own cgroup is seen, as the top: {line}"
+        );
     }
 }
 
@@ -44,19 +55,27 @@ fn from_outside_it_is_in_a_cgroup_of_its_own_and_the_runtime_is_not() {
     let its = |controller: &str| {
         let line = cgroups.lines().find(|line| {
             let names = line.split(':').nth(1).unwrap();
-            names.split(',').any(|name| name == controller) || (names.is_empty() && kernel::is_v2())
+            names.split(',').any(|name| name == controller)
+                || (names.is_empty() && kernel::is_v2())
         });
-        line.unwrap_or_else(|| panic!("no line for {controller}:\n{cgroups}")).to_string()
+        line.unwrap_or_else(|| panic!("no line for {controller}:\n{cgroups}"))
+            .to_string()
     };
     for controller in ["memory", "cpu", "pids", "cpuset", "freezer"] {
         assert!(its(controller).ends_with(&own), "{controller}:\n{cgroups}");
     }
     // A runtime that joins the cgroup keeps it from being removed.
-    let runtimes = fs::read_to_string(format!("/proc/{}/cgroup", running.runtime())).unwrap();
+    let runtimes =
+        fs::read_to_string(format!("/proc/{}/cgroup", running.runtime())).unwrap();
     assert!(!runtimes.contains(bench.cgroup_parent()), "{runtimes}");
     for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
         let processes = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap();
-        assert_eq!(processes.trim(), running.pid.to_string(), "in {}", cgroup.display());
+        assert_eq!(
+            processes.trim(),
+            running.pid.to_string(),
+            "in {}",
+            cgroup.display()
+        );
     }
 }
 
@@ -65,7 +84,11 @@ fn it_is_in_a_cgroup_namespace_of_its_own() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
     let hosts = host::namespace("self", "cgroup");
-    assert_ne!(host::namespace(running.pid, "cgroup"), hosts, "it is in the host's cgroup namespace");
+    assert_ne!(
+        host::namespace(running.pid, "cgroup"),
+        hosts,
+        "it is in the host's cgroup namespace"
+    );
 }
 
 #[test]
@@ -91,9 +114,14 @@ fn on_version_2_it_is_born_in_its_cgroup_and_not_moved_into_it() {
 #[test]
 fn the_limits_hold_before_the_command_starts_and_it_can_read_them() {
     let Some(bench) = bench() else { return };
-    let memory = kernel::named("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    let memory = kernel::named(
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    );
     let pids = kernel::named("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
-    bench.run(&["-m", "64m", "--pids-limit", "7"], &["cat", memory, pids]).prints("67108864\n7");
+    bench
+        .run(&["-m", "64m", "--pids-limit", "7"], &["cat", memory, pids])
+        .prints("67108864\n7");
 }
 
 #[test]
@@ -101,7 +129,8 @@ fn it_cannot_change_its_limits() {
     let Some(bench) = bench() else { return };
     let pids = kernel::named("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
     let new = kernel::named("/sys/fs/cgroup/new", "/sys/fs/cgroup/memory/new");
-    let script = format!("echo max > {pids}; mkdir {new}; mkdir /sys/fs/cgroup/new; cat {pids}");
+    let script =
+        format!("echo max > {pids}; mkdir {new}; mkdir /sys/fs/cgroup/new; cat {pids}");
     let ran = bench.sh(&["--pids-limit", "7"], &script);
     ran.prints("7");
     assert_eq!(ran.err.matches("Read-only file system").count(), 3, "{}", ran.err);
@@ -111,11 +140,17 @@ fn it_cannot_change_its_limits() {
 fn it_sees_neither_its_neighbours_nor_the_host_s_cgroups() {
     let Some(bench) = bench() else { return };
     let neighbour = bench.start(&[], &["sleep", "100"]);
-    let seen = bench.run(&[], &["find", "/sys/fs/cgroup", "-mindepth", "1", "-type", "d"]);
+    let seen =
+        bench.run(&[], &["find", "/sys/fs/cgroup", "-mindepth", "1", "-type", "d"]);
     seen.exits(0);
     assert!(!seen.out.contains(&kernel::id(&neighbour)), "{}", seen.out);
-    // On version 2 its cgroup is the whole tree, on version 1 there is one in each hierarchy.
-    assert!(seen.out.lines().all(|path| path.matches('/').count() == 4), "{}", seen.out);
+    // On version 2 its cgroup is the whole tree, on version 1 there is one in each
+    // hierarchy.
+    assert!(
+        seen.out.lines().all(|path| path.matches('/').count() == 4),
+        "{}",
+        seen.out
+    );
     assert_eq!(seen.out.is_empty(), kernel::is_v2(), "{}", seen.out);
 }
 
@@ -126,11 +161,15 @@ fn only_hierarchies_in_which_it_has_its_own_cgroup_are_mounted() {
     let running = bench.start(&[], &["sleep", "100"]);
     let own = format!("/{}/{}", bench.cgroup_parent(), kernel::id(&running));
     let mounts = host::mounts_of(running.pid);
-    let cgroups: Vec<_> = mounts.iter().filter(|line| line.contains(" - cgroup")).collect();
+    let cgroups: Vec<_> =
+        mounts.iter().filter(|line| line.contains(" - cgroup")).collect();
     assert!(!cgroups.is_empty(), "{mounts:#?}");
     for mount in cgroups {
-        // proc_pid_mountinfo(5): which part of the file system is mounted, where, and how.
-        let [root, place, flags] = mount.split(' ').collect::<Vec<_>>()[3..6] else { panic!("{mount}") };
+        // proc_pid_mountinfo(5): which part of the file system is mounted, where, and
+        // how.
+        let [root, place, flags] = mount.split(' ').collect::<Vec<_>>()[3..6] else {
+            panic!("{mount}")
+        };
         assert!(root.ends_with(&own), "{mount}");
         assert!(place.starts_with("/sys/fs/cgroup"), "{mount}");
         for flag in ["ro", "nosuid", "nodev", "noexec"] {

@@ -15,11 +15,19 @@ fn stat<'a>(text: &'a str, name: &str) -> &'a str {
 }
 
 fn seconds(text: &str) -> f64 {
-    text.split('s').next().unwrap().parse().unwrap_or_else(|_| panic!("seconds: {text}"))
+    text.split('s')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap_or_else(|_| panic!("seconds: {text}"))
 }
 
 fn mebibytes(text: &str) -> f64 {
-    text.split("MiB").next().unwrap().parse().unwrap_or_else(|_| panic!("mebibytes: {text}"))
+    text.split("MiB")
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap_or_else(|_| panic!("mebibytes: {text}"))
 }
 
 #[test]
@@ -31,16 +39,21 @@ fn stats_tell_what_was_used_and_the_exit_code_stays() {
     let (wall, cpu) = (seconds(stat(&ran.err, "wall")), stat(&ran.err, "cpu"));
     assert!((0.5..if is_vm() { 60.0 } else { 10.0 }).contains(&wall), "{}", ran.err);
     assert!((0.001..wall * 2.0).contains(&seconds(cpu)), "{}", ran.err);
-    let [user, system] = ["user ", "system "].map(|kind| seconds(cpu.split(kind).nth(1).unwrap()));
+    let [user, system] =
+        ["user ", "system "].map(|kind| seconds(cpu.split(kind).nth(1).unwrap()));
     assert!(user + system <= seconds(cpu) + 0.1, "{}", ran.err);
     let memory = mebibytes(stat(&ran.err, "memory"));
     assert!((20.0..60.0).contains(&memory), "20 MiB and a little: {}", ran.err);
     // Linux 6.1 counts them: the shell and one or two children.
     let pids = stat(&ran.err, "pids");
-    assert!(["2 at most", "3 at most", "not counted by this kernel here"].contains(&pids), "{pids}");
+    assert!(
+        ["2 at most", "3 at most", "not counted by this kernel here"].contains(&pids),
+        "{pids}"
+    );
 }
 
-/// Zero where the kernel did not look would be a lie: the limits of version 1 count only where one is set.
+/// Zero where the kernel did not look would be a lie: the limits of version 1 count
+/// only where one is set.
 #[test]
 fn stats_tell_of_block_io_what_the_kernel_counted_and_no_zero_that_it_did_not() {
     let Some(bench) = bench() else { return };
@@ -49,12 +62,16 @@ fn stats_tell_of_block_io_what_the_kernel_counted_and_no_zero_that_it_did_not() 
     let io = stat(&ran.err, "io");
     let counted = io.split(" read, ").nth(1).is_some_and(|it| it.ends_with("written"));
     assert!(counted || io == "not counted by this kernel here", "{io}");
-    // On a tmpfs there is no block device to write to, nor is there O_DIRECT before Linux 6.6.
+    // On a tmpfs there is no block device to write to, nor is there O_DIRECT before
+    // Linux 6.6.
     let on_disk = fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| {
         let mut fields = line.split(' ');
-        fields.next().is_some_and(|device| device.starts_with("/dev/")) && fields.next() == Some("/")
+        fields.next().is_some_and(|device| device.starts_with("/dev/"))
+            && fields.next() == Some("/")
     });
-    let in_tmp = kiste_tests::host::mounts().iter().any(|line| line.split(' ').nth(4) == Some("/tmp"));
+    let in_tmp = kiste_tests::host::mounts()
+        .iter()
+        .any(|line| line.split(' ').nth(4) == Some("/tmp"));
     if ran.out.contains("written") && on_disk && !in_tmp {
         assert!(!io.contains("0B written"), "4 MiB were written past the cache: {io}");
     }
@@ -66,7 +83,8 @@ fn without_stats_nothing_is_told() {
     assert_eq!(bench.run(&[], &["true"]).err, "");
 }
 
-/// In raw mode a line feed does not go back to the first column: lines would run down the screen.
+/// In raw mode a line feed does not go back to the first column: lines would run down
+/// the screen.
 #[test]
 fn on_a_terminal_the_end_is_told_once_the_terminal_is_as_it_was() {
     let Some(bench) = bench() else { return };
@@ -77,30 +95,56 @@ fn on_a_terminal_the_end_is_told_once_the_terminal_is_as_it_was() {
     assert_eq!(code, 137, "{shown}");
     assert!(shown.contains("killed: out of memory (limit 32MiB"), "{shown}");
     assert!(shown.contains("memory  ") && shown.contains("wall  "), "{shown}");
-    assert_eq!(shown.matches('\n').count(), shown.matches("\r\n").count(), "raw: {shown:?}");
+    assert_eq!(
+        shown.matches('\n').count(),
+        shown.matches("\r\n").count(),
+        "raw: {shown:?}"
+    );
     assert_eq!(terminal.settings(), before);
 }
 
 #[test]
 fn a_user_without_root_is_told_so_in_a_clear_sentence() {
     let Some(bench) = bench() else { return };
-    // Where anybody can read it and everything it needs, but for the rights to make a container.
+    // Where anybody can read it and everything it needs, but for the rights to make a
+    // container.
     let exe = bench.dir().join("program");
     kiste_tests::host::copy_program(bench.exe(), &exe);
     fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
     let run_dirs = bench.dir().join("anybody's");
     fs::create_dir(&run_dirs).unwrap();
     fs::set_permissions(&run_dirs, fs::Permissions::from_mode(0o777)).unwrap();
-    for (run_dir, reason) in
-        [(bench.dir().join("roots"), "Permission denied"), (run_dirs.join("run"), "not delegated to you")]
-    {
+    for (run_dir, reason) in [
+        (bench.dir().join("roots"), "Permission denied"),
+        (run_dirs.join("run"), "not delegated to you"),
+    ] {
         let instead = format!("exec {} \"$@\"", exe.display());
-        let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", &instead];
+        let user = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "sh",
+            "-c",
+            &instead,
+        ];
         let run_dir = run_dir.to_str().unwrap();
-        let limits = ["run", "--run-dir", run_dir, "--cgroup-parent", bench.cgroup_parent(), "-m", "64m"];
+        let limits = [
+            "run",
+            "--run-dir",
+            run_dir,
+            "--cgroup-parent",
+            bench.cgroup_parent(),
+            "-m",
+            "64m",
+        ];
         let ran = bench.call_by(&user, [&limits[..], &["true"]].concat());
         ran.exits(125).complains(reason).complains("sudo");
-        assert!(!ran.err.contains("panic") && ran.err.lines().count() == 2, "{}", ran.err);
+        assert!(
+            !ran.err.contains("panic") && ran.err.lines().count() == 2,
+            "{}",
+            ran.err
+        );
     }
     fs::remove_dir_all(run_dirs).unwrap();
 }
@@ -119,8 +163,16 @@ fn a_cgroup_that_cannot_be_removed_is_told_and_left_to_gc_and_the_exit_code_stay
         assert!(done.expect("run nsenter, of util-linux").success());
     }
     let ran = running.end();
-    ran.exits(7).complains("warning: ").complains("its cgroup stays").complains("EROFS").complains("hint: ");
-    assert!(ran.err.contains("gc") && bench.run_dirs().join(&id).exists(), "{}", ran.err);
+    ran.exits(7)
+        .complains("warning: ")
+        .complains("its cgroup stays")
+        .complains("EROFS")
+        .complains("hint: ");
+    assert!(
+        ran.err.contains("gc") && bench.run_dirs().join(&id).exists(),
+        "{}",
+        ran.err
+    );
     gc(&bench).prints(&id);
 }
 
@@ -129,7 +181,11 @@ fn a_cgroup_that_cannot_be_removed_is_told_and_left_to_gc_and_the_exit_code_stay
 fn doctor_says_that_without_root_this_step_fails() {
     let Some(bench) = bench() else { return };
     let ran = bench.call_as_nobody(["doctor"]);
-    assert!(ran.exits(1).out.lines().any(|line| line.starts_with("FAILS   root")), "{}", ran.out);
+    assert!(
+        ran.exits(1).out.lines().any(|line| line.starts_with("FAILS   root")),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]
@@ -137,7 +193,22 @@ fn doctor_tells_of_cgroups_for_machines() {
     let Some(bench) = bench() else { return };
     let ran = bench.call(["doctor", "--format", "json"]);
     ran.exits(0);
-    for check in ["v2", "v1", "memory", "cpu", "pids", "cpuset", "swap", "blkio-weight", "freeze", "kill"] {
-        assert!(ran.out.contains(&format!("\"cgroup-{check}\"")), "{check}:\n{}", ran.out);
+    for check in [
+        "v2",
+        "v1",
+        "memory",
+        "cpu",
+        "pids",
+        "cpuset",
+        "swap",
+        "blkio-weight",
+        "freeze",
+        "kill",
+    ] {
+        assert!(
+            ran.out.contains(&format!("\"cgroup-{check}\"")),
+            "{check}:\n{}",
+            ran.out
+        );
     }
 }

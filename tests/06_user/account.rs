@@ -1,4 +1,5 @@
-//! -u: who the command runs as, by the root file system's own /etc/passwd and /etc/group.
+//! -u: who the command runs as, by the root file system's own /etc/passwd and
+//! /etc/group.
 
 use std::fs;
 
@@ -33,7 +34,9 @@ fn a_user_is_who_the_image_says() {
     for (asked, who) in USERS {
         bench.sh(&["-u", asked], WHO).prints(who);
     }
-    bench.sh(&["--userns", "auto", "--user", "games"], WHO).prints("35 35 : 35 100 : /usr/games");
+    bench
+        .sh(&["--userns", "auto", "--user", "games"], WHO)
+        .prints("35 35 : 35 100 : /usr/games");
 }
 
 #[test]
@@ -60,7 +63,10 @@ fn outside_the_user_is_the_id_it_is_mapped_to_and_has_no_capability() {
         let running = user.start(options, &["sleep", "100"]);
         assert_eq!(ids(running.pid, "Uid"), [UIDS; 4]);
         assert_eq!(ids(running.pid, "Gid"), [GIDS; 4]);
-        assert_eq!(host::status(running.pid, "Groups"), format!("{GIDS} {} {}", GIDS + 1, GIDS + 2));
+        assert_eq!(
+            host::status(running.pid, "Groups"),
+            format!("{GIDS} {} {}", GIDS + 1, GIDS + 2)
+        );
         for set in ["CapEff", "CapPrm", "CapAmb"] {
             assert_eq!(host::status(running.pid, set), "0000000000000000", "{set}");
         }
@@ -72,15 +78,29 @@ fn groups_that_are_not_mapped_are_left_out() {
     let Some(user) = with_ranges() else { return };
     let (uid, gid) = (format!("0:{}:1", user.uid), format!("0:{}:1", user.gid));
     let (uids, gids) = (format!("1:{UIDS}:100"), format!("1:{GIDS}:2"));
-    let options = ["--uid-map", &uid, "--uid-map", &uids, "--gid-map", &gid, "--gid-map", &gids, "-u", "bin"];
+    let options = [
+        "--uid-map",
+        &uid,
+        "--uid-map",
+        &uids,
+        "--gid-map",
+        &gid,
+        "--gid-map",
+        &gids,
+        "-u",
+        "bin",
+    ];
     user.sh(&options, WHO).prints("1 1 : 1 2 : /bin");
 }
 
 #[test]
 fn a_home_that_is_asked_for_wins() {
     let Some(bench) = root() else { return };
-    bench.sh(&["-u", "games", "-e", "HOME=/elsewhere"], "echo $HOME").prints("/elsewhere");
-    fs::write(bench.rootfs().join("etc/passwd"), "homeless:x:9:9:::\nshort:x:9:9\n").unwrap();
+    bench
+        .sh(&["-u", "games", "-e", "HOME=/elsewhere"], "echo $HOME")
+        .prints("/elsewhere");
+    fs::write(bench.rootfs().join("etc/passwd"), "homeless:x:9:9:::\nshort:x:9:9\n")
+        .unwrap();
     bench.sh(&["-u", "homeless"], "echo $HOME").prints("/");
     bench.sh(&["-u", "short"], "echo $HOME").prints("/");
 }
@@ -107,35 +127,56 @@ fn who_is_not_in_the_image_is_refused_by_name_and_file() {
     bench.sh(&["-u", "1:2"], WHO).prints("1 2 : 2 : /");
 }
 
-/// The host's names mean other people. This one is in the /etc/passwd that the user sees.
+/// The host's names mean other people. This one is in the /etc/passwd that the user
+/// sees.
 #[test]
 fn a_name_that_only_the_host_knows_is_unknown() {
     let Some(user) = with_ranges() else { return };
-    user.run(&["-u", NAME], &["true"]).exits(125).complains("not in /etc/passwd of the root file system");
-    user.run(&["-u", &format!("0:{NAME}")], &["true"]).exits(125).complains("not in /etc/group of the root");
+    user.run(&["-u", NAME], &["true"])
+        .exits(125)
+        .complains("not in /etc/passwd of the root file system");
+    user.run(&["-u", &format!("0:{NAME}")], &["true"])
+        .exits(125)
+        .complains("not in /etc/group of the root");
 }
 
 #[test]
 fn an_id_that_is_not_mapped_is_refused_with_those_that_are() {
     let Some(user) = alone() else { return };
-    for (asked, what) in
-        [("nobody", "uid 65534 is not mapped"), ("1234", "uid 1234"), ("0:5", "gid 5 is not mapped")]
-    {
+    for (asked, what) in [
+        ("nobody", "uid 65534 is not mapped"),
+        ("1234", "uid 1234"),
+        ("0:5", "gid 5 is not mapped"),
+    ] {
         let ran = user.run(&["-u", asked], &["echo", "it runs"]);
         ran.exits(125).complains(what);
-        ran.complains(&format!("hint: mapped are uids 0 {} 1; gids 0 {} 1", user.uid, user.gid));
+        ran.complains(&format!(
+            "hint: mapped are uids 0 {} 1; gids 0 {} 1",
+            user.uid, user.gid
+        ));
         assert_eq!(ran.out, "");
     }
     user.sh(&["-u", "0"], "id -u").prints("0");
     user.sh(&["-u", "root"], "id -u; echo $HOME").prints("0\n/root");
     let own = user.uid.to_string();
-    user.sh(&["--userns", "keep-id", "-u", &format!("{own}:{}", user.gid)], "id -u").prints(&own);
+    user.sh(&["--userns", "keep-id", "-u", &format!("{own}:{}", user.gid)], "id -u")
+        .prints(&own);
 }
 
 #[test]
 fn what_is_no_user_is_a_usage_error() {
     let Some(bench) = root() else { return };
-    for asked in ["", ":", "a:", ":b", "a:b:c", "4294967295", "1:4294967295", "99999999999", "a/b"] {
+    for asked in [
+        "",
+        ":",
+        "a:",
+        ":b",
+        "a:b:c",
+        "4294967295",
+        "1:4294967295",
+        "99999999999",
+        "a/b",
+    ] {
         let ran = bench.run(&[&format!("--user={asked}")], &["echo", "it runs"]);
         ran.exits(2).complains("--user");
         assert_eq!(ran.out, "");

@@ -57,7 +57,11 @@ fn it_is_in_namespaces_of_its_own_and_is_pid_1() {
     let running = user.start(&["--hostname", "crate"], &["sleep", "100"]);
     let own = host::own_namespaces(running.pid);
     assert_eq!(own, ["cgroup", "ipc", "mnt", "pid", "user", "uts"]);
-    assert!(host::status(running.pid, "NSpid").ends_with("\t1"), "{}", host::status(running.pid, "NSpid"));
+    assert!(
+        host::status(running.pid, "NSpid").ends_with("\t1"),
+        "{}",
+        host::status(running.pid, "NSpid")
+    );
     drop(running);
     user.sh(&[], "echo $$ /proc/[0-9]*").prints("1 /proc/1");
 }
@@ -68,10 +72,13 @@ fn no_mount_of_the_hosts_is_there_but_devices_and_a_sys_that_is_read_only() {
     let running = user.start(&[], &["sleep", "100"]);
     let mounts = host::mounts_of(running.pid);
     for line in &mounts {
-        let (point, options) = (host::mount_point(line), line.split(' ').nth(5).unwrap());
-        let known = ["/", "/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"].contains(&point);
+        let (point, options) =
+            (host::mount_point(line), line.split(' ').nth(5).unwrap());
+        let known = ["/", "/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"]
+            .contains(&point);
         let device = ["null", "zero", "full", "random", "urandom", "tty"];
-        let is_device = point.strip_prefix("/dev/").is_some_and(|name| device.contains(&name));
+        let is_device =
+            point.strip_prefix("/dev/").is_some_and(|name| device.contains(&name));
         let is_sys = point == "/sys" || point.starts_with("/sys/");
         assert!(known || is_device || is_sys, "{line}");
         assert!(!is_sys || options.split(',').any(|option| option == "ro"), "{line}");
@@ -98,7 +105,8 @@ fn the_devices_are_everybodys() {
     let Some(user) = with_ranges() else { return };
     let script = "echo gone > /dev/null && head -c 3 /dev/zero | wc -c && echo > /dev/shm/x && ls /dev/shm";
     user.sh(&["-u", "nobody"], script).prints("3\nx");
-    let ran = user.sh(&["-u", "nobody"], "rm /dev/null || rm -r /proc/1/x || echo > /dev/made");
+    let ran = user
+        .sh(&["-u", "nobody"], "rm /dev/null || rm -r /proc/1/x || echo > /dev/made");
     assert_ne!(ran.code, 0);
     let ran = user.sh(&[], "mknod /dev/disk b 8 0 || mknod /disk b 8 0");
     assert_ne!(ran.code, 0);
@@ -116,10 +124,12 @@ fn sys_can_be_read_and_not_written() {
 #[test]
 fn a_volume_can_be_read_only_whatever_its_mount_forbids() {
     let Some(user) = anybody() else { return };
-    // Its nosuid and nodev are the host's, and must stay where a user namespace binds it.
+    // Its nosuid and nodev are the host's, and must stay where a user namespace binds
+    // it.
     let ran = user.sh(&["-v", "/dev/shm:/mnt:ro"], "touch /mnt/new || echo refused");
     assert_eq!(ran.exits(0).out, "refused\n");
-    let ran = user.sh(&["-v", "/proc/version:/mnt/version:ro"], "cut -d' ' -f1 /mnt/version");
+    let ran =
+        user.sh(&["-v", "/proc/version:/mnt/version:ro"], "cut -d' ' -f1 /mnt/version");
     assert_eq!(ran.exits(0).out, "Linux\n");
 }
 
@@ -132,8 +142,12 @@ fn it_ends_as_its_command_ends() {
         user.run(init, &["/etc/passwd"]).exits(126).complains("/etc/passwd");
     }
     user.sh(&["--init"], "kill -9 $$").exits(137);
-    user.run(&["--rootfs", "/nonexistent"], &["true"]).exits(125).complains("/nonexistent");
-    user.run(&["-v", "/nonexistent:/mnt"], &["true"]).exits(125).complains("/nonexistent");
+    user.run(&["--rootfs", "/nonexistent"], &["true"])
+        .exits(125)
+        .complains("/nonexistent");
+    user.run(&["-v", "/nonexistent:/mnt"], &["true"])
+        .exits(125)
+        .complains("/nonexistent");
     user.run(&["-w", "/nonexistent"], &["true"]).exits(125).complains("/nonexistent");
     assert!(!user.bench().run_dirs().exists(), "nothing is left");
 }
@@ -150,7 +164,8 @@ fn signals_reach_the_command() {
     }
 }
 
-/// A change of ids clears PDEATHSIG, so it has to be asked for again after the last one.
+/// A change of ids clears PDEATHSIG, so it has to be asked for again after the last
+/// one.
 #[test]
 fn a_runtime_that_is_killed_takes_all_with_it() {
     let Some(user) = with_ranges() else { return };
@@ -161,14 +176,17 @@ fn a_runtime_that_is_killed_takes_all_with_it() {
         &["--userns", "keep-id"],
         &["--userns=keep-id", "-u=0"],
     ] {
-        let script = "setsid sleep 100 </dev/null >/dev/null 2>&1 & echo ready; exec sleep 100";
+        let script =
+            "setsid sleep 100 </dev/null >/dev/null 2>&1 & echo ready; exec sleep 100";
         let mut running = user.start(options, &["sh", "-c", script]);
         running.wait_for("ready");
         let namespace = host::namespace(running.pid, "pid");
         running.kill_runtime();
         let gone = || host::processes_in("pid", &namespace).is_empty().then_some(());
-        eventually(gone).unwrap_or_else(|| panic!("{options:?}: all die with the runtime"));
-        let ran = user.call(["gc", "--run-dir", user.bench().run_dirs().to_str().unwrap()]);
+        eventually(gone)
+            .unwrap_or_else(|| panic!("{options:?}: all die with the runtime"));
+        let ran =
+            user.call(["gc", "--run-dir", user.bench().run_dirs().to_str().unwrap()]);
         assert_eq!(ran.exits(0).out.lines().count(), 1, "{ran:?}");
         assert!(!user.bench().run_dirs().exists());
     }
@@ -177,7 +195,9 @@ fn a_runtime_that_is_killed_takes_all_with_it() {
 #[test]
 fn as_root_a_runtime_that_is_killed_takes_the_user_with_it() {
     let Some(bench) = crate::root_with_other_ids() else { return };
-    for options in [&["-u", "bin"][..], &["--userns", "auto"], &["--userns", "auto", "-u", "bin"]] {
+    for options in
+        [&["-u", "bin"][..], &["--userns", "auto"], &["--userns", "auto", "-u", "bin"]]
+    {
         let running = bench.start(options, &["sleep", "100"]);
         let pid = running.pid;
         running.kill_runtime();
@@ -186,9 +206,14 @@ fn as_root_a_runtime_that_is_killed_takes_the_user_with_it() {
     }
 }
 
-/// Runs without --run-dir, and says by what is in /host what is in the user's directory meanwhile.
+/// Runs without --run-dir, and says by what is in /host what is in the user's directory
+/// meanwhile.
 fn without_run_dir(user: &mut User, env: &[&str], script: &str) -> kiste_tests::Ran {
-    user.as_user = [&["env", "-u", "XDG_RUNTIME_DIR"], env].concat().into_iter().map(String::from).collect();
+    user.as_user = [&["env", "-u", "XDG_RUNTIME_DIR"], env]
+        .concat()
+        .into_iter()
+        .map(String::from)
+        .collect();
     let volume = format!("{}:/host", user.dir().display());
     let rootfs = user.rootfs().to_str().unwrap().to_owned();
     user.call(["run", "--rootfs", &rootfs, "-v", &volume, "sh", "-c", script])
@@ -198,30 +223,37 @@ fn without_run_dir(user: &mut User, env: &[&str], script: &str) -> kiste_tests::
 fn its_run_directory_is_the_users_own() {
     let Some(mut user) = anybody() else { return };
     let dir = user.dir().to_path_buf();
-    let (xdg, tmp) = (format!("XDG_RUNTIME_DIR={}", dir.display()), format!("TMPDIR={}", dir.display()));
+    let (xdg, tmp) = (
+        format!("XDG_RUNTIME_DIR={}", dir.display()),
+        format!("TMPDIR={}", dir.display()),
+    );
     for (env, place) in [
         (&[&*xdg, "TMPDIR=/nonexistent"][..], "kiste".to_owned()),
         (&[&*tmp], format!("kiste-run-{}", user.uid)),
         (&[&*tmp, "XDG_RUNTIME_DIR="], format!("kiste-run-{}", user.uid)),
     ] {
-        let script =
-            format!("[ \"$(ls /host/{place})\" = \"$(hostname)\" ] && echo there; stat -c %a /host/{place}");
+        let script = format!(
+            "[ \"$(ls /host/{place})\" = \"$(hostname)\" ] && echo there; stat -c %a /host/{place}"
+        );
         let ran = without_run_dir(&mut user, env, &script);
         assert_eq!(ran.exits(0).out, "there\n1700\n", "{env:?}");
         assert!(!dir.join(place).exists(), "{env:?}: nothing is left");
     }
 }
 
-/// /tmp is everybody's: whoever was there first must not say what is killed and removed.
+/// /tmp is everybody's: whoever was there first must not say what is killed and
+/// removed.
 #[test]
 fn a_run_directory_of_somebody_elses_is_refused() {
     let Some(mut user) = alone() else { return };
     let tmp = format!("TMPDIR={}", user.dir().display());
     let place = user.dir().join(format!("kiste-run-{}", user.uid));
     fs::create_dir(&place).unwrap();
-    for (mode, uid, what) in
-        [(0o700, 59_712, "Permission denied"), (0o777, 59_712, "belongs to uid 59712"), (0o755, 0, "")]
-    {
+    for (mode, uid, what) in [
+        (0o700, 59_712, "Permission denied"),
+        (0o777, 59_712, "belongs to uid 59712"),
+        (0o755, 0, ""),
+    ] {
         std::os::unix::fs::chown(&place, Some(uid), None).unwrap();
         fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
         let ran = without_run_dir(&mut user, &[&tmp], "echo it runs");
@@ -238,7 +270,8 @@ fn a_run_directory_of_somebody_elses_is_refused() {
 #[test]
 fn a_directory_that_the_user_may_not_write_to_is_named() {
     let Some(user) = alone() else { return };
-    let ran = user.call(["run", "--run-dir", "/kiste-nowhere", "--rootfs", "rootfs", "true"]);
+    let ran =
+        user.call(["run", "--run-dir", "/kiste-nowhere", "--rootfs", "rootfs", "true"]);
     ran.exits(125).complains("/kiste-nowhere").complains("EACCES");
     assert!(!Path::new("/kiste-nowhere").exists());
 }

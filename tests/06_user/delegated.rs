@@ -1,4 +1,5 @@
-//! Limits without root, where a cgroup is delegated to the user: on version 2, in the virtual machine.
+//! Limits without root, where a cgroup is delegated to the user: on version 2, in the
+//! virtual machine.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +8,8 @@ use kiste_tests::{User, eventually, host};
 
 use crate::this_step;
 
-/// A cgroup that root has handed over to a user, who is in a leaf of it. Dropping it removes it.
+/// A cgroup that root has handed over to a user, who is in a leaf of it. Dropping it
+/// removes it.
 struct Delegated {
     user: User,
     top: PathBuf,
@@ -17,18 +19,25 @@ impl Delegated {
     fn make() -> Option<Self> {
         let needs = ["pivot-root", "cgroup-v2", "cgroup-memory", "cgroup-pids"];
         let mut user = User::with_ranges(this_step(), &needs)?;
-        let mount =
-            host::cgroup_mounts().into_iter().find(|mount| mount.join("cgroup.controllers").exists())?;
+        let mount = host::cgroup_mounts()
+            .into_iter()
+            .find(|mount| mount.join("cgroup.controllers").exists())?;
         fs::write(mount.join("cgroup.subtree_control"), "+memory +pids").unwrap();
         let top = mount.join(format!("{}-user", user.bench().cgroup_parent()));
         fs::create_dir(&top).unwrap();
         fs::create_dir(top.join("leaf")).unwrap();
-        for place in
-            ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads", "leaf", "leaf/cgroup.procs"]
-        {
+        for place in [
+            "",
+            "cgroup.procs",
+            "cgroup.subtree_control",
+            "cgroup.threads",
+            "leaf",
+            "leaf/cgroup.procs",
+        ] {
             user.give(&top.join(place));
         }
-        let script = format!("echo $$ > {}/leaf/cgroup.procs && exec \"$@\"", top.display());
+        let script =
+            format!("echo $$ > {}/leaf/cgroup.procs && exec \"$@\"", top.display());
         user.as_root = ["sh", "-c", &script, "sh"].map(String::from).to_vec();
         Some(Delegated { user, top })
     }
@@ -45,7 +54,11 @@ impl Drop for Delegated {
     fn drop(&mut self) {
         for cgroup in [self.top.join("leaf"), self.top.clone()] {
             let removed = eventually(|| fs::remove_dir(&cgroup).ok());
-            assert!(removed.is_some() || std::thread::panicking(), "rmdir {}", cgroup.display());
+            assert!(
+                removed.is_some() || std::thread::panicking(),
+                "rmdir {}",
+                cgroup.display()
+            );
         }
     }
 }
@@ -58,7 +71,10 @@ fn a_limit_holds_where_a_cgroup_is_delegated_and_its_own_goes_with_it() {
     let user = &delegated.user;
     for more in [&[][..], &["-u", "bin"], &["--userns", "keep-id"]] {
         let running = user.start(&[&LIMITS[..], more].concat(), &["sleep", "100"]);
-        assert_eq!(host::cgroup_value(running.pid, "memory.max").as_deref(), Some("33554432"));
+        assert_eq!(
+            host::cgroup_value(running.pid, "memory.max").as_deref(),
+            Some("33554432")
+        );
         assert_eq!(host::cgroup_value(running.pid, "pids.max").as_deref(), Some("20"));
         let file = host::cgroup_file(running.pid, "memory.max").unwrap();
         assert!(file.starts_with(&delegated.top), "{}", file.display());
@@ -66,8 +82,11 @@ fn a_limit_holds_where_a_cgroup_is_delegated_and_its_own_goes_with_it() {
         assert_eq!(delegated.has(), ["leaf"], "{more:?}");
     }
     let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
-    user.run(&["-m", "32m"], &hog).exits(137).complains("killed: out of memory (limit 32MiB");
-    user.sh(&LIMITS, "cat /sys/fs/cgroup/pids.max; cut -d: -f3 /proc/self/cgroup").prints("20\n/");
+    user.run(&["-m", "32m"], &hog)
+        .exits(137)
+        .complains("killed: out of memory (limit 32MiB");
+    user.sh(&LIMITS, "cat /sys/fs/cgroup/pids.max; cut -d: -f3 /proc/self/cgroup")
+        .prints("20\n/");
     assert_eq!(delegated.has(), ["leaf"]);
 }
 

@@ -24,7 +24,8 @@ fn check(ran: &Ran, name: &str) -> Option<Check> {
 /// The verdict of a check, what it found, and its mend.
 #[track_caller]
 fn says(ran: &Ran, name: &str) -> (String, String, String) {
-    let check = check(ran, name).unwrap_or_else(|| panic!("{name} is checked: {}", ran.out));
+    let check =
+        check(ran, name).unwrap_or_else(|| panic!("{name} is checked: {}", ran.out));
     (check.verdict, check.found, check.mend.unwrap_or_default())
 }
 
@@ -36,9 +37,16 @@ fn root_needs_no_ids_that_are_lent() {
     let ran = bench.call(JSON);
     assert_eq!(says(ran.exits(0), "root").0, "ok");
     assert_eq!(says(&ran, "user-namespace").0, "ok");
-    assert!(check(&ran, "subids").is_none() && check(&ran, "uidmap").is_none(), "{}", ran.out);
+    assert!(
+        check(&ran, "subids").is_none() && check(&ran, "uidmap").is_none(),
+        "{}",
+        ran.out
+    );
     for name in ["kernel", "rootfs", "pivot-root", "cgroup-memory"] {
-        assert!(check(&ran, name).is_some(), "the checks of the steps below are there: {name}");
+        assert!(
+            check(&ran, name).is_some(),
+            "the checks of the steps below are there: {name}"
+        );
     }
 }
 
@@ -62,8 +70,14 @@ fn a_user_without_ranges_is_told_how_to_get_them() {
     let ran = user.call(JSON);
     assert_eq!(says(ran.exits(0), "user-namespace").0, "ok");
     let (verdict, found, mend) = says(&ran, "subids");
-    assert!(verdict == "missing" && found.contains("only your own id can be mapped"), "{found}");
-    assert!(mend.contains("usermod --add-subuids") && mend.contains(&user.uid.to_string()), "{mend}");
+    assert!(
+        verdict == "missing" && found.contains("only your own id can be mapped"),
+        "{found}"
+    );
+    assert!(
+        mend.contains("usermod --add-subuids") && mend.contains(&user.uid.to_string()),
+        "{mend}"
+    );
 }
 
 #[test]
@@ -71,16 +85,27 @@ fn short_ranges_are_told_from_none_at_all() {
     let short = format!("{NAME}:200000:1000\n");
     let long = format!("{NAME}:200000:65535\n");
     for (subuid, subgid, verdict, what) in [
-        (&*short, &*long, "missing", "1000 ids are lent to you: an image may use 65536"),
+        (
+            &*short,
+            &*long,
+            "missing",
+            "1000 ids are lent to you: an image may use 65536",
+        ),
         (&*long, &*short, "missing", "1000 ids are lent to you"),
         (&*long, "", "missing", "/etc/subgid lends you no ids"),
         ("", &*long, "missing", "/etc/subuid lends you no ids"),
         (&*long, &*long, "ok", "65535 ids are lent to you"),
     ] {
-        let Some(user) = User::with_files(this_step(), &[], subuid, subgid) else { return };
+        let Some(user) = User::with_files(this_step(), &[], subuid, subgid) else {
+            return;
+        };
         let (its, found, mend) = says(user.call(JSON).exits(0), "subids");
         assert!(its == verdict && found.contains(what), "{its}: {found}");
-        assert_eq!(mend.contains(&format!("100000-165535 {NAME}")), verdict == "missing", "{mend}");
+        assert_eq!(
+            mend.contains(&format!("100000-165535 {NAME}")),
+            verdict == "missing",
+            "{mend}"
+        );
     }
 }
 
@@ -89,20 +114,29 @@ fn a_missing_helper_is_named_with_its_package() {
     let Some(mut user) = with_ranges() else { return };
     user.as_user = ["env", "PATH=/nonexistent"].map(String::from).to_vec();
     let (verdict, found, mend) = says(user.call(JSON).exits(0), "uidmap");
-    assert_eq!((verdict.as_str(), mend.as_str()), ("missing", "install the package uidmap"));
+    assert_eq!(
+        (verdict.as_str(), mend.as_str()),
+        ("missing", "install the package uidmap")
+    );
     assert!(found.contains("no newuidmap in PATH"), "{found}");
 }
 
-/// Where no more user namespaces may be made: in one in which that number is 0. The host's stays.
-const NONE_MAY_BE_MADE: &str = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+/// Where no more user namespaces may be made: in one in which that number is 0. The
+/// host's stays.
+const NONE_MAY_BE_MADE: &str =
+    "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
 
 #[test]
 fn a_host_that_forbids_user_namespaces_fails_with_the_switch_and_the_mend() {
     let Some(bench) = root() else { return };
-    let forbidden = ["unshare", "--user", "--map-root-user", "sh", "-c", NONE_MAY_BE_MADE, "sh"];
+    let forbidden =
+        ["unshare", "--user", "--map-root-user", "sh", "-c", NONE_MAY_BE_MADE, "sh"];
     let ran = bench.call_by(&forbidden, JSON);
     let (verdict, found, mend) = says(ran.exits(1), "user-namespace");
-    assert_eq!((verdict.as_str(), found.as_str()), ("fails", "user.max_user_namespaces is 0"));
+    assert_eq!(
+        (verdict.as_str(), found.as_str()),
+        ("fails", "user.max_user_namespaces is 0")
+    );
     assert!(mend.contains("sysctl -w user.max_user_namespaces=15000"), "{mend}");
     let ran = bench.run_by(&forbidden, &["--userns", "auto"], &["echo", "it runs"]);
     ran.exits(125);
@@ -112,8 +146,19 @@ fn a_host_that_forbids_user_namespaces_fails_with_the_switch_and_the_mend() {
 #[test]
 fn a_run_there_tells_of_the_limit() {
     let Some(mut user) = alone() else { return };
-    let (uid, gid) = (format!("--map-user={}", user.uid), format!("--map-group={}", user.gid));
-    let forbidden = ["unshare", "--user", &uid, &gid, "--keep-caps", "sh", "-c", NONE_MAY_BE_MADE, "sh"];
+    let (uid, gid) =
+        (format!("--map-user={}", user.uid), format!("--map-group={}", user.gid));
+    let forbidden = [
+        "unshare",
+        "--user",
+        &uid,
+        &gid,
+        "--keep-caps",
+        "sh",
+        "-c",
+        NONE_MAY_BE_MADE,
+        "sh",
+    ];
     user.as_user = forbidden.map(String::from).to_vec();
     let ran = user.run(&[], &["echo", "it runs"]);
     ran.exits(125)

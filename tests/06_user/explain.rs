@@ -39,7 +39,8 @@ fn started_by_anybody_it_is_what_happens() {
     ";
     let list = [list, BORROWED, NO_CGROUP, ENTER, COMMAND].concat();
     // Typed, so that nothing is to be noted.
-    let (uid, gid) = (format!("--uid-map=0:{}:1", user.uid), format!("--gid-map=0:{}:1", user.gid));
+    let (uid, gid) =
+        (format!("--uid-map=0:{}:1", user.uid), format!("--gid-map=0:{}:1", user.gid));
     explain::is_true_of(&mut user, &list, &["--read-only", &uid, &gid], &["true"]);
 }
 

@@ -10,7 +10,8 @@ use nix::unistd::mkfifo;
 
 use crate::{root, with_ranges};
 
-/// Each refuses `-u bin` or `-u 1:bin`, in words, and soon: a test that hangs is ended by the kit.
+/// Each refuses `-u bin` or `-u 1:bin`, in words, and soon: a test that hangs is ended
+/// by the kit.
 #[track_caller]
 fn is_refused(bench: &Bench, file: &str, what: &str) {
     let user = if file == "passwd" { "bin" } else { "1:bin" };
@@ -52,8 +53,14 @@ fn a_link_into_proc_is_not_followed() {
     for file in ["passwd", "group"] {
         let path = bench.rootfs().join("etc").join(file);
         fs::remove_file(&path).unwrap();
-        for link in ["self/environ", "self/cmdline", "1/environ", "kmsg", "self/root/etc/passwd", "self/exe"]
-        {
+        for link in [
+            "self/environ",
+            "self/cmdline",
+            "1/environ",
+            "kmsg",
+            "self/root/etc/passwd",
+            "self/exe",
+        ] {
             symlink(Path::new("/proc").join(link), &path).unwrap();
             is_refused(&bench, file, link);
             fs::remove_file(&path).unwrap();
@@ -70,7 +77,11 @@ fn a_link_out_leads_nowhere() {
     for file in ["passwd", "group"] {
         let path = bench.rootfs().join("etc").join(file);
         fs::remove_file(&path).unwrap();
-        for link in [canary.to_str().unwrap(), "../../canary", "../../../../../../../../../../tmp"] {
+        for link in [
+            canary.to_str().unwrap(),
+            "../../canary",
+            "../../../../../../../../../../tmp",
+        ] {
             symlink(link, &path).unwrap();
             is_refused(&bench, file, link);
             fs::remove_file(&path).unwrap();
@@ -108,13 +119,23 @@ fn lines_that_are_none_are_passed_over() {
     bench.sh(&["-u", "bin:bin"], "id -u; id -g").prints("1\n1");
 }
 
-/// To setresuid(2) and setresgid(2) the largest number says: leave it. The command would be root.
+/// To setresuid(2) and setresgid(2) the largest number says: leave it. The command
+/// would be root.
 #[test]
 fn an_id_that_is_none_makes_nobody_root() {
     let Some(bench) = root() else { return };
     let passwd = bench.rootfs().join("etc/passwd");
-    for ids in ["4294967295:1", "1:4294967295", "4294967296:1", "-1:1", ":1", "1:", "0x0:0", "1.5:1", " 1:1"]
-    {
+    for ids in [
+        "4294967295:1",
+        "1:4294967295",
+        "4294967296:1",
+        "-1:1",
+        ":1",
+        "1:",
+        "0x0:0",
+        "1.5:1",
+        " 1:1",
+    ] {
         fs::write(&passwd, format!("odd:x:{ids}::/:\n")).unwrap();
         let ran = bench.run(&["-u", "odd"], &["id"]);
         ran.exits(125).complains("has no ids").complains("/etc/passwd");
@@ -150,7 +171,10 @@ fn without_root_it_is_refused_in_the_same_way() {
     fs::remove_file(&path).unwrap();
     mkfifo(&path, Mode::S_IRWXU).unwrap();
     user.give(&path);
-    user.run(&["-u", "bin"], &["true"]).exits(125).complains("/etc/passwd").complains("it is no file");
+    user.run(&["-u", "bin"], &["true"])
+        .exits(125)
+        .complains("/etc/passwd")
+        .complains("it is no file");
     fs::remove_file(&path).unwrap();
     for link in ["/proc/self/environ", "/proc/kmsg", "/dev/stdin", "../../passwd"] {
         symlink(link, &path).unwrap();

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use kiste_tests::host;
 
-/// A map as it is read outside, with one space between numbers: `0 1000 1\n1 100000 65536`.
+/// A map as it is read outside, with one space between numbers: `0 1000 1\n1 100000
+/// 65536`.
 pub fn map(pid: i32, kind: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/{kind}_map")).expect("it runs");
     tidy(&text)
@@ -18,7 +19,8 @@ pub fn tidy(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Real, effective, saved and file system id, as the host knows them; `kind` is Uid or Gid.
+/// Real, effective, saved and file system id, as the host knows them; `kind` is Uid or
+/// Gid.
 pub fn ids(pid: i32, kind: &str) -> Vec<u32> {
     host::status(pid, kind).split_whitespace().map(|id| id.parse().unwrap()).collect()
 }
@@ -30,17 +32,21 @@ pub fn setgroups(pid: i32) -> String {
 
 /// Who a file belongs to on the disk: user and group.
 pub fn owner(path: &Path) -> (u32, u32) {
-    let metadata = fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let metadata = fs::symlink_metadata(path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     (metadata.uid(), metadata.gid())
 }
 
-/// What is below this directory and belongs to the host's root, user or group; nothing may.
+/// What is below this directory and belongs to the host's root, user or group; nothing
+/// may.
 pub fn of_root(tree: &Path) -> Vec<std::path::PathBuf> {
     let (mut rest, mut found) = (vec![tree.to_path_buf()], Vec::new());
     while let Some(path) = rest.pop() {
         let metadata = fs::symlink_metadata(&path).unwrap();
         if metadata.is_dir() {
-            rest.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            rest.extend(
+                fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()),
+            );
         }
         if metadata.uid() == 0 || metadata.gid() == 0 {
             found.push(path);
@@ -53,6 +59,7 @@ pub fn of_root(tree: &Path) -> Vec<std::path::PathBuf> {
 pub fn is_v2() -> bool {
     host::cgroup_mounts().iter().any(|mount| {
         let controllers = fs::read_to_string(mount.join("cgroup.controllers"));
-        controllers.is_ok_and(|names| names.split_whitespace().any(|name| name == "memory"))
+        controllers
+            .is_ok_and(|names| names.split_whitespace().any(|name| name == "memory"))
     })
 }

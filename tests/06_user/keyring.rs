@@ -1,4 +1,5 @@
-//! The caller's keys (keyrings(7)): passwords of file systems, tickets. None of them is the container's.
+//! The caller's keys (keyrings(7)): passwords of file systems, tickets. None of them is
+//! the container's.
 
 use std::path::Path;
 use std::process::Command;
@@ -42,7 +43,11 @@ fn the_callers_keys_are_not_its_keys() {
     let Some(bench) = root() else { return };
     bench.install(Path::new("/usr/bin/perl"), "perl");
     let (caller, search) = (with_a_key(), search());
-    let outside = Command::new("perl").args(&caller[1..]).args(["perl", "-e", &search]).output().unwrap();
+    let outside = Command::new("perl")
+        .args(&caller[1..])
+        .args(["perl", "-e", &search])
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8_lossy(&outside.stdout), "secret", "{outside:?}");
 
     let caller = caller.each_ref().map(String::as_str);

@@ -19,8 +19,14 @@ fn a_limit_that_cannot_be_set_is_refused_with_the_controller_and_the_mend() {
         (["--blkio-weight", "10"], "the io controller"),
     ] {
         let ran = user.run(&limit, &["touch", "/ran"]);
-        ran.exits(125).complains(controller).complains("not delegated to you").complains("Delegate=yes");
-        assert!(!user.rootfs().join("ran").exists(), "{limit:?}: it ran without its limit");
+        ran.exits(125)
+            .complains(controller)
+            .complains("not delegated to you")
+            .complains("Delegate=yes");
+        assert!(
+            !user.rootfs().join("ran").exists(),
+            "{limit:?}: it ran without its limit"
+        );
         assert!(!user.bench().run_dirs().exists(), "{limit:?}");
     }
 }
@@ -28,7 +34,9 @@ fn a_limit_that_cannot_be_set_is_refused_with_the_controller_and_the_mend() {
 #[test]
 fn with_ranges_a_limit_is_refused_as_well() {
     let Some(user) = with_ranges() else { return };
-    user.run(&["-m", "32m"], &["touch", "/ran"]).exits(125).complains("the memory controller");
+    user.run(&["-m", "32m"], &["touch", "/ran"])
+        .exits(125)
+        .complains("the memory controller");
     assert!(!user.rootfs().join("ran").exists());
 }
 
@@ -51,10 +59,19 @@ fn no_cgroup_is_visible() {
     user.sh(&[], "ls -A /sys/fs/cgroup; find /sys/fs/cgroup | wc -l; mkdir /sys/fs/cgroup/x 2>/dev/null || echo refused")
         .prints("1\nrefused");
     let running = user.start(&[], &["sleep", "100"]);
-    let top = host::mount_at(running.pid, "/sys/fs/cgroup").expect("something covers the host's");
-    assert!(top.contains(" - tmpfs tmpfs ") && top.split(' ').nth(5).unwrap().starts_with("ro"), "{top}");
+    let top = host::mount_at(running.pid, "/sys/fs/cgroup")
+        .expect("something covers the host's");
+    assert!(
+        top.contains(" - tmpfs tmpfs ")
+            && top.split(' ').nth(5).unwrap().starts_with("ro"),
+        "{top}"
+    );
     drop(running);
     let ran = user.sh(&["-u", "nobody"], "umount /sys/fs/cgroup && ls /sys/fs/cgroup");
-    assert_eq!((ran.code == 0, ran.out.as_str()), (false, ""), "nor can a user uncover it");
+    assert_eq!(
+        (ran.code == 0, ran.out.as_str()),
+        (false, ""),
+        "nor can a user uncover it"
+    );
     user.sh(&[], "cut -d: -f3 /proc/self/cgroup | sort -u").prints("/");
 }

@@ -20,22 +20,39 @@ fn without_ranges_root_inside_is_the_caller_and_nobody_else_is_there() {
     assert_ne!(host::namespace(running.pid, "user"), host::namespace("self", "user"));
     drop(running);
     let script = "id -u; id -g; cat /proc/self/uid_map";
-    assert_eq!(tidy(&user.sh(&[], script).exits(0).out), format!("0\n0\n0 {} 1", user.uid));
+    assert_eq!(
+        tidy(&user.sh(&[], script).exits(0).out),
+        format!("0\n0\n0 {} 1", user.uid)
+    );
 }
 
 #[test]
 fn with_ranges_the_others_are_there_too() {
     let Some(user) = with_ranges() else { return };
     let running = user.start(&[], &SLEEP);
-    assert_eq!(kernel::map(running.pid, "uid"), format!("0 {} 1\n1 {UIDS} 65536", user.uid));
-    assert_eq!(kernel::map(running.pid, "gid"), format!("0 {} 1\n1 {GIDS} 65536", user.gid));
+    assert_eq!(
+        kernel::map(running.pid, "uid"),
+        format!("0 {} 1\n1 {UIDS} 65536", user.uid)
+    );
+    assert_eq!(
+        kernel::map(running.pid, "gid"),
+        format!("0 {} 1\n1 {GIDS} 65536", user.gid)
+    );
     assert_eq!(kernel::setgroups(running.pid), "allow");
     assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
     assert_eq!(kernel::ids(running.pid, "Gid"), [user.gid; 4]);
-    assert_eq!(host::status(running.pid, "Groups"), user.gid.to_string(), "its first group, and no other");
+    assert_eq!(
+        host::status(running.pid, "Groups"),
+        user.gid.to_string(),
+        "its first group, and no other"
+    );
     drop(running);
     let ran = user.run(&[], &["true"]);
-    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "with ranges there is nothing to note");
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (0, ""),
+        "with ranges there is nothing to note"
+    );
 }
 
 #[test]
@@ -43,7 +60,9 @@ fn that_only_the_own_id_is_mapped_is_noted_with_the_reason_and_the_mend() {
     let Some(user) = alone() else { return };
     let mend = format!("--add-subgids 100000-165535 {}", user.uid);
     let ran = user.run(&[], &["echo", "runs"]);
-    ran.prints("runs").complains("note: only your own id is mapped into the container: ").complains(&mend);
+    ran.prints("runs")
+        .complains("note: only your own id is mapped into the container: ")
+        .complains(&mend);
     assert_eq!(ran.err.lines().count(), 2, "a note and a hint: {}", ran.err);
 }
 
@@ -54,14 +73,21 @@ fn the_note_says_what_is_missing() {
     for (subuid, subgid, why) in [
         ("", &*users, "/etc/subuid lends you no ids"),
         (&*users, "", "/etc/subgid lends you no ids"),
-        ("somebody:200000:65536\n# kiste-tester:1:2\n", &*users, "/etc/subuid lends you no ids"),
+        (
+            "somebody:200000:65536\n# kiste-tester:1:2\n",
+            &*users,
+            "/etc/subuid lends you no ids",
+        ),
         (
             "kiste-tester:x:65536\nkiste-tester:200000\nkiste-tester\n\n",
             &*users,
             "/etc/subuid lends you no ids",
         ),
     ] {
-        let Some(user) = User::with_files(step(), &["pivot-root"], subuid, subgid) else { return };
+        let Some(user) = User::with_files(step(), &["pivot-root"], subuid, subgid)
+        else {
+            return;
+        };
         let ran = user.sh(&[], "cat /proc/self/uid_map");
         ran.exits(0).complains(why).complains(&format!("100000-165535 {NAME}"));
         assert_eq!(tidy(&ran.out), format!("0 {} 1", user.uid));
@@ -73,18 +99,26 @@ fn where_there_is_no_helper_that_is_the_reason() {
     let Some(mut user) = with_ranges() else { return };
     user.as_user = ["env".into(), "PATH=/nonexistent".into()].into();
     let ran = user.sh(&[], "cat /proc/self/uid_map");
-    ran.exits(0).complains("there is no newuidmap here").complains("install the package uidmap");
+    ran.exits(0)
+        .complains("there is no newuidmap here")
+        .complains("install the package uidmap");
     assert_eq!(tidy(&ran.out), format!("0 {} 1", user.uid));
 }
 
 #[test]
 fn ranges_are_found_by_number_as_well_and_all_of_them_are_used() {
-    let of_both =
-        |first: u32| format!("59711:{first}:10\n{NAME}:{}:65536\nsomebody:900000:5\n", first + 1000);
+    let of_both = |first: u32| {
+        format!("59711:{first}:10\n{NAME}:{}:65536\nsomebody:900000:5\n", first + 1000)
+    };
     let (subuid, subgid) = (of_both(UIDS), of_both(GIDS));
-    let Some(user) = User::with_files(this_step(), &["pivot-root"], &subuid, &subgid) else { return };
+    let Some(user) = User::with_files(this_step(), &["pivot-root"], &subuid, &subgid)
+    else {
+        return;
+    };
     let running = user.start(&[], &SLEEP);
-    let map = |own: u32, first: u32| format!("0 {own} 1\n1 {first} 10\n11 {} 65536", first + 1000);
+    let map = |own: u32, first: u32| {
+        format!("0 {own} 1\n1 {first} 10\n11 {} 65536", first + 1000)
+    };
     assert_eq!(kernel::map(running.pid, "uid"), map(user.uid, UIDS));
     assert_eq!(kernel::map(running.pid, "gid"), map(user.gid, GIDS));
 }
@@ -94,7 +128,10 @@ fn ranges_are_found_by_number_as_well_and_all_of_them_are_used() {
 fn a_range_beyond_the_last_id_is_an_error_and_no_panic() {
     for range in ["4294967000:65536", "4294967295:1", "200000:4294967295", "200000:0"] {
         let text = format!("{NAME}:{range}\n");
-        let Some(user) = User::with_files(this_step(), &["pivot-root"], &text, &text) else { return };
+        let Some(user) = User::with_files(this_step(), &["pivot-root"], &text, &text)
+        else {
+            return;
+        };
         let ran = user.sh(&[], "cat /proc/self/uid_map");
         assert!(ran.code == 0 || ran.code == 125, "{range}: {ran:?}");
         assert!(!ran.err.contains("panic"), "{range}: {}", ran.err);
@@ -108,7 +145,8 @@ fn keep_id_keeps_the_own_id_inside() {
     assert_eq!(kernel::map(running.pid, "uid"), format!("{0} {0} 1", user.uid));
     assert_eq!(kernel::map(running.pid, "gid"), format!("{0} {0} 1", user.gid));
     drop(running);
-    user.sh(&["--userns=keep-id"], "id -u; id -g").prints(&format!("{}\n{}", user.uid, user.gid));
+    user.sh(&["--userns=keep-id"], "id -u; id -g")
+        .prints(&format!("{}\n{}", user.uid, user.gid));
 }
 
 #[test]
@@ -116,7 +154,12 @@ fn keep_id_with_ranges_has_all_the_others_around_it() {
     let Some(user) = with_ranges() else { return };
     let running = user.start(&["--userns", "keep-id"], &SLEEP);
     let map = |own: u32, first: u32| {
-        format!("0 {first} {own}\n{own} {own} 1\n{} {} {}", own + 1, first + own, 65536 - own)
+        format!(
+            "0 {first} {own}\n{own} {own} 1\n{} {} {}",
+            own + 1,
+            first + own,
+            65536 - own
+        )
     };
     assert_eq!(kernel::map(running.pid, "uid"), map(user.uid, UIDS));
     assert_eq!(kernel::map(running.pid, "gid"), map(user.gid, GIDS));
@@ -131,10 +174,17 @@ fn maps_can_be_typed() {
     let own = |own: u32| format!("0:{own}:1");
     let (uid, gid) = (own(user.uid), own(user.gid));
     let (uids, gids) = (format!("1:{}:9", UIDS + 5), format!("1:{}:8", GIDS + 5));
-    let options = ["--uid-map", &uid, "--uid-map", &uids, "--gid-map", &gid, "--gid-map", &gids];
+    let options =
+        ["--uid-map", &uid, "--uid-map", &uids, "--gid-map", &gid, "--gid-map", &gids];
     let running = user.start(&options, &SLEEP);
-    assert_eq!(kernel::map(running.pid, "uid"), format!("0 {} 1\n1 {} 9", user.uid, UIDS + 5));
-    assert_eq!(kernel::map(running.pid, "gid"), format!("0 {} 1\n1 {} 8", user.gid, GIDS + 5));
+    assert_eq!(
+        kernel::map(running.pid, "uid"),
+        format!("0 {} 1\n1 {} 9", user.uid, UIDS + 5)
+    );
+    assert_eq!(
+        kernel::map(running.pid, "gid"),
+        format!("0 {} 1\n1 {} 8", user.gid, GIDS + 5)
+    );
     assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
 }
 
@@ -174,14 +224,16 @@ fn a_map_that_cannot_be_is_a_usage_error_with_the_rule() {
         (&[""], "three numbers"),
     ] {
         for option in ["--uid-map", "--gid-map"] {
-            let options: Vec<_> = maps.iter().map(|map| format!("{option}={map}")).collect();
+            let options: Vec<_> =
+                maps.iter().map(|map| format!("{option}={map}")).collect();
             let options: Vec<_> = options.iter().map(String::as_str).collect();
             let ran = user.run(&options, &["echo", "it runs"]);
             ran.exits(2).complains(option).complains(rule);
             assert_eq!(ran.out, "");
         }
     }
-    let many: Vec<_> = (0..341).map(|n| format!("--uid-map={0}:{0}:1", n * 2)).collect();
+    let many: Vec<_> =
+        (0..341).map(|n| format!("--uid-map={0}:{0}:1", n * 2)).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     user.run(&many, &["true"]).exits(2).complains("the kernel takes 340");
 }
@@ -206,13 +258,19 @@ fn more_than_is_lent_is_refused_in_the_helpers_own_words() {
     let beyond = |first: u32| format!("1:{first}:65537");
     let (uids, gids) = (beyond(UIDS), beyond(GIDS));
     for (maps, helper) in [
-        (&["--uid-map", &*uid, "--uid-map", &*uids, "--gid-map", &*gid][..], "newuidmap"),
+        (
+            &["--uid-map", &*uid, "--uid-map", &*uids, "--gid-map", &*gid][..],
+            "newuidmap",
+        ),
         (&["--uid-map", &*uid, "--gid-map", &*gid, "--gid-map", &*gids], "newgidmap"),
         (&["--uid-map", "0:0:1", "--gid-map", &*gid], "newuidmap"),
         (&["--uid-map", &*uid, "--gid-map", "0:0:1"], "newgidmap"),
     ] {
         let ran = user.run(maps, &["echo", "it runs"]);
-        ran.exits(125).complains(&format!("{helper}: ")).complains("not allowed").complains("hint: ");
+        ran.exits(125)
+            .complains(&format!("{helper}: "))
+            .complains("not allowed")
+            .complains("hint: ");
         assert_eq!(ran.out, "");
         assert!(ran.err.lines().count() <= 3, "{}", ran.err);
     }
@@ -222,7 +280,10 @@ fn more_than_is_lent_is_refused_in_the_helpers_own_words() {
 fn the_hosts_ids_are_roots_alone() {
     let Some(user) = alone() else { return };
     let ran = user.run(&["--userns", "host"], &["echo", "it runs"]);
-    ran.exits(125).complains("--userns host").complains("needs root").complains("hint: ");
+    ran.exits(125)
+        .complains("--userns host")
+        .complains("needs root")
+        .complains("hint: ");
     assert_eq!(ran.out, "");
 }
 

@@ -19,9 +19,16 @@ fn help_is_as_recorded() {
 fn help_tells_what_there_is_to_map() {
     let Some(user) = anybody() else { return };
     let help = user.call(["run", "--help"]);
-    for option in
-        ["--userns <MODE>", "host", "keep-id", "auto", "--uid-map", "--gid-map", "-u, --user", "C:H:SIZE"]
-    {
+    for option in [
+        "--userns <MODE>",
+        "host",
+        "keep-id",
+        "auto",
+        "--uid-map",
+        "--gid-map",
+        "-u, --user",
+        "C:H:SIZE",
+    ] {
         assert!(help.exits(0).out.contains(option), "{option}:\n{}", help.out);
     }
     user.call(["--version"]).exits(0);

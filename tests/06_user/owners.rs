@@ -12,7 +12,11 @@ use crate::{alone, anybody, with_ranges};
 #[test]
 fn what_root_makes_inside_belongs_to_the_caller() {
     let Some(user) = anybody() else { return };
-    user.sh(&[], "touch /made; mkdir /directory; ln -s made /link; ls -n /made | cut -d' ' -f5").exits(0);
+    user.sh(
+        &[],
+        "touch /made; mkdir /directory; ln -s made /link; ls -n /made | cut -d' ' -f5",
+    )
+    .exits(0);
     for name in ["made", "directory", "link"] {
         assert_eq!(owner(&user.rootfs().join(name)), (user.uid, user.gid), "{name}");
     }
@@ -66,20 +70,30 @@ fn nothing_of_the_hosts_root_appears_after_runs_of_every_kind() {
     drop(running);
 }
 
-/// A set-user-ID program makes root of whoever starts it, and here that root is nobody special.
+/// A set-user-ID program makes root of whoever starts it, and here that root is nobody
+/// special.
 #[test]
 fn a_set_user_id_program_gives_no_root_outside() {
     let Some(user) = with_ranges() else { return };
     user.install(Path::new("/bin/sleep"), "mighty");
-    fs::set_permissions(user.rootfs().join("mighty"), fs::Permissions::from_mode(0o6755)).unwrap();
+    fs::set_permissions(
+        user.rootfs().join("mighty"),
+        fs::Permissions::from_mode(0o6755),
+    )
+    .unwrap();
     let running = user.start(&["-u", "1000:1001"], &["/mighty", "100"]);
     let (own, root) = (UIDS + 999, user.uid);
-    assert_eq!(ids(running.pid, "Uid"), [own, root, root, root], "root inside is the caller");
+    assert_eq!(
+        ids(running.pid, "Uid"),
+        [own, root, root, root],
+        "root inside is the caller"
+    );
     let (own, root) = (GIDS + 1000, user.gid);
     assert_eq!(ids(running.pid, "Gid"), [own, root, root, root]);
 }
 
-/// One that belongs to the host's root, as nobody's image can, is not mapped, and gives nothing.
+/// One that belongs to the host's root, as nobody's image can, is not mapped, and gives
+/// nothing.
 #[test]
 fn a_set_user_id_program_of_the_hosts_root_gives_nothing() {
     let Some(user) = alone() else { return };

@@ -14,7 +14,8 @@ const SLEEP: [&str; 2] = ["sleep", "100"];
 #[track_caller]
 fn first(pid: i32) -> u32 {
     let uids = map(pid, "uid");
-    let numbers: Vec<u32> = uids.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    let numbers: Vec<u32> =
+        uids.split_whitespace().map(|number| number.parse().unwrap()).collect();
     assert_eq!((numbers.len(), numbers[0], numbers[2]), (3, 0, 65536), "{uids}");
     assert_eq!(map(pid, "gid"), uids);
     numbers[1]
@@ -25,7 +26,10 @@ fn without_an_option_its_ids_are_the_hosts() {
     let Some(bench) = root() else { return };
     for options in [&[][..], &["--userns", "host"]] {
         let running = bench.start(options, &SLEEP);
-        assert_eq!(host::namespace(running.pid, "user"), host::namespace("self", "user"));
+        assert_eq!(
+            host::namespace(running.pid, "user"),
+            host::namespace("self", "user")
+        );
         assert_eq!(ids(running.pid, "Uid"), [0; 4]);
         assert_eq!(host::status(running.pid, "CapEff"), host::status("self", "CapEff"));
     }
@@ -36,16 +40,29 @@ fn without_an_option_its_ids_are_the_hosts() {
 #[test]
 fn with_ids_of_its_own_root_inside_is_nobody_outside() {
     let Some(bench) = root_with_other_ids() else { return };
-    let (one, other) =
-        (bench.start(&["--userns", "auto"], &SLEEP), bench.start(&["--userns", "auto"], &SLEEP));
+    let (one, other) = (
+        bench.start(&["--userns", "auto"], &SLEEP),
+        bench.start(&["--userns", "auto"], &SLEEP),
+    );
     let firsts = [&one, &other].map(|running| {
         let first = first(running.pid);
-        assert!((524_288..1_879_048_192 - 65535).contains(&first) && first.is_multiple_of(65536), "{first}");
+        assert!(
+            (524_288..1_879_048_192 - 65535).contains(&first)
+                && first.is_multiple_of(65536),
+            "{first}"
+        );
         assert_eq!(ids(running.pid, "Uid"), [first; 4]);
         assert_eq!(ids(running.pid, "Gid"), [first; 4]);
         assert_eq!(kernel::setgroups(running.pid), "allow");
-        assert_eq!(host::status(running.pid, "Groups"), first.to_string(), "none of the caller's");
-        assert_ne!(host::namespace(running.pid, "user"), host::namespace("self", "user"));
+        assert_eq!(
+            host::status(running.pid, "Groups"),
+            first.to_string(),
+            "none of the caller's"
+        );
+        assert_ne!(
+            host::namespace(running.pid, "user"),
+            host::namespace("self", "user")
+        );
         first
     });
     assert_ne!(firsts[0], firsts[1]);
@@ -63,7 +80,10 @@ fn its_files_keep_their_owners_inside_and_on_the_disk() {
     assert_eq!(owner(&bench.rootfs().join("given")), (33, 34));
     assert_eq!(owner(&of_user), (1000, 1001));
     bench.sh(&["--userns", "auto", "-u", "1000:1001"], "echo mine > /of-user").exits(0);
-    assert_eq!((fs::read_to_string(&of_user).unwrap().as_str(), owner(&of_user)), ("mine\n", (1000, 1001)));
+    assert_eq!(
+        (fs::read_to_string(&of_user).unwrap().as_str(), owner(&of_user)),
+        ("mine\n", (1000, 1001))
+    );
 }
 
 #[test]
@@ -76,14 +96,16 @@ fn a_user_of_a_container_with_ids_of_its_own_is_one_of_them() {
     assert_eq!(host::status(running.pid, "CapEff"), "0000000000000000");
 }
 
-/// A volume is the host's, and shows who it belongs to there: nobody whom the container knows.
+/// A volume is the host's, and shows who it belongs to there: nobody whom the container
+/// knows.
 #[test]
 fn what_the_host_lends_stays_the_hosts() {
     let Some(bench) = root_with_other_ids() else { return };
     let source = bench.dir().join("source");
     fs::create_dir(&source).unwrap();
     let volume = format!("{}:/mnt", source.display());
-    let ran = bench.sh(&["--userns", "auto", "-v", &volume], "stat -c %u /mnt; touch /mnt/made");
+    let ran = bench
+        .sh(&["--userns", "auto", "-v", &volume], "stat -c %u /mnt; touch /mnt/made");
     assert_ne!(ran.code, 0);
     assert_eq!(ran.out, "65534\n");
     assert_eq!(fs::read_dir(&source).unwrap().count(), 0);
@@ -92,29 +114,40 @@ fn what_the_host_lends_stays_the_hosts() {
 #[test]
 fn what_only_the_hosts_root_may_do_is_refused() {
     let Some(bench) = root_with_other_ids() else { return };
-    for script in ["mknod /tmp/disk b 8 0", "echo 1 > /proc/sys/vm/drop_caches", "mount -o remount,rw /sys"] {
+    for script in [
+        "mknod /tmp/disk b 8 0",
+        "echo 1 > /proc/sys/vm/drop_caches",
+        "mount -o remount,rw /sys",
+    ] {
         let ran = bench.sh(&["--userns", "auto"], script);
         assert_ne!(ran.code, 0, "{script}: {ran:?}");
     }
 }
 
-/// The root file system is shown with other owners, also where it is read-only or below a terminal.
+/// The root file system is shown with other owners, also where it is read-only or below
+/// a terminal.
 #[test]
 fn the_other_options_go_with_ids_of_its_own() {
     let Some(bench) = root_with_other_ids() else { return };
     let auto = ["--userns", "auto"];
-    let script =
-        "touch /made 2>/dev/null || echo read-only; touch /tmp/made && echo written; tty; echo > $(tty)";
-    let options =
-        [&auto[..], &["--read-only", "--tmpfs", "/tmp", "-t", "--init", "--hostname", "h"]].concat();
+    let script = "touch /made 2>/dev/null || echo read-only; touch /tmp/made && echo written; tty; echo > $(tty)";
+    let options = [
+        &auto[..],
+        &["--read-only", "--tmpfs", "/tmp", "-t", "--init", "--hostname", "h"],
+    ]
+    .concat();
     bench.sh(&options, script).prints("read-only\r\nwritten\r\n/dev/pts/0");
-    let options = [&auto[..], &["--propagation", "shared", "-w", "/usr", "-e", "A=1"]].concat();
+    let options =
+        [&auto[..], &["--propagation", "shared", "-w", "/usr", "-e", "A=1"]].concat();
     bench
         .sh(&options, "echo $PWD $A; grep -c shared: /proc/self/mountinfo > /dev/null && echo shared")
         .prints("/usr 1\nshared");
     bench.run(&auto, &["nosuch"]).exits(127);
     bench.run(&auto, &["/etc/passwd"]).exits(126);
-    bench.run(&[&auto[..], &["--rootfs", "/nonexistent"]].concat(), &["true"]).exits(125).complains("ENOENT");
+    bench
+        .run(&[&auto[..], &["--rootfs", "/nonexistent"]].concat(), &["true"])
+        .exits(125)
+        .complains("ENOENT");
 }
 
 #[test]
@@ -123,13 +156,18 @@ fn a_limit_holds_with_ids_of_its_own() {
         return;
     }
     let Some(bench) = root_with_other_ids() else { return };
-    let running = bench.start(&["--userns", "auto", "-m", "32m", "--pids-limit", "20"], &SLEEP);
-    let memory = ["memory.max", "memory.limit_in_bytes"].map(|file| host::cgroup_value(running.pid, file));
+    let running =
+        bench.start(&["--userns", "auto", "-m", "32m", "--pids-limit", "20"], &SLEEP);
+    let memory = ["memory.max", "memory.limit_in_bytes"]
+        .map(|file| host::cgroup_value(running.pid, file));
     assert!(memory.contains(&Some("33554432".into())), "{memory:?}");
     assert_eq!(host::cgroup_value(running.pid, "pids.max").unwrap(), "20");
     drop(running);
     let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
-    bench.run(&["--userns", "auto", "-m", "32m"], &hog).exits(137).complains("out of memory (limit 32MiB");
+    bench
+        .run(&["--userns", "auto", "-m", "32m"], &hog)
+        .exits(137)
+        .complains("out of memory (limit 32MiB");
 }
 
 /// In a mount namespace of its own, where /etc/subuid says this.
@@ -137,16 +175,21 @@ fn seeing(bench: &Bench, subuid: &str) -> Vec<String> {
     let file = bench.dir().join("subuid");
     fs::write(&file, subuid).unwrap();
     let script = format!("mount --bind {} /etc/subuid && exec \"$@\"", file.display());
-    ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"].map(String::from).to_vec()
+    ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"]
+        .map(String::from)
+        .to_vec()
 }
 
 #[test]
 fn ids_that_are_lent_to_anybody_are_not_taken() {
-    let Some(bench) = root_with_other_ids().filter(|_| Path::new("/etc/subuid").exists()) else { return };
+    let Some(bench) =
+        root_with_other_ids().filter(|_| Path::new("/etc/subuid").exists())
+    else {
+        return;
+    };
     let script = "cat /proc/self/uid_map";
     // All but the last 65536; somebody's; and lines that say nothing.
-    let all_but_one =
-        "alice:524288:1000000000\nbob:1000524288:878458368\n# x\n:::\nc:4294967295:4294967295\n";
+    let all_but_one = "alice:524288:1000000000\nbob:1000524288:878458368\n# x\n:::\nc:4294967295:4294967295\n";
     let starter = seeing(&bench, all_but_one);
     let starter: Vec<_> = starter.iter().map(String::as_str).collect();
     let ran = bench.run_by(&starter, &["--userns", "auto"], &["sh", "-c", script]);
@@ -159,7 +202,8 @@ fn ids_that_are_lent_to_anybody_are_not_taken() {
     assert_eq!(ran.out, "");
 }
 
-/// A device node of the image's is root's on the disk, and so it would be of the container's root.
+/// A device node of the image's is root's on the disk, and so it would be of the
+/// container's root.
 #[test]
 fn with_ids_of_its_own_no_device_of_the_image_can_be_opened() {
     let Some(bench) = root_with_other_ids() else { return };
@@ -175,7 +219,12 @@ fn with_ids_of_its_own_no_device_of_the_image_can_be_opened() {
 #[test]
 fn a_user_has_neither_capabilities_nor_groups_of_the_caller() {
     let Some(bench) = root() else { return };
-    let kept = ["setpriv", "--groups=4", "--inh-caps=+chown,+setuid", "--ambient-caps=+chown,+setuid"];
+    let kept = [
+        "setpriv",
+        "--groups=4",
+        "--inh-caps=+chown,+setuid",
+        "--ambient-caps=+chown,+setuid",
+    ];
     for caller in [&["setpriv", "--groups=4,24"][..], &kept] {
         let running = bench.start_by(caller, &["-u", "bin"], &SLEEP);
         assert_eq!(ids(running.pid, "Uid"), [1; 4]);
@@ -186,10 +235,17 @@ fn a_user_has_neither_capabilities_nor_groups_of_the_caller() {
         }
         drop(running);
         let running = bench.start_by(caller, &["-u", "1234"], &SLEEP);
-        assert_eq!((ids(running.pid, "Uid"), ids(running.pid, "Gid")), (vec![1234; 4], vec![0; 4]));
+        assert_eq!(
+            (ids(running.pid, "Uid"), ids(running.pid, "Gid")),
+            (vec![1234; 4], vec![0; 4])
+        );
         assert_eq!(host::status(running.pid, "Groups"), "0");
         drop(running);
         let running = bench.start_by(caller, &[], &SLEEP);
-        assert_eq!(host::status(running.pid, "Groups"), "0", "also root has none of them");
+        assert_eq!(
+            host::status(running.pid, "Groups"),
+            "0",
+            "also root has none of them"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Where nothing is delegated, the user's systemd is asked for a scope. No systemd runs here: a real
-//! bus has a service on it that answers as systemd does, and makes the cgroup that systemd would make.
+//! Where nothing is delegated, the user's systemd is asked for a scope. No systemd runs
+//! here: a real bus has a service on it that answers as systemd does, and makes the
+//! cgroup that systemd would make.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -14,7 +15,8 @@ use rustbus::{DuplexConn, Marshal, MessageBuilder, Signature, Unmarshal};
 
 use crate::this_step;
 
-/// Set in the process that plays systemd: below which cgroup it makes scopes, and for whom.
+/// Set in the process that plays systemd: below which cgroup it makes scopes, and for
+/// whom.
 const FAKE: &str = "KISTE_TEST_FAKE_SYSTEMD";
 
 #[test]
@@ -23,7 +25,8 @@ fn a_limit_gets_a_scope_from_systemd_and_holds_in_it() {
         return serve(Path::new(&base));
     }
     // The bus asks for the names of who comes.
-    let Some(mut user) = User::with_ranges(this_step(), &["pivot-root", "user-namespace", "cgroup-v2"])
+    let Some(mut user) =
+        User::with_ranges(this_step(), &["pivot-root", "user-namespace", "cgroup-v2"])
     else {
         return;
     };
@@ -31,13 +34,24 @@ fn a_limit_gets_a_scope_from_systemd_and_holds_in_it() {
         return;
     }
     let session = Session::open(&user);
-    user.as_user = vec!["env".into(), format!("DBUS_SESSION_BUS_ADDRESS={}", session.address)];
+    user.as_user =
+        vec!["env".into(), format!("DBUS_SESSION_BUS_ADDRESS={}", session.address)];
 
-    let running = user.start(&["-m", "64m", "--pids-limit", "20"], &["sh", "-c", "read line; exit 3"]);
-    assert_eq!(host::cgroup_value(running.pid, "memory.max").as_deref(), Some("67108864"));
+    let running = user.start(
+        &["-m", "64m", "--pids-limit", "20"],
+        &["sh", "-c", "read line; exit 3"],
+    );
+    assert_eq!(
+        host::cgroup_value(running.pid, "memory.max").as_deref(),
+        Some("67108864")
+    );
     assert_eq!(host::cgroup_value(running.pid, "pids.max").as_deref(), Some("20"));
     let cgroup = host::cgroup_file(running.pid, "memory.max").unwrap();
-    assert!(cgroup.starts_with(&session.base) && cgroup.to_str().unwrap().contains(".scope/"), "{cgroup:?}");
+    assert!(
+        cgroup.starts_with(&session.base)
+            && cgroup.to_str().unwrap().contains(".scope/"),
+        "{cgroup:?}"
+    );
     running.end().exits(3);
 
     // Without it nothing is started.
@@ -62,7 +76,9 @@ impl Session {
         let address = format!("unix:path={}/bus", dir.display());
         let config = dir.join("config");
         let anybody = r#"<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow eavesdrop="true"/></policy>"#;
-        let text = format!("<busconfig><listen>{address}</listen><auth>EXTERNAL</auth>{anybody}</busconfig>");
+        let text = format!(
+            "<busconfig><listen>{address}</listen><auth>EXTERNAL</auth>{anybody}</busconfig>"
+        );
         fs::write(&config, text).unwrap();
         let bus = user
             .beside("dbus-daemon")
@@ -77,14 +93,19 @@ impl Session {
         fs::create_dir(&base).unwrap();
         fs::write(base.join("cgroup.subtree_control"), "+memory +pids").unwrap();
         let systemd = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "systemd::a_limit_gets_a_scope_from_systemd_and_holds_in_it", "--nocapture"])
+            .args([
+                "--exact",
+                "systemd::a_limit_gets_a_scope_from_systemd_and_holds_in_it",
+                "--nocapture",
+            ])
             .env(FAKE, format!("{}", base.display()))
             .env("KISTE_TEST_USER", format!("{}:{}", user.uid, user.gid))
             .env("DBUS_SESSION_BUS_ADDRESS", &address)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        eventually(|| base.join("ready").exists().then_some(())).expect("systemd is on the bus");
+        eventually(|| base.join("ready").exists().then_some(()))
+            .expect("systemd is on the bus");
         Session { base, address, bus, systemd }
     }
 }
@@ -97,12 +118,17 @@ impl Drop for Session {
         }
         // systemd removes a scope when its last process has ended.
         let removed = eventually(|| remove(&self.base).then_some(()));
-        assert!(removed.is_some() || std::thread::panicking(), "left: {}", self.base.display());
+        assert!(
+            removed.is_some() || std::thread::panicking(),
+            "left: {}",
+            self.base.display()
+        );
     }
 }
 
 fn remove(cgroup: &Path) -> bool {
-    let below = fs::read_dir(cgroup).into_iter().flatten().flatten().map(|entry| entry.path());
+    let below =
+        fs::read_dir(cgroup).into_iter().flatten().flatten().map(|entry| entry.path());
     for path in below.filter(|path| path.is_dir()) {
         remove(&path);
     }
@@ -119,9 +145,14 @@ enum Property {
 
 /// org.freedesktop.systemd1(5), as much of it as a scope takes.
 fn serve(base: &Path) {
-    let mut bus = DuplexConn::connect_to_bus(rustbus::get_session_bus_path().unwrap(), false).unwrap();
+    let mut bus =
+        DuplexConn::connect_to_bus(rustbus::get_session_bus_path().unwrap(), false)
+            .unwrap();
     bus.send_hello(Timeout::Infinite).unwrap();
-    send(&mut bus, &rustbus::standard_messages::request_name("org.freedesktop.systemd1", 0));
+    send(
+        &mut bus,
+        &rustbus::standard_messages::request_name("org.freedesktop.systemd1", 0),
+    );
     fs::create_dir(base.join("ready")).unwrap();
     loop {
         let Ok(call) = bus.recv.get_next_message(Timeout::Infinite) else { return };
@@ -129,11 +160,13 @@ fn serve(base: &Path) {
             Some("Subscribe") => send(&mut bus, &call.dynheader.make_response()),
             Some("StartTransientUnit") => {
                 let mut body = call.body.parser();
-                let (name, mode, properties) =
-                    body.get3::<&str, &str, Vec<(&str, Property)>>().expect("its parameters");
+                let (name, mode, properties) = body
+                    .get3::<&str, &str, Vec<(&str, Property)>>()
+                    .expect("its parameters");
                 assert_eq!(mode, "fail");
                 start_scope(&base.join(name), &properties);
-                let job = || ObjectPath::new("/org/freedesktop/systemd1/job/1").unwrap();
+                let job =
+                    || ObjectPath::new("/org/freedesktop/systemd1/job/1").unwrap();
                 let mut answer = call.dynheader.make_response();
                 answer.body.push_param(job()).unwrap();
                 send(&mut bus, &answer);
@@ -155,15 +188,21 @@ fn start_scope(scope: &Path, properties: &[(&str, Property)]) {
     let (uid, gid) = user.split_once(':').unwrap();
     let (uid, gid) = (uid.parse().ok(), gid.parse().ok());
     fs::create_dir(scope).unwrap();
-    let is = |wanted: &str| properties.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let is = |wanted: &str| {
+        properties.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value)
+    };
     if let Some(Property::Flag(true)) = is("Delegate") {
         chown(scope, uid, gid).unwrap();
         for file in ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
             chown(scope.join(file), uid, gid).unwrap();
         }
     }
-    let Some(Property::Numbers(pids)) = is("PIDs") else { panic!("a scope without processes") };
-    pids.iter().for_each(|pid| fs::write(scope.join("cgroup.procs"), pid.to_string()).unwrap());
+    let Some(Property::Numbers(pids)) = is("PIDs") else {
+        panic!("a scope without processes")
+    };
+    pids.iter().for_each(|pid| {
+        fs::write(scope.join("cgroup.procs"), pid.to_string()).unwrap()
+    });
 }
 
 fn send(bus: &mut DuplexConn, message: &MarshalledMessage) {

@@ -8,7 +8,9 @@ fn without_root_it_has_a_terminal_of_its_own() {
     let Some(user) = anybody() else { return };
     let script = "tty; stty size; echo /dev/pts/*; : < /dev/tty && echo opened; echo printed > /dev/console";
     let mut terminal = user.at_terminal(&[], &["sh", "-c", script]);
-    terminal.shows("/dev/pts/0\r\n24 100\r\n/dev/pts/0 /dev/pts/ptmx\r\nopened\r\nprinted\r\n");
+    terminal.shows(
+        "/dev/pts/0\r\n24 100\r\n/dev/pts/0 /dev/pts/ptmx\r\nopened\r\nprinted\r\n",
+    );
     assert_eq!(terminal.ends(), (0, String::new()));
 }
 
@@ -38,14 +40,20 @@ fn without_root_ctrl_c_ends_the_job_and_ctrl_d_the_shell() {
     assert_ne!(terminal.settings(), before, "raw while it ran, and given back");
 }
 
-/// Who sits at a terminal can open it by its name; the terminal of the host stays whose it is.
+/// Who sits at a terminal can open it by its name; the terminal of the host stays whose
+/// it is.
 #[test]
 fn the_terminal_belongs_to_the_user() {
     let Some(user) = with_ranges() else { return };
-    for options in
-        [&["-u", "bin"][..], &["-u", "1234:99"], &["-u", "bin", "--init"], &["--userns", "keep-id"], &[]]
-    {
-        let script = "echo opened > $(tty); : < /dev/tty && stat -c %u $(tty) > /tmp/tty; id -u";
+    for options in [
+        &["-u", "bin"][..],
+        &["-u", "1234:99"],
+        &["-u", "bin", "--init"],
+        &["--userns", "keep-id"],
+        &[],
+    ] {
+        let script =
+            "echo opened > $(tty); : < /dev/tty && stat -c %u $(tty) > /tmp/tty; id -u";
         let options = [options, &["--tmpfs", "/tmp:mode=1777"]].concat();
         let script = format!("{script}; [ $(cat /tmp/tty) = $(id -u) ] && echo mine");
         let mut terminal = user.at_terminal(&options, &["sh", "-c", &script]);
@@ -61,8 +69,10 @@ fn as_root_the_terminal_belongs_to_the_user_and_the_callers_stays() {
     for options in [&["-u", "bin"][..], &["-u", "bin", "--userns", "auto"]] {
         let script = "echo opened > $(tty); [ $(stat -c %u $(tty)) = 1 ] && echo mine";
         let terminal = &mut bench.at_terminal(options, &["sh", "-c", script]);
-        let tty =
-            std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&terminal.tty)));
+        let tty = std::fs::read_link(format!(
+            "/proc/self/fd/{}",
+            std::os::fd::AsRawFd::as_raw_fd(&terminal.tty)
+        ));
         let tty = tty.unwrap();
         let before = owner(&tty);
         assert_eq!(terminal.shows("mine\r\n"), "opened\r\nmine\r\n");
@@ -71,16 +81,25 @@ fn as_root_the_terminal_belongs_to_the_user_and_the_callers_stays() {
     }
 }
 
-/// Only stdin is a pipe: what stderr has is not the container's to own, or to give away.
+/// Only stdin is a pipe: what stderr has is not the container's to own, or to give
+/// away.
 #[test]
 fn a_terminal_on_one_stream_alone_is_replaced_too() {
     let Some(bench) = root() else { return };
-    let mut words = ["sh", "-c", "echo piped | \"$@\"", "sh"].map(std::ffi::OsString::from).to_vec();
+    let mut words = ["sh", "-c", "echo piped | \"$@\"", "sh"]
+        .map(std::ffi::OsString::from)
+        .to_vec();
     words.push(bench.exe().into());
-    words.extend(bench.arguments(&["-u", "bin"], &["sh", "-c", "cat; stat -L -c %u:%n /proc/self/fd/2"]));
+    words.extend(bench.arguments(
+        &["-u", "bin"],
+        &["sh", "-c", "cat; stat -L -c %u:%n /proc/self/fd/2"],
+    ));
     let mut terminal = kiste_tests::Terminal::start_any(bench.dir(), &words);
-    let tty = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&terminal.tty)))
-        .unwrap();
+    let tty = std::fs::read_link(format!(
+        "/proc/self/fd/{}",
+        std::os::fd::AsRawFd::as_raw_fd(&terminal.tty)
+    ))
+    .unwrap();
     let before = owner(&tty);
     terminal.shows("piped\r\n1:/proc/self/fd/2\r\n");
     assert_eq!(terminal.ends().0, 0);

@@ -1,4 +1,5 @@
-//! What the steps below promise holds for a container of an image, and without one as before.
+//! What the steps below promise holds for a container of an image, and without one as
+//! before.
 
 use kiste_tests::{Distribution, eventually, host};
 use nix::sys::signal::Signal;
@@ -10,11 +11,18 @@ use crate::tiny::tiny;
 fn a_root_file_system_is_run_as_before() {
     everywhere(|shop| {
         let ran = match shop {
-            crate::shop::Shop::Root(bench) => bench.sh(&[], "echo it runs; echo x > /made"),
-            crate::shop::Shop::User(user) => user.sh(&[], "echo it runs; echo x > /made"),
+            crate::shop::Shop::Root(bench) => {
+                bench.sh(&[], "echo it runs; echo x > /made")
+            }
+            crate::shop::Shop::User(user) => {
+                user.sh(&[], "echo it runs; echo x > /made")
+            }
         };
         ran.prints("it runs");
-        assert!(shop.bench().rootfs().join("made").exists(), "it is written where it stands");
+        assert!(
+            shop.bench().rootfs().join("made").exists(),
+            "it is written where it stands"
+        );
     });
 }
 
@@ -51,13 +59,20 @@ fn nothing_of_it_is_mounted_on_the_host() {
     shop.import(tiny(), "small:1");
     let distribution = Distribution::start();
     let before = distribution.mounts();
-    let running = distribution.start_in(shop.bench(), &["--image", "small:1"], &["sleep", "100"]);
+    let running =
+        distribution.start_in(shop.bench(), &["--image", "small:1"], &["sleep", "100"]);
     assert_eq!(distribution.mounts(), before);
     drop(running);
     distribution
-        .run(shop.bench(), &["--image", "small:1", "--commit", "small:2"], &["touch", "/made"])
+        .run(
+            shop.bench(),
+            &["--image", "small:1", "--commit", "small:2"],
+            &["touch", "/made"],
+        )
         .exits(0);
-    distribution.run(shop.bench(), &["--image", "small:2"], &["ls", "/made"]).prints("/made");
+    distribution
+        .run(shop.bench(), &["--image", "small:2"], &["ls", "/made"])
+        .prints("/made");
     assert_eq!(distribution.mounts(), before);
 }
 
@@ -68,13 +83,22 @@ fn what_escaped_from_other_runtimes_does_not_from_this_one() {
         let running = shop.start("small:1", &[], &["sleep", "100"]);
         // No descriptor of the store or of the host is left open in it.
         let fds = std::fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap();
-        let names: Vec<_> = fds.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        assert!(names.iter().all(|name| ["0", "1", "2"].contains(&name.as_str())), "{names:?}");
-        // Nor does its mountinfo lead further than overlayfs's own words.
-        let points: Vec<_> =
-            host::mounts_of(running.pid).iter().map(|line| host::mount_point(line).to_owned()).collect();
+        let names: Vec<_> = fds
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         assert!(
-            !points.iter().any(|point| point.contains("store") || point.contains("kiste-test")),
+            names.iter().all(|name| ["0", "1", "2"].contains(&name.as_str())),
+            "{names:?}"
+        );
+        // Nor does its mountinfo lead further than overlayfs's own words.
+        let points: Vec<_> = host::mounts_of(running.pid)
+            .iter()
+            .map(|line| host::mount_point(line).to_owned())
+            .collect();
+        assert!(
+            !points
+                .iter()
+                .any(|point| point.contains("store") || point.contains("kiste-test")),
             "{points:?}"
         );
         drop(running);
@@ -87,7 +111,8 @@ fn what_escaped_from_other_runtimes_does_not_from_this_one() {
 fn a_runtime_that_is_killed_takes_all_with_it() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
-        let running = shop.start("small:1", &[], &["sh", "-c", "sleep 100 & exec sleep 100"]);
+        let running =
+            shop.start("small:1", &[], &["sh", "-c", "sleep 100 & exec sleep 100"]);
         let namespace = host::namespace(running.pid, "pid");
         running.kill_runtime();
         eventually(|| host::processes_in("pid", &namespace).is_empty().then_some(()))

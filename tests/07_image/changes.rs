@@ -71,7 +71,10 @@ fn diff_tells_what_the_top_layer_of_an_image_has_changed() {
         let ran = shop.call(&["diff", "small:1"]);
         let mut lines: Vec<_> = ran.exits(0).out.lines().collect();
         lines.sort_by_key(|line| &line[2..]);
-        assert_eq!(lines, ["A /data", "A /data/x", "C /etc", "D /etc/group", "C /etc/passwd"]);
+        assert_eq!(
+            lines,
+            ["A /data", "A /data/x", "C /etc", "D /etc/group", "C /etc/passwd"]
+        );
     });
 }
 
@@ -82,10 +85,14 @@ fn what_is_committed_is_a_new_layer_and_there_in_the_next_run() {
         let script = format!("{CHANGE}; exit 3");
         shop.sh("small:1", &["--commit", "small:2"], &script).exits(3);
         let check = "cd /data; cat changed new/link; ls; ls remade; stat -c '%u:%g %a %h' new/file; readlink new/symlink";
-        shop.sh("small:2", &[], check).prints("xy\nn\nchanged\nkept\nnew\nremade\nb\n33:34 4755 2\n/etc");
-        shop.sh("small:1", &[], "ls /data").prints("changed\ngone\nkept\nold-dir\nremade");
+        shop.sh("small:2", &[], check)
+            .prints("xy\nn\nchanged\nkept\nnew\nremade\nb\n33:34 4755 2\n/etc");
+        shop.sh("small:1", &[], "ls /data")
+            .prints("changed\ngone\nkept\nold-dir\nremade");
         assert_eq!(shop.in_store("layers").len(), 2);
-        let of = |name: &str| shop.images().into_iter().find(|image| image.name == name).unwrap().id;
+        let of = |name: &str| {
+            shop.images().into_iter().find(|image| image.name == name).unwrap().id
+        };
         assert!(of("small:1") == id && of("small:2") != id);
         assert_eq!(shop.in_store("containers"), [""; 0]);
         // On it another.
@@ -110,17 +117,20 @@ fn what_is_committed_is_an_image_as_any_other() {
         for name in ["small:1", "small:2"] {
             shop.call(&["rmi", name]).exits(0);
         }
-        shop.call(&["gc", "--run-dir", shop.bench().run_dirs().to_str().unwrap()]).exits(0);
+        shop.call(&["gc", "--run-dir", shop.bench().run_dirs().to_str().unwrap()])
+            .exits(0);
         shop.holds_nothing("rmi");
         shop.call(&["load", "-i", file.to_str().unwrap()]).prints("Loaded small:2");
         shop.seen("small:2", "/data").is(&seen);
         let history = shop.call(&["history", "small:2", "--format", "json"]);
-        let history: Vec<serde_json::Value> = serde_json::from_str(&history.exits(0).out).unwrap();
+        let history: Vec<serde_json::Value> =
+            serde_json::from_str(&history.exits(0).out).unwrap();
         assert_eq!(history.len(), 2, "{history:?}");
     });
 }
 
-/// What is mounted in a container is not the image's, and places that were made for it are empty.
+/// What is mounted in a container is not the image's, and places that were made for it
+/// are empty.
 #[test]
 fn mounts_are_not_committed() {
     everywhere(|shop| {
@@ -128,13 +138,23 @@ fn mounts_are_not_committed() {
         shop.open();
         let volume = format!("{}:/volume", shop.dir().display());
         let options = ["-v", &volume, "--tmpfs", "/memory", "--commit", "small:2"];
-        shop.sh("small:1", &options, "touch /memory/x /dev/shm/x; echo x > /made").exits(0);
-        shop.sh("small:2", &[], "ls /volume /memory; cat /made; ls /dev | grep -c null").exits(0);
-        let out = shop.sh("small:2", &[], "find /volume /memory -mindepth 1; cat /made");
+        shop.sh("small:1", &options, "touch /memory/x /dev/shm/x; echo x > /made")
+            .exits(0);
+        shop.sh(
+            "small:2",
+            &[],
+            "ls /volume /memory; cat /made; ls /dev | grep -c null",
+        )
+        .exits(0);
+        let out =
+            shop.sh("small:2", &[], "find /volume /memory -mindepth 1; cat /made");
         out.prints("x");
         let tree = Tree::of(&shop.store().join("layers"));
-        let odd: Vec<_> =
-            tree.0.keys().filter(|path| path.ends_with("dev/null") || path.ends_with("dev/shm/x")).collect();
+        let odd: Vec<_> = tree
+            .0
+            .keys()
+            .filter(|path| path.ends_with("dev/null") || path.ends_with("dev/shm/x"))
+            .collect();
         assert!(odd.is_empty(), "{odd:?}");
     });
 }
@@ -152,7 +172,11 @@ fn a_command_that_fails_to_start_is_not_committed() {
 fn a_commit_over_a_name_leaves_the_old_one_to_whom_uses_it() {
     let Some(shop) = root() else { return };
     shop.import(tiny(), "small:1");
-    let mut running = shop.start("small:1", &[], &["sh", "-c", "echo ready; read line; cat /made || exit 5"]);
+    let mut running = shop.start(
+        "small:1",
+        &[],
+        &["sh", "-c", "echo ready; read line; cat /made || exit 5"],
+    );
     running.wait_for("ready");
     shop.sh("small:1", &["--commit", "small:1"], "echo new > /made").exits(0);
     shop.gc().exits(0);

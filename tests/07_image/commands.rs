@@ -28,7 +28,9 @@ fn images_are_listed_in_a_table() {
         .exits(0)
         .out
         .lines()
-        .map(|line| line.split("  ").map(str::trim).filter(|it| !it.is_empty()).collect())
+        .map(|line| {
+            line.split("  ").map(str::trim).filter(|it| !it.is_empty()).collect()
+        })
         .collect();
     assert_eq!(lines[0], ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]);
     assert_eq!(lines[1][..3], ["host.example:5000/small", "1", &id[7..19]]);
@@ -59,13 +61,17 @@ fn a_name_that_is_given_again_belongs_to_the_new_image() {
         let old = shop.import(tiny(), "small:1");
         let other = Archive::new().with(Entry::file("x", "x")).end();
         let id = shop.import(other, "small:1");
-        let named: Vec<_> = shop.images().into_iter().filter(|image| image.name == "small:1").collect();
+        let named: Vec<_> =
+            shop.images().into_iter().filter(|image| image.name == "small:1").collect();
         assert!(named.len() == 1 && named[0].id == id, "{named:?}");
         // The old one has no name left, and is called by its id.
         shop.run(&old, &[], &["echo", "it runs"]).prints("it runs");
         shop.call(&["rmi", &old]).exits(0);
         shop.gc().exits(0);
-        assert_eq!((shop.names(), shop.in_store("layers").len()), (vec!["small:1".to_owned()], 1));
+        assert_eq!(
+            (shop.names(), shop.in_store("layers").len()),
+            (vec!["small:1".to_owned()], 1)
+        );
     });
 }
 
@@ -121,9 +127,13 @@ fn history_and_inspect_tell_what_the_image_says() {
             assert!(text.contains(what), "{what}: {text}");
         }
         let ran = shop.call(&["history", "small:1", "--format", "json"]);
-        let history: Vec<Value> = serde_json::from_str(&ran.exits(0).out).expect("JSON");
+        let history: Vec<Value> =
+            serde_json::from_str(&ran.exits(0).out).expect("JSON");
         assert_eq!(history.len(), 2);
-        assert!(history.iter().all(|it| it.to_string().contains("a test")), "{history:?}");
+        assert!(
+            history.iter().all(|it| it.to_string().contains("a test")),
+            "{history:?}"
+        );
         assert!(shop.call(&["history", "small:1"]).exits(0).out.contains("a test"));
         for sub in ["history", "inspect", "export", "save", "diff"] {
             shop.call(&[sub, "nosuch:1"]).exits(1).complains("nosuch");
@@ -141,8 +151,11 @@ fn gc_takes_nothing_that_a_name_or_a_container_uses() {
         assert_eq!([shop.in_store("layers"), shop.in_store("blobs/sha256")], before);
 
         // An image whose name is gone is still what its container stands on.
-        let mut running =
-            shop.start("small:1", &[], &["sh", "-c", "echo ready; read line; cat /x /etc/group | head -n 1"]);
+        let mut running = shop.start(
+            "small:1",
+            &[],
+            &["sh", "-c", "echo ready; read line; cat /x /etc/group | head -n 1"],
+        );
         running.wait_for("ready");
         shop.call(&["rmi", "small:1"]);
         shop.call(&["rmi", "other:1"]).exits(0);
@@ -185,11 +198,17 @@ fn what_is_not_there_is_named_with_the_reason() {
             .exits(1)
             .complains("/nonexistent.tar")
             .complains("ENOENT");
-        shop.call(&["load", "-i", "/nonexistent.tar"]).exits(1).complains("/nonexistent.tar");
+        shop.call(&["load", "-i", "/nonexistent.tar"])
+            .exits(1)
+            .complains("/nonexistent.tar");
         shop.call(&["import", "/etc", "x"]).exits(1).complains("/etc");
         shop.import(tiny(), "small:1");
-        shop.call(&["save", "small:1", "-o", "/nonexistent/x"]).exits(1).complains("/nonexistent");
-        shop.call(&["save", "small:1", "nosuch:1", "-o", "x.tar"]).exits(1).complains("nosuch:1");
+        shop.call(&["save", "small:1", "-o", "/nonexistent/x"])
+            .exits(1)
+            .complains("/nonexistent");
+        shop.call(&["save", "small:1", "nosuch:1", "-o", "x.tar"])
+            .exits(1)
+            .complains("nosuch:1");
         assert!(!shop.dir().join("x.tar").exists(), "half a file is worse than none");
     });
 }

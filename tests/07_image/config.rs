@@ -19,7 +19,10 @@ fn with(shop: &Shop, config: Value) {
 #[test]
 fn the_environment_is_the_images_and_then_the_command_lines() {
     everywhere(|shop| {
-        with(shop, json!({"Env": ["A=image", "B=image", "PATH=/bin:/odd", "EMPTY=", "EQUALS=a=b"]}));
+        with(
+            shop,
+            json!({"Env": ["A=image", "B=image", "PATH=/bin:/odd", "EMPTY=", "EQUALS=a=b"]}),
+        );
         let script = "echo $A $B $PATH [$EMPTY] $EQUALS";
         shop.sh("small:1", &["-e", "B=line", "-e", "C=line"], &format!("{script} $C"))
             .prints("image line /bin:/odd [] a=b line");
@@ -28,20 +31,28 @@ fn the_environment_is_the_images_and_then_the_command_lines() {
             with(shop, json!({}));
             shop.run("small:1", &[], &["env"]).exits(0).out.lines().count()
         };
-        assert_eq!(names, plain + 4, "PATH is there anyway, and nothing of the host's is");
+        assert_eq!(
+            names,
+            plain + 4,
+            "PATH is there anyway, and nothing of the host's is"
+        );
     });
 }
 
 #[test]
 fn a_path_of_the_images_own_finds_the_command() {
     let Some(shop) = root() else { return };
-    let tar = archive().with(kiste_tests::archive::Entry::symlink("home/odd", "/bin/busybox")).end();
+    let tar = archive()
+        .with(kiste_tests::archive::Entry::symlink("home/odd", "/bin/busybox"))
+        .end();
     let mut layout = Layout::new();
     let config = json!({"Env": ["PATH=/odd:/home"], "Entrypoint": ["/bin/env"]});
     layout.image("small:1", &[tar], Packed::Plain, &config);
     shop.load(layout.tar());
     assert!(shop.run("small:1", &[], &[]).exits(0).out.contains("PATH=/odd:/home\n"));
-    shop.run("small:1", &["--entrypoint", "odd"], &["x"]).exits(127).complains("applet not found");
+    shop.run("small:1", &["--entrypoint", "odd"], &["x"])
+        .exits(127)
+        .complains("applet not found");
     shop.run("small:1", &["--entrypoint", "sh"], &["x"]).exits(127).complains("sh");
 }
 
@@ -73,7 +84,9 @@ fn an_entrypoint_of_the_command_lines_replaces_the_images_and_its_command() {
         shop.run("small:1", &["--entrypoint", "printenv"], &["HOME"]).prints("/root");
         // An empty one takes it away.
         shop.run("small:1", &["--entrypoint", ""], &["echo", "line"]).prints("line");
-        shop.run("small:1", &["--entrypoint", "nosuch"], &[]).exits(127).complains("nosuch");
+        shop.run("small:1", &["--entrypoint", "nosuch"], &[])
+            .exits(127)
+            .complains("nosuch");
     });
 }
 
@@ -82,7 +95,10 @@ fn an_image_without_a_command_wants_one() {
     everywhere(|shop| {
         with(shop, json!({}));
         let ran = shop.run("small:1", &[], &[]);
-        assert!([2, 125].contains(&ran.code) && ran.err.to_lowercase().contains("command"), "{ran:?}");
+        assert!(
+            [2, 125].contains(&ran.code) && ran.err.to_lowercase().contains("command"),
+            "{ran:?}"
+        );
     });
 }
 
@@ -104,11 +120,17 @@ fn the_user_is_the_images_and_found_in_its_own_files() {
         with(shop, json!({"User": "alice"}));
         shop.sh("small:1", &["-u", "bin"], "id -u; echo $HOME").prints("1\n/bin");
         shop.sh("small:1", &[], "echo $HOME").prints("/home/alice");
-        for user in ["nobody-here", "4294967295", "-1", "1:2:3", "99999999999", "alice:nogroup"] {
+        for user in
+            ["nobody-here", "4294967295", "-1", "1:2:3", "99999999999", "alice:nogroup"]
+        {
             let part = if user == "alice:nogroup" { "nogroup" } else { user };
             with(shop, json!({"User": user}));
             let ran = shop.run("small:1", &[], &["echo", "it runs"]);
-            assert_eq!((ran.exits(125).out.as_str(), ran.err.contains(part)), ("", true), "{ran:?}");
+            assert_eq!(
+                (ran.exits(125).out.as_str(), ran.err.contains(part)),
+                ("", true),
+                "{ran:?}"
+            );
         }
     });
 }
@@ -146,8 +168,9 @@ fn the_runtimes_end_is_the_images_stop_signal() {
     everywhere(|shop| {
         for (signal, name) in [("SIGUSR1", "USR1"), ("10", "USR1"), ("INT", "INT")] {
             with(shop, json!({"StopSignal": signal}));
-            let script =
-                format!("trap 'exit 9' {name}; trap 'exit 8' TERM; echo ready; while :; do sleep 0.05; done");
+            let script = format!(
+                "trap 'exit 9' {name}; trap 'exit 8' TERM; echo ready; while :; do sleep 0.05; done"
+            );
             let mut running = shop.start("small:1", &[], &["sh", "-c", &script]);
             running.wait_for("ready");
             running.signal(Signal::SIGTERM);
@@ -193,11 +216,13 @@ fn an_image_for_another_machine_is_run_and_that_is_said() {
     configuration["architecture"] = json!("s390x");
     let config = layout.blob(image::CONFIG, configuration.to_string().as_bytes());
     let layer = layout.blob(Packed::Plain.media_type(), &tiny());
-    let manifest =
-        json!({"schemaVersion": 2, "mediaType": image::MANIFEST, "config": config, "layers": [layer]});
+    let manifest = json!({"schemaVersion": 2, "mediaType": image::MANIFEST, "config": config, "layers": [layer]});
     layout.list("small:1", image::MANIFEST, manifest.to_string().as_bytes());
     shop.load(layout.tar());
     let ran = shop.run("small:1", &[], &["echo", "it runs"]);
     assert_eq!(ran.exits(0).out, "it runs\n");
-    ran.complains(&format!("is for s390x, and this machine is {}", image::architecture()));
+    ran.complains(&format!(
+        "is for s390x, and this machine is {}",
+        image::architecture()
+    ));
 }

@@ -1,5 +1,6 @@
-//! The archives that the fuzzer begins with (tests/fuzz): one for each feature and attack. They are files
-//! so that the fuzzer finds them; here is what they are made of, and that they are up to date.
+//! The archives that the fuzzer begins with (tests/fuzz): one for each feature and
+//! attack. They are files so that the fuzzer finds them; here is what they are made of,
+//! and that they are up to date.
 
 use std::fs;
 use std::path::Path;
@@ -16,22 +17,47 @@ fn of(entries: impl IntoIterator<Item = Entry>) -> Vec<u8> {
 fn corpus() -> Vec<(&'static str, Vec<u8>)> {
     let long = "n/".repeat(100) + "file";
     let pieces: &[(u64, &[u8])] = &[(0, b"begin"), (8192, b"end")];
-    let many: Vec<(u64, &[u8])> = (0..26).map(|nth| (nth * 100, &b"data"[..])).collect();
+    let many: Vec<(u64, &[u8])> =
+        (0..26).map(|nth| (nth * 100, &b"data"[..])).collect();
     let sparse = |version| of([Entry::sparse_pax(version, "sparse", pieces, 10_000)]);
     let label = |name| Entry::of_kind(b'V', name);
     vec![
         ("empty", Archive::new().end()),
         ("nothing", Archive::new().cut()),
         ("file", of([Entry::file("file", "content")])),
-        ("directory", of([Entry::dir("./"), Entry::dir("dir/").mode(0o1777), Entry::file("dir/file", "x")])),
+        (
+            "directory",
+            of([
+                Entry::dir("./"),
+                Entry::dir("dir/").mode(0o1777),
+                Entry::file("dir/file", "x"),
+            ]),
+        ),
         (
             "links",
-            of([Entry::file("a", "x"), Entry::hard_link("b", "a"), Entry::symlink("c", "/etc/passwd")]),
+            of([
+                Entry::file("a", "x"),
+                Entry::hard_link("b", "a"),
+                Entry::symlink("c", "/etc/passwd"),
+            ]),
         ),
-        ("nodes", of([Entry::fifo("f"), Entry::char_device("c", 1, 3), Entry::block_device("b", 8, 0)])),
+        (
+            "nodes",
+            of([
+                Entry::fifo("f"),
+                Entry::char_device("c", 1, 3),
+                Entry::block_device("b", 8, 0),
+            ]),
+        ),
         ("owner", of([Entry::file("file", "").owner(1000, 100).mode(0o6755)])),
         ("large-ids", of([Entry::file("file", "").owner(3_000_000, 4_000_000_000)])),
-        ("times", of([Entry::file("file", "").mtime_in_full("-1.5"), Entry::file("b", "").mtime(-5)])),
+        (
+            "times",
+            of([
+                Entry::file("file", "").mtime_in_full("-1.5"),
+                Entry::file("b", "").mtime(-5),
+            ]),
+        ),
         (
             "attributes",
             of([
@@ -43,35 +69,79 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         ("long-link-gnu", of([Entry::symlink("short", "x").gnu_long_link(&long)])),
         ("long-name-pax", of([Entry::file("short", "x").pax("path", &long)])),
         ("sparse-gnu", of([Entry::sparse_gnu("sparse", pieces, 10_000)])),
-        ("sparse-gnu-many", of([Entry::sparse_gnu("sparse", &many, 10_000), Entry::file("after", "x")])),
+        (
+            "sparse-gnu-many",
+            of([Entry::sparse_gnu("sparse", &many, 10_000), Entry::file("after", "x")]),
+        ),
         ("sparse-0.0", sparse("0.0")),
         ("sparse-0.1", sparse("0.1")),
         ("sparse-1.0", sparse("1.0")),
-        ("sparse-lies", of([Entry::sparse_pax("1.0", "sparse", &[(8192, b"x"), (0, b"y")], 10_000)])),
+        (
+            "sparse-lies",
+            of([Entry::sparse_pax(
+                "1.0",
+                "sparse",
+                &[(8192, b"x"), (0, b"y")],
+                10_000,
+            )]),
+        ),
         ("sparse-beyond", of([Entry::sparse_pax("0.1", "sparse", pieces, 8194)])),
-        ("label", of([label("backup").body("x".repeat(600)), Entry::file("file", "x")])),
-        ("whiteouts", of([Entry::whiteout("gone"), Entry::opaque("dir"), Entry::file("dir/.wh.x", "")])),
+        (
+            "label",
+            of([label("backup").body("x".repeat(600)), Entry::file("file", "x")]),
+        ),
+        (
+            "whiteouts",
+            of([
+                Entry::whiteout("gone"),
+                Entry::opaque("dir"),
+                Entry::file("dir/.wh.x", ""),
+            ]),
+        ),
         ("absolute", of([Entry::file("/etc/x", "x")])),
         ("climbs", of([Entry::file("a/../../x", "x")])),
         ("through-a-link", of([Entry::symlink("a", "/tmp"), Entry::file("a/x", "x")])),
         ("hard-link-out", of([Entry::hard_link("a", "../../etc/passwd")])),
-        ("two-sizes", of([Entry::file("file", "x".repeat(600)).claims(0).pax("size", "600")])),
+        (
+            "two-sizes",
+            of([Entry::file("file", "x".repeat(600)).claims(0).pax("size", "600")]),
+        ),
         ("size-huge", of([Entry::file("file", "x").claims(1 << 60)])),
         ("pax-huge", of([Entry::of_kind(b'x', "pax").claims(1 << 40)])),
         ("pax-malformed", of([Entry::file("file", "x").pax_text("99 size=1\n")])),
         ("pax-negative", of([Entry::file("file", "x").pax("size", "-1")])),
-        ("pax-global", of([Entry::of_kind(b'g', "global").body("13 uid=65534\n"), Entry::file("file", "x")])),
-        ("not-utf-8", of([Entry::file(b"\xff\xfe", "x"), Entry::file("b", "").pax("path", b"\xc3\x28")])),
+        (
+            "pax-global",
+            of([
+                Entry::of_kind(b'g', "global").body("13 uid=65534\n"),
+                Entry::file("file", "x"),
+            ]),
+        ),
+        (
+            "not-utf-8",
+            of([
+                Entry::file(b"\xff\xfe", "x"),
+                Entry::file("b", "").pax("path", b"\xc3\x28"),
+            ]),
+        ),
         ("unknown-kind", of([Entry::of_kind(b'?', "x")])),
         ("wrong-sum", of([Entry::file("file", "x").with_wrong_checksum()])),
-        ("cut", Archive::new().with(Entry::file("file", "x".repeat(2000))).cut()[..700].into()),
-        ("behind-the-end", [of([Entry::file("a", "x")]), of([Entry::file("b", "x")])].concat()),
+        (
+            "cut",
+            Archive::new().with(Entry::file("file", "x".repeat(2000))).cut()[..700]
+                .into(),
+        ),
+        (
+            "behind-the-end",
+            [of([Entry::file("a", "x")]), of([Entry::file("b", "x")])].concat(),
+        ),
     ]
 }
 
 #[test]
 fn the_corpus_of_the_fuzzer_is_what_these_tests_are_about() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus/archive");
+    let directory =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus/archive");
     let written = std::env::var_os(WRITE);
     for (name, bytes) in corpus() {
         if let Some(directory) = &written {
@@ -79,6 +149,10 @@ fn the_corpus_of_the_fuzzer_is_what_these_tests_are_about() {
             continue;
         }
         let on_disk = fs::read(directory.join(name)).unwrap_or_default();
-        assert!(on_disk == bytes, "{name} has changed: {WRITE}={} writes it anew", directory.display());
+        assert!(
+            on_disk == bytes,
+            "{name} has changed: {WRITE}={} writes it anew",
+            directory.display()
+        );
     }
 }

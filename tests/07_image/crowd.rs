@@ -43,8 +43,10 @@ fn ten_imports_of_the_same_at_once_are_one_layer() {
     let Some(shop) = root() else { return };
     let file = shop.file("tiny.tar", tiny());
     let names: Vec<String> = (0..10).map(|number| format!("small:{number}")).collect();
-    let children: Vec<_> =
-        names.iter().map(|name| spawn(&shop, &["import", file.to_str().unwrap(), name])).collect();
+    let children: Vec<_> = names
+        .iter()
+        .map(|name| spawn(&shop, &["import", file.to_str().unwrap(), name]))
+        .collect();
     for child in children {
         assert!(output(child).starts_with("sha256:"));
     }
@@ -66,29 +68,37 @@ fn ten_loads_that_share_layers_at_once_are_all_whole() {
             let packed = Packed::ALL[number % 3];
             shop.file(
                 &format!("{number}.tar"),
-                Layout::of(&format!("small:{number}"), &[tiny(), shared, own], packed).tar(),
+                Layout::of(&format!("small:{number}"), &[tiny(), shared, own], packed)
+                    .tar(),
             )
         })
         .collect();
-    let children: Vec<_> =
-        files.iter().map(|file| spawn(&shop, &["load", "-i", file.to_str().unwrap()])).collect();
+    let children: Vec<_> = files
+        .iter()
+        .map(|file| spawn(&shop, &["load", "-i", file.to_str().unwrap()]))
+        .collect();
     for (number, child) in children.into_iter().enumerate() {
         assert_eq!(output(child), format!("Loaded small:{number}\n"));
     }
     assert_eq!(shop.in_store("layers").len(), 12);
     for number in 0..10 {
-        shop.run(&format!("small:{number}"), &[], &["cat", "/shared", "/own"]).prints(&format!("s{number}"));
+        shop.run(&format!("small:{number}"), &[], &["cat", "/shared", "/own"])
+            .prints(&format!("s{number}"));
     }
 }
 
-/// Who removes must not take away what another is about to use, nor what it is about to finish.
+/// Who removes must not take away what another is about to use, nor what it is about to
+/// finish.
 #[test]
 fn imports_runs_removals_and_gc_do_not_harm_one_another() {
     let Some(shop) = root() else { return };
     let own = |name: &str| Archive::new().with(Entry::file("own", name)).end();
     let kept = Layout::of("kept:1", &[tiny(), own("kept")], Packed::Gzip).tar();
     shop.load(kept);
-    let come = shop.file("come.tar", Layout::of("come:1", &[tiny(), own("come")], Packed::Gzip).tar());
+    let come = shop.file(
+        "come.tar",
+        Layout::of("come:1", &[tiny(), own("come")], Packed::Gzip).tar(),
+    );
     let come = come.to_str().unwrap();
     let run_dirs = shop.bench().run_dirs();
     let over = AtomicBool::new(false);
@@ -103,7 +113,10 @@ fn imports_runs_removals_and_gc_do_not_harm_one_another() {
         });
         let comers = scope.spawn(|| {
             for _ in 0..8 {
-                assert_eq!(output(spawn(&shop, &["load", "-i", come])), "Loaded come:1\n");
+                assert_eq!(
+                    output(spawn(&shop, &["load", "-i", come])),
+                    "Loaded come:1\n"
+                );
                 shop.run("come:1", &[], &["cat", "/own"]).prints("come");
                 output(spawn(&shop, &["rmi", "come:1"]));
             }
@@ -136,14 +149,19 @@ fn a_name_that_moves_is_always_one_image() {
     let Some(shop) = root() else { return };
     for number in [1, 2] {
         let own = Archive::new().with(Entry::file("own", number.to_string())).end();
-        shop.load(Layout::of(&format!("small:{number}"), &[tiny(), own], Packed::Plain).tar());
+        shop.load(
+            Layout::of(&format!("small:{number}"), &[tiny(), own], Packed::Plain).tar(),
+        );
     }
     shop.call(&["tag", "small:1", "moving"]).exits(0);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let mover = scope.spawn(|| {
             for number in 0..40 {
-                output(spawn(&shop, &["tag", &format!("small:{}", 1 + number % 2), "moving"]));
+                output(spawn(
+                    &shop,
+                    &["tag", &format!("small:{}", 1 + number % 2), "moving"],
+                ));
             }
             over.store(true, Ordering::Relaxed);
         });

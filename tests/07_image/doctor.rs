@@ -14,7 +14,9 @@ fn check(shop: &Shop, name: &str) -> Option<Value> {
 /// The two first numbers of the kernel's version.
 fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|part| part.parse().ok());
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
@@ -23,10 +25,17 @@ fn overlayfs_is_tried_as_it_will_be_used() {
     everywhere(|shop| {
         let overlay = check(shop, "overlay").expect("overlayfs is checked");
         assert_eq!(overlay["verdict"], "ok", "{overlay}");
-        let way = if kernel() >= (6, 8) { "an option of its own" } else { "all layers by one option" };
+        let way = if kernel() >= (6, 8) {
+            "an option of its own"
+        } else {
+            "all layers by one option"
+        };
         assert!(overlay["found"].as_str().unwrap().contains(way), "{overlay}");
         for name in ["kernel", "pivot-root", "cgroup-memory", "user-namespace"] {
-            assert!(check(shop, name).is_some(), "the checks of the steps below are there: {name}");
+            assert!(
+                check(shop, name).is_some(),
+                "the checks of the steps below are there: {name}"
+            );
         }
         assert!(shop.bench().leaks().is_empty(), "{:?}", shop.bench().leaks());
     });

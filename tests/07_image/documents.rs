@@ -1,4 +1,5 @@
-//! The documents of an image: index, manifest and configuration, and the digests that bind them.
+//! The documents of an image: index, manifest and configuration, and the digests that
+//! bind them.
 
 use kiste_tests::archive::{Archive, Entry, gzip, gzip_of_zeros};
 use kiste_tests::image::{self, CONFIG, INDEX, Layout, MANIFEST, Packed, digest};
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 use crate::shop::{Shop, everywhere, root};
 use crate::tiny::tiny;
 
-/// As an archive and as a directory it is refused, with these words, and nothing has happened.
+/// As an archive and as a directory it is refused, with these words, and nothing has
+/// happened.
 #[track_caller]
 fn refused(shop: &Shop, layout: &Layout, words: &[&str]) {
     let file = shop.file("hostile.tar", layout.tar());
@@ -34,13 +36,17 @@ fn a_blob_that_is_not_what_its_digest_says_is_refused() {
     everywhere(|shop| {
         for which in ["layers", "config", "manifest"] {
             let mut layout = Layout::new();
-            let manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+            let manifest =
+                layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
             let digest = match which {
                 "layers" => manifest["layers"][0]["digest"].clone(),
                 "config" => manifest["config"]["digest"].clone(),
                 _ => layout.manifests[0]["digest"].clone(),
             };
-            let blob = layout.files.get_mut(&format!("blobs/sha256/{}", hex(&digest))).unwrap();
+            let blob = layout
+                .files
+                .get_mut(&format!("blobs/sha256/{}", hex(&digest)))
+                .unwrap();
             // Of the same length, and as well formed as before.
             let at = if which == "layers" { 600 } else { blob.len() - 20 };
             blob[at] = if blob[at] == b'0' { b'1' } else { b'0' };
@@ -58,8 +64,7 @@ fn a_layer_that_is_not_what_the_configuration_says_is_refused() {
             let config = image::configuration(&[other], &json!({})).to_string();
             let config = layout.blob(CONFIG, config.as_bytes());
             let layer = layout.blob(packed.media_type(), &packed.pack(&tiny()));
-            let manifest =
-                json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
+            let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
             layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
             refused(shop, &layout, &[&digest(&tiny())[7..]]);
         }
@@ -69,11 +74,16 @@ fn a_layer_that_is_not_what_the_configuration_says_is_refused() {
 #[test]
 fn a_size_that_is_not_the_blobs_is_refused() {
     let Some(shop) = root() else { return };
-    for (which, more) in [("layers", 1), ("layers", -1), ("config", 1), ("config", -1)] {
+    for (which, more) in [("layers", 1), ("layers", -1), ("config", 1), ("config", -1)]
+    {
         let mut layout = Layout::new();
         let mut manifest = layout.image("small:1", &[tiny()], Packed::Gzip, &json!({}));
         layout.manifests.clear();
-        let descriptor = if which == "layers" { &mut manifest["layers"][0] } else { &mut manifest["config"] };
+        let descriptor = if which == "layers" {
+            &mut manifest["layers"][0]
+        } else {
+            &mut manifest["config"]
+        };
         descriptor["size"] = json!(descriptor["size"].as_i64().unwrap() + more);
         layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
         refused(&shop, &layout, &["bytes"]);
@@ -99,15 +109,21 @@ fn a_digest_that_is_a_path_is_refused() {
         for digest in &odd {
             for which in ["layers", "config", "manifest", "diff_ids"] {
                 let mut layout = Layout::new();
-                let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+                let mut manifest =
+                    layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
                 match which {
                     "manifest" => layout.manifests[0]["digest"] = json!(digest),
                     "diff_ids" => {
                         layout.manifests.clear();
                         let mut config = image::configuration(&[tiny()], &json!({}));
                         config["rootfs"]["diff_ids"] = json!([digest]);
-                        manifest["config"] = layout.blob(CONFIG, config.to_string().as_bytes());
-                        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+                        manifest["config"] =
+                            layout.blob(CONFIG, config.to_string().as_bytes());
+                        layout.list(
+                            "small:1",
+                            MANIFEST,
+                            manifest.to_string().as_bytes(),
+                        );
                     }
                     _ => {
                         layout.manifests.clear();
@@ -117,7 +133,11 @@ fn a_digest_that_is_a_path_is_refused() {
                             &mut manifest["config"]
                         };
                         descriptor["digest"] = json!(digest);
-                        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+                        layout.list(
+                            "small:1",
+                            MANIFEST,
+                            manifest.to_string().as_bytes(),
+                        );
                     }
                 }
                 refused(shop, &layout, &[]);
@@ -131,13 +151,15 @@ fn a_digest_that_is_a_path_is_refused() {
     });
 }
 
-/// CVE-2021-41190: whoever believes one half of it runs another image than who believes the other.
+/// CVE-2021-41190: whoever believes one half of it runs another image than who believes
+/// the other.
 #[test]
 fn a_manifest_that_is_an_index_too_is_refused() {
     everywhere(|shop| {
         let make = |media_type: &str, inner: Option<&str>| {
             let mut layout = Layout::new();
-            let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+            let mut manifest =
+                layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
             let descriptor = layout.manifests.pop().unwrap();
             manifest["manifests"] = json!([descriptor]);
             match inner {
@@ -172,7 +194,8 @@ fn an_index_in_an_index_is_followed_to_this_machines_image() {
     layout.image("x", &[tiny()], Packed::Gzip, &json!({"Env": ["WHICH=right"]}));
     layout.image("y", &[tiny()], Packed::Gzip, &json!({"Env": ["WHICH=wrong"]}));
     let mut manifests = std::mem::take(&mut layout.manifests);
-    manifests[0]["platform"] = json!({"architecture": image::architecture(), "os": "linux"});
+    manifests[0]["platform"] =
+        json!({"architecture": image::architecture(), "os": "linux"});
     manifests[1]["platform"] = json!({"architecture": "s390x", "os": "linux"});
     manifests.reverse();
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
@@ -188,7 +211,8 @@ fn an_index_that_leads_to_itself_or_too_deep_is_refused() {
     layout.image("x", &[tiny()], Packed::Plain, &json!({}));
     for _ in 0..200 {
         let manifests = std::mem::take(&mut layout.manifests);
-        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+        let index =
+            json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
         layout.list("small:1", INDEX, index.to_string().as_bytes());
     }
     refused(&shop, &layout, &["index"]);
@@ -197,10 +221,13 @@ fn an_index_that_leads_to_itself_or_too_deep_is_refused() {
 #[test]
 fn documents_that_are_none_are_refused() {
     let Some(shop) = root() else { return };
-    for text in ["", "{", "[]", "null", "7", "\"x\"", "{\"schemaVersion\": 2}", "\u{fffd}"] {
+    for text in
+        ["", "{", "[]", "null", "7", "\"x\"", "{\"schemaVersion\": 2}", "\u{fffd}"]
+    {
         for which in ["manifest", "config", "index.json", "oci-layout"] {
             let mut layout = Layout::new();
-            let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+            let mut manifest =
+                layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
             match which {
                 "manifest" => {
                     layout.manifests.clear();
@@ -241,7 +268,8 @@ fn more_or_fewer_layers_than_the_configuration_has_are_refused() {
     let Some(shop) = root() else { return };
     for diff_ids in [vec![], vec![tiny(), tiny()]] {
         let mut layout = Layout::new();
-        let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+        let mut manifest =
+            layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
         layout.manifests.clear();
         let config = image::configuration(&diff_ids, &json!({}));
         manifest["config"] = layout.blob(CONFIG, config.to_string().as_bytes());
@@ -277,9 +305,11 @@ fn a_layer_that_is_no_archive_is_refused() {
     let Some(shop) = root() else { return };
     for bytes in [&[0x5a; 4096][..], b"BZh91AY&SY and so on", b"{}"] {
         let mut layout = Layout::new();
-        let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+        let mut manifest =
+            layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
         layout.manifests.clear();
-        manifest["layers"][0] = layout.blob("application/vnd.oci.image.layer.v1.tar+encrypted", bytes);
+        manifest["layers"][0] =
+            layout.blob("application/vnd.oci.image.layer.v1.tar+encrypted", bytes);
         layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
         refused(&shop, &layout, &[&digest(bytes)[7..19]]);
     }
@@ -318,7 +348,9 @@ fn a_docker_archive_cannot_name_what_is_outside() {
 fn a_layout_that_leads_out_by_a_link_is_refused() {
     let Some(shop) = root() else { return };
     let layout = Layout::of("small:1", &[tiny()], Packed::Plain);
-    for (number, name) in ["index.json", "blobs", "blobs/sha256", "oci-layout"].into_iter().enumerate() {
+    for (number, name) in
+        ["index.json", "blobs", "blobs/sha256", "oci-layout"].into_iter().enumerate()
+    {
         let directory = shop.dir().join(format!("layout-{number}"));
         layout.write(&directory);
         let aside = shop.dir().join(format!("aside-{number}"));
@@ -331,7 +363,8 @@ fn a_layout_that_leads_out_by_a_link_is_refused() {
             continue;
         }
         std::fs::remove_file(directory.join(name)).unwrap();
-        nix::unistd::mkfifo(&directory.join(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&directory.join(name), nix::sys::stat::Mode::S_IRWXU)
+            .unwrap();
         shop.call(&["load", directory.to_str().unwrap()]).exits(1);
     }
 }
@@ -341,7 +374,10 @@ fn a_name_in_an_archive_that_is_none_is_refused() {
     let Some(shop) = root() else { return };
     for name in ["../x", "a b:1", "UPPER:1", "a:b:c", "-a:1", "\u{1b}[2J:1"] {
         let ran = {
-            let file = shop.file("hostile.tar", image::docker_archive(&[name], &[tiny()], &json!({})));
+            let file = shop.file(
+                "hostile.tar",
+                image::docker_archive(&[name], &[tiny()], &json!({})),
+            );
             shop.call(&["load", file.to_str().unwrap()])
         };
         ran.exits(1);
@@ -350,8 +386,8 @@ fn a_name_in_an_archive_that_is_none_is_refused() {
     }
 }
 
-/// More members than one are one stream, as gzip(1) has it; zeros behind the end of an archive are
-/// nothing, however many there are.
+/// More members than one are one stream, as gzip(1) has it; zeros behind the end of an
+/// archive are nothing, however many there are.
 #[test]
 fn a_stream_of_several_members_is_one() {
     everywhere(|shop| {

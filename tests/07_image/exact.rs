@@ -1,4 +1,5 @@
-//! Unpacking is exact: what an archive says of a file is what lstat(2) says of it afterwards.
+//! Unpacking is exact: what an archive says of a file is what lstat(2) says of it
+//! afterwards.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +14,8 @@ use kiste_tests::{Tree, tool};
 use crate::shop::{Shop, alone, everywhere, root, with_ranges};
 use crate::tiny::{archive, tiny};
 
-/// The files of an archive on the smallest root file system, as a container sees them in /data.
+/// The files of an archive on the smallest root file system, as a container sees them
+/// in /data.
 #[track_caller]
 fn seen(shop: &Shop, archive: Archive) -> Tree {
     shop.load_on_tiny(&[archive.end()]);
@@ -47,7 +49,11 @@ fn owners_and_modes_are_those_of_the_archive() {
             ("sticky", 0o3770, (5, 6)),
             ("link", 0o777, (7, 8)),
         ] {
-            assert_eq!((tree.at(name).mode, tree.at(name).owner), (mode, owner), "{name}");
+            assert_eq!(
+                (tree.at(name).mode, tree.at(name).owner),
+                (mode, owner),
+                "{name}"
+            );
         }
     });
 }
@@ -55,17 +61,24 @@ fn owners_and_modes_are_those_of_the_archive() {
 #[test]
 fn as_root_an_owner_can_be_any_number() {
     let Some(shop) = root() else { return };
-    let tree = seen(&shop, data().with(Entry::file("data/x", "").owner(4_000_000_000, 3_000_000_000)));
+    let tree = seen(
+        &shop,
+        data().with(Entry::file("data/x", "").owner(4_000_000_000, 3_000_000_000)),
+    );
     assert_eq!(tree.at("x").owner, (4_000_000_000, 3_000_000_000));
 }
 
 #[test]
 fn an_owner_that_is_not_mapped_becomes_ones_own_and_that_is_said() {
     let Some(shop) = with_ranges() else { return };
-    let tar =
-        data().with(Entry::file("data/x", "").owner(70_000, 1)).with(Entry::file("data/y", "").owner(5, 6));
+    let tar = data()
+        .with(Entry::file("data/x", "").owner(70_000, 1))
+        .with(Entry::file("data/y", "").owner(5, 6));
     let file = shop.file("x.tar", [archive().cut(), tar.end()].concat());
-    shop.call(&["import", file.to_str().unwrap(), "small:1"]).exits(0).complains("data/x").complains("70000");
+    shop.call(&["import", file.to_str().unwrap(), "small:1"])
+        .exits(0)
+        .complains("data/x")
+        .complains("70000");
     shop.sh("small:1", &[], "stat -c %u:%g /data/x /data/y").prints("0:0\n5:6");
 }
 
@@ -83,7 +96,8 @@ fn without_ranges_all_becomes_ones_own_and_that_is_said() {
 fn times_are_exact_to_the_nanosecond() {
     everywhere(|shop| {
         let time = |number: u32| format!("1234567890.00000000{number}");
-        // Directories come first: what is put into them later must not make them younger.
+        // Directories come first: what is put into them later must not make them
+        // younger.
         let tree = seen(
             shop,
             Archive::new()
@@ -93,7 +107,9 @@ fn times_are_exact_to_the_nanosecond() {
                 .with(Entry::file("data/d/e/f", "f").mtime_in_full(&time(4)))
                 .with(Entry::symlink("data/d/l", "x").mtime_in_full(&time(5)))
                 .with(Entry::fifo("data/d/p").mtime_in_full(&time(6)))
-                .with(Entry::hard_link("data/d/h", "data/d/e/f").mtime_in_full(&time(4)))
+                .with(
+                    Entry::hard_link("data/d/h", "data/d/e/f").mtime_in_full(&time(4)),
+                )
                 .with(Entry::file("data/old", "").mtime_in_full("-2.5"))
                 .with(Entry::file("data/older", "").mtime(-86400))
                 .with(Entry::file("data/coarse", "").mtime_in_full("77.25"))
@@ -101,7 +117,9 @@ fn times_are_exact_to_the_nanosecond() {
                 .with(Entry::file("data/late", "").mtime_in_full("5000000000.5"))
                 .with(Entry::file("data/later", "").mtime(6_000_000_000)),
         );
-        for (number, name) in [".", "d", "d/e", "d/e/f", "d/l", "d/p", "d/h"].into_iter().enumerate() {
+        for (number, name) in
+            [".", "d", "d/e", "d/e/f", "d/l", "d/p", "d/h"].into_iter().enumerate()
+        {
             let nanoseconds = if name == "d/h" { 4 } else { number as i64 + 1 };
             assert_eq!(tree.at(name).mtime, (1_234_567_890, nanoseconds), "{name}");
         }
@@ -155,7 +173,10 @@ fn hard_links_are_one_file() {
                 (3, Some("a"), 0o4711, (3, 4))
             );
         }
-        assert_eq!((tree.at("t").leads_to.clone(), tree.at("t").names), (Some("nowhere".into()), 2));
+        assert_eq!(
+            (tree.at("t").leads_to.clone(), tree.at("t").names),
+            (Some("nowhere".into()), 2)
+        );
         assert_eq!((tree.at("q").kind, tree.at("r").names), ("fifo", 3));
     });
 }
@@ -164,9 +185,17 @@ fn hard_links_are_one_file() {
 fn links_lead_where_they_led() {
     everywhere(|shop| {
         let long = "x/".repeat(700);
-        let targets: [&[u8]; 7] =
-            [b"x", b"/etc/passwd", b"../../../../..", b"a b\tc\n", b"caf\xc3\xa9", b"\xff\xfe", b"loop"];
-        let mut made = data().with(Entry::symlink("data/long", "").gnu_long_link(&long));
+        let targets: [&[u8]; 7] = [
+            b"x",
+            b"/etc/passwd",
+            b"../../../../..",
+            b"a b\tc\n",
+            b"caf\xc3\xa9",
+            b"\xff\xfe",
+            b"loop",
+        ];
+        let mut made =
+            data().with(Entry::symlink("data/long", "").gnu_long_link(&long));
         made = made.with(Entry::symlink("data/pax", "").pax("linkpath", &long));
         for (number, target) in targets.iter().enumerate() {
             made = made.with(Entry::symlink(format!("data/{number}"), target));
@@ -191,12 +220,18 @@ fn as_root_devices_are_made() {
             .with(Entry::block_device("data/disk", 259, 70_000).mode(0o660).owner(0, 6))
             .with(Entry::fifo("data/fifo").mode(0o622).owner(3, 4)),
     );
-    assert_eq!((tree.at("null").kind, tree.at("null").device, tree.at("null").mode), ("char", (1, 3), 0o666));
+    assert_eq!(
+        (tree.at("null").kind, tree.at("null").device, tree.at("null").mode),
+        ("char", (1, 3), 0o666)
+    );
     assert_eq!(
         (tree.at("disk").kind, tree.at("disk").device, tree.at("disk").owner),
         ("block", (259, 70_000), (0, 6))
     );
-    assert_eq!((tree.at("fifo").kind, tree.at("fifo").mode, tree.at("fifo").owner), ("fifo", 0o622, (3, 4)));
+    assert_eq!(
+        (tree.at("fifo").kind, tree.at("fifo").mode, tree.at("fifo").owner),
+        ("fifo", 0o622, (3, 4))
+    );
 }
 
 /// A device 0:0 of an image's would be a whiteout in the layer.
@@ -204,7 +239,8 @@ fn as_root_devices_are_made() {
 fn a_device_that_would_be_a_whiteout_is_refused() {
     let Some(shop) = root() else { return };
     let tar = data().with(Entry::char_device("data/x", 0, 0)).end();
-    let below = Archive::new().with(Entry::dir("data")).with(Entry::file("data/x", "x")).end();
+    let below =
+        Archive::new().with(Entry::dir("data")).with(Entry::file("data/x", "x")).end();
     let layout = Layout::of("small:1", &[tiny(), below, tar], Packed::Plain);
     let file = shop.file("layout.tar", layout.tar());
     shop.call(&["load", file.to_str().unwrap()]).exits(1).complains("entry \"data/x\"");
@@ -228,7 +264,8 @@ fn without_root_devices_are_left_out_and_the_rest_is_there() {
 }
 
 /// VFS_CAP_REVISION_2 with CAP_NET_BIND_SERVICE; see capabilities(7).
-const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const CAPABILITY: [u8; 20] =
+    [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 #[test]
 fn extended_attributes_and_capabilities_are_kept() {
@@ -247,7 +284,10 @@ fn extended_attributes_and_capabilities_are_kept() {
                         .xattr("security.capability", CAPABILITY),
                 )
                 .with(Entry::dir("data/d").xattr("user.of-dir", "1"))
-                .with(Entry::file("data/libarchive", "").pax("LIBARCHIVE.xattr.user.b64", "dmFsdWU=")),
+                .with(
+                    Entry::file("data/libarchive", "")
+                        .pax("LIBARCHIVE.xattr.user.b64", "dmFsdWU="),
+                ),
         );
         let mut found = tree.at("x").xattrs.clone();
         let capability = found.remove("security.capability").expect("a capability");
@@ -274,10 +314,15 @@ fn extended_attributes_and_capabilities_are_kept() {
 #[test]
 fn an_image_says_nothing_to_overlayfs() {
     everywhere(|shop| {
-        let below = data().with(Entry::file("data/below", "")).with(Entry::dir("data/d"));
+        let below =
+            data().with(Entry::file("data/below", "")).with(Entry::dir("data/d"));
         let below = below.with(Entry::file("data/d/kept", "")).end();
         let above = Archive::new()
-            .with(Entry::dir("data/d").xattr("user.overlay.opaque", "y").xattr("trusted.overlay.opaque", "y"))
+            .with(
+                Entry::dir("data/d")
+                    .xattr("user.overlay.opaque", "y")
+                    .xattr("trusted.overlay.opaque", "y"),
+            )
             .with(
                 Entry::file("data/x", "x")
                     .xattr("user.overlay.redirect", "/etc")
@@ -303,22 +348,31 @@ fn an_image_says_nothing_to_overlayfs() {
 fn sparse_files_of_every_format_have_their_holes_and_their_data() {
     everywhere(|shop| {
         const SIZE: u64 = 64 << 20;
-        let pieces: [(u64, &[u8]); 3] = [(0, b"begin"), (1 << 20, &[7; 5000]), (SIZE - 3, b"end")];
+        let pieces: [(u64, &[u8]); 3] =
+            [(0, b"begin"), (1 << 20, &[7; 5000]), (SIZE - 3, b"end")];
         let mut content = vec![0; SIZE as usize];
         for (offset, data) in pieces {
             content[offset as usize..][..data.len()].copy_from_slice(data);
         }
         let content = digest(&content);
         let hole: [(u64, &[u8]); 1] = [(SIZE, b"")];
-        let mut made = data().with(Entry::sparse_gnu("data/gnu", &pieces, SIZE)).with(Entry::sparse_gnu(
-            "data/gnu-hole",
-            &hole,
-            SIZE,
-        ));
+        let mut made = data()
+            .with(Entry::sparse_gnu("data/gnu", &pieces, SIZE))
+            .with(Entry::sparse_gnu("data/gnu-hole", &hole, SIZE));
         for version in ["0.0", "0.1", "1.0"] {
             made = made
-                .with(Entry::sparse_pax(version, &format!("data/pax-{version}"), &pieces, SIZE))
-                .with(Entry::sparse_pax(version, &format!("data/hole-{version}"), &hole, SIZE));
+                .with(Entry::sparse_pax(
+                    version,
+                    &format!("data/pax-{version}"),
+                    &pieces,
+                    SIZE,
+                ))
+                .with(Entry::sparse_pax(
+                    version,
+                    &format!("data/hole-{version}"),
+                    &hole,
+                    SIZE,
+                ));
         }
         let tree = seen(shop, made.with(Entry::file("data/after", "after")));
         let zeros = digest(&vec![0; SIZE as usize]);
@@ -326,12 +380,24 @@ fn sparse_files_of_every_format_have_their_holes_and_their_data() {
             let path = shop.store().join("layers").join(name).join("data");
             path.exists().then_some(path)
         });
-        for name in ["gnu", "pax-0.0", "pax-0.1", "pax-1.0", "gnu-hole", "hole-0.0", "hole-0.1", "hole-1.0"] {
+        for name in [
+            "gnu", "pax-0.0", "pax-0.1", "pax-1.0", "gnu-hole", "hole-0.0", "hole-0.1",
+            "hole-1.0",
+        ] {
             let node = tree.at(name);
             let expected = if name.contains("hole") { &zeros } else { &content };
-            assert_eq!((node.size, node.content.as_ref()), (SIZE, Some(expected)), "{name}");
-            let blocks = fs::metadata(layer.as_ref().unwrap().join(name)).unwrap().blocks();
-            assert!(blocks * 512 < 1 << 20, "{name} takes {} KiB of the disk", blocks / 2);
+            assert_eq!(
+                (node.size, node.content.as_ref()),
+                (SIZE, Some(expected)),
+                "{name}"
+            );
+            let blocks =
+                fs::metadata(layer.as_ref().unwrap().join(name)).unwrap().blocks();
+            assert!(
+                blocks * 512 < 1 << 20,
+                "{name} takes {} KiB of the disk",
+                blocks / 2
+            );
         }
         assert_eq!(tree.at("after").content, Some(digest(b"after")));
     });
@@ -340,9 +406,12 @@ fn sparse_files_of_every_format_have_their_holes_and_their_data() {
 #[test]
 fn long_names_of_every_format_are_whole() {
     everywhere(|shop| {
-        let long = |letter: &str| format!("data/{0}/{0}{1}", letter.repeat(150), letter.repeat(100));
+        let long = |letter: &str| {
+            format!("data/{0}/{0}{1}", letter.repeat(150), letter.repeat(100))
+        };
         fn prefix(header: &mut [u8; 512]) {
-            header[345..345 + 104].copy_from_slice(&[b"data/".as_slice(), &[b'u'; 99]].concat());
+            header[345..345 + 104]
+                .copy_from_slice(&[b"data/".as_slice(), &[b'u'; 99]].concat());
         }
         let tree = seen(
             shop,
@@ -350,7 +419,10 @@ fn long_names_of_every_format_are_whole() {
                 .with(Entry::file("", "gnu").gnu_long_name(long("g")))
                 .with(Entry::file("x", "pax").pax("path", long("p")))
                 .with(Entry::file("u".repeat(98), "ustar").edit(prefix))
-                .with(Entry::file(format!("data/{}", "n".repeat(95)), "100 bytes, and no zero"))
+                .with(Entry::file(
+                    format!("data/{}", "n".repeat(95)),
+                    "100 bytes, and no zero",
+                ))
                 .with(Entry::file("", "").gnu_long_name(long("t")))
                 .with(Entry::hard_link("data/short", "").gnu_long_link(long("t"))),
         );
@@ -362,7 +434,11 @@ fn long_names_of_every_format_are_whole() {
             (ustar, "ustar"),
             ("n".repeat(95), "100 bytes, and no zero"),
         ] {
-            assert_eq!(tree.at(&name).content, Some(digest(content.as_bytes())), "{name}");
+            assert_eq!(
+                tree.at(&name).content,
+                Some(digest(content.as_bytes())),
+                "{name}"
+            );
         }
         assert_eq!(tree.at("short").names, 2);
     });
@@ -374,14 +450,20 @@ fn a_path_as_deep_as_can_be_is_made() {
     let part = "d".repeat(200);
     let names: Vec<&str> = std::iter::repeat_n(part.as_str(), 19).collect();
     let deep = names.join("/");
-    let tree = seen(&shop, data().with(Entry::file("x", "deep").pax("path", format!("data/{deep}/x"))));
+    let tree = seen(
+        &shop,
+        data().with(Entry::file("x", "deep").pax("path", format!("data/{deep}/x"))),
+    );
     assert_eq!(tree.at(format!("{deep}/x")).content, Some(digest(b"deep")));
     shop.call(&["rmi", "small:1"]).exits(0);
     shop.gc().exits(0);
     shop.holds_nothing("a deep path");
     // 4096 bytes and more are no path that anybody could use.
     let deeper = format!("{deep}/{deep}/x");
-    let tar = shop.file("deep.tar", data().with(Entry::file("x", "deep").pax("path", deeper)).end());
+    let tar = shop.file(
+        "deep.tar",
+        data().with(Entry::file("x", "deep").pax("path", deeper)).end(),
+    );
     shop.call(&["import", tar.to_str().unwrap(), "deep"])
         .exits(1)
         .complains("dddd")
@@ -413,14 +495,23 @@ fn what_comes_later_in_an_archive_wins() {
                 .with(Entry::dir("data/in").mode(0o700).owner(4, 5)),
         );
         let content = |name: &str| tree.at(name).content.clone();
-        assert_eq!((content("twice"), tree.at("twice").mode), (Some(digest(b"second")), 0o600));
+        assert_eq!(
+            (content("twice"), tree.at("twice").mode),
+            (Some(digest(b"second")), 0o600)
+        );
         assert_eq!(tree.at("twice").owner, (2, 2));
-        assert_eq!((content("was-dir"), tree.has("was-dir/x")), (Some(digest(b"now a file")), false));
+        assert_eq!(
+            (content("was-dir"), tree.has("was-dir/x")),
+            (Some(digest(b"now a file")), false)
+        );
         assert_eq!(
             (content("was-file/x"), content("was-link/x")),
             (Some(digest(b"in it")), Some(digest(b"in it")))
         );
-        assert_eq!((content("one"), content("other")), (Some(digest(b"alone")), Some(digest(b"shared"))));
+        assert_eq!(
+            (content("one"), content("other")),
+            (Some(digest(b"alone")), Some(digest(b"shared")))
+        );
         assert_eq!(tree.at("other").names, 1);
         assert_eq!((tree.at("in").mode, tree.at("in").owner), (0o700, (4, 5)));
     });
@@ -429,19 +520,33 @@ fn what_comes_later_in_an_archive_wins() {
 #[test]
 fn a_directory_that_the_archive_does_not_list_is_roots_and_open() {
     everywhere(|shop| {
-        let tree = seen(shop, Archive::new().with(Entry::file("data/a/b/c", "x").owner(7, 7).mode(0o600)));
+        let tree = seen(
+            shop,
+            Archive::new().with(Entry::file("data/a/b/c", "x").owner(7, 7).mode(0o600)),
+        );
         for name in [".", "a", "a/b"] {
-            assert_eq!((tree.at(name).owner, tree.at(name).mode), ((0, 0), 0o755), "{name}");
+            assert_eq!(
+                (tree.at(name).owner, tree.at(name).mode),
+                ((0, 0), 0o755),
+                "{name}"
+            );
         }
     });
 }
 
-/// Where a layer leaves a directory out, it is what a layer below says, and not another.
+/// Where a layer leaves a directory out, it is what a layer below says, and not
+/// another.
 #[test]
 fn a_directory_that_only_a_layer_below_lists_stays_as_it_is_there() {
     everywhere(|shop| {
         let below = data()
-            .with(Entry::dir("data/d").mode(0o3750).owner(5, 6).mtime_in_full("77.5").xattr("user.a", "b"))
+            .with(
+                Entry::dir("data/d")
+                    .mode(0o3750)
+                    .owner(5, 6)
+                    .mtime_in_full("77.5")
+                    .xattr("user.a", "b"),
+            )
             .with(Entry::file("data/d/below", ""));
         let middle = Archive::new().with(Entry::file("unrelated", ""));
         let above = Archive::new().with(Entry::file("data/d/above", "x"));
@@ -453,14 +558,16 @@ fn a_directory_that_only_a_layer_below_lists_stays_as_it_is_there() {
         assert_eq!((node.mode, node.owner), (0o3750, (5, 6)));
         assert_eq!(node.xattrs.get("user.a").map(Vec::as_slice), Some(&b"b"[..]));
         assert!(tree.has("d/above") && !tree.has("d/below"));
-        shop.sh("small:1", &[], "stat -c %a /tmp; stat -c %a:%u /").prints("1777\n755:0");
+        shop.sh("small:1", &[], "stat -c %a /tmp; stat -c %a:%u /")
+            .prints("1777\n755:0");
     });
 }
 
 #[test]
 fn the_root_itself_has_the_mode_and_the_owner_of_the_archive() {
     everywhere(|shop| {
-        let root = Archive::new().with(Entry::dir("./").mode(0o751).owner(11, 12).mtime_in_full("99.5"));
+        let root = Archive::new()
+            .with(Entry::dir("./").mode(0o751).owner(11, 12).mtime_in_full("99.5"));
         shop.import([root.cut(), tiny()].concat(), "small:1");
         shop.sh("small:1", &[], "stat -c '%a %u:%g %Y' /").prints("751 11:12 99");
     });
@@ -483,18 +590,23 @@ fn names_of_any_letters_are_kept() {
             "a:b,c",
             "\u{1b}[31m",
         ];
-        let archive = names
-            .iter()
-            .fold(data(), |archive, name| archive.with(Entry::file(format!("data/{name}"), name)));
+        let archive = names.iter().fold(data(), |archive, name| {
+            archive.with(Entry::file(format!("data/{name}"), name))
+        });
         let tree = seen(shop, archive.with(Entry::file("data//a/./b//c", "tidy")));
         for name in names {
-            assert_eq!(tree.at(name).content, Some(digest(name.as_bytes())), "{name:?}");
+            assert_eq!(
+                tree.at(name).content,
+                Some(digest(name.as_bytes())),
+                "{name:?}"
+            );
         }
         assert_eq!(tree.at("a/b/c").content, Some(digest(b"tidy")));
     });
 }
 
-/// GNU tar writes all its formats; it unpacks them as well, and both must come to the same.
+/// GNU tar writes all its formats; it unpacks them as well, and both must come to the
+/// same.
 #[test]
 fn what_gnu_tar_packs_is_what_it_unpacks() {
     if !tool("tar") {
@@ -507,7 +619,11 @@ fn what_gnu_tar_packs_is_what_it_unpacks() {
         mknod null c 1 3; truncate -s 5M sparse; echo end >> sparse; echo in | dd of=sparse bs=1 seek=1M conv=notrunc status=none
         long=$(printf 'l%.0s' $(seq 90))/$(printf 'm%.0s' $(seq 90)); mkdir -p $long
         touch -d @1234567.123456789 $long/time dir";
-    let made = Command::new("bash").args(["-c", script, "bash"]).args([&from, &to]).status().unwrap();
+    let made = Command::new("bash")
+        .args(["-c", script, "bash"])
+        .args([&from, &to])
+        .status()
+        .unwrap();
     assert!(made.success());
     for format in ["gnu", "pax", "ustar"] {
         let tar = shop.dir().join("x.tar");

@@ -5,7 +5,8 @@ use kiste_tests::explain;
 use crate::shop::{Shop, root, with_ranges};
 use crate::tiny::tiny;
 
-/// From the names of the layers on: the overlay takes the place of the directory of step 6.
+/// From the names of the layers on: the overlay takes the place of the directory of
+/// step 6.
 const BEGIN: &str = "
     parent  clone3
     child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount
@@ -24,11 +25,14 @@ fn of_root_it_is_what_happens() {
     ";
     let is_v2 = kiste_tests::host::cgroup_mounts().iter().any(|mount| {
         let controllers = std::fs::read_to_string(mount.join("cgroup.controllers"));
-        controllers.is_ok_and(|names| names.split_whitespace().any(|name| name == "memory"))
+        controllers
+            .is_ok_and(|names| names.split_whitespace().any(|name| name == "memory"))
     });
     let cgroup = match is_v2 {
         true => "child open_tree mount_setattr move_mount",
-        false => "child fsmount mount_setattr move_mount (open_tree mount_setattr move_mount)+",
+        false => {
+            "child fsmount mount_setattr move_mount (open_tree mount_setattr move_mount)+"
+        }
     };
     let list = [BEGIN, furniture, cgroup, ENTER].concat();
     explain::is_true(shop.bench(), &list, &["--image", "small:1"], &["true"]);

@@ -18,7 +18,8 @@ fn random() -> u32 {
     byte[0].into()
 }
 
-/// Starts it, and kills it after a part of `whole`: from before its first call to after its last.
+/// Starts it, and kills it after a part of `whole`: from before its first call to after
+/// its last.
 fn kill(shop: &Shop, arguments: &[&str], whole: Duration) {
     let mut child = Command::new(shop.bench().exe())
         .arg(arguments[0])
@@ -43,8 +44,9 @@ fn duration(mut work: impl FnMut()) -> Duration {
 }
 
 fn layout(name: &str, letter: &str) -> Vec<u8> {
-    let many = (0..300)
-        .fold(Archive::new(), |archive, number| archive.with(Entry::file(format!("many/{number}"), letter)));
+    let many = (0..300).fold(Archive::new(), |archive, number| {
+        archive.with(Entry::file(format!("many/{number}"), letter))
+    });
     let large = Archive::new().with(Entry::file("large", letter.repeat(1 << 20))).end();
     Layout::of(name, &[tiny(), many.end(), large], Packed::Gzip).tar()
 }
@@ -52,8 +54,15 @@ fn layout(name: &str, letter: &str) -> Vec<u8> {
 /// Every name that is listed runs, and is one image from end to end.
 #[track_caller]
 fn is_whole(shop: &Shop, name: &str, letters: &[&str]) {
-    let ran = shop.sh(name, &[], "cat /many/299; head -c 1 /large; ls /many | wc -l; wc -c < /large");
-    let expected: Vec<_> = letters.iter().map(|letter| format!("{letter}{letter}300\n1048576\n")).collect();
+    let ran = shop.sh(
+        name,
+        &[],
+        "cat /many/299; head -c 1 /large; ls /many | wc -l; wc -c < /large",
+    );
+    let expected: Vec<_> = letters
+        .iter()
+        .map(|letter| format!("{letter}{letter}300\n1048576\n"))
+        .collect();
     assert!(expected.contains(&ran.exits(0).out), "{ran:?}");
 }
 
@@ -90,7 +99,10 @@ fn a_load_that_is_killed_leaves_the_old_or_the_new() {
 #[test]
 fn a_name_whose_new_image_is_killed_on_the_way_keeps_the_old_one() {
     let Some(shop) = root() else { return };
-    let files = [shop.file("a.tar", layout("small:1", "a")), shop.file("b.tar", layout("small:1", "b"))];
+    let files = [
+        shop.file("a.tar", layout("small:1", "a")),
+        shop.file("b.tar", layout("small:1", "b")),
+    ];
     let whole = duration(|| {
         shop.call(&["load", "-i", files[0].to_str().unwrap()]).exits(0);
     });
@@ -99,12 +111,16 @@ fn a_name_whose_new_image_is_killed_on_the_way_keeps_the_old_one() {
         assert!(shop.names().contains(&"small:1".to_owned()), "{:?}", shop.names());
         is_whole(&shop, "small:1", &["a", "b"]);
         if round % 3 == 0 {
-            // Those that have lost their name to the other stay until they are removed by their id.
+            // Those that have lost their name to the other stay until they are removed
+            // by their id.
             for old in shop.images().iter().filter(|image| image.name != "small:1") {
                 shop.call(&["rmi", &old.id]).exits(0);
             }
             shop.gc().exits(0);
-            assert_eq!((shop.in_store("layers").len(), shop.in_store("tmp")), (3, vec![]));
+            assert_eq!(
+                (shop.in_store("layers").len(), shop.in_store("tmp")),
+                (3, vec![])
+            );
             is_whole(&shop, "small:1", &["a", "b"]);
         }
     }
@@ -114,7 +130,10 @@ fn a_name_whose_new_image_is_killed_on_the_way_keeps_the_old_one() {
 #[test]
 fn a_removal_or_a_gc_that_is_killed_harms_nothing() {
     let Some(shop) = root() else { return };
-    let files = [shop.file("a.tar", layout("a:1", "a")), shop.file("b.tar", layout("b:1", "b"))];
+    let files = [
+        shop.file("a.tar", layout("a:1", "a")),
+        shop.file("b.tar", layout("b:1", "b")),
+    ];
     for file in &files {
         shop.call(&["load", "-i", file.to_str().unwrap()]).exits(0);
     }
@@ -149,7 +168,12 @@ fn a_removal_or_a_gc_that_is_killed_harms_nothing() {
 #[test]
 fn a_commit_that_is_killed_is_made_or_not() {
     let Some(shop) = root() else { return };
-    shop.call(&["load", "-i", shop.file("a.tar", layout("a:1", "a")).to_str().unwrap()]).exits(0);
+    shop.call(&[
+        "load",
+        "-i",
+        shop.file("a.tar", layout("a:1", "a")).to_str().unwrap(),
+    ])
+    .exits(0);
     let arguments = |shop: &Shop| {
         let options = ["--image", "a:1", "--commit", "b:1"];
         shop.bench().arguments(
@@ -162,7 +186,11 @@ fn a_commit_that_is_killed_is_made_or_not() {
         )
     };
     let run = |shop: &Shop| {
-        Command::new(shop.bench().exe()).args(arguments(shop)).stderr(Stdio::null()).spawn().unwrap()
+        Command::new(shop.bench().exe())
+            .args(arguments(shop))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     };
     let whole = duration(|| assert!(run(&shop).wait().unwrap().success()));
     shop.call(&["rmi", "b:1"]).exits(0);
@@ -172,7 +200,8 @@ fn a_commit_that_is_killed_is_made_or_not() {
         let _ = child.kill();
         child.wait().unwrap();
         if shop.names().contains(&"b:1".to_owned()) {
-            shop.sh("b:1", &[], "ls / | grep -c '^l[1-9]'; wc -c < /l9").prints("9\n1048576");
+            shop.sh("b:1", &[], "ls / | grep -c '^l[1-9]'; wc -c < /l9")
+                .prints("9\n1048576");
             shop.call(&["rmi", "b:1"]).exits(0);
         }
         shop.gc().exits(0);
@@ -182,7 +211,8 @@ fn a_commit_that_is_killed_is_made_or_not() {
     }
 }
 
-/// The disk forgets what was not written through: of what was noted nothing may be missing.
+/// The disk forgets what was not written through: of what was noted nothing may be
+/// missing.
 #[test]
 fn what_is_half_written_in_tmp_is_never_taken_for_whole() {
     let Some(shop) = root() else { return };

@@ -12,7 +12,11 @@ use crate::tiny::tiny;
 
 fn layer(number: usize) -> Vec<u8> {
     let own = Entry::file(format!("layers/{number}"), number.to_string());
-    Archive::new().with(Entry::dir("layers")).with(own).with(Entry::file("top", number.to_string())).end()
+    Archive::new()
+        .with(Entry::dir("layers"))
+        .with(own)
+        .with(Entry::file("top", number.to_string()))
+        .end()
 }
 
 #[test]
@@ -46,7 +50,11 @@ fn what_two_images_share_is_there_once() {
         }
         shop.call(&["rmi", "a:1"]).exits(0);
         shop.gc().exits(0);
-        assert_eq!(shop.in_store("layers").len(), 3, "its own layer is gone, and no other");
+        assert_eq!(
+            shop.in_store("layers").len(),
+            3,
+            "its own layer is gone, and no other"
+        );
         shop.run("b:1", &[], &["cat", "/top"]).prints("3");
         shop.call(&["rmi", "b:1", "c:1"]).exits(0);
         shop.gc().exits(0);
@@ -66,13 +74,20 @@ fn a_layer_that_is_there_is_not_unpacked_again() {
     assert_eq!(shop.in_store("tmp"), [""; 0]);
 }
 
-/// The same layer twice in one image, as builders make of empty ones: overlayfs refuses a directory
-/// that stands twice below.
+/// The same layer twice in one image, as builders make of empty ones: overlayfs refuses
+/// a directory that stands twice below.
 #[test]
 fn a_layer_can_stand_in_an_image_twice() {
     everywhere(|shop| {
         let empty = Archive::new().end();
-        shop.load_on_tiny(&[layer(1), empty.clone(), layer(2), empty.clone(), layer(1), empty]);
+        shop.load_on_tiny(&[
+            layer(1),
+            empty.clone(),
+            layer(2),
+            empty.clone(),
+            layer(1),
+            empty,
+        ]);
         shop.sh("small:1", &[], "cat /top; ls /layers").prints("11\n2");
     });
 }
@@ -81,8 +96,10 @@ fn a_layer_can_stand_in_an_image_twice() {
 fn a_store_can_be_at_any_path() {
     everywhere(|shop| {
         shop.open();
-        let file =
-            shop.file("layout.tar", Layout::of("small:1", &[tiny(), layer(1), layer(2)], Packed::Gzip).tar());
+        let file = shop.file(
+            "layout.tar",
+            Layout::of("small:1", &[tiny(), layer(1), layer(2)], Packed::Gzip).tar(),
+        );
         for name in [
             "a:b",
             "a,b",
@@ -100,7 +117,8 @@ fn a_store_can_be_at_any_path() {
             shop.give(&place);
             let store = place.join("store");
             let store = store.to_str().unwrap();
-            shop.exactly(&["load", "--store", store, file.to_str().unwrap()]).prints("Loaded small:1");
+            shop.exactly(&["load", "--store", store, file.to_str().unwrap()])
+                .prints("Loaded small:1");
             let script = "cat /top; echo x > /top; ls /layers | wc -l";
             let ran = shop.run("small:1", &["--store", store], &["sh", "-c", script]);
             ran.prints("22");

@@ -1,4 +1,5 @@
-//! Memory is bounded, whatever an archive claims: the program has 192 MiB of addresses, and no more.
+//! Memory is bounded, whatever an archive claims: the program has 192 MiB of addresses,
+//! and no more.
 
 use kiste_tests::Ran;
 use kiste_tests::archive::{Archive, Entry, gzip, gzip_of_zeros, zstd, zstd_of_zeros};
@@ -17,7 +18,11 @@ fn bounded(shop: &Shop, sub: &str, bytes: impl AsRef<[u8]>) -> Ran {
     let name = if sub == "import" { &["small:1"][..] } else { &[] };
     let ran = shop.bench().call_by(&["prlimit", LIMIT], [&arguments, name].concat());
     assert!([0, 1].contains(&ran.code), "it dies of {}: {}", ran.code, ran.err);
-    assert!(!ran.err.contains("panic") && !ran.err.contains("memory allocation"), "{}", ran.err);
+    assert!(
+        !ran.err.contains("panic") && !ran.err.contains("memory allocation"),
+        "{}",
+        ran.err
+    );
     ran
 }
 
@@ -26,7 +31,8 @@ fn an_image_as_any_other_needs_little() {
     let Some(shop) = root() else { return };
     for packed in Packed::ALL {
         let large = Archive::new().with(Entry::file("large", vec![7; 60 << 20])).end();
-        bounded(&shop, "load", Layout::of("small:1", &[tiny(), large], packed).tar()).exits(0);
+        bounded(&shop, "load", Layout::of("small:1", &[tiny(), large], packed).tar())
+            .exits(0);
         shop.call(&["rmi", "small:1"]).exits(0);
     }
 }
@@ -35,8 +41,10 @@ fn an_image_as_any_other_needs_little() {
 fn more_zeros_than_there_is_memory_are_read_in_pieces() {
     let Some(shop) = root() else { return };
     let header = Entry::of_kind(b'0', "zeros").claims(400 << 20).bytes();
-    for bytes in [[gzip(&header), gzip_of_zeros(401)].concat(), [zstd(&header), zstd_of_zeros(401)].concat()]
-    {
+    for bytes in [
+        [gzip(&header), gzip_of_zeros(401)].concat(),
+        [zstd(&header), zstd_of_zeros(401)].concat(),
+    ] {
         bounded(&shop, "import", bytes).exits(0);
         shop.call(&["rmi", "small:1"]).exits(0);
     }
@@ -45,9 +53,10 @@ fn more_zeros_than_there_is_memory_are_read_in_pieces() {
 #[test]
 fn zeros_behind_the_end_are_not_kept() {
     let Some(shop) = root() else { return };
-    for bytes in
-        [[gzip(&tiny()), gzip_of_zeros(1024)].concat(), [zstd(&tiny()), zstd_of_zeros(1024)].concat()]
-    {
+    for bytes in [
+        [gzip(&tiny()), gzip_of_zeros(1024)].concat(),
+        [zstd(&tiny()), zstd_of_zeros(1024)].concat(),
+    ] {
         let ran = bounded(&shop, "import", bytes);
         if ran.code == 1 {
             ran.complains("zeros");
@@ -60,7 +69,8 @@ fn zeros_behind_the_end_are_not_kept() {
 #[test]
 fn a_window_of_gibibytes_is_refused() {
     let Some(shop) = root() else { return };
-    // Magic number; frame header without a size: window descriptor for 2^31 bytes; a last raw block of 0.
+    // Magic number; frame header without a size: window descriptor for 2^31 bytes; a
+    // last raw block of 0.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00];
     bounded(&shop, "import", frame).exits(1);
     shop.holds_nothing("a huge window");
@@ -75,7 +85,9 @@ fn claims_of_more_than_there_is_take_no_memory() {
         bounded(&shop, "import", [gzip(&bytes), gzip_of_zeros(300)].concat()).exits(1);
         shop.holds_nothing("a claim");
     }
-    let map = Entry::file("x", "99999999999\n").pax("GNU.sparse.major", "1").pax("GNU.sparse.minor", "0");
+    let map = Entry::file("x", "99999999999\n")
+        .pax("GNU.sparse.major", "1")
+        .pax("GNU.sparse.minor", "0");
     let map = map.pax("GNU.sparse.name", "x").pax("GNU.sparse.realsize", "1");
     bounded(&shop, "import", Archive::new().with(map).end()).exits(1);
 }
@@ -85,9 +97,11 @@ fn claims_of_more_than_there_is_take_no_memory() {
 fn many_entries_need_no_more_than_one() {
     let Some(shop) = root() else { return };
     let header = Entry::file("d/x", "").pax("SCHILY.xattr.user.a", "b").bytes();
-    bounded(&shop, "import", gzip(&[header.repeat(3_000), vec![0; 1024]].concat())).exits(0);
-    let global =
-        Entry::of_kind(b'g', "g").body(kiste_tests::archive::pax_record("comment", &[b'x'; 100_000])).bytes();
+    bounded(&shop, "import", gzip(&[header.repeat(3_000), vec![0; 1024]].concat()))
+        .exits(0);
+    let global = Entry::of_kind(b'g', "g")
+        .body(kiste_tests::archive::pax_record("comment", &[b'x'; 100_000]))
+        .bytes();
     bounded(&shop, "import", gzip(&[global.repeat(2_000), tiny()].concat()));
 }
 

@@ -22,12 +22,21 @@ fn help_tells_of_the_store_wherever_there_is_one() {
     let Some(shop) = root() else { return };
     let help = shop.exactly(&["--help"]);
     for sub in [
-        "import", "load", "save", "images", "rmi", "history", "inspect", "tag", "export", "diff", "run",
-        "gc", "doctor",
+        "import", "load", "save", "images", "rmi", "history", "inspect", "tag",
+        "export", "diff", "run", "gc", "doctor",
     ] {
-        assert!(help.exits(0).out.contains(&format!("\n  {sub} ")), "{sub}:\n{}", help.out);
+        assert!(
+            help.exits(0).out.contains(&format!("\n  {sub} ")),
+            "{sub}:\n{}",
+            help.out
+        );
         let own = shop.exactly(&[sub, "--help"]);
-        assert_eq!(own.exits(0).out.contains("--store <DIR>"), sub != "doctor", "{sub}:\n{}", own.out);
+        assert_eq!(
+            own.exits(0).out.contains("--store <DIR>"),
+            sub != "doctor",
+            "{sub}:\n{}",
+            own.out
+        );
     }
     for option in ["--image <", "--entrypoint <", "--commit <", "--rootfs <"] {
         assert!(shop.exactly(&["run", "--help"]).out.contains(option), "{option}");
@@ -84,7 +93,9 @@ fn a_limit_holds_in_a_container_of_an_image() {
     }
     shop.import(tiny(), "small:1");
     let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
-    shop.run("small:1", &["-m", "32m"], &hog).exits(137).complains("out of memory (limit 32MiB");
+    shop.run("small:1", &["-m", "32m"], &hog)
+        .exits(137)
+        .complains("out of memory (limit 32MiB");
     let running = shop.start("small:1", &["--pids-limit", "20"], &["sleep", "100"]);
     assert_eq!(kiste_tests::host::cgroup_value(running.pid, "pids.max").unwrap(), "20");
 }

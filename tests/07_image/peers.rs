@@ -1,5 +1,5 @@
-//! Beside other programs: what they make comes out here as it does there, and what is saved here they
-//! take. Each has its own storage below the test's directory.
+//! Beside other programs: what they make comes out here as it does there, and what is
+//! saved here they take. Each has its own storage below the test's directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,15 @@ use kiste_tests::{Ran, Tree, tool};
 use crate::shop::{Shop, everywhere, root};
 use crate::tiny::tiny;
 
-/// Runs a bash script in the test's directory, in a mount namespace of its own; it must succeed.
+/// Runs a bash script in the test's directory, in a mount namespace of its own; it must
+/// succeed.
 #[track_caller]
 fn script(shop: &Shop, script: &str) -> Ran {
     let text = format!("set -e -o pipefail; {script}");
-    let ran = shop
-        .bench()
-        .call_by(&["unshare", "--mount", "--propagation", "private", "bash", "-c", &text], [""; 0]);
+    let ran = shop.bench().call_by(
+        &["unshare", "--mount", "--propagation", "private", "bash", "-c", &text],
+        [""; 0],
+    );
     ran.exits(0);
     ran
 }
@@ -29,16 +31,35 @@ fn rich() -> Vec<Vec<u8>> {
     let pieces: [(u64, &[u8]); 2] = [(4096, b"data"), (1 << 20, b"end")];
     let first = Archive::new()
         .with(Entry::dir("data").mode(0o1755).owner(3, 4).mtime(1_000_000_001))
-        .with(Entry::file("data/plain", "plain").owner(1000, 1001).mode(0o640).mtime(1_000_000_002))
-        .with(Entry::file("data/mighty", "x").mode(0o6755).owner(5, 6).mtime_in_full("1234567.123456789"))
+        .with(
+            Entry::file("data/plain", "plain")
+                .owner(1000, 1001)
+                .mode(0o640)
+                .mtime(1_000_000_002),
+        )
+        .with(
+            Entry::file("data/mighty", "x")
+                .mode(0o6755)
+                .owner(5, 6)
+                .mtime_in_full("1234567.123456789"),
+        )
         .with(
             Entry::file("data/capable", "x")
                 .mode(0o755)
                 .xattr("security.capability", capability)
                 .xattr("user.a", "b"),
         )
-        .with(Entry::hard_link("data/hard", "data/plain").owner(1000, 1001).mode(0o640).mtime(1_000_000_002))
-        .with(Entry::symlink("data/symlink", "../etc/passwd").owner(7, 8).mtime(1_000_000_003))
+        .with(
+            Entry::hard_link("data/hard", "data/plain")
+                .owner(1000, 1001)
+                .mode(0o640)
+                .mtime(1_000_000_002),
+        )
+        .with(
+            Entry::symlink("data/symlink", "../etc/passwd")
+                .owner(7, 8)
+                .mtime(1_000_000_003),
+        )
         .with(Entry::fifo("data/fifo").mode(0o622))
         .with(Entry::char_device("data/null", 1, 3).mode(0o666))
         .with(Entry::block_device("data/disk", 8, 1).owner(0, 6))
@@ -49,7 +70,8 @@ fn rich() -> Vec<Vec<u8>> {
         )
         .with(Entry::file("data/caf\u{e9}", "e"))
         .with(Entry::sparse_pax("1.0", "data/sparse", &pieces, 2 << 20))
-        // With one name: overlayfs counts those of the layer below, wherever they have gone.
+        // With one name: overlayfs counts those of the layer below, wherever they have
+        // gone.
         .with(Entry::file("data/changed", "below"))
         .with(Entry::file("data/gone", "x"))
         .with(Entry::dir("data/hidden"))
@@ -63,7 +85,9 @@ fn rich() -> Vec<Vec<u8>> {
         .with(Entry::dir("data/remade").mode(0o750).owner(9, 9).mtime(77))
         .with(Entry::opaque("data/remade"))
         .with(Entry::file("data/remade/new", "new").mtime(78))
-        .with(Entry::file("data/changed", "changed").owner(1, 1).mode(0o4711).mtime(79));
+        .with(
+            Entry::file("data/changed", "changed").owner(1, 1).mode(0o4711).mtime(79),
+        );
     vec![tiny(), first.end(), second.end()]
 }
 
@@ -108,7 +132,10 @@ fn what_is_saved_here_umoci_unpacks_to_the_same() {
             // Devices cannot be had there.
             Shop::User(_) => vec![
                 tiny(),
-                Archive::new().with(Entry::dir("data")).with(Entry::file("data/x", "x").owner(5, 6)).end(),
+                Archive::new()
+                    .with(Entry::dir("data"))
+                    .with(Entry::file("data/x", "x").owner(5, 6))
+                    .end(),
             ],
         };
         shop.load_on_tiny(&layers[1..]);
@@ -116,10 +143,13 @@ fn what_is_saved_here_umoci_unpacks_to_the_same() {
         shop.sh("small:1", &["--commit", "small:2"], script).exits(0);
         let file = shop.dir().join("saved.tar");
         shop.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
-        let index = fs::read_to_string(unpacked(shop, &file).join("index.json")).unwrap();
+        let index =
+            fs::read_to_string(unpacked(shop, &file).join("index.json")).unwrap();
         let index: serde_json::Value = serde_json::from_str(&index).unwrap();
         let name =
-            index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap();
+            index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
+                .as_str()
+                .unwrap();
         let theirs = by_umoci(shop, &file, name);
         shop.seen("small:2", "/data").is(&theirs);
     });
@@ -129,17 +159,26 @@ fn unpacked(shop: &Shop, archive: &Path) -> PathBuf {
     let to = shop.dir().join("unpacked");
     let _ = fs::remove_dir_all(&to);
     fs::create_dir(&to).unwrap();
-    assert!(Command::new("tar").arg("-C").arg(&to).arg("-xf").arg(archive).status().unwrap().success());
+    assert!(
+        Command::new("tar")
+            .arg("-C")
+            .arg(&to)
+            .arg("-xf")
+            .arg(archive)
+            .status()
+            .unwrap()
+            .success()
+    );
     to
 }
 
-/// A tree of everything, made by a shell: the beginning of an image by umoci or buildah.
+/// A tree of everything, made by a shell: the beginning of an image by umoci or
+/// buildah.
 const TREE: &str = "mkdir $T/data; cd $T/data; echo x > plain; chown 1000:1001 plain; cp plain mighty; chmod 6755 mighty; ln plain hard; \
     ln -s /etc symlink; chown -h 5:6 symlink; mkfifo fifo; mknod null c 1 3; truncate -s 3M sparse; echo end >> sparse; \
     mkdir -m 2770 dir; touch -d @1234567.123456789 dir/time; setfattr -n user.a -v b plain; setcap cap_net_bind_service+ep mighty; \
     mkdir -p gone/deep; echo x > gone/deep/file; mkdir remade; echo x > remade/old; touch -d @99.5 .";
-const CHANGES: &str =
-    "cd $T/data; rm -r gone; rm -r remade; mkdir -m 711 remade; echo x > remade/new; echo more >> plain";
+const CHANGES: &str = "cd $T/data; rm -r gone; rm -r remade; mkdir -m 711 remade; echo x > remade/new; echo more >> plain";
 
 #[test]
 fn an_image_made_by_umoci_comes_out_as_umoci_unpacks_it() {
@@ -158,12 +197,15 @@ fn an_image_made_by_umoci_comes_out_as_umoci_unpacks_it() {
     );
     drop(ran);
     let theirs = by_umoci(&shop, &shop.dir().join("made.tar"), "1");
-    assert!(theirs.has("remade/new") && !theirs.has("gone") && theirs.at("hard").names == 2);
+    assert!(
+        theirs.has("remade/new") && !theirs.has("gone") && theirs.at("hard").names == 2
+    );
     let line = shop.load(fs::read(shop.dir().join("made.tar")).unwrap()).remove(0);
     shop.seen(line.rsplit(' ').next().unwrap(), "/data").is(&theirs);
 }
 
-/// Where podman and buildah keep what is theirs, and the cgroups they use: this test's own.
+/// Where podman and buildah keep what is theirs, and the cgroups they use: this test's
+/// own.
 fn podman(shop: &Shop, sub: &str) -> String {
     format!(
         "podman --root $PWD/pr --runroot $PWD/prr --tmpdir $PWD/pt --storage-driver vfs --cgroup-manager cgroupfs \
@@ -214,7 +256,10 @@ fn an_image_made_by_buildah_comes_out_as_umoci_unpacks_it() {
     let image = line.rsplit(' ').next().unwrap().to_owned();
     let index = fs::read_to_string(unpacked(&shop, &made).join("index.json")).unwrap();
     let index: serde_json::Value = serde_json::from_str(&index).unwrap();
-    let name = index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap();
+    let name =
+        index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
+            .as_str()
+            .unwrap();
     let theirs = by_umoci(&shop, &made, name);
     assert!(theirs.has("remade/new") && !theirs.has("gone"));
     shop.seen(&image, "/data").is(&theirs);
@@ -235,13 +280,20 @@ fn skopeo_copies_from_here_and_back() {
         let file = shop.dir().join("saved.tar");
         shop.call(&["save", "small:1", "-o", file.to_str().unwrap()]).exits(0);
         shop.call(&["rmi", "small:1"]).exits(0);
-        for (number, to) in
-            ["oci-archive:out.tar:small:1", "docker-archive:out.tar:small:1", "oci:out:small:1"]
-                .into_iter()
-                .enumerate()
+        for (number, to) in [
+            "oci-archive:out.tar:small:1",
+            "docker-archive:out.tar:small:1",
+            "oci:out:small:1",
+        ]
+        .into_iter()
+        .enumerate()
         {
             for from in ["oci-archive", "docker-archive"] {
-                let compress = if number == 2 { "--dest-compress --dest-compress-format zstd" } else { "" };
+                let compress = if number == 2 {
+                    "--dest-compress --dest-compress-format zstd"
+                } else {
+                    ""
+                };
                 script(
                     shop,
                     &format!(
@@ -268,10 +320,17 @@ fn podman_loads_and_runs_what_is_saved_here() {
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", "x").owner(5, 6).mode(0o4755))
             .end()]);
-        shop.sh("small:1", &["--commit", "small:2"], "echo committed > /data/y; rm /etc/group").exits(0);
+        shop.sh(
+            "small:1",
+            &["--commit", "small:2"],
+            "echo committed > /data/y; rm /etc/group",
+        )
+        .exits(0);
         let file = shop.dir().join("saved.tar");
-        shop.call(&["save", "small:1", "small:2", "-o", file.to_str().unwrap()]).exits(0);
-        let run = "cat /data/x /data/y; stat -c %u:%g:%a /data/x; ls /etc/group 2>/dev/null";
+        shop.call(&["save", "small:1", "small:2", "-o", file.to_str().unwrap()])
+            .exits(0);
+        let run =
+            "cat /data/x /data/y; stat -c %u:%g:%a /data/x; ls /etc/group 2>/dev/null";
         let text = format!(
             "export TMPDIR=$PWD; {} -i saved.tar >&2; {} small:2 sh -c {run:?} || true; {} images -q | wc -l",
             podman(shop, "load"),
@@ -299,7 +358,8 @@ fn what_podman_saves_runs_here() {
                 podman(shop, "save"),
             );
             script(shop, &text);
-            let line = shop.load(fs::read(shop.dir().join("out.tar")).unwrap()).remove(0);
+            let line =
+                shop.load(fs::read(shop.dir().join("out.tar")).unwrap()).remove(0);
             let image = line.rsplit(' ').next().unwrap();
             shop.run(image, &[], &[]).prints("/");
             shop.sh(image, &[], "echo $A").prints("1");

@@ -13,7 +13,8 @@ use crate::tiny::tiny;
 /// Starts the program where `prepare` has been done, in a mount namespace of its own.
 fn apart(shop: &Shop, prepare: &str, arguments: &[&str]) -> kiste_tests::Ran {
     let script = format!("set -e; {prepare}; exec \"$@\"");
-    let starter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+    let starter =
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
     shop.bench().call_by(&starter, arguments)
 }
 
@@ -24,7 +25,10 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
     fs::create_dir(&disk).unwrap();
     let disk = disk.to_str().unwrap();
     let large = Archive::new().with(Entry::file("large", vec![b'x'; 12 << 20])).end();
-    let layout = shop.file("layout.tar", Layout::of("small:1", &[tiny(), large.clone()], Packed::Gzip).tar());
+    let layout = shop.file(
+        "layout.tar",
+        Layout::of("small:1", &[tiny(), large.clone()], Packed::Gzip).tar(),
+    );
     let tar = shop.file("large.tar", large);
     let store = format!("{disk}/store");
     for arguments in [
@@ -36,10 +40,22 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
             "mount -t tmpfs -o size=8m tmpfs {disk}; \"$@\" && exit 99; code=$?; \
              find {store}/layers {store}/tmp -mindepth 1 | head; \"$1\" images --store {store} --format json; exit $code"
         );
-        let starter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+        let starter = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+        ];
         let ran = shop.bench().call_by(&starter, arguments);
         ran.exits(1);
-        assert!(ran.err.contains("No space left") || ran.err.contains("free"), "{ran:?}");
+        assert!(
+            ran.err.contains("No space left") || ran.err.contains("free"),
+            "{ran:?}"
+        );
         assert_eq!(ran.out.replace(char::is_whitespace, ""), "[]", "{ran:?}");
     }
 }
@@ -51,12 +67,18 @@ fn a_bomb_of_zeros_does_not_fill_the_disk() {
     fs::create_dir(&disk).unwrap();
     let disk = disk.to_str().unwrap();
     // A file of 4 GiB in a few hundred KiB.
-    let header = kiste_tests::archive::gzip(&Entry::of_kind(b'0', "bomb").claims(4 << 30).bytes());
+    let header = kiste_tests::archive::gzip(
+        &Entry::of_kind(b'0', "bomb").claims(4 << 30).bytes(),
+    );
     let bomb = shop.file("bomb.tar.gz", [header, gzip_of_zeros(4096)].concat());
     assert!(fs::metadata(&bomb).unwrap().len() < 32 << 20);
     let store = format!("{disk}/store");
     let prepare = format!("mount -t tmpfs -o size=64m tmpfs {disk}");
-    let ran = apart(&shop, &prepare, &["import", "--store", &store, bomb.to_str().unwrap(), "small:1"]);
+    let ran = apart(
+        &shop,
+        &prepare,
+        &["import", "--store", &store, bomb.to_str().unwrap(), "small:1"],
+    );
     ran.exits(1).complains("entry \"bomb\"");
     assert!(ran.err.contains("No space left") || ran.err.contains("free"), "{ran:?}");
 }
@@ -67,7 +89,8 @@ fn a_store_that_is_read_only_is_read() {
     shop.import(tiny(), "small:1");
     let (store, file) = (shop.store(), shop.file("tiny.tar", tiny()));
     let store = store.to_str().unwrap();
-    let prepare = format!("mount --bind {store} {store}; mount -o remount,bind,ro {store}");
+    let prepare =
+        format!("mount --bind {store} {store}; mount -o remount,bind,ro {store}");
     let ran = apart(&shop, &prepare, &["images", "--store", store]);
     assert!(ran.exits(0).out.contains("small"), "{ran:?}");
     apart(&shop, &prepare, &["inspect", "--store", store, "small:1"]).exits(0);
@@ -76,10 +99,14 @@ fn a_store_that_is_read_only_is_read() {
         &["tag", "--store", store, "small:1", "other:1"],
         &["rmi", "--store", store, "small:1"],
     ] {
-        apart(&shop, &prepare, arguments).exits(1).complains("Read-only file system").complains(store);
+        apart(&shop, &prepare, arguments)
+            .exits(1)
+            .complains("Read-only file system")
+            .complains(store);
     }
     let arguments = shop.bench().arguments(&["--image", "small:1"], &["true"]);
-    let arguments: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap()).collect();
+    let arguments: Vec<_> =
+        arguments.iter().map(|word| word.to_str().unwrap()).collect();
     apart(&shop, &prepare, &arguments).exits(125).complains("Read-only file system");
     assert_eq!(shop.names(), ["small:1"]);
 }
@@ -90,18 +117,25 @@ fn a_store_of_somebody_elses_is_refused() {
     let Shop::User(user) = &shop else { unreachable!() };
     let store = shop.store();
     let file = shop.file("tiny.tar", tiny());
-    for (uid, mode) in [(0, 0o755), (0, 0o777), (59_712, 0o777), (user.uid, 0o777), (0, 0o700)] {
+    for (uid, mode) in
+        [(0, 0o755), (0, 0o777), (59_712, 0o777), (user.uid, 0o777), (0, 0o700)]
+    {
         fs::create_dir(&store).unwrap();
         chown(&store, Some(uid), Some(uid)).unwrap();
         fs::set_permissions(&store, fs::Permissions::from_mode(mode)).unwrap();
         let ran = shop.call(&["import", file.to_str().unwrap(), "small:1"]);
         if uid == user.uid {
-            // One's own that is open to others is closed, or refused; never used as it is.
+            // One's own that is open to others is closed, or refused; never used as it
+            // is.
             let now = fs::metadata(&store).unwrap().permissions().mode() & 0o7777;
             assert!(ran.code == 1 || now == 0o700, "{now:o} {ran:?}");
         } else {
             ran.exits(1).complains(store.to_str().unwrap());
-            assert_eq!(fs::read_dir(&store).unwrap().count(), 0, "nothing was made in it");
+            assert_eq!(
+                fs::read_dir(&store).unwrap().count(),
+                0,
+                "nothing was made in it"
+            );
         }
         fs::remove_dir_all(&store).unwrap();
     }
@@ -112,10 +146,14 @@ fn a_store_is_a_directory_and_nothing_else() {
     everywhere(|shop| {
         let file = shop.file("tiny.tar", tiny());
         let store = shop.file("store", "a file");
-        shop.call(&["import", file.to_str().unwrap(), "x"]).exits(1).complains(store.to_str().unwrap());
+        shop.call(&["import", file.to_str().unwrap(), "x"])
+            .exits(1)
+            .complains(store.to_str().unwrap());
         fs::remove_file(&store).unwrap();
         symlink("/nonexistent/place", &store).unwrap();
-        shop.call(&["import", file.to_str().unwrap(), "x"]).exits(1).complains(store.to_str().unwrap());
+        shop.call(&["import", file.to_str().unwrap(), "x"])
+            .exits(1)
+            .complains(store.to_str().unwrap());
         fs::remove_file(&store).unwrap();
         // Something of somebody's that is no store: not to be made one.
         fs::create_dir(&store).unwrap();
@@ -131,7 +169,8 @@ fn a_store_is_a_directory_and_nothing_else() {
     });
 }
 
-/// gc removes what it does not know: a directory that was never a store must not become one.
+/// gc removes what it does not know: a directory that was never a store must not become
+/// one.
 #[test]
 fn a_directory_that_has_something_else_in_it_is_no_store() {
     everywhere(|shop| {
@@ -139,16 +178,30 @@ fn a_directory_that_has_something_else_in_it_is_no_store() {
         let place = shop.dir().join("project");
         fs::create_dir_all(place.join("layers/mine")).unwrap();
         fs::write(place.join("layers/mine/thesis.txt"), "text").unwrap();
-        for path in
-            [&place, &place.join("layers"), &place.join("layers/mine"), &place.join("layers/mine/thesis.txt")]
-        {
+        for path in [
+            &place,
+            &place.join("layers"),
+            &place.join("layers/mine"),
+            &place.join("layers/mine/thesis.txt"),
+        ] {
             shop.give(path);
         }
         let store = place.to_str().unwrap();
-        shop.exactly(&["import", "--store", store, file.to_str().unwrap(), "x"]).exits(1).complains(store);
+        shop.exactly(&["import", "--store", store, file.to_str().unwrap(), "x"])
+            .exits(1)
+            .complains(store);
         let run_dirs = shop.bench().run_dirs();
-        shop.exactly(&["gc", "--store", store, "--run-dir", run_dirs.to_str().unwrap()]);
-        assert_eq!(fs::read_to_string(place.join("layers/mine/thesis.txt")).unwrap(), "text");
+        shop.exactly(&[
+            "gc",
+            "--store",
+            store,
+            "--run-dir",
+            run_dirs.to_str().unwrap(),
+        ]);
+        assert_eq!(
+            fs::read_to_string(place.join("layers/mine/thesis.txt")).unwrap(),
+            "text"
+        );
     });
 }
 
@@ -156,10 +209,11 @@ fn a_directory_that_has_something_else_in_it_is_no_store() {
 fn a_blob_that_was_damaged_is_refused() {
     everywhere(|shop| {
         shop.load_on_tiny(&[]);
-        let manifest = Layout::of("small:1", &[tiny()], Packed::Gzip).manifests[0]["digest"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let manifest =
+            Layout::of("small:1", &[tiny()], Packed::Gzip).manifests[0]["digest"]
+                .as_str()
+                .unwrap()
+                .to_owned();
         for name in shop.in_store("blobs/sha256") {
             let path = shop.store().join("blobs/sha256").join(&name);
             let whole = fs::read(&path).unwrap();
@@ -193,7 +247,11 @@ fn a_damaged_index_is_named_and_kept() {
             shop.run("small:1", &[], &["true"]).exits(125).complains("index.json");
             shop.gc().exits(1).complains("index.json");
             assert_eq!(fs::read(&index).unwrap(), damaged);
-            assert_eq!(shop.in_store("layers"), [&digest(&tiny())[7..]], "gc took nothing");
+            assert_eq!(
+                shop.in_store("layers"),
+                [&digest(&tiny())[7..]],
+                "gc took nothing"
+            );
         }
         fs::write(&index, &whole).unwrap();
         shop.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
@@ -232,7 +290,11 @@ fn without_an_option_the_store_is_ones_own() {
         user.as_user = [&["env"], env].concat().into_iter().map(String::from).collect();
         user.call(["import", file.to_str().unwrap(), "small:1"]).exits(0);
         let store = dir.join(place);
-        assert_eq!(fs::metadata(&store).unwrap().permissions().mode() & 0o7777, 0o700, "{place}");
+        assert_eq!(
+            fs::metadata(&store).unwrap().permissions().mode() & 0o7777,
+            0o700,
+            "{place}"
+        );
         assert!(store.join("index.json").exists() && !Path::new("relative").exists());
         // Its layers' files may be closed, also to who owns them.
         fs::remove_dir_all(dir.join(place.split('/').next().unwrap())).unwrap();

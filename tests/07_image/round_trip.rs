@@ -16,16 +16,21 @@ use crate::tiny::tiny;
 #[test]
 fn what_is_imported_runs_however_it_is_compressed() {
     everywhere(|shop| {
-        let ids: BTreeSet<_> = [("plain", tiny()), ("gzip", gzip(&tiny())), ("zstd", zstd(&tiny()))]
-            .map(|(name, tar)| {
-                let id = shop.import(tar, name);
-                shop.run(name, &[], &["cat", "/etc/group"]).exits(0);
-                id
-            })
-            .into();
+        let ids: BTreeSet<_> =
+            [("plain", tiny()), ("gzip", gzip(&tiny())), ("zstd", zstd(&tiny()))]
+                .map(|(name, tar)| {
+                    let id = shop.import(tar, name);
+                    shop.run(name, &[], &["cat", "/etc/group"]).exits(0);
+                    id
+                })
+                .into();
         let names = ["gzip:latest", "plain:latest", "zstd:latest"];
         assert_eq!(shop.names(), names);
-        assert!(shop.images().iter().all(|image| ids.contains(&image.id)), "{:?}", shop.images());
+        assert!(
+            shop.images().iter().all(|image| ids.contains(&image.id)),
+            "{:?}",
+            shop.images()
+        );
         // The same content is the same layer.
         assert_eq!(shop.in_store("layers"), [&digest(&tiny())[7..]]);
     });
@@ -41,7 +46,12 @@ fn a_name_has_a_tag_or_gets_one() {
     ] {
         let id = shop.import(Archive::new().with(Entry::file("x", name)).end(), name);
         let image = shop.images().into_iter().find(|image| image.name == listed);
-        assert_eq!(image.map(|image| image.id), Some(id), "{listed}: {:?}", shop.images());
+        assert_eq!(
+            image.map(|image| image.id),
+            Some(id),
+            "{listed}: {:?}",
+            shop.images()
+        );
     }
 }
 
@@ -49,9 +59,10 @@ fn a_name_has_a_tag_or_gets_one() {
 fn a_name_that_is_none_is_refused() {
     let Some(shop) = root() else { return };
     let tar = shop.file("x.tar", tiny());
-    for name in
-        ["", ":", "a:", ":1", "UPPER", "a b", "a:b:c", "../x", "/a", "a/", "a//b", "a:-x", "a:\u{e9}", "-a"]
-    {
+    for name in [
+        "", ":", "a:", ":1", "UPPER", "a b", "a:b:c", "../x", "/a", "a/", "a//b",
+        "a:-x", "a:\u{e9}", "-a",
+    ] {
         let ran = shop.call(&["import", tar.to_str().unwrap(), "--", name]);
         ran.exits(2).complains(&name.escape_debug().to_string());
         shop.holds_nothing(name);
@@ -64,7 +75,8 @@ fn what_comes_through_a_pipe_is_imported_and_loaded_too() {
         let Some(mut shop) = shop else { continue };
         let tar = shop.file("tiny.tar.gz", gzip(&tiny()));
         shop.call_with_stdin(&tar, &["import", "-", "piped:1"]).exits(0);
-        let archive = shop.file("layout.tar", Layout::of("loaded:1", &[tiny()], Packed::Zstd).tar());
+        let archive = shop
+            .file("layout.tar", Layout::of("loaded:1", &[tiny()], Packed::Zstd).tar());
         shop.call_with_stdin(&archive, &["load", "-i", "-"]).prints("Loaded loaded:1");
         assert_eq!(shop.names(), ["loaded:1", "piped:1"]);
         for name in shop.names() {
@@ -99,7 +111,11 @@ fn an_oci_layout_is_loaded_as_a_directory_and_as_an_archive_of_any_kind() {
 fn a_docker_archive_is_loaded_with_all_its_names() {
     everywhere(|shop| {
         let layer = Archive::new().with(Entry::file("etc/layer", "second")).end();
-        let archive = docker_archive(&["small:1", "small:2"], &[tiny(), layer], &json!({"Env": ["A=1"]}));
+        let archive = docker_archive(
+            &["small:1", "small:2"],
+            &[tiny(), layer],
+            &json!({"Env": ["A=1"]}),
+        );
         let mut lines = shop.load(archive);
         lines.sort();
         assert_eq!(lines, ["Loaded small:1", "Loaded small:2"]);
@@ -124,7 +140,10 @@ fn an_image_without_a_name_is_loaded_by_its_id() {
     let archive = docker_archive(&[], &[tiny()], &json!({}));
     let lines = shop.load(archive);
     let id = lines[0].rsplit(' ').next().unwrap();
-    assert!(lines.len() == 1 && id.starts_with("sha256:") && id.len() == 71, "{lines:?}");
+    assert!(
+        lines.len() == 1 && id.starts_with("sha256:") && id.len() == 71,
+        "{lines:?}"
+    );
     shop.run(id, &[], &["echo", "it runs"]).prints("it runs");
 }
 
@@ -138,15 +157,19 @@ fn what_is_saved_is_loaded_elsewhere_as_the_same() {
         shop.load_on_tiny(&[layer]);
         shop.import(tiny(), "other:2");
         let file = shop.dir().join("saved.tar");
-        shop.call(&["save", "small:1", "other:2", "-o", file.to_str().unwrap()]).exits(0);
+        shop.call(&["save", "small:1", "other:2", "-o", file.to_str().unwrap()])
+            .exits(0);
         let (images, seen) = (shop.images(), shop.seen("small:1", "/data"));
 
         let other = shop.dir().join("other-store");
         let other = other.to_str().unwrap();
-        let ran = shop.exactly(&["load", "--store", other, "-i", file.to_str().unwrap()]);
+        let ran =
+            shop.exactly(&["load", "--store", other, "-i", file.to_str().unwrap()]);
         let loaded: BTreeSet<_> = ran.exits(0).out.lines().collect();
         assert_eq!(loaded, ["Loaded other:2", "Loaded small:1"].into());
-        let list = |store: &str| shop.exactly(&["images", "--store", store, "--format", "json"]).out;
+        let list = |store: &str| {
+            shop.exactly(&["images", "--store", store, "--format", "json"]).out
+        };
         assert_eq!(list(other), list(shop.store().to_str().unwrap()));
 
         for image in images {
@@ -165,23 +188,35 @@ fn what_is_saved_is_an_oci_layout_and_a_docker_archive() {
     shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
     let saved = unpacked(&shop, "small:1");
     let json = |name: &str| -> serde_json::Value {
-        serde_json::from_slice(&fs::read(saved.join(name)).unwrap_or_else(|_| panic!("{name}"))).unwrap()
+        serde_json::from_slice(
+            &fs::read(saved.join(name)).unwrap_or_else(|_| panic!("{name}")),
+        )
+        .unwrap()
     };
     assert_eq!(json("oci-layout")["imageLayoutVersion"], "1.0.0");
     let mut blobs = 0;
     for entry in fs::read_dir(saved.join("blobs/sha256")).unwrap() {
         let path = entry.unwrap().path();
-        assert_eq!(digest(&fs::read(&path).unwrap())[7..], *path.file_name().unwrap().to_str().unwrap());
+        assert_eq!(
+            digest(&fs::read(&path).unwrap())[7..],
+            *path.file_name().unwrap().to_str().unwrap()
+        );
         blobs += 1;
     }
     assert_eq!(blobs, 4, "a manifest, a configuration, two layers");
-    let place = |digest: &serde_json::Value| format!("blobs/{}", digest.as_str().unwrap().replace(':', "/"));
+    let place = |digest: &serde_json::Value| {
+        format!("blobs/{}", digest.as_str().unwrap().replace(':', "/"))
+    };
     let manifest = json(&place(&json("index.json")["manifests"][0]["digest"]));
     let docker = &json("manifest.json")[0];
     assert_eq!(docker["RepoTags"], json!(["small:1"]));
     assert_eq!(docker["Config"], place(&manifest["config"]["digest"]));
-    let layers: Vec<_> =
-        manifest["layers"].as_array().unwrap().iter().map(|it| place(&it["digest"])).collect();
+    let layers: Vec<_> = manifest["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| place(&it["digest"]))
+        .collect();
     assert_eq!(docker["Layers"], json!(layers));
 }
 
@@ -190,7 +225,13 @@ fn unpacked(shop: &Shop, image: &str) -> std::path::PathBuf {
     let (file, saved) = (shop.dir().join("saved.tar"), shop.dir().join("saved"));
     shop.call(&["save", image, "-o", file.to_str().unwrap()]).exits(0);
     fs::create_dir(&saved).unwrap();
-    let tar = Command::new("tar").arg("-xf").arg(&file).arg("-C").arg(&saved).status().unwrap();
+    let tar = Command::new("tar")
+        .arg("-xf")
+        .arg(&file)
+        .arg("-C")
+        .arg(&saved)
+        .status()
+        .unwrap();
     assert!(tar.success());
     saved
 }
@@ -200,11 +241,19 @@ fn layers_are_saved_as_they_came() {
     let Some(shop) = root() else { return };
     for packed in Packed::ALL {
         let mut layout = Layout::new();
-        let manifest = layout.image("small:1", &[tiny()], packed, &json!({"Labels": {"a": "b"}, "Odd": 1}));
+        let manifest = layout.image(
+            "small:1",
+            &[tiny()],
+            packed,
+            &json!({"Labels": {"a": "b"}, "Odd": 1}),
+        );
         shop.load(layout.tar());
         let saved = unpacked(&shop, "small:1");
         for descriptor in [&manifest["config"], &manifest["layers"][0]] {
-            let name = format!("blobs/{}", descriptor["digest"].as_str().unwrap().replace(':', "/"));
+            let name = format!(
+                "blobs/{}",
+                descriptor["digest"].as_str().unwrap().replace(':', "/")
+            );
             assert_eq!(
                 fs::read(saved.join(&name)).ok(),
                 layout.files.get(&name).cloned(),
@@ -234,10 +283,13 @@ fn a_terminal_gets_no_archive() {
     shop.load_on_tiny(&[]);
     for sub in ["save", "export"] {
         let (exe, store) = (shop.bench().exe().into(), shop.store().into());
-        let words: [OsString; 5] = [exe, sub.into(), "--store".into(), store, "small:1".into()];
+        let words: [OsString; 5] =
+            [exe, sub.into(), "--store".into(), store, "small:1".into()];
         let (code, shown) = Terminal::start_any(shop.dir(), &words).ends();
         assert!(
-            [1, 2].contains(&code) && shown.contains("terminal") && shown.contains("-o"),
+            [1, 2].contains(&code)
+                && shown.contains("terminal")
+                && shown.contains("-o"),
             "{code}: {shown}"
         );
         assert!(shown.len() < 500, "{shown}");
@@ -249,7 +301,12 @@ fn what_is_exported_is_the_whole_root_file_system_in_one() {
     everywhere(|shop| {
         let layer = Archive::new()
             .with(Entry::dir("data").owner(7, 8))
-            .with(Entry::file("data/x", "x").mode(0o6711).owner(9, 10).mtime_in_full("1234.567890123"))
+            .with(
+                Entry::file("data/x", "x")
+                    .mode(0o6711)
+                    .owner(9, 10)
+                    .mtime_in_full("1234.567890123"),
+            )
             .with(Entry::hard_link("data/y", "data/x"))
             .with(Entry::symlink("data/link", "/nowhere").owner(3, 4))
             .with(Entry::fifo("data/fifo"))
@@ -261,10 +318,17 @@ fn what_is_exported_is_the_whole_root_file_system_in_one() {
         let out = shop.dir().join("exported");
         fs::create_dir(&out).unwrap();
         let mut tar = Command::new("tar");
-        tar.args(["--numeric-owner", "--same-owner", "-xpf"]).arg(&file).arg("-C").arg(&out);
+        tar.args(["--numeric-owner", "--same-owner", "-xpf"])
+            .arg(&file)
+            .arg("-C")
+            .arg(&out);
         assert!(tar.status().unwrap().success());
         let exported = Tree::of(&out);
-        assert!(exported.has("bin/busybox") && !exported.has("etc/group") && !exported.has("etc/.wh.group"));
+        assert!(
+            exported.has("bin/busybox")
+                && !exported.has("etc/group")
+                && !exported.has("etc/.wh.group")
+        );
         let data = Tree::of(&out.join("data"));
         data.is(&shop.seen("small:1", "/data"));
         assert_eq!(data.at("x").owner, (9, 10), "as in the image, whoever exports it");

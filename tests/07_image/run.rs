@@ -1,4 +1,5 @@
-//! A container of an image: layers below that nobody writes to, and one above that is its own.
+//! A container of an image: layers below that nobody writes to, and one above that is
+//! its own.
 
 use std::fs;
 use std::path::Path;
@@ -46,7 +47,8 @@ fn its_root_is_an_overlay_of_its_own() {
 fn two_containers_of_one_image_do_not_see_each_other() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
-        let wait = "touch /$0 && echo ready && read line; ls /one /two 2>/dev/null; exit 0";
+        let wait =
+            "touch /$0 && echo ready && read line; ls /one /two 2>/dev/null; exit 0";
         let mut one = shop.start("small:1", &[], &["sh", "-c", wait, "one"]);
         let mut two = shop.start("small:1", &[], &["sh", "-c", wait, "two"]);
         one.wait_for("ready");
@@ -65,7 +67,12 @@ fn read_only_means_all_of_it() {
         let script = "for at in / /etc /tmp /home/alice; do touch $at/made 2>/dev/null && echo $at; done; echo > /etc/passwd || echo refused";
         let ran = shop.sh("small:1", &["--read-only"], script);
         ran.prints("refused").complains("Read-only file system");
-        shop.sh("small:1", &["--read-only", "--tmpfs", "/tmp"], "touch /tmp/made && ls /tmp").prints("made");
+        shop.sh(
+            "small:1",
+            &["--read-only", "--tmpfs", "/tmp"],
+            "touch /tmp/made && ls /tmp",
+        )
+        .prints("made");
         // What is needed to mount something is there, also where the image lacks it.
         let volume = format!("{}:/new/place", shop.dir().display());
         shop.open();
@@ -81,7 +88,8 @@ fn a_second_run_unpacks_nothing() {
             let names = shop.in_store("layers");
             let inode = |name: &String| {
                 use std::os::unix::fs::MetadataExt;
-                let metadata = fs::metadata(shop.store().join("layers").join(name)).unwrap();
+                let metadata =
+                    fs::metadata(shop.store().join("layers").join(name)).unwrap();
                 (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
             };
             names.iter().map(inode).collect::<Vec<_>>()
@@ -122,8 +130,14 @@ fn an_image_and_a_root_file_system_exclude_each_other() {
     let ran = shop.run("small:1", &["--rootfs", &rootfs], &["true"]);
     ran.exits(2).complains("--rootfs").complains("--image");
     for option in [["--entrypoint", "/bin/sh"], ["--commit", "x"]] {
-        shop.bench().run(&option, &["echo", "it runs"]).exits(2).complains("--rootfs").complains(option[0]);
-        shop.exactly(&["run", option[0], option[1], "echo", "it runs"]).exits(2).complains("--image");
+        shop.bench()
+            .run(&option, &["echo", "it runs"])
+            .exits(2)
+            .complains("--rootfs")
+            .complains(option[0]);
+        shop.exactly(&["run", option[0], option[1], "echo", "it runs"])
+            .exits(2)
+            .complains("--image");
     }
     let exactly = shop.exactly(&["run", "--rootfs", &rootfs]);
     exactly.exits(2).complains("COMMAND");
@@ -171,14 +185,25 @@ fn with_ids_of_its_own_the_owners_inside_are_the_images() {
 #[test]
 fn a_file_of_the_images_can_be_changed_by_whom_it_belongs_to() {
     everywhere(|shop| {
-        let layer = Archive::new()
-            .with(Entry::dir("data").mode(0o755).owner(1000, 1001))
-            .with(Entry::file("data/x", "x").mode(0o600).owner(1000, 1001).xattr("user.kept", "1"));
+        let layer =
+            Archive::new().with(Entry::dir("data").mode(0o755).owner(1000, 1001)).with(
+                Entry::file("data/x", "x")
+                    .mode(0o600)
+                    .owner(1000, 1001)
+                    .xattr("user.kept", "1"),
+            );
         shop.load_on_tiny(&[layer.end()]);
         let script = "echo y >> /data/x && cat /data/x && mv /data/x /data/z && mkdir /data/d && rm /data/z && ls /data";
         shop.sh("small:1", &["-u", "alice"], script).prints("xy\nd");
-        shop.sh("small:1", &["-u", "bin"], "cat /data/x").exits(1).complains("Permission denied");
-        shop.sh("small:1", &[], "mv /data /moved && ls /moved; rm -r /moved /home /etc && ls /").exits(0);
+        shop.sh("small:1", &["-u", "bin"], "cat /data/x")
+            .exits(1)
+            .complains("Permission denied");
+        shop.sh(
+            "small:1",
+            &[],
+            "mv /data /moved && ls /moved; rm -r /moved /home /etc && ls /",
+        )
+        .exits(0);
     });
 }
 
@@ -187,7 +212,8 @@ fn without_ranges_an_image_runs_as_well() {
     let Some(shop) = alone() else { return };
     let file = shop.file("tiny.tar", tiny());
     shop.call(&["import", file.to_str().unwrap(), "small:1"]).exits(0);
-    let ran = shop.sh("small:1", &[], "id -u; touch /made && rm /etc/group && ls /made");
+    let ran =
+        shop.sh("small:1", &[], "id -u; touch /made && rm /etc/group && ls /made");
     assert_eq!(ran.exits(0).out, "0\n/made\n");
     shop.sh("small:1", &[], "ls /made").exits(1);
     assert_eq!(shop.in_store("containers"), [""; 0]);
@@ -196,12 +222,20 @@ fn without_ranges_an_image_runs_as_well() {
 #[test]
 fn nothing_of_the_hosts_root_is_in_a_users_store() {
     let Some(shop) = with_ranges() else { return };
-    let layer = Archive::new().with(Entry::file("x", "x").owner(1000, 1001)).with(Entry::file("y", ""));
+    let layer = Archive::new()
+        .with(Entry::file("x", "x").owner(1000, 1001))
+        .with(Entry::file("y", ""));
     shop.load_on_tiny(&[layer.end()]);
-    shop.sh("small:1", &["--commit", "small:2"], "touch /made; chown 33:34 /made").exits(0);
-    let running = shop.start("small:2", &[], &["sh", "-c", "touch /new; exec sleep 100"]);
+    shop.sh("small:1", &["--commit", "small:2"], "touch /made; chown 33:34 /made")
+        .exits(0);
+    let running =
+        shop.start("small:2", &[], &["sh", "-c", "touch /new; exec sleep 100"]);
     let tree = Tree::of(&shop.store());
-    let of_root: Vec<_> = tree.0.iter().filter(|(_, node)| node.owner.0 == 0 || node.owner.1 == 0).collect();
+    let of_root: Vec<_> = tree
+        .0
+        .iter()
+        .filter(|(_, node)| node.owner.0 == 0 || node.owner.1 == 0)
+        .collect();
     assert!(of_root.is_empty(), "{of_root:#?}");
     drop(running);
 }
@@ -210,15 +244,21 @@ fn nothing_of_the_hosts_root_is_in_a_users_store() {
 #[test]
 fn the_store_is_closed_to_others() {
     everywhere(|shop| {
-        shop.load_on_tiny(&[Archive::new().with(Entry::file("su", "").mode(0o4755)).end()]);
+        shop.load_on_tiny(&[Archive::new()
+            .with(Entry::file("su", "").mode(0o4755))
+            .end()]);
         let running = shop.start("small:1", &[], &["sleep", "100"]);
         let tree = Tree::of(&shop.store());
         for path in [".", "blobs", "blobs/sha256", "layers", "containers", "tmp"] {
-            assert_eq!((tree.at(path).kind, tree.at(path).mode), ("dir", 0o700), "{path}");
+            assert_eq!(
+                (tree.at(path).kind, tree.at(path).mode),
+                ("dir", 0o700),
+                "{path}"
+            );
         }
-        for (path, node) in
-            tree.0.iter().filter(|(path, _)| path.starts_with("blobs") || path.components().count() == 1)
-        {
+        for (path, node) in tree.0.iter().filter(|(path, _)| {
+            path.starts_with("blobs") || path.components().count() == 1
+        }) {
             assert_eq!(node.mode & 0o077, 0, "{}: {node:?}", path.display());
         }
         drop(running);
@@ -229,7 +269,8 @@ fn the_store_is_closed_to_others() {
 fn a_runtime_that_is_killed_leaves_what_gc_removes() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
-        let running = shop.start("small:1", &[], &["sh", "-c", "touch /made; exec sleep 100"]);
+        let running =
+            shop.start("small:1", &[], &["sh", "-c", "touch /made; exec sleep 100"]);
         let pid = running.pid;
         running.kill_runtime();
         host::assert_dies(pid);
@@ -238,7 +279,8 @@ fn a_runtime_that_is_killed_leaves_what_gc_removes() {
         shop.gc().exits(0);
         assert_eq!(shop.in_store("containers").len(), 1, "only the one that lives");
         assert!(
-            host::is_alive(living.pid) && Path::new(&format!("/proc/{}/root/bin/sh", living.pid)).exists()
+            host::is_alive(living.pid)
+                && Path::new(&format!("/proc/{}/root/bin/sh", living.pid)).exists()
         );
         drop(living);
         shop.run("small:1", &[], &["ls", "/made"]).exits(1);
@@ -251,8 +293,12 @@ fn a_start_that_fails_leaves_nothing() {
         shop.import(tiny(), "small:1");
         shop.run("small:1", &[], &["nosuch"]).exits(127).complains("nosuch");
         shop.run("small:1", &[], &["/etc/passwd"]).exits(126);
-        shop.run("small:1", &["-v", "/nonexistent:/x"], &["true"]).exits(125).complains("/nonexistent");
-        shop.run("small:1", &["-u", "nosuch"], &["true"]).exits(125).complains("nosuch");
+        shop.run("small:1", &["-v", "/nonexistent:/x"], &["true"])
+            .exits(125)
+            .complains("/nonexistent");
+        shop.run("small:1", &["-u", "nosuch"], &["true"])
+            .exits(125)
+            .complains("nosuch");
         shop.run("small:1", &["--commit", "UPPER"], &["true"]).exits(2);
         assert_eq!(shop.in_store("containers"), [""; 0]);
         assert_eq!(shop.in_store("tmp"), [""; 0]);
@@ -264,10 +310,15 @@ fn a_start_that_fails_leaves_nothing() {
 fn above_its_root_there_is_nothing_of_the_hosts() {
     let check = |shop: &Shop, options: &[&str]| {
         shop.import(tiny(), "small:1");
-        let ran = shop.sh("small:1", options, "stat -c %d:%i / /..; cat /proc/self/mountinfo");
+        let ran = shop.sh(
+            "small:1",
+            options,
+            "stat -c %d:%i / /..; cat /proc/self/mountinfo",
+        );
         let lines: Vec<&str> = ran.exits(0).out.lines().collect();
         assert_eq!(lines[0], lines[1], "{options:?}: /.. is another directory than /");
-        let at_root = lines[2..].iter().filter(|line| line.split(' ').nth(4) == Some("/"));
+        let at_root =
+            lines[2..].iter().filter(|line| line.split(' ').nth(4) == Some("/"));
         assert_eq!(at_root.count(), 1, "{options:?}: {}", ran.out);
     };
     everywhere(|shop| check(shop, &[]));

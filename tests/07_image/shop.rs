@@ -94,7 +94,8 @@ impl Shop {
         }
     }
 
-    /// The program with these arguments, the first of which is a subcommand, on this store.
+    /// The program with these arguments, the first of which is a subcommand, on this
+    /// store.
     pub fn call(&self, arguments: &[&str]) -> Ran {
         let store = self.store();
         let store = ["--store", store.to_str().unwrap()];
@@ -150,7 +151,8 @@ impl Shop {
     /// Imports a tarball, and gives the id that is printed.
     #[track_caller]
     pub fn import(&self, tar: impl AsRef<[u8]>, name: &str) -> String {
-        let file = self.file(&format!("import-{}.tar", kiste_tests::host::unique()), tar);
+        let file =
+            self.file(&format!("import-{}.tar", kiste_tests::host::unique()), tar);
         let ran = self.call(&["import", file.to_str().unwrap(), name]);
         let id = ran.exits(0).out.trim_end().to_owned();
         assert!(id.len() == 71 && id.starts_with("sha256:"), "{ran:?}");
@@ -161,18 +163,23 @@ impl Shop {
     /// Loads an archive, and gives the lines that are printed.
     #[track_caller]
     pub fn load(&self, archive: impl AsRef<[u8]>) -> Vec<String> {
-        let file = self.file(&format!("load-{}.tar", kiste_tests::host::unique()), archive);
+        let file =
+            self.file(&format!("load-{}.tar", kiste_tests::host::unique()), archive);
         let ran = self.call(&["load", "-i", file.to_str().unwrap()]);
         let lines = ran.exits(0).out.lines().map(String::from).collect();
         fs::remove_file(file).unwrap();
         lines
     }
 
-    /// Loads an image `small:1` of the smallest root file system and of these layers on it.
+    /// Loads an image `small:1` of the smallest root file system and of these layers on
+    /// it.
     #[track_caller]
     pub fn load_on_tiny(&self, layers: &[Vec<u8>]) {
         let layers = [&[tiny()], layers].concat();
-        assert_eq!(self.load(Layout::of("small:1", &layers, Packed::Gzip).tar()), ["Loaded small:1"]);
+        assert_eq!(
+            self.load(Layout::of("small:1", &layers, Packed::Gzip).tar()),
+            ["Loaded small:1"]
+        );
     }
 
     /// What `images` lists.
@@ -180,7 +187,9 @@ impl Shop {
     pub fn images(&self) -> Vec<Listed> {
         let ran = self.call(&["images", "--format", "json"]);
         let list: Vec<Value> = serde_json::from_str(&ran.exits(0).out).expect("JSON");
-        let text = |image: &Value, key: &str| image[key].as_str().unwrap_or("<none>").to_owned();
+        let text = |image: &Value, key: &str| {
+            image[key].as_str().unwrap_or("<none>").to_owned()
+        };
         let listed = |image: &Value| Listed {
             name: format!("{}:{}", text(image, "name"), text(image, "tag")),
             id: text(image, "id"),
@@ -196,7 +205,8 @@ impl Shop {
         self.images().into_iter().map(|image| image.name).collect()
     }
 
-    /// The names in a directory of the store, in their order; none where it is not there.
+    /// The names in a directory of the store, in their order; none where it is not
+    /// there.
     pub fn in_store(&self, place: &str) -> Vec<String> {
         let entries = fs::read_dir(self.store().join(place)).into_iter().flatten();
         let mut names: Vec<String> =
@@ -219,7 +229,8 @@ impl Shop {
         if self.store().exists() {
             assert_eq!(self.images(), [], "after {after}");
         }
-        // A user's gc takes its time, for newuidmap: `everywhere` calls it once for all.
+        // A user's gc takes its time, for newuidmap: `everywhere` calls it once for
+        // all.
         if let Shop::Root(_) = self {
             self.keeps_nothing_without_an_image();
         }
@@ -228,9 +239,10 @@ impl Shop {
     /// Where no image is, gc leaves nothing of what was read of them.
     #[track_caller]
     fn keeps_nothing_without_an_image(&self) {
-        let index =
-            fs::read(self.store().join("index.json")).unwrap_or_else(|_| br#"{"manifests":[]}"#.into());
-        let is_empty = |index: Value| index["manifests"].as_array().is_some_and(Vec::is_empty);
+        let index = fs::read(self.store().join("index.json"))
+            .unwrap_or_else(|_| br#"{"manifests":[]}"#.into());
+        let is_empty =
+            |index: Value| index["manifests"].as_array().is_some_and(Vec::is_empty);
         if self.store().exists() && serde_json::from_slice(&index).is_ok_and(is_empty) {
             self.gc().exits(0);
             for place in ["blobs/sha256", "layers", "tmp", "containers"] {
@@ -243,7 +255,8 @@ impl Shop {
     #[track_caller]
     pub fn seen(&self, image: &str, path: &str) -> Tree {
         let running = self.start(image, &["--entrypoint", "/bin/sleep"], &["1000"]);
-        let place = format!("/proc/{}/root/{}", running.pid, path.trim_start_matches('/'));
+        let place =
+            format!("/proc/{}/root/{}", running.pid, path.trim_start_matches('/'));
         self.inside(Tree::of(Path::new(&place)))
     }
 
@@ -256,11 +269,13 @@ impl Shop {
             _ => panic!("{id} is not mapped"),
         };
         tree.but(|_, node: &mut Node| {
-            node.owner = (id(node.owner.0, user.uid, UIDS), id(node.owner.1, user.gid, GIDS));
+            node.owner =
+                (id(node.owner.0, user.uid, UIDS), id(node.owner.1, user.gid, GIDS));
         })
     }
 
-    /// Lets anybody into the test's directory: a program that is not root's is started there.
+    /// Lets anybody into the test's directory: a program that is not root's is started
+    /// there.
     pub fn open(&self) {
         fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755)).unwrap();
     }

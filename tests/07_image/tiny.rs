@@ -7,13 +7,13 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::rootfs;
 
 const PROGRAMS: &[&str] = &[
-    "sh", "cat", "chmod", "chown", "cut", "dd", "echo", "env", "find", "grep", "head", "id", "kill", "ln",
-    "ls", "md5sum", "mkdir", "mkfifo", "mknod", "mv", "printenv", "pwd", "readlink", "rm", "rmdir", "sleep",
-    "sort", "stat", "test", "touch", "tr", "true", "wc",
+    "sh", "cat", "chmod", "chown", "cut", "dd", "echo", "env", "find", "grep", "head",
+    "id", "kill", "ln", "ls", "md5sum", "mkdir", "mkfifo", "mknod", "mv", "printenv",
+    "pwd", "readlink", "rm", "rmdir", "sleep", "sort", "stat", "test", "touch", "tr",
+    "true", "wc",
 ];
 
-const PASSWD: &str =
-    "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n";
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nbin:x:1:\naudio:x:18:alice\nalice:x:1001:\n";
 
 /// Its tarball.
@@ -25,14 +25,21 @@ pub fn tiny() -> Vec<u8> {
 /// The same, still open.
 pub fn archive() -> Archive {
     let original = rootfs::original();
-    let read = |name: &str| fs::read(original.join(name)).expect("the root file system has busybox");
+    let read = |name: &str| {
+        fs::read(original.join(name)).expect("the root file system has busybox")
+    };
     let mut archive = Archive::new();
-    for dir in ["bin", "dev", "etc", "home", "home/alice", "lib", "proc", "root", "sys", "tmp"] {
+    for dir in
+        ["bin", "dev", "etc", "home", "home/alice", "lib", "proc", "root", "sys", "tmp"]
+    {
         let mode = if dir == "tmp" { 0o1777 } else { 0o755 };
         archive = archive.with(Entry::dir(dir).mode(mode));
     }
     archive = archive.with(Entry::file("bin/busybox", read("bin/busybox")).mode(0o755));
-    for name in fs::read_dir(original.join("lib")).unwrap().map(|entry| entry.unwrap().file_name()) {
+    for name in fs::read_dir(original.join("lib"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+    {
         let name = name.into_string().unwrap();
         if name.starts_with("ld-musl-") {
             let path = format!("lib/{name}");
@@ -42,5 +49,7 @@ pub fn archive() -> Archive {
     for name in PROGRAMS {
         archive = archive.with(Entry::symlink(format!("bin/{name}"), "busybox"));
     }
-    archive.with(Entry::file("etc/passwd", PASSWD)).with(Entry::file("etc/group", GROUP))
+    archive
+        .with(Entry::file("etc/passwd", PASSWD))
+        .with(Entry::file("etc/group", GROUP))
 }

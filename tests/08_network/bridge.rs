@@ -20,13 +20,20 @@ fn it_has_a_cable_to_a_bridge_an_address_and_a_way_out() {
     let running = world.start(&[], &SLEEP);
     assert_ne!(host::namespace(running.pid, "net"), host::namespace("self", "net"));
     let lease = lease(&world, "kiste");
-    let (link, ip) = (lease["link"].as_str().unwrap(), lease["addresses"][0].as_str().unwrap());
+    let (link, ip) =
+        (lease["link"].as_str().unwrap(), lease["addresses"][0].as_str().unwrap());
     let bridged = world.sh("ip -o link show master kiste0");
     assert_eq!(bridged.out.lines().count(), 1);
     assert!(bridged.out.contains(&format!(" {link}@")), "{}", bridged.out);
-    let inside = world.inside(&running, "ip -o -4 addr show eth0; ip route; ip -o link show lo").out;
+    let inside = world
+        .inside(&running, "ip -o -4 addr show eth0; ip route; ip -o link show lo")
+        .out;
     assert!(inside.contains(&format!("inet {ip}/24")), "{inside}");
-    assert!(inside.contains("default via 10.77.0.1 dev eth0") && inside.contains("LOOPBACK,UP"), "{inside}");
+    assert!(
+        inside.contains("default via 10.77.0.1 dev eth0")
+            && inside.contains("LOOPBACK,UP"),
+        "{inside}"
+    );
     world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
     drop(running);
     world.is_as_before();
@@ -45,7 +52,8 @@ fn from_outside_it_is_reached_by_nothing_that_was_not_published() {
     drop(running);
 }
 
-/// Forwarding is turned on for containers: the host does not become a router for anybody else.
+/// Forwarding is turned on for containers: the host does not become a router for
+/// anybody else.
 #[test]
 fn the_host_does_not_become_a_router() {
     let Some(world) = world() else { return };
@@ -56,7 +64,10 @@ fn the_host_does_not_become_a_router() {
     let running = world.start(&[], &SLEEP);
     assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/out0/forwarding").out.trim(), "1");
     // No route leads out by this one.
-    assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/other1/forwarding").out.trim(), "0");
+    assert_eq!(
+        world.sh("cat /proc/sys/net/ipv4/conf/other1/forwarding").out.trim(),
+        "0"
+    );
     world.sh("nft add table ip spy; nft add chain ip spy out '{ type filter hook postrouting priority 300; }'; \
               nft add rule ip spy out oifname other0 ip daddr 198.51.100.9 icmp type echo-request counter")
         .exits(0);
@@ -76,11 +87,26 @@ fn address_and_hardware_address_are_as_asked_for_and_given_once() {
     let options = ["--ip", "10.77.0.77", "--mac-address", "02:11:22:33:44:55"];
     let running = world.start(&options, &SLEEP);
     let inside = world.inside(&running, "ip addr show eth0").out;
-    assert!(inside.contains("inet 10.77.0.77/24") && inside.contains("02:11:22:33:44:55"), "{inside}");
-    world.run(&["--ip", "10.77.0.77"], &["true"]).exits(125).complains("10.77.0.77: container ");
-    world.run(&["--mac-address", "02:11:22:33:44:55"], &["true"]).exits(125).complains("has it");
-    world.run(&["--ip", "10.77.0.1"], &["true"]).exits(125).complains("the bridge has it");
-    world.run(&["--ip", "192.0.2.9"], &["true"]).exits(125).complains("not in 10.77.0.0/24");
+    assert!(
+        inside.contains("inet 10.77.0.77/24") && inside.contains("02:11:22:33:44:55"),
+        "{inside}"
+    );
+    world
+        .run(&["--ip", "10.77.0.77"], &["true"])
+        .exits(125)
+        .complains("10.77.0.77: container ");
+    world
+        .run(&["--mac-address", "02:11:22:33:44:55"], &["true"])
+        .exits(125)
+        .complains("has it");
+    world
+        .run(&["--ip", "10.77.0.1"], &["true"])
+        .exits(125)
+        .complains("the bridge has it");
+    world
+        .run(&["--ip", "192.0.2.9"], &["true"])
+        .exits(125)
+        .complains("not in 10.77.0.0/24");
     world.run(&["--ip6", "fd00::9"], &["true"]).exits(125).complains("has no IPv6");
     drop(running);
     world.is_as_before();
@@ -105,15 +131,24 @@ fn with_none_it_has_but_itself_and_with_host_what_the_host_has() {
     let script = "ls /sys/class/net | tr '\\n' ' '; ping -c1 -W1 127.0.0.1 >/dev/null && echo itself; readlink /proc/self/ns/net";
     let alone = world.run_sh(&["--network", "none"], script);
     let hosts = world.sh("readlink /proc/self/ns/net").out;
-    assert!(alone.exits(0).out.starts_with("lo itself\n") && !alone.out.contains(&hosts), "{}", alone.out);
-    let shared =
-        world.run_sh(&["--network", "host"], "readlink /proc/self/ns/net; ip -o link show out0 | wc -l");
+    assert!(
+        alone.exits(0).out.starts_with("lo itself\n") && !alone.out.contains(&hosts),
+        "{}",
+        alone.out
+    );
+    let shared = world.run_sh(
+        &["--network", "host"],
+        "readlink /proc/self/ns/net; ip -o link show out0 | wc -l",
+    );
     shared.prints(&format!("{}\n1", hosts.trim()));
     for network in ["none", "host"] {
         let ran = world.run(&["--network", network, "-p", "8080:80"], &["true"]);
         ran.exits(2).complains("--publish").complains(network);
     }
-    world.run(&["--network", "nowhere"], &["true"]).exits(125).complains("there is no network \"nowhere\"");
+    world
+        .run(&["--network", "nowhere"], &["true"])
+        .exits(125)
+        .complains("there is no network \"nowhere\"");
     world.is_as_before();
 }
 

@@ -1,7 +1,7 @@
 //! Names on a network: asked as containers ask, and as nobody should.
 //!
-//! These tests start the responder alone, on an address of a network namespace of their own and with a
-//! lease file that they write; those in `containers` start containers.
+//! These tests start the responder alone, on an address of a network namespace of their
+//! own and with a lease file that they write; those in `containers` start containers.
 
 #[path = "dns/alone.rs"]
 mod alone;
@@ -43,14 +43,17 @@ fn a_name_has_addresses_or_none_of_this_kind_or_is_none() {
     alone.ask("other", TYPE::A).is_no_such_name();
     alone.ask("web.example", TYPE::A).is_no_such_name();
     alone.ask("2.0.88.10.in-addr.arpa", TYPE::PTR).is(&["Web"]);
-    alone.ask(&format!("2.{}0.0.d.f.ip6.arpa", "0.".repeat(27)), TYPE::PTR).is_no_such_name(); // not this network's
+    alone
+        .ask(&format!("2.{}0.0.d.f.ip6.arpa", "0.".repeat(27)), TYPE::PTR)
+        .is_no_such_name(); // not this network's
     alone.ask("9.0.88.10.in-addr.arpa", TYPE::PTR).is_no_such_name();
 }
 
 #[test]
 fn who_shares_an_alias_takes_turns() {
     let Some(alone) = Alone::start(&[], "closed", TWO) else { return };
-    let firsts: HashSet<String> = (0..4).map(|_| alone.ask("all", TYPE::A).records.remove(0)).collect();
+    let firsts: HashSet<String> =
+        (0..4).map(|_| alone.ask("all", TYPE::A).records.remove(0)).collect();
     assert_eq!(firsts, HashSet::from(["10.88.0.2".into(), "10.88.0.3".into()]));
 }
 
@@ -60,7 +63,9 @@ fn what_the_leases_say_now_is_what_is_answered() {
     let Some(alone) = Alone::start(&[], "closed", ASKS) else { return };
     alone.ask("web", TYPE::A).is_no_such_name();
     for address in ["10.88.0.7", "10.88.0.8"] {
-        alone.write(&format!(r#"{ASKS}, {{"hostname": "web", "addresses": ["{address}"]}}"#));
+        alone.write(&format!(
+            r#"{ASKS}, {{"hostname": "web", "addresses": ["{address}"]}}"#
+        ));
         alone.ask("web", TYPE::A).is(&[address]);
     }
 }
@@ -68,22 +73,29 @@ fn what_the_leases_say_now_is_what_is_answered() {
 #[test]
 fn another_network_is_told_nothing() {
     let Some(alone) = Alone::start(&[], "closed", TWO) else { return };
-    // As a container of another network would come, and one that has taken an address by itself.
+    // As a container of another network would come, and one that has taken an address
+    // by itself.
     for from in [[10, 99, 0, 1], [10, 88, 0, 200]] {
         let stranger = alone.socket(&IpAddr::from(from).to_string());
         stranger.send_to(&question("web", TYPE::A), "10.88.0.1:53").unwrap();
-        // Questions are answered in the order in which they come: once this one is, that one never will be.
+        // Questions are answered in the order in which they come: once this one is,
+        // that one never will be.
         alone.ask("web", TYPE::A).is(&["10.88.0.2"]);
         stranger.set_nonblocking(true).unwrap();
         assert!(stranger.recv(&mut [0; 512]).is_err());
-        assert_eq!(over_tcp(&alone.connect(from), "web").ok(), None, "the connection is closed unheard");
+        assert_eq!(
+            over_tcp(&alone.connect(from), "web").ok(),
+            None,
+            "the connection is closed unheard"
+        );
     }
 }
 
 fn over_tcp(mut stream: &TcpStream, name: &str) -> std::io::Result<Said> {
     stream.set_read_timeout(Some(patience()))?;
     let question = question(name, TYPE::A);
-    stream.write_all(&[&(question.len() as u16).to_be_bytes(), &question[..]].concat())?;
+    stream
+        .write_all(&[&(question.len() as u16).to_be_bytes(), &question[..]].concat())?;
     let mut length = [0; 2];
     stream.read_exact(&mut length)?;
     let mut message = vec![0; u16::from_be_bytes(length).into()];
@@ -93,20 +105,30 @@ fn over_tcp(mut stream: &TcpStream, name: &str) -> std::io::Result<Said> {
 
 #[test]
 fn an_answer_that_is_too_long_is_asked_for_again_over_tcp() {
-    let many: Vec<_> =
-        (2..102).map(|n| format!(r#"{{"hostname": "all", "addresses": ["10.88.0.{n}"]}}"#)).collect();
+    let many: Vec<_> = (2..102)
+        .map(|n| format!(r#"{{"hostname": "all", "addresses": ["10.88.0.{n}"]}}"#))
+        .collect();
     let Some(alone) = Alone::start(&[], "closed", &many.join(",")) else { return };
     let said = alone.ask("all", TYPE::A);
     assert_eq!((said.is_cut, said.records.len()), (true, 0));
     let stream = alone.connect([10, 88, 0, 2]);
     assert_eq!(over_tcp(&stream, "all").unwrap().records.len(), 100);
-    assert_eq!(over_tcp(&stream, "all").unwrap().records.len(), 100, "and once more on the same connection");
+    assert_eq!(
+        over_tcp(&stream, "all").unwrap().records.len(),
+        100,
+        "and once more on the same connection"
+    );
 }
 
 #[test]
 fn other_names_are_asked_of_the_hosts_resolvers_and_of_the_next_where_one_fails() {
-    // Nobody listens at the first; the second cannot; the third lies, first, and then does not.
-    let Some(alone) = Alone::start(&["127.0.0.7", "127.0.0.8", "127.0.0.9"], "forward", TWO) else { return };
+    // Nobody listens at the first; the second cannot; the third lies, first, and then
+    // does not.
+    let Some(alone) =
+        Alone::start(&["127.0.0.7", "127.0.0.8", "127.0.0.9"], "forward", TWO)
+    else {
+        return;
+    };
     let cannot = resolver(&alone.host, "127.0.0.8", |packet| {
         let mut answer = says(packet, 1);
         *answer.rcode_mut() = RCODE::ServerFailure;
@@ -130,7 +152,11 @@ fn other_names_are_asked_of_the_hosts_resolvers_and_of_the_next_where_one_fails(
     assert_eq!((cannot.load(Ordering::SeqCst), third.load(Ordering::SeqCst)), (1, 1));
     alone.ask("web", TYPE::A).is(&["10.88.0.2"]);
     alone.ask("9.0.88.10.in-addr.arpa", TYPE::PTR).is_no_such_name();
-    assert_eq!(third.load(Ordering::SeqCst), 1, "what is in the network is asked of nobody outside");
+    assert_eq!(
+        third.load(Ordering::SeqCst),
+        1,
+        "what is in the network is asked of nobody outside"
+    );
 }
 
 #[test]
@@ -149,15 +175,21 @@ fn each_question_has_an_id_and_a_port_of_its_own() {
     (0..8).for_each(|_| alone.ask("www.example", TYPE::A).is(&["192.0.2.9"]));
     let (ids, ports): (HashSet<_>, HashSet<_>) = seen.try_iter().unzip();
     assert!(ids.len() >= 7 && ports.len() >= 7, "{ids:?} {ports:?}");
-    assert!(!ids.contains(&0x4b53) || ids.len() > 1, "the asker's own id is not passed on");
+    assert!(
+        !ids.contains(&0x4b53) || ids.len() > 1,
+        "the asker's own id is not passed on"
+    );
 }
 
 #[test]
 fn whom_a_container_wants_to_ask_is_asked_for_it() {
-    let leases = r#"{"hostname": "web", "addresses": ["10.88.0.2"], "dns": ["127.0.0.8"]}"#;
+    let leases =
+        r#"{"hostname": "web", "addresses": ["10.88.0.2"], "dns": ["127.0.0.8"]}"#;
     let Some(alone) = Alone::start(&["127.0.0.9"], "forward", leases) else { return };
-    let hosts = resolver(&alone.host, "127.0.0.9", |packet| vec![bytes(&says(packet, 9))]);
-    let _own = resolver(&alone.host, "127.0.0.8", |packet| vec![bytes(&says(packet, 8))]);
+    let hosts =
+        resolver(&alone.host, "127.0.0.9", |packet| vec![bytes(&says(packet, 9))]);
+    let _own =
+        resolver(&alone.host, "127.0.0.8", |packet| vec![bytes(&says(packet, 8))]);
     alone.ask("www.example", TYPE::A).is(&["192.0.2.8"]);
     assert_eq!(hosts.load(Ordering::SeqCst), 0);
 }
@@ -165,7 +197,8 @@ fn whom_a_container_wants_to_ask_is_asked_for_it() {
 #[test]
 fn an_internal_network_asks_nobody() {
     let Some(alone) = Alone::start(&["127.0.0.9"], "closed", TWO) else { return };
-    let hosts = resolver(&alone.host, "127.0.0.9", |packet| vec![bytes(&says(packet, 9))]);
+    let hosts =
+        resolver(&alone.host, "127.0.0.9", |packet| vec![bytes(&says(packet, 9))]);
     alone.ask("www.example", TYPE::A).is_no_such_name();
     assert_eq!(hosts.load(Ordering::SeqCst), 0);
 }
@@ -193,7 +226,8 @@ fn garbage_does_not_kill_it_nor_make_it_grow() {
     let _silent = resolver(&alone.host, "127.0.0.9", |_| Vec::new());
     alone.ask("web", TYPE::A);
     let memory = || {
-        let status = fs::read_to_string(format!("/proc/{}/status", alone.pid)).expect("it is alive");
+        let status = fs::read_to_string(format!("/proc/{}/status", alone.pid))
+            .expect("it is alive");
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
     };
@@ -234,7 +268,8 @@ fn it_has_no_rights_and_holds_nothing_of_who_started_it() {
     ] {
         assert!(status.contains(line), "{line}: {status}");
     }
-    let link = |name: &str| fs::read_link(format!("/proc/{}/{name}", alone.pid)).unwrap();
+    let link =
+        |name: &str| fs::read_link(format!("/proc/{}/{name}", alone.pid)).unwrap();
     assert_eq!(link("cwd"), Path::new("/"));
     for stream in ["fd/0", "fd/1", "fd/2"] {
         assert_eq!(link(stream), Path::new("/dev/null"), "{stream}");
@@ -250,7 +285,8 @@ fn a_second_one_and_a_taken_port_are_told() {
     let other = alone.host.bench.dir().join("other");
     fs::create_dir(&other).unwrap();
     fs::set_permissions(&other, fs::Permissions::from_mode(0o711)).unwrap();
-    nix::unistd::mkfifo(&other.join("dns.users"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&other.join("dns.users"), nix::sys::stat::Mode::S_IRWXU)
+        .unwrap();
     let leases = other.join("leases.json").display().to_string();
     let said = alone.host.call(&[
         "dns-responder",

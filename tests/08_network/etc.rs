@@ -1,4 +1,5 @@
-//! /etc/hosts, /etc/hostname and /etc/resolv.conf: the container's own, and never the image's.
+//! /etc/hosts, /etc/hostname and /etc/resolv.conf: the container's own, and never the
+//! image's.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,13 +21,22 @@ fn is_empty(file: &Path) -> bool {
 fn it_knows_itself_and_its_network_and_nothing_is_written_into_the_image() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
-    FILES.iter().for_each(|name| fs::write(rootfs.join(name), "the image's\n").unwrap());
+    FILES
+        .iter()
+        .for_each(|name| fs::write(rootfs.join(name), "the image's\n").unwrap());
     let script = "cat /etc/hosts /etc/hostname /etc/resolv.conf; for f in hosts hostname resolv.conf; do \
                   echo more >> /etc/$f; done; ip -4 addr show eth0";
-    let options = ["--hostname", "web", "--network-alias", "www", "--add-host", "db:192.0.2.7"];
-    let ran = host.run(&[&options[..], &["--dns-search", "lan"]].concat(), &["sh", "-c", script]);
+    let options =
+        ["--hostname", "web", "--network-alias", "www", "--add-host", "db:192.0.2.7"];
+    let ran = host
+        .run(&[&options[..], &["--dns-search", "lan"]].concat(), &["sh", "-c", script]);
     ran.exits(0);
-    let address = ran.out.split("inet ").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let address = ran
+        .out
+        .split("inet ")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .expect("an address");
     let gateway = format!("{}.1", address.rsplit_once('.').unwrap().0);
     let expected = format!(
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n192.0.2.7\tdb\n{address}\tweb www\n\
@@ -34,7 +44,11 @@ fn it_knows_itself_and_its_network_and_nothing_is_written_into_the_image() {
     );
     assert!(ran.out.starts_with(&expected), "{} should begin with {expected}", ran.out);
     for name in FILES {
-        assert_eq!(fs::read_to_string(rootfs.join(name)).unwrap(), "the image's\n", "{name}");
+        assert_eq!(
+            fs::read_to_string(rootfs.join(name)).unwrap(),
+            "the image's\n",
+            "{name}"
+        );
     }
 }
 
@@ -49,10 +63,16 @@ fn the_host_is_found_by_the_name_that_was_given_to_it() {
 fn a_root_without_the_files_gets_their_places_and_a_read_only_one_too() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
-    for options in [&[][..], &["--read-only"], &["--userns", "auto"], &["--userns", "auto", "--read-only"]] {
+    for options in [
+        &[][..],
+        &["--read-only"],
+        &["--userns", "auto"],
+        &["--userns", "auto", "--read-only"],
+    ] {
         let _ = FILES.map(|name| fs::remove_file(rootfs.join(name)));
         let script = "grep -c nameserver /etc/resolv.conf; cat /etc/hostname; stat -c '%u %a' /etc/hosts";
-        let ran = host.run(&[options, &["--hostname", "web"]].concat(), &["sh", "-c", script]);
+        let ran = host
+            .run(&[options, &["--hostname", "web"]].concat(), &["sh", "-c", script]);
         if ran.lacks_idmapped_mounts() {
             continue;
         }
@@ -70,13 +90,22 @@ fn a_link_of_the_images_leads_nowhere_outside() {
     let outside = host.bench.dir().join("canary");
     fs::write(&outside, "untouched").unwrap();
     let up = format!("../../../../../../../..{}", outside.display());
-    for to in ["../run/systemd/resolve/stub-resolv.conf", "/nowhere/at/all", outside.to_str().unwrap(), &up] {
+    for to in [
+        "../run/systemd/resolve/stub-resolv.conf",
+        "/nowhere/at/all",
+        outside.to_str().unwrap(),
+        &up,
+    ] {
         for options in [&[][..], &["--read-only"]] {
             let _ = fs::remove_file(rootfs.join("etc/resolv.conf"));
             symlink(to, rootfs.join("etc/resolv.conf")).unwrap();
-            let ran = host.run(options, &["grep", "-c", "nameserver", "/etc/resolv.conf"]);
+            let ran =
+                host.run(options, &["grep", "-c", "nameserver", "/etc/resolv.conf"]);
             ran.prints("1");
-            assert_eq!(fs::read_link(rootfs.join("etc/resolv.conf")).unwrap(), Path::new(to));
+            assert_eq!(
+                fs::read_link(rootfs.join("etc/resolv.conf")).unwrap(),
+                Path::new(to)
+            );
         }
     }
     assert_eq!(fs::read_to_string(&outside).unwrap(), "untouched");
@@ -96,7 +125,10 @@ fn a_place_that_is_none_is_refused() {
     };
     refuse(&|place| fs::create_dir(place).unwrap(), "no file");
     refuse(&|place| symlink("hosts", place).unwrap(), "circle");
-    refuse(&|place| nix::unistd::mkfifo(place, nix::sys::stat::Mode::S_IRWXU).unwrap(), "no file");
+    refuse(
+        &|place| nix::unistd::mkfifo(place, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+        "no file",
+    );
 }
 
 #[test]
@@ -111,13 +143,19 @@ fn what_the_user_mounts_there_wins() {
 #[test]
 fn with_the_hosts_network_it_asks_whom_the_host_asks() {
     let Some(host) = host() else { return };
-    let ran =
-        host.run(&["--network", "host", "--hostname", "web"], &["cat", "/etc/resolv.conf", "/etc/hosts"]);
+    let ran = host.run(
+        &["--network", "host", "--hostname", "web"],
+        &["cat", "/etc/resolv.conf", "/etc/hosts"],
+    );
     assert!(
-        ran.out.starts_with("nameserver 127.0.0.53\n") && ran.out.contains("127.0.1.1\tweb\n"),
+        ran.out.starts_with("nameserver 127.0.0.53\n")
+            && ran.out.contains("127.0.1.1\tweb\n"),
         "{ran:?}"
     );
-    let ran = host.run(&["--network", "host", "--dns", "192.0.2.9"], &["cat", "/etc/resolv.conf"]);
+    let ran = host.run(
+        &["--network", "host", "--dns", "192.0.2.9"],
+        &["cat", "/etc/resolv.conf"],
+    );
     ran.prints("nameserver 192.0.2.9");
 }
 

@@ -1,4 +1,5 @@
-//! A firewall of the host's that drops what is forwarded: told, or adjusted, and left as it was.
+//! A firewall of the host's that drops what is forwarded: told, or adjusted, and left
+//! as it was.
 
 use kiste_tests::{World, net};
 
@@ -50,10 +51,14 @@ fn what_would_drop_its_packets_is_told_before_it_starts() {
 #[test]
 fn adjusted_it_lets_containers_through_and_is_as_it_was_afterwards() {
     let Some(world) = world() else { return };
-    for (rules, door) in [(DOCKER, "DOCKER-USER"), (UFW, "FORWARD"), (FIREWALLD, "filter_FORWARD")] {
+    for (rules, door) in
+        [(DOCKER, "DOCKER-USER"), (UFW, "FORWARD"), (FIREWALLD, "filter_FORWARD")]
+    {
         let before = load(&world, rules);
         let running = world.serve(&["--firewall=adjust", "-p", "8080:80"], "hello");
-        world.outside(&format!("curl -sS -m5 http://{}:8080/i", net::HOST)).prints("hello");
+        world
+            .outside(&format!("curl -sS -m5 http://{}:8080/i", net::HOST))
+            .prints("hello");
         // The next one finds the door open.
         world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
         let listed = world.sh("nft list ruleset").out;
@@ -65,8 +70,8 @@ fn adjusted_it_lets_containers_through_and_is_as_it_was_afterwards() {
     world.is_as_before();
 }
 
-/// What the host's own rules stop stays stopped, what is behind its other bridges too, and what only looks
-/// like a rule of ours is not removed.
+/// What the host's own rules stop stays stopped, what is behind its other bridges too,
+/// and what only looks like a rule of ours is not removed.
 #[test]
 fn adjusted_it_overrules_nothing_but_the_policy() {
     let Some(world) = world() else { return };
@@ -85,7 +90,8 @@ fn adjusted_it_overrules_nothing_but_the_policy() {
     assert_ne!(world.run(&[], &["ping", "-c1", "-W1", net::OUTSIDE]).code, 0);
     let listed = world.sh("nft list chain ip filter DOCKER-USER").out;
     assert!(
-        !listed.contains("iifname \"kiste0\" accept") && listed.contains("oifname \"out0\" accept"),
+        !listed.contains("iifname \"kiste0\" accept")
+            && listed.contains("oifname \"out0\" accept"),
         "{listed}"
     );
     drop(running);
@@ -98,7 +104,8 @@ fn adjusted_it_overrules_nothing_but_the_policy() {
 fn names_are_answered_through_a_firewall_that_was_adjusted() {
     let Some(world) = world() else { return };
     load(&world, UFW);
-    let running = world.start(&["--firewall=adjust", "--hostname", "web"], &["sleep", "1000"]);
+    let running =
+        world.start(&["--firewall=adjust", "--hostname", "web"], &["sleep", "1000"]);
     world.run(&["--firewall=adjust"], &["ping", "-c1", "-W3", "web"]).exits(0);
     drop(running);
     world.sh("nft flush ruleset").exits(0);

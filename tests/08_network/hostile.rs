@@ -23,12 +23,15 @@ fn heard(socket: &UdpSocket) -> Option<(String, SocketAddr)> {
     Some((String::from_utf8_lossy(&buffer[..length]).into(), from))
 }
 
-/// "I am your router" (RFC 4861, 4.2), to all on the link; the kernel fills in the checksum.
+/// "I am your router" (RFC 4861, 4.2), to all on the link; the kernel fills in the
+/// checksum.
 fn claim_to_be_a_router() {
-    let socket = socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6)).unwrap();
+    let socket =
+        socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6)).unwrap();
     sockopt::set_ipv6_multicast_hops(&socket, 255).unwrap();
     let index = rustix::net::netdevice::name_to_index(&socket, "eth0").unwrap();
-    let all = SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, index);
+    let all =
+        SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, index);
     let advertisement = [134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
     sendto(&socket, &advertisement, rustix::net::SendFlags::empty(), &all).unwrap();
 }
@@ -38,16 +41,27 @@ fn claim_to_be_a_router() {
 fn no_container_becomes_the_way_out_of_the_host_or_of_its_neighbours() {
     let Some(world) = world() else { return };
     world.call(&["network", "create", "six", "--ipv6"]).exits(0);
-    let (one, other) =
-        (world.start(&["--network", "six"], &SLEEP), world.start(&["--network", "six"], &SLEEP));
+    let (one, other) = (
+        world.start(&["--network", "six"], &SLEEP),
+        world.start(&["--network", "six"], &SLEEP),
+    );
     let routers = "ip -6 route show default | grep -c 'proto ra'";
-    let has_address = || world.inside(&one, "ip -6 -o addr show dev eth0 scope link").out.contains("fe80");
+    let has_address = || {
+        world
+            .inside(&one, "ip -6 -o addr show dev eth0 scope link")
+            .out
+            .contains("fe80")
+    };
     eventually(|| has_address().then_some(())).expect("it has a link-local address");
     let claim = || {
         // It is sent once the address is known to be nobody else's.
         eventually(|| {
             net::within(one.pid, claim_to_be_a_router);
-            (!world.inside(&one, "ip -6 -o addr show dev eth0 tentative").out.contains("fe80")).then_some(())
+            (!world
+                .inside(&one, "ip -6 -o addr show dev eth0 tentative")
+                .out
+                .contains("fe80"))
+            .then_some(())
         })
         .expect("it can send");
         net::within(one.pid, claim_to_be_a_router);
@@ -72,12 +86,15 @@ fn no_container_becomes_the_way_out_of_the_host_or_of_its_neighbours() {
 fn where_there_is_no_ipv6_there_are_no_addresses_that_make_themselves() {
     let Some(world) = world() else { return };
     let running = world.start(&[], &SLEEP);
-    for seen in
-        [world.sh("ip -6 -o addr show dev kiste0"), world.inside(&running, "ip -6 -o addr show dev eth0")]
-    {
+    for seen in [
+        world.sh("ip -6 -o addr show dev kiste0"),
+        world.inside(&running, "ip -6 -o addr show dev eth0"),
+    ] {
         assert_eq!(seen.out, "");
     }
-    world.inside(&running, "ping -6 -c1 -W1 ::1 || busybox ping -6 -c1 -W1 ::1").exits(0);
+    world
+        .inside(&running, "ping -6 -c1 -W1 ::1 || busybox ping -6 -c1 -W1 ::1")
+        .exits(0);
     drop(running);
 }
 
@@ -108,7 +125,8 @@ fn no_container_sends_as_if_it_were_the_hosts_loopback() {
     world.is_as_before();
 }
 
-/// The kernel remembers where packets of a connection go, and UDP has no end that it would see.
+/// The kernel remembers where packets of a connection go, and UDP has no end that it
+/// would see.
 #[test]
 fn what_was_for_a_container_that_is_gone_does_not_reach_the_next_one_at_its_address() {
     let Some(world) = world() else { return };

@@ -9,22 +9,28 @@ use kiste_tests::host;
 use crate::bridge::lease;
 use crate::world;
 
-/// By hand, twenty times: `for n in $(seq 20); do cargo test -p step-08-network --test 08_network fifty ||
-/// break; done`
+/// By hand, twenty times: `for n in $(seq 20); do cargo test -p step-08-network --test
+/// 08_network fifty || break; done`
 #[test]
 fn fifty_at_once_have_fifty_addresses_and_leave_nothing() {
     let Some(world) = world() else { return };
     let addresses: Vec<String> = thread::scope(|scope| {
         let start = |_| scope.spawn(|| world.start(&[], &["sleep", "1000"]));
-        let all: Vec<_> =
-            { (0..50).map(start).collect::<Vec<_>>() }.into_iter().map(|one| one.join().unwrap()).collect();
+        let all: Vec<_> = { (0..50).map(start).collect::<Vec<_>>() }
+            .into_iter()
+            .map(|one| one.join().unwrap())
+            .collect();
         let ran = world.call(&["network", "inspect", "kiste"]);
         let seen: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
         assert_eq!(seen["containers"].as_array().unwrap().len(), 50);
-        let address = |running| world.inside(running, "ip -o -4 addr show eth0 | awk '{print $4}'").out;
+        let address = |running| {
+            world.inside(running, "ip -o -4 addr show eth0 | awk '{print $4}'").out
+        };
         let addresses = all.iter().map(address).collect();
         let end = |running| scope.spawn(move || drop::<kiste_tests::Running>(running));
-        { all.into_iter().map(end).collect::<Vec<_>>() }.into_iter().for_each(|one| one.join().unwrap());
+        { all.into_iter().map(end).collect::<Vec<_>>() }
+            .into_iter()
+            .for_each(|one| one.join().unwrap());
         addresses
     });
     assert_eq!(addresses.iter().collect::<HashSet<_>>().len(), 50, "{addresses:?}");
@@ -71,7 +77,8 @@ fn what_cannot_be_undone_at_the_end_is_noted_and_left_to_gc() {
 #[test]
 fn what_a_killed_runtime_had_goes_to_the_next_one() {
     let Some(world) = world() else { return };
-    let running = world.start(&["-p", "8080:80", "--ip", "10.77.0.50"], &["sleep", "1000"]);
+    let running =
+        world.start(&["-p", "8080:80", "--ip", "10.77.0.50"], &["sleep", "1000"]);
     let other = world.start(&[], &["sleep", "1000"]);
     let pid = running.pid;
     running.kill_runtime();
@@ -91,10 +98,15 @@ fn gc_in_another_network_namespace_forgets_nothing() {
     let (pid, runtime) = (running.pid, running.runtime());
     running.kill_runtime();
     [pid, runtime].into_iter().for_each(host::assert_dies);
-    let (dir, run_dir, store) =
-        (world.network_dir(), world.bench.run_dirs(), world.bench.dir().join("no-store"));
-    let [dir, run_dir, store] = [&dir, &run_dir, &store].map(|path| path.to_str().unwrap());
-    let arguments = ["gc", "--network-dir", dir, "--run-dir", run_dir, "--store", store];
+    let (dir, run_dir, store) = (
+        world.network_dir(),
+        world.bench.run_dirs(),
+        world.bench.dir().join("no-store"),
+    );
+    let [dir, run_dir, store] =
+        [&dir, &run_dir, &store].map(|path| path.to_str().unwrap());
+    let arguments =
+        ["gc", "--network-dir", dir, "--run-dir", run_dir, "--store", store];
     let elsewhere = world.bench.call_by(&["unshare", "-n"], arguments);
     elsewhere.exits(1).complains("in another network namespace");
     world.gc().exits(0);
@@ -110,7 +122,11 @@ fn a_directory_of_networks_can_be_named_by_a_link() {
     symlink(&real, &link).unwrap();
     let enter = world.enter();
     let enter: Vec<_> = enter.iter().map(String::as_str).collect();
-    let ran = world.bench.run_by(&enter, &["--network-dir", link.to_str().unwrap()], &["echo", "it runs"]);
+    let ran = world.bench.run_by(
+        &enter,
+        &["--network-dir", link.to_str().unwrap()],
+        &["echo", "it runs"],
+    );
     assert_eq!(ran.exits(0).out, "it runs\n");
     world.is_as_before();
 }
@@ -127,20 +143,24 @@ fn two_directories_of_networks_do_not_share_a_host() {
     let enter = world.enter();
     let enter: Vec<_> = enter.iter().map(String::as_str).collect();
     let ran = world.bench.run_by(&enter, &of_other, &["echo", "it runs"]);
-    ran.exits(125).complains(world.network_dir().to_str().unwrap()).complains("--network-dir");
+    ran.exits(125)
+        .complains(world.network_dir().to_str().unwrap())
+        .complains("--network-dir");
     assert_eq!((ran.out.as_str(), world.sh("nft list ruleset").out), ("", rules));
     drop(running);
     world.call(&["network", "rm", "intern"]).exits(0);
     world.is_as_before();
 }
 
-/// It could not be put back. A /proc/PID/mem is a file that nobody can read at its beginning.
+/// It could not be put back. A /proc/PID/mem is a file that nobody can read at its
+/// beginning.
 #[test]
 fn a_setting_that_cannot_be_read_is_not_changed() {
     let Some(world) = world() else { return };
     let hide = "mount --bind /proc/$$/mem /proc/sys/net/ipv4/conf/out0/forwarding && exec \"$@\"";
     let enter = world.enter();
-    let hidden = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"];
+    let hidden =
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"];
     let starter: Vec<_> = enter.iter().map(String::as_str).chain(hidden).collect();
     let dir = world.network_dir();
     let options = ["--network-dir", dir.to_str().unwrap()];
@@ -155,7 +175,10 @@ fn a_run_that_fails_leaves_nothing() {
     let Some(world) = world() else { return };
     world.run(&["-p", "8080:80", "--rootfs", "/nonexistent"], &["true"]).exits(125);
     world.run(&["-p", "8080:80"], &["nosuch"]).exits(127);
-    world.run(&["-p", "8080:80", "-p", "8080:81"], &["true"]).exits(125).complains("8080");
+    world
+        .run(&["-p", "8080:80", "-p", "8080:81"], &["true"])
+        .exits(125)
+        .complains("8080");
     world.run_sh(&[], "exit 7").exits(7);
     world.is_as_before();
 }

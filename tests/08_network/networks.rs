@@ -18,7 +18,10 @@ fn address(world: &World, network: &str) -> String {
 fn a_network_stays_until_it_is_removed() {
     let Some(world) = world() else { return };
     create(&world, &["web", "--subnet", "10.88.0.0/24"]);
-    world.call(&["network", "create", "web"]).exits(1).complains("there is a network web already");
+    world
+        .call(&["network", "create", "web"])
+        .exits(1)
+        .complains("there is a network web already");
     world
         .call(&["network", "create", "other", "--subnet", "10.88.0.128/25"])
         .exits(1)
@@ -26,7 +29,10 @@ fn a_network_stays_until_it_is_removed() {
     let ran = world.run_sh(&["--network", "web"], "ip -o -4 addr show eth0");
     assert!(ran.exits(0).out.contains("inet 10.88.0.2/24"), "{}", ran.out);
     world.sh("ip -o -4 addr show kiste1 | grep -q 10.88.0.1/24").exits(0);
-    assert!(!world.sh("nft list ruleset").out.contains("kiste"), "no rule without a container");
+    assert!(
+        !world.sh("nft list ruleset").out.contains("kiste"),
+        "no rule without a container"
+    );
     let listed = world.call(&["network", "ls"]).exits(0).out.clone();
     assert!(listed.contains("web") && listed.contains("10.88.0.0/24"), "{listed}");
     let json = world.call(&["network", "ls", "--format", "json"]).exits(0).out.clone();
@@ -39,7 +45,10 @@ fn a_network_stays_until_it_is_removed() {
     world.call(&["network", "rm", "web"]).exits(1).complains("web has containers");
     drop(running);
     world.call(&["network", "rm", "web"]).prints("web");
-    world.call(&["network", "rm", "web"]).exits(1).complains("there is no network \"web\"");
+    world
+        .call(&["network", "rm", "web"])
+        .exits(1)
+        .complains("there is no network \"web\"");
     world.is_as_before();
 }
 
@@ -49,14 +58,22 @@ fn containers_of_one_network_reach_each_other_and_no_other_network() {
     for network in ["one", "two", "three"] {
         create(&world, &[network]);
     }
-    let served = ["one", "two"].map(|network| world.serve(&["--network", network], network));
+    let served =
+        ["one", "two"].map(|network| world.serve(&["--network", network], network));
     for network in ["one", "two"] {
         let ip = address(&world, network);
-        world.run_sh(&["--network", network], &format!("wget -T5 -qO- http://{ip}/i")).prints(network);
+        world
+            .run_sh(&["--network", network], &format!("wget -T5 -qO- http://{ip}/i"))
+            .prints(network);
         for other in ["one", "two", "three"].iter().filter(|other| **other != network) {
-            let ran = world
-                .run_sh(&["--network", other], &format!("ping -c1 -W1 {ip}; wget -T2 -qO- http://{ip}/i"));
-            assert!(ran.code != 0 && ran.out.contains("100% packet loss"), "{other} to {network}: {ran:?}");
+            let ran = world.run_sh(
+                &["--network", other],
+                &format!("ping -c1 -W1 {ip}; wget -T2 -qO- http://{ip}/i"),
+            );
+            assert!(
+                ran.code != 0 && ran.out.contains("100% packet loss"),
+                "{other} to {network}: {ran:?}"
+            );
         }
     }
     drop(served);
@@ -70,7 +87,10 @@ fn an_isolated_network_is_not_reached_by_its_published_ports_either() {
     let open = world.serve(&["--network", "open", "-p", "8080:80"], "open");
     let shut = world.serve(&["--network", "shut", "-p", "8081:80"], "shut");
     let fetch = |network: &str, port: u16| {
-        world.run_sh(&["--network", network], &format!("wget -T2 -qO- http://{}:{port}/i", net::HOST))
+        world.run_sh(
+            &["--network", network],
+            &format!("wget -T2 -qO- http://{}:{port}/i", net::HOST),
+        )
     };
     fetch("open", 8080).prints("open");
     fetch("shut", 8081).prints("shut");
@@ -89,20 +109,31 @@ fn an_internal_network_has_no_way_out_and_none_in() {
     create(&world, &["inner", "--internal", "--subnet", "10.89.0.0/24"]);
     let running = world.serve(&["--network", "inner"], "inner");
     let ip = address(&world, "inner");
-    world.run_sh(&["--network", "inner"], &format!("wget -T5 -qO- http://{ip}/i")).prints("inner");
+    world
+        .run_sh(&["--network", "inner"], &format!("wget -T5 -qO- http://{ip}/i"))
+        .prints("inner");
     let out = world.inside(
         &running,
-        &format!("ip route add default via 10.89.0.1; busybox ping -c1 -W1 {}", net::OUTSIDE),
+        &format!(
+            "ip route add default via 10.89.0.1; busybox ping -c1 -W1 {}",
+            net::OUTSIDE
+        ),
     );
     assert_ne!(out.code, 0, "also when it makes itself a route");
     let at_host = format!("{}:9999", net::HOST);
     let server = world.serve_on_host(&at_host);
-    assert_ne!(world.inside(&running, &format!("curl -sS -m2 http://{at_host}/i")).code, 0);
+    assert_ne!(
+        world.inside(&running, &format!("curl -sS -m2 http://{at_host}/i")).code,
+        0
+    );
     world.run_sh(&[], &format!("wget -T5 -qO- http://{at_host}/i")).prints("hello"); // from an open one
     drop(server);
     world.outside(&format!("ip route add 10.89.0.0/24 via {}", net::HOST)).exits(0);
     assert_ne!(world.outside(&format!("curl -sS -m2 http://{ip}/i")).code, 0);
-    world.run(&["--network", "inner", "-p", "80:80"], &["true"]).exits(125).complains("internal");
+    world
+        .run(&["--network", "inner", "-p", "80:80"], &["true"])
+        .exits(125)
+        .complains("internal");
     drop(running);
 }
 
@@ -131,11 +162,14 @@ fn with_ipv6_both_families_go_out_and_the_hosts_settings_come_back() {
 fn the_picture_shows_who_is_plugged_in_where() {
     let Some(world) = world() else { return };
     create(&world, &["web"]);
-    let running =
-        world.start(&["--network", "web", "--hostname", "crate", "-p", "8080:80"], &["sleep", "1000"]);
+    let running = world.start(
+        &["--network", "web", "--hostname", "crate", "-p", "8080:80"],
+        &["sleep", "1000"],
+    );
     let lease = lease(&world, "web");
     let shown = world.call(&["show"]).exits(0).out.clone();
-    let (link, ip) = (lease["link"].as_str().unwrap(), lease["addresses"][0].as_str().unwrap());
+    let (link, ip) =
+        (lease["link"].as_str().unwrap(), lease["addresses"][0].as_str().unwrap());
     for part in [
         "├─ out0 ",
         "bridge of web, open",

@@ -40,8 +40,14 @@ fn every_option_of_the_steps_below_is_here() {
     let ran = world.run_sh(&options, script);
     let lines = "1 /usr\ncrate\nexample.org\nnot PID 1\n1\n1\n1\nshared\nread-only\n";
     assert_eq!(ran.exits(0).out.replace("\r\n", "\n"), lines);
-    world.run(&["--explain"], &["true"]).exits(0).complains("RTM_NEWLINK(").complains("nf_tables(");
-    world.run(&["--pids-limit", "20", "--init"], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+    world
+        .run(&["--explain"], &["true"])
+        .exits(0)
+        .complains("RTM_NEWLINK(")
+        .complains("nf_tables(");
+    world
+        .run(&["--pids-limit", "20", "--init"], &["ping", "-c1", "-W3", net::OUTSIDE])
+        .exits(0);
 }
 
 #[test]
@@ -53,6 +59,8 @@ fn help_is_as_recorded() {
 fn a_published_port_that_all_can_reach_is_told() {
     let Some(world) = world() else { return };
     let ran = world.run(&["-p", "8080:80"], &["true"]);
-    ran.exits(0).complains("port 8080 is open to every host").complains("-p 127.0.0.1:8080:80");
+    ran.exits(0)
+        .complains("port 8080 is open to every host")
+        .complains("-p 127.0.0.1:8080:80");
     assert_eq!(world.run(&["-p", "127.0.0.1:8080:80"], &["true"]).exits(0).err, "");
 }

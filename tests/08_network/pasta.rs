@@ -11,7 +11,8 @@ use kiste_tests::{User, eventually, host, tool};
 use crate::dns::Host;
 use crate::this_step;
 
-/// A host with a way out, on which an ordinary user may make network interfaces of its own.
+/// A host with a way out, on which an ordinary user may make network interfaces of its
+/// own.
 struct Place {
     user: User,
     host: Host,
@@ -62,7 +63,8 @@ impl Place {
         let namespace = self.host.sh("readlink /proc/self/ns/net");
         let mut found = host::processes_in("net", namespace.trim());
         found.retain(|pid| {
-            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("pas"))
+            fs::read_to_string(format!("/proc/{pid}/comm"))
+                .is_ok_and(|name| name.starts_with("pas"))
         });
         found
     }
@@ -78,10 +80,14 @@ fn it_reaches_the_outside_and_not_the_hosts_loopback() {
     let Some(place) = Place::new() else { return };
     place.greeter("198.51.100.1:7001", "hello from outside");
     place.greeter("127.0.0.1:7002", "the host's secret");
-    let ran = place.user.sh(&["--network", "pasta"], "nc -w 5 198.51.100.1 7001 < /dev/null");
+    let ran =
+        place.user.sh(&["--network", "pasta"], "nc -w 5 198.51.100.1 7001 < /dev/null");
     ran.prints("hello from outside");
     for address in ["127.0.0.1", "192.0.2.1", "192.0.2.2"] {
-        let ran = place.user.sh(&["--network", "pasta"], &format!("nc -w 2 {address} 7002 < /dev/null"));
+        let ran = place.user.sh(
+            &["--network", "pasta"],
+            &format!("nc -w 2 {address} 7002 < /dev/null"),
+        );
         assert!(ran.code != 0 && ran.out.is_empty(), "{address}: {ran:?}");
     }
     place.assert_no_pasta();
@@ -90,22 +96,32 @@ fn it_reaches_the_outside_and_not_the_hosts_loopback() {
 #[test]
 fn it_is_the_usual_network_without_root() {
     let Some(place) = Place::new() else { return };
-    let ran =
-        place.user.sh(&[], "ip -4 -o addr show eth0; ip route; cat /proc/sys/net/ipv4/conf/lo/forwarding");
+    let ran = place.user.sh(
+        &[],
+        "ip -4 -o addr show eth0; ip route; cat /proc/sys/net/ipv4/conf/lo/forwarding",
+    );
     ran.exits(0);
-    assert!(ran.out.contains("192.0.2.2/24") && ran.out.contains("default via 192.0.2.1"), "{ran:?}");
+    assert!(
+        ran.out.contains("192.0.2.2/24") && ran.out.contains("default via 192.0.2.1"),
+        "{ran:?}"
+    );
 }
 
 #[test]
 fn only_published_ports_are_reached() {
     let Some(place) = Place::new() else { return };
     let script = "while true; do echo from inside | nc -l -p 80; done & while true; do echo hidden | nc -l -p 81; done";
-    let running = place.user.start(&["-p", "8080:80", "-p", "192.0.2.2:8081:80"], &["sh", "-c", script]);
+    let running = place
+        .user
+        .start(&["-p", "8080:80", "-p", "192.0.2.2:8081:80"], &["sh", "-c", script]);
     for address in ["127.0.0.1:8080", "192.0.2.2:8080", "192.0.2.2:8081"] {
         assert_eq!(place.hear(address).as_deref(), Some("from inside\n"), "{address}");
     }
     for address in ["127.0.0.1:8081", "127.0.0.1:80", "127.0.0.1:81", "192.0.2.2:81"] {
-        assert!(place.host.within(|| TcpStream::connect(address)).is_err(), "{address}");
+        assert!(
+            place.host.within(|| TcpStream::connect(address)).is_err(),
+            "{address}"
+        );
     }
     assert_eq!(place.pastas().len(), 1);
     drop(running);
@@ -122,9 +138,12 @@ fn names_are_asked_of_a_resolver_on_the_hosts_loopback() {
             let question = &message[..length];
             let is_a = question.ends_with(&[0, 1, 0, 1]);
             let answer =
-                [&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 203, 0, 113, 9][..], &[]][usize::from(!is_a)];
+                [&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 203, 0, 113, 9][..], &[]]
+                    [usize::from(!is_a)];
             let counts = [0, 1, 0, u8::from(is_a), 0, 0, 0, 0];
-            let said = [&question[..2], &[0x81, 0x80], &counts, &question[12..], answer].concat();
+            let said =
+                [&question[..2], &[0x81, 0x80], &counts, &question[12..], answer]
+                    .concat();
             let _ = socket.send_to(&said, client);
         }
     });
@@ -140,7 +159,9 @@ fn a_port_that_is_taken_or_roots_is_told_before_it_starts() {
     let ran = place.user.sh(&["-p", "8080:80"], "echo started");
     ran.exits(125).complains("8080");
     let root = place.user.sh(&["-p", "80:80"], "echo started");
-    root.exits(125).complains("ports below 1024 are root's").complains("ip_unprivileged_port_start=80");
+    root.exits(125)
+        .complains("ports below 1024 are root's")
+        .complains("ip_unprivileged_port_start=80");
     assert!(ran.out.is_empty() && root.out.is_empty());
     place.assert_no_pasta();
 }
@@ -159,10 +180,19 @@ fn it_ends_with_a_runtime_that_is_killed() {
 fn without_pasta_it_is_alone_and_that_is_said() {
     let Some(mut place) = Place::new() else { return };
     place.user.as_user = ["/usr/bin/env", "PATH=/nowhere"].map(String::from).into();
-    let ran = place
-        .user
-        .run(&[], &["/bin/sh", "-c", "/sbin/ip -o link | /usr/bin/wc -l; /bin/ping -c 1 127.0.0.1"]);
+    let ran = place.user.run(
+        &[],
+        &[
+            "/bin/sh",
+            "-c",
+            "/sbin/ip -o link | /usr/bin/wc -l; /bin/ping -c 1 127.0.0.1",
+        ],
+    );
     ran.exits(0).complains("without pasta").complains("package passt");
     assert!(ran.out.starts_with("1\n"), "{ran:?}");
-    place.user.run(&["--network", "pasta"], &["/bin/true"]).exits(125).complains("package passt");
+    place
+        .user
+        .run(&["--network", "pasta"], &["/bin/true"])
+        .exits(125)
+        .complains("package passt");
 }

@@ -30,7 +30,11 @@ fn who_asks_from_outside_is_seen_as_who_it_is() {
     let Some(world) = world() else { return };
     let mut running = world.start(
         &["-p", "8080:80"],
-        &["sh", "-c", "echo ready; /busybox-full nc -l -p 80 -e sh -c 'echo hi'; exec sleep 1000"],
+        &[
+            "sh",
+            "-c",
+            "echo ready; /busybox-full nc -l -p 80 -e sh -c 'echo hi'; exec sleep 1000",
+        ],
     );
     running.wait_for("ready");
     let lease = lease(&world, "kiste");
@@ -38,7 +42,12 @@ fn who_asks_from_outside_is_seen_as_who_it_is() {
     world
         .sh("nft add table ip spy; nft add chain ip spy out '{ type filter hook postrouting priority 300; }'")
         .exits(0);
-    world.sh(&format!("nft add rule ip spy out ip daddr {ip} ip saddr {} counter", net::OUTSIDE)).exits(0);
+    world
+        .sh(&format!(
+            "nft add rule ip spy out ip daddr {ip} ip saddr {} counter",
+            net::OUTSIDE
+        ))
+        .exits(0);
     let _ = world.outside(&format!("curl -s -m1 http://{}:8080/", net::HOST));
     let spied = world.sh("nft list table ip spy; nft delete table ip spy").out;
     assert!(spied.contains("packets") && !spied.contains("packets 0 "), "{spied}");
@@ -51,7 +60,10 @@ fn a_port_at_127_0_0_1_is_the_hosts_alone() {
     let running = world.serve(&["-p", "127.0.0.1:8080:80"], "hello");
     world.sh(&fetch("127.0.0.1:8080")).prints("hello");
     assert_ne!(world.sh(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code, 0);
-    assert_ne!(world.outside(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code, 0);
+    assert_ne!(
+        world.outside(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code,
+        0
+    );
     // CVE-2020-8558: a neighbour sends to 127.0.0.1, by way of the host.
     world.outside(&format!(
         "ip route add 127.0.0.1/32 via {} table local; ip route del local 127.0.0.1 table local; \
@@ -60,18 +72,25 @@ fn a_port_at_127_0_0_1_is_the_hosts_alone() {
         net::HOST
     ));
     assert_ne!(world.outside("curl -sS -m2 http://127.0.0.1:8080/i").code, 0);
-    assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/out0/route_localnet").out.trim(), "0");
+    assert_eq!(
+        world.sh("cat /proc/sys/net/ipv4/conf/out0/route_localnet").out.trim(),
+        "0"
+    );
     drop(running);
     world.is_as_before();
 }
 
-/// CVE-2020-8558, from a container: with `route_localnet` the bridge takes what is for 127.0.0.1.
+/// CVE-2020-8558, from a container: with `route_localnet` the bridge takes what is for
+/// 127.0.0.1.
 #[test]
 fn what_listens_on_the_hosts_loopback_is_not_reached_by_a_container() {
     let Some(world) = world() else { return };
     let server = world.serve_on_host("127.0.0.1:9999");
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
-    assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/kiste0/route_localnet").out.trim(), "1");
+    assert_eq!(
+        world.sh("cat /proc/sys/net/ipv4/conf/kiste0/route_localnet").out.trim(),
+        "1"
+    );
     let attack = "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; ip addr del 127.0.0.1/8 dev lo 2>/dev/null; \
                   ip route replace 127.0.0.1/32 via 10.77.0.1; curl -sS -m2 http://127.0.0.1:9999/i";
     assert_ne!(world.inside(&running, attack).code, 0);
@@ -88,7 +107,10 @@ fn a_range_and_udp_are_published() {
     let running = world.serve(&["-p", "8000-8001:80-81", "-p", "5353:53/udp"], "hello");
     world.outside(&fetch(&format!("{}:8000", net::HOST))).prints("hello");
     let rules = world.sh("nft list chain inet kiste published").out;
-    for rule in ["tcp dport 8001 dnat ip to 10.77.0.2:81", "udp dport 5353 dnat ip to 10.77.0.2:53"] {
+    for rule in [
+        "tcp dport 8001 dnat ip to 10.77.0.2:81",
+        "udp dport 5353 dnat ip to 10.77.0.2:53",
+    ] {
         assert!(rules.contains(rule), "{rule}:\n{rules}");
     }
     drop(running);
@@ -112,7 +134,10 @@ fn a_port_that_is_taken_is_told_with_who_has_it() {
     std::thread::scope(|scope| {
         let holder = scope.spawn(|| world.sh(&script));
         let pid = kiste_tests::eventually(|| {
-            let pid = std::fs::read_to_string(world.bench.dir().join("holder")).ok()?.trim().to_owned();
+            let pid = std::fs::read_to_string(world.bench.dir().join("holder"))
+                .ok()?
+                .trim()
+                .to_owned();
             let listens = world.sh("cat /proc/net/tcp*").out.contains(":1F90 0");
             (listens && !pid.is_empty()).then_some(pid)
         })
@@ -128,9 +153,12 @@ fn a_port_that_is_taken_is_told_with_who_has_it() {
 #[test]
 fn what_is_no_port_is_a_usage_error() {
     let Some(world) = world() else { return };
-    for (wrong, why) in
-        [("80", "HOSTPORT:PORT"), ("0:80", "no port"), ("8000-8002:80", "3 ports"), ("[::1]:80:80", "::1")]
-    {
+    for (wrong, why) in [
+        ("80", "HOSTPORT:PORT"),
+        ("0:80", "no port"),
+        ("8000-8002:80", "3 ports"),
+        ("[::1]:80:80", "::1"),
+    ] {
         world.run(&["-p", wrong], &["true"]).exits(2).complains(why);
     }
     for (options, why) in [
@@ -139,8 +167,17 @@ fn what_is_no_port_is_a_usage_error() {
     ] {
         world.run(options, &["true"]).exits(125).complains(why);
     }
-    for subnet in ["0.0.0.0/24", "127.0.0.0/24", "169.254.0.0/16", "240.0.0.0/24", "255.255.255.0/24"] {
-        world.call(&["network", "create", "odd", "--subnet", subnet]).exits(1).complains("something else");
+    for subnet in [
+        "0.0.0.0/24",
+        "127.0.0.0/24",
+        "169.254.0.0/16",
+        "240.0.0.0/24",
+        "255.255.255.0/24",
+    ] {
+        world
+            .call(&["network", "create", "odd", "--subnet", subnet])
+            .exits(1)
+            .complains("something else");
     }
     let ran = world.run(&["-p", "192.0.2.77:80:80"], &["true"]);
     ran.exits(125).complains("192.0.2.77").complains("EADDRNOTAVAIL");

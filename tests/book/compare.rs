@@ -1,6 +1,7 @@
 //! Compares what a terminal showed with what the book shows.
 
-/// What cargo says about its own work, in its column of twelve: not part of a transcript.
+/// What cargo says about its own work, in its column of twelve: not part of a
+/// transcript.
 const CARGO: [&str; 14] = [
     "Adding",
     "Blocking",
@@ -18,7 +19,8 @@ const CARGO: [&str; 14] = [
     "Doc-tests",
 ];
 
-/// The text that a terminal shows for these bytes: without escape sequences, lines end with `\n`.
+/// The text that a terminal shows for these bytes: without escape sequences, lines end
+/// with `\n`.
 pub fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::new();
@@ -37,10 +39,12 @@ pub fn shown(bytes: &[u8]) -> String {
     shown
 }
 
-/// The lines that `command` printed: its echo, cargo's words and key echoes are left out.
+/// The lines that `command` printed: its echo, cargo's words and key echoes are left
+/// out.
 pub fn output_lines(text: &str, command: &str) -> Vec<String> {
     let output = without_echo(text, command);
-    let of_cargo = |line: &&str| command.contains("cargo ") && is_runners(line) || is_cargos(line);
+    let of_cargo =
+        |line: &&str| command.contains("cargo ") && is_runners(line) || is_cargos(line);
     let lines = output.lines().map(str::trim_end).filter(|line| !of_cargo(line));
     let mut lines: Vec<_> = lines.filter_map(without_key).map(str::to_string).collect();
     // bash says `exit` when it ends, other shells do not.
@@ -67,9 +71,11 @@ fn is_cargos(line: &str) -> bool {
     CARGO.contains(&word) && line.find(word) == 12usize.checked_sub(word.len())
 }
 
-/// What `.cargo/runner` says before it starts a step: how it becomes root, what it fetches.
+/// What `.cargo/runner` says before it starts a step: how it becomes root, what it
+/// fetches.
 fn is_runners(line: &str) -> bool {
-    line.contains(" needs root: starting it by sudo") || line.starts_with("rootfs-fetch.sh: ")
+    line.contains(" needs root: starting it by sudo")
+        || line.starts_with("rootfs-fetch.sh: ")
 }
 
 /// `^C` is echoed where the cursor stands; the line that it makes is no output.
@@ -79,8 +85,8 @@ fn without_key(line: &str) -> Option<&str> {
     (rest.len() == line.len() || !rest.is_empty()).then_some(rest)
 }
 
-/// Whether `actual` is what `expected` says: `[..]` stands for anything within a line, a line of
-/// `...` or `[...]` for any lines.
+/// Whether `actual` is what `expected` says: `[..]` stands for anything within a line,
+/// a line of `...` or `[...]` for any lines.
 pub fn matches(expected: &[String], actual: &[String]) -> bool {
     match expected {
         [] => actual.is_empty(),
@@ -100,7 +106,9 @@ fn is_any_lines(line: &str) -> bool {
 
 fn line_matches(expected: &str, actual: &str) -> bool {
     let (expected, actual) = (expected.trim_end(), actual.trim_end());
-    let Some((start, rest)) = expected.split_once("[..]") else { return expected == actual };
+    let Some((start, rest)) = expected.split_once("[..]") else {
+        return expected == actual;
+    };
     let Some(tail) = actual.strip_prefix(start) else { return false };
     let ends = tail.char_indices().map(|(at, _)| at).chain([tail.len()]);
     ends.into_iter().any(|at| line_matches(rest, &tail[at..]))
@@ -108,12 +116,16 @@ fn line_matches(expected: &str, actual: &str) -> bool {
 
 /// Both, as a diff: `-` is in the book, `+` on the terminal.
 pub fn difference(expected: &[String], actual: &[String]) -> String {
-    let agrees = |(book, real): &(&String, &String)| !is_any_lines(book) && line_matches(book, real);
+    let agrees = |(book, real): &(&String, &String)| {
+        !is_any_lines(book) && line_matches(book, real)
+    };
     let same = expected.iter().zip(actual).take_while(agrees).count();
     let lines = |sign: char, lines: &[String]| -> String {
         lines.iter().map(|line| format!("  {sign} {line}\n")).collect()
     };
-    lines(' ', &expected[..same]) + &lines('-', &expected[same..]) + &lines('+', &actual[same..])
+    lines(' ', &expected[..same])
+        + &lines('-', &expected[same..])
+        + &lines('+', &actual[same..])
 }
 
 #[cfg(test)]
@@ -136,7 +148,10 @@ mod tests {
     #[test]
     fn what_differs_within_a_line_is_left_open() {
         assert!(matches(&lines("pid [..], [..]s"), &lines("pid 7, 0.3s")));
-        assert!(matches(&lines("[..]"), &lines("")) || matches(&lines("[..]"), &[String::new()]));
+        assert!(
+            matches(&lines("[..]"), &lines(""))
+                || matches(&lines("[..]"), &[String::new()])
+        );
         assert!(!matches(&lines("pid [..]."), &lines("pid 7")));
         assert!(!matches(&lines("x [..]"), &lines("pid 7")));
     }
@@ -159,8 +174,14 @@ mod tests {
         assert_eq!(output_lines(text, "cargo run -- ls"), ["warning: x", "out"]);
         let text = "cargo a\n01-uts needs root: starting it by sudo (x)\nrootfs-fetch.sh: made it\nb\n";
         assert_eq!(output_lines(text, "cargo a"), ["b"]);
-        assert_eq!(output_lines("01-uts needs root: starting it by sudo\n", "x | cargo a"), [""; 0]);
-        assert_eq!(output_lines("rootfs-fetch.sh: made it\n", "sh"), ["rootfs-fetch.sh: made it"]);
+        assert_eq!(
+            output_lines("01-uts needs root: starting it by sudo\n", "x | cargo a"),
+            [""; 0]
+        );
+        assert_eq!(
+            output_lines("rootfs-fetch.sh: made it\n", "sh"),
+            ["rootfs-fetch.sh: made it"]
+        );
         assert_eq!(output_lines("  Running late\n", ""), ["  Running late"]);
         assert_eq!(output_lines("^Z\n[1]+ Stopped\n", ""), ["[1]+ Stopped"]);
         assert_eq!(output_lines("exit\nexit\n", "exit"), [""; 0]);

@@ -47,7 +47,9 @@ impl Host {
     pub fn ask() -> Self {
         let root = if nix::unistd::geteuid().is_root() {
             Root::Already
-        } else if env::var("KISTE_SUDO").is_ok_and(|sudo| sudo == "never") || !can_sudo() {
+        } else if env::var("KISTE_SUDO").is_ok_and(|sudo| sudo == "never")
+            || !can_sudo()
+        {
             Root::Never
         } else {
             Root::BySudo
@@ -55,7 +57,12 @@ impl Host {
         let has_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
         let only_v2 = env::var("KISTE_BOOK").is_ok_and(|blocks| blocks == "v2");
         let has_userns = can_make_userns(root);
-        Host { root, has_v2, has_userns, blocks: if only_v2 { Blocks::OnlyV2 } else { Blocks::All } }
+        Host {
+            root,
+            has_v2,
+            has_userns,
+            blocks: if only_v2 { Blocks::OnlyV2 } else { Blocks::All },
+        }
     }
 
     pub fn verdict(&self, block: &Block) -> Verdict {
@@ -67,7 +74,9 @@ impl Host {
             Verdict::Skip("it needs root, and sudo would ask for a password".into())
         } else if block.needs == Needs::Rootless && !self.has_userns {
             Verdict::Skip("ordinary users may not make user namespaces here".into())
-        } else if let Some(tool) = block.tool.as_ref().filter(|tool| !kiste_tests::host::has(tool)) {
+        } else if let Some(tool) =
+            block.tool.as_ref().filter(|tool| !kiste_tests::host::has(tool))
+        {
             Verdict::Skip(format!("{tool} is not installed"))
         } else {
             Verdict::Play
@@ -82,7 +91,8 @@ impl Host {
         })
     }
 
-    /// Says that something was not tested: to the reader, and to CI, which adds up all machines.
+    /// Says that something was not tested: to the reader, and to CI, which adds up all
+    /// machines.
     pub fn log_skip(&self, test: &str, reason: &str) {
         let line = format!("skipped: book {test}: {reason}\n");
         // The test harness hides what `eprintln!` prints, but not this.

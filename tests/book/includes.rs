@@ -1,4 +1,5 @@
-//! Code is shown by include anchors, never by copies: mdbook itself is silent about a missing one.
+//! Code is shown by include anchors, never by copies: mdbook itself is silent about a
+//! missing one.
 
 use std::path::PathBuf;
 
@@ -18,12 +19,15 @@ struct Anchor {
     closed: Vec<usize>,
 }
 
-/// Every include names a file that exists, and an anchor that is opened and closed in it.
+/// Every include names a file that exists, and an anchor that is opened and closed in
+/// it.
 pub fn check_includes(book: &Book) -> Vec<String> {
     let mut problems = Vec::new();
     for page in &book.pages {
         for include in includes(page) {
-            problems.extend(problem_with(book, &include).map(|what| page.at(include.line, what)));
+            problems.extend(
+                problem_with(book, &include).map(|what| page.at(include.line, what)),
+            );
         }
     }
     problems
@@ -35,8 +39,11 @@ fn problem_with(book: &Book, include: &Include) -> Option<String> {
         return Some(format!("the included file {file} does not exist"));
     }
     let anchor = include.anchor.as_ref()?;
-    if anchor.starts_with(|first: char| first.is_ascii_digit()) || anchor.contains(':') {
-        return Some(format!("{file}:{anchor} includes by line number: lines move, use an anchor"));
+    if anchor.starts_with(|first: char| first.is_ascii_digit()) || anchor.contains(':')
+    {
+        return Some(format!(
+            "{file}:{anchor} includes by line number: lines move, use an anchor"
+        ));
     }
     let anchors = anchors(&book.read(&include.path));
     match anchors.iter().find(|known| known.name == *anchor) {
@@ -51,9 +58,14 @@ pub fn check_anchors(book: &Book) -> Vec<String> {
     let mut problems = Vec::new();
     for path in book.step_sources() {
         for Anchor { name, opened, closed } in anchors(&book.read(&path)) {
-            let at = format!("{}:{}", path.display(), opened.first().or(closed.first()).unwrap_or(&0));
-            let is_shown =
-                |include: &Include| include.path == path && include.anchor.as_deref() == Some(name.as_str());
+            let at = format!(
+                "{}:{}",
+                path.display(),
+                opened.first().or(closed.first()).unwrap_or(&0)
+            );
+            let is_shown = |include: &Include| {
+                include.path == path && include.anchor.as_deref() == Some(name.as_str())
+            };
             match (&opened[..], &closed[..]) {
                 ([start], [end]) if start < end => {
                     if !shown.iter().any(is_shown) {
@@ -76,8 +88,11 @@ fn includes(page: &Page) -> Vec<Include> {
             let rest = &text[at + 3..];
             let escaped = text[..at].ends_with('\\');
             let Some((directive, _)) = rest.split_once("}}") else { continue };
-            let Some((kind, target)) = directive.trim().split_once(' ') else { continue };
-            if escaped || !["include", "rustdoc_include", "playground"].contains(&kind) {
+            let Some((kind, target)) = directive.trim().split_once(' ') else {
+                continue;
+            };
+            if escaped || !["include", "rustdoc_include", "playground"].contains(&kind)
+            {
                 continue;
             }
             let (path, anchor) = match target.trim().split_once(':') {
@@ -115,7 +130,8 @@ mod tests {
 
     const PAGE: &str = "book/src/01-uts.md";
     const SOURCE: &str = "steps/01-uts/src/lib.rs";
-    const SHOWN: &str = "```rust\n{{#include ../../steps/01-uts/src/lib.rs:name}}\n```\n";
+    const SHOWN: &str =
+        "```rust\n{{#include ../../steps/01-uts/src/lib.rs:name}}\n```\n";
     const ANCHORED: &str = "// ANCHOR: name\nfn f() {}\n// ANCHOR_END: name\n";
 
     #[test]
@@ -132,7 +148,11 @@ mod tests {
 
     #[test]
     fn a_missing_anchor_is_found() {
-        refuses(check_includes, &[(PAGE, SHOWN), (SOURCE, "fn f() {}\n")], "no `ANCHOR: name`");
+        refuses(
+            check_includes,
+            &[(PAGE, SHOWN), (SOURCE, "fn f() {}\n")],
+            "no `ANCHOR: name`",
+        );
     }
 
     #[test]
@@ -143,7 +163,11 @@ mod tests {
 
     #[test]
     fn an_anchor_that_no_page_shows_is_found() {
-        refuses(check_anchors, &[(SOURCE, ANCHORED)], "lib.rs:1: no page shows the anchor `name`");
+        refuses(
+            check_anchors,
+            &[(SOURCE, ANCHORED)],
+            "lib.rs:1: no page shows the anchor `name`",
+        );
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! Code fences say what they hold, so that none is coloured, tested or read as something else.
+//! Code fences say what they hold, so that none is coloured, tested or read as
+//! something else.
 
 use super::markdown;
 use super::pages::Book;
 
-/// What a fence may begin with. `console` is a transcript and is played (transcript.rs).
-const KNOWN: [&str; 12] =
-    ["c", "console", "diff", "ini", "json", "markdown", "rust", "sh", "text", "toml", "xml", "yaml"];
+/// What a fence may begin with. `console` is a transcript and is played
+/// (transcript.rs).
+const KNOWN: [&str; 12] = [
+    "c", "console", "diff", "ini", "json", "markdown", "rust", "sh", "text", "toml",
+    "xml", "yaml",
+];
 
 /// Every fence has a label from the list.
 pub fn check(book: &Book) -> Vec<String> {
@@ -18,7 +22,9 @@ pub fn check(book: &Book) -> Vec<String> {
                 problems.push(page.at(fence.line, "the code fence has no label"));
             } else if !KNOWN.contains(&label) {
                 let known = KNOWN.join(", ");
-                problems.push(page.at(fence.line, format!("`{label}` is not a label ({known})")));
+                problems.push(
+                    page.at(fence.line, format!("`{label}` is not a label ({known})")),
+                );
             }
         }
     }
@@ -32,16 +38,27 @@ mod tests {
 
     #[test]
     fn known_labels_are_accepted() {
-        accepts(check, &[("book/src/a.md", "```rust,ignore\n```\n```console,root\n$ true\n```\n")]);
+        accepts(
+            check,
+            &[("book/src/a.md", "```rust,ignore\n```\n```console,root\n$ true\n```\n")],
+        );
     }
 
     #[test]
     fn a_fence_without_a_label_is_found() {
-        refuses(check, &[("book/src/a.md", "\n```\nx\n```\n")], "a.md:2: the code fence has no label");
+        refuses(
+            check,
+            &[("book/src/a.md", "\n```\nx\n```\n")],
+            "a.md:2: the code fence has no label",
+        );
     }
 
     #[test]
     fn an_unknown_label_is_found() {
-        refuses(check, &[("README.md", "```shell\nx\n```\n")], "`shell` is not a label");
+        refuses(
+            check,
+            &[("README.md", "```shell\nx\n```\n")],
+            "`shell` is not a label",
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Links and pictures lead to what exists. Addresses outside are not fetched, only read.
+//! Links and pictures lead to what exists. Addresses outside are not fetched, only
+//! read.
 
 use std::path::Path;
 
@@ -11,13 +12,21 @@ pub fn check(book: &Book) -> Vec<String> {
     for page in &book.pages {
         let (_, prose) = markdown::split(&page.text);
         for link in markdown::links(&prose) {
-            problems.extend(problem_with(book, page, &link).map(|what| page.at(link.line, what)));
+            problems.extend(
+                problem_with(book, page, &link).map(|what| page.at(link.line, what)),
+            );
         }
-        let defined: Vec<_> = prose.iter().filter_map(|(_, text)| markdown::definition(text)).collect();
+        let defined: Vec<_> =
+            prose.iter().filter_map(|(_, text)| markdown::definition(text)).collect();
         for (line, text) in &prose {
             for label in markdown::labels_used(text) {
                 if !defined.iter().any(|(known, _)| *known == label) {
-                    problems.push(page.at(*line, format!("the link label [{label}] is not defined")));
+                    problems.push(
+                        page.at(
+                            *line,
+                            format!("the link label [{label}] is not defined"),
+                        ),
+                    );
                 }
             }
         }
@@ -38,9 +47,12 @@ fn problem_with(book: &Book, page: &Page, link: &Link) -> Option<String> {
     if !book.root.join(&path).exists() {
         return Some(format!("{target} does not exist"));
     }
-    // Only book/src is published; the README is read in the repository, where all paths exist.
+    // Only book/src is published; the README is read in the repository, where all paths
+    // exist.
     if page.path.starts_with("book/src") && !path.starts_with("book/src") {
-        return Some(format!("{target} lies outside book/src: name the file instead of linking it"));
+        return Some(format!(
+            "{target} lies outside book/src: name the file instead of linking it"
+        ));
     }
     problem_with_id(book, &path, id?)
 }
@@ -60,7 +72,9 @@ fn problem_with_address(address: &str) -> Option<String> {
         return Some(format!("{address} is not an https address"));
     };
     let host = rest.split(['/', '#', '?']).next().unwrap_or_default();
-    let letters = |host: &str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:".contains(&b));
+    let letters = |host: &str| {
+        host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:".contains(&b))
+    };
     let well_formed = host.contains('.')
         && !host.starts_with('.')
         && !host.ends_with('.')
@@ -86,7 +100,11 @@ mod tests {
 
     #[test]
     fn a_link_to_a_missing_page_is_found() {
-        refuses(check, &[(ONE, "\n[three](three.md)\n"), TWO], "one.md:2: three.md does not exist");
+        refuses(
+            check,
+            &[(ONE, "\n[three](three.md)\n"), TWO],
+            "one.md:2: three.md does not exist",
+        );
     }
 
     #[test]
@@ -96,7 +114,11 @@ mod tests {
 
     #[test]
     fn a_missing_heading_is_found() {
-        refuses(check, &[(ONE, "[two](two.md#what-then)\n"), TWO], "no heading #what-then");
+        refuses(
+            check,
+            &[(ONE, "[two](two.md#what-then)\n"), TWO],
+            "no heading #what-then",
+        );
     }
 
     #[test]

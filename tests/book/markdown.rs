@@ -26,7 +26,8 @@ pub type Line<'a> = (usize, &'a str);
 /// Splits a page into its fences and everything else.
 pub fn split(text: &str) -> (Vec<Fence>, Vec<Line<'_>>) {
     let (mut fences, mut prose) = (Vec::<Fence>::new(), Vec::new());
-    // The opening that has not been closed yet: its backticks, and how far it is indented.
+    // The opening that has not been closed yet: its backticks, and how far it is
+    // indented.
     let mut open: Option<(usize, usize)> = None;
     for (number, line) in (1..).zip(text.lines()) {
         let ticks = line.trim_start().bytes().take_while(|byte| *byte == b'`').count();
@@ -38,10 +39,22 @@ pub fn split(text: &str) -> (Vec<Fence>, Vec<Line<'_>>) {
                 open = Some((ticks, indent));
             }
             None => prose.push((number, line)),
-            Some((opening, _)) if ticks >= opening && line.trim_end().ends_with('`') => open = None,
+            Some((opening, _))
+                if ticks >= opening && line.trim_end().ends_with('`') =>
+            {
+                open = None
+            }
             Some((_, indent)) => {
-                let depth = line.bytes().take(indent).take_while(u8::is_ascii_whitespace).count();
-                fences.last_mut().expect("a fence is open").lines.push(line[depth..].to_string());
+                let depth = line
+                    .bytes()
+                    .take(indent)
+                    .take_while(u8::is_ascii_whitespace)
+                    .count();
+                fences
+                    .last_mut()
+                    .expect("a fence is open")
+                    .lines
+                    .push(line[depth..].to_string());
             }
         }
     }
@@ -68,7 +81,8 @@ pub fn ids(prose: &[Line<'_>]) -> Vec<String> {
             None => id_of(&heading.text),
         };
         let again = (1..).map(|n| format!("{id}-{n}"));
-        let unique = std::iter::once(id.clone()).chain(again).find(|id| !ids.contains(id));
+        let unique =
+            std::iter::once(id.clone()).chain(again).find(|id| !ids.contains(id));
         ids.extend(unique);
     }
     for (_, line) in prose {
@@ -92,19 +106,27 @@ fn id_of(heading: &str) -> String {
     text.trim().to_lowercase().chars().filter_map(keep).collect()
 }
 
-/// The targets of links and pictures: `[a](b)`, `[a]: b`, `<https://b>`, `href="b"`, `src="b"`.
+/// The targets of links and pictures: `[a](b)`, `[a]: b`, `<https://b>`, `href="b"`,
+/// `src="b"`.
 pub fn links(prose: &[Line<'_>]) -> Vec<Link> {
     let mut links = Vec::new();
     for &(line, text) in prose {
         let text = without_code(text);
         let inline = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
-        let inline = inline.map(|(target, _)| target.split(" \"").next().unwrap_or(target));
+        let inline =
+            inline.map(|(target, _)| target.split(" \"").next().unwrap_or(target));
         let definition = definition(&text).map(|(_, target)| target);
         let auto = text.split('<').skip(1).filter_map(|rest| rest.split_once('>'));
-        let auto = auto.map(|(target, _)| target).filter(|target| target.contains("://"));
+        let auto =
+            auto.map(|(target, _)| target).filter(|target| target.contains("://"));
         let html = ["href", "src"].into_iter().flat_map(|name| attributes(&text, name));
-        let targets = inline.chain(definition).chain(auto.filter(|t| !t.contains(' '))).chain(html);
-        links.extend(targets.map(|target| Link { line, target: target.trim().to_string() }));
+        let targets = inline
+            .chain(definition)
+            .chain(auto.filter(|t| !t.contains(' ')))
+            .chain(html);
+        links.extend(
+            targets.map(|target| Link { line, target: target.trim().to_string() }),
+        );
     }
     links
 }
@@ -124,8 +146,11 @@ pub fn labels_used(line: &str) -> Vec<String> {
 
 fn attributes<'a>(line: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     let opening = format!(" {name}=\"");
-    let starts: Vec<_> = line.match_indices(&opening).map(|(at, _)| at + opening.len()).collect();
-    starts.into_iter().filter_map(|at| line[at..].split_once('"').map(|(value, _)| value))
+    let starts: Vec<_> =
+        line.match_indices(&opening).map(|(at, _)| at + opening.len()).collect();
+    starts
+        .into_iter()
+        .filter_map(|at| line[at..].split_once('"').map(|(value, _)| value))
 }
 
 /// The line with its `code spans` taken out.
@@ -143,9 +168,13 @@ pub fn without_code(line: &str) -> String {
 
 #[test]
 fn fences_are_split_from_prose_and_keep_their_own_indent() {
-    let (fences, prose) = split("a\n  ```sh\n  if\n    then\n  ```\nb\n````text\n```\n````\n");
+    let (fences, prose) =
+        split("a\n  ```sh\n  if\n    then\n  ```\nb\n````text\n```\n````\n");
     assert_eq!(fences[0].lines, ["if", "  then"]);
-    assert_eq!((fences[1].info.as_str(), &fences[1].lines[..]), ("text", &["```".to_string()][..]));
+    assert_eq!(
+        (fences[1].info.as_str(), &fences[1].lines[..]),
+        ("text", &["```".to_string()][..])
+    );
     assert_eq!(prose, [(1, "a"), (6, "b")]);
 }
 
@@ -153,12 +182,16 @@ fn fences_are_split_from_prose_and_keep_their_own_indent() {
 fn ids_are_those_of_mdbook() {
     let page = "# A `fn main` of [one](x.md)'s own\n## Same\n## Same\n## Odd {#even}\n## End ▸\n";
     let (_, prose) = split(page);
-    assert_eq!(ids(&prose), ["a-fn-main-of-ones-own", "same", "same-1", "even", "end-"]);
+    assert_eq!(
+        ids(&prose),
+        ["a-fn-main-of-ones-own", "same", "same-1", "even", "end-"]
+    );
 }
 
 #[test]
 fn links_are_found_but_not_in_code() {
-    let (_, prose) = split("[a](b.md) ![c](d.svg \"e\") `[f](g)` <https://h.org>\n[i]: j.md\n");
+    let (_, prose) =
+        split("[a](b.md) ![c](d.svg \"e\") `[f](g)` <https://h.org>\n[i]: j.md\n");
     let targets: Vec<_> = links(&prose).into_iter().map(|link| link.target).collect();
     assert_eq!(targets, ["b.md", "d.svg", "https://h.org", "j.md"]);
 }

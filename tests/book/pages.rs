@@ -25,7 +25,8 @@ impl Book {
         if readme.exists() {
             paths.push(readme);
         }
-        let pages = paths.iter().map(|path| Page::read(root, path)).collect::<Result<_>>()?;
+        let pages =
+            paths.iter().map(|path| Page::read(root, path)).collect::<Result<_>>()?;
         Ok(Book { root: root.to_path_buf(), pages })
     }
 
@@ -41,8 +42,11 @@ impl Book {
     /// The Rust sources of the steps, relative to the workspace.
     pub fn step_sources(&self) -> Vec<PathBuf> {
         let files = files_below(&self.root.join("steps")).unwrap_or_default();
-        let sources = files.iter().filter(|path| path.extension().is_some_and(|ext| ext == "rs"));
-        sources.filter_map(|path| path.strip_prefix(&self.root).ok().map(PathBuf::from)).collect()
+        let sources =
+            files.iter().filter(|path| path.extension().is_some_and(|ext| ext == "rs"));
+        sources
+            .filter_map(|path| path.strip_prefix(&self.root).ok().map(PathBuf::from))
+            .collect()
     }
 
     pub fn read(&self, path: &Path) -> String {
@@ -52,7 +56,8 @@ impl Book {
 
 impl Page {
     fn read(root: &Path, path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("read {}", path.display()))?;
         Ok(Page { path: path.strip_prefix(root)?.to_path_buf(), text })
     }
 

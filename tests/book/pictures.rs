@@ -1,4 +1,5 @@
-//! Pictures are SVG: inlined in a page they take its text colour, as `<img>` the system's.
+//! Pictures are SVG: inlined in a page they take its text colour, as `<img>` the
+//! system's.
 
 use std::path::Path;
 
@@ -20,7 +21,8 @@ pub fn check(book: &Book) -> Vec<String> {
     let Ok(files) = files_below(&book.root.join(PICTURES)) else { return Vec::new() };
     let mut problems = Vec::new();
     for file in files {
-        let path = file.strip_prefix(&book.root).expect("pictures lie in the workspace");
+        let path =
+            file.strip_prefix(&book.root).expect("pictures lie in the workspace");
         let mut found = |line: usize, what: String| {
             problems.push(format!("{}:{line}: {what}", path.display()));
         };
@@ -32,8 +34,14 @@ pub fn check(book: &Book) -> Vec<String> {
         for (_, what) in NEEDED.iter().filter(|(needed, _)| !svg.contains(needed)) {
             found(1, format!("the picture lacks {what}"));
         }
-        for (line, _) in (1..).zip(svg.lines()).filter(|(_, text)| text.trim().is_empty()) {
-            found(line, "an empty line ends the HTML block that the picture is inlined as".into());
+        for (line, _) in
+            (1..).zip(svg.lines()).filter(|(_, text)| text.trim().is_empty())
+        {
+            found(
+                line,
+                "an empty line ends the HTML block that the picture is inlined as"
+                    .into(),
+            );
         }
         if !is_shown(book, path) {
             found(1, "no page shows the picture".into());

@@ -22,11 +22,12 @@ const CARGO_PATIENCE: Duration = Duration::from_secs(600);
 /// How long a command that does not end must be quiet before the next thing is typed.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// How long it takes a reader at least to turn to the other terminal: what has just been started there
-/// has become what it is to be.
+/// How long it takes a reader at least to turn to the other terminal: what has just
+/// been started there has become what it is to be.
 const TURN: Duration = Duration::from_secs(1);
 
-/// The terminals of one page. They stay as they are from block to block, as a reader's do.
+/// The terminals of one page. They stay as they are from block to block, as a reader's
+/// do.
 struct Desk<'a> {
     host: &'a Host,
     dir: &'a Path,
@@ -41,12 +42,20 @@ struct Desk<'a> {
     last: HashMap<Place, Who>,
 }
 
-/// Plays a page in `dir`. Returns what was skipped, and why; the first mismatch is the error.
+/// Plays a page in `dir`. Returns what was skipped, and why; the first mismatch is the
+/// error.
 pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
     let blocks = transcript::blocks(page).map_err(|problem| anyhow!(problem))?;
     let data = tempfile::tempdir().context("make a place for images")?;
-    let mut desk =
-        Desk { host, dir, terminals: HashMap::new(), room: None, world: None, data, last: HashMap::new() };
+    let mut desk = Desk {
+        host,
+        dir,
+        terminals: HashMap::new(),
+        room: None,
+        world: None,
+        data,
+        last: HashMap::new(),
+    };
     let mut skipped = Vec::new();
     // Whether the block that a `second` or `more` block belongs to was played.
     let mut played = true;
@@ -60,7 +69,9 @@ pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
                 }
                 desk.play(block).with_context(|| page.path.display().to_string())?;
             }
-            Verdict::Play => skipped.push(page.at(block.line, "the block before was not played")),
+            Verdict::Play => {
+                skipped.push(page.at(block.line, "the block before was not played"))
+            }
             Verdict::PassOver => played &= !leads,
             Verdict::Skip(reason) => {
                 played &= !leads;
@@ -74,7 +85,9 @@ pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
 /// What changes the host's network is played in a world of its own, or not at all.
 fn verdict(page: &Page, host: &Host, block: &Block) -> Verdict {
     match host.verdict(block) {
-        Verdict::Play if World::is_for(page) => World::missing(host).map_or(Verdict::Play, Verdict::Skip),
+        Verdict::Play if World::is_for(page) => {
+            World::missing(host).map_or(Verdict::Play, Verdict::Skip)
+        }
         verdict => verdict,
     }
 }
@@ -99,15 +112,22 @@ impl Desk<'_> {
     fn who(&self, block: &Block, part: &Part) -> Who {
         match (&part.input, block.needs, self.host.root) {
             (Input::Command(Prompt::Root, _), _, Root::BySudo) => Who::Sudo,
-            (Input::Command(Prompt::User, _), Needs::User | Needs::Rootless, Root::Already) => Who::Nobody,
+            (
+                Input::Command(Prompt::User, _),
+                Needs::User | Needs::Rootless,
+                Root::Already,
+            ) => Who::Nobody,
             (Input::Command(Prompt::User | Prompt::Root, _), ..) => Who::Caller,
             _ => self.last.get(&block.place).copied().unwrap_or(Who::Caller),
         }
     }
 
-    /// The ordinary user's room is made when they first come, and has what they are about to start.
+    /// The ordinary user's room is made when they first come, and has what they are
+    /// about to start.
     fn enter_room(&mut self, who: Who, input: &Input) -> Result<()> {
-        let (Who::Nobody, Input::Command(_, command)) = (who, input) else { return Ok(()) };
+        let (Who::Nobody, Input::Command(_, command)) = (who, input) else {
+            return Ok(());
+        };
         let room = match self.room.take() {
             Some(room) => room,
             None => Room::make(self.dir)?,
@@ -117,8 +137,16 @@ impl Desk<'_> {
 
     fn terminal(&mut self, place: Place, who: Who) -> Result<&mut Terminal> {
         if !self.terminals.contains_key(&(place, who)) {
-            let entrance = self.world.as_ref().map(|world| world.entrance(self.dir)).unwrap_or_default();
-            let seat = Seat { entrance: &entrance, room: self.room.as_ref(), data: self.data.path() };
+            let entrance = self
+                .world
+                .as_ref()
+                .map(|world| world.entrance(self.dir))
+                .unwrap_or_default();
+            let seat = Seat {
+                entrance: &entrance,
+                room: self.room.as_ref(),
+                data: self.data.path(),
+            };
             let terminal = Terminal::open(who, &seat, self.dir, self.host.patience())?;
             self.terminals.insert((place, who), terminal);
         }
@@ -144,14 +172,17 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
         Input::Nothing => "",
     };
     if command.starts_with("cargo ") {
-        let is_built = |now: &Terminal| now.shown().contains("Running `") || now.asking() != Asking::Nobody;
+        let is_built = |now: &Terminal| {
+            now.shown().contains("Running `") || now.asking() != Asking::Nobody
+        };
         terminal.wait(CARGO_PATIENCE, is_built)?;
     }
     let printed = |now: &Terminal| compare::output_lines(&now.shown(), command);
     let done = match part.until {
         Until::Prompt => terminal.wait_for_prompt(patience)?,
         Until::Match => terminal.wait(patience, |now| {
-            now.quiet_for() >= SETTLED && compare::matches(&part.expected, &printed(now))
+            now.quiet_for() >= SETTLED
+                && compare::matches(&part.expected, &printed(now))
         })?,
     };
     let printed = printed(terminal);
@@ -172,7 +203,9 @@ fn expect_prompt(terminal: &Terminal, prompt: Prompt) -> Result<()> {
         (due, at) if due == at => Ok(()),
         (_, Asking::Nobody) => bail!("a command is still running in this terminal"),
         (Asking::Inner, _) => bail!("no shell is open in this terminal"),
-        (_, _) => bail!("a shell is still open in this terminal: type `exit`, or use `second`"),
+        (_, _) => bail!(
+            "a shell is still open in this terminal: type `exit`, or use `second`"
+        ),
     }
 }
 

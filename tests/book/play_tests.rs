@@ -1,4 +1,5 @@
-//! Scratch pages, played: each rule of the transcripts is seen to hold, and to be broken.
+//! Scratch pages, played: each rule of the transcripts is seen to hold, and to be
+//! broken.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -34,7 +35,9 @@ fn breaks(text: &str, line: usize, words: &str) {
 
 #[test]
 fn a_command_prints_what_the_page_shows() {
-    holds("```console\n$ echo one; echo two >&2\none\ntwo\n$ echo $((6 * 7))\n[..]2\n```\n");
+    holds(
+        "```console\n$ echo one; echo two >&2\none\ntwo\n$ echo $((6 * 7))\n[..]2\n```\n",
+    );
 }
 
 #[test]
@@ -49,7 +52,9 @@ fn a_command_that_prints_more_is_found() {
 
 #[test]
 fn a_terminal_keeps_its_state_from_block_to_block() {
-    holds("```console\n$ cd /tmp; name=x\n```\n\n```console\n$ pwd; echo $name\n/tmp\nx\n```\n");
+    holds(
+        "```console\n$ cd /tmp; name=x\n```\n\n```console\n$ pwd; echo $name\n/tmp\nx\n```\n",
+    );
 }
 
 #[test]
@@ -65,12 +70,18 @@ fn a_long_command_is_not_mistaken_for_output() {
 
 #[test]
 fn lines_are_typed_into_the_shell_that_a_command_opened() {
-    holds("```console\n$ cd /; PS1='/ # ' sh\n/ # echo $((1 + 1))\n2\n/ # exit\n$ echo out\nout\n```\n");
+    holds(
+        "```console\n$ cd /; PS1='/ # ' sh\n/ # echo $((1 + 1))\n2\n/ # exit\n$ echo out\nout\n```\n",
+    );
 }
 
 #[test]
 fn wrong_output_in_an_inner_shell_is_found() {
-    breaks("```console\n$ PS1='/ # ' sh\n/ # echo two\none\n/ # exit\n```\n", 3, "+ two");
+    breaks(
+        "```console\n$ PS1='/ # ' sh\n/ # echo two\none\n/ # exit\n```\n",
+        3,
+        "+ two",
+    );
 }
 
 #[test]
@@ -107,14 +118,24 @@ fn a_second_terminal_acts_on_a_command_that_runs() {
 
 #[test]
 fn keys_are_pressed_when_what_stands_before_them_has_come() {
-    holds("```console\n$ sh -c 'sleep 0.2; echo up; sleep 1000'\nup\n^C\n$ echo $?\n130\n```\n");
-    holds("```console\n$ sleep 1000\n^Z\n[1]+  Stopped[..]sleep 1000\n$ kill %1\n...\n```\n");
+    holds(
+        "```console\n$ sh -c 'sleep 0.2; echo up; sleep 1000'\nup\n^C\n$ echo $?\n130\n```\n",
+    );
+    holds(
+        "```console\n$ sleep 1000\n^Z\n[1]+  Stopped[..]sleep 1000\n$ kill %1\n...\n```\n",
+    );
 }
 
 #[test]
 fn a_command_that_runs_although_it_should_end_is_found() {
-    let host = Host { root: Root::Never, has_v2: false, has_userns: true, blocks: Blocks::All };
-    let page = Page { path: "scratch.md".into(), text: "```console\n$ sleep 9\n```\n".into() };
+    let host = Host {
+        root: Root::Never,
+        has_v2: false,
+        has_userns: true,
+        blocks: Blocks::All,
+    };
+    let page =
+        Page { path: "scratch.md".into(), text: "```console\n$ sleep 9\n```\n".into() };
     let mut desk = super::Desk {
         host: &host,
         dir: Path::new("/"),
@@ -125,14 +146,21 @@ fn a_command_that_runs_although_it_should_end_is_found() {
         last: Default::default(),
     };
     let blocks = super::transcript::blocks(&page).expect("it can be read");
-    let terminal = desk.terminal(super::Place::First, super::Who::Caller).expect("a terminal");
-    let played = super::play_part(terminal, &blocks[0].parts[0], Duration::from_secs(1));
+    let terminal =
+        desk.terminal(super::Place::First, super::Who::Caller).expect("a terminal");
+    let played =
+        super::play_part(terminal, &blocks[0].parts[0], Duration::from_secs(1));
     assert!(played.expect_err("it does not end").to_string().contains("does not end"));
 }
 
 #[test]
 fn a_block_that_needs_what_is_not_here_is_skipped_with_those_that_belong_to_it() {
-    let host = Host { root: Root::Never, has_v2: false, has_userns: true, blocks: Blocks::All };
+    let host = Host {
+        root: Root::Never,
+        has_v2: false,
+        has_userns: true,
+        blocks: Blocks::All,
+    };
     let page = "```console,root\n# false\n```\n```console,second\n$ echo\nx\n```\n\
                 ```console,v2\n$ echo\nx\n```\n```console\n$ echo y\ny\n```\n";
     let skipped = play_on(&host, page).expect("the rest is true");
@@ -144,7 +172,12 @@ fn a_block_that_needs_what_is_not_here_is_skipped_with_those_that_belong_to_it()
 
 #[test]
 fn the_v2_machine_plays_the_v2_blocks_and_no_others() {
-    let host = Host { root: Root::Never, has_v2: true, has_userns: true, blocks: Blocks::OnlyV2 };
+    let host = Host {
+        root: Root::Never,
+        has_v2: true,
+        has_userns: true,
+        blocks: Blocks::OnlyV2,
+    };
     let page = "```console\n$ echo x\ny\n```\n```console,v2\n$ echo x\nx\n```\n";
     assert_eq!(play_on(&host, page).expect("v2 blocks are true"), Vec::<String>::new());
     assert!(play_on(&host, "```console,v2\n$ echo x\ny\n```\n").is_err());
@@ -162,38 +195,56 @@ fn a_block_for_a_user_is_played_without_root() {
 
 #[test]
 fn a_block_without_root_is_skipped_where_user_namespaces_are_forbidden() {
-    let host = Host { root: Root::Never, has_v2: false, has_userns: false, blocks: Blocks::All };
-    let skipped = play_on(&host, "```console,rootless\n$ false\nx\n```\n").expect("nothing is played");
-    assert!(skipped[0].starts_with("scratch.md:1: ordinary users may not make user namespaces"));
+    let host = Host {
+        root: Root::Never,
+        has_v2: false,
+        has_userns: false,
+        blocks: Blocks::All,
+    };
+    let skipped = play_on(&host, "```console,rootless\n$ false\nx\n```\n")
+        .expect("nothing is played");
+    assert!(
+        skipped[0]
+            .starts_with("scratch.md:1: ordinary users may not make user namespaces")
+    );
 }
 
 #[test]
 fn a_block_with_a_tool_is_skipped_where_it_is_not_installed() {
     holds("```console,tool=sh\n$ echo x\nx\n```\n");
-    let host = Host { root: Root::Never, has_v2: false, has_userns: true, blocks: Blocks::All };
-    let skipped =
-        play_on(&host, "```console,tool=no-such-tool\n$ false\nx\n```\n").expect("nothing is played");
+    let host = Host {
+        root: Root::Never,
+        has_v2: false,
+        has_userns: true,
+        blocks: Blocks::All,
+    };
+    let skipped = play_on(&host, "```console,tool=no-such-tool\n$ false\nx\n```\n")
+        .expect("nothing is played");
     assert_eq!(skipped, ["scratch.md:1: no-such-tool is not installed"]);
 }
 
 #[test]
 fn an_ordinary_user_beside_root_has_a_root_file_system_of_their_own() {
     let workspace = tempfile::tempdir().expect("a temporary directory");
-    std::fs::set_permissions(workspace.path(), PermissionsExt::from_mode(0o755)).expect("open it to all");
+    std::fs::set_permissions(workspace.path(), PermissionsExt::from_mode(0o755))
+        .expect("open it to all");
     let file = workspace.path().join("rootfs/file");
     std::fs::create_dir(workspace.path().join("rootfs")).expect("a root file system");
     std::fs::write(&file, "").expect("a file in it");
     let host = Host { has_userns: true, blocks: Blocks::All, ..Host::ask() };
-    let page =
-        "```console,rootless\n$ find rootfs -user $(id -u)\nrootfs\nrootfs/file\n$ rm rootfs/file\n```\n";
-    assert_eq!(play_in(workspace.path(), &host, page).expect("it is true"), Vec::<String>::new());
+    let page = "```console,rootless\n$ find rootfs -user $(id -u)\nrootfs\nrootfs/file\n$ rm rootfs/file\n```\n";
+    assert_eq!(
+        play_in(workspace.path(), &host, page).expect("it is true"),
+        Vec::<String>::new()
+    );
     assert_eq!(file.exists(), host.root == Root::Already, "root's own stays");
 }
 
 #[test]
 fn a_container_of_the_hosts_own_tools_is_entered_and_left() {
     if Host::ask().root == Root::Never {
-        return Host::ask().log_skip("a_container_of_the_hosts_own_tools", "it needs root");
+        return Host::ask()
+            .log_skip("a_container_of_the_hosts_own_tools", "it needs root");
     }
     holds(
         "```console,root\n# unshare --uts sh\n/ # hostname inside; hostname\ninside\n/ #\n```\n\n\

@@ -1,5 +1,6 @@
-//! What an ordinary user has, when the tests are root: a root file system of their own, and the
-//! steps that root has built. They can write neither into `target/` nor into root's `./rootfs`.
+//! What an ordinary user has, when the tests are root: a root file system of their own,
+//! and the steps that root has built. They can write neither into `target/` nor into
+//! root's `./rootfs`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 /// Who the user is, for setpriv(1).
-pub const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+pub const NOBODY: [&str; 4] =
+    ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// Stands in for cargo: starts what was built.
 const CARGO: &str = r#"#!/bin/sh
@@ -40,7 +42,10 @@ impl Room {
         fs::write(room.bin().join("cargo"), CARGO)?;
         open_to_all(&room.bin().join("cargo"))?;
         if workspace.join("rootfs").is_dir() {
-            run(Command::new("cp").arg("-a").arg(workspace.join("rootfs/.")).arg(room.rootfs()))?;
+            run(Command::new("cp")
+                .arg("-a")
+                .arg(workspace.join("rootfs/."))
+                .arg(room.rootfs()))?;
             run(Command::new("chown").args(["-hR", "65534:65534"]).arg(room.rootfs()))?;
         }
         Ok(room)
@@ -65,7 +70,8 @@ impl Room {
         self.dir.path().join("rootfs")
     }
 
-    /// Put before a command: in it, `./rootfs` is the user's own, and the caller is the user.
+    /// Put before a command: in it, `./rootfs` is the user's own, and the caller is the
+    /// user.
     pub fn entrance(&self) -> Vec<String> {
         let mut entrance = Vec::new();
         if self.rootfs().is_dir() {
@@ -73,7 +79,8 @@ impl Room {
             let paths = [self.rootfs(), self.workspace.join("rootfs")];
             let paths = paths.map(|path| path.to_string_lossy().into_owned());
             entrance.extend(
-                ["unshare", "--mount", "--propagation", "private", "sh", "-c", bind].map(String::from),
+                ["unshare", "--mount", "--propagation", "private", "sh", "-c", bind]
+                    .map(String::from),
             );
             entrance.extend(paths);
         }
@@ -90,13 +97,23 @@ impl Room {
             return Ok(());
         }
         let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--bin", name, "--message-format", "json-render-diagnostics"]);
-        let output =
-            cargo.current_dir(&self.workspace).stdin(Stdio::null()).output().context("call cargo")?;
+        cargo.args([
+            "build",
+            "--bin",
+            name,
+            "--message-format",
+            "json-render-diagnostics",
+        ]);
+        let output = cargo
+            .current_dir(&self.workspace)
+            .stdin(Stdio::null())
+            .output()
+            .context("call cargo")?;
         if !output.status.success() {
             bail!("{name} is not built:\n{}", String::from_utf8_lossy(&output.stderr));
         }
-        let built = executable(&String::from_utf8_lossy(&output.stdout)).context("cargo built no program")?;
+        let built = executable(&String::from_utf8_lossy(&output.stdout))
+            .context("cargo built no program")?;
         fs::copy(&built, &program).with_context(|| format!("copy {built}"))?;
         open_to_all(&program)
     }
@@ -112,7 +129,8 @@ fn executable(messages: &str) -> Option<String> {
 }
 
 fn open_to_all(path: &Path) -> Result<()> {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).context("open it to the user")
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .context("open it to the user")
 }
 
 fn run(command: &mut Command) -> Result<()> {

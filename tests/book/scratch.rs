@@ -12,7 +12,8 @@ pub fn workspace(files: &[(&str, &str)]) -> (TempDir, Book) {
     fs::create_dir_all(dir.path().join("book/src")).expect("book/src");
     for (path, text) in files {
         let path = dir.path().join(path);
-        fs::create_dir_all(path.parent().expect("files have a parent")).expect("directories");
+        fs::create_dir_all(path.parent().expect("files have a parent"))
+            .expect("directories");
         fs::write(path, text).expect("write a file");
     }
     let book = Book::open(dir.path()).expect("read the book");
@@ -20,7 +21,11 @@ pub fn workspace(files: &[(&str, &str)]) -> (TempDir, Book) {
 }
 
 /// `check` finds exactly one problem in these files, and says `words`.
-pub fn refuses(check: impl Fn(&Book) -> Vec<String>, files: &[(&str, &str)], words: &str) {
+pub fn refuses(
+    check: impl Fn(&Book) -> Vec<String>,
+    files: &[(&str, &str)],
+    words: &str,
+) {
     let (_dir, book) = workspace(files);
     let problems = check(&book);
     assert_eq!(problems.len(), 1, "one problem is expected: {problems:#?}");

@@ -18,10 +18,14 @@ pub fn check(book: &Book) -> Vec<String> {
     for link in markdown::links(&prose) {
         let path = summary.resolve(&link.target);
         if book.page(&path).is_none() {
-            problems.push(summary.at(link.line, format!("{} does not exist", path.display())));
+            problems.push(
+                summary.at(link.line, format!("{} does not exist", path.display())),
+            );
         }
         if listed.contains(&path) {
-            problems.push(summary.at(link.line, format!("{} is listed twice", path.display())));
+            problems.push(
+                summary.at(link.line, format!("{} is listed twice", path.display())),
+            );
         }
         listed.push(path);
     }
@@ -48,19 +52,28 @@ mod tests {
 
     #[test]
     fn a_listed_page_that_is_missing_is_found() {
-        refuses(check, &[(SUMMARY, LISTED)], "SUMMARY.md:3: book/src/one.md does not exist");
+        refuses(
+            check,
+            &[(SUMMARY, LISTED)],
+            "SUMMARY.md:3: book/src/one.md does not exist",
+        );
     }
 
     #[test]
     fn a_page_that_is_not_listed_is_found() {
-        let pages = [(SUMMARY, LISTED), ("book/src/one.md", ""), ("book/src/two.md", "")];
+        let pages =
+            [(SUMMARY, LISTED), ("book/src/one.md", ""), ("book/src/two.md", "")];
         refuses(check, &pages, "book/src/two.md:1: the page is not listed");
     }
 
     #[test]
     fn a_page_that_is_listed_twice_is_found() {
         let twice = format!("{LISTED}- [Again](one.md)\n");
-        refuses(check, &[(SUMMARY, &twice), ("book/src/one.md", "")], "is listed twice");
+        refuses(
+            check,
+            &[(SUMMARY, &twice), ("book/src/one.md", "")],
+            "is listed twice",
+        );
     }
 
     #[test]

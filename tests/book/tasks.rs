@@ -22,13 +22,15 @@ struct Marked {
     number: Number,
     file: PathBuf,
     line: usize,
-    /// The functions that the mark may belong to: the one it stands in or under, the next one.
+    /// The functions that the mark may belong to: the one it stands in or under, the
+    /// next one.
     functions: Vec<String>,
 }
 
 /// Tasks and marks correspond one to one, and are numbered 1, 2, 3, … in each chapter.
 pub fn check(book: &Book) -> Vec<String> {
-    let marks: Vec<_> = book.step_sources().iter().flat_map(|path| marks(book, path)).collect();
+    let marks: Vec<_> =
+        book.step_sources().iter().flat_map(|path| marks(book, path)).collect();
     let mut problems = Vec::new();
     let mut asked_for = Vec::new();
     for page in book.chapters() {
@@ -36,7 +38,9 @@ pub fn check(book: &Book) -> Vec<String> {
             Ok(tasks) => {
                 problems.extend(misnumbered(page, &tasks));
                 for task in &tasks {
-                    problems.extend(unmarked(task, &marks).map(|what| page.at(task.line, what)));
+                    problems.extend(
+                        unmarked(task, &marks).map(|what| page.at(task.line, what)),
+                    );
                 }
                 asked_for.extend(tasks.iter().map(|task| task.number));
             }
@@ -47,14 +51,17 @@ pub fn check(book: &Book) -> Vec<String> {
         marks.iter().filter(|mark| !asked_for.contains(&mark.number))
     {
         let at = format!("{}:{line}", file.display());
-        problems.push(format!("{at}: chapter {chapter} does not ask for task {chapter}.{task}"));
+        problems.push(format!(
+            "{at}: chapter {chapter} does not ask for task {chapter}.{task}"
+        ));
     }
     problems
 }
 
 fn misnumbered(page: &Page, tasks: &[Asked]) -> Option<String> {
     let chapter = page.number()?;
-    let (place, task) = (1..).zip(tasks).find(|(place, task)| task.number != (chapter, *place))?;
+    let (place, task) =
+        (1..).zip(tasks).find(|(place, task)| task.number != (chapter, *place))?;
     Some(page.at(task.line, format!("this task should be number {chapter}.{place}")))
 }
 
@@ -64,13 +71,20 @@ fn unmarked(task: &Asked, marks: &[Marked]) -> Option<String> {
     let file = task.file.display();
     let same: Vec<_> = marks.iter().filter(|mark| mark.number == task.number).collect();
     let [mark] = same[..] else {
-        return Some(format!("{marker} must stand once in the source, it stands {}×", same.len()));
+        return Some(format!(
+            "{marker} must stand once in the source, it stands {}×",
+            same.len()
+        ));
     };
     if mark.file != task.file {
-        return Some(format!("{marker} stands in {}, not in {file}", mark.file.display()));
+        return Some(format!(
+            "{marker} stands in {}, not in {file}",
+            mark.file.display()
+        ));
     }
     let near = mark.functions.contains(&task.function);
-    (!near).then(|| format!("{marker} does not stand at `fn {}` in {file}", task.function))
+    (!near)
+        .then(|| format!("{marker} does not stand at `fn {}` in {file}", task.function))
 }
 
 /// The tasks that a chapter asks for, in its order.
@@ -78,8 +92,12 @@ fn tasks(page: &Page) -> Result<Vec<Asked>, String> {
     let (_, prose) = markdown::split(&page.text);
     let lines = prose.iter().filter(|(_, text)| text.contains("**Task "));
     let task = |&(line, text): &(usize, &str)| {
-        task(line, text)
-            .ok_or_else(|| page.at(line, "write a task as **Task 1.2** — `steps/…/file.rs`, `fn name`: …"))
+        task(line, text).ok_or_else(|| {
+            page.at(
+                line,
+                "write a task as **Task 1.2** — `steps/…/file.rs`, `fn name`: …",
+            )
+        })
     };
     lines.map(task).collect()
 }
@@ -100,11 +118,19 @@ fn marks(book: &Book, path: &Path) -> Vec<Marked> {
     let mut marks = Vec::new();
     for (index, text) in lines.iter().enumerate() {
         let Some((_, rest)) = text.split_once("// Task ") else { continue };
-        let Some(number) = rest.split_once(':').and_then(|(number, _)| parse(number)) else { continue };
+        let Some(number) = rest.split_once(':').and_then(|(number, _)| parse(number))
+        else {
+            continue;
+        };
         let above = lines[..=index].iter().rev().find_map(|line| function(line));
         let below = lines[index..].iter().find_map(|line| function(line));
         let functions = above.into_iter().chain(below).collect();
-        marks.push(Marked { number, file: path.to_path_buf(), line: index + 1, functions });
+        marks.push(Marked {
+            number,
+            file: path.to_path_buf(),
+            line: index + 1,
+            functions,
+        });
     }
     marks
 }
@@ -129,8 +155,10 @@ mod tests {
 
     const PAGE: &str = "book/src/01-uts.md";
     const FILE: &str = "steps/01-uts/src/lib.rs";
-    const ASKED: &str = "1. **Task 1.1** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: call it.\n";
-    const MARKED: &str = "fn other() {}\n\npub fn set_hostname() {\n    // Task 1.1: call it\n}\n";
+    const ASKED: &str =
+        "1. **Task 1.1** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: call it.\n";
+    const MARKED: &str =
+        "fn other() {}\n\npub fn set_hostname() {\n    // Task 1.1: call it\n}\n";
 
     #[test]
     fn a_task_that_is_asked_for_and_marked_is_accepted() {
@@ -141,28 +169,45 @@ mod tests {
 
     #[test]
     fn a_task_without_its_mark_is_found() {
-        refuses(check, &[(PAGE, ASKED), (FILE, "")], "01-uts.md:1: `// Task 1.1:` must stand once");
+        refuses(
+            check,
+            &[(PAGE, ASKED), (FILE, "")],
+            "01-uts.md:1: `// Task 1.1:` must stand once",
+        );
     }
 
     #[test]
     fn a_mark_without_its_task_is_found() {
-        refuses(check, &[(PAGE, ""), (FILE, MARKED)], "lib.rs:4: chapter 1 does not ask");
+        refuses(
+            check,
+            &[(PAGE, ""), (FILE, MARKED)],
+            "lib.rs:4: chapter 1 does not ask",
+        );
     }
 
     #[test]
     fn a_mark_at_another_function_is_found() {
         let source = MARKED.replace("set_hostname", "set_name");
-        refuses(check, &[(PAGE, ASKED), (FILE, &source)], "does not stand at `fn set_hostname`");
+        refuses(
+            check,
+            &[(PAGE, ASKED), (FILE, &source)],
+            "does not stand at `fn set_hostname`",
+        );
     }
 
     #[test]
     fn a_mark_in_another_file_is_found() {
-        refuses(check, &[(PAGE, ASKED), ("steps/01-uts/src/sys.rs", MARKED)], "stands in steps/01");
+        refuses(
+            check,
+            &[(PAGE, ASKED), ("steps/01-uts/src/sys.rs", MARKED)],
+            "stands in steps/01",
+        );
     }
 
     #[test]
     fn a_gap_in_the_numbers_is_found() {
-        let (page, source) = (ASKED.replace("1.1", "1.2"), MARKED.replace("1.1", "1.2"));
+        let (page, source) =
+            (ASKED.replace("1.1", "1.2"), MARKED.replace("1.1", "1.2"));
         refuses(check, &[(PAGE, &page), (FILE, &source)], "should be number 1.1");
     }
 

@@ -1,4 +1,5 @@
-//! Every chapter is built alike, so that a reader who knows one knows where to look in the next.
+//! Every chapter is built alike, so that a reader who knows one knows where to look in
+//! the next.
 
 use super::markdown::{self, Line};
 use super::pages::{Book, Page};
@@ -31,7 +32,8 @@ const CONTENTS: [(&str, &str, &str); 9] = [
     ("Exercises", "**Extend**", "an exercise **Extend**"),
 ];
 
-/// Every chapter has its estimate and its sections, and the sections what belongs in them.
+/// Every chapter has its estimate and its sections, and the sections what belongs in
+/// them.
 pub fn check(book: &Book) -> Vec<String> {
     book.chapters().flat_map(check_chapter).collect()
 }
@@ -39,20 +41,29 @@ pub fn check(book: &Book) -> Vec<String> {
 fn check_chapter(page: &Page) -> Vec<String> {
     let (_, prose) = markdown::split(&page.text);
     let headings = markdown::headings(&prose);
-    let sections: Vec<_> = headings.iter().filter(|heading| heading.level == 2).collect();
+    let sections: Vec<_> =
+        headings.iter().filter(|heading| heading.level == 2).collect();
     let names: Vec<_> = sections.iter().map(|heading| heading.text.as_str()).collect();
     let mut problems = Vec::new();
     problems.extend(problem_with_estimate(&prose).map(|what| page.at(1, what)));
     if names != SECTIONS {
-        let wrong = names.iter().zip(SECTIONS).take_while(|(name, due)| *name == due).count();
-        let line = sections.get(wrong).map_or(page.text.lines().count(), |heading| heading.line);
-        let due = SECTIONS.get(wrong).map_or("the end".to_string(), |due| format!("`## {due}`"));
+        let wrong =
+            names.iter().zip(SECTIONS).take_while(|(name, due)| *name == due).count();
+        let line = sections
+            .get(wrong)
+            .map_or(page.text.lines().count(), |heading| heading.line);
+        let due = SECTIONS
+            .get(wrong)
+            .map_or("the end".to_string(), |due| format!("`## {due}`"));
         problems.push(page.at(line, format!("here should be {due}")));
         return problems;
     }
     let lines: Vec<_> = page.text.lines().collect();
     for (name, words, what) in CONTENTS {
-        let index = names.iter().position(|known| *known == name).expect("sections are complete");
+        let index = names
+            .iter()
+            .position(|known| *known == name)
+            .expect("sections are complete");
         let start = sections[index].line;
         let end = sections.get(index + 1).map_or(lines.len(), |next| next.line - 1);
         if !lines[start..end].iter().any(|line| line.contains(words)) {
@@ -64,7 +75,8 @@ fn check_chapter(page: &Page) -> Vec<String> {
 
 /// `*Fast lane: 20 minutes (sections marked ▸). All of it: 50 minutes.*` at the head.
 fn problem_with_estimate(prose: &[Line<'_>]) -> Option<String> {
-    let head: Vec<_> = prose.iter().take_while(|(_, text)| !text.starts_with("## ")).collect();
+    let head: Vec<_> =
+        prose.iter().take_while(|(_, text)| !text.starts_with("## ")).collect();
     let minutes = head.iter().find_map(|(_, line)| {
         let (fast, all) = line
             .strip_prefix("*Fast lane: ")?
@@ -78,8 +90,12 @@ fn problem_with_estimate(prose: &[Line<'_>]) -> Option<String> {
              *Fast lane: 20 minutes (sections marked ▸). All of it: 50 minutes.*"
                 .into(),
         ),
-        Some((fast, _)) if fast > 30 => Some(format!("a fast lane of {fast} minutes: at most 30")),
-        Some((fast, all)) if all < fast => Some("all of it is shorter than the fast lane".into()),
+        Some((fast, _)) if fast > 30 => {
+            Some(format!("a fast lane of {fast} minutes: at most 30"))
+        }
+        Some((fast, all)) if all < fast => {
+            Some("all of it is shorter than the fast lane".into())
+        }
         Some(_) => None,
     }
 }
@@ -122,7 +138,9 @@ mod tests {
 
     #[test]
     fn sections_in_another_order_are_found() {
-        let page = chapter().replace("## See it\n", "## X\n").replace("## By hand\n", "## See it\n");
+        let page = chapter()
+            .replace("## See it\n", "## X\n")
+            .replace("## By hand\n", "## See it\n");
         refuses(check, &[(PAGE, &page)], "here should be `## By hand`");
     }
 
@@ -140,7 +158,9 @@ mod tests {
 
     #[test]
     fn a_section_without_what_belongs_in_it_is_found() {
-        for (name, words, what) in CONTENTS.iter().filter(|(_, words, _)| *words != "{{#") {
+        for (name, words, what) in
+            CONTENTS.iter().filter(|(_, words, _)| *words != "{{#")
+        {
             let page = chapter().replacen(&format!("{words}\n"), "\n", 1);
             refuses(check, &[(PAGE, &page)], &format!("`{name}` lacks {what}"));
         }

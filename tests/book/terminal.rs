@@ -69,7 +69,12 @@ pub struct Seat<'a> {
 
 impl Terminal {
     /// Opens one in `dir`.
-    pub fn open(who: Who, seat: &Seat<'_>, dir: &Path, patience: Duration) -> Result<Self> {
+    pub fn open(
+        who: Who,
+        seat: &Seat<'_>,
+        dir: &Path,
+        patience: Duration,
+    ) -> Result<Self> {
         let (screen, slave) = pty().context("open a pty")?;
         let mut rc = NamedTempFile::new().context("write bash's start file")?;
         writeln!(rc, "stty rows 24 cols 100; PS1='{PROMPT}'; PS2=''")?;
@@ -102,12 +107,15 @@ impl Terminal {
         self.screen()?.write_all(bytes).context("type into the terminal")
     }
 
-    /// What the screen shows since something was typed, the prompt that followed taken off.
+    /// What the screen shows since something was typed, the prompt that followed taken
+    /// off.
     pub fn shown(&self) -> String {
         let text = compare::shown(&self.seen);
         match self.asking() {
             Asking::Outer => text[..text.len() - PROMPT.len()].to_string(),
-            Asking::Inner => text[..text.rfind('\n').map_or(0, |end| end + 1)].to_string(),
+            Asking::Inner => {
+                text[..text.rfind('\n').map_or(0, |end| end + 1)].to_string()
+            }
             Asking::Nobody => text,
         }
     }
@@ -116,7 +124,8 @@ impl Terminal {
     pub fn asking(&self) -> Asking {
         let text = compare::shown(&self.seen);
         let last = text.rsplit('\n').next().unwrap_or_default();
-        let inner = last.strip_suffix("# ").or(last.strip_suffix("$ ")).map(str::trim_end);
+        let inner =
+            last.strip_suffix("# ").or(last.strip_suffix("$ ")).map(str::trim_end);
         if text.ends_with(PROMPT) {
             Asking::Outer
         } else if inner.is_some_and(|place| place.len() <= 40 && !place.contains(' ')) {
@@ -148,7 +157,11 @@ impl Terminal {
     }
 
     /// Reads until `done`: true; or until the patience ends: false.
-    pub fn wait(&mut self, patience: Duration, done: impl Fn(&Self) -> bool) -> Result<bool> {
+    pub fn wait(
+        &mut self,
+        patience: Duration,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<bool> {
         let start = Instant::now();
         while !done(self) {
             if start.elapsed() >= patience {
@@ -170,7 +183,9 @@ impl Terminal {
             Ok(count) if count > 0 => self.seen.extend(&bytes[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // EIO: nobody has the other end open any more.
-            _ => bail!("the terminal's shell has ended: {}", compare::shown(&self.seen)),
+            _ => {
+                bail!("the terminal's shell has ended: {}", compare::shown(&self.seen))
+            }
         }
         self.last_read = Instant::now();
         Ok(())
@@ -196,14 +211,18 @@ impl Drop for Terminal {
     }
 }
 
-/// Both sides, close-on-exec: a master that another terminal's bash inherits would never hang up.
+/// Both sides, close-on-exec: a master that another terminal's bash inherits would
+/// never hang up.
 fn pty() -> Result<(PtyMaster, File)> {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&master)?;
     unlockpt(&master)?;
     let mut options = File::options();
-    let slave =
-        options.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(ptsname_r(&master)?)?;
+    let slave = options
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(ptsname_r(&master)?)?;
     Ok((master, slave))
 }
 
@@ -221,27 +240,57 @@ fn bash(
     match who {
         Who::Caller => {}
         Who::Sudo => _ = command.args(["sudo", "-n", "-E"]),
-        Who::Nobody => _ = command.args(room.context("an ordinary user without a room")?.entrance()),
+        Who::Nobody => {
+            _ = command
+                .args(room.context("an ordinary user without a room")?.entrance())
+        }
     }
     command.args(["bash", "--noprofile", "--noediting", "--rcfile"]).arg(rc).arg("-i");
-    command.current_dir(dir).env_clear().envs(env::vars().filter(|(name, _)| is_kept(name)));
+    command
+        .current_dir(dir)
+        .env_clear()
+        .envs(env::vars().filter(|(name, _)| is_kept(name)));
     if let (Who::Nobody, Some(room)) = (who, room) {
         let path = env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", room.bin().display()));
         command.env("HOME", room.home()).env("USER", "nobody").env("LOGNAME", "nobody");
-        command.env("XDG_RUNTIME_DIR", room.run()).env("XDG_DATA_HOME", room.home().join("share"));
+        command
+            .env("XDG_RUNTIME_DIR", room.run())
+            .env("XDG_DATA_HOME", room.home().join("share"));
     }
-    command.envs([("TERM", "dumb"), ("LC_ALL", "C.UTF-8"), ("CARGO_TERM_COLOR", "never")]);
-    command.stdin(Stdio::from(slave.try_clone()?)).stdout(Stdio::from(slave.try_clone()?));
+    command.envs([
+        ("TERM", "dumb"),
+        ("LC_ALL", "C.UTF-8"),
+        ("CARGO_TERM_COLOR", "never"),
+    ]);
+    command
+        .stdin(Stdio::from(slave.try_clone()?))
+        .stdout(Stdio::from(slave.try_clone()?));
     command.stderr(Stdio::from(slave));
     Ok(command)
 }
 
 /// A reader's environment has nothing of what `cargo test` adds to that of its tests.
 fn is_kept(name: &str) -> bool {
-    let of_cargo_test = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "KISTE_SKIP_LOG"];
+    let of_cargo_test = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+        "KISTE_SKIP_LOG",
+    ];
     let of_reader = ["CARGO_", "RUST", "KISTE_", "XDG_"];
-    let words = ["HOME", "LOGNAME", "PATH", "TMPDIR", "USER", "http_proxy", "https_proxy", "no_proxy"];
-    let is_like = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let words = [
+        "HOME",
+        "LOGNAME",
+        "PATH",
+        "TMPDIR",
+        "USER",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+    ];
+    let is_like =
+        |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     words.contains(&name) || (is_like(&of_reader) && !is_like(&of_cargo_test))
 }

@@ -1,5 +1,5 @@
-//! Reads a `console` fence: what is typed where, and what it must print. README.md of the book
-//! has the rules for authors; play.rs follows what is read here.
+//! Reads a `console` fence: what is typed where, and what it must print. README.md of
+//! the book has the rules for authors; play.rs follows what is read here.
 
 use std::path::Path;
 
@@ -82,7 +82,9 @@ pub enum Until {
 pub fn blocks(page: &Page) -> Result<Vec<Block>, String> {
     let (fences, _) = markdown::split(&page.text);
     let consoles = fences.iter().filter(|fence| is_console(fence));
-    consoles.map(|fence| block(fence).map_err(|(line, what)| page.at(line, what))).collect()
+    consoles
+        .map(|fence| block(fence).map_err(|(line, what)| page.at(line, what)))
+        .collect()
 }
 
 /// Every transcript can be read.
@@ -92,10 +94,15 @@ pub fn check(book: &Book) -> Vec<String> {
 
 /// Every page with a transcript that can run is in `played`.
 pub fn check_played(book: &Book, played: &[&str]) -> Vec<String> {
-    let runs = |page: &Page| blocks(page).is_ok_and(|all| all.iter().any(|b| b.norun.is_none()));
-    let unplayed = |page: &&Page| !played.iter().any(|path| Path::new(path) == page.path);
+    let runs = |page: &Page| {
+        blocks(page).is_ok_and(|all| all.iter().any(|b| b.norun.is_none()))
+    };
+    let unplayed =
+        |page: &&Page| !played.iter().any(|path| Path::new(path) == page.path);
     let pages = book.pages.iter().filter(unplayed).filter(|page| runs(page));
-    pages.map(|page| page.at(1, "no test plays this page: add it to tests/book.rs")).collect()
+    pages
+        .map(|page| page.at(1, "no test plays this page: add it to tests/book.rs"))
+        .collect()
 }
 
 fn is_console(fence: &Fence) -> bool {
@@ -109,7 +116,10 @@ fn block(fence: &Fence) -> Result<Block, Problem> {
     for (line, text) in (fence.line + 1..).zip(&fence.lines) {
         let input = if let Some((prompt, command)) = typed(text) {
             if prompt == Prompt::Root && block.needs != Needs::Root {
-                return Err((line, "`# ` types as root, but the fence is not `console,root`".into()));
+                return Err((
+                    line,
+                    "`# ` types as root, but the fence is not `console,root`".into(),
+                ));
             }
             Input::Command(prompt, command.to_string())
         } else if let Some(key) = key(text) {
@@ -151,7 +161,11 @@ fn heading(fence: &Fence) -> Result<Block, String> {
             ("v2", "") => block.v2 = true,
             ("tool", name) if !name.is_empty() => block.tool = Some(name.into()),
             ("norun", why) if why.contains(' ') => block.norun = Some(why.to_string()),
-            ("norun", _) => return Err("norun needs its reason, in words: norun=it never ends".into()),
+            ("norun", _) => {
+                return Err(
+                    "norun needs its reason, in words: norun=it never ends".into()
+                );
+            }
             _ => return Err(format!("`{word}` is not known after `console`")),
         }
     }
@@ -160,10 +174,15 @@ fn heading(fence: &Fence) -> Result<Block, String> {
 
 /// Settles when each part is done, and refuses what could not be played.
 fn finish(mut block: Block) -> Result<Block, String> {
-    let Some(first) = block.parts.first() else { return Err("an empty transcript".into()) };
-    let goes_on = !matches!(first.input, Input::Command(Prompt::User | Prompt::Root, _));
+    let Some(first) = block.parts.first() else {
+        return Err("an empty transcript".into());
+    };
+    let goes_on =
+        !matches!(first.input, Input::Command(Prompt::User | Prompt::Root, _));
     if goes_on && !block.more && block.norun.is_none() {
-        return Err("it begins with neither `$ ` nor `# `: is it `console,more`?".into());
+        return Err(
+            "it begins with neither `$ ` nor `# `: is it `console,more`?".into()
+        );
     }
     for index in 1..block.parts.len() {
         if matches!(block.parts[index].input, Input::Key(_)) {
@@ -236,17 +255,29 @@ mod tests {
 
     #[test]
     fn an_unknown_word_is_found() {
-        refuses(check, &[(PAGE, "```console,rot\n$ a\n```\n")], "01-uts.md:1: `rot` is not known");
+        refuses(
+            check,
+            &[(PAGE, "```console,rot\n$ a\n```\n")],
+            "01-uts.md:1: `rot` is not known",
+        );
     }
 
     #[test]
     fn a_block_that_does_not_run_must_say_why() {
-        refuses(check, &[(PAGE, "```console,norun\n$ a\n```\n")], "norun needs its reason");
+        refuses(
+            check,
+            &[(PAGE, "```console,norun\n$ a\n```\n")],
+            "norun needs its reason",
+        );
     }
 
     #[test]
     fn a_root_prompt_in_a_users_block_is_found() {
-        refuses(check, &[(PAGE, "```console\n$ a\n# b\n```\n")], "01-uts.md:3: `# ` types as root");
+        refuses(
+            check,
+            &[(PAGE, "```console\n$ a\n# b\n```\n")],
+            "01-uts.md:3: `# ` types as root",
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! A network that plays the host's, for the pages whose steps change it: the links, rules and settings of
-//! this machine are never touched. One link leads to the world, which is another network namespace.
+//! A network that plays the host's, for the pages whose steps change it: the links,
+//! rules and settings of this machine are never touched. One link leads to the world,
+//! which is another network namespace.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -19,11 +20,12 @@ pub struct World {
     _outside: Holder,
 }
 
-/// A process that keeps a network namespace, and a mount namespace with it. It ends with its standard
-/// input, and so with us, whatever way we go.
+/// A process that keeps a network namespace, and a mount namespace with it. It ends
+/// with its standard input, and so with us, whatever way we go.
 struct Holder(Child);
 
-/// Its networks are noted below /var/lib, and so in memory. An ordinary user's pasta wants /dev/net/tun.
+/// Its networks are noted below /var/lib, and so in memory. An ordinary user's pasta
+/// wants /dev/net/tun.
 const HOST: &str = "set -e
     mount -t tmpfs -o mode=755 none /var/lib
     if [ -e /dev/net/tun ]; then
@@ -49,7 +51,11 @@ impl World {
         if host.root != Root::Already {
             return Some("only root can make a network that plays the host's".into());
         }
-        let ip = Command::new("ip").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let ip = Command::new("ip")
+            .arg("-V")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         ip.is_err().then(|| "there is no ip here (the package iproute2)".into())
     }
 
@@ -63,7 +69,8 @@ impl World {
 
     /// Put before a command: it is on the host, in this directory.
     pub fn entrance(&self, dir: &Path) -> Vec<String> {
-        // By its name: the directory that we stand in is one of another mount namespace.
+        // By its name: the directory that we stand in is one of another mount
+        // namespace.
         let go_there = ["sh", "-c", r#"cd "$0" && exec "$@""#, &dir.to_string_lossy()];
         self.host.enter().into_iter().chain(go_there.map(String::from)).collect()
     }
@@ -72,12 +79,22 @@ impl World {
 impl Holder {
     fn start() -> Result<Self> {
         let mut unshare = Command::new("unshare");
-        unshare.args(["--net", "--mount", "--propagation", "private", "sh", "-c", "echo here; exec cat"]);
+        unshare.args([
+            "--net",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            "echo here; exec cat",
+        ]);
         let child = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut holder = Holder(child.context("start unshare")?);
         let mut said = String::new();
         let output = holder.0.stdout.take().context("its output is ours")?;
-        BufReader::new(output).read_line(&mut said).context("hear from a network namespace")?;
+        BufReader::new(output)
+            .read_line(&mut said)
+            .context("hear from a network namespace")?;
         if said != "here\n" {
             bail!("unshare makes no network namespace");
         }
@@ -91,10 +108,16 @@ impl Holder {
     fn sh(&self, script: &str, argument: &str) -> Result<()> {
         let words = self.enter();
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(["sh", "-c", script, argument]).stdin(Stdio::null());
+        command
+            .args(&words[1..])
+            .args(["sh", "-c", script, argument])
+            .stdin(Stdio::null());
         let output = command.output().context("start nsenter")?;
         if !output.status.success() {
-            bail!("a network that plays the host's: {}", String::from_utf8_lossy(&output.stderr).trim());
+            bail!(
+                "a network that plays the host's: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
         }
         Ok(())
     }
@@ -121,11 +144,19 @@ mod tests {
         }
         let world = World::make().unwrap();
         let words = world.entrance("/tmp".as_ref());
-        let script = "readlink /proc/self/ns/net; ip -o route show default; ls -A /var/lib; pwd";
-        let output = Command::new(&words[0]).args(&words[1..]).args(["sh", "-c", script]).output().unwrap();
+        let script =
+            "readlink /proc/self/ns/net; ip -o route show default; ls -A /var/lib; pwd";
+        let output = Command::new(&words[0])
+            .args(&words[1..])
+            .args(["sh", "-c", script])
+            .output()
+            .unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
-        assert!(!said.contains(ours.to_str().unwrap()) && said.contains("via 192.0.2.1"), "{said}");
+        assert!(
+            !said.contains(ours.to_str().unwrap()) && said.contains("via 192.0.2.1"),
+            "{said}"
+        );
         assert!(!said.contains("dpkg") && said.ends_with("/tmp\n"), "{said}");
     }
 }

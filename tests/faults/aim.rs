@@ -30,7 +30,12 @@ pub enum Fault {
 impl Aim {
     /// At this call.
     pub fn new(call: &Call, fault: Fault) -> Self {
-        Aim { process: call.process.clone(), name: call.name.clone(), nth: call.nth, fault }
+        Aim {
+            process: call.process.clone(),
+            name: call.name.clone(),
+            nth: call.nth,
+            fault,
+        }
     }
 
     /// Whether it is at this call.
@@ -58,14 +63,21 @@ impl FromStr for Aim {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text}: want PROCESS:CALL:NTH:ERRNO or PROCESS:CALL:NTH:KILL");
-        let [process, name, nth, fault] = text.split(':').collect::<Vec<_>>()[..] else {
+        let wrong =
+            || format!("{text}: want PROCESS:CALL:NTH:ERRNO or PROCESS:CALL:NTH:KILL");
+        let [process, name, nth, fault] = text.split(':').collect::<Vec<_>>()[..]
+        else {
             return Err(wrong());
         };
         let fault = match fault {
             "KILL" => Fault::Kill,
             name => Fault::Error(errno(name).ok_or_else(wrong)?),
         };
-        Ok(Aim { process: process.into(), name: name.into(), nth: nth.parse().map_err(|_| wrong())?, fault })
+        Ok(Aim {
+            process: process.into(),
+            name: name.into(),
+            nth: nth.parse().map_err(|_| wrong())?,
+            fault,
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! The system calls that the walk makes fail, and those that it leaves out: the file `list`.
+//! The system calls that the walk makes fail, and those that it leaves out: the file
+//! `list`.
 
 use nix::errno::Errno;
 
@@ -27,18 +28,26 @@ pub enum Operand {
 /// Reads the list.
 pub fn known() -> Vec<Known> {
     let lines = include_str!("list").lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| Known::parse(line).unwrap_or_else(|| panic!("tests/faults/list: {line}"))).collect()
+    lines
+        .map(|line| {
+            Known::parse(line).unwrap_or_else(|| panic!("tests/faults/list: {line}"))
+        })
+        .collect()
 }
 
 impl Known {
     fn parse(line: &'static str) -> Option<Self> {
         let mut words = line.split_whitespace();
-        let (name, number, operand) = (words.next()?, words.next()?.parse().ok()?, words.next()?);
+        let (name, number, operand) =
+            (words.next()?, words.next()?.parse().ok()?, words.next()?);
         let (operand, errnos) = match operand {
             "out" => (Operand::Untold, Vec::new()),
             "fd" => (Operand::Descriptor, errnos(words)?),
             "-" => (Operand::Untold, errnos(words)?),
-            path => (Operand::Path(path.strip_prefix("path")?.parse().ok()?), errnos(words)?),
+            path => (
+                Operand::Path(path.strip_prefix("path")?.parse().ok()?),
+                errnos(words)?,
+            ),
         };
         Some(Known { name, number, operand, errnos })
     }

@@ -1,4 +1,5 @@
-//! Runs where something has run out, or may not be touched: a clear error, and nothing lost.
+//! Runs where something has run out, or may not be touched: a clear error, and nothing
+//! lost.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,10 @@ impl Tries<'_> {
             self.run_in_cgroup("no processes", "pids", &limits, Must::RunOrRefuse);
         }
         for kibibytes in (256..=4096_u64).step_by(256) {
-            let limits = [("memory.limit_in_bytes", kibibytes << 10), ("memory.max", kibibytes << 10)];
+            let limits = [
+                ("memory.limit_in_bytes", kibibytes << 10),
+                ("memory.max", kibibytes << 10),
+            ];
             self.run_in_cgroup("no memory", "memory", &limits, Must::RunOrRefuse);
         }
         let read_only = "grep -o '/sys/fs/cgroup[^ ]*' /proc/self/mounts | \
@@ -66,25 +70,39 @@ impl Tries<'_> {
         self.run("cgroups read-only", &in_own_mounts(read_only), &[], Must::Refuse);
     }
 
-    fn run_in_cgroup(&mut self, what: &str, controller: &str, limits: &[(&str, u64)], must: Must) {
+    fn run_in_cgroup(
+        &mut self,
+        what: &str,
+        controller: &str,
+        limits: &[(&str, u64)],
+        must: Must,
+    ) {
         let name = format!("{}-outer", self.place.bench().cgroup_parent());
         let mounts = host::cgroup_mounts();
         let has = |mount: &&PathBuf| {
             mount.ends_with(controller)
-                || fs::read_to_string(mount.join("cgroup.subtree_control"))
-                    .is_ok_and(|names| names.split_whitespace().any(|it| it == controller))
+                || fs::read_to_string(mount.join("cgroup.subtree_control")).is_ok_and(
+                    |names| names.split_whitespace().any(|it| it == controller),
+                )
         };
         let Some(mount) = mounts.iter().find(has) else { return };
         let cgroup = mount.join(name);
         fs::create_dir_all(&cgroup).expect("make a cgroup");
-        for (file, value) in limits.iter().filter(|(file, _)| cgroup.join(file).exists()) {
+        for (file, value) in
+            limits.iter().filter(|(file, _)| cgroup.join(file).exists())
+        {
             fs::write(cgroup.join(file), value.to_string()).expect("set a limit");
         }
-        let script = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", cgroup.display());
+        let script =
+            format!("echo $$ > {}/cgroup.procs; exec \"$@\"", cgroup.display());
         self.run(what, &["sh", "-c", &script, "sh"], &[], must);
         let removed = kiste_tests::eventually(|| fs::remove_dir(&cgroup).ok());
         if removed.is_none() {
-            self.report.violation(what, "a process is left in the cgroup of the runtime", cgroup.display());
+            self.report.violation(
+                what,
+                "a process is left in the cgroup of the runtime",
+                cgroup.display(),
+            );
         }
     }
 
@@ -94,13 +112,30 @@ impl Tries<'_> {
         let closed = dir.join("closed");
         fs::create_dir_all(closed.join("root")).unwrap();
         std::os::unix::fs::chown(&closed, Some(65534), Some(65534)).unwrap();
-        fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        fs::set_permissions(
+            &closed,
+            std::os::unix::fs::PermissionsExt::from_mode(0o700),
+        )
+        .unwrap();
         fs::write(dir.join("file"), "").unwrap();
-        // Root is refused what is another's once it may not override it: capabilities(7).
-        let without = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"];
+        // Root is refused what is another's once it may not override it:
+        // capabilities(7).
+        let without = [
+            "setpriv",
+            "--bounding-set=-dac_override,-dac_read_search",
+            "--inh-caps=-all",
+        ];
         let unreadable = closed.join("root");
-        self.run("root file system unreadable", &without, &["--rootfs", text(&unreadable)], Must::Refuse);
-        for (what, name) in [("root file system missing", "nowhere"), ("root file system a file", "file")] {
+        self.run(
+            "root file system unreadable",
+            &without,
+            &["--rootfs", text(&unreadable)],
+            Must::Refuse,
+        );
+        for (what, name) in [
+            ("root file system missing", "nowhere"),
+            ("root file system a file", "file"),
+        ] {
             let path = dir.join(name);
             self.run(what, &["env"], &["--rootfs", text(&path)], Must::Refuse);
         }
@@ -109,23 +144,34 @@ impl Tries<'_> {
     /// A store on a disk that is full, or read-only: what was in it still runs.
     fn stores(&mut self) {
         let bench = self.place.bench();
-        let (store, archive) = (bench.dir().join("small"), bench.dir().join("rootfs.tar"));
+        let (store, archive) =
+            (bench.dir().join("small"), bench.dir().join("rootfs.tar"));
         fs::create_dir_all(&store).unwrap();
         let needed = fs::metadata(&archive).unwrap().len() >> 20;
         for mebibytes in 1..=needed * 3 {
             let what = format!("store of {mebibytes} MiB");
             let script = full_disk(&store, &archive, &format!("size={mebibytes}m"));
-            let ran = bench.call_by(&in_own_mounts(&script), ["import", "--store", text(&store)]);
+            let ran = bench
+                .call_by(&in_own_mounts(&script), ["import", "--store", text(&store)]);
             self.judge_store("store on a full disk", &what, &ran);
         }
         for files in [50, 60, 80, 100, 300, 2000] {
-            let script = full_disk(&store, &archive, &format!("size=1g,nr_inodes={files}"));
-            let ran = bench.call_by(&in_own_mounts(&script), ["import", "--store", text(&store)]);
+            let script =
+                full_disk(&store, &archive, &format!("size=1g,nr_inodes={files}"));
+            let ran = bench
+                .call_by(&in_own_mounts(&script), ["import", "--store", text(&store)]);
             self.judge_store("store without inodes", &format!("{files} inodes"), &ran);
         }
-        let read_only =
-            format!("mount --bind {0} {0}; mount -o remount,bind,ro {0}; \"$@\"", bench.store().display());
-        self.run("store read-only", &in_own_mounts(&read_only), &["--image", "faults"], Must::Refuse);
+        let read_only = format!(
+            "mount --bind {0} {0}; mount -o remount,bind,ro {0}; \"$@\"",
+            bench.store().display()
+        );
+        self.run(
+            "store read-only",
+            &in_own_mounts(&read_only),
+            &["--image", "faults"],
+            Must::Refuse,
+        );
     }
 
     /// The script prints what is wrong.
@@ -138,9 +184,11 @@ impl Tries<'_> {
                 format_args!("{what}: {wrong}; {}", ran.err),
                 "tests/faults/run exhaustion",
             ),
-            None if ran.code != 0 => {
-                self.report.violation(row, format_args!("{what}: {ran:?}"), "tests/faults/run exhaustion")
-            }
+            None if ran.code != 0 => self.report.violation(
+                row,
+                format_args!("{what}: {ran:?}"),
+                "tests/faults/run exhaustion",
+            ),
             None => {}
         }
         let step = self.place.bench().step().name();
@@ -157,9 +205,14 @@ impl Tries<'_> {
         let place = self.place;
         let (bench, step) = (place.bench(), place.bench().step().name());
         let into = place.starter();
-        let words: Vec<&str> = starter.iter().copied().chain(into.iter().map(String::as_str)).collect();
+        let words: Vec<&str> =
+            starter.iter().copied().chain(into.iter().map(String::as_str)).collect();
         // It has one root file system, and not another beside.
-        let usual = if options.is_empty() { place.options() } else { place.options_without(&["--image"]) };
+        let usual = if options.is_empty() {
+            place.options()
+        } else {
+            place.options_without(&["--image"])
+        };
         let options = [&usual[..], options].concat();
         let ran = bench.run_by(&words, &options, &["echo", "it runs"]);
         let row = format!("{step} {what}");
@@ -168,12 +221,18 @@ impl Tries<'_> {
             (true, 0) if must == Must::RunOrRefuse => {}
             (true, 0) => wrong.push("it runs, and must not".to_string()),
             (false, 0) => wrong.push("it does not run, and the code is 0".into()),
-            // 127 is the loader's own; 137 the kernel's, out of memory; 134 the library's, likewise.
+            // 127 is the loader's own; 137 the kernel's, out of memory; 134 the
+            // library's, likewise.
             (false, 125 | 126 | 127 | 134) if !ran.err.trim().is_empty() => {}
-            (false, 134 | 137 | 139) if what.contains("memory") || what.contains("address") => {}
-            (ran_it, code) => wrong.push(format!("exit code {code}, it ran: {ran_it}; {}", ran.err)),
+            (false, 134 | 137 | 139)
+                if what.contains("memory") || what.contains("address") => {}
+            (ran_it, code) => {
+                wrong.push(format!("exit code {code}, it ran: {ran_it}; {}", ran.err))
+            }
         }
-        if ran.code == 127 && ran.err.contains("hint") || ran.err.contains("a bug in Kiste") {
+        if ran.code == 127 && ran.err.contains("hint")
+            || ran.err.contains("a bug in Kiste")
+        {
             wrong.push(format!("the error misleads: {}", ran.err));
         }
         if let Some(failed) = place.gc().filter(|gc| gc.code != 0) {
@@ -191,7 +250,11 @@ impl Tries<'_> {
         };
         self.report.count(&row, outcome);
         for what in wrong {
-            self.report.violation(&row, what, format_args!("{} -- {}", starter.join(" "), options.join(" ")));
+            self.report.violation(
+                &row,
+                what,
+                format_args!("{} -- {}", starter.join(" "), options.join(" ")),
+            );
         }
     }
 }
@@ -201,8 +264,8 @@ fn in_own_mounts(script: &str) -> [&str; 6] {
     ["unshare", "-m", "sh", "-c", script, "sh"]
 }
 
-/// Imports a small image, then one that may not fit; then the small one must still be there, and the
-/// half of the other be gone. `$1` is the program.
+/// Imports a small image, then one that may not fit; then the small one must still be
+/// there, and the half of the other be gone. `$1` is the program.
 fn full_disk(store: &Path, archive: &Path, size: &str) -> String {
     let (store, archive) = (store.display(), archive.display());
     format!(

@@ -1,4 +1,5 @@
-//! What a command has been given, seen from outside at the moment of its exec, while it stands still.
+//! What a command has been given, seen from outside at the moment of its exec, while it
+//! stands still.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +17,8 @@ const FALLBACKS: [(&str, &str); 6] = [
     ("mounted: /dev/urandom ", NODES),
     ("mounted: /dev/zero ", NODES),
 ];
-const NODES: &str = "where mknod is refused, the host's node is bound: 04-pivot-root/src/dev.rs";
+const NODES: &str =
+    "where mknod is refused, the host's node is bound: 04-pivot-root/src/dev.rs";
 
 /// Lines; the same for every run with the same options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,63 +27,110 @@ pub struct Facts(BTreeSet<String>);
 impl Facts {
     /// Looks at the command. None: it was killed meanwhile.
     pub fn of(pid: i32, place: &Place) -> Option<Self> {
-        let mut lines = vec![format!("namespaces of its own: {:?}", host::own_namespaces(pid))];
-        for field in ["Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs"]
-        {
+        let mut lines =
+            vec![format!("namespaces of its own: {:?}", host::own_namespaces(pid))];
+        for field in [
+            "Uid",
+            "Gid",
+            "Groups",
+            "CapInh",
+            "CapPrm",
+            "CapEff",
+            "CapBnd",
+            "CapAmb",
+            "NoNewPrivs",
+        ] {
             lines.push(format!("{field} {}", host::status(pid, field)));
         }
         // On the host it is any number.
-        let pid_inside = host::status(pid, "NSpid").split_whitespace().skip(1).last().map(String::from);
+        let pid_inside = host::status(pid, "NSpid")
+            .split_whitespace()
+            .skip(1)
+            .last()
+            .map(String::from);
         lines.push(format!("pid inside {pid_inside:?}"));
         for map in ["uid_map", "gid_map", "setgroups", "cgroup", "oom_score_adj"] {
-            let text = fs::read_to_string(format!("/proc/{pid}/{map}")).unwrap_or_default();
+            let text =
+                fs::read_to_string(format!("/proc/{pid}/{map}")).unwrap_or_default();
             lines.extend(text.lines().map(|line| format!("{map}: {line}")));
         }
-        for file in ["memory.limit_in_bytes", "memory.max", "pids.max", "cpu.cfs_quota_us", "cpu.max"] {
+        for file in [
+            "memory.limit_in_bytes",
+            "memory.max",
+            "pids.max",
+            "cpu.cfs_quota_us",
+            "cpu.max",
+        ] {
             lines.push(format!("{file}: {:?}", host::cgroup_value(pid, file)));
         }
         lines.extend(mounts(pid, place));
         lines.extend(open_files(pid));
         lines.extend(place.rules().lines().map(|line| format!("rule: {line}")));
-        let own = place.bench().dir().file_name().unwrap().to_string_lossy().into_owned();
-        let lines = lines.into_iter().map(|line| without_numbers(&line.replace(&own, "BENCH"))).collect();
+        let own =
+            place.bench().dir().file_name().unwrap().to_string_lossy().into_owned();
+        let lines = lines
+            .into_iter()
+            .map(|line| without_numbers(&line.replace(&own, "BENCH")))
+            .collect();
         host::is_alive(pid).then_some(Facts(lines))
     }
 
     /// What this has and the other has not, or the other way round.
     pub fn differences(&self, other: &Facts) -> Vec<String> {
         let more = self.0.difference(&other.0).map(|line| format!("has {line}"));
-        let all = more.chain(other.0.difference(&self.0).map(|line| format!("lacks {line}")));
-        all.filter(|line| !FALLBACKS.iter().any(|(fallback, _why)| line.contains(fallback))).collect()
+        let all =
+            more.chain(other.0.difference(&self.0).map(|line| format!("lacks {line}")));
+        all.filter(|line| {
+            !FALLBACKS.iter().any(|(fallback, _why)| line.contains(fallback))
+        })
+        .collect()
     }
 }
 
-/// What it sees mounted: where, how, and which kind. The host's own are no matter of ours.
+/// What it sees mounted: where, how, and which kind. The host's own are no matter of
+/// ours.
 fn mounts(pid: i32, place: &Place) -> Vec<String> {
     if place.bench().step().number() < 4 {
         let line = host::mount_at(pid, "/mnt").unwrap_or_default();
-        return vec![format!("mounted at /mnt: {}", line.split(" - ").last().unwrap_or_default())];
+        return vec![format!(
+            "mounted at /mnt: {}",
+            line.split(" - ").last().unwrap_or_default()
+        )];
     }
     let shown = |line: String| {
         let (before, after) = line.split_once(" - ").unwrap_or((&line, ""));
         let fields: Vec<_> = before.split(' ').skip(4).collect();
-        format!("mounted: {} {}", fields.join(" "), after.split(' ').next().unwrap_or_default())
+        format!(
+            "mounted: {} {}",
+            fields.join(" "),
+            after.split(' ').next().unwrap_or_default()
+        )
     };
     host::mounts_of(pid).into_iter().map(shown).collect()
 }
 
 fn open_files(pid: i32) -> Vec<String> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    entries.map(|it| format!("open: {:?}", fs::read_link(it.path()).unwrap_or_default())).collect()
+    let entries =
+        fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    entries
+        .map(|it| format!("open: {:?}", fs::read_link(it.path()).unwrap_or_default()))
+        .collect()
 }
 
-/// What is drawn by lot, or counted by the kernel: ids of containers and of users, mounts, pipes.
+/// What is drawn by lot, or counted by the kernel: ids of containers and of users,
+/// mounts, pipes.
 fn without_numbers(line: &str) -> String {
-    let of_users = ["Uid", "Gid", "Groups", "uid_map", "gid_map"].iter().any(|it| line.starts_with(it));
+    let of_users = ["Uid", "Gid", "Groups", "uid_map", "gid_map"]
+        .iter()
+        .any(|it| line.starts_with(it));
     let is_counted = line.starts_with("mounted") || line.starts_with("open");
     let kept = |word: &str| match word.parse::<u64>() {
-        _ if word.len() == 12 && word.bytes().all(|it| it.is_ascii_hexdigit()) => "ID".to_string(),
-        Ok(number) if of_users && number > 65536 || is_counted && number > 9 => "NUMBER".into(),
+        _ if word.len() == 12 && word.bytes().all(|it| it.is_ascii_hexdigit()) => {
+            "ID".to_string()
+        }
+        Ok(number) if of_users && number > 65536 || is_counted && number > 9 => {
+            "NUMBER".into()
+        }
         _ => word.into(),
     };
     let is_between = |it: char| !it.is_ascii_alphanumeric();

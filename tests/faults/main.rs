@@ -1,4 +1,5 @@
-//! Faults: a container starts as it was asked to, or not at all, and leaves nothing, whatever fails.
+//! Faults: a container starts as it was asked to, or not at all, and leaves nothing,
+//! whatever fails.
 
 mod aim;
 mod calls;
@@ -44,7 +45,8 @@ struct Args {
     /// For how long a race goes on, in seconds; with --short 3
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// One run with a fault at one call, told in full: child:openat2:3:EMFILE, runtime:mkdir:1:KILL
+    /// One run with a fault at one call, told in full: child:openat2:3:EMFILE,
+    /// runtime:mkdir:1:KILL
     #[arg(long, value_name = "PROCESS:CALL:NTH:FAULT", requires = "step")]
     at: Option<Aim>,
     /// List the calls of a run
@@ -81,13 +83,19 @@ const STEPS: [&str; 9] = [
 fn main() -> ExitCode {
     let args = Args::parse();
     let mut report = Report::default();
-    let steps = STEPS.into_iter().filter(|name| args.step.as_ref().is_none_or(|asked| asked == name));
+    let steps = STEPS
+        .into_iter()
+        .filter(|name| args.step.as_ref().is_none_or(|asked| asked == name));
     for name in steps {
         let Some(place) = Place::of(name, &program(name)) else { continue };
         do_step(&args, &place, &mut report);
         let left = place.left_for_good(Duration::from_secs(5));
         if !left.is_empty() {
-            report.violation(name, format_args!("left at the end: {left:?}"), "see above");
+            report.violation(
+                name,
+                format_args!("left at the end: {left:?}"),
+                "see above",
+            );
             std::mem::forget(place); // it would panic, and the report matters more
         }
     }
@@ -96,7 +104,9 @@ fn main() -> ExitCode {
 
 /// Beside this program.
 fn program(name: &str) -> PathBuf {
-    let this = std::env::current_exe().and_then(std::fs::canonicalize).expect("know where this program is");
+    let this = std::env::current_exe()
+        .and_then(std::fs::canonicalize)
+        .expect("know where this program is");
     let program = this.with_file_name(name);
     assert!(program.exists(), "{}: not built; use tests/faults/run", program.display());
     program
@@ -124,7 +134,8 @@ fn do_step(args: &Args, place: &Place, report: &mut Report) {
         races::race(place, Duration::from_secs(seconds), report);
     }
     if wants(Part::Long) {
-        let (sequence, crowd) = if args.short { (100, 20) } else { (args.sequence, args.crowd) };
+        let (sequence, crowd) =
+            if args.short { (100, 20) } else { (args.sequence, args.crowd) };
         long::long(place, sequence, crowd, report);
     }
 }

@@ -1,4 +1,5 @@
-//! Where a step's `run` is tried: its options, its command, its `gc`, and what may not be left.
+//! Where a step's `run` is tried: its options, its command, its `gc`, and what may not
+//! be left.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use kiste_tests::{Bench, Ran, Step, World, host};
 
-/// A bench, from step 8 on in a world of its own, and the options that use what the steps so far have.
+/// A bench, from step 8 on in a world of its own, and the options that use what the
+/// steps so far have.
 pub struct Place {
     kind: Kind,
     options: Vec<String>,
@@ -24,7 +26,8 @@ enum Kind {
 }
 
 /// What is reported as the command's, and what every start must show again.
-const SHOW: &str = "hostname; echo as $(id -u):$(id -g); ls -A /; cat /proc/self/limits | cut -c1-60";
+const SHOW: &str =
+    "hostname; echo as $(id -u):$(id -g); ls -A /; cat /proc/self/limits | cut -c1-60";
 
 impl Place {
     /// A place for this step; None where something that it needs is not there.
@@ -36,7 +39,12 @@ impl Place {
             0 => Kind::Bench(Box::new(Bench::of(step, &[])?)),
             _ => Kind::Bench(Box::new(Bench::of(step, &["root"])?)),
         };
-        let mut place = Place { kind, options: Vec::new(), command: Vec::new(), before: String::new() };
+        let mut place = Place {
+            kind,
+            options: Vec::new(),
+            command: Vec::new(),
+            before: String::new(),
+        };
         if let Kind::World(world) = &place.kind {
             place.before = world.state();
         }
@@ -83,7 +91,10 @@ impl Place {
         }
         if number >= 8 {
             let noted = self.network_dir();
-            add(&format!("--network-dir {} -p 8080:80 --ip 10.77.0.50", noted.display()));
+            add(&format!(
+                "--network-dir {} -p 8080:80 --ip 10.77.0.50",
+                noted.display()
+            ));
         }
         options
     }
@@ -91,11 +102,18 @@ impl Place {
     fn import(&self) {
         let bench = self.bench();
         let archive = bench.dir().join("rootfs.tar");
-        let packed =
-            Command::new("tar").arg("-C").arg(bench.rootfs()).arg("-cf").arg(&archive).arg(".").status();
+        let packed = Command::new("tar")
+            .arg("-C")
+            .arg(bench.rootfs())
+            .arg("-cf")
+            .arg(&archive)
+            .arg(".")
+            .status();
         assert!(packed.expect("run tar").success());
         let store = bench.store();
-        bench.call(["import", "--store", text(&store), text(&archive), "faults"]).exits(0);
+        bench
+            .call(["import", "--store", text(&store), text(&archive), "faults"])
+            .exits(0);
     }
 
     /// The bench.
@@ -147,7 +165,8 @@ impl Place {
 
     /// All words of a run with other options, of another command.
     pub fn words_for(&self, options: &[&str], command: &[&str]) -> Vec<OsString> {
-        let mut words: Vec<OsString> = self.starter().into_iter().map(OsString::from).collect();
+        let mut words: Vec<OsString> =
+            self.starter().into_iter().map(OsString::from).collect();
         words.push(self.bench().exe().into());
         words.extend(self.bench().arguments(options, command));
         words
@@ -159,7 +178,8 @@ impl Place {
         if number < 5 {
             return None;
         }
-        let [runs, store, networks] = [bench.run_dirs(), bench.store(), self.network_dir()];
+        let [runs, store, networks] =
+            [bench.run_dirs(), bench.store(), self.network_dir()];
         let mut arguments = vec!["gc", "--run-dir", text(&runs)];
         if number >= 7 {
             arguments.extend(["--store", text(&store)]);
@@ -170,7 +190,10 @@ impl Place {
         let starter = self.starter();
         Some(match starter.is_empty() {
             true => bench.call(arguments),
-            false => bench.call_by(&starter.iter().map(String::as_str).collect::<Vec<_>>(), arguments),
+            false => bench.call_by(
+                &starter.iter().map(String::as_str).collect::<Vec<_>>(),
+                arguments,
+            ),
         })
     }
 
@@ -179,15 +202,28 @@ impl Place {
         let mut left = self.bench().leaks();
         if let Kind::World(world) = &self.kind {
             let state = world.state();
-            left.extend(lines_apart(&state, &self.before).map(|line| format!("on the host: {line}")));
-            left.extend(lines_apart(&self.before, &state).map(|line| format!("gone from the host: {line}")));
-            left.extend(self.network_dir().exists().then(|| "the notes of networks".into()));
+            left.extend(
+                lines_apart(&state, &self.before)
+                    .map(|line| format!("on the host: {line}")),
+            );
+            left.extend(
+                lines_apart(&self.before, &state)
+                    .map(|line| format!("gone from the host: {line}")),
+            );
+            left.extend(
+                self.network_dir().exists().then(|| "the notes of networks".into()),
+            );
             // The processes that are in the world, but for the one that holds it.
             let holder = world.enter()[2].clone();
             let here = host::processes_in("net", &host::namespace(&holder, "net"));
-            left.extend(here.iter().filter(|pid| pid.to_string() != holder).map(|pid| {
-                format!("process {pid} ({}) in the network namespace", host::status(pid, "Name"))
-            }));
+            left.extend(here.iter().filter(|pid| pid.to_string() != holder).map(
+                |pid| {
+                    format!(
+                        "process {pid} ({}) in the network namespace",
+                        host::status(pid, "Name")
+                    )
+                },
+            ));
         }
         left
     }
@@ -200,7 +236,8 @@ impl Place {
         let _ = fs::remove_dir_all(self.bench().run_dirs());
     }
 
-    /// What is left for good: the kernel removes some of it a moment after a process ends.
+    /// What is left for good: the kernel removes some of it a moment after a process
+    /// ends.
     pub fn left_for_good(&self, patience: Duration) -> Vec<String> {
         let start = Instant::now();
         loop {
@@ -227,7 +264,12 @@ fn lines_apart<'a>(one: &'a str, other: &'a str) -> impl Iterator<Item = &'a str
 }
 
 fn remove_cgroups(top: &Path) {
-    for entry in fs::read_dir(top).into_iter().flatten().flatten().filter(|it| it.path().is_dir()) {
+    for entry in fs::read_dir(top)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|it| it.path().is_dir())
+    {
         remove_cgroups(&entry.path());
     }
     let _ = fs::remove_dir(top);

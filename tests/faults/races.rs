@@ -1,5 +1,6 @@
-//! Somebody swaps a directory of the root file system for a link that leads out of it, all the time,
-//! while containers start whose mounts go there (CVE-2021-30465, CVE-2024-45310).
+//! Somebody swaps a directory of the root file system for a link that leads out of it,
+//! all the time, while containers start whose mounts go there (CVE-2021-30465,
+//! CVE-2024-45310).
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -35,7 +36,16 @@ pub fn race(place: &Place, duration: Duration, report: &mut Report) {
         format!("{}:/race/new/newer", text(&bench.dir().join("shared"))),
     ];
     let mut options = place.options_without(&["--image", "--userns"]);
-    options.extend(["-v", &mounts[0], "-v", &mounts[1], "-v", &mounts[2], "--tmpfs", "/race/other"]);
+    options.extend([
+        "-v",
+        &mounts[0],
+        "-v",
+        &mounts[1],
+        "-v",
+        &mounts[2],
+        "--tmpfs",
+        "/race/other",
+    ]);
     let before = (contents(&canary), host::mounts().len());
 
     let over = AtomicBool::new(false);
@@ -45,14 +55,16 @@ pub fn race(place: &Place, duration: Duration, report: &mut Report) {
         let attacker = scope.spawn(|| swap(&swapped, &link, &over));
         let start = Instant::now();
         let starter = place.starter();
-        let starter: Vec<&str> = starter.iter().map(String::as_str).chain(["env"]).collect();
+        let starter: Vec<&str> =
+            starter.iter().map(String::as_str).chain(["env"]).collect();
         while start.elapsed() < duration {
             let ran = bench.run_by(
                 &starter,
                 &options,
                 &["sh", "-c", "touch /race/deep/t /race/new/newer/t; echo it runs"],
             );
-            let outcome = if ran.code == 125 { Outcome::Refused } else { Outcome::FellBack };
+            let outcome =
+                if ran.code == 125 { Outcome::Refused } else { Outcome::FellBack };
             report.count(&row, outcome);
             ran_at_all |= ran.code == 0;
             let seen = (contents(&canary), host::mounts().len());
@@ -70,11 +82,19 @@ pub fn race(place: &Place, duration: Duration, report: &mut Report) {
     });
     println!("{row}: swapped {swaps} times");
     if !ran_at_all {
-        report.violation(&row, "no start came so far that it could have done harm", "tests/faults/run races");
+        report.violation(
+            &row,
+            "no start came so far that it could have done harm",
+            "tests/faults/run races",
+        );
     }
     let left = place.left_for_good(Duration::from_secs(5));
     if !left.is_empty() {
-        report.violation(&row, format_args!("left: {left:?}"), "tests/faults/run races");
+        report.violation(
+            &row,
+            format_args!("left: {left:?}"),
+            "tests/faults/run races",
+        );
         place.clear();
     }
 }
@@ -97,7 +117,11 @@ fn contents(top: &Path) -> Vec<String> {
     let mut all = Vec::new();
     for entry in fs::read_dir(top).expect("the canary is there").flatten() {
         let (path, found) = (entry.path(), entry.metadata().unwrap());
-        all.push(format!("{path:?} {:?} {:?}", found.permissions(), fs::read(&path).ok()));
+        all.push(format!(
+            "{path:?} {:?} {:?}",
+            found.permissions(),
+            fs::read(&path).ok()
+        ));
         if found.is_dir() {
             all.extend(contents(&path));
         }

@@ -23,7 +23,8 @@ pub struct Call {
 /// Before the command runs, or after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Before the runtime's first mkdir, which makes the run directory; without one, its clone3.
+    /// Before the runtime's first mkdir, which makes the run directory; without one,
+    /// its clone3.
     Reading,
     /// Before the command's exec.
     Starting,
@@ -45,7 +46,8 @@ pub struct Trace<T> {
     pub hung: bool,
     /// Whether the call that was aimed at was made.
     pub hit: bool,
-    /// What the look at the command found, at its first exec; None where it did not run.
+    /// What the look at the command found, at its first exec; None where it did not
+    /// run.
     pub command: Option<T>,
 }
 

@@ -1,8 +1,9 @@
-//! Runs a program under ptrace(2), sees every system call of it and of what it starts, and makes one of
-//! them fail, or kills who makes it.
+//! Runs a program under ptrace(2), sees every system call of it and of what it starts,
+//! and makes one of them fail, or kills who makes it.
 //!
-//! strace's `--inject=CALL:when=N` counts in each process apart, so it would hit the parent's N-th call
-//! whenever the child's is meant. Here a fault is aimed at one call of one process.
+//! strace's `--inject=CALL:when=N` counts in each process apart, so it would hit the
+//! parent's N-th call whenever the child's is meant. Here a fault is aimed at one call
+//! of one process.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -25,7 +26,8 @@ use crate::watchdog::Watchdog;
 struct Process {
     name: String,
     made: BTreeMap<i64, usize>,
-    /// Between the entry into a call and the return from it; the result to put in its place.
+    /// Between the entry into a call and the return from it; the result to put in its
+    /// place.
     inside: Option<Option<Errno>>,
 }
 
@@ -41,9 +43,15 @@ struct Tracer<'a> {
     code: i32,
 }
 
-/// Runs the subject to its end. `look` sees the command while it stands still, at its exec.
-pub fn trace<T>(subject: &Subject<'_>, aim: Option<&Aim>, mut look: impl FnMut(i32) -> T) -> Trace<T> {
-    let [out, err] = ["stdout", "stderr"].map(|name| subject.dir.join(format!("traced-{name}")));
+/// Runs the subject to its end. `look` sees the command while it stands still, at its
+/// exec.
+pub fn trace<T>(
+    subject: &Subject<'_>,
+    aim: Option<&Aim>,
+    mut look: impl FnMut(i32) -> T,
+) -> Trace<T> {
+    let [out, err] =
+        ["stdout", "stderr"].map(|name| subject.dir.join(format!("traced-{name}")));
     let root = start(subject, &out, &err);
     let mut tracer = Tracer {
         subject,
@@ -70,9 +78,19 @@ pub fn trace<T>(subject: &Subject<'_>, aim: Option<&Aim>, mut look: impl FnMut(i
             tracer.processes.remove(&pid);
         }
     }
-    let text = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+    let text = |path: &PathBuf| {
+        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+    };
     let (calls, code, hit) = (tracer.calls, tracer.code, tracer.hit);
-    Trace { calls, code, out: text(&out), err: text(&err), hung: watchdog.end(), hit, command }
+    Trace {
+        calls,
+        code,
+        out: text(&out),
+        err: text(&err),
+        hung: watchdog.end(),
+        hit,
+        command,
+    }
 }
 
 /// A shell that waits to be traced, and then becomes the program.
@@ -102,11 +120,14 @@ fn start(subject: &Subject<'_>, out: &Path, err: &Path) -> Pid {
 }
 
 impl Tracer<'_> {
-    /// Sees what has happened, and lets the process go on. Returns one that has just become the command.
+    /// Sees what has happened, and lets the process go on. Returns one that has just
+    /// become the command.
     fn see(&mut self, status: WaitStatus, watchdog: &Watchdog) -> Option<Pid> {
         let (pid, signal) = match status {
             WaitStatus::Exited(pid, code) => return self.gone(pid, code, watchdog),
-            WaitStatus::Signaled(pid, signal, _) => return self.gone(pid, 128 + signal as i32, watchdog),
+            WaitStatus::Signaled(pid, signal, _) => {
+                return self.gone(pid, 128 + signal as i32, watchdog);
+            }
             WaitStatus::PtraceSyscall(pid) => {
                 self.call(pid);
                 (pid, None)
@@ -143,8 +164,8 @@ impl Tracer<'_> {
         None
     }
 
-    /// What the runtime's own program was, and now is another, is the command; but for what leads to the
-    /// runtime (sh, nsenter).
+    /// What the runtime's own program was, and now is another, is the command; but for
+    /// what leads to the runtime (sh, nsenter).
     fn became_command(&mut self, pid: Pid) -> bool {
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let was_runtime = self.processes.contains_key(&pid);
@@ -160,19 +181,33 @@ impl Tracer<'_> {
     fn enter(&mut self, pid: Pid, inside: Option<Option<Errno>>) -> &mut Process {
         let kind = match () {
             () if pid == self.root => "runtime",
-            () if kiste_tests::host::status(pid, "NSpid").split_whitespace().count() > 1 => "child",
+            () if kiste_tests::host::status(pid, "NSpid")
+                .split_whitespace()
+                .count()
+                > 1 =>
+            {
+                "child"
+            }
             () => "helper",
         };
         let count = self.names.entry(kind).or_default();
         *count += 1;
         let name = if *count == 1 { kind.into() } else { format!("{kind} {count}") };
-        self.processes.entry(pid).or_insert(Process { name, made: BTreeMap::new(), inside })
+        self.processes.entry(pid).or_insert(Process {
+            name,
+            made: BTreeMap::new(),
+            inside,
+        })
     }
 
     fn call(&mut self, pid: Pid) {
         // What is not yet the runtime is a program that leads to it.
         let started = !self.processes.is_empty();
-        if !started || (pid != self.root && !self.processes.contains_key(&pid) && !self.is_ours(pid)) {
+        if !started
+            || (pid != self.root
+                && !self.processes.contains_key(&pid)
+                && !self.is_ours(pid))
+        {
             return;
         }
         if !self.processes.contains_key(&pid) {
@@ -193,13 +228,26 @@ impl Tracer<'_> {
         *nth += 1;
         let known = numbered(self.subject.known, number);
         let name = known.map_or(format!("call-{number}"), |known| known.name.into());
-        let arguments =
-            [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
-        let operand = known.map_or(String::new(), |known| shown(pid, known.operand, &arguments));
+        let arguments = [
+            registers.rdi,
+            registers.rsi,
+            registers.rdx,
+            registers.r10,
+            registers.r8,
+            registers.r9,
+        ];
+        let operand =
+            known.map_or(String::new(), |known| shown(pid, known.operand, &arguments));
         if self.phase == Phase::Reading && matches!(name.as_str(), "mkdir" | "clone3") {
             self.phase = Phase::Starting;
         }
-        let call = Call { process: process.name.clone(), name, nth: *nth, operand, phase: self.phase };
+        let call = Call {
+            process: process.name.clone(),
+            name,
+            nth: *nth,
+            operand,
+            phase: self.phase,
+        };
         match self.aim.filter(|aim| aim.is_at(&call)).map(|aim| &aim.fault) {
             Some(Fault::Kill) => {
                 self.hit = true;
@@ -214,7 +262,8 @@ impl Tracer<'_> {
             }
             None => {}
         }
-        // A check of the standard library's when it closes a file, in debug builds only.
+        // A check of the standard library's when it closes a file, in debug builds
+        // only.
         let is_check = call.name == "fcntl" && arguments[1] == libc::F_GETFD as u64;
         if !is_check {
             self.calls.push(call);
@@ -222,7 +271,8 @@ impl Tracer<'_> {
     }
 
     fn is_ours(&self, pid: Pid) -> bool {
-        fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.subject.exe)
+        fs::read_link(format!("/proc/{pid}/exe"))
+            .is_ok_and(|exe| exe == self.subject.exe)
     }
 }
 
@@ -236,8 +286,11 @@ fn shown(pid: Pid, operand: Operand, arguments: &[u64; 6]) -> String {
         Operand::Path(at) => {
             let mut bytes = [0; 256];
             let memory = File::open(format!("/proc/{pid}/mem"));
-            let read = memory.and_then(|memory| memory.read_at(&mut bytes, arguments[at])).unwrap_or(0);
-            let text = bytes[..read].split(|byte| *byte == 0).next().unwrap_or_default();
+            let read = memory
+                .and_then(|memory| memory.read_at(&mut bytes, arguments[at]))
+                .unwrap_or(0);
+            let text =
+                bytes[..read].split(|byte| *byte == 0).next().unwrap_or_default();
             String::from_utf8_lossy(text).into_owned()
         }
     }

@@ -1,4 +1,5 @@
-//! Walks through every system call of a `run`: each fails in turn, or who makes it is killed there.
+//! Walks through every system call of a `run`: each fails in turn, or who makes it is
+//! killed there.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -57,8 +58,14 @@ impl<'a> Walk<'a> {
     /// Walks, and reports.
     pub fn walk(&self, way: Way, extent: Extent, report: &mut Report) {
         let mut tried = BTreeSet::new();
-        for call in self.expected.calls.iter().filter(|call| call.phase != Phase::Reading) {
-            let is_new = tried.insert((call.process.clone(), call.name.clone(), call.phase as u8));
+        for call in
+            self.expected.calls.iter().filter(|call| call.phase != Phase::Reading)
+        {
+            let is_new = tried.insert((
+                call.process.clone(),
+                call.name.clone(),
+                call.phase as u8,
+            ));
             if extent == Extent::Short && !is_new {
                 continue;
             }
@@ -68,17 +75,34 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn faults(&self, call: &Call, way: Way, extent: Extent, report: &mut Report) -> Vec<Fault> {
+    fn faults(
+        &self,
+        call: &Call,
+        way: Way,
+        extent: Extent,
+        report: &mut Report,
+    ) -> Vec<Fault> {
         let Some(known) = self.known.iter().find(|it| it.name == call.name) else {
             let step = self.place.bench().step().name();
-            report.violation(step, format_args!("{} is not in tests/faults/list", call.name), "add it");
+            report.violation(
+                step,
+                format_args!("{} is not in tests/faults/list", call.name),
+                "add it",
+            );
             return Vec::new();
         };
         match (way, extent) {
-            // Killed before a call that changes nothing, it is killed before the next one that does.
-            (Way::Kill, _) => known.errnos.first().map(|_| Fault::Kill).into_iter().collect(),
-            (Way::Fail, Extent::Short) => known.errnos.iter().take(1).copied().map(Fault::Error).collect(),
-            (Way::Fail, Extent::Whole) => known.errnos.iter().copied().map(Fault::Error).collect(),
+            // Killed before a call that changes nothing, it is killed before the next
+            // one that does.
+            (Way::Kill, _) => {
+                known.errnos.first().map(|_| Fault::Kill).into_iter().collect()
+            }
+            (Way::Fail, Extent::Short) => {
+                known.errnos.iter().take(1).copied().map(Fault::Error).collect()
+            }
+            (Way::Fail, Extent::Whole) => {
+                known.errnos.iter().copied().map(Fault::Error).collect()
+            }
         }
     }
 
@@ -104,36 +128,60 @@ impl<'a> Walk<'a> {
         report.count(&row, outcome);
         for what in wrong {
             let at = format!("{aim} ({}): {what}", call.operand);
-            let cause = format!("{row} {} {}", aim.name(), what.chars().take(20).collect::<String>());
+            let cause = format!(
+                "{row} {} {}",
+                aim.name(),
+                what.chars().take(20).collect::<String>()
+            );
             let again = format_args!("tests/faults/run --step {step} --at '{aim}'");
             report.violation_alike(&cause, &row, at, again);
         }
     }
 
     /// What is wrong with how it ended.
-    fn judge(&self, ran: &Trace<Option<Facts>>, aim: &Aim, phase: Phase) -> Vec<String> {
+    fn judge(
+        &self,
+        ran: &Trace<Option<Facts>>,
+        aim: &Aim,
+        phase: Phase,
+    ) -> Vec<String> {
         let mut wrong = Vec::new();
         if ran.hung {
             wrong.push("it hangs".into());
             return wrong;
         }
-        if let (Some(Some(facts)), Some(Some(expected))) = (&ran.command, &self.expected.command) {
+        if let (Some(Some(facts)), Some(Some(expected))) =
+            (&ran.command, &self.expected.command)
+        {
             let differences = facts.differences(expected);
             if !differences.is_empty() {
-                wrong.push(format!("the command ran, and not as asked: {}", differences.join("; ")));
+                wrong.push(format!(
+                    "the command ran, and not as asked: {}",
+                    differences.join("; ")
+                ));
             }
         }
         let all_printed = ran.out == self.expected.out;
-        if phase == Phase::Starting && ran.command.is_some() && ran.code == 0 && !all_printed {
+        if phase == Phase::Starting
+            && ran.command.is_some()
+            && ran.code == 0
+            && !all_printed
+        {
             wrong.push(format!("the command printed something else: {:?}", ran.out));
         }
         let told = ran.err.lines().last().unwrap_or_default();
         match (aim.fault, ran.command.is_some(), ran.code) {
             (_, true, 0) | (Fault::Kill, _, 137) => {}
-            (Fault::Error(_), false, 0) => wrong.push("the command did not run, and the code is 0".into()),
-            (Fault::Error(errno), false, 126 | 127) if looks_for_command(aim) && names(&ran.err, errno) => {}
+            (Fault::Error(_), false, 0) => {
+                wrong.push("the command did not run, and the code is 0".into())
+            }
+            (Fault::Error(errno), false, 126 | 127)
+                if looks_for_command(aim) && names(&ran.err, errno) => {}
             (Fault::Error(_), _, 125) if !tells_what(&ran.err) => {
-                wrong.push(format!("the error names no call, and nothing that it was for: {:?}", ran.err));
+                wrong.push(format!(
+                    "the error names no call, and nothing that it was for: {:?}",
+                    ran.err
+                ));
             }
             (Fault::Error(errno), _, 125) if names(&ran.err, errno) => {}
             (Fault::Error(_), _, 125) => wrong.push(format!("{WORDS}: {:?}", ran.err)),
@@ -146,12 +194,19 @@ impl<'a> Walk<'a> {
     /// What is left after `gc`, and what `gc` complains of.
     fn leftovers(&self, row: &str, fault: Fault, report: &mut Report) -> Vec<String> {
         // What a kill leaves is for gc; an error undoes what was made, if it can.
-        let patience = if fault == Fault::Kill { Duration::ZERO } else { Duration::from_millis(150) };
+        let patience = if fault == Fault::Kill {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(150)
+        };
         if self.place.number() >= 5 && self.place.left_for_good(patience).is_empty() {
             return Vec::new();
         }
         let gc = self.place.gc();
-        let failed = gc.as_ref().filter(|ran| ran.code != 0).map(|ran| format!("gc fails: {}", ran.err));
+        let failed = gc
+            .as_ref()
+            .filter(|ran| ran.code != 0)
+            .map(|ran| format!("gc fails: {}", ran.err));
         let left = self.place.left_for_good(Duration::from_secs(5));
         if gc.is_some() {
             report.count_gc(row);
@@ -164,7 +219,11 @@ impl<'a> Walk<'a> {
     /// One run with a fault, told in full.
     pub fn show(&self, aim: &Aim, report: &mut Report) {
         let ran = run(self.place, &self.known, Some(aim));
-        println!("exit code {}; the call was {}made", ran.code, if ran.hit { "" } else { "not " });
+        println!(
+            "exit code {}; the call was {}made",
+            ran.code,
+            if ran.hit { "" } else { "not " }
+        );
         println!("stdout:\n{}stderr:\n{}", ran.out, ran.err);
         match (&ran.command, &self.expected.command) {
             (Some(Some(facts)), Some(Some(expected))) => {
@@ -174,8 +233,10 @@ impl<'a> Walk<'a> {
         }
         println!("left: {:#?}", self.place.left());
         let step = self.place.bench().step().name();
-        for what in
-            self.judge(&ran, aim, Phase::Starting).into_iter().chain(self.leftovers(step, aim.fault, report))
+        for what in self
+            .judge(&ran, aim, Phase::Starting)
+            .into_iter()
+            .chain(self.leftovers(step, aim.fault, report))
         {
             report.violation(step, what, aim);
         }
@@ -184,7 +245,10 @@ impl<'a> Walk<'a> {
     /// The calls of a run without a fault.
     pub fn list(&self) {
         for call in &self.expected.calls {
-            println!("{:?} {}:{}:{} {}", call.phase, call.process, call.name, call.nth, call.operand);
+            println!(
+                "{:?} {}:{}:{} {}",
+                call.phase, call.process, call.name, call.nth, call.operand
+            );
         }
     }
 }
@@ -199,15 +263,19 @@ fn run(place: &Place, known: &[Known], aim: Option<&Aim>) -> Trace<Option<Facts>
 /// Whether the call is the exec, or the look whether it can be.
 fn looks_for_command(aim: &Aim) -> bool {
     let looks = matches!(aim.fault, Fault::Error(Errno::EACCES | Errno::EIO));
-    aim.name() == "execve" || looks && ["access", "newfstatat", "statx"].contains(&aim.name())
+    aim.name() == "execve"
+        || looks && ["access", "newfstatat", "statx"].contains(&aim.name())
 }
 
-/// Errors begin with the call and its operands, `mount(proc, /proc): …`, or with a path; or they are
-/// those of the loader of a helper, ld.so(8), who names the library.
+/// Errors begin with the call and its operands, `mount(proc, /proc): …`, or with a
+/// path; or they are those of the loader of a helper, ld.so(8), who names the library.
 fn tells_what(error: &str) -> bool {
-    let line = error.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
+    let line =
+        error.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
     line.contains("error while loading shared libraries")
-        || line.rsplit_once(": ").is_some_and(|(what, _reason)| what.contains(['(', '/']))
+        || line
+            .rsplit_once(": ")
+            .is_some_and(|(what, _reason)| what.contains(['(', '/']))
 }
 
 /// Errors end in the kernel's reason and its name: `Input/output error (EIO)`.

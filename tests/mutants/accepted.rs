@@ -15,11 +15,17 @@ pub struct Accepted {
 impl Accepted {
     /// Reads `tests/mutants/accepted`: `MUTANT @ REASON`.
     pub fn read() -> Result<Self> {
-        let text = fs::read_to_string("tests/mutants/accepted").context("tests/mutants/accepted")?;
+        let text = fs::read_to_string("tests/mutants/accepted")
+            .context("tests/mutants/accepted")?;
         let mut names = Vec::new();
-        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        for line in
+            text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
             let (name, reason) = line.split_once(" @ ").unwrap_or((line, ""));
-            ensure!(!reason.trim().is_empty(), "tests/mutants/accepted: no ` @ reason` in: {line}");
+            ensure!(
+                !reason.trim().is_empty(),
+                "tests/mutants/accepted: no ` @ reason` in: {line}"
+            );
             names.push(name.trim().into());
         }
         Ok(Accepted { names })

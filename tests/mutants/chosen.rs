@@ -11,7 +11,8 @@ pub struct Step {
     pub name: &'static str,
     /// The step whose program and tests are used: itself. The kit has no program.
     pub own: &'static str,
-    /// Steps above that use more of it, and whose tests may yet catch what survives here.
+    /// Steps above that use more of it, and whose tests may yet catch what survives
+    /// here.
     pub above: &'static [&'static str],
 }
 
@@ -56,8 +57,18 @@ pub enum Unit {
 impl Step {
     /// By its own tests.
     pub fn own(&self) -> Stage {
-        let survived = if self.above.is_empty() { Verdict::Survived } else { Verdict::SurvivedHere };
-        Stage { name: self.name, by: self.own, unit: Unit::Tests, caught: Verdict::Caught, survived }
+        let survived = if self.above.is_empty() {
+            Verdict::Survived
+        } else {
+            Verdict::SurvivedHere
+        };
+        Stage {
+            name: self.name,
+            by: self.own,
+            unit: Unit::Tests,
+            caught: Verdict::Caught,
+            survived,
+        }
     }
 
     /// By those of the steps above, one after the other.
@@ -65,17 +76,25 @@ impl Step {
         let (name, unit, caught) = (self.name, Unit::None, Verdict::CaughtAbove);
         self.above.iter().map(move |by| {
             let is_last = self.above.last() == Some(by);
-            let survived = if is_last { Verdict::Survived } else { Verdict::SurvivedHere };
+            let survived =
+                if is_last { Verdict::Survived } else { Verdict::SurvivedHere };
             Stage { name, by, unit, caught, survived }
         })
     }
 }
 
-/// Those that can be told from the original, of these those with the word, of these so many. The same
-/// ones are chosen each time, also when the code around them changes.
-pub fn of<'m>(listed: &'m [Mutant], word: Option<&str>, sample: Option<usize>, seed: u64) -> Vec<&'m Mutant> {
-    let has_word = |mutant: &&Mutant| word.is_none_or(|word| mutant.to_string().contains(word));
-    let mut chosen: Vec<_> = listed.iter().filter(|mutant| !mutant.is_equal()).filter(has_word).collect();
+/// Those that can be told from the original, of these those with the word, of these so
+/// many. The same ones are chosen each time, also when the code around them changes.
+pub fn of<'m>(
+    listed: &'m [Mutant],
+    word: Option<&str>,
+    sample: Option<usize>,
+    seed: u64,
+) -> Vec<&'m Mutant> {
+    let has_word =
+        |mutant: &&Mutant| word.is_none_or(|word| mutant.to_string().contains(word));
+    let mut chosen: Vec<_> =
+        listed.iter().filter(|mutant| !mutant.is_equal()).filter(has_word).collect();
     if let Some(sample) = sample {
         chosen.sort_by_key(|mutant| Sha256::digest(format!("{seed} {}", mutant.id())));
         chosen.truncate(sample);

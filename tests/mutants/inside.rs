@@ -1,4 +1,5 @@
-//! Inside the virtual machine: each subject in its turn takes the place of the programs, and is tested.
+//! Inside the virtual machine: each subject in its turn takes the place of the
+//! programs, and is tested.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -22,7 +23,10 @@ use crate::plan::{Check, Outcome, Plan, Subject, Until, Word};
 const TMP: &str = "/tmp/kiste-mutant";
 
 fn read(plan: &Path) -> Result<Plan> {
-    ensure!(std::env::var_os("KISTE_VM").is_some(), "a mutant may do anything: only in the virtual machine");
+    ensure!(
+        std::env::var_os("KISTE_VM").is_some(),
+        "a mutant may do anything: only in the virtual machine"
+    );
     Ok(serde_json::from_slice(&fs::read(plan)?)?)
 }
 
@@ -32,7 +36,8 @@ fn say(word: &Word) -> Result<()> {
     std::io::stdout().write_all(&line).context("say it")
 }
 
-/// Each subject of the plan, in namespaces of its own, until one has changed the machine.
+/// Each subject of the plan, in namespaces of its own, until one has changed the
+/// machine.
 pub fn all(file: &Path) -> Result<()> {
     let plan = read(file)?;
     fs::create_dir_all(TMP)?;
@@ -41,7 +46,15 @@ pub fn all(file: &Path) -> Result<()> {
     for nth in 0..plan.subjects.len() {
         say(&Word::Begin(nth))?;
         let status = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args([
+                "--mount",
+                "--propagation",
+                "private",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+            ])
             // A shell, as the first process, buries what others leave.
             .args(["--uts", "--ipc", "bash", "-c", r#""$0" "$@"; exit $?"#])
             .arg(std::env::current_exe()?)
@@ -63,7 +76,9 @@ pub fn all(file: &Path) -> Result<()> {
         remove_cgroups()?;
         say(&Word::End(nth))?;
         let after = state();
-        if let Some((what, _)) = after.iter().zip(&before).find(|(after, before)| after != before) {
+        if let Some((what, _)) =
+            after.iter().zip(&before).find(|(after, before)| after != before)
+        {
             return say(&Word::Changed(what.clone()));
         }
     }
@@ -82,11 +97,19 @@ fn what_is_there(program: &Path) -> Result<String> {
 fn state() -> Vec<String> {
     let null = fs::metadata("/dev/null").map(|it| it.rdev());
     let mut state = vec![format!("/dev/null: {null:?}")];
-    for file in ["self/mountinfo", "sys/kernel/hostname", "sys/kernel/domainname", "sys/net/ipv4/ip_forward"]
-    {
-        state.push(fs::read_to_string(Path::new("/proc").join(file)).unwrap_or_default());
+    for file in [
+        "self/mountinfo",
+        "sys/kernel/hostname",
+        "sys/kernel/domainname",
+        "sys/net/ipv4/ip_forward",
+    ] {
+        state.push(
+            fs::read_to_string(Path::new("/proc").join(file)).unwrap_or_default(),
+        );
     }
-    state.push(fs::read_to_string("/sys/fs/cgroup/cgroup.subtree_control").unwrap_or_default());
+    state.push(
+        fs::read_to_string("/sys/fs/cgroup/cgroup.subtree_control").unwrap_or_default(),
+    );
     for dir in ["/sys/class/net", "/sys/fs/cgroup", "/run"] {
         state.push(format!("{dir}: {:?}", names(Path::new(dir))));
     }
@@ -94,7 +117,8 @@ fn state() -> Vec<String> {
 }
 
 fn names(dir: &Path) -> Vec<PathBuf> {
-    let mut names: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().map(|it| it.path()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(dir).into_iter().flatten().flatten().map(|it| it.path()).collect();
     names.sort();
     names
 }
@@ -109,9 +133,13 @@ fn remove_cgroups() -> Result<()> {
     Ok(())
 }
 
-/// Who is killed is in it for a moment yet. What cannot be removed changes the machine, and that is seen.
+/// Who is killed is in it for a moment yet. What cannot be removed changes the machine,
+/// and that is seen.
 fn remove_cgroup(cgroup: &Path) {
-    names(cgroup).iter().filter(|path| path.is_dir()).for_each(|below| remove_cgroup(below));
+    names(cgroup)
+        .iter()
+        .filter(|path| path.is_dir())
+        .for_each(|below| remove_cgroup(below));
     let start = Instant::now();
     while fs::remove_dir(cgroup).is_err() && start.elapsed() < Duration::from_secs(5) {
         std::thread::sleep(Duration::from_millis(5));
@@ -121,7 +149,10 @@ fn remove_cgroup(cgroup: &Path) {
 /// One subject, in its namespaces.
 pub fn one(file: &Path, nth: usize) -> Result<()> {
     let plan = read(file)?;
-    ensure!(nix::unistd::getpid() == Pid::from_raw(2), "not in a PID namespace of its own");
+    ensure!(
+        nix::unistd::getpid() == Pid::from_raw(2),
+        "not in a PID namespace of its own"
+    );
     let subject = &plan.subjects[nth];
     take_the_place(subject, &plan.place)?;
     for &number in &subject.order {
@@ -132,7 +163,9 @@ pub fn one(file: &Path, nth: usize) -> Result<()> {
             outcome = run(check, subject)?.0;
         }
         say(&Word::Checked { check: number, outcome, seconds, said })?;
-        if plan.until == Until::Caught && matches!(outcome, Outcome::Failed | Outcome::TimedOut) {
+        if plan.until == Until::Caught
+            && matches!(outcome, Outcome::Failed | Outcome::TimedOut)
+        {
             break;
         }
     }
@@ -143,7 +176,12 @@ fn take_the_place(subject: &Subject, place: &Path) -> Result<()> {
     // As distributions have it; these are peers of each other, and of nothing outside.
     mount_with("/", "/", None, MsFlags::MS_SHARED | MsFlags::MS_REC)?;
     for own in [TMP, "/run"] {
-        mount_with("tmpfs", own, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV)?;
+        mount_with(
+            "tmpfs",
+            own,
+            Some("tmpfs"),
+            MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        )?;
     }
     mount_with(&subject.program, place, None, MsFlags::MS_BIND)
 }
@@ -155,7 +193,8 @@ fn mount_with(
     flags: MsFlags,
 ) -> Result<()> {
     let (from, to) = (from.as_ref(), to.as_ref());
-    mount(Some(from), to, kind, flags, None::<&str>).with_context(|| format!("mount {}", to.display()))
+    mount(Some(from), to, kind, flags, None::<&str>)
+        .with_context(|| format!("mount {}", to.display()))
 }
 
 /// Runs a test, for no longer than it may.
@@ -164,7 +203,11 @@ fn run(check: &Check, subject: &Subject) -> Result<(Outcome, f64, String)> {
     let _ = fs::remove_file(&log);
     let output = Path::new(TMP).join("output");
     let (start, file) = (Instant::now(), File::create(&output)?);
-    let binary = check.binary.as_ref().or(subject.unit.as_ref()).context("no unit tests were built")?;
+    let binary = check
+        .binary
+        .as_ref()
+        .or(subject.unit.as_ref())
+        .context("no unit tests were built")?;
     let mut command = Command::new(binary);
     if check.binary.is_some() {
         command.args(["--exact", &check.name]);
@@ -190,7 +233,8 @@ fn run(check: &Check, subject: &Subject) -> Result<(Outcome, f64, String)> {
         (_, _, true) => Outcome::Skipped,
         _ => Outcome::Passed,
     };
-    let said = if outcome == Outcome::Passed { String::new() } else { why(&output, &log)? };
+    let said =
+        if outcome == Outcome::Passed { String::new() } else { why(&output, &log)? };
     Ok((outcome, start.elapsed().as_secs_f64(), said))
 }
 
@@ -212,7 +256,16 @@ fn why(output: &Path, log: &Path) -> Result<String> {
         }
     }
     let lines: Vec<&str> = text.lines().collect();
-    let first = lines.iter().position(|line| line.contains("panicked at")).map_or(0, |at| at + 1);
-    let words = lines.iter().skip(first).take(3).map(|line| line.trim()).collect::<Vec<_>>().join(" | ");
+    let first = lines
+        .iter()
+        .position(|line| line.contains("panicked at"))
+        .map_or(0, |at| at + 1);
+    let words = lines
+        .iter()
+        .skip(first)
+        .take(3)
+        .map(|line| line.trim())
+        .collect::<Vec<_>>()
+        .join(" | ");
     Ok(words.chars().take(250).collect())
 }

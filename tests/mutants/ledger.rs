@@ -1,4 +1,5 @@
-//! What has been found out so far, on the disk: a run that is interrupted goes on where it was.
+//! What has been found out so far, on the disk: a run that is interrupted goes on where
+//! it was.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -51,10 +52,16 @@ impl Ledger {
     pub fn open(dir: PathBuf, step: &Step) -> Result<Self> {
         let path = dir.join(format!("{}.jsonl", step.name));
         let text = fs::read_to_string(&path).unwrap_or_default();
-        let read = text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()); // the last may be cut
-        let entries = read.map(|entry| ((entry.mutant.clone(), entry.digest.clone()), entry)).collect();
+        let read =
+            text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()); // the last may be cut
+        let entries = read
+            .map(|entry| ((entry.mutant.clone(), entry.digest.clone()), entry))
+            .collect();
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        Ok(Ledger { file: file.with_context(|| format!("open {}", path.display()))?, entries })
+        Ok(Ledger {
+            file: file.with_context(|| format!("open {}", path.display()))?,
+            entries,
+        })
     }
 
     /// What is known of a mutant; nothing, when its file has changed since.
@@ -75,11 +82,26 @@ impl Ledger {
     }
 
     /// Writes it down, and tells it.
-    pub fn write(&mut self, mutant: &Mutant, verdict: Verdict, by: &str, said: &str) -> Result<()> {
-        println!("{:12} {mutant}{}{by}", format!("{verdict:?}"), if by.is_empty() { "" } else { ", by " });
+    pub fn write(
+        &mut self,
+        mutant: &Mutant,
+        verdict: Verdict,
+        by: &str,
+        said: &str,
+    ) -> Result<()> {
+        println!(
+            "{:12} {mutant}{}{by}",
+            format!("{verdict:?}"),
+            if by.is_empty() { "" } else { ", by " }
+        );
         let (id, digest) = key(mutant);
-        let entry =
-            Entry { mutant: id.clone(), digest: digest.clone(), verdict, by: by.into(), said: said.into() };
+        let entry = Entry {
+            mutant: id.clone(),
+            digest: digest.clone(),
+            verdict,
+            by: by.into(),
+            said: said.into(),
+        };
         // One write(2) a line.
         let mut line = serde_json::to_string(&entry)?;
         line.push('\n');

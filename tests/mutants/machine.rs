@@ -11,7 +11,8 @@ use crate::ledger::Verdict;
 use crate::plan::{Outcome, Plan, Subject, Until, Word};
 use crate::suite::Suite;
 
-/// So many machines at once. One has one processor, and who builds for them has mostly nothing to do.
+/// So many machines at once. One has one processor, and who builds for them has mostly
+/// nothing to do.
 pub const MACHINES: usize = 2;
 
 /// Where subjects are tested by a suite.
@@ -36,8 +37,8 @@ pub struct End {
 /// One boot is over after so many seconds; what it has not come to is for the next.
 const BOOT: &str = "3600";
 
-/// What hangs is waited for so many seconds by the tests: much for them, little for who waits for a
-/// thousand mutants.
+/// What hangs is waited for so many seconds by the tests: much for them, little for who
+/// waits for a thousand mutants.
 pub const PATIENCE: &str = "15";
 
 impl<'s> Machine<'s> {
@@ -54,7 +55,12 @@ impl<'s> Machine<'s> {
         while !left.is_empty() {
             let turn = alone.take().map_or_else(|| left.clone(), |nth| vec![nth]);
             let these: Vec<_> = turn.iter().map(|nth| subjects[*nth].clone()).collect();
-            let mut hearing = Hearing { suite: self.suite, begun: None, end: End::survived(), done: 0 };
+            let mut hearing = Hearing {
+                suite: self.suite,
+                begun: None,
+                end: End::survived(),
+                done: 0,
+            };
             self.boot(&these, Until::Caught, |word| {
                 ends.extend(hearing.hear(word).map(|(nth, end)| (turn[nth], end)));
             })?;
@@ -73,8 +79,8 @@ impl<'s> Machine<'s> {
         Ok(ends)
     }
 
-    /// Runs these tests with the original, and lets the suite learn which of them pass. Who has caught a
-    /// mutant by a test that fails without it has caught nothing.
+    /// Runs these tests with the original, and lets the suite learn which of them pass.
+    /// Who has caught a mutant by a test that fails without it has caught nothing.
     pub fn prove(&self, checks: Vec<usize>) -> Result<()> {
         if checks.is_empty() {
             return Ok(());
@@ -82,7 +88,9 @@ impl<'s> Machine<'s> {
         let original = Subject { order: checks, ..self.suite.original.clone() };
         let mut ended = false;
         self.boot(&[original], Until::End, |word| match word {
-            Word::Checked { check, outcome, said, .. } => self.suite.learn(check, outcome, &said),
+            Word::Checked { check, outcome, said, .. } => {
+                self.suite.learn(check, outcome, &said)
+            }
             Word::End(_) => ended = true,
             _ => {}
         })?;
@@ -91,14 +99,25 @@ impl<'s> Machine<'s> {
     }
 
     /// One boot.
-    fn boot(&self, subjects: &[Subject], until: Until, mut hear: impl FnMut(Word)) -> Result<()> {
+    fn boot(
+        &self,
+        subjects: &[Subject],
+        until: Until,
+        mut hear: impl FnMut(Word),
+    ) -> Result<()> {
         let (place, checks) = (self.suite.place.clone(), self.suite.checks());
         fs::write(
             &self.plan,
-            serde_json::to_vec(&Plan { subjects: subjects.to_vec(), place, checks, until })?,
+            serde_json::to_vec(&Plan {
+                subjects: subjects.to_vec(),
+                place,
+                checks,
+                until,
+            })?,
         )?;
         let top = std::env::current_dir()?;
-        let rootfs = std::env::var_os("KISTE_ROOTFS").map_or_else(|| top.join("rootfs"), PathBuf::from);
+        let rootfs = std::env::var_os("KISTE_ROOTFS")
+            .map_or_else(|| top.join("rootfs"), PathBuf::from);
         // It ends with us, whatever ends us.
         let mut vm = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "tests/vm/run", "--"])
@@ -107,7 +126,11 @@ impl<'s> Machine<'s> {
             .arg(&self.plan)
             .env("KISTE_ROOTFS", rootfs)
             .env("KISTE_VM_TIMEOUT", BOOT)
-            .envs([("KISTE_PATIENCE", PATIENCE), ("INSTA_UPDATE", "no"), ("RUST_BACKTRACE", "0")])
+            .envs([
+                ("KISTE_PATIENCE", PATIENCE),
+                ("INSTA_UPDATE", "no"),
+                ("RUST_BACKTRACE", "0"),
+            ])
             .env("INSTA_WORKSPACE_ROOT", top)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -115,7 +138,8 @@ impl<'s> Machine<'s> {
             .context("start tests/vm/run")?;
         for line in BufReader::new(vm.stdout.take().expect("it is a pipe")).lines() {
             let Ok(word) = serde_json::from_str(&line?) else { continue };
-            if let Word::Checked { check, outcome: Outcome::Passed, seconds, .. } = word {
+            if let Word::Checked { check, outcome: Outcome::Passed, seconds, .. } = word
+            {
                 self.suite.passed(check, seconds);
             }
             hear(word);
@@ -141,15 +165,26 @@ impl Hearing<'_> {
             Word::Begin(nth) => (self.begun, self.end) = (Some(nth), End::survived()),
             Word::Checked { outcome: Outcome::Passed | Outcome::Skipped, .. } => {}
             Word::Checked { check, outcome, said, .. } => {
-                let verdict = if outcome == Outcome::TimedOut { Verdict::TimedOut } else { Verdict::Caught };
-                self.end = End { verdict, check: Some(check), by: self.suite.name(check).into(), said };
+                let verdict = if outcome == Outcome::TimedOut {
+                    Verdict::TimedOut
+                } else {
+                    Verdict::Caught
+                };
+                self.end = End {
+                    verdict,
+                    check: Some(check),
+                    by: self.suite.name(check).into(),
+                    said,
+                };
             }
             Word::End(nth) => {
                 self.begun = None;
                 self.done += 1;
                 return Some((nth, self.end.clone()));
             }
-            Word::Changed(what) => println!("a new boot, since the last one left {what}"),
+            Word::Changed(what) => {
+                println!("a new boot, since the last one left {what}")
+            }
         }
         None
     }
@@ -157,7 +192,12 @@ impl Hearing<'_> {
 
 impl End {
     fn survived() -> Self {
-        End { verdict: Verdict::Survived, check: None, by: String::new(), said: String::new() }
+        End {
+            verdict: Verdict::Survived,
+            check: None,
+            by: String::new(),
+            said: String::new(),
+        }
     }
 
     fn of_the_machine() -> Self {

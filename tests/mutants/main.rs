@@ -1,4 +1,5 @@
-//! Mutants: every small change that a generator can make to a step's library, against the step's tests.
+//! Mutants: every small change that a generator can make to a step's library, against
+//! the step's tests.
 
 mod accepted;
 mod chosen;
@@ -62,21 +63,25 @@ struct Args {
     subject: Option<usize>,
 }
 
-/// At most so many mutants in one boot: more, and less is lost by boots; fewer, and what has caught one of a file
-/// is tried first with the next one sooner.
+/// At most so many mutants in one boot: more, and less is lost by boots; fewer, and
+/// what has caught one of a file is tried first with the next one sooner.
 const BATCH: usize = 5;
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
     match (&args.inside, args.subject) {
         (Some(plan), None) => return inside::all(plan).map(|()| ExitCode::SUCCESS),
-        (Some(plan), Some(nth)) => return inside::one(plan, nth).map(|()| ExitCode::SUCCESS),
+        (Some(plan), Some(nth)) => {
+            return inside::one(plan, nth).map(|()| ExitCode::SUCCESS);
+        }
         _ => {}
     }
     let workshop = Workshop::open()?;
     let accepted = Accepted::read()?;
     let mut table = Table::default();
-    let is_asked = |step: &&Step| args.step.is_empty() || args.step.iter().any(|name| name == step.name);
+    let is_asked = |step: &&Step| {
+        args.step.is_empty() || args.step.iter().any(|name| name == step.name)
+    };
     for step in STEPS.iter().filter(is_asked) {
         let listed = mutant::of(step)?;
         let chosen = chosen::of(&listed, args.word.as_deref(), args.sample, args.seed);
@@ -94,7 +99,8 @@ fn main() -> Result<ExitCode> {
     Ok(if args.list || table.print() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What is not known yet is tried by the step's own tests, and what survives by those of steps above.
+/// What is not known yet is tried by the step's own tests, and what survives by those
+/// of steps above.
 fn try_in_stages(
     step: &Step,
     chosen: &[&Mutant],
@@ -103,12 +109,17 @@ fn try_in_stages(
     accepted: &Accepted,
     ledger: &mut Ledger,
 ) -> Result<()> {
-    let untried: Vec<_> = chosen.iter().filter(|mutant| ledger.of(mutant).is_none()).copied().collect();
+    let untried: Vec<_> =
+        chosen.iter().filter(|mutant| ledger.of(mutant).is_none()).copied().collect();
     try_them(&step.own(), &untried, tests, workshop, ledger)?;
     for above in step.above() {
-        let has_survived =
-            |mutant: &&&Mutant| ledger.of(mutant).is_some_and(|entry| entry.verdict == Verdict::SurvivedHere);
-        let survivors = chosen.iter().filter(has_survived).filter(|mutant| !accepted.has(mutant));
+        let has_survived = |mutant: &&&Mutant| {
+            ledger
+                .of(mutant)
+                .is_some_and(|entry| entry.verdict == Verdict::SurvivedHere)
+        };
+        let survivors =
+            chosen.iter().filter(has_survived).filter(|mutant| !accepted.has(mutant));
         let survivors: Vec<_> = survivors.copied().collect();
         try_them(&above, &survivors, tests, workshop, ledger)?;
     }
@@ -127,13 +138,17 @@ fn try_them(
         return Ok(());
     }
     workshop.refresh()?;
-    let original = workshop.build_tree(stage)?.context("the tree without any change does not compile")?;
+    let original = workshop
+        .build_tree(stage)?
+        .context("the tree without any change does not compile")?;
     let suite = Suite::built(stage, tests, original, workshop)?;
     let (batches, ready) = sync_channel(1);
     let ledger = Mutex::new(ledger);
     thread::scope(|scope| {
-        let builder = scope.spawn(move || build_batches(stage, mutants, workshop, &batches));
-        // Dropped by the last of the testers, also by one that fails, so that the builder does not wait.
+        let builder =
+            scope.spawn(move || build_batches(stage, mutants, workshop, &batches));
+        // Dropped by the last of the testers, also by one that fails, so that the
+        // builder does not wait.
         let ready = Arc::new(Mutex::new(ready));
         let (suite, ledger) = (&suite, &ledger);
         let tester = |number: usize| {
@@ -172,7 +187,8 @@ fn build_batches<'m>(
     batches: &SyncSender<Vec<Built<'m>>>,
 ) -> Result<()> {
     for batch in mutants.chunks(mutants.len().div_ceil(MACHINES).min(BATCH)) {
-        let built = batch.iter().map(|mutant| Ok((*mutant, workshop.build(stage, mutant)?)));
+        let built =
+            batch.iter().map(|mutant| Ok((*mutant, workshop.build(stage, mutant)?)));
         if batches.send(built.collect::<Result<_>>()?).is_err() {
             break; // nobody tries them any more, and says why
         }
@@ -197,11 +213,19 @@ fn try_batch(
     }
     while !left.is_empty() {
         let order = |mutant: &Mutant| suite.order(&ledger(), mutant);
-        let ordered =
-            left.iter().map(|(mutant, subject)| Subject { order: order(mutant), ..subject.clone() });
+        let ordered = left.iter().map(|(mutant, subject)| Subject {
+            order: order(mutant),
+            ..subject.clone()
+        });
         let ends = machine.try_all(&ordered.collect::<Vec<_>>())?;
-        let caught_by: BTreeSet<usize> = ends.iter().filter_map(|(_, end)| end.check).collect();
-        machine.prove(caught_by.into_iter().filter(|check| suite.is_fit(*check).is_none()).collect())?;
+        let caught_by: BTreeSet<usize> =
+            ends.iter().filter_map(|(_, end)| end.check).collect();
+        machine.prove(
+            caught_by
+                .into_iter()
+                .filter(|check| suite.is_fit(*check).is_none())
+                .collect(),
+        )?;
         suite.save()?;
         let mut again = BTreeSet::new();
         for (nth, end) in ends {
@@ -217,8 +241,12 @@ fn try_batch(
             ledger().write(left[nth].0, verdict, &end.by, &end.said)?;
             left[nth].1.remove()?;
         }
-        left =
-            left.into_iter().enumerate().filter(|(nth, _)| again.contains(nth)).map(|(_, it)| it).collect();
+        left = left
+            .into_iter()
+            .enumerate()
+            .filter(|(nth, _)| again.contains(nth))
+            .map(|(_, it)| it)
+            .collect();
     }
     Ok(())
 }

@@ -48,17 +48,29 @@ struct Position {
     column: usize,
 }
 
-/// All mutants of a step's library. `sys` modules are left out: what is wrong there is undefined
-/// behaviour, and proves nothing. So is `main.rs`: the hand-written mutants take lines out of it.
+/// All mutants of a step's library. `sys` modules are left out: what is wrong there is
+/// undefined behaviour, and proves nothing. So is `main.rs`: the hand-written mutants
+/// take lines out of it.
 pub fn of(step: &Step) -> Result<Vec<Mutant>> {
     let listed = Command::new("cargo")
-        .args(["mutants", "--list", "--json", "-e", "**/sys.rs", "-e", "**/main.rs", "-p"])
+        .args([
+            "mutants",
+            "--list",
+            "--json",
+            "-e",
+            "**/sys.rs",
+            "-e",
+            "**/main.rs",
+            "-p",
+        ])
         .arg(package(step.name))
         .stderr(Stdio::inherit())
         .output()
         .context("run cargo")?;
     if !listed.status.success() {
-        bail!("cargo mutants does not list any\nhint: cargo install cargo-mutants --locked");
+        bail!(
+            "cargo mutants does not list any\nhint: cargo install cargo-mutants --locked"
+        );
     }
     let mut mutants: Vec<Mutant> =
         serde_json::from_slice(&listed.stdout).context("what cargo mutants lists")?;
@@ -68,14 +80,15 @@ pub fn of(step: &Step) -> Result<Vec<Mutant>> {
         *count += 1;
         mutant.nth = *count;
         let digest = Sha256::digest(fs::read(&mutant.file)?);
-        mutant.digest = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        mutant.digest =
+            digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     }
     Ok(mutants)
 }
 
 impl Mutant {
-    /// Its name without the line, which would change with every edit above it; the second and further
-    /// ones of this name have a number.
+    /// Its name without the line, which would change with every edit above it; the
+    /// second and further ones of this name have a number.
     pub fn id(&self) -> String {
         let id = format!("{}: {}", self.file, self.what());
         if self.nth == 1 { id } else { format!("{id} #{}", self.nth) }
@@ -85,15 +98,17 @@ impl Mutant {
         self.name.split_once(": ").map_or(&self.name, |(_, what)| what)
     }
 
-    /// What its file and its function are called, in words: a test of either may have them in its name.
+    /// What its file and its function are called, in words: a test of either may have
+    /// them in its name.
     pub fn words(&self) -> HashSet<String> {
         let file = self.file.split_once("/src/").map_or(&*self.file, |(_, file)| file);
-        let function = self.function.as_ref().map_or("", |function| &function.function_name);
+        let function =
+            self.function.as_ref().map_or("", |function| &function.function_name);
         words(file).chain(words(function)).collect()
     }
 
-    /// Whether it is the original in other words: what is joined by `|` here are flags that have no bit
-    /// in common, so `^` gives the same.
+    /// Whether it is the original in other words: what is joined by `|` here are flags
+    /// that have no bit in common, so `^` gives the same.
     pub fn is_equal(&self) -> bool {
         self.what().starts_with("replace | with ^")
     }
@@ -101,7 +116,9 @@ impl Mutant {
     /// The text of the file with the change.
     pub fn apply(&self, text: &str) -> Result<String> {
         let (start, end) = (self.span.start.offset(text), self.span.end.offset(text));
-        let (Some(start), Some(end)) = (start, end) else { bail!("{self}: no such place in the file") };
+        let (Some(start), Some(end)) = (start, end) else {
+            bail!("{self}: no such place in the file")
+        };
         ensure!(start <= end, "{self}: it ends before it begins");
         Ok([&text[..start], &self.replacement, &text[end..]].concat())
     }
@@ -111,7 +128,10 @@ impl Mutant {
 pub fn words(name: &str) -> impl Iterator<Item = String> {
     let words = name.split(|character: char| !character.is_ascii_alphabetic());
     let words = words.map(|word| word.to_lowercase().trim_end_matches('s').to_string());
-    words.filter(|word| word.len() > 2 && !["mod", "impl", "for", "the", "and", "lib"].contains(&&**word))
+    words.filter(|word| {
+        word.len() > 2
+            && !["mod", "impl", "for", "the", "and", "lib"].contains(&&**word)
+    })
 }
 
 impl Position {

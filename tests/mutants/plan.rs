@@ -53,8 +53,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// How long it may take, in seconds. The host is busy at times; a mutant that hangs is to be caught
-    /// this century all the same.
+    /// How long it may take, in seconds. The host is busy at times; a mutant that hangs
+    /// is to be caught this century all the same.
     pub fn limit(&self) -> u64 {
         30 + (4.0 * self.seconds.unwrap_or(20.0)) as u64
     }

@@ -1,4 +1,5 @@
-//! By what a step's mutants are tested: its tests, and what has been learnt of them so far.
+//! By what a step's mutants are tested: its tests, and what has been learnt of them so
+//! far.
 
 use std::collections::HashMap;
 use std::fs;
@@ -33,7 +34,8 @@ pub struct Suite {
 /// Which of a step's tests are used.
 #[derive(clap::Args, Clone)]
 pub struct Tests {
-    /// Do without the tests that take longer than this in the machine: who survives waits for each
+    /// Do without the tests that take longer than this in the machine: who survives
+    /// waits for each
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     slow: u16,
     /// Only by so many of the tests, those that are the most likely to catch a mutant
@@ -41,7 +43,8 @@ pub struct Tests {
     most: Option<usize>,
 }
 
-/// What earlier mutants have taught, in `target/mutants/generated/tests-of-STEP-by-STEP.json`.
+/// What earlier mutants have taught, in
+/// `target/mutants/generated/tests-of-STEP-by-STEP.json`.
 #[derive(Default, Serialize, Deserialize)]
 struct Learnt {
     /// Of what it is known whether a test passes.
@@ -55,7 +58,8 @@ struct Learnt {
 struct Known {
     /// How long it took the last time that it passed.
     seconds: Option<f64>,
-    /// Whether it passes in the machine with the original; one that is skipped there does not.
+    /// Whether it passes in the machine with the original; one that is skipped there
+    /// does not.
     is_fit: Option<bool>,
 }
 
@@ -64,22 +68,38 @@ const USUAL: f64 = 5.0;
 
 impl Suite {
     /// The tests of a stage, as cargo builds them.
-    pub fn built(stage: &Stage, tests: &Tests, original: Subject, workshop: &Workshop) -> Result<Self> {
-        let directory =
-            |step: &str| Ok::<_, anyhow::Error>(std::env::current_dir()?.join("steps").join(step));
+    pub fn built(
+        stage: &Stage,
+        tests: &Tests,
+        original: Subject,
+        workshop: &Workshop,
+    ) -> Result<Self> {
+        let directory = |step: &str| {
+            Ok::<_, anyhow::Error>(std::env::current_dir()?.join("steps").join(step))
+        };
         let built = cargo_test(stage.by)?;
         // A step may have a second program, for its tests.
         let executable = |kind: &str, name: &str| {
-            let is_it = |it: &&Value| it["target"]["kind"][0] == kind && it["target"]["name"] == name;
+            let is_it = |it: &&Value| {
+                it["target"]["kind"][0] == kind && it["target"]["name"] == name
+            };
             Some(PathBuf::from(built.iter().find(is_it)?["executable"].as_str()?))
         };
         let place = executable("bin", stage.by).context("cargo built no program")?;
         // A copy: who works on the tests meanwhile builds them anew.
         let binary = workshop.dir().join(format!("tests-{}", stage.by));
-        fs::copy(executable("test", &stage.by.replace('-', "_")).context("cargo built no tests")?, &binary)?;
+        fs::copy(
+            executable("test", &stage.by.replace('-', "_"))
+                .context("cargo built no tests")?,
+            &binary,
+        )?;
 
-        let file = workshop.dir().join(format!("tests-of-{}-by-{}.json", stage.name, stage.by));
-        let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Learnt>(&text).ok());
+        let file = workshop
+            .dir()
+            .join(format!("tests-of-{}-by-{}.json", stage.name, stage.by));
+        let known = fs::read(&file)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<Learnt>(&text).ok());
         let mut learnt = known.unwrap_or_default();
         let digest = digest(original.files().chain([&binary]))?;
         if learnt.digest != digest {
@@ -104,26 +124,34 @@ impl Suite {
     /// The tests, with the time that each takes by what is known now.
     pub fn checks(&self) -> Vec<Check> {
         let learnt = self.learnt();
-        let seconds = |check: &Check| learnt.of.get(&check.name).and_then(|known| known.seconds);
-        self.checks.iter().map(|check| Check { seconds: seconds(check), ..check.clone() }).collect()
+        let seconds =
+            |check: &Check| learnt.of.get(&check.name).and_then(|known| known.seconds);
+        self.checks
+            .iter()
+            .map(|check| Check { seconds: seconds(check), ..check.clone() })
+            .collect()
     }
 
-    /// By which tests a mutant is tried, and in which order: what has caught others catches the next ones,
-    /// too, those of the same file above all; and a test may be called what it is for. First what does so
-    /// in the least time.
+    /// By which tests a mutant is tried, and in which order: what has caught others
+    /// catches the next ones, too, those of the same file above all; and a test may be
+    /// called what it is for. First what does so in the least time.
     pub fn order(&self, ledger: &Ledger, mutant: &Mutant) -> Vec<usize> {
         let (learnt, theirs) = (self.learnt(), mutant.words());
-        let known = |check: &Check| learnt.of.get(&check.name).copied().unwrap_or_default();
+        let known =
+            |check: &Check| learnt.of.get(&check.name).copied().unwrap_or_default();
         let rate = |check: &Check| {
             let (all, same_file) = ledger.caught_by(&check.name, &mutant.file);
-            let shared = words(&check.name).filter(|word| theirs.contains(word)).count();
+            let shared =
+                words(&check.name).filter(|word| theirs.contains(word)).count();
             // The library's own tests are many in one, and the nearest.
             let own = if check.binary.is_none() { 1000 } else { 1 };
-            (own + all + 10 * shared + 20 * same_file) as f64 / known(check).seconds.unwrap_or(USUAL)
+            (own + all + 10 * shared + 20 * same_file) as f64
+                / known(check).seconds.unwrap_or(USUAL)
         };
         let is_used = |check: &Check| {
             let Known { seconds, is_fit } = known(check);
-            let is_slow = check.binary.is_some() && seconds.is_some_and(|it| it > self.tests.slow.into());
+            let is_slow = check.binary.is_some()
+                && seconds.is_some_and(|it| it > self.tests.slow.into());
             is_fit != Some(false) && !is_slow
         };
         let mut order: Vec<(usize, f64)> = self
@@ -134,7 +162,11 @@ impl Suite {
             .map(|(nth, it)| (nth, rate(it)))
             .collect();
         order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-        order.into_iter().map(|(nth, _)| nth).take(self.tests.most.unwrap_or(usize::MAX)).collect()
+        order
+            .into_iter()
+            .map(|(nth, _)| nth)
+            .take(self.tests.most.unwrap_or(usize::MAX))
+            .collect()
     }
 
     /// Whether a test passes with the original, if that is known.
@@ -144,16 +176,19 @@ impl Suite {
 
     /// A test has passed, with a mutant or with the original.
     pub fn passed(&self, check: usize, seconds: f64) {
-        self.learnt().of.entry(self.checks[check].name.clone()).or_default().seconds = Some(seconds);
+        self.learnt().of.entry(self.checks[check].name.clone()).or_default().seconds =
+            Some(seconds);
     }
 
-    /// A test was run with the original. One that does not pass then is not used any more.
+    /// A test was run with the original. One that does not pass then is not used any
+    /// more.
     pub fn learn(&self, check: usize, outcome: Outcome, said: &str) {
         let name = &self.checks[check].name;
         if outcome != Outcome::Passed {
             println!("not used, {outcome:?} without any change: {name}: {said}");
         }
-        self.learnt().of.entry(name.clone()).or_default().is_fit = Some(outcome == Outcome::Passed);
+        self.learnt().of.entry(name.clone()).or_default().is_fit =
+            Some(outcome == Outcome::Passed);
     }
 
     /// Writes down what has been learnt.
@@ -173,21 +208,36 @@ impl Suite {
 
 fn cargo_test(step: &str) -> Result<Vec<Value>> {
     let output = Command::new("cargo")
-        .args(["test", "--no-run", "-p", &package(step), "--test", &step.replace('-', "_")])
+        .args([
+            "test",
+            "--no-run",
+            "-p",
+            &package(step),
+            "--test",
+            &step.replace('-', "_"),
+        ])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
         .output()
         .context("run cargo")?;
     ensure!(output.status.success(), "the tests of {step} do not compile");
     let text = String::from_utf8(output.stdout)?;
-    let artifacts = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let artifacts =
+        text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     Ok(artifacts.filter(|it| it["executable"].is_string()).collect())
 }
 
 fn listed(binary: &Path) -> Result<Vec<String>> {
-    let output = Command::new(binary).args(["--list", "--format", "terse"]).output().context("run a test")?;
+    let output = Command::new(binary)
+        .args(["--list", "--format", "terse"])
+        .output()
+        .context("run a test")?;
     let text = String::from_utf8(output.stdout)?;
-    Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(String::from).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+        .map(String::from)
+        .collect())
 }
 
 fn digest<'f>(files: impl Iterator<Item = &'f PathBuf>) -> Result<String> {

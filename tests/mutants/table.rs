@@ -13,7 +13,8 @@ pub struct Table {
     wrong: Vec<String>,
 }
 
-/// So many in a hundred of a step's viable mutants must be caught. Of a sample that says too little.
+/// So many in a hundred of a step's viable mutants must be caught. Of a sample that
+/// says too little.
 const SHARE: f64 = 90.0;
 
 impl Table {
@@ -27,10 +28,17 @@ impl Table {
         accepted: &Accepted,
     ) {
         let verdict = |mutant: &&Mutant| ledger.of(mutant).map(|entry| entry.verdict);
-        let count = |wanted| chosen.iter().filter(|mutant| verdict(mutant) == Some(wanted)).count();
+        let count = |wanted| {
+            chosen.iter().filter(|mutant| verdict(mutant) == Some(wanted)).count()
+        };
         let equal = listed.iter().filter(|mutant| mutant.is_equal()).count();
-        let [not_viable, caught, timed_out, above] =
-            [Verdict::NotViable, Verdict::Caught, Verdict::TimedOut, Verdict::CaughtAbove].map(count);
+        let [not_viable, caught, timed_out, above] = [
+            Verdict::NotViable,
+            Verdict::Caught,
+            Verdict::TimedOut,
+            Verdict::CaughtAbove,
+        ]
+        .map(count);
         // An accepted one is not tried above.
         let survived = count(Verdict::Survived) + count(Verdict::SurvivedHere);
         let viable = caught + timed_out + above + survived;
@@ -42,15 +50,22 @@ impl Table {
         ));
         let is_whole = chosen.len() + equal == listed.len();
         if is_whole && share < SHARE {
-            self.wrong.push(format!("{name}: {share:.1} % are caught, and {SHARE} % are to be"));
+            self.wrong.push(format!(
+                "{name}: {share:.1} % are caught, and {SHARE} % are to be"
+            ));
         }
-        let survives =
-            |mutant: &&&Mutant| matches!(verdict(mutant), Some(Verdict::Survived | Verdict::SurvivedHere));
+        let survives = |mutant: &&&Mutant| {
+            matches!(verdict(mutant), Some(Verdict::Survived | Verdict::SurvivedHere))
+        };
         for mutant in chosen.iter().filter(survives) {
             let known = accepted.has(mutant);
-            self.survivors.push(format!("{mutant}{}", if known { " (accepted)" } else { "" }));
+            self.survivors
+                .push(format!("{mutant}{}", if known { " (accepted)" } else { "" }));
             if !known {
-                self.wrong.push(format!("survived, and is not in tests/mutants/accepted: {}", mutant.id()));
+                self.wrong.push(format!(
+                    "survived, and is not in tests/mutants/accepted: {}",
+                    mutant.id()
+                ));
             }
         }
         self.add_stale(step, listed, accepted, verdict);
@@ -65,13 +80,23 @@ impl Table {
         verdict: impl Fn(&&Mutant) -> Option<Verdict>,
     ) {
         for name in accepted.of(step) {
-            let why = match listed.iter().find(|mutant| mutant.id() == *name).map(|mutant| verdict(&mutant)) {
+            let why = match listed
+                .iter()
+                .find(|mutant| mutant.id() == *name)
+                .map(|mutant| verdict(&mutant))
+            {
                 None => "no mutant is called so",
-                Some(Some(Verdict::Caught | Verdict::TimedOut | Verdict::CaughtAbove)) => "it is caught",
+                Some(Some(
+                    Verdict::Caught | Verdict::TimedOut | Verdict::CaughtAbove,
+                )) => "it is caught",
                 Some(Some(Verdict::NotViable)) => "it does not compile",
-                Some(Some(Verdict::Survived | Verdict::SurvivedHere) | None) => continue,
+                Some(Some(Verdict::Survived | Verdict::SurvivedHere) | None) => {
+                    continue;
+                }
             };
-            self.wrong.push(format!("a line of tests/mutants/accepted is stale, {why}: {name}"));
+            self.wrong.push(format!(
+                "a line of tests/mutants/accepted is stale, {why}: {name}"
+            ));
         }
     }
 
@@ -79,7 +104,16 @@ impl Table {
     pub fn print(&self) -> bool {
         println!(
             "\n{:14}{:>7}{:>7}{:>7}{:>8}{:>8}{:>11}{:>7}{:>10}{:>11}",
-            "", "listed", "equal", "tried", "viable", "caught", "timed out", "above", "survived", "share"
+            "",
+            "listed",
+            "equal",
+            "tried",
+            "viable",
+            "caught",
+            "timed out",
+            "above",
+            "survived",
+            "share"
         );
         self.rows.iter().for_each(|row| println!("{row}"));
         println!("\nsurvivors: {}", self.survivors.len());

@@ -12,7 +12,8 @@ use crate::chosen::{Stage, Unit};
 use crate::mutant::Mutant;
 use crate::plan::Subject;
 
-/// The directory `target/mutants`. There is one copy of the tree, so one run at a time may use it.
+/// The directory `target/mutants`. There is one copy of the tree, so one run at a time
+/// may use it.
 pub struct Workshop {
     dir: PathBuf,
     _lock: File,
@@ -24,7 +25,8 @@ impl Workshop {
         let dir = std::env::current_dir()?.join("target/mutants");
         fs::create_dir_all(dir.join("generated"))?;
         let lock = File::create(dir.join("lock"))?;
-        lock.try_lock().with_context(|| format!("another run is at work in {}", dir.display()))?;
+        lock.try_lock()
+            .with_context(|| format!("another run is at work in {}", dir.display()))?;
         let _ = fs::remove_dir_all(dir.join("generated/built")); // of a run that was interrupted
         Ok(Workshop { dir, _lock: lock })
     }
@@ -38,8 +40,8 @@ impl Workshop {
         self.dir.join("tree")
     }
 
-    /// Brings the copy up to date. A file's time of change stays where its text stays, or cargo would
-    /// build everything anew.
+    /// Brings the copy up to date. A file's time of change stays where its text stays,
+    /// or cargo would build everything anew.
     pub fn refresh(&self) -> Result<()> {
         let listed = Command::new("git")
             .args([
@@ -54,7 +56,10 @@ impl Workshop {
             ])
             .output()
             .context("run git")?;
-        for file in String::from_utf8(listed.stdout)?.lines().filter(|file| Path::new(file).is_file()) {
+        for file in String::from_utf8(listed.stdout)?
+            .lines()
+            .filter(|file| Path::new(file).is_file())
+        {
             let (text, copy) = (fs::read(file)?, self.tree().join(file));
             if fs::read(&copy).ok().as_ref() != Some(&text) {
                 fs::create_dir_all(copy.parent().expect("a file is in a directory"))?;
@@ -78,12 +83,16 @@ impl Workshop {
     pub fn build_tree(&self, stage: &Stage) -> Result<Option<Subject>> {
         let mut unit = None;
         if stage.unit == Unit::Tests {
-            let Some(tests) = self.cargo(&["test", "--lib", "--no-run", "-p", &package(stage.name)])? else {
+            let Some(tests) =
+                self.cargo(&["test", "--lib", "--no-run", "-p", &package(stage.name)])?
+            else {
                 return Ok(None);
             };
             unit = Some(self.keep(&tests)?);
         }
-        let Some(program) = self.cargo(&["build", "-p", &package(stage.by), "--bin", stage.by])? else {
+        let Some(program) =
+            self.cargo(&["build", "-p", &package(stage.by), "--bin", stage.by])?
+        else {
             return Ok(None);
         };
         Ok(Some(Subject { program: self.keep(&program)?, unit, order: Vec::new() }))
@@ -123,10 +132,16 @@ impl Workshop {
             if messages.iter().any(|it| it["message"]["level"] == "error") {
                 return Ok(None);
             }
-            bail!("cargo {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "cargo {}: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
-        let built =
-            messages.iter().find_map(|it| it["executable"].as_str()).context("cargo built nothing")?;
+        let built = messages
+            .iter()
+            .find_map(|it| it["executable"].as_str())
+            .context("cargo built nothing")?;
         Ok(Some(built.into()))
     }
 }

@@ -35,7 +35,12 @@ fn an_archive_cannot_write_through_its_own_symlink() {
     place.tar(&["-cf", "evil.tar", "-C", "tree", "way"]);
     place.write("second/way/canary", "dead");
     place.tar(&["-rf", "evil.tar", "-C", "second", "way/canary"]);
-    place.fetch().args(["--from", "evil.tar"]).assert().code(1).stderr(contains("cannot unpack"));
+    place
+        .fetch()
+        .args(["--from", "evil.tar"])
+        .assert()
+        .code(1)
+        .stderr(contains("cannot unpack"));
     assert_eq!(fs::read_to_string(place.path("outside/canary")).unwrap(), "alive");
     place.assert_nothing_else_left(&["evil.tar", "outside", "second", "tree"]);
 }
@@ -45,12 +50,9 @@ fn an_archive_without_a_shell_is_no_root_file_system() {
     let place = Place::new();
     place.write("tree/layer.tar", "");
     place.tar(&["-cf", "image.tar", "-C", "tree", "."]);
-    place
-        .fetch()
-        .args(["--from", "image.tar"])
-        .assert()
-        .code(1)
-        .stderr(contains("image.tar is no root file system").and(contains("docker export")));
+    place.fetch().args(["--from", "image.tar"]).assert().code(1).stderr(
+        contains("image.tar is no root file system").and(contains("docker export")),
+    );
     place.assert_nothing_else_left(&["image.tar", "tree"]);
 }
 

@@ -13,7 +13,12 @@ use crate::place::{Place, workspace};
 fn a_second_run_leaves_the_first_ones_work_alone() {
     let place = Place::with_rootfs();
     let before = fs::metadata(place.path("rootfs")).unwrap().ino();
-    place.fetch().args(["--from", "nonsense"]).assert().success().stderr(contains("is there already"));
+    place
+        .fetch()
+        .args(["--from", "nonsense"])
+        .assert()
+        .success()
+        .stderr(contains("is there already"));
     assert_eq!(fs::metadata(place.path("rootfs")).unwrap().ino(), before);
 }
 
@@ -55,8 +60,9 @@ fn nothing_is_put_into_a_directory_that_appears_at_the_last_moment() {
             let place = Place::new();
             place.little_tarball("little.tar.gz");
             let path = place.path_without(&[]);
-            let script =
-                format!("case $* in */rootfs) [ -e rootfs ] || {{ {plant}; }} ;; esac; PATH={path}; {knows}");
+            let script = format!(
+                "case $* in */rootfs) [ -e rootfs ] || {{ {plant}; }} ;; esac; PATH={path}; {knows}"
+            );
             place.fake("mv", &format!("{script} exec mv \"$@\""));
             place
                 .fetch()
@@ -64,9 +70,18 @@ fn nothing_is_put_into_a_directory_that_appears_at_the_last_moment() {
                 .assert()
                 .code(1)
                 .stderr(contains("cannot put the tree at ").and(contains("hint: ")));
-            let found = fs::read_dir(place.path("rootfs")).unwrap().map(|entry| entry.unwrap().file_name());
+            let found = fs::read_dir(place.path("rootfs"))
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name());
             assert!({ found }.all(|name| name == "mine"), "{plant} {knows}");
-            place.assert_nothing_else_left(&["fakes", "little.tar.gz", "mine", "path", "rootfs", "tree"]);
+            place.assert_nothing_else_left(&[
+                "fakes",
+                "little.tar.gz",
+                "mine",
+                "path",
+                "rootfs",
+                "tree",
+            ]);
         }
     }
 }
@@ -76,7 +91,8 @@ fn the_default_destination_is_beside_the_script() {
     let place = Place::new();
     place.little_tarball("little.tar.gz");
     fs::create_dir(place.path("house")).unwrap();
-    fs::copy(workspace().join("rootfs-fetch.sh"), place.path("house/rootfs-fetch.sh")).unwrap();
+    fs::copy(workspace().join("rootfs-fetch.sh"), place.path("house/rootfs-fetch.sh"))
+        .unwrap();
     Command::new("sh")
         .args(["house/rootfs-fetch.sh", "--from", "little.tar.gz"])
         .current_dir(place.dir.path())
@@ -108,20 +124,27 @@ fn a_destination_that_cannot_be_made_is_named() {
 #[test]
 fn a_missing_file_is_named() {
     let place = Place::new();
-    place
-        .fetch()
-        .args(["--from", "no-such.tar"])
-        .assert()
-        .code(1)
-        .stderr(contains("cannot read no-such.tar: No such file").and(contains("hint: ")));
+    place.fetch().args(["--from", "no-such.tar"]).assert().code(1).stderr(
+        contains("cannot read no-such.tar: No such file").and(contains("hint: ")),
+    );
     place.assert_nothing_else_left(&[]);
 }
 
 #[test]
 fn an_unknown_option_is_a_usage_error() {
     let place = Place::new();
-    place.fetch().arg("--frm=host").assert().code(2).stderr(contains("--frm=host").and(contains("usage: ")));
-    place.fetch().arg("--from").assert().code(2).stderr(contains("--from needs a value"));
+    place
+        .fetch()
+        .arg("--frm=host")
+        .assert()
+        .code(2)
+        .stderr(contains("--frm=host").and(contains("usage: ")));
+    place
+        .fetch()
+        .arg("--from")
+        .assert()
+        .code(2)
+        .stderr(contains("--from needs a value"));
     place.assert_nothing_else_left(&[]);
 }
 
@@ -129,6 +152,9 @@ fn an_unknown_option_is_a_usage_error() {
 fn help_names_every_source() {
     let help = Place::new().fetch().arg("--help").assert().success();
     help.stdout(
-        contains("alpine").and(contains("busybox")).and(contains("host")).and(contains("KISTE_MIRROR")),
+        contains("alpine")
+            .and(contains("busybox"))
+            .and(contains("host"))
+            .and(contains("KISTE_MIRROR")),
     );
 }

@@ -25,13 +25,14 @@ impl Place {
         place
     }
 
-    /// Here tar stops when it is to unpack, says so by the file `started`, and goes on when the
-    /// FIFO `gate` is opened.
+    /// Here tar stops when it is to unpack, says so by the file `started`, and goes on
+    /// when the FIFO `gate` is opened.
     pub fn with_gate(without: &[&str]) -> Self {
         let place = Place::new();
         place.little_tarball("little.tar.gz");
         let path = place.path_without(without);
-        nix::unistd::mkfifo(&place.path("gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&place.path("gate"), nix::sys::stat::Mode::S_IRWXU)
+            .unwrap();
         place.fake(
             "tar",
             &format!(
@@ -46,7 +47,9 @@ impl Place {
         let mut command = Command::new("sh");
         command.arg(workspace().join("rootfs-fetch.sh")).args(["--dest", "rootfs"]);
         command.current_dir(self.dir.path()).env("PATH", self.fakes_first());
-        for variable in ["KISTE_ALPINE", "KISTE_ALPINE_VERSION", "KISTE_MIRROR", "SUDO_UID"] {
+        for variable in
+            ["KISTE_ALPINE", "KISTE_ALPINE_VERSION", "KISTE_MIRROR", "SUDO_UID"]
+        {
             command.env_remove(variable);
         }
         command
@@ -56,7 +59,8 @@ impl Place {
     pub fn fetch_older_alpine(&self) -> Command {
         self.fake("uname", "echo x86_64");
         let mut command = self.fetch();
-        command.env("KISTE_MIRROR", format!("file://{}", self.path("mirror").display()));
+        command
+            .env("KISTE_MIRROR", format!("file://{}", self.path("mirror").display()));
         command.env("KISTE_ALPINE_VERSION", "3.20.3").args(["--from", "alpine"]);
         command
     }
@@ -71,17 +75,23 @@ impl Place {
         self.write("tree/bin/sh", "");
         self.write("tree/bin/ls", "");
         fs::create_dir_all(self.path("tree/tmp")).unwrap();
-        fs::set_permissions(self.path("tree/tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
+        fs::set_permissions(self.path("tree/tmp"), PermissionsExt::from_mode(0o1777))
+            .unwrap();
         self.tar(&["-czf", name, "-C", "tree", "."]);
         self.path(name)
     }
 
     pub fn tar(&self, arguments: &[&str]) {
-        Command::new("tar").args(arguments).current_dir(self.dir.path()).assert().success();
+        Command::new("tar")
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .assert()
+            .success();
     }
 
     pub fn gated_fetch(&self) -> Command {
-        let path = format!("{}:{}", self.path("fakes").display(), self.path("path").display());
+        let path =
+            format!("{}:{}", self.path("fakes").display(), self.path("path").display());
         let mut command = self.fetch();
         command.env("PATH", path).args(["--from", "little.tar.gz"]);
         command
@@ -120,7 +130,9 @@ impl Place {
 
     pub fn assert_nothing_else_left(&self, expected: &[&str]) {
         let entries = fs::read_dir(self.dir.path()).unwrap();
-        for entry in entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()) {
+        for entry in
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        {
             assert!(expected.contains(&entry.as_str()), "left behind: {entry}");
         }
     }
@@ -133,7 +145,9 @@ pub struct Running {
 
 impl Running {
     pub fn start(command: &mut Command) -> Self {
-        Running { child: command.process_group(0).stdout(Stdio::null()).spawn().unwrap() }
+        Running {
+            child: command.process_group(0).stdout(Stdio::null()).spawn().unwrap(),
+        }
     }
 
     pub fn signal(&self, signal: Signal) {

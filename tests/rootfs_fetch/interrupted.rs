@@ -9,7 +9,8 @@ use crate::fetch::Running;
 use crate::place::Place;
 
 /// What is there in the end: what the place had, and the root file system.
-const ALL: [&str; 7] = ["fakes", "gate", "little.tar.gz", "path", "rootfs", "started", "tree"];
+const ALL: [&str; 7] =
+    ["fakes", "gate", "little.tar.gz", "path", "rootfs", "started", "tree"];
 
 #[test]
 fn two_at_once_make_one() {
@@ -41,7 +42,12 @@ fn what_a_kill_leaves_is_cleaned_up_by_the_next_run() {
         killed.wait();
         assert!(!place.path("rootfs").exists(), "half a root file system");
 
-        place.fetch().env("PATH", place.path("path")).args(["--from", "little.tar.gz"]).assert().success();
+        place
+            .fetch()
+            .env("PATH", place.path("path"))
+            .args(["--from", "little.tar.gz"])
+            .assert()
+            .success();
         place.assert_has(&["bin/sh"]);
         place.assert_nothing_else_left(&ALL);
     }
@@ -53,5 +59,12 @@ fn a_polite_end_leaves_nothing() {
     let mut ended = place.start_and_stop_in_tar();
     ended.signal(Signal::SIGTERM);
     assert_eq!(ended.wait().code(), Some(143));
-    place.assert_nothing_else_left(&["fakes", "gate", "little.tar.gz", "path", "started", "tree"]);
+    place.assert_nothing_else_left(&[
+        "fakes",
+        "gate",
+        "little.tar.gz",
+        "path",
+        "started",
+        "tree",
+    ]);
 }

@@ -94,7 +94,9 @@ fn a_mirror_that_cannot_be_reached_is_named_with_the_reason() {
             .args(["--from", "alpine"])
             .assert()
             .code(1)
-            .stderr(contains("http://127.0.0.1:1/v3.24/releases/").and(contains("hint: ")));
+            .stderr(
+                contains("http://127.0.0.1:1/v3.24/releases/").and(contains("hint: ")),
+            );
         place.assert_nothing_else_left(&["path"]);
     }
 }
@@ -102,12 +104,9 @@ fn a_mirror_that_cannot_be_reached_is_named_with_the_reason() {
 #[test]
 fn only_pinned_versions_are_accepted() {
     let place = Place::new();
-    place
-        .fetch()
-        .env("KISTE_ALPINE_VERSION", "3.19.0")
-        .assert()
-        .code(1)
-        .stderr(contains("KISTE_ALPINE_VERSION=3.19.0").and(contains("3.24.2 or 3.20.3")));
+    place.fetch().env("KISTE_ALPINE_VERSION", "3.19.0").assert().code(1).stderr(
+        contains("KISTE_ALPINE_VERSION=3.19.0").and(contains("3.24.2 or 3.20.3")),
+    );
 }
 
 fn sha512(file: &Path) -> String {
@@ -123,7 +122,10 @@ fn serve_once(body: Vec<u8>) -> std::net::SocketAddr {
         let (mut connection, _) = listener.accept().unwrap();
         let mut request = BufReader::new(connection.try_clone().unwrap()).lines();
         while request.next().is_some_and(|line| !line.unwrap().is_empty()) {}
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
         connection.write_all(head.as_bytes()).unwrap();
         connection.write_all(&body).unwrap();
     });

@@ -15,13 +15,9 @@ use crate::place::Place;
 fn a_tarball_becomes_a_root_file_system() {
     let place = Place::new();
     let tarball = place.little_tarball("little.tar.gz");
-    place
-        .fetch()
-        .arg("--from")
-        .arg(tarball)
-        .assert()
-        .success()
-        .stderr(contains("the digest of little.tar.gz is not known").and(contains("SHA-512")));
+    place.fetch().arg("--from").arg(tarball).assert().success().stderr(
+        contains("the digest of little.tar.gz is not known").and(contains("SHA-512")),
+    );
     place.assert_has(&["bin/sh", "bin/ls", "tmp"]);
     // The archive's modes, whatever the umask is.
     let tmp = fs::metadata(place.path("rootfs/tmp")).unwrap();
@@ -48,7 +44,11 @@ fn what_was_checked_is_what_is_unpacked_whatever_becomes_of_the_file() {
         &format!("case $1 in -t*) echo other >little.tar.gz ;; esac\nPATH={path} exec tar \"$@\""),
     );
     place.fetch().args(["--from", "little.tar.gz"]).assert().success();
-    assert_eq!(fs::read_to_string(place.path("little.tar.gz")).unwrap(), "other\n", "it has changed");
+    assert_eq!(
+        fs::read_to_string(place.path("little.tar.gz")).unwrap(),
+        "other\n",
+        "it has changed"
+    );
     place.assert_has(&["bin/sh", "bin/ls"]);
 }
 
@@ -56,12 +56,9 @@ fn what_was_checked_is_what_is_unpacked_whatever_becomes_of_the_file() {
 fn kiste_alpine_is_tried_first() {
     let place = Place::new();
     let tarball = alpine().unwrap_or_else(|| place.little_tarball("little.tar.gz"));
-    place
-        .fetch()
-        .env("KISTE_ALPINE", &tarball)
-        .assert()
-        .success()
-        .stderr(contains(format!("from {}", tarball.display())).and(contains("fetching").not()));
+    place.fetch().env("KISTE_ALPINE", &tarball).assert().success().stderr(
+        contains(format!("from {}", tarball.display())).and(contains("fetching").not()),
+    );
     place.assert_has(&["bin/sh", "bin/ls"]);
 }
 
@@ -83,14 +80,20 @@ fn a_static_busybox_brings_a_shell_and_its_commands() {
     place.fake("busybox", "echo sh; echo ls; echo busybox");
     place.fetch().args(["--from", "busybox"]).assert().success();
     place.assert_has(&["bin/busybox", "bin/sh", "bin/ls", "etc/passwd", "proc", "tmp"]);
-    assert_eq!(fs::read_link(place.path("rootfs/bin/sh")).unwrap(), Path::new("busybox"));
+    assert_eq!(
+        fs::read_link(place.path("rootfs/bin/sh")).unwrap(),
+        Path::new("busybox")
+    );
 }
 
 #[test]
 fn the_distributions_busybox_is_only_unpacked() {
     let place = Place::new();
     let path = place.path_without(&["busybox"]);
-    place.fake("apt-get", "case \"$*\" in *' download '*) : >busybox-static_1_all.deb ;; esac");
+    place.fake(
+        "apt-get",
+        "case \"$*\" in *' download '*) : >busybox-static_1_all.deb ;; esac",
+    );
     place.fake(
         "dpkg-deb",
         "mkdir -p \"$3/bin\"; printf '#!/bin/sh\\necho sh; echo ls\\n' >\"$3/bin/busybox\"; \
@@ -112,13 +115,20 @@ fn busybox_comes_from_this_machine_or_the_error_says_why_not() {
     let place = Place::new();
     let output = place.fetch().args(["--from", "busybox"]).output().unwrap();
     if output.status.success() {
-        place.assert_has(&["bin/busybox", "bin/sh", "bin/ls", "bin/cat", "bin/ps", "bin/mount"]);
+        place.assert_has(&[
+            "bin/busybox",
+            "bin/sh",
+            "bin/ls",
+            "bin/cat",
+            "bin/ps",
+            "bin/mount",
+        ]);
         place.assert_nothing_else_left(&["rootfs"]);
     } else {
-        output
-            .assert()
-            .code(1)
-            .stderr(contains("busybox").and(contains("hint: install the package busybox-static")));
+        output.assert().code(1).stderr(
+            contains("busybox")
+                .and(contains("hint: install the package busybox-static")),
+        );
         place.assert_nothing_else_left(&[]);
     }
 }
@@ -127,7 +137,15 @@ fn busybox_comes_from_this_machine_or_the_error_says_why_not() {
 fn the_hosts_own_tools_come_with_their_libraries() {
     let place = Place::new();
     place.fetch().args(["--from", "host"]).assert().success();
-    place.assert_has(&["bin/sh", "bin/ls", "bin/cat", "bin/sleep", "bin/id", "etc/passwd", "root"]);
+    place.assert_has(&[
+        "bin/sh",
+        "bin/ls",
+        "bin/cat",
+        "bin/sleep",
+        "bin/id",
+        "etc/passwd",
+        "root",
+    ]);
     // Every path that the host's loader needs for ls stands in the tree, too.
     let ls = Command::new("ldd").arg(place.path("rootfs/bin/ls")).output().unwrap();
     let listing = String::from_utf8(ls.stdout).unwrap();
@@ -145,11 +163,17 @@ fn the_hosts_own_tools_come_with_their_libraries() {
 fn auto_says_why_each_earlier_source_was_not_used() {
     let place = Place::new();
     let path = place.path_without(&["busybox", "apt-get"]);
-    place.fetch().env("PATH", path).env("KISTE_MIRROR", "http://127.0.0.1:1").assert().success().stderr(
-        contains("KISTE_ALPINE is not set")
-            .and(contains("not from alpine: "))
-            .and(contains("not from busybox: no static busybox is installed"))
-            .and(contains("this machine's own sh")),
-    );
+    place
+        .fetch()
+        .env("PATH", path)
+        .env("KISTE_MIRROR", "http://127.0.0.1:1")
+        .assert()
+        .success()
+        .stderr(
+            contains("KISTE_ALPINE is not set")
+                .and(contains("not from alpine: "))
+                .and(contains("not from busybox: no static busybox is installed"))
+                .and(contains("this machine's own sh")),
+        );
     place.assert_has(&["bin/sh", "bin/ls"]);
 }

@@ -9,7 +9,8 @@ use std::process::Command;
 
 use crate::place::{Place, workspace};
 
-/// A workspace with the real runner, and with a sudo, a fetch and binaries that only tell of it.
+/// A workspace with the real runner, and with a sudo, a fetch and binaries that only
+/// tell of it.
 pub struct House {
     pub place: Place,
 }
@@ -17,17 +18,23 @@ pub struct House {
 impl House {
     pub fn new() -> Self {
         let place = Place::new();
-        place.write("house/.cargo/runner", &fs::read_to_string(workspace().join(".cargo/runner")).unwrap());
+        place.write(
+            "house/.cargo/runner",
+            &fs::read_to_string(workspace().join(".cargo/runner")).unwrap(),
+        );
         // What it makes must be the caller's: the caller may write here, as at home.
-        place.write("house/rootfs-fetch.sh", "#!/bin/sh\necho FETCH \"$@\" >&2\nmkdir \"$2\"\n");
-        fs::set_permissions(place.path("house"), PermissionsExt::from_mode(0o777)).unwrap();
+        place.write(
+            "house/rootfs-fetch.sh",
+            "#!/bin/sh\necho FETCH \"$@\" >&2\nmkdir \"$2\"\n",
+        );
+        fs::set_permissions(place.path("house"), PermissionsExt::from_mode(0o777))
+            .unwrap();
         place.fake(
             "sudo",
             "echo \"SUDO $*\" >&2\nwhile :; do case $1 in -*) shift ;; *) exec \"$@\" ;; esac; done",
         );
         // For real an ordinary user may not do it.
-        let strip =
-            "while :; do case $1 in --propagation) shift 2 ;; -*) shift ;; *) exec \"$@\" ;; esac; done";
+        let strip = "while :; do case $1 in --propagation) shift 2 ;; -*) shift ;; *) exec \"$@\" ;; esac; done";
         place.fake("unshare", &format!("echo \"UNSHARE $*\" >&2\n{strip}"));
         House { place }
     }
@@ -50,8 +57,12 @@ impl House {
         let mut command = Command::new("setsid");
         command.arg("--wait").arg(self.place.path("house/.cargo/runner"));
         command.arg(self.place.path(binary)).args(arguments);
-        command.current_dir(self.place.dir.path()).env("PATH", self.place.fakes_first());
-        for variable in ["KISTE_SUDO", "KISTE_ROOTFS", "INSTA_UPDATE", "INSTA_WORKSPACE_ROOT"] {
+        command
+            .current_dir(self.place.dir.path())
+            .env("PATH", self.place.fakes_first());
+        for variable in
+            ["KISTE_SUDO", "KISTE_ROOTFS", "INSTA_UPDATE", "INSTA_WORKSPACE_ROOT"]
+        {
             command.env_remove(variable);
         }
         if nix::unistd::geteuid().is_root() {

@@ -1,4 +1,5 @@
-//! A directory of one test's own, where the scripts run, with programs that stand in for real ones.
+//! A directory of one test's own, where the scripts run, with programs that stand in
+//! for real ones.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -44,10 +45,14 @@ impl Place {
     pub fn path_without(&self, absent: &[&str]) -> String {
         let directory = self.path("path");
         fs::create_dir_all(&directory).unwrap();
-        for name in USED_BY_THE_SCRIPTS.split_whitespace().filter(|name| !absent.contains(name)) {
+        for name in
+            USED_BY_THE_SCRIPTS.split_whitespace().filter(|name| !absent.contains(name))
+        {
             let found = std::env::var("PATH").unwrap();
-            let found =
-                found.split(':').chain(["/usr/sbin", "/sbin"]).map(|on_path| Path::new(on_path).join(name));
+            let found = found
+                .split(':')
+                .chain(["/usr/sbin", "/sbin"])
+                .map(|on_path| Path::new(on_path).join(name));
             if let Some(program) = { found }.find(|program| program.is_file()) {
                 symlink(program, directory.join(name)).unwrap();
             }

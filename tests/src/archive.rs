@@ -1,7 +1,7 @@
 //! Tar archives made byte by byte: what a tool would write, and what none would.
 //!
-//! Nothing is checked here. An [`Entry`] can claim a size that it has not, be called `../x`, or stand
-//! before what it is in; see tar(5) for the format.
+//! Nothing is checked here. An [`Entry`] can claim a size that it has not, be called
+//! `../x`, or stand before what it is in; see tar(5) for the format.
 
 use std::io::Write;
 
@@ -122,7 +122,8 @@ impl Entry {
 
     /// What takes `path` away from the layers below.
     pub fn whiteout(path: &str) -> Self {
-        let (dir, name) = path.rsplit_once('/').map_or(("", path), |(dir, name)| (dir, name));
+        let (dir, name) =
+            path.rsplit_once('/').map_or(("", path), |(dir, name)| (dir, name));
         let slash = if dir.is_empty() { "" } else { "/" };
         Entry::file(format!("{dir}{slash}.wh.{name}"), "")
     }
@@ -174,10 +175,13 @@ impl Entry {
         self.pax(&format!("SCHILY.xattr.{name}"), value)
     }
 
-    /// Its name in an entry of GNU's before it; its header has only the first 100 bytes.
+    /// Its name in an entry of GNU's before it; its header has only the first 100
+    /// bytes.
     pub fn gnu_long_name(mut self, name: impl AsRef<[u8]>) -> Self {
         let text = [name.as_ref(), b"\0"].concat();
-        self.before.extend(Entry { body: text, ..Entry::of_kind(b'L', "././@LongLink") }.bytes());
+        self.before.extend(
+            Entry { body: text, ..Entry::of_kind(b'L', "././@LongLink") }.bytes(),
+        );
         self.name = name.as_ref().iter().copied().take(100).collect();
         self
     }
@@ -185,7 +189,9 @@ impl Entry {
     /// Where it leads in an entry of GNU's before it.
     pub fn gnu_long_link(mut self, to: impl AsRef<[u8]>) -> Self {
         let text = [to.as_ref(), b"\0"].concat();
-        self.before.extend(Entry { body: text, ..Entry::of_kind(b'K', "././@LongLink") }.bytes());
+        self.before.extend(
+            Entry { body: text, ..Entry::of_kind(b'K', "././@LongLink") }.bytes(),
+        );
         self.link = to.as_ref().iter().copied().take(100).collect();
         self
     }
@@ -207,42 +213,67 @@ impl Entry {
 
     /// A file of holes and of data, each at its place, as old GNU tar writes it.
     pub fn sparse_gnu(name: &str, pieces: &[(u64, &[u8])], size: u64) -> Self {
-        let numbers = |(offset, data): &(u64, &[u8])| format!("{offset:011o}\0{:011o}\0", data.len());
+        let numbers = |(offset, data): &(u64, &[u8])| {
+            format!("{offset:011o}\0{:011o}\0", data.len())
+        };
         let map = |pieces: &[(u64, &[u8])], room| {
             let mut map = pieces.iter().map(numbers).collect::<String>().into_bytes();
             map.resize(room, 0);
             map
         };
-        // The header has room for four. Behind it stand blocks with 21 each, which its size does not count,
-        // and each says whether there is one more.
+        // The header has room for four. Behind it stand blocks with 21 each, which its
+        // size does not count, and each says whether there is one more.
         let (first, more) = pieces.split_at(pieces.len().min(4));
         let (mut body, count) = (Vec::new(), more.chunks(21).count());
         for (nth, pieces) in more.chunks(21).enumerate() {
-            body.extend([map(pieces, 504), vec![u8::from(nth + 1 < count), 0, 0, 0, 0, 0, 0, 0]].concat());
+            body.extend(
+                [
+                    map(pieces, 504),
+                    vec![u8::from(nth + 1 < count), 0, 0, 0, 0, 0, 0, 0],
+                ]
+                .concat(),
+            );
         }
         body.extend(pieces.iter().flat_map(|(_, data)| data.iter()));
         let data: usize = pieces.iter().map(|(_, data)| data.len()).sum();
         let mut entry = Entry::of_kind(b'S', name).body(body).claims(data as u64);
-        // Its map and its real size stand in the header from 386 on: the header takes them from here.
-        entry.link = [map(first, 96), vec![u8::from(count > 0)], format!("{size:011o}\0").into()].concat();
+        // Its map and its real size stand in the header from 386 on: the header takes
+        // them from here.
+        entry.link = [
+            map(first, 96),
+            vec![u8::from(count > 0)],
+            format!("{size:011o}\0").into(),
+        ]
+        .concat();
         entry
     }
 
     /// The same as PAX 0.0, 0.1 and 1.0 write it.
-    pub fn sparse_pax(version: &str, name: &str, pieces: &[(u64, &[u8])], size: u64) -> Self {
-        let data: Vec<u8> = pieces.iter().flat_map(|(_, data)| data.iter().copied()).collect();
+    pub fn sparse_pax(
+        version: &str,
+        name: &str,
+        pieces: &[(u64, &[u8])],
+        size: u64,
+    ) -> Self {
+        let data: Vec<u8> =
+            pieces.iter().flat_map(|(_, data)| data.iter().copied()).collect();
         let (count, size) = (pieces.len().to_string(), size.to_string());
         let entry = Entry::file(name, &data);
         match version {
             "0.0" => {
-                let entry = entry.pax("GNU.sparse.size", size).pax("GNU.sparse.numblocks", count);
+                let entry = entry
+                    .pax("GNU.sparse.size", size)
+                    .pax("GNU.sparse.numblocks", count);
                 pieces.iter().fold(entry, |entry, (offset, data)| {
                     let length = data.len().to_string();
-                    entry.pax("GNU.sparse.offset", offset.to_string()).pax("GNU.sparse.numbytes", length)
+                    entry
+                        .pax("GNU.sparse.offset", offset.to_string())
+                        .pax("GNU.sparse.numbytes", length)
                 })
             }
             "0.1" => {
-                let numbers = |(offset, data): &(u64, &[u8])| format!("{offset},{}", data.len());
+                let numbers =
+                    |(offset, data): &(u64, &[u8])| format!("{offset},{}", data.len());
                 let map = pieces.iter().map(numbers).collect::<Vec<_>>().join(",");
                 Entry { name: b"GNUSparseFile.0/x".into(), ..entry }
                     .pax("GNU.sparse.size", size)
@@ -251,8 +282,13 @@ impl Entry {
                     .pax("GNU.sparse.map", map)
             }
             _ => {
-                let numbers = |(offset, data): &(u64, &[u8])| format!("{offset}\n{}\n", data.len());
-                let map = format!("{count}\n{}", pieces.iter().map(numbers).collect::<String>());
+                let numbers = |(offset, data): &(u64, &[u8])| {
+                    format!("{offset}\n{}\n", data.len())
+                };
+                let map = format!(
+                    "{count}\n{}",
+                    pieces.iter().map(numbers).collect::<String>()
+                );
                 let mut map = map.into_bytes();
                 map.resize(map.len().next_multiple_of(512), 0);
                 Entry { name: b"GNUSparseFile.0/x".into(), ..entry }
@@ -269,7 +305,10 @@ impl Entry {
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.before.clone();
         if !self.pax.is_empty() {
-            let header = Entry { body: self.pax.clone(), ..Entry::of_kind(b'x', "PaxHeaders/x") };
+            let header = Entry {
+                body: self.pax.clone(),
+                ..Entry::of_kind(b'x', "PaxHeaders/x")
+            };
             bytes.extend(header.bytes());
         }
         bytes.extend(self.header());
@@ -284,7 +323,12 @@ impl Entry {
         put(&mut header, 100, 8, format!("{:07o}\0", self.mode).as_bytes());
         put(&mut header, 108, 8, &number(self.owner.0, 8));
         put(&mut header, 116, 8, &number(self.owner.1, 8));
-        put(&mut header, 124, 12, &number(self.claim.unwrap_or(self.body.len() as u64), 12));
+        put(
+            &mut header,
+            124,
+            12,
+            &number(self.claim.unwrap_or(self.body.len() as u64), 12),
+        );
         put(&mut header, 136, 12, &number(self.mtime as u64, 12));
         header[156] = self.kind;
         if self.kind == b'S' {
@@ -303,7 +347,12 @@ impl Entry {
         header[148..156].fill(b' ');
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
         let wrong = matches!(self.checksum, Checksum::Wrong);
-        put(&mut header, 148, 8, format!("{:06o}\0 ", sum + u32::from(wrong)).as_bytes());
+        put(
+            &mut header,
+            148,
+            8,
+            format!("{:06o}\0 ", sum + u32::from(wrong)).as_bytes(),
+        );
         header
     }
 }
@@ -313,7 +362,8 @@ fn put(header: &mut [u8; 512], at: usize, room: usize, text: &[u8]) {
     header[at..at + length].copy_from_slice(&text[..length]);
 }
 
-/// Octal digits; where they do not suffice, base 256 as GNU has it, with the first bit set.
+/// Octal digits; where they do not suffice, base 256 as GNU has it, with the first bit
+/// set.
 fn number(number: u64, room: usize) -> Vec<u8> {
     let octal = format!("{number:0width$o}\0", width = room - 1);
     if octal.len() <= room {
@@ -341,7 +391,8 @@ pub fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
 
 /// Compressed by gzip.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut encoder =
+        flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("compress")
 }
 
@@ -352,8 +403,12 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
 
 /// Zeros without number, in gzip: the member for a mebibyte, again and again.
 pub fn gzip_of_zeros(mebibytes: usize) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    let member = encoder.write_all(&vec![0; 1 << 20]).and_then(|()| encoder.finish()).expect("compress");
+    let mut encoder =
+        flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let member = encoder
+        .write_all(&vec![0; 1 << 20])
+        .and_then(|()| encoder.finish())
+        .expect("compress");
     member.repeat(mebibytes)
 }
 
@@ -416,9 +471,15 @@ mod tests {
     #[test]
     fn gnu_tar_sees_the_whole_size_of_sparse_files_of_every_format() {
         let pieces: [(u64, &[u8]); 2] = [(0, b"begin"), (1 << 20, b"end")];
-        let mut archive = Archive::new().with(Entry::sparse_gnu("gnu", &pieces, 2 << 20));
+        let mut archive =
+            Archive::new().with(Entry::sparse_gnu("gnu", &pieces, 2 << 20));
         for version in ["0.0", "0.1", "1.0"] {
-            archive = archive.with(Entry::sparse_pax(version, &format!("pax-{version}"), &pieces, 2 << 20));
+            archive = archive.with(Entry::sparse_pax(
+                version,
+                &format!("pax-{version}"),
+                &pieces,
+                2 << 20,
+            ));
         }
         for line in listed(archive.end()) {
             assert!(line.contains(" 2097152 "), "{line}");
@@ -439,8 +500,10 @@ mod tests {
     fn a_claim_and_a_wrong_checksum_are_in_the_header_only() {
         let bytes = Entry::file("x", "abc").claims(1 << 40).bytes();
         assert_eq!((bytes.len(), bytes[124]), (1024, 0x80));
-        let (right, wrong) =
-            (Entry::file("x", "").bytes(), Entry::file("x", "").with_wrong_checksum().bytes());
+        let (right, wrong) = (
+            Entry::file("x", "").bytes(),
+            Entry::file("x", "").with_wrong_checksum().bytes(),
+        );
         assert_ne!(right[148..156], wrong[148..156]);
     }
 }

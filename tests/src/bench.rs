@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::{Ran, Running, Step, Terminal, host, rootfs};
 
-/// What a test has for itself: a directory, and from step 4 on a root file system, from step 5 on a
-/// run directory and a cgroup parent.
+/// What a test has for itself: a directory, and from step 4 on a root file system, from
+/// step 5 on a run directory and a cgroup parent.
 pub struct Bench {
     step: Step,
     dir: TempDir,
@@ -20,12 +20,16 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A bench for this step's program; None where something that the test needs is not there.
+    /// A bench for this step's program; None where something that the test needs is not
+    /// there.
     pub fn of(step: Step, needs: &[&str]) -> Option<Self> {
         if !step.has(needs) {
             return None;
         }
-        let dir = tempfile::Builder::new().prefix("kiste-test-").tempdir().expect("make a directory");
+        let dir = tempfile::Builder::new()
+            .prefix("kiste-test-")
+            .tempdir()
+            .expect("make a directory");
         let parent = dir.path().file_name().unwrap().to_string_lossy().to_lowercase();
         Some(Bench { step, dir, rootfs: OnceLock::new(), parent })
     }
@@ -45,8 +49,8 @@ impl Bench {
         self.dir.path()
     }
 
-    /// The test's own root file system; made when it is first asked for. It belongs to whom the test's
-    /// directory belongs.
+    /// The test's own root file system; made when it is first asked for. It belongs to
+    /// whom the test's directory belongs.
     pub fn rootfs(&self) -> &Path {
         self.rootfs.get_or_init(|| {
             let path = self.dir().join("rootfs");
@@ -57,7 +61,8 @@ impl Bench {
         })
     }
 
-    /// Puts a program of the host's into the root file system as `/name`, with its libraries.
+    /// Puts a program of the host's into the root file system as `/name`, with its
+    /// libraries.
     pub fn install(&self, program: &Path, name: &str) {
         rootfs::install(program, name, self.rootfs());
     }
@@ -90,7 +95,8 @@ impl Bench {
         if self.step.number() >= 5 {
             arguments.extend(["--run-dir".into(), self.run_dirs().into()]);
             if !has("--cgroup-parent") {
-                arguments.extend(["--cgroup-parent".into(), self.parent.clone().into()]);
+                arguments
+                    .extend(["--cgroup-parent".into(), self.parent.clone().into()]);
             }
         }
         arguments.extend(options.iter().map(OsString::from));
@@ -110,7 +116,11 @@ impl Bench {
 
     /// Runs the program with exactly these arguments.
     pub fn call(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
-        Ran::of(assert_cmd::Command::new(self.exe()).current_dir(self.dir()).args(arguments))
+        Ran::of(
+            assert_cmd::Command::new(self.exe())
+                .current_dir(self.dir())
+                .args(arguments),
+        )
     }
 
     /// Runs a command to its end, with the program started by another one:
@@ -120,18 +130,34 @@ impl Bench {
     }
 
     /// Runs the program with exactly these arguments, started by another one.
-    pub fn call_by(&self, starter: &[&str], arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+    pub fn call_by(
+        &self,
+        starter: &[&str],
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Ran {
         let mut command = assert_cmd::Command::new(starter[0]);
-        Ran::of(command.args(&starter[1..]).arg(self.exe()).args(arguments).current_dir(self.dir()))
+        Ran::of(
+            command
+                .args(&starter[1..])
+                .arg(self.exe())
+                .args(arguments)
+                .current_dir(self.dir()),
+        )
     }
 
     /// Runs the program with exactly these arguments as a user who is not root.
-    pub fn call_as_nobody(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+    pub fn call_as_nobody(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Ran {
         let copy = self.dir().join("program-of-nobody");
         host::copy_program(self.exe(), &copy);
         fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = assert_cmd::Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy).args(arguments);
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(copy)
+            .args(arguments);
         Ran::of(command.current_dir(self.dir()))
     }
 
@@ -145,8 +171,14 @@ impl Bench {
         self.start_by(&[], options, command)
     }
 
-    /// Starts a command, with the program started by another one that becomes it: `&["nice"]`.
-    pub fn start_by(&self, starter: &[&str], options: &[&str], command: &[&str]) -> Running {
+    /// Starts a command, with the program started by another one that becomes it:
+    /// `&["nice"]`.
+    pub fn start_by(
+        &self,
+        starter: &[&str],
+        options: &[&str],
+        command: &[&str],
+    ) -> Running {
         let pid_file = self.dir().join(format!("pid-{}", host::unique()));
         let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
         let mut words: Vec<OsString> = starter.iter().map(OsString::from).collect();
@@ -160,13 +192,21 @@ impl Bench {
         Terminal::start(self.exe(), self.dir(), &self.arguments(options, command))
     }
 
-    /// What is left of this test's containers: cgroups, run directories, upper layers, mounts, processes.
+    /// What is left of this test's containers: cgroups, run directories, upper layers,
+    /// mounts, processes.
     pub fn leaks(&self) -> Vec<String> {
         let mut leaks = host::cgroups_named(&self.parent);
         leaks.extend(
-            fs::read_dir(self.run_dirs()).into_iter().flatten().map(|it| format!("{:?}", it.unwrap().path())),
+            fs::read_dir(self.run_dirs())
+                .into_iter()
+                .flatten()
+                .map(|it| format!("{:?}", it.unwrap().path())),
         );
-        leaks.extend(host::mounts().into_iter().filter(|line| line.contains(self.dir().to_str().unwrap())));
+        leaks.extend(
+            host::mounts()
+                .into_iter()
+                .filter(|line| line.contains(self.dir().to_str().unwrap())),
+        );
         for place in ["containers", "tmp"] {
             let left = fs::read_dir(self.store().join(place)).into_iter().flatten();
             leaks.extend(left.map(|it| format!("{:?}", it.unwrap().path())));

@@ -1,5 +1,6 @@
-//! What a step does, done without it. `doctor` tries things by the step's own functions, so where it says
-//! that the machine lacks something, it may as well be that function which fails.
+//! What a step does, done without it. `doctor` tries things by the step's own
+//! functions, so where it says that the machine lacks something, it may as well be that
+//! function which fails.
 
 use std::process::{Command, Stdio};
 
@@ -17,8 +18,8 @@ const NFTABLES: &str = "
          add rule inet byhand between ct state established accept
          add rule inet byhand after ip saddr 10.77.0.0/24 masquerade'";
 
-/// Whether this machine has what `doctor` calls `need`, tried without the step; None for what is not
-/// tried here.
+/// Whether this machine has what `doctor` calls `need`, tried without the step; None
+/// for what is not tried here.
 pub fn has(need: &str) -> Option<bool> {
     let script = match need {
         "overlay" => OVERLAY,
@@ -29,7 +30,13 @@ pub fn has(need: &str) -> Option<bool> {
     };
     // Who is not root may not, for many other reasons.
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--net", "sh", "-c", script]).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args(["--mount", "--net", "sh", "-c", script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     let status = command.stderr(Stdio::null()).status();
-    Some(rustix::process::geteuid().is_root() && status.is_ok_and(|status| status.success()))
+    Some(
+        rustix::process::geteuid().is_root()
+            && status.is_ok_and(|status| status.success()),
+    )
 }

@@ -1,4 +1,5 @@
-//! A host as distributions set it up: every mount is shared, so that what leaks is seen.
+//! A host as distributions set it up: every mount is shared, so that what leaks is
+//! seen.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -7,8 +8,9 @@ use std::process::{Child, Command, Stdio};
 
 use crate::{Bench, Ran, Running, host};
 
-/// A mount namespace of the test's own in which every mount is shared, as distributions have theirs
-/// (on the build machine they are private). In it a leak shows, and harms nobody.
+/// A mount namespace of the test's own in which every mount is shared, as distributions
+/// have theirs (on the build machine they are private). In it a leak shows, and harms
+/// nobody.
 pub struct Distribution {
     holder: Child,
 }
@@ -25,7 +27,12 @@ impl Distribution {
             .spawn()
             .expect("start unshare, of util-linux");
         let mut ready = [0; 6];
-        holder.stdout.as_mut().unwrap().read_exact(&mut ready).expect("a mount namespace that is shared");
+        holder
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut ready)
+            .expect("a mount namespace that is shared");
         Distribution { holder }
     }
 
@@ -38,7 +45,9 @@ impl Distribution {
     #[track_caller]
     pub fn sh(&self, script: &str) -> String {
         let mut command = assert_cmd::Command::new("nsenter");
-        let ran = Ran::of(command.args(self.entry(Path::new("/"))).args(["sh", "-c", script]));
+        let ran = Ran::of(
+            command.args(self.entry(Path::new("/"))).args(["sh", "-c", script]),
+        );
         ran.exits(0).out.trim_end().into()
     }
 
@@ -50,7 +59,12 @@ impl Distribution {
     }
 
     /// As [`Bench::start`], on this host.
-    pub fn start_in(&self, bench: &Bench, options: &[&str], command: &[&str]) -> Running {
+    pub fn start_in(
+        &self,
+        bench: &Bench,
+        options: &[&str],
+        command: &[&str],
+    ) -> Running {
         let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
         let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
         let mut arguments = self.entry(bench.dir());
@@ -61,7 +75,11 @@ impl Distribution {
 
     fn entry(&self, directory: &Path) -> Vec<OsString> {
         let namespace = format!("--mount=/proc/{}/ns/mnt", self.holder.id());
-        vec![namespace.into(), format!("--wd={}", directory.display()).into(), "--".into()]
+        vec![
+            namespace.into(),
+            format!("--wd={}", directory.display()).into(),
+            "--".into(),
+        ]
     }
 }
 

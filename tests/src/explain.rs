@@ -1,8 +1,9 @@
 //! Holds `--explain` to what really happens: strace(1) listens beside it.
 //!
-//! Three things must agree, for each process by itself: the list that is written in the test, what
-//! the program tells, and what strace saw. Of the calls that make a container (`MAKE_A_CONTAINER`)
-//! none is left out and none is made up; of all others that are told, each was made, in this order.
+//! Three things must agree, for each process by itself: the list that is written in the
+//! test, what the program tells, and what strace saw. Of the calls that make a
+//! container (`MAKE_A_CONTAINER`) none is left out and none is made up; of all others
+//! that are told, each was made, in this order.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,8 @@ use serde::Deserialize;
 
 use crate::{Bench, Ran, User, host, tool};
 
-/// The calls that make a container. A narration that leaves out one of them is not true.
+/// The calls that make a container. A narration that leaves out one of them is not
+/// true.
 const MAKE_A_CONTAINER: &[&str] = &[
     "chdir",
     "chroot",
@@ -45,7 +47,8 @@ const MAKE_A_CONTAINER: &[&str] = &[
     "vfork",
 ];
 
-/// What else may be told, where the man page's name is not, or not only, the system call's.
+/// What else may be told, where the man page's name is not, or not only, the system
+/// call's.
 const OTHERS: &[(&str, &[&str])] = &[
     ("dup2", &["dup2", "dup3"]),
     ("fchown", &["fchown"]),
@@ -79,8 +82,8 @@ const HELPER: &str = "vfork, for a helper";
 /// How strace ends the line of a call when another process's comes in between.
 const UNFINISHED: &str = " <unfinished ...>";
 
-/// The names of calls, in the order in which one process made them; by process: parent, child,
-/// grandchild.
+/// The names of calls, in the order in which one process made them; by process: parent,
+/// child, grandchild.
 type Calls = BTreeMap<String, Vec<String>>;
 
 /// What `--explain` tells of this run is what is written here, and what strace sees:
@@ -90,8 +93,9 @@ type Calls = BTreeMap<String, Vec<String>>;
 /// child   prctl sethostname (open_tree move_mount)+ close_range execve
 /// ```
 ///
-/// The list has only the calls of `MAKE_A_CONTAINER`. What stands in `( )+` may come any number of
-/// times, but once at least: where it depends on the host. Without strace the test is skipped.
+/// The list has only the calls of `MAKE_A_CONTAINER`. What stands in `( )+` may come
+/// any number of times, but once at least: where it depends on the host. Without strace
+/// the test is skipped.
 #[track_caller]
 pub fn is_true(bench: &Bench, written: &str, options: &[&str], command: &[&str]) {
     if !bench.step().is_ours() || !tool("strace") {
@@ -104,7 +108,8 @@ pub fn is_true(bench: &Bench, written: &str, options: &[&str], command: &[&str])
     compare(written, &ran, &log);
 }
 
-/// The same for one who is not root. It is root who listens, or newuidmap would be an ordinary program.
+/// The same for one who is not root. It is root who listens, or newuidmap would be an
+/// ordinary program.
 #[track_caller]
 pub fn is_true_of(user: &mut User, written: &str, options: &[&str], command: &[&str]) {
     if !user.bench().step().is_ours() || !tool("strace") {
@@ -119,7 +124,9 @@ pub fn is_true_of(user: &mut User, written: &str, options: &[&str], command: &[&
 fn strace(log: &Path) -> Vec<String> {
     let only = format!("trace={}", traced().join(","));
     let log = log.to_str().unwrap();
-    ["strace", "-f", "-qq", "-e", "signal=none", "-e", &only, "-o", log].map(String::from).to_vec()
+    ["strace", "-f", "-qq", "-e", "signal=none", "-e", &only, "-o", log]
+        .map(String::from)
+        .to_vec()
 }
 
 #[track_caller]
@@ -133,7 +140,10 @@ fn compare(written: &str, ran: &Ran, log: &Path) {
 
 /// With a question mark strace forgives a call that this machine does not have.
 fn traced() -> Vec<String> {
-    let others = OTHERS.iter().flat_map(|(_, calls)| calls.iter()).filter(|name| **name != HELPER);
+    let others = OTHERS
+        .iter()
+        .flat_map(|(_, calls)| calls.iter())
+        .filter(|name| **name != HELPER);
     MAKE_A_CONTAINER.iter().chain(others).map(|name| format!("?{name}")).collect()
 }
 
@@ -145,7 +155,8 @@ fn told(stderr: &str) -> Calls {
     }
     let mut told = Calls::new();
     for line in stderr.lines() {
-        let line: Line = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let line: Line = serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("{error}: {line}"));
         told.entry(line.who).or_default().push(line.call);
     }
     told
@@ -176,7 +187,8 @@ fn seen(log: &str, processes: usize) -> Calls {
             seen.push(Vec::new());
             pids.len() - 1
         });
-        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let is_name =
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         // After its exec it is the command, and no longer ours.
         let is_command = at > 0 && seen[at].last().is_some_and(|last| last == "execve");
         if is_name && !is_command && matters(name, operands) {
@@ -184,25 +196,39 @@ fn seen(log: &str, processes: usize) -> Calls {
             seen[at].push(if is_helper { HELPER } else { name }.into());
         }
     }
-    // What came before the program: strace's own execve, and that of whatever starts it.
-    let program = seen[0].iter().rposition(|name| name == "execve").expect("the program was started");
+    // What came before the program: strace's own execve, and that of whatever starts
+    // it.
+    let program = seen[0]
+        .iter()
+        .rposition(|name| name == "execve")
+        .expect("the program was started");
     seen[0].drain(..=program);
-    ["parent", "child", "grandchild"].map(String::from).into_iter().zip(seen).take(processes).collect()
+    ["parent", "child", "grandchild"]
+        .map(String::from)
+        .into_iter()
+        .zip(seen)
+        .take(processes)
+        .collect()
 }
 
-/// The lines by process, where a call that was interrupted by another process's is one line again.
+/// The lines by process, where a call that was interrupted by another process's is one
+/// line again.
 fn whole_lines(log: &str) -> Vec<(&str, String)> {
     let mut lines: Vec<(&str, String)> = Vec::new();
     for line in log.lines() {
         let Some((pid, call)) = line.split_once(' ') else { continue };
         let call = call.trim_start();
-        let resumed = call.strip_prefix("<... ").and_then(|call| call.split_once(" resumed>"));
+        let resumed =
+            call.strip_prefix("<... ").and_then(|call| call.split_once(" resumed>"));
         let Some((_, end)) = resumed else {
             lines.push((pid, call.into()));
             continue;
         };
-        let begun = lines.iter_mut().rfind(|(of, _)| *of == pid).map(|(_, begun)| begun);
-        let begun = begun.filter(|begun| begun.ends_with(UNFINISHED)).expect("what is resumed was begun");
+        let begun =
+            lines.iter_mut().rfind(|(of, _)| *of == pid).map(|(_, begun)| begun);
+        let begun = begun
+            .filter(|begun| begun.ends_with(UNFINISHED))
+            .expect("what is resumed was begun");
         begun.truncate(begun.len() - UNFINISHED.len());
         begun.push_str(end);
     }
@@ -212,7 +238,8 @@ fn whole_lines(log: &str) -> Vec<(&str, String)> {
 /// The processes that are programs of the host's: they begin with an execve of it.
 fn helpers<'log>(lines: &[(&'log str, String)]) -> Vec<&'log str> {
     let is_helper = |call: &str| {
-        call.starts_with("execve(") && ["/newuidmap\"", "/newgidmap\""].iter().any(|name| call.contains(name))
+        call.starts_with("execve(")
+            && ["/newuidmap\"", "/newgidmap\""].iter().any(|name| call.contains(name))
     };
     lines.iter().filter(|(_, call)| is_helper(call)).map(|(pid, _)| *pid).collect()
 }
@@ -250,19 +277,27 @@ fn differences(written: &str, told: &Calls, seen: &Calls) -> Vec<String> {
 }
 
 fn container_calls(calls: &[String]) -> Vec<String> {
-    let mut calls: Vec<String> =
-        calls.iter().filter(|name| MAKE_A_CONTAINER.contains(&name.as_str())).cloned().collect();
-    // An init closes what lies below its channel and what lies above: two calls, told as one.
+    let mut calls: Vec<String> = calls
+        .iter()
+        .filter(|name| MAKE_A_CONTAINER.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    // An init closes what lies below its channel and what lies above: two calls, told
+    // as one.
     calls.dedup_by(|later, earlier| later == earlier && later == "close_range");
     calls
 }
 
-/// The first call that is told, and not found in what was made after the one told before.
+/// The first call that is told, and not found in what was made after the one told
+/// before.
 fn never_made(told: &[String], seen: &[String]) -> Option<String> {
     let mut rest = seen.iter();
     let made = |name: &&String, rest: &mut std::slice::Iter<'_, String>| {
-        let as_seen = OTHERS.iter().find(|(told, _)| told == name).map(|(_, calls)| *calls);
-        rest.any(|seen| as_seen.map_or(seen == *name, |calls| calls.contains(&seen.as_str())))
+        let as_seen =
+            OTHERS.iter().find(|(told, _)| told == name).map(|(_, calls)| *calls);
+        rest.any(|seen| {
+            as_seen.map_or(seen == *name, |calls| calls.contains(&seen.as_str()))
+        })
     };
     told.iter().find(|name| !made(name, &mut rest)).cloned()
 }
@@ -336,8 +371,10 @@ mod tests {
 12    clone(what the command starts) = 13"#;
 
     fn calls(parent: &[&str], child: &[&str]) -> Calls {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        [("parent".to_owned(), owned(parent)), ("child".to_owned(), owned(child))].into()
+        let owned =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        [("parent".to_owned(), owned(parent)), ("child".to_owned(), owned(child))]
+            .into()
     }
 
     const CHILD: &[&str] = &["prctl", "open_tree", "move_mount", "execve"];
@@ -371,7 +408,10 @@ mod tests {
     fn a_call_left_out_is_found() {
         let told = calls(&["clone3"], &["prctl", "open_tree", "execve"]);
         let wrong = differences(LIST, &told, &seen(STRACE, 2));
-        assert!(wrong.len() == 2 && wrong[0].starts_with("child: told is"), "{wrong:?}");
+        assert!(
+            wrong.len() == 2 && wrong[0].starts_with("child: told is"),
+            "{wrong:?}"
+        );
     }
 
     #[test]
@@ -379,15 +419,25 @@ mod tests {
         let told = calls(&["waitid", "clone3", "waitid"], CHILD);
         let wrong = differences(LIST, &told, &seen(STRACE, 2));
         assert_eq!(wrong, ["parent: clone3 is told, and was not made then"]);
-        let told = calls(&["clone3"], &["prctl", "chdir", "open_tree", "move_mount", "execve"]);
+        let told = calls(
+            &["clone3"],
+            &["prctl", "chdir", "open_tree", "move_mount", "execve"],
+        );
         assert_eq!(differences(LIST, &told, &seen(STRACE, 2)).len(), 3);
     }
 
     #[test]
     fn what_is_repeated_comes_once_at_least() {
         let list = &read_list("child a (b c)+ d")["child"];
-        let matches = |text: &str| matches(list, &text.split(' ').map(String::from).collect::<Vec<_>>());
+        let matches = |text: &str| {
+            matches(list, &text.split(' ').map(String::from).collect::<Vec<_>>())
+        };
         assert!(matches("a b c d") && matches("a b c b c d"));
-        assert!(!matches("a d") && !matches("a b d") && !matches("a b c") && !matches("a b c d d"));
+        assert!(
+            !matches("a d")
+                && !matches("a b d")
+                && !matches("a b c")
+                && !matches("a b c d d")
+        );
     }
 }

@@ -7,16 +7,23 @@ use std::process::{Child, Command, Stdio};
 pub(crate) struct Holder(Child);
 
 impl Holder {
-    /// Makes namespaces (`namespaces` are options of unshare(1)), runs a shell script in them, and keeps
-    /// them.
+    /// Makes namespaces (`namespaces` are options of unshare(1)), runs a shell script
+    /// in them, and keeps them.
     pub(crate) fn of(namespaces: &[&str], script: &str) -> Self {
         let script = format!("set -e\n{script}\necho\nexec sleep infinity");
         let mut command = Command::new("unshare");
-        command.args(namespaces).args(["sh", "-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+            .args(namespaces)
+            .args(["sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().expect("run unshare, of util-linux");
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-        assert_eq!(ready, "\n", "unshare {namespaces:?} makes namespaces, and {script:?} works there");
+        assert_eq!(
+            ready, "\n",
+            "unshare {namespaces:?} makes namespaces, and {script:?} works there"
+        );
         Holder(child)
     }
 

@@ -19,7 +19,10 @@ pub fn give_all(path: &Path, uid: u32, gid: u32) {
     if uid == geteuid().as_raw() {
         return;
     }
-    let given = Command::new("chown").args(["-R", "-h", &format!("{uid}:{gid}")]).arg(path).status();
+    let given = Command::new("chown")
+        .args(["-R", "-h", &format!("{uid}:{gid}")])
+        .arg(path)
+        .status();
     assert!(given.expect("run chown").success(), "chown {}", path.display());
 }
 
@@ -39,27 +42,35 @@ pub fn mount_point(line: &str) -> &str {
     line.split(' ').nth(4).expect("mountinfo has a mount point in its fifth field")
 }
 
-/// The line of a process's mountinfo for this mount point; the topmost, where several are.
+/// The line of a process's mountinfo for this mount point; the topmost, where several
+/// are.
 pub fn mount_at(pid: impl std::fmt::Display, point: &str) -> Option<String> {
     mounts_of(pid).into_iter().rfind(|line| mount_point(line) == point)
 }
 
-/// Which namespace of this kind (`uts`, `pid_for_children`, …) a process is in: `uts:[4026531838]`.
+/// Which namespace of this kind (`uts`, `pid_for_children`, …) a process is in:
+/// `uts:[4026531838]`.
 pub fn namespace(pid: impl std::fmt::Display, kind: &str) -> String {
     let link = fs::read_link(format!("/proc/{pid}/ns/{kind}"));
-    link.unwrap_or_else(|error| panic!("/proc/{pid}/ns/{kind}: {error}")).display().to_string()
+    link.unwrap_or_else(|error| panic!("/proc/{pid}/ns/{kind}: {error}"))
+        .display()
+        .to_string()
 }
 
 /// The kinds of namespaces that this kernel has, as `/proc/self/ns` lists them.
 pub fn namespace_kinds() -> Vec<String> {
-    let names = fs::read_dir("/proc/self/ns").unwrap().map(|entry| entry.unwrap().file_name());
+    let names =
+        fs::read_dir("/proc/self/ns").unwrap().map(|entry| entry.unwrap().file_name());
     names.map(|name| name.into_string().unwrap()).collect()
 }
 
 /// In which namespaces a process is that are not this one's: `["ipc", "pid"]`.
 pub fn own_namespaces(pid: impl std::fmt::Display) -> Vec<String> {
     let mut own = namespace_kinds();
-    own.retain(|kind| !kind.ends_with("_for_children") && namespace(&pid, kind) != namespace("self", kind));
+    own.retain(|kind| {
+        !kind.ends_with("_for_children")
+            && namespace(&pid, kind) != namespace("self", kind)
+    });
     own.sort();
     own
 }
@@ -73,14 +84,16 @@ pub fn processes_in(kind: &str, namespace: &str) -> Vec<i32> {
     pids().filter(is_in).collect()
 }
 
-/// The processes that work in this directory or below it, have their root or their program there, or,
-/// in a mount namespace of their own, something of it mounted: `1234 (sleep)`.
+/// The processes that work in this directory or below it, have their root or their
+/// program there, or, in a mount namespace of their own, something of it mounted: `1234
+/// (sleep)`.
 pub fn processes_at(dir: &Path) -> Vec<String> {
     let name = dir.file_name().expect("a directory with a name").to_str().unwrap();
     let leads_there = |pid: i32| {
         let link = |what: &str| fs::read_link(format!("/proc/{pid}/{what}")).ok();
         let has_it_mounted = || {
-            // By its name: a path in mountinfo begins where that file system or that root does.
+            // By its name: a path in mountinfo begins where that file system or that
+            // root does.
             link("ns/mnt") != fs::read_link("/proc/self/ns/mnt").ok()
                 && mounts_of(pid).iter().any(|line| line.contains(name))
         };
@@ -92,32 +105,39 @@ pub fn processes_at(dir: &Path) -> Vec<String> {
 }
 
 fn pids() -> impl Iterator<Item = i32> {
-    fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
 }
 
 /// The children of a process, zombies too.
 pub fn children(pid: impl std::fmt::Display) -> Vec<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap_or_default();
     text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 /// A field of /proc/PID/status: `field(1, "NSpid")`.
 pub fn status(pid: impl std::fmt::Display, field: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let line =
+        text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     line.unwrap_or_default().trim().into()
 }
 
-/// Which file a descriptor of a process stands for: the device it is on, and its inode there.
+/// Which file a descriptor of a process stands for: the device it is on, and its inode
+/// there.
 pub fn stream(pid: impl std::fmt::Display, number: u32) -> (u64, u64) {
     let path = format!("/proc/{pid}/fd/{number}");
     let file = fs::metadata(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     (file.dev(), file.ino())
 }
 
-/// A field of /proc/PID/stat, by its number in proc_pid_stat(5): from the third on, the state.
+/// A field of /proc/PID/stat, by its number in proc_pid_stat(5): from the third on, the
+/// state.
 pub fn stat(pid: impl std::fmt::Display, number: usize) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    let text =
+        fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
     text.rsplit(')').next().unwrap().split_whitespace().nth(number - 3).unwrap().into()
 }
 
@@ -137,8 +157,9 @@ pub fn is_alive(pid: impl std::fmt::Display) -> bool {
     !state.is_empty() && !state.starts_with('Z')
 }
 
-/// Waits until it has died. A cgroup is empty before: a process leaves it first, and then PID 1 waits for
-/// the others of its namespace (cgroup_exit, exit_notify in do_exit, kernel/exit.c).
+/// Waits until it has died. A cgroup is empty before: a process leaves it first, and
+/// then PID 1 waits for the others of its namespace (cgroup_exit, exit_notify in
+/// do_exit, kernel/exit.c).
 #[track_caller]
 pub fn assert_dies(pid: impl std::fmt::Display) {
     let died = crate::eventually(|| (!is_alive(&pid)).then_some(()));
@@ -147,7 +168,9 @@ pub fn assert_dies(pid: impl std::fmt::Display) {
 
 /// Where cgroup hierarchies are mounted: `/sys/fs/cgroup`, `/sys/fs/cgroup/memory`, …
 pub fn cgroup_mounts() -> Vec<PathBuf> {
-    let is_cgroup = |line: &&String| line.split(" - ").nth(1).is_some_and(|fs| fs.starts_with("cgroup"));
+    let is_cgroup = |line: &&String| {
+        line.split(" - ").nth(1).is_some_and(|fs| fs.starts_with("cgroup"))
+    };
     let place = |line: &String| line.split(' ').nth(4).map(PathBuf::from);
     mounts().iter().filter(is_cgroup).filter_map(place).collect()
 }
@@ -161,9 +184,13 @@ pub fn cgroups_named(name: &str) -> Vec<String> {
 /// The file of a process's cgroup that has this name, in whichever hierarchy has it.
 pub fn cgroup_file(pid: impl std::fmt::Display, file: &str) -> Option<PathBuf> {
     let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let paths: Vec<_> = cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).collect();
+    let paths: Vec<_> =
+        cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).collect();
     let candidates = cgroup_mounts().into_iter().flat_map(|mount| {
-        paths.iter().map(move |path| mount.join(path.trim_start_matches('/')).join(file)).collect::<Vec<_>>()
+        paths
+            .iter()
+            .map(move |path| mount.join(path.trim_start_matches('/')).join(file))
+            .collect::<Vec<_>>()
     });
     candidates.filter(|path| path.exists()).max_by_key(|path| path.components().count())
 }
@@ -177,14 +204,22 @@ pub fn cgroup_value(pid: impl std::fmt::Display, file: &str) -> Option<String> {
 /// A runtime under test once turned it into a regular file.
 pub fn assert_dev_null_is_a_device() {
     let null = fs::metadata(Path::new("/dev/null")).expect("/dev/null is there");
-    assert!(null.file_type().is_char_device() && null.rdev() == 0x103, "/dev/null is no longer device 1:3");
+    assert!(
+        null.file_type().is_char_device() && null.rdev() == 0x103,
+        "/dev/null is no longer device 1:3"
+    );
 }
 
-/// Copies a program, mode 0755. Another process does it: while this one has the file open for writing,
-/// so has whatever another test forks at that moment, and then nobody can execute it (ETXTBSY).
+/// Copies a program, mode 0755. Another process does it: while this one has the file
+/// open for writing, so has whatever another test forks at that moment, and then nobody
+/// can execute it (ETXTBSY).
 pub fn copy_program(from: &Path, to: &Path) {
     let copied = Command::new("install").args(["-m", "755"]).args([from, to]).status();
-    assert!(copied.expect("run install, of coreutils").success(), "copy {}", from.display());
+    assert!(
+        copied.expect("run install, of coreutils").success(),
+        "copy {}",
+        from.display()
+    );
 }
 
 /// A number that no other call in this process gives.

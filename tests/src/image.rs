@@ -18,13 +18,17 @@ pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// `sha256:` and 64 digits.
 pub fn digest(bytes: &[u8]) -> String {
-    let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits: String =
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{digits}")
 }
 
-/// What a layer is called together with all below it: the OCI image specification, "Layer ChainID".
+/// What a layer is called together with all below it: the OCI image specification,
+/// "Layer ChainID".
 pub fn chain_id(layers: &[Vec<u8>]) -> String {
-    let join = |below: String, tar: &Vec<u8>| digest(format!("{below} {}", digest(tar)).as_bytes());
+    let join = |below: String, tar: &Vec<u8>| {
+        digest(format!("{below} {}", digest(tar)).as_bytes())
+    };
     let (lowest, others) = layers.split_first().expect("an image has a layer");
     others.iter().fold(digest(lowest), join)
 }
@@ -66,8 +70,10 @@ impl Packed {
 /// A configuration that says how it is run (`config`), of layers with these tars.
 pub fn configuration(layers: &[Vec<u8>], config: &Value) -> Value {
     let diff_ids: Vec<String> = layers.iter().map(|tar| digest(tar)).collect();
-    let history: Vec<Value> =
-        diff_ids.iter().map(|_| json!({"created": "2020-01-01T00:00:00Z", "created_by": "a test"})).collect();
+    let history: Vec<Value> = diff_ids
+        .iter()
+        .map(|_| json!({"created": "2020-01-01T00:00:00Z", "created_by": "a test"}))
+        .collect();
     json!({
         "created": "2020-01-01T00:00:00Z", "architecture": architecture(), "os": "linux", "config": config,
         "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": history,
@@ -94,7 +100,9 @@ pub struct Layout {
 
 impl Default for Layout {
     fn default() -> Self {
-        let files = [("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec())].into();
+        let files =
+            [("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec())]
+                .into();
         Layout { files, manifests: Vec::new() }
     }
 }
@@ -120,11 +128,19 @@ impl Layout {
     }
 
     /// Adds an image of these layers' tars, and gives its manifest.
-    pub fn image(&mut self, name: &str, layers: &[Vec<u8>], packed: Packed, config: &Value) -> Value {
+    pub fn image(
+        &mut self,
+        name: &str,
+        layers: &[Vec<u8>],
+        packed: Packed,
+        config: &Value,
+    ) -> Value {
         let text = configuration(layers, config).to_string();
         let config = self.blob(CONFIG, text.as_bytes());
-        let layers: Vec<Value> =
-            layers.iter().map(|tar| self.blob(packed.media_type(), &packed.pack(tar))).collect();
+        let layers: Vec<Value> = layers
+            .iter()
+            .map(|tar| self.blob(packed.media_type(), &packed.pack(tar)))
+            .collect();
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
         self.list(name, MANIFEST, manifest.to_string().as_bytes());
         manifest
@@ -141,7 +157,9 @@ impl Layout {
     pub fn all(&self) -> BTreeMap<String, Vec<u8>> {
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": self.manifests});
         let mut files = self.files.clone();
-        files.entry("index.json".into()).or_insert_with(|| index.to_string().into_bytes());
+        files
+            .entry("index.json".into())
+            .or_insert_with(|| index.to_string().into_bytes());
         files
     }
 
@@ -171,13 +189,16 @@ pub fn docker_archive(names: &[&str], layers: &[Vec<u8>], config: &Value) -> Vec
         files.insert(name.clone(), tar.clone());
         layer_names.push(name);
     }
-    let manifest = json!([{"Config": config_name, "RepoTags": names, "Layers": layer_names}]);
+    let manifest =
+        json!([{"Config": config_name, "RepoTags": names, "Layers": layer_names}]);
     files.insert("manifest.json".into(), manifest.to_string().into_bytes());
     tar(&files)
 }
 
 /// An archive of these files.
 pub fn tar(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
-    let add = |archive: Archive, (name, bytes): (&String, &Vec<u8>)| archive.with(Entry::file(name, bytes));
+    let add = |archive: Archive, (name, bytes): (&String, &Vec<u8>)| {
+        archive.with(Entry::file(name, bytes))
+    };
     files.iter().fold(Archive::new(), add).end()
 }

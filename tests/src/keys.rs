@@ -5,24 +5,37 @@ use std::fs;
 
 use crate::{Bench, Terminal, host, tool};
 
-/// Ctrl-C reaches the command once: the kernel has sent it, and neither the runtime nor an init does so
-/// again, as strace(1) sees. Counting in the command would not do: two signals of a kind that come at
-/// once are one. Without strace or bash the test is skipped.
+/// Ctrl-C reaches the command once: the kernel has sent it, and neither the runtime nor
+/// an init does so again, as strace(1) sees. Counting in the command would not do: two
+/// signals of a kind that come at once are one. Without strace or bash the test is
+/// skipped.
 #[track_caller]
 pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
     if !tool("strace") || !tool("bash") {
         return;
     }
     let unique = host::unique();
-    let (log, done) =
-        (bench.dir().join(format!("sent-{unique}")), bench.dir().join(format!("done-{unique}")));
+    let (log, done) = (
+        bench.dir().join(format!("sent-{unique}")),
+        bench.dir().join(format!("done-{unique}")),
+    );
     let handle = "trap 'echo interrupted' INT; echo ready; until [ -e \"$0\" ]; do read -t 0.1; done; true";
-    let strace =
-        ["strace", "-f", "-qq", "-e", "signal=none", "-e", "trace=kill,tkill,tgkill,pidfd_send_signal,poll"];
+    let strace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-e",
+        "signal=none",
+        "-e",
+        "trace=kill,tkill,tgkill,pidfd_send_signal,poll",
+    ];
     let slow = ["-e", "inject=poll:delay_enter=200000"];
-    let mut words: Vec<OsString> = strace.iter().chain(&slow).map(OsString::from).collect();
+    let mut words: Vec<OsString> =
+        strace.iter().chain(&slow).map(OsString::from).collect();
     words.extend(["-o".into(), log.clone().into(), bench.exe().into()]);
-    words.extend(bench.arguments(options, &["bash", "-c", handle, done.to_str().unwrap()]));
+    words.extend(
+        bench.arguments(options, &["bash", "-c", handle, done.to_str().unwrap()]),
+    );
 
     let mut terminal = Terminal::start_any(bench.dir(), &words);
     terminal.shows("ready");

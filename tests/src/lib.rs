@@ -1,13 +1,14 @@
 //! What the tests of all steps share.
 //!
-//! A test begins with [`Bench::of`]: a directory, a root file system, a run directory and a cgroup
-//! parent of its own. It runs the step's program from outside, as people do, and asks the kernel
-//! whether it did what it said. When the bench is put away, nothing may be left.
+//! A test begins with [`Bench::of`]: a directory, a root file system, a run directory
+//! and a cgroup parent of its own. It runs the step's program from outside, as people
+//! do, and asks the kernel whether it did what it said. When the bench is put away,
+//! nothing may be left.
 //!
 //! `KISTE_BIN=path` tests any other program with the same command line.
-//! `KISTE_REQUIRE=a,b` names checks of `doctor` that must hold: a test that needs one of them fails
-//! where it would have been skipped. `KISTE_SKIP_LOG=file` collects what was skipped.
-//! `KISTE_PATIENCE=seconds` is how long anything may take.
+//! `KISTE_REQUIRE=a,b` names checks of `doctor` that must hold: a test that needs one
+//! of them fails where it would have been skipped. `KISTE_SKIP_LOG=file` collects what
+//! was skipped. `KISTE_PATIENCE=seconds` is how long anything may take.
 
 pub mod archive;
 mod bench;
@@ -52,7 +53,8 @@ macro_rules! step {
 /// How long anything may take before a test calls it hung. The virtual machine is slow.
 pub fn patience() -> Duration {
     let usual = if std::env::var_os("KISTE_VM").is_some() { 240 } else { 30 };
-    let asked = std::env::var("KISTE_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
+    let asked =
+        std::env::var("KISTE_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(asked.unwrap_or(usual))
 }
 
@@ -61,7 +63,9 @@ pub fn eventually<T>(mut done: impl FnMut() -> Option<T>) -> Option<T> {
     let start = std::time::Instant::now();
     loop {
         match done() {
-            None if start.elapsed() < patience() => std::thread::sleep(Duration::from_millis(5)),
+            None if start.elapsed() < patience() => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
             found => return found,
         }
     }

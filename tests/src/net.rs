@@ -1,5 +1,6 @@
-//! Network namespaces of a test's own, which play the host, and another host beyond it. The machine's own
-//! network is never touched: what a test starts is started inside, by nsenter(1).
+//! Network namespaces of a test's own, which play the host, and another host beyond it.
+//! The machine's own network is never touched: what a test starts is started inside, by
+//! nsenter(1).
 
 use std::fmt::Display;
 use std::fs;
@@ -34,7 +35,11 @@ fn enter(holder: &Holder) -> Vec<String> {
 /// Runs a shell script in a network namespace.
 fn sh(holder: &Holder, script: &str) -> Ran {
     let words = enter(holder);
-    Ran::of(assert_cmd::Command::new(&words[0]).args(&words[1..]).args(["sh", "-c", script]))
+    Ran::of(
+        assert_cmd::Command::new(&words[0])
+            .args(&words[1..])
+            .args(["sh", "-c", script]),
+    )
 }
 
 /// Does something in the network namespace of a process.
@@ -50,13 +55,17 @@ pub fn within<T: Send>(pid: impl Display, work: impl FnOnce() -> T + Send) -> T 
 }
 
 impl World {
-    /// A world for this step's program; None where something that the test needs is not there.
+    /// A world for this step's program; None where something that the test needs is not
+    /// there.
     pub fn of(step: Step, needs: &[&str]) -> Option<Self> {
-        if !["ip", "nft", "nsenter", "unshare", "curl", "busybox"].into_iter().all(tool) {
+        if !["ip", "nft", "nsenter", "unshare", "curl", "busybox"].into_iter().all(tool)
+        {
             return None;
         }
-        let bench =
-            Bench::of(step, &[&["root", "pivot-root", "bridge", "veth", "nftables"], needs].concat())?;
+        let bench = Bench::of(
+            step,
+            &[&["root", "pivot-root", "bridge", "veth", "nftables"], needs].concat(),
+        )?;
         let [here, outside] = [(); 2].map(|()| Holder::of(&["--net"], ""));
         let to = outside.pid();
         sh(
@@ -67,8 +76,9 @@ impl World {
             ),
         )
         .exits(0);
-        let its =
-            format!("set -e; ip link set lo up; ip addr add {OUTSIDE}/24 dev eth0; ip link set eth0 up");
+        let its = format!(
+            "set -e; ip link set lo up; ip addr add {OUTSIDE}/24 dev eth0; ip link set eth0 up"
+        );
         sh(&outside, &its).exits(0);
         let before = String::new();
         let mut world = World { bench, here, outside, before };
@@ -80,10 +90,16 @@ impl World {
     /// A busybox that has an httpd and an nc that listens.
     fn install_busybox(&self) -> Option<()> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let busybox = std::env::split_paths(&path).map(|dir| dir.join("busybox")).find(|it| it.is_file())?;
+        let busybox = std::env::split_paths(&path)
+            .map(|dir| dir.join("busybox"))
+            .find(|it| it.is_file())?;
         let busybox = fs::canonicalize(busybox).unwrap();
-        let listed = Command::new(&busybox).arg("--list").output().expect("run busybox");
-        if !String::from_utf8_lossy(&listed.stdout).lines().any(|applet| applet == "httpd") {
+        let listed =
+            Command::new(&busybox).arg("--list").output().expect("run busybox");
+        if !String::from_utf8_lossy(&listed.stdout)
+            .lines()
+            .any(|applet| applet == "httpd")
+        {
             lacks("busybox-httpd", "the host's busybox has no httpd");
             return None;
         }
@@ -126,7 +142,11 @@ impl World {
         let dir = self.network_dir();
         let options = [&["--network-dir", dir.to_str().unwrap()], options].concat();
         let enter = self.enter();
-        self.bench.run_by(&enter.iter().map(String::as_str).collect::<Vec<_>>(), &options, command)
+        self.bench.run_by(
+            &enter.iter().map(String::as_str).collect::<Vec<_>>(),
+            &options,
+            command,
+        )
     }
 
     /// Runs a shell script in a container to its end.
@@ -139,30 +159,43 @@ impl World {
         let dir = self.network_dir();
         let options = [&["--network-dir", dir.to_str().unwrap()], options].concat();
         let enter = self.enter();
-        self.bench.start_by(&enter.iter().map(String::as_str).collect::<Vec<_>>(), &options, command)
+        self.bench.start_by(
+            &enter.iter().map(String::as_str).collect::<Vec<_>>(),
+            &options,
+            command,
+        )
     }
 
-    /// Starts a container that serves `text` on port 80 to whoever connects, and says so when it does.
+    /// Starts a container that serves `text` on port 80 to whoever connects, and says
+    /// so when it does.
     pub fn serve(&self, options: &[&str], text: &str) -> Running {
         let script = format!(
             "mkdir -p /srv/www && echo {text} > /srv/www/i && /busybox-full httpd -p 80 -h /srv/www && echo ready && exec sleep 1000"
         );
-        let mut running = self.start(&[&["--tmpfs", "/srv"], options].concat(), &["sh", "-c", &script]);
+        let mut running = self
+            .start(&[&["--tmpfs", "/srv"], options].concat(), &["sh", "-c", &script]);
         running.wait_for("ready");
         running
     }
 
-    /// Serves `hello` as /i at this address of the host's, until what is returned is dropped.
+    /// Serves `hello` as /i at this address of the host's, until what is returned is
+    /// dropped.
     pub fn serve_on_host(&self, address: &str) -> impl Drop + use<> {
         let www = self.bench.dir().join("www");
         fs::create_dir_all(&www).unwrap();
         fs::write(www.join("i"), "hello").unwrap();
         let enter = self.enter();
         let mut command = Command::new(&enter[0]);
-        command.args(&enter[1..]).args(["busybox", "httpd", "-f", "-p", address, "-h"]).arg(www);
-        let server = Holder::from(command.stdin(Stdio::null()).spawn().expect("run busybox httpd"));
+        command
+            .args(&enter[1..])
+            .args(["busybox", "httpd", "-f", "-p", address, "-h"])
+            .arg(www);
+        let server = Holder::from(
+            command.stdin(Stdio::null()).spawn().expect("run busybox httpd"),
+        );
         let fetch = format!("curl -sS -m5 http://{address}/i");
-        eventually(|| (self.sh(&fetch).out == "hello").then_some(())).expect("it serves");
+        eventually(|| (self.sh(&fetch).out == "hello").then_some(()))
+            .expect("it serves");
         server
     }
 
@@ -171,19 +204,32 @@ impl World {
         let dir = self.network_dir();
         let enter = self.enter();
         let starter: Vec<_> = enter.iter().map(String::as_str).collect();
-        self.bench.call_by(&starter, [arguments, &["--network-dir", dir.to_str().unwrap()]].concat())
+        self.bench.call_by(
+            &starter,
+            [arguments, &["--network-dir", dir.to_str().unwrap()]].concat(),
+        )
     }
 
     /// Runs `gc` here.
     pub fn gc(&self) -> Ran {
-        let (run_dirs, store) = (self.bench.run_dirs(), self.bench.dir().join("no-store"));
-        self.call(&["gc", "--run-dir", run_dirs.to_str().unwrap(), "--store", store.to_str().unwrap()])
+        let (run_dirs, store) =
+            (self.bench.run_dirs(), self.bench.dir().join("no-store"));
+        self.call(&[
+            "gc",
+            "--run-dir",
+            run_dirs.to_str().unwrap(),
+            "--store",
+            store.to_str().unwrap(),
+        ])
     }
 
     /// Runs a command in the network namespace of a container.
     pub fn inside(&self, running: &Running, script: &str) -> Ran {
         let pid = running.pid.to_string();
-        Ran::of(assert_cmd::Command::new("nsenter").args(["-t", &pid, "-n", "sh", "-c", script]))
+        Ran::of(
+            assert_cmd::Command::new("nsenter")
+                .args(["-t", &pid, "-n", "sh", "-c", script]),
+        )
     }
 
     /// The links, rules and settings of the host, in the kernel's own words.

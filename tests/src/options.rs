@@ -22,7 +22,12 @@ pub fn of_the_steps_below_work(bench: &Bench) {
 
     // The step, its options, what shows that they are obeyed, and how.
     let table = [
-        (0, &["-e", "A=1", "-w", "/usr", "--pid-file", "pid"][..], "echo $A $PWD", "1 /usr\n"),
+        (
+            0,
+            &["-e", "A=1", "-w", "/usr", "--pid-file", "pid"][..],
+            "echo $A $PWD",
+            "1 /usr\n",
+        ),
         (
             1,
             &["--hostname", "crate", "--domainname", "example.org"],
@@ -32,11 +37,25 @@ pub fn of_the_steps_below_work(bench: &Bench) {
         (2, &["--init"], "[ $$ = 1 ] || echo not PID 1", "not PID 1\n"),
         (
             3,
-            &["--propagation", "shared", "-v", &volume, "--mount", &mount, "--tmpfs", &memory],
+            &[
+                "--propagation",
+                "shared",
+                "-v",
+                &volume,
+                "--mount",
+                &mount,
+                "--tmpfs",
+                &memory,
+            ],
             &mounted,
             "1\n1\n1\nshared\n",
         ),
-        (4, &["--read-only", "-t"], "touch /new 2>/dev/null || echo read-only; : </dev/tty", "read-only\n"),
+        (
+            4,
+            &["--read-only", "-t"],
+            "touch /new 2>/dev/null || echo read-only; : </dev/tty",
+            "read-only\n",
+        ),
     ];
     let (mut options, mut script, mut prints) = (Vec::new(), Vec::new(), String::new());
     for (_, its_options, its_script, its_prints) in
@@ -48,7 +67,10 @@ pub fn of_the_steps_below_work(bench: &Bench) {
     }
     let ran = bench.sh(&options, &script.join("; "));
     // On a terminal a line ends with \r\n.
-    assert_eq!(ran.exits(0).out.lines().collect::<Vec<_>>(), prints.lines().collect::<Vec<_>>());
+    assert_eq!(
+        ran.exits(0).out.lines().collect::<Vec<_>>(),
+        prints.lines().collect::<Vec<_>>()
+    );
     if bench.step().is_ours() {
         let explained = bench.run(&["--explain"], &["true"]);
         explained.exits(0).complains("clone3(");

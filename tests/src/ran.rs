@@ -20,8 +20,10 @@ impl Ran {
     pub(crate) fn of(command: &mut assert_cmd::Command) -> Self {
         let start = Instant::now();
         let output = command.timeout(patience()).output();
-        let output = output.unwrap_or_else(|error| panic!("start {command:?}: {error}"));
-        // What ran out of patience was killed, and must not pass for a command that died of signal 9.
+        let output =
+            output.unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+        // What ran out of patience was killed, and must not pass for a command that
+        // died of signal 9.
         assert!(
             start.elapsed() < patience(),
             "it hung: {command:?}\nuntil then it printed:\n{}{}",
@@ -43,7 +45,8 @@ impl Ran {
         self
     }
 
-    /// It must have exited 0 and printed exactly this on stdout, but for white space at the end.
+    /// It must have exited 0 and printed exactly this on stdout, but for white space at
+    /// the end.
     #[track_caller]
     pub fn prints(&self, text: &str) -> &Self {
         self.exits(0);
@@ -51,12 +54,14 @@ impl Ran {
         self
     }
 
-    /// Whether the file system of the tests cannot show its files with other owners, as tmpfs before Linux
-    /// 6.3 cannot: then the test is to return, as when it [`lacks`](crate::lacks) anything.
+    /// Whether the file system of the tests cannot show its files with other owners, as
+    /// tmpfs before Linux 6.3 cannot: then the test is to return, as when it
+    /// [`lacks`](crate::lacks) anything.
     pub fn lacks_idmapped_mounts(&self) -> bool {
         let refused = self.code == 125 && self.err.contains("idmapped mounts");
         if refused {
-            let found = "the file system of the tests cannot show its files with other owners";
+            let found =
+                "the file system of the tests cannot show its files with other owners";
             crate::lacks("idmapped-mounts", found);
         }
         refused
@@ -65,7 +70,11 @@ impl Ran {
     /// Its stderr must have this in it.
     #[track_caller]
     pub fn complains(&self, text: &str) -> &Self {
-        assert!(self.err.contains(text), "stderr should have {text:?} in it, and is:\n{}", self.err);
+        assert!(
+            self.err.contains(text),
+            "stderr should have {text:?} in it, and is:\n{}",
+            self.err
+        );
         self
     }
 }

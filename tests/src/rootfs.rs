@@ -6,32 +6,46 @@ use std::process::Command;
 
 use crate::host;
 
-/// The root file system that `rootfs-fetch.sh` has made: where the runner says, or in the workspace.
+/// The root file system that `rootfs-fetch.sh` has made: where the runner says, or in
+/// the workspace.
 pub fn original() -> PathBuf {
-    let fetched =
-        std::env::var_os("KISTE_ROOTFS").map(PathBuf::from).unwrap_or_else(|| workspace().join("rootfs"));
-    assert!(fetched.is_dir(), "{}: no root file system; ./rootfs-fetch.sh makes one", fetched.display());
+    let fetched = std::env::var_os("KISTE_ROOTFS")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| workspace().join("rootfs"));
+    assert!(
+        fetched.is_dir(),
+        "{}: no root file system; ./rootfs-fetch.sh makes one",
+        fetched.display()
+    );
     fetched
 }
 
 /// The top of the workspace.
 pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace").into()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ is in the workspace")
+        .into()
 }
 
-/// Copies a tree: directories, files with their modes, and links. Another process does it: see
-/// [`host::copy_program`].
+/// Copies a tree: directories, files with their modes, and links. Another process does
+/// it: see [`host::copy_program`].
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("make a directory of the copy");
-    let copied = Command::new("cp").args(["-RP", "--preserve=mode"]).arg(from.join(".")).arg(to).status();
+    let copied = Command::new("cp")
+        .args(["-RP", "--preserve=mode"])
+        .arg(from.join("."))
+        .arg(to)
+        .status();
     assert!(copied.expect("run cp").success(), "copy {}", from.display());
 }
 
-/// Copies a program of the host's to `/name` of a root file system, with the libraries it needs, each
-/// to where it is on the host.
+/// Copies a program of the host's to `/name` of a root file system, with the libraries
+/// it needs, each to where it is on the host.
 pub fn install(program: &Path, name: &str, rootfs: &Path) {
     host::copy_program(program, &rootfs.join(name));
-    let output = Command::new("ldd").arg(program).output().expect("run ldd, of the C library");
+    let output =
+        Command::new("ldd").arg(program).output().expect("run ldd, of the C library");
     let listed = String::from_utf8_lossy(&output.stdout).into_owned();
     for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
         let target = rootfs.join(library.trim_start_matches('/'));

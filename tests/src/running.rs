@@ -21,7 +21,12 @@ pub struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(exe: &Path, dir: &Path, arguments: &[OsString], pid_file: PathBuf) -> Self {
+    pub(crate) fn start(
+        exe: &Path,
+        dir: &Path,
+        arguments: &[OsString],
+        pid_file: PathBuf,
+    ) -> Self {
         let mut runtime = Command::new(exe)
             .args(arguments)
             .current_dir(dir)
@@ -32,7 +37,9 @@ impl Running {
             .expect("start the program");
         let pid = eventually(|| {
             let ended = runtime.try_wait().unwrap().is_some();
-            let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
+            let pid = fs::read_to_string(&pid_file)
+                .ok()
+                .and_then(|text| text.trim().parse().ok());
             ended.then_some(None).or(pid.map(Some))
         });
         let Some(Some(pid)) = pid else {
@@ -61,7 +68,12 @@ impl Running {
 
     /// Writes to the command's stdin.
     pub fn type_in(&mut self, text: &str) {
-        self.runtime.stdin.as_mut().unwrap().write_all(text.as_bytes()).expect("write to its stdin");
+        self.runtime
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .expect("write to its stdin");
     }
 
     /// Reads the command's stdout until it has printed this.
@@ -91,8 +103,10 @@ impl Running {
     /// Closes its stdin and waits for its end.
     pub fn end(mut self) -> Ran {
         drop(self.runtime.stdin.take());
-        let status = eventually(|| self.runtime.try_wait().unwrap()).expect("the runtime ends");
-        let mut ran = Ran { code: code(status), out: String::new(), err: String::new() };
+        let status =
+            eventually(|| self.runtime.try_wait().unwrap()).expect("the runtime ends");
+        let mut ran =
+            Ran { code: code(status), out: String::new(), err: String::new() };
         let _ = self.runtime.stdout.take().unwrap().read_to_string(&mut ran.out);
         let _ = self.runtime.stderr.take().unwrap().read_to_string(&mut ran.err);
         ran

@@ -29,7 +29,8 @@ struct Check {
 impl Step {
     /// `step!` calls this.
     pub fn new(name: &'static str, exe: &str) -> Self {
-        let exe_or_other = std::env::var_os("KISTE_BIN").map_or(exe.into(), PathBuf::from);
+        let exe_or_other =
+            std::env::var_os("KISTE_BIN").map_or(exe.into(), PathBuf::from);
         Step { name, own: exe.into(), exe: exe_or_other }
     }
 
@@ -48,16 +49,22 @@ impl Step {
         self.name[..2].parse().expect("a step's name begins with its number")
     }
 
-    /// Whether all of `needs` are there, by the names that `doctor` has for them. If not, that is
-    /// told on stderr and in the log, and the test is to return; unless it must hold here.
+    /// Whether all of `needs` are there, by the names that `doctor` has for them. If
+    /// not, that is told on stderr and in the log, and the test is to return; unless it
+    /// must hold here.
     pub fn has(&self, needs: &[&str]) -> bool {
         let checks = self.doctor();
-        let missing =
-            |need: &&&str| checks.iter().find(|check| check.name == **need && check.verdict != "ok");
+        let missing = |need: &&&str| {
+            checks.iter().find(|check| check.name == **need && check.verdict != "ok")
+        };
         for need in needs {
-            assert!(checks.iter().any(|check| check.name == *need), "doctor knows no check {need:?}");
+            assert!(
+                checks.iter().any(|check| check.name == *need),
+                "doctor knows no check {need:?}"
+            );
         }
-        let Some((need, check)) = needs.iter().find_map(|need| missing(&need).map(|check| (need, check)))
+        let Some((need, check)) =
+            needs.iter().find_map(|need| missing(&need).map(|check| (need, check)))
         else {
             return true;
         };
@@ -65,8 +72,9 @@ impl Step {
         false
     }
 
-    /// Whether it is the step's own program, and not another one that `KISTE_BIN` names. If not, what
-    /// only ours promises (its words) is not tested, and that is told.
+    /// Whether it is the step's own program, and not another one that `KISTE_BIN`
+    /// names. If not, what only ours promises (its words) is not tested, and that is
+    /// told.
     pub fn is_ours(&self) -> bool {
         let ours = self.own == self.exe;
         if !ours {
@@ -77,14 +85,20 @@ impl Step {
 
     /// What it says of this machine. It is asked once by all tests of a program.
     fn doctor(&self) -> Arc<Vec<Check>> {
-        static ASKED: Mutex<BTreeMap<PathBuf, Arc<Vec<Check>>>> = Mutex::new(BTreeMap::new());
+        static ASKED: Mutex<BTreeMap<PathBuf, Arc<Vec<Check>>>> =
+            Mutex::new(BTreeMap::new());
         let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.entry(self.own.clone()).or_insert_with(|| Arc::new(self.ask_doctor())).clone()
+        asked
+            .entry(self.own.clone())
+            .or_insert_with(|| Arc::new(self.ask_doctor()))
+            .clone()
     }
 
     fn ask_doctor(&self) -> Vec<Check> {
-        let output =
-            Command::new(&self.own).args(["doctor", "--format", "json"]).output().expect("run doctor");
+        let output = Command::new(&self.own)
+            .args(["doctor", "--format", "json"])
+            .output()
+            .expect("run doctor");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             let said = String::from_utf8_lossy(&output.stderr);
             panic!("the step's own code fails, so nothing can be tested; `doctor` prints no JSON, {error}, but: {said}")
@@ -92,12 +106,13 @@ impl Step {
     }
 }
 
-/// What is told when it was not the kernel that refused: of a panic, and of a child that ended without
-/// a word.
-const OURS: [&str; 3] = ["a bug in Kiste", "not yet implemented", "the child died before it became"];
+/// What is told when it was not the kernel that refused: of a panic, and of a child
+/// that ended without a word.
+const OURS: [&str; 3] =
+    ["a bug in Kiste", "not yet implemented", "the child died before it became"];
 
-/// Whether a program of the host's that a test needs is there: `tool("strace")`. If not, that is told
-/// as by [`Step::has`], unless `KISTE_REQUIRE` has its name.
+/// Whether a program of the host's that a test needs is there: `tool("strace")`. If
+/// not, that is told as by [`Step::has`], unless `KISTE_REQUIRE` has its name.
 pub fn tool(name: &str) -> bool {
     let found = crate::host::has(name);
     if !found {
@@ -106,20 +121,30 @@ pub fn tool(name: &str) -> bool {
     found
 }
 
-/// Something that the running test needs is not there: the test is to return, unless it must hold.
+/// Something that the running test needs is not there: the test is to return, unless it
+/// must hold.
 ///
-/// `doctor` tries things by the step's own functions. Where one of these panics, as a task that is not
-/// solved does, or fails where the same works by hand, that is no word about the machine: the test fails.
+/// `doctor` tries things by the step's own functions. Where one of these panics, as a
+/// task that is not solved does, or fails where the same works by hand, that is no word
+/// about the machine: the test fails.
 pub fn lacks(need: &str, found: &str) {
-    let ours = OURS.iter().any(|words| found.contains(words)) || by_hand::has(need) == Some(true);
-    assert!(!ours, "the step's own code fails, so nothing can be tested; `doctor` has, for {need}: {found}");
+    let ours = OURS.iter().any(|words| found.contains(words))
+        || by_hand::has(need) == Some(true);
+    assert!(
+        !ours,
+        "the step's own code fails, so nothing can be tested; `doctor` has, for {need}: {found}"
+    );
     let required = std::env::var("KISTE_REQUIRE").unwrap_or_default();
     let reason = format!("{need}: {found}");
-    assert!(!required.split(',').any(|name| name == need), "KISTE_REQUIRE says {need} must hold; {reason}");
+    assert!(
+        !required.split(',').any(|name| name == need),
+        "KISTE_REQUIRE says {need} must hold; {reason}"
+    );
     skip(&reason);
 }
 
-/// Says that the running test is skipped, and why. Written directly: the harness hides `eprintln!`.
+/// Says that the running test is skipped, and why. Written directly: the harness hides
+/// `eprintln!`.
 fn skip(reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("?");
@@ -130,6 +155,7 @@ fn skip(reason: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
     if let Some(log) = std::env::var_os("KISTE_SKIP_LOG") {
         let file = OpenOptions::new().create(true).append(true).open(log);
-        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("write KISTE_SKIP_LOG");
+        file.and_then(|mut file| file.write_all(line.as_bytes()))
+            .expect("write KISTE_SKIP_LOG");
     }
 }

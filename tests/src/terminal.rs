@@ -18,13 +18,15 @@ use crate::{eventually, patience};
 pub struct Terminal {
     keyboard: File,
     program: Child,
-    /// Held, so that the test can look at the terminal's settings after the program has ended.
+    /// Held, so that the test can look at the terminal's settings after the program has
+    /// ended.
     pub tty: OwnedFd,
     seen: String,
 }
 
 impl Terminal {
-    /// Starts a program as the leader of a session that has this terminal: setsid(1) does that.
+    /// Starts a program as the leader of a session that has this terminal: setsid(1)
+    /// does that.
     pub fn start(exe: &Path, dir: &Path, arguments: &[OsString]) -> Self {
         let mut arguments = arguments.to_vec();
         arguments.insert(0, exe.into());
@@ -34,7 +36,8 @@ impl Terminal {
     /// The same for any program: a shell, in which the test types.
     pub fn start_any(dir: &Path, arguments: &[OsString]) -> Self {
         // openpty(3) would leave both ends open in every program that any test starts.
-        let main = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("open a pty");
+        let main = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
+            .expect("open a pty");
         grantpt(&main).and_then(|()| unlockpt(&main)).expect("unlock the pty");
         let tty = File::options()
             .read(true)
@@ -55,7 +58,11 @@ impl Terminal {
             .stderr(end())
             .spawn()
             .expect("start setsid, of util-linux");
-        let keyboard = main.as_fd().try_clone_to_owned().expect("another descriptor of the pty").into();
+        let keyboard = main
+            .as_fd()
+            .try_clone_to_owned()
+            .expect("another descriptor of the pty")
+            .into();
         Terminal { keyboard, program, tty: tty.into(), seen: String::new() }
     }
 
@@ -64,15 +71,19 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).expect("type");
     }
 
-    /// Types a lot, until nothing more is taken for a while: a program that does not read leaves it
-    /// where it is. Says how much was taken.
+    /// Types a lot, until nothing more is taken for a while: a program that does not
+    /// read leaves it where it is. Says how much was taken.
     pub fn paste(&mut self, text: &str) -> usize {
-        let flags = OFlag::from_bits_truncate(fcntl(&self.keyboard, FcntlArg::F_GETFL).unwrap());
+        let flags = OFlag::from_bits_truncate(
+            fcntl(&self.keyboard, FcntlArg::F_GETFL).unwrap(),
+        );
         fcntl(&self.keyboard, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).unwrap();
         let (mut taken, mut last) = (0, std::time::Instant::now());
         while taken < text.len() && last.elapsed() < std::time::Duration::from_secs(1) {
             self.read();
-            if let Ok(count) = nix::unistd::write(&self.keyboard, &text.as_bytes()[taken..]) {
+            if let Ok(count) =
+                nix::unistd::write(&self.keyboard, &text.as_bytes()[taken..])
+            {
                 (taken, last) = (taken + count, std::time::Instant::now());
             }
         }
@@ -94,19 +105,25 @@ impl Terminal {
             if let Some(at) = self.seen.find(text) {
                 return self.seen.drain(..at + text.len()).collect();
             }
-            assert!(start.elapsed() < patience(), "{text:?} should be shown, and this is:\n{}", self.seen);
+            assert!(
+                start.elapsed() < patience(),
+                "{text:?} should be shown, and this is:\n{}",
+                self.seen
+            );
             self.read();
         }
     }
 
-    /// Waits for the end of the program, and gives its exit code and what was still shown.
+    /// Waits for the end of the program, and gives its exit code and what was still
+    /// shown.
     #[track_caller]
     pub fn ends(&mut self) -> (i32, String) {
         let status = eventually(|| {
             (0..100).take_while(|_| self.read()).for_each(drop);
             self.program.try_wait().unwrap()
         });
-        let status = status.unwrap_or_else(|| panic!("it does not end; shown is:\n{}", self.seen));
+        let status = status
+            .unwrap_or_else(|| panic!("it does not end; shown is:\n{}", self.seen));
         while self.read() {}
         (status.code().unwrap_or(-1), std::mem::take(&mut self.seen))
     }
@@ -118,7 +135,10 @@ impl Terminal {
 
     /// The settings of the terminal, as stty(1) prints them for itself.
     pub fn settings(&self) -> String {
-        let stty = Command::new("stty").arg("-g").stdin(self.tty.try_clone().unwrap()).output();
+        let stty = Command::new("stty")
+            .arg("-g")
+            .stdin(self.tty.try_clone().unwrap())
+            .output();
         String::from_utf8(stty.expect("run stty").stdout).unwrap()
     }
 
@@ -142,7 +162,10 @@ impl Terminal {
 
 fn set_size(tty: File, rows: u16, columns: u16) {
     let size = [rows, columns].map(|number| number.to_string());
-    let stty = Command::new("stty").args(["rows", &size[0], "cols", &size[1]]).stdin(tty).status();
+    let stty = Command::new("stty")
+        .args(["rows", &size[0], "cols", &size[1]])
+        .stdin(tty)
+        .status();
     assert!(stty.expect("run stty").success());
 }
 

@@ -46,16 +46,18 @@ impl Tree {
         Tree::of_what_is(top, |_| true)
     }
 
-    /// Reads what is wanted of it: what is not, and all that is below, is not looked at.
+    /// Reads what is wanted of it: what is not, and all that is below, is not looked
+    /// at.
     pub fn of_what_is(top: &Path, wanted: impl Fn(&Path) -> bool) -> Self {
         let mut paths = vec![PathBuf::new()];
         let mut at = 0;
         while at < paths.len() {
             let path = top.join(&paths[at]);
             if fs::symlink_metadata(&path).is_ok_and(|it| it.is_dir()) {
-                let entries =
-                    fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                let below = entries.map(|entry| paths[at].join(entry.unwrap().file_name()));
+                let entries = fs::read_dir(&path)
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let below =
+                    entries.map(|entry| paths[at].join(entry.unwrap().file_name()));
                 let below: Vec<_> = below.filter(|path| wanted(path)).collect();
                 paths.extend(below);
             }
@@ -65,9 +67,16 @@ impl Tree {
         let mut first = BTreeMap::new();
         let mut nodes = BTreeMap::new();
         for path in paths {
-            let name = if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.clone() };
+            let name = if path.as_os_str().is_empty() {
+                PathBuf::from(".")
+            } else {
+                path.clone()
+            };
             let metadata = fs::symlink_metadata(top.join(&name)).expect("it is there");
-            let first_name = first.entry((metadata.dev(), metadata.ino())).or_insert(name.clone()).clone();
+            let first_name = first
+                .entry((metadata.dev(), metadata.ino()))
+                .or_insert(name.clone())
+                .clone();
             nodes.insert(name.clone(), Node::of(&top.join(&name), first_name));
         }
         Tree(nodes)
@@ -77,7 +86,9 @@ impl Tree {
     #[track_caller]
     pub fn at(&self, path: impl AsRef<Path>) -> &Node {
         let path = path.as_ref();
-        self.0.get(path).unwrap_or_else(|| panic!("no {}; there is {:#?}", path.display(), self.0.keys()))
+        self.0.get(path).unwrap_or_else(|| {
+            panic!("no {}; there is {:#?}", path.display(), self.0.keys())
+        })
     }
 
     /// Whether something is at this path.
@@ -100,7 +111,10 @@ impl Tree {
     /// The two must be equal in everything.
     #[track_caller]
     pub fn is(&self, other: &Tree) {
-        let paths = self.0.keys().chain(other.0.keys().filter(|path| !self.0.contains_key(*path)));
+        let paths = self
+            .0
+            .keys()
+            .chain(other.0.keys().filter(|path| !self.0.contains_key(*path)));
         let differs = |path: &&PathBuf| self.0.get(*path) != other.0.get(*path);
         let told = |path: &PathBuf| {
             format!(
@@ -153,10 +167,13 @@ pub fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
         Err(rustix::io::Errno::OPNOTSUPP) => 0,
         Err(error) => panic!("llistxattr({path:?}): {error}"),
     };
-    let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let names =
+        names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
     let value = |name: &[u8]| {
         let mut value = vec![0; 65536];
-        let length = rustix::fs::lgetxattr(&path, CString::new(name).unwrap(), &mut value[..]).unwrap();
+        let length =
+            rustix::fs::lgetxattr(&path, CString::new(name).unwrap(), &mut value[..])
+                .unwrap();
         value.truncate(length);
         value
     };
@@ -190,7 +207,10 @@ mod tests {
         let tree = Tree::of(dir.path());
         tree.is(&Tree::of(dir.path()));
         assert_eq!(tree.0.len(), 5);
-        assert_eq!((tree.at("d/x").names, tree.at("y").first_name.to_str()), (2, Some("d/x")));
+        assert_eq!(
+            (tree.at("d/x").names, tree.at("y").first_name.to_str()),
+            (2, Some("d/x"))
+        );
         assert_eq!(tree.at("l").leads_to, Some("nowhere".into()));
     }
 
@@ -198,9 +218,16 @@ mod tests {
     fn every_change_is_seen() {
         let changes: [fn(&Path); 6] = [
             |dir| fs::write(dir.join("d/x"), "y").unwrap(),
-            |dir| fs::set_permissions(dir.join("d"), Permissions::from_mode(0o700)).unwrap(),
+            |dir| {
+                fs::set_permissions(dir.join("d"), Permissions::from_mode(0o700))
+                    .unwrap()
+            },
             |dir| fs::remove_file(dir.join("l")).unwrap(),
-            |dir| fs::remove_file(dir.join("l")).and_then(|()| symlink("elsewhere", dir.join("l"))).unwrap(),
+            |dir| {
+                fs::remove_file(dir.join("l"))
+                    .and_then(|()| symlink("elsewhere", dir.join("l")))
+                    .unwrap()
+            },
             |dir| {
                 fs::remove_file(dir.join("y")).unwrap();
                 fs::write(dir.join("y"), "x").unwrap();

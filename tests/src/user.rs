@@ -11,7 +11,8 @@ use nix::unistd::{getegid, geteuid};
 use crate::holder::Holder;
 use crate::{Bench, Ran, Running, Step, Terminal, host, tool};
 
-/// Ids that mean nobody on the host; the two differ, so that no test takes one for the other.
+/// Ids that mean nobody on the host; the two differ, so that no test takes one for the
+/// other.
 const UID: u32 = 59_711;
 const GID: u32 = 59_811;
 /// What the user is called where it has ranges.
@@ -23,8 +24,8 @@ pub const GIDS: u32 = 300_000;
 
 /// A user who is not root, with a bench that belongs to it.
 pub struct User {
-    /// Where it is on the host, perhaps: a mount namespace with an /etc/subuid of its own. It ends first,
-    /// since the bench looks for what is left.
+    /// Where it is on the host, perhaps: a mount namespace with an /etc/subuid of its
+    /// own. It ends first, since the bench looks for what is left.
     place: Option<Holder>,
     bench: Bench,
     exe: PathBuf,
@@ -32,7 +33,8 @@ pub struct User {
     pub uid: u32,
     /// The id of its only group.
     pub gid: u32,
-    /// What is run as root just before it becomes the user, and starts the rest: `strace`.
+    /// What is run as root just before it becomes the user, and starts the rest:
+    /// `strace`.
     pub as_root: Vec<String>,
     become_it: Vec<String>,
     /// What is run as the user, and starts the program: `env A=B`.
@@ -66,24 +68,43 @@ impl User {
         User::any(step, &[&["root"], needs].concat())
     }
 
-    /// A user with 65536 subordinate ids of either kind, which only it sees: the host's files stay.
+    /// A user with 65536 subordinate ids of either kind, which only it sees: the host's
+    /// files stay.
     pub fn with_ranges(step: Step, needs: &[&str]) -> Option<Self> {
-        User::with_files(step, needs, &format!("{NAME}:{UIDS}:65536\n"), &format!("{NAME}:{GIDS}:65536\n"))
+        User::with_files(
+            step,
+            needs,
+            &format!("{NAME}:{UIDS}:65536\n"),
+            &format!("{NAME}:{GIDS}:65536\n"),
+        )
     }
 
     /// A user who sees this /etc/subuid and this /etc/subgid.
-    pub fn with_files(step: Step, needs: &[&str], subuid: &str, subgid: &str) -> Option<Self> {
+    pub fn with_files(
+        step: Step,
+        needs: &[&str],
+        subuid: &str,
+        subgid: &str,
+    ) -> Option<Self> {
         if !tool("newuidmap") || !tool("newgidmap") {
             return None;
         }
         let bench = Bench::of(step, &[&["root", "user-namespace"], needs].concat())?;
-        let passwd = format!("root:x:0:0::/root:/bin/sh\n{NAME}:x:{UID}:{GID}::/:/bin/sh\n");
+        let passwd =
+            format!("root:x:0:0::/root:/bin/sh\n{NAME}:x:{UID}:{GID}::/:/bin/sh\n");
         let group = format!("root:x:0:\n{NAME}:x:{GID}:\n");
         // What is mounted stays when its name goes.
-        let files = tempfile::Builder::new().prefix("kiste-test-").tempdir().expect("make a directory");
+        let files = tempfile::Builder::new()
+            .prefix("kiste-test-")
+            .tempdir()
+            .expect("make a directory");
         let mut script = String::new();
-        for (name, text) in [("passwd", &*passwd), ("group", &*group), ("subuid", subuid), ("subgid", subgid)]
-        {
+        for (name, text) in [
+            ("passwd", &*passwd),
+            ("group", &*group),
+            ("subuid", subuid),
+            ("subgid", subgid),
+        ] {
             let file = files.path().join(name);
             fs::write(&file, text).unwrap();
             script += &format!("mount --bind {} /etc/{name}\n", file.display());
@@ -103,7 +124,16 @@ impl User {
             format!("--regid={GID}"),
             "--clear-groups".into(),
         ];
-        User { bench, exe, uid: UID, gid: GID, place, as_root: Vec::new(), become_it, as_user: Vec::new() }
+        User {
+            bench,
+            exe,
+            uid: UID,
+            gid: GID,
+            place,
+            as_root: Vec::new(),
+            become_it,
+            as_user: Vec::new(),
+        }
     }
 
     /// Its bench.
@@ -126,7 +156,8 @@ impl User {
         self.bench.rootfs()
     }
 
-    /// Puts a program of the host's into the root file system as `/name`, with its libraries.
+    /// Puts a program of the host's into the root file system as `/name`, with its
+    /// libraries.
     pub fn install(&self, program: &Path, name: &str) {
         self.bench.install(program, name);
         host::give_all(self.rootfs(), self.uid, self.gid);
@@ -137,7 +168,8 @@ impl User {
         std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid)).unwrap();
     }
 
-    /// A command of root's that sees the files the user sees, its /etc/passwd above all.
+    /// A command of root's that sees the files the user sees, its /etc/passwd above
+    /// all.
     pub fn beside(&self, program: &str) -> Command {
         let mut words = self.enter();
         words.push(program.into());
@@ -159,32 +191,47 @@ impl User {
     /// Runs the program with exactly these arguments.
     pub fn call(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
         let words = self.words(arguments);
-        Ran::of(assert_cmd::Command::new(&words[0]).current_dir(self.dir()).args(&words[1..]))
+        Ran::of(
+            assert_cmd::Command::new(&words[0])
+                .current_dir(self.dir())
+                .args(&words[1..]),
+        )
     }
 
     /// Starts a command and returns once it runs.
     pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
         let pid_file = self.dir().join(format!("pid-{}", host::unique()));
         let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
-        let words = self.words(self.bench.arguments(&[&pid_option, options].concat(), command));
+        let words =
+            self.words(self.bench.arguments(&[&pid_option, options].concat(), command));
         Running::start(Path::new(&words[0]), self.dir(), &words[1..], pid_file)
     }
 
     /// Runs a command on a terminal.
     pub fn at_terminal(&self, options: &[&str], command: &[&str]) -> Terminal {
-        Terminal::start_any(self.dir(), &self.words(self.bench.arguments(options, command)))
+        Terminal::start_any(
+            self.dir(),
+            &self.words(self.bench.arguments(options, command)),
+        )
     }
 
-    /// What is run as root to be where it is. nsenter leaves the directory: it is of another mount.
+    /// What is run as root to be where it is. nsenter leaves the directory: it is of
+    /// another mount.
     fn enter(&self) -> Vec<String> {
         let Some(place) = &self.place else { return Vec::new() };
         let (pid, dir) = (place.pid().to_string(), self.dir().display().to_string());
-        ["nsenter", "--target", &pid, "--mount", "env", "--chdir", &dir].map(String::from).into()
+        ["nsenter", "--target", &pid, "--mount", "env", "--chdir", &dir]
+            .map(String::from)
+            .into()
     }
 
-    fn words(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Vec<OsString> {
+    fn words(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Vec<OsString> {
         let parts = [&self.enter(), &self.as_root, &self.become_it, &self.as_user];
-        let mut words: Vec<OsString> = parts.into_iter().flatten().map(OsString::from).collect();
+        let mut words: Vec<OsString> =
+            parts.into_iter().flatten().map(OsString::from).collect();
         words.push(self.exe.clone().into());
         words.extend(arguments.into_iter().map(|it| it.as_ref().to_owned()));
         words

@@ -15,8 +15,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// What to run, and with what around it.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CommandArgs {
-    /// Set a variable (K=V), or pass on the caller's (K). The rest of the environment is clean:
-    /// PATH, HOME, TERM, HOSTNAME
+    /// Set a variable (K=V), or pass on the caller's (K). The rest of the environment
+    /// is clean: PATH, HOME, TERM, HOSTNAME
     #[arg(short, long, value_name = "K=V", value_parser = variable)]
     env: Vec<OsString>,
 
@@ -50,13 +50,19 @@ impl CommandArgs {
         self.at_home(hostname, None)
     }
 
-    /// The command, on a host of this name, of a user who is at home there; `-e HOME=…` still wins.
+    /// The command, on a host of this name, of a user who is at home there; `-e HOME=…`
+    /// still wins.
     pub fn at_home(&self, hostname: &str, home: Option<&str>) -> Command {
         self.with_defaults(&Defaults::default(), hostname, home)
     }
 
     /// The same, where an image says what holds unless it is said here.
-    pub fn with_defaults(&self, defaults: &Defaults, hostname: &str, home: Option<&str>) -> Command {
+    pub fn with_defaults(
+        &self,
+        defaults: &Defaults,
+        hostname: &str,
+        home: Option<&str>,
+    ) -> Command {
         let caller = |name: &str| std::env::var_os(name).unwrap_or_default();
         let home = match home {
             Some(home) => home.into(),
@@ -81,7 +87,11 @@ impl CommandArgs {
 
     /// The command as it was typed, for people.
     pub fn shown(&self) -> String {
-        self.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        self.command
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Where to write the process id.
@@ -102,7 +112,10 @@ fn variable(text: &str) -> Result<OsString, String> {
         Some(_) => Ok(text.into()),
         None => match std::env::var_os(text) {
             Some(value) => Ok(set(text, &value)),
-            None => Err("the caller has no such variable to pass on; give it a value: K=V".into()),
+            None => {
+                Err("the caller has no such variable to pass on; give it a value: K=V"
+                    .into())
+            }
         },
     }
 }
@@ -127,7 +140,10 @@ mod tests {
         assert_eq!(variable("A=1").unwrap(), "A=1");
         assert_eq!(variable("A=x=y").unwrap(), "A=x=y");
         assert_eq!(variable("A=").unwrap(), "A=");
-        assert_eq!(variable("PATH").unwrap(), set("PATH", &std::env::var_os("PATH").unwrap()));
+        assert_eq!(
+            variable("PATH").unwrap(),
+            set("PATH", &std::env::var_os("PATH").unwrap())
+        );
         for bad in ["", "=", "=x", "NO_SUCH_VARIABLE"] {
             assert!(variable(bad).is_err(), "{bad:?}");
         }
@@ -140,7 +156,8 @@ mod tests {
             #[command(flatten)]
             command: CommandArgs,
         }
-        let run: Run = clap::Parser::parse_from(["run", "-e", "A=1", "sh", "-c", "echo $A"]);
+        let run: Run =
+            clap::Parser::parse_from(["run", "-e", "A=1", "sh", "-c", "echo $A"]);
         assert_eq!(run.command.shown(), "sh -c echo $A");
     }
 }

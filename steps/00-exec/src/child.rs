@@ -31,10 +31,26 @@ pub struct Child {
 }
 
 impl Child {
-    pub(crate) fn new(pid: Pid, pidfd: OwnedFd, channel: Channel, signals: Signals, job: Job) -> Self {
+    pub(crate) fn new(
+        pid: Pid,
+        pidfd: OwnedFd,
+        channel: Channel,
+        signals: Signals,
+        job: Job,
+    ) -> Self {
         let descriptors = Vec::new();
         let end_with = Signal::SIGTERM;
-        Child { pid, pidfd, channel, listening: true, signals, job, descriptors, ended: None, end_with }
+        Child {
+            pid,
+            pidfd,
+            channel,
+            listening: true,
+            signals,
+            job,
+            descriptors,
+            ended: None,
+            end_with,
+        }
     }
 
     /// Its process id, as the host sees it.
@@ -55,14 +71,14 @@ impl Child {
         self.descriptors.pop()
     }
 
-    /// From now on, when somebody sends us SIGTERM, it is sent this: an image may want to be ended
-    /// otherwise.
+    /// From now on, when somebody sends us SIGTERM, it is sent this: an image may want
+    /// to be ended otherwise.
     pub fn end_with(&mut self, signal: Signal) {
         self.end_with = signal;
     }
 
-    /// Waits until the command ends. Meanwhile signals that somebody sent to this process are sent
-    /// on to it, and Ctrl-Z stops both.
+    /// Waits until the command ends. Meanwhile signals that somebody sent to this
+    /// process are sent on to it, and Ctrl-Z stops both.
     ///
     /// # Errors
     /// What the kernel says of poll(2) and waitid(2).
@@ -75,8 +91,8 @@ impl Child {
     ///
     /// # Errors
     /// What the kernel says of poll(2) and waitid(2), and what `terminal` does.
+    // Task 0.3: a pidfd is readable once its process has ended; nobody can miss that.
     pub fn wait_at(mut self, terminal: &mut dyn Terminal) -> Result<Status> {
-        // Task 0.3: a pidfd is readable once its process has ended; nobody can miss that.
         loop {
             let wake = self.sleep(terminal)?;
             if wake.signal {
@@ -115,13 +131,20 @@ impl Child {
             Some((last, rest)) if self.listening => (*last, rest),
             _ => (false, rest),
         };
-        Ok(Wake { ended: own[0], signal: own[1], message, terminal: terminal.contains(&true) })
+        Ok(Wake {
+            ended: own[0],
+            signal: own[1],
+            message,
+            terminal: terminal.contains(&true),
+        })
     }
 
     fn on_signal(&mut self, terminal: &mut dyn Terminal) -> Result<()> {
         for received in self.signals.read()? {
             match received.name() {
-                Some(Signal::SIGCHLD) if self.is_stopped()? => terminal.suspend(self)?,
+                Some(Signal::SIGCHLD) if self.is_stopped()? => {
+                    terminal.suspend(self)?
+                }
                 Some(Signal::SIGCHLD) => {}
                 _ if terminal.on_signal(&received, self)? => {}
                 _ if received.is_for_us_alone() => self.send_on(&received)?,
@@ -167,7 +190,8 @@ impl Child {
     fn send(&self, signal: i32) -> Result<()> {
         match sys::pidfd_send_signal(self.pidfd.as_fd(), signal) {
             Err(error) if error.raw_os_error() != Some(Errno::ESRCH as i32) => {
-                Err(error).with_context(|| format!("send signal {signal} on to the command"))
+                Err(error)
+                    .with_context(|| format!("send signal {signal} on to the command"))
             }
             _ => Ok(()),
         }
@@ -177,7 +201,8 @@ impl Child {
         let flags = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
         match waitid(WaitId::PidFd(self.pidfd.as_fd()), flags) {
             Ok(status) => Ok(status.is_some_and(|status| status.stopped())),
-            Err(rustix::io::Errno::CHILD) => Ok(false), // it has ended; the pidfd tells of that
+            // it has ended; the pidfd tells of that
+            Err(rustix::io::Errno::CHILD) => Ok(false),
             Err(error) => Err(error).context("waitid(the command)"),
         }
     }
@@ -186,7 +211,8 @@ impl Child {
     pub(crate) fn reap(&mut self) -> Result<Status> {
         loop {
             let ended = kit::call("how did it end?", "waitid", self.pid, || {
-                waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED).map(Ended)
+                waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)
+                    .map(Ended)
             })?;
             if let Some(status) = ended.status() {
                 self.ended = Some(status);
@@ -201,7 +227,8 @@ impl Drop for Child {
         // On the way out of an error that is already told.
         if self.ended.is_none() {
             let _ = self.signal(Signal::SIGKILL);
-            let _ = self.job.terminal().release(self); // it may have taken it before it failed
+            // it may have taken it before it failed
+            let _ = self.job.terminal().release(self);
             let _ = self.reap();
         }
     }

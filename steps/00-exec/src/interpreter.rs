@@ -1,4 +1,5 @@
-//! Which interpreter a program asks for: the one of its `#!` line, or the loader of its ELF header.
+//! Which interpreter a program asks for: the one of its `#!` line, or the loader of its
+//! ELF header.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -49,36 +50,50 @@ pub(crate) fn missing(program: &Path) -> Option<Missing> {
 
 fn asked_for(program: &Path) -> Option<(PathBuf, AskedBy)> {
     // A FIFO that the image has put there would be waited for.
-    let mut file =
-        File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(program).ok()?;
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(program)
+        .ok()?;
     if !file.metadata().ok()?.is_file() {
         return None;
     }
     let mut head = Vec::new();
-    file.by_ref().take(256).read_to_end(&mut head).ok()?; // execve(2): a #! line has at most 255 bytes
+    // execve(2): a #! line has at most 255 bytes
+    file.by_ref().take(256).read_to_end(&mut head).ok()?;
     if let Some(line) = head.strip_prefix(b"#!") {
         let line = line.split(|byte| *byte == b'\n').next()?;
-        let word = line.split(|byte| matches!(byte, b' ' | b'\t')).find(|word| !word.is_empty())?;
+        let word = line
+            .split(|byte| matches!(byte, b' ' | b'\t'))
+            .find(|word| !word.is_empty())?;
         return Some((path(word), AskedBy::Script));
     }
-    head.starts_with(b"\x7fELF").then(|| loader(&file, &head))?.map(|path| (path, AskedBy::Elf))
+    head.starts_with(b"\x7fELF")
+        .then(|| loader(&file, &head))?
+        .map(|path| (path, AskedBy::Elf))
 }
 
-/// PT_INTERP of elf(5), for both word sizes, in little endian as all of Kiste's machines are.
+/// PT_INTERP of elf(5), for both word sizes, in little endian as all of Kiste's
+/// machines are.
 fn loader(file: &File, head: &[u8]) -> Option<PathBuf> {
     const PT_INTERP: u64 = 3;
     let is_64_bit = *head.get(4)? == 2;
-    // Where elf(5) has e_phoff, e_phentsize, e_phnum; and in an entry p_offset and p_filesz.
+    // Where elf(5) has e_phoff, e_phentsize, e_phnum; and in an entry p_offset and
+    // p_filesz.
     let (phoff, phentsize, phnum) = if is_64_bit { (32, 54, 56) } else { (28, 42, 44) };
     let (p_offset, p_filesz) = if is_64_bit { (8, 32) } else { (4, 16) };
     let word = if is_64_bit { 8 } else { 4 };
 
-    let (start, size, count) =
-        (number(head, phoff, word)?, number(head, phentsize, 2)?, number(head, phnum, 2)?);
+    let (start, size, count) = (
+        number(head, phoff, word)?,
+        number(head, phentsize, 2)?,
+        number(head, phnum, 2)?,
+    );
     for index in 0..count.min(64) {
         let mut entry = [0; 56];
         let size = (size as usize).min(entry.len());
-        file.read_exact_at(&mut entry[..size], start.checked_add(index * size as u64)?).ok()?;
+        file.read_exact_at(&mut entry[..size], start.checked_add(index * size as u64)?)
+            .ok()?;
         if number(&entry, 0, 4)? == PT_INTERP {
             let mut name = vec![0; number(&entry, p_filesz, word)?.min(4096) as usize];
             file.read_exact_at(&mut name, number(&entry, p_offset, word)?).ok()?;
@@ -114,13 +129,19 @@ mod tests {
         let inner = script("#! /no/such/sh -e\n");
         let outer = script(&format!("#!{}\n", inner.path().display()));
         let found = missing(outer.path()).unwrap();
-        assert_eq!(found.to_string(), "its #! line asks for \"/no/such/sh\", which is not there");
+        assert_eq!(
+            found.to_string(),
+            "its #! line asks for \"/no/such/sh\", which is not there"
+        );
     }
 
     #[test]
     fn this_very_program_has_a_loader_that_is_there() {
         let this = std::env::current_exe().unwrap();
-        assert!(asked_for(&this).is_some_and(|(loader, by)| loader.exists() && by == AskedBy::Elf));
+        assert!(
+            asked_for(&this)
+                .is_some_and(|(loader, by)| loader.exists() && by == AskedBy::Elf)
+        );
         assert_eq!(missing(&this), None);
     }
 

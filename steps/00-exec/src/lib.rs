@@ -1,12 +1,13 @@
 //! Step 0: fork, exec, wait.
 //!
-//! - [`Spawn`] starts a process that shares as much with its parent as its namespaces say: with
-//!   none, everything.
+//! - [`Spawn`] starts a process that shares as much with its parent as its namespaces
+//!   say: with none, everything.
 //! - [`become_command`] makes that process the command that was asked for.
 //! - [`Child::wait`] keeps it company until it ends, and says how.
 //!
-//! Between the clone and the exec, parent and child speak over a [`Channel`]: errors, narration and
-//! go-aheads cross it, and when either side dies the other reads an end of file.
+//! Between the clone and the exec, parent and child speak over a [`Channel`]: errors,
+//! narration and go-aheads cross it, and when either side dies the other reads an end
+//! of file.
 
 mod args;
 mod channel;

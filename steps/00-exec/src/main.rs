@@ -7,7 +7,8 @@ use exec::{CloneFlags, CommandArgs, Spawn};
 use kit::doctor;
 use kit::program::{self, ExplainArgs};
 
-/// Step 0 of Kiste: fork, exec, wait. No isolation yet: this is what every step stands on.
+/// Step 0 of Kiste: fork, exec, wait. No isolation yet: this is what every step stands
+/// on.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -37,7 +38,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let command = args.command.on_host(&kit::host_name());
     let pid_file = args.command.pid_file()?;
 
-    let child = Spawn::new(CloneFlags::empty()).spawn(|parent| exec::become_command(&command, parent))?; // 00: and now it is the command
+    let child = Spawn::new(CloneFlags::empty())
+        // 00: becomes the command
+        .spawn(|parent| exec::become_command(&command, parent))?;
 
     let _pid_file = pid_file.write(&child)?;
     Ok(child.wait()?.into())

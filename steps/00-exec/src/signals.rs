@@ -1,4 +1,5 @@
-//! Signals as events: blocked, and read from a descriptor when the parent is ready for them.
+//! Signals as events: blocked, and read from a descriptor when the parent is ready for
+//! them.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -27,24 +28,26 @@ impl Received {
         Signal::try_from(self.number).ok()
     }
 
-    /// Whether the command has not had it: what a key sends, it gets itself. That the terminal has hung
-    /// up, the kernel tells the leader of its session, who may be this process.
+    /// Whether the command has not had it: what a key sends, it gets itself. That the
+    /// terminal has hung up, the kernel tells the leader of its session, who may be
+    /// this process.
     pub fn is_for_us_alone(&self) -> bool {
         self.was_sent || self.name() == Some(Signal::SIGHUP)
     }
 }
 
 impl Signals {
-    /// Blocks every signal. A child inherits that, so nothing is lost before it has its own
-    /// defaults again, right before its exec. What our caller has us ignore (nohup(1): SIGHUP) is
-    /// not read, and so not sent on.
+    /// Blocks every signal. A child inherits that, so nothing is lost before it has its
+    /// own defaults again, right before its exec. What our caller has us ignore
+    /// (nohup(1): SIGHUP) is not read, and so not sent on.
     ///
     /// # Errors
     /// What the kernel says of sigprocmask(2) and signalfd(2).
     pub fn block() -> Result<Self> {
         let all = SigSet::all();
         all.thread_block().context("sigprocmask(block all)")?;
-        // Only where it is needed: setting it also drops a SIGCHLD that is already there.
+        // Only where it is needed: setting it also drops a SIGCHLD that is already
+        // there.
         if sys::is_ignored(Signal::SIGCHLD) {
             sys::heed_children();
         }
@@ -59,7 +62,8 @@ impl Signals {
         SigSet::all().thread_unblock().context("sigprocmask(unblock all)")
     }
 
-    /// Those with which people and their tools end a program; all must be blocked already.
+    /// Those with which people and their tools end a program; all must be blocked
+    /// already.
     ///
     /// # Errors
     /// What the kernel says of signalfd(2).
@@ -71,8 +75,13 @@ impl Signals {
     fn read_from(signals: SigSet) -> Result<Self> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let mut heeded = signals;
-        signals.iter().filter(|signal| sys::is_ignored(*signal)).for_each(|signal| heeded.remove(signal));
-        Ok(Signals(SignalFd::with_flags(&heeded, flags).context("signalfd(what is heeded)")?))
+        signals
+            .iter()
+            .filter(|signal| sys::is_ignored(*signal))
+            .for_each(|signal| heeded.remove(signal));
+        Ok(Signals(
+            SignalFd::with_flags(&heeded, flags).context("signalfd(what is heeded)")?,
+        ))
     }
 
     /// Reads what has come since the last time.
@@ -83,7 +92,10 @@ impl Signals {
         let mut received = Vec::new();
         while let Some(info) = self.0.read_signal().context("read(signals)")? {
             // sigaction(2): si_code is positive when the kernel sent it.
-            received.push(Received { number: info.ssi_signo as i32, was_sent: info.ssi_code <= 0 });
+            received.push(Received {
+                number: info.ssi_signo as i32,
+                was_sent: info.ssi_code <= 0,
+            });
         }
         Ok(received)
     }

@@ -33,14 +33,22 @@ pub struct Spawn<'a> {
     cgroup: Option<BorrowedFd<'a>>,
     before_start: Option<BeforeStart<'a>>,
     job: Job,
-    /// Set in an init: its own parent, which prints what is told before the command says a word.
+    /// Set in an init: its own parent, which prints what is told before the command
+    /// says a word.
     above: Option<&'a Channel>,
 }
 
 impl<'a> Spawn<'a> {
-    /// A process in new namespaces of these kinds, and in its parent's of every other kind.
+    /// A process in new namespaces of these kinds, and in its parent's of every other
+    /// kind.
     pub fn new(namespaces: CloneFlags) -> Self {
-        Spawn { namespaces, cgroup: None, before_start: None, job: Job::Foreground, above: None }
+        Spawn {
+            namespaces,
+            cgroup: None,
+            before_start: None,
+            job: Job::Foreground,
+            above: None,
+        }
     }
 
     /// It is born in this cgroup (v2 only; clone3(2), CLONE_INTO_CGROUP).
@@ -49,8 +57,12 @@ impl<'a> Spawn<'a> {
         self
     }
 
-    /// The child waits until the parent has done this for it, and does not start if it fails.
-    pub fn before_start(mut self, prepare: impl FnOnce(Pid) -> Result<()> + 'a) -> Self {
+    /// The child waits until the parent has done this for it, and does not start if it
+    /// fails.
+    pub fn before_start(
+        mut self,
+        prepare: impl FnOnce(Pid) -> Result<()> + 'a,
+    ) -> Self {
         self.before_start = Some(Box::new(prepare));
         self
     }
@@ -71,22 +83,37 @@ impl<'a> Spawn<'a> {
     // ANCHOR: spawn
     /// Starts the process and returns once it has become the command.
     ///
-    /// `become_command` runs in the child. It ends in an exec, or in an error, which is returned
-    /// here as if it had happened here.
+    /// `become_command` runs in the child. It ends in an exec, or in an error, which is
+    /// returned here as if it had happened here.
     ///
     /// # Errors
     /// What the kernel says of clone3(2), and whatever the child failed at.
-    pub fn spawn(self, become_command: impl FnOnce(&Channel) -> Result<Infallible>) -> Result<Child> {
-        // Task 0.1: make the channel first, then clone; each side keeps one end.
+    // Task 0.1: make the channel first, then clone; each side keeps one end.
+    pub fn spawn(
+        self,
+        become_command: impl FnOnce(&Channel) -> Result<Infallible>,
+    ) -> Result<Child> {
         let (ours, theirs) = Channel::pair()?;
         let signals = Signals::block()?;
-        let cloned = kit::call("a copy of this process", "clone3", self.shown(), || {
-            sys::clone3(self.namespaces, self.cgroup)
-        })
+        let cloned = kit::call(
+            "a copy of this process",
+            "clone3",
+            self.shown(),
+            || sys::clone3(self.namespaces, self.cgroup),
+        )
         .hint_on(Errno::EPERM, self.why_forbidden())
-        .hint_on(Errno::ENOSPC, "the host's limit of such namespaces is reached: sysctl user | grep max_")
-        .hint_on(Errno::EAGAIN, "no more processes may be made: --pids-limit, or `ulimit -u`")
-        .hint_on(Errno::ENOSYS, "a seccomp filter around us refuses clone3; run outside that sandbox")?;
+        .hint_on(
+            Errno::ENOSPC,
+            "the host's limit of such namespaces is reached: sysctl user | grep max_",
+        )
+        .hint_on(
+            Errno::EAGAIN,
+            "no more processes may be made: --pids-limit, or `ulimit -u`",
+        )
+        .hint_on(
+            Errno::ENOSYS,
+            "a seccomp filter around us refuses clone3; run outside that sandbox",
+        )?;
 
         match cloned {
             Cloned::Child => {
@@ -104,30 +131,42 @@ impl<'a> Spawn<'a> {
 
     fn why_forbidden(&self) -> &'static str {
         match self.namespaces.contains(CloneFlags::CLONE_NEWUSER) {
-            true => "user namespaces are forbidden here: `doctor` of this step says by what",
+            true => {
+                "user namespaces are forbidden here: `doctor` of this step says by what"
+            }
             false => "new namespaces need root: use sudo",
         }
     }
 
     /// The flags as a person reads them: `NEWUTS|NEWPID|INTO_CGROUP`.
     fn shown(&self) -> String {
-        let namespaces = self.namespaces.iter_names().map(|(name, _)| name.trim_start_matches("CLONE_"));
-        let names: Vec<_> = namespaces.chain(self.cgroup.map(|_| "INTO_CGROUP")).collect();
+        let namespaces = self
+            .namespaces
+            .iter_names()
+            .map(|(name, _)| name.trim_start_matches("CLONE_"));
+        let names: Vec<_> =
+            namespaces.chain(self.cgroup.map(|_| "INTO_CGROUP")).collect();
         if names.is_empty() { "no new namespace".into() } else { names.join("|") }
     }
 
     fn see_it_start(self, mut child: Child) -> Result<Child> {
         if let Some(prepare) = self.before_start {
             // On an error, dropping the child kills it.
-            prepare(child.pid()).map_err(|error| child.failed_already().map_or(error, Into::into))?;
+            prepare(child.pid())
+                .map_err(|error| child.failed_already().map_or(error, Into::into))?;
             child.channel().send(&Message::Go)?;
         }
         child.follow_start(self.above)?;
         Ok(child)
     }
 
-    fn run_child(self, parent: Channel, become_command: impl FnOnce(&Channel) -> Result<Infallible>) -> ! {
-        // Kept for good: this process ends by exec or _exit, and until then it may have to tell.
+    fn run_child(
+        self,
+        parent: Channel,
+        become_command: impl FnOnce(&Channel) -> Result<Infallible>,
+    ) -> ! {
+        // Kept for good: this process ends by exec or _exit, and until then it may have
+        // to tell.
         let parent: &'static Channel = Box::leak(Box::new(parent));
         end_on_panic(parent);
         let who = if self.above.is_some() { Who::Grandchild } else { Who::Child };
@@ -152,19 +191,23 @@ impl<'a> Spawn<'a> {
     }
 }
 
-/// In the child: the kernel kills us when the parent dies, so that a `kill -9` of the runtime ends the
-/// command. A change of ids clears it, and it is asked for again.
+/// In the child: the kernel kills us when the parent dies, so that a `kill -9` of the
+/// runtime ends the command. A change of ids clears it, and it is asked for again.
 ///
 /// # Errors
 /// When the parent is dead already.
 pub fn die_with_parent(parent: &Channel) -> Result<()> {
     // prctl(2), PR_SET_PDEATHSIG: an exec of a set-user-ID program clears it, too.
-    kit::call("if the runtime is killed, so are we", "prctl", "PR_SET_PDEATHSIG, SIGKILL", || {
-        prctl::set_pdeathsig(Signal::SIGKILL)
-    })?;
+    kit::call(
+        "if the runtime is killed, so are we",
+        "prctl",
+        "PR_SET_PDEATHSIG, SIGKILL",
+        || prctl::set_pdeathsig(Signal::SIGKILL),
+    )?;
     // The parent may have died before we asked; then its end of the channel is closed.
     let mut ready = [PollFd::new(parent.as_fd(), PollFlags::POLLIN)];
-    poll(&mut ready, PollTimeout::ZERO).context("poll(the runtime), to see that it is alive")?;
+    poll(&mut ready, PollTimeout::ZERO)
+        .context("poll(the runtime), to see that it is alive")?;
     match ready[0].revents() {
         Some(events) if events.contains(PollFlags::POLLHUP) => {
             Err(Failure::new("the runtime died before the command started").into())
@@ -173,7 +216,8 @@ pub fn die_with_parent(parent: &Channel) -> Result<()> {
     }
 }
 
-/// A panic in the child is told to the parent as an error, and ends the child there and then.
+/// A panic in the child is told to the parent as an error, and ends the child there and
+/// then.
 fn end_on_panic(parent: &'static Channel) {
     std::panic::set_hook(Box::new(move |panic| {
         fail(parent, &Failure::new(format_args!("a bug in Kiste: {panic}")).into());
@@ -199,7 +243,8 @@ pub fn finish(parent: &Channel) -> Result<Infallible> {
     end(0)
 }
 
-/// Ends a child that does not exec: at once, without running what the parent has registered.
+/// Ends a child that does not exec: at once, without running what the parent has
+/// registered.
 pub fn end(code: u8) -> ! {
     match sys::exit_now(code.into()) {}
 }
@@ -234,7 +279,12 @@ impl Child {
 
     /// Why it has failed, if it has: then what is done for it fails as well.
     fn failed_already(&self) -> Option<Failure> {
-        while wait_for(&mut [PollFd::new(self.channel().as_fd(), PollFlags::POLLIN)], 0u16).ok()? {
+        while wait_for(
+            &mut [PollFd::new(self.channel().as_fd(), PollFlags::POLLIN)],
+            0u16,
+        )
+        .ok()?
+        {
             match self.channel().receive().ok()?? {
                 (Message::Failed(failure), _) => return Some(failure),
                 (Message::Told(line), _) => narration::retell(line),
@@ -244,35 +294,49 @@ impl Child {
         None
     }
 
-    /// Waits for a message. A signal that is to end us does so also while the child is stuck at the
-    /// start, in a file system that does not answer perhaps; dropping the child then kills it.
+    /// Waits for a message. A signal that is to end us does so also while the child is
+    /// stuck at the start, in a file system that does not answer perhaps; dropping the
+    /// child then kills it.
     fn expect_message(&self, ending: &Signals, executing: bool) -> Result<()> {
         let message = || PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
         let mut ready = [message(), PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
         wait_for(&mut ready, PollTimeout::NONE)?;
-        // A command that runs by now gets the signal from the keyboard, or from us later on.
-        if ready[0].any() == Some(true) || executing && wait_for(&mut [message()], EXEC_TAKES)? {
+        // A command that runs by now gets the signal from the keyboard, or from us
+        // later on.
+        if ready[0].any() == Some(true)
+            || executing && wait_for(&mut [message()], EXEC_TAKES)?
+        {
             return Ok(());
         }
         let Some(received) = ending.read()?.pop() else { return Ok(()) };
         let name = received.name().map_or("a signal", Signal::as_str);
         let code = Status::Killed(received.number).code();
-        Err(Failure::new(format_args!("{name} came before the command ran")).exit(code).into())
+        Err(Failure::new(format_args!("{name} came before the command ran"))
+            .exit(code)
+            .into())
     }
 
     fn died_early(&mut self) -> anyhow::Error {
-        let how = self.reap().map_or_else(|error| format!("{error:#}"), |status| status.to_string());
-        Failure::new(format_args!("the child died before it became the command: {how}")).into()
+        let how = self
+            .reap()
+            .map_or_else(|error| format!("{error:#}"), |status| status.to_string());
+        Failure::new(format_args!("the child died before it became the command: {how}"))
+            .into()
     }
 }
 
 /// Whether one of them is ready in that time.
-fn wait_for(ready: &mut [PollFd<'_>], timeout: impl Into<PollTimeout> + Copy) -> Result<bool> {
+fn wait_for(
+    ready: &mut [PollFd<'_>],
+    timeout: impl Into<PollTimeout> + Copy,
+) -> Result<bool> {
     loop {
         match poll(ready, timeout) {
             Ok(count) => return Ok(count > 0),
             Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).context("poll(the child), to see it start"),
+            Err(error) => {
+                return Err(error).context("poll(the child), to see it start");
+            }
         }
     }
 }
@@ -285,7 +349,10 @@ mod tests {
     #[test]
     fn what_is_ready_in_time_is_told_from_what_is_not() {
         let (reader, writer) = nix::unistd::pipe().unwrap();
-        let is_ready = || wait_for(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], 0u16).unwrap();
+        let is_ready = || {
+            wait_for(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], 0u16)
+                .unwrap()
+        };
         assert!(!is_ready());
         nix::unistd::write(&writer, b"x").unwrap();
         assert!(is_ready());
@@ -295,11 +362,13 @@ mod tests {
     fn a_panic_in_the_child_is_told_by_the_parent_and_ends_the_child() {
         const ALONE: &str = "KISTE_TEST_RUNS_ALONE";
         if std::env::var_os(ALONE).is_some() {
-            let spawned = Spawn::new(CloneFlags::empty()).spawn(|_| panic!("on purpose"));
+            let spawned =
+                Spawn::new(CloneFlags::empty()).spawn(|_| panic!("on purpose"));
             println!("told: {}", spawned.err().unwrap());
             return;
         }
-        // In a process of its own, because nothing may be cloned beside the threads of other tests.
+        // In a process of its own, because nothing may be cloned beside the threads of
+        // other tests.
         let this = std::env::current_exe().unwrap();
         let name = "spawn::tests::a_panic_in_the_child_is_told_by_the_parent_and_ends_the_child";
         let output = Command::new(this)
@@ -308,9 +377,13 @@ mod tests {
             .output()
             .unwrap();
         let printed = String::from_utf8_lossy(&output.stdout);
-        let told: Vec<_> = printed.lines().filter(|line| line.contains("told: ")).collect();
+        let told: Vec<_> =
+            printed.lines().filter(|line| line.contains("told: ")).collect();
         assert!(output.status.success() && told.len() == 1, "{output:?}");
-        assert!(told[0].contains("a bug in Kiste: ") && printed.contains("on purpose"), "{printed}");
+        assert!(
+            told[0].contains("a bug in Kiste: ") && printed.contains("on purpose"),
+            "{printed}"
+        );
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// The end that wait(2) tells of: an exit code, or the number of a signal. None: it lives.
+    /// The end that wait(2) tells of: an exit code, or the number of a signal. None: it
+    /// lives.
     pub fn of(exit_code: Option<i32>, signal: Option<i32>) -> Option<Self> {
         exit_code.map(|code| Status::Exited(code as u8)).or(signal.map(Status::Killed))
     }

@@ -1,7 +1,8 @@
 //! Who has the terminal while the command runs.
 //!
-//! Steps 0 to 3 lend the command the caller's own terminal: it becomes the foreground process
-//! group (termios, tcsetpgrp(3)), so that Ctrl-C and Ctrl-Z reach it, and once only.
+//! Steps 0 to 3 lend the command the caller's own terminal: it becomes the foreground
+//! process group (termios, tcsetpgrp(3)), so that Ctrl-C and Ctrl-Z reach it, and once
+//! only.
 
 use std::fs::File;
 use std::io::{IsTerminal, stdin, stdout};
@@ -65,7 +66,10 @@ impl Job {
         match self {
             Job::Foreground if at_terminal() => take_foreground(),
             Job::Foreground | Job::Inherited => Ok(()),
-            Job::Session => kit::call("it leaves the caller's terminal", "setsid", "", setsid).map(drop),
+            Job::Session => {
+                kit::call("it leaves the caller's terminal", "setsid", "", setsid)
+                    .map(drop)
+            }
         }
     }
 
@@ -79,9 +83,13 @@ impl Job {
 
 fn take_foreground() -> Result<()> {
     let Some(tty) = tty().filter(is_foreground) else { return Ok(()) };
-    kit::call("a job of its own", "setpgid", "0, 0", || setpgid(Pid::from_raw(0), Pid::from_raw(0)))?;
+    kit::call("a job of its own", "setpgid", "0, 0", || {
+        setpgid(Pid::from_raw(0), Pid::from_raw(0))
+    })?;
     // SIGTTOU is blocked since before the clone, or this would stop us.
-    kit::call("Ctrl-C reaches it alone", "tcsetpgrp", "the terminal", || tcsetpgrp(&tty, getpgrp()))
+    kit::call("Ctrl-C reaches it alone", "tcsetpgrp", "the terminal", || {
+        tcsetpgrp(&tty, getpgrp())
+    })
 }
 
 /// The caller's terminal, lent to the command.
@@ -98,15 +106,16 @@ impl Terminal for Foreground {
 
     fn suspend(&mut self, child: &Child) -> Result<()> {
         self.release(child)?;
-        // Our shell takes over here, until fg or bg: then on_signal gets the SIGCONT of that.
-        kill(getpid(), Signal::SIGSTOP).context("kill(SIGSTOP), to stop as the command has")
+        // Our shell takes over here, until fg or bg: then on_signal gets the SIGCONT of
+        // that.
+        kill(getpid(), Signal::SIGSTOP)
+            .context("kill(SIGSTOP), to stop as the command has")
     }
 
     fn release(&mut self, child: &Child) -> Result<()> {
         match &self.0 {
-            Some(tty) if tcgetpgrp(tty) == Ok(child.pid()) => {
-                tcsetpgrp(tty, getpgrp()).context("tcsetpgrp, to take the terminal back")
-            }
+            Some(tty) if tcgetpgrp(tty) == Ok(child.pid()) => tcsetpgrp(tty, getpgrp())
+                .context("tcsetpgrp, to take the terminal back"),
             _ => Ok(()),
         }
     }
@@ -115,17 +124,22 @@ impl Terminal for Foreground {
 impl Foreground {
     fn resume(&self, child: &Child) -> Result<()> {
         let its_own_group = killpg(child.pid(), None).is_ok();
-        if let Some(tty) = self.0.as_ref().filter(|tty| its_own_group && is_foreground(tty)) {
-            tcsetpgrp(tty, child.pid()).context("tcsetpgrp, to give the command the terminal again")?;
+        if let Some(tty) =
+            self.0.as_ref().filter(|tty| its_own_group && is_foreground(tty))
+        {
+            tcsetpgrp(tty, child.pid())
+                .context("tcsetpgrp, to give the command the terminal again")?;
         }
         match its_own_group {
-            true => killpg(child.pid(), Signal::SIGCONT).context("killpg(SIGCONT), to let the command go on"),
+            true => killpg(child.pid(), Signal::SIGCONT)
+                .context("killpg(SIGCONT), to let the command go on"),
             false => child.signal(Signal::SIGCONT),
         }
     }
 }
 
-/// In a pipeline the other commands share our group: taking the foreground would stop them.
+/// In a pipeline the other commands share our group: taking the foreground would stop
+/// them.
 fn at_terminal() -> bool {
     stdin().is_terminal() && stdout().is_terminal()
 }

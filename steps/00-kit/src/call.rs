@@ -9,11 +9,11 @@ use anyhow::Result;
 use crate::failure::Failure;
 use crate::narration;
 
-/// Calls the kernel: runs `run`, narrates it for `--explain`, and on failure returns a [`Failure`]
-/// that names the call, its operands and the kernel's reason.
+/// Calls the kernel: runs `run`, narrates it for `--explain`, and on failure returns a
+/// [`Failure`] that names the call, its operands and the kernel's reason.
 ///
-/// `why` is one short clause for a reader of the narration, `name` the system call as its man page
-/// spells it, `operands` what it acts on, as a person would say it.
+/// `why` is one short clause for a reader of the narration, `name` the system call as
+/// its man page spells it, `operands` what it acts on, as a person would say it.
 ///
 /// ```ignore
 /// kit::call("the name it sees", "sethostname", name, || sethostname(name))?;
@@ -39,15 +39,16 @@ pub fn call<T: Outcome, E: Into<io::Error>>(
     }
 }
 
-/// Narrates a call that does not return when it succeeds (execve, `_exit`), before it is made.
+/// Narrates a call that does not return when it succeeds (execve, `_exit`), before it
+/// is made.
 pub fn announce(why: &str, name: &str, operands: impl Display) {
     narration::tell(name, &operands, "…".into(), why);
 }
 
 /// What a call returned, as the narration shows it.
 pub trait Outcome {
-    /// The result in the kernel's words: `0`, a descriptor, a process id, a count. None where it is
-    /// not ours to tell: in the child, a clone has been told by the parent.
+    /// The result in the kernel's words: `0`, a descriptor, a process id, a count. None
+    /// where it is not ours to tell: in the child, a clone has been told by the parent.
     fn show(&self) -> Option<String> {
         Some("0".into())
     }
@@ -86,8 +87,12 @@ mod tests {
 
     #[test]
     fn a_failed_call_names_itself_its_operand_and_the_reason() {
-        let error = call("a name", "sethostname", "web", || Err::<(), _>(Errno::EPERM)).unwrap_err();
-        assert_eq!(format!("{error:#}"), "sethostname(web): Operation not permitted (EPERM)");
+        let error = call("a name", "sethostname", "web", || Err::<(), _>(Errno::EPERM))
+            .unwrap_err();
+        assert_eq!(
+            format!("{error:#}"),
+            "sethostname(web): Operation not permitted (EPERM)"
+        );
     }
 
     #[test]

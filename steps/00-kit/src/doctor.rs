@@ -1,4 +1,5 @@
-//! Checks of the kernel and the host: what a step needs, whether it is there, and the mend.
+//! Checks of the kernel and the host: what a step needs, whether it is there, and the
+//! mend.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -39,13 +40,23 @@ pub struct Check {
 impl Check {
     /// A need that is met.
     pub fn ok(name: &str, found: impl Display) -> Self {
-        Check { name: name.into(), verdict: Verdict::Ok, found: found.to_string(), mend: None }
+        Check {
+            name: name.into(),
+            verdict: Verdict::Ok,
+            found: found.to_string(),
+            mend: None,
+        }
     }
 
     /// A need that is not met, without which the step still runs.
     pub fn missing(name: &str, found: impl Display, mend: impl Display) -> Self {
         let mend = Some(mend.to_string());
-        Check { name: name.into(), verdict: Verdict::Missing, found: found.to_string(), mend }
+        Check {
+            name: name.into(),
+            verdict: Verdict::Missing,
+            found: found.to_string(),
+            mend,
+        }
     }
 
     /// A need that is not met, without which the step cannot run.
@@ -62,7 +73,8 @@ pub struct Args {
     format: Format,
 }
 
-/// Prints the checks of a step and of those before it. Exit code 1 when the step cannot run.
+/// Prints the checks of a step and of those before it. Exit code 1 when the step cannot
+/// run.
 pub fn run(args: &Args, checks: &[Check]) -> Result<ExitCode> {
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(checks)? + "\n",
@@ -71,7 +83,9 @@ pub fn run(args: &Args, checks: &[Check]) -> Result<ExitCode> {
     match anstream::stdout().write_all(text.as_bytes()) {
         // Who closes the pipe has read enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            return Err(Failure::new(format_args!("print to stdout: {error}")).exit(1).into());
+            return Err(Failure::new(format_args!("print to stdout: {error}"))
+                .exit(1)
+                .into());
         }
         _ => {}
     }
@@ -92,8 +106,16 @@ fn render_one(check: &Check, width: usize) -> String {
         Verdict::Fails => ("FAILS", AnsiColor::Red),
     };
     let style = Style::new().fg_color(Some(colour.into()));
-    let mend = check.mend.as_ref().map(|mend| format!("{:w$}mend: {mend}\n", "", w = 8 + width + 2));
-    format!("{style}{word:<8}{style:#}{:<width$}  {}\n{}", check.name, check.found, mend.unwrap_or_default())
+    let mend = check
+        .mend
+        .as_ref()
+        .map(|mend| format!("{:w$}mend: {mend}\n", "", w = 8 + width + 2));
+    format!(
+        "{style}{word:<8}{style:#}{:<width$}  {}\n{}",
+        check.name,
+        check.found,
+        mend.unwrap_or_default()
+    )
 }
 
 /// The checks that steps 01 to 05 have: the kernel's age, and who we are.
@@ -107,13 +129,19 @@ const OLDEST_KERNEL: (u32, u32) = (5, 14);
 /// The check of the kernel's age, which every step has.
 pub fn kernel() -> Check {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|part| part.parse().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version >= OLDEST_KERNEL {
         Check::ok("kernel", format_args!("Linux {release}"))
     } else {
         let found = format_args!("Linux {release}, older than 5.14");
-        Check::fails("kernel", found, "boot a newer kernel, or use a virtual machine (book: Set-up)")
+        Check::fails(
+            "kernel",
+            found,
+            "boot a newer kernel, or use a virtual machine (book: Set-up)",
+        )
     }
 }
 
@@ -121,19 +149,32 @@ fn root() -> Check {
     let uid = rustix::process::geteuid();
     if uid.is_root() && !may_administer() {
         let found = "uid 0 without CAP_SYS_ADMIN: this is a container";
-        Check::fails("root", found, "run on the host, or in a virtual machine (book: Set-up)")
+        Check::fails(
+            "root",
+            found,
+            "run on the host, or in a virtual machine (book: Set-up)",
+        )
     } else if uid.is_root() {
         Check::ok("root", "effective uid 0")
     } else {
-        let found = format_args!("uid {}: the namespaces of steps 01 to 05 need root", uid.as_raw());
-        Check::fails("root", found, "use sudo; `cargo run` calls it by itself when you say `run`")
+        let found = format_args!(
+            "uid {}: the namespaces of steps 01 to 05 need root",
+            uid.as_raw()
+        );
+        Check::fails(
+            "root",
+            found,
+            "use sudo; `cargo run` calls it by itself when you say `run`",
+        )
     }
 }
 
 /// capabilities(7): new namespaces and mounts need CAP_SYS_ADMIN.
 fn may_administer() -> bool {
     let capabilities = rustix::thread::capabilities(None);
-    capabilities.is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
+    capabilities.is_ok_and(|sets| {
+        sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN)
+    })
 }
 
 #[cfg(test)]

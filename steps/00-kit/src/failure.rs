@@ -1,4 +1,5 @@
-//! Errors a person can act on: what was attempted, on what, the kernel's reason, and the mend.
+//! Errors a person can act on: what was attempted, on what, the kernel's reason, and
+//! the mend.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -7,7 +8,8 @@ use anyhow::Result;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-/// Exit code when Kiste itself failed. 126 and 127 are for a command that could not be executed.
+/// Exit code when Kiste itself failed. 126 and 127 are for a command that could not be
+/// executed.
 const KISTE_FAILED: u8 = 125;
 
 /// Why something failed, in a form that crosses from child to parent whole.
@@ -26,11 +28,20 @@ pub struct Failure {
 impl Failure {
     /// A failure in Kiste's own words; exit code 125.
     pub fn new(what: impl Display) -> Self {
-        Failure { what: what.to_string(), errno: None, hint: None, exit_code: KISTE_FAILED }
+        Failure {
+            what: what.to_string(),
+            errno: None,
+            hint: None,
+            exit_code: KISTE_FAILED,
+        }
     }
 
     /// A system call that failed.
-    pub(crate) fn of_call(name: &str, operands: &dyn Display, error: &io::Error) -> Self {
+    pub(crate) fn of_call(
+        name: &str,
+        operands: &dyn Display,
+        error: &io::Error,
+    ) -> Self {
         let mut failure = Failure::new(format_args!("{name}({operands})"));
         match error.raw_os_error() {
             Some(errno) => failure.errno = Some(errno),
@@ -51,8 +62,8 @@ impl Failure {
         self
     }
 
-    /// The failure as it crosses a process boundary: all its context in one line, of a length that
-    /// fits into a message, and that somebody reads.
+    /// The failure as it crosses a process boundary: all its context in one line, of a
+    /// length that fits into a message, and that somebody reads.
     pub fn of(error: &anyhow::Error) -> Self {
         let causes: Vec<String> = error.chain().map(cause).collect();
         let what = shortened(named(causes.join(": ")));
@@ -94,12 +105,14 @@ impl Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// One of the causes of an error, in words; nix would say `EMFILE: Too many open files`.
+/// One of the causes of an error, in words; nix would say `EMFILE: Too many open
+/// files`.
 fn cause(cause: &(dyn std::error::Error + 'static)) -> String {
     cause.downcast_ref().map_or_else(|| cause.to_string(), |errno| reason(*errno))
 }
 
-/// The standard library shows errors by their numbers, `(os error 28)`: people know them by their names.
+/// The standard library shows errors by their numbers, `(os error 28)`: people know
+/// them by their names.
 fn named(text: String) -> String {
     let Some((before, rest)) = text.split_once("(os error ") else { return text };
     let Some((number, after)) = rest.split_once(')') else { return text };
@@ -107,7 +120,8 @@ fn named(text: String) -> String {
     format!("{before}({:?}){}", Errno::from_raw(number), named(after.into()))
 }
 
-/// What the kernel said, in strerror(3)'s words and by its name: `No such file or directory (ENOENT)`.
+/// What the kernel said, in strerror(3)'s words and by its name: `No such file or
+/// directory (ENOENT)`.
 pub fn reason(errno: Errno) -> String {
     let words = io::Error::from(errno).to_string();
     let words = words.split(" (os error").next().unwrap_or_default();
@@ -126,19 +140,25 @@ pub fn together(errors: Vec<anyhow::Error>) -> Result<()> {
 
 /// The kernel's reason at the root of `error`, if it was the kernel that refused.
 pub fn errno(error: &anyhow::Error) -> Option<Errno> {
-    error.downcast_ref::<Failure>().and_then(|failure| failure.errno).map(Errno::from_raw)
+    error
+        .downcast_ref::<Failure>()
+        .and_then(|failure| failure.errno)
+        .map(Errno::from_raw)
 }
 
-/// The longest text about one call, in characters: an argument may have 128 KiB (execve(2)).
+/// The longest text about one call, in characters: an argument may have 128 KiB
+/// (execve(2)).
 const LONGEST: usize = 4096;
 
 /// A text that may come from an image: what would steer a terminal is shown, not sent.
 pub fn readable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
+        .collect()
 }
 
-/// A text that is too long keeps its beginning and its end: the call, and the reason. Names may come
-/// from an image.
+/// A text that is too long keeps its beginning and its end: the call, and the reason.
+/// Names may come from an image.
 pub(crate) fn shortened(text: String) -> String {
     let text = if text.chars().any(char::is_control) { readable(&text) } else { text };
     let length = text.chars().count();
@@ -195,10 +215,17 @@ mod tests {
 
     #[test]
     fn errors_have_names() {
-        let error = anyhow::Error::from(io::Error::from(Errno::ENOSPC)).context("write");
-        assert_eq!(Failure::of(&error).to_string(), "write: No space left on device (ENOSPC)");
+        let error =
+            anyhow::Error::from(io::Error::from(Errno::ENOSPC)).context("write");
+        assert_eq!(
+            Failure::of(&error).to_string(),
+            "write: No space left on device (ENOSPC)"
+        );
         let error = anyhow::Error::from(Errno::EMFILE).context("block signals");
-        assert_eq!(Failure::of(&error).to_string(), "block signals: Too many open files (EMFILE)");
+        assert_eq!(
+            Failure::of(&error).to_string(),
+            "block signals: Too many open files (EMFILE)"
+        );
     }
 
     #[test]
@@ -209,7 +236,10 @@ mod tests {
 
     #[test]
     fn a_text_that_nobody_would_read_keeps_its_beginning_and_its_end() {
-        let error = anyhow::Error::from(Failure::new(format_args!("{}: no such file", "ä".repeat(100_000))));
+        let error = anyhow::Error::from(Failure::new(format_args!(
+            "{}: no such file",
+            "ä".repeat(100_000)
+        )));
         let text = Failure::of(&error).to_string();
         assert!(text.starts_with("ää") && text.ends_with("ä: no such file"), "{text}");
         assert!(text.chars().count() < 5000);
@@ -219,9 +249,15 @@ mod tests {
     #[test]
     fn errors_together_are_all_told_with_the_hint_of_the_first() {
         assert!(together(Vec::new()).is_ok());
-        let error = together(vec![refused().hint("mend").unwrap_err(), Failure::new("more").into()]);
+        let error = together(vec![
+            refused().hint("mend").unwrap_err(),
+            Failure::new("more").into(),
+        ]);
         let failure = Failure::of(&error.unwrap_err());
-        assert_eq!(failure.to_string(), "mount(proc): Operation not permitted (EPERM); more");
+        assert_eq!(
+            failure.to_string(),
+            "mount(proc): Operation not permitted (EPERM); more"
+        );
         assert_eq!(failure.hint_text(), Some("mend"));
     }
 
@@ -230,7 +266,10 @@ mod tests {
         let error = refused().context("mounting /proc").hint("try again").unwrap_err();
         let sent = serde_json::to_string(&Failure::of(&error).exit(126)).unwrap();
         let got: Failure = serde_json::from_str(&sent).unwrap();
-        assert_eq!(got.to_string(), "mounting /proc: mount(proc): Operation not permitted (EPERM)");
+        assert_eq!(
+            got.to_string(),
+            "mounting /proc: mount(proc): Operation not permitted (EPERM)"
+        );
         assert_eq!((got.hint_text(), got.exit_code()), (Some("try again"), 126));
     }
 }

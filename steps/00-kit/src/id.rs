@@ -21,7 +21,8 @@ impl Id {
 
     /// The id that this text is, if it is one.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let is_id = text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_id = text.len() == 12
+            && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         is_id.then(|| Id(text.into()))
     }
 

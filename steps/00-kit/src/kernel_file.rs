@@ -7,8 +7,9 @@ use std::path::Path;
 use rustix::buffer::spare_capacity;
 use rustix::io::read;
 
-/// Reads one. They say that they have no length, so `fs::read_to_string` asks for it in vain, and then
-/// begins with 32 bytes: three or four calls more for each of the files that a start reads.
+/// Reads one. They say that they have no length, so `fs::read_to_string` asks for it in
+/// vain, and then begins with 32 bytes: three or four calls more for each of the files
+/// that a start reads.
 ///
 /// # Errors
 /// What the kernel says of open(2) and read(2).

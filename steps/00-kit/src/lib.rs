@@ -1,10 +1,12 @@
 //! What every step shares and no chapter is about.
 //!
-//! - [`call()`]: the one way to call the kernel. It narrates the call and puts its name, operand and
-//!   reason into the error.
-//! - [`Failure`] and [`Hint`]: errors a person can act on, with the exit code they end in.
+//! - [`call()`]: the one way to call the kernel. It narrates the call and puts its
+//!   name, operand and reason into the error.
+//! - [`Failure`] and [`Hint`]: errors a person can act on, with the exit code they end
+//!   in.
 //! - [`narration`]: where the narration of `--explain` goes.
-//! - [`Id`] and [`RunDir`]: what a container is called, and the locked directory that says it lives.
+//! - [`Id`] and [`RunDir`]: what a container is called, and the locked directory that
+//!   says it lives.
 //! - [`doctor`]: checks of the kernel and the host, with the mend.
 //! - [`program`]: the frame of every step's `main`.
 
@@ -22,4 +24,6 @@ pub use call::{Outcome, announce, call};
 pub use failure::{Failure, Hint, errno, readable, reason, together};
 pub use id::{Id, host_name, random};
 pub use kernel_file::read_kernel_file;
-pub use run_dir::{Abandoned, RunDir, RunDirArgs, ours_alone, still_there, unless_gone};
+pub use run_dir::{
+    Abandoned, RunDir, RunDirArgs, ours_alone, still_there, unless_gone,
+};

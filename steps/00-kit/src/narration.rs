@@ -1,7 +1,7 @@
 //! The narration of `--explain`: one line for each kernel call that matters.
 //!
-//! It is the one thing in Kiste that is global to the process: a call site should be as short as
-//! the idea it shows, and carry no tracing.
+//! It is the one thing in Kiste that is global to the process: a call site should be as
+//! short as the idea it shows, and carry no tracing.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -53,7 +53,11 @@ impl Line {
         let bold = Style::new().bold();
         let dim = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
         let who = format!("{:?}", self.who).to_lowercase();
-        let width = (self.call.len() + self.args.chars().count() + self.result.chars().count() + 5).max(1);
+        let width = (self.call.len()
+            + self.args.chars().count()
+            + self.result.chars().count()
+            + 5)
+        .max(1);
         let pad = " ".repeat(46usize.saturating_sub(width));
         format!(
             "{who:<10} {bold}{}{bold:#}({}) = {}{pad}  {dim}# {}{dim:#}\n",
@@ -73,7 +77,8 @@ struct Narrator {
     sink: Sink,
 }
 
-static NARRATOR: Mutex<Narrator> = Mutex::new(Narrator { who: Who::Parent, sink: Sink::Off });
+static NARRATOR: Mutex<Narrator> =
+    Mutex::new(Narrator { who: Who::Parent, sink: Sink::Off });
 
 fn narrator() -> MutexGuard<'static, Narrator> {
     NARRATOR.lock().unwrap_or_else(PoisonError::into_inner)
@@ -84,8 +89,9 @@ pub fn start(format: Format) {
     narrator().sink = Sink::Print(format);
 }
 
-/// From now on this process is `who`, and hands what it tells to `forward`: after a clone, the
-/// child's lines go to the parent, so that they come out in order and in one format.
+/// From now on this process is `who`, and hands what it tells to `forward`: after a
+/// clone, the child's lines go to the parent, so that they come out in order and in one
+/// format.
 pub fn forward(who: Who, forward: impl Fn(Line) + Send + 'static) {
     let mut narrator = narrator();
     narrator.who = who;
@@ -118,7 +124,9 @@ impl Narrator {
         // The narration is a courtesy: a closed stderr must not stop a container.
         let _ = match &self.sink {
             Sink::Off => Ok(()),
-            Sink::Print(Format::Text) => anstream::stderr().write_all(line.text().as_bytes()),
+            Sink::Print(Format::Text) => {
+                anstream::stderr().write_all(line.text().as_bytes())
+            }
             Sink::Print(Format::Json) => serde_json::to_string(&line)
                 .map_err(std::io::Error::from)
                 .and_then(|json| writeln!(std::io::stderr(), "{json}")),

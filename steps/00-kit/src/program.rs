@@ -57,7 +57,8 @@ fn report(failure: &Failure) {
     }
 }
 
-/// Tells something on stderr that is no failure of Kiste's: `killed: out of memory (…)`.
+/// Tells something on stderr that is no failure of Kiste's: `killed: out of memory
+/// (…)`.
 pub fn say(what: impl std::fmt::Display) {
     // Names may come from an image, and steer no terminal.
     let lines: Vec<String> = what.to_string().lines().map(readable).collect();

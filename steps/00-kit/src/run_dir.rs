@@ -1,5 +1,6 @@
-//! The run directory of a container: `/run/kiste/ID`. Its owner holds a lock on it as long as the
-//! container lives, so that whatever a `kill -9` leaves behind can be told from what is alive.
+//! The run directory of a container: `/run/kiste/ID`. Its owner holds a lock on it as
+//! long as the container lives, so that whatever a `kill -9` leaves behind can be told
+//! from what is alive.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -28,7 +29,9 @@ impl RunDirArgs {
     /// The directory in which each container has its run directory.
     pub fn parent(&self) -> PathBuf {
         let user = rustix::process::geteuid();
-        let of_user = || match std::env::var_os("XDG_RUNTIME_DIR").filter(|it| !it.is_empty()) {
+        let of_user = || match std::env::var_os("XDG_RUNTIME_DIR")
+            .filter(|it| !it.is_empty())
+        {
             _ if user.is_root() => "/run/kiste".into(),
             Some(runtime) => Path::new(&runtime).join("kiste"),
             // No login manager here: basedir-spec, XDG_RUNTIME_DIR.
@@ -40,7 +43,8 @@ impl RunDirArgs {
 
 /// A locked run directory. Dropping it removes the directory, and then the lock.
 ///
-/// What it notes is worked on through the open directory, so that nobody can put another in its place.
+/// What it notes is worked on through the open directory, so that nobody can put
+/// another in its place.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -53,22 +57,28 @@ pub struct RunDir {
 pub struct Abandoned(RunDir);
 
 impl RunDir {
-    /// Makes `PARENT/ID`, mode 0700, and locks it, before anything else of the container is made.
+    /// Makes `PARENT/ID`, mode 0700, and locks it, before anything else of the
+    /// container is made.
     ///
     /// # Errors
-    /// When the directory cannot be made: no rights, a read-only or full file system; or when others
-    /// can write to `parent`, so that `gc` could not believe what it finds there.
+    /// When the directory cannot be made: no rights, a read-only or full file system;
+    /// or when others can write to `parent`, so that `gc` could not believe what it
+    /// finds there.
     pub fn create(parent: &Path, id: &Id) -> Result<Self> {
         let path = parent.join(id.as_str());
         loop {
-            call("its owner holds a lock on it", "mkdir", path.display(), || make(&path))
-                .hint_on(Errno::EACCES, "the run directory belongs to root: use sudo")?;
+            call("its owner holds a lock on it", "mkdir", path.display(), || {
+                make(&path)
+            })
+            .hint_on(Errno::EACCES, "the run directory belongs to root: use sudo")?;
             // Between mkdir and flock, `gc` may have found it unlocked and removed it.
             if let Some(directory) = lock(&path)? {
                 let run_dir = RunDir { path, directory };
-                // Whoever made it in between: dropping `run_dir` removes what we made in it.
-                let found =
-                    parent.symlink_metadata().with_context(|| format!("stat {}", parent.display()))?;
+                // Whoever made it in between: dropping `run_dir` removes what we made
+                // in it.
+                let found = parent
+                    .symlink_metadata()
+                    .with_context(|| format!("stat {}", parent.display()))?;
                 refuse_shared(parent, &found)?;
                 return Ok(run_dir);
             }
@@ -81,7 +91,11 @@ impl RunDir {
     /// When the file cannot be written.
     pub fn note(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path.join(name);
-        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::CREATE
+            | OFlags::TRUNC
+            | OFlags::WRONLY
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC;
         call("so that gc can undo it", "write", path.display(), || {
             let file = openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR)?;
             File::from(file).write_all(text.as_bytes())
@@ -91,43 +105,54 @@ impl RunDir {
     /// Reads a file that [`RunDir::note`] wrote; empty when there is none.
     ///
     /// # Errors
-    /// When the file is there and cannot be read, or is none that [`RunDir::note`] writes: no regular
-    /// file, or one of more than 64 KiB.
+    /// When the file is there and cannot be read, or is none that [`RunDir::note`]
+    /// writes: no regular file, or one of more than 64 KiB.
     pub fn read(&self, name: &str) -> Result<String> {
         let path = self.path.join(name);
-        // O_NONBLOCK: to open a FIFO does not wait until somebody writes into it (fifo(7)).
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // O_NONBLOCK: to open a FIFO does not wait until somebody writes into it
+        // (fifo(7)).
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat(&self.directory, name, flags, Mode::empty()) {
             Err(rustix::io::Errno::NOENT) => return Ok(String::new()),
-            file => File::from(file.with_context(|| format!("open {}", path.display()))?),
+            file => {
+                File::from(file.with_context(|| format!("open {}", path.display()))?)
+            }
         };
         let mut text = String::new();
         let is_file = file.metadata().is_ok_and(|it| it.is_file());
         let read = file.take(LONGEST_NOTE + 1).read_to_string(&mut text);
         if !is_file || text.len() as u64 > LONGEST_NOTE {
             let what = format!("{}: this is no note of a run", path.display());
-            return Err(Failure::new(what).hint("see what it is, and remove it").into());
+            return Err(Failure::new(what)
+                .hint("see what it is, and remove it")
+                .into());
         }
         read.with_context(|| format!("read {}", path.display()))?;
         Ok(text)
     }
 
-    /// Leaves the directory for `gc`, because something that it notes could not be undone.
+    /// Leaves the directory for `gc`, because something that it notes could not be
+    /// undone.
     pub fn keep(self) {
         std::mem::forget(self);
     }
 
-    /// Run directories below `parent` whose owner is dead; an error for each that cannot be looked at,
-    /// or not be believed. What is alive is not touched.
+    /// Run directories below `parent` whose owner is dead; an error for each that
+    /// cannot be looked at, or not be believed. What is alive is not touched.
     ///
     /// # Errors
     /// When `parent` is there and cannot be read, or when others can write to it.
     pub fn abandoned(parent: &Path) -> Result<Vec<Result<Abandoned>>> {
-        Ok(ids(parent)?.iter().filter_map(|id| if_abandoned(parent, id).transpose()).collect())
+        Ok(ids(parent)?
+            .iter()
+            .filter_map(|id| if_abandoned(parent, id).transpose())
+            .collect())
     }
 
-    /// The same, of the few beside this one that come next in the order of their ids. Ids are random, so
-    /// each start looks elsewhere; and where many containers live, none takes longer for that.
+    /// The same, of the few beside this one that come next in the order of their ids.
+    /// Ids are random, so each start looks elsewhere; and where many containers live,
+    /// none takes longer for that.
     ///
     /// # Errors
     /// As [`RunDir::abandoned`].
@@ -135,15 +160,16 @@ impl RunDir {
         let parent = self.path.parent().unwrap_or(&self.path);
         let mut ids = ids(parent)?;
         ids.sort();
-        let own = ids.partition_point(|id| Some(id.as_str().as_ref()) < self.path.file_name());
+        let own = ids
+            .partition_point(|id| Some(id.as_str().as_ref()) < self.path.file_name());
         ids.rotate_left(own);
         let nearby = ids.iter().skip(1).take(A_FEW);
         Ok(nearby.filter_map(|id| if_abandoned(parent, id).transpose()).collect())
     }
 }
 
-/// How many run directories are looked at before each start. A dead one is found sooner or later; and
-/// `gc` finds all.
+/// How many run directories are looked at before each start. A dead one is found sooner
+/// or later; and `gc` finds all.
 const A_FEW: usize = 16;
 
 /// The ids of the run directories below `parent`.
@@ -154,7 +180,9 @@ fn ids(parent: &Path) -> Result<Vec<Id>> {
     };
     refuse_shared(parent, &found)?;
     let mut ids = Vec::new();
-    for entry in unless_gone(fs::read_dir(parent)).with_context(read)?.into_iter().flatten() {
+    for entry in
+        unless_gone(fs::read_dir(parent)).with_context(read)?.into_iter().flatten()
+    {
         // What is not called by an id is none of ours, and is not looked at.
         ids.extend(entry.with_context(read)?.file_name().to_str().and_then(Id::parse));
     }
@@ -168,13 +196,17 @@ fn if_abandoned(parent: &Path, id: &Id) -> Result<Option<Abandoned>> {
 
 impl Drop for RunDir {
     fn drop(&mut self) {
-        // Removed under the lock: the notes, and nothing deeper, since we make nothing deeper.
+        // Removed under the lock: the notes, and nothing deeper, since we make nothing
+        // deeper.
         let notes = Dir::read_from(&self.directory).into_iter().flatten().flatten();
-        for note in notes.filter(|note| !matches!(note.file_name().to_bytes(), b"." | b"..")) {
+        for note in
+            notes.filter(|note| !matches!(note.file_name().to_bytes(), b"." | b".."))
+        {
             let _ = unlinkat(&self.directory, note.file_name(), AtFlags::empty());
         }
         let _ = fs::remove_dir(&self.path);
-        // What we made above it goes with the last container: rmdir refuses a full directory.
+        // What we made above it goes with the last container: rmdir refuses a full
+        // directory.
         let parent = self.path.parent().filter(|parent| is_marked(parent));
         let _ = parent.map(fs::remove_dir);
     }
@@ -194,7 +226,8 @@ impl Abandoned {
         self.0.read(name)
     }
 
-    /// Leaves the directory for a later `gc`, because something in it could not be undone.
+    /// Leaves the directory for a later `gc`, because something in it could not be
+    /// undone.
     pub fn keep(self) {
         self.0.keep();
     }
@@ -203,13 +236,15 @@ impl Abandoned {
 /// The longest note that is read, in bytes; one names a few dozen cgroups at most.
 const LONGEST_NOTE: u64 = 64 << 10;
 
-/// Refuses a parent that others can write to. `gc` kills and removes what is noted there, as root: so
-/// whoever can write a note could have any cgroup removed. The sticky bit of /tmp does not help, since
-/// it lets everybody make new entries.
+/// Refuses a parent that others can write to. `gc` kills and removes what is noted
+/// there, as root: so whoever can write a note could have any cgroup removed. The
+/// sticky bit of /tmp does not help, since it lets everybody make new entries.
 fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
     let hint = match found.uid() {
         0 if !geteuid().is_root() => "the run directory belongs to root: use sudo",
-        _ => "what is noted there is killed and removed: let --run-dir be one that only you can write to",
+        _ => {
+            "what is noted there is killed and removed: let --run-dir be one that only you can write to"
+        }
     };
     ours_alone(parent, found).hint(hint)
 }
@@ -222,14 +257,21 @@ pub fn ours_alone(path: &Path, found: &fs::Metadata) -> Result<()> {
     let (owner, we, mode) = (found.uid(), geteuid().as_raw(), found.mode() & 0o7777);
     let path = path.display();
     if found.is_symlink() {
-        // Whoever may make links in /tmp would choose what `gc` takes for run directories.
+        // Whoever may make links in /tmp would choose what `gc` takes for run
+        // directories.
         return Err(Failure::new(format_args!("{path} is a symbolic link")).into());
     }
     if owner != we {
-        return Err(Failure::new(format_args!("{path} belongs to uid {owner}, and we are uid {we}")).into());
+        return Err(Failure::new(format_args!(
+            "{path} belongs to uid {owner}, and we are uid {we}"
+        ))
+        .into());
     }
     if mode & 0o022 != 0 {
-        return Err(Failure::new(format_args!("others can write to {path} (mode {mode:04o})")).into());
+        return Err(Failure::new(format_args!(
+            "others can write to {path} (mode {mode:04o})"
+        ))
+        .into());
     }
     Ok(())
 }
@@ -246,7 +288,8 @@ fn make(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or(path);
     loop {
         match builder.recursive(false).mode(0o700).create(path) {
-            // It is the first; or another container's end has just removed the empty parent.
+            // It is the first; or another container's end has just removed the empty
+            // parent.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 builder.recursive(true).mode(MARKED).create(parent)?;
             }
@@ -266,7 +309,9 @@ fn try_lock(path: &Path) -> Result<Option<File>> {
     match file.try_lock() {
         Ok(()) => Ok(still_there(&file, path)?.then_some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("lock {}", path.display()))
+        }
     }
 }
 
@@ -281,24 +326,32 @@ pub fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Opens a run directory. None: it is gone; or it is a file, a pipe or a link, and was never one.
+/// Opens a run directory. None: it is gone; or it is a file, a pipe or a link, and was
+/// never one.
 fn open(path: &Path) -> Result<Option<File>> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
     match File::options().read(true).custom_flags(flags.bits() as i32).open(path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
             Ok(None)
         }
         file => {
             let file = file.with_context(|| format!("open {}", path.display()))?;
-            let found = file.metadata().with_context(|| format!("stat {}", path.display()))?;
-            ours_alone(path, &found).hint("nothing in it was believed: see what it is, and remove it")?;
+            let found =
+                file.metadata().with_context(|| format!("stat {}", path.display()))?;
+            ours_alone(path, &found)
+                .hint("nothing in it was believed: see what it is, and remove it")?;
             Ok(Some(file))
         }
     }
 }
 
-/// Whether what is open is what `path` names now: a lock on a directory that has been removed meanwhile
-/// holds nothing.
+/// Whether what is open is what `path` names now: a lock on a directory that has been
+/// removed meanwhile holds nothing.
 ///
 /// # Errors
 /// When either cannot be looked at.
@@ -306,7 +359,8 @@ pub fn still_there(file: &File, path: &Path) -> Result<bool> {
     let stat = || format!("stat {}", path.display());
     let held = file.metadata().with_context(stat)?;
     let named = unless_gone(path.symlink_metadata()).with_context(stat)?;
-    Ok(named.is_some_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())))
+    Ok(named
+        .is_some_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())))
 }
 
 #[cfg(test)]
@@ -328,16 +382,27 @@ mod tests {
         let RunDir { path, directory } = &RunDir::create(&parent, &dead).unwrap();
         directory.unlock().unwrap();
 
-        let found: Vec<_> = RunDir::abandoned(&parent).unwrap().into_iter().map(Result::unwrap).collect();
-        assert_eq!(found.iter().map(Abandoned::id).collect::<Vec<_>>(), [dead.to_string()]);
-        assert!(RunDir::abandoned(&parent).unwrap().is_empty(), "it is locked by who found it");
+        let found: Vec<_> = RunDir::abandoned(&parent)
+            .unwrap()
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(
+            found.iter().map(Abandoned::id).collect::<Vec<_>>(),
+            [dead.to_string()]
+        );
+        assert!(
+            RunDir::abandoned(&parent).unwrap().is_empty(),
+            "it is locked by who found it"
+        );
         drop(found);
         assert!(!path.exists());
     }
 
     #[test]
     fn a_note_is_read_as_it_was_written_and_no_longer_than_notes_are() {
-        let run_dir = RunDir::create(&scratch("notes"), &Id::random().unwrap()).unwrap();
+        let run_dir =
+            RunDir::create(&scratch("notes"), &Id::random().unwrap()).unwrap();
         assert_eq!(run_dir.read("none").unwrap(), "");
         run_dir.note("it", "a longer text than the next").unwrap();
         let mode = fs::metadata(run_dir.path.join("it")).unwrap().mode();
@@ -368,12 +433,17 @@ mod tests {
         let parent = scratch("shared");
         fs::create_dir(&parent).unwrap();
         fs::set_permissions(&parent, fs::Permissions::from_mode(0o777)).unwrap();
-        let refusals =
-            [RunDir::create(&parent, &Id::random().unwrap()).map(drop), RunDir::abandoned(&parent).map(drop)];
+        let refusals = [
+            RunDir::create(&parent, &Id::random().unwrap()).map(drop),
+            RunDir::abandoned(&parent).map(drop),
+        ];
         for error in refusals.map(Result::unwrap_err) {
             let failure = Failure::of(&error);
             assert!(failure.to_string().contains("(mode 0777)"), "{failure}");
-            assert!(failure.hint_text().unwrap().contains("one that only you can write to"), "{failure:?}");
+            assert!(
+                failure.hint_text().unwrap().contains("one that only you can write to"),
+                "{failure:?}"
+            );
         }
         fs::remove_dir(&parent).expect("nothing is left in it");
     }
@@ -381,7 +451,10 @@ mod tests {
     #[test]
     fn what_is_gone_is_told_from_what_cannot_be_looked_at() {
         assert_eq!(unless_gone(Ok(1)).unwrap(), Some(1));
-        assert_eq!(unless_gone::<()>(Err(io::ErrorKind::NotFound.into())).unwrap(), None);
+        assert_eq!(
+            unless_gone::<()>(Err(io::ErrorKind::NotFound.into())).unwrap(),
+            None
+        );
         let other = unless_gone::<()>(Err(io::ErrorKind::PermissionDenied.into()));
         assert_eq!(other.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
 
@@ -397,7 +470,9 @@ mod tests {
 
     #[test]
     fn the_option_says_where_and_root_needs_none() {
-        let parent = |run_dir: Option<&str>| RunDirArgs { run_dir: run_dir.map(PathBuf::from) }.parent();
+        let parent = |run_dir: Option<&str>| {
+            RunDirArgs { run_dir: run_dir.map(PathBuf::from) }.parent()
+        };
         assert_eq!(parent(Some("here")), Path::new("here"));
         assert_eq!(parent(None) == Path::new("/run/kiste"), geteuid().is_root());
     }

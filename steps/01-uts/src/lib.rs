@@ -1,4 +1,5 @@
-//! Step 1: the UTS namespace, a host name of the container's own. See uts_namespaces(7).
+//! Step 1: the UTS namespace, a host name of the container's own. See
+//! uts_namespaces(7).
 
 use std::str::FromStr;
 
@@ -35,10 +36,15 @@ impl Args {
 ///
 /// # Errors
 /// What the kernel says of sethostname(2) and setdomainname(2).
+// Task 1.3: in the child, so that it is the new namespace that gets the name.
 pub fn set_names(hostname: &str, args: &Args) -> Result<()> {
-    // Task 1.3: in the child, so that it is the new namespace that gets the name.
-    kit::call("what it is called", "sethostname", hostname, || nix::unistd::sethostname(hostname))
-        .hint_on(Errno::EPERM, "changing a host name needs root in the namespace that owns it")?;
+    kit::call("what it is called", "sethostname", hostname, || {
+        nix::unistd::sethostname(hostname)
+    })
+    .hint_on(
+        Errno::EPERM,
+        "changing a host name needs root in the namespace that owns it",
+    )?;
     if let Some(HostName(domain)) = &args.domainname {
         kit::call("its NIS domain", "setdomainname", domain, || {
             rustix::system::setdomainname(domain.as_bytes())
@@ -48,7 +54,8 @@ pub fn set_names(hostname: &str, args: &Args) -> Result<()> {
 }
 // ANCHOR_END: set_names
 
-/// A host name as hostname(7) has it: labels of letters, digits and hyphens, joined by dots.
+/// A host name as hostname(7) has it: labels of letters, digits and hyphens, joined by
+/// dots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostName(String);
 
@@ -64,11 +71,17 @@ impl FromStr for HostName {
     // Task 1.1: refuse a bad name before anything is made.
     fn from_str(name: &str) -> Result<Self, String> {
         if name.len() > LONGEST {
-            return Err(format!("a host name has at most {LONGEST} bytes, this one has {}", name.len()));
+            return Err(format!(
+                "a host name has at most {LONGEST} bytes, this one has {}",
+                name.len()
+            ));
         }
         match name.split('.').find(|label| !is_label(label)) {
             None => Ok(HostName(name.into())),
-            Some("") => Err("a host name has no empty part: it neither begins nor ends with a dot".into()),
+            Some("") => Err(
+                "a host name has no empty part: it neither begins nor ends with a dot"
+                    .into(),
+            ),
             Some(label) => Err(format!(
                 "{label:?} is no part of a host name: 1 to {LONGEST_LABEL} letters, digits and hyphens, \
                  not beginning or ending with a hyphen"
@@ -95,7 +108,18 @@ mod tests {
         for name in ["web", "a", "web-1.example.org", "0", &"a".repeat(63)] {
             assert!(name.parse::<HostName>().is_ok(), "{name}");
         }
-        for name in ["", "-web", "web-", "a..b", ".a", "a b", "a/b", "ä", &longest, &"a".repeat(65)] {
+        for name in [
+            "",
+            "-web",
+            "web-",
+            "a..b",
+            ".a",
+            "a b",
+            "a/b",
+            "ä",
+            &longest,
+            &"a".repeat(65),
+        ] {
             assert!(name.parse::<HostName>().is_err(), "{name}");
         }
     }

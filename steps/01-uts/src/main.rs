@@ -7,7 +7,8 @@ use exec::{CommandArgs, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 
-/// Step 1 of Kiste: the UTS namespace. The command has a host name of its own; all else is the host's.
+/// Step 1 of Kiste: the UTS namespace. The command has a host name of its own; all else
+/// is the host's.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -35,16 +36,16 @@ fn main() -> ExitCode {
 }
 
 // ANCHOR: run
+// Task 1.2: born in a new UTS namespace, it names that before it becomes the command.
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let hostname = args.uts.hostname(&Id::random()?);
     let command = args.command.on_host(&hostname);
     let pid_file = args.command.pid_file()?;
 
-    // Task 1.2: born in a new UTS namespace, it names that before it becomes the command.
     let child = Spawn::new(uts::NAMESPACE).spawn(|parent| {
         uts::set_names(&hostname, &args.uts)?; // 01: what it is called
-        exec::become_command(&command, parent) // 00: and now it is the command
+        exec::become_command(&command, parent) // 00: becomes the command
     })?;
 
     let _pid_file = pid_file.write(&child)?;

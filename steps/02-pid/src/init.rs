@@ -16,16 +16,19 @@ use crate::sys;
 /// Becomes an init, with the command as its child.
 pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infallible> {
     exec::keep_only(parent)?;
-    sys::forget_environment(); // it is the caller's, and /proc/1/environ would show it inside
+    // it is the caller's, and /proc/1/environ would show it inside
+    sys::forget_environment();
     // What our callers had open is closed now, so we do not return to them.
     let Err(error) = run(command, parent);
     exec::fail(parent, &error)
 }
 
 // ANCHOR: run
-/// Runs the command below us, and ends as it ends; with PID 1 the kernel ends all others.
+/// Runs the command below us, and ends as it ends; with PID 1 the kernel ends all
+/// others.
+// Task 2.3: wait for signals, and for children: also for those that are not ours by
+// birth.
 fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
-    // Task 2.3: wait for signals, and for children: also for those that are not ours by birth.
     let signals = Signals::block()?;
     let child = Spawn::new(CloneFlags::empty())
         .below_init(parent)
@@ -50,8 +53,8 @@ fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
 
 // ANCHOR: reap
 /// Reaps all that have ended. The command's end is the end.
+// Task 2.4: until there is none: one SIGCHLD may stand for many ends.
 fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
-    // Task 2.4: until there is none: one SIGCHLD may stand for many ends.
     let mut end = None;
     loop {
         match waitpid(None, WaitOptions::NOHANG | WaitOptions::UNTRACED) {
@@ -59,7 +62,9 @@ fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
             // An orphan: reaping it is all it needs.
             Ok(Some((pid, _))) if pid.as_raw_pid() != command.as_raw() => {}
             Ok(Some((_, status))) if status.stopped() => parent.stopped()?,
-            Ok(Some((_, status))) => end = Status::of(status.exit_status(), status.terminating_signal()),
+            Ok(Some((_, status))) => {
+                end = Status::of(status.exit_status(), status.terminating_signal())
+            }
             Err(error) => return Err(error).context("waitid(children)"),
         }
     }
@@ -67,7 +72,10 @@ fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
 // ANCHOR_END: reap
 
 fn wait_for(signals: &Signals) -> Result<()> {
-    match poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+    match poll(
+        &mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)],
+        PollTimeout::NONE,
+    ) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(error) => Err(error).context("poll(signals)"),
     }

@@ -1,5 +1,5 @@
-//! Step 2: the PID and IPC namespaces. The command is PID 1, or an init is, with the duties of PID 1.
-//! See pid_namespaces(7) and ipc_namespaces(7).
+//! Step 2: the PID and IPC namespaces. The command is PID 1, or an init is, with the
+//! duties of PID 1. See pid_namespaces(7) and ipc_namespaces(7).
 
 mod init;
 mod sys;
@@ -11,7 +11,8 @@ use exec::{Channel, Command};
 use nix::sched::CloneFlags;
 
 /// The namespaces of this step: clone(2), CLONE_NEWPID and CLONE_NEWIPC.
-pub const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWPID.union(CloneFlags::CLONE_NEWIPC);
+pub const NAMESPACES: CloneFlags =
+    CloneFlags::CLONE_NEWPID.union(CloneFlags::CLONE_NEWIPC);
 
 /// Who is PID 1.
 #[derive(clap::Args, Clone, Copy, Debug)]
@@ -27,8 +28,16 @@ pub struct Args {
 ///
 /// # Errors
 /// As [`exec::become_command`].
-pub fn become_command(command: &Command, args: Args, parent: &Channel) -> Result<Infallible> {
-    // Task 2.2: whoever runs here is PID 1, because it was cloned into a new PID namespace.
-    if args.init { init::become_init(command, parent) } else { exec::become_command(command, parent) }
+// Task 2.2: whoever runs here is PID 1, because it was cloned into a new PID namespace.
+pub fn become_command(
+    command: &Command,
+    args: Args,
+    parent: &Channel,
+) -> Result<Infallible> {
+    if args.init {
+        init::become_init(command, parent)
+    } else {
+        exec::become_command(command, parent)
+    }
 }
 // ANCHOR_END: become_command

@@ -7,8 +7,8 @@ use exec::{CommandArgs, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 
-/// Step 2 of Kiste: the PID and IPC namespaces. The command is PID 1, and every process that it can reach
-/// is its own.
+/// Step 2 of Kiste: the PID and IPC namespaces. The command is PID 1, and every process
+/// that it can reach is its own.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -38,16 +38,16 @@ fn main() -> ExitCode {
 }
 
 // ANCHOR: run
+// Task 2.1: the first process that is born in a new PID namespace is its PID 1.
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let hostname = args.uts.hostname(&Id::random()?);
     let command = args.command.on_host(&hostname);
     let pid_file = args.command.pid_file()?;
 
-    // Task 2.1: the first process that is born in a new PID namespace is its PID 1.
     let child = Spawn::new(uts::NAMESPACE | pid::NAMESPACES).spawn(|parent| {
         uts::set_names(&hostname, &args.uts)?; // 01: what it is called
-        pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+        pid::become_command(&command, args.pid, parent) // 02: becomes the command
     })?;
 
     let _pid_file = pid_file.write(&child)?;

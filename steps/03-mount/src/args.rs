@@ -16,7 +16,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub propagation: Propagation,
 
-    /// Show a file or directory of the host inside (options: ro, bind, rbind, nosuid, nodev, noexec)
+    /// Show a file or directory of the host inside (options: ro, bind, rbind, nosuid,
+    /// nodev, noexec)
     #[arg(short, long, value_name = "SRC:DST[:OPTIONS]", value_parser = Request::volume)]
     volume: Vec<Request>,
 
@@ -30,16 +31,25 @@ pub struct Args {
 }
 
 impl Args {
-    /// The mounts that were asked for; those nearer to the root first, so that none hides another.
+    /// The mounts that were asked for; those nearer to the root first, so that none
+    /// hides another.
     ///
     /// # Errors
     /// A usage error (exit code 2) when two have the same target.
     pub fn requests(&self) -> Result<Vec<Request>> {
         let mut requests = [&self.mount[..], &self.tmpfs, &self.volume].concat();
         let mut targets = HashSet::new();
-        if let Some(second) = requests.iter().find(|request| !targets.insert(&request.target)) {
-            let failure = Failure::new(format_args!("{}: two mounts on one target", second.target.display()));
-            return Err(failure.hint("one would hide the other: leave it out").exit(2).into());
+        if let Some(second) =
+            requests.iter().find(|request| !targets.insert(&request.target))
+        {
+            let failure = Failure::new(format_args!(
+                "{}: two mounts on one target",
+                second.target.display()
+            ));
+            return Err(failure
+                .hint("one would hide the other: leave it out")
+                .exit(2)
+                .into());
         }
         requests.sort_by_key(|request| request.target.components().count());
         Ok(requests)
@@ -54,11 +64,21 @@ mod tests {
     fn what_is_nearer_to_the_root_comes_first_and_otherwise_nothing_changes_places() {
         let args = Args {
             propagation: Propagation::default(),
-            volume: ["/v:/a/b/c", "/v:/z"].map(|text| Request::volume(text).unwrap()).into(),
+            volume: ["/v:/a/b/c", "/v:/z"]
+                .map(|text| Request::volume(text).unwrap())
+                .into(),
             mount: vec![Request::mount_option("type=tmpfs,dst=/a/b").unwrap()],
             tmpfs: ["/m", "/a"].map(|text| Request::tmpfs(text).unwrap()).into(),
         };
-        let targets: Vec<_> = args.requests().unwrap().into_iter().map(|request| request.target).collect();
-        assert_eq!(targets, ["/m", "/a", "/z", "/a/b", "/a/b/c"].map(std::path::PathBuf::from));
+        let targets: Vec<_> = args
+            .requests()
+            .unwrap()
+            .into_iter()
+            .map(|request| request.target)
+            .collect();
+        assert_eq!(
+            targets,
+            ["/m", "/a", "/z", "/a/b", "/a/b/c"].map(std::path::PathBuf::from)
+        );
     }
 }

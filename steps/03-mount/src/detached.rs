@@ -1,5 +1,6 @@
-//! Mounts that are nowhere yet. The mount calls of Linux 5.2 make a mount in steps: create or clone
-//! it, give it its attributes, and only then attach it, so that nobody ever sees it half made.
+//! Mounts that are nowhere yet. The mount calls of Linux 5.2 make a mount in steps:
+//! create or clone it, give it its attributes, and only then attach it, so that nobody
+//! ever sees it half made.
 
 use std::fmt::Display;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,8 +11,8 @@ use kit::Hint;
 use nix::errno::Errno;
 use rustix::fs::CWD;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
 use crate::sys;
@@ -19,10 +20,11 @@ use crate::sys;
 /// Attributes of a mount: mount_setattr(2), MOUNT_ATTR_*.
 pub use rustix::mount::MountAttrFlags as Attributes;
 
-/// What suits a mount that only holds data: no set-user-ID program, device or program on it works
-/// as one (mount(8)).
-pub const NOSUID_NODEV_NOEXEC: Attributes =
-    Attributes::MOUNT_ATTR_NOSUID.union(Attributes::MOUNT_ATTR_NODEV).union(Attributes::MOUNT_ATTR_NOEXEC);
+/// What suits a mount that only holds data: no set-user-ID program, device or program
+/// on it works as one (mount(8)).
+pub const NOSUID_NODEV_NOEXEC: Attributes = Attributes::MOUNT_ATTR_NOSUID
+    .union(Attributes::MOUNT_ATTR_NODEV)
+    .union(Attributes::MOUNT_ATTR_NOEXEC);
 
 /// Whether a mount comes with the mounts below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,17 +57,28 @@ impl Detached {
     ///
     /// # Errors
     /// What the kernel says, and what the file system says of its options.
-    pub fn new(kind: &str, options: &[(&str, &str)], attributes: Attributes, why: &str) -> Result<Self> {
-        let options_text: String = options.iter().map(|(key, value)| format!(", {key}={value}")).collect();
+    pub fn new(
+        kind: &str,
+        options: &[(&str, &str)],
+        attributes: Attributes,
+        why: &str,
+    ) -> Result<Self> {
+        let options_text: String =
+            options.iter().map(|(key, value)| format!(", {key}={value}")).collect();
         let mut said = String::new();
-        let mount = kit::call(why, "fsmount", format_args!("{kind}{options_text}"), || {
-            let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-            configure(&context, kind, options).inspect_err(|_| said = complaint(&context))?;
-            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        });
+        let mount =
+            kit::call(why, "fsmount", format_args!("{kind}{options_text}"), || {
+                let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+                configure(&context, kind, options)
+                    .inspect_err(|_| said = complaint(&context))?;
+                fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+            });
         let mount = if said.is_empty() { mount } else { mount.hint(said) }
             .hint_on(Errno::EPERM, HINT_EPERM)
-            .hint_on(Errno::ENODEV, format_args!("this kernel has no file system {kind:?}"))?;
+            .hint_on(
+                Errno::ENODEV,
+                format_args!("this kernel has no file system {kind:?}"),
+            )?;
         Ok(Detached { mount, what: kind.into() })
     }
 
@@ -74,15 +87,20 @@ impl Detached {
         Detached { mount, what: what.to_string() }
     }
 
-    /// A copy of what is mounted at `source`, or of the file or directory there: open_tree(2).
+    /// A copy of what is mounted at `source`, or of the file or directory there:
+    /// open_tree(2).
     ///
     /// # Errors
     /// When `source` is not there, or cannot be looked up.
     pub fn bind(source: &Path, reach: Reach) -> Result<Self> {
-        let mount = kit::call("a second view of it", "open_tree", source.display(), || {
-            open_tree(CWD, source, reach.cloned())
-        })
-        .hint_on(Errno::ENOENT, "the source of a bind mount must be there before it is mounted")?;
+        let mount =
+            kit::call("a second view of it", "open_tree", source.display(), || {
+                open_tree(CWD, source, reach.cloned())
+            })
+            .hint_on(
+                Errno::ENOENT,
+                "the source of a bind mount must be there before it is mounted",
+            )?;
         Ok(Detached { mount, what: source.display().to_string() })
     }
 
@@ -90,9 +108,15 @@ impl Detached {
     ///
     /// # Errors
     /// What the kernel says of open_tree(2).
-    pub fn bind_descriptor(source: BorrowedFd<'_>, what: impl Display, reach: Reach) -> Result<Self> {
+    pub fn bind_descriptor(
+        source: BorrowedFd<'_>,
+        what: impl Display,
+        reach: Reach,
+    ) -> Result<Self> {
         let flags = reach.cloned() | OpenTreeFlags::AT_EMPTY_PATH;
-        let mount = kit::call("a second view of it", "open_tree", &what, || open_tree(source, "", flags))?;
+        let mount = kit::call("a second view of it", "open_tree", &what, || {
+            open_tree(source, "", flags)
+        })?;
         Ok(Detached { mount, what: what.to_string() })
     }
 
@@ -105,13 +129,16 @@ impl Detached {
             return Ok(());
         }
         let operands = format_args!("{}, {}", self.what, names(attributes));
-        kit::call("before anybody can use it without", "mount_setattr", operands, || {
-            sys::mount_setattr(self.mount.as_fd(), attributes, reach)
-        })
+        kit::call(
+            "before anybody can use it without",
+            "mount_setattr",
+            operands,
+            || sys::mount_setattr(self.mount.as_fd(), attributes, reach),
+        )
     }
 
-    /// Shows its files with the owners that this user namespace has for them: what root owns on the
-    /// disk is owned by root there (mount_setattr(2), MOUNT_ATTR_IDMAP).
+    /// Shows its files with the owners that this user namespace has for them: what root
+    /// owns on the disk is owned by root there (mount_setattr(2), MOUNT_ATTR_IDMAP).
     ///
     /// # Errors
     /// EINVAL where the file system cannot do that, and EPERM without root on the host.
@@ -123,17 +150,25 @@ impl Detached {
         .hint_on(Errno::EINVAL, "this file system cannot show its files with other owners (idmapped mounts)")
     }
 
-    /// Attaches it to a target that is held open, so that no rename can move it elsewhere.
+    /// Attaches it to a target that is held open, so that no rename can move it
+    /// elsewhere.
     ///
     /// # Errors
-    /// When a directory is to be mounted on a file or the other way round, and whatever else the
-    /// kernel says of move_mount(2).
+    /// When a directory is to be mounted on a file or the other way round, and whatever
+    /// else the kernel says of move_mount(2).
     pub fn attach(&self, target: &OwnedFd, target_name: impl Display) -> Result<()> {
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-        kit::call("now it is there", "move_mount", format_args!("{}, {target_name}", self.what), || {
-            move_mount(&self.mount, "", target, "", flags)
-        })
-        .hint_on(Errno::EINVAL, "mount a directory on a directory, and a file on a file")
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
+            | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        kit::call(
+            "now it is there",
+            "move_mount",
+            format_args!("{}, {target_name}", self.what),
+            || move_mount(&self.mount, "", target, "", flags),
+        )
+        .hint_on(
+            Errno::EINVAL,
+            "mount a directory on a directory, and a file on a file",
+        )
     }
 }
 
@@ -146,15 +181,21 @@ impl AsFd for Detached {
 const HINT_EPERM: &str = "mounting needs root; inside another container the kernel also refuses a new /proc or \
                           /sys where the outer one has masked a part of its own";
 
-fn configure(context: &OwnedFd, kind: &str, options: &[(&str, &str)]) -> rustix::io::Result<()> {
-    fsconfig_set_string(context.as_fd(), "source", kind)?; // what mountinfo and df show first
+fn configure(
+    context: &OwnedFd,
+    kind: &str,
+    options: &[(&str, &str)],
+) -> rustix::io::Result<()> {
+    // what mountinfo and df show first
+    fsconfig_set_string(context.as_fd(), "source", kind)?;
     for (key, value) in options {
         fsconfig_set_string(context.as_fd(), *key, *value)?;
     }
     fsconfig_create(context.as_fd())
 }
 
-/// What the file system says in words, if it does: fsopen(2), "Message retrieval interface".
+/// What the file system says in words, if it does: fsopen(2), "Message retrieval
+/// interface".
 pub fn complaint(context: &OwnedFd) -> String {
     let mut text = [0; 256];
     let length = rustix::io::read(context, &mut text).unwrap_or(0);

@@ -1,5 +1,6 @@
-//! Paths inside a root file system. They are never strings on the host: a path is resolved to a
-//! descriptor as if the root were `/`, and the work is done on the descriptor. See openat2(2).
+//! Paths inside a root file system. They are never strings on the host: a path is
+//! resolved to a descriptor as if the root were `/`, and the work is done on the
+//! descriptor. See openat2(2).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -7,14 +8,17 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, mkdirat, openat2};
+use rustix::fs::{
+    Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, mkdirat, openat2,
+};
 
 /// What to do about a mount target that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Targets {
     /// Refuse: the root is the host's own, and nothing is made in it.
     MustExist,
-    /// Make it, and leave it: removing a mount point would detach another container's mount on it.
+    /// Make it, and leave it: removing a mount point would detach another container's
+    /// mount on it.
     Made,
 }
 
@@ -32,16 +36,20 @@ pub enum Kind {
 ///
 /// # Errors
 /// What the kernel says of openat2(2).
+// Task 3.4: as a descriptor of the place (O_PATH), resolved as if `root` were /.
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
-    // Task 3.4: as a descriptor of the place (O_PATH), resolved as if `root` were /.
-    kit::call("inside the root, whatever it links to", "openat2", path.display(), || {
-        resolve(root, path, OFlags::PATH, ResolveFlags::IN_ROOT)
-    })
+    kit::call(
+        "inside the root, whatever it links to",
+        "openat2",
+        path.display(),
+        || resolve(root, path, OFlags::PATH, ResolveFlags::IN_ROOT),
+    )
 }
 // ANCHOR_END: open
 
-/// Opens a directory that must be the root's own: no symbolic link on the way. An image whose
-/// /proc is a link could otherwise choose what the kernel's /proc covers (CVE-2019-19921).
+/// Opens a directory that must be the root's own: no symbolic link on the way. An image
+/// whose /proc is a link could otherwise choose what the kernel's /proc covers
+/// (CVE-2019-19921).
 ///
 /// # Errors
 /// When a link is on the way, and what the kernel says of openat2(2).
@@ -51,36 +59,57 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     kit::call("a directory of the root's own", "openat2", path, || {
         resolve(root, &directory, OFlags::PATH, flags)
     })
-    .hint_on(Errno::ELOOP, format_args!("{path} of this root file system is a symbolic link: refused"))
-    .hint_on(Errno::ENOTDIR, format_args!("{path} of this root file system is no directory: refused"))
-    .hint_on(Errno::ENOENT, format_args!("make the directory {path} in the root file system"))
+    .hint_on(
+        Errno::ELOOP,
+        format_args!("{path} of this root file system is a symbolic link: refused"),
+    )
+    .hint_on(
+        Errno::ENOTDIR,
+        format_args!("{path} of this root file system is no directory: refused"),
+    )
+    .hint_on(
+        Errno::ENOENT,
+        format_args!("make the directory {path} in the root file system"),
+    )
 }
 
 /// Opens a mount target inside `root`, and makes it first where that is wanted.
 ///
 /// # Errors
-/// When it is not there and must be, cannot be made, or is one that nothing may cover: `/`, what
-/// is in /proc, /sys, /dev.
-pub fn target(root: BorrowedFd<'_>, path: &Path, kind: Kind, targets: Targets) -> Result<OwnedFd> {
+/// When it is not there and must be, cannot be made, or is one that nothing may cover:
+/// `/`, what is in /proc, /sys, /dev.
+pub fn target(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    kind: Kind,
+    targets: Targets,
+) -> Result<OwnedFd> {
     if targets == Targets::Made {
         make(root, path, kind)?;
     }
-    let target = open(root, path)
-        .hint_on(Errno::ENOENT, "a mount target must be there: make it first, or choose another")?;
+    let target = open(root, path).hint_on(
+        Errno::ENOENT,
+        "a mount target must be there: make it first, or choose another",
+    )?;
     refuse_reserved(root, path, target.as_fd())?;
     Ok(target)
 }
 
-/// What is mounted over `/` shows to nobody who is in it. And /proc, /sys and /dev are what the
-/// container is told of itself, and where its terminal comes from: a link of an image's that leads
-/// there would choose which of it is covered by a volume.
-fn refuse_reserved(root: BorrowedFd<'_>, path: &Path, target: BorrowedFd<'_>) -> Result<()> {
+/// What is mounted over `/` shows to nobody who is in it. And /proc, /sys and /dev are
+/// what the container is told of itself, and where its terminal comes from: a link of
+/// an image's that leads there would choose which of it is covered by a volume.
+fn refuse_reserved(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    target: BorrowedFd<'_>,
+) -> Result<()> {
     let is = |own: &str| match look(root, Path::new(own)) {
         Ok(own) => is_same(own.as_fd(), target),
         Err(rustix::io::Errno::NOENT) => Ok(false),
         Err(error) => Err(error).with_context(|| format!("open {own}")),
     };
-    let file_system = fstatfs(target).with_context(|| format!("fstatfs({})", path.display()))?;
+    let file_system =
+        fstatfs(target).with_context(|| format!("fstatfs({})", path.display()))?;
     let reserved = match file_system.f_type {
         _ if is_same(root, target)? => "the root itself",
         PROC_SUPER_MAGIC => "what is in /proc",
@@ -88,7 +117,11 @@ fn refuse_reserved(root: BorrowedFd<'_>, path: &Path, target: BorrowedFd<'_>) ->
         _ if is("/dev")? => "/dev",
         _ => return Ok(()),
     };
-    Err(Failure::new(format_args!("{}: {reserved} cannot be mounted over", path.display())).into())
+    Err(Failure::new(format_args!(
+        "{}: {reserved} cannot be mounted over",
+        path.display()
+    ))
+    .into())
 }
 
 /// Whether both stand for the same directory.
@@ -98,24 +131,30 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
     Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
-/// Makes a directory, or an empty file, and the directories above it, unless it is there.
+/// Makes a directory, or an empty file, and the directories above it, unless it is
+/// there.
 ///
 /// # Errors
-/// When `path` has a `..`, a part of it is a file, or the file system is read-only or full.
+/// When `path` has a `..`, a part of it is a file, or the file system is read-only or
+/// full.
 pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
     match look(root, path) {
         Ok(_) => return Ok(()),
         Err(rustix::io::Errno::NOENT) => {}
         Err(error) => return refused(path, error),
     }
-    let mut above = root.try_clone_to_owned().context("fcntl(the root, F_DUPFD_CLOEXEC)")?;
+    let mut above =
+        root.try_clone_to_owned().context("fcntl(the root, F_DUPFD_CLOEXEC)")?;
     let mut so_far = PathBuf::from("/");
-    let parts: Vec<_> = path.components().filter(|part| *part != Component::RootDir).collect();
+    let parts: Vec<_> =
+        path.components().filter(|part| *part != Component::RootDir).collect();
     for (index, part) in parts.iter().enumerate() {
         let Component::Normal(name) = part else {
-            return Err(
-                Failure::new(format_args!("{}: a target to be made has no . or ..", path.display())).into()
-            );
+            return Err(Failure::new(format_args!(
+                "{}: a target to be made has no . or ..",
+                path.display()
+            ))
+            .into());
         };
         so_far.push(name);
         let is_last = index + 1 == parts.len();
@@ -127,8 +166,10 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
             Err(error) => return refused(&so_far, error),
             Ok(_) => {}
         }
-        above = open(root, &so_far)
-            .hint_on(Errno::ENOENT, format_args!("{} is a link that leads nowhere", so_far.display()))?;
+        above = open(root, &so_far).hint_on(
+            Errno::ENOENT,
+            format_args!("{} is a link that leads nowhere", so_far.display()),
+        )?;
     }
     Ok(())
 }
@@ -138,26 +179,42 @@ pub(crate) fn refused(path: &Path, error: rustix::io::Errno) -> Result<()> {
     kit::call("a place to mount on", "openat2", path.display(), || Err(error))
 }
 
-pub(crate) fn make_directory(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()> {
+pub(crate) fn make_directory(
+    above: &OwnedFd,
+    name: &std::ffi::OsStr,
+    path: &Path,
+) -> Result<()> {
     let made = kit::call("a place to mount on", "mkdirat", path.display(), || {
         match mkdirat(above, name, Mode::from(0o755)) {
-            Err(rustix::io::Errno::EXIST) => Ok(()), // another container of this root was faster
+            // another container of this root was faster
+            Err(rustix::io::Errno::EXIST) => Ok(()),
             done => done,
         }
     });
-    made.hint_on(Errno::EROFS, "the root file system is read-only: make the directory in it first")
+    made.hint_on(
+        Errno::EROFS,
+        "the root file system is read-only: make the directory in it first",
+    )
 }
 
-pub(crate) fn make_file(above: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<()> {
+pub(crate) fn make_file(
+    above: &OwnedFd,
+    name: &std::ffi::OsStr,
+    path: &Path,
+) -> Result<()> {
     // EXCL: what somebody else puts there meanwhile, a FIFO perhaps, is not opened.
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let made = kit::call("a file to mount on", "openat", path.display(), || {
         match rustix::fs::openat(above, name, flags, Mode::from(0o644)) {
-            Err(rustix::io::Errno::EXIST) => Ok(()), // another container of this root was faster
+            // another container of this root was faster
+            Err(rustix::io::Errno::EXIST) => Ok(()),
             done => done.map(drop),
         }
     });
-    made.hint_on(Errno::EROFS, "the root file system is read-only: make the file in it first")
+    made.hint_on(
+        Errno::EROFS,
+        "the root file system is read-only: make the file in it first",
+    )
 }
 
 /// What is there, with links followed inside `root`.
@@ -166,7 +223,10 @@ pub(crate) fn look(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<Owne
 }
 
 /// What is there, or the link itself.
-pub(crate) fn look_at_link(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn look_at_link(
+    root: BorrowedFd<'_>,
+    path: &Path,
+) -> rustix::io::Result<OwnedFd> {
     resolve(root, path, OFlags::PATH | OFlags::NOFOLLOW, ResolveFlags::IN_ROOT)
 }
 
@@ -178,7 +238,8 @@ fn resolve(
 ) -> rustix::io::Result<OwnedFd> {
     loop {
         match openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
-            // openat2(2): something was renamed while `..` was looked up; nothing is wrong.
+            // openat2(2): something was renamed while `..` was looked up; nothing is
+            // wrong.
             Err(rustix::io::Errno::AGAIN) => {}
             done => return done,
         }
@@ -191,7 +252,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    /// A root of the test's own, and what lies outside of it; dropped, both are removed.
+    /// A root of the test's own, and what lies outside of it; dropped, both are
+    /// removed.
     struct Place {
         path: PathBuf,
         root: OwnedFd,
@@ -199,7 +261,8 @@ mod tests {
 
     impl Place {
         fn new(name: &str) -> Self {
-            let outside = std::env::temp_dir().join(format!("kiste-inside-{name}-{}", std::process::id()));
+            let outside = std::env::temp_dir()
+                .join(format!("kiste-inside-{name}-{}", std::process::id()));
             let path = outside.join("root");
             fs::create_dir_all(&path).unwrap();
             fs::create_dir_all(outside.join("canary")).unwrap();
@@ -233,7 +296,10 @@ mod tests {
         // Where the link leads somewhere inside, that is what is meant.
         fs::create_dir(place.path.join("canary")).unwrap();
         place.make("/up/made", Kind::Directory).unwrap();
-        assert!(place.path.join("canary/made").is_dir() && !place.canary().join("made").exists());
+        assert!(
+            place.path.join("canary/made").is_dir()
+                && !place.canary().join("made").exists()
+        );
     }
 
     #[test]
@@ -241,7 +307,10 @@ mod tests {
         let place = Place::new("make");
         place.make("/a/b/file", Kind::File).unwrap();
         place.make("/a/b/dir", Kind::Directory).unwrap();
-        assert!(place.path.join("a/b/file").is_file() && place.path.join("a/b/dir").is_dir());
+        assert!(
+            place.path.join("a/b/file").is_file()
+                && place.path.join("a/b/dir").is_dir()
+        );
     }
 
     #[test]
@@ -266,7 +335,12 @@ mod tests {
     #[test]
     fn a_missing_target_of_the_hosts_is_not_made() {
         let place = Place::new("missing");
-        let target = target(place.root.as_fd(), Path::new("/x"), Kind::Directory, Targets::MustExist);
+        let target = target(
+            place.root.as_fd(),
+            Path::new("/x"),
+            Kind::Directory,
+            Targets::MustExist,
+        );
         assert_eq!(kit::errno(&target.unwrap_err()), Some(Errno::ENOENT));
         assert!(!place.path.join("x").exists());
     }
@@ -276,10 +350,15 @@ mod tests {
         let place = Place::new("itself");
         symlink("/", place.path.join("link")).unwrap();
         fs::create_dir(place.path.join("dir")).unwrap();
-        let target = |path| target(place.root.as_fd(), Path::new(path), Kind::Directory, Targets::Made);
+        let target = |path| {
+            target(place.root.as_fd(), Path::new(path), Kind::Directory, Targets::Made)
+        };
         for path in ["/", "//", "/..", "/dir/..", "/link", "/link/link/."] {
             let error = target(path).unwrap_err().to_string();
-            assert!(error.contains("the root itself cannot be mounted over"), "{path}: {error}");
+            assert!(
+                error.contains("the root itself cannot be mounted over"),
+                "{path}: {error}"
+            );
         }
         target("/dir").unwrap();
     }
@@ -287,14 +366,19 @@ mod tests {
     #[test]
     fn what_the_container_is_told_of_itself_is_no_target() {
         let place = Place::new("reserved");
-        let target = |path: &str| target(place.root.as_fd(), Path::new(path), Kind::Directory, Targets::Made);
+        let target = |path: &str| {
+            target(place.root.as_fd(), Path::new(path), Kind::Directory, Targets::Made)
+        };
         for name in ["/dev", "/sys"] {
             target("/else").unwrap();
             fs::create_dir(place.path.join(&name[1..])).unwrap();
             symlink(name, place.path.join(format!("to-{}", &name[1..]))).unwrap();
             for path in [name, &format!("/to-{}", &name[1..])] {
                 let error = target(path).unwrap_err().to_string();
-                assert!(error.contains(&format!("{path}: {name} cannot be mounted over")), "{error}");
+                assert!(
+                    error.contains(&format!("{path}: {name} cannot be mounted over")),
+                    "{error}"
+                );
             }
         }
     }
@@ -303,10 +387,18 @@ mod tests {
     fn a_link_is_no_directory_of_the_roots_own() {
         let place = Place::new("own");
         fs::create_dir(place.path.join("other")).unwrap();
-        let own = |path: &str| own_directory(place.root.as_fd(), path).map_err(|error| kit::errno(&error));
-        for (name, to) in [("host", "/etc"), ("inside", "/other"), ("relative", "other")] {
+        let own = |path: &str| {
+            own_directory(place.root.as_fd(), path).map_err(|error| kit::errno(&error))
+        };
+        for (name, to) in
+            [("host", "/etc"), ("inside", "/other"), ("relative", "other")]
+        {
             symlink(to, place.path.join(name)).unwrap();
-            assert_eq!(own(&format!("/{name}")).unwrap_err(), Some(Errno::ELOOP), "{name}");
+            assert_eq!(
+                own(&format!("/{name}")).unwrap_err(),
+                Some(Errno::ELOOP),
+                "{name}"
+            );
         }
         fs::write(place.path.join("file"), "").unwrap();
         assert_eq!(own("/file").unwrap_err(), Some(Errno::ENOTDIR));

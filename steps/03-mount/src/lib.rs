@@ -1,7 +1,8 @@
 //! Step 3: the mount namespace. See mount_namespaces(7).
 //!
 //! - [`Propagation`] keeps what is mounted inside from reaching the host.
-//! - [`Detached`] is a mount that is nowhere yet: made, given its attributes, then attached.
+//! - [`Detached`] is a mount that is nowhere yet: made, given its attributes, then
+//!   attached.
 //! - [`inside`] opens paths that cannot lead out of a root.
 //! - [`all`] makes the mounts that `-v`, `--mount` and `--tmpfs` ask for.
 
@@ -25,18 +26,24 @@ pub use inside::Targets;
 pub use propagation::Propagation;
 pub use request::{Request, Source};
 
-/// The namespace of this step: clone(2), CLONE_NEWNS (the first of its kind, hence the name).
+/// The namespace of this step: clone(2), CLONE_NEWNS (the first of its kind, hence the
+/// name).
 pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWNS;
 
 // ANCHOR: proc
 /// Mounts a fresh /proc, which shows the PID namespace of who mounts it.
 ///
 /// # Errors
-/// When /proc of this root is no ordinary directory, or the kernel refuses (an outer container
-/// that has masked its own /proc).
+/// When /proc of this root is no ordinary directory, or the kernel refuses (an outer
+/// container that has masked its own /proc).
+// Task 3.2: proc(5): what it shows is decided when it is mounted, not when it is read.
 pub fn proc(root: BorrowedFd<'_>) -> Result<()> {
-    // Task 3.2: proc(5): what it shows is decided when it is mounted, not when it is read.
-    let proc = Detached::new("proc", &[], NOSUID_NODEV_NOEXEC, "the processes of this PID namespace")?;
+    let proc = Detached::new(
+        "proc",
+        &[],
+        NOSUID_NODEV_NOEXEC,
+        "the processes of this PID namespace",
+    )?;
     proc.attach(&inside::own_directory(root, "/proc")?, "/proc")
 }
 // ANCHOR_END: proc

@@ -9,7 +9,8 @@ use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 use mount::Targets;
 
-/// Step 3 of Kiste: the mount namespace. The command has mounts of its own, and a /proc that shows it alone.
+/// Step 3 of Kiste: the mount namespace. The command has mounts of its own, and a /proc
+/// that shows it alone.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -48,14 +49,15 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
 
-    let child = Spawn::new(uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE).spawn(|parent| {
+    let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
+    let child = Spawn::new(namespaces).spawn(|parent| {
         uts::set_names(&hostname, &args.uts)?; // 01: what it is called
-        args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here
+        args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
         let root = mount::host_root()?;
         mount::proc(root.as_fd())?; // 03: the processes it sees
-        mount::all(root.as_fd(), &mounts, Targets::MustExist)?; // 03: what is mounted in it
+        mount::all(root.as_fd(), &mounts, Targets::MustExist)?; // 03: its mounts
         args.mount.propagation.share()?;
-        pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+        pid::become_command(&command, args.pid, parent) // 02: becomes the command
     })?;
 
     let _pid_file = pid_file.write(&child)?;

@@ -1,5 +1,6 @@
-//! A place for a file that the runtime itself mounts, at a name which an image may have made a link:
-//! /etc/resolv.conf of many images leads to a file that only a running system has.
+//! A place for a file that the runtime itself mounts, at a name which an image may have
+//! made a link: /etc/resolv.conf of many images leads to a file that only a running
+//! system has.
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -15,12 +16,13 @@ use crate::inside;
 /// As many links as the kernel itself follows: path_resolution(7).
 const LINKS: usize = 40;
 
-/// Makes an empty file where `path` leads inside `root`, with the directories above it, unless it is
-/// there. A link that leads nowhere yet is followed: the file is made where it leads, inside `root`.
+/// Makes an empty file where `path` leads inside `root`, with the directories above it,
+/// unless it is there. A link that leads nowhere yet is followed: the file is made
+/// where it leads, inside `root`.
 ///
 /// # Errors
-/// When what is there is no regular file, the links lead in a circle, or the file system is read-only
-/// or full.
+/// When what is there is no regular file, the links lead in a circle, or the file
+/// system is read-only or full.
 pub fn make(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
     let mut path = path.to_path_buf();
     for _ in 0..LINKS {
@@ -29,13 +31,16 @@ pub fn make(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
             None => return Ok(()),
         }
     }
-    Err(Failure::new(format_args!("{}: links that lead in a circle", path.display())).into())
+    Err(Failure::new(format_args!("{}: links that lead in a circle", path.display()))
+        .into())
 }
 
-/// Walks down `path` and makes what is missing, until it is there or a link leads elsewhere.
+/// Walks down `path` and makes what is missing, until it is there or a link leads
+/// elsewhere.
 fn step(root: BorrowedFd<'_>, path: &Path) -> Result<Option<PathBuf>> {
     let mut so_far = PathBuf::from("/");
-    let mut parts = path.components().filter(|part| *part != Component::RootDir).peekable();
+    let mut parts =
+        path.components().filter(|part| *part != Component::RootDir).peekable();
     while let Some(part) = parts.next() {
         let above = so_far.clone();
         so_far.push(part);
@@ -51,7 +56,9 @@ fn step(root: BorrowedFd<'_>, path: &Path) -> Result<Option<PathBuf>> {
                 let to = above.join(OsStr::from_bytes(to.as_bytes()));
                 return Ok(Some(parts.fold(to, |path, part| path.join(part))));
             }
-            Err(rustix::io::Errno::NOENT) => make_one(root, &above, &so_far, parts.peek().is_none())?,
+            Err(rustix::io::Errno::NOENT) => {
+                make_one(root, &above, &so_far, parts.peek().is_none())?
+            }
             Err(error) => inside::refused(&so_far, error)?,
         }
     }
@@ -59,10 +66,20 @@ fn step(root: BorrowedFd<'_>, path: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// Makes `path`, which is not there, below `above`, which is.
-fn make_one(root: BorrowedFd<'_>, above: &Path, path: &Path, is_last: bool) -> Result<()> {
+fn make_one(
+    root: BorrowedFd<'_>,
+    above: &Path,
+    path: &Path,
+    is_last: bool,
+) -> Result<()> {
     let name = path.file_name().unwrap_or_default();
-    let above = inside::look(root, above).with_context(|| format!("open {}", above.display()))?;
-    if is_last { inside::make_file(&above, name, path) } else { inside::make_directory(&above, name, path) }
+    let above = inside::look(root, above)
+        .with_context(|| format!("open {}", above.display()))?;
+    if is_last {
+        inside::make_file(&above, name, path)
+    } else {
+        inside::make_directory(&above, name, path)
+    }
 }
 
 fn is_file(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
@@ -70,7 +87,11 @@ fn is_file(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
     let found = found.with_context(|| format!("stat {}", path.display()))?;
     match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => Ok(()),
-        _ => Err(Failure::new(format_args!("{} of this root file system is no file", path.display())).into()),
+        _ => Err(Failure::new(format_args!(
+            "{} of this root file system is no file",
+            path.display()
+        ))
+        .into()),
     }
 }
 
@@ -81,12 +102,14 @@ mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::fs::symlink;
 
-    /// A root of the test's own below a directory of the test's own; dropped, both are removed.
+    /// A root of the test's own below a directory of the test's own; dropped, both are
+    /// removed.
     struct Scratch(PathBuf);
 
     impl Scratch {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("kiste-place-{name}-{}", std::process::id()));
+            let path = std::env::temp_dir()
+                .join(format!("kiste-place-{name}-{}", std::process::id()));
             fs::create_dir_all(path.join("root/etc")).unwrap();
             Scratch(path)
         }
@@ -134,7 +157,10 @@ mod tests {
         let scratch = Scratch::new("there");
         fs::write(scratch.root().join("etc/hosts"), "kept").unwrap();
         scratch.make("/etc/hosts").unwrap();
-        assert_eq!(fs::read_to_string(scratch.root().join("etc/hosts")).unwrap(), "kept");
+        assert_eq!(
+            fs::read_to_string(scratch.root().join("etc/hosts")).unwrap(),
+            "kept"
+        );
     }
 
     #[test]
@@ -143,7 +169,11 @@ mod tests {
         symlink("b", scratch.root().join("etc/a")).unwrap();
         symlink("a", scratch.root().join("etc/b")).unwrap();
         fs::create_dir(scratch.root().join("etc/dir")).unwrap();
-        nix::unistd::mkfifo(&scratch.root().join("etc/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(
+            &scratch.root().join("etc/pipe"),
+            nix::sys::stat::Mode::S_IRWXU,
+        )
+        .unwrap();
         for path in ["/etc/a", "/etc/dir", "/etc/pipe", "/etc/dir/../dir", "/"] {
             assert!(scratch.make(path).is_err(), "{path}");
         }

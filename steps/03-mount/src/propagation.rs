@@ -1,5 +1,5 @@
-//! Mount propagation: which mounts copy themselves to other mount namespaces. See "SHARED SUBTREES"
-//! in mount_namespaces(7).
+//! Mount propagation: which mounts copy themselves to other mount namespaces. See
+//! "SHARED SUBTREES" in mount_namespaces(7).
 
 use anyhow::Result;
 use kit::Hint;
@@ -24,11 +24,13 @@ impl Propagation {
     ///
     /// # Errors
     /// What the kernel says of mount(2).
+    // Task 3.1: distributions mount / shared, and a clone of a namespace keeps it so.
+    // Without this, mounting /proc would cover the host's.
     pub fn isolate(self) -> Result<()> {
-        // Task 3.1: distributions mount / shared, and a clone of a namespace keeps it so. Without
-        // this, mounting /proc would cover the host's.
         match self {
-            Propagation::Private | Propagation::Shared => change(MsFlags::MS_PRIVATE, "MS_PRIVATE"),
+            Propagation::Private | Propagation::Shared => {
+                change(MsFlags::MS_PRIVATE, "MS_PRIVATE")
+            }
             Propagation::Slave => change(MsFlags::MS_SLAVE, "MS_SLAVE"),
         }
     }
@@ -48,8 +50,14 @@ impl Propagation {
 
 fn change(kind: MsFlags, name: &str) -> Result<()> {
     let nothing = None::<&str>;
-    kit::call("who hears of mounts made here", "mount", format_args!("/, MS_REC|{name}"), || {
-        mount(nothing, "/", nothing, MsFlags::MS_REC | kind, nothing)
-    })
-    .hint_on(Errno::EINVAL, "/ is no mount point here, as in a chroot: run outside of it")
+    kit::call(
+        "who hears of mounts made here",
+        "mount",
+        format_args!("/, MS_REC|{name}"),
+        || mount(nothing, "/", nothing, MsFlags::MS_REC | kind, nothing),
+    )
+    .hint_on(
+        Errno::EINVAL,
+        "/ is no mount point here, as in a chroot: run outside of it",
+    )
 }

@@ -1,4 +1,5 @@
-//! What `-v`, `--mount` and `--tmpfs` ask for: parsed before anything is made, then mounted.
+//! What `-v`, `--mount` and `--tmpfs` ask for: parsed before anything is made, then
+//! mounted.
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -35,10 +36,13 @@ pub enum Source {
 impl Request {
     // ANCHOR: mount
     /// Makes this mount inside `root`.
+    // Task 3.3: first the mount with all its attributes, then the target, then both
+    // together.
     pub(crate) fn mount(&self, root: BorrowedFd<'_>, targets: Targets) -> Result<()> {
-        // Task 3.3: first the mount with all its attributes, then the target, then both together.
         let (mount, reach, kind) = match &self.source {
-            Source::Bind(path, reach) => (Detached::bind(path, *reach)?, *reach, kind_of(path)?),
+            Source::Bind(path, reach) => {
+                (Detached::bind(path, *reach)?, *reach, kind_of(path)?)
+            }
             Source::Tmpfs(options) => (tmpfs(options)?, Reach::Alone, Kind::Directory),
             Source::Later => return Ok(()),
         };
@@ -63,7 +67,11 @@ impl Request {
 
     /// A place for a file that the runtime mounts itself, later.
     pub fn later(target: &str) -> Self {
-        Request { source: Source::Later, target: target.into(), attributes: Attributes::empty() }
+        Request {
+            source: Source::Later,
+            target: target.into(),
+            attributes: Attributes::empty(),
+        }
     }
 
     /// Parses `SRC:DST[:OPTIONS]`, as `-v` takes it.
@@ -71,7 +79,10 @@ impl Request {
         let mut parts = text.split(':');
         let (source, target, options) = (parts.next(), parts.next(), parts.next());
         let (Some(source), Some(target), None) = (source, target, parts.next()) else {
-            return Err("a volume is SRC:DST[:OPTIONS]; for a path with a colon use --mount".into());
+            return Err(
+                "a volume is SRC:DST[:OPTIONS]; for a path with a colon use --mount"
+                    .into(),
+            );
         };
         let mut request = Request::bind(source, target)?;
         options
@@ -86,13 +97,17 @@ impl Request {
     pub(crate) fn tmpfs(text: &str) -> Result<Self, String> {
         let (target, options) = text.split_once(':').unwrap_or((text, ""));
         let mut request = Request::new_tmpfs(target)?;
-        options.split(',').filter(|word| !word.is_empty()).try_for_each(|word| request.set(word))?;
+        options
+            .split(',')
+            .filter(|word| !word.is_empty())
+            .try_for_each(|word| request.set(word))?;
         Ok(request)
     }
 
     /// Parses `type=bind|tmpfs,src=…,dst=…[,OPTIONS]`, as `--mount` takes it.
     pub(crate) fn mount_option(text: &str) -> Result<Self, String> {
-        let (mut kind, mut source, mut target, mut rest) = ("bind", None, None, Vec::new());
+        let (mut kind, mut source, mut target, mut rest) =
+            ("bind", None, None, Vec::new());
         for word in text.split(',') {
             match word.split_once('=') {
                 Some(("type", value)) => kind = value,
@@ -107,7 +122,11 @@ impl Request {
             ("bind", None) => return Err("a bind mount needs src=PATH".into()),
             ("tmpfs", None) => Request::new_tmpfs(target)?,
             ("tmpfs", Some(_)) => return Err("a tmpfs has no src".into()),
-            _ => return Err(format!("{kind:?} is no type of mount that we make: bind or tmpfs")),
+            _ => {
+                return Err(format!(
+                    "{kind:?} is no type of mount that we make: bind or tmpfs"
+                ));
+            }
         };
         rest.into_iter().try_for_each(|word| request.set(word))?;
         Ok(request)
@@ -115,10 +134,16 @@ impl Request {
 
     fn bind(source: &str, target: &str) -> Result<Self, String> {
         if !source.contains('/') && source != "." && source != ".." {
-            return Err(format!("{source:?} is no path; a directory here is ./{source}"));
+            return Err(format!(
+                "{source:?} is no path; a directory here is ./{source}"
+            ));
         }
         let source = Source::Bind(source.into(), Reach::Recursive);
-        Ok(Request { source, target: absolute(target)?, attributes: Attributes::empty() })
+        Ok(Request {
+            source,
+            target: absolute(target)?,
+            attributes: Attributes::empty(),
+        })
     }
 
     fn new_tmpfs(target: &str) -> Result<Self, String> {
@@ -129,8 +154,12 @@ impl Request {
     fn set(&mut self, word: &str) -> Result<(), String> {
         let flag = |flag| (flag, word.starts_with("no"));
         let (flag, on) = match word {
-            "ro" | "readonly" | "ro=true" | "readonly=true" => (Attributes::MOUNT_ATTR_RDONLY, true),
-            "rw" | "ro=false" | "readonly=false" => (Attributes::MOUNT_ATTR_RDONLY, false),
+            "ro" | "readonly" | "ro=true" | "readonly=true" => {
+                (Attributes::MOUNT_ATTR_RDONLY, true)
+            }
+            "rw" | "ro=false" | "readonly=false" => {
+                (Attributes::MOUNT_ATTR_RDONLY, false)
+            }
             "nosuid" | "suid" => flag(Attributes::MOUNT_ATTR_NOSUID),
             "nodev" | "dev" => flag(Attributes::MOUNT_ATTR_NODEV),
             "noexec" | "exec" => flag(Attributes::MOUNT_ATTR_NOEXEC),
@@ -142,9 +171,12 @@ impl Request {
 
     /// Options that only one kind of mount has.
     fn set_own(&mut self, word: &str) -> Result<(), String> {
-        let word_and_value = word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=');
+        let word_and_value =
+            word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=');
         match (&mut self.source, word, word_and_value) {
-            (Source::Bind(_, reach), "bind" | "bind-nonrecursive", _) => *reach = Reach::Alone,
+            (Source::Bind(_, reach), "bind" | "bind-nonrecursive", _) => {
+                *reach = Reach::Alone
+            }
             (Source::Bind(_, reach), "rbind", _) => *reach = Reach::Recursive,
             (Source::Bind(..), "private" | "rprivate", _) => {}
             (
@@ -172,22 +204,30 @@ impl Request {
 }
 
 fn tmpfs(options: &[(String, String)]) -> Result<Detached> {
-    let options: Vec<_> = options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let options: Vec<_> =
+        options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     Detached::new("tmpfs", &options, Attributes::empty(), "a file system in memory")
 }
 
 fn kind_of(path: &Path) -> Result<Kind> {
-    let metadata = kit::call("a directory or a file?", "stat", path.display(), || std::fs::metadata(path));
-    let metadata = metadata.hint("the source of a bind mount must be there before it is mounted")?;
+    let metadata = kit::call("a directory or a file?", "stat", path.display(), || {
+        std::fs::metadata(path)
+    });
+    let metadata = metadata
+        .hint("the source of a bind mount must be there before it is mounted")?;
     Ok(if metadata.is_dir() { Kind::Directory } else { Kind::File })
 }
 
 fn absolute(target: &str) -> Result<PathBuf, String> {
     match target {
         "/" => Err("the root itself cannot be mounted over".into()),
-        _ if Path::new(target).starts_with("/proc") => Err("what is in /proc cannot be mounted over".into()),
+        _ if Path::new(target).starts_with("/proc") => {
+            Err("what is in /proc cannot be mounted over".into())
+        }
         _ if target.starts_with('/') => Ok(target.into()),
-        _ => Err(format!("the target {target:?} must be an absolute path, as the container sees it")),
+        _ => Err(format!(
+            "the target {target:?} must be an absolute path, as the container sees it"
+        )),
     }
 }
 
@@ -199,8 +239,14 @@ mod tests {
     fn a_volume_is_read_as_docker_reads_it() {
         let request = Request::volume("./src:/dst:ro,nosuid").unwrap();
         assert_eq!(request.source, Source::Bind("./src".into(), Reach::Recursive));
-        assert_eq!(request.attributes, Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID);
-        assert_eq!(Request::mount_option("type=bind,src=./src,dst=/dst,ro,nosuid").unwrap(), request);
+        assert_eq!(
+            request.attributes,
+            Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID
+        );
+        assert_eq!(
+            Request::mount_option("type=bind,src=./src,dst=/dst,ro,nosuid").unwrap(),
+            request
+        );
     }
 
     #[test]
@@ -208,9 +254,15 @@ mod tests {
         let request = Request::tmpfs("/t:size=1m,mode=700,exec").unwrap();
         assert_eq!(
             request.source,
-            Source::Tmpfs(vec![("size".into(), "1m".into()), ("mode".into(), "700".into())])
+            Source::Tmpfs(vec![
+                ("size".into(), "1m".into()),
+                ("mode".into(), "700".into())
+            ])
         );
-        assert_eq!(request.attributes, Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV);
+        assert_eq!(
+            request.attributes,
+            Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV
+        );
     }
 
     #[test]
@@ -228,7 +280,9 @@ mod tests {
         ] {
             assert!(Request::volume(text).is_err(), "{text}");
         }
-        for text in ["dst=/b", "src=/a", "type=nfs,src=/a,dst=/b", "type=tmpfs,src=/a,dst=/b"] {
+        for text in
+            ["dst=/b", "src=/a", "type=nfs,src=/a,dst=/b", "type=tmpfs,src=/a,dst=/b"]
+        {
             assert!(Request::mount_option(text).is_err(), "{text}");
         }
         for text in ["t", "/t:size", "/t:rbind"] {

@@ -6,23 +6,37 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::detached::{Attributes, Reach};
 
-const NOTHING: libc::mount_attr = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 };
+const NOTHING: libc::mount_attr =
+    libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 };
 
 /// mount_setattr(2): adds attributes to a mount that a descriptor stands for.
-pub fn mount_setattr(mount: BorrowedFd<'_>, add: Attributes, reach: Reach) -> io::Result<()> {
+pub fn mount_setattr(
+    mount: BorrowedFd<'_>,
+    add: Attributes,
+    reach: Reach,
+) -> io::Result<()> {
     set(mount, libc::mount_attr { attr_set: add.bits().into(), ..NOTHING }, reach)
 }
 
-/// mount_setattr(2), MOUNT_ATTR_IDMAP: shows its files with the owners of a user namespace.
+/// mount_setattr(2), MOUNT_ATTR_IDMAP: shows its files with the owners of a user
+/// namespace.
 pub fn idmap(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -> io::Result<()> {
     let userns_fd = user_namespace.as_raw_fd() as u64;
-    set(mount, libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, userns_fd, ..NOTHING }, Reach::Alone)
+    set(
+        mount,
+        libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, userns_fd, ..NOTHING },
+        Reach::Alone,
+    )
 }
 
-fn set(mount: BorrowedFd<'_>, attributes: libc::mount_attr, reach: Reach) -> io::Result<()> {
+fn set(
+    mount: BorrowedFd<'_>,
+    attributes: libc::mount_attr,
+    reach: Reach,
+) -> io::Result<()> {
     let recursive = if reach == Reach::Recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: the path is an empty C string, and `attributes` is of the size that is passed and
-    // outlives the call; the kernel only reads both.
+    // SAFETY: the path is an empty C string, and `attributes` is of the size that is
+    // passed and outlives the call; the kernel only reads both.
     let done = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,

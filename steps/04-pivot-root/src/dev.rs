@@ -1,4 +1,5 @@
-//! /dev: a small file system in memory, with the devices that every program expects and no other.
+//! /dev: a small file system in memory, with the devices that every program expects and
+//! no other.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -15,8 +16,14 @@ use crate::root::Root;
 /// <https://docs.kernel.org/admin-guide/devices.html>
 type Device = (&'static str, u32, u32);
 
-const DEVICES: [Device; 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+const DEVICES: [Device; 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 
 /// Links that programs expect.
 const LINKS: [(&str, &str); 5] = [
@@ -31,9 +38,14 @@ const LINKS: [(&str, &str); 5] = [
 /// Mounts /dev, with what belongs below it. It is filled before it is attached.
 pub(crate) fn mount(root: &Root) -> Result<()> {
     let nosuid_noexec = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
-    let dev =
-        Detached::new("tmpfs", &[("mode", "755"), ("size", "64k")], nosuid_noexec, "its own few devices")?;
-    let ours = umask(Mode::empty()); // what is made below has the mode that it is made with
+    let dev = Detached::new(
+        "tmpfs",
+        &[("mode", "755"), ("size", "64k")],
+        nosuid_noexec,
+        "its own few devices",
+    )?;
+    // what is made below has the mode that it is made with
+    let ours = umask(Mode::empty());
     let to_borrow = fill(&dev)?;
     umask(ours);
     dev.attach(&inside::own_directory(root.as_fd(), "/dev")?, "/dev")?;
@@ -45,22 +57,37 @@ pub(crate) fn mount(root: &Root) -> Result<()> {
     below(root, "devpts", "/dev/pts", pts, nosuid_noexec, "terminals of its own")?;
     let shm = [("mode", "1777"), ("size", "64m")];
     below(root, "tmpfs", "/dev/shm", &shm, NOSUID_NODEV_NOEXEC, "POSIX shared memory")?;
-    below(root, "mqueue", "/dev/mqueue", &[], NOSUID_NODEV_NOEXEC, "POSIX message queues")
+    below(
+        root,
+        "mqueue",
+        "/dev/mqueue",
+        &[],
+        NOSUID_NODEV_NOEXEC,
+        "POSIX message queues",
+    )
 }
 // ANCHOR_END: mount
 
-/// Fills /dev, and says which devices are still to be borrowed: to make one takes root on the host, and
-/// we may be root in a user namespace only (step 6).
+/// Fills /dev, and says which devices are still to be borrowed: to make one takes root
+/// on the host, and we may be root in a user namespace only (step 6).
 fn fill(dev: &Detached) -> Result<&'static [Device]> {
     let to_borrow = match DEVICES.iter().try_for_each(|device| make(dev, device)) {
-        Err(error) if kit::errno(&error) == Some(Errno::EPERM) && in_user_namespace()? => &DEVICES[..],
+        Err(error)
+            if kit::errno(&error) == Some(Errno::EPERM) && in_user_namespace()? =>
+        {
+            &DEVICES[..]
+        }
         made => made.map(|()| &[][..])?,
     };
     for (name, to) in LINKS {
-        kit::call("a link", "symlinkat", format_args!("{to}, {name}"), || symlinkat(to, dev, name))?;
+        kit::call("a link", "symlinkat", format_args!("{to}, {name}"), || {
+            symlinkat(to, dev, name)
+        })?;
     }
     for name in ["pts", "shm", "mqueue"] {
-        kit::call("a place", "mkdirat", name, || mkdirat(dev, name, Mode::from(0o755)))?;
+        kit::call("a place", "mkdirat", name, || {
+            mkdirat(dev, name, Mode::from(0o755))
+        })?;
     }
     Ok(to_borrow)
 }
@@ -83,19 +110,23 @@ fn borrow(root: &Root, (name, ..): &Device) -> Result<()> {
 /// The group of terminals: pts(4).
 const TTY: &str = "5";
 
-/// Whether root here is not root on the host: user_namespaces(7). The first namespace's number is known
-/// (linux/nsfs.h: USER_NS_INIT_INO).
+/// Whether root here is not root on the host: user_namespaces(7). The first namespace's
+/// number is known (linux/nsfs.h: USER_NS_INIT_INO).
 fn in_user_namespace() -> Result<bool> {
-    let its = std::fs::read_link("/proc/self/ns/user").context("readlink /proc/self/ns/user")?;
+    let its = std::fs::read_link("/proc/self/ns/user")
+        .context("readlink /proc/self/ns/user")?;
     Ok(its != Path::new("user:[4026531837]"))
 }
 
-/// Whether a group id is one in our user namespace: user_namespaces(7), /proc/PID/gid_map.
+/// Whether a group id is one in our user namespace: user_namespaces(7),
+/// /proc/PID/gid_map.
 fn is_mapped(gid: &str) -> Result<bool> {
-    let map = kit::read_kernel_file("/proc/self/gid_map").context("read /proc/self/gid_map")?;
+    let map = kit::read_kernel_file("/proc/self/gid_map")
+        .context("read /proc/self/gid_map")?;
     let gid: u64 = gid.parse()?;
     let holds = |line: &str| {
-        let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let numbers: Vec<u64> =
+            line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         matches!(numbers[..], [first, _, count] if (first..first + count).contains(&gid))
     };
     Ok(map.lines().any(holds))
@@ -113,11 +144,12 @@ fn below(
     mount.attach(&inside::own_directory(root.as_fd(), path)?, path)
 }
 
-/// Shows the container's own terminal as /dev/console. By descriptors on both sides: a name in
-/// /dev/pts could be made to lead elsewhere (CVE-2025-52565).
+/// Shows the container's own terminal as /dev/console. By descriptors on both sides: a
+/// name in /dev/pts could be made to lead elsewhere (CVE-2025-52565).
 pub(crate) fn console(root: &Root, terminal: &OwnedFd) -> Result<()> {
     inside::make(root.as_fd(), "/dev/console".as_ref(), inside::Kind::File)?;
     let target = inside::open(root.as_fd(), "/dev/console".as_ref())?;
-    let mount = Detached::bind_descriptor(terminal.as_fd(), "its terminal", Reach::Alone)?;
+    let mount =
+        Detached::bind_descriptor(terminal.as_fd(), "its terminal", Reach::Alone)?;
     mount.attach(&target, "/dev/console")
 }

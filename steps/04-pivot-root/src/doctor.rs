@@ -12,7 +12,11 @@ pub fn checks() -> Vec<Check> {
 fn rootfs() -> Check {
     match Path::new("./rootfs").is_dir() {
         true => Check::ok("rootfs", "./rootfs is there"),
-        false => Check::missing("rootfs", "no ./rootfs here", "./rootfs-fetch.sh, or --rootfs DIR"),
+        false => Check::missing(
+            "rootfs",
+            "no ./rootfs here",
+            "./rootfs-fetch.sh, or --rootfs DIR",
+        ),
     }
 }
 
@@ -26,7 +30,11 @@ fn pivot() -> Check {
             "/ is the kernel's initial rootfs, which cannot be pivoted away from",
             "boot with a disk as /, or switch_root to a tmpfs first",
         ),
-        Some(kind) => Check::ok("pivot-root", format_args!("/ is {kind}, a mount like any other")),
-        None => Check::missing("pivot-root", "/ is not in /proc/self/mounts", "mount /proc"),
+        Some(kind) => {
+            Check::ok("pivot-root", format_args!("/ is {kind}, a mount like any other"))
+        }
+        None => {
+            Check::missing("pivot-root", "/ is not in /proc/self/mounts", "mount /proc")
+        }
     }
 }

@@ -21,15 +21,18 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(main: OwnedFd, screen: Screen) -> Result<Self> {
-        rustix::io::ioctl_fionbio(&main, true).context("ioctl(the container's terminal, FIONBIO)")?;
-        let _peer = sys::peer(main.as_fd()).context("ioctl(the container's terminal, TIOCGPTPEER)")?;
+        rustix::io::ioctl_fionbio(&main, true)
+            .context("ioctl(the container's terminal, FIONBIO)")?;
+        let _peer = sys::peer(main.as_fd())
+            .context("ioctl(the container's terminal, TIOCGPTPEER)")?;
         Ok(Link { main, _peer, typed: Vec::new(), screen })
     }
 
     /// What to wait for.
     pub(crate) fn interests(&self) -> Vec<PollFd<'_>> {
         let mut wanted = PollFlags::empty();
-        wanted.set(PollFlags::POLLIN, self.screen.is_free()); // or what it prints would pile up here
+        // or what it prints would pile up here
+        wanted.set(PollFlags::POLLIN, self.screen.is_free());
         wanted.set(PollFlags::POLLOUT, !self.typed.is_empty());
         let main = PollFd::new(self.main.as_fd(), wanted);
         [main].into_iter().chain(self.screen.interest()).collect()
@@ -42,7 +45,9 @@ impl Link {
                 Ok(())
             }
             Err(Errno::AGAIN | Errno::INTR | Errno::IO) => Ok(()),
-            Err(error) => Err(error).context("write(the container's terminal), for what is typed"),
+            Err(error) => {
+                Err(error).context("write(the container's terminal), for what is typed")
+            }
         }
     }
 
@@ -54,7 +59,8 @@ impl Link {
         Ok(())
     }
 
-    /// Reads what is there. A CR is not parted from its newline: the terminal writes both at once.
+    /// Reads what is there. A CR is not parted from its newline: the terminal writes
+    /// both at once.
     fn read(&self) -> Result<Vec<u8>> {
         let mut bytes = vec![0; AT_ONCE];
         let mut length = self.read_into(&mut bytes[..AT_ONCE - 1])?;

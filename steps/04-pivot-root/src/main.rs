@@ -10,7 +10,8 @@ use kit::{Id, doctor};
 use mount::Targets;
 use pivot_root::{Root, TerminalArgs};
 
-/// Step 4 of Kiste: pivot_root. The command has a root file system of its own, devices and a terminal.
+/// Step 4 of Kiste: pivot_root. The command has a root file system of its own, devices
+/// and a terminal.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -41,7 +42,9 @@ struct Run {
 fn main() -> ExitCode {
     program::finish(match Cli::parse() {
         Cli::Run(args) => run(&args),
-        Cli::Doctor(args) => doctor::run(&args, &[doctor::basics(), pivot_root::checks()].concat()),
+        Cli::Doctor(args) => {
+            doctor::run(&args, &[doctor::basics(), pivot_root::checks()].concat())
+        }
     })
 }
 
@@ -57,14 +60,14 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces).job(Job::Session).spawn(|parent| {
         uts::set_names(&hostname, &args.uts)?; // 01: what it is called
-        args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here
+        args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
         let root = Root::open(&args.root, &mounts)?; // 04: what it sees as /
         pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
-        mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: what is mounted in it
+        mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
         terminal.open(&root, parent)?; // 04: a terminal of its own
         root.enter()?; // 04: and the host's files are gone
         args.mount.propagation.share()?;
-        pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+        pid::become_command(&command, args.pid, parent) // 02: becomes the command
     })?;
 
     let _pid_file = pid_file.write(&child)?;

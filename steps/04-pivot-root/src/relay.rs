@@ -1,5 +1,5 @@
-//! The parent's side of the container's terminal: carries bytes, follows the window size, and gives
-//! the caller's terminal back as it was.
+//! The parent's side of the container's terminal: carries bytes, follows the window
+//! size, and gives the caller's terminal back as it was.
 
 use std::io::{IsTerminal, stdin};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,7 +17,8 @@ use crate::raw::{RawMode, in_foreground};
 use crate::screen::{Screen, is_ready};
 use crate::terminal::window_size;
 
-/// Carries bytes between the caller's streams and the container's terminal, if it has one.
+/// Carries bytes between the caller's streams and the container's terminal, if it has
+/// one.
 pub struct Relay {
     link: Option<Link>,
     raw: Option<RawMode>,
@@ -43,9 +44,16 @@ enum Hurry {
 
 impl Relay {
     /// `shows` is the stream of ours that shows what the container's terminal shows.
-    pub(crate) fn new(main: Option<OwnedFd>, shows: BorrowedFd<'static>) -> Result<Self> {
+    pub(crate) fn new(
+        main: Option<OwnedFd>,
+        shows: BorrowedFd<'static>,
+    ) -> Result<Self> {
         let link = main.map(|main| Link::new(main, Screen::on(shows))).transpose()?;
-        let typing = if stdin().is_terminal() && link.is_some() { Typing::On } else { Typing::Off };
+        let typing = if stdin().is_terminal() && link.is_some() {
+            Typing::On
+        } else {
+            Typing::Off
+        };
         let mut relay = Relay { link, raw: None, typing, hurry: Hurry::None };
         relay.enter_raw_mode()?;
         Ok(relay)
@@ -91,8 +99,8 @@ impl Relay {
         Ok(())
     }
 
-    /// The caller's terminal, or who reads what it shows, has gone, and so goes the container's: a
-    /// shell on it ends.
+    /// The caller's terminal, or who reads what it shows, has gone, and so goes the
+    /// container's: a shell on it ends.
     fn hang_up(&mut self) {
         self.link = None;
         self.typing = Typing::Off;
@@ -136,7 +144,8 @@ impl Terminal for Relay {
     }
 
     fn relay(&mut self) -> Result<()> {
-        self.enter_raw_mode()?; // fg brings a job that runs to the front, and tells it nothing
+        // fg brings a job that runs to the front, and tells it nothing
+        self.enter_raw_mode()?;
         if self.may_read() && is_ready(rustix::stdio::stdin(), PollFlags::POLLIN) {
             self.read_typed()?;
         }
@@ -163,7 +172,8 @@ impl Terminal for Relay {
                 self.enter_raw_mode()?;
                 Ok(false)
             }
-            // It is in a session of its own, so keys at the caller's terminal do not reach it.
+            // It is in a session of its own, so keys at the caller's terminal do not
+            // reach it.
             Signal::SIGINT | Signal::SIGQUIT if !received.was_sent => {
                 child.send_on(received)?;
                 Ok(true)
@@ -184,7 +194,8 @@ impl Terminal for Relay {
     fn suspend(&mut self, child: &Child) -> Result<()> {
         self.raw = None;
         // The caller's shell takes over here, until fg or bg.
-        kill(getpid(), Signal::SIGSTOP).context("kill(SIGSTOP), to stop as the command has")?;
+        kill(getpid(), Signal::SIGSTOP)
+            .context("kill(SIGSTOP), to stop as the command has")?;
         self.enter_raw_mode()?;
         child.signal(Signal::SIGCONT)
     }

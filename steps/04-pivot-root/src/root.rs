@@ -24,23 +24,33 @@ pub struct Root {
 
 impl Root {
     // ANCHOR: open
-    /// Opens the root file system that was asked for, with a place in it for each of `requests`.
+    /// Opens the root file system that was asked for, with a place in it for each of
+    /// `requests`.
     ///
     /// # Errors
     /// When the directory is not there, or cannot be mounted.
+    // Task 4.1: pivot_root(2) wants a mount point, so the directory is mounted on
+    // itself.
     pub fn open(args: &Args, requests: &[Request]) -> Result<Self> {
-        // Task 4.1: pivot_root(2) wants a mount point, so the directory is mounted on itself.
         let place = directory(&args.rootfs)?;
         Root::mount(&Tree::of(args, &place)?, &place, args, requests)
     }
 
-    pub(crate) fn mount(tree: &Tree, place: &OwnedFd, args: &Args, requests: &[Request]) -> Result<Self> {
+    pub(crate) fn mount(
+        tree: &Tree,
+        place: &OwnedFd,
+        args: &Args,
+        requests: &[Request],
+    ) -> Result<Self> {
         furnish::make_places(tree.as_fd(), requests)?;
         if args.access() == Access::ReadOnly {
             tree.view.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Recursive)?;
         }
         tree.view.attach(place, &tree.name)?;
-        let mount = tree.as_fd().try_clone_to_owned().context("fcntl(the root, F_DUPFD_CLOEXEC)")?;
+        let mount = tree
+            .as_fd()
+            .try_clone_to_owned()
+            .context("fcntl(the root, F_DUPFD_CLOEXEC)")?;
         Ok(Root { mount, name: tree.name.clone() })
     }
     // ANCHOR_END: open
@@ -50,12 +60,16 @@ impl Root {
     ///
     /// # Errors
     /// What the kernel says of pivot_root(2) and umount2(2).
+    // Task 4.4: pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on the
+    // new one, and is then taken off. No directory is needed to put it in.
     pub fn enter(self) -> Result<()> {
-        // Task 4.4: pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on the new one,
-        // and is then taken off. No directory is needed to put it in.
-        kit::call("we stand in the new root", "fchdir", &self.name, || fchdir(&self.mount))?;
-        kit::call("it becomes /, the old / lies on it", "pivot_root", "., .", || pivot_root(".", "."))
-            .hint_on(Errno::EINVAL, HINT_EINVAL)?;
+        kit::call("we stand in the new root", "fchdir", &self.name, || {
+            fchdir(&self.mount)
+        })?;
+        kit::call("it becomes /, the old / lies on it", "pivot_root", "., .", || {
+            pivot_root(".", ".")
+        })
+        .hint_on(Errno::EINVAL, HINT_EINVAL)?;
         kit::call("the host's files are gone", "umount2", "., MNT_DETACH", || {
             umount2(".", MntFlags::MNT_DETACH)
         })?;
@@ -65,8 +79,8 @@ impl Root {
     // ANCHOR_END: enter
 }
 
-/// Above `/` there is nothing but itself. If something had been mounted over the host's root, that would
-/// have been taken off, and the host's files would still be there.
+/// Above `/` there is nothing but itself. If something had been mounted over the host's
+/// root, that would have been taken off, and the host's files would still be there.
 fn refuse_what_is_above() -> Result<()> {
     let mount_of = |path: &str| {
         let found = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID);
@@ -74,7 +88,10 @@ fn refuse_what_is_above() -> Result<()> {
     };
     match mount_of("/")? == mount_of("/..")? {
         true => Ok(()),
-        false => Err(Failure::new("the host's files could still be reached above the new root").into()),
+        false => Err(Failure::new(
+            "the host's files could still be reached above the new root",
+        )
+        .into()),
     }
 }
 

@@ -1,5 +1,6 @@
-//! The stream that shows what the container's terminal shows. Its reader may be slow, or never read:
-//! what is not taken waits here, and we do not wait with it, or we would be deaf to signals.
+//! The stream that shows what the container's terminal shows. Its reader may be slow,
+//! or never read: what is not taken waits here, and we do not wait with it, or we would
+//! be deaf to signals.
 
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,7 +12,8 @@ use rustix::termios::{OutputModes, tcgetattr};
 
 use crate::terminal::reopen;
 
-/// How much is written at once. pipe(7): where poll(2) says that there is room, there is for this.
+/// How much is written at once. pipe(7): where poll(2) says that there is room, there
+/// is for this.
 pub(crate) const AT_ONCE: usize = libc::PIPE_BUF;
 
 /// A stream of ours, and what it is still to show.
@@ -41,8 +43,9 @@ impl Screen {
         if !self.returns_by_itself() {
             return self.waiting.extend_from_slice(bytes);
         }
-        // The container's terminal has put a CR before each newline. Ours does so again: it is not in
-        // raw mode, because no keys come from it or we are in the background.
+        // The container's terminal has put a CR before each newline. Ours does so
+        // again: it is not in raw mode, because no keys come from it or we are in the
+        // background.
         for (at, byte) in bytes.iter().enumerate() {
             if !bytes[at..].starts_with(b"\r\n") {
                 self.waiting.push(*byte);
@@ -70,18 +73,23 @@ impl Screen {
     /// termios(3), ONLCR.
     fn returns_by_itself(&self) -> bool {
         let both = OutputModes::OPOST | OutputModes::ONLCR;
-        tcgetattr(self.stream()).is_ok_and(|settings| settings.output_modes.contains(both))
+        tcgetattr(self.stream())
+            .is_ok_and(|settings| settings.output_modes.contains(both))
     }
 }
 
-/// The same pipe or terminal with an open file description of our own: O_NONBLOCK is a flag of the
-/// description (open(2)), and the one that we have inherited is also our caller's. Where that cannot
-/// be, as with a socket, the inherited one does: it is written when poll(2) says that there is room.
-/// Only a terminal of another user's may have less than it takes; there we are deaf until it is read.
+/// The same pipe or terminal with an open file description of our own: O_NONBLOCK is a
+/// flag of the description (open(2)), and the one that we have inherited is also our
+/// caller's. Where that cannot be, as with a socket, the inherited one does: it is
+/// written when poll(2) says that there is room. Only a terminal of another user's may
+/// have less than it takes; there we are deaf until it is read.
 fn opened_again(inherited: BorrowedFd<'_>) -> Option<OwnedFd> {
     let status = rustix::fs::fstat(inherited).ok()?;
-    // Not a file: where it is written, and whether at its end, are in its description too.
-    if FileType::from_raw_mode(status.st_mode) != FileType::Fifo && !inherited.is_terminal() {
+    // Not a file: where it is written, and whether at its end, are in its description
+    // too.
+    if FileType::from_raw_mode(status.st_mode) != FileType::Fifo
+        && !inherited.is_terminal()
+    {
         return None;
     }
     reopen(inherited, OFlags::WRONLY | OFlags::NONBLOCK).ok()
@@ -89,5 +97,6 @@ fn opened_again(inherited: BorrowedFd<'_>) -> Option<OwnedFd> {
 
 /// Whether a descriptor is ready now.
 pub(crate) fn is_ready(descriptor: BorrowedFd<'_>, event: PollFlags) -> bool {
-    poll(&mut [PollFd::new(descriptor, event)], PollTimeout::ZERO).is_ok_and(|count| count > 0)
+    poll(&mut [PollFd::new(descriptor, event)], PollTimeout::ZERO)
+        .is_ok_and(|count| count > 0)
 }

@@ -7,7 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 /// ioctl_tty(2), TIOCGPTPEER: the other end of a terminal, without looking up a path.
 pub fn peer(main: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-    // SAFETY: the argument is a plain number; the result is a new descriptor, or an error.
+    // SAFETY: the argument is a plain number; the result is a new descriptor, or an
+    // error.
     match unsafe { libc::ioctl(main.as_raw_fd(), libc::TIOCGPTPEER, flags) } {
         -1 => Err(io::Error::last_os_error()),
         // SAFETY: the kernel has just opened it for us.
@@ -18,7 +19,8 @@ pub fn peer(main: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// linux/nsfs.h: _IO(0xb7, 0x1)
 const NS_GET_USERNS: libc::Ioctl = 0xb701;
 
-/// ioctl_ns(2), NS_GET_USERNS: the user namespace that a namespace belongs to. EPERM: it is above ours.
+/// ioctl_ns(2), NS_GET_USERNS: the user namespace that a namespace belongs to. EPERM:
+/// it is above ours.
 pub fn owner(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: there is no argument; the result is a new descriptor, or an error.
     match unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) } {

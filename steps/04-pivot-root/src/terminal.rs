@@ -1,5 +1,6 @@
-//! A terminal of its own. The host's never goes inside: whoever has a terminal open can type into
-//! it (TIOCSTI), and what is typed into the host's is run by the host's shell.
+//! A terminal of its own. The host's never goes inside: whoever has a terminal open can
+//! type into it (TIOCSTI), and what is typed into the host's is run by the host's
+//! shell.
 
 use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -52,43 +53,58 @@ impl TerminalArgs {
     /// What our own standard streams call for: each that is a terminal is replaced.
     ///
     /// # Errors
-    /// When -it asks to type what comes from a pipe: a terminal has no end of input to pass on.
+    /// When -it asks to type what comes from a pipe: a terminal has no end of input to
+    /// pass on.
     pub fn plan(self) -> Result<Terminal> {
         if self.tty && self.interactive && !stdin().is_terminal() {
             let failure = Failure::new("-it: stdin is not a terminal");
-            return Err(failure.hint("leave out -t, and stdin is passed on as it is").into());
+            return Err(failure
+                .hint("leave out -t, and stdin is passed on as it is")
+                .into());
         }
-        let ours = [stdin().is_terminal(), stdout().is_terminal(), stderr().is_terminal()];
-        let stream = |is_terminal| if is_terminal || self.tty { Stream::Own } else { Stream::Passed };
+        let ours =
+            [stdin().is_terminal(), stdout().is_terminal(), stderr().is_terminal()];
+        let stream = |is_terminal| {
+            if is_terminal || self.tty { Stream::Own } else { Stream::Passed }
+        };
         Ok(Terminal { streams: ours.map(stream) })
     }
 }
 
 impl Terminal {
     // ANCHOR: open
-    /// In the child: opens a terminal in the container's own /dev/pts, takes it as the controlling
-    /// terminal of our session, and hands its other end to the parent.
+    /// In the child: opens a terminal in the container's own /dev/pts, takes it as the
+    /// controlling terminal of our session, and hands its other end to the parent.
     ///
     /// # Errors
     /// What the kernel says of the calls it takes.
+    // Task 4.3: ptmx of the new devpts, so that the terminal has a name inside:
+    // /dev/pts/0.
     pub fn open(self, root: &Root, parent: &Channel) -> Result<()> {
         if !self.streams.contains(&Stream::Own) {
             return Ok(());
         }
-        // Task 4.3: ptmx of the new devpts, so that the terminal has a name inside: /dev/pts/0.
         let ptmx = inside::open(root.as_fd(), Path::new("/dev/pts/ptmx"))?;
-        let main =
-            kit::call("a new terminal", "open", "/dev/pts/ptmx", || reopen(ptmx.as_fd(), OFlags::RDWR))?;
+        let main = kit::call("a new terminal", "open", "/dev/pts/ptmx", || {
+            reopen(ptmx.as_fd(), OFlags::RDWR)
+        })?;
         kit::call("let it be opened", "ioctl", "TIOCSPTLCK, 0", || unlockpt(&main))?;
         let terminal =
-            kit::call("the end for the command", "ioctl", "TIOCGPTPEER", || sys::peer(main.as_fd()))?;
+            kit::call("the end for the command", "ioctl", "TIOCGPTPEER", || {
+                sys::peer(main.as_fd())
+            })?;
         if let Some(size) = window_size() {
-            kit::call("as big as yours", "ioctl", "TIOCSWINSZ", || tcsetwinsize(&main, size))?;
+            kit::call("as big as yours", "ioctl", "TIOCSWINSZ", || {
+                tcsetwinsize(&main, size)
+            })?;
         }
         kit::call("Ctrl-C and job control go here", "ioctl", "TIOCSCTTY", || {
             rustix::process::ioctl_tiocsctty(&terminal)
         })
-        .hint_on(Errno::EPERM, "the child must lead a session of its own before it takes a terminal")?;
+        .hint_on(
+            Errno::EPERM,
+            "the child must lead a session of its own before it takes a terminal",
+        )?;
         self.put_in_place(&terminal)?;
         dev::console(root, &terminal)?;
         parent.send_descriptor(main.as_fd())
@@ -111,7 +127,8 @@ impl Terminal {
         })
     }
 
-    /// In the parent: what carries bytes between the caller's terminal and the container's.
+    /// In the parent: what carries bytes between the caller's terminal and the
+    /// container's.
     ///
     /// # Errors
     /// When the caller's terminal cannot be set up.
@@ -119,20 +136,24 @@ impl Terminal {
         Relay::new(main, self.screen())
     }
 
-    /// Which of our streams shows what it shows: one that the container has not got itself, or what
-    /// it prints on two streams would come out mixed on one.
+    /// Which of our streams shows what it shows: one that the container has not got
+    /// itself, or what it prints on two streams would come out mixed on one.
     fn screen(self) -> BorrowedFd<'static> {
         match self.streams {
             [_, Stream::Own, _] => stdio::stdout(),
             [_, Stream::Passed, Stream::Own] => stdio::stderr(),
-            // Only keys are read from the terminal: their echo goes where they come from.
+            // Only keys are read from the terminal: their echo goes where they come
+            // from.
             [_, Stream::Passed, Stream::Passed] => stdio::stdin(),
         }
     }
 }
 
 /// Opens the file that a descriptor stands for once more.
-pub(crate) fn reopen(descriptor: BorrowedFd<'_>, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn reopen(
+    descriptor: BorrowedFd<'_>,
+    flags: OFlags,
+) -> rustix::io::Result<OwnedFd> {
     // proc(5): /proc/self/fd leads to the very file, whatever its name is by now.
     let magic = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
     rustix::fs::open(magic, flags | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
@@ -140,5 +161,8 @@ pub(crate) fn reopen(descriptor: BorrowedFd<'_>, flags: OFlags) -> rustix::io::R
 
 /// The size of the caller's terminal, whichever stream it is on.
 pub(crate) fn window_size() -> Option<Winsize> {
-    tcgetwinsize(stdin()).or_else(|_| tcgetwinsize(stdout())).or_else(|_| tcgetwinsize(stderr())).ok()
+    tcgetwinsize(stdin())
+        .or_else(|_| tcgetwinsize(stdout()))
+        .or_else(|_| tcgetwinsize(stderr()))
+        .ok()
 }

@@ -1,5 +1,5 @@
-//! A root file system that one process opens and another mounts: from step 6 on, the one that mounts may
-//! not be able to reach it, and sees its files with other owners.
+//! A root file system that one process opens and another mounts: from step 6 on, the
+//! one that mounts may not be able to reach it, and sees its files with other owners.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -28,7 +28,10 @@ impl Tree {
 
     pub(crate) fn of(args: &Args, place: &OwnedFd) -> Result<Self> {
         let name = args.rootfs.display().to_string();
-        Ok(Tree { view: Detached::bind_descriptor(place.as_fd(), &name, Reach::Recursive)?, name })
+        Ok(Tree {
+            view: Detached::bind_descriptor(place.as_fd(), &name, Reach::Recursive)?,
+            name,
+        })
     }
 
     /// One that is there as a mount already; errors call it by this name.

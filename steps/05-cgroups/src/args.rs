@@ -1,4 +1,5 @@
-//! The options of this step, spelled as Docker spells them, and the rules that bind them together.
+//! The options of this step, spelled as Docker spells them, and the rules that bind
+//! them together.
 
 use anyhow::Result;
 use kit::Failure;
@@ -25,7 +26,8 @@ pub struct Args {
     /// CPU time it may use, in CPUs (0.5 is half of one)
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     cpus: Option<Cpus>,
-    /// Its share of CPU time when there is not enough for all (2 to 262144; others have 1024)
+    /// Its share of CPU time when there is not enough for all (2 to 262144; others have
+    /// 1024)
     #[arg(long, value_name = "SHARES", value_parser = shares, allow_negative_numbers = true)]
     cpu_shares: Option<CpuShares>,
     /// The CPUs it may run on (0-2,5)
@@ -49,10 +51,12 @@ impl Args {
     /// The limits that were asked for.
     ///
     /// # Errors
-    /// A usage error (exit code 2) when two options contradict each other, or when more CPUs are
-    /// asked for than the host has.
+    /// A usage error (exit code 2) when two options contradict each other, or when more
+    /// CPUs are asked for than the host has.
     pub fn limits(&self) -> Result<Limits> {
-        let online = self.cpus.and_then(|_| kit::read_kernel_file("/sys/devices/system/cpu/online").ok());
+        let online = self
+            .cpus
+            .and_then(|_| kit::read_kernel_file("/sys/devices/system/cpu/online").ok());
         let online = online.and_then(|text| text.parse().ok());
         self.limits_on(online.as_ref()).map_err(|rule| rule.exit(2).into())
     }
@@ -66,12 +70,16 @@ impl Args {
         if let (Some(cpus), Some(online)) = (self.cpus, online) {
             fits(cpus, online)?;
         }
-        if let (Some(Max::At(reservation)), Some(Max::At(memory))) = (self.memory_reservation, self.memory)
+        if let (Some(Max::At(reservation)), Some(Max::At(memory))) =
+            (self.memory_reservation, self.memory)
             && reservation > memory
         {
             let (reservation, memory) = (Size(reservation), Size(memory));
-            let what = format!("--memory-reservation {reservation} is more than --memory {memory}");
-            return Err(Failure::new(what).hint("it is the part of --memory that is reclaimed last"));
+            let what = format!(
+                "--memory-reservation {reservation} is more than --memory {memory}"
+            );
+            return Err(Failure::new(what)
+                .hint("it is the part of --memory that is reclaimed last"));
         }
         Ok(Limits {
             memory: self.memory,
@@ -85,19 +93,28 @@ impl Args {
         })
     }
 
-    /// Docker's rule: the total of memory and swap; twice the memory when it is not given.
+    /// Docker's rule: the total of memory and swap; twice the memory when it is not
+    /// given.
     fn swap(&self) -> Result<Option<Swap>, Failure> {
         let total = "--memory-swap is the total of memory and swap";
         match (self.memory, self.memory_swap) {
             (None | Some(Max::Unlimited), Some(Max::At(_))) => {
                 Err(Failure::new(format!("{total}: it needs a limit by --memory")))
             }
-            (None, Some(Max::Unlimited)) => Err(Failure::new(format!("{total}: it needs --memory"))),
+            (None, Some(Max::Unlimited)) => {
+                Err(Failure::new(format!("{total}: it needs --memory")))
+            }
             (Some(Max::At(memory)), Some(Max::At(swap))) if swap < memory => {
-                Err(Failure::new(format!("{total}: {} is less than --memory {}", Size(swap), Size(memory))))
+                Err(Failure::new(format!(
+                    "{total}: {} is less than --memory {}",
+                    Size(swap),
+                    Size(memory)
+                )))
             }
             (Some(_), Some(swap)) => Ok(Some(Swap::Asked(swap))),
-            (Some(Max::At(memory)), None) => Ok(Some(Swap::Implied(Max::At(memory.saturating_mul(2))))),
+            (Some(Max::At(memory)), None) => {
+                Ok(Some(Swap::Implied(Max::At(memory.saturating_mul(2)))))
+            }
             (None | Some(Max::Unlimited), None) => Ok(None),
         }
     }
@@ -108,7 +125,11 @@ fn fits(cpus: Cpus, online: &CpuList) -> Result<(), Failure> {
     if cpus.count() <= online.count() as f64 {
         return Ok(());
     }
-    let what = format!("--cpus {} is more than this host has: {}", cpus.count(), online.count());
+    let what = format!(
+        "--cpus {} is more than this host has: {}",
+        cpus.count(),
+        online.count()
+    );
     Err(Failure::new(what).hint("it counts CPUs: 0.5 is half of one"))
 }
 
@@ -117,7 +138,9 @@ const PAGE: u64 = 4096;
 
 fn memory(text: &str) -> Result<Max, String> {
     match Max::parse(text, |text| text.parse().map(|Size(bytes)| bytes))? {
-        Max::At(bytes) if bytes < PAGE => Err("at least a page of memory: 4k (-1 for no limit)".into()),
+        Max::At(bytes) if bytes < PAGE => {
+            Err("at least a page of memory: 4k (-1 for no limit)".into())
+        }
         max => Ok(max),
     }
 }
@@ -129,11 +152,15 @@ fn pids(text: &str) -> Result<Max, String> {
 }
 
 fn shares(text: &str) -> Result<CpuShares, String> {
-    number(text, 2, 262_144).map(CpuShares).ok_or_else(|| "CPU shares are 2 to 262144".into())
+    number(text, 2, 262_144)
+        .map(CpuShares)
+        .ok_or_else(|| "CPU shares are 2 to 262144".into())
 }
 
 fn blkio_weight(text: &str) -> Result<BlkioWeight, String> {
-    number(text, 10, 1000).map(BlkioWeight).ok_or_else(|| "a block I/O weight is 10 to 1000".into())
+    number(text, 10, 1000)
+        .map(BlkioWeight)
+        .ok_or_else(|| "a block I/O weight is 10 to 1000".into())
 }
 
 fn number(text: &str, least: u64, most: u64) -> Option<u64> {
@@ -150,7 +177,8 @@ mod tests {
         let matches = Args::augment_args(Command::new("05-cgroups"))
             .try_get_matches_from(words)
             .map_err(|refused| refused.to_string())?;
-        let args = Args::from_arg_matches(&matches).map_err(|refused| refused.to_string())?;
+        let args =
+            Args::from_arg_matches(&matches).map_err(|refused| refused.to_string())?;
         args.limits_on(Some(&"0-1".parse()?)).map_err(|rule| rule.to_string())
     }
 
@@ -193,10 +221,24 @@ mod tests {
 
     #[test]
     fn memory_and_swap_are_bound_together() {
-        assert_eq!(limits("-m 32m").unwrap().swap, Some(Swap::Implied(Max::At(64 << 20))));
-        assert_eq!(limits("-m 32m --memory-swap -1").unwrap().swap, Some(Swap::Asked(Max::Unlimited)));
+        assert_eq!(
+            limits("-m 32m").unwrap().swap,
+            Some(Swap::Implied(Max::At(64 << 20)))
+        );
+        assert_eq!(
+            limits("-m 32m --memory-swap -1").unwrap().swap,
+            Some(Swap::Asked(Max::Unlimited))
+        );
         assert!(limits("--memory-swap 32m").unwrap_err().contains("--memory"));
-        assert!(limits("-m 32m --memory-swap 31m").unwrap_err().contains("less than --memory 32MiB"));
-        assert!(limits("-m 32m --memory-reservation 33m").unwrap_err().contains("more than --memory 32MiB"));
+        assert!(
+            limits("-m 32m --memory-swap 31m")
+                .unwrap_err()
+                .contains("less than --memory 32MiB")
+        );
+        assert!(
+            limits("-m 32m --memory-reservation 33m")
+                .unwrap_err()
+                .contains("more than --memory 32MiB")
+        );
     }
 }

@@ -16,7 +16,8 @@ use crate::parent::Parent;
 use crate::signals::kill_each;
 use crate::{delegated, freeze, v1, v2};
 
-/// A container's cgroup: a directory in each hierarchy of the host; on version 2 that is one.
+/// A container's cgroup: a directory in each hierarchy of the host; on version 2 that
+/// is one.
 ///
 /// Whoever holds it owns it: dropping it kills what is in it and removes it.
 #[derive(Debug)]
@@ -30,14 +31,20 @@ impl Cgroup {
     /// Makes `PARENT/ID` in each hierarchy, and writes the limits.
     ///
     /// # Errors
-    /// When a limit cannot be set, with the controller, the file and the mend. Nothing is left then.
-    pub fn create(parent: &Parent, id: &Id, limits: &Limits, run_dir: &RunDir) -> Result<Self> {
+    /// When a limit cannot be set, with the controller, the file and the mend. Nothing
+    /// is left then.
+    // Task 5.1: a directory in each hierarchy, then the limits, before there is any
+    // process. Whatever fails below: dropping `cgroup` removes what was made.
+    pub fn create(
+        parent: &Parent,
+        id: &Id,
+        limits: &Limits,
+        run_dir: &RunDir,
+    ) -> Result<Self> {
         let hierarchies = Hierarchies::usable(id, &limits.controllers())?;
         require(&hierarchies, limits)?;
         gc::announce(&hierarchies, parent, id, run_dir)?;
 
-        // Task 5.1: a directory in each hierarchy, then the limits, before there is any process.
-        // Whatever fails below: dropping `cgroup` removes what was made.
         let mut cgroup = Cgroup { directories: Vec::new(), unified: None };
         for hierarchy in hierarchies.iter() {
             let path = hierarchy.base().join(parent.as_path()).join(id.as_str());
@@ -55,22 +62,24 @@ impl Cgroup {
     // ANCHOR_END: create
 
     // ANCHOR: admit
-    /// Version 2: the open directory. clone3(2) with CLONE_INTO_CGROUP starts a child in it, so that
-    /// it never runs outside.
+    /// Version 2: the open directory. clone3(2) with CLONE_INTO_CGROUP starts a child
+    /// in it, so that it never runs outside.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
-    /// Version 1, in the child: goes in, as root on the host still, and before it runs anything of the
-    /// container's. Nothing is left to do on version 2.
+    /// Version 1, in the child: goes in, as root on the host still, and before it runs
+    /// anything of the container's. Nothing is left to do on version 2.
     ///
     /// # Errors
     /// When a cgroup does not take it.
     pub fn enter(&self) -> Result<()> {
-        for directory in self.directories.iter().filter(|it| it.hierarchy().version() == Version::V1) {
-            // 0 stands for who writes. `tasks` takes a thread, and we have one: that is done at once, while
-            // cgroup.procs makes all forks of the host wait first (cgroup_procs_write_start in
-            // kernel/cgroup/cgroup.c), for 5 to 20 ms.
+        for directory in
+            self.directories.iter().filter(|it| it.hierarchy().version() == Version::V1)
+        {
+            // 0 stands for who writes. `tasks` takes a thread, and we have one: that is
+            // done at once, while cgroup.procs makes all forks of the host wait first
+            // (cgroup_procs_write_start in kernel/cgroup/cgroup.c), for 5 to 20 ms.
             directory.write("version 1: goes in before anything else", "tasks", 0)?;
         }
         Ok(())
@@ -93,8 +102,8 @@ impl Cgroup {
         freeze::thaw(&self.directories)
     }
 
-    /// Kills all processes in it, also frozen ones, and returns when none is in it: they are about to be
-    /// gone. A fork bomb cannot outrun it.
+    /// Kills all processes in it, also frozen ones, and returns when none is in it:
+    /// they are about to be gone. A fork bomb cannot outrun it.
     ///
     /// # Errors
     /// When one does not die within 10 seconds: it is stuck in the kernel.
@@ -103,8 +112,8 @@ impl Cgroup {
         kill_each(&self.directories)
     }
 
-    /// Kills what is left in it and removes it, with the cgroups that the container made in it, and
-    /// the parent when it is the last one there.
+    /// Kills what is left in it and removes it, with the cgroups that the container
+    /// made in it, and the parent when it is the last one there.
     ///
     /// # Errors
     /// All that went wrong, in one; what could be removed is removed.
@@ -119,12 +128,16 @@ impl Cgroup {
 
     /// The directory that has the files of `controller`.
     pub(crate) fn holding(&self, controller: Controller) -> Option<&Directory> {
-        self.directories.iter().find(|directory| directory.hierarchy().holds(controller))
+        self.directories
+            .iter()
+            .find(|directory| directory.hierarchy().holds(controller))
     }
 
     /// The directory in the unified hierarchy, or the first of version 1.
     pub(crate) fn directory_of(&self, version: Version) -> Option<&Directory> {
-        self.directories.iter().find(|directory| directory.hierarchy().version() == version)
+        self.directories
+            .iter()
+            .find(|directory| directory.hierarchy().version() == version)
     }
 }
 
@@ -138,7 +151,8 @@ impl Drop for Cgroup {
 /// Kills, then removes; goes on past errors.
 pub(crate) fn undo(mut directories: Vec<Directory>) -> Result<()> {
     let mut errors = Vec::from_iter(kill(&directories).err());
-    // Only of those that are in use is it listed what is in them: most often that is none.
+    // Only of those that are in use is it listed what is in them: most often that is
+    // none.
     directories.retain(|directory| directory.remove_unused().is_err());
     errors.extend(kill_each(&directories).err());
     errors.extend(directories.iter().filter_map(|directory| directory.remove().err()));
@@ -152,7 +166,11 @@ fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
         let mend = "mount them: `mount -t cgroup2 none /sys/fs/cgroup`";
         return Err(Failure::new("no cgroup file system is mounted").hint(mend).into());
     }
-    match limits.controllers().into_iter().find(|controller| hierarchies.holding(*controller).is_none()) {
+    match limits
+        .controllers()
+        .into_iter()
+        .find(|controller| hierarchies.holding(*controller).is_none())
+    {
         None => Ok(()),
         Some(missing) if !is_root => {
             let what = format!(
@@ -162,8 +180,10 @@ fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
             Err(Failure::new(what).hint(delegated::MEND).into())
         }
         Some(missing) => {
-            let what =
-                format!("no hierarchy has the {} controller, which a limit needs", missing.name(Version::V2));
+            let what = format!(
+                "no hierarchy has the {} controller, which a limit needs",
+                missing.name(Version::V2)
+            );
             let mend = "see /proc/cgroups; a parameter such as `cgroup_enable=memory` at boot turns it on, \
                         and `cgroup_no_v1=all` gives all controllers to version 2";
             Err(Failure::new(what).hint(mend).into())

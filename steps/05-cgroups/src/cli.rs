@@ -19,13 +19,18 @@ pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
         collected.removed.iter().for_each(|id| println!("{id}"));
         collected.outcome
     });
-    collected.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::of(&error).exit(1).into())
+    collected
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(|error| Failure::of(&error).exit(1).into())
 }
 
-/// Before a run: the same with a few of them, and what cannot be removed is no reason not to run.
+/// Before a run: the same with a few of them, and what cannot be removed is no reason
+/// not to run.
 pub fn gc_before_run(run_dir: &RunDir) {
     if let Err(error) = gc_nearby(run_dir).and_then(|collected| collected.outcome) {
-        program::say(format_args!("warning: what an earlier run has left stays: {error:#}"));
+        program::say(format_args!(
+            "warning: what an earlier run has left stays: {error:#}"
+        ));
     }
 }
 
@@ -42,13 +47,21 @@ impl Args {
 }
 
 impl Cgroup {
-    /// At the end: removes it. What cannot be removed is told, and left to `gc` with the run directory;
-    /// the command has ended as it did, and that stays the result.
+    /// At the end: removes it. What cannot be removed is told, and left to `gc` with
+    /// the run directory; the command has ended as it did, and that stays the result.
     pub fn remove_or_keep(self, run_dir: RunDir) {
-        let Err(error) = self.remove().hint("remove what is left with `gc` later") else { return };
+        let Err(error) = self.remove().hint("remove what is left with `gc` later")
+        else {
+            return;
+        };
         run_dir.keep();
         let failure = Failure::of(&error);
-        program::say(format_args!("warning: the command has ended, but its cgroup stays: {failure}"));
-        failure.hint_text().into_iter().for_each(|hint| program::say(format_args!("hint: {hint}")));
+        program::say(format_args!(
+            "warning: the command has ended, but its cgroup stays: {failure}"
+        ));
+        failure
+            .hint_text()
+            .into_iter()
+            .for_each(|hint| program::say(format_args!("hint: {hint}")));
     }
 }

@@ -50,9 +50,15 @@ impl Controller {
         }
     }
 
-    /// The controllers that `names` names; others (devices, hugetlb, …) are not Kiste's concern.
-    pub(crate) fn named<'a>(names: impl IntoIterator<Item = &'a str>, version: Version) -> BTreeSet<Self> {
-        let of = |name| Self::ALL.into_iter().find(|controller| controller.name(version) == name);
+    /// The controllers that `names` names; others (devices, hugetlb, …) are not Kiste's
+    /// concern.
+    pub(crate) fn named<'a>(
+        names: impl IntoIterator<Item = &'a str>,
+        version: Version,
+    ) -> BTreeSet<Self> {
+        let of = |name| {
+            Self::ALL.into_iter().find(|controller| controller.name(version) == name)
+        };
         names.into_iter().filter_map(of).collect()
     }
 }

@@ -69,11 +69,24 @@ mod tests {
 
     #[test]
     fn lists_are_read_and_written_in_the_kernels_form() {
-        let canonical = |text: &str| text.parse::<CpuList>().map(|list| list.to_string());
+        let canonical =
+            |text: &str| text.parse::<CpuList>().map(|list| list.to_string());
         assert_eq!(canonical("0-2,5"), Ok("0-2,5".into()));
         assert_eq!(canonical("3,1,2,1"), Ok("1-3".into()));
         assert_eq!(canonical("0-1\n"), Ok("0-1".into()));
-        for text in ["", "a", "1,", ",1", "1--2", "-1", "+1", "1-", "0-4294967295", "2-1", "0-8:2/4"] {
+        for text in [
+            "",
+            "a",
+            "1,",
+            ",1",
+            "1--2",
+            "-1",
+            "+1",
+            "1-",
+            "0-4294967295",
+            "2-1",
+            "0-8:2/4",
+        ] {
             assert!(canonical(text).is_err(), "{text}");
         }
     }

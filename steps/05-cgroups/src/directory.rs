@@ -12,7 +12,8 @@ use crate::events::Patience;
 use crate::hierarchy::Hierarchy;
 use crate::parent;
 
-/// A cgroup's directory in one hierarchy. It does not own it: [`crate::Cgroup`] does, and removes it.
+/// A cgroup's directory in one hierarchy. It does not own it: [`crate::Cgroup`] does,
+/// and removes it.
 #[derive(Clone, Debug)]
 pub struct Directory {
     hierarchy: Hierarchy,
@@ -20,20 +21,27 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory `path` of `hierarchy`, and the cgroups above it that are missing.
+    /// Makes the directory `path` of `hierarchy`, and the cgroups above it that are
+    /// missing.
     pub(crate) fn make(hierarchy: &Hierarchy, path: PathBuf) -> Result<Self> {
         let above = path.parent().unwrap_or(&path);
         let patience = Patience::new();
         loop {
             let made = parent::make(above, hierarchy.mount_point())
                 .and_then(|()| parent::mkdir("a cgroup of its own", &path))
-                .hint_on(Errno::EEXIST, "a container of this id left it behind: remove it with `gc`");
+                .hint_on(
+                    Errno::EEXIST,
+                    "a container of this id left it behind: remove it with `gc`",
+                );
             match made {
                 Ok(()) => return Ok(Directory { hierarchy: hierarchy.clone(), path }),
                 // The last of our neighbours has just removed the empty parent.
-                Err(error) if kit::errno(&error) == Some(Errno::ENOENT) && patience.pause() => {}
+                Err(error)
+                    if kit::errno(&error) == Some(Errno::ENOENT)
+                        && patience.pause() => {}
                 Err(error) => {
-                    let _ = parent::remove_unused(above, hierarchy.mount_point()); // that error says more
+                    // that error says more
+                    let _ = parent::remove_unused(above, hierarchy.mount_point());
                     return Err(error);
                 }
             }
@@ -58,8 +66,10 @@ impl Directory {
     /// The cgroups above it, from the top of the hierarchy down to its parent.
     pub(crate) fn above(&self) -> Vec<Directory> {
         let top = self.hierarchy.mount_point();
-        let above = self.path.ancestors().skip(1).take_while(|path| path.starts_with(top));
-        let mut above: Vec<_> = above.map(|path| Directory::found(&self.hierarchy, path.into())).collect();
+        let above =
+            self.path.ancestors().skip(1).take_while(|path| path.starts_with(top));
+        let mut above: Vec<_> =
+            above.map(|path| Directory::found(&self.hierarchy, path.into())).collect();
         above.reverse();
         above
     }
@@ -71,11 +81,19 @@ impl Directory {
     }
 
     /// Writes `value` into `file`: cgroup files take one value a write(2).
-    pub(crate) fn write(&self, why: &str, file: &str, value: impl std::fmt::Display) -> Result<()> {
+    pub(crate) fn write(
+        &self,
+        why: &str,
+        file: &str,
+        value: impl std::fmt::Display,
+    ) -> Result<()> {
         let path = self.path.join(file);
         kit::call(why, "write", format_args!("{}, {value}", path.display()), || {
             // Without O_CREAT: a missing file is then ENOENT, not EPERM.
-            OpenOptions::new().write(true).open(&path)?.write_all(value.to_string().as_bytes())
+            OpenOptions::new()
+                .write(true)
+                .open(&path)?
+                .write_all(value.to_string().as_bytes())
         })
     }
 
@@ -85,7 +103,8 @@ impl Directory {
         kit::read_kernel_file(&path).with_context(|| format!("read {}", path.display()))
     }
 
-    /// The number in `file`; `None` where this kernel has no such file, or it says `max`.
+    /// The number in `file`; `None` where this kernel has no such file, or it says
+    /// `max`.
     pub(crate) fn number(&self, file: &str) -> Option<u64> {
         self.read(file).ok()?.trim().parse().ok()
     }
@@ -101,7 +120,8 @@ impl Directory {
         let mut next = 0;
         while next < tree.len() {
             let entries = fs::read_dir(&tree[next]).into_iter().flatten().flatten();
-            let children = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            let children = entries
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
             tree.extend(children.map(|entry| entry.path()).collect::<Vec<_>>());
             next += 1;
         }
@@ -112,14 +132,16 @@ impl Directory {
     /// Removes it, and the ones above that are unused with it gone.
     ///
     /// # Errors
-    /// rmdir(2) refuses a cgroup with processes, or with cgroups, in it: [`Directory::remove`] it then.
+    /// rmdir(2) refuses a cgroup with processes, or with cgroups, in it:
+    /// [`Directory::remove`] it then.
     pub(crate) fn remove_unused(&self) -> Result<()> {
         fs::remove_dir(&self.path)?; // a refusal is no failure, and is not told as one
         kit::call(GONE, "rmdir", self.path.display(), || Ok::<_, Errno>(()))?;
         self.remove_unused_above()
     }
 
-    /// Removes it, the cgroups that the container made in it, and the ones above that are unused.
+    /// Removes it, the cgroups that the container made in it, and the ones above that
+    /// are unused.
     pub(crate) fn remove(&self) -> Result<()> {
         for cgroup in self.tree() {
             rmdir(&cgroup)?;
@@ -128,7 +150,10 @@ impl Directory {
     }
 
     fn remove_unused_above(&self) -> Result<()> {
-        parent::remove_unused(self.path.parent().unwrap_or(&self.path), self.hierarchy.mount_point())
+        parent::remove_unused(
+            self.path.parent().unwrap_or(&self.path),
+            self.hierarchy.mount_point(),
+        )
     }
 }
 
@@ -139,16 +164,20 @@ fn rmdir(path: &Path) -> Result<()> {
     let patience = Patience::new();
     let run = || loop {
         match fs::remove_dir(path) {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && patience.pause() => {}
+            Err(error)
+                if error.raw_os_error() == Some(libc::EBUSY) && patience.pause() => {}
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
             done => return done,
         }
     };
-    kit::call(GONE, "rmdir", path.display(), run)
-        .hint_on(Errno::EBUSY, "processes are still in it: see its cgroup.procs; remove it with `gc` later")
+    kit::call(GONE, "rmdir", path.display(), run).hint_on(
+        Errno::EBUSY,
+        "processes are still in it: see its cgroup.procs; remove it with `gc` later",
+    )
 }
 
 /// The number after `key` in a text of `key number` lines.
 pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
 }

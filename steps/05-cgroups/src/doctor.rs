@@ -11,13 +11,18 @@ use crate::setting::mend;
 
 const NEW_KERNEL: &str = "boot a newer kernel, or use a virtual machine (book: Set-up)";
 
-/// The checks of this step: `cgroup-v2`, `cgroup-v1`, `cgroup-memory`, `cgroup-cpu`, `cgroup-pids`,
-/// `cgroup-cpuset`, `cgroup-swap`, `cgroup-blkio-weight`, `cgroup-freeze`, `cgroup-kill`.
+/// The checks of this step: `cgroup-v2`, `cgroup-v1`, `cgroup-memory`, `cgroup-cpu`,
+/// `cgroup-pids`, `cgroup-cpuset`, `cgroup-swap`, `cgroup-blkio-weight`,
+/// `cgroup-freeze`, `cgroup-kill`.
 pub fn doctor() -> Vec<Check> {
     let hierarchies = match Hierarchies::detect() {
         Ok(hierarchies) => hierarchies,
         Err(error) => {
-            return vec![Check::fails("cgroup", format_args!("{error:#}"), "use sudo, and mount /proc")];
+            return vec![Check::fails(
+                "cgroup",
+                format_args!("{error:#}"),
+                "use sudo, and mount /proc",
+            )];
         }
     };
     if hierarchies.iter().next().is_none() {
@@ -46,14 +51,21 @@ fn unified(hierarchies: &Hierarchies) -> Check {
                 cgroup_no_v1=all`";
     match hierarchies.unified() {
         None => Check::missing(name, "no unified hierarchy is mounted", mend),
-        Some(unified) if unified.holds(Controller::Memory) || unified.holds(Controller::Pids) => {
-            Check::ok(name, format_args!("unified, at {}", unified.mount_point().display()))
+        Some(unified)
+            if unified.holds(Controller::Memory) || unified.holds(Controller::Pids) =>
+        {
+            Check::ok(
+                name,
+                format_args!("unified, at {}", unified.mount_point().display()),
+            )
         }
         Some(unified) => {
             let path = unified.mount_point().display();
             Check::missing(
                 name,
-                format_args!("hybrid: {path} freezes and kills, the limits are on version 1"),
+                format_args!(
+                    "hybrid: {path} freezes and kills, the limits are on version 1"
+                ),
                 mend,
             )
         }
@@ -61,13 +73,17 @@ fn unified(hierarchies: &Hierarchies) -> Check {
 }
 
 fn legacy(hierarchies: &Hierarchies) -> Check {
-    let v1: Vec<_> = hierarchies.iter().filter(|it| it.version() == Version::V1).collect();
-    let paths: Vec<_> = v1.iter().map(|it| it.mount_point().display().to_string()).collect();
+    let v1: Vec<_> =
+        hierarchies.iter().filter(|it| it.version() == Version::V1).collect();
+    let paths: Vec<_> =
+        v1.iter().map(|it| it.mount_point().display().to_string()).collect();
     match v1.is_empty() {
         false => Check::ok("cgroup-v1", paths.join(", ")),
-        true => {
-            Check::missing("cgroup-v1", "no hierarchy of version 1", "none is needed where cgroup-v2 is ok")
-        }
+        true => Check::missing(
+            "cgroup-v1",
+            "no hierarchy of version 1",
+            "none is needed where cgroup-v2 is ok",
+        ),
     }
 }
 
@@ -75,7 +91,10 @@ fn holder(hierarchies: &Hierarchies, name: &str, controller: Controller) -> Chec
     match hierarchies.holding(controller) {
         Some(hierarchy) => Check::ok(name, at(hierarchy)),
         None => {
-            let missing = format!("no hierarchy has the {} controller", controller.name(Version::V2));
+            let missing = format!(
+                "no hierarchy has the {} controller",
+                controller.name(Version::V2)
+            );
             Check::missing(
                 name,
                 missing,
@@ -96,20 +115,42 @@ fn at(hierarchy: &Hierarchy) -> String {
 fn swap(hierarchies: &Hierarchies) -> Check {
     let files = ["memory.swap.max", "memory.memsw.limit_in_bytes"];
     // Version 2 has the file only below the top, where there may be no cgroup yet.
-    let limited = || sample(hierarchies, Controller::Memory, &["memory.max", "memory.limit_in_bytes"]);
-    let untold = || Some(PathBuf::from("/proc/swaps")).filter(|swaps| limited().is_none() && swaps.exists());
+    let limited = || {
+        sample(
+            hierarchies,
+            Controller::Memory,
+            &["memory.max", "memory.limit_in_bytes"],
+        )
+    };
+    let untold = || {
+        Some(PathBuf::from("/proc/swaps"))
+            .filter(|swaps| limited().is_none() && swaps.exists())
+    };
     match sample(hierarchies, Controller::Memory, &files).or_else(untold) {
         Some(file) => Check::ok("cgroup-swap", file.display()),
-        None => Check::missing("cgroup-swap", "swap is not counted", mend("--memory-swap")),
+        None => {
+            Check::missing("cgroup-swap", "swap is not counted", mend("--memory-swap"))
+        }
     }
 }
 
 /// The last two files stand for the ones that only a cgroup below the top has.
 fn blkio_weight(hierarchies: &Hierarchies) -> Check {
-    let files = ["io.bfq.weight", "io.weight", "blkio.weight", "blkio.bfq.weight", "io.cost.qos", BFQ_V1];
+    let files = [
+        "io.bfq.weight",
+        "io.weight",
+        "blkio.weight",
+        "blkio.bfq.weight",
+        "io.cost.qos",
+        BFQ_V1,
+    ];
     match sample(hierarchies, Controller::Io, &files) {
         Some(file) => Check::ok("cgroup-blkio-weight", file.display()),
-        None => Check::missing("cgroup-blkio-weight", "no io.weight or blkio.weight", mend("--blkio-weight")),
+        None => Check::missing(
+            "cgroup-blkio-weight",
+            "no io.weight or blkio.weight",
+            mend("--blkio-weight"),
+        ),
     }
 }
 
@@ -118,7 +159,11 @@ const BFQ_V1: &str = "blkio.bfq.io_service_bytes";
 fn freeze(hierarchies: &Hierarchies) -> Check {
     match hierarchies.unified().or_else(|| hierarchies.holding(Controller::Freezer)) {
         Some(hierarchy) => Check::ok("cgroup-freeze", at(hierarchy)),
-        None => Check::missing("cgroup-freeze", "neither version 2 nor the freezer is mounted", NEW_KERNEL),
+        None => Check::missing(
+            "cgroup-freeze",
+            "neither version 2 nor the freezer is mounted",
+            NEW_KERNEL,
+        ),
     }
 }
 
@@ -137,11 +182,16 @@ fn kill(hierarchies: &Hierarchies) -> Check {
     }
 }
 
-/// The first of `files` in the hierarchy of `controller`: in its top cgroup, or, as many files are not
-/// in the top one, in a cgroup right below it.
-fn sample(hierarchies: &Hierarchies, controller: Controller, files: &[&str]) -> Option<PathBuf> {
+/// The first of `files` in the hierarchy of `controller`: in its top cgroup, or, as
+/// many files are not in the top one, in a cgroup right below it.
+fn sample(
+    hierarchies: &Hierarchies,
+    controller: Controller,
+    files: &[&str],
+) -> Option<PathBuf> {
     let top = hierarchies.holding(controller)?.mount_point();
-    let below = fs::read_dir(top).into_iter().flatten().flatten().map(|entry| entry.path());
+    let below =
+        fs::read_dir(top).into_iter().flatten().flatten().map(|entry| entry.path());
     let cgroups: Vec<_> = std::iter::once(top.to_path_buf()).chain(below).collect();
     files
         .iter()
@@ -174,17 +224,39 @@ mod tests {
         let path = top.0.display();
         let version_1 = top.mounted("cgroup", "rw,memory,blkio,freezer");
         let memory = holder(&version_1, "cgroup-memory", Controller::Memory);
-        assert_eq!(told(&memory), (Verdict::Ok, format!("version 1, at {path}").as_str()));
-        assert_eq!(told(&freeze(&version_1)), (Verdict::Ok, format!("version 1, at {path}").as_str()));
+        assert_eq!(
+            told(&memory),
+            (Verdict::Ok, format!("version 1, at {path}").as_str())
+        );
+        assert_eq!(
+            told(&freeze(&version_1)),
+            (Verdict::Ok, format!("version 1, at {path}").as_str())
+        );
         let version_2 = top.mounted("cgroup2", "rw");
-        assert_eq!(told(&kill(&version_2)), (Verdict::Ok, format!("version 2, at {path}").as_str()));
+        assert_eq!(
+            told(&kill(&version_2)),
+            (Verdict::Ok, format!("version 2, at {path}").as_str())
+        );
 
         top.with("below", &[("memory.limit_in_bytes", "")]);
-        assert_eq!(swap(&version_1).verdict, Verdict::Missing, "memory is limited there, and swap is not");
+        assert_eq!(
+            swap(&version_1).verdict,
+            Verdict::Missing,
+            "memory is limited there, and swap is not"
+        );
         assert_eq!(blkio_weight(&version_1).verdict, Verdict::Missing);
-        let below = top.with("below", &[("memory.memsw.limit_in_bytes", ""), ("blkio.weight", "")]);
+        let below = top.with(
+            "below",
+            &[("memory.memsw.limit_in_bytes", ""), ("blkio.weight", "")],
+        );
         let file = |name| below.join(name).display().to_string();
-        assert_eq!(told(&swap(&version_1)), (Verdict::Ok, file("memory.memsw.limit_in_bytes").as_str()));
-        assert_eq!(told(&blkio_weight(&version_1)), (Verdict::Ok, file("blkio.weight").as_str()));
+        assert_eq!(
+            told(&swap(&version_1)),
+            (Verdict::Ok, file("memory.memsw.limit_in_bytes").as_str())
+        );
+        assert_eq!(
+            told(&blkio_weight(&version_1)),
+            (Verdict::Ok, file("blkio.weight").as_str())
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Waiting for what a cgroup does: by its own events where it has them, and never for ever.
+//! Waiting for what a cgroup does: by its own events where it has them, and never for
+//! ever.
 
 use std::fs::File;
 use std::io;
@@ -13,21 +14,26 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::directory::{Directory, keyed};
 
-/// How long anything is waited for. A process that does not die in this time is stuck in the kernel.
+/// How long anything is waited for. A process that does not die in this time is stuck
+/// in the kernel.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until `key` is `value` in cgroup.events: `populated 0`, `frozen 1`.
 ///
-/// A change is POLLPRI on the open file (cgroups(7), "cgroup.events file"), so there is no interval
-/// at which to look.
+/// A change is POLLPRI on the open file (cgroups(7), "cgroup.events file"), so there is
+/// no interval at which to look.
 pub(crate) fn wait(directory: &Directory, key: &str, value: u64) -> Result<()> {
     let path = directory.path().join("cgroup.events");
     let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
     let patience = Patience::new();
-    while read(&file, key).with_context(|| format!("read {}", path.display()))? != Some(value) {
+    while read(&file, key).with_context(|| format!("read {}", path.display()))?
+        != Some(value)
+    {
         let operands = format_args!("{}, {key} {value}", path.display());
-        kit::call("until the kernel says so", "poll", operands, || sleep(&file, &patience))
-            .hint_on(Errno::ETIMEDOUT, STUCK)?;
+        kit::call("until the kernel says so", "poll", operands, || {
+            sleep(&file, &patience)
+        })
+        .hint_on(Errno::ETIMEDOUT, STUCK)?;
     }
     Ok(())
 }
@@ -83,7 +89,10 @@ mod tests {
     #[test]
     fn what_holds_is_not_waited_for_and_what_is_not_there_is_told() {
         let top = Fake::new("events");
-        let cgroup = Directory::found(&top.unified(), top.with("it", &[("cgroup.events", "frozen 1\n")]));
+        let cgroup = Directory::found(
+            &top.unified(),
+            top.with("it", &[("cgroup.events", "frozen 1\n")]),
+        );
         wait(&cgroup, "frozen", 1).unwrap();
         let gone = Directory::found(&top.unified(), top.0.join("gone"));
         let error = wait(&gone, "frozen", 1).unwrap_err();

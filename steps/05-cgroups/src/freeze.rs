@@ -39,8 +39,15 @@ enum Means<'a> {
 }
 
 fn means(directories: &[Directory]) -> Result<Means<'_>> {
-    let unified = directories.iter().find(|cgroup| cgroup.hierarchy().version() == Version::V2);
-    unified.map(Means::Unified).or_else(|| freezer::of(directories).map(Means::Freezer)).ok_or_else(|| {
-        Failure::new("no hierarchy can freeze: neither version 2 nor the freezer is mounted").into()
-    })
+    let unified =
+        directories.iter().find(|cgroup| cgroup.hierarchy().version() == Version::V2);
+    unified
+        .map(Means::Unified)
+        .or_else(|| freezer::of(directories).map(Means::Freezer))
+        .ok_or_else(|| {
+            Failure::new(
+                "no hierarchy can freeze: neither version 2 nor the freezer is mounted",
+            )
+            .into()
+        })
 }

@@ -16,8 +16,8 @@ pub(crate) fn of(directories: &[Directory]) -> Option<&Directory> {
 
 /// Stops all processes in it.
 ///
-/// It has no event, and may stay FREEZING for ever when a process forks at the wrong moment, until
-/// FROZEN is written once more: so it is written and read until it holds.
+/// It has no event, and may stay FREEZING for ever when a process forks at the wrong
+/// moment, until FROZEN is written once more: so it is written and read until it holds.
 pub(crate) fn freeze(cgroup: &Directory) -> Result<()> {
     let patience = Patience::new();
     loop {
@@ -28,7 +28,10 @@ pub(crate) fn freeze(cgroup: &Directory) -> Result<()> {
         if !patience.pause() {
             // When one does not stop, the rest must not stand for ever.
             thaw(cgroup)?;
-            let what = format!("{}/{STATE}: still FREEZING after 10 seconds", cgroup.path().display());
+            let what = format!(
+                "{}/{STATE}: still FREEZING after 10 seconds",
+                cgroup.path().display()
+            );
             return Err(Failure::new(what).into()).hint(STUCK);
         }
     }
@@ -39,13 +42,14 @@ pub(crate) fn thaw(cgroup: &Directory) -> Result<()> {
     cgroup.write("they go on", STATE, "THAWED")
 }
 
-/// Lets go what stands still in it and in the cgroups below, so that it can die: SIGKILL does not reach
-/// a frozen process of version 1.
+/// Lets go what stands still in it and in the cgroups below, so that it can die:
+/// SIGKILL does not reach a frozen process of version 1.
 ///
-/// The container's root can mount the freezer and freeze in cgroups of its own, as long as it has
-/// CAP_SYS_ADMIN (step 09 takes that away). When its PID 1 ends then, the kernel waits for the frozen
-/// processes of the PID namespace before it tells of that end, and so does the runtime: like for any
-/// container that does not end. Kill the runtime, and `gc` gets here.
+/// The container's root can mount the freezer and freeze in cgroups of its own, as long
+/// as it has CAP_SYS_ADMIN (step 09 takes that away). When its PID 1 ends then, the
+/// kernel waits for the frozen processes of the PID namespace before it tells of that
+/// end, and so does the runtime: like for any container that does not end. Kill the
+/// runtime, and `gc` gets here.
 pub(crate) fn thaw_if_frozen(top: &Directory) -> Result<()> {
     for path in top.tree() {
         let cgroup = Directory::found(top.hierarchy(), path);
@@ -71,7 +75,8 @@ mod tests {
         let path = top.with("it", &[(STATE, "FREEZING")]);
         let file = path.join(STATE);
         let kernel = thread::spawn(move || {
-            // What is written lies over what was there, and is longer than the word until it is cut.
+            // What is written lies over what was there, and is longer than the word
+            // until it is cut.
             let is_asked = || fs::read_to_string(&file).unwrap().starts_with("FROZEN");
             let open = || OpenOptions::new().write(true).open(&file).unwrap();
             while !is_asked() {}

@@ -12,11 +12,17 @@ use crate::directory::Directory;
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::parent::{self, Parent};
 
-/// The note in the run directory: the cgroups that are about to be made, one a line, in order.
+/// The note in the run directory: the cgroups that are about to be made, one a line, in
+/// order.
 const NOTE: &str = "cgroups";
 
 /// Notes what will be made, before it is.
-pub(crate) fn announce(hierarchies: &Hierarchies, parent: &Parent, id: &Id, run_dir: &RunDir) -> Result<()> {
+pub(crate) fn announce(
+    hierarchies: &Hierarchies,
+    parent: &Parent,
+    id: &Id,
+    run_dir: &RunDir,
+) -> Result<()> {
     let planned = hierarchies.iter().flat_map(|hierarchy| {
         let above = hierarchy.base().join(parent.as_path());
         let mut planned = parent::missing(&above, hierarchy.mount_point());
@@ -33,12 +39,14 @@ pub(crate) fn announce(hierarchies: &Hierarchies, parent: &Parent, id: &Id, run_
 pub struct Collected {
     /// The ids of the containers of which nothing is left.
     pub removed: Vec<String>,
-    /// All that could not be undone, in one; those run directories are kept, for a later `gc`.
+    /// All that could not be undone, in one; those run directories are kept, for a
+    /// later `gc`.
     pub outcome: Result<()>,
 }
 
-/// Removes the cgroups of containers whose runtime is dead, with what is alive in them, and their run
-/// directories below `run_dirs`. Those of living ones are not touched: their owners hold a lock.
+/// Removes the cgroups of containers whose runtime is dead, with what is alive in them,
+/// and their run directories below `run_dirs`. Those of living ones are not touched:
+/// their owners hold a lock.
 ///
 /// # Errors
 /// When `run_dirs` is there and cannot be read, or when others can write to it.
@@ -74,7 +82,8 @@ fn collect(abandoned: Abandoned) -> Result<String> {
 /// Kills and removes what one dead runtime noted.
 ///
 /// # Errors
-/// All that could not be undone, in one. A noted path that is no cgroup is an error, and is left.
+/// All that could not be undone, in one. A noted path that is no cgroup is an error,
+/// and is left.
 pub fn undo(abandoned: &Abandoned) -> Result<()> {
     let note = abandoned.read(NOTE)?;
     let hierarchies = Hierarchies::detect()?;
@@ -88,10 +97,13 @@ pub fn undo(abandoned: &Abandoned) -> Result<()> {
     }
     errors.extend(cgroup::undo(own).err());
     for parent in above.iter().rev() {
-        // Killed between mkdir and the mark, it left the parent without: whoever is in it now could
-        // not remove it either. ENOENT: that one was the last, and did.
+        // Killed between mkdir and the mark, it left the parent without: whoever is in
+        // it now could not remove it either. ENOENT: that one was the last, and did.
         let _ = parent::mark(parent.path());
-        errors.extend(parent::remove_unused(parent.path(), parent.hierarchy().mount_point()).err());
+        errors.extend(
+            parent::remove_unused(parent.path(), parent.hierarchy().mount_point())
+                .err(),
+        );
     }
     kit::together(errors)
 }
@@ -101,23 +113,32 @@ fn is_gone(path: &Path) -> bool {
     path.try_exists().is_ok_and(|there| !there)
 }
 
-/// The hierarchy below whose top `path` lies. A note is only a file: what it names is removed only
-/// when the kernel says that it is a cgroup (statfs(2)).
+/// The hierarchy below whose top `path` lies. A note is only a file: what it names is
+/// removed only when the kernel says that it is a cgroup (statfs(2)).
 fn verify<'a>(path: &Path, hierarchies: &'a Hierarchies) -> Result<&'a Hierarchy> {
     let below = |hierarchy: &&Hierarchy| {
         let rest = path.strip_prefix(hierarchy.mount_point());
-        rest.is_ok_and(|rest| rest.components().next().is_some() && parent::is_plain(rest))
+        rest.is_ok_and(|rest| {
+            rest.components().next().is_some() && parent::is_plain(rest)
+        })
     };
-    let hierarchy = hierarchies.iter().filter(below).find(|hierarchy| is_cgroup(path, hierarchy.version()));
-    hierarchy
-        .ok_or_else(|| Failure::new(format!("{}: noted as a cgroup, and is none", path.display())).into())
+    let hierarchy = hierarchies
+        .iter()
+        .filter(below)
+        .find(|hierarchy| is_cgroup(path, hierarchy.version()));
+    hierarchy.ok_or_else(|| {
+        Failure::new(format!("{}: noted as a cgroup, and is none", path.display()))
+            .into()
+    })
 }
 
-/// Whether `path` is on a cgroup file system: CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC (linux/magic.h).
+/// Whether `path` is on a cgroup file system: CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC
+/// (linux/magic.h).
 fn is_cgroup(path: &Path, version: Version) -> bool {
     let magic = match version {
         Version::V1 => 0x0027_e0eb,
         Version::V2 => 0x6367_7270,
     };
-    path.symlink_metadata().is_ok_and(|it| it.is_dir()) && statfs(path).is_ok_and(|it| it.f_type == magic)
+    path.symlink_metadata().is_ok_and(|it| it.is_dir())
+        && statfs(path).is_ok_and(|it| it.f_type == magic)
 }

@@ -10,17 +10,21 @@ use crate::{events, freezer};
 // ANCHOR: kill
 /// Kills every process in the cgroup of version 2, and returns when they are gone.
 ///
-/// To signal one after the other is a race that a fork bomb wins. cgroup.kill is one write, and the
-/// kernel kills also what is being forked at that moment (Linux 5.14).
+/// To signal one after the other is a race that a fork bomb wins. cgroup.kill is one
+/// write, and the kernel kills also what is being forked at that moment (Linux 5.14).
+// Task 5.4: one write to cgroup.kill, then wait until the kernel says that it is empty.
 pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
-    // Task 5.4: one write to cgroup.kill, then wait until the kernel says that it is empty.
-    if let Some(unified) = directories.iter().find(|it| it.hierarchy().version() == Version::V2) {
+    if let Some(unified) =
+        directories.iter().find(|it| it.hierarchy().version() == Version::V2)
+    {
         match unified.write("every process in it, at once", "cgroup.kill", 1) {
-            Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => return Ok(()), // crate::signals
+            // crate::signals
+            Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => return Ok(()),
             written => written?,
         }
         if unified.keyed("cgroup.events", "populated") != Some(0) {
-            freezer::of(directories).map_or(Ok(()), freezer::thaw_if_frozen)?; // what it holds does not die
+            // what it holds does not die
+            freezer::of(directories).map_or(Ok(()), freezer::thaw_if_frozen)?;
             events::wait(unified, "populated", 0)?;
         }
     }

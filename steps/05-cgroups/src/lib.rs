@@ -1,22 +1,25 @@
 //! How much a container may use, and how to get hold of all its processes at once.
 //!
-//! A *cgroup* is a directory in a file system that the kernel fills with files: `mkdir` makes one,
-//! writing into its files limits it, reading them tells what it used, `rmdir` removes it. A tree of
-//! cgroups is a *hierarchy*; a *controller* (memory, cpu, pids, …) lives in exactly one of them.
-//! Version 2 has one hierarchy for everything. Version 1 has one for each controller, or for a few.
+//! A *cgroup* is a directory in a file system that the kernel fills with files: `mkdir`
+//! makes one, writing into its files limits it, reading them tells what it used,
+//! `rmdir` removes it. A tree of cgroups is a *hierarchy*; a *controller* (memory, cpu,
+//! pids, …) lives in exactly one of them. Version 2 has one hierarchy for everything.
+//! Version 1 has one for each controller, or for a few.
 //!
 //! In reading order:
 //!
 //! - [`Args`] and [`Limits`]: what was asked for.
 //! - [`Hierarchies`]: what this host has.
-//! - [`Cgroup`]: a container's cgroup, from `mkdir` to `rmdir`. `v2` is the story, `v1` the same on
-//!   older hosts.
+//! - [`Cgroup`]: a container's cgroup, from `mkdir` to `rmdir`. `v2` is the story, `v1`
+//!   the same on older hosts.
 //! - [`Stats`] and [`Oom`]: what it used, and whether it was too much.
-//! - [`unshare_namespace`] and [`Cgroup::show_in`]: what the container sees of all this.
+//! - [`unshare_namespace`] and [`Cgroup::show_in`]: what the container sees of all
+//!   this.
 //! - [`gc`]: what a `kill -9` of the runtime left behind.
 //!
-//! Kernel documentation: [cgroup v2](https://docs.kernel.org/admin-guide/cgroup-v2.html),
-//! [cgroup v1](https://docs.kernel.org/admin-guide/cgroup-v1/index.html), and
+//! Kernel documentation: [cgroup
+//! v2](https://docs.kernel.org/admin-guide/cgroup-v2.html), [cgroup
+//! v1](https://docs.kernel.org/admin-guide/cgroup-v1/index.html), and
 //! [cgroups(7)](https://man7.org/linux/man-pages/man7/cgroups.7.html).
 
 mod args;

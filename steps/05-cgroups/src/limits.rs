@@ -1,4 +1,5 @@
-//! What a container may use, as data: checked once, then written into the files of either version.
+//! What a container may use, as data: checked once, then written into the files of
+//! either version.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -32,7 +33,9 @@ pub struct Limits {
 impl Limits {
     /// The controllers that these limits need.
     pub fn controllers(&self) -> BTreeSet<Controller> {
-        let memory = self.memory.is_some() || self.swap.is_some() || self.memory_reservation.is_some();
+        let memory = self.memory.is_some()
+            || self.swap.is_some()
+            || self.memory_reservation.is_some();
         [
             (Controller::Memory, memory),
             (Controller::Cpu, self.cpus.is_some() || self.cpu_shares.is_some()),
@@ -57,7 +60,10 @@ pub enum Max {
 
 impl Max {
     /// `-1` and `max` mean none; anything else is for `number` to read.
-    pub(crate) fn parse<E>(text: &str, number: impl FnOnce(&str) -> Result<u64, E>) -> Result<Self, E> {
+    pub(crate) fn parse<E>(
+        text: &str,
+        number: impl FnOnce(&str) -> Result<u64, E>,
+    ) -> Result<Self, E> {
         match text {
             "-1" | "max" => Ok(Max::Unlimited),
             text => number(text).map(Max::At),
@@ -80,7 +86,8 @@ impl Display for Max {
 pub enum Swap {
     /// `--memory-swap` asked for it: it is set, or the container does not start.
     Asked(Max),
-    /// It follows from `--memory` alone: as much swap as memory, where the kernel counts swap.
+    /// It follows from `--memory` alone: as much swap as memory, where the kernel
+    /// counts swap.
     Implied(Max),
 }
 
@@ -108,7 +115,8 @@ pub struct Cpus {
 }
 
 impl Cpus {
-    /// 100 ms in microseconds, the kernel's default (`CFS bandwidth control`, sched-bwc.rst).
+    /// 100 ms in microseconds, the kernel's default (`CFS bandwidth control`,
+    /// sched-bwc.rst).
     pub const PERIOD: u64 = 100_000;
 
     /// The number of CPUs that this is the time of.

@@ -12,7 +12,8 @@ use kit::{Id, RunDir, RunDirArgs, doctor};
 use mount::Targets;
 use pivot_root::{Root, TerminalArgs};
 
-/// Step 5 of Kiste: cgroups. The command can use so much memory, CPU time and processes, and no more.
+/// Step 5 of Kiste: cgroups. The command can use so much memory, CPU time and
+/// processes, and no more.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -51,9 +52,10 @@ fn main() -> ExitCode {
     program::finish(match Cli::parse() {
         Cli::Run(args) => run(&args),
         Cli::Gc(args) => cgroups::gc_command(&args),
-        Cli::Doctor(args) => {
-            doctor::run(&args, &[doctor::basics(), pivot_root::checks(), cgroups::doctor()].concat())
-        }
+        Cli::Doctor(args) => doctor::run(
+            &args,
+            &[doctor::basics(), pivot_root::checks(), cgroups::doctor()].concat(),
+        ),
     })
 }
 
@@ -70,7 +72,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?; // 05: how much it may use
+    // 05: how much it may use
+    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
     let started = Instant::now();
 
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
@@ -81,15 +84,15 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroup.enter()?; // 05: v1: goes in first
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
             uts::set_names(&hostname, &args.uts)?; // 01: what it is called
-            args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here
+            args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             let root = Root::open(&args.root, &mounts)?; // 04: what it sees as /
             pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
-            mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: what is mounted in it
+            mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(&root, parent)?; // 04: a terminal of its own
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
-            pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+            pid::become_command(&command, args.pid, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
 

@@ -1,4 +1,5 @@
-//! Where the cgroup file systems are mounted: /proc/self/mountinfo (proc_pid_mountinfo(5)).
+//! Where the cgroup file systems are mounted: /proc/self/mountinfo
+//! (proc_pid_mountinfo(5)).
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -17,12 +18,13 @@ pub(crate) struct Mount {
     pub version: Version,
     /// The device number, `major:minor`: mounts of one hierarchy share it.
     device: String,
-    /// Which cgroup of the hierarchy is seen at the mount point. `/` on a host; in a container
-    /// without a cgroup namespace the container's own.
+    /// Which cgroup of the hierarchy is seen at the mount point. `/` on a host; in a
+    /// container without a cgroup namespace the container's own.
     pub root: PathBuf,
     pub mount_point: PathBuf,
     pub access: Access,
-    /// The file system's own options: for version 1, the names of its controllers are among them.
+    /// The file system's own options: for version 1, the names of its controllers are
+    /// among them.
     pub options: Vec<String>,
 }
 
@@ -37,10 +39,13 @@ pub(crate) fn parse(mountinfo: &str) -> Vec<Mount> {
     mountinfo.lines().filter_map(parse_line).collect()
 }
 
-/// `36 35 0:28 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct`
+/// `36 35 0:28 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup
+/// rw,cpu,cpuacct`
 fn parse_line(line: &str) -> Option<Mount> {
     let (mount, file_system) = line.split_once(" - ")?;
-    let [_, _, device, root, mount_point, flags, ..] = mount.split(' ').collect::<Vec<_>>()[..] else {
+    let [_, _, device, root, mount_point, flags, ..] =
+        mount.split(' ').collect::<Vec<_>>()[..]
+    else {
         return None;
     };
     let mut file_system = file_system.split(' ');
@@ -50,7 +55,8 @@ fn parse_line(line: &str) -> Option<Mount> {
         _ => return None,
     };
     let options: Vec<_> = file_system.nth(1)?.split(',').map(String::from).collect();
-    let read_only = flags.split(',').any(|flag| flag == "ro") || options.iter().any(|option| option == "ro");
+    let read_only = flags.split(',').any(|flag| flag == "ro")
+        || options.iter().any(|option| option == "ro");
     Some(Mount {
         version,
         device: device.into(),
@@ -75,16 +81,26 @@ fn unescape(text: &str) -> PathBuf {
 }
 
 impl Mount {
-    /// Whether what is found at the mount point is this file system, not one mounted over it, or
-    /// nothing at all.
+    /// Whether what is found at the mount point is this file system, not one mounted
+    /// over it, or nothing at all.
     ///
     /// # Errors
-    /// When it cannot be looked at: a hierarchy that is passed over would not limit the container.
+    /// When it cannot be looked at: a hierarchy that is passed over would not limit the
+    /// container.
     pub(crate) fn is_visible(&self) -> Result<bool> {
         match self.mount_point.metadata() {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(false)
+            }
             found => {
-                let device = found.with_context(|| format!("stat {}", self.mount_point.display()))?.dev();
+                let device = found
+                    .with_context(|| format!("stat {}", self.mount_point.display()))?
+                    .dev();
                 Ok(format!("{}:{}", major(device), minor(device)) == self.device)
             }
         }
@@ -98,8 +114,7 @@ mod tests {
 
     #[test]
     fn a_mount_point_with_a_space_and_propagation_fields_is_read() {
-        let line =
-            "36 35 0:28 / /a\\040b/c\\134 rw,relatime shared:9 master:1 - cgroup cgroup rw,cpu,cpuacct";
+        let line = "36 35 0:28 / /a\\040b/c\\134 rw,relatime shared:9 master:1 - cgroup cgroup rw,cpu,cpuacct";
         let mounts = parse(line);
         assert_eq!(mounts[0].mount_point, Path::new("/a b/c\\"));
         assert_eq!(mounts[0].options, ["rw", "cpu", "cpuacct"]);

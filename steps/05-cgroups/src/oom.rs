@@ -21,27 +21,32 @@ impl Cgroup {
     /// Whether the OOM killer was in it. `None` also where memory is not counted.
     pub fn oom(&self) -> Option<Oom> {
         let memory = self.holding(Controller::Memory)?;
-        let killed = memory.keyed(by(memory, "memory.events", "memory.oom_control"), "oom_kill")?;
+        let killed = memory
+            .keyed(by(memory, "memory.events", "memory.oom_control"), "oom_kill")?;
         if killed == 0 {
             return None;
         }
         let size = |v2, v1| memory.number(by(memory, v2, v1)).map(Size);
-        // Without a limit, version 2 says `max`, version 1 the largest number there is, in whole pages.
-        let limit = size("memory.max", "memory.limit_in_bytes").filter(|limit| limit.0 >> 62 == 0);
+        // Without a limit, version 2 says `max`, version 1 the largest number there is,
+        // in whole pages.
+        let limit = size("memory.max", "memory.limit_in_bytes")
+            .filter(|limit| limit.0 >> 62 == 0);
         let peak = size("memory.peak", "memory.max_usage_in_bytes");
         Some(Oom { limit, peak })
     }
 }
 
 impl Cgroup {
-    /// Adds to the error of a start that it ran out of memory, if it did: a limit can be too small to
-    /// start in.
+    /// Adds to the error of a start that it ran out of memory, if it did: a limit can
+    /// be too small to start in.
     ///
     /// # Errors
     /// Always: the same error.
     pub fn blame<T>(&self, error: anyhow::Error) -> Result<T> {
         match self.oom() {
-            Some(oom) => Err(error).hint(format_args!("{oom}: give it more by --memory")),
+            Some(oom) => {
+                Err(error).hint(format_args!("{oom}: give it more by --memory"))
+            }
             None => Err(error),
         }
     }
@@ -68,6 +73,9 @@ mod tests {
     fn it_tells_the_limit_and_the_peak() {
         let oom = Oom { limit: Some(Size(32 << 20)), peak: Some(Size(32 << 20)) };
         assert_eq!(oom.to_string(), "killed: out of memory (limit 32MiB, peak 32MiB)");
-        assert_eq!(Oom { peak: None, ..oom }.to_string(), "killed: out of memory (limit 32MiB)");
+        assert_eq!(
+            Oom { peak: None, ..oom }.to_string(),
+            "killed: out of memory (limit 32MiB)"
+        );
     }
 }

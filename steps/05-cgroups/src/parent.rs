@@ -9,7 +9,8 @@ use kit::Hint;
 use nix::errno::Errno;
 use rustix::fs::{XattrFlags, getxattr, rmdir, setxattr};
 
-/// The cgroup below which containers have theirs, relative to the top of each hierarchy.
+/// The cgroup below which containers have theirs, relative to the top of each
+/// hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parent(PathBuf);
 
@@ -24,7 +25,8 @@ impl FromStr for Parent {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let plain = |name: &str| !name.contains('\n') && !matches!(name, "" | "." | "..");
+        let plain =
+            |name: &str| !name.contains('\n') && !matches!(name, "" | "." | "..");
         match text.split('/').all(plain) {
             true => Ok(Parent(text.into())),
             false => {
@@ -36,9 +38,10 @@ impl FromStr for Parent {
     }
 }
 
-/// Marks a cgroup as made by a container, which goes when its last container goes. The host's own
-/// have no mark, and stay also when they are empty. Any user who may write to the cgroup can set
-/// it (xattr(7), cgroup file systems hold `user.` attributes since Linux 5.7).
+/// Marks a cgroup as made by a container, which goes when its last container goes. The
+/// host's own have no mark, and stay also when they are empty. Any user who may write
+/// to the cgroup can set it (xattr(7), cgroup file systems hold `user.` attributes
+/// since Linux 5.7).
 const MARK: &str = "user.kiste";
 
 /// Makes what is missing from `top` down to `parent`.
@@ -69,8 +72,11 @@ pub(crate) fn mkdir(why: &str, cgroup: &Path) -> Result<()> {
 
 /// The cgroups from `top` down to `parent` that are not there yet.
 pub(crate) fn missing(parent: &Path, top: &Path) -> Vec<PathBuf> {
-    let below = parent.ancestors().take_while(|cgroup| *cgroup != top && cgroup.starts_with(top));
-    let mut missing: Vec<_> = below.take_while(|cgroup| !cgroup.exists()).map(Path::to_path_buf).collect();
+    let below = parent
+        .ancestors()
+        .take_while(|cgroup| *cgroup != top && cgroup.starts_with(top));
+    let mut missing: Vec<_> =
+        below.take_while(|cgroup| !cgroup.exists()).map(Path::to_path_buf).collect();
     missing.reverse();
     missing
 }
@@ -85,24 +91,38 @@ pub(crate) fn mark(cgroup: &Path) -> Result<()> {
     )
 }
 
-/// Removes the marked cgroups from `cgroup` up to, not including, `top`. rmdir(2) refuses one that
-/// is in use, so whoever comes last removes it; one that vanishes under a newcomer is made again.
+/// Removes the marked cgroups from `cgroup` up to, not including, `top`. rmdir(2)
+/// refuses one that is in use, so whoever comes last removes it; one that vanishes
+/// under a newcomer is made again.
 ///
 /// # Errors
-/// When the kernel does not say whose one is, or refuses to remove one that nobody uses.
+/// When the kernel does not say whose one is, or refuses to remove one that nobody
+/// uses.
 pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
     use rustix::io::Errno;
-    for cgroup in cgroup.ancestors().take_while(|cgroup| *cgroup != top && cgroup.starts_with(top)) {
+    for cgroup in cgroup
+        .ancestors()
+        .take_while(|cgroup| *cgroup != top && cgroup.starts_with(top))
+    {
         match getxattr(cgroup, MARK, &mut [0u8; 16][..]) {
             Ok(_) => {}
             Err(Errno::NOENT) => continue,
             Err(Errno::NODATA) => return Ok(()),
-            Err(error) => return Err(error).with_context(|| format!("getxattr({})", cgroup.display())),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("getxattr({})", cgroup.display()));
+            }
         }
         match rmdir(cgroup) {
-            // Most often a neighbour is still there. That is no failure, and is not told as one.
+            // Most often a neighbour is still there. That is no failure, and is not
+            // told as one.
             Err(Errno::BUSY | Errno::NOTEMPTY | Errno::NOENT) => return Ok(()),
-            removed => kit::call("the last container in it has gone", "rmdir", cgroup.display(), || removed)?,
+            removed => kit::call(
+                "the last container in it has gone",
+                "rmdir",
+                cgroup.display(),
+                || removed,
+            )?,
         }
     }
     Ok(())
@@ -124,7 +144,8 @@ mod tests {
         top.with("", &[("file", "")]);
         let error = make(&top.0.join("file/below"), &top.0).unwrap_err();
         assert_eq!(kit::errno(&error), Some(Errno::ENOTDIR), "{error:#}");
-        // A link that leads nowhere is not there when it is looked for, and is when it is made.
+        // A link that leads nowhere is not there when it is looked for, and is when it
+        // is made.
         std::os::unix::fs::symlink("nowhere", top.0.join("link")).unwrap();
         make(&top.0.join("link"), &top.0).unwrap();
     }

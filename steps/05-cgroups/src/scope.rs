@@ -1,5 +1,5 @@
-//! A cgroup from the user's systemd: a scope that is delegated to us, asked for over D-Bus
-//! (org.freedesktop.systemd1(5); systemd's CGROUP_DELEGATION).
+//! A cgroup from the user's systemd: a scope that is delegated to us, asked for over
+//! D-Bus (org.freedesktop.systemd1(5); systemd's CGROUP_DELEGATION).
 
 use std::io;
 use std::time::Duration;
@@ -31,10 +31,11 @@ pub(crate) fn has_bus() -> bool {
     std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some()
 }
 
-/// Has systemd put us, the runtime, into a scope of our own. The container's cgroup is then made
-/// below it, and we go into a leaf of it: only leaves have processes.
+/// Has systemd put us, the runtime, into a scope of our own. The container's cgroup is
+/// then made below it, and we go into a leaf of it: only leaves have processes.
 ///
-/// systemd removes the scope with all that is below when the last process in it has ended.
+/// systemd removes the scope with all that is below when the last process in it has
+/// ended.
 pub(crate) fn enter(id: &Id) -> Result<()> {
     let name = format!("kiste-{id}.scope");
     kit::call("a cgroup of ours, from the user's systemd", "StartTransientUnit", &name, || {
@@ -48,7 +49,8 @@ pub(crate) fn become_leaf(hierarchy: &Hierarchy) -> Result<()> {
     let Some(scope) = hierarchy.own() else { return Ok(()) };
     let leaf = Directory::found(hierarchy, scope.join("runtime"));
     parent::mkdir("the runtime's own place in it", leaf.path())?;
-    leaf.write("only leaves have processes", "cgroup.procs", 0) // 0 stands for who writes
+    // 0 stands for who writes
+    leaf.write("only leaves have processes", "cgroup.procs", 0)
 }
 
 fn start(name: &str) -> Result<()> {
@@ -58,29 +60,40 @@ fn start(name: &str) -> Result<()> {
     call(&mut bus, &mut manager("Subscribe"))?;
     call(&mut bus, &mut unit(name)?)?;
     loop {
-        let message = bus.recv.get_next_message(PATIENCE).context("wait for systemd")?;
-        if message.typ != MessageType::Signal || message.dynheader.member.as_deref() != Some("JobRemoved") {
+        let message =
+            bus.recv.get_next_message(PATIENCE).context("wait for systemd")?;
+        if message.typ != MessageType::Signal
+            || message.dynheader.member.as_deref() != Some("JobRemoved")
+        {
             continue;
         }
         let mut body = message.body.parser();
-        let (_, _, unit, result) =
-            body.get4::<u32, ObjectPath<&str>, &str, &str>().context("read systemd's answer")?;
+        let (_, _, unit, result) = body
+            .get4::<u32, ObjectPath<&str>, &str, &str>()
+            .context("read systemd's answer")?;
         match (unit == name, result) {
             (false, _) => {}
             (true, "done") => return Ok(()),
-            (true, result) => return Err(Failure::new(format_args!("systemd says {result:?}")).into()),
+            (true, result) => {
+                return Err(
+                    Failure::new(format_args!("systemd says {result:?}")).into()
+                );
+            }
         }
     }
 }
 
 fn connect() -> Result<DuplexConn> {
-    let address = rustbus::get_session_bus_path().context("DBUS_SESSION_BUS_ADDRESS")?;
-    let mut bus = DuplexConn::connect_to_bus(address, false).context("connect to the session bus")?;
+    let address =
+        rustbus::get_session_bus_path().context("DBUS_SESSION_BUS_ADDRESS")?;
+    let mut bus = DuplexConn::connect_to_bus(address, false)
+        .context("connect to the session bus")?;
     bus.send_hello(PATIENCE).context("greet the session bus")?;
     Ok(bus)
 }
 
-const JOBS: &str = "type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
+const JOBS: &str =
+    "type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
 
 fn manager(method: &str) -> MarshalledMessage {
     MessageBuilder::new()
@@ -91,7 +104,8 @@ fn manager(method: &str) -> MarshalledMessage {
         .build()
 }
 
-/// org.freedesktop.systemd1(5), StartTransientUnit(name, mode, properties, auxiliary units).
+/// org.freedesktop.systemd1(5), StartTransientUnit(name, mode, properties, auxiliary
+/// units).
 fn unit(name: &str) -> Result<MarshalledMessage> {
     let mut message = manager("StartTransientUnit");
     let properties = vec![
@@ -102,22 +116,27 @@ fn unit(name: &str) -> Result<MarshalledMessage> {
         ("CollectMode", Property::Text("inactive-or-failed".into())),
     ];
     message.body.push_param2(name, "fail")?;
-    message.body.push_param2(properties, Vec::<(&str, Vec<(&str, Property)>)>::new())?;
+    message
+        .body
+        .push_param2(properties, Vec::<(&str, Vec<(&str, Property)>)>::new())?;
     Ok(message)
 }
 
 /// Calls a method and waits for its answer.
 fn call(bus: &mut DuplexConn, message: &mut MarshalledMessage) -> Result<()> {
-    let serial = bus.send.send_message_write_all(message).context("send to the session bus")?;
+    let serial =
+        bus.send.send_message_write_all(message).context("send to the session bus")?;
     loop {
-        let answer = bus.recv.get_next_message(PATIENCE).context("wait for the session bus")?;
+        let answer =
+            bus.recv.get_next_message(PATIENCE).context("wait for the session bus")?;
         if answer.dynheader.response_serial != Some(serial) {
             continue;
         }
         return match answer.typ {
             MessageType::Error => {
                 let name = answer.dynheader.error_name.unwrap_or_default();
-                let text = answer.body.parser().get::<&str>().unwrap_or_default().to_string();
+                let text =
+                    answer.body.parser().get::<&str>().unwrap_or_default().to_string();
                 Err(Failure::new(format_args!("{name}: {text}")).into())
             }
             _ => Ok(()),

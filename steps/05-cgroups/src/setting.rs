@@ -34,7 +34,12 @@ impl Setting {
         file: &'static str,
         value: impl Display,
     ) -> Self {
-        Setting { option, controller, files: vec![(file, value.to_string())], absent: Absent::Refuse }
+        Setting {
+            option,
+            controller,
+            files: vec![(file, value.to_string())],
+            absent: Absent::Refuse,
+        }
     }
 
     /// Or `value` in `file`, where this kernel does not have the first.
@@ -87,12 +92,16 @@ impl Setting {
 /// What makes the file for `option` appear.
 pub(crate) fn mend(option: &str) -> &'static str {
     match option {
-        "--memory-swap" => "swap is not counted: boot with swapaccount=1, on a kernel with CONFIG_SWAP",
+        "--memory-swap" => {
+            "swap is not counted: boot with swapaccount=1, on a kernel with CONFIG_SWAP"
+        }
         "--blkio-weight" => {
             "weights need CONFIG_BLK_CGROUP_IOCOST (v2) or the bfq scheduler: `modprobe bfq`, then \
              `echo bfq > /sys/block/DEVICE/queue/scheduler`"
         }
         "--cpus" => "use a kernel with CONFIG_CFS_BANDWIDTH",
-        _ => "use a kernel that has it (`05-cgroups doctor` tells what is there), or leave the option out",
+        _ => {
+            "use a kernel that has it (`05-cgroups doctor` tells what is there), or leave the option out"
+        }
     }
 }

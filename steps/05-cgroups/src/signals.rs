@@ -1,5 +1,5 @@
-//! Version 1, where nothing kills at once: kills the processes of a cgroup one by one. Freeze, signal all,
-//! thaw, until none is left.
+//! Version 1, where nothing kills at once: kills the processes of a cgroup one by one.
+//! Freeze, signal all, thaw, until none is left.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,8 @@ use crate::directory::Directory;
 use crate::events::{Patience, STUCK};
 use crate::{freeze, freezer};
 
-/// Kills what is in the cgroups, and returns when it is gone. Nothing happens when they are empty.
+/// Kills what is in the cgroups, and returns when it is gone. Nothing happens when they
+/// are empty.
 ///
 /// What is frozen cannot fork, so that a bomb stands still while it is signalled.
 pub(crate) fn kill_each(directories: &[Directory]) -> Result<()> {
@@ -22,26 +23,32 @@ pub(crate) fn kill_each(directories: &[Directory]) -> Result<()> {
         // Without a freezer the signals race, and the next round catches what escaped.
         let _ = freezer.map_or_else(|| freeze::freeze(directories), freezer::freeze);
         let listed: Vec<_> = processes(directories).into_iter().collect();
-        let killed = listed.chunks(AT_ONCE).try_for_each(|pids| kill(directories, pids));
-        let _ = freezer.map_or_else(|| freeze::thaw(directories), freezer::thaw_if_frozen);
+        let killed =
+            listed.chunks(AT_ONCE).try_for_each(|pids| kill(directories, pids));
+        let _ =
+            freezer.map_or_else(|| freeze::thaw(directories), freezer::thaw_if_frozen);
         killed?;
         if !patience.pause() {
             let left = processes(directories).len();
-            return Err(Failure::new(format!("{left} processes do not die")).into()).hint(STUCK);
+            return Err(Failure::new(format!("{left} processes do not die")).into())
+                .hint(STUCK);
         }
     }
     Ok(())
 }
 
-/// How many descriptors are open at once: a bomb has more processes than we may have descriptors.
+/// How many descriptors are open at once: a bomb has more processes than we may have
+/// descriptors.
 const AT_ONCE: usize = 128;
 
 /// The processes in the cgroups and in those below them.
 ///
-/// cgroup.procs shows 0 for a process that lives outside our PID namespace: it has no id here.
+/// cgroup.procs shows 0 for a process that lives outside our PID namespace: it has no
+/// id here.
 fn processes(directories: &[Directory]) -> HashSet<Pid> {
     let trees = directories.iter().flat_map(Directory::tree);
-    let texts = trees.filter_map(|cgroup| kit::read_kernel_file(cgroup.join("cgroup.procs")).ok());
+    let texts = trees
+        .filter_map(|cgroup| kit::read_kernel_file(cgroup.join("cgroup.procs")).ok());
     texts.flat_map(|text| text.lines().filter_map(pid).collect::<Vec<_>>()).collect()
 }
 
@@ -49,8 +56,9 @@ fn pid(line: &str) -> Option<Pid> {
     line.parse().ok().and_then(Pid::from_raw)
 }
 
-/// Sends SIGKILL by descriptor (pidfd_open(2)): a process may have ended since it was listed, and its
-/// number may be another's by now. What is listed again, with the descriptor open, is the same.
+/// Sends SIGKILL by descriptor (pidfd_open(2)): a process may have ended since it was
+/// listed, and its number may be another's by now. What is listed again, with the
+/// descriptor open, is the same.
 fn kill(directories: &[Directory], pids: &[Pid]) -> Result<()> {
     let open = |pid: &Pid| Some((*pid, pidfd_open(*pid, PidfdFlags::empty()).ok()?));
     let opened: Vec<_> = pids.iter().filter_map(open).collect();
@@ -60,7 +68,9 @@ fn kill(directories: &[Directory], pids: &[Pid]) -> Result<()> {
         match kit::call("it is in the cgroup", "pidfd_send_signal", operands, || {
             pidfd_send_signal(process, Signal::KILL)
         }) {
-            Err(error) if kit::errno(&error) != Some(Errno::ESRCH) => return Err(error),
+            Err(error) if kit::errno(&error) != Some(Errno::ESRCH) => {
+                return Err(error);
+            }
             _ => {}
         }
     }
@@ -78,7 +88,8 @@ mod tests {
         let path = top.with("it", &[("cgroup.procs", "17\n18\n")]);
         top.with("it/below", &[("cgroup.procs", "19\n0\n")]);
         let found = processes(&[Directory::found(&top.unified(), path)]);
-        let mut found: Vec<_> = found.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+        let mut found: Vec<_> =
+            found.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
         found.sort_unstable();
         assert_eq!(found, [17, 18, 19]);
     }

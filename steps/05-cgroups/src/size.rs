@@ -1,4 +1,5 @@
-//! Amounts of memory: `32m` as the command line takes them, `32MiB` as people read them.
+//! Amounts of memory: `32m` as the command line takes them, `32MiB` as people read
+//! them.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -10,9 +11,13 @@ pub struct Size(pub u64);
 const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 
 impl Display for Size {
-    /// In the largest unit of which there is one, with at most one decimal: `32MiB`, `1.5GiB`.
+    /// In the largest unit of which there is one, with at most one decimal: `32MiB`,
+    /// `1.5GiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, shift) = UNITS.into_iter().find(|(_, shift)| self.0 >> shift > 0).unwrap_or(("B", 0));
+        let (unit, shift) = UNITS
+            .into_iter()
+            .find(|(_, shift)| self.0 >> shift > 0)
+            .unwrap_or(("B", 0));
         let tenths = (u128::from(self.0) * 10 + (1 << shift) / 2) >> shift;
         match tenths % 10 {
             0 => write!(f, "{}{unit}", tenths / 10),
@@ -24,8 +29,8 @@ impl Display for Size {
 impl FromStr for Size {
     type Err = String;
 
-    /// As Docker takes it: a number, whole or decimal, then `b` (or nothing), `k`, `m` or `g`, which
-    /// are powers of 1024.
+    /// As Docker takes it: a number, whole or decimal, then `b` (or nothing), `k`, `m`
+    /// or `g`, which are powers of 1024.
     fn from_str(text: &str) -> Result<Self, String> {
         let rule = "a size is a number and b, k, m or g: 512m, 1.5g";
         let lower = text.to_ascii_lowercase();
@@ -45,7 +50,8 @@ impl FromStr for Size {
             return Err(rule.into());
         }
         let unit = 1u64 << shift;
-        let part = format!("0.{fraction}").parse::<f64>().map_err(|_| rule)? * unit as f64;
+        let part =
+            format!("0.{fraction}").parse::<f64>().map_err(|_| rule)? * unit as f64;
         whole
             .parse::<u64>()
             .ok()
@@ -76,12 +82,26 @@ mod tests {
         ] {
             assert_eq!(bytes(text), Ok(expected), "{text}");
         }
-        for text in
-            ["", "m", "-5m", "1t", "1.m", ".5m", "1e3", "1 m", "0x10", "1.5.5m", "+1m", "99999999999g"]
-        {
+        for text in [
+            "",
+            "m",
+            "-5m",
+            "1t",
+            "1.m",
+            ".5m",
+            "1e3",
+            "1 m",
+            "0x10",
+            "1.5.5m",
+            "+1m",
+            "99999999999g",
+        ] {
             assert!(bytes(text).is_err(), "{text}");
         }
-        assert!(bytes(".5m").unwrap_err().starts_with("a size is a number"), "not that it is too much");
+        assert!(
+            bytes(".5m").unwrap_err().starts_with("a size is a number"),
+            "not that it is too much"
+        );
     }
 
     #[test]

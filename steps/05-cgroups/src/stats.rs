@@ -21,7 +21,8 @@ pub struct Stats {
     pub pids_peak: Option<u64>,
     /// The processes and threads it has now.
     pub pids: Option<u64>,
-    /// Bytes read from and written to block devices; what came from the page cache does not count.
+    /// Bytes read from and written to block devices; what came from the page cache does
+    /// not count.
     pub io: Option<Io>,
 }
 
@@ -66,12 +67,17 @@ impl Cgroup {
     fn cpu(&self) -> Option<Cpu> {
         if let Some(cgroup) = self.holding(Controller::Cpuacct) {
             let time = |file| cgroup.number(file).map(Duration::from_nanos);
-            let (user, system) = (time("cpuacct.usage_user")?, time("cpuacct.usage_sys")?);
+            let (user, system) =
+                (time("cpuacct.usage_user")?, time("cpuacct.usage_sys")?);
             return Some(Cpu { total: time("cpuacct.usage")?, user, system });
         }
         let cgroup = self.directory_of(Version::V2)?;
         let time = |key| cgroup.keyed("cpu.stat", key).map(Duration::from_micros);
-        Some(Cpu { total: time("usage_usec")?, user: time("user_usec")?, system: time("system_usec")? })
+        Some(Cpu {
+            total: time("usage_usec")?,
+            user: time("user_usec")?,
+            system: time("system_usec")?,
+        })
     }
 }
 
@@ -85,23 +91,30 @@ pub(crate) fn by<'a>(cgroup: &Directory, v2: &'a str, v1: &'a str) -> &'a str {
 
 fn io(cgroup: &Directory) -> Option<Io> {
     let file = by(cgroup, "io.stat", "blkio.throttle.io_service_bytes_recursive");
-    // Version 1 on newer kernels (6.10) counts a device only while a limit is set for it somewhere. If
-    // the host's own top cgroup has read and written nothing, nothing is counted.
-    let is_counted = |top: &Directory| top.read(file).is_ok_and(|text| sum(&text, "Total ") > 0);
-    if cgroup.hierarchy().version() == Version::V1 && !cgroup.above().first().is_some_and(is_counted) {
+    // Version 1 on newer kernels (6.10) counts a device only while a limit is set for
+    // it somewhere. If the host's own top cgroup has read and written nothing, nothing
+    // is counted.
+    let is_counted =
+        |top: &Directory| top.read(file).is_ok_and(|text| sum(&text, "Total ") > 0);
+    if cgroup.hierarchy().version() == Version::V1
+        && !cgroup.above().first().is_some_and(is_counted)
+    {
         return None;
     }
     let text = cgroup.read(file).ok()?;
     Some(match cgroup.hierarchy().version() {
-        Version::V2 => Io { read: sum(&text, "rbytes="), written: sum(&text, "wbytes=") },
+        Version::V2 => {
+            Io { read: sum(&text, "rbytes="), written: sum(&text, "wbytes=") }
+        }
         Version::V1 => Io { read: sum(&text, "Read "), written: sum(&text, "Write ") },
     })
 }
 
-/// The sum over all devices of the number after `key`, which stands in each device's line:
-/// `8:0 rbytes=4096 wbytes=0 …` or `8:0 Read 4096`.
+/// The sum over all devices of the number after `key`, which stands in each device's
+/// line: `8:0 rbytes=4096 wbytes=0 …` or `8:0 Read 4096`.
 fn sum(text: &str, key: &str) -> u64 {
-    let value = |line: &str| line.split_once(key)?.1.split(' ').next()?.parse::<u64>().ok();
+    let value =
+        |line: &str| line.split_once(key)?.1.split(' ').next()?.parse::<u64>().ok();
     text.lines().filter_map(value).sum()
 }
 
@@ -122,11 +135,18 @@ impl Display for Report {
         let Stats { cpu, memory_peak, pids_peak, io, .. } = self.stats;
         let seconds = |time: Duration| format!("{:.3}s", time.as_secs_f64());
         let cpu = cpu.map(|Cpu { total, user, system }| {
-            format!("{} (user {}, system {})", seconds(total), seconds(user), seconds(system))
+            format!(
+                "{} (user {}, system {})",
+                seconds(total),
+                seconds(user),
+                seconds(system)
+            )
         });
         let memory = memory_peak.map(|bytes| format!("{} at most", Size(bytes)));
         let pids = pids_peak.map(|count| format!("{count} at most"));
-        let io = io.map(|Io { read, written }| format!("{} read, {} written", Size(read), Size(written)));
+        let io = io.map(|Io { read, written }| {
+            format!("{} read, {} written", Size(read), Size(written))
+        });
         let unknown = "not counted by this kernel here";
         writeln!(f, "wall    {}", seconds(self.wall))?;
         writeln!(f, "cpu     {}", cpu.as_deref().unwrap_or(unknown))?;
@@ -155,7 +175,8 @@ mod tests {
             user: Duration::from_millis(700),
             system: Duration::from_millis(112),
         };
-        let stats = Stats { cpu: Some(cpu), memory_peak: Some(3 << 19), ..Stats::default() };
+        let stats =
+            Stats { cpu: Some(cpu), memory_peak: Some(3 << 19), ..Stats::default() };
         let lines = "wall    2.000s\ncpu     0.812s (user 0.700s, system 0.112s)\nmemory  1.5MiB at most\n\
                      pids    not counted by this kernel here\nio      not counted by this kernel here";
         assert_eq!(stats.report(Duration::from_secs(2)).to_string(), lines);

@@ -1,4 +1,5 @@
-//! What the container sees of cgroups: its own, as if it were the top. See cgroup_namespaces(7).
+//! What the container sees of cgroups: its own, as if it were the top. See
+//! cgroup_namespaces(7).
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -20,37 +21,55 @@ const PLACE: &str = "/sys/fs/cgroup";
 ///
 /// # Errors
 /// What the kernel says of unshare(2).
+// Task 5.3: cgroup_namespaces(7): the cgroup we are in now becomes the root of the new
+// namespace. At clone time that would have been the parent's.
 pub fn unshare_namespace() -> Result<()> {
-    // Task 5.3: cgroup_namespaces(7): the cgroup we are in now becomes the root of the new namespace.
-    // At clone time that would have been the parent's.
-    kit::call("its cgroup is the top of what it sees", "unshare", "CLONE_NEWCGROUP", || {
-        unshare(CloneFlags::CLONE_NEWCGROUP)
-    })
+    kit::call(
+        "its cgroup is the top of what it sees",
+        "unshare",
+        "CLONE_NEWCGROUP",
+        || unshare(CloneFlags::CLONE_NEWCGROUP),
+    )
 }
 
 impl Cgroup {
-    /// In the child: shows its own cgroup at /sys/fs/cgroup, read-only, so that it can read its
-    /// limits and not change them. Root in it may undo that until step 9 takes CAP_SYS_ADMIN away.
+    /// In the child: shows its own cgroup at /sys/fs/cgroup, read-only, so that it can
+    /// read its limits and not change them. Root in it may undo that until step 9 takes
+    /// CAP_SYS_ADMIN away.
     ///
     /// # Errors
     /// What the kernel says of the mounts.
     pub fn show_in(&self, root: BorrowedFd<'_>) -> Result<()> {
         let place = inside::own_directory(root, PLACE)?;
         match self.directories() {
-            [only] if only.hierarchy().version() == Version::V2 => view(only)?.attach(&place, PLACE),
+            [only] if only.hierarchy().version() == Version::V2 => {
+                view(only)?.attach(&place, PLACE)
+            }
             directories => show_each(root, &place, directories),
         }
     }
 }
 // ANCHOR_END: view
 
-/// Hosts with version 1: a directory for each hierarchy in which the container has its own cgroup.
-fn show_each(root: BorrowedFd<'_>, place: &OwnedFd, directories: &[Directory]) -> Result<()> {
+/// Hosts with version 1: a directory for each hierarchy in which the container has its
+/// own cgroup.
+fn show_each(
+    root: BorrowedFd<'_>,
+    place: &OwnedFd,
+    directories: &[Directory],
+) -> Result<()> {
     let options = [("mode", "755"), ("size", "64k")];
-    let tmpfs = Detached::new("tmpfs", &options, NOSUID_NODEV_NOEXEC, "a place for each hierarchy")?;
+    let tmpfs = Detached::new(
+        "tmpfs",
+        &options,
+        NOSUID_NODEV_NOEXEC,
+        "a place for each hierarchy",
+    )?;
     for directory in directories {
         let name = name(directory)?;
-        kit::call("a place to mount on", "mkdirat", name, || mkdirat(&tmpfs, name, Mode::from(0o755)))?;
+        kit::call("a place to mount on", "mkdirat", name, || {
+            mkdirat(&tmpfs, name, Mode::from(0o755))
+        })?;
     }
     tmpfs.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
     tmpfs.attach(place, PLACE)?;
@@ -73,6 +92,7 @@ fn name(directory: &Directory) -> Result<&str> {
     let mount_point = directory.hierarchy().mount_point();
     let name = mount_point.file_name().and_then(|name| name.to_str());
     name.ok_or_else(|| {
-        Failure::new(format_args!("{}: no name for a hierarchy", mount_point.display())).into()
+        Failure::new(format_args!("{}: no name for a hierarchy", mount_point.display()))
+            .into()
     })
 }

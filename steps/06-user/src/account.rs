@@ -1,5 +1,6 @@
-//! Who the command runs as, by the image's own /etc/passwd and /etc/group (passwd(5), group(5)).
-//! Never by the host's: its names mean other people, and its libraries would be loaded.
+//! Who the command runs as, by the image's own /etc/passwd and /etc/group (passwd(5),
+//! group(5)). Never by the host's: its names mean other people, and its libraries would
+//! be loaded.
 
 use std::fs::File;
 use std::io::Read;
@@ -51,13 +52,15 @@ impl FromStr for Name {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number =
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse::<u32>() {
             Ok(number) if is_number && number < u32::MAX => Ok(Name::Number(number)),
             _ if is_number => Err(format!("{text}: an id is at most 4294967294")),
-            _ if text.is_empty() || text.contains([':', '/', '\n']) => {
-                Err("UID[:GID] or NAME[:GROUP]: 1000, 1000:1000, nobody, nobody:nogroup".into())
-            }
+            _ if text.is_empty() || text.contains([':', '/', '\n']) => Err(
+                "UID[:GID] or NAME[:GROUP]: 1000, 1000:1000, nobody, nobody:nogroup"
+                    .into(),
+            ),
             _ => Ok(Name::Text(text.into())),
         }
     }
@@ -89,18 +92,29 @@ impl User {
     // ANCHOR: look_up
     // Task 6.4: a name by its entry; a number by its entry, if it has one.
     fn look_up(&self, passwd: &str, groups: &str) -> Result<Account> {
-        let entry = entries(passwd).find(|entry| self.user.is(entry.first(), entry.get(2)));
-        let number = |entry: &[&str], at: usize| entry.get(at).and_then(|text| id(text));
+        let entry =
+            entries(passwd).find(|entry| self.user.is(entry.first(), entry.get(2)));
+        let number =
+            |entry: &[&str], at: usize| entry.get(at).and_then(|text| id(text));
         let (uid, primary) = match (&self.user, &entry) {
             (_, Some(entry)) => (number(entry, 2), number(entry, 3)),
-            (Name::Number(uid), None) => (Some(*uid), Some(0)), // as Docker has it: no entry, group 0
-            (Name::Text(name), None) => return Err(unknown("user", name, "/etc/passwd")),
+            // as Docker has it: no entry, group 0
+            (Name::Number(uid), None) => (Some(*uid), Some(0)),
+            (Name::Text(name), None) => {
+                return Err(unknown("user", name, "/etc/passwd"));
+            }
         };
         let name = entry.as_ref().and_then(|entry| entry.first().copied());
         // As Docker has it: who has no home is at home at the top.
-        let home = entry.as_ref().and_then(|entry| entry.get(5).copied()).filter(|home| !home.is_empty());
-        let malformed =
-            || Failure::new(format_args!("/etc/passwd of the root file system: {entry:?} has no ids"));
+        let home = entry
+            .as_ref()
+            .and_then(|entry| entry.get(5).copied())
+            .filter(|home| !home.is_empty());
+        let malformed = || {
+            Failure::new(format_args!(
+                "/etc/passwd of the root file system: {entry:?} has no ids"
+            ))
+        };
         let account = Account {
             uid: uid.ok_or_else(malformed)?,
             gid: primary.ok_or_else(malformed)?,
@@ -135,7 +149,8 @@ impl Name {
     }
 }
 
-/// A number of the image's. To setresuid(2) the largest one means "leave it": as root, that is.
+/// A number of the image's. To setresuid(2) the largest one means "leave it": as root,
+/// that is.
 fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| *id < u32::MAX)
 }
@@ -147,14 +162,19 @@ fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {
 /// The groups that list this user as a member.
 fn memberships(groups: &str, name: Option<&str>) -> Vec<u32> {
     let Some(name) = name else { return Vec::new() };
-    let is_member =
-        |entry: &Vec<&str>| entry.get(3).is_some_and(|members| members.split(',').any(|it| it == name));
+    let is_member = |entry: &Vec<&str>| {
+        entry.get(3).is_some_and(|members| members.split(',').any(|it| it == name))
+    };
     entries(groups).filter(is_member).filter_map(|entry| id(entry.get(2)?)).collect()
 }
 
 fn unknown(kind: &str, name: &str, file: &str) -> anyhow::Error {
-    let failure = Failure::new(format_args!("{kind} {name:?}: not in {file} of the root file system"));
-    failure.hint(format_args!("-u takes numbers, too: they need no entry in {file}")).into()
+    let failure = Failure::new(format_args!(
+        "{kind} {name:?}: not in {file} of the root file system"
+    ));
+    failure
+        .hint(format_args!("-u takes numbers, too: they need no entry in {file}"))
+        .into()
 }
 
 /// An image may bring a file of any size: this is enough for 10,000 accounts.
@@ -163,18 +183,25 @@ const LARGEST: u64 = 1 << 20;
 /// Reads a file of the image. One that is not there has no entries.
 fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let place = match inside::open(root, Path::new(path)) {
-        Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => return Ok(String::new()),
+        Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {
+            return Ok(String::new());
+        }
         place => place?,
     };
     let what = || format!("{path} of the root file system");
-    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&place).with_context(what)?.st_mode);
-    // A link into /proc leads to files that are read for ever (kmsg), or tell of us (environ).
-    let is_proc = rustix::fs::fstatfs(&place).with_context(what)?.f_type == rustix::fs::PROC_SUPER_MAGIC;
+    let kind = rustix::fs::FileType::from_raw_mode(
+        rustix::fs::fstat(&place).with_context(what)?.st_mode,
+    );
+    // A link into /proc leads to files that are read for ever (kmsg), or tell of us
+    // (environ).
+    let is_proc = rustix::fs::fstatfs(&place).with_context(what)?.f_type
+        == rustix::fs::PROC_SUPER_MAGIC;
     if is_proc || kind != rustix::fs::FileType::RegularFile {
         return Err(Failure::new(format_args!("{}: it is no file", what())).into());
     }
     // The very file that was looked at: proc(5), /proc/self/fd.
-    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).with_context(what)?;
+    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))
+        .with_context(what)?;
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).with_context(what)?;
     if bytes.len() as u64 > LARGEST {
@@ -187,8 +214,7 @@ fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str =
-        "root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/srv/www:/bin/false\nbad:x\nnone:x:4294967295:0::/:\n";
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/srv/www:/bin/false\nbad:x\nnone:x:4294967295:0::/:\n";
     const GROUP: &str = "root:x:0:\nwww:x:33:\nmail:x:12:www,root\nnews:x:13:www\n";
 
     fn found(user: &str) -> Account {
@@ -198,15 +224,24 @@ mod tests {
     #[test]
     fn a_name_has_its_ids_its_groups_and_its_home() {
         let home = Some("/srv/www".to_string());
-        assert_eq!(found("www"), Account { uid: 33, gid: 33, groups: vec![12, 13], home: home.clone() });
+        assert_eq!(
+            found("www"),
+            Account { uid: 33, gid: 33, groups: vec![12, 13], home: home.clone() }
+        );
         assert_eq!(found("33"), found("www"), "by number it is the same");
-        assert_eq!(found("www:mail"), Account { uid: 33, gid: 12, groups: vec![], home });
+        assert_eq!(
+            found("www:mail"),
+            Account { uid: 33, gid: 12, groups: vec![], home }
+        );
     }
 
     #[test]
     fn a_number_needs_no_entry() {
         let home = Some("/".to_string());
-        assert_eq!(found("1234"), Account { home: home.clone(), ..Account::of_id(1234, 0) });
+        assert_eq!(
+            found("1234"),
+            Account { home: home.clone(), ..Account::of_id(1234, 0) }
+        );
         assert_eq!(found("1234:99"), Account { home, ..Account::of_id(1234, 99) });
     }
 
@@ -218,7 +253,8 @@ mod tests {
             ("bad", "has no ids"),
             ("none", "has no ids"),
         ] {
-            let error = user.parse::<User>().unwrap().look_up(PASSWD, GROUP).unwrap_err();
+            let error =
+                user.parse::<User>().unwrap().look_up(PASSWD, GROUP).unwrap_err();
             assert!(error.to_string().contains(named), "{error}");
         }
     }

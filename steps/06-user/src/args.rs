@@ -54,12 +54,14 @@ impl Args {
         let given = [(&self.uid_map, "--uid-map"), (&self.gid_map, "--gid-map")];
         let map = |[own, other]: [(&Vec<Range>, &str); 2]| {
             let (ranges, option) = if own.0.is_empty() { other } else { own };
-            Map::new(ranges.clone()).map_err(|why| Failure::new(format_args!("{option}: {why}")).exit(2))
+            Map::new(ranges.clone())
+                .map_err(|why| Failure::new(format_args!("{option}: {why}")).exit(2))
         };
         plan::by_maps(map(given)?, map([given[1], given[0]])?)
     }
 
-    /// Who the command runs as: the user that was asked for, or the one that the namespace begins as.
+    /// Who the command runs as: the user that was asked for, or the one that the
+    /// namespace begins as.
     ///
     /// # Errors
     /// When the root file system has no such name, or the namespace no such id.
@@ -71,12 +73,21 @@ impl Args {
     ///
     /// # Errors
     /// As [`Args::account`].
-    pub fn account_or(&self, image: Option<&User>, root: BorrowedFd<'_>, ids: &Ids) -> Result<Account> {
-        let Some(user) = self.user.as_ref().or(image) else { return Ok(ids.first().clone()) };
+    pub fn account_or(
+        &self,
+        image: Option<&User>,
+        root: BorrowedFd<'_>,
+        ids: &Ids,
+    ) -> Result<Account> {
+        let Some(user) = self.user.as_ref().or(image) else {
+            return Ok(ids.first().clone());
+        };
         let account = Account::find(root, user)?;
         let Some(what) = ids.lacks(&account) else { return Ok(account) };
         let asked = if self.user.is_some() { "-u" } else { "user of the image" };
-        let failure = Failure::new(format_args!("{asked}: {what} is not mapped into this user namespace"));
+        let failure = Failure::new(format_args!(
+            "{asked}: {what} is not mapped into this user namespace"
+        ));
         Err(failure.hint(format_args!("mapped are {}", ids.shown())).into())
     }
 }

@@ -1,4 +1,5 @@
-//! Work on files of many owners, without a container: as root, or as root of a user namespace.
+//! Work on files of many owners, without a container: as root, or as root of a user
+//! namespace.
 
 use anyhow::Result;
 use exec::{CloneFlags, Job, Spawn};
@@ -11,8 +12,9 @@ use crate::namespace::Ids;
 use crate::plan;
 use crate::subid;
 
-/// Does this work as root. Who is not root does it as root of a user namespace of their own: only there
-/// can files be made, read and removed that belong to the ids that are lent to them.
+/// Does this work as root. Who is not root does it as root of a user namespace of their
+/// own: only there can files be made, read and removed that belong to the ids that are
+/// lent to them.
 ///
 /// # Errors
 /// What the work fails at, and what the kernel says of the namespace.
@@ -20,7 +22,8 @@ pub fn as_root(work: impl FnOnce() -> Result<()>) -> Result<()> {
     if geteuid().is_root() { work() } else { in_process(CloneFlags::empty(), work) }
 }
 
-/// Does this work as root, in a mount namespace of its own: what it mounts, nobody else sees.
+/// Does this work as root, in a mount namespace of its own: what it mounts, nobody else
+/// sees.
 ///
 /// # Errors
 /// As [`as_root`].
@@ -49,7 +52,10 @@ fn in_process(namespaces: CloneFlags, work: impl FnOnce() -> Result<()>) -> Resu
         })?;
     match child.wait()?.code() {
         0 => Ok(()),
-        code => Err(Failure::new(format_args!("the process that does it as root ended with {code}")).into()),
+        code => Err(Failure::new(format_args!(
+            "the process that does it as root ended with {code}"
+        ))
+        .into()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! newuidmap(1) and newgidmap(1): set-user-ID helpers of the host, which write a map for a caller who
-//! may not, within what /etc/subuid and /etc/subgid lend to it.
+//! newuidmap(1) and newgidmap(1): set-user-ID helpers of the host, which write a map
+//! for a caller who may not, within what /etc/subuid and /etc/subgid lend to it.
 
 use std::env;
 use std::io;
@@ -18,7 +18,9 @@ pub(crate) const NEWGIDMAP: &str = "newgidmap";
 /// Where a helper is.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|directory| directory.join(name)).find(|program| program.is_file())
+    env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
 }
 
 /// Which of the two is not there.
@@ -45,11 +47,21 @@ pub(crate) fn write(name: &str, process: Pid, map: &Map) -> Result<()> {
     let mut said = String::new();
     let run = || {
         let program = find(name).ok_or(io::Error::other("not found in PATH"))?;
-        let output = Command::new(program).arg(process.to_string()).args(&numbers).output()?;
+        let output =
+            Command::new(program).arg(process.to_string()).args(&numbers).output()?;
         said = String::from_utf8_lossy(&output.stderr).trim().to_string();
-        if output.status.success() { Ok(()) } else { Err(io::Error::other(output.status.to_string())) }
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(output.status.to_string()))
+        }
     };
     let operands = format_args!("{process}, {map}");
-    kit::call("a set-user-ID helper: it checks, and writes the map", name, operands, run)
-        .hint(if said.is_empty() { "install the package uidmap".into() } else { said })
+    kit::call(
+        "a set-user-ID helper: it checks, and writes the map",
+        name,
+        operands,
+        run,
+    )
+    .hint(if said.is_empty() { "install the package uidmap".into() } else { said })
 }

@@ -1,10 +1,11 @@
-//! Id maps: which ids inside a user namespace are which outside. See user_namespaces(7), "User and
-//! group ID mappings".
+//! Id maps: which ids inside a user namespace are which outside. See
+//! user_namespaces(7), "User and group ID mappings".
 
 use std::fmt;
 use std::str::FromStr;
 
-/// `size` ids that begin with `inside` in the namespace, and with `outside` in its parent's.
+/// `size` ids that begin with `inside` in the namespace, and with `outside` in its
+/// parent's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     /// The first id in the namespace.
@@ -42,7 +43,11 @@ impl FromStr for Range {
             );
         };
         let range = Range { inside: *inside, outside: *outside, size: *size };
-        if range.fits() { Ok(range) } else { Err("at least one id, and none above 4294967294".into()) }
+        if range.fits() {
+            Ok(range)
+        } else {
+            Err("at least one id, and none above 4294967294".into())
+        }
     }
 }
 
@@ -57,13 +62,15 @@ impl Map {
     /// The map of these ranges.
     ///
     /// # Errors
-    /// When two of them overlap, inside or outside; or there are more than the 340 that the kernel takes.
+    /// When two of them overlap, inside or outside; or there are more than the 340 that
+    /// the kernel takes.
     pub fn new(ranges: Vec<Range>) -> Result<Self, String> {
         for (index, one) in ranges.iter().enumerate() {
             let inside = |range: &Range| (range.inside, range.size);
             let outside = |range: &Range| (range.outside, range.size);
             let clash = |other: &&Range| {
-                Range::overlaps(inside(one), inside(other)) || Range::overlaps(outside(one), outside(other))
+                Range::overlaps(inside(one), inside(other))
+                    || Range::overlaps(outside(one), outside(other))
             };
             if let Some(other) = ranges[..index].iter().find(clash) {
                 return Err(format!("{one} and {other} overlap: an id is mapped once"));
@@ -80,7 +87,8 @@ impl Map {
         Map(vec![Range { inside, outside, size: 1 }])
     }
 
-    /// `own` outside is `inside` in the namespace; every other id there comes from `spare`, in order.
+    /// `own` outside is `inside` in the namespace; every other id there comes from
+    /// `spare`, in order.
     pub fn around(inside: u32, own: u32, spare: &[(u32, u32)]) -> Self {
         let mut ranges = Vec::new();
         let mut next = 0; // the next id inside that has none yet
@@ -106,7 +114,9 @@ impl Map {
 
     /// Whether this id inside stands for one outside.
     pub fn has(&self, inside: u32) -> bool {
-        self.0.iter().any(|range| inside >= range.inside && inside - range.inside < range.size)
+        self.0
+            .iter()
+            .any(|range| inside >= range.inside && inside - range.inside < range.size)
     }
 
     /// The ranges.
@@ -133,16 +143,30 @@ mod tests {
 
     #[test]
     fn a_range_is_three_numbers_that_fit() {
-        assert_eq!("0:100000:65536".parse(), Ok(Range { inside: 0, outside: 100_000, size: 65536 }));
-        for bad in ["", "0", "0:1", "0:1:0", "a:b:c", "0:1:2:3", "1:4294967295:1", "-1:0:1", "1:0:4294967295"]
-        {
+        assert_eq!(
+            "0:100000:65536".parse(),
+            Ok(Range { inside: 0, outside: 100_000, size: 65536 })
+        );
+        for bad in [
+            "",
+            "0",
+            "0:1",
+            "0:1:0",
+            "a:b:c",
+            "0:1:2:3",
+            "1:4294967295:1",
+            "-1:0:1",
+            "1:0:4294967295",
+        ] {
             assert!(bad.parse::<Range>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn no_id_is_mapped_twice() {
-        let map = |ranges: &[&str]| Map::new(ranges.iter().map(|text| text.parse().unwrap()).collect());
+        let map = |ranges: &[&str]| {
+            Map::new(ranges.iter().map(|text| text.parse().unwrap()).collect())
+        };
         assert!(map(&["0:1000:1", "1:100000:65536"]).is_ok());
         assert!(map(&["0:1000:2", "1:100000:65536"]).is_err());
         assert!(map(&["0:1000:1", "1:1000:1"]).is_err());

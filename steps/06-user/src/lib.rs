@@ -1,10 +1,11 @@
-//! Step 6: the user namespace. Who is root inside is nobody special outside, so that no root is needed
-//! to start a container. See user_namespaces(7).
+//! Step 6: the user namespace. Who is root inside is nobody special outside, so that no
+//! root is needed to start a container. See user_namespaces(7).
 //!
 //! - [`Args::ids`] says which ids inside stand for which outside: [`Ids`].
-//! - The parent writes them ([`Ids::write`]) while the child waits; the child then becomes the first
-//!   user of its namespace ([`Ids::enter`]).
-//! - Last, before the exec, it becomes who the command is to run as ([`Ids::become_user`]).
+//! - The parent writes them ([`Ids::write`]) while the child waits; the child then
+//!   becomes the first user of its namespace ([`Ids::enter`]).
+//! - Last, before the exec, it becomes who the command is to run as
+//!   ([`Ids::become_user`]).
 
 mod account;
 mod args;

@@ -12,8 +12,8 @@ use kit::{Id, RunDir, RunDirArgs, doctor};
 use mount::Targets;
 use pivot_root::{TerminalArgs, Tree};
 
-/// Step 6 of Kiste: the user namespace. Root inside is nobody special outside, and no root is needed to
-/// start it.
+/// Step 6 of Kiste: the user namespace. Root inside is nobody special outside, and no
+/// root is needed to start it.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -55,12 +55,14 @@ fn main() -> ExitCode {
         Cli::Gc(args) => cgroups::gc_command(&args),
         Cli::Doctor(args) => doctor::run(
             &args,
-            &[user::basics(), pivot_root::checks(), cgroups::doctor(), user::checks()].concat(),
+            &[user::basics(), pivot_root::checks(), cgroups::doctor(), user::checks()]
+                .concat(),
         ),
     })
 }
 
 // ANCHOR: run
+// Task 6.1: in one call with the others, which then belong to the new user namespace.
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let limits = args.cgroup.limits()?;
@@ -73,33 +75,37 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?; // 05: how much it may use
+    // 05: how much it may use
+    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
     let started = Instant::now();
 
     let tree = ids.tree(&args.root)?;
-    // Task 6.1: in one call with the others, which then belong to the new user namespace.
-    let namespaces = ids.namespace() | uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
+    let namespaces =
+        ids.namespace() | uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
-        .before_start(|child| ids.write(child, tree.iter().map(Tree::view))) // 06: who it is outside
+        // 06: who it is outside
+        .before_start(|child| ids.write(child, tree.iter().map(Tree::view)))
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: goes in first
             ids.enter(parent)?; // 06: root, of its own namespace
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
             uts::set_names(&hostname, &args.uts)?; // 01: what it is called
-            args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here
-            let root = user::open_root(tree.as_ref(), &args.root, &mounts)?; // 04: what it sees as /
+            args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
+            // 04: what it sees as /
+            let root = user::open_root(tree.as_ref(), &args.root, &mounts)?;
             pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
-            mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: what is mounted in it
+            mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(&root, parent)?; // 04: a terminal of its own
-            let account = args.user.account(root.as_fd(), &ids)?; // 06: who the command is to be
+            // 06: who the command is to be
+            let account = args.user.account(root.as_fd(), &ids)?;
             let command = args.command.at_home(&hostname, account.home());
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
-            pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+            pid::become_command(&command, args.pid, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
 

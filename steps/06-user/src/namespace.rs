@@ -1,4 +1,5 @@
-//! The user namespace: made with the child, filled in by the parent, entered by the child.
+//! The user namespace: made with the child, filled in by the parent, entered by the
+//! child.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -55,17 +56,25 @@ impl Ids {
 
     /// The namespace of this step, if there is to be one: clone(2), CLONE_NEWUSER.
     pub fn namespace(&self) -> CloneFlags {
-        if self.maps.is_some() { CloneFlags::CLONE_NEWUSER } else { CloneFlags::empty() }
+        if self.maps.is_some() {
+            CloneFlags::CLONE_NEWUSER
+        } else {
+            CloneFlags::empty()
+        }
     }
 
     // ANCHOR: write
-    /// In the parent, while the child waits: says who its ids are outside, and shows these views with
-    /// the owners that it has for their files.
+    /// In the parent, while the child waits: says who its ids are outside, and shows
+    /// these views with the owners that it has for their files.
     ///
     /// # Errors
     /// What the kernel says, or a helper, with the mend.
-    pub fn write<'a>(&self, child: Pid, views: impl IntoIterator<Item = &'a Detached>) -> Result<()> {
-        // Task 6.2: a map is written once, by a process of the namespace outside.
+    // Task 6.2: a map is written once, by a process of the namespace outside.
+    pub fn write<'a>(
+        &self,
+        child: Pid,
+        views: impl IntoIterator<Item = &'a Detached>,
+    ) -> Result<()> {
         let Some(Maps { uids, gids, writer }) = &self.maps else { return Ok(()) };
         match writer {
             Writer::Helpers => {
@@ -75,10 +84,13 @@ impl Ids {
             Writer::Root => {
                 write_both(child, uids, gids)?;
                 let namespace = open_namespace(child)?;
-                views.into_iter().try_for_each(|view| view.map_owners(namespace.as_fd()))
+                views
+                    .into_iter()
+                    .try_for_each(|view| view.map_owners(namespace.as_fd()))
             }
             Writer::OwnId => {
-                // user_namespaces(7): or one could leave a group that is there to forbid something.
+                // user_namespaces(7): or one could leave a group that is there to
+                // forbid something.
                 write(child, "setgroups", "deny")?;
                 write_both(child, uids, gids)
             }
@@ -91,28 +103,37 @@ impl Ids {
         self.maps.as_ref().is_some_and(|maps| maps.writer == Writer::Root)
     }
 
-    /// In the parent: root's view of the root file system, whose owners [`Ids::write`] maps. Anybody
-    /// else may not map them, and need not: the files are the caller's, who is root inside.
+    /// In the parent: root's view of the root file system, whose owners [`Ids::write`]
+    /// maps. Anybody else may not map them, and need not: the files are the caller's,
+    /// who is root inside.
     ///
     /// # Errors
     /// When the directory is not there.
     pub fn tree(&self, root: &pivot_root::Args) -> Result<Option<Tree>> {
         let tree = self.are_shown_by_root().then(|| Tree::open(root)).transpose()?;
-        // A device of the image's would be the container's, since it is root's on the disk.
+        // A device of the image's would be the container's, since it is root's on the
+        // disk.
         tree.as_ref().map_or(Ok(()), Tree::forbid_devices)?;
         Ok(tree)
     }
 
-    /// In the child, once the maps are there: becomes the namespace's first user, with none of the
-    /// caller's groups and keys. Until then it is nobody: no id of its own means anything inside.
+    /// In the child, once the maps are there: becomes the namespace's first user, with
+    /// none of the caller's groups and keys. Until then it is nobody: no id of its own
+    /// means anything inside.
     ///
     /// # Errors
     /// What the kernel says of the calls it takes.
     pub fn enter(&self, parent: &Channel) -> Result<()> {
-        kit::call("none of the caller's keys", "keyctl", "JOIN_SESSION_KEYRING", || {
-            sys::join_new_session_keyring()
-        })
-        .hint_on(Errno::EDQUOT, "as many keys as /proc/sys/kernel/keys allows: each container takes one")?;
+        kit::call(
+            "none of the caller's keys",
+            "keyctl",
+            "JOIN_SESSION_KEYRING",
+            sys::join_new_session_keyring,
+        )
+        .hint_on(
+            Errno::EDQUOT,
+            "as many keys as /proc/sys/kernel/keys allows: each container takes one",
+        )?;
         self.become_account(&self.first, parent)
     }
 
@@ -129,28 +150,38 @@ impl Ids {
     }
 
     // ANCHOR: become
+    // Task 6.3: groups first: who is no longer root may not change them.
     fn become_account(&self, account: &Account, parent: &Channel) -> Result<()> {
-        // Task 6.3: groups first: who is no longer root may not change them.
         if self.may_set_groups() {
             let groups = self.groups(account);
-            kit::call("its groups, and none of the caller's", "setgroups", shown(&groups), || {
-                setgroups(&groups)
-            })?;
+            kit::call(
+                "its groups, and none of the caller's",
+                "setgroups",
+                shown(&groups),
+                || setgroups(&groups),
+            )?;
         }
         let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
         kit::call("its group", "setresgid", gid, || setresgid(gid, gid, gid))?;
-        kit::call("who it is from here on", "setresuid", uid, || setresuid(uid, uid, uid))?;
+        kit::call("who it is from here on", "setresuid", uid, || {
+            setresuid(uid, uid, uid)
+        })?;
         exec::die_with_parent(parent) // prctl(2): the change of ids has cleared it
     }
     // ANCHOR_END: become
 
-    /// All its groups, the first one too: otherwise a set-group-ID program would shed it, and with it
-    /// what is forbidden to that group (CVE-2022-36109). What the namespace does not have is left out:
-    /// it is one right less.
+    /// All its groups, the first one too: otherwise a set-group-ID program would shed
+    /// it, and with it what is forbidden to that group (CVE-2022-36109). What the
+    /// namespace does not have is left out: it is one right less.
     fn groups(&self, account: &Account) -> Vec<Gid> {
-        let is_mapped = |gid: &u32| self.maps.as_ref().is_none_or(|maps| maps.gids.has(*gid));
+        let is_mapped =
+            |gid: &u32| self.maps.as_ref().is_none_or(|maps| maps.gids.has(*gid));
         let others = account.groups.iter().copied().filter(|gid| *gid != account.gid);
-        std::iter::once(account.gid).chain(others).filter(is_mapped).map(Gid::from_raw).collect()
+        std::iter::once(account.gid)
+            .chain(others)
+            .filter(is_mapped)
+            .map(Gid::from_raw)
+            .collect()
     }
 
     /// user_namespaces(7), "/proc/PID/setgroups": who mapped the own id alone may not.
@@ -173,7 +204,9 @@ impl Ids {
     }
 
     pub(crate) fn shown(&self) -> String {
-        self.maps.as_ref().map_or_else(String::new, |maps| format!("uids {}; gids {}", maps.uids, maps.gids))
+        self.maps.as_ref().map_or_else(String::new, |maps| {
+            format!("uids {}; gids {}", maps.uids, maps.gids)
+        })
     }
 }
 
@@ -181,7 +214,11 @@ impl Ids {
 ///
 /// # Errors
 /// As [`Root::open`].
-pub fn open_root(tree: Option<&Tree>, args: &pivot_root::Args, requests: &[Request]) -> Result<Root> {
+pub fn open_root(
+    tree: Option<&Tree>,
+    args: &pivot_root::Args,
+    requests: &[Request],
+) -> Result<Root> {
     match tree {
         Some(tree) => tree.mount(args, requests),
         None => Root::open(args, requests),
@@ -191,7 +228,11 @@ pub fn open_root(tree: Option<&Tree>, args: &pivot_root::Args, requests: &[Reque
 /// As a person reads them; an image may list any number.
 fn shown(groups: &[Gid]) -> String {
     let numbers: Vec<_> = groups.iter().map(|gid| gid.as_raw()).collect();
-    if numbers.len() <= 32 { format!("{numbers:?}") } else { format!("{} of them", numbers.len()) }
+    if numbers.len() <= 32 {
+        format!("{numbers:?}")
+    } else {
+        format!("{} of them", numbers.len())
+    }
 }
 
 fn open_namespace(child: Pid) -> Result<File> {
@@ -208,16 +249,25 @@ fn write(child: Pid, file: &str, text: &str) -> Result<()> {
     let path = format!("/proc/{child}/{file}");
     let operands = format!("{path}, {}", text.trim_end().replace('\n', "; "));
     kit::call("who it is outside", "write", operands, || std::fs::write(&path, text))
-        .hint_on(Errno::EPERM, "`doctor` of this step says what forbids user namespaces here")
+        .hint_on(
+            Errno::EPERM,
+            "`doctor` of this step says what forbids user namespaces here",
+        )
 }
 
-/// The container's own terminal belongs to who sits at it, or it could not be opened by name.
+/// The container's own terminal belongs to who sits at it, or it could not be opened by
+/// name.
 fn own_terminal(account: &Account) -> Result<()> {
-    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let streams =
+        [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     let terminal = streams.into_iter().find(|stream| rustix::termios::isatty(stream));
     terminal.map_or(Ok(()), |terminal| {
         kit::call("the terminal is theirs", "fchown", account.uid, || {
-            rustix::fs::fchown(terminal, Some(rustix::fs::Uid::from_raw(account.uid)), None)
+            rustix::fs::fchown(
+                terminal,
+                Some(rustix::fs::Uid::from_raw(account.uid)),
+                None,
+            )
         })
     })
 }

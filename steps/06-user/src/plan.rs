@@ -1,4 +1,5 @@
-//! Which ids a container gets: what was asked for, and what the host lends to the caller.
+//! Which ids a container gets: what was asked for, and what the host lends to the
+//! caller.
 
 use anyhow::Result;
 use kit::{Failure, Id, program};
@@ -38,15 +39,21 @@ pub(crate) fn by_mode(mode: Option<Mode>, id: &Id) -> Result<Ids> {
     match (mode.unwrap_or(usual), is_root) {
         (Mode::Host, true) => Ok(Ids::of_host()),
         (Mode::Host, false) => {
-            let failure = Failure::new("--userns host: without a user namespace of its own this needs root");
+            let failure = Failure::new(
+                "--userns host: without a user namespace of its own this needs root",
+            );
             Err(failure.hint("leave it out, or use sudo").into())
         }
         (Mode::Auto, true) => nobody_special(id),
         (Mode::Auto, false) => lent(Account::of_id(0, 0)),
-        (Mode::KeepId, false) => lent(Account::of_id(geteuid().as_raw(), getegid().as_raw())),
+        (Mode::KeepId, false) => {
+            lent(Account::of_id(geteuid().as_raw(), getegid().as_raw()))
+        }
         (Mode::KeepId, true) => {
             let failure = Failure::new("--userns keep-id: your own id is root's");
-            Err(failure.hint("start it as another user, or choose --userns auto").into())
+            Err(failure
+                .hint("start it as another user, or choose --userns auto")
+                .into())
         }
     }
 }
@@ -55,24 +62,31 @@ pub(crate) fn by_mode(mode: Option<Mode>, id: &Id) -> Result<Ids> {
 fn lent(first: Account) -> Result<Ids> {
     let (ids, alone) = of_caller(first)?;
     if let Some(why) = alone {
-        program::say(format_args!("note: only your own id is mapped into the container: {why}"));
+        program::say(format_args!(
+            "note: only your own id is mapped into the container: {why}"
+        ));
         program::say(format_args!("hint: {}", helper::mend(&subid::caller())));
     }
     Ok(ids)
 }
 
-/// A caller without root: its own id, and what /etc/subuid and /etc/subgid lend to it; or why nothing.
+/// A caller without root: its own id, and what /etc/subuid and /etc/subgid lend to it;
+/// or why nothing.
 pub(crate) fn of_caller(first: Account) -> Result<(Ids, Option<String>)> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     let (uids, gids) = subid::lent_to_us()?;
     let alone = why_alone(&uids, &gids);
     let ids = match alone {
         None => {
-            let (uids, gids) = (Map::around(first.uid, uid, &uids), Map::around(first.gid, gid, &gids));
+            let (uids, gids) = (
+                Map::around(first.uid, uid, &uids),
+                Map::around(first.gid, gid, &gids),
+            );
             Ids::new(first, uids, gids, Writer::Helpers)
         }
         Some(_) => {
-            let (uids, gids) = (Map::single(first.uid, uid), Map::single(first.gid, gid));
+            let (uids, gids) =
+                (Map::single(first.uid, uid), Map::single(first.gid, gid));
             Ids::new(first, uids, gids, Writer::OwnId)
         }
     };
@@ -92,21 +106,29 @@ pub(crate) fn why_alone(uids: &[Lent], gids: &[Lent]) -> Option<String> {
 /// The ids that systemd sets aside for containers: <https://systemd.io/UIDS-GIDS>.
 const CONTAINERS: std::ops::Range<u32> = 524_288..1_879_048_192;
 
-/// Root as the caller: a range of ids that nobody else has, chosen by the container's id.
+/// Root as the caller: a range of ids that nobody else has, chosen by the container's
+/// id.
 fn nobody_special(id: &Id) -> Result<Ids> {
     let taken = subid::lent_to_anybody()?;
     let blocks = (CONTAINERS.end - CONTAINERS.start) / ENOUGH;
-    let wanted = u64::from_str_radix(id.as_str(), 16).unwrap_or_default() % u64::from(blocks);
-    let starts = (0..blocks).map(|n| CONTAINERS.start + (wanted as u32 + n) % blocks * ENOUGH);
-    let is_free =
-        |start: &u32| !taken.iter().any(|(first, count)| *start < first + count && *first < start + ENOUGH);
+    let wanted =
+        u64::from_str_radix(id.as_str(), 16).unwrap_or_default() % u64::from(blocks);
+    let starts =
+        (0..blocks).map(|n| CONTAINERS.start + (wanted as u32 + n) % blocks * ENOUGH);
+    let is_free = |start: &u32| {
+        !taken
+            .iter()
+            .any(|(first, count)| *start < first + count && *first < start + ENOUGH)
+    };
     let start = starts.into_iter().find(is_free);
     let Some(outside) = start else {
-        return Err(
-            Failure::new(format_args!("{SUBUID} and {SUBGID} leave no 65536 ids for a container")).into()
-        );
+        return Err(Failure::new(format_args!(
+            "{SUBUID} and {SUBGID} leave no 65536 ids for a container"
+        ))
+        .into());
     };
-    let map = Map::new(vec![crate::ids::Range { inside: 0, outside, size: ENOUGH }]).map_err(Failure::new)?;
+    let map = Map::new(vec![crate::ids::Range { inside: 0, outside, size: ENOUGH }])
+        .map_err(Failure::new)?;
     Ok(Ids::new(Account::of_id(0, 0), map.clone(), map, Writer::Root))
 }
 
@@ -123,11 +145,16 @@ mod tests {
             let number = u64::from_str_radix(id.as_str(), 16).unwrap();
             let outside = first + number % ((end - first) / size) * size;
             let is_lent = |lent: &Lent| {
-                u64::from(lent.0) < outside + size && outside < u64::from(lent.0) + u64::from(lent.1)
+                u64::from(lent.0) < outside + size
+                    && outside < u64::from(lent.0) + u64::from(lent.1)
             };
             let expected = format!("uids 0 {outside} {size}; gids 0 {outside} {size}");
             let is_free = !lent.iter().any(is_lent);
-            assert_eq!(nobody_special(&id).unwrap().shown() == expected, is_free, "{id}");
+            assert_eq!(
+                nobody_special(&id).unwrap().shown() == expected,
+                is_free,
+                "{id}"
+            );
         }
     }
 }

@@ -25,7 +25,8 @@ pub fn caller() -> String {
 /// # Errors
 /// When a file is there and cannot be read.
 pub fn lent_to_us() -> Result<(Vec<Lent>, Vec<Lent>)> {
-    let of = |file| read(file).map(|text| parse(&text, Some(&caller()), geteuid().as_raw()));
+    let of =
+        |file| read(file).map(|text| parse(&text, Some(&caller()), geteuid().as_raw()));
     Ok((of(SUBUID)?, of(SUBGID)?))
 }
 
@@ -49,14 +50,19 @@ fn read(file: &str) -> Result<String> {
 /// Those of one user, by name or number.
 fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<Lent> {
     let uid = uid.to_string();
-    let is_ours = |owner: &str, (_, count): Lent| count > 0 && (Some(owner) == name || owner == uid);
-    let mut ranges: Vec<Lent> =
-        entries(text).filter(|(owner, range)| is_ours(owner, *range)).map(|(_, range)| range).collect();
+    let is_ours = |owner: &str, (_, count): Lent| {
+        count > 0 && (Some(owner) == name || owner == uid)
+    };
+    let mut ranges: Vec<Lent> = entries(text)
+        .filter(|(owner, range)| is_ours(owner, *range))
+        .map(|(_, range)| range)
+        .collect();
     ranges.dedup();
     ranges
 }
 
-/// `NAME-OR-UID:FIRST:COUNT` a line. What is malformed is nobody's, as newuidmap(1) has it.
+/// `NAME-OR-UID:FIRST:COUNT` a line. What is malformed is nobody's, as newuidmap(1) has
+/// it.
 fn entries(text: &str) -> impl Iterator<Item = (&str, Lent)> {
     text.lines().filter_map(|line| {
         let (rest, count) = line.trim_end().rsplit_once(':')?;
@@ -79,7 +85,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_lends_nothing_and_one_that_cannot_be_read_is_an_error() {
+    fn a_file_that_is_not_there_lends_nothing_and_one_that_cannot_be_read_is_an_error()
+    {
         assert_eq!(read("/nonexistent/subuid").unwrap(), "");
         assert_eq!(read("/proc").unwrap_err().to_string(), "read /proc");
     }

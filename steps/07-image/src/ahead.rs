@@ -1,4 +1,5 @@
-//! Reads ahead in a thread of its own: while one block is unpacked, the next is decompressed.
+//! Reads ahead in a thread of its own: while one block is unpacked, the next is
+//! decompressed.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -16,7 +17,8 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// Starts to read; the thread ends at the end of `input`, or when nobody reads on, and hands it back.
+    /// Starts to read; the thread ends at the end of `input`, or when nobody reads on,
+    /// and hands it back.
     pub(crate) fn read<'scope, R: Read + Send + 'scope>(
         scope: &'scope Scope<'scope, '_>,
         mut input: R,

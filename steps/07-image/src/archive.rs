@@ -1,7 +1,9 @@
-//! A tar archive as a stream of entries: tar(5), pax (POSIX.1-2024), GNU tar's manual, "Tar internals".
+//! A tar archive as a stream of entries: tar(5), pax (POSIX.1-2024), GNU tar's manual,
+//! "Tar internals".
 //!
-//! An archive is somebody else's. Whatever it claims of sizes is only followed as far as bytes come, and
-//! what two readers could understand in two ways is refused (CVE-2025-62518).
+//! An archive is somebody else's. Whatever it claims of sizes is only followed as far
+//! as bytes come, and what two readers could understand in two ways is refused
+//! (CVE-2025-62518).
 
 mod entry;
 mod numbers;
@@ -19,7 +21,8 @@ pub(crate) use sparse::Segment;
 
 /// Headers and data come in blocks of this size.
 const BLOCK: usize = 512;
-/// The longest name or list of attributes, in bytes: Linux takes names of 4 KiB and attributes of 64.
+/// The longest name or list of attributes, in bytes: Linux takes names of 4 KiB and
+/// attributes of 64.
 const LONGEST_EXTENSION: u64 = 1 << 20;
 /// The longest global header, in bytes: git(1) writes a hundred.
 const LONGEST_GLOBAL: usize = 64 * 1024;
@@ -29,7 +32,8 @@ const LONGEST_PADDING: u64 = 64 << 20;
 /// A tar archive that is being read.
 pub(crate) struct Archive<R> {
     input: R,
-    /// Of the entry at hand: bytes of data that have not been read, and of the padding behind them.
+    /// Of the entry at hand: bytes of data that have not been read, and of the padding
+    /// behind them.
     data: u64,
     padding: u64,
     /// pax, "g": what holds for all entries that follow.
@@ -48,18 +52,30 @@ struct Extensions {
 
 impl<R: Read> Archive<R> {
     pub(crate) fn new(input: R) -> Self {
-        Archive { input, data: 0, padding: 0, global: pax::Records::default(), has_begun: false }
+        Archive {
+            input,
+            data: 0,
+            padding: 0,
+            global: pax::Records::default(),
+            has_begun: false,
+        }
     }
 
-    /// The next entry. Its data is read from [`Archive::data`]; what is not read is skipped.
+    /// The next entry. Its data is read from [`Archive::data`]; what is not read is
+    /// skipped.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
-        let mut extensions = Extensions { records: self.global.clone(), ..Extensions::default() };
+        let mut extensions =
+            Extensions { records: self.global.clone(), ..Extensions::default() };
         while let Some(header) = self.next_header()? {
             let name = || format!("entry {}", shown(&header.path_bytes()));
             self.data = header.entry_size().with_context(name)?;
             match header.entry_type() {
-                kind if kind.as_byte() == b'V' => self.finish_entry(header.entry_size()?)?, // a label
-                kind if is_extension(kind) => self.extend(kind, &mut extensions).with_context(name)?,
+                kind if kind.as_byte() == b'V' => {
+                    self.finish_entry(header.entry_size()?)?
+                } // a label
+                kind if is_extension(kind) => {
+                    self.extend(kind, &mut extensions).with_context(name)?
+                }
                 _ => return self.entry(&header, extensions).map(Some),
             }
         }
@@ -118,7 +134,9 @@ impl<R: Read> Archive<R> {
     /// The next header; None at the end.
     fn next_header(&mut self) -> Result<Option<Header>> {
         self.skip_rest()?;
-        let Some(block) = self.block()? else { return self.end_without_mark().map(|()| None) };
+        let Some(block) = self.block()? else {
+            return self.end_without_mark().map(|()| None);
+        };
         self.has_begun = true;
         if block == [0; BLOCK] {
             return self.see_the_end().map(|()| None);
@@ -131,22 +149,26 @@ impl<R: Read> Archive<R> {
         });
         match header.cksum() {
             Ok(said) if said == sum.sum::<u32>() => Ok(Some(header)),
-            _ => {
-                Err(Failure::new("this is no tar archive, or it is damaged: a header's sum is wrong").into())
+            _ => Err(Failure::new(
+                "this is no tar archive, or it is damaged: a header's sum is wrong",
+            )
+            .into()),
+        }
+    }
+
+    /// Some write no blocks of zeros at the end. Of nothing at all, there is nothing to
+    /// be made.
+    fn end_without_mark(&self) -> Result<()> {
+        match self.has_begun {
+            true => Ok(()),
+            false => {
+                Err(Failure::new("the archive is empty").hint("get it again").into())
             }
         }
     }
 
-    /// Some write no blocks of zeros at the end. Of nothing at all, there is nothing to be made.
-    fn end_without_mark(&self) -> Result<()> {
-        match self.has_begun {
-            true => Ok(()),
-            false => Err(Failure::new("the archive is empty").hint("get it again").into()),
-        }
-    }
-
-    /// Behind the end there is nothing but zeros. A second archive would be seen by one reader, and not
-    /// by another.
+    /// Behind the end there is nothing but zeros. A second archive would be seen by one
+    /// reader, and not by another.
     fn see_the_end(&mut self) -> Result<()> {
         let mut rest = vec![0; 64 * 1024];
         let mut zeros = 0;
@@ -154,12 +176,17 @@ impl<R: Read> Archive<R> {
             match self.input.read(&mut rest).context("read the archive")? {
                 0 => return Ok(()),
                 count if rest[..count].iter().any(|byte| *byte != 0) => {
-                    return Err(Failure::new("the archive has data behind its end").into());
+                    return Err(
+                        Failure::new("the archive has data behind its end").into()
+                    );
                 }
                 count => zeros += count as u64,
             }
             if zeros > LONGEST_PADDING {
-                return Err(Failure::new("the archive has more than 64 MiB of zeros behind its end").into());
+                return Err(Failure::new(
+                    "the archive has more than 64 MiB of zeros behind its end",
+                )
+                .into());
             }
         }
     }
@@ -182,9 +209,10 @@ impl<R: Read> Archive<R> {
     fn extension(&mut self) -> Result<Vec<u8>> {
         let size = self.data;
         if size > LONGEST_EXTENSION {
-            return Err(
-                Failure::new(format_args!("a name or attribute of {size} bytes: the most is 1 MiB")).into()
-            );
+            return Err(Failure::new(format_args!(
+                "a name or attribute of {size} bytes: the most is 1 MiB"
+            ))
+            .into());
         }
         self.finish_size(size);
         let mut bytes = Vec::new();
@@ -207,7 +235,9 @@ impl<R: Read> Archive<R> {
         while self.data().read(&mut rest).context("read the archive")? > 0 {}
         let mut padding = vec![0; std::mem::take(&mut self.padding) as usize];
         match self.input.read_exact(&mut padding) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(truncated().into()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(truncated().into())
+            }
             read => read.context("read the archive"),
         }
     }
@@ -215,8 +245,10 @@ impl<R: Read> Archive<R> {
 
 /// Numbers that were left empty mean 0, as GNU tar has it. The sum is left as it is.
 fn filled(mut block: [u8; BLOCK]) -> [u8; BLOCK] {
-    // Mode, uid, gid, size, mtime, major and minor number: tar(5), "POSIX ustar Archives".
-    for field in [100..108, 108..116, 116..124, 124..136, 136..148, 329..337, 337..345] {
+    // Mode, uid, gid, size, mtime, major and minor number: tar(5), "POSIX ustar
+    // Archives".
+    for field in [100..108, 108..116, 116..124, 124..136, 136..148, 329..337, 337..345]
+    {
         let first = field.start;
         if block[field].iter().all(|byte| matches!(byte, 0 | b' ')) {
             block[first] = b'0';
@@ -241,7 +273,8 @@ impl<R: Read> Read for Data<'_, R> {
 }
 
 fn truncated() -> Failure {
-    Failure::new("the archive ends in the middle of an entry").hint("it is truncated: get it again")
+    Failure::new("the archive ends in the middle of an entry")
+        .hint("it is truncated: get it again")
 }
 
 fn is_extension(kind: EntryType) -> bool {
@@ -277,12 +310,18 @@ mod tests {
 
     use super::*;
 
-    /// The archives that the fuzzer begins with: one for each feature and attack, by name.
+    /// The archives that the fuzzer begins with: one for each feature and attack, by
+    /// name.
     fn corpus() -> BTreeMap<String, Vec<u8>> {
-        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/archive");
+        let directory =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/archive");
         let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap());
-        let named =
-            |file: DirEntry| (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap());
+        let named = |file: DirEntry| {
+            (
+                file.file_name().into_string().unwrap(),
+                std::fs::read(file.path()).unwrap(),
+            )
+        };
         files.map(named).collect()
     }
 
@@ -306,15 +345,26 @@ mod tests {
     }
 
     fn told_of(entry: &Entry, data: &[u8]) -> String {
-        let Entry { kind, path, uid, gid, mode, mtime: (seconds, nanoseconds), size, segments, attributes } =
-            entry;
+        let Entry {
+            kind,
+            path,
+            uid,
+            gid,
+            mode,
+            mtime: (seconds, nanoseconds),
+            size,
+            segments,
+            attributes,
+        } = entry;
         let kind = match kind {
             Kind::HardLink(to) => format!("HardLink to {}", shown(to)),
             Kind::SymbolicLink(to) => format!("SymbolicLink to {}", shown(to)),
             other => format!("{other:?}"),
         };
-        let mut line =
-            format!("  {} {kind} {uid}:{gid} {mode:o} {seconds}+{nanoseconds} {size}", shown(path));
+        let mut line = format!(
+            "  {} {kind} {uid}:{gid} {mode:o} {seconds}+{nanoseconds} {size}",
+            shown(path)
+        );
         if size > &0 {
             line += &format!(", data {} {}", data.len(), shown(data));
         }
@@ -322,17 +372,24 @@ mod tests {
             line += &format!(", {} {}", shown(name), shown(value));
         }
         if let Some((segments, whole)) = segments {
-            let at = |segment: &Segment| format!("{}+{}", segment.offset, segment.length);
-            line += &format!(", of {whole}: {}", segments.iter().map(at).collect::<Vec<_>>().join(" "));
+            let at =
+                |segment: &Segment| format!("{}+{}", segment.offset, segment.length);
+            line += &format!(
+                ", of {whole}: {}",
+                segments.iter().map(at).collect::<Vec<_>>().join(" ")
+            );
         }
         line + "\n"
     }
 
-    /// After a change that was meant: `INSTA_UPDATE=always`, and look at the difference.
+    /// After a change that was meant: `INSTA_UPDATE=always`, and look at the
+    /// difference.
     #[test]
     fn the_archives_of_the_corpus_are_read_as_they_were_written() {
-        let told: String =
-            corpus().iter().map(|(name, archive)| format!("{name}\n{}", told(archive))).collect();
+        let told: String = corpus()
+            .iter()
+            .map(|(name, archive)| format!("{name}\n{}", told(archive)))
+            .collect();
         insta::with_settings!({
             snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/snapshots"),
             prepend_module_to_snapshot => false, omit_expression => true,
@@ -355,12 +412,15 @@ mod tests {
             usize::try_from(state % below as u64).unwrap()
         };
         let mut errors = 0;
-        for archive in corpus.values().filter(|archive| (1..LARGEST).contains(&archive.len())) {
+        for archive in
+            corpus.values().filter(|archive| (1..LARGEST).contains(&archive.len()))
+        {
             for _ in 0..200 {
                 let mut damaged = archive.clone();
                 for _ in 0..=random(4) {
                     let at = random(damaged.len());
-                    damaged[at] = [0, b'0', b'7', b'9', b' ', b'\n', 0x80, 0xff][random(8)];
+                    damaged[at] =
+                        [0, b'0', b'7', b'9', b' ', b'\n', 0x80, 0xff][random(8)];
                 }
                 // A right sum lets the damage through to what is behind it.
                 if let Some(header) = damaged.first_chunk_mut::<BLOCK>() {

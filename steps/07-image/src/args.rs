@@ -19,18 +19,26 @@ pub struct Args {
     #[arg(long, value_name = "PROGRAM", requires = "image", conflicts_with = "rootfs")]
     pub(crate) entrypoint: Option<OsString>,
 
-    /// Keep what the command has written, as one more layer of the image, under this name
-    #[arg(long, value_name = "NAME[:TAG]", requires = "image", conflicts_with = "rootfs")]
+    /// Keep what the command has written, as one more layer of the image, under this
+    /// name
+    #[arg(
+        long,
+        value_name = "NAME[:TAG]",
+        requires = "image",
+        conflicts_with = "rootfs"
+    )]
     pub(crate) commit: Option<Reference>,
 
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
 
-/// The command line of a program whose `run` takes an image: an image may say what to run, so that
-/// COMMAND may be left out.
+/// The command line of a program whose `run` takes an image: an image may say what to
+/// run, so that COMMAND may be left out.
 pub fn command_line<C: CommandFactory>() -> clap::Command {
     C::command().mut_subcommand("run", |run| {
-        run.mut_arg("command", |command| command.required(false).required_unless_present("image"))
+        run.mut_arg("command", |command| {
+            command.required(false).required_unless_present("image")
+        })
     })
 }

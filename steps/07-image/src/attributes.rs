@@ -13,7 +13,8 @@ pub(crate) fn is_overlayfs(name: &[u8]) -> bool {
     name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
 }
 
-/// The largest list of names, and the largest value (XATTR_LIST_MAX, XATTR_SIZE_MAX of linux/limits.h).
+/// The largest list of names, and the largest value (XATTR_LIST_MAX, XATTR_SIZE_MAX of
+/// linux/limits.h).
 const LARGEST: usize = 64 * 1024;
 
 /// The attributes of what a descriptor stands for.
@@ -28,8 +29,10 @@ pub(crate) fn at(path: &OsStr) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         Err(Errno::OPNOTSUPP) => 0, // this file system has none
         length => length.with_context(|| format!("llistxattr({})", path.display()))?,
     };
-    let mut names: Vec<&[u8]> =
-        buffer[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
+    let mut names: Vec<&[u8]> = buffer[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .collect();
     names.retain(|name| !is_overlayfs(name));
     names.sort();
     let mut attributes = Vec::new();
@@ -38,7 +41,9 @@ pub(crate) fn at(path: &OsStr) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         match lgetxattr(path, OsStr::from_bytes(name), &mut value) {
             Err(Errno::NODATA | Errno::PERM) => {} // not ours to read
             length => {
-                value.truncate(length.with_context(|| format!("lgetxattr({})", path.display()))?);
+                value.truncate(
+                    length.with_context(|| format!("lgetxattr({})", path.display()))?,
+                );
                 attributes.push((name.to_vec(), value));
             }
         }

@@ -1,4 +1,5 @@
-//! What a container is made of: a directory, or an image's layers with one of its own on top.
+//! What a container is made of: a directory, or an image's layers with one of its own
+//! on top.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -52,7 +53,12 @@ impl Args {
     ///
     /// # Errors
     /// When there is no such image or directory.
-    pub fn base<'a>(&'a self, id: &Id, ids: &Ids, root: &pivot_root::Args) -> Result<Base<'a>> {
+    pub fn base<'a>(
+        &'a self,
+        id: &Id,
+        ids: &Ids,
+        root: &pivot_root::Args,
+    ) -> Result<Base<'a>> {
         let Some(named) = &self.image else {
             return Ok(Base { args: self, kind: Of::Directory(ids.tree(root)?) });
         };
@@ -60,7 +66,9 @@ impl Args {
         // What is found stays, until the container itself is noted.
         let _shared = store.share()?;
         if let Err(error) = clean(&store) {
-            kit::program::say(format_args!("warning: what an earlier run has left stays: {error:#}"));
+            kit::program::say(format_args!(
+                "warning: what an earlier run has left stays: {error:#}"
+            ));
         }
         let image = Image::find(&store, named)?;
         let container = Container::create(&store, id, &image)?;
@@ -68,7 +76,13 @@ impl Args {
         let views = if ids.are_shown_by_root() { overlay.views()? } else { Vec::new() };
         let base = Base {
             args: self,
-            kind: Of::Image(Box::new(Layered { store, image, container, overlay, views })),
+            kind: Of::Image(Box::new(Layered {
+                store,
+                image,
+                container,
+                overlay,
+                views,
+            })),
         };
         base.stop_signal()?; // before anything starts
         base.warn_of_another_machine();
@@ -93,7 +107,9 @@ impl Base<'_> {
     /// When it cannot be mounted.
     pub fn mount(&self, root: &pivot_root::Args, requests: &[Request]) -> Result<Root> {
         let layered = match &self.kind {
-            Of::Directory(tree) => return user::open_root(tree.as_ref(), root, requests),
+            Of::Directory(tree) => {
+                return user::open_root(tree.as_ref(), root, requests);
+            }
             Of::Image(layered) => layered,
         };
         let overlay = if layered.views.is_empty() {
@@ -110,14 +126,17 @@ impl Base<'_> {
     /// The directory that the command starts in is made, as Docker has it.
     fn make_workdir(&self, tree: &Tree) -> Result<()> {
         let workdir = self.config().and_then(|config| config.working_dir().as_deref());
-        let Some(workdir) = workdir.filter(|workdir| !workdir.is_empty()) else { return Ok(()) };
+        let Some(workdir) = workdir.filter(|workdir| !workdir.is_empty()) else {
+            return Ok(());
+        };
         inside::make(tree.as_fd(), &Path::new("/").join(workdir), Kind::Directory)
             .context("WorkingDir of the image")
     }
 
     fn warn_of_another_machine(&self) {
         let Of::Image(layered) = &self.kind else { return };
-        let (theirs, ours) = (layered.image.configuration.architecture().to_string(), architecture());
+        let (theirs, ours) =
+            (layered.image.configuration.architecture().to_string(), architecture());
         if theirs != ours {
             let image = layered.image.called();
             kit::program::say(format_args!(
@@ -137,8 +156,16 @@ impl Base<'_> {
     ///
     /// # Errors
     /// When the root file system has no such name, or the namespace no such id.
-    pub fn account(&self, args: &user::Args, root: BorrowedFd<'_>, ids: &Ids) -> Result<Account> {
-        let user = self.config().and_then(|config| config.user().as_deref()).filter(|user| !user.is_empty());
+    pub fn account(
+        &self,
+        args: &user::Args,
+        root: BorrowedFd<'_>,
+        ids: &Ids,
+    ) -> Result<Account> {
+        let user = self
+            .config()
+            .and_then(|config| config.user().as_deref())
+            .filter(|user| !user.is_empty());
         let parse = |user: &str| {
             let parsed = user.parse::<User>().map_err(Failure::new);
             parsed.with_context(|| format!("User of the image, {user:?}"))
@@ -151,15 +178,23 @@ impl Base<'_> {
     ///
     /// # Errors
     /// A usage error (exit code 2) when neither says.
-    pub fn command(&self, args: &CommandArgs, hostname: &str, home: Option<&str>) -> Result<Command> {
+    pub fn command(
+        &self,
+        args: &CommandArgs,
+        hostname: &str,
+        home: Option<&str>,
+    ) -> Result<Command> {
         let strings = |list: &Option<Vec<String>>| -> Vec<OsString> {
             list.iter().flatten().map(OsString::from).collect()
         };
         let (mut defaults, mut entrypoint) = (Defaults::default(), Vec::new());
         if let Some(config) = self.config() {
             defaults.env = strings(config.env());
-            defaults.workdir =
-                config.working_dir().as_deref().filter(|it| !it.is_empty()).map(|it| Path::new("/").join(it));
+            defaults.workdir = config
+                .working_dir()
+                .as_deref()
+                .filter(|it| !it.is_empty())
+                .map(|it| Path::new("/").join(it));
             defaults.argv = strings(config.cmd());
             entrypoint = strings(config.entrypoint());
         }
@@ -172,7 +207,10 @@ impl Base<'_> {
         command.argv.splice(..0, entrypoint);
         if command.argv.is_empty() {
             let failure = Failure::new("the image does not say what to run");
-            return Err(failure.hint("name a command behind the options, `sh` for one").exit(2).into());
+            return Err(failure
+                .hint("name a command behind the options, `sh` for one")
+                .exit(2)
+                .into());
         }
         Ok(command)
     }
@@ -182,20 +220,27 @@ impl Base<'_> {
     /// # Errors
     /// When the image names no signal.
     pub fn stop_signal(&self) -> Result<Signal> {
-        let name =
-            self.config().and_then(|config| config.stop_signal().as_deref()).filter(|name| !name.is_empty());
+        let name = self
+            .config()
+            .and_then(|config| config.stop_signal().as_deref())
+            .filter(|name| !name.is_empty());
         let Some(name) = name else { return Ok(Signal::SIGTERM) };
-        let number = name.parse().ok().and_then(|number: i32| Signal::try_from(number).ok());
+        let number =
+            name.parse().ok().and_then(|number: i32| Signal::try_from(number).ok());
         let by_name = || {
             let name = name.to_ascii_uppercase();
-            if name.starts_with("SIG") { name } else { format!("SIG{name}") }.parse().ok()
+            if name.starts_with("SIG") { name } else { format!("SIG{name}") }
+                .parse()
+                .ok()
         };
         number.or_else(by_name).ok_or_else(|| {
-            Failure::new(format_args!("StopSignal of the image: {name:?} is no signal")).into()
+            Failure::new(format_args!("StopSignal of the image: {name:?} is no signal"))
+                .into()
         })
     }
 
-    /// At the end: what the command has written is kept, if it was asked for, or else forgotten.
+    /// At the end: what the command has written is kept, if it was asked for, or else
+    /// forgotten.
     ///
     /// # Errors
     /// What could not be kept, or removed.
@@ -203,11 +248,14 @@ impl Base<'_> {
         let Of::Image(layered) = self.kind else { return Ok(()) };
         let Layered { store, image, container, .. } = *layered;
         if let Some(name) = &self.args.commit {
-            // It may take its time, and be ended: the store is as it was then, and `gc` does the rest.
+            // It may take its time, and be ended: the store is as it was then, and `gc`
+            // does the rest.
             Signals::unblock()?;
             let said = child_command.shown();
-            let kept = user::as_root(|| commit(&store, &container, &image, name, &said));
-            kept.with_context(|| format!("--commit {name}")).hint("what it has written is lost")?;
+            let kept =
+                user::as_root(|| commit(&store, &container, &image, name, &said));
+            kept.with_context(|| format!("--commit {name}"))
+                .hint("what it has written is lost")?;
         }
         container.remove()
     }

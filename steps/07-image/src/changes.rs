@@ -21,18 +21,31 @@ pub(crate) enum Change {
     Deleted(PathBuf),
 }
 
-/// The changes that the directory `upper` makes to these layers, the lowest first. A container that runs
-/// may change it meanwhile: no link of its is followed, and what goes is left out.
+/// The changes that the directory `upper` makes to these layers, the lowest first. A
+/// container that runs may change it meanwhile: no link of its is followed, and what
+/// goes is left out.
 pub(crate) fn changes(upper: &Path, layers: &[PathBuf]) -> Result<Vec<Change>> {
-    let below = Below(layers.iter().rev().map(|layer| open_directory(layer)).collect::<Result<_>>()?);
+    let below = Below(
+        layers
+            .iter()
+            .rev()
+            .map(|layer| open_directory(layer))
+            .collect::<Result<_>>()?,
+    );
     let mut changes = Vec::new();
     walk(&open_directory(upper)?, Path::new(""), &below, &mut changes)?;
     Ok(changes)
 }
 
-fn walk(upper: &OwnedFd, path: &Path, below: &Below, changes: &mut Vec<Change>) -> Result<()> {
+fn walk(
+    upper: &OwnedFd,
+    path: &Path,
+    below: &Below,
+    changes: &mut Vec<Change>,
+) -> Result<()> {
     let directory = match open_beneath(upper, path.as_os_str().as_bytes()) {
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()), // it went meanwhile
+        // it went meanwhile
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
         directory => directory.with_context(|| format!("open({})", path.display()))?,
     };
     let own = names(&directory, path)?;
@@ -40,14 +53,20 @@ fn walk(upper: &OwnedFd, path: &Path, below: &Below, changes: &mut Vec<Change>) 
         below.deleted(path, &own, changes)?;
     }
     for name in &own {
-        let Ok(found) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let Ok(found) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
         let path = path.join(name);
         let shown = Path::new("/").join(&path);
         if is_whiteout(&found) {
             changes.push(Change::Deleted(shown));
             continue;
         }
-        changes.push(if below.has(&path)? { Change::Changed(shown) } else { Change::Added(shown) });
+        changes.push(if below.has(&path)? {
+            Change::Changed(shown)
+        } else {
+            Change::Added(shown)
+        });
         if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
             walk(upper, &path, below, changes)?;
         }
@@ -74,10 +93,17 @@ struct Below(Vec<OwnedFd>);
 
 impl Below {
     /// What an opaque directory hides of what was in it, and has not itself.
-    fn deleted(&self, path: &Path, own: &BTreeSet<OsString>, changes: &mut Vec<Change>) -> Result<()> {
+    fn deleted(
+        &self,
+        path: &Path,
+        own: &BTreeSet<OsString>,
+        changes: &mut Vec<Change>,
+    ) -> Result<()> {
         let mut hidden = BTreeSet::new();
         for layer in &self.0 {
-            let Ok(directory) = open_beneath(layer, path.as_os_str().as_bytes()) else { continue };
+            let Ok(directory) = open_beneath(layer, path.as_os_str().as_bytes()) else {
+                continue;
+            };
             hidden.extend(names(&directory, path)?);
         }
         for name in hidden.difference(own) {
@@ -110,7 +136,8 @@ enum Within {
 }
 
 fn within(layer: &OwnedFd, path: &Path) -> Result<Within> {
-    let (above, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
+    let (above, name) =
+        (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
     let directory = match open_beneath(layer, above.as_os_str().as_bytes()) {
         Ok(directory) => directory,
         Err(Errno::NOENT) => return nearest(layer, above),

@@ -21,7 +21,8 @@ use crate::store::StoreArgs;
 pub enum Command {
     /// Make an image of a root file system's tar archive (plain, gzip, zstd)
     Import(input::Import),
-    /// Take in images that `save`, Docker, Podman or skopeo wrote: an archive or a directory
+    /// Take in images that `save`, Docker, Podman or skopeo wrote: an archive or a
+    /// directory
     Load(input::Load),
     /// Write images to an archive that `load`, Docker, Podman and skopeo take in
     Save(output::Save),

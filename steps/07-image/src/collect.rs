@@ -35,7 +35,10 @@ pub(crate) fn collect(store: &Store) -> Result<()> {
 
 /// Removes what killed runs and loads have left. What is being made is left alone.
 pub(crate) fn clean(store: &Store) -> Result<()> {
-    let clean = || container::remove_those(store, &[State::Dead]).and_then(|()| store.sweep(Files::Kept));
+    let clean = || {
+        container::remove_those(store, &[State::Dead])
+            .and_then(|()| store.sweep(Files::Kept))
+    };
     // Files of ids that are not ours can be removed only as root of a user namespace.
     clean().or_else(|_| user::as_root(clean))
 }
@@ -45,8 +48,11 @@ fn remove_others(store: &Store, name: &str, used: &HashSet<Digest>) -> Result<()
     let path = store.path().join(name);
     let (directory, temporary) = (open_directory(&path)?, store.temporary()?);
     let aside = open_directory(temporary.path())?;
-    for entry in fs::read_dir(&path).with_context(|| format!("read {}", path.display()))? {
-        let name = entry.with_context(|| format!("read {}", path.display()))?.file_name();
+    for entry in
+        fs::read_dir(&path).with_context(|| format!("read {}", path.display()))?
+    {
+        let name =
+            entry.with_context(|| format!("read {}", path.display()))?.file_name();
         let digest = format!("sha256:{}", name.display()).parse::<Digest>();
         if digest.is_ok_and(|digest| used.contains(&digest)) {
             continue;

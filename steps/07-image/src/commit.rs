@@ -31,9 +31,15 @@ pub(crate) fn commit(
     let place = store.temporary()?;
     // First the archive, by the whole road that every other layer comes on.
     let path = place.path().join("layer.tar.gz");
-    let file = std::fs::File::create_new(&path).with_context(|| format!("open({})", path.display()))?;
+    let file = std::fs::File::create_new(&path)
+        .with_context(|| format!("open({})", path.display()))?;
     let compressed = GzEncoder::new(BufWriter::new(file), Compression::default());
-    let packed = pack(&container.upper(), As::Layer, store.room()?.bytes, Hashing::new(compressed))?;
+    let packed = pack(
+        &container.upper(),
+        As::Layer,
+        store.room()?.bytes,
+        Hashing::new(compressed),
+    )?;
     let (diff_id, _, compressed) = packed.finish();
     compressed
         .finish()
@@ -48,18 +54,30 @@ pub(crate) fn commit(
     let mut manifest: Value = serde_json::to_value(&image.manifest)?;
     manifest["config"]["digest"] = id.to_string().into();
     manifest["config"]["size"] = configuration.len().into();
-    let layers = manifest["layers"].as_array_mut().context("a manifest without layers")?;
+    let layers =
+        manifest["layers"].as_array_mut().context("a manifest without layers")?;
     layers.push(
         json!({ "mediaType": layer.media_type, "digest": layer.digest.to_string(), "size": layer.size }),
     );
     let manifest = store.add_blob(&serde_json::to_vec(&manifest)?)?;
     let size = image.tagged.size + bytes;
-    load::name(store, Tagged { reference: None, manifest, id, size }, vec![name.clone()]).map(drop)
+    load::name(
+        store,
+        Tagged { reference: None, manifest, id, size },
+        vec![name.clone()],
+    )
+    .map(drop)
 }
 
 /// The new layer, and the bytes of its files.
-fn add_layer(store: &Store, path: &Path, diff_id: &Digest, image: &Image) -> Result<(Kept, u64)> {
-    let open = || Ok(Box::new(std::fs::File::open(path)?) as Box<dyn std::io::Read + Send>);
+fn add_layer(
+    store: &Store,
+    path: &Path,
+    diff_id: &Digest,
+    image: &Image,
+) -> Result<(Kept, u64)> {
+    let open =
+        || Ok(Box::new(std::fs::File::open(path)?) as Box<dyn std::io::Read + Send>);
     let incoming = Incoming {
         name: "layer".into(),
         size: None,
@@ -72,17 +90,21 @@ fn add_layer(store: &Store, path: &Path, diff_id: &Digest, image: &Image) -> Res
     Ok((layer, layers.bytes))
 }
 
-/// The image's configuration with one layer more. Fields that we do not know stay as they are.
+/// The image's configuration with one layer more. Fields that we do not know stay as
+/// they are.
 fn extended(image: &Image, diff_id: &Digest, command: &str) -> Result<Vec<u8>> {
     let mut configuration: Value = serde_json::from_slice(&image.configuration_bytes)?;
     configuration["created"] = document::now().into();
-    let diff_ids =
-        configuration["rootfs"]["diff_ids"].as_array_mut().context("a configuration without layers")?;
+    let diff_ids = configuration["rootfs"]["diff_ids"]
+        .as_array_mut()
+        .context("a configuration without layers")?;
     diff_ids.push(diff_id.to_string().into());
     if !configuration["history"].is_array() {
         configuration["history"] = json!([]);
     }
-    let history = configuration["history"].as_array_mut().context("a configuration without a history")?;
+    let history = configuration["history"]
+        .as_array_mut()
+        .context("a configuration without a history")?;
     history.push(json!({ "created": document::now(), "created_by": command }));
     Ok(serde_json::to_vec(&configuration)?)
 }

@@ -1,4 +1,5 @@
-//! Compressed streams, told apart by how they begin: what an archive says of itself may be wrong.
+//! Compressed streams, told apart by how they begin: what an archive says of itself may
+//! be wrong.
 
 use std::io::{self, Cursor, Read};
 
@@ -35,13 +36,15 @@ pub(crate) fn decompress<'a>(
     let mut beginning = Vec::new();
     input.by_ref().take(4).read_to_end(&mut beginning)?;
     let compression = Compression::of(&beginning);
-    let input = io::BufReader::with_capacity(BLOCK, Cursor::new(beginning).chain(input));
+    let input =
+        io::BufReader::with_capacity(BLOCK, Cursor::new(beginning).chain(input));
     let output: Box<dyn Read + Send> = match compression {
         Compression::None => Box::new(input),
         Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
         Compression::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(input)?;
-            // 2^27 bytes, as zstd(1) has it: a frame may ask for more memory than there is.
+            // 2^27 bytes, as zstd(1) has it: a frame may ask for more memory than there
+            // is.
             decoder.window_log_max(27)?;
             Box::new(decoder)
         }

@@ -1,5 +1,5 @@
-//! What a container of an image has of its own while it runs: an upper directory, and a lock that says
-//! that it lives.
+//! What a container of an image has of its own while it runs: an upper directory, and a
+//! lock that says that it lives.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -38,19 +38,32 @@ impl Container {
     /// Makes the directory of a new container, under a lock.
     pub(crate) fn create(store: &Store, id: &Id, image: &Image) -> Result<Self> {
         let path = store.containers().join(id.as_str());
-        kit::call("what it writes goes here", "mkdir", path.display(), || fs::create_dir(&path))
-            .hint_on(Errno::EROFS, "the store is read-only: --store names another")
-            .hint_on(Errno::EACCES, "the store cannot be written: --store names another")
-            .hint_on(Errno::ENOSPC, "the store's disk is full: `rmi` and `gc` make room")?;
-        let lock = File::open(&path).with_context(|| format!("open({})", path.display()))?;
+        kit::call("what it writes goes here", "mkdir", path.display(), || {
+            fs::create_dir(&path)
+        })
+        .hint_on(Errno::EROFS, "the store is read-only: --store names another")
+        .hint_on(Errno::EACCES, "the store cannot be written: --store names another")
+        .hint_on(Errno::ENOSPC, "the store's disk is full: `rmi` and `gc` make room")?;
+        let lock =
+            File::open(&path).with_context(|| format!("open({})", path.display()))?;
         lock.lock().with_context(|| format!("flock({})", path.display()))?;
-        let container = Container { path, parent: store.containers(), lock: Some(lock) };
-        let hex = |digests: Vec<Digest>| digests.iter().map(Digest::to_string).collect::<Vec<_>>();
-        let note = Note { image: image.called(), blobs: hex(image.blobs()?), layers: hex(image.chain()?) };
+        let container =
+            Container { path, parent: store.containers(), lock: Some(lock) };
+        let hex = |digests: Vec<Digest>| {
+            digests.iter().map(Digest::to_string).collect::<Vec<_>>()
+        };
+        let note = Note {
+            image: image.called(),
+            blobs: hex(image.blobs()?),
+            layers: hex(image.chain()?),
+        };
         let text = serde_json::to_vec(&note)?;
-        fs::write(container.path.join(NOTE), text).with_context(|| format!("write({NOTE})"))?;
+        fs::write(container.path.join(NOTE), text)
+            .with_context(|| format!("write({NOTE})"))?;
         let chain = image.chain()?;
-        let top = chain.last().with_context(|| format!("image {} has no layer", image.called()))?;
+        let top = chain
+            .last()
+            .with_context(|| format!("image {} has no layer", image.called()))?;
         overlay::make_upper(&container.path, &store.layer(top))?;
         Ok(container)
     }
@@ -67,9 +80,14 @@ impl Container {
                 return Err(failure.hint("`load` it again").into());
             }
         }
-        let layers = layers.iter().map(|layer| Path::new("layers").join(layer.hex())).collect();
+        let layers =
+            layers.iter().map(|layer| Path::new("layers").join(layer.hex())).collect();
         let name = self.path.file_name().unwrap_or_default();
-        Ok(Overlay { base: store.path().into(), layers, upper: Some(Path::new("containers").join(name)) })
+        Ok(Overlay {
+            base: store.path().into(),
+            layers,
+            upper: Some(Path::new("containers").join(name)),
+        })
     }
 
     /// Where what it writes goes.
@@ -77,9 +95,11 @@ impl Container {
         self.path.join(overlay::UPPER)
     }
 
-    /// Removes it. Files of ids that are not ours can be removed only as root of a user namespace.
+    /// Removes it. Files of ids that are not ours can be removed only as root of a user
+    /// namespace.
     pub(crate) fn remove(mut self) -> Result<()> {
-        let (parent, name) = (self.parent.clone(), self.path.file_name().unwrap_or_default().to_owned());
+        let (parent, name) =
+            (self.parent.clone(), self.path.file_name().unwrap_or_default().to_owned());
         let remove = || unpack::remove(&open_directory(&parent)?, &name);
         let removed = remove().or_else(|_| user::as_root(remove));
         self.lock = None;
@@ -91,7 +111,9 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         // On the way out of an error that is already told; `gc` finds what is left.
-        if let (Ok(parent), Some(name)) = (open_directory(&self.parent), self.path.file_name()) {
+        if let (Ok(parent), Some(name)) =
+            (open_directory(&self.parent), self.path.file_name())
+        {
             let _ = unpack::remove(&parent, name);
         }
     }
@@ -120,7 +142,9 @@ pub(crate) struct Found {
 /// All containers of a store. Those that are dead are locked by whoever finds them.
 pub(crate) fn all(store: &Store) -> Result<Vec<Found>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(store.containers()).context("read the store's containers")? {
+    for entry in
+        fs::read_dir(store.containers()).context("read the store's containers")?
+    {
         let entry = entry.context("read the store's containers")?;
         let Ok(file) = File::open(entry.path()) else { continue }; // gone by now
         let is_free = file.try_lock().is_ok();
@@ -133,7 +157,9 @@ pub(crate) fn all(store: &Store) -> Result<Vec<Found>> {
             (true, Some(_)) => State::Dead,
         };
         let note = note.unwrap_or_default();
-        let digests = |texts: &[String]| texts.iter().filter_map(|text| text.parse().ok()).collect();
+        let digests = |texts: &[String]| {
+            texts.iter().filter_map(|text| text.parse().ok()).collect()
+        };
         found.push(Found {
             id: entry.file_name().to_string_lossy().into_owned(),
             path: entry.path(),
@@ -149,7 +175,8 @@ pub(crate) fn all(store: &Store) -> Result<Vec<Found>> {
 /// Removes what containers in one of these states have written.
 pub(crate) fn remove_those(store: &Store, states: &[State]) -> Result<()> {
     let parent = open_directory(&store.containers())?;
-    for dead in all(store)?.iter().filter(|container| states.contains(&container.state)) {
+    for dead in all(store)?.iter().filter(|container| states.contains(&container.state))
+    {
         unpack::remove(&parent, dead.id.as_ref())?;
     }
     Ok(())

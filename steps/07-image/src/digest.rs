@@ -28,7 +28,9 @@ impl Digest {
         if self == wanted {
             return Ok(());
         }
-        let failure = Failure::new(format_args!("{what}: its content is {self}, and not {wanted}"));
+        let failure = Failure::new(format_args!(
+            "{what}: its content is {self}, and not {wanted}"
+        ));
         Err(failure.hint("it was damaged or forged on the way: get it again").into())
     }
 }
@@ -36,16 +38,21 @@ impl Digest {
 impl FromStr for Digest {
     type Err = anyhow::Error;
 
-    /// Whatever else a text may be, `sha256:../../x` for one, it becomes no path (CVE-2024-3727).
+    /// Whatever else a text may be, `sha256:../../x` for one, it becomes no path
+    /// (CVE-2024-3727).
     fn from_str(text: &str) -> Result<Self> {
         let hex = text.strip_prefix("sha256:").map(str::as_bytes).unwrap_or_default();
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if hex.len() != 64 || !hex.iter().all(is_digit) {
             let failure = Failure::new(format_args!("{text:?} is no digest"));
-            return Err(failure.hint("a digest is sha256: and 64 hexadecimal digits").into());
+            return Err(failure
+                .hint("a digest is sha256: and 64 hexadecimal digits")
+                .into());
         }
         let value = |byte: u8| if byte < b'a' { byte - b'0' } else { byte - b'a' + 10 };
-        Ok(Digest(std::array::from_fn(|index| value(hex[2 * index]) << 4 | value(hex[2 * index + 1]))))
+        Ok(Digest(std::array::from_fn(|index| {
+            value(hex[2 * index]) << 4 | value(hex[2 * index + 1])
+        })))
     }
 }
 
@@ -74,7 +81,8 @@ impl<T> Hashing<T> {
         Hashing { inner, hash: Sha256::new(), count: 0 }
     }
 
-    /// The digest of all that passed, how many bytes it was, and what it passed through to.
+    /// The digest of all that passed, how many bytes it was, and what it passed through
+    /// to.
     pub(crate) fn finish(self) -> (Digest, u64, T) {
         (Digest(self.hash.finalize().into()), self.count, self.inner)
     }
@@ -105,7 +113,8 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// What a layer is called together with all below it: the OCI image specification, "Layer ChainID".
+/// What a layer is called together with all below it: the OCI image specification,
+/// "Layer ChainID".
 pub(crate) fn chain_id(below: Option<&Digest>, diff_id: &Digest) -> Digest {
     match below {
         None => *diff_id,
@@ -126,7 +135,8 @@ pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
 mod tests {
     use super::*;
 
-    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    const EMPTY: &str =
+        "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
     fn a_digest_is_read_as_it_is_written() {
@@ -138,7 +148,9 @@ mod tests {
     fn what_could_be_a_path_is_no_digest() {
         let upper = EMPTY.to_uppercase();
         let long = format!("{EMPTY}0");
-        for bad in ["", "sha256:", "sha256:../../x", "sha512:00", &EMPTY[..70], &upper, &long] {
+        for bad in
+            ["", "sha256:", "sha256:../../x", "sha512:00", &EMPTY[..70], &upper, &long]
+        {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }

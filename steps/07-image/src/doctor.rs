@@ -16,14 +16,17 @@ pub fn checks() -> Vec<Check> {
 
 /// Tries it, where the temporary files are.
 fn overlay_check() -> Check {
-    let mend = "modprobe overlay as root; or a kernel from 5.14 on with CONFIG_OVERLAY_FS";
+    let mend =
+        "modprobe overlay as root; or a kernel from 5.14 on with CONFIG_OVERLAY_FS";
     match trial() {
-        Ok(Layers::OneByOne) => {
-            Check::ok("overlay", "one was mounted, each layer by an option of its own (lowerdir+)")
-        }
-        Ok(Layers::AllAtOnce) => {
-            Check::ok("overlay", "one was mounted, all layers by one option (lowerdir+ is from Linux 6.8 on)")
-        }
+        Ok(Layers::OneByOne) => Check::ok(
+            "overlay",
+            "one was mounted, each layer by an option of its own (lowerdir+)",
+        ),
+        Ok(Layers::AllAtOnce) => Check::ok(
+            "overlay",
+            "one was mounted, all layers by one option (lowerdir+ is from Linux 6.8 on)",
+        ),
         Err(error) => Check::fails("overlay", format_args!("{error:#}"), mend),
     }
 }
@@ -43,7 +46,8 @@ fn trial() -> Result<Layers> {
     user::in_mount_namespace(|| {
         overlay::make_upper(&path("c"), &path("a"))?;
         let layers = vec!["a".into(), "b".into()];
-        Overlay { base: place.path().into(), layers, upper: Some("c".into()) }.mount()?;
+        Overlay { base: place.path().into(), layers, upper: Some("c".into()) }
+            .mount()?;
         // What overlayfs makes for itself, only root of this namespace can remove.
         unpack::remove(&open_directory(place.path())?, "c".as_ref())?;
         if overlay::has_lowerdir_plus()? {

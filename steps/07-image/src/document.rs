@@ -1,4 +1,5 @@
-//! The documents of an image: index, manifest, configuration. See the OCI image specification.
+//! The documents of an image: index, manifest, configuration. See the OCI image
+//! specification.
 
 use anyhow::Result;
 use kit::Failure;
@@ -13,11 +14,14 @@ pub(crate) enum Document {
 }
 
 impl Document {
-    /// Tells an index from a manifest. What could be read as both is refused: two readers would see two
-    /// different images (CVE-2021-41190).
+    /// Tells an index from a manifest. What could be read as both is refused: two
+    /// readers would see two different images (CVE-2021-41190).
     pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<Self> {
-        let wrong = |why: &str| anyhow::Error::from(Failure::new(format_args!("{what}: {why}")));
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| wrong(&error.to_string()))?;
+        let wrong = |why: &str| {
+            anyhow::Error::from(Failure::new(format_args!("{what}: {why}")))
+        };
+        let value: Value =
+            serde_json::from_slice(bytes).map_err(|error| wrong(&error.to_string()))?;
         let has = |key: &str| value.get(key).is_some();
         let is_index = has("manifests");
         if is_index && (has("layers") || has("config")) {
@@ -38,7 +42,8 @@ impl Document {
 
 /// Reads a configuration.
 pub(crate) fn configuration(bytes: &[u8], what: &str) -> Result<ImageConfiguration> {
-    serde_json::from_slice(bytes).map_err(|error| Failure::new(format_args!("{what}: {error}")).into())
+    serde_json::from_slice(bytes)
+        .map_err(|error| Failure::new(format_args!("{what}: {error}")).into())
 }
 
 /// The time as configurations have it: RFC 3339, UTC.
@@ -53,7 +58,9 @@ mod tests {
     #[test]
     fn what_is_an_index_and_a_manifest_at_once_is_refused() {
         let both = br#"{"schemaVersion": 2, "manifests": [], "layers": []}"#;
-        assert!(Document::parse(both, "x").unwrap_err().to_string().contains("at once"));
+        assert!(
+            Document::parse(both, "x").unwrap_err().to_string().contains("at once")
+        );
         let lies = br#"{"mediaType": "application/vnd.oci.image.manifest.v1+json", "schemaVersion": 2, "manifests": []}"#;
         assert!(Document::parse(lies, "x").unwrap_err().to_string().contains("is not"));
         let index = br#"{"schemaVersion": 2, "manifests": []}"#;

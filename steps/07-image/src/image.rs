@@ -29,17 +29,24 @@ impl Image {
     /// Reads the documents of an image.
     pub(crate) fn of(store: &Store, tagged: Tagged) -> Result<Self> {
         let what = tagged.manifest.to_string();
-        let Document::Manifest(manifest) = Document::parse(&store.document(&tagged.manifest)?, &what)? else {
+        let Document::Manifest(manifest) =
+            Document::parse(&store.document(&tagged.manifest)?, &what)?
+        else {
             return Err(Failure::new(format_args!("{what}: it is no manifest")).into());
         };
         let configuration_bytes = store.document(&tagged.id)?;
-        let configuration = document::configuration(&configuration_bytes, &tagged.id.to_string())?;
+        let configuration =
+            document::configuration(&configuration_bytes, &tagged.id.to_string())?;
         Ok(Image { tagged, manifest, configuration, configuration_bytes })
     }
 
     /// The digests of its layers as archives, the lowest first.
     pub(crate) fn layers(&self) -> Result<Vec<Digest>> {
-        self.manifest.layers().iter().map(|layer| layer.digest().to_string().parse()).collect()
+        self.manifest
+            .layers()
+            .iter()
+            .map(|layer| layer.digest().to_string().parse())
+            .collect()
     }
 
     /// The digests of its layers without compression, the lowest first.

@@ -1,5 +1,5 @@
-//! Layers on their way into the store: read once, and on the way hashed twice, kept as they are,
-//! decompressed and unpacked.
+//! Layers on their way into the store: read once, and on the way hashed twice, kept as
+//! they are, decompressed and unpacked.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) digest: Option<Digest>,
     /// What it must be without compression.
     pub(crate) diff_id: Option<Digest>,
-    pub(crate) open: Box<dyn Fn() -> Result<Box<dyn Read + Send + 'a>> + Send + Sync + 'a>,
+    pub(crate) open:
+        Box<dyn Fn() -> Result<Box<dyn Read + Send + 'a>> + Send + Sync + 'a>,
 }
 
 /// A layer that has come in, and is still in a directory of its own.
@@ -62,22 +63,31 @@ pub(crate) struct Layers {
     pub(crate) left_out: LeftOut,
 }
 
-/// Takes in layers on top of those that are there (by their chain ids), the lowest first: several at
-/// once, as many as there are processors.
-pub(crate) fn take_in(store: &Store, below: &[Digest], incoming: &[Incoming<'_>]) -> Result<Layers> {
+/// Takes in layers on top of those that are there (by their chain ids), the lowest
+/// first: several at once, as many as there are processors.
+pub(crate) fn take_in(
+    store: &Store,
+    below: &[Digest],
+    incoming: &[Incoming<'_>],
+) -> Result<Layers> {
     let progress = Progress::new();
     let arrived = arrive_all(store, incoming, &progress);
     progress.finish();
     settle(store, below, arrived?.into_iter().collect::<Result<_>>()?)
 }
 
-fn arrive_all(store: &Store, incoming: &[Incoming<'_>], progress: &Progress) -> Result<Vec<Result<Arrived>>> {
+fn arrive_all(
+    store: &Store,
+    incoming: &[Incoming<'_>],
+    progress: &Progress,
+) -> Result<Vec<Result<Arrived>>> {
     let budget = Budget::of(store.room()?);
     let next = AtomicUsize::new(0);
     let arrived = Mutex::new(Vec::new());
     let work = || {
         while let Some((at, layer)) = take_next(&next, incoming) {
-            let result = arrive(store, layer, &budget, progress).with_context(|| layer.name.clone());
+            let result = arrive(store, layer, &budget, progress)
+                .with_context(|| layer.name.clone());
             // After a failure the rest need not come.
             if result.is_err() {
                 next.store(incoming.len(), Ordering::Relaxed);
@@ -86,7 +96,9 @@ fn arrive_all(store: &Store, incoming: &[Incoming<'_>], progress: &Progress) -> 
             arrived.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
         }
     };
-    let workers = thread::available_parallelism().map_or(1, |count| count.get()).min(incoming.len());
+    let workers = thread::available_parallelism()
+        .map_or(1, |count| count.get())
+        .min(incoming.len());
     thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
     let mut arrived = arrived.into_inner().unwrap_or_else(PoisonError::into_inner);
     arrived.sort_by_key(|(at, _)| *at);
@@ -101,8 +113,10 @@ fn take_next<'a, T>(next: &AtomicUsize, all: &'a [T]) -> Option<(usize, &'a T)> 
 /// Says what to do about a full disk.
 fn where_it_is_full(error: anyhow::Error) -> anyhow::Error {
     let full = |cause: &(dyn std::error::Error + 'static)| {
-        let number = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        cause.downcast_ref() == Some(&Errno::NOSPC) || number == Some(Errno::NOSPC.raw_os_error())
+        let number =
+            cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        cause.downcast_ref() == Some(&Errno::NOSPC)
+            || number == Some(Errno::NOSPC.raw_os_error())
     };
     match error.chain().any(full) {
         true => Failure::of(&error)
@@ -114,7 +128,13 @@ fn where_it_is_full(error: anyhow::Error) -> anyhow::Error {
 
 // ANCHOR: arrive
 /// One pass over a layer's archive.
-fn arrive(store: &Store, layer: &Incoming<'_>, budget: &Budget, progress: &Progress) -> Result<Arrived> {
+// Task 7.1: what is read is kept, and then decompressed; ahead of who unpacks it.
+fn arrive(
+    store: &Store,
+    layer: &Incoming<'_>,
+    budget: &Budget,
+    progress: &Progress,
+) -> Result<Arrived> {
     let place = store.temporary()?;
     let mut blob = store.new_blob(place.path())?;
     let tree = place.path().join("tree");
@@ -125,7 +145,6 @@ fn arrive(store: &Store, layer: &Incoming<'_>, budget: &Budget, progress: &Progr
     let bar = progress.layer(&layer.name, layer.size);
 
     let (unpacked, diff_id, compression) = thread::scope(|scope| {
-        // Task 7.1: what is read is kept, and then decompressed; ahead of who unpacks it.
         let kept = Tee { input: bar.wrap((layer.open)()?), copy: &mut blob };
         let (compression, archive) = decompress(kept).context("read the archive")?;
         let (ahead, _thread) = Ahead::read(scope, archive);
@@ -136,8 +155,12 @@ fn arrive(store: &Store, layer: &Incoming<'_>, budget: &Budget, progress: &Progr
     })?;
 
     let blob = blob.finish();
-    layer.digest.map_or(Ok(()), |wanted| blob.digest.expect("the layer's archive", &wanted))?;
-    layer.diff_id.map_or(Ok(()), |wanted| diff_id.expect("the layer without compression", &wanted))?;
+    layer
+        .digest
+        .map_or(Ok(()), |wanted| blob.digest.expect("the layer's archive", &wanted))?;
+    layer.diff_id.map_or(Ok(()), |wanted| {
+        diff_id.expect("the layer without compression", &wanted)
+    })?;
     let media_type = match compression {
         Compression::None => MediaType::ImageLayer,
         Compression::Gzip => MediaType::ImageLayerGzip,
@@ -181,20 +204,27 @@ fn settle(store: &Store, below: &[Digest], arrived: Vec<Arrived>) -> Result<Laye
         chain.push(id);
         layers.bytes += unpacked.bytes;
         layers.left_out.join(unpacked.left_out);
-        layers.kept.push(Kept { digest: blob.digest, diff_id, size: blob.size, media_type });
+        layers.kept.push(Kept {
+            digest: blob.digest,
+            diff_id,
+            size: blob.size,
+            media_type,
+        });
         store.keep_blob(blob)?;
     }
     Ok(layers)
 }
 
-/// Directories that an archive does not list are as the layer below has them that has them.
+/// Directories that an archive does not list are as the layer below has them that has
+/// them.
 fn complete(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Result<()> {
     let tree = open_directory(tree)?;
     for implied in &unpacked.implied {
         for layer in below.iter().rev() {
             match open_beneath(&open_directory(layer)?, implied) {
                 Ok(like) => {
-                    let directory = open_beneath(&tree, implied).context("open(a directory of the layer)")?;
+                    let directory = open_beneath(&tree, implied)
+                        .context("open(a directory of the layer)")?;
                     copy_attributes(&like, &directory)?;
                     break;
                 }
@@ -212,11 +242,15 @@ const MOST_LAYERS: usize = 500;
 /// All layers must be there, or none.
 pub(crate) fn same_number(layers: usize, diff_ids: usize) -> Result<()> {
     if layers > MOST_LAYERS {
-        return Err(Failure::new(format_args!("{layers} layers: the most is {MOST_LAYERS}")).into());
+        return Err(Failure::new(format_args!(
+            "{layers} layers: the most is {MOST_LAYERS}"
+        ))
+        .into());
     }
     if layers == diff_ids {
         return Ok(());
     }
-    let text = format!("its manifest has {layers} layers, and its configuration {diff_ids}");
+    let text =
+        format!("its manifest has {layers} layers, and its configuration {diff_ids}");
     Err(Failure::new(text).into())
 }

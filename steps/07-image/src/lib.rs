@@ -1,9 +1,10 @@
-//! Step 7: images. An archive becomes layers in a store, and a container sees them one over the other.
-//! See the OCI image specification, and the kernel's documentation of overlayfs.
+//! Step 7: images. An archive becomes layers in a store, and a container sees them one
+//! over the other. See the OCI image specification, and the kernel's documentation of
+//! overlayfs.
 //!
 //! - `load` and `import` take archives in: [`cli`] has the subcommands.
-//! - [`Args::base`] finds what a container is made of: a directory, or an image with a layer of its own
-//!   on top.
+//! - [`Args::base`] finds what a container is made of: a directory, or an image with a
+//!   layer of its own on top.
 //! - [`Base::finish`] keeps what was written, or forgets it.
 
 mod ahead;

@@ -16,20 +16,24 @@ use crate::source::{Members, Offer, architecture, offers, open_input};
 use crate::store::{Files, Store, Tagged, manifest_descriptor};
 use crate::unpack::LeftOut;
 
-/// Loads all images of a file or directory. `mend` says how to get ids that are not mapped.
+/// Loads all images of a file or directory. `mend` says how to get ids that are not
+/// mapped.
 pub(crate) fn load(store: &Store, path: &Path, mend: &str) -> Result<Vec<Tagged>> {
     let _shared = store.share()?;
     store.sweep(Files::Kept)?;
     let members = Members::open_source(path, store)?;
     let mut loaded = Vec::new();
     for offer in offers(&members)? {
-        loaded.extend(load_one(store, offer, mend).with_context(|| members.name().to_string())?);
+        loaded.extend(
+            load_one(store, offer, mend).with_context(|| members.name().to_string())?,
+        );
     }
     Ok(loaded)
 }
 
 fn load_one(store: &Store, offer: Offer<'_>, mend: &str) -> Result<Vec<Tagged>> {
-    let diff_ids = diff_ids(&document::configuration(&offer.configuration, "its configuration")?)?;
+    let diff_ids =
+        diff_ids(&document::configuration(&offer.configuration, "its configuration")?)?;
     let known = known(store, &offer, &diff_ids)?;
     let (manifest, size) = match known {
         Some(known) => (known.manifest, known.size),
@@ -49,19 +53,32 @@ fn load_one(store: &Store, offer: Offer<'_>, mend: &str) -> Result<Vec<Tagged>> 
 }
 
 /// The same image, where the store has it already: nothing is unpacked twice.
-fn known(store: &Store, offer: &Offer<'_>, diff_ids: &[Digest]) -> Result<Option<Tagged>> {
+fn known(
+    store: &Store,
+    offer: &Offer<'_>,
+    diff_ids: &[Digest],
+) -> Result<Option<Tagged>> {
     let id = Digest::of(&offer.configuration);
     let wanted = offer.manifest.as_ref().map(|bytes| Digest::of(bytes));
     let index = store.index()?;
-    let is_it = |image: &&Tagged| image.id == id && wanted.is_none_or(|wanted| image.manifest == wanted);
-    let is_unpacked = chain_ids(diff_ids).iter().all(|layer| store.layer(layer).is_dir());
+    let is_it = |image: &&Tagged| {
+        image.id == id && wanted.is_none_or(|wanted| image.manifest == wanted)
+    };
+    let is_unpacked =
+        chain_ids(diff_ids).iter().all(|layer| store.layer(layer).is_dir());
     Ok(index.images().iter().find(is_it).filter(|_| is_unpacked).cloned())
 }
 
 /// Gives an image its names; without any, it is known by its id.
-pub(crate) fn name(store: &Store, image: Tagged, names: Vec<Reference>) -> Result<Vec<Tagged>> {
-    let mut tagged: Vec<Tagged> =
-        names.into_iter().map(|name| Tagged { reference: Some(name), ..image.clone() }).collect();
+pub(crate) fn name(
+    store: &Store,
+    image: Tagged,
+    names: Vec<Reference>,
+) -> Result<Vec<Tagged>> {
+    let mut tagged: Vec<Tagged> = names
+        .into_iter()
+        .map(|name| Tagged { reference: Some(name), ..image.clone() })
+        .collect();
     if tagged.is_empty() {
         tagged.push(image);
     }
@@ -73,15 +90,29 @@ pub(crate) fn name(store: &Store, image: Tagged, names: Vec<Reference>) -> Resul
 }
 
 /// Imports a root file system as an image of one layer.
-pub(crate) fn import(store: &Store, path: &Path, reference: Reference, mend: &str) -> Result<Tagged> {
+pub(crate) fn import(
+    store: &Store,
+    path: &Path,
+    reference: Reference,
+    mend: &str,
+) -> Result<Tagged> {
     let _shared = store.share()?;
     store.sweep(Files::Kept)?;
     let input = open_input(path)?;
-    let size = input.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
-    let open =
-        || Ok(Box::new(input.try_clone().context("dup(the archive)")?) as Box<dyn std::io::Read + Send>);
+    let size =
+        input.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
+    let open = || {
+        Ok(Box::new(input.try_clone().context("dup(the archive)")?)
+            as Box<dyn std::io::Read + Send>)
+    };
     let what = path.display().to_string();
-    let incoming = Incoming { name: what.clone(), size, digest: None, diff_id: None, open: Box::new(open) };
+    let incoming = Incoming {
+        name: what.clone(),
+        size,
+        digest: None,
+        diff_id: None,
+        open: Box::new(open),
+    };
     let layers = take_in(store, &[], &[incoming])?;
     tell(&layers.left_out, mend);
     let configuration = json!({
@@ -98,7 +129,11 @@ pub(crate) fn import(store: &Store, path: &Path, reference: Reference, mend: &st
 }
 
 /// Adds an image whose layers are in the store.
-pub(crate) fn add(store: &Store, configuration: &[u8], layers: &Layers) -> Result<Tagged> {
+pub(crate) fn add(
+    store: &Store,
+    configuration: &[u8],
+    layers: &Layers,
+) -> Result<Tagged> {
     let id = store.add_blob(configuration)?;
     let manifest = store.add_blob(&manifest(configuration, layers)?)?;
     Ok(Tagged { reference: None, manifest, id, size: layers.bytes })
@@ -106,7 +141,8 @@ pub(crate) fn add(store: &Store, configuration: &[u8], layers: &Layers) -> Resul
 
 /// The manifest of an image that came without one.
 fn manifest(configuration: &[u8], layers: &Layers) -> Result<Vec<u8>> {
-    let mut config = manifest_descriptor(&Digest::of(configuration), configuration.len() as u64)?;
+    let mut config =
+        manifest_descriptor(&Digest::of(configuration), configuration.len() as u64)?;
     config.set_media_type(MediaType::ImageConfig);
     let descriptors = layers.kept.iter().map(|layer| {
         let mut descriptor = manifest_descriptor(&layer.digest, layer.size)?;
@@ -128,10 +164,16 @@ fn tell(left_out: &LeftOut, mend: &str) {
     let LeftOut { owners, devices, attributes } = left_out;
     let note = |count: &crate::unpack::Count, what: &str| {
         if count.number > 0 {
-            program::say(format_args!("note: {} {what}, the first: {}", count.number, count.first));
+            program::say(format_args!(
+                "note: {} {what}, the first: {}",
+                count.number, count.first
+            ));
         }
     };
-    note(owners, "entries have owners that are not mapped here, and belong to you instead");
+    note(
+        owners,
+        "entries have owners that are not mapped here, and belong to you instead",
+    );
     note(devices, "devices are left out, which only root may make");
     note(attributes, "attributes are left out, which cannot be set here");
     if owners.number > 0 {

@@ -1,4 +1,5 @@
-//! A directory becomes an archive: what a container has written, as a layer; or a whole root file system.
+//! A directory becomes an archive: what a container has written, as a layer; or a whole
+//! root file system.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -25,7 +26,12 @@ pub(crate) enum As {
 }
 
 /// Writes all that is in a directory, in order of its names.
-pub(crate) fn pack<W: Write>(top: &Path, kind: As, largest: u64, output: W) -> Result<W> {
+pub(crate) fn pack<W: Write>(
+    top: &Path,
+    kind: As,
+    largest: u64,
+    output: W,
+) -> Result<W> {
     let mut packer = Packer { output, top, kind, largest, links: HashMap::new() };
     packer.entry(Path::new(""))?;
     packer.output.write_all(&[0; 1024]).context("write the archive")?;
@@ -46,14 +52,17 @@ struct Packer<'a, W> {
 impl<W: Write> Packer<'_, W> {
     fn entry(&mut self, path: &Path) -> Result<()> {
         let full = self.top.join(path);
-        let found = fs::symlink_metadata(&full).with_context(|| format!("lstat({})", full.display()))?;
+        let found = fs::symlink_metadata(&full)
+            .with_context(|| format!("lstat({})", full.display()))?;
         let name = path.file_name().unwrap_or_default();
         if self.kind == As::Tree && is_gone(&found) {
-            return Ok(()); // of an image's only layer: there is nothing that it could hide
+            // of an image's only layer: there is nothing that it could hide
+            return Ok(());
         }
         if self.kind == As::Layer {
             if is_gone(&found) {
-                return self.whiteout(path.with_file_name(joined(b".wh.", name)), &found);
+                return self
+                    .whiteout(path.with_file_name(joined(b".wh.", name)), &found);
             }
             if name.as_bytes().starts_with(b".wh.") {
                 let failure = Failure::new(format_args!(
@@ -65,21 +74,30 @@ impl<W: Write> Packer<'_, W> {
                     .into());
             }
         }
-        if found.is_dir() { self.directory(path, &full, &found) } else { self.other(path, &full, &found) }
+        if found.is_dir() {
+            self.directory(path, &full, &found)
+        } else {
+            self.other(path, &full, &found)
+        }
     }
 
     fn directory(&mut self, path: &Path, full: &Path, found: &Metadata) -> Result<()> {
-        let mut name =
-            if path.as_os_str().is_empty() { b"./".to_vec() } else { path.as_os_str().as_bytes().to_vec() };
+        let mut name = if path.as_os_str().is_empty() {
+            b"./".to_vec()
+        } else {
+            path.as_os_str().as_bytes().to_vec()
+        };
         if !name.ends_with(b"/") {
             name.push(b'/');
         }
         self.header(EntryType::Directory, &name, b"", 0, full, found)?;
-        let directory = File::open(full).with_context(|| format!("open({})", full.display()))?;
+        let directory =
+            File::open(full).with_context(|| format!("open({})", full.display()))?;
         if self.kind == As::Layer && is_opaque(&directory) {
             self.whiteout(path.join(".wh..wh..opq"), found)?;
         }
-        let entries = fs::read_dir(full).with_context(|| format!("read {}", full.display()))?;
+        let entries =
+            fs::read_dir(full).with_context(|| format!("read {}", full.display()))?;
         let mut names: Vec<_> = entries
             .map(|entry| entry.map(|entry| entry.file_name()))
             .collect::<Result<_, _>>()
@@ -92,7 +110,14 @@ impl<W: Write> Packer<'_, W> {
         let name = path.as_os_str().as_bytes();
         if found.nlink() > 1 {
             if let Some(first) = self.links.get(&(found.dev(), found.ino())).cloned() {
-                return self.header(EntryType::Link, name, first.as_os_str().as_bytes(), 0, full, found);
+                return self.header(
+                    EntryType::Link,
+                    name,
+                    first.as_os_str().as_bytes(),
+                    0,
+                    full,
+                    found,
+                );
             }
             self.links.insert((found.dev(), found.ino()), path.into());
         }
@@ -107,22 +132,30 @@ impl<W: Write> Packer<'_, W> {
             _ if kind.is_fifo() => EntryType::Fifo,
             _ => return Ok(()), // a socket: nobody listens to it any more
         };
-        let target =
-            if kind.is_symlink() { fs::read_link(full).context("readlink")? } else { PathBuf::new() };
+        let target = if kind.is_symlink() {
+            fs::read_link(full).context("readlink")?
+        } else {
+            PathBuf::new()
+        };
         self.header(entry_type, name, target.as_os_str().as_bytes(), 0, full, found)
     }
 
     fn file(&mut self, name: &[u8], full: &Path, found: &Metadata) -> Result<()> {
         let size = found.len();
         if size > self.largest {
-            let what = format!("/{}: it has {size} bytes, holes included", String::from_utf8_lossy(name));
+            let what = format!(
+                "/{}: it has {size} bytes, holes included",
+                String::from_utf8_lossy(name)
+            );
             return Err(Failure::new(what)
                 .hint("an archive has no holes, and there is no room for that")
                 .into());
         }
         self.header(EntryType::Regular, name, b"", size, full, found)?;
-        let file = File::open(full).with_context(|| format!("open({})", full.display()))?;
-        let copied = std::io::copy(&mut file.take(size), &mut self.output).context("write the archive")?;
+        let file =
+            File::open(full).with_context(|| format!("open({})", full.display()))?;
+        let copied = std::io::copy(&mut file.take(size), &mut self.output)
+            .context("write the archive")?;
         if copied != size {
             return Err(Failure::new(format_args!(
                 "{}: it became shorter while it was read",
@@ -137,7 +170,14 @@ impl<W: Write> Packer<'_, W> {
         let mut header = Header::new_ustar();
         fill(&mut header, found);
         header.set_mode(0);
-        self.write(header, EntryType::Regular, path.as_os_str().as_bytes(), b"", 0, Vec::new())
+        self.write(
+            header,
+            EntryType::Regular,
+            path.as_os_str().as_bytes(),
+            b"",
+            0,
+            Vec::new(),
+        )
     }
 
     fn header(
@@ -152,12 +192,19 @@ impl<W: Write> Packer<'_, W> {
         let mut header = Header::new_ustar();
         fill(&mut header, found);
         let device = found.rdev();
-        header.set_device_major(rustix::fs::major(device)).context("its device number")?;
-        header.set_device_minor(rustix::fs::minor(device)).context("its device number")?;
+        header
+            .set_device_major(rustix::fs::major(device))
+            .context("its device number")?;
+        header
+            .set_device_minor(rustix::fs::minor(device))
+            .context("its device number")?;
         let mut records = Vec::new();
         let nanoseconds = found.mtime_nsec();
         if nanoseconds != 0 || found.mtime() < 0 {
-            records.push((b"mtime".to_vec(), decimal_time(found.mtime(), nanoseconds).into_bytes()));
+            records.push((
+                b"mtime".to_vec(),
+                decimal_time(found.mtime(), nanoseconds).into_bytes(),
+            ));
         }
         for (key, id) in [("uid", found.uid()), ("gid", found.gid())] {
             if id > 0o7777777 {
@@ -193,7 +240,8 @@ impl<W: Write> Packer<'_, W> {
         }
         let shorten = |text: &[u8]| text[..text.len().min(100)].to_vec();
         if !records.is_empty() {
-            let text: Vec<u8> = records.iter().flat_map(|(key, value)| record(key, value)).collect();
+            let text: Vec<u8> =
+                records.iter().flat_map(|(key, value)| record(key, value)).collect();
             let mut extended = Header::new_ustar();
             extended.set_entry_type(EntryType::XHeader);
             extended.set_mode(0o644);
@@ -211,7 +259,9 @@ impl<W: Write> Packer<'_, W> {
 
     fn pad(&mut self, size: u64) -> Result<()> {
         let padding = [0; 512];
-        self.output.write_all(&padding[..(size.wrapping_neg() % 512) as usize]).context("write the archive")
+        self.output
+            .write_all(&padding[..(size.wrapping_neg() % 512) as usize])
+            .context("write the archive")
     }
 }
 
@@ -268,7 +318,10 @@ mod tests {
         assert_eq!(record(b"path", b"a"), b"9 path=a\n");
         for length in [1, 80, 91, 92, 93, 94, 95, 985, 990, 995] {
             let made = record(b"k", &vec![b'x'; length]);
-            assert!(made.starts_with(format!("{} k=", made.len()).as_bytes()), "{length}");
+            assert!(
+                made.starts_with(format!("{} k=", made.len()).as_bytes()),
+                "{length}"
+            );
         }
     }
 

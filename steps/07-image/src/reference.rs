@@ -43,7 +43,9 @@ impl FromStr for Reference {
         let name = name.strip_prefix("docker.io/").unwrap_or(name);
         let name = name.strip_prefix("library/").unwrap_or(name);
         if !name.split('/').all(is_component) || name.len() > 255 {
-            return Err(format!("{text:?}: a name is of a-z 0-9 . _ - in parts between slashes"));
+            return Err(format!(
+                "{text:?}: a name is of a-z 0-9 . _ - in parts between slashes"
+            ));
         }
         if !is_tag(tag) {
             return Err(format!(
@@ -54,15 +56,23 @@ impl FromStr for Reference {
     }
 }
 
-/// The distribution specification, "Pulling manifests", with a host and its port for the first.
+/// The distribution specification, "Pulling manifests", with a host and its port for
+/// the first.
 fn is_component(part: &str) -> bool {
     let part = match part.split_once(':') {
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some((host, port))
+            if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            host
+        }
         _ => part,
     };
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let inner = part.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'_' | b'-'));
-    inner && part.bytes().next().is_some_and(is_word) && part.bytes().last().is_some_and(is_word)
+    let inner =
+        part.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'_' | b'-'));
+    inner
+        && part.bytes().next().is_some_and(is_word)
+        && part.bytes().last().is_some_and(is_word)
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -71,7 +81,8 @@ fn is_tag(tag: &str) -> bool {
     inner && tag.bytes().next().is_some_and(is_word) && tag.len() <= 128
 }
 
-/// An image as it is named on a command line: by name and tag, or by its id or the beginning of it.
+/// An image as it is named on a command line: by name and tag, or by its id or the
+/// beginning of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
     /// By name and tag.
@@ -92,7 +103,8 @@ impl FromStr for Named {
             };
         }
         let reference = text.parse::<Reference>()?;
-        let is_hex = text.len() >= 4 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_hex = text.len() >= 4
+            && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         Ok(if is_hex { Named::Digits(text.into()) } else { Named::By(reference) })
     }
 }
@@ -124,7 +136,10 @@ mod tests {
 
     #[test]
     fn what_could_be_a_path_or_an_option_is_no_name() {
-        for bad in ["", ":x", "a:", "../x", "a/../b", "/a", "a//b", "Alpine", "-x", "a:.x", "a b", "a\n"] {
+        for bad in [
+            "", ":x", "a:", "../x", "a/../b", "/a", "a//b", "Alpine", "-x", "a:.x",
+            "a b", "a\n",
+        ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
         }
     }

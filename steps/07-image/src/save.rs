@@ -1,5 +1,5 @@
-//! `save`: images as an OCI image layout in a tar archive, with the `manifest.json` that `docker load`
-//! wants beside it.
+//! `save`: images as an OCI image layout in a tar archive, with the `manifest.json`
+//! that `docker load` wants beside it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -16,9 +16,14 @@ use crate::reference::Named;
 use crate::store::{Store, layout_index, manifest_descriptor};
 
 /// Writes images, each blob once.
-pub(crate) fn save(store: &Store, named: &[Named], output: &mut dyn Write) -> Result<()> {
+pub(crate) fn save(
+    store: &Store,
+    named: &[Named],
+    output: &mut dyn Write,
+) -> Result<()> {
     let _shared = store.share()?;
-    let images: Vec<Image> = named.iter().map(|named| Image::find(store, named)).collect::<Result<_>>()?;
+    let images: Vec<Image> =
+        named.iter().map(|named| Image::find(store, named)).collect::<Result<_>>()?;
     let mut archive = Archive { output };
     archive.document("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     let mut blobs = BTreeMap::new();
@@ -41,7 +46,8 @@ fn index(store: &Store, images: &[Image]) -> Result<oci_spec::image::ImageIndex>
         let manifest = &image.tagged.manifest;
         let mut descriptor = manifest_descriptor(manifest, store.size_of(manifest)?)?;
         if let Some(name) = &image.tagged.reference {
-            let keys = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
+            let keys =
+                ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
             let annotations = keys.map(|key| (key.to_string(), name.to_string()));
             descriptor.set_annotations(Some(HashMap::from(annotations)));
         }
@@ -54,8 +60,11 @@ fn docker(images: &[Image]) -> Result<serde_json::Value> {
     let path = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
     let one = |image: &Image| {
         let layers: Vec<String> = image.layers()?.iter().map(path).collect();
-        let names: Vec<String> = image.tagged.reference.iter().map(ToString::to_string).collect();
-        Ok(json!({ "Config": path(&image.tagged.id), "RepoTags": names, "Layers": layers }))
+        let names: Vec<String> =
+            image.tagged.reference.iter().map(ToString::to_string).collect();
+        Ok(
+            json!({ "Config": path(&image.tagged.id), "RepoTags": names, "Layers": layers }),
+        )
     };
     Ok(serde_json::Value::Array(images.iter().map(one).collect::<Result<_>>()?))
 }
@@ -74,13 +83,19 @@ impl Archive<'_> {
     /// A blob, held to its name: a damaged one is not handed on.
     fn blob(&mut self, store: &Store, name: &str, digest: &Digest) -> Result<()> {
         let path = store.blob(digest);
-        let file = File::open(&path).with_context(|| format!("open({})", path.display()))?;
+        let file =
+            File::open(&path).with_context(|| format!("open({})", path.display()))?;
         let size = store.size_of(digest)?;
         self.header(name, size)?;
         let mut content = Hashing::new(file.take(size));
-        let copied = std::io::copy(&mut content, &mut self.output).context("write the archive")?;
+        let copied = std::io::copy(&mut content, &mut self.output)
+            .context("write the archive")?;
         if copied != size {
-            return Err(Failure::new(format_args!("{}: it became shorter", path.display())).into());
+            return Err(Failure::new(format_args!(
+                "{}: it became shorter",
+                path.display()
+            ))
+            .into());
         }
         content.finish().0.expect(&path.display().to_string(), digest)?;
         self.pad(size)
@@ -101,6 +116,8 @@ impl Archive<'_> {
 
     fn pad(&mut self, size: u64) -> Result<()> {
         let padding = [0; 512];
-        self.output.write_all(&padding[..(size.wrapping_neg() % 512) as usize]).context("write the archive")
+        self.output
+            .write_all(&padding[..(size.wrapping_neg() % 512) as usize])
+            .context("write the archive")
     }
 }

@@ -1,6 +1,7 @@
 //! Where an image is loaded from: a file or a directory, in one of two forms.
 //!
-//! - An OCI image layout, as skopeo, umoci and buildah write it: `index.json`, `blobs/`.
+//! - An OCI image layout, as skopeo, umoci and buildah write it: `index.json`,
+//!   `blobs/`.
 //! - A docker-archive, as `docker save` and `podman save` write it: `manifest.json`.
 
 mod docker;
@@ -30,15 +31,19 @@ pub(crate) struct Offer<'a> {
 
 /// The images that a source offers.
 pub(crate) fn offers<'a>(members: &'a Members) -> Result<Vec<Offer<'a>>> {
-    // `docker save` and `podman save` have both; the layout is the one with a digest for everything.
+    // `docker save` and `podman save` have both; the layout is the one with a digest
+    // for everything.
     if members.has("index.json") && members.has("oci-layout") {
         return layout::offers(members);
     }
     if members.has("manifest.json") {
         return docker::offers(members);
     }
-    let failure = Failure::new(format_args!("{}: there is no image in it", members.name()));
-    Err(failure.hint("`load` takes what `save` wrote; for a root file system use `import`").into())
+    let failure =
+        Failure::new(format_args!("{}: there is no image in it", members.name()));
+    Err(failure
+        .hint("`load` takes what `save` wrote; for a root file system use `import`")
+        .into())
 }
 
 /// One layer of an offer, which is a member of the source.
@@ -51,6 +56,8 @@ fn incoming<'a>(
     let size = Some(members.size(&member)?);
     let name = digest.unwrap_or(diff_id).hex();
     let name = format!("layer {}", &name[..12]);
-    let open = move || -> Result<Box<dyn Read + Send + 'a>> { Ok(Box::new(members.open(&member)?)) };
+    let open = move || -> Result<Box<dyn Read + Send + 'a>> {
+        Ok(Box::new(members.open(&member)?))
+    };
     Ok(Incoming { name, size, digest, diff_id: Some(diff_id), open: Box::new(open) })
 }

@@ -1,6 +1,7 @@
 //! The store: blobs by digest, layers unpacked once, images by name.
 //!
-//! It is an OCI image layout, which other tools can read, and beside it what is unpacked:
+//! It is an OCI image layout, which other tools can read, and beside it what is
+//! unpacked:
 //!
 //! ```text
 //! oci-layout, index.json     images by name and tag
@@ -38,7 +39,8 @@ pub(crate) use temporary::{Files, Temporary};
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "store_options")]
 pub struct StoreArgs {
-    /// Where images are kept; by default /var/lib/kiste, without root $XDG_DATA_HOME/kiste
+    /// Where images are kept; by default /var/lib/kiste, without root
+    /// $XDG_DATA_HOME/kiste
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
 }
@@ -73,11 +75,16 @@ fn usual() -> Result<PathBuf> {
     if geteuid().is_root() {
         return Ok("/var/lib/kiste".into());
     }
-    let set = |name: &str| std::env::var_os(name).filter(|value| Path::new(value).is_absolute());
+    let set = |name: &str| {
+        std::env::var_os(name).filter(|value| Path::new(value).is_absolute())
+    };
     let data = set("XDG_DATA_HOME").map(PathBuf::from);
-    let data = data.or_else(|| set("HOME").map(|home| Path::new(&home).join(".local/share")));
-    let none =
-        || Failure::new("neither XDG_DATA_HOME nor HOME says where images are kept").hint("use --store DIR");
+    let data =
+        data.or_else(|| set("HOME").map(|home| Path::new(&home).join(".local/share")));
+    let none = || {
+        Failure::new("neither XDG_DATA_HOME nor HOME says where images are kept")
+            .hint("use --store DIR")
+    };
     Ok(data.ok_or_else(none)?.join("kiste"))
 }
 
@@ -92,24 +99,34 @@ pub(crate) struct Store {
 
 impl Store {
     fn open(path: &Path) -> Result<Self> {
-        let make = |path: &Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        let make = |path: &Path| {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+        };
         kit::call("the store", "mkdir", path.display(), || make(path))
             .hint_on(Errno::EACCES, "--store DIR chooses another place")
             .hint_on(Errno::EROFS, "--store DIR chooses another place")?;
         // By the whole path, since others are told of it, and we go elsewhere.
-        let path = path.canonicalize().with_context(|| format!("the store {}", path.display()))?;
-        let found = path.metadata().with_context(|| format!("stat({})", path.display()))?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("the store {}", path.display()))?;
+        let found =
+            path.metadata().with_context(|| format!("stat({})", path.display()))?;
         kit::ours_alone(&path, &found).hint(format_args!(
             "each user has a store of their own: leave --store out, or use sudo, or `chmod 700 {}`",
             path.display()
         ))?;
         let layout = path.join("oci-layout");
-        let has_something = || fs::read_dir(&path).map(|mut entries| entries.next().is_some());
-        // It comes first of all, and says that this is a store: gc removes what it does not know, and a
-        // directory of somebody's must not become one.
-        if has_something().with_context(|| format!("read {}", path.display()))? && !layout.exists() {
-            let failure =
-                Failure::new(format_args!("{} is no store, and has something else in it", path.display()));
+        let has_something =
+            || fs::read_dir(&path).map(|mut entries| entries.next().is_some());
+        // It comes first of all, and says that this is a store: gc removes what it does
+        // not know, and a directory of somebody's must not become one.
+        if has_something().with_context(|| format!("read {}", path.display()))?
+            && !layout.exists()
+        {
+            let failure = Failure::new(format_args!(
+                "{} is no store, and has something else in it",
+                path.display()
+            ));
             return Err(failure
                 .hint("--store DIR names a store, or a directory that is new or empty")
                 .into());
@@ -117,7 +134,9 @@ impl Store {
         if !layout.exists() {
             fs::File::create(&layout)
                 .with_context(|| format!("open({})", layout.display()))
-                .hint("the store must be writable: --store DIR chooses another place")?;
+                .hint(
+                    "the store must be writable: --store DIR chooses another place",
+                )?;
         }
         let store = Store { path };
         for below in ["blobs/sha256", "layers", "containers", "tmp"] {
@@ -125,10 +144,16 @@ impl Store {
             if !below.is_dir() {
                 make(&below)
                     .with_context(|| format!("mkdir({})", below.display()))
-                    .hint("the store must be writable: --store DIR chooses another place")?;
+                    .hint(
+                        "the store must be writable: --store DIR chooses another place",
+                    )?;
             }
         }
-        if fs::metadata(&layout).with_context(|| format!("stat({})", layout.display()))?.len() == 0 {
+        if fs::metadata(&layout)
+            .with_context(|| format!("stat({})", layout.display()))?
+            .len()
+            == 0
+        {
             store.write_whole(&layout, LAYOUT)?;
         }
         Ok(store)
@@ -154,8 +179,8 @@ impl Store {
 
     /// What may still be written.
     pub(crate) fn room(&self) -> Result<Room> {
-        let found =
-            rustix::fs::statvfs(&self.path).with_context(|| format!("statvfs({})", self.path.display()))?;
+        let found = rustix::fs::statvfs(&self.path)
+            .with_context(|| format!("statvfs({})", self.path.display()))?;
         // A twentieth is left to others.
         let free = found.f_bavail.saturating_mul(found.f_frsize);
         // 0: this file system does not count its files (btrfs).
@@ -166,7 +191,9 @@ impl Store {
     /// Writes a file so that it is there whole, or as it was.
     fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let write = || -> io::Result<()> {
-            let mut file = tempfile::Builder::new().prefix("file-").tempfile_in(self.path.join("tmp"))?;
+            let mut file = tempfile::Builder::new()
+                .prefix("file-")
+                .tempfile_in(self.path.join("tmp"))?;
             file.write_all(bytes)?;
             file.as_file().sync_all()?;
             file.persist(path)?;
@@ -180,5 +207,6 @@ impl Store {
 pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).with_context(|| format!("open({})", path.display()))
+    rustix::fs::open(path, flags, Mode::empty())
+        .with_context(|| format!("open({})", path.display()))
 }

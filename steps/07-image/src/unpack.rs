@@ -1,7 +1,9 @@
-//! A layer's archive becomes a directory, for overlayfs to show: exactly, and nowhere else.
+//! A layer's archive becomes a directory, for overlayfs to show: exactly, and nowhere
+//! else.
 //!
-//! All is done by descriptor below the directory, and no symbolic link is followed on the way: a link
-//! that an archive brings must not choose where its next entry goes (CVE-2021-32760, CVE-2018-20990).
+//! All is done by descriptor below the directory, and no symbolic link is followed on
+//! the way: a link that an archive brings must not choose where its next entry goes
+//! (CVE-2021-32760, CVE-2018-20990).
 
 mod parent;
 mod place;
@@ -25,8 +27,9 @@ pub(crate) use place::remove;
 pub(crate) use put::copy_attributes;
 pub(crate) use whiteout::{is_opaque, is_whiteout};
 
-/// How much may still be written; shared by all layers that are unpacked at once. A small archive may
-/// claim to become a very large one: a full disk would be everybody's trouble.
+/// How much may still be written; shared by all layers that are unpacked at once. A
+/// small archive may claim to become a very large one: a full disk would be everybody's
+/// trouble.
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes: AtomicU64,
@@ -43,23 +46,31 @@ pub(crate) struct Room {
 
 impl Budget {
     pub(crate) fn of(room: Room) -> Self {
-        Budget { bytes: AtomicU64::new(room.bytes), files: AtomicU64::new(room.files), room }
+        Budget {
+            bytes: AtomicU64::new(room.bytes),
+            files: AtomicU64::new(room.files),
+            room,
+        }
     }
 
     fn spend(&self, bytes: u64) -> Result<()> {
         let free = ByteSize(self.room.bytes).display();
-        take(&self.bytes, bytes).ok_or_else(|| Self::gone(format_args!("the {free} that are free")))
+        take(&self.bytes, bytes)
+            .ok_or_else(|| Self::gone(format_args!("the {free} that are free")))
     }
 
     fn spend_file(&self) -> Result<()> {
         let free = self.room.files;
-        take(&self.files, 1)
-            .ok_or_else(|| Self::gone(format_args!("the {free} files that there is room for")))
+        take(&self.files, 1).ok_or_else(|| {
+            Self::gone(format_args!("the {free} files that there is room for"))
+        })
     }
 
     fn gone(than: std::fmt::Arguments<'_>) -> anyhow::Error {
         let failure = Failure::new(format_args!("it unpacks to more than {than}"));
-        failure.hint("make room, or choose another --store; or do not trust the archive").into()
+        failure
+            .hint("make room, or choose another --store; or do not trust the archive")
+            .into()
     }
 }
 
@@ -68,7 +79,8 @@ fn take(left: &AtomicU64, amount: u64) -> Option<()> {
     left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok().map(drop)
 }
 
-/// What an archive asked for, and what could not be had: only root of the host has all rights.
+/// What an archive asked for, and what could not be had: only root of the host has all
+/// rights.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeftOut {
     /// Files whose owner is not mapped; they belong to who unpacks.
@@ -112,8 +124,8 @@ impl LeftOut {
 #[derive(Debug, Default)]
 pub(crate) struct Unpacked {
     pub(crate) left_out: LeftOut,
-    /// Directories that the archive does not list, and that are there for what is in them; "" is the top.
-    /// What they are like, a layer below says.
+    /// Directories that the archive does not list, and that are there for what is in
+    /// them; "" is the top. What they are like, a layer below says.
     pub(crate) implied: HashSet<Vec<u8>>,
     /// Bytes of all files.
     pub(crate) bytes: u64,
@@ -136,13 +148,23 @@ const MOST_IMPLIED: usize = 100_000;
 /// Unpacks an archive into an empty directory.
 ///
 /// # Errors
-/// Whatever is wrong with the archive, with the name of the entry; what the kernel says.
-pub(crate) fn unpack(input: impl Read, directory: &OwnedFd, budget: &Budget) -> Result<Unpacked> {
+/// Whatever is wrong with the archive, with the name of the entry; what the kernel
+/// says.
+// Task 7.2: each entry by its parent's descriptor, which no link has led to.
+pub(crate) fn unpack(
+    input: impl Read,
+    directory: &OwnedFd,
+    budget: &Budget,
+) -> Result<Unpacked> {
     let mut archive = Archive::new(input);
-    let mut tree =
-        Tree { root: directory, budget, parent: None, unpacked: Unpacked::default(), has_top: false };
+    let mut tree = Tree {
+        root: directory,
+        budget,
+        parent: None,
+        unpacked: Unpacked::default(),
+        has_top: false,
+    };
     while let Some(entry) = archive.next()? {
-        // Task 7.2: each entry by its parent's descriptor, which no link has led to.
         tree.put(&entry, &mut archive.data()).with_context(|| entry.name())?;
     }
     tree.leave_parent()?;

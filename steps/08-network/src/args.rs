@@ -14,13 +14,14 @@ use crate::store::DirArgs;
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "network_options")]
 pub struct Args {
-    /// Which network it is on: none, host, bridge (the default network of root's), pasta (the usual one
-    /// without root, else none), or one that `network create` made
+    /// Which network it is on: none, host, bridge (the default network of root's),
+    /// pasta (the usual one without root, else none), or one that `network create` made
     #[arg(long, value_name = "NETWORK")]
     pub(crate) network: Option<Choice>,
 
-    /// Publish a port. Without IP it is open to every host that reaches this one, as with Docker;
-    /// 127.0.0.1:8080:80 keeps it here. May be given more than once, and for ranges: 8000-8009:80-89
+    /// Publish a port. Without IP it is open to every host that reaches this one, as
+    /// with Docker; 127.0.0.1:8080:80 keeps it here. May be given more than once, and
+    /// for ranges: 8000-8009:80-89
     #[arg(short, long, value_name = "[IP:]HOSTPORT:PORT[/tcp|udp]")]
     pub(crate) publish: Vec<Publish>,
 

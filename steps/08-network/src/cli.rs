@@ -46,7 +46,8 @@ pub struct Create {
     /// With no way out, and none in: its containers reach each other, and nobody else
     #[arg(long, conflicts_with = "isolate")]
     internal: bool,
-    /// Keep its containers and those of other networks from each other, at published ports too
+    /// Keep its containers and those of other networks from each other, at published
+    /// ports too
     #[arg(long)]
     isolate: bool,
     #[command(flatten)]
@@ -101,8 +102,11 @@ fn create(args: &Create) -> Result<()> {
     let mut netlink = Netlink::open()?;
     host::sweep(&mut store, &mut netlink)?;
     if store.networks.contains_key(&args.name.0) {
-        let failure = Failure::new(format_args!("there is a network {} already", args.name.0));
-        return Err(failure.hint("choose another name, or remove that one with `network rm`").into());
+        let failure =
+            Failure::new(format_args!("there is a network {} already", args.name.0));
+        return Err(failure
+            .hint("choose another name, or remove that one with `network rm`")
+            .into());
     }
     let subnet6 = args.ipv6.then(pool::random_ipv6).transpose()?;
     let reach = match (args.internal, args.isolate) {
@@ -110,7 +114,8 @@ fn create(args: &Create) -> Result<()> {
         (_, true) => Reach::Isolated,
         _ => Reach::Open,
     };
-    let network = Network::by_hand(&store, &mut netlink, &args.name, subnet, subnet6, reach)?;
+    let network =
+        Network::by_hand(&store, &mut netlink, &args.name, subnet, subnet6, reach)?;
     store.note(Noted { network: network.clone(), leases: Vec::new() })?;
     if let Err(error) = network.raise(&mut netlink) {
         let _ = netlink.remove_link(&network.bridge); // it may have been made
@@ -132,10 +137,13 @@ fn usable(subnet: Subnet) -> Result<Subnet> {
         _ if is_for_something_else(first) => "is for something else",
         _ => return Ok(subnet),
     };
-    Err(Failure::new(format_args!("--subnet {subnet} {why}")).hint("for example 10.88.0.0/24").into())
+    Err(Failure::new(format_args!("--subnet {subnet} {why}"))
+        .hint("for example 10.88.0.0/24")
+        .into())
 }
 
-/// RFC 6890: this network, loopback, link-local; and from multicast on all that is above.
+/// RFC 6890: this network, loopback, link-local; and from multicast on all that is
+/// above.
 fn is_for_something_else(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => matches!(ip.octets(), [0 | 127 | 224.., ..] | [169, 254, ..]),
@@ -150,10 +158,19 @@ fn ls(args: &Ls) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
-    println!("{:<16} {:<10} {:<20} {:<10} CONTAINERS", "NAME", "BRIDGE", "SUBNET", "REACH");
+    println!(
+        "{:<16} {:<10} {:<20} {:<10} CONTAINERS",
+        "NAME", "BRIDGE", "SUBNET", "REACH"
+    );
     for Noted { network, leases } in store.networks.values() {
-        let (subnet, reach) = (network.subnet.network().to_string(), network.reach.name());
-        println!("{:<16} {:<10} {subnet:<20} {reach:<10} {}", network.name, network.bridge, leases.len());
+        let (subnet, reach) =
+            (network.subnet.network().to_string(), network.reach.name());
+        println!(
+            "{:<16} {:<10} {subnet:<20} {reach:<10} {}",
+            network.name,
+            network.bridge,
+            leases.len()
+        );
     }
     Ok(())
 }
@@ -164,7 +181,10 @@ fn printed(noted: &Noted) -> Printed<'_> {
 
 fn inspect(args: &Named) -> Result<()> {
     let store = Store::open(args.dir.dir())?;
-    println!("{}", serde_json::to_string_pretty(&printed(store.network(&args.name.0)?))?);
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&printed(store.network(&args.name.0)?))?
+    );
     Ok(())
 }
 
@@ -174,8 +194,15 @@ fn remove(args: &Named) -> Result<()> {
     host::sweep(&mut store, &mut netlink)?;
     let Noted { network, leases } = store.network(&args.name.0)?.clone();
     if !leases.is_empty() {
-        let who: Vec<_> = leases.iter().map(|lease| format!("{} ({})", lease.id, lease.hostname)).collect();
-        let failure = Failure::new(format_args!("{} has containers: {}", network.name, who.join(", ")));
+        let who: Vec<_> = leases
+            .iter()
+            .map(|lease| format!("{} ({})", lease.id, lease.hostname))
+            .collect();
+        let failure = Failure::new(format_args!(
+            "{} has containers: {}",
+            network.name,
+            who.join(", ")
+        ));
         return Err(failure.hint("end them first").into());
     }
     if network.origin == Origin::ByHand {

@@ -1,4 +1,5 @@
-//! A container's connection: what it has of the network, from before it starts until after it ends.
+//! A container's connection: what it has of the network, from before it starts until
+//! after it ends.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
@@ -45,11 +46,13 @@ struct Names {
 }
 
 impl Args {
-    /// Decides on the network, and prepares the host's side of it: before there is any process.
+    /// Decides on the network, and prepares the host's side of it: before there is any
+    /// process.
     ///
     /// # Errors
-    /// When there is no such network, an address or a port is taken, the host's firewall would drop what
-    /// the container sends, or the kernel refuses. Nothing is left then.
+    /// When there is no such network, an address or a port is taken, the host's
+    /// firewall would drop what the container sends, or the kernel refuses. Nothing is
+    /// left then.
     pub fn connect(&self, id: &Id, hostname: &str) -> Result<Connection> {
         let kind = match self.choice()? {
             Choice::Host => Kind::Host,
@@ -80,7 +83,8 @@ impl Args {
             dns: self.dns.clone(),
             ports: self.ports(),
         };
-        let member = Member::join(self.dir.dir(), name.as_ref(), id, wanted, self.firewall)?;
+        let member =
+            Member::join(self.dir.dir(), name.as_ref(), id, wanted, self.firewall)?;
         tell_of_open(member.ports());
         Ok(Kind::Bridge(Box::new(member)))
     }
@@ -91,8 +95,13 @@ impl Args {
             Some(choice) => choice.clone(),
             None => self.usual(),
         };
-        if let (Choice::None | Choice::Host | Choice::Pasta, Some(option)) = (&choice, self.given(&choice)) {
-            let what = format!("{option} is for a network of its own, and this is {}", choice.shown());
+        if let (Choice::None | Choice::Host | Choice::Pasta, Some(option)) =
+            (&choice, self.given(&choice))
+        {
+            let what = format!(
+                "{option} is for a network of its own, and this is {}",
+                choice.shown()
+            );
             let mend = match geteuid().is_root() {
                 true => "leave --network out, or name a bridge",
                 false => "leave it out, or use sudo",
@@ -101,13 +110,19 @@ impl Args {
         }
         match &choice {
             Choice::Bridge | Choice::Named(_) if !geteuid().is_root() => {
-                let what =
-                    format!("--network {}: bridges and links of the host's are root's", choice.shown());
-                Err(Failure::new(what).hint("leave it out: then it is pasta or none; or use sudo").into())
+                let what = format!(
+                    "--network {}: bridges and links of the host's are root's",
+                    choice.shown()
+                );
+                Err(Failure::new(what)
+                    .hint("leave it out: then it is pasta or none; or use sudo")
+                    .into())
             }
             Choice::Pasta if pasta::find().is_none() => {
                 let failure = Failure::new("--network pasta: there is no pasta here");
-                Err(failure.hint("install the package passt, or choose --network none").into())
+                Err(failure
+                    .hint("install the package passt, or choose --network none")
+                    .into())
             }
             _ => Ok(choice),
         }
@@ -119,8 +134,12 @@ impl Args {
             (true, _) => Choice::Bridge,
             (false, Some(_)) => Choice::Pasta,
             (false, None) => {
-                program::say("note: without root and without pasta it has no network: it is alone");
-                program::say("hint: install the package passt, or choose --network host or none");
+                program::say(
+                    "note: without root and without pasta it has no network: it is alone",
+                );
+                program::say(
+                    "hint: install the package passt, or choose --network host or none",
+                );
                 Choice::None
             }
         }
@@ -169,13 +188,15 @@ impl Connection {
     ///
     /// # Errors
     /// What the kernel says.
+    // Task 8.4: a new namespace has a loopback link, and that is off.
     pub fn configure(&self) -> Result<()> {
         if let Kind::Host = self.kind {
             return Ok(());
         }
-        // Task 8.4: a new namespace has a loopback link, and that is off.
         let mut netlink = Netlink::open()?;
-        let loopback = netlink.link("lo")?.ok_or_else(|| Failure::new("the namespace has no lo"))?;
+        let loopback = netlink
+            .link("lo")?
+            .ok_or_else(|| Failure::new("the namespace has no lo"))?;
         netlink.turn_on(&loopback)?;
         match &self.kind {
             Kind::Bridge(member) => member.configure(&mut netlink),
@@ -183,7 +204,8 @@ impl Connection {
         }
     }
 
-    /// In the child, once its root is furnished: shows it /etc/hosts, /etc/hostname and /etc/resolv.conf.
+    /// In the child, once its root is furnished: shows it /etc/hosts, /etc/hostname and
+    /// /etc/resolv.conf.
     ///
     /// # Errors
     /// What [`etc::mount`] says.
@@ -192,13 +214,17 @@ impl Connection {
         let (addresses, gateways, resolv) = match &self.kind {
             Kind::Host => (vec![], vec![], Resolv::of_host().with(servers, search)),
             Kind::Alone => (vec![], vec![], Resolv::default().with(servers, search)),
-            Kind::Pasta(..) => {
-                (vec![], vec![], Resolv::for_container().or_ask(pasta::RESOLVER).with(servers, search))
-            }
+            Kind::Pasta(..) => (
+                vec![],
+                vec![],
+                Resolv::for_container().or_ask(pasta::RESOLVER).with(servers, search),
+            ),
             Kind::Bridge(member) => {
                 let gateways = member.gateways();
-                // It asks the responder of its network, which asks those of --dns for it.
-                let resolv = Resolv::for_container().with(&[], search).at_responder(&gateways);
+                // It asks the responder of its network, which asks those of --dns for
+                // it.
+                let resolv =
+                    Resolv::for_container().with(&[], search).at_responder(&gateways);
                 (member.addresses().to_vec(), gateways, resolv)
             }
         };
@@ -206,21 +232,30 @@ impl Connection {
             Kind::Host | Kind::Alone => Some(IpAddr::from([127, 0, 0, 1])),
             _ => gateways.first().copied(),
         };
-        let of_host = if let Kind::Host = self.kind { Hosts::of_host() } else { String::new() };
-        let added = self.names.added.iter().filter_map(|host| host.at(gateway)).collect();
-        let hosts = Hosts { of_host, addresses, aliases: self.names.aliases.clone(), added };
+        let of_host =
+            if let Kind::Host = self.kind { Hosts::of_host() } else { String::new() };
+        let added =
+            self.names.added.iter().filter_map(|host| host.at(gateway)).collect();
+        let hosts =
+            Hosts { of_host, addresses, aliases: self.names.aliases.clone(), added };
         etc::mount(root, &Files { hostname: self.hostname.clone(), hosts, resolv })
     }
 
-    /// At the end: undoes what was made for it. What cannot be undone is told, and left to `gc`; the
-    /// command has ended as it did, and that stays the result.
+    /// At the end: undoes what was made for it. What cannot be undone is told, and left
+    /// to `gc`; the command has ended as it did, and that stays the result.
     pub fn undo_or_tell(self) {
         let Kind::Bridge(member) = self.kind else { return };
-        let Err(error) = member.leave().hint("remove what is left with `gc` later") else { return };
+        let Err(error) = member.leave().hint("remove what is left with `gc` later")
+        else {
+            return;
+        };
         let failure = Failure::of(&error);
         program::say(format_args!(
             "warning: the command has ended, but something of its network stays: {failure}"
         ));
-        failure.hint_text().into_iter().for_each(|hint| program::say(format_args!("hint: {hint}")));
+        failure
+            .hint_text()
+            .into_iter()
+            .for_each(|hint| program::say(format_args!("hint: {hint}")));
     }
 }

@@ -1,4 +1,5 @@
-//! What this step needs: bridges, cables and a packet filter; and nobody else's that drops all.
+//! What this step needs: bridges, cables and a packet filter; and nobody else's that
+//! drops all.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -22,8 +23,12 @@ use crate::{pasta, rules};
 pub fn checks() -> Vec<Check> {
     let mut checks = match geteuid().is_root() {
         true => vec![
-            tried("bridge", "one was made", |netlink| netlink.add_bridge("kiste0", MAC)),
-            tried("veth", "a pair was made", |netlink| netlink.add_veth("veth0", "eth0", MAC, Pid::this())),
+            tried("bridge", "one was made", |netlink| {
+                netlink.add_bridge("kiste0", MAC)
+            }),
+            tried("veth", "a pair was made", |netlink| {
+                netlink.add_veth("veth0", "eth0", MAC, Pid::this())
+            }),
             tried("nftables", "a table with NAT was made", |_| {
                 rules::settle(Path::new("a sample"), &[&sample()], &[])
             }),
@@ -54,8 +59,11 @@ fn not_ours(name: &str) -> Check {
 
 /// Tries it in a network namespace that is thrown away.
 fn tried(name: &str, found: &str, what: impl Fn(&mut Netlink) -> Result<()>) -> Check {
-    let command =
-        Command { argv: vec!["true".into()], env: vec!["PATH=/usr/bin:/bin".into()], workdir: None };
+    let command = Command {
+        argv: vec!["true".into()],
+        env: vec!["PATH=/usr/bin:/bin".into()],
+        workdir: None,
+    };
     let tried = Spawn::new(CloneFlags::CLONE_NEWNET).spawn(|parent| {
         what(&mut Netlink::open()?)?;
         exec::become_command(&command, parent)
@@ -85,8 +93,14 @@ fn sample() -> Noted {
         ports: vec![port],
     };
     let (name, bridge) = ("kiste".into(), "kiste0".into());
-    let network =
-        Network { name, bridge, subnet, subnet6: None, reach: Reach::Open, origin: Origin::ByItself };
+    let network = Network {
+        name,
+        bridge,
+        subnet,
+        subnet6: None,
+        reach: Reach::Open,
+        origin: Origin::ByItself,
+    };
     Noted { network, leases: vec![lease] }
 }
 
@@ -94,10 +108,16 @@ fn policy() -> Check {
     let name = "forward-policy";
     let ruleset = match Ruleset::read("would others stop what containers send?") {
         Ok(ruleset) => ruleset,
-        Err(error) => return Check::missing(name, format_args!("{error:#}"), "use sudo"),
+        Err(error) => {
+            return Check::missing(name, format_args!("{error:#}"), "use sudo");
+        }
     };
-    let obstacles: Vec<_> = firewall::obstacles(&ruleset).iter().map(Obstacle::shown).collect();
-    match (obstacles.is_empty(), firewall::legacy().iter().any(|table| table == "filter")) {
+    let obstacles: Vec<_> =
+        firewall::obstacles(&ruleset).iter().map(Obstacle::shown).collect();
+    match (
+        obstacles.is_empty(),
+        firewall::legacy().iter().any(|table| table == "filter"),
+    ) {
         (false, _) => Check::missing(
             name,
             obstacles.join("; "),

@@ -1,9 +1,11 @@
-//! /etc/hosts, /etc/hostname and /etc/resolv.conf of a container. They are files of a small file system
-//! in memory, mounted on the image's: nothing is ever written into the image.
+//! /etc/hosts, /etc/hostname and /etc/resolv.conf of a container. They are files of a
+//! small file system in memory, mounted on the image's: nothing is ever written into
+//! the image.
 //!
-//! - [`places`] are made while the root can still be written (a `Request` each, in front of the others).
-//! - [`mount()`] is called in the child, after the root is furnished and before `mount::all`, so that what
-//!   a user mounts there with `-v` lies above, and wins.
+//! - [`places`] are made while the root can still be written (a `Request` each, in
+//!   front of the others).
+//! - [`mount()`] is called in the child, after the root is furnished and before
+//!   `mount::all`, so that what a user mounts there with `-v` lies above, and wins.
 
 mod hosts;
 mod resolv;
@@ -45,7 +47,8 @@ pub fn places() -> Vec<Request> {
 /// In the child, once its root is furnished: shows it the three files.
 ///
 /// # Errors
-/// When a place is none that a file can be mounted on, and what the kernel says of the mounts.
+/// When a place is none that a file can be mounted on, and what the kernel says of the
+/// mounts.
 pub fn mount(root: BorrowedFd<'_>, files: &Files) -> Result<()> {
     let texts = [
         (HOSTS, files.hosts.text(&files.hostname)),
@@ -53,11 +56,20 @@ pub fn mount(root: BorrowedFd<'_>, files: &Files) -> Result<()> {
         (RESOLV, files.resolv.text()),
     ];
     let options = [("mode", "755"), ("size", "4m")];
-    let memory = Detached::new("tmpfs", &options, NOSUID_NODEV_NOEXEC, "for three files of its own")?;
-    let written: Result<Vec<_>> = texts.iter().map(|(path, text)| write(&memory, path, text)).collect();
+    let memory = Detached::new(
+        "tmpfs",
+        &options,
+        NOSUID_NODEV_NOEXEC,
+        "for three files of its own",
+    )?;
+    let written: Result<Vec<_>> =
+        texts.iter().map(|(path, text)| write(&memory, path, text)).collect();
     for (file, (path, _)) in views(root, &memory, &written?)?.iter().zip(&texts) {
         file.set(access(root)?, Reach::Alone)?;
-        file.attach(&inside::target(root, Path::new(path), Kind::File, Targets::MustExist)?, path)?;
+        file.attach(
+            &inside::target(root, Path::new(path), Kind::File, Targets::MustExist)?,
+            path,
+        )?;
     }
     Ok(())
 }
@@ -67,27 +79,43 @@ fn write(memory: &Detached, path: &str, text: &str) -> Result<std::fs::File> {
     let name = path.trim_start_matches("/etc/");
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
     kit::call("what it is told of the network", "write", name, || {
-        let mut file = std::fs::File::from(rustix::fs::openat(memory, name, flags, Mode::empty())?);
+        let mut file = std::fs::File::from(rustix::fs::openat(
+            memory,
+            name,
+            flags,
+            Mode::empty(),
+        )?);
         rustix::fs::fchmod(&file, Mode::from(0o644))?; // whatever our umask is
         file.write_all(text.as_bytes()).map(|()| file)
     })
 }
 
-/// A mount of each file alone. open_tree(2): only what is mounted somewhere can be cloned (before Linux
-/// 6.15), so for this moment the memory lies on /dev, which is put back.
-fn views(root: BorrowedFd<'_>, memory: &Detached, files: &[std::fs::File]) -> Result<Vec<Detached>> {
+/// A mount of each file alone. open_tree(2): only what is mounted somewhere can be
+/// cloned (before Linux 6.15), so for this moment the memory lies on /dev, which is put
+/// back.
+fn views(
+    root: BorrowedFd<'_>,
+    memory: &Detached,
+    files: &[std::fs::File],
+) -> Result<Vec<Detached>> {
     memory.attach(&inside::own_directory(root, "/dev")?, "/dev")?;
     let views: Result<Vec<_>> = files
         .iter()
         .zip([HOSTS, HOSTNAME, RESOLV])
         .map(|(file, path)| Detached::bind_descriptor(file.as_fd(), path, Reach::Alone))
         .collect();
-    let here = rustix::fs::open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context("open(.)")?;
-    kit::call("its files are mounts of their own", "umount2", "/dev, MNT_DETACH", || {
-        fchdir(memory)?;
-        umount2(".", MntFlags::MNT_DETACH)?;
-        fchdir(&here)
-    })?;
+    let here = rustix::fs::open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .context("open(.)")?;
+    kit::call(
+        "its files are mounts of their own",
+        "umount2",
+        "/dev, MNT_DETACH",
+        || {
+            fchdir(memory)?;
+            umount2(".", MntFlags::MNT_DETACH)?;
+            fchdir(&here)
+        },
+    )?;
     views
 }
 

@@ -1,5 +1,6 @@
-//! Other tables than ours. A packet goes on only if every table lets it: an accept of ours cannot
-//! override a drop of Docker's, ufw's or firewalld's. So these are looked for before a container starts.
+//! Other tables than ours. A packet goes on only if every table lets it: an accept of
+//! ours cannot override a drop of Docker's, ufw's or firewalld's. So these are looked
+//! for before a container starts.
 
 use std::fs;
 
@@ -35,13 +36,18 @@ pub(crate) struct Obstacle {
 const INPUT: u32 = 1;
 const FORWARD: u32 = 2;
 
-/// Docker sends all that is forwarded through this one first, and puts no rules of its own in it.
+/// Docker sends all that is forwarded through this one first, and puts no rules of its
+/// own in it.
 const DOCKER_USER: &str = "DOCKER-USER";
 
 /// All chains that would stop packets of containers, but ours.
 pub(crate) fn obstacles(ruleset: &Ruleset) -> Vec<Obstacle> {
     let stops = |chain: &&Chain| {
-        let door = Door { family: chain.family, table: chain.table.clone(), chain: chain.name.clone() };
+        let door = Door {
+            family: chain.family,
+            table: chain.table.clone(),
+            chain: chain.name.clone(),
+        };
         let mut own = ruleset.rules.iter().filter(|rule| door.has(rule));
         let at_our_hooks = [Some(INPUT), Some(FORWARD)].contains(&chain.hook);
         let is_ours = chain.family == Family::Inet && chain.table == TABLE;
@@ -53,16 +59,23 @@ pub(crate) fn obstacles(ruleset: &Ruleset) -> Vec<Obstacle> {
 
 fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
     let is_docker_user = |other: &&Chain| {
-        (&other.family, &other.table) == (&chain.family, &chain.table) && other.name == DOCKER_USER
+        (&other.family, &other.table) == (&chain.family, &chain.table)
+            && other.name == DOCKER_USER
     };
-    let user = ruleset.chains.iter().find(is_docker_user).filter(|_| chain.hook == Some(FORWARD));
+    let user = ruleset
+        .chains
+        .iter()
+        .find(is_docker_user)
+        .filter(|_| chain.hook == Some(FORWARD));
     let Chain { family, table, name, .. } = user.unwrap_or(chain).clone();
     Obstacle { chain: chain.clone(), door: Door { family, table, chain: name } }
 }
 
 impl Door {
     fn has(&self, rule: &FoundRule) -> bool {
-        rule.family == self.family && rule.table == self.table && rule.chain == self.chain
+        rule.family == self.family
+            && rule.table == self.table
+            && rule.chain == self.chain
     }
 }
 
@@ -84,17 +97,21 @@ impl Obstacle {
         ruleset.rules.iter().any(|rule| self.door.has(rule) && rule.comment == tag)
     }
 
-    /// The rules that let through what our own table is asked about as well: out to the world, and
-    /// between containers, but not to what is behind other links of the host's.
+    /// The rules that let through what our own table is asked about as well: out to the
+    /// world, and between containers, but not to what is behind other links of the
+    /// host's.
     fn rules(&self, network: &Network, uplinks: &[String]) -> Vec<Rule> {
         let (tag, bridge) = (Self::tag(network), &network.bridge);
         if self.chain.hook == Some(INPUT) {
-            let names = |protocol| Rule::of(&tag).comes_by(bridge).sent_to_port(protocol, 53).accept();
+            let names = |protocol| {
+                Rule::of(&tag).comes_by(bridge).sent_to_port(protocol, 53).accept()
+            };
             return vec![names(Protocol::Udp), names(Protocol::Tcp)];
         }
         let out = uplinks.iter().chain([bridge]);
-        let mut rules: Vec<_> =
-            out.map(|link| Rule::of(&tag).comes_by(bridge).leaves_by(link).accept()).collect();
+        let mut rules: Vec<_> = out
+            .map(|link| Rule::of(&tag).comes_by(bridge).leaves_by(link).accept())
+            .collect();
         rules.extend([
             Rule::of(&tag).leaves_by(bridge).state(ct::ESTABLISHED_OR_RELATED).accept(),
             Rule::of(&tag).leaves_by(bridge).status(ct::DNAT).accept(),
@@ -106,7 +123,8 @@ impl Obstacle {
 /// Before a container starts: refuses, or lets it through.
 ///
 /// # Errors
-/// When a chain would drop its packets and is to be left as it is, with its name and the mend.
+/// When a chain would drop its packets and is to be left as it is, with its name and
+/// the mend.
 pub(crate) fn admit(
     store: &mut Store,
     network: &Network,
@@ -114,8 +132,9 @@ pub(crate) fn admit(
     what_to_do: Firewall,
 ) -> Result<()> {
     let ruleset = Ruleset::read("would others stop what it sends?")?;
-    let concerns =
-        |obstacle: &Obstacle| network.reach != Reach::Internal || obstacle.chain.hook == Some(INPUT);
+    let concerns = |obstacle: &Obstacle| {
+        network.reach != Reach::Internal || obstacle.chain.hook == Some(INPUT)
+    };
     let closed: Vec<_> = obstacles(&ruleset)
         .into_iter()
         .filter(|obstacle| concerns(obstacle) && !obstacle.is_open(network, &ruleset))
@@ -124,11 +143,20 @@ pub(crate) fn admit(
     match what_to_do {
         _ if closed.is_empty() => Ok(()),
         Firewall::Adjust => closed.iter().try_for_each(|obstacle| {
-            open(store, &obstacle.door, &Obstacle::tag(network), &obstacle.rules(network, uplinks), &ruleset)
+            open(
+                store,
+                &obstacle.door,
+                &Obstacle::tag(network),
+                &obstacle.rules(network, uplinks),
+                &ruleset,
+            )
         }),
         Firewall::Check => {
             let names: Vec<_> = closed.iter().map(Obstacle::shown).collect();
-            let what = format!("the host's firewall drops what containers send: {}", names.join("; "));
+            let what = format!(
+                "the host's firewall drops what containers send: {}",
+                names.join("; ")
+            );
             let mend = "--firewall=adjust adds rules that let them through, and removes them with the last one; \
                         or --network none";
             Err(Failure::new(what).hint(mend).into())
@@ -136,22 +164,40 @@ pub(crate) fn admit(
     }
 }
 
-fn open(store: &mut Store, door: &Door, tag: &str, rules: &[Rule], ruleset: &Ruleset) -> Result<()> {
+fn open(
+    store: &mut Store,
+    door: &Door,
+    tag: &str,
+    rules: &[Rule],
+    ruleset: &Ruleset,
+) -> Result<()> {
     let opened = Opened { door: door.clone(), tag: tag.into() };
     if !store.host.opened.contains(&opened) {
         store.host.opened.push(opened);
         store.note_host()?;
     }
     // Last of all, so that what the host's own rules stop stays stopped.
-    let last = ruleset.rules.iter().rfind(|rule| door.has(rule)).filter(|rule| rule.end.is_some());
+    let last = ruleset
+        .rules
+        .iter()
+        .rfind(|rule| door.has(rule))
+        .filter(|rule| rule.end.is_some());
     let mut batch = Batch::new();
     for rule in rules {
         match last {
-            Some(last) => batch.insert(door.family, &door.table, &door.chain, rule, last.handle),
+            Some(last) => {
+                batch.insert(door.family, &door.table, &door.chain, rule, last.handle)
+            }
             None => batch.append(door.family, &door.table, &door.chain, rule),
         }
     }
-    let operands = format!("{} rules in {} {} {}", rules.len(), door.family.name(), door.table, door.chain);
+    let operands = format!(
+        "{} rules in {} {} {}",
+        rules.len(),
+        door.family.name(),
+        door.table,
+        door.chain
+    );
     batch.commit("the host's firewall lets it through", operands)
 }
 
@@ -163,19 +209,30 @@ pub(crate) fn settle(store: &mut Store) -> Result<()> {
     if store.host.opened.is_empty() {
         return Ok(());
     }
-    let in_use: Vec<_> = store.networks.values().filter(|noted| !noted.leases.is_empty()).collect();
-    let tags: Vec<_> = in_use.iter().map(|noted| Obstacle::tag(&noted.network)).collect();
-    let (stay, over): (Vec<_>, Vec<_>) =
-        store.host.opened.iter().cloned().partition(|opened| tags.contains(&opened.tag));
+    let in_use: Vec<_> =
+        store.networks.values().filter(|noted| !noted.leases.is_empty()).collect();
+    let tags: Vec<_> =
+        in_use.iter().map(|noted| Obstacle::tag(&noted.network)).collect();
+    let (stay, over): (Vec<_>, Vec<_>) = store
+        .host
+        .opened
+        .iter()
+        .cloned()
+        .partition(|opened| tags.contains(&opened.tag));
     let ruleset = Ruleset::read("which rules of others' are ours")?;
-    let is_over = |rule: &&FoundRule| over.iter().any(|it| it.door.has(rule) && rule.comment == it.tag);
+    let is_over = |rule: &&FoundRule| {
+        over.iter().any(|it| it.door.has(rule) && rule.comment == it.tag)
+    };
     let rules: Vec<_> = ruleset.rules.iter().filter(is_over).collect();
     if !rules.is_empty() {
         let mut batch = Batch::new();
         for rule in &rules {
             batch.delete_rule(rule.family, &rule.table, &rule.chain, rule.handle);
         }
-        batch.commit("the host's firewall is as it was", format_args!("{} rules removed", rules.len()))?;
+        batch.commit(
+            "the host's firewall is as it was",
+            format_args!("{} rules removed", rules.len()),
+        )?;
     }
     store.host.opened = stay;
     store.note_host()
@@ -183,9 +240,14 @@ pub(crate) fn settle(store: &mut Store) -> Result<()> {
 
 /// Tables of the old kind cannot be asked for what they do.
 pub(crate) fn legacy() -> Vec<String> {
-    let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(|path| {
-        fs::read_to_string(path).unwrap_or_default().lines().map(String::from).collect::<Vec<_>>()
-    });
+    let names =
+        ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(|path| {
+            fs::read_to_string(path)
+                .unwrap_or_default()
+                .lines()
+                .map(String::from)
+                .collect::<Vec<_>>()
+        });
     names.concat()
 }
 

@@ -30,7 +30,8 @@ pub fn gc_command(args: &GcArgs) -> Result<ExitCode> {
         .map_err(|error| Failure::of(&error).exit(1).into())
 }
 
-/// Takes dead containers off their networks. What somebody without root has left is not there.
+/// Takes dead containers off their networks. What somebody without root has left is not
+/// there.
 fn gc(networks: &DirArgs) -> Result<()> {
     if !geteuid().is_root() || !networks.dir().exists() {
         return Ok(());

@@ -1,5 +1,6 @@
-//! Makes the host what the notes say: rules, settings, bridges. It is called whenever a container comes or
-//! goes, and does as little as there is to do; so what was killed in between is put right by the next one.
+//! Makes the host what the notes say: rules, settings, bridges. It is called whenever a
+//! container comes or goes, and does as little as there is to do; so what was killed in
+//! between is put right by the next one.
 
 use std::net::IpAddr;
 
@@ -15,8 +16,8 @@ use crate::store::{Noted, Place, Store};
 use crate::sysctl;
 use crate::undo::HostChanges;
 
-/// Forgets containers whose runtime is dead, and what was done in a namespace or a boot that is gone.
-/// Returns the ids of the dead.
+/// Forgets containers whose runtime is dead, and what was done in a namespace or a boot
+/// that is gone. Returns the ids of the dead.
 ///
 /// # Errors
 /// When a link of theirs cannot be removed, or the notes cannot be written.
@@ -27,9 +28,10 @@ pub(crate) fn sweep(store: &mut Store, netlink: &mut Netlink) -> Result<Vec<Stri
         let (alive, gone): (Vec<_>, Vec<_>) =
             noted.leases.into_iter().partition(|lease| store.is_alive(&lease.id));
         if gone.is_empty() {
-            store
-                .networks
-                .insert(noted.network.name.clone(), Noted { network: noted.network, leases: alive });
+            store.networks.insert(
+                noted.network.name.clone(),
+                Noted { network: noted.network, leases: alive },
+            );
             continue;
         }
         for lease in &gone {
@@ -45,15 +47,17 @@ pub(crate) fn sweep(store: &mut Store, netlink: &mut Netlink) -> Result<Vec<Stri
     Ok(dead)
 }
 
-/// After a boot nothing of what was changed is left to be put back. What is in another network namespace
-/// can be undone only there.
+/// After a boot nothing of what was changed is left to be put back. What is in another
+/// network namespace can be undone only there.
 fn take_place(store: &mut Store) -> Result<()> {
     let place = Place::here()?;
     if store.host.place == place {
         return Ok(());
     }
     if store.host.place.is_this_boot()? && store.has_to_undo() {
-        let failure = Failure::new("what these networks have changed is in another network namespace");
+        let failure = Failure::new(
+            "what these networks have changed is in another network namespace",
+        );
         let mend = "run it there, or name a directory of this one's own with --network-dir; if that namespace is \
                     gone, remove the directory";
         return Err(failure.hint(mend).into());
@@ -65,8 +69,12 @@ fn take_place(store: &mut Store) -> Result<()> {
 /// Puts rules, settings and bridges right. Goes on past errors, and returns them all.
 pub(crate) fn settle(store: &mut Store, netlink: &mut Netlink) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
-    let networks: Vec<Noted> =
-        store.networks.values().filter(|noted| !noted.leases.is_empty()).cloned().collect();
+    let networks: Vec<Noted> = store
+        .networks
+        .values()
+        .filter(|noted| !noted.leases.is_empty())
+        .cloned()
+        .collect();
     let networks: Vec<&Noted> = networks.iter().collect();
     let wanted = uplinks(store, netlink)
         .and_then(|uplinks| sysctl::wanted(&networks, &uplinks, &store.host.sysctls))
@@ -92,7 +100,8 @@ pub(crate) fn settle(store: &mut Store, netlink: &mut Netlink) -> Vec<anyhow::Er
     errors
 }
 
-/// A network without containers has nobody to answer; of one that nobody made by hand the bridge goes.
+/// A network without containers has nobody to answer; of one that nobody made by hand
+/// the bridge goes.
 fn let_go(store: &mut Store, netlink: &mut Netlink, name: &str) -> Result<()> {
     let noted = store.network(name)?.clone();
     if !noted.leases.is_empty() {
@@ -106,9 +115,15 @@ fn let_go(store: &mut Store, netlink: &mut Netlink, name: &str) -> Result<()> {
 }
 
 fn forget_unused(store: &mut Store) -> Result<()> {
-    let is_unused = |noted: &&Noted| noted.leases.is_empty() && noted.network.origin != Origin::ByHand;
-    let unused: Vec<_> =
-        store.networks.values().filter(is_unused).map(|noted| noted.network.name.clone()).collect();
+    let is_unused = |noted: &&Noted| {
+        noted.leases.is_empty() && noted.network.origin != Origin::ByHand
+    };
+    let unused: Vec<_> = store
+        .networks
+        .values()
+        .filter(is_unused)
+        .map(|noted| noted.network.name.clone())
+        .collect();
     unused.iter().try_for_each(|name| store.forget(name))
 }
 
@@ -119,17 +134,25 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// The links by which the host reaches others: those that a route leads out by, but for our bridges.
+/// The links by which the host reaches others: those that a route leads out by, but for
+/// our bridges.
 ///
 /// # Errors
 /// What the kernel says.
 pub(crate) fn uplinks(store: &Store, netlink: &mut Netlink) -> Result<Vec<String>> {
     let routes = netlink.routes()?;
-    // Every link has a route to its own link-local addresses, and that leads nowhere else.
-    let leads = |route: &&Route| route.is_unicast && !is_link_local(route.destination.ip());
-    let leads_out = |index: u32| routes.iter().filter(leads).any(|route| route.links.contains(&index));
-    let is_ours = |name: &str| store.networks.values().any(|noted| noted.network.bridge == name);
+    // Every link has a route to its own link-local addresses, and that leads nowhere
+    // else.
+    let leads =
+        |route: &&Route| route.is_unicast && !is_link_local(route.destination.ip());
+    let leads_out = |index: u32| {
+        routes.iter().filter(leads).any(|route| route.links.contains(&index))
+    };
+    let is_ours =
+        |name: &str| store.networks.values().any(|noted| noted.network.bridge == name);
     let links = netlink.links()?.into_iter();
-    let outside = links.filter(|link| link.name != "lo" && leads_out(link.index) && !is_ours(&link.name));
+    let outside = links.filter(|link| {
+        link.name != "lo" && leads_out(link.index) && !is_ours(&link.name)
+    });
     Ok(outside.map(|link| link.name).collect())
 }

@@ -52,43 +52,78 @@ impl Lease {
     /// Chooses what a new container has on a network. The caller holds the lock.
     ///
     /// # Errors
-    /// When what was asked for is somebody's, or none of the network's; or when nothing is free.
+    /// When what was asked for is somebody's, or none of the network's; or when nothing
+    /// is free.
     pub(crate) fn choose(noted: &Noted, id: &Id, wanted: &Wanted) -> Result<Self> {
         let Noted { network, leases } = noted;
-        let mut addresses = vec![choose(network.subnet, wanted.ip, leases, &network.name)?];
+        let mut addresses =
+            vec![choose(network.subnet, wanted.ip, leases, &network.name)?];
         match (network.subnet6, wanted.ip6) {
-            (Some(subnet), ip6) => addresses.push(choose(subnet, ip6, leases, &network.name)?),
+            (Some(subnet), ip6) => {
+                addresses.push(choose(subnet, ip6, leases, &network.name)?)
+            }
             (None, None) => {}
             (None, Some(ip6)) => {
-                let failure = Failure::new(format_args!("--ip6 {ip6}: {} has no IPv6", network.name));
-                return Err(failure.hint("`network create NAME --ipv6` makes a network that has").into());
+                let failure = Failure::new(format_args!(
+                    "--ip6 {ip6}: {} has no IPv6",
+                    network.name
+                ));
+                return Err(failure
+                    .hint("`network create NAME --ipv6` makes a network that has")
+                    .into());
             }
         }
         let mac = choose_mac(addresses[0], wanted.mac, noted)?;
         // IFNAMSIZ: a link's name has up to 15 bytes.
         let link = format!("veth{:.11}", id.as_str());
         let Wanted { hostname, aliases, dns, ports, .. } = wanted.clone();
-        Ok(Lease { id: id.to_string(), hostname, aliases, addresses, dns, mac, link, ports })
+        Ok(Lease {
+            id: id.to_string(),
+            hostname,
+            aliases,
+            addresses,
+            dns,
+            mac,
+            link,
+            ports,
+        })
     }
 }
 
-fn choose(subnet: Subnet, wanted: Option<IpAddr>, leases: &[Lease], network: &str) -> Result<IpAddr> {
+// Task 8.1: the first address that nobody has.
+fn choose(
+    subnet: Subnet,
+    wanted: Option<IpAddr>,
+    leases: &[Lease],
+    network: &str,
+) -> Result<IpAddr> {
     let holder = |ip: &IpAddr| leases.iter().find(|lease| lease.addresses.contains(ip));
     if let Some(ip) = wanted {
         let whose = match holder(&ip) {
-            _ if !subnet.has(ip) => format!("it is not in {}, which {network} is", subnet.network()),
+            _ if !subnet.has(ip) => {
+                format!("it is not in {}, which {network} is", subnet.network())
+            }
             _ if ip == subnet.ip() => "the bridge has it".into(),
             _ if is_nobodys(subnet, ip) => "it stands for all".into(),
-            Some(lease) => format!("container {} ({}) has it", lease.id, lease.hostname),
+            Some(lease) => {
+                format!("container {} ({}) has it", lease.id, lease.hostname)
+            }
             None => return Ok(ip),
         };
-        return Err(Failure::new(format_args!("{ip}: {whose}")).hint("choose another, or none").into());
+        return Err(Failure::new(format_args!("{ip}: {whose}"))
+            .hint("choose another, or none")
+            .into());
     }
-    // Task 8.1: the first address that nobody has.
     let all = (1..).map_while(|n| subnet.nth(n));
-    let free = { all }.find(|ip| *ip != subnet.ip() && !is_nobodys(subnet, *ip) && holder(ip).is_none());
+    let free = { all }.find(|ip| {
+        *ip != subnet.ip() && !is_nobodys(subnet, *ip) && holder(ip).is_none()
+    });
     free.ok_or_else(|| {
-        Failure::new(format_args!("{network} has no free address: {}", subnet.network())).into()
+        Failure::new(format_args!(
+            "{network} has no free address: {}",
+            subnet.network()
+        ))
+        .into()
     })
     .hint("end some of its containers, or make a network with a larger --subnet")
 }
@@ -101,7 +136,9 @@ fn is_nobodys(subnet: Subnet, ip: IpAddr) -> bool {
 fn choose_mac(ip: IpAddr, wanted: Option<Mac>, noted: &Noted) -> Result<Mac> {
     let usual = match ip {
         IpAddr::V4(ip) => Mac::of_ipv4(ip),
-        IpAddr::V6(_) => return Err(Failure::new("a network's first subnet is IPv4").into()),
+        IpAddr::V6(_) => {
+            return Err(Failure::new("a network's first subnet is IPv4").into());
+        }
     };
     let mac = wanted.unwrap_or(usual);
     let whose = match noted.leases.iter().find(|lease| lease.mac == mac) {
@@ -128,14 +165,20 @@ mod tests {
     fn network(subnet: &str) -> Noted {
         let subnet: Subnet = subnet.parse().unwrap();
         let (name, bridge) = ("web".into(), "kiste1".into());
-        let network =
-            Network { name, bridge, subnet, subnet6: None, reach: Reach::Open, origin: Origin::ByHand };
+        let network = Network {
+            name,
+            bridge,
+            subnet,
+            subnet6: None,
+            reach: Reach::Open,
+            origin: Origin::ByHand,
+        };
         Noted { network, leases: Vec::new() }
     }
 
     fn lease(noted: &mut Noted, wanted: &Wanted) -> Result<String, String> {
-        let lease =
-            Lease::choose(noted, &Id::random().unwrap(), wanted).map_err(|error| error.to_string())?;
+        let lease = Lease::choose(noted, &Id::random().unwrap(), wanted)
+            .map_err(|error| error.to_string())?;
         noted.leases.push(lease.clone());
         Ok(lease.addresses[0].to_string())
     }
@@ -143,7 +186,8 @@ mod tests {
     #[test]
     fn each_has_its_own_until_none_is_left() {
         let mut noted = network("10.0.0.1/29");
-        let all: Vec<_> = (0..5).map(|_| lease(&mut noted, &Wanted::default()).unwrap()).collect();
+        let all: Vec<_> =
+            (0..5).map(|_| lease(&mut noted, &Wanted::default()).unwrap()).collect();
         assert_eq!(all, ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
         let refused = lease(&mut noted, &Wanted::default()).unwrap_err();
         assert!(refused.contains("no free address"), "{refused}");
@@ -154,7 +198,8 @@ mod tests {
     #[test]
     fn an_address_that_is_asked_for_is_given_once() {
         let mut noted = network("10.0.0.1/24");
-        let wanted = |ip: &str| Wanted { ip: Some(ip.parse().unwrap()), ..Wanted::default() };
+        let wanted =
+            |ip: &str| Wanted { ip: Some(ip.parse().unwrap()), ..Wanted::default() };
         assert_eq!(lease(&mut noted, &wanted("10.0.0.9")).unwrap(), "10.0.0.9");
         for (ip, why) in [
             ("10.0.0.9", "has it"),
@@ -167,9 +212,19 @@ mod tests {
             let refused = lease(&mut noted, &wanted(ip)).unwrap_err();
             assert!(refused.contains(why), "{ip}: {refused}");
         }
-        let same = Wanted { mac: Some(Mac::of_ipv4([10, 0, 0, 9].into())), ..Wanted::default() };
-        assert!(lease(&mut noted, &same).unwrap_err().contains("02:08:0a:00:00:09: container"));
-        let the_bridges = Wanted { mac: Some(noted.network.mac()), ..Wanted::default() };
-        assert!(lease(&mut noted, &the_bridges).unwrap_err().contains("the bridge has it"));
+        let same = Wanted {
+            mac: Some(Mac::of_ipv4([10, 0, 0, 9].into())),
+            ..Wanted::default()
+        };
+        assert!(
+            lease(&mut noted, &same)
+                .unwrap_err()
+                .contains("02:08:0a:00:00:09: container")
+        );
+        let the_bridges =
+            Wanted { mac: Some(noted.network.mac()), ..Wanted::default() };
+        assert!(
+            lease(&mut noted, &the_bridges).unwrap_err().contains("the bridge has it")
+        );
     }
 }

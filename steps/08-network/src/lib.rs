@@ -1,13 +1,15 @@
-//! Step 8: the network namespace. The container talks, and only as told. See network_namespaces(7).
+//! Step 8: the network namespace. The container talks, and only as told. See
+//! network_namespaces(7).
 //!
 //! In reading order:
 //!
-//! - [`Args`] and [`Connection`]: which network, and what the container has of it, from before it starts
-//!   until after it ends.
-//! - `member`: a container on a bridge. Its `lease` and its `port`s; the cable is made by `netlink`.
+//! - [`Args`] and [`Connection`]: which network, and what the container has of it, from
+//!   before it starts until after it ends.
+//! - `member`: a container on a bridge. Its `lease` and its `port`s; the cable is made
+//!   by `netlink`.
 //! - `network` and `pool`: the bridge and its addresses.
-//! - `rules`, by way of `nft`: who may reach whom. `sysctl`: which links pass packets on. `firewall`:
-//!   what other tables than ours would drop.
+//! - `rules`, by way of `nft`: who may reach whom. `sysctl`: which links pass packets
+//!   on. `firewall`: what other tables than ours would drop.
 //! - `host` makes all that so, and undoes it; `store` is what it goes by.
 //! - [`etc`] and [`dns`]: names. `pasta`: a network without root.
 

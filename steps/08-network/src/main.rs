@@ -12,8 +12,8 @@ use kit::{Id, RunDir, RunDirArgs, doctor};
 use mount::Targets;
 use pivot_root::TerminalArgs;
 
-/// Step 8 of Kiste: the network namespace. The container talks to whom it may, and is reached where it
-/// was told.
+/// Step 8 of Kiste: the network namespace. The container talks to whom it may, and is
+/// reached where it was told.
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -101,15 +101,20 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?; // 05: how much it may use
-    let network = args.network.connect(&id, &hostname)?; // 08: whom it reaches, and at which address
+    // 05: how much it may use
+    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
+    // 08: whom it reaches, and at which address
+    let network = args.network.connect(&id, &hostname)?;
     let base = args.image.base(&id, &ids, &args.root)?; // 07: what it is made of
     let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
     let started = Instant::now();
 
     // In one call: the others then belong to the new user namespace.
-    let namespaces =
-        ids.namespace() | network.namespace() | uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
+    let namespaces = ids.namespace()
+        | network.namespace()
+        | uts::NAMESPACE
+        | pid::NAMESPACES
+        | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
@@ -123,19 +128,22 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             network.configure()?; // 08: its end of the cable
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
             uts::set_names(&hostname, &args.uts)?; // 01: what it is called
-            args.mount.propagation.isolate()?; // 03: what is mounted from here on stays here
-            let root = base.mount(&args.root, &mounts)?; // 07: the layers, and 04: what it sees as /
+            args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
+            // 07: the layers, and 04: what it sees as /
+            let root = base.mount(&args.root, &mounts)?;
             pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             network.name_in(root.as_fd())?; // 08: who is called what
-            mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: what is mounted in it
+            mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(&root, parent)?; // 04: a terminal of its own
-            let account = base.account(&args.user, root.as_fd(), &ids)?; // 06: who the command is to be
-            let command = base.command(&args.command, &hostname, account.home())?; // 07: what the image says
+            // 06: who the command is to be
+            let account = base.account(&args.user, root.as_fd(), &ids)?;
+            // 07: what the image says
+            let command = base.command(&args.command, &hostname, account.home())?;
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
-            pid::become_command(&command, args.pid, parent) // 02: and now it is the command, or its init
+            pid::become_command(&command, args.pid, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
     child.end_with(stop_signal);

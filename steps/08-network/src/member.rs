@@ -20,7 +20,8 @@ use crate::port::Port;
 use crate::store::{Alive, Noted, Store};
 use crate::sysctl;
 
-/// A container on a network. Whoever holds it owns it: dropping it takes the container off.
+/// A container on a network. Whoever holds it owns it: dropping it takes the container
+/// off.
 pub(crate) struct Member {
     dir: PathBuf,
     network: Network,
@@ -39,7 +40,8 @@ struct Held {
 const INSIDE: &str = "eth0";
 
 impl Member {
-    /// Puts a container on a network: its addresses, its ports, and the host's side of them.
+    /// Puts a container on a network: its addresses, its ports, and the host's side of
+    /// them.
     ///
     /// # Errors
     /// What is taken, dropped or refused, and by whom. Nothing is left then.
@@ -56,7 +58,8 @@ impl Member {
         let mut noted = find_or_make(&store, &mut netlink, name)?;
         refuse_ports(&noted.network, &wanted)?;
         let lease = Lease::choose(&noted, id, &wanted)?;
-        let ports = holder::hold(&store, &lease.ports, noted.network.subnet6.is_some())?;
+        let ports =
+            holder::hold(&store, &lease.ports, noted.network.subnet6.is_some())?;
         let alive = store.live(id)?;
         noted.leases.push(lease.clone());
         let network = noted.network.clone();
@@ -64,7 +67,8 @@ impl Member {
 
         match prepare(&mut store, &mut netlink, &network, &lease, firewall) {
             Ok(responder) => {
-                let held = Some(Held { _alive: alive, _ports: ports, _responder: responder });
+                let held =
+                    Some(Held { _alive: alive, _ports: ports, _responder: responder });
                 Ok(Member { dir: dir.into(), network, lease, held })
             }
             Err(error) => {
@@ -88,17 +92,19 @@ impl Member {
     }
 
     // ANCHOR: plug-in
-    /// In the parent, while the child waits: a cable from the bridge into its namespace.
+    /// In the parent, while the child waits: a cable from the bridge into its
+    /// namespace.
     ///
     /// # Errors
     /// What the kernel says.
+    // Task 8.3: the other end is made where it belongs, and is never seen here.
     pub(crate) fn plug_in(&self, child: Pid) -> Result<()> {
-        // Task 8.3: the other end is made where it belongs, and is never seen here.
         let mut netlink = Netlink::open()?;
         netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, child)?;
         let cable = netlink.link(&self.lease.link)?;
-        let cable =
-            cable.ok_or_else(|| Failure::new(format_args!("the link {} is gone", self.lease.link)))?;
+        let cable = cable.ok_or_else(|| {
+            Failure::new(format_args!("the link {} is gone", self.lease.link))
+        })?;
         let bridge = self.network.link(&mut netlink)?;
         netlink.plug(&cable, &bridge)
     }
@@ -110,19 +116,28 @@ impl Member {
     /// # Errors
     /// What the kernel says.
     pub(crate) fn configure(&self, netlink: &mut Netlink) -> Result<()> {
-        let link = netlink
-            .link(INSIDE)?
-            .ok_or_else(|| Failure::new(format_args!("the cable's end {INSIDE} is gone")))?;
+        let link = netlink.link(INSIDE)?.ok_or_else(|| {
+            Failure::new(format_args!("the cable's end {INSIDE} is gone"))
+        })?;
         sysctl::believe_nobody(INSIDE, self.network.subnet6.is_some())?;
-        for address in self.lease.addresses.iter().filter_map(|ip| self.network.with_prefix(*ip)) {
-            netlink.add_address("who it is on the network", link.index, INSIDE, address)?;
+        for address in
+            self.lease.addresses.iter().filter_map(|ip| self.network.with_prefix(*ip))
+        {
+            netlink.add_address(
+                "who it is on the network",
+                link.index,
+                INSIDE,
+                address,
+            )?;
         }
         netlink.turn_on(&link)?;
         match self.network.reach {
             Reach::Internal => Ok(()),
-            Reach::Open | Reach::Isolated => {
-                self.network.gateways().into_iter().try_for_each(|gateway| netlink.add_default_route(gateway))
-            }
+            Reach::Open | Reach::Isolated => self
+                .network
+                .gateways()
+                .into_iter()
+                .try_for_each(|gateway| netlink.add_default_route(gateway)),
         }
     }
     // ANCHOR_END: configure
@@ -151,20 +166,35 @@ impl Drop for Member {
     }
 }
 
-fn find_or_make(store: &Store, netlink: &mut Netlink, name: Option<&Name>) -> Result<Noted> {
+fn find_or_make(
+    store: &Store,
+    netlink: &mut Netlink,
+    name: Option<&Name>,
+) -> Result<Noted> {
     match name {
         Some(name) => store.network(&name.0).cloned(),
         None => match store.networks.get(DEFAULT) {
             Some(noted) => Ok(noted.clone()),
-            None => Ok(Noted { network: Network::by_default(store, netlink)?, leases: Vec::new() }),
+            None => Ok(Noted {
+                network: Network::by_default(store, netlink)?,
+                leases: Vec::new(),
+            }),
         },
     }
 }
 
 fn refuse_ports(network: &Network, wanted: &Wanted) -> Result<()> {
-    let needs_ipv6 = |port: &&Port| port.ip.is_some_and(|ip| ip.is_ipv6()) && network.subnet6.is_none();
-    let (port, why) = match (network.reach, wanted.ports.first(), wanted.ports.iter().find(needs_ipv6)) {
-        (Reach::Internal, Some(port), _) => (port, "is an internal network, which nothing gets into"),
+    let needs_ipv6 = |port: &&Port| {
+        port.ip.is_some_and(|ip| ip.is_ipv6()) && network.subnet6.is_none()
+    };
+    let (port, why) = match (
+        network.reach,
+        wanted.ports.first(),
+        wanted.ports.iter().find(needs_ipv6),
+    ) {
+        (Reach::Internal, Some(port), _) => {
+            (port, "is an internal network, which nothing gets into")
+        }
         (_, _, Some(port)) => (port, "has no IPv6"),
         _ => return Ok(()),
     };
@@ -190,10 +220,20 @@ fn prepare(
         Reach::Open | Reach::Isolated => Outside::Forward,
     };
     let gateways: Vec<_> = network.subnets().collect();
-    Responder::ensure(&store.leases_path(&network.name), &network.bridge, &gateways, outside)
+    Responder::ensure(
+        &store.leases_path(&network.name),
+        &network.bridge,
+        &gateways,
+        outside,
+    )
 }
 
-fn take_off(store: &mut Store, netlink: &mut Netlink, name: &str, lease: &Lease) -> Result<()> {
+fn take_off(
+    store: &mut Store,
+    netlink: &mut Netlink,
+    name: &str,
+    lease: &Lease,
+) -> Result<()> {
     let mut errors = Vec::new();
     // It goes with the namespace, too, but some time later.
     errors.extend(netlink.remove_link(&lease.link).err());

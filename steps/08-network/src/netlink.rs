@@ -1,6 +1,8 @@
-//! rtnetlink: how the kernel is told of links, addresses and routes. See rtnetlink(7), netlink(7).
+//! rtnetlink: how the kernel is told of links, addresses and routes. See rtnetlink(7),
+//! netlink(7).
 //!
-//! A request is a message in, and an acknowledgement or an error out, at once: nobody has to wait.
+//! A request is a message in, and an acknowledgement or an error out, at once: nobody
+//! has to wait.
 
 mod addresses;
 mod links;
@@ -20,8 +22,8 @@ use nix::errno::Errno;
 pub(crate) use links::{Link, Mac};
 pub(crate) use routes::Route;
 
-/// A socket to the kernel's links, addresses and routes: those of the network namespace in which it
-/// was opened, also when the process has gone elsewhere.
+/// A socket to the kernel's links, addresses and routes: those of the network namespace
+/// in which it was opened, also when the process has gone elsewhere.
 pub(crate) struct Netlink {
     socket: Socket,
     sequence: u32,
@@ -48,7 +50,9 @@ impl Netlink {
             socket.connect(&SocketAddr::new(0, 0))?;
             Ok::<_, io::Error>(socket)
         };
-        let socket = open().map_err(|error| Failure::new(format_args!("socket(NETLINK_ROUTE): {error}")))?;
+        let socket = open().map_err(|error| {
+            Failure::new(format_args!("socket(NETLINK_ROUTE): {error}"))
+        })?;
         Ok(Netlink { socket, sequence: 0 })
     }
 
@@ -66,20 +70,31 @@ impl Netlink {
             self.send(message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
             self.receive(|_| {})
         })
-        .hint_on(Errno::EPERM, "links of the host's are root's: use sudo, or --network none")
-        .hint_on(Errno::EOPNOTSUPP, "this kernel lacks it: `doctor` of this step says what")
+        .hint_on(
+            Errno::EPERM,
+            "links of the host's are root's: use sudo, or --network none",
+        )
+        .hint_on(
+            Errno::EOPNOTSUPP,
+            "this kernel lacks it: `doctor` of this step says what",
+        )
     }
     // ANCHOR_END: request
 
     /// Asks for a list of all there are.
-    fn dump(&mut self, why: &str, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+    fn dump(
+        &mut self,
+        why: &str,
+        message: RouteNetlinkMessage,
+    ) -> Result<Vec<RouteNetlinkMessage>> {
         let name = name_of(&message);
         let dump = kit::call(why, name, "NLM_F_DUMP", || {
             loop {
                 self.send(message.clone(), NLM_F_REQUEST | NLM_F_DUMP)?;
                 let mut found = Vec::new();
                 match self.receive(|message| found.push(message)) {
-                    // Something changed while it was listed: netlink(7), NLM_F_DUMP_INTR.
+                    // Something changed while it was listed: netlink(7),
+                    // NLM_F_DUMP_INTR.
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     done => return done.map(|()| Dump(found)),
                 }
@@ -107,9 +122,10 @@ impl Netlink {
             let (bytes, _) = self.socket.recv_from_full()?;
             let mut rest = &bytes[..];
             while !rest.is_empty() {
-                let packet =
-                    NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
-                let length = (packet.header.length as usize).next_multiple_of(4).min(rest.len());
+                let packet = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                    .map_err(io::Error::other)?;
+                let length =
+                    (packet.header.length as usize).next_multiple_of(4).min(rest.len());
                 rest = &rest[length..];
                 if packet.header.sequence_number != self.sequence {
                     continue; // the answer to a request that was given up
@@ -119,7 +135,9 @@ impl Netlink {
                 }
                 match packet.payload {
                     NetlinkPayload::Done(_) => return whole,
-                    NetlinkPayload::Error(error) if error.code.is_none() => return whole,
+                    NetlinkPayload::Error(error) if error.code.is_none() => {
+                        return whole;
+                    }
                     NetlinkPayload::Error(error) => return Err(error.to_io()),
                     NetlinkPayload::InnerMessage(message) => each(message),
                     _ => {}
@@ -154,6 +172,9 @@ mod tests {
     fn what_is_told_of_a_message_is_its_name() {
         let get = RouteNetlinkMessage::GetAddress(Default::default());
         assert_eq!(name_of(&get), "RTM_GETADDR");
-        assert_eq!(name_of(&RouteNetlinkMessage::NewLink(Default::default())), "RTM_NEWLINK");
+        assert_eq!(
+            name_of(&RouteNetlinkMessage::NewLink(Default::default())),
+            "RTM_NEWLINK"
+        );
     }
 }

@@ -32,7 +32,8 @@ pub(crate) struct Network {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Reach {
-    /// Each other, whatever the host reaches, and the published ports of other networks.
+    /// Each other, whatever the host reaches, and the published ports of other
+    /// networks.
     Open,
     /// The same, but nothing of other networks.
     Isolated,
@@ -63,8 +64,10 @@ impl FromStr for Name {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let is_plain =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        let begins =
+            text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
         if !begins || text.len() > 63 || !text.bytes().all(is_plain) {
             return Err(
                 "a name has up to 63 letters, digits and `_.-`, and begins with none of the last".into()
@@ -80,7 +83,8 @@ impl FromStr for Name {
 }
 
 impl Network {
-    /// The default network, with the first private addresses that the host has no use for.
+    /// The default network, with the first private addresses that the host has no use
+    /// for.
     ///
     /// # Errors
     /// When there are none.
@@ -88,7 +92,14 @@ impl Network {
         let subnet = choose(store, netlink)?;
         let name = DEFAULT.into();
         let bridge = free_bridge(store, netlink, DEFAULT_BRIDGE)?;
-        Ok(Network { name, bridge, subnet, subnet6: None, reach: Reach::Open, origin: Origin::ByItself })
+        Ok(Network {
+            name,
+            bridge,
+            subnet,
+            subnet6: None,
+            reach: Reach::Open,
+            origin: Origin::ByItself,
+        })
     }
 
     /// One that was asked for by name.
@@ -108,16 +119,30 @@ impl Network {
             None => choose(store, netlink)?,
         };
         for wanted in [Some(subnet), subnet6].into_iter().flatten() {
-            let taken = taken(store, netlink)?.into_iter().find(|other| other.overlaps(wanted));
+            let taken =
+                taken(store, netlink)?.into_iter().find(|other| other.overlaps(wanted));
             if let Some(other) = taken {
-                let what = format!("{}: the host has a way to {other} already", wanted.network());
-                return Err(Failure::new(what).hint("choose another --subnet, or none").exit(1).into());
+                let what = format!(
+                    "{}: the host has a way to {other} already",
+                    wanted.network()
+                );
+                return Err(Failure::new(what)
+                    .hint("choose another --subnet, or none")
+                    .exit(1)
+                    .into());
             }
         }
         let bridge = if name.0 == DEFAULT { DEFAULT_BRIDGE } else { "kiste1" };
         let bridge = free_bridge(store, netlink, bridge)?;
         let subnet6 = subnet6.map(from_first);
-        Ok(Network { name: name.0.clone(), bridge, subnet, subnet6, reach, origin: Origin::ByHand })
+        Ok(Network {
+            name: name.0.clone(),
+            bridge,
+            subnet,
+            subnet6,
+            reach,
+            origin: Origin::ByHand,
+        })
     }
 
     /// Its subnets, seen from the bridge.
@@ -141,8 +166,15 @@ impl Network {
         let bridge = self.link(netlink)?;
         sysctl::believe_nobody(&self.bridge, self.subnet6.is_some())?;
         let has = netlink.addresses()?;
-        for subnet in self.subnets().filter(|subnet| !has.contains(&(bridge.index, *subnet))) {
-            netlink.add_address("the way out for all", bridge.index, &bridge.name, subnet)?;
+        for subnet in
+            self.subnets().filter(|subnet| !has.contains(&(bridge.index, *subnet)))
+        {
+            netlink.add_address(
+                "the way out for all",
+                bridge.index,
+                &bridge.name,
+                subnet,
+            )?;
         }
         netlink.turn_on(&bridge)
     }
@@ -179,7 +211,11 @@ fn choose(store: &Store, netlink: &mut Netlink) -> Result<Subnet> {
 fn taken(store: &Store, netlink: &mut Netlink) -> Result<Vec<Subnet>> {
     let mut taken = pool::in_use(netlink)?;
     taken.extend(
-        store.networks.values().flat_map(|Noted { network, .. }| network.subnets()).map(Subnet::network),
+        store
+            .networks
+            .values()
+            .flat_map(|Noted { network, .. }| network.subnets())
+            .map(Subnet::network),
     );
     Ok(taken)
 }
@@ -206,7 +242,9 @@ mod tests {
         for good in ["web", "a.b-c_d", "0"] {
             assert!(good.parse::<Name>().is_ok(), "{good}");
         }
-        for wrong in ["", "..", "a/b", "-x", "none", "host", "alive", "ä", &"x".repeat(64)] {
+        for wrong in
+            ["", "..", "a/b", "-x", "none", "host", "alive", "ä", &"x".repeat(64)]
+        {
             assert!(wrong.parse::<Name>().is_err(), "{wrong}");
         }
     }

@@ -1,4 +1,5 @@
-//! nf_tables: what the kernel does with packets on their way, told in netlink messages, as nft(8) does it.
+//! nf_tables: what the kernel does with packets on their way, told in netlink messages,
+//! as nft(8) does it.
 //!
 //! - `message`: numbers and names, packed as the kernel wants them.
 //! - [`Rule`]: what to look at in a packet, and what to do with it.
@@ -40,7 +41,9 @@ impl Family {
     }
 
     fn of_number(number: u8) -> Option<Self> {
-        [Family::Inet, Family::Ip, Family::Ip6].into_iter().find(|family| family.number() == number)
+        [Family::Inet, Family::Ip, Family::Ip6]
+            .into_iter()
+            .find(|family| family.number() == number)
     }
 
     /// As nft(8) calls it.
@@ -55,5 +58,8 @@ impl Family {
 
 /// Whether the kernel has no such thing as was asked for.
 fn is_unknown(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EINVAL))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EINVAL)
+    )
 }

@@ -1,4 +1,5 @@
-//! Which addresses a network gets when nobody has said: private ones that the host has no way to yet.
+//! Which addresses a network gets when nobody has said: private ones that the host has
+//! no way to yet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,12 +9,19 @@ use kit::{Failure, Hint};
 use crate::netlink::Netlink;
 use crate::subnet::Subnet;
 
-/// All subnets that are in use: of the host's links, and those that any of its routes leads to, also in
-/// tables that are consulted only sometimes (a VPN's).
+/// All subnets that are in use: of the host's links, and those that any of its routes
+/// leads to, also in tables that are consulted only sometimes (a VPN's).
 pub(crate) fn in_use(netlink: &mut Netlink) -> Result<Vec<Subnet>> {
-    let mut subnets: Vec<_> = netlink.addresses()?.into_iter().map(|(_, subnet)| subnet.network()).collect();
+    let mut subnets: Vec<_> =
+        netlink.addresses()?.into_iter().map(|(_, subnet)| subnet.network()).collect();
     // The default route leads to all there is, and takes no address away.
-    subnets.extend(netlink.routes()?.into_iter().map(|route| route.destination).filter(|to| to.prefix() > 0));
+    subnets.extend(
+        netlink
+            .routes()?
+            .into_iter()
+            .map(|route| route.destination)
+            .filter(|to| to.prefix() > 0),
+    );
     Ok(subnets)
 }
 
@@ -22,14 +30,19 @@ pub(crate) fn in_use(netlink: &mut Netlink) -> Result<Vec<Subnet>> {
 /// # Errors
 /// When there is none left.
 pub(crate) fn free_ipv4(taken: &[Subnet]) -> Result<Subnet> {
-    let free = candidates().find(|subnet| !taken.iter().any(|other| other.overlaps(*subnet)));
-    free.ok_or_else(|| Failure::new("no private IPv4 subnet is free: the host has a route to each").into())
-        .hint("choose one yourself: `network create NAME --subnet CIDR`")
+    let free =
+        candidates().find(|subnet| !taken.iter().any(|other| other.overlaps(*subnet)));
+    free.ok_or_else(|| {
+        Failure::new("no private IPv4 subnet is free: the host has a route to each")
+            .into()
+    })
+    .hint("choose one yourself: `network create NAME --subnet CIDR`")
 }
 
 /// From where few others begin; the blocks that people have at home come last.
 fn candidates() -> impl Iterator<Item = Subnet> {
-    let ten = (77..=255).chain(1..77).flat_map(|b| (0..=255).map(move |c| [10, b, c, 0]));
+    let ten =
+        (77..=255).chain(1..77).flat_map(|b| (0..=255).map(move |c| [10, b, c, 0]));
     let twelve = (18..32).rev().flat_map(|b| (0..=255).map(move |c| [172, b, c, 0]));
     let sixteen = (2..=255).rev().map(|c| [192, 168, c, 0]);
     let all = ten.chain(twelve).chain(sixteen);
@@ -53,7 +66,8 @@ mod tests {
     use super::*;
 
     fn free(taken: &[&str]) -> Option<String> {
-        let taken: Vec<Subnet> = taken.iter().map(|text| text.parse().unwrap()).collect();
+        let taken: Vec<Subnet> =
+            taken.iter().map(|text| text.parse().unwrap()).collect();
         free_ipv4(&taken).ok().map(|subnet| subnet.to_string())
     }
 

@@ -54,7 +54,8 @@ impl Protocol {
 impl Port {
     /// Whether the host itself reaches it at 127.0.0.1.
     pub(crate) fn is_on_loopback(self) -> bool {
-        self.ip.is_none_or(|ip| ip.is_ipv4() && (ip.is_loopback() || ip.is_unspecified()))
+        self.ip
+            .is_none_or(|ip| ip.is_ipv4() && (ip.is_loopback() || ip.is_unspecified()))
     }
 }
 
@@ -66,26 +67,37 @@ impl FromStr for Publish {
             None => (text, Protocol::Tcp),
             Some((rest, "tcp")) => (rest, Protocol::Tcp),
             Some((rest, "udp")) => (rest, Protocol::Udp),
-            Some((_, other)) => return Err(format!("{other:?} is neither tcp nor udp")),
+            Some((_, other)) => {
+                return Err(format!("{other:?} is neither tcp nor udp"));
+            }
         };
-        let (rest, inside) = rest.rsplit_once(':').ok_or("write it as HOSTPORT:PORT")?;
+        let (rest, inside) =
+            rest.rsplit_once(':').ok_or("write it as HOSTPORT:PORT")?;
         let (ip, host) = match rest.rsplit_once(':') {
             None => (None, rest),
             Some((ip, host)) => (address(ip)?, host),
         };
         let (host, inside) = (range(host)?, range(inside)?);
         if host.len() != inside.len() {
-            return Err(format!("{} ports of the host for {} of the container", host.len(), inside.len()));
+            return Err(format!(
+                "{} ports of the host for {} of the container",
+                host.len(),
+                inside.len()
+            ));
         }
         let pairs = host.zip(inside);
-        Ok(Publish(pairs.map(|(host, inside)| Port { ip, host, inside, protocol }).collect()))
+        Ok(Publish(
+            pairs.map(|(host, inside)| Port { ip, host, inside, protocol }).collect(),
+        ))
     }
 }
 
 /// 0.0.0.0 is how others write "all of them".
 fn address(text: &str) -> Result<Option<IpAddr>, String> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let ip: IpAddr = bare.parse().map_err(|_| format!("{text:?} is no address of a host"))?;
+    let bare =
+        text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let ip: IpAddr =
+        bare.parse().map_err(|_| format!("{text:?} is no address of a host"))?;
     match ip {
         IpAddr::V6(ip) if ip.is_loopback() => {
             Err("the kernel lets nothing leave from ::1: publish at 127.0.0.1".into())
@@ -93,7 +105,9 @@ fn address(text: &str) -> Result<Option<IpAddr>, String> {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => {
             Err(format!("{ip} is an address of one link only: publish at another"))
         }
-        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => Err(format!("{ip} is IPv4: write it so")),
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => {
+            Err(format!("{ip} is IPv4: write it so"))
+        }
         ip if ip.is_multicast() => Err(format!("{ip} is many hosts' address")),
         ip => Ok((!ip.is_unspecified()).then_some(ip)),
     }
@@ -108,7 +122,8 @@ fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
 }
 
 fn number(text: &str) -> Result<u16, String> {
-    let number = text.parse().ok().filter(|number| *number != 0 && !text.starts_with('+'));
+    let number =
+        text.parse().ok().filter(|number| *number != 0 && !text.starts_with('+'));
     number.ok_or_else(|| format!("{text:?} is no port: 1 to 65535"))
 }
 
@@ -137,7 +152,8 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Result<String, String> {
-        let ports: Vec<_> = text.parse::<Publish>()?.ports().map(|port| port.to_string()).collect();
+        let ports: Vec<_> =
+            text.parse::<Publish>()?.ports().map(|port| port.to_string()).collect();
         Ok(ports.join(" "))
     }
 

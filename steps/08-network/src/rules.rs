@@ -1,7 +1,7 @@
 //! The one table of ours, `inet kiste`: who may reach whom, and at which address.
 //!
-//! It is told to the kernel as a whole whenever a container comes or goes, and replaces the one before in
-//! one step; connections that are there are not touched by that.
+//! It is told to the kernel as a whole whenever a container comes or goes, and replaces
+//! the one before in one step; connections that are there are not touched by that.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -41,7 +41,11 @@ pub(crate) type Rules = Vec<(&'static str, Rule)>;
 ///
 /// # Errors
 /// What the kernel says; then all is as it was.
-pub(crate) fn settle(owner: &Path, networks: &[&Noted], changed: &[Changed]) -> Result<()> {
+pub(crate) fn settle(
+    owner: &Path,
+    networks: &[&Noted],
+    changed: &[Changed],
+) -> Result<()> {
     refuse_another(owner)?;
     let mut batch = Batch::new();
     // Made, if it is not there, so that it can be removed in any case.
@@ -59,19 +63,26 @@ pub(crate) fn settle(owner: &Path, networks: &[&Noted], changed: &[Changed]) -> 
     for (chain, rule) in &rules {
         batch.append(Family::Inet, TABLE, chain, rule);
     }
-    batch.commit("who may reach whom", format_args!("table inet kiste, {} rules", rules.len()))
+    batch.commit(
+        "who may reach whom",
+        format_args!("table inet kiste, {} rules", rules.len()),
+    )
 }
 
 /// Two directories of networks would take each other's rules away.
 fn refuse_another(owner: &Path) -> Result<()> {
     let ruleset = Ruleset::read("is the table ours?")?;
     let first = ruleset.rules.iter().find(|rule| {
-        (rule.family, rule.table.as_str(), rule.chain.as_str()) == (Family::Inet, TABLE, LOOPBACK)
+        (rule.family, rule.table.as_str(), rule.chain.as_str())
+            == (Family::Inet, TABLE, LOOPBACK)
     });
     match first.filter(|rule| rule.comment != comment(owner)) {
         None => Ok(()),
         Some(rule) => {
-            let what = format!("the table inet {TABLE} is that of the networks noted in {}", rule.comment);
+            let what = format!(
+                "the table inet {TABLE} is that of the networks noted in {}",
+                rule.comment
+            );
             let mend = "name that directory with --network-dir; if it is gone: nft delete table inet kiste";
             Err(Failure::new(what).hint(mend).into())
         }
@@ -82,7 +93,10 @@ fn refuse_another(owner: &Path) -> Result<()> {
 fn comment(path: &Path) -> String {
     let shown = path.display().to_string();
     let excess = shown.len().saturating_sub(200);
-    shown.char_indices().find(|(at, _)| *at >= excess).map_or(String::new(), |(at, _)| shown[at..].into())
+    shown
+        .char_indices()
+        .find(|(at, _)| *at >= excess)
+        .map_or(String::new(), |(at, _)| shown[at..].into())
 }
 
 /// All rules, in order.
@@ -95,12 +109,16 @@ pub(crate) fn all(owner: &Path, networks: &[&Noted], changed: &[Changed]) -> Rul
     rules
 }
 
-/// With `route_localnet` the bridge takes packets to 127.0.0.1, and from there; from the wire they are
-/// nobody's to send (CVE-2020-8558). The first says whose the table is.
+/// With `route_localnet` the bridge takes packets to 127.0.0.1, and from there; from
+/// the wire they are nobody's to send (CVE-2020-8558). The first says whose the table
+/// is.
 fn loopback(owner: &Path) -> Rules {
     let from_the_wire = |rule: Rule| rule.comes_not_by("lo");
     vec![
-        (LOOPBACK, from_the_wire(Rule::of(comment(owner))).sent_to(of_loopback()).drop()),
+        (
+            LOOPBACK,
+            from_the_wire(Rule::of(comment(owner))).sent_to(of_loopback()).drop(),
+        ),
         (LOOPBACK, from_the_wire(Rule::default()).sent_from(of_loopback()).drop()),
     ]
 }
@@ -114,17 +132,22 @@ fn of_loopback() -> Subnet {
 fn published(networks: &[&Noted]) -> Rules {
     let to_host = |chain| (chain, Rule::default().sent_to_the_host().jump(PUBLISHED));
     let mut rules = vec![to_host("prerouting"), to_host("output")];
-    for (lease, port) in leases(networks).flat_map(|lease| lease.ports.iter().map(move |port| (lease, port)))
+    for (lease, port) in leases(networks)
+        .flat_map(|lease| lease.ports.iter().map(move |port| (lease, port)))
     {
-        for ip in lease.addresses.iter().filter(|ip| port.ip.is_none_or(|of| of.is_ipv4() == ip.is_ipv4())) {
+        for ip in lease
+            .addresses
+            .iter()
+            .filter(|ip| port.ip.is_none_or(|of| of.is_ipv4() == ip.is_ipv4()))
+        {
             rules.push((PUBLISHED, publish(lease, port, *ip)));
         }
     }
     rules
 }
 
+// Task 8.2: what is for this port of the host's has another destination from here on.
 fn publish(lease: &Lease, port: &Port, ip: IpAddr) -> Rule {
-    // Task 8.2: what is for this port of the host's has another destination from here on.
     let rule = Rule::of(&lease.id);
     let rule = match port.ip.and_then(Subnet::of_one) {
         Some(one) => rule.sent_to(one),
@@ -138,7 +161,8 @@ fn leases<'a>(networks: &'a [&Noted]) -> impl Iterator<Item = &'a Lease> {
     networks.iter().flat_map(|noted| &noted.leases)
 }
 
-/// From an internal network the host is not reached either: only who answers for names, and a ping.
+/// From an internal network the host is not reached either: only who answers for names,
+/// and a ping.
 fn input(network: &Network) -> Rules {
     if network.reach != Reach::Internal {
         return Vec::new();
@@ -147,10 +171,13 @@ fn input(network: &Network) -> Rules {
     let mut rules = Vec::new();
     for gateway in network.gateways() {
         rules.push(("input", from().icmp(gateway).accept()));
-        for (protocol, one) in
-            [Protocol::Udp, Protocol::Tcp].into_iter().zip(std::iter::repeat(Subnet::of_one(gateway)))
+        for (protocol, one) in [Protocol::Udp, Protocol::Tcp]
+            .into_iter()
+            .zip(std::iter::repeat(Subnet::of_one(gateway)))
         {
-            rules.extend(one.map(|one| ("input", from().sent_to(one).sent_to_port(protocol, 53).accept())));
+            rules.extend(one.map(|one| {
+                ("input", from().sent_to(one).sent_to_port(protocol, 53).accept())
+            }));
         }
     }
     rules.push(("input", from().drop()));
@@ -161,34 +188,54 @@ fn input(network: &Network) -> Rules {
 /// Who may reach whom, through the host.
 fn forward(networks: &[&Noted], changed: &[Changed]) -> Rules {
     let mut rules: Rules = Vec::new();
-    for Noted { network, .. } in networks.iter().filter(|noted| noted.network.reach == Reach::Internal) {
+    for Noted { network, .. } in
+        networks.iter().filter(|noted| noted.network.reach == Reach::Internal)
+    {
         let (name, bridge) = (&network.name, &network.bridge);
-        rules.push(("forward", Rule::of(name).comes_by(bridge).leaves_not_by(bridge).drop()));
-        rules.push(("forward", Rule::of(name).leaves_by(bridge).comes_not_by(bridge).drop()));
+        rules.push((
+            "forward",
+            Rule::of(name).comes_by(bridge).leaves_not_by(bridge).drop(),
+        ));
+        rules.push((
+            "forward",
+            Rule::of(name).leaves_by(bridge).comes_not_by(bridge).drop(),
+        ));
     }
     rules.extend(isolated(networks));
     rules.push(("forward", Rule::default().state(ct::ESTABLISHED_OR_RELATED).accept()));
     for Noted { network, .. } in networks {
-        // From elsewhere, also from another network, it is reached at published ports only.
+        // From elsewhere, also from another network, it is reached at published ports
+        // only.
         let (name, bridge) = (&network.name, &network.bridge);
-        rules.push(("forward", Rule::of(name).leaves_by(bridge).status(ct::DNAT).accept()));
-        rules.push(("forward", Rule::of(name).leaves_by(bridge).comes_not_by(bridge).drop()));
+        rules.push((
+            "forward",
+            Rule::of(name).leaves_by(bridge).status(ct::DNAT).accept(),
+        ));
+        rules.push((
+            "forward",
+            Rule::of(name).leaves_by(bridge).comes_not_by(bridge).drop(),
+        ));
     }
     rules.extend(not_a_router(networks, changed));
     rules
 }
 // ANCHOR_END: forward
 
-/// An isolated network and the others do not reach each other at published ports either.
+/// An isolated network and the others do not reach each other at published ports
+/// either.
 fn isolated(networks: &[&Noted]) -> Rules {
     let mut rules = Vec::new();
     for one in networks.iter().filter(|noted| noted.network.reach == Reach::Isolated) {
-        for other in networks.iter().filter(|other| other.network.name != one.network.name) {
+        for other in
+            networks.iter().filter(|other| other.network.name != one.network.name)
+        {
             for (from, to) in [(one, other), (other, one)] {
                 let rule = Rule::of(&one.network.name);
                 rules.push((
                     "forward",
-                    rule.comes_by(&from.network.bridge).leaves_by(&to.network.bridge).drop(),
+                    rule.comes_by(&from.network.bridge)
+                        .leaves_by(&to.network.bridge)
+                        .drop(),
                 ));
             }
         }
@@ -196,23 +243,30 @@ fn isolated(networks: &[&Noted]) -> Rules {
     rules
 }
 
-/// Forwarding was turned on for containers: the host that was no router before does not become one for
-/// others.
+/// Forwarding was turned on for containers: the host that was no router before does not
+/// become one for others.
 fn not_a_router(networks: &[&Noted], changed: &[Changed]) -> Rules {
     // What goes to a bridge has been decided above; what comes from one may go on.
     let beside = |rule: Rule| {
         networks.iter().fold(rule, |rule, noted| {
-            rule.comes_not_by(&noted.network.bridge).leaves_not_by(&noted.network.bridge)
+            rule.comes_not_by(&noted.network.bridge)
+                .leaves_not_by(&noted.network.bridge)
         })
     };
     let was_off = changed.iter().filter(|changed| changed.before == "0");
     let mut rules = Vec::new();
     for name in was_off.map(|changed| &changed.name) {
         if name == "ipv6/conf/all/forwarding" {
-            rules.push(("forward", beside(Rule::default().family(IpAddr::from([0; 16]))).drop()));
+            rules.push((
+                "forward",
+                beside(Rule::default().family(IpAddr::from([0; 16]))).drop(),
+            ));
         }
-        let link = name.strip_prefix("ipv4/conf/").and_then(|rest| rest.strip_suffix("/forwarding"));
-        let is_bridge = |link: &str| networks.iter().any(|noted| noted.network.bridge == link);
+        let link = name
+            .strip_prefix("ipv4/conf/")
+            .and_then(|rest| rest.strip_suffix("/forwarding"));
+        let is_bridge =
+            |link: &str| networks.iter().any(|noted| noted.network.bridge == link);
         if let Some(link) = link.filter(|link| !is_bridge(link)) {
             let from = Rule::default().family(IpAddr::from([0; 4])).comes_by(link);
             rules.push(("forward", beside(from).drop()));
@@ -228,14 +282,25 @@ fn postrouting(network: &Network) -> Rules {
     let mut rules = Vec::new();
     for subnet in network.subnets().map(Subnet::network) {
         if network.reach != Reach::Internal {
-            rules.push(("postrouting", Rule::of(name).sent_from(subnet).leaves_not_by(bridge).masquerade()));
+            rules.push((
+                "postrouting",
+                Rule::of(name).sent_from(subnet).leaves_not_by(bridge).masquerade(),
+            ));
         }
-        // Who asks for a published port of its own network: the answer has to come by here as well.
-        let own = Rule::of(name).sent_from(subnet).sent_to(subnet).status(ct::DNAT).masquerade();
+        // Who asks for a published port of its own network: the answer has to come by
+        // here as well.
+        let own = Rule::of(name)
+            .sent_from(subnet)
+            .sent_to(subnet)
+            .status(ct::DNAT)
+            .masquerade();
         rules.push(("postrouting", own));
     }
     // The host, by 127.0.0.1: to which nobody else could answer.
-    rules.push(("postrouting", Rule::of(name).sent_from(of_loopback()).leaves_by(bridge).masquerade()));
+    rules.push((
+        "postrouting",
+        Rule::of(name).sent_from(of_loopback()).leaves_by(bridge).masquerade(),
+    ));
     rules
 }
 // ANCHOR_END: postrouting
@@ -264,8 +329,16 @@ mod tests {
         ]
         .map(|(name, before)| Changed { name: name.into(), before: before.into() });
         let rules = not_a_router(&[&Noted { network, leases: Vec::new() }], &changed);
-        let dropped = |rule: Rule| ("forward", rule.comes_not_by("kiste0").leaves_not_by("kiste0").drop());
+        let dropped = |rule: Rule| {
+            ("forward", rule.comes_not_by("kiste0").leaves_not_by("kiste0").drop())
+        };
         let from_eth0 = Rule::default().family(IpAddr::from([0; 4])).comes_by("eth0");
-        assert_eq!(rules, [dropped(from_eth0), dropped(Rule::default().family(IpAddr::from([0; 16])))]);
+        assert_eq!(
+            rules,
+            [
+                dropped(from_eth0),
+                dropped(Rule::default().family(IpAddr::from([0; 16])))
+            ]
+        );
     }
 }

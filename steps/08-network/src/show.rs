@@ -37,18 +37,29 @@ fn see(args: &DirArgs) -> Result<Seen> {
     let store = Store::open(args.dir())?;
     let mut netlink = Netlink::open()?;
     let networks: Vec<Noted> = store.networks.values().cloned().collect();
-    let live: Vec<&Noted> = networks.iter().filter(|noted| !noted.leases.is_empty()).collect();
-    let rules =
-        if live.is_empty() { Vec::new() } else { rules::all(store.dir(), &live, &store.host.sysctls) };
+    let live: Vec<&Noted> =
+        networks.iter().filter(|noted| !noted.leases.is_empty()).collect();
+    let rules = if live.is_empty() {
+        Vec::new()
+    } else {
+        rules::all(store.dir(), &live, &store.host.sysctls)
+    };
     let (links, addresses) = (netlink.links()?, netlink.addresses()?);
-    Ok(Seen { links, addresses, ruleset: Ruleset::read("the rules that are there")?, rules, networks })
+    Ok(Seen {
+        links,
+        addresses,
+        ruleset: Ruleset::read("the rules that are there")?,
+        rules,
+        networks,
+    })
 }
 
 fn draw(seen: &Seen) -> String {
     let mut picture = String::from("host\n");
     let is_ours = |link: &Link| {
         let named = |noted: &Noted| {
-            noted.network.bridge == link.name || noted.leases.iter().any(|lease| lease.link == link.name)
+            noted.network.bridge == link.name
+                || noted.leases.iter().any(|lease| lease.link == link.name)
         };
         seen.networks.iter().any(named)
     };
@@ -70,9 +81,14 @@ fn addresses_of(seen: &Seen, link: &Link) -> String {
 fn draw_network(picture: &mut String, seen: &Seen, noted: &Noted) {
     let Noted { network, leases } = noted;
     let bridge = seen.links.iter().find(|link| link.name == network.bridge);
-    let addresses = bridge.map_or("(not there)".into(), |link| addresses_of(seen, link));
+    let addresses =
+        bridge.map_or("(not there)".into(), |link| addresses_of(seen, link));
     let (name, reach) = (&network.name, network.reach.name());
-    let _ = writeln!(picture, "├─ {:<12} {addresses}   bridge of {name}, {reach}", network.bridge);
+    let _ = writeln!(
+        picture,
+        "├─ {:<12} {addresses}   bridge of {name}, {reach}",
+        network.bridge
+    );
     for (index, lease) in leases.iter().enumerate() {
         let corner = if index + 1 == leases.len() { '└' } else { '├' };
         let _ = writeln!(picture, "│  {corner}─ {}", cable(seen, bridge, lease));
@@ -90,13 +106,22 @@ fn cable(seen: &Seen, bridge: Option<&Link>, lease: &Lease) -> String {
     let addresses: Vec<_> = lease.addresses.iter().map(ToString::to_string).collect();
     let ports: Vec<_> = lease.ports.iter().map(|port| format!("  {port}")).collect();
     let (id, name) = (&lease.id, &lease.hostname);
-    format!("{} {plug} eth0 {}  {id} {name}{}", lease.link, addresses.join(" "), ports.concat())
+    format!(
+        "{} {plug} eth0 {}  {id} {name}{}",
+        lease.link,
+        addresses.join(" "),
+        ports.concat()
+    )
 }
 
 fn draw_rules(picture: &mut String, seen: &Seen) {
-    let there =
-        seen.ruleset.rules.iter().filter(|rule| rule.family == Family::Inet && rule.table == rules::TABLE);
-    let _ = writeln!(picture, "└─ table inet {}: {} rules", rules::TABLE, there.count());
+    let there = seen
+        .ruleset
+        .rules
+        .iter()
+        .filter(|rule| rule.family == Family::Inet && rule.table == rules::TABLE);
+    let _ =
+        writeln!(picture, "└─ table inet {}: {} rules", rules::TABLE, there.count());
     let mut last = "";
     for (chain, rule) in &seen.rules {
         if *chain != last {

@@ -1,4 +1,5 @@
-//! What is known of networks beyond one run: files below one directory, changed by one at a time.
+//! What is known of networks beyond one run: files below one directory, changed by one
+//! at a time.
 //!
 //! ```text
 //! DIR/host.json          what was changed on the host, and how it was before
@@ -27,7 +28,11 @@ use crate::undo::HostChanges;
 #[derive(clap::Args, Clone, Debug)]
 pub struct DirArgs {
     /// Where networks and their leases are noted
-    #[arg(long = "network-dir", value_name = "DIR", default_value = "/var/lib/kiste-networks")]
+    #[arg(
+        long = "network-dir",
+        value_name = "DIR",
+        default_value = "/var/lib/kiste-networks"
+    )]
     network_dir: PathBuf,
 }
 
@@ -37,7 +42,8 @@ impl DirArgs {
     }
 }
 
-/// All that is noted, and the lock on it: while this lives, nobody else changes networks.
+/// All that is noted, and the lock on it: while this lives, nobody else changes
+/// networks.
 pub(crate) struct Store {
     dir: PathBuf,
     _lock: File,
@@ -67,16 +73,25 @@ impl Store {
     /// Waits until nobody else changes networks, and reads what is noted.
     ///
     /// # Errors
-    /// When the directory cannot be made or read, when others can write to it, or when what is in it is
-    /// of another network namespace whose containers live.
+    /// When the directory cannot be made or read, when others can write to it, or when
+    /// what is in it is of another network namespace whose containers live.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         let (dir, lock) = loop {
             make(dir)?;
             let open = || format!("open {}", dir.display());
-            let Some(dir) = kit::unless_gone(fs::canonicalize(dir)).with_context(open)? else { continue };
-            let Some(lock) = kit::unless_gone(File::open(&dir)).with_context(open)? else { continue };
-            let found = lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
-            kit::ours_alone(&dir, &found).hint("let --network-dir be one that only you can write to")?;
+            let Some(dir) =
+                kit::unless_gone(fs::canonicalize(dir)).with_context(open)?
+            else {
+                continue;
+            };
+            let Some(lock) = kit::unless_gone(File::open(&dir)).with_context(open)?
+            else {
+                continue;
+            };
+            let found =
+                lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
+            kit::ours_alone(&dir, &found)
+                .hint("let --network-dir be one that only you can write to")?;
             kit::call("one at a time", "flock", dir.display(), || lock.lock())?;
             if kit::still_there(&lock, &dir)? {
                 break (dir, lock);
@@ -89,8 +104,11 @@ impl Store {
     }
 
     fn read_networks(&mut self) -> Result<()> {
-        for entry in fs::read_dir(&self.dir).with_context(|| format!("read {}", self.dir.display()))? {
-            let path = entry.with_context(|| format!("read {}", self.dir.display()))?.path();
+        for entry in fs::read_dir(&self.dir)
+            .with_context(|| format!("read {}", self.dir.display()))?
+        {
+            let path =
+                entry.with_context(|| format!("read {}", self.dir.display()))?.path();
             let network = match read_json::<Network>(&path.join(NETWORK)) {
                 Ok(Some(network)) => network,
                 Ok(None) => {
@@ -99,7 +117,8 @@ impl Store {
                 }
                 Err(error) => return Err(error),
             };
-            let leases = read_json::<Leases>(&path.join(LEASES))?.unwrap_or_default().leases;
+            let leases =
+                read_json::<Leases>(&path.join(LEASES))?.unwrap_or_default().leases;
             self.networks.insert(network.name.clone(), Noted { network, leases });
         }
         Ok(())
@@ -112,12 +131,16 @@ impl Store {
     pub(crate) fn network(&self, name: &str) -> Result<&Noted> {
         let found = self.networks.get(name);
         let names = || self.networks.keys().cloned().collect::<Vec<_>>().join(", ");
-        found.ok_or_else(|| Failure::new(format_args!("there is no network {name:?}")).into()).hint(
-            match self.networks.is_empty() {
+        found
+            .ok_or_else(|| {
+                Failure::new(format_args!("there is no network {name:?}")).into()
+            })
+            .hint(match self.networks.is_empty() {
                 true => format!("`network create {name}` makes one"),
-                false => format!("`network create {name}` makes one; there are: {}", names()),
-            },
-        )
+                false => {
+                    format!("`network create {name}` makes one; there are: {}", names())
+                }
+            })
     }
 
     /// Notes a network and who is on it.
@@ -127,9 +150,17 @@ impl Store {
     pub(crate) fn note(&mut self, noted: Noted) -> Result<()> {
         let dir = self.dir_of(&noted.network.name);
         // The responder reads the leases as nobody (dns.rs).
-        let written = kit::call("the network is noted", "mkdir", dir.display(), || make_dir(&dir, 0o711))
-            .and_then(|()| write_json(&dir.join(NETWORK), &noted.network, 0o600))
-            .and_then(|()| write_json(&dir.join(LEASES), &Leases { leases: noted.leases.clone() }, 0o644));
+        let written = kit::call("the network is noted", "mkdir", dir.display(), || {
+            make_dir(&dir, 0o711)
+        })
+        .and_then(|()| write_json(&dir.join(NETWORK), &noted.network, 0o600))
+        .and_then(|()| {
+            write_json(
+                &dir.join(LEASES),
+                &Leases { leases: noted.leases.clone() },
+                0o644,
+            )
+        });
         if let Err(error) = written {
             if !self.networks.contains_key(&noted.network.name) {
                 let _ = fs::remove_dir_all(&dir); // half of it may have been written
@@ -149,12 +180,14 @@ impl Store {
         if self.has_to_undo() {
             return write_json(&path, &self.host, 0o600);
         }
-        gone(fs::remove_file(&path)).with_context(|| format!("remove {}", path.display()))
+        gone(fs::remove_file(&path))
+            .with_context(|| format!("remove {}", path.display()))
     }
 
     /// Whether anything was done here that is to be undone.
     pub(crate) fn has_to_undo(&self) -> bool {
-        !self.host.is_empty() || self.networks.values().any(|noted| !noted.leases.is_empty())
+        !self.host.is_empty()
+            || self.networks.values().any(|noted| !noted.leases.is_empty())
     }
 
     /// Forgets a network. Its bridge is the caller's to remove.
@@ -163,7 +196,9 @@ impl Store {
     /// When its directory cannot be removed.
     pub(crate) fn forget(&mut self, name: &str) -> Result<()> {
         let dir = self.dir_of(name);
-        kit::call("the network is forgotten", "rmdir", dir.display(), || gone(remove_network(&dir)))?;
+        kit::call("the network is forgotten", "rmdir", dir.display(), || {
+            gone(remove_network(&dir))
+        })?;
         self.networks.remove(name);
         Ok(())
     }
@@ -179,8 +214,16 @@ impl Store {
     /// When the file cannot be made or locked.
     pub(crate) fn live(&self, id: &Id) -> Result<Alive> {
         let path = self.dir.join(ALIVE).join(id.as_str());
-        make_dir(&self.dir.join(ALIVE), 0o700).with_context(|| format!("mkdir {}", path.display()))?;
-        let open = || File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        make_dir(&self.dir.join(ALIVE), 0o700)
+            .with_context(|| format!("mkdir {}", path.display()))?;
+        let open = || {
+            File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(&path)
+        };
         let file = open().with_context(|| format!("open {}", path.display()))?;
         kit::call("who holds it is alive", "flock", path.display(), || file.lock())?;
         Ok(Alive { _lock: file })
@@ -192,7 +235,10 @@ impl Store {
         // What cannot be looked at is not dead.
         match File::options().write(true).open(&path) {
             Err(error) => error.kind() != io::ErrorKind::NotFound,
-            Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_))),
+            Ok(file) => matches!(
+                file.try_lock(),
+                Err(TryLockError::WouldBlock | TryLockError::Error(_))
+            ),
         }
     }
 
@@ -204,8 +250,10 @@ impl Store {
 
     /// Forgets those that died before they were on any network.
     pub(crate) fn bury_the_unknown(&self) {
-        for entry in fs::read_dir(self.dir.join(ALIVE)).into_iter().flatten().flatten() {
-            if let Some(id) = entry.file_name().to_str().filter(|id| !self.is_alive(id)) {
+        for entry in fs::read_dir(self.dir.join(ALIVE)).into_iter().flatten().flatten()
+        {
+            if let Some(id) = entry.file_name().to_str().filter(|id| !self.is_alive(id))
+            {
                 self.bury(id);
             }
         }
@@ -231,18 +279,22 @@ impl Drop for Store {
 
 fn make(dir: &Path) -> Result<()> {
     let make = || DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    kit::call("where networks are noted", "mkdir", dir.display(), make)
-        .hint_on(Errno::EACCES, "networks of the host's are root's: use sudo, or --network none")
+    kit::call("where networks are noted", "mkdir", dir.display(), make).hint_on(
+        Errno::EACCES,
+        "networks of the host's are root's: use sudo, or --network none",
+    )
 }
 
 fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode))),
+        made => made
+            .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode))),
     }
 }
 
-/// What says that it is one goes last: whoever is interrupted before leaves a network, not what is none.
+/// What says that it is one goes last: whoever is interrupted before leaves a network,
+/// not what is none.
 fn remove_network(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -262,13 +314,17 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match fs::read_to_string(path) {
-        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+        Err(error)
+            if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory]
+                .contains(&error.kind()) =>
+        {
             return Ok(None);
         }
         text => text.with_context(|| format!("read {}", path.display()))?,
     };
     let parsed = serde_json::from_str(&text);
-    let parsed = parsed.map_err(|error| Failure::new(format_args!("{}: {error}", path.display())));
+    let parsed = parsed
+        .map_err(|error| Failure::new(format_args!("{}: {error}", path.display())));
     parsed.map(Some).map_err(anyhow::Error::from).hint("see what it is, and remove it")
 }
 
@@ -278,13 +334,17 @@ fn unfinished(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.new"))
 }
 
-/// What a `kill -9` in the middle of writing has left: a file, or the directory of a network that had
-/// not come to be.
+/// What a `kill -9` in the middle of writing has left: a file, or the directory of a
+/// network that had not come to be.
 fn forget_unfinished(path: &Path) {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let is_file = name.starts_with(b".") && name.ends_with(b".new");
     // What is anything else stays: rmdir(2) takes only what is empty.
-    let _ = if is_file { fs::remove_file(path) } else { fs::remove_file(unfinished(&path.join(NETWORK))) };
+    let _ = if is_file {
+        fs::remove_file(path)
+    } else {
+        fs::remove_file(unfinished(&path.join(NETWORK)))
+    };
     let _ = fs::remove_dir(path);
 }
 
@@ -293,15 +353,21 @@ fn write_json<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
     let text = serde_json::to_string_pretty(value)? + "\n";
     let new = unfinished(path);
     kit::call("for those who come later", "write", path.display(), || {
-        let mut file = File::options().create(true).write(true).truncate(true).mode(mode).open(&new)?;
-        file.set_permissions(fs::Permissions::from_mode(mode))?; // whatever our umask is
+        let mut file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&new)?;
+        // whatever our umask is
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         io::Write::write_all(&mut file, text.as_bytes())?;
         fs::rename(&new, path)
     })
 }
 
-/// Which network namespace this is, and which boot of the host: what was changed in another one is
-/// gone with it.
+/// Which network namespace this is, and which boot of the host: what was changed in
+/// another one is gone with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
     boot: String,
@@ -309,7 +375,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whether what was done there is still there, as far as a boot would have undone it.
+    /// Whether what was done there is still there, as far as a boot would have undone
+    /// it.
     pub(crate) fn is_this_boot(&self) -> Result<bool> {
         Ok(self.boot == Place::here()?.boot)
     }
@@ -317,8 +384,13 @@ impl Place {
     /// Where we are.
     pub(crate) fn here() -> Result<Self> {
         let boot_id = "/proc/sys/kernel/random/boot_id";
-        let boot = fs::read_to_string(boot_id).with_context(|| format!("read {boot_id}"))?;
-        let namespace = fs::read_link("/proc/self/ns/net").context("readlink /proc/self/ns/net")?;
-        Ok(Place { boot: boot.trim().into(), namespace: namespace.display().to_string() })
+        let boot =
+            fs::read_to_string(boot_id).with_context(|| format!("read {boot_id}"))?;
+        let namespace =
+            fs::read_link("/proc/self/ns/net").context("readlink /proc/self/ns/net")?;
+        Ok(Place {
+            boot: boot.trim().into(),
+            namespace: namespace.display().to_string(),
+        })
     }
 }

@@ -41,7 +41,8 @@ impl Subnet {
         self.prefix
     }
 
-    /// The address number `n` of the subnet; 0 is its own name. None: it has not that many.
+    /// The address number `n` of the subnet; 0 is its own name. None: it has not that
+    /// many.
     pub(crate) fn nth(self, n: u128) -> Option<IpAddr> {
         (n <= self.host_mask()).then(|| of_number(self.ip, self.base() + n))
     }
@@ -69,7 +70,8 @@ impl Subnet {
 
     /// Whether `ip` is in it.
     pub(crate) fn has(self, ip: IpAddr) -> bool {
-        ip.is_ipv4() == self.ip.is_ipv4() && number(ip) & !self.host_mask() == self.base()
+        ip.is_ipv4() == self.ip.is_ipv4()
+            && number(ip) & !self.host_mask() == self.base()
     }
 
     /// Whether some address is in both.
@@ -119,7 +121,8 @@ impl FromStr for Subnet {
     fn from_str(text: &str) -> Result<Self, String> {
         let (ip, prefix) = text.split_once('/').ok_or("write it as 10.77.0.0/24")?;
         let ip = ip.parse().map_err(|_| format!("{ip} is no address"))?;
-        let prefix = prefix.parse().map_err(|_| format!("/{prefix} is no number of bits"))?;
+        let prefix =
+            prefix.parse().map_err(|_| format!("/{prefix} is no number of bits"))?;
         Subnet::new(ip, prefix).ok_or_else(|| format!("{ip} has {} bits", bits(ip)))
     }
 }
@@ -178,7 +181,8 @@ mod tests {
 
     #[test]
     fn what_is_no_subnet_is_told() {
-        for wrong in ["", "10.0.0.0", "10.0.0.0/33", "x/8", "10.0.0.0/x", "fd00::/129"] {
+        for wrong in ["", "10.0.0.0", "10.0.0.0/33", "x/8", "10.0.0.0/x", "fd00::/129"]
+        {
             assert!(wrong.parse::<Subnet>().is_err(), "{wrong}");
         }
     }

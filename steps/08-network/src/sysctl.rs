@@ -1,8 +1,9 @@
 //! Settings of the kernel's network, below /proc/sys/net: which links pass packets on.
 //!
-//! IPv4 is forwarded if the link that a packet comes in by says so; so it is turned on for the bridges
-//! and for the links to the world. IPv6 has one switch for all, and a host that forwards no longer takes
-//! its address from a router, unless `accept_ra` is 2. See the kernel's networking/ip-sysctl.rst.
+//! IPv4 is forwarded if the link that a packet comes in by says so; so it is turned on
+//! for the bridges and for the links to the world. IPv6 has one switch for all, and a
+//! host that forwards no longer takes its address from a router, unless `accept_ra` is
+//! 2. See the kernel's networking/ip-sysctl.rst.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -21,7 +22,8 @@ pub(crate) struct Setting {
     /// `ipv4/conf/eth0/forwarding`
     name: String,
     value: &'static str,
-    /// Whether something else changes it meanwhile, and it is put back even if it is as wanted now.
+    /// Whether something else changes it meanwhile, and it is put back even if it is as
+    /// wanted now.
     put_back: PutBack,
 }
 
@@ -39,18 +41,34 @@ fn setting(name: impl Into<String>, value: &'static str) -> Setting {
 ///
 /// # Errors
 /// When the settings that are there cannot be read.
-pub(crate) fn wanted(networks: &[&Noted], uplinks: &[String], changed: &[Changed]) -> Result<Vec<Setting>> {
+pub(crate) fn wanted(
+    networks: &[&Noted],
+    uplinks: &[String],
+    changed: &[Changed],
+) -> Result<Vec<Setting>> {
     let mut wanted = Vec::new();
-    let routed = || networks.iter().filter(|noted| noted.network.reach != Reach::Internal);
+    let routed =
+        || networks.iter().filter(|noted| noted.network.reach != Reach::Internal);
     for Noted { network, leases } in routed() {
         wanted.push(setting(format!("ipv4/conf/{}/forwarding", network.bridge), "1"));
-        if leases.iter().flat_map(|lease| &lease.ports).any(|port| port.is_on_loopback()) {
+        if leases
+            .iter()
+            .flat_map(|lease| &lease.ports)
+            .any(|port| port.is_on_loopback())
+        {
             // 127.0.0.1 goes to the bridge; from elsewhere it is dropped (rules.rs).
-            wanted.push(setting(format!("ipv4/conf/{}/route_localnet", network.bridge), "1"));
+            wanted.push(setting(
+                format!("ipv4/conf/{}/route_localnet", network.bridge),
+                "1",
+            ));
         }
     }
     if routed().next().is_some() {
-        wanted.extend(uplinks.iter().map(|link| setting(format!("ipv4/conf/{link}/forwarding"), "1")));
+        wanted.extend(
+            uplinks
+                .iter()
+                .map(|link| setting(format!("ipv4/conf/{link}/forwarding"), "1")),
+        );
     }
     if routed().any(|noted| noted.network.subnet6.is_some()) {
         wanted.extend(for_ipv6(uplinks, changed)?);
@@ -68,21 +86,29 @@ fn for_ipv6(uplinks: &[String], changed: &[Changed]) -> Result<Vec<Setting>> {
         }
         // The switch for all writes to each, and back to 0.
         let forwarding = format!("ipv6/conf/{link}/forwarding");
-        wanted.push(Setting { name: forwarding, value: "1", put_back: PutBack::Always });
+        wanted.push(Setting {
+            name: forwarding,
+            value: "1",
+            put_back: PutBack::Always,
+        });
     }
     wanted.push(setting("ipv6/conf/all/forwarding", "1"));
     Ok(wanted)
 }
 
-/// Notes how those of `wanted` are that will be changed. Of a link without IPv6 there is none.
+/// Notes how those of `wanted` are that will be changed. Of a link without IPv6 there
+/// is none.
 ///
 /// # Errors
-/// When one cannot be read or noted: then nothing is to be set, since it could not be put back.
+/// When one cannot be read or noted: then nothing is to be set, since it could not be
+/// put back.
 pub(crate) fn remember(store: &mut Store, wanted: &[Setting]) -> Result<()> {
     for setting in wanted {
         let Some(before) = read(&setting.name)? else { continue };
-        let is_noted = store.host.sysctls.iter().any(|changed| changed.name == setting.name);
-        if !is_noted && (before != setting.value || setting.put_back == PutBack::Always) {
+        let is_noted =
+            store.host.sysctls.iter().any(|changed| changed.name == setting.name);
+        if !is_noted && (before != setting.value || setting.put_back == PutBack::Always)
+        {
             store.host.sysctls.push(Changed { name: setting.name.clone(), before });
         }
     }
@@ -95,7 +121,9 @@ pub(crate) fn remember(store: &mut Store, wanted: &[Setting]) -> Result<()> {
 /// All that could not be set; what could is.
 pub(crate) fn set(wanted: &[Setting]) -> Vec<anyhow::Error> {
     let differs = |setting: &&Setting| differs(&setting.name, setting.value);
-    let set = |setting: &Setting| write(&setting.name, setting.value, "packets of containers pass").err();
+    let set = |setting: &Setting| {
+        write(&setting.name, setting.value, "packets of containers pass").err()
+    };
     wanted.iter().filter(differs).filter_map(set).collect()
 }
 
@@ -105,13 +133,15 @@ pub(crate) fn set(wanted: &[Setting]) -> Vec<anyhow::Error> {
 /// All that could not be put back; what could is.
 pub(crate) fn put_back(store: &mut Store, wanted: &[Setting]) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
-    let is_wanted = |changed: &Changed| wanted.iter().any(|setting| setting.name == changed.name);
+    let is_wanted =
+        |changed: &Changed| wanted.iter().any(|setting| setting.name == changed.name);
     let (stay, go): (Vec<_>, Vec<_>) =
         std::mem::take(&mut store.host.sysctls).into_iter().partition(is_wanted);
     store.host.sysctls = stay;
     for changed in go.iter().rev() {
         if differs(&changed.name, &changed.before)
-            && let Err(error) = write(&changed.name, &changed.before, "as it was before")
+            && let Err(error) =
+                write(&changed.name, &changed.before, "as it was before")
         {
             store.host.sysctls.push(changed.clone());
             errors.push(error);
@@ -121,9 +151,9 @@ pub(crate) fn put_back(store: &mut Store, wanted: &[Setting]) -> Vec<anyhow::Err
     errors
 }
 
-/// Before a link of ours is turned on: whoever is at its other end has nothing to tell it. Without this
-/// a container that sends router advertisements is the host's way out (CVE-2020-13401); and a network
-/// without IPv6 has none at all.
+/// Before a link of ours is turned on: whoever is at its other end has nothing to tell
+/// it. Without this a container that sends router advertisements is the host's way out
+/// (CVE-2020-13401); and a network without IPv6 has none at all.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -132,7 +162,11 @@ pub(crate) fn believe_nobody(link: &str, has_ipv6: bool) -> Result<()> {
     write(&own("accept_ra"), "0", "its neighbours are no routers")?;
     match has_ipv6 {
         true => Ok(()),
-        false => write(&own("disable_ipv6"), "1", "no IPv6, no addresses that it makes by itself"),
+        false => write(
+            &own("disable_ipv6"),
+            "1",
+            "no IPv6, no addresses that it makes by itself",
+        ),
     }
 }
 
@@ -147,17 +181,28 @@ fn differs(name: &str, value: &str) -> bool {
 /// None: there is no such setting; a link that is gone has none.
 fn read(name: &str) -> Result<Option<String>> {
     let text = kit::unless_gone(fs::read_to_string(path(name)));
-    Ok(text.with_context(|| format!("read({})", path(name)))?.map(|text| text.trim().into()))
+    Ok(text
+        .with_context(|| format!("read({})", path(name)))?
+        .map(|text| text.trim().into()))
 }
 
 fn write(name: &str, value: &str, why: &str) -> Result<()> {
     let path = path(name);
-    kit::call(why, "write", format_args!("{path}, {value}"), || match fs::write(&path, value) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()), // the link went meanwhile
-        done => done,
+    kit::call(why, "write", format_args!("{path}, {value}"), || {
+        match fs::write(&path, value) {
+            // the link went meanwhile
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
     })
-    .hint_on(Errno::EROFS, "/proc/sys is read-only here, as it is in a container: run on the host")
-    .hint_on(Errno::EACCES, "/proc/sys cannot be written here: use sudo, and run on the host")
+    .hint_on(
+        Errno::EROFS,
+        "/proc/sys is read-only here, as it is in a container: run on the host",
+    )
+    .hint_on(
+        Errno::EACCES,
+        "/proc/sys cannot be written here: use sudo, and run on the host",
+    )
 }
 
 fn path(name: &str) -> String {

@@ -8,7 +8,8 @@ use crate::store::Place;
 /// What was changed on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HostChanges {
-    /// Where: in another network namespace, or before a boot, there is nothing to undo any more.
+    /// Where: in another network namespace, or before a boot, there is nothing to undo
+    /// any more.
     pub(crate) place: Place,
     /// Settings of the kernel, in the order in which they were changed.
     pub(crate) sysctls: Vec<Changed>,

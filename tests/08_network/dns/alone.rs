@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use kiste_tests::{Ran, eventually, patience};
 use simple_dns::rdata::RData;
-use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, ResourceRecord, TYPE};
+use simple_dns::{
+    CLASS, Name, Packet, PacketFlag, Question, RCODE, ResourceRecord, TYPE,
+};
 
 use super::Host;
 use super::resolver::bytes;
 
-/// A responder alone, at 10.88.0.1, with the host's own 10.88.0.2 as a container that asks.
+/// A responder alone, at 10.88.0.1, with the host's own 10.88.0.2 as a container that
+/// asks.
 pub struct Alone {
     pub host: Host,
     directory: PathBuf,
@@ -77,10 +80,12 @@ impl Alone {
     /// A TCP connection to the responder, from this address.
     pub fn connect(&self, from: [u8; 4]) -> TcpStream {
         self.host.within(|| {
-            let (family, kind) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM);
+            let (family, kind) =
+                (rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM);
             let socket = rustix::net::socket(family, kind, None).unwrap();
             rustix::net::bind(&socket, &SocketAddr::from((from, 0))).unwrap();
-            rustix::net::connect(&socket, &SocketAddr::from(([10, 88, 0, 1], 53))).unwrap();
+            rustix::net::connect(&socket, &SocketAddr::from(([10, 88, 0, 1], 53)))
+                .unwrap();
             TcpStream::from(socket)
         })
     }
@@ -89,7 +94,8 @@ impl Alone {
         self.ask_patiently(name, kind, patience())
     }
 
-    /// Asks again when there is no answer in this time, as everybody does: UDP loses what comes too fast.
+    /// Asks again when there is no answer in this time, as everybody does: UDP loses
+    /// what comes too fast.
     pub fn ask_patiently(&self, name: &str, kind: TYPE, limit: Duration) -> Said {
         let socket = self.socket("10.88.0.2");
         socket.set_read_timeout(Some(limit)).unwrap();
@@ -111,14 +117,22 @@ impl Drop for Alone {
     fn drop(&mut self) {
         self.users = None;
         let gone = eventually(|| (!self.is_alive()).then_some(()));
-        assert!(gone.is_some() || thread::panicking(), "the responder outlives who needs it");
+        assert!(
+            gone.is_some() || thread::panicking(),
+            "the responder outlives who needs it"
+        );
     }
 }
 
 pub fn question(name: &str, kind: TYPE) -> Vec<u8> {
     let mut packet = Packet::new_query(0x4b53);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
-    packet.questions.push(Question::new(Name::new(name).unwrap(), kind.into(), CLASS::IN.into(), false));
+    packet.questions.push(Question::new(
+        Name::new(name).unwrap(),
+        kind.into(),
+        CLASS::IN.into(),
+        false,
+    ));
     bytes(&packet)
 }
 
@@ -141,7 +155,11 @@ impl Said {
             other => format!("{other:?}"),
         };
         let records = packet.answers.iter().map(record).collect();
-        Said { code: packet.rcode(), records, is_cut: packet.has_flags(PacketFlag::TRUNCATION) }
+        Said {
+            code: packet.rcode(),
+            records,
+            is_cut: packet.has_flags(PacketFlag::TRUNCATION),
+        }
     }
 
     pub fn is(&self, records: &[&str]) {
@@ -154,7 +172,10 @@ impl Said {
     }
 
     pub fn is_no_such_name(&self) {
-        assert_eq!(*self, Said { code: RCODE::NameError, records: Vec::new(), is_cut: false });
+        assert_eq!(
+            *self,
+            Said { code: RCODE::NameError, records: Vec::new(), is_cut: false }
+        );
     }
 }
 

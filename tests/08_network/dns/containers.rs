@@ -11,7 +11,8 @@ use super::resolver::{bytes, resolver, says};
 #[test]
 fn containers_of_a_network_find_each_other_by_every_name() {
     let Some(host) = Host::asking(&[]) else { return };
-    let web = host.start(&["--hostname", "web", "--network-alias", "www"], &["sleep", "1000"]);
+    let web = host
+        .start(&["--hostname", "web", "--network-alias", "www"], &["sleep", "1000"]);
     let script = "ping -c 1 -W 5 web && ping -c 1 -W 5 www && nslookup WWW && nslookup $(hostname)";
     let ran = host.run(&["--hostname", "db"], &["sh", "-c", script]);
     ran.exits(0);
@@ -38,7 +39,8 @@ fn it_outlives_the_runtime_that_started_it_and_not_the_last() {
 }
 
 /// What a container is: its networks, and its addresses on it.
-const ADDRESSES: &str = "ip -o addr show eth0 | sed 's/.*inet6* //; s/\\/.*//'; echo done; sleep 1000";
+const ADDRESSES: &str =
+    "ip -o addr show eth0 | sed 's/.*inet6* //; s/\\/.*//'; echo done; sleep 1000";
 
 #[test]
 fn a_network_knows_nothing_of_another() {
@@ -48,12 +50,16 @@ fn a_network_knows_nothing_of_another() {
     let on_one = ["--network", "one", "--hostname", "web", "--network-alias", "www"];
     let mut web = host.start(&on_one, &["sh", "-c", ADDRESSES]);
     web.wait_for("done");
-    let gateway = host.sh("ip -o -4 addr show | sed -n 's/.*inet \\(.*\\)\\/24 .*/\\1/p' | head -1");
+    let gateway = host
+        .sh("ip -o -4 addr show | sed -n 's/.*inet \\(.*\\)\\/24 .*/\\1/p' | head -1");
     for name in ["web", "www"] {
         host.run(&["--network", "one"], &["nslookup", name]).exits(0);
         let own = host.run(&["--network", "two"], &["nslookup", name]);
         assert!(own.code != 0 && own.out.contains("NXDOMAIN"), "{own:?}");
-        let other = host.run(&["--network", "two"], &["timeout", "2", "nslookup", name, gateway.trim()]);
+        let other = host.run(
+            &["--network", "two"],
+            &["timeout", "2", "nslookup", name, gateway.trim()],
+        );
         assert!(other.code != 0 && !other.out.contains("Name:"), "{other:?}");
     }
     assert_eq!(asked.load(Ordering::SeqCst), 0, "nothing leaves an internal network");

@@ -9,7 +9,8 @@ use kiste_tests::{Bench, Ran, Running, host, net, tool};
 
 use crate::this_step;
 
-/// A network and a mount namespace of the test's own, which play the host. Dropped, they go.
+/// A network and a mount namespace of the test's own, which play the host. Dropped,
+/// they go.
 pub struct Host {
     pub bench: Bench,
     holder: Child,
@@ -23,8 +24,11 @@ impl Host {
         }
         let bench = Bench::of(this_step(), &["root", "pivot-root"])?;
         let resolv = bench.dir().join("resolv.conf");
-        fs::write(&resolv, resolvers.iter().map(|it| format!("nameserver {it}\n")).collect::<String>())
-            .unwrap();
+        fs::write(
+            &resolv,
+            resolvers.iter().map(|it| format!("nameserver {it}\n")).collect::<String>(),
+        )
+        .unwrap();
         let script = format!(
             "mount --bind {} /etc/resolv.conf && ip link set lo up && echo ready && exec cat",
             resolv.display()
@@ -43,7 +47,9 @@ impl Host {
 
     /// What starts a program in it.
     pub fn starter(&self) -> Vec<String> {
-        ["nsenter", "-t", &self.holder.id().to_string(), "-n", "-m", "--"].map(String::from).into()
+        ["nsenter", "-t", &self.holder.id().to_string(), "-n", "-m", "--"]
+            .map(String::from)
+            .into()
     }
 
     fn network_dir(&self) -> PathBuf {
@@ -58,14 +64,22 @@ impl Host {
     pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
         let (starter, dir) = (self.starter(), self.network_dir());
         let starter: Vec<_> = starter.iter().map(String::as_str).collect();
-        self.bench.run_by(&starter, &Host::with_dir(dir.to_str().unwrap(), options), command)
+        self.bench.run_by(
+            &starter,
+            &Host::with_dir(dir.to_str().unwrap(), options),
+            command,
+        )
     }
 
     /// Starts a command in a container, and returns once it runs.
     pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
         let (starter, dir) = (self.starter(), self.network_dir());
         let starter: Vec<_> = starter.iter().map(String::as_str).collect();
-        self.bench.start_by(&starter, &Host::with_dir(dir.to_str().unwrap(), options), command)
+        self.bench.start_by(
+            &starter,
+            &Host::with_dir(dir.to_str().unwrap(), options),
+            command,
+        )
     }
 
     /// Runs the program with exactly these arguments.
@@ -78,15 +92,24 @@ impl Host {
     /// Makes a network.
     pub fn create(&self, arguments: &[&str]) {
         let dir = self.network_dir();
-        self.call(&[&["network", "create", "--network-dir", dir.to_str().unwrap()], arguments].concat())
-            .exits(0);
+        self.call(
+            &[
+                &["network", "create", "--network-dir", dir.to_str().unwrap()],
+                arguments,
+            ]
+            .concat(),
+        )
+        .exits(0);
     }
 
     /// Runs a shell script of root's in it.
     pub fn sh(&self, script: &str) -> String {
         let starter = self.starter();
-        let output =
-            Command::new(&starter[0]).args(&starter[1..]).args(["sh", "-c", script]).output().unwrap();
+        let output = Command::new(&starter[0])
+            .args(&starter[1..])
+            .args(["sh", "-c", script])
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{script}: {output:?}");
         String::from_utf8_lossy(&output.stdout).into()
     }
@@ -99,7 +122,8 @@ impl Host {
     /// The responders that run in it.
     pub fn responders(&self) -> Vec<i32> {
         let namespace = host::namespace(self.holder.id(), "net");
-        let name = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let name =
+            |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut found = host::processes_in("net", &namespace);
         found.retain(|pid| name(pid).starts_with(b"kiste-dns\0"));
         found

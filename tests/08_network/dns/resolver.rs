@@ -10,7 +10,8 @@ use simple_dns::{CLASS, Packet, ResourceRecord};
 
 use super::Host;
 
-/// A resolver at port 53 of an address of the host's. It answers as `answer` says, and counts.
+/// A resolver at port 53 of an address of the host's. It answers as `answer` says, and
+/// counts.
 pub fn resolver(
     at: &Host,
     address: &str,
@@ -37,7 +38,12 @@ pub fn says(packet: &Packet, last: u8) -> Packet<'static> {
     let mut answer = Packet::new_reply(packet.id());
     let question = packet.questions[0].clone().into_owned();
     let address = RData::A(Ipv4Addr::new(192, 0, 2, last).into());
-    answer.answers.push(ResourceRecord::new(question.qname.clone(), CLASS::IN, 60, address));
+    answer.answers.push(ResourceRecord::new(
+        question.qname.clone(),
+        CLASS::IN,
+        60,
+        address,
+    ));
     answer.questions.push(question);
     answer
 }

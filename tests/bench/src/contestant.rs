@@ -1,4 +1,5 @@
-//! A peer with one kind of network namespace: who competes with whom is the same in both.
+//! A peer with one kind of network namespace: who competes with whom is the same in
+//! both.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,13 +28,23 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// A name that no other container has.
 pub fn unique() -> String {
-    format!("kiste-bench-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "kiste-bench-{}-{}",
+        std::process::id(),
+        STARTED.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 impl<'a> Contestant<'a> {
     /// Everybody in each of these networks that they know.
-    pub fn all(session: &'a Session, peers: &'a [Box<dyn Peer + 'a>], networks: &[Network]) -> Vec<Self> {
-        let pairs = networks.iter().flat_map(|network| peers.iter().map(|peer| (peer.as_ref(), *network)));
+    pub fn all(
+        session: &'a Session,
+        peers: &'a [Box<dyn Peer + 'a>],
+        networks: &[Network],
+    ) -> Vec<Self> {
+        let pairs = networks
+            .iter()
+            .flat_map(|network| peers.iter().map(|peer| (peer.as_ref(), *network)));
         let pairs = pairs.filter(|(peer, network)| peer.has(*network));
         pairs.map(|(peer, network)| Contestant { peer, network, session }).collect()
     }
@@ -67,7 +78,12 @@ impl<'a> Contestant<'a> {
     /// # Errors
     /// When a bundle cannot be made.
     pub fn command_below(&self, mut starter: Command, id: &str) -> Result<Command> {
-        let below = self.peer.command(&Start { id, network: self.network, memory: MEMORY, argv: &TRUE })?;
+        let below = self.peer.command(&Start {
+            id,
+            network: self.network,
+            memory: MEMORY,
+            argv: &TRUE,
+        })?;
         starter.arg(below.get_program()).args(below.get_args());
         self.session.start_as(self.peer.hybrid(), &mut starter);
         Ok(starter)

@@ -9,7 +9,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 /// The controllers in whose hierarchies Kiste makes a cgroup.
-const KISTES: [&str; 8] = ["cpu", "cpuacct", "cpuset", "memory", "freezer", "blkio", "io", "pids"];
+const KISTES: [&str; 8] =
+    ["cpu", "cpuacct", "cpuset", "memory", "freezer", "blkio", "io", "pids"];
 
 /// A cgroup hierarchy that is mounted.
 pub struct Hierarchy {
@@ -36,14 +37,16 @@ impl Hierarchy {
 /// # Errors
 /// When that cannot be read.
 pub fn hierarchies() -> Result<Vec<Hierarchy>> {
-    let text = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    let text = fs::read_to_string("/proc/self/mountinfo")
+        .context("read /proc/self/mountinfo")?;
     Ok(text.lines().filter_map(hierarchy).collect())
 }
 
 /// Where something is mounted below a directory; what was mounted last comes first.
 pub fn mounts_below(directory: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let points = text.lines().rev().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    let points =
+        text.lines().rev().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
     points.filter(|point| point.starts_with(directory)).collect()
 }
 
@@ -60,18 +63,21 @@ fn hierarchy(line: &str) -> Option<Hierarchy> {
     Some(Hierarchy { mount, controllers })
 }
 
-/// Whether controllers are in version 1, and there is a version 2 hierarchy beside them.
+/// Whether controllers are in version 1, and there is a version 2 hierarchy beside
+/// them.
 pub fn is_hybrid(hierarchies: &[Hierarchy]) -> bool {
-    hierarchies.iter().any(Hierarchy::is_unified) && hierarchies.iter().any(|it| !it.is_unified())
+    hierarchies.iter().any(Hierarchy::is_unified)
+        && hierarchies.iter().any(|it| !it.is_unified())
 }
 
-/// Whether Kiste makes a cgroup in it: it is version 2, or has a controller that Kiste knows.
+/// Whether Kiste makes a cgroup in it: it is version 2, or has a controller that Kiste
+/// knows.
 pub fn is_kistes(hierarchy: &Hierarchy) -> bool {
     hierarchy.is_unified() || hierarchy.has(&KISTES)
 }
 
-/// A mount namespace like ours, without the version 2 hierarchy of a hybrid host: crun refuses to work
-/// with both. It lives as long as the file.
+/// A mount namespace like ours, without the version 2 hierarchy of a hybrid host: crun
+/// refuses to work with both. It lives as long as the file.
 ///
 /// # Errors
 /// What the kernel says.
@@ -83,12 +89,14 @@ pub fn without_unified(hierarchies: &[Hierarchy]) -> Result<File> {
         let made = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNS).context("unshare(NEWNS)")?;
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-            mount(None::<&str>, "/", None::<&str>, private, None::<&str>).context("mount(/, MS_PRIVATE)")?;
+            mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
+                .context("mount(/, MS_PRIVATE)")?;
             for mount in unified {
                 umount2(mount, MntFlags::MNT_DETACH)
                     .with_context(|| format!("umount2({})", mount.display()))?;
             }
-            File::open("/proc/thread-self/ns/mnt").context("open /proc/thread-self/ns/mnt")
+            File::open("/proc/thread-self/ns/mnt")
+                .context("open /proc/thread-self/ns/mnt")
         });
         made.join().expect("the thread does not panic")
     })
@@ -97,7 +105,9 @@ pub fn without_unified(hierarchies: &[Hierarchy]) -> Result<File> {
 /// Finds a program on `PATH`.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|it| is_executable(it))
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find(|it| is_executable(it))
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -108,11 +118,14 @@ fn is_executable(path: &Path) -> bool {
 /// The version in the first line that `program --version` prints.
 pub fn version(program: &Path) -> String {
     let output = Command::new(program).arg("--version").output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let text = output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
     // Not the name: steps begin with a digit, too.
-    let is_version =
-        |word: &&str| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.');
+    let is_version = |word: &&str| {
+        word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.')
+    };
     line.split([' ', ',']).find(is_version).unwrap_or(line).into()
 }
 
@@ -121,7 +134,11 @@ pub fn described() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models = cpuinfo.lines().filter(|line| line.starts_with("model name"));
-    let model = models.clone().next().and_then(|line| line.split_once(": ")).map_or("CPU", |(_, name)| name);
+    let model = models
+        .clone()
+        .next()
+        .and_then(|line| line.split_once(": "))
+        .map_or("CPU", |(_, name)| name);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     format!("Linux {}, {cpus} × {model}", kernel.trim())
 }
@@ -137,10 +154,15 @@ mod tests {
 
     #[test]
     fn a_line_of_mountinfo_tells_version_and_controllers() {
-        let v1 = hierarchy("34 25 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct").unwrap();
+        let v1 = hierarchy(
+            "34 25 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct",
+        )
+        .unwrap();
         assert_eq!(v1.mount, Path::new("/sys/fs/cgroup/cpu"));
         assert!(v1.has(&["cpuacct"]) && !v1.has(&["pids"]) && !v1.is_unified());
-        let v2 = hierarchy("34 25 0:29 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw").unwrap();
+        let v2 =
+            hierarchy("34 25 0:29 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw")
+                .unwrap();
         assert!(v2.is_unified() && !is_hybrid(&[v2]));
         assert!(hierarchy("22 1 254:0 / / rw - ext4 /dev/vda rw").is_none());
     }

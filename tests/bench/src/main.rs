@@ -1,8 +1,9 @@
-//! A race: what a start of Kiste costs, beside other runtimes and beside the least the kernel takes.
+//! A race: what a start of Kiste costs, beside other runtimes and beside the least the
+//! kernel takes.
 //!
-//! In reading order: [`session`] is what one run of the bench has for itself, [`peer`] who could take part,
-//! [`contestant`] who does, [`start`] one start with a clock beside it, [`measure`] what is measured,
-//! [`report`] and [`chart`] what comes out.
+//! In reading order: [`session`] is what one run of the bench has for itself, [`peer`]
+//! who could take part, [`contestant`] who does, [`start`] one start with a clock
+//! beside it, [`measure`] what is measured, [`report`] and [`chart`] what comes out.
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,7 +29,8 @@ mod start;
 mod stats;
 mod sys;
 
-/// Measures Kiste beside what other runtimes are installed, on the same root file system, in one session.
+/// Measures Kiste beside what other runtimes are installed, on the same root file
+/// system, in one session.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -42,13 +44,24 @@ struct Cli {
     #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = peer::OTHERS)]
     against: Vec<String>,
     /// Kiste's programs; those from 08 on also with a network namespace
-    #[arg(long, value_delimiter = ',', value_name = "NAMES", default_value = "05-cgroups,08-network")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAMES",
+        default_value = "05-cgroups,08-network"
+    )]
     steps: Vec<String>,
-    /// Whose network namespace containers are in: parts b, c and d have the first of them
+    /// Whose network namespace containers are in: parts b, c and d have the first of
+    /// them
     #[arg(long, value_enum, value_delimiter = ',', default_value = "host,own")]
     network: Vec<NetworkArg>,
     /// How many containers are there already in part d
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", default_value = "1,100,500")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NUMBERS",
+        default_value = "1,100,500"
+    )]
     crowd: Vec<usize>,
     /// What containers have as / [default: $KISTE_ROOTFS, or ./rootfs]
     #[arg(long, value_name = "DIR")]
@@ -100,7 +113,8 @@ fn run(cli: &Cli) -> Result<()> {
     );
     sys::catch_interrupts().context("sigaction")?;
     let load = host::load();
-    let fetched = || std::env::var_os("KISTE_ROOTFS").map_or("rootfs".into(), PathBuf::from);
+    let fetched =
+        || std::env::var_os("KISTE_ROOTFS").map_or("rootfs".into(), PathBuf::from);
     let session = Session::new(&cli.rootfs.clone().unwrap_or_else(fetched))?;
     let field = peer::look_for(&session, &cli.steps, &cli.against);
     let networks: Vec<Network> = cli.network.iter().map(|it| (*it).into()).collect();
@@ -109,7 +123,10 @@ fn run(cli: &Cli) -> Result<()> {
 
     let runs = cli.runs as usize;
     let mut tables = Vec::new();
-    for part in Part::value_variants().iter().filter(|part| cli.only.is_empty() || cli.only.contains(part)) {
+    for part in Part::value_variants()
+        .iter()
+        .filter(|part| cli.only.is_empty() || cli.only.contains(part))
+    {
         eprintln!(
             "measuring {} …",
             part.to_possible_value().map_or(String::new(), |it| it.get_name().into())
@@ -119,9 +136,16 @@ fn run(cli: &Cli) -> Result<()> {
             Part::B => tables.push(memory::measure(&session, &first, runs)?),
             Part::C => tables.push(rate::measure(&session, &first, runs)?),
             Part::D => {
-                let crowded: Vec<&Contestant> = first.iter().filter(|it| cli.is_crowded(it)).collect();
+                let crowded: Vec<&Contestant> =
+                    first.iter().filter(|it| cli.is_crowded(it)).collect();
                 let beside = first.iter().find(|it| it.peer.name() == "limit");
-                tables.push(crowd::measure(&session, &crowded, beside, &cli.crowd, runs.min(50))?);
+                tables.push(crowd::measure(
+                    &session,
+                    &crowded,
+                    beside,
+                    &cli.crowd,
+                    runs.min(50),
+                )?);
             }
             Part::E => tables.push(kernel::measure(&session, runs)?),
             Part::F => tables.extend(syscalls::measure(&session, &all)?),
@@ -130,7 +154,11 @@ fn run(cli: &Cli) -> Result<()> {
     let report = Report {
         host: host::described(),
         load: [load, host::load()],
-        peers: field.present.iter().map(|it| [it.name().into(), it.version(), it.differs().into()]).collect(),
+        peers: field
+            .present
+            .iter()
+            .map(|it| [it.name().into(), it.version(), it.differs().into()])
+            .collect(),
         missing: field.missing.clone(),
         tables,
     };
@@ -141,7 +169,8 @@ impl Cli {
     /// Hundreds of an engine's containers take minutes: only when it is asked for.
     fn is_crowded(&self, contestant: &Contestant) -> bool {
         let name = contestant.peer.name();
-        contestant.peer.pace() == Pace::Runtime || self.against.iter().any(|it| it == name)
+        contestant.peer.pace() == Pace::Runtime
+            || self.against.iter().any(|it| it == name)
     }
 
     fn print(&self, report: &Report) -> Result<()> {
@@ -152,7 +181,8 @@ impl Cli {
         let Some(file) = &self.svg else { return Ok(()) };
         let table = report.tables.iter().find(|table| table.letter == 'a');
         let table = table.context("--svg draws part a, and --only leaves it out")?;
-        fs::write(file, chart::svg(table, &report.host)).with_context(|| format!("write {}", file.display()))
+        fs::write(file, chart::svg(table, &report.host))
+            .with_context(|| format!("write {}", file.display()))
     }
 }
 

@@ -17,7 +17,8 @@ mod runc;
 mod unshare;
 mod youki;
 
-/// Whether a container has a network namespace of its own. All others are the same for everybody.
+/// Whether a container has a network namespace of its own. All others are the same for
+/// everybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
     /// It sees the host's devices.
@@ -46,8 +47,8 @@ pub struct Start<'a> {
 pub enum Pace {
     /// Milliseconds a start: takes part in every round.
     Runtime,
-    /// Tenths of seconds a start: takes part in every tenth round, and in no crowd unless `--against`
-    /// names it.
+    /// Tenths of seconds a start: takes part in every tenth round, and in no crowd
+    /// unless `--against` names it.
     Engine,
 }
 
@@ -68,8 +69,9 @@ pub trait Peer: Sync {
     /// Its version.
     fn version(&self) -> String;
 
-    /// What differs from uts, pid, ipc, mount and cgroup namespaces, pivot_root, furnished /dev, /proc and /sys,
-    /// and limits of memory and processes. Empty: nothing.
+    /// What differs from uts, pid, ipc, mount and cgroup namespaces, pivot_root,
+    /// furnished /dev, /proc and /sys, and limits of memory and processes. Empty:
+    /// nothing.
     fn differs(&self) -> &str {
         ""
     }
@@ -113,18 +115,26 @@ pub struct Field<'a> {
 }
 
 /// Who is not Kiste, as `--against` calls them.
-pub const OTHERS: [&str; 7] = ["crun", "runc", "youki", "bwrap", "unshare", "podman", "docker"];
+pub const OTHERS: [&str; 7] =
+    ["crun", "runc", "youki", "bwrap", "unshare", "podman", "docker"];
 
-/// Looks for everybody: the steps that are asked for, the limit, and of the others those that `against`
-/// names, or all.
-pub fn look_for<'a>(session: &'a Session, steps: &[String], against: &[String]) -> Field<'a> {
+/// Looks for everybody: the steps that are asked for, the limit, and of the others
+/// those that `against` names, or all.
+pub fn look_for<'a>(
+    session: &'a Session,
+    steps: &[String],
+    against: &[String],
+) -> Field<'a> {
     let mut field = Field { present: Vec::new(), missing: Vec::new() };
     for step in steps {
         field.add(step, kiste::Kiste::find(session, step).map(boxed));
     }
     field.add("limit", limit::Limit::find(session, limit::Kind::Furnished).map(boxed));
     field.add("limit-bare", limit::Limit::find(session, limit::Kind::Bare).map(boxed));
-    for name in OTHERS.into_iter().filter(|name| against.is_empty() || against.iter().any(|it| it == name)) {
+    for name in OTHERS
+        .into_iter()
+        .filter(|name| against.is_empty() || against.iter().any(|it| it == name))
+    {
         field.add(name, find(session, name));
     }
     field

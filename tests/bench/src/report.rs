@@ -40,21 +40,37 @@ impl Table {
     /// A table without rows.
     pub fn new(letter: char, title: &str, columns: &[&str]) -> Self {
         let columns = columns.iter().map(|it| it.to_string()).collect();
-        Table { letter, title: title.into(), columns, rows: Vec::new(), compared: None, notes: Vec::new() }
+        Table {
+            letter,
+            title: title.into(),
+            columns,
+            rows: Vec::new(),
+            compared: None,
+            notes: Vec::new(),
+        }
     }
 
     /// Kiste's steps beside crun and the limit, of those that have the same namespaces:
     /// `("05-cgroups : crun", 0.5)`.
     pub fn ratios(&self) -> Vec<(String, f64)> {
         let Some(column) = self.compared else { return Vec::new() };
-        let value = |row: &(String, Vec<Option<f64>>)| row.1.get(column).copied().flatten();
-        let kistes = self.rows.iter().filter(|row| row.0.starts_with(|first: char| first.is_ascii_digit()));
+        let value =
+            |row: &(String, Vec<Option<f64>>)| row.1.get(column).copied().flatten();
+        let kistes = self
+            .rows
+            .iter()
+            .filter(|row| row.0.starts_with(|first: char| first.is_ascii_digit()));
         let mut ratios = Vec::new();
         for kiste in kistes {
-            let suffix = kiste.0.split_once(' ').map_or(String::new(), |(_, rest)| format!(" {rest}"));
+            let suffix = kiste
+                .0
+                .split_once(' ')
+                .map_or(String::new(), |(_, rest)| format!(" {rest}"));
             for other in ["crun", "limit"].map(|other| format!("{other}{suffix}")) {
                 let found = self.rows.iter().find(|row| row.0 == other);
-                if let (Some(ours), Some(theirs)) = (value(kiste), found.and_then(value)) {
+                if let (Some(ours), Some(theirs)) =
+                    (value(kiste), found.and_then(value))
+                {
                     ratios.push((format!("{} : {other}", kiste.0), ours / theirs));
                 }
             }
@@ -66,9 +82,16 @@ impl Table {
 impl Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         let load = |load: Option<f64>| load.map_or("?".into(), |load| load.to_string());
-        writeln!(out, "{}; load {} before, {} after", self.host, load(self.load[0]), load(self.load[1]))?;
+        writeln!(
+            out,
+            "{}; load {} before, {} after",
+            self.host,
+            load(self.load[0]),
+            load(self.load[1])
+        )?;
         for [name, version, differs] in &self.peers {
-            let differs = if differs.is_empty() { String::new() } else { format!(": {differs}") };
+            let differs =
+                if differs.is_empty() { String::new() } else { format!(": {differs}") };
             writeln!(out, "  {name} {version}{differs}")?;
         }
         self.missing.iter().try_for_each(|why| writeln!(out, "  without {why}"))?;
@@ -79,10 +102,15 @@ impl Display for Report {
 impl Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         writeln!(out, "{}. {}", self.letter, self.title)?;
-        let first = self.rows.iter().map(|row| row.0.chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = self.columns.iter().map(|column| column.chars().count().max(9)).collect();
+        let first =
+            self.rows.iter().map(|row| row.0.chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> =
+            self.columns.iter().map(|column| column.chars().count().max(9)).collect();
         write!(out, "  {:first$}", "")?;
-        self.columns.iter().zip(&widths).try_for_each(|(column, width)| write!(out, "  {column:>width$}"))?;
+        self.columns
+            .iter()
+            .zip(&widths)
+            .try_for_each(|(column, width)| write!(out, "  {column:>width$}"))?;
         writeln!(out)?;
         for (name, cells) in &self.rows {
             write!(out, "  {name:first$}")?;
@@ -125,8 +153,11 @@ mod tests {
         ] {
             table.rows.push((name.into(), vec![None, Some(median)]));
         }
-        let expected =
-            [("05-cgroups : crun", 0.5), ("05-cgroups : limit", 1.2), ("08-network +net : crun +net", 0.5)];
+        let expected = [
+            ("05-cgroups : crun", 0.5),
+            ("05-cgroups : limit", 1.2),
+            ("08-network +net : crun +net", 0.5),
+        ];
         assert_eq!(table.ratios(), expected.map(|(pair, ratio)| (pair.into(), ratio)));
     }
 

@@ -15,8 +15,8 @@ use crate::host::{self, Hierarchy};
 use crate::peer::Hybrid;
 use crate::sys;
 
-/// Scratch space, a root file system to be used by all, and cgroups below one of our own. Dropped, it
-/// removes all that.
+/// Scratch space, a root file system to be used by all, and cgroups below one of our
+/// own. Dropped, it removes all that.
 pub struct Session {
     /// Where every contestant's command lives.
     pub rootfs: PathBuf,
@@ -45,15 +45,19 @@ impl Session {
         let exe = std::env::current_exe().context("find out where this program is")?;
         let programs = exe.parent().unwrap_or(Path::new("/")).to_path_buf();
         let hierarchies = host::hierarchies()?;
-        let unhybrid =
-            host::is_hybrid(&hierarchies).then(|| host::without_unified(&hierarchies)).transpose()?;
-        let scratch =
-            tempfile::Builder::new().prefix("kiste-bench-").tempdir().context("make a directory")?;
+        let unhybrid = host::is_hybrid(&hierarchies)
+            .then(|| host::without_unified(&hierarchies))
+            .transpose()?;
+        let scratch = tempfile::Builder::new()
+            .prefix("kiste-bench-")
+            .tempdir()
+            .context("make a directory")?;
         let name = format!("kiste-bench-{}", std::process::id());
         Ok(Session { rootfs, programs, hierarchies, scratch, name, unhybrid })
     }
 
-    /// The cgroup, relative to the top of each hierarchy, below which all others are made.
+    /// The cgroup, relative to the top of each hierarchy, below which all others are
+    /// made.
     pub fn cgroup(&self) -> &str {
         &self.name
     }
@@ -65,10 +69,14 @@ impl Session {
 
     /// Has the command start where whoever is started finds cgroups as it can use them.
     pub fn start_as(&self, hybrid: Hybrid, command: &mut Command) {
-        sys::start_in(command, self.unhybrid.as_ref().filter(|_| hybrid == Hybrid::Refused));
+        sys::start_in(
+            command,
+            self.unhybrid.as_ref().filter(|_| hybrid == Hybrid::Refused),
+        );
     }
 
-    /// Fails when somebody wants the bench to end. What was made is removed on the way out.
+    /// Fails when somebody wants the bench to end. What was made is removed on the way
+    /// out.
     ///
     /// # Errors
     /// After Ctrl-C or SIGTERM.
@@ -82,7 +90,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Engines leave mounts in their storage: without them, the scratch space can be removed.
+        // Engines leave mounts in their storage: without them, the scratch space can be
+        // removed.
         for mount in host::mounts_below(self.scratch.path()) {
             let _ = umount2(&mount, MntFlags::MNT_DETACH);
         }
@@ -95,22 +104,30 @@ impl Drop for Session {
     }
 }
 
-/// Removes a cgroup and those below it, and kills what is left in them. One stays busy for a moment after
-/// its last process.
+/// Removes a cgroup and those below it, and kills what is left in them. One stays busy
+/// for a moment after its last process.
 fn remove_tree(cgroup: &Path) -> std::io::Result<()> {
     let Ok(entries) = fs::read_dir(cgroup) else { return Ok(()) };
     let left = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-    // 0 is a process in a PID namespace that is not below ours, and would be our own group: kill(2).
-    for pid in left.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1) {
+    // 0 is a process in a PID namespace that is not below ours, and would be our own
+    // group: kill(2).
+    for pid in left.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1)
+    {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
-    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    for entry in entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    {
         remove_tree(&entry.path())?;
     }
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         match fs::remove_dir(cgroup) {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
+            Err(error)
+                if error.raw_os_error() == Some(libc::EBUSY)
+                    && Instant::now() < deadline =>
+            {
                 std::thread::sleep(Duration::from_millis(10));
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),

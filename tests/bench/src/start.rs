@@ -44,9 +44,12 @@ pub fn to_the_end(command: &mut Command) -> Result<Measured> {
     let time = begin.elapsed();
     match (in_time, ended.code) {
         (true, Some(0)) => Ok(Measured { time, peak_kib: ended.peak_kib }),
-        (false, _) => bail!("{}: took longer than {} s", name.display(), PATIENCE.as_secs()),
+        (false, _) => {
+            bail!("{}: took longer than {} s", name.display(), PATIENCE.as_secs())
+        }
         (true, code) => {
-            let how = code.map_or("was killed".into(), |code| format!("exit code {code}"));
+            let how =
+                code.map_or("was killed".into(), |code| format!("exit code {code}"));
             bail!("{}: {how}: {}", name.display(), first_words(&mut said))
         }
     }
@@ -58,7 +61,8 @@ pub struct Sleeper {
 }
 
 impl Sleeper {
-    /// Starts it, and returns once its command has said a word: `sh -c 'echo up; exec sleep …'`.
+    /// Starts it, and returns once its command has said a word: `sh -c 'echo up; exec
+    /// sleep …'`.
     ///
     /// # Errors
     /// When it ends without a word.
@@ -75,7 +79,8 @@ impl Sleeper {
         }
     }
 
-    /// Ends it: what the runtime has started is killed, so that the runtime can tidy up after it.
+    /// Ends it: what the runtime has started is killed, so that the runtime can tidy up
+    /// after it.
     pub fn end(&mut self) {
         let Some(process) = self.process.take() else { return };
         let children = format!("/proc/{0}/task/{0}/children", process.pid);
@@ -104,11 +109,16 @@ struct Process {
 impl Process {
     fn spawn(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_owned();
-        // Not in our process group: a Ctrl-C is for the bench, which then removes them in order.
-        let child = command.process_group(0).spawn().with_context(|| format!("start {}", name.display()))?;
+        // Not in our process group: a Ctrl-C is for the bench, which then removes them
+        // in order.
+        let child = command
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("start {}", name.display()))?;
         // Not waited for through `child`: wait4 tells more.
         let pid = rustix::process::Pid::from_child(&child);
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open")?;
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+            .context("pidfd_open")?;
         Ok(Process { pid: child.id(), pidfd })
     }
 
@@ -140,7 +150,8 @@ fn readable(descriptor: &impl AsFd, patience: Duration) -> Result<bool> {
 
 /// Whether a word comes, rather than the end.
 fn hears_something(mut out: PipeReader) -> Result<bool> {
-    Ok(readable(&out, PATIENCE)? && out.read(&mut [0; 16]).context("read from a pipe")? > 0)
+    Ok(readable(&out, PATIENCE)?
+        && out.read(&mut [0; 16]).context("read from a pipe")? > 0)
 }
 
 /// What is in the pipe by now. Who is still alive and holds it is not waited for.

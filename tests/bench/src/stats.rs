@@ -20,7 +20,8 @@ impl Samples {
         self.percentile(0.5)
     }
 
-    /// The one that this share of all is not above (nearest rank); None when nothing was measured.
+    /// The one that this share of all is not above (nearest rank); None when nothing
+    /// was measured.
     pub fn percentile(&self, share: f64) -> Option<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -31,10 +32,13 @@ impl Samples {
 
 /// Puts them into another order, which depends on `seed` alone.
 pub fn shuffle<T>(items: &mut [T], seed: u64) {
-    // A linear congruential generator (Knuth's numbers): who follows whom has to vary, no more.
+    // A linear congruential generator (Knuth's numbers): who follows whom has to vary,
+    // no more.
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     for last in (1..items.len()).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         items.swap(last, (state >> 33) as usize % (last + 1));
     }
 }

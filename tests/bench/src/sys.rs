@@ -17,7 +17,8 @@ pub struct Ended {
     pub peak_kib: u64,
 }
 
-/// Waits for a child of ours. See [wait4(2)](https://man7.org/linux/man-pages/man2/wait4.2.html).
+/// Waits for a child of ours. See
+/// [wait4(2)](https://man7.org/linux/man-pages/man2/wait4.2.html).
 ///
 /// # Errors
 /// What the kernel says.
@@ -39,21 +40,24 @@ pub fn wait4(pid: u32) -> io::Result<Ended> {
     Ok(Ended { code, peak_kib: usage.ru_maxrss as u64 })
 }
 
-/// Has the command start in another mount namespace, or in ours. It is forked in both cases, so that
-/// all contestants start alike.
+/// Has the command start in another mount namespace, or in ours. It is forked in both
+/// cases, so that all contestants start alike.
 pub fn start_in(command: &mut Command, mounts: Option<&File>) {
     let namespace: Option<RawFd> = mounts.map(AsRawFd::as_raw_fd);
     // SAFETY: between fork and exec there is one system call, and nothing is allocated.
     unsafe {
         command.pre_exec(move || match namespace {
-            Some(fd) if libc::setns(fd, libc::CLONE_NEWNS) < 0 => Err(io::Error::last_os_error()),
+            Some(fd) if libc::setns(fd, libc::CLONE_NEWNS) < 0 => {
+                Err(io::Error::last_os_error())
+            }
             _ => Ok(()),
         })
     };
 }
 
-/// Runs `work` in a new process, cloned with these flags, which ends with what it returns. Returns its
-/// process id. See [clone3(2)](https://man7.org/linux/man-pages/man2/clone3.2.html).
+/// Runs `work` in a new process, cloned with these flags, which ends with what it
+/// returns. Returns its process id. See
+/// [clone3(2)](https://man7.org/linux/man-pages/man2/clone3.2.html).
 ///
 /// # Errors
 /// What the kernel says.
@@ -62,8 +66,10 @@ pub fn clone3(flags: i32, work: impl FnOnce() -> i32) -> io::Result<u32> {
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags as u64;
     args.exit_signal = libc::SIGCHLD as u64;
-    // SAFETY: without CLONE_VM it is a fork(2), and this process has one thread when it is called.
-    let pid: c_long = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) };
+    // SAFETY: without CLONE_VM it is a fork(2), and this process has one thread when it
+    // is called.
+    let pid: c_long =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) };
     match pid {
         // SAFETY: _exit(2) takes any number.
         0 => unsafe { libc::_exit(work()) },
@@ -78,13 +84,18 @@ extern "C" fn interrupt(_: i32) {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
-/// From now on, Ctrl-C, SIGTERM and a closed terminal do not end this process: [`is_interrupted`] tells.
+/// From now on, Ctrl-C, SIGTERM and a closed terminal do not end this process:
+/// [`is_interrupted`] tells.
 ///
 /// # Errors
 /// What sigaction(2) says.
 pub fn catch_interrupts() -> nix::Result<()> {
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-    let action = SigAction::new(SigHandler::Handler(interrupt), SaFlags::SA_RESTART, SigSet::empty());
+    let action = SigAction::new(
+        SigHandler::Handler(interrupt),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler stores to an atomic, which is async-signal-safe.
         unsafe { sigaction(signal, &action) }?;
@@ -97,8 +108,8 @@ pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// The peak of a process that is a copy of ours and does nothing, in KiB: no program started from here
-/// can have less.
+/// The peak of a process that is a copy of ours and does nothing, in KiB: no program
+/// started from here can have less.
 ///
 /// # Errors
 /// What the kernel says.

@@ -48,12 +48,14 @@ impl Entry {
         long_link: Option<Vec<u8>>,
     ) -> Result<Self> {
         let from = |key: &str| records.get(key).map(<[u8]>::to_vec);
-        // GNU tar calls a sparse file by a made-up name in the header, and by its own here.
+        // GNU tar calls a sparse file by a made-up name in the header, and by its own
+        // here.
         let path = from("GNU.sparse.name").or(from("path")).or(long_path);
         let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = from("linkpath").or(long_link);
-        let link =
-            link.or_else(|| header.link_name_bytes().map(|name| name.into_owned())).unwrap_or_default();
+        let link = link
+            .or_else(|| header.link_name_bytes().map(|name| name.into_owned()))
+            .unwrap_or_default();
         let name = || format!("entry {}", shown(&path));
 
         let size = match records.number("size").with_context(name)? {
@@ -63,16 +65,26 @@ impl Entry {
         let kind = kind(header, &path, link).with_context(name)?;
         if size > 0 && kind != Kind::File {
             // Whether data follows, readers do not agree.
-            return Err(Failure::new(format_args!("{}: it is no file, and has data", name())).into());
+            return Err(Failure::new(format_args!(
+                "{}: it is no file, and has data",
+                name()
+            ))
+            .into());
         }
         if [&path, kind.link()].into_iter().any(|name| name.contains(&0)) {
-            return Err(Failure::new(format_args!("{}: a name with a NUL byte", name())).into());
+            return Err(Failure::new(format_args!(
+                "{}: a name with a NUL byte",
+                name()
+            ))
+            .into());
         }
         let id = |key: &str, header: std::io::Result<u64>| -> Result<u32> {
             let id = records.number(key)?.map_or(header, Ok)?;
             // To chown(2) the largest one means "leave it".
             let id = u32::try_from(id).ok().filter(|id| *id != u32::MAX);
-            id.ok_or_else(|| Failure::new(format_args!("{}: its {key} is too large", name())).into())
+            id.ok_or_else(|| {
+                Failure::new(format_args!("{}: its {key} is too large", name())).into()
+            })
         };
         Ok(Entry {
             uid: id("uid", header.uid()).with_context(name)?,
@@ -116,12 +128,19 @@ fn kind(header: &Header, path: &[u8], link: Vec<u8>) -> Result<Kind> {
         EntryType::Directory => Kind::Directory,
         EntryType::Link => Kind::HardLink(link),
         EntryType::Symlink => Kind::SymbolicLink(link),
-        EntryType::Char => device().map(|(major, minor)| Kind::CharacterDevice(major, minor))?,
-        EntryType::Block => device().map(|(major, minor)| Kind::BlockDevice(major, minor))?,
+        EntryType::Char => {
+            device().map(|(major, minor)| Kind::CharacterDevice(major, minor))?
+        }
+        EntryType::Block => {
+            device().map(|(major, minor)| Kind::BlockDevice(major, minor))?
+        }
         EntryType::Fifo => Kind::Fifo,
         other => {
             let kind = char::from(other.as_byte()).escape_default().to_string();
-            return Err(Failure::new(format_args!("entries of type '{kind}' are not known")).into());
+            return Err(Failure::new(format_args!(
+                "entries of type '{kind}' are not known"
+            ))
+            .into());
         }
     })
 }

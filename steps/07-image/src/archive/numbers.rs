@@ -6,9 +6,11 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok().filter(|_| is_number)?.parse().ok()
 }
 
-/// A time as pax writes it, `-1.5` for one: whole seconds, and nanoseconds that count forward from them.
+/// A time as pax writes it, `-1.5` for one: whole seconds, and nanoseconds that count
+/// forward from them.
 pub(crate) fn time(text: &[u8]) -> Option<(i64, u32)> {
-    let (is_negative, text) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
+    let (is_negative, text) =
+        text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
     let dot = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
     let seconds = i64::try_from(decimal(&text[..dot])?).ok()?;
     let fraction = text.get(dot + 1..).unwrap_or_default();
@@ -16,7 +18,8 @@ pub(crate) fn time(text: &[u8]) -> Option<(i64, u32)> {
         return None;
     }
     // Nine digits are nanoseconds; what is finer no file system keeps.
-    let nine = (0..9).map(|index| fraction.get(index).map_or(0, |digit| u32::from(digit - b'0')));
+    let nine = (0..9)
+        .map(|index| fraction.get(index).map_or(0, |digit| u32::from(digit - b'0')));
     let nanoseconds = nine.fold(0, |sum, digit| sum * 10 + digit);
     match (is_negative, nanoseconds) {
         (false, _) => Some((seconds, nanoseconds)),
@@ -39,7 +42,16 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_none() {
-        for bad in [&b""[..], b".", b"-", b"1e9", b"+1", b" 1", b"1.x", b"99999999999999999999"] {
+        for bad in [
+            &b""[..],
+            b".",
+            b"-",
+            b"1e9",
+            b"+1",
+            b" 1",
+            b"1.x",
+            b"99999999999999999999",
+        ] {
             assert_eq!(time(bad), None, "{bad:?}");
         }
         assert_eq!(decimal(b"+1"), None);

@@ -1,5 +1,6 @@
-//! Extended headers: POSIX.1-2024, pax, "pax Extended Header". Each record is `LENGTH KEY=VALUE\n`, where
-//! LENGTH counts the whole record; a value may hold any bytes, newlines too.
+//! Extended headers: POSIX.1-2024, pax, "pax Extended Header". Each record is `LENGTH
+//! KEY=VALUE\n`, where LENGTH counts the whole record; a value may hold any bytes,
+//! newlines too.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +22,19 @@ impl Records {
     pub(crate) fn add(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let (key, value, rest) = record(bytes).ok_or_else(|| {
-                Failure::new("an extended header (pax) is malformed").hint("a record is LENGTH KEY=VALUE\\n")
+                Failure::new("an extended header (pax) is malformed")
+                    .hint("a record is LENGTH KEY=VALUE\\n")
             })?;
             self.0.push((key.into(), value.into()));
             bytes = rest;
         }
-        let sum: usize = self.0.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let sum: usize =
+            self.0.iter().map(|(key, value)| key.len() + value.len()).sum();
         match sum > LONGEST || self.0.len() > MOST {
-            true => Err(Failure::new("extended headers (pax) of more than 2 MiB, or 1000 records").into()),
+            true => Err(Failure::new(
+                "extended headers (pax) of more than 2 MiB, or 1000 records",
+            )
+            .into()),
             false => Ok(()),
         }
     }
@@ -41,12 +47,16 @@ impl Records {
 
     /// A number; a value that is none is an error.
     pub(crate) fn number(&self, key: &str) -> Result<Option<u64>> {
-        self.get(key).map(|value| numbers::decimal(value).ok_or_else(|| malformed(key, value))).transpose()
+        self.get(key)
+            .map(|value| numbers::decimal(value).ok_or_else(|| malformed(key, value)))
+            .transpose()
     }
 
     /// A time, in seconds and nanoseconds.
     pub(crate) fn time(&self, key: &str) -> Result<Option<(i64, u32)>> {
-        self.get(key).map(|value| numbers::time(value).ok_or_else(|| malformed(key, value))).transpose()
+        self.get(key)
+            .map(|value| numbers::time(value).ok_or_else(|| malformed(key, value)))
+            .transpose()
     }
 
     /// What star(1) began and all others took over: extended attributes, xattr(7).
@@ -57,7 +67,10 @@ impl Records {
     }
 
     /// All records whose key has this beginning, in order.
-    pub(crate) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    pub(crate) fn with_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let of = move |(key, value): &'a (Vec<u8>, Vec<u8>)| {
             Some((key.strip_prefix(prefix.as_bytes())?, &value[..]))
         };
@@ -76,7 +89,8 @@ fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 fn malformed(key: &str, value: &[u8]) -> anyhow::Error {
     let value = String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned();
-    Failure::new(format_args!("an extended header (pax) is malformed: {key}={value}")).into()
+    Failure::new(format_args!("an extended header (pax) is malformed: {key}={value}"))
+        .into()
 }
 
 #[cfg(test)]
@@ -90,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_value_may_have_newlines_and_the_last_one_wins() {
-        let records = records(b"9 path=a\n9 path=b\n24 SCHILY.xattr.u.x=1\n2\n").unwrap();
+        let records =
+            records(b"9 path=a\n9 path=b\n24 SCHILY.xattr.u.x=1\n2\n").unwrap();
         assert_eq!(records.get("path"), Some(&b"b"[..]));
         assert_eq!(records.attributes(), [(b"u.x".to_vec(), b"1\n2".to_vec())]);
     }
@@ -102,9 +117,16 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_refused() {
-        for bad in
-            [&b"x"[..], b"5 a=b", b"99 a=b\n", b"6 a=b\n0", b"5 =b\n", b"5 ab\n", b"0 a=b\n", b"-1 a=b\n"]
-        {
+        for bad in [
+            &b"x"[..],
+            b"5 a=b",
+            b"99 a=b\n",
+            b"6 a=b\n0",
+            b"5 =b\n",
+            b"5 ab\n",
+            b"0 a=b\n",
+            b"-1 a=b\n",
+        ] {
             assert!(records(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
         assert!(records(b"11 size=-1\n").unwrap().number("size").is_err());

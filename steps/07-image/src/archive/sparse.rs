@@ -1,4 +1,5 @@
-//! Files with holes, in the four ways in which GNU tar has written them: its manual, "Storing Sparse Files".
+//! Files with holes, in the four ways in which GNU tar has written them: its manual,
+//! "Storing Sparse Files".
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -27,7 +28,10 @@ pub(super) struct Claims<'a> {
 
 impl Claims<'_> {
     /// The pieces and the size of the whole; None for a file without holes.
-    pub(super) fn segments<R: Read>(&self, archive: &mut Archive<R>) -> Result<Option<(Vec<Segment>, u64)>> {
+    pub(super) fn segments<R: Read>(
+        &self,
+        archive: &mut Archive<R>,
+    ) -> Result<Option<(Vec<Segment>, u64)>> {
         let records = self.records;
         let is_1_0 = records.get("GNU.sparse.major") == Some(b"1");
         let (segments, whole) = if self.header.entry_type() == EntryType::GNUSparse {
@@ -35,8 +39,12 @@ impl Claims<'_> {
         } else if is_1_0 {
             (in_the_data(archive)?, records.number("GNU.sparse.realsize")?)
         } else if let Some(map) = records.get("GNU.sparse.map") {
-            let numbers: Option<Vec<u64>> = map.split(|byte| *byte == b',').map(numbers::decimal).collect();
-            (pairs(&numbers.ok_or_else(malformed)?)?, records.number("GNU.sparse.size")?)
+            let numbers: Option<Vec<u64>> =
+                map.split(|byte| *byte == b',').map(numbers::decimal).collect();
+            (
+                pairs(&numbers.ok_or_else(malformed)?)?,
+                records.number("GNU.sparse.size")?,
+            )
         } else if records.get("GNU.sparse.size").is_some() {
             (self.in_records()?, records.number("GNU.sparse.size")?)
         } else {
@@ -47,15 +55,22 @@ impl Claims<'_> {
         Ok(Some((segments, whole)))
     }
 
-    /// Type S: four pieces in the header, more in blocks behind it, which the size does not count.
-    fn old<R: Read>(&self, archive: &mut Archive<R>) -> Result<(Vec<Segment>, Option<u64>)> {
+    /// Type S: four pieces in the header, more in blocks behind it, which the size does
+    /// not count.
+    fn old<R: Read>(
+        &self,
+        archive: &mut Archive<R>,
+    ) -> Result<(Vec<Segment>, Option<u64>)> {
         let header = self.header.as_gnu().ok_or_else(malformed)?;
         let mut segments = Vec::new();
         let mut more = header.is_extended();
         take(&header.sparse, &mut segments)?;
         while more {
             let mut block = GnuExtSparseHeader::new();
-            archive.input.read_exact(block.as_mut_bytes()).context("read the archive")?;
+            archive
+                .input
+                .read_exact(block.as_mut_bytes())
+                .context("read the archive")?;
             take(&block.sparse, &mut segments)?;
             more = block.is_extended();
         }
@@ -67,7 +82,9 @@ impl Claims<'_> {
         let mut all = Vec::new();
         for (key, value) in self.records.with_prefix("GNU.sparse.") {
             match (key, all.len() % 2) {
-                (b"offset", 0) | (b"numbytes", 1) => all.push(numbers::decimal(value).ok_or_else(malformed)?),
+                (b"offset", 0) | (b"numbytes", 1) => {
+                    all.push(numbers::decimal(value).ok_or_else(malformed)?)
+                }
                 (b"offset" | b"numbytes", _) => return Err(malformed().into()),
                 _ => {}
             }
@@ -89,11 +106,19 @@ fn in_the_data<R: Read>(archive: &mut Archive<R>) -> Result<Vec<Segment>> {
     let mut lines = BufReader::with_capacity(1, archive.data());
     let mut number = || -> Result<u64> {
         let mut line = Vec::new();
-        lines.by_ref().take(24).read_until(b'\n', &mut line).context("read the archive")?;
-        line.strip_suffix(b"\n").and_then(numbers::decimal).ok_or_else(|| malformed().into())
+        lines
+            .by_ref()
+            .take(24)
+            .read_until(b'\n', &mut line)
+            .context("read the archive")?;
+        line.strip_suffix(b"\n")
+            .and_then(numbers::decimal)
+            .ok_or_else(|| malformed().into())
     };
-    let count =
-        usize::try_from(number()?).ok().filter(|count| *count <= MOST_SEGMENTS).ok_or_else(malformed)?;
+    let count = usize::try_from(number()?)
+        .ok()
+        .filter(|count| *count <= MOST_SEGMENTS)
+        .ok_or_else(malformed)?;
     let all: Vec<u64> = (0..2 * count).map(|_| number()).collect::<Result<_>>()?;
     let read = before - archive.data;
     let mut rest = vec![0; (read.wrapping_neg() % BLOCK as u64) as usize];
@@ -106,7 +131,10 @@ fn pairs(numbers: &[u64]) -> Result<Vec<Segment>> {
     if !rest.is_empty() {
         return Err(malformed().into());
     }
-    Ok(pairs.iter().map(|[offset, length]| Segment { offset: *offset, length: *length }).collect())
+    Ok(pairs
+        .iter()
+        .map(|[offset, length]| Segment { offset: *offset, length: *length })
+        .collect())
 }
 
 /// In order, within the whole, and as much data as there is.
@@ -114,9 +142,14 @@ fn check(segments: &[Segment], whole: u64, data: u64) -> Result<()> {
     let mut end = 0;
     for segment in segments {
         let is_behind = segment.offset >= end;
-        end = segment.offset.checked_add(segment.length).filter(|_| is_behind).ok_or_else(malformed)?;
+        end = segment
+            .offset
+            .checked_add(segment.length)
+            .filter(|_| is_behind)
+            .ok_or_else(malformed)?;
     }
-    let sum = segments.iter().try_fold(0u64, |sum, segment| sum.checked_add(segment.length));
+    let sum =
+        segments.iter().try_fold(0u64, |sum, segment| sum.checked_add(segment.length));
     if end > whole || sum != Some(data) || i64::try_from(whole).is_err() {
         return Err(malformed().into());
     }

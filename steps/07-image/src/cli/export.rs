@@ -31,7 +31,12 @@ impl Export {
         let store = self.store.open()?;
         let _shared = store.share()?;
         let image = Image::find(&store, &self.image)?;
-        let output = self.output.clone().map(std::path::absolute).transpose().context("the output's path")?;
+        let output = self
+            .output
+            .clone()
+            .map(std::path::absolute)
+            .transpose()
+            .context("the output's path")?;
         user::in_mount_namespace(|| {
             let merged = merged(&store, &image)?;
             super::output::write_to(output.as_deref(), |output| {
@@ -43,7 +48,11 @@ impl Export {
 
 /// A directory that shows an image's whole file system.
 fn merged(store: &Store, image: &Image) -> Result<PathBuf> {
-    let layers = image.chain()?.iter().map(|layer| PathBuf::from("layers").join(layer.hex())).collect();
+    let layers = image
+        .chain()?
+        .iter()
+        .map(|layer| PathBuf::from("layers").join(layer.hex()))
+        .collect();
     let overlay = Overlay { base: store.path().into(), layers, upper: None };
     if let [only] = overlay.shown().as_slice() {
         return Ok(store.path().join(only)); // overlayfs wants two
@@ -84,14 +93,17 @@ impl Diff {
     fn container(&self, store: &Store) -> Result<Option<(PathBuf, Vec<PathBuf>)>> {
         let Named::Digits(name) = &self.of else { return Ok(None) };
         let all = container::all(store)?;
-        let mut found =
-            all.iter().filter(|container| container.state == State::Alive && container.id.starts_with(name));
+        let mut found = all.iter().filter(|container| {
+            container.state == State::Alive && container.id.starts_with(name)
+        });
         match (found.next(), found.next()) {
-            (Some(_), Some(_)) => {
-                Err(Failure::new(format_args!("container {name}: several ids begin so")).into())
-            }
+            (Some(_), Some(_)) => Err(Failure::new(format_args!(
+                "container {name}: several ids begin so"
+            ))
+            .into()),
             (Some(one), None) => {
-                let layers = one.layers.iter().map(|layer| store.layer(layer)).collect();
+                let layers =
+                    one.layers.iter().map(|layer| store.layer(layer)).collect();
                 Ok(Some((one.path.join(UPPER), layers)))
             }
             _ => Ok(None),
@@ -100,8 +112,11 @@ impl Diff {
 }
 
 fn highest(store: &Store, image: &Image) -> Result<(PathBuf, Vec<PathBuf>)> {
-    let mut layers: Vec<PathBuf> = image.chain()?.iter().map(|layer| store.layer(layer)).collect();
-    let highest = layers.pop().with_context(|| format!("image {} has no layer", image.called()))?;
+    let mut layers: Vec<PathBuf> =
+        image.chain()?.iter().map(|layer| store.layer(layer)).collect();
+    let highest = layers
+        .pop()
+        .with_context(|| format!("image {} has no layer", image.called()))?;
     Ok((highest, layers))
 }
 

@@ -26,7 +26,8 @@ pub struct History {
 struct Step {
     created: String,
     created_by: String,
-    /// Bytes of its layer's archive; none for a step that only changed the configuration.
+    /// Bytes of its layer's archive; none for a step that only changed the
+    /// configuration.
     size: Option<u64>,
 }
 
@@ -39,7 +40,9 @@ impl History {
             Format::Table => table(&steps),
             Format::Json => {
                 let step = |step: &Step| json!({ "created": step.created, "created_by": step.created_by, "size": step.size });
-                serde_json::to_string_pretty(&steps.iter().map(step).collect::<Vec<_>>())? + "\n"
+                serde_json::to_string_pretty(
+                    &steps.iter().map(step).collect::<Vec<_>>(),
+                )? + "\n"
             }
         })
     }
@@ -53,7 +56,11 @@ fn steps(image: &Image) -> Vec<Step> {
         .map(|entry| Step {
             created: entry.created().clone().unwrap_or_default(),
             created_by: entry.created_by().clone().unwrap_or_default(),
-            size: if entry.empty_layer().unwrap_or(false) { None } else { sizes.next() },
+            size: if entry.empty_layer().unwrap_or(false) {
+                None
+            } else {
+                sizes.next()
+            },
         })
         .collect();
     steps.extend(sizes.map(|size| Step {
@@ -68,8 +75,12 @@ fn steps(image: &Image) -> Vec<Step> {
 fn table(steps: &[Step]) -> String {
     let mut table = plain_table(&["CREATED", "CREATED BY", "SIZE"]);
     for step in steps {
-        let created = if step.created.is_empty() { "<none>".into() } else { ago(&step.created) };
-        let size = step.size.map_or_else(|| "0 B".into(), |size| ByteSize(size).display().si().to_string());
+        let created =
+            if step.created.is_empty() { "<none>".into() } else { ago(&step.created) };
+        let size = step.size.map_or_else(
+            || "0 B".into(),
+            |size| ByteSize(size).display().si().to_string(),
+        );
         table.add_row([created, kit::readable(&step.created_by), size]);
     }
     lines(&table)

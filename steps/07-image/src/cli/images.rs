@@ -33,8 +33,11 @@ impl Images {
         super::output::print(&match self.format {
             Format::Table => table(&store, index.images())?,
             Format::Json => {
-                let list: Vec<_> =
-                    index.images().iter().map(|image| entry(&store, image)).collect::<Result<_>>()?;
+                let list: Vec<_> = index
+                    .images()
+                    .iter()
+                    .map(|image| entry(&store, image))
+                    .collect::<Result<_>>()?;
                 serde_json::to_string_pretty(&list)? + "\n"
             }
         })
@@ -95,7 +98,10 @@ pub(super) fn ago(time: &str) -> String {
         ("minute", 60),
         ("second", 1),
     ];
-    let (unit, length) = units.into_iter().find(|(_, length)| seconds >= *length).unwrap_or(("second", 1));
+    let (unit, length) = units
+        .into_iter()
+        .find(|(_, length)| seconds >= *length)
+        .unwrap_or(("second", 1));
     let count = seconds / length;
     format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
 }

@@ -49,11 +49,15 @@ pub struct Load {
 impl Load {
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
-        let source = self.source.as_ref().or(self.input.as_ref()).cloned().unwrap_or_default();
+        let source =
+            self.source.as_ref().or(self.input.as_ref()).cloned().unwrap_or_default();
         let mend = user::how_to_get_ids();
         user::as_root(|| {
             let loaded = load::load(&store, &source, &mend)?;
-            let lines: String = loaded.iter().map(|image| format!("Loaded {}\n", called(image))).collect();
+            let lines: String = loaded
+                .iter()
+                .map(|image| format!("Loaded {}\n", called(image)))
+                .collect();
             super::output::print(&lines)
         })
     }

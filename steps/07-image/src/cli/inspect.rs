@@ -29,8 +29,11 @@ impl Inspect {
             .filter(|it| it.id == image.tagged.id)
             .filter_map(|it| it.reference.as_ref().map(ToString::to_string))
             .collect();
-        let chain: Vec<String> =
-            image.chain()?.iter().map(|layer| store.layer(layer).display().to_string()).collect();
+        let chain: Vec<String> = image
+            .chain()?
+            .iter()
+            .map(|layer| store.layer(layer).display().to_string())
+            .collect();
         let document = json!({
             "id": image.tagged.id.to_string(),
             "digest": image.tagged.manifest.to_string(),

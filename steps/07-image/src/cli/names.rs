@@ -24,11 +24,17 @@ impl Rmi {
         let (mut removed, mut refused) = (Vec::new(), Vec::new());
         store.change_index(|index| {
             for named in &self.images {
-                index.remove(named).map_or_else(|error| refused.push(error), |gone| removed.extend(gone));
+                index.remove(named).map_or_else(
+                    |error| refused.push(error),
+                    |gone| removed.extend(gone),
+                );
             }
             Ok(())
         })?;
-        let lines: String = removed.iter().map(|image| format!("Removed {}\n", called(image))).collect();
+        let lines: String = removed
+            .iter()
+            .map(|image| format!("Removed {}\n", called(image)))
+            .collect();
         super::output::print(&lines)?;
         if !removed.is_empty() {
             user::as_root(|| collect(&store))?;

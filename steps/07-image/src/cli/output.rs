@@ -34,13 +34,19 @@ impl Save {
 /// Prints what was asked for. Who closes the pipe has read enough.
 pub(super) fn print(text: &str) -> Result<()> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("print to stdout"),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("print to stdout")
+        }
         _ => Ok(()),
     }
 }
 
-/// Writes an archive to a file, which is there whole or not at all, or to the standard output.
-pub(super) fn write_to(path: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+/// Writes an archive to a file, which is there whole or not at all, or to the standard
+/// output.
+pub(super) fn write_to(
+    path: Option<&Path>,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
     let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
         if io::stdout().is_terminal() {
             let failure = Failure::new("the archive would go to the terminal");
@@ -50,20 +56,33 @@ pub(super) fn write_to(path: Option<&Path>, write: impl FnOnce(&mut dyn Write) -
     };
     // What is no file, /dev/null perhaps, is written to as it is.
     if path.exists() && !path.is_file() {
-        let file =
-            File::options().write(true).open(path).with_context(|| format!("open({})", path.display()))?;
+        let file = File::options()
+            .write(true)
+            .open(path)
+            .with_context(|| format!("open({})", path.display()))?;
         return write(&mut BufWriter::new(file));
     }
-    let directory = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|above| !above.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     if !directory.is_dir() {
-        let what = format!("{}: {} is no directory", path.display(), directory.display());
-        return Err(Failure::new(what).hint("make it first, or name another file with -o").into());
+        let what =
+            format!("{}: {} is no directory", path.display(), directory.display());
+        return Err(Failure::new(what)
+            .hint("make it first, or name another file with -o")
+            .into());
     }
     let file = tempfile::NamedTempFile::new_in(directory)
         .with_context(|| format!("make a file in {}", directory.display()))?;
     let mut output = BufWriter::new(file);
     write(&mut output)?;
-    let file = output.into_inner().map_err(|error| error.into_error()).context("write the archive")?;
-    file.persist(path).map_err(|error| error.error).with_context(|| format!("rename({})", path.display()))?;
+    let file = output
+        .into_inner()
+        .map_err(|error| error.into_error())
+        .context("write the archive")?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .with_context(|| format!("rename({})", path.display()))?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! docker-archive: what `docker save` writes. Its `manifest.json` names a configuration and layers for
-//! each image; what they must be, only the configuration says.
+//! docker-archive: what `docker save` writes. Its `manifest.json` names a configuration
+//! and layers for each image; what they must be, only the configuration says.
 
 use anyhow::{Context, Result};
 use kit::Failure;
@@ -27,10 +27,18 @@ struct Image {
 const MOST_NAMES: usize = 100;
 
 pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
-    let images: Vec<Image> = serde_json::from_slice(&members.document("manifest.json")?)
-        .map_err(|error| Failure::new(format_args!("{}: manifest.json: {error}", members.name())))?;
+    let images: Vec<Image> = serde_json::from_slice(
+        &members.document("manifest.json")?,
+    )
+    .map_err(|error| {
+        Failure::new(format_args!("{}: manifest.json: {error}", members.name()))
+    })?;
     if images.is_empty() {
-        return Err(Failure::new(format_args!("{}: manifest.json lists no image", members.name())).into());
+        return Err(Failure::new(format_args!(
+            "{}: manifest.json lists no image",
+            members.name()
+        ))
+        .into());
     }
     images.into_iter().map(|image| offer(members, image)).collect()
 }
@@ -38,20 +46,34 @@ pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
 fn offer(members: &Members, image: Image) -> Result<Offer<'_>> {
     let configuration = members.document(&image.configuration)?;
     // It is called by its digest, unless a tool has called it otherwise.
-    let name = image.configuration.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
+    let name = image
+        .configuration
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(".json");
     if let Ok(wanted) = format!("sha256:{name}").parse() {
         Digest::of(&configuration).expect(&image.configuration, &wanted)?;
     }
-    let diff_ids = diff_ids(&document::configuration(&configuration, &image.configuration)?)?;
+    let diff_ids =
+        diff_ids(&document::configuration(&configuration, &image.configuration)?)?;
     let layers = image.layers.unwrap_or_default();
     same_number(layers.len(), diff_ids.len())?;
-    let layers =
-        layers.into_iter().zip(diff_ids).map(|(member, diff_id)| incoming(members, member, None, diff_id));
+    let layers = layers
+        .into_iter()
+        .zip(diff_ids)
+        .map(|(member, diff_id)| incoming(members, member, None, diff_id));
     let names = image.names.unwrap_or_default();
     if names.len() > MOST_NAMES {
-        return Err(Failure::new(format_args!("an image with {} names: the most is 100", names.len())).into());
+        return Err(Failure::new(format_args!(
+            "an image with {} names: the most is 100",
+            names.len()
+        ))
+        .into());
     }
-    let names = names.iter().map(|name| name.parse::<Reference>().map_err(Failure::new).context("RepoTags"));
+    let names = names.iter().map(|name| {
+        name.parse::<Reference>().map_err(Failure::new).context("RepoTags")
+    });
     Ok(Offer {
         names: names.collect::<Result<_>>()?,
         manifest: None,

@@ -12,31 +12,43 @@ use crate::layer::same_number;
 use crate::reference::Reference;
 
 /// Names of images: the specification's, and the one that containerd and Docker read.
-const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+const NAMES: [&str; 2] =
+    ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 
 /// An index may list an index, which may list another; three are enough for anybody.
 const DEEPEST: usize = 3;
 
 pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
-    let layout: serde_json::Value = serde_json::from_slice(&members.document("oci-layout")?)
-        .map_err(|error| Failure::new(format_args!("{}: oci-layout: {error}", members.name())))?;
-    if layout.get("imageLayoutVersion").and_then(serde_json::Value::as_str) != Some("1.0.0") {
-        return Err(
-            Failure::new(format_args!("{}: it is no image layout of version 1.0.0", members.name())).into()
-        );
+    let layout: serde_json::Value =
+        serde_json::from_slice(&members.document("oci-layout")?).map_err(|error| {
+            Failure::new(format_args!("{}: oci-layout: {error}", members.name()))
+        })?;
+    if layout.get("imageLayoutVersion").and_then(serde_json::Value::as_str)
+        != Some("1.0.0")
+    {
+        return Err(Failure::new(format_args!(
+            "{}: it is no image layout of version 1.0.0",
+            members.name()
+        ))
+        .into());
     }
-    let Document::Index(index) = Document::parse(&members.document("index.json")?, "index.json")? else {
+    let Document::Index(index) =
+        Document::parse(&members.document("index.json")?, "index.json")?
+    else {
         return Err(Failure::new("index.json: it is no index").into());
     };
     let mut found: Vec<(Digest, Offer<'_>)> = Vec::new();
     for descriptor in index.manifests() {
-        let Some((digest, manifest)) = manifest(members, descriptor, 0)? else { continue };
+        let Some((digest, manifest)) = manifest(members, descriptor, 0)? else {
+            continue;
+        };
         let names = names(descriptor);
         match found.iter_mut().find(|(earlier, _)| *earlier == digest) {
             Some((_, offer)) => offer.names.extend(names), // one image, two names
-            None => {
-                found.push((digest, offer(members, names, manifest).with_context(|| digest.to_string())?))
-            }
+            None => found.push((
+                digest,
+                offer(members, names, manifest).with_context(|| digest.to_string())?,
+            )),
         }
     }
     if found.is_empty() {
@@ -54,16 +66,22 @@ fn names(descriptor: &Descriptor) -> Vec<Reference> {
 }
 
 /// The manifest that a descriptor leads to: for an index, the one for this machine.
-fn manifest(members: &Members, descriptor: &Descriptor, depth: usize) -> Result<Option<(Digest, Vec<u8>)>> {
+fn manifest(
+    members: &Members,
+    descriptor: &Descriptor,
+    depth: usize,
+) -> Result<Option<(Digest, Vec<u8>)>> {
     if !is_for_us(descriptor) {
         return Ok(None);
     }
     let (digest, bytes) = blob(members, descriptor)?;
     let document = Document::parse(&bytes, &digest.to_string())?;
     let media_type = descriptor.media_type().to_string();
-    let says_index = media_type.contains("index") || media_type.contains("manifest.list");
+    let says_index =
+        media_type.contains("index") || media_type.contains("manifest.list");
     if says_index != matches!(document, Document::Index(_)) {
-        // Who believes the list sees another image than who believes the document (CVE-2021-41190).
+        // Who believes the list sees another image than who believes the document
+        // (CVE-2021-41190).
         return Err(Failure::new(format_args!(
             "{digest}: it is listed as {media_type:?}, and is no such manifest"
         ))
@@ -71,9 +89,10 @@ fn manifest(members: &Members, descriptor: &Descriptor, depth: usize) -> Result<
     }
     match document {
         Document::Manifest(_) => Ok(Some((digest, bytes))),
-        Document::Index(_) if depth == DEEPEST => {
-            Err(Failure::new(format_args!("{digest}: an index in an index in an index")).into())
-        }
+        Document::Index(_) if depth == DEEPEST => Err(Failure::new(format_args!(
+            "{digest}: an index in an index in an index"
+        ))
+        .into()),
         Document::Index(index) => {
             for descriptor in index.manifests() {
                 if let Some(found) = manifest(members, descriptor, depth + 1)? {
@@ -85,10 +104,12 @@ fn manifest(members: &Members, descriptor: &Descriptor, depth: usize) -> Result<
     }
 }
 
-/// What says nothing is for everybody. What buildkit attests of an image is for `unknown`.
+/// What says nothing is for everybody. What buildkit attests of an image is for
+/// `unknown`.
 fn is_for_us(descriptor: &Descriptor) -> bool {
     let Some(platform) = descriptor.platform() else { return true };
-    platform.os().to_string() == "linux" && platform.architecture().to_string() == architecture()
+    platform.os().to_string() == "linux"
+        && platform.architecture().to_string() == architecture()
 }
 
 /// What images call this machine: Go's names.
@@ -107,22 +128,31 @@ fn platform() -> String {
     format!("linux/{}", architecture())
 }
 
-fn offer<'a>(members: &'a Members, names: Vec<Reference>, bytes: Vec<u8>) -> Result<Offer<'a>> {
+fn offer<'a>(
+    members: &'a Members,
+    names: Vec<Reference>,
+    bytes: Vec<u8>,
+) -> Result<Offer<'a>> {
     let manifest: ImageManifest = serde_json::from_slice(&bytes)?;
     let (_, configuration) = blob(members, manifest.config())?;
-    let diff_ids = diff_ids(&document::configuration(&configuration, "its configuration")?)?;
+    let diff_ids =
+        diff_ids(&document::configuration(&configuration, "its configuration")?)?;
     same_number(manifest.layers().len(), diff_ids.len())?;
     let layer = |(descriptor, diff_id): (&Descriptor, Digest)| {
         let digest: Digest = descriptor.digest().to_string().parse()?;
         let member = member(&digest);
         let size = members.size(&member)?;
         if size != descriptor.size() {
-            let text = format!("layer {digest}: it has {size} bytes, and not {}", descriptor.size());
+            let text = format!(
+                "layer {digest}: it has {size} bytes, and not {}",
+                descriptor.size()
+            );
             return Err(Failure::new(text).into());
         }
         incoming(members, member, Some(digest), diff_id)
     };
-    let layers = manifest.layers().iter().zip(diff_ids).map(layer).collect::<Result<_>>()?;
+    let layers =
+        manifest.layers().iter().zip(diff_ids).map(layer).collect::<Result<_>>()?;
     Ok(Offer { names, manifest: Some(bytes), configuration, layers })
 }
 
@@ -143,5 +173,9 @@ fn digest_and_size(bytes: &[u8], digest: &Digest, size: u64) -> Result<()> {
     if bytes.len() as u64 == size {
         return Ok(());
     }
-    Err(Failure::new(format_args!("{digest}: it has {} bytes, and not {size}", bytes.len())).into())
+    Err(Failure::new(format_args!(
+        "{digest}: it has {} bytes, and not {size}",
+        bytes.len()
+    ))
+    .into())
 }

@@ -1,5 +1,5 @@
-//! The files of a source, by their names: those of a directory, or of an archive, which is read where it
-//! lies.
+//! The files of a source, by their names: those of a directory, or of an archive, which
+//! is read where it lies.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -74,7 +74,9 @@ impl Members {
     /// How long a file is, in bytes.
     pub(crate) fn size(&self, member: &str) -> Result<u64> {
         match &self.files {
-            Files::Directory(_) => Ok(self.regular(member)?.metadata().context("fstat")?.len()),
+            Files::Directory(_) => {
+                Ok(self.regular(member)?.metadata().context("fstat")?.len())
+            }
             Files::Archive(_, members) => Ok(self.lies_at(members, member)?.1),
         }
     }
@@ -98,35 +100,51 @@ impl Members {
     pub(crate) fn document(&self, member: &str) -> Result<Vec<u8>> {
         let size = self.size(member)?;
         if size > LARGEST_DOCUMENT {
-            let text = format!("{}: {member} has {size} bytes: the most is 4 MiB", self.name);
+            let text =
+                format!("{}: {member} has {size} bytes: the most is 4 MiB", self.name);
             return Err(Failure::new(text).into());
         }
         if self.documents.fetch_add(size, Ordering::Relaxed) + size > MOST_DOCUMENTS {
-            let text = format!("{}: its documents are more than 64 MiB together", self.name);
+            let text =
+                format!("{}: its documents are more than 64 MiB together", self.name);
             return Err(Failure::new(text).into());
         }
         let mut bytes = Vec::new();
-        self.open(member)?.read_to_end(&mut bytes).with_context(|| format!("read {member}"))?;
+        self.open(member)?
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("read {member}"))?;
         Ok(bytes)
     }
 
     /// A file of a directory: a regular one, inside of it.
     fn regular(&self, member: &str) -> Result<File> {
-        let Files::Directory(top) = &self.files else { return Err(self.missing(member)) };
+        let Files::Directory(top) = &self.files else {
+            return Err(self.missing(member));
+        };
         let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        // NONBLOCK: to open a FIFO does not wait until somebody writes into it (fifo(7)).
+        // NONBLOCK: to open a FIFO does not wait until somebody writes into it
+        // (fifo(7)).
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat2(top, member, flags, Mode::empty(), how) {
             Err(rustix::io::Errno::NOENT) => return Err(self.missing(member)),
-            file => File::from(file.with_context(|| format!("{}: {member}", self.name))?),
+            file => {
+                File::from(file.with_context(|| format!("{}: {member}", self.name))?)
+            }
         };
         match file.metadata().context("fstat")?.is_file() {
             true => Ok(file),
-            false => Err(Failure::new(format_args!("{}: {member} is no file", self.name)).into()),
+            false => {
+                Err(Failure::new(format_args!("{}: {member} is no file", self.name))
+                    .into())
+            }
         }
     }
 
-    fn lies_at(&self, members: &HashMap<String, (u64, u64)>, member: &str) -> Result<(u64, u64)> {
+    fn lies_at(
+        &self,
+        members: &HashMap<String, (u64, u64)>,
+        member: &str,
+    ) -> Result<(u64, u64)> {
         members.get(member).copied().ok_or_else(|| self.missing(member))
     }
 
@@ -138,7 +156,9 @@ impl Members {
 /// Opens what is to be read; `-` is the standard input.
 pub(crate) fn open_input(path: &Path) -> Result<File> {
     if path.as_os_str() == "-" {
-        let input = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned().context("dup(0)")?;
+        let input = std::os::fd::AsFd::as_fd(&io::stdin())
+            .try_clone_to_owned()
+            .context("dup(0)")?;
         if io::IsTerminal::is_terminal(&input) {
             return Err(Failure::new("-: the standard input is a terminal")
                 .hint("name a file, or use < or |")
@@ -150,25 +170,30 @@ pub(crate) fn open_input(path: &Path) -> Result<File> {
         .hint_on(Errno::ENOENT, "name an archive that is there")
 }
 
-/// An archive that can be read at any place: itself, or what comes out of a pipe or of compression.
+/// An archive that can be read at any place: itself, or what comes out of a pipe or of
+/// compression.
 fn seekable(mut input: File, store: &Store) -> Result<(File, Option<Temporary>)> {
     let is_file = input.metadata().context("fstat")?.is_file();
     let mut beginning = [0; 4];
     if is_file {
         let count = input.read_at(&mut beginning, 0).context("read the archive")?;
-        if crate::compression::Compression::of(&beginning[..count]) == crate::compression::Compression::None {
+        if crate::compression::Compression::of(&beginning[..count])
+            == crate::compression::Compression::None
+        {
             input.seek(SeekFrom::Start(0)).context("lseek")?;
             return Ok((input, None));
         }
     }
     let place = store.temporary()?;
-    let mut file = tempfile::tempfile_in(place.path()).context("make a file in the store")?;
+    let mut file =
+        tempfile::tempfile_in(place.path()).context("make a file in the store")?;
     let (_, mut content) = decompress(&mut input).context("read the archive")?;
     let room = store.room()?.bytes;
-    let copied =
-        io::copy(&mut content.by_ref().take(room), &mut file).context("copy the archive into the store")?;
+    let copied = io::copy(&mut content.by_ref().take(room), &mut file)
+        .context("copy the archive into the store")?;
     if copied == room {
-        let failure = Failure::new("the archive is larger than what is free in the store");
+        let failure =
+            Failure::new("the archive is larger than what is free in the store");
         return Err(failure.hint("make room, or choose another --store").into());
     }
     drop(content);
@@ -177,14 +202,17 @@ fn seekable(mut input: File, store: &Store) -> Result<(File, Option<Temporary>)>
     Ok((file, Some(place)))
 }
 
-/// Where the files of an archive lie. A link stands for the file that it names: `docker save` once wrote
-/// layers that two images share so.
+/// Where the files of an archive lie. A link stands for the file that it names: `docker
+/// save` once wrote layers that two images share so.
 fn list(file: &File) -> Result<HashMap<String, (u64, u64)>> {
     let mut archive = Archive::new(Counting { file, at: 0 });
     let (mut members, mut links) = (HashMap::new(), Vec::new());
     while let Some(entry) = archive.next()? {
         if members.len() + links.len() >= MOST_MEMBERS {
-            return Err(Failure::new("it has more than 10,000 files: this is no archive of images").into());
+            return Err(Failure::new(
+                "it has more than 10,000 files: this is no archive of images",
+            )
+            .into());
         }
         let Ok(name) = str::from_utf8(&entry.path) else { continue };
         let name = name.trim_start_matches("./").to_string();
@@ -195,7 +223,9 @@ fn list(file: &File) -> Result<HashMap<String, (u64, u64)>> {
             Kind::SymbolicLink(target) | Kind::HardLink(target) => {
                 let is_hard = matches!(entry.kind, Kind::HardLink(_));
                 links.extend(
-                    str::from_utf8(target).ok().map(|target| (name.clone(), resolve(&name, target, is_hard))),
+                    str::from_utf8(target)
+                        .ok()
+                        .map(|target| (name.clone(), resolve(&name, target, is_hard))),
                 );
             }
             _ => {}
@@ -210,11 +240,13 @@ fn list(file: &File) -> Result<HashMap<String, (u64, u64)>> {
     Ok(members)
 }
 
-/// What a link in an archive names: relative to where it lies, or for a hard link to the top.
+/// What a link in an archive names: relative to where it lies, or for a hard link to
+/// the top.
 fn resolve(name: &str, target: &str, is_hard: bool) -> String {
     let above = name.rsplit_once('/').map_or("", |(above, _)| above);
     let start = if is_hard { "" } else { above };
-    let mut parts: Vec<&str> = start.split('/').filter(|part| !part.is_empty()).collect();
+    let mut parts: Vec<&str> =
+        start.split('/').filter(|part| !part.is_empty()).collect();
     for part in target.split('/') {
         match part {
             "" | "." => {}
@@ -270,10 +302,14 @@ pub(crate) struct Section {
 
 impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer.len().min(usize::try_from(self.end - self.at).unwrap_or(usize::MAX));
+        let most =
+            buffer.len().min(usize::try_from(self.end - self.at).unwrap_or(usize::MAX));
         let count = self.file.read_at(&mut buffer[..most], self.at)?;
         if count == 0 && most > 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file became shorter",
+            ));
         }
         self.at += count as u64;
         Ok(count)

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use super::Store;
 use crate::digest::{Digest, Hashing};
 
-/// The largest manifest, configuration or index that is read, in bytes: registries take 4 MiB.
+/// The largest manifest, configuration or index that is read, in bytes: registries take
+/// 4 MiB.
 pub(crate) const LARGEST_DOCUMENT: u64 = 4 << 20;
 
 /// A blob that is being written; its name is known at the end.
@@ -37,7 +38,8 @@ impl NewBlob {
 impl Store {
     /// Begins a blob.
     pub(crate) fn new_blob(&self, directory: &Path) -> Result<NewBlob> {
-        let file = tempfile::NamedTempFile::new_in(directory).context("make a file in the store")?;
+        let file = tempfile::NamedTempFile::new_in(directory)
+            .context("make a file in the store")?;
         Ok(NewBlob { file: Hashing::new(file) })
     }
 
@@ -77,7 +79,9 @@ impl Store {
     /// How large a blob is, in bytes.
     pub(crate) fn size_of(&self, digest: &Digest) -> Result<u64> {
         let path = self.blob(digest);
-        Ok(fs::metadata(&path).with_context(|| format!("stat({})", path.display()))?.len())
+        Ok(fs::metadata(&path)
+            .with_context(|| format!("stat({})", path.display()))?
+            .len())
     }
 }
 

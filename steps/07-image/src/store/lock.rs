@@ -1,5 +1,5 @@
-//! Who adds shares the store with others who add; who removes is alone. See flock(2): the kernel lets go
-//! when the process ends, however it ends.
+//! Who adds shares the store with others who add; who removes is alone. See flock(2):
+//! the kernel lets go when the process ends, however it ends.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,17 +18,18 @@ impl Store {
     pub(crate) fn share(&self) -> Result<Lock> {
         let path = self.path().join("lock");
         let file = match open(&path) {
-            // A store that nobody can write can be looked at all the same; flock(2) needs no right to write.
-            Err(error) if is_read_only(&error) => {
-                File::open(&path).with_context(|| format!("open({})", path.display()))?
-            }
+            // A store that nobody can write can be looked at all the same; flock(2)
+            // needs no right to write.
+            Err(error) if is_read_only(&error) => File::open(&path)
+                .with_context(|| format!("open({})", path.display()))?,
             file => file?,
         };
         file.lock_shared().context("flock(lock, LOCK_SH)")?;
         Ok(Lock(file))
     }
 
-    /// Nobody adds or starts anything while this is held. Waits until all who do have ended.
+    /// Nobody adds or starts anything while this is held. Waits until all who do have
+    /// ended.
     pub(crate) fn be_alone(&self) -> Result<Lock> {
         let file = open(&self.path().join("lock"))?;
         file.lock().context("flock(lock, LOCK_EX)")?;
@@ -49,6 +50,7 @@ fn is_read_only(error: &anyhow::Error) -> bool {
 }
 
 fn open(path: &Path) -> Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let file =
+        File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
     file.with_context(|| format!("open({})", path.display()))
 }

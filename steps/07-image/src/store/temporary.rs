@@ -1,5 +1,5 @@
-//! A directory for what is not finished yet. It is locked while its maker lives; what a `kill -9` leaves
-//! is found so, and removed.
+//! A directory for what is not finished yet. It is locked while its maker lives; what a
+//! `kill -9` leaves is found so, and removed.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -24,12 +24,20 @@ impl Store {
     pub(crate) fn temporary(&self) -> Result<Temporary> {
         let parent = self.path().join("tmp");
         loop {
-            let made = tempfile::Builder::new().prefix("dir-").tempdir_in(&parent).context("mkdir(tmp)")?;
-            let lock = File::open(made.path()).and_then(|lock| lock.lock().map(|()| lock));
+            let made = tempfile::Builder::new()
+                .prefix("dir-")
+                .tempdir_in(&parent)
+                .context("mkdir(tmp)")?;
+            let lock =
+                File::open(made.path()).and_then(|lock| lock.lock().map(|()| lock));
             // Between mkdir and flock somebody may have taken it for a leftover.
             let Ok(lock) = lock else { continue };
             if made.path().exists() {
-                return Ok(Temporary { path: made.keep(), parent: open_directory(&parent)?, _lock: lock });
+                return Ok(Temporary {
+                    path: made.keep(),
+                    parent: open_directory(&parent)?,
+                    _lock: lock,
+                });
             }
         }
     }
@@ -49,7 +57,8 @@ impl Store {
                 continue;
             }
             let Ok(lock) = File::open(entry.path()) else { continue };
-            // Held until it is gone: who has just made it, and waits for the lock, makes another.
+            // Held until it is gone: who has just made it, and waits for the lock,
+            // makes another.
             if lock.try_lock().is_ok() {
                 unpack::remove(&directory, &entry.file_name())?;
             }

@@ -1,5 +1,6 @@
-//! The directory that an entry goes into. Entries of one directory mostly come one after the other, so
-//! the last one is kept open; and what is made in it must not change its times.
+//! The directory that an entry goes into. Entries of one directory mostly come one
+//! after the other, so the last one is kept open; and what is made in it must not
+//! change its times.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -8,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use anyhow::{Context, Result};
 use kit::Failure;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, fchmod, fstat, futimens, mkdirat, openat2,
-    statat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, fchmod, fstat, futimens,
+    mkdirat, openat2, statat,
 };
 use rustix::io::Errno;
 
@@ -61,7 +62,11 @@ impl Tree<'_> {
     /// Makes what is missing of a path: the archive does not list it, or only later.
     fn make_all(&mut self, path: &[u8]) -> Result<OwnedFd> {
         let mut above = self.open(b"").context("open(the top)")?;
-        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(index, _)| index);
+        let ends = path
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(index, _)| index);
         for end in ends.chain([path.len()]) {
             let (so_far, name) = (&path[..end], place::name(&path[..end]));
             let before = times_of(&fstat(&above).context("fstat(a directory)")?);
@@ -79,25 +84,38 @@ impl Tree<'_> {
         Ok(above)
     }
 
-    fn make_implied(&mut self, above: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<()> {
+    fn make_implied(
+        &mut self,
+        above: &OwnedFd,
+        name: &OsStr,
+        path: &[u8],
+    ) -> Result<()> {
         let mut hides = false;
         if let Ok(found) = statat(above, name, AtFlags::SYMLINK_NOFOLLOW) {
-            // What an earlier entry took away from below is there anew, without what was in it.
+            // What an earlier entry took away from below is there anew, without what
+            // was in it.
             hides = whiteout::is_whiteout(&found);
             if !hides {
-                let what = if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
-                    "a link"
-                } else {
-                    "no directory"
-                };
+                let what =
+                    if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
+                        "a link"
+                    } else {
+                        "no directory"
+                    };
                 let above = crate::archive::shown(path);
-                return Err(Failure::new(format_args!("{above} above it is {what}")).into());
+                return Err(
+                    Failure::new(format_args!("{above} above it is {what}")).into()
+                );
             }
             place::remove(above, name)?;
         }
-        mkdirat(above, name, Mode::from(0o755)).context("mkdirat(a directory above it)")?;
+        mkdirat(above, name, Mode::from(0o755))
+            .context("mkdirat(a directory above it)")?;
         if self.unpacked.implied.len() >= MOST_IMPLIED {
-            return Err(Failure::new("the archive leaves out more than 100,000 directories").into());
+            return Err(Failure::new(
+                "the archive leaves out more than 100,000 directories",
+            )
+            .into());
         }
         self.unpacked.implied.insert(path.to_vec());
         let made = self.open(path).context("open(a directory above it)")?;
@@ -116,7 +134,8 @@ pub(crate) fn open_beneath(top: &OwnedFd, path: &[u8]) -> rustix::io::Result<Own
     let path = if path.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(path) };
     loop {
         match openat2(top, path, FLAGS | OFlags::RDONLY, Mode::empty(), how) {
-            // openat2(2): something was renamed while it was looked up; nothing is wrong.
+            // openat2(2): something was renamed while it was looked up; nothing is
+            // wrong.
             Err(Errno::AGAIN) => {}
             done => return done,
         }

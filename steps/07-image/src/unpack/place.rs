@@ -16,10 +16,14 @@ pub(super) fn normal(path: &[u8]) -> Result<Vec<u8>> {
             .hint("names in a layer begin below its top")
             .into());
     }
-    let parts: Vec<&[u8]> =
-        path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+    let parts: Vec<&[u8]> = path
+        .split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty() && *part != b".")
+        .collect();
     if parts.contains(&&b".."[..]) {
-        return Err(Failure::new("its name has a ..").hint("it would lead out of the layer").into());
+        return Err(Failure::new("its name has a ..")
+            .hint("it would lead out of the layer")
+            .into());
     }
     Ok(parts.join(&b'/'))
 }
@@ -41,29 +45,37 @@ pub(crate) fn remove(parent: &OwnedFd, name: &OsStr) -> Result<()> {
     // A directory that is empty needs no right to look into it.
     match unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::NOTDIR) => return unlinkat(parent, name, AtFlags::empty()).context("unlinkat"),
+        Err(Errno::NOTDIR) => {
+            return unlinkat(parent, name, AtFlags::empty()).context("unlinkat");
+        }
         Err(_) => {}
     }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = openat(parent, name, flags | OFlags::RDONLY, Mode::empty())
         .with_context(|| format!("openat({})", name.display()))?;
     remove_all(directory)?;
-    unlinkat(parent, name, AtFlags::REMOVEDIR).with_context(|| format!("unlinkat({})", name.display()))
+    unlinkat(parent, name, AtFlags::REMOVEDIR)
+        .with_context(|| format!("unlinkat({})", name.display()))
 }
 
-/// Removes all that is in a directory. Not by recursion: an archive may be deeper than our stack.
+/// Removes all that is in a directory. Not by recursion: an archive may be deeper than
+/// our stack.
 pub(crate) fn remove_all(top: OwnedFd) -> Result<()> {
     let mut above: Vec<(OwnedFd, OsString)> = Vec::new();
     let mut here = top;
     loop {
         match next_directory(&here)? {
             Some(name) => {
-                // Two hundred descriptors are open at most: below that, the tree is made flat.
+                // Two hundred descriptors are open at most: below that, the tree is
+                // made flat.
                 if above.len() >= 200 {
                     flatten(&above[0].0, &here, &name)?;
                     continue;
                 }
-                let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+                let flags = OFlags::DIRECTORY
+                    | OFlags::NOFOLLOW
+                    | OFlags::RDONLY
+                    | OFlags::CLOEXEC;
                 let below = openat(&here, &name, flags, Mode::empty())
                     .with_context(|| format!("openat({})", name.display()))?;
                 above.push((std::mem::replace(&mut here, below), name));
@@ -80,7 +92,8 @@ pub(crate) fn remove_all(top: OwnedFd) -> Result<()> {
     }
 }
 
-/// Removes the files of a directory, and names one that is left and is a directory with something in it.
+/// Removes the files of a directory, and names one that is left and is a directory with
+/// something in it.
 fn next_directory(here: &OwnedFd) -> Result<Option<OsString>> {
     for entry in Dir::read_from(here).context("getdents64(a directory)")? {
         let entry = entry.context("getdents64(a directory)")?;
@@ -91,12 +104,18 @@ fn next_directory(here: &OwnedFd) -> Result<Option<OsString>> {
         match unlinkat(here, &name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => continue,
             Err(Errno::ISDIR) => {}
-            Err(error) => return Err(error).with_context(|| format!("unlinkat({})", name.display())),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("unlinkat({})", name.display()));
+            }
         }
         match unlinkat(here, &name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(Errno::NOTEMPTY | Errno::EXIST) => return Ok(Some(name)),
-            Err(error) => return Err(error).with_context(|| format!("unlinkat({})", name.display())),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("unlinkat({})", name.display()));
+            }
         }
     }
     Ok(None)
@@ -106,7 +125,13 @@ fn next_directory(here: &OwnedFd) -> Result<Option<OsString>> {
 fn flatten(top: &OwnedFd, here: &OwnedFd, name: &OsStr) -> Result<()> {
     for number in 0u64.. {
         let flat = format!(".kiste-flat-{number}");
-        match rustix::fs::renameat_with(here, name, top, &flat, rustix::fs::RenameFlags::NOREPLACE) {
+        match rustix::fs::renameat_with(
+            here,
+            name,
+            top,
+            &flat,
+            rustix::fs::RenameFlags::NOREPLACE,
+        ) {
             Err(Errno::EXIST) => {}
             done => return done.context("renameat2(a deep directory)"),
         }
@@ -120,8 +145,14 @@ mod tests {
 
     #[test]
     fn names_lose_what_means_nothing() {
-        for (name, normal_name) in [("./a//b/", "a/b"), (".", ""), ("./", ""), ("a/./b", "a/b"), ("", "")] {
-            assert_eq!(normal(name.as_bytes()).unwrap(), normal_name.as_bytes(), "{name}");
+        for (name, normal_name) in
+            [("./a//b/", "a/b"), (".", ""), ("./", ""), ("a/./b", "a/b"), ("", "")]
+        {
+            assert_eq!(
+                normal(name.as_bytes()).unwrap(),
+                normal_name.as_bytes(),
+                "{name}"
+            );
         }
         for bad in ["/", "/etc", "..", "a/../b", "../x"] {
             assert!(normal(bad.as_bytes()).is_err(), "{bad}");
@@ -135,7 +166,8 @@ mod tests {
         let mut here = top.try_clone().unwrap();
         for _ in 0..1000 {
             rustix::fs::mkdirat(&here, "d", Mode::from(0o755)).unwrap();
-            here = openat(&here, "d", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+            here = openat(&here, "d", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .unwrap();
         }
         remove(&top, "d".as_ref()).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -8,9 +8,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use anyhow::{Context, Result};
 use kit::Failure;
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
-    fchmod, fchown, fsetxattr, fstat, ftruncate, futimens, linkat, lsetxattr, makedev, mkdirat, mknodat,
-    openat, symlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+    chmodat, chownat, fchmod, fchown, fsetxattr, fstat, ftruncate, futimens, linkat,
+    lsetxattr, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
 };
 use rustix::io::{Errno, pwrite};
 
@@ -28,7 +28,9 @@ impl Tree<'_> {
     /// Makes what an entry asks for.
     pub(super) fn put(&mut self, entry: &Entry, data: &mut impl Read) -> Result<()> {
         self.budget.spend_file()?;
-        self.budget.spend(entry.attributes.iter().map(|(_, value)| value.len() as u64).sum())?;
+        self.budget.spend(
+            entry.attributes.iter().map(|(_, value)| value.len() as u64).sum(),
+        )?;
         let path = place::normal(&entry.path)?;
         let (above, name) = place::split(&path);
         if path.is_empty() {
@@ -47,7 +49,9 @@ impl Tree<'_> {
             Name::Gone(hidden) => return self.hide(hidden),
             Name::Opaque => return whiteout::set_opaque(self.parent()),
             Name::Ignored => return Ok(()),
-            Name::Malformed => return Err(Failure::new("it is a whiteout of nothing").into()),
+            Name::Malformed => {
+                return Err(Failure::new("it is a whiteout of nothing").into());
+            }
         }
         match &entry.kind {
             Kind::Directory => self.put_directory(entry, name, &path),
@@ -67,7 +71,12 @@ impl Tree<'_> {
         self.dress(&top, entry)
     }
 
-    fn put_directory(&mut self, entry: &Entry, name: &OsStr, path: &[u8]) -> Result<()> {
+    fn put_directory(
+        &mut self,
+        entry: &Entry,
+        name: &OsStr,
+        path: &[u8],
+    ) -> Result<()> {
         let make = |tree: &Self| mkdirat(tree.parent(), name, Mode::from(0o700));
         let mut hides = false;
         match make(self) {
@@ -89,12 +98,24 @@ impl Tree<'_> {
 
     fn is_directory(&self, name: &OsStr) -> bool {
         let found = rustix::fs::statat(self.parent(), name, AtFlags::SYMLINK_NOFOLLOW);
-        found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory)
+        found.is_ok_and(|found| {
+            FileType::from_raw_mode(found.st_mode) == FileType::Directory
+        })
     }
 
-    fn put_file(&mut self, entry: &Entry, name: &OsStr, data: &mut impl Read) -> Result<()> {
-        // EXCL: never a file that is there already, of which another name may be outside.
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fn put_file(
+        &mut self,
+        entry: &Entry,
+        name: &OsStr,
+        data: &mut impl Read,
+    ) -> Result<()> {
+        // EXCL: never a file that is there already, of which another name may be
+        // outside.
+        let flags = OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::WRONLY
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC;
         let make = |tree: &Self| openat(tree.parent(), name, flags, Mode::from(0o600));
         let file = match make(self) {
             Err(Errno::EXIST) => {
@@ -105,17 +126,26 @@ impl Tree<'_> {
         }
         .context("openat")?;
         match &entry.segments {
-            None => self.copy(data, &file, Segment { offset: 0, length: entry.size })?,
+            None => {
+                self.copy(data, &file, Segment { offset: 0, length: entry.size })?
+            }
             Some((segments, whole)) => {
                 ftruncate(&file, *whole).context("ftruncate")?;
-                segments.iter().try_for_each(|segment| self.copy(data, &file, *segment))?;
+                segments
+                    .iter()
+                    .try_for_each(|segment| self.copy(data, &file, *segment))?;
             }
         }
         self.dress(&file, entry)
     }
 
     /// Copies data to where it belongs in a file.
-    fn copy(&mut self, data: &mut impl Read, file: &OwnedFd, segment: Segment) -> Result<()> {
+    fn copy(
+        &mut self,
+        data: &mut impl Read,
+        file: &OwnedFd,
+        segment: Segment,
+    ) -> Result<()> {
         let Segment { mut offset, length } = segment;
         let mut left = length;
         let mut block = vec![0; BLOCK.min(usize::try_from(length).unwrap_or(BLOCK))];
@@ -147,10 +177,13 @@ impl Tree<'_> {
             reason => anyhow::Error::from(reason),
         });
         let directory = directory.with_context(shown)?;
-        let link = |tree: &Self| linkat(&directory, target_name, tree.parent(), name, AtFlags::empty());
+        let link = |tree: &Self| {
+            linkat(&directory, target_name, tree.parent(), name, AtFlags::empty())
+        };
         match link(self) {
             Err(Errno::EXIST)
-                if self.parent.as_ref().is_some_and(|it| it.path == above) && target_name == name =>
+                if self.parent.as_ref().is_some_and(|it| it.path == above)
+                    && target_name == name =>
             {
                 Ok(())
             }
@@ -165,14 +198,19 @@ impl Tree<'_> {
     /// A link, a FIFO or a device: what has no data, and is not opened.
     fn put_node(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
         let make = |tree: &Self| match &entry.kind {
-            Kind::SymbolicLink(target) => symlinkat(OsStr::from_bytes(target), tree.parent(), name),
+            Kind::SymbolicLink(target) => {
+                symlinkat(OsStr::from_bytes(target), tree.parent(), name)
+            }
             kind => {
                 let (file_type, device) = node(kind);
                 mknodat(tree.parent(), name, file_type, Mode::from(0o600), device)
             }
         };
         if matches!(entry.kind, Kind::CharacterDevice(0, 0)) {
-            return Err(Failure::new("a device 0:0 means to overlayfs that something is gone").into());
+            return Err(Failure::new(
+                "a device 0:0 means to overlayfs that something is gone",
+            )
+            .into());
         }
         let made = match make(self) {
             Err(Errno::EXIST) => {
@@ -183,8 +221,16 @@ impl Tree<'_> {
         };
         match made {
             // user_namespaces(7): only root of the host may make devices.
-            Err(Errno::PERM) if matches!(entry.kind, Kind::CharacterDevice(..) | Kind::BlockDevice(..)) => {
-                self.unpacked.left_out.devices.add(|| crate::archive::shown(&entry.path));
+            Err(Errno::PERM)
+                if matches!(
+                    entry.kind,
+                    Kind::CharacterDevice(..) | Kind::BlockDevice(..)
+                ) =>
+            {
+                self.unpacked
+                    .left_out
+                    .devices
+                    .add(|| crate::archive::shown(&entry.path));
                 return Ok(());
             }
             made => made.context("make it")?,
@@ -192,7 +238,8 @@ impl Tree<'_> {
         self.dress_node(entry, name)
     }
 
-    /// Owner, attributes, mode and times, in this order: each changes what comes before it here.
+    /// Owner, attributes, mode and times, in this order: each changes what comes before
+    /// it here.
     fn dress(&mut self, file: &OwnedFd, entry: &Entry) -> Result<()> {
         match chown(file, entry.uid, entry.gid) {
             Err(NO_OWNER) => self.without_owner(entry),
@@ -210,23 +257,37 @@ impl Tree<'_> {
     /// The same, of what cannot be opened.
     fn dress_node(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
         let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-        match chownat(self.parent(), name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW) {
+        match chownat(
+            self.parent(),
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        ) {
             Err(NO_OWNER) => self.without_owner(entry),
             done => done.context("fchownat")?,
         }
         for (attribute, value) in &entry.attributes {
             // proc(5): by the parent's descriptor; the name is of our own making.
-            let mut path = format!("/proc/self/fd/{}/", self.parent().as_raw_fd()).into_bytes();
+            let mut path =
+                format!("/proc/self/fd/{}/", self.parent().as_raw_fd()).into_bytes();
             path.extend(name.as_bytes());
             let set = |attribute: &OsStr| {
-                lsetxattr(OsStr::from_bytes(&path), attribute, value, XattrFlags::empty())
+                lsetxattr(
+                    OsStr::from_bytes(&path),
+                    attribute,
+                    value,
+                    XattrFlags::empty(),
+                )
             };
             self.set_attribute(entry, attribute, set)?;
         }
         if !matches!(entry.kind, Kind::SymbolicLink(_)) {
-            chmodat(self.parent(), name, Mode::from(entry.mode), AtFlags::empty()).context("fchmodat")?;
+            chmodat(self.parent(), name, Mode::from(entry.mode), AtFlags::empty())
+                .context("fchmodat")?;
         }
-        utimensat(self.parent(), name, &times(entry), AtFlags::SYMLINK_NOFOLLOW).context("utimensat")
+        utimensat(self.parent(), name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)
+            .context("utimensat")
     }
 
     fn set_attribute(
@@ -235,7 +296,13 @@ impl Tree<'_> {
         name: &[u8],
         set: impl FnOnce(&OsStr) -> rustix::io::Result<()>,
     ) -> Result<()> {
-        let shown = || format!("{} of {}", crate::archive::shown(name), crate::archive::shown(&entry.path));
+        let shown = || {
+            format!(
+                "{} of {}",
+                crate::archive::shown(name),
+                crate::archive::shown(&entry.path)
+            )
+        };
         // What is overlayfs's own would say what the layers below show.
         if crate::attributes::is_overlayfs(name) {
             self.unpacked.left_out.attributes.add(shown);
@@ -247,20 +314,33 @@ impl Tree<'_> {
                 self.unpacked.left_out.attributes.add(shown);
                 Ok(())
             }
-            done => done.with_context(|| format!("setxattr({})", String::from_utf8_lossy(name))),
+            done => done.with_context(|| {
+                format!("setxattr({})", String::from_utf8_lossy(name))
+            }),
         }
     }
 
     fn without_owner(&mut self, entry: &Entry) {
-        let shown = || format!("{} of {}:{}", crate::archive::shown(&entry.path), entry.uid, entry.gid);
+        let shown = || {
+            format!(
+                "{} of {}:{}",
+                crate::archive::shown(&entry.path),
+                entry.uid,
+                entry.gid
+            )
+        };
         self.unpacked.left_out.owners.add(shown);
     }
 }
 
 fn node(kind: &Kind) -> (FileType, u64) {
     match kind {
-        Kind::CharacterDevice(major, minor) => (FileType::CharacterDevice, makedev(*major, *minor)),
-        Kind::BlockDevice(major, minor) => (FileType::BlockDevice, makedev(*major, *minor)),
+        Kind::CharacterDevice(major, minor) => {
+            (FileType::CharacterDevice, makedev(*major, *minor))
+        }
+        Kind::BlockDevice(major, minor) => {
+            (FileType::BlockDevice, makedev(*major, *minor))
+        }
         _ => (FileType::Fifo, 0),
     }
 }
@@ -276,8 +356,10 @@ fn times(entry: &Entry) -> Timestamps {
 }
 
 pub(super) fn times_of(found: &Stat) -> Timestamps {
-    let (accessed, modified) =
-        (time_of(found.st_atime, found.st_atime_nsec), time_of(found.st_mtime, found.st_mtime_nsec));
+    let (accessed, modified) = (
+        time_of(found.st_atime, found.st_atime_nsec),
+        time_of(found.st_mtime, found.st_mtime_nsec),
+    );
     Timestamps { last_access: accessed, last_modification: modified }
 }
 
@@ -285,7 +367,8 @@ pub(crate) fn time_of(seconds: i64, nanoseconds: u64) -> Timespec {
     Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() }
 }
 
-/// Makes a directory like another: owner, mode, times and attributes, but for overlayfs's own.
+/// Makes a directory like another: owner, mode, times and attributes, but for
+/// overlayfs's own.
 pub(crate) fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
     let found = fstat(from).context("fstat(a directory)")?;
     chown(to, found.st_uid, found.st_gid).context("fchown(a directory)")?;
@@ -293,6 +376,7 @@ pub(crate) fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
         fsetxattr(to, OsStr::from_bytes(&name), &value, XattrFlags::empty())
             .context("fsetxattr(a directory)")?;
     }
-    fchmod(to, Mode::from_raw_mode(found.st_mode & 0o7777)).context("fchmod(a directory)")?;
+    fchmod(to, Mode::from_raw_mode(found.st_mode & 0o7777))
+        .context("fchmod(a directory)")?;
     futimens(to, &times_of(&found)).context("utimensat(a directory)")
 }

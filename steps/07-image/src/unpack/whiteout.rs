@@ -1,6 +1,7 @@
-//! What a layer takes away from those below it. Archives say it by names that begin with `.wh.` (OCI
-//! image specification, "Whiteouts"), overlayfs by character devices 0:0 and an attribute of directories
-//! (kernel documentation, overlayfs, "whiteouts and opaque directories").
+//! What a layer takes away from those below it. Archives say it by names that begin
+//! with `.wh.` (OCI image specification, "Whiteouts"), overlayfs by character devices
+//! 0:0 and an attribute of directories (kernel documentation, overlayfs, "whiteouts and
+//! opaque directories").
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,8 +13,9 @@ use rustix::io::Errno;
 
 use super::{Tree, place};
 
-/// Overlayfs's attribute of a directory that hides what layers below have there. In the `user.`
-/// namespace (mount option `userxattr`), since who is not root may set no other.
+/// Overlayfs's attribute of a directory that hides what layers below have there. In the
+/// `user.` namespace (mount option `userxattr`), since who is not root may set no
+/// other.
 pub(crate) const OPAQUE: &str = "user.overlay.opaque";
 
 /// What an entry's name asks for.
@@ -42,37 +44,54 @@ pub(super) fn meaning(name: &OsStr) -> Name<'_> {
 
 /// Whether a file is a whiteout of overlayfs's.
 pub(crate) fn is_whiteout(found: &Stat) -> bool {
-    FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice && found.st_rdev == 0
+    FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
+        && found.st_rdev == 0
 }
 
 /// Hides whatever layers below have in this directory.
 pub(super) fn set_opaque(directory: &OwnedFd) -> Result<()> {
-    fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty())
-        .with_context(|| format!("fsetxattr({OPAQUE}): the store's file system must have user attributes"))
+    fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty()).with_context(|| {
+        format!(
+            "fsetxattr({OPAQUE}): the store's file system must have user attributes"
+        )
+    })
 }
 
 /// Whether a directory hides what layers below have there.
 pub(crate) fn is_opaque(directory: impl AsFd) -> bool {
     let mut value = [0; 2];
-    fgetxattr(directory, OPAQUE, &mut value).is_ok_and(|length| value[..length] == *b"y")
+    fgetxattr(directory, OPAQUE, &mut value)
+        .is_ok_and(|length| value[..length] == *b"y")
 }
 
 impl Tree<'_> {
     // ANCHOR: hide
-    /// Hides what layers below have of this name. If this layer has it itself, that stays: whiteouts are
-    /// about the layers below alone, in whatever order they come.
+    /// Hides what layers below have of this name. If this layer has it itself, that
+    /// stays: whiteouts are about the layers below alone, in whatever order they come.
+    // Task 7.3: what the archive says by a name, overlayfs says by a character device
+    // 0:0.
     pub(super) fn hide(&self, name: &OsStr) -> Result<()> {
         let parent = self.parent();
-        // Task 7.3: what the archive says by a name, overlayfs says by a character device 0:0.
         match mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0) {
             Err(Errno::EXIST) => {}
-            made => return made.with_context(|| format!("mknodat({}, a whiteout)", name.display())),
+            made => {
+                return made.with_context(|| {
+                    format!("mknodat({}, a whiteout)", name.display())
+                });
+            }
         }
-        let flags =
-            rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
-        match rustix::fs::openat(parent, name, flags | rustix::fs::OFlags::RDONLY, Mode::empty()) {
+        let flags = rustix::fs::OFlags::DIRECTORY
+            | rustix::fs::OFlags::NOFOLLOW
+            | rustix::fs::OFlags::CLOEXEC;
+        match rustix::fs::openat(
+            parent,
+            name,
+            flags | rustix::fs::OFlags::RDONLY,
+            Mode::empty(),
+        ) {
             Ok(directory) => set_opaque(&directory),
-            Err(Errno::NOTDIR | Errno::LOOP) => Ok(()), // what is no directory hides it as it is
+            // what is no directory hides it as it is
+            Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
             Err(error) => Err(error).context("openat(a directory)"),
         }
     }
@@ -80,7 +99,11 @@ impl Tree<'_> {
 
     /// Makes room for an entry. True: what was there hid something of the layers below.
     pub(super) fn make_room(&self, name: &OsStr) -> Result<bool> {
-        let found = rustix::fs::statat(self.parent(), name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        let found = rustix::fs::statat(
+            self.parent(),
+            name,
+            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        );
         place::remove(self.parent(), name)?;
         Ok(found.is_ok_and(|found| is_whiteout(&found)))
     }

@@ -1,4 +1,5 @@
-//! Questions about names that are not ours: passed on to resolvers, and their answers passed back.
+//! Questions about names that are not ours: passed on to resolvers, and their answers
+//! passed back.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -6,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// How long a server has to answer. Who asks waits 5 seconds (resolv.conf(5)), which is for all tries.
+/// How long a server has to answer. Who asks waits 5 seconds (resolv.conf(5)), which is
+/// for all tries.
 const PATIENCE: Duration = Duration::from_millis(1200);
 /// How often a question is asked, of one server after the other.
 const TRIES: usize = 4;
@@ -36,9 +38,11 @@ impl Asked {
         let (name, kind) = question.split_at(question.len() - 4);
         let repeated = answer.get(12..self.question_end)?;
         let (answered_name, answered_kind) = repeated.split_at(name.len());
-        // A server may spell the name otherwise. Lengths of labels are no letters: all are below 64.
+        // A server may spell the name otherwise. Lengths of labels are no letters: all
+        // are below 64.
         let is_same = answered_name.eq_ignore_ascii_case(name) && answered_kind == kind;
-        let is_answer = answer[2] & 0x80 != 0 && answer[..2] == id && answer[4..6] == [0, 1];
+        let is_answer =
+            answer[2] & 0x80 != 0 && answer[..2] == id && answer[4..6] == [0, 1];
         (is_same && is_answer).then(|| [&self.message[..2], &answer[2..]].concat())
     }
 
@@ -53,8 +57,8 @@ fn is_unhelpful(answer: &[u8]) -> bool {
     matches!(answer[3] & 0x0f, 2 | 5)
 }
 
-/// A question on its way. Each has a socket, and so a port, of its own: who would forge an answer must
-/// guess that and the id.
+/// A question on its way. Each has a socket, and so a port, of its own: who would forge
+/// an answer must guess that and the id.
 #[derive(Debug)]
 pub(crate) struct Pending {
     asked: Asked,
@@ -90,7 +94,17 @@ impl Pending {
         match next(&asked, &servers, &mut tried) {
             Some((socket, id)) => {
                 let deadline = Instant::now() + PATIENCE;
-                Ok(Pending { asked, socket, id, servers, tried, unhelpful: None, deadline, client, via })
+                Ok(Pending {
+                    asked,
+                    socket,
+                    id,
+                    servers,
+                    tried,
+                    unhelpful: None,
+                    deadline,
+                    client,
+                    via,
+                })
             }
             None => Err(asked),
         }
@@ -105,8 +119,11 @@ impl Pending {
         // The socket is connected: only the server that was asked gets through.
         let answer = match self.socket.recv(buffer) {
             Ok(length) => self.asked.answered_by(&buffer[..length], self.id),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Waiting,
-            Err(_) => return self.give_up(), // nobody listens there: ask the next at once
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Progress::Waiting;
+            }
+            // nobody listens there: ask the next at once
+            Err(_) => return self.give_up(),
         };
         match answer {
             Some(answer) if is_unhelpful(&answer) => {
@@ -122,16 +139,23 @@ impl Pending {
     pub(crate) fn give_up(&mut self) -> Progress {
         match next(&self.asked, &self.servers, &mut self.tried) {
             Some((socket, id)) => {
-                (self.socket, self.id, self.deadline) = (socket, id, Instant::now() + PATIENCE);
+                (self.socket, self.id, self.deadline) =
+                    (socket, id, Instant::now() + PATIENCE);
                 Progress::Waiting
             }
-            None => Progress::Answered(self.unhelpful.take().unwrap_or_else(|| self.asked.failure())),
+            None => Progress::Answered(
+                self.unhelpful.take().unwrap_or_else(|| self.asked.failure()),
+            ),
         }
     }
 }
 
 /// Asks the next server, each in turn, from a new port and with a new id.
-fn next(asked: &Asked, servers: &[IpAddr], tried: &mut usize) -> Option<(UdpSocket, [u8; 2])> {
+fn next(
+    asked: &Asked,
+    servers: &[IpAddr],
+    tried: &mut usize,
+) -> Option<(UdpSocket, [u8; 2])> {
     while *tried < TRIES && !servers.is_empty() {
         let server = servers[*tried % servers.len()];
         *tried += 1;
@@ -143,9 +167,13 @@ fn next(asked: &Asked, servers: &[IpAddr], tried: &mut usize) -> Option<(UdpSock
 }
 
 fn send(asked: &Asked, server: IpAddr) -> io::Result<(UdpSocket, [u8; 2])> {
-    let any: IpAddr =
-        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?; // 0: a port that the kernel chooses, and nobody can foresee
+    let any: IpAddr = if server.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    // 0: a port that the kernel chooses, and nobody can foresee
+    let socket = UdpSocket::bind((any, 0))?;
     socket.set_nonblocking(true)?;
     socket.connect((server, PORT))?;
     let id = kit::random()?;
@@ -155,7 +183,10 @@ fn send(asked: &Asked, server: IpAddr) -> io::Result<(UdpSocket, [u8; 2])> {
 
 /// Asks over TCP, which is for answers that are too long for UDP.
 pub(crate) fn ask_over_tcp(asked: &Asked, servers: &[IpAddr]) -> Vec<u8> {
-    let mut answers = servers.iter().take(TRIES).filter_map(|server| exchange(asked, *server).ok().flatten());
+    let mut answers = servers
+        .iter()
+        .take(TRIES)
+        .filter_map(|server| exchange(asked, *server).ok().flatten());
     answers.find(|answer| !is_unhelpful(answer)).unwrap_or_else(|| asked.failure())
 }
 
@@ -171,11 +202,15 @@ fn exchange(asked: &Asked, server: IpAddr) -> io::Result<Option<Vec<u8>>> {
 
 /// RFC 1035, 4.2.2: over TCP each message has its length before it.
 pub(crate) fn write_message(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
-    let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let length =
+        u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     stream.write_all(&[&length.to_be_bytes(), message].concat())
 }
 
-pub(crate) fn read_message(stream: &mut TcpStream, longest: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_message(
+    stream: &mut TcpStream,
+    longest: usize,
+) -> io::Result<Vec<u8>> {
     let mut length = [0; 2];
     stream.read_exact(&mut length)?;
     let length = usize::from(u16::from_be_bytes(length));
@@ -191,7 +226,8 @@ pub(crate) fn read_message(stream: &mut TcpStream, longest: usize) -> io::Result
 mod tests {
     use super::*;
 
-    const QUESTION: &[u8] = b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03wEb\x00\x00\x01\x00\x01";
+    const QUESTION: &[u8] =
+        b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03wEb\x00\x00\x01\x00\x01";
 
     /// What the server under id 9 says, with one byte of it bent.
     fn answered(index: usize, value: u8) -> Option<Vec<u8>> {
@@ -208,6 +244,9 @@ mod tests {
         let bent = [(1, 8), (2, 0x01), (5, 2), (13, b'x'), (18, 28), (20, 3)];
         assert!(bent.iter().all(|(index, value)| answered(*index, *value).is_none()));
         let asked = Asked::new(QUESTION, QUESTION.len());
-        assert!((0..QUESTION.len()).all(|length| asked.answered_by(&QUESTION[..length], [0, 7]).is_none()));
+        assert!(
+            (0..QUESTION.len())
+                .all(|length| asked.answered_by(&QUESTION[..length], [0, 7]).is_none())
+        );
     }
 }

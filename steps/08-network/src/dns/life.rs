@@ -1,9 +1,12 @@
-//! The responder's life: started by the first runtime that needs it, ended with the last.
+//! The responder's life: started by the first runtime that needs it, ended with the
+//! last.
 //!
-//! Three files beside the lease file hold it together, by what the kernel undoes when a process dies:
-//! - `dns.users`, a FIFO that every runtime holds open. When the last one has closed it, or died, the
-//!   responder is told so (poll(2), POLLHUP).
-//! - `dns.alive`, which the responder holds a lock on, and which says who it is and where it listens.
+//! Three files beside the lease file hold it together, by what the kernel undoes when a
+//! process dies:
+//! - `dns.users`, a FIFO that every runtime holds open. When the last one has closed
+//!   it, or died, the responder is told so (poll(2), POLLHUP).
+//! - `dns.alive`, which the responder holds a lock on, and which says who it is and
+//!   where it listens.
 //! - `dns.lock`, a lock for the moments in which a responder begins or ends.
 
 use std::fs::{File, TryLockError};
@@ -43,12 +46,18 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
-    /// Sees to it that a responder answers what comes by `bridge` to `gateways`, port 53, for the network
-    /// whose lease file is `leases`.
+    /// Sees to it that a responder answers what comes by `bridge` to `gateways`, port
+    /// 53, for the network whose lease file is `leases`.
     ///
     /// # Errors
-    /// When it cannot be started: another program has port 53 there, or the lease file cannot be read.
-    pub(crate) fn ensure(leases: &Path, bridge: &str, gateways: &[Subnet], outside: Outside) -> Result<Self> {
+    /// When it cannot be started: another program has port 53 there, or the lease file
+    /// cannot be read.
+    pub(crate) fn ensure(
+        leases: &Path,
+        bridge: &str,
+        gateways: &[Subnet],
+        outside: Outside,
+    ) -> Result<Self> {
         let leases = std::path::absolute(leases).context("where the leases are")?;
         let _lock = lock(&leases)?;
         // First of all we are one that it lives for.
@@ -66,8 +75,8 @@ impl Responder {
     }
 }
 
-/// The network's last container is gone, and no [`Responder`] is left: returns once the process is
-/// gone, too.
+/// The network's last container is gone, and no [`Responder`] is left: returns once the
+/// process is gone, too.
 ///
 /// # Errors
 /// When it cannot be waited for.
@@ -79,15 +88,24 @@ pub(crate) fn end(leases: &Path) -> Result<()> {
 }
 
 /// The command line of a responder; it is also how one is told from another.
-pub(crate) fn words(leases: &Path, bridge: &str, gateways: &[Subnet], outside: Outside) -> Vec<String> {
+pub(crate) fn words(
+    leases: &Path,
+    bridge: &str,
+    gateways: &[Subnet],
+    outside: Outside,
+) -> Vec<String> {
     let outside = match outside {
         Outside::Forward => "forward",
         Outside::Closed => "closed",
     };
     let leases = leases.display().to_string();
     let mut words: Vec<String> =
-        ["--leases", &leases, "--bridge", bridge, "--outside", outside].map(Into::into).into();
-    words.extend(gateways.iter().flat_map(|gateway| ["--at".into(), gateway.to_string()]));
+        ["--leases", &leases, "--bridge", bridge, "--outside", outside]
+            .map(Into::into)
+            .into();
+    words.extend(
+        gateways.iter().flat_map(|gateway| ["--at".into(), gateway.to_string()]),
+    );
     words
 }
 
@@ -105,7 +123,10 @@ fn lock(leases: &Path) -> Result<File> {
         }
         Ok::<_, std::io::Error>(file)
     })
-    .hint_on(Errno::EAGAIN, format_args!("`fuser {}` says who holds it", path.display()))
+    .hint_on(
+        Errno::EAGAIN,
+        format_args!("`fuser {}` says who holds it", path.display()),
+    )
 }
 
 pub(crate) fn open(path: &Path) -> std::io::Result<File> {
@@ -116,35 +137,59 @@ pub(crate) fn open(path: &Path) -> std::io::Result<File> {
 
 fn open_users(leases: &Path) -> Result<File> {
     let path = leases.with_file_name(USERS);
-    kit::call("as long as we hold it, names are answered", "open", path.display(), || {
-        match nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        // fifo(7): opened for both it does not wait for another side.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        File::options().read(true).write(true).custom_flags(flags.bits() as i32).open(&path)
-    })
+    kit::call(
+        "as long as we hold it, names are answered",
+        "open",
+        path.display(),
+        || {
+            match nix::unistd::mkfifo(
+                &path,
+                nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR,
+            ) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            // fifo(7): opened for both it does not wait for another side.
+            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+            File::options()
+                .read(true)
+                .write(true)
+                .custom_flags(flags.bits() as i32)
+                .open(&path)
+        },
+    )
 }
 
-/// Starts a responder, and returns once it listens. It is no child of ours: whoever waits for a child
-/// does not wait for it, and it goes on when we are gone.
+/// Starts a responder, and returns once it listens. It is no child of ours: whoever
+/// waits for a child does not wait for it, and it goes on when we are gone.
 fn start(words: &[String]) -> Result<()> {
-    let (mut ours, theirs) = std::io::pipe().context("pipe2(for what the responder says)")?;
-    let said =
-        kit::call("it answers questions for names", "execve", "/proc/self/exe, dns-responder", || {
+    let (mut ours, theirs) =
+        std::io::pipe().context("pipe2(for what the responder says)")?;
+    let said = kit::call(
+        "it answers questions for names",
+        "execve",
+        "/proc/self/exe, dns-responder",
+        || {
             let mut command = command(words);
-            command.arg("--detach").stdout(theirs.try_clone()?).stderr(theirs).status()?;
+            command
+                .arg("--detach")
+                .stdout(theirs.try_clone()?)
+                .stderr(theirs)
+                .status()?;
             drop(command); // it holds the other end of the pipe
             let mut said = String::new();
             ours.read_to_string(&mut said).map(|_| ())?; // until it is ready, or gone
             Ok::<_, std::io::Error>(Said(said))
-        })?;
+        },
+    )?;
     match said.0.trim() {
         READY => Ok(()),
         said => match serde_json::from_str::<Failure>(said) {
             Ok(failure) => Err(failure.into()),
-            Err(_) => Err(Failure::new(format_args!("the DNS responder did not start: {said}")).into()),
+            Err(_) => Err(Failure::new(format_args!(
+                "the DNS responder did not start: {said}"
+            ))
+            .into()),
         },
     }
 }
@@ -181,10 +226,13 @@ fn living(leases: &Path) -> Result<Option<Living>> {
     let mut text = String::new();
     file.read_to_string(&mut text).with_context(found)?;
     let (pid, words) = text.split_once('\n').unwrap_or_default();
-    let process =
-        pid.parse().ok().and_then(Pid::from_raw).and_then(|it| pidfd_open(it, PidfdFlags::empty()).ok());
-    // The lock is asked for last: if it is still held, the process that was just opened is the holder,
-    // and not another one that has its number now.
+    let process = pid
+        .parse()
+        .ok()
+        .and_then(Pid::from_raw)
+        .and_then(|it| pidfd_open(it, PidfdFlags::empty()).ok());
+    // The lock is asked for last: if it is still held, the process that was just opened
+    // is the holder, and not another one that has its number now.
     match (file.try_lock(), process) {
         (Ok(()), _) => Ok(None),
         (Err(TryLockError::Error(error)), _) => Err(error).with_context(found),
@@ -192,8 +240,13 @@ fn living(leases: &Path) -> Result<Option<Living>> {
             Ok(Some(Living { process, words: words.trim_end().into() }))
         }
         (Err(TryLockError::WouldBlock), None) => {
-            let failure = Failure::new(format_args!("{} is locked, and not by a responder", path.display()));
-            Err(failure.hint(format_args!("`fuser {}` says by whom", path.display())).into())
+            let failure = Failure::new(format_args!(
+                "{} is locked, and not by a responder",
+                path.display()
+            ));
+            Err(failure
+                .hint(format_args!("`fuser {}` says by whom", path.display()))
+                .into())
         }
     }
 }
@@ -207,7 +260,8 @@ impl Living {
         let mut gone = [PollFd::new(self.process.as_fd(), PollFlags::POLLIN)];
         let wait = "wait for the end of the DNS responder";
         if poll(&mut gone, Self::PATIENCE).context(wait)? == 0 {
-            let _ = pidfd_send_signal(&self.process, Signal::KILL); // ESRCH: gone just now
+            // ESRCH: gone just now
+            let _ = pidfd_send_signal(&self.process, Signal::KILL);
             poll(&mut gone, PollTimeout::NONE).context(wait)?;
         }
         Ok(())

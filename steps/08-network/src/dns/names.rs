@@ -48,7 +48,9 @@ impl Names {
 
     fn add(&mut self, lease: Lease) {
         let own = [&lease.name, &lease.hostname, &lease.id];
-        for name in own.into_iter().chain(&lease.aliases).filter(|name| !name.is_empty()) {
+        for name in
+            own.into_iter().chain(&lease.aliases).filter(|name| !name.is_empty())
+        {
             let of_name = self.addresses.entry(name.to_ascii_lowercase()).or_default();
             for address in &lease.addresses {
                 if !of_name.contains(address) {
@@ -73,8 +75,8 @@ impl Names {
         self.names.get(&address).map(String::as_str)
     }
 
-    /// Whether a container has this address. Nobody else is answered: who takes more addresses than it was
-    /// given has no more questions for it.
+    /// Whether a container has this address. Nobody else is answered: who takes more
+    /// addresses than it was given has no more questions for it.
     pub(crate) fn has(&self, address: IpAddr) -> bool {
         self.asked.contains_key(&address)
     }
@@ -112,7 +114,9 @@ mod tests {
 
     #[test]
     fn what_is_no_lease_file_is_not_believed() {
-        for text in ["", "{", "[]", r#"{"leases": 7}"#, r#"{"leases": [{"addresses": ["x"]}]}"#] {
+        for text in
+            ["", "{", "[]", r#"{"leases": 7}"#, r#"{"leases": [{"addresses": ["x"]}]}"#]
+        {
             assert!(Names::parse(text).is_none(), "{text}");
         }
     }

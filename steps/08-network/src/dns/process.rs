@@ -24,22 +24,30 @@ use super::sys;
 use super::watched::Watched;
 use crate::etc::Resolv;
 
-/// Is the responder: the hidden subcommand. What goes wrong at the start is told to who started it.
+/// Is the responder: the hidden subcommand. What goes wrong at the start is told to who
+/// started it.
 ///
 /// # Errors
 /// When what it waits for cannot be waited for; nobody hears of it then.
 pub fn respond(args: &Args) -> Result<ExitCode> {
     if args.detach {
         let words = words(&args.leases, &args.bridge, &args.gateways, args.outside);
-        kit::call("nobody waits for it", "execve", "/proc/self/exe, dns-responder", || {
-            command(&words).stdout(Stdio::inherit()).spawn().map(drop)
-        })?;
+        kit::call(
+            "nobody waits for it",
+            "execve",
+            "/proc/self/exe, dns-responder",
+            || command(&words).stdout(Stdio::inherit()).spawn().map(drop),
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     match Alive::begin(args) {
         Ok(alive) => alive.live(),
         Err(error) => {
-            let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string(&Failure::of(&error))?);
+            let _ = writeln!(
+                std::io::stdout(),
+                "{}",
+                serde_json::to_string(&Failure::of(&error))?
+            );
             Ok(ExitCode::FAILURE)
         }
     }
@@ -63,9 +71,11 @@ impl Alive {
         let leases = &args.leases;
         let alive = claim(args)?;
         let lock_path = leases.with_file_name(LOCK);
-        // To be read only, as all that we keep: a responder that was taken over must not write there.
+        // To be read only, as all that we keep: a responder that was taken over must
+        // not write there.
         open(&lock_path).with_context(|| format!("open {}", lock_path.display()))?;
-        let lock = File::open(&lock_path).with_context(|| format!("open {}", lock_path.display()))?;
+        let lock = File::open(&lock_path)
+            .with_context(|| format!("open {}", lock_path.display()))?;
         let path = leases.with_file_name(USERS);
         let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32;
         let users = File::options().read(true).custom_flags(flags).open(&path);
@@ -74,11 +84,16 @@ impl Alive {
         let directory = open_directory(leases.parent().unwrap_or(leases))?;
         let name = leases.file_name().unwrap_or_default();
         let names: Watched<Arc<Names>> = Watched::new(directory, name);
-        let host: Watched<Resolv> = Watched::new(open_directory(Path::new("/"))?, "etc/resolv.conf");
-        let mut server = Server::listen(&args.bridge, &args.gateways, args.outside, names, host)
-            .hint_on(Errno::EADDRINUSE, TAKEN)?;
+        let host: Watched<Resolv> =
+            Watched::new(open_directory(Path::new("/"))?, "etc/resolv.conf");
+        let mut server =
+            Server::listen(&args.bridge, &args.gateways, args.outside, names, host)
+                .hint_on(Errno::EADDRINUSE, TAKEN)?;
         give_up_rights()?;
-        server.check_names().hint_on(Errno::EACCES, "the responder reads it as nobody: 0711 and 0644")?;
+        server.check_names().hint_on(
+            Errno::EACCES,
+            "the responder reads it as nobody: 0711 and 0644",
+        )?;
         Ok(Alive { server, users, alive, lock_path, lock })
     }
 
@@ -87,9 +102,12 @@ impl Alive {
         loop {
             self.server.serve(self.users.as_fd())?;
             // Nobody needs us. But one may be just beginning, and have found us alive.
-            self.lock.lock().with_context(|| format!("lock {}", self.lock_path.display()))?;
+            self.lock
+                .lock()
+                .with_context(|| format!("lock {}", self.lock_path.display()))?;
             if self.is_alone()? {
-                drop(self.server); // in this order: who begins after us finds port 53 free, and
+                // in this order: who begins after us finds port 53 free, and
+                drop(self.server);
                 drop(self.alive); // nobody alive, when it gets the lock
                 return Ok(ExitCode::SUCCESS);
             }
@@ -114,7 +132,8 @@ fn claim(args: &Args) -> Result<File> {
         file.try_lock()?;
         file.set_len(0)?;
         file.rewind()?;
-        let words = words(&args.leases, &args.bridge, &args.gateways, args.outside).join(" ");
+        let words =
+            words(&args.leases, &args.bridge, &args.gateways, args.outside).join(" ");
         write!(file, "{}\n{words}\n", std::process::id())?;
         // Who starts us waits with `dns.lock`: nobody else takes it in between.
         drop(file);
@@ -126,7 +145,8 @@ fn claim(args: &Args) -> Result<File> {
 
 fn open_directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).with_context(|| format!("open {}", path.display()))
+    rustix::fs::open(path, flags, Mode::empty())
+        .with_context(|| format!("open {}", path.display()))
 }
 
 /// Nobody on the host, in none of its groups: what comes from a container is hostile.
@@ -146,10 +166,16 @@ fn give_up_rights() -> Result<()> {
 
 /// Says that we listen, and closes what we were heard through: who waits sees its end.
 fn say_ready() -> Result<()> {
-    // Not by std's stdout: what could not be written would be in its buffer, and come after the error.
+    // Not by std's stdout: what could not be written would be in its buffer, and come
+    // after the error.
     let ready = format!("{READY}\n");
-    rustix::io::write(rustix::stdio::stdout(), ready.as_bytes()).context("write(stdout), that we listen")?;
-    let null = File::options().read(true).write(true).open("/dev/null").context("open /dev/null")?;
+    rustix::io::write(rustix::stdio::stdout(), ready.as_bytes())
+        .context("write(stdout), that we listen")?;
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .context("open /dev/null")?;
     rustix::stdio::dup2_stdout(&null).context("dup2(/dev/null, stdout)")?;
     rustix::stdio::dup2_stderr(&null).context("dup2(/dev/null, stderr)")
 }

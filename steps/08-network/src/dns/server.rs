@@ -1,4 +1,5 @@
-//! The responder at work: one thread waits for questions, for answers of others, and for the end.
+//! The responder at work: one thread waits for questions, for answers of others, and
+//! for the end.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -10,7 +11,9 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt,
+};
 
 use super::Outside;
 use super::answer::{Carrier, Known, LONGEST_QUESTION, Reply};
@@ -21,8 +24,8 @@ use super::watched::Watched;
 use crate::etc::Resolv;
 use crate::subnet::Subnet;
 
-/// How many questions are on their way to others at most, of all and of one container. Who asks more is
-/// told that there is no answer, and asks again.
+/// How many questions are on their way to others at most, of all and of one container.
+/// Who asks more is told that there is no answer, and asks again.
 const PENDING: (usize, usize) = (256, 64);
 /// How many questions are read before the others have their turn.
 const AT_ONCE: usize = 64;
@@ -53,10 +56,14 @@ impl Server {
         host: Watched<Resolv>,
     ) -> Result<Self> {
         let at = |gateway: &Subnet| SocketAddr::from((gateway.ip(), PORT));
-        let udp: Result<Vec<UdpSocket>> =
-            gateways.iter().map(|it| Ok(open(bridge, at(it), SocketType::DGRAM)?.into())).collect();
-        let tcp: Result<Vec<TcpListener>> =
-            gateways.iter().map(|it| Ok(open(bridge, at(it), SocketType::STREAM)?.into())).collect();
+        let udp: Result<Vec<UdpSocket>> = gateways
+            .iter()
+            .map(|it| Ok(open(bridge, at(it), SocketType::DGRAM)?.into()))
+            .collect();
+        let tcp: Result<Vec<TcpListener>> = gateways
+            .iter()
+            .map(|it| Ok(open(bridge, at(it), SocketType::STREAM)?.into()))
+            .collect();
         Ok(Server {
             gateways: gateways.into(),
             outside,
@@ -73,21 +80,28 @@ impl Server {
 
     /// Reads the lease file for the first time.
     pub(crate) fn check_names(&mut self) -> Result<()> {
-        self.names.get(|text| Names::parse(text).map(Arc::new)).context("read(the network's leases)")?;
+        self.names
+            .get(|text| Names::parse(text).map(Arc::new))
+            .context("read(the network's leases)")?;
         Ok(())
     }
 
-    /// Answers until the other end of `users`, which every runtime holds, is closed everywhere.
+    /// Answers until the other end of `users`, which every runtime holds, is closed
+    /// everywhere.
     pub(crate) fn serve(&mut self, users: BorrowedFd<'_>) -> Result<()> {
         loop {
             let now = Instant::now();
-            let next =
-                self.pending.iter().map(|pending| pending.deadline.saturating_duration_since(now)).min();
+            let next = self
+                .pending
+                .iter()
+                .map(|pending| pending.deadline.saturating_duration_since(now))
+                .min();
             let ready = self.wait(users, next)?;
             if ready[0].contains(PollFlags::POLLHUP) {
                 return Ok(());
             }
-            let (listening, waiting) = ready[1..].split_at(self.udp.len() + self.tcp.len());
+            let (listening, waiting) =
+                ready[1..].split_at(self.udp.len() + self.tcp.len());
             self.hear(waiting);
             for (index, events) in listening.iter().enumerate() {
                 match index.checked_sub(self.udp.len()) {
@@ -100,13 +114,21 @@ impl Server {
     }
 
     /// What has happened: to `users`, to our sockets, to the questions on their way.
-    fn wait(&self, users: BorrowedFd<'_>, longest: Option<Duration>) -> Result<Vec<PollFlags>> {
-        let sockets = self.udp.iter().map(AsFd::as_fd).chain(self.tcp.iter().map(AsFd::as_fd));
-        let sockets = sockets.chain(self.pending.iter().map(|pending| pending.socket().as_fd()));
+    fn wait(
+        &self,
+        users: BorrowedFd<'_>,
+        longest: Option<Duration>,
+    ) -> Result<Vec<PollFlags>> {
+        let sockets =
+            self.udp.iter().map(AsFd::as_fd).chain(self.tcp.iter().map(AsFd::as_fd));
+        let sockets =
+            sockets.chain(self.pending.iter().map(|pending| pending.socket().as_fd()));
         let mut ready = vec![PollFd::new(users, PollFlags::empty())];
         ready.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
         // Rounded up: a deadline that is nearly reached is not asked about in a circle.
-        let limit = longest.map(|it| it.as_millis() as u16 + 1).map_or(PollTimeout::NONE, PollTimeout::from);
+        let limit = longest
+            .map(|it| it.as_millis() as u16 + 1)
+            .map_or(PollTimeout::NONE, PollTimeout::from);
         match poll(&mut ready, limit) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("wait for questions"),
@@ -121,7 +143,9 @@ impl Server {
             // One more than the longest question: what is longer is seen to be.
             let mut message = [0; LONGEST_QUESTION + 1];
             match self.udp[via].recv_from(&mut message) {
-                Ok((length, client)) => self.answer_one(&message[..length], client, via),
+                Ok((length, client)) => {
+                    self.answer_one(&message[..length], client, via)
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(_) => {} // what came of an earlier answer, to somebody who is gone
             }
@@ -134,16 +158,27 @@ impl Server {
             return;
         }
         self.turn = self.turn.wrapping_add(1);
-        let known = Known { names: &names, gateways: &self.gateways, outside: self.outside, turn: self.turn };
+        let known = Known {
+            names: &names,
+            gateways: &self.gateways,
+            outside: self.outside,
+            turn: self.turn,
+        };
         match known.reply(message, Carrier::Udp) {
             Reply::Say(answer) => self.say(via, &answer, client),
-            Reply::Ask { question_end } => self.ask(Asked::new(message, question_end), &names, client, via),
+            Reply::Ask { question_end } => {
+                self.ask(Asked::new(message, question_end), &names, client, via)
+            }
             Reply::Nothing => {}
         }
     }
 
     fn ask(&mut self, asked: Asked, names: &Names, client: SocketAddr, via: usize) {
-        let own = self.pending.iter().filter(|pending| pending.client.ip() == client.ip()).count();
+        let own = self
+            .pending
+            .iter()
+            .filter(|pending| pending.client.ip() == client.ip())
+            .count();
         if self.pending.len() >= PENDING.0 || own >= PENDING.1 {
             return self.say(via, &asked.failure(), client);
         }
@@ -172,14 +207,20 @@ impl Server {
     }
 
     fn accept(&mut self, index: usize) {
-        let Ok((stream, client)) = self.tcp[index].accept() else { return }; // it has gone again
+        // it has gone again
+        let Ok((stream, client)) = self.tcp[index].accept() else { return };
         let client = client.ip();
         let names = self.names();
         if !names.has(client) {
             return;
         }
         let servers = self.servers(&names, client);
-        let snapshot = Snapshot { names, gateways: self.gateways.clone(), outside: self.outside, servers };
+        let snapshot = Snapshot {
+            names,
+            gateways: self.gateways.clone(),
+            outside: self.outside,
+            servers,
+        };
         self.connections.serve(stream, client, snapshot);
     }
 
@@ -188,18 +229,27 @@ impl Server {
     }
 
     fn names(&mut self) -> Arc<Names> {
-        // It was readable at the start. If it no longer is, the network is being removed.
-        self.names.get(|text| Names::parse(text).map(Arc::new)).cloned().unwrap_or_default()
+        // It was readable at the start. If it no longer is, the network is being
+        // removed.
+        self.names
+            .get(|text| Names::parse(text).map(Arc::new))
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Whom this container's questions go to; never ourselves.
     fn servers(&mut self, names: &Names, client: IpAddr) -> Vec<IpAddr> {
         let own = names.asked_by(client);
         let mut servers = match own {
-            [] => self.host.get(|text| Some(Resolv::parse(text))).map_or(Vec::new(), |it| it.servers.clone()),
+            [] => self
+                .host
+                .get(|text| Some(Resolv::parse(text)))
+                .map_or(Vec::new(), |it| it.servers.clone()),
             own => own.into(),
         };
-        servers.retain(|server| self.gateways.iter().all(|gateway| gateway.ip() != *server));
+        servers.retain(|server| {
+            self.gateways.iter().all(|gateway| gateway.ip() != *server)
+        });
         servers
     }
 }
@@ -210,21 +260,28 @@ fn open(bridge: &str, address: SocketAddr, kind: SocketType) -> Result<OwnedFd> 
         (false, is_tcp) => (AddressFamily::INET6, if is_tcp { "TCP" } else { "UDP" }),
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    kit::call("names are asked for here", "bind", format_args!("{address}, {name}"), || {
-        let socket = socket_with(family, kind, flags, None)?;
-        // An IPv6 address can be used only a second after it was given (RFC 4862, 5.4).
-        match address.is_ipv4() {
-            true => sockopt::set_ip_freebind(&socket, true)?,
-            false => sockopt::set_ipv6_freebind(&socket, true)?,
-        }
-        if kind == SocketType::STREAM {
-            sockopt::set_socket_reuseaddr(&socket, true)?; // connections of a responder before us
-        }
-        setsockopt(&socket, BindToDevice, &OsString::from(bridge))?;
-        bind(&socket, &address)?;
-        if kind == SocketType::STREAM {
-            listen(&socket, BACKLOG)?;
-        }
-        Ok::<_, std::io::Error>(socket)
-    })
+    kit::call(
+        "names are asked for here",
+        "bind",
+        format_args!("{address}, {name}"),
+        || {
+            let socket = socket_with(family, kind, flags, None)?;
+            // An IPv6 address can be used only a second after it was given (RFC 4862,
+            // 5.4).
+            match address.is_ipv4() {
+                true => sockopt::set_ip_freebind(&socket, true)?,
+                false => sockopt::set_ipv6_freebind(&socket, true)?,
+            }
+            if kind == SocketType::STREAM {
+                // connections of a responder before us
+                sockopt::set_socket_reuseaddr(&socket, true)?;
+            }
+            setsockopt(&socket, BindToDevice, &OsString::from(bridge))?;
+            bind(&socket, &address)?;
+            if kind == SocketType::STREAM {
+                listen(&socket, BACKLOG)?;
+            }
+            Ok::<_, std::io::Error>(socket)
+        },
+    )
 }

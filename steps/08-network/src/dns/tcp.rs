@@ -51,7 +51,10 @@ impl Connections {
 
     fn take_place(&self, client: IpAddr) -> Option<Place> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, own) = (taken.values().sum::<usize>(), taken.get(&client).copied().unwrap_or_default());
+        let (all, own) = (
+            taken.values().sum::<usize>(),
+            taken.get(&client).copied().unwrap_or_default(),
+        );
         if all >= CONNECTIONS.0 || own >= CONNECTIONS.1 {
             return None;
         }

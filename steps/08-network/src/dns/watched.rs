@@ -13,7 +13,8 @@ use rustix::fs::{AtFlags, Mode, OFlags, Stat, openat, statat};
 pub(crate) struct Watched<T> {
     directory: OwnedFd,
     name: OsString,
-    /// As it was when it was read: inode, size, time. None: it has not been read, or is not there.
+    /// As it was when it was read: inode, size, time. None: it has not been read, or is
+    /// not there.
     seen: Option<(u64, i64, i64, u64)>,
     value: T,
 }
@@ -26,9 +27,12 @@ impl<T: Default> Watched<T> {
         Watched { directory, name: name.into(), seen: None, value: T::default() }
     }
 
-    /// What is in the file now. A file that is gone is empty; one that cannot be read or understood
-    /// leaves what there was, and is tried again.
-    pub(crate) fn get(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> io::Result<&T> {
+    /// What is in the file now. A file that is gone is empty; one that cannot be read
+    /// or understood leaves what there was, and is tried again.
+    pub(crate) fn get(
+        &mut self,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> io::Result<&T> {
         let now = match statat(&self.directory, &self.name, AtFlags::empty()) {
             Ok(status) => status,
             Err(rustix::io::Errno::NOENT) => {
@@ -43,14 +47,20 @@ impl<T: Default> Watched<T> {
         }
         if let Some(value) = parse(&self.read()?) {
             self.value = value;
-            // The kernel's clock for files has ticks: one written in this tick may be written again.
+            // The kernel's clock for files has ticks: one written in this tick may be
+            // written again.
             self.seen = is_older_than_a_tick(&now).then_some(identity);
         }
         Ok(&self.value)
     }
 
     fn read(&self) -> io::Result<String> {
-        let file = openat(&self.directory, &self.name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let file = openat(
+            &self.directory,
+            &self.name,
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         let mut text = String::new();
         File::from(file).take(LONGEST).read_to_string(&mut text)?;
         Ok(text)
@@ -59,7 +69,10 @@ impl<T: Default> Watched<T> {
 
 fn is_older_than_a_tick(status: &Stat) -> bool {
     const TICK: Duration = Duration::from_millis(20);
-    let changed = Duration::new(status.st_mtime.max(0).unsigned_abs(), status.st_mtime_nsec as u32);
+    let changed = Duration::new(
+        status.st_mtime.max(0).unsigned_abs(),
+        status.st_mtime_nsec as u32,
+    );
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     now.checked_sub(changed).is_some_and(|age| age > TICK)
 }
@@ -71,7 +84,8 @@ mod tests {
 
     #[test]
     fn what_is_written_in_its_place_is_read_and_what_is_half_written_is_not() {
-        let directory = std::env::temp_dir().join(format!("kiste-watched-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("kiste-watched-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let opened: OwnedFd = File::open(&directory).unwrap().into();
         let mut watched = Watched::new(opened, "file");

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressHeaderFlags, AddressMessage,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::Netlink;
@@ -15,20 +17,34 @@ impl Netlink {
     ///
     /// # Errors
     /// EEXIST, when it has it.
-    pub(crate) fn add_address(&mut self, why: &str, link: u32, name: &str, address: Subnet) -> Result<()> {
+    pub(crate) fn add_address(
+        &mut self,
+        why: &str,
+        link: u32,
+        name: &str,
+        address: Subnet,
+    ) -> Result<()> {
         let mut message = AddressMessage::default();
         message.header.family = family(address.ip());
         message.header.prefix_len = address.prefix();
         message.header.index = link;
-        // ip-address(8), nodad: nobody else can have it, the lease says; and it is of use at once.
+        // ip-address(8), nodad: nobody else can have it, the lease says; and it is of
+        // use at once.
         message.header.flags = AddressHeaderFlags::Nodad;
-        message.attributes =
-            vec![AddressAttribute::Local(address.ip()), AddressAttribute::Address(address.ip())];
+        message.attributes = vec![
+            AddressAttribute::Local(address.ip()),
+            AddressAttribute::Address(address.ip()),
+        ];
         if let IpAddr::V4(last) = address.last() {
             message.attributes.push(AddressAttribute::Broadcast(last));
         }
         let operands = format!("{name}, {address}");
-        self.request(why, operands, RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
+        self.request(
+            why,
+            operands,
+            RouteNetlinkMessage::NewAddress(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
     }
 
     /// All addresses of this network namespace, with the index of their link.

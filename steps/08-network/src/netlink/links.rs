@@ -8,8 +8,8 @@ use kit::Hint;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
-    LinkInfo, LinkMessage,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -37,28 +37,44 @@ impl Netlink {
     /// Makes a bridge, which is down.
     ///
     /// # Errors
-    /// EEXIST, when there is a link of that name; EOPNOTSUPP, when the kernel has no bridges.
+    /// EEXIST, when there is a link of that name; EOPNOTSUPP, when the kernel has no
+    /// bridges.
     pub(crate) fn add_bridge(&mut self, name: &str, mac: Mac) -> Result<()> {
         let mut message = LinkMessage::default();
         message.attributes = vec![
             LinkAttribute::IfName(name.into()),
-            // Or it would have that of its lowest port, and change as containers come and go.
+            // Or it would have that of its lowest port, and change as containers come
+            // and go.
             LinkAttribute::Address(mac.0.to_vec()),
             LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
         ];
         let operands = format!("{name}, bridge");
         let message = RouteNetlinkMessage::NewLink(message);
-        self.request("what all its cables end in", operands, message, NLM_F_CREATE | NLM_F_EXCL)
-            .hint_on(Errno::EEXIST, format_args!("`ip link show {name}` says what it is: it is not ours"))
+        self.request(
+            "what all its cables end in",
+            operands,
+            message,
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
+        .hint_on(
+            Errno::EEXIST,
+            format_args!("`ip link show {name}` says what it is: it is not ours"),
+        )
     }
 
     // ANCHOR: veth
-    /// Makes a cable: one end called `name` here, the other `inside` in the network namespace of a
-    /// process, where it has never been anywhere else. See veth(4).
+    /// Makes a cable: one end called `name` here, the other `inside` in the network
+    /// namespace of a process, where it has never been anywhere else. See veth(4).
     ///
     /// # Errors
     /// EEXIST, when either end's name is taken; ESRCH, when the process is gone.
-    pub(crate) fn add_veth(&mut self, name: &str, inside: &str, mac: Mac, process: Pid) -> Result<()> {
+    pub(crate) fn add_veth(
+        &mut self,
+        name: &str,
+        inside: &str,
+        mac: Mac,
+        process: Pid,
+    ) -> Result<()> {
         let mut peer = LinkMessage::default();
         peer.attributes = vec![
             LinkAttribute::IfName(inside.into()),
@@ -75,12 +91,17 @@ impl Netlink {
         ];
         let operands = format!("{name}, veth; {inside} in the namespace of {process}");
         let message = RouteNetlinkMessage::NewLink(message);
-        self.request("a cable, one end of it inside", operands, message, NLM_F_CREATE | NLM_F_EXCL)
+        self.request(
+            "a cable, one end of it inside",
+            operands,
+            message,
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
     }
     // ANCHOR_END: veth
 
-    /// Plugs a link into a bridge, and turns it on. What comes in by it may go out by it again: who asks
-    /// for its own published port is the one that answers.
+    /// Plugs a link into a bridge, and turns it on. What comes in by it may go out by
+    /// it again: who asks for its own published port is the one that answers.
     ///
     /// # Errors
     /// What the kernel says.
@@ -88,12 +109,19 @@ impl Netlink {
         let mut message = change(link.index);
         message.attributes = vec![LinkAttribute::Controller(bridge.index)];
         let operands = format!("{} into {}", link.name, bridge.name);
-        self.request("the other end, in the bridge", operands, RouteNetlinkMessage::SetLink(message), 0)?;
+        self.request(
+            "the other end, in the bridge",
+            operands,
+            RouteNetlinkMessage::SetLink(message),
+            0,
+        )?;
 
         let mut message = change(link.index);
         message.attributes = vec![LinkAttribute::LinkInfo(vec![
             LinkInfo::PortKind(InfoPortKind::Bridge),
-            LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)])),
+            LinkInfo::PortData(InfoPortData::BridgePort(vec![
+                InfoBridgePort::HairpinMode(true),
+            ])),
         ])];
         let operands = format!("{}, hairpin", link.name);
         let message = RouteNetlinkMessage::NewLink(message);
@@ -113,8 +141,8 @@ impl Netlink {
         self.request("it is on", operands, RouteNetlinkMessage::SetLink(message), 0)
     }
 
-    /// Removes a link, and with it its other end. One that is gone is no error: a veth goes with the
-    /// namespace that has its other end.
+    /// Removes a link, and with it its other end. One that is gone is no error: a veth
+    /// goes with the namespace that has its other end.
     ///
     /// # Errors
     /// What the kernel says.
@@ -154,7 +182,8 @@ fn change(index: u32) -> LinkMessage {
 
 fn read(message: RouteNetlinkMessage) -> Option<Link> {
     let RouteNetlinkMessage::NewLink(message) = message else { return None };
-    let mut link = Link { index: message.header.index, name: String::new(), bridge: None };
+    let mut link =
+        Link { index: message.header.index, name: String::new(), bridge: None };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
@@ -166,9 +195,9 @@ fn read(message: RouteNetlinkMessage) -> Option<Link> {
 }
 
 impl Mac {
-    /// An address for whoever has this IPv4 address: what others remember of the address then still
-    /// holds for the next container that gets it. The second bit of the first byte says that nobody
-    /// sold it (IEEE 802, locally administered).
+    /// An address for whoever has this IPv4 address: what others remember of the
+    /// address then still holds for the next container that gets it. The second bit of
+    /// the first byte says that nobody sold it (IEEE 802, locally administered).
     pub(crate) fn of_ipv4(ip: std::net::Ipv4Addr) -> Self {
         let [a, b, c, d] = ip.octets();
         Mac([0x02, 0x08, a, b, c, d])
@@ -186,7 +215,9 @@ impl FromStr for Mac {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let byte = |part: &str| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok()).flatten();
+        let byte = |part: &str| {
+            (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok()).flatten()
+        };
         let bytes: Option<Vec<u8>> = text.split(':').map(byte).collect();
         let bytes = bytes.and_then(|bytes| <[u8; 6]>::try_from(bytes).ok());
         let bytes = bytes.ok_or("write it as 02:42:0a:4d:00:02")?;
@@ -221,8 +252,14 @@ mod tests {
     fn a_hardware_address_is_six_bytes_of_one_link() {
         let mac: Mac = "02:42:0A:4d:00:02".parse().unwrap();
         assert_eq!(mac.to_string(), "02:42:0a:4d:00:02");
-        for wrong in ["", "02:42:0a:4d:00", "01:42:0a:4d:00:02", "00:00:00:00:00:00", "2:42:0a:4d:00:02", "x"]
-        {
+        for wrong in [
+            "",
+            "02:42:0a:4d:00",
+            "01:42:0a:4d:00:02",
+            "00:00:00:00:00:00",
+            "2:42:0a:4d:00:02",
+            "x",
+        ] {
             assert!(wrong.parse::<Mac>().is_err(), "{wrong}");
         }
     }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use anyhow::Result;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
+    RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -39,7 +40,12 @@ impl Netlink {
         message.attributes = vec![RouteAttribute::Gateway(address(gateway))];
         let operands = format!("default via {gateway}");
         let message = RouteNetlinkMessage::NewRoute(message);
-        self.request("its way to everywhere else", operands, message, NLM_F_CREATE | NLM_F_EXCL)
+        self.request(
+            "its way to everywhere else",
+            operands,
+            message,
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
     }
 
     /// The routes of all tables and both families.
@@ -51,7 +57,10 @@ impl Netlink {
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut message = RouteMessage::default();
             message.header.address_family = family;
-            let found = self.dump("which ways the host knows", RouteNetlinkMessage::GetRoute(message))?;
+            let found = self.dump(
+                "which ways the host knows",
+                RouteNetlinkMessage::GetRoute(message),
+            )?;
             routes.extend(found.into_iter().filter_map(read));
         }
         Ok(routes)
@@ -70,12 +79,18 @@ fn read(message: RouteNetlinkMessage) -> Option<Route> {
             RouteAttribute::Destination(RouteAddress::Inet(ip)) => to = (*ip).into(),
             RouteAttribute::Destination(RouteAddress::Inet6(ip)) => to = (*ip).into(),
             RouteAttribute::Oif(link) => links.push(*link),
-            RouteAttribute::MultiPath(hops) => links.extend(hops.iter().map(|hop| hop.interface_index)),
+            RouteAttribute::MultiPath(hops) => {
+                links.extend(hops.iter().map(|hop| hop.interface_index))
+            }
             _ => {}
         }
     }
     let destination = Subnet::new(to, message.header.destination_prefix_length)?;
-    Some(Route { destination, links, is_unicast: message.header.kind == RouteType::Unicast })
+    Some(Route {
+        destination,
+        links,
+        is_unicast: message.header.kind == RouteType::Unicast,
+    })
 }
 
 fn address(ip: IpAddr) -> RouteAddress {

@@ -25,7 +25,8 @@ const DELRULE: u16 = 8;
 const CREATE: u16 = 0x400;
 const APPEND: u16 = 0x800;
 
-/// Where on its way a packet comes by a chain: enum nf_inet_hooks, and at which turn among others'.
+/// Where on its way a packet comes by a chain: enum nf_inet_hooks, and at which turn
+/// among others'.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hook {
     /// As it comes in, before anything is known of its connection.
@@ -77,7 +78,14 @@ impl Batch {
     }
 
     /// Makes a chain that packets come by on their way; what no rule stops goes on.
-    pub(crate) fn add_base_chain(&mut self, family: Family, table: &str, name: &str, kind: Kind, hook: Hook) {
+    pub(crate) fn add_base_chain(
+        &mut self,
+        family: Family,
+        table: &str,
+        name: &str,
+        kind: Kind,
+        hook: Hook,
+    ) {
         // NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY: linux/netfilter_ipv4.h, NF_IP_PRI_*
         let (number, priority): (u32, i32) = match hook {
             Hook::Raw => (0, -300),
@@ -92,27 +100,55 @@ impl Batch {
             Kind::Nat => "nat",
         };
         let place = Attributes::default().number(1, number).number(2, priority as u32);
-        let chain = Attributes::default().text(1, table).text(3, name).nested(4, place).text(7, kind);
+        let chain = Attributes::default()
+            .text(1, table)
+            .text(3, name)
+            .nested(4, place)
+            .text(7, kind);
         self.push(NEWCHAIN, CREATE, family, &chain);
     }
 
     /// Makes a chain to which rules can send packets.
     pub(crate) fn add_chain(&mut self, family: Family, table: &str, name: &str) {
-        self.push(NEWCHAIN, CREATE, family, &Attributes::default().text(1, table).text(3, name));
+        self.push(
+            NEWCHAIN,
+            CREATE,
+            family,
+            &Attributes::default().text(1, table).text(3, name),
+        );
     }
 
     /// Adds a rule at the end of a chain.
-    pub(crate) fn append(&mut self, family: Family, table: &str, chain: &str, rule: &Rule) {
+    pub(crate) fn append(
+        &mut self,
+        family: Family,
+        table: &str,
+        chain: &str,
+        rule: &Rule,
+    ) {
         self.push(NEWRULE, CREATE | APPEND, family, &rule.packed(table, chain));
     }
 
     /// Adds a rule in front of the one that has this handle.
-    pub(crate) fn insert(&mut self, family: Family, table: &str, chain: &str, rule: &Rule, before: u64) {
+    pub(crate) fn insert(
+        &mut self,
+        family: Family,
+        table: &str,
+        chain: &str,
+        rule: &Rule,
+        before: u64,
+    ) {
         self.push(NEWRULE, CREATE, family, &rule.packed(table, chain).long(6, before));
     }
 
     /// Removes one rule.
-    pub(crate) fn delete_rule(&mut self, family: Family, table: &str, chain: &str, handle: u64) {
+    pub(crate) fn delete_rule(
+        &mut self,
+        family: Family,
+        table: &str,
+        chain: &str,
+        handle: u64,
+    ) {
         let rule = Attributes::default().text(1, table).text(2, chain).long(3, handle);
         self.push(DELRULE, 0, family, &rule);
     }
@@ -122,8 +158,11 @@ impl Batch {
     /// # Errors
     /// What it says of the first change that it refuses; then it has made none.
     pub(crate) fn commit(mut self, why: &str, operands: impl Display) -> Result<()> {
-        // Only the last change is acknowledged: what goes wrong before it is told in any case.
-        let flags = u16::from_ne_bytes([self.bytes[self.last + 6], self.bytes[self.last + 7]]) | ACK;
+        // Only the last change is acknowledged: what goes wrong before it is told in
+        // any case.
+        let flags =
+            u16::from_ne_bytes([self.bytes[self.last + 6], self.bytes[self.last + 7]])
+                | ACK;
         self.bytes[self.last + 6..self.last + 8].copy_from_slice(&flags.to_ne_bytes());
         let last = self.sequence;
         self.frame(BATCH_END);
@@ -154,12 +193,26 @@ impl Batch {
         self.last = self.bytes.len();
         self.sequence += 1;
         let kind = NFTABLES << 8 | kind;
-        self.bytes.extend(message(kind, REQUEST | flags, self.sequence, family.number(), 0, body));
+        self.bytes.extend(message(
+            kind,
+            REQUEST | flags,
+            self.sequence,
+            family.number(),
+            0,
+            body,
+        ));
     }
 
     fn frame(&mut self, kind: u16) {
         self.sequence += 1;
         let nothing = Attributes::default();
-        self.bytes.extend(message(kind, REQUEST, self.sequence, 0, socket::NFTABLES, &nothing));
+        self.bytes.extend(message(
+            kind,
+            REQUEST,
+            self.sequence,
+            0,
+            socket::NFTABLES,
+            &nothing,
+        ));
     }
 }

@@ -1,5 +1,5 @@
-//! What the kernel knows of connections (linux/netfilter/nfnetlink_conntrack.h): where packets of one went
-//! before, they go again, whatever the rules say now.
+//! What the kernel knows of connections (linux/netfilter/nfnetlink_conntrack.h): where
+//! packets of one went before, they go again, whatever the rules say now.
 
 use std::io;
 use std::net::IpAddr;
@@ -25,8 +25,8 @@ impl kit::Outcome for Forgotten {
     }
 }
 
-/// Forgets every connection from or to these addresses, which were somebody else's before: what others
-/// still send to that one would reach who has its address now.
+/// Forgets every connection from or to these addresses, which were somebody else's
+/// before: what others still send to that one would reach who has its address now.
 ///
 /// # Errors
 /// What the kernel says. One that cannot be asked is left alone.
@@ -42,7 +42,10 @@ pub(crate) fn forget(addresses: &[IpAddr]) -> Result<()> {
                 all => all?,
             };
             let concerned = all.iter().filter(|(_, entry)| concerns(entry, addresses));
-            concerned.map(|(family, entry)| delete(*family, entry)).sum::<io::Result<usize>>().map(Forgotten)
+            concerned
+                .map(|(family, entry)| delete(*family, entry))
+                .sum::<io::Result<usize>>()
+                .map(Forgotten)
         },
     )?;
     Ok(())
@@ -67,11 +70,17 @@ fn delete(family: u8, entry: &[u8]) -> io::Result<usize> {
     let entry = read(entry);
     let Some(original) = find(&entry, ORIGINAL) else { return Ok(0) };
     let which = Attributes::default().nested(ORIGINAL, Attributes(original.into()));
-    let which = find(&entry, ZONE).into_iter().fold(which, |which, zone| which.bytes(ZONE, zone));
+    let which = find(&entry, ZONE)
+        .into_iter()
+        .fold(which, |which, zone| which.bytes(ZONE, zone));
     let socket = open()?;
-    send(&socket, &message(CONNTRACK << 8 | DELETE, REQUEST | ACK, 1, family, 0, &which))?;
+    send(
+        &socket,
+        &message(CONNTRACK << 8 | DELETE, REQUEST | ACK, 1, family, 0, &which),
+    )?;
     match receive(&socket)?.iter().find_map(Answer::outcome) {
-        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(0), // it has ended meanwhile
+        // it has ended meanwhile
+        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Some(Err(error)) => Err(error),
         _ => Ok(1),
     }

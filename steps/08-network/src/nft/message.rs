@@ -1,5 +1,6 @@
-//! How nf_tables wants to be told things: attributes, each with a length, a kind and a value; a value may
-//! be more attributes. Numbers are in network byte order. See linux/netfilter/nfnetlink.h.
+//! How nf_tables wants to be told things: attributes, each with a length, a kind and a
+//! value; a value may be more attributes. Numbers are in network byte order. See
+//! linux/netfilter/nfnetlink.h.
 
 /// A list of attributes that grows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,10 +92,15 @@ mod tests {
 
     #[test]
     fn what_was_packed_is_read_again_and_garbage_ends_the_list() {
-        let packed =
-            Attributes::default().text(1, "kiste").number(2, 7).nested(3, Attributes::default().number(1, 9));
+        let packed = Attributes::default()
+            .text(1, "kiste")
+            .number(2, 7)
+            .nested(3, Attributes::default().number(1, 9));
         let found = read(&packed.0);
-        assert_eq!((find_text(&found, 1).unwrap().as_str(), find_number(&found, 2)), ("kiste", Some(7)));
+        assert_eq!(
+            (find_text(&found, 1).unwrap().as_str(), find_number(&found, 2)),
+            ("kiste", Some(7))
+        );
         assert_eq!(find_number(&read(find(&found, 3).unwrap()), 1), Some(9));
         for garbage in [&[][..], &[1], &[0; 8], &[255; 8], &[200, 0, 1, 0, 9]] {
             assert!(read(garbage).is_empty(), "{garbage:?}");

@@ -32,7 +32,8 @@ pub(crate) struct FoundRule {
     pub(crate) chain: String,
     pub(crate) handle: u64,
     pub(crate) comment: String,
-    /// What becomes of every packet that comes by it. None: that depends on the packet, or it goes on.
+    /// What becomes of every packet that comes by it. None: that depends on the packet,
+    /// or it goes on.
     pub(crate) end: Option<End>,
 }
 
@@ -64,9 +65,11 @@ impl Ruleset {
     /// # Errors
     /// What it says. A kernel without nf_tables has no rules.
     pub(crate) fn read(why: &str) -> Result<Self> {
-        kit::call(why, "nf_tables", "NFT_MSG_GETCHAIN, NFT_MSG_GETRULE", || match read_all() {
-            Err(error) if is_unknown(&error) => Ok(Ruleset::default()),
-            done => done,
+        kit::call(why, "nf_tables", "NFT_MSG_GETCHAIN, NFT_MSG_GETRULE", || {
+            match read_all() {
+                Err(error) if is_unknown(&error) => Ok(Ruleset::default()),
+                done => done,
+            }
         })
     }
 }
@@ -119,10 +122,15 @@ fn comment(data: &[u8]) -> String {
 
 /// Of a rule that looks at nothing of the packet.
 fn end(expressions: &[u8]) -> Option<End> {
-    let expressions: Vec<_> = read(expressions).into_iter().map(|(_, expression)| read(expression)).collect();
-    let name = |expression: &[(u16, &[u8])]| find_text(expression, 1).unwrap_or_default();
-    let looks_on = |expression: &Vec<(u16, &[u8])>| !["counter", "log"].contains(&&*name(expression));
-    let acts: Vec<_> = expressions.iter().filter(|expression| looks_on(expression)).collect();
+    let expressions: Vec<_> =
+        read(expressions).into_iter().map(|(_, expression)| read(expression)).collect();
+    let name =
+        |expression: &[(u16, &[u8])]| find_text(expression, 1).unwrap_or_default();
+    let looks_on = |expression: &Vec<(u16, &[u8])>| {
+        !["counter", "log"].contains(&&*name(expression))
+    };
+    let acts: Vec<_> =
+        expressions.iter().filter(|expression| looks_on(expression)).collect();
     let [only] = acts[..] else { return None };
     match (name(only).as_str(), find(only, 2)) {
         ("reject", _) => Some(End::Stopped),
@@ -136,9 +144,9 @@ fn end(expressions: &[u8]) -> Option<End> {
             }
         }
         // iptables-nft keeps targets of xtables as they are: REJECT
-        ("target", Some(data)) => {
-            (find_text(&read(data), 1).as_deref() == Some("REJECT")).then_some(End::Stopped)
-        }
+        ("target", Some(data)) => (find_text(&read(data), 1).as_deref()
+            == Some("REJECT"))
+        .then_some(End::Stopped),
         _ => None,
     }
 }

@@ -1,11 +1,13 @@
 //! The limit: what the kernel takes to start a container, and nothing else.
 //!
-//! `kiste-limit bare|furnished host|own ROOTFS [+DIR] [FILE=VALUE] [@FILE] [>DIR] [%MOUNT:TYPE:OPTIONS]… -- ARGV…`
+//! `kiste-limit bare|furnished host|own ROOTFS [+DIR] [FILE=VALUE] [@FILE] [>DIR]
+//! [%MOUNT:TYPE:OPTIONS]… -- ARGV…`
 //!
-//! It is told everything, so that it finds out nothing: which cgroups to make (`+`), which values to write,
-//! which `tasks` the child enters (`@`, version 1) or in which cgroup it is born (`>`, version 2), and
-//! which hierarchies the container sees (`%`). It looks for no leftovers, keeps no lock, cannot be signalled,
-//! checks nothing twice and says little of what went wrong: it is a measure, not a runtime.
+//! It is told everything, so that it finds out nothing: which cgroups to make (`+`),
+//! which values to write, which `tasks` the child enters (`@`, version 1) or in which
+//! cgroup it is born (`>`, version 2), and which hierarchies the container sees (`%`).
+//! It looks for no leftovers, keeps no lock, cannot be signalled, checks nothing twice
+//! and says little of what went wrong: it is a measure, not a runtime.
 
 mod sys;
 
@@ -34,7 +36,8 @@ fn main() {
 /// What the parent does.
 fn start(words: Vec<String>) -> io::Result<i32> {
     let mut words = words.iter().map(String::as_str);
-    let mut next = || words.next().ok_or_else(|| io::Error::other("an argument is missing"));
+    let mut next =
+        || words.next().ok_or_else(|| io::Error::other("an argument is missing"));
     let (shape, network, rootfs) = (next()?, next()?, next()?);
     let orders: Vec<&str> = words.by_ref().take_while(|word| *word != "--").collect();
     let argv: Vec<CString> = words.map(CString::new).collect::<Result<_, _>>()?;
@@ -45,12 +48,15 @@ fn start(words: Vec<String>) -> io::Result<i32> {
             std::fs::create_dir(directory)?;
         } else if let Some(directory) = order.strip_prefix('>') {
             born_in = Some(File::open(directory)?);
-        } else if let (b'/', Some((file, value))) = (order.as_bytes()[0], order.split_once('=')) {
+        } else if let (b'/', Some((file, value))) =
+            (order.as_bytes()[0], order.split_once('='))
+        {
             write(file, value)?;
         }
     }
 
-    let mut flags = CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC;
+    let mut flags =
+        CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC;
     flags |= CloneFlags::CLONE_NEWNS;
     if network == "own" {
         flags |= CloneFlags::CLONE_NEWNET;
@@ -76,10 +82,16 @@ fn start(words: Vec<String>) -> io::Result<i32> {
 }
 
 /// What the child does: it returns only when something failed.
-fn become_command(shape: &str, rootfs: &str, orders: &[&str], argv: &[CString]) -> io::Error {
+fn become_command(
+    shape: &str,
+    rootfs: &str,
+    orders: &[&str],
+    argv: &[CString],
+) -> io::Error {
     let prepared = || -> io::Result<()> {
-        // 0 is the writer itself, and `tasks` moves one thread: the kernel then takes no lock that waits for an
-        // RCU grace period, as it does for cgroup.procs (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
+        // 0 is the writer itself, and `tasks` moves one thread: the kernel then takes
+        // no lock that waits for an RCU grace period, as it does for cgroup.procs
+        // (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
         for tasks in orders.iter().filter_map(|order| order.strip_prefix('@')) {
             write(tasks, "0")?;
         }
@@ -101,17 +113,22 @@ fn become_command(shape: &str, rootfs: &str, orders: &[&str], argv: &[CString]) 
         return error;
     }
     match argv.first() {
-        Some(program) => execv(program, argv).map_or_else(io::Error::from, |never| match never {}),
+        Some(program) => {
+            execv(program, argv).map_or_else(io::Error::from, |never| match never {})
+        }
         None => io::Error::other("no command"),
     }
 }
 
-const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+const SAFE: MsFlags =
+    MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
-/// The same /sys, /dev and /sys/fs/cgroup that Kiste's containers have, by mount(2): one call each.
+/// The same /sys, /dev and /sys/fs/cgroup that Kiste's containers have, by mount(2):
+/// one call each.
 fn furnish(orders: &[&str]) -> io::Result<()> {
     new("sysfs", "sys", "", SAFE | MsFlags::MS_RDONLY)?;
-    let shown: Vec<_> = orders.iter().filter_map(|order| order.strip_prefix('%')).collect();
+    let shown: Vec<_> =
+        orders.iter().filter_map(|order| order.strip_prefix('%')).collect();
     if shown.len() > 1 {
         new("tmpfs", "sys/fs/cgroup", "mode=755", SAFE)?;
     }
@@ -127,13 +144,25 @@ fn furnish(orders: &[&str]) -> io::Result<()> {
 
     umask(Mode::empty());
     new("tmpfs", "dev", "mode=755,size=64k", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC)?;
-    let devices =
-        [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+    let devices = [
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+    ];
     for (name, major, minor) in devices {
         let path = Path::new("dev").join(name);
-        mknod(&path, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(major, minor))?;
+        mknod(
+            &path,
+            SFlag::S_IFCHR,
+            Mode::from_bits_truncate(0o666),
+            makedev(major, minor),
+        )?;
     }
-    let links = [("fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")];
+    let links =
+        [("fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")];
     for (to, name) in links.map(|(to, name)| (format!("/proc/self/{to}"), name)) {
         symlinkat(to.as_str(), nix::fcntl::AT_FDCWD, &Path::new("dev").join(name))?;
     }
@@ -142,23 +171,32 @@ fn furnish(orders: &[&str]) -> io::Result<()> {
         mkdir(name, Mode::from_bits_truncate(0o755))?;
     }
     umask(Mode::from_bits_truncate(0o022));
-    new("devpts", "dev/pts", "ptmxmode=0666,mode=0620,gid=5", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC)?;
+    new(
+        "devpts",
+        "dev/pts",
+        "ptmxmode=0666,mode=0620,gid=5",
+        MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
+    )?;
     new("tmpfs", "dev/shm", "mode=1777,size=64m", SAFE)?;
     new("mqueue", "dev/mqueue", "", SAFE)
 }
 
 fn new(kind: &str, place: &str, options: &str, flags: MsFlags) -> io::Result<()> {
     let options = (!options.is_empty()).then_some(options);
-    mount(Some(kind), place, Some(kind), flags, options).map_err(|errno| at(place, errno))
+    mount(Some(kind), place, Some(kind), flags, options)
+        .map_err(|errno| at(place, errno))
 }
 
 fn plain(place: &str, source: &str, flags: MsFlags) -> io::Result<()> {
-    mount(Some(source), place, None::<&str>, flags, None::<&str>).map_err(|errno| at(place, errno))
+    mount(Some(source), place, None::<&str>, flags, None::<&str>)
+        .map_err(|errno| at(place, errno))
 }
 
 fn write(file: &str, value: &str) -> io::Result<()> {
-    let written =
-        OpenOptions::new().write(true).open(file).and_then(|mut file| file.write_all(value.as_bytes()));
+    let written = OpenOptions::new()
+        .write(true)
+        .open(file)
+        .and_then(|mut file| file.write_all(value.as_bytes()));
     written.map_err(|error| at(file, error))
 }
 

@@ -10,7 +10,8 @@ use nix::sched::CloneFlags;
 /// clone3(2), since Linux 5.7; the constant of the libc crate is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// A new process with these namespaces, and on version 2 born in this cgroup. Returns 0 in it.
+/// A new process with these namespaces, and on version 2 born in this cgroup. Returns 0
+/// in it.
 pub fn clone3(flags: CloneFlags, born_in: Option<File>) -> io::Result<i32> {
     // SAFETY: clone_args is plain numbers, for which zero is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -21,7 +22,8 @@ pub fn clone3(flags: CloneFlags, born_in: Option<File>) -> io::Result<i32> {
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: without CLONE_VM it is a fork(2), and there is one thread.
-    match unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) } {
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) }
+    {
         pid @ 0.. => Ok(pid as i32),
         _ => Err(io::Error::last_os_error()),
     }

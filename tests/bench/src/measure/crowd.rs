@@ -17,8 +17,8 @@ pub struct Crowd<'a> {
     sleepers: Vec<(String, Sleeper)>,
 }
 
-/// Measures it: each contestant among its own containers, and beside it the same start of `beside`, which
-/// tells what the host does meanwhile.
+/// Measures it: each contestant among its own containers, and beside it the same start
+/// of `beside`, which tells what the host does meanwhile.
 ///
 /// # Errors
 /// When a start fails. All containers are removed then, too.
@@ -32,37 +32,49 @@ pub fn measure(
     let among = sizes.iter().map(|size| format!("among {size}"));
     let columns: Vec<String> = among.chain(["last : first".into()]).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let mut table =
-        Table::new('d', "start to exit of true among sleeping containers, median, milliseconds", &columns);
+    let mut table = Table::new(
+        'd',
+        "start to exit of true among sleeping containers, median, milliseconds",
+        &columns,
+    );
     for contestant in contestants {
         let mut crowd = Crowd::of(contestant);
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for size in sizes {
             crowd.grow(session, contestant, *size)?;
-            let (mut times, mut times_beside) = (Samples::default(), Samples::default());
+            let (mut times, mut times_beside) =
+                (Samples::default(), Samples::default());
             for _ in 0..rounds {
                 session.go_on()?;
                 times.push(contestant.start_true(MEMORY)?.time.as_secs_f64() * 1e3);
                 if let Some(beside) = beside {
-                    times_beside.push(beside.start_true(MEMORY)?.time.as_secs_f64() * 1e3);
+                    times_beside
+                        .push(beside.start_true(MEMORY)?.time.as_secs_f64() * 1e3);
                 }
             }
             own.push(times.median());
             others.push(times_beside.median());
         }
         table.rows.push((contestant.label(), with_growth(own)));
-        if let Some(beside) = beside.filter(|beside| beside.label() != contestant.label()) {
-            table.rows.push((format!("  {} beside it", beside.label()), with_growth(others)));
+        if let Some(beside) =
+            beside.filter(|beside| beside.label() != contestant.label())
+        {
+            table
+                .rows
+                .push((format!("  {} beside it", beside.label()), with_growth(others)));
         }
     }
     table.compared = Some(sizes.len().saturating_sub(1));
-    table.notes.push("each among its own; compared in the largest crowd; flat is good".into());
+    table
+        .notes
+        .push("each among its own; compared in the largest crowd; flat is good".into());
     Ok(table)
 }
 
 /// Adds how much the last is of the first.
 fn with_growth(mut medians: Vec<Option<f64>>) -> Vec<Option<f64>> {
-    let ends = medians.first().copied().flatten().zip(medians.last().copied().flatten());
+    let ends =
+        medians.first().copied().flatten().zip(medians.last().copied().flatten());
     medians.push(ends.map(|(first, last)| last / first));
     medians
 }
@@ -77,7 +89,12 @@ impl<'a> Crowd<'a> {
     ///
     /// # Errors
     /// When one does not start.
-    pub fn grow(&mut self, session: &Session, contestant: &Contestant, size: usize) -> Result<()> {
+    pub fn grow(
+        &mut self,
+        session: &Session,
+        contestant: &Contestant,
+        size: usize,
+    ) -> Result<()> {
         while self.sleepers.len() < size {
             session.go_on()?;
             let id = unique();
@@ -86,8 +103,9 @@ impl<'a> Crowd<'a> {
                 self.peer.remove(&id);
             }
             let count = self.sleepers.len();
-            let sleeper = sleeper
-                .with_context(|| format!("{}: start one beside {count} others", contestant.label()))?;
+            let sleeper = sleeper.with_context(|| {
+                format!("{}: start one beside {count} others", contestant.label())
+            })?;
             self.sleepers.push((id, sleeper));
         }
         Ok(())

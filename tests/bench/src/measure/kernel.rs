@@ -18,7 +18,8 @@ use crate::session::Session;
 use crate::stats::{Samples, shuffle};
 use crate::sys;
 
-const HOST_NET: i32 = libc::CLONE_NEWUTS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWNS;
+const HOST_NET: i32 =
+    libc::CLONE_NEWUTS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWNS;
 
 /// A process is cloned with these flags, ends at once, and is waited for.
 const CLONES: [(&str, i32); 10] = [
@@ -55,7 +56,8 @@ const CALLS: [&str; 10] = [
 pub fn measure(session: &Session, rounds: usize) -> Result<Table> {
     let mut clones = vec![Samples::default(); CLONES.len()];
     let mut calls = vec![vec![Samples::default(); CALLS.len()]; 2];
-    let mut cgroups = vec![[Samples::default(), Samples::default()]; session.hierarchies.len()];
+    let mut cgroups =
+        vec![[Samples::default(), Samples::default()]; session.hierarchies.len()];
     let mut executed = Samples::default();
     for round in 0..rounds {
         session.go_on()?;
@@ -63,38 +65,54 @@ pub fn measure(session: &Session, rounds: usize) -> Result<Table> {
         shuffle(&mut order, round as u64);
         for which in order {
             let (name, flags) = CLONES[which];
-            clones[which]
-                .push(microseconds(|| cloned(flags, || 0)).with_context(|| format!("clone {name}"))?);
+            clones[which].push(
+                microseconds(|| cloned(flags, || 0))
+                    .with_context(|| format!("clone {name}"))?,
+            );
         }
-        for (samples, flags) in calls.iter_mut().zip([HOST_NET, HOST_NET | libc::CLONE_NEWNET]) {
-            for (samples, time) in samples.iter_mut().zip(calls_inside(session, flags)?) {
+        for (samples, flags) in
+            calls.iter_mut().zip([HOST_NET, HOST_NET | libc::CLONE_NEWNET])
+        {
+            for (samples, time) in samples.iter_mut().zip(calls_inside(session, flags)?)
+            {
                 samples.push(time);
             }
         }
         for (samples, hierarchy) in cgroups.iter_mut().zip(&session.hierarchies) {
             let cgroup = hierarchy.mount.join(session.cgroup()).join("kernel");
-            fs::create_dir_all(cgroup.parent().unwrap_or(&cgroup)).context("make a cgroup")?;
+            fs::create_dir_all(cgroup.parent().unwrap_or(&cgroup))
+                .context("make a cgroup")?;
             samples[0].push(microseconds(|| fs::create_dir(&cgroup))?);
             samples[1].push(microseconds(|| fs::remove_dir(&cgroup))?);
         }
         executed.push(microseconds(|| cloned(0, || execute(&session.rootfs)))?);
     }
 
-    let mut table =
-        Table::new('e', "what it costs the kernel, microseconds", &["min", "median", "p99", "own share"]);
+    let mut table = Table::new(
+        'e',
+        "what it costs the kernel, microseconds",
+        &["min", "median", "p99", "own share"],
+    );
     let base = clones[0].median().unwrap_or(0.0);
     let mut add = |name: String, samples: &Samples, less: f64| {
         let share = samples.median().map(|median| median - less);
-        table.rows.push((name, vec![samples.min(), samples.median(), samples.percentile(0.99), share]));
+        table.rows.push((
+            name,
+            vec![samples.min(), samples.median(), samples.percentile(0.99), share],
+        ));
     };
     for ((name, flags), samples) in CLONES.iter().zip(&clones) {
         add((*name).into(), samples, if *flags == 0 { 0.0 } else { base });
     }
     add("+ chroot, exec of true".into(), &executed, base);
     for (suffix, samples) in ["", " +net"].iter().zip(&calls) {
-        CALLS.iter().zip(samples).for_each(|(name, samples)| add(format!("{name}{suffix}"), samples, 0.0));
+        CALLS
+            .iter()
+            .zip(samples)
+            .for_each(|(name, samples)| add(format!("{name}{suffix}"), samples, 0.0));
     }
-    for (hierarchy, samples) in session.hierarchies.iter().zip(&cgroups).filter(|(it, _)| host::is_kistes(it))
+    for (hierarchy, samples) in
+        session.hierarchies.iter().zip(&cgroups).filter(|(it, _)| host::is_kistes(it))
     {
         add(format!("mkdir in {}", hierarchy.mount.display()), &samples[0], 0.0);
         add(format!("rmdir in {}", hierarchy.mount.display()), &samples[1], 0.0);
@@ -125,14 +143,16 @@ fn cloned(flags: i32, work: impl FnOnce() -> i32) -> std::io::Result<()> {
 
 fn execute(rootfs: &Path) -> i32 {
     let program = CString::from(c"/bin/true");
-    let _ = chroot(rootfs).and_then(|()| execv(&program, &[&program]).map(|never| match never {}));
+    let _ = chroot(rootfs)
+        .and_then(|()| execv(&program, &[&program]).map(|never| match never {}));
     1
 }
 
 /// Microseconds of each of [`CALLS`], in a process with these namespaces.
 fn calls_inside(session: &Session, flags: i32) -> Result<Vec<f64>> {
     let (mut told, mut tell) = pipe().context("make a pipe")?;
-    let rootfs = CString::new(session.rootfs.as_os_str().as_bytes()).context("the path of the rootfs")?;
+    let rootfs = CString::new(session.rootfs.as_os_str().as_bytes())
+        .context("the path of the rootfs")?;
     cloned(flags, || match call_all(&rootfs, &mut tell) {
         Ok(()) => 0,
         Err(error) => {
@@ -145,7 +165,12 @@ fn calls_inside(session: &Session, flags: i32) -> Result<Vec<f64>> {
     let mut text = String::new();
     told.read_to_string(&mut text).context("read what was measured")?;
     let times: Vec<f64> = text.lines().filter_map(|line| line.parse().ok()).collect();
-    ensure!(times.len() == CALLS.len(), "{} of {} calls were measured", times.len(), CALLS.len());
+    ensure!(
+        times.len() == CALLS.len(),
+        "{} of {} calls were measured",
+        times.len(),
+        CALLS.len()
+    );
     Ok(times)
 }
 
@@ -160,8 +185,12 @@ fn call_all(rootfs: &CString, tell: &mut PipeWriter) -> std::io::Result<()> {
         writeln!(tell, "{}", begin.elapsed().as_secs_f64() * 1e6)
     };
     let rootfs = rootfs.as_c_str();
-    timed(&|| mount(None::<&str>, "/", None::<&str>, rec | MsFlags::MS_PRIVATE, None::<&str>))?;
-    timed(&|| mount(Some(rootfs), rootfs, None::<&str>, rec | MsFlags::MS_BIND, None::<&str>))?;
+    timed(&|| {
+        mount(None::<&str>, "/", None::<&str>, rec | MsFlags::MS_PRIVATE, None::<&str>)
+    })?;
+    timed(&|| {
+        mount(Some(rootfs), rootfs, None::<&str>, rec | MsFlags::MS_BIND, None::<&str>)
+    })?;
     chdir(rootfs)?;
     timed(&flag("proc", "proc"))?;
     timed(&flag("sysfs", "sys"))?;

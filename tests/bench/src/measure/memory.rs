@@ -1,4 +1,5 @@
-//! b. Memory: of the runtime at its peak, and the least in which a container still starts.
+//! b. Memory: of the runtime at its peak, and the least in which a container still
+//! starts.
 
 use anyhow::{Context, Result};
 
@@ -18,7 +19,11 @@ const TRIES: usize = 3;
 ///
 /// # Errors
 /// When a start without a tight limit fails.
-pub fn measure(session: &Session, contestants: &[Contestant], rounds: usize) -> Result<Table> {
+pub fn measure(
+    session: &Session,
+    contestants: &[Contestant],
+    rounds: usize,
+) -> Result<Table> {
     let mut table = Table::new('b', "memory, KiB", &["peak RSS", "smallest limit"]);
     for contestant in contestants {
         let mut peaks = Samples::default();
@@ -57,7 +62,11 @@ fn smallest_limit(session: &Session, contestant: &Contestant) -> Result<u64> {
     Ok(starts * STEP)
 }
 
-fn comes_through(session: &Session, contestant: &Contestant, limit: u64) -> Result<bool> {
+fn comes_through(
+    session: &Session,
+    contestant: &Contestant,
+    limit: u64,
+) -> Result<bool> {
     for _ in 0..TRIES {
         session.go_on()?;
         if contestant.start_true(limit).is_err() {

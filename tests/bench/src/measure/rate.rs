@@ -11,16 +11,22 @@ use crate::session::Session;
 
 const AT_ONCE: [usize; 4] = [1, 2, 4, 8];
 
-/// Rounds among which the starts are divided, so that all contestants share what the host does meanwhile.
+/// Rounds among which the starts are divided, so that all contestants share what the
+/// host does meanwhile.
 const ROUNDS: usize = 5;
 
 /// Measures it.
 ///
 /// # Errors
 /// When a start fails.
-pub fn measure(session: &Session, contestants: &[Contestant], starts: usize) -> Result<Table> {
+pub fn measure(
+    session: &Session,
+    contestants: &[Contestant],
+    starts: usize,
+) -> Result<Table> {
     let columns = AT_ONCE.map(|threads| format!("{threads} at once"));
-    let mut table = Table::new('c', "starts a second", &columns.each_ref().map(String::as_str));
+    let mut table =
+        Table::new('c', "starts a second", &columns.each_ref().map(String::as_str));
     let each = |contestant: &Contestant| match contestant.peer.pace() {
         Pace::Runtime => starts.div_ceil(ROUNDS),
         Pace::Engine => starts.div_ceil(ROUNDS * 10),
@@ -29,23 +35,37 @@ pub fn measure(session: &Session, contestants: &[Contestant], starts: usize) -> 
     for _ in 0..ROUNDS {
         for (column, threads) in AT_ONCE.iter().enumerate() {
             for (who, contestant) in contestants.iter().enumerate() {
-                seconds[who][column] += time(session, contestant, *threads, each(contestant))?;
+                seconds[who][column] +=
+                    time(session, contestant, *threads, each(contestant))?;
             }
         }
     }
     for (contestant, seconds) in contestants.iter().zip(seconds) {
         let rate = |(seconds, threads): (f64, usize)| {
-            Some((ROUNDS * each(contestant).div_ceil(threads) * threads) as f64 / seconds)
+            Some(
+                (ROUNDS * each(contestant).div_ceil(threads) * threads) as f64
+                    / seconds,
+            )
         };
-        table.rows.push((contestant.label(), seconds.into_iter().zip(AT_ONCE).map(rate).collect()));
+        table.rows.push((
+            contestant.label(),
+            seconds.into_iter().zip(AT_ONCE).map(rate).collect(),
+        ));
     }
     table.compared = Some(0);
-    table.notes.push("more is better: a ratio above 1 is Kiste's; compared with one at once".into());
+    table.notes.push(
+        "more is better: a ratio above 1 is Kiste's; compared with one at once".into(),
+    );
     Ok(table)
 }
 
 /// Seconds that as many starts take, divided among threads.
-fn time(session: &Session, contestant: &Contestant, threads: usize, starts: usize) -> Result<f64> {
+fn time(
+    session: &Session,
+    contestant: &Contestant,
+    threads: usize,
+    starts: usize,
+) -> Result<f64> {
     let begin = Instant::now();
     let work = || -> Result<()> {
         for _ in 0..starts.div_ceil(threads) {
@@ -56,7 +76,9 @@ fn time(session: &Session, contestant: &Contestant, threads: usize, starts: usiz
     };
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        running.into_iter().try_for_each(|it| it.join().ok().context("a thread of the bench failed")?)
+        running.into_iter().try_for_each(|it| {
+            it.join().ok().context("a thread of the bench failed")?
+        })
     })?;
     Ok(begin.elapsed().as_secs_f64())
 }

@@ -15,7 +15,11 @@ const WARM_UP: usize = 2;
 ///
 /// # Errors
 /// When a start fails.
-pub fn measure(session: &Session, contestants: &[Contestant], rounds: usize) -> Result<Table> {
+pub fn measure(
+    session: &Session,
+    contestants: &[Contestant],
+    rounds: usize,
+) -> Result<Table> {
     // A host in use: who makes a cgroup for all containers of its own, has it already.
     let mut neighbours: Vec<Crowd> = contestants.iter().map(Crowd::of).collect();
     for (neighbour, contestant) in neighbours.iter_mut().zip(contestants) {
@@ -26,15 +30,23 @@ pub fn measure(session: &Session, contestants: &[Contestant], rounds: usize) -> 
         take_part(session, contestants, 0, |_, _| {})?;
     }
     for round in 0..rounds {
-        take_part(session, contestants, round, |who, milliseconds| samples[who].push(milliseconds))?;
+        take_part(session, contestants, round, |who, milliseconds| {
+            samples[who].push(milliseconds)
+        })?;
     }
-    let mut table = Table::new('a', "start to exit of true, milliseconds", &["min", "median", "p99"]);
+    let mut table = Table::new(
+        'a',
+        "start to exit of true, milliseconds",
+        &["min", "median", "p99"],
+    );
     for (contestant, samples) in contestants.iter().zip(samples) {
         let cells = vec![samples.min(), samples.median(), samples.percentile(0.99)];
         table.rows.push((contestant.label(), cells));
     }
     table.compared = Some(1);
-    table.notes.push(format!("{rounds} rounds, one start each in random order; engines in every tenth"));
+    table.notes.push(format!(
+        "{rounds} rounds, one start each in random order; engines in every tenth"
+    ));
     table.notes.push("beside one sleeping container of everybody's".into());
     Ok(table)
 }
@@ -45,7 +57,8 @@ fn take_part(
     round: usize,
     mut count: impl FnMut(usize, f64),
 ) -> Result<()> {
-    let mut order: Vec<usize> = (0..contestants.len()).filter(|who| contestants[*who].is_in(round)).collect();
+    let mut order: Vec<usize> =
+        (0..contestants.len()).filter(|who| contestants[*who].is_in(round)).collect();
     shuffle(&mut order, round as u64);
     for who in order {
         session.go_on()?;

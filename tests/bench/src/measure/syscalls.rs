@@ -30,7 +30,8 @@ pub fn measure(session: &Session, contestants: &[Contestant]) -> Result<Option<T
             let mut command = Command::new(&strace);
             command.args(["-f", "-c", "-U", "calls,errors,syscall", "-o"]).arg(&file);
             let id = unique();
-            let counted = start::to_the_end(&mut contestant.command_below(command, &id)?);
+            let counted =
+                start::to_the_end(&mut contestant.command_below(command, &id)?);
             if counted.is_err() {
                 contestant.peer.remove(&id);
             }
@@ -43,14 +44,19 @@ pub fn measure(session: &Session, contestants: &[Contestant]) -> Result<Option<T
         table.rows.push((contestant.label(), vec![calls.median(), errors.median()]));
     }
     table.compared = Some(0);
-    table.notes.push("strace -f -c: of the runtime, its children, and true itself; not of a daemon".into());
+    table.notes.push(
+        "strace -f -c: of the runtime, its children, and true itself; not of a daemon"
+            .into(),
+    );
     Ok(Some(table))
 }
 
 /// The last line of strace's table: `942 57 total`, or `942 total`.
 fn total(text: &str) -> Result<(f64, f64)> {
-    let line =
-        text.lines().find(|line| line.trim_end().ends_with("total")).context("strace counted nothing")?;
+    let line = text
+        .lines()
+        .find(|line| line.trim_end().ends_with("total"))
+        .context("strace counted nothing")?;
     let mut numbers = line.split_whitespace().map_while(|word| word.parse().ok());
     match (numbers.next(), numbers.next()) {
         (Some(calls), errors) => Ok((calls, errors.unwrap_or(0.0))),

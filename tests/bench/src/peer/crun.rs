@@ -11,6 +11,7 @@ use crate::session::Session;
 /// # Errors
 /// When it is not installed.
 pub fn find(session: &Session) -> Result<Runtime<'_>> {
-    // "crun: unknown cgroup mode": it knows version 1 and version 2, and nothing between.
+    // "crun: unknown cgroup mode": it knows version 1 and version 2, and nothing
+    // between.
     Runtime::find(session, "crun", Hybrid::Refused)
 }

@@ -1,4 +1,5 @@
-//! Docker, with a daemon of its own that touches neither the network nor the user's images.
+//! Docker, with a daemon of its own that touches neither the network nor the user's
+//! images.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -32,15 +33,25 @@ impl<'a> Docker<'a> {
     /// When it cannot take part, with the reason.
     pub fn find(session: &'a Session) -> Result<Self> {
         let program = host::find("docker").context("not installed")?;
-        let dockerd = host::find("dockerd").context("there is a client, and no dockerd")?;
+        let dockerd =
+            host::find("dockerd").context("there is a client, and no dockerd")?;
         let place = session.scratch().join("docker");
         std::fs::create_dir_all(&place).context("make a directory for dockerd")?;
         let log = File::create(place.join("log")).context("make a log for dockerd")?;
         let mut command = Command::new(dockerd);
-        command.arg("--data-root").arg(place.join("data")).arg("--exec-root").arg(place.join("exec"));
+        command
+            .arg("--data-root")
+            .arg(place.join("data"))
+            .arg("--exec-root")
+            .arg(place.join("exec"));
         command.arg("--pidfile").arg(place.join("pid"));
         command.arg("-H").arg(format!("unix://{}", place.join("socket").display()));
-        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]);
+        command.args([
+            "--bridge=none",
+            "--iptables=false",
+            "--ip6tables=false",
+            "--ip-forward=false",
+        ]);
         command.args(["--cgroup-parent", &format!("/{}", session.cgroup())]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let daemon = command.spawn().context("start dockerd")?;
@@ -54,14 +65,23 @@ impl<'a> Docker<'a> {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
             self.session.go_on()?;
-            let status = self.docker().arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+            let status = self
+                .docker()
+                .arg("version")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
             if status.is_ok_and(|status| status.success()) {
                 return Ok(());
             }
             if let Ok(Some(status)) = self.daemon.try_wait() {
                 let log =
-                    std::fs::read_to_string(self.session.scratch().join("docker/log")).unwrap_or_default();
-                bail!("dockerd ended ({status}): {}", log.lines().last().unwrap_or("it said nothing"));
+                    std::fs::read_to_string(self.session.scratch().join("docker/log"))
+                        .unwrap_or_default();
+                bail!(
+                    "dockerd ended ({status}): {}",
+                    log.lines().last().unwrap_or("it said nothing")
+                );
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -80,7 +100,11 @@ impl<'a> Docker<'a> {
             .context("tar")?;
         let Some(stdout) = packed.stdout.take() else { bail!("tar has no output") };
         let mut import = self.docker();
-        let imported = import.args(["import", "-", IMAGE]).stdin(stdout).stdout(Stdio::null()).status();
+        let imported = import
+            .args(["import", "-", IMAGE])
+            .stdin(stdout)
+            .stdout(Stdio::null())
+            .status();
         packed.wait().context("wait for tar")?;
         match imported.context("docker import")?.success() {
             true => Ok(()),
@@ -117,16 +141,34 @@ impl Peer for Docker<'_> {
     fn command(&self, start: &Start) -> Result<Command> {
         let network = if start.network == Network::Own { "none" } else { "host" };
         let mut command = self.docker();
-        command.args(["run", "--rm", "--name", start.id, "--network", network, "--cgroupns", "private"]);
+        command.args([
+            "run",
+            "--rm",
+            "--name",
+            start.id,
+            "--network",
+            network,
+            "--cgroupns",
+            "private",
+        ]);
         command.args(["--log-driver", "none"]);
-        command.args(["--memory", &format!("{}b", start.memory), "--pids-limit", &PIDS.to_string()]);
+        command.args([
+            "--memory",
+            &format!("{}b", start.memory),
+            "--pids-limit",
+            &PIDS.to_string(),
+        ]);
         command.arg(IMAGE).args(start.argv);
         Ok(command)
     }
 
     fn remove(&self, id: &str) {
-        let _ =
-            self.docker().args(["rm", "--force", id]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = self
+            .docker()
+            .args(["rm", "--force", id])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
     }
 }
 

@@ -24,14 +24,20 @@ impl<'a> Kiste<'a> {
     pub fn find(session: &'a Session, step: &str) -> Result<Self> {
         let program = session.programs.join(step);
         if !program.is_file() {
-            bail!("{} is not built; tests/bench/run builds what it needs", program.display());
+            bail!(
+                "{} is not built; tests/bench/run builds what it needs",
+                program.display()
+            );
         }
         Ok(Kiste { session, program, step: step.into() })
     }
 
     /// From step 8 on it can have a network namespace, and its own is the default.
     fn chooses_network(&self) -> bool {
-        self.step.get(..2).and_then(|number| number.parse::<u32>().ok()).is_some_and(|number| number >= 8)
+        self.step
+            .get(..2)
+            .and_then(|number| number.parse::<u32>().ok())
+            .is_some_and(|number| number >= 8)
     }
 }
 
@@ -50,14 +56,26 @@ impl Peer for Kiste<'_> {
 
     fn command(&self, start: &Start) -> Result<Command> {
         let mut command = Command::new(&self.program);
-        // Of its own, as `kiste` is: the first container makes it, and the last removes it.
-        command.args(["run", "--cgroup-parent", &format!("{}/kiste", self.session.cgroup())]);
+        // Of its own, as `kiste` is: the first container makes it, and the last removes
+        // it.
+        command.args([
+            "run",
+            "--cgroup-parent",
+            &format!("{}/kiste", self.session.cgroup()),
+        ]);
         command.arg("--run-dir").arg(self.session.scratch().join("kiste"));
         command.arg("--rootfs").arg(&self.session.rootfs);
-        command.args(["--memory", &start.memory.to_string(), "--pids-limit", &PIDS.to_string()]);
+        command.args([
+            "--memory",
+            &start.memory.to_string(),
+            "--pids-limit",
+            &PIDS.to_string(),
+        ]);
         match start.network {
             Network::Own => command.args(["--network", "none"]),
-            Network::Host if self.chooses_network() => command.args(["--network", "host"]),
+            Network::Host if self.chooses_network() => {
+                command.args(["--network", "host"])
+            }
             Network::Host => &mut command,
         };
         command.args(start.argv);

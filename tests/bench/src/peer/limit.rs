@@ -1,4 +1,5 @@
-//! The physical limit: `kiste-limit`, the smallest program that makes the kernel calls and nothing else.
+//! The physical limit: `kiste-limit`, the smallest program that makes the kernel calls
+//! and nothing else.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ pub struct Limit<'a> {
 /// How much the smallest program does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// What a container of Kiste's has: /sys, /dev, /sys/fs/cgroup, and a cgroup in every hierarchy.
+    /// What a container of Kiste's has: /sys, /dev, /sys/fs/cgroup, and a cgroup in
+    /// every hierarchy.
     Furnished,
     /// Namespaces, cgroups for the limits alone, /proc, pivot_root.
     Bare,
@@ -34,22 +36,29 @@ impl<'a> Limit<'a> {
     pub fn find(session: &'a Session, kind: Kind) -> Result<Self> {
         let program = session.programs.join("kiste-limit");
         if !program.is_file() {
-            bail!("{} is not built; tests/bench/run builds what it needs", program.display());
+            bail!(
+                "{} is not built; tests/bench/run builds what it needs",
+                program.display()
+            );
         }
         let limit = Limit { session, program, kind };
-        limit.hierarchies().try_for_each(|hierarchy| make_parent(&limit.parent(hierarchy)))?;
+        limit
+            .hierarchies()
+            .try_for_each(|hierarchy| make_parent(&limit.parent(hierarchy)))?;
         Ok(limit)
     }
 
     fn hierarchies(&self) -> impl Iterator<Item = &Hierarchy> {
-        let limited = |it: &&Hierarchy| it.has(&["memory", "pids"]) || self.holds_all(it);
+        let limited =
+            |it: &&Hierarchy| it.has(&["memory", "pids"]) || self.holds_all(it);
         let all = self.session.hierarchies.iter().filter(|it| host::is_kistes(it));
         all.filter(move |it| self.kind == Kind::Furnished || limited(it))
     }
 
     /// Whether this is version 2, and has the controllers.
     fn holds_all(&self, hierarchy: &Hierarchy) -> bool {
-        hierarchy.is_unified() && !self.session.hierarchies.iter().any(|it| it.has(&["memory"]))
+        hierarchy.is_unified()
+            && !self.session.hierarchies.iter().any(|it| it.has(&["memory"]))
     }
 
     fn parent(&self, hierarchy: &Hierarchy) -> PathBuf {
@@ -61,10 +70,14 @@ impl<'a> Limit<'a> {
         let cgroup = self.parent(hierarchy).join(start.id);
         let path = cgroup.display();
         let mut orders = vec![format!("+{path}")];
-        let (v1_memory, v1_pids) = (hierarchy.has(&["memory"]), hierarchy.has(&["pids"]));
+        let (v1_memory, v1_pids) =
+            (hierarchy.has(&["memory"]), hierarchy.has(&["pids"]));
         if hierarchy.has(&["cpuset"]) {
             for file in ["cpuset.cpus", "cpuset.mems"] {
-                orders.push(format!("{path}/{file}={}", read(&self.parent(hierarchy).join(file))?));
+                orders.push(format!(
+                    "{path}/{file}={}",
+                    read(&self.parent(hierarchy).join(file))?
+                ));
             }
         }
         if v1_memory {
@@ -76,14 +89,22 @@ impl<'a> Limit<'a> {
         if v1_pids || self.holds_all(hierarchy) {
             orders.push(format!("{path}/pids.max={PIDS}"));
         }
-        orders.push(if hierarchy.is_unified() { format!(">{path}") } else { format!("@{path}/tasks") });
-        orders.push(match (&hierarchy.controllers, hierarchy.mount.strip_prefix("/")) {
-            (Some(controllers), Ok(place)) => {
-                format!("%{}:cgroup:{}", place.display(), controllers.join(","))
-            }
-            (None, Ok(place)) => format!("%{}:cgroup2:", place.display()),
-            (_, Err(_)) => bail!("{} is no absolute path", hierarchy.mount.display()),
+        orders.push(if hierarchy.is_unified() {
+            format!(">{path}")
+        } else {
+            format!("@{path}/tasks")
         });
+        orders.push(
+            match (&hierarchy.controllers, hierarchy.mount.strip_prefix("/")) {
+                (Some(controllers), Ok(place)) => {
+                    format!("%{}:cgroup:{}", place.display(), controllers.join(","))
+                }
+                (None, Ok(place)) => format!("%{}:cgroup2:", place.display()),
+                (_, Err(_)) => {
+                    bail!("{} is no absolute path", hierarchy.mount.display())
+                }
+            },
+        );
         Ok(orders)
     }
 }
@@ -96,22 +117,30 @@ fn make_parent(parent: &Path) -> Result<()> {
     let top = own.parent().with_context(make)?;
     for (above, below) in [(top, own), (own, parent)] {
         // Version 1: a cpuset begins empty, and takes no process.
-        for file in ["cpuset.cpus", "cpuset.mems"].iter().filter(|file| above.join(file).exists()) {
+        for file in ["cpuset.cpus", "cpuset.mems"]
+            .iter()
+            .filter(|file| above.join(file).exists())
+        {
             if above.join("cgroup.clone_children").exists() {
-                fs::write(below.join(file), read(&above.join(file))?).with_context(make)?;
+                fs::write(below.join(file), read(&above.join(file))?)
+                    .with_context(make)?;
             }
         }
         // Version 2: what is granted to the cgroups below.
         let control = below.join("cgroup.subtree_control");
-        if read(&below.join("cgroup.controllers")).is_ok_and(|has| has.contains("memory")) {
-            fs::write(&control, "+memory +pids").with_context(|| format!("write {}", control.display()))?;
+        if read(&below.join("cgroup.controllers"))
+            .is_ok_and(|has| has.contains("memory"))
+        {
+            fs::write(&control, "+memory +pids")
+                .with_context(|| format!("write {}", control.display()))?;
         }
     }
     Ok(())
 }
 
 fn read(file: &Path) -> Result<String> {
-    let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    let text =
+        fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
     Ok(text.trim().into())
 }
 
@@ -129,7 +158,9 @@ impl Peer for Limit<'_> {
 
     fn differs(&self) -> &str {
         match self.kind {
-            Kind::Furnished => "no runtime: the kernel calls of such a start and nothing else",
+            Kind::Furnished => {
+                "no runtime: the kernel calls of such a start and nothing else"
+            }
             Kind::Bare => {
                 "no runtime: as limit, with neither /sys nor /dev, and cgroups for the limits alone"
             }

@@ -1,4 +1,5 @@
-//! What crun, runc and youki have in common: a bundle, and the command line of an OCI runtime.
+//! What crun, runc and youki have in common: a bundle, and the command line of an OCI
+//! runtime.
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,7 +25,11 @@ impl<'a> Runtime<'a> {
     ///
     /// # Errors
     /// When it is not installed.
-    pub fn find(session: &'a Session, name: &'static str, hybrid: Hybrid) -> Result<Self> {
+    pub fn find(
+        session: &'a Session,
+        name: &'static str,
+        hybrid: Hybrid,
+    ) -> Result<Self> {
         match host::find(name) {
             Some(program) => Ok(Runtime { session, name, program, hybrid }),
             None => bail!("not installed"),
@@ -41,10 +46,12 @@ impl<'a> Runtime<'a> {
         command
     }
 
-    /// `config.json`: <https://github.com/opencontainers/runtime-spec/blob/main/config.md>.
+    /// `config.json`:
+    /// <https://github.com/opencontainers/runtime-spec/blob/main/config.md>.
     fn config(&self, start: &Start) -> Value {
-        let mut namespaces: Vec<Value> =
-            ["pid", "ipc", "uts", "mount", "cgroup"].map(|kind| json!({ "type": kind })).into();
+        let mut namespaces: Vec<Value> = ["pid", "ipc", "uts", "mount", "cgroup"]
+            .map(|kind| json!({ "type": kind }))
+            .into();
         if start.network == Network::Own {
             namespaces.push(json!({ "type": "network" }));
         }
@@ -80,8 +87,10 @@ impl<'a> Runtime<'a> {
     }
 }
 
-/// Docker's default, without what a bench may lack itself. Kiste takes none away before step 9.
-const CAPABILITIES: [&str; 5] = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"];
+/// Docker's default, without what a bench may lack itself. Kiste takes none away before
+/// step 9.
+const CAPABILITIES: [&str; 5] =
+    ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"];
 
 impl Peer for Runtime<'_> {
     fn name(&self) -> &str {
@@ -99,7 +108,8 @@ impl Peer for Runtime<'_> {
     fn command(&self, start: &Start) -> Result<Command> {
         let bundle = self.session.scratch().join("bundles").join(start.id);
         let config = bundle.join("config.json");
-        fs::create_dir_all(&bundle).with_context(|| format!("make {}", bundle.display()))?;
+        fs::create_dir_all(&bundle)
+            .with_context(|| format!("make {}", bundle.display()))?;
         fs::write(&config, self.config(start).to_string())
             .with_context(|| format!("write {}", config.display()))?;
         let mut command = self.program();
@@ -111,6 +121,10 @@ impl Peer for Runtime<'_> {
         let mut delete = self.program();
         self.session.start_as(self.hybrid, &mut delete);
         // What it says is of no interest: most often there is nothing to remove.
-        let _ = delete.args(["delete", "--force", id]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = delete
+            .args(["delete", "--force", id])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
     }
 }

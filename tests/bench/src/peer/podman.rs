@@ -28,17 +28,23 @@ impl<'a> Podman<'a> {
         let Some(runtime) = ["crun", "runc"].into_iter().find_map(host::find) else {
             bail!("there is neither crun nor runc for it")
         };
-        let differs = format!("an engine: conmon and {} do the work", runtime.display());
+        let differs =
+            format!("an engine: conmon and {} do the work", runtime.display());
         let podman = Podman { session, program, runtime, differs };
-        let try_it =
-            Start { id: "kiste-bench-try", network: Network::Own, memory: 64 << 20, argv: &["/bin/true"] };
+        let try_it = Start {
+            id: "kiste-bench-try",
+            network: Network::Own,
+            memory: 64 << 20,
+            argv: &["/bin/true"],
+        };
         let mut command = podman.command(&try_it)?;
         session.start_as(Hybrid::Refused, &mut command);
         start::to_the_end(&mut command).context("it does not work here")?;
         Ok(podman)
     }
 
-    /// With its storage in our scratch space: nothing of the user's images and containers is touched.
+    /// With its storage in our scratch space: nothing of the user's images and
+    /// containers is touched.
     fn podman(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(self.session.scratch().join("podman-root"));
@@ -74,9 +80,28 @@ impl Peer for Podman<'_> {
     fn command(&self, start: &Start) -> Result<Command> {
         let network = if start.network == Network::Own { "none" } else { "host" };
         let mut command = self.podman();
-        command.args(["run", "--rm", "--name", start.id, "--network", network, "--cgroupns", "private"]);
-        command.args(["--log-driver", "none", "--cgroup-parent", self.session.cgroup()]);
-        command.args(["--memory", &format!("{}b", start.memory), "--pids-limit", &PIDS.to_string()]);
+        command.args([
+            "run",
+            "--rm",
+            "--name",
+            start.id,
+            "--network",
+            network,
+            "--cgroupns",
+            "private",
+        ]);
+        command.args([
+            "--log-driver",
+            "none",
+            "--cgroup-parent",
+            self.session.cgroup(),
+        ]);
+        command.args([
+            "--memory",
+            &format!("{}b", start.memory),
+            "--pids-limit",
+            &PIDS.to_string(),
+        ]);
         // Its own default is more than a root without CAP_SYS_RESOURCE may ask for.
         command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
         command.arg("--rootfs").arg(&self.session.rootfs).args(start.argv);

@@ -21,7 +21,10 @@ impl<'a> Unshare<'a> {
     /// # Errors
     /// When it cannot take part, with the reason.
     pub fn find(session: &'a Session) -> Result<Self> {
-        Ok(Unshare { session, program: host::find("unshare").context("not installed")? })
+        Ok(Unshare {
+            session,
+            program: host::find("unshare").context("not installed")?,
+        })
     }
 }
 
@@ -44,7 +47,15 @@ impl Peer for Unshare<'_> {
 
     fn command(&self, start: &Start) -> Result<Command> {
         let mut command = Command::new(&self.program);
-        command.args(["--uts", "--pid", "--ipc", "--mount", "--cgroup", "--fork", "--kill-child"]);
+        command.args([
+            "--uts",
+            "--pid",
+            "--ipc",
+            "--mount",
+            "--cgroup",
+            "--fork",
+            "--kill-child",
+        ]);
         if start.network == Network::Own {
             command.arg("--net");
         }
