@@ -7,7 +7,8 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use kiste_tests::{
-    Bench, Distribution, Terminal, eventually, explain, help, host, options, step, tool,
+    Bench, Distribution, Terminal, eventually, explain, help, host, keys, options,
+    step, tool,
 };
 
 #[path = "04_pivot_root/escape.rs"]

@@ -172,3 +172,12 @@ fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
     host::assert_dies(pid);
     terminal.ends();
 }
+
+#[test]
+fn in_a_pipeline_below_sudo_it_has_the_keyboard() {
+    if nix::unistd::geteuid().is_root() {
+        keys::in_a_pipeline_below_sudo_it_has_the_keyboard(&bench(), &[]);
+    } else {
+        kiste_tests::lacks("root", "only root is asked for no password here");
+    }
+}

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::thread::sleep;
 use std::time::Duration;
 
-use kiste_tests::{Terminal, keys};
+use kiste_tests::{Terminal, host, keys, tool};
 
 use crate::bench;
 
@@ -65,6 +65,33 @@ fn ctrl_z_stops_what_runs_below_init_and_fg_goes_on_with_it() {
     terminal.shows("got: a line");
     terminal.type_in("echo code: $?\n");
     terminal.shows("code: 7");
+    terminal.type_in("exit\n");
+    terminal.ends();
+}
+
+#[test]
+fn in_a_pipeline_below_sudo_it_has_the_keyboard() {
+    let Some(bench) = bench() else { return };
+    keys::in_a_pipeline_below_sudo_it_has_the_keyboard(&bench, &[]);
+    keys::in_a_pipeline_below_sudo_it_has_the_keyboard(&bench, &["--init"]);
+}
+
+#[test]
+fn a_pid_1_in_the_background_that_reads_the_terminal_stops_until_fg() {
+    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
+    let program = format!("run={}", bench.exe().display());
+    let shell = ["env", &program, "bash", "--norc", "--noprofile", "--noediting", "-i"];
+    let mut terminal = Terminal::start_any(bench.dir(), &shell.map(OsString::from));
+    terminal.type_in("$run run --pid-file pid sh -c 'read line; echo got: $line' &\n");
+    terminal
+        .type_in("until [ \"$(jobs -s)\" ]; do sleep 0.01; done; echo sto\"pp\"ed\n");
+    terminal.shows("stopped");
+    let pid = std::fs::read_to_string(bench.dir().join("pid")).unwrap();
+    assert!(host::status(pid.trim(), "State").starts_with('T'), "it must not spin");
+    terminal.type_in("fg; echo code: $?\n");
+    terminal.type_in("a line\n");
+    terminal.shows("got: a line");
+    terminal.shows("code: 0");
     terminal.type_in("exit\n");
     terminal.ends();
 }

@@ -321,14 +321,23 @@ fn in_the_background_it_runs_on() {
 fn brought_to_the_front_it_has_the_keyboard() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
     let mut terminal = jobs_shell(&bench);
-    terminal
-        .type_in("run sh -c 'while :; do echo wai''ting; read -t 1 line && break; done; echo got $line' &\n");
-    terminal.shows("waiting");
+    let volume = format!("{}:/host", bench.dir().display());
+    let script = "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; read line; echo got $line";
+    terminal.type_in(&format!(
+        "run -v {volume} sh -c \"{}\" &\n",
+        script.replace('$', "\\$")
+    ));
+    terminal.shows("ready");
     terminal.type_in("fg\n");
-    terminal.shows("waiting");
-    terminal.shows("waiting");
+    terminal.shows("read line; echo"); // the shell says what it continues
+    fs::write(bench.dir().join("go"), "").unwrap();
     terminal.type_in("something\n");
     terminal.shows("got something");
+    is_alive(&mut terminal);
+}
+
+/// The shell has the terminal again.
+fn is_alive(terminal: &mut Terminal) {
     terminal.shows("$ ");
     terminal.type_in("echo al''ive\n");
     terminal.shows("alive");
@@ -394,4 +403,46 @@ fn it_without_a_terminal_is_refused() {
     bench.run(&["-i"], &["echo", "it runs"]).prints("it runs");
     let mut terminal = bench.at_terminal(&["-it"], &["tty"]);
     assert_eq!(terminal.ends(), (0, "/dev/pts/0\r\n".into()));
+}
+
+/// Typed in a shell with jobs: waits until one of them is stopped.
+const UNTIL_STOPPED: &str =
+    "until [ \"$(jobs -s)\" ]; do sleep 0.01; done; echo sto''pped\n";
+
+#[test]
+fn in_the_background_it_stops_once_a_program_inside_reads_its_terminal() {
+    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
+    let mut terminal = jobs_shell(&bench);
+    for reader in ["(read line; echo got: $line)", "head -1 | sed s/^/got:\\ /"] {
+        terminal.type_in(&format!("run sh -c '{reader}' | cat &\n"));
+        terminal.type_in(UNTIL_STOPPED);
+        terminal.shows("stopped");
+        terminal.type_in("fg\n");
+        terminal.shows("| cat\r\n");
+        terminal.type_in("a line\n");
+        terminal.shows("got: a line");
+        is_alive(&mut terminal);
+    }
+}
+
+#[test]
+fn in_the_background_it_stops_once_a_program_inside_takes_single_keys() {
+    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
+    let mut terminal = jobs_shell(&bench);
+    let volume = format!("{}:/host", bench.dir().display());
+    let script =
+        "stty -icanon; until [ -e /host/go ]; do sleep 0.05; done; echo do''ne";
+    terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" &\n"));
+    terminal.type_in(UNTIL_STOPPED);
+    terminal.shows("stopped");
+    fs::write(bench.dir().join("go"), "").unwrap();
+    terminal.type_in("fg\n");
+    terminal.shows("done");
+    is_alive(&mut terminal);
+}
+
+#[test]
+fn in_a_pipeline_below_sudo_it_has_the_keyboard() {
+    let Some(bench) = bench() else { return };
+    keys::in_a_pipeline_below_sudo_it_has_the_keyboard(&bench, &[]);
 }

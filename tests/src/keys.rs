@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::{Bench, Terminal, host, tool};
 
@@ -45,4 +46,30 @@ pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
     assert_eq!(terminal.ends().0, 0);
     let sent = fs::read_to_string(log).unwrap();
     assert!(!sent.contains("SIGINT"), "{sent}");
+}
+
+/// sudo starts a pipeline's command in the background of a terminal of its own
+/// (sudoers(5), use_pty), and gives it the foreground once SIGTTIN stops it. Without
+/// sudo the test is skipped.
+#[track_caller]
+pub fn in_a_pipeline_below_sudo_it_has_the_keyboard(bench: &Bench, options: &[&str]) {
+    if !tool("sudo") {
+        return;
+    }
+    let sudoers = bench.dir().join("sudoers");
+    fs::write(&sudoers, "Defaults use_pty\nroot ALL = NOPASSWD: ALL\n").unwrap();
+    fs::set_permissions(&sudoers, fs::Permissions::from_mode(0o440)).unwrap();
+    // What sudo is told is told in a mount namespace of the test's own.
+    let script = "mount --bind \"$0\" /etc/sudoers && \"$@\" | cat; echo code: $?";
+    let enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
+    let mut words: Vec<OsString> = enter.map(OsString::from).into();
+    words.extend([sudoers.into(), "sudo".into(), "-n".into(), bench.exe().into()]);
+    let command = ["sh", "-c", "read line; echo got: $line"];
+    words.extend(bench.arguments(options, &command));
+
+    let mut terminal = Terminal::start_any(bench.dir(), &words);
+    terminal.type_in("a line\n");
+    terminal.shows("got: a line");
+    terminal.shows("code: 0");
+    assert_eq!(terminal.ends().0, 0);
 }

@@ -32,8 +32,8 @@ pub(crate) enum Message {
     Executing,
     /// Init to parent: the command runs. Init keeps the channel.
     Started,
-    /// Init to parent: the command was stopped (Ctrl-Z).
-    Stopped,
+    /// Init to parent: this signal stopped the command (Ctrl-Z: SIGTSTP).
+    Stopped(i32),
     /// Child to parent: a descriptor comes with this message.
     Descriptor,
 }
@@ -83,12 +83,12 @@ impl Channel {
         self.send(&Message::Started)
     }
 
-    /// Init to parent: the command was stopped.
+    /// Init to parent: the signal of this number stopped the command.
     ///
     /// # Errors
     /// When the socket refuses it.
-    pub fn stopped(&self) -> Result<()> {
-        self.send(&Message::Stopped)
+    pub fn stopped(&self, signal: i32) -> Result<()> {
+        self.send(&Message::Stopped(signal))
     }
 
     fn send_with(
@@ -202,11 +202,11 @@ mod tests {
     #[test]
     fn the_death_of_the_other_side_is_heard_and_is_no_error_to_who_speaks() {
         let (parent, child) = Channel::pair().unwrap();
-        child.stopped().unwrap();
+        child.stopped(20).unwrap();
         drop(child);
         parent.send(&Message::Go).unwrap();
         assert!(
-            matches!(parent.receive().unwrap(), Some((Message::Stopped, None))),
+            matches!(parent.receive().unwrap(), Some((Message::Stopped(20), None))),
             "its last word"
         );
         assert!(parent.receive().unwrap().is_none());

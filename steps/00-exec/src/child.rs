@@ -142,10 +142,11 @@ impl Child {
     fn on_signal(&mut self, terminal: &mut dyn Terminal) -> Result<()> {
         for received in self.signals.read()? {
             match received.name() {
-                Some(Signal::SIGCHLD) if self.is_stopped()? => {
-                    terminal.suspend(self)?
+                Some(Signal::SIGCHLD) => {
+                    if let Some(signal) = self.stopping_signal()? {
+                        terminal.suspend(self, signal)?;
+                    }
                 }
-                Some(Signal::SIGCHLD) => {}
                 _ if terminal.on_signal(&received, self)? => {}
                 _ if received.is_for_us_alone() => self.send_on(&received)?,
                 // From the keyboard: the command has had it already.
@@ -157,7 +158,7 @@ impl Child {
 
     fn on_message(&mut self, terminal: &mut dyn Terminal) -> Result<()> {
         match self.channel.receive()? {
-            Some((Message::Stopped, _)) => terminal.suspend(self),
+            Some((Message::Stopped(signal), _)) => terminal.suspend(self, signal),
             // An init that cannot go on: the command ends with it.
             Some((Message::Failed(failure), _)) => Err(failure.into()),
             Some(_) => Ok(()),
@@ -197,12 +198,13 @@ impl Child {
         }
     }
 
-    fn is_stopped(&self) -> Result<bool> {
+    /// The number of the signal that has stopped it since the last time.
+    fn stopping_signal(&self) -> Result<Option<i32>> {
         let flags = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
         match waitid(WaitId::PidFd(self.pidfd.as_fd()), flags) {
-            Ok(status) => Ok(status.is_some_and(|status| status.stopped())),
+            Ok(status) => Ok(status.and_then(|status| status.stopping_signal())),
             // it has ended; the pidfd tells of that
-            Err(rustix::io::Errno::CHILD) => Ok(false),
+            Err(rustix::io::Errno::CHILD) => Ok(None),
             Err(error) => Err(error).context("waitid(the command)"),
         }
     }

@@ -27,7 +27,7 @@ pub use child::Child;
 pub use command::{Command, become_command, keep_only};
 pub use nix::sched::CloneFlags;
 pub use pid_file::PidFile;
-pub use signals::{Received, Signals};
+pub use signals::{Received, Signals, stop_by};
 pub use spawn::{Spawn, die_with_parent, end, fail, finish};
 pub use status::Status;
 pub use terminal::{Foreground, Job, Terminal};

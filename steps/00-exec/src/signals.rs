@@ -4,8 +4,9 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::getpid;
 
 use crate::sys;
 
@@ -99,6 +100,23 @@ impl Signals {
         }
         Ok(received)
     }
+}
+
+/// Stops this process as a stop signal does, and returns once it goes on. Whoever waits
+/// for us sees by which: our shell, or a sudo that gives the terminal to a job that
+/// SIGTTIN has stopped. In an orphaned process group nobody could let it go on, so the
+/// kernel stops nothing there: setpgid(2).
+///
+/// # Errors
+/// What the kernel says of kill(2) and sigprocmask(2).
+pub fn stop_by(signal: i32) -> Result<()> {
+    let signal = Signal::try_from(signal).unwrap_or(Signal::SIGSTOP);
+    let only: SigSet = [signal].into_iter().collect();
+    // It pends while it is blocked: one that came from elsewhere is one with it.
+    kill(getpid(), signal)
+        .with_context(|| format!("kill({signal}), to stop as the command has"))?;
+    only.thread_unblock().context("sigprocmask(unblock, to stop)")?;
+    only.thread_block().context("sigprocmask(block again)")
 }
 
 impl AsFd for Signals {

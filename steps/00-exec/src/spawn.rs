@@ -46,7 +46,7 @@ impl<'a> Spawn<'a> {
             namespaces,
             cgroup: None,
             before_start: None,
-            job: Job::Foreground,
+            job: Job::like_ours(),
             above: None,
         }
     }
@@ -269,7 +269,7 @@ impl Child {
                 }
                 Some((Message::Failed(failure), _)) => return Err(failure.into()),
                 Some((Message::Started, _)) => return Ok(()),
-                Some((Message::Go | Message::Stopped, _)) => {}
+                Some((Message::Go | Message::Stopped(_), _)) => {}
                 // Both ends close at exec: this is what success looks like.
                 None if executing => return Ok(()),
                 None => return Err(self.died_early()),

@@ -9,17 +9,21 @@ use std::io::{IsTerminal, stdin, stdout};
 
 use anyhow::{Context, Result};
 use nix::poll::PollFd;
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, getpgrp, getpid, setpgid, setsid, tcgetpgrp, tcsetpgrp};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, getpgrp, setpgid, setsid, tcgetpgrp, tcsetpgrp};
 
 use crate::child::Child;
-use crate::signals::Received;
+use crate::signals::{Received, stop_by};
 
 /// What becomes of the terminal when a process is spawned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
     /// On a terminal of the caller's: a process group of its own, in the foreground.
     Foreground,
+    /// The process group of its parent, where that is not in the foreground, or not
+    /// alone there: in a pipeline the other commands share it, and taking the
+    /// foreground from them would stop them.
+    Background,
     /// The process group of its parent.
     Inherited,
     /// A session of its own, which has no terminal unless it takes one: setsid(2).
@@ -47,11 +51,12 @@ pub trait Terminal {
     /// When the terminal cannot be changed.
     fn on_signal(&mut self, received: &Received, child: &Child) -> Result<bool>;
 
-    /// The command has stopped, so we stop too; and go on together.
+    /// The signal of this number has stopped the command, so it stops us too; and both
+    /// go on together.
     ///
     /// # Errors
     /// When the terminal cannot be handed over.
-    fn suspend(&mut self, child: &Child) -> Result<()>;
+    fn suspend(&mut self, child: &Child, signal: i32) -> Result<()>;
 
     /// The command has ended.
     ///
@@ -61,11 +66,21 @@ pub trait Terminal {
 }
 
 impl Job {
+    /// What the caller's shell has made us. To be asked before the clone: in a PID
+    /// namespace of its own every process group outside has the number 0.
+    pub(crate) fn like_ours() -> Self {
+        let alone = stdin().is_terminal() && stdout().is_terminal();
+        match alone && tty().is_some_and(|tty| is_foreground(&tty)) {
+            true => Job::Foreground,
+            false => Job::Background,
+        }
+    }
+
     /// In the child: takes its place.
     pub(crate) fn enter(self) -> Result<()> {
         match self {
-            Job::Foreground if at_terminal() => take_foreground(),
-            Job::Foreground | Job::Inherited => Ok(()),
+            Job::Foreground => take_foreground(),
+            Job::Background | Job::Inherited => Ok(()),
             Job::Session => {
                 kit::call("it leaves the caller's terminal", "setsid", "", setsid)
                     .map(drop)
@@ -75,14 +90,14 @@ impl Job {
 
     pub(crate) fn terminal(self) -> Foreground {
         match self {
-            Job::Foreground => Foreground(tty()),
+            Job::Foreground | Job::Background => Foreground(tty()),
             Job::Inherited | Job::Session => Foreground(None),
         }
     }
 }
 
 fn take_foreground() -> Result<()> {
-    let Some(tty) = tty().filter(is_foreground) else { return Ok(()) };
+    let Some(tty) = tty() else { return Ok(()) };
     kit::call("a job of its own", "setpgid", "0, 0", || {
         setpgid(Pid::from_raw(0), Pid::from_raw(0))
     })?;
@@ -97,19 +112,27 @@ pub struct Foreground(Option<File>);
 
 impl Terminal for Foreground {
     fn on_signal(&mut self, received: &Received, child: &Child) -> Result<bool> {
-        if received.name() != Some(Signal::SIGCONT) {
-            return Ok(false);
+        match received.name() {
+            Some(Signal::SIGCONT) => self.resume(child)?,
+            // The kernel, to all of our process group: one of us reads or sets the
+            // terminal from the background. A PID 1 does not stop for that by itself.
+            Some(Signal::SIGTTIN | Signal::SIGTTOU) if !received.was_sent => {
+                child.signal(Signal::SIGSTOP)?;
+                self.suspend(child, received.number)?;
+            }
+            _ => return Ok(false),
         }
-        self.resume(child)?;
         Ok(true)
     }
 
-    fn suspend(&mut self, child: &Child) -> Result<()> {
-        self.release(child)?;
-        // Our shell takes over here, until fg or bg: then on_signal gets the SIGCONT of
-        // that.
-        kill(getpid(), Signal::SIGSTOP)
-            .context("kill(SIGSTOP), to stop as the command has")
+    fn suspend(&mut self, child: &Child, signal: i32) -> Result<()> {
+        // Of several words that it waits for the terminal, the later are old news.
+        if !asks_for_terminal(signal) || !self.0.as_ref().is_some_and(is_foreground) {
+            self.release(child)?;
+            // Our shell takes over here, until fg or bg.
+            stop_by(signal)?;
+        }
+        self.resume(child)
     }
 
     fn release(&mut self, child: &Child) -> Result<()> {
@@ -138,10 +161,9 @@ impl Foreground {
     }
 }
 
-/// In a pipeline the other commands share our group: taking the foreground would stop
-/// them.
-fn at_terminal() -> bool {
-    stdin().is_terminal() && stdout().is_terminal()
+/// Whether the kernel stops a job by it that uses the terminal from the background.
+fn asks_for_terminal(signal: i32) -> bool {
+    [Signal::SIGTTIN as i32, Signal::SIGTTOU as i32].contains(&signal)
 }
 
 fn tty() -> Option<File> {

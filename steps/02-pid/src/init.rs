@@ -61,8 +61,10 @@ fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
             Ok(None) | Err(Errno::CHILD) => return Ok(end),
             // An orphan: reaping it is all it needs.
             Ok(Some((pid, _))) if pid.as_raw_pid() != command.as_raw() => {}
-            Ok(Some((_, status))) if status.stopped() => parent.stopped()?,
             Ok(Some((_, status))) => {
+                if let Some(signal) = status.stopping_signal() {
+                    parent.stopped(signal)?;
+                }
                 end = Status::of(status.exit_status(), status.terminating_signal())
             }
             Err(error) => return Err(error).context("waitid(children)"),

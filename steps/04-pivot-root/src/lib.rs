@@ -5,6 +5,7 @@
 //! - [`TerminalArgs`] and [`Relay`] give it a terminal of its own.
 
 mod args;
+mod background;
 mod dev;
 mod doctor;
 mod furnish;

@@ -13,7 +13,7 @@ use crate::sys;
 pub(crate) struct Link {
     pub(crate) main: OwnedFd,
     /// Held so that the terminal does not hang up while nobody inside has it open.
-    _peer: OwnedFd,
+    pub(crate) peer: OwnedFd,
     /// What was typed and not yet taken.
     pub(crate) typed: Vec<u8>,
     pub(crate) screen: Screen,
@@ -23,9 +23,9 @@ impl Link {
     pub(crate) fn new(main: OwnedFd, screen: Screen) -> Result<Self> {
         rustix::io::ioctl_fionbio(&main, true)
             .context("ioctl(the container's terminal, FIONBIO)")?;
-        let _peer = sys::peer(main.as_fd())
+        let peer = sys::peer(main.as_fd())
             .context("ioctl(the container's terminal, TIOCGPTPEER)")?;
-        Ok(Link { main, _peer, typed: Vec::new(), screen })
+        Ok(Link { main, peer, typed: Vec::new(), screen })
     }
 
     /// What to wait for.

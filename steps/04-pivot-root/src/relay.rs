@@ -5,13 +5,13 @@ use std::io::{IsTerminal, stdin};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
-use exec::{Child, Received, Signals, Terminal};
+use exec::{Child, Received, Signals, Terminal, stop_by};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::getpid;
+use nix::sys::signal::Signal;
 use rustix::io::Errno;
 use rustix::termios::tcsetwinsize;
 
+use crate::background::{self, Background};
 use crate::link::Link;
 use crate::raw::{RawMode, in_foreground};
 use crate::screen::{Screen, is_ready};
@@ -22,6 +22,8 @@ use crate::terminal::window_size;
 pub struct Relay {
     link: Option<Link>,
     raw: Option<RawMode>,
+    /// Some while we are in the background, and would type.
+    background: Option<Background>,
     typing: Typing,
     hurry: Hurry,
 }
@@ -30,6 +32,8 @@ pub struct Relay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Typing {
     On,
+    /// As soon as we are in the foreground, which we have asked for in vain.
+    Later,
     Off,
 }
 
@@ -54,23 +58,41 @@ impl Relay {
         } else {
             Typing::Off
         };
-        let mut relay = Relay { link, raw: None, typing, hurry: Hurry::None };
-        relay.enter_raw_mode()?;
+        let mut relay =
+            Relay { link, raw: None, background: None, typing, hurry: Hurry::None };
+        relay.take_keyboard()?;
         Ok(relay)
     }
 
-    /// Keys go inside as they are; what Ctrl-C means is decided there.
-    fn enter_raw_mode(&mut self) -> Result<()> {
-        if self.typing == Typing::On && self.raw.is_none() && in_foreground() {
+    /// In the foreground keys go inside as they are; what Ctrl-C means is decided
+    /// there. In the background we ask for them once a program inside wants some, as
+    /// the kernel would in its place.
+    fn take_keyboard(&mut self) -> Result<()> {
+        if self.typing == Typing::Off || self.raw.is_some() {
+            return Ok(());
+        }
+        if !in_foreground() && self.typing == Typing::On && self.wants_keys() {
+            background::ask()?;
+            self.typing = Typing::Later;
+        }
+        if in_foreground() {
             self.raw = Some(RawMode::enter()?);
+            (self.typing, self.background) = (Typing::On, None);
+        } else if self.background.is_none() {
+            self.background = Some(Background::enter()?);
         }
         Ok(())
+    }
+
+    fn wants_keys(&self) -> bool {
+        let Some(link) = &self.link else { return false };
+        background::wants_keys(link.main.as_fd(), link.peer.as_fd())
     }
 
     /// A job in the background must not read the terminal: SIGTTIN would stop it.
     fn may_read(&self) -> bool {
         let taken = self.link.as_ref().is_none_or(|link| link.typed.is_empty());
-        self.typing == Typing::On && taken && self.raw.is_some()
+        self.typing != Typing::Off && taken && self.raw.is_some()
     }
 
     fn read_typed(&mut self) -> Result<()> {
@@ -104,6 +126,7 @@ impl Relay {
     fn hang_up(&mut self) {
         self.link = None;
         self.typing = Typing::Off;
+        self.background = None;
         self.raw = None;
     }
 
@@ -140,12 +163,16 @@ impl Terminal for Relay {
         if self.may_read() {
             interests.push(PollFd::new(rustix::stdio::stdin(), PollFlags::POLLIN));
         }
+        interests.extend(self.background.as_ref().map(Background::interest));
         interests
     }
 
     fn relay(&mut self) -> Result<()> {
+        if let Some(background) = &self.background {
+            background.wait_again();
+        }
         // fg brings a job that runs to the front, and tells it nothing
-        self.enter_raw_mode()?;
+        self.take_keyboard()?;
         if self.may_read() && is_ready(rustix::stdio::stdin(), PollFlags::POLLIN) {
             self.read_typed()?;
         }
@@ -169,7 +196,7 @@ impl Terminal for Relay {
                 Ok(true)
             }
             Signal::SIGCONT => {
-                self.enter_raw_mode()?;
+                self.take_keyboard()?;
                 Ok(false)
             }
             // It is in a session of its own, so keys at the caller's terminal do not
@@ -184,19 +211,18 @@ impl Terminal for Relay {
                 Ok(true)
             }
             Signal::SIGTSTP if !received.was_sent => {
-                self.suspend(child)?;
+                self.suspend(child, received.number)?;
                 Ok(true)
             }
             _ => Ok(false),
         }
     }
 
-    fn suspend(&mut self, child: &Child) -> Result<()> {
+    fn suspend(&mut self, child: &Child, signal: i32) -> Result<()> {
         self.raw = None;
         // The caller's shell takes over here, until fg or bg.
-        kill(getpid(), Signal::SIGSTOP)
-            .context("kill(SIGSTOP), to stop as the command has")?;
-        self.enter_raw_mode()?;
+        stop_by(signal)?;
+        self.take_keyboard()?;
         child.signal(Signal::SIGCONT)
     }
 
