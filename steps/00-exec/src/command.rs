@@ -81,6 +81,7 @@ fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
 ///
 /// # Errors
 /// What the kernel says of close_range(2).
+#[track_caller]
 pub fn keep_only(parent: &Channel) -> Result<()> {
     kit::call(
         "nothing of the host stays open",

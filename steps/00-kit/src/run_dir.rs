@@ -64,6 +64,7 @@ impl RunDir {
     /// When the directory cannot be made: no rights, a read-only or full file system;
     /// or when others can write to `parent`, so that `gc` could not believe what it
     /// finds there.
+    #[track_caller]
     pub fn create(parent: &Path, id: &Id) -> Result<Self> {
         let path = parent.join(id.as_str());
         loop {
@@ -89,6 +90,7 @@ impl RunDir {
     ///
     /// # Errors
     /// When the file cannot be written.
+    #[track_caller]
     pub fn note(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path.join(name);
         let flags = OFlags::CREATE
@@ -298,6 +300,7 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
+#[track_caller]
 fn lock(path: &Path) -> Result<Option<File>> {
     let Some(file) = open(path)? else { return Ok(None) };
     call("who holds it is alive", "flock", path.display(), || file.lock())?;

@@ -57,6 +57,7 @@ impl Detached {
     ///
     /// # Errors
     /// What the kernel says, and what the file system says of its options.
+    #[track_caller]
     pub fn new(
         kind: &str,
         options: &[(&str, &str)],
@@ -92,6 +93,7 @@ impl Detached {
     ///
     /// # Errors
     /// When `source` is not there, or cannot be looked up.
+    #[track_caller]
     pub fn bind(source: &Path, reach: Reach) -> Result<Self> {
         let mount =
             kit::call("a second view of it", "open_tree", source.display(), || {
@@ -108,6 +110,7 @@ impl Detached {
     ///
     /// # Errors
     /// What the kernel says of open_tree(2).
+    #[track_caller]
     pub fn bind_descriptor(
         source: BorrowedFd<'_>,
         what: impl Display,
@@ -124,6 +127,7 @@ impl Detached {
     ///
     /// # Errors
     /// What the kernel says.
+    #[track_caller]
     pub fn set(&self, attributes: Attributes, reach: Reach) -> Result<()> {
         if attributes.is_empty() {
             return Ok(());
@@ -142,6 +146,7 @@ impl Detached {
     ///
     /// # Errors
     /// EINVAL where the file system cannot do that, and EPERM without root on the host.
+    #[track_caller]
     pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
         let operands = format_args!("{}, IDMAP", self.what);
         kit::call("its files belong to who is inside", "mount_setattr", operands, || {
@@ -156,6 +161,7 @@ impl Detached {
     /// # Errors
     /// When a directory is to be mounted on a file or the other way round, and whatever
     /// else the kernel says of move_mount(2).
+    #[track_caller]
     pub fn attach(&self, target: &OwnedFd, target_name: impl Display) -> Result<()> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
             | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;

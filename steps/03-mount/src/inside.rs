@@ -31,6 +31,7 @@ pub enum Kind {
     File,
 }
 
+#[track_caller]
 // ANCHOR: open
 /// Opens a path inside `root`; symbolic links and `..` stay inside.
 ///
@@ -53,6 +54,7 @@ pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// When a link is on the way, and what the kernel says of openat2(2).
+#[track_caller]
 pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     let directory = Path::new(path).join(".");
@@ -78,6 +80,7 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
 /// # Errors
 /// When it is not there and must be, cannot be made, or is one that nothing may cover:
 /// `/`, what is in /proc, /sys, /dev.
+#[track_caller]
 pub fn target(
     root: BorrowedFd<'_>,
     path: &Path,
@@ -137,6 +140,7 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
 /// # Errors
 /// When `path` has a `..`, a part of it is a file, or the file system is read-only or
 /// full.
+#[track_caller]
 pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
     match look(root, path) {
         Ok(_) => return Ok(()),
@@ -175,10 +179,12 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
 }
 
 /// What cannot be looked at may well be there.
+#[track_caller]
 pub(crate) fn refused(path: &Path, error: rustix::io::Errno) -> Result<()> {
     kit::call("a place to mount on", "openat2", path.display(), || Err(error))
 }
 
+#[track_caller]
 pub(crate) fn make_directory(
     above: &OwnedFd,
     name: &std::ffi::OsStr,
@@ -197,6 +203,7 @@ pub(crate) fn make_directory(
     )
 }
 
+#[track_caller]
 pub(crate) fn make_file(
     above: &OwnedFd,
     name: &std::ffi::OsStr,
