@@ -93,7 +93,7 @@ pub fn keep_only(parent: &Channel) -> Result<()> {
 
 fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
     let Some(workdir) = workdir else { return Ok(()) };
-    kit::call("where it starts", "chdir", workdir.display(), || chdir(workdir))
+    kit::call("-w: the directory it starts in", "chdir", workdir.display(), || chdir(workdir))
         .hint("-w names a directory that the command can see; make it first, or choose another")?;
     // CVE-2024-21626: /proc/self/fd/N may lead out of the root. Then the kernel knows
     // no path to it, and says "(unreachable)". The library's getcwd(3) would look for

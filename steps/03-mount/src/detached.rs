@@ -95,14 +95,16 @@ impl Detached {
     /// When `source` is not there, or cannot be looked up.
     #[track_caller]
     pub fn bind(source: &Path, reach: Reach) -> Result<Self> {
-        let mount =
-            kit::call("a second view of it", "open_tree", source.display(), || {
-                open_tree(CWD, source, reach.cloned())
-            })
-            .hint_on(
-                Errno::ENOENT,
-                "the source of a bind mount must be there before it is mounted",
-            )?;
+        let mount = kit::call(
+            "a copy of this mount, attached nowhere yet",
+            "open_tree",
+            source.display(),
+            || open_tree(CWD, source, reach.cloned()),
+        )
+        .hint_on(
+            Errno::ENOENT,
+            "the source of a bind mount must be there before it is mounted",
+        )?;
         Ok(Detached { mount, what: source.display().to_string() })
     }
 
@@ -117,9 +119,12 @@ impl Detached {
         reach: Reach,
     ) -> Result<Self> {
         let flags = reach.cloned() | OpenTreeFlags::AT_EMPTY_PATH;
-        let mount = kit::call("a second view of it", "open_tree", &what, || {
-            open_tree(source, "", flags)
-        })?;
+        let mount = kit::call(
+            "a copy of this mount, attached nowhere yet",
+            "open_tree",
+            &what,
+            || open_tree(source, "", flags),
+        )?;
         Ok(Detached { mount, what: what.to_string() })
     }
 
@@ -149,7 +154,7 @@ impl Detached {
     #[track_caller]
     pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
         let operands = format_args!("{}, IDMAP", self.what);
-        kit::call("its files belong to who is inside", "mount_setattr", operands, || {
+        kit::call("show its files with owners of the container", "mount_setattr", operands, || {
             sys::idmap(self.mount.as_fd(), user_namespace)
         })
         .hint_on(Errno::EINVAL, "this file system cannot show its files with other owners (idmapped mounts)")
@@ -166,7 +171,7 @@ impl Detached {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
             | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         kit::call(
-            "now it is there",
+            "attach it: here it is seen from now on",
             "move_mount",
             format_args!("{}, {target_name}", self.what),
             || move_mount(&self.mount, "", target, "", flags),

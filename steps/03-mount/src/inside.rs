@@ -40,7 +40,7 @@ pub enum Kind {
 // Task 3.4: as a descriptor of the place (O_PATH), resolved as if `root` were /.
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     kit::call(
-        "inside the root, whatever it links to",
+        "looked up inside the root: no link leads out",
         "openat2",
         path.display(),
         || resolve(root, path, OFlags::PATH, ResolveFlags::IN_ROOT),
@@ -58,7 +58,7 @@ pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
 pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     let directory = Path::new(path).join(".");
-    kit::call("a directory of the root's own", "openat2", path, || {
+    kit::call("the root's own directory, reached by no link", "openat2", path, || {
         resolve(root, &directory, OFlags::PATH, flags)
     })
     .hint_on(
@@ -181,7 +181,7 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
 /// What cannot be looked at may well be there.
 #[track_caller]
 pub(crate) fn refused(path: &Path, error: rustix::io::Errno) -> Result<()> {
-    kit::call("a place to mount on", "openat2", path.display(), || Err(error))
+    kit::call("is the mount point there?", "openat2", path.display(), || Err(error))
 }
 
 #[track_caller]
@@ -190,13 +190,18 @@ pub(crate) fn make_directory(
     name: &std::ffi::OsStr,
     path: &Path,
 ) -> Result<()> {
-    let made = kit::call("a place to mount on", "mkdirat", path.display(), || {
-        match mkdirat(above, name, Mode::from(0o755)) {
-            // another container of this root was faster
-            Err(rustix::io::Errno::EXIST) => Ok(()),
-            done => done,
-        }
-    });
+    let made = kit::call(
+        "the mount point is missing: make it",
+        "mkdirat",
+        path.display(),
+        || {
+            match mkdirat(above, name, Mode::from(0o755)) {
+                // another container of this root was faster
+                Err(rustix::io::Errno::EXIST) => Ok(()),
+                done => done,
+            }
+        },
+    );
     made.hint_on(
         Errno::EROFS,
         "the root file system is read-only: make the directory in it first",
@@ -211,13 +216,18 @@ pub(crate) fn make_file(
 ) -> Result<()> {
     // EXCL: what somebody else puts there meanwhile, a FIFO perhaps, is not opened.
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let made = kit::call("a file to mount on", "openat", path.display(), || {
-        match rustix::fs::openat(above, name, flags, Mode::from(0o644)) {
-            // another container of this root was faster
-            Err(rustix::io::Errno::EXIST) => Ok(()),
-            done => done.map(drop),
-        }
-    });
+    let made = kit::call(
+        "a file to mount on is missing: make it",
+        "openat",
+        path.display(),
+        || {
+            match rustix::fs::openat(above, name, flags, Mode::from(0o644)) {
+                // another container of this root was faster
+                Err(rustix::io::Errno::EXIST) => Ok(()),
+                done => done.map(drop),
+            }
+        },
+    );
     made.hint_on(
         Errno::EROFS,
         "the root file system is read-only: make the file in it first",

@@ -43,7 +43,7 @@ pub fn proc(root: BorrowedFd<'_>) -> Result<()> {
         "proc",
         &[],
         NOSUID_NODEV_NOEXEC,
-        "the processes of this PID namespace",
+        "a /proc that shows this PID namespace",
     )?;
     proc.attach(&inside::own_directory(root, "/proc")?, "/proc")
 }
