@@ -171,7 +171,7 @@ impl Detached {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
             | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         kit::call(
-            "attach it: here it is seen from now on",
+            "from now on it is there",
             "move_mount",
             format_args!("{}, {target_name}", self.what),
             || move_mount(&self.mount, "", target, "", flags),

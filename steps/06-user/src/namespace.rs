@@ -91,7 +91,7 @@ impl Ids {
             Writer::OwnId => {
                 // user_namespaces(7): or one could leave a group that is there to
                 // forbid something.
-                let why = "without it an ordinary user may not write gid_map";
+                let why = "an ordinary user's gid_map needs it";
                 write(why, child, "setgroups", "deny")?;
                 write_both(child, uids, gids)
             }

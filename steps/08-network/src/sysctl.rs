@@ -39,7 +39,7 @@ fn setting(why: &'static str, name: impl Into<String>, value: &'static str) -> S
     Setting { name: name.into(), value, why, put_back: PutBack::IfChanged }
 }
 
-const PASS_ON: &str = "pass packets on that come in by this link";
+const PASS_ON: &str = "forward what comes in here";
 
 /// What the networks that have containers need; `uplinks` lead to the world.
 ///

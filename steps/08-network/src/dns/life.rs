@@ -166,7 +166,7 @@ fn start(words: &[String]) -> Result<()> {
     let (mut ours, theirs) =
         std::io::pipe().context("pipe2(for what the responder says)")?;
     let said = kit::call(
-        "the responder, which answers for names",
+        "the responder for names",
         "execve",
         "/proc/self/exe, dns-responder",
         || {
