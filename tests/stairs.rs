@@ -151,6 +151,8 @@ fn what_is_misnamed(
         has("lib", &library, dir.join("src/lib.rs")),
         format!("its library is called {library}"),
     );
+    let readme = dir.join("README.md");
+    expect(exists(&readme), format!("its README is {}", readme.display()));
     if step == GROUND {
         return wrong;
     }
@@ -238,14 +240,16 @@ fn a_step_on_a_higher_one_or_on_its_own_height_or_on_the_tests_is_wrong() {
 }
 
 #[test]
-fn a_test_elsewhere_or_a_missing_chapter_is_wrong() {
+fn a_test_elsewhere_or_a_missing_readme_or_chapter_is_wrong() {
     let wrong = what_is_wrong(
         &workspace_with(GOOD_DEPENDENCY, "/w/steps/05-top/tests/05_top.rs"),
         &|_| true,
     );
     assert_eq!(wrong, ["05-top: its test 05_top is tests/05_top.rs"]);
     let wrong = what_is_wrong(&workspace_with(GOOD_DEPENDENCY, GOOD_TEST), &|_| false);
-    assert_eq!(wrong, ["05-top: its chapter is /w/book/src/05-top.md"]);
+    let missing =
+        ["README is /w/steps/05-top/README.md", "chapter is /w/book/src/05-top.md"];
+    assert_eq!(wrong, missing.map(|what| format!("05-top: its {what}")));
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn an_explanation_for_machines_is_one_object_a_line() {
         for field in ["who", "call", "args", "result", "why"] {
             assert!(told[field].is_string(), "{field}: {line}");
         }
+        assert_eq!(told["step"], 0, "{line}");
     }
     assert!(ran.err.lines().last().unwrap().contains("exited 4"), "{}", ran.err);
 }
@@ -50,6 +51,12 @@ fn an_explanation_for_people_says_who_calls_what_and_why() {
         ran.err
     );
     bench().run(&["--explain=xml"], &["true"]).exits(2).complains("xml");
+}
+
+#[test]
+fn the_calls_of_one_step_can_be_explained_alone() {
+    let step = step!("00-exec");
+    explain::tells_each_step_alone(&step, |how| bench().run(&[how], &["true"]));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The options of this step, and of those below it.
 
-use kiste_tests::{help, net};
+use kiste_tests::{explain, help, net};
 
 use crate::{this_step, world};
 
@@ -45,6 +45,7 @@ fn every_option_of_the_steps_below_is_here() {
         .exits(0)
         .complains("RTM_NEWLINK(")
         .complains("nf_tables(");
+    explain::tells_each_step_alone(&this_step(), |how| world.run(&[how], &["true"]));
     world
         .run(&["--pids-limit", "20", "--init"], &["ping", "-c1", "-W3", net::OUTSIDE])
         .exits(0);

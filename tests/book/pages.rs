@@ -1,4 +1,4 @@
-//! The pages of the book, and the README that leads to it.
+//! The pages of the book, and the READMEs that lead to it.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -17,14 +17,17 @@ pub struct Page {
 }
 
 impl Book {
-    /// Reads `book/src/**.md`, and `README.md` where there is one.
+    /// Reads `book/src/**.md`, and `README.md` and `steps/NN-name/README.md` where there
+    /// are some.
     pub fn open(root: &Path) -> Result<Self> {
         let mut paths = files_below(&root.join("book/src"))?;
         paths.retain(|path| path.extension().is_some_and(|ext| ext == "md"));
-        let readme = root.join("README.md");
-        if readme.exists() {
-            paths.push(readme);
-        }
+        let steps = fs::read_dir(root.join("steps")).into_iter().flatten().flatten();
+        let mut readmes: Vec<_> =
+            steps.map(|step| step.path().join("README.md")).collect();
+        readmes.sort();
+        readmes.push(root.join("README.md"));
+        paths.extend(readmes.into_iter().filter(|readme| readme.exists()));
         let pages =
             paths.iter().map(|path| Page::read(root, path)).collect::<Result<_>>()?;
         Ok(Book { root: root.to_path_buf(), pages })

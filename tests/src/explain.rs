@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{Bench, Ran, User, host, tool};
+use crate::{Bench, Ran, Step, User, host, tool};
 
 /// The calls that make a container. A narration that leaves out one of them is not
 /// true.
@@ -86,6 +86,15 @@ const UNFINISHED: &str = " <unfinished ...>";
 /// child, grandchild.
 type Calls = BTreeMap<String, Vec<String>>;
 
+/// A line of `--explain=json`. Its operands differ from run to run.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Line {
+    who: String,
+    step: u32,
+    call: String,
+    why: String,
+}
+
 /// What `--explain` tells of this run is what is written here, and what strace sees:
 ///
 /// ```text
@@ -121,6 +130,32 @@ pub fn is_true_of(user: &mut User, written: &str, options: &[&str], command: &[&
     compare(written, &ran, &log);
 }
 
+/// `--explain=05` tells of a run what `--explain` tells of step 5, in that order and
+/// nothing else; so for each step that the program has. It has none above its own.
+/// `run` runs `true` with the option.
+#[track_caller]
+pub fn tells_each_step_alone(step: &Step, run: impl Fn(&str) -> Ran) {
+    if !step.is_ours() {
+        return;
+    }
+    let explained = |how: &str| read(&run(how).exits(0).err);
+    let own = step.number();
+    let all = explained("--explain=json");
+    for step in 0..=own {
+        let of_step: Vec<_> =
+            all.iter().filter(|line| line.step == step).cloned().collect();
+        assert_eq!(explained(&format!("--explain=json,{step:02}")), of_step);
+        assert!(![0, own].contains(&step) || !of_step.is_empty(), "{step}: {all:?}");
+    }
+    run(&format!("--explain={own:02}")).exits(0).complains("parent     clone3(");
+
+    let there_are: Vec<_> = (0..=own).map(|step| format!("{step:02}")).collect();
+    for none in [own + 1, 99] {
+        let ran = run(&format!("--explain={none:02}"));
+        ran.exits(2).complains(&there_are.join(", "));
+    }
+}
+
 fn strace(log: &Path) -> Vec<String> {
     let only = format!("trace={}", traced().join(","));
     let log = log.to_str().unwrap();
@@ -148,18 +183,18 @@ fn traced() -> Vec<String> {
 }
 
 fn told(stderr: &str) -> Calls {
-    #[derive(Deserialize)]
-    struct Line {
-        who: String,
-        call: String,
-    }
     let mut told = Calls::new();
-    for line in stderr.lines() {
-        let line: Line = serde_json::from_str(line)
-            .unwrap_or_else(|error| panic!("{error}: {line}"));
+    for line in read(stderr) {
         told.entry(line.who).or_default().push(line.call);
     }
     told
+}
+
+fn read(stderr: &str) -> Vec<Line> {
+    let read = |line| {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    };
+    stderr.lines().map(read).collect()
 }
 
 /// Reads the log of `strace -f`: lines of `PID  call(…) = …`.

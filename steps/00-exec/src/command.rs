@@ -81,6 +81,7 @@ fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
 ///
 /// # Errors
 /// What the kernel says of close_range(2).
+#[track_caller]
 pub fn keep_only(parent: &Channel) -> Result<()> {
     kit::call(
         "nothing of the host stays open",
@@ -92,7 +93,7 @@ pub fn keep_only(parent: &Channel) -> Result<()> {
 
 fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
     let Some(workdir) = workdir else { return Ok(()) };
-    kit::call("where it starts", "chdir", workdir.display(), || chdir(workdir))
+    kit::call("-w: the directory it starts in", "chdir", workdir.display(), || chdir(workdir))
         .hint("-w names a directory that the command can see; make it first, or choose another")?;
     // CVE-2024-21626: /proc/self/fd/N may lead out of the root. Then the kernel knows
     // no path to it, and says "(unreachable)". The library's getcwd(3) would look for

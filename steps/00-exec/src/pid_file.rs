@@ -31,7 +31,7 @@ impl PidFile {
             .filter(|it| !it.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         kit::call(
-            "may it be written?",
+            "can a pid file be made here?",
             "access",
             format_args!("{}, W_OK", directory.display()),
             || access(directory, AccessFlags::W_OK),
@@ -58,8 +58,13 @@ impl PidFile {
                 .and_then(|()| fs::rename(&aside, &path));
             written.inspect_err(|_| drop(fs::remove_file(&aside)))
         };
-        kit::call("who it is, for others", "write", path.display(), write)
-            .hint(HINT)?;
+        kit::call(
+            "--pid-file: others find the process by it",
+            "write",
+            path.display(),
+            write,
+        )
+        .hint(HINT)?;
         Ok(Written(Some((path, text))))
     }
 }

@@ -80,6 +80,7 @@ impl<'a> Spawn<'a> {
         self
     }
 
+    #[track_caller]
     // ANCHOR: spawn
     /// Starts the process and returns once it has become the command.
     ///
@@ -196,6 +197,7 @@ impl<'a> Spawn<'a> {
 ///
 /// # Errors
 /// When the parent is dead already.
+#[track_caller]
 pub fn die_with_parent(parent: &Channel) -> Result<()> {
     // prctl(2), PR_SET_PDEATHSIG: an exec of a set-user-ID program clears it, too.
     kit::call(

@@ -15,9 +15,13 @@ use crate::narration;
 /// `why` is one short clause for a reader of the narration, `name` the system call as
 /// its man page spells it, `operands` what it acts on, as a person would say it.
 ///
+/// The call belongs to the step whose code calls this. A function that makes calls for
+/// the rooms above has `#[track_caller]`, and its calls belong to who calls it.
+///
 /// ```ignore
 /// kit::call("the name it sees", "sethostname", name, || sethostname(name))?;
 /// ```
+#[track_caller]
 pub fn call<T: Outcome, E: Into<io::Error>>(
     why: &str,
     name: &str,
@@ -41,6 +45,7 @@ pub fn call<T: Outcome, E: Into<io::Error>>(
 
 /// Narrates a call that does not return when it succeeds (execve, `_exit`), before it
 /// is made.
+#[track_caller]
 pub fn announce(why: &str, name: &str, operands: impl Display) {
     narration::tell(name, &operands, "…".into(), why);
 }

@@ -3,8 +3,10 @@
 //! It is the one thing in Kiste that is global to the process: a call site should be as
 //! short as the idea it shows, and carry no tracing.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::Write;
+use std::panic::Location;
+use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anstyle::{AnsiColor, Style};
@@ -19,6 +21,73 @@ pub enum Format {
     Text,
     /// A JSON object a line, for machines.
     Json,
+}
+
+/// The step whose code makes a call, by its number. A call that a room below makes for
+/// it through a function marked `#[track_caller]` is its call, too.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Step(u8);
+
+impl Step {
+    /// The step in whose directory the calling code is: `steps/05-cgroups/…` is 5. None
+    /// for code that is elsewhere.
+    fn of(caller: &Location<'_>) -> Option<Step> {
+        let (_, below) = caller.file().rsplit_once("steps/")?;
+        below.split_once('-')?.0.parse().ok()
+    }
+}
+
+impl FromStr for Step {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(number: &str) -> Result<Step, Self::Err> {
+        number.parse().map(Step)
+    }
+}
+
+impl Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}", self.0)
+    }
+}
+
+/// What `--explain` is to tell, and how: `text`, `json`, `05`, `json,05`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How it speaks.
+    pub format: Format,
+    /// The step whose calls alone are told; of all steps without it.
+    pub only: Option<Step>,
+}
+
+impl FromStr for Plan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Plan, String> {
+        let (mut format, mut only) = (None, None);
+        for word in text.split(',') {
+            let known = match word {
+                "text" => format.replace(Format::Text).is_none(),
+                "json" => format.replace(Format::Json).is_none(),
+                number => match number.parse() {
+                    Ok(step) => only.replace(step).is_none(),
+                    Err(_) => {
+                        return Err(format!(
+                            "{number:?} is neither a format (text, json) nor a step \
+                             (05)"
+                        ));
+                    }
+                },
+            };
+            if !known {
+                return Err("one format and one step at most: json,05".into());
+            }
+        }
+        Ok(Plan { format: format.unwrap_or(Format::Text), only })
+    }
 }
 
 /// Who makes a call.
@@ -38,6 +107,8 @@ pub enum Who {
 pub struct Line {
     /// Who made it.
     pub who: Who,
+    /// The step whose code made it.
+    pub step: Option<Step>,
     /// Its name, as its man page spells it.
     pub call: String,
     /// What it acted on.
@@ -74,19 +145,38 @@ enum Sink {
 
 struct Narrator {
     who: Who,
+    only: Option<Step>,
     sink: Sink,
 }
 
 static NARRATOR: Mutex<Narrator> =
-    Mutex::new(Narrator { who: Who::Parent, sink: Sink::Off });
+    Mutex::new(Narrator { who: Who::Parent, only: None, sink: Sink::Off });
 
 fn narrator() -> MutexGuard<'static, Narrator> {
     NARRATOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts to narrate on stderr. Without it nothing is told, and telling costs nothing.
-pub fn start(format: Format) {
-    narrator().sink = Sink::Print(format);
+///
+/// # Errors
+/// When the plan names a step that the program which calls this does not have: it has
+/// those up to its own.
+#[track_caller]
+pub fn start(plan: Plan) -> Result<(), String> {
+    let last = Step::of(Location::caller());
+    if let (Some(step), Some(last)) = (plan.only, last)
+        && step > last
+    {
+        let all: Vec<_> = (0..=last.0).map(|step| Step(step).to_string()).collect();
+        return Err(format!(
+            "no step {step} is in this program, but {}",
+            all.join(", ")
+        ));
+    }
+    let mut narrator = narrator();
+    narrator.only = plan.only;
+    narrator.sink = Sink::Print(plan.format);
+    Ok(())
 }
 
 /// From now on this process is `who`, and hands what it tells to `forward`: after a
@@ -101,11 +191,14 @@ pub fn forward(who: Who, forward: impl Fn(Line) + Send + 'static) {
 }
 
 /// Tells one call of this process.
+#[track_caller]
 pub(crate) fn tell(call: &str, args: &dyn Display, result: String, why: &str) {
     let narrator = narrator();
-    if !matches!(narrator.sink, Sink::Off) {
+    let step = Step::of(Location::caller());
+    let is_wanted = narrator.only.is_none() || narrator.only == step;
+    if is_wanted && !matches!(narrator.sink, Sink::Off) {
         let (call, args, why) = (call.into(), shortened(args.to_string()), why.into());
-        narrator.put(Line { who: narrator.who, call, args, result, why });
+        narrator.put(Line { who: narrator.who, step, call, args, result, why });
     }
 }
 
@@ -135,5 +228,30 @@ impl Narrator {
                 Ok(())
             }
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_a_format_a_step_or_both_in_any_order() {
+        let plan = |text: &str| text.parse::<Plan>();
+        let (text, json) = (Format::Text, Format::Json);
+        let five = Some(Step(5));
+        assert_eq!(plan("text"), Ok(Plan { format: text, only: None }));
+        assert_eq!(plan("05"), Ok(Plan { format: text, only: five }));
+        assert_eq!(plan("json,05"), Ok(Plan { format: json, only: five }));
+        assert_eq!(plan("5,json"), Ok(Plan { format: json, only: five }));
+        assert_eq!(Step(5).to_string(), "05");
+        for wrong in ["", "xml", "text,json", "04,05", "05,", "256", "cgroups"] {
+            assert!(plan(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_call_belongs_to_the_step_in_whose_directory_its_code_is() {
+        assert_eq!(Step::of(Location::caller()), Some(Step(0)));
     }
 }

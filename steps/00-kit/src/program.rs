@@ -6,23 +6,35 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use clap::builder::Styles;
+use clap::error::ErrorKind;
 
 use crate::failure::{Failure, readable};
-use crate::narration::{self, Format};
+use crate::narration::{self, Plan};
 
 /// The option that every step has: tell what the kernel is asked to do.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ExplainArgs {
     /// Tell each kernel call: who makes it, on what, its result, and why
-    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Format>,
+    ///
+    /// For people (text, the default) or for machines (json). With the number of a step,
+    /// as in --explain=05 or --explain=json,05, only the calls that this step's code
+    /// asks for.
+    #[arg(long, value_name = "FORMAT,STEP", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    explain: Option<Plan>,
 }
 
 impl ExplainArgs {
-    /// Starts the narration, if it was asked for.
+    /// Starts the narration, if it was asked for. Whoever asks for a step that this
+    /// program does not have is told which there are, as of every wrong usage.
+    #[track_caller]
     pub fn start(&self) {
-        if let Some(format) = self.explain {
-            narration::start(format);
+        let Some(plan) = self.explain else { return };
+        if let Err(wrong) = narration::start(plan) {
+            let wrong = format!(
+                "invalid value for '--explain': {wrong}\n\n\
+                 For more information, try '--help'.\n"
+            );
+            clap::Error::raw(ErrorKind::InvalidValue, wrong).exit();
         }
     }
 }

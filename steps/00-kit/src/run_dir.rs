@@ -64,10 +64,11 @@ impl RunDir {
     /// When the directory cannot be made: no rights, a read-only or full file system;
     /// or when others can write to `parent`, so that `gc` could not believe what it
     /// finds there.
+    #[track_caller]
     pub fn create(parent: &Path, id: &Id) -> Result<Self> {
         let path = parent.join(id.as_str());
         loop {
-            call("its owner holds a lock on it", "mkdir", path.display(), || {
+            call("the note that this container lives", "mkdir", path.display(), || {
                 make(&path)
             })
             .hint_on(Errno::EACCES, "the run directory belongs to root: use sudo")?;
@@ -89,6 +90,7 @@ impl RunDir {
     ///
     /// # Errors
     /// When the file cannot be written.
+    #[track_caller]
     pub fn note(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path.join(name);
         let flags = OFlags::CREATE
@@ -96,7 +98,7 @@ impl RunDir {
             | OFlags::WRONLY
             | OFlags::NOFOLLOW
             | OFlags::CLOEXEC;
-        call("so that gc can undo it", "write", path.display(), || {
+        call("what gc must undo if we are killed", "write", path.display(), || {
             let file = openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR)?;
             File::from(file).write_all(text.as_bytes())
         })
@@ -298,9 +300,12 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
+#[track_caller]
 fn lock(path: &Path) -> Result<Option<File>> {
     let Some(file) = open(path)? else { return Ok(None) };
-    call("who holds it is alive", "flock", path.display(), || file.lock())?;
+    call("locked while we live: gc leaves it alone", "flock", path.display(), || {
+        file.lock()
+    })?;
     Ok(still_there(&file, path)?.then_some(file))
 }
 

@@ -57,6 +57,7 @@ impl Detached {
     ///
     /// # Errors
     /// What the kernel says, and what the file system says of its options.
+    #[track_caller]
     pub fn new(
         kind: &str,
         options: &[(&str, &str)],
@@ -92,15 +93,18 @@ impl Detached {
     ///
     /// # Errors
     /// When `source` is not there, or cannot be looked up.
+    #[track_caller]
     pub fn bind(source: &Path, reach: Reach) -> Result<Self> {
-        let mount =
-            kit::call("a second view of it", "open_tree", source.display(), || {
-                open_tree(CWD, source, reach.cloned())
-            })
-            .hint_on(
-                Errno::ENOENT,
-                "the source of a bind mount must be there before it is mounted",
-            )?;
+        let mount = kit::call(
+            "a copy of this mount, attached nowhere yet",
+            "open_tree",
+            source.display(),
+            || open_tree(CWD, source, reach.cloned()),
+        )
+        .hint_on(
+            Errno::ENOENT,
+            "the source of a bind mount must be there before it is mounted",
+        )?;
         Ok(Detached { mount, what: source.display().to_string() })
     }
 
@@ -108,15 +112,19 @@ impl Detached {
     ///
     /// # Errors
     /// What the kernel says of open_tree(2).
+    #[track_caller]
     pub fn bind_descriptor(
         source: BorrowedFd<'_>,
         what: impl Display,
         reach: Reach,
     ) -> Result<Self> {
         let flags = reach.cloned() | OpenTreeFlags::AT_EMPTY_PATH;
-        let mount = kit::call("a second view of it", "open_tree", &what, || {
-            open_tree(source, "", flags)
-        })?;
+        let mount = kit::call(
+            "a copy of this mount, attached nowhere yet",
+            "open_tree",
+            &what,
+            || open_tree(source, "", flags),
+        )?;
         Ok(Detached { mount, what: what.to_string() })
     }
 
@@ -124,6 +132,7 @@ impl Detached {
     ///
     /// # Errors
     /// What the kernel says.
+    #[track_caller]
     pub fn set(&self, attributes: Attributes, reach: Reach) -> Result<()> {
         if attributes.is_empty() {
             return Ok(());
@@ -142,9 +151,10 @@ impl Detached {
     ///
     /// # Errors
     /// EINVAL where the file system cannot do that, and EPERM without root on the host.
+    #[track_caller]
     pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
         let operands = format_args!("{}, IDMAP", self.what);
-        kit::call("its files belong to who is inside", "mount_setattr", operands, || {
+        kit::call("show its files with owners of the container", "mount_setattr", operands, || {
             sys::idmap(self.mount.as_fd(), user_namespace)
         })
         .hint_on(Errno::EINVAL, "this file system cannot show its files with other owners (idmapped mounts)")
@@ -156,11 +166,12 @@ impl Detached {
     /// # Errors
     /// When a directory is to be mounted on a file or the other way round, and whatever
     /// else the kernel says of move_mount(2).
+    #[track_caller]
     pub fn attach(&self, target: &OwnedFd, target_name: impl Display) -> Result<()> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
             | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         kit::call(
-            "now it is there",
+            "from now on it is there",
             "move_mount",
             format_args!("{}, {target_name}", self.what),
             || move_mount(&self.mount, "", target, "", flags),

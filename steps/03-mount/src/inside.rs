@@ -31,6 +31,7 @@ pub enum Kind {
     File,
 }
 
+#[track_caller]
 // ANCHOR: open
 /// Opens a path inside `root`; symbolic links and `..` stay inside.
 ///
@@ -39,7 +40,7 @@ pub enum Kind {
 // Task 3.4: as a descriptor of the place (O_PATH), resolved as if `root` were /.
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     kit::call(
-        "inside the root, whatever it links to",
+        "looked up inside the root: no link leads out",
         "openat2",
         path.display(),
         || resolve(root, path, OFlags::PATH, ResolveFlags::IN_ROOT),
@@ -53,10 +54,11 @@ pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// When a link is on the way, and what the kernel says of openat2(2).
+#[track_caller]
 pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     let directory = Path::new(path).join(".");
-    kit::call("a directory of the root's own", "openat2", path, || {
+    kit::call("the root's own directory, reached by no link", "openat2", path, || {
         resolve(root, &directory, OFlags::PATH, flags)
     })
     .hint_on(
@@ -78,6 +80,7 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
 /// # Errors
 /// When it is not there and must be, cannot be made, or is one that nothing may cover:
 /// `/`, what is in /proc, /sys, /dev.
+#[track_caller]
 pub fn target(
     root: BorrowedFd<'_>,
     path: &Path,
@@ -137,6 +140,7 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
 /// # Errors
 /// When `path` has a `..`, a part of it is a file, or the file system is read-only or
 /// full.
+#[track_caller]
 pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
     match look(root, path) {
         Ok(_) => return Ok(()),
@@ -175,28 +179,36 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
 }
 
 /// What cannot be looked at may well be there.
+#[track_caller]
 pub(crate) fn refused(path: &Path, error: rustix::io::Errno) -> Result<()> {
-    kit::call("a place to mount on", "openat2", path.display(), || Err(error))
+    kit::call("is the mount point there?", "openat2", path.display(), || Err(error))
 }
 
+#[track_caller]
 pub(crate) fn make_directory(
     above: &OwnedFd,
     name: &std::ffi::OsStr,
     path: &Path,
 ) -> Result<()> {
-    let made = kit::call("a place to mount on", "mkdirat", path.display(), || {
-        match mkdirat(above, name, Mode::from(0o755)) {
-            // another container of this root was faster
-            Err(rustix::io::Errno::EXIST) => Ok(()),
-            done => done,
-        }
-    });
+    let made = kit::call(
+        "the mount point is missing: make it",
+        "mkdirat",
+        path.display(),
+        || {
+            match mkdirat(above, name, Mode::from(0o755)) {
+                // another container of this root was faster
+                Err(rustix::io::Errno::EXIST) => Ok(()),
+                done => done,
+            }
+        },
+    );
     made.hint_on(
         Errno::EROFS,
         "the root file system is read-only: make the directory in it first",
     )
 }
 
+#[track_caller]
 pub(crate) fn make_file(
     above: &OwnedFd,
     name: &std::ffi::OsStr,
@@ -204,13 +216,18 @@ pub(crate) fn make_file(
 ) -> Result<()> {
     // EXCL: what somebody else puts there meanwhile, a FIFO perhaps, is not opened.
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let made = kit::call("a file to mount on", "openat", path.display(), || {
-        match rustix::fs::openat(above, name, flags, Mode::from(0o644)) {
-            // another container of this root was faster
-            Err(rustix::io::Errno::EXIST) => Ok(()),
-            done => done.map(drop),
-        }
-    });
+    let made = kit::call(
+        "a file to mount on is missing: make it",
+        "openat",
+        path.display(),
+        || {
+            match rustix::fs::openat(above, name, flags, Mode::from(0o644)) {
+                // another container of this root was faster
+                Err(rustix::io::Errno::EXIST) => Ok(()),
+                done => done.map(drop),
+            }
+        },
+    );
     made.hint_on(
         Errno::EROFS,
         "the root file system is read-only: make the file in it first",

@@ -30,6 +30,7 @@ pub use request::{Request, Source};
 /// name).
 pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWNS;
 
+#[track_caller]
 // ANCHOR: proc
 /// Mounts a fresh /proc, which shows the PID namespace of who mounts it.
 ///
@@ -42,7 +43,7 @@ pub fn proc(root: BorrowedFd<'_>) -> Result<()> {
         "proc",
         &[],
         NOSUID_NODEV_NOEXEC,
-        "the processes of this PID namespace",
+        "a /proc that shows this PID namespace",
     )?;
     proc.attach(&inside::own_directory(root, "/proc")?, "/proc")
 }
@@ -52,6 +53,7 @@ pub fn proc(root: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// What the kernel says of open(2).
+#[track_caller]
 pub fn host_root() -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     kit::call("the host's files, in a mount namespace of our own", "open", "/", || {

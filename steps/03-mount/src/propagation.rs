@@ -29,9 +29,9 @@ impl Propagation {
     pub fn isolate(self) -> Result<()> {
         match self {
             Propagation::Private | Propagation::Shared => {
-                change(MsFlags::MS_PRIVATE, "MS_PRIVATE")
+                change(MsFlags::MS_PRIVATE, "MS_PRIVATE", STAY)
             }
-            Propagation::Slave => change(MsFlags::MS_SLAVE, "MS_SLAVE"),
+            Propagation::Slave => change(MsFlags::MS_SLAVE, "MS_SLAVE", COME_IN),
         }
     }
     // ANCHOR_END: isolate
@@ -42,20 +42,21 @@ impl Propagation {
     /// What the kernel says of mount(2).
     pub fn share(self) -> Result<()> {
         match self {
-            Propagation::Shared => change(MsFlags::MS_SHARED, "MS_SHARED"),
+            Propagation::Shared => change(MsFlags::MS_SHARED, "MS_SHARED", SHARED),
             Propagation::Private | Propagation::Slave => Ok(()),
         }
     }
 }
 
-fn change(kind: MsFlags, name: &str) -> Result<()> {
+const STAY: &str = "what is mounted from here on stays here";
+const COME_IN: &str = "the host's new mounts come in, and ours stay here";
+const SHARED: &str = "namespaces made inside share what is mounted";
+
+fn change(kind: MsFlags, name: &str, why: &str) -> Result<()> {
     let nothing = None::<&str>;
-    kit::call(
-        "who hears of mounts made here",
-        "mount",
-        format_args!("/, MS_REC|{name}"),
-        || mount(nothing, "/", nothing, MsFlags::MS_REC | kind, nothing),
-    )
+    kit::call(why, "mount", format_args!("/, MS_REC|{name}"), || {
+        mount(nothing, "/", nothing, MsFlags::MS_REC | kind, nothing)
+    })
     .hint_on(
         Errno::EINVAL,
         "/ is no mount point here, as in a chroot: run outside of it",

@@ -210,9 +210,12 @@ fn tmpfs(options: &[(String, String)]) -> Result<Detached> {
 }
 
 fn kind_of(path: &Path) -> Result<Kind> {
-    let metadata = kit::call("a directory or a file?", "stat", path.display(), || {
-        std::fs::metadata(path)
-    });
+    let metadata = kit::call(
+        "the target must be of the same kind",
+        "stat",
+        path.display(),
+        || std::fs::metadata(path),
+    );
     let metadata = metadata
         .hint("the source of a bind mount must be there before it is mounted")?;
     Ok(if metadata.is_dir() { Kind::Directory } else { Kind::File })

@@ -42,7 +42,7 @@ pub(crate) fn mount(root: &Root) -> Result<()> {
         "tmpfs",
         &[("mode", "755"), ("size", "64k")],
         nosuid_noexec,
-        "its own few devices",
+        "a /dev in memory, for harmless devices only",
     )?;
     // what is made below has the mode that it is made with
     let ours = umask(Mode::empty());
@@ -56,15 +56,8 @@ pub(crate) fn mount(root: &Root) -> Result<()> {
     let pts = if is_mapped(TTY)? { &pts[..] } else { &pts[..2] };
     below(root, "devpts", "/dev/pts", pts, nosuid_noexec, "terminals of its own")?;
     let shm = [("mode", "1777"), ("size", "64m")];
-    below(root, "tmpfs", "/dev/shm", &shm, NOSUID_NODEV_NOEXEC, "POSIX shared memory")?;
-    below(
-        root,
-        "mqueue",
-        "/dev/mqueue",
-        &[],
-        NOSUID_NODEV_NOEXEC,
-        "POSIX message queues",
-    )
+    below(root, "tmpfs", "/dev/shm", &shm, NOSUID_NODEV_NOEXEC, "for shm_open(3)")?;
+    below(root, "mqueue", "/dev/mqueue", &[], NOSUID_NODEV_NOEXEC, "for mq_open(3)")
 }
 // ANCHOR_END: mount
 
@@ -80,12 +73,15 @@ fn fill(dev: &Detached) -> Result<&'static [Device]> {
         made => made.map(|()| &[][..])?,
     };
     for (name, to) in LINKS {
-        kit::call("a link", "symlinkat", format_args!("{to}, {name}"), || {
-            symlinkat(to, dev, name)
-        })?;
+        kit::call(
+            "a name that programs expect",
+            "symlinkat",
+            format_args!("{to}, {name}"),
+            || symlinkat(to, dev, name),
+        )?;
     }
     for name in ["pts", "shm", "mqueue"] {
-        kit::call("a place", "mkdirat", name, || {
+        kit::call("a mount point, for what is mounted next", "mkdirat", name, || {
             mkdirat(dev, name, Mode::from(0o755))
         })?;
     }
@@ -94,9 +90,12 @@ fn fill(dev: &Detached) -> Result<&'static [Device]> {
 
 fn make(dev: &Detached, (name, major, minor): &Device) -> Result<()> {
     let number = rustix::fs::makedev(*major, *minor);
-    kit::call("a device", "mknodat", format_args!("{name}, c {major}:{minor}"), || {
-        mknodat(dev, *name, FileType::CharacterDevice, Mode::from(0o666), number)
-    })
+    kit::call(
+        "programs expect it, and it reaches no hardware",
+        "mknodat",
+        format_args!("{name}, c {major}:{minor}"),
+        || mknodat(dev, *name, FileType::CharacterDevice, Mode::from(0o666), number),
+    )
 }
 
 /// Shows a device of the host's under its name.

@@ -63,7 +63,7 @@ impl Root {
     // Task 4.4: pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on the
     // new one, and is then taken off. No directory is needed to put it in.
     pub fn enter(self) -> Result<()> {
-        kit::call("we stand in the new root", "fchdir", &self.name, || {
+        kit::call("stand in it, for pivot_root(., .)", "fchdir", &self.name, || {
             fchdir(&self.mount)
         })?;
         kit::call("it becomes /, the old / lies on it", "pivot_root", "., .", || {
@@ -73,7 +73,7 @@ impl Root {
         kit::call("the host's files are gone", "umount2", "., MNT_DETACH", || {
             umount2(".", MntFlags::MNT_DETACH)
         })?;
-        kit::call("nobody stands outside", "chdir", "/", || chdir("/"))?;
+        kit::call("the working directory is inside, too", "chdir", "/", || chdir("/"))?;
         refuse_what_is_above()
     }
     // ANCHOR_END: enter

@@ -85,10 +85,15 @@ impl Terminal {
             return Ok(());
         }
         let ptmx = inside::open(root.as_fd(), Path::new("/dev/pts/ptmx"))?;
-        let main = kit::call("a new terminal", "open", "/dev/pts/ptmx", || {
-            reopen(ptmx.as_fd(), OFlags::RDWR)
+        let main = kit::call(
+            "a new terminal of its own devpts",
+            "open",
+            "/dev/pts/ptmx",
+            || reopen(ptmx.as_fd(), OFlags::RDWR),
+        )?;
+        kit::call("let its other end be opened", "ioctl", "TIOCSPTLCK, 0", || {
+            unlockpt(&main)
         })?;
-        kit::call("let it be opened", "ioctl", "TIOCSPTLCK, 0", || unlockpt(&main))?;
         let terminal =
             kit::call("the end for the command", "ioctl", "TIOCGPTPEER", || {
                 sys::peer(main.as_fd())

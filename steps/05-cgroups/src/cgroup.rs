@@ -194,7 +194,7 @@ fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
 fn open(directory: &Directory) -> Result<OwnedFd> {
     let path = directory.path();
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    kit::call("the child starts in it", "open", path.display(), || {
+    kit::call("clone3 starts the child in this cgroup", "open", path.display(), || {
         rustix::fs::open(path, flags, Mode::empty())
     })
 }

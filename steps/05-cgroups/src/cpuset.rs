@@ -42,7 +42,11 @@ pub(crate) fn inherit(cgroup: &Directory) -> Result<()> {
             let value = above.read(file)?;
             if !value.trim().is_empty() {
                 let write = |it: &Directory| {
-                    it.write("a new cpuset is empty", file, value.trim())
+                    it.write(
+                        "a new cpuset is empty, and takes no process",
+                        file,
+                        value.trim(),
+                    )
                 };
                 empty.iter().rev().try_for_each(write)?;
                 break;

@@ -157,7 +157,7 @@ impl Directory {
     }
 }
 
-const GONE: &str = "it is gone, and its counters";
+const GONE: &str = "remove the cgroup, and its counters";
 
 /// A cgroup stays busy for a moment after its last process has ended.
 fn rmdir(path: &Path) -> Result<()> {

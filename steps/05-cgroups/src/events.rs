@@ -30,7 +30,7 @@ pub(crate) fn wait(directory: &Directory, key: &str, value: u64) -> Result<()> {
         != Some(value)
     {
         let operands = format_args!("{}, {key} {value}", path.display());
-        kit::call("until the kernel says so", "poll", operands, || {
+        kit::call("wait until the kernel says so", "poll", operands, || {
             sleep(&file, &patience)
         })
         .hint_on(Errno::ETIMEDOUT, STUCK)?;

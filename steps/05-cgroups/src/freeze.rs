@@ -23,7 +23,7 @@ pub(crate) fn freeze(directories: &[Directory]) -> Result<()> {
 pub(crate) fn thaw(directories: &[Directory]) -> Result<()> {
     match means(directories)? {
         Means::Unified(cgroup) => {
-            cgroup.write("they go on", "cgroup.freeze", 0)?;
+            cgroup.write("its processes go on", "cgroup.freeze", 0)?;
             events::wait(cgroup, "frozen", 0)
         }
         Means::Freezer(cgroup) => freezer::thaw(cgroup),

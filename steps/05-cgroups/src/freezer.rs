@@ -39,7 +39,7 @@ pub(crate) fn freeze(cgroup: &Directory) -> Result<()> {
 
 /// Lets them go on.
 pub(crate) fn thaw(cgroup: &Directory) -> Result<()> {
-    cgroup.write("they go on", STATE, "THAWED")
+    cgroup.write("its processes go on", STATE, "THAWED")
 }
 
 /// Lets go what stands still in it and in the cgroups below, so that it can die:

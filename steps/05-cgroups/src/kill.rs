@@ -17,7 +17,7 @@ pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
     if let Some(unified) =
         directories.iter().find(|it| it.hierarchy().version() == Version::V2)
     {
-        match unified.write("every process in it, at once", "cgroup.kill", 1) {
+        match unified.write("kill every process in it", "cgroup.kill", 1) {
             // crate::signals
             Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => return Ok(()),
             written => written?,

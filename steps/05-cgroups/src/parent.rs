@@ -84,7 +84,7 @@ pub(crate) fn missing(parent: &Path, top: &Path) -> Vec<PathBuf> {
 /// Marks `cgroup` as one that goes when it is empty.
 pub(crate) fn mark(cgroup: &Path) -> Result<()> {
     kit::call(
-        "made here: it goes when it is empty",
+        "a mark: made by Kiste",
         "setxattr",
         format_args!("{}, {MARK}", cgroup.display()),
         || setxattr(cgroup, MARK, b"made", XattrFlags::empty()),

@@ -38,7 +38,7 @@ pub(crate) fn has_bus() -> bool {
 /// ended.
 pub(crate) fn enter(id: &Id) -> Result<()> {
     let name = format!("kiste-{id}.scope");
-    kit::call("a cgroup of ours, from the user's systemd", "StartTransientUnit", &name, || {
+    kit::call("ask the user's systemd for a cgroup to write in", "StartTransientUnit", &name, || {
         start(&name).map_err(|error| io::Error::other(format!("{error:#}")))
     })
     .hint("is this a login session with `systemd --user`? Otherwise have root delegate a cgroup to you")
@@ -48,9 +48,9 @@ pub(crate) fn enter(id: &Id) -> Result<()> {
 pub(crate) fn become_leaf(hierarchy: &Hierarchy) -> Result<()> {
     let Some(scope) = hierarchy.own() else { return Ok(()) };
     let leaf = Directory::found(hierarchy, scope.join("runtime"));
-    parent::mkdir("the runtime's own place in it", leaf.path())?;
+    parent::mkdir("a leaf for the runtime itself", leaf.path())?;
     // 0 stands for who writes
-    leaf.write("only leaves have processes", "cgroup.procs", 0)
+    leaf.write("move in: only leaves may have processes", "cgroup.procs", 0)
 }
 
 fn start(name: &str) -> Result<()> {

@@ -65,9 +65,12 @@ fn kill(directories: &[Directory], pids: &[Pid]) -> Result<()> {
     let listed = processes(directories);
     for (pid, process) in opened.iter().filter(|(pid, _)| listed.contains(pid)) {
         let operands = format_args!("{}, SIGKILL", pid.as_raw_nonzero());
-        match kit::call("it is in the cgroup", "pidfd_send_signal", operands, || {
-            pidfd_send_signal(process, Signal::KILL)
-        }) {
+        match kit::call(
+            "kill what is still in the cgroup",
+            "pidfd_send_signal",
+            operands,
+            || pidfd_send_signal(process, Signal::KILL),
+        ) {
             Err(error) if kit::errno(&error) != Some(Errno::ESRCH) => {
                 return Err(error);
             }

@@ -146,7 +146,7 @@ fn grant(cgroup: &Directory, controllers: &[Controller]) -> Result<()> {
     };
     cgroup
         .write(
-            "so that the cgroups below have its files",
+            "the cgroups below get the files of these controllers",
             "cgroup.subtree_control",
             &names,
         )

@@ -63,11 +63,11 @@ fn show_each(
         "tmpfs",
         &options,
         NOSUID_NODEV_NOEXEC,
-        "a place for each hierarchy",
+        "room for a directory for each hierarchy",
     )?;
     for directory in directories {
         let name = name(directory)?;
-        kit::call("a place to mount on", "mkdirat", name, || {
+        kit::call("the mount point of this hierarchy", "mkdirat", name, || {
             mkdirat(&tmpfs, name, Mode::from(0o755))
         })?;
     }

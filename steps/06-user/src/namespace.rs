@@ -91,7 +91,8 @@ impl Ids {
             Writer::OwnId => {
                 // user_namespaces(7): or one could leave a group that is there to
                 // forbid something.
-                write(child, "setgroups", "deny")?;
+                let why = "an ordinary user's gid_map needs it";
+                write(why, child, "setgroups", "deny")?;
                 write_both(child, uids, gids)
             }
         }
@@ -125,7 +126,7 @@ impl Ids {
     /// What the kernel says of the calls it takes.
     pub fn enter(&self, parent: &Channel) -> Result<()> {
         kit::call(
-            "none of the caller's keys",
+            "a new keyring: the caller's keys stay outside",
             "keyctl",
             "JOIN_SESSION_KEYRING",
             sys::join_new_session_keyring,
@@ -155,14 +156,16 @@ impl Ids {
         if self.may_set_groups() {
             let groups = self.groups(account);
             kit::call(
-                "its groups, and none of the caller's",
+                "its own groups, and none of the caller's",
                 "setgroups",
                 shown(&groups),
                 || setgroups(&groups),
             )?;
         }
         let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-        kit::call("its group", "setresgid", gid, || setresgid(gid, gid, gid))?;
+        kit::call("its group first, while it may", "setresgid", gid, || {
+            setresgid(gid, gid, gid)
+        })?;
         kit::call("who it is from here on", "setresuid", uid, || {
             setresuid(uid, uid, uid)
         })?;
@@ -237,22 +240,21 @@ fn shown(groups: &[Gid]) -> String {
 
 fn open_namespace(child: Pid) -> Result<File> {
     let path = format!("/proc/{child}/ns/user");
-    kit::call("its user namespace", "open", &path, || File::open(&path))
+    kit::call("to show files with its owners", "open", &path, || File::open(&path))
 }
 
 fn write_both(child: Pid, uids: &Map, gids: &Map) -> Result<()> {
-    write(child, "uid_map", &uids.lines())?;
-    write(child, "gid_map", &gids.lines())
+    write("who its users are outside", child, "uid_map", &uids.lines())?;
+    write("who its groups are outside", child, "gid_map", &gids.lines())
 }
 
-fn write(child: Pid, file: &str, text: &str) -> Result<()> {
+fn write(why: &str, child: Pid, file: &str, text: &str) -> Result<()> {
     let path = format!("/proc/{child}/{file}");
     let operands = format!("{path}, {}", text.trim_end().replace('\n', "; "));
-    kit::call("who it is outside", "write", operands, || std::fs::write(&path, text))
-        .hint_on(
-            Errno::EPERM,
-            "`doctor` of this step says what forbids user namespaces here",
-        )
+    kit::call(why, "write", operands, || std::fs::write(&path, text)).hint_on(
+        Errno::EPERM,
+        "`doctor` of this step says what forbids user namespaces here",
+    )
 }
 
 /// The container's own terminal belongs to who sits at it, or it could not be opened by
@@ -262,7 +264,7 @@ fn own_terminal(account: &Account) -> Result<()> {
         [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     let terminal = streams.into_iter().find(|stream| rustix::termios::isatty(stream));
     terminal.map_or(Ok(()), |terminal| {
-        kit::call("the terminal is theirs", "fchown", account.uid, || {
+        kit::call("so that it may open its terminal", "fchown", account.uid, || {
             rustix::fs::fchown(
                 terminal,
                 Some(rustix::fs::Uid::from_raw(account.uid)),

@@ -123,7 +123,7 @@ pub(crate) fn mount_views(views: &[Detached], top: Top) -> Result<Detached> {
         // Overlayfs has views of its own. What stayed on the host's root here would be
         // on top of it when pivot_root(2) has made way, and would be taken off in its
         // place.
-        kit::call("nothing of it stays", "umount2", "., MNT_DETACH", || {
+        kit::call("take the scaffold away", "umount2", "., MNT_DETACH", || {
             umount2(".", MntFlags::MNT_DETACH)
         })?;
         overlay
@@ -141,10 +141,13 @@ fn from<T>(
     there()?;
     let outcome = work();
     match here {
-        Some(here) => {
-            kit::call("and back", "fchdir", "where we were", || fchdir(&here))?
-        }
-        None => kit::call("and out of it", "chdir", "/", || chdir("/"))?,
+        Some(here) => kit::call(
+            "back where typed paths begin",
+            "fchdir",
+            "where we were",
+            || fchdir(&here),
+        )?,
+        None => kit::call("leave the layers' directory", "chdir", "/", || chdir("/"))?,
     }
     outcome
 }

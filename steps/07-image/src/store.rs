@@ -102,9 +102,11 @@ impl Store {
         let make = |path: &Path| {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
         };
-        kit::call("the store", "mkdir", path.display(), || make(path))
-            .hint_on(Errno::EACCES, "--store DIR chooses another place")
-            .hint_on(Errno::EROFS, "--store DIR chooses another place")?;
+        kit::call("the store, where images are kept", "mkdir", path.display(), || {
+            make(path)
+        })
+        .hint_on(Errno::EACCES, "--store DIR chooses another place")
+        .hint_on(Errno::EROFS, "--store DIR chooses another place")?;
         // By the whole path, since others are told of it, and we go elsewhere.
         let path = path
             .canonicalize()

@@ -60,7 +60,7 @@ pub fn mount(root: BorrowedFd<'_>, files: &Files) -> Result<()> {
         "tmpfs",
         &options,
         NOSUID_NODEV_NOEXEC,
-        "for three files of its own",
+        "memory for its hosts, hostname and resolv.conf",
     )?;
     let written: Result<Vec<_>> =
         texts.iter().map(|(path, text)| write(&memory, path, text)).collect();
@@ -78,7 +78,7 @@ pub fn mount(root: BorrowedFd<'_>, files: &Files) -> Result<()> {
 fn write(memory: &Detached, path: &str, text: &str) -> Result<std::fs::File> {
     let name = path.trim_start_matches("/etc/");
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-    kit::call("what it is told of the network", "write", name, || {
+    kit::call("a file in /etc that names who is on the network", "write", name, || {
         let mut file = std::fs::File::from(rustix::fs::openat(
             memory,
             name,
@@ -107,7 +107,7 @@ fn views(
     let here = rustix::fs::open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .context("open(.)")?;
     kit::call(
-        "its files are mounts of their own",
+        "take it off: each file is a mount of its own now",
         "umount2",
         "/dev, MNT_DETACH",
         || {

@@ -198,7 +198,7 @@ fn open(
         door.table,
         door.chain
     );
-    batch.commit("the host's firewall lets it through", operands)
+    batch.commit("let containers' packets through the host's firewall", operands)
 }
 
 /// Removes our rules from the chains of others, but for networks that have containers.
@@ -219,7 +219,7 @@ pub(crate) fn settle(store: &mut Store) -> Result<()> {
         .iter()
         .cloned()
         .partition(|opened| tags.contains(&opened.tag));
-    let ruleset = Ruleset::read("which rules of others' are ours")?;
+    let ruleset = Ruleset::read("which rules in others' chains are ours?")?;
     let is_over = |rule: &&FoundRule| {
         over.iter().any(|it| it.door.has(rule) && rule.comment == it.tag)
     };

@@ -124,7 +124,7 @@ impl Member {
             self.lease.addresses.iter().filter_map(|ip| self.network.with_prefix(*ip))
         {
             netlink.add_address(
-                "who it is on the network",
+                "its address on the network",
                 link.index,
                 INSIDE,
                 address,

@@ -170,7 +170,7 @@ impl Network {
             self.subnets().filter(|subnet| !has.contains(&(bridge.index, *subnet)))
         {
             netlink.add_address(
-                "the way out for all",
+                "the gateway's address: the way out for all",
                 bridge.index,
                 &bridge.name,
                 subnet,

@@ -112,7 +112,7 @@ fn spawn(mut command: Command) -> Result<Child> {
         command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut child = None;
     kit::call(
-        "it carries packets to sockets that anybody may have",
+        "carries packets to ordinary sockets: no root needed",
         "pasta",
         words.join(" "),
         || {

@@ -153,7 +153,7 @@ fn publish(lease: &Lease, port: &Port, ip: IpAddr) -> Rule {
         Some(one) => rule.sent_to(one),
         None => rule.family(ip),
     };
-    rule.sent_to_port(port.protocol, port.host).redirect(ip, port.inside)
+    rule.sent_to_port(port.protocol, port.host).dnat(ip, port.inside)
 }
 // ANCHOR_END: published
 

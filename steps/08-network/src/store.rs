@@ -92,7 +92,12 @@ impl Store {
                 lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
             kit::ours_alone(&dir, &found)
                 .hint("let --network-dir be one that only you can write to")?;
-            kit::call("one at a time", "flock", dir.display(), || lock.lock())?;
+            kit::call(
+                "one changes the networks at a time",
+                "flock",
+                dir.display(),
+                || lock.lock(),
+            )?;
             if kit::still_there(&lock, &dir)? {
                 break (dir, lock);
             }
@@ -150,9 +155,12 @@ impl Store {
     pub(crate) fn note(&mut self, noted: Noted) -> Result<()> {
         let dir = self.dir_of(&noted.network.name);
         // The responder reads the leases as nobody (dns.rs).
-        let written = kit::call("the network is noted", "mkdir", dir.display(), || {
-            make_dir(&dir, 0o711)
-        })
+        let written = kit::call(
+            "note the network, so that others find it",
+            "mkdir",
+            dir.display(),
+            || make_dir(&dir, 0o711),
+        )
         .and_then(|()| write_json(&dir.join(NETWORK), &noted.network, 0o600))
         .and_then(|()| {
             write_json(
@@ -196,7 +204,7 @@ impl Store {
     /// When its directory cannot be removed.
     pub(crate) fn forget(&mut self, name: &str) -> Result<()> {
         let dir = self.dir_of(name);
-        kit::call("the network is forgotten", "rmdir", dir.display(), || {
+        kit::call("forget the network", "rmdir", dir.display(), || {
             gone(remove_network(&dir))
         })?;
         self.networks.remove(name);
@@ -225,7 +233,12 @@ impl Store {
                 .open(&path)
         };
         let file = open().with_context(|| format!("open {}", path.display()))?;
-        kit::call("who holds it is alive", "flock", path.display(), || file.lock())?;
+        kit::call(
+            "locked while this container lives",
+            "flock",
+            path.display(),
+            || file.lock(),
+        )?;
         Ok(Alive { _lock: file })
     }
 

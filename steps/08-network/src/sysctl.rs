@@ -22,6 +22,8 @@ pub(crate) struct Setting {
     /// `ipv4/conf/eth0/forwarding`
     name: String,
     value: &'static str,
+    /// Why it is to be so, for the narration.
+    why: &'static str,
     /// Whether something else changes it meanwhile, and it is put back even if it is as
     /// wanted now.
     put_back: PutBack,
@@ -33,9 +35,11 @@ enum PutBack {
     Always,
 }
 
-fn setting(name: impl Into<String>, value: &'static str) -> Setting {
-    Setting { name: name.into(), value, put_back: PutBack::IfChanged }
+fn setting(why: &'static str, name: impl Into<String>, value: &'static str) -> Setting {
+    Setting { name: name.into(), value, why, put_back: PutBack::IfChanged }
 }
+
+const PASS_ON: &str = "forward what comes in here";
 
 /// What the networks that have containers need; `uplinks` lead to the world.
 ///
@@ -50,7 +54,11 @@ pub(crate) fn wanted(
     let routed =
         || networks.iter().filter(|noted| noted.network.reach != Reach::Internal);
     for Noted { network, leases } in routed() {
-        wanted.push(setting(format!("ipv4/conf/{}/forwarding", network.bridge), "1"));
+        wanted.push(setting(
+            PASS_ON,
+            format!("ipv4/conf/{}/forwarding", network.bridge),
+            "1",
+        ));
         if leases
             .iter()
             .flat_map(|lease| &lease.ports)
@@ -58,6 +66,7 @@ pub(crate) fn wanted(
         {
             // 127.0.0.1 goes to the bridge; from elsewhere it is dropped (rules.rs).
             wanted.push(setting(
+                "packets from and to 127.0.0.1 may cross this link",
                 format!("ipv4/conf/{}/route_localnet", network.bridge),
                 "1",
             ));
@@ -65,9 +74,9 @@ pub(crate) fn wanted(
     }
     if routed().next().is_some() {
         wanted.extend(
-            uplinks
-                .iter()
-                .map(|link| setting(format!("ipv4/conf/{link}/forwarding"), "1")),
+            uplinks.iter().map(|link| {
+                setting(PASS_ON, format!("ipv4/conf/{link}/forwarding"), "1")
+            }),
         );
     }
     if routed().any(|noted| noted.network.subnet6.is_some()) {
@@ -82,17 +91,20 @@ fn for_ipv6(uplinks: &[String], changed: &[Changed]) -> Result<Vec<Setting>> {
         let accept_ra = format!("ipv6/conf/{link}/accept_ra");
         let is_ours = changed.iter().any(|changed| changed.name == accept_ra);
         if is_ours || read(&accept_ra)?.as_deref() == Some("1") {
-            wanted.push(setting(accept_ra, "2"));
+            let why = "still take the host's address from a router";
+            wanted.push(setting(why, accept_ra, "2"));
         }
         // The switch for all writes to each, and back to 0.
         let forwarding = format!("ipv6/conf/{link}/forwarding");
         wanted.push(Setting {
             name: forwarding,
             value: "1",
+            why: PASS_ON,
             put_back: PutBack::Always,
         });
     }
-    wanted.push(setting("ipv6/conf/all/forwarding", "1"));
+    let why = "IPv6 has one switch for all links";
+    wanted.push(setting(why, "ipv6/conf/all/forwarding", "1"));
     Ok(wanted)
 }
 
@@ -121,9 +133,8 @@ pub(crate) fn remember(store: &mut Store, wanted: &[Setting]) -> Result<()> {
 /// All that could not be set; what could is.
 pub(crate) fn set(wanted: &[Setting]) -> Vec<anyhow::Error> {
     let differs = |setting: &&Setting| differs(&setting.name, setting.value);
-    let set = |setting: &Setting| {
-        write(&setting.name, setting.value, "packets of containers pass").err()
-    };
+    let set =
+        |setting: &Setting| write(&setting.name, setting.value, setting.why).err();
     wanted.iter().filter(differs).filter_map(set).collect()
 }
 
@@ -141,7 +152,7 @@ pub(crate) fn put_back(store: &mut Store, wanted: &[Setting]) -> Vec<anyhow::Err
     for changed in go.iter().rev() {
         if differs(&changed.name, &changed.before)
             && let Err(error) =
-                write(&changed.name, &changed.before, "as it was before")
+                write(&changed.name, &changed.before, "put back as it was before")
         {
             store.host.sysctls.push(changed.clone());
             errors.push(error);
@@ -159,13 +170,13 @@ pub(crate) fn put_back(store: &mut Store, wanted: &[Setting]) -> Vec<anyhow::Err
 /// When it cannot be written.
 pub(crate) fn believe_nobody(link: &str, has_ipv6: bool) -> Result<()> {
     let own = |setting| format!("ipv6/conf/{link}/{setting}");
-    write(&own("accept_ra"), "0", "its neighbours are no routers")?;
+    write(&own("accept_ra"), "0", "believe nobody who claims to be a router")?;
     match has_ipv6 {
         true => Ok(()),
         false => write(
             &own("disable_ipv6"),
             "1",
-            "no IPv6, no addresses that it makes by itself",
+            "no IPv6, so no address that it makes by itself",
         ),
     }
 }

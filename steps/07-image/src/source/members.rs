@@ -166,7 +166,7 @@ pub(crate) fn open_input(path: &Path) -> Result<File> {
         }
         return Ok(File::from(input));
     }
-    kit::call("the archive", "open", path.display(), || File::open(path))
+    kit::call("the archive to read", "open", path.display(), || File::open(path))
         .hint_on(Errno::ENOENT, "name an archive that is there")
 }
 

@@ -111,7 +111,7 @@ pub(crate) fn words(
 
 fn lock(leases: &Path) -> Result<File> {
     let path = leases.with_file_name(LOCK);
-    kit::call("one begins or ends at a time", "flock", path.display(), || {
+    kit::call("one responder starts or ends at a time", "flock", path.display(), || {
         let file = open(&path)?;
         // A responder that was taken over could hold it for ever.
         let until = Instant::now() + LOCK_TAKES;
@@ -138,7 +138,7 @@ pub(crate) fn open(path: &Path) -> std::io::Result<File> {
 fn open_users(leases: &Path) -> Result<File> {
     let path = leases.with_file_name(USERS);
     kit::call(
-        "as long as we hold it, names are answered",
+        "as long as one holds it open, names are answered",
         "open",
         path.display(),
         || {
@@ -166,7 +166,7 @@ fn start(words: &[String]) -> Result<()> {
     let (mut ours, theirs) =
         std::io::pipe().context("pipe2(for what the responder says)")?;
     let said = kit::call(
-        "it answers questions for names",
+        "the responder for names",
         "execve",
         "/proc/self/exe, dns-responder",
         || {

@@ -51,7 +51,7 @@ impl Netlink {
         let operands = format!("{name}, bridge");
         let message = RouteNetlinkMessage::NewLink(message);
         self.request(
-            "what all its cables end in",
+            "a switch, in which all cables of the network end",
             operands,
             message,
             NLM_F_CREATE | NLM_F_EXCL,
@@ -110,7 +110,7 @@ impl Netlink {
         message.attributes = vec![LinkAttribute::Controller(bridge.index)];
         let operands = format!("{} into {}", link.name, bridge.name);
         self.request(
-            "the other end, in the bridge",
+            "plug the other end into the bridge",
             operands,
             RouteNetlinkMessage::SetLink(message),
             0,
@@ -125,7 +125,12 @@ impl Netlink {
         ])];
         let operands = format!("{}, hairpin", link.name);
         let message = RouteNetlinkMessage::NewLink(message);
-        self.request("what comes by it may go back by it", operands, message, 0)?;
+        self.request(
+            "so that it reaches its own published port",
+            operands,
+            message,
+            0,
+        )?;
         self.turn_on(link)
     }
 
@@ -138,7 +143,12 @@ impl Netlink {
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
         let operands = format!("{}, IFF_UP", link.name);
-        self.request("it is on", operands, RouteNetlinkMessage::SetLink(message), 0)
+        self.request(
+            "turn the link on",
+            operands,
+            RouteNetlinkMessage::SetLink(message),
+            0,
+        )
     }
 
     /// Removes a link, and with it its other end. One that is gone is no error: a veth
@@ -149,7 +159,7 @@ impl Netlink {
     pub(crate) fn remove_link(&mut self, name: &str) -> Result<()> {
         let Some(link) = self.link(name)? else { return Ok(()) };
         let message = RouteNetlinkMessage::DelLink(change(link.index));
-        match self.request("nothing of it is left", name, message, 0) {
+        match self.request("remove the link: nobody uses it", name, message, 0) {
             Err(error) if kit::errno(&error) == Some(Errno::ENODEV) => Ok(()),
             done => done,
         }

@@ -33,7 +33,7 @@ impl kit::Outcome for Forgotten {
 pub(crate) fn forget(addresses: &[IpAddr]) -> Result<()> {
     let shown: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
     kit::call(
-        "nothing meant for who had its address before",
+        "forget connections of who had its address before",
         "IPCTNL_MSG_CT_DELETE",
         shown.join(", "),
         || {

@@ -153,7 +153,7 @@ impl Rule {
     }
 
     /// Its destination becomes this one.
-    pub(crate) fn redirect(self, ip: IpAddr, port: u16) -> Self {
+    pub(crate) fn dnat(self, ip: IpAddr, port: u16) -> Self {
         let (family, text) = match ip {
             IpAddr::V4(ip) => (2, format!("dnat ip to {ip}:{port}")),
             IpAddr::V6(ip) => (10, format!("dnat ip6 to [{ip}]:{port}")),
