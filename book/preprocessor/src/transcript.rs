@@ -103,12 +103,17 @@ fn is_second(fence: &Fence<'_>) -> bool {
 pub fn html(fence: &Fence<'_>, terminals: &Terminals) -> Vec<String> {
     let lines: Vec<_> = fence.lines.iter().map(|line| Line::of(line)).collect();
     let is_root = |line: &Line<'_>| matches!(line, Line::Command(Prompt::Root, ..));
-    let root = lines.iter().any(is_root).then_some("as root");
-    let label: Vec<_> = terminals.name(fence).into_iter().chain(root).collect();
+    let root = lines.iter().any(is_root);
+    let label = match (terminals.name(fence), root) {
+        (Some(name), true) => format!("{name}, as root"),
+        (Some(name), false) => name.to_string(),
+        (None, true) => "As root".to_string(),
+        (None, false) => String::new(),
+    };
 
     let mut html = vec!["<figure class=\"transcript\">".to_string()];
     if !label.is_empty() {
-        html.push(format!("<figcaption>{}</figcaption>", label.join(", ")));
+        html.push(format!("<figcaption>{label}</figcaption>"));
     }
     let screen = lines.iter().map(line_html).collect::<Vec<_>>().join("\n");
     let screen = format!("<pre><samp class=\"hljs\">{screen}</samp></pre>");
@@ -213,11 +218,11 @@ mod tests {
         let one = "## A\n```console\n$ a\n```\n```console,root\n# b\n```\n";
         let two = "## B\n```console\n$ a\n```\n```console,root,second\n# b\n```\n";
         let more = "## C\n```console\n$ a\n```\n```console,more\n/ # b\n```\n";
-        assert_eq!(label(one), ["as root"]);
+        assert_eq!(label(one), ["As root"]);
         assert_eq!(label(two), ["Terminal 1", "Terminal 2, as root"]);
         assert_eq!(label(more), [""; 0]);
         let page = label(&[one, two, more].concat());
-        let names = ["as root", "Terminal 1", "Terminal 2, as root", "Terminal 1"];
+        let names = ["As root", "Terminal 1", "Terminal 2, as root", "Terminal 1"];
         assert_eq!(page, names);
     }
 }
