@@ -116,7 +116,7 @@ pub fn html(fence: &Fence<'_>, terminals: &Terminals) -> Vec<String> {
         html.push(format!("<figcaption>{label}</figcaption>"));
     }
     let screen = lines.iter().map(line_html).collect::<Vec<_>>().join("\n");
-    let screen = format!("<pre><samp class=\"hljs\">{screen}</samp></pre>");
+    let screen = format!("<pre><samp>{screen}</samp></pre>");
     html.extend(screen.lines().map(str::to_string));
     html.push("</figure>".to_string());
     html
@@ -179,7 +179,7 @@ mod tests {
     fn typed_and_printed_text_differ() {
         let page = crate::page("```console\n$ echo '<a>' && b\n<a>\n\n/ # \n^D\n```\n");
         let expected = "<figure class=\"transcript\">\n\
-            <pre><samp class=\"hljs\"><span class=\"prompt\">$ </span>\
+            <pre><samp><span class=\"prompt\">$ </span>\
             <kbd>echo '&lt;a&gt;' &amp;&amp; b</kbd>\n\
             &lt;a&gt;\n\
             <span></span>\n\
