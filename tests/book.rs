@@ -19,6 +19,7 @@ mod book {
     pub mod template;
     pub mod terminal;
     pub mod transcript;
+    pub mod width;
     pub mod world;
 }
 
@@ -29,6 +30,7 @@ use book::host::Host;
 use book::pages::Book;
 use book::{
     includes, labels, links, pictures, play, summary, tasks, template, transcript,
+    width,
 };
 
 #[test]
@@ -69,6 +71,11 @@ fn every_task_of_a_chapter_is_marked_in_the_source_and_the_other_way_round() {
 #[test]
 fn every_chapter_follows_the_template() {
     hold(template::check);
+}
+
+#[test]
+fn every_listing_fits_into_the_page() {
+    hold(width::check);
 }
 
 #[test]

@@ -83,8 +83,8 @@ impl FromStr for HostName {
                     .into(),
             ),
             Some(label) => Err(format!(
-                "{label:?} is no part of a host name: 1 to {LONGEST_LABEL} letters, digits and hyphens, \
-                 not beginning or ending with a hyphen"
+                "{label:?} is no part of a host name: 1 to {LONGEST_LABEL} letters, \
+                 digits and hyphens, not beginning or ending with a hyphen"
             )),
         }
     }

@@ -1,0 +1,58 @@
+'use strict';
+
+/* global ClipboardJS */
+
+// A transcript's button copies what is typed, without prompts and output. mdBook's own
+// button copies the `code` of a `pre`; a transcript has none.
+(function copyTyped() {
+    const icon = document.getElementById('fa-copy');
+    document.querySelectorAll('.transcript > pre').forEach(pre => {
+        if (!pre.querySelector('kbd:not(.key)')) {
+            return;
+        }
+        const buttons = document.createElement('div');
+        buttons.className = 'buttons';
+        const button = document.createElement('button');
+        button.className = 'copy-typed';
+        button.title = 'Copy what is typed';
+        button.setAttribute('aria-label', button.title);
+        button.innerHTML = icon ? icon.innerHTML : 'copy';
+        button.addEventListener('mouseout', () => button.title = 'Copy what is typed');
+        buttons.append(button);
+        pre.prepend(buttons);
+    });
+
+    const typed = button => Array.from(
+        button.closest('pre').querySelectorAll('kbd:not(.key)'),
+        kbd => kbd.textContent,
+    ).join('\n');
+    new ClipboardJS('.copy-typed', { text: typed })
+        .on('success', event => event.trigger.title = 'Copied')
+        .on('error', event => event.trigger.title = 'The clipboard refuses');
+})();
+
+// Marks what is wider than the page, and where there is more of it.
+(function wide() {
+    const boxes = document.querySelectorAll(
+        'pre > code, .transcript samp, .table-wrapper, .picture',
+    );
+
+    function mark(box) {
+        const hidden = box.scrollWidth - box.clientWidth;
+        box.classList.toggle('scrolls', hidden > 1);
+        box.classList.toggle('more-left', box.scrollLeft > 1);
+        box.classList.toggle('more-right', box.scrollLeft < hidden - 1);
+        // So that the arrow keys can move it, also in browsers that do not see to it.
+        if (hidden > 1) {
+            box.tabIndex = 0;
+        } else {
+            box.removeAttribute('tabindex');
+        }
+    }
+
+    const resized = new ResizeObserver(entries => entries.forEach(it => mark(it.target)));
+    boxes.forEach(box => {
+        resized.observe(box);
+        box.addEventListener('scroll', () => mark(box), { passive: true });
+    });
+})();

@@ -1,0 +1,37 @@
+//! Changes a page of the book between the Markdown that authors write and the one that
+//! mdBook renders: narrower listings, transcripts in which typed and printed text
+//! differ, pictures that scroll. `book/look/` holds the style and the script for it.
+
+pub mod fences;
+pub mod listing;
+pub mod picture;
+pub mod transcript;
+
+use fences::{Fence, Piece};
+use transcript::Terminals;
+
+/// Changes one page. mdBook has replaced its includes before.
+pub fn page(markdown: &str) -> String {
+    let pieces = fences::split(markdown);
+    let mut terminals = Terminals::of(&pieces);
+    let mut page = Vec::new();
+    for piece in &pieces {
+        match piece {
+            Piece::Prose(lines) => {
+                terminals.pass(lines);
+                page.extend(picture::framed(lines));
+            }
+            Piece::Fence(fence) => page.extend(fenced(fence, &terminals)),
+        }
+    }
+    page.join("\n") + "\n"
+}
+
+fn fenced(fence: &Fence<'_>, terminals: &Terminals) -> Vec<String> {
+    let lines = match fence.label() {
+        "console" => transcript::html(fence, terminals),
+        "rust" => fence.with_lines(&listing::shown(&fence.lines)),
+        _ => fence.with_lines(&fence.lines),
+    };
+    lines.into_iter().map(|line| format!("{}{line}", fence.indent)).collect()
+}

@@ -1,0 +1,51 @@
+//! Reads the book from mdBook, changes its pages, and hands it back: the
+//! [protocol](https://rust-lang.github.io/mdBook/for_developers/preprocessors.html) is
+//! JSON on stdin and stdout.
+
+use std::error::Error;
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["supports", "html"] => ExitCode::SUCCESS,
+        ["supports", _] => ExitCode::FAILURE,
+        [] => match rewrite() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("kiste-book: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        _ => {
+            eprintln!("kiste-book: mdBook runs this program, see book/book.toml");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Reads `[context, book]` and writes the book.
+fn rewrite() -> Result<(), Box<dyn Error>> {
+    let (_context, mut book): (Value, Value) = serde_json::from_reader(io::stdin())?;
+    let items = book["items"].as_array_mut().ok_or("the book has no items")?;
+    rewrite_items(items)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    serde_json::to_writer(&mut out, &book)?;
+    Ok(out.flush()?)
+}
+
+/// An item is a chapter, a separator or the title of a part. Chapters have `sub_items`.
+fn rewrite_items(items: &mut [Value]) -> Result<(), &'static str> {
+    for chapter in items.iter_mut().filter_map(|item| item.get_mut("Chapter")) {
+        let content = chapter["content"].as_str().ok_or("a chapter has no content")?;
+        chapter["content"] = kiste_book::page(content).into();
+        if let Some(items) = chapter["sub_items"].as_array_mut() {
+            rewrite_items(items)?;
+        }
+    }
+    Ok(())
+}

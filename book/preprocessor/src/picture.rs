@@ -1,0 +1,92 @@
+//! Gives a picture a frame in which it scrolls, on a screen that is too narrow for it.
+
+use std::iter;
+
+/// The smallest letters of a picture have at least so many pixels.
+const LETTERS: f64 = 11.0;
+
+/// Prose, with a frame around each `<svg>` that begins a line.
+pub fn framed(prose: &[&str]) -> Vec<String> {
+    let mut framed = Vec::new();
+    let mut rest = prose.iter();
+    while let Some(line) = rest.next() {
+        if !line.starts_with("<svg") {
+            framed.push(line.to_string());
+            continue;
+        }
+        let mut svg = vec![*line];
+        while !svg[svg.len() - 1].contains("</svg>") {
+            let Some(next) = rest.next() else { break };
+            svg.push(next);
+        }
+        framed.push("<div class=\"picture\">".to_string());
+        framed.push(with_least_width(&svg));
+        framed.extend(svg[1..].iter().map(ToString::to_string));
+        framed.push("</div>".to_string());
+    }
+    framed
+}
+
+/// The first line of the picture, so that it is never drawn too small to be read.
+fn with_least_width(svg: &[&str]) -> String {
+    let number = |text: &str| text.parse::<f64>().ok();
+    let width = attribute(svg[0], "viewBox")
+        .and_then(|view| view.split_whitespace().nth(2))
+        .and_then(number);
+    let sizes = svg.iter().flat_map(|line| attributes(line, "font-size"));
+    let smallest = sizes.filter_map(number).reduce(f64::min);
+    let (Some(width), Some(smallest)) = (width, smallest) else {
+        return svg[0].to_string();
+    };
+    let least = (width * LETTERS / smallest).ceil();
+    svg[0].replacen("<svg", &format!("<svg style=\"min-width: {least}px\""), 1)
+}
+
+fn attribute<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    attributes(line, name).next()
+}
+
+fn attributes<'a>(line: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    let opening = format!(" {name}=\"");
+    let mut rest = line;
+    iter::from_fn(move || {
+        let (_, after) = rest.split_once(&opening)?;
+        let (value, after) = after.split_once('"')?;
+        rest = after;
+        Some(value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::framed;
+
+    #[test]
+    fn a_picture_is_framed_and_as_wide_as_its_smallest_letters_need() {
+        let prose = [
+            "a",
+            "<svg viewBox=\"0 0 760 300\" font-size=\"14\">",
+            "<g font-size=\"13\"><text font-size=\"10\">b</text></g>",
+            "</svg>",
+            "c",
+        ];
+        let framed = framed(&prose);
+        assert_eq!(framed[1], "<div class=\"picture\">");
+        assert!(framed[2].starts_with("<svg style=\"min-width: 836px\" viewBox="));
+        assert_eq!(
+            framed[3..],
+            [
+                "<g font-size=\"13\"><text font-size=\"10\">b</text></g>",
+                "</svg>",
+                "</div>",
+                "c"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_picture_stays() {
+        let prose = ["a", "the element `<svg>`", ""];
+        assert_eq!(framed(&prose), prose);
+    }
+}

@@ -1,0 +1,105 @@
+//! Listings fit into the page: what is wider is cut off at its edge until the reader
+//! scrolls, and with it the comments that tell the story.
+
+use kiste_book::fences::{self, Piece};
+use kiste_book::listing;
+
+use super::pages::{Book, Page};
+
+/// No line of a listing is wider than a page, as the preprocessor leaves it.
+pub fn check(book: &Book) -> Vec<String> {
+    let pages = book.pages.iter().filter(|page| page.path.starts_with("book"));
+    pages.flat_map(|page| too_wide(book, page)).collect()
+}
+
+fn too_wide(book: &Book, page: &Page) -> Vec<String> {
+    let mut problems = Vec::new();
+    let page_text = with_includes(book, page);
+    for piece in fences::split(&page_text) {
+        let Piece::Fence(fence) = piece else { continue };
+        let lines = match fence.label() {
+            // What a reader types is wrapped; what a terminal prints is as it is.
+            "console" | "sh" => continue,
+            "rust" => listing::shown(&fence.lines),
+            _ => fence.lines,
+        };
+        for line in lines {
+            let columns = line.chars().count();
+            if columns > listing::COLUMNS {
+                let most = listing::COLUMNS;
+                problems.push(format!(
+                    "{}: {columns} columns, and a page shows {most}: {}",
+                    page.path.display(),
+                    line.trim()
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// The page as mdBook hands it to the preprocessor.
+fn with_includes(book: &Book, page: &Page) -> String {
+    let lines = page.text.lines().flat_map(|line| {
+        let include = line.trim().strip_prefix("{{#include ");
+        let include = include.and_then(|rest| rest.strip_suffix("}}"));
+        match include.and_then(|include| include.split_once(':')) {
+            Some((path, anchor)) => anchored(&book.read(&page.resolve(path)), anchor),
+            None => vec![line.to_string()],
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn anchored(source: &str, anchor: &str) -> Vec<String> {
+    let is = |line: &str, mark: &str| {
+        let name = line.split_once(mark).map(|(_, name)| name.trim());
+        name == Some(anchor)
+    };
+    let lines = source.lines().skip_while(|line| !is(line, "ANCHOR:")).skip(1);
+    let lines = lines.take_while(|line| !is(line, "ANCHOR_END:"));
+    let lines = lines.filter(|line| !line.contains("ANCHOR"));
+    lines.map(str::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::{accepts, refuses};
+    use super::check;
+
+    const PAGE: (&str, &str) = (
+        "book/src/01-uts.md",
+        "```rust,ignore\n{{#include ../../steps/01-uts/src/lib.rs:name}}\n```\n",
+    );
+    const SOURCE: &str = "steps/01-uts/src/lib.rs";
+
+    fn source(line: &str) -> String {
+        let other = "x".repeat(100);
+        format!(
+            "// {other}\n// ANCHOR: name\n{line}\n// ANCHOR_END: name\n// {other}\n"
+        )
+    }
+
+    #[test]
+    fn an_included_line_that_is_too_wide_is_found() {
+        let source = source(&format!("// {}", "x".repeat(86)));
+        refuses(check, &[PAGE, (SOURCE, &source)], "01-uts.md: 89 columns");
+    }
+
+    #[test]
+    fn a_line_counts_as_it_is_shown() {
+        let method = source(&format!("    // {}", "ü".repeat(85)));
+        accepts(check, &[PAGE, (SOURCE, &method)]);
+        let errors =
+            source(&format!("/// # Errors\n/// {}\nfn f() {{}}", "x".repeat(99)));
+        accepts(check, &[PAGE, (SOURCE, &errors)]);
+    }
+
+    #[test]
+    fn other_labels_count_and_commands_do_not() {
+        let page = |label| format!("```{label}\n{}\n```\n", "x".repeat(89));
+        refuses(check, &[("book/src/a.md", &page("text"))], "a.md: 89 columns");
+        accepts(check, &[("book/src/a.md", &page("console"))]);
+        accepts(check, &[("book/src/a.md", &page("sh"))]);
+    }
+}
