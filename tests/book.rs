@@ -27,6 +27,7 @@ use std::sync::{Mutex, PoisonError};
 
 use book::host::Host;
 use book::pages::Book;
+use book::play::Lane;
 use book::{
     includes, labels, links, pictures, play, summary, tasks, template, transcript,
 };
@@ -80,7 +81,7 @@ fn every_transcript_can_be_read() {
 macro_rules! play {
     ($($name:ident: $page:literal),* $(,)?) => {
         const PLAYED: &[&str] = &[$($page),*];
-        $(#[test] fn $name() { play_page($page, stringify!($name)) })*
+        $(#[test] fn $name() { play_page($page, Lane::All, stringify!($name)) })*
     };
 }
 
@@ -102,6 +103,31 @@ play! {
     the_teachers_page_prints_what_it_shows: "book/src/teach.md",
 }
 
+/// The sections marked ▸ alone, with nothing of what stands between them.
+mod fast_lane {
+    use super::{Lane, play_page};
+
+    macro_rules! play {
+        ($($name:ident: $page:literal),* $(,)?) => {
+            $(#[test] fn $name() {
+                play_page($page, Lane::Fast, concat!("fast_lane::", stringify!($name)))
+            })*
+        };
+    }
+
+    play! {
+        chapter_0: "book/src/00-exec.md",
+        chapter_1: "book/src/01-uts.md",
+        chapter_2: "book/src/02-pid.md",
+        chapter_3: "book/src/03-mount.md",
+        chapter_4: "book/src/04-pivot-root.md",
+        chapter_5: "book/src/05-cgroups.md",
+        chapter_6: "book/src/06-user.md",
+        chapter_7: "book/src/07-image.md",
+        chapter_8: "book/src/08-network.md",
+    }
+}
+
 #[test]
 fn every_page_with_a_transcript_is_played() {
     hold(|book| transcript::check_played(book, PLAYED));
@@ -121,7 +147,7 @@ fn hold(check: impl Fn(&Book) -> Vec<String>) {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
-fn play_page(page: &str, test: &str) {
+fn play_page(page: &str, lane: Lane, test: &str) {
     // One page at a time: two readers at one machine would see each other's processes.
     static ONE_READER: Mutex<()> = Mutex::new(());
     let _turn = ONE_READER.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,7 +155,7 @@ fn play_page(page: &str, test: &str) {
     let book = Book::open(workspace()).expect("the book can be read");
     let Some(page) = book.page(Path::new(page)) else { return };
     let host = Host::ask();
-    match play::page(page, &host, workspace()) {
+    match play::page(page, lane, &host, workspace()) {
         Ok(skipped) => skipped.iter().for_each(|reason| host.log_skip(test, reason)),
         Err(problem) => panic!("\n{problem:#}\n"),
     }

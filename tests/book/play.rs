@@ -42,10 +42,19 @@ struct Desk<'a> {
     last: HashMap<Place, Who>,
 }
 
+/// How much of a page is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lane {
+    All,
+    /// Only the sections that are marked ▸.
+    Fast,
+}
+
 /// Plays a page in `dir`. Returns what was skipped, and why; the first mismatch is the
 /// error.
-pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
-    let blocks = transcript::blocks(page).map_err(|problem| anyhow!(problem))?;
+pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<String>> {
+    let mut blocks = transcript::blocks(page).map_err(|problem| anyhow!(problem))?;
+    blocks.retain(|block| lane == Lane::All || block.fast_lane);
     let data = tempfile::tempdir().context("make a place for images")?;
     let mut desk = Desk {
         host,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::super::host::{Blocks, Host, Root};
 use super::super::pages::Page;
+use super::Lane;
 
 fn play_on(host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
     play_in(Path::new("/"), host, text)
@@ -14,7 +15,7 @@ fn play_on(host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
 
 fn play_in(dir: &Path, host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
     let page = Page { path: "scratch.md".into(), text: text.to_string() };
-    super::page(&page, host, dir)
+    super::page(&page, Lane::All, host, dir)
 }
 
 fn play(text: &str) -> anyhow::Result<Vec<String>> {
@@ -66,6 +67,16 @@ fn each_page_begins_with_a_terminal_of_24_rows_and_100_columns_in_its_directory(
 fn a_long_command_is_not_mistaken_for_output() {
     let long = "x".repeat(150);
     holds(&format!("```console\n$ echo {long}\n{long}\n```\n"));
+}
+
+#[test]
+fn the_fast_lane_is_the_sections_that_are_marked() {
+    let text = "## A ▸\n```console\n$ A=1\n```\n### Below\n```console\n$ B=2\n```\n\
+                ## C\n```console\n$ A=3\n```\n## D ▸\n```console\n$ echo $A$B\n12\n```\n";
+    let page = Page { path: "scratch.md".into(), text: text.into() };
+    let host = Host { blocks: Blocks::All, ..Host::ask() };
+    super::page(&page, Lane::Fast, &host, Path::new("/")).expect("12 is printed");
+    super::page(&page, Lane::All, &host, Path::new("/")).expect_err("32 is printed");
 }
 
 #[test]

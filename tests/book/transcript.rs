@@ -9,6 +9,8 @@ use super::pages::{Book, Page};
 /// One fence.
 pub struct Block {
     pub line: usize,
+    /// It stands in a section that is marked ▸.
+    pub fast_lane: bool,
     pub needs: Needs,
     pub place: Place,
     /// It goes on in a shell, or beside a command, that an earlier block left open.
@@ -16,9 +18,9 @@ pub struct Block {
     /// Its last command does not end.
     pub running: bool,
     pub v2: bool,
-    /// Why it cannot run.
     /// A program that not every machine has.
     pub tool: Option<String>,
+    /// Why it cannot run.
     pub norun: Option<String>,
     pub parts: Vec<Part>,
 }
@@ -80,11 +82,18 @@ pub enum Until {
 
 /// The transcripts of a page in order; the first that cannot be read is the error.
 pub fn blocks(page: &Page) -> Result<Vec<Block>, String> {
-    let (fences, _) = markdown::split(&page.text);
+    let (fences, prose) = markdown::split(&page.text);
+    let headings = markdown::headings(&prose);
+    let is_fast = |line: usize| {
+        let mut sections = headings.iter().filter(|h| h.level == 2 && h.line < line);
+        sections.next_back().is_some_and(|section| section.text.ends_with('▸'))
+    };
     let consoles = fences.iter().filter(|fence| is_console(fence));
-    consoles
-        .map(|fence| block(fence).map_err(|(line, what)| page.at(line, what)))
-        .collect()
+    let blocks = consoles.map(|fence| {
+        let block = block(fence).map_err(|(line, what)| page.at(line, what))?;
+        Ok(Block { fast_lane: is_fast(block.line), ..block })
+    });
+    blocks.collect()
 }
 
 /// Every transcript can be read.
@@ -141,6 +150,7 @@ fn block(fence: &Fence) -> Result<Block, Problem> {
 fn heading(fence: &Fence) -> Result<Block, String> {
     let mut block = Block {
         line: fence.line,
+        fast_lane: false,
         needs: Needs::Anyone,
         place: Place::First,
         more: false,
@@ -249,7 +259,8 @@ mod tests {
 
     #[test]
     fn a_prompt_that_says_inside_is_the_inner_shells() {
-        let text = "```console,root\n# sh\ninside # id\ninside $ id\ninside: # id\n```\n";
+        let text =
+            "```console,root\n# sh\ninside # id\ninside $ id\ninside: # id\n```\n";
         let block = block(&markdown::split(text).0[0]).expect("it can be read");
         let inputs: Vec<_> = block.parts.iter().map(|part| &part.input).collect();
         let id = Input::Command(Prompt::Inner, "id".to_string());
