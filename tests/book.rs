@@ -12,6 +12,7 @@ mod book {
     pub mod pages;
     pub mod pictures;
     pub mod play;
+    pub mod rest;
     pub mod room;
     pub mod scratch;
     pub mod summary;

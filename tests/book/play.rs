@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -19,12 +19,12 @@ use super::world::World;
 /// A build from nothing takes a while.
 const CARGO_PATIENCE: Duration = Duration::from_secs(600);
 
-/// How long a command that does not end must be quiet before the next thing is typed.
-const SETTLED: Duration = Duration::from_millis(500);
-
-/// How long it takes a reader at least to turn to the other terminal: what has just
-/// been started there has become what it is to be.
+/// How long a reader waits at most for the other terminal to come to rest.
 const TURN: Duration = Duration::from_secs(1);
+
+/// Once a command has hung, the patience of all is so much shorter: the same may be wrong
+/// everywhere.
+const AGAIN: u32 = 6;
 
 /// The terminals of one page. They stay as they are from block to block, as a reader's
 /// do.
@@ -103,17 +103,25 @@ fn verdict(page: &Page, host: &Host, block: &Block) -> Verdict {
 
 impl Desk<'_> {
     fn play(&mut self, block: &Block) -> Result<()> {
-        if block.place == Place::Second {
-            thread::sleep(TURN);
-        }
+        self.turn(block.place)?;
         for part in &block.parts {
             let who = self.who(block, part);
             self.last.insert(block.place, who);
-            let patience = self.host.patience();
+            let patience = patience(self.host);
             self.enter_room(who, &part.input)?;
             let terminal = self.terminal(block.place, who)?;
-            play_part(terminal, part, patience)
-                .with_context(|| format!("line {}: {}", part.line, part.input))?;
+            let played = play_part(terminal, part, patience);
+            HUNG.fetch_or(terminal.hung, Ordering::Relaxed);
+            played.with_context(|| format!("line {}: {}", part.line, part.input))?;
+        }
+        Ok(())
+    }
+
+    /// What was started in the other terminals has become what it is to be.
+    fn turn(&mut self, place: Place) -> Result<()> {
+        let others = self.terminals.iter_mut().filter(|((at, _), _)| *at != place);
+        for (_, terminal) in others {
+            terminal.wait(TURN, Terminal::is_at_rest)?;
         }
         Ok(())
     }
@@ -163,6 +171,13 @@ impl Desk<'_> {
     }
 }
 
+/// Whether a command of any page has hung.
+static HUNG: AtomicBool = AtomicBool::new(false);
+
+fn patience(host: &Host) -> Duration {
+    host.patience() / if HUNG.load(Ordering::Relaxed) { AGAIN } else { 1 }
+}
+
 fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result<()> {
     let command = match &part.input {
         Input::Command(prompt, command) => {
@@ -181,7 +196,7 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
         Input::Nothing => "",
     };
     if command.starts_with("cargo ") {
-        let is_built = |now: &Terminal| {
+        let is_built = |now: &mut Terminal| {
             now.shown().contains("Running `") || now.asking() != Asking::Nobody
         };
         terminal.wait(CARGO_PATIENCE, is_built)?;
@@ -190,12 +205,12 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
     let done = match part.until {
         Until::Prompt => terminal.wait_for_prompt(patience)?,
         Until::Match => terminal.wait(patience, |now| {
-            now.quiet_for() >= SETTLED
-                && compare::matches(&part.expected, &printed(now))
+            compare::matches(&part.expected, &printed(now)) && now.is_at_rest()
         })?,
     };
     let printed = printed(terminal);
     terminal.forget();
+    terminal.hung = !done;
     if !compare::matches(&part.expected, &printed) {
         let difference = compare::difference(&part.expected, &printed);
         bail!("the book (-) and the terminal (+) differ:\n{difference}");
