@@ -20,17 +20,18 @@ mod book {
     pub mod template;
     pub mod terminal;
     pub mod transcript;
+    pub mod turns;
     pub mod world;
 }
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use book::host::Host;
 use book::pages::Book;
 use book::play::Lane;
 use book::{
     includes, labels, links, pictures, play, summary, tasks, template, transcript,
+    turns,
 };
 
 #[test]
@@ -149,13 +150,10 @@ fn hold(check: impl Fn(&Book) -> Vec<String>) {
 }
 
 fn play_page(page: &str, lane: Lane, test: &str) {
-    // One page at a time: two readers at one machine would see each other's processes.
-    static ONE_READER: Mutex<()> = Mutex::new(());
-    let _turn = ONE_READER.lock().unwrap_or_else(PoisonError::into_inner);
-
     let book = Book::open(workspace()).expect("the book can be read");
     let Some(page) = book.page(Path::new(page)) else { return };
     let host = Host::ask();
+    let _turn = turns::wait_for(page, &host);
     match play::page(page, lane, &host, workspace()) {
         Ok(skipped) => skipped.iter().for_each(|reason| host.log_skip(test, reason)),
         Err(problem) => panic!("\n{problem:#}\n"),

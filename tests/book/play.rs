@@ -1,7 +1,7 @@
 //! Plays the transcripts of a page: types what the book types, and compares what comes.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -36,10 +36,12 @@ struct Desk<'a> {
     room: Option<Room>,
     /// $XDG_DATA_HOME of a caller who is an ordinary user.
     data: TempDir,
-    /// What plays the host's network, where the page changes it.
+    /// What plays the host, where the page changes it.
     world: Option<World>,
     /// Who typed last at each place: there the inner shell is.
     last: HashMap<Place, Who>,
+    /// What the page makes in the workspace, and did not find there.
+    made: Option<PathBuf>,
 }
 
 /// How much of a page is played.
@@ -64,6 +66,7 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Stri
         world: None,
         data,
         last: HashMap::new(),
+        made: made_by(page, dir),
     };
     let mut skipped = Vec::new();
     // Whether the block that a `second` or `more` block belongs to was played.
@@ -73,8 +76,8 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Stri
         match verdict(page, host, block) {
             Verdict::Play if leads || played => {
                 played = true;
-                if World::is_for(page) && desk.world.is_none() {
-                    desk.world = Some(World::make()?);
+                if World::is_for(page, host) && desk.world.is_none() {
+                    desk.world = Some(World::make(page, dir)?);
                 }
                 desk.play(block).with_context(|| page.path.display().to_string())?;
             }
@@ -94,10 +97,26 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Stri
 /// What changes the host's network is played in a world of its own, or not at all.
 fn verdict(page: &Page, host: &Host, block: &Block) -> Verdict {
     match host.verdict(block) {
-        Verdict::Play if World::is_for(page) => {
-            World::missing(host).map_or(Verdict::Play, Verdict::Skip)
+        Verdict::Play => {
+            World::missing(page, host).map_or(Verdict::Play, Verdict::Skip)
         }
         verdict => verdict,
+    }
+}
+
+/// Each chapter has a directory for what it makes: `ch4`.
+fn made_by(page: &Page, dir: &Path) -> Option<PathBuf> {
+    let made = dir.join(format!("ch{}", page.number()?));
+    (!made.exists()).then_some(made)
+}
+
+impl Drop for Desk<'_> {
+    /// The fast lane ends before the section that undoes what it made.
+    fn drop(&mut self) {
+        self.terminals.clear();
+        if let Some(made) = &self.made {
+            _ = std::fs::remove_dir_all(made);
+        }
     }
 }
 

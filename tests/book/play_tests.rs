@@ -155,6 +155,7 @@ fn a_command_that_runs_although_it_should_end_is_found() {
         data: tempfile::tempdir().expect("a temporary directory"),
         world: None,
         last: Default::default(),
+        made: None,
     };
     let blocks = super::transcript::blocks(&page).expect("it can be read");
     let terminal =
