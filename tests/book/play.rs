@@ -70,9 +70,10 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Stri
     };
     let mut skipped = Vec::new();
     // Whether the block that a `second` or `more` block belongs to was played.
-    let mut played = true;
+    let (mut played, mut section) = (true, 0);
     for block in &blocks {
-        let leads = !block.more && block.place == Place::First;
+        let is_first = std::mem::replace(&mut section, block.section) != block.section;
+        let leads = !block.more && (block.place == Place::First || is_first);
         match verdict(page, host, block) {
             Verdict::Play if leads || played => {
                 played = true;

@@ -183,6 +183,14 @@ fn a_block_that_needs_what_is_not_here_is_skipped_with_those_that_belong_to_it()
 }
 
 #[test]
+fn a_section_may_begin_in_the_second_terminal() {
+    let page = "## A\n```console,norun=it is not here\n$ false\n```\n\
+                ```console,second\n$ echo\nx\n```\n\
+                ## B\n```console,second\n$ echo y\nz\n```\n";
+    breaks(page, 11, "+ y");
+}
+
+#[test]
 fn the_v2_machine_plays_the_v2_blocks_and_no_others() {
     let host = Host {
         root: Root::Never,

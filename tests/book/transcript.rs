@@ -9,7 +9,9 @@ use super::pages::{Book, Page};
 /// One fence.
 pub struct Block {
     pub line: usize,
-    /// It stands in a section that is marked ▸.
+    /// The line of the section that it stands in.
+    pub section: usize,
+    /// That section is marked ▸.
     pub fast_lane: bool,
     pub needs: Needs,
     pub place: Place,
@@ -84,14 +86,15 @@ pub enum Until {
 pub fn blocks(page: &Page) -> Result<Vec<Block>, String> {
     let (fences, prose) = markdown::split(&page.text);
     let headings = markdown::headings(&prose);
-    let is_fast = |line: usize| {
+    let section = |line: usize| {
         let mut sections = headings.iter().filter(|h| h.level == 2 && h.line < line);
-        sections.next_back().is_some_and(|section| section.text.ends_with('▸'))
+        sections.next_back().map_or((0, false), |h| (h.line, h.text.ends_with('▸')))
     };
     let consoles = fences.iter().filter(|fence| is_console(fence));
     let blocks = consoles.map(|fence| {
         let block = block(fence).map_err(|(line, what)| page.at(line, what))?;
-        Ok(Block { fast_lane: is_fast(block.line), ..block })
+        let (section, fast_lane) = section(block.line);
+        Ok(Block { section, fast_lane, ..block })
     });
     blocks.collect()
 }
@@ -150,6 +153,7 @@ fn block(fence: &Fence) -> Result<Block, Problem> {
 fn heading(fence: &Fence) -> Result<Block, String> {
     let mut block = Block {
         line: fence.line,
+        section: 0,
         fast_lane: false,
         needs: Needs::Anyone,
         place: Place::First,
