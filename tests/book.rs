@@ -12,6 +12,7 @@ mod book {
     pub mod pages;
     pub mod pictures;
     pub mod play;
+    pub mod rest;
     pub mod room;
     pub mod scratch;
     pub mod summary;
@@ -19,18 +20,19 @@ mod book {
     pub mod template;
     pub mod terminal;
     pub mod transcript;
+    pub mod turns;
     pub mod width;
     pub mod world;
 }
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use book::host::Host;
 use book::pages::Book;
+use book::play::Lane;
 use book::{
     includes, labels, links, pictures, play, summary, tasks, template, transcript,
-    width,
+    turns, width,
 };
 
 #[test]
@@ -87,7 +89,7 @@ fn every_transcript_can_be_read() {
 macro_rules! play {
     ($($name:ident: $page:literal),* $(,)?) => {
         const PLAYED: &[&str] = &[$($page),*];
-        $(#[test] fn $name() { play_page($page, stringify!($name)) })*
+        $(#[test] fn $name() { play_page($page, Lane::All, stringify!($name)) })*
     };
 }
 
@@ -109,6 +111,31 @@ play! {
     the_teachers_page_prints_what_it_shows: "book/src/teach.md",
 }
 
+/// The sections marked ▸ alone, with nothing of what stands between them.
+mod fast_lane {
+    use super::{Lane, play_page};
+
+    macro_rules! play {
+        ($($name:ident: $page:literal),* $(,)?) => {
+            $(#[test] fn $name() {
+                play_page($page, Lane::Fast, concat!("fast_lane::", stringify!($name)))
+            })*
+        };
+    }
+
+    play! {
+        chapter_0: "book/src/00-exec.md",
+        chapter_1: "book/src/01-uts.md",
+        chapter_2: "book/src/02-pid.md",
+        chapter_3: "book/src/03-mount.md",
+        chapter_4: "book/src/04-pivot-root.md",
+        chapter_5: "book/src/05-cgroups.md",
+        chapter_6: "book/src/06-user.md",
+        chapter_7: "book/src/07-image.md",
+        chapter_8: "book/src/08-network.md",
+    }
+}
+
 #[test]
 fn every_page_with_a_transcript_is_played() {
     hold(|book| transcript::check_played(book, PLAYED));
@@ -128,15 +155,12 @@ fn hold(check: impl Fn(&Book) -> Vec<String>) {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
-fn play_page(page: &str, test: &str) {
-    // One page at a time: two readers at one machine would see each other's processes.
-    static ONE_READER: Mutex<()> = Mutex::new(());
-    let _turn = ONE_READER.lock().unwrap_or_else(PoisonError::into_inner);
-
+fn play_page(page: &str, lane: Lane, test: &str) {
     let book = Book::open(workspace()).expect("the book can be read");
     let Some(page) = book.page(Path::new(page)) else { return };
     let host = Host::ask();
-    match play::page(page, &host, workspace()) {
+    let _turn = turns::wait_for(page, &host);
+    match play::page(page, lane, &host, workspace()) {
         Ok(skipped) => skipped.iter().for_each(|reason| host.log_skip(test, reason)),
         Err(problem) => panic!("\n{problem:#}\n"),
     }

@@ -54,16 +54,22 @@ pub fn output_lines(text: &str, command: &str) -> Vec<String> {
     lines
 }
 
-/// A terminal shows what is typed, wrapped where the line is full.
+/// Whether the terminal has shown all of the line that was typed.
+pub fn has_echo(text: &str, command: &str) -> bool {
+    behind_echo(text, command).is_some()
+}
+
 fn without_echo<'a>(text: &'a str, command: &str) -> &'a str {
+    behind_echo(text, command).unwrap_or(text)
+}
+
+/// A terminal shows what is typed, wrapped where the line is full.
+fn behind_echo<'a>(text: &'a str, command: &str) -> Option<&'a str> {
     let mut rest = text;
     for ch in command.chars() {
-        rest = match rest.trim_start_matches('\n').strip_prefix(ch) {
-            Some(rest) => rest,
-            None => return text,
-        };
+        rest = rest.trim_start_matches('\n').strip_prefix(ch)?;
     }
-    rest.trim_start_matches(' ').strip_prefix('\n').unwrap_or(rest)
+    rest.trim_start_matches(' ').strip_prefix('\n')
 }
 
 fn is_cargos(line: &str) -> bool {

@@ -1,8 +1,8 @@
 //! Plays the transcripts of a page: types what the book types, and compares what comes.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::thread;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -19,12 +19,12 @@ use super::world::World;
 /// A build from nothing takes a while.
 const CARGO_PATIENCE: Duration = Duration::from_secs(600);
 
-/// How long a command that does not end must be quiet before the next thing is typed.
-const SETTLED: Duration = Duration::from_millis(500);
-
-/// How long it takes a reader at least to turn to the other terminal: what has just
-/// been started there has become what it is to be.
+/// How long a reader waits at most for the other terminal to come to rest.
 const TURN: Duration = Duration::from_secs(1);
+
+/// Once a command has hung, the patience of all is so much shorter: the same may be wrong
+/// everywhere.
+const AGAIN: u32 = 6;
 
 /// The terminals of one page. They stay as they are from block to block, as a reader's
 /// do.
@@ -36,16 +36,27 @@ struct Desk<'a> {
     room: Option<Room>,
     /// $XDG_DATA_HOME of a caller who is an ordinary user.
     data: TempDir,
-    /// What plays the host's network, where the page changes it.
+    /// What plays the host, where the page changes it.
     world: Option<World>,
     /// Who typed last at each place: there the inner shell is.
     last: HashMap<Place, Who>,
+    /// What the page makes in the workspace, and did not find there.
+    made: Option<PathBuf>,
+}
+
+/// How much of a page is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lane {
+    All,
+    /// Only the sections that are marked ▸.
+    Fast,
 }
 
 /// Plays a page in `dir`. Returns what was skipped, and why; the first mismatch is the
 /// error.
-pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
-    let blocks = transcript::blocks(page).map_err(|problem| anyhow!(problem))?;
+pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<String>> {
+    let mut blocks = transcript::blocks(page).map_err(|problem| anyhow!(problem))?;
+    blocks.retain(|block| lane == Lane::All || block.fast_lane);
     let data = tempfile::tempdir().context("make a place for images")?;
     let mut desk = Desk {
         host,
@@ -55,17 +66,19 @@ pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
         world: None,
         data,
         last: HashMap::new(),
+        made: made_by(page, dir),
     };
     let mut skipped = Vec::new();
     // Whether the block that a `second` or `more` block belongs to was played.
-    let mut played = true;
+    let (mut played, mut section) = (true, 0);
     for block in &blocks {
-        let leads = !block.more && block.place == Place::First;
+        let is_first = std::mem::replace(&mut section, block.section) != block.section;
+        let leads = !block.more && (block.place == Place::First || is_first);
         match verdict(page, host, block) {
             Verdict::Play if leads || played => {
                 played = true;
-                if World::is_for(page) && desk.world.is_none() {
-                    desk.world = Some(World::make()?);
+                if World::is_for(page, host) && desk.world.is_none() {
+                    desk.world = Some(World::make(page, dir)?);
                 }
                 desk.play(block).with_context(|| page.path.display().to_string())?;
             }
@@ -85,26 +98,50 @@ pub fn page(page: &Page, host: &Host, dir: &Path) -> Result<Vec<String>> {
 /// What changes the host's network is played in a world of its own, or not at all.
 fn verdict(page: &Page, host: &Host, block: &Block) -> Verdict {
     match host.verdict(block) {
-        Verdict::Play if World::is_for(page) => {
-            World::missing(host).map_or(Verdict::Play, Verdict::Skip)
+        Verdict::Play => {
+            World::missing(page, host).map_or(Verdict::Play, Verdict::Skip)
         }
         verdict => verdict,
     }
 }
 
+/// Each chapter has a directory for what it makes: `ch4`.
+fn made_by(page: &Page, dir: &Path) -> Option<PathBuf> {
+    let made = dir.join(format!("ch{}", page.number()?));
+    (!made.exists()).then_some(made)
+}
+
+impl Drop for Desk<'_> {
+    /// The fast lane ends before the section that undoes what it made.
+    fn drop(&mut self) {
+        self.terminals.clear();
+        if let Some(made) = &self.made {
+            _ = std::fs::remove_dir_all(made);
+        }
+    }
+}
+
 impl Desk<'_> {
     fn play(&mut self, block: &Block) -> Result<()> {
-        if block.place == Place::Second {
-            thread::sleep(TURN);
-        }
+        self.turn(block.place)?;
         for part in &block.parts {
             let who = self.who(block, part);
             self.last.insert(block.place, who);
-            let patience = self.host.patience();
+            let patience = patience(self.host);
             self.enter_room(who, &part.input)?;
             let terminal = self.terminal(block.place, who)?;
-            play_part(terminal, part, patience)
-                .with_context(|| format!("line {}: {}", part.line, part.input))?;
+            let played = play_part(terminal, part, patience);
+            HUNG.fetch_or(terminal.hung, Ordering::Relaxed);
+            played.with_context(|| format!("line {}: {}", part.line, part.input))?;
+        }
+        Ok(())
+    }
+
+    /// What was started in the other terminals has become what it is to be.
+    fn turn(&mut self, place: Place) -> Result<()> {
+        let others = self.terminals.iter_mut().filter(|((at, _), _)| *at != place);
+        for (_, terminal) in others {
+            terminal.wait(TURN, Terminal::is_at_rest)?;
         }
         Ok(())
     }
@@ -154,6 +191,13 @@ impl Desk<'_> {
     }
 }
 
+/// Whether a command of any page has hung.
+static HUNG: AtomicBool = AtomicBool::new(false);
+
+fn patience(host: &Host) -> Duration {
+    host.patience() / if HUNG.load(Ordering::Relaxed) { AGAIN } else { 1 }
+}
+
 fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result<()> {
     let command = match &part.input {
         Input::Command(prompt, command) => {
@@ -172,7 +216,7 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
         Input::Nothing => "",
     };
     if command.starts_with("cargo ") {
-        let is_built = |now: &Terminal| {
+        let is_built = |now: &mut Terminal| {
             now.shown().contains("Running `") || now.asking() != Asking::Nobody
         };
         terminal.wait(CARGO_PATIENCE, is_built)?;
@@ -181,12 +225,12 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
     let done = match part.until {
         Until::Prompt => terminal.wait_for_prompt(patience)?,
         Until::Match => terminal.wait(patience, |now| {
-            now.quiet_for() >= SETTLED
-                && compare::matches(&part.expected, &printed(now))
+            compare::matches(&part.expected, &printed(now)) && now.is_at_rest()
         })?,
     };
     let printed = printed(terminal);
     terminal.forget();
+    terminal.hung = !done;
     if !compare::matches(&part.expected, &printed) {
         let difference = compare::difference(&part.expected, &printed);
         bail!("the book (-) and the terminal (+) differ:\n{difference}");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::super::host::{Blocks, Host, Root};
 use super::super::pages::Page;
+use super::Lane;
 
 fn play_on(host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
     play_in(Path::new("/"), host, text)
@@ -14,7 +15,7 @@ fn play_on(host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
 
 fn play_in(dir: &Path, host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
     let page = Page { path: "scratch.md".into(), text: text.to_string() };
-    super::page(&page, host, dir)
+    super::page(&page, Lane::All, host, dir)
 }
 
 fn play(text: &str) -> anyhow::Result<Vec<String>> {
@@ -66,6 +67,16 @@ fn each_page_begins_with_a_terminal_of_24_rows_and_100_columns_in_its_directory(
 fn a_long_command_is_not_mistaken_for_output() {
     let long = "x".repeat(150);
     holds(&format!("```console\n$ echo {long}\n{long}\n```\n"));
+}
+
+#[test]
+fn the_fast_lane_is_the_sections_that_are_marked() {
+    let text = "## A ▸\n```console\n$ A=1\n```\n### Below\n```console\n$ B=2\n```\n\
+                ## C\n```console\n$ A=3\n```\n## D ▸\n```console\n$ echo $A$B\n12\n```\n";
+    let page = Page { path: "scratch.md".into(), text: text.into() };
+    let host = Host { blocks: Blocks::All, ..Host::ask() };
+    super::page(&page, Lane::Fast, &host, Path::new("/")).expect("12 is printed");
+    super::page(&page, Lane::All, &host, Path::new("/")).expect_err("32 is printed");
 }
 
 #[test]
@@ -144,6 +155,7 @@ fn a_command_that_runs_although_it_should_end_is_found() {
         data: tempfile::tempdir().expect("a temporary directory"),
         world: None,
         last: Default::default(),
+        made: None,
     };
     let blocks = super::transcript::blocks(&page).expect("it can be read");
     let terminal =
@@ -168,6 +180,14 @@ fn a_block_that_needs_what_is_not_here_is_skipped_with_those_that_belong_to_it()
     assert!(skipped[0].starts_with("scratch.md:1: it needs root"));
     assert!(skipped[1].starts_with("scratch.md:4: the block before"));
     assert!(skipped[2].starts_with("scratch.md:8: cgroup v2"));
+}
+
+#[test]
+fn a_section_may_begin_in_the_second_terminal() {
+    let page = "## A\n```console,norun=it is not here\n$ false\n```\n\
+                ```console,second\n$ echo\nx\n```\n\
+                ## B\n```console,second\n$ echo y\nz\n```\n";
+    breaks(page, 11, "+ y");
 }
 
 #[test]

@@ -42,10 +42,7 @@ impl Room {
         fs::write(room.bin().join("cargo"), CARGO)?;
         open_to_all(&room.bin().join("cargo"))?;
         if workspace.join("rootfs").is_dir() {
-            run(Command::new("cp")
-                .arg("-a")
-                .arg(workspace.join("rootfs/."))
-                .arg(room.rootfs()))?;
+            copy(&workspace.join("rootfs"), &room.rootfs())?;
             run(Command::new("chown").args(["-hR", "65534:65534"]).arg(room.rootfs()))?;
         }
         Ok(room)
@@ -126,6 +123,13 @@ fn executable(messages: &str) -> Option<String> {
         Some(message.get("executable")?.as_str()?.to_string())
     };
     messages.lines().filter_map(of).next_back()
+}
+
+/// Copies a root file system. A shell of another page may just leave its history in it:
+/// then once more.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let cp = || run(Command::new("cp").arg("-aT").arg(from).arg(to));
+    cp().or_else(|_| cp())
 }
 
 fn open_to_all(path: &Path) -> Result<()> {

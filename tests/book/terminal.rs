@@ -17,13 +17,14 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use tempfile::NamedTempFile;
 
 use super::compare;
+use super::rest::{self, Patience, Watch};
 use super::room::Room;
 
 /// The prompt of the outer bash: nothing else prints it.
 const PROMPT: &str = "<kiste-book>";
 
-/// How long nothing must come before a prompt of unknown form is believed.
-const QUIET: Duration = Duration::from_millis(100);
+/// Where the echo of what was typed does not come, it has come after this.
+const NO_ECHO: Duration = Duration::from_secs(1);
 
 pub struct Terminal {
     /// `None` once it is closed.
@@ -31,9 +32,14 @@ pub struct Terminal {
     shell: Child,
     /// What came since something was typed, or dealt with, last.
     seen: Vec<u8>,
+    /// The line that was typed last, or nothing.
+    typed: String,
     last_read: Instant,
+    watch: Watch,
     /// Who waits for a command now.
     pub at: Asking,
+    /// The command that was typed last has neither ended nor printed what it should.
+    pub hung: bool,
     _rc: NamedTempFile,
 }
 
@@ -89,8 +95,11 @@ impl Terminal {
             screen: Some(screen),
             shell,
             seen: Vec::new(),
+            typed: String::new(),
             last_read: Instant::now(),
+            watch: Watch::default(),
             at: Asking::Nobody,
+            hung: false,
             _rc: rc,
         };
         if !terminal.wait(patience, |terminal| terminal.asking() == Asking::Outer)? {
@@ -102,8 +111,10 @@ impl Terminal {
 
     pub fn type_in(&mut self, bytes: &[u8]) -> Result<()> {
         self.seen.clear();
+        self.typed = String::from_utf8_lossy(bytes).into_owned();
         self.at = Asking::Nobody;
         self.last_read = Instant::now();
+        self.watch.begin_again();
         self.screen()?.write_all(bytes).context("type into the terminal")
     }
 
@@ -139,7 +150,7 @@ impl Terminal {
     pub fn wait_for_prompt(&mut self, patience: Duration) -> Result<bool> {
         let asked = self.wait(patience, |now| match now.asking() {
             Asking::Outer => true,
-            Asking::Inner => now.quiet_for() >= QUIET,
+            Asking::Inner => now.is_at_rest(),
             Asking::Nobody => false,
         })?;
         self.at = self.asking();
@@ -149,22 +160,29 @@ impl Terminal {
     /// What has been seen is dealt with; what is shown from now on is new.
     pub fn forget(&mut self) {
         self.seen.clear();
+        self.typed.clear();
     }
 
-    /// How long nothing has been printed.
-    pub fn quiet_for(&self) -> Duration {
-        self.last_read.elapsed()
+    /// What was typed has been taken, and all that runs in this terminal waits: nothing
+    /// more comes until something is typed, or happens elsewhere.
+    pub fn is_at_rest(&mut self) -> bool {
+        let is_taken = match self.typed.strip_suffix('\n') {
+            Some(line) => compare::has_echo(&compare::shown(&self.seen), line),
+            None => self.typed.is_empty() || !self.seen.is_empty(),
+        };
+        (is_taken || self.last_read.elapsed() >= NO_ECHO)
+            && self.watch.is_at_rest(self.shell.id())
     }
 
     /// Reads until `done`: true; or until the patience ends: false.
     pub fn wait(
         &mut self,
         patience: Duration,
-        done: impl Fn(&Self) -> bool,
+        mut done: impl FnMut(&mut Self) -> bool,
     ) -> Result<bool> {
-        let start = Instant::now();
+        let mut patience = Patience::new(patience);
         while !done(self) {
-            if start.elapsed() >= patience {
+            if patience.is_used_up(self.shell.id()) {
                 return Ok(false);
             }
             self.read_what_comes()?;
@@ -188,6 +206,7 @@ impl Terminal {
             }
         }
         self.last_read = Instant::now();
+        self.watch.begin_again();
         Ok(())
     }
 
@@ -197,16 +216,18 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// Closing the pty hangs up: whatever runs in it gets SIGHUP. It has five seconds.
+    /// Closing the pty hangs up: whatever runs in it gets SIGHUP. It has five seconds,
+    /// and then nothing of it is left.
     fn drop(&mut self) {
+        let family = rest::family(self.shell.id());
         self.screen = None;
-        for _ in 0..500 {
+        for _ in 0..1000 {
             if !matches!(self.shell.try_wait(), Ok(None)) {
-                return;
+                break;
             }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(5));
         }
-        _ = self.shell.kill();
+        rest::end(&family, Duration::from_secs(5));
         _ = self.shell.wait();
     }
 }

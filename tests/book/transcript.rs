@@ -9,6 +9,10 @@ use super::pages::{Book, Page};
 /// One fence.
 pub struct Block {
     pub line: usize,
+    /// The line of the section that it stands in.
+    pub section: usize,
+    /// That section is marked ▸.
+    pub fast_lane: bool,
     pub needs: Needs,
     pub place: Place,
     /// It goes on in a shell, or beside a command, that an earlier block left open.
@@ -16,9 +20,9 @@ pub struct Block {
     /// Its last command does not end.
     pub running: bool,
     pub v2: bool,
-    /// Why it cannot run.
     /// A program that not every machine has.
     pub tool: Option<String>,
+    /// Why it cannot run.
     pub norun: Option<String>,
     pub parts: Vec<Part>,
 }
@@ -65,7 +69,7 @@ pub enum Prompt {
     User,
     /// `# `
     Root,
-    /// `/ # `: the shell that the block opened.
+    /// `/ # `, `inside # `: the shell that the block opened.
     Inner,
 }
 
@@ -80,11 +84,19 @@ pub enum Until {
 
 /// The transcripts of a page in order; the first that cannot be read is the error.
 pub fn blocks(page: &Page) -> Result<Vec<Block>, String> {
-    let (fences, _) = markdown::split(&page.text);
+    let (fences, prose) = markdown::split(&page.text);
+    let headings = markdown::headings(&prose);
+    let section = |line: usize| {
+        let mut sections = headings.iter().filter(|h| h.level == 2 && h.line < line);
+        sections.next_back().map_or((0, false), |h| (h.line, h.text.ends_with('▸')))
+    };
     let consoles = fences.iter().filter(|fence| is_console(fence));
-    consoles
-        .map(|fence| block(fence).map_err(|(line, what)| page.at(line, what)))
-        .collect()
+    let blocks = consoles.map(|fence| {
+        let block = block(fence).map_err(|(line, what)| page.at(line, what))?;
+        let (section, fast_lane) = section(block.line);
+        Ok(Block { section, fast_lane, ..block })
+    });
+    blocks.collect()
 }
 
 /// Every transcript can be read.
@@ -141,6 +153,8 @@ fn block(fence: &Fence) -> Result<Block, Problem> {
 fn heading(fence: &Fence) -> Result<Block, String> {
     let mut block = Block {
         line: fence.line,
+        section: 0,
+        fast_lane: false,
         needs: Needs::Anyone,
         place: Place::First,
         more: false,
@@ -201,7 +215,7 @@ impl Part {
     }
 }
 
-/// `$ ls`, `# ls`, `/ # ls`, `~/a $ ls`; also a prompt alone.
+/// `$ ls`, `# ls`, `/ # ls`, `~/a $ ls`, `inside # ls`; also a prompt alone.
 fn typed(line: &str) -> Option<(Prompt, &str)> {
     for (sign, prompt) in [('$', Prompt::User), ('#', Prompt::Root)] {
         if let Some(rest) = line.strip_prefix(sign) {
@@ -210,8 +224,8 @@ fn typed(line: &str) -> Option<(Prompt, &str)> {
     }
     let (place, rest) = line.split_once(' ')?;
     let rest = rest.strip_prefix(['#', '$'])?;
-    let is_path = place.starts_with(['/', '~']);
-    is_path.then(|| command(rest)).flatten().map(|command| (Prompt::Inner, command))
+    let is_inner = place.starts_with(['/', '~']) || place == "inside";
+    is_inner.then(|| command(rest)).flatten().map(|command| (Prompt::Inner, command))
 }
 
 fn command(after_sign: &str) -> Option<&str> {
@@ -245,6 +259,17 @@ mod tests {
         assert_eq!(*inputs[2], Input::Key(3));
         assert_eq!(block.parts[1].until, Until::Match);
         assert_eq!(*inputs[5], typed(Prompt::Inner, ""));
+    }
+
+    #[test]
+    fn a_prompt_that_says_inside_is_the_inner_shells() {
+        let text =
+            "```console,root\n# sh\ninside # id\ninside $ id\ninside: # id\n```\n";
+        let block = block(&markdown::split(text).0[0]).expect("it can be read");
+        let inputs: Vec<_> = block.parts.iter().map(|part| &part.input).collect();
+        let id = Input::Command(Prompt::Inner, "id".to_string());
+        assert_eq!(inputs[1..], [&id, &id]);
+        assert_eq!(block.parts[2].expected, ["inside: # id"]);
     }
 
     #[test]

@@ -1,0 +1,235 @@
+//! Whether what runs in a terminal waits for something: seen from its processes, instead
+//! of a guess at how long it may take.
+
+use std::collections::HashMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Two looks that far apart must show the same.
+const APART: Duration = Duration::from_millis(15);
+
+/// A command that computes without end is given up after so many times its patience.
+const BUSY: u32 = 10;
+
+/// The threads of a process and of all that descend from it, at one moment.
+#[derive(Debug, PartialEq)]
+pub struct Look(Vec<Thread>);
+
+#[derive(Debug, PartialEq)]
+struct Thread {
+    id: i32,
+    state: char,
+    /// How often it has given up a processor.
+    switches: u64,
+}
+
+impl Look {
+    pub fn at(root: u32) -> Self {
+        Look(family(root).iter().flat_map(|process| threads(process.id)).collect())
+    }
+
+    /// Nobody has a processor, wants one, or waits for a disk.
+    pub fn all_wait(&self) -> bool {
+        !self.0.iter().any(|thread| matches!(thread.state, 'R' | 'D'))
+    }
+}
+
+/// Tells when a family of processes has come to rest.
+#[derive(Default)]
+pub struct Watch {
+    last: Option<(Instant, Look)>,
+}
+
+impl Watch {
+    /// Something has happened: what was seen counts no more.
+    pub fn begin_again(&mut self) {
+        self.last = None;
+    }
+
+    /// All wait, and did so a moment ago, and none has run in between.
+    pub fn is_at_rest(&mut self, root: u32) -> bool {
+        if self.last.as_ref().is_some_and(|(when, _)| when.elapsed() < APART) {
+            return false;
+        }
+        let now = Look::at(root);
+        let is_same = self.last.as_ref().is_some_and(|(_, last)| *last == now);
+        let rests = is_same && now.all_wait();
+        self.last = Some((Instant::now(), now));
+        rests
+    }
+}
+
+/// Patience with a command. Only the time in which it waits is counted: on a machine that
+/// is busy with something else, a command that could go on has not failed.
+pub struct Patience {
+    left: Duration,
+    most: Duration,
+    start: Instant,
+    looked: Instant,
+}
+
+impl Patience {
+    pub fn new(patience: Duration) -> Self {
+        let now = Instant::now();
+        Patience { left: patience, most: patience * BUSY, start: now, looked: now }
+    }
+
+    pub fn is_used_up(&mut self, root: u32) -> bool {
+        let since = self.looked.elapsed();
+        if since >= Duration::from_millis(100) {
+            self.looked = Instant::now();
+            if Look::at(root).all_wait() {
+                self.left = self.left.saturating_sub(since);
+            }
+        }
+        self.left.is_zero() || self.start.elapsed() >= self.most
+    }
+}
+
+/// A process, and when it began: another may have its number later.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Process {
+    id: i32,
+    parent: i32,
+    begin: u64,
+}
+
+/// A process and all that descend from it.
+pub fn family(root: u32) -> Vec<Process> {
+    let all: Vec<_> = numbers("/proc").into_iter().filter_map(process).collect();
+    let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
+    for process in &all {
+        children.entry(process.parent).or_default().push(*process);
+    }
+    let mut family: Vec<_> =
+        all.into_iter().filter(|process| process.id == root as i32).collect();
+    let mut next = 0;
+    while let Some(process) = family.get(next) {
+        family.extend(children.remove(&process.id).unwrap_or_default());
+        next += 1;
+    }
+    family
+}
+
+/// Kills those that still live, and waits until they are gone.
+pub fn end(family: &[Process], patience: Duration) {
+    let start = Instant::now();
+    let lives = |old: &&Process| {
+        process(old.id).is_some_and(|now| now.begin == old.begin) && !is_zombie(old.id)
+    };
+    while let Some(process) = family.iter().find(lives) {
+        // Root's are not ours to kill: they end with their terminal.
+        let killed = kill(Pid::from_raw(process.id), Signal::SIGKILL);
+        if killed.is_err() || start.elapsed() >= patience {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn process(id: i32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // From the third field on: proc_pid_stat(5). The second may hold anything.
+    let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let (parent, begin) = (fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?);
+    Some(Process { id, parent, begin })
+}
+
+fn is_zombie(id: i32) -> bool {
+    let zombie = |thread: &Thread| matches!(thread.state, 'Z' | 'X');
+    threads(id).iter().all(zombie)
+}
+
+fn threads(process: i32) -> Vec<Thread> {
+    let task = format!("/proc/{process}/task");
+    let thread = |id: i32| {
+        let status = fs::read_to_string(format!("{task}/{id}/status")).ok()?;
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+            value.split_whitespace().next()
+        };
+        let count = |name: &str| field(name)?.parse::<u64>().ok();
+        let switches = count("voluntary_ctxt_switches:").unwrap_or_default()
+            + count("nonvoluntary_ctxt_switches:").unwrap_or_default();
+        Some(Thread { id, state: field("State:")?.chars().next()?, switches })
+    };
+    numbers(&task).into_iter().filter_map(thread).collect()
+}
+
+fn numbers(dir: &str) -> Vec<i32> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Look, Patience, Watch, end, family};
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    fn sh(script: &str) -> Child {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::null());
+        sh.spawn().expect("start sh")
+    }
+
+    fn comes_to_rest(child: &Child, within: Duration) -> bool {
+        let (start, mut watch) = (Instant::now(), Watch::default());
+        while start.elapsed() < within {
+            if watch.is_at_rest(child.id()) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn stop(mut child: Child) {
+        end(&family(child.id()), Duration::from_secs(5));
+        _ = child.wait();
+    }
+
+    #[test]
+    fn who_waits_is_at_rest_and_who_computes_is_not() {
+        let waits = sh("(sleep 1000; true) & read line");
+        let computes = sh("(while :; do :; done) & read line");
+        assert!(comes_to_rest(&waits, Duration::from_secs(30)));
+        assert!(family(waits.id()).len() >= 3, "sh, the shell behind, and its sleep");
+        assert!(!comes_to_rest(&computes, Duration::from_millis(300)));
+        stop(waits);
+        stop(computes);
+    }
+
+    #[test]
+    fn patience_is_used_up_by_waiting_only() {
+        let (waits, computes) = (sh("read line"), sh("while :; do :; done"));
+        assert!(comes_to_rest(&waits, Duration::from_secs(30)));
+        let used_up = |child: &Child, most: Duration| {
+            let (start, mut left) =
+                (Instant::now(), Patience::new(Duration::from_millis(300)));
+            while start.elapsed() < most {
+                if left.is_used_up(child.id()) {
+                    return true;
+                }
+            }
+            false
+        };
+        assert!(used_up(&waits, Duration::from_secs(30)));
+        assert!(!used_up(&computes, Duration::from_secs(1)));
+        stop(waits);
+        stop(computes);
+    }
+
+    #[test]
+    fn nothing_of_a_family_is_left() {
+        let mut child = sh("sleep 1000 & sleep 1000 & read line");
+        assert!(comes_to_rest(&child, Duration::from_secs(30)));
+        let all = family(child.id());
+        end(&all, Duration::from_secs(30));
+        assert!(all.iter().all(|process| super::is_zombie(process.id)));
+        _ = child.wait();
+        assert_eq!(Look::at(child.id()), Look(Vec::new()));
+    }
+}
