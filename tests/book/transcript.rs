@@ -65,7 +65,7 @@ pub enum Prompt {
     User,
     /// `# `
     Root,
-    /// `/ # `: the shell that the block opened.
+    /// `/ # `, `inside # `: the shell that the block opened.
     Inner,
 }
 
@@ -201,7 +201,7 @@ impl Part {
     }
 }
 
-/// `$ ls`, `# ls`, `/ # ls`, `~/a $ ls`; also a prompt alone.
+/// `$ ls`, `# ls`, `/ # ls`, `~/a $ ls`, `inside # ls`; also a prompt alone.
 fn typed(line: &str) -> Option<(Prompt, &str)> {
     for (sign, prompt) in [('$', Prompt::User), ('#', Prompt::Root)] {
         if let Some(rest) = line.strip_prefix(sign) {
@@ -210,8 +210,8 @@ fn typed(line: &str) -> Option<(Prompt, &str)> {
     }
     let (place, rest) = line.split_once(' ')?;
     let rest = rest.strip_prefix(['#', '$'])?;
-    let is_path = place.starts_with(['/', '~']);
-    is_path.then(|| command(rest)).flatten().map(|command| (Prompt::Inner, command))
+    let is_inner = place.starts_with(['/', '~']) || place == "inside";
+    is_inner.then(|| command(rest)).flatten().map(|command| (Prompt::Inner, command))
 }
 
 fn command(after_sign: &str) -> Option<&str> {
@@ -245,6 +245,16 @@ mod tests {
         assert_eq!(*inputs[2], Input::Key(3));
         assert_eq!(block.parts[1].until, Until::Match);
         assert_eq!(*inputs[5], typed(Prompt::Inner, ""));
+    }
+
+    #[test]
+    fn a_prompt_that_says_inside_is_the_inner_shells() {
+        let text = "```console,root\n# sh\ninside # id\ninside $ id\ninside: # id\n```\n";
+        let block = block(&markdown::split(text).0[0]).expect("it can be read");
+        let inputs: Vec<_> = block.parts.iter().map(|part| &part.input).collect();
+        let id = Input::Command(Prompt::Inner, "id".to_string());
+        assert_eq!(inputs[1..], [&id, &id]);
+        assert_eq!(block.parts[2].expected, ["inside: # id"]);
     }
 
     #[test]
