@@ -35,9 +35,12 @@ pub fn clone3(
     cgroup: Option<BorrowedFd<'_>>,
 ) -> io::Result<Cloned> {
     let mut pidfd: libc::c_int = -1;
+    // ANCHOR: into_cgroup
     let into_cgroup = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
     let args = libc::clone_args {
         flags: namespaces.bits() as u64 | libc::CLONE_PIDFD as u64 | into_cgroup,
+        cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
+        // ANCHOR_END: into_cgroup
         pidfd: (&raw mut pidfd) as u64,
         child_tid: 0,
         parent_tid: 0,
@@ -47,7 +50,6 @@ pub fn clone3(
         tls: 0,
         set_tid: 0,
         set_tid_size: 0,
-        cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
     };
     // SAFETY: no CLONE_VM, so the child runs on a copy of our memory as after fork(2).
     // The process has one thread, so no lock is held by a thread that the child lacks.

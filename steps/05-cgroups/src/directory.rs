@@ -89,7 +89,7 @@ impl Directory {
     ) -> Result<()> {
         let path = self.path.join(file);
         kit::call(why, "write", format_args!("{}, {value}", path.display()), || {
-            // Without O_CREAT: a missing file is then ENOENT, not EPERM.
+            // Without O_CREAT: a missing file is then ENOENT, not EACCES.
             OpenOptions::new()
                 .write(true)
                 .open(&path)?

@@ -60,6 +60,7 @@ pub(crate) fn make(parent: &Path, top: &Path) -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: mkdir
 /// Makes a cgroup.
 pub(crate) fn mkdir(why: &str, cgroup: &Path) -> Result<()> {
     kit::call(why, "mkdir", cgroup.display(), || fs::create_dir(cgroup))
@@ -69,6 +70,7 @@ pub(crate) fn mkdir(why: &str, cgroup: &Path) -> Result<()> {
         )
         .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo")
 }
+// ANCHOR_END: mkdir
 
 /// The cgroups from `top` down to `parent` that are not there yet.
 pub(crate) fn missing(parent: &Path, top: &Path) -> Vec<PathBuf> {

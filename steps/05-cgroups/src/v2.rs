@@ -27,25 +27,30 @@ pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
         .try_for_each(|setting| setting.write(cgroup))
 }
 
-/// Which limit goes into which file (cgroup-v2.rst, "Controllers").
-fn settings(limits: &Limits) -> impl Iterator<Item = Setting> {
-    use Controller::{Cpu, Cpuset, Io, Memory, Pids};
-    let Limits {
-        memory, memory_reservation, cpus, cpu_shares, cpuset_cpus, pids, ..
-    } = limits;
+/// The three that every container should have: which value goes into which file
+/// (cgroup-v2.rst, "Controllers").
+fn usual(limits: &Limits) -> [Option<Setting>; 3] {
+    use Controller::{Cpu, Memory, Pids};
+    let Limits { memory, cpus, pids, .. } = limits;
+    let quota = |cpus: Cpus| format!("{} {}", cpus.quota, Cpus::PERIOD);
     [
         memory.map(|max| Setting::new("--memory", Memory, "memory.max", max)),
+        cpus.map(|cpus| Setting::new("--cpus", Cpu, "cpu.max", quota(cpus))),
+        pids.map(|max| Setting::new("--pids-limit", Pids, "pids.max", max)),
+    ]
+}
+// ANCHOR_END: limits
+
+// ANCHOR: others
+/// All of them: the usual ones, and the rest.
+fn settings(limits: &Limits) -> impl Iterator<Item = Setting> {
+    use Controller::{Cpu, Cpuset, Io, Memory};
+    let Limits { memory_reservation, cpu_shares, cpuset_cpus, blkio_weight, .. } =
+        limits;
+    let others = [
         swap(limits),
         memory_reservation.map(|max| {
             Setting::new("--memory-reservation", Memory, "memory.low", low(max))
-        }),
-        cpus.map(|cpus| {
-            Setting::new(
-                "--cpus",
-                Cpu,
-                "cpu.max",
-                format!("{} {}", cpus.quota, Cpus::PERIOD),
-            )
         }),
         cpu_shares.map(|shares| {
             Setting::new("--cpu-shares", Cpu, "cpu.weight", shares.weight())
@@ -53,16 +58,14 @@ fn settings(limits: &Limits) -> impl Iterator<Item = Setting> {
         cpuset_cpus
             .as_ref()
             .map(|cpus| Setting::new("--cpuset-cpus", Cpuset, "cpuset.cpus", cpus)),
-        pids.map(|max| Setting::new("--pids-limit", Pids, "pids.max", max)),
-        limits.blkio_weight.map(|weight| {
+        blkio_weight.map(|weight| {
             let bfq = Setting::new("--blkio-weight", Io, "io.bfq.weight", weight.0);
             bfq.or("io.weight", weight.io_weight())
         }),
-    ]
-    .into_iter()
-    .flatten()
+    ];
+    usual(limits).into_iter().chain(others).flatten()
 }
-// ANCHOR_END: limits
+// ANCHOR_END: others
 
 /// Version 2 counts swap alone; `--memory-swap` is memory and swap together.
 fn swap(limits: &Limits) -> Option<Setting> {
