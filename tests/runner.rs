@@ -5,6 +5,8 @@ use assert_cmd::assert::OutputAssertExt;
 use predicates::prelude::*;
 use predicates::str::contains;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use house::House;
 use place::workspace;
@@ -256,4 +258,27 @@ fn every_step_has_its_alias() {
             );
         }
     }
+}
+
+#[test]
+fn what_the_tests_of_one_cargo_run_skip_is_gathered_in_one_file() {
+    let house = House::new();
+    let built = house.place.path("target/debug");
+    fs::create_dir_all(&built).unwrap();
+    fs::set_permissions(&built, PermissionsExt::from_mode(0o777)).unwrap();
+    let old = built.join("skipped-by-1-23456789");
+    fs::write(&old, "skipped: 01_uts by::a: root: uid 1000\n").unwrap();
+
+    house.make_rootfs();
+    let ran = house.run("target/debug/deps/book-0123456789abcdef", &[]);
+    let said = String::from_utf8_lossy(&ran.get_output().stdout).into_owned();
+    let log = said.lines().find_map(|line| line.strip_prefix("KISTE_SKIPPED="));
+    let log = PathBuf::from(log.unwrap_or_else(|| panic!("no KISTE_SKIPPED: {said}")));
+    assert_eq!(log.parent(), Some(built.as_path()));
+    assert!(log.exists(), "the caller makes it, since root's could not be removed");
+    assert!(!old.exists(), "of an earlier run nothing is kept");
+
+    // Through sudo it is named, too.
+    let ran = house.run("target/debug/deps/01_uts-0123456789abcdef", &[]);
+    ran.stdout(contains("KISTE_SKIPPED=")).stderr(contains(" KISTE_SKIPPED="));
 }

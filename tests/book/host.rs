@@ -1,8 +1,6 @@
 //! What this machine can play, and what to do about the rest.
 
 use std::env;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -94,14 +92,7 @@ impl Host {
     /// Says that something was not tested: to the reader, and to CI, which adds up all
     /// machines.
     pub fn log_skip(&self, test: &str, reason: &str) {
-        let line = format!("skipped: book {test}: {reason}\n");
-        // The test harness hides what `eprintln!` prints, but not this.
-        _ = io::stderr().write_all(line.as_bytes());
-        if let Some(path) = env::var_os("KISTE_SKIP_LOG") {
-            let log = OpenOptions::new().create(true).append(true).open(&path);
-            let written = log.and_then(|mut log| log.write_all(line.as_bytes()));
-            written.expect("the log of KISTE_SKIP_LOG can be written");
-        }
+        kiste_tests::log_skip("book", test, reason);
     }
 }
 

@@ -19,9 +19,10 @@ impl Distribution {
     /// Starts it.
     pub fn start() -> Self {
         // First private, then shared: its peer groups must not be the machine's.
-        let script = "mount --make-rshared / && echo ready && exec sleep 1000";
+        let shared = "unshare --mount --propagation shared sh -c 'echo ready && exec sleep 1000'";
         let mut holder = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", script])
+            .args(["--mount", "--propagation", "private", "sh", "-c"])
+            .arg(format!("exec {shared}"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

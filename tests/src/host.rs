@@ -14,6 +14,25 @@ pub fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
+/// The package of Debian's that has this program.
+pub fn package_of(program: &str) -> &str {
+    match program {
+        "busybox" => "busybox-static",
+        "ip" => "iproute2",
+        "newuidmap" | "newgidmap" => "uidmap",
+        "nft" => "nftables",
+        "pasta" => "passt",
+        "ping" => "iputils-ping",
+        "ps" | "top" | "free" | "pgrep" | "sysctl" => "procps",
+        "setcap" | "getcap" => "libcap2-bin",
+        "setfattr" | "getfattr" => "attr",
+        "umount" => "mount",
+        "useradd" | "usermod" => "passwd",
+        "findmnt" | "nsenter" | "setpriv" | "setsid" | "unshare" => "util-linux",
+        _ => program,
+    }
+}
+
 /// Gives a tree to somebody.
 pub fn give_all(path: &Path, uid: u32, gid: u32) {
     if uid == geteuid().as_raw() {

@@ -8,7 +8,8 @@
 //! `KISTE_BIN=path` tests any other program with the same command line.
 //! `KISTE_REQUIRE=a,b` names checks of `doctor` that must hold: a test that needs one
 //! of them fails where it would have been skipped. `KISTE_SKIP_LOG=file` collects what
-//! was skipped. `KISTE_PATIENCE=seconds` is how long anything may take.
+//! was skipped, and `KISTE_SKIPPED` is the runner's own name for that, of which the last
+//! line of `cargo test --workspace` tells. `KISTE_PATIENCE=seconds` is how long anything may take.
 
 pub mod archive;
 mod bench;
@@ -35,7 +36,7 @@ pub use distribution::Distribution;
 pub use net::World;
 pub use ran::Ran;
 pub use running::Running;
-pub use step::{Step, lacks, tool};
+pub use step::{Step, lacks, log_skip, tool};
 pub use terminal::Terminal;
 pub use tree::Tree;
 pub use user::User;

@@ -116,7 +116,8 @@ const OURS: [&str; 3] =
 pub fn tool(name: &str) -> bool {
     let found = crate::host::has(name);
     if !found {
-        lacks(name, "not found in PATH; it is in the package of this name");
+        let package = crate::host::package_of(name);
+        lacks(name, &format!("not found in PATH (the package {package})"));
     }
     found
 }
@@ -143,19 +144,26 @@ pub fn lacks(need: &str, found: &str) {
     skip(&reason);
 }
 
-/// Says that the running test is skipped, and why. Written directly: the harness hides
-/// `eprintln!`.
+/// Says that the running test is skipped, and why.
 fn skip(reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("?");
     let program = std::env::current_exe().unwrap_or_default();
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let binary = name.rsplit_once('-').map_or(name.as_str(), |(name, _hash)| name);
+    log_skip(binary, test, reason);
+}
+
+/// Writes that a test, or a part of it, was not run: to stderr, directly, since the
+/// harness hides `eprintln!`; to the caller's log; and to that of this cargo run, which
+/// its last test sums up (`.cargo/runner`).
+pub fn log_skip(binary: &str, test: &str, reason: &str) {
     let line = format!("skipped: {binary} {test}: {reason}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
-    if let Some(log) = std::env::var_os("KISTE_SKIP_LOG") {
+    for variable in ["KISTE_SKIP_LOG", "KISTE_SKIPPED"] {
+        let Some(log) = std::env::var_os(variable) else { continue };
         let file = OpenOptions::new().create(true).append(true).open(log);
-        file.and_then(|mut file| file.write_all(line.as_bytes()))
-            .expect("write KISTE_SKIP_LOG");
+        let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+        written.unwrap_or_else(|error| panic!("write {variable}: {error}"));
     }
 }

@@ -1,0 +1,183 @@
+//! Sums up what the tests of one cargo run have skipped, in one line.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiste_tests::host::package_of;
+
+/// What the advice depends on.
+pub struct Here {
+    /// Whether cargo runs as root.
+    pub is_root: bool,
+    /// Whether the runner can become root.
+    pub sudo: Sudo,
+}
+
+/// What there is of sudo.
+pub enum Sudo {
+    /// The package is not installed.
+    Missing,
+    /// `KISTE_SUDO=never` turns it off.
+    TurnedOff,
+    /// The runner uses it.
+    Installed,
+}
+
+/// What a skipped test needs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    Root,
+    CgroupV2,
+    Tool(String),
+    /// A check of `doctor`, or a reason of the test's own.
+    Other(String),
+}
+
+/// The line for a log of `skipped: BINARY TEST: reason` lines. A test counts once, under
+/// the first of its reasons, and so does a page of the book, of which the rest is
+/// played.
+pub fn summary(log: &str, here: &Here) -> String {
+    let mut seen = BTreeSet::new();
+    let mut needs: BTreeMap<Need, usize> = BTreeMap::new();
+    for (test, reason) in log.lines().filter_map(parse) {
+        if seen.insert(test) {
+            *needs.entry(need_of(reason)).or_default() += 1;
+        }
+    }
+    let pages = seen.iter().filter(|test| test.starts_with("book ")).count();
+    let all = match (seen.len() - pages, pages) {
+        (0, 0) => return "no test was skipped".into(),
+        (tests, 0) => counted(tests, "test"),
+        (0, pages) => format!("parts of {}", counted(pages, "page")),
+        (tests, pages) => {
+            format!(
+                "{} and parts of {}",
+                counted(tests, "test"),
+                counted(pages, "page")
+            )
+        }
+    };
+    let was = if seen.len() == 1 && pages == 0 { "was" } else { "were" };
+    let groups = groups(&needs, here).join(", ");
+    format!("{all} {was} not run here: {groups}; KISTE_SKIP_LOG=FILE lists them")
+}
+
+/// `skipped: 05_cgroups told::a_limit: root: uid 1000` is the test `05_cgroups
+/// told::a_limit` and its reason.
+fn parse(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("skipped: ")?.split_once(": ")
+}
+
+fn need_of(reason: &str) -> Need {
+    // Of a page, the place is told first: `book/src/proof.md:45: it needs root`.
+    let reason = match reason.split_once(": ") {
+        Some((place, reason)) if place.starts_with("book/") => reason,
+        _ => reason,
+    };
+    let (need, found) = reason.split_once(": ").unwrap_or((reason, ""));
+    let tool = found
+        .starts_with("not found in PATH")
+        .then_some(need)
+        .or(reason.strip_suffix(" is not installed"))
+        .or(reason
+            .strip_prefix("there is no ")
+            .and_then(|rest| rest.split(' ').next()));
+    match tool {
+        Some(tool) => Need::Tool(tool.into()),
+        None if need == "root" || reason.contains(" root") => Need::Root,
+        None if reason.contains("cgroup v2") || need.starts_with("cgroup-v2") => {
+            Need::CgroupV2
+        }
+        None => Need::Other(need.into()),
+    }
+}
+
+/// `180 need root (run cargo as root)`, …: the tools together, so that one command
+/// installs them.
+fn groups(needs: &BTreeMap<Need, usize>, here: &Here) -> Vec<String> {
+    let mut groups = Vec::new();
+    let (mut want_tools, mut packages) = (0, BTreeSet::new());
+    for (need, count) in needs {
+        let need_s = if *count == 1 { "needs" } else { "need" };
+        groups.push(match need {
+            Need::Root => format!("{count} {need_s} root ({})", how_to_be_root(here)),
+            Need::CgroupV2 => {
+                format!("{count} {need_s} cgroup v2 (tests/vm/steps has it)")
+            }
+            Need::Other(what) => format!("{count} {need_s} {what}"),
+            Need::Tool(tool) => {
+                want_tools += count;
+                packages.insert(package_of(tool));
+                continue;
+            }
+        });
+    }
+    if want_tools > 0 {
+        let packages: Vec<_> = packages.into_iter().collect();
+        let need_s = if want_tools == 1 { "needs" } else { "need" };
+        groups.push(format!(
+            "{want_tools} {need_s} tools (apt-get install {})",
+            packages.join(" ")
+        ));
+    }
+    groups
+}
+
+fn how_to_be_root(here: &Here) -> &'static str {
+    match (here.is_root, &here.sudo) {
+        (true, _) => "of the host itself, not of a container",
+        (false, Sudo::Missing) => "run cargo as root, or install sudo",
+        (false, Sudo::TurnedOff) => "unset KISTE_SUDO, or run cargo as root",
+        (false, Sudo::Installed) => "KISTE_SUDO=always, or run cargo as root",
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: Here = Here { is_root: false, sudo: Sudo::Missing };
+
+    #[test]
+    fn a_test_counts_once_and_tools_come_as_one_command() {
+        let log = "\
+skipped: 05_cgroups told::a: root: uid 1000: the namespaces of steps 01 to 05 need root
+skipped: 05_cgroups told::b: root: uid 1000: the namespaces of steps 01 to 05 need root
+skipped: 06_user maps::c: newuidmap: not found in PATH (the package uidmap)
+skipped: 06_user maps::c: ip: not found in PATH (the package iproute2)
+skipped: 07_image peers::d: umoci: not found in PATH (the package umoci)
+skipped: 05_cgroups told::e: cgroup-pids: no hierarchy has it
+";
+        assert_eq!(
+            summary(log, &USER),
+            "5 tests were not run here: 2 need root (run cargo as root, or install sudo), \
+             1 needs cgroup-pids, 2 need tools (apt-get install uidmap umoci); \
+             KISTE_SKIP_LOG=FILE lists them"
+        );
+    }
+
+    #[test]
+    fn a_page_of_the_book_counts_once_though_most_of_it_was_played() {
+        let log = "\
+skipped: book chapter_5: book/src/05-cgroups.md:83: cgroup v2 is not the only hierarchy here
+skipped: book chapter_5: book/src/05-cgroups.md:90: cgroup v2 is not the only hierarchy here
+skipped: book chapter_8: book/src/08-network.md:96: it needs root, and sudo would ask
+skipped: book proof: book/src/proof.md:45: strace is not installed
+";
+        assert_eq!(
+            summary(log, &Here { is_root: false, sudo: Sudo::TurnedOff }),
+            "parts of 3 pages were not run here: \
+             1 needs root (unset KISTE_SUDO, or run cargo as root), \
+             1 needs cgroup v2 (tests/vm/steps has it), \
+             1 needs tools (apt-get install strace); KISTE_SKIP_LOG=FILE lists them"
+        );
+    }
+
+    #[test]
+    fn where_all_was_run_that_is_said() {
+        assert_eq!(summary("", &USER), "no test was skipped");
+    }
+}
