@@ -145,10 +145,7 @@ impl A {
     #[test]
     fn a_body_is_all_between_the_braces() {
         let Source { body, .. } = source();
-        assert_eq!(
-            &TEXT[body],
-            "        loop {\n            once()\n        }\n"
-        );
+        assert_eq!(&TEXT[body], "        loop {\n            once()\n        }\n");
     }
 
     #[test]
