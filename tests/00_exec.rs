@@ -22,3 +22,8 @@ mod surroundings;
 mod terminal;
 #[path = "00_exec/words.rs"]
 mod words;
+
+#[test]
+fn every_test_of_a_task_is_there() {
+    kiste_tests::tasks::all_are_here(&kiste_tests::step!("00-exec"));
+}

@@ -174,3 +174,8 @@ fn what_is_explained_is_what_strace_sees() {
 fn help_is_as_recorded() {
     help::is_as_recorded(&step!("01-uts"));
 }
+
+#[test]
+fn every_test_of_a_task_is_there() {
+    kiste_tests::tasks::all_are_here(&kiste_tests::step!("01-uts"));
+}

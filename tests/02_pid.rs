@@ -17,3 +17,8 @@ mod namespaces;
 mod signals;
 #[path = "02_pid/terminal.rs"]
 mod terminal;
+
+#[test]
+fn every_test_of_a_task_is_there() {
+    kiste_tests::tasks::all_are_here(&kiste_tests::step!("02-pid"));
+}

@@ -81,3 +81,8 @@ fn the_narration_is_what_happens() {
     let options = ["--propagation", "shared", "--tmpfs", &memory, "-v", &volume];
     explain::is_true(&bench, list, &options, &["true"]);
 }
+
+#[test]
+fn every_test_of_a_task_is_there() {
+    kiste_tests::tasks::all_are_here(&kiste_tests::step!("03-mount"));
+}

@@ -67,3 +67,8 @@ fn the_narration_is_what_happens() {
     ";
     explain::is_true(&bench, list, &["--read-only", "-t"], &["true"]);
 }
+
+#[test]
+fn every_test_of_a_task_is_there() {
+    kiste_tests::tasks::all_are_here(&kiste_tests::step!("04-pivot-root"));
+}

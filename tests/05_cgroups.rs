@@ -53,3 +53,8 @@ fn bench() -> Option<Bench> {
 fn bench_with(needs: &[&str]) -> Option<Bench> {
     Bench::of(step!("05-cgroups"), &[&NEEDS, needs].concat())
 }
+
+#[test]
+fn every_test_of_a_task_is_there() {
+    kiste_tests::tasks::all_are_here(&kiste_tests::step!("05-cgroups"));
+}

@@ -68,3 +68,8 @@ fn alone() -> Option<User> {
 fn with_ranges() -> Option<User> {
     User::with_ranges(this_step(), &["pivot-root", "user-namespace"])
 }
+
+#[test]
+fn every_test_of_a_task_is_there() {
+    kiste_tests::tasks::all_are_here(&kiste_tests::step!("06-user"));
+}

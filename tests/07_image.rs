@@ -56,3 +56,8 @@ mod whiteouts;
 fn this_step() -> Step {
     step!("07-image")
 }
+
+#[test]
+fn every_test_of_a_task_is_there() {
+    kiste_tests::tasks::all_are_here(&kiste_tests::step!("07-image"));
+}

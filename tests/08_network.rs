@@ -34,3 +34,8 @@ fn this_step() -> Step {
 fn world() -> Option<World> {
     World::of(this_step(), &[])
 }
+
+#[test]
+fn every_test_of_a_task_is_there() {
+    kiste_tests::tasks::all_are_here(&kiste_tests::step!("08-network"));
+}

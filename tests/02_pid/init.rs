@@ -6,7 +6,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use kiste_tests::{eventually, host};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::bench;
 
@@ -71,6 +72,30 @@ fn orphans_are_reaped_while_the_command_goes_on() {
         .unwrap_or_else(|| {
             panic!("children of init: {:?}", host::children(running.pid));
         });
+}
+
+/// SIGCHLD is pending once, however many have ended (signal(7)).
+#[test]
+fn what_ends_while_init_is_stopped_is_all_reaped() {
+    let Some(bench) = bench() else { return };
+    let orphan = "(sh -c 'until [ -e go ]; do sleep 0.02; done' &)";
+    let script = format!("for i in 1 2 3 4 5 6 7 8; do {orphan}; done; read line");
+    let mut running = bench.start(&["--init"], &["sh", "-c", &script]);
+    let children = || host::children(running.pid);
+    eventually(|| (children().len() == 9).then_some(())).expect("eight orphans");
+    let stopped = |pid: i32| host::status(pid, "State").starts_with('T');
+
+    kill(Pid::from_raw(running.pid), Signal::SIGSTOP).unwrap();
+    eventually(|| stopped(running.runtime()).then_some(())).expect("both are stopped");
+    fs::write(bench.dir().join("go"), "").unwrap();
+    let ended = || children().into_iter().filter(|pid| !host::is_alive(pid)).count();
+    eventually(|| (ended() == 8).then_some(())).expect("all have ended");
+    running.signal(Signal::SIGCONT);
+
+    eventually(|| (children().len() == 1).then_some(()))
+        .unwrap_or_else(|| panic!("not reaped: {} zombies", ended()));
+    running.type_in("\n");
+    running.end().exits(0);
 }
 
 #[test]

@@ -18,6 +18,24 @@ fn memory_100m_and_half_a_cpu_are_what_the_kernel_keeps() {
 }
 
 #[test]
+fn on_version_2_each_limit_is_in_its_file() {
+    let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
+    let running = start(&bench, "-m 64m --cpus 0.5 --cpu-shares 512 --pids-limit 20");
+    for (file, value) in [
+        ("memory.max", "67108864"),
+        ("cpu.max", "50000 100000"),
+        ("cpu.weight", "59"),
+        ("pids.max", "20"),
+    ] {
+        assert_eq!(
+            host::cgroup_value(running.pid, file).as_deref(),
+            Some(value),
+            "{file}"
+        );
+    }
+}
+
+#[test]
 fn memory_and_swap_together_are_limited() {
     let Some(bench) = bench_with(&["cgroup-swap"]) else { return };
     let running = start(&bench, "--memory 128m --memory-swap 150m");

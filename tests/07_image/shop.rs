@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use kiste_tests::image::{Layout, Packed, chain_id};
+use kiste_tests::tasks::in_addition;
 use kiste_tests::tree::Node;
 use kiste_tests::user::{GIDS, UIDS};
 use kiste_tests::{Bench, Ran, Running, Tree, User};
@@ -39,7 +40,7 @@ pub fn alone() -> Option<Shop> {
 
 /// Does it as root, and as a user who is not.
 pub fn everywhere(test: impl Fn(&Shop)) {
-    for shop in [root(), with_ranges()].into_iter().flatten() {
+    for shop in [root(), in_addition(with_ranges)].into_iter().flatten() {
         test(&shop);
         shop.keeps_nothing_without_an_image();
     }

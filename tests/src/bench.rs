@@ -211,13 +211,18 @@ impl Bench {
             let left = fs::read_dir(self.store().join(place)).into_iter().flatten();
             leaks.extend(left.map(|it| format!("{:?}", it.unwrap().path())));
         }
-        leaks.extend(host::processes_at(self.dir()));
+        let name = |pid| format!("{pid} ({})", host::status(pid, "Name"));
+        leaks.extend(host::processes_at(self.dir()).into_iter().map(name));
         leaks
     }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
+        // A test that fails leaves whatever it was about. Nobody would end that.
+        if std::thread::panicking() {
+            host::processes_at(self.dir()).into_iter().for_each(host::kill_tree);
+        }
         // What a process has left is removed by the kernel a moment after it ends.
         let clean = crate::eventually(|| self.leaks().is_empty().then_some(()));
         if clean.is_none() && !std::thread::panicking() {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nix::unistd::geteuid;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
 
 /// Whether this program is in PATH.
 pub fn has(program: &str) -> bool {
@@ -104,9 +105,8 @@ pub fn processes_in(kind: &str, namespace: &str) -> Vec<i32> {
 }
 
 /// The processes that work in this directory or below it, have their root or their
-/// program there, or, in a mount namespace of their own, something of it mounted: `1234
-/// (sleep)`.
-pub fn processes_at(dir: &Path) -> Vec<String> {
+/// program there, or, in a mount namespace of their own, something of it mounted.
+pub fn processes_at(dir: &Path) -> Vec<i32> {
     let name = dir.file_name().expect("a directory with a name").to_str().unwrap();
     let leads_there = |pid: i32| {
         let link = |what: &str| fs::read_link(format!("/proc/{pid}/{what}")).ok();
@@ -119,8 +119,21 @@ pub fn processes_at(dir: &Path) -> Vec<String> {
         let links = ["cwd", "root", "exe"].into_iter().filter_map(link);
         { links }.any(|path| path.starts_with(dir)) || has_it_mounted()
     };
-    let found = pids().filter(|pid| leads_there(*pid));
-    found.map(|pid| format!("{pid} ({})", status(pid, "Name"))).collect()
+    pids().filter(|pid| leads_there(*pid)).collect()
+}
+
+/// Kills a process, all that it has started, and what these have started, also those
+/// that are stopped.
+pub fn kill_tree(top: i32) {
+    let mut tree = vec![top];
+    let mut next = 0;
+    while let Some(pid) = tree.get(next) {
+        tree.extend(children(pid));
+        next += 1;
+    }
+    for pid in tree {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
 }
 
 fn pids() -> impl Iterator<Item = i32> {

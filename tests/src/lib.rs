@@ -6,6 +6,7 @@
 //! nothing may be left.
 //!
 //! `KISTE_BIN=path` tests any other program with the same command line.
+//! `KISTE_CHECK=05` is the mode of a chapter's check: see [`tasks`].
 //! `KISTE_REQUIRE=a,b` names checks of `doctor` that must hold: a test that needs one
 //! of them fails where it would have been skipped. `KISTE_SKIP_LOG=file` collects what
 //! was skipped, and `KISTE_SKIPPED` is the runner's own name for that, of which the last
@@ -27,6 +28,7 @@ mod ran;
 pub mod rootfs;
 mod running;
 mod step;
+pub mod tasks;
 mod terminal;
 pub mod tree;
 pub mod user;

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{Ran, eventually, patience};
+use crate::{Ran, eventually, host, patience};
 
 /// A run that goes on. Dropped, its command is killed.
 pub struct Running {
@@ -43,7 +43,7 @@ impl Running {
             ended.then_some(None).or(pid.map(Some))
         });
         let Some(Some(pid)) = pid else {
-            let _ = runtime.kill();
+            host::kill_tree(runtime.id() as i32);
             let output = runtime.wait_with_output().unwrap();
             panic!("it does not run: {}", String::from_utf8_lossy(&output.stderr));
         };
@@ -123,10 +123,12 @@ impl Drop for Running {
         if matches!(self.runtime.try_wait(), Ok(Some(_))) {
             return;
         }
-        // The command, not the runtime, which then cleans up as it should.
+        // The command, not the runtime, which then cleans up as it should; also one that
+        // has been stopped.
         let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+        let _ = kill(Pid::from_raw(self.runtime()), Signal::SIGCONT);
         if eventually(|| self.runtime.try_wait().ok().flatten()).is_none() {
-            let _ = self.runtime.kill();
+            host::kill_tree(self.runtime());
             let _ = self.runtime.wait();
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 
-use crate::by_hand;
+use crate::{by_hand, tasks};
 
 /// A step's program.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ impl Step {
     pub fn is_ours(&self) -> bool {
         let ours = self.own == self.exe;
         if !ours {
-            skip("only for the step's own program, and KISTE_BIN names another");
+            skip("", "only for the step's own program, and KISTE_BIN names another");
         }
         ours
     }
@@ -109,7 +109,7 @@ impl Step {
 /// What is told when it was not the kernel that refused: of a panic, and of a child
 /// that ended without a word.
 const OURS: [&str; 3] =
-    ["a bug in Kiste", "not yet implemented", "the child died before it became"];
+    ["a bug in Kiste", "not written yet", "the child died before it became"];
 
 /// Whether a program of the host's that a test needs is there: `tool("strace")`. If
 /// not, that is told as by [`Step::has`], unless `KISTE_REQUIRE` has its name.
@@ -141,16 +141,17 @@ pub fn lacks(need: &str, found: &str) {
         !required.split(',').any(|name| name == need),
         "KISTE_REQUIRE says {need} must hold; {reason}"
     );
-    skip(&reason);
+    skip(need, &reason);
 }
 
-/// Says that the running test is skipped, and why.
-fn skip(reason: &str) {
+/// Says that the running test is skipped, and why, unless it may not be.
+fn skip(need: &str, reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("?");
     let program = std::env::current_exe().unwrap_or_default();
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let binary = name.rsplit_once('-').map_or(name.as_str(), |(name, _hash)| name);
+    tasks::refuse_to_skip(binary, test, need, reason);
     log_skip(binary, test, reason);
 }
 

@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
-use crate::{eventually, patience};
+use crate::{eventually, host, patience};
 
 /// A program on a terminal of its own.
 pub struct Terminal {
@@ -171,7 +171,11 @@ fn set_size(tty: File, rows: u16, columns: u16) {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = self.program.kill();
+        // A shell that is killed alone leaves its jobs behind, those that are stopped
+        // for ever.
+        if let Ok(None) = self.program.try_wait() {
+            host::kill_tree(self.program.id() as i32);
+        }
         let _ = self.program.wait();
     }
 }

@@ -27,7 +27,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::finish(match Cli::parse() {
+    program::main(|| match Cli::parse() {
         Cli::Run(args) => run(&args),
         Cli::Doctor(args) => doctor::run(&args, &[doctor::kernel()]),
     })

@@ -222,7 +222,7 @@ pub fn die_with_parent(parent: &Channel) -> Result<()> {
 /// then.
 fn end_on_panic(parent: &'static Channel) {
     std::panic::set_hook(Box::new(move |panic| {
-        fail(parent, &Failure::new(format_args!("a bug in Kiste: {panic}")).into());
+        fail(parent, &Failure::of_panic(panic).into());
     }));
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Display};
 use std::io;
+use std::panic::PanicHookInfo;
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -10,7 +11,12 @@ use serde::{Deserialize, Serialize};
 
 /// Exit code when Kiste itself failed. 126 and 127 are for a command that could not be
 /// executed.
-const KISTE_FAILED: u8 = 125;
+pub(crate) const KISTE_FAILED: u8 = 125;
+
+/// How the message of `todo!` begins.
+const TODO: &str = "not yet implemented";
+/// How a task that is not done is told: `not written yet: task 2.4`.
+const NOT_WRITTEN: &str = "not written yet";
 
 /// Why something failed, in a form that crosses from child to parent whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +54,22 @@ impl Failure {
             None => failure.what = format!("{}: {error}", failure.what),
         }
         failure
+    }
+
+    /// A panic: `todo!("task 2.4")` stands for a task of the book that a learner has
+    /// not done yet, and anything else is a bug.
+    pub fn of_panic(panic: &PanicHookInfo<'_>) -> Self {
+        match panic.payload_as_str().and_then(|text| text.strip_prefix(TODO)) {
+            Some("") => {
+                let place = panic.location().map(ToString::to_string);
+                Failure::new(format_args!(
+                    "{NOT_WRITTEN}: {}",
+                    place.unwrap_or_default()
+                ))
+            }
+            Some(task) => Failure::new(format_args!("{NOT_WRITTEN}{task}")),
+            None => Failure::new(format_args!("a bug in Kiste: {panic}")),
+        }
     }
 
     /// The same failure, with the exit code that it ends in.

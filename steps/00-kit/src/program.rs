@@ -1,6 +1,7 @@
 //! The frame of every step's `main`: help that teaches, errors with hints, exit codes.
 
 use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -8,7 +9,7 @@ use anyhow::Result;
 use clap::builder::Styles;
 use clap::error::ErrorKind;
 
-use crate::failure::{Failure, readable};
+use crate::failure::{Failure, KISTE_FAILED, readable};
 use crate::narration::{self, Plan};
 
 /// The option that every step has: tell what the kernel is asked to do.
@@ -48,8 +49,22 @@ pub fn styles() -> Styles {
         .placeholder(Style::new().dimmed())
 }
 
-/// Ends the program: with the code it came to, or with the error told on stderr.
-pub fn finish(outcome: Result<ExitCode>) -> ExitCode {
+/// Runs the program, and ends it: with the code it came to, or with the error told on
+/// stderr. A panic is an error, too.
+pub fn main(work: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
+    panic::set_hook(Box::new(|panic| {
+        let failure = Failure::of_panic(panic);
+        report(&failure);
+        if cfg!(panic = "abort") {
+            std::process::exit(failure.exit_code().into());
+        }
+    }));
+    // Unwinding drops the guards, so that nothing stays on the host.
+    let outcome = panic::catch_unwind(AssertUnwindSafe(work));
+    outcome.map_or(ExitCode::from(KISTE_FAILED), finish)
+}
+
+fn finish(outcome: Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         let failure = Failure::of(&error);
         report(&failure);

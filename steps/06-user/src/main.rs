@@ -50,7 +50,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::finish(match Cli::parse() {
+    program::main(|| match Cli::parse() {
         Cli::Run(args) => run(&args),
         Cli::Gc(args) => cgroups::gc_command(&args),
         Cli::Doctor(args) => doctor::run(

@@ -66,7 +66,7 @@ struct Run {
 fn main() -> ExitCode {
     let matches = image::command_line::<Cli>().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    program::finish(match cli {
+    program::main(|| match cli {
         Cli::Run(args) => run(&args),
         Cli::Image(command) => command.run(),
         Cli::Network(command) => network::command(&command),

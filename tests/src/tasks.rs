@@ -1,0 +1,148 @@
+//! The tasks of the book's chapters: the tests that judge each, and wrong answers that
+//! those tests must find. `tests/tasks/NN-name.toml` has them.
+//!
+//! `KISTE_CHECK=05` is the mode of a chapter's check (`cargo check-05` sets it). In it a
+//! test that judges a task of that chapter may not be skipped.
+
+mod source;
+
+use std::cell::Cell;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde::Deserialize;
+
+pub use source::Source;
+
+use crate::{Step, rootfs};
+
+/// The tasks of a chapter.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chapter {
+    /// In the chapter's order.
+    #[serde(rename = "task")]
+    pub tasks: Vec<Task>,
+}
+
+/// A task of a chapter.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// As the chapter has it: `2.4`.
+    pub number: String,
+    /// The tests that judge it, as `--list` prints them.
+    pub tests: Vec<String>,
+    /// The check of `doctor` without which these tests cannot run: `cgroup-v2`.
+    pub needs: Option<String>,
+    /// Answers that look right.
+    #[serde(default)]
+    pub wrong: Vec<Wrong>,
+}
+
+/// An answer that looks right, as an edit of the right one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wrong {
+    /// What it is called.
+    pub name: String,
+    /// What is wrong with it.
+    pub because: String,
+    /// A text that stands once in the task's function, or else once in its file.
+    pub from: String,
+    /// What stands there in the wrong answer.
+    pub to: String,
+    /// How often the tests must find it, where that is a matter of luck.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+impl Chapter {
+    /// The tasks of a step: `02-pid`.
+    pub fn of(step: &str) -> Self {
+        let path = rootfs::workspace().join(format!("tests/tasks/{step}.toml"));
+        let text = fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        toml::from_str(&text)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// The steps that have tasks, in order: `["00-exec", "01-uts", …]`.
+    pub fn steps() -> Vec<String> {
+        let files = fs::read_dir(rootfs::workspace().join("tests/tasks")).unwrap();
+        let paths = files.map(|file| PathBuf::from(file.unwrap().file_name()));
+        let tables =
+            paths.filter(|path| path.extension().is_some_and(|it| it == "toml"));
+        let mut steps: Vec<_> =
+            tables.map(|path| path.with_extension("").display().to_string()).collect();
+        steps.sort();
+        steps
+    }
+}
+
+thread_local! {
+    static IN_ADDITION: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does something that a test tries besides what it is about, such as the same again as
+/// an ordinary user: a check does not fail where that cannot be done.
+pub fn in_addition<T>(work: impl FnOnce() -> T) -> T {
+    IN_ADDITION.set(true);
+    let outcome = work();
+    IN_ADDITION.set(false);
+    outcome
+}
+
+/// In a chapter's check, fails a test that is about to be skipped, if it judges a task
+/// of that chapter. `need` is what it lacks, as `doctor` calls it.
+pub(crate) fn refuse_to_skip(binary: &str, test: &str, need: &str, reason: &str) {
+    let Ok(number) = std::env::var("KISTE_CHECK") else { return };
+    let step = binary.replacen('_', "-", 8);
+    if IN_ADDITION.get() || !step.starts_with(&format!("{number}-")) {
+        return;
+    }
+    let tasks = Chapter::of(&step).tasks;
+    let judged = tasks.iter().find(|task| task.tests.iter().any(|name| name == test));
+    if let Some(task) = judged {
+        let number = &task.number;
+        let way = way_out(need, &step, number);
+        panic!("task {number} is not checked here: it needs {reason}; {way}");
+    }
+}
+
+/// What lets a task be checked.
+fn way_out(need: &str, step: &str, task: &str) -> String {
+    match need {
+        "root" => "run cargo as root, or where there is sudo".into(),
+        "cgroup-v2" => {
+            format!("`tests/vm/check {task}` runs it on a kernel that has it")
+        }
+        _ => format!("`cargo {step} doctor` and book/src/setup.md say how to get it"),
+    }
+}
+
+/// Every test that judges a task of this step must be one of the running program's.
+pub fn all_are_here(step: &Step) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--list", "--format", "terse"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let here: Vec<_> =
+        text.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    for task in Chapter::of(step.name()).tasks {
+        assert!(!task.tests.is_empty(), "no test judges task {}", task.number);
+        for test in &task.tests {
+            let number = &task.number;
+            assert!(
+                here.contains(&test.as_str()),
+                "task {number}: there is no test {test}"
+            );
+        }
+    }
+}

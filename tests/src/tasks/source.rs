@@ -1,0 +1,159 @@
+//! A task's function in the source: `// Task 2.4: …` stands above it.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::{Task, Wrong};
+use crate::rootfs;
+
+/// The file of a step in which a task's function is.
+pub struct Source {
+    /// From the top of the workspace.
+    pub file: PathBuf,
+    text: String,
+    /// What stands between its braces.
+    body: Range<usize>,
+}
+
+impl Source {
+    /// Where a task of a step (`02-pid`) is done.
+    ///
+    /// # Errors
+    /// When no comment of the step marks a function as the task's, or several do.
+    pub fn of(task: &Task) -> Result<Self, String> {
+        let mark = format!("// Task {}:", task.number);
+        let top = rootfs::workspace();
+        let mut found = Vec::new();
+        for path in rust_files(&top.join("steps")) {
+            let text = fs::read_to_string(&path).unwrap();
+            if let Some(at) = text.find(&mark) {
+                let body =
+                    body(&text, at).ok_or(format!("no function below {mark}"))?;
+                let file = path.strip_prefix(&top).unwrap().into();
+                found.push(Source { file, text, body });
+            }
+        }
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            n => Err(format!("{mark} must stand in one file, and stands in {n}")),
+        }
+    }
+
+    /// The file with the task to be done.
+    pub fn to_do(&self, task: &Task) -> String {
+        let Range { start, end } = self.body;
+        let todo = format!("\n    todo!(\"task {}\")\n", task.number);
+        [&self.text[..start], &todo, &self.text[end..]].concat()
+    }
+
+    /// The file with a wrong answer.
+    ///
+    /// # Errors
+    /// When the text that it replaces does not stand there once.
+    pub fn with(&self, wrong: &Wrong) -> Result<String, String> {
+        let Range { start, end } = self.body;
+        let inside = &self.text[start..end];
+        let (range, inside) = match inside.contains(&wrong.from) {
+            true => (start..end, inside),
+            false => (0..self.text.len(), &*self.text),
+        };
+        match inside.matches(&wrong.from).count() {
+            1 => {
+                let edited = inside.replace(&wrong.from, &wrong.to);
+                Ok([&self.text[..range.start], &edited, &self.text[range.end..]]
+                    .concat())
+            }
+            n => Err(format!(
+                "{}: {:?} stands there {n}×",
+                self.file.display(),
+                wrong.from
+            )),
+        }
+    }
+}
+
+/// The body of the first function below a place, as rustfmt has it: the line that ends
+/// in `{` begins it, and a `}` as far to the right as `fn` ends it.
+fn body(text: &str, below: usize) -> Option<Range<usize>> {
+    let mut end = below;
+    let (mut indent, mut start) = (None, None);
+    for line in text[below..].split_inclusive('\n') {
+        let begin = end;
+        end += line.len();
+        let code = line.trim();
+        if code.starts_with("//") {
+            continue;
+        }
+        if indent.is_none() && code.contains("fn ") {
+            indent = Some(&line[..line.len() - line.trim_start().len()]);
+        }
+        let Some(indent) = indent else { continue };
+        match start {
+            None if code.ends_with('{') => start = Some(end),
+            Some(start) if line.trim_end() == format!("{indent}}}") => {
+                return Some(start..begin);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+impl A {
+    // Task 2.4: until there is none.
+    pub fn reap(
+        self,
+    ) -> Result<()> {
+        loop {
+            once()
+        }
+    }
+
+    fn once() {}
+}
+";
+
+    fn source() -> Source {
+        let body = body(TEXT, TEXT.find("// Task").unwrap()).unwrap();
+        Source { file: "a.rs".into(), text: TEXT.into(), body }
+    }
+
+    fn wrong(from: &str) -> Wrong {
+        let (name, because) = (String::new(), String::new());
+        Wrong { name, because, from: from.into(), to: "twice".into(), times: 1 }
+    }
+
+    #[test]
+    fn a_body_is_all_between_the_braces() {
+        let Source { body, .. } = source();
+        assert_eq!(&TEXT[body], "        loop {\n            once()\n        }\n");
+    }
+
+    #[test]
+    fn a_wrong_answer_is_looked_for_in_the_function_and_then_in_the_file() {
+        let edited = source().with(&wrong("once")).unwrap();
+        assert!(edited.contains("twice()\n") && edited.contains("fn once"), "{edited}");
+        let edited = source().with(&wrong("fn once")).unwrap();
+        assert!(edited.contains("    twice() {}"), "{edited}");
+        assert!(source().with(&wrong("nothing")).is_err());
+    }
+}

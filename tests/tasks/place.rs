@@ -1,0 +1,160 @@
+//! Where answers are tried. A wrong one is run as root, and may do anything: so it runs
+//! in namespaces of its own, and sees the files of this machine read-only.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use kiste_tests::rootfs;
+use kiste_tests::tasks::Task;
+use tempfile::TempDir;
+
+use crate::table::Cell;
+use crate::tree::Tree;
+
+/// The directory for the temporary files of the tests, and what the machine was like.
+pub struct Place {
+    dir: TempDir,
+    before: Vec<String>,
+}
+
+/// What a check has printed.
+pub struct Ran {
+    pub output: String,
+    pub code: i32,
+    pub seconds: f32,
+    /// The processes that are there when it has ended.
+    pub left: Option<String>,
+}
+
+impl Place {
+    pub fn open() -> Result<Self> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "not root\nhint: sudo -E env PATH=\"$PATH\" tests/tasks/run"
+        );
+        let dir = tempfile::Builder::new().prefix("kiste-tasks-").tempdir()?;
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777))?;
+        Ok(Place { dir, before: machine() })
+    }
+
+    /// Whether this machine cannot run the tests of a task.
+    pub fn lacks(&self, task: &Task) -> bool {
+        let only_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+        task.needs.as_deref() == Some("cgroup-v2") && !only_v2
+    }
+
+    /// Runs a chapter's check as a person does, on these tasks.
+    pub fn check(&self, tree: &Tree, step: &str, tasks: &[&Task]) -> Result<Ran> {
+        tree.build(step)?;
+        let mut words: Vec<String> =
+            ["cargo", &format!("check-{}", &step[..2])].map(String::from).into();
+        words.extend(["--", "--exact"].map(String::from));
+        words.extend(tasks.iter().flat_map(|task| task.tests.iter().cloned()));
+        self.start(tree.cargo(), step, &words)
+    }
+
+    /// Runs what cargo runs for a chapter's check: `words` begin with its runner.
+    pub fn run(&self, step: &str, words: &[String]) -> Result<Ran> {
+        let mut command = Command::new("true");
+        command.env("KISTE_CHECK", &step[..2]);
+        // A wrong answer may hang, and need not be waited for as long as a busy machine.
+        command.env("KISTE_PATIENCE", "10");
+        self.start(command, step, words)
+    }
+
+    fn start(&self, like: Command, step: &str, words: &[String]) -> Result<Ran> {
+        let start = Instant::now();
+        let top = std::env::current_dir()?.join("target/tasks");
+        let mut command = sandbox();
+        command
+            .args([self.dir.path(), &top])
+            .arg(step)
+            .args(words)
+            .stdin(Stdio::null())
+            .env("TMPDIR", self.dir.path())
+            .env("KISTE_ROOTFS", rootfs::original())
+            .envs([("INSTA_UPDATE", "no"), ("RUST_BACKTRACE", "0")])
+            .env_remove("KISTE_SUDO");
+        for (name, value) in like.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        let output =
+            command.output().context("run setpriv and unshare, of util-linux")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        let left = text.lines().find_map(|line| line.strip_prefix("LEFT:"));
+        let left = left.map(|left| left.trim().to_owned());
+        let code = output.status.code().unwrap_or(-1);
+        ensure!(code != 99, "the place cannot be made:\n{text}");
+        remove_cgroups(Path::new("/sys/fs/cgroup"))?;
+        if let Some(change) =
+            machine().iter().zip(&self.before).find(|(now, before)| now != before)
+        {
+            bail!("it has changed this machine: {} was {}\n{text}", change.0, change.1);
+        }
+        Ok(Ran { output: text, code, seconds: start.elapsed().as_secs_f32(), left })
+    }
+}
+
+impl Ran {
+    /// Whether the check is content with the tests of a task.
+    pub fn is_right(&self, task: &Task) -> Cell {
+        let passed =
+            |test: &&String| self.output.contains(&format!("test {test} ... ok"));
+        let passed = task.tests.iter().filter(passed).count();
+        match (&self.left, passed == task.tests.len()) {
+            (None, true) => Cell::Good(format!("{passed} tests pass")),
+            (Some(left), _) => {
+                Cell::Bad(format!("processes are left: {left}"), self.output.clone())
+            }
+            (_, false) => Cell::Bad("the check fails".into(), self.output.clone()),
+        }
+    }
+}
+
+/// Namespaces of every kind that a step makes and that a wrong answer may forget. They
+/// end with us.
+fn sandbox() -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"])
+        .args(["--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child"])
+        .args(["--mount-proc", "bash", "tests/tasks/inside"]);
+    command
+}
+
+/// What a wrong answer could change, one text each.
+fn machine() -> Vec<String> {
+    let null = fs::metadata("/dev/null").map(|it| it.rdev());
+    let mut state = vec![format!("/dev/null: {null:?}")];
+    for file in ["self/mountinfo", "sys/kernel/hostname", "sys/kernel/domainname"] {
+        state.push(
+            fs::read_to_string(Path::new("/proc").join(file)).unwrap_or_default(),
+        );
+    }
+    state
+}
+
+/// Removes the cgroups that failed tests have left. Nobody is in them any more.
+fn remove_cgroups(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("kiste-test-") {
+            remove_tree(&path);
+        } else if dir == Path::new("/sys/fs/cgroup") && path.is_dir() {
+            remove_cgroups(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_tree(dir: &Path) {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|it| it.path().is_dir()).for_each(|it| remove_tree(&it.path()));
+    let _ = fs::remove_dir(dir);
+}

@@ -1,0 +1,140 @@
+//! One answer to a task, built, and what the check of its chapter says of it.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use kiste_tests::tasks::{Source, Task, Wrong};
+
+use crate::place::Place;
+use crate::table::Cell;
+use crate::tree::{Built, Tree};
+
+/// An answer to a task.
+#[derive(Clone, Copy)]
+pub enum Answer<'t> {
+    /// Ours.
+    Right,
+    /// `todo!("task 2.4")`
+    ToDo,
+    /// One that looks right.
+    Wrong(&'t Wrong),
+}
+
+impl<'t> Answer<'t> {
+    /// Those that the check must refuse.
+    pub fn wrong_ones(task: &'t Task) -> Vec<Self> {
+        [Answer::ToDo].into_iter().chain(task.wrong.iter().map(Answer::Wrong)).collect()
+    }
+
+    pub fn name(self) -> &'t str {
+        match self {
+            Answer::Right => "right",
+            Answer::ToDo => "todo!()",
+            Answer::Wrong(wrong) => &wrong.name,
+        }
+    }
+
+    fn times(self) -> u32 {
+        match self {
+            Answer::Right | Answer::ToDo => 1,
+            Answer::Wrong(wrong) => wrong.times,
+        }
+    }
+}
+
+/// A built answer.
+pub struct Trial<'t> {
+    task: &'t Task,
+    answer: Answer<'t>,
+    step: String,
+    pub built: Built,
+}
+
+impl<'t> Trial<'t> {
+    pub fn build(
+        tree: &Tree,
+        step: &str,
+        task: &'t Task,
+        answer: Answer<'t>,
+    ) -> Result<Self> {
+        tree.restore()?;
+        let source = Source::of(task).map_err(|error| anyhow!(error))?;
+        let text = match answer {
+            Answer::Right => None,
+            Answer::ToDo => Some(source.to_do(task)),
+            Answer::Wrong(wrong) => {
+                let edited = source.with(wrong);
+                let name = &wrong.name;
+                Some(edited.map_err(|error| anyhow!("{step}.toml, {name}: {error}"))?)
+            }
+        };
+        text.map_or(Ok(()), |text| tree.change(&source.file, &text))?;
+        let built = tree.build(step)?;
+        Ok(Trial { task, answer, step: step.into(), built })
+    }
+
+    /// What to start: cargo's runner, as cargo starts it.
+    pub fn words(&self) -> Vec<String> {
+        let runner = PathBuf::from(".cargo/runner");
+        let mut words =
+            vec![runner.display().to_string(), self.built.test.display().to_string()];
+        words.push("--exact".into());
+        words.extend(self.task.tests.iter().cloned());
+        words
+    }
+
+    /// Runs the check so often that it cannot be luck.
+    pub fn run(&self, place: &Place) -> Result<Cell> {
+        let mut seen = String::new();
+        for time in 1..=self.answer.times() {
+            let ran = place.run(&self.step, &self.words())?;
+            match self.judge(&ran.output, ran.code) {
+                Ok(why) => seen = format!("{why}, {:.1} s", ran.seconds),
+                Err(what) => {
+                    return Ok(Cell::Bad(format!("{what} (time {time})"), ran.output));
+                }
+            }
+            if let Some(left) = ran.left {
+                return Ok(Cell::Bad(
+                    format!("processes are left: {left}"),
+                    ran.output,
+                ));
+            }
+        }
+        let times = match self.answer.times() {
+            1 => String::new(),
+            times => format!(", {times} times"),
+        };
+        Ok(Cell::Good(format!("{seen}{times} (built in {:.1} s)", self.built.seconds)))
+    }
+
+    /// Whether the check took our answer, or refused another one for the right reason.
+    pub fn judge(&self, output: &str, code: i32) -> Result<String, String> {
+        let told = format!("not written yet: task {}", self.task.number);
+        let failed: Vec<_> = self
+            .task
+            .tests
+            .iter()
+            .filter(|test| output.contains(&format!("test {test} ... FAILED")))
+            .collect();
+        match self.answer {
+            Answer::Right => match (code, failed.is_empty()) {
+                (0, true) => Ok(format!("{} tests pass", self.task.tests.len())),
+                _ => Err("the check fails".into()),
+            },
+            _ if code == 0 => Err("the check passes".into()),
+            _ if failed.is_empty() => {
+                Err(format!("no test of the task fails, exit code {code}"))
+            }
+            Answer::ToDo if !output.contains(&told) => {
+                Err(format!("nothing says {told:?}"))
+            }
+            Answer::Wrong(_) if output.contains("not written yet") => {
+                Err("something says that it is not written".into())
+            }
+            _ => {
+                Ok(format!("{} of {} tests fail", failed.len(), self.task.tests.len()))
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Tasks that this machine cannot check: their answers are built here, and tried in one
+//! boot of the virtual machine that has cgroup version 2.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use kiste_tests::rootfs;
+use kiste_tests::tasks::Task;
+
+use crate::table::{Cell, Row};
+use crate::tree::Tree;
+use crate::trial::{Answer, Trial};
+
+/// Tries all answers to these tasks of a step.
+pub fn try_all(tree: &Tree, step: &str, tasks: &[&Task]) -> Result<Vec<Row>> {
+    let (dir, out) = (tree.dir().join("vm"), tree.dir().join("vm-out"));
+    for dir in [&dir, &out] {
+        let _ = fs::remove_dir_all(dir);
+        fs::create_dir_all(dir)?;
+    }
+    let mut trials = Vec::new();
+    for task in tasks {
+        for answer in [Answer::Right].into_iter().chain(Answer::wrong_ones(task)) {
+            let trial = Trial::build(tree, step, task, answer)?;
+            keep(tree, step, &trial, &dir.join(trials.len().to_string()))?;
+            trials.push((*task, answer, trial));
+        }
+    }
+    let status = Command::new("tests/vm/run")
+        .args(["--", "bash", "tests/tasks/in-the-vm"])
+        .args([&dir, &out])
+        .arg(tree.dir())
+        .arg(step)
+        .env("KISTE_VM_OUT", &out)
+        .env("KISTE_ROOTFS", rootfs::original())
+        .env("KISTE_CHECK", &step[..2])
+        .envs([("INSTA_UPDATE", "no"), ("RUST_BACKTRACE", "0")])
+        .status()
+        .context("start tests/vm/run")?;
+    ensure!(status.success(), "tests/vm/run: {status}");
+    let judged = trials.iter().enumerate().map(|(nth, (task, answer, trial))| {
+        let output = fs::read_to_string(out.join(format!("{nth}.out")))?;
+        let code = fs::read_to_string(out.join(format!("{nth}.code")))?;
+        let cell = match trial.judge(&output, code.trim().parse()?) {
+            Ok(why) => Cell::Good(format!("{why}, on cgroup v2")),
+            Err(what) => Cell::Bad(what, output),
+        };
+        Ok(Row::new(task, answer.name(), cell))
+    });
+    judged.collect()
+}
+
+/// The next build writes over what this one has made.
+fn keep(tree: &Tree, step: &str, trial: &Trial<'_>, dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    let program = tree.dir().join("target/debug").join(step);
+    fs::copy(&program, dir.join("program")).context("copy the program")?;
+    fs::copy(&trial.built.test, dir.join("test")).context("copy the tests")?;
+    let [_, test, rest @ ..] = &trial.words()[..] else { unreachable!() };
+    let paths = format!("{}\n{test}\n", program.display());
+    fs::write(dir.join("paths"), paths)?;
+    Ok(fs::write(dir.join("words"), rest.join("\n") + "\n")?)
+}
