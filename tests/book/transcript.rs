@@ -3,6 +3,10 @@
 
 use std::path::Path;
 
+pub use kiste_book::transcript::Prompt;
+
+use kiste_book::transcript::Line;
+
 use super::markdown::{self, Fence};
 use super::pages::{Book, Page};
 
@@ -62,17 +66,6 @@ pub enum Input {
     Nothing,
 }
 
-/// Whose prompt a command is typed at.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Prompt {
-    /// `$ `
-    User,
-    /// `# `
-    Root,
-    /// `/ # `, `inside # `: the shell that the block opened.
-    Inner,
-}
-
 /// When a part has printed what it prints.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Until {
@@ -126,23 +119,24 @@ type Problem = (usize, String);
 fn block(fence: &Fence) -> Result<Block, Problem> {
     let mut block = heading(fence).map_err(|what| (fence.line, what))?;
     for (line, text) in (fence.line + 1..).zip(&fence.lines) {
-        let input = if let Some((prompt, command)) = typed(text) {
-            if prompt == Prompt::Root && block.needs != Needs::Root {
+        let input = match Line::of(text) {
+            Line::Command(Prompt::Root, ..) if block.needs != Needs::Root => {
                 return Err((
                     line,
                     "`# ` types as root, but the fence is not `console,root`".into(),
                 ));
             }
-            Input::Command(prompt, command.to_string())
-        } else if let Some(key) = key(text) {
-            Input::Key(key)
-        } else if let Some(part) = block.parts.last_mut() {
-            part.expected.push(text.clone());
-            continue;
-        } else {
-            block.parts.push(Part::new(line, Input::Nothing));
-            block.parts[0].expected.push(text.clone());
-            continue;
+            Line::Command(prompt, _, command) => {
+                Input::Command(prompt, command.to_string())
+            }
+            Line::Key(key) => Input::Key(control(key)),
+            Line::Output(_) => {
+                if block.parts.is_empty() {
+                    block.parts.push(Part::new(line, Input::Nothing));
+                }
+                block.parts.last_mut().expect("a part").expected.push(text.clone());
+                continue;
+            }
         };
         block.parts.push(Part::new(line, input));
     }
@@ -215,29 +209,9 @@ impl Part {
     }
 }
 
-/// `$ ls`, `# ls`, `/ # ls`, `~/a $ ls`, `inside # ls`; also a prompt alone.
-fn typed(line: &str) -> Option<(Prompt, &str)> {
-    for (sign, prompt) in [('$', Prompt::User), ('#', Prompt::Root)] {
-        if let Some(rest) = line.strip_prefix(sign) {
-            return command(rest).map(|command| (prompt, command));
-        }
-    }
-    let (place, rest) = line.split_once(' ')?;
-    let rest = rest.strip_prefix(['#', '$'])?;
-    let is_inner = place.starts_with(['/', '~']) || place == "inside";
-    is_inner.then(|| command(rest)).flatten().map(|command| (Prompt::Inner, command))
-}
-
-fn command(after_sign: &str) -> Option<&str> {
-    (after_sign.is_empty() || after_sign.starts_with(' ')).then(|| after_sign.trim())
-}
-
-/// `^C`, `^D`, `^Z`, `^\` on a line of their own.
-fn key(line: &str) -> Option<u8> {
-    match line.trim_end().as_bytes() {
-        [b'^', letter @ (b'C' | b'D' | b'Z' | b'\\')] => Some(letter - b'@'),
-        _ => None,
-    }
+/// `^C` is 3.
+fn control(key: &str) -> u8 {
+    key.as_bytes()[1] - b'@'
 }
 
 #[cfg(test)]

@@ -102,8 +102,12 @@ fn is_second(fence: &Fence<'_>) -> bool {
 /// HTML there.
 pub fn html(fence: &Fence<'_>, terminals: &Terminals) -> Vec<String> {
     let lines: Vec<_> = fence.lines.iter().map(|line| Line::of(line)).collect();
-    let is_root = |line: &Line<'_>| matches!(line, Line::Command(Prompt::Root, ..));
-    let root = lines.iter().any(is_root);
+    let asks = |prompt| {
+        lines
+            .iter()
+            .any(|line| matches!(line, Line::Command(who, ..) if *who == prompt))
+    };
+    let root = asks(Prompt::Root) && !asks(Prompt::User);
     let label = match (terminals.name(fence), root) {
         (Some(name), true) => format!("{name}, as root"),
         (Some(name), false) => name.to_string(),
@@ -221,6 +225,7 @@ mod tests {
         assert_eq!(label(one), ["As root"]);
         assert_eq!(label(two), ["Terminal 1", "Terminal 2, as root"]);
         assert_eq!(label(more), [""; 0]);
+        assert_eq!(label("```console,root\n$ sudo -s\n# a\n```\n"), [""; 0]);
         let page = label(&[one, two, more].concat());
         let names = ["As root", "Terminal 1", "Terminal 2, as root", "Terminal 1"];
         assert_eq!(page, names);
