@@ -12,9 +12,9 @@ use kiste_tests::rootfs;
 
 const PROGRAMS: &[&str] = &[
     "sh", "cat", "chmod", "chown", "cut", "dd", "echo", "env", "find", "grep", "head",
-    "id", "kill", "ln", "ls", "md5sum", "mkdir", "mkfifo", "mknod", "mv", "printenv",
-    "pwd", "readlink", "rm", "rmdir", "sleep", "sort", "stat", "test", "touch", "tr",
-    "true", "wc",
+    "id", "kill", "ln", "ls", "md5sum", "mkdir", "mkfifo", "mknod", "mv", "pwd",
+    "readlink", "rm", "rmdir", "sleep", "sort", "stat", "test", "touch", "tr", "true",
+    "wc",
 ];
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n";
