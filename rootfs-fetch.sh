@@ -20,8 +20,38 @@ pins='
 # What a tree made of the host's own programs holds, where the host has them.
 host_tools='sh ls cat ps hostname id mount umount sleep echo mkdir rmdir stat head tail true
     false env touch rm cp mv ln dd stty kill uname chmod chown pwd wc sort grep sed cut tr seq
-    test printf readlink df du date sync mknod mktemp nproc tty tee yes whoami free top
-    nsenter chroot'
+    test printf readlink df du date sync mknod mkfifo mktemp nproc tty tee yes whoami free top
+    nsenter chroot find md5sum basename dirname'
+
+# Whoever -u may name, in a tree made by hand as in Alpine's.
+accounts='
+root:x:0:0:root:/root:/bin/sh
+bin:x:1:1:bin:/bin:/sbin/nologin
+daemon:x:2:2:daemon:/sbin:/sbin/nologin
+lp:x:4:7:lp:/var/spool/lpd:/sbin/nologin
+sync:x:5:0:sync:/sbin:/bin/sync
+mail:x:8:12:mail:/var/mail:/sbin/nologin
+games:x:35:35:games:/usr/games:/sbin/nologin
+guest:x:405:100:guest:/dev/null:/sbin/nologin
+nobody:x:65534:65534:nobody:/:/sbin/nologin
+'
+groups='
+root:x:0:root
+bin:x:1:root,bin,daemon
+daemon:x:2:root,bin,daemon
+sys:x:3:root,bin
+adm:x:4:root,daemon
+tty:x:5:
+disk:x:6:root
+lp:x:7:lp
+wheel:x:10:root
+mail:x:12:mail
+audio:x:18:
+games:x:35:
+users:x:100:games
+nogroup:x:65533:
+nobody:x:65534:
+'
 
 usage() {
     echo "usage: $program [--from auto|alpine|busybox|host|FILE|URL] [--dest DIR] [--force]"
@@ -454,12 +484,16 @@ skeleton() {
     reason=$(
         {
             mkdir "$tree" && cd "$tree" &&
-                mkdir bin dev etc home mnt proc root run sys tmp usr var &&
+                mkdir bin dev etc home lib media mnt opt proc root run srv sys tmp usr var &&
+                mkdir usr/lib usr/local usr/share &&
+                mkdir var/cache var/empty var/lib var/log var/mail var/spool var/tmp &&
                 ln -s bin sbin && ln -s ../bin usr/bin && ln -s ../bin usr/sbin &&
-                chmod 700 root && chmod 1777 tmp &&
-                printf '%s\n' root:x:0:0:root:/root:/bin/sh \
-                    nobody:x:65534:65534:nobody:/:/bin/false >etc/passwd &&
-                printf '%s\n' root:x:0: tty:x:5: nogroup:x:65534: >etc/group
+                ln -s ../run var/run && ln -s ../proc/mounts etc/mtab &&
+                chmod 700 root && chmod 1777 tmp var/tmp &&
+                echo localhost >etc/hostname &&
+                echo '127.0.0.1 localhost' >etc/hosts &&
+                echo "$accounts" | sed '/^$/d' >etc/passwd &&
+                echo "$groups" | sed '/^$/d' >etc/group
         } 2>&1
     ) || die "cannot write to $tree: $(last_reason "$reason")" "$mend_directory"
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
-use kiste_tests::{Bench, Distribution, Ran, explain, help, host, options, step};
+use kiste_tests::{Bench, Distribution, Ran, explain, help, host, options, step, tool};
 use nix::sys::signal::Signal;
 
 #[path = "03_mount/propagation.rs"]

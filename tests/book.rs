@@ -19,6 +19,7 @@ mod book {
     pub mod tasks;
     pub mod template;
     pub mod terminal;
+    pub mod tools;
     pub mod transcript;
     pub mod turns;
     pub mod width;
@@ -31,8 +32,8 @@ use book::host::Host;
 use book::pages::Book;
 use book::play::Lane;
 use book::{
-    includes, labels, links, pictures, play, summary, tasks, template, transcript,
-    turns, width,
+    includes, labels, links, pictures, play, summary, tasks, template, tools,
+    transcript, turns, width,
 };
 
 #[test]
@@ -159,6 +160,9 @@ fn play_page(page: &str, lane: Lane, test: &str) {
     let book = Book::open(workspace()).expect("the book can be read");
     let Some(page) = book.page(Path::new(page)) else { return };
     let host = Host::ask();
+    if let Some(reason) = tools::missing(page, &host, workspace()) {
+        return host.log_skip(test, &format!("{}: {reason}", page.path.display()));
+    }
     let _turn = turns::wait_for(page, &host);
     match play::page(page, lane, &host, workspace()) {
         Ok(skipped) => skipped.iter().for_each(|reason| host.log_skip(test, reason)),

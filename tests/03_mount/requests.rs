@@ -66,6 +66,9 @@ fn a_relative_source_begins_where_the_caller_is() {
 
 #[test]
 fn a_volume_comes_with_what_is_mounted_below_it_unless_bind_is_asked_for() {
+    if !tool("mount") {
+        return;
+    }
     let Some(bench) = bench() else { return };
     let (host, source) = host_with_a_submount(&bench);
     let (_, to) = directory(&bench, "target");
@@ -80,6 +83,9 @@ fn a_volume_comes_with_what_is_mounted_below_it_unless_bind_is_asked_for() {
 
 #[test]
 fn read_only_holds_for_what_is_mounted_below_too() {
+    if !tool("mount") {
+        return;
+    }
     let Some(bench) = bench() else { return };
     let (host, source) = host_with_a_submount(&bench);
     let (_, to) = directory(&bench, "target");
@@ -121,6 +127,9 @@ fn the_host_can_still_write_what_is_read_only_inside() {
 
 #[test]
 fn what_a_mount_may_be_used_for_is_set_with_it() {
+    if !tool("mount") {
+        return;
+    }
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let (_, from) = directory(&bench, "source");

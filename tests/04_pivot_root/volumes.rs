@@ -49,6 +49,9 @@ fn two_containers_mount_on_one_target_and_each_sees_its_own() {
 
 #[test]
 fn a_read_only_root_is_read_only_with_all_that_is_below() {
+    if !tool("mount") {
+        return;
+    }
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let mnt = bench.rootfs().join("mnt");

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use kiste_tests::{Bench, Ran, host};
+use kiste_tests::{Bench, Ran, host, tool};
 
 use crate::kernel::{self, HostCgroup, named};
 use crate::{bench, bench_with};
@@ -106,6 +106,9 @@ fn where_no_cgroup_can_be_made_nothing_is_started_and_nothing_is_left() {
 
 #[test]
 fn cgroups_that_are_read_only_are_named_with_the_mend() {
+    if !tool("mount") {
+        return;
+    }
     let Some(bench) = bench() else { return };
     let read_only =
         |mount: &Path| format!("mount -o remount,bind,ro {}", mount.display());
@@ -121,6 +124,9 @@ fn cgroups_that_are_read_only_are_named_with_the_mend() {
 /// What had been made in the hierarchies before it is removed again: the bench looks.
 #[test]
 fn one_hierarchy_that_is_read_only_undoes_what_was_made_in_the_others() {
+    if !tool("mount") {
+        return;
+    }
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
     let memory = "mount -o remount,bind,ro /sys/fs/cgroup/memory";
     let ran = run_after(&bench, memory, &["-m", "64m"]);
@@ -129,6 +135,9 @@ fn one_hierarchy_that_is_read_only_undoes_what_was_made_in_the_others() {
 
 #[test]
 fn a_controller_that_no_hierarchy_has_is_named_with_the_mend() {
+    if !tool("mount") {
+        return;
+    }
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
     for (controller, limit) in [
         ("memory", ["-m", "64m"]),
@@ -147,6 +156,9 @@ fn a_controller_that_no_hierarchy_has_is_named_with_the_mend() {
 
 #[test]
 fn without_any_cgroup_file_system_nothing_is_started() {
+    if !tool("mount") {
+        return;
+    }
     let Some(bench) = bench() else { return };
     let ran = run_after(&bench, "umount -R /sys/fs/cgroup", &[]);
     refused(&bench, &ran)
@@ -156,6 +168,9 @@ fn without_any_cgroup_file_system_nothing_is_started() {
 
 #[test]
 fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_the_mend() {
+    if !tool("mount") {
+        return;
+    }
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
     // A kernel without the file, as far as Kiste can see: an empty memory node is all
     // that is there.

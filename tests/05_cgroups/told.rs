@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use kiste_tests::tool;
+
 use crate::bench;
 use crate::gc::gc;
 use crate::kernel::{self, is_vm};
@@ -152,6 +154,9 @@ fn a_user_without_root_is_told_so_in_a_clear_sentence() {
 /// The command has ended as it did, whatever becomes of its cgroup.
 #[test]
 fn a_cgroup_that_cannot_be_removed_is_told_and_left_to_gc_and_the_exit_code_stays() {
+    if !tool("mount") {
+        return;
+    }
     let Some(bench) = bench() else { return };
     let private = ["unshare", "--mount", "--propagation=private"];
     let running = bench.start_by(&private, &[], &["sh", "-c", "read line; exit 7"]);

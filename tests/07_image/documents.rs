@@ -201,7 +201,7 @@ fn an_index_in_an_index_is_followed_to_this_machines_image() {
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
     layout.list("small:1", INDEX, index.to_string().as_bytes());
     assert_eq!(shop.load(layout.tar()), ["Loaded small:1"]);
-    shop.run("small:1", &[], &["printenv", "WHICH"]).prints("right");
+    shop.run("small:1", &[], &["sh", "-c", "echo $WHICH"]).prints("right");
 }
 
 #[test]

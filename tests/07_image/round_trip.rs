@@ -325,7 +325,7 @@ fn what_is_exported_is_the_whole_root_file_system_in_one() {
         assert!(tar.status().unwrap().success());
         let exported = Tree::of(&out);
         assert!(
-            exported.has("bin/busybox")
+            exported.has("bin/sh")
                 && !exported.has("etc/group")
                 && !exported.has("etc/.wh.group")
         );

@@ -1,6 +1,10 @@
-//! The smallest image in which a shell runs: busybox, its C library, and a few files.
+//! The smallest image in which a shell runs: what the root file system has of a few
+//! programs, their libraries, and a few files.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use kiste_tests::archive::{Archive, Entry};
@@ -8,9 +12,9 @@ use kiste_tests::rootfs;
 
 const PROGRAMS: &[&str] = &[
     "sh", "cat", "chmod", "chown", "cut", "dd", "echo", "env", "find", "grep", "head",
-    "id", "kill", "ln", "ls", "md5sum", "mkdir", "mkfifo", "mknod", "mv", "printenv",
-    "pwd", "readlink", "rm", "rmdir", "sleep", "sort", "stat", "test", "touch", "tr",
-    "true", "wc",
+    "id", "kill", "ln", "ls", "md5sum", "mkdir", "mkfifo", "mknod", "mv", "pwd",
+    "readlink", "rm", "rmdir", "sleep", "sort", "stat", "test", "touch", "tr", "true",
+    "wc",
 ];
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n";
@@ -24,10 +28,6 @@ pub fn tiny() -> Vec<u8> {
 
 /// The same, still open.
 pub fn archive() -> Archive {
-    let original = rootfs::original();
-    let read = |name: &str| {
-        fs::read(original.join(name)).expect("the root file system has busybox")
-    };
     let mut archive = Archive::new();
     for dir in
         ["bin", "dev", "etc", "home", "home/alice", "lib", "proc", "root", "sys", "tmp"]
@@ -35,21 +35,54 @@ pub fn archive() -> Archive {
         let mode = if dir == "tmp" { 0o1777 } else { 0o755 };
         archive = archive.with(Entry::dir(dir).mode(mode));
     }
-    archive = archive.with(Entry::file("bin/busybox", read("bin/busybox")).mode(0o755));
-    for name in fs::read_dir(original.join("lib"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-    {
-        let name = name.into_string().unwrap();
+    let original = rootfs::original();
+    let busybox = original.join("bin/busybox");
+    archive = if busybox.exists() {
+        with_busybox(archive, &original)
+    } else {
+        with_programs(archive, &original)
+    };
+    archive
+        .with(Entry::file("etc/passwd", PASSWD))
+        .with(Entry::file("etc/group", GROUP))
+}
+
+/// All programs are one; Alpine's wants its C library, others want none.
+fn with_busybox(mut archive: Archive, original: &Path) -> Archive {
+    let mut files = vec!["bin/busybox".to_string()];
+    for entry in fs::read_dir(original.join("lib")).into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().unwrap();
         if name.starts_with("ld-musl-") {
-            let path = format!("lib/{name}");
-            archive = archive.with(Entry::file(&path, read(&path)).mode(0o755));
+            files.push(format!("lib/{name}"));
         }
+    }
+    for name in files {
+        let bytes = fs::read(original.join(&name)).expect("it can be read");
+        archive = archive.with(Entry::file(&name, bytes).mode(0o755));
     }
     for name in PROGRAMS {
         archive = archive.with(Entry::symlink(format!("bin/{name}"), "busybox"));
     }
     archive
-        .with(Entry::file("etc/passwd", PASSWD))
-        .with(Entry::file("etc/group", GROUP))
+}
+
+/// The host's programs, with the libraries they need, each to where the loader looks
+/// for it.
+fn with_programs(mut archive: Archive, original: &Path) -> Archive {
+    let programs = PROGRAMS.iter().map(|name| format!("bin/{name}"));
+    let programs: Vec<_> =
+        programs.filter(|name| original.join(name).exists()).collect();
+    let paths = programs.iter().map(|name| original.join(name));
+    let listed = Command::new("ldd").args(paths).output().expect("run ldd");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let libraries = listed.lines().filter(|line| line.starts_with('\t'));
+    let libraries = libraries.filter_map(|line| {
+        line.split_whitespace().find_map(|word| word.strip_prefix('/'))
+    });
+    let libraries: BTreeSet<_> = libraries.map(String::from).collect();
+    for name in programs.into_iter().chain(libraries) {
+        let bytes = fs::read(original.join(&name)).expect("rootfs-fetch.sh copied it");
+        archive = archive.with(Entry::file(&name, bytes).mode(0o755));
+    }
+    archive
 }

@@ -47,11 +47,25 @@ pub fn output_lines(text: &str, command: &str) -> Vec<String> {
         |line: &&str| command.contains("cargo ") && is_runners(line) || is_cargos(line);
     let lines = output.lines().map(str::trim_end).filter(|line| !of_cargo(line));
     let mut lines: Vec<_> = lines.filter_map(without_key).map(str::to_string).collect();
+    without_banner(&mut lines);
     // bash says `exit` when it ends, other shells do not.
     if command == "exit" && lines.first().is_some_and(|line| line == "exit") {
         lines.remove(0);
     }
     lines
+}
+
+/// Debian's busybox greets whom its shell has on a terminal; Alpine's does not, nor does
+/// another shell.
+fn without_banner(lines: &mut Vec<String>) {
+    let is_greeting =
+        |line: &String| line.starts_with("BusyBox v") && line.contains("shell (ash)");
+    let Some(at) = lines.iter().position(is_greeting) else { return };
+    let blank = |line: &&String| line.is_empty();
+    let before = lines[..at].iter().rev().take(2).take_while(blank).count();
+    let help = |line: &&String| line.is_empty() || line.starts_with("Enter 'help'");
+    let after = lines[at + 1..].iter().take(2).take_while(help).count();
+    lines.drain(at - before..=at + after);
 }
 
 /// Whether the terminal has shown all of the line that was typed.
@@ -137,6 +151,14 @@ pub fn difference(expected: &[String], actual: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{difference, matches, output_lines, shown};
+
+    #[test]
+    fn the_greeting_of_a_busybox_is_no_output() {
+        let text = "sh\n\n\nBusyBox v1.35.0 (Debian 1:1.35.0-4) built-in shell (ash)\n\
+                    Enter 'help' for a list of built-in commands.\n\nmine\n";
+        assert_eq!(output_lines(text, "sh"), ["mine"]);
+        assert_eq!(output_lines("cat x\n\nBusyBox v1\n", "cat x"), ["", "BusyBox v1"]);
+    }
 
     fn lines(text: &str) -> Vec<String> {
         text.lines().map(str::to_string).collect()

@@ -58,14 +58,16 @@ impl World {
     /// A world for this step's program; None where something that the test needs is not
     /// there.
     pub fn of(step: Step, needs: &[&str]) -> Option<Self> {
-        if !["ip", "nft", "nsenter", "unshare", "curl", "busybox"].into_iter().all(tool)
-        {
-            return None;
-        }
         let bench = Bench::of(
             step,
             &[&["root", "pivot-root", "bridge", "veth", "nftables"], needs].concat(),
         )?;
+        if !["ip", "nft", "nsenter", "unshare", "mount", "curl", "busybox"]
+            .into_iter()
+            .all(tool)
+        {
+            return None;
+        }
         let [here, outside] = [(); 2].map(|()| Holder::of(&["--net"], ""));
         let to = outside.pid();
         sh(

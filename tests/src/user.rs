@@ -86,10 +86,10 @@ impl User {
         subuid: &str,
         subgid: &str,
     ) -> Option<Self> {
-        if !tool("newuidmap") || !tool("newgidmap") {
+        let bench = Bench::of(step, &[&["root", "user-namespace"], needs].concat())?;
+        if !["newuidmap", "newgidmap", "mount"].into_iter().all(tool) {
             return None;
         }
-        let bench = Bench::of(step, &[&["root", "user-namespace"], needs].concat())?;
         let passwd =
             format!("root:x:0:0::/root:/bin/sh\n{NAME}:x:{UID}:{GID}::/:/bin/sh\n");
         let group = format!("root:x:0:\n{NAME}:x:{GID}:\n");

@@ -36,14 +36,14 @@ enum Need {
 /// the first of its reasons, and so does a page of the book, of which the rest is
 /// played.
 pub fn summary(log: &str, here: &Here) -> String {
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut pages) = (BTreeSet::new(), 0);
     let mut needs: BTreeMap<Need, usize> = BTreeMap::new();
     for (test, reason) in log.lines().filter_map(parse) {
         if seen.insert(test) {
+            pages += usize::from(page_of(reason).is_some());
             *needs.entry(need_of(reason)).or_default() += 1;
         }
     }
-    let pages = seen.iter().filter(|test| test.starts_with("book ")).count();
     let all = match (seen.len() - pages, pages) {
         (0, 0) => return "no test was skipped".into(),
         (tests, 0) => counted(tests, "test"),
@@ -67,12 +67,14 @@ fn parse(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("skipped: ")?.split_once(": ")
 }
 
+/// Of a page, the place is told first: `book/src/proof.md:45: it needs root`.
+fn page_of(reason: &str) -> Option<(&str, &str)> {
+    let (place, reason) = reason.split_once(": ")?;
+    (place.ends_with(".md") || place.contains(".md:")).then_some((place, reason))
+}
+
 fn need_of(reason: &str) -> Need {
-    // Of a page, the place is told first: `book/src/proof.md:45: it needs root`.
-    let reason = match reason.split_once(": ") {
-        Some((place, reason)) if place.starts_with("book/") => reason,
-        _ => reason,
-    };
+    let reason = page_of(reason).map_or(reason, |(_page, reason)| reason);
     let (need, found) = reason.split_once(": ").unwrap_or((reason, ""));
     let tool = found
         .starts_with("not found in PATH")

@@ -1,0 +1,86 @@
+//! Programs that a page types, and that not every machine or root file system has.
+
+use std::path::Path;
+
+use kiste_tests::host::{has, package_of};
+
+use super::host::{Host, Root, Verdict};
+use super::pages::Page;
+use super::transcript::{self, Block, Input, Needs, Prompt};
+use super::world::World;
+
+/// What the book types and Debian's essential packages lack.
+const OUTSIDE: [&str; 14] = [
+    "curl", "free", "getcap", "ip", "mount", "nft", "ping", "ps", "setcap", "setfattr",
+    "strace", "top", "umoci", "umount",
+];
+
+/// What it types in containers, and copies of the host's own tools lack.
+const INSIDE: [&str; 4] = ["busybox", "ip", "nc", "ping"];
+
+/// Why the page cannot be played with what is here: its later blocks build on the
+/// earlier ones, so that a program which is missing is missed in all of it. A block that
+/// names its program (`tool=`) can be spared.
+pub fn missing(page: &Page, host: &Host, workspace: &Path) -> Option<String> {
+    let blocks = transcript::blocks(page).ok()?;
+    let played = blocks.iter().filter(|block| host.verdict(block) == Verdict::Play);
+    let played: Vec<_> = played.collect();
+    // The player itself mounts a ./rootfs for the user beside root.
+    let is_of_a_user = |block: &&Block| {
+        host.root == Root::Already
+            && [Needs::User, Needs::Rootless].contains(&block.needs)
+    };
+    let mounts = World::is_for(page, host)
+        || played.iter().copied().any(|block| is_of_a_user(&block));
+    let own = (mounts && !played.is_empty()).then_some("mount");
+    let typed = played.iter().flat_map(|block| typed_outside(block));
+    if let Some(tool) = own.into_iter().chain(typed).find(|tool| !is_here(tool)) {
+        return Some(format!(
+            "{tool} is not installed (the package {})",
+            package_of(tool)
+        ));
+    }
+    // Below chapter 4, inside there are the host's files.
+    if page.number().is_some_and(|number| number < 4) {
+        return None;
+    }
+    let bin = workspace.join("rootfs/bin");
+    let mut typed = played.iter().flat_map(|block| typed_inside(block));
+    let tool = typed.find(|tool| bin.join(tool).symlink_metadata().is_err())?;
+    Some(format!("./rootfs has no {tool} (rootfs-fetch.sh --force --from busybox)"))
+}
+
+fn typed_outside(block: &Block) -> impl Iterator<Item = &'static str> {
+    let tool = block.tool.clone();
+    let typed = commands(block).flat_map(|(_, command)| of(&OUTSIDE, command));
+    let typed: Vec<_> = typed.filter(|typed| Some(*typed) != tool.as_deref()).collect();
+    typed.into_iter()
+}
+
+fn typed_inside(block: &Block) -> impl Iterator<Item = &'static str> {
+    commands(block)
+        .filter(|(prompt, command)| {
+            *prompt == Prompt::Inner || command.contains(" run ")
+        })
+        .flat_map(|(_, command)| of(&INSIDE, command))
+}
+
+fn commands(block: &Block) -> impl Iterator<Item = (Prompt, &str)> {
+    block.parts.iter().filter_map(|part| match &part.input {
+        Input::Command(prompt, command) => Some((*prompt, command.as_str())),
+        Input::Key(_) => None,
+    })
+}
+
+fn of(tools: &'static [&'static str], command: &str) -> Vec<&'static str> {
+    let between = |ch: char| ch.is_whitespace() || ";|&(){}'\"`$".contains(ch);
+    let words: Vec<_> =
+        command.split(between).map(|word| word.trim_start_matches("/bin/")).collect();
+    tools.iter().copied().filter(|tool| words.contains(tool)).collect()
+}
+
+/// Root's programs, too: the page becomes root where it needs to.
+fn is_here(tool: &str) -> bool {
+    has(tool)
+        || ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(tool).exists())
+}
