@@ -205,6 +205,38 @@ fn without_sudo_the_step_itself_says_what_it_lacks() {
 }
 
 #[test]
+fn a_chapters_check_is_started_as_root_and_told_which_it_is() {
+    let house = House::new();
+    house.make_rootfs();
+    for (chapter, test, root) in
+        [("00", "00_exec", false), ("01", "01_uts", true), ("07", "07_image", true)]
+    {
+        let mut command = house.command(
+            &format!("target/debug/deps/{test}-0123456789abcdef"),
+            &["--exact"],
+        );
+        let assert = command.env("KISTE_CHECK", chapter).assert().code(7);
+        let assert = assert.stdout(contains(format!("KISTE_CHECK={chapter}")));
+        let told = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        assert_eq!(told.contains("SUDO"), root, "{chapter}: {told}");
+    }
+}
+
+#[test]
+fn a_chapters_check_without_root_and_sudo_fails() {
+    let house = House::new();
+    house.make_rootfs();
+    let path = house.place.path_without(&["sudo"]);
+    let mut command = house.command("target/debug/deps/07_image-0123456789abcdef", &[]);
+    command
+        .envs([("PATH", path.as_str()), ("KISTE_CHECK", "07")])
+        .assert()
+        .code(125)
+        .stdout("")
+        .stderr(contains("hint: 07_image needs root"));
+}
+
+#[test]
 fn the_root_file_system_is_fetched_before_sudo_and_only_where_needed() {
     let house = House::new();
     for (binary, arguments, fetches) in [
@@ -256,6 +288,13 @@ fn every_step_has_its_alias() {
                 config.contains(&format!("{name} = \"run --bin {name} --\"")),
                 "no alias {name}"
             );
+            let (number, test) = (&name[..2], name.replace('-', "_"));
+            let check = format!(
+                "check-{number} = [\n    \"test\", \"--config\", \
+                 \"env.KISTE_CHECK='{number}'\", \"-p\", \"step-{name}\", \
+                 \"--test\", \"{test}\",\n]"
+            );
+            assert!(config.contains(&check), "no alias check-{number}");
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The numbered tasks: what a chapter asks for is marked at its place in the source.
 //!
 //! In the chapter: ``**Task 1.2** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: …``.
-//! In that file, in that function or right above it: `// Task 1.2: …`.
+//! In that file, right above that function (attributes may stand between): `// Task 1.2:
+//! …`. There it survives when the body is emptied.
 
 use std::path::{Path, PathBuf};
+
+use kiste_tests::tasks::{Chapter, Source};
 
 use super::markdown;
 use super::pages::{Book, Page};
@@ -22,9 +25,8 @@ struct Marked {
     number: Number,
     file: PathBuf,
     line: usize,
-    /// The functions that the mark may belong to: the one it stands in or under, the
-    /// next one.
-    functions: Vec<String>,
+    /// The function that it stands above.
+    function: Option<String>,
 }
 
 /// Tasks and marks correspond one to one, and are numbered 1, 2, 3, … in each chapter.
@@ -82,9 +84,10 @@ fn unmarked(task: &Asked, marks: &[Marked]) -> Option<String> {
             mark.file.display()
         ));
     }
-    let near = mark.functions.contains(&task.function);
-    (!near)
-        .then(|| format!("{marker} does not stand at `fn {}` in {file}", task.function))
+    let above = mark.function.as_ref() == Some(&task.function);
+    (!above).then(|| {
+        format!("{marker} does not stand above `fn {}` in {file}", task.function)
+    })
 }
 
 /// The tasks that a chapter asks for, in its order.
@@ -122,14 +125,14 @@ fn marks(book: &Book, path: &Path) -> Vec<Marked> {
         else {
             continue;
         };
-        let above = lines[..=index].iter().rev().find_map(|line| function(line));
-        let below = lines[index..].iter().find_map(|line| function(line));
-        let functions = above.into_iter().chain(below).collect();
+        let mut code = lines[index..].iter().map(|line| line.trim());
+        let first =
+            code.find(|line| !line.starts_with("//") && !line.starts_with("#["));
         marks.push(Marked {
             number,
             file: path.to_path_buf(),
             line: index + 1,
-            functions,
+            function: first.and_then(function),
         });
     }
     marks
@@ -148,6 +151,36 @@ fn parse(number: &str) -> Option<Number> {
     Some((chapter.parse().ok()?, task.parse().ok()?))
 }
 
+/// The tables of `tests/tasks` have every task that the chapters ask for, each with
+/// wrong answers that can be made of our own.
+#[test]
+fn every_task_has_its_tests_and_its_wrong_answers() {
+    let book = Book::open(&kiste_tests::rootfs::workspace()).unwrap();
+    for page in book.chapters() {
+        let step = page.path.file_stem().unwrap().to_str().unwrap();
+        let table = Chapter::of(step).tasks;
+        let asked: Vec<_> = { tasks(page).unwrap() }
+            .iter()
+            .map(|task| format!("{}.{}", task.number.0, task.number.1))
+            .collect();
+        let listed: Vec<_> = table.iter().map(|task| task.number.clone()).collect();
+        assert_eq!(asked, listed, "tests/tasks/{step}.toml");
+        for task in &table {
+            let source = Source::of(task).unwrap();
+            assert!(!task.wrong.is_empty(), "no wrong answer to task {}", task.number);
+            for wrong in &task.wrong {
+                let edited = source.with(wrong);
+                assert!(
+                    edited.is_ok(),
+                    "task {}, {}: {edited:?}",
+                    task.number,
+                    wrong.name
+                );
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::scratch::{accepts, refuses};
@@ -158,13 +191,24 @@ mod tests {
     const ASKED: &str =
         "1. **Task 1.1** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: call it.\n";
     const MARKED: &str =
-        "fn other() {}\n\npub fn set_hostname() {\n    // Task 1.1: call it\n}\n";
+        "fn other() {}\n\n// Task 1.1: call it\n/// Docs.\npub fn set_hostname() {}\n";
 
     #[test]
     fn a_task_that_is_asked_for_and_marked_is_accepted() {
         accepts(check, &[(PAGE, ASKED), (FILE, MARKED)]);
-        let above = "// Task 1.1: call it\n/// Docs.\npub fn set_hostname() {}\n";
-        accepts(check, &[(PAGE, ASKED), (FILE, above)]);
+        let long =
+            "// Task 1.1: call it,\n// once.\n#[must_use]\nfn set_hostname() {}\n";
+        accepts(check, &[(PAGE, ASKED), (FILE, long)]);
+    }
+
+    #[test]
+    fn a_mark_in_the_body_is_found() {
+        let source = "fn set_hostname() {\n    // Task 1.1: call it\n    call();\n}\n";
+        refuses(
+            check,
+            &[(PAGE, ASKED), (FILE, source)],
+            "does not stand above `fn set_hostname`",
+        );
     }
 
     #[test]
@@ -181,7 +225,7 @@ mod tests {
         refuses(
             check,
             &[(PAGE, ""), (FILE, MARKED)],
-            "lib.rs:4: chapter 1 does not ask",
+            "lib.rs:3: chapter 1 does not ask",
         );
     }
 
@@ -191,7 +235,7 @@ mod tests {
         refuses(
             check,
             &[(PAGE, ASKED), (FILE, &source)],
-            "does not stand at `fn set_hostname`",
+            "does not stand above `fn set_hostname`",
         );
     }
 

@@ -60,11 +60,10 @@ impl House {
         command
             .current_dir(self.place.dir.path())
             .env("PATH", self.place.fakes_first());
-        for variable in
-            ["KISTE_SUDO", "KISTE_ROOTFS", "INSTA_UPDATE", "INSTA_WORKSPACE_ROOT"]
-        {
+        for variable in ["KISTE_SUDO", "KISTE_ROOTFS", "KISTE_CHECK"] {
             command.env_remove(variable);
         }
+        command.env_remove("INSTA_UPDATE").env_remove("INSTA_WORKSPACE_ROOT");
         if nix::unistd::geteuid().is_root() {
             command.uid(65534).gid(65534);
         }

@@ -110,7 +110,8 @@ pub(crate) fn refuse_to_skip(binary: &str, test: &str, need: &str, reason: &str)
     let judged = tasks.iter().find(|task| task.tests.iter().any(|name| name == test));
     if let Some(task) = judged {
         let number = &task.number;
-        let way = way_out(need, &step, number);
+        let (reason, way) =
+            (if need == "root" { need } else { reason }, way_out(need, &step, number));
         panic!("task {number} is not checked here: it needs {reason}; {way}");
     }
 }
@@ -118,7 +119,9 @@ pub(crate) fn refuse_to_skip(binary: &str, test: &str, need: &str, reason: &str)
 /// What lets a task be checked.
 fn way_out(need: &str, step: &str, task: &str) -> String {
     match need {
-        "root" => "run cargo as root, or where there is sudo".into(),
+        "root" => {
+            "run cargo as root, or where there is sudo, without KISTE_SUDO=never".into()
+        }
         "cgroup-v2" => {
             format!("`tests/vm/check {task}` runs it on a kernel that has it")
         }

@@ -101,6 +101,7 @@ impl Terminal {
     #[track_caller]
     pub fn shows(&mut self, text: &str) -> String {
         let start = std::time::Instant::now();
+        let mut quiet = 0;
         loop {
             if let Some(at) = self.seen.find(text) {
                 return self.seen.drain(..at + text.len()).collect();
@@ -110,7 +111,13 @@ impl Terminal {
                 "{text:?} should be shown, and this is:\n{}",
                 self.seen
             );
-            self.read();
+            quiet = if self.read() { 0 } else { quiet + 1 };
+            // Nobody is left who could show it. What is on its way has a second yet.
+            assert!(
+                quiet < 50 || matches!(self.program.try_wait(), Ok(None)),
+                "it has ended, {text:?} should be shown, and this is:\n{}",
+                self.seen
+            );
         }
     }
 

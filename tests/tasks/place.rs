@@ -62,7 +62,7 @@ impl Place {
         let mut command = Command::new("true");
         command.env("KISTE_CHECK", &step[..2]);
         // A wrong answer may hang, and need not be waited for as long as a busy machine.
-        command.env("KISTE_PATIENCE", "10");
+        command.env("KISTE_PATIENCE", "5");
         self.start(command, step, words)
     }
 
