@@ -110,8 +110,8 @@ pub(crate) fn refuse_to_skip(binary: &str, test: &str, need: &str, reason: &str)
     let judged = tasks.iter().find(|task| task.tests.iter().any(|name| name == test));
     if let Some(task) = judged {
         let number = &task.number;
-        let (reason, way) =
-            (if need == "root" { need } else { reason }, way_out(need, &step, number));
+        let reason = if need == "root" { need } else { reason };
+        let way = way_out(need, &step, number);
         panic!("task {number} is not checked here: it needs {reason}; {way}");
     }
 }

@@ -186,3 +186,15 @@ impl Drop for Terminal {
         let _ = self.program.wait();
     }
 }
+
+#[test]
+fn nothing_goes_on_without_its_terminal_not_even_what_is_stopped() {
+    let script = "sleep 300 & kill -STOP $!; setsid sleep 300 & echo ready; wait";
+    let command = ["sh", "-c", script].map(OsString::from);
+    let mut terminal = Terminal::start_any(Path::new("/"), &command);
+    terminal.shows("ready");
+    let children = host::children(terminal.id());
+    assert_eq!(children.len(), 2);
+    drop(terminal);
+    children.into_iter().for_each(host::assert_dies);
+}

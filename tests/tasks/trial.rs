@@ -47,6 +47,7 @@ pub struct Trial<'t> {
     task: &'t Task,
     answer: Answer<'t>,
     step: String,
+    runner: PathBuf,
     pub built: Built,
 }
 
@@ -70,14 +71,14 @@ impl<'t> Trial<'t> {
         };
         text.map_or(Ok(()), |text| tree.change(&source.file, &text))?;
         let built = tree.build(step)?;
-        Ok(Trial { task, answer, step: step.into(), built })
+        let runner = tree.top().join(".cargo/runner");
+        Ok(Trial { task, answer, step: step.into(), runner, built })
     }
 
     /// What to start: cargo's runner, as cargo starts it.
     pub fn words(&self) -> Vec<String> {
-        let runner = PathBuf::from(".cargo/runner");
-        let mut words =
-            vec![runner.display().to_string(), self.built.test.display().to_string()];
+        let start = [&self.runner, &self.built.test];
+        let mut words: Vec<_> = start.map(|path| path.display().to_string()).into();
         words.push("--exact".into());
         words.extend(self.task.tests.iter().cloned());
         words
