@@ -21,7 +21,7 @@ pins='
 host_tools='sh ls cat ps hostname id mount umount sleep echo mkdir rmdir stat head tail true
     false env touch rm cp mv ln dd stty kill uname chmod chown pwd wc sort grep sed cut tr seq
     test printf readlink df du date sync mknod mktemp nproc tty tee yes whoami free top
-    nsenter chroot'
+    nsenter chroot unshare'
 
 usage() {
     echo "usage: $program [--from auto|alpine|busybox|host|FILE|URL] [--dest DIR] [--force]"
