@@ -111,7 +111,7 @@ impl Room {
         }
         let built = executable(&String::from_utf8_lossy(&output.stdout))
             .context("cargo built no program")?;
-        fs::copy(&built, &program).with_context(|| format!("copy {built}"))?;
+        kiste_tests::host::copy_program(Path::new(&built), &program);
         open_to_all(&program)
     }
 }
