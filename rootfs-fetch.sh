@@ -20,9 +20,8 @@ pins='
 # What a tree made of the host's own programs holds, where the host has them.
 host_tools='sh ls cat ps hostname id mount umount sleep echo mkdir rmdir stat head tail true
     false env touch rm cp mv ln dd stty kill uname chmod chown pwd wc sort grep sed cut tr seq
-<<<<<<< HEAD
     test printf readlink df du date sync mknod mkfifo mktemp nproc tty tee yes whoami free top
-    nsenter chroot find md5sum basename dirname'
+    nsenter chroot unshare find md5sum basename dirname'
 
 # Whoever -u may name, in a tree made by hand as in Alpine's.
 accounts='
@@ -53,10 +52,6 @@ users:x:100:games
 nogroup:x:65533:
 nobody:x:65534:
 '
-=======
-    test printf readlink df du date sync mknod mktemp nproc tty tee yes whoami free top
-    nsenter chroot unshare'
->>>>>>> chapB
 
 usage() {
     echo "usage: $program [--from auto|alpine|busybox|host|FILE|URL] [--dest DIR] [--force]"

@@ -66,12 +66,7 @@ pub(crate) fn mkdir(why: &str, cgroup: &Path) -> Result<()> {
     kit::call(why, "mkdir", cgroup.display(), || fs::create_dir(cgroup))
         .hint_on(
             Errno::EROFS,
-<<<<<<< HEAD
-            "cgroups are mounted read-only here: run on the host, \
-             or in a privileged container",
-=======
             "cgroups are read-only here: run on the host, or in a privileged container",
->>>>>>> chapB
         )
         .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo")
 }
