@@ -179,3 +179,9 @@ fn help_is_as_recorded() {
 fn every_test_of_a_task_is_there() {
     kiste_tests::tasks::all_are_here(&kiste_tests::step!("01-uts"));
 }
+
+#[test]
+fn the_examples_of_the_help_work_as_they_are_typed() {
+    let Some(bench) = bench() else { return };
+    help::examples_work(&bench, &[], &[]);
+}

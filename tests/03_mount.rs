@@ -69,6 +69,12 @@ fn help_is_as_recorded() {
 }
 
 #[test]
+fn the_examples_of_the_help_work_as_they_are_typed() {
+    let Some(bench) = bench() else { return };
+    help::examples_work(&bench, &[], &[]);
+}
+
+#[test]
 fn the_narration_is_what_happens() {
     let Some(bench) = bench() else { return };
     let (_, target) = directory(&bench, "target");

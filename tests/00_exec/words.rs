@@ -10,6 +10,11 @@ fn help_is_as_recorded() {
 }
 
 #[test]
+fn the_examples_of_the_help_work_as_they_are_typed() {
+    help::examples_work(&bench(), &[], &[]);
+}
+
+#[test]
 fn the_version_is_told_with_the_name() {
     let ran = bench().call(["--version"]);
     assert_eq!(ran.exits(0).out, format!("00-exec {}\n", env!("CARGO_PKG_VERSION")));

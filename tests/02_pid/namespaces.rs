@@ -110,3 +110,9 @@ fn what_is_explained_is_what_strace_sees() {
 fn help_is_as_recorded() {
     help::is_as_recorded(&step!("02-pid"));
 }
+
+#[test]
+fn the_examples_of_the_help_work_as_they_are_typed() {
+    let Some(bench) = bench() else { return };
+    help::examples_work(&bench, &[], &[]);
+}

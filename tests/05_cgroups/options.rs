@@ -79,6 +79,12 @@ fn help_is_as_recorded() {
 }
 
 #[test]
+fn the_examples_of_the_help_work_as_they_are_typed() {
+    let Some(bench) = bench() else { return };
+    help::examples_work(&bench, &[], &[]);
+}
+
+#[test]
 fn help_tells_what_there_is_to_limit() {
     let Some(bench) = bench() else { return };
     let help = bench.call(["run", "--help"]);

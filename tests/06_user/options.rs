@@ -16,6 +16,12 @@ fn help_is_as_recorded() {
 }
 
 #[test]
+fn the_examples_of_the_help_work_as_they_are_typed() {
+    let Some(bench) = root() else { return };
+    help::examples_work(&bench, &[], &[]);
+}
+
+#[test]
 fn help_tells_what_there_is_to_map() {
     let Some(user) = anybody() else { return };
     let help = user.call(["run", "--help"]);

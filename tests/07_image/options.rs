@@ -18,6 +18,12 @@ fn help_is_as_recorded() {
 }
 
 #[test]
+fn the_examples_of_the_help_work_as_they_are_typed() {
+    let Some(shop) = root() else { return };
+    help::examples_work(shop.bench(), &[], &[]);
+}
+
+#[test]
 fn help_tells_of_the_store_wherever_there_is_one() {
     let Some(shop) = root() else { return };
     let help = shop.exactly(&["--help"]);

@@ -57,6 +57,15 @@ fn help_is_as_recorded() {
 }
 
 #[test]
+fn the_examples_of_the_help_work_as_they_are_typed() {
+    let Some(world) = world() else { return };
+    let (enter, networks) = (world.enter(), world.network_dir());
+    let enter: Vec<_> = enter.iter().map(String::as_str).collect();
+    let networks = ["--network-dir", networks.to_str().unwrap()];
+    help::examples_work(&world.bench, &enter, &networks);
+}
+
+#[test]
 fn a_published_port_that_all_can_reach_is_told() {
     let Some(world) = world() else { return };
     let ran = world.run(&["-p", "8080:80"], &["true"]);

@@ -1,10 +1,19 @@
-//! Holds what a step says about itself to what was recorded.
+//! Holds what a step says about itself to what was recorded, and to its own word.
 
-use crate::{Ran, Step, rootfs};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::{Bench, Ran, Step, rootfs};
+
+/// A screen: what `-h` prints fits on it.
+const ROWS: usize = 25;
 
 /// `--help` and `run --help` are as they are in `tests/snapshots`. After a change that
 /// was meant: `INSTA_UPDATE=always KISTE_SUDO=never cargo test help_is`, and look at
 /// the difference. Nobody needs root for that.
+///
+/// They name the chapter as it calls itself, and `-h` is short.
 #[track_caller]
 pub fn is_as_recorded(step: &Step) {
     if !step.is_ours() {
@@ -15,9 +24,15 @@ pub fn is_as_recorded(step: &Step) {
         [("help", &["--help"][..]), ("run-help", &["run", "--help"])]
     {
         let name = format!("{}-{name}", step.name());
+        let help = help(step, arguments);
+        assert!(help.contains(&chapter(step)), "{:?}: {help}", chapter(step));
         insta::with_settings!({
             snapshot_path => &recorded, prepend_module_to_snapshot => false, omit_expression => true,
-        }, { insta::assert_snapshot!(name, help(step, arguments)) });
+        }, { insta::assert_snapshot!(name, help) });
+    }
+    for arguments in [&["-h"][..], &["run", "-h"]] {
+        let short = help(step, arguments);
+        assert!(short.lines().count() <= ROWS, "{short}");
     }
 }
 
@@ -27,4 +42,65 @@ fn help(step: &Step, arguments: &[&str]) -> String {
         assert_cmd::Command::new(step.exe()).args(arguments).env_remove("COLUMNS"),
     );
     ran.exits(0).out.clone()
+}
+
+/// `Chapter 5, Limits of its own: book/src/05-cgroups.md`, by the page itself.
+fn chapter(step: &Step) -> String {
+    let path = format!("book/src/{}.md", step.name());
+    let page = fs::read_to_string(rootfs::workspace().join(&path)).unwrap();
+    let title = page.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap();
+    format!("Chapter {}: {path}", title.replacen(". ", ", ", 1))
+}
+
+/// The examples of `--help` work as they are typed. For that a `cargo` is put before
+/// the real one that starts the program, with what keeps this test to itself; `starter`
+/// puts it where it is to run.
+#[track_caller]
+pub fn examples_work(bench: &Bench, starter: &[&str], options: &[&str]) {
+    if !bench.step().is_ours() {
+        return;
+    }
+    let typed = format!("cargo run --bin {} -- ", bench.step().name());
+    let help = help(bench.step(), &["--help"]);
+    let examples: Vec<_> = help.lines().filter(|line| line.contains(&typed)).collect();
+    assert!(examples.len() > 1, "{help}");
+
+    // Where they are typed: what they use stands in the workspace, too.
+    assert_eq!(bench.rootfs(), bench.dir().join("rootfs"));
+    fs::create_dir_all(bench.dir().join("book")).unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", put_cargo(bench, options).display());
+    for example in examples {
+        let words = [starter, &["sh", "-c", example]].concat();
+        let mut shell = assert_cmd::Command::new(words[0]);
+        let ran = Ran::of(
+            shell.args(&words[1..]).env("PATH", &path).current_dir(bench.dir()),
+        );
+        assert_eq!(ran.code, 0, "{example}\n{}{}", ran.out, ran.err);
+    }
+}
+
+/// The directory of a `cargo` that is typed as `cargo run --bin NAME -- SUBCOMMAND …`.
+fn put_cargo(bench: &Bench, options: &[&str]) -> PathBuf {
+    let words = bench.arguments(options, &[]);
+    let quoted = words.iter().map(|word| format!("'{}'", word.to_str().unwrap()));
+    let own: Vec<_> = quoted.skip(1).collect();
+    // ./rootfs is the default, and --image goes without.
+    let own = own.join(" ").replacen(
+        &format!("'--rootfs' '{}'", bench.rootfs().display()),
+        "",
+        1,
+    );
+    let text = format!(
+        "#!/bin/sh\nshift 4; what=$1; shift\ncase $what in\n\
+         run) exec '{program}' run {own} \"$@\" ;;\n\
+         *) exec '{program}' $what --store '{store}' \"$@\" ;;\nesac\n",
+        program = bench.exe().display(),
+        store = bench.store().display(),
+    );
+    let bin = bench.dir().join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::write(bin.join("cargo"), text).unwrap();
+    fs::set_permissions(bin.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+    bin
 }

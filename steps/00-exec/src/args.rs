@@ -15,8 +15,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// What to run, and with what around it.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CommandArgs {
-    /// Set a variable (K=V), or pass on the caller's (K). The rest of the environment
-    /// is clean: PATH, HOME, TERM, HOSTNAME
+    /// Set a variable (K=V), or pass on the caller's (K)
+    ///
+    /// The rest of the environment is clean: PATH, HOME, TERM, HOSTNAME.
     #[arg(short, long, value_name = "K=V", value_parser = variable)]
     env: Vec<OsString>,
 
@@ -24,7 +25,9 @@ pub struct CommandArgs {
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
 
-    /// Write the first process's id, as the host sees it, to this file while it runs
+    /// Write the first process's id to this file while it runs
+    ///
+    /// The id as the host sees it.
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
 

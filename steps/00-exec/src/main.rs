@@ -1,5 +1,7 @@
 //! Step 0: run a command, wait for it, and end as it ended.
 
+mod lesson;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -7,8 +9,11 @@ use exec::{CloneFlags, CommandArgs, Spawn};
 use kit::doctor;
 use kit::program::{self, ExplainArgs};
 
-/// Step 0 of Kiste: fork, exec, wait. No isolation yet: this is what every step stands
-/// on.
+use crate::lesson::LESSON;
+
+/// Step 0 of Kiste: fork, exec, wait
+///
+/// No isolation yet: this is what every step stands on.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -27,7 +32,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match Cli::parse() {
+    program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
         Cli::Doctor(args) => doctor::run(&args, &[doctor::kernel()]),
     })

@@ -8,13 +8,15 @@
 //! - [`Id`] and [`RunDir`]: what a container is called, and the locked directory that
 //!   says it lives.
 //! - [`doctor`]: checks of the kernel and the host, with the mend.
-//! - [`program`]: the frame of every step's `main`.
+//! - [`program`]: the frame of every step's `main`, and [`Lesson`]: what its help
+//!   teaches.
 
 mod call;
 pub mod doctor;
 mod failure;
 mod id;
 mod kernel_file;
+mod lesson;
 pub mod narration;
 pub mod program;
 mod run_dir;
@@ -24,6 +26,7 @@ pub use call::{Outcome, announce, call};
 pub use failure::{Failure, Hint, errno, readable, reason, together};
 pub use id::{Id, host_name, random};
 pub use kernel_file::read_kernel_file;
+pub use lesson::Lesson;
 pub use run_dir::{
     Abandoned, RunDir, RunDirArgs, ours_alone, still_there, unless_gone,
 };

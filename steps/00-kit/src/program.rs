@@ -15,9 +15,9 @@ use crate::narration::{self, Plan};
 /// The option that every step has: tell what the kernel is asked to do.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ExplainArgs {
-    /// Tell each kernel call: who makes it, on what, its result, and why
+    /// Tell each kernel call, and why it is made
     ///
-    /// For people (text, the default) or for machines (json). With the number of a step,
+    /// Who makes it, on what, and its result, too. For people (text, the default) or for machines (json). With the number of a step,
     /// as in --explain=05 or --explain=json,05, only the calls that this step's code
     /// asks for.
     #[arg(long, value_name = "FORMAT,STEP", num_args = 0..=1, require_equals = true, default_missing_value = "text")]

@@ -1,5 +1,7 @@
 //! Step 1: a container that has a name of its own.
 
+mod lesson;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -7,8 +9,11 @@ use exec::{CommandArgs, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 
-/// Step 1 of Kiste: the UTS namespace. The command has a host name of its own; all else
-/// is the host's.
+use crate::lesson::LESSON;
+
+/// Step 1 of Kiste: a name of its own
+///
+/// The UTS namespace: the command has a host name of its own. All else is the host's.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -29,7 +34,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match Cli::parse() {
+    program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
         Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
     })

@@ -18,7 +18,9 @@ pub const NAMESPACES: CloneFlags =
 #[derive(clap::Args, Clone, Copy, Debug)]
 #[group(id = "pid_options")]
 pub struct Args {
-    /// Make PID 1 a minimal init that sends signals on to the command and reaps orphans
+    /// Make PID 1 a minimal init
+    ///
+    /// It sends signals on to the command, which is its child, and reaps orphans.
     #[arg(long)]
     init: bool,
 }

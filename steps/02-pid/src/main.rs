@@ -1,5 +1,7 @@
 //! Step 2: a container whose processes are its own.
 
+mod lesson;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -7,8 +9,12 @@ use exec::{CommandArgs, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 
-/// Step 2 of Kiste: the PID and IPC namespaces. The command is PID 1, and every process
-/// that it can reach is its own.
+use crate::lesson::LESSON;
+
+/// Step 2 of Kiste: processes of its own
+///
+/// The PID and IPC namespaces: the command is PID 1, and every process that it can reach
+/// is its own.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -31,7 +37,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match Cli::parse() {
+    program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
         Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
     })

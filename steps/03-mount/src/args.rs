@@ -12,12 +12,13 @@ use crate::request::Request;
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "mount_options")]
 pub struct Args {
-    /// What propagates between the host's mounts and the container's
+    /// What propagates between the host's mounts and its own
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub propagation: Propagation,
 
-    /// Show a file or directory of the host inside (options: ro, bind, rbind, nosuid,
-    /// nodev, noexec)
+    /// Show a file or directory of the host inside
+    ///
+    /// Options: ro, bind, rbind, nosuid, nodev, noexec.
     #[arg(short, long, value_name = "SRC:DST[:OPTIONS]", value_parser = Request::volume)]
     volume: Vec<Request>,
 
@@ -25,7 +26,9 @@ pub struct Args {
     #[arg(long, value_name = "OPTIONS", value_parser = Request::mount_option)]
     mount: Vec<Request>,
 
-    /// Mount a file system in memory (options: size=, mode=, ro, exec)
+    /// Mount a file system in memory
+    ///
+    /// Options: size=, mode=, ro, exec.
     #[arg(long, value_name = "DST[:OPTIONS]", value_parser = Request::tmpfs)]
     tmpfs: Vec<Request>,
 }

@@ -1,5 +1,7 @@
 //! Step 3: a container with mounts of its own.
 
+mod lesson;
+
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -9,8 +11,12 @@ use kit::program::{self, ExplainArgs};
 use kit::{Id, doctor};
 use mount::Targets;
 
-/// Step 3 of Kiste: the mount namespace. The command has mounts of its own, and a /proc
-/// that shows it alone.
+use crate::lesson::LESSON;
+
+/// Step 3 of Kiste: mounts of its own
+///
+/// The mount namespace: what is mounted for the command is not seen on the host, and its
+/// /proc shows it alone.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -35,7 +41,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match Cli::parse() {
+    program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
         Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
     })

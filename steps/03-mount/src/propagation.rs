@@ -29,9 +29,9 @@ impl Propagation {
     pub fn isolate(self) -> Result<()> {
         match self {
             Propagation::Private | Propagation::Shared => {
-                change(MsFlags::MS_PRIVATE, "MS_PRIVATE", STAY)
+                change(MsFlags::MS_PRIVATE, "MS_PRIVATE")
             }
-            Propagation::Slave => change(MsFlags::MS_SLAVE, "MS_SLAVE", COME_IN),
+            Propagation::Slave => change(MsFlags::MS_SLAVE, "MS_SLAVE"),
         }
     }
     // ANCHOR_END: isolate
@@ -42,17 +42,18 @@ impl Propagation {
     /// What the kernel says of mount(2).
     pub fn share(self) -> Result<()> {
         match self {
-            Propagation::Shared => change(MsFlags::MS_SHARED, "MS_SHARED", SHARED),
+            Propagation::Shared => change(MsFlags::MS_SHARED, "MS_SHARED"),
             Propagation::Private | Propagation::Slave => Ok(()),
         }
     }
 }
 
-const STAY: &str = "what is mounted from here on stays here";
-const COME_IN: &str = "the host's new mounts come in, and ours stay here";
-const SHARED: &str = "namespaces made inside share what is mounted";
-
-fn change(kind: MsFlags, name: &str, why: &str) -> Result<()> {
+fn change(kind: MsFlags, name: &str) -> Result<()> {
+    let why = match kind {
+        MsFlags::MS_SLAVE => "the host's new mounts come in, and ours stay here",
+        MsFlags::MS_SHARED => "namespaces made inside share what is mounted",
+        _ => "what is mounted from here on stays here",
+    };
     let nothing = None::<&str>;
     kit::call(why, "mount", format_args!("/, MS_REC|{name}"), || {
         mount(nothing, "/", nothing, MsFlags::MS_REC | kind, nothing)

@@ -1,5 +1,7 @@
 //! Step 4: a container with files of its own.
 
+mod lesson;
+
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -10,8 +12,11 @@ use kit::{Id, doctor};
 use mount::Targets;
 use pivot_root::{Root, TerminalArgs};
 
-/// Step 4 of Kiste: pivot_root. The command has a root file system of its own, devices
-/// and a terminal.
+use crate::lesson::LESSON;
+
+/// Step 4 of Kiste: a root of its own
+///
+/// pivot_root: the command has a root file system of its own, devices and a terminal.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -40,7 +45,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match Cli::parse() {
+    program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
         Cli::Doctor(args) => {
             doctor::run(&args, &[doctor::basics(), pivot_root::checks()].concat())

@@ -14,7 +14,9 @@ use crate::weights::{BlkioWeight, CpuShares};
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Limits (cgroups)")]
 pub struct Args {
-    /// Memory it may use; beyond it, it is killed (512m, 1.5g; -1 for no limit)
+    /// Memory it may use; beyond it, it is killed (512m, 1.5g)
+    ///
+    /// -1 for no limit.
     #[arg(short, long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
     memory: Option<Max>,
     /// Memory and swap together (-1 for no limit) [default: twice --memory]

@@ -1,5 +1,7 @@
 //! Step 5: a container that can use so much and no more.
 
+mod lesson;
+
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -12,8 +14,11 @@ use kit::{Id, RunDir, RunDirArgs, doctor};
 use mount::Targets;
 use pivot_root::{Root, TerminalArgs};
 
-/// Step 5 of Kiste: cgroups. The command can use so much memory, CPU time and
-/// processes, and no more.
+use crate::lesson::LESSON;
+
+/// Step 5 of Kiste: limits of its own
+///
+/// cgroups: the command can use so much memory, CPU time and processes, and no more.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -49,7 +54,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match Cli::parse() {
+    program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
         Cli::Gc(args) => cgroups::gc_command(&args),
         Cli::Doctor(args) => doctor::run(

@@ -26,7 +26,9 @@ pub struct Args {
     #[arg(long, value_name = "C:H:SIZE", conflicts_with = "userns")]
     gid_map: Vec<Range>,
 
-    /// Run the command as this user of the root file system: UID[:GID] or NAME[:GROUP]
+    /// Run the command as this user of the root file system
+    ///
+    /// UID[:GID] or NAME[:GROUP].
     #[arg(short, long)]
     user: Option<User>,
 }

@@ -1,5 +1,7 @@
 //! Step 6: a container whose root is nobody special, and which needs no root to start.
 
+mod lesson;
+
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -12,8 +14,12 @@ use kit::{Id, RunDir, RunDirArgs, doctor};
 use mount::Targets;
 use pivot_root::{TerminalArgs, Tree};
 
-/// Step 6 of Kiste: the user namespace. Root inside is nobody special outside, and no
-/// root is needed to start it.
+use crate::lesson::LESSON;
+
+/// Step 6 of Kiste: users of its own
+///
+/// The user namespace: root inside is nobody special outside, and no root is needed to
+/// start it.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -50,7 +56,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match Cli::parse() {
+    program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
         Cli::Gc(args) => cgroups::gc_command(&args),
         Cli::Doctor(args) => doctor::run(

@@ -91,8 +91,7 @@ impl Ids {
             Writer::OwnId => {
                 // user_namespaces(7): or one could leave a group that is there to
                 // forbid something.
-                let why = "an ordinary user's gid_map needs it";
-                write(why, child, "setgroups", "deny")?;
+                write(child, "setgroups", "deny")?;
                 write_both(child, uids, gids)
             }
         }
@@ -244,11 +243,16 @@ fn open_namespace(child: Pid) -> Result<File> {
 }
 
 fn write_both(child: Pid, uids: &Map, gids: &Map) -> Result<()> {
-    write("who its users are outside", child, "uid_map", &uids.lines())?;
-    write("who its groups are outside", child, "gid_map", &gids.lines())
+    write(child, "uid_map", &uids.lines())?;
+    write(child, "gid_map", &gids.lines())
 }
 
-fn write(why: &str, child: Pid, file: &str, text: &str) -> Result<()> {
+fn write(child: Pid, file: &str, text: &str) -> Result<()> {
+    let why = match file {
+        "setgroups" => "an ordinary user's gid_map needs it",
+        "uid_map" => "who its users are outside",
+        _ => "who its groups are outside",
+    };
     let path = format!("/proc/{child}/{file}");
     let operands = format!("{path}, {}", text.trim_end().replace('\n', "; "));
     kit::call(why, "write", operands, || std::fs::write(&path, text)).hint_on(

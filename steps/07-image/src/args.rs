@@ -11,16 +11,21 @@ use crate::store::StoreArgs;
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "image_options")]
 pub struct Args {
-    /// Run this image, by its name or id, instead of the directory that --rootfs names
+    /// Run this image, instead of the directory --rootfs
+    ///
+    /// By its name or its id.
     #[arg(long, value_name = "NAME[:TAG]", conflicts_with = "rootfs")]
     pub(crate) image: Option<Named>,
 
-    /// Run this program with COMMAND as its arguments, instead of what the image says
+    /// Run this program, with COMMAND as its arguments
+    ///
+    /// Instead of what the image says.
     #[arg(long, value_name = "PROGRAM", requires = "image", conflicts_with = "rootfs")]
     pub(crate) entrypoint: Option<OsString>,
 
-    /// Keep what the command has written, as one more layer of the image, under this
-    /// name
+    /// Keep what the command has written under this name
+    ///
+    /// As one more layer of the image.
     #[arg(
         long,
         value_name = "NAME[:TAG]",

@@ -1,20 +1,25 @@
 //! Step 7: a container whose files come as an image, in layers that many share and
 //! nobody changes.
 
+mod lesson;
+
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use cgroups::Cgroup;
-use clap::FromArgMatches;
 use exec::{CommandArgs, Job, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, RunDir, RunDirArgs, doctor};
 use mount::Targets;
 use pivot_root::TerminalArgs;
 
-/// Step 7 of Kiste: images. An archive becomes layers in a store, and a container sees
-/// them one over the other, with one of its own on top.
+use crate::lesson::LESSON;
+
+/// Step 7 of Kiste: files that come as an image
+///
+/// An archive becomes layers in a store, and a container sees them one over the other,
+/// with one of its own on top.
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -55,9 +60,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    let matches = image::command_line::<Cli>().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    program::main(|| match cli {
+    program::main(|| match LESSON.parse_as(image::command_line::<Cli>()) {
         Cli::Run(args) => run(&args),
         Cli::Image(command) => command.run(),
         Cli::Gc(args) => args.run(),

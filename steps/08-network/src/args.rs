@@ -13,16 +13,20 @@ use crate::store::DirArgs;
 /// Which network it is on, and what of it others reach.
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "network_options")]
+#[command(next_help_heading = "Network")]
 pub struct Args {
-    /// Which network it is on: none, host, bridge (the default network of root's),
-    /// pasta (the usual one without root, else none), or one that `network create` made
+    /// Which network it is on
+    ///
+    /// none, host, bridge (the default network of root's), pasta (the usual one without
+    /// root, else none), or one that `network create` made.
     #[arg(long, value_name = "NETWORK")]
     pub(crate) network: Option<Choice>,
 
-    /// Publish a port. Without IP it is open to every host that reaches this one, as
-    /// with Docker; 127.0.0.1:8080:80 keeps it here. May be given more than once, and
-    /// for ranges: 8000-8009:80-89
-    #[arg(short, long, value_name = "[IP:]HOSTPORT:PORT[/tcp|udp]")]
+    /// Publish a port: 127.0.0.1:8080:80 keeps it here
+    ///
+    /// Without IP it is open to every host that reaches this one, as with Docker. May be
+    /// given more than once, for ranges (8000-8009:80-89), and for UDP (5353:53/udp).
+    #[arg(short, long, value_name = "[IP:]HOSTPORT:PORT")]
     pub(crate) publish: Vec<Publish>,
 
     /// Its address on the network; by default the first that is free

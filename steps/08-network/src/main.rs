@@ -1,19 +1,24 @@
 //! Step 8: a container on a network of its own, which talks, and only as told.
 
+mod lesson;
+
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use cgroups::Cgroup;
-use clap::FromArgMatches;
 use exec::{CommandArgs, Job, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, RunDir, RunDirArgs, doctor};
 use mount::Targets;
 use pivot_root::TerminalArgs;
 
-/// Step 8 of Kiste: the network namespace. The container talks to whom it may, and is
-/// reached where it was told.
+use crate::lesson::LESSON;
+
+/// Step 8 of Kiste: a network of its own
+///
+/// The network namespace: the container talks to whom it may, and is reached where it
+/// was told.
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
 enum Cli {
@@ -64,9 +69,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    let matches = image::command_line::<Cli>().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    program::main(|| match cli {
+    program::main(|| match LESSON.parse_as(image::command_line::<Cli>()) {
         Cli::Run(args) => run(&args),
         Cli::Image(command) => command.run(),
         Cli::Network(command) => network::command(&command),

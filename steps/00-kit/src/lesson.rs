@@ -1,0 +1,76 @@
+//! What a step's help teaches beside its options. `-h` is short: the options of every
+//! day and those that the step adds. `--help` has all, examples, and the chapter.
+
+use anstyle::Style;
+use clap::{Arg, Command, Parser};
+
+/// What the help of a step's program and of its `run` says.
+#[derive(Clone, Copy, Debug)]
+pub struct Lesson {
+    /// The program's name, which is also its chapter's: `05-cgroups`.
+    pub step: &'static str,
+    /// What its chapter is called in the book.
+    pub chapter: &'static str,
+    /// What can be typed in the repository as it stands here, and what it shows.
+    pub examples: &'static [(&'static str, &'static str)],
+    /// Which options of `run` are shown by `-h`, beside those of every day.
+    pub adds: &'static [&'static str],
+}
+
+/// The options of `run` that `-h` shows in every step that has them.
+const EVERY_DAY: &[&str] = &[
+    "explain",
+    "hostname",
+    "init",
+    "volume",
+    "rootfs",
+    "image",
+    "user",
+    "env",
+    "workdir",
+    "memory",
+    "cpus",
+    "pids_limit",
+    "network",
+    "publish",
+];
+
+impl Lesson {
+    /// The command line of this program, or its help, or what is wrong with it: both
+    /// end the program.
+    pub fn parse<C: Parser>(&self) -> C {
+        self.parse_as(C::command())
+    }
+
+    /// The same of a command line that is not quite the one of `C`.
+    pub fn parse_as<C: Parser>(&self, command: Command) -> C {
+        let matches = self.help_of(command).get_matches();
+        C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    fn help_of(&self, command: Command) -> Command {
+        let is_short = |arg: &Arg| {
+            let id = arg.get_id().as_str();
+            EVERY_DAY.contains(&id) || self.adds.contains(&id)
+        };
+        command.after_long_help(self.text()).mut_subcommand("run", |run| {
+            run.after_long_help(self.text()).mut_args(|arg| {
+                let hidden = !is_short(&arg);
+                arg.hide_short_help(hidden)
+            })
+        })
+    }
+
+    fn text(&self) -> String {
+        let bold = Style::new().bold();
+        let mut text = format!("{bold}Examples:{bold:#}\n");
+        for (line, shows) in self.examples {
+            text += &format!("  {line}\n          {shows}\n");
+        }
+        let Lesson { step, chapter, .. } = self;
+        let number =
+            step.split('-').next().and_then(|number| number.parse::<u8>().ok());
+        let number = number.expect("a step's name begins with its number");
+        text + &format!("\nChapter {number}, {chapter}: book/src/{step}.md")
+    }
+}
