@@ -68,7 +68,7 @@ fn typed_inside(block: &Block) -> impl Iterator<Item = &'static str> {
 fn commands(block: &Block) -> impl Iterator<Item = (Prompt, &str)> {
     block.parts.iter().filter_map(|part| match &part.input {
         Input::Command(prompt, command) => Some((*prompt, command.as_str())),
-        Input::Key(_) | Input::Nothing => None,
+        _ => None,
     })
 }
 

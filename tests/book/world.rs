@@ -195,6 +195,9 @@ mod tests {
         if !World::is_for(&page, &host) {
             return host.log_skip("world", "it needs root");
         }
+        if !kiste_tests::host::has("mount") {
+            return host.log_skip("world", "mount is not installed");
+        }
         let workspace = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(workspace.path().join("rootfs/bin")).unwrap();
         let world = World::make(&page, workspace.path()).unwrap();
