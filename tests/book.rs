@@ -160,7 +160,7 @@ fn play_page(page: &str, lane: Lane, test: &str) {
     let book = Book::open(workspace()).expect("the book can be read");
     let Some(page) = book.page(Path::new(page)) else { return };
     let host = Host::ask();
-    if let Some(reason) = tools::missing(page, &host, workspace()) {
+    if let Some(reason) = tools::missing(page, lane, &host, workspace()) {
         return host.log_skip(test, &format!("{}: {reason}", page.path.display()));
     }
     let _turn = turns::wait_for(page, &host);

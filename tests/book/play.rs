@@ -52,11 +52,19 @@ pub enum Lane {
     Fast,
 }
 
+impl Lane {
+    /// The transcripts of a page that are in it.
+    pub fn blocks(self, page: &Page) -> Result<Vec<Block>, String> {
+        let mut blocks = transcript::blocks(page)?;
+        blocks.retain(|block| self == Lane::All || block.fast_lane);
+        Ok(blocks)
+    }
+}
+
 /// Plays a page in `dir`. Returns what was skipped, and why; the first mismatch is the
 /// error.
 pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<String>> {
-    let mut blocks = transcript::blocks(page).map_err(|problem| anyhow!(problem))?;
-    blocks.retain(|block| lane == Lane::All || block.fast_lane);
+    let blocks = lane.blocks(page).map_err(|problem| anyhow!(problem))?;
     let data = tempfile::tempdir().context("make a place for images")?;
     let mut desk = Desk {
         host,

@@ -6,7 +6,8 @@ use kiste_tests::host::{has, package_of};
 
 use super::host::{Host, Root, Verdict};
 use super::pages::Page;
-use super::transcript::{self, Block, Input, Needs, Prompt};
+use super::play::Lane;
+use super::transcript::{Block, Input, Needs, Prompt};
 use super::world::World;
 
 /// What the book types and Debian's essential packages lack.
@@ -21,8 +22,13 @@ const INSIDE: [&str; 4] = ["busybox", "ip", "nc", "ping"];
 /// Why the page cannot be played with what is here: its later blocks build on the
 /// earlier ones, so that a program which is missing is missed in all of it. A block that
 /// names its program (`tool=`) can be spared.
-pub fn missing(page: &Page, host: &Host, workspace: &Path) -> Option<String> {
-    let blocks = transcript::blocks(page).ok()?;
+pub fn missing(
+    page: &Page,
+    lane: Lane,
+    host: &Host,
+    workspace: &Path,
+) -> Option<String> {
+    let blocks = lane.blocks(page).ok()?;
     let played = blocks.iter().filter(|block| host.verdict(block) == Verdict::Play);
     let played: Vec<_> = played.collect();
     // The player itself mounts a ./rootfs for the user beside root.
@@ -44,9 +50,13 @@ pub fn missing(page: &Page, host: &Host, workspace: &Path) -> Option<String> {
     if page.number().is_some_and(|number| number < 4) {
         return None;
     }
-    let bin = workspace.join("rootfs/bin");
+    let rootfs = workspace.join("rootfs");
+    let is_inside = |tool: &str| {
+        let dirs = ["bin", "sbin", "usr/bin", "usr/sbin"].map(|dir| rootfs.join(dir));
+        dirs.iter().any(|dir| dir.join(tool).symlink_metadata().is_ok())
+    };
     let mut typed = played.iter().flat_map(|block| typed_inside(block));
-    let tool = typed.find(|tool| bin.join(tool).symlink_metadata().is_err())?;
+    let tool = typed.find(|tool| !is_inside(tool))?;
     Some(format!("./rootfs has no {tool} (rootfs-fetch.sh --force --from busybox)"))
 }
 

@@ -51,6 +51,7 @@ impl Workshop {
                 "--",
                 "Cargo.toml",
                 "Cargo.lock",
+                "book/preprocessor",
                 "steps",
                 "tests",
             ])
