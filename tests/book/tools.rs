@@ -50,13 +50,8 @@ pub fn missing(
     if page.number().is_some_and(|number| number < 4) {
         return None;
     }
-    let rootfs = workspace.join("rootfs");
-    let is_inside = |tool: &str| {
-        let dirs = ["bin", "sbin", "usr/bin", "usr/sbin"].map(|dir| rootfs.join(dir));
-        dirs.iter().any(|dir| dir.join(tool).symlink_metadata().is_ok())
-    };
     let mut typed = played.iter().flat_map(|block| typed_inside(block));
-    let tool = typed.find(|tool| !is_inside(tool))?;
+    let tool = typed.find(|tool| !is_inside(&workspace.join("rootfs"), tool))?;
     Some(format!("./rootfs has no {tool} (rootfs-fetch.sh --force --from busybox)"))
 }
 
@@ -87,6 +82,13 @@ fn of(tools: &'static [&'static str], command: &str) -> Vec<&'static str> {
     let words: Vec<_> =
         command.split(between).map(|word| word.trim_start_matches("/bin/")).collect();
     tools.iter().copied().filter(|tool| words.contains(tool)).collect()
+}
+
+/// Busybox's own tree has all in bin, Alpine's has `ip` in sbin.
+fn is_inside(rootfs: &Path, tool: &str) -> bool {
+    ["bin", "sbin", "usr/bin", "usr/sbin"]
+        .iter()
+        .any(|dir| rootfs.join(dir).join(tool).symlink_metadata().is_ok())
 }
 
 /// Root's programs, too: the page becomes root where it needs to.
