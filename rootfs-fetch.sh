@@ -21,7 +21,7 @@ pins='
 host_tools='sh ls cat ps hostname id mount umount sleep echo mkdir rmdir stat head tail true
     false env touch rm cp mv ln dd stty kill uname chmod chown pwd wc sort grep sed cut tr seq
     test printf readlink df du date sync mknod mkfifo mktemp nproc tty tee yes whoami free top
-    nsenter chroot unshare find md5sum basename dirname'
+    nsenter chroot unshare setsid find md5sum basename dirname'
 
 # Whoever -u may name, in a tree made by hand as in Alpine's.
 accounts='

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use kiste_tests::{
     Bench, Distribution, Terminal, eventually, explain, help, host, keys, options,
-    step, tool,
+    rootfs, step, tool,
 };
 
 #[path = "04_pivot_root/escape.rs"]

@@ -122,7 +122,7 @@ fn the_devices_do_what_devices_do() {
     let Some(bench) = bench() else { return };
     let script = "echo gone > /dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; \
                   cat /dev/null; echo to stdout > /dev/stdout; echo to stderr > /dev/stderr; ls /dev/fd/0; \
-                  echo full > /dev/full";
+                  dd if=/dev/zero of=/dev/full bs=1 count=1";
     let ran = bench.sh(&[], script);
     ran.complains("to stderr").complains("No space left on device");
     assert_eq!(

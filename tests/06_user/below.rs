@@ -93,7 +93,7 @@ fn the_devices_do_what_devices_do() {
     let script = "echo gone > /dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; \
                   head -c 3 /dev/random | wc -c; cat /dev/null; { echo to stdout > /dev/stdout; } | cat; \
                   { echo to stderr > /dev/stderr; } 2>&1 | cat; ls /dev/fd/0; stat -c %t:%T /dev/null /dev/tty; \
-                  echo shared > /dev/shm/x; echo full > /dev/full";
+                  echo shared > /dev/shm/x; dd if=/dev/zero of=/dev/full bs=1 count=1";
     let ran = user.sh(&[], script);
     ran.complains("No space left on device");
     let words = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");

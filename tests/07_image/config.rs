@@ -79,8 +79,7 @@ fn an_entrypoint_of_the_command_lines_replaces_the_images_and_its_command() {
         with(shop, json!({"Entrypoint": ["echo", "entry"], "Cmd": ["cmd"]}));
         shop.run("small:1", &["--entrypoint", "/bin/echo"], &["line"]).prints("line");
         shop.run("small:1", &["--entrypoint", "/bin/echo"], &[]).prints("");
-        shop.run("small:1", &["--entrypoint", "sh"], &["-c", "echo $HOME"])
-            .prints("/root");
+        shop.run("small:1", &["--entrypoint", "echo"], &["found"]).prints("found");
         // An empty one takes it away.
         shop.run("small:1", &["--entrypoint", ""], &["echo", "line"]).prints("line");
         shop.run("small:1", &["--entrypoint", "nosuch"], &[])

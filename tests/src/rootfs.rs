@@ -20,6 +20,18 @@ pub fn original() -> PathBuf {
     fetched
 }
 
+/// Whether the root file system has this program, which a copy of the host's own tools
+/// may lack. If not, that is told as by [`crate::tool`].
+pub fn has_program(name: &str) -> bool {
+    let found = original().join("bin").join(name).symlink_metadata().is_ok();
+    if !found {
+        let package = host::package_of(name);
+        let why = format!("not found in PATH of ./rootfs (the package {package})");
+        crate::lacks(name, &why);
+    }
+    found
+}
+
 /// The top of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

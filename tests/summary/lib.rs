@@ -79,7 +79,7 @@ fn need_of(reason: &str) -> Need {
     let tool = found
         .starts_with("not found in PATH")
         .then_some(need)
-        .or(reason.strip_suffix(" is not installed"))
+        .or(reason.split_once(" is not installed").map(|(tool, _package)| tool))
         .or(reason
             .strip_prefix("there is no ")
             .and_then(|rest| rest.split(' ').next()));
@@ -168,13 +168,14 @@ skipped: book chapter_5: book/src/05-cgroups.md:83: cgroup v2 is not the only hi
 skipped: book chapter_5: book/src/05-cgroups.md:90: cgroup v2 is not the only hierarchy here
 skipped: book chapter_8: book/src/08-network.md:96: it needs root, and sudo would ask
 skipped: book proof: book/src/proof.md:45: strace is not installed
+skipped: book chapter_3: book/src/03-mount.md: ps is not installed (the package procps)
 ";
         assert_eq!(
             summary(log, &Here { is_root: false, sudo: Sudo::TurnedOff }),
-            "parts of 3 pages were not run here: \
+            "parts of 4 pages were not run here: \
              1 needs root (unset KISTE_SUDO, or run cargo as root), \
              1 needs cgroup v2 (tests/vm/steps has it), \
-             1 needs tools (apt-get install strace); KISTE_SKIP_LOG=FILE lists them"
+             2 need tools (apt-get install procps strace); KISTE_SKIP_LOG=FILE lists them"
         );
     }
 
