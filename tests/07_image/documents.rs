@@ -55,6 +55,19 @@ fn a_blob_that_is_not_what_its_digest_says_is_refused() {
     });
 }
 
+/// Its content is what it should be; only the archive is another one.
+#[test]
+fn an_archive_of_a_layer_that_is_not_what_its_digest_says_is_refused() {
+    everywhere(|shop| {
+        let mut layout = Layout::new();
+        let manifest = layout.image("small:1", &[tiny()], Packed::Gzip, &json!({}));
+        let digest = hex(&manifest["layers"][0]["digest"]);
+        let blob = layout.files.get_mut(&format!("blobs/sha256/{digest}")).unwrap();
+        blob[9] ^= 1; // RFC 1952: on which system it was made
+        refused(shop, &layout, &[&digest[..12]]);
+    });
+}
+
 #[test]
 fn a_layer_that_is_not_what_the_configuration_says_is_refused() {
     everywhere(|shop| {

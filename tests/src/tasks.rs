@@ -101,32 +101,41 @@ pub fn in_addition<T>(work: impl FnOnce() -> T) -> T {
 /// In a chapter's check, fails a test that is about to be skipped, if it judges a task
 /// of that chapter. `need` is what it lacks, as `doctor` calls it.
 pub(crate) fn refuse_to_skip(binary: &str, test: &str, need: &str, reason: &str) {
-    let Ok(number) = std::env::var("KISTE_CHECK") else { return };
-    let step = binary.replacen('_', "-", 8);
-    if IN_ADDITION.get() || !step.starts_with(&format!("{number}-")) {
-        return;
-    }
-    let tasks = Chapter::of(&step).tasks;
-    let judged = tasks.iter().find(|task| task.tests.iter().any(|name| name == test));
-    if let Some(task) = judged {
-        let number = &task.number;
-        let reason = if need == "root" { need } else { reason };
-        let way = way_out(need, &step, number);
-        panic!("task {number} is not checked here: it needs {reason}; {way}");
+    let Ok(chapter) = std::env::var("KISTE_CHECK") else { return };
+    if !IN_ADDITION.get()
+        && let Some(refusal) = refusal(&chapter, binary, test, need, reason)
+    {
+        panic!("{refusal}");
     }
 }
 
-/// What lets a task be checked.
-fn way_out(need: &str, step: &str, task: &str) -> String {
-    match need {
+fn refusal(
+    chapter: &str,
+    binary: &str,
+    test: &str,
+    need: &str,
+    reason: &str,
+) -> Option<String> {
+    let step = binary.replace('_', "-");
+    if !step.starts_with(&format!("{chapter}-")) {
+        return None;
+    }
+    let tasks = Chapter::of(&step).tasks;
+    let task = tasks.iter().find(|task| task.tests.iter().any(|name| name == test))?;
+    let number = &task.number;
+    // What `doctor` has found is only who runs the tests.
+    let reason = if need == "root" { need } else { reason };
+    let way = match need {
         "root" => {
             "run cargo as root, or where there is sudo, without KISTE_SUDO=never".into()
         }
         "cgroup-v2" => {
-            format!("`tests/vm/check {task}` runs it on a kernel that has it")
+            format!("`tests/vm/check {number}` runs it on a kernel that has it")
         }
-        _ => format!("`cargo {step} doctor` and book/src/setup.md say how to get it"),
-    }
+        _ if reason.contains("not found in PATH") => "install it".into(),
+        _ => format!("`cargo {step} doctor` says how to get it"),
+    };
+    Some(format!("task {number} is not checked here: it needs {reason}; {way}"))
 }
 
 /// Every test that judges a task of this step must be one of the running program's.
@@ -148,4 +157,26 @@ pub fn all_are_here(step: &Step) {
             );
         }
     }
+}
+
+#[test]
+fn what_would_let_a_task_be_checked_is_said() {
+    let limits = "limits::on_version_2_each_limit_is_in_its_file";
+    let of = |chapter, test, need, found| {
+        refusal(chapter, "05_cgroups", test, need, &format!("{need}: {found}"))
+    };
+    assert_eq!(
+        of("05", limits, "cgroup-v2", "hybrid").unwrap(),
+        "task 5.2 is not checked here: it needs cgroup-v2: hybrid; \
+         `tests/vm/check 5.2` runs it on a kernel that has it"
+    );
+    assert_eq!(
+        of("05", limits, "root", "uid 1000").unwrap(),
+        "task 5.2 is not checked here: it needs root; \
+         run cargo as root, or where there is sudo, without KISTE_SUDO=never"
+    );
+    let tool = of("05", limits, "strace", "not found in PATH").unwrap();
+    assert!(tool.ends_with("; install it"), "{tool}");
+    assert_eq!(of("06", limits, "root", ""), None);
+    assert_eq!(of("05", "told::without_stats_nothing_is_told", "root", ""), None);
 }

@@ -35,10 +35,8 @@ impl Tree {
         lock.try_lock()
             .with_context(|| format!("another run is at work in {}", dir.display()))?;
         let tree = Tree { dir, changed: RefCell::default(), _lock: lock };
-        let wanted = ["Cargo.toml", "Cargo.lock", ".cargo", "steps", "tests"];
         let listed = Command::new("git")
-            .args(["ls-files", "-co", "--exclude-standard", "--"])
-            .args(wanted)
+            .args(["ls-files", "-co", "--exclude-standard"])
             .output()
             .context("run git")?;
         ensure!(listed.status.success(), "git does not list the files");
