@@ -26,11 +26,12 @@ mod book {
     pub mod world;
 }
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use book::host::Host;
-use book::pages::Book;
-use book::play::Lane;
+use book::pages::{Book, Page};
+use book::play::{Lane, Skipped};
 use book::{
     includes, labels, links, pictures, play, summary, tasks, template, tools,
     transcript, turns, width,
@@ -165,7 +166,18 @@ fn play_page(page: &str, lane: Lane, test: &str) {
     }
     let _turn = turns::wait_for(page, &host);
     match play::page(page, lane, &host, workspace()) {
-        Ok(skipped) => skipped.iter().for_each(|reason| host.log_skip(test, reason)),
+        Ok(skipped) => tell(page, &skipped, |what| host.log_skip(test, what)),
         Err(problem) => panic!("\n{problem:#}\n"),
+    }
+}
+
+/// A line for each reason: `page.md:5,10: why`.
+fn tell(page: &Page, skipped: &[Skipped], mut log: impl FnMut(&str)) {
+    let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (line, reason) in skipped {
+        by_reason.entry(reason).or_default().push(line.to_string());
+    }
+    for (reason, lines) in by_reason {
+        log(&format!("{}:{}: {reason}", page.path.display(), lines.join(",")));
     }
 }

@@ -61,9 +61,12 @@ impl Lane {
     }
 }
 
+/// The line of a block that was not played, and why.
+pub type Skipped = (usize, String);
+
 /// Plays a page in `dir`. Returns what was skipped, and why; the first mismatch is the
 /// error.
-pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<String>> {
+pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Skipped>> {
     let blocks = lane.blocks(page).map_err(|problem| anyhow!(problem))?;
     let data = tempfile::tempdir().context("make a place for images")?;
     let mut desk = Desk {
@@ -79,10 +82,14 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Stri
     let mut skipped = Vec::new();
     // Whether the block that a `second` or `more` block belongs to was played.
     let (mut played, mut section) = (true, 0);
-    for block in &blocks {
+    for (index, block) in blocks.iter().enumerate() {
         let is_first = std::mem::replace(&mut section, block.section) != block.section;
         let leads = !block.more && (block.place == Place::First || is_first);
         match verdict(page, host, block) {
+            Verdict::Play if leads && !is_of_use(page, host, &blocks[index..]) => {
+                played = false;
+                skipped.push((block.line, "the block behind it is not played".into()));
+            }
             Verdict::Play if leads || played => {
                 played = true;
                 if World::is_for(page, host) && desk.world.is_none() {
@@ -91,12 +98,12 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Stri
                 desk.play(block).with_context(|| page.path.display().to_string())?;
             }
             Verdict::Play => {
-                skipped.push(page.at(block.line, "the block before was not played"))
+                skipped.push((block.line, "the block before was not played".into()))
             }
             Verdict::PassOver => played &= !leads,
             Verdict::Skip(reason) => {
                 played &= !leads;
-                skipped.push(page.at(block.line, reason));
+                skipped.push((block.line, reason));
             }
         }
     }
@@ -104,6 +111,17 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Stri
 }
 
 /// What changes the host's network is played in a world of its own, or not at all.
+/// Whether the first block is played for its own sake, or else for what comes: a section
+/// that begins in the second terminal prepares what the first one then does.
+fn is_of_use(page: &Page, host: &Host, blocks: &[Block]) -> bool {
+    let [block, behind @ ..] = blocks else { return false };
+    let is_next = |next: &&Block| next.place == Place::First;
+    let next = behind.iter().take_while(|next| next.section == block.section);
+    block.place == Place::First || { next }
+        .find(is_next)
+        .is_none_or(|next| verdict(page, host, next) == Verdict::Play)
+}
+
 fn verdict(page: &Page, host: &Host, block: &Block) -> Verdict {
     match host.verdict(block) {
         Verdict::Play => {

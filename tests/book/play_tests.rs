@@ -15,7 +15,8 @@ fn play_on(host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
 
 fn play_in(dir: &Path, host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
     let page = Page { path: "scratch.md".into(), text: text.to_string() };
-    super::page(&page, Lane::All, host, dir)
+    let skipped = super::page(&page, Lane::All, host, dir)?;
+    Ok(skipped.into_iter().map(|(line, why)| page.at(line, why)).collect())
 }
 
 fn play(text: &str) -> anyhow::Result<Vec<String>> {
@@ -188,6 +189,17 @@ fn a_section_may_begin_in_the_second_terminal() {
                 ```console,second\n$ echo\nx\n```\n\
                 ## B\n```console,second\n$ echo y\nz\n```\n";
     breaks(page, 11, "+ y");
+}
+
+#[test]
+fn what_only_prepares_is_not_played_where_the_rest_is_not() {
+    let host = Host { root: Root::Never, blocks: Blocks::All, ..Host::ask() };
+    let page = "## A\n```console,second\n$ false\nx\n```\n\
+                ```console,root\n# false\nx\n```\n\
+                ```console,second\n$ false\nx\n```\n";
+    let skipped = play_on(&host, page).expect("nothing is played");
+    assert!(skipped[0].starts_with("scratch.md:2: the block behind it"));
+    assert_eq!(skipped.len(), 3);
 }
 
 #[test]
