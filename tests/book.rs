@@ -9,6 +9,7 @@ mod book {
     pub mod labels;
     pub mod links;
     pub mod markdown;
+    pub mod names;
     pub mod pages;
     pub mod pictures;
     pub mod play;
@@ -33,7 +34,7 @@ use book::host::Host;
 use book::pages::{Book, Page};
 use book::play::{Lane, Skipped};
 use book::{
-    includes, labels, links, pictures, play, summary, tasks, template, tools,
+    includes, labels, links, names, pictures, play, summary, tasks, template, tools,
     transcript, turns, width,
 };
 
@@ -85,6 +86,11 @@ fn every_listing_fits_into_the_page() {
 #[test]
 fn every_transcript_can_be_read() {
     hold(transcript::check);
+}
+
+#[test]
+fn no_transcript_uses_a_fixed_name_in_tmp() {
+    hold(names::check);
 }
 
 /// Makes one test a page, and the list of the pages that are played.

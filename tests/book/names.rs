@@ -1,0 +1,62 @@
+//! Names that a page gives to what it makes on the host. Several readers share one `/tmp`
+//! (a class-room, a CI machine), so that a fixed name there is somebody else's.
+
+use super::pages::{Book, Page};
+use super::transcript::{self, Block, Input, Part, Prompt};
+
+/// No command that is played on the host names a path below `/tmp`.
+pub fn check(book: &Book) -> Vec<String> {
+    book.pages.iter().flat_map(check_page).collect()
+}
+
+fn check_page(page: &Page) -> Vec<String> {
+    // What cannot be read is another check's to tell.
+    let blocks = transcript::blocks(page).unwrap_or_default();
+    let played = blocks.iter().filter(|block| block.norun.is_none());
+    let parts = played.flat_map(|block: &Block| &block.parts);
+    let wrong = parts.filter(|part| is_on_host(part).is_some_and(names_tmp));
+    let problem = |part: &Part| {
+        page.at(part.line, "a fixed name in /tmp: make a directory by `mktemp -d`")
+    };
+    wrong.map(problem).collect()
+}
+
+fn is_on_host(part: &Part) -> Option<&str> {
+    match &part.input {
+        Input::Command(Prompt::User | Prompt::Root, command) => Some(command),
+        _ => None,
+    }
+}
+
+/// `/tmp/name`, but not `rootfs/tmp/name` nor `$dir/tmp/name`.
+fn names_tmp(command: &str) -> bool {
+    let begins = |at: usize| {
+        let before = command[..at].chars().next_back();
+        !before.is_some_and(|ch| ch.is_alphanumeric() || "/._-~}".contains(ch))
+    };
+    command.match_indices("/tmp/").any(|(at, _)| begins(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::{accepts, refuses};
+    use super::check;
+
+    const PAGE: &str = "book/src/01-uts.md";
+
+    #[test]
+    fn a_fixed_name_in_tmp_is_found() {
+        for command in ["rm /tmp/a", "echo >/tmp/a", "x --run-dir=/tmp/a"] {
+            let page = format!("```console,root\n# true\n# {command}\n```\n");
+            refuses(check, &[(PAGE, &page)], "01-uts.md:3: a fixed name in /tmp");
+        }
+    }
+
+    #[test]
+    fn a_name_of_its_own_and_a_place_inside_are_accepted() {
+        let page = "```console\n$ dir=$(mktemp -d); x --tmpfs /tmp -v $dir/tmp/b sh\n\
+                    / # touch /tmp/a\n/ # exit\n$ rm rootfs/tmp/a\n```\n\
+                    ```console,norun=it is only shown\n$ rm /tmp/a\n```\n";
+        accepts(check, &[(PAGE, page)]);
+    }
+}
