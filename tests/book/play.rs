@@ -264,6 +264,7 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
     if !done {
         bail!("it prints what it should, but does not end: is the block `running`?");
     }
+    terminal.said = printed;
     Ok(())
 }
 
@@ -272,7 +273,11 @@ fn expect_prompt(terminal: &Terminal, prompt: Prompt) -> Result<()> {
     match (due, terminal.at) {
         (due, at) if due == at => Ok(()),
         (_, Asking::Nobody) => bail!("a command is still running in this terminal"),
-        (Asking::Inner, _) => bail!("no shell is open in this terminal"),
+        (Asking::Inner, _) => {
+            let said: String =
+                terminal.said.iter().map(|line| format!("\n  + {line}")).collect();
+            bail!("no shell is open in this terminal; before, it said:{said}")
+        }
         (_, _) => bail!(
             "a shell is still open in this terminal: type `exit`, or use `second`"
         ),

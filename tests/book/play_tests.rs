@@ -103,7 +103,8 @@ fn a_shell_that_the_page_forgets_to_leave_is_found() {
 
 #[test]
 fn typing_into_a_shell_that_has_ended_is_found() {
-    breaks("```console\n$ true\n/ # echo\n```\n", 3, "no shell is open");
+    let page = "```console\n$ echo why\n...\n/ # echo\n```\n";
+    breaks(page, 4, "no shell is open in this terminal; before, it said:\n  + why");
 }
 
 #[test]

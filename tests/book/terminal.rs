@@ -40,6 +40,8 @@ pub struct Terminal {
     pub at: Asking,
     /// The command that was typed last has neither ended nor printed what it should.
     pub hung: bool,
+    /// What the command before has printed.
+    pub said: Vec<String>,
     _rc: NamedTempFile,
 }
 
@@ -100,6 +102,7 @@ impl Terminal {
             watch: Watch::default(),
             at: Asking::Nobody,
             hung: false,
+            said: Vec::new(),
             _rc: rc,
         };
         if !terminal.wait(patience, |terminal| terminal.asking() == Asking::Outer)? {
