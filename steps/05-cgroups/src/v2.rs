@@ -29,7 +29,7 @@ pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
 
 /// The three that every container should have: which value goes into which file
 /// (cgroup-v2.rst, "Controllers").
-fn usual(limits: &Limits) -> [Option<Setting>; 3] {
+fn usual(limits: &Limits) -> impl Iterator<Item = Setting> {
     use Controller::{Cpu, Memory, Pids};
     let Limits { memory, cpus, pids, .. } = limits;
     let quota = |cpus: Cpus| format!("{} {}", cpus.quota, Cpus::PERIOD);
@@ -38,6 +38,8 @@ fn usual(limits: &Limits) -> [Option<Setting>; 3] {
         cpus.map(|cpus| Setting::new("--cpus", Cpu, "cpu.max", quota(cpus))),
         pids.map(|max| Setting::new("--pids-limit", Pids, "pids.max", max)),
     ]
+    .into_iter()
+    .flatten()
 }
 // ANCHOR_END: limits
 
@@ -63,7 +65,7 @@ fn settings(limits: &Limits) -> impl Iterator<Item = Setting> {
             bfq.or("io.weight", weight.io_weight())
         }),
     ];
-    usual(limits).into_iter().chain(others).flatten()
+    usual(limits).chain(others.into_iter().flatten())
 }
 // ANCHOR_END: others
 
