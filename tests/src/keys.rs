@@ -50,10 +50,10 @@ pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
 
 /// sudo starts a pipeline's command in the background of a terminal of its own
 /// (sudoers(5), use_pty), and gives it the foreground once SIGTTIN stops it. Without
-/// sudo the test is skipped.
+/// sudo or mount the test is skipped.
 #[track_caller]
 pub fn in_a_pipeline_below_sudo_it_has_the_keyboard(bench: &Bench, options: &[&str]) {
-    if !tool("sudo") {
+    if !tool("sudo") || !tool("mount") {
         return;
     }
     let sudoers = bench.dir().join("sudoers");
