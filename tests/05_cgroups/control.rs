@@ -17,7 +17,8 @@ use crate::bench;
 
 /// A container's cgroup without a container.
 struct Held {
-    cgroup: Cgroup,
+    /// Until it is removed.
+    cgroup: Option<Cgroup>,
     _run_dir: RunDir,
 }
 
@@ -30,12 +31,16 @@ fn hold(bench: &Bench) -> Held {
         &Limits::default(),
         &run_dir,
     );
-    Held { cgroup: cgroup.unwrap(), _run_dir: run_dir }
+    Held { cgroup: Some(cgroup.unwrap()), _run_dir: run_dir }
 }
 
 impl Held {
+    fn cgroup(&self) -> &Cgroup {
+        self.cgroup.as_ref().unwrap()
+    }
+
     fn paths(&self) -> Vec<PathBuf> {
-        self.cgroup
+        self.cgroup()
             .directories()
             .iter()
             .map(|directory| directory.path().to_path_buf())
@@ -69,10 +74,33 @@ impl Held {
     }
 
     /// Removes it, and nothing may be left of it.
-    fn remove(self) {
+    fn remove(mut self) {
         let paths = self.paths();
-        self.cgroup.remove().unwrap();
+        self.cgroup.take().unwrap().remove().unwrap();
         assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // When a test has failed, its cgroup may be what cannot remove itself, and a
+        // second panic would end all tests.
+        if !std::thread::panicking() {
+            return;
+        }
+        let Some(cgroup) = self.cgroup.take() else { return };
+        let directories = cgroup.directories().iter();
+        let paths: Vec<_> = directories.map(|it| it.path().to_path_buf()).collect();
+        std::mem::forget(cgroup);
+        eventually(|| {
+            for path in paths.iter().filter(|path| path.exists()) {
+                let _ = fs::write(path.join("freezer.state"), "THAWED");
+                let processes = fs::read_to_string(path.join("cgroup.procs")).ok()?;
+                processes.lines().for_each(|pid| host::kill_tree(pid.parse().unwrap()));
+                fs::remove_dir(path).ok()?;
+            }
+            Some(())
+        });
     }
 }
 
@@ -148,12 +176,12 @@ fn frozen_processes_stand_still_and_go_on_when_they_are_thawed() {
     let _shell = held.start(&counter.script());
     counter.grows();
     for _ in 0..3 {
-        held.cgroup.freeze().unwrap();
+        held.cgroup().freeze().unwrap();
         counter.stands_still();
-        held.cgroup.thaw().unwrap();
+        held.cgroup().thaw().unwrap();
         counter.grows();
     }
-    held.cgroup.kill().unwrap();
+    held.cgroup().kill().unwrap();
     counter.stands_still();
     held.remove();
 }
@@ -165,11 +193,11 @@ fn a_forking_tree_is_frozen_as_a_whole() {
     let _shell = held.start(&hoppers.script());
     let first = held.processes();
     eventually(|| (held.processes() != first).then_some(())).expect("they fork");
-    held.cgroup.freeze().unwrap();
+    held.cgroup().freeze().unwrap();
     let frozen = held.processes();
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(held.processes(), frozen);
-    held.cgroup.thaw().unwrap();
+    held.cgroup().thaw().unwrap();
     eventually(|| (held.processes() != frozen).then_some(())).expect("they go on");
     held.remove();
 }
@@ -182,7 +210,7 @@ fn kill_all_catches_a_tree_that_forks_faster_than_it_can_be_listed() {
     let _shell = held.start(&hoppers.script());
     let first = held.processes();
     eventually(|| (held.processes() != first).then_some(())).expect("they fork");
-    held.cgroup.kill().unwrap();
+    held.cgroup().kill().unwrap();
     assert_eq!(held.processes(), BTreeSet::new());
     held.remove();
 }
@@ -193,8 +221,8 @@ fn kill_all_catches_what_is_frozen() {
     let (held, counter) = (hold(&bench), Counter::new(&bench));
     let shell = held.start(&counter.script());
     counter.grows();
-    held.cgroup.freeze().unwrap();
-    held.cgroup.kill().unwrap();
+    held.cgroup().freeze().unwrap();
+    held.cgroup().kill().unwrap();
     assert_eq!(held.processes(), BTreeSet::new());
     host::assert_dies(shell.0.id());
     held.remove();
@@ -209,7 +237,7 @@ fn kill_all_catches_what_somebody_else_has_frozen() {
     counter.grows();
     freeze_from_outside(&held.paths());
     counter.stands_still();
-    held.cgroup.kill().unwrap();
+    held.cgroup().kill().unwrap();
     assert_eq!(held.processes(), BTreeSet::new());
     held.remove();
 }
@@ -232,7 +260,7 @@ pub fn freeze_from_outside(paths: &[PathBuf]) {
 fn kill_all_of_an_empty_cgroup_is_done_at_once() {
     let Some(bench) = bench() else { return };
     let held = hold(&bench);
-    held.cgroup.kill().unwrap();
+    held.cgroup().kill().unwrap();
     held.remove();
 }
 

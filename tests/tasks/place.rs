@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
-use kiste_tests::rootfs;
+use anyhow::{Context, Result, ensure};
 use kiste_tests::tasks::Task;
+use kiste_tests::{host, rootfs};
 use tempfile::TempDir;
 
 use crate::table::Cell;
@@ -91,11 +91,12 @@ impl Place {
         let code = output.status.code().unwrap_or(-1);
         ensure!(code != 99, "the place cannot be made:\n{text}");
         remove_cgroups(Path::new("/sys/fs/cgroup"))?;
-        if let Some(change) =
-            machine().iter().zip(&self.before).find(|(now, before)| now != before)
-        {
-            bail!("it has changed this machine: {} was {}\n{text}", change.0, change.1);
-        }
+        let now = machine();
+        ensure!(
+            now == self.before,
+            "it has changed this machine: {now:?} was {:?}\n{text}",
+            self.before
+        );
         Ok(Ran { output: text, code, seconds: start.elapsed().as_secs_f32(), left })
     }
 }
@@ -127,15 +128,19 @@ fn sandbox() -> Command {
     command
 }
 
-/// What a wrong answer could change, one text each.
+/// What a wrong answer could change, one text each. Of a mount its number, that of the
+/// one it is on, and its device: somebody may rename the directory.
 fn machine() -> Vec<String> {
     let null = fs::metadata("/dev/null").map(|it| it.rdev());
     let mut state = vec![format!("/dev/null: {null:?}")];
-    for file in ["self/mountinfo", "sys/kernel/hostname", "sys/kernel/domainname"] {
-        state.push(
-            fs::read_to_string(Path::new("/proc").join(file)).unwrap_or_default(),
-        );
+    for file in ["hostname", "domainname"] {
+        let path = Path::new("/proc/sys/kernel").join(file);
+        state.push(fs::read_to_string(path).unwrap_or_default());
     }
+    let mounts = host::mounts();
+    state.extend(
+        mounts.iter().map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" ")),
+    );
     state
 }
 

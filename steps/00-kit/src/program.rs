@@ -1,5 +1,6 @@
 //! The frame of every step's `main`: help that teaches, errors with hints, exit codes.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -54,14 +55,23 @@ pub fn styles() -> Styles {
 pub fn main(work: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
     panic::set_hook(Box::new(|panic| {
         let failure = Failure::of_panic(panic);
-        report(&failure);
-        if cfg!(panic = "abort") {
+        let is_first = !TOLD.replace(true);
+        if is_first {
+            report(&failure);
+        }
+        // A guard may need the very function that is not written.
+        if cfg!(panic = "abort") || !is_first {
             std::process::exit(failure.exit_code().into());
         }
     }));
     // Unwinding drops the guards, so that nothing stays on the host.
     let outcome = panic::catch_unwind(AssertUnwindSafe(work));
     outcome.map_or(ExitCode::from(KISTE_FAILED), finish)
+}
+
+thread_local! {
+    /// Whether this thread panics already.
+    static TOLD: Cell<bool> = const { Cell::new(false) };
 }
 
 fn finish(outcome: Result<ExitCode>) -> ExitCode {
