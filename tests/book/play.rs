@@ -255,6 +255,10 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
         })?,
     };
     let printed = printed(terminal);
+    if done && command.ends_with('&') {
+        // What was sent into the background has become what it is to be.
+        terminal.wait(TURN, Terminal::is_at_rest)?;
+    }
     terminal.forget();
     terminal.hung = !done;
     if !compare::matches(&part.expected, &printed) {

@@ -119,6 +119,14 @@ fn a_second_terminal_looks_at_the_first() {
 }
 
 #[test]
+fn what_was_sent_into_the_background_has_started_when_the_next_line_is_typed() {
+    holds(
+        "```console\n$ sh -c 'for i in 1 2 3 4 5 6 7 8 9; do true | true; done; exec sleep 1000' &\n\
+         [1] [..]\n$ cat /proc/$!/comm\nsleep\n$ kill $!\n```\n",
+    );
+}
+
+#[test]
 fn a_second_terminal_acts_on_a_command_that_runs() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().display();
