@@ -179,6 +179,12 @@ fn a_learners_half_right_code_changes_neither_mounts_nor_name_of_the_host() {
             .code(7)
             .stderr(name.clone().and(mounts.clone()));
     }
+    // Root starts so, too, what needs no root.
+    house
+        .run("target/debug/06-user", &["run", "sh"])
+        .code(7)
+        .stderr(mounts.clone().and(name.clone().not()));
+    house.run(&test("08_network"), &[]).code(7).stderr(name.and(mounts));
 }
 
 #[test]

@@ -221,7 +221,7 @@ impl Drop for Bench {
     fn drop(&mut self) {
         // A test that fails leaves whatever it was about. Nobody would end that.
         if std::thread::panicking() {
-            host::processes_at(self.dir()).into_iter().for_each(host::kill_tree);
+            host::processes_of(self.dir()).into_iter().for_each(host::kill_tree);
         }
         // What a process has left is removed by the kernel a moment after it ends.
         let clean = crate::eventually(|| self.leaks().is_empty().then_some(()));

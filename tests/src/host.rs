@@ -122,6 +122,25 @@ pub fn processes_at(dir: &Path) -> Vec<i32> {
     pids().filter(|pid| leads_there(*pid)).collect()
 }
 
+/// The processes of a test's own, whose directory this is: they are at home there, or
+/// its root file system is theirs. A daemon of the host's that a mount of the test's has
+/// reached is none of them.
+pub fn processes_of(dir: &Path) -> Vec<i32> {
+    let name = dir.file_name().expect("a directory with a name").to_str().unwrap();
+    let is_own = |pid: i32| {
+        let link = |what: &str| fs::read_link(format!("/proc/{pid}/{what}")).ok();
+        // proc(5), mountinfo: 36 35 98:0 /what/is/mounted /where …
+        let is_its_root = |line: &String| {
+            let mut fields = line.split(' ').skip(3);
+            let (what, at) = (fields.next(), fields.next());
+            at == Some("/") && what.is_some_and(|what| what.contains(name))
+        };
+        ["cwd", "exe"].into_iter().filter_map(link).any(|path| path.starts_with(dir))
+            || mounts_of(pid).iter().any(is_its_root)
+    };
+    pids().filter(|pid| is_own(*pid)).collect()
+}
+
 /// Kills a process, all that it has started, and what these have started, also those
 /// that are stopped.
 pub fn kill_tree(top: i32) {

@@ -108,9 +108,9 @@ impl Signals {
 /// kernel stops nothing there: setpgid(2).
 ///
 /// # Errors
-/// What the kernel says of kill(2) and sigprocmask(2).
+/// When kill(2) or sigprocmask(2) fails.
 pub fn stop_by(signal: i32) -> Result<()> {
-    let signal = Signal::try_from(signal).unwrap_or(Signal::SIGSTOP);
+    let signal = stop_signal(signal);
     let only: SigSet = [signal].into_iter().collect();
     // It pends while it is blocked: one that came from elsewhere is one with it.
     kill(getpid(), signal)
@@ -119,8 +119,30 @@ pub fn stop_by(signal: i32) -> Result<()> {
     only.thread_block().context("sigprocmask(block again)")
 }
 
+/// A container's init tells the number, and nothing that it says may kill us.
+fn stop_signal(number: i32) -> Signal {
+    match Signal::try_from(number) {
+        Ok(it @ (Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU)) => it,
+        _ => Signal::SIGSTOP,
+    }
+}
+
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_number_an_init_tells_it_can_only_stop_us() {
+        assert_eq!(stop_signal(Signal::SIGTTIN as i32), Signal::SIGTTIN);
+        for number in [-1, 0, Signal::SIGKILL as i32, Signal::SIGTERM as i32, 64, 1000]
+        {
+            assert_eq!(stop_signal(number), Signal::SIGSTOP);
+        }
     }
 }

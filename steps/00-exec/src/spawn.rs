@@ -46,7 +46,7 @@ impl<'a> Spawn<'a> {
             namespaces,
             cgroup: None,
             before_start: None,
-            job: Job::like_ours(),
+            job: Job::inherited(),
             above: None,
         }
     }

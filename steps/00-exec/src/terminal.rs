@@ -66,9 +66,9 @@ pub trait Terminal {
 }
 
 impl Job {
-    /// What the caller's shell has made us. To be asked before the clone: in a PID
-    /// namespace of its own every process group outside has the number 0.
-    pub(crate) fn like_ours() -> Self {
+    /// Decides by the caller's terminal. Call it before the clone: in a PID namespace of
+    /// its own every process group outside has the number 0.
+    pub(crate) fn inherited() -> Self {
         let alone = stdin().is_terminal() && stdout().is_terminal();
         match alone && tty().is_some_and(|tty| is_foreground(&tty)) {
             true => Job::Foreground,
@@ -126,7 +126,7 @@ impl Terminal for Foreground {
     }
 
     fn suspend(&mut self, child: &Child, signal: i32) -> Result<()> {
-        // Of several words that it waits for the terminal, the later are old news.
+        // A later SIGTTIN is stale once we have the foreground.
         if !asks_for_terminal(signal) || !self.0.as_ref().is_some_and(is_foreground) {
             self.release(child)?;
             // Our shell takes over here, until fg or bg.

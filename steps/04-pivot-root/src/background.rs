@@ -1,19 +1,21 @@
 //! A run in the background whose container wants keys. The kernel stops whoever reads a
 //! terminal from the background, by SIGTTIN, and its shell (or sudo) then gives it the
 //! foreground. Here the command reads another terminal, its own, so the relay looks
-//! whether it does, and asks in its place.
+//! now and then whether it does, and asks in its place. It sees the first thread of each
+//! process, in read(2), poll(2) or select(2); whoever waits otherwise gets the keyboard
+//! once the user brings the job to the front.
 
-use std::fs::{self, read_to_string};
-use std::io::IoSliceMut;
+use std::fs::read_to_string;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
-use nix::unistd::{Pid, getpgrp};
-use rustix::termios::{LocalModes, tcgetattr, tcgetpgrp};
+use nix::sys::signal::{SigSet, Signal};
+use rustix::fs::{AtFlags, CWD, StatxFlags, major, minor, statx};
+use rustix::stdio::stdin;
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr,
+};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
     timerfd_create, timerfd_settime,
@@ -23,13 +25,15 @@ use rustix::time::{
 /// has brought us to the front.
 const INTERVAL: i64 = 100_000_000;
 
-/// The device number of /dev/tty: a reader's controlling terminal, whichever it is.
-const DEV_TTY: u64 = 0x500;
+/// How many processes are looked at: a container may have very many.
+const MOST: usize = 64;
 
+/// The calls in which a program waits for what is typed, and for other things.
 #[cfg(target_arch = "x86_64")]
-const POLLS: [i64; 2] = [libc::SYS_poll, libc::SYS_ppoll];
+const WAITS: [i64; 4] =
+    [libc::SYS_poll, libc::SYS_ppoll, libc::SYS_select, libc::SYS_pselect6];
 #[cfg(not(target_arch = "x86_64"))]
-const POLLS: [i64; 1] = [libc::SYS_ppoll];
+const WAITS: [i64; 2] = [libc::SYS_ppoll, libc::SYS_pselect6];
 
 /// Wakes the relay now and then, while it is in the background.
 pub(crate) struct Background(OwnedFd);
@@ -50,83 +54,77 @@ impl Background {
         PollFd::new(self.0.as_fd(), PollFlags::POLLIN)
     }
 
-    /// Takes note that the timer has run out, so that it does not wake us again at once.
-    pub(crate) fn wait_again(&self) {
-        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    /// Whether it is time to look again.
+    pub(crate) fn is_due(&self) -> bool {
+        rustix::io::read(&self.0, &mut [0; 8]).is_ok()
     }
 }
 
-/// Asks for the foreground, as the kernel does in the place of a job that reads its
-/// terminal from the background. Returns once we go on, wherever that is.
+/// Asks for the foreground: the kernel stops a job that sets its terminal from the
+/// background, all of its process group, until it has the foreground. See termios(3),
+/// SIGTTOU.
+///
+/// # Errors
+/// When nobody could let us go on: EIO in an orphaned process group, setpgid(2).
 pub(crate) fn ask() -> Result<()> {
-    let signal = Signal::SIGTTIN;
-    killpg(getpgrp(), signal).context("killpg(SIGTTIN), to ask for the terminal")?;
-    exec::stop_by(signal as i32)
+    let settings = tcgetattr(stdin()).context("tcgetattr(stdin)")?;
+    let only: SigSet = [Signal::SIGTTOU].into_iter().collect();
+    only.thread_unblock().context("sigprocmask(unblock SIGTTOU)")?;
+    let set = tcsetattr(stdin(), OptionalActions::Now, &settings);
+    only.thread_block().context("sigprocmask(block SIGTTOU)")?;
+    set.context("tcsetattr(stdin), to ask for the foreground")
 }
 
 /// Whether a program at this terminal waits for keys. `main` is our end of it, `peer`
 /// the other one.
 pub(crate) fn wants_keys(main: BorrowedFd<'_>, peer: BorrowedFd<'_>) -> bool {
     // A shell that edits its line, or a pager: termios(3), noncanonical mode.
-    let edits = |settings: rustix::termios::Termios| {
-        !settings.local_modes.contains(LocalModes::ICANON)
-    };
+    let edits = |settings: Termios| !settings.local_modes.contains(LocalModes::ICANON);
     if tcgetattr(main).is_ok_and(edits) {
         return true;
     }
     let (Ok(leader), Ok(peer)) = (tcgetpgrp(main), rustix::fs::fstat(peer)) else {
         return false;
     };
-    let leader = Pid::from_raw(leader.as_raw_nonzero().get());
-    with_descendants(leader).iter().any(|pid| reads(*pid, peer.st_rdev))
+    let terminal = (major(peer.st_rdev), minor(peer.st_rdev));
+    with_descendants(leader.as_raw_nonzero().get()).iter().any(|pid| {
+        awaited(*pid).is_some_and(|number| leads_to(*pid, number) == Some(terminal))
+    })
 }
 
-/// A process and all below it.
-fn with_descendants(leader: Pid) -> Vec<Pid> {
+/// A process and those below it.
+fn with_descendants(leader: i32) -> Vec<i32> {
     let mut found = vec![leader];
     let mut next = 0;
-    while let Some(pid) = found.get(next) {
+    while let Some(pid) = found.get(next).filter(|_| found.len() < MOST) {
         let children = read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         let pids = children.unwrap_or_default();
-        found.extend(pids.split_whitespace().flat_map(str::parse).map(Pid::from_raw));
+        found.extend(pids.split_whitespace().flat_map(str::parse::<i32>));
         next += 1;
     }
+    found.truncate(MOST);
     found
 }
 
-/// Whether a process waits for what is typed at this terminal: /proc/PID/syscall,
-/// proc(5), has the number of the call that it is in, and its arguments.
-fn reads(pid: Pid, terminal: u64) -> bool {
-    let text = read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+/// The descriptor that a process waits to read: /proc/PID/syscall has the number of the
+/// call that it is in, and its arguments. What poll(2) waits for stands in the memory of
+/// the container, which could have us wait there for ever, so it is taken for stdin.
+fn awaited(pid: i32) -> Option<u64> {
+    let text = read_to_string(format!("/proc/{pid}/syscall")).ok()?;
     let mut words = text.split(' ');
-    let call = words.next().and_then(|number| number.parse().ok());
-    let mut arguments = words
-        .map_while(|word| usize::from_str_radix(word.strip_prefix("0x")?, 16).ok());
-    let (Some(call), Some(first), Some(second)) =
-        (call, arguments.next(), arguments.next())
-    else {
-        return false;
-    };
-    let descriptors = match call {
-        libc::SYS_read => vec![first as i32],
-        _ if POLLS.contains(&call) => polled(pid, first, second),
-        _ => Vec::new(),
-    };
-    let leads_there = |number: &i32| {
-        let file = fs::metadata(format!("/proc/{pid}/fd/{number}"));
-        file.is_ok_and(|file| [terminal, DEV_TTY].contains(&file.rdev()))
-    };
-    descriptors.iter().any(leads_there)
+    match words.next()?.parse().ok()? {
+        libc::SYS_read => {
+            u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()
+        }
+        call if WAITS.contains(&call) => Some(0),
+        _ => None,
+    }
 }
 
-/// The descriptors that a process in poll(2) wants to read, as its memory has them.
-fn polled(pid: Pid, address: usize, count: usize) -> Vec<i32> {
-    let mut bytes = vec![0; count.min(64) * size_of::<libc::pollfd>()];
-    let there = RemoteIoVec { base: address, len: bytes.len() };
-    let read = process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &[there]);
-    let whole = bytes[..read.unwrap_or(0)].chunks_exact(size_of::<libc::pollfd>());
-    whole
-        .filter(|entry| i16::from_ne_bytes([entry[4], entry[5]]) & libc::POLLIN != 0)
-        .map(|entry| i32::from_ne_bytes([entry[0], entry[1], entry[2], entry[3]]))
-        .collect()
+/// The device that a descriptor of a process leads to. A file system in user space is
+/// not asked, since it may not answer: statx(2).
+fn leads_to(pid: i32, number: u64) -> Option<(u32, u32)> {
+    let path = format!("/proc/{pid}/fd/{number}");
+    let found = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE).ok()?;
+    Some((found.stx_rdev_major, found.stx_rdev_minor))
 }

@@ -22,7 +22,7 @@ use crate::terminal::window_size;
 pub struct Relay {
     link: Option<Link>,
     raw: Option<RawMode>,
-    /// Some while we are in the background, and would type.
+    /// The timer that has us look for a reader, in the background.
     background: Option<Background>,
     typing: Typing,
     hurry: Hurry,
@@ -32,7 +32,7 @@ pub struct Relay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Typing {
     On,
-    /// As soon as we are in the foreground, which we have asked for in vain.
+    /// Once somebody brings us to the front: nobody heeds what we ask.
     Later,
     Off,
 }
@@ -71,22 +71,25 @@ impl Relay {
         if self.typing == Typing::Off || self.raw.is_some() {
             return Ok(());
         }
-        if !in_foreground() && self.typing == Typing::On && self.wants_keys() {
-            background::ask()?;
-            self.typing = Typing::Later;
+        if self.wants_keys() && background::ask().is_err() {
+            (self.typing, self.background) = (Typing::Later, None);
         }
         if in_foreground() {
             self.raw = Some(RawMode::enter()?);
             (self.typing, self.background) = (Typing::On, None);
-        } else if self.background.is_none() {
+        } else if self.typing == Typing::On && self.background.is_none() {
             self.background = Some(Background::enter()?);
         }
         Ok(())
     }
 
+    /// Whether a program inside does, looked at when the timer says so.
     fn wants_keys(&self) -> bool {
-        let Some(link) = &self.link else { return false };
-        background::wants_keys(link.main.as_fd(), link.peer.as_fd())
+        let (Some(link), Some(background)) = (&self.link, &self.background) else {
+            return false;
+        };
+        background.is_due()
+            && background::wants_keys(link.main.as_fd(), link.peer.as_fd())
     }
 
     /// A job in the background must not read the terminal: SIGTTIN would stop it.
@@ -168,9 +171,6 @@ impl Terminal for Relay {
     }
 
     fn relay(&mut self) -> Result<()> {
-        if let Some(background) = &self.background {
-            background.wait_again();
-        }
         // fg brings a job that runs to the front, and tells it nothing
         self.take_keyboard()?;
         if self.may_read() && is_ready(rustix::stdio::stdin(), PollFlags::POLLIN) {
@@ -210,7 +210,9 @@ impl Terminal for Relay {
                 child.send_on(received)?;
                 Ok(true)
             }
-            Signal::SIGTSTP if !received.was_sent => {
+            Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU
+                if !received.was_sent =>
+            {
                 self.suspend(child, received.number)?;
                 Ok(true)
             }
