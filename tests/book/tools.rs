@@ -11,8 +11,8 @@ use super::transcript::{Block, Input, Needs, Prompt};
 use super::world::World;
 
 /// What the book types and Debian's essential packages lack.
-const OUTSIDE: [&str; 14] = [
-    "curl", "free", "getcap", "ip", "mount", "nft", "ping", "ps", "setcap", "setfattr",
+const OUTSIDE: [&str; 13] = [
+    "curl", "free", "getcap", "ip", "mount", "nft", "ps", "setcap", "setfattr",
     "strace", "top", "umoci", "umount",
 ];
 
