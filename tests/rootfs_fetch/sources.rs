@@ -177,3 +177,67 @@ fn auto_says_why_each_earlier_source_was_not_used() {
         );
     place.assert_has(&["bin/sh", "bin/ls"]);
 }
+
+/// What tests and chapters use of Alpine's accounts, groups and directories.
+#[test]
+fn each_kind_has_the_same_accounts_groups_and_directories() {
+    let alpine = alpine().map(|path| path.into_os_string().into_string().unwrap());
+    let sources = ["busybox".to_string(), "host".to_string()].into_iter().chain(alpine);
+    for source in sources {
+        let place = Place::new();
+        place.fake("busybox", "echo sh; echo ls; echo busybox");
+        place.fetch().args(["--from", &source]).assert().success();
+        let lines = |name: &str| -> Vec<String> {
+            let text = fs::read_to_string(place.path("rootfs/etc").join(name)).unwrap();
+            text.lines().map(String::from).collect()
+        };
+        for account in [
+            "root:x:0:0:root:/root:/bin/sh",
+            "bin:x:1:1:bin:/bin:/sbin/nologin",
+            "sync:x:5:0:sync:/sbin:/bin/sync",
+            "mail:x:8:12:mail:/var/mail:/sbin/nologin",
+            "games:x:35:35:games:/usr/games:/sbin/nologin",
+            "nobody:x:65534:65534:nobody:/:/sbin/nologin",
+        ] {
+            assert!(
+                lines("passwd").iter().any(|line| line == account),
+                "{source}: {account}"
+            );
+        }
+        for group in [
+            "bin:x:1:root,bin,daemon",
+            "daemon:x:2:root,bin,daemon",
+            "sys:x:3:root,bin",
+            "mail:x:12:mail",
+            "users:x:100:games",
+        ] {
+            assert!(
+                lines("group").iter().any(|line| line == group),
+                "{source}: {group}"
+            );
+        }
+        place.assert_has(&[
+            "bin",
+            "dev",
+            "etc/hosts",
+            "etc/hostname",
+            "home",
+            "lib",
+            "media",
+            "mnt",
+            "opt",
+            "proc",
+            "root",
+            "run",
+            "sbin",
+            "srv",
+            "sys",
+            "tmp",
+            "usr/bin",
+            "usr/lib",
+            "usr/sbin",
+            "var/log",
+            "var/tmp",
+        ]);
+    }
+}
