@@ -77,7 +77,7 @@ fn need_of(reason: &str) -> Need {
     let reason = page_of(reason).map_or(reason, |(_page, reason)| reason);
     let (need, found) = reason.split_once(": ").unwrap_or((reason, ""));
     let tool = found
-        .starts_with("not found in PATH")
+        .contains(" in PATH")
         .then_some(need)
         .or(reason.split_once(" is not installed").map(|(tool, _package)| tool))
         .or(reason
@@ -85,7 +85,7 @@ fn need_of(reason: &str) -> Need {
             .and_then(|rest| rest.split(' ').next()));
     match tool {
         Some(tool) => Need::Tool(tool.into()),
-        None if need == "root" || reason.contains(" root") => Need::Root,
+        None if need == "root" || reason.starts_with("it needs root") => Need::Root,
         None if reason.contains("cgroup v2") || need.starts_with("cgroup-v2") => {
             Need::CgroupV2
         }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -34,7 +34,7 @@ impl Place {
     pub fn open() -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
-            "not root\nhint: sudo -E env PATH=\"$PATH\" tests/tasks/run"
+            "not root\nhint: tests/tasks/run as root"
         );
         let dir = tempfile::Builder::new().prefix("kiste-tasks-").tempdir()?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777))?;
@@ -69,6 +69,7 @@ impl Place {
     fn start(&self, like: Command, step: &str, words: &[String]) -> Result<Ran> {
         let start = Instant::now();
         let top = std::env::current_dir()?.join("target/tasks");
+        let cgroups_before = cgroups()?;
         let mut command = sandbox();
         command
             .args([self.dir.path(), &top])
@@ -90,7 +91,8 @@ impl Place {
         let left = left.map(|left| left.trim().to_owned());
         let code = output.status.code().unwrap_or(-1);
         ensure!(code != 99, "the place cannot be made:\n{text}");
-        remove_cgroups(Path::new("/sys/fs/cgroup"))?;
+        let ours = cgroups()?.into_iter().filter(|path| !cgroups_before.contains(path));
+        ours.filter(|path| !is_anothers(path)).for_each(|path| remove_tree(&path));
         let now = machine();
         ensure!(
             now == self.before,
@@ -144,18 +146,27 @@ fn machine() -> Vec<String> {
     state
 }
 
-/// Removes the cgroups that failed tests have left. Nobody is in them any more.
-fn remove_cgroups(dir: &Path) -> Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("kiste-test-") {
-            remove_tree(&path);
-        } else if dir == Path::new("/sys/fs/cgroup") && path.is_dir() {
-            remove_cgroups(&path)?;
+/// The cgroups of tests, in all hierarchies.
+fn cgroups() -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for mount in host::cgroup_mounts() {
+        for entry in fs::read_dir(&mount)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("kiste-test-") {
+                found.push(path);
+            }
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+/// Whether a test that is not ours goes on in it: the directory of that name is outside
+/// of our place.
+fn is_anothers(cgroup: &Path) -> bool {
+    let name = cgroup.file_name().unwrap_or_default();
+    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    entries.into_iter().any(|it| it.file_name().to_ascii_lowercase() == *name)
 }
 
 fn remove_tree(dir: &Path) {
