@@ -85,7 +85,12 @@ fn need_of(reason: &str) -> Need {
             .and_then(|rest| rest.split(' ').next()));
     match tool {
         Some(tool) => Need::Tool(tool.into()),
-        None if need == "root" || reason.starts_with("it needs root") => Need::Root,
+        None if need == "root"
+            || reason.contains("needs root")
+            || reason.starts_with("only root") =>
+        {
+            Need::Root
+        }
         None if reason.contains("cgroup v2") || need.starts_with("cgroup-v2") => {
             Need::CgroupV2
         }
