@@ -170,7 +170,7 @@ fn play_page(page: &str, lane: Lane, test: &str) {
     if let Some(reason) = tools::missing(page, lane, &host, workspace()) {
         return host.log_skip(test, &format!("{}: {reason}", page.path.display()));
     }
-    let _turn = turns::wait_for(page, &host);
+    let _turn = turns::wait_for(page, &host).expect("a turn for the page");
     match play::page(page, lane, &host, workspace()) {
         Ok(skipped) => tell(page, &skipped, |what| host.log_skip(test, what)),
         Err(problem) => panic!("\n{problem:#}\n"),

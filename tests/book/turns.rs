@@ -1,61 +1,59 @@
 //! Which pages may be played at the same time: two readers at one machine would see each
-//! other's files and cgroups.
+//! other's files and cgroups. The locks are files, since the pages may be played by
+//! several processes: cargo-nextest starts one for each test.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
-use std::sync::{RwLockReadGuard, RwLockWriteGuard};
+use std::fs::File;
 
-use super::host::{Host, Root};
+use anyhow::{Context, Result};
+
+use super::host::Host;
 use super::pages::Page;
-
-/// All of a page, and its fast lane: they use the same names. The last is of all pages
-/// that are no chapter.
-static PAGES: [Mutex<()>; 12] = [const { Mutex::new(()) }; 12];
-
-/// An ordinary user has one `./rootfs`. Where the tests are root, each page has its own.
-static ROOTFS: Mutex<()> = Mutex::new(());
-
-/// The cgroup of all containers, `/sys/fs/cgroup/kiste`.
-static CGROUPS: RwLock<()> = RwLock::new(());
+use super::world::World;
 
 /// Kept while a page is played.
 pub struct Turn {
-    _page: MutexGuard<'static, ()>,
-    _rootfs: Option<MutexGuard<'static, ()>>,
-    _cgroups: Cgroups,
+    _locks: Vec<File>,
 }
 
-enum Cgroups {
-    NotUsed,
-    Used { _guard: RwLockReadGuard<'static, ()> },
-    LookedAt { _guard: RwLockWriteGuard<'static, ()> },
+#[derive(Clone, Copy)]
+enum Lock {
+    Shared,
+    Exclusive,
 }
 
 /// Waits until nobody is in this page's way.
-pub fn wait_for(page: &Page, host: &Host) -> Turn {
-    let number = page.number().map(|number| number as usize);
-    let last = PAGES.len() - 1;
-    let page_lock = &PAGES[number.unwrap_or(last).min(last)];
-    let shares_rootfs = number >= Some(4) && host.root != Root::Already;
-    // Always in this order, so that no two wait for each other. A page that has failed
-    // leaves the lock as good as before.
-    Turn {
-        _page: page_lock.lock().unwrap_or_else(PoisonError::into_inner),
-        _rootfs: shares_rootfs
-            .then(|| ROOTFS.lock().unwrap_or_else(PoisonError::into_inner)),
-        _cgroups: Cgroups::of(page, number),
+///
+/// # Errors
+/// When a lock cannot be made beside the tests.
+pub fn wait_for(page: &Page, host: &Host) -> Result<Turn> {
+    let number = page.number();
+    // All of a page, and its fast lane: they use the same names.
+    let name = number.map_or("other".into(), |number| number.to_string());
+    // Always in this order, so that no two wait for each other.
+    let mut locks = vec![lock(&format!("page-{name}"), Lock::Exclusive)?];
+    // In a world of its own, a page has a `./rootfs` of its own.
+    if number >= Some(4) && !World::is_for(page, host) {
+        locks.push(lock("rootfs", Lock::Exclusive)?);
     }
+    // The cgroup of all containers, /sys/fs/cgroup/kiste: some look at it.
+    if number == Some(5) || page.path.ends_with("proof.md") {
+        locks.push(lock("cgroups", Lock::Exclusive)?);
+    } else if number >= Some(5) {
+        locks.push(lock("cgroups", Lock::Shared)?);
+    }
+    Ok(Turn { _locks: locks })
 }
 
-impl Cgroups {
-    fn of(page: &Page, number: Option<usize>) -> Self {
-        if number == Some(5) || page.path.ends_with("proof.md") {
-            let guard = CGROUPS.write().unwrap_or_else(PoisonError::into_inner);
-            Cgroups::LookedAt { _guard: guard }
-        } else if number >= Some(5) {
-            let guard = CGROUPS.read().unwrap_or_else(PoisonError::into_inner);
-            Cgroups::Used { _guard: guard }
-        } else {
-            Cgroups::NotUsed
-        }
+/// The kernel releases it when the file is closed, however we end: flock(2).
+fn lock(name: &str, lock: Lock) -> Result<File> {
+    let test = std::env::current_exe().context("the path of this test")?;
+    let path = test.with_file_name(format!("book-{name}.lock"));
+    let file =
+        File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    match lock {
+        Lock::Shared => file.lock_shared(),
+        Lock::Exclusive => file.lock(),
     }
+    .with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
 }
