@@ -13,6 +13,7 @@ mod book {
     pub mod pages;
     pub mod pictures;
     pub mod play;
+    pub mod pointers;
     pub mod rest;
     pub mod room;
     pub mod scratch;
@@ -34,8 +35,8 @@ use book::host::Host;
 use book::pages::{Book, Page};
 use book::play::{Lane, Skipped};
 use book::{
-    includes, labels, links, names, pictures, play, summary, tasks, template, tools,
-    transcript, turns, width,
+    includes, labels, links, names, pictures, play, pointers, summary, tasks, template,
+    tools, transcript, turns, width,
 };
 
 #[test]
@@ -81,6 +82,11 @@ fn every_chapter_follows_the_template() {
 #[test]
 fn every_listing_fits_into_the_page() {
     hold(width::check);
+}
+
+#[test]
+fn what_build_it_names_is_in_what_it_shows() {
+    hold(pointers::check);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn too_wide(book: &Book, page: &Page) -> Vec<String> {
 }
 
 /// The page as mdBook hands it to the preprocessor.
-fn with_includes(book: &Book, page: &Page) -> String {
+pub fn with_includes(book: &Book, page: &Page) -> String {
     let lines = page.text.lines().flat_map(|line| {
         let include = line.trim().strip_prefix("{{#include ");
         let include = include.and_then(|rest| rest.strip_suffix("}}"));

@@ -1,0 +1,91 @@
+//! Prose that points into code: what *Build it* names must be in what it shows.
+
+use std::collections::BTreeSet;
+
+use super::markdown::{self, Line};
+use super::pages::{Book, Page};
+use super::width::with_includes;
+
+/// A name of the code's that stands alone between backquotes under *Build it*, such as
+/// `set_names` or `Spawn`, is a word of a listing there.
+pub fn check(book: &Book) -> Vec<String> {
+    book.chapters().flat_map(|page| unknown_names(book, page)).collect()
+}
+
+fn unknown_names(book: &Book, page: &Page) -> Vec<String> {
+    let (_, prose) = markdown::split(&page.text);
+    let shown = with_includes(book, page);
+    let (listings, _) = markdown::split(&shown);
+    let known: BTreeSet<&str> = listings
+        .iter()
+        .filter(|fence| fence.info.starts_with("rust"))
+        .flat_map(|fence| &fence.lines)
+        .flat_map(|line| line.split(|ch: char| !is_of_name(ch)))
+        .collect();
+    let names = build_it(&prose).iter().flat_map(|(line, text)| {
+        // Every second piece stands between backquotes.
+        text.split('`').skip(1).step_by(2).map(|code| (*line, code))
+    });
+    names
+        .map(|(line, code)| (line, code.trim_end_matches("()")))
+        .filter(|(_, name)| is_of_code(name) && !known.contains(name))
+        .map(|(line, name)| {
+            page.at(line, format!("`{name}` is in no listing of this page"))
+        })
+        .collect()
+}
+
+fn build_it<'a>(prose: &'a [Line<'a>]) -> &'a [Line<'a>] {
+    let begins = |line: &Line<'_>| line.1.starts_with("## ");
+    let Some(start) = prose.iter().position(|line| line.1.starts_with("## Build it"))
+    else {
+        return &[];
+    };
+    let rest = &prose[start + 1..];
+    &rest[..rest.iter().position(begins).unwrap_or(rest.len())]
+}
+
+fn is_of_name(ch: char) -> bool {
+    ch.is_alphanumeric() || ch == '_'
+}
+
+/// `set_names` and `Spawn` are the code's, `CLONE_NEWUTS` the kernel's, and `rmdir` may
+/// be anybody's.
+fn is_of_code(name: &str) -> bool {
+    let is_name = name.chars().all(is_of_name) && name.contains(char::is_lowercase);
+    is_name && (name.contains('_') || name.starts_with(char::is_uppercase))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::{accepts, refuses};
+    use super::check;
+
+    const PAGE: &str = "book/src/01-uts.md";
+    const FILE: (&str, &str) = (
+        "steps/01-uts/src/lib.rs",
+        "// ANCHOR: a\npub fn set_names() {}\n// ANCHOR_END: a\n",
+    );
+    const LISTING: &str =
+        "```rust,ignore\n{{#include ../../steps/01-uts/src/lib.rs:a}}\n```\n";
+
+    #[test]
+    fn a_name_that_is_shown_is_accepted() {
+        let text =
+            format!("## Build it ▸\n{LISTING}`set_names` calls `CLONE_NEWUTS`.\n");
+        accepts(check, &[(PAGE, &text), FILE]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_shown_is_found() {
+        let text = format!("## Build it ▸\n{LISTING}\n`set_name()` does it.\n");
+        let words = "01-uts.md:6: `set_name` is in no listing";
+        refuses(check, &[(PAGE, &text), FILE], words);
+    }
+
+    #[test]
+    fn elsewhere_it_may_be_another_projects() {
+        let text = "## Build it ▸\n## What the real ones do\n`libcrun_set_hostname`\n";
+        accepts(check, &[(PAGE, text)]);
+    }
+}
