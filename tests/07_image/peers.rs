@@ -345,7 +345,7 @@ fn podman_loads_and_runs_what_is_saved_here() {
 
 #[test]
 fn what_podman_saves_runs_here() {
-    if !tool("podman") {
+    if !tool("podman") || !tool("runc") {
         return;
     }
     everywhere(|shop| {

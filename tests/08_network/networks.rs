@@ -62,13 +62,11 @@ fn containers_of_one_network_reach_each_other_and_no_other_network() {
         ["one", "two"].map(|network| world.serve(&["--network", network], network));
     for network in ["one", "two"] {
         let ip = address(&world, network);
-        world
-            .run_sh(&["--network", network], &format!("wget -T5 -qO- http://{ip}/i"))
-            .prints(network);
+        world.run_sh(&["--network", network], &net::get(5, &ip)).prints(network);
         for other in ["one", "two", "three"].iter().filter(|other| **other != network) {
             let ran = world.run_sh(
                 &["--network", other],
-                &format!("ping -c1 -W1 {ip}; wget -T2 -qO- http://{ip}/i"),
+                &format!("ping -c1 -W1 {ip}; {}", net::get(2, &ip)),
             );
             assert!(
                 ran.code != 0 && ran.out.contains("100% packet loss"),
@@ -89,7 +87,7 @@ fn an_isolated_network_is_not_reached_by_its_published_ports_either() {
     let fetch = |network: &str, port: u16| {
         world.run_sh(
             &["--network", network],
-            &format!("wget -T2 -qO- http://{}:{port}/i", net::HOST),
+            &net::get(2, &format!("{}:{port}", net::HOST)),
         )
     };
     fetch("open", 8080).prints("open");
@@ -109,9 +107,7 @@ fn an_internal_network_has_no_way_out_and_none_in() {
     create(&world, &["inner", "--internal", "--subnet", "10.89.0.0/24"]);
     let running = world.serve(&["--network", "inner"], "inner");
     let ip = address(&world, "inner");
-    world
-        .run_sh(&["--network", "inner"], &format!("wget -T5 -qO- http://{ip}/i"))
-        .prints("inner");
+    world.run_sh(&["--network", "inner"], &net::get(5, &ip)).prints("inner");
     let out = world.inside(
         &running,
         &format!(
@@ -126,7 +122,7 @@ fn an_internal_network_has_no_way_out_and_none_in() {
         world.inside(&running, &format!("curl -sS -m2 http://{at_host}/i")).code,
         0
     );
-    world.run_sh(&[], &format!("wget -T5 -qO- http://{at_host}/i")).prints("hello"); // from an open one
+    world.run_sh(&[], &net::get(5, &at_host)).prints("hello"); // from an open one
     drop(server);
     world.outside(&format!("ip route add 10.89.0.0/24 via {}", net::HOST)).exits(0);
     assert_ne!(world.outside(&format!("curl -sS -m2 http://{ip}/i")).code, 0);

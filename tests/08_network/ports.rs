@@ -18,7 +18,7 @@ fn a_published_port_is_reached_from_everywhere() {
     world.sh(&fetch(&at_host)).prints("hello");
     world.sh(&fetch("127.0.0.1:8080")).prints("hello");
     world.sh(&fetch("10.77.0.1:8080")).prints("hello");
-    world.run_sh(&[], &format!("wget -T5 -qO- http://{at_host}/i")).prints("hello");
+    world.run_sh(&[], &net::get(5, &at_host)).prints("hello");
     world.inside(&running, &fetch(&at_host)).prints("hello"); // itself
     drop(running);
     assert_ne!(world.outside(&fetch(&at_host)).code, 0);

@@ -54,6 +54,16 @@ pub fn within<T: Send>(pid: impl Display, work: impl FnOnce() -> T + Send) -> T 
     })
 }
 
+/// A shell script that prints what [`World::serve`] serves at `IP` or `IP:PORT`, and
+/// fails where nothing comes in so many seconds. Without wget: a static one of Debian's
+/// crashes where it looks up the number of http.
+pub fn get(seconds: u32, at: &str) -> String {
+    let (ip, port) = at.split_once(':').unwrap_or((at, "80"));
+    format!(
+        "printf 'GET /i HTTP/1.0\\r\\n\\r\\n' | /busybox-full nc -w {seconds} {ip} {port} | tail -n 1 | grep ."
+    )
+}
+
 impl World {
     /// A world for this step's program; None where something that the test needs is not
     /// there.
