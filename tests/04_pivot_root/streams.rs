@@ -253,11 +253,14 @@ fn a_reader_that_never_reads_does_not_keep_it_from_ending() {
 fn while_it_waits_for_the_reader_of_the_last_words_a_signal_ends_it() {
     let Some(bench) = bench() else { return };
     let (_reader, writer) = pipe();
+    // More than this pipe holds, and less than the container's terminal does: so the
+    // command ends, however little of it the runtime reads and writes at a time.
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
     let mut child = start_on(
         &bench,
         &writer,
         &[],
-        &["sh", "-c", "head -c 70000 /dev/zero | tr '\\0' x; exit 3"],
+        &["sh", "-c", "head -c 6000 /dev/zero | tr '\\0' x; exit 3"],
     );
     is_full(&writer);
     assert_eq!(child.try_wait().unwrap(), None, "it has not ended before all is shown");

@@ -4,9 +4,9 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kiste_tests::Tree;
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
+use kiste_tests::{Tree, eventually, host};
 
 use crate::shop::{Shop, root};
 use crate::tiny::tiny;
@@ -199,6 +199,11 @@ fn a_commit_that_is_killed_is_made_or_not() {
         std::thread::sleep(whole * random() / 230);
         let _ = child.kill();
         child.wait().unwrap();
+        // Its command dies with it, a moment later; until then it has the lock, and gc
+        // touches nothing that somebody has.
+        let dir = shop.bench().dir();
+        eventually(|| host::processes_at(dir).is_empty().then_some(()))
+            .expect("all die");
         if shop.names().contains(&"b:1".to_owned()) {
             shop.sh("b:1", &[], "ls / | grep -c '^l[1-9]'; wc -c < /l9")
                 .prints("9\n1048576");

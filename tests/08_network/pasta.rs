@@ -80,8 +80,9 @@ fn it_reaches_the_outside_and_not_the_hosts_loopback() {
     let Some(place) = Place::new() else { return };
     place.greeter("198.51.100.1:7001", "hello from outside");
     place.greeter("127.0.0.1:7002", "the host's secret");
-    let ran =
-        place.user.sh(&["--network", "pasta"], "nc -w 5 198.51.100.1 7001 < /dev/null");
+    let ran = place
+        .user
+        .sh(&["--network", "pasta"], "nc -w 60 198.51.100.1 7001 < /dev/null");
     ran.prints("hello from outside");
     for address in ["127.0.0.1", "192.0.2.1", "192.0.2.2"] {
         let ran = place.user.sh(
