@@ -297,8 +297,9 @@ fn every_step_has_its_alias() {
             let (number, test) = (&name[..2], name.replace('-', "_"));
             let check = format!(
                 "check-{number} = [\n    \"test\", \"--config\", \
-                 \"env.KISTE_CHECK='{number}'\", \"-p\", \"step-{name}\", \
-                 \"--test\", \"{test}\",\n]"
+                 \"env.KISTE_CHECK='{number}'\", \"--no-fail-fast\",\n    \
+                 \"-p\", \"step-{name}\", \"--test\", \"{test}\", \
+                 \"-p\", \"test-summary\", \"--test\", \"summary\",\n]"
             );
             assert!(config.contains(&check), "no alias check-{number}");
         }

@@ -7,9 +7,11 @@
 mod source;
 
 use std::cell::Cell;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Once;
 
 use serde::Deserialize;
 
@@ -107,6 +109,30 @@ pub(crate) fn refuse_to_skip(binary: &str, test: &str, need: &str, reason: &str)
     {
         panic!("{refusal}");
     }
+}
+
+/// In a chapter's check, notes that its tests have started, and each that fails, for the
+/// last lines of the check.
+pub(crate) fn log_failures() {
+    static ONCE: Once = Once::new();
+    if std::env::var_os("KISTE_CHECK").is_none() {
+        return;
+    }
+    ONCE.call_once(|| {
+        log("started\n");
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let thread = std::thread::current();
+            log(&format!("failed: {}\n", thread.name().unwrap_or("?")));
+            usual(panic);
+        }));
+    });
+}
+
+fn log(line: &str) {
+    let Some(log) = std::env::var_os("KISTE_SKIPPED") else { return };
+    let log = OpenOptions::new().append(true).open(log);
+    let _ = log.and_then(|mut log| log.write_all(line.as_bytes()));
 }
 
 fn refusal(

@@ -1,5 +1,7 @@
 //! Sums up what the tests of one cargo run have skipped, in one line.
 
+pub mod tasks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiste_tests::host::package_of;

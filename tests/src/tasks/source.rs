@@ -40,6 +40,11 @@ impl Source {
         }
     }
 
+    /// Whether it is still to be done.
+    pub fn is_to_do(&self) -> bool {
+        self.text[self.body.clone()].contains("todo!(")
+    }
+
     /// The file with the task to be done.
     pub fn to_do(&self, task: &Task) -> String {
         let Range { start, end } = self.body;
