@@ -87,6 +87,7 @@ impl Child {
         self.wait_at(&mut job.terminal())
     }
 
+    // ANCHOR: wait_at
     /// Waits, with this at the terminal.
     ///
     /// # Errors
@@ -110,6 +111,7 @@ impl Child {
             }
         }
     }
+    // ANCHOR_END: wait_at
 
     fn sleep(&self, terminal: &dyn Terminal) -> Result<Wake> {
         let mut fds = vec![

@@ -67,7 +67,7 @@ fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
                 }
                 end = Status::of(status.exit_status(), status.terminating_signal())
             }
-            Err(error) => return Err(error).context("waitid(children)"),
+            Err(error) => return Err(error).context("waitpid(any child)"),
         }
     }
 }
