@@ -29,11 +29,12 @@ fn its_pid_ipc_and_uts_namespaces_are_its_own_and_no_other() {
 fn no_process_of_the_host_can_be_reached() {
     let Some(bench) = bench() else { return };
     let mut outside = Command::new("sleep").arg("300").spawn().unwrap();
-    let ran = bench.sh(&[], &format!("kill -KILL {}", outside.id()));
+    let ran = bench.sh(&[], &format!("echo it runs; kill -KILL {}", outside.id()));
     let survived = outside.try_wait().unwrap().is_none();
     outside.kill().unwrap();
     outside.wait().unwrap();
-    assert!(ran.code != 0 && survived, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.out, "it runs\n", "the command has not run: {}", ran.err);
+    assert!(ran.code != 0 && survived, "{}", ran.err);
 }
 
 #[test]

@@ -170,7 +170,45 @@ fn compare(written: &str, ran: &Ran, log: &Path) {
     let told = told(&ran.err);
     let seen = seen(&fs::read_to_string(log).unwrap(), told.len());
     let wrong = differences(written, &told, &seen);
-    assert!(wrong.is_empty(), "{}\ntold: {told:#?}\nseen: {seen:#?}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}{}\ntold: {}\nseen: {}",
+        untold(&told, &seen),
+        wrong.join("\n"),
+        beginning(&format!("{told:#?}")),
+        beginning(&format!("{seen:#?}"))
+    );
+}
+
+/// Names the calls that make a container and are missing in the narration: the usual
+/// mistake of who writes a function again. Empty, if none is.
+fn untold(told: &Calls, seen: &Calls) -> String {
+    let mut untold = Vec::new();
+    for (who, calls) in seen {
+        let told = told.get(who).map(Vec::as_slice).unwrap_or_default();
+        let mut told = container_calls(told);
+        for call in container_calls(calls) {
+            match told.iter().position(|told| *told == call) {
+                Some(at) => drop(told.remove(at)),
+                None => untold.push(call),
+            }
+        }
+    }
+    if untold.is_empty() {
+        return String::new();
+    }
+    let calls = untold.join(", ");
+    format!("made, and not told: {calls}. Make them by kit::call (chapter 0)\n")
+}
+
+/// As much of a dump as somebody reads.
+fn beginning(dump: &str) -> String {
+    const LINES: usize = 20;
+    let mut lines: Vec<_> = dump.lines().take(LINES).collect();
+    let rest = dump.lines().count() - lines.len();
+    let more = format!("… and {rest} lines more");
+    lines.extend((rest > 0).then_some(more.as_str()));
+    lines.join("\n")
 }
 
 /// With a question mark strace forgives a call that this machine does not have.
@@ -447,6 +485,20 @@ mod tests {
             wrong.len() == 2 && wrong[0].starts_with("child: told is"),
             "{wrong:?}"
         );
+    }
+
+    #[test]
+    fn the_calls_left_out_are_named_first_and_the_dumps_are_short() {
+        let told = calls(&["clone3"], &["open_tree", "execve"]);
+        assert_eq!(
+            untold(&told, &seen(STRACE, 2)),
+            "made, and not told: prctl, move_mount. Make them by kit::call (chapter 0)\n"
+        );
+        assert_eq!(untold(&calls(&["clone3"], CHILD), &seen(STRACE, 2)), "");
+        assert_eq!(beginning("a\nb"), "a\nb");
+        let long = beginning(&"a\n".repeat(23));
+        assert!(long.ends_with("\na\n… and 3 lines more"), "{long}");
+        assert_eq!(long.lines().count(), 21);
     }
 
     #[test]

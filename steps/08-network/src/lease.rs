@@ -90,6 +90,7 @@ impl Lease {
     }
 }
 
+// ANCHOR: choose
 // Task 8.1: the first address that nobody has.
 fn choose(
     subnet: Subnet,
@@ -127,6 +128,7 @@ fn choose(
     })
     .hint("end some of its containers, or make a network with a larger --subnet")
 }
+// ANCHOR_END: choose
 
 /// The first and the last address of a subnet are no single host's: RFC 1122, 3.2.1.3.
 fn is_nobodys(subnet: Subnet, ip: IpAddr) -> bool {
