@@ -54,7 +54,7 @@ impl Lesson {
             EVERY_DAY.contains(&id) || self.adds.contains(&id)
         };
         command.after_long_help(self.text()).mut_subcommand("run", |run| {
-            run.after_long_help(self.text()).mut_args(|arg| {
+            say_where_options_stand(run).after_long_help(self.text()).mut_args(|arg| {
                 let hidden = !is_short(&arg);
                 arg.hide_short_help(hidden)
             })
@@ -73,4 +73,11 @@ impl Lesson {
         let number = number.expect("a step's name begins with its number");
         text + &format!("\nChapter {number}, {chapter}: book/src/{step}.md")
     }
+}
+
+/// `--help` says it at COMMAND, for which `-h` has no room.
+fn say_where_options_stand(run: Command) -> Command {
+    let Some(about) = run.get_about().map(ToString::to_string) else { return run };
+    let short = format!("{about}; options of ours come before it");
+    run.long_about(about).about(short)
 }

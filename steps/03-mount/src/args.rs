@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(short, long, value_name = "SRC:DST[:OPTIONS]", value_parser = Request::volume)]
     volume: Vec<Request>,
 
-    /// The same in long: type=bind|tmpfs,src=…,dst=…[,ro,size=…,mode=…]
+    /// As -v and --tmpfs, in long: type=bind|tmpfs,src=…,dst=…[,ro,size=…,mode=…]
     #[arg(long, value_name = "OPTIONS", value_parser = Request::mount_option)]
     mount: Vec<Request>,
 

@@ -27,6 +27,9 @@ use crate::sys;
 #[group(id = "terminal_options")]
 pub struct TerminalArgs {
     /// Give it a terminal of its own; on a terminal this is the default
+    ///
+    /// Without -t, a file or a pipe is passed on as it is. So `</dev/null 2>&1 | cat`
+    /// behind the command turns the default off.
     #[arg(short, long)]
     tty: bool,
 

@@ -141,7 +141,14 @@ const PAGE: u64 = 4096;
 fn memory(text: &str) -> Result<Max, String> {
     match Max::parse(text, |text| text.parse().map(|Size(bytes)| bytes))? {
         Max::At(bytes) if bytes < PAGE => {
-            Err("at least a page of memory: 4k (-1 for no limit)".into())
+            let rule = "at least a page of memory: 4k (-1 for no limit)";
+            let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
+            Err(match bytes {
+                1.. if !has_unit => {
+                    format!("{rule}; {text} is {bytes} bytes, did you mean {text}m?")
+                }
+                _ => rule.into(),
+            })
         }
         max => Ok(max),
     }
@@ -218,6 +225,16 @@ mod tests {
             "--cgroup-parent a//b",
         ] {
             assert!(limits(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_size_without_a_unit_is_asked_about() {
+        let refused = limits("-m 32").unwrap_err();
+        assert!(refused.contains("32 is 32 bytes, did you mean 32m?"), "{refused}");
+        for line in ["-m 0", "-m 32b", "-m 3k"] {
+            let refused = limits(line).unwrap_err();
+            assert!(!refused.contains("did you mean"), "{refused}");
         }
     }
 

@@ -47,8 +47,18 @@ pub fn doctor() -> Vec<Check> {
 /// Version 2 with the controllers of the limits: on a hybrid host it has none.
 fn unified(hierarchies: &Hierarchies) -> Check {
     let name = "cgroup-v2";
-    let mend = "none is needed where cgroup-v1 is ok; else boot with `systemd.unified_cgroup_hierarchy=1 \
-                cgroup_no_v1=all`";
+    let boot = "boot with `systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all`";
+    let (hybrid, mend) = match version_1_has_all(hierarchies) {
+        true => (
+            "hybrid, and enough to run containers",
+            format!(
+                "none is needed here: version 1 is complete; to have version 2, {boot}"
+            ),
+        ),
+        false => {
+            ("hybrid", format!("none is needed where cgroup-v1 is ok; else {boot}"))
+        }
+    };
     match hierarchies.unified() {
         None => Check::missing(name, "no unified hierarchy is mounted", mend),
         Some(unified)
@@ -64,12 +74,19 @@ fn unified(hierarchies: &Hierarchies) -> Check {
             Check::missing(
                 name,
                 format_args!(
-                    "hybrid: {path} freezes and kills, the limits are on version 1"
+                    "{hybrid}: {path} freezes and kills, the limits are on version 1"
                 ),
                 mend,
             )
         }
     }
+}
+
+/// Whether version 1 keeps the limits that every container should have.
+fn version_1_has_all(hierarchies: &Hierarchies) -> bool {
+    [Controller::Memory, Controller::Cpu, Controller::Pids].into_iter().all(|needed| {
+        hierarchies.holding(needed).is_some_and(|it| it.version() == Version::V1)
+    })
 }
 
 fn legacy(hierarchies: &Hierarchies) -> Check {
@@ -216,6 +233,14 @@ mod tests {
         let check = unified(&top.mounted("cgroup2", "rw"));
         assert_eq!(check.verdict, Verdict::Missing);
         assert!(check.found.starts_with("hybrid: "), "{check:?}");
+    }
+
+    #[test]
+    fn where_version_1_is_complete_version_2_is_not_needed() {
+        let top = Fake::new("complete");
+        let check = unified(&top.mounted("cgroup", "rw,memory,cpu,pids"));
+        assert_eq!(check.verdict, Verdict::Missing);
+        assert!(check.mend.unwrap().starts_with("none is needed here"));
     }
 
     #[test]
