@@ -190,7 +190,8 @@ fn untold(told: &Calls, seen: &Calls) -> String {
         for call in container_calls(calls) {
             match told.iter().position(|told| *told == call) {
                 Some(at) => drop(told.remove(at)),
-                None => untold.push(call),
+                None if !untold.contains(&call) => untold.push(call),
+                None => {}
             }
         }
     }
