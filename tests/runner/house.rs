@@ -60,7 +60,14 @@ impl House {
         command
             .current_dir(self.place.dir.path())
             .env("PATH", self.place.fakes_first());
-        for variable in ["KISTE_SUDO", "KISTE_ROOTFS", "KISTE_CHECK"] {
+        for variable in [
+            "KISTE_SUDO",
+            "KISTE_ROOTFS",
+            "KISTE_CHECK",
+            "KISTE_BIN",
+            "KISTE_SKIP_LOG",
+            "KISTE_SKIPPED",
+        ] {
             command.env_remove(variable);
         }
         command.env_remove("INSTA_UPDATE").env_remove("INSTA_WORKSPACE_ROOT");
