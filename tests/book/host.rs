@@ -73,7 +73,7 @@ impl Host {
         } else if block.needs == Needs::Rootless && !self.has_userns {
             Verdict::Skip("ordinary users may not make user namespaces here".into())
         } else if let Some(tool) =
-            block.tool.as_ref().filter(|tool| !kiste_tests::host::has(tool))
+            block.tool.as_ref().filter(|tool| !super::tools::is_here(tool))
         {
             Verdict::Skip(format!("{tool} is not installed"))
         } else {

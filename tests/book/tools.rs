@@ -92,7 +92,7 @@ fn is_inside(rootfs: &Path, tool: &str) -> bool {
 }
 
 /// Root's programs, too: the page becomes root where it needs to.
-fn is_here(tool: &str) -> bool {
+pub fn is_here(tool: &str) -> bool {
     has(tool)
         || ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(tool).exists())
 }
