@@ -29,7 +29,7 @@ struct Check {
 impl Step {
     /// `step!` calls this.
     pub fn new(name: &'static str, exe: &str) -> Self {
-        tasks::log_failures();
+        tasks::note_test();
         let exe_or_other =
             std::env::var_os("KISTE_BIN").map_or(exe.into(), PathBuf::from);
         Step { name, own: exe.into(), exe: exe_or_other }

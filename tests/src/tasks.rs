@@ -111,26 +111,27 @@ pub(crate) fn refuse_to_skip(binary: &str, test: &str, need: &str, reason: &str)
     }
 }
 
-/// In a chapter's check, notes that its tests have started, and each that fails, for the
-/// last lines of the check.
-pub(crate) fn log_failures() {
+/// In a chapter's check, notes that the running test has begun, and later whether it
+/// fails, for the last lines of the check.
+pub fn note_test() {
     static ONCE: Once = Once::new();
     if std::env::var_os("KISTE_CHECK").is_none() {
         return;
     }
     ONCE.call_once(|| {
-        log("started\n");
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let thread = std::thread::current();
-            log(&format!("failed: {}\n", thread.name().unwrap_or("?")));
+            log("failed");
             usual(panic);
         }));
     });
+    log("began");
 }
 
-fn log(line: &str) {
+fn log(event: &str) {
     let Some(log) = std::env::var_os("KISTE_SKIPPED") else { return };
+    let thread = std::thread::current();
+    let line = format!("{event}: {}\n", thread.name().unwrap_or("?"));
     let log = OpenOptions::new().append(true).open(log);
     let _ = log.and_then(|mut log| log.write_all(line.as_bytes()));
 }

@@ -1,24 +1,36 @@
 //! The last lines of a chapter's check: which of its tasks are done.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use kiste_tests::tasks::{Chapter, Source, Task};
 
+/// What the check of a chapter says at its end.
+pub struct Verdict {
+    /// Some lines, for people.
+    pub text: String,
+    /// False where no task was checked, or one is not written yet: then the check has
+    /// not passed, whatever its tests say.
+    pub is_checked: bool,
+}
+
 /// What a check says of one task.
-#[derive(Debug, PartialEq)]
-enum Verdict {
+enum State {
     Done,
     /// The function is still `todo!()`; where it is.
     ToDo(String),
     Fails(Vec<String>),
+    /// These of its tests were not chosen.
+    NotRun(Vec<String>),
 }
 
-/// One line a task of this chapter (`02`), for a log with a `failed: TEST` line for each
-/// test that has failed. Where only some tests were run, nothing is said of the others.
-pub fn verdict(chapter: &str, log: &str, all_were_run: bool) -> String {
+/// One line a task of this chapter (`02`), for a log that has `began: TEST` for each test
+/// that was run and `failed: TEST` for each that has failed.
+pub fn verdict(chapter: &str, log: &str) -> Verdict {
     let steps = Chapter::steps();
     let Some(step) = steps.iter().find(|step| step.starts_with(chapter)) else {
-        return String::new();
+        let text = format!("there is no chapter {chapter} with tasks\n");
+        return Verdict { text, is_checked: false };
     };
     let is_ours = std::env::var_os("KISTE_BIN").is_none();
     let place = |task: &Task| {
@@ -26,92 +38,145 @@ pub fn verdict(chapter: &str, log: &str, all_were_run: bool) -> String {
             Source::of(task).ok().filter(|source| is_ours && source.is_to_do());
         source.map(|source| source.file.display().to_string())
     };
-    lines(step, &Chapter::of(step).tasks, log, all_were_run, &place)
+    Log::read(log).verdict(step, &Chapter::of(step).tasks, &place)
 }
 
-fn lines(
-    step: &str,
-    tasks: &[Task],
-    log: &str,
-    all_were_run: bool,
-    place: &dyn Fn(&Task) -> Option<String>,
-) -> String {
-    let failed: Vec<_> =
-        log.lines().filter_map(|line| line.strip_prefix("failed: ")).collect();
-    let of = |task: &Task| {
-        let fails = task.tests.iter().filter(|test| failed.contains(&test.as_str()));
-        let fails: Vec<_> = fails.cloned().collect();
-        match place(task) {
-            Some(place) => Verdict::ToDo(place),
-            None if fails.is_empty() => Verdict::Done,
-            None => Verdict::Fails(fails),
-        }
-    };
-    if !log.lines().any(|line| line == "started") {
-        return format!("no test of {step} was run, so no task is checked\n");
+struct Log<'a> {
+    began: BTreeSet<&'a str>,
+    failed: BTreeSet<&'a str>,
+}
+
+impl<'a> Log<'a> {
+    fn read(log: &'a str) -> Self {
+        let of = |event| log.lines().filter_map(move |line| line.strip_prefix(event));
+        Log { began: of("began: ").collect(), failed: of("failed: ").collect() }
     }
-    let mut text = String::new();
-    let (mut to_do, mut fails) = (None, None);
-    for task in tasks {
-        let number = &task.number;
-        let said = match of(task) {
-            Verdict::Done if all_were_run => "done".into(),
-            Verdict::Done => continue,
-            Verdict::ToDo(place) => {
-                to_do = to_do.or(Some(task));
-                format!("not written yet, in {place}")
-            }
-            Verdict::Fails(tests) => {
-                fails = fails.or(Some(task));
-                format!("fails: {}", tests.join(", "))
-            }
+
+    fn state(&self, task: &Task, place: Option<String>) -> State {
+        let those = |is: &dyn Fn(&str) -> bool| {
+            let tests = task.tests.iter().filter(|test| is(test));
+            tests.cloned().collect::<Vec<_>>()
         };
-        _ = writeln!(text, "task {number}: {said}");
+        let fails = those(&|test| self.failed.contains(test));
+        let not_run = those(&|test| !self.began.contains(test));
+        match place {
+            Some(place) => State::ToDo(place),
+            None if !fails.is_empty() => State::Fails(fails),
+            None if !not_run.is_empty() => State::NotRun(not_run),
+            None => State::Done,
+        }
     }
-    if let Some(task) = to_do.or(fails) {
-        let (number, test) = (&task.number, &task.tests[0]);
-        let chapter = &step[..2];
-        _ = writeln!(
-            text,
-            "begin with {number}, since others may fail because of it; \
-             alone: cargo check-{chapter} {test}"
-        );
+
+    fn verdict(
+        &self,
+        step: &str,
+        tasks: &[Task],
+        place: &dyn Fn(&Task) -> Option<String>,
+    ) -> Verdict {
+        if self.began.is_empty() {
+            let text = format!("no test of {step} was run, so no task is checked\n");
+            return Verdict { text, is_checked: false };
+        }
+        let mut text = String::new();
+        let (mut to_do, mut fails) = (None, None);
+        for task in tasks {
+            let said = match self.state(task, place(task)) {
+                State::Done => "done".into(),
+                // Other tests were chosen.
+                State::NotRun(tests) if tests.len() == task.tests.len() => continue,
+                State::NotRun(tests) => {
+                    format!("not checked by all: without {}", tests.join(", "))
+                }
+                State::ToDo(place) => {
+                    to_do = to_do.or(Some(task));
+                    format!("not written yet, in {place}")
+                }
+                State::Fails(tests) => {
+                    fails = fails.or(Some(task));
+                    format!("fails: {}", tests.join(", "))
+                }
+            };
+            _ = writeln!(text, "task {}: {said}", task.number);
+        }
+        if text.is_empty() {
+            text += "no test that was run judges a task\n";
+        }
+        text += &self.others(tasks);
+        if let Some(task) = to_do.or(fails) {
+            let (number, test) = (&task.number, &task.tests[0]);
+            let chapter = &step[..2];
+            _ = writeln!(
+                text,
+                "begin with {number}, since others may fail because of it; \
+                 alone: cargo check-{chapter} {test}"
+            );
+        }
+        Verdict { text, is_checked: to_do.is_none() }
     }
-    text
+
+    /// What has failed, and is no task's own test: one of the tasks is not right yet.
+    fn others(&self, tasks: &[Task]) -> String {
+        let is_of_task = |name: &str| {
+            tasks.iter().any(|task| task.tests.iter().any(|it| it == name))
+        };
+        let others: Vec<_> =
+            self.failed.iter().copied().filter(|name| !is_of_task(name)).collect();
+        match others.len() {
+            0 => String::new(),
+            1..=3 => format!("but this fails, too: {}\n", others.join(", ")),
+            count => {
+                let some = others[..3].join(", ");
+                format!("but these fail, too: {some} and {} others\n", count - 3)
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn said(log: &str, all_were_run: bool, to_do: &str) -> String {
+    fn said(began: &[&str], failed: &[&str], to_do: &str) -> Verdict {
         let place = |task: &Task| (task.number == to_do).then(|| "init.rs".to_owned());
-        lines("02-pid", &Chapter::of("02-pid").tasks, log, all_were_run, &place)
+        let log = Log {
+            began: began.iter().copied().collect(),
+            failed: failed.iter().copied().collect(),
+        };
+        log.verdict("02-pid", &Chapter::of("02-pid").tasks, &place)
+    }
+
+    fn all() -> Vec<String> {
+        Chapter::of("02-pid").tasks.into_iter().flat_map(|task| task.tests).collect()
     }
 
     #[test]
     fn each_task_is_told_and_where_to_begin() {
-        let log = "started\nskipped: 02_pid many::x: bash\n\
-                   failed: init::init_sends_signals_on\n";
+        let all = all();
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        let failed = ["init::init_sends_signals_on", "many::fifty"];
+        let verdict = said(&all, &failed, "2.2");
         assert_eq!(
-            said(log, true, "2.2"),
+            verdict.text,
             "task 2.1: done\n\
              task 2.2: not written yet, in init.rs\n\
              task 2.3: fails: init::init_sends_signals_on\n\
              task 2.4: done\n\
+             but this fails, too: many::fifty\n\
              begin with 2.2, since others may fail because of it; \
              alone: cargo check-02 namespaces::the_command_is_pid_1\n"
         );
+        assert!(!verdict.is_checked);
+        assert!(said(&all, &failed, "none").is_checked, "its tests say the rest");
     }
 
     #[test]
     fn what_was_not_run_is_not_called_done() {
-        assert_eq!(
-            said("", true, "none"),
-            "no test of 02-pid was run, so no task is checked\n"
-        );
-        assert_eq!(said("started\n", false, "none"), "");
-        let log = "started\nfailed: init::init_sends_signals_on\n";
-        assert!(said(log, false, "none").starts_with("task 2.3: fails: "));
+        let none = said(&[], &[], "none");
+        assert_eq!(none.text, "no test of 02-pid was run, so no task is checked\n");
+        assert!(!none.is_checked);
+        let other = said(&["many::fifty"], &[], "none");
+        assert_eq!(other.text, "no test that was run judges a task\n");
+        let one = said(&["init::init_sends_signals_on"], &[], "none");
+        assert!(one.text.starts_with("task 2.3: not checked by all: without "));
     }
 }
