@@ -43,7 +43,8 @@ pub use terminal::Terminal;
 pub use tree::Tree;
 pub use user::User;
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// The step's program: `step!("05-cgroups")`.
 #[macro_export]
@@ -53,21 +54,35 @@ macro_rules! step {
     };
 }
 
+/// Whether something has hung already: then the next is more likely to be one with it
+/// than to be slow, and is waited for a quarter as long.
+static HAS_HUNG: AtomicBool = AtomicBool::new(false);
+
 /// How long anything may take before a test calls it hung. The virtual machine is slow.
 pub fn patience() -> Duration {
     let usual = if std::env::var_os("KISTE_VM").is_some() { 240 } else { 30 };
     let asked =
         std::env::var("KISTE_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(asked.unwrap_or(usual))
+    let whole = Duration::from_secs(asked.unwrap_or(usual));
+    if HAS_HUNG.load(Ordering::Relaxed) { whole / 4 } else { whole }
+}
+
+/// Takes note that patience has run out.
+pub(crate) fn has_hung() {
+    HAS_HUNG.store(true, Ordering::Relaxed);
 }
 
 /// Waits until `done` gives something; None when patience has run out.
 pub fn eventually<T>(mut done: impl FnMut() -> Option<T>) -> Option<T> {
-    let start = std::time::Instant::now();
+    let (start, patience) = (Instant::now(), patience());
     loop {
         match done() {
-            None if start.elapsed() < patience() => {
+            None if start.elapsed() < patience => {
                 std::thread::sleep(Duration::from_millis(5))
+            }
+            None => {
+                has_hung();
+                return None;
             }
             found => return found,
         }

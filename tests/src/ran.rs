@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
 
-use crate::patience;
+use crate::{has_hung, patience};
 
 /// How a run ended, and what it printed.
 #[derive(Debug)]
@@ -18,14 +18,17 @@ pub struct Ran {
 
 impl Ran {
     pub(crate) fn of(command: &mut assert_cmd::Command) -> Self {
-        let start = Instant::now();
-        let output = command.timeout(patience()).output();
+        let (start, patience) = (Instant::now(), patience());
+        let output = command.timeout(patience).output();
         let output =
             output.unwrap_or_else(|error| panic!("start {command:?}: {error}"));
         // What ran out of patience was killed, and must not pass for a command that
         // died of signal 9.
+        if start.elapsed() >= patience {
+            has_hung();
+        }
         assert!(
-            start.elapsed() < patience(),
+            start.elapsed() < patience,
             "it hung: {command:?}\nuntil then it printed:\n{}{}",
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
