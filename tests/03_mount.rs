@@ -4,9 +4,13 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
-use kiste_tests::{Bench, Distribution, Ran, explain, help, host, options, step, tool};
+use kiste_tests::{
+    Bench, Distribution, Ran, explain, help, host, keys, options, step, tool,
+};
 use nix::sys::signal::Signal;
 
+#[path = "03_mount/inside.rs"]
+mod inside;
 #[path = "03_mount/propagation.rs"]
 mod propagation;
 #[path = "03_mount/requests.rs"]
@@ -86,6 +90,12 @@ fn the_narration_is_what_happens() {
     let volume = format!("{target}:{target}:ro");
     let options = ["--propagation", "shared", "--tmpfs", &memory, "-v", &volume];
     explain::is_true(&bench, list, &options, &["true"]);
+}
+
+#[test]
+fn in_a_pipeline_below_sudo_it_has_the_keyboard() {
+    let Some(bench) = bench() else { return };
+    keys::in_a_pipeline_below_sudo_it_has_the_keyboard(&bench, &[]);
 }
 
 #[test]

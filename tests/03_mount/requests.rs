@@ -44,6 +44,21 @@ fn a_directory_of_the_host_appears_inside_and_there_only() {
     );
 }
 
+/// For a moment it could be written otherwise.
+#[test]
+fn a_mount_has_its_attributes_before_it_is_attached() {
+    let Some(bench) = bench().filter(|bench| bench.step().is_ours()) else { return };
+    let (_, source) = directory(&bench, "source");
+    let targets = ["one", "other"].map(|name| directory(&bench, name).1);
+    let [one, other] = targets.map(|target| volume(&source, &target, "ro"));
+    let ran = bench.run(&["--explain=json", "-v", &one, "-v", &other], &["true"]);
+    let of_each = ["open_tree", "mount_setattr", "move_mount"];
+    let mut calls = explain::calls_of("child", ran.exits(0));
+    calls.retain(|call| of_each.contains(&&**call));
+    let first = calls.iter().position(|call| call == "open_tree").unwrap_or_default();
+    assert_eq!(calls[first..], [of_each, of_each].concat(), "told by kit::call");
+}
+
 #[test]
 fn a_file_of_the_host_appears_inside() {
     let Some(bench) = bench() else { return };

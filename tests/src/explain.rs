@@ -156,6 +156,12 @@ pub fn tells_each_step_alone(step: &Step, run: impl Fn(&str) -> Ran) {
     }
 }
 
+/// The calls of one process, in the order in which a run with `--explain=json` tells
+/// them.
+pub fn calls_of(who: &str, ran: &Ran) -> Vec<String> {
+    told(&ran.err).remove(who).unwrap_or_default()
+}
+
 fn strace(log: &Path) -> Vec<String> {
     let only = format!("trace={}", traced().join(","));
     let log = log.to_str().unwrap();

@@ -41,7 +41,12 @@ impl Tree {
             .context("run git")?;
         ensure!(listed.status.success(), "git does not list the files");
         let files = String::from_utf8(listed.stdout)?;
-        for file in files.lines().map(Path::new).filter(|file| file.is_file()) {
+        // Cargo reads the one of the workspace around the copy, and would join the lists
+        // of both: each check would have its options twice.
+        let config = Path::new(".cargo/config.toml");
+        let _ = fs::remove_file(tree.top().join(config));
+        let files = files.lines().map(Path::new);
+        for file in files.filter(|file| file.is_file() && *file != config) {
             tree.refresh(file)?;
         }
         Ok(tree)

@@ -29,13 +29,14 @@ impl Root {
     ///
     /// # Errors
     /// When the directory is not there, or cannot be mounted.
-    // Task 4.1: pivot_root(2) wants a mount point, so the directory is mounted on
-    // itself.
     pub fn open(args: &Args, requests: &[Request]) -> Result<Self> {
         let place = directory(&args.rootfs)?;
         Root::mount(&Tree::of(args, &place)?, &place, args, requests)
     }
 
+    /// Mounts the view of a directory on `place`, read-only if that was asked for.
+    // Task 4.1: pivot_root(2) wants a mount point, so the directory is mounted on
+    // itself.
     pub(crate) fn mount(
         tree: &Tree,
         place: &OwnedFd,

@@ -1,0 +1,45 @@
+//! Paths inside a root that is not the host's `/`: functions of the library.
+//!
+//! The program of this step has no such root yet, so no run of it could tell.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+
+use super::*;
+
+/// What a path leads to inside of this directory, as device and inode number.
+fn opened(root: &File, path: &str) -> Result<(u64, u64), Option<Errno>> {
+    let opened = mount::inside::open(root.as_fd(), path.as_ref());
+    let opened = opened.map_err(|error| kit::errno(&error))?;
+    Ok(id(&File::from(opened)))
+}
+
+fn id(file: &File) -> (u64, u64) {
+    let metadata = file.metadata().unwrap();
+    (metadata.dev(), metadata.ino())
+}
+
+#[test]
+fn neither_a_link_nor_dots_lead_out_of_a_root() {
+    let Some(bench) = Bench::of(step!("03-mount"), &[]) else { return };
+    let (path, _) = directory(&bench, "root");
+    directory(&bench, "root/below");
+    symlink("/etc", path.join("link")).unwrap();
+    symlink("../../../../../../../../etc", path.join("below/climbs")).unwrap();
+    let root = File::open(&path).unwrap();
+    let links = ["/link", "link", "/below/climbs", "../../link", "below/../../link"];
+
+    for link in links {
+        assert_eq!(opened(&root, link), Err(Some(Errno::ENOENT)), "{link}");
+    }
+    for above in ["/", "..", "../..", "/../..", "below/../../.."] {
+        assert_eq!(opened(&root, above), Ok(id(&root)), "{above}");
+    }
+    let (own, _) = directory(&bench, "root/etc");
+    let own = id(&File::open(own).unwrap());
+    for link in links {
+        assert_eq!(opened(&root, link), Ok(own), "{link}");
+    }
+}
