@@ -52,6 +52,11 @@ impl Source {
         [&self.text[..start], &todo, &self.text[end..]].concat()
     }
 
+    /// Whether a wrong answer changes the task's own function.
+    pub fn is_changed_by(&self, wrong: &Wrong) -> bool {
+        self.text[self.body.clone()].contains(&wrong.from)
+    }
+
     /// The file with a wrong answer.
     ///
     /// # Errors
@@ -159,6 +164,8 @@ impl A {
         assert!(edited.contains("twice()\n") && edited.contains("fn once"), "{edited}");
         let edited = source().with(&wrong("fn once")).unwrap();
         assert!(edited.contains("    twice() {}"), "{edited}");
+        assert!(source().is_changed_by(&wrong("once")));
+        assert!(!source().is_changed_by(&wrong("fn once")));
         assert!(source().with(&wrong("nothing")).is_err());
     }
 }
