@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kiste_tests::{Bench, Ran, Running, eventually, host};
+use kiste_tests::{Bench, Ran, Running, eventually, explain, host};
 
 use crate::control::freeze_from_outside;
 use crate::kernel;
@@ -136,16 +136,43 @@ fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
     left.assert_gone();
 }
 
+/// The run waits for the kernel after that write. Without that it would still find
+/// processes, and could neither remove the cgroup at once nor leave them alone.
+#[test]
+fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
+    let bench = bench_with(&["cgroup-kill"]).filter(|bench| bench.step().is_ours());
+    let Some(bench) = bench else { return };
+    // So many, and so modest, that not all of them are gone when the write returns.
+    let many = "i=0; while [ $i -lt 100 ]; do nice -n 19 sleep 100 & i=$((i+1)); done";
+    let left = Left::by(&bench, start_survivor_after(&bench, many));
+    let mut cgroups = left.cgroups.iter();
+    let cgroup = cgroups.find(|cgroup| cgroup.join("cgroup.kill").exists()).unwrap();
+    let ran = bench.run(&["--explain=json"], &["true"]);
+    let calls = explain::calls_of("parent", ran.exits(0));
+    left.assert_gone();
+    let mut lines = ran.err.lines();
+    let removed = lines.find(|line| line.contains("rmdir")).unwrap();
+    assert!(removed.contains(cgroup.to_str().unwrap()), "not the first: {removed}");
+    let killing = calls.split(|call| call == "rmdir").next().unwrap();
+    let killing: Vec<_> = killing.iter().filter(|call| *call != "poll").collect();
+    assert_eq!(killing, ["mkdir", "flock", "write"], "told by kit::call");
+}
+
 /// A container whose PID 1 has cleared its PDEATHSIG, and has a child in a session of
 /// its own. It uses the host's setpriv(1), so it sees the host's programs.
 fn start_survivor(bench: &Bench) -> Running {
+    start_survivor_after(bench, "setsid sleep 100 &")
+}
+
+fn start_survivor_after(bench: &Bench, start: &str) -> Running {
     let host = ["/usr", "/bin", "/lib", "/lib64"]
         .into_iter()
         .filter(|dir| Path::new(dir).exists());
     let volumes: Vec<_> = host.map(|dir| format!("-v={dir}:{dir}:ro")).collect();
     let options: Vec<_> = volumes.iter().map(String::as_str).collect();
-    let script = "setsid sleep 100 & exec setpriv --pdeathsig clear sh -c 'echo > /survives; exec sleep 100'";
-    let script = format!("exec </dev/null >/dev/null 2>&1; {script}");
+    let survive =
+        "exec setpriv --pdeathsig clear sh -c 'echo > /survives; exec sleep 100'";
+    let script = format!("exec </dev/null >/dev/null 2>&1\n{start}\n{survive}");
     let running = bench.start(&options, &["sh", "-c", &script]);
     let mark = bench.rootfs().join("survives");
     eventually(|| mark.exists().then_some(())).expect("it clears its PDEATHSIG");
