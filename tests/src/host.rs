@@ -108,18 +108,17 @@ pub fn processes_in(kind: &str, namespace: &str) -> Vec<i32> {
 /// program there, or, in a mount namespace of their own, something of it mounted.
 pub fn processes_at(dir: &Path) -> Vec<i32> {
     let name = dir.file_name().expect("a directory with a name").to_str().unwrap();
-    let leads_there = |pid: i32| {
-        let link = |what: &str| fs::read_link(format!("/proc/{pid}/{what}")).ok();
-        let has_it_mounted = || {
-            // By its name: a path in mountinfo begins where that file system or that
-            // root does.
-            link("ns/mnt") != fs::read_link("/proc/self/ns/mnt").ok()
-                && mounts_of(pid).iter().any(|line| line.contains(name))
-        };
-        let links = ["cwd", "root", "exe"].into_iter().filter_map(link);
-        { links }.any(|path| path.starts_with(dir)) || has_it_mounted()
+    let has_it_mounted = |pid: i32| {
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+        // By its name: a path in mountinfo begins where that file system or that root
+        // does.
+        namespace(&pid.to_string()) != namespace("self")
+            && mounts_of(pid).iter().any(|line| line.contains(name))
     };
-    pids().filter(|pid| leads_there(*pid)).collect()
+    let is_there = |pid: &i32| {
+        has_link_into(*pid, &["cwd", "root", "exe"], dir) || has_it_mounted(*pid)
+    };
+    pids().filter(is_there).collect()
 }
 
 /// The processes of a test's own, whose directory this is: they are at home there, or
@@ -127,18 +126,23 @@ pub fn processes_at(dir: &Path) -> Vec<i32> {
 /// reached is none of them.
 pub fn processes_of(dir: &Path) -> Vec<i32> {
     let name = dir.file_name().expect("a directory with a name").to_str().unwrap();
-    let is_own = |pid: i32| {
-        let link = |what: &str| fs::read_link(format!("/proc/{pid}/{what}")).ok();
-        // proc(5), mountinfo: 36 35 98:0 /what/is/mounted /where …
-        let is_its_root = |line: &String| {
-            let mut fields = line.split(' ').skip(3);
-            let (what, at) = (fields.next(), fields.next());
-            at == Some("/") && what.is_some_and(|what| what.contains(name))
-        };
-        ["cwd", "exe"].into_iter().filter_map(link).any(|path| path.starts_with(dir))
-            || mounts_of(pid).iter().any(is_its_root)
+    // proc(5), mountinfo: 36 35 98:0 /what/is/mounted /where …
+    let is_its_root = |line: &String| {
+        let mut fields = line.split(' ').skip(3);
+        let (what, at) = (fields.next(), fields.next());
+        at == Some("/") && what.is_some_and(|what| what.contains(name))
     };
-    pids().filter(|pid| is_own(*pid)).collect()
+    let is_own = |pid: &i32| {
+        has_link_into(*pid, &["cwd", "exe"], dir)
+            || mounts_of(*pid).iter().any(is_its_root)
+    };
+    pids().filter(is_own).collect()
+}
+
+/// Whether one of these links of /proc/PID leads into a directory.
+fn has_link_into(pid: i32, links: &[&str], dir: &Path) -> bool {
+    let link = |what: &&str| fs::read_link(format!("/proc/{pid}/{what}")).ok();
+    links.iter().filter_map(link).any(|path| path.starts_with(dir))
 }
 
 /// Kills a process, all that it has started, and what these have started, also those
