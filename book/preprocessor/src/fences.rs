@@ -14,9 +14,9 @@ pub struct Fence<'a> {
     pub indent: &'a str,
     /// The backticks.
     pub ticks: &'a str,
-    /// What follows them.
+    /// The text behind the backticks.
     pub info: &'a str,
-    /// What stands between, without the indent.
+    /// The lines between the two, without the indent.
     pub lines: Vec<&'a str>,
 }
 

@@ -1,4 +1,4 @@
-//! What a page shows of the Rust code that it includes.
+//! Turns the Rust code that a page includes into the listing that it shows.
 
 /// As many columns as fit into a page.
 pub const COLUMNS: usize = 88;

@@ -48,12 +48,12 @@ impl<'a> Line<'a> {
     }
 }
 
-/// What stands before the `#` of a shell in a container.
+/// The text before the `#` of a shell in a container.
 fn is_place(word: &str) -> bool {
     word.starts_with(['/', '~']) || word == "inside"
 }
 
-/// Where the page uses a second terminal, and so says which one is meant.
+/// The places where the page uses a second terminal, and so says which one is meant.
 pub struct Terminals {
     /// The sections (`## `) with a block in the second terminal, by number.
     sections: Vec<usize>,

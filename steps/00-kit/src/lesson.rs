@@ -1,4 +1,4 @@
-//! What a step's help teaches beside its options. `-h` is short: the options of every
+//! The lesson in a step's help, beside its options. `-h` is short: the options of every
 //! day and those that the step adds. `--help` has all, examples, and the chapter.
 
 use anstyle::Style;

@@ -1,4 +1,4 @@
-//! What the help of this step teaches.
+//! The lesson in the help of this step.
 
 use kit::Lesson;
 
