@@ -7,8 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use exec::{CommandArgs, Job, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, doctor, program};
 use mount::Targets;
 use pivot_root::{Root, TerminalArgs};
 
@@ -18,12 +17,12 @@ use crate::lesson::LESSON;
 ///
 /// pivot_root: the command has a root file system of its own, devices and a terminal.
 #[derive(Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),
     /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    Doctor(DoctorArgs),
 }
 
 #[derive(clap::Args)]
@@ -47,9 +46,10 @@ struct Run {
 fn main() -> ExitCode {
     program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
-        Cli::Doctor(args) => {
-            doctor::run(&args, &[doctor::basics(), pivot_root::checks()].concat())
-        }
+        Cli::Doctor(args) => doctor::run(
+            args.format(),
+            &[doctor::basics(), pivot_root::checks()].concat(),
+        ),
     })
 }
 

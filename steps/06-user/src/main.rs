@@ -9,8 +9,7 @@ use std::time::Instant;
 use cgroups::Cgroup;
 use clap::Parser;
 use exec::{CommandArgs, Job, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, RunDir, RunDirArgs, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::{TerminalArgs, Tree};
 
@@ -21,12 +20,12 @@ use crate::lesson::LESSON;
 /// The user namespace: root inside is nobody special outside, and no root is needed to
 /// start it.
 #[derive(Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),
     /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    Doctor(DoctorArgs),
     /// Remove what runs that were killed with -9 have left behind
     Gc(RunDirArgs),
 }
@@ -60,7 +59,7 @@ fn main() -> ExitCode {
         Cli::Run(args) => run(&args),
         Cli::Gc(args) => cgroups::gc_command(&args),
         Cli::Doctor(args) => doctor::run(
-            &args,
+            args.format(),
             &[user::basics(), pivot_root::checks(), cgroups::doctor(), user::checks()]
                 .concat(),
         ),

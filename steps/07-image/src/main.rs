@@ -9,8 +9,7 @@ use std::time::Instant;
 
 use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, RunDir, RunDirArgs, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::TerminalArgs;
 
@@ -21,14 +20,14 @@ use crate::lesson::LESSON;
 /// An archive becomes layers in a store, and a container sees them one over the other,
 /// with one of its own on top.
 #[derive(clap::Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),
     #[command(flatten)]
     Image(image::cli::Command),
     /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    Doctor(DoctorArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(image::cli::Gc),
 }
@@ -65,7 +64,7 @@ fn main() -> ExitCode {
         Cli::Image(command) => command.run(),
         Cli::Gc(args) => args.run(),
         Cli::Doctor(args) => doctor::run(
-            &args,
+            args.format(),
             &[
                 user::basics(),
                 pivot_root::checks(),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use kit::program::ExplainArgs;
+use kit::ExplainArgs;
 use kit::{Failure, Hint};
 use serde::Serialize;
 
@@ -210,7 +210,7 @@ fn remove(args: &Named) -> Result<()> {
         netlink.remove_link(&network.bridge)?;
         store.forget(&network.name)?;
     }
-    kit::together(host::settle(&mut store, &mut netlink)).hint("`gc` tries again")?;
+    kit::combine(host::settle(&mut store, &mut netlink)).hint("`gc` tries again")?;
     println!("{}", network.name);
     Ok(())
 }

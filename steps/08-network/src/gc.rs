@@ -25,7 +25,7 @@ pub struct GcArgs {
 /// What could not be removed; it is kept for the next time.
 pub fn gc_command(args: &GcArgs) -> Result<ExitCode> {
     let errors = [args.below.run().err(), gc(&args.networks).err()];
-    kit::together(errors.into_iter().flatten().collect())
+    kit::combine(errors.into_iter().flatten().collect())
         .map(|()| ExitCode::SUCCESS)
         .map_err(|error| Failure::of(&error).exit(1).into())
 }
@@ -39,5 +39,5 @@ fn gc(networks: &DirArgs) -> Result<()> {
     let mut store = Store::open(networks.dir())?;
     let mut netlink = Netlink::open()?;
     host::sweep(&mut store, &mut netlink)?;
-    kit::together(host::settle(&mut store, &mut netlink))
+    kit::combine(host::settle(&mut store, &mut netlink))
 }

@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, RunDir, RunDirArgs, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::TerminalArgs;
 
@@ -20,14 +19,14 @@ use crate::lesson::LESSON;
 /// The network namespace: the container talks to whom it may, and is reached where it
 /// was told.
 #[derive(clap::Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),
     #[command(flatten)]
     Image(image::cli::Command),
     /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    Doctor(DoctorArgs),
     /// Make, list and remove networks
     #[command(subcommand)]
     Network(network::Command),
@@ -77,7 +76,7 @@ fn main() -> ExitCode {
         Cli::Gc(args) => network::gc_command(&args),
         Cli::DnsResponder(args) => network::dns::respond(&args),
         Cli::Doctor(args) => doctor::run(
-            &args,
+            args.format(),
             &[
                 user::basics(),
                 pivot_root::checks(),

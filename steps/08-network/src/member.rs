@@ -213,7 +213,7 @@ fn prepare(
     let uplinks = host::uplinks(store, netlink)?;
     firewall::admit(store, network, &uplinks, firewall)?;
     network.raise(netlink)?;
-    kit::together(host::settle(store, netlink))?;
+    kit::combine(host::settle(store, netlink))?;
     nft::forget(&lease.addresses)?;
     let outside = match network.reach {
         Reach::Internal => Outside::Closed,
@@ -243,5 +243,5 @@ fn take_off(
     }
     store.bury(&lease.id);
     errors.extend(host::settle(store, netlink));
-    kit::together(errors)
+    kit::combine(errors)
 }

@@ -79,18 +79,17 @@ impl Store {
         let (dir, lock) = loop {
             make(dir)?;
             let open = || format!("open {}", dir.display());
-            let Some(dir) =
-                kit::unless_gone(fs::canonicalize(dir)).with_context(open)?
+            let Some(dir) = kit::if_exists(fs::canonicalize(dir)).with_context(open)?
             else {
                 continue;
             };
-            let Some(lock) = kit::unless_gone(File::open(&dir)).with_context(open)?
+            let Some(lock) = kit::if_exists(File::open(&dir)).with_context(open)?
             else {
                 continue;
             };
             let found =
                 lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
-            kit::ours_alone(&dir, &found)
+            kit::ensure_private(&dir, &found)
                 .hint("let --network-dir be one that only you can write to")?;
             kit::call(
                 "one changes the networks at a time",
@@ -98,7 +97,7 @@ impl Store {
                 dir.display(),
                 || lock.lock(),
             )?;
-            if kit::still_there(&lock, &dir)? {
+            if kit::is_still_at(&lock, &dir)? {
                 break (dir, lock);
             }
         };

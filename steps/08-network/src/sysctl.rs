@@ -191,7 +191,7 @@ fn differs(name: &str, value: &str) -> bool {
 
 /// None: there is no such setting; a link that is gone has none.
 fn read(name: &str) -> Result<Option<String>> {
-    let text = kit::unless_gone(fs::read_to_string(path(name)));
+    let text = kit::if_exists(fs::read_to_string(path(name)));
     Ok(text
         .with_context(|| format!("read({})", path(name)))?
         .map(|text| text.trim().into()))
