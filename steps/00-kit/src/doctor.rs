@@ -2,15 +2,14 @@
 //! mend.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
 use crate::narration::Format;
+use crate::output::print;
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,30 +64,14 @@ impl Check {
     }
 }
 
-/// Options of `doctor`.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Args {
-    /// Print for people (text) or for machines (json)
-    #[arg(long, default_value = "text")]
-    format: Format,
-}
-
 /// Prints the checks of a step and of those before it. Exit code 1 when the step cannot
 /// run.
-pub fn run(args: &Args, checks: &[Check]) -> Result<ExitCode> {
-    let text = match args.format {
+pub fn run(format: Format, checks: &[Check]) -> Result<ExitCode> {
+    let text = match format {
         Format::Json => serde_json::to_string_pretty(checks)? + "\n",
         Format::Text => render(checks),
     };
-    match anstream::stdout().write_all(text.as_bytes()) {
-        // Who closes the pipe has read enough.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            return Err(Failure::new(format_args!("print to stdout: {error}"))
-                .exit(1)
-                .into());
-        }
-        _ => {}
-    }
+    print(text)?;
     let fails = checks.iter().any(|check| check.verdict == Verdict::Fails);
     Ok(ExitCode::from(u8::from(fails)))
 }

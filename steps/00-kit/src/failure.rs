@@ -29,6 +29,26 @@ pub struct Failure {
     hint: Option<String>,
     /// What the program exits with.
     exit_code: u8,
+    /// What kind of failure it is, for callers that answer differently.
+    #[serde(default)]
+    kind: FailureKind,
+}
+
+/// The kind of a failure. A program exits by its code alone; a server makes its status
+/// code of the kind (404, 409, 403, 400, 500).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// A named object does not exist.
+    NotFound,
+    /// The object is in a state, or a name in a use, that does not allow this.
+    Conflict,
+    /// The caller may not do this.
+    Refused,
+    /// The request itself is wrong.
+    Usage,
+    /// Any other failure.
+    #[default]
+    Other,
 }
 
 impl Failure {
@@ -39,6 +59,7 @@ impl Failure {
             errno: None,
             hint: None,
             exit_code: KISTE_FAILED,
+            kind: FailureKind::Other,
         }
     }
 
@@ -78,6 +99,17 @@ impl Failure {
         self
     }
 
+    /// The same failure, of this kind.
+    pub fn kind(mut self, kind: FailureKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Its kind.
+    pub fn failure_kind(&self) -> FailureKind {
+        self.kind
+    }
+
     /// The same failure, with the cause and the mend.
     pub fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
@@ -93,7 +125,7 @@ impl Failure {
             // The text of `{:#}` already ends in the reason.
             Some(failure) => {
                 let hint = failure.hint.clone().map(shortened);
-                Failure { what, errno: None, hint, exit_code: failure.exit_code }
+                Failure { what, errno: None, hint, ..*failure }
             }
             None => Failure::new(what),
         }
@@ -154,7 +186,7 @@ pub fn reason(errno: Errno) -> String {
 ///
 /// # Errors
 /// All of them, with the hint and the exit code of the first; none when there is none.
-pub fn together(errors: Vec<anyhow::Error>) -> Result<()> {
+pub fn combine(errors: Vec<anyhow::Error>) -> Result<()> {
     let Some(first) = errors.first() else { return Ok(()) };
     let all: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
     Err(Failure { what: all.join("; "), errno: None, ..Failure::of(first) }.into())
@@ -270,8 +302,8 @@ mod tests {
 
     #[test]
     fn errors_together_are_all_told_with_the_hint_of_the_first() {
-        assert!(together(Vec::new()).is_ok());
-        let error = together(vec![
+        assert!(combine(Vec::new()).is_ok());
+        let error = combine(vec![
             refused().hint("mend").unwrap_err(),
             Failure::new("more").into(),
         ]);

@@ -7,48 +7,9 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
-use clap::builder::Styles;
-use clap::error::ErrorKind;
 
-use crate::failure::{Failure, KISTE_FAILED, readable};
-use crate::narration::{self, Plan};
-
-/// The option that every step has: tell what the kernel is asked to do.
-#[derive(clap::Args, Clone, Debug)]
-pub struct ExplainArgs {
-    /// Tell each kernel call, and why it is made
-    ///
-    /// Who makes it, on what, and its result, too. For people (text, the default) or for machines (json). With the number of a step,
-    /// as in --explain=05 or --explain=json,05, only the calls that this step's code
-    /// asks for.
-    #[arg(long, value_name = "FORMAT,STEP", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Plan>,
-}
-
-impl ExplainArgs {
-    /// Starts the narration, if it was asked for. Whoever asks for a step that this
-    /// program does not have is told which there are, as of every wrong usage.
-    #[track_caller]
-    pub fn start(&self) {
-        let Some(plan) = self.explain else { return };
-        if let Err(wrong) = narration::start(plan) {
-            let wrong = format!(
-                "invalid value for '--explain': {wrong}\n\n\
-                 For more information, try '--help'.\n"
-            );
-            clap::Error::raw(ErrorKind::InvalidValue, wrong).exit();
-        }
-    }
-}
-
-/// The colours of `--help`.
-pub fn styles() -> Styles {
-    Styles::styled()
-        .header(Style::new().bold())
-        .usage(Style::new().bold())
-        .literal(Style::new().fg_color(Some(AnsiColor::Cyan.into())))
-        .placeholder(Style::new().dimmed())
-}
+use crate::failure::{Failure, KISTE_FAILED};
+use crate::output::print_hint;
 
 /// Runs the program, and ends it: with the code it came to, or with the error told on
 /// stderr. A panic is an error, too.
@@ -85,19 +46,10 @@ fn finish(outcome: Result<ExitCode>) -> ExitCode {
 /// Tells a failure on stderr: one line, and a second with the mend where it is known.
 fn report(failure: &Failure) {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    let bold = Style::new().bold();
-    let mut stderr = anstream::stderr();
     // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(stderr, "{red}error:{red:#} {failure}");
-    if let Some(hint) = failure.hint_text() {
-        let _ = writeln!(stderr, "{bold}hint:{bold:#} {hint}");
-    }
+    let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {failure}");
+    print_hint(failure);
 }
 
-/// Tells something on stderr that is no failure of Kiste's: `killed: out of memory
-/// (…)`.
-pub fn say(what: impl std::fmt::Display) {
-    // Names may come from an image, and steer no terminal.
-    let lines: Vec<String> = what.to_string().lines().map(readable).collect();
-    let _ = writeln!(anstream::stderr(), "{}", lines.join("\n"));
-}
+/// The former name of [`crate::notice`].
+pub use crate::output::notice as say;

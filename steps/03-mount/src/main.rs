@@ -7,8 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use exec::{CommandArgs, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, doctor, program};
 use mount::Targets;
 
 use crate::lesson::LESSON;
@@ -18,12 +17,12 @@ use crate::lesson::LESSON;
 /// The mount namespace: what is mounted for the command is not seen on the host, and its
 /// /proc shows it alone.
 #[derive(Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),
     /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    Doctor(DoctorArgs),
 }
 
 #[derive(clap::Args)]
@@ -43,7 +42,7 @@ struct Run {
 fn main() -> ExitCode {
     program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
-        Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
+        Cli::Doctor(args) => doctor::run(args.format(), &doctor::basics()),
     })
 }
 
