@@ -43,12 +43,12 @@ fn main() -> ExitCode {
 // Task 1.2: born in a new UTS namespace, it names that before it becomes the command.
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
-    let hostname = args.uts.hostname(&Id::random()?);
-    let command = args.command.on_host(&hostname);
+    let names = args.uts.names(&Id::random()?);
+    let command = args.command.on_host(&names.hostname);
     let pid_file = args.command.pid_file()?;
 
     let child = Spawn::new(uts::NAMESPACE).spawn(|parent| {
-        uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+        uts::set_names(&names)?; // 01: what it is called
         exec::become_command(&command, parent) // 00: becomes the command
     })?;
 

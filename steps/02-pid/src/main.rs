@@ -46,13 +46,14 @@ fn main() -> ExitCode {
 // Task 2.1: the first process that is born in a new PID namespace is its PID 1.
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
-    let hostname = args.uts.hostname(&Id::random()?);
-    let command = args.command.on_host(&hostname);
+    let names = args.uts.names(&Id::random()?);
+    let pid_1 = args.pid.pid_1();
+    let command = args.command.on_host(&names.hostname);
     let pid_file = args.command.pid_file()?;
 
     let child = Spawn::new(uts::NAMESPACE | pid::NAMESPACES).spawn(|parent| {
-        uts::set_names(&hostname, &args.uts)?; // 01: what it is called
-        pid::become_command(&command, args.pid, parent) // 02: becomes the command
+        uts::set_names(&names)?; // 01: what it is called
+        pid::become_command(&command, pid_1, parent) // 02: becomes the command
     })?;
 
     let _pid_file = pid_file.write(&child)?;

@@ -96,7 +96,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let limits = args.cgroup.limits()?;
     let id = Id::random()?;
     let ids = args.user.ids(&id)?; // 06: which ids it has
-    let hostname = args.uts.hostname(&id);
+    let names = args.uts.names(&id);
+    let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
     let mounts = [network::places(), args.mount.requests()?].concat();
     let rootfs = args.root.rootfs();
@@ -108,7 +109,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     // 05: how much it may use
     let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
-    let network = network::connect(&network, &id, &hostname)?;
+    let network = network::connect(&network, &id, &names.hostname)?;
     let base = args.image.base(&id, &ids, &rootfs)?; // 07: what it is made of
     let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
     let started = Instant::now();
@@ -131,7 +132,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             ids.enter(parent)?; // 06: root, of its own namespace
             network.configure()?; // 08: its end of the cable
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
-            uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+            uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
             let root = base.mount(&rootfs, &mounts)?;
@@ -143,11 +144,12 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             // 06: who the command is to be
             let account = base.account(&args.user, root.as_fd(), &ids)?;
             // 07: what the image says
-            let command = base.command(&args.command, &hostname, account.home())?;
+            let command =
+                base.command(&args.command, &names.hostname, account.home())?;
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
-            pid::become_command(&command, args.pid, parent) // 02: becomes the command
+            pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
     child.end_with(stop_signal);
