@@ -200,7 +200,7 @@ fn kill_and_remove(mut directories: Vec<Directory>) -> Result<()> {
     directories.retain(|directory| directory.remove_unused().is_err());
     errors.extend(kill_each(&directories).err());
     errors.extend(directories.iter().filter_map(|directory| directory.remove().err()));
-    kit::together(errors)
+    kit::combine(errors)
 }
 
 /// Refuses limits whose controller no hierarchy has, before anything is made.

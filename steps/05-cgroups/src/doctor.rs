@@ -243,7 +243,7 @@ mod tests {
         let top = Fake::new("complete");
         let check = unified(&top.mounted("cgroup", "rw,memory,cpu,pids"));
         assert_eq!(check.verdict, Verdict::Missing);
-        assert!(check.mend.unwrap().starts_with("none is needed here"));
+        assert!(check.fix.unwrap().starts_with("none is needed here"));
     }
 
     #[test]

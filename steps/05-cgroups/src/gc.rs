@@ -46,7 +46,7 @@ fn collect_all(found: Vec<Result<Abandoned>>) -> Collected {
             Err(error) => errors.push(error),
         }
     }
-    Collected { removed, outcome: kit::together(errors) }
+    Collected { removed, outcome: kit::combine(errors) }
 }
 
 fn collect(abandoned: Abandoned) -> Result<String> {
@@ -81,7 +81,7 @@ fn remove_noted(abandoned: &Abandoned) -> Result<()> {
         let top = parent.hierarchy().mount_point();
         errors.extend(parent::remove_unused(parent.path(), top).err());
     }
-    kit::together(errors)
+    kit::combine(errors)
 }
 
 /// Returns whether a path does not exist. Any error but ENOENT does not mean that.
