@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stdin};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
-use exec::{Child, Received, Signals, Terminal, stop_by};
+use exec::{Foreground, Process, Received, Signals, stop_self};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
@@ -136,7 +136,7 @@ impl Relay {
 
     /// Shows what it printed last.
     fn show_the_rest(&mut self) -> Result<()> {
-        let ending = Signals::ending()?;
+        let ending = Signals::termination()?;
         if let Some(raw) = &self.raw {
             raw.restore_input();
         }
@@ -160,8 +160,8 @@ impl Relay {
     }
 }
 
-impl Terminal for Relay {
-    fn interests(&self) -> Vec<PollFd<'_>> {
+impl Foreground for Relay {
+    fn poll_fds(&self) -> Vec<PollFd<'_>> {
         let Some(link) = &self.link else { return Vec::new() };
         let mut interests = link.interests();
         if self.may_read() {
@@ -184,7 +184,7 @@ impl Terminal for Relay {
         self.show()
     }
 
-    fn on_signal(&mut self, received: &Received, child: &Child) -> Result<bool> {
+    fn on_signal(&mut self, received: &Received, command: &Process) -> Result<bool> {
         let Some(signal) = received.name() else { return Ok(false) };
         if matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTERM) {
             self.hurry = Hurry::ToldToEnd;
@@ -203,33 +203,33 @@ impl Terminal for Relay {
             // It is in a session of its own, so keys at the caller's terminal do not
             // reach it.
             Signal::SIGINT | Signal::SIGQUIT if !received.was_sent => {
-                child.send_on(received)?;
+                command.forward(received)?;
                 Ok(true)
             }
             Signal::SIGHUP if !received.was_sent => {
                 self.hang_up();
-                child.send_on(received)?;
+                command.forward(received)?;
                 Ok(true)
             }
             Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU
                 if !received.was_sent =>
             {
-                self.suspend(child, received.number)?;
+                self.suspend(command, received.number)?;
                 Ok(true)
             }
             _ => Ok(false),
         }
     }
 
-    fn suspend(&mut self, child: &Child, signal: i32) -> Result<()> {
+    fn suspend(&mut self, command: &Process, signal: i32) -> Result<()> {
         self.raw = None;
         // The caller's shell takes over here, until fg or bg.
-        stop_by(signal)?;
+        stop_self(signal)?;
         self.take_keyboard()?;
-        child.signal(Signal::SIGCONT)
+        command.signal(Signal::SIGCONT)
     }
 
-    fn release(&mut self, _child: &Child) -> Result<()> {
+    fn release(&mut self, _command: &Process) -> Result<()> {
         let shown = self.show_the_rest();
         self.raw = None;
         shown
