@@ -1,12 +1,10 @@
 //! Whether what runs in a terminal waits for something: seen from its processes, instead
 //! of a guess at how long it may take.
 
-use std::collections::HashMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use kiste_tests::host::{Process, family};
 
 /// Two looks that far apart must show the same.
 const APART: Duration = Duration::from_millis(15);
@@ -27,7 +25,7 @@ struct Thread {
 }
 
 impl Look {
-    pub fn at(root: u32) -> Self {
+    pub fn at(root: i32) -> Self {
         Look(family(root).iter().flat_map(|process| threads(process.id)).collect())
     }
 
@@ -50,7 +48,7 @@ impl Watch {
     }
 
     /// All wait, and did so a moment ago, and none has run in between.
-    pub fn is_at_rest(&mut self, root: u32) -> bool {
+    pub fn is_at_rest(&mut self, root: i32) -> bool {
         if self.last.as_ref().is_some_and(|(when, _)| when.elapsed() < APART) {
             return false;
         }
@@ -77,7 +75,7 @@ impl Patience {
         Patience { left: patience, most: patience * BUSY, start: now, looked: now }
     }
 
-    pub fn is_used_up(&mut self, root: u32) -> bool {
+    pub fn is_used_up(&mut self, root: i32) -> bool {
         let since = self.looked.elapsed();
         if since >= Duration::from_millis(100) {
             self.looked = Instant::now();
@@ -89,58 +87,16 @@ impl Patience {
     }
 }
 
-/// A process, and when it began: another may have its number later.
-#[derive(Clone, Copy, PartialEq)]
-pub struct Process {
-    id: i32,
-    parent: i32,
-    begin: u64,
-}
-
-/// A process and all that descend from it.
-pub fn family(root: u32) -> Vec<Process> {
-    let all: Vec<_> = numbers("/proc").into_iter().filter_map(process).collect();
-    let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
-    for process in &all {
-        children.entry(process.parent).or_default().push(*process);
-    }
-    let mut family: Vec<_> =
-        all.into_iter().filter(|process| process.id == root as i32).collect();
-    let mut next = 0;
-    while let Some(process) = family.get(next) {
-        family.extend(children.remove(&process.id).unwrap_or_default());
-        next += 1;
-    }
-    family
-}
-
-/// Kills those that still live, and waits until they are gone.
+/// Kills the processes that still live, and waits until they are gone.
 pub fn end(family: &[Process], patience: Duration) {
     let start = Instant::now();
-    let lives = |old: &&Process| {
-        process(old.id).is_some_and(|now| now.begin == old.begin) && !is_zombie(old.id)
-    };
-    while let Some(process) = family.iter().find(lives) {
-        // Root's are not ours to kill: they end with their terminal.
-        let killed = kill(Pid::from_raw(process.id), Signal::SIGKILL);
-        if killed.is_err() || start.elapsed() >= patience {
+    while let Some(process) = family.iter().find(|process| process.is_alive()) {
+        // Root's processes cannot be killed; they end with their terminal.
+        if process.kill().is_err() || start.elapsed() >= patience {
             return;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-}
-
-fn process(id: i32) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // From the third field on: proc_pid_stat(5). The second may hold anything.
-    let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    let (parent, begin) = (fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?);
-    Some(Process { id, parent, begin })
-}
-
-fn is_zombie(id: i32) -> bool {
-    let zombie = |thread: &Thread| matches!(thread.state, 'Z' | 'X');
-    threads(id).iter().all(zombie)
 }
 
 fn threads(process: i32) -> Vec<Thread> {
@@ -179,7 +135,7 @@ mod tests {
     fn comes_to_rest(child: &Child, within: Duration) -> bool {
         let (start, mut watch) = (Instant::now(), Watch::default());
         while start.elapsed() < within {
-            if watch.is_at_rest(child.id()) {
+            if watch.is_at_rest(child.id() as i32) {
                 return true;
             }
         }
@@ -187,7 +143,7 @@ mod tests {
     }
 
     fn stop(mut child: Child) {
-        end(&family(child.id()), Duration::from_secs(5));
+        end(&family(child.id() as i32), Duration::from_secs(5));
         _ = child.wait();
     }
 
@@ -196,7 +152,10 @@ mod tests {
         let waits = sh("(sleep 1000; true) & read line");
         let computes = sh("(while :; do :; done) & read line");
         assert!(comes_to_rest(&waits, Duration::from_secs(30)));
-        assert!(family(waits.id()).len() >= 3, "sh, the shell behind, and its sleep");
+        assert!(
+            family(waits.id() as i32).len() >= 3,
+            "sh, the shell behind, and its sleep"
+        );
         assert!(!comes_to_rest(&computes, Duration::from_millis(300)));
         stop(waits);
         stop(computes);
@@ -210,7 +169,7 @@ mod tests {
             let (start, mut left) =
                 (Instant::now(), Patience::new(Duration::from_millis(300)));
             while start.elapsed() < most {
-                if left.is_used_up(child.id()) {
+                if left.is_used_up(child.id() as i32) {
                     return true;
                 }
             }
@@ -226,10 +185,10 @@ mod tests {
     fn nothing_of_a_family_is_left() {
         let mut child = sh("sleep 1000 & sleep 1000 & read line");
         assert!(comes_to_rest(&child, Duration::from_secs(30)));
-        let all = family(child.id());
+        let all = family(child.id() as i32);
         end(&all, Duration::from_secs(30));
-        assert!(all.iter().all(|process| super::is_zombie(process.id)));
+        assert!(all.iter().all(|process| !process.is_alive()));
         _ = child.wait();
-        assert_eq!(Look::at(child.id()), Look(Vec::new()));
+        assert_eq!(Look::at(child.id() as i32), Look(Vec::new()));
     }
 }

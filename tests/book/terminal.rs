@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
+use kiste_tests::host;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -174,7 +175,7 @@ impl Terminal {
             None => self.typed.is_empty() || !self.seen.is_empty(),
         };
         (is_taken || self.last_read.elapsed() >= NO_ECHO)
-            && self.watch.is_at_rest(self.shell.id())
+            && self.watch.is_at_rest(self.shell.id() as i32)
     }
 
     /// Reads until `done`: true; or until the patience ends: false.
@@ -185,7 +186,7 @@ impl Terminal {
     ) -> Result<bool> {
         let mut patience = Patience::new(patience);
         while !done(self) {
-            if patience.is_used_up(self.shell.id()) {
+            if patience.is_used_up(self.shell.id() as i32) {
                 return Ok(false);
             }
             self.read_what_comes()?;
@@ -222,7 +223,7 @@ impl Drop for Terminal {
     /// Closing the pty hangs up: whatever runs in it gets SIGHUP. It has five seconds,
     /// and then nothing of it is left.
     fn drop(&mut self) {
-        let family = rest::family(self.shell.id());
+        let family = host::family(self.shell.id() as i32);
         self.screen = None;
         for _ in 0..1000 {
             if !matches!(self.shell.try_wait(), Ok(None)) {

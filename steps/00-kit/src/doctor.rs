@@ -64,18 +64,10 @@ impl Check {
     }
 }
 
-/// Options of `doctor`.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Args {
-    /// Print for people (text) or for machines (json)
-    #[arg(long, default_value = "text")]
-    format: Format,
-}
-
 /// Prints the checks of a step and of those before it. Exit code 1 when the step cannot
 /// run.
-pub fn run(args: &Args, checks: &[Check]) -> Result<ExitCode> {
-    let text = match args.format {
+pub fn run(format: Format, checks: &[Check]) -> Result<ExitCode> {
+    let text = match format {
         Format::Json => serde_json::to_string_pretty(checks)? + "\n",
         Format::Text => render(checks),
     };

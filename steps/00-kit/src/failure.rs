@@ -186,7 +186,7 @@ pub fn reason(errno: Errno) -> String {
 ///
 /// # Errors
 /// All of them, with the hint and the exit code of the first; none when there is none.
-pub fn together(errors: Vec<anyhow::Error>) -> Result<()> {
+pub fn combine(errors: Vec<anyhow::Error>) -> Result<()> {
     let Some(first) = errors.first() else { return Ok(()) };
     let all: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
     Err(Failure { what: all.join("; "), errno: None, ..Failure::of(first) }.into())
@@ -302,8 +302,8 @@ mod tests {
 
     #[test]
     fn errors_together_are_all_told_with_the_hint_of_the_first() {
-        assert!(together(Vec::new()).is_ok());
-        let error = together(vec![
+        assert!(combine(Vec::new()).is_ok());
+        let error = combine(vec![
             refused().hint("mend").unwrap_err(),
             Failure::new("more").into(),
         ]);

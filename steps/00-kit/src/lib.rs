@@ -11,14 +11,16 @@
 //! - [`program`]: the frame of every step's `main`, and [`Lesson`]: what its help
 //!   teaches.
 
+mod args;
 mod call;
+mod cli;
 pub mod doctor;
 mod failure;
+mod file;
 mod find_program;
 mod id;
-mod kernel_file;
-mod lesson;
 mod liveness;
+mod lock;
 pub mod narration;
 mod output;
 pub mod program;
@@ -28,15 +30,16 @@ mod scratch;
 mod write_whole;
 
 pub use anyhow::{Context, Result};
+pub use args::{DoctorArgs, ExplainArgs, RunDirArgs};
 pub use call::{Outcome, announce, call};
-pub use failure::{Failure, FailureKind, Hint, errno, readable, reason, together};
+pub use cli::{Lesson, styles};
+pub use failure::{Failure, FailureKind, Hint, combine, errno, readable, reason};
+pub use file::{
+    ensure_private, if_exists, is_still_at, open_directory, read_kernel_file,
+};
 pub use find_program::find_program;
 pub use id::{Id, host_name, random};
-pub use kernel_file::{open_directory, read_kernel_file};
-pub use lesson::Lesson;
 pub use liveness::{ContainerState, Liveness, liveness};
 pub use output::{notice, print, warn, warn_error};
-pub use run_dir::{
-    Abandoned, RunDir, RunDirArgs, ours_alone, still_there, unless_gone,
-};
+pub use run_dir::{Abandoned, RunDir};
 pub use write_whole::{unfinished_name, write_whole, write_whole_at};

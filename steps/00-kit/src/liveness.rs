@@ -15,8 +15,8 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Hint};
-use crate::kernel_file::read_kernel_file;
-use crate::run_dir::{Locked, open_run_dir, read_file, try_lock_shared};
+use crate::file::read_kernel_file;
+use crate::lock::{Locked, open_run_dir, read_file, try_lock_shared};
 
 /// Whether a container is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

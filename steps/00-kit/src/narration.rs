@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::shortened;
 
 /// How `--explain` speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A line a call, for people.
     Text,

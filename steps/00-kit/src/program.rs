@@ -7,49 +7,9 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
-use clap::builder::Styles;
-use clap::error::ErrorKind;
 
 use crate::failure::{Failure, KISTE_FAILED};
-use crate::narration::{self, Plan};
 use crate::output::print_hint;
-
-/// The option that every step has: tell what the kernel is asked to do.
-#[derive(clap::Args, Clone, Debug)]
-pub struct ExplainArgs {
-    /// Tell each kernel call, and why it is made
-    ///
-    /// Who makes it, on what, and its result, too. For people (text, the default) or for machines (json). With the number of a step,
-    /// as in --explain=05 or --explain=json,05, only the calls that this step's code
-    /// asks for.
-    #[arg(long, value_name = "FORMAT,STEP", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Plan>,
-}
-
-impl ExplainArgs {
-    /// Starts the narration, if it was asked for. Whoever asks for a step that this
-    /// program does not have is told which there are, as of every wrong usage.
-    #[track_caller]
-    pub fn start(&self) {
-        let Some(plan) = self.explain else { return };
-        if let Err(wrong) = narration::start(plan) {
-            let wrong = format!(
-                "invalid value for '--explain': {wrong}\n\n\
-                 For more information, try '--help'.\n"
-            );
-            clap::Error::raw(ErrorKind::InvalidValue, wrong).exit();
-        }
-    }
-}
-
-/// The colours of `--help`.
-pub fn styles() -> Styles {
-    Styles::styled()
-        .header(Style::new().bold())
-        .usage(Style::new().bold())
-        .literal(Style::new().fg_color(Some(AnsiColor::Cyan.into())))
-        .placeholder(Style::new().dimmed())
-}
 
 /// Runs the program, and ends it: with the code it came to, or with the error told on
 /// stderr. A panic is an error, too.

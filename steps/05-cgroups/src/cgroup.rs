@@ -156,7 +156,7 @@ pub(crate) fn undo(mut directories: Vec<Directory>) -> Result<()> {
     directories.retain(|directory| directory.remove_unused().is_err());
     errors.extend(kill_each(&directories).err());
     errors.extend(directories.iter().filter_map(|directory| directory.remove().err()));
-    kit::together(errors)
+    kit::combine(errors)
 }
 
 /// Every controller that the limits need has to be somewhere, before anything is made.

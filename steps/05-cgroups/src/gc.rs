@@ -67,7 +67,7 @@ fn collect_each(found: Vec<Result<Abandoned>>) -> Collected {
             Err(error) => errors.push(error),
         }
     }
-    Collected { removed, outcome: kit::together(errors) }
+    Collected { removed, outcome: kit::combine(errors) }
 }
 
 fn collect(abandoned: Abandoned) -> Result<String> {
@@ -105,7 +105,7 @@ pub fn undo(abandoned: &Abandoned) -> Result<()> {
                 .err(),
         );
     }
-    kit::together(errors)
+    kit::combine(errors)
 }
 
 /// What cannot be looked at is not gone.

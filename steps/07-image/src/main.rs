@@ -9,8 +9,7 @@ use std::time::Instant;
 
 use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, RunDir, RunDirArgs, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::TerminalArgs;
 
@@ -21,14 +20,14 @@ use crate::lesson::LESSON;
 /// An archive becomes layers in a store, and a container sees them one over the other,
 /// with one of its own on top.
 #[derive(clap::Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),
     #[command(flatten)]
     Image(image::cli::Command),
     /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    Doctor(DoctorArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(image::cli::Gc),
 }
@@ -65,7 +64,7 @@ fn main() -> ExitCode {
         Cli::Image(command) => command.run(),
         Cli::Gc(args) => args.run(),
         Cli::Doctor(args) => doctor::run(
-            &args,
+            args.format(),
             &[
                 user::basics(),
                 pivot_root::checks(),
@@ -84,16 +83,18 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let limits = args.cgroup.limits()?;
     let id = Id::random()?;
     let ids = args.user.ids(&id)?; // 06: which ids it has
-    let hostname = args.uts.hostname(&id);
+    let names = args.uts.names(&id);
+    let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
+    let rootfs = args.root.rootfs();
     let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
     // 05: how much it may use
     let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
-    let base = args.image.base(&id, &ids, &args.root)?; // 07: what it is made of
+    let base = args.image.base(&id, &ids, &rootfs)?; // 07: what it is made of
     let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
     let started = Instant::now();
 
@@ -107,22 +108,23 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroup.enter()?; // 05: v1: goes in first
             ids.enter(parent)?; // 06: root, of its own namespace
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
-            uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+            uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
-            let root = base.mount(&args.root, &mounts)?;
-            pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+            let root = base.mount(&rootfs, &mounts)?;
+            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(&root, parent)?; // 04: a terminal of its own
+            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
             let account = base.account(&args.user, root.as_fd(), &ids)?;
             // 07: what the image says
-            let command = base.command(&args.command, &hostname, account.home())?;
+            let command =
+                base.command(&args.command, &names.hostname, account.home())?;
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
-            pid::become_command(&command, args.pid, parent) // 02: becomes the command
+            pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
     child.end_with(stop_signal);

@@ -113,7 +113,7 @@ impl Store {
             .with_context(|| format!("the store {}", path.display()))?;
         let found =
             path.metadata().with_context(|| format!("stat({})", path.display()))?;
-        kit::ours_alone(&path, &found).hint(format_args!(
+        kit::ensure_private(&path, &found).hint(format_args!(
             "each user has a store of their own: leave --store out, or use sudo, or `chmod 700 {}`",
             path.display()
         ))?;

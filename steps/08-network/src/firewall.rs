@@ -7,12 +7,12 @@ use std::fs;
 use anyhow::Result;
 use kit::{Failure, program};
 
-use crate::network::{Network, Reach};
+use crate::host_changes::{Door, Opened};
+use crate::network::{Isolation, Network};
 use crate::nft::{Batch, Chain, End, Family, FoundRule, Rule, Ruleset, ct};
 use crate::port::Protocol;
 use crate::rules::TABLE;
-use crate::store::Store;
-use crate::undo::{Door, Opened};
+use crate::store::NetworkStore;
 
 /// What to do about a table of the host's that would drop what containers send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,14 +126,14 @@ impl Obstacle {
 /// When a chain would drop its packets and is to be left as it is, with its name and
 /// the mend.
 pub(crate) fn admit(
-    store: &mut Store,
+    store: &mut NetworkStore,
     network: &Network,
     uplinks: &[String],
     what_to_do: Firewall,
 ) -> Result<()> {
     let ruleset = Ruleset::read("would others stop what it sends?")?;
     let concerns = |obstacle: &Obstacle| {
-        network.reach != Reach::Internal || obstacle.chain.hook == Some(INPUT)
+        network.isolation != Isolation::Internal || obstacle.chain.hook == Some(INPUT)
     };
     let closed: Vec<_> = obstacles(&ruleset)
         .into_iter()
@@ -165,7 +165,7 @@ pub(crate) fn admit(
 }
 
 fn open(
-    store: &mut Store,
+    store: &mut NetworkStore,
     door: &Door,
     tag: &str,
     rules: &[Rule],
@@ -205,7 +205,7 @@ fn open(
 ///
 /// # Errors
 /// What the kernel says. A chain that is gone has taken them along.
-pub(crate) fn settle(store: &mut Store) -> Result<()> {
+pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
     if store.host.opened.is_empty() {
         return Ok(());
     }

@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, RunDir, RunDirArgs, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::TerminalArgs;
 
@@ -20,14 +19,14 @@ use crate::lesson::LESSON;
 /// The network namespace: the container talks to whom it may, and is reached where it
 /// was told.
 #[derive(clap::Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),
     #[command(flatten)]
     Image(image::cli::Command),
     /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    Doctor(DoctorArgs),
     /// Make, list and remove networks
     #[command(subcommand)]
     Network(network::Command),
@@ -77,7 +76,7 @@ fn main() -> ExitCode {
         Cli::Gc(args) => network::gc_command(&args),
         Cli::DnsResponder(args) => network::dns::respond(&args),
         Cli::Doctor(args) => doctor::run(
-            &args,
+            args.format(),
             &[
                 user::basics(),
                 pivot_root::checks(),
@@ -97,9 +96,11 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let limits = args.cgroup.limits()?;
     let id = Id::random()?;
     let ids = args.user.ids(&id)?; // 06: which ids it has
-    let hostname = args.uts.hostname(&id);
+    let names = args.uts.names(&id);
+    let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
     let mounts = [network::places(), args.mount.requests()?].concat();
+    let rootfs = args.root.rootfs();
     let terminal = args.terminal.plan()?;
     let network = args.network.plan()?;
 
@@ -108,8 +109,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     // 05: how much it may use
     let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
-    let network = network::connect(&network, &id, &hostname)?;
-    let base = args.image.base(&id, &ids, &args.root)?; // 07: what it is made of
+    let network = network::connect(&network, &id, &names.hostname)?;
+    let base = args.image.base(&id, &ids, &rootfs)?; // 07: what it is made of
     let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
     let started = Instant::now();
 
@@ -131,23 +132,24 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             ids.enter(parent)?; // 06: root, of its own namespace
             network.configure()?; // 08: its end of the cable
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
-            uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+            uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
-            let root = base.mount(&args.root, &mounts)?;
-            pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+            let root = base.mount(&rootfs, &mounts)?;
+            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             network.name_in(root.as_fd())?; // 08: who is called what
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(&root, parent)?; // 04: a terminal of its own
+            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
             let account = base.account(&args.user, root.as_fd(), &ids)?;
             // 07: what the image says
-            let command = base.command(&args.command, &hostname, account.home())?;
+            let command =
+                base.command(&args.command, &names.hostname, account.home())?;
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
-            pid::become_command(&command, args.pid, parent) // 02: becomes the command
+            pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
     child.end_with(stop_signal);

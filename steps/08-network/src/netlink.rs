@@ -19,7 +19,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 
-pub(crate) use links::Link;
+pub(crate) use links::Interface;
 pub use links::Mac;
 pub(crate) use routes::Route;
 

@@ -14,7 +14,7 @@ mod rule;
 mod ruleset;
 mod socket;
 
-pub(crate) use batch::{Batch, Hook, Kind};
+pub(crate) use batch::{Batch, ChainType, Hook};
 pub(crate) use conntrack::forget;
 pub(crate) use rule::{Rule, ct};
 pub(crate) use ruleset::{Chain, End, FoundRule, Ruleset};

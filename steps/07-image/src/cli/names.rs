@@ -39,7 +39,7 @@ impl Rmi {
         if !removed.is_empty() {
             user::as_root(|| collect(&store))?;
         }
-        kit::together(refused)
+        kit::combine(refused)
     }
 }
 

@@ -19,7 +19,7 @@ use super::Netlink;
 
 /// A network interface.
 #[derive(Clone, Debug)]
-pub(crate) struct Link {
+pub(crate) struct Interface {
     /// Its number in its network namespace.
     pub(crate) index: u32,
     /// Its name there.
@@ -105,7 +105,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says.
-    pub(crate) fn plug(&mut self, link: &Link, bridge: &Link) -> Result<()> {
+    pub(crate) fn plug(&mut self, link: &Interface, bridge: &Interface) -> Result<()> {
         let mut message = change(link.index);
         message.attributes = vec![LinkAttribute::Controller(bridge.index)];
         let operands = format!("{} into {}", link.name, bridge.name);
@@ -138,7 +138,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says.
-    pub(crate) fn turn_on(&mut self, link: &Link) -> Result<()> {
+    pub(crate) fn turn_on(&mut self, link: &Interface) -> Result<()> {
         let mut message = change(link.index);
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
@@ -169,7 +169,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says.
-    pub(crate) fn link(&mut self, name: &str) -> Result<Option<Link>> {
+    pub(crate) fn link(&mut self, name: &str) -> Result<Option<Interface>> {
         Ok(self.links()?.into_iter().find(|link| link.name == name))
     }
 
@@ -177,7 +177,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says.
-    pub(crate) fn links(&mut self) -> Result<Vec<Link>> {
+    pub(crate) fn links(&mut self) -> Result<Vec<Interface>> {
         let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
         let found = self.dump("which links there are", all)?;
         Ok(found.into_iter().filter_map(read).collect())
@@ -190,10 +190,10 @@ fn change(index: u32) -> LinkMessage {
     message
 }
 
-fn read(message: RouteNetlinkMessage) -> Option<Link> {
+fn read(message: RouteNetlinkMessage) -> Option<Interface> {
     let RouteNetlinkMessage::NewLink(message) = message else { return None };
     let mut link =
-        Link { index: message.header.index, name: String::new(), bridge: None };
+        Interface { index: message.header.index, name: String::new(), bridge: None };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,

@@ -45,7 +45,7 @@ pub(crate) enum Hook {
 
 /// What a chain at a hook is for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum ChainType {
     /// It says which packets go on.
     Filter,
     /// It says which addresses they have.
@@ -83,7 +83,7 @@ impl Batch {
         family: Family,
         table: &str,
         name: &str,
-        kind: Kind,
+        kind: ChainType,
         hook: Hook,
     ) {
         // NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY: linux/netfilter_ipv4.h, NF_IP_PRI_*
@@ -96,8 +96,8 @@ impl Batch {
             Hook::Postrouting => (4, 100),
         };
         let kind = match kind {
-            Kind::Filter => "filter",
-            Kind::Nat => "nat",
+            ChainType::Filter => "filter",
+            ChainType::Nat => "nat",
         };
         let place = Attributes::default().number(1, number).number(2, priority as u32);
         let chain = Attributes::default()

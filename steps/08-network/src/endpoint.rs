@@ -10,19 +10,19 @@ use nix::unistd::Pid;
 
 use crate::dns::{Outside, Responder};
 use crate::firewall::{self, Firewall};
-use crate::holder;
 use crate::host;
-use crate::lease::{Lease, Wanted};
+use crate::lease::{Lease, LeaseRequest};
 use crate::netlink::Netlink;
-use crate::network::{DEFAULT, Name, Network, Reach};
+use crate::network::{DEFAULT, Isolation, Network, NetworkName};
 use crate::nft;
 use crate::port::Port;
-use crate::store::{Alive, Noted, Store};
+use crate::port_reservation;
+use crate::store::{Alive, NetworkRecord, NetworkStore};
 use crate::sysctl;
 
 /// A container on a network. Whoever holds it owns it: dropping it takes the container
 /// off.
-pub(crate) struct Member {
+pub(crate) struct Endpoint {
     dir: PathBuf,
     network: Network,
     lease: Lease,
@@ -39,7 +39,7 @@ struct Held {
 /// What the link is called inside.
 const INSIDE: &str = "eth0";
 
-impl Member {
+impl Endpoint {
     /// Puts a container on a network: its addresses, its ports, and the host's side of
     /// them.
     ///
@@ -47,19 +47,22 @@ impl Member {
     /// What is taken, dropped or refused, and by whom. Nothing is left then.
     pub(crate) fn join(
         dir: &Path,
-        name: Option<&Name>,
+        name: Option<&NetworkName>,
         id: &Id,
-        wanted: Wanted,
+        wanted: LeaseRequest,
         firewall: Firewall,
     ) -> Result<Self> {
-        let mut store = Store::open(dir)?;
+        let mut store = NetworkStore::open(dir)?;
         let mut netlink = Netlink::open()?;
-        host::sweep(&mut store, &mut netlink)?;
+        host::remove_stale(&mut store, &mut netlink)?;
         let mut noted = find_or_make(&store, &mut netlink, name)?;
         refuse_ports(&noted.network, &wanted)?;
         let lease = Lease::choose(&noted, id, &wanted)?;
-        let ports =
-            holder::hold(&store, &lease.ports, noted.network.subnet6.is_some())?;
+        let ports = port_reservation::reserve(
+            &store,
+            &lease.ports,
+            noted.network.subnet6.is_some(),
+        )?;
         let alive = store.live(id)?;
         noted.leases.push(lease.clone());
         let network = noted.network.clone();
@@ -69,7 +72,7 @@ impl Member {
             Ok(responder) => {
                 let held =
                     Some(Held { _alive: alive, _ports: ports, _responder: responder });
-                Ok(Member { dir: dir.into(), network, lease, held })
+                Ok(Endpoint { dir: dir.into(), network, lease, held })
             }
             Err(error) => {
                 // That says more than what goes wrong now; the next one puts it right.
@@ -131,9 +134,9 @@ impl Member {
             )?;
         }
         netlink.turn_on(&link)?;
-        match self.network.reach {
-            Reach::Internal => Ok(()),
-            Reach::Open | Reach::Isolated => self
+        match self.network.isolation {
+            Isolation::Internal => Ok(()),
+            Isolation::Open | Isolation::Isolated => self
                 .network
                 .gateways()
                 .into_iter()
@@ -152,14 +155,14 @@ impl Member {
 
     fn let_go(&mut self) -> Result<()> {
         let Some(held) = self.held.take() else { return Ok(()) };
-        let mut store = Store::open(&self.dir)?;
+        let mut store = NetworkStore::open(&self.dir)?;
         let mut netlink = Netlink::open()?;
         drop(held); // the responder ends with the last who holds it
         take_off(&mut store, &mut netlink, &self.network.name, &self.lease)
     }
 }
 
-impl Drop for Member {
+impl Drop for Endpoint {
     fn drop(&mut self) {
         // An error is on its way already, and says more. What is left is found by `gc`.
         let _ = self.let_go();
@@ -167,15 +170,15 @@ impl Drop for Member {
 }
 
 fn find_or_make(
-    store: &Store,
+    store: &NetworkStore,
     netlink: &mut Netlink,
-    name: Option<&Name>,
-) -> Result<Noted> {
+    name: Option<&NetworkName>,
+) -> Result<NetworkRecord> {
     match name {
         Some(name) => store.network(&name.0).cloned(),
         None => match store.networks.get(DEFAULT) {
             Some(noted) => Ok(noted.clone()),
-            None => Ok(Noted {
+            None => Ok(NetworkRecord {
                 network: Network::by_default(store, netlink)?,
                 leases: Vec::new(),
             }),
@@ -183,16 +186,16 @@ fn find_or_make(
     }
 }
 
-fn refuse_ports(network: &Network, wanted: &Wanted) -> Result<()> {
+fn refuse_ports(network: &Network, wanted: &LeaseRequest) -> Result<()> {
     let needs_ipv6 = |port: &&Port| {
         port.ip.is_some_and(|ip| ip.is_ipv6()) && network.subnet6.is_none()
     };
     let (port, why) = match (
-        network.reach,
+        network.isolation,
         wanted.ports.first(),
         wanted.ports.iter().find(needs_ipv6),
     ) {
-        (Reach::Internal, Some(port), _) => {
+        (Isolation::Internal, Some(port), _) => {
             (port, "is an internal network, which nothing gets into")
         }
         (_, _, Some(port)) => (port, "has no IPv6"),
@@ -204,7 +207,7 @@ fn refuse_ports(network: &Network, wanted: &Wanted) -> Result<()> {
 
 /// The host's side of a network that has containers now.
 fn prepare(
-    store: &mut Store,
+    store: &mut NetworkStore,
     netlink: &mut Netlink,
     network: &Network,
     lease: &Lease,
@@ -213,11 +216,11 @@ fn prepare(
     let uplinks = host::uplinks(store, netlink)?;
     firewall::admit(store, network, &uplinks, firewall)?;
     network.raise(netlink)?;
-    kit::together(host::settle(store, netlink))?;
+    kit::combine(host::reconcile(store, netlink))?;
     nft::forget(&lease.addresses)?;
-    let outside = match network.reach {
-        Reach::Internal => Outside::Closed,
-        Reach::Open | Reach::Isolated => Outside::Forward,
+    let outside = match network.isolation {
+        Isolation::Internal => Outside::Closed,
+        Isolation::Open | Isolation::Isolated => Outside::Forward,
     };
     let gateways: Vec<_> = network.subnets().collect();
     Responder::ensure(
@@ -229,7 +232,7 @@ fn prepare(
 }
 
 fn take_off(
-    store: &mut Store,
+    store: &mut NetworkStore,
     netlink: &mut Netlink,
     name: &str,
     lease: &Lease,
@@ -242,6 +245,6 @@ fn take_off(
         errors.extend(store.note(noted).err());
     }
     store.bury(&lease.id);
-    errors.extend(host::settle(store, netlink));
-    kit::together(errors)
+    errors.extend(host::reconcile(store, netlink));
+    kit::combine(errors)
 }

@@ -13,14 +13,14 @@ use rustix::net::{
 };
 
 use crate::port::{Port, Protocol};
-use crate::store::Store;
+use crate::store::NetworkStore;
 
 /// Takes the ports, and returns what holds them.
 ///
 /// # Errors
 /// When one is taken, with who has it where that can be known.
-pub(crate) fn hold(
-    store: &Store,
+pub(crate) fn reserve(
+    store: &NetworkStore,
     ports: &[Port],
     has_ipv6: bool,
 ) -> Result<Vec<OwnedFd>> {
@@ -36,7 +36,7 @@ pub(crate) fn hold(
     Ok(held)
 }
 
-fn take(store: &Store, port: &Port, ip: IpAddr) -> Result<OwnedFd> {
+fn take(store: &NetworkStore, port: &Port, ip: IpAddr) -> Result<OwnedFd> {
     let address = SocketAddr::new(ip, port.host);
     let operands = format!("{address}/{}", port.protocol);
     let taken = kit::call("nobody else gets this port", "bind", operands, || {
@@ -89,7 +89,7 @@ fn socket_at(address: SocketAddr, protocol: Protocol) -> rustix::io::Result<Owne
 }
 
 /// Who has a port: another container, or a process.
-fn holder(store: &Store, port: &Port) -> Option<String> {
+fn holder(store: &NetworkStore, port: &Port) -> Option<String> {
     let leases = store.networks.values().flat_map(|noted| &noted.leases);
     let same =
         |other: &Port| (other.host, other.protocol) == (port.host, port.protocol);

@@ -1,19 +1,21 @@
-//! The lesson in a step's help, beside its options. `-h` is short: the options of every
-//! day and those that the step adds. `--help` has all, examples, and the chapter.
+//! The command line of a step's program, and its help, which teaches. `-h` is short:
+//! the options of every day and those that the step adds. `--help` has all options,
+//! examples, and the chapter.
 
-use anstyle::Style;
+use anstyle::{AnsiColor, Style};
+use clap::builder::Styles;
 use clap::{Arg, Command, Parser};
 
-/// What the help of a step's program and of its `run` says.
+/// The lesson in the help of a step's program and of its `run`.
 #[derive(Clone, Copy, Debug)]
 pub struct Lesson {
     /// The program's name, which is also its chapter's: `05-cgroups`.
     pub step: &'static str,
-    /// What its chapter is called in the book.
+    /// The title of its chapter in the book.
     pub chapter: &'static str,
-    /// What can be typed in the repository as it stands here, and what it shows.
+    /// Commands to type in the repository as it stands here, and what each shows.
     pub examples: &'static [(&'static str, &'static str)],
-    /// Which options of `run` are shown by `-h`, beside those of every day.
+    /// The options of `run` that `-h` shows, beside those of every day.
     pub adds: &'static [&'static str],
 }
 
@@ -36,13 +38,13 @@ const EVERY_DAY: &[&str] = &[
 ];
 
 impl Lesson {
-    /// The command line of this program, or its help, or what is wrong with it: both
-    /// end the program.
+    /// Parses the command line of this program. `--help` and a usage error end the
+    /// program.
     pub fn parse<C: Parser>(&self) -> C {
         self.parse_as(C::command())
     }
 
-    /// The same of a command line that is not quite the one of `C`.
+    /// Parses the command line by a `command` that differs from the one of `C`.
     pub fn parse_as<C: Parser>(&self, command: Command) -> C {
         let matches = self.help_of(command).get_matches();
         C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
@@ -54,7 +56,7 @@ impl Lesson {
             EVERY_DAY.contains(&id) || self.adds.contains(&id)
         };
         command.after_long_help(self.text()).mut_subcommand("run", |run| {
-            say_where_options_stand(run).after_long_help(self.text()).mut_args(|arg| {
+            with_place_of_options(run).after_long_help(self.text()).mut_args(|arg| {
                 let hidden = !is_short(&arg);
                 arg.hide_short_help(hidden)
             })
@@ -75,9 +77,18 @@ impl Lesson {
     }
 }
 
-/// `--help` says it at COMMAND, for which `-h` has no room.
-fn say_where_options_stand(run: Command) -> Command {
+/// Says where options stand: `--help` does so at COMMAND, for which `-h` has no room.
+fn with_place_of_options(run: Command) -> Command {
     let Some(about) = run.get_about().map(ToString::to_string) else { return run };
     let short = format!("{about}; options of ours come before it");
     run.long_about(about).about(short)
+}
+
+/// The colours of `--help`.
+pub fn styles() -> Styles {
+    Styles::styled()
+        .header(Style::new().bold())
+        .usage(Style::new().bold())
+        .literal(Style::new().fg_color(Some(AnsiColor::Cyan.into())))
+        .placeholder(Style::new().dimmed())
 }
