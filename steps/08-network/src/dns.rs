@@ -61,6 +61,16 @@ pub(crate) enum Forwarding {
     Off,
 }
 
+impl Forwarding {
+    /// The value of `--forwarding`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Forwarding::On => "on",
+            Forwarding::Off => "off",
+        }
+    }
+}
+
 impl ResponderOptions {
     /// The options as the subcommand `dns-responder` takes them. They also identify a
     /// running responder.
@@ -71,10 +81,7 @@ impl ResponderOptions {
             "--bridge".into(),
             self.bridge.clone(),
             "--forwarding".into(),
-            match self.forwarding {
-                Forwarding::On => "on".into(),
-                Forwarding::Off => "off".into(),
-            },
+            self.forwarding.name().into(),
         ];
         for gateway in &self.gateways {
             arguments.extend(["--at".into(), gateway.to_string()]);

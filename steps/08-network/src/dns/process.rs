@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
 use super::ResponderOptions;
 use super::lifecycle::{ALIVE, LOCK, READY, USERS, command, open_or_create};
@@ -83,10 +83,12 @@ impl ResponderProcess {
         let users = File::options().read(true).custom_flags(flags).open(&path);
         let users = users.with_context(|| format!("open {}", path.display()))?;
 
-        let directory = open_directory(leases.parent().unwrap_or(leases))?;
+        let directory = leases.parent().unwrap_or(leases);
+        let directory = kit::open_directory(directory)
+            .with_context(|| format!("open {}", directory.display()))?;
         let name = leases.file_name().unwrap_or_default();
         let zone: WatchedFile<Arc<Zone>> = WatchedFile::new(directory, name);
-        let root = open_directory(Path::new("/"))?;
+        let root = kit::open_directory(Path::new("/")).context("open /")?;
         let host: WatchedFile<ResolvConf> = WatchedFile::new(root, "etc/resolv.conf");
         let mut server = Server::listen(options, zone, host)
             .hint_on(Errno::EADDRINUSE, PORT_IN_USE)?;
@@ -145,12 +147,6 @@ fn lock_alive(options: &ResponderOptions) -> Result<File> {
         file.try_lock()?;
         Ok::<_, std::io::Error>(file)
     })
-}
-
-fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
-        .with_context(|| format!("open {}", path.display()))
 }
 
 /// Becomes the user nobody, without groups and capabilities: containers may send

@@ -235,7 +235,8 @@ impl Server {
                 .map_or(Vec::new(), |host| host.servers.clone()),
             own => own.into(),
         };
-        let is_own = |server| self.gateways.iter().any(|gateway| gateway.ip() == server);
+        let is_own =
+            |server| self.gateways.iter().any(|gateway| gateway.ip() == server);
         servers.retain(|server| !is_own(*server));
         servers
     }
