@@ -10,11 +10,11 @@ use crate::narration::{self, Format, Plan};
 /// The option `--explain` of `run`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ExplainArgs {
-    /// Tell each kernel call, and why it is made
+    /// Print each kernel call, and why it is made
     ///
-    /// Who makes it, on what, and its result, too. For people (text, the default) or for machines (json). With the number of a step,
-    /// as in --explain=05 or --explain=json,05, only the calls that this step's code
-    /// asks for.
+    /// Also the process that makes it, its operands and its result: for people (text,
+    /// the default) or for machines (json). With the number of a step, as in
+    /// --explain=05 or --explain=json,05, only the calls of this step's code.
     #[arg(long, value_name = "FORMAT,STEP", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     explain: Option<Plan>,
 }
@@ -66,7 +66,7 @@ impl clap::ValueEnum for Format {
 /// The option `--run-dir`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct RunDirArgs {
-    /// Where containers that live are noted; `gc` looks here for those that died
+    /// Directory with the state of running containers, where `gc` finds those that died
     /// [default: /run/kiste; without root $XDG_RUNTIME_DIR/kiste]
     #[arg(long = "run-dir", value_name = "DIR")]
     run_dir: Option<PathBuf>,

@@ -1,15 +1,15 @@
-//! What every step shares and no chapter is about.
+//! The code that every step shares and no chapter is about.
 //!
-//! - [`call()`]: the one way to call the kernel. It narrates the call and puts its
-//!   name, operand and reason into the error.
-//! - [`Failure`] and [`Hint`]: errors a person can act on, with the exit code they end
-//!   in.
-//! - [`narration`]: where the narration of `--explain` goes.
-//! - [`Id`] and [`RunDir`]: what a container is called, and the locked directory that
-//!   says it lives.
-//! - [`doctor`]: checks of the kernel and the host, with the mend.
-//! - [`program`]: the frame of every step's `main`, and [`Lesson`]: what its help
-//!   teaches.
+//! - [`call()`] is the one way to call the kernel. It narrates the call and puts its
+//!   name, operands and reason into the error.
+//! - [`Failure`] and [`Hint`] are errors that a person can act on, with an exit code.
+//! - [`narration`] prints the lines of `--explain`.
+//! - [`Id`] and [`RunDir`] are the name of a container, and its locked directory.
+//! - [`liveness()`] tells whether a container is alive, for all that collect garbage.
+//! - [`write_whole`] replaces a file that must survive a power cut.
+//! - [`doctor`] checks the kernel and the host, and says how to fix what is missing.
+//! - [`program`] is the frame of every step's `main`; [`Lesson`] is the lesson in its
+//!   help.
 
 mod args;
 mod call;

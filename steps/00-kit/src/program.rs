@@ -11,28 +11,28 @@ use anyhow::Result;
 use crate::failure::{Failure, KISTE_FAILED};
 use crate::output::print_hint;
 
-/// Runs the program, and ends it: with the code it came to, or with the error told on
-/// stderr. A panic is an error, too.
+/// Runs the program and returns its exit code. An error or a panic is reported on
+/// stderr.
 pub fn main(work: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
     panic::set_hook(Box::new(|panic| {
         let failure = Failure::of_panic(panic);
-        let is_first = !TOLD.replace(true);
+        let is_first = !PANICKED.replace(true);
         if is_first {
             report(&failure);
         }
-        // A guard may need the very function that is not written.
+        // A second panic comes from a guard that runs while the first one unwinds.
         if cfg!(panic = "abort") || !is_first {
             std::process::exit(failure.exit_code().into());
         }
     }));
-    // Unwinding drops the guards, so that nothing stays on the host.
+    // Unwinding drops the guards, so that nothing is left on the host.
     let outcome = panic::catch_unwind(AssertUnwindSafe(work));
     outcome.map_or(ExitCode::from(KISTE_FAILED), finish)
 }
 
 thread_local! {
-    /// Whether this thread panics already.
-    static TOLD: Cell<bool> = const { Cell::new(false) };
+    /// True once this thread has panicked.
+    static PANICKED: Cell<bool> = const { Cell::new(false) };
 }
 
 fn finish(outcome: Result<ExitCode>) -> ExitCode {
@@ -43,10 +43,11 @@ fn finish(outcome: Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// Tells a failure on stderr: one line, and a second with the mend where it is known.
+/// Prints a failure to stderr: one line, and a second one with the hint if there is
+/// one.
 fn report(failure: &Failure) {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    // Nobody is left to tell when stderr is closed.
+    // If stderr is closed, nobody can be told.
     let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {failure}");
     print_hint(failure);
 }

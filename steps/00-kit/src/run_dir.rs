@@ -135,8 +135,8 @@ impl RunDir {
     }
 }
 
-/// How many run directories a start examines. So an abandoned one is found sooner or
-/// later; `gc` finds all at once.
+/// The number of run directories that a start examines. So an abandoned one is found
+/// sooner or later; `gc` finds all at once.
 const NEARBY: usize = 16;
 
 /// The ids of the run directories below `parent`.

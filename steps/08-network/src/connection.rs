@@ -2,10 +2,11 @@
 //! after it ends.
 
 use std::cell::OnceCell;
+use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use exec::CloneFlags;
 use kit::{Failure, Hint, Id, program};
 use nix::unistd::Pid;
@@ -121,7 +122,12 @@ impl Connection {
     pub fn plug_in(&self, child: Pid) -> Result<()> {
         match &self.attachment {
             Attachment::Host | Attachment::Alone => Ok(()),
-            Attachment::Bridge(endpoint) => endpoint.plug_in(child),
+            Attachment::Bridge(endpoint) => {
+                let path = format!("/proc/{child}/ns/net");
+                let namespace =
+                    File::open(&path).with_context(|| format!("open {path}"))?;
+                endpoint.plug_in(namespace.as_fd())
+            }
             Attachment::Pasta(options, pasta) => {
                 let _ = pasta.set(Pasta::start(options, child)?); // it is set once
                 Ok(())

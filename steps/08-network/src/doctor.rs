@@ -1,13 +1,15 @@
 //! What this step needs: bridges, cables and a packet filter; and nobody else's that
 //! drops all.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Result;
 use exec::{CloneFlags, Command, Spawn};
 use kit::doctor::Check;
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::geteuid;
 
 use crate::firewall::{self, Obstacle};
 use crate::lease::Lease;
@@ -27,7 +29,8 @@ pub fn checks(pasta: Option<&Path>) -> Vec<Check> {
                 netlink.add_bridge("kiste0", MAC)
             }),
             tried("veth", "a pair was made", |netlink| {
-                netlink.add_veth("veth0", "eth0", MAC, Pid::this())
+                let here = File::open("/proc/self/ns/net")?;
+                netlink.add_veth("veth0", "eth0", MAC, here.as_fd())
             }),
             tried("nftables", "a table with NAT was made", |_| {
                 rules::replace_table(Path::new("a sample"), &[&sample()], &[])

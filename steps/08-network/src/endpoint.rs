@@ -1,12 +1,11 @@
 //! A container on a bridge: its lease, its cable, and the host's side of both.
 
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use kit::{Failure, Id};
-use nix::unistd::Pid;
 
 use crate::dns::{Forwarding, Responder, ResponderOptions};
 use crate::firewall::{self, Firewall};
@@ -95,15 +94,15 @@ impl Endpoint {
     }
 
     // ANCHOR: plug-in
-    /// In the parent, while the child waits: a cable from the bridge into its
-    /// namespace.
+    /// Makes the cable from the bridge into the container's network namespace. The
+    /// parent calls it while the child waits.
     ///
     /// # Errors
-    /// What the kernel says.
-    // Task 8.3: the other end is made where it belongs, and is never seen here.
-    pub(crate) fn plug_in(&self, child: Pid) -> Result<()> {
+    /// The kernel's reason.
+    // Task 8.3: the other end is made in the namespace, and is never seen here.
+    pub(crate) fn plug_in(&self, namespace: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = Netlink::open()?;
-        netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, child)?;
+        netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, namespace)?;
         let cable = netlink.link(&self.lease.link)?;
         let cable = cable.ok_or_else(|| {
             Failure::new(format_args!("the link {} is gone", self.lease.link))

@@ -1,7 +1,7 @@
 //! /etc/hosts, /etc/hostname and /etc/resolv.conf of a container. They are files in a
 //! tmpfs, mounted over those of the image, so that nothing is written into the image.
 //!
-//! - [`mount_requests`] returns a `Request` for each file, so that its mount target is
+//! - [`mount_points`] returns a `Request` for each file, so that its mount point is
 //!   created while the root file system is still writable.
 //! - The child calls [`mount()`] after `mount_defaults` and before `mount::all`, so that
 //!   a file that the user mounts there with `-v` covers it.
@@ -37,15 +37,15 @@ pub struct EtcFiles {
 
 const PATHS: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
-/// The mount targets of the three files, to be created with those of all mounts.
-pub fn mount_requests() -> Vec<Request> {
-    PATHS.map(Request::later).into()
+/// The mount points of the three files, to be created with those of all mounts.
+pub fn mount_points() -> Vec<Request> {
+    PATHS.map(Request::mount_point).into()
 }
 
 /// Mounts the three files. Called in the child, once /proc, /sys and /dev are mounted.
 ///
 /// # Errors
-/// When a mount target is no file, and when the kernel refuses a mount.
+/// When a mount point is no file, and when the kernel refuses a mount.
 pub fn mount(root: BorrowedFd<'_>, files: &EtcFiles) -> Result<()> {
     let texts = [
         files.hosts.text(&files.hostname),

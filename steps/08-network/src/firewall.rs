@@ -9,7 +9,7 @@ use kit::{Failure, program};
 
 use crate::host_changes::{Door, Opened};
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, Chain, End, Family, FoundRule, Rule, Ruleset, ct};
+use crate::nft::{Batch, Chain, ExistingRule, Family, Rule, Ruleset, Verdict, ct};
 use crate::port::Protocol;
 use crate::rules::TABLE;
 use crate::store::NetworkStore;
@@ -51,7 +51,7 @@ pub(crate) fn obstacles(ruleset: &Ruleset) -> Vec<Obstacle> {
         let mut own = ruleset.rules.iter().filter(|rule| door.has(rule));
         let at_our_hooks = [Some(INPUT), Some(FORWARD)].contains(&chain.hook);
         let is_ours = chain.family == Family::Inet && chain.table == TABLE;
-        let stops = |rule: &FoundRule| rule.end == Some(End::Stopped);
+        let stops = |rule: &ExistingRule| rule.verdict == Some(Verdict::Drop);
         at_our_hooks && !is_ours && (chain.drops || own.any(stops))
     };
     ruleset.chains.iter().filter(stops).map(|chain| obstacle(chain, ruleset)).collect()
@@ -72,7 +72,7 @@ fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
 }
 
 impl Door {
-    fn has(&self, rule: &FoundRule) -> bool {
+    fn has(&self, rule: &ExistingRule) -> bool {
         rule.family == self.family
             && rule.table == self.table
             && rule.chain == self.chain
@@ -181,7 +181,7 @@ fn open(
         .rules
         .iter()
         .rfind(|rule| door.has(rule))
-        .filter(|rule| rule.end.is_some());
+        .filter(|rule| rule.verdict.is_some());
     let mut batch = Batch::new();
     for rule in rules {
         match last {
@@ -220,7 +220,7 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
         .cloned()
         .partition(|opened| tags.contains(&opened.tag));
     let ruleset = Ruleset::read("which rules in others' chains are ours?")?;
-    let is_over = |rule: &&FoundRule| {
+    let is_over = |rule: &&ExistingRule| {
         over.iter().any(|it| it.door.has(rule) && rule.comment == it.tag)
     };
     let rules: Vec<_> = ruleset.rules.iter().filter(is_over).collect();

@@ -44,7 +44,7 @@ pub use args::{Args, DirArgs, DnsResponderArgs, find_pasta};
 pub use cli::{Command, GcArgs, command, gc_command, respond};
 pub use connection::{Connection, connect};
 pub use doctor::checks;
-pub use etc::mount_requests;
+pub use etc::mount_points;
 pub use firewall::Firewall;
 pub use netlink::Mac;
 pub use network::NetworkName;

@@ -99,7 +99,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let names = args.uts.names(&id);
     let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
-    let mounts = [network::mount_requests(), args.mount.requests()?].concat();
+    let mounts = [network::mount_points(), args.mount.requests()?].concat();
     let rootfs = args.root.rootfs();
     let terminal = args.terminal.plan()?;
     let network = args.network.plan()?;
@@ -107,7 +107,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
     // 05: how much it may use
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
+    let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
     let network = network::connect(&network, &id, &names.hostname)?;
     let base = args.image.base(&id, &ids, &rootfs)?; // 07: what it is made of
@@ -142,7 +142,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
-            let account = base.account(&args.user, root.as_fd(), &ids)?;
+            let account = base.account(args.user.user(), root.as_fd(), &ids)?;
             // 07: what the image says
             let command =
                 base.command(&args.command, &names.hostname, account.home())?;
@@ -151,13 +151,13 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             ids.become_user(&account, parent)?; // 06: and is from here on
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
     child.end_with(stop_signal);
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    args.cgroup.tell(&cgroup, started.elapsed());
+    cgroup.report(args.cgroup.usage_report(), started.elapsed());
     network.undo_or_tell();
     cgroup.remove_or_keep(run_dir);
     base.finish(&args.command)?; // 07: kept as a layer, or forgotten
