@@ -8,6 +8,8 @@ mod kernel;
 
 #[path = "05_cgroups/attack.rs"]
 mod attack;
+#[path = "05_cgroups/closed.rs"]
+mod closed;
 #[path = "05_cgroups/control.rs"]
 mod control;
 #[path = "05_cgroups/crowd.rs"]

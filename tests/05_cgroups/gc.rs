@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kiste_tests::{Bench, Ran, Running, eventually, explain, host};
+use kit::ContainerState;
 
 use crate::control::freeze_from_outside;
 use crate::kernel;
@@ -36,6 +37,12 @@ impl Left {
         );
         assert!(left.run_dir.exists());
         left
+    }
+
+    /// Writes the state of the container, as step 10 does.
+    fn write_state(&self, state: ContainerState) {
+        let text = serde_json::to_string(&state).unwrap();
+        fs::write(self.run_dir.join(ContainerState::FILE), text).unwrap();
     }
 
     pub fn assert_gone(&self) {
@@ -133,6 +140,38 @@ fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
         "it outlives its runtime, or there is nothing to test"
     );
     bench.run(&[], &["true"]).exits(0);
+    left.assert_gone();
+}
+
+/// A stand-in for step 10, whose `create` exits while the container lives on.
+#[test]
+fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process() {
+    let bench = bench().filter(|bench| bench.step().is_ours());
+    let Some(bench) = bench else { return };
+    let left = Left::by(&bench, start_survivor(&bench));
+    let state = ContainerState::of_process(left.pid).unwrap();
+    left.write_state(state);
+    gc(&bench).prints("");
+    bench.run(&[], &["true"]).exits(0);
+    assert!(host::is_alive(left.pid), "a container that lives was killed");
+    assert!(left.run_dir.exists() && left.cgroups.iter().all(|path| path.exists()));
+
+    // Another process has the number by now.
+    left.write_state(ContainerState { start_time: state.start_time + 1, ..state });
+    gc(&bench).prints(&left.id);
+    left.assert_gone();
+}
+
+#[test]
+fn the_next_run_removes_a_container_whose_state_names_another_process() {
+    let bench = bench().filter(|bench| bench.step().is_ours());
+    let Some(bench) = bench else { return };
+    let left = Left::by(&bench, start_survivor(&bench));
+    let state = ContainerState::of_process(left.pid).unwrap();
+    left.write_state(ContainerState { start_time: state.start_time + 1, ..state });
+    let ran = bench.run(&[], &["true"]);
+    ran.exits(0);
+    assert_eq!(ran.err, "");
     left.assert_gone();
 }
 
