@@ -60,7 +60,7 @@ fn a_container_with_all_limits_starts_without_a_command_line(
 
     assert_limits(child.pid().as_raw());
 
-    // Whoever finds the cgroup by its path can kill the container.
+    // Another program can find the cgroup by its path, and kill the container.
     cgroup.let_live();
     let path = placement.parent.as_path().join(placement.id.as_str());
     let cgroup = Cgroup::find(&path)?;
