@@ -1,5 +1,5 @@
-//! The library of step 5 without a command line: starts a container with all limits, and
-//! finds each limit in the kernel's own files.
+//! The library of step 5 without a command line: starts a container with all limits,
+//! and finds each limit in the kernel's own files.
 //!
 //! clone3(2) copies one thread alone, so a process that starts containers has one
 //! thread. Test harnesses have several: this test is a program of its own.

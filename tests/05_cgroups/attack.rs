@@ -1,5 +1,5 @@
-//! Attacks by the image before the command runs: the descriptors of the runtime must not
-//! lead out of the container.
+//! Attacks by the image before the command runs: the descriptors of the runtime must
+//! not lead out of the container.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,8 +9,8 @@ use nix::unistd::mkfifo;
 
 use crate::bench;
 
-/// CVE-2024-21626. The runtime has directories of the host open until shortly before the
-/// exec: the run directory and the cgroup.
+/// CVE-2024-21626. The runtime has directories of the host open until shortly before
+/// the exec: the run directory and the cgroup.
 #[test]
 fn no_program_of_the_image_leads_out_through_a_descriptor_of_the_runtime() {
     let Some(bench) = bench() else { return };

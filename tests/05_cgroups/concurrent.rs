@@ -1,5 +1,5 @@
-//! Many runs at once, some of them killed: none hangs, `gc` touches no container that is
-//! alive, and nothing is left.
+//! Many runs at once, some of them killed: none hangs, `gc` touches no container that
+//! is alive, and nothing is left.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -13,8 +13,8 @@ use crate::bench;
 use crate::gc::gc;
 use crate::kernel::{self, is_vm};
 
-/// Returns `count`, or `few` in the virtual machine, where each run takes thirty times as
-/// long.
+/// Returns `count`, or `few` in the virtual machine, where each run takes thirty times
+/// as long.
 fn many(count: u32, few: u32) -> u32 {
     if is_vm() { few } else { count }
 }
@@ -108,7 +108,8 @@ fn getrandom(bytes: &mut [u8]) {
     std::fs::File::open("/dev/urandom").unwrap().read_exact(bytes).unwrap();
 }
 
-/// Repeats `work` until the others are done, at least once. Returns the number of times.
+/// Repeats `work` until the others are done, at least once. Returns the number of
+/// times.
 fn beside(done: &AtomicBool, mut work: impl FnMut()) -> u32 {
     let mut count = 0;
     loop {

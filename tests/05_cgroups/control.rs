@@ -144,8 +144,9 @@ impl Counter {
     }
 }
 
-/// Processes that fork and exit all the time: a few at once, and never the same for long.
-/// They stop when their script is removed, so a kill that fails leaves nothing running.
+/// Processes that fork and exit all the time: a few at once, and never the same for
+/// long. They stop when their script is removed, so a kill that fails leaves nothing
+/// running.
 struct Hoppers(PathBuf);
 
 impl Hoppers {

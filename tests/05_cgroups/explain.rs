@@ -1,4 +1,5 @@
-//! `--explain` narrates the whole start, in parent and child, in the order of the calls.
+//! `--explain` narrates the whole start, in parent and child, in the order of the
+//! calls.
 
 use kiste_tests::explain;
 use serde::Deserialize;

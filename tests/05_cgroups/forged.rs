@@ -150,7 +150,8 @@ fn a_run_directory_of_another_user_is_skipped_and_the_others_are_collected() {
     living.end().exits(4);
 }
 
-/// Makes a run directory in `parent` whose note names the cgroups of a living container.
+/// Makes a run directory in `parent` whose note names the cgroups of a living
+/// container.
 fn forge_living(bench: &Bench, parent: &Path, living: &Running) {
     let id = kernel::id(living);
     fs::create_dir_all(parent.join(&id)).unwrap();

@@ -1,5 +1,5 @@
-//! `gc` and the next run find and remove the cgroups that a `kill -9` of the runtime has
-//! left behind.
+//! `gc` and the next run find and remove the cgroups that a `kill -9` of the runtime
+//! has left behind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -236,8 +236,8 @@ fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
     left.assert_gone();
 }
 
-/// Root in the container can mount the freezer itself. Without version 2, `gc` has to thaw
-/// each cgroup before SIGKILL has an effect.
+/// Root in the container can mount the freezer itself. Without version 2, `gc` has to
+/// thaw each cgroup before SIGKILL has an effect.
 #[test]
 fn gc_removes_a_container_that_has_frozen_processes_of_its_own() {
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };

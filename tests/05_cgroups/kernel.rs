@@ -34,8 +34,8 @@ pub fn memory(pid: i32) -> String {
     unlimited(value(pid, "memory.max", "memory.limit_in_bytes"))
 }
 
-/// Reads the limit of memory and swap together, in bytes, or `max`. Version 2 counts swap
-/// alone.
+/// Reads the limit of memory and swap together, in bytes, or `max`. Version 2 counts
+/// swap alone.
 #[track_caller]
 pub fn memory_and_swap(pid: i32) -> String {
     let limit = unlimited(value(pid, "memory.swap.max", "memory.memsw.limit_in_bytes"));
@@ -45,8 +45,8 @@ pub fn memory_and_swap(pid: i32) -> String {
     }
 }
 
-/// Reads the memory reservation in bytes. No reservation is 0 on version 2, and `max` on
-/// version 1.
+/// Reads the memory reservation in bytes. No reservation is 0 on version 2, and `max`
+/// on version 1.
 #[track_caller]
 pub fn reservation(pid: i32) -> String {
     unlimited(value(pid, "memory.low", "memory.soft_limit_in_bytes"))
@@ -110,8 +110,9 @@ pub fn in_each(name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A cgroup that the host has made, not Kiste: the test's parent, with these values in its
-/// files. It is in each hierarchy that has one of the files. Dropping it removes it.
+/// A cgroup that the host has made, not Kiste: the test's parent, with these values in
+/// its files. It is in each hierarchy that has one of the files. Dropping it removes
+/// it.
 pub struct HostCgroup(Vec<PathBuf>);
 
 impl HostCgroup {

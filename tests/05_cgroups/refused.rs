@@ -10,7 +10,8 @@ use crate::{bench, bench_with};
 
 const COMMAND: [&str; 2] = ["touch", "/ran"];
 
-/// Asserts that Kiste failed with one line and a hint, and that the command did not run.
+/// Asserts that Kiste failed with one line and a hint, and that the command did not
+/// run.
 #[track_caller]
 fn refused<'a>(bench: &Bench, ran: &'a Ran) -> &'a Ran {
     ran.exits(125).complains("error: ").complains("hint: ");
@@ -20,8 +21,8 @@ fn refused<'a>(bench: &Bench, ran: &'a Ran) -> &'a Ran {
     ran
 }
 
-/// Runs in a mount namespace of its own, after the script `prepare` has changed the mounts
-/// there.
+/// Runs in a mount namespace of its own, after the script `prepare` has changed the
+/// mounts there.
 fn run_after(bench: &Bench, prepare: &str, options: &[&str]) -> Ran {
     let script = format!("set -e; {prepare}\nexec \"$@\"");
     bench.run_by(

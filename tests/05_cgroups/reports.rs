@@ -54,8 +54,8 @@ fn stats_print_the_used_resources_and_the_exit_code_stays() {
     );
 }
 
-/// A report of 0 bytes would be wrong where the kernel does not count, as version 1 without
-/// an I/O limit.
+/// A report of 0 bytes would be wrong where the kernel does not count, as version 1
+/// without an I/O limit.
 #[test]
 fn stats_print_the_block_io_that_the_kernel_counted_or_that_it_does_not_count() {
     let Some(bench) = bench() else { return };
@@ -84,8 +84,8 @@ fn without_stats_nothing_is_printed() {
     assert_eq!(bench.run(&[], &["true"]).err, "");
 }
 
-/// In raw mode a line feed does not return to the first column, so the lines would form a
-/// staircase.
+/// In raw mode a line feed does not return to the first column, so the lines would form
+/// a staircase.
 #[test]
 fn the_report_comes_after_the_terminal_settings_are_restored() {
     let Some(bench) = bench() else { return };

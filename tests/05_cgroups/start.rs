@@ -98,8 +98,8 @@ fn the_command_below_an_init_is_in_the_cgroup_too() {
     assert!(cgroups.lines().all(|line| line.ends_with(":/")), "{cgroups}");
 }
 
-/// A process that is moved after its birth runs outside for a moment. The pids limit shows
-/// the difference: it stops a birth and allows a move.
+/// A process that is moved after its birth runs outside for a moment. The pids limit
+/// shows the difference: it stops a birth and allows a move.
 #[test]
 fn on_version_2_it_is_born_in_its_cgroup_and_not_moved_into_it() {
     let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
@@ -162,7 +162,8 @@ fn only_hierarchies_in_which_it_has_its_own_cgroup_are_mounted() {
         mounts.iter().filter(|line| line.contains(" - cgroup")).collect();
     assert!(!cgroups.is_empty(), "{mounts:#?}");
     for mount in cgroups {
-        // proc_pid_mountinfo(5): the root, the mount point and the options of the mount.
+        // proc_pid_mountinfo(5): the root, the mount point and the options of the
+        // mount.
         let [root, place, flags] = mount.split(' ').collect::<Vec<_>>()[3..6] else {
             panic!("{mount}")
         };

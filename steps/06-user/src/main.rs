@@ -1,4 +1,5 @@
-//! Step 6: a container whose root is nobody special, and which needs no root to start.
+//! Step 6: a container whose root is an ordinary user outside, and which needs no root
+//! to start.
 
 mod lesson;
 
@@ -107,7 +108,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
-            let account = args.user.account(root.as_fd(), &ids)?;
+            let account = ids.account(root.as_fd(), args.user.user())?;
             let command = args.command.at_home(&names.hostname, account.home());
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;

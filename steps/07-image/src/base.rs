@@ -153,7 +153,7 @@ impl Base<'_> {
     /// When the root file system has no such name, or the namespace no such id.
     pub fn account(
         &self,
-        args: &user::Args,
+        asked: Option<&User>,
         root: BorrowedFd<'_>,
         ids: &Ids,
     ) -> Result<Account> {
@@ -166,7 +166,10 @@ impl Base<'_> {
             parsed.with_context(|| format!("User of the image, {user:?}"))
         };
         let user = user.map(parse).transpose()?;
-        args.account_or(user.as_ref(), root, ids)
+        match asked {
+            Some(_) => ids.account(root, asked),
+            None => ids.account(root, user.as_ref()).context("User of the image"),
+        }
     }
 
     /// What to run: by the command line, else by the image.

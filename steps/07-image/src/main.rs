@@ -117,7 +117,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
-            let account = base.account(&args.user, root.as_fd(), &ids)?;
+            let account = base.account(args.user.user(), root.as_fd(), &ids)?;
             // 07: what the image says
             let command =
                 base.command(&args.command, &names.hostname, account.home())?;

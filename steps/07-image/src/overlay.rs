@@ -22,7 +22,7 @@ use rustix::mount::{
 };
 
 use crate::store::open_directory;
-use crate::unpack::{copy_attributes, is_opaque};
+use crate::unpack::{copy_metadata, is_opaque};
 
 /// What an overlay is made of, below one directory.
 #[derive(Clone, Debug)]
@@ -292,10 +292,7 @@ pub(crate) fn make_upper(container: &Path, like: &Path) -> Result<()> {
         fs::create_dir(&path).with_context(|| format!("mkdir({})", path.display()))?;
     }
     let dress = || {
-        copy_attributes(
-            &open_directory(like)?,
-            &open_directory(&container.join(UPPER))?,
-        )
+        copy_metadata(&open_directory(like)?, &open_directory(&container.join(UPPER))?)
     };
     // Its owner may be one of those whose files only root of a user namespace can read
     // and make.

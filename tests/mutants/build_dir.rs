@@ -1,4 +1,5 @@
-//! Where mutants are built: a copy of the tree, and a target directory of its own.
+//! The build directory of mutants: a copy of the tree, with a target directory of its
+//! own.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,30 +9,30 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::chosen::{Stage, Unit};
 use crate::mutant::Mutant;
 use crate::plan::Subject;
+use crate::selection::{Stage, Unit};
 
-/// The directory `target/mutants`. There is one copy of the tree, so one run at a time
-/// may use it.
-pub struct Workshop {
+/// The directory `target/mutants`. There is only one copy of the tree, so only one run
+/// at a time may use it.
+pub struct BuildDir {
     dir: PathBuf,
     _lock: File,
 }
 
-impl Workshop {
-    /// Makes it, where it is missing.
+impl BuildDir {
+    /// Opens the directory, and creates it if it is missing.
     pub fn open() -> Result<Self> {
         let dir = std::env::current_dir()?.join("target/mutants");
         fs::create_dir_all(dir.join("generated"))?;
         let lock = File::create(dir.join("lock"))?;
         lock.try_lock()
-            .with_context(|| format!("another run is at work in {}", dir.display()))?;
-        let _ = fs::remove_dir_all(dir.join("generated/built")); // of a run that was interrupted
-        Ok(Workshop { dir, _lock: lock })
+            .with_context(|| format!("another run is using {}", dir.display()))?;
+        let _ = fs::remove_dir_all(dir.join("generated/built")); // left by an interrupted run
+        Ok(BuildDir { dir, _lock: lock })
     }
 
-    /// The directory in it for what is generated.
+    /// The subdirectory for generated mutants.
     pub fn dir(&self) -> PathBuf {
         self.dir.join("generated")
     }
@@ -40,8 +41,8 @@ impl Workshop {
         self.dir.join("tree")
     }
 
-    /// Brings the copy up to date. A file's time of change stays where its text stays,
-    /// or cargo would build everything anew.
+    /// Brings the copy up to date. An unchanged file keeps its modification time, or
+    /// cargo would build everything anew.
     pub fn refresh(&self) -> Result<()> {
         let listed = Command::new("git")
             .args([
@@ -70,7 +71,7 @@ impl Workshop {
         Ok(())
     }
 
-    /// Builds a mutant; None when it does not compile.
+    /// Builds a mutant. None if it does not compile.
     pub fn build(&self, stage: &Stage, mutant: &Mutant) -> Result<Option<Subject>> {
         let file = self.tree().join(&mutant.file);
         let original = fs::read_to_string(&file)?;
@@ -80,7 +81,7 @@ impl Workshop {
         built
     }
 
-    /// Builds what is in the copy now: the program, and the library's own tests.
+    /// Builds the copy as it is now: the program, and the library's unit tests.
     pub fn build_tree(&self, stage: &Stage) -> Result<Option<Subject>> {
         let mut unit = None;
         if stage.unit == Unit::Tests {
@@ -99,7 +100,7 @@ impl Workshop {
         Ok(Some(Subject { program: self.keep(&program)?, unit, order: Vec::new() }))
     }
 
-    /// The next build must not write over it.
+    /// Copies a program that the next build would overwrite.
     fn keep(&self, built: &Path) -> Result<PathBuf> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let dir = self.dir().join("built");
@@ -110,7 +111,7 @@ impl Workshop {
         Ok(kept)
     }
 
-    /// The program that cargo makes; None when something does not compile.
+    /// Returns the program that cargo builds. None if something does not compile.
     fn cargo(&self, arguments: &[&str]) -> Result<Option<PathBuf>> {
         let output = Command::new("cargo")
             .args(arguments)

@@ -1,67 +1,67 @@
-//! Whether what runs in a terminal waits for something: seen from its processes, instead
-//! of a guess at how long it may take.
+//! Tells whether the programs in a terminal are idle, by looking at their processes. So
+//! no test has to guess how long something may take.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use kiste_tests::host::{Process, family};
 
-/// Two looks that far apart must show the same.
+/// Two snapshots so far apart must be equal.
 const APART: Duration = Duration::from_millis(15);
 
-/// A command that computes without end is given up after so many times its patience.
+/// A command that computes without end is given up after this multiple of its patience.
 const BUSY: u32 = 10;
 
-/// The threads of a process and of all that descend from it, at one moment.
+/// The threads of a process and of its descendants, at one moment.
 #[derive(Debug, PartialEq)]
-pub struct Look(Vec<Thread>);
+pub struct Snapshot(Vec<Thread>);
 
 #[derive(Debug, PartialEq)]
 struct Thread {
     id: i32,
     state: char,
-    /// How often it has given up a processor.
+    /// How often it has left a processor.
     switches: u64,
 }
 
-impl Look {
+impl Snapshot {
     pub fn at(root: i32) -> Self {
-        Look(family(root).iter().flat_map(|process| threads(process.id)).collect())
+        Snapshot(family(root).iter().flat_map(|process| threads(process.id)).collect())
     }
 
-    /// Nobody has a processor, wants one, or waits for a disk.
-    pub fn all_wait(&self) -> bool {
+    /// Whether no thread runs, is ready to run, or waits for a disk.
+    pub fn nobody_runs(&self) -> bool {
         !self.0.iter().any(|thread| matches!(thread.state, 'R' | 'D'))
     }
 }
 
-/// Tells when a family of processes has come to rest.
+/// Tells when a process and its descendants are idle.
 #[derive(Default)]
-pub struct Watch {
-    last: Option<(Instant, Look)>,
+pub struct IdleWatch {
+    last: Option<(Instant, Snapshot)>,
 }
 
-impl Watch {
-    /// Something has happened: what was seen counts no more.
+impl IdleWatch {
+    /// Forgets the last snapshot, since something has happened.
     pub fn begin_again(&mut self) {
         self.last = None;
     }
 
-    /// All wait, and did so a moment ago, and none has run in between.
-    pub fn is_at_rest(&mut self, root: i32) -> bool {
+    /// Whether all threads wait, and have not run since the last snapshot.
+    pub fn is_idle(&mut self, root: i32) -> bool {
         if self.last.as_ref().is_some_and(|(when, _)| when.elapsed() < APART) {
             return false;
         }
-        let now = Look::at(root);
+        let now = Snapshot::at(root);
         let is_same = self.last.as_ref().is_some_and(|(_, last)| *last == now);
-        let rests = is_same && now.all_wait();
+        let rests = is_same && now.nobody_runs();
         self.last = Some((Instant::now(), now));
         rests
     }
 }
 
-/// Patience with a command. Only the time in which it waits is counted: on a machine that
-/// is busy with something else, a command that could go on has not failed.
+/// The time that a command has left. Only time in which it waits counts: on a busy
+/// machine, a command that could go on has not hung.
 pub struct Patience {
     left: Duration,
     most: Duration,
@@ -79,7 +79,7 @@ impl Patience {
         let since = self.looked.elapsed();
         if since >= Duration::from_millis(100) {
             self.looked = Instant::now();
-            if Look::at(root).all_wait() {
+            if Snapshot::at(root).nobody_runs() {
                 self.left = self.left.saturating_sub(since);
             }
         }
@@ -122,7 +122,7 @@ fn numbers(dir: &str) -> Vec<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Look, Patience, Watch, end, family};
+    use super::{IdleWatch, Patience, Snapshot, end, family};
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
 
@@ -132,10 +132,10 @@ mod tests {
         sh.spawn().expect("start sh")
     }
 
-    fn comes_to_rest(child: &Child, within: Duration) -> bool {
-        let (start, mut watch) = (Instant::now(), Watch::default());
+    fn becomes_idle(child: &Child, within: Duration) -> bool {
+        let (start, mut watch) = (Instant::now(), IdleWatch::default());
         while start.elapsed() < within {
-            if watch.is_at_rest(child.id() as i32) {
+            if watch.is_idle(child.id() as i32) {
                 return true;
             }
         }
@@ -148,15 +148,15 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_at_rest_and_who_computes_is_not() {
+    fn a_process_that_waits_is_idle_and_one_that_computes_is_not() {
         let waits = sh("(sleep 1000; true) & read line");
         let computes = sh("(while :; do :; done) & read line");
-        assert!(comes_to_rest(&waits, Duration::from_secs(30)));
+        assert!(becomes_idle(&waits, Duration::from_secs(30)));
         assert!(
             family(waits.id() as i32).len() >= 3,
             "sh, the shell behind, and its sleep"
         );
-        assert!(!comes_to_rest(&computes, Duration::from_millis(300)));
+        assert!(!becomes_idle(&computes, Duration::from_millis(300)));
         stop(waits);
         stop(computes);
     }
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn patience_is_used_up_by_waiting_only() {
         let (waits, computes) = (sh("read line"), sh("while :; do :; done"));
-        assert!(comes_to_rest(&waits, Duration::from_secs(30)));
+        assert!(becomes_idle(&waits, Duration::from_secs(30)));
         let used_up = |child: &Child, most: Duration| {
             let (start, mut left) =
                 (Instant::now(), Patience::new(Duration::from_millis(300)));
@@ -184,11 +184,11 @@ mod tests {
     #[test]
     fn nothing_of_a_family_is_left() {
         let mut child = sh("sleep 1000 & sleep 1000 & read line");
-        assert!(comes_to_rest(&child, Duration::from_secs(30)));
+        assert!(becomes_idle(&child, Duration::from_secs(30)));
         let all = family(child.id() as i32);
         end(&all, Duration::from_secs(30));
         assert!(all.iter().all(|process| !process.is_alive()));
         _ = child.wait();
-        assert_eq!(Look::at(child.id() as i32), Look(Vec::new()));
+        assert_eq!(Snapshot::at(child.id() as i32), Snapshot(Vec::new()));
     }
 }

@@ -1,18 +1,19 @@
-//! Which steps there are, and which of their mutants are tried.
+//! Chooses the steps, their mutants, and the tests for each.
 
 use sha2::{Digest, Sha256};
 
 use crate::ledger::Verdict;
 use crate::mutant::Mutant;
 
-/// A step: what is changed, and what it is tested by.
+/// A step whose library is changed, and the steps whose tests are used.
 pub struct Step {
     /// Its directory below `steps`: `05-cgroups`.
     pub name: &'static str,
-    /// The step whose program and tests are used: itself. The kit has no program.
+    /// The step whose program and tests are used: itself, but for the kit, which has no
+    /// program.
     pub own: &'static str,
-    /// Steps above that use more of it, and whose tests may yet catch what survives
-    /// here.
+    /// Steps above that use more of the library, so that their tests may catch a
+    /// survivor.
     pub above: &'static [&'static str],
 }
 
@@ -30,32 +31,32 @@ pub const STEPS: [Step; 10] = [
     Step { name: "08-network", own: "08-network", above: &[] },
 ];
 
-/// By whose tests mutants are tried, and what that says of them.
+/// A stage: whose tests are used, and the verdicts that result.
 #[derive(Clone, Copy)]
 pub struct Stage {
     /// The step that is changed.
     pub name: &'static str,
     /// The step whose program and tests are used.
     pub by: &'static str,
-    /// Whether the library's own tests are used, too.
+    /// Whether the library's unit tests are used, too.
     pub unit: Unit,
-    /// What it is when a test fails.
+    /// The verdict when a test fails.
     pub caught: Verdict,
-    /// What it is when none does.
+    /// The verdict when all tests pass.
     pub survived: Verdict,
 }
 
-/// Whether the library's own tests are used.
+/// Whether the library's unit tests are used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// They are.
+    /// They are used.
     Tests,
-    /// They have been.
+    /// They are not: an earlier stage has used them.
     None,
 }
 
 impl Step {
-    /// By its own tests.
+    /// The stage that uses the step's own tests.
     pub fn own(&self) -> Stage {
         let survived = if self.above.is_empty() {
             Verdict::Survived
@@ -71,7 +72,7 @@ impl Step {
         }
     }
 
-    /// By those of the steps above, one after the other.
+    /// The stages that use the tests of the steps above, one after the other.
     pub fn above(&self) -> impl Iterator<Item = Stage> {
         let (name, unit, caught) = (self.name, Unit::None, Verdict::CaughtAbove);
         self.above.iter().map(move |by| {
@@ -83,8 +84,9 @@ impl Step {
     }
 }
 
-/// Those that can be told from the original, of these those with the word, of these so
-/// many. The same ones are chosen each time, also when the code around them changes.
+/// Chooses mutants that differ from the original and have the word in their name, up to
+/// the size of the sample. The choice is the same each time, even when the code around
+/// the mutants changes.
 pub fn of<'m>(
     listed: &'m [Mutant],
     word: Option<&str>,

@@ -1,4 +1,4 @@
-//! A workspace in which the runner only tells what it would do.
+//! A fake workspace, in which the runner's programs only print what they would do.
 
 use assert_cmd::assert::{Assert, OutputAssertExt};
 use std::fs;
@@ -7,59 +7,58 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::place::{Place, workspace};
+use crate::test_dir::{TestDir, workspace};
 
-/// A workspace with the real runner, and with a sudo, a fetch and binaries that only
-/// tell of it.
-pub struct House {
-    pub place: Place,
+/// A workspace with the real runner, and with a sudo, a fetch script and step programs
+/// that only print their arguments.
+pub struct FakeWorkspace {
+    pub dir: TestDir,
 }
 
-impl House {
+impl FakeWorkspace {
     pub fn new() -> Self {
-        let place = Place::new();
-        place.write(
-            "house/.cargo/runner",
+        let dir = TestDir::new();
+        dir.write(
+            "workspace/.cargo/runner",
             &fs::read_to_string(workspace().join(".cargo/runner")).unwrap(),
         );
-        // What it makes must be the caller's: the caller may write here, as at home.
-        place.write(
-            "house/rootfs-fetch.sh",
+        // The runner's files must belong to the caller, so the caller may write here,
+        // as at home.
+        dir.write(
+            "workspace/rootfs-fetch.sh",
             "#!/bin/sh\necho FETCH \"$@\" >&2\nmkdir \"$2\"\n",
         );
-        fs::set_permissions(place.path("house"), PermissionsExt::from_mode(0o777))
+        fs::set_permissions(dir.path("workspace"), PermissionsExt::from_mode(0o777))
             .unwrap();
-        place.fake(
+        dir.fake(
             "sudo",
             "echo \"SUDO $*\" >&2\nwhile :; do case $1 in -*) shift ;; *) exec \"$@\" ;; esac; done",
         );
-        // For real an ordinary user may not do it.
+        // The real one would refuse an ordinary user.
         let strip = "while :; do case $1 in --propagation) shift 2 ;; -*) shift ;; *) exec \"$@\" ;; esac; done";
-        place.fake("unshare", &format!("echo \"UNSHARE $*\" >&2\n{strip}"));
-        House { place }
+        dir.fake("unshare", &format!("echo \"UNSHARE $*\" >&2\n{strip}"));
+        FakeWorkspace { dir }
     }
 
     pub fn rootfs(&self) -> PathBuf {
-        self.place.path("house").canonicalize().unwrap().join("rootfs")
+        self.dir.path("workspace").canonicalize().unwrap().join("rootfs")
     }
 
     pub fn make_rootfs(&self) {
         fs::create_dir_all(self.rootfs()).unwrap();
     }
 
-    /// As an ordinary user and without a terminal, also when the test has both.
+    /// Composes a command that runs as an ordinary user and without a terminal.
     pub fn command(&self, binary: &str, arguments: &[&str]) -> Command {
-        self.place.write(
+        self.dir.write(
             binary,
             "#!/bin/sh\nprintf %s \"${0##*/}\"; printf ' <%s>' \"$@\"; echo\n\
              env | grep -E '^(INSTA|KISTE)_' || :\nexit 7\n",
         );
         let mut command = Command::new("setsid");
-        command.arg("--wait").arg(self.place.path("house/.cargo/runner"));
-        command.arg(self.place.path(binary)).args(arguments);
-        command
-            .current_dir(self.place.dir.path())
-            .env("PATH", self.place.fakes_first());
+        command.arg("--wait").arg(self.dir.path("workspace/.cargo/runner"));
+        command.arg(self.dir.path(binary)).args(arguments);
+        command.current_dir(self.dir.temp.path()).env("PATH", self.dir.fakes_first());
         for variable in [
             "KISTE_SUDO",
             "KISTE_ROOTFS",

@@ -1,5 +1,5 @@
-//! A directory of one test's own, where the scripts run, with programs that stand in
-//! for real ones.
+//! A directory of one test's own, in which the scripts run, with fake programs in dir
+//! of real ones.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,26 +7,26 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// Everything that either script may call, and what their fakes need.
+/// Every program that the scripts and the fakes may call.
 const USED_BY_THE_SCRIPTS: &str = "apt-get basename busybox cat chmod chown cp curl cut dirname dpkg-deb env \
     flock grep gzip head id ldd ln ls mkdir mktemp mv openssl readlink rm sed setsid sh sha512sum sleep sort sudo \
     tail tar tr uname wget";
 
 /// A directory of one test's own.
-pub struct Place {
-    pub dir: TempDir,
+pub struct TestDir {
+    pub temp: TempDir,
 }
 
-impl Place {
+impl TestDir {
     pub fn new() -> Self {
-        let dir = TempDir::new().unwrap();
-        // The runner's tests go on as another user when they are started by root.
-        fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        Place { dir }
+        let temp = TempDir::new().unwrap();
+        // The runner's tests run as another user if root starts them.
+        fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        TestDir { temp }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.temp.path().join(name)
     }
 
     pub fn write(&self, name: &str, text: &str) {
@@ -36,12 +36,12 @@ impl Place {
         fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
-    /// A program that stands in for the real one.
+    /// Makes a program that takes the dir of the real one.
     pub fn fake(&self, name: &str, script: &str) {
         self.write(&format!("fakes/{name}"), &format!("#!/bin/sh\n{script}\n"));
     }
 
-    /// A PATH on which the scripts find everything that they use but these.
+    /// Makes a PATH that has every program that the scripts use, except these.
     pub fn path_without(&self, absent: &[&str]) -> String {
         let directory = self.path("path");
         fs::create_dir_all(&directory).unwrap();
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-/// The top of the workspace.
+/// The root directory of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }

@@ -1,6 +1,6 @@
-//! Which pages may be played at the same time: two readers at one machine would see each
-//! other's files and cgroups. The locks are files, since the pages may be played by
-//! several processes: cargo-nextest starts one for each test.
+//! Locks between pages that must not be played at the same time: two readers at one
+//! machine would see each other's files and cgroups. The locks are files, since several
+//! processes may play the pages: cargo-nextest starts one for each test.
 
 use std::fs::File;
 
@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 
 use super::host::Host;
 use super::pages::Page;
-use super::world::World;
+use super::stand_in::StandIn;
 
-/// Kept while a page is played.
-pub struct Turn {
+/// The locks that are held while a page is played.
+pub struct PageLocks {
     _locks: Vec<File>,
 }
 
@@ -21,30 +21,31 @@ enum Lock {
     Exclusive,
 }
 
-/// Waits until nobody is in this page's way.
+/// Waits until no other page is in this page's way.
 ///
 /// # Errors
 /// When a lock cannot be made beside the tests.
-pub fn wait_for(page: &Page, host: &Host) -> Result<Turn> {
+pub fn of(page: &Page, host: &Host) -> Result<PageLocks> {
     let number = page.number();
-    // All of a page, and its fast lane: they use the same names.
+    // A page and its fast lane exclude each other: they use the same names.
     let name = number.map_or("other".into(), |number| number.to_string());
-    // Always in this order, so that no two wait for each other.
+    // Always in this order, so that two pages cannot deadlock.
     let mut locks = vec![lock(&format!("page-{name}"), Lock::Exclusive)?];
-    // In a world of its own, a page has a `./rootfs` of its own.
-    if number >= Some(4) && !World::is_for(page, host) {
+    // A page with namespaces of its own has a `./rootfs` of its own.
+    if number >= Some(4) && !StandIn::is_for(page, host) {
         locks.push(lock("rootfs", Lock::Exclusive)?);
     }
-    // The cgroup of all containers, /sys/fs/cgroup/kiste: some look at it.
+    // Some pages look at the parent cgroup of all containers, /sys/fs/cgroup/kiste.
     if number == Some(5) || page.path.ends_with("proof.md") {
         locks.push(lock("cgroups", Lock::Exclusive)?);
     } else if number >= Some(5) {
         locks.push(lock("cgroups", Lock::Shared)?);
     }
-    Ok(Turn { _locks: locks })
+    Ok(PageLocks { _locks: locks })
 }
 
-/// The kernel releases it when the file is closed, however we end: flock(2).
+/// Takes a lock. The kernel releases it when the file is closed, however we end:
+/// flock(2).
 fn lock(name: &str, lock: Lock) -> Result<File> {
     let test = std::env::current_exe().context("the path of this test")?;
     let path = test.with_file_name(format!("book-{name}.lock"));

@@ -1,6 +1,6 @@
-//! What an ordinary user has, when the tests are root: a root file system of their own,
-//! and the steps that root has built. They can write neither into `target/` nor into
-//! root's `./rootfs`.
+//! The home of an ordinary user, for tests that run as root: a root file system of the
+//! user's own, and programs that root has built. The user can write neither into
+//! `target/` nor into root's `./rootfs`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,45 +10,47 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-/// Who the user is, for setpriv(1).
+/// The words that run a program as the user, by setpriv(1).
 pub const NOBODY: [&str; 4] =
     ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
-/// Stands in for cargo: starts what was built.
+/// A script in place of cargo, which starts the program that root has built.
 const CARGO: &str = r#"#!/bin/sh
-[ "$1 $2 $4" = "run --bin --" ] || { echo "play can only: cargo run --bin NAME -- …" >&2; exit 101; }
+[ "$1 $2 $4" = "run --bin --" ] || { echo "only this can be played: cargo run --bin NAME -- …" >&2; exit 101; }
 program=${0%/*}/$3
 shift 4
 echo "     Running \`$program $*\`" >&2
 exec "$program" "$@"
 "#;
 
-pub struct Room {
+pub struct UserHome {
     dir: TempDir,
     workspace: PathBuf,
 }
 
-impl Room {
+impl UserHome {
     pub fn make(workspace: &Path) -> Result<Self> {
-        let dir = tempfile::tempdir().context("make the user's room")?;
-        let room = Room { dir, workspace: workspace.to_path_buf() };
-        open_to_all(room.dir.path())?;
-        fs::create_dir(room.bin())?;
-        for own in [room.run(), room.home()] {
+        let dir = tempfile::tempdir().context("make the user's home")?;
+        let user_home = UserHome { dir, workspace: workspace.to_path_buf() };
+        open_to_all(user_home.dir.path())?;
+        fs::create_dir(user_home.bin())?;
+        for own in [user_home.run(), user_home.home()] {
             fs::create_dir(&own)?;
             fs::set_permissions(&own, fs::Permissions::from_mode(0o700))?;
             run(Command::new("chown").arg("65534:65534").arg(&own))?;
         }
-        fs::write(room.bin().join("cargo"), CARGO)?;
-        open_to_all(&room.bin().join("cargo"))?;
+        fs::write(user_home.bin().join("cargo"), CARGO)?;
+        open_to_all(&user_home.bin().join("cargo"))?;
         if workspace.join("rootfs").is_dir() {
-            copy(&workspace.join("rootfs"), &room.rootfs())?;
-            run(Command::new("chown").args(["-hR", "65534:65534"]).arg(room.rootfs()))?;
+            copy(&workspace.join("rootfs"), &user_home.rootfs())?;
+            run(Command::new("chown")
+                .args(["-hR", "65534:65534"])
+                .arg(user_home.rootfs()))?;
         }
-        Ok(room)
+        Ok(user_home)
     }
 
-    /// Where the user's programs are.
+    /// The directory of the user's programs.
     pub fn bin(&self) -> PathBuf {
         self.dir.path().join("bin")
     }
@@ -58,7 +60,7 @@ impl Room {
         self.dir.path().join("run")
     }
 
-    /// $HOME. Images go below it: nobody else's store is touched.
+    /// $HOME. Images go below it, so that nobody else's store is touched.
     pub fn home(&self) -> PathBuf {
         self.dir.path().join("home")
     }
@@ -67,8 +69,7 @@ impl Room {
         self.dir.path().join("rootfs")
     }
 
-    /// Put before a command: in it, `./rootfs` is the user's own, and the caller is the
-    /// user.
+    /// The words that run a command as the user, with `./rootfs` being the user's own.
     pub fn entrance(&self) -> Vec<String> {
         let mut entrance = Vec::new();
         if self.rootfs().is_dir() {
@@ -85,7 +86,7 @@ impl Room {
         entrance
     }
 
-    /// Builds, as root, what `command` is going to start.
+    /// Builds, as root, the program that `command` is going to start.
     pub fn build_for(&self, command: &str) -> Result<()> {
         let words: Vec<_> = command.split_whitespace().collect();
         let ["cargo", "run", "--bin", name, ..] = words[..] else { return Ok(()) };
@@ -116,7 +117,7 @@ impl Room {
     }
 }
 
-/// The last program that cargo names in its messages.
+/// The last executable that cargo names in its messages.
 fn executable(messages: &str) -> Option<String> {
     let of = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -125,8 +126,8 @@ fn executable(messages: &str) -> Option<String> {
     messages.lines().filter_map(of).next_back()
 }
 
-/// Copies a root file system. A shell of another page may just leave its history in it:
-/// then once more.
+/// Copies a root file system, and tries again once: a shell of another page may write
+/// its history into it at that moment.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let cp = || run(Command::new("cp").arg("-aT").arg(from).arg(to));
     cp().or_else(|_| cp())

@@ -1,5 +1,5 @@
-//! Where a step's `run` is tried: its options, its command, its `gc`, and what may not
-//! be left.
+//! The scenario in which a step's `run` is tested: its options, its command, its `gc`,
+//! and the check that nothing is left.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use kiste_tests::{Bench, Ran, Step, World, host};
 
-/// A bench, from step 8 on in a world of its own, and the options that use what the
-/// steps so far have.
-pub struct Place {
+/// A bench, from step 8 on in a network of its own, and options that use the features
+/// of the steps so far.
+pub struct Scenario {
     kind: Kind,
     options: Vec<String>,
     command: Vec<String>,
-    /// Links, rules and settings of the world before any container.
+    /// The links, rules and settings of the host before any container.
     before: String,
 }
 
@@ -25,12 +25,13 @@ enum Kind {
     World(Box<World>),
 }
 
-/// What is reported as the command's, and what every start must show again.
+/// The container's command, whose output must be the same in every run.
 const SHOW: &str =
     "hostname; echo as $(id -u):$(id -g); ls -A /; cat /proc/self/limits | cut -c1-60";
 
-impl Place {
-    /// A place for this step; None where something that it needs is not there.
+impl Scenario {
+    /// Makes the scenario for this step. None if the host lacks something that it
+    /// needs.
     pub fn of(name: &'static str, exe: &Path) -> Option<Self> {
         let step = Step::new(name, exe.to_str().expect("a path of text"));
         let number = step.number();
@@ -39,25 +40,25 @@ impl Place {
             0 => Kind::Bench(Box::new(Bench::of(step, &[])?)),
             _ => Kind::Bench(Box::new(Bench::of(step, &["root"])?)),
         };
-        let mut place = Place {
+        let mut scenario = Scenario {
             kind,
             options: Vec::new(),
             command: Vec::new(),
             before: String::new(),
         };
-        if let Kind::World(world) = &place.kind {
-            place.before = world.state();
+        if let Kind::World(world) = &scenario.kind {
+            scenario.before = world.state();
         }
-        place.command = ["sh", "-c", SHOW].map(String::from).into();
+        scenario.command = ["sh", "-c", SHOW].map(String::from).into();
         if number < 4 {
-            // The host's root directory is everybody's.
-            place.command[2] = "hostname".into();
+            // The host's root directory may change meanwhile.
+            scenario.command[2] = "hostname".into();
         }
-        place.options = place.options_of(number);
+        scenario.options = scenario.options_of(number);
         if number >= 7 {
-            place.import();
+            scenario.import();
         }
-        Some(place)
+        Some(scenario)
     }
 
     fn options_of(&self, number: u32) -> Vec<String> {
@@ -116,7 +117,7 @@ impl Place {
             .exits(0);
     }
 
-    /// The bench.
+    /// The bench of the scenario.
     pub fn bench(&self) -> &Bench {
         match &self.kind {
             Kind::Bench(bench) => bench,
@@ -133,12 +134,12 @@ impl Place {
         self.bench().dir().join("networks")
     }
 
-    /// The options that are asked for.
+    /// The options of `run`.
     pub fn options(&self) -> Vec<&str> {
         self.options.iter().map(String::as_str).collect()
     }
 
-    /// Those without some, and what they are given.
+    /// The options of `run` without some and their values.
     pub fn options_without(&self, names: &[&str]) -> Vec<&str> {
         let mut options = self.options();
         for name in names {
@@ -149,7 +150,7 @@ impl Place {
         options
     }
 
-    /// The program that puts what follows into this place: `nsenter …`.
+    /// The words that run a program on the scenario's host: `nsenter …`.
     pub fn starter(&self) -> Vec<String> {
         match &self.kind {
             Kind::Bench(_) => Vec::new(),
@@ -157,13 +158,13 @@ impl Place {
         }
     }
 
-    /// All words of the run.
+    /// All words of the command line.
     pub fn words(&self) -> Vec<OsString> {
         let command: Vec<_> = self.command.iter().map(String::as_str).collect();
         self.words_for(&self.options(), &command)
     }
 
-    /// All words of a run with other options, of another command.
+    /// All words of a command line with other options and another command.
     pub fn words_for(&self, options: &[&str], command: &[&str]) -> Vec<OsString> {
         let mut words: Vec<OsString> =
             self.starter().into_iter().map(OsString::from).collect();
@@ -172,7 +173,7 @@ impl Place {
         words
     }
 
-    /// Runs `gc`; steps before 5 have none, since they leave nothing.
+    /// Runs `gc`. None for steps before 5, which leave nothing.
     pub fn gc(&self) -> Option<Ran> {
         let (bench, number) = (self.bench(), self.number());
         if number < 5 {
@@ -197,7 +198,7 @@ impl Place {
         })
     }
 
-    /// What is left, now.
+    /// Lists everything that is left on the host now.
     pub fn left(&self) -> Vec<String> {
         let mut left = self.bench().leaks();
         if let Kind::World(world) = &self.kind {
@@ -211,9 +212,9 @@ impl Place {
                     .map(|line| format!("gone from the host: {line}")),
             );
             left.extend(
-                self.network_dir().exists().then(|| "the notes of networks".into()),
+                self.network_dir().exists().then(|| "the records of networks".into()),
             );
-            // The processes that are in the world, but for the one that holds it.
+            // The processes in the network namespace, except the one that holds it.
             let holder = world.enter()[2].clone();
             let here = host::processes_in("net", &host::namespace(&holder, "net"));
             left.extend(here.iter().filter(|pid| pid.to_string() != holder).map(
@@ -228,7 +229,7 @@ impl Place {
         left
     }
 
-    /// Removes cgroups that were left, so that the next run is not blamed for them.
+    /// Removes left cgroups, so that the next run is not blamed for them.
     pub fn clear(&self) {
         for cgroup in host::cgroups_named(self.bench().cgroup_parent()) {
             remove_cgroups(Path::new(&cgroup));
@@ -236,8 +237,8 @@ impl Place {
         let _ = fs::remove_dir_all(self.bench().run_dirs());
     }
 
-    /// What is left for good: the kernel removes some of it a moment after a process
-    /// ends.
+    /// Waits until nothing is left, and returns what is left when time is up: the
+    /// kernel removes some traces only a moment after a process ends.
     pub fn left_for_good(&self, patience: Duration) -> Vec<String> {
         let start = Instant::now();
         loop {
@@ -249,7 +250,8 @@ impl Place {
         }
     }
 
-    /// The rules of the world, in the kernel's own words; empty where there is none.
+    /// The nftables rules and the number of links of the scenario's host. Empty before
+    /// step 8.
     pub fn rules(&self) -> String {
         match &self.kind {
             Kind::Bench(_) => String::new(),
@@ -258,7 +260,7 @@ impl Place {
     }
 }
 
-/// The lines of one text that the other has not.
+/// The lines of one text that the other does not have.
 fn lines_apart<'a>(one: &'a str, other: &'a str) -> impl Iterator<Item = &'a str> {
     one.lines().filter(|line| other.lines().all(|it| it != *line))
 }

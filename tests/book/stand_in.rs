@@ -1,7 +1,7 @@
-//! What plays the host for a page whose blocks change it, where the tests are root: a
-//! `./rootfs` that is written to, and from chapter 8 on a network, so that the links,
-//! rules and settings of this machine are never touched. One link leads to the world,
-//! which is another network namespace.
+//! Namespaces that stand in for the host, for pages that change it, when the tests run
+//! as root: a `./rootfs` that may be written to, and from chapter 8 on a network, so
+//! that the links, rules and settings of this machine are never touched. One link leads
+//! to another network namespace, which stands for the rest of the network.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,29 +10,30 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::host::{Host, Root};
+use super::host::{Host, RootAccess};
 use super::pages::Page;
-use super::room;
+use super::user_home;
 
 /// From this chapter on, root writes into `./rootfs`.
 const WRITES: u32 = 6;
 
-/// From this chapter on, a container of root's is on a bridge of the host's.
+/// From this chapter on, root's containers are on a bridge of the host.
 const NETWORK: u32 = 8;
 
-/// Ends with the world: its processes, and with the last of them the namespaces.
-pub struct World {
+/// The processes that hold the namespaces, and the files. All are gone when this is
+/// dropped.
+pub struct StandIn {
     host: Holder,
     _outside: Option<Holder>,
     _rootfs: TempDir,
 }
 
-/// A process that keeps a mount namespace, and perhaps a network namespace with it. It
-/// ends with its standard input, and so with us, whatever way we go.
+/// A process that holds a mount namespace, and perhaps a network namespace. It ends at
+/// the end of its standard input, and so however we end.
 struct Holder(Child);
 
-/// Its networks are noted below /var/lib, and so in memory. An ordinary user's pasta
-/// wants /dev/net/tun.
+/// The host's networks are recorded below /var/lib, here a tmpfs. An ordinary user's
+/// pasta needs /dev/net/tun.
 const HOST: &str = "set -e
     mount -t tmpfs -o mode=755 none /var/lib
     if [ -e /dev/net/tun ]; then
@@ -49,19 +50,21 @@ const OUTSIDE: &str = "set -e
 
 const ROOTFS: &str = r#"mount --bind "$1" "$2""#;
 
-impl World {
-    /// Whether a page is played in a world of its own.
+impl StandIn {
+    /// Whether a page is played in namespaces of its own.
     pub fn is_for(page: &Page, host: &Host) -> bool {
-        page.number() >= Some(WRITES) && host.root == Root::Already
+        page.number() >= Some(WRITES) && host.root == RootAccess::Already
     }
 
-    /// Why there can be none of what this page needs on this machine.
+    /// Why this machine cannot make the namespaces that the page needs.
     pub fn missing(page: &Page, host: &Host) -> Option<String> {
         if page.number() < Some(NETWORK) {
             return None;
         }
-        if host.root != Root::Already {
-            return Some("only root can make a network that plays the host's".into());
+        if host.root != RootAccess::Already {
+            return Some(
+                "only root can make a network that stands in for the host's".into(),
+            );
         }
         let ip = Command::new("ip")
             .arg("-V")
@@ -71,7 +74,7 @@ impl World {
         ip.is_err().then(|| "there is no ip here (the package iproute2)".into())
     }
 
-    /// Makes what plays the host of this page, for this workspace.
+    /// Makes the namespaces for this page and this workspace.
     pub fn make(page: &Page, workspace: &Path) -> Result<Self> {
         let has_network = page.number() >= Some(NETWORK);
         let net: &[&str] = if has_network { &["--net"] } else { &[] };
@@ -85,16 +88,15 @@ impl World {
         let theirs = workspace.join("rootfs");
         if theirs.is_dir() {
             let ours = rootfs.path().join("rootfs");
-            room::copy(&theirs, &ours)?;
+            user_home::copy(&theirs, &ours)?;
             host.sh(ROOTFS, &[&ours.to_string_lossy(), &theirs.to_string_lossy()])?;
         }
-        Ok(World { host, _outside: outside, _rootfs: rootfs })
+        Ok(StandIn { host, _outside: outside, _rootfs: rootfs })
     }
 
-    /// Put before a command: it is on the host, in this directory.
+    /// The words that run a command in the namespaces, in this directory.
     pub fn entrance(&self, dir: &Path) -> Vec<String> {
-        // By its name: the directory that we stand in is one of another mount
-        // namespace.
+        // By name: our working directory belongs to another mount namespace.
         let go_there = ["sh", "-c", r#"cd "$0" && exec "$@""#, &dir.to_string_lossy()];
         self.host.enter().into_iter().chain(go_there.map(String::from)).collect()
     }
@@ -114,8 +116,10 @@ impl Holder {
         let child = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut holder = Holder(child.context("start unshare")?);
         let mut said = String::new();
-        let output = holder.0.stdout.take().context("its output is ours")?;
-        BufReader::new(output).read_line(&mut said).context("hear from a namespace")?;
+        let output = holder.0.stdout.take().context("its output is a pipe")?;
+        BufReader::new(output)
+            .read_line(&mut said)
+            .context("read from the namespace's process")?;
         if said != "here\n" {
             bail!("unshare makes no namespace");
         }
@@ -123,7 +127,8 @@ impl Holder {
     }
 
     fn enter(&self) -> Vec<String> {
-        // Both: the network namespace is ours where the world has none of its own.
+        // Enters both kinds: if the holder has no network namespace of its own, it is
+        // in ours.
         ["nsenter", "-t", &self.0.id().to_string(), "-n", "-m"].map(String::from).into()
     }
 
@@ -138,7 +143,7 @@ impl Holder {
         let output = command.output().context("start nsenter")?;
         if !output.status.success() {
             bail!(
-                "what plays the host cannot be made: {}",
+                "the namespaces that stand in for the host cannot be made: {}",
                 String::from_utf8_lossy(&output.stderr).trim()
             );
         }
@@ -155,13 +160,13 @@ impl Drop for Holder {
 
 #[cfg(test)]
 mod tests {
-    use super::World;
+    use super::StandIn;
     use crate::book::host::Host;
     use crate::book::pages::Page;
     use std::process::Command;
 
-    fn says(world: &World, dir: &str, script: &str) -> String {
-        let words = world.entrance(dir.as_ref());
+    fn says(stand_in: &StandIn, dir: &str, script: &str) -> String {
+        let words = stand_in.entrance(dir.as_ref());
         let mut command = Command::new(&words[0]);
         let output = command.args(&words[1..]).args(["sh", "-c", script]).output();
         String::from_utf8(output.unwrap().stdout).unwrap()
@@ -172,15 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn the_host_that_is_played_has_a_network_of_its_own_and_a_way_out() {
+    fn the_stand_in_has_a_network_of_its_own_with_a_default_route() {
         let (host, page) = (Host::ask(), page("book/src/08-network.md"));
-        if let Some(reason) = World::missing(&page, &host) {
-            return host.log_skip("world", &reason);
+        if let Some(reason) = StandIn::missing(&page, &host) {
+            return host.log_skip("stand_in", &reason);
         }
-        let world = World::make(&page, "/nowhere".as_ref()).unwrap();
+        let stand_in = StandIn::make(&page, "/nowhere".as_ref()).unwrap();
         let script =
             "readlink /proc/self/ns/net; ip -o route show default; ls -A /var/lib; pwd";
-        let said = says(&world, "/tmp", script);
+        let said = says(&stand_in, "/tmp", script);
         let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
         assert!(
             !said.contains(ours.to_str().unwrap()) && said.contains("via 192.0.2.1"),
@@ -190,19 +195,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_writes_into_rootfs_is_not_in_anybody_elses() {
+    fn a_page_does_not_write_into_anybody_elses_rootfs() {
         let (host, page) = (Host::ask(), page("book/src/06-user.md"));
-        if !World::is_for(&page, &host) {
-            return host.log_skip("world", "it needs root");
+        if !StandIn::is_for(&page, &host) {
+            return host.log_skip("stand_in", "it needs root");
         }
         if !kiste_tests::host::has("mount") {
-            return host.log_skip("world", "mount is not installed");
+            return host.log_skip("stand_in", "mount is not installed");
         }
         let workspace = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(workspace.path().join("rootfs/bin")).unwrap();
-        let world = World::make(&page, workspace.path()).unwrap();
+        let stand_in = StandIn::make(&page, workspace.path()).unwrap();
         let dir = workspace.path().to_str().unwrap();
-        assert_eq!(says(&world, dir, "touch rootfs/made; ls rootfs"), "bin\nmade\n");
+        assert_eq!(says(&stand_in, dir, "touch rootfs/made; ls rootfs"), "bin\nmade\n");
         assert!(!workspace.path().join("rootfs/made").exists());
     }
 }

@@ -1,4 +1,5 @@
-//! Where a fault is put: `child:openat2:3:EMFILE`, `runtime:mkdir:1:KILL`.
+//! A fault and the call at which it is injected: `child:openat2:3:EMFILE`,
+//! `runtime:mkdir:1:KILL`.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -6,31 +7,31 @@ use std::str::FromStr;
 use nix::errno::Errno;
 
 use crate::calls::errno;
-use crate::seen::Call;
+use crate::trace::Call;
 
-/// A call, and what happens to it.
+/// A call of a process, and the fault that is injected there.
 #[derive(Clone, Debug)]
-pub struct Aim {
+pub struct Injection {
     process: String,
     name: String,
     nth: usize,
-    /// What happens.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// What happens to a call.
+/// The fault that is injected at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not made, and this is what it returns.
+    /// The call is not made, and returns this error.
     Error(Errno),
-    /// Who makes it is killed before.
+    /// The process is killed before the call.
     Kill,
 }
 
-impl Aim {
-    /// At this call.
+impl Injection {
+    /// Injects a fault at this call.
     pub fn new(call: &Call, fault: Fault) -> Self {
-        Aim {
+        Injection {
             process: call.process.clone(),
             name: call.name.clone(),
             nth: call.nth,
@@ -38,8 +39,8 @@ impl Aim {
         }
     }
 
-    /// Whether it is at this call.
-    pub fn is_at(&self, call: &Call) -> bool {
+    /// Whether the fault is injected at this call.
+    pub fn matches(&self, call: &Call) -> bool {
         (&self.process, &self.name, self.nth) == (&call.process, &call.name, call.nth)
     }
 
@@ -49,9 +50,9 @@ impl Aim {
     }
 }
 
-impl Display for Aim {
+impl Display for Injection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Aim { process, name, nth, fault } = self;
+        let Injection { process, name, nth, fault } = self;
         match fault {
             Fault::Error(errno) => write!(f, "{process}:{name}:{nth}:{errno:?}"),
             Fault::Kill => write!(f, "{process}:{name}:{nth}:KILL"),
@@ -59,12 +60,13 @@ impl Display for Aim {
     }
 }
 
-impl FromStr for Aim {
+impl FromStr for Injection {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("{text}: want PROCESS:CALL:NTH:ERRNO or PROCESS:CALL:NTH:KILL");
+        let wrong = || {
+            format!("{text}: expected PROCESS:CALL:NTH:ERRNO or PROCESS:CALL:NTH:KILL")
+        };
         let [process, name, nth, fault] = text.split(':').collect::<Vec<_>>()[..]
         else {
             return Err(wrong());
@@ -73,7 +75,7 @@ impl FromStr for Aim {
             "KILL" => Fault::Kill,
             name => Fault::Error(errno(name).ok_or_else(wrong)?),
         };
-        Ok(Aim {
+        Ok(Injection {
             process: process.into(),
             name: name.into(),
             nth: nth.parse().map_err(|_| wrong())?,

@@ -1,25 +1,26 @@
-//! Reads ahead in a thread of its own: while one block is unpacked, the next is
-//! decompressed.
+//! Reads ahead in a thread of its own: it decompresses the next block while one is
+//! unpacked.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
-/// How much is handed over at once, and how many such blocks may wait.
+/// How many bytes are handed over at once.
 const BLOCK: usize = 256 * 1024;
+/// How many such blocks may wait.
 const WAITING: usize = 4;
 
-/// What a thread has read.
-pub(crate) struct Ahead {
+/// Reads the blocks that a thread has read.
+pub(crate) struct ReadAhead {
     blocks: Receiver<io::Result<Vec<u8>>>,
     block: Vec<u8>,
     at: usize,
 }
 
-impl Ahead {
-    /// Starts to read; the thread ends at the end of `input`, or when nobody reads on,
-    /// and hands it back.
-    pub(crate) fn read<'scope, R: Read + Send + 'scope>(
+impl ReadAhead {
+    /// Starts the thread. It ends at the end of `input`, or when nobody reads on, and
+    /// returns `input`.
+    pub(crate) fn start<'scope, R: Read + Send + 'scope>(
         scope: &'scope Scope<'scope, '_>,
         mut input: R,
     ) -> (Self, ScopedJoinHandle<'scope, R>) {
@@ -34,11 +35,11 @@ impl Ahead {
                 }
             }
         });
-        (Ahead { blocks, block: Vec::new(), at: 0 }, thread)
+        (ReadAhead { blocks, block: Vec::new(), at: 0 }, thread)
     }
 }
 
-impl Read for Ahead {
+impl Read for ReadAhead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.block.len() {
             self.block = match self.blocks.recv() {

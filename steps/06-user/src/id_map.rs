@@ -1,27 +1,27 @@
-//! Id maps: which ids inside a user namespace are which outside. See
+//! Id maps of a user namespace: each id inside stands for one outside. See
 //! user_namespaces(7), "User and group ID mappings".
 
 use std::fmt;
 use std::str::FromStr;
 
-/// `size` ids that begin with `inside` in the namespace, and with `outside` in its
-/// parent's.
+/// A range of ids that a map holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
+pub struct IdRange {
     /// The first id in the namespace.
     pub inside: u32,
-    /// The first id outside.
+    /// The first id in its parent namespace.
     pub outside: u32,
-    /// How many there are.
+    /// The number of ids.
     pub size: u32,
 }
 
-/// The ids of one kind, users' or groups'.
+/// A map of user ids, or of group ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Map(Vec<Range>);
+pub struct IdMap(Vec<IdRange>);
 
-impl Range {
-    /// The last id is 2³² − 2: the one above means "none" to the kernel.
+impl IdRange {
+    /// Whether all its ids are valid. The last valid id is 2³² − 2: the kernel takes the
+    /// one above for "no id".
     fn fits(&self) -> bool {
         let ends = |first: u32| first.checked_add(self.size).is_some();
         self.size > 0 && ends(self.inside) && ends(self.outside)
@@ -32,7 +32,7 @@ impl Range {
     }
 }
 
-impl FromStr for Range {
+impl FromStr for IdRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -42,7 +42,7 @@ impl FromStr for Range {
                 "three numbers: the first id inside, the first outside, how many: 0:100000:65536".into()
             );
         };
-        let range = Range { inside: *inside, outside: *outside, size: *size };
+        let range = IdRange { inside: *inside, outside: *outside, size: *size };
         if range.fits() {
             Ok(range)
         } else {
@@ -51,26 +51,26 @@ impl FromStr for Range {
     }
 }
 
-/// As a line of /proc/PID/uid_map.
-impl fmt::Display for Range {
+/// Shows the range as a line of /proc/PID/uid_map.
+impl fmt::Display for IdRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.inside, self.outside, self.size)
     }
 }
 
-impl Map {
-    /// The map of these ranges.
+impl IdMap {
+    /// Makes a map of these ranges.
     ///
     /// # Errors
     /// When two of them overlap, inside or outside; or there are more than the 340 that
     /// the kernel takes.
-    pub fn new(ranges: Vec<Range>) -> Result<Self, String> {
+    pub fn new(ranges: Vec<IdRange>) -> Result<Self, String> {
         for (index, one) in ranges.iter().enumerate() {
-            let inside = |range: &Range| (range.inside, range.size);
-            let outside = |range: &Range| (range.outside, range.size);
-            let clash = |other: &&Range| {
-                Range::overlaps(inside(one), inside(other))
-                    || Range::overlaps(outside(one), outside(other))
+            let inside = |range: &IdRange| (range.inside, range.size);
+            let outside = |range: &IdRange| (range.outside, range.size);
+            let clash = |other: &&IdRange| {
+                IdRange::overlaps(inside(one), inside(other))
+                    || IdRange::overlaps(outside(one), outside(other))
             };
             if let Some(other) = ranges[..index].iter().find(clash) {
                 return Err(format!("{one} and {other} overlap: an id is mapped once"));
@@ -79,19 +79,19 @@ impl Map {
         if ranges.len() > 340 {
             return Err(format!("{} ranges: the kernel takes 340", ranges.len()));
         }
-        Ok(Map(ranges))
+        Ok(IdMap(ranges))
     }
 
-    /// One id.
+    /// Makes a map of one id.
     pub fn single(inside: u32, outside: u32) -> Self {
-        Map(vec![Range { inside, outside, size: 1 }])
+        IdMap(vec![IdRange { inside, outside, size: 1 }])
     }
 
-    /// `own` outside is `inside` in the namespace; every other id there comes from
-    /// `spare`, in order.
+    /// Makes a map in which `inside` stands for `own`, and the other ids from 0 on stand
+    /// for those of the ranges `spare` (first, count), in order.
     pub fn around(inside: u32, own: u32, spare: &[(u32, u32)]) -> Self {
         let mut ranges = Vec::new();
-        let mut next = 0; // the next id inside that has none yet
+        let mut next = 0; // the first id inside that is not mapped yet
         for (first, count) in spare {
             let (mut first, mut count) = (*first, *count);
             while count > 0 {
@@ -103,37 +103,39 @@ impl Map {
                 if size == 0 {
                     break;
                 }
-                ranges.push(Range { inside: next, outside: first, size });
+                ranges.push(IdRange { inside: next, outside: first, size });
                 (next, first, count) = (next + size, first + size, count - size);
             }
         }
-        ranges.push(Range { inside, outside: own, size: 1 });
+        ranges.push(IdRange { inside, outside: own, size: 1 });
         ranges.sort_by_key(|range| range.inside);
-        Map(ranges)
+        IdMap(ranges)
     }
 
-    /// Whether this id inside stands for one outside.
+    /// Whether it maps this id inside.
     pub fn has(&self, inside: u32) -> bool {
         self.0
             .iter()
             .any(|range| inside >= range.inside && inside - range.inside < range.size)
     }
 
-    /// The ranges.
-    pub fn ranges(&self) -> &[Range] {
+    /// Its ranges.
+    pub fn ranges(&self) -> &[IdRange] {
         &self.0
     }
 
-    /// As the kernel takes it: a line a range.
+    /// Shows it as the kernel takes it: one line for each range.
     pub fn lines(&self) -> String {
         self.0.iter().map(|range| format!("{range}\n")).collect()
     }
 }
 
-/// On one line, for people.
-impl fmt::Display for Map {
+/// Shows it on one line, for people.
+impl fmt::Display for IdMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.iter().map(Range::to_string).collect::<Vec<_>>().join(", "))
+        f.write_str(
+            &self.0.iter().map(IdRange::to_string).collect::<Vec<_>>().join(", "),
+        )
     }
 }
 
@@ -142,10 +144,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_three_numbers_that_fit() {
+    fn a_range_is_three_numbers_and_all_its_ids_are_valid() {
         assert_eq!(
             "0:100000:65536".parse(),
-            Ok(Range { inside: 0, outside: 100_000, size: 65536 })
+            Ok(IdRange { inside: 0, outside: 100_000, size: 65536 })
         );
         for bad in [
             "",
@@ -158,14 +160,14 @@ mod tests {
             "-1:0:1",
             "1:0:4294967295",
         ] {
-            assert!(bad.parse::<Range>().is_err(), "{bad}");
+            assert!(bad.parse::<IdRange>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn no_id_is_mapped_twice() {
         let map = |ranges: &[&str]| {
-            Map::new(ranges.iter().map(|text| text.parse().unwrap()).collect())
+            IdMap::new(ranges.iter().map(|text| text.parse().unwrap()).collect())
         };
         assert!(map(&["0:1000:1", "1:100000:65536"]).is_ok());
         assert!(map(&["0:1000:2", "1:100000:65536"]).is_err());
@@ -173,16 +175,16 @@ mod tests {
     }
 
     #[test]
-    fn root_is_the_caller_and_the_others_come_from_the_spare_ranges() {
-        let map = Map::around(0, 1000, &[(100_000, 65536), (200_000, 10)]);
+    fn root_stands_for_the_caller_and_other_ids_for_the_spare_ranges() {
+        let map = IdMap::around(0, 1000, &[(100_000, 65536), (200_000, 10)]);
         assert_eq!(map.lines(), "0 1000 1\n1 100000 65536\n65537 200000 10\n");
         assert!(map.has(0) && map.has(65546) && !map.has(65547));
     }
 
     #[test]
     fn an_own_id_in_the_middle_leaves_no_gap() {
-        let map = Map::around(1000, 1000, &[(100_000, 65536)]);
+        let map = IdMap::around(1000, 1000, &[(100_000, 65536)]);
         assert_eq!(map.lines(), "0 100000 1000\n1000 1000 1\n1001 101000 64536\n");
-        assert_eq!(Map::around(5, 1000, &[]).lines(), "5 1000 1\n");
+        assert_eq!(IdMap::around(5, 1000, &[]).lines(), "5 1000 1\n");
     }
 }
