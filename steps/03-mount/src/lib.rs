@@ -29,7 +29,7 @@ use nix::sched::CloneFlags;
 
 pub use args::Args;
 pub use attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion};
-pub use detached::{Detached, complaint};
+pub use detached::Detached;
 pub use fs_context::FsContext;
 pub use inside::Targets;
 pub use propagation::Propagation;
