@@ -20,7 +20,7 @@ use crate::collect::clean;
 use crate::commit::commit;
 use crate::container::Container;
 use crate::image::Image;
-use crate::overlay::{self, Overlay, Top};
+use crate::overlay::{Overlay, OverlayViews};
 use crate::source::architecture;
 use crate::store::Store;
 
@@ -45,7 +45,7 @@ struct Layered {
     container: Container,
     overlay: Overlay,
     /// With other owners: a view of each layer, made by who may, and shown with them.
-    views: Vec<Detached>,
+    views: Option<OverlayViews>,
 }
 
 impl Args {
@@ -68,7 +68,7 @@ impl Args {
         let image = Image::find(&store, named)?;
         let container = Container::create(&store, id, &image)?;
         let overlay = container.overlay(&store, &image)?;
-        let views = if ids.are_shown_by_root() { overlay.views()? } else { Vec::new() };
+        let views = ids.are_shown_by_root().then(|| overlay.views()).transpose()?;
         let base = Base {
             args: self,
             kind: Of::Image(Box::new(Layered {
@@ -89,9 +89,10 @@ impl Base<'_> {
     /// What must be shown with the owners of the container's user namespace.
     pub fn views(&self) -> impl Iterator<Item = &Detached> {
         let (tree, views) = match &self.kind {
-            Of::Directory(tree) => (tree.as_ref(), &[][..]),
-            Of::Image(layered) => (None, layered.views.as_slice()),
+            Of::Directory(tree) => (tree.as_ref(), None),
+            Of::Image(layered) => (None, layered.views.as_ref()),
         };
+        let views = views.into_iter().flat_map(OverlayViews::iter);
         tree.map(RootView::detached).into_iter().chain(views)
     }
 
@@ -107,10 +108,9 @@ impl Base<'_> {
             }
             Of::Image(layered) => layered,
         };
-        let overlay = if layered.views.is_empty() {
-            layered.overlay.mount()?
-        } else {
-            overlay::mount_views(&layered.views, Top::Upper)?
+        let overlay = match &layered.views {
+            Some(views) => views.mount()?,
+            None => layered.overlay.mount()?,
         };
         let view = RootView::new(overlay, layered.image.called());
         self.make_workdir(view.as_fd())?;

@@ -54,7 +54,7 @@ fn merged(store: &Store, image: &Image) -> Result<PathBuf> {
         .map(|layer| PathBuf::from("layers").join(layer.hex()))
         .collect();
     let overlay = Overlay { base: store.path().into(), layers, upper: None };
-    if let [only] = overlay.shown().as_slice() {
+    if let [only] = overlay.visible().as_slice() {
         return Ok(store.path().join(only)); // overlayfs wants two
     }
     let overlay = overlay.mount()?;
