@@ -22,11 +22,11 @@ use crate::lesson::LESSON;
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
     #[command(flatten)]
     Image(image::cli::Command),
-    /// Check what this step needs of the kernel and the host
+    /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(image::cli::Gc),
@@ -127,7 +127,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
-    child.end_with(stop_signal);
+    child.set_stop_signal(stop_signal);
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
