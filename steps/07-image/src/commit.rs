@@ -50,7 +50,7 @@ pub(crate) fn commit(
 
     let configuration = extended(image, &diff_id, command)?;
     let (layer, bytes) = add_layer(store, &path, &diff_id, image)?;
-    let id = store.add_blob(&configuration)?;
+    let id = store.add_document(&configuration)?;
     let mut manifest: Value = serde_json::to_value(&image.manifest)?;
     manifest["config"]["digest"] = id.to_string().into();
     manifest["config"]["size"] = configuration.len().into();
@@ -59,7 +59,7 @@ pub(crate) fn commit(
     layers.push(
         json!({ "mediaType": layer.media_type, "digest": layer.digest.to_string(), "size": layer.size }),
     );
-    let manifest = store.add_blob(&serde_json::to_vec(&manifest)?)?;
+    let manifest = store.add_document(&serde_json::to_vec(&manifest)?)?;
     let size = image.tagged.size + bytes;
     load::name(
         store,

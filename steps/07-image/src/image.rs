@@ -6,7 +6,7 @@ use oci_spec::image::{ImageConfiguration, ImageManifest};
 
 use crate::digest::{Digest, chain_ids};
 use crate::document::{self, Document};
-use crate::reference::Named;
+use crate::reference::ImageName;
 use crate::store::{Store, Tagged};
 
 /// An image that is there, with all its documents.
@@ -21,7 +21,7 @@ pub(crate) struct Image {
 
 impl Image {
     /// Finds an image by its name or id.
-    pub(crate) fn find(store: &Store, named: &Named) -> Result<Self> {
+    pub(crate) fn find(store: &Store, named: &ImageName) -> Result<Self> {
         let tagged = store.index()?.find(named)?.clone();
         Image::of(store, tagged)
     }

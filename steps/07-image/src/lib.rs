@@ -37,5 +37,5 @@ pub use archive::read as read_archive;
 pub use args::{Args, command_line};
 pub use base::Base;
 pub use doctor::checks;
-pub use reference::{Named, Reference};
+pub use reference::{ImageName, Reference};
 pub use store::StoreArgs;

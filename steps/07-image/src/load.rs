@@ -13,14 +13,14 @@ use crate::image::diff_ids;
 use crate::layer::{Incoming, Layers, take_in};
 use crate::reference::Reference;
 use crate::source::{Members, Offer, architecture, offers, open_input};
-use crate::store::{Files, Store, Tagged, manifest_descriptor};
+use crate::store::{Store, Tagged, manifest_descriptor};
 use crate::unpack::LeftOut;
 
 /// Loads all images of a file or directory. `mend` says how to get ids that are not
 /// mapped.
 pub(crate) fn load(store: &Store, path: &Path, mend: &str) -> Result<Vec<Tagged>> {
     let _shared = store.share()?;
-    store.sweep(Files::Kept)?;
+    store.remove_stale()?;
     let members = Members::open_source(path, store)?;
     let mut loaded = Vec::new();
     for offer in offers(&members)? {
@@ -44,8 +44,8 @@ fn load_one(store: &Store, offer: Offer<'_>, mend: &str) -> Result<Vec<Tagged>> 
                 Some(bytes) => bytes,
                 None => manifest(&offer.configuration, &layers)?,
             };
-            store.add_blob(&offer.configuration)?;
-            (store.add_blob(&manifest)?, layers.bytes)
+            store.add_document(&offer.configuration)?;
+            (store.add_document(&manifest)?, layers.bytes)
         }
     };
     let id = Digest::of(&offer.configuration);
@@ -97,7 +97,7 @@ pub(crate) fn import(
     mend: &str,
 ) -> Result<Tagged> {
     let _shared = store.share()?;
-    store.sweep(Files::Kept)?;
+    store.remove_stale()?;
     let input = open_input(path)?;
     let size =
         input.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
@@ -134,8 +134,8 @@ pub(crate) fn add(
     configuration: &[u8],
     layers: &Layers,
 ) -> Result<Tagged> {
-    let id = store.add_blob(configuration)?;
-    let manifest = store.add_blob(&manifest(configuration, layers)?)?;
+    let id = store.add_document(configuration)?;
+    let manifest = store.add_document(&manifest(configuration, layers)?)?;
     Ok(Tagged { reference: None, manifest, id, size: layers.bytes })
 }
 

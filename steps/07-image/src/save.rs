@@ -12,13 +12,13 @@ use tar::{EntryType, Header};
 
 use crate::digest::{Digest, Hashing};
 use crate::image::Image;
-use crate::reference::Named;
+use crate::reference::ImageName;
 use crate::store::{Store, layout_index, manifest_descriptor};
 
 /// Writes images, each blob once.
 pub(crate) fn save(
     store: &Store,
-    named: &[Named],
+    named: &[ImageName],
     output: &mut dyn Write,
 ) -> Result<()> {
     let _shared = store.share()?;

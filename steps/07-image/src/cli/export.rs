@@ -10,7 +10,7 @@ use crate::container::{self, State};
 use crate::image::Image;
 use crate::overlay::{Overlay, UPPER};
 use crate::pack::{As, pack};
-use crate::reference::Named;
+use crate::reference::ImageName;
 use crate::store::{Store, StoreArgs};
 
 /// Options of `export`.
@@ -23,7 +23,7 @@ pub struct Export {
     output: Option<PathBuf>,
     /// The image
     #[arg(value_name = "NAME[:TAG]")]
-    image: Named,
+    image: ImageName,
 }
 
 impl Export {
@@ -72,7 +72,7 @@ pub struct Diff {
     store: StoreArgs,
     /// A running container by its id, or an image
     #[arg(value_name = "ID|NAME[:TAG]")]
-    of: Named,
+    of: ImageName,
 }
 
 impl Diff {
@@ -91,7 +91,7 @@ impl Diff {
 
     /// What a running container has written, and the layers below.
     fn container(&self, store: &Store) -> Result<Option<(PathBuf, Vec<PathBuf>)>> {
-        let Named::Digits(name) = &self.of else { return Ok(None) };
+        let ImageName::Digits(name) = &self.of else { return Ok(None) };
         let all = container::all(store)?;
         let mut found = all.iter().filter(|container| {
             container.state == State::Alive && container.id.starts_with(name)

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::images::{Format, ago, lines, plain_table};
 use crate::image::Image;
-use crate::reference::Named;
+use crate::reference::ImageName;
 use crate::store::StoreArgs;
 
 /// Options of `history`.
@@ -19,7 +19,7 @@ pub struct History {
     format: Format,
     /// The image
     #[arg(value_name = "NAME[:TAG]")]
-    image: Named,
+    image: ImageName,
 }
 
 /// One step of how an image came about.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::image::Image;
-use crate::reference::Named;
+use crate::reference::ImageName;
 use crate::store::StoreArgs;
 
 /// Options of `inspect`.
@@ -14,7 +14,7 @@ pub struct Inspect {
     store: StoreArgs,
     /// The image
     #[arg(value_name = "NAME[:TAG]")]
-    image: Named,
+    image: ImageName,
 }
 
 impl Inspect {

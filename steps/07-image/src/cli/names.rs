@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::collect::collect;
 use crate::image::called;
-use crate::reference::{Named, Reference};
+use crate::reference::{ImageName, Reference};
 use crate::store::{StoreArgs, Tagged};
 
 /// Options of `rmi`.
@@ -14,7 +14,7 @@ pub struct Rmi {
     store: StoreArgs,
     /// The images, by their names, or by their ids with all their names
     #[arg(value_name = "NAME[:TAG]", required = true)]
-    images: Vec<Named>,
+    images: Vec<ImageName>,
 }
 
 impl Rmi {
@@ -50,7 +50,7 @@ pub struct Tag {
     store: StoreArgs,
     /// The image
     #[arg(value_name = "NAME[:TAG]")]
-    image: Named,
+    image: ImageName,
     /// Its other name
     #[arg(value_name = "NEW[:TAG]")]
     name: Reference,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use kit::Failure;
 
-use crate::reference::Named;
+use crate::reference::ImageName;
 use crate::save::save;
 use crate::store::StoreArgs;
 
@@ -21,7 +21,7 @@ pub struct Save {
     output: Option<PathBuf>,
     /// The images
     #[arg(value_name = "NAME[:TAG]", required = true)]
-    images: Vec<Named>,
+    images: Vec<ImageName>,
 }
 
 impl Save {
