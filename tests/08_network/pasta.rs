@@ -189,7 +189,7 @@ fn without_pasta_it_is_alone_and_that_is_said() {
             "/sbin/ip -o link | /usr/bin/wc -l; /bin/ping -c 1 127.0.0.1",
         ],
     );
-    ran.exits(0).complains("without pasta").complains("package passt");
+    ran.exits(0).complains("pasta is not installed").complains("package passt");
     assert!(ran.out.starts_with("1\n"), "{ran:?}");
     place
         .user

@@ -2,15 +2,14 @@
 //! mend.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
 use crate::narration::Format;
+use crate::output::print;
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,15 +79,7 @@ pub fn run(args: &Args, checks: &[Check]) -> Result<ExitCode> {
         Format::Json => serde_json::to_string_pretty(checks)? + "\n",
         Format::Text => render(checks),
     };
-    match anstream::stdout().write_all(text.as_bytes()) {
-        // Who closes the pipe has read enough.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            return Err(Failure::new(format_args!("print to stdout: {error}"))
-                .exit(1)
-                .into());
-        }
-        _ => {}
-    }
+    print(text)?;
     let fails = checks.iter().any(|check| check.verdict == Verdict::Fails);
     Ok(ExitCode::from(u8::from(fails)))
 }

@@ -29,6 +29,26 @@ pub struct Failure {
     hint: Option<String>,
     /// What the program exits with.
     exit_code: u8,
+    /// What kind of failure it is, for callers that answer differently.
+    #[serde(default)]
+    kind: FailureKind,
+}
+
+/// The kind of a failure. A program exits by its code alone; a server makes its status
+/// code of the kind (404, 409, 403, 400, 500).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// A named object does not exist.
+    NotFound,
+    /// The object is in a state, or a name in a use, that does not allow this.
+    Conflict,
+    /// The caller may not do this.
+    Refused,
+    /// The request itself is wrong.
+    Usage,
+    /// Any other failure.
+    #[default]
+    Other,
 }
 
 impl Failure {
@@ -39,6 +59,7 @@ impl Failure {
             errno: None,
             hint: None,
             exit_code: KISTE_FAILED,
+            kind: FailureKind::Other,
         }
     }
 
@@ -78,6 +99,17 @@ impl Failure {
         self
     }
 
+    /// The same failure, of this kind.
+    pub fn kind(mut self, kind: FailureKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Its kind.
+    pub fn failure_kind(&self) -> FailureKind {
+        self.kind
+    }
+
     /// The same failure, with the cause and the mend.
     pub fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
@@ -93,7 +125,7 @@ impl Failure {
             // The text of `{:#}` already ends in the reason.
             Some(failure) => {
                 let hint = failure.hint.clone().map(shortened);
-                Failure { what, errno: None, hint, exit_code: failure.exit_code }
+                Failure { what, errno: None, hint, ..*failure }
             }
             None => Failure::new(what),
         }

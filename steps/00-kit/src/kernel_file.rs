@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::read;
 
 /// Reads one. They say that they have no length, so `fs::read_to_string` asks for it in
@@ -22,4 +24,14 @@ pub fn read_kernel_file(path: impl AsRef<Path>) -> io::Result<String> {
             return String::from_utf8(text).map_err(io::Error::other);
         }
     }
+}
+
+/// Opens a directory as a place to start from: it can be neither read nor changed
+/// through the descriptor (O_PATH).
+///
+/// # Errors
+/// The kernel's reason of open(2); ENOTDIR when it is no directory.
+pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
 }

@@ -14,19 +14,29 @@
 mod call;
 pub mod doctor;
 mod failure;
+mod find_program;
 mod id;
 mod kernel_file;
 mod lesson;
+mod liveness;
 pub mod narration;
+mod output;
 pub mod program;
 mod run_dir;
+#[cfg(test)]
+mod scratch;
+mod write_whole;
 
 pub use anyhow::{Context, Result};
 pub use call::{Outcome, announce, call};
-pub use failure::{Failure, Hint, errno, readable, reason, together};
+pub use failure::{Failure, FailureKind, Hint, errno, readable, reason, together};
+pub use find_program::find_program;
 pub use id::{Id, host_name, random};
-pub use kernel_file::read_kernel_file;
+pub use kernel_file::{open_directory, read_kernel_file};
 pub use lesson::Lesson;
+pub use liveness::{ContainerState, Liveness, liveness};
+pub use output::{notice, print, warn, warn_error};
 pub use run_dir::{
     Abandoned, RunDir, RunDirArgs, ours_alone, still_there, unless_gone,
 };
+pub use write_whole::{unfinished_name, write_whole, write_whole_at};

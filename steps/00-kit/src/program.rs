@@ -10,8 +10,9 @@ use anyhow::Result;
 use clap::builder::Styles;
 use clap::error::ErrorKind;
 
-use crate::failure::{Failure, KISTE_FAILED, readable};
+use crate::failure::{Failure, KISTE_FAILED};
 use crate::narration::{self, Plan};
+use crate::output::print_hint;
 
 /// The option that every step has: tell what the kernel is asked to do.
 #[derive(clap::Args, Clone, Debug)]
@@ -85,19 +86,10 @@ fn finish(outcome: Result<ExitCode>) -> ExitCode {
 /// Tells a failure on stderr: one line, and a second with the mend where it is known.
 fn report(failure: &Failure) {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    let bold = Style::new().bold();
-    let mut stderr = anstream::stderr();
     // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(stderr, "{red}error:{red:#} {failure}");
-    if let Some(hint) = failure.hint_text() {
-        let _ = writeln!(stderr, "{bold}hint:{bold:#} {hint}");
-    }
+    let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {failure}");
+    print_hint(failure);
 }
 
-/// Tells something on stderr that is no failure of Kiste's: `killed: out of memory
-/// (…)`.
-pub fn say(what: impl std::fmt::Display) {
-    // Names may come from an image, and steer no terminal.
-    let lines: Vec<String> = what.to_string().lines().map(readable).collect();
-    let _ = writeln!(anstream::stderr(), "{}", lines.join("\n"));
-}
+/// The former name of [`crate::notice`].
+pub use crate::output::notice as say;

@@ -15,6 +15,7 @@ use rustix::process::geteuid;
 use crate::call::call;
 use crate::failure::{Failure, Hint};
 use crate::id::Id;
+use crate::liveness::{Liveness, liveness_by_state};
 
 /// Where the run directories are.
 #[derive(clap::Args, Clone, Debug)]
@@ -110,28 +111,14 @@ impl RunDir {
     /// When the file is there and cannot be read, or is none that [`RunDir::note`]
     /// writes: no regular file, or one of more than 64 KiB.
     pub fn read(&self, name: &str) -> Result<String> {
-        let path = self.path.join(name);
-        // O_NONBLOCK: to open a FIFO does not wait until somebody writes into it
-        // (fifo(7)).
-        let flags =
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&self.directory, name, flags, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT) => return Ok(String::new()),
-            file => {
-                File::from(file.with_context(|| format!("open {}", path.display()))?)
-            }
-        };
-        let mut text = String::new();
-        let is_file = file.metadata().is_ok_and(|it| it.is_file());
-        let read = file.take(LONGEST_NOTE + 1).read_to_string(&mut text);
-        if !is_file || text.len() as u64 > LONGEST_NOTE {
-            let what = format!("{}: this is no note of a run", path.display());
-            return Err(Failure::new(what)
-                .hint("see what it is, and remove it")
-                .into());
-        }
-        read.with_context(|| format!("read {}", path.display()))?;
-        Ok(text)
+        let text = read_file(&self.directory, &self.path, name, LONGEST_NOTE)?;
+        Ok(text.unwrap_or_default())
+    }
+
+    /// Where it is. A room that keeps something elsewhere for this container notes the
+    /// path there, and asks [`crate::liveness()`] of it later.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Leaves the directory for `gc`, because something that it notes could not be
@@ -193,7 +180,11 @@ fn ids(parent: &Path) -> Result<Vec<Id>> {
 
 fn if_abandoned(parent: &Path, id: &Id) -> Result<Option<Abandoned>> {
     let path = parent.join(id.as_str());
-    Ok(try_lock(&path)?.map(|directory| Abandoned(RunDir { path, directory })))
+    let Some(directory) = try_lock(&path)? else { return Ok(None) };
+    match liveness_by_state(&directory, &path)? {
+        Liveness::Alive => Ok(None),
+        Liveness::Gone => Ok(Some(Abandoned(RunDir { path, directory }))),
+    }
 }
 
 impl Drop for RunDir {
@@ -237,6 +228,34 @@ impl Abandoned {
 
 /// The longest note that is read, in bytes; one names a few dozen cgroups at most.
 const LONGEST_NOTE: u64 = 64 << 10;
+
+/// Reads a file of a run directory. None: there is none.
+///
+/// # Errors
+/// When it is there and cannot be read, is no regular file or longer than `longest`.
+pub(crate) fn read_file(
+    directory: &File,
+    path: &Path,
+    name: &str,
+    longest: u64,
+) -> Result<Option<String>> {
+    let path = path.join(name);
+    // O_NONBLOCK: to open a FIFO does not wait until somebody writes into it (fifo(7)).
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match openat(directory, name, flags, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        file => File::from(file.with_context(|| format!("open {}", path.display()))?),
+    };
+    let mut text = String::new();
+    let is_file = file.metadata().is_ok_and(|it| it.is_file());
+    let read = file.take(longest + 1).read_to_string(&mut text);
+    if !is_file || text.len() as u64 > longest {
+        let what = format!("{}: this is no note of a run", path.display());
+        return Err(Failure::new(what).hint("see what it is, and remove it").into());
+    }
+    read.with_context(|| format!("read {}", path.display()))?;
+    Ok(Some(text))
+}
 
 /// Refuses a parent that others can write to. `gc` kills and removes what is noted
 /// there, as root: so whoever can write a note could have any cgroup removed. The
@@ -311,9 +330,37 @@ fn lock(path: &Path) -> Result<Option<File>> {
 
 fn try_lock(path: &Path) -> Result<Option<File>> {
     let Some(file) = open(path)? else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) => Ok(still_there(&file, path)?.then_some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
+    match locked(file.try_lock(), &file, path)? {
+        Locked::ByUs => Ok(Some(file)),
+        Locked::ByOther | Locked::Removed => Ok(None),
+    }
+}
+
+/// The answer to an attempt to lock a run directory.
+pub(crate) enum Locked {
+    /// We hold the lock as long as the descriptor is open.
+    ByUs,
+    /// Another process holds it, or another descriptor of this process.
+    ByOther,
+    /// The directory has been removed since it was opened.
+    Removed,
+}
+
+/// Tries to share the lock: several may ask at a time, and none of them is taken for
+/// the owner by another.
+pub(crate) fn try_lock_shared(file: &File, path: &Path) -> Result<Locked> {
+    locked(file.try_lock_shared(), file, path)
+}
+
+fn locked(
+    attempt: Result<(), TryLockError>,
+    file: &File,
+    path: &Path,
+) -> Result<Locked> {
+    match attempt {
+        Ok(()) if still_there(file, path)? => Ok(Locked::ByUs),
+        Ok(()) => Ok(Locked::Removed),
+        Err(TryLockError::WouldBlock) => Ok(Locked::ByOther),
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("lock {}", path.display()))
         }
@@ -331,28 +378,32 @@ pub fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Opens a run directory. None: it is gone; or it is a file, a pipe or a link, and was
-/// never one.
+/// Opens what may be a run directory. None: it does not exist; or it is a file, a pipe
+/// or a link, and was never one.
 fn open(path: &Path) -> Result<Option<File>> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
-    match File::options().read(true).custom_flags(flags.bits() as i32).open(path) {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        file => {
-            let file = file.with_context(|| format!("open {}", path.display()))?;
-            let found =
-                file.metadata().with_context(|| format!("stat {}", path.display()))?;
-            ours_alone(path, &found)
-                .hint("nothing in it was believed: see what it is, and remove it")?;
-            Ok(Some(file))
-        }
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_dir() => Ok(None),
+        _ => open_run_dir(path),
     }
+}
+
+/// Opens a run directory. None: it does not exist.
+///
+/// # Errors
+/// When it cannot be opened, is no directory, or others can write to it.
+pub(crate) fn open_run_dir(path: &Path) -> Result<Option<File>> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let opened =
+        File::options().read(true).custom_flags(flags.bits() as i32).open(path);
+    let Some(file) =
+        unless_gone(opened).with_context(|| format!("open {}", path.display()))?
+    else {
+        return Ok(None);
+    };
+    let found = file.metadata().with_context(|| format!("stat {}", path.display()))?;
+    ours_alone(path, &found)
+        .hint("nothing in it was believed: see what it is, and remove it")?;
+    Ok(Some(file))
 }
 
 /// Whether what is open is what `path` names now: a lock on a directory that has been

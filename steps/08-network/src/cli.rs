@@ -8,13 +8,15 @@ use kit::program::ExplainArgs;
 use kit::{Failure, Hint};
 use serde::Serialize;
 
+use crate::args::DirArgs;
 use crate::dns;
+use crate::gc;
 use crate::host;
 use crate::lease::Lease;
 use crate::netlink::Netlink;
 use crate::network::{Name, Network, Origin, Reach};
 use crate::pool;
-use crate::store::{DirArgs, Noted, Store};
+use crate::store::{Noted, Store};
 use crate::subnet::Subnet;
 
 /// What is done with networks.
@@ -71,6 +73,26 @@ pub struct Named {
     name: Name,
     #[command(flatten)]
     dir: DirArgs,
+}
+
+/// Options of `gc`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct GcArgs {
+    #[command(flatten)]
+    below: image::cli::Gc,
+    #[command(flatten)]
+    networks: DirArgs,
+}
+
+/// Runs `gc`: removes what dead runs have left, of the steps below as well.
+///
+/// # Errors
+/// All that could not be removed; it is kept for the next time.
+pub fn gc_command(args: &GcArgs) -> Result<ExitCode> {
+    let errors = [args.below.run().err(), gc::gc(args.networks.dir()).err()];
+    kit::together(errors.into_iter().flatten().collect())
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(|error| Failure::of(&error).exit(1).into())
 }
 
 /// A network as it is printed for machines.

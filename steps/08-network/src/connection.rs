@@ -8,14 +8,13 @@ use std::os::fd::BorrowedFd;
 use anyhow::Result;
 use exec::CloneFlags;
 use kit::{Failure, Hint, Id, program};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::Pid;
 
-use crate::args::{Args, Choice};
 use crate::etc::{self, Files, Hosts, Resolv};
 use crate::lease::Wanted;
 use crate::member::Member;
 use crate::netlink::Netlink;
-use crate::network::Name;
+use crate::options::{NetworkMode, NetworkOptions, PastaOptions};
 use crate::pasta::{self, Pasta};
 use crate::port::Port;
 
@@ -34,7 +33,7 @@ enum Kind {
     /// A cable to a bridge.
     Bridge(Box<Member>),
     /// A namespace that pasta speaks for.
-    Pasta(Vec<Port>, OnceCell<Pasta>),
+    Pasta(PastaOptions, OnceCell<Pasta>),
 }
 
 /// What was asked for of names.
@@ -45,105 +44,51 @@ struct Names {
     aliases: Vec<String>,
 }
 
-impl Args {
-    /// Decides on the network, and prepares the host's side of it: before there is any
-    /// process.
-    ///
-    /// # Errors
-    /// When there is no such network, an address or a port is taken, the host's
-    /// firewall would drop what the container sends, or the kernel refuses. Nothing is
-    /// left then.
-    pub fn connect(&self, id: &Id, hostname: &str) -> Result<Connection> {
-        let kind = match self.choice()? {
-            Choice::Host => Kind::Host,
-            Choice::None => Kind::Alone,
-            Choice::Pasta => {
-                tell_of_open(&self.ports());
-                Kind::Pasta(self.ports(), OnceCell::new())
-            }
-            Choice::Bridge => self.join(None, id, hostname)?,
-            Choice::Named(name) => self.join(Some(name), id, hostname)?,
-        };
-        let names = Names {
-            servers: self.dns.clone(),
-            search: self.dns_search.clone(),
-            added: self.add_host.clone(),
-            aliases: self.network_alias.clone(),
-        };
-        Ok(Connection { kind, hostname: hostname.into(), names })
-    }
-
-    fn join(&self, name: Option<Name>, id: &Id, hostname: &str) -> Result<Kind> {
-        let wanted = Wanted {
-            hostname: hostname.into(),
-            aliases: self.network_alias.clone(),
-            ip: self.ip.map(IpAddr::V4),
-            ip6: self.ip6.map(IpAddr::V6),
-            mac: self.mac_address.map(|address| address.0),
-            dns: self.dns.clone(),
-            ports: self.ports(),
-        };
-        let member =
-            Member::join(self.dir.dir(), name.as_ref(), id, wanted, self.firewall)?;
-        tell_of_open(member.ports());
-        Ok(Kind::Bridge(Box::new(member)))
-    }
-
-    /// What is possible of what was asked for.
-    fn choice(&self) -> Result<Choice> {
-        let choice = match &self.network {
-            Some(choice) => choice.clone(),
-            None => self.usual(),
-        };
-        if let (Choice::None | Choice::Host | Choice::Pasta, Some(option)) =
-            (&choice, self.given(&choice))
-        {
-            let what = format!(
-                "{option} is for a network of its own, and this is {}",
-                choice.shown()
-            );
-            let mend = match geteuid().is_root() {
-                true => "leave --network out, or name a bridge",
-                false => "leave it out, or use sudo",
+/// Prepares the host's side of a container's network, before there is any process.
+///
+/// # Errors
+/// When there is no such network, an address or a port is taken, the host's firewall
+/// would drop what the container sends, or the kernel refuses. Nothing is left then.
+pub fn connect(
+    options: &NetworkOptions,
+    id: &Id,
+    hostname: &str,
+) -> Result<Connection> {
+    let kind = match &options.mode {
+        NetworkMode::Host => Kind::Host,
+        NetworkMode::None => Kind::Alone,
+        NetworkMode::Pasta(pasta) => {
+            tell_of_open(&pasta.ports);
+            Kind::Pasta(pasta.clone(), OnceCell::new())
+        }
+        NetworkMode::Bridge(bridge) => {
+            let wanted = Wanted {
+                hostname: hostname.into(),
+                aliases: options.aliases.clone(),
+                ip: bridge.ip.map(IpAddr::V4),
+                ip6: bridge.ip6.map(IpAddr::V6),
+                mac: bridge.mac,
+                dns: options.dns_servers.clone(),
+                ports: bridge.ports.clone(),
             };
-            return Err(Failure::new(what).hint(mend).exit(2).into());
+            let member = Member::join(
+                &bridge.dir,
+                bridge.network.as_ref(),
+                id,
+                wanted,
+                bridge.firewall,
+            )?;
+            tell_of_open(member.ports());
+            Kind::Bridge(Box::new(member))
         }
-        match &choice {
-            Choice::Bridge | Choice::Named(_) if !geteuid().is_root() => {
-                let what = format!(
-                    "--network {}: bridges and links of the host's are root's",
-                    choice.shown()
-                );
-                Err(Failure::new(what)
-                    .hint("leave it out: then it is pasta or none; or use sudo")
-                    .into())
-            }
-            Choice::Pasta if pasta::find().is_none() => {
-                let failure = Failure::new("--network pasta: there is no pasta here");
-                Err(failure
-                    .hint("install the package passt, or choose --network none")
-                    .into())
-            }
-            _ => Ok(choice),
-        }
-    }
-
-    /// Where nothing was asked for.
-    fn usual(&self) -> Choice {
-        match (geteuid().is_root(), pasta::find()) {
-            (true, _) => Choice::Bridge,
-            (false, Some(_)) => Choice::Pasta,
-            (false, None) => {
-                program::say(
-                    "note: without root and without pasta it has no network: it is alone",
-                );
-                program::say(
-                    "hint: install the package passt, or choose --network host or none",
-                );
-                Choice::None
-            }
-        }
-    }
+    };
+    let names = Names {
+        servers: options.dns_servers.clone(),
+        search: options.dns_search.clone(),
+        added: options.add_hosts.clone(),
+        aliases: options.aliases.clone(),
+    };
+    Ok(Connection { kind, hostname: hostname.into(), names })
 }
 
 /// Says loudly what every other host can reach now.
@@ -177,8 +122,8 @@ impl Connection {
         match &self.kind {
             Kind::Host | Kind::Alone => Ok(()),
             Kind::Bridge(member) => member.plug_in(child),
-            Kind::Pasta(ports, pasta) => {
-                let _ = pasta.set(Pasta::start(child, ports)?); // it is set once
+            Kind::Pasta(options, pasta) => {
+                let _ = pasta.set(Pasta::start(options, child)?); // it is set once
                 Ok(())
             }
         }

@@ -15,12 +15,12 @@ use crate::netlink::{Mac, Netlink};
 use crate::network::{Network, Origin, Reach};
 use crate::nft::Ruleset;
 use crate::port::{Port, Protocol};
+use crate::rules;
 use crate::store::Noted;
 use crate::subnet::Subnet;
-use crate::{pasta, rules};
 
 /// The checks of this step: `bridge`, `veth`, `nftables`, `forward-policy`, `pasta`.
-pub fn checks() -> Vec<Check> {
+pub fn checks(pasta: Option<&Path>) -> Vec<Check> {
     let mut checks = match geteuid().is_root() {
         true => vec![
             tried("bridge", "one was made", |netlink| {
@@ -36,7 +36,7 @@ pub fn checks() -> Vec<Check> {
         ],
         false => ["bridge", "veth", "nftables", "forward-policy"].map(not_ours).into(),
     };
-    checks.push(match pasta::find() {
+    checks.push(match pasta {
         Some(path) => Check::ok("pasta", path.display()),
         None => Check::missing(
             "pasta",

@@ -15,7 +15,7 @@ use crate::store::Store;
 use crate::undo::{Door, Opened};
 
 /// What to do about a table of the host's that would drop what containers send.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Firewall {
     /// Refuse to start, and say which
     #[default]

@@ -84,7 +84,7 @@ fn main() -> ExitCode {
                 cgroups::doctor(),
                 user::checks(),
                 image::checks(),
-                network::checks(),
+                network::checks(network::find_pasta().as_deref()),
             ]
             .concat(),
         ),
@@ -101,13 +101,14 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_file = args.command.pid_file()?;
     let mounts = [network::places(), args.mount.requests()?].concat();
     let terminal = args.terminal.plan()?;
+    let network = args.network.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
     // 05: how much it may use
     let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
-    let network = args.network.connect(&id, &hostname)?;
+    let network = network::connect(&network, &id, &hostname)?;
     let base = args.image.base(&id, &ids, &args.root)?; // 07: what it is made of
     let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
     let started = Instant::now();

@@ -19,7 +19,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 
-pub(crate) use links::{Link, Mac};
+pub(crate) use links::Link;
+pub use links::Mac;
 pub(crate) use routes::Route;
 
 /// A socket to the kernel's links, addresses and routes: those of the network namespace

@@ -2,7 +2,6 @@
 //! program that carries what the container sends to sockets of its own, which anybody
 //! may have.
 //!
-//! - [`find`] says where it is, if it is installed.
 //! - [`Pasta::start`] is called by the parent while the child waits (`before_start`),
 //!   after its ids are written. Dropped, it ends pasta; the kernel does so if we are
 //!   killed.
@@ -13,11 +12,9 @@
 
 mod sys;
 
-use std::env;
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -25,19 +22,12 @@ use kit::Failure;
 use nix::unistd::Pid;
 use rustix::fs::OFlags;
 
+use crate::options::PastaOptions;
 use crate::port::{Port, Protocol};
 
 /// Where a container asks for names when the host asks a server on its own loopback:
 /// pasta takes what is sent there (UDP) to that server.
 pub(crate) const RESOLVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 1, 1));
-
-/// Where pasta is, if it is in PATH.
-pub(crate) fn find() -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .map(|directory| directory.join("pasta"))
-        .find(|program| program.is_file())
-}
 
 /// A pasta that carries a container's packets. Dropped, it is ended.
 #[derive(Debug)]
@@ -56,9 +46,8 @@ impl Pasta {
     /// When pasta is not installed, a port is taken or below those that anybody may
     /// have, or there is no network on the host; in pasta's own words where they are
     /// the best.
-    pub(crate) fn start(child: Pid, ports: &[Port]) -> Result<Self> {
-        let program = find()
-            .ok_or_else(|| Failure::new("there is no pasta in PATH").hint(INSTALL))?;
+    pub(crate) fn start(options: &PastaOptions, child: Pid) -> Result<Self> {
+        let PastaOptions { program, ports } = options;
         refuse_reserved(ports)?;
         // passt(1), --pid: what it writes there once all is set up tells us that it is.
         let (mut ready, its_stdout) =
@@ -104,8 +93,6 @@ impl Drop for Pasta {
         let _ = self.process.wait();
     }
 }
-
-const INSTALL: &str = "install the package passt, or choose --network none";
 
 fn spawn(mut command: Command) -> Result<Child> {
     let words: Vec<_> =

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use kit::Failure;
 
+use crate::args::DirArgs;
 use crate::firewall;
 use crate::lease::Lease;
 use crate::netlink::{Link, Netlink};
 use crate::nft::{Family, Ruleset};
 use crate::rules;
-use crate::store::{DirArgs, Noted, Store};
+use crate::store::{Noted, Store};
 use crate::subnet::Subnet;
 
 /// What the kernel and the notes say, now.

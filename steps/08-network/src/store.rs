@@ -24,24 +24,6 @@ use crate::lease::{Lease, Leases};
 use crate::network::Network;
 use crate::undo::HostChanges;
 
-/// Where the networks are.
-#[derive(clap::Args, Clone, Debug)]
-pub struct DirArgs {
-    /// Where networks and their leases are noted
-    #[arg(
-        long = "network-dir",
-        value_name = "DIR",
-        default_value = "/var/lib/kiste-networks"
-    )]
-    network_dir: PathBuf,
-}
-
-impl DirArgs {
-    pub(crate) fn dir(&self) -> &Path {
-        &self.network_dir
-    }
-}
-
 /// All that is noted, and the lock on it: while this lives, nobody else changes
 /// networks.
 pub(crate) struct Store {

@@ -31,7 +31,7 @@ pub(crate) struct Link {
 /// A hardware address, as it is written: `02:42:0a:4d:00:02`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Mac(pub(crate) [u8; 6]);
+pub struct Mac(pub [u8; 6]);
 
 impl Netlink {
     /// Makes a bridge, which is down.
