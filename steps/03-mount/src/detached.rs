@@ -28,19 +28,19 @@ pub const NOSUID_NODEV_NOEXEC: Attributes = Attributes::MOUNT_ATTR_NOSUID
 
 /// Whether a mount comes with the mounts below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum Recursion {
     /// This mount alone.
     Alone,
     /// It and all mounts below it.
     Recursive,
 }
 
-impl Reach {
+impl Recursion {
     fn cloned(self) -> OpenTreeFlags {
         let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         match self {
-            Reach::Alone => clone,
-            Reach::Recursive => clone | OpenTreeFlags::AT_RECURSIVE,
+            Recursion::Alone => clone,
+            Recursion::Recursive => clone | OpenTreeFlags::AT_RECURSIVE,
         }
     }
 }
@@ -94,12 +94,12 @@ impl Detached {
     /// # Errors
     /// When `source` is not there, or cannot be looked up.
     #[track_caller]
-    pub fn bind(source: &Path, reach: Reach) -> Result<Self> {
+    pub fn bind(source: &Path, recursion: Recursion) -> Result<Self> {
         let mount = kit::call(
             "a copy of this mount, attached nowhere yet",
             "open_tree",
             source.display(),
-            || open_tree(CWD, source, reach.cloned()),
+            || open_tree(CWD, source, recursion.cloned()),
         )
         .hint_on(
             Errno::ENOENT,
@@ -116,9 +116,9 @@ impl Detached {
     pub fn bind_descriptor(
         source: BorrowedFd<'_>,
         what: impl Display,
-        reach: Reach,
+        recursion: Recursion,
     ) -> Result<Self> {
-        let flags = reach.cloned() | OpenTreeFlags::AT_EMPTY_PATH;
+        let flags = recursion.cloned() | OpenTreeFlags::AT_EMPTY_PATH;
         let mount = kit::call(
             "a copy of this mount, attached nowhere yet",
             "open_tree",
@@ -133,7 +133,7 @@ impl Detached {
     /// # Errors
     /// What the kernel says.
     #[track_caller]
-    pub fn set(&self, attributes: Attributes, reach: Reach) -> Result<()> {
+    pub fn set(&self, attributes: Attributes, recursion: Recursion) -> Result<()> {
         if attributes.is_empty() {
             return Ok(());
         }
@@ -142,7 +142,7 @@ impl Detached {
             "before anybody can use it without",
             "mount_setattr",
             operands,
-            || sys::mount_setattr(self.mount.as_fd(), attributes, reach),
+            || sys::mount_setattr(self.mount.as_fd(), attributes, recursion),
         )
     }
 

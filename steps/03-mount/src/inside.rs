@@ -24,7 +24,7 @@ pub enum Targets {
 
 /// What a mount target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TargetKind {
     /// A directory, for a directory.
     Directory,
     /// A file, for a file.
@@ -84,7 +84,7 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
 pub fn target(
     root: BorrowedFd<'_>,
     path: &Path,
-    kind: Kind,
+    kind: TargetKind,
     targets: Targets,
 ) -> Result<OwnedFd> {
     if targets == Targets::Made {
@@ -141,7 +141,7 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
 /// When `path` has a `..`, a part of it is a file, or the file system is read-only or
 /// full.
 #[track_caller]
-pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
+pub fn make(root: BorrowedFd<'_>, path: &Path, kind: TargetKind) -> Result<()> {
     match look(root, path) {
         Ok(_) => return Ok(()),
         Err(rustix::io::Errno::NOENT) => {}
@@ -163,7 +163,7 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> Result<()> {
         so_far.push(name);
         let is_last = index + 1 == parts.len();
         match look(root, &so_far) {
-            Err(rustix::io::Errno::NOENT) if is_last && kind == Kind::File => {
+            Err(rustix::io::Errno::NOENT) if is_last && kind == TargetKind::File => {
                 make_file(&above, name, &so_far)?
             }
             Err(rustix::io::Errno::NOENT) => make_directory(&above, name, &so_far)?,
@@ -290,7 +290,7 @@ mod tests {
             self.path.with_file_name("canary")
         }
 
-        fn make(&self, path: &str, kind: Kind) -> Result<()> {
+        fn make(&self, path: &str, kind: TargetKind) -> Result<()> {
             make(self.root.as_fd(), Path::new(path), kind)
         }
     }
@@ -307,12 +307,12 @@ mod tests {
         symlink(place.canary(), place.path.join("out")).unwrap();
         symlink("../canary", place.path.join("up")).unwrap();
         for path in ["/out/made", "/up/made", "/../../x/made"] {
-            place.make(path, Kind::Directory).unwrap_err();
+            place.make(path, TargetKind::Directory).unwrap_err();
         }
         assert_eq!(fs::read_dir(place.canary()).unwrap().count(), 0);
         // Where the link leads somewhere inside, that is what is meant.
         fs::create_dir(place.path.join("canary")).unwrap();
-        place.make("/up/made", Kind::Directory).unwrap();
+        place.make("/up/made", TargetKind::Directory).unwrap();
         assert!(
             place.path.join("canary/made").is_dir()
                 && !place.canary().join("made").exists()
@@ -322,8 +322,8 @@ mod tests {
     #[test]
     fn a_target_is_made_with_the_directories_above_it() {
         let place = Place::new("make");
-        place.make("/a/b/file", Kind::File).unwrap();
-        place.make("/a/b/dir", Kind::Directory).unwrap();
+        place.make("/a/b/file", TargetKind::File).unwrap();
+        place.make("/a/b/dir", TargetKind::Directory).unwrap();
         assert!(
             place.path.join("a/b/file").is_file()
                 && place.path.join("a/b/dir").is_dir()
@@ -334,9 +334,9 @@ mod tests {
     fn what_is_there_is_left_as_it_is() {
         let place = Place::new("there");
         fs::write(place.path.join("file"), "kept").unwrap();
-        place.make("/file", Kind::File).unwrap();
+        place.make("/file", TargetKind::File).unwrap();
         assert_eq!(fs::read_to_string(place.path.join("file")).unwrap(), "kept");
-        let error = place.make("/file/below", Kind::Directory).unwrap_err();
+        let error = place.make("/file/below", TargetKind::Directory).unwrap_err();
         assert_eq!(kit::errno(&error), Some(Errno::ENOTDIR));
     }
 
@@ -355,7 +355,7 @@ mod tests {
         let target = target(
             place.root.as_fd(),
             Path::new("/x"),
-            Kind::Directory,
+            TargetKind::Directory,
             Targets::MustExist,
         );
         assert_eq!(kit::errno(&target.unwrap_err()), Some(Errno::ENOENT));
@@ -368,7 +368,12 @@ mod tests {
         symlink("/", place.path.join("link")).unwrap();
         fs::create_dir(place.path.join("dir")).unwrap();
         let target = |path| {
-            target(place.root.as_fd(), Path::new(path), Kind::Directory, Targets::Made)
+            target(
+                place.root.as_fd(),
+                Path::new(path),
+                TargetKind::Directory,
+                Targets::Made,
+            )
         };
         for path in ["/", "//", "/..", "/dir/..", "/link", "/link/link/."] {
             let error = target(path).unwrap_err().to_string();
@@ -384,7 +389,12 @@ mod tests {
     fn what_the_container_is_told_of_itself_is_no_target() {
         let place = Place::new("reserved");
         let target = |path: &str| {
-            target(place.root.as_fd(), Path::new(path), Kind::Directory, Targets::Made)
+            target(
+                place.root.as_fd(),
+                Path::new(path),
+                TargetKind::Directory,
+                Targets::Made,
+            )
         };
         for name in ["/dev", "/sys"] {
             target("/else").unwrap();

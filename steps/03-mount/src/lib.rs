@@ -21,7 +21,7 @@ use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags};
 
 pub use args::Args;
-pub use detached::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, complaint};
+pub use detached::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion, complaint};
 pub use inside::Targets;
 pub use propagation::Propagation;
 pub use request::{Request, Source};

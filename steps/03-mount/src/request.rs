@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use kit::Hint;
 
-use crate::detached::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach};
-use crate::inside::{self, Kind, Targets};
+use crate::detached::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion};
+use crate::inside::{self, TargetKind, Targets};
 use crate::place;
 
 /// One mount that was asked for.
@@ -26,7 +26,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file or directory of the host.
-    Bind(PathBuf, Reach),
+    Bind(PathBuf, Recursion),
     /// A new tmpfs with these options (tmpfs(5)).
     Tmpfs(Vec<(String, String)>),
     /// A file that the runtime mounts itself (step 8): here only its place is made.
@@ -39,14 +39,16 @@ impl Request {
     // Task 3.3: first the mount with all its attributes, then the target, then both
     // together.
     pub(crate) fn mount(&self, root: BorrowedFd<'_>, targets: Targets) -> Result<()> {
-        let (mount, reach, kind) = match &self.source {
-            Source::Bind(path, reach) => {
-                (Detached::bind(path, *reach)?, *reach, kind_of(path)?)
+        let (mount, recursion, kind) = match &self.source {
+            Source::Bind(path, recursion) => {
+                (Detached::bind(path, *recursion)?, *recursion, kind_of(path)?)
             }
-            Source::Tmpfs(options) => (tmpfs(options)?, Reach::Alone, Kind::Directory),
+            Source::Tmpfs(options) => {
+                (tmpfs(options)?, Recursion::Alone, TargetKind::Directory)
+            }
             Source::Later => return Ok(()),
         };
-        mount.set(self.attributes, reach)?;
+        mount.set(self.attributes, recursion)?;
         let target = inside::target(root, &self.target, kind, targets)?;
         mount.attach(&target, self.target.display())
     }
@@ -59,7 +61,7 @@ impl Request {
     pub fn make_target(&self, root: BorrowedFd<'_>) -> Result<()> {
         let kind = match &self.source {
             Source::Bind(path, _) => kind_of(path)?,
-            Source::Tmpfs(_) => Kind::Directory,
+            Source::Tmpfs(_) => TargetKind::Directory,
             Source::Later => return place::make(root, &self.target),
         };
         inside::make(root, &self.target, kind)
@@ -138,7 +140,7 @@ impl Request {
                 "{source:?} is no path; a directory here is ./{source}"
             ));
         }
-        let source = Source::Bind(source.into(), Reach::Recursive);
+        let source = Source::Bind(source.into(), Recursion::Recursive);
         Ok(Request {
             source,
             target: absolute(target)?,
@@ -174,10 +176,12 @@ impl Request {
         let word_and_value =
             word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=');
         match (&mut self.source, word, word_and_value) {
-            (Source::Bind(_, reach), "bind" | "bind-nonrecursive", _) => {
-                *reach = Reach::Alone
+            (Source::Bind(_, recursion), "bind" | "bind-nonrecursive", _) => {
+                *recursion = Recursion::Alone
             }
-            (Source::Bind(_, reach), "rbind", _) => *reach = Reach::Recursive,
+            (Source::Bind(_, recursion), "rbind", _) => {
+                *recursion = Recursion::Recursive
+            }
             (Source::Bind(..), "private" | "rprivate", _) => {}
             (
                 Source::Tmpfs(options),
@@ -209,7 +213,7 @@ fn tmpfs(options: &[(String, String)]) -> Result<Detached> {
     Detached::new("tmpfs", &options, Attributes::empty(), "a file system in memory")
 }
 
-fn kind_of(path: &Path) -> Result<Kind> {
+fn kind_of(path: &Path) -> Result<TargetKind> {
     let metadata = kit::call(
         "the target must be of the same kind",
         "stat",
@@ -218,7 +222,7 @@ fn kind_of(path: &Path) -> Result<Kind> {
     );
     let metadata = metadata
         .hint("the source of a bind mount must be there before it is mounted")?;
-    Ok(if metadata.is_dir() { Kind::Directory } else { Kind::File })
+    Ok(if metadata.is_dir() { TargetKind::Directory } else { TargetKind::File })
 }
 
 fn absolute(target: &str) -> Result<PathBuf, String> {
@@ -241,7 +245,7 @@ mod tests {
     #[test]
     fn a_volume_is_read_as_docker_reads_it() {
         let request = Request::volume("./src:/dst:ro,nosuid").unwrap();
-        assert_eq!(request.source, Source::Bind("./src".into(), Reach::Recursive));
+        assert_eq!(request.source, Source::Bind("./src".into(), Recursion::Recursive));
         assert_eq!(
             request.attributes,
             Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::detached::{Attributes, Reach};
+use crate::detached::{Attributes, Recursion};
 
 const NOTHING: libc::mount_attr =
     libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 };
@@ -13,9 +13,9 @@ const NOTHING: libc::mount_attr =
 pub fn mount_setattr(
     mount: BorrowedFd<'_>,
     add: Attributes,
-    reach: Reach,
+    recursion: Recursion,
 ) -> io::Result<()> {
-    set(mount, libc::mount_attr { attr_set: add.bits().into(), ..NOTHING }, reach)
+    set(mount, libc::mount_attr { attr_set: add.bits().into(), ..NOTHING }, recursion)
 }
 
 /// mount_setattr(2), MOUNT_ATTR_IDMAP: shows its files with the owners of a user
@@ -25,16 +25,17 @@ pub fn idmap(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -> io::Resul
     set(
         mount,
         libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, userns_fd, ..NOTHING },
-        Reach::Alone,
+        Recursion::Alone,
     )
 }
 
 fn set(
     mount: BorrowedFd<'_>,
     attributes: libc::mount_attr,
-    reach: Reach,
+    recursion: Recursion,
 ) -> io::Result<()> {
-    let recursive = if reach == Reach::Recursive { libc::AT_RECURSIVE } else { 0 };
+    let recursive =
+        if recursion == Recursion::Recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string, and `attributes` is of the size that is
     // passed and outlives the call; the kernel only reads both.
     let done = unsafe {

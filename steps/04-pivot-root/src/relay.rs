@@ -12,15 +12,15 @@ use rustix::io::Errno;
 use rustix::termios::tcsetwinsize;
 
 use crate::background::{self, Background};
-use crate::link::Link;
-use crate::raw::{RawMode, in_foreground};
-use crate::screen::{Screen, is_ready};
-use crate::terminal::window_size;
+use crate::callers_terminal::{RawMode, in_foreground, window_size};
+use crate::descriptor::is_ready;
+use crate::pty::PtyMaster;
+use crate::screen::Screen;
 
 /// Carries bytes between the caller's streams and the container's terminal, if it has
 /// one.
 pub struct Relay {
-    link: Option<Link>,
+    link: Option<PtyMaster>,
     raw: Option<RawMode>,
     /// The timer that has us look for a reader, in the background.
     background: Option<Background>,
@@ -52,7 +52,8 @@ impl Relay {
         main: Option<OwnedFd>,
         shows: BorrowedFd<'static>,
     ) -> Result<Self> {
-        let link = main.map(|main| Link::new(main, Screen::on(shows))).transpose()?;
+        let link =
+            main.map(|main| PtyMaster::new(main, Screen::on(shows))).transpose()?;
         let typing = if stdin().is_terminal() && link.is_some() {
             Typing::On
         } else {
@@ -89,7 +90,7 @@ impl Relay {
             return false;
         };
         background.is_due()
-            && background::wants_keys(link.main.as_fd(), link.peer.as_fd())
+            && background::wants_keys(link.master.as_fd(), link.peer.as_fd())
     }
 
     /// A job in the background must not read the terminal: SIGTTIN would stop it.
@@ -137,7 +138,7 @@ impl Relay {
     fn show_the_rest(&mut self) -> Result<()> {
         let ending = Signals::ending()?;
         if let Some(raw) = &self.raw {
-            raw.give_keys_back();
+            raw.restore_input();
         }
         while let Some(link) = &mut self.link {
             link.take_output()?;
@@ -191,7 +192,7 @@ impl Terminal for Relay {
         match signal {
             Signal::SIGWINCH => {
                 if let (Some(link), Some(size)) = (&self.link, window_size()) {
-                    let _ = tcsetwinsize(&link.main, size); // the next one will do
+                    let _ = tcsetwinsize(&link.master, size); // the next one will do
                 }
                 Ok(true)
             }

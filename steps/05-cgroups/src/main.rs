@@ -73,6 +73,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let command = args.command.on_host(&hostname);
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
+    let rootfs = args.root.rootfs();
     let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
@@ -90,11 +91,11 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
             uts::set_names(&hostname, &args.uts)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
-            let root = Root::open(&args.root, &mounts)?; // 04: what it sees as /
-            pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+            let root = Root::open(&rootfs, &mounts)?; // 04: what it sees as /
+            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(&root, parent)?; // 04: a terminal of its own
+            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             pid::become_command(&command, args.pid, parent) // 02: becomes the command

@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use anyhow::Result;
 use kit::Failure;
-use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, inside};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion, inside};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Mode, mkdirat};
 
@@ -71,7 +71,7 @@ fn show_each(
             mkdirat(&tmpfs, name, Mode::from(0o755))
         })?;
     }
-    tmpfs.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
+    tmpfs.set(Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
     tmpfs.attach(place, PLACE)?;
     for directory in directories {
         let path = format!("{PLACE}/{}", name(directory)?);
@@ -82,8 +82,8 @@ fn show_each(
 
 /// A read-only view of this one cgroup and those below it.
 fn view(directory: &Directory) -> Result<Detached> {
-    let view = Detached::bind(directory.path(), Reach::Alone)?;
-    view.set(NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
+    let view = Detached::bind(directory.path(), Recursion::Alone)?;
+    view.set(NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
     Ok(view)
 }
 

@@ -12,7 +12,7 @@ use exec::{CommandArgs, Job, Spawn};
 use kit::program::{self, ExplainArgs};
 use kit::{Id, RunDir, RunDirArgs, doctor};
 use mount::Targets;
-use pivot_root::{TerminalArgs, Tree};
+use pivot_root::{RootView, TerminalArgs};
 
 use crate::lesson::LESSON;
 
@@ -77,6 +77,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let hostname = args.uts.hostname(&id);
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
+    let rootfs = args.root.rootfs();
     let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
@@ -85,14 +86,14 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
     let started = Instant::now();
 
-    let tree = ids.tree(&args.root)?;
+    let view = ids.root_view(&rootfs)?;
     let namespaces =
         ids.namespace() | uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
         // 06: who it is outside
-        .before_start(|child| ids.write(child, tree.iter().map(Tree::view)))
+        .before_start(|child| ids.write(child, view.iter().map(RootView::detached)))
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: goes in first
             ids.enter(parent)?; // 06: root, of its own namespace
@@ -100,11 +101,11 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             uts::set_names(&hostname, &args.uts)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 04: what it sees as /
-            let root = user::open_root(tree.as_ref(), &args.root, &mounts)?;
-            pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+            let root = user::open_root(view.as_ref(), &rootfs, &mounts)?;
+            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(&root, parent)?; // 04: a terminal of its own
+            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
             let account = args.user.account(root.as_fd(), &ids)?;
             let command = args.command.at_home(&hostname, account.home());

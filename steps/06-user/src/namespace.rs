@@ -10,7 +10,7 @@ use kit::Hint;
 use mount::{Detached, Request};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
-use pivot_root::{Root, Tree};
+use pivot_root::{Root, RootView, Rootfs};
 
 use crate::account::Account;
 use crate::helper;
@@ -103,18 +103,21 @@ impl Ids {
         self.maps.as_ref().is_some_and(|maps| maps.writer == Writer::Root)
     }
 
-    /// In the parent: root's view of the root file system, whose owners [`Ids::write`]
-    /// maps. Anybody else may not map them, and need not: the files are the caller's,
-    /// who is root inside.
+    /// In the parent, as root: opens a view of the root file system, whose owners
+    /// [`Ids::write`] maps. Another caller may not map owners and need not: the files
+    /// belong to the caller, who is root inside.
     ///
     /// # Errors
-    /// When the directory is not there.
-    pub fn tree(&self, root: &pivot_root::Args) -> Result<Option<Tree>> {
-        let tree = self.are_shown_by_root().then(|| Tree::open(root)).transpose()?;
-        // A device of the image's would be the container's, since it is root's on the
-        // disk.
-        tree.as_ref().map_or(Ok(()), Tree::forbid_devices)?;
-        Ok(tree)
+    /// When the directory does not exist.
+    pub fn root_view(&self, rootfs: &Rootfs) -> Result<Option<RootView>> {
+        if !self.are_shown_by_root() {
+            return Ok(None);
+        }
+        let view = RootView::open(rootfs)?;
+        // Root owns the device nodes on the disk, so after the mapping the container's
+        // root would own them and could open them.
+        view.forbid_devices()?;
+        Ok(Some(view))
     }
 
     /// In the child, once the maps are there: becomes the namespace's first user, with
@@ -212,18 +215,18 @@ impl Ids {
     }
 }
 
-/// In the child: what it sees as `/`, by the parent's view of it if there is one.
+/// In the child: mounts the root file system, from the parent's view if there is one.
 ///
 /// # Errors
 /// As [`Root::open`].
 pub fn open_root(
-    tree: Option<&Tree>,
-    args: &pivot_root::Args,
+    view: Option<&RootView>,
+    rootfs: &Rootfs,
     requests: &[Request],
 ) -> Result<Root> {
-    match tree {
-        Some(tree) => tree.mount(args, requests),
-        None => Root::open(args, requests),
+    match view {
+        Some(view) => Root::from_view(view, rootfs.access, requests),
+        None => Root::open(rootfs, requests),
     }
 }
 

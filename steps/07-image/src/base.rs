@@ -8,11 +8,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use exec::{Command, CommandArgs, Defaults, Signals};
 use kit::{Failure, Hint, Id};
-use mount::inside::{self, Kind};
+use mount::inside::{self, TargetKind};
 use mount::{Detached, Request};
 use nix::sys::signal::Signal;
 use oci_spec::image::Config;
-use pivot_root::{Root, Tree};
+use pivot_root::{Root, RootView, Rootfs};
 use user::{Account, Ids, User};
 
 use crate::args::Args;
@@ -34,7 +34,7 @@ pub struct Base<'a> {
 #[derive(Debug)]
 enum Of {
     /// The directory that `--rootfs` names; with other owners, a view of it.
-    Directory(Option<Tree>),
+    Directory(Option<RootView>),
     Image(Box<Layered>),
 }
 
@@ -53,14 +53,9 @@ impl Args {
     ///
     /// # Errors
     /// When there is no such image or directory.
-    pub fn base<'a>(
-        &'a self,
-        id: &Id,
-        ids: &Ids,
-        root: &pivot_root::Args,
-    ) -> Result<Base<'a>> {
+    pub fn base<'a>(&'a self, id: &Id, ids: &Ids, root: &Rootfs) -> Result<Base<'a>> {
         let Some(named) = &self.image else {
-            return Ok(Base { args: self, kind: Of::Directory(ids.tree(root)?) });
+            return Ok(Base { args: self, kind: Of::Directory(ids.root_view(root)?) });
         };
         let store = self.store.open()?;
         // What is found stays, until the container itself is noted.
@@ -97,7 +92,7 @@ impl Base<'_> {
             Of::Directory(tree) => (tree.as_ref(), &[][..]),
             Of::Image(layered) => (None, layered.views.as_slice()),
         };
-        tree.map(Tree::view).into_iter().chain(views)
+        tree.map(RootView::detached).into_iter().chain(views)
     }
 
     // ANCHOR: mount
@@ -105,7 +100,7 @@ impl Base<'_> {
     ///
     /// # Errors
     /// When it cannot be mounted.
-    pub fn mount(&self, root: &pivot_root::Args, requests: &[Request]) -> Result<Root> {
+    pub fn mount(&self, root: &Rootfs, requests: &[Request]) -> Result<Root> {
         let layered = match &self.kind {
             Of::Directory(tree) => {
                 return user::open_root(tree.as_ref(), root, requests);
@@ -117,19 +112,19 @@ impl Base<'_> {
         } else {
             overlay::mount_views(&layered.views, Top::Upper)?
         };
-        let tree = Tree::new(overlay, layered.image.called());
-        self.make_workdir(&tree)?;
-        tree.mount(root, requests)
+        let view = RootView::new(overlay, layered.image.called());
+        self.make_workdir(view.as_fd())?;
+        Root::from_view(&view, root.access, requests)
     }
     // ANCHOR_END: mount
 
     /// The directory that the command starts in is made, as Docker has it.
-    fn make_workdir(&self, tree: &Tree) -> Result<()> {
+    fn make_workdir(&self, root: BorrowedFd<'_>) -> Result<()> {
         let workdir = self.config().and_then(|config| config.working_dir().as_deref());
         let Some(workdir) = workdir.filter(|workdir| !workdir.is_empty()) else {
             return Ok(());
         };
-        inside::make(tree.as_fd(), &Path::new("/").join(workdir), Kind::Directory)
+        inside::make(root, &Path::new("/").join(workdir), TargetKind::Directory)
             .context("WorkingDir of the image")
     }
 

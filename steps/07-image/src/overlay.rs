@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kit::Hint;
-use mount::{Attributes, Detached, Reach};
+use mount::{Attributes, Detached, Recursion};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::unistd::{chdir, fchdir};
@@ -90,7 +90,7 @@ impl Overlay {
         let layers = self.shown().into_iter();
         layers
             .chain(self.upper.as_deref())
-            .map(|path| Detached::bind(&self.base.join(path), Reach::Alone))
+            .map(|path| Detached::bind(&self.base.join(path), Recursion::Alone))
             .collect()
     }
 }
@@ -271,7 +271,7 @@ impl Scaffold {
             Errno::EINVAL,
             "the kernel's log (dmesg) says what overlayfs does not like",
         )?;
-        Detached::bind(Path::new(MERGED), Reach::Alone)
+        Detached::bind(Path::new(MERGED), Recursion::Alone)
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! - [`places`] are made while the root can still be written (a `Request` each, in
 //!   front of the others).
-//! - [`mount()`] is called in the child, after the root is furnished and before
+//! - [`mount()`] is called in the child, after `mount_defaults` and before
 //!   `mount::all`, so that what a user mounts there with `-v` lies above, and wins.
 
 mod hosts;
@@ -15,8 +15,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mount::inside::{self, Kind, Targets};
-use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, Request};
+use mount::inside::{self, TargetKind, Targets};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion, Request};
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::fchdir;
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
@@ -44,7 +44,7 @@ pub fn places() -> Vec<Request> {
     [HOSTS, HOSTNAME, RESOLV].map(Request::later).into()
 }
 
-/// In the child, once its root is furnished: shows it the three files.
+/// In the child, once /proc, /sys and /dev are mounted: shows it the three files.
 ///
 /// # Errors
 /// When a place is none that a file can be mounted on, and what the kernel says of the
@@ -65,9 +65,14 @@ pub fn mount(root: BorrowedFd<'_>, files: &Files) -> Result<()> {
     let written: Result<Vec<_>> =
         texts.iter().map(|(path, text)| write(&memory, path, text)).collect();
     for (file, (path, _)) in views(root, &memory, &written?)?.iter().zip(&texts) {
-        file.set(access(root)?, Reach::Alone)?;
+        file.set(access(root)?, Recursion::Alone)?;
         file.attach(
-            &inside::target(root, Path::new(path), Kind::File, Targets::MustExist)?,
+            &inside::target(
+                root,
+                Path::new(path),
+                TargetKind::File,
+                Targets::MustExist,
+            )?,
             path,
         )?;
     }
@@ -102,7 +107,9 @@ fn views(
     let views: Result<Vec<_>> = files
         .iter()
         .zip([HOSTS, HOSTNAME, RESOLV])
-        .map(|(file, path)| Detached::bind_descriptor(file.as_fd(), path, Reach::Alone))
+        .map(|(file, path)| {
+            Detached::bind_descriptor(file.as_fd(), path, Recursion::Alone)
+        })
         .collect();
     let here = rustix::fs::open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .context("open(.)")?;

@@ -100,6 +100,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let hostname = args.uts.hostname(&id);
     let pid_file = args.command.pid_file()?;
     let mounts = [network::places(), args.mount.requests()?].concat();
+    let rootfs = args.root.rootfs();
     let terminal = args.terminal.plan()?;
     let network = args.network.plan()?;
 
@@ -109,7 +110,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
     let network = network::connect(&network, &id, &hostname)?;
-    let base = args.image.base(&id, &ids, &args.root)?; // 07: what it is made of
+    let base = args.image.base(&id, &ids, &rootfs)?; // 07: what it is made of
     let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
     let started = Instant::now();
 
@@ -134,12 +135,12 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             uts::set_names(&hostname, &args.uts)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
-            let root = base.mount(&args.root, &mounts)?;
-            pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+            let root = base.mount(&rootfs, &mounts)?;
+            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             network.name_in(root.as_fd())?; // 08: who is called what
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(&root, parent)?; // 04: a terminal of its own
+            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
             let account = base.account(&args.user, root.as_fd(), &ids)?;
             // 07: what the image says

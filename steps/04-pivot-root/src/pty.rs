@@ -1,4 +1,5 @@
-//! The container's terminal as the parent holds it, between the keys and the screen.
+//! The parent's end of the container's terminal (pty(7)), between the keys and the
+//! screen.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -9,37 +10,39 @@ use rustix::io::Errno;
 use crate::screen::{AT_ONCE, Screen};
 use crate::sys;
 
-/// The other end of the container's terminal. Dropped, that terminal hangs up.
-pub(crate) struct Link {
-    pub(crate) main: OwnedFd,
-    /// Held so that the terminal does not hang up while nobody inside has it open.
+/// The master of the container's terminal, which hangs up when this is dropped.
+pub(crate) struct PtyMaster {
+    pub(crate) master: OwnedFd,
+    /// The container's end. It is held so that the terminal does not hang up while
+    /// nobody inside has it open.
     pub(crate) peer: OwnedFd,
-    /// What was typed and not yet taken.
+    /// Keys that the terminal has not taken yet.
     pub(crate) typed: Vec<u8>,
     pub(crate) screen: Screen,
 }
 
-impl Link {
-    pub(crate) fn new(main: OwnedFd, screen: Screen) -> Result<Self> {
-        rustix::io::ioctl_fionbio(&main, true)
+impl PtyMaster {
+    pub(crate) fn new(master: OwnedFd, screen: Screen) -> Result<Self> {
+        rustix::io::ioctl_fionbio(&master, true)
             .context("ioctl(the container's terminal, FIONBIO)")?;
-        let peer = sys::peer(main.as_fd())
+        let peer = sys::peer(master.as_fd())
             .context("ioctl(the container's terminal, TIOCGPTPEER)")?;
-        Ok(Link { main, peer, typed: Vec::new(), screen })
+        Ok(PtyMaster { master, peer, typed: Vec::new(), screen })
     }
 
-    /// What to wait for.
+    /// The descriptors and events to wait for.
     pub(crate) fn interests(&self) -> Vec<PollFd<'_>> {
         let mut wanted = PollFlags::empty();
-        // or what it prints would pile up here
+        // otherwise output would pile up here
         wanted.set(PollFlags::POLLIN, self.screen.is_free());
         wanted.set(PollFlags::POLLOUT, !self.typed.is_empty());
-        let main = PollFd::new(self.main.as_fd(), wanted);
-        [main].into_iter().chain(self.screen.interest()).collect()
+        let master = PollFd::new(self.master.as_fd(), wanted);
+        [master].into_iter().chain(self.screen.interest()).collect()
     }
 
+    /// Writes the keys to the terminal, as many as it takes.
     pub(crate) fn pass_typed(&mut self) -> Result<()> {
-        match rustix::io::write(&self.main, &self.typed) {
+        match rustix::io::write(&self.master, &self.typed) {
             Ok(taken) => {
                 self.typed.drain(..taken);
                 Ok(())
@@ -51,7 +54,7 @@ impl Link {
         }
     }
 
-    /// Takes what was printed, once all before it is shown.
+    /// Moves output to the screen, once the screen has shown all earlier output.
     pub(crate) fn take_output(&mut self) -> Result<()> {
         if self.screen.is_free() {
             self.screen.take(&self.read()?);
@@ -59,7 +62,7 @@ impl Link {
         Ok(())
     }
 
-    /// Reads what is there. A CR is not parted from its newline: the terminal writes
+    /// Reads the output that is there. A CR stays with its newline: the terminal writes
     /// both at once.
     fn read(&self) -> Result<Vec<u8>> {
         let mut bytes = vec![0; AT_ONCE];
@@ -72,7 +75,7 @@ impl Link {
     }
 
     fn read_into(&self, bytes: &mut [u8]) -> Result<usize> {
-        match rustix::io::read(&self.main, bytes) {
+        match rustix::io::read(&self.master, bytes) {
             Err(Errno::AGAIN | Errno::INTR | Errno::IO) => Ok(0),
             read => read.context("read(the container's terminal)"),
         }
