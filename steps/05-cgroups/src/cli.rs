@@ -49,10 +49,12 @@ impl Args {
 impl Cgroup {
     /// At the end: removes it. What cannot be removed is told, and left to `gc` with
     /// the run directory; the command has ended as it did, and that stays the result.
-    pub fn remove_or_keep(self, run_dir: RunDir) {
+    /// Returns the run directory, unless it is kept for `gc`: until it is dropped, the
+    /// container counts as alive.
+    pub fn remove_or_keep(self, run_dir: RunDir) -> Option<RunDir> {
         let Err(error) = self.remove().hint("remove what is left with `gc` later")
         else {
-            return;
+            return Some(run_dir);
         };
         run_dir.keep();
         let failure = Failure::of(&error);
@@ -63,5 +65,6 @@ impl Cgroup {
             .hint_text()
             .into_iter()
             .for_each(|hint| program::say(format_args!("hint: {hint}")));
+        None
     }
 }

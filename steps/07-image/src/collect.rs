@@ -18,7 +18,7 @@ pub(crate) fn collect(store: &Store) -> Result<()> {
     let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
     for tagged in store.index()?.images() {
         // An image that cannot be read ends it here: nobody knows what it uses.
-        let image = Image::of(store, tagged.clone())?;
+        let image = Image::read(store, tagged.clone())?;
         blobs.extend(image.blobs()?);
         layers.extend(image.chain()?);
     }

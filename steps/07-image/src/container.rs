@@ -48,9 +48,9 @@ impl Container {
             .with_context(|| format!("the run directory {}", run_dir.display()))?;
         let path = store.containers().join(run_dir.file_name().unwrap_or_default());
         let layers = image.chain()?;
-        let top = layers
-            .last()
-            .with_context(|| format!("image {} has no layer", image.called()))?;
+        let top = layers.last().with_context(|| {
+            format!("image {} has no layer", image.tagged.display_name())
+        })?;
         let temporary = store
             .temporary()
             .hint_on(Errno::EROFS, "the store is read-only: --store names another")
@@ -66,7 +66,7 @@ impl Container {
         let text = |digests: &[Digest]| digests.iter().map(Digest::to_string).collect();
         let note = serde_json::to_vec(&Note {
             run_dir: Some(run_dir),
-            image: image.called(),
+            image: image.tagged.display_name(),
             blobs: text(&image.blobs()?),
             layers: text(&layers),
         })?;
@@ -83,7 +83,7 @@ impl Container {
             if !self.store.layer(layer).is_dir() {
                 let failure = Failure::new(format_args!(
                     "image {}: its layer {layer} is not in the store",
-                    image.called()
+                    image.tagged.display_name()
                 ));
                 return Err(failure.hint("`load` it again").into());
             }
@@ -171,7 +171,8 @@ pub(crate) fn all(store: &Store) -> Result<Vec<NotedContainer>> {
 
 fn noted(path: &Path) -> Result<NotedContainer> {
     let note = path.join(NOTE);
-    let read = || -> io::Result<Note> { Ok(serde_json::from_slice(&fs::read(&note)?)?) };
+    let read =
+        || -> io::Result<Note> { Ok(serde_json::from_slice(&fs::read(&note)?)?) };
     let note = read().with_context(|| format!("read {}", note.display()))?;
     let digests =
         |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<_>>();

@@ -65,9 +65,9 @@ impl Diff {
 fn highest_layer(store: &Store, image: &Image) -> Result<Changed> {
     let mut layers: Vec<PathBuf> =
         image.chain()?.iter().map(|layer| store.layer(layer)).collect();
-    let upper = layers
-        .pop()
-        .with_context(|| format!("image {} has no layer", image.tagged.called()))?;
+    let upper = layers.pop().with_context(|| {
+        format!("image {} has no layer", image.tagged.display_name())
+    })?;
     Ok(Changed { upper, layers })
 }
 

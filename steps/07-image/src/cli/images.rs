@@ -36,7 +36,8 @@ impl Images {
         let store = Store::open(&self.store.path()?)?;
         let _shared = store.share()?;
         let index = store.index()?;
-        let list = index.images().iter().map(|tagged| ListedImage::read(&store, tagged));
+        let list =
+            index.images().iter().map(|tagged| ListedImage::read(&store, tagged));
         let list: Vec<ListedImage> = list.collect::<Result<_>>()?;
         let header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
         print_list(self.format, &list, header, ListedImage::row)

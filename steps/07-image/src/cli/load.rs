@@ -54,7 +54,7 @@ impl Load {
         let hint = user::how_to_get_ids();
         user::as_root(|| {
             let loaded = load::load(&store, &source, &hint)?;
-            let line = |image: &Tagged| format!("Loaded {}\n", image.called());
+            let line = |image: &Tagged| format!("Loaded {}\n", image.display_name());
             kit::print(loaded.iter().map(line).collect::<String>())
         })
     }

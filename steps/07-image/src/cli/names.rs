@@ -32,7 +32,7 @@ impl Rmi {
             }
             Ok(())
         })?;
-        let line = |image: &Tagged| format!("Removed {}\n", image.called());
+        let line = |image: &Tagged| format!("Removed {}\n", image.display_name());
         kit::print(removed.iter().map(line).collect::<String>())?;
         if !removed.is_empty() {
             user::as_root(|| collect(&store))?;

@@ -29,8 +29,13 @@ pub(super) fn print_list<T: Serialize, const COLUMNS: usize>(
         return print_json(&list);
     }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header).add_rows(list.iter().map(row));
-    kit::print(table.lines().map(|line| format!("{}\n", line.trim())).collect::<String>())
+    table
+        .load_style(presets::NOTHING)
+        .set_header(header)
+        .add_rows(list.iter().map(row));
+    kit::print(
+        table.lines().map(|line| format!("{}\n", line.trim())).collect::<String>(),
+    )
 }
 
 /// Prints a document as JSON. Its keys are sorted.

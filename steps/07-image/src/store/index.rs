@@ -30,6 +30,14 @@ pub(crate) struct Tagged {
     pub(crate) size: u64,
 }
 
+impl Tagged {
+    /// Returns the name for people: the name with its tag, or the id of an image without
+    /// a name.
+    pub(crate) fn display_name(&self) -> String {
+        self.reference.as_ref().map_or_else(|| self.id.to_string(), ToString::to_string)
+    }
+}
+
 /// All images of a store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {

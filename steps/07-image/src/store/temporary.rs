@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -26,23 +27,20 @@ impl Store {
     pub(crate) fn temporary(&self) -> Result<Temporary> {
         let parent = self.path().join("tmp");
         loop {
-            let made = kit::call(
-                "a directory that is not finished yet",
-                "mkdir",
-                format_args!("{}/dir-…", parent.display()),
-                || tempfile::Builder::new().prefix("dir-").tempdir_in(&parent),
-            )?;
-            let lock =
-                File::open(made.path()).and_then(|lock| lock.lock().map(|()| lock));
-            // Between mkdir and flock, `remove_stale` may have found it unlocked.
-            let Ok(lock) = lock else { continue };
-            if made.path().exists() {
-                return Ok(Temporary {
-                    path: made.keep(),
-                    parent: open_directory(&parent)?,
-                    directory: lock.into(),
-                });
+            let mut path = parent.clone();
+            let shown = format!("{}/dir-…", parent.display());
+            kit::call("a directory that is not complete yet", "mkdir", shown, || {
+                path =
+                    tempfile::Builder::new().prefix("dir-").tempdir_in(&parent)?.keep();
+                io::Result::Ok(())
+            })?;
+            let lock = File::open(&path).and_then(|lock| lock.lock().map(|()| lock));
+            if !path.exists() {
+                // Between mkdir and flock, `remove_stale` has found it unlocked.
+                continue;
             }
+            let directory = lock.context("flock(tmp)")?.into();
+            return Ok(Temporary { path, parent: open_directory(&parent)?, directory });
         }
     }
 
