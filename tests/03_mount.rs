@@ -9,6 +9,8 @@ use kiste_tests::{
 };
 use nix::sys::signal::Signal;
 
+#[path = "03_mount/attributes.rs"]
+mod attributes;
 #[path = "03_mount/inside.rs"]
 mod inside;
 #[path = "03_mount/propagation.rs"]

@@ -337,7 +337,7 @@ fn a_request_that_makes_no_sense_is_a_usage_error_that_tells_the_rule() {
         ("-v", "/a:/b:size=1m", "is no option of a bind mount"),
         ("--mount", "type=bind,src=/a", "--mount needs dst=PATH"),
         ("--mount", "type=bind,dst=/b", "a bind mount needs src=PATH"),
-        ("--mount", "type=nfs,src=/a,dst=/b", "is no type of mount that we make"),
+        ("--mount", "type=nfs,src=/a,dst=/b", "unknown mount type \"nfs\""),
         ("--mount", "type=tmpfs,src=/a,dst=/b", "a tmpfs has no src"),
         ("--tmpfs", "t", "must be an absolute path"),
         ("--tmpfs", "/t:rbind", "is no option of a tmpfs"),

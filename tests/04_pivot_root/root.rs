@@ -218,7 +218,7 @@ fn doctor_tells_whether_there_is_a_root_and_whether_it_can_be_left() {
     let before = doctor();
     assert!(before.contains("pivot-root  / is "), "{before}");
     assert!(
-        before.contains("missing rootfs") && before.contains("mend: ./rootfs-fetch.sh"),
+        before.contains("missing rootfs") && before.contains("fix: ./rootfs-fetch.sh"),
         "{before}"
     );
     bench.rootfs();

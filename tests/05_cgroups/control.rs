@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use cgroups::{Cgroup, Limits};
+use cgroups::{Cgroup, Limits, Placement};
 use kiste_tests::{Bench, eventually, host};
 use kit::{Id, RunDir};
 
@@ -22,15 +22,15 @@ struct Held {
     _run_dir: RunDir,
 }
 
+fn placement(bench: &Bench, id: &Id) -> Placement {
+    let parent = bench.cgroup_parent().parse().unwrap();
+    Placement { parent, id: id.clone(), session_bus: None }
+}
+
 fn hold(bench: &Bench) -> Held {
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
-    let cgroup = Cgroup::create(
-        &bench.cgroup_parent().parse().unwrap(),
-        &id,
-        &Limits::default(),
-        &run_dir,
-    );
+    let cgroup = Cgroup::create(&placement(bench, &id), &Limits::default(), &run_dir);
     Held { cgroup: Some(cgroup.unwrap()), _run_dir: run_dir }
 }
 
@@ -312,9 +312,8 @@ fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
     // found.
     let first = neighbour.paths().pop().unwrap().with_file_name(id.as_str());
     fs::create_dir(&first).unwrap();
-    let parent = bench.cgroup_parent().parse().unwrap();
-    let refused =
-        Cgroup::create(&parent, &id, &Limits::default(), &run_dir).unwrap_err();
+    let refused = Cgroup::create(&placement(&bench, &id), &Limits::default(), &run_dir)
+        .unwrap_err();
     let error = kit::Failure::of(&refused);
     assert!(error.to_string().contains("EEXIST"), "{error}");
     assert!(error.hint_text().is_some_and(|hint| hint.contains("gc")), "{error:?}");

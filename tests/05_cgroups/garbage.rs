@@ -40,7 +40,7 @@ fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
         forge(&bench, "0123456789ab", note);
         let ran = gc(&bench);
         ran.exits(1)
-            .complains("noted as a cgroup, and is none")
+            .complains("noted as a cgroup, but it is not one")
             .complains("0123456789ab");
         assert!(victim.join("inner").exists(), "{note}");
         assert!(top.exists());

@@ -37,8 +37,8 @@ fn cpus_that_the_host_does_not_have_are_refused() {
     let Some(bench) = bench() else { return };
     let ran = bench.run(&["--cpuset-cpus", "0,8000"], &COMMAND);
     refused(&bench, &ran)
-        .complains("--cpuset-cpus 0,8000")
-        .complains("cpuset controller")
+        .complains("CPU set 0,8000")
+        .complains("the cgroup above has only CPUs 0")
         .complains("lscpu");
 }
 
@@ -51,7 +51,7 @@ fn cpus_that_the_cgroup_above_does_not_have_are_refused() {
     let _above =
         HostCgroup::make(&bench, &[("cpuset.cpus", above), ("cpuset.mems", "0")]);
     let ran = bench.run(&["--cpuset-cpus", asked], &COMMAND);
-    refused(&bench, &ran).complains(&format!("only {above} in the cpuset controller"));
+    refused(&bench, &ran).complains(&format!("has only CPUs {above}"));
 }
 
 /// Version 1 only: on version 2 each level has its own limit, and the smallest holds.
@@ -182,7 +182,7 @@ fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_the_me
     let ran = run_after(&bench, &hide, &["-m", "64m"]);
     let _ = fs::remove_dir(Path::new(top).join(bench.cgroup_parent()));
     refused(&bench, &ran)
-        .complains("--memory: the memory controller")
+        .complains("memory limit: the memory controller")
         .complains("memory.limit_in_bytes");
 }
 
@@ -191,7 +191,9 @@ fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_the_me
 fn too_little_memory_to_start_in_says_that_it_was_memory() {
     let Some(bench) = bench() else { return };
     let ran = bench.run(&["-m", "4k"], &COMMAND);
-    ran.exits(125).complains("out of memory (limit 4KiB").complains("--memory");
+    ran.exits(125)
+        .complains("out of memory (limit 4KiB")
+        .complains("raise the memory limit");
     assert!(!bench.rootfs().join("ran").exists());
     assert_eq!(
         kernel::in_each(bench.cgroup_parent()),

@@ -12,7 +12,7 @@ struct Check {
     name: String,
     verdict: String,
     found: String,
-    mend: Option<String>,
+    fix: Option<String>,
 }
 
 #[track_caller]
@@ -21,12 +21,12 @@ fn check(ran: &Ran, name: &str) -> Option<Check> {
     checks.into_iter().find(|check| check.name == name)
 }
 
-/// The verdict of a check, what it found, and its mend.
+/// The verdict of a check, what it found, and its fix.
 #[track_caller]
 fn says(ran: &Ran, name: &str) -> (String, String, String) {
     let check =
         check(ran, name).unwrap_or_else(|| panic!("{name} is checked: {}", ran.out));
-    (check.verdict, check.found, check.mend.unwrap_or_default())
+    (check.verdict, check.found, check.fix.unwrap_or_default())
 }
 
 const JSON: [&str; 3] = ["doctor", "--format", "json"];

@@ -262,7 +262,7 @@ impl Child {
                 self.expect_message(ending, executing)?;
             }
             match self.channel().receive()? {
-                Some((Message::Told(line), _)) => narration::retell(line),
+                Some((Message::Told(line), _)) => narration::relay(line),
                 Some((Message::Descriptor, descriptor)) => self.keep(descriptor),
                 Some((Message::Executing, _)) => {
                     executing = true;
@@ -289,7 +289,7 @@ impl Child {
         {
             match self.channel().receive().ok()?? {
                 (Message::Failed(failure), _) => return Some(failure),
-                (Message::Told(line), _) => narration::retell(line),
+                (Message::Told(line), _) => narration::relay(line),
                 _ => {}
             }
         }

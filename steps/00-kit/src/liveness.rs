@@ -1,4 +1,4 @@
-//! Whether a container is alive: the one rule for every collector of what is left over.
+//! The rule by which a container is alive or gone, for all code that collects garbage.
 //!
 //! A container is alive while a process holds the lock of its run directory, or while
 //! its `state.json` names a process that runs. So one that is created, running or
@@ -15,10 +15,10 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Hint};
-use crate::kernel_file::read_kernel_file;
-use crate::run_dir::{Locked, open_run_dir, read_file, try_lock_shared};
+use crate::file::read_kernel_file;
+use crate::lock::{Locked, open_run_dir, read_file, try_lock_shared};
 
-/// Whether a container is alive.
+/// The answer to whether a container is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Liveness {
     /// Its run directory is locked, or the process that its state names runs.

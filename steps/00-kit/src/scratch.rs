@@ -1,6 +1,7 @@
 //! A directory for a unit test.
 
 use std::ops::Deref;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Removed with all that is in it when it is dropped.
@@ -10,7 +11,7 @@ impl Scratch {
     pub(crate) fn new(name: &str) -> Self {
         let name = format!("kiste-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
+        std::fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
         Scratch(path)
     }
 }

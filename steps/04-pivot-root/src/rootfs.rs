@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use kit::Hint;
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags};
 
 /// The directory that a container sees as `/`, and whether it may write there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +34,8 @@ impl Rootfs {
 
 /// Opens a directory to mount a root file system on.
 pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     kit::call("what it will see as /", "open", path.display(), || {
-        rustix::fs::open(path, flags, Mode::empty())
+        kit::open_directory(path)
     })
     .hint_on(
         Errno::ENOENT,

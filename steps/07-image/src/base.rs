@@ -12,13 +12,13 @@ use mount::inside::{self, TargetKind};
 use mount::{Detached, Request};
 use nix::sys::signal::Signal;
 use pivot_root::{Root, RootView, Rootfs};
-use user::{Ids, User};
+use user::{Account, Ids, User};
 
 use crate::collect::remove_stale;
 use crate::commit::commit;
 use crate::container::Container;
 use crate::image::Image;
-use crate::overlay::{self, Overlay, Top};
+use crate::overlay::{Overlay, OverlayViews};
 use crate::reference::{ImageName, Reference};
 use crate::run_config::RunConfig;
 use crate::source::architecture;
@@ -60,7 +60,7 @@ struct Layered {
     overlay: Overlay,
     /// If the owners are mapped: views of the layers and of the container's own
     /// directory, which the parent makes.
-    views: Vec<Detached>,
+    views: Option<OverlayViews>,
     commit: Option<Reference>,
 }
 
@@ -101,7 +101,7 @@ impl Base {
         warn_of_another_architecture(&image);
         let container = Container::create(&store, run_dir.path(), &image)?;
         let overlay = container.overlay(&image)?;
-        let views = if ids.are_shown_by_root() { overlay.views()? } else { Vec::new() };
+        let views = ids.are_shown_by_root().then(|| overlay.views()).transpose()?;
         let commit = options.commit.clone();
         let layered = Layered { store, image, container, overlay, views, commit };
         let source = RootSource::Image(Box::new(layered));
@@ -112,9 +112,10 @@ impl Base {
     /// namespace.
     pub fn views(&self) -> impl Iterator<Item = &Detached> {
         let (view, views) = match &self.source {
-            RootSource::Directory(view) => (view.as_ref(), &[][..]),
-            RootSource::Image(layered) => (None, layered.views.as_slice()),
+            RootSource::Directory(view) => (view.as_ref(), None),
+            RootSource::Image(layered) => (None, layered.views.as_ref()),
         };
+        let views = views.into_iter().flat_map(OverlayViews::iter);
         view.map(RootView::detached).into_iter().chain(views)
     }
 
@@ -130,10 +131,9 @@ impl Base {
             }
             RootSource::Image(layered) => layered,
         };
-        let overlay = if layered.views.is_empty() {
-            layered.overlay.mount()?
-        } else {
-            overlay::mount_views(&layered.views, Top::Upper)?
+        let overlay = match &layered.views {
+            Some(views) => views.mount()?,
+            None => layered.overlay.mount()?,
         };
         let view = RootView::new(overlay, layered.image.tagged.display_name());
         self.make_workdir(view.as_fd())?;
@@ -148,10 +148,23 @@ impl Base {
             .context("WorkingDir of the image")
     }
 
-    /// Returns the user that the image's command runs as, unless the command line names
-    /// another one.
-    pub fn user(&self) -> Option<&User> {
-        self.config.user.as_ref()
+    /// In the child: returns the account that the command runs as, of the user that was
+    /// asked for, or else of the image's.
+    ///
+    /// # Errors
+    /// When the root file system has no such name, or the user namespace no such id.
+    pub fn account(
+        &self,
+        asked: Option<&User>,
+        root: BorrowedFd<'_>,
+        ids: &Ids,
+    ) -> Result<Account> {
+        match (asked, &self.config.user) {
+            (None, Some(user)) => {
+                ids.account(root, Some(user)).context("User of the image")
+            }
+            _ => ids.account(root, asked),
+        }
     }
 
     /// Returns the command, environment and working directory of the image, which apply

@@ -7,7 +7,6 @@
 //!   image with a layer of its own on top.
 //! - [`Base::finish`] keeps the files that the container has written, or removes them.
 
-mod ahead;
 mod archive;
 mod args;
 mod attributes;
@@ -27,6 +26,7 @@ mod load;
 mod overlay;
 mod pack;
 mod progress;
+mod read_ahead;
 mod reference;
 mod run_config;
 mod save;

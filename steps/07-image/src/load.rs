@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::digest::{Digest, chain_ids};
 use crate::document;
 use crate::image::diff_ids;
-use crate::layer::{Incoming, Layers, take_in};
+use crate::layer::{IncomingLayer, StoredLayers, add_layers};
 use crate::reference::Reference;
 use crate::source::{Members, Offer, architecture, offers, open_input};
 use crate::store::{Store, Tagged, manifest_descriptor};
@@ -35,7 +35,7 @@ fn load_offer(store: &Store, offer: Offer<'_>, ids_hint: &str) -> Result<Vec<Tag
     let tagged = match find_loaded(store, &offer, &diff_ids)? {
         Some(loaded) => Tagged { reference: None, ..loaded },
         None => {
-            let layers = take_in(store, &[], &offer.layers)?;
+            let layers = add_layers(store, &[], &offer.layers)?;
             report_left_out(&layers.left_out, ids_hint);
             add(store, &offer.configuration, offer.manifest, &layers)?
         }
@@ -97,18 +97,18 @@ pub(crate) fn import(
         Ok(Box::new(input.try_clone().context("dup(the archive)")?)
             as Box<dyn std::io::Read + Send>)
     };
-    let incoming = Incoming {
+    let incoming = IncomingLayer {
         name: path.display().to_string(),
         size,
         digest: None,
         diff_id: None,
         open: Box::new(open),
     };
-    let layers = take_in(store, &[], &[incoming])?;
+    let layers = add_layers(store, &[], &[incoming])?;
     report_left_out(&layers.left_out, ids_hint);
     let file_name = path.file_name().unwrap_or(path.as_os_str()).display();
     let diff_ids: Vec<String> =
-        layers.kept.iter().map(|layer| layer.diff_id.to_string()).collect();
+        layers.layers.iter().map(|layer| layer.diff_id.to_string()).collect();
     let configuration = json!({
         "created": document::now(),
         "architecture": architecture(),
@@ -128,7 +128,7 @@ fn add(
     store: &Store,
     configuration: &[u8],
     manifest: Option<Vec<u8>>,
-    layers: &Layers,
+    layers: &StoredLayers,
 ) -> Result<Tagged> {
     let manifest = match manifest {
         Some(bytes) => bytes,
@@ -139,11 +139,11 @@ fn add(
     Ok(Tagged { reference: None, manifest, id, size: layers.bytes })
 }
 
-fn new_manifest(configuration: &[u8], layers: &Layers) -> Result<Vec<u8>> {
+fn new_manifest(configuration: &[u8], layers: &StoredLayers) -> Result<Vec<u8>> {
     let mut config =
         manifest_descriptor(&Digest::of(configuration), configuration.len() as u64)?;
     config.set_media_type(MediaType::ImageConfig);
-    let descriptors = layers.kept.iter().map(|layer| {
+    let descriptors = layers.layers.iter().map(|layer| {
         let mut descriptor = manifest_descriptor(&layer.digest, layer.size)?;
         descriptor.set_media_type(layer.media_type.clone());
         Ok(descriptor)

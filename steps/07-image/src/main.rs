@@ -1,5 +1,5 @@
-//! Step 7: a container whose files come as an image. Containers share its layers, and
-//! none can change them.
+//! Step 7: a container whose files come as an image, in layers that many share and
+//! nobody changes.
 
 mod lesson;
 
@@ -10,8 +10,7 @@ use std::time::Instant;
 use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
 use image::Base;
-use kit::program::{self, ExplainArgs};
-use kit::{Id, RunDir, RunDirArgs, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::TerminalArgs;
 
@@ -19,17 +18,17 @@ use crate::lesson::LESSON;
 
 /// Step 7 of Kiste: files that come as an image
 ///
-/// An archive becomes layers in a store. A container sees them one over the other, with
-/// a layer of its own on top.
+/// An archive becomes layers in a store, and a container sees them one over the other,
+/// with one of its own on top.
 #[derive(clap::Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),
     #[command(flatten)]
     Image(image::cli::ImageCommand),
     /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    Doctor(DoctorArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(image::cli::Gc),
 }
@@ -66,7 +65,7 @@ fn main() -> ExitCode {
         Cli::Image(command) => command.run(),
         Cli::Gc(args) => args.run(),
         Cli::Doctor(args) => doctor::run(
-            &args,
+            args.format(),
             &[
                 user::basics(),
                 pivot_root::checks(),
@@ -85,7 +84,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let limits = args.cgroup.limits()?;
     let id = Id::random()?;
     let ids = args.user.ids(&id)?; // 06: which ids it has
-    let hostname = args.uts.hostname(&id);
+    let names = args.uts.names(&id);
+    let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
     let rootfs = args.root.rootfs();
@@ -95,7 +95,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
     // 05: how much it may use
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
+    let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 07: what it is made of
     let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
     let started = Instant::now();
@@ -110,7 +110,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroup.enter()?; // 05: v1: goes in first
             ids.enter(parent)?; // 06: root, of its own namespace
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
-            uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+            uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
             let root = base.mount(&mounts)?;
@@ -118,23 +118,27 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
-            // 06: who the command is to be, 07: or who the image says
-            let account = args.user.account_or(base.user(), root.as_fd(), &ids)?;
-            let command =
-                args.command.with_defaults(base.defaults(), &hostname, account.home());
-            let command = base.with_entrypoint(command)?; // 07: what the image says
+            // 06: who the command is to be
+            let account = base.account(args.user.user(), root.as_fd(), &ids)?;
+            // 07: what the image says, and its program first
+            let command = args.command.with_defaults(
+                base.defaults(),
+                &names.hostname,
+                account.home(),
+            );
+            let command = base.with_entrypoint(command)?;
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
-            pid::become_command(&command, args.pid, parent) // 02: becomes the command
+            pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
     child.end_with(base.stop_signal()); // 07: what the image wants instead of TERM
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    args.cgroup.tell(&cgroup, started.elapsed());
+    cgroup.report(args.cgroup.usage_report(), started.elapsed());
     let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we have finished
     base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())

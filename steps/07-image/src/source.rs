@@ -15,7 +15,7 @@ use anyhow::Result;
 use kit::Failure;
 
 use crate::digest::Digest;
-use crate::layer::Incoming;
+use crate::layer::IncomingLayer;
 use crate::reference::Reference;
 
 pub(crate) use input::open_input;
@@ -28,7 +28,7 @@ pub(crate) struct Offer<'a> {
     /// The bytes of the manifest; a docker-archive has none.
     pub(crate) manifest: Option<Vec<u8>>,
     pub(crate) configuration: Vec<u8>,
-    pub(crate) layers: Vec<Incoming<'a>>,
+    pub(crate) layers: Vec<IncomingLayer<'a>>,
 }
 
 /// Finds the images of a source.
@@ -54,12 +54,18 @@ fn incoming<'a>(
     member: String,
     digest: Option<Digest>,
     diff_id: Digest,
-) -> Result<Incoming<'a>> {
+) -> Result<IncomingLayer<'a>> {
     let size = Some(members.open(&member)?.length());
     let name = digest.unwrap_or(diff_id).hex();
     let name = format!("layer {}", &name[..12]);
     let open = move || -> Result<Box<dyn Read + Send + 'a>> {
         Ok(Box::new(members.open(&member)?))
     };
-    Ok(Incoming { name, size, digest, diff_id: Some(diff_id), open: Box::new(open) })
+    Ok(IncomingLayer {
+        name,
+        size,
+        digest,
+        diff_id: Some(diff_id),
+        open: Box::new(open),
+    })
 }

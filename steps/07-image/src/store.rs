@@ -29,7 +29,7 @@ use kit::{Failure, Hint};
 use nix::errno::Errno;
 
 use crate::digest::Digest;
-use crate::unpack::Room;
+use crate::unpack::FreeSpace;
 
 pub(crate) use blob::{LARGEST_DOCUMENT, WholeBlob};
 pub(crate) use index::{Tagged, layout_index, manifest_descriptor};
@@ -67,7 +67,7 @@ impl Store {
             .with_context(|| format!("the store {}", path.display()))?;
         let found =
             path.metadata().with_context(|| format!("stat({})", path.display()))?;
-        kit::ours_alone(&path, &found).hint(format_args!(
+        kit::ensure_private(&path, &found).hint(format_args!(
             "each user has a store of their own: leave --store out, or use sudo, or `chmod 700 {}`",
             path.display()
         ))?;
@@ -144,13 +144,13 @@ impl Store {
 
     /// Returns how much more may be written: a twentieth of the free space is left to
     /// others.
-    pub(crate) fn room(&self) -> Result<Room> {
+    pub(crate) fn room(&self) -> Result<FreeSpace> {
         let found = rustix::fs::statvfs(&self.path)
             .with_context(|| format!("statvfs({})", self.path.display()))?;
         let free = found.f_bavail.saturating_mul(found.f_frsize);
         // 0: this file system does not count its files (btrfs).
         let files = if found.f_files == 0 { u64::MAX } else { found.f_favail };
-        Ok(Room { bytes: free - free / 20, files: files - files / 20 })
+        Ok(FreeSpace { bytes: free - free / 20, files: files - files / 20 })
     }
 
     /// Writes a document, under the lock of the names. A reader sees the old content or

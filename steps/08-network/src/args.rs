@@ -12,7 +12,7 @@ use nix::unistd::geteuid;
 use crate::etc::{self, AddHost};
 use crate::firewall::Firewall;
 use crate::netlink::Mac;
-use crate::network::Name;
+use crate::network::NetworkName;
 use crate::options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
 use crate::port::{Port, Publish};
 
@@ -92,7 +92,7 @@ enum NetworkChoice {
     Bridge,
     Pasta,
     /// A network that `network create` made.
-    Named(Name),
+    Named(NetworkName),
 }
 
 impl DirArgs {
@@ -141,7 +141,7 @@ impl Args {
         }
     }
 
-    fn bridge(&self, network: Option<Name>) -> Result<NetworkMode> {
+    fn bridge(&self, network: Option<NetworkName>) -> Result<NetworkMode> {
         if !geteuid().is_root() {
             let name = network.as_ref().map_or("bridge", |name| &name.0);
             let what = format!("--network {name}: only root can create bridges");

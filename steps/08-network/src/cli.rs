@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use kit::program::ExplainArgs;
+use kit::ExplainArgs;
 use kit::{Failure, Hint};
 use serde::Serialize;
 
@@ -12,11 +12,11 @@ use crate::args::DirArgs;
 use crate::dns;
 use crate::gc;
 use crate::host;
+use crate::ipam;
 use crate::lease::Lease;
 use crate::netlink::Netlink;
-use crate::network::{Name, Network, Origin, Reach};
-use crate::pool;
-use crate::store::{Noted, Store};
+use crate::network::{Isolation, Network, NetworkName, Origin};
+use crate::store::{NetworkRecord, NetworkStore};
 use crate::subnet::Subnet;
 
 /// What is done with networks.
@@ -38,7 +38,7 @@ pub struct Create {
     #[command(flatten)]
     explain: ExplainArgs,
     /// What it is called; containers name it with --network
-    name: Name,
+    name: NetworkName,
     /// Its IPv4 addresses; by default 254 private ones that the host has no use for
     #[arg(long, value_name = "CIDR")]
     subnet: Option<Subnet>,
@@ -70,7 +70,7 @@ pub struct Ls {
 #[derive(clap::Args, Clone, Debug)]
 pub struct Named {
     /// Its name
-    name: Name,
+    name: NetworkName,
     #[command(flatten)]
     dir: DirArgs,
 }
@@ -90,7 +90,7 @@ pub struct GcArgs {
 /// All that could not be removed; it is kept for the next time.
 pub fn gc_command(args: &GcArgs) -> Result<ExitCode> {
     let errors = [args.below.run().err(), gc::gc(args.networks.dir()).err()];
-    kit::together(errors.into_iter().flatten().collect())
+    kit::combine(errors.into_iter().flatten().collect())
         .map(|()| ExitCode::SUCCESS)
         .map_err(|error| Failure::of(&error).exit(1).into())
 }
@@ -120,9 +120,9 @@ pub fn command(command: &Command) -> Result<ExitCode> {
 fn create(args: &Create) -> Result<()> {
     args.explain.start();
     let subnet = args.subnet.map(usable).transpose()?;
-    let mut store = Store::open(args.dir.dir())?;
+    let mut store = NetworkStore::open(args.dir.dir())?;
     let mut netlink = Netlink::open()?;
-    host::sweep(&mut store, &mut netlink)?;
+    host::remove_stale(&mut store, &mut netlink)?;
     if store.networks.contains_key(&args.name.0) {
         let failure =
             Failure::new(format_args!("there is a network {} already", args.name.0));
@@ -130,15 +130,15 @@ fn create(args: &Create) -> Result<()> {
             .hint("choose another name, or remove that one with `network rm`")
             .into());
     }
-    let subnet6 = args.ipv6.then(pool::random_ipv6).transpose()?;
+    let subnet6 = args.ipv6.then(ipam::random_ipv6).transpose()?;
     let reach = match (args.internal, args.isolate) {
-        (true, _) => Reach::Internal,
-        (_, true) => Reach::Isolated,
-        _ => Reach::Open,
+        (true, _) => Isolation::Internal,
+        (_, true) => Isolation::Isolated,
+        _ => Isolation::Open,
     };
     let network =
         Network::by_hand(&store, &mut netlink, &args.name, subnet, subnet6, reach)?;
-    store.note(Noted { network: network.clone(), leases: Vec::new() })?;
+    store.note(NetworkRecord { network: network.clone(), leases: Vec::new() })?;
     if let Err(error) = network.raise(&mut netlink) {
         let _ = netlink.remove_link(&network.bridge); // it may have been made
         let _ = store.forget(&network.name);
@@ -174,7 +174,7 @@ fn is_for_something_else(ip: IpAddr) -> bool {
 }
 
 fn ls(args: &Ls) -> Result<()> {
-    let store = Store::open(args.dir.dir())?;
+    let store = NetworkStore::open(args.dir.dir())?;
     if let kit::narration::Format::Json = args.format {
         let all: Vec<_> = store.networks.values().map(printed).collect();
         println!("{}", serde_json::to_string_pretty(&all)?);
@@ -184,9 +184,9 @@ fn ls(args: &Ls) -> Result<()> {
         "{:<16} {:<10} {:<20} {:<10} CONTAINERS",
         "NAME", "BRIDGE", "SUBNET", "REACH"
     );
-    for Noted { network, leases } in store.networks.values() {
+    for NetworkRecord { network, leases } in store.networks.values() {
         let (subnet, reach) =
-            (network.subnet.network().to_string(), network.reach.name());
+            (network.subnet.network().to_string(), network.isolation.name());
         println!(
             "{:<16} {:<10} {subnet:<20} {reach:<10} {}",
             network.name,
@@ -197,12 +197,12 @@ fn ls(args: &Ls) -> Result<()> {
     Ok(())
 }
 
-fn printed(noted: &Noted) -> Printed<'_> {
+fn printed(noted: &NetworkRecord) -> Printed<'_> {
     Printed { network: &noted.network, containers: &noted.leases }
 }
 
 fn inspect(args: &Named) -> Result<()> {
-    let store = Store::open(args.dir.dir())?;
+    let store = NetworkStore::open(args.dir.dir())?;
     println!(
         "{}",
         serde_json::to_string_pretty(&printed(store.network(&args.name.0)?))?
@@ -211,10 +211,10 @@ fn inspect(args: &Named) -> Result<()> {
 }
 
 fn remove(args: &Named) -> Result<()> {
-    let mut store = Store::open(args.dir.dir())?;
+    let mut store = NetworkStore::open(args.dir.dir())?;
     let mut netlink = Netlink::open()?;
-    host::sweep(&mut store, &mut netlink)?;
-    let Noted { network, leases } = store.network(&args.name.0)?.clone();
+    host::remove_stale(&mut store, &mut netlink)?;
+    let NetworkRecord { network, leases } = store.network(&args.name.0)?.clone();
     if !leases.is_empty() {
         let who: Vec<_> = leases
             .iter()
@@ -227,23 +227,23 @@ fn remove(args: &Named) -> Result<()> {
         ));
         return Err(failure.hint("end them first").into());
     }
-    if network.origin == Origin::ByHand {
+    if network.origin == Origin::UserCreated {
         dns::end(&store.leases_path(&network.name))?;
         netlink.remove_link(&network.bridge)?;
         store.forget(&network.name)?;
     }
-    kit::together(host::settle(&mut store, &mut netlink)).hint("`gc` tries again")?;
+    kit::combine(host::reconcile(&mut store, &mut netlink)).hint("`gc` tries again")?;
     println!("{}", network.name);
     Ok(())
 }
 
-impl Reach {
+impl Isolation {
     /// In a word.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Reach::Open => "open",
-            Reach::Isolated => "isolated",
-            Reach::Internal => "internal",
+            Isolation::Open => "open",
+            Isolation::Isolated => "isolated",
+            Isolation::Internal => "internal",
         }
     }
 }

@@ -2,17 +2,18 @@
 //! after it ends.
 
 use std::cell::OnceCell;
+use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use exec::CloneFlags;
 use kit::{Failure, Hint, Id, program};
 use nix::unistd::Pid;
 
+use crate::endpoint::Endpoint;
 use crate::etc::{self, Files, Hosts, Resolv};
-use crate::lease::Wanted;
-use crate::member::Member;
+use crate::lease::LeaseRequest;
 use crate::netlink::Netlink;
 use crate::options::{NetworkMode, NetworkOptions, PastaOptions};
 use crate::pasta::{self, Pasta};
@@ -20,24 +21,24 @@ use crate::port::Port;
 
 /// What a container has of the network. Dropped, what was made for it is undone.
 pub struct Connection {
-    kind: Kind,
+    attachment: Attachment,
     hostname: String,
-    names: Names,
+    names: NameOptions,
 }
 
-enum Kind {
+enum Attachment {
     /// The host's own network.
     Host,
     /// A namespace with nothing but itself.
     Alone,
     /// A cable to a bridge.
-    Bridge(Box<Member>),
+    Bridge(Box<Endpoint>),
     /// A namespace that pasta speaks for.
     Pasta(PastaOptions, OnceCell<Pasta>),
 }
 
 /// What was asked for of names.
-struct Names {
+struct NameOptions {
     servers: Vec<IpAddr>,
     search: Vec<String>,
     added: Vec<etc::AddHost>,
@@ -54,15 +55,15 @@ pub fn connect(
     id: &Id,
     hostname: &str,
 ) -> Result<Connection> {
-    let kind = match &options.mode {
-        NetworkMode::Host => Kind::Host,
-        NetworkMode::None => Kind::Alone,
+    let attachment = match &options.mode {
+        NetworkMode::Host => Attachment::Host,
+        NetworkMode::None => Attachment::Alone,
         NetworkMode::Pasta(pasta) => {
             tell_of_open(&pasta.ports);
-            Kind::Pasta(pasta.clone(), OnceCell::new())
+            Attachment::Pasta(pasta.clone(), OnceCell::new())
         }
         NetworkMode::Bridge(bridge) => {
-            let wanted = Wanted {
+            let wanted = LeaseRequest {
                 hostname: hostname.into(),
                 aliases: options.aliases.clone(),
                 ip: bridge.ip.map(IpAddr::V4),
@@ -71,24 +72,24 @@ pub fn connect(
                 dns: options.dns_servers.clone(),
                 ports: bridge.ports.clone(),
             };
-            let member = Member::join(
+            let endpoint = Endpoint::join(
                 &bridge.dir,
                 bridge.network.as_ref(),
                 id,
                 wanted,
                 bridge.firewall,
             )?;
-            tell_of_open(member.ports());
-            Kind::Bridge(Box::new(member))
+            tell_of_open(endpoint.ports());
+            Attachment::Bridge(Box::new(endpoint))
         }
     };
-    let names = Names {
+    let names = NameOptions {
         servers: options.dns_servers.clone(),
         search: options.dns_search.clone(),
         added: options.add_hosts.clone(),
         aliases: options.aliases.clone(),
     };
-    Ok(Connection { kind, hostname: hostname.into(), names })
+    Ok(Connection { attachment, hostname: hostname.into(), names })
 }
 
 /// Says loudly what every other host can reach now.
@@ -108,8 +109,8 @@ fn tell_of_open(ports: &[Port]) {
 impl Connection {
     /// The namespace of this step, if there is to be one: clone(2), CLONE_NEWNET.
     pub fn namespace(&self) -> CloneFlags {
-        match self.kind {
-            Kind::Host => CloneFlags::empty(),
+        match self.attachment {
+            Attachment::Host => CloneFlags::empty(),
             _ => CloneFlags::CLONE_NEWNET,
         }
     }
@@ -119,10 +120,15 @@ impl Connection {
     /// # Errors
     /// What the kernel says, or pasta.
     pub fn plug_in(&self, child: Pid) -> Result<()> {
-        match &self.kind {
-            Kind::Host | Kind::Alone => Ok(()),
-            Kind::Bridge(member) => member.plug_in(child),
-            Kind::Pasta(options, pasta) => {
+        match &self.attachment {
+            Attachment::Host | Attachment::Alone => Ok(()),
+            Attachment::Bridge(endpoint) => {
+                let path = format!("/proc/{child}/ns/net");
+                let namespace =
+                    File::open(&path).with_context(|| format!("open {path}"))?;
+                endpoint.plug_in(namespace.as_fd())
+            }
+            Attachment::Pasta(options, pasta) => {
                 let _ = pasta.set(Pasta::start(options, child)?); // it is set once
                 Ok(())
             }
@@ -135,7 +141,7 @@ impl Connection {
     /// What the kernel says.
     // Task 8.4: a new namespace has a loopback link, and that is off.
     pub fn configure(&self) -> Result<()> {
-        if let Kind::Host = self.kind {
+        if let Attachment::Host = self.attachment {
             return Ok(());
         }
         let mut netlink = Netlink::open()?;
@@ -143,8 +149,8 @@ impl Connection {
             .link("lo")?
             .ok_or_else(|| Failure::new("the namespace has no lo"))?;
         netlink.turn_on(&loopback)?;
-        match &self.kind {
-            Kind::Bridge(member) => member.configure(&mut netlink),
+        match &self.attachment {
+            Attachment::Bridge(endpoint) => endpoint.configure(&mut netlink),
             _ => Ok(()),
         }
     }
@@ -156,29 +162,36 @@ impl Connection {
     /// What [`etc::mount`] says.
     pub fn name_in(&self, root: BorrowedFd<'_>) -> Result<()> {
         let (servers, search) = (&self.names.servers, &self.names.search);
-        let (addresses, gateways, resolv) = match &self.kind {
-            Kind::Host => (vec![], vec![], Resolv::of_host().with(servers, search)),
-            Kind::Alone => (vec![], vec![], Resolv::default().with(servers, search)),
-            Kind::Pasta(..) => (
+        let (addresses, gateways, resolv) = match &self.attachment {
+            Attachment::Host => {
+                (vec![], vec![], Resolv::of_host().with(servers, search))
+            }
+            Attachment::Alone => {
+                (vec![], vec![], Resolv::default().with(servers, search))
+            }
+            Attachment::Pasta(..) => (
                 vec![],
                 vec![],
                 Resolv::for_container().or_ask(pasta::RESOLVER).with(servers, search),
             ),
-            Kind::Bridge(member) => {
-                let gateways = member.gateways();
+            Attachment::Bridge(endpoint) => {
+                let gateways = endpoint.gateways();
                 // It asks the responder of its network, which asks those of --dns for
                 // it.
                 let resolv =
                     Resolv::for_container().with(&[], search).at_responder(&gateways);
-                (member.addresses().to_vec(), gateways, resolv)
+                (endpoint.addresses().to_vec(), gateways, resolv)
             }
         };
-        let gateway = match self.kind {
-            Kind::Host | Kind::Alone => Some(IpAddr::from([127, 0, 0, 1])),
+        let gateway = match self.attachment {
+            Attachment::Host | Attachment::Alone => Some(IpAddr::from([127, 0, 0, 1])),
             _ => gateways.first().copied(),
         };
-        let of_host =
-            if let Kind::Host = self.kind { Hosts::of_host() } else { String::new() };
+        let of_host = if let Attachment::Host = self.attachment {
+            Hosts::of_host()
+        } else {
+            String::new()
+        };
         let added =
             self.names.added.iter().filter_map(|host| host.at(gateway)).collect();
         let hosts =
@@ -189,8 +202,8 @@ impl Connection {
     /// At the end: undoes what was made for it. What cannot be undone is told, and left
     /// to `gc`; the command has ended as it did, and that stays the result.
     pub fn undo_or_tell(self) {
-        let Kind::Bridge(member) = self.kind else { return };
-        let Err(error) = member.leave().hint("remove what is left with `gc` later")
+        let Attachment::Bridge(endpoint) = self.attachment else { return };
+        let Err(error) = endpoint.leave().hint("remove what is left with `gc` later")
         else {
             return;
         };

@@ -1,22 +1,24 @@
 //! What this step needs: bridges, cables and a packet filter; and nobody else's that
 //! drops all.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Result;
 use exec::{CloneFlags, Command, Spawn};
 use kit::doctor::Check;
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::geteuid;
 
 use crate::firewall::{self, Obstacle};
 use crate::lease::Lease;
 use crate::netlink::{Mac, Netlink};
-use crate::network::{Network, Origin, Reach};
+use crate::network::{Isolation, Network, Origin};
 use crate::nft::Ruleset;
 use crate::port::{Port, Protocol};
 use crate::rules;
-use crate::store::Noted;
+use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
 
 /// The checks of this step: `bridge`, `veth`, `nftables`, `forward-policy`, `pasta`.
@@ -27,10 +29,11 @@ pub fn checks(pasta: Option<&Path>) -> Vec<Check> {
                 netlink.add_bridge("kiste0", MAC)
             }),
             tried("veth", "a pair was made", |netlink| {
-                netlink.add_veth("veth0", "eth0", MAC, Pid::this())
+                let here = File::open("/proc/self/ns/net")?;
+                netlink.add_veth("veth0", "eth0", MAC, here.as_fd())
             }),
             tried("nftables", "a table with NAT was made", |_| {
-                rules::settle(Path::new("a sample"), &[&sample()], &[])
+                rules::replace_table(Path::new("a sample"), &[&sample()], &[])
             }),
             policy(),
         ],
@@ -79,7 +82,7 @@ fn tried(name: &str, found: &str, what: impl Fn(&mut Netlink) -> Result<()>) -> 
 }
 
 /// A network with a published port, so that every kind of rule is tried.
-fn sample() -> Noted {
+fn sample() -> NetworkRecord {
     let subnet = const { Subnet::v4(Ipv4Addr::new(10, 77, 0, 1), 24) };
     let port = Port { ip: None, host: 8080, inside: 80, protocol: Protocol::Tcp };
     let lease = Lease {
@@ -98,10 +101,10 @@ fn sample() -> Noted {
         bridge,
         subnet,
         subnet6: None,
-        reach: Reach::Open,
-        origin: Origin::ByItself,
+        isolation: Isolation::Open,
+        origin: Origin::Automatic,
     };
-    Noted { network, leases: vec![lease] }
+    NetworkRecord { network, leases: vec![lease] }
 }
 
 fn policy() -> Check {

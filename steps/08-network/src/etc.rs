@@ -41,7 +41,7 @@ const RESOLV: &str = "/etc/resolv.conf";
 
 /// The places of the three files, to be made with those of all mounts.
 pub fn places() -> Vec<Request> {
-    [HOSTS, HOSTNAME, RESOLV].map(Request::later).into()
+    [HOSTS, HOSTNAME, RESOLV].map(Request::mount_point).into()
 }
 
 /// In the child, once /proc, /sys and /dev are mounted: shows it the three files.

@@ -7,12 +7,12 @@ use std::fs;
 use anyhow::Result;
 use kit::{Failure, program};
 
-use crate::network::{Network, Reach};
-use crate::nft::{Batch, Chain, End, Family, FoundRule, Rule, Ruleset, ct};
+use crate::host_changes::{Door, Opened};
+use crate::network::{Isolation, Network};
+use crate::nft::{Batch, Chain, ExistingRule, Family, Rule, Ruleset, Verdict, ct};
 use crate::port::Protocol;
 use crate::rules::TABLE;
-use crate::store::Store;
-use crate::undo::{Door, Opened};
+use crate::store::NetworkStore;
 
 /// What to do about a table of the host's that would drop what containers send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(crate) fn obstacles(ruleset: &Ruleset) -> Vec<Obstacle> {
         let mut own = ruleset.rules.iter().filter(|rule| door.has(rule));
         let at_our_hooks = [Some(INPUT), Some(FORWARD)].contains(&chain.hook);
         let is_ours = chain.family == Family::Inet && chain.table == TABLE;
-        let stops = |rule: &FoundRule| rule.end == Some(End::Stopped);
+        let stops = |rule: &ExistingRule| rule.verdict == Some(Verdict::Drop);
         at_our_hooks && !is_ours && (chain.drops || own.any(stops))
     };
     ruleset.chains.iter().filter(stops).map(|chain| obstacle(chain, ruleset)).collect()
@@ -72,7 +72,7 @@ fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
 }
 
 impl Door {
-    fn has(&self, rule: &FoundRule) -> bool {
+    fn has(&self, rule: &ExistingRule) -> bool {
         rule.family == self.family
             && rule.table == self.table
             && rule.chain == self.chain
@@ -126,14 +126,14 @@ impl Obstacle {
 /// When a chain would drop its packets and is to be left as it is, with its name and
 /// the mend.
 pub(crate) fn admit(
-    store: &mut Store,
+    store: &mut NetworkStore,
     network: &Network,
     uplinks: &[String],
     what_to_do: Firewall,
 ) -> Result<()> {
     let ruleset = Ruleset::read("would others stop what it sends?")?;
     let concerns = |obstacle: &Obstacle| {
-        network.reach != Reach::Internal || obstacle.chain.hook == Some(INPUT)
+        network.isolation != Isolation::Internal || obstacle.chain.hook == Some(INPUT)
     };
     let closed: Vec<_> = obstacles(&ruleset)
         .into_iter()
@@ -165,7 +165,7 @@ pub(crate) fn admit(
 }
 
 fn open(
-    store: &mut Store,
+    store: &mut NetworkStore,
     door: &Door,
     tag: &str,
     rules: &[Rule],
@@ -181,7 +181,7 @@ fn open(
         .rules
         .iter()
         .rfind(|rule| door.has(rule))
-        .filter(|rule| rule.end.is_some());
+        .filter(|rule| rule.verdict.is_some());
     let mut batch = Batch::new();
     for rule in rules {
         match last {
@@ -205,7 +205,7 @@ fn open(
 ///
 /// # Errors
 /// What the kernel says. A chain that is gone has taken them along.
-pub(crate) fn settle(store: &mut Store) -> Result<()> {
+pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
     if store.host.opened.is_empty() {
         return Ok(());
     }
@@ -220,7 +220,7 @@ pub(crate) fn settle(store: &mut Store) -> Result<()> {
         .cloned()
         .partition(|opened| tags.contains(&opened.tag));
     let ruleset = Ruleset::read("which rules in others' chains are ours?")?;
-    let is_over = |rule: &&FoundRule| {
+    let is_over = |rule: &&ExistingRule| {
         over.iter().any(|it| it.door.has(rule) && rule.comment == it.tag)
     };
     let rules: Vec<_> = ruleset.rules.iter().filter(is_over).collect();

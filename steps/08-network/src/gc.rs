@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 
 use crate::host;
 use crate::netlink::Netlink;
-use crate::store::Store;
+use crate::store::NetworkStore;
 
 /// Takes dead containers off the networks in `dir`. Without root there is nothing to
 /// do: no bridge can have been made.
@@ -18,8 +18,8 @@ pub(crate) fn gc(dir: &Path) -> Result<()> {
     if !geteuid().is_root() || !dir.exists() {
         return Ok(());
     }
-    let mut store = Store::open(dir)?;
+    let mut store = NetworkStore::open(dir)?;
     let mut netlink = Netlink::open()?;
-    host::sweep(&mut store, &mut netlink)?;
-    kit::together(host::settle(&mut store, &mut netlink))
+    host::remove_stale(&mut store, &mut netlink)?;
+    kit::combine(host::reconcile(&mut store, &mut netlink))
 }

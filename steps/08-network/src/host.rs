@@ -9,19 +9,22 @@ use kit::Failure;
 
 use crate::dns;
 use crate::firewall;
+use crate::host_changes::HostChanges;
 use crate::netlink::{Netlink, Route};
 use crate::network::Origin;
 use crate::rules;
-use crate::store::{Noted, Place, Store};
+use crate::store::{NetworkRecord, NetworkStore, Place};
 use crate::sysctl;
-use crate::undo::HostChanges;
 
 /// Forgets containers whose runtime is dead, and what was done in a namespace or a boot
 /// that is gone. Returns the ids of the dead.
 ///
 /// # Errors
 /// When a link of theirs cannot be removed, or the notes cannot be written.
-pub(crate) fn sweep(store: &mut Store, netlink: &mut Netlink) -> Result<Vec<String>> {
+pub(crate) fn remove_stale(
+    store: &mut NetworkStore,
+    netlink: &mut Netlink,
+) -> Result<Vec<String>> {
     take_place(store)?;
     let mut dead = Vec::new();
     for noted in store.networks.values().cloned().collect::<Vec<_>>() {
@@ -30,14 +33,14 @@ pub(crate) fn sweep(store: &mut Store, netlink: &mut Netlink) -> Result<Vec<Stri
         if gone.is_empty() {
             store.networks.insert(
                 noted.network.name.clone(),
-                Noted { network: noted.network, leases: alive },
+                NetworkRecord { network: noted.network, leases: alive },
             );
             continue;
         }
         for lease in &gone {
             netlink.remove_link(&lease.link)?;
         }
-        store.note(Noted { network: noted.network, leases: alive })?;
+        store.note(NetworkRecord { network: noted.network, leases: alive })?;
         for lease in gone {
             store.bury(&lease.id);
             dead.push(lease.id);
@@ -49,7 +52,7 @@ pub(crate) fn sweep(store: &mut Store, netlink: &mut Netlink) -> Result<Vec<Stri
 
 /// After a boot nothing of what was changed is left to be put back. What is in another
 /// network namespace can be undone only there.
-fn take_place(store: &mut Store) -> Result<()> {
+fn take_place(store: &mut NetworkStore) -> Result<()> {
     let place = Place::here()?;
     if store.host.place == place {
         return Ok(());
@@ -67,15 +70,18 @@ fn take_place(store: &mut Store) -> Result<()> {
 }
 
 /// Puts rules, settings and bridges right. Goes on past errors, and returns them all.
-pub(crate) fn settle(store: &mut Store, netlink: &mut Netlink) -> Vec<anyhow::Error> {
+pub(crate) fn reconcile(
+    store: &mut NetworkStore,
+    netlink: &mut Netlink,
+) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
-    let networks: Vec<Noted> = store
+    let networks: Vec<NetworkRecord> = store
         .networks
         .values()
         .filter(|noted| !noted.leases.is_empty())
         .cloned()
         .collect();
-    let networks: Vec<&Noted> = networks.iter().collect();
+    let networks: Vec<&NetworkRecord> = networks.iter().collect();
     let wanted = uplinks(store, netlink)
         .and_then(|uplinks| sysctl::wanted(&networks, &uplinks, &store.host.sysctls))
         .and_then(|wanted| {
@@ -84,12 +90,14 @@ pub(crate) fn settle(store: &mut Store, netlink: &mut Netlink) -> Vec<anyhow::Er
             remembered.map(|()| wanted)
         });
     // The rules stand whenever anything is forwarded: what they forbid is never open.
-    errors.extend(rules::settle(store.dir(), &networks, &store.host.sysctls).err());
+    errors.extend(
+        rules::replace_table(store.dir(), &networks, &store.host.sysctls).err(),
+    );
     match wanted {
         Ok(wanted) => errors.extend(sysctl::set(&wanted)),
         Err(error) => errors.push(error),
     }
-    errors.extend(firewall::settle(store).err());
+    errors.extend(firewall::remove_unused_rules(store).err());
     for name in store.networks.keys().cloned().collect::<Vec<_>>() {
         errors.extend(let_go(store, netlink, &name).err());
     }
@@ -102,21 +110,21 @@ pub(crate) fn settle(store: &mut Store, netlink: &mut Netlink) -> Vec<anyhow::Er
 
 /// A network without containers has nobody to answer; of one that nobody made by hand
 /// the bridge goes.
-fn let_go(store: &mut Store, netlink: &mut Netlink, name: &str) -> Result<()> {
+fn let_go(store: &mut NetworkStore, netlink: &mut Netlink, name: &str) -> Result<()> {
     let noted = store.network(name)?.clone();
     if !noted.leases.is_empty() {
         return Ok(());
     }
     dns::end(&store.leases_path(name))?;
-    if noted.network.origin == Origin::ByHand {
+    if noted.network.origin == Origin::UserCreated {
         return Ok(());
     }
     netlink.remove_link(&noted.network.bridge)
 }
 
-fn forget_unused(store: &mut Store) -> Result<()> {
-    let is_unused = |noted: &&Noted| {
-        noted.leases.is_empty() && noted.network.origin != Origin::ByHand
+fn forget_unused(store: &mut NetworkStore) -> Result<()> {
+    let is_unused = |noted: &&NetworkRecord| {
+        noted.leases.is_empty() && noted.network.origin != Origin::UserCreated
     };
     let unused: Vec<_> = store
         .networks
@@ -139,7 +147,10 @@ fn is_link_local(ip: IpAddr) -> bool {
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn uplinks(store: &Store, netlink: &mut Netlink) -> Result<Vec<String>> {
+pub(crate) fn uplinks(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+) -> Result<Vec<String>> {
     let routes = netlink.routes()?;
     // Every link has a route to its own link-local addresses, and that leads nowhere
     // else.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::netlink::Mac;
 use crate::network::Network;
 use crate::port::Port;
-use crate::store::Noted;
+use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
 
 /// What a container has on a network.
@@ -38,7 +38,7 @@ pub(crate) struct Leases {
 
 /// What was asked for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct LeaseRequest {
     pub(crate) hostname: String,
     pub(crate) aliases: Vec<String>,
     pub(crate) ip: Option<IpAddr>,
@@ -54,8 +54,12 @@ impl Lease {
     /// # Errors
     /// When what was asked for is somebody's, or none of the network's; or when nothing
     /// is free.
-    pub(crate) fn choose(noted: &Noted, id: &Id, wanted: &Wanted) -> Result<Self> {
-        let Noted { network, leases } = noted;
+    pub(crate) fn choose(
+        noted: &NetworkRecord,
+        id: &Id,
+        wanted: &LeaseRequest,
+    ) -> Result<Self> {
+        let NetworkRecord { network, leases } = noted;
         let mut addresses =
             vec![choose(network.subnet, wanted.ip, leases, &network.name)?];
         match (network.subnet6, wanted.ip6) {
@@ -76,7 +80,7 @@ impl Lease {
         let mac = choose_mac(addresses[0], wanted.mac, noted)?;
         // IFNAMSIZ: a link's name has up to 15 bytes.
         let link = format!("veth{:.11}", id.as_str());
-        let Wanted { hostname, aliases, dns, ports, .. } = wanted.clone();
+        let LeaseRequest { hostname, aliases, dns, ports, .. } = wanted.clone();
         Ok(Lease {
             id: id.to_string(),
             hostname,
@@ -135,7 +139,7 @@ fn is_nobodys(subnet: Subnet, ip: IpAddr) -> bool {
     ip == subnet.network().ip() || (ip.is_ipv4() && ip == subnet.last())
 }
 
-fn choose_mac(ip: IpAddr, wanted: Option<Mac>, noted: &Noted) -> Result<Mac> {
+fn choose_mac(ip: IpAddr, wanted: Option<Mac>, noted: &NetworkRecord) -> Result<Mac> {
     let usual = match ip {
         IpAddr::V4(ip) => Mac::of_ipv4(ip),
         IpAddr::V6(_) => {
@@ -162,9 +166,9 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Origin, Reach};
+    use crate::network::{Isolation, Origin};
 
-    fn network(subnet: &str) -> Noted {
+    fn network(subnet: &str) -> NetworkRecord {
         let subnet: Subnet = subnet.parse().unwrap();
         let (name, bridge) = ("web".into(), "kiste1".into());
         let network = Network {
@@ -172,13 +176,16 @@ mod tests {
             bridge,
             subnet,
             subnet6: None,
-            reach: Reach::Open,
-            origin: Origin::ByHand,
+            isolation: Isolation::Open,
+            origin: Origin::UserCreated,
         };
-        Noted { network, leases: Vec::new() }
+        NetworkRecord { network, leases: Vec::new() }
     }
 
-    fn lease(noted: &mut Noted, wanted: &Wanted) -> Result<String, String> {
+    fn lease(
+        noted: &mut NetworkRecord,
+        wanted: &LeaseRequest,
+    ) -> Result<String, String> {
         let lease = Lease::choose(noted, &Id::random().unwrap(), wanted)
             .map_err(|error| error.to_string())?;
         noted.leases.push(lease.clone());
@@ -188,20 +195,23 @@ mod tests {
     #[test]
     fn each_has_its_own_until_none_is_left() {
         let mut noted = network("10.0.0.1/29");
-        let all: Vec<_> =
-            (0..5).map(|_| lease(&mut noted, &Wanted::default()).unwrap()).collect();
+        let all: Vec<_> = (0..5)
+            .map(|_| lease(&mut noted, &LeaseRequest::default()).unwrap())
+            .collect();
         assert_eq!(all, ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
-        let refused = lease(&mut noted, &Wanted::default()).unwrap_err();
+        let refused = lease(&mut noted, &LeaseRequest::default()).unwrap_err();
         assert!(refused.contains("no free address"), "{refused}");
         noted.leases.remove(2);
-        assert_eq!(lease(&mut noted, &Wanted::default()).unwrap(), "10.0.0.4");
+        assert_eq!(lease(&mut noted, &LeaseRequest::default()).unwrap(), "10.0.0.4");
     }
 
     #[test]
     fn an_address_that_is_asked_for_is_given_once() {
         let mut noted = network("10.0.0.1/24");
-        let wanted =
-            |ip: &str| Wanted { ip: Some(ip.parse().unwrap()), ..Wanted::default() };
+        let wanted = |ip: &str| LeaseRequest {
+            ip: Some(ip.parse().unwrap()),
+            ..LeaseRequest::default()
+        };
         assert_eq!(lease(&mut noted, &wanted("10.0.0.9")).unwrap(), "10.0.0.9");
         for (ip, why) in [
             ("10.0.0.9", "has it"),
@@ -214,9 +224,9 @@ mod tests {
             let refused = lease(&mut noted, &wanted(ip)).unwrap_err();
             assert!(refused.contains(why), "{ip}: {refused}");
         }
-        let same = Wanted {
+        let same = LeaseRequest {
             mac: Some(Mac::of_ipv4([10, 0, 0, 9].into())),
-            ..Wanted::default()
+            ..LeaseRequest::default()
         };
         assert!(
             lease(&mut noted, &same)
@@ -224,7 +234,7 @@ mod tests {
                 .contains("02:08:0a:00:00:09: container")
         );
         let the_bridges =
-            Wanted { mac: Some(noted.network.mac()), ..Wanted::default() };
+            LeaseRequest { mac: Some(noted.network.mac()), ..LeaseRequest::default() };
         assert!(
             lease(&mut noted, &the_bridges).unwrap_err().contains("the bridge has it")
         );

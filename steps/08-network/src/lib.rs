@@ -5,9 +5,9 @@
 //!
 //! - [`Args`] and [`Connection`]: which network, and what the container has of it, from
 //!   before it starts until after it ends.
-//! - `member`: a container on a bridge. Its `lease` and its `port`s; the cable is made
+//! - `endpoint`: a container on a bridge. Its `lease` and its `port`s; the cable is made
 //!   by `netlink`.
-//! - `network` and `pool`: the bridge and its addresses.
+//! - `network` and `ipam`: the bridge and its addresses.
 //! - `rules`, by way of `nft`: who may reach whom. `sysctl`: which links pass packets
 //!   on. `firewall`: what other tables than ours would drop.
 //! - `host` makes all that so, and undoes it; `store` is what it goes by.
@@ -18,26 +18,26 @@ mod cli;
 mod connection;
 pub mod dns;
 mod doctor;
+mod endpoint;
 pub mod etc;
 mod firewall;
 mod gc;
-mod holder;
 mod host;
+mod host_changes;
+mod ipam;
 mod lease;
-mod member;
 mod netlink;
 mod network;
 mod nft;
 mod options;
 mod pasta;
-mod pool;
 mod port;
+mod port_reservation;
 mod rules;
 mod show;
 mod store;
 mod subnet;
 mod sysctl;
-mod undo;
 
 pub use args::{Args, DirArgs, find_pasta};
 pub use cli::{Command, GcArgs, command, gc_command};
@@ -46,7 +46,7 @@ pub use doctor::checks;
 pub use etc::places;
 pub use firewall::Firewall;
 pub use netlink::Mac;
-pub use network::Name;
+pub use network::NetworkName;
 pub use options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
 pub use port::{Port, Protocol};
 pub use show::show;

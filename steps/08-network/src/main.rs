@@ -9,8 +9,7 @@ use std::time::Instant;
 use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
 use image::Base;
-use kit::program::{self, ExplainArgs};
-use kit::{Id, RunDir, RunDirArgs, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::TerminalArgs;
 
@@ -21,14 +20,14 @@ use crate::lesson::LESSON;
 /// The network namespace: the container talks to whom it may, and is reached where it
 /// was told.
 #[derive(clap::Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
     /// Run a command and end as it ends
     Run(Run),
     #[command(flatten)]
     Image(image::cli::ImageCommand),
     /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    Doctor(DoctorArgs),
     /// Make, list and remove networks
     #[command(subcommand)]
     Network(network::Command),
@@ -78,7 +77,7 @@ fn main() -> ExitCode {
         Cli::Gc(args) => network::gc_command(&args),
         Cli::DnsResponder(args) => network::dns::respond(&args),
         Cli::Doctor(args) => doctor::run(
-            &args,
+            args.format(),
             &[
                 user::basics(),
                 pivot_root::checks(),
@@ -98,7 +97,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let limits = args.cgroup.limits()?;
     let id = Id::random()?;
     let ids = args.user.ids(&id)?; // 06: which ids it has
-    let hostname = args.uts.hostname(&id);
+    let names = args.uts.names(&id);
+    let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
     let mounts = [network::places(), args.mount.requests()?].concat();
     let rootfs = args.root.rootfs();
@@ -109,9 +109,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
     // 05: how much it may use
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
+    let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
-    let network = network::connect(&network, &id, &hostname)?;
+    let network = network::connect(&network, &id, &names.hostname)?;
     // 07: what it is made of
     let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
     let started = Instant::now();
@@ -134,7 +134,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             ids.enter(parent)?; // 06: root, of its own namespace
             network.configure()?; // 08: its end of the cable
             cgroups::unshare_namespace()?; // 05: what it sees of cgroups
-            uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+            uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
             let root = base.mount(&mounts)?;
@@ -143,23 +143,27 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             network.name_in(root.as_fd())?; // 08: who is called what
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
-            // 06: who the command is to be, 07: or who the image says
-            let account = args.user.account_or(base.user(), root.as_fd(), &ids)?;
-            let command =
-                args.command.with_defaults(base.defaults(), &hostname, account.home());
-            let command = base.with_entrypoint(command)?; // 07: what the image says
+            // 06: who the command is to be
+            let account = base.account(args.user.user(), root.as_fd(), &ids)?;
+            // 07: what the image says, and its program first
+            let command = args.command.with_defaults(
+                base.defaults(),
+                &names.hostname,
+                account.home(),
+            );
+            let command = base.with_entrypoint(command)?;
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
-            pid::become_command(&command, args.pid, parent) // 02: becomes the command
+            pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
     child.end_with(base.stop_signal()); // 07: what the image wants instead of TERM
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    args.cgroup.tell(&cgroup, started.elapsed());
+    cgroup.report(args.cgroup.usage_report(), started.elapsed());
     network.undo_or_tell();
     let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we have finished
     base.finish(&args.command.shown())?; // 07: kept as a layer, or removed

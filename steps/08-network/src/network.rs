@@ -7,9 +7,9 @@ use anyhow::Result;
 use kit::{Failure, Hint};
 use serde::{Deserialize, Serialize};
 
+use crate::ipam;
 use crate::netlink::{Mac, Netlink};
-use crate::pool;
-use crate::store::{Noted, Store};
+use crate::store::{NetworkRecord, NetworkStore};
 use crate::subnet::Subnet;
 use crate::sysctl;
 
@@ -24,14 +24,15 @@ pub(crate) struct Network {
     /// Its IPv6 subnet, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subnet6: Option<Subnet>,
-    pub(crate) reach: Reach,
+    #[serde(alias = "reach")]
+    pub(crate) isolation: Isolation,
     pub(crate) origin: Origin,
 }
 
 /// What the containers of a network may reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Reach {
+pub(crate) enum Isolation {
     /// Each other, whatever the host reaches, and the published ports of other
     /// networks.
     Open,
@@ -46,21 +47,23 @@ pub(crate) enum Reach {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Origin {
     /// `network create`: it stays until `network rm`.
-    ByHand,
+    #[serde(alias = "by-hand")]
+    UserCreated,
     /// A container that named none: it goes with the last one.
-    ByItself,
+    #[serde(alias = "by-itself")]
+    Automatic,
 }
 
 /// What a network may be called: it becomes the name of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name(pub(crate) String);
+pub struct NetworkName(pub(crate) String);
 
 /// The network of those that name none.
 pub(crate) const DEFAULT: &str = "kiste";
 /// Its bridge.
 const DEFAULT_BRIDGE: &str = "kiste0";
 
-impl FromStr for Name {
+impl FromStr for NetworkName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -77,7 +80,7 @@ impl FromStr for Name {
             "none" | "host" | "bridge" | "pasta" | "alive" | "host.json" => {
                 Err(format!("{text} means something else"))
             }
-            _ => Ok(Name(text.into())),
+            _ => Ok(NetworkName(text.into())),
         }
     }
 }
@@ -88,7 +91,10 @@ impl Network {
     ///
     /// # Errors
     /// When there are none.
-    pub(crate) fn by_default(store: &Store, netlink: &mut Netlink) -> Result<Self> {
+    pub(crate) fn by_default(
+        store: &NetworkStore,
+        netlink: &mut Netlink,
+    ) -> Result<Self> {
         let subnet = choose(store, netlink)?;
         let name = DEFAULT.into();
         let bridge = free_bridge(store, netlink, DEFAULT_BRIDGE)?;
@@ -97,8 +103,8 @@ impl Network {
             bridge,
             subnet,
             subnet6: None,
-            reach: Reach::Open,
-            origin: Origin::ByItself,
+            isolation: Isolation::Open,
+            origin: Origin::Automatic,
         })
     }
 
@@ -107,12 +113,12 @@ impl Network {
     /// # Errors
     /// When the subnet that was asked for is in use, or there is none left.
     pub(crate) fn by_hand(
-        store: &Store,
+        store: &NetworkStore,
         netlink: &mut Netlink,
-        name: &Name,
+        name: &NetworkName,
         subnet: Option<Subnet>,
         subnet6: Option<Subnet>,
-        reach: Reach,
+        isolation: Isolation,
     ) -> Result<Self> {
         let subnet = match subnet {
             Some(subnet) => from_first(subnet),
@@ -140,8 +146,8 @@ impl Network {
             bridge,
             subnet,
             subnet6,
-            reach,
-            origin: Origin::ByHand,
+            isolation,
+            origin: Origin::UserCreated,
         })
     }
 
@@ -183,7 +189,10 @@ impl Network {
     ///
     /// # Errors
     /// When somebody has removed it.
-    pub(crate) fn link(&self, netlink: &mut Netlink) -> Result<crate::netlink::Link> {
+    pub(crate) fn link(
+        &self,
+        netlink: &mut Netlink,
+    ) -> Result<crate::netlink::Interface> {
         let link = netlink.link(&self.bridge)?;
         link.ok_or_else(|| Failure::new(format_args!("the bridge {} is gone", self.bridge)).into())
             .hint("somebody removed it: end the containers of this network, and start them again")
@@ -203,25 +212,29 @@ fn from_first(subnet: Subnet) -> Subnet {
     subnet.nth(1).map_or(subnet, |first| subnet.at(first))
 }
 
-fn choose(store: &Store, netlink: &mut Netlink) -> Result<Subnet> {
-    Ok(from_first(pool::free_ipv4(&taken(store, netlink)?)?))
+fn choose(store: &NetworkStore, netlink: &mut Netlink) -> Result<Subnet> {
+    Ok(from_first(ipam::free_ipv4(&taken(store, netlink)?)?))
 }
 
 /// What the host uses, and what is noted, also where its bridge is not there now.
-fn taken(store: &Store, netlink: &mut Netlink) -> Result<Vec<Subnet>> {
-    let mut taken = pool::in_use(netlink)?;
+fn taken(store: &NetworkStore, netlink: &mut Netlink) -> Result<Vec<Subnet>> {
+    let mut taken = ipam::in_use(netlink)?;
     taken.extend(
         store
             .networks
             .values()
-            .flat_map(|Noted { network, .. }| network.subnets())
+            .flat_map(|NetworkRecord { network, .. }| network.subnets())
             .map(Subnet::network),
     );
     Ok(taken)
 }
 
 /// `first`, or the next number that no link has and that is not noted.
-fn free_bridge(store: &Store, netlink: &mut Netlink, first: &str) -> Result<String> {
+fn free_bridge(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+    first: &str,
+) -> Result<String> {
     let links = netlink.links()?;
     let (stem, number) = first.split_at(first.len() - 1);
     let number: u32 = number.parse().unwrap_or_default();
@@ -240,12 +253,12 @@ mod tests {
     #[test]
     fn a_name_is_no_path_and_no_option() {
         for good in ["web", "a.b-c_d", "0"] {
-            assert!(good.parse::<Name>().is_ok(), "{good}");
+            assert!(good.parse::<NetworkName>().is_ok(), "{good}");
         }
         for wrong in
             ["", "..", "a/b", "-x", "none", "host", "alive", "ä", &"x".repeat(64)]
         {
-            assert!(wrong.parse::<Name>().is_err(), "{wrong}");
+            assert!(wrong.parse::<NetworkName>().is_err(), "{wrong}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::etc::AddHost;
 use crate::firewall::Firewall;
 use crate::netlink::Mac;
-use crate::network::Name;
+use crate::network::NetworkName;
 use crate::port::Port;
 
 /// How a container is connected, and what its /etc/hosts and /etc/resolv.conf say.
@@ -45,7 +45,7 @@ pub struct BridgeOptions {
     /// The directory of the networks and their leases.
     pub dir: PathBuf,
     /// The network; None: the default network, which is created when it is missing.
-    pub network: Option<Name>,
+    pub network: Option<NetworkName>,
     /// Its IPv4 address; None: the first one that is free.
     pub ip: Option<Ipv4Addr>,
     /// Its IPv6 address, on a network that has IPv6; None: the first one that is free.

@@ -9,25 +9,25 @@ use std::path::Path;
 use anyhow::Result;
 use kit::Failure;
 
+use crate::host_changes::Changed;
 use crate::lease::Lease;
-use crate::network::{Network, Reach};
-use crate::nft::{Batch, Family, Hook, Kind, Rule, Ruleset, ct};
+use crate::network::{Isolation, Network};
+use crate::nft::{Batch, ChainType, Family, Hook, Rule, Ruleset, ct};
 use crate::port::{Port, Protocol};
-use crate::store::Noted;
+use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
-use crate::undo::Changed;
 
 /// The table's name.
 pub(crate) const TABLE: &str = "kiste";
 
 /// The chains, in the order of a packet's way.
-const CHAINS: [(&str, Kind, Hook); 6] = [
-    (LOOPBACK, Kind::Filter, Hook::Raw),
-    ("prerouting", Kind::Nat, Hook::Prerouting),
-    ("output", Kind::Nat, Hook::Output),
-    ("input", Kind::Filter, Hook::Input),
-    ("forward", Kind::Filter, Hook::Forward),
-    ("postrouting", Kind::Nat, Hook::Postrouting),
+const CHAINS: [(&str, ChainType, Hook); 6] = [
+    (LOOPBACK, ChainType::Filter, Hook::Raw),
+    ("prerouting", ChainType::Nat, Hook::Prerouting),
+    ("output", ChainType::Nat, Hook::Output),
+    ("input", ChainType::Filter, Hook::Input),
+    ("forward", ChainType::Filter, Hook::Forward),
+    ("postrouting", ChainType::Nat, Hook::Postrouting),
 ];
 /// Where `prerouting` and `output` send what is for the host.
 const PUBLISHED: &str = "published";
@@ -41,9 +41,9 @@ pub(crate) type Rules = Vec<(&'static str, Rule)>;
 ///
 /// # Errors
 /// What the kernel says; then all is as it was.
-pub(crate) fn settle(
+pub(crate) fn replace_table(
     owner: &Path,
-    networks: &[&Noted],
+    networks: &[&NetworkRecord],
     changed: &[Changed],
 ) -> Result<()> {
     refuse_another(owner)?;
@@ -100,7 +100,11 @@ fn comment(path: &Path) -> String {
 }
 
 /// All rules, in order.
-pub(crate) fn all(owner: &Path, networks: &[&Noted], changed: &[Changed]) -> Rules {
+pub(crate) fn all(
+    owner: &Path,
+    networks: &[&NetworkRecord],
+    changed: &[Changed],
+) -> Rules {
     let mut rules = loopback(owner);
     rules.extend(published(networks));
     rules.extend(networks.iter().flat_map(|noted| input(&noted.network)));
@@ -129,7 +133,7 @@ fn of_loopback() -> Subnet {
 
 // ANCHOR: published
 /// What comes to a published port of the host's goes to the container's.
-fn published(networks: &[&Noted]) -> Rules {
+fn published(networks: &[&NetworkRecord]) -> Rules {
     let to_host = |chain| (chain, Rule::default().sent_to_the_host().jump(PUBLISHED));
     let mut rules = vec![to_host("prerouting"), to_host("output")];
     for (lease, port) in leases(networks)
@@ -157,14 +161,14 @@ fn publish(lease: &Lease, port: &Port, ip: IpAddr) -> Rule {
 }
 // ANCHOR_END: published
 
-fn leases<'a>(networks: &'a [&Noted]) -> impl Iterator<Item = &'a Lease> {
+fn leases<'a>(networks: &'a [&NetworkRecord]) -> impl Iterator<Item = &'a Lease> {
     networks.iter().flat_map(|noted| &noted.leases)
 }
 
 /// From an internal network the host is not reached either: only who answers for names,
 /// and a ping.
 fn input(network: &Network) -> Rules {
-    if network.reach != Reach::Internal {
+    if network.isolation != Isolation::Internal {
         return Vec::new();
     }
     let from = || Rule::of(&network.name).comes_by(&network.bridge);
@@ -186,10 +190,10 @@ fn input(network: &Network) -> Rules {
 
 // ANCHOR: forward
 /// Who may reach whom, through the host.
-fn forward(networks: &[&Noted], changed: &[Changed]) -> Rules {
+fn forward(networks: &[&NetworkRecord], changed: &[Changed]) -> Rules {
     let mut rules: Rules = Vec::new();
-    for Noted { network, .. } in
-        networks.iter().filter(|noted| noted.network.reach == Reach::Internal)
+    for NetworkRecord { network, .. } in
+        networks.iter().filter(|noted| noted.network.isolation == Isolation::Internal)
     {
         let (name, bridge) = (&network.name, &network.bridge);
         rules.push((
@@ -203,7 +207,7 @@ fn forward(networks: &[&Noted], changed: &[Changed]) -> Rules {
     }
     rules.extend(isolated(networks));
     rules.push(("forward", Rule::default().state(ct::ESTABLISHED_OR_RELATED).accept()));
-    for Noted { network, .. } in networks {
+    for NetworkRecord { network, .. } in networks {
         // From elsewhere, also from another network, it is reached at published ports
         // only.
         let (name, bridge) = (&network.name, &network.bridge);
@@ -223,9 +227,11 @@ fn forward(networks: &[&Noted], changed: &[Changed]) -> Rules {
 
 /// An isolated network and the others do not reach each other at published ports
 /// either.
-fn isolated(networks: &[&Noted]) -> Rules {
+fn isolated(networks: &[&NetworkRecord]) -> Rules {
     let mut rules = Vec::new();
-    for one in networks.iter().filter(|noted| noted.network.reach == Reach::Isolated) {
+    for one in
+        networks.iter().filter(|noted| noted.network.isolation == Isolation::Isolated)
+    {
         for other in
             networks.iter().filter(|other| other.network.name != one.network.name)
         {
@@ -245,7 +251,7 @@ fn isolated(networks: &[&Noted]) -> Rules {
 
 /// Forwarding was turned on for containers: the host that was no router before does not
 /// become one for others.
-fn not_a_router(networks: &[&Noted], changed: &[Changed]) -> Rules {
+fn not_a_router(networks: &[&NetworkRecord], changed: &[Changed]) -> Rules {
     // What goes to a bridge has been decided above; what comes from one may go on.
     let beside = |rule: Rule| {
         networks.iter().fold(rule, |rule, noted| {
@@ -281,7 +287,7 @@ fn postrouting(network: &Network) -> Rules {
     let (name, bridge) = (&network.name, &network.bridge);
     let mut rules = Vec::new();
     for subnet in network.subnets().map(Subnet::network) {
-        if network.reach != Reach::Internal {
+        if network.isolation != Isolation::Internal {
             rules.push((
                 "postrouting",
                 Rule::of(name).sent_from(subnet).leaves_not_by(bridge).masquerade(),
@@ -317,8 +323,8 @@ mod tests {
             bridge: "kiste0".into(),
             subnet: "10.77.0.1/24".parse().unwrap(),
             subnet6: None,
-            reach: Reach::Open,
-            origin: Origin::ByItself,
+            isolation: Isolation::Open,
+            origin: Origin::Automatic,
         };
         let changed = [
             ("ipv4/conf/kiste0/forwarding", "0"),
@@ -328,7 +334,8 @@ mod tests {
             ("ipv6/conf/all/forwarding", "0"),
         ]
         .map(|(name, before)| Changed { name: name.into(), before: before.into() });
-        let rules = not_a_router(&[&Noted { network, leases: Vec::new() }], &changed);
+        let rules =
+            not_a_router(&[&NetworkRecord { network, leases: Vec::new() }], &changed);
         let dropped = |rule: Rule| {
             ("forward", rule.comes_not_by("kiste0").leaves_not_by("kiste0").drop())
         };

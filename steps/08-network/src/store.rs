@@ -20,22 +20,22 @@ use nix::errno::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::host_changes::HostChanges;
 use crate::lease::{Lease, Leases};
 use crate::network::Network;
-use crate::undo::HostChanges;
 
 /// All that is noted, and the lock on it: while this lives, nobody else changes
 /// networks.
-pub(crate) struct Store {
+pub(crate) struct NetworkStore {
     dir: PathBuf,
     _lock: File,
     pub(crate) host: HostChanges,
-    pub(crate) networks: BTreeMap<String, Noted>,
+    pub(crate) networks: BTreeMap<String, NetworkRecord>,
 }
 
 /// A network, and who is on it.
 #[derive(Clone, Debug)]
-pub(crate) struct Noted {
+pub(crate) struct NetworkRecord {
     pub(crate) network: Network,
     pub(crate) leases: Vec<Lease>,
 }
@@ -51,7 +51,7 @@ const NETWORK: &str = "network.json";
 const LEASES: &str = "leases.json";
 const ALIVE: &str = "alive";
 
-impl Store {
+impl NetworkStore {
     /// Waits until nobody else changes networks, and reads what is noted.
     ///
     /// # Errors
@@ -61,18 +61,17 @@ impl Store {
         let (dir, lock) = loop {
             make(dir)?;
             let open = || format!("open {}", dir.display());
-            let Some(dir) =
-                kit::unless_gone(fs::canonicalize(dir)).with_context(open)?
+            let Some(dir) = kit::if_exists(fs::canonicalize(dir)).with_context(open)?
             else {
                 continue;
             };
-            let Some(lock) = kit::unless_gone(File::open(&dir)).with_context(open)?
+            let Some(lock) = kit::if_exists(File::open(&dir)).with_context(open)?
             else {
                 continue;
             };
             let found =
                 lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
-            kit::ours_alone(&dir, &found)
+            kit::ensure_private(&dir, &found)
                 .hint("let --network-dir be one that only you can write to")?;
             kit::call(
                 "one changes the networks at a time",
@@ -80,12 +79,13 @@ impl Store {
                 dir.display(),
                 || lock.lock(),
             )?;
-            if kit::still_there(&lock, &dir)? {
+            if kit::is_still_at(&lock, &dir)? {
                 break (dir, lock);
             }
         };
         let host = read_json(&dir.join(HOST))?.unwrap_or_default();
-        let mut store = Store { dir, _lock: lock, host, networks: BTreeMap::new() };
+        let mut store =
+            NetworkStore { dir, _lock: lock, host, networks: BTreeMap::new() };
         store.read_networks()?;
         Ok(store)
     }
@@ -106,7 +106,8 @@ impl Store {
             };
             let leases =
                 read_json::<Leases>(&path.join(LEASES))?.unwrap_or_default().leases;
-            self.networks.insert(network.name.clone(), Noted { network, leases });
+            self.networks
+                .insert(network.name.clone(), NetworkRecord { network, leases });
         }
         Ok(())
     }
@@ -115,7 +116,7 @@ impl Store {
     ///
     /// # Errors
     /// When there is none.
-    pub(crate) fn network(&self, name: &str) -> Result<&Noted> {
+    pub(crate) fn network(&self, name: &str) -> Result<&NetworkRecord> {
         let found = self.networks.get(name);
         let names = || self.networks.keys().cloned().collect::<Vec<_>>().join(", ");
         found
@@ -134,7 +135,7 @@ impl Store {
     ///
     /// # Errors
     /// When the files cannot be written.
-    pub(crate) fn note(&mut self, noted: Noted) -> Result<()> {
+    pub(crate) fn note(&mut self, noted: NetworkRecord) -> Result<()> {
         let dir = self.dir_of(&noted.network.name);
         // The responder reads the leases as nobody (dns.rs).
         let written = kit::call(
@@ -264,7 +265,7 @@ impl Store {
     }
 }
 
-impl Drop for Store {
+impl Drop for NetworkStore {
     fn drop(&mut self) {
         // Under the lock, and only what is empty: rmdir refuses the rest.
         let _ = fs::remove_dir(self.dir.join(ALIVE));

@@ -12,9 +12,9 @@ use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
 
-use crate::network::Reach;
-use crate::store::{Noted, Store};
-use crate::undo::Changed;
+use crate::host_changes::Changed;
+use crate::network::Isolation;
+use crate::store::{NetworkRecord, NetworkStore};
 
 /// A setting as it has to be while there are containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +46,15 @@ const PASS_ON: &str = "forward what comes in here";
 /// # Errors
 /// When the settings that are there cannot be read.
 pub(crate) fn wanted(
-    networks: &[&Noted],
+    networks: &[&NetworkRecord],
     uplinks: &[String],
     changed: &[Changed],
 ) -> Result<Vec<Setting>> {
     let mut wanted = Vec::new();
-    let routed =
-        || networks.iter().filter(|noted| noted.network.reach != Reach::Internal);
-    for Noted { network, leases } in routed() {
+    let routed = || {
+        networks.iter().filter(|noted| noted.network.isolation != Isolation::Internal)
+    };
+    for NetworkRecord { network, leases } in routed() {
         wanted.push(setting(
             PASS_ON,
             format!("ipv4/conf/{}/forwarding", network.bridge),
@@ -114,7 +115,7 @@ fn for_ipv6(uplinks: &[String], changed: &[Changed]) -> Result<Vec<Setting>> {
 /// # Errors
 /// When one cannot be read or noted: then nothing is to be set, since it could not be
 /// put back.
-pub(crate) fn remember(store: &mut Store, wanted: &[Setting]) -> Result<()> {
+pub(crate) fn remember(store: &mut NetworkStore, wanted: &[Setting]) -> Result<()> {
     for setting in wanted {
         let Some(before) = read(&setting.name)? else { continue };
         let is_noted =
@@ -142,7 +143,10 @@ pub(crate) fn set(wanted: &[Setting]) -> Vec<anyhow::Error> {
 ///
 /// # Errors
 /// All that could not be put back; what could is.
-pub(crate) fn put_back(store: &mut Store, wanted: &[Setting]) -> Vec<anyhow::Error> {
+pub(crate) fn put_back(
+    store: &mut NetworkStore,
+    wanted: &[Setting],
+) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
     let is_wanted =
         |changed: &Changed| wanted.iter().any(|setting| setting.name == changed.name);
@@ -191,7 +195,7 @@ fn differs(name: &str, value: &str) -> bool {
 
 /// None: there is no such setting; a link that is gone has none.
 fn read(name: &str) -> Result<Option<String>> {
-    let text = kit::unless_gone(fs::read_to_string(path(name)));
+    let text = kit::if_exists(fs::read_to_string(path(name)));
     Ok(text
         .with_context(|| format!("read({})", path(name)))?
         .map(|text| text.trim().into()))

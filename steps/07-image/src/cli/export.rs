@@ -8,7 +8,7 @@ use super::output::write_archive;
 use crate::args::StoreArgs;
 use crate::image::Image;
 use crate::overlay::Overlay;
-use crate::pack::{As, pack};
+use crate::pack::{PackAs, pack};
 use crate::reference::ImageName;
 use crate::store::{Store, open_directory};
 
@@ -40,7 +40,7 @@ impl Export {
         user::in_mount_namespace(|| {
             let merged = mount_layers(&store, &image)?;
             write_archive(output.as_deref(), |output| {
-                pack(&merged, As::Tree, u64::MAX, output).map(drop)
+                pack(&merged, PackAs::RootFs, u64::MAX, output).map(drop)
             })
         })
     }
@@ -55,7 +55,7 @@ fn mount_layers(store: &Store, image: &Image) -> Result<PathBuf> {
         .collect();
     let overlay = Overlay { base: store.path().into(), layers, upper: None };
     // Without an upper directory, overlayfs refuses a single layer.
-    if let [only] = overlay.shown().as_slice() {
+    if let [only] = overlay.visible().as_slice() {
         return Ok(store.path().join(only));
     }
     let overlay = overlay.mount()?;

@@ -37,7 +37,7 @@ impl Rmi {
         if !removed.is_empty() {
             user::as_root(|| collect(&store))?;
         }
-        kit::together(errors)
+        kit::combine(errors)
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn seekable(mut input: File, store: &Store) -> Result<SeekableFile> {
     if input.metadata().context("fstat")?.is_file() {
         let mut beginning = [0; 4];
         let count = input.read_at(&mut beginning, 0).context("read the archive")?;
-        if Compression::of(&beginning[..count]) == Compression::None {
+        if Compression::recognise(&beginning[..count]) == Compression::None {
             input.seek(SeekFrom::Start(0)).context("lseek")?;
             return Ok(SeekableFile { file: input, copy: None });
         }

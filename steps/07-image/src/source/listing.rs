@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use kit::Failure;
 
-use crate::archive::{Archive, Kind};
+use crate::archive::{ArchiveReader, EntryKind};
 
 /// The most files that an archive of images may have.
 const MOST_MEMBERS: usize = 10_000;
@@ -23,7 +21,7 @@ pub(super) struct Extent {
 /// Returns the places of an archive's files, by name. A link has the place of the file
 /// that it names: `docker save` once wrote layers that two images share this way.
 pub(super) fn list(file: &File) -> Result<HashMap<String, Extent>> {
-    let mut archive = Archive::new(HeaderReader { file, at: 0 });
+    let mut archive = ArchiveReader::new(file);
     let (mut members, mut links) = (HashMap::new(), Vec::new());
     while let Some(entry) = archive.next()? {
         if members.len() + links.len() >= MOST_MEMBERS {
@@ -35,12 +33,12 @@ pub(super) fn list(file: &File) -> Result<HashMap<String, Extent>> {
         let Ok(name) = str::from_utf8(&entry.path) else { continue };
         let name = name.trim_start_matches("./").to_string();
         match &entry.kind {
-            Kind::File if entry.segments.is_none() => {
-                let extent = Extent { offset: archive.position(), length: entry.size };
+            EntryKind::File if entry.segments.is_none() => {
+                let extent = Extent { offset: archive.position()?, length: entry.size };
                 members.insert(name, extent);
             }
-            Kind::SymbolicLink(target) | Kind::HardLink(target) => {
-                let is_hard = matches!(entry.kind, Kind::HardLink(_));
+            EntryKind::SymbolicLink(target) | EntryKind::HardLink(target) => {
+                let is_hard = matches!(entry.kind, EntryKind::HardLink(_));
                 links.extend(
                     str::from_utf8(target)
                         .ok()
@@ -49,7 +47,7 @@ pub(super) fn list(file: &File) -> Result<HashMap<String, Extent>> {
             }
             _ => {}
         }
-        archive.skip()?;
+        archive.seek_over_data()?;
     }
     for (name, target) in links {
         if let Some(extent) = members.get(&target).copied() {
@@ -74,41 +72,6 @@ fn resolve(name: &str, target: &str, is_hard: bool) -> String {
         }
     }
     parts.join("/")
-}
-
-/// Reads the headers of an archive, and skips the content of its files.
-struct HeaderReader<'a> {
-    file: &'a File,
-    at: u64,
-}
-
-impl Read for HeaderReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-impl Archive<HeaderReader<'_>> {
-    /// Returns where the content of the current entry begins.
-    fn position(&self) -> u64 {
-        self.input().at
-    }
-
-    /// Skips the content of the current entry.
-    fn skip(&mut self) -> Result<()> {
-        let rest = self.leave_data();
-        let end = self.position().checked_add(rest).context("an entry is too long")?;
-        let length = self.input().file.metadata().context("fstat")?.len();
-        if end > length {
-            return Err(Failure::new("the archive ends in the middle of an entry")
-                .hint("get it again")
-                .into());
-        }
-        self.input_mut().at = end;
-        Ok(())
-    }
 }
 
 #[cfg(test)]

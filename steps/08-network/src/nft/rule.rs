@@ -8,7 +8,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::message::Attributes;
+use crate::netlink::message::{Attributes, octets};
 use crate::port::Protocol;
 use crate::subnet::Subnet;
 
@@ -98,7 +98,7 @@ impl Rule {
     /// It goes to one of the host's own addresses.
     pub(crate) fn sent_to_the_host(self) -> Self {
         // NFT_FIB_RESULT_ADDRTYPE of the destination (NFTA_FIB_F_DADDR) is RTN_LOCAL.
-        let lookup = Attributes::default().number(1, ONE).number(2, 3).number(3, 2);
+        let lookup = Attributes::default().be32(1, ONE).be32(2, 3).be32(3, 2);
         self.says("fib daddr type local")
             .add("fib", lookup)
             .compare(EQUAL, &2u32.to_ne_bytes())
@@ -160,11 +160,8 @@ impl Rule {
         };
         // NFT_NAT_DNAT is 1; the addresses and ports are taken from registers, from and
         // to.
-        let nat = Attributes::default()
-            .number(1, 1)
-            .number(2, family)
-            .number(3, ONE)
-            .number(5, TWO);
+        let nat =
+            Attributes::default().be32(1, 1).be32(2, family).be32(3, ONE).be32(5, TWO);
         let loaded =
             self.says(text).load(ONE, &octets(ip)).load(TWO, &port.to_be_bytes());
         loaded.add("nat", nat)
@@ -185,16 +182,16 @@ impl Rule {
     }
 
     fn meta(self, key: u32) -> Self {
-        self.add("meta", Attributes::default().number(1, ONE).number(2, key))
+        self.add("meta", Attributes::default().be32(1, ONE).be32(2, key))
     }
 
     /// `base`: 1 is the network header, 2 the transport header.
     fn payload(self, base: u32, offset: u32, length: u32) -> Self {
         let place = Attributes::default()
-            .number(1, ONE)
-            .number(2, base)
-            .number(3, offset)
-            .number(4, length);
+            .be32(1, ONE)
+            .be32(2, base)
+            .be32(3, offset)
+            .be32(4, length);
         self.add("payload", place)
     }
 
@@ -211,17 +208,14 @@ impl Rule {
     }
 
     fn connection(self, key: u32, bits: u32) -> Self {
-        let loaded =
-            self.add("ct", Attributes::default().number(1, ONE).number(2, key));
+        let loaded = self.add("ct", Attributes::default().be32(1, ONE).be32(2, key));
         loaded.keep_bits(&bits.to_ne_bytes()).compare(DIFFERENT, &[0; 4])
     }
 
     fn keep_bits(self, mask: &[u8]) -> Self {
         let value = |bytes: &[u8]| Attributes::default().bytes(1, bytes);
-        let bitwise = Attributes::default()
-            .number(1, ONE)
-            .number(2, ONE)
-            .number(3, mask.len() as u32);
+        let bitwise =
+            Attributes::default().be32(1, ONE).be32(2, ONE).be32(3, mask.len() as u32);
         self.add(
             "bitwise",
             bitwise.nested(4, value(mask)).nested(5, value(&vec![0; mask.len()])),
@@ -232,24 +226,21 @@ impl Rule {
         let value = Attributes::default().bytes(1, with);
         self.add(
             "cmp",
-            Attributes::default().number(1, ONE).number(2, how).nested(3, value),
+            Attributes::default().be32(1, ONE).be32(2, how).nested(3, value),
         )
     }
 
     fn load(self, register: u32, value: &[u8]) -> Self {
         let value = Attributes::default().bytes(1, value);
-        self.add(
-            "immediate",
-            Attributes::default().number(1, register).nested(2, value),
-        )
+        self.add("immediate", Attributes::default().be32(1, register).nested(2, value))
     }
 
     fn verdict(self, code: i32, chain: Option<&str>) -> Self {
-        let verdict = Attributes::default().number(1, code as u32);
+        let verdict = Attributes::default().be32(1, code as u32);
         let verdict =
             chain.into_iter().fold(verdict, |verdict, chain| verdict.text(2, chain));
         let data = Attributes::default().nested(2, verdict);
-        self.add("immediate", Attributes::default().number(1, 0).nested(2, data))
+        self.add("immediate", Attributes::default().be32(1, 0).nested(2, data))
     }
 
     fn add(mut self, name: &str, data: Attributes) -> Self {
@@ -277,11 +268,4 @@ fn link_name(name: &str) -> [u8; 16] {
     let length = name.len().min(15);
     padded[..length].copy_from_slice(&name.as_bytes()[..length]);
     padded
-}
-
-fn octets(ip: IpAddr) -> Vec<u8> {
-    match ip {
-        IpAddr::V4(ip) => ip.octets().into(),
-        IpAddr::V6(ip) => ip.octets().into(),
-    }
 }
