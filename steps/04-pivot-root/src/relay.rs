@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
-use exec::{Child, Received, Signals, Terminal, stop_by};
+use exec::{Foreground, Process, Received, Signals, stop_self};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
@@ -80,7 +80,7 @@ impl Relay {
 
     /// Shows the output that is left when the command has ended.
     fn show_the_rest(&mut self) -> Result<()> {
-        let ending = Signals::ending()?;
+        let ending = Signals::termination()?;
         self.keyboard.restore_input();
         while let Some(pty) = &mut self.pty {
             pty.take_output()?;
@@ -104,8 +104,8 @@ impl Relay {
     }
 }
 
-impl Terminal for Relay {
-    fn interests(&self) -> Vec<PollFd<'_>> {
+impl Foreground for Relay {
+    fn poll_fds(&self) -> Vec<PollFd<'_>> {
         let Some(pty) = &self.pty else { return Vec::new() };
         let mut interests = pty.interests();
         interests.extend(self.keyboard.interests(pty));
@@ -123,7 +123,7 @@ impl Terminal for Relay {
         self.show()
     }
 
-    fn on_signal(&mut self, received: &Received, child: &Child) -> Result<bool> {
+    fn on_signal(&mut self, received: &Received, command: &Process) -> Result<bool> {
         let Some(signal) = received.name() else { return Ok(false) };
         if matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTERM) {
             self.last_output = LastOutput::Limited;
@@ -143,33 +143,33 @@ impl Terminal for Relay {
             // The container is in a session of its own, so the caller's terminal sends
             // it no signals.
             Signal::SIGINT | Signal::SIGQUIT if !received.was_sent => {
-                child.send_on(received)?;
+                command.forward(received)?;
                 Ok(true)
             }
             Signal::SIGHUP if !received.was_sent => {
                 self.hang_up();
-                child.send_on(received)?;
+                command.forward(received)?;
                 Ok(true)
             }
             Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU
                 if !received.was_sent =>
             {
-                self.suspend(child, received.number)?;
+                self.suspend(command, received.number)?;
                 Ok(true)
             }
             _ => Ok(false),
         }
     }
 
-    fn suspend(&mut self, child: &Child, signal: i32) -> Result<()> {
+    fn suspend(&mut self, command: &Process, signal: i32) -> Result<()> {
         self.keyboard.release();
         // The caller's shell takes over here, until fg or bg.
-        stop_by(signal)?;
+        stop_self(signal)?;
         self.take_keyboard()?;
-        child.signal(Signal::SIGCONT)
+        command.signal(Signal::SIGCONT)
     }
 
-    fn release(&mut self, _child: &Child) -> Result<()> {
+    fn release(&mut self, _command: &Process) -> Result<()> {
         let shown = self.show_the_rest();
         self.keyboard.release();
         shown

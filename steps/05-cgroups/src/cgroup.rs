@@ -146,8 +146,8 @@ impl Cgroup {
         freeze::thaw(&self.directories)
     }
 
-    /// Kills all processes in the cgroup, frozen ones too, and returns when it is empty.
-    /// A fork bomb cannot outrun it.
+    /// Kills all processes in the cgroup, frozen ones too, and returns when it is
+    /// empty. A fork bomb cannot outrun it.
     ///
     /// # Errors
     /// When a process does not die within 10 seconds: it is stuck in the kernel.

@@ -9,7 +9,8 @@ use kit::{Failure, Hint, RunDir, RunDirArgs};
 use crate::cgroup::Cgroup;
 use crate::gc::{gc, gc_nearby};
 
-/// Runs `gc`: removes the containers that dead runtimes have left, and prints their ids.
+/// Runs `gc`: removes the containers that dead runtimes have left, and prints their
+/// ids.
 ///
 /// # Errors
 /// When something cannot be removed. It is kept for the next `gc`.

@@ -132,8 +132,8 @@ impl Directory {
     /// Removes the cgroup, and the cgroups above that nobody uses then.
     ///
     /// # Errors
-    /// rmdir(2) refuses a cgroup that has processes or cgroups in it. For these there is
-    /// [`Directory::remove`].
+    /// rmdir(2) refuses a cgroup that has processes or cgroups in it. For these there
+    /// is [`Directory::remove`].
     pub(crate) fn remove_unused(&self) -> Result<()> {
         // A refusal is expected here, so only success is narrated.
         fs::remove_dir(&self.path)?;

@@ -11,8 +11,8 @@ use crate::limits::Limit;
 
 const NEW_KERNEL: &str = "boot a newer kernel, or use a virtual machine (book: Set-up)";
 
-/// Runs the checks of this step: `cgroup-v2`, `cgroup-v1`, `cgroup-memory`, `cgroup-cpu`,
-/// `cgroup-pids`, `cgroup-cpuset`, `cgroup-swap`, `cgroup-blkio-weight`,
+/// Runs the checks of this step: `cgroup-v2`, `cgroup-v1`, `cgroup-memory`,
+/// `cgroup-cpu`, `cgroup-pids`, `cgroup-cpuset`, `cgroup-swap`, `cgroup-blkio-weight`,
 /// `cgroup-freeze`, `cgroup-kill`.
 pub fn doctor() -> Vec<Check> {
     let hierarchies = match Hierarchies::detect() {
@@ -186,8 +186,8 @@ fn freeze(hierarchies: &Hierarchies) -> Check {
     }
 }
 
-/// Checks for cgroup.kill. Linux 5.14, the oldest that Kiste supports, has it on version
-/// 2.
+/// Checks for cgroup.kill. Linux 5.14, the oldest that Kiste supports, has it on
+/// version 2.
 fn kill(hierarchies: &Hierarchies) -> Check {
     match hierarchies.unified() {
         Some(unified) => Check::ok("cgroup-kill", at(unified)),

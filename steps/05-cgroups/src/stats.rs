@@ -8,8 +8,8 @@ use crate::controller::{Controller, Version};
 use crate::directory::Directory;
 use crate::size::Size;
 
-/// The resources that a container has used. A field is `None` where this kernel does not
-/// count.
+/// The resources that a container has used. A field is `None` where this kernel does
+/// not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// The CPU time of all processes.
@@ -22,8 +22,8 @@ pub struct Stats {
     pub pids_peak: Option<u64>,
     /// The number of processes and threads now.
     pub pids: Option<u64>,
-    /// The bytes read from and written to block devices. Reads from the page cache do not
-    /// count.
+    /// The bytes read from and written to block devices. Reads from the page cache do
+    /// not count.
     pub io: Option<Io>,
 }
 

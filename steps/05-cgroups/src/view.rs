@@ -33,9 +33,9 @@ pub fn unshare_namespace() -> Result<()> {
 }
 
 impl Cgroup {
-    /// Mounts the cgroup read-only at /sys/fs/cgroup, so that the container can read its
-    /// limits and not change them. The child calls it. Root in the container can still
-    /// mount it writable, until step 9 takes CAP_SYS_ADMIN away.
+    /// Mounts the cgroup read-only at /sys/fs/cgroup, so that the container can read
+    /// its limits and not change them. The child calls it. Root in the container can
+    /// still mount it writable, until step 9 takes CAP_SYS_ADMIN away.
     ///
     /// # Errors
     /// When a mount fails.

@@ -23,11 +23,11 @@ use crate::lesson::LESSON;
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
     #[command(flatten)]
     Image(image::cli::ImageCommand),
-    /// Check what this step needs of the kernel and the host
+    /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(image::cli::Gc),
@@ -133,7 +133,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
-    child.end_with(base.stop_signal()); // 07: what the image wants instead of TERM
+    child.set_stop_signal(base.stop_signal()); // 07: what the image wants instead of TERM
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;

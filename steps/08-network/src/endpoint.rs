@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use kit::{Failure, Id};
 
-use crate::dns::{Outside, Responder};
+use crate::dns::{Forwarding, Responder, ResponderOptions};
 use crate::firewall::{self, Firewall};
 use crate::host;
 use crate::lease::{Lease, LeaseRequest};
@@ -217,17 +217,15 @@ fn prepare(
     network.raise(netlink)?;
     kit::combine(host::reconcile(store, netlink))?;
     nft::forget(&lease.addresses)?;
-    let outside = match network.isolation {
-        Isolation::Internal => Outside::Closed,
-        Isolation::Open | Isolation::Isolated => Outside::Forward,
-    };
-    let gateways: Vec<_> = network.subnets().collect();
-    Responder::ensure(
-        &store.leases_path(&network.name),
-        &network.bridge,
-        &gateways,
-        outside,
-    )
+    Responder::ensure(&ResponderOptions {
+        leases: store.leases_path(&network.name),
+        bridge: network.bridge.clone(),
+        gateways: network.subnets().collect(),
+        forwarding: match network.isolation {
+            Isolation::Internal => Forwarding::Off,
+            Isolation::Open | Isolation::Isolated => Forwarding::On,
+        },
+    })
 }
 
 fn take_off(

@@ -115,7 +115,7 @@ fn let_go(store: &mut NetworkStore, netlink: &mut Netlink, name: &str) -> Result
     if !noted.leases.is_empty() {
         return Ok(());
     }
-    dns::end(&store.leases_path(name))?;
+    dns::wait_for_exit(&store.leases_path(name))?;
     if noted.network.origin == Origin::UserCreated {
         return Ok(());
     }

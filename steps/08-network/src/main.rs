@@ -22,11 +22,11 @@ use crate::lesson::LESSON;
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
     #[command(flatten)]
     Image(image::cli::ImageCommand),
-    /// Check what this step needs of the kernel and the host
+    /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
     /// Make, list and remove networks
     #[command(subcommand)]
@@ -35,9 +35,9 @@ enum Cli {
     Show(network::DirArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(network::GcArgs),
-    /// Answer questions for the names on a network (started by `run`)
+    /// Answer DNS questions about the names of a network (started by `run`)
     #[command(hide = true)]
-    DnsResponder(network::dns::Args),
+    DnsResponder(network::DnsResponderArgs),
 }
 
 #[derive(clap::Args)]
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
         Cli::Network(command) => network::command(&command),
         Cli::Show(args) => network::show(&args),
         Cli::Gc(args) => network::gc_command(&args),
-        Cli::DnsResponder(args) => network::dns::respond(&args),
+        Cli::DnsResponder(args) => network::respond(&args),
         Cli::Doctor(args) => doctor::run(
             args.format(),
             &[
@@ -100,7 +100,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let names = args.uts.names(&id);
     let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
-    let mounts = [network::places(), args.mount.requests()?].concat();
+    let mounts = [network::mount_points(), args.mount.requests()?].concat();
     let rootfs = args.root.rootfs();
     let image = args.image.plan()?; // 07: which image it is made of
     let terminal = args.terminal.plan()?;
@@ -158,7 +158,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
-    child.end_with(base.stop_signal()); // 07: what the image wants instead of TERM
+    child.set_stop_signal(base.stop_signal()); // 07: what the image wants instead of TERM
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;

@@ -10,8 +10,6 @@
 //! host's loopback is not to be reached through it, neither by its own name nor as the
 //! gateway.
 
-mod sys;
-
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read};
 use std::net::IpAddr;
@@ -103,7 +101,7 @@ fn spawn(mut command: Command) -> Result<Child> {
         "pasta",
         words.join(" "),
         || {
-            child = Some(sys::die_with_parent(&mut command).spawn()?);
+            child = Some(crate::sys::die_with_parent(&mut command).spawn()?);
             Ok::<_, std::io::Error>(())
         },
     )?;
