@@ -35,9 +35,9 @@ pub(crate) fn commit(
     let diff_id = write_archive(store, container, &path)?;
     let configuration = extend_configuration(image, &diff_id, command)?;
     let (layer, bytes) = add_layer(store, &path, &diff_id, image)?;
-    let id = store.add_blob(&configuration)?;
+    let id = store.add_document(&configuration)?;
     let manifest = extend_manifest(image, &layer, &id, configuration.len())?;
-    let manifest = store.add_blob(&manifest)?;
+    let manifest = store.add_document(&manifest)?;
     let size = image.tagged.size + bytes;
     let tagged = Tagged { reference: None, manifest, id, size };
     load::name(store, tagged, vec![name.clone()]).map(drop)
