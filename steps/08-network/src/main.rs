@@ -109,7 +109,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     // 05: how much it may use
     let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
-    let network = network::connect(&network, &id, &names.hostname)?;
+    let network = network::connect(&network, &id, &names.hostname, &run_dir)?;
     let base = args.image.base(&id, &ids, &rootfs)?; // 07: what it is made of
     let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
     let started = Instant::now();

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use kit::Failure;
 
-use crate::host_changes::Changed;
+use crate::host_changes::SavedSysctl;
 use crate::lease::Lease;
 use crate::network::{Isolation, Network};
 use crate::nft::{Batch, ChainType, Family, Hook, Rule, Ruleset, ct};
@@ -44,7 +44,7 @@ pub(crate) type Rules = Vec<(&'static str, Rule)>;
 pub(crate) fn replace_table(
     owner: &Path,
     networks: &[&NetworkRecord],
-    changed: &[Changed],
+    changed: &[SavedSysctl],
 ) -> Result<()> {
     refuse_another(owner)?;
     let mut batch = Batch::new();
@@ -103,7 +103,7 @@ fn comment(path: &Path) -> String {
 pub(crate) fn all(
     owner: &Path,
     networks: &[&NetworkRecord],
-    changed: &[Changed],
+    changed: &[SavedSysctl],
 ) -> Rules {
     let mut rules = loopback(owner);
     rules.extend(published(networks));
@@ -190,7 +190,7 @@ fn input(network: &Network) -> Rules {
 
 // ANCHOR: forward
 /// Who may reach whom, through the host.
-fn forward(networks: &[&NetworkRecord], changed: &[Changed]) -> Rules {
+fn forward(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
     let mut rules: Rules = Vec::new();
     for NetworkRecord { network, .. } in
         networks.iter().filter(|noted| noted.network.isolation == Isolation::Internal)
@@ -251,7 +251,7 @@ fn isolated(networks: &[&NetworkRecord]) -> Rules {
 
 /// Forwarding was turned on for containers: the host that was no router before does not
 /// become one for others.
-fn not_a_router(networks: &[&NetworkRecord], changed: &[Changed]) -> Rules {
+fn not_a_router(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
     // What goes to a bridge has been decided above; what comes from one may go on.
     let beside = |rule: Rule| {
         networks.iter().fold(rule, |rule, noted| {
@@ -333,7 +333,7 @@ mod tests {
             ("ipv4/conf/eth2/route_localnet", "0"),
             ("ipv6/conf/all/forwarding", "0"),
         ]
-        .map(|(name, before)| Changed { name: name.into(), before: before.into() });
+        .map(|(name, before)| SavedSysctl { name: name.into(), before: before.into() });
         let rules =
             not_a_router(&[&NetworkRecord { network, leases: Vec::new() }], &changed);
         let dropped = |rule: Rule| {
