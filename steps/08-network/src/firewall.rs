@@ -104,18 +104,17 @@ impl Obstacle {
     /// hosts and between containers, but not to other links of the host.
     fn rules(&self, network: &Network, uplinks: &[String]) -> Vec<Rule> {
         let (comment, bridge) = (Self::comment(network), &network.bridge);
-        let from = || Rule::of(&comment).comes_by(bridge);
-        let to = || Rule::of(&comment).leaves_by(bridge);
+        let from = || Rule::with_comment(&comment).iifname(bridge);
+        let to = || Rule::with_comment(&comment).oifname(bridge);
         if self.chain.hook == Some(INPUT) {
             return [Protocol::Udp, Protocol::Tcp]
-                .map(|protocol| from().sent_to_port(protocol, 53).accept())
+                .map(|protocol| from().dport(protocol, 53).accept())
                 .into();
         }
         let out = uplinks.iter().chain([bridge]);
-        let mut rules: Vec<_> =
-            out.map(|link| from().leaves_by(link).accept()).collect();
-        rules.push(to().state(ct::ESTABLISHED_OR_RELATED).accept());
-        rules.push(to().status(ct::DNAT).accept());
+        let mut rules: Vec<_> = out.map(|link| from().oifname(link).accept()).collect();
+        rules.push(to().ct_state(ct::ESTABLISHED_OR_RELATED).accept());
+        rules.push(to().ct_status(ct::DNAT).accept());
         rules
     }
 }
