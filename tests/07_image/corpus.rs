@@ -85,7 +85,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
                 10_000,
             )]),
         ),
-        ("sparse-beyond", of([Entry::sparse_pax("0.1", "sparse", pieces, 8194)])),
+        ("sparse-beyond", of([Entry::sparse_pax("1.0", "sparse", pieces, 8194)])),
         (
             "label",
             of([label("backup").body("x".repeat(600)), Entry::file("file", "x")]),

@@ -344,8 +344,25 @@ fn an_image_says_nothing_to_overlayfs() {
     });
 }
 
+/// GNU tar wrote these formats until 2006. To take such a file for one without holes
+/// would lose data, so it must not happen silently.
 #[test]
-fn sparse_files_of_every_format_have_their_holes_and_their_data() {
+fn a_sparse_file_of_an_older_format_is_refused() {
+    everywhere(|shop| {
+        for version in ["0.0", "0.1"] {
+            let entry = Entry::sparse_pax(version, "data/x", &[(9, b"x")], 20);
+            let file = shop.file("x.tar", data().with(entry).end());
+            shop.call(&["import", file.to_str().unwrap(), "small:1"])
+                .exits(1)
+                .complains("entry \"data/x\": it is a sparse file in a format")
+                .complains("--sparse-version=1.0");
+            shop.holds_nothing("a sparse file of an older format");
+        }
+    });
+}
+
+#[test]
+fn sparse_files_have_their_holes_and_their_data() {
     everywhere(|shop| {
         const SIZE: u64 = 64 << 20;
         let pieces: [(u64, &[u8]); 3] =
@@ -359,31 +376,16 @@ fn sparse_files_of_every_format_have_their_holes_and_their_data() {
         let mut made = data()
             .with(Entry::sparse_gnu("data/gnu", &pieces, SIZE))
             .with(Entry::sparse_gnu("data/gnu-hole", &hole, SIZE));
-        for version in ["0.0", "0.1", "1.0"] {
-            made = made
-                .with(Entry::sparse_pax(
-                    version,
-                    &format!("data/pax-{version}"),
-                    &pieces,
-                    SIZE,
-                ))
-                .with(Entry::sparse_pax(
-                    version,
-                    &format!("data/hole-{version}"),
-                    &hole,
-                    SIZE,
-                ));
-        }
+        made = made
+            .with(Entry::sparse_pax("1.0", "data/pax", &pieces, SIZE))
+            .with(Entry::sparse_pax("1.0", "data/pax-hole", &hole, SIZE));
         let tree = seen(shop, made.with(Entry::file("data/after", "after")));
         let zeros = digest(&vec![0; SIZE as usize]);
         let layer = shop.in_store("layers").into_iter().find_map(|name| {
             let path = shop.store().join("layers").join(name).join("data");
             path.exists().then_some(path)
         });
-        for name in [
-            "gnu", "pax-0.0", "pax-0.1", "pax-1.0", "gnu-hole", "hole-0.0", "hole-0.1",
-            "hole-1.0",
-        ] {
+        for name in ["gnu", "pax", "gnu-hole", "pax-hole"] {
             let node = tree.at(name);
             let expected = if name.contains("hole") { &zeros } else { &content };
             assert_eq!(

@@ -521,7 +521,7 @@ fn a_header_that_is_damaged_is_refused() {
         );
         shop.call(&["import", file.to_str().unwrap(), "small:1"])
             .exits(1)
-            .complains("sum is wrong");
+            .complains("checksum is wrong");
         shop.holds_nothing("a wrong checksum");
         fn letters(header: &mut [u8; 512]) {
             header[100..108].copy_from_slice(b"rwxrwx\0\0");
@@ -545,7 +545,7 @@ fn what_stands_behind_the_end_is_refused() {
             let file = shop.file("hostile.tar", [&archive[..], &behind].concat());
             shop.call(&["import", file.to_str().unwrap(), "small:1"])
                 .exits(1)
-                .complains("behind its end");
+                .complains("after its end");
             shop.holds_nothing("what stands behind the end");
         }
         // Zeros are what tar(1) fills it up with.

@@ -1,4 +1,4 @@
-//! Step 0: run a command, wait for it, and end as it ended.
+//! Step 0: runs a command, waits for it, and exits with its status.
 
 mod lesson;
 
@@ -16,9 +16,9 @@ use crate::lesson::LESSON;
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
+    /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
 }
 

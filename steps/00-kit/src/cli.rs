@@ -80,7 +80,7 @@ impl Lesson {
 /// Says where options stand: `--help` does so at COMMAND, for which `-h` has no room.
 fn with_place_of_options(run: Command) -> Command {
     let Some(about) = run.get_about().map(ToString::to_string) else { return run };
-    let short = format!("{about}; options of ours come before it");
+    let short = format!("{about}; our options come before it");
     run.long_about(about).about(short)
 }
 

@@ -1,6 +1,7 @@
 //! Finds a program as execvp(3) does.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -8,11 +9,12 @@ use rustix::fs::{Access, access};
 /// Finds the first executable file called `name` in the directories of `path`, which is
 /// the value of `$PATH`. A name with a slash is itself the path; an empty directory
 /// stands for the current one.
-pub fn find_program(path: &OsStr, name: &str) -> Option<PathBuf> {
+pub fn find_program(path: &OsStr, name: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let name = name.as_ref();
     if name.is_empty() {
         return None;
     }
-    if name.contains('/') {
+    if name.as_bytes().contains(&b'/') {
         return Some(PathBuf::from(name)).filter(|program| is_program(program));
     }
     std::env::split_paths(path)

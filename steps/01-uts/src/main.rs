@@ -16,9 +16,9 @@ use crate::lesson::LESSON;
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
+    /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
 }
 

@@ -8,7 +8,7 @@ use crate::Pid1;
 pub struct Args {
     /// Make PID 1 a minimal init
     ///
-    /// It sends signals on to the command, which is its child, and reaps orphans.
+    /// It forwards signals to the command, which is its child, and reaps orphans.
     #[arg(long)]
     init: bool,
 }

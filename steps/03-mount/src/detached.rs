@@ -71,7 +71,9 @@ impl Detached {
         .hint_on(Errno::EPERM, HINT_EPERM)
         .hint_on(
             Errno::ENODEV,
-            format_args!("this kernel has no file system {kind:?}"),
+            format_args!(
+                "this kernel has no file system {kind:?}: try `modprobe {kind}`"
+            ),
         )?;
         Ok(Detached { mount, name: kind.into() })
     }
@@ -205,12 +207,4 @@ fn clone_flags(recursion: Recursion) -> OpenTreeFlags {
         Recursion::Alone => clone,
         Recursion::Recursive => clone | OpenTreeFlags::AT_RECURSIVE,
     }
-}
-
-/// Reads the file system's message from a context of fsopen(2).
-pub fn complaint(context: &OwnedFd) -> String {
-    let mut text = [0; 256];
-    let length = rustix::io::read(context, &mut text).unwrap_or(0);
-    let text = String::from_utf8_lossy(&text[..length]);
-    text.trim_end().trim_start_matches("e ").into()
 }

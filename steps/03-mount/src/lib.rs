@@ -29,7 +29,7 @@ use nix::sched::CloneFlags;
 
 pub use args::Args;
 pub use attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion};
-pub use detached::{Detached, complaint};
+pub use detached::Detached;
 pub use fs_context::FsContext;
 pub use inside::Targets;
 pub use propagation::Propagation;
@@ -43,9 +43,8 @@ pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWNS;
 // ANCHOR: proc
 /// Mounts a new /proc, which shows the PID namespace of the process that mounts it.
 ///
-/// # Errors
-/// When /proc of this root is not an ordinary directory, or the kernel refuses the mount
-/// (in an outer container that has masked parts of its own /proc).
+/// # Errors When /proc of this root is not an ordinary directory, or the kernel refuses
+/// the mount (in an outer container that has masked parts of its own /proc).
 // Task 3.2: proc(5): the PID namespace is chosen when it is mounted, not when it is
 // read.
 pub fn proc(root: BorrowedFd<'_>) -> Result<()> {

@@ -14,14 +14,14 @@ use crate::lesson::LESSON;
 
 /// Step 3 of Kiste: mounts of its own
 ///
-/// The mount namespace: what is mounted for the command is not seen on the host, and its
-/// /proc shows it alone.
+/// The mount namespace: what is mounted for the command is not seen on the host, and
+/// its /proc shows it alone.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
+    /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
 }
 

@@ -10,6 +10,7 @@ mod callers_terminal;
 mod descriptor;
 pub mod dev;
 mod doctor;
+mod keyboard;
 mod mount_defaults;
 mod pty;
 mod relay;

@@ -1,4 +1,4 @@
-//! What this step needs of the host.
+//! The checks of the host for this step.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use kit::doctor::Check;
 
 use crate::controller::{Controller, Version};
 use crate::hierarchy::{Hierarchies, Hierarchy};
-use crate::setting::mend;
+use crate::limits::Limit;
 
 const NEW_KERNEL: &str = "boot a newer kernel, or use a virtual machine (book: Set-up)";
 
-/// The checks of this step: `cgroup-v2`, `cgroup-v1`, `cgroup-memory`, `cgroup-cpu`,
-/// `cgroup-pids`, `cgroup-cpuset`, `cgroup-swap`, `cgroup-blkio-weight`,
+/// Runs the checks of this step: `cgroup-v2`, `cgroup-v1`, `cgroup-memory`,
+/// `cgroup-cpu`, `cgroup-pids`, `cgroup-cpuset`, `cgroup-swap`, `cgroup-blkio-weight`,
 /// `cgroup-freeze`, `cgroup-kill`.
 pub fn doctor() -> Vec<Check> {
     let hierarchies = match Hierarchies::detect() {
@@ -26,8 +26,8 @@ pub fn doctor() -> Vec<Check> {
         }
     };
     if hierarchies.iter().next().is_none() {
-        let mend = "mount -t cgroup2 none /sys/fs/cgroup";
-        return vec![Check::fails("cgroup", "no cgroup file system is mounted", mend)];
+        let fix = "mount -t cgroup2 none /sys/fs/cgroup";
+        return vec![Check::fails("cgroup", "no cgroup file system is mounted", fix)];
     }
     let controller = |name, controller| holder(&hierarchies, name, controller);
     vec![
@@ -44,11 +44,12 @@ pub fn doctor() -> Vec<Check> {
     ]
 }
 
-/// Version 2 with the controllers of the limits: on a hybrid host it has none.
+/// Checks that version 2 has the controllers of the limits. On a hybrid host it has
+/// none.
 fn unified(hierarchies: &Hierarchies) -> Check {
     let name = "cgroup-v2";
     let boot = "boot with `systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all`";
-    let (hybrid, mend) = match version_1_has_all(hierarchies) {
+    let (hybrid, fix) = match version_1_has_all(hierarchies) {
         true => (
             "hybrid, and enough to run containers",
             format!(
@@ -60,7 +61,7 @@ fn unified(hierarchies: &Hierarchies) -> Check {
         }
     };
     match hierarchies.unified() {
-        None => Check::missing(name, "no unified hierarchy is mounted", mend),
+        None => Check::missing(name, "no unified hierarchy is mounted", fix),
         Some(unified)
             if unified.holds(Controller::Memory) || unified.holds(Controller::Pids) =>
         {
@@ -76,13 +77,13 @@ fn unified(hierarchies: &Hierarchies) -> Check {
                 format_args!(
                     "{hybrid}: {path} freezes and kills, the limits are on version 1"
                 ),
-                mend,
+                fix,
             )
         }
     }
 }
 
-/// Whether version 1 keeps the limits that every container should have.
+/// Returns whether version 1 has the controllers that every container should have.
 fn version_1_has_all(hierarchies: &Hierarchies) -> bool {
     [Controller::Memory, Controller::Cpu, Controller::Pids].into_iter().all(|needed| {
         hierarchies.holding(needed).is_some_and(|it| it.version() == Version::V1)
@@ -131,7 +132,8 @@ fn at(hierarchy: &Hierarchy) -> String {
 
 fn swap(hierarchies: &Hierarchies) -> Check {
     let files = ["memory.swap.max", "memory.memsw.limit_in_bytes"];
-    // Version 2 has the file only below the top, where there may be no cgroup yet.
+    // Version 2 has the file only below the top, where there may be no cgroup yet. Then
+    // only /proc/swaps tells whether the kernel has swap at all.
     let limited = || {
         sample(
             hierarchies,
@@ -139,19 +141,19 @@ fn swap(hierarchies: &Hierarchies) -> Check {
             &["memory.max", "memory.limit_in_bytes"],
         )
     };
-    let untold = || {
+    let unknown = || {
         Some(PathBuf::from("/proc/swaps"))
             .filter(|swaps| limited().is_none() && swaps.exists())
     };
-    match sample(hierarchies, Controller::Memory, &files).or_else(untold) {
+    match sample(hierarchies, Controller::Memory, &files).or_else(unknown) {
         Some(file) => Check::ok("cgroup-swap", file.display()),
-        None => {
-            Check::missing("cgroup-swap", "swap is not counted", mend("--memory-swap"))
-        }
+        None => Check::missing("cgroup-swap", "swap is not counted", Limit::Swap.fix()),
     }
 }
 
-/// The last two files stand for the ones that only a cgroup below the top has.
+/// Checks for a weight of block I/O. Only cgroups below the top have the files of the
+/// weight; io.cost.qos and `BFQ_V1` are files of the top cgroup on a kernel that has
+/// them.
 fn blkio_weight(hierarchies: &Hierarchies) -> Check {
     let files = [
         "io.bfq.weight",
@@ -166,7 +168,7 @@ fn blkio_weight(hierarchies: &Hierarchies) -> Check {
         None => Check::missing(
             "cgroup-blkio-weight",
             "no io.weight or blkio.weight",
-            mend("--blkio-weight"),
+            Limit::BlkioWeight.fix(),
         ),
     }
 }
@@ -184,7 +186,8 @@ fn freeze(hierarchies: &Hierarchies) -> Check {
     }
 }
 
-/// cgroup.kill came with Linux 5.14, which is the oldest that Kiste runs on.
+/// Checks for cgroup.kill. Linux 5.14, the oldest that Kiste supports, has it on
+/// version 2.
 fn kill(hierarchies: &Hierarchies) -> Check {
     match hierarchies.unified() {
         Some(unified) => Check::ok("cgroup-kill", at(unified)),
@@ -199,8 +202,8 @@ fn kill(hierarchies: &Hierarchies) -> Check {
     }
 }
 
-/// The first of `files` in the hierarchy of `controller`: in its top cgroup, or, as
-/// many files are not in the top one, in a cgroup right below it.
+/// Finds the first of `files` in the top cgroup of the controller's hierarchy or, since
+/// the top has fewer files, in a cgroup right below.
 fn sample(
     hierarchies: &Hierarchies,
     controller: Controller,
@@ -221,14 +224,14 @@ mod tests {
     use kit::doctor::Verdict;
 
     use super::*;
-    use crate::hierarchy::tests::Fake;
+    use crate::fake::Fake;
 
-    fn told(check: &Check) -> (Verdict, &str) {
+    fn result(check: &Check) -> (Verdict, &str) {
         (check.verdict, &check.found)
     }
 
     #[test]
-    fn a_unified_hierarchy_without_controllers_is_a_hybrid_hosts() {
+    fn a_unified_hierarchy_without_controllers_means_a_hybrid_host() {
         let top = Fake::new("hybrid");
         let check = unified(&top.mounted("cgroup2", "rw"));
         assert_eq!(check.verdict, Verdict::Missing);
@@ -244,22 +247,22 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_where_each_thing_was_found() {
+    fn a_check_says_where_the_hierarchy_or_file_is() {
         let top = Fake::new("told");
-        let path = top.0.display();
+        let path = top.path().display();
         let version_1 = top.mounted("cgroup", "rw,memory,blkio,freezer");
         let memory = holder(&version_1, "cgroup-memory", Controller::Memory);
         assert_eq!(
-            told(&memory),
+            result(&memory),
             (Verdict::Ok, format!("version 1, at {path}").as_str())
         );
         assert_eq!(
-            told(&freeze(&version_1)),
+            result(&freeze(&version_1)),
             (Verdict::Ok, format!("version 1, at {path}").as_str())
         );
         let version_2 = top.mounted("cgroup2", "rw");
         assert_eq!(
-            told(&kill(&version_2)),
+            result(&kill(&version_2)),
             (Verdict::Ok, format!("version 2, at {path}").as_str())
         );
 
@@ -276,11 +279,11 @@ mod tests {
         );
         let file = |name| below.join(name).display().to_string();
         assert_eq!(
-            told(&swap(&version_1)),
+            result(&swap(&version_1)),
             (Verdict::Ok, file("memory.memsw.limit_in_bytes").as_str())
         );
         assert_eq!(
-            told(&blkio_weight(&version_1)),
+            result(&blkio_weight(&version_1)),
             (Verdict::Ok, file("blkio.weight").as_str())
         );
     }

@@ -21,9 +21,9 @@ use crate::lesson::LESSON;
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
+    /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
     /// Remove what runs that were killed with -9 have left behind
     Gc(RunDirArgs),
@@ -79,7 +79,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
     // 05: how much it may use
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
+    let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     let started = Instant::now();
 
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
@@ -100,12 +100,12 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             args.mount.propagation.share()?;
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    args.cgroup.tell(&cgroup, started.elapsed());
+    cgroup.report(args.cgroup.usage_report(), started.elapsed());
     cgroup.remove_or_keep(run_dir);
     Ok(status.into())
 }

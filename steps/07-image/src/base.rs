@@ -20,7 +20,7 @@ use crate::collect::clean;
 use crate::commit::commit;
 use crate::container::Container;
 use crate::image::Image;
-use crate::overlay::{self, Overlay, Top};
+use crate::overlay::{Overlay, OverlayViews};
 use crate::source::architecture;
 use crate::store::Store;
 
@@ -45,7 +45,7 @@ struct Layered {
     container: Container,
     overlay: Overlay,
     /// With other owners: a view of each layer, made by who may, and shown with them.
-    views: Vec<Detached>,
+    views: Option<OverlayViews>,
 }
 
 impl Args {
@@ -68,7 +68,7 @@ impl Args {
         let image = Image::find(&store, named)?;
         let container = Container::create(&store, id, &image)?;
         let overlay = container.overlay(&store, &image)?;
-        let views = if ids.are_shown_by_root() { overlay.views()? } else { Vec::new() };
+        let views = ids.are_shown_by_root().then(|| overlay.views()).transpose()?;
         let base = Base {
             args: self,
             kind: Of::Image(Box::new(Layered {
@@ -89,9 +89,10 @@ impl Base<'_> {
     /// What must be shown with the owners of the container's user namespace.
     pub fn views(&self) -> impl Iterator<Item = &Detached> {
         let (tree, views) = match &self.kind {
-            Of::Directory(tree) => (tree.as_ref(), &[][..]),
-            Of::Image(layered) => (None, layered.views.as_slice()),
+            Of::Directory(tree) => (tree.as_ref(), None),
+            Of::Image(layered) => (None, layered.views.as_ref()),
         };
+        let views = views.into_iter().flat_map(OverlayViews::iter);
         tree.map(RootView::detached).into_iter().chain(views)
     }
 
@@ -107,10 +108,9 @@ impl Base<'_> {
             }
             Of::Image(layered) => layered,
         };
-        let overlay = if layered.views.is_empty() {
-            layered.overlay.mount()?
-        } else {
-            overlay::mount_views(&layered.views, Top::Upper)?
+        let overlay = match &layered.views {
+            Some(views) => views.mount()?,
+            None => layered.overlay.mount()?,
         };
         let view = RootView::new(overlay, layered.image.called());
         self.make_workdir(view.as_fd())?;
@@ -153,7 +153,7 @@ impl Base<'_> {
     /// When the root file system has no such name, or the namespace no such id.
     pub fn account(
         &self,
-        args: &user::Args,
+        asked: Option<&User>,
         root: BorrowedFd<'_>,
         ids: &Ids,
     ) -> Result<Account> {
@@ -166,7 +166,10 @@ impl Base<'_> {
             parsed.with_context(|| format!("User of the image, {user:?}"))
         };
         let user = user.map(parse).transpose()?;
-        args.account_or(user.as_ref(), root, ids)
+        match asked {
+            Some(_) => ids.account(root, asked),
+            None => ids.account(root, user.as_ref()).context("User of the image"),
+        }
     }
 
     /// What to run: by the command line, else by the image.

@@ -1,4 +1,5 @@
-//! `--commit`: what a container has written becomes one more layer of its image.
+//! `--commit`: packs the files that a container has written as one more layer of its
+//! image.
 
 use std::io::BufWriter;
 use std::path::Path;
@@ -6,20 +7,19 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use kit::Failure;
 use serde_json::{Value, json};
 
 use crate::container::Container;
 use crate::digest::{Digest, Hashing};
 use crate::document;
 use crate::image::Image;
-use crate::layer::{Incoming, Kept, take_in};
+use crate::layer::{IncomingLayer, StoredLayer, add_layers};
 use crate::load;
-use crate::pack::{As, pack};
+use crate::pack::{PackAs, pack};
 use crate::reference::Reference;
 use crate::store::{Store, Tagged};
 
-/// Keeps what a container has written.
+/// Makes an image of a container's image and of the files that it has written.
 pub(crate) fn commit(
     store: &Store,
     container: &Container,
@@ -28,15 +28,15 @@ pub(crate) fn commit(
     command: &str,
 ) -> Result<()> {
     let _shared = store.share()?;
-    let place = store.temporary()?;
-    // First the archive, by the whole road that every other layer comes on.
-    let path = place.path().join("layer.tar.gz");
+    let temporary = store.temporary()?;
+    // The archive comes first: the layer is then added like any other.
+    let path = temporary.path().join("layer.tar.gz");
     let file = std::fs::File::create_new(&path)
         .with_context(|| format!("open({})", path.display()))?;
     let compressed = GzEncoder::new(BufWriter::new(file), Compression::default());
     let packed = pack(
         &container.upper(),
-        As::Layer,
+        PackAs::Layer,
         store.room()?.bytes,
         Hashing::new(compressed),
     )?;
@@ -48,7 +48,7 @@ pub(crate) fn commit(
         .map_err(|error| error.into_error())
         .context("write the layer")?;
 
-    let configuration = extended(image, &diff_id, command)?;
+    let configuration = extend_configuration(image, &diff_id, command)?;
     let (layer, bytes) = add_layer(store, &path, &diff_id, image)?;
     let id = store.add_blob(&configuration)?;
     let mut manifest: Value = serde_json::to_value(&image.manifest)?;
@@ -69,30 +69,34 @@ pub(crate) fn commit(
     .map(drop)
 }
 
-/// The new layer, and the bytes of its files.
+/// Adds the layer to the store; returns it, and the bytes of its files.
 fn add_layer(
     store: &Store,
     path: &Path,
     diff_id: &Digest,
     image: &Image,
-) -> Result<(Kept, u64)> {
+) -> Result<(StoredLayer, u64)> {
     let open =
         || Ok(Box::new(std::fs::File::open(path)?) as Box<dyn std::io::Read + Send>);
-    let incoming = Incoming {
+    let incoming = IncomingLayer {
         name: "layer".into(),
         size: None,
         digest: None,
         diff_id: Some(*diff_id),
         open: Box::new(open),
     };
-    let mut layers = take_in(store, &image.chain()?, &[incoming])?;
-    let layer = layers.kept.pop().ok_or_else(|| Failure::new("a layer got lost"))?;
-    Ok((layer, layers.bytes))
+    let mut stored = add_layers(store, &image.chain()?, &[incoming])?;
+    let layer = stored.layers.pop().context("no layer was stored")?;
+    Ok((layer, stored.bytes))
 }
 
-/// The image's configuration with one layer more. Fields that we do not know stay as
-/// they are.
-fn extended(image: &Image, diff_id: &Digest, command: &str) -> Result<Vec<u8>> {
+/// Adds a layer to the image's configuration. Fields that we do not know stay as they
+/// are.
+fn extend_configuration(
+    image: &Image,
+    diff_id: &Digest,
+    command: &str,
+) -> Result<Vec<u8>> {
     let mut configuration: Value = serde_json::from_slice(&image.configuration_bytes)?;
     configuration["created"] = document::now().into();
     let diff_ids = configuration["rootfs"]["diff_ids"]

@@ -1,6 +1,7 @@
-//! Layers on their way into the store: read once, and on the way hashed twice, kept as
-//! they are, decompressed and unpacked.
+//! Layers on their way into the store. Each archive is read once: it is kept as it is,
+//! decompressed, unpacked, and hashed with and without compression.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,40 +14,41 @@ use oci_spec::image::MediaType;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
-use crate::ahead::Ahead;
 use crate::compression::{Compression, decompress};
 use crate::digest::{Digest, Hashing, chain_id};
-use crate::progress::Progress;
+use crate::progress::ProgressBars;
+use crate::read_ahead::ReadAhead;
 use crate::store::{Store, Temporary, WholeBlob, open_directory};
-use crate::unpack::{Budget, LeftOut, Unpacked, copy_attributes, open_beneath, unpack};
+use crate::unpack::{Budget, LeftOut, Unpacked, copy_metadata, open_beneath, unpack};
 
-/// A layer that is to come in.
-pub(crate) struct Incoming<'a> {
-    /// As errors and the progress bar call it.
+/// A layer that is to be added to the store.
+pub(crate) struct IncomingLayer<'a> {
+    /// Its name in errors and on the progress bar.
     pub(crate) name: String,
     /// Bytes of the archive, where that is known.
     pub(crate) size: Option<u64>,
-    /// What the archive must be, where that is known.
+    /// The digest of the archive, where that is known.
     pub(crate) digest: Option<Digest>,
-    /// What it must be without compression.
+    /// The digest of the archive without compression, where that is known.
     pub(crate) diff_id: Option<Digest>,
+    /// Opens the archive.
     pub(crate) open:
         Box<dyn Fn() -> Result<Box<dyn Read + Send + 'a>> + Send + Sync + 'a>,
 }
 
-/// A layer that has come in, and is still in a directory of its own.
+/// A layer that is unpacked, and still in a temporary directory.
 #[derive(Debug)]
-struct Arrived {
+struct ReceivedLayer {
     blob: WholeBlob,
     diff_id: Digest,
     media_type: MediaType,
     unpacked: Unpacked,
-    place: Temporary,
+    temporary: Temporary,
 }
 
 /// A layer that is in the store.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct StoredLayer {
     pub(crate) digest: Digest,
     pub(crate) diff_id: Digest,
     /// Bytes of its archive.
@@ -54,64 +56,66 @@ pub(crate) struct Kept {
     pub(crate) media_type: MediaType,
 }
 
-/// Layers that are in the store, the lowest first.
+/// Layers that have been added to the store, the lowest first.
 #[derive(Debug, Default)]
-pub(crate) struct Layers {
-    pub(crate) kept: Vec<Kept>,
+pub(crate) struct StoredLayers {
+    pub(crate) layers: Vec<StoredLayer>,
     /// Bytes of all files.
     pub(crate) bytes: u64,
     pub(crate) left_out: LeftOut,
 }
 
-/// Takes in layers on top of those that are there (by their chain ids), the lowest
-/// first: several at once, as many as there are processors.
-pub(crate) fn take_in(
+/// Adds layers, the lowest first, on top of those with the chain ids `below`. As many are
+/// received at once as there are processors.
+pub(crate) fn add_layers(
     store: &Store,
     below: &[Digest],
-    incoming: &[Incoming<'_>],
-) -> Result<Layers> {
-    let progress = Progress::new();
-    let arrived = arrive_all(store, incoming, &progress);
+    incoming: &[IncomingLayer<'_>],
+) -> Result<StoredLayers> {
+    let progress = ProgressBars::new();
+    let received = receive_all(store, incoming, &progress);
     progress.finish();
-    settle(store, below, arrived?.into_iter().collect::<Result<_>>()?)
+    move_into_store(store, below, received?)
 }
 
-fn arrive_all(
+fn receive_all(
     store: &Store,
-    incoming: &[Incoming<'_>],
-    progress: &Progress,
-) -> Result<Vec<Result<Arrived>>> {
-    let budget = Budget::of(store.room()?);
+    incoming: &[IncomingLayer<'_>],
+    progress: &ProgressBars,
+) -> Result<Vec<ReceivedLayer>> {
+    let budget = Budget::new(store.room()?);
     let next = AtomicUsize::new(0);
-    let arrived = Mutex::new(Vec::new());
+    let received = Mutex::new(BTreeMap::new());
     let work = || {
-        while let Some((at, layer)) = take_next(&next, incoming) {
-            let result = arrive(store, layer, &budget, progress)
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(layer) = incoming.get(index) else { return };
+            let result = receive(store, layer, &budget, progress)
                 .with_context(|| layer.name.clone());
-            // After a failure the rest need not come.
+            // After an error the other layers are not needed.
             if result.is_err() {
                 next.store(incoming.len(), Ordering::Relaxed);
             }
-            let result = result.map_err(where_it_is_full);
-            arrived.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+            let result = result.map_err(with_hint_if_disk_is_full);
+            received
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(index, result);
         }
     };
     let workers = thread::available_parallelism()
         .map_or(1, |count| count.get())
         .min(incoming.len());
     thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
-    let mut arrived = arrived.into_inner().unwrap_or_else(PoisonError::into_inner);
-    arrived.sort_by_key(|(at, _)| *at);
-    Ok(arrived.into_iter().map(|(_, result)| result).collect())
+    received
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .into_values()
+        .collect()
 }
 
-fn take_next<'a, T>(next: &AtomicUsize, all: &'a [T]) -> Option<(usize, &'a T)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    all.get(at).map(|it| (at, it))
-}
-
-/// Says what to do about a full disk.
-fn where_it_is_full(error: anyhow::Error) -> anyhow::Error {
+/// Adds a hint to the error of a full disk.
+fn with_hint_if_disk_is_full(error: anyhow::Error) -> anyhow::Error {
     let full = |cause: &(dyn std::error::Error + 'static)| {
         let number =
             cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
@@ -126,51 +130,51 @@ fn where_it_is_full(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-// ANCHOR: arrive
-/// One pass over a layer's archive.
-// Task 7.1: what is read is kept, and then decompressed; ahead of who unpacks it.
-fn arrive(
+// ANCHOR: receive
+/// Reads a layer's archive, once.
+// Task 7.1: the archive is kept as it is read, decompressed in a thread, and unpacked.
+fn receive(
     store: &Store,
-    layer: &Incoming<'_>,
+    layer: &IncomingLayer<'_>,
     budget: &Budget,
-    progress: &Progress,
-) -> Result<Arrived> {
-    let place = store.temporary()?;
-    let mut blob = store.new_blob(place.path())?;
-    let tree = place.path().join("tree");
+    progress: &ProgressBars,
+) -> Result<ReceivedLayer> {
+    let temporary = store.temporary()?;
+    let mut blob = store.new_blob(temporary.path())?;
+    let tree = temporary.path().join("tree");
     std::fs::create_dir(&tree).with_context(|| format!("mkdir({})", tree.display()))?;
     let directory = open_directory(&tree)?;
-    // As it is where the archive says nothing of it, whatever the caller's umask.
+    // The mode where the archive does not list its top, whatever the caller's umask.
     rustix::fs::fchmod(&directory, Mode::from(0o755)).context("fchmod(the layer)")?;
-    let bar = progress.layer(&layer.name, layer.size);
+    let bar = progress.add(&layer.name, layer.size);
 
     let (unpacked, diff_id, compression) = thread::scope(|scope| {
         let kept = Tee { input: bar.wrap((layer.open)()?), copy: &mut blob };
         let (compression, archive) = decompress(kept).context("read the archive")?;
-        let (ahead, _thread) = Ahead::read(scope, archive);
-        let mut content = Hashing::new(ahead);
+        let (read_ahead, _thread) = ReadAhead::start(scope, archive);
+        let mut content = Hashing::new(read_ahead);
         let unpacked = unpack(&mut content, &directory, budget)?;
         let (diff_id, _, _) = content.finish();
         Ok::<_, anyhow::Error>((unpacked, diff_id, compression))
     })?;
 
     let blob = blob.finish();
-    layer
-        .digest
-        .map_or(Ok(()), |wanted| blob.digest.expect("the layer's archive", &wanted))?;
-    layer.diff_id.map_or(Ok(()), |wanted| {
-        diff_id.expect("the layer without compression", &wanted)
-    })?;
+    if let Some(digest) = &layer.digest {
+        blob.digest.verify("the layer's archive", digest)?;
+    }
+    if let Some(expected) = &layer.diff_id {
+        diff_id.verify("the layer without compression", expected)?;
+    }
     let media_type = match compression {
         Compression::None => MediaType::ImageLayer,
         Compression::Gzip => MediaType::ImageLayerGzip,
         Compression::Zstd => MediaType::ImageLayerZstd,
     };
-    Ok(Arrived { blob, diff_id, media_type, unpacked, place })
+    Ok(ReceivedLayer { blob, diff_id, media_type, unpacked, temporary })
 }
-// ANCHOR_END: arrive
+// ANCHOR_END: receive
 
-/// What is read is written elsewhere, too.
+/// Reads, and writes what it reads to a copy.
 struct Tee<R, W> {
     input: R,
     copy: W,
@@ -184,73 +188,55 @@ impl<R: Read, W: io::Write> Read for Tee<R, W> {
     }
 }
 
-/// Gives layers that have arrived their places in the store, the lowest first.
-fn settle(store: &Store, below: &[Digest], arrived: Vec<Arrived>) -> Result<Layers> {
+/// Moves layers from their temporary directories into the store, the lowest first.
+fn move_into_store(
+    store: &Store,
+    below: &[Digest],
+    received: Vec<ReceivedLayer>,
+) -> Result<StoredLayers> {
     let mut chain = below.to_vec();
-    let mut layers = Layers::default();
-    for Arrived { blob, diff_id, media_type, unpacked, place } in arrived {
-        let tree = place.path().join("tree");
+    let mut stored = StoredLayers::default();
+    for ReceivedLayer { blob, diff_id, media_type, unpacked, temporary } in received {
+        let tree = temporary.path().join("tree");
         let below: Vec<_> = chain.iter().map(|id| store.layer(id)).collect();
-        complete(&tree, &unpacked, &below)?;
+        complete_implied(&tree, &unpacked, &below)?;
         let id = chain_id(chain.last(), &diff_id);
         let path = store.layer(&id);
         kit::call("whole, or not at all", "rename", path.display(), || {
             match std::fs::rename(&tree, &path) {
-                // Another process was faster: it is the same.
+                // Another process has added the same layer meanwhile.
                 Err(_) if path.is_dir() => Ok(()),
                 done => done,
             }
         })?;
         chain.push(id);
-        layers.bytes += unpacked.bytes;
-        layers.left_out.join(unpacked.left_out);
-        layers.kept.push(Kept {
-            digest: blob.digest,
-            diff_id,
-            size: blob.size,
-            media_type,
-        });
+        stored.bytes += unpacked.bytes;
+        stored.left_out.merge(unpacked.left_out);
+        let (digest, size) = (blob.digest, blob.size);
         store.keep_blob(blob)?;
+        stored.layers.push(StoredLayer { digest, diff_id, size, media_type });
     }
-    Ok(layers)
+    Ok(stored)
 }
 
-/// Directories that an archive does not list are as the layer below has them that has
-/// them.
-fn complete(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Result<()> {
+/// Completes the directories that the archive only implies: they take owner, mode, times
+/// and attributes from the nearest lower layer that has them.
+fn complete_implied(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Result<()> {
     let tree = open_directory(tree)?;
     for implied in &unpacked.implied {
         for layer in below.iter().rev() {
             match open_beneath(&open_directory(layer)?, implied) {
-                Ok(like) => {
+                Ok(lower) => {
                     let directory = open_beneath(&tree, implied)
                         .context("open(a directory of the layer)")?;
-                    copy_attributes(&like, &directory)?;
+                    copy_metadata(&lower, &directory)?;
                     break;
                 }
                 Err(Errno::NOENT) => {}
-                Err(_) => break, // it is something else there, or gone: this one is new
+                // A file or a whiteout is there: this directory is a new one.
+                Err(_) => break,
             }
         }
     }
     Ok(())
-}
-
-/// The most layers that overlayfs takes: OVL_MAX_STACK of fs/overlayfs/params.h.
-const MOST_LAYERS: usize = 500;
-
-/// All layers must be there, or none.
-pub(crate) fn same_number(layers: usize, diff_ids: usize) -> Result<()> {
-    if layers > MOST_LAYERS {
-        return Err(Failure::new(format_args!(
-            "{layers} layers: the most is {MOST_LAYERS}"
-        ))
-        .into());
-    }
-    if layers == diff_ids {
-        return Ok(());
-    }
-    let text =
-        format!("its manifest has {layers} layers, and its configuration {diff_ids}");
-    Err(Failure::new(text).into())
 }

@@ -7,7 +7,6 @@
 //!   layer of its own on top.
 //! - [`Base::finish`] keeps what was written, or forgets it.
 
-mod ahead;
 mod archive;
 mod args;
 mod attributes;
@@ -27,6 +26,7 @@ mod load;
 mod overlay;
 mod pack;
 mod progress;
+mod read_ahead;
 mod reference;
 mod save;
 mod source;

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::digest::{Digest, chain_ids};
 use crate::document;
 use crate::image::diff_ids;
-use crate::layer::{Incoming, Layers, take_in};
+use crate::layer::{IncomingLayer, StoredLayers, add_layers};
 use crate::reference::Reference;
 use crate::source::{Members, Offer, architecture, offers, open_input};
 use crate::store::{Files, Store, Tagged, manifest_descriptor};
@@ -38,7 +38,7 @@ fn load_one(store: &Store, offer: Offer<'_>, mend: &str) -> Result<Vec<Tagged>> 
     let (manifest, size) = match known {
         Some(known) => (known.manifest, known.size),
         None => {
-            let layers = take_in(store, &[], &offer.layers)?;
+            let layers = add_layers(store, &[], &offer.layers)?;
             tell(&layers.left_out, mend);
             let manifest = match offer.manifest {
                 Some(bytes) => bytes,
@@ -106,21 +106,21 @@ pub(crate) fn import(
             as Box<dyn std::io::Read + Send>)
     };
     let what = path.display().to_string();
-    let incoming = Incoming {
+    let incoming = IncomingLayer {
         name: what.clone(),
         size,
         digest: None,
         diff_id: None,
         open: Box::new(open),
     };
-    let layers = take_in(store, &[], &[incoming])?;
+    let layers = add_layers(store, &[], &[incoming])?;
     tell(&layers.left_out, mend);
     let configuration = json!({
         "created": document::now(),
         "architecture": architecture(),
         "os": "linux",
         "config": {},
-        "rootfs": { "type": "layers", "diff_ids": layers.kept.iter().map(|layer| layer.diff_id.to_string()).collect::<Vec<_>>() },
+        "rootfs": { "type": "layers", "diff_ids": layers.layers.iter().map(|layer| layer.diff_id.to_string()).collect::<Vec<_>>() },
         "history": [{ "created": document::now(), "created_by": format!("import {}", path.file_name().unwrap_or(path.as_os_str()).display()) }],
     });
     let added = add(store, &serde_json::to_vec(&configuration)?, &layers)?;
@@ -132,7 +132,7 @@ pub(crate) fn import(
 pub(crate) fn add(
     store: &Store,
     configuration: &[u8],
-    layers: &Layers,
+    layers: &StoredLayers,
 ) -> Result<Tagged> {
     let id = store.add_blob(configuration)?;
     let manifest = store.add_blob(&manifest(configuration, layers)?)?;
@@ -140,11 +140,11 @@ pub(crate) fn add(
 }
 
 /// The manifest of an image that came without one.
-fn manifest(configuration: &[u8], layers: &Layers) -> Result<Vec<u8>> {
+fn manifest(configuration: &[u8], layers: &StoredLayers) -> Result<Vec<u8>> {
     let mut config =
         manifest_descriptor(&Digest::of(configuration), configuration.len() as u64)?;
     config.set_media_type(MediaType::ImageConfig);
-    let descriptors = layers.kept.iter().map(|layer| {
+    let descriptors = layers.layers.iter().map(|layer| {
         let mut descriptor = manifest_descriptor(&layer.digest, layer.size)?;
         descriptor.set_media_type(layer.media_type.clone());
         Ok(descriptor)

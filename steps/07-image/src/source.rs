@@ -14,7 +14,7 @@ use anyhow::Result;
 use kit::Failure;
 
 use crate::digest::Digest;
-use crate::layer::Incoming;
+use crate::layer::IncomingLayer;
 use crate::reference::Reference;
 
 pub(crate) use layout::architecture;
@@ -26,7 +26,7 @@ pub(crate) struct Offer<'a> {
     /// The manifest's bytes, where there is one.
     pub(crate) manifest: Option<Vec<u8>>,
     pub(crate) configuration: Vec<u8>,
-    pub(crate) layers: Vec<Incoming<'a>>,
+    pub(crate) layers: Vec<IncomingLayer<'a>>,
 }
 
 /// The images that a source offers.
@@ -52,12 +52,18 @@ fn incoming<'a>(
     member: String,
     digest: Option<Digest>,
     diff_id: Digest,
-) -> Result<Incoming<'a>> {
+) -> Result<IncomingLayer<'a>> {
     let size = Some(members.size(&member)?);
     let name = digest.unwrap_or(diff_id).hex();
     let name = format!("layer {}", &name[..12]);
     let open = move || -> Result<Box<dyn Read + Send + 'a>> {
         Ok(Box::new(members.open(&member)?))
     };
-    Ok(Incoming { name, size, digest, diff_id: Some(diff_id), open: Box::new(open) })
+    Ok(IncomingLayer {
+        name,
+        size,
+        digest,
+        diff_id: Some(diff_id),
+        open: Box::new(open),
+    })
 }

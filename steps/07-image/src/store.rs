@@ -29,7 +29,7 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use crate::digest::Digest;
-use crate::unpack::Room;
+use crate::unpack::FreeSpace;
 
 pub(crate) use blob::{LARGEST_DOCUMENT, WholeBlob};
 pub(crate) use index::{Tagged, layout_index, manifest_descriptor};
@@ -180,14 +180,14 @@ impl Store {
     }
 
     /// What may still be written.
-    pub(crate) fn room(&self) -> Result<Room> {
+    pub(crate) fn room(&self) -> Result<FreeSpace> {
         let found = rustix::fs::statvfs(&self.path)
             .with_context(|| format!("statvfs({})", self.path.display()))?;
         // A twentieth is left to others.
         let free = found.f_bavail.saturating_mul(found.f_frsize);
         // 0: this file system does not count its files (btrfs).
         let files = if found.f_files == 0 { u64::MAX } else { found.f_favail };
-        Ok(Room { bytes: free - free / 20, files: files - files / 20 })
+        Ok(FreeSpace { bytes: free - free / 20, files: files - files / 20 })
     }
 
     /// Writes a file so that it is there whole, or as it was.

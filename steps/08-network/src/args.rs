@@ -6,15 +6,17 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use clap::builder::PossibleValue;
-use kit::{Failure, program};
+use kit::Failure;
 use nix::unistd::geteuid;
 
+use crate::dns::{Forwarding, ResponderOptions};
 use crate::etc::{self, AddHost};
 use crate::firewall::Firewall;
 use crate::netlink::Mac;
 use crate::network::NetworkName;
 use crate::options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
 use crate::port::{Port, Publish};
+use crate::subnet::Subnet;
 
 /// The network of a container, and which of its ports others reach.
 #[derive(clap::Args, Clone, Debug)]
@@ -81,6 +83,30 @@ pub struct DirArgs {
         default_value = "/var/lib/kiste-networks"
     )]
     network_dir: PathBuf,
+}
+
+/// The options of the hidden subcommand `dns-responder`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct DnsResponderArgs {
+    /// The network's lease file
+    #[arg(long, value_name = "FILE")]
+    leases: PathBuf,
+
+    /// The bridge that questions come in by
+    #[arg(long, value_name = "LINK")]
+    bridge: String,
+
+    /// An address of the bridge, and its subnet
+    #[arg(long = "at", value_name = "ADDRESS/PREFIX", required = true)]
+    gateways: Vec<Subnet>,
+
+    /// Whether questions about other names are forwarded
+    #[arg(long, value_enum)]
+    forwarding: Forwarding,
+
+    /// Start the responder, and exit without waiting for it
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 /// The value of `--network`.
@@ -194,6 +220,18 @@ impl Args {
     }
 }
 
+impl DnsResponderArgs {
+    /// Turns the options into the value that [`crate::dns::respond`] takes.
+    pub(crate) fn plan(&self) -> ResponderOptions {
+        ResponderOptions {
+            leases: self.leases.clone(),
+            bridge: self.bridge.clone(),
+            gateways: self.gateways.clone(),
+            forwarding: self.forwarding,
+        }
+    }
+}
+
 /// The network of a container when there is no `--network`.
 fn default_choice(has_pasta: bool) -> NetworkChoice {
     if geteuid().is_root() {
@@ -202,17 +240,14 @@ fn default_choice(has_pasta: bool) -> NetworkChoice {
     if has_pasta {
         return NetworkChoice::Pasta;
     }
-    program::say("note: the container has no network: pasta is not installed");
-    program::say("hint: install the package passt, or choose --network host or none");
+    kit::notice("note: the container has no network: pasta is not installed");
+    kit::notice("hint: install the package passt, or choose --network host or none");
     NetworkChoice::None
 }
 
 /// The path of pasta(1), if it is in `$PATH`.
 pub fn find_pasta() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|directory| directory.join("pasta"))
-        .find(|program| program.is_file())
+    kit::find_program(&std::env::var_os("PATH")?, "pasta")
 }
 
 impl FromStr for NetworkChoice {
@@ -245,5 +280,15 @@ impl clap::ValueEnum for Firewall {
             ),
         };
         Some(PossibleValue::new(value).help(help))
+    }
+}
+
+impl clap::ValueEnum for Forwarding {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Forwarding::On, Forwarding::Off]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(self.name().into())
     }
 }

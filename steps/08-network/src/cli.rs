@@ -8,7 +8,7 @@ use kit::ExplainArgs;
 use kit::{Failure, Hint};
 use serde::Serialize;
 
-use crate::args::DirArgs;
+use crate::args::{DirArgs, DnsResponderArgs};
 use crate::create;
 use crate::dns;
 use crate::gc;
@@ -94,6 +94,17 @@ pub fn gc_command(args: &GcArgs) -> Result<ExitCode> {
     kit::combine(errors.into_iter().flatten().collect())
         .map(|()| ExitCode::SUCCESS)
         .map_err(|error| Failure::of(&error).exit(1).into())
+}
+
+/// Runs `dns-responder`.
+///
+/// # Errors
+/// What [`dns::respond`] and [`dns::respond_detached`] say.
+pub fn respond(args: &DnsResponderArgs) -> Result<ExitCode> {
+    match args.detach {
+        true => dns::respond_detached(&args.plan()),
+        false => dns::respond(&args.plan()),
+    }
 }
 
 /// A network as it is printed for machines.
@@ -235,7 +246,7 @@ fn remove(args: &Named) -> Result<()> {
         return Err(failure.hint("end them first").into());
     }
     if network.origin == Origin::UserCreated {
-        dns::end(&store.leases_path(&network.name))?;
+        dns::wait_for_exit(&store.leases_path(&network.name))?;
         netlink.remove_link(&network.bridge)?;
         store.remove(&network.name)?;
     }

@@ -11,7 +11,7 @@ use kit::{Failure, Hint, Id, RunDir};
 use nix::unistd::Pid;
 
 use crate::endpoint::Endpoint;
-use crate::etc::{self, Files, Hosts, Resolv};
+use crate::etc::{self, EtcFiles, HostsFile, ResolvConf};
 use crate::lease::LeaseRequest;
 use crate::netlink::Netlink;
 use crate::options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
@@ -176,23 +176,28 @@ impl Connection {
     pub fn name_in(&self, root: BorrowedFd<'_>) -> Result<()> {
         let (servers, search) = (&self.names.servers, &self.names.search);
         let (addresses, gateways, resolv) = match &self.attachment {
-            Attachment::Host => {
-                (vec![], vec![], Resolv::of_host().with(servers, search))
-            }
+            Attachment::Host => (
+                vec![],
+                vec![],
+                ResolvConf::read_of_host().with_options(servers, search),
+            ),
             Attachment::Alone => {
-                (vec![], vec![], Resolv::default().with(servers, search))
+                (vec![], vec![], ResolvConf::default().with_options(servers, search))
             }
             Attachment::Pasta(..) => (
                 vec![],
                 vec![],
-                Resolv::for_container().or_ask(pasta::RESOLVER).with(servers, search),
+                ResolvConf::read_for_container()
+                    .with_fallback(pasta::DNS_FORWARDER)
+                    .with_options(servers, search),
             ),
             Attachment::Bridge(endpoint) => {
                 let gateways = endpoint.gateways();
                 // It asks the responder of its network, which asks those of --dns for
                 // it.
-                let resolv =
-                    Resolv::for_container().with(&[], search).at_responder(&gateways);
+                let resolv = ResolvConf::read_for_container()
+                    .with_options(&[], search)
+                    .with_responder(&gateways);
                 (endpoint.addresses().to_vec(), gateways, resolv)
             }
         };
@@ -201,15 +206,22 @@ impl Connection {
             _ => gateways.first().copied(),
         };
         let of_host = if let Attachment::Host = self.attachment {
-            Hosts::of_host()
+            HostsFile::read_of_host()
         } else {
             String::new()
         };
         let added =
-            self.names.added.iter().filter_map(|host| host.at(gateway)).collect();
-        let hosts =
-            Hosts { of_host, addresses, aliases: self.names.aliases.clone(), added };
-        etc::mount(root, &Files { hostname: self.hostname.clone(), hosts, resolv })
+            self.names.added.iter().filter_map(|host| host.resolve(gateway)).collect();
+        let hosts = HostsFile {
+            of_host,
+            addresses,
+            aliases: self.names.aliases.clone(),
+            added,
+        };
+        etc::mount(
+            root,
+            &EtcFiles { hostname: self.hostname.clone(), hosts, resolv_conf: resolv },
+        )
     }
 
     /// Undoes what was made for the container, after its end. What cannot be undone is

@@ -8,7 +8,7 @@ use anyhow::Result;
 use kit::Failure;
 
 use crate::create;
-use crate::dns::{Outside, Responder};
+use crate::dns::{Forwarding, Responder, ResponderOptions};
 use crate::firewall::{self, Firewall};
 use crate::host;
 use crate::ipam;
@@ -211,17 +211,15 @@ fn attach(
     network.raise(netlink)?;
     kit::combine(host::reconcile(store, netlink))?;
     nft::forget(&lease.addresses)?;
-    let outside = match network.isolation {
-        Isolation::Internal => Outside::Closed,
-        Isolation::Open | Isolation::Isolated => Outside::Forward,
-    };
-    let gateways: Vec<_> = network.subnets().collect();
-    Responder::ensure(
-        &store.leases_path(&network.name),
-        &network.bridge,
-        &gateways,
-        outside,
-    )
+    Responder::ensure(&ResponderOptions {
+        leases: store.leases_path(&network.name),
+        bridge: network.bridge.clone(),
+        gateways: network.subnets().collect(),
+        forwarding: match network.isolation {
+            Isolation::Internal => Forwarding::Off,
+            Isolation::Open | Isolation::Isolated => Forwarding::On,
+        },
+    })
 }
 
 /// Removes the cable and the lease, and all on the host that only they required.

@@ -169,7 +169,7 @@ fn stop_network(
     netlink: &mut Netlink,
     NetworkRecord { network, .. }: &NetworkRecord,
 ) -> Result<()> {
-    dns::end(&store.leases_path(&network.name))?;
+    dns::wait_for_exit(&store.leases_path(&network.name))?;
     match network.origin {
         Origin::UserCreated => Ok(()),
         Origin::Automatic => netlink.remove_link(&network.bridge),

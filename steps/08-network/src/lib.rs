@@ -41,13 +41,14 @@ mod rules;
 mod show;
 mod store;
 mod subnet;
+mod sys;
 mod sysctl;
 
-pub use args::{Args, DirArgs, find_pasta};
-pub use cli::{Command, GcArgs, command, gc_command};
+pub use args::{Args, DirArgs, DnsResponderArgs, find_pasta};
+pub use cli::{Command, GcArgs, command, gc_command, respond};
 pub use connection::{Connection, connect};
 pub use doctor::checks;
-pub use etc::places;
+pub use etc::mount_points;
 pub use firewall::Firewall;
 pub use netlink::Mac;
 pub use network::NetworkName;

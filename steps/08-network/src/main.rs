@@ -21,11 +21,11 @@ use crate::lesson::LESSON;
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
     #[command(flatten)]
     Image(image::cli::Command),
-    /// Check what this step needs of the kernel and the host
+    /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
     /// Make, list and remove networks
     #[command(subcommand)]
@@ -34,9 +34,9 @@ enum Cli {
     Show(network::DirArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(network::GcArgs),
-    /// Answer questions for the names on a network (started by `run`)
+    /// Answer DNS questions about the names of a network (started by `run`)
     #[command(hide = true)]
-    DnsResponder(network::dns::Args),
+    DnsResponder(network::DnsResponderArgs),
 }
 
 #[derive(clap::Args)]
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Cli::Network(command) => network::command(&command),
         Cli::Show(args) => network::show(&args),
         Cli::Gc(args) => network::gc_command(&args),
-        Cli::DnsResponder(args) => network::dns::respond(&args),
+        Cli::DnsResponder(args) => network::respond(&args),
         Cli::Doctor(args) => doctor::run(
             args.format(),
             &[
@@ -99,7 +99,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let names = args.uts.names(&id);
     let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
-    let mounts = [network::places(), args.mount.requests()?].concat();
+    let mounts = [network::mount_points(), args.mount.requests()?].concat();
     let rootfs = args.root.rootfs();
     let terminal = args.terminal.plan()?;
     let network = args.network.plan()?;
@@ -107,7 +107,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
     // 05: how much it may use
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
+    let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
     let network = network::connect(&network, &id, &names.hostname, &run_dir)?;
     let base = args.image.base(&id, &ids, &rootfs)?; // 07: what it is made of
@@ -142,7 +142,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
-            let account = base.account(&args.user, root.as_fd(), &ids)?;
+            let account = base.account(args.user.user(), root.as_fd(), &ids)?;
             // 07: what the image says
             let command =
                 base.command(&args.command, &names.hostname, account.home())?;
@@ -151,13 +151,13 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             ids.become_user(&account, parent)?; // 06: and is from here on
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
-    child.end_with(stop_signal);
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
+    child.set_stop_signal(stop_signal);
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    args.cgroup.tell(&cgroup, started.elapsed());
+    cgroup.report(args.cgroup.usage_report(), started.elapsed());
     network.undo_or_tell();
     cgroup.remove_or_keep(run_dir);
     base.finish(&args.command)?; // 07: kept as a layer, or forgotten

@@ -1,4 +1,4 @@
-//! What strace(1) saw, by process.
+//! The calls that strace(1) saw, by process.
 
 use std::path::Path;
 

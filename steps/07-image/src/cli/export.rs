@@ -9,7 +9,7 @@ use crate::changes::{Change, changes};
 use crate::container::{self, State};
 use crate::image::Image;
 use crate::overlay::{Overlay, UPPER};
-use crate::pack::{As, pack};
+use crate::pack::{PackAs, pack};
 use crate::reference::Named;
 use crate::store::{Store, StoreArgs};
 
@@ -40,7 +40,7 @@ impl Export {
         user::in_mount_namespace(|| {
             let merged = merged(&store, &image)?;
             super::output::write_to(output.as_deref(), |output| {
-                pack(&merged, As::Tree, u64::MAX, output).map(drop)
+                pack(&merged, PackAs::RootFs, u64::MAX, output).map(drop)
             })
         })
     }
@@ -54,7 +54,7 @@ fn merged(store: &Store, image: &Image) -> Result<PathBuf> {
         .map(|layer| PathBuf::from("layers").join(layer.hex()))
         .collect();
     let overlay = Overlay { base: store.path().into(), layers, upper: None };
-    if let [only] = overlay.shown().as_slice() {
+    if let [only] = overlay.visible().as_slice() {
         return Ok(store.path().join(only)); // overlayfs wants two
     }
     let overlay = overlay.mount()?;

@@ -9,7 +9,6 @@ use super::{Members, Offer, incoming};
 use crate::digest::Digest;
 use crate::document;
 use crate::image::diff_ids;
-use crate::layer::same_number;
 use crate::reference::Reference;
 
 /// One image of a `manifest.json`.
@@ -53,12 +52,12 @@ fn offer(members: &Members, image: Image) -> Result<Offer<'_>> {
         .unwrap_or_default()
         .trim_end_matches(".json");
     if let Ok(wanted) = format!("sha256:{name}").parse() {
-        Digest::of(&configuration).expect(&image.configuration, &wanted)?;
+        Digest::of(&configuration).verify(&image.configuration, &wanted)?;
     }
     let diff_ids =
         diff_ids(&document::configuration(&configuration, &image.configuration)?)?;
     let layers = image.layers.unwrap_or_default();
-    same_number(layers.len(), diff_ids.len())?;
+    document::check_layer_count(layers.len(), diff_ids.len())?;
     let layers = layers
         .into_iter()
         .zip(diff_ids)

@@ -8,7 +8,6 @@ use super::{Members, Offer, incoming};
 use crate::digest::Digest;
 use crate::document::{self, Document};
 use crate::image::diff_ids;
-use crate::layer::same_number;
 use crate::reference::Reference;
 
 /// Names of images: the specification's, and the one that containerd and Docker read.
@@ -137,7 +136,7 @@ fn offer<'a>(
     let (_, configuration) = blob(members, manifest.config())?;
     let diff_ids =
         diff_ids(&document::configuration(&configuration, "its configuration")?)?;
-    same_number(manifest.layers().len(), diff_ids.len())?;
+    document::check_layer_count(manifest.layers().len(), diff_ids.len())?;
     let layer = |(descriptor, diff_id): (&Descriptor, Digest)| {
         let digest: Digest = descriptor.digest().to_string().parse()?;
         let member = member(&digest);
@@ -169,7 +168,7 @@ fn blob(members: &Members, descriptor: &Descriptor) -> Result<(Digest, Vec<u8>)>
 }
 
 fn digest_and_size(bytes: &[u8], digest: &Digest, size: u64) -> Result<()> {
-    Digest::of(bytes).expect(&member(digest), digest)?;
+    Digest::of(bytes).verify(&member(digest), digest)?;
     if bytes.len() as u64 == size {
         return Ok(());
     }

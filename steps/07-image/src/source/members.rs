@@ -15,7 +15,7 @@ use kit::{Failure, Hint};
 use nix::errno::Errno;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use crate::archive::{Archive, Kind};
+use crate::archive::{ArchiveReader, EntryKind};
 use crate::compression::decompress;
 use crate::store::{LARGEST_DOCUMENT, Store, Temporary, open_directory};
 
@@ -177,7 +177,7 @@ fn seekable(mut input: File, store: &Store) -> Result<(File, Option<Temporary>)>
     let mut beginning = [0; 4];
     if is_file {
         let count = input.read_at(&mut beginning, 0).context("read the archive")?;
-        if crate::compression::Compression::of(&beginning[..count])
+        if crate::compression::Compression::recognise(&beginning[..count])
             == crate::compression::Compression::None
         {
             input.seek(SeekFrom::Start(0)).context("lseek")?;
@@ -205,7 +205,7 @@ fn seekable(mut input: File, store: &Store) -> Result<(File, Option<Temporary>)>
 /// Where the files of an archive lie. A link stands for the file that it names: `docker
 /// save` once wrote layers that two images share so.
 fn list(file: &File) -> Result<HashMap<String, (u64, u64)>> {
-    let mut archive = Archive::new(Counting { file, at: 0 });
+    let mut archive = ArchiveReader::new(file);
     let (mut members, mut links) = (HashMap::new(), Vec::new());
     while let Some(entry) = archive.next()? {
         if members.len() + links.len() >= MOST_MEMBERS {
@@ -217,11 +217,11 @@ fn list(file: &File) -> Result<HashMap<String, (u64, u64)>> {
         let Ok(name) = str::from_utf8(&entry.path) else { continue };
         let name = name.trim_start_matches("./").to_string();
         match &entry.kind {
-            Kind::File if entry.segments.is_none() => {
-                members.insert(name, (archive.position(), entry.size));
+            EntryKind::File if entry.segments.is_none() => {
+                members.insert(name, (archive.position()?, entry.size));
             }
-            Kind::SymbolicLink(target) | Kind::HardLink(target) => {
-                let is_hard = matches!(entry.kind, Kind::HardLink(_));
+            EntryKind::SymbolicLink(target) | EntryKind::HardLink(target) => {
+                let is_hard = matches!(entry.kind, EntryKind::HardLink(_));
                 links.extend(
                     str::from_utf8(target)
                         .ok()
@@ -230,7 +230,7 @@ fn list(file: &File) -> Result<HashMap<String, (u64, u64)>> {
             }
             _ => {}
         }
-        archive.skip()?;
+        archive.seek_over_data()?;
     }
     for (name, target) in links {
         if let Some(place) = members.get(&target).copied() {
@@ -255,41 +255,6 @@ fn resolve(name: &str, target: &str, is_hard: bool) -> String {
         }
     }
     parts.join("/")
-}
-
-/// Reads an archive's headers and jumps over its data.
-pub(crate) struct Counting<'a> {
-    file: &'a File,
-    at: u64,
-}
-
-impl Read for Counting<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-impl Archive<Counting<'_>> {
-    /// Where the data of the entry at hand begins.
-    fn position(&self) -> u64 {
-        self.input().at
-    }
-
-    /// Jumps over the data of the entry at hand.
-    fn skip(&mut self) -> Result<()> {
-        let rest = self.leave_data();
-        let end = self.position().checked_add(rest).context("an entry is too long")?;
-        let length = self.input().file.metadata().context("fstat")?.len();
-        if end > length {
-            return Err(Failure::new("the archive ends in the middle of an entry")
-                .hint("get it again")
-                .into());
-        }
-        self.input_mut().at = end;
-        Ok(())
-    }
 }
 
 /// A part of a file.

@@ -72,7 +72,7 @@ impl Store {
             Ok(bytes)
         };
         let bytes = read().with_context(|| format!("read {}", path.display()))?;
-        Digest::of(&bytes).expect(&path.display().to_string(), digest)?;
+        Digest::of(&bytes).verify(&path.display().to_string(), digest)?;
         Ok(bytes)
     }
 
