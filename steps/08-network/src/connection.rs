@@ -175,7 +175,7 @@ impl Connection {
                 vec![],
                 vec![],
                 ResolvConf::read_for_container()
-                    .with_fallback(pasta::RESOLVER)
+                    .with_fallback(pasta::DNS_FORWARDER)
                     .with_options(servers, search),
             ),
             Attachment::Bridge(endpoint) => {
