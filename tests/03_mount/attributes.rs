@@ -1,4 +1,4 @@
-//! Attributes of a mount that is not attached: functions of the library.
+//! Attributes of a detached mount: functions of the library.
 
 use std::os::fd::AsFd;
 

@@ -14,8 +14,8 @@ use crate::lesson::LESSON;
 
 /// Step 3 of Kiste: mounts of its own
 ///
-/// The mount namespace: what is mounted for the command is not seen on the host, and its
-/// /proc shows it alone.
+/// The mount namespace: what is mounted for the command is not seen on the host, and
+/// its /proc shows it alone.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {

@@ -17,9 +17,9 @@ use crate::resolve::{look, look_at_link};
 /// The most symbolic links that are followed, as in the kernel: path_resolution(7).
 const MOST_LINKS: usize = 40;
 
-/// Makes an empty file at `path` inside `root`, with the directories above it, unless it
-/// exists. A dangling link is followed: the file is made where the link leads, inside
-/// `root`.
+/// Makes an empty file at `path` inside `root`, with the directories above it, unless
+/// it exists. A dangling link is followed: the file is made where the link leads,
+/// inside `root`.
 ///
 /// # Errors
 /// When the file there is not a regular one, the links form a loop, or the file system

@@ -1,4 +1,4 @@
-//! One mount that was requested: by an option, or by a document.
+//! A requested mount, by an option or by a document.
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};

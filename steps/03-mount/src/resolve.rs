@@ -16,7 +16,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 ///
 /// # Errors
 /// The kernel's, from openat2(2).
-// Task 3.4: with O_PATH, which only refers to the file, and resolved as if `root` were /.
+// Task 3.4: with O_PATH, which only refers to the file, and resolved as if `root` were
+// /.
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     kit::call(
         "looked up inside the root: no link leads out",
@@ -54,8 +55,8 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     )
 }
 
-/// Opens a path as [`open`] does, but is not narrated: the caller only looks whether the
-/// file exists.
+/// Opens a path as [`open`] does, but is not narrated: the caller only looks whether
+/// the file exists.
 pub(crate) fn look(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
     resolve(root, path, OFlags::PATH, ResolveFlags::IN_ROOT)
 }

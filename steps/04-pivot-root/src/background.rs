@@ -3,8 +3,8 @@
 //! foreground. Our command reads another terminal, the container's, so the kernel does
 //! not stop us. The relay looks from time to time whether a program inside reads, and
 //! then asks for the foreground itself. It sees the first thread of each process, in
-//! read(2), poll(2) or select(2). A program that waits in another call gets the keyboard
-//! once the user brings the job to the foreground.
+//! read(2), poll(2) or select(2). A program that waits in another call gets the
+//! keyboard once the user brings the job to the foreground.
 
 use std::fs::read_to_string;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -22,8 +22,8 @@ const MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// # Errors
 /// When /proc, /sys or /dev of this root is not an ordinary directory, or the kernel
 /// refuses a mount.
-// Task 4.2: each on a directory of the root's own. If it were a symbolic link, the image
-// would choose what is covered.
+// Task 4.2: each on a directory of the root's own. If it were a symbolic link, the
+// image would choose what is covered.
 pub fn mount_defaults(root: BorrowedFd<'_>) -> Result<()> {
     mount::proc(root)?;
     sysfs()?.attach(&inside::own_directory(root, "/sys")?, "/sys")?;

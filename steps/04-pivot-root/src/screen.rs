@@ -80,12 +80,13 @@ impl Screen {
     }
 }
 
-/// Opens the same pipe or terminal again, non-blocking. O_NONBLOCK is a flag of the open
-/// file description (open(2)), and we share the inherited one with our caller.
+/// Opens the same pipe or terminal again, non-blocking. O_NONBLOCK is a flag of the
+/// open file description (open(2)), and we share the inherited one with our caller.
 ///
-/// None for a socket, which cannot be opened again, and for another user's terminal.
-/// Then the inherited description is written to when poll(2) says that it is writable.
-/// Only a terminal may then take less than we write, and we are deaf until it is read.
+/// Returns none for a socket, which cannot be opened again, and for another user's
+/// terminal. Then the inherited description is written to when poll(2) says that it is
+/// writable. Only a terminal may then take less than we write, and we are deaf until it
+/// is read.
 fn reopen_to_write(inherited: BorrowedFd<'_>) -> Option<OwnedFd> {
     let status = rustix::fs::fstat(inherited).ok()?;
     // A file is not opened again: its offset and O_APPEND are in the description, too.

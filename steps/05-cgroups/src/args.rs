@@ -106,8 +106,8 @@ impl Args {
         })
     }
 
-    /// Makes the limit of memory and swap together by Docker's rule: if it is not given,
-    /// it is twice the memory.
+    /// Makes the limit of memory and swap together by Docker's rule: if it is not
+    /// given, it is twice the memory.
     fn swap(&self) -> Result<Option<Swap>, Failure> {
         let total = "--memory-swap is the total of memory and swap";
         match (self.memory, self.memory_swap) {
@@ -133,8 +133,8 @@ impl Args {
     }
 }
 
-/// Refuses more CPUs than the host has, as Docker does: `--cpus 50` is most likely meant
-/// as 50 %.
+/// Refuses more CPUs than the host has, as Docker does: `--cpus 50` is most likely
+/// meant as 50 %.
 fn require_online(cpus: Cpus, online: &CpuList) -> Result<(), Failure> {
     if cpus.count() <= online.count() as f64 {
         return Ok(());

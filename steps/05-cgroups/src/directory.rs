@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
 
+use crate::controller::{Controller, Version};
 use crate::deadline::Deadline;
 use crate::hierarchy::Hierarchy;
 use crate::parent;
@@ -56,6 +57,16 @@ impl Directory {
     /// Returns the hierarchy that the cgroup is in.
     pub fn hierarchy(&self) -> &Hierarchy {
         &self.hierarchy
+    }
+
+    /// Returns the version of the hierarchy.
+    pub fn version(&self) -> Version {
+        self.hierarchy.version()
+    }
+
+    /// Returns whether the files of `controller` are in this hierarchy.
+    pub fn holds(&self, controller: Controller) -> bool {
+        self.hierarchy.holds(controller)
     }
 
     /// Returns the path on the host.
@@ -132,8 +143,8 @@ impl Directory {
     /// Removes the cgroup, and the cgroups above that nobody uses then.
     ///
     /// # Errors
-    /// rmdir(2) refuses a cgroup that has processes or cgroups in it. For these there is
-    /// [`Directory::remove`].
+    /// rmdir(2) refuses a cgroup that has processes or cgroups in it. For these there
+    /// is [`Directory::remove`].
     pub(crate) fn remove_unused(&self) -> Result<()> {
         // A refusal is expected here, so only success is narrated.
         fs::remove_dir(&self.path)?;

@@ -18,8 +18,8 @@ use crate::{note, parent};
 pub struct Collected {
     /// The ids of the containers of which nothing is left.
     pub removed: Vec<String>,
-    /// All errors in one. The run directories of the containers concerned are kept for a
-    /// later `gc`.
+    /// All errors in one. The run directories of the containers concerned are kept for
+    /// a later `gc`.
     pub outcome: Result<()>,
 }
 

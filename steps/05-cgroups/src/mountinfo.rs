@@ -18,8 +18,8 @@ pub(crate) struct Mount {
     pub version: Version,
     /// The device number, `major:minor`: mounts of one hierarchy share it.
     device: String,
-    /// The cgroup that is mounted: `/` on a host, and the container's own in a container
-    /// without a cgroup namespace.
+    /// The cgroup that is mounted: `/` on a host, and the container's own in a
+    /// container without a cgroup namespace.
     pub root: PathBuf,
     pub mount_point: PathBuf,
     pub access: MountAccess,
@@ -67,7 +67,8 @@ fn parse_line(line: &str) -> Option<Mount> {
     })
 }
 
-/// Replaces `\` and three octal digits, which stand for space, tab, newline or backslash.
+/// Replaces `\` and three octal digits, which stand for space, tab, newline or
+/// backslash.
 fn unescape(text: &str) -> PathBuf {
     let mut parts = text.split('\\');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();

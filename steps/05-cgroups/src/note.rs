@@ -13,8 +13,8 @@ use crate::placement::Placement;
 /// which they are made.
 const NAME: &str = "cgroups";
 
-/// Notes the cgroups that are about to be made, so that `gc` finds them whatever happens
-/// to the runtime.
+/// Notes the cgroups that are about to be made, so that `gc` finds them whatever
+/// happens to the runtime.
 pub(crate) fn write(
     hierarchies: &Hierarchies,
     placement: &Placement,

@@ -18,8 +18,8 @@ pub struct Oom {
 }
 
 impl Cgroup {
-    /// Returns the kill if the OOM killer has killed a process in the cgroup. Where memory
-    /// is not counted, it returns `None`.
+    /// Returns the kill if the OOM killer has killed a process in the cgroup. Where
+    /// memory is not counted, it returns `None`.
     pub fn oom(&self) -> Option<Oom> {
         let memory = self.holding(Controller::Memory)?;
         let killed = memory

@@ -28,9 +28,9 @@ enum Property {
     Numbers(Vec<u32>),
 }
 
-/// Asks systemd to put this process, the runtime, into a scope of its own. The cgroup of
-/// the container is then made below it, and the runtime moves into a leaf of it: only
-/// leaves may have processes.
+/// Asks systemd to put this process, the runtime, into a scope of its own. The cgroup
+/// of the container is then made below it, and the runtime moves into a leaf of it:
+/// only leaves may have processes.
 ///
 /// systemd removes the scope with everything below when the last process in it has
 /// ended.

@@ -28,8 +28,8 @@ impl Display for Size {
 impl FromStr for Size {
     type Err = String;
 
-    /// Reads an amount as Docker does: a whole or decimal number, then `b` (or nothing),
-    /// `k`, `m` or `g`, which are powers of 1024.
+    /// Reads an amount as Docker does: a whole or decimal number, then `b` (or
+    /// nothing), `k`, `m` or `g`, which are powers of 1024.
     fn from_str(text: &str) -> Result<Self, String> {
         let rule = "a size is a number and b, k, m or g: 512m, 1.5g";
         let lower = text.to_ascii_lowercase();

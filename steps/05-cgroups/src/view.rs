@@ -33,16 +33,16 @@ pub fn unshare_namespace() -> Result<()> {
 }
 
 impl Cgroup {
-    /// Mounts the cgroup read-only at /sys/fs/cgroup, so that the container can read its
-    /// limits and not change them. The child calls it. Root in the container can still
-    /// mount it writable, until step 9 takes CAP_SYS_ADMIN away.
+    /// Mounts the cgroup read-only at /sys/fs/cgroup, so that the container can read
+    /// its limits and not change them. The child calls it. Root in the container can
+    /// still mount it writable, until step 9 takes CAP_SYS_ADMIN away.
     ///
     /// # Errors
     /// When a mount fails.
     pub fn show_in(&self, root: BorrowedFd<'_>) -> Result<()> {
         let target = inside::own_directory(root, MOUNT_POINT)?;
         match self.directories() {
-            [only] if only.hierarchy().version() == Version::V2 => {
+            [only] if only.version() == Version::V2 => {
                 view(only)?.attach(&target, MOUNT_POINT)
             }
             directories => show_each(root, &target, directories),

@@ -32,8 +32,8 @@ impl Ids {
         self.become_account(self.first(), parent)
     }
 
-    /// Finds the account that the command runs as: `user`, by the files of the root file
-    /// system, or else the namespace's first user.
+    /// Finds the account that the command runs as: `user`, by the files of the root
+    /// file system, or else the namespace's first user.
     ///
     /// # Errors
     /// When the root file system has no such name, or the namespace no such id.
@@ -87,8 +87,8 @@ impl Ids {
     // ANCHOR_END: become
 
     /// All groups of an account that are mapped. The primary one is among them:
-    /// otherwise a set-group-ID program would drop it, and could open a file that denies
-    /// access to that group (CVE-2022-36109).
+    /// otherwise a set-group-ID program would drop it, and could open a file that
+    /// denies access to that group (CVE-2022-36109).
     fn groups(&self, account: &Account) -> Vec<Gid> {
         let others = account.groups.iter().copied().filter(|gid| *gid != account.gid);
         std::iter::once(account.gid)

@@ -14,7 +14,8 @@ use crate::namespace::{Ids, Writer};
 use crate::plan::{ENOUGH, why_own_id_only};
 use crate::subid::{self, SubidRange};
 
-/// The kit's checks. Root is no longer required: from this step on, few options need it.
+/// The kit's checks. Root is no longer required: from this step on, few options need
+/// it.
 pub fn basics() -> Vec<Check> {
     let mut checks = doctor::basics();
     if let Some(root) =

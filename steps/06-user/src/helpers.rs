@@ -1,6 +1,6 @@
-//! newuidmap(1) and newgidmap(1): set-user-ID programs of the host. They write a map for
-//! a caller who may not write it, if /etc/subuid and /etc/subgid give the caller these
-//! ids.
+//! newuidmap(1) and newgidmap(1): set-user-ID programs of the host. They write a map
+//! for a caller who may not write it, if /etc/subuid and /etc/subgid give the caller
+//! these ids.
 
 use std::ffi::OsStr;
 use std::io;

@@ -20,8 +20,8 @@ pub struct IdRange {
 pub struct IdMap(Vec<IdRange>);
 
 impl IdRange {
-    /// Whether all its ids are valid. The last valid id is 2³² − 2: the kernel takes the
-    /// one above for "no id".
+    /// Whether all its ids are valid. The last valid id is 2³² − 2: the kernel takes
+    /// the one above for "no id".
     fn fits(&self) -> bool {
         let ends = |first: u32| first.checked_add(self.size).is_some();
         self.size > 0 && ends(self.inside) && ends(self.outside)
@@ -87,8 +87,8 @@ impl IdMap {
         IdMap(vec![IdRange { inside, outside, size: 1 }])
     }
 
-    /// Makes a map in which `inside` stands for `own`, and the other ids from 0 on stand
-    /// for those of the ranges `spare` (first, count), in order.
+    /// Makes a map in which `inside` stands for `own`, and the other ids from 0 on
+    /// stand for those of the ranges `spare` (first, count), in order.
     pub fn around(inside: u32, own: u32, spare: &[(u32, u32)]) -> Self {
         let mut ranges = Vec::new();
         let mut next = 0; // the first id inside that is not mapped yet

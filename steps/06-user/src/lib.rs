@@ -1,5 +1,5 @@
-//! Step 6: the user namespace. Root inside is an ordinary id outside, so that starting a
-//! container needs no root. See user_namespaces(7).
+//! Step 6: the user namespace. Root inside is an ordinary id outside, so that starting
+//! a container needs no root. See user_namespaces(7).
 //!
 //! - [`Args::ids`] or [`Userns::ids`] chooses the ids of the container: [`Ids`].
 //! - The parent writes the maps ([`Ids::write`]) while the child waits; the child then

@@ -20,7 +20,7 @@ use crate::id_map::IdMap;
 pub struct Ids {
     /// The user that a process becomes when it enters the namespace.
     first: Account,
-    /// None without a user namespace.
+    /// The maps of the user namespace, if there is one.
     maps: Option<Maps>,
 }
 
@@ -68,8 +68,8 @@ impl Ids {
     }
 
     // ANCHOR: write
-    /// In the parent, while the child waits: writes the maps, and maps the owners of the
-    /// files in these views by them.
+    /// In the parent, while the child waits: writes the maps, and maps the owners of
+    /// the files in these views by them.
     ///
     /// # Errors
     /// The kernel's or a helper's, with a hint.

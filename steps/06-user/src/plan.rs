@@ -1,5 +1,5 @@
-//! The ids that a container gets: the choice of the caller, and the subordinate ids that
-//! the host gives the caller.
+//! The ids that a container gets: the choice of the caller, and the subordinate ids
+//! that the host gives the caller.
 
 use anyhow::Result;
 use kit::{Failure, Id};
@@ -23,8 +23,8 @@ pub enum Userns {
     Host,
     /// The caller has the same id inside as outside.
     KeepId,
-    /// Root inside is the caller outside; or, started by root, an id that no user of the
-    /// host has.
+    /// Root inside is the caller outside; or, started by root, an id that no user of
+    /// the host has.
     Auto,
     /// These maps.
     Maps {
@@ -69,8 +69,8 @@ impl Userns {
 }
 
 impl Ids {
-    /// The ids of these maps. The namespace's first user is 0 where the maps have it, or
-    /// else the first id that they have.
+    /// The ids of these maps. The namespace's first user is 0 where the maps have it,
+    /// or else the first id that they have.
     pub fn mapped(uids: IdMap, gids: IdMap, helpers: &Helpers) -> Self {
         let is_only = |map: &IdMap, id: u32| matches!(map.ranges(), [only] if only.size == 1 && only.outside == id);
         let is_own =

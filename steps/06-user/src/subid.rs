@@ -61,8 +61,8 @@ fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<SubidRange> {
     ranges
 }
 
-/// Parses lines of `NAME-OR-UID:FIRST:COUNT`. A malformed line is skipped, as newuidmap(1)
-/// does.
+/// Parses lines of `NAME-OR-UID:FIRST:COUNT`. A malformed line is skipped, as
+/// newuidmap(1) does.
 fn entries(text: &str) -> impl Iterator<Item = (&str, SubidRange)> {
     text.lines().filter_map(|line| {
         let (rest, count) = line.trim_end().rsplit_once(':')?;

@@ -1,4 +1,4 @@
-//! What is told at the end, where, and to whom.
+//! Reports: usage and OOM kills at the end of a run, errors without root, and doctor.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use crate::bench;
 use crate::gc::gc;
 use crate::kernel::{self, is_vm};
 
-/// The value of a line of `--stats`: `memory  16MiB at most`.
+/// Returns the value in a line of `--stats`: `memory  16MiB at most`.
 fn stat<'a>(text: &'a str, name: &str) -> &'a str {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.unwrap_or_else(|| panic!("no line for {name}:\n{text}")).trim()
@@ -33,7 +33,7 @@ fn mebibytes(text: &str) -> f64 {
 }
 
 #[test]
-fn stats_tell_what_was_used_and_the_exit_code_stays() {
+fn stats_print_the_used_resources_and_the_exit_code_stays() {
     let Some(bench) = bench() else { return };
     let used = "dd if=/dev/zero of=/dev/shm/file bs=1M count=20 2>/dev/null; sleep 0.5 & sleep 0.5; exit 7";
     let ran = bench.sh(&["--stats"], used);
@@ -46,7 +46,7 @@ fn stats_tell_what_was_used_and_the_exit_code_stays() {
     assert!(user + system <= seconds(cpu) + 0.1, "{}", ran.err);
     let memory = mebibytes(stat(&ran.err, "memory"));
     assert!((20.0..60.0).contains(&memory), "20 MiB and a little: {}", ran.err);
-    // Linux 6.1 counts them: the shell and one or two children.
+    // Since Linux 6.1 the kernel counts them: the shell and one or two children.
     let pids = stat(&ran.err, "pids");
     assert!(
         ["2 at most", "3 at most", "not counted by this kernel here"].contains(&pids),
@@ -54,18 +54,17 @@ fn stats_tell_what_was_used_and_the_exit_code_stays() {
     );
 }
 
-/// Zero where the kernel did not look would be a lie: the limits of version 1 count
-/// only where one is set.
+/// A report of 0 bytes would be wrong where the kernel does not count, as version 1
+/// without an I/O limit.
 #[test]
-fn stats_tell_of_block_io_what_the_kernel_counted_and_no_zero_that_it_did_not() {
+fn stats_print_the_block_io_that_the_kernel_counted_or_that_it_does_not_count() {
     let Some(bench) = bench() else { return };
     let write = "dd if=/dev/zero of=/file bs=1M count=4 oflag=direct 2>/dev/null && echo written";
     let ran = bench.sh(&["--stats"], write);
     let io = stat(&ran.err, "io");
     let counted = io.split(" read, ").nth(1).is_some_and(|it| it.ends_with("written"));
     assert!(counted || io == "not counted by this kernel here", "{io}");
-    // On a tmpfs there is no block device to write to, nor is there O_DIRECT before
-    // Linux 6.6.
+    // A tmpfs has no block device, and before Linux 6.6 no O_DIRECT.
     let on_disk = fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| {
         let mut fields = line.split(' ');
         fields.next().is_some_and(|device| device.starts_with("/dev/"))
@@ -80,15 +79,15 @@ fn stats_tell_of_block_io_what_the_kernel_counted_and_no_zero_that_it_did_not() 
 }
 
 #[test]
-fn without_stats_nothing_is_told() {
+fn without_stats_nothing_is_printed() {
     let Some(bench) = bench() else { return };
     assert_eq!(bench.run(&[], &["true"]).err, "");
 }
 
-/// In raw mode a line feed does not go back to the first column: lines would run down
-/// the screen.
+/// In raw mode a line feed does not return to the first column, so the lines would form
+/// a staircase.
 #[test]
-fn on_a_terminal_the_end_is_told_once_the_terminal_is_as_it_was() {
+fn the_report_comes_after_the_terminal_settings_are_restored() {
     let Some(bench) = bench() else { return };
     let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
     let mut terminal = bench.at_terminal(&["-t", "-m", "32m", "--stats"], &hog);
@@ -106,10 +105,9 @@ fn on_a_terminal_the_end_is_told_once_the_terminal_is_as_it_was() {
 }
 
 #[test]
-fn a_user_without_root_is_told_so_in_a_clear_sentence() {
+fn without_root_the_error_is_one_clear_sentence() {
     let Some(bench) = bench() else { return };
-    // Where anybody can read it and everything it needs, but for the rights to make a
-    // container.
+    // The program is where every user can run it. Only the rights are missing.
     let exe = bench.dir().join("program");
     kiste_tests::host::copy_program(bench.exe(), &exe);
     fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -151,9 +149,9 @@ fn a_user_without_root_is_told_so_in_a_clear_sentence() {
     fs::remove_dir_all(run_dirs).unwrap();
 }
 
-/// The command has ended as it did, whatever becomes of its cgroup.
+/// The exit code is the command's, even if its cgroup cannot be removed.
 #[test]
-fn a_cgroup_that_cannot_be_removed_is_told_and_left_to_gc_and_the_exit_code_stays() {
+fn a_cgroup_that_cannot_be_removed_is_a_warning_and_is_left_to_gc() {
     if !tool("mount") {
         return;
     }
@@ -181,9 +179,9 @@ fn a_cgroup_that_cannot_be_removed_is_told_and_left_to_gc_and_the_exit_code_stay
     gc(&bench).prints(&id);
 }
 
-/// Steps 01 to 05 need it, and a script can ask.
+/// Steps 01 to 05 need root, and a script can ask doctor for it.
 #[test]
-fn doctor_says_that_without_root_this_step_fails() {
+fn doctor_fails_without_root() {
     let Some(bench) = bench() else { return };
     let ran = bench.call_as_nobody(["doctor"]);
     assert!(
@@ -194,7 +192,7 @@ fn doctor_says_that_without_root_this_step_fails() {
 }
 
 #[test]
-fn doctor_tells_of_cgroups_for_machines() {
+fn doctor_has_the_checks_of_cgroups_in_json() {
     let Some(bench) = bench() else { return };
     let ran = bench.call(["doctor", "--format", "json"]);
     ran.exits(0);

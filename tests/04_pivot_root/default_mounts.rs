@@ -4,8 +4,8 @@ use std::os::unix::fs::FileTypeExt;
 
 use super::*;
 
-/// The options of a mount of the container's, and of its file system: `rw,nosuid tmpfs
-/// size=64k`.
+/// The options of a mount in the container, then its file system with its options:
+/// `rw,nosuid tmpfs size=64k`.
 fn mounted(pid: i32, point: &str) -> String {
     let line =
         host::mount_at(pid, point).unwrap_or_else(|| panic!("{point} is mounted"));
@@ -26,7 +26,7 @@ fn proc_shows_its_own_processes_only() {
 }
 
 #[test]
-fn each_is_mounted_with_no_more_rights_than_it_needs() {
+fn each_default_mount_has_the_attributes_that_it_should() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
     for (point, mount) in [
@@ -53,7 +53,7 @@ fn sys_can_be_read_and_not_written() {
 #[test]
 fn dev_has_these_devices_and_links_and_no_other() {
     let Some(bench) = bench() else { return };
-    // Whatever the caller's umask is.
+    // The caller's umask must make no difference.
     let running = {
         let pid_file = bench.dir().join("pid");
         let arguments = bench
@@ -118,7 +118,7 @@ fn dev_has_these_devices_and_links_and_no_other() {
 }
 
 #[test]
-fn the_devices_do_what_devices_do() {
+fn the_devices_work() {
     let Some(bench) = bench() else { return };
     let script = "echo gone > /dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; \
                   cat /dev/null; echo to stdout > /dev/stdout; echo to stderr > /dev/stderr; ls /dev/fd/0; \
@@ -132,7 +132,7 @@ fn the_devices_do_what_devices_do() {
 }
 
 #[test]
-fn shared_memory_is_its_own_and_ends_at_64_mib() {
+fn shared_memory_is_not_the_hosts_and_has_64_mib() {
     let Some(bench) = bench() else { return };
     bench.sh(&[], "head -c 67000000 /dev/zero > /dev/shm/x && ls /dev/shm").prints("x");
     bench
@@ -142,7 +142,7 @@ fn shared_memory_is_its_own_and_ends_at_64_mib() {
 }
 
 #[test]
-fn its_terminals_are_an_instance_of_their_own() {
+fn devpts_is_a_new_instance() {
     let Some(bench) = bench() else { return };
     let first = bench.start(&[], &["sleep", "100"]);
     let second = bench.start(&[], &["sleep", "100"]);
@@ -155,11 +155,11 @@ fn its_terminals_are_an_instance_of_their_own() {
         .unwrap()
         .map(|it| it.unwrap().file_name())
         .collect();
-    assert_eq!(names, ["ptmx"], "none is there unless it was asked for");
+    assert_eq!(names, ["ptmx"], "there is no terminal unless one was requested");
 }
 
 #[test]
-fn whoever_is_inside_can_open_a_terminal() {
+fn any_user_inside_can_open_a_terminal() {
     let Some(bench) = bench() else { return };
     bench.sh(&[], "exec 3<>/dev/ptmx; ls /dev/pts").prints("0\nptmx");
 }

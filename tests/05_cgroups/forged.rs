@@ -1,5 +1,5 @@
-//! Notes that are not what they should be: `gc` removes no more than what is surely a
-//! dead container's, and one bad note does not keep it from the others.
+//! Forged and broken notes: `gc` removes only what surely belongs to a dead container,
+//! and one bad note does not keep it from the others.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -11,7 +11,7 @@ use crate::bench;
 use crate::gc::{Left, gc};
 use crate::kernel;
 
-/// A run directory that a dead runtime might have left, with this note.
+/// Makes a run directory with this note, as a dead runtime might have left it.
 fn forge(bench: &Bench, id: &str, note: &str) {
     let run_dir = bench.run_dirs().join(id);
     fs::create_dir_all(&run_dir).unwrap();
@@ -36,7 +36,7 @@ fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
     ];
     for (number, note) in forged.iter().enumerate() {
         forge(&bench, &format!("00000000000{number}"), note);
-        // Also where it is named as the container's own is.
+        // The same in a run directory whose id is the name of the victim.
         forge(&bench, "0123456789ab", note);
         let ran = gc(&bench);
         ran.exits(1)
@@ -51,7 +51,7 @@ fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
     fs::remove_dir_all(bench.run_dirs()).unwrap();
 }
 
-/// A link is no cgroup, even where it stands in a cgroup's place.
+/// A link is not a cgroup, even in the place of one.
 #[test]
 fn a_note_that_names_a_link_is_not_followed() {
     let Some(bench) = bench() else { return };
@@ -78,7 +78,7 @@ fn garbage_among_the_run_directories_does_not_keep_gc_from_its_work() {
     nix::unistd::mkfifo(&run_dirs.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let ran = gc(&bench);
     ran.exits(1).complains("0000000000aa").complains("0000000000bb");
-    assert_eq!(ran.out.trim(), left.id, "what could be removed is told");
+    assert_eq!(ran.out.trim(), left.id, "the id of the removed container is printed");
     left.assert_gone();
     // Nor does it keep the next container from starting.
     let next = bench.run(&[], &["echo", "next"]);
@@ -86,7 +86,7 @@ fn garbage_among_the_run_directories_does_not_keep_gc_from_its_work() {
     fs::remove_dir_all(run_dirs).unwrap();
 }
 
-/// Whoever can write a note could have any cgroup removed.
+/// A user who can write a note could have any cgroup removed.
 #[test]
 fn a_run_directory_that_others_can_write_to_is_refused_by_run_and_gc() {
     let Some(bench) = bench() else { return };
@@ -130,7 +130,7 @@ fn a_run_directory_that_others_can_write_to_is_refused_by_run_and_gc() {
 }
 
 #[test]
-fn a_run_directory_of_another_user_s_is_passed_over_and_the_others_are_collected() {
+fn a_run_directory_of_another_user_is_skipped_and_the_others_are_collected() {
     let Some(bench) = bench() else { return };
     let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let others = bench.dir().join("others");
@@ -150,7 +150,8 @@ fn a_run_directory_of_another_user_s_is_passed_over_and_the_others_are_collected
     living.end().exits(4);
 }
 
-/// A run directory in `parent` whose note names the cgroups of a container that lives.
+/// Makes a run directory in `parent` whose note names the cgroups of a living
+/// container.
 fn forge_living(bench: &Bench, parent: &Path, living: &Running) {
     let id = kernel::id(living);
     fs::create_dir_all(parent.join(&id)).unwrap();
@@ -162,24 +163,24 @@ fn forge_living(bench: &Bench, parent: &Path, living: &Running) {
 }
 
 #[test]
-fn a_note_that_is_no_regular_file_of_a_few_lines_is_not_read() {
+fn a_note_that_is_not_a_small_regular_file_is_not_read() {
     let Some(bench) = bench() else { return };
     let run_dir = bench.run_dirs().join("0123456789ab");
     let note = run_dir.join("cgroups");
     fs::create_dir_all(&run_dir).unwrap();
-    // Nobody writes into it: who opens it as a file waits for ever.
+    // No process writes into the FIFO, so open(2) for reading would block for ever.
     nix::unistd::mkfifo(&note, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    gc(&bench).exits(1).complains("this is no note");
+    gc(&bench).exits(1).complains("not a regular file");
     fs::remove_file(&note).unwrap();
     symlink("/dev/null", &note).unwrap();
     gc(&bench).exits(1).complains("cgroups");
     fs::remove_file(&note).unwrap();
     fs::write(&note, "/\n".repeat(40_000)).unwrap();
-    gc(&bench).exits(1).complains("this is no note");
+    gc(&bench).exits(1).complains("not a regular file");
     fs::remove_dir_all(bench.run_dirs()).unwrap();
 }
 
-/// A runtime that died right after mkdir(2) has left nothing but that.
+/// A runtime that died right after mkdir(2) leaves an empty directory.
 #[test]
 fn an_empty_run_directory_is_removed() {
     let Some(bench) = bench() else { return };
@@ -188,9 +189,9 @@ fn an_empty_run_directory_is_removed() {
     assert!(fs::read_dir(bench.run_dirs()).unwrap().next().is_none());
 }
 
-/// `--run-dir` may name any directory of somebody's.
+/// `--run-dir` may name any directory of the user.
 #[test]
-fn what_is_no_run_directory_is_not_touched() {
+fn a_directory_that_is_not_a_run_directory_is_not_touched() {
     let Some(bench) = bench() else { return };
     let photo = bench.run_dirs().join("photos/one");
     fs::create_dir_all(photo.parent().unwrap()).unwrap();
@@ -200,10 +201,10 @@ fn what_is_no_run_directory_is_not_touched() {
     assert_eq!(fs::read_to_string(&photo).unwrap(), "a photo");
     fs::remove_dir_all(bench.run_dirs().join("photos")).unwrap();
     bench.run(&[], &["true"]).exits(0);
-    assert!(bench.run_dirs().exists(), "who made it may keep it, empty");
+    assert!(bench.run_dirs().exists(), "a parent that the user made stays, empty");
 }
 
-/// Whoever made the host's own cgroups, it was not Kiste: they have no mark.
+/// A parent that other containers are in stays.
 #[test]
 fn gc_leaves_a_noted_parent_that_others_are_in() {
     let Some(bench) = bench() else { return };

@@ -1,5 +1,5 @@
-//! Many at once, some of them killed: none hangs, none that is alive is touched,
-//! nothing is left.
+//! Many runs at once, some of them killed: none hangs, `gc` touches no container that
+//! is alive, and nothing is left.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -13,8 +13,8 @@ use crate::bench;
 use crate::gc::gc;
 use crate::kernel::{self, is_vm};
 
-/// As many as that, or in the virtual machine, where each takes thirty times as long,
-/// so few.
+/// Returns `count`, or `few` in the virtual machine, where each run takes thirty times
+/// as long.
 fn many(count: u32, few: u32) -> u32 {
     if is_vm() { few } else { count }
 }
@@ -34,7 +34,7 @@ fn two_hundred_runs_in_a_row_leave_nothing() {
 }
 
 #[test]
-fn fifty_runs_at_once_all_end_as_they_should() {
+fn fifty_runs_at_once_all_exit_with_their_own_code() {
     let Some(bench) = bench() else { return };
     bench.rootfs();
     let start = Instant::now();
@@ -49,7 +49,7 @@ fn fifty_runs_at_once_all_end_as_they_should() {
 }
 
 #[test]
-fn fifty_killed_at_random_moments_harm_neither_those_beside_them_nor_gc() {
+fn fifty_runs_killed_at_random_moments_disturb_neither_other_runs_nor_gc() {
     let Some(bench) = bench() else { return };
     bench.rootfs();
     let (done, start) = (AtomicBool::new(false), Instant::now());
@@ -69,10 +69,10 @@ fn fifty_killed_at_random_moments_harm_neither_those_beside_them_nor_gc() {
         let fates: Vec<_> = victims.into_iter().map(|victim| victim.join()).collect();
         done.store(true, Ordering::Relaxed);
         let counts = (runs.join(), gcs.join());
-        fates.into_iter().for_each(|fate| fate.expect("the killed"));
+        fates.into_iter().for_each(|fate| fate.expect("the killed runs"));
         (counts.0.expect("the runs beside them"), counts.1.expect("gc beside them"))
     });
-    assert!(host::is_alive(living.pid), "one that lived all the time");
+    assert!(host::is_alive(living.pid), "it lived all the time");
     assert!(!kernel::directories(&bench, &kernel::id(&living)).is_empty());
     living.end().exits(3);
     gc(&bench).exits(0);
@@ -86,11 +86,11 @@ fn fifty_killed_at_random_moments_harm_neither_those_beside_them_nor_gc() {
     assert!(!bench.run_dirs().exists());
 }
 
-/// Starts one after the other, and kills each after 0 to 80 ms: from before its first
-/// call to long after its command has started.
+/// Starts runs one after the other, and kills each after 0 to 80 ms: from before its
+/// first call to long after its command has started.
 fn kill_at_random(bench: &Bench) {
     for number in 0..many(25, 5) {
-        // An init stands between the runtime and the command.
+        // With --init there is a process between the runtime and the command.
         let options = if number % 2 == 0 { &["--init"][..] } else { &[] };
         let mut child = spawn(bench, options, "sleep 100");
         let mut random = [0];
@@ -108,8 +108,8 @@ fn getrandom(bytes: &mut [u8]) {
     std::fs::File::open("/dev/urandom").unwrap().read_exact(bytes).unwrap();
 }
 
-/// Does something again and again until the others are done, at least once; gives how
-/// often.
+/// Repeats `work` until the others are done, at least once. Returns the number of
+/// times.
 fn beside(done: &AtomicBool, mut work: impl FnMut()) -> u32 {
     let mut count = 0;
     loop {
@@ -146,7 +146,7 @@ fn assert_ended(mut child: Child, code: i32) {
     assert_eq!((output.status.code(), said.as_str()), (Some(code), ""));
 }
 
-/// Written directly: the harness hides `eprintln!`.
+/// Prints a duration directly to stderr: the harness hides `eprintln!`.
 fn figure(what: &str, start: Instant) {
     let line = format!("05_cgroups: {what}: {:.1} s\n", start.elapsed().as_secs_f64());
     let _ = std::io::stderr().write_all(line.as_bytes());
