@@ -157,13 +157,13 @@ mod tests {
     fn the_verdict_names_the_state_of_each_task_and_where_to_begin() {
         let all = all();
         let all: Vec<_> = all.iter().map(String::as_str).collect();
-        let failed = ["init::init_sends_signals_on", "many::fifty"];
+        let failed = ["init::init_forwards_signals", "many::fifty"];
         let verdict = said(&all, &failed, "2.2");
         assert_eq!(
             verdict.text,
             "task 2.1: done\n\
              task 2.2: not written yet, in init.rs\n\
-             task 2.3: fails: init::init_sends_signals_on\n\
+             task 2.3: fails: init::init_forwards_signals\n\
              task 2.4: done\n\
              but this fails, too: many::fifty\n\
              begin with 2.2, since others may fail because of it; \
@@ -183,7 +183,7 @@ mod tests {
         assert!(!none.is_checked);
         let other = said(&["many::fifty"], &[], "none");
         assert_eq!(other.text, "no test of a task was run\n");
-        let one = said(&["init::init_sends_signals_on"], &[], "none");
+        let one = said(&["init::init_forwards_signals"], &[], "none");
         assert!(
             one.text.starts_with(
                 "task 2.3: only partly checked: these tests were not run: "
