@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes ./rootfs: the directory that a container will see as its /.
-# No root needed. `sh rootfs-fetch.sh --help` explains.
+# Makes ./rootfs, the directory that a container sees as its /. Needs no root. `sh rootfs-fetch.sh --help`
+# explains the options.
 set -eu
 umask 022
 unset CDPATH
@@ -9,21 +9,21 @@ program=rootfs-fetch.sh
 mirror=${KISTE_MIRROR:-https://dl-cdn.alpinelinux.org/alpine}
 version=${KISTE_ALPINE_VERSION:-3.24.2}
 
-# Alpine's minirootfs: version, machine, SHA-512. The digest is pinned here, so
-# it does not matter whom the mirror belongs to, or whether it speaks TLS.
+# Alpine's minirootfs: version, machine, SHA-512. Since the digest is pinned here, the mirror need not be
+# trusted, nor the connection encrypted.
 pins='
 3.24.2 x86_64 bb1cbdc0395826774d8843736624c8ddc225a76de7d70e04444f5390c54986e14b2fa3ad0ca367dfa36dddfc8ebe1d2b4cbcf5cc9993e85badaf96104518f1fc
 3.24.2 aarch64 c717aa68d67a354c7f46488eacb459c7a80951bcd7ea255f04a574aba1a6c5144f2117866e674f27fc92df0f05dd7685c1e6824b88ddd41994803d6fb025395c
 3.20.3 x86_64 9d5405f61f8a6ebc02461ba75346fbf1a63a4eab8510a0158dd321cee0c4dafe28c2a3d2cb7c3d75e2a8130dae0c3c92382f5b6adeea309eafc97621c5bf6400
 '
 
-# What a tree made of the host's own programs holds, where the host has them.
+# The programs in a tree made from the host's own programs, if the host has them.
 host_tools='sh ls cat ps hostname id mount umount sleep echo mkdir rmdir stat head tail true
     false env touch rm cp mv ln dd stty kill uname chmod chown pwd wc sort grep sed cut tr seq
     test printf readlink df du date sync mknod mkfifo mktemp nproc tty tee yes whoami free top
     nsenter chroot unshare setsid find md5sum basename dirname'
 
-# Whoever -u may name, in a tree made by hand as in Alpine's.
+# The users and groups of a tree that is not Alpine's: the same as in Alpine's.
 accounts='
 root:x:0:0:root:/root:/bin/sh
 bin:x:1:1:bin:/bin:/sbin/nologin
@@ -99,7 +99,7 @@ main() {
     fi
     check_destination
     take_lock
-    # Somebody else may have made it while we waited.
+    # Another process may have made it while we waited for the lock.
     if [ -z "$force" ] && is_rootfs "$dest"; then
         say "$dest is there already (--force replaces it)"
         return
@@ -107,9 +107,9 @@ main() {
     make_work_directory
     case $from in
         auto) from_auto ;;
-        alpine | busybox | host) "from_$from" || die "$why" "$mend" ;;
-        *://*) from_url "$from" || die "$why" "$mend" ;;
-        *) from_file "$from" || die "$why" "$mend" ;;
+        alpine | busybox | host) "from_$from" || die "$why" "$hint" ;;
+        *://*) from_url "$from" || die "$why" "$hint" ;;
+        *) from_file "$from" || die "$why" "$hint" ;;
     esac
     install_tree
     say "made $dest: $made_of"
@@ -141,7 +141,7 @@ parse_arguments() {
         *) die "KISTE_ALPINE_VERSION=$version: no digest of that version is pinned here" \
             "use 3.24.2 or 3.20.3, or fetch the tarball yourself and give it to --from FILE" ;;
     esac
-    # Beside the script, not in the current directory: the steps look there.
+    # The default is beside the script, not in the current directory: the steps look there.
     [ -n "$dest" ] || dest=$(dirname -- "$0")/rootfs
     while [ "$dest" != "${dest%/}" ]; do dest=${dest%/}; done
     [ -n "$dest" ] || die "--dest /: that is this machine's own root" "name a new directory"
@@ -154,32 +154,32 @@ parse_arguments() {
             "make that directory first, or give another --dest"
     parent=$(cd -- "$parent" && pwd -P)
     dest=${parent%/}/$base
-    mend_directory="is its disk full (\`df -h $parent\`), is it yours? --dest names another place"
-    scratch=${parent%/}/.$base # what lies about while we work: .rootfs.XXXXXX, .rootfs.lock
+    hint_directory="is its disk full (\`df -h $parent\`), is it yours? --dest names another place"
+    scratch=${parent%/}/.$base # the prefix of our temporary files: .rootfs.work.XXXXXX, .rootfs.lock
 }
 
-# A shell at the place where every example looks for it. In Alpine it is a
-# symlink to /bin/busybox, which dangles as seen from here: so -L.
+# A root file system has a shell where every example looks for it. In Alpine it is a symlink to /bin/busybox,
+# which dangles as seen from here: hence -L.
 is_rootfs() { [ -e "$1/bin/sh" ] || [ -L "$1/bin/sh" ]; }
 
-# Whatever is at $dest, may it be replaced?
+# Refuses to replace a $dest that may be something else.
 check_destination() {
     [ -e "$dest" ] || return 0
     [ -d "$dest" ] || die "$dest is not a directory" "remove it, or give another --dest"
-    # --force is no licence to delete a home directory.
+    # --force must not delete a home directory.
     is_rootfs "$dest" || [ -z "$(ls -A -- "$dest")" ] ||
         die "$dest is neither empty nor a root file system (no bin/sh)" \
-            "look what it is, then remove it, or give another --dest"
-    # Deleting a tree deletes what is mounted in it, too: perhaps the host's /dev.
+            "look at it, then remove it, or give another --dest"
+    # Deleting a tree would also delete the files mounted in it: perhaps the host's /dev.
     if [ -r /proc/self/mountinfo ] && cut -d ' ' -f 5 /proc/self/mountinfo | grep -qF -- "$dest/"; then
         die "something is mounted below $dest" \
             "\`findmnt | grep $base\` shows it; umount it first"
     fi
 }
 
-# One at a time. flock(1) on the directory itself leaves no lock file behind,
-# and the kernel releases it however we end. Our children inherit it: after a
-# kill -9, the next run waits until a tar that survived us has ended.
+# Only one process works at a time. flock(1) on the directory itself leaves no lock file behind, and the
+# kernel releases it however we end. Our children inherit it: after a kill -9, the next run waits until a tar
+# that survived us has ended.
 take_lock() {
     if command -v flock >/dev/null && [ -r "$parent" ]; then
         exec 9<"$parent"
@@ -195,19 +195,19 @@ take_lock() {
     take_link_lock
 }
 
-# Without flock(1) (or on a file system that cannot): a symlink whose target
-# names the owning process. One call makes it, owner and all.
+# Without flock(1), or on a file system that does not support it, the lock is a symlink whose target names the
+# owning process. One call creates it together with its owner.
 take_link_lock() {
     waiting='' vanished=0
     until reason=$(ln -s "process-$$" "$scratch.lock" 2>&1); do
         if ! owner=$(readlink "$scratch.lock"); then
-            # Released this moment; or it cannot be made at all.
+            # It was released just now, or it cannot be created at all.
             vanished=$((vanished + 1))
             [ "$vanished" -lt 10 ] ||
-                die "cannot make $scratch.lock: $(last_reason "$reason")" "$mend_directory"
+                die "cannot make $scratch.lock: $(last_reason "$reason")" "$hint_directory"
         elif ! [ -d "/proc/${owner#process-}" ]; then
-            # Its owner is dead. Of two that see this, one moves the lock away;
-            # whoever finds that it moved a living lock instead puts that back.
+            # Its owner is dead. If two processes see this, one moves the lock away; if the other has moved
+            # the first one's new lock instead, it puts that back.
             mv "$scratch.lock" "$scratch.lock.$$" 2>/dev/null || continue
             moved=$(readlink "$scratch.lock.$$")
             [ "$moved" = "$owner" ] || ln -s "$moved" "$scratch.lock" || :
@@ -221,22 +221,22 @@ take_link_lock() {
     lock=$scratch.lock
 }
 
-# Everything is made in a sibling of $dest, so that the last step is one rename.
+# All work is done in a directory beside $dest, so that the last step is one rename.
 make_work_directory() {
-    # We hold the lock: whoever made these was killed.
+    # We hold the lock, so the processes that made these were killed.
     for stale in "$scratch".work.*; do
         if [ -d "$stale" ]; then remove "$stale"; fi
     done
     work=$(mktemp -d "$scratch.work.XXXXXX" 2>&1) || {
         reason=$work work=''
-        die "cannot make a directory in $parent: $(last_reason "$reason")" "$mend_directory"
+        die "cannot make a directory in $parent: $(last_reason "$reason")" "$hint_directory"
     }
     tree=$work/new-tree
 }
 
 install_tree() {
     chmod 755 "$tree"
-    # Under sudo: the files are for the caller, who could not remove root's.
+    # Under sudo the files are given to the caller, who could not remove root's.
     if [ "$(id -u)" = 0 ] && [ "${SUDO_UID:-0}" != 0 ]; then
         chown -hR "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$tree"
     fi
@@ -246,13 +246,13 @@ install_tree() {
     fi
     reason=$(rename "$tree" "$dest" 2>&1) || {
         reason=$(last_reason "$reason")
-        die "cannot put the tree at $dest: ${reason:-a directory is there since a moment ago}" \
-            "is something else at work there? If not: $mend_directory"
+        die "cannot put the tree at $dest: ${reason:-another process has just created it}" \
+            "is another process writing there? If not: $hint_directory"
     }
 }
 
-# rename(2). A plain mv moves *into* a directory that somebody has put there in the meantime, or that
-# a symlink leads to; not every mv has the -T that forbids it.
+# Does rename(2). A plain mv would move the tree *into* a directory that somebody has created there meanwhile,
+# or into one that a symlink leads to. Not every mv has -T, which prevents that.
 rename() {
     mkdir "$work/probe"
     if mv -T -- "$work/probe" "$work/probed" 2>/dev/null; then
@@ -264,12 +264,12 @@ rename() {
     ! [ -e "$inside" ] || { mv -- "$inside" "$1"; return 1; }
 }
 
-# --- sources: each fills $tree and sets $made_of, or returns 1 and says $why, $mend
+# --- sources: each fills $tree and sets $made_of, or sets $why and $hint and returns 1
 
 from_auto() {
     if [ -n "${KISTE_ALPINE:-}" ]; then
-        # Asked for by name: to pass over it would be to ignore the wish.
-        from_file "$KISTE_ALPINE" || die "KISTE_ALPINE: $why" "mend the path, or unset KISTE_ALPINE"
+        # The user has named this tarball, so no other source takes its place.
+        from_file "$KISTE_ALPINE" || die "KISTE_ALPINE: $why" "correct the path, or unset KISTE_ALPINE"
         return
     fi
     say "not from a tarball: KISTE_ALPINE is not set"
@@ -277,24 +277,24 @@ from_auto() {
         if "from_$source"; then return; fi
         say "not from $source: $why"
     done
-    die "found nothing to make a root file system of" "give a tarball of one: --from FILE"
+    die "no source for a root file system was found" "give a tarball of one: --from FILE"
 }
 
 from_alpine() {
     machine=$(uname -m)
     name=alpine-minirootfs-$version-$machine.tar.gz
     if [ -z "$(pin_of "$name")" ]; then
-        why="Alpine $version is not pinned for $machine" mend="try --from busybox or --from host"
+        why="Alpine $version is not pinned for $machine" hint="try --from busybox or --from host"
         return 1
     fi
     from_url "$mirror/v${version%.*}/releases/$machine/$name" || {
-        mend="without a network: --from busybox, --from host, or --from FILE with a tarball fetched elsewhere"
+        hint="without a network: --from busybox, --from host, or --from FILE with a tarball fetched elsewhere"
         return 1
     }
 }
 
 from_url() {
-    mend="check the network and the address"
+    hint="check the network and the address"
     name=${1%%[?#]*} name=${name##*/}
     download "$1" "$work/download" || return 1
     unpack "$work/download" "$name"
@@ -306,15 +306,15 @@ from_file() {
         /*) file=$1 ;;
         *) file=./$1 ;; # so that no tool takes it for an option, or tar for HOST:FILE
     esac
-    mend="--from takes auto, alpine, busybox, host, a URL or a readable tarball"
+    hint="--from takes auto, alpine, busybox, host, a URL or a readable tarball"
     if [ -d "$file" ]; then
         why="cannot read $1: it is a directory, not a tarball"
         return 1
     fi
-    # A copy, so that what was checked is what is unpacked; and a pipe can be read only once.
+    # A copy, so that the checked bytes are the ones that are unpacked; and a pipe can be read only once.
     reason=$( (cat <"$file" >"$work/tarball") 2>&1) || {
         why="cannot read $1: $(last_reason "$reason")"
-        case $reason in *"No space"*) mend=$mend_directory ;; esac
+        case $reason in *"No space"*) hint=$hint_directory ;; esac
         return 1
     }
     unpack "$work/tarball" "${file##*/}"
@@ -322,7 +322,7 @@ from_file() {
 }
 
 from_busybox() {
-    mend="install the package busybox-static, or use another --from"
+    hint="install the package busybox-static, or use another --from"
     busybox=$(command -v busybox) || busybox=
     made_of="busybox, a copy of $busybox"
     if [ -z "$busybox" ] || ! is_static "$busybox"; then
@@ -331,17 +331,17 @@ from_busybox() {
     fi
     skeleton
     reason=$(cp -L -- "$busybox" "$tree/bin/busybox" 2>&1 && chmod 755 "$tree/bin/busybox" 2>&1) ||
-        die "cannot copy $busybox: $(last_reason "$reason")" "$mend_directory"
-    # One program, many names: it looks at argv[0] to know which it is.
-    applets=$("$busybox" --list) || die "$busybox --list failed" "$mend"
+        die "cannot copy $busybox: $(last_reason "$reason")" "$hint_directory"
+    # Busybox is one program with many names: argv[0] tells it which tool to be.
+    applets=$("$busybox" --list) || die "$busybox --list failed" "$hint"
     for applet in $applets; do
         [ "$applet" = busybox ] || ln -s busybox "$tree/bin/$applet" ||
-            die "cannot link $applet" "$mend_directory"
+            die "cannot link $applet" "$hint_directory"
     done
 }
 
 from_host() {
-    mend="use another --from"
+    hint="use another --from"
     command -v ldd >/dev/null || { why="no ldd to ask which libraries the tools need"; return 1; }
     skeleton
     set --
@@ -359,7 +359,7 @@ from_host() {
     for library in $(ldd "$@" 2>/dev/null | grep '^[[:space:]]' | grep -o '/[^ ]*' | sort -u); do
         copy "$library" "$tree$library"
     done
-    # Where a library is looked for, besides the loader's own directories.
+    # The loader's cache, which lists libraries outside its own directories.
     [ ! -f /etc/ld.so.cache ] || copy /etc/ld.so.cache "$tree/etc/ld.so.cache"
     is_rootfs "$tree" || { why="found no sh on PATH"; return 1; }
     [ -z "$missing" ] || say "this machine has no$missing: the root file system will not, either"
@@ -382,7 +382,7 @@ download() {
     elif command -v wget >/dev/null; then
         client=with_wget progress='' quiet=-nv
     else
-        why="there is neither curl nor wget to fetch $1" mend="install curl"
+        why="there is neither curl nor wget to fetch $1" hint="install curl"
         return 1
     fi
     status=0 reason=
@@ -396,7 +396,7 @@ download() {
     return 1
 }
 
-# Being offline must show soon. A slow line may take its time, a dead one not.
+# Fails soon without a network: a slow connection is allowed, a dead one is not.
 with_curl() { # URL FILE OPTION…
     url=$1 file=$2
     shift 2
@@ -416,13 +416,13 @@ unpack() { # FILE NAME
     check_digest "$1" "$2"
     check_names "$1" "$2"
     mkdir "$tree"
-    # -p: the archive's modes, not our umask's (/tmp is 1777). As root, user
-    # numbers are the archive's; names would mean this machine's users.
+    # -p: the archive's modes, without our umask (/tmp is 1777). As root, the archive's user ids are kept; its
+    # user names would be those of this machine.
     owners=
     [ "$(id -u)" != 0 ] || owners=--numeric-owner
     # shellcheck disable=SC2086 # no owners, no argument
     reason=$(tar -xpf "$1" $owners -C "$tree" 2>&1) ||
-        die "cannot unpack $2: $(tar_reason "$reason")" "$mend_directory"
+        die "cannot unpack $2: $(tar_reason "$reason")" "$hint_directory"
     is_rootfs "$tree" ||
         die "$2 is no root file system: it has no bin/sh at its top" \
             "a tarball of an image (docker save) holds layers; \`docker export\` makes what is wanted"
@@ -440,13 +440,13 @@ check_digest() {
   pinned $pinned
   found  $digest" "the file was cut short or changed on its way: fetch it again, or from another mirror"
     else
-        say "the digest of $2 is not known here, so nobody has vouched for it: SHA-512 $digest"
-        made_of="$2, SHA-512 not known"
+        say "the digest of $2 is not pinned here, so it is not verified: SHA-512 $digest"
+        made_of="$2, SHA-512 not verified"
     fi
 }
 
-# An archive may name /etc/passwd or ../../.profile. Some tars strip that while
-# listing, and say so; then it is refused for their message.
+# Refuses archives that name files outside, such as /etc/passwd or ../../.profile. Some tars strip such names
+# in a listing, and say so; then their message is the sign.
 check_names() {
     names=$(LC_ALL=C tar -tf "$1" 2>"$work/tar-said") ||
         die "cannot read $2 as a tarball: $(grep -m 1 . "$work/tar-said")" \
@@ -457,7 +457,7 @@ check_names() {
     ) || :
     [ -z "$unsafe" ] ||
         die "$2 is unsafe, nothing is unpacked: it names files outside itself ($unsafe)" \
-            "an archive like that was made by mistake or by malice: do not use it"
+            "such an archive is broken or malicious: do not use it"
 }
 
 sha512() {
@@ -478,7 +478,7 @@ name_of() { # digest -> name
 
 # --- trees made by hand
 
-# What the kernel, the shell and the steps expect of any root.
+# The directories and files that the kernel, the shell and the steps expect in any root.
 skeleton() {
     remove "$tree"
     reason=$(
@@ -495,11 +495,11 @@ skeleton() {
                 echo "$accounts" | sed '/^$/d' >etc/passwd &&
                 echo "$groups" | sed '/^$/d' >etc/group
         } 2>&1
-    ) || die "cannot write to $tree: $(last_reason "$reason")" "$mend_directory"
+    ) || die "cannot write to $tree: $(last_reason "$reason")" "$hint_directory"
 }
 
-# Neither root nor an earlier `apt-get update` needed: apt keeps its lists and
-# packages where it is told, and checks Debian's signatures as ever.
+# Needs neither root nor an earlier `apt-get update`: apt keeps its lists and packages in our directory, and
+# checks Debian's signatures as always.
 busybox_from_package() {
     if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
         why="no static busybox is installed, and there is no apt-get to fetch Debian's package with"
@@ -515,7 +515,7 @@ busybox_from_package() {
         return 1
     }
     reason=$(cd "$work/apt" && dpkg-deb -x busybox-static_*.deb unpacked 2>&1) ||
-        die "cannot unpack busybox-static: $(last_reason "$reason")" "$mend_directory"
+        die "cannot unpack busybox-static: $(last_reason "$reason")" "$hint_directory"
     for busybox in "$work/apt/unpacked/bin/busybox" "$work/apt/unpacked/usr/bin/busybox"; do
         if [ -x "$busybox" ]; then return; fi
     done
@@ -523,7 +523,7 @@ busybox_from_package() {
     return 1
 }
 
-# ldd lists no path for it: it needs no libraries.
+# Whether a program is statically linked: ldd lists no library's path.
 is_static() { command -v ldd >/dev/null && ! ldd "$1" 2>/dev/null | grep -q '[[:space:]]/'; }
 
 find_on_path() (
@@ -541,10 +541,10 @@ find_on_path() (
 copy() {
     # No -p: a set-user-id mount or su is not wanted inside.
     reason=$(mkdir -p "${2%/*}" 2>&1 && cp -L -- "$1" "$2" 2>&1) ||
-        die "cannot copy $1: $(last_reason "$reason")" "$mend_directory"
+        die "cannot copy $1: $(last_reason "$reason")" "$hint_directory"
 }
 
-# --- words and ends
+# --- messages and clean-up
 
 say() { printf '%s: %s\n' "$program" "$1" >&2; }
 
@@ -561,13 +561,13 @@ usage_error() {
     exit 2
 }
 
-# tar complains of every file: of a full disk if there is a word of it, else of the first.
+# The message of tar to show, since it complains about every file: a full disk, or else the first one.
 tar_reason() { printf '%s\n' "$1" | grep -m 1 'No space' || printf '%s\n' "$1" | head -n 1; }
 
-# `cp: cannot stat 'x': No such file` is one of many lines: the last says why.
+# The reason at the end of the last line: `cp: cannot stat 'x': No such file`.
 last_reason() { printf '%s\n' "$1" | tail -n 1 | sed 's/.*: //'; }
 
-# As a user: directories that the archive made read-only must be opened first.
+# Removes a tree. For an ordinary user, directories that the archive made read-only must be opened first.
 remove() {
     [ -e "$1" ] || return 0
     rm -rf -- "$1" 2>/dev/null || { chmod -R u+rwX -- "$1" && rm -rf -- "$1"; } 2>/dev/null ||
@@ -577,7 +577,7 @@ remove() {
 work='' lock=''
 clean_up() {
     status=$?
-    # Between the two renames of --force the old tree is here, the new one not there yet.
+    # Between the two renames of --force, the old tree is here and the new one not yet in place.
     if [ -n "$work" ] && [ -d "$work/old" ] && ! [ -e "$dest" ]; then mv -- "$work/old" "$dest"; fi
     [ -z "$work" ] || remove "$work"
     [ -z "$lock" ] || rm -f -- "$lock"

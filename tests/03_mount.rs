@@ -1,4 +1,4 @@
-//! Step 3: the container has mounts of its own, and the host never sees them.
+//! Step 3: the container has its own mounts, which the host never sees.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -9,6 +9,8 @@ use kiste_tests::{
 };
 use nix::sys::signal::Signal;
 
+#[path = "03_mount/attributes.rs"]
+mod attributes;
 #[path = "03_mount/inside.rs"]
 mod inside;
 #[path = "03_mount/propagation.rs"]
@@ -20,7 +22,7 @@ fn bench() -> Option<Bench> {
     Bench::of(step!("03-mount"), &["root"])
 }
 
-/// A directory of the test's own, and its path as an option has it.
+/// Makes a directory for the test, and returns its path, also as text for an option.
 fn directory(bench: &Bench, name: &str) -> (PathBuf, String) {
     let path = bench.dir().join(name);
     fs::create_dir_all(&path).unwrap();
@@ -28,7 +30,7 @@ fn directory(bench: &Bench, name: &str) -> (PathBuf, String) {
     (path, text)
 }
 
-/// A directory with a file in it: `name/file` says `name`.
+/// Makes a directory with a file in it: `name/file` contains `name`.
 fn directory_with_a_file(bench: &Bench, name: &str) -> (PathBuf, String) {
     let (path, text) = directory(bench, name);
     fs::write(path.join("file"), name).unwrap();
@@ -49,7 +51,7 @@ fn proc_shows_its_own_processes_only() {
 }
 
 #[test]
-fn proc_lies_over_the_hosts_and_can_do_no_more_than_it_must() {
+fn proc_is_mounted_over_the_hosts_with_nosuid_nodev_noexec() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
     let proc = host::mount_at(running.pid, "/proc").unwrap();

@@ -1,5 +1,5 @@
-//! Step 4: the container has a root file system of its own, and nothing of the host is
-//! in reach.
+//! Step 4: the container has its own root file system, and cannot reach the host's
+//! files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +11,10 @@ use kiste_tests::{
     rootfs, step, tool,
 };
 
+#[path = "04_pivot_root/default_mounts.rs"]
+mod default_mounts;
 #[path = "04_pivot_root/escape.rs"]
 mod escape;
-#[path = "04_pivot_root/furniture.rs"]
-mod furniture;
 #[path = "04_pivot_root/hostile.rs"]
 mod hostile;
 #[path = "04_pivot_root/root.rs"]
@@ -30,7 +30,7 @@ fn bench() -> Option<Bench> {
     Bench::of(step!("04-pivot-root"), &["root", "pivot-root"])
 }
 
-/// What a tree is made of: of each path its mode, its size, and where a link leads.
+/// Lists a tree: the mode and size of each path, and the target of a link.
 fn listing(tree: &Path) -> BTreeMap<PathBuf, (u32, u64, Option<PathBuf>)> {
     let mut found = BTreeMap::new();
     let mut rest = vec![tree.to_path_buf()];

@@ -1,23 +1,25 @@
-//! Step 5: what a container may use, what it sees of that, and what is left of it:
-//! nothing.
+//! Step 5: the limits of a container, its view of cgroups, and the removal of its
+//! cgroup.
 //!
-//! Every test runs on either version of cgroups, or says by its needs why it cannot.
+//! Every test runs on both versions of cgroups, or its needs say why it cannot.
 
 #[path = "05_cgroups/kernel.rs"]
 mod kernel;
 
 #[path = "05_cgroups/attack.rs"]
 mod attack;
+#[path = "05_cgroups/closed_stdout.rs"]
+mod closed_stdout;
+#[path = "05_cgroups/concurrent.rs"]
+mod concurrent;
 #[path = "05_cgroups/control.rs"]
 mod control;
-#[path = "05_cgroups/crowd.rs"]
-mod crowd;
 #[path = "05_cgroups/enforced.rs"]
 mod enforced;
 #[path = "05_cgroups/explain.rs"]
 mod explain;
-#[path = "05_cgroups/garbage.rs"]
-mod garbage;
+#[path = "05_cgroups/forged.rs"]
+mod forged;
 #[path = "05_cgroups/gc.rs"]
 mod gc;
 #[path = "05_cgroups/leftovers.rs"]
@@ -28,14 +30,14 @@ mod limits;
 mod options;
 #[path = "05_cgroups/refused.rs"]
 mod refused;
+#[path = "05_cgroups/reports.rs"]
+mod reports;
 #[path = "05_cgroups/start.rs"]
 mod start;
-#[path = "05_cgroups/told.rs"]
-mod told;
 
 use kiste_tests::{Bench, step};
 
-/// What all tests need, on either version.
+/// The checks of doctor that all tests need, on either version.
 const NEEDS: [&str; 6] = [
     "root",
     "cgroup-memory",
@@ -49,7 +51,7 @@ fn bench() -> Option<Bench> {
     bench_with(&[])
 }
 
-/// A bench for a test that runs on one version only: `cgroup-v2`, `cgroup-v1`.
+/// Returns a bench for a test with further needs: `cgroup-v2`, `cgroup-v1`.
 fn bench_with(needs: &[&str]) -> Option<Bench> {
     Bench::of(step!("05-cgroups"), &[&NEEDS, needs].concat())
 }

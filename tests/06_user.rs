@@ -1,9 +1,9 @@
-//! Step 6: root inside is nobody special outside, and an ordinary user starts a
+//! Step 6: root inside is an ordinary user outside, and an ordinary user can start a
 //! container.
 //!
-//! Most tests run as root and make a user of their own, once with ids that are lent to
-//! it and once without (`kiste_tests::User`); what anybody can do is tested also as
-//! whoever runs the tests.
+//! Most tests run as root and make a user of their own, with subordinate ids or without
+//! them (`kiste_tests::User`). Some tests use the user that runs them, if that is not
+//! root.
 
 use kiste_tests::{Bench, Step, User, step};
 
@@ -42,29 +42,29 @@ fn this_step() -> Step {
     step!("06-user")
 }
 
-/// Root, as the steps before this one know it.
+/// A bench for root, as in the steps before this one.
 fn root() -> Option<Bench> {
     Bench::of(this_step(), &["root", "pivot-root", "user-namespace"])
 }
 
-/// Root, where the file system that the tests are on can be shown with other owners.
+/// A bench for root, on a file system that has idmapped mounts.
 fn root_with_other_ids() -> Option<Bench> {
     let bench = root()?;
     let tried = bench.run(&["--userns", "auto"], &["true"]);
     (!tried.lacks_idmapped_mounts()).then_some(bench)
 }
 
-/// Whoever is not root: the one who runs the tests, or one to whom nothing is lent.
+/// The user that runs the tests, or, if that is root, a user without subordinate ids.
 fn anybody() -> Option<User> {
     User::any(this_step(), &["pivot-root", "user-namespace"])
 }
 
-/// A user to whom nothing is lent.
+/// A user without subordinate ids.
 fn alone() -> Option<User> {
     User::alone(this_step(), &["pivot-root", "user-namespace"])
 }
 
-/// A user with 65536 subordinate ids of either kind.
+/// A user with 65536 subordinate user ids and group ids.
 fn with_ranges() -> Option<User> {
     User::with_ranges(this_step(), &["pivot-root", "user-namespace"])
 }

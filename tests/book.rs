@@ -1,31 +1,30 @@
-//! Holds the book to its word: what it includes, links to and shows is there, and what
-//! its terminals print is what they print. The rules, for authors, are in
-//! `book/README.md`.
+//! Checks the book: its includes, links and pictures exist, and its terminal
+//! transcripts show the real output. The rules for authors are in `book/README.md`.
 
 mod book {
     pub mod compare;
     pub mod host;
+    pub mod idle;
     pub mod includes;
     pub mod labels;
     pub mod links;
     pub mod markdown;
     pub mod names;
+    pub mod page_locks;
     pub mod pages;
     pub mod pictures;
     pub mod play;
     pub mod pointers;
-    pub mod rest;
-    pub mod room;
     pub mod scratch;
+    pub mod stand_in;
     pub mod summary;
     pub mod tasks;
     pub mod template;
     pub mod terminal;
     pub mod tools;
     pub mod transcript;
-    pub mod turns;
+    pub mod user_home;
     pub mod width;
-    pub mod world;
 }
 
 use std::collections::BTreeMap;
@@ -35,68 +34,68 @@ use book::host::Host;
 use book::pages::{Book, Page};
 use book::play::{Lane, Skipped};
 use book::{
-    includes, labels, links, names, pictures, play, pointers, summary, tasks, template,
-    tools, transcript, turns, width,
+    includes, labels, links, names, page_locks, pictures, play, pointers, summary,
+    tasks, template, tools, transcript, width,
 };
 
 #[test]
 fn the_summary_lists_every_page_and_every_page_exists() {
-    hold(summary::check);
+    assert_no_problems(summary::check);
 }
 
 #[test]
 fn every_include_names_an_anchor_that_exists() {
-    hold(includes::check_includes);
+    assert_no_problems(includes::check_includes);
 }
 
 #[test]
 fn every_anchor_in_the_steps_is_shown_in_the_book() {
-    hold(includes::check_anchors);
+    assert_no_problems(includes::check_anchors);
 }
 
 #[test]
 fn every_link_leads_somewhere() {
-    hold(links::check);
+    assert_no_problems(links::check);
 }
 
 #[test]
-fn every_picture_is_readable_in_both_themes_and_by_ear() {
-    hold(pictures::check);
+fn every_picture_is_readable_in_both_themes_and_by_a_screen_reader() {
+    assert_no_problems(pictures::check);
 }
 
 #[test]
-fn every_code_fence_says_what_it_holds() {
-    hold(labels::check);
+fn every_code_fence_has_a_known_label() {
+    assert_no_problems(labels::check);
 }
 
 #[test]
 fn every_task_of_a_chapter_is_marked_in_the_source_and_the_other_way_round() {
-    hold(tasks::check);
+    assert_no_problems(tasks::check);
 }
 
 #[test]
 fn every_chapter_follows_the_template() {
-    hold(template::check);
+    assert_no_problems(template::check);
 }
 
 #[test]
 fn every_listing_fits_into_the_page() {
-    hold(width::check);
+    assert_no_problems(width::check);
 }
 
 #[test]
-fn what_build_it_names_is_in_what_it_shows() {
-    hold(pointers::check);
+fn every_name_in_build_it_is_in_a_listing_there() {
+    assert_no_problems(pointers::check);
 }
 
 #[test]
 fn every_transcript_can_be_read() {
-    hold(transcript::check);
+    assert_no_problems(transcript::check);
 }
 
 #[test]
 fn no_transcript_uses_a_fixed_name_in_tmp() {
-    hold(names::check);
+    assert_no_problems(names::check);
 }
 
 /// Makes one test a page, and the list of the pages that are played.
@@ -125,7 +124,7 @@ play! {
     the_teachers_page_prints_what_it_shows: "book/src/teach.md",
 }
 
-/// The sections marked ▸ alone, with nothing of what stands between them.
+/// Plays the sections marked ▸ alone, without the others.
 mod fast_lane {
     use super::{Lane, play_page};
 
@@ -152,18 +151,17 @@ mod fast_lane {
 
 #[test]
 fn every_page_with_a_transcript_is_played() {
-    hold(|book| transcript::check_played(book, PLAYED));
+    assert_no_problems(|book| transcript::check_played(book, PLAYED));
 }
 
-/// The workspace as it was when this test was built; the v2 machine sees it at the same
-/// path.
+/// The workspace in which this test was built. The v2 machine has it at the same path.
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("tests/ lies in the workspace")
 }
 
-fn hold(check: impl Fn(&Book) -> Vec<String>) {
+fn assert_no_problems(check: impl Fn(&Book) -> Vec<String>) {
     let book = Book::open(workspace()).expect("the book can be read");
     let problems = check(&book);
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
@@ -176,15 +174,16 @@ fn play_page(page: &str, lane: Lane, test: &str) {
     if let Some(reason) = tools::missing(page, lane, &host, workspace()) {
         return host.log_skip(test, &format!("{}: {reason}", page.path.display()));
     }
-    let _turn = turns::wait_for(page, &host).expect("a turn for the page");
+    let _locks =
+        page_locks::of(page, &host).expect("lock what the page shares with others");
     match play::page(page, lane, &host, workspace()) {
-        Ok(skipped) => tell(page, &skipped, |what| host.log_skip(test, what)),
+        Ok(skipped) => report_skipped(page, &skipped, |what| host.log_skip(test, what)),
         Err(problem) => panic!("\n{problem:#}\n"),
     }
 }
 
-/// A line for each reason: `page.md:5,10: why`.
-fn tell(page: &Page, skipped: &[Skipped], mut log: impl FnMut(&str)) {
+/// Logs a line for each reason: `page.md:5,10: why`.
+fn report_skipped(page: &Page, skipped: &[Skipped], mut log: impl FnMut(&str)) {
     let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (line, reason) in skipped {
         by_reason.entry(reason).or_default().push(line.to_string());

@@ -1,10 +1,10 @@
-//! `rootfs-fetch.sh`, which makes a newcomer's first root file system: from outside,
-//! without a network, as root or as anybody.
+//! Tests `rootfs-fetch.sh`, which makes a newcomer's first root file system: from
+//! outside, without a network, as root or as an ordinary user.
 
 #[path = "rootfs_fetch/fetch.rs"]
 mod fetch;
-#[path = "scripts/place.rs"]
-mod place;
+#[path = "scripts/test_dir.rs"]
+mod test_dir;
 
 #[path = "rootfs_fetch/archives.rs"]
 mod archives;

@@ -1,5 +1,6 @@
-//! `.cargo/runner`, which stands between cargo and what it starts, and becomes root
-//! where a step needs root: from outside, with a sudo that only tells of it.
+//! Tests `.cargo/runner`, which cargo calls for everything that it starts, and which
+//! becomes root where a step needs root: from outside, with a sudo that only prints its
+//! arguments.
 
 use assert_cmd::assert::OutputAssertExt;
 use predicates::prelude::*;
@@ -8,19 +9,18 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use house::House;
-use place::workspace;
+use fake_workspace::FakeWorkspace;
+use test_dir::workspace;
 
-#[path = "runner/house.rs"]
-mod house;
-#[path = "scripts/place.rs"]
-mod place;
+#[path = "runner/fake_workspace.rs"]
+mod fake_workspace;
+#[path = "scripts/test_dir.rs"]
+mod test_dir;
 
 #[test]
 fn a_step_that_needs_root_is_started_by_sudo() {
-    let house = House::new();
-    house
-        .run("target/debug/05-cgroups", &["run", "sh", "-c", "two  words", ""])
+    let fake = FakeWorkspace::new();
+    fake.run("target/debug/05-cgroups", &["run", "sh", "-c", "two  words", ""])
         .code(7)
         .stdout(contains("05-cgroups <run> <sh> <-c> <two  words> <>"))
         .stderr(contains("05-cgroups needs root").and(contains("SUDO -n -E env ")));
@@ -28,27 +28,25 @@ fn a_step_that_needs_root_is_started_by_sudo() {
 
 #[test]
 fn sudo_does_not_lose_the_callers_path() {
-    let house = House::new();
-    let fakes = house.place.path("fakes");
-    house
-        .run("target/debug/01-uts", &["run", "sh"])
+    let fake = FakeWorkspace::new();
+    let fakes = fake.dir.path("fakes");
+    fake.run("target/debug/01-uts", &["run", "sh"])
         .stderr(contains(format!(" PATH={}:", fakes.display())));
 }
 
 #[test]
-fn tools_of_roots_are_found_though_the_caller_has_no_sbin() {
-    let house = House::new();
-    house
-        .run("target/debug/01-uts", &["run", "sh"])
+fn root_tools_are_found_although_the_caller_has_no_sbin_in_path() {
+    let fake = FakeWorkspace::new();
+    fake.run("target/debug/01-uts", &["run", "sh"])
         .code(7)
         .stderr(contains(":/usr/sbin:/sbin "));
 }
 
 #[test]
 fn a_target_directory_may_have_an_equals_sign_in_its_name() {
-    let house = House::new();
+    let fake = FakeWorkspace::new();
     for name in ["01-uts", "05-cgroups"] {
-        let told = house.run(&format!("a=b/debug/{name}"), &["run", "echo", "c=d  e"]);
+        let told = fake.run(&format!("a=b/debug/{name}"), &["run", "echo", "c=d  e"]);
         told.code(7)
             .stdout(contains(format!("{name} <run> <echo> <c=d  e>")))
             .stderr(contains("SUDO"));
@@ -56,8 +54,8 @@ fn a_target_directory_may_have_an_equals_sign_in_its_name() {
 }
 
 #[test]
-fn asking_never_needs_root() {
-    let house = House::new();
+fn help_and_doctor_never_need_root() {
+    let fake = FakeWorkspace::new();
     for arguments in [
         &[][..],
         &["--help"],
@@ -69,20 +67,20 @@ fn asking_never_needs_root() {
         &["run", "--help"],
         &["run", "-t", "-h"],
     ] {
-        house.run("target/debug/05-cgroups", arguments).code(7).stderr("");
+        fake.run("target/debug/05-cgroups", arguments).code(7).stderr("");
     }
 }
 
 #[test]
 fn the_help_of_the_command_inside_is_the_commands_own() {
-    House::new()
+    FakeWorkspace::new()
         .run("target/debug/03-mount", &["run", "ls", "--help"])
         .stderr(contains("SUDO"));
 }
 
 #[test]
-fn nothing_but_steps_and_their_tests_is_elevated() {
-    let house = House::new();
+fn only_steps_and_their_tests_are_started_as_root() {
+    let fake = FakeWorkspace::new();
     for binary in [
         "target/debug/00-exec",
         "target/debug/kiste-tool",
@@ -91,9 +89,8 @@ fn nothing_but_steps_and_their_tests_is_elevated() {
         "target/debug/deps/cgroups-0123456789abcdef",
         "target/debug/deps/rootfs_fetch-0123456789abcdef",
     ] {
-        house.make_rootfs();
-        house
-            .run(binary, &["run", "sh"])
+        fake.make_rootfs();
+        fake.run(binary, &["run", "sh"])
             .code(7)
             .stdout(contains("<run> <sh>"))
             .stderr("");
@@ -102,97 +99,87 @@ fn nothing_but_steps_and_their_tests_is_elevated() {
 
 #[test]
 fn a_step_test_run_as_root_writes_no_snapshots() {
-    let house = House::new();
-    house
-        .run("target/debug/deps/05_cgroups-0123456789abcdef", &["--nocapture"])
+    let fake = FakeWorkspace::new();
+    fake.run("target/debug/deps/05_cgroups-0123456789abcdef", &["--nocapture"])
         .code(7)
         .stdout(
             contains("INSTA_UPDATE=no")
-                .and(contains(format!("KISTE_ROOTFS={}", house.rootfs().display()))),
+                .and(contains(format!("KISTE_ROOTFS={}", fake.rootfs().display()))),
         )
         .stderr(contains("SUDO").and(contains("INSTA_WORKSPACE_ROOT=")));
 }
 
 #[test]
 fn every_step_test_is_told_where_the_root_file_system_is() {
-    let house = House::new();
-    house
-        .run("target/debug/deps/00_exec-0123456789abcdef", &[])
-        .stdout(contains(format!("KISTE_ROOTFS={}", house.rootfs().display())));
+    let fake = FakeWorkspace::new();
+    fake.run("target/debug/deps/00_exec-0123456789abcdef", &[])
+        .stdout(contains(format!("KISTE_ROOTFS={}", fake.rootfs().display())));
 }
 
 #[test]
 fn kiste_sudo_never_is_obeyed() {
-    let house = House::new();
-    let mut command = house.command("target/debug/05-cgroups", &["run", "sh"]);
+    let fake = FakeWorkspace::new();
+    let mut command = fake.command("target/debug/05-cgroups", &["run", "sh"]);
     command.env("KISTE_SUDO", "never").assert().code(7).stderr(contains("SUDO").not());
 }
 
 #[test]
 fn a_rootless_step_becomes_root_only_when_kiste_sudo_says_always() {
-    let house = House::new();
-    house.make_rootfs();
-    house
-        .run("target/debug/06-user", &["run", "sh"])
+    let fake = FakeWorkspace::new();
+    fake.make_rootfs();
+    fake.run("target/debug/06-user", &["run", "sh"])
         .code(7)
         .stderr(contains("SUDO").not());
-    let mut always = house.command("target/debug/06-user", &["run", "sh"]);
+    let mut always = fake.command("target/debug/06-user", &["run", "sh"]);
     always.env("KISTE_SUDO", "always").assert().code(7).stderr(contains("SUDO"));
-    let mut help = house.command("target/debug/06-user", &["doctor"]);
+    let mut help = fake.command("target/debug/06-user", &["doctor"]);
     help.env("KISTE_SUDO", "always").assert().code(7).stderr(contains("SUDO").not());
 }
 
 #[test]
-fn who_is_root_already_needs_no_sudo() {
-    let house = House::new();
-    house.place.fake("id", "echo 0");
-    house
-        .run("target/debug/05-cgroups", &["run", "sh"])
+fn root_needs_no_sudo() {
+    let fake = FakeWorkspace::new();
+    fake.dir.fake("id", "echo 0");
+    fake.run("target/debug/05-cgroups", &["run", "sh"])
         .code(7)
         .stderr(contains("SUDO").not());
 }
 
 #[test]
-fn a_learners_half_right_code_changes_neither_mounts_nor_name_of_the_host() {
-    let house = House::new();
-    house.make_rootfs();
+fn half_right_code_changes_neither_the_mounts_nor_the_name_of_the_host() {
+    let fake = FakeWorkspace::new();
+    fake.make_rootfs();
     let (mounts, name) =
         (contains("UNSHARE --mount --propagation slave"), contains("UNSHARE --uts"));
     let test = |step: &str| format!("target/debug/deps/{step}-0123456789abcdef");
     for root in [false, true] {
         if root {
-            house.place.fake("id", "echo 0");
+            fake.dir.fake("id", "echo 0");
         }
-        house
-            .run("target/debug/02-pid", &["run", "sh"])
+        fake.run("target/debug/02-pid", &["run", "sh"])
             .stderr(mounts.clone().not().and(name.clone().not()));
-        house
-            .run("target/debug/03-mount", &["run", "sh"])
+        fake.run("target/debug/03-mount", &["run", "sh"])
             .code(7)
             .stderr(mounts.clone());
-        house
-            .run(&test("01_uts"), &[])
+        fake.run(&test("01_uts"), &[])
             .code(7)
             .stderr(name.clone().and(mounts.clone().not()));
-        house
-            .run(&test("05_cgroups"), &[])
+        fake.run(&test("05_cgroups"), &[])
             .code(7)
             .stderr(name.clone().and(mounts.clone()));
     }
-    // Root starts so, too, what needs no root.
-    house
-        .run("target/debug/06-user", &["run", "sh"])
+    // Root's steps are started so even if they need no root.
+    fake.run("target/debug/06-user", &["run", "sh"])
         .code(7)
         .stderr(mounts.clone().and(name.clone().not()));
-    house.run(&test("08_network"), &[]).code(7).stderr(name.and(mounts));
+    fake.run(&test("08_network"), &[]).code(7).stderr(name.and(mounts));
 }
 
 #[test]
-fn without_a_terminal_a_password_is_not_waited_for() {
-    let house = House::new();
-    house.place.fake("sudo", "case $1 in -n) exit 1 ;; esac; echo asked; sleep 600");
-    house
-        .run("target/debug/05-cgroups", &["run", "sh"])
+fn without_a_terminal_the_runner_does_not_wait_for_a_password() {
+    let fake = FakeWorkspace::new();
+    fake.dir.fake("sudo", "case $1 in -n) exit 1 ;; esac; echo asked; sleep 600");
+    fake.run("target/debug/05-cgroups", &["run", "sh"])
         .code(125)
         .stdout("")
         .stderr(contains("05-cgroups needs root").and(contains("hint: ")));
@@ -200,9 +187,9 @@ fn without_a_terminal_a_password_is_not_waited_for() {
 
 #[test]
 fn without_sudo_the_step_itself_says_what_it_lacks() {
-    let house = House::new();
-    let path = house.place.path_without(&["sudo"]);
-    let mut command = house.command("target/debug/05-cgroups", &["run", "sh"]);
+    let fake = FakeWorkspace::new();
+    let path = fake.dir.path_without(&["sudo"]);
+    let mut command = fake.command("target/debug/05-cgroups", &["run", "sh"]);
     command
         .env("PATH", path)
         .assert()
@@ -212,12 +199,12 @@ fn without_sudo_the_step_itself_says_what_it_lacks() {
 
 #[test]
 fn a_chapters_check_is_started_as_root_and_told_which_it_is() {
-    let house = House::new();
-    house.make_rootfs();
+    let fake = FakeWorkspace::new();
+    fake.make_rootfs();
     for (chapter, test, root) in
         [("00", "00_exec", false), ("01", "01_uts", true), ("07", "07_image", true)]
     {
-        let mut command = house.command(
+        let mut command = fake.command(
             &format!("target/debug/deps/{test}-0123456789abcdef"),
             &["--exact"],
         );
@@ -230,10 +217,10 @@ fn a_chapters_check_is_started_as_root_and_told_which_it_is() {
 
 #[test]
 fn a_chapters_check_without_root_and_sudo_fails() {
-    let house = House::new();
-    house.make_rootfs();
-    let path = house.place.path_without(&["sudo"]);
-    let mut command = house.command("target/debug/deps/07_image-0123456789abcdef", &[]);
+    let fake = FakeWorkspace::new();
+    fake.make_rootfs();
+    let path = fake.dir.path_without(&["sudo"]);
+    let mut command = fake.command("target/debug/deps/07_image-0123456789abcdef", &[]);
     command
         .envs([("PATH", path.as_str()), ("KISTE_CHECK", "07")])
         .assert()
@@ -244,7 +231,7 @@ fn a_chapters_check_without_root_and_sudo_fails() {
 
 #[test]
 fn the_root_file_system_is_fetched_before_sudo_and_only_where_needed() {
-    let house = House::new();
+    let fake = FakeWorkspace::new();
     for (binary, arguments, fetches) in [
         ("target/debug/03-mount", &["run", "sh"][..], false),
         ("target/debug/05-cgroups", &["doctor"], false),
@@ -260,8 +247,8 @@ fn the_root_file_system_is_fetched_before_sudo_and_only_where_needed() {
         ("target/debug/07-image", &["import", "-", "base:1"], false),
         ("target/debug/deps/01_uts-0123456789abcdef", &[], true),
     ] {
-        fs::remove_dir_all(house.rootfs()).ok();
-        let stderr = house.run(binary, arguments).code(7).get_output().stderr.clone();
+        fs::remove_dir_all(fake.rootfs()).ok();
+        let stderr = fake.run(binary, arguments).code(7).get_output().stderr.clone();
         let stderr = String::from_utf8(stderr).unwrap();
         assert_eq!(
             stderr.contains("FETCH"),
@@ -277,10 +264,10 @@ fn the_root_file_system_is_fetched_before_sudo_and_only_where_needed() {
 }
 
 #[test]
-fn no_root_file_system_no_start() {
-    let house = House::new();
-    house.place.write("house/rootfs-fetch.sh", "#!/bin/sh\nexit 1\n");
-    house.run("target/debug/04-pivot-root", &["run", "sh"]).code(125).stdout("");
+fn a_step_is_not_started_if_the_root_file_system_cannot_be_fetched() {
+    let fake = FakeWorkspace::new();
+    fake.dir.write("workspace/rootfs-fetch.sh", "#!/bin/sh\nexit 1\n");
+    fake.run("target/debug/04-pivot-root", &["run", "sh"]).code(125).stdout("");
 }
 
 #[test]
@@ -307,24 +294,24 @@ fn every_step_has_its_alias() {
 }
 
 #[test]
-fn what_the_tests_of_one_cargo_run_skip_is_gathered_in_one_file() {
-    let house = House::new();
-    let built = house.place.path("target/debug");
+fn the_skipped_tests_of_one_cargo_run_are_collected_in_one_file() {
+    let fake = FakeWorkspace::new();
+    let built = fake.dir.path("target/debug");
     fs::create_dir_all(&built).unwrap();
     fs::set_permissions(&built, PermissionsExt::from_mode(0o777)).unwrap();
     let old = built.join("skipped-by-1-23456789");
     fs::write(&old, "skipped: 01_uts by::a: root: uid 1000\n").unwrap();
 
-    house.make_rootfs();
-    let ran = house.run("target/debug/deps/book-0123456789abcdef", &[]);
+    fake.make_rootfs();
+    let ran = fake.run("target/debug/deps/book-0123456789abcdef", &[]);
     let said = String::from_utf8_lossy(&ran.get_output().stdout).into_owned();
     let log = said.lines().find_map(|line| line.strip_prefix("KISTE_SKIPPED="));
     let log = PathBuf::from(log.unwrap_or_else(|| panic!("no KISTE_SKIPPED: {said}")));
     assert_eq!(log.parent(), Some(built.as_path()));
     assert!(log.exists(), "the caller makes it, since root's could not be removed");
-    assert!(!old.exists(), "of an earlier run nothing is kept");
+    assert!(!old.exists(), "the log of an earlier run is removed");
 
     // Through sudo it is named, too.
-    let ran = house.run("target/debug/deps/01_uts-0123456789abcdef", &[]);
+    let ran = fake.run("target/debug/deps/01_uts-0123456789abcdef", &[]);
     ran.stdout(contains("KISTE_SKIPPED=")).stderr(contains(" KISTE_SKIPPED="));
 }

@@ -1,6 +1,5 @@
-//! Paths inside a root that is not the host's `/`: functions of the library.
-//!
-//! The program of this step has no such root yet, so no run of it could tell.
+//! Paths inside a root that is not the host's `/`: functions of the library. The
+//! program of this step uses the host's root, so a run of it cannot test them.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -9,7 +8,7 @@ use nix::errno::Errno;
 
 use super::*;
 
-/// What a path leads to inside of this directory, as device and inode number.
+/// Opens a path inside this directory, and returns the device and inode number.
 fn opened(root: &File, path: &str) -> Result<(u64, u64), Option<Errno>> {
     let opened = mount::inside::open(root.as_fd(), path.as_ref());
     let opened = opened.map_err(|error| kit::errno(&error))?;

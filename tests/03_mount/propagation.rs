@@ -1,12 +1,11 @@
-//! Nothing that is mounted inside appears on the host, whichever propagation was asked
-//! for.
+//! No mount made inside appears on the host, with any propagation.
 
 use super::*;
 
 const ALL: [&str; 3] = ["private", "slave", "shared"];
 
-/// The peer groups of a mount: `["shared:5", "master:3"]`. See proc(5), mountinfo,
-/// field 7.
+/// The peer groups of a mount, by its line in mountinfo: `["shared:5", "master:3"]`.
+/// See proc(5), mountinfo, field 7.
 fn peers(line: &str) -> Vec<&str> {
     line.split(" - ").next().unwrap().split(' ').skip(6).collect()
 }
@@ -21,7 +20,7 @@ fn no_mount_made_inside_reaches_the_host() {
     let before = host.mounts();
     assert!(
         before.iter().all(|line| line.contains(" shared:")),
-        "a leak would show: {before:#?}"
+        "all are shared, so a leak would show: {before:#?}"
     );
     let (_, asked) = directory(&bench, "asked");
     let (_, own) = directory(&bench, "own");
@@ -64,7 +63,7 @@ fn nothing_is_left_on_the_host_when_it_ends() {
 }
 
 #[test]
-fn what_the_host_mounts_later_appears_inside_a_slave_only() {
+fn later_mounts_of_the_host_appear_inside_only_with_slave() {
     if !tool("mount") {
         return;
     }
@@ -100,7 +99,7 @@ fn by_default_it_is_private() {
 }
 
 #[test]
-fn a_slave_hears_of_the_host_and_tells_nobody() {
+fn a_slave_receives_mounts_of_the_host_and_propagates_none() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let running = host.start_in(&bench, &["--propagation", "slave"], &["sleep", "100"]);
@@ -112,7 +111,7 @@ fn a_slave_hears_of_the_host_and_tells_nobody() {
 }
 
 #[test]
-fn a_shared_container_is_a_peer_group_of_its_own() {
+fn a_shared_container_has_its_own_peer_group() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let lines = host.mounts();
@@ -131,7 +130,7 @@ fn a_shared_container_is_a_peer_group_of_its_own() {
 }
 
 #[test]
-fn another_propagation_is_a_usage_error() {
+fn an_unknown_propagation_is_a_usage_error() {
     let Some(bench) = bench() else { return };
     bench
         .run(&["--propagation", "rshared"], &["true"])

@@ -1,21 +1,21 @@
-//! `-v`, `--mount` and `--tmpfs`: what was asked for is mounted as it was asked for, or
-//! nothing runs.
+//! `-v`, `--mount` and `--tmpfs`: either all mounts are made as requested, or the
+//! command does not run.
 
 use super::*;
 
-/// `src:dst` and options, as -v takes them.
+/// The text for -v: source, target and options.
 fn volume(source: &str, target: &str, options: &str) -> String {
     format!("{source}:{target}:{options}")
 }
 
-/// Whether a mount has all of these options, by its line in mountinfo.
+/// Whether a mount has all these options, by its line in mountinfo.
 fn has(line: &str, options: &[&str]) -> bool {
     let own: Vec<&str> = line.split(' ').nth(5).unwrap().split(',').collect();
     options.iter().all(|option| own.contains(option))
 }
 
-/// A host with `source/file`, and a tmpfs on `source/below` in which `file` says
-/// `below`.
+/// A host with a `source/file`, and with a tmpfs on `source/below`, where `file`
+/// contains `below`.
 fn host_with_a_submount(bench: &Bench) -> (Distribution, String) {
     let host = Distribution::start();
     let (_, source) = directory_with_a_file(bench, "source");
@@ -26,7 +26,7 @@ fn host_with_a_submount(bench: &Bench) -> (Distribution, String) {
 }
 
 #[test]
-fn a_directory_of_the_host_appears_inside_and_there_only() {
+fn a_directory_of_the_host_appears_at_its_target_only_inside() {
     let Some(bench) = bench() else { return };
     let (source, from) = directory_with_a_file(&bench, "source");
     let (target, to) = directory(&bench, "target");
@@ -44,7 +44,7 @@ fn a_directory_of_the_host_appears_inside_and_there_only() {
     );
 }
 
-/// For a moment it could be written otherwise.
+/// Attached first, it could be written for a moment.
 #[test]
 fn a_mount_has_its_attributes_before_it_is_attached() {
     let Some(bench) = bench().filter(|bench| bench.step().is_ours()) else { return };
@@ -70,7 +70,7 @@ fn a_file_of_the_host_appears_inside() {
 }
 
 #[test]
-fn a_relative_source_begins_where_the_caller_is() {
+fn a_relative_source_begins_in_the_callers_working_directory() {
     let Some(bench) = bench() else { return };
     directory_with_a_file(&bench, "source");
     let (_, to) = directory(&bench, "target");
@@ -80,7 +80,7 @@ fn a_relative_source_begins_where_the_caller_is() {
 }
 
 #[test]
-fn a_volume_comes_with_what_is_mounted_below_it_unless_bind_is_asked_for() {
+fn a_volume_includes_the_mounts_below_it_unless_bind_is_given() {
     if !tool("mount") {
         return;
     }
@@ -97,7 +97,7 @@ fn a_volume_comes_with_what_is_mounted_below_it_unless_bind_is_asked_for() {
 }
 
 #[test]
-fn read_only_holds_for_what_is_mounted_below_too() {
+fn read_only_includes_the_mounts_below() {
     if !tool("mount") {
         return;
     }
@@ -141,7 +141,7 @@ fn the_host_can_still_write_what_is_read_only_inside() {
 }
 
 #[test]
-fn what_a_mount_may_be_used_for_is_set_with_it() {
+fn a_mount_has_the_attributes_that_its_options_name() {
     if !tool("mount") {
         return;
     }
@@ -149,7 +149,7 @@ fn what_a_mount_may_be_used_for_is_set_with_it() {
     let host = Distribution::start();
     let (_, from) = directory(&bench, "source");
     let (_, to) = directory(&bench, "target");
-    // A mount has what its source has, and /tmp often has some.
+    // A bind mount inherits the attributes of its source, and /tmp often has some.
     host.sh(&format!("mount -t tmpfs clean {from}"));
     let seen = |options: &str| {
         let running = host.start_in(
@@ -183,7 +183,7 @@ fn nothing_runs_on_a_noexec_volume() {
 }
 
 #[test]
-fn the_long_form_has_dockers_words() {
+fn the_option_mount_has_dockers_words() {
     let Some(bench) = bench() else { return };
     let (_, from) = directory_with_a_file(&bench, "source");
     let (_, to) = directory(&bench, "target");
@@ -215,7 +215,7 @@ fn the_long_form_has_dockers_words() {
 }
 
 #[test]
-fn a_tmpfs_is_empty_and_gone_with_the_container() {
+fn a_tmpfs_is_empty_and_ends_with_the_container() {
     let Some(bench) = bench() else { return };
     let (target, to) = directory_with_a_file(&bench, "target");
     bench
@@ -239,7 +239,7 @@ fn a_tmpfs_holds_no_more_than_its_size() {
 }
 
 #[test]
-fn a_tmpfs_has_its_mode_and_owner_and_runs_nothing_unless_allowed() {
+fn a_tmpfs_has_its_mode_and_owner_and_is_noexec_by_default() {
     let Some(bench) = bench() else { return };
     let (_, to) = directory(&bench, "target");
     let seen = |options: &str| {
@@ -308,7 +308,7 @@ fn a_file_is_not_mounted_on_a_directory_nor_the_other_way_round() {
 }
 
 #[test]
-fn what_the_file_system_says_of_its_options_is_told() {
+fn the_file_systems_own_message_is_the_hint() {
     let Some(bench) = bench() else { return };
     let (_, to) = directory(&bench, "target");
     bench
@@ -318,7 +318,7 @@ fn what_the_file_system_says_of_its_options_is_told() {
 }
 
 #[test]
-fn a_request_that_makes_no_sense_is_a_usage_error_that_tells_the_rule() {
+fn an_invalid_mount_option_is_a_usage_error_with_the_rule() {
     let Some(bench) = bench() else { return };
     for (option, value, rule) in [
         ("-v", "/a", "a volume is SRC:DST[:OPTIONS]"),
@@ -337,7 +337,7 @@ fn a_request_that_makes_no_sense_is_a_usage_error_that_tells_the_rule() {
         ("-v", "/a:/b:size=1m", "is no option of a bind mount"),
         ("--mount", "type=bind,src=/a", "--mount needs dst=PATH"),
         ("--mount", "type=bind,dst=/b", "a bind mount needs src=PATH"),
-        ("--mount", "type=nfs,src=/a,dst=/b", "is no type of mount that we make"),
+        ("--mount", "type=nfs,src=/a,dst=/b", "unknown mount type \"nfs\""),
         ("--mount", "type=tmpfs,src=/a,dst=/b", "a tmpfs has no src"),
         ("--tmpfs", "t", "must be an absolute path"),
         ("--tmpfs", "/t:rbind", "is no option of a tmpfs"),
@@ -383,7 +383,7 @@ fn a_target_that_is_a_link_is_followed() {
 }
 
 #[test]
-fn what_is_nearer_to_the_root_is_mounted_first() {
+fn mounts_nearer_to_the_root_are_made_first() {
     let Some(bench) = bench() else { return };
     let (source, from) = directory_with_a_file(&bench, "source");
     fs::create_dir(source.join("inner")).unwrap();

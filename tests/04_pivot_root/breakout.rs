@@ -2,7 +2,7 @@
 //! working directory, so that after the call '.' can be outside the tree rooted at
 //! '/'."
 //!
-//! `breakout FILE` climbs as high as it gets, and prints the file.
+//! `breakout FILE` climbs as high as possible, then prints the file.
 
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ fn climb() -> nix::Result<()> {
         Err(error) => return Err(error),
     }
     let here = open("/", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    chroot("/breakout.dir")?; // the root is now below where we stand,
+    chroot("/breakout.dir")?; // the root is now below the working directory,
     fchdir(&here)?; // and .. stops only at the root
     for _ in 0..100 {
         chdir("..")?;

@@ -1,8 +1,8 @@
-//! Ways out, which a chroot leaves open.
+//! Ways out of a chroot, which must not lead out of the container.
 
 use super::*;
 
-/// A bench whose root has the program in it, and a canary outside of that root.
+/// A bench with the program in its root, and with a canary outside of the root.
 fn bench_with_breakout() -> Option<(Bench, String)> {
     let bench = bench()?;
     bench.install(Path::new(env!("CARGO_BIN_EXE_breakout")), "breakout");
@@ -53,13 +53,13 @@ fn no_path_leads_out() {
 }
 
 #[test]
-fn taking_mounts_off_uncovers_nothing_of_the_host() {
+fn unmounting_uncovers_no_file_of_the_host() {
     if !rootfs::has_program("umount") {
         return;
     }
     let Some((bench, canary)) = bench_with_breakout() else { return };
-    // Not `umount /`: umount(2) makes that a read-only remount of the file system the
-    // root lies on, which root may do until step 9 takes the capability away.
+    // `umount /` is not tried: umount(2) would remount the host's file system
+    // read-only, which root may do until step 9 takes the capability away.
     let script = format!(
         "for point in /dev/mqueue /dev/shm /dev/pts /dev /sys; do umount $point; done; \
          ls /dev /sys; umount -l /proc; cat {canary} || echo still inside"
@@ -67,10 +67,10 @@ fn taking_mounts_off_uncovers_nothing_of_the_host() {
     bench.sh(&[], &script).prints("/dev:\n\n/sys:\nstill inside");
 }
 
-/// umount2(2) takes off what lies on top. Where something covers the host's root, the
-/// root itself would stay.
+/// umount2(2) removes the topmost mount only. With another mount over the host's root,
+/// the root itself would stay.
 #[test]
-fn where_something_covers_the_hosts_root_nothing_runs() {
+fn with_a_mount_over_the_hosts_root_nothing_runs() {
     if !tool("mount") {
         return;
     }
@@ -89,7 +89,7 @@ fn where_something_covers_the_hosts_root_nothing_runs() {
 }
 
 #[test]
-fn nothing_that_the_host_had_open_is_open_inside() {
+fn no_file_that_the_caller_had_open_is_open_inside() {
     let Some(bench) = bench() else { return };
     let starter = ["sh", "-c", "exec 7</etc 8</ 9>&1; exec \"$@\"", "sh"];
     for options in [&[][..], &["--init"]] {
@@ -107,7 +107,8 @@ fn nothing_that_the_host_had_open_is_open_inside() {
         assert!(links.len() >= 6, "{}", ran.out);
         for (descriptor, to) in links {
             let number: u32 = descriptor.rsplit(' ').next().unwrap().parse().unwrap();
-            // An init has its own: the channel to the runtime, signals, its child.
+            // An init has descriptors of its own: the channel to the runtime, signals,
+            // its child.
             let is_inits = options == ["--init"]
                 && (to.starts_with("socket:") || to.starts_with("anon_inode:"));
             assert!(number < 3 || is_inits, "{options:?}: {number} is {to}");
@@ -115,7 +116,7 @@ fn nothing_that_the_host_had_open_is_open_inside() {
     }
 }
 
-/// CVE-2024-21626: a descriptor of the host's that is still open when -w is followed.
+/// CVE-2024-21626: a descriptor of the caller that is still open when -w is resolved.
 #[test]
 fn no_working_directory_leads_out_through_a_descriptor() {
     let Some(bench) = bench() else { return };
@@ -133,7 +134,7 @@ fn no_working_directory_leads_out_through_a_descriptor() {
 }
 
 #[test]
-fn the_working_directory_is_one_inside() {
+fn the_working_directory_is_inside() {
     let Some(bench) = bench() else { return };
     bench.sh(&["-w", "/etc"], "pwd").prints("/etc");
     bench.sh(&[], "pwd").prints("/");

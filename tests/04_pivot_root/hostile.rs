@@ -1,5 +1,5 @@
-//! Root file systems that want something mounted, made or written outside. See
-//! security.md's rows, by CVE number.
+//! Hostile root file systems, which try to have a file mounted, made or written
+//! outside. security.md lists the CVEs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,7 @@ use nix::unistd::mkfifo;
 
 use super::*;
 
-/// A directory of the host's that must stay as it is.
+/// Makes a directory on the host that must not be changed.
 fn canary(bench: &Bench) -> PathBuf {
     let path = bench.dir().join("canary");
     fs::create_dir_all(path.join("self/fd")).unwrap();
@@ -21,12 +21,12 @@ fn canary(bench: &Bench) -> PathBuf {
 /// CVE-2019-16884, 2019-19921, 2023-27561, 2023-28642; runc 2026-41579 and crun
 /// 2026-47766 for /dev.
 #[test]
-fn a_place_that_is_not_the_roots_own_directory_is_refused() {
+fn a_mount_point_that_is_not_the_roots_own_directory_is_refused() {
     let Some(bench) = bench() else { return };
     let canary = canary(&bench);
     let before = listing(&canary);
     fs::create_dir_all(bench.rootfs().join("other/self/fd")).unwrap();
-    // The canary's own path exists inside as well: a link to it is not dangling there.
+    // The canary's path exists inside, too, so a link to it does not dangle there.
     let twin = bench.rootfs().join(canary.strip_prefix("/").unwrap());
     fs::create_dir_all(&twin).unwrap();
 
@@ -66,13 +66,13 @@ fn a_place_that_is_not_the_roots_own_directory_is_refused() {
     assert_eq!(
         fs::read_dir(&twin).unwrap().count(),
         0,
-        "nor is anything made where the link leads inside"
+        "and no file is made where the link leads inside"
     );
     bench.run(&[], &["echo", "it runs"]).prints("it runs");
 }
 
 #[test]
-fn a_place_that_is_missing_is_made() {
+fn a_missing_mount_point_is_made() {
     let Some(bench) = bench() else { return };
     for place in ["proc", "sys", "dev"] {
         fs::remove_dir_all(bench.rootfs().join(place)).unwrap();
@@ -82,8 +82,8 @@ fn a_place_that_is_missing_is_made() {
         .prints("/proc/1\n/sys/kernel");
 }
 
-/// CVE-2025-31133 (/dev/null), 2025-52565 (/dev/pts, /dev/console), and whatever else
-/// lies in /dev.
+/// CVE-2025-31133 (/dev/null), 2025-52565 (/dev/pts, /dev/console), and the other files
+/// in /dev.
 #[test]
 fn links_in_the_images_dev_are_covered() {
     let Some(bench) = bench() else { return };
@@ -144,14 +144,14 @@ fn a_target_below_links_stays_inside() {
         }
     };
     try_all();
-    // The same where the path of the canary exists inside as well.
+    // The same again, once the path of the canary exists inside, too.
     fs::create_dir_all(root.join(canary.strip_prefix("/").unwrap())).unwrap();
     try_all();
     bench.run(&["-v", &format!("{}:/absolute", source.display())], &["true"]).exits(0);
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_no_target() {
+fn a_dangling_link_is_refused_as_a_target() {
     let Some(bench) = bench() else { return };
     symlink("/nowhere", bench.rootfs().join("link")).unwrap();
     let ran = bench.run(&["--tmpfs", "/link"], &["echo", "it runs"]);
@@ -206,10 +206,10 @@ fn a_link_does_not_choose_which_part_of_proc_sys_or_dev_is_covered() {
         .complains("/dev cannot be mounted over");
 }
 
-/// CVE-2021-30465 and 2024-45310: a directory becomes a link to the host while it is
-/// mounted on.
+/// CVE-2021-30465 and 2024-45310: a directory becomes a link to the host while the
+/// runtime mounts on it.
 #[test]
-fn a_race_for_the_target_is_not_won() {
+fn a_target_that_becomes_a_link_meanwhile_does_not_lead_out() {
     let Some(bench) = bench() else { return };
     let canary = canary(&bench);
     let before = listing(&canary);

@@ -1,4 +1,4 @@
-//! What it sees as `/`.
+//! The container's `/`.
 
 use super::*;
 
@@ -33,7 +33,7 @@ fn it_is_in_namespaces_of_its_own() {
 }
 
 #[test]
-fn its_mounts_are_its_own_and_no_other_is_there() {
+fn it_has_its_own_mounts_and_no_others() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&["--tmpfs", "/tmp"], &["sleep", "100"]);
     let lines = host::mounts_of(running.pid);
@@ -48,7 +48,7 @@ fn its_mounts_are_its_own_and_no_other_is_there() {
 }
 
 #[test]
-fn where_it_is_called_from_makes_no_difference() {
+fn the_callers_working_directory_makes_no_difference() {
     let Some(bench) = bench() else { return };
     fs::write(bench.rootfs().join("mark"), "of this root").unwrap();
     let run = |directory: &Path, rootfs: &str| {
@@ -100,7 +100,7 @@ fn without_the_capability_to_mount_nothing_runs() {
 }
 
 #[test]
-fn the_hosts_own_root_can_be_asked_for_and_keeps_its_mounts() {
+fn the_hosts_root_can_be_the_rootfs_and_keeps_its_mounts() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let before = host.mounts();
@@ -132,7 +132,7 @@ fn no_mount_reaches_the_host_with_any_propagation() {
 }
 
 #[test]
-fn what_the_host_mounts_later_in_the_root_appears_inside_a_slave_only() {
+fn later_mounts_of_the_host_in_the_rootfs_appear_inside_only_with_slave() {
     if !tool("mount") {
         return;
     }
@@ -180,7 +180,7 @@ fn twenty_start_at_once_on_one_root() {
 }
 
 #[test]
-fn what_it_writes_stays_in_the_root_which_all_share() {
+fn files_that_it_writes_stay_in_the_rootfs() {
     let Some(bench) = bench() else { return };
     bench.sh(&[], "echo first > /written").exits(0);
     bench.sh(&[], "cat /written").prints("first");
@@ -188,7 +188,7 @@ fn what_it_writes_stays_in_the_root_which_all_share() {
 }
 
 #[test]
-fn a_process_it_leaves_behind_ends_with_it() {
+fn its_background_processes_end_with_it() {
     let Some(bench) = bench() else { return };
     let mut running = bench
         .start(&[], &["sh", "-c", "cd /proc; sleep 1000 & echo started; read wait"]);
@@ -212,13 +212,13 @@ fn a_process_it_leaves_behind_ends_with_it() {
 }
 
 #[test]
-fn doctor_tells_whether_there_is_a_root_and_whether_it_can_be_left() {
+fn doctor_checks_the_rootfs_and_whether_pivot_root_is_possible() {
     let Some(bench) = bench() else { return };
     let doctor = || bench.call(["doctor"]).exits(0).out.clone();
     let before = doctor();
     assert!(before.contains("pivot-root  / is "), "{before}");
     assert!(
-        before.contains("missing rootfs") && before.contains("mend: ./rootfs-fetch.sh"),
+        before.contains("missing rootfs") && before.contains("fix: ./rootfs-fetch.sh"),
         "{before}"
     );
     bench.rootfs();

@@ -1,6 +1,6 @@
-//! The host's terminal never goes inside, whichever streams are redirected: whoever has
-//! a terminal open can type into it (TIOCSTI), and what is typed into the host's is run
-//! by the host's shell.
+//! The host's terminal never goes inside, whichever streams are redirected. A process
+//! that has a terminal open can type into it (TIOCSTI), and the host's shell would run
+//! what is typed into the host's terminal.
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use super::*;
 
-/// Which streams are not the terminal.
+/// Redirections of the shell, and the streams that they redirect.
 const REDIRECTIONS: [(&str, [bool; 3]); 8] = [
     ("", [false, false, false]),
     ("< in", [true, false, false]),
@@ -26,7 +26,7 @@ const REDIRECTIONS: [(&str, [bool; 3]); 8] = [
     ("< in > out 2> err", [true, true, true]),
 ];
 
-/// Starts our `run` on a terminal, with redirections of the host's shell.
+/// Starts our `run` on a terminal, with these redirections by the host's shell.
 fn start(
     bench: &Bench,
     redirections: &str,
@@ -99,7 +99,7 @@ fn each_stream_is_a_terminal_where_the_callers_is() {
         let mut expected =
             redirected.map(|it| if it { "other" } else { "terminal" }).to_vec();
         expected.extend((redirected != [true; 3]).then_some("own"));
-        // [ -t 1 ] is asked while stdout is the report.
+        // `[ -t 1 ]` runs with stdout redirected to the report.
         expected[1] = "other";
         assert_eq!(
             fs::read_to_string(&report).unwrap().lines().collect::<Vec<_>>(),
@@ -110,7 +110,7 @@ fn each_stream_is_a_terminal_where_the_callers_is() {
 }
 
 #[test]
-fn what_is_printed_goes_where_it_was_sent() {
+fn output_goes_where_it_is_redirected_to() {
     let Some(bench) = bench() else { return };
     for (redirections, redirected) in REDIRECTIONS {
         for file in ["out", "err"] {
@@ -134,7 +134,7 @@ fn what_is_printed_goes_where_it_was_sent() {
 }
 
 #[test]
-fn what_is_typed_is_shown_on_the_terminal_and_not_in_the_file() {
+fn the_echo_of_keys_goes_to_the_terminal_and_not_to_the_file() {
     let Some(bench) = bench() else { return };
     let script = "read line; echo got $line";
     let mut terminal = start(&bench, "> out 2> err", &[], &["sh", "-c", script]);
@@ -147,7 +147,7 @@ fn what_is_typed_is_shown_on_the_terminal_and_not_in_the_file() {
 }
 
 #[test]
-fn lines_of_a_pipe_begin_at_the_left() {
+fn lines_through_a_pipe_begin_at_the_left() {
     let Some(bench) = bench() else { return };
     let mut terminal = start(
         &bench,
@@ -159,7 +159,7 @@ fn lines_of_a_pipe_begin_at_the_left() {
 }
 
 #[test]
-fn a_pipe_is_passed_on_with_its_end() {
+fn a_pipe_on_stdin_is_passed_on_with_its_end_of_file() {
     let Some(bench) = bench() else { return };
     let mut child = Command::new(bench.exe())
         .args(bench.arguments(&[], &["wc", "-c"]))
@@ -174,7 +174,7 @@ fn a_pipe_is_passed_on_with_its_end() {
     );
 }
 
-/// Starts our `run -t` with this as stdout, which is held here, too.
+/// Starts our `run -t` with this stdout, which the test keeps open, too.
 fn start_on(
     bench: &Bench,
     stdout: &OwnedFd,
@@ -189,8 +189,8 @@ fn start_on(
         .unwrap()
 }
 
-/// Waits until it takes no more, and has not for half a second: a terminal hands on
-/// what it has taken a moment later, and then has room once more.
+/// Waits until the stream has been full for half a second. A terminal passes its input
+/// on after a moment, and is then writable again.
 pub(super) fn is_full(stdout: &OwnedFd) {
     let mut full_since = Instant::now();
     let stays_full = || {
@@ -211,9 +211,9 @@ fn pipe() -> (OwnedFd, OwnedFd) {
 }
 
 #[test]
-fn a_slow_reader_gets_everything_and_the_pipe_stays_as_it_was() {
+fn a_slow_reader_gets_all_output_and_the_flags_of_its_pipe_stay() {
     let Some(bench) = bench() else { return };
-    // perl, python or node make a pipe non-blocking for all who share it.
+    // perl, python and node make a pipe non-blocking for all processes that share it.
     for flags in [OFlag::empty(), OFlag::O_NONBLOCK] {
         let (reader, writer) = pipe();
         fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
@@ -250,11 +250,11 @@ fn a_reader_that_never_reads_does_not_keep_it_from_ending() {
 }
 
 #[test]
-fn while_it_waits_for_the_reader_of_the_last_words_a_signal_ends_it() {
+fn while_it_waits_for_the_reader_of_the_last_output_a_signal_ends_it() {
     let Some(bench) = bench() else { return };
     let (_reader, writer) = pipe();
-    // More than this pipe holds, and less than the container's terminal does: so the
-    // command ends, however little of it the runtime reads and writes at a time.
+    // More bytes than this pipe holds, but fewer than the container's terminal holds.
+    // So the command ends, however few bytes the runtime copies at a time.
     fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
     let mut child = start_on(
         &bench,
@@ -263,7 +263,7 @@ fn while_it_waits_for_the_reader_of_the_last_words_a_signal_ends_it() {
         &["sh", "-c", "head -c 6000 /dev/zero | tr '\\0' x; exit 3"],
     );
     is_full(&writer);
-    assert_eq!(child.try_wait().unwrap(), None, "it has not ended before all is shown");
+    assert_eq!(child.try_wait().unwrap(), None, "it waits until all output is shown");
     kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
     let status =
         eventually(|| child.try_wait().unwrap()).expect("it ends, though nobody reads");
@@ -271,7 +271,7 @@ fn while_it_waits_for_the_reader_of_the_last_words_a_signal_ends_it() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_it() {
+fn a_reader_that_closes_the_pipe_ends_it() {
     let Some(bench) = bench() else { return };
     let (reader, writer) = pipe();
     let mut child = start_on(&bench, &writer, &[], &["yes"]);

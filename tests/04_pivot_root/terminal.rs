@@ -1,18 +1,18 @@
-//! A terminal of its own: what it is called, how big it is, and what its keys do.
+//! The container's terminal: its name, its size, and its keys.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::*;
 
-/// A shell in a container on a terminal, with a prompt that no command line has in it.
+/// Starts a shell in a container on a terminal. No command line contains its prompt.
 fn shell(bench: &Bench) -> Terminal {
     let mut terminal = bench.at_terminal(&["-e", "PS1=$?> "], &["sh"]);
     terminal.shows("0> ");
     terminal
 }
 
-/// A script of the host's shell on a terminal; `"$@"` in it is our `run`.
+/// Starts a script of the host's shell on a terminal. `"$@"` in it is our `run`.
 fn at_shell(
     bench: &Bench,
     script: &str,
@@ -25,7 +25,7 @@ fn at_shell(
     Terminal::start_any(bench.dir(), &words)
 }
 
-/// An interactive shell of the host's, with jobs.
+/// Starts an interactive shell of the host, with job control.
 fn jobs_shell(bench: &Bench) -> Terminal {
     let words = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
         .map(std::ffi::OsString::from);
@@ -91,7 +91,7 @@ fn ctrl_c_ends_the_job_and_not_the_shell() {
 }
 
 #[test]
-fn ctrl_z_stops_the_job_and_fg_goes_on() {
+fn ctrl_z_stops_the_job_and_fg_continues_it() {
     let Some(bench) = bench() else { return };
     let mut terminal = shell(&bench);
     terminal.type_in("sh -c 'echo rea''dy; read line; echo got $line'\n");
@@ -114,7 +114,7 @@ fn ctrl_d_ends_the_shell() {
 }
 
 #[test]
-fn the_callers_terminal_is_given_back_as_it_was_however_it_ends() {
+fn the_settings_of_the_callers_terminal_are_restored_however_it_ends() {
     let Some(bench) = bench() else { return };
     let script = "echo be''fore; read go; \"$@\"; echo code=$?; read go";
     for (options, inside, code) in [
@@ -129,7 +129,7 @@ fn the_callers_terminal_is_given_back_as_it_was_however_it_ends() {
         let before = terminal.settings();
         terminal.type_in("go\n");
         terminal.shows("inside");
-        assert_ne!(terminal.settings(), before, "keys go inside as they are");
+        assert_ne!(terminal.settings(), before, "it is in raw mode");
         if code == 143 {
             let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
             let runtime = host::status(pid.trim(), "PPid").parse().unwrap();
@@ -145,7 +145,7 @@ fn the_callers_terminal_is_given_back_as_it_was_however_it_ends() {
 }
 
 #[test]
-fn a_run_that_fails_leaves_the_terminal_as_it_was() {
+fn a_run_that_fails_leaves_the_settings_of_the_terminal() {
     let Some(bench) = bench() else { return };
     let mut terminal = at_shell(
         &bench,
@@ -176,9 +176,10 @@ fn closing_the_window_ends_the_shell() {
 }
 
 #[test]
-fn closing_the_window_ends_also_what_does_not_read_it() {
+fn closing_the_window_ends_a_command_that_does_not_read_it_too() {
     let Some(bench) = bench() else { return };
-    // By the signal; or, as no PID 1 dies of that, because its own terminal hangs up.
+    // With an init, the command dies of SIGHUP. Without one it is PID 1, which ignores
+    // the signal, and ends because its terminal hangs up.
     for (init, inside) in
         [(Some("--init"), "exec sleep 1000"), (None, "read line < /dev/tty")]
     {
@@ -201,7 +202,7 @@ fn closing_the_window_ends_also_what_does_not_read_it() {
 }
 
 #[test]
-fn a_hang_up_that_somebody_sends_is_the_commands_and_the_terminal_stays() {
+fn a_sighup_by_kill_goes_to_the_command_and_the_terminal_stays() {
     let Some(bench) = bench() else { return };
     let pid_file = bench.dir().join("pid");
     let script =
@@ -245,7 +246,7 @@ fn a_paste_arrives_whole() {
 }
 
 #[test]
-fn what_it_prints_arrives_whole() {
+fn its_output_arrives_whole() {
     let Some(bench) = bench() else { return };
     let mut terminal = bench.at_terminal(
         &[],
@@ -257,11 +258,11 @@ fn what_it_prints_arrives_whole() {
 }
 
 #[test]
-fn what_it_printed_last_arrives_at_a_slow_terminal_too() {
+fn its_last_output_arrives_at_a_slow_terminal_too() {
     let Some(bench) = bench() else { return };
     let pid_file = bench.dir().join("pid");
-    // More than a pty holds (15 KiB), and less than two of them and the runtime hold that
-    // are filled by small writes: the command ends while there is much to pass on.
+    // More bytes than one pty holds (15 KiB), but fewer than both terminals and the
+    // runtime hold. So the command ends while there is much output left to pass on.
     let script = "head -c 17000 /dev/zero | tr '\\0' x; echo; echo end";
     let mut terminal = bench.at_terminal(
         &["--pid-file", pid_file.to_str().unwrap()],
@@ -277,8 +278,8 @@ fn what_it_printed_last_arrives_at_a_slow_terminal_too() {
 #[test]
 fn a_terminal_that_nobody_reads_does_not_keep_it_from_ending() {
     let Some(bench) = bench() else { return };
-    // In raw mode, and as it is: there each line is written by itself, and the room
-    // ends amid a write(2).
+    // Once in raw mode. Once with the settings unchanged: then each line is a write(2)
+    // of its own, and one of them is written only in part.
     for (number, script) in
         ["exec \"$@\"", "exec \"$@\" < /dev/null"].into_iter().enumerate()
     {
@@ -318,7 +319,7 @@ fn in_the_background_it_runs_on() {
 }
 
 #[test]
-fn brought_to_the_front_it_has_the_keyboard() {
+fn brought_to_the_foreground_it_has_the_keyboard() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
     let mut terminal = jobs_shell(&bench);
     let volume = format!("{}:/host", bench.dir().display());
@@ -329,14 +330,14 @@ fn brought_to_the_front_it_has_the_keyboard() {
     ));
     terminal.shows("ready");
     terminal.type_in("fg\n");
-    terminal.shows("read line; echo"); // the shell says what it continues
+    terminal.shows("read line; echo"); // the shell prints the job that it continues
     fs::write(bench.dir().join("go"), "").unwrap();
     terminal.type_in("something\n");
     terminal.shows("got something");
     is_alive(&mut terminal);
 }
 
-/// The shell has the terminal again.
+/// Checks that the shell has the terminal again.
 fn is_alive(terminal: &mut Terminal) {
     terminal.shows("$ ");
     terminal.type_in("echo al''ive\n");
@@ -344,7 +345,7 @@ fn is_alive(terminal: &mut Terminal) {
 }
 
 #[test]
-fn where_its_keys_come_from_elsewhere_those_of_the_terminal_are_the_runs() {
+fn with_stdin_redirected_the_keys_of_the_terminal_go_to_the_runtime() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
     let mut terminal = jobs_shell(&bench);
     let volume = format!("{}:/host", bench.dir().display());
@@ -360,9 +361,10 @@ fn where_its_keys_come_from_elsewhere_those_of_the_terminal_are_the_runs() {
 }
 
 #[test]
-fn where_there_are_no_jobs_the_keyboard_is_its_too() {
+fn on_a_terminal_of_another_session_it_has_the_keyboard_too() {
     let Some(bench) = bench() else { return };
-    // The terminal is on stdin, but not that of the session: as below some supervisors.
+    // The terminal on stdin is not the session's controlling terminal, as under some
+    // supervisors.
     let mut terminal = at_shell(
         &bench,
         "setsid --wait \"$@\"; echo code=$?",
@@ -376,7 +378,7 @@ fn where_there_are_no_jobs_the_keyboard_is_its_too() {
 }
 
 #[test]
-fn without_a_terminal_t_makes_one() {
+fn without_a_terminal_of_the_caller_t_makes_one() {
     let Some(bench) = bench() else { return };
     let ran = bench.sh(
         &["-t"],
@@ -391,7 +393,7 @@ fn without_a_terminal_t_makes_one() {
 }
 
 #[test]
-fn it_without_a_terminal_is_refused() {
+fn the_options_it_without_a_terminal_are_refused() {
     let Some(bench) = bench() else { return };
     for options in [&["-it"][..], &["-i", "-t"], &["--interactive", "--tty"]] {
         let ran = bench.run(options, &["echo", "it runs"]);
@@ -405,7 +407,7 @@ fn it_without_a_terminal_is_refused() {
     assert_eq!(terminal.ends(), (0, "/dev/pts/0\r\n".into()));
 }
 
-/// Typed in a shell with jobs: waits until one of them is stopped.
+/// Typed into a shell with job control: waits until a job is stopped.
 const UNTIL_STOPPED: &str =
     "until [ \"$(jobs -s)\" ]; do sleep 0.01; done; echo sto''pped\n";
 

@@ -1,4 +1,4 @@
-//! What is mounted in the root, and a root that cannot be written.
+//! Mounts in the root, and a read-only root.
 
 use super::*;
 
@@ -48,7 +48,7 @@ fn two_containers_mount_on_one_target_and_each_sees_its_own() {
 }
 
 #[test]
-fn a_read_only_root_is_read_only_with_all_that_is_below() {
+fn a_read_only_root_includes_the_mounts_below() {
     if !tool("mount") {
         return;
     }
@@ -77,7 +77,7 @@ fn a_read_only_root_is_read_only_with_all_that_is_below() {
 }
 
 #[test]
-fn what_is_mounted_on_a_read_only_root_can_be_written() {
+fn mounts_on_a_read_only_root_can_be_written() {
     let Some(bench) = bench() else { return };
     let volume = format!("{}:/new/volume", source(&bench, "source"));
     let options =

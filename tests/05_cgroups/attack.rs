@@ -1,5 +1,5 @@
-//! Attacks by the image, before the command runs: what the runtime has open must lead
-//! nowhere.
+//! Attacks by the image before the command runs: the descriptors of the runtime must
+//! not lead out of the container.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,8 +9,8 @@ use nix::unistd::mkfifo;
 
 use crate::bench;
 
-/// CVE-2024-21626: the lock and the cgroup are directories of the host, open until
-/// shortly before.
+/// CVE-2024-21626. The runtime has directories of the host open until shortly before
+/// the exec: the run directory and the cgroup.
 #[test]
 fn no_program_of_the_image_leads_out_through_a_descriptor_of_the_runtime() {
     let Some(bench) = bench() else { return };
@@ -33,10 +33,10 @@ fn no_program_of_the_image_leads_out_through_a_descriptor_of_the_runtime() {
     }
 }
 
-/// A directory on stdin is the caller's wish, but nobody starts in it: it may be the
-/// host's.
+/// The caller may pass a directory as stdin. It may be the host's, so no command starts
+/// in it.
 #[test]
-fn no_directory_that_the_caller_holds_open_is_one_to_start_in() {
+fn a_directory_that_the_caller_passes_as_stdin_cannot_be_the_workdir() {
     let Some(bench) = bench() else { return };
     let arguments = bench.arguments(&["-w", "/proc/self/fd/0"], &["pwd"]);
     let words: Vec<_> =
@@ -52,7 +52,7 @@ fn no_directory_that_the_caller_holds_open_is_one_to_start_in() {
 }
 
 #[test]
-fn a_fifo_in_the_place_of_a_program_is_not_waited_for() {
+fn a_fifo_in_place_of_a_program_does_not_block_the_start() {
     let Some(bench) = bench() else { return };
     let fifo = bench.rootfs().join("bin/fifo");
     mkfifo(&fifo, Mode::from_bits_truncate(0o755)).unwrap();

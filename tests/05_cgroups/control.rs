@@ -1,6 +1,6 @@
-//! Freeze, thaw, kill-all and remove: functions of the library, on the real kernel.
+//! Freezes, thaws, kills and removes cgroups by the library, on the real kernel.
 //!
-//! The processes are of the test's own: shells that wait until they are in the cgroup.
+//! The processes are shells of the test that wait until they are in the cgroup.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use cgroups::{Cgroup, Limits};
+use cgroups::{Cgroup, Limits, Placement};
 use kiste_tests::{Bench, eventually, host};
 use kit::{Id, RunDir};
 
@@ -17,20 +17,20 @@ use crate::bench;
 
 /// A container's cgroup without a container.
 struct Held {
-    /// Until it is removed.
+    /// `None` once it is removed.
     cgroup: Option<Cgroup>,
     _run_dir: RunDir,
+}
+
+fn placement(bench: &Bench, id: &Id) -> Placement {
+    let parent = bench.cgroup_parent().parse().unwrap();
+    Placement { parent, id: id.clone(), session_bus: None }
 }
 
 fn hold(bench: &Bench) -> Held {
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
-    let cgroup = Cgroup::create(
-        &bench.cgroup_parent().parse().unwrap(),
-        &id,
-        &Limits::default(),
-        &run_dir,
-    );
+    let cgroup = Cgroup::create(&placement(bench, &id), &Limits::default(), &run_dir);
     Held { cgroup: Some(cgroup.unwrap()), _run_dir: run_dir }
 }
 
@@ -47,7 +47,7 @@ impl Held {
             .collect()
     }
 
-    /// Starts a shell in it.
+    /// Starts a shell in the cgroup.
     fn start(&self, script: &str) -> Started {
         let mut shell = Command::new("sh")
             .args(["-c", &format!("read go; {script}")])
@@ -73,7 +73,7 @@ impl Held {
             .collect()
     }
 
-    /// Removes it, and nothing may be left of it.
+    /// Removes the cgroup, and asserts that nothing is left of it.
     fn remove(mut self) {
         let paths = self.paths();
         self.cgroup.take().unwrap().remove().unwrap();
@@ -83,8 +83,8 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // When a test has failed, its cgroup may be what cannot remove itself, and a
-        // second panic would end all tests.
+        // After a failed test it may be impossible to remove the cgroup, and a second
+        // panic would abort all tests.
         if !std::thread::panicking() {
             return;
         }
@@ -113,7 +113,7 @@ impl Drop for Started {
     }
 }
 
-/// A file that a process in the cgroup makes longer all the time, until it is removed.
+/// A file to which a process in the cgroup appends, until the file is removed.
 struct Counter(PathBuf);
 
 impl Counter {
@@ -144,8 +144,8 @@ impl Counter {
     }
 }
 
-/// Processes that fork and end all the time: few at once, and never the same for long.
-/// They stop when the file is gone, so that a kill that does not work leaves nothing
+/// Processes that fork and exit all the time: a few at once, and never the same for
+/// long. They stop when their script is removed, so a kill that fails leaves nothing
 /// running.
 struct Hoppers(PathBuf);
 
@@ -170,7 +170,7 @@ impl Drop for Hoppers {
 }
 
 #[test]
-fn frozen_processes_stand_still_and_go_on_when_they_are_thawed() {
+fn frozen_processes_stand_still_and_run_again_when_they_are_thawed() {
     let Some(bench) = bench() else { return };
     let (held, counter) = (hold(&bench), Counter::new(&bench));
     let _shell = held.start(&counter.script());
@@ -202,7 +202,7 @@ fn a_forking_tree_is_frozen_as_a_whole() {
     held.remove();
 }
 
-/// One signal after the other would never catch them all.
+/// Signals to one process after the other would never reach all of them.
 #[test]
 fn kill_all_catches_a_tree_that_forks_faster_than_it_can_be_listed() {
     let Some(bench) = bench() else { return };
@@ -228,9 +228,9 @@ fn kill_all_catches_what_is_frozen() {
     held.remove();
 }
 
-/// On a hybrid host `cgroup.kill` kills nothing that the freezer of version 1 holds.
+/// On a hybrid host `cgroup.kill` does not kill processes that version 1 has frozen.
 #[test]
-fn kill_all_catches_what_somebody_else_has_frozen() {
+fn kill_all_catches_processes_that_another_program_has_frozen() {
     let Some(bench) = bench() else { return };
     let (held, counter) = (hold(&bench), Counter::new(&bench));
     let _shell = held.start(&counter.script());
@@ -242,7 +242,7 @@ fn kill_all_catches_what_somebody_else_has_frozen() {
     held.remove();
 }
 
-/// By every means that the kernel has for these cgroups.
+/// Freezes the cgroups by every means that the kernel has for them.
 pub fn freeze_from_outside(paths: &[PathBuf]) {
     let write = |path: &Path, file: &str, text| {
         let file = path.join(file);
@@ -257,7 +257,7 @@ pub fn freeze_from_outside(paths: &[PathBuf]) {
 }
 
 #[test]
-fn kill_all_of_an_empty_cgroup_is_done_at_once() {
+fn kill_all_of_an_empty_cgroup_returns_at_once() {
     let Some(bench) = bench() else { return };
     let held = hold(&bench);
     held.cgroup().kill().unwrap();
@@ -265,7 +265,7 @@ fn kill_all_of_an_empty_cgroup_is_done_at_once() {
 }
 
 #[test]
-fn remove_kills_what_is_in_cgroups_below_and_removes_them() {
+fn remove_kills_the_processes_in_cgroups_below_and_removes_these_cgroups() {
     let Some(bench) = bench() else { return };
     let (held, counter) = (hold(&bench), Counter::new(&bench));
     let shell = held.start(&counter.script());
@@ -273,7 +273,7 @@ fn remove_kills_what_is_in_cgroups_below_and_removes_them() {
     for path in held.paths() {
         let inner = path.join("inner/most");
         fs::create_dir_all(&inner).unwrap();
-        // A cpuset of version 1 is empty when it is made, and takes no process.
+        // A new cpuset of version 1 is empty, and refuses processes.
         for file in ["cpuset.cpus", "cpuset.mems"]
             .into_iter()
             .filter(|file| path.join(file).exists())
@@ -289,7 +289,7 @@ fn remove_kills_what_is_in_cgroups_below_and_removes_them() {
 }
 
 #[test]
-fn dropping_it_kills_and_removes_too() {
+fn a_dropped_cgroup_is_killed_and_removed() {
     let Some(bench) = bench() else { return };
     let (held, counter) = (hold(&bench), Counter::new(&bench));
     let shell = held.start(&counter.script());
@@ -300,21 +300,18 @@ fn dropping_it_kills_and_removes_too() {
     assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
 }
 
-/// To fail where one exists is right, as long as it says what to do and leaves the
-/// other alone.
+/// The error has a hint, and the existing cgroup stays as it is.
 #[test]
 fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
     let Some(bench) = bench() else { return };
     let neighbour = hold(&bench);
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
-    // In the hierarchy that comes last, so that something has been made when it is
-    // found.
+    // In the last hierarchy, so that the cgroups in the others have been made before.
     let first = neighbour.paths().pop().unwrap().with_file_name(id.as_str());
     fs::create_dir(&first).unwrap();
-    let parent = bench.cgroup_parent().parse().unwrap();
-    let refused =
-        Cgroup::create(&parent, &id, &Limits::default(), &run_dir).unwrap_err();
+    let refused = Cgroup::create(&placement(&bench, &id), &Limits::default(), &run_dir)
+        .unwrap_err();
     let error = kit::Failure::of(&refused);
     assert!(error.to_string().contains("EEXIST"), "{error}");
     assert!(error.hint_text().is_some_and(|hint| hint.contains("gc")), "{error:?}");

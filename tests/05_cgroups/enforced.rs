@@ -1,4 +1,4 @@
-//! What happens to a container that wants more than it may have.
+//! Containers that want more than their limits.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use kiste_tests::{eventually, host};
 use crate::bench;
 use crate::kernel::{self, HostCgroup};
 
-/// It wants 256 MiB at once.
+/// A command that allocates 256 MiB at once.
 const HOG: [&str; 5] = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
 
 #[test]
@@ -30,7 +30,7 @@ fn a_memory_hog_below_an_init_is_killed_and_the_reason_is_told() {
 }
 
 #[test]
-fn when_a_child_runs_out_of_memory_the_exit_code_stays_and_it_is_told() {
+fn when_a_child_runs_out_of_memory_the_exit_code_stays_and_a_message_says_so() {
     let Some(bench) = bench() else { return };
     let ran = bench.sh(
         &["-m", "32m"],
@@ -51,7 +51,7 @@ fn the_limit_of_a_cgroup_above_kills_too_and_is_told() {
 }
 
 #[test]
-fn what_stays_within_its_limits_hears_nothing_of_them() {
+fn a_command_within_its_limits_gets_no_message_about_them() {
     let Some(bench) = bench() else { return };
     let ran = bench
         .run(&["-m", "64m", "--pids-limit", "9", "--cpus", "0.9"], &["echo", "fine"]);
@@ -59,7 +59,7 @@ fn what_stays_within_its_limits_hears_nothing_of_them() {
     assert_eq!(ran.err, "");
 }
 
-/// Bounded, so that also without a limit it cannot hurt.
+/// A fork bomb of 90 processes, so that it does no harm even without a limit.
 const BOMB: &str = "i=0; while [ $i -lt 90 ]; do sleep 100 & i=$((i+1)); done";
 
 #[test]
@@ -69,8 +69,7 @@ fn a_fork_bomb_stops_at_the_pids_limit_and_the_host_stays_responsive() {
     let script = format!("sh -c '{BOMB}' 2>/dev/null; echo full; read line; exit 0");
     let mut running = bench.start(&["--pids-limit", "20"], &["sh", "-c", &script]);
     running.wait_for("full");
-    // The shell that could not fork has ended. The 20th place is for whoever comes
-    // next.
+    // The shell that could not fork has exited, so one of the 20 places is free.
     let count = || {
         kernel::value(running.pid, "pids.current", "pids.current")
             .parse::<u32>()
@@ -91,8 +90,8 @@ fn a_fork_bomb_stops_at_the_pids_limit_and_the_host_stays_responsive() {
 fn a_busy_loop_gets_the_cpu_time_that_it_may_have() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&["--cpus", "0.2"], &["sh", "-c", "while :; do :; done"]);
-    // On a hybrid host the unified hierarchy has a cpu.stat too, which knows of no
-    // throttling.
+    // On a hybrid host the unified hierarchy has a cpu.stat too, but without
+    // nr_throttled.
     let cgroups = kernel::directories(&bench, &kernel::id(&running));
     let count = |text: String| {
         text.lines()

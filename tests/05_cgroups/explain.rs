@@ -1,5 +1,5 @@
-//! `--explain` tells the whole start, parent and child, in the order in which it
-//! happens.
+//! `--explain` narrates the whole start, in parent and child, in the order of the
+//! calls.
 
 use kiste_tests::explain;
 use serde::Deserialize;
@@ -26,7 +26,7 @@ const V1: &str = "
 ";
 
 #[test]
-fn what_explain_tells_is_what_strace_sees() {
+fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     explain::is_true(
         &bench,
@@ -45,7 +45,7 @@ struct Line {
 }
 
 #[test]
-fn explain_tells_the_life_of_a_cgroup_in_order() {
+fn explain_narrates_the_life_of_a_cgroup_in_order() {
     let Some(bench) = bench() else { return };
     let ran = bench.run(
         &["--explain=json", "-m", "64m", "--cpus", "0.5", "--pids-limit", "20"],
@@ -97,7 +97,7 @@ fn explain_tells_the_life_of_a_cgroup_in_order() {
         };
         assert!(
             rest.any(is_it),
-            "{who} {call}({args}) is not told, or not then:\n{lines:#?}"
+            "{who} {call}({args}) is not narrated, or not at this point:\n{lines:#?}"
         );
     }
     assert!(

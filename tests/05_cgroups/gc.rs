@@ -1,10 +1,11 @@
-//! What a `kill -9` of the runtime leaves is found and removed: by `gc`, or by the next
-//! run.
+//! `gc` and the next run find and remove the cgroups that a `kill -9` of the runtime
+//! has left behind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use kiste_tests::{Bench, Ran, Running, eventually, explain, host};
+use kit::ContainerState;
 
 use crate::control::freeze_from_outside;
 use crate::kernel;
@@ -14,7 +15,7 @@ pub fn gc(bench: &Bench) -> Ran {
     bench.call(["gc", "--run-dir", bench.run_dirs().to_str().unwrap()])
 }
 
-/// What a killed runtime has left.
+/// The container that a killed runtime has left behind.
 pub struct Left {
     pub id: String,
     pub cgroups: Vec<PathBuf>,
@@ -23,8 +24,8 @@ pub struct Left {
 }
 
 impl Left {
-    /// Kills the runtime of this container with -9, and looks that there is something
-    /// to remove.
+    /// Kills the runtime of a container with -9, and asserts that there is something to
+    /// remove.
     pub fn by(bench: &Bench, running: Running) -> Self {
         let id = kernel::id(&running);
         let (cgroups, run_dir) =
@@ -36,6 +37,12 @@ impl Left {
         );
         assert!(left.run_dir.exists());
         left
+    }
+
+    /// Writes the state of the container, as step 10 does.
+    fn write_state(&self, state: ContainerState) {
+        let text = serde_json::to_string(&state).unwrap();
+        fs::write(self.run_dir.join(ContainerState::FILE), text).unwrap();
     }
 
     pub fn assert_gone(&self) {
@@ -53,7 +60,7 @@ const SLEEP: [&str; 2] = ["sleep", "100"];
 fn gc_removes_what_a_killed_runtime_left_and_prints_its_id() {
     let Some(bench) = bench() else { return };
     let left = Left::by(&bench, bench.start(&["-m", "64m"], &SLEEP));
-    host::assert_dies(left.pid); // with the runtime
+    host::assert_dies(left.pid); // its parent-death signal
     let ran = gc(&bench);
     ran.prints(&left.id);
     assert_eq!(ran.err, "");
@@ -62,7 +69,7 @@ fn gc_removes_what_a_killed_runtime_left_and_prints_its_id() {
 }
 
 #[test]
-fn the_next_run_removes_it_as_well_and_says_nothing_of_it() {
+fn the_next_run_removes_it_as_well_without_a_message() {
     let Some(bench) = bench() else { return };
     let left = Left::by(&bench, bench.start(&[], &SLEEP));
     let ran = bench.run(&[], &["echo", "next"]);
@@ -72,24 +79,24 @@ fn the_next_run_removes_it_as_well_and_says_nothing_of_it() {
 }
 
 #[test]
-fn gc_finds_nothing_where_nothing_is() {
+fn gc_of_a_missing_directory_finds_nothing() {
     let Some(bench) = bench() else { return };
     gc(&bench).prints("");
     assert!(!bench.run_dirs().exists());
 }
 
 #[test]
-fn gc_touches_nothing_of_what_is_alive() {
+fn gc_touches_no_container_that_is_alive() {
     let Some(bench) = bench() else { return };
     let start = || bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let (one, dead, other) = (start(), start(), start());
     let live = |them: &[&Running]| them.iter().all(|it| host::is_alive(it.pid));
-    // Each start has looked for what it may remove.
-    assert!(live(&[&one, &dead, &other]), "gc has killed what was alive");
+    // Each start has looked for dead containers.
+    assert!(live(&[&one, &dead, &other]), "gc has killed a living container");
     let left = Left::by(&bench, dead);
     gc(&bench).prints(&left.id);
     left.assert_gone();
-    assert!(live(&[&one, &other]), "gc has killed what was alive");
+    assert!(live(&[&one, &other]), "gc has killed a living container");
     for living in [&one, &other] {
         let id = kernel::id(living);
         assert_eq!(kernel::directories(&bench, &id).len(), left.cgroups.len());
@@ -100,7 +107,7 @@ fn gc_touches_nothing_of_what_is_alive() {
 }
 
 #[test]
-fn gc_removes_also_cgroups_that_were_made_in_its_cgroup() {
+fn gc_also_removes_cgroups_that_the_container_made_in_its_cgroup() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &SLEEP);
     for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
@@ -111,14 +118,14 @@ fn gc_removes_also_cgroups_that_were_made_in_its_cgroup() {
     left.assert_gone();
 }
 
-/// The kernel tells a process of its parent's death, unless it asked not to be told.
+/// A process can clear its parent-death signal (PR_SET_PDEATHSIG).
 #[test]
 fn gc_kills_a_container_that_has_outlived_its_runtime() {
     let Some(bench) = bench() else { return };
     let left = Left::by(&bench, start_survivor(&bench));
     assert!(
         host::is_alive(left.pid),
-        "it outlives its runtime, or there is nothing to test"
+        "it must outlive its runtime, or there is nothing to test"
     );
     gc(&bench).prints(&left.id);
     left.assert_gone();
@@ -130,19 +137,51 @@ fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
     let left = Left::by(&bench, start_survivor(&bench));
     assert!(
         host::is_alive(left.pid),
-        "it outlives its runtime, or there is nothing to test"
+        "it must outlive its runtime, or there is nothing to test"
     );
     bench.run(&[], &["true"]).exits(0);
     left.assert_gone();
 }
 
-/// The run waits for the kernel after that write. Without that it would still find
-/// processes, and could neither remove the cgroup at once nor leave them alone.
+/// A stand-in for step 10, whose `create` exits while the container lives on.
+#[test]
+fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process() {
+    let bench = bench().filter(|bench| bench.step().is_ours());
+    let Some(bench) = bench else { return };
+    let left = Left::by(&bench, start_survivor(&bench));
+    let state = ContainerState::of_process(left.pid).unwrap();
+    left.write_state(state);
+    gc(&bench).prints("");
+    bench.run(&[], &["true"]).exits(0);
+    assert!(host::is_alive(left.pid), "a container that lives was killed");
+    assert!(left.run_dir.exists() && left.cgroups.iter().all(|path| path.exists()));
+
+    // Another process has the number by now.
+    left.write_state(ContainerState { start_time: state.start_time + 1, ..state });
+    gc(&bench).prints(&left.id);
+    left.assert_gone();
+}
+
+#[test]
+fn the_next_run_removes_a_container_whose_state_names_another_process() {
+    let bench = bench().filter(|bench| bench.step().is_ours());
+    let Some(bench) = bench else { return };
+    let left = Left::by(&bench, start_survivor(&bench));
+    let state = ContainerState::of_process(left.pid).unwrap();
+    left.write_state(ContainerState { start_time: state.start_time + 1, ..state });
+    let ran = bench.run(&[], &["true"]);
+    ran.exits(0);
+    assert_eq!(ran.err, "");
+    left.assert_gone();
+}
+
+/// After the write the run waits until the cgroup is empty. Otherwise it would find
+/// processes, and have to signal them one by one.
 #[test]
 fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
     let bench = bench_with(&["cgroup-kill"]).filter(|bench| bench.step().is_ours());
     let Some(bench) = bench else { return };
-    // So many, and so modest, that not all of them are gone when the write returns.
+    // So many processes of a low priority that some still exist when the write returns.
     let many = "i=0; while [ $i -lt 100 ]; do nice -n 19 sleep 100 & i=$((i+1)); done";
     let left = Left::by(&bench, start_survivor_after(&bench, many));
     let mut cgroups = left.cgroups.iter();
@@ -152,14 +191,21 @@ fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
     left.assert_gone();
     let mut lines = ran.err.lines();
     let removed = lines.find(|line| line.contains("rmdir")).unwrap();
-    assert!(removed.contains(cgroup.to_str().unwrap()), "not the first: {removed}");
+    assert!(
+        removed.contains(cgroup.to_str().unwrap()),
+        "another cgroup was removed first: {removed}"
+    );
     let killing = calls.split(|call| call == "rmdir").next().unwrap();
     let killing: Vec<_> = killing.iter().filter(|call| *call != "poll").collect();
-    assert_eq!(killing, ["mkdir", "flock", "write"], "told by kit::call");
+    assert_eq!(
+        killing,
+        ["mkdir", "flock", "write"],
+        "the calls before the first rmdir"
+    );
 }
 
-/// A container whose PID 1 has cleared its PDEATHSIG, and has a child in a session of
-/// its own. It uses the host's setpriv(1), so it sees the host's programs.
+/// Starts a container whose PID 1 has cleared its PDEATHSIG, and has a child in another
+/// session. It uses setpriv(1) of the host, so the host's programs are mounted in it.
 fn start_survivor(bench: &Bench) -> Running {
     start_survivor_after(bench, "setsid sleep 100 &")
 }
@@ -179,7 +225,7 @@ fn start_survivor_after(bench: &Bench, start: &str) -> Running {
     running
 }
 
-/// SIGKILL waits for the freezer of version 1 to let go.
+/// On version 1 SIGKILL has no effect until the process is thawed.
 #[test]
 fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
     let Some(bench) = bench() else { return };
@@ -190,8 +236,8 @@ fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
     left.assert_gone();
 }
 
-/// As root it can mount the freezer itself. Without version 2 nothing but a thaw of
-/// each cgroup lets SIGKILL through; meanwhile even the end of its PID 1 is not told.
+/// Root in the container can mount the freezer itself. Without version 2, `gc` has to
+/// thaw each cgroup before SIGKILL has an effect.
 #[test]
 fn gc_removes_a_container_that_has_frozen_processes_of_its_own() {
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
@@ -208,7 +254,7 @@ fn gc_removes_a_container_that_has_frozen_processes_of_its_own() {
     left.assert_gone();
 }
 
-/// Starts a program where only version 1 is mounted.
+/// Starts a program in a mount namespace that has version 1 only.
 const WITHOUT_V2: [&str; 7] = [
     "unshare",
     "--mount",
@@ -219,13 +265,13 @@ const WITHOUT_V2: [&str; 7] = [
     "sh",
 ];
 
-/// It was noted before it was made, so it is found wherever the runtime died.
+/// The cgroups are noted before they are made, so `gc` finds them whenever the runtime
+/// died.
 #[test]
-fn a_runtime_that_died_while_it_made_the_cgroups_leaves_nothing_that_gc_does_not_find()
-{
+fn gc_finds_every_cgroup_of_a_runtime_that_died_while_it_made_them() {
     let Some(bench) = bench() else { return };
-    // The note of one that died after it had made the first cgroup, of the parent and
-    // its own.
+    // This runtime died after it had made the parent and its own cgroup in the first
+    // hierarchy.
     let id = "0123456789ab";
     let run_dir = bench.run_dirs().join(id);
     fs::create_dir_all(&run_dir).unwrap();

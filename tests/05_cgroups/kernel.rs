@@ -1,5 +1,4 @@
-//! Where the kernel keeps what this step sets: the files of version 2, and those of
-//! version 1.
+//! Reads the limits from the kernel's files on either version.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +6,7 @@ use std::path::PathBuf;
 
 use kiste_tests::{Bench, Running, host};
 
-/// Whether the limits are on version 2.
+/// Returns whether the limits are on version 2.
 pub fn is_v2() -> bool {
     host::cgroup_mounts().iter().any(|mount| {
         let controllers = fs::read_to_string(mount.join("cgroup.controllers"));
@@ -16,12 +15,12 @@ pub fn is_v2() -> bool {
     })
 }
 
-/// What a limit is called by either version.
+/// Returns the value for the version that has the limits.
 pub fn named<T>(v2: T, v1: T) -> T {
     if is_v2() { v2 } else { v1 }
 }
 
-/// What a file of a process's cgroup says, seen from the host.
+/// Reads a file of a process's cgroup on the host.
 #[track_caller]
 pub fn value(pid: i32, v2: &str, v1: &str) -> String {
     let file = named(v2, v1);
@@ -29,14 +28,14 @@ pub fn value(pid: i32, v2: &str, v1: &str) -> String {
         .unwrap_or_else(|| panic!("no {file} in the cgroup of {pid}"))
 }
 
-/// The limit of memory in bytes, or `max`.
+/// Reads the memory limit in bytes, or `max`.
 #[track_caller]
 pub fn memory(pid: i32) -> String {
     unlimited(value(pid, "memory.max", "memory.limit_in_bytes"))
 }
 
-/// The limit of memory and swap together, in bytes, or `max`. Version 2 counts swap
-/// alone.
+/// Reads the limit of memory and swap together, in bytes, or `max`. Version 2 counts
+/// swap alone.
 #[track_caller]
 pub fn memory_and_swap(pid: i32) -> String {
     let limit = unlimited(value(pid, "memory.swap.max", "memory.memsw.limit_in_bytes"));
@@ -46,14 +45,14 @@ pub fn memory_and_swap(pid: i32) -> String {
     }
 }
 
-/// What is reclaimed last, in bytes; none is 0 on version 2, and `max` on version 1.
+/// Reads the memory reservation in bytes. No reservation is 0 on version 2, and `max`
+/// on version 1.
 #[track_caller]
 pub fn reservation(pid: i32) -> String {
     unlimited(value(pid, "memory.low", "memory.soft_limit_in_bytes"))
 }
 
-/// Microseconds of CPU time, and the period for which that is: `50000 100000`, `max
-/// 100000`.
+/// Reads the CPU quota and its period in microseconds: `50000 100000`, `max 100000`.
 #[track_caller]
 pub fn cpus(pid: i32) -> String {
     if is_v2() {
@@ -63,13 +62,13 @@ pub fn cpus(pid: i32) -> String {
     format!("{quota} {}", value(pid, "", "cpu.cfs_period_us"))
 }
 
-/// The share of CPU time, on the scale of the version.
+/// Reads the share of CPU time on the scale of the version.
 #[track_caller]
 pub fn cpu_share(pid: i32) -> String {
     value(pid, "cpu.weight", "cpu.shares")
 }
 
-/// The share of block I/O: on the scale of 10 to 1000 where the bfq scheduler keeps it.
+/// Reads the share of block I/O. With the bfq scheduler its scale is 10 to 1000.
 #[track_caller]
 pub fn io_share(pid: i32) -> String {
     let bfq = host::cgroup_value(pid, "io.bfq.weight")
@@ -78,13 +77,14 @@ pub fn io_share(pid: i32) -> String {
     share.trim_start_matches("default ").to_string()
 }
 
-/// Version 1 has the largest number there is, in whole pages, for no limit.
+/// Replaces the number that stands for no limit on version 1: the largest number of
+/// whole pages.
 fn unlimited(limit: String) -> String {
     let none = |bytes: u64| bytes >> 62 != 0;
     if limit.parse().is_ok_and(none) { "max".into() } else { limit }
 }
 
-/// The id of a container: its cgroup is called so.
+/// Returns the id of a container, which is the name of its cgroup.
 #[track_caller]
 pub fn id(running: &Running) -> String {
     let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", running.pid))
@@ -96,12 +96,12 @@ pub fn id(running: &Running) -> String {
     own.rsplit('/').next().unwrap().to_string()
 }
 
-/// The cgroup of a container, in each hierarchy.
+/// Returns the cgroup of a container in each hierarchy.
 pub fn directories(bench: &Bench, id: &str) -> Vec<PathBuf> {
     in_each(&format!("{}/{id}", bench.cgroup_parent()))
 }
 
-/// The cgroup of this name, in each hierarchy that has it.
+/// Returns the cgroup of this name in each hierarchy that has it.
 pub fn in_each(name: &str) -> Vec<PathBuf> {
     host::cgroup_mounts()
         .into_iter()
@@ -110,8 +110,9 @@ pub fn in_each(name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A cgroup that the host made, not Kiste: the test's parent, with these files written.
-/// It is in each hierarchy that has one of the files. Dropping it removes it.
+/// A cgroup that the host has made, not Kiste: the test's parent, with these values in
+/// its files. It is in each hierarchy that has one of the files. Dropping it removes
+/// it.
 pub struct HostCgroup(Vec<PathBuf>);
 
 impl HostCgroup {
@@ -160,7 +161,7 @@ impl Drop for HostCgroup {
     }
 }
 
-/// All cgroups of the host, in all hierarchies.
+/// Returns all cgroups of the host, in all hierarchies.
 pub fn tree() -> BTreeSet<PathBuf> {
     let mut tree: Vec<_> = host::cgroup_mounts();
     let mut next = 0;
@@ -176,7 +177,7 @@ pub fn tree() -> BTreeSet<PathBuf> {
     tree.into_iter().collect()
 }
 
-/// Whether this is the virtual machine: nobody else is on it, and it is slow.
+/// Returns whether this is the virtual machine, which has no other users and is slow.
 pub fn is_vm() -> bool {
     std::env::var_os("KISTE_VM").is_some()
 }

@@ -1,5 +1,5 @@
-//! After any run the host's cgroups and run directories are what they were. The bench
-//! looks after each test of this file for what is left; here is what it cannot know.
+//! After any run the host's cgroups and run directories are as they were before. The
+//! bench checks this after each test; these tests check the rest.
 
 use std::fs;
 
@@ -27,10 +27,9 @@ fn cgroup_parent_and_run_directory_are_there_while_it_runs_and_gone_afterwards()
     assert!(!bench.run_dirs().exists());
 }
 
-/// Nobody else makes cgroups in the virtual machine, so there the whole tree is
-/// compared.
+/// The virtual machine has no other users, so there the whole tree is compared.
 #[test]
-fn the_host_s_cgroups_are_what_they_were_also_after_runs_that_fail() {
+fn the_cgroups_of_the_host_are_unchanged_also_after_runs_that_fail() {
     let Some(bench) = bench() else { return };
     let before = kernel::tree();
     bench.run(&["-m", "64m"], &["false"]).exits(1);
@@ -63,7 +62,7 @@ fn the_host_s_cgroups_are_what_they_were_also_after_runs_that_fail() {
 }
 
 #[test]
-fn a_parent_goes_with_its_last_container_and_not_before() {
+fn a_parent_is_removed_with_its_last_container_and_not_before() {
     let Some(bench) = bench() else { return };
     let parent = || kernel::in_each(bench.cgroup_parent()).len();
     let one = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
@@ -91,7 +90,7 @@ fn a_parent_that_the_host_made_stays() {
 }
 
 #[test]
-fn parents_that_were_missing_are_made_all_the_way_and_removed_again() {
+fn missing_parents_are_made_at_each_level_and_removed_again() {
     let Some(bench) = bench() else { return };
     let nested = format!("{}/machine/kiste", bench.cgroup_parent());
     let running = bench.start(
@@ -105,7 +104,7 @@ fn parents_that_were_missing_are_made_all_the_way_and_removed_again() {
 }
 
 #[test]
-fn cgroups_that_were_made_in_its_cgroup_go_with_it() {
+fn cgroups_that_the_container_made_in_its_cgroup_are_removed_too() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
     for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
@@ -115,9 +114,9 @@ fn cgroups_that_were_made_in_its_cgroup_go_with_it() {
     assert!(kernel::in_each(bench.cgroup_parent()).is_empty());
 }
 
-/// What the command leaves running must not keep the cgroup.
+/// Processes that the command has left running must not keep the cgroup.
 #[test]
-fn what_the_command_left_running_goes_with_it() {
+fn processes_that_the_command_left_running_are_killed() {
     let Some(bench) = bench() else { return };
     let left = "for i in 1 2 3; do setsid sleep 100 </dev/null >/dev/null 2>&1 & done; read line; exit 5";
     let running = bench.start(&[], &["sh", "-c", left]);
@@ -131,8 +130,8 @@ fn what_the_command_left_running_goes_with_it() {
     assert!(pids.iter().all(|pid| !kiste_tests::host::is_alive(pid)), "{pids:?}");
 }
 
-/// Born in a cgroup that is frozen, the child waits before its exec as if a file system
-/// did not answer.
+/// A child that is born in a frozen cgroup hangs before its exec, as with a file system
+/// that does not answer.
 #[test]
 fn a_start_that_is_stuck_is_ended_by_a_signal() {
     let Some(bench) = bench_with(&["cgroup-freeze"]) else { return };

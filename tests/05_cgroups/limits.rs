@@ -1,4 +1,4 @@
-//! Every limit, read back from the kernel's files, from outside.
+//! Reads every limit back from the kernel's files, on the host.
 
 use kiste_tests::{Bench, Running, host};
 
@@ -43,7 +43,7 @@ fn memory_and_swap_together_are_limited() {
     assert_eq!(kernel::memory_and_swap(running.pid), "157286400");
 }
 
-/// As Docker has it.
+/// Docker does the same.
 #[test]
 fn without_memory_swap_there_is_as_much_swap_as_memory() {
     let Some(bench) = bench_with(&["cgroup-swap"]) else { return };
@@ -98,9 +98,9 @@ fn the_reservation_and_the_cpus_are_what_the_kernel_keeps() {
     assert_eq!(host::status(running.pid, "Cpus_allowed_list"), "0");
 }
 
-/// `--help` promises no limit by default, and so it is.
+/// `--help` promises no limit by default.
 #[test]
-fn what_is_not_asked_for_is_not_limited() {
+fn a_limit_that_is_not_asked_for_is_not_set() {
     let Some(bench) = bench() else { return };
     let asked_for_none =
         "-m -1 --memory-swap -1 --memory-reservation -1 --pids-limit max";
@@ -109,7 +109,7 @@ fn what_is_not_asked_for_is_not_limited() {
         let enabled = |v2, v1| host::cgroup_file(running.pid, named(v2, v1)).is_some();
         assert!(
             enabled("memory.max", "memory.limit_in_bytes"),
-            "it is counted, if not limited"
+            "it is counted, though not limited"
         );
         assert_eq!(kernel::memory(running.pid), "max");
         assert_eq!(kernel::memory_and_swap(running.pid), "max");
@@ -129,7 +129,7 @@ fn a_size_may_be_in_bytes_kilobytes_megabytes_or_gigabytes() {
     }
 }
 
-/// The half that is taken; `options` has what is refused.
+/// `options` has the values outside the ranges, which are refused.
 #[test]
 fn limits_at_both_ends_of_their_ranges_are_set() {
     let Some(bench) = bench_with(&["cgroup-blkio-weight"]) else { return };

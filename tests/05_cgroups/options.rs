@@ -1,13 +1,13 @@
-//! Options: what is refused before anything is made, a usage error with the rule that
-//! it breaks; and what every step takes.
+//! Options: usage errors, which name the rule and come before anything is made, and the
+//! options of the steps below.
 
 use kiste_tests::{help, options, step};
 
 use crate::bench;
 
-/// The half that is refused; `limits` has what is taken.
+/// `limits` has the values at both ends of the ranges, which are accepted.
 #[test]
-fn a_limit_out_of_range_is_a_usage_error_that_tells_the_range() {
+fn a_limit_out_of_range_is_a_usage_error_that_names_the_range() {
     let Some(bench) = bench() else { return };
     for (option, values, rule) in [
         ("--memory", &["0", "4095"][..], "at least a page"),
@@ -68,7 +68,7 @@ fn options_behind_the_command_are_the_command_s() {
 }
 
 #[test]
-fn every_option_of_the_steps_below_is_here() {
+fn every_option_of_the_steps_below_works_here() {
     let Some(bench) = bench() else { return };
     options::of_the_steps_below_work(&bench);
 }
@@ -85,7 +85,7 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 }
 
 #[test]
-fn help_tells_what_there_is_to_limit() {
+fn help_lists_the_limits() {
     let Some(bench) = bench() else { return };
     let help = bench.call(["run", "--help"]);
     help.exits(0);

@@ -1,5 +1,4 @@
-//! A limit that cannot be set is an error, and the command does not run: never without
-//! its limit.
+//! A limit that cannot be set is an error. The command never runs without its limit.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +10,8 @@ use crate::{bench, bench_with};
 
 const COMMAND: [&str; 2] = ["touch", "/ran"];
 
-/// Kiste failed, in one line and a hint, and the command did not run.
+/// Asserts that Kiste failed with one line and a hint, and that the command did not
+/// run.
 #[track_caller]
 fn refused<'a>(bench: &Bench, ran: &'a Ran) -> &'a Ran {
     ran.exits(125).complains("error: ").complains("hint: ");
@@ -21,7 +21,7 @@ fn refused<'a>(bench: &Bench, ran: &'a Ran) -> &'a Ran {
     ran
 }
 
-/// Runs in a mount namespace of its own, after `prepare`, a script, has changed the
+/// Runs in a mount namespace of its own, after the script `prepare` has changed the
 /// mounts there.
 fn run_after(bench: &Bench, prepare: &str, options: &[&str]) -> Ran {
     let script = format!("set -e; {prepare}\nexec \"$@\"");
@@ -37,8 +37,8 @@ fn cpus_that_the_host_does_not_have_are_refused() {
     let Some(bench) = bench() else { return };
     let ran = bench.run(&["--cpuset-cpus", "0,8000"], &COMMAND);
     refused(&bench, &ran)
-        .complains("--cpuset-cpus 0,8000")
-        .complains("cpuset controller")
+        .complains("CPU set 0,8000")
+        .complains("the cgroup above has only CPUs 0")
         .complains("lscpu");
 }
 
@@ -46,15 +46,15 @@ fn cpus_that_the_host_does_not_have_are_refused() {
 fn cpus_that_the_cgroup_above_does_not_have_are_refused() {
     let Some(bench) = bench() else { return };
     let cpus = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
-    // Where there is but one CPU, none is left to be outside of.
+    // On a host with one CPU, the cgroup above has it, and CPU 1 does not exist.
     let (above, asked) = if cpus.trim() == "0" { ("0", "1") } else { ("1", "0") };
     let _above =
         HostCgroup::make(&bench, &[("cpuset.cpus", above), ("cpuset.mems", "0")]);
     let ran = bench.run(&["--cpuset-cpus", asked], &COMMAND);
-    refused(&bench, &ran).complains(&format!("only {above} in the cpuset controller"));
+    refused(&bench, &ran).complains(&format!("has only CPUs {above}"));
 }
 
-/// Version 1 only: on version 2 each level has its own limit, and the smallest holds.
+/// Version 1 only. On version 2 each level has its own limit, and the lowest counts.
 #[test]
 fn more_cpu_time_than_the_cgroup_above_has_is_refused() {
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
@@ -66,7 +66,7 @@ fn more_cpu_time_than_the_cgroup_above_has_is_refused() {
         .complains("above may allow less");
 }
 
-/// The controllers have to be enabled above, and whether they are is checked.
+/// A cgroup that holds processes cannot enable controllers.
 #[test]
 fn a_cgroup_above_that_holds_processes_cannot_limit_those_below() {
     let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
@@ -94,7 +94,7 @@ fn below_a_threaded_cgroup_nothing_is_started() {
     }
 }
 
-/// The unified hierarchy has this limit, on a hybrid host too.
+/// The unified hierarchy has cgroup.max.descendants, on a hybrid host too.
 #[test]
 fn where_no_cgroup_can_be_made_nothing_is_started_and_nothing_is_left() {
     let Some(bench) = bench() else { return };
@@ -105,7 +105,7 @@ fn where_no_cgroup_can_be_made_nothing_is_started_and_nothing_is_left() {
 }
 
 #[test]
-fn cgroups_that_are_read_only_are_named_with_the_mend() {
+fn cgroups_that_are_read_only_are_named_with_a_hint() {
     if !tool("mount") {
         return;
     }
@@ -121,9 +121,9 @@ fn cgroups_that_are_read_only_are_named_with_the_mend() {
         .complains("read-only");
 }
 
-/// What had been made in the hierarchies before it is removed again: the bench looks.
+/// The bench checks that the cgroups in the other hierarchies are removed again.
 #[test]
-fn one_hierarchy_that_is_read_only_undoes_what_was_made_in_the_others() {
+fn a_hierarchy_that_is_read_only_fails_the_start_and_the_others_are_cleaned_up() {
     if !tool("mount") {
         return;
     }
@@ -134,7 +134,7 @@ fn one_hierarchy_that_is_read_only_undoes_what_was_made_in_the_others() {
 }
 
 #[test]
-fn a_controller_that_no_hierarchy_has_is_named_with_the_mend() {
+fn a_controller_that_no_hierarchy_has_is_named_with_a_hint() {
     if !tool("mount") {
         return;
     }
@@ -150,7 +150,7 @@ fn a_controller_that_no_hierarchy_has_is_named_with_the_mend() {
             .complains(&format!("no hierarchy has the {controller} controller"))
             .complains("boot");
     }
-    // What is not asked for is not needed.
+    // Without a limit the controller is not needed.
     run_after(&bench, "umount /sys/fs/cgroup/memory", &[]).exits(0);
 }
 
@@ -167,13 +167,12 @@ fn without_any_cgroup_file_system_nothing_is_started() {
 }
 
 #[test]
-fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_the_mend() {
+fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_a_hint() {
     if !tool("mount") {
         return;
     }
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
-    // A kernel without the file, as far as Kiste can see: an empty memory node is all
-    // that is there.
+    // An empty tmpfs in place of the parent looks like a kernel without the file.
     let top = named("/sys/fs/cgroup", "/sys/fs/cgroup/memory");
     let hide = format!(
         "mkdir {top}/{0}; mount -t tmpfs none {top}/{0}",
@@ -182,16 +181,18 @@ fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_the_me
     let ran = run_after(&bench, &hide, &["-m", "64m"]);
     let _ = fs::remove_dir(Path::new(top).join(bench.cgroup_parent()));
     refused(&bench, &ran)
-        .complains("--memory: the memory controller")
+        .complains("memory limit: the memory controller")
         .complains("memory.limit_in_bytes");
 }
 
-/// It is no limit that cannot be set, but one that nothing can live with.
+/// The limit can be set, but it is too low for the start.
 #[test]
 fn too_little_memory_to_start_in_says_that_it_was_memory() {
     let Some(bench) = bench() else { return };
     let ran = bench.run(&["-m", "4k"], &COMMAND);
-    ran.exits(125).complains("out of memory (limit 4KiB").complains("--memory");
+    ran.exits(125)
+        .complains("out of memory (limit 4KiB")
+        .complains("raise the memory limit");
     assert!(!bench.rootfs().join("ran").exists());
     assert_eq!(
         kernel::in_each(bench.cgroup_parent()),

@@ -1,4 +1,4 @@
-//! How a container gets into its cgroup, and what it sees of cgroups from inside.
+//! How a container enters its cgroup, and which cgroups it sees from inside.
 
 use std::fs;
 
@@ -61,7 +61,7 @@ fn from_outside_it_is_in_a_cgroup_of_its_own_and_the_runtime_is_not() {
     for controller in ["memory", "cpu", "pids", "cpuset", "freezer"] {
         assert!(its(controller).ends_with(&own), "{controller}:\n{cgroups}");
     }
-    // A runtime that joins the cgroup keeps it from being removed.
+    // A cgroup cannot be removed while the runtime is in it.
     let runtimes =
         fs::read_to_string(format!("/proc/{}/cgroup", running.runtime())).unwrap();
     assert!(!runtimes.contains(bench.cgroup_parent()), "{runtimes}");
@@ -98,8 +98,8 @@ fn the_command_below_an_init_is_in_the_cgroup_too() {
     assert!(cgroups.lines().all(|line| line.ends_with(":/")), "{cgroups}");
 }
 
-/// What is moved in after it was born may run outside for a moment. The limit of
-/// processes tells the two apart: it stops a birth, and lets a move pass.
+/// A process that is moved after its birth runs outside for a moment. The pids limit
+/// shows the difference: it stops a birth and allows a move.
 #[test]
 fn on_version_2_it_is_born_in_its_cgroup_and_not_moved_into_it() {
     let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
@@ -107,7 +107,7 @@ fn on_version_2_it_is_born_in_its_cgroup_and_not_moved_into_it() {
     bench.run(&[], &["true"]).exits(125).complains("clone3").complains("EAGAIN");
 }
 
-/// They are there before the command is, and it reads them with its first breath.
+/// The command reads its limits with its first system calls.
 #[test]
 fn the_limits_hold_before_the_command_starts_and_it_can_read_them() {
     let Some(bench) = bench() else { return };
@@ -134,7 +134,7 @@ fn it_cannot_change_its_limits() {
 }
 
 #[test]
-fn it_sees_neither_its_neighbours_nor_the_host_s_cgroups() {
+fn it_sees_neither_the_cgroups_of_other_containers_nor_those_of_the_host() {
     let Some(bench) = bench() else { return };
     let neighbour = bench.start(&[], &["sleep", "100"]);
     let seen =
@@ -151,7 +151,7 @@ fn it_sees_neither_its_neighbours_nor_the_host_s_cgroups() {
     assert_eq!(seen.out.is_empty(), kernel::is_v2(), "{}", seen.out);
 }
 
-/// A hierarchy in which it has no cgroup of its own would show the host's top.
+/// A hierarchy in which the container has no cgroup would show the top of the host.
 #[test]
 fn only_hierarchies_in_which_it_has_its_own_cgroup_are_mounted() {
     let Some(bench) = bench() else { return };
@@ -162,8 +162,8 @@ fn only_hierarchies_in_which_it_has_its_own_cgroup_are_mounted() {
         mounts.iter().filter(|line| line.contains(" - cgroup")).collect();
     assert!(!cgroups.is_empty(), "{mounts:#?}");
     for mount in cgroups {
-        // proc_pid_mountinfo(5): which part of the file system is mounted, where, and
-        // how.
+        // proc_pid_mountinfo(5): the root, the mount point and the options of the
+        // mount.
         let [root, place, flags] = mount.split(' ').collect::<Vec<_>>()[3..6] else {
             panic!("{mount}")
         };
@@ -175,7 +175,7 @@ fn only_hierarchies_in_which_it_has_its_own_cgroup_are_mounted() {
     }
 }
 
-/// With one fixed name for all, the second could not start.
+/// Each container has a cgroup of its own name, so the second can start.
 #[test]
 fn two_containers_at_once_each_have_their_own_limits() {
     let Some(bench) = bench() else { return };

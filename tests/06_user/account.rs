@@ -1,5 +1,5 @@
-//! -u: who the command runs as, by the root file system's own /etc/passwd and
-//! /etc/group.
+//! `-u`: the user that the command runs as, by the root file system's own /etc/passwd
+//! and /etc/group.
 
 use std::fs;
 
@@ -9,10 +9,10 @@ use kiste_tests::user::{GIDS, NAME, UIDS};
 use crate::kernel::ids;
 use crate::{alone, root, root_with_other_ids, with_ranges};
 
-/// User, group, all groups, and home.
+/// Prints the user, the group, all groups, and the home directory.
 const WHO: &str = "echo $(id -u) $(id -g) : $(id -G) : $HOME";
 
-/// What is asked for, and who that is in Alpine's files.
+/// Values of `-u`, and what [`WHO`] prints for them, by Alpine's files.
 const USERS: [(&str, &str); 12] = [
     ("bin", "1 1 : 1 2 3 : /bin"),
     ("1", "1 1 : 1 2 3 : /bin"),
@@ -29,7 +29,7 @@ const USERS: [(&str, &str); 12] = [
 ];
 
 #[test]
-fn a_user_is_who_the_image_says() {
+fn a_user_has_the_ids_groups_and_home_that_the_image_says() {
     let Some(bench) = root_with_other_ids() else { return };
     for (asked, who) in USERS {
         bench.sh(&["-u", asked], WHO).prints(who);
@@ -40,7 +40,7 @@ fn a_user_is_who_the_image_says() {
 }
 
 #[test]
-fn without_root_a_user_is_who_the_image_says() {
+fn without_root_a_user_has_the_ids_groups_and_home_that_the_image_says() {
     let Some(user) = with_ranges() else { return };
     for (asked, who) in USERS {
         user.sh(&["-u", asked], WHO).prints(who);
@@ -49,7 +49,7 @@ fn without_root_a_user_is_who_the_image_says() {
 }
 
 #[test]
-fn root_can_be_asked_for_and_then_has_the_images_groups() {
+fn the_user_root_has_the_images_groups() {
     let Some(user) = with_ranges() else { return };
     let ran = user.sh(&["-u", "root"], WHO);
     assert!(ran.exits(0).out.starts_with("0 0 : 0 1 2 3 "), "{}", ran.out);
@@ -57,7 +57,7 @@ fn root_can_be_asked_for_and_then_has_the_images_groups() {
 }
 
 #[test]
-fn outside_the_user_is_the_id_it_is_mapped_to_and_has_no_capability() {
+fn outside_the_user_has_the_mapped_id_and_no_capability() {
     let Some(user) = with_ranges() else { return };
     for options in [&["-u", "bin"][..], &["-u", "bin", "--init"]] {
         let running = user.start(options, &["sleep", "100"]);
@@ -94,7 +94,7 @@ fn groups_that_are_not_mapped_are_left_out() {
 }
 
 #[test]
-fn a_home_that_is_asked_for_wins() {
+fn a_home_in_an_option_wins() {
     let Some(bench) = root() else { return };
     bench
         .sh(&["-u", "games", "-e", "HOME=/elsewhere"], "echo $HOME")
@@ -106,7 +106,7 @@ fn a_home_that_is_asked_for_wins() {
 }
 
 #[test]
-fn who_is_not_in_the_image_is_refused_by_name_and_file() {
+fn a_user_who_is_not_in_the_image_is_refused_with_name_and_file() {
     let Some(bench) = root() else { return };
     let refused = |user: &str, what: &str| {
         let ran = bench.run(&["-u", user], &["echo", "it runs"]);
@@ -127,8 +127,7 @@ fn who_is_not_in_the_image_is_refused_by_name_and_file() {
     bench.sh(&["-u", "1:2"], WHO).prints("1 2 : 2 : /");
 }
 
-/// The host's names mean other people. This one is in the /etc/passwd that the user
-/// sees.
+/// A name on the host means another user. This one is in the host's /etc/passwd.
 #[test]
 fn a_name_that_only_the_host_knows_is_unknown() {
     let Some(user) = with_ranges() else { return };
@@ -141,7 +140,7 @@ fn a_name_that_only_the_host_knows_is_unknown() {
 }
 
 #[test]
-fn an_id_that_is_not_mapped_is_refused_with_those_that_are() {
+fn an_id_that_is_not_mapped_is_refused_and_the_maps_are_named() {
     let Some(user) = alone() else { return };
     for (asked, what) in [
         ("nobody", "uid 65534 is not mapped"),
@@ -164,7 +163,7 @@ fn an_id_that_is_not_mapped_is_refused_with_those_that_are() {
 }
 
 #[test]
-fn what_is_no_user_is_a_usage_error() {
+fn an_invalid_user_is_a_usage_error() {
     let Some(bench) = root() else { return };
     for asked in [
         "",

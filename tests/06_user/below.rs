@@ -1,4 +1,4 @@
-//! What the steps below promise holds without root.
+//! The promises of the steps below, without root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -67,7 +67,7 @@ fn it_is_in_namespaces_of_its_own_and_is_pid_1() {
 }
 
 #[test]
-fn no_mount_of_the_hosts_is_there_but_devices_and_a_sys_that_is_read_only() {
+fn no_mount_of_the_host_is_inside_but_devices_and_a_read_only_sys() {
     let Some(user) = anybody() else { return };
     let running = user.start(&[], &["sleep", "100"]);
     let mounts = host::mounts_of(running.pid);
@@ -88,7 +88,7 @@ fn no_mount_of_the_hosts_is_there_but_devices_and_a_sys_that_is_read_only() {
 }
 
 #[test]
-fn the_devices_do_what_devices_do() {
+fn the_devices_work() {
     let Some(user) = anybody() else { return };
     let script = "echo gone > /dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; \
                   head -c 3 /dev/random | wc -c; cat /dev/null; { echo to stdout > /dev/stdout; } | cat; \
@@ -101,7 +101,7 @@ fn the_devices_do_what_devices_do() {
 }
 
 #[test]
-fn the_devices_are_everybodys() {
+fn every_user_can_use_the_devices() {
     let Some(user) = with_ranges() else { return };
     let script = "echo gone > /dev/null && head -c 3 /dev/zero | wc -c && echo > /dev/shm/x && ls /dev/shm";
     user.sh(&["-u", "nobody"], script).prints("3\nx");
@@ -122,10 +122,10 @@ fn sys_can_be_read_and_not_written() {
 }
 
 #[test]
-fn a_volume_can_be_read_only_whatever_its_mount_forbids() {
+fn a_volume_can_be_read_only_if_its_mount_is_nosuid_or_nodev() {
     let Some(user) = anybody() else { return };
-    // Its nosuid and nodev are the host's, and must stay where a user namespace binds
-    // it.
+    // The host's mount is nosuid and nodev. A bind mount in a user namespace must keep
+    // both.
     let ran = user.sh(&["-v", "/dev/shm:/mnt:ro"], "touch /mnt/new || echo refused");
     assert_eq!(ran.exits(0).out, "refused\n");
     let ran =
@@ -164,10 +164,9 @@ fn signals_reach_the_command() {
     }
 }
 
-/// A change of ids clears PDEATHSIG, so it has to be asked for again after the last
-/// one.
+/// A change of ids clears PDEATHSIG, so it has to be set again after the last change.
 #[test]
-fn a_runtime_that_is_killed_takes_all_with_it() {
+fn when_the_runtime_is_killed_all_processes_die() {
     let Some(user) = with_ranges() else { return };
     for options in [
         &[][..],
@@ -193,7 +192,7 @@ fn a_runtime_that_is_killed_takes_all_with_it() {
 }
 
 #[test]
-fn as_root_a_runtime_that_is_killed_takes_the_user_with_it() {
+fn as_root_when_the_runtime_is_killed_the_users_processes_die() {
     let Some(bench) = crate::root_with_other_ids() else { return };
     for options in
         [&["-u", "bin"][..], &["--userns", "auto"], &["--userns", "auto", "-u", "bin"]]
@@ -206,8 +205,7 @@ fn as_root_a_runtime_that_is_killed_takes_the_user_with_it() {
     }
 }
 
-/// Runs without --run-dir, and says by what is in /host what is in the user's directory
-/// meanwhile.
+/// Runs a script without --run-dir. The script sees the user's directory as /host.
 fn without_run_dir(user: &mut User, env: &[&str], script: &str) -> kiste_tests::Ran {
     user.as_user = [&["env", "-u", "XDG_RUNTIME_DIR"], env]
         .concat()
@@ -220,7 +218,7 @@ fn without_run_dir(user: &mut User, env: &[&str], script: &str) -> kiste_tests::
 }
 
 #[test]
-fn its_run_directory_is_the_users_own() {
+fn its_run_directory_belongs_to_the_user() {
     let Some(mut user) = anybody() else { return };
     let dir = user.dir().to_path_buf();
     let (xdg, tmp) = (
@@ -241,10 +239,10 @@ fn its_run_directory_is_the_users_own() {
     }
 }
 
-/// /tmp is everybody's: whoever was there first must not say what is killed and
-/// removed.
+/// Every user can make a directory in /tmp, but must not decide what another user's
+/// `gc` kills and removes.
 #[test]
-fn a_run_directory_of_somebody_elses_is_refused() {
+fn a_run_directory_of_another_user_is_refused() {
     let Some(mut user) = alone() else { return };
     let tmp = format!("TMPDIR={}", user.dir().display());
     let place = user.dir().join(format!("kiste-run-{}", user.uid));

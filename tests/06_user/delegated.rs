@@ -1,5 +1,5 @@
-//! Limits without root, where a cgroup is delegated to the user: on version 2, in the
-//! virtual machine.
+//! Limits without root, in a cgroup that is delegated to the user. They need version 2,
+//! so they run in the virtual machine.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,8 +8,8 @@ use kiste_tests::{User, eventually, host};
 
 use crate::this_step;
 
-/// A cgroup that root has handed over to a user, who is in a leaf of it. Dropping it
-/// removes it.
+/// A cgroup that root has delegated to a user, whose processes start in a leaf of it.
+/// It is removed when it is dropped.
 struct Delegated {
     user: User,
     top: PathBuf,
@@ -42,7 +42,7 @@ impl Delegated {
         Some(Delegated { user, top })
     }
 
-    /// The cgroups in it.
+    /// The names of the cgroups in it.
     fn has(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.top).unwrap().map(Result::unwrap);
         let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
@@ -66,7 +66,7 @@ impl Drop for Delegated {
 const LIMITS: [&str; 4] = ["-m", "32m", "--pids-limit", "20"];
 
 #[test]
-fn a_limit_holds_where_a_cgroup_is_delegated_and_its_own_goes_with_it() {
+fn a_limit_holds_in_a_delegated_cgroup_and_the_containers_cgroup_is_removed() {
     let Some(delegated) = Delegated::make() else { return };
     let user = &delegated.user;
     for more in [&[][..], &["-u", "bin"], &["--userns", "keep-id"]] {
@@ -91,10 +91,10 @@ fn a_limit_holds_where_a_cgroup_is_delegated_and_its_own_goes_with_it() {
 }
 
 #[test]
-fn what_is_not_delegated_is_still_refused() {
+fn a_limit_of_a_controller_that_is_not_delegated_is_refused() {
     let Some(delegated) = Delegated::make() else { return };
     let ran = delegated.user.run(&["--cpuset-cpus", "0"], &["echo", "it runs"]);
-    // The virtual machine may hand every controller down.
+    // The virtual machine may have delegated every controller.
     if ran.code != 0 {
         ran.exits(125).complains("cpuset");
         assert_eq!(ran.out, "");

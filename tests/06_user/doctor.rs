@@ -1,4 +1,5 @@
-//! doctor: what this step needs, for root and for one who is not, each with the mend.
+//! `doctor`: the checks of this step, for root and for an ordinary user, with their
+//! fixes.
 
 use serde::Deserialize;
 
@@ -12,7 +13,7 @@ struct Check {
     name: String,
     verdict: String,
     found: String,
-    mend: Option<String>,
+    fix: Option<String>,
 }
 
 #[track_caller]
@@ -21,18 +22,18 @@ fn check(ran: &Ran, name: &str) -> Option<Check> {
     checks.into_iter().find(|check| check.name == name)
 }
 
-/// The verdict of a check, what it found, and its mend.
+/// The verdict of a check, what it found, and its fix.
 #[track_caller]
 fn says(ran: &Ran, name: &str) -> (String, String, String) {
     let check =
         check(ran, name).unwrap_or_else(|| panic!("{name} is checked: {}", ran.out));
-    (check.verdict, check.found, check.mend.unwrap_or_default())
+    (check.verdict, check.found, check.fix.unwrap_or_default())
 }
 
 const JSON: [&str; 3] = ["doctor", "--format", "json"];
 
 #[test]
-fn root_needs_no_ids_that_are_lent() {
+fn root_needs_no_subordinate_ids() {
     let Some(bench) = root() else { return };
     let ran = bench.call(JSON);
     assert_eq!(says(ran.exits(0), "root").0, "ok");
@@ -69,19 +70,19 @@ fn a_user_without_ranges_is_told_how_to_get_them() {
     let Some(user) = alone() else { return };
     let ran = user.call(JSON);
     assert_eq!(says(ran.exits(0), "user-namespace").0, "ok");
-    let (verdict, found, mend) = says(&ran, "subids");
+    let (verdict, found, fix) = says(&ran, "subids");
     assert!(
         verdict == "missing" && found.contains("only your own id can be mapped"),
         "{found}"
     );
     assert!(
-        mend.contains("usermod --add-subuids") && mend.contains(&user.uid.to_string()),
-        "{mend}"
+        fix.contains("usermod --add-subuids") && fix.contains(&user.uid.to_string()),
+        "{fix}"
     );
 }
 
 #[test]
-fn short_ranges_are_told_from_none_at_all() {
+fn short_ranges_and_missing_ones_have_different_messages() {
     let short = format!("{NAME}:200000:1000\n");
     let long = format!("{NAME}:200000:65535\n");
     for (subuid, subgid, verdict, what) in [
@@ -99,12 +100,12 @@ fn short_ranges_are_told_from_none_at_all() {
         let Some(user) = User::with_files(this_step(), &[], subuid, subgid) else {
             return;
         };
-        let (its, found, mend) = says(user.call(JSON).exits(0), "subids");
+        let (its, found, fix) = says(user.call(JSON).exits(0), "subids");
         assert!(its == verdict && found.contains(what), "{its}: {found}");
         assert_eq!(
-            mend.contains(&format!("100000-165535 {NAME}")),
+            fix.contains(&format!("100000-165535 {NAME}")),
             verdict == "missing",
-            "{mend}"
+            "{fix}"
         );
     }
 }
@@ -113,38 +114,38 @@ fn short_ranges_are_told_from_none_at_all() {
 fn a_missing_helper_is_named_with_its_package() {
     let Some(mut user) = with_ranges() else { return };
     user.as_user = ["env", "PATH=/nonexistent"].map(String::from).to_vec();
-    let (verdict, found, mend) = says(user.call(JSON).exits(0), "uidmap");
+    let (verdict, found, fix) = says(user.call(JSON).exits(0), "uidmap");
     assert_eq!(
-        (verdict.as_str(), mend.as_str()),
+        (verdict.as_str(), fix.as_str()),
         ("missing", "install the package uidmap")
     );
     assert!(found.contains("no newuidmap in PATH"), "{found}");
 }
 
-/// Where no more user namespaces may be made: in one in which that number is 0. The
-/// host's stays.
+/// Forbids user namespaces, and then runs a program. This runs in a user namespace, so
+/// the host's limit does not change.
 const NONE_MAY_BE_MADE: &str =
     "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
 
 #[test]
-fn a_host_that_forbids_user_namespaces_fails_with_the_switch_and_the_mend() {
+fn a_host_that_forbids_user_namespaces_fails_with_the_sysctl_and_the_fix() {
     let Some(bench) = root() else { return };
     let forbidden =
         ["unshare", "--user", "--map-root-user", "sh", "-c", NONE_MAY_BE_MADE, "sh"];
     let ran = bench.call_by(&forbidden, JSON);
-    let (verdict, found, mend) = says(ran.exits(1), "user-namespace");
+    let (verdict, found, fix) = says(ran.exits(1), "user-namespace");
     assert_eq!(
         (verdict.as_str(), found.as_str()),
         ("fails", "user.max_user_namespaces is 0")
     );
-    assert!(mend.contains("sysctl -w user.max_user_namespaces=15000"), "{mend}");
+    assert!(fix.contains("sysctl -w user.max_user_namespaces=15000"), "{fix}");
     let ran = bench.run_by(&forbidden, &["--userns", "auto"], &["echo", "it runs"]);
     ran.exits(125);
     assert_eq!(ran.out, "");
 }
 
 #[test]
-fn a_run_there_tells_of_the_limit() {
+fn a_run_on_such_a_host_names_the_limit() {
     let Some(mut user) = alone() else { return };
     let (uid, gid) =
         (format!("--map-user={}", user.uid), format!("--map-group={}", user.gid));

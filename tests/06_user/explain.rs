@@ -1,16 +1,16 @@
-//! `--explain` tells the whole start, of root and of one who is not root.
+//! `--explain` narrates the whole start, for root and for an ordinary user.
 
 use kiste_tests::explain;
 
 use crate::kernel::is_v2;
 use crate::{alone, root, root_with_other_ids, with_ranges};
 
-/// What is made inside where a new sysfs and device nodes are refused: up to /dev.
+/// The mounts up to /dev, where the kernel refuses a new sysfs and device nodes.
 const BORROWED: &str = "
     child   fsmount move_mount fsmount open_tree mount_setattr move_mount
     child   fsmount mknodat move_mount (open_tree move_mount)+ (fsmount move_mount)+
 ";
-/// Nothing of cgroups is delegated: an empty place.
+/// The empty /sys/fs/cgroup of a container without a cgroup of its own.
 const NO_CGROUP: &str = "
     child   fsmount mount_setattr move_mount
 ";
@@ -31,21 +31,21 @@ const COMMAND: &str = "
 ";
 
 #[test]
-fn started_by_anybody_it_is_what_happens() {
+fn the_narration_is_what_happens_for_an_ordinary_user() {
     let Some(mut user) = alone() else { return };
     let list = "
         parent  clone3
         child   prctl setsid setresgid setresuid prctl unshare sethostname mount open_tree mount_setattr move_mount
     ";
     let list = [list, BORROWED, NO_CGROUP, ENTER, COMMAND].concat();
-    // Typed, so that nothing is to be noted.
+    // With maps in the options, there is no note.
     let (uid, gid) =
         (format!("--uid-map=0:{}:1", user.uid), format!("--gid-map=0:{}:1", user.gid));
     explain::is_true_of(&mut user, &list, &["--read-only", &uid, &gid], &["true"]);
 }
 
 #[test]
-fn with_ranges_and_a_user_it_is_what_happens() {
+fn the_narration_is_what_happens_with_subordinate_ids_and_a_user() {
     let Some(mut user) = with_ranges() else { return };
     let list = "
         parent  clone3
@@ -59,7 +59,7 @@ fn with_ranges_and_a_user_it_is_what_happens() {
 }
 
 #[test]
-fn with_ids_of_its_own_it_is_what_happens() {
+fn the_narration_is_what_happens_with_ids_of_its_own() {
     let Some(bench) = root_with_other_ids() else { return };
     let list = "
         parent  open_tree mount_setattr clone3 mount_setattr
@@ -71,7 +71,7 @@ fn with_ids_of_its_own_it_is_what_happens() {
 }
 
 #[test]
-fn with_the_hosts_ids_it_is_what_happens() {
+fn the_narration_is_what_happens_with_the_hosts_ids() {
     let Some(bench) = root() else { return };
     let list = "
         parent  clone3

@@ -1,4 +1,4 @@
-//! Images whose /etc/passwd or /etc/group is not what it should be.
+//! Hostile images, whose /etc/passwd or /etc/group is not an ordinary file.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -10,8 +10,8 @@ use nix::unistd::mkfifo;
 
 use crate::{root, with_ranges};
 
-/// Each refuses `-u bin` or `-u 1:bin`, in words, and soon: a test that hangs is ended
-/// by the kit.
+/// Checks that `-u bin` or `-u 1:bin` is refused with a message. A run that hangs is
+/// killed by `kiste_tests`.
 #[track_caller]
 fn is_refused(bench: &Bench, file: &str, what: &str) {
     let user = if file == "passwd" { "bin" } else { "1:bin" };
@@ -22,7 +22,7 @@ fn is_refused(bench: &Bench, file: &str, what: &str) {
 }
 
 #[test]
-fn what_is_no_file_is_not_read() {
+fn only_a_regular_file_is_read() {
     let Some(bench) = root() else { return };
     for file in ["passwd", "group"] {
         let path = bench.rootfs().join("etc").join(file);
@@ -46,7 +46,7 @@ fn what_is_no_file_is_not_read() {
     }
 }
 
-/// kmsg is read for ever; environ and cmdline tell of the runtime, which is who reads.
+/// kmsg never ends, and environ and cmdline belong to the runtime, which reads them.
 #[test]
 fn a_link_into_proc_is_not_followed() {
     let Some(bench) = root() else { return };
@@ -70,7 +70,7 @@ fn a_link_into_proc_is_not_followed() {
 }
 
 #[test]
-fn a_link_out_leads_nowhere() {
+fn a_link_that_points_out_stays_inside() {
     let Some(bench) = root() else { return };
     let canary = bench.dir().join("canary");
     fs::write(&canary, "bin:x:1:1::/of-the-host:\n").unwrap();
@@ -91,7 +91,7 @@ fn a_link_out_leads_nowhere() {
 }
 
 #[test]
-fn a_file_without_end_is_not_read_to_its_end() {
+fn a_file_that_is_too_large_is_refused() {
     let Some(bench) = root() else { return };
     for file in ["passwd", "group"] {
         let path = bench.rootfs().join("etc").join(file);
@@ -105,7 +105,7 @@ fn a_file_without_end_is_not_read_to_its_end() {
 }
 
 #[test]
-fn lines_that_are_none_are_passed_over() {
+fn malformed_lines_are_skipped() {
     let Some(bench) = root() else { return };
     let noise: &[u8] =
         b"\n\n:::::::\nroot\n:x:0:0::/:\nx\nbin\0:x:0:0\n\xff\xfe:x:0:0::/:\n-1:-1:-1:-1\n# bin:x:0:0\n";
@@ -119,10 +119,10 @@ fn lines_that_are_none_are_passed_over() {
     bench.sh(&["-u", "bin:bin"], "id -u; id -g").prints("1\n1");
 }
 
-/// To setresuid(2) and setresgid(2) the largest number says: leave it. The command
-/// would be root.
+/// setresuid(2) and setresgid(2) take the largest number for "leave it unchanged": the
+/// command would stay root.
 #[test]
-fn an_id_that_is_none_makes_nobody_root() {
+fn an_invalid_id_does_not_leave_the_command_root() {
     let Some(bench) = root() else { return };
     let passwd = bench.rootfs().join("etc/passwd");
     for ids in [
@@ -149,9 +149,9 @@ fn an_id_that_is_none_makes_nobody_root() {
     bench.sh(&["-u", "bin"], "id -G").prints("1 77");
 }
 
-/// setgroups(2) takes 65536 at most, and an image may list more.
+/// setgroups(2) takes 65536 groups at most, and an image may list more.
 #[test]
-fn more_groups_than_there_can_be_are_an_error() {
+fn more_groups_than_the_kernel_takes_are_an_error() {
     let Some(bench) = root() else { return };
     let groups: String = (0..70_000).map(|gid| format!("g:x:{gid}:b\n")).collect();
     assert!(groups.len() <= 1 << 20, "{}", groups.len());
@@ -163,9 +163,9 @@ fn more_groups_than_there_can_be_are_an_error() {
     assert_eq!(ran.out, "");
 }
 
-/// Without root the same files, and a descriptor of the caller's that must not be read.
+/// The same files without root, and a descriptor of the caller that must not be read.
 #[test]
-fn without_root_it_is_refused_in_the_same_way() {
+fn without_root_such_files_are_refused_too() {
     let Some(user) = with_ranges() else { return };
     let path = user.rootfs().join("etc/passwd");
     fs::remove_file(&path).unwrap();

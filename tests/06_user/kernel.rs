@@ -1,4 +1,4 @@
-//! What the kernel knows of a process's ids, seen from the host.
+//! The ids of a process, as the kernel shows them on the host.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -6,39 +6,39 @@ use std::path::Path;
 
 use kiste_tests::host;
 
-/// A map as it is read outside, with one space between numbers: `0 1000 1\n1 100000
+/// Reads an id map of a process, with one space between numbers: `0 1000 1\n1 100000
 /// 65536`.
 pub fn map(pid: i32, kind: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/{kind}_map")).expect("it runs");
     tidy(&text)
 }
 
-/// One space between numbers.
+/// Reduces the space between numbers to one.
 pub fn tidy(text: &str) -> String {
     let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Real, effective, saved and file system id, as the host knows them; `kind` is Uid or
-/// Gid.
+/// Reads the real, effective, saved and file system ids, as ids of the host. `kind` is
+/// Uid or Gid.
 pub fn ids(pid: i32, kind: &str) -> Vec<u32> {
     host::status(pid, kind).split_whitespace().map(|id| id.parse().unwrap()).collect()
 }
 
-/// Whether this process may still write setgroups(2)'s list: `allow`, `deny`.
+/// Reads whether this process may call setgroups(2): `allow` or `deny`.
 pub fn setgroups(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/setgroups")).expect("it runs").trim().into()
 }
 
-/// Who a file belongs to on the disk: user and group.
+/// Reads the owner and group of a file on the disk.
 pub fn owner(path: &Path) -> (u32, u32) {
     let metadata = fs::symlink_metadata(path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     (metadata.uid(), metadata.gid())
 }
 
-/// What is below this directory and belongs to the host's root, user or group; nothing
-/// may.
+/// Lists the files below this directory that belong to the host's root, as user or
+/// group. There must be none.
 pub fn of_root(tree: &Path) -> Vec<std::path::PathBuf> {
     let (mut rest, mut found) = (vec![tree.to_path_buf()], Vec::new());
     while let Some(path) = rest.pop() {
@@ -55,7 +55,7 @@ pub fn of_root(tree: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// Whether the limits are on version 2.
+/// Whether the host's limits are on cgroup v2.
 pub fn is_v2() -> bool {
     host::cgroup_mounts().iter().any(|mount| {
         let controllers = fs::read_to_string(mount.join("cgroup.controllers"));

@@ -1,5 +1,4 @@
-//! The caller's keys (keyrings(7)): passwords of file systems, tickets. None of them is
-//! the container's.
+//! The caller's keys (keyrings(7)), such as passwords of file systems, stay outside.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +12,7 @@ const CALLS: (&str, &str) = ("248", "250"); // add_key(2), keyctl(2)
 #[cfg(not(target_arch = "x86_64"))]
 const CALLS: (&str, &str) = ("217", "219");
 
-/// Joins a new session keyring, puts a key into it, and becomes what follows.
+/// Joins a new session keyring, adds a key, and executes the rest of the command line.
 fn with_a_key() -> [String; 3] {
     let (add_key, keyctl) = CALLS;
     let script = format!(
@@ -25,7 +24,7 @@ fn with_a_key() -> [String; 3] {
     ["perl".into(), "-e".into(), script]
 }
 
-/// Prints whether that key is found, and what is in it.
+/// Prints the content of that key, or `none`.
 fn search() -> String {
     let (_, keyctl) = CALLS;
     format!(
@@ -36,7 +35,7 @@ fn search() -> String {
 }
 
 #[test]
-fn the_callers_keys_are_not_its_keys() {
+fn the_container_does_not_have_the_callers_keys() {
     if !tool("perl") {
         return;
     }

@@ -1,4 +1,4 @@
-//! Limits without root, where no cgroup is delegated: refused, and never left out.
+//! Limits without root, where no cgroup is delegated: they are refused, never ignored.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use kiste_tests::host;
 use crate::{alone, with_ranges};
 
 #[test]
-fn a_limit_that_cannot_be_set_is_refused_with_the_controller_and_the_mend() {
+fn a_limit_that_cannot_be_set_is_refused_with_the_controller_and_a_hint() {
     let Some(user) = alone() else { return };
     for (limit, controller) in [
         (["-m", "32m"], "the memory controller"),
@@ -41,7 +41,7 @@ fn with_ranges_a_limit_is_refused_as_well() {
 }
 
 #[test]
-fn no_limit_is_no_reason_to_refuse() {
+fn without_a_limit_it_runs_in_the_callers_cgroup() {
     let Some(user) = with_ranges() else { return };
     let own = fs::read_to_string("/proc/self/cgroup").unwrap();
     let running = user.start(&[], &["sleep", "100"]);
@@ -52,7 +52,7 @@ fn no_limit_is_no_reason_to_refuse() {
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
 }
 
-/// No neighbour is to be seen, nor can anything be made beside one.
+/// The container sees no other cgroup, and cannot make one.
 #[test]
 fn no_cgroup_is_visible() {
     let Some(user) = with_ranges() else { return };

@@ -1,4 +1,4 @@
-//! Which ids inside stand for which outside.
+//! The maps of ids inside to ids outside.
 
 use kiste_tests::user::{GIDS, NAME, UIDS};
 use kiste_tests::{User, host};
@@ -9,7 +9,7 @@ use crate::{alone, root, root_with_other_ids, this_step, with_ranges};
 const SLEEP: [&str; 2] = ["sleep", "100"];
 
 #[test]
-fn without_ranges_root_inside_is_the_caller_and_nobody_else_is_there() {
+fn without_subordinate_ids_only_root_is_mapped_to_the_caller() {
     let Some(user) = alone() else { return };
     let running = user.start(&[], &SLEEP);
     assert_eq!(kernel::map(running.pid, "uid"), format!("0 {} 1", user.uid));
@@ -27,7 +27,7 @@ fn without_ranges_root_inside_is_the_caller_and_nobody_else_is_there() {
 }
 
 #[test]
-fn with_ranges_the_others_are_there_too() {
+fn with_subordinate_ids_the_other_ids_are_mapped_too() {
     let Some(user) = with_ranges() else { return };
     let running = user.start(&[], &SLEEP);
     assert_eq!(
@@ -56,13 +56,13 @@ fn with_ranges_the_others_are_there_too() {
 }
 
 #[test]
-fn that_only_the_own_id_is_mapped_is_noted_with_the_reason_and_the_mend() {
+fn a_note_says_that_only_the_callers_id_is_mapped_with_the_reason_and_a_hint() {
     let Some(user) = alone() else { return };
-    let mend = format!("--add-subgids 100000-165535 {}", user.uid);
+    let hint = format!("--add-subgids 100000-165535 {}", user.uid);
     let ran = user.run(&[], &["echo", "runs"]);
     ran.prints("runs")
         .complains("note: only your own id is mapped into the container: ")
-        .complains(&mend);
+        .complains(&hint);
     assert_eq!(ran.err.lines().count(), 2, "a note and a hint: {}", ran.err);
 }
 
@@ -95,7 +95,7 @@ fn the_note_says_what_is_missing() {
 }
 
 #[test]
-fn where_there_is_no_helper_that_is_the_reason() {
+fn without_newuidmap_the_note_names_it() {
     let Some(mut user) = with_ranges() else { return };
     user.as_user = ["env".into(), "PATH=/nonexistent".into()].into();
     let ran = user.sh(&[], "cat /proc/self/uid_map");
@@ -123,7 +123,7 @@ fn ranges_are_found_by_number_as_well_and_all_of_them_are_used() {
     assert_eq!(kernel::map(running.pid, "gid"), map(user.gid, GIDS));
 }
 
-/// What an administrator mistyped must not end in a panic.
+/// An administrator's mistake must not cause a panic.
 #[test]
 fn a_range_beyond_the_last_id_is_an_error_and_no_panic() {
     for range in ["4294967000:65536", "4294967295:1", "200000:4294967295", "200000:0"] {
@@ -139,7 +139,7 @@ fn a_range_beyond_the_last_id_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn keep_id_keeps_the_own_id_inside() {
+fn keep_id_maps_the_callers_id_to_itself() {
     let Some(user) = alone() else { return };
     let running = user.start(&["--userns", "keep-id"], &SLEEP);
     assert_eq!(kernel::map(running.pid, "uid"), format!("{0} {0} 1", user.uid));
@@ -150,7 +150,7 @@ fn keep_id_keeps_the_own_id_inside() {
 }
 
 #[test]
-fn keep_id_with_ranges_has_all_the_others_around_it() {
+fn keep_id_with_subordinate_ids_maps_the_other_ids_around_it() {
     let Some(user) = with_ranges() else { return };
     let running = user.start(&["--userns", "keep-id"], &SLEEP);
     let map = |own: u32, first: u32| {
@@ -169,7 +169,7 @@ fn keep_id_with_ranges_has_all_the_others_around_it() {
 }
 
 #[test]
-fn maps_can_be_typed() {
+fn maps_can_be_given_by_options() {
     let Some(user) = with_ranges() else { return };
     let own = |own: u32| format!("0:{own}:1");
     let (uid, gid) = (own(user.uid), own(user.gid));
@@ -188,9 +188,9 @@ fn maps_can_be_typed() {
     assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
 }
 
-/// Nothing is lent here, and the own id is anybody's to map.
+/// This user has no subordinate ids, but every user may map the own id.
 #[test]
-fn the_own_id_can_be_typed_by_anybody() {
+fn any_user_can_map_the_own_id_by_options() {
     let Some(user) = alone() else { return };
     let (uid, gid) = (format!("7:{}:1", user.uid), format!("8:{}:1", user.gid));
     let ran = user.sh(&["--uid-map", &uid, "--gid-map", &gid], "id -u; id -g");
@@ -199,7 +199,7 @@ fn the_own_id_can_be_typed_by_anybody() {
 }
 
 #[test]
-fn one_map_is_for_both_kinds_where_the_other_is_not_given() {
+fn one_map_alone_is_for_users_and_groups() {
     let Some(bench) = root_with_other_ids() else { return };
     for option in ["--uid-map", "--gid-map"] {
         let running = bench.start(&[option, "0:700000:100"], &SLEEP);
@@ -211,7 +211,7 @@ fn one_map_is_for_both_kinds_where_the_other_is_not_given() {
 }
 
 #[test]
-fn a_map_that_cannot_be_is_a_usage_error_with_the_rule() {
+fn an_invalid_map_is_a_usage_error_with_the_rule() {
     let Some(user) = alone() else { return };
     for (maps, rule) in [
         (&["0:1000:10", "5:2000:10"][..], "overlap: an id is mapped once"),
@@ -251,7 +251,7 @@ fn maps_and_a_mode_contradict_each_other() {
 }
 
 #[test]
-fn more_than_is_lent_is_refused_in_the_helpers_own_words() {
+fn ids_that_are_not_the_callers_are_refused_with_the_helpers_message() {
     let Some(user) = with_ranges() else { return };
     let own = |own: u32| format!("0:{own}:1");
     let (uid, gid) = (own(user.uid), own(user.gid));
@@ -277,7 +277,7 @@ fn more_than_is_lent_is_refused_in_the_helpers_own_words() {
 }
 
 #[test]
-fn the_hosts_ids_are_roots_alone() {
+fn the_hosts_ids_are_for_root_only() {
     let Some(user) = alone() else { return };
     let ran = user.run(&["--userns", "host"], &["echo", "it runs"]);
     ran.exits(125)

@@ -22,7 +22,7 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 }
 
 #[test]
-fn help_tells_what_there_is_to_map() {
+fn help_describes_the_options_of_user_namespaces() {
     let Some(user) = anybody() else { return };
     let help = user.call(["run", "--help"]);
     for option in [

@@ -1,4 +1,4 @@
-//! Who a file of the container's belongs to on the host.
+//! The owners of the container's files on the host.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use crate::kernel::{ids, of_root, owner};
 use crate::{alone, anybody, with_ranges};
 
 #[test]
-fn what_root_makes_inside_belongs_to_the_caller() {
+fn files_of_root_inside_belong_to_the_caller() {
     let Some(user) = anybody() else { return };
     user.sh(
         &[],
@@ -23,7 +23,7 @@ fn what_root_makes_inside_belongs_to_the_caller() {
 }
 
 #[test]
-fn what_another_makes_inside_belongs_to_the_id_it_is_mapped_to() {
+fn files_of_another_user_inside_belong_to_the_mapped_id() {
     let Some(user) = with_ranges() else { return };
     fs::set_permissions(user.rootfs(), fs::Permissions::from_mode(0o777)).unwrap();
     user.sh(&["-u", "1000:1001"], "touch /made").exits(0);
@@ -34,7 +34,7 @@ fn what_another_makes_inside_belongs_to_the_id_it_is_mapped_to() {
 }
 
 #[test]
-fn without_ranges_nothing_can_be_given_to_anybody() {
+fn without_subordinate_ids_chown_to_another_user_fails() {
     let Some(user) = alone() else { return };
     let ran = user.sh(&[], "touch /made; chown 1 /made; chgrp 1 /made");
     assert_ne!(ran.code, 0);
@@ -42,7 +42,7 @@ fn without_ranges_nothing_can_be_given_to_anybody() {
 }
 
 #[test]
-fn nothing_of_the_hosts_root_appears_after_runs_of_every_kind() {
+fn no_run_leaves_a_file_that_belongs_to_the_hosts_root() {
     let Some(user) = with_ranges() else { return };
     let source = user.dir().join("source");
     fs::create_dir(&source).unwrap();
@@ -70,8 +70,8 @@ fn nothing_of_the_hosts_root_appears_after_runs_of_every_kind() {
     drop(running);
 }
 
-/// A set-user-ID program makes root of whoever starts it, and here that root is nobody
-/// special.
+/// A set-user-ID program of root runs as root inside, which is an ordinary user
+/// outside.
 #[test]
 fn a_set_user_id_program_gives_no_root_outside() {
     let Some(user) = with_ranges() else { return };
@@ -92,8 +92,8 @@ fn a_set_user_id_program_gives_no_root_outside() {
     assert_eq!(ids(running.pid, "Gid"), [own, root, root, root]);
 }
 
-/// One that belongs to the host's root, as nobody's image can, is not mapped, and gives
-/// nothing.
+/// The host's root is not mapped, so a set-user-ID program that belongs to it has no
+/// effect. No user's image can contain such a file.
 #[test]
 fn a_set_user_id_program_of_the_hosts_root_gives_nothing() {
     let Some(user) = alone() else { return };

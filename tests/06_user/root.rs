@@ -1,4 +1,5 @@
-//! Started by root: the host's ids unless others are asked for, and those are nobody's.
+//! Containers of root. They have the host's ids, or, with `--userns auto`, ids that no
+//! user has.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,7 @@ use crate::{root, root_with_other_ids, this_step};
 
 const SLEEP: [&str; 2] = ["sleep", "100"];
 
-/// The first id outside of a container that root has started with ids of its own.
+/// The first id, on the host, of a container that root has started with ids of its own.
 #[track_caller]
 fn first(pid: i32) -> u32 {
     let uids = map(pid, "uid");
@@ -38,7 +39,7 @@ fn without_an_option_its_ids_are_the_hosts() {
 }
 
 #[test]
-fn with_ids_of_its_own_root_inside_is_nobody_outside() {
+fn with_ids_of_its_own_root_inside_is_no_user_of_the_host() {
     let Some(bench) = root_with_other_ids() else { return };
     let (one, other) = (
         bench.start(&["--userns", "auto"], &SLEEP),
@@ -96,10 +97,9 @@ fn a_user_of_a_container_with_ids_of_its_own_is_one_of_them() {
     assert_eq!(host::status(running.pid, "CapEff"), "0000000000000000");
 }
 
-/// A volume is the host's, and shows who it belongs to there: nobody whom the container
-/// knows.
+/// A volume is not idmapped. Its owner, the host's root, has no id inside.
 #[test]
-fn what_the_host_lends_stays_the_hosts() {
+fn the_owners_of_a_volume_are_not_mapped() {
     let Some(bench) = root_with_other_ids() else { return };
     let source = bench.dir().join("source");
     fs::create_dir(&source).unwrap();
@@ -112,7 +112,7 @@ fn what_the_host_lends_stays_the_hosts() {
 }
 
 #[test]
-fn what_only_the_hosts_root_may_do_is_refused() {
+fn calls_that_need_the_hosts_root_are_refused() {
     let Some(bench) = root_with_other_ids() else { return };
     for script in [
         "mknod /tmp/disk b 8 0",
@@ -124,10 +124,9 @@ fn what_only_the_hosts_root_may_do_is_refused() {
     }
 }
 
-/// The root file system is shown with other owners, also where it is read-only or below
-/// a terminal.
+/// The root file system is idmapped with these options, too.
 #[test]
-fn the_other_options_go_with_ids_of_its_own() {
+fn the_other_options_work_with_ids_of_its_own() {
     let Some(bench) = root_with_other_ids() else { return };
     let auto = ["--userns", "auto"];
     let script = "touch /made 2>/dev/null || echo read-only; touch /tmp/made && echo written; tty; echo > $(tty)";
@@ -170,7 +169,7 @@ fn a_limit_holds_with_ids_of_its_own() {
         .complains("out of memory (limit 32MiB");
 }
 
-/// In a mount namespace of its own, where /etc/subuid says this.
+/// A command line that runs a program in a new mount namespace with this /etc/subuid.
 fn seeing(bench: &Bench, subuid: &str) -> Vec<String> {
     let file = bench.dir().join("subuid");
     fs::write(&file, subuid).unwrap();
@@ -181,7 +180,7 @@ fn seeing(bench: &Bench, subuid: &str) -> Vec<String> {
 }
 
 #[test]
-fn ids_that_are_lent_to_anybody_are_not_taken() {
+fn subordinate_ids_of_users_are_not_taken() {
     if !tool("mount") {
         return;
     }
@@ -191,7 +190,7 @@ fn ids_that_are_lent_to_anybody_are_not_taken() {
         return;
     }
     let script = "cat /proc/self/uid_map";
-    // All but the last 65536; somebody's; and lines that say nothing.
+    // Users have all ids but the last 65536. Some lines are malformed.
     let all_but_one = "alice:524288:1000000000\nbob:1000524288:878458368\n# x\n:::\nc:4294967295:4294967295\n";
     let starter = seeing(&bench, all_but_one);
     let starter: Vec<_> = starter.iter().map(String::as_str).collect();
@@ -205,8 +204,8 @@ fn ids_that_are_lent_to_anybody_are_not_taken() {
     assert_eq!(ran.out, "");
 }
 
-/// A device node of the image's is root's on the disk, and so it would be of the
-/// container's root.
+/// A device node of the image belongs to root on the disk, so the container's root
+/// would own it.
 #[test]
 fn with_ids_of_its_own_no_device_of_the_image_can_be_opened() {
     let Some(bench) = root_with_other_ids() else { return };

@@ -1,6 +1,6 @@
-//! Where nothing is delegated, the user's systemd is asked for a scope. No systemd runs
-//! here: a real bus has a service on it that answers as systemd does, and makes the
-//! cgroup that systemd would make.
+//! Where no cgroup is delegated, Kiste asks the user's systemd for a scope. No systemd
+//! runs here: a service on a real bus answers as systemd does, and makes the cgroup
+//! that systemd would make.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -15,8 +15,7 @@ use rustbus::{DuplexConn, Marshal, MessageBuilder, Signature, Unmarshal};
 
 use crate::this_step;
 
-/// Set in the process that plays systemd: below which cgroup it makes scopes, and for
-/// whom.
+/// Set in the process that acts as systemd: the cgroup below which it makes scopes.
 const FAKE: &str = "KISTE_TEST_FAKE_SYSTEMD";
 
 #[test]
@@ -24,7 +23,7 @@ fn a_limit_gets_a_scope_from_systemd_and_holds_in_it() {
     if let Ok(base) = std::env::var(FAKE) {
         return serve(Path::new(&base));
     }
-    // The bus asks for the names of who comes.
+    // The bus looks up the names of its clients.
     let Some(mut user) =
         User::with_ranges(this_step(), &["pivot-root", "user-namespace", "cgroup-v2"])
     else {
@@ -54,14 +53,14 @@ fn a_limit_gets_a_scope_from_systemd_and_holds_in_it() {
     );
     running.end().exits(3);
 
-    // Without it nothing is started.
+    // Without systemd, the command does not run.
     drop(session);
     let ran = user.run(&["-m", "64m"], &["echo", "it runs"]);
     ran.exits(125).complains("StartTransientUnit(kiste-");
     assert_eq!(ran.out, "");
 }
 
-/// A session bus with our systemd on it, and the cgroup below which that makes scopes.
+/// A session bus with our systemd on it, and the cgroup below which it makes scopes.
 struct Session {
     base: PathBuf,
     address: String,
@@ -116,7 +115,7 @@ impl Drop for Session {
             let _ = process.kill();
             let _ = process.wait();
         }
-        // systemd removes a scope when its last process has ended.
+        // like systemd, which removes a scope when its last process has ended
         let removed = eventually(|| remove(&self.base).then_some(()));
         assert!(
             removed.is_some() || std::thread::panicking(),
@@ -135,7 +134,7 @@ fn remove(cgroup: &Path) -> bool {
     fs::remove_dir(cgroup).is_ok()
 }
 
-/// The value of a property, as far as anybody asks here.
+/// The value of a property, of the types that a scope has.
 #[derive(Marshal, Unmarshal, Signature)]
 enum Property {
     Text(String),
@@ -143,7 +142,7 @@ enum Property {
     Numbers(Vec<u32>),
 }
 
-/// org.freedesktop.systemd1(5), as much of it as a scope takes.
+/// Serves the part of org.freedesktop.systemd1(5) that a scope needs.
 fn serve(base: &Path) {
     let mut bus =
         DuplexConn::connect_to_bus(rustbus::get_session_bus_path().unwrap(), false)
@@ -182,7 +181,7 @@ fn serve(base: &Path) {
     }
 }
 
-/// Makes the cgroup, hands it over, and puts the processes into it.
+/// Makes the cgroup of a scope, delegates it, and moves the processes into it.
 fn start_scope(scope: &Path, properties: &[(&str, Property)]) {
     let user = std::env::var("KISTE_TEST_USER").unwrap();
     let (uid, gid) = user.split_once(':').unwrap();

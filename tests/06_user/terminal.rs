@@ -1,4 +1,4 @@
-//! A terminal of its own, for whoever the command runs as.
+//! The container's terminal, for the user that the command runs as.
 
 use crate::kernel::owner;
 use crate::{anybody, root, root_with_other_ids, with_ranges};
@@ -40,8 +40,8 @@ fn without_root_ctrl_c_ends_the_job_and_ctrl_d_the_shell() {
     assert_ne!(terminal.settings(), before, "raw while it ran, and given back");
 }
 
-/// Who sits at a terminal can open it by its name; the terminal of the host stays whose
-/// it is.
+/// The user can open the container's terminal by its name. The host's terminal keeps
+/// its owner.
 #[test]
 fn the_terminal_belongs_to_the_user() {
     let Some(user) = with_ranges() else { return };
@@ -81,8 +81,8 @@ fn as_root_the_terminal_belongs_to_the_user_and_the_callers_stays() {
     }
 }
 
-/// Only stdin is a pipe: what stderr has is not the container's to own, or to give
-/// away.
+/// Only stdin is a pipe. The terminal on stderr is replaced, and the caller's keeps its
+/// owner.
 #[test]
 fn a_terminal_on_one_stream_alone_is_replaced_too() {
     let Some(bench) = root() else { return };

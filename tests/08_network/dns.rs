@@ -33,7 +33,7 @@ pub use host::Host;
 
 #[test]
 fn a_name_has_addresses_or_none_of_this_kind_or_is_none() {
-    let Some(alone) = Alone::start(&[], "closed", TWO) else { return };
+    let Some(alone) = Alone::start(&[], "off", TWO) else { return };
     for name in ["web", "WEB", "0123456789ab"] {
         alone.ask(name, TYPE::A).is(&["10.88.0.2"]);
         alone.ask(name, TYPE::AAAA).is(&["fd00::2"]);
@@ -51,7 +51,7 @@ fn a_name_has_addresses_or_none_of_this_kind_or_is_none() {
 
 #[test]
 fn who_shares_an_alias_takes_turns() {
-    let Some(alone) = Alone::start(&[], "closed", TWO) else { return };
+    let Some(alone) = Alone::start(&[], "off", TWO) else { return };
     let firsts: HashSet<String> =
         (0..4).map(|_| alone.ask("all", TYPE::A).records.remove(0)).collect();
     assert_eq!(firsts, HashSet::from(["10.88.0.2".into(), "10.88.0.3".into()]));
@@ -60,7 +60,7 @@ fn who_shares_an_alias_takes_turns() {
 #[test]
 fn what_the_leases_say_now_is_what_is_answered() {
     const ASKS: &str = r#"{"hostname": "asks", "addresses": ["10.88.0.2"]}"#;
-    let Some(alone) = Alone::start(&[], "closed", ASKS) else { return };
+    let Some(alone) = Alone::start(&[], "off", ASKS) else { return };
     alone.ask("web", TYPE::A).is_no_such_name();
     for address in ["10.88.0.7", "10.88.0.8"] {
         alone.write(&format!(
@@ -72,7 +72,7 @@ fn what_the_leases_say_now_is_what_is_answered() {
 
 #[test]
 fn another_network_is_told_nothing() {
-    let Some(alone) = Alone::start(&[], "closed", TWO) else { return };
+    let Some(alone) = Alone::start(&[], "off", TWO) else { return };
     // As a container of another network would come, and one that has taken an address
     // by itself.
     for from in [[10, 99, 0, 1], [10, 88, 0, 200]] {
@@ -108,7 +108,7 @@ fn an_answer_that_is_too_long_is_asked_for_again_over_tcp() {
     let many: Vec<_> = (2..102)
         .map(|n| format!(r#"{{"hostname": "all", "addresses": ["10.88.0.{n}"]}}"#))
         .collect();
-    let Some(alone) = Alone::start(&[], "closed", &many.join(",")) else { return };
+    let Some(alone) = Alone::start(&[], "off", &many.join(",")) else { return };
     let said = alone.ask("all", TYPE::A);
     assert_eq!((said.is_cut, said.records.len()), (true, 0));
     let stream = alone.connect([10, 88, 0, 2]);
@@ -124,8 +124,7 @@ fn an_answer_that_is_too_long_is_asked_for_again_over_tcp() {
 fn other_names_are_asked_of_the_hosts_resolvers_and_of_the_next_where_one_fails() {
     // Nobody listens at the first; the second cannot; the third lies, first, and then
     // does not.
-    let Some(alone) =
-        Alone::start(&["127.0.0.7", "127.0.0.8", "127.0.0.9"], "forward", TWO)
+    let Some(alone) = Alone::start(&["127.0.0.7", "127.0.0.8", "127.0.0.9"], "on", TWO)
     else {
         return;
     };
@@ -161,7 +160,7 @@ fn other_names_are_asked_of_the_hosts_resolvers_and_of_the_next_where_one_fails(
 
 #[test]
 fn each_question_has_an_id_and_a_port_of_its_own() {
-    let Some(alone) = Alone::start(&["127.0.0.9"], "forward", TWO) else { return };
+    let Some(alone) = Alone::start(&["127.0.0.9"], "on", TWO) else { return };
     let (sender, seen) = mpsc::channel();
     let socket = alone.host.within(|| UdpSocket::bind("127.0.0.9:53").unwrap());
     thread::spawn(move || {
@@ -185,7 +184,7 @@ fn each_question_has_an_id_and_a_port_of_its_own() {
 fn whom_a_container_wants_to_ask_is_asked_for_it() {
     let leases =
         r#"{"hostname": "web", "addresses": ["10.88.0.2"], "dns": ["127.0.0.8"]}"#;
-    let Some(alone) = Alone::start(&["127.0.0.9"], "forward", leases) else { return };
+    let Some(alone) = Alone::start(&["127.0.0.9"], "on", leases) else { return };
     let hosts =
         resolver(&alone.host, "127.0.0.9", |packet| vec![bytes(&says(packet, 9))]);
     let _own =
@@ -196,7 +195,7 @@ fn whom_a_container_wants_to_ask_is_asked_for_it() {
 
 #[test]
 fn an_internal_network_asks_nobody() {
-    let Some(alone) = Alone::start(&["127.0.0.9"], "closed", TWO) else { return };
+    let Some(alone) = Alone::start(&["127.0.0.9"], "off", TWO) else { return };
     let hosts =
         resolver(&alone.host, "127.0.0.9", |packet| vec![bytes(&says(packet, 9))]);
     alone.ask("www.example", TYPE::A).is_no_such_name();
@@ -205,7 +204,7 @@ fn an_internal_network_asks_nobody() {
 
 #[test]
 fn where_nobody_answers_that_is_said() {
-    let Some(alone) = Alone::start(&[], "forward", TWO) else { return };
+    let Some(alone) = Alone::start(&[], "on", TWO) else { return };
     assert_eq!(alone.ask("www.example", TYPE::A).code, RCODE::ServerFailure);
 }
 
@@ -222,7 +221,7 @@ fn numbers() -> impl FnMut() -> usize {
 
 #[test]
 fn garbage_does_not_kill_it_nor_make_it_grow() {
-    let Some(alone) = Alone::start(&["127.0.0.9"], "forward", TWO) else { return };
+    let Some(alone) = Alone::start(&["127.0.0.9"], "on", TWO) else { return };
     let _silent = resolver(&alone.host, "127.0.0.9", |_| Vec::new());
     alone.ask("web", TYPE::A);
     let memory = || {
@@ -258,7 +257,7 @@ fn garbage_does_not_kill_it_nor_make_it_grow() {
 
 #[test]
 fn it_has_no_rights_and_holds_nothing_of_who_started_it() {
-    let Some(alone) = Alone::start(&[], "closed", TWO) else { return };
+    let Some(alone) = Alone::start(&[], "off", TWO) else { return };
     let status = fs::read_to_string(format!("/proc/{}/status", alone.pid)).unwrap();
     for line in [
         "Uid:\t65534\t65534\t65534\t65534",
@@ -278,8 +277,8 @@ fn it_has_no_rights_and_holds_nothing_of_who_started_it() {
 
 #[test]
 fn a_second_one_and_a_taken_port_are_told() {
-    let Some(alone) = Alone::start(&[], "closed", TWO) else { return };
-    let said = alone.begin("closed");
+    let Some(alone) = Alone::start(&[], "off", TWO) else { return };
+    let said = alone.begin("off");
     assert!(said.out.contains("dns.alive"), "{said:?}");
     // Another network's, at the same address.
     let other = alone.host.bench.dir().join("other");
@@ -296,8 +295,8 @@ fn a_second_one_and_a_taken_port_are_told() {
         "lo",
         "--at",
         "10.88.0.1/24",
-        "--outside",
-        "closed",
+        "--forwarding",
+        "off",
         "--detach",
     ]);
     assert!(said.out.contains("another DNS server"), "{said:?}");

@@ -1,7 +1,7 @@
-//! Compares what a terminal showed with what the book shows.
+//! Compares the output of a terminal with the book.
 
-/// What cargo says about its own work, in its column of twelve: not part of a
-/// transcript.
+/// The words with which cargo reports its progress, in a column of twelve characters.
+/// They are not part of a transcript.
 const CARGO: [&str; 14] = [
     "Adding",
     "Blocking",
@@ -19,8 +19,8 @@ const CARGO: [&str; 14] = [
     "Doc-tests",
 ];
 
-/// The text that a terminal shows for these bytes: without escape sequences, lines end
-/// with `\n`.
+/// The text that a terminal shows for these bytes: without escape sequences, with `
+/// ` at the ends of lines.
 pub fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::new();
@@ -39,8 +39,8 @@ pub fn shown(bytes: &[u8]) -> String {
     shown
 }
 
-/// The lines that `command` printed: its echo, cargo's words and key echoes are left
-/// out.
+/// The lines that `command` printed, without the echo of its text, the echo of keys,
+/// and cargo's progress.
 pub fn output_lines(text: &str, command: &str) -> Vec<String> {
     let output = without_echo(text, command);
     let of_cargo =
@@ -48,19 +48,19 @@ pub fn output_lines(text: &str, command: &str) -> Vec<String> {
     let lines = output.lines().map(str::trim_end).filter(|line| !of_cargo(line));
     let mut lines: Vec<_> = lines.filter_map(without_key).map(str::to_string).collect();
     without_banner(&mut lines);
-    // bash says `exit` when it ends, other shells do not.
+    // bash prints `exit` when it ends; other shells do not.
     if command == "exit" && lines.first().is_some_and(|line| line == "exit") {
         lines.remove(0);
     }
     lines
 }
 
-/// Debian's busybox greets whom its shell has on a terminal; Alpine's does not, nor does
-/// another shell.
+/// Removes the banner of Debian's busybox, which it prints when its shell starts on a
+/// terminal. Alpine's busybox and other shells print none.
 fn without_banner(lines: &mut Vec<String>) {
-    let is_greeting =
+    let is_banner =
         |line: &String| line.starts_with("BusyBox v") && line.contains("shell (ash)");
-    let Some(at) = lines.iter().position(is_greeting) else { return };
+    let Some(at) = lines.iter().position(is_banner) else { return };
     let blank = |line: &&String| line.is_empty();
     let before = lines[..at].iter().rev().take(2).take_while(blank).count();
     let help = |line: &&String| line.is_empty() || line.starts_with("Enter 'help'");
@@ -68,7 +68,7 @@ fn without_banner(lines: &mut Vec<String>) {
     lines.drain(at - before..=at + after);
 }
 
-/// Whether the terminal has shown all of the line that was typed.
+/// Whether the terminal has echoed the whole line that was typed.
 pub fn has_echo(text: &str, command: &str) -> bool {
     behind_echo(text, command).is_some()
 }
@@ -77,7 +77,7 @@ fn without_echo<'a>(text: &'a str, command: &str) -> &'a str {
     behind_echo(text, command).unwrap_or(text)
 }
 
-/// A terminal shows what is typed, wrapped where the line is full.
+/// The text behind the echo of `command`, which the terminal wraps at its width.
 fn behind_echo<'a>(text: &'a str, command: &str) -> Option<&'a str> {
     let mut rest = text;
     for ch in command.chars() {
@@ -91,22 +91,23 @@ fn is_cargos(line: &str) -> bool {
     CARGO.contains(&word) && line.find(word) == 12usize.checked_sub(word.len())
 }
 
-/// What `.cargo/runner` says before it starts a step: how it becomes root, what it
-/// fetches.
+/// Whether `.cargo/runner` printed this line before it started a step: it becomes root,
+/// or fetches a root file system.
 fn is_runners(line: &str) -> bool {
     line.contains(" needs root: starting it by sudo")
         || line.starts_with("rootfs-fetch.sh: ")
 }
 
-/// `^C` is echoed where the cursor stands; the line that it makes is no output.
+/// Removes the echo of a key: `^C` is echoed at the cursor, and a line of nothing else
+/// is no output.
 fn without_key(line: &str) -> Option<&str> {
     let keys = ["^C", "^D", "^Z", "^\\"];
     let rest = keys.iter().find_map(|key| line.strip_prefix(key)).unwrap_or(line);
     (rest.len() == line.len() || !rest.is_empty()).then_some(rest)
 }
 
-/// Whether `actual` is what `expected` says: `[..]` stands for anything within a line,
-/// a line of `...` or `[...]` for any lines.
+/// Whether `actual` matches `expected`: `[..]` matches anything within a line, and a
+/// line of `...` or `[...]` matches any lines.
 pub fn matches(expected: &[String], actual: &[String]) -> bool {
     match expected {
         [] => actual.is_empty(),
@@ -134,7 +135,7 @@ fn line_matches(expected: &str, actual: &str) -> bool {
     ends.into_iter().any(|at| line_matches(rest, &tail[at..]))
 }
 
-/// Both, as a diff: `-` is in the book, `+` on the terminal.
+/// A diff of the two: `-` is in the book, `+` on the terminal.
 pub fn difference(expected: &[String], actual: &[String]) -> String {
     let agrees = |(book, real): &(&String, &String)| {
         !is_any_lines(book) && line_matches(book, real)
@@ -153,7 +154,7 @@ mod tests {
     use super::{difference, matches, output_lines, shown};
 
     #[test]
-    fn the_greeting_of_a_busybox_is_no_output() {
+    fn the_banner_of_a_busybox_is_no_output() {
         let text = "sh\n\n\nBusyBox v1.35.0 (Debian 1:1.35.0-4) built-in shell (ash)\n\
                     Enter 'help' for a list of built-in commands.\n\nmine\n";
         assert_eq!(output_lines(text, "sh"), ["mine"]);
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_within_a_line_is_left_open() {
+    fn two_dots_in_brackets_match_any_text_within_a_line() {
         assert!(matches(&lines("pid [..], [..]s"), &lines("pid 7, 0.3s")));
         assert!(
             matches(&lines("[..]"), &lines(""))
@@ -185,19 +186,19 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_lines_is_left_open() {
+    fn three_dots_match_any_number_of_lines() {
         assert!(matches(&lines("a\n...\nz"), &lines("a\nb\nc\nz")));
         assert!(matches(&lines("[...]"), &[]));
         assert!(!matches(&lines("...\nz"), &lines("a\nb")));
     }
 
     #[test]
-    fn escape_sequences_are_not_shown() {
+    fn escape_sequences_are_removed() {
         assert_eq!(shown(b"\x1b[?2004h\x1b[1;31ma\x1b[0m\r\n/ # \x1b[6n"), "a\n/ # ");
     }
 
     #[test]
-    fn echo_keys_and_cargos_words_are_no_output() {
+    fn the_echo_of_commands_and_keys_and_cargos_progress_are_no_output() {
         let text = "cargo run -- l\ns\n   Compiling a v1\n    Finished `dev`\nwarning: x\nout\n^C\n";
         assert_eq!(output_lines(text, "cargo run -- ls"), ["warning: x", "out"]);
         let text = "cargo a\n01-uts needs root: starting it by sudo (x)\nrootfs-fetch.sh: made it\nb\n";

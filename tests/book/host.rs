@@ -1,56 +1,56 @@
-//! What this machine can play, and what to do about the rest.
+//! Decides which blocks this machine can play, and why it skips others.
 
 use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::room::NOBODY;
 use super::transcript::{Block, Needs};
+use super::user_home::NOBODY;
 
 pub struct Host {
-    pub root: Root,
+    pub root: RootAccess,
     /// Whether cgroup v2 is the only hierarchy here.
     pub has_v2: bool,
-    /// Whether an ordinary user may make a user namespace, and mount in it.
+    /// Whether an ordinary user may make a user namespace and mount in it.
     pub has_userns: bool,
     pub blocks: Blocks,
 }
 
-/// How to be root.
+/// The way in which the player can become root.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Root {
+pub enum RootAccess {
     Already,
     BySudo,
     Never,
 }
 
-/// Which blocks are asked for: the v2 machine in CI plays only those that need it.
+/// Which blocks to play: the v2 machine in CI plays only those that need it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Blocks {
     All,
     OnlyV2,
 }
 
-/// What to do with a block.
+/// Decides what happens to a block.
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
     Play,
-    /// Not asked for, or the book itself says that it cannot run.
-    PassOver,
+    /// Neither played nor reported: not asked for, or marked `norun`.
+    Ignore,
     Skip(String),
 }
 
 impl Host {
     pub fn ask() -> Self {
         let root = if nix::unistd::geteuid().is_root() {
-            Root::Already
+            RootAccess::Already
         } else if env::var("KISTE_SUDO").is_ok_and(|sudo| sudo == "never")
             || !can_sudo()
         {
-            Root::Never
+            RootAccess::Never
         } else {
-            Root::BySudo
+            RootAccess::BySudo
         };
         let has_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
         let only_v2 = env::var("KISTE_BOOK").is_ok_and(|blocks| blocks == "v2");
@@ -65,10 +65,10 @@ impl Host {
 
     pub fn verdict(&self, block: &Block) -> Verdict {
         if block.norun.is_some() || (self.blocks == Blocks::OnlyV2 && !block.v2) {
-            Verdict::PassOver
+            Verdict::Ignore
         } else if block.v2 && !self.has_v2 {
             Verdict::Skip("cgroup v2 is not the only hierarchy here".into())
-        } else if block.needs == Needs::Root && self.root == Root::Never {
+        } else if block.needs == Needs::Root && self.root == RootAccess::Never {
             Verdict::Skip("it needs root, and sudo would ask for a password".into())
         } else if block.needs == Needs::Rootless && !self.has_userns {
             Verdict::Skip("ordinary users may not make user namespaces here".into())
@@ -81,7 +81,8 @@ impl Host {
         }
     }
 
-    /// How long a command may take. The v2 machine is emulated, about ten times slower.
+    /// How long a command may take. The v2 machine is emulated, and about ten times
+    /// slower.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(match self.blocks {
             Blocks::All => 30,
@@ -89,16 +90,16 @@ impl Host {
         })
     }
 
-    /// Says that something was not tested: to the reader, and to CI, which adds up all
-    /// machines.
+    /// Reports that something was not tested: on stderr, and in the log from which CI
+    /// adds up all machines.
     pub fn log_skip(&self, test: &str, reason: &str) {
         kiste_tests::log_skip("book", test, reason);
     }
 }
 
-fn can_make_userns(root: Root) -> bool {
+fn can_make_userns(root: RootAccess) -> bool {
     let unshare = ["unshare", "--user", "--map-root-user", "--mount", "true"];
-    let nobody = if root == Root::Already { &NOBODY[..] } else { &[] };
+    let nobody = if root == RootAccess::Already { &NOBODY[..] } else { &[] };
     let words = [nobody, &unshare[..]].concat();
     let made = Command::new(words[0]).args(&words[1..]).stderr(Stdio::null()).status();
     made.is_ok_and(|status| status.success())

@@ -1,26 +1,26 @@
-//! Code is shown by include anchors, never by copies: mdbook itself is silent about a
-//! missing one.
+//! Checks the include anchors, by which pages show code without copies. mdbook itself
+//! says nothing about a missing one.
 
 use std::path::PathBuf;
 
 use super::pages::{Book, Page};
 
-/// `{{#include PATH:ANCHOR}}`, as written on a page.
+/// An `{{#include PATH:ANCHOR}}` on a page.
 struct Include {
     line: usize,
     path: PathBuf,
     anchor: Option<String>,
 }
 
-/// An anchor in a file: it must be opened once and closed once, in this order.
+/// An anchor in a file. It must be opened once, and then closed once.
 struct Anchor {
     name: String,
     opened: Vec<usize>,
     closed: Vec<usize>,
 }
 
-/// Every include names a file that exists, and an anchor that is opened and closed in
-/// it.
+/// Checks that every include names an existing file, and an anchor that is opened and
+/// closed in it.
 pub fn check_includes(book: &Book) -> Vec<String> {
     let mut problems = Vec::new();
     for page in &book.pages {
@@ -52,7 +52,7 @@ fn problem_with(book: &Book, include: &Include) -> Option<String> {
     }
 }
 
-/// Every anchor in the steps is well formed, and some page shows it.
+/// Checks that every anchor in the steps is well-formed, and shown on a page.
 pub fn check_anchors(book: &Book) -> Vec<String> {
     let shown: Vec<_> = book.pages.iter().flat_map(includes).collect();
     let mut problems = Vec::new();

@@ -1,17 +1,17 @@
-//! Code fences say what they hold, so that none is coloured, tested or read as
-//! something else.
+//! Checks the labels of code fences, which decide how a block is coloured and whether
+//! it is played.
 
 use super::markdown;
 use super::pages::Book;
 
-/// What a fence may begin with. `console` is a transcript and is played
+/// The labels that a fence may have. `console` is a transcript, which is played
 /// (transcript.rs).
 const KNOWN: [&str; 12] = [
     "c", "console", "diff", "ini", "json", "markdown", "rust", "sh", "text", "toml",
     "xml", "yaml",
 ];
 
-/// Every fence has a label from the list.
+/// Checks that every fence has a label from the list.
 pub fn check(book: &Book) -> Vec<String> {
     let mut problems = Vec::new();
     for page in &book.pages {

@@ -1,12 +1,12 @@
-//! Links and pictures lead to what exists. Addresses outside are not fetched, only
-//! read.
+//! Checks that links and pictures lead to existing files and headings. External
+//! addresses are not fetched, only parsed.
 
 use std::path::Path;
 
 use super::markdown::{self, Link};
 use super::pages::{Book, Page};
 
-/// Every link of every page resolves.
+/// Checks every link of every page.
 pub fn check(book: &Book) -> Vec<String> {
     let mut problems = Vec::new();
     for page in &book.pages {
@@ -66,7 +66,7 @@ fn problem_with_id(book: &Book, path: &Path, id: &str) -> Option<String> {
     (!known).then(|| format!("{} has no heading #{id}", path.display()))
 }
 
-/// An address outside must be https and have a host with a dot.
+/// An external address must be https, and its host must contain a dot.
 fn problem_with_address(address: &str) -> Option<String> {
     let Some(rest) = address.strip_prefix("https://") else {
         return Some(format!("{address} is not an https address"));

@@ -1,12 +1,14 @@
-//! As much of Markdown as the checks need: fences, headings, links.
+//! The parts of Markdown that the checks need: fences, headings, links.
+
+use kiste_book::fences::{self, Piece};
 
 /// A fenced block of code.
-pub struct Fence {
+pub struct Fence<'a> {
     /// The line of its opening, counted from 1.
     pub line: usize,
-    /// What follows the opening backticks: `console,root`.
-    pub info: String,
-    pub lines: Vec<String>,
+    /// The text behind the opening backticks: `console,root`.
+    pub info: &'a str,
+    pub lines: Vec<&'a str>,
 }
 
 pub struct Heading {
@@ -24,37 +26,19 @@ pub struct Link {
 pub type Line<'a> = (usize, &'a str);
 
 /// Splits a page into its fences and everything else.
-pub fn split(text: &str) -> (Vec<Fence>, Vec<Line<'_>>) {
-    let (mut fences, mut prose) = (Vec::<Fence>::new(), Vec::new());
-    // The opening that has not been closed yet: its backticks, and how far it is
-    // indented.
-    let mut open: Option<(usize, usize)> = None;
-    for (number, line) in (1..).zip(text.lines()) {
-        let ticks = line.trim_start().bytes().take_while(|byte| *byte == b'`').count();
-        let indent = line.len() - line.trim_start().len();
-        match open {
-            None if ticks >= 3 => {
-                let info = line.trim_start()[ticks..].trim().to_string();
-                fences.push(Fence { line: number, info, lines: Vec::new() });
-                open = Some((ticks, indent));
+pub fn split(text: &str) -> (Vec<Fence<'_>>, Vec<Line<'_>>) {
+    let (mut fences, mut prose) = (Vec::new(), Vec::new());
+    let mut line = 1;
+    for piece in fences::split(text) {
+        match piece {
+            Piece::Prose(lines) => {
+                prose.extend((line..).zip(lines.iter().copied()));
+                line += lines.len();
             }
-            None => prose.push((number, line)),
-            Some((opening, _))
-                if ticks >= opening && line.trim_end().ends_with('`') =>
-            {
-                open = None
-            }
-            Some((_, indent)) => {
-                let depth = line
-                    .bytes()
-                    .take(indent)
-                    .take_while(u8::is_ascii_whitespace)
-                    .count();
-                fences
-                    .last_mut()
-                    .expect("a fence is open")
-                    .lines
-                    .push(line[depth..].to_string());
+            Piece::Fence(fences::Fence { info, lines, .. }) => {
+                let length = lines.len() + 2;
+                fences.push(Fence { line, info, lines });
+                line += length;
             }
         }
     }
@@ -71,7 +55,7 @@ pub fn headings(prose: &[Line<'_>]) -> Vec<Heading> {
     prose.iter().filter_map(heading).collect()
 }
 
-/// The ids by which a page can be linked to, by the rules of mdbook 0.5
+/// The ids of a page's headings for links, by the rules of mdbook 0.5
 /// (`id_from_content` and `unique_id` in mdbook-html's `utils.rs`).
 pub fn ids(prose: &[Line<'_>]) -> Vec<String> {
     let mut ids = Vec::new();
@@ -93,7 +77,7 @@ pub fn ids(prose: &[Line<'_>]) -> Vec<String> {
 
 fn id_of(heading: &str) -> String {
     let mut text = heading.to_string();
-    // Of a link in a heading only its text counts.
+    // A link in a heading counts with its text only.
     while let Some((start, rest)) = text.split_once("](") {
         let Some((_, end)) = rest.split_once(')') else { break };
         text = format!("{}{end}", start.replacen('[', "", 1));
@@ -153,7 +137,7 @@ fn attributes<'a>(line: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
         .filter_map(|at| line[at..].split_once('"').map(|(value, _)| value))
 }
 
-/// The line with its `code spans` taken out.
+/// The line without its `code spans`.
 pub fn without_code(line: &str) -> String {
     let (mut text, mut rest) = (String::new(), line);
     while let Some(start) = rest.find('`') {
@@ -171,15 +155,13 @@ fn fences_are_split_from_prose_and_keep_their_own_indent() {
     let (fences, prose) =
         split("a\n  ```sh\n  if\n    then\n  ```\nb\n````text\n```\n````\n");
     assert_eq!(fences[0].lines, ["if", "  then"]);
-    assert_eq!(
-        (fences[1].info.as_str(), &fences[1].lines[..]),
-        ("text", &["```".to_string()][..])
-    );
+    assert_eq!((fences[1].line, fences[1].info), (7, "text"));
+    assert_eq!(fences[1].lines, ["```"]);
     assert_eq!(prose, [(1, "a"), (6, "b")]);
 }
 
 #[test]
-fn ids_are_those_of_mdbook() {
+fn ids_are_the_same_as_mdbooks() {
     let page = "# A `fn main` of [one](x.md)'s own\n## Same\n## Same\n## Odd {#even}\n## End ▸\n";
     let (_, prose) = split(page);
     assert_eq!(

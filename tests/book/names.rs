@@ -1,22 +1,23 @@
-//! Names that a page gives to what it makes on the host. Several readers share one `/tmp`
-//! (a class-room, a CI machine), so that a fixed name there is somebody else's.
+//! Checks that pages do not use fixed names below `/tmp`. Several readers share one
+//! `/tmp` (in a classroom, on a CI machine), so a fixed name may belong to somebody
+//! else.
 
 use super::pages::{Book, Page};
 use super::transcript::{self, Block, Input, Part, Prompt};
 
-/// No command that is played on the host names a path below `/tmp`.
+/// Checks that no command that is played on the host names a path below `/tmp`.
 pub fn check(book: &Book) -> Vec<String> {
     book.pages.iter().flat_map(check_page).collect()
 }
 
 fn check_page(page: &Page) -> Vec<String> {
-    // What cannot be read is another check's to tell.
+    // Transcripts that cannot be parsed are reported by another check.
     let blocks = transcript::blocks(page).unwrap_or_default();
     let played = blocks.iter().filter(|block| block.norun.is_none());
     let parts = played.flat_map(|block: &Block| &block.parts);
     let wrong = parts.filter(|part| is_on_host(part).is_some_and(names_tmp));
     let problem = |part: &Part| {
-        page.at(part.line, "a fixed name in /tmp: make a directory by `mktemp -d`")
+        page.at(part.line, "a fixed name in /tmp: make a directory with `mktemp -d`")
     };
     wrong.map(problem).collect()
 }
@@ -53,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_its_own_and_a_place_inside_are_accepted() {
+    fn a_temporary_name_and_a_path_in_a_container_are_accepted() {
         let page = "```console\n$ dir=$(mktemp -d); x --tmpfs /tmp -v $dir/tmp/b sh\n\
                     / # touch /tmp/a\n/ # exit\n$ rm rootfs/tmp/a\n```\n\
                     ```console,norun=it is only shown\n$ rm /tmp/a\n```\n";

@@ -1,4 +1,4 @@
-//! The pages of the book, and the READMEs that lead to it.
+//! The pages of the book, and the READMEs of the repository and of the steps.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub struct Book {
-    /// The workspace; every path below is relative to it.
+    /// The workspace, to which all paths of pages are relative.
     pub root: PathBuf,
     pub pages: Vec<Page>,
 }
@@ -17,8 +17,7 @@ pub struct Page {
 }
 
 impl Book {
-    /// Reads `book/src/**.md`, and `README.md` and `steps/NN-name/README.md` where there
-    /// are some.
+    /// Reads `book/src/**.md`, `README.md`, and the existing `steps/NN-name/README.md`.
     pub fn open(root: &Path) -> Result<Self> {
         let mut paths = files_below(&root.join("book/src"))?;
         paths.retain(|path| path.extension().is_some_and(|ext| ext == "md"));
@@ -37,7 +36,7 @@ impl Book {
         self.pages.iter().find(|page| page.path == path)
     }
 
-    /// The pages `NN-name.md`, which follow the template.
+    /// The pages `NN-name.md`, which follow the chapters' template.
     pub fn chapters(&self) -> impl Iterator<Item = &Page> {
         self.pages.iter().filter(|page| page.number().is_some())
     }
@@ -64,12 +63,12 @@ impl Page {
         Ok(Page { path: path.strip_prefix(root)?.to_path_buf(), text })
     }
 
-    /// A problem in the form that editors and terminals can jump to.
+    /// Formats a problem so that editors and terminals can jump to its line.
     pub fn at(&self, line: usize, problem: impl std::fmt::Display) -> String {
         format!("{}:{line}: {problem}", self.path.display())
     }
 
-    /// 3 for `book/src/03-mount.md`.
+    /// The chapter's number: 3 for `book/src/03-mount.md`.
     pub fn number(&self) -> Option<u32> {
         if !self.path.starts_with("book/src") {
             return None;
@@ -78,7 +77,7 @@ impl Page {
         (number.len() == 2).then(|| number.parse().ok()).flatten()
     }
 
-    /// `target`, as this page names it, relative to the workspace.
+    /// Resolves a relative link of this page to a path in the workspace.
     pub fn resolve(&self, target: &str) -> PathBuf {
         let mut path = self.path.parent().unwrap_or(Path::new("")).to_path_buf();
         for part in Path::new(target).components() {
@@ -92,7 +91,7 @@ impl Page {
     }
 }
 
-/// Every file below `dir`, sorted, build output left out.
+/// Lists every file below `dir`, sorted, without build output.
 pub fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {

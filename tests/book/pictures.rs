@@ -1,5 +1,5 @@
-//! Pictures are SVG: inlined in a page they take its text colour, as `<img>` the
-//! system's.
+//! Checks the pictures. They are SVG: inlined in a page they take its text colour, and
+//! as `<img>` the system's.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use super::pages::{Book, files_below};
 
 const PICTURES: &str = "book/src/img";
 
-/// What must stand in a picture, and why.
+/// The parts that a picture must contain, and why.
 const NEEDED: [(&str, &str); 5] = [
-    ("<title>", "a <title>, for those who hear the page"),
-    ("role=\"img\"", "role=\"img\", for those who hear the page"),
+    ("<title>", "a <title>, for screen readers"),
+    ("role=\"img\"", "role=\"img\", for screen readers"),
     ("viewBox=", "a viewBox, so that it scales"),
     ("currentColor", "currentColor, so that it takes the theme's text colour"),
     ("svg:root", "a style for `svg:root` in dark mode, for its use as <img>"),
 ];
 
-/// Every picture is an SVG with what it needs, and some page shows it.
+/// Checks that every picture is an SVG with all its parts, and shown on a page.
 pub fn check(book: &Book) -> Vec<String> {
     let Ok(files) = files_below(&book.root.join(PICTURES)) else { return Vec::new() };
     let mut problems = Vec::new();

@@ -1,4 +1,5 @@
-//! Plays the transcripts of a page: types what the book types, and compares what comes.
+//! Plays the transcripts of a page: types the commands into a terminal, and compares
+//! the output with the page.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,38 +10,38 @@ use anyhow::{Context, Result, anyhow, bail};
 use tempfile::TempDir;
 
 use super::compare;
-use super::host::{Host, Root, Verdict};
+use super::host::{Host, RootAccess, Verdict};
 use super::pages::Page;
-use super::room::Room;
-use super::terminal::{Asking, Seat, Terminal, Who};
+use super::stand_in::StandIn;
+use super::terminal::{PromptState, RunAs, Surroundings, Terminal};
 use super::transcript::{self, Block, Input, Needs, Part, Place, Prompt, Until};
-use super::world::World;
+use super::user_home::UserHome;
 
-/// A build from nothing takes a while.
+/// How long cargo may build.
 const CARGO_PATIENCE: Duration = Duration::from_secs(600);
 
-/// How long a reader waits at most for the other terminal to come to rest.
-const TURN: Duration = Duration::from_secs(1);
+/// How long to wait at most until the other terminal is idle.
+const OTHER_TERMINAL: Duration = Duration::from_secs(1);
 
-/// Once a command has hung, the patience of all is so much shorter: the same may be wrong
-/// everywhere.
+/// After one command has hung, the others get a fraction of the time: they probably
+/// fail for the same reason.
 const AGAIN: u32 = 6;
 
-/// The terminals of one page. They stay as they are from block to block, as a reader's
+/// The terminals of one page. They keep their state from block to block, as a reader's
 /// do.
-struct Desk<'a> {
+struct Session<'a> {
     host: &'a Host,
     dir: &'a Path,
-    terminals: HashMap<(Place, Who), Terminal>,
-    /// The ordinary user's, where the tests are root.
-    room: Option<Room>,
-    /// $XDG_DATA_HOME of a caller who is an ordinary user.
+    terminals: HashMap<(Place, RunAs), Terminal>,
+    /// The home of an ordinary user, if the tests run as root.
+    user_home: Option<UserHome>,
+    /// $XDG_DATA_HOME, if the tests run as an ordinary user.
     data: TempDir,
-    /// What plays the host, where the page changes it.
-    world: Option<World>,
-    /// Who typed last at each place: there the inner shell is.
-    last: HashMap<Place, Who>,
-    /// What the page makes in the workspace, and did not find there.
+    /// The namespaces that stand in for the host, if the page changes it.
+    stand_in: Option<StandIn>,
+    /// The user who typed last in each terminal, and so in its inner shell.
+    last: HashMap<Place, RunAs>,
+    /// The directory that the page makes in the workspace, unless it was there before.
     made: Option<PathBuf>,
 }
 
@@ -48,12 +49,12 @@ struct Desk<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Lane {
     All,
-    /// Only the sections that are marked ▸.
+    /// Only the sections marked ▸.
     Fast,
 }
 
 impl Lane {
-    /// The transcripts of a page that are in it.
+    /// The transcripts of a page that are in this lane.
     pub fn blocks(self, page: &Page) -> Result<Vec<Block>, String> {
         let mut blocks = transcript::blocks(page)?;
         blocks.retain(|block| self == Lane::All || block.fast_lane);
@@ -64,17 +65,17 @@ impl Lane {
 /// The line of a block that was not played, and why.
 pub type Skipped = (usize, String);
 
-/// Plays a page in `dir`. Returns what was skipped, and why; the first mismatch is the
-/// error.
+/// Plays a page in `dir`. Returns the skipped blocks with the reasons; the first
+/// mismatch is the error.
 pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Skipped>> {
     let blocks = lane.blocks(page).map_err(|problem| anyhow!(problem))?;
     let data = tempfile::tempdir().context("make a place for images")?;
-    let mut desk = Desk {
+    let mut session = Session {
         host,
         dir,
         terminals: HashMap::new(),
-        room: None,
-        world: None,
+        user_home: None,
+        stand_in: None,
         data,
         last: HashMap::new(),
         made: made_by(page, dir),
@@ -88,19 +89,20 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Skip
         match verdict(page, host, block) {
             Verdict::Play if leads && !is_of_use(page, host, &blocks[index..]) => {
                 played = false;
-                skipped.push((block.line, "the block behind it is not played".into()));
+                skipped
+                    .push((block.line, "the block that follows is not played".into()));
             }
             Verdict::Play if leads || played => {
                 played = true;
-                if World::is_for(page, host) && desk.world.is_none() {
-                    desk.world = Some(World::make(page, dir)?);
+                if StandIn::is_for(page, host) && session.stand_in.is_none() {
+                    session.stand_in = Some(StandIn::make(page, dir)?);
                 }
-                desk.play(block).with_context(|| page.path.display().to_string())?;
+                session.play(block).with_context(|| page.path.display().to_string())?;
             }
             Verdict::Play => {
                 skipped.push((block.line, "the block before was not played".into()))
             }
-            Verdict::PassOver => played &= !leads,
+            Verdict::Ignore => played &= !leads,
             Verdict::Skip(reason) => {
                 played &= !leads;
                 skipped.push((block.line, reason));
@@ -110,9 +112,9 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Skip
     Ok(skipped)
 }
 
-/// What changes the host's network is played in a world of its own, or not at all.
-/// Whether the first block is played for its own sake, or else for what comes: a section
-/// that begins in the second terminal prepares what the first one then does.
+/// Whether the first of these blocks is played for its own sake or prepares one that is
+/// played: a section that begins in the second terminal prepares the next block of the
+/// first.
 fn is_of_use(page: &Page, host: &Host, blocks: &[Block]) -> bool {
     let [block, behind @ ..] = blocks else { return false };
     let is_next = |next: &&Block| next.place == Place::First;
@@ -125,20 +127,20 @@ fn is_of_use(page: &Page, host: &Host, blocks: &[Block]) -> bool {
 fn verdict(page: &Page, host: &Host, block: &Block) -> Verdict {
     match host.verdict(block) {
         Verdict::Play => {
-            World::missing(page, host).map_or(Verdict::Play, Verdict::Skip)
+            StandIn::missing(page, host).map_or(Verdict::Play, Verdict::Skip)
         }
         verdict => verdict,
     }
 }
 
-/// Each chapter has a directory for what it makes: `ch4`.
+/// The directory in which a chapter makes its files: `ch4`.
 fn made_by(page: &Page, dir: &Path) -> Option<PathBuf> {
     let made = dir.join(format!("ch{}", page.number()?));
     (!made.exists()).then_some(made)
 }
 
-impl Drop for Desk<'_> {
-    /// The fast lane ends before the section that undoes what it made.
+impl Drop for Session<'_> {
+    /// Removes the page's files: the fast lane ends before the section *Undo*.
     fn drop(&mut self) {
         self.terminals.clear();
         if let Some(made) = &self.made {
@@ -147,14 +149,14 @@ impl Drop for Desk<'_> {
     }
 }
 
-impl Desk<'_> {
+impl Session<'_> {
     fn play(&mut self, block: &Block) -> Result<()> {
-        self.turn(block.place)?;
+        self.wait_for_others(block.place)?;
         for part in &block.parts {
-            let who = self.who(block, part);
+            let who = self.run_as(block, part);
             self.last.insert(block.place, who);
             let patience = patience(self.host);
-            self.enter_room(who, &part.input)?;
+            self.prepare_user_home(who, &part.input)?;
             let terminal = self.terminal(block.place, who)?;
             let played = play_part(terminal, part, patience);
             HUNG.fetch_or(terminal.hung, Ordering::Relaxed);
@@ -163,54 +165,55 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// What was started in the other terminals has become what it is to be.
-    fn turn(&mut self, place: Place) -> Result<()> {
+    /// Waits until the programs in the other terminals have started and are idle.
+    fn wait_for_others(&mut self, place: Place) -> Result<()> {
         let others = self.terminals.iter_mut().filter(|((at, _), _)| *at != place);
         for (_, terminal) in others {
-            terminal.wait(TURN, Terminal::is_at_rest)?;
+            terminal.wait(OTHER_TERMINAL, Terminal::is_idle)?;
         }
         Ok(())
     }
 
-    fn who(&self, block: &Block, part: &Part) -> Who {
+    fn run_as(&self, block: &Block, part: &Part) -> RunAs {
         match (&part.input, block.needs, self.host.root) {
-            (Input::Command(Prompt::Root, _), _, Root::BySudo) => Who::Sudo,
+            (Input::Command(Prompt::Root, _), _, RootAccess::BySudo) => RunAs::Sudo,
             (
                 Input::Command(Prompt::User, _),
                 Needs::User | Needs::Rootless,
-                Root::Already,
-            ) => Who::Nobody,
-            (Input::Command(Prompt::User | Prompt::Root, _), ..) => Who::Caller,
-            _ => self.last.get(&block.place).copied().unwrap_or(Who::Caller),
+                RootAccess::Already,
+            ) => RunAs::Nobody,
+            (Input::Command(Prompt::User | Prompt::Root, _), ..) => RunAs::Caller,
+            _ => self.last.get(&block.place).copied().unwrap_or(RunAs::Caller),
         }
     }
 
-    /// The ordinary user's room is made when they first come, and has what they are
-    /// about to start.
-    fn enter_room(&mut self, who: Who, input: &Input) -> Result<()> {
-        let (Who::Nobody, Input::Command(_, command)) = (who, input) else {
+    /// Makes the ordinary user's home when it is first needed, and builds the program
+    /// that the user is about to start.
+    fn prepare_user_home(&mut self, who: RunAs, input: &Input) -> Result<()> {
+        let (RunAs::Nobody, Input::Command(_, command)) = (who, input) else {
             return Ok(());
         };
-        let room = match self.room.take() {
-            Some(room) => room,
-            None => Room::make(self.dir)?,
+        let user_home = match self.user_home.take() {
+            Some(user_home) => user_home,
+            None => UserHome::make(self.dir)?,
         };
-        self.room.insert(room).build_for(command)
+        self.user_home.insert(user_home).build_for(command)
     }
 
-    fn terminal(&mut self, place: Place, who: Who) -> Result<&mut Terminal> {
+    fn terminal(&mut self, place: Place, who: RunAs) -> Result<&mut Terminal> {
         if !self.terminals.contains_key(&(place, who)) {
             let entrance = self
-                .world
+                .stand_in
                 .as_ref()
-                .map(|world| world.entrance(self.dir))
+                .map(|stand_in| stand_in.entrance(self.dir))
                 .unwrap_or_default();
-            let seat = Seat {
+            let surroundings = Surroundings {
                 entrance: &entrance,
-                room: self.room.as_ref(),
+                user_home: self.user_home.as_ref(),
                 data: self.data.path(),
             };
-            let terminal = Terminal::open(who, &seat, self.dir, self.host.patience())?;
+            let terminal =
+                Terminal::open(who, &surroundings, self.dir, self.host.patience())?;
             self.terminals.insert((place, who), terminal);
         }
         self.terminals.get_mut(&(place, who)).context("the terminal was opened")
@@ -238,12 +241,12 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
             terminal.type_in(&[*key])?;
             ""
         }
-        // What comes was caused elsewhere, and may have come already.
+        // The output was caused elsewhere, and may have come already.
         Input::Nothing => "",
     };
     if command.starts_with("cargo ") {
         let is_built = |now: &mut Terminal| {
-            now.shown().contains("Running `") || now.asking() != Asking::Nobody
+            now.shown().contains("Running `") || now.prompt_state() != PromptState::Busy
         };
         terminal.wait(CARGO_PATIENCE, is_built)?;
     }
@@ -251,13 +254,13 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
     let done = match part.until {
         Until::Prompt => terminal.wait_for_prompt(patience)?,
         Until::Match => terminal.wait(patience, |now| {
-            compare::matches(&part.expected, &printed(now)) && now.is_at_rest()
+            compare::matches(&part.expected, &printed(now)) && now.is_idle()
         })?,
     };
     let printed = printed(terminal);
     if done && command.ends_with('&') {
-        // What was sent into the background has become what it is to be.
-        terminal.wait(TURN, Terminal::is_at_rest)?;
+        // Waits until the background process has started and is idle.
+        terminal.wait(OTHER_TERMINAL, Terminal::is_idle)?;
     }
     terminal.forget();
     terminal.hung = !done;
@@ -266,21 +269,27 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
         bail!("the book (-) and the terminal (+) differ:\n{difference}");
     }
     if !done {
-        bail!("it prints what it should, but does not end: is the block `running`?");
+        bail!(
+            "the output is right, but the command does not end: is the block `running`?"
+        );
     }
-    terminal.said = printed;
+    terminal.last_output = printed;
     Ok(())
 }
 
 fn expect_prompt(terminal: &Terminal, prompt: Prompt) -> Result<()> {
-    let due = if prompt == Prompt::Inner { Asking::Inner } else { Asking::Outer };
-    match (due, terminal.at) {
+    let due =
+        if prompt == Prompt::Inner { PromptState::Inner } else { PromptState::Outer };
+    match (due, terminal.prompt) {
         (due, at) if due == at => Ok(()),
-        (_, Asking::Nobody) => bail!("a command is still running in this terminal"),
-        (Asking::Inner, _) => {
-            let said: String =
-                terminal.said.iter().map(|line| format!("\n  + {line}")).collect();
-            bail!("no shell is open in this terminal; before, it said:{said}")
+        (_, PromptState::Busy) => bail!("a command is still running in this terminal"),
+        (PromptState::Inner, _) => {
+            let last_output: String = terminal
+                .last_output
+                .iter()
+                .map(|line| format!("\n  + {line}"))
+                .collect();
+            bail!("no shell is open in this terminal; before, it printed:{last_output}")
         }
         (_, _) => bail!(
             "a shell is still open in this terminal: type `exit`, or use `second`"
@@ -293,7 +302,7 @@ impl std::fmt::Display for Input {
         match self {
             Input::Command(_, command) => write!(f, "`{command}`"),
             Input::Key(key) => write!(f, "the key ^{}", char::from(key + b'@')),
-            Input::Nothing => write!(f, "what the running command prints"),
+            Input::Nothing => write!(f, "the output of the running command"),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Scratch pages, played: each rule of the transcripts is seen to hold, and to be
+//! Plays scratch pages: each rule of the transcripts is seen to hold, and seen to be
 //! broken.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::host::{Blocks, Host, Root};
+use super::super::host::{Blocks, Host, RootAccess};
 use super::super::pages::Page;
 use super::Lane;
 
@@ -28,7 +28,7 @@ fn holds(text: &str) {
     assert_eq!(skipped, Vec::<String>::new());
 }
 
-/// The page is refused at this line, in these words.
+/// Asserts that the page is refused at this line, in these words.
 fn breaks(text: &str, line: usize, words: &str) {
     let problem = format!("{:#}", play(text).expect_err("the page must be refused"));
     assert!(problem.contains(&format!("scratch.md: line {line}: ")), "{problem}");
@@ -104,7 +104,7 @@ fn a_shell_that_the_page_forgets_to_leave_is_found() {
 #[test]
 fn typing_into_a_shell_that_has_ended_is_found() {
     let page = "```console\n$ echo why\n...\n/ # echo\n```\n";
-    breaks(page, 4, "no shell is open in this terminal; before, it said:\n  + why");
+    breaks(page, 4, "no shell is open in this terminal; before, it printed:\n  + why");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_second_terminal_looks_at_the_first() {
 }
 
 #[test]
-fn what_was_sent_into_the_background_has_started_when_the_next_line_is_typed() {
+fn a_background_process_has_started_before_the_next_line_is_typed() {
     holds(
         "```console\n$ sh -c 'for i in 1 2 3 4 5 6 7 8 9; do true | true; done; exec sleep 1000' &\n\
          [1] [..]\n$ cat /proc/$!/comm\nsleep\n$ kill $!\n```\n",
@@ -138,7 +138,7 @@ fn a_second_terminal_acts_on_a_command_that_runs() {
 }
 
 #[test]
-fn keys_are_pressed_when_what_stands_before_them_has_come() {
+fn a_key_is_pressed_after_the_output_before_it_has_come() {
     holds(
         "```console\n$ sh -c 'sleep 0.2; echo up; sleep 1000'\nup\n^C\n$ echo $?\n130\n```\n",
     );
@@ -148,37 +148,38 @@ fn keys_are_pressed_when_what_stands_before_them_has_come() {
 }
 
 #[test]
-fn a_command_that_runs_although_it_should_end_is_found() {
+fn a_command_that_does_not_end_is_found() {
     let host = Host {
-        root: Root::Never,
+        root: RootAccess::Never,
         has_v2: false,
         has_userns: true,
         blocks: Blocks::All,
     };
     let page =
         Page { path: "scratch.md".into(), text: "```console\n$ sleep 9\n```\n".into() };
-    let mut desk = super::Desk {
+    let mut session = super::Session {
         host: &host,
         dir: Path::new("/"),
         terminals: Default::default(),
-        room: None,
+        user_home: None,
         data: tempfile::tempdir().expect("a temporary directory"),
-        world: None,
+        stand_in: None,
         last: Default::default(),
         made: None,
     };
     let blocks = super::transcript::blocks(&page).expect("it can be read");
-    let terminal =
-        desk.terminal(super::Place::First, super::Who::Caller).expect("a terminal");
+    let terminal = session
+        .terminal(super::Place::First, super::RunAs::Caller)
+        .expect("a terminal");
     let played =
         super::play_part(terminal, &blocks[0].parts[0], Duration::from_secs(1));
     assert!(played.expect_err("it does not end").to_string().contains("does not end"));
 }
 
 #[test]
-fn a_block_that_needs_what_is_not_here_is_skipped_with_those_that_belong_to_it() {
+fn a_block_whose_needs_are_not_met_is_skipped_with_the_blocks_that_belong_to_it() {
     let host = Host {
-        root: Root::Never,
+        root: RootAccess::Never,
         has_v2: false,
         has_userns: true,
         blocks: Blocks::All,
@@ -201,20 +202,20 @@ fn a_section_may_begin_in_the_second_terminal() {
 }
 
 #[test]
-fn what_only_prepares_is_not_played_where_the_rest_is_not() {
-    let host = Host { root: Root::Never, blocks: Blocks::All, ..Host::ask() };
+fn a_block_that_only_prepares_is_not_played_if_the_rest_is_not() {
+    let host = Host { root: RootAccess::Never, blocks: Blocks::All, ..Host::ask() };
     let page = "## A\n```console,second\n$ false\nx\n```\n\
                 ```console,root\n# false\nx\n```\n\
                 ```console,second\n$ false\nx\n```\n";
     let skipped = play_on(&host, page).expect("nothing is played");
-    assert!(skipped[0].starts_with("scratch.md:2: the block behind it"));
+    assert!(skipped[0].starts_with("scratch.md:2: the block that follows"));
     assert_eq!(skipped.len(), 3);
 }
 
 #[test]
 fn the_v2_machine_plays_the_v2_blocks_and_no_others() {
     let host = Host {
-        root: Root::Never,
+        root: RootAccess::Never,
         has_v2: true,
         has_userns: true,
         blocks: Blocks::OnlyV2,
@@ -225,7 +226,7 @@ fn the_v2_machine_plays_the_v2_blocks_and_no_others() {
 }
 
 #[test]
-fn a_block_that_says_why_it_cannot_run_does_not_run() {
+fn a_block_marked_norun_is_not_played() {
     holds("```console,norun=it is on a Mac\n$ limactl start\n```\n");
 }
 
@@ -237,7 +238,7 @@ fn a_block_for_a_user_is_played_without_root() {
 #[test]
 fn a_block_without_root_is_skipped_where_user_namespaces_are_forbidden() {
     let host = Host {
-        root: Root::Never,
+        root: RootAccess::Never,
         has_v2: false,
         has_userns: false,
         blocks: Blocks::All,
@@ -254,7 +255,7 @@ fn a_block_without_root_is_skipped_where_user_namespaces_are_forbidden() {
 fn a_block_with_a_tool_is_skipped_where_it_is_not_installed() {
     holds("```console,tool=sh\n$ echo x\nx\n```\n");
     let host = Host {
-        root: Root::Never,
+        root: RootAccess::Never,
         has_v2: false,
         has_userns: true,
         blocks: Blocks::All,
@@ -266,7 +267,7 @@ fn a_block_with_a_tool_is_skipped_where_it_is_not_installed() {
 
 #[test]
 fn an_ordinary_user_beside_root_has_a_root_file_system_of_their_own() {
-    if Host::ask().root == Root::Already && !kiste_tests::host::has("mount") {
+    if Host::ask().root == RootAccess::Already && !kiste_tests::host::has("mount") {
         return Host::ask().log_skip(
             "an_ordinary_user_beside_root_has_a_root_file_system_of_their_own",
             "mount is not installed",
@@ -284,12 +285,12 @@ fn an_ordinary_user_beside_root_has_a_root_file_system_of_their_own() {
         play_in(workspace.path(), &host, page).expect("it is true"),
         Vec::<String>::new()
     );
-    assert_eq!(file.exists(), host.root == Root::Already, "root's own stays");
+    assert_eq!(file.exists(), host.root == RootAccess::Already, "root's own stays");
 }
 
 #[test]
 fn a_container_of_the_hosts_own_tools_is_entered_and_left() {
-    if Host::ask().root == Root::Never {
+    if Host::ask().root == RootAccess::Never {
         return Host::ask()
             .log_skip("a_container_of_the_hosts_own_tools", "it needs root");
     }

@@ -1,4 +1,4 @@
-//! Prose that points into code: what *Build it* names must be in what it shows.
+//! Checks names of code in prose: every name in *Build it* must be in a listing there.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use super::markdown::{self, Line};
 use super::pages::{Book, Page};
 use super::width::with_includes;
 
-/// A name of the code's that stands alone between backquotes under *Build it*, such as
-/// `set_names` or `Spawn`, is a word of a listing there.
+/// Checks that a name in backquotes under *Build it*, such as `set_names` or `Spawn`,
+/// is a word of a listing there.
 pub fn check(book: &Book) -> Vec<String> {
     book.chapters().flat_map(|page| unknown_names(book, page)).collect()
 }
@@ -23,7 +23,7 @@ fn unknown_names(book: &Book, page: &Page) -> Vec<String> {
         .flat_map(|line| line.split(|ch: char| !is_of_name(ch)))
         .collect();
     let names = build_it(&prose).iter().flat_map(|(line, text)| {
-        // Every second piece stands between backquotes.
+        // Every second piece is between backquotes.
         text.split('`').skip(1).step_by(2).map(|code| (*line, code))
     });
     names
@@ -49,8 +49,8 @@ fn is_of_name(ch: char) -> bool {
     ch.is_alphanumeric() || ch == '_'
 }
 
-/// `set_names` and `Spawn` are the code's, `CLONE_NEWUTS` the kernel's, and `rmdir` may
-/// be anybody's.
+/// Whether a name is one of the code: `set_names` and `Spawn` are. `CLONE_NEWUTS` is
+/// the kernel's, and `rmdir` may be anything.
 fn is_of_code(name: &str) -> bool {
     let is_name = name.chars().all(is_of_name) && name.contains(char::is_lowercase);
     is_name && (name.contains('_') || name.starts_with(char::is_uppercase))
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_it_may_be_another_projects() {
+    fn a_name_in_another_section_may_be_another_projects() {
         let text = "## Build it ▸\n## What the real ones do\n`libcrun_set_hostname`\n";
         accepts(check, &[(PAGE, text)]);
     }

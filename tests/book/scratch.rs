@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::pages::Book;
 
-/// A workspace with these files; it goes away with the first value.
+/// Makes a workspace with these files. It is removed when the first value is dropped.
 pub fn workspace(files: &[(&str, &str)]) -> (TempDir, Book) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     fs::create_dir_all(dir.path().join("book/src")).expect("book/src");
@@ -20,7 +20,7 @@ pub fn workspace(files: &[(&str, &str)]) -> (TempDir, Book) {
     (dir, book)
 }
 
-/// `check` finds exactly one problem in these files, and says `words`.
+/// Asserts that `check` finds exactly one problem in these files, and says `words`.
 pub fn refuses(
     check: impl Fn(&Book) -> Vec<String>,
     files: &[(&str, &str)],
@@ -32,7 +32,7 @@ pub fn refuses(
     assert!(problems[0].contains(words), "`{words}` is not in: {}", problems[0]);
 }
 
-/// `check` finds nothing wrong with these files.
+/// Asserts that `check` finds nothing wrong in these files.
 pub fn accepts(check: impl Fn(&Book) -> Vec<String>, files: &[(&str, &str)]) {
     let (_dir, book) = workspace(files);
     assert_eq!(check(&book), Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! SUMMARY.md and the pages agree.
+//! Checks that SUMMARY.md lists exactly the pages of the book.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,8 @@ use super::pages::Book;
 
 const SUMMARY: &str = "book/src/SUMMARY.md";
 
-/// Every page that the summary lists exists, and every page is listed once.
+/// Checks that every page that the summary lists exists, and that every page is listed
+/// once.
 pub fn check(book: &Book) -> Vec<String> {
     let Some(summary) = book.page(Path::new(SUMMARY)) else {
         return vec![format!("{SUMMARY} is missing")];

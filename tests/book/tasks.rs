@@ -1,8 +1,9 @@
-//! The numbered tasks: what a chapter asks for is marked at its place in the source.
+//! Checks the numbered tasks: each task of a chapter is marked at its place in the
+//! source.
 //!
 //! In the chapter: ``**Task 1.2** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: …``.
-//! In that file, right above that function (attributes may stand between): `// Task 1.2:
-//! …`. There it survives when the body is emptied.
+//! In that file, directly above that function (attributes may stand between): `// Task
+//! 1.2: …`. There the mark survives when a learner empties the function's body.
 
 use std::path::{Path, PathBuf};
 
@@ -25,11 +26,12 @@ struct Marked {
     number: Number,
     file: PathBuf,
     line: usize,
-    /// The function that it stands above.
+    /// The function below the mark.
     function: Option<String>,
 }
 
-/// Tasks and marks correspond one to one, and are numbered 1, 2, 3, … in each chapter.
+/// Checks that tasks and marks correspond one to one, and are numbered 1, 2, 3, … in
+/// each chapter.
 pub fn check(book: &Book) -> Vec<String> {
     let marks: Vec<_> =
         book.step_sources().iter().flat_map(|path| marks(book, path)).collect();
@@ -74,20 +76,15 @@ fn unmarked(task: &Asked, marks: &[Marked]) -> Option<String> {
     let same: Vec<_> = marks.iter().filter(|mark| mark.number == task.number).collect();
     let [mark] = same[..] else {
         return Some(format!(
-            "{marker} must stand once in the source, it stands {}×",
+            "{marker} must be in the source once, and is there {} times",
             same.len()
         ));
     };
     if mark.file != task.file {
-        return Some(format!(
-            "{marker} stands in {}, not in {file}",
-            mark.file.display()
-        ));
+        return Some(format!("{marker} is in {}, not in {file}", mark.file.display()));
     }
     let above = mark.function.as_ref() == Some(&task.function);
-    (!above).then(|| {
-        format!("{marker} does not stand above `fn {}` in {file}", task.function)
-    })
+    (!above).then(|| format!("{marker} is not above `fn {}` in {file}", task.function))
 }
 
 /// The tasks that a chapter asks for, in its order.
@@ -138,7 +135,7 @@ fn marks(book: &Book, path: &Path) -> Vec<Marked> {
     marks
 }
 
-/// The name of the function that a line of source begins.
+/// The name of the function that begins in this line.
 fn function(line: &str) -> Option<String> {
     let (before, rest) = line.split_once("fn ")?;
     let begins = before.is_empty() || before.ends_with(' ');
@@ -151,8 +148,8 @@ fn parse(number: &str) -> Option<Number> {
     Some((chapter.parse().ok()?, task.parse().ok()?))
 }
 
-/// The tables of `tests/tasks` have every task that the chapters ask for, each with
-/// wrong answers that can be made of our own, one in the task's function at least.
+/// Checks that the tables in `tests/tasks` have every task of the chapters, each with
+/// wrong answers that apply to our code, at least one of them in the task's function.
 #[test]
 fn every_task_has_its_tests_and_its_wrong_answers() {
     let book = Book::open(&kiste_tests::rootfs::workspace()).unwrap();
@@ -211,7 +208,7 @@ mod tests {
         refuses(
             check,
             &[(PAGE, ASKED), (FILE, source)],
-            "does not stand above `fn set_hostname`",
+            "is not above `fn set_hostname`",
         );
     }
 
@@ -220,7 +217,7 @@ mod tests {
         refuses(
             check,
             &[(PAGE, ASKED), (FILE, "")],
-            "01-uts.md:1: `// Task 1.1:` must stand once",
+            "01-uts.md:1: `// Task 1.1:` must be in the source once",
         );
     }
 
@@ -239,7 +236,7 @@ mod tests {
         refuses(
             check,
             &[(PAGE, ASKED), (FILE, &source)],
-            "does not stand above `fn set_hostname`",
+            "is not above `fn set_hostname`",
         );
     }
 
@@ -248,7 +245,7 @@ mod tests {
         refuses(
             check,
             &[(PAGE, ASKED), ("steps/01-uts/src/sys.rs", MARKED)],
-            "stands in steps/01",
+            "is in steps/01",
         );
     }
 

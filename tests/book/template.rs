@@ -1,5 +1,5 @@
-//! Every chapter is built alike, so that a reader who knows one knows where to look in
-//! the next.
+//! Checks that all chapters have the same structure, so that a reader of one finds the
+//! way in the next.
 
 use super::markdown::{self, Line};
 use super::pages::{Book, Page};
@@ -19,21 +19,21 @@ const SECTIONS: [&str; 11] = [
     "Undo, and further reading",
 ];
 
-/// What a section must contain: its name, the words, what to say when they are missing.
+/// The required content of sections: the section, the required text, and its
+/// description.
 const CONTENTS: [(&str, &str, &str); 9] = [
     ("What you will have ▸", "{{#include img/", "a picture, by include"),
     ("The mechanism", "https://man7.org/linux/man-pages/", "a link to a man page"),
     ("Build it ▸", "**Task ", "a numbered task"),
     ("Build it ▸", "{{#", "code, by an include anchor"),
-    ("What can go wrong", "|---|", "a table: symptom, cause, what confirms it, mend"),
+    ("What can go wrong", "|---|", "a table: symptom, cause, how to confirm it, fix"),
     ("Exercises", "**Predict**", "an exercise **Predict**"),
     ("Exercises", "<details>", "a folded answer (<details>)"),
     ("Exercises", "**Change**", "an exercise **Change**"),
     ("Exercises", "**Extend**", "an exercise **Extend**"),
 ];
 
-/// Every chapter has its estimate and its sections, and the sections what belongs in
-/// them.
+/// Checks that every chapter has its estimated time, its sections and their content.
 pub fn check(book: &Book) -> Vec<String> {
     book.chapters().flat_map(check_chapter).collect()
 }
@@ -73,7 +73,8 @@ fn check_chapter(page: &Page) -> Vec<String> {
     problems
 }
 
-/// `*Fast lane: 20 minutes (sections marked ▸). All of it: 50 minutes.*` at the head.
+/// The chapter's head must have `*Fast lane: 20 minutes (sections marked ▸). All of it:
+/// 50 minutes.*`.
 fn problem_with_estimate(prose: &[Line<'_>]) -> Option<String> {
     let head: Vec<_> =
         prose.iter().take_while(|(_, text)| !text.starts_with("## ")).collect();
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_without_what_belongs_in_it_is_found() {
+    fn a_section_without_its_required_content_is_found() {
         for (name, words, what) in
             CONTENTS.iter().filter(|(_, words, _)| *words != "{{#")
         {

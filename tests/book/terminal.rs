@@ -1,4 +1,4 @@
-//! A terminal with a bash in it, as a reader has one: a pty, 24 rows of 100 columns.
+//! A terminal with a bash, as a reader has one: a pty of 24 rows and 100 columns.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -11,75 +11,78 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
+use kiste_tests::host;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use tempfile::NamedTempFile;
 
 use super::compare;
-use super::rest::{self, Patience, Watch};
-use super::room::Room;
+use super::idle::{self, IdleWatch, Patience};
+use super::user_home::UserHome;
 
-/// The prompt of the outer bash: nothing else prints it.
+/// The prompt of the terminal's bash. Nothing else prints it.
 const PROMPT: &str = "<kiste-book>";
 
-/// Where the echo of what was typed does not come, it has come after this.
+/// If the echo of the typed text has not come after this time, the terminal does not
+/// echo.
 const NO_ECHO: Duration = Duration::from_secs(1);
 
 pub struct Terminal {
     /// `None` once it is closed.
     screen: Option<PtyMaster>,
     shell: Child,
-    /// What came since something was typed, or dealt with, last.
+    /// The output since something was typed, or since `forget`.
     seen: Vec<u8>,
     /// The line that was typed last, or nothing.
     typed: String,
     last_read: Instant,
-    watch: Watch,
-    /// Who waits for a command now.
-    pub at: Asking,
-    /// The command that was typed last has neither ended nor printed what it should.
+    watch: IdleWatch,
+    /// Which shell waits for a command now.
+    pub prompt: PromptState,
+    /// Whether the last command has neither ended nor printed the expected output.
     pub hung: bool,
-    /// What the command before has printed.
-    pub said: Vec<String>,
+    /// The output of the command before.
+    pub last_output: Vec<String>,
     _rc: NamedTempFile,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Asking {
+pub enum PromptState {
     /// The bash of the terminal.
     Outer,
-    /// A shell that was started in it.
+    /// A shell that was started in the terminal.
     Inner,
-    /// Nobody: a command runs.
-    Nobody,
+    /// No shell: a command runs.
+    Busy,
 }
 
-/// Who sits at it.
+/// The user who types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Who {
+pub enum RunAs {
     Caller,
     /// Root, by sudo.
     Sudo,
-    /// Nobody in particular, when the caller is root.
+    /// The user nobody, if the caller is root.
     Nobody,
 }
 
-/// Where a terminal stands.
-pub struct Seat<'a> {
-    /// What is put before the shell, to enter the network that plays the host's.
+/// The environment in which a terminal is opened.
+pub struct Surroundings<'a> {
+    /// The words that start the shell in the namespaces that stand in for the host.
     pub entrance: &'a [String],
-    /// The ordinary user's, where the tests are root.
-    pub room: Option<&'a Room>,
-    /// Where a caller's images go, and not to those they have.
+    /// The home of the ordinary user, if the tests run as root.
+    pub user_home: Option<&'a UserHome>,
+    /// The caller's $XDG_DATA_HOME, so that the images of the person who runs the tests
+    /// are not touched.
     pub data: &'a Path,
 }
 
 impl Terminal {
-    /// Opens one in `dir`.
+    /// Opens a terminal in `dir`.
     pub fn open(
-        who: Who,
-        seat: &Seat<'_>,
+        who: RunAs,
+        surroundings: &Surroundings<'_>,
         dir: &Path,
         patience: Duration,
     ) -> Result<Self> {
@@ -88,9 +91,16 @@ impl Terminal {
         writeln!(rc, "stty rows 24 cols 100; PS1='{PROMPT}'; PS2=''")?;
         writeln!(rc, "unset HISTFILE PROMPT_COMMAND MAILCHECK")?;
         fs::set_permissions(rc.path(), fs::Permissions::from_mode(0o644))?;
-        let mut bash = bash(who, seat.entrance, seat.room, rc.path(), dir, slave)?;
-        if who == Who::Caller {
-            bash.env("XDG_DATA_HOME", seat.data);
+        let mut bash = bash(
+            who,
+            surroundings.entrance,
+            surroundings.user_home,
+            rc.path(),
+            dir,
+            slave,
+        )?;
+        if who == RunAs::Caller {
+            bash.env("XDG_DATA_HOME", surroundings.data);
         }
         let shell = bash.spawn().context("start bash")?;
         let mut terminal = Terminal {
@@ -99,85 +109,87 @@ impl Terminal {
             seen: Vec::new(),
             typed: String::new(),
             last_read: Instant::now(),
-            watch: Watch::default(),
-            at: Asking::Nobody,
+            watch: IdleWatch::default(),
+            prompt: PromptState::Busy,
             hung: false,
-            said: Vec::new(),
+            last_output: Vec::new(),
             _rc: rc,
         };
-        if !terminal.wait(patience, |terminal| terminal.asking() == Asking::Outer)? {
+        if !terminal
+            .wait(patience, |terminal| terminal.prompt_state() == PromptState::Outer)?
+        {
             bail!("bash does not start: {}", terminal.shown());
         }
-        terminal.at = Asking::Outer;
+        terminal.prompt = PromptState::Outer;
         Ok(terminal)
     }
 
     pub fn type_in(&mut self, bytes: &[u8]) -> Result<()> {
         self.seen.clear();
         self.typed = String::from_utf8_lossy(bytes).into_owned();
-        self.at = Asking::Nobody;
+        self.prompt = PromptState::Busy;
         self.last_read = Instant::now();
         self.watch.begin_again();
         self.screen()?.write_all(bytes).context("type into the terminal")
     }
 
-    /// What the screen shows since something was typed, the prompt that followed taken
-    /// off.
+    /// The text that the screen shows since something was typed, without the prompt
+    /// that followed.
     pub fn shown(&self) -> String {
         let text = compare::shown(&self.seen);
-        match self.asking() {
-            Asking::Outer => text[..text.len() - PROMPT.len()].to_string(),
-            Asking::Inner => {
+        match self.prompt_state() {
+            PromptState::Outer => text[..text.len() - PROMPT.len()].to_string(),
+            PromptState::Inner => {
                 text[..text.rfind('\n').map_or(0, |end| end + 1)].to_string()
             }
-            Asking::Nobody => text,
+            PromptState::Busy => text,
         }
     }
 
-    /// Who asks for a command, going by the last line.
-    pub fn asking(&self) -> Asking {
+    /// Which shell waits for a command, judging by the last line.
+    pub fn prompt_state(&self) -> PromptState {
         let text = compare::shown(&self.seen);
         let last = text.rsplit('\n').next().unwrap_or_default();
         let inner =
             last.strip_suffix("# ").or(last.strip_suffix("$ ")).map(str::trim_end);
         if text.ends_with(PROMPT) {
-            Asking::Outer
+            PromptState::Outer
         } else if inner.is_some_and(|place| place.len() <= 40 && !place.contains(' ')) {
-            Asking::Inner
+            PromptState::Inner
         } else {
-            Asking::Nobody
+            PromptState::Busy
         }
     }
 
-    /// Reads until a shell asks for a command: true; or until the patience ends: false.
+    /// Reads until a shell shows its prompt. False if that takes too long.
     pub fn wait_for_prompt(&mut self, patience: Duration) -> Result<bool> {
-        let asked = self.wait(patience, |now| match now.asking() {
-            Asking::Outer => true,
-            Asking::Inner => now.is_at_rest(),
-            Asking::Nobody => false,
+        let asked = self.wait(patience, |now| match now.prompt_state() {
+            PromptState::Outer => true,
+            PromptState::Inner => now.is_idle(),
+            PromptState::Busy => false,
         })?;
-        self.at = self.asking();
+        self.prompt = self.prompt_state();
         Ok(asked)
     }
 
-    /// What has been seen is dealt with; what is shown from now on is new.
+    /// Forgets the output so far: only new output counts from now on.
     pub fn forget(&mut self) {
         self.seen.clear();
         self.typed.clear();
     }
 
-    /// What was typed has been taken, and all that runs in this terminal waits: nothing
-    /// more comes until something is typed, or happens elsewhere.
-    pub fn is_at_rest(&mut self) -> bool {
+    /// Whether the terminal has taken the typed text, and all its programs are idle:
+    /// nothing more comes until somebody types, or something happens elsewhere.
+    pub fn is_idle(&mut self) -> bool {
         let is_taken = match self.typed.strip_suffix('\n') {
             Some(line) => compare::has_echo(&compare::shown(&self.seen), line),
             None => self.typed.is_empty() || !self.seen.is_empty(),
         };
         (is_taken || self.last_read.elapsed() >= NO_ECHO)
-            && self.watch.is_at_rest(self.shell.id())
+            && self.watch.is_idle(self.shell.id() as i32)
     }
 
-    /// Reads until `done`: true; or until the patience ends: false.
+    /// Reads until `done` returns true. False if that takes too long.
     pub fn wait(
         &mut self,
         patience: Duration,
@@ -185,7 +197,7 @@ impl Terminal {
     ) -> Result<bool> {
         let mut patience = Patience::new(patience);
         while !done(self) {
-            if patience.is_used_up(self.shell.id()) {
+            if patience.is_used_up(self.shell.id() as i32) {
                 return Ok(false);
             }
             self.read_what_comes()?;
@@ -203,7 +215,7 @@ impl Terminal {
         match screen.read(&mut bytes) {
             Ok(count) if count > 0 => self.seen.extend(&bytes[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // EIO: nobody has the other end open any more.
+            // EIO: no process has the other end open any more.
             _ => {
                 bail!("the terminal's shell has ended: {}", compare::shown(&self.seen))
             }
@@ -219,10 +231,10 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// Closing the pty hangs up: whatever runs in it gets SIGHUP. It has five seconds,
-    /// and then nothing of it is left.
+    /// Closes the pty, so that its programs get SIGHUP. Kills those that are left after
+    /// five seconds.
     fn drop(&mut self) {
-        let family = rest::family(self.shell.id());
+        let family = host::family(self.shell.id() as i32);
         self.screen = None;
         for _ in 0..1000 {
             if !matches!(self.shell.try_wait(), Ok(None)) {
@@ -230,13 +242,13 @@ impl Drop for Terminal {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        rest::end(&family, Duration::from_secs(5));
+        idle::end(&family, Duration::from_secs(5));
         _ = self.shell.wait();
     }
 }
 
-/// Both sides, close-on-exec: a master that another terminal's bash inherits would
-/// never hang up.
+/// Opens both sides of a pty, close-on-exec: if another terminal's bash inherited the
+/// master, closing it would not hang up.
 fn pty() -> Result<(PtyMaster, File)> {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&master)?;
@@ -250,11 +262,11 @@ fn pty() -> Result<(PtyMaster, File)> {
     Ok((master, slave))
 }
 
-/// bash on the slave side, which becomes its controlling terminal.
+/// Composes the command for bash on the slave side, its controlling terminal.
 fn bash(
-    who: Who,
+    who: RunAs,
     entrance: &[String],
-    room: Option<&Room>,
+    user_home: Option<&UserHome>,
     rc: &Path,
     dir: &Path,
     slave: File,
@@ -262,11 +274,11 @@ fn bash(
     let mut command = Command::new("setsid");
     command.arg("--ctty").args(entrance);
     match who {
-        Who::Caller => {}
-        Who::Sudo => _ = command.args(["sudo", "-n", "-E"]),
-        Who::Nobody => {
+        RunAs::Caller => {}
+        RunAs::Sudo => _ = command.args(["sudo", "-n", "-E"]),
+        RunAs::Nobody => {
             _ = command
-                .args(room.context("an ordinary user without a room")?.entrance())
+                .args(user_home.context("an ordinary user without a home")?.entrance())
         }
     }
     command.args(["bash", "--noprofile", "--noediting", "--rcfile"]).arg(rc).arg("-i");
@@ -274,13 +286,16 @@ fn bash(
         .current_dir(dir)
         .env_clear()
         .envs(env::vars().filter(|(name, value)| is_kept(name, value)));
-    if let (Who::Nobody, Some(room)) = (who, room) {
+    if let (RunAs::Nobody, Some(user_home)) = (who, user_home) {
         let path = env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{}:{path}", room.bin().display()));
-        command.env("HOME", room.home()).env("USER", "nobody").env("LOGNAME", "nobody");
+        command.env("PATH", format!("{}:{path}", user_home.bin().display()));
         command
-            .env("XDG_RUNTIME_DIR", room.run())
-            .env("XDG_DATA_HOME", room.home().join("share"));
+            .env("HOME", user_home.home())
+            .env("USER", "nobody")
+            .env("LOGNAME", "nobody");
+        command
+            .env("XDG_RUNTIME_DIR", user_home.run())
+            .env("XDG_DATA_HOME", user_home.home().join("share"));
     }
     command.envs([
         ("TERM", "dumb"),
@@ -294,9 +309,10 @@ fn bash(
     Ok(command)
 }
 
-/// A reader's environment has nothing of what `cargo test` adds to that of its tests.
+/// Whether a variable stays in the environment: a reader has none of those that `cargo
+/// test` sets for tests.
 fn is_kept(name: &str, value: &str) -> bool {
-    // That asks for more of the tests; a reader's rootless steps are to stay rootless.
+    // `always` is meant for the tests; a reader's rootless steps are to stay rootless.
     if (name, value) == ("KISTE_SUDO", "always") {
         return false;
     }

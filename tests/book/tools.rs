@@ -1,27 +1,28 @@
-//! Programs that a page types, and that not every machine or root file system has.
+//! Programs that pages use and that not every machine or root file system has.
 
 use std::path::Path;
 
 use kiste_tests::host::{has, package_of};
 
-use super::host::{Host, Root, Verdict};
+use super::host::{Host, RootAccess, Verdict};
 use super::pages::Page;
 use super::play::Lane;
+use super::stand_in::StandIn;
 use super::transcript::{Block, Input, Needs, Prompt};
-use super::world::World;
 
-/// What the book types and Debian's essential packages lack.
+/// Programs that the book uses on the host, and that Debian's essential packages lack.
 const OUTSIDE: [&str; 13] = [
     "curl", "free", "getcap", "ip", "mount", "nft", "ps", "setcap", "setfattr",
     "strace", "top", "umoci", "umount",
 ];
 
-/// What it types in containers, and copies of the host's own tools lack.
+/// Programs that the book uses in containers, and that copies of the host's own tools
+/// lack.
 const INSIDE: [&str; 4] = ["busybox", "ip", "nc", "ping"];
 
-/// Why the page cannot be played with what is here: its later blocks build on the
-/// earlier ones, so that a program which is missing is missed in all of it. A block that
-/// names its program (`tool=`) can be spared.
+/// Why this machine cannot play the page. Its later blocks build on the earlier ones,
+/// so a missing program is missing for the whole page; only a block that names its
+/// program (`tool=`) can be skipped alone.
 pub fn missing(
     page: &Page,
     lane: Lane,
@@ -31,12 +32,12 @@ pub fn missing(
     let blocks = lane.blocks(page).ok()?;
     let played = blocks.iter().filter(|block| host.verdict(block) == Verdict::Play);
     let played: Vec<_> = played.collect();
-    // The player itself mounts a ./rootfs for the user beside root.
+    // The player itself mounts a ./rootfs for the ordinary user.
     let is_of_a_user = |block: &&Block| {
-        host.root == Root::Already
+        host.root == RootAccess::Already
             && [Needs::User, Needs::Rootless].contains(&block.needs)
     };
-    let mounts = World::is_for(page, host)
+    let mounts = StandIn::is_for(page, host)
         || played.iter().copied().any(|block| is_of_a_user(&block));
     let own = (mounts && !played.is_empty()).then_some("mount");
     let typed = played.iter().flat_map(|block| typed_outside(block));
@@ -46,7 +47,7 @@ pub fn missing(
             package_of(tool)
         ));
     }
-    // Below chapter 4, inside there are the host's files.
+    // Before chapter 4, containers have the host's files.
     if page.number().is_some_and(|number| number < 4) {
         return None;
     }
@@ -84,14 +85,16 @@ fn of(tools: &'static [&'static str], command: &str) -> Vec<&'static str> {
     tools.iter().copied().filter(|tool| words.contains(tool)).collect()
 }
 
-/// Busybox's own tree has all in bin, Alpine's has `ip` in sbin.
+/// Looks in all directories: a busybox tree has everything in bin, and Alpine has `ip`
+/// in sbin.
 fn is_inside(rootfs: &Path, tool: &str) -> bool {
     ["bin", "sbin", "usr/bin", "usr/sbin"]
         .iter()
         .any(|dir| rootfs.join(dir).join(tool).symlink_metadata().is_ok())
 }
 
-/// Root's programs, too: the page becomes root where it needs to.
+/// Whether the program is installed, also in root's PATH: the page becomes root where
+/// it needs to.
 pub fn is_here(tool: &str) -> bool {
     has(tool)
         || ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(tool).exists())

@@ -1,5 +1,5 @@
-//! Reads a `console` fence: what is typed where, and what it must print. README.md of
-//! the book has the rules for authors; play.rs follows what is read here.
+//! Parses a `console` fence: the typed text, and the expected output. The rules for
+//! authors are in the book's README.md; play.rs plays the parsed blocks.
 
 use std::path::Path;
 
@@ -10,35 +10,35 @@ use kiste_book::transcript::Line;
 use super::markdown::{self, Fence};
 use super::pages::{Book, Page};
 
-/// One fence.
+/// A `console` fence.
 pub struct Block {
     pub line: usize,
-    /// The line of the section that it stands in.
+    /// The line of the section that contains it.
     pub section: usize,
-    /// That section is marked ▸.
+    /// Whether that section is marked ▸.
     pub fast_lane: bool,
     pub needs: Needs,
     pub place: Place,
-    /// It goes on in a shell, or beside a command, that an earlier block left open.
+    /// It continues in a shell, or beside a command, that an earlier block left open.
     pub more: bool,
     /// Its last command does not end.
     pub running: bool,
     pub v2: bool,
-    /// A program that not every machine has.
+    /// The program that it needs and that not every machine has.
     pub tool: Option<String>,
-    /// Why it cannot run.
+    /// The reason why it cannot run.
     pub norun: Option<String>,
     pub parts: Vec<Part>,
 }
 
-/// Who the block needs to be.
+/// The user that the block needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Needs {
     Anyone,
     Root,
-    /// Somebody who is not root, also when the tests are.
+    /// An ordinary user, also when the tests run as root.
     User,
-    /// The same, who may make user namespaces.
+    /// An ordinary user who may make user namespaces.
     Rootless,
 }
 
@@ -48,7 +48,7 @@ pub enum Place {
     Second,
 }
 
-/// Something typed, and what is printed until the next thing is typed.
+/// Typed text, and the expected output until the next text is typed.
 #[derive(Debug, PartialEq)]
 pub struct Part {
     pub line: usize,
@@ -62,20 +62,20 @@ pub enum Input {
     Command(Prompt, String),
     /// `^C` is 3.
     Key(u8),
-    /// Only looked at: what the running command prints meanwhile.
+    /// Nothing is typed: the running command prints the output.
     Nothing,
 }
 
-/// When a part has printed what it prints.
+/// The sign that the output of a part is complete.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Until {
-    /// A shell asks for the next command.
+    /// A shell shows its prompt.
     Prompt,
-    /// What is expected has come, and then nothing for a while: the command goes on.
+    /// The expected output has come, and the terminal is idle: the command goes on.
     Match,
 }
 
-/// The transcripts of a page in order; the first that cannot be read is the error.
+/// The transcripts of a page, in order. The first that cannot be parsed is the error.
 pub fn blocks(page: &Page) -> Result<Vec<Block>, String> {
     let (fences, prose) = markdown::split(&page.text);
     let headings = markdown::headings(&prose);
@@ -92,12 +92,12 @@ pub fn blocks(page: &Page) -> Result<Vec<Block>, String> {
     blocks.collect()
 }
 
-/// Every transcript can be read.
+/// Checks that every transcript can be parsed.
 pub fn check(book: &Book) -> Vec<String> {
     book.pages.iter().filter_map(|page| blocks(page).err()).collect()
 }
 
-/// Every page with a transcript that can run is in `played`.
+/// Checks that every page with a transcript that can run is in `played`.
 pub fn check_played(book: &Book, played: &[&str]) -> Vec<String> {
     let runs = |page: &Page| {
         blocks(page).is_ok_and(|all| all.iter().any(|b| b.norun.is_none()))
@@ -110,13 +110,13 @@ pub fn check_played(book: &Book, played: &[&str]) -> Vec<String> {
         .collect()
 }
 
-fn is_console(fence: &Fence) -> bool {
+fn is_console(fence: &Fence<'_>) -> bool {
     fence.info == "console" || fence.info.starts_with("console,")
 }
 
 type Problem = (usize, String);
 
-fn block(fence: &Fence) -> Result<Block, Problem> {
+fn block(fence: &Fence<'_>) -> Result<Block, Problem> {
     let mut block = heading(fence).map_err(|what| (fence.line, what))?;
     for (line, text) in (fence.line + 1..).zip(&fence.lines) {
         let input = match Line::of(text) {
@@ -134,7 +134,7 @@ fn block(fence: &Fence) -> Result<Block, Problem> {
                 if block.parts.is_empty() {
                     block.parts.push(Part::new(line, Input::Nothing));
                 }
-                block.parts.last_mut().expect("a part").expected.push(text.clone());
+                block.parts.last_mut().expect("a part").expected.push(text.to_string());
                 continue;
             }
         };
@@ -144,7 +144,7 @@ fn block(fence: &Fence) -> Result<Block, Problem> {
 }
 
 /// The words after `console`.
-fn heading(fence: &Fence) -> Result<Block, String> {
+fn heading(fence: &Fence<'_>) -> Result<Block, String> {
     let mut block = Block {
         line: fence.line,
         section: 0,
@@ -180,7 +180,7 @@ fn heading(fence: &Fence) -> Result<Block, String> {
     Ok(block)
 }
 
-/// Settles when each part is done, and refuses what could not be played.
+/// Decides when each part is complete, and refuses a block that cannot be played.
 fn finish(mut block: Block) -> Result<Block, String> {
     let Some(first) = block.parts.first() else {
         return Err("an empty transcript".into());
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_that_says_inside_is_the_inner_shells() {
+    fn a_prompt_with_inside_belongs_to_the_inner_shell() {
         let text =
             "```console,root\n# sh\ninside # id\ninside $ id\ninside: # id\n```\n";
         let block = block(&markdown::split(text).0[0]).expect("it can be read");

@@ -1,12 +1,13 @@
-//! Listings fit into the page: what is wider is cut off at its edge until the reader
-//! scrolls, and with it the comments that tell the story.
+//! Checks that listings fit into the page. The reader would have to scroll for the
+//! rest, and for the comments that tell the story.
 
 use kiste_book::fences::{self, Piece};
 use kiste_book::listing;
 
 use super::pages::{Book, Page};
 
-/// No line of a listing is wider than a page, as the preprocessor leaves it.
+/// Checks that no line of a listing, as the preprocessor leaves it, is wider than a
+/// page.
 pub fn check(book: &Book) -> Vec<String> {
     let pages = book.pages.iter().filter(|page| page.path.starts_with("book"));
     pages.flat_map(|page| too_wide(book, page)).collect()
@@ -18,7 +19,7 @@ fn too_wide(book: &Book, page: &Page) -> Vec<String> {
     for piece in fences::split(&page_text) {
         let Piece::Fence(fence) = piece else { continue };
         let lines = match fence.label() {
-            // What a reader types is wrapped; what a terminal prints is as it is.
+            // Typed text is wrapped, and output is shown as it is.
             "console" | "sh" => continue,
             "rust" => listing::shown(&fence.lines),
             _ => fence.lines,
@@ -38,7 +39,7 @@ fn too_wide(book: &Book, page: &Page) -> Vec<String> {
     problems
 }
 
-/// The page as mdBook hands it to the preprocessor.
+/// The page with its includes, as mdBook hands it to the preprocessor.
 pub fn with_includes(book: &Book, page: &Page) -> String {
     let lines = page.text.lines().flat_map(|line| {
         let include = line.trim().strip_prefix("{{#include ");
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_counts_as_it_is_shown() {
+    fn a_line_is_measured_as_it_is_shown() {
         let method = source(&format!("    // {}", "ü".repeat(85)));
         accepts(check, &[PAGE, (SOURCE, &method)]);
         let errors =
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn other_labels_count_and_commands_do_not() {
+    fn lines_of_other_labels_count_and_commands_do_not() {
         let page = |label| format!("```{label}\n{}\n```\n", "x".repeat(89));
         refuses(check, &[("book/src/a.md", &page("text"))], "a.md: 89 columns");
         accepts(check, &[("book/src/a.md", &page("console"))]);

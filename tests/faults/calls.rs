@@ -1,55 +1,57 @@
-//! The system calls that the walk makes fail, and those that it leaves out: the file
+//! The system calls that are made to fail, and those that are left out: the file
 //! `list`.
 
 use nix::errno::Errno;
 
-/// A system call that the walk knows.
-pub struct Known {
-    /// As its man page spells it.
+/// A system call in the list.
+pub struct KnownCall {
+    /// The name of its man page.
     pub name: &'static str,
     number: i64,
-    /// What says what it acts on.
+    /// The argument that names its object.
     pub operand: Operand,
-    /// In which ways it is made to fail; none, where that is without meaning.
+    /// The errors with which it is made to fail. None, if an error would be
+    /// meaningless.
     pub errnos: Vec<Errno>,
 }
 
-/// What a call acts on.
+/// The object of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operand {
     /// A path, in this argument.
     Path(usize),
     /// A descriptor, in the first argument.
     Descriptor,
-    /// Nothing that tells more than the call's name.
-    Untold,
+    /// No argument that says more than the call's name.
+    Nothing,
 }
 
 /// Reads the list.
-pub fn known() -> Vec<Known> {
+pub fn known() -> Vec<KnownCall> {
     let lines = include_str!("list").lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| {
-            Known::parse(line).unwrap_or_else(|| panic!("tests/faults/list: {line}"))
+            KnownCall::parse(line)
+                .unwrap_or_else(|| panic!("tests/faults/list: {line}"))
         })
         .collect()
 }
 
-impl Known {
+impl KnownCall {
     fn parse(line: &'static str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let (name, number, operand) =
             (words.next()?, words.next()?.parse().ok()?, words.next()?);
         let (operand, errnos) = match operand {
-            "out" => (Operand::Untold, Vec::new()),
+            "out" => (Operand::Nothing, Vec::new()),
             "fd" => (Operand::Descriptor, errnos(words)?),
-            "-" => (Operand::Untold, errnos(words)?),
+            "-" => (Operand::Nothing, errnos(words)?),
             path => (
                 Operand::Path(path.strip_prefix("path")?.parse().ok()?),
                 errnos(words)?,
             ),
         };
-        Some(Known { name, number, operand, errnos })
+        Some(KnownCall { name, number, operand, errnos })
     }
 }
 
@@ -57,12 +59,12 @@ fn errnos<'a>(words: impl Iterator<Item = &'a str>) -> Option<Vec<Errno>> {
     words.map(errno).collect()
 }
 
-/// `EIO`.
+/// The error with this name: `EIO`.
 pub fn errno(name: &str) -> Option<Errno> {
     (1..134).map(Errno::from_raw).find(|errno| format!("{errno:?}") == name)
 }
 
-/// The call of this number.
-pub fn numbered(known: &[Known], number: i64) -> Option<&Known> {
+/// The call with this number.
+pub fn numbered(known: &[KnownCall], number: i64) -> Option<&KnownCall> {
     known.iter().find(|it| it.number == number)
 }

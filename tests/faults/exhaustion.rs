@@ -1,5 +1,5 @@
-//! Runs where something has run out, or may not be touched: a clear error, and nothing
-//! lost.
+//! Runs with a resource exhausted or access denied: the error must be clear, and no
+//! data may be lost.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,67 +7,77 @@ use std::time::Duration;
 
 use kiste_tests::{Ran, host};
 
-use crate::place::{Place, text};
 use crate::report::{Outcome, Report};
+use crate::scenario::{Scenario, text};
 
-/// What a run with this behind it must come to.
+/// The required result of a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Must {
-    /// Less than it needs: it must refuse.
+enum Required {
+    /// It must refuse to start the command.
     Refuse,
-    /// It may be enough.
+    /// It may run the command or refuse.
     RunOrRefuse,
 }
 
-/// Tries all of it.
-pub fn exhaust(place: &Place, report: &mut Report) {
-    let mut tries = Tries { place, report };
-    if place.number() >= 4 {
+/// Tries all of these runs.
+pub fn exhaust(scenario: &Scenario, report: &mut Report) {
+    let mut tries = Tries { scenario, report };
+    if scenario.number() >= 4 {
         tries.limits();
     }
-    if place.number() >= 5 {
+    if scenario.number() >= 5 {
         tries.cgroups();
         tries.root_file_systems();
     }
-    if place.number() >= 7 {
+    if scenario.number() >= 7 {
         tries.stores();
     }
 }
 
 struct Tries<'a> {
-    place: &'a Place,
+    scenario: &'a Scenario,
     report: &'a mut Report,
 }
 
 impl Tries<'_> {
-    /// Descriptors and address space, from far too little to enough.
+    /// Limits descriptors and address space, from far too little to enough.
     fn limits(&mut self) {
         for descriptors in 3..=40 {
             let limit = format!("--nofile={descriptors}:{descriptors}");
-            self.run("no descriptors", &["prlimit", &limit], &[], Must::RunOrRefuse);
+            self.run(
+                "no descriptors",
+                &["prlimit", &limit],
+                &[],
+                Required::RunOrRefuse,
+            );
         }
         for mebibytes in (4..=80).step_by(4) {
             let limit = format!("--as={}", mebibytes << 20);
-            self.run("no address space", &["prlimit", &limit], &[], Must::RunOrRefuse);
+            self.run(
+                "no address space",
+                &["prlimit", &limit],
+                &[],
+                Required::RunOrRefuse,
+            );
         }
     }
 
-    /// The runtime itself in a cgroup with a limit, and cgroups that are read-only.
+    /// Puts the runtime itself into a cgroup with a limit, and makes cgroups read-only.
     fn cgroups(&mut self) {
         for processes in 1..=8 {
             let limits = [("pids.max", processes)];
-            self.run_in_cgroup("no processes", "pids", &limits, Must::RunOrRefuse);
+            self.run_in_cgroup("no processes", "pids", &limits, Required::RunOrRefuse);
         }
         for kibibytes in (256..=4096_u64).step_by(256) {
             let limits = [
                 ("memory.limit_in_bytes", kibibytes << 10),
                 ("memory.max", kibibytes << 10),
             ];
-            self.run_in_cgroup("no memory", "memory", &limits, Must::RunOrRefuse);
+            self.run_in_cgroup("no memory", "memory", &limits, Required::RunOrRefuse);
         }
         let read_only = "grep -o '/sys/fs/cgroup[^ ]*' /proc/self/mounts | \
                          while read -r it; do mount -o remount,bind,ro \"$it\"; done; exec \"$@\"";
-        self.run("cgroups read-only", &in_own_mounts(read_only), &[], Must::Refuse);
+        self.run("cgroups read-only", &in_own_mounts(read_only), &[], Required::Refuse);
     }
 
     fn run_in_cgroup(
@@ -75,9 +85,9 @@ impl Tries<'_> {
         what: &str,
         controller: &str,
         limits: &[(&str, u64)],
-        must: Must,
+        must: Required,
     ) {
-        let name = format!("{}-outer", self.place.bench().cgroup_parent());
+        let name = format!("{}-outer", self.scenario.bench().cgroup_parent());
         let mounts = host::cgroup_mounts();
         let has = |mount: &&PathBuf| {
             mount.ends_with(controller)
@@ -106,9 +116,9 @@ impl Tries<'_> {
         }
     }
 
-    /// Root file systems that cannot be read, or are none.
+    /// Uses root file systems that cannot be read or do not exist.
     fn root_file_systems(&mut self) {
-        let dir = self.place.bench().dir();
+        let dir = self.scenario.bench().dir();
         let closed = dir.join("closed");
         fs::create_dir_all(closed.join("root")).unwrap();
         std::os::unix::fs::chown(&closed, Some(65534), Some(65534)).unwrap();
@@ -118,7 +128,7 @@ impl Tries<'_> {
         )
         .unwrap();
         fs::write(dir.join("file"), "").unwrap();
-        // Root is refused what is another's once it may not override it:
+        // Without these capabilities, root is refused files of another user:
         // capabilities(7).
         let without = [
             "setpriv",
@@ -130,20 +140,21 @@ impl Tries<'_> {
             "root file system unreadable",
             &without,
             &["--rootfs", text(&unreadable)],
-            Must::Refuse,
+            Required::Refuse,
         );
         for (what, name) in [
             ("root file system missing", "nowhere"),
             ("root file system a file", "file"),
         ] {
             let path = dir.join(name);
-            self.run(what, &["env"], &["--rootfs", text(&path)], Must::Refuse);
+            self.run(what, &["env"], &["--rootfs", text(&path)], Required::Refuse);
         }
     }
 
-    /// A store on a disk that is full, or read-only: what was in it still runs.
+    /// Puts the store on a full disk or a read-only one: the images that were in it
+    /// must still run.
     fn stores(&mut self) {
-        let bench = self.place.bench();
+        let bench = self.scenario.bench();
         let (store, archive) =
             (bench.dir().join("small"), bench.dir().join("rootfs.tar"));
         fs::create_dir_all(&store).unwrap();
@@ -170,11 +181,11 @@ impl Tries<'_> {
             "store read-only",
             &in_own_mounts(&read_only),
             &["--image", "faults"],
-            Must::Refuse,
+            Required::Refuse,
         );
     }
 
-    /// The script prints what is wrong.
+    /// Reports what the script of `full_disk` found wrong.
     fn judge_store(&mut self, row: &str, what: &str, ran: &Ran) {
         let wrong = ran.out.lines().find(|line| line.starts_with("wrong: "));
         let refused = ran.out.lines().any(|line| line == "refused");
@@ -191,7 +202,7 @@ impl Tries<'_> {
             ),
             None => {}
         }
-        let step = self.place.bench().step().name();
+        let step = self.scenario.bench().step().name();
         let outcome = match (wrong, refused) {
             (Some(_), _) => Outcome::Violation,
             (None, true) => Outcome::Refused,
@@ -200,29 +211,32 @@ impl Tries<'_> {
         self.report.count(&format!("{step} {row}"), outcome);
     }
 
-    /// One run, started by another program; then `gc`, and nothing is left.
-    fn run(&mut self, what: &str, starter: &[&str], options: &[&str], must: Must) {
-        let place = self.place;
-        let (bench, step) = (place.bench(), place.bench().step().name());
-        let into = place.starter();
+    /// Runs a container, started by another program, then `gc`, and checks that nothing
+    /// is left.
+    fn run(&mut self, what: &str, starter: &[&str], options: &[&str], must: Required) {
+        let scenario = self.scenario;
+        let (bench, step) = (scenario.bench(), scenario.bench().step().name());
+        let into = scenario.starter();
         let words: Vec<&str> =
             starter.iter().copied().chain(into.iter().map(String::as_str)).collect();
-        // It has one root file system, and not another beside.
+        // --rootfs and --image exclude each other.
         let usual = if options.is_empty() {
-            place.options()
+            scenario.options()
         } else {
-            place.options_without(&["--image"])
+            scenario.options_without(&["--image"])
         };
         let options = [&usual[..], options].concat();
         let ran = bench.run_by(&words, &options, &["echo", "it runs"]);
         let row = format!("{step} {what}");
         let mut wrong = Vec::new();
         match (ran.out.contains("it runs"), ran.code) {
-            (true, 0) if must == Must::RunOrRefuse => {}
-            (true, 0) => wrong.push("it runs, and must not".to_string()),
-            (false, 0) => wrong.push("it does not run, and the code is 0".into()),
-            // 127 is the loader's own; 137 the kernel's, out of memory; 134 the
-            // library's, likewise.
+            (true, 0) if must == Required::RunOrRefuse => {}
+            (true, 0) => wrong.push("the command runs, but must not".to_string()),
+            (false, 0) => {
+                wrong.push("the command does not run, but the exit code is 0".into())
+            }
+            // 127 comes from the loader; 137 from the kernel, out of memory; 134 from
+            // the C library, likewise.
             (false, 125 | 126 | 127 | 134) if !ran.err.trim().is_empty() => {}
             (false, 134 | 137 | 139)
                 if what.contains("memory") || what.contains("address") => {}
@@ -233,15 +247,15 @@ impl Tries<'_> {
         if ran.code == 127 && ran.err.contains("hint")
             || ran.err.contains("a bug in Kiste")
         {
-            wrong.push(format!("the error misleads: {}", ran.err));
+            wrong.push(format!("the error is misleading: {}", ran.err));
         }
-        if let Some(failed) = place.gc().filter(|gc| gc.code != 0) {
+        if let Some(failed) = scenario.gc().filter(|gc| gc.code != 0) {
             wrong.push(format!("gc fails: {}", failed.err));
         }
-        let left = place.left_for_good(Duration::from_secs(5));
+        let left = scenario.left_for_good(Duration::from_secs(5));
         if !left.is_empty() {
             wrong.push(format!("left after gc: {left:?}"));
-            place.clear();
+            scenario.clear();
         }
         let outcome = match () {
             () if !wrong.is_empty() => Outcome::Violation,
@@ -259,13 +273,14 @@ impl Tries<'_> {
     }
 }
 
-/// A shell script in a mount namespace of its own; what it is to run is its `"$@"`.
+/// The words that run a shell script in a mount namespace of its own. The script's
+/// `"$@"` is the program.
 fn in_own_mounts(script: &str) -> [&str; 6] {
     ["unshare", "-m", "sh", "-c", script, "sh"]
 }
 
-/// Imports a small image, then one that may not fit; then the small one must still be
-/// there, and the half of the other be gone. `$1` is the program.
+/// A script that imports a small image, then one that may not fit. Afterwards the small
+/// image must still be there, and no half of the other. `$1` is the program.
 fn full_disk(store: &Path, archive: &Path, size: &str) -> String {
     let (store, archive) = (store.display(), archive.display());
     format!(

@@ -1,14 +1,14 @@
-//! What a command has been given, seen from outside at the moment of its exec, while it
-//! stands still.
+//! The environment of a command, seen from outside while the command stands still at
+//! its exec.
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use kiste_tests::host;
 
-use crate::place::Place;
+use crate::scenario::Scenario;
 
-/// What may differ, since it is documented that the same is had in another way.
+/// Facts that may differ, since a documented fallback gives the same in another way.
 const FALLBACKS: [(&str, &str); 6] = [
     ("mounted: /dev/full ", NODES),
     ("mounted: /dev/null ", NODES),
@@ -18,15 +18,16 @@ const FALLBACKS: [(&str, &str); 6] = [
     ("mounted: /dev/zero ", NODES),
 ];
 const NODES: &str =
-    "where mknod is refused, the host's node is bound: 04-pivot-root/src/dev.rs";
+    "if mknod is refused, the host's node is bind-mounted: 04-pivot-root/src/dev.rs";
 
-/// Lines; the same for every run with the same options.
+/// Facts about a command as lines, which are the same for every run with the same
+/// options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts(BTreeSet<String>);
 
 impl Facts {
-    /// Looks at the command. None: it was killed meanwhile.
-    pub fn of(pid: i32, place: &Place) -> Option<Self> {
+    /// Looks at the command. None if it was killed meanwhile.
+    pub fn of(pid: i32, scenario: &Scenario) -> Option<Self> {
         let mut lines =
             vec![format!("namespaces of its own: {:?}", host::own_namespaces(pid))];
         for field in [
@@ -42,7 +43,7 @@ impl Facts {
         ] {
             lines.push(format!("{field} {}", host::status(pid, field)));
         }
-        // On the host it is any number.
+        // Its PID on the host differs from run to run.
         let pid_inside = host::status(pid, "NSpid")
             .split_whitespace()
             .skip(1)
@@ -63,11 +64,11 @@ impl Facts {
         ] {
             lines.push(format!("{file}: {:?}", host::cgroup_value(pid, file)));
         }
-        lines.extend(mounts(pid, place));
+        lines.extend(mounts(pid, scenario));
         lines.extend(open_files(pid));
-        lines.extend(place.rules().lines().map(|line| format!("rule: {line}")));
+        lines.extend(scenario.rules().lines().map(|line| format!("rule: {line}")));
         let own =
-            place.bench().dir().file_name().unwrap().to_string_lossy().into_owned();
+            scenario.bench().dir().file_name().unwrap().to_string_lossy().into_owned();
         let lines = lines
             .into_iter()
             .map(|line| without_numbers(&line.replace(&own, "BENCH")))
@@ -75,7 +76,7 @@ impl Facts {
         host::is_alive(pid).then_some(Facts(lines))
     }
 
-    /// What this has and the other has not, or the other way round.
+    /// The facts that only one of the two has.
     pub fn differences(&self, other: &Facts) -> Vec<String> {
         let more = self.0.difference(&other.0).map(|line| format!("has {line}"));
         let all =
@@ -87,10 +88,10 @@ impl Facts {
     }
 }
 
-/// What it sees mounted: where, how, and which kind. The host's own are no matter of
-/// ours.
-fn mounts(pid: i32, place: &Place) -> Vec<String> {
-    if place.bench().step().number() < 4 {
+/// The mounts that the command sees: mount point, options and type. Before step 4 it
+/// also sees the host's own, so only /mnt counts.
+fn mounts(pid: i32, scenario: &Scenario) -> Vec<String> {
+    if scenario.bench().step().number() < 4 {
         let line = host::mount_at(pid, "/mnt").unwrap_or_default();
         return vec![format!(
             "mounted at /mnt: {}",
@@ -117,8 +118,7 @@ fn open_files(pid: i32) -> Vec<String> {
         .collect()
 }
 
-/// What is drawn by lot, or counted by the kernel: ids of containers and of users,
-/// mounts, pipes.
+/// Replaces random and counted numbers: ids of containers and users, mounts, pipes.
 fn without_numbers(line: &str) -> String {
     let of_users = ["Uid", "Gid", "Groups", "uid_map", "gid_map"]
         .iter()
@@ -138,6 +138,6 @@ fn without_numbers(line: &str) -> String {
         let bare = word.trim_end_matches(is_between);
         kept(bare) + &word[bare.len()..].replace('\t', " ")
     });
-    // Columns are as wide as their numbers.
+    // The widths of columns depend on the numbers.
     words.filter(|word| !of_users || word != " ").collect()
 }

@@ -1,4 +1,5 @@
-//! Many containers, one after the other and at once: nothing grows.
+//! Starts many containers, one after the other and at once, and checks that nothing
+//! accumulates.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -6,10 +7,10 @@ use std::time::{Duration, Instant};
 use kiste_tests::host;
 use nix::sys::resource::{UsageWho, getrusage};
 
-use crate::place::Place;
 use crate::report::Report;
+use crate::scenario::Scenario;
 
-/// What must not grow. What begins with `_` is told, and not compared.
+/// Numbers that must not grow. Those that begin with `_` are only printed.
 #[derive(Debug)]
 struct Figures {
     descriptors: usize,
@@ -17,17 +18,17 @@ struct Figures {
     links: usize,
     run_dirs: usize,
     cgroups: usize,
-    /// Of everybody: others on this machine make and remove theirs.
+    /// A number of the whole machine: other programs make and remove cgroups, too.
     _dying_cgroups: String,
-    /// The largest that any runtime so far had resident, in KiB.
+    /// The largest resident size of a runtime so far, in KiB.
     _peak_rss: i64,
 }
 
 impl Figures {
-    fn of(place: &Place) -> Self {
+    fn of(scenario: &Scenario) -> Self {
         let entries =
             |path: &str| fs::read_dir(path).map(Iterator::count).unwrap_or_default();
-        let bench = place.bench();
+        let bench = scenario.bench();
         let stat = host::cgroup_mounts()
             .into_iter()
             .find_map(|it| fs::read_to_string(it.join("cgroup.stat")).ok());
@@ -37,7 +38,7 @@ impl Figures {
         Figures {
             descriptors: entries("/proc/self/fd"),
             mounts: host::mounts().len(),
-            links: place.rules().lines().count(),
+            links: scenario.rules().lines().count(),
             run_dirs: fs::read_dir(bench.run_dirs())
                 .map(Iterator::count)
                 .unwrap_or_default(),
@@ -49,72 +50,83 @@ impl Figures {
         }
     }
 
-    /// What is ours, and must be as it was.
-    fn ours(&self) -> [usize; 5] {
+    /// The numbers that must be the same as before.
+    fn compared(&self) -> [usize; 5] {
         [self.descriptors, self.mounts, self.links, self.run_dirs, self.cgroups]
     }
 }
 
-/// So many one after the other, then so many at once.
-pub fn long(place: &Place, in_sequence: usize, at_once: usize, report: &mut Report) {
-    if place.number() < 5 {
+/// Starts containers one after the other, then many at once.
+pub fn long(
+    scenario: &Scenario,
+    in_sequence: usize,
+    at_once: usize,
+    report: &mut Report,
+) {
+    if scenario.number() < 5 {
         return;
     }
-    let row = format!("{} long", place.bench().step().name());
-    run(place, &row, report);
-    let before = Figures::of(place);
+    let row = format!("{} long", scenario.bench().step().name());
+    run(scenario, &row, report);
+    let before = Figures::of(scenario);
     println!("{row}: before {before:?}");
     let start = Instant::now();
     for done in 1..=in_sequence {
-        run(place, &row, report);
+        run(scenario, &row, report);
         if done % in_sequence.div_ceil(10) == 0 {
             println!(
                 "{row}: after {done} in {:?} {:?}",
                 start.elapsed(),
-                Figures::of(place)
+                Figures::of(scenario)
             );
         }
     }
-    compare(place, &before, &format!("after {in_sequence} in sequence"), &row, report);
-    let all = (0..at_once).map(|_| start_one(place)).collect::<Vec<_>>();
+    compare(
+        scenario,
+        &before,
+        &format!("after {in_sequence} in sequence"),
+        &row,
+        report,
+    );
+    let all = (0..at_once).map(|_| start_one(scenario)).collect::<Vec<_>>();
     let of_runtime =
         |running: &kiste_tests::Running| host::status(running.runtime(), "VmRSS");
-    println!("{row}: {at_once} at once {:?}", Figures::of(place));
+    println!("{row}: {at_once} at once {:?}", Figures::of(scenario));
     println!("{row}: the last runtime has {:?}", all.last().map(of_runtime));
     drop(all);
-    compare(place, &before, &format!("after {at_once} at once"), &row, report);
+    compare(scenario, &before, &format!("after {at_once} at once"), &row, report);
 }
 
-fn run(place: &Place, row: &str, report: &mut Report) {
-    let starter = place.starter();
+fn run(scenario: &Scenario, row: &str, report: &mut Report) {
+    let starter = scenario.starter();
     let starter: Vec<&str> =
         starter.iter().map(String::as_str).chain(["env"]).collect();
-    let ran = place.bench().run_by(&starter, &place.options(), &["true"]);
+    let ran = scenario.bench().run_by(&starter, &scenario.options(), &["true"]);
     if ran.code != 0 {
         report.violation(row, format_args!("{ran:?}"), "tests/faults/run long");
     }
 }
 
-/// Without the address and the port, which only one can have.
-fn start_one(place: &Place) -> kiste_tests::Running {
-    let starter = place.starter();
+/// Starts a container without the address and the port, which only one can have.
+fn start_one(scenario: &Scenario) -> kiste_tests::Running {
+    let starter = scenario.starter();
     let starter: Vec<&str> =
         starter.iter().map(String::as_str).chain(["env"]).collect();
-    let options = place.options_without(&["-p", "--ip"]);
-    place.bench().start_by(&starter, &options, &["sleep", "1000"])
+    let options = scenario.options_without(&["-p", "--ip"]);
+    scenario.bench().start_by(&starter, &options, &["sleep", "1000"])
 }
 
 fn compare(
-    place: &Place,
+    scenario: &Scenario,
     before: &Figures,
     when: &str,
     row: &str,
     report: &mut Report,
 ) {
-    let left = place.left_for_good(Duration::from_secs(10));
-    let now = Figures::of(place);
+    let left = scenario.left_for_good(Duration::from_secs(10));
+    let now = Figures::of(scenario);
     println!("{row}: {when} {now:?}");
-    if now.ours() != before.ours() || !left.is_empty() {
+    if now.compared() != before.compared() || !left.is_empty() {
         report.violation(
             row,
             format_args!("{when}: {before:?} became {now:?}; left {left:?}"),

@@ -1,15 +1,15 @@
-//! Faults: a container starts as it was asked to, or not at all, and leaves nothing,
-//! whatever fails.
+//! Fault injection: whatever fails, a container starts as it was asked to or not at
+//! all, and leaves nothing on the host.
 
-mod aim;
 mod calls;
 mod exhaustion;
 mod facts;
+mod injection;
 mod long;
-mod place;
 mod races;
 mod report;
-mod seen;
+mod scenario;
+mod trace;
 mod tracer;
 mod walk;
 mod watchdog;
@@ -20,15 +20,15 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use aim::Aim;
-use place::Place;
+use injection::Injection;
 use report::Report;
-use walk::{Extent, Walk, Way};
+use scenario::Scenario;
+use walk::{Extent, FaultKind, Walk};
 
-/// Makes what a runtime needs fail, and looks at what it does then.
+/// Makes the things fail that a runtime needs, and checks how it reacts
 #[derive(Parser)]
 struct Args {
-    /// What to do; all, if none is named
+    /// The parts to run [default: all]
     parts: Vec<Part>,
     /// Only with this step's program: 05-cgroups
     #[arg(long)]
@@ -42,13 +42,13 @@ struct Args {
     /// How many containers at once; with --short 20
     #[arg(long, default_value_t = 200)]
     crowd: usize,
-    /// For how long a race goes on, in seconds; with --short 3
+    /// How long a race goes on, in seconds; with --short 3
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// One run with a fault at one call, told in full: child:openat2:3:EMFILE,
-    /// runtime:mkdir:1:KILL
+    /// Run once, with a fault at one call, and print everything:
+    /// child:openat2:3:EMFILE, runtime:mkdir:1:KILL
     #[arg(long, value_name = "PROCESS:CALL:NTH:FAULT", requires = "step")]
-    at: Option<Aim>,
+    at: Option<Injection>,
     /// List the calls of a run
     #[arg(long, requires = "step")]
     list: bool,
@@ -58,11 +58,11 @@ struct Args {
 enum Part {
     /// Each system call of a start fails in turn
     Syscalls,
-    /// Who makes it is killed there
+    /// The process is killed before each system call
     Kill,
-    /// Something has run out, or may not be touched
+    /// A resource is exhausted, or access is denied
     Exhaustion,
-    /// A directory is swapped for a link, all the time
+    /// A directory is swapped for a link again and again
     Races,
     /// Many containers
     Long,
@@ -87,22 +87,22 @@ fn main() -> ExitCode {
         .into_iter()
         .filter(|name| args.step.as_ref().is_none_or(|asked| asked == name));
     for name in steps {
-        let Some(place) = Place::of(name, &program(name)) else { continue };
-        do_step(&args, &place, &mut report);
-        let left = place.left_for_good(Duration::from_secs(5));
+        let Some(scenario) = Scenario::of(name, &program(name)) else { continue };
+        do_step(&args, &scenario, &mut report);
+        let left = scenario.left_for_good(Duration::from_secs(5));
         if !left.is_empty() {
             report.violation(
                 name,
-                format_args!("left at the end: {left:?}"),
+                format_args!("left on the host at the end: {left:?}"),
                 "see above",
             );
-            std::mem::forget(place); // it would panic, and the report matters more
+            std::mem::forget(scenario); // its drop would panic, and the report matters more
         }
     }
     if report.print() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Beside this program.
+/// The step's program, beside this one.
 fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe()
         .and_then(std::fs::canonicalize)
@@ -112,30 +112,32 @@ fn program(name: &str) -> PathBuf {
     program
 }
 
-fn do_step(args: &Args, place: &Place, report: &mut Report) {
+fn do_step(args: &Args, scenario: &Scenario, report: &mut Report) {
     let wants = |part| args.parts.is_empty() || args.parts.contains(&part);
     let extent = if args.short { Extent::Short } else { Extent::Whole };
     if args.list {
-        return Walk::of(place).list();
+        return Walk::of(scenario).list();
     }
-    if let Some(aim) = &args.at {
-        return Walk::of(place).show(aim, report);
+    if let Some(injection) = &args.at {
+        return Walk::of(scenario).show(injection, report);
     }
-    for (part, way) in [(Part::Syscalls, Way::Fail), (Part::Kill, Way::Kill)] {
+    for (part, kind) in
+        [(Part::Syscalls, FaultKind::Fail), (Part::Kill, FaultKind::Kill)]
+    {
         if wants(part) {
-            Walk::of(place).walk(way, extent, report);
+            Walk::of(scenario).walk(kind, extent, report);
         }
     }
     if wants(Part::Exhaustion) {
-        exhaustion::exhaust(place, report);
+        exhaustion::exhaust(scenario, report);
     }
     if wants(Part::Races) {
         let seconds = if args.short { 3 } else { args.seconds };
-        races::race(place, Duration::from_secs(seconds), report);
+        races::race(scenario, Duration::from_secs(seconds), report);
     }
     if wants(Part::Long) {
         let (sequence, crowd) =
             if args.short { (100, 20) } else { (args.sequence, args.crowd) };
-        long::long(place, sequence, crowd, report);
+        long::long(scenario, sequence, crowd, report);
     }
 }

@@ -1,6 +1,6 @@
-//! Somebody swaps a directory of the root file system for a link that leads out of it,
-//! all the time, while containers start whose mounts go there (CVE-2021-30465,
-//! CVE-2024-45310).
+//! A race: an attacker swaps a directory of the root file system for a link that leads
+//! out of it, again and again, while containers start that mount something there
+//! (CVE-2021-30465, CVE-2024-45310).
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,16 +12,17 @@ use std::time::{Duration, Instant};
 use kiste_tests::host;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::place::{Place, text};
 use crate::report::{Outcome, Report};
+use crate::scenario::{Scenario, text};
 
-/// Starts containers for so long.
-pub fn race(place: &Place, duration: Duration, report: &mut Report) {
-    // Images are read-only for everybody; a root file system is somebody's directory.
-    if place.number() < 4 {
+/// Starts containers during the attack.
+pub fn race(scenario: &Scenario, duration: Duration, report: &mut Report) {
+    // Before step 4 there is no root file system. Nobody can write to an image, so only
+    // `--rootfs` is attacked.
+    if scenario.number() < 4 {
         return;
     }
-    let bench = place.bench();
+    let bench = scenario.bench();
     let canary = bench.dir().join("canary");
     fs::create_dir_all(canary.join("deep")).unwrap();
     fs::write(canary.join("deep/file"), "untouched").unwrap();
@@ -35,7 +36,7 @@ pub fn race(place: &Place, duration: Duration, report: &mut Report) {
         format!("{}:/race/deep/file", text(&bench.rootfs().join("etc/hostname"))),
         format!("{}:/race/new/newer", text(&bench.dir().join("shared"))),
     ];
-    let mut options = place.options_without(&["--image", "--userns"]);
+    let mut options = scenario.options_without(&["--image", "--userns"]);
     options.extend([
         "-v",
         &mounts[0],
@@ -54,7 +55,7 @@ pub fn race(place: &Place, duration: Duration, report: &mut Report) {
     let swaps = thread::scope(|scope| {
         let attacker = scope.spawn(|| swap(&swapped, &link, &over));
         let start = Instant::now();
-        let starter = place.starter();
+        let starter = scenario.starter();
         let starter: Vec<&str> =
             starter.iter().map(String::as_str).chain(["env"]).collect();
         while start.elapsed() < duration {
@@ -84,22 +85,23 @@ pub fn race(place: &Place, duration: Duration, report: &mut Report) {
     if !ran_at_all {
         report.violation(
             &row,
-            "no start came so far that it could have done harm",
+            "no start got far enough to do harm",
             "tests/faults/run races",
         );
     }
-    let left = place.left_for_good(Duration::from_secs(5));
+    let left = scenario.left_for_good(Duration::from_secs(5));
     if !left.is_empty() {
         report.violation(
             &row,
             format_args!("left: {left:?}"),
             "tests/faults/run races",
         );
-        place.clear();
+        scenario.clear();
     }
 }
 
-/// rename(2), RENAME_EXCHANGE: at every moment the name is there, as one or the other.
+/// Swaps the two by rename(2) with RENAME_EXCHANGE: at every moment one of them has the
+/// name.
 fn swap(one: &Path, other: &Path, over: &AtomicBool) -> usize {
     let mut swaps = 0;
     while !over.load(Ordering::Relaxed) {
@@ -112,7 +114,7 @@ fn swap(one: &Path, other: &Path, over: &AtomicBool) -> usize {
     swaps
 }
 
-/// Every path below, with what is in it and how it may be used.
+/// Every path below a directory, with its permissions and content.
 fn contents(top: &Path) -> Vec<String> {
     let mut all = Vec::new();
     for entry in fs::read_dir(top).expect("the canary is there").flatten() {

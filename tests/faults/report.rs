@@ -1,49 +1,49 @@
-//! What was found, and the table of it.
+//! Counts the outcomes, and prints them as a table with the violations.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-/// An error that is told, with another reason than the kernel gave; the least of all
-/// violations.
-pub const WORDS: &str = "the error does not say why";
+/// The mildest violation: the error is reported, but with another reason than the
+/// kernel's.
+pub const UNEXPLAINED: &str = "the error does not say why";
 
-/// How one run with a fault ended.
+/// The end of a run with a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The command did not run, and the error says why.
     Refused,
-    /// The command ran with all that was asked for, by another way or because the call
-    /// did not matter.
+    /// The command ran as requested, by a fallback or because the call did not matter.
     FellBack,
-    /// The command had run already, and ended as it should, or the error was told.
-    AfterIt,
-    /// The call was not made this time.
+    /// The fault came after the command's exec, and the run ended as it should or the
+    /// error was reported.
+    AfterExec,
+    /// The call was not made in this run.
     NotMade,
-    /// What must never be.
+    /// A rule was broken.
     Violation,
 }
 
-/// All outcomes of one walk.
+/// The outcomes of all runs.
 #[derive(Default)]
 pub struct Report {
     rows: BTreeMap<String, BTreeMap<Outcome, usize>>,
     needed_gc: BTreeMap<String, usize>,
-    /// Alike ones together.
+    /// By cause, as far as it can be guessed.
     violations: BTreeMap<String, Vec<String>>,
 }
 
 impl Report {
-    /// One run, in this row of the table.
+    /// Counts a run in this row of the table.
     pub fn count(&mut self, row: &str, outcome: Outcome) {
         *self.rows.entry(row.into()).or_default().entry(outcome).or_default() += 1;
     }
 
-    /// One run after which only `gc` removed everything.
+    /// Counts a run after which only `gc` removed everything.
     pub fn count_gc(&mut self, row: &str) {
         *self.needed_gc.entry(row.into()).or_default() += 1;
     }
 
-    /// What must never be, and how to see it again.
+    /// Reports a violation, and how to reproduce it.
     pub fn violation(
         &mut self,
         row: &str,
@@ -53,8 +53,8 @@ impl Report {
         self.violation_alike(row, row, what, reproduce);
     }
 
-    /// One of several that have the same cause, as it seems: the first of them is told
-    /// in the end.
+    /// Reports one of several violations that seem to have the same cause. At the end
+    /// only the first of them is printed.
     pub fn violation_alike(
         &mut self,
         cause: &str,
@@ -62,21 +62,21 @@ impl Report {
         what: impl Display,
         reproduce: impl Display,
     ) {
-        let text = format!("VIOLATION {row}: {what}\n    see it again: {reproduce}");
+        let text = format!("VIOLATION {row}: {what}\n    reproduce: {reproduce}");
         println!("{text}");
         self.violations.entry(cause.into()).or_default().push(text);
     }
 
-    /// Prints the table; true when nothing was violated.
+    /// Prints the table. Returns whether there was no violation.
     pub fn print(&self) -> bool {
         if !self.rows.is_empty() {
             println!(
-                "\n{:30}{:>7}{:>9}{:>11}{:>10}{:>10}{:>10}{:>11}",
+                "\n{:30}{:>7}{:>9}{:>11}{:>12}{:>10}{:>11}{:>12}",
                 "",
                 "runs",
                 "refused",
                 "fell back",
-                "after it",
+                "after exec",
                 "not made",
                 "needed gc",
                 "violations"
@@ -89,21 +89,21 @@ impl Report {
             let [refused, back, after, not_made, wrong] = [
                 Outcome::Refused,
                 Outcome::FellBack,
-                Outcome::AfterIt,
+                Outcome::AfterExec,
                 Outcome::NotMade,
                 Outcome::Violation,
             ]
             .map(count);
             let gc = self.needed_gc.get(row).copied().unwrap_or_default();
             println!(
-                "{row:30}{all:>7}{refused:>9}{back:>11}{after:>10}{not_made:>10}{gc:>10}{wrong:>11}"
+                "{row:30}{all:>7}{refused:>9}{back:>11}{after:>12}{not_made:>10}{gc:>11}{wrong:>12}"
             );
         }
         let all: usize = self.violations.values().map(Vec::len).sum();
         println!("\n{all} violations, of {} kinds", self.violations.len());
-        let (words, deeds): (Vec<_>, Vec<_>) =
-            self.violations.values().partition(|alike| alike[0].contains(WORDS));
-        for alike in deeds.into_iter().chain(words) {
+        let (unexplained, others): (Vec<_>, Vec<_>) =
+            self.violations.values().partition(|alike| alike[0].contains(UNEXPLAINED));
+        for alike in others.into_iter().chain(unexplained) {
             println!("{} times: {}", alike.len(), alike[0]);
         }
         self.violations.is_empty()

@@ -1,9 +1,9 @@
-//! Runs a program under ptrace(2), sees every system call of it and of what it starts,
-//! and makes one of them fail, or kills who makes it.
+//! Runs a program under ptrace(2), records every system call of it and of its children,
+//! and makes one of the calls fail, or kills the process before the call.
 //!
-//! strace's `--inject=CALL:when=N` counts in each process apart, so it would hit the
-//! parent's N-th call whenever the child's is meant. Here a fault is aimed at one call
-//! of one process.
+//! strace's `--inject=CALL:when=N` counts in each process separately: a fault that is
+//! meant for the child's N-th call would hit the parent's. Here a fault is injected at
+//! one call of one process.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,22 +18,22 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::aim::{Aim, Fault};
 use crate::calls::{Operand, numbered};
-use crate::seen::{Call, Phase, Subject, Trace};
+use crate::injection::{Fault, Injection};
+use crate::trace::{Call, Phase, Program, Trace};
 use crate::watchdog::Watchdog;
 
 struct Process {
     name: String,
     made: BTreeMap<i64, usize>,
-    /// Between the entry into a call and the return from it; the result to put in its
-    /// place.
+    /// Some between the entry into a call and its return, with the error that replaces
+    /// the result.
     inside: Option<Option<Errno>>,
 }
 
 struct Tracer<'a> {
-    subject: &'a Subject<'a>,
-    aim: Option<&'a Aim>,
+    program: &'a Program<'a>,
+    injection: Option<&'a Injection>,
     root: Pid,
     processes: BTreeMap<Pid, Process>,
     names: BTreeMap<&'static str, usize>,
@@ -43,19 +43,19 @@ struct Tracer<'a> {
     code: i32,
 }
 
-/// Runs the subject to its end. `look` sees the command while it stands still, at its
-/// exec.
+/// Runs a program to its end. `look` is called with the command's PID while it stands
+/// still at its exec.
 pub fn trace<T>(
-    subject: &Subject<'_>,
-    aim: Option<&Aim>,
+    program: &Program<'_>,
+    injection: Option<&Injection>,
     mut look: impl FnMut(i32) -> T,
 ) -> Trace<T> {
     let [out, err] =
-        ["stdout", "stderr"].map(|name| subject.dir.join(format!("traced-{name}")));
-    let root = start(subject, &out, &err);
+        ["stdout", "stderr"].map(|name| program.dir.join(format!("traced-{name}")));
+    let root = start(program, &out, &err);
     let mut tracer = Tracer {
-        subject,
-        aim,
+        program,
+        injection,
         root,
         processes: BTreeMap::new(),
         names: BTreeMap::new(),
@@ -67,7 +67,7 @@ pub fn trace<T>(
     let watchdog = Watchdog::start();
     watchdog.watch(root);
     let mut command = None;
-    // Other children, which keep a world, are none of ours.
+    // Other children, which hold namespaces, are not traced.
     while watchdog.has_some() {
         let Ok(status) = waitpid(None, Some(WaitPidFlag::__WALL)) else { break };
         if let Some(pid) = tracer.see(status, &watchdog) {
@@ -93,14 +93,14 @@ pub fn trace<T>(
     }
 }
 
-/// A shell that waits to be traced, and then becomes the program.
-// The end of it is seen by `trace`, as that of all that it starts.
+/// Starts a shell that waits until it is traced, and then execs the program.
+// `trace` waits for it, as for all processes that it starts.
 #[allow(clippy::zombie_processes)]
-fn start(subject: &Subject<'_>, out: &Path, err: &Path) -> Pid {
+fn start(program: &Program<'_>, out: &Path, err: &Path) -> Pid {
     let child = Command::new("sh")
         .args(["-c", "kill -STOP $$; exec \"$@\"", "sh"])
-        .args(subject.words)
-        .current_dir(subject.dir)
+        .args(program.words)
+        .current_dir(program.dir)
         .stdin(Stdio::null())
         .stdout(File::create(out).expect("make a file for stdout"))
         .stderr(File::create(err).expect("make a file for stderr"))
@@ -120,7 +120,7 @@ fn start(subject: &Subject<'_>, out: &Path, err: &Path) -> Pid {
 }
 
 impl Tracer<'_> {
-    /// Sees what has happened, and lets the process go on. Returns one that has just
+    /// Handles an event, and lets the process go on. Returns a process that has just
     /// become the command.
     fn see(&mut self, status: WaitStatus, watchdog: &Watchdog) -> Option<Pid> {
         let (pid, signal) = match status {
@@ -142,7 +142,7 @@ impl Tracer<'_> {
                 watchdog.watch(pid);
                 (pid, None)
             }
-            // The new process may not be seen before this one ends.
+            // The new process may be reported only after this one has ended.
             WaitStatus::PtraceEvent(pid, ..) => {
                 let new = ptrace::getevent(pid).map(|new| Pid::from_raw(new as i32));
                 let _ = new.map(|new| watchdog.watch(new));
@@ -164,13 +164,13 @@ impl Tracer<'_> {
         None
     }
 
-    /// What the runtime's own program was, and now is another, is the command; but for
-    /// what leads to the runtime (sh, nsenter).
+    /// Whether a process of the runtime has executed another program: the command.
+    /// Programs that lead to the runtime (sh, nsenter) do not count.
     fn became_command(&mut self, pid: Pid) -> bool {
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let was_runtime = self.processes.contains_key(&pid);
-        match exe == self.subject.exe {
-            // Within the call to execve, whose return is still to come.
+        match exe == self.program.exe {
+            // This is inside the call to execve, whose return follows.
             true if !was_runtime => drop(self.enter(pid, Some(None))),
             true => {}
             false => return was_runtime,
@@ -201,7 +201,7 @@ impl Tracer<'_> {
     }
 
     fn call(&mut self, pid: Pid) {
-        // What is not yet the runtime is a program that leads to it.
+        // A process before the runtime is a program that leads to it.
         let started = !self.processes.is_empty();
         if !started
             || (pid != self.root
@@ -226,7 +226,7 @@ impl Tracer<'_> {
         let number = registers.orig_rax as i64;
         let nth = process.made.entry(number).or_default();
         *nth += 1;
-        let known = numbered(self.subject.known, number);
+        let known = numbered(self.program.known, number);
         let name = known.map_or(format!("call-{number}"), |known| known.name.into());
         let arguments = [
             registers.rdi,
@@ -248,7 +248,11 @@ impl Tracer<'_> {
             operand,
             phase: self.phase,
         };
-        match self.aim.filter(|aim| aim.is_at(&call)).map(|aim| &aim.fault) {
+        match self
+            .injection
+            .filter(|injection| injection.matches(&call))
+            .map(|injection| &injection.fault)
+        {
             Some(Fault::Kill) => {
                 self.hit = true;
                 let _ = kill(pid, Signal::SIGKILL);
@@ -262,8 +266,8 @@ impl Tracer<'_> {
             }
             None => {}
         }
-        // A check of the standard library's when it closes a file, in debug builds
-        // only.
+        // The standard library checks a file with F_GETFD before it closes it, in debug
+        // builds only.
         let is_check = call.name == "fcntl" && arguments[1] == libc::F_GETFD as u64;
         if !is_check {
             self.calls.push(call);
@@ -272,13 +276,13 @@ impl Tracer<'_> {
 
     fn is_ours(&self, pid: Pid) -> bool {
         fs::read_link(format!("/proc/{pid}/exe"))
-            .is_ok_and(|exe| exe == self.subject.exe)
+            .is_ok_and(|exe| exe == self.program.exe)
     }
 }
 
 fn shown(pid: Pid, operand: Operand, arguments: &[u64; 6]) -> String {
     match operand {
-        Operand::Untold => String::new(),
+        Operand::Nothing => String::new(),
         Operand::Descriptor => {
             let link = fs::read_link(format!("/proc/{pid}/fd/{}", arguments[0]));
             link.map_or(String::new(), |link| link.display().to_string())

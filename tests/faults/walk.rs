@@ -1,50 +1,50 @@
-//! Walks through every system call of a `run`: each fails in turn, or who makes it is
-//! killed there.
+//! Injects a fault at every system call of a `run`, one run each: the call fails, or
+//! its process is killed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::aim::{Aim, Fault};
-use crate::calls::{Known, known};
+use crate::calls::{KnownCall, known};
 use crate::facts::Facts;
-use crate::place::Place;
-use crate::report::{Outcome, Report, WORDS};
-use crate::seen::{Call, Phase, Subject, Trace};
+use crate::injection::{Fault, Injection};
+use crate::report::{Outcome, Report, UNEXPLAINED};
+use crate::scenario::Scenario;
+use crate::trace::{Call, Phase, Program, Trace};
 use crate::tracer::trace;
 
-/// What is done at each call.
+/// The kind of fault that is injected at each call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// It fails.
+pub enum FaultKind {
+    /// The call fails.
     Fail,
-    /// Who makes it is killed.
+    /// The process is killed.
     Kill,
 }
 
-/// How many calls are tried.
+/// The number of calls that are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// The first of each name in each process, in one way.
+    /// The first call of each name in each process, with one error.
     Short,
-    /// Every one, in every way.
+    /// Every call, with every error.
     Whole,
 }
 
-/// How a run goes, and what must not differ when a call of it fails.
+/// A run without a fault, with which the runs with faults are compared.
 pub struct Walk<'a> {
-    place: &'a Place,
-    known: Vec<Known>,
+    scenario: &'a Scenario,
+    known: Vec<KnownCall>,
     expected: Trace<Option<Facts>>,
 }
 
 impl<'a> Walk<'a> {
-    /// Sees one run without a fault.
-    pub fn of(place: &'a Place) -> Self {
+    /// Traces a run without a fault.
+    pub fn of(scenario: &'a Scenario) -> Self {
         let known = known();
-        run(place, &known, None); // what it makes in the root file system, it makes once
-        let expected = run(place, &known, None);
+        run(scenario, &known, None); // some files in the root file system are made only once
+        let expected = run(scenario, &known, None);
         assert!(
             expected.code == 0 && expected.command.is_some(),
             "without a fault: {}\n{}{}",
@@ -52,11 +52,11 @@ impl<'a> Walk<'a> {
             expected.out,
             expected.err
         );
-        Walk { place, known, expected }
+        Walk { scenario, known, expected }
     }
 
-    /// Walks, and reports.
-    pub fn walk(&self, way: Way, extent: Extent, report: &mut Report) {
+    /// Injects a fault at every call, and reports the outcomes.
+    pub fn walk(&self, kind: FaultKind, extent: Extent, report: &mut Report) {
         let mut tried = BTreeSet::new();
         for call in
             self.expected.calls.iter().filter(|call| call.phase != Phase::Reading)
@@ -69,8 +69,8 @@ impl<'a> Walk<'a> {
             if extent == Extent::Short && !is_new {
                 continue;
             }
-            for fault in self.faults(call, way, extent, report) {
-                self.put(call, fault, report);
+            for fault in self.faults(call, kind, extent, report) {
+                self.inject(call, fault, report);
             }
         }
     }
@@ -78,12 +78,12 @@ impl<'a> Walk<'a> {
     fn faults(
         &self,
         call: &Call,
-        way: Way,
+        kind: FaultKind,
         extent: Extent,
         report: &mut Report,
     ) -> Vec<Fault> {
         let Some(known) = self.known.iter().find(|it| it.name == call.name) else {
-            let step = self.place.bench().step().name();
+            let step = self.scenario.bench().step().name();
             report.violation(
                 step,
                 format_args!("{} is not in tests/faults/list", call.name),
@@ -91,30 +91,30 @@ impl<'a> Walk<'a> {
             );
             return Vec::new();
         };
-        match (way, extent) {
-            // Killed before a call that changes nothing, it is killed before the next
-            // one that does.
-            (Way::Kill, _) => {
+        match (kind, extent) {
+            // A call without errors changes nothing: a kill there is the same as one
+            // before the next call.
+            (FaultKind::Kill, _) => {
                 known.errnos.first().map(|_| Fault::Kill).into_iter().collect()
             }
-            (Way::Fail, Extent::Short) => {
+            (FaultKind::Fail, Extent::Short) => {
                 known.errnos.iter().take(1).copied().map(Fault::Error).collect()
             }
-            (Way::Fail, Extent::Whole) => {
+            (FaultKind::Fail, Extent::Whole) => {
                 known.errnos.iter().copied().map(Fault::Error).collect()
             }
         }
     }
 
-    /// One run with a fault.
-    fn put(&self, call: &Call, fault: Fault, report: &mut Report) {
-        let step = self.place.bench().step().name();
+    /// Runs once with a fault.
+    fn inject(&self, call: &Call, fault: Fault, report: &mut Report) {
+        let step = self.scenario.bench().step().name();
         let phase = if call.phase == Phase::Running { "after exec" } else { "start" };
         let row = format!("{step} {} {phase}", call.process);
-        let aim = Aim::new(call, fault);
-        let ran = run(self.place, &self.known, Some(&aim));
+        let injection = Injection::new(call, fault);
+        let ran = run(self.scenario, &self.known, Some(&injection));
         let mut wrong = match ran.hit {
-            true => self.judge(&ran, &aim, call.phase),
+            true => self.judge(&ran, &injection, call.phase),
             false => Vec::new(),
         };
         wrong.extend(self.leftovers(&row, fault, report));
@@ -122,27 +122,28 @@ impl<'a> Walk<'a> {
             () if !wrong.is_empty() => Outcome::Violation,
             () if !ran.hit => Outcome::NotMade,
             () if ran.command.is_none() => Outcome::Refused,
-            () if call.phase == Phase::Running => Outcome::AfterIt,
+            () if call.phase == Phase::Running => Outcome::AfterExec,
             () => Outcome::FellBack,
         };
         report.count(&row, outcome);
         for what in wrong {
-            let at = format!("{aim} ({}): {what}", call.operand);
+            let at = format!("{injection} ({}): {what}", call.operand);
             let cause = format!(
                 "{row} {} {}",
-                aim.name(),
+                injection.name(),
                 what.chars().take(20).collect::<String>()
             );
-            let again = format_args!("tests/faults/run --step {step} --at '{aim}'");
+            let again =
+                format_args!("tests/faults/run --step {step} --at '{injection}'");
             report.violation_alike(&cause, &row, at, again);
         }
     }
 
-    /// What is wrong with how it ended.
+    /// Lists the rules that the run has broken.
     fn judge(
         &self,
         ran: &Trace<Option<Facts>>,
-        aim: &Aim,
+        injection: &Injection,
         phase: Phase,
     ) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -156,7 +157,7 @@ impl<'a> Walk<'a> {
             let differences = facts.differences(expected);
             if !differences.is_empty() {
                 wrong.push(format!(
-                    "the command ran, and not as asked: {}",
+                    "the command ran, but not as requested: {}",
                     differences.join("; ")
                 ));
             }
@@ -170,55 +171,59 @@ impl<'a> Walk<'a> {
             wrong.push(format!("the command printed something else: {:?}", ran.out));
         }
         let told = ran.err.lines().last().unwrap_or_default();
-        match (aim.fault, ran.command.is_some(), ran.code) {
+        match (injection.fault, ran.command.is_some(), ran.code) {
             (_, true, 0) | (Fault::Kill, _, 137) => {}
             (Fault::Error(_), false, 0) => {
-                wrong.push("the command did not run, and the code is 0".into())
+                wrong.push("the command did not run, but the exit code is 0".into())
             }
             (Fault::Error(errno), false, 126 | 127)
-                if looks_for_command(aim) && names(&ran.err, errno) => {}
-            (Fault::Error(_), _, 125) if !tells_what(&ran.err) => {
+                if looks_for_command(injection) && names_reason(&ran.err, errno) => {}
+            (Fault::Error(_), _, 125) if !names_operation(&ran.err) => {
                 wrong.push(format!(
-                    "the error names no call, and nothing that it was for: {:?}",
+                    "the error names neither a call nor its object: {:?}",
                     ran.err
                 ));
             }
-            (Fault::Error(errno), _, 125) if names(&ran.err, errno) => {}
-            (Fault::Error(_), _, 125) => wrong.push(format!("{WORDS}: {:?}", ran.err)),
+            (Fault::Error(errno), _, 125) if names_reason(&ran.err, errno) => {}
+            (Fault::Error(_), _, 125) => {
+                wrong.push(format!("{UNEXPLAINED}: {:?}", ran.err))
+            }
             (Fault::Kill, _, 125) if !told.is_empty() => {}
             (_, _, code) => wrong.push(format!("exit code {code}: {:?}", ran.err)),
         }
         wrong
     }
 
-    /// What is left after `gc`, and what `gc` complains of.
+    /// Lists everything that is left after `gc`, and the errors of `gc`.
     fn leftovers(&self, row: &str, fault: Fault, report: &mut Report) -> Vec<String> {
-        // What a kill leaves is for gc; an error undoes what was made, if it can.
+        // After a kill, gc cleans up. After an error, the runtime itself does.
         let patience = if fault == Fault::Kill {
             Duration::ZERO
         } else {
             Duration::from_millis(150)
         };
-        if self.place.number() >= 5 && self.place.left_for_good(patience).is_empty() {
+        if self.scenario.number() >= 5
+            && self.scenario.left_for_good(patience).is_empty()
+        {
             return Vec::new();
         }
-        let gc = self.place.gc();
+        let gc = self.scenario.gc();
         let failed = gc
             .as_ref()
             .filter(|ran| ran.code != 0)
             .map(|ran| format!("gc fails: {}", ran.err));
-        let left = self.place.left_for_good(Duration::from_secs(5));
+        let left = self.scenario.left_for_good(Duration::from_secs(5));
         if gc.is_some() {
             report.count_gc(row);
         }
         let left = (!left.is_empty()).then(|| format!("left after gc: {left:?}"));
-        self.place.clear();
+        self.scenario.clear();
         failed.into_iter().chain(left).collect()
     }
 
-    /// One run with a fault, told in full.
-    pub fn show(&self, aim: &Aim, report: &mut Report) {
-        let ran = run(self.place, &self.known, Some(aim));
+    /// Runs once with a fault, and prints everything.
+    pub fn show(&self, injection: &Injection, report: &mut Report) {
+        let ran = run(self.scenario, &self.known, Some(injection));
         println!(
             "exit code {}; the call was {}made",
             ran.code,
@@ -227,22 +232,22 @@ impl<'a> Walk<'a> {
         println!("stdout:\n{}stderr:\n{}", ran.out, ran.err);
         match (&ran.command, &self.expected.command) {
             (Some(Some(facts)), Some(Some(expected))) => {
-                println!("it ran; {:#?}", facts.differences(expected))
+                println!("the command ran; {:#?}", facts.differences(expected))
             }
             _ => println!("the command did not run, or was killed at once"),
         }
-        println!("left: {:#?}", self.place.left());
-        let step = self.place.bench().step().name();
+        println!("left: {:#?}", self.scenario.left());
+        let step = self.scenario.bench().step().name();
         for what in self
-            .judge(&ran, aim, Phase::Starting)
+            .judge(&ran, injection, Phase::Starting)
             .into_iter()
-            .chain(self.leftovers(step, aim.fault, report))
+            .chain(self.leftovers(step, injection.fault, report))
         {
-            report.violation(step, what, aim);
+            report.violation(step, what, injection);
         }
     }
 
-    /// The calls of a run without a fault.
+    /// Lists the calls of a run without a fault.
     pub fn list(&self) {
         for call in &self.expected.calls {
             println!(
@@ -253,23 +258,27 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn run(place: &Place, known: &[Known], aim: Option<&Aim>) -> Trace<Option<Facts>> {
-    let words = place.words();
-    let bench = place.bench();
-    let subject = Subject { words: &words, dir: bench.dir(), exe: bench.exe(), known };
-    trace(&subject, aim, |pid| Facts::of(pid, place))
+fn run(
+    scenario: &Scenario,
+    known: &[KnownCall],
+    injection: Option<&Injection>,
+) -> Trace<Option<Facts>> {
+    let words = scenario.words();
+    let bench = scenario.bench();
+    let program = Program { words: &words, dir: bench.dir(), exe: bench.exe(), known };
+    trace(&program, injection, |pid| Facts::of(pid, scenario))
 }
 
-/// Whether the call is the exec, or the look whether it can be.
-fn looks_for_command(aim: &Aim) -> bool {
-    let looks = matches!(aim.fault, Fault::Error(Errno::EACCES | Errno::EIO));
-    aim.name() == "execve"
-        || looks && ["access", "newfstatat", "statx"].contains(&aim.name())
+/// Whether the call is the exec, or the check whether the command can be executed.
+fn looks_for_command(injection: &Injection) -> bool {
+    let looks = matches!(injection.fault, Fault::Error(Errno::EACCES | Errno::EIO));
+    injection.name() == "execve"
+        || looks && ["access", "newfstatat", "statx"].contains(&injection.name())
 }
 
-/// Errors begin with the call and its operands, `mount(proc, /proc): …`, or with a
-/// path; or they are those of the loader of a helper, ld.so(8), who names the library.
-fn tells_what(error: &str) -> bool {
+/// Whether the error names its call and operands, `mount(proc, /proc): …`, or a path.
+/// The loader of a helper, ld.so(8), names the library instead.
+fn names_operation(error: &str) -> bool {
     let line =
         error.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
     line.contains("error while loading shared libraries")
@@ -278,8 +287,9 @@ fn tells_what(error: &str) -> bool {
             .is_some_and(|(what, _reason)| what.contains(['(', '/']))
 }
 
-/// Errors end in the kernel's reason and its name: `Input/output error (EIO)`.
-fn names(error: &str, errno: Errno) -> bool {
+/// Whether the error ends with the kernel's reason and its name: `Input/output error
+/// (EIO)`.
+fn names_reason(error: &str, errno: Errno) -> bool {
     let words = std::io::Error::from(errno).to_string();
     let words = words.split(" (os error").next().unwrap_or_default();
     error.contains(&format!("{errno:?}")) || error.contains(words)

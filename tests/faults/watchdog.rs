@@ -1,4 +1,4 @@
-//! Ends a run that does not end.
+//! Kills a run that does not end.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -9,10 +9,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Longer than anything that a runtime waits for by itself (10 seconds).
+/// How long a run may take: longer than any timeout in the runtime (10 seconds).
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// Kills what it watches when that takes too long.
+/// Kills the processes that it watches if they take too long.
 pub struct Watchdog {
     watched: Arc<Mutex<BTreeSet<Pid>>>,
     done: Sender<()>,
@@ -20,7 +20,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// From now on.
+    /// Starts the clock.
     pub fn start() -> Self {
         let watched = Arc::new(Mutex::new(BTreeSet::<Pid>::new()));
         let (done, wait) = channel();
@@ -37,22 +37,22 @@ impl Watchdog {
         Watchdog { watched, done, thread }
     }
 
-    /// This process too.
+    /// Watches this process.
     pub fn watch(&self, pid: Pid) {
         self.watched.lock().expect("nobody panics with it").insert(pid);
     }
 
-    /// It has ended, and its number may be another's.
+    /// Forgets a process that has ended: its PID may be reused.
     pub fn forget(&self, pid: Pid) {
         self.watched.lock().expect("nobody panics with it").remove(&pid);
     }
 
-    /// Whether any of them lives.
+    /// Whether any process is watched.
     pub fn has_some(&self) -> bool {
         !self.watched.lock().expect("nobody panics with it").is_empty()
     }
 
-    /// Watches no longer, and says whether it had to kill.
+    /// Stops watching. Returns whether it had to kill.
     pub fn end(self) -> bool {
         let _ = self.done.send(());
         self.thread.join().expect("the watchdog does not panic")

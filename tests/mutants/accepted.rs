@@ -1,13 +1,13 @@
-//! The survivors that need no test, and why: the file `accepted`.
+//! The survivors that need no test, and the reasons: the file `accepted`.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::chosen::Step;
 use crate::mutant::Mutant;
+use crate::selection::Step;
 
-/// What the file names. The reasons are for who reads it.
+/// The mutants in the file. The reasons are for its readers.
 pub struct Accepted {
     names: Vec<String>,
 }
@@ -31,12 +31,12 @@ impl Accepted {
         Ok(Accepted { names })
     }
 
-    /// Whether it is one of them.
+    /// Whether the mutant is in the file.
     pub fn has(&self, mutant: &Mutant) -> bool {
         self.names.contains(&mutant.id())
     }
 
-    /// Those of a step.
+    /// The accepted mutants of a step.
     pub fn of(&self, step: &Step) -> impl Iterator<Item = &String> {
         let directory = format!("steps/{}/", step.name);
         self.names.iter().filter(move |name| name.starts_with(&directory))

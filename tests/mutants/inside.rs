@@ -1,5 +1,5 @@
-//! Inside the virtual machine: each subject in its turn takes the place of the
-//! programs, and is tested.
+//! In the virtual machine: puts each subject in the place of the step's program, and
+//! tests it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::plan::{Check, Outcome, Plan, Subject, Until, Word};
+use crate::plan::{Check, Message, Outcome, Plan, Subject, Until};
 
 /// The directory for temporary files of a subject.
 const TMP: &str = "/tmp/kiste-mutant";
@@ -25,26 +25,26 @@ const TMP: &str = "/tmp/kiste-mutant";
 fn read(plan: &Path) -> Result<Plan> {
     ensure!(
         std::env::var_os("KISTE_VM").is_some(),
-        "a mutant may do anything: only in the virtual machine"
+        "a mutant may do anything, so it runs in the virtual machine only"
     );
     Ok(serde_json::from_slice(&fs::read(plan)?)?)
 }
 
-fn say(word: &Word) -> Result<()> {
+fn send(word: &Message) -> Result<()> {
     let mut line = serde_json::to_vec(word)?;
     line.push(b'\n');
-    std::io::stdout().write_all(&line).context("say it")
+    std::io::stdout().write_all(&line).context("write to stdout")
 }
 
-/// Each subject of the plan, in namespaces of its own, until one has changed the
+/// Tests each subject of the plan in namespaces of its own, until one has changed the
 /// machine.
 pub fn all(file: &Path) -> Result<()> {
     let plan = read(file)?;
     fs::create_dir_all(TMP)?;
-    let require = what_is_there(&plan.place)?;
+    let require = holding_checks(&plan.program_path)?;
     let before = state();
     for nth in 0..plan.subjects.len() {
-        say(&Word::Begin(nth))?;
+        send(&Message::Begin(nth))?;
         let status = Command::new("unshare")
             .args([
                 "--mount",
@@ -55,13 +55,13 @@ pub fn all(file: &Path) -> Result<()> {
                 "--kill-child",
                 "--mount-proc",
             ])
-            // A shell, as the first process, buries what others leave.
+            // A shell as PID 1 reaps orphaned processes.
             .args(["--uts", "--ipc", "bash", "-c", r#""$0" "$@"; exit $?"#])
             .arg(std::env::current_exe()?)
             .arg("--inside")
             .arg(file)
             .args(["--subject", &nth.to_string()])
-            // What is there now, a test may not be skipped for.
+            // A test must not be skipped for lack of something that is there now.
             .env("KISTE_REQUIRE", &require)
             .env("TMPDIR", TMP)
             .env("KISTE_SKIP_LOG", format!("{TMP}/skipped"))
@@ -69,31 +69,31 @@ pub fn all(file: &Path) -> Result<()> {
             .status()
             .context("run unshare, of util-linux")?;
         if !status.success() {
-            // Like a machine that stops: it is tried again alone.
-            eprintln!("subject {nth} has broken what tests it: {status}");
+            // As if the machine had stopped: the subject is tested again alone.
+            eprintln!("subject {nth} has broken its tester: {status}");
             return Ok(());
         }
         remove_cgroups()?;
-        say(&Word::End(nth))?;
+        send(&Message::End(nth))?;
         let after = state();
         if let Some((what, _)) =
             after.iter().zip(&before).find(|(after, before)| after != before)
         {
-            return say(&Word::Changed(what.clone()));
+            return send(&Message::Changed(what.clone()));
         }
     }
     Ok(())
 }
 
-/// The checks of the program's own doctor that hold here.
-fn what_is_there(program: &Path) -> Result<String> {
+/// The checks of the program's `doctor` that hold here.
+fn holding_checks(program: &Path) -> Result<String> {
     let output = Command::new(program).args(["doctor", "--format", "json"]).output()?;
     let checks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let there = checks.iter().filter(|check| check["verdict"] == "ok");
     Ok(there.filter_map(|check| check["name"].as_str()).collect::<Vec<_>>().join(","))
 }
 
-/// What must be the same before and after: one text each.
+/// The state that must be the same before and after, as texts.
 fn state() -> Vec<String> {
     let null = fs::metadata("/dev/null").map(|it| it.rdev());
     let mut state = vec![format!("/dev/null: {null:?}")];
@@ -123,7 +123,7 @@ fn names(dir: &Path) -> Vec<PathBuf> {
     names
 }
 
-/// Those that a subject has left, with what is in them.
+/// Removes the cgroups that a subject has left, and the processes in them.
 fn remove_cgroups() -> Result<()> {
     let top = names(Path::new("/sys/fs/cgroup"));
     for cgroup in top.iter().filter(|path| path.is_dir()) {
@@ -133,8 +133,8 @@ fn remove_cgroups() -> Result<()> {
     Ok(())
 }
 
-/// Who is killed is in it for a moment yet. What cannot be removed changes the machine,
-/// and that is seen.
+/// Removes a cgroup, in which killed processes stay for a moment. If it cannot be
+/// removed, the machine is no longer the same, and that is noticed later.
 fn remove_cgroup(cgroup: &Path) {
     names(cgroup)
         .iter()
@@ -146,7 +146,7 @@ fn remove_cgroup(cgroup: &Path) {
     }
 }
 
-/// One subject, in its namespaces.
+/// Tests one subject, in its namespaces.
 pub fn one(file: &Path, nth: usize) -> Result<()> {
     let plan = read(file)?;
     ensure!(
@@ -154,15 +154,15 @@ pub fn one(file: &Path, nth: usize) -> Result<()> {
         "not in a PID namespace of its own"
     );
     let subject = &plan.subjects[nth];
-    take_the_place(subject, &plan.place)?;
+    replace_program(subject, &plan.program_path)?;
     for &number in &subject.order {
         let check = &plan.checks[number];
         let (mut outcome, seconds, said) = run(check, subject)?;
         if plan.until == Until::Caught && outcome == Outcome::Failed {
-            // A test that fails now and then by itself does not do so twice.
+            // A flaky test does not fail twice.
             outcome = run(check, subject)?.0;
         }
-        say(&Word::Checked { check: number, outcome, seconds, said })?;
+        send(&Message::Checked { check: number, outcome, seconds, said })?;
         if plan.until == Until::Caught
             && matches!(outcome, Outcome::Failed | Outcome::TimedOut)
         {
@@ -172,8 +172,9 @@ pub fn one(file: &Path, nth: usize) -> Result<()> {
     Ok(())
 }
 
-fn take_the_place(subject: &Subject, place: &Path) -> Result<()> {
-    // As distributions have it; these are peers of each other, and of nothing outside.
+fn replace_program(subject: &Subject, program_path: &Path) -> Result<()> {
+    // Shared, as distributions have it. These mounts are peers of each other, and of
+    // none outside.
     mount_with("/", "/", None, MsFlags::MS_SHARED | MsFlags::MS_REC)?;
     for own in [TMP, "/run"] {
         mount_with(
@@ -183,7 +184,7 @@ fn take_the_place(subject: &Subject, place: &Path) -> Result<()> {
             MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
         )?;
     }
-    mount_with(&subject.program, place, None, MsFlags::MS_BIND)
+    mount_with(&subject.program, program_path, None, MsFlags::MS_BIND)
 }
 
 fn mount_with(
@@ -197,7 +198,7 @@ fn mount_with(
         .with_context(|| format!("mount {}", to.display()))
 }
 
-/// Runs a test, for no longer than it may.
+/// Runs a test, with a time limit.
 fn run(check: &Check, subject: &Subject) -> Result<(Outcome, f64, String)> {
     let log = Path::new(TMP).join("skipped");
     let _ = fs::remove_file(&log);
@@ -245,7 +246,7 @@ fn ends_within(pid: i32, seconds: u64) -> Result<bool> {
     Ok(poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], timeout)? > 0)
 }
 
-/// The words of the first panic, or why it was skipped.
+/// The message of the first panic, or the reason why the test was skipped.
 fn why(output: &Path, log: &Path) -> Result<String> {
     let mut text = String::new();
     for file in [log, output] {

@@ -1,5 +1,4 @@
-//! What has been found out so far, on the disk: a run that is interrupted goes on where
-//! it was.
+//! The verdicts so far, on disk: an interrupted run continues there.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -9,10 +8,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::chosen::Step;
 use crate::mutant::Mutant;
+use crate::selection::Step;
 
-/// What became of a mutant.
+/// The verdict on a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// It does not compile.
@@ -21,9 +20,9 @@ pub enum Verdict {
     Caught,
     /// A test took too long.
     TimedOut,
-    /// The step's tests passed; those of the step above are still to be asked.
+    /// The step's tests passed; those of the steps above are still to be run.
     SurvivedHere,
-    /// A test of the step above failed.
+    /// A test of a step above failed.
     CaughtAbove,
     /// All tests passed.
     Survived,
@@ -34,9 +33,9 @@ pub enum Verdict {
 pub struct Entry {
     mutant: String,
     digest: String,
-    /// What became of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What has caught it.
+    /// The test that has caught it.
     pub by: String,
     said: String,
 }
@@ -48,12 +47,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Reads what is there.
+    /// Reads the file, if there is one.
     pub fn open(dir: PathBuf, step: &Step) -> Result<Self> {
         let path = dir.join(format!("{}.jsonl", step.name));
         let text = fs::read_to_string(&path).unwrap_or_default();
         let read =
-            text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()); // the last may be cut
+            text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()); // the last line may be cut
         let entries = read
             .map(|entry| ((entry.mutant.clone(), entry.digest.clone()), entry))
             .collect();
@@ -64,24 +63,25 @@ impl Ledger {
         })
     }
 
-    /// What is known of a mutant; nothing, when its file has changed since.
+    /// The entry of a mutant. None if its file has changed since.
     pub fn of(&self, mutant: &Mutant) -> Option<&Entry> {
         self.entries.get(&key(mutant))
     }
 
-    /// Those with one of these verdicts are to be tried anew.
+    /// Forgets mutants with these verdicts, so that they are tested again.
     pub fn forget(&mut self, verdicts: &[Verdict]) {
         self.entries.retain(|_, entry| !verdicts.contains(&entry.verdict));
     }
 
-    /// How many a test has caught, and how many of them in this file.
+    /// The number of mutants that a test has caught, and the number of these in this
+    /// file.
     pub fn caught_by(&self, test: &str, file: &str) -> (usize, usize) {
         let is_in = |entry: &&Entry| entry.mutant.split(':').next() == Some(file);
         let caught = self.entries.values().filter(|entry| entry.by == test);
         (caught.clone().count(), caught.filter(is_in).count())
     }
 
-    /// Writes it down, and tells it.
+    /// Records a verdict, and prints it.
     pub fn write(
         &mut self,
         mutant: &Mutant,
@@ -102,7 +102,7 @@ impl Ledger {
             by: by.into(),
             said: said.into(),
         };
-        // One write(2) a line.
+        // A single write(2) for each line.
         let mut line = serde_json::to_string(&entry)?;
         line.push('\n');
         self.file.write_all(line.as_bytes())?;

@@ -1,4 +1,4 @@
-//! The virtual machine, from outside: boots it, and hears what it says.
+//! Boots the virtual machine, and reads its messages.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -8,46 +8,48 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::ledger::Verdict;
-use crate::plan::{Outcome, Plan, Subject, Until, Word};
+use crate::plan::{Message, Outcome, Plan, Subject, Until};
 use crate::suite::Suite;
 
-/// So many machines at once. One has one processor, and who builds for them has mostly
-/// nothing to do.
+/// The number of machines at once. Each has one processor, and building takes little
+/// time beside them.
 pub const MACHINES: usize = 2;
 
-/// Where subjects are tested by a suite.
+/// A machine in which subjects are tested by a suite.
 pub struct Machine<'s> {
     plan: PathBuf,
     suite: &'s Suite,
 }
 
-/// What became of a subject.
+/// The end of a subject's tests.
 #[derive(Clone)]
 pub struct End {
-    /// Whether it was caught.
+    /// The verdict.
     pub verdict: Verdict,
-    /// By which test.
+    /// The test that caught it.
     pub check: Option<usize>,
-    /// What that is called.
+    /// The name of that test.
     pub by: String,
-    /// What the test panicked with.
+    /// The message of that test's panic.
     pub said: String,
 }
 
-/// One boot is over after so many seconds; what it has not come to is for the next.
+/// The seconds after which a boot ends. Subjects that are not tested by then get
+/// another boot.
 const BOOT: &str = "3600";
 
-/// What hangs is waited for so many seconds by the tests: much for them, little for who
-/// waits for a thousand mutants.
+/// The seconds that tests wait for a program that hangs: long for one program, short
+/// for a thousand mutants.
 pub const PATIENCE: &str = "15";
 
 impl<'s> Machine<'s> {
-    /// One of [`MACHINES`]; its plan is written into this directory.
+    /// Creates one of [`MACHINES`], whose plan is written into this directory.
     pub fn numbered(number: usize, dir: &Path, suite: &'s Suite) -> Self {
         Machine { plan: dir.join(format!("plan-{number}.json")), suite }
     }
 
-    /// Tests them all, in as many boots as that takes: which one came to what end.
+    /// Tests all subjects, in as many boots as that takes. Returns the number and the
+    /// end of each.
     pub fn try_all(&self, subjects: &[Subject]) -> Result<Vec<(usize, End)>> {
         let mut ends = Vec::new();
         let mut left: Vec<usize> = (0..subjects.len()).collect();
@@ -55,23 +57,23 @@ impl<'s> Machine<'s> {
         while !left.is_empty() {
             let turn = alone.take().map_or_else(|| left.clone(), |nth| vec![nth]);
             let these: Vec<_> = turn.iter().map(|nth| subjects[*nth].clone()).collect();
-            let mut hearing = Hearing {
+            let mut progress = Progress {
                 suite: self.suite,
                 begun: None,
                 end: End::survived(),
                 done: 0,
             };
             self.boot(&these, Until::Caught, |word| {
-                ends.extend(hearing.hear(word).map(|(nth, end)| (turn[nth], end)));
+                ends.extend(progress.handle(word).map(|(nth, end)| (turn[nth], end)));
             })?;
-            let Hearing { begun, done, .. } = hearing;
+            let Progress { begun, done, .. } = progress;
             left.retain(|nth| !turn[..done].contains(nth));
             match begun {
-                // It may be the one before that has done it.
+                // An earlier subject may be to blame.
                 Some(nth) if turn.len() > 1 => alone = Some(turn[nth]),
                 Some(nth) => {
                     left.retain(|it| *it != turn[nth]);
-                    ends.push((turn[nth], End::of_the_machine()));
+                    ends.push((turn[nth], End::machine_died()));
                 }
                 None => ensure!(done > 0, "the machine does not start"),
             }
@@ -79,8 +81,8 @@ impl<'s> Machine<'s> {
         Ok(ends)
     }
 
-    /// Runs these tests with the original, and lets the suite learn which of them pass.
-    /// Who has caught a mutant by a test that fails without it has caught nothing.
+    /// Runs these tests with the original program, and records which of them pass. A
+    /// test that fails without a mutant has not caught any.
     pub fn prove(&self, checks: Vec<usize>) -> Result<()> {
         if checks.is_empty() {
             return Ok(());
@@ -88,29 +90,30 @@ impl<'s> Machine<'s> {
         let original = Subject { order: checks, ..self.suite.original.clone() };
         let mut ended = false;
         self.boot(&[original], Until::End, |word| match word {
-            Word::Checked { check, outcome, said, .. } => {
+            Message::Checked { check, outcome, said, .. } => {
                 self.suite.learn(check, outcome, &said)
             }
-            Word::End(_) => ended = true,
+            Message::End(_) => ended = true,
             _ => {}
         })?;
-        ensure!(ended, "the machine died of the unchanged program");
+        ensure!(ended, "the machine died with the unchanged program");
         Ok(())
     }
 
-    /// One boot.
+    /// Boots the machine once.
     fn boot(
         &self,
         subjects: &[Subject],
         until: Until,
-        mut hear: impl FnMut(Word),
+        mut handle: impl FnMut(Message),
     ) -> Result<()> {
-        let (place, checks) = (self.suite.place.clone(), self.suite.checks());
+        let (program_path, checks) =
+            (self.suite.program_path.clone(), self.suite.checks());
         fs::write(
             &self.plan,
             serde_json::to_vec(&Plan {
                 subjects: subjects.to_vec(),
-                place,
+                program_path,
                 checks,
                 until,
             })?,
@@ -118,7 +121,7 @@ impl<'s> Machine<'s> {
         let top = std::env::current_dir()?;
         let rootfs = std::env::var_os("KISTE_ROOTFS")
             .map_or_else(|| top.join("rootfs"), PathBuf::from);
-        // It ends with us, whatever ends us.
+        // It ends when we end, for whatever reason.
         let mut vm = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "tests/vm/run", "--"])
             .arg(std::env::current_exe()?)
@@ -138,11 +141,13 @@ impl<'s> Machine<'s> {
             .context("start tests/vm/run")?;
         for line in BufReader::new(vm.stdout.take().expect("it is a pipe")).lines() {
             let Ok(word) = serde_json::from_str(&line?) else { continue };
-            if let Word::Checked { check, outcome: Outcome::Passed, seconds, .. } = word
+            if let Message::Checked {
+                check, outcome: Outcome::Passed, seconds, ..
+            } = word
             {
                 self.suite.passed(check, seconds);
             }
-            hear(word);
+            handle(word);
         }
         let status = vm.wait()?;
         // 124 and 125: the machine was too slow, or died.
@@ -151,20 +156,24 @@ impl<'s> Machine<'s> {
     }
 }
 
-struct Hearing<'s> {
+struct Progress<'s> {
     suite: &'s Suite,
     begun: Option<usize>,
     end: End,
     done: usize,
 }
 
-impl Hearing<'_> {
-    /// Whose end that is.
-    fn hear(&mut self, word: Word) -> Option<(usize, End)> {
+impl Progress<'_> {
+    /// Handles a message. Returns the number and the end of a subject that is done.
+    fn handle(&mut self, word: Message) -> Option<(usize, End)> {
         match word {
-            Word::Begin(nth) => (self.begun, self.end) = (Some(nth), End::survived()),
-            Word::Checked { outcome: Outcome::Passed | Outcome::Skipped, .. } => {}
-            Word::Checked { check, outcome, said, .. } => {
+            Message::Begin(nth) => {
+                (self.begun, self.end) = (Some(nth), End::survived())
+            }
+            Message::Checked {
+                outcome: Outcome::Passed | Outcome::Skipped, ..
+            } => {}
+            Message::Checked { check, outcome, said, .. } => {
                 let verdict = if outcome == Outcome::TimedOut {
                     Verdict::TimedOut
                 } else {
@@ -177,12 +186,12 @@ impl Hearing<'_> {
                     said,
                 };
             }
-            Word::End(nth) => {
+            Message::End(nth) => {
                 self.begun = None;
                 self.done += 1;
                 return Some((nth, self.end.clone()));
             }
-            Word::Changed(what) => {
+            Message::Changed(what) => {
                 println!("a new boot, since the last one left {what}")
             }
         }
@@ -200,7 +209,7 @@ impl End {
         }
     }
 
-    fn of_the_machine() -> Self {
+    fn machine_died() -> Self {
         let by = "the machine, which died".into();
         End { verdict: Verdict::Caught, check: None, by, said: String::new() }
     }

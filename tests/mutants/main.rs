@@ -1,16 +1,16 @@
-//! Mutants: every small change that a generator can make to a step's library, against
-//! the step's tests.
+//! Generated mutants: every small change that a generator can make to a step's library,
+//! tested by the step's tests.
 
 mod accepted;
-mod chosen;
+mod build_dir;
 mod inside;
 mod ledger;
 mod machine;
 mod mutant;
 mod plan;
+mod selection;
 mod suite;
 mod table;
-mod workshop;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,48 +23,49 @@ use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 
 use accepted::Accepted;
-use chosen::{STEPS, Stage, Step};
+use build_dir::BuildDir;
 use ledger::{Ledger, Verdict};
 use machine::{MACHINES, Machine};
 use mutant::Mutant;
 use plan::Subject;
+use selection::{STEPS, Stage, Step};
 use suite::{Suite, Tests};
 use table::Table;
-use workshop::Workshop;
 
-/// Makes mutants of the steps' libraries, and sees which of them the tests catch.
+/// Makes mutants of the steps' libraries, and checks which of them the tests catch
 #[derive(Parser)]
 #[command(name = "tests/mutants/generated")]
 struct Args {
-    /// Only of this step: 05-cgroups
+    /// Only mutants of this step: 05-cgroups
     #[arg(long, value_parser = STEPS.map(|step| step.name))]
     step: Vec<String>,
-    /// Only so many of each step
+    /// Only this number of mutants of each step
     #[arg(long, value_name = "NUMBER")]
     sample: Option<usize>,
-    /// Which ones: another number, other mutants
+    /// Choose other mutants by another number
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
     tests: Tests,
-    /// Only those that have this in their name
+    /// Only mutants with this in their name
     word: Option<String>,
-    /// Try those anew that survived the last time
+    /// Test the mutants again that survived the last time
     #[arg(long)]
     again: bool,
-    /// List them, and try none
+    /// List the mutants without testing them
     #[arg(long)]
     list: bool,
-    /// Called inside of the virtual machine, with what is to be done there
+    /// Run in the virtual machine, with this plan
     #[arg(long, value_name = "PLAN", hide = true)]
     inside: Option<PathBuf>,
-    /// Which one of the plan; without, all
+    /// The subject of the plan [default: all]
     #[arg(long, requires = "inside", hide = true)]
     subject: Option<usize>,
 }
 
-/// At most so many mutants in one boot: more, and less is lost by boots; fewer, and
-/// what has caught one of a file is tried first with the next one sooner.
+/// The most mutants in one boot. With more, less time goes into boots; with fewer, a
+/// test that has caught a mutant is sooner tried first on the next one of the same
+/// file.
 const BATCH: usize = 5;
 
 fn main() -> Result<ExitCode> {
@@ -76,7 +77,7 @@ fn main() -> Result<ExitCode> {
         }
         _ => {}
     }
-    let workshop = Workshop::open()?;
+    let build_dir = BuildDir::open()?;
     let accepted = Accepted::read()?;
     let mut table = Table::default();
     let is_asked = |step: &&Step| {
@@ -84,34 +85,35 @@ fn main() -> Result<ExitCode> {
     };
     for step in STEPS.iter().filter(is_asked) {
         let listed = mutant::of(step)?;
-        let chosen = chosen::of(&listed, args.word.as_deref(), args.sample, args.seed);
+        let chosen =
+            selection::of(&listed, args.word.as_deref(), args.sample, args.seed);
         if args.list {
             chosen.iter().for_each(|mutant| println!("{mutant}"));
             continue;
         }
-        let mut ledger = Ledger::open(workshop.dir(), step)?;
+        let mut ledger = Ledger::open(build_dir.dir(), step)?;
         if args.again {
             ledger.forget(&[Verdict::Survived, Verdict::SurvivedHere]);
         }
-        try_in_stages(step, &chosen, &args.tests, &workshop, &accepted, &mut ledger)?;
+        test_in_stages(step, &chosen, &args.tests, &build_dir, &accepted, &mut ledger)?;
         table.add(step, &listed, &chosen, &ledger, &accepted);
     }
     Ok(if args.list || table.print() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What is not known yet is tried by the step's own tests, and what survives by those
-/// of steps above.
-fn try_in_stages(
+/// Tests untested mutants by the step's own tests, and the survivors by those of the
+/// steps above.
+fn test_in_stages(
     step: &Step,
     chosen: &[&Mutant],
     tests: &Tests,
-    workshop: &Workshop,
+    build_dir: &BuildDir,
     accepted: &Accepted,
     ledger: &mut Ledger,
 ) -> Result<()> {
     let untried: Vec<_> =
         chosen.iter().filter(|mutant| ledger.of(mutant).is_none()).copied().collect();
-    try_them(&step.own(), &untried, tests, workshop, ledger)?;
+    test_all(&step.own(), &untried, tests, build_dir, ledger)?;
     for above in step.above() {
         let has_survived = |mutant: &&&Mutant| {
             ledger
@@ -121,42 +123,42 @@ fn try_in_stages(
         let survivors =
             chosen.iter().filter(has_survived).filter(|mutant| !accepted.has(mutant));
         let survivors: Vec<_> = survivors.copied().collect();
-        try_them(&above, &survivors, tests, workshop, ledger)?;
+        test_all(&above, &survivors, tests, build_dir, ledger)?;
     }
     Ok(())
 }
 
-/// While batches are in the machines, the next one is built.
-fn try_them(
+/// Tests mutants in batches. While one batch is tested in a machine, the next one is
+/// built.
+fn test_all(
     stage: &Stage,
     mutants: &[&Mutant],
     tests: &Tests,
-    workshop: &Workshop,
+    build_dir: &BuildDir,
     ledger: &mut Ledger,
 ) -> Result<()> {
     if mutants.is_empty() {
         return Ok(());
     }
-    workshop.refresh()?;
-    let original = workshop
-        .build_tree(stage)?
-        .context("the tree without any change does not compile")?;
-    let suite = Suite::built(stage, tests, original, workshop)?;
+    build_dir.refresh()?;
+    let original =
+        build_dir.build_tree(stage)?.context("the unchanged tree does not compile")?;
+    let suite = Suite::built(stage, tests, original, build_dir)?;
     let (batches, ready) = sync_channel(1);
     let ledger = Mutex::new(ledger);
     thread::scope(|scope| {
         let builder =
-            scope.spawn(move || build_batches(stage, mutants, workshop, &batches));
-        // Dropped by the last of the testers, also by one that fails, so that the
-        // builder does not wait.
+            scope.spawn(move || build_batches(stage, mutants, build_dir, &batches));
+        // The last tester drops it, even if it fails, so that the builder does not wait
+        // for ever.
         let ready = Arc::new(Mutex::new(ready));
         let (suite, ledger) = (&suite, &ledger);
         let tester = |number: usize| {
             let ready = Arc::clone(&ready);
-            let machine = Machine::numbered(number, &workshop.dir(), suite);
+            let machine = Machine::numbered(number, &build_dir.dir(), suite);
             scope.spawn(move || {
                 while let Some(batch) = next(&ready) {
-                    try_batch(stage, batch, &machine, suite, ledger)?;
+                    test_batch(stage, batch, &machine, suite, ledger)?;
                 }
                 Ok(())
             })
@@ -183,20 +185,20 @@ type Built<'m> = (&'m Mutant, Option<Subject>);
 fn build_batches<'m>(
     stage: &Stage,
     mutants: &[&'m Mutant],
-    workshop: &Workshop,
+    build_dir: &BuildDir,
     batches: &SyncSender<Vec<Built<'m>>>,
 ) -> Result<()> {
     for batch in mutants.chunks(mutants.len().div_ceil(MACHINES).min(BATCH)) {
         let built =
-            batch.iter().map(|mutant| Ok((*mutant, workshop.build(stage, mutant)?)));
+            batch.iter().map(|mutant| Ok((*mutant, build_dir.build(stage, mutant)?)));
         if batches.send(built.collect::<Result<_>>()?).is_err() {
-            break; // nobody tries them any more, and says why
+            break; // every tester has ended, and reports why
         }
     }
     Ok(())
 }
 
-fn try_batch(
+fn test_batch(
     stage: &Stage,
     batch: Vec<Built<'_>>,
     machine: &Machine<'_>,

@@ -1,4 +1,4 @@
-//! What the generator makes: one small change of one file.
+//! A mutant: one small change of one file, made by the generator.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Display};
@@ -9,23 +9,23 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::chosen::Step;
-use crate::workshop::package;
+use crate::build_dir::package;
+use crate::selection::Step;
 
-/// One change.
+/// A small change.
 #[derive(Deserialize)]
 pub struct Mutant {
     /// `steps/03-mount/src/place.rs:45:9: replace == with != in Place::open`
     name: String,
-    /// The file, from the top of the workspace.
+    /// The file, relative to the root of the workspace.
     pub file: String,
     function: Option<Function>,
     span: Span,
     replacement: String,
-    /// Of those with the same name but for the line, which one.
+    /// Its number among the mutants with the same name but for the line.
     #[serde(skip)]
     nth: usize,
-    /// Of the file as it was when it was listed.
+    /// The digest of the file when the mutant was listed.
     #[serde(skip)]
     pub digest: String,
 }
@@ -41,16 +41,16 @@ struct Span {
     end: Position,
 }
 
-/// Both counted from 1, the column in characters.
+/// A position. Line and column count from 1, the column in characters.
 #[derive(Deserialize)]
 struct Position {
     line: usize,
     column: usize,
 }
 
-/// All mutants of a step's library. `sys` modules are left out: what is wrong there is
-/// undefined behaviour, and proves nothing. So is `main.rs`: the hand-written mutants
-/// take lines out of it.
+/// Lists all mutants of a step's library. `sys` modules are left out: a wrong change
+/// there is undefined behaviour, and proves nothing. So is `main.rs`: the hand-written
+/// mutants take lines out of it.
 pub fn of(step: &Step) -> Result<Vec<Mutant>> {
     let listed = Command::new("cargo")
         .args([
@@ -72,8 +72,8 @@ pub fn of(step: &Step) -> Result<Vec<Mutant>> {
             "cargo mutants does not list any\nhint: cargo install cargo-mutants --locked"
         );
     }
-    let mut mutants: Vec<Mutant> =
-        serde_json::from_slice(&listed.stdout).context("what cargo mutants lists")?;
+    let mut mutants: Vec<Mutant> = serde_json::from_slice(&listed.stdout)
+        .context("read the list of cargo mutants")?;
     let mut seen = HashMap::new();
     for mutant in &mut mutants {
         let count = seen.entry(mutant.what().to_owned() + &mutant.file).or_insert(0);
@@ -87,8 +87,8 @@ pub fn of(step: &Step) -> Result<Vec<Mutant>> {
 }
 
 impl Mutant {
-    /// Its name without the line, which would change with every edit above it; the
-    /// second and further ones of this name have a number.
+    /// Its name without the line number, which would change with every edit above it.
+    /// The second and further mutants of the same name have a number.
     pub fn id(&self) -> String {
         let id = format!("{}: {}", self.file, self.what());
         if self.nth == 1 { id } else { format!("{id} #{}", self.nth) }
@@ -98,7 +98,7 @@ impl Mutant {
         self.name.split_once(": ").map_or(&self.name, |(_, what)| what)
     }
 
-    /// What its file and its function are called, in words: a test of either may have
+    /// The words in the names of its file and its function: a test of either may have
     /// them in its name.
     pub fn words(&self) -> HashSet<String> {
         let file = self.file.split_once("/src/").map_or(&*self.file, |(_, file)| file);
@@ -107,8 +107,8 @@ impl Mutant {
         words(file).chain(words(function)).collect()
     }
 
-    /// Whether it is the original in other words: what is joined by `|` here are flags
-    /// that have no bit in common, so `^` gives the same.
+    /// Whether it is equivalent to the original: flags that are joined by `|` here have
+    /// no bit in common, so `^` gives the same.
     pub fn is_equal(&self) -> bool {
         self.what().starts_with("replace | with ^")
     }
@@ -117,7 +117,7 @@ impl Mutant {
     pub fn apply(&self, text: &str) -> Result<String> {
         let (start, end) = (self.span.start.offset(text), self.span.end.offset(text));
         let (Some(start), Some(end)) = (start, end) else {
-            bail!("{self}: no such place in the file")
+            bail!("{self}: no such position in the file")
         };
         ensure!(start <= end, "{self}: it ends before it begins");
         Ok([&text[..start], &self.replacement, &text[end..]].concat())

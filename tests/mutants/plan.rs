@@ -1,4 +1,4 @@
-//! What is to be done in the machine, and what is told of it.
+//! The plan for the machine, and the machine's messages.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-/// What one boot is for.
+/// The work of one boot.
 #[derive(Serialize, Deserialize)]
 pub struct Plan {
-    /// What is tested.
+    /// The programs to be tested.
     pub subjects: Vec<Subject>,
-    /// Where the program is to be that the tests run.
-    pub place: PathBuf,
-    /// By what.
+    /// The path of the program that the tests run.
+    pub program_path: PathBuf,
+    /// The tests.
     pub checks: Vec<Check>,
-    /// When to stop.
+    /// The moment to stop.
     pub until: Until,
 }
 
@@ -35,26 +35,26 @@ pub struct Subject {
     pub program: PathBuf,
     /// The library's own tests.
     pub unit: Option<PathBuf>,
-    /// Which of the plan's tests, in which order.
+    /// The numbers of the plan's tests to run, in order.
     pub order: Vec<usize>,
 }
 
-/// One test.
+/// A test.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Check {
     /// Its name.
     pub name: String,
-    /// The program that has it; None: the library's own, all of them.
+    /// The program that contains it. None for all unit tests of the library.
     pub binary: Option<PathBuf>,
     /// The package's directory, where cargo would run it.
     pub dir: PathBuf,
-    /// How long it took the last time that it passed, in seconds.
+    /// The time that it took when it last passed, in seconds.
     pub seconds: Option<f64>,
 }
 
 impl Check {
-    /// How long it may take, in seconds. The host is busy at times; a mutant that hangs
-    /// is to be caught this century all the same.
+    /// The time that it may take, in seconds: enough for a busy host, and little enough
+    /// for a mutant that hangs.
     pub fn limit(&self) -> u64 {
         30 + (4.0 * self.seconds.unwrap_or(20.0)) as u64
     }
@@ -65,7 +65,7 @@ impl Check {
 pub enum Outcome {
     /// It passed.
     Passed,
-    /// It said that something is missing here.
+    /// It was skipped, since something is missing here.
     Skipped,
     /// It failed.
     Failed,
@@ -73,38 +73,38 @@ pub enum Outcome {
     TimedOut,
 }
 
-/// What comes out of the machine, a line each.
+/// A message of the machine, on a line of its own.
 #[derive(Serialize, Deserialize)]
-pub enum Word {
-    /// This subject's turn.
+pub enum Message {
+    /// The tests of this subject begin.
     Begin(usize),
     /// A test has ended.
     Checked {
-        /// Which one.
+        /// The number of the test.
         check: usize,
-        /// How.
+        /// Its outcome.
         outcome: Outcome,
-        /// After how many seconds.
+        /// Its duration.
         seconds: f64,
-        /// What it panicked with.
+        /// The message of its panic.
         said: String,
     },
-    /// This subject is done with.
+    /// The tests of this subject have ended.
     End(usize),
-    /// The machine is no longer what it was.
+    /// The machine is no longer the same: this has changed.
     Changed(String),
 }
 
 impl Subject {
-    /// What was built.
+    /// The files of the build.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.program].into_iter().chain(&self.unit)
     }
 
-    /// Removes it from the disk.
+    /// Removes its files.
     ///
     /// # Errors
-    /// What the kernel says of unlink(2).
+    /// When unlink(2) fails.
     pub fn remove(&self) -> Result<()> {
         self.files().try_for_each(|file| Ok(fs::remove_file(file)?))
     }

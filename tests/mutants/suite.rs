@@ -1,5 +1,4 @@
-//! By what a step's mutants are tested: its tests, and what has been learnt of them so
-//! far.
+//! The tests of a step's mutants, and their history, by which the next ones are chosen.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,18 +11,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::chosen::{Stage, Unit};
+use crate::build_dir::{BuildDir, package};
 use crate::ledger::Ledger;
 use crate::machine::PATIENCE;
 use crate::mutant::{Mutant, words};
 use crate::plan::{Check, Outcome, Subject};
-use crate::workshop::{Workshop, package};
+use crate::selection::{Stage, Unit};
 
 /// The tests of a stage.
 pub struct Suite {
-    /// Where the tests look for the program.
-    pub place: PathBuf,
-    /// The program without any change.
+    /// The path where the tests look for the program.
+    pub program_path: PathBuf,
+    /// The unchanged program.
     pub original: Subject,
     checks: Vec<Check>,
     tests: Tests,
@@ -31,48 +30,47 @@ pub struct Suite {
     learnt: Mutex<Learnt>,
 }
 
-/// Which of a step's tests are used.
+/// Limits the tests that are used.
 #[derive(clap::Args, Clone)]
 pub struct Tests {
-    /// Do without the tests that take longer than this in the machine: who survives
-    /// waits for each
+    /// Leave out tests that take longer than this in the machine: every survivor waits
+    /// for each
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     slow: u16,
-    /// Only by so many of the tests, those that are the most likely to catch a mutant
+    /// Only this number of tests, the most likely to catch a mutant
     #[arg(long, value_name = "NUMBER")]
     most: Option<usize>,
 }
 
-/// What earlier mutants have taught, in
-/// `target/mutants/generated/tests-of-STEP-by-STEP.json`.
+/// The history of the tests, in `target/mutants/generated/tests-of-STEP-by-STEP.json`.
 #[derive(Default, Serialize, Deserialize)]
 struct Learnt {
-    /// Of what it is known whether a test passes.
+    /// The digest of the programs for which it is known whether the tests pass.
     digest: String,
-    /// By a test's name.
+    /// By the name of a test.
     of: HashMap<String, Known>,
 }
 
-/// What is known of a test.
+/// The history of a test.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Known {
     /// How long it took the last time that it passed.
     seconds: Option<f64>,
-    /// Whether it passes in the machine with the original; one that is skipped there
-    /// does not.
+    /// Whether it passes in the machine with the original program; a skipped test does
+    /// not.
     is_fit: Option<bool>,
 }
 
-/// Until a test has passed, it is taken to last so many seconds.
+/// The assumed duration of a test that has not passed yet, in seconds.
 const USUAL: f64 = 5.0;
 
 impl Suite {
-    /// The tests of a stage, as cargo builds them.
+    /// Builds the tests of a stage.
     pub fn built(
         stage: &Stage,
         tests: &Tests,
         original: Subject,
-        workshop: &Workshop,
+        build_dir: &BuildDir,
     ) -> Result<Self> {
         let directory = |step: &str| {
             Ok::<_, anyhow::Error>(std::env::current_dir()?.join("steps").join(step))
@@ -85,16 +83,17 @@ impl Suite {
             };
             Some(PathBuf::from(built.iter().find(is_it)?["executable"].as_str()?))
         };
-        let place = executable("bin", stage.by).context("cargo built no program")?;
-        // A copy: who works on the tests meanwhile builds them anew.
-        let binary = workshop.dir().join(format!("tests-{}", stage.by));
+        let program_path =
+            executable("bin", stage.by).context("cargo built no program")?;
+        // A copy, since somebody may rebuild the tests meanwhile.
+        let binary = build_dir.dir().join(format!("tests-{}", stage.by));
         fs::copy(
             executable("test", &stage.by.replace('-', "_"))
                 .context("cargo built no tests")?,
             &binary,
         )?;
 
-        let file = workshop
+        let file = build_dir
             .dir()
             .join(format!("tests-of-{}-by-{}.json", stage.name, stage.by));
         let known = fs::read(&file)
@@ -118,10 +117,10 @@ impl Suite {
             checks.push(check(name, Some(&binary), directory(stage.by)?));
         }
         let (tests, learnt) = (tests.clone(), Mutex::new(learnt));
-        Ok(Suite { place, original, checks, tests, file, learnt })
+        Ok(Suite { program_path, original, checks, tests, file, learnt })
     }
 
-    /// The tests, with the time that each takes by what is known now.
+    /// The tests, with the duration of each as it is known now.
     pub fn checks(&self) -> Vec<Check> {
         let learnt = self.learnt();
         let seconds =
@@ -132,9 +131,9 @@ impl Suite {
             .collect()
     }
 
-    /// By which tests a mutant is tried, and in which order: what has caught others
-    /// catches the next ones, too, those of the same file above all; and a test may be
-    /// called what it is for. First what does so in the least time.
+    /// The tests for a mutant, in order. A test that has caught other mutants, above
+    /// all of the same file, probably catches this one; so does a test with the words
+    /// of its name. The quick ones among them come first.
     pub fn order(&self, ledger: &Ledger, mutant: &Mutant) -> Vec<usize> {
         let (learnt, theirs) = (self.learnt(), mutant.words());
         let known =
@@ -143,7 +142,7 @@ impl Suite {
             let (all, same_file) = ledger.caught_by(&check.name, &mutant.file);
             let shared =
                 words(&check.name).filter(|word| theirs.contains(word)).count();
-            // The library's own tests are many in one, and the nearest.
+            // The unit tests are many in one program, and the closest to the code.
             let own = if check.binary.is_none() { 1000 } else { 1 };
             (own + all + 10 * shared + 20 * same_file) as f64
                 / known(check).seconds.unwrap_or(USUAL)
@@ -169,34 +168,36 @@ impl Suite {
             .collect()
     }
 
-    /// Whether a test passes with the original, if that is known.
+    /// Whether a test passes with the original program, if that is known.
     pub fn is_fit(&self, check: usize) -> Option<bool> {
         self.learnt().of.get(&self.checks[check].name)?.is_fit
     }
 
-    /// A test has passed, with a mutant or with the original.
+    /// Records that a test has passed, with a mutant or with the original.
     pub fn passed(&self, check: usize, seconds: f64) {
         self.learnt().of.entry(self.checks[check].name.clone()).or_default().seconds =
             Some(seconds);
     }
 
-    /// A test was run with the original. One that does not pass then is not used any
-    /// more.
+    /// Records the outcome of a test with the original program. If it does not pass, it
+    /// is no longer used.
     pub fn learn(&self, check: usize, outcome: Outcome, said: &str) {
         let name = &self.checks[check].name;
         if outcome != Outcome::Passed {
-            println!("not used, {outcome:?} without any change: {name}: {said}");
+            println!(
+                "no longer used, {outcome:?} with the unchanged program: {name}: {said}"
+            );
         }
         self.learnt().of.entry(name.clone()).or_default().is_fit =
             Some(outcome == Outcome::Passed);
     }
 
-    /// Writes down what has been learnt.
+    /// Writes the history to disk.
     pub fn save(&self) -> Result<()> {
         Ok(fs::write(&self.file, serde_json::to_vec(&*self.learnt())?)?)
     }
 
-    /// What a test is called.
+    /// The name of a test.
     pub fn name(&self, check: usize) -> &str {
         &self.checks[check].name
     }

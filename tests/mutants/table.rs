@@ -1,11 +1,11 @@
-//! What came of it, by step, and the survivors.
+//! The table of results by step, and the list of survivors.
 
 use crate::accepted::Accepted;
-use crate::chosen::Step;
 use crate::ledger::{Ledger, Verdict};
 use crate::mutant::Mutant;
+use crate::selection::Step;
 
-/// The table, and what is wrong.
+/// The table, the survivors and the errors.
 #[derive(Default)]
 pub struct Table {
     rows: Vec<String>,
@@ -13,12 +13,12 @@ pub struct Table {
     wrong: Vec<String>,
 }
 
-/// So many in a hundred of a step's viable mutants must be caught. Of a sample that
-/// says too little.
+/// The percentage of a step's viable mutants that must be caught. A sample is too small
+/// to require it.
 const SHARE: f64 = 90.0;
 
 impl Table {
-    /// A step's row.
+    /// Adds the row of a step.
     pub fn add(
         &mut self,
         step: &Step,
@@ -39,7 +39,7 @@ impl Table {
             Verdict::CaughtAbove,
         ]
         .map(count);
-        // An accepted one is not tried above.
+        // An accepted mutant is not tested by the steps above.
         let survived = count(Verdict::Survived) + count(Verdict::SurvivedHere);
         let viable = caught + timed_out + above + survived;
         let (name, tried) = (step.name, not_viable + viable);
@@ -51,7 +51,7 @@ impl Table {
         let is_whole = chosen.len() + equal == listed.len();
         if is_whole && share < SHARE {
             self.wrong.push(format!(
-                "{name}: {share:.1} % are caught, and {SHARE} % are to be"
+                "{name}: {share:.1} % are caught, and {SHARE} % are required"
             ));
         }
         let survives = |mutant: &&&Mutant| {
@@ -71,7 +71,7 @@ impl Table {
         self.add_stale(step, listed, accepted, verdict);
     }
 
-    /// Lines of `accepted` that speak of nothing, or of what is caught.
+    /// Adds the lines of `accepted` whose mutant does not exist or is caught.
     fn add_stale(
         &mut self,
         step: &Step,
@@ -85,7 +85,7 @@ impl Table {
                 .find(|mutant| mutant.id() == *name)
                 .map(|mutant| verdict(&mutant))
             {
-                None => "no mutant is called so",
+                None => "there is no mutant of this name",
                 Some(Some(
                     Verdict::Caught | Verdict::TimedOut | Verdict::CaughtAbove,
                 )) => "it is caught",
@@ -100,7 +100,7 @@ impl Table {
         }
     }
 
-    /// Prints it; true when all is well.
+    /// Prints the table. Returns whether there are no errors.
     pub fn print(&self) -> bool {
         println!(
             "\n{:14}{:>7}{:>7}{:>7}{:>8}{:>8}{:>11}{:>7}{:>10}{:>11}",

@@ -1,10 +1,9 @@
-//! `rootfs-fetch.sh` at a place, and what a test prepares for it and asks of it.
+//! Runs `rootfs-fetch.sh` in a test's directory, with what it needs, and checks its
+//! work.
 
 use assert_cmd::assert::OutputAssertExt;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use predicates::prelude::*;
-use predicates::str::contains;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -12,41 +11,40 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::place::{Place, workspace};
+use crate::test_dir::{TestDir, workspace};
 
 pub const OLDER_ALPINE: &str = "alpine-minirootfs-3.20.3-x86_64.tar.gz";
 pub const OLDER_DIGEST: &str = "9d5405f61f8a6ebc02461ba75346fbf1a63a4eab8510a0158dd321cee0c4dafe28c2a3d2cb7c3d75e2a8130dae0c3c92382f5b6adeea309eafc97621c5bf6400";
 
-impl Place {
+impl TestDir {
     pub fn with_rootfs() -> Self {
-        let place = Place::new();
-        place.little_tarball("little.tar.gz");
-        place.fetch().args(["--from", "little.tar.gz"]).assert().success();
-        place
+        let dir = TestDir::new();
+        dir.little_tarball("little.tar.gz");
+        dir.fetch().args(["--from", "little.tar.gz"]).assert().success();
+        dir
     }
 
-    /// Here tar stops when it is to unpack, says so by the file `started`, and goes on
-    /// when the FIFO `gate` is opened.
+    /// Makes a directory in which tar stops before it unpacks: it creates the file
+    /// `started`, and goes on when the FIFO `gate` is opened.
     pub fn with_gate(without: &[&str]) -> Self {
-        let place = Place::new();
-        place.little_tarball("little.tar.gz");
-        let path = place.path_without(without);
-        nix::unistd::mkfifo(&place.path("gate"), nix::sys::stat::Mode::S_IRWXU)
-            .unwrap();
-        place.fake(
+        let dir = TestDir::new();
+        dir.little_tarball("little.tar.gz");
+        let path = dir.path_without(without);
+        nix::unistd::mkfifo(&dir.path("gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        dir.fake(
             "tar",
             &format!(
                 "case $1 in -x*) for tree; do :; done; echo half >\"$tree/half\"; : >started; cat gate ;; esac\n\
                  PATH={path} exec tar \"$@\""
             ),
         );
-        place
+        dir
     }
 
     pub fn fetch(&self) -> Command {
         let mut command = Command::new("sh");
         command.arg(workspace().join("rootfs-fetch.sh")).args(["--dest", "rootfs"]);
-        command.current_dir(self.dir.path()).env("PATH", self.fakes_first());
+        command.current_dir(self.temp.path()).env("PATH", self.fakes_first());
         for variable in
             ["KISTE_ALPINE", "KISTE_ALPINE_VERSION", "KISTE_MIRROR", "SUDO_UID"]
         {
@@ -55,7 +53,8 @@ impl Place {
         command
     }
 
-    /// From the mirror of this place, the version whose only pin is for x86_64.
+    /// Fetches, from the mirror in this directory, the version that is pinned for
+    /// x86_64 only.
     pub fn fetch_older_alpine(&self) -> Command {
         self.fake("uname", "echo x86_64");
         let mut command = self.fetch();
@@ -84,7 +83,7 @@ impl Place {
     pub fn tar(&self, arguments: &[&str]) {
         Command::new("tar")
             .args(arguments)
-            .current_dir(self.dir.path())
+            .current_dir(self.temp.path())
             .assert()
             .success();
     }
@@ -111,16 +110,6 @@ impl Place {
         fs::OpenOptions::new().write(true).open(self.path("gate")).unwrap();
     }
 
-    pub fn refuses_unsafe(&self, archive: &str, name: &str) {
-        self.fetch()
-            .args(["--from", archive])
-            .assert()
-            .code(1)
-            .stderr(contains("is unsafe, nothing is unpacked").and(contains(name)));
-        assert_eq!(fs::read_to_string(self.path("outside/canary")).unwrap(), "alive");
-        self.assert_nothing_else_left(&[archive, "outside"]);
-    }
-
     pub fn assert_has(&self, names: &[&str]) {
         for name in names {
             let path = self.path("rootfs").join(name);
@@ -129,7 +118,7 @@ impl Place {
     }
 
     pub fn assert_nothing_else_left(&self, expected: &[&str]) {
-        let entries = fs::read_dir(self.dir.path()).unwrap();
+        let entries = fs::read_dir(self.temp.path()).unwrap();
         for entry in
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap())
         {
@@ -138,7 +127,7 @@ impl Place {
     }
 }
 
-/// A script at work, with all that it has started: none of it outlives the test.
+/// A running script with its children, all of which are killed when this is dropped.
 pub struct Running {
     pub child: Child,
 }
@@ -167,7 +156,7 @@ impl Drop for Running {
     }
 }
 
-/// The tarball that whoever runs the tests has at hand.
+/// The Alpine tarball in $KISTE_ALPINE, if there is one.
 pub fn alpine() -> Option<PathBuf> {
     std::env::var_os("KISTE_ALPINE").filter(|path| !path.is_empty()).map(PathBuf::from)
 }

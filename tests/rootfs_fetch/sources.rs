@@ -1,4 +1,4 @@
-//! Where the files come from: a tarball, a busybox, this machine.
+//! The sources of the files: a tarball, a busybox, this machine.
 
 use assert_cmd::assert::OutputAssertExt;
 use predicates::prelude::*;
@@ -9,113 +9,108 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::fetch::alpine;
-use crate::place::Place;
+use crate::test_dir::TestDir;
 
 #[test]
 fn a_tarball_becomes_a_root_file_system() {
-    let place = Place::new();
-    let tarball = place.little_tarball("little.tar.gz");
-    place.fetch().arg("--from").arg(tarball).assert().success().stderr(
-        contains("the digest of little.tar.gz is not known").and(contains("SHA-512")),
+    let dir = TestDir::new();
+    let tarball = dir.little_tarball("little.tar.gz");
+    dir.fetch().arg("--from").arg(tarball).assert().success().stderr(
+        contains("the digest of little.tar.gz is not pinned").and(contains("SHA-512")),
     );
-    place.assert_has(&["bin/sh", "bin/ls", "tmp"]);
-    // The archive's modes, whatever the umask is.
-    let tmp = fs::metadata(place.path("rootfs/tmp")).unwrap();
+    dir.assert_has(&["bin/sh", "bin/ls", "tmp"]);
+    // The archive's modes, independent of the umask.
+    let tmp = fs::metadata(dir.path("rootfs/tmp")).unwrap();
     assert_eq!(tmp.mode() & 0o7777, 0o1777);
-    place.assert_nothing_else_left(&["little.tar.gz", "rootfs", "tree"]);
+    dir.assert_nothing_else_left(&["little.tar.gz", "rootfs", "tree"]);
 }
 
 #[test]
 fn a_tarball_can_come_through_a_pipe() {
-    let place = Place::new();
-    let tarball = fs::read(place.little_tarball("little.tar.gz")).unwrap();
-    let mut fetch = assert_cmd::Command::from_std(place.fetch());
+    let dir = TestDir::new();
+    let tarball = fs::read(dir.little_tarball("little.tar.gz")).unwrap();
+    let mut fetch = assert_cmd::Command::from_std(dir.fetch());
     fetch.args(["--from", "/dev/stdin"]).write_stdin(tarball).assert().success();
-    place.assert_has(&["bin/sh", "bin/ls"]);
+    dir.assert_has(&["bin/sh", "bin/ls"]);
 }
 
 #[test]
-fn what_was_checked_is_what_is_unpacked_whatever_becomes_of_the_file() {
-    let place = Place::new();
-    place.little_tarball("little.tar.gz");
-    let path = place.path_without(&[]);
-    place.fake(
+fn the_checked_bytes_are_unpacked_even_if_the_file_changes_meanwhile() {
+    let dir = TestDir::new();
+    dir.little_tarball("little.tar.gz");
+    let path = dir.path_without(&[]);
+    dir.fake(
         "tar",
         &format!("case $1 in -t*) echo other >little.tar.gz ;; esac\nPATH={path} exec tar \"$@\""),
     );
-    place.fetch().args(["--from", "little.tar.gz"]).assert().success();
+    dir.fetch().args(["--from", "little.tar.gz"]).assert().success();
     assert_eq!(
-        fs::read_to_string(place.path("little.tar.gz")).unwrap(),
+        fs::read_to_string(dir.path("little.tar.gz")).unwrap(),
         "other\n",
         "it has changed"
     );
-    place.assert_has(&["bin/sh", "bin/ls"]);
+    dir.assert_has(&["bin/sh", "bin/ls"]);
 }
 
 #[test]
 fn kiste_alpine_is_tried_first() {
-    let place = Place::new();
-    let tarball = alpine().unwrap_or_else(|| place.little_tarball("little.tar.gz"));
-    place.fetch().env("KISTE_ALPINE", &tarball).assert().success().stderr(
+    let dir = TestDir::new();
+    let tarball = alpine().unwrap_or_else(|| dir.little_tarball("little.tar.gz"));
+    dir.fetch().env("KISTE_ALPINE", &tarball).assert().success().stderr(
         contains(format!("from {}", tarball.display())).and(contains("fetching").not()),
     );
-    place.assert_has(&["bin/sh", "bin/ls"]);
+    dir.assert_has(&["bin/sh", "bin/ls"]);
 }
 
 #[test]
-fn a_kiste_alpine_that_is_missing_is_an_error_and_not_passed_over() {
-    let place = Place::new();
-    place
-        .fetch()
+fn a_missing_kiste_alpine_is_an_error() {
+    let dir = TestDir::new();
+    dir.fetch()
         .env("KISTE_ALPINE", "no-such.tar.gz")
         .assert()
         .code(1)
         .stderr(contains("KISTE_ALPINE: cannot read no-such.tar.gz: No such file"));
-    place.assert_nothing_else_left(&[]);
+    dir.assert_nothing_else_left(&[]);
 }
 
 #[test]
 fn a_static_busybox_brings_a_shell_and_its_commands() {
-    let place = Place::new();
-    place.fake("busybox", "echo sh; echo ls; echo busybox");
-    place.fetch().args(["--from", "busybox"]).assert().success();
-    place.assert_has(&["bin/busybox", "bin/sh", "bin/ls", "etc/passwd", "proc", "tmp"]);
-    assert_eq!(
-        fs::read_link(place.path("rootfs/bin/sh")).unwrap(),
-        Path::new("busybox")
-    );
+    let dir = TestDir::new();
+    dir.fake("busybox", "echo sh; echo ls; echo busybox");
+    dir.fetch().args(["--from", "busybox"]).assert().success();
+    dir.assert_has(&["bin/busybox", "bin/sh", "bin/ls", "etc/passwd", "proc", "tmp"]);
+    assert_eq!(fs::read_link(dir.path("rootfs/bin/sh")).unwrap(), Path::new("busybox"));
 }
 
 #[test]
 fn the_distributions_busybox_is_only_unpacked() {
-    let place = Place::new();
-    let path = place.path_without(&["busybox"]);
-    place.fake(
+    let dir = TestDir::new();
+    let path = dir.path_without(&["busybox"]);
+    dir.fake(
         "apt-get",
         "case \"$*\" in *' download '*) : >busybox-static_1_all.deb ;; esac",
     );
-    place.fake(
+    dir.fake(
         "dpkg-deb",
         "mkdir -p \"$3/bin\"; printf '#!/bin/sh\\necho sh; echo ls\\n' >\"$3/bin/busybox\"; \
          chmod +x \"$3/bin/busybox\"",
     );
-    place
-        .fetch()
-        .env("PATH", format!("{}:{path}", place.path("fakes").display()))
+    dir.fetch()
+        .env("PATH", format!("{}:{path}", dir.path("fakes").display()))
         .args(["--from", "busybox"])
         .assert()
         .success()
         .stderr(contains("from Debian's package busybox-static"));
-    place.assert_has(&["bin/busybox", "bin/sh", "bin/ls"]);
-    place.assert_nothing_else_left(&["fakes", "path", "rootfs"]);
+    dir.assert_has(&["bin/busybox", "bin/sh", "bin/ls"]);
+    dir.assert_nothing_else_left(&["fakes", "path", "rootfs"]);
 }
 
 #[test]
 fn busybox_comes_from_this_machine_or_the_error_says_why_not() {
-    let place = Place::new();
-    let output = place.fetch().args(["--from", "busybox"]).output().unwrap();
+    let dir = TestDir::new();
+    let output = dir.fetch().args(["--from", "busybox"]).output().unwrap();
     if output.status.success() {
-        place.assert_has(&[
+        dir.assert_has(&[
             "bin/busybox",
             "bin/sh",
             "bin/ls",
@@ -123,21 +118,21 @@ fn busybox_comes_from_this_machine_or_the_error_says_why_not() {
             "bin/ps",
             "bin/mount",
         ]);
-        place.assert_nothing_else_left(&["rootfs"]);
+        dir.assert_nothing_else_left(&["rootfs"]);
     } else {
         output.assert().code(1).stderr(
             contains("busybox")
                 .and(contains("hint: install the package busybox-static")),
         );
-        place.assert_nothing_else_left(&[]);
+        dir.assert_nothing_else_left(&[]);
     }
 }
 
 #[test]
 fn the_hosts_own_tools_come_with_their_libraries() {
-    let place = Place::new();
-    place.fetch().args(["--from", "host"]).assert().success();
-    place.assert_has(&[
+    let dir = TestDir::new();
+    dir.fetch().args(["--from", "host"]).assert().success();
+    dir.assert_has(&[
         "bin/sh",
         "bin/ls",
         "bin/cat",
@@ -146,25 +141,24 @@ fn the_hosts_own_tools_come_with_their_libraries() {
         "etc/passwd",
         "root",
     ]);
-    // Every path that the host's loader needs for ls stands in the tree, too.
-    let ls = Command::new("ldd").arg(place.path("rootfs/bin/ls")).output().unwrap();
+    // Every path that the host's loader needs for ls is in the tree, too.
+    let ls = Command::new("ldd").arg(dir.path("rootfs/bin/ls")).output().unwrap();
     let listing = String::from_utf8(ls.stdout).unwrap();
     for library in listing.split_whitespace().filter(|word| word.starts_with('/')) {
-        if !library.starts_with(place.dir.path().to_str().unwrap()) {
-            place.assert_has(&[library.trim_start_matches('/').trim_end_matches(':')]);
+        if !library.starts_with(dir.temp.path().to_str().unwrap()) {
+            dir.assert_has(&[library.trim_start_matches('/').trim_end_matches(':')]);
         }
     }
-    let tmp = fs::metadata(place.path("rootfs/tmp")).unwrap();
+    let tmp = fs::metadata(dir.path("rootfs/tmp")).unwrap();
     assert_eq!(tmp.mode() & 0o7777, 0o1777);
-    place.assert_nothing_else_left(&["rootfs"]);
+    dir.assert_nothing_else_left(&["rootfs"]);
 }
 
 #[test]
 fn auto_says_why_each_earlier_source_was_not_used() {
-    let place = Place::new();
-    let path = place.path_without(&["busybox", "apt-get"]);
-    place
-        .fetch()
+    let dir = TestDir::new();
+    let path = dir.path_without(&["busybox", "apt-get"]);
+    dir.fetch()
         .env("PATH", path)
         .env("KISTE_MIRROR", "http://127.0.0.1:1")
         .assert()
@@ -175,20 +169,20 @@ fn auto_says_why_each_earlier_source_was_not_used() {
                 .and(contains("not from busybox: no static busybox is installed"))
                 .and(contains("this machine's own sh")),
         );
-    place.assert_has(&["bin/sh", "bin/ls"]);
+    dir.assert_has(&["bin/sh", "bin/ls"]);
 }
 
-/// What tests and chapters use of Alpine's accounts, groups and directories.
+/// The accounts, groups and directories of Alpine that tests and chapters use.
 #[test]
-fn each_kind_has_the_same_accounts_groups_and_directories() {
+fn every_source_has_the_same_accounts_groups_and_directories() {
     let alpine = alpine().map(|path| path.into_os_string().into_string().unwrap());
     let sources = ["busybox".to_string(), "host".to_string()].into_iter().chain(alpine);
     for source in sources {
-        let place = Place::new();
-        place.fake("busybox", "echo sh; echo ls; echo busybox");
-        place.fetch().args(["--from", &source]).assert().success();
+        let dir = TestDir::new();
+        dir.fake("busybox", "echo sh; echo ls; echo busybox");
+        dir.fetch().args(["--from", &source]).assert().success();
         let lines = |name: &str| -> Vec<String> {
-            let text = fs::read_to_string(place.path("rootfs/etc").join(name)).unwrap();
+            let text = fs::read_to_string(dir.path("rootfs/etc").join(name)).unwrap();
             text.lines().map(String::from).collect()
         };
         for account in [
@@ -216,7 +210,7 @@ fn each_kind_has_the_same_accounts_groups_and_directories() {
                 "{source}: {group}"
             );
         }
-        place.assert_has(&[
+        dir.assert_has(&[
             "bin",
             "dev",
             "etc/hosts",

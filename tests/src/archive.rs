@@ -1,7 +1,7 @@
-//! Tar archives made byte by byte: what a tool would write, and what none would.
+//! Tar archives made byte by byte, including ones that no tool would write.
 //!
-//! Nothing is checked here. An [`Entry`] can claim a size that it has not, be called
-//! `../x`, or stand before what it is in; see tar(5) for the format.
+//! Nothing is checked here. An [`Entry`] can claim a wrong size, be called `../x`, or
+//! stand before the directory that contains it. The format is described in tar(5).
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// An empty one.
+    /// Creates an empty archive.
     pub fn new() -> Self {
         Archive::default()
     }
@@ -29,19 +29,19 @@ impl Archive {
         self
     }
 
-    /// The archive, with the two empty blocks that end it.
+    /// Ends the archive with two empty blocks, and returns it.
     pub fn end(mut self) -> Vec<u8> {
         self.bytes.extend([0; 1024]);
         self.bytes
     }
 
-    /// The archive as far as it is: nothing ends it.
+    /// Returns the archive without its end.
     pub fn cut(self) -> Vec<u8> {
         self.bytes
     }
 }
 
-/// Something in an archive: root's, from the second 1000 on.
+/// An entry of an archive. By default it belongs to root and its time is 1000 s.
 #[derive(Clone)]
 pub struct Entry {
     name: Vec<u8>,
@@ -66,7 +66,7 @@ enum Checksum {
 }
 
 impl Entry {
-    /// An entry of any kind: the letter of tar(5).
+    /// An entry of any type: the letter of tar(5).
     pub fn of_kind(kind: u8, name: impl AsRef<[u8]>) -> Self {
         Entry {
             name: name.as_ref().into(),
@@ -85,7 +85,7 @@ impl Entry {
         }
     }
 
-    /// A file with this in it.
+    /// A file with this content.
     pub fn file(name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Self {
         Entry { body: content.as_ref().into(), ..Entry::of_kind(b'0', name) }
     }
@@ -100,7 +100,7 @@ impl Entry {
         Entry { link: to.as_ref().into(), mode: 0o777, ..Entry::of_kind(b'2', name) }
     }
 
-    /// Another name of `to`.
+    /// A hard link to `to`.
     pub fn hard_link(name: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Self {
         Entry { link: to.as_ref().into(), ..Entry::of_kind(b'1', name) }
     }
@@ -120,7 +120,7 @@ impl Entry {
         Entry { device: (major, minor), ..Entry::of_kind(b'4', name) }
     }
 
-    /// What takes `path` away from the layers below.
+    /// A whiteout: hides `path` of the layers below.
     pub fn whiteout(path: &str) -> Self {
         let (dir, name) =
             path.rsplit_once('/').map_or(("", path), |(dir, name)| (dir, name));
@@ -128,55 +128,55 @@ impl Entry {
         Entry::file(format!("{dir}{slash}.wh.{name}"), "")
     }
 
-    /// What takes all that is in `dir` away from the layers below.
+    /// An opaque whiteout: hides everything that the layers below have in `dir`.
     pub fn opaque(dir: &str) -> Self {
         Entry::file(format!("{dir}/.wh..wh..opq"), "")
     }
 
-    /// Its permissions.
+    /// Sets its permissions.
     pub fn mode(self, mode: u32) -> Self {
         Entry { mode, ..self }
     }
 
-    /// Its user and group.
+    /// Sets its user and group.
     pub fn owner(self, uid: u64, gid: u64) -> Self {
         Entry { owner: (uid, gid), ..self }
     }
 
-    /// When it was changed, in seconds since 1970.
+    /// Sets its modification time, in seconds since 1970.
     pub fn mtime(self, seconds: i64) -> Self {
         Entry { mtime: seconds, ..self }
     }
 
-    /// When it was changed, as a PAX header says it: `"1234.000000001"`.
+    /// Sets its modification time in a PAX header: `"1234.000000001"`.
     pub fn mtime_in_full(self, time: &str) -> Self {
         self.pax("mtime", time)
     }
 
-    /// Another size in the header than it has.
+    /// Writes a wrong size into the header.
     pub fn claims(self, size: u64) -> Self {
         Entry { claim: Some(size), ..self }
     }
 
-    /// A record of a PAX header before it.
+    /// Adds a record to the PAX header before it.
     pub fn pax(mut self, key: &str, value: impl AsRef<[u8]>) -> Self {
         self.pax.extend(pax_record(key, value.as_ref()));
         self
     }
 
-    /// Any text as the PAX header before it, well made or not.
+    /// Adds any text to the PAX header before it, well-formed or not.
     pub fn pax_text(mut self, text: impl AsRef<[u8]>) -> Self {
         self.pax.extend(text.as_ref());
         self
     }
 
-    /// An extended attribute.
+    /// Adds an extended attribute.
     pub fn xattr(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.pax(&format!("SCHILY.xattr.{name}"), value)
     }
 
-    /// Its name in an entry of GNU's before it; its header has only the first 100
-    /// bytes.
+    /// Puts its name into a GNU long-name entry before it. Its own header has the first
+    /// 100 bytes.
     pub fn gnu_long_name(mut self, name: impl AsRef<[u8]>) -> Self {
         let text = [name.as_ref(), b"\0"].concat();
         self.before.extend(
@@ -186,7 +186,7 @@ impl Entry {
         self
     }
 
-    /// Where it leads in an entry of GNU's before it.
+    /// Puts its link target into a GNU long-link entry before it.
     pub fn gnu_long_link(mut self, to: impl AsRef<[u8]>) -> Self {
         let text = [to.as_ref(), b"\0"].concat();
         self.before.extend(
@@ -196,22 +196,23 @@ impl Entry {
         self
     }
 
-    /// What is in it, whatever its kind is.
+    /// Sets its content, whatever its type is.
     pub fn body(self, body: impl AsRef<[u8]>) -> Self {
         Entry { body: body.as_ref().into(), ..self }
     }
 
-    /// Changes its header; the checksum is made after that.
+    /// Edits its header, before the checksum is computed.
     pub fn edit(self, edit: fn(&mut [u8; 512])) -> Self {
         Entry { edit: Some(edit), ..self }
     }
 
-    /// A checksum that is wrong.
+    /// Writes a wrong checksum.
     pub fn with_wrong_checksum(self) -> Self {
         Entry { checksum: Checksum::Wrong, ..self }
     }
 
-    /// A file of holes and of data, each at its place, as old GNU tar writes it.
+    /// A sparse file in the old GNU format: pieces of data at their offsets, and holes
+    /// between.
     pub fn sparse_gnu(name: &str, pieces: &[(u64, &[u8])], size: u64) -> Self {
         let numbers = |(offset, data): &(u64, &[u8])| {
             format!("{offset:011o}\0{:011o}\0", data.len())
@@ -221,8 +222,9 @@ impl Entry {
             map.resize(room, 0);
             map
         };
-        // The header has room for four. Behind it stand blocks with 21 each, which its
-        // size does not count, and each says whether there is one more.
+        // The header has room for four pieces. Extension blocks with 21 each follow;
+        // the entry's size does not count them, and a flag in each says whether another
+        // follows.
         let (first, more) = pieces.split_at(pieces.len().min(4));
         let (mut body, count) = (Vec::new(), more.chunks(21).count());
         for (nth, pieces) in more.chunks(21).enumerate() {
@@ -237,8 +239,8 @@ impl Entry {
         body.extend(pieces.iter().flat_map(|(_, data)| data.iter()));
         let data: usize = pieces.iter().map(|(_, data)| data.len()).sum();
         let mut entry = Entry::of_kind(b'S', name).body(body).claims(data as u64);
-        // Its map and its real size stand in the header from 386 on: the header takes
-        // them from here.
+        // The sparse map and the real size are in the header from byte 386 on, which
+        // `header` fills from here.
         entry.link = [
             map(first, 96),
             vec![u8::from(count > 0)],
@@ -248,7 +250,7 @@ impl Entry {
         entry
     }
 
-    /// The same as PAX 0.0, 0.1 and 1.0 write it.
+    /// A sparse file in the PAX formats 0.0, 0.1 and 1.0.
     pub fn sparse_pax(
         version: &str,
         name: &str,
@@ -301,7 +303,7 @@ impl Entry {
         }
     }
 
-    /// The entry, with what has to stand before it.
+    /// Returns the entry, preceded by its PAX header and its GNU long-name entries.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.before.clone();
         if !self.pax.is_empty() {
@@ -319,35 +321,45 @@ impl Entry {
 
     fn header(&self) -> [u8; 512] {
         let mut header = [0; 512];
-        put(&mut header, 0, 100, &self.name);
-        put(&mut header, 100, 8, format!("{:07o}\0", self.mode).as_bytes());
-        put(&mut header, 108, 8, &number(self.owner.0, 8));
-        put(&mut header, 116, 8, &number(self.owner.1, 8));
-        put(
+        write_field(&mut header, 0, 100, &self.name);
+        write_field(&mut header, 100, 8, format!("{:07o}\0", self.mode).as_bytes());
+        write_field(&mut header, 108, 8, &number(self.owner.0, 8));
+        write_field(&mut header, 116, 8, &number(self.owner.1, 8));
+        write_field(
             &mut header,
             124,
             12,
             &number(self.claim.unwrap_or(self.body.len() as u64), 12),
         );
-        put(&mut header, 136, 12, &number(self.mtime as u64, 12));
+        write_field(&mut header, 136, 12, &number(self.mtime as u64, 12));
         header[156] = self.kind;
         if self.kind == b'S' {
-            put(&mut header, 257, 8, b"ustar  \0");
-            put(&mut header, 386, 109, &self.link);
+            write_field(&mut header, 257, 8, b"ustar  \0");
+            write_field(&mut header, 386, 109, &self.link);
         } else {
-            put(&mut header, 157, 100, &self.link);
-            put(&mut header, 257, 8, b"ustar\x0000");
-            put(&mut header, 329, 8, format!("{:07o}\0", self.device.0).as_bytes());
-            put(&mut header, 337, 8, format!("{:07o}\0", self.device.1).as_bytes());
+            write_field(&mut header, 157, 100, &self.link);
+            write_field(&mut header, 257, 8, b"ustar\x0000");
+            write_field(
+                &mut header,
+                329,
+                8,
+                format!("{:07o}\0", self.device.0).as_bytes(),
+            );
+            write_field(
+                &mut header,
+                337,
+                8,
+                format!("{:07o}\0", self.device.1).as_bytes(),
+            );
         }
         if let Some(edit) = self.edit {
             edit(&mut header);
         }
-        // The checksum is that of a header in which its own field is spaces.
+        // The checksum is computed with spaces in its own field.
         header[148..156].fill(b' ');
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
         let wrong = matches!(self.checksum, Checksum::Wrong);
-        put(
+        write_field(
             &mut header,
             148,
             8,
@@ -357,19 +369,19 @@ impl Entry {
     }
 }
 
-fn put(header: &mut [u8; 512], at: usize, room: usize, text: &[u8]) {
+fn write_field(header: &mut [u8; 512], at: usize, room: usize, text: &[u8]) {
     let length = text.len().min(room);
     header[at..at + length].copy_from_slice(&text[..length]);
 }
 
-/// Octal digits; where they do not suffice, base 256 as GNU has it, with the first bit
-/// set.
+/// Octal digits. A number that is too large for them is written in GNU's base-256
+/// encoding, marked by the first bit.
 fn number(number: u64, room: usize) -> Vec<u8> {
     let octal = format!("{number:0width$o}\0", width = room - 1);
     if octal.len() <= room {
         return octal.into_bytes();
     }
-    // A time before 1970 is negative, and its first bits are set anyhow.
+    // A time before 1970 is negative: its first bits are set anyway.
     let fill = if (number as i64) < 0 { 0xff } else { 0 };
     let mut bytes = vec![fill; room];
     let start = room.saturating_sub(8);
@@ -401,7 +413,7 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).expect("compress")
 }
 
-/// Zeros without number, in gzip: the member for a mebibyte, again and again.
+/// Mebibytes of zeros in gzip: one compressed member, repeated.
 pub fn gzip_of_zeros(mebibytes: usize) -> Vec<u8> {
     let mut encoder =
         flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -412,7 +424,7 @@ pub fn gzip_of_zeros(mebibytes: usize) -> Vec<u8> {
     member.repeat(mebibytes)
 }
 
-/// The same in zstd.
+/// Mebibytes of zeros in zstd.
 pub fn zstd_of_zeros(mebibytes: usize) -> Vec<u8> {
     zstd(&vec![0; 1 << 20]).repeat(mebibytes)
 }
@@ -423,7 +435,7 @@ mod tests {
 
     use super::*;
 
-    /// What GNU tar lists of it: kind and permissions, owner, size, name; a line each.
+    /// The lines that GNU tar lists: type and permissions, owner, size, name.
     fn listed(archive: Vec<u8>) -> Vec<String> {
         let mut tar = Command::new("tar")
             .args(["--numeric-owner", "--quoting-style=escape", "-tvf", "-"])
@@ -440,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn gnu_tar_lists_what_was_put_in() {
+    fn gnu_tar_lists_the_entries_as_they_were_made() {
         let long = "l".repeat(150);
         let archive = Archive::new()
             .with(Entry::dir("d").mode(0o2750).owner(5, 6))
@@ -487,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_counts_itself() {
+    fn the_length_of_a_pax_record_includes_its_own_digits() {
         assert_eq!(pax_record("path", b"x"), b"9 path=x\n");
         assert_eq!(pax_record("path", b"xy"), b"11 path=xy\n");
         let long = pax_record("k", &[b'v'; 93]);
@@ -497,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_and_a_wrong_checksum_are_in_the_header_only() {
+    fn a_claimed_size_and_a_wrong_checksum_are_in_the_header_only() {
         let bytes = Entry::file("x", "abc").claims(1 << 40).bytes();
         assert_eq!((bytes.len(), bytes[124]), (1024, 0x80));
         let (right, wrong) = (

@@ -1,4 +1,4 @@
-//! The place where a test does its work, and the check that it leaves nothing.
+//! A test's own place on the host, and the check that nothing is left of it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::{Ran, Running, Step, Terminal, host, rootfs};
 
-/// What a test has for itself: a directory, and from step 4 on a root file system, from
-/// step 5 on a run directory and a cgroup parent.
+/// The things that a test does not share: a directory, from step 4 on a root file
+/// system, from step 5 on a run directory and a cgroup parent.
 pub struct Bench {
     step: Step,
     dir: TempDir,
@@ -20,8 +20,8 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A bench for this step's program; None where something that the test needs is not
-    /// there.
+    /// Makes a bench for this step's program. None if the host lacks something that the
+    /// test needs.
     pub fn of(step: Step, needs: &[&str]) -> Option<Self> {
         if !step.has(needs) {
             return None;
@@ -34,12 +34,12 @@ impl Bench {
         Some(Bench { step, dir, rootfs: OnceLock::new(), parent })
     }
 
-    /// The step whose program this is about.
+    /// The step under test.
     pub fn step(&self) -> &Step {
         &self.step
     }
 
-    /// The program.
+    /// The path of the step's program.
     pub fn exe(&self) -> &Path {
         self.step.exe()
     }
@@ -49,8 +49,8 @@ impl Bench {
         self.dir.path()
     }
 
-    /// The test's own root file system; made when it is first asked for. It belongs to
-    /// whom the test's directory belongs.
+    /// The test's own root file system, made when it is first asked for. It has the
+    /// same owner as the test's directory.
     pub fn rootfs(&self) -> &Path {
         self.rootfs.get_or_init(|| {
             let path = self.dir().join("rootfs");
@@ -61,8 +61,7 @@ impl Bench {
         })
     }
 
-    /// Puts a program of the host's into the root file system as `/name`, with its
-    /// libraries.
+    /// Copies a host program, with its libraries, to `/name` in the root file system.
     pub fn install(&self, program: &Path, name: &str) {
         rootfs::install(program, name, self.rootfs());
     }
@@ -77,12 +76,13 @@ impl Bench {
         self.dir().join("store")
     }
 
-    /// The cgroup in which this test's containers have theirs.
+    /// The parent cgroup of this test's containers.
     pub fn cgroup_parent(&self) -> &str {
         &self.parent
     }
 
-    /// `run`, with what keeps this test to itself, `options`, and the command.
+    /// Composes the arguments of `run`: the options that keep this test's containers
+    /// apart, `options`, and the command.
     pub fn arguments(&self, options: &[&str], command: &[&str]) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["run".into()];
         let has = |option: &str| options.contains(&option);
@@ -104,12 +104,12 @@ impl Bench {
         arguments
     }
 
-    /// Runs a command to its end.
+    /// Runs a command in a container and waits for its end.
     pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
         self.call(self.arguments(options, command))
     }
 
-    /// Runs a shell script to its end.
+    /// Runs a shell script in a container and waits for its end.
     pub fn sh(&self, options: &[&str], script: &str) -> Ran {
         self.run(options, &["sh", "-c", script])
     }
@@ -123,13 +123,13 @@ impl Bench {
         )
     }
 
-    /// Runs a command to its end, with the program started by another one:
+    /// Runs a command in a container, with the step's program started by another one:
     /// `&["setpriv", "--reuid=65534"]`.
     pub fn run_by(&self, starter: &[&str], options: &[&str], command: &[&str]) -> Ran {
         self.call_by(starter, self.arguments(options, command))
     }
 
-    /// Runs the program with exactly these arguments, started by another one.
+    /// Runs the program with exactly these arguments, started by another program.
     pub fn call_by(
         &self,
         starter: &[&str],
@@ -166,13 +166,13 @@ impl Bench {
         self.call_by(&["bash", "-c", script], [""; 0])
     }
 
-    /// Starts a command and returns once it runs.
+    /// Starts a container and returns once its command runs.
     pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
         self.start_by(&[], options, command)
     }
 
-    /// Starts a command, with the program started by another one that becomes it:
-    /// `&["nice"]`.
+    /// Starts a container, with the step's program started by another one that execs
+    /// it: `&["nice"]`.
     pub fn start_by(
         &self,
         starter: &[&str],
@@ -187,13 +187,13 @@ impl Bench {
         Running::start(Path::new(&words[0]), self.dir(), &words[1..], pid_file)
     }
 
-    /// Runs a command on a terminal.
+    /// Runs a command in a container, on a terminal.
     pub fn at_terminal(&self, options: &[&str], command: &[&str]) -> Terminal {
         Terminal::start(self.exe(), self.dir(), &self.arguments(options, command))
     }
 
-    /// What is left of this test's containers: cgroups, run directories, upper layers,
-    /// mounts, processes.
+    /// Lists what is left of this test's containers: cgroups, run directories, upper
+    /// layers, mounts, processes.
     pub fn leaks(&self) -> Vec<String> {
         let mut leaks = host::cgroups_named(&self.parent);
         leaks.extend(
@@ -219,14 +219,14 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // A test that fails leaves whatever it was about. Nobody would end that.
+        // A failed test leaves its containers behind, and nobody else would end them.
         if std::thread::panicking() {
             host::processes_of(self.dir()).into_iter().for_each(host::kill_tree);
         }
-        // What a process has left is removed by the kernel a moment after it ends.
+        // The kernel removes some of a process's traces only a moment after its end.
         let clean = crate::eventually(|| self.leaks().is_empty().then_some(()));
         if clean.is_none() && !std::thread::panicking() {
-            panic!("left behind: {:#?}", self.leaks());
+            panic!("left on the host: {:#?}", self.leaks());
         }
         host::assert_dev_null_is_a_device();
     }

@@ -1,6 +1,6 @@
-//! What a step does, done without it. `doctor` tries things by the step's own
-//! functions, so where it says that the machine lacks something, it may as well be that
-//! function which fails.
+//! Tries the kernel's features without the step's code. `doctor` tries them with the
+//! step's own functions, so when it reports that the machine lacks something, the cause
+//! may be one of these functions.
 
 use std::process::{Command, Stdio};
 
@@ -18,8 +18,8 @@ const NFTABLES: &str = "
          add rule inet byhand between ct state established accept
          add rule inet byhand after ip saddr 10.77.0.0/24 masquerade'";
 
-/// Whether this machine has what `doctor` calls `need`, tried without the step; None
-/// for what is not tried here.
+/// Whether this machine has the feature that `doctor` calls `need`, tried without the
+/// step's code. None for features that are not tried here.
 pub fn has(need: &str) -> Option<bool> {
     let script = match need {
         "overlay" => OVERLAY,
@@ -28,7 +28,7 @@ pub fn has(need: &str) -> Option<bool> {
         "nftables" => NFTABLES,
         _ => return None,
     };
-    // Who is not root may not, for many other reasons.
+    // An ordinary user would be refused for many other reasons.
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--net", "sh", "-c", script])

@@ -1,5 +1,5 @@
-//! A host as distributions set it up: every mount is shared, so that what leaks is
-//! seen.
+//! A host as distributions set it up: every mount is shared, so that mounts which leak
+//! out of a container are seen.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -8,17 +8,17 @@ use std::process::{Child, Command, Stdio};
 
 use crate::{Bench, Ran, Running, host};
 
-/// A mount namespace of the test's own in which every mount is shared, as distributions
-/// have theirs (on the build machine they are private). In it a leak shows, and harms
-/// nobody.
+/// A mount namespace of the test's own in which every mount is shared, as on most
+/// distributions (on the build machine they are private). A mount that leaks into it is
+/// seen, and harms nobody.
 pub struct Distribution {
     holder: Child,
 }
 
 impl Distribution {
-    /// Starts it.
+    /// Makes the mount namespace, and a process that holds it.
     pub fn start() -> Self {
-        // First private, then shared: its peer groups must not be the machine's.
+        // First private, then shared: the peer groups must not be those of the machine.
         let shared = "unshare --mount --propagation shared sh -c 'echo ready && exec sleep 1000'";
         let mut holder = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-c"])
@@ -33,7 +33,7 @@ impl Distribution {
             .as_mut()
             .unwrap()
             .read_exact(&mut ready)
-            .expect("a mount namespace that is shared");
+            .expect("a mount namespace whose mounts are shared");
         Distribution { holder }
     }
 
@@ -42,7 +42,8 @@ impl Distribution {
         host::mounts_of(self.holder.id())
     }
 
-    /// Runs a shell script on this host, which must succeed, and gives what it printed.
+    /// Runs a shell script on this host, asserts that it succeeds, and returns its
+    /// output.
     #[track_caller]
     pub fn sh(&self, script: &str) -> String {
         let mut command = assert_cmd::Command::new("nsenter");
@@ -52,14 +53,14 @@ impl Distribution {
         ran.exits(0).out.trim_end().into()
     }
 
-    /// As [`Bench::run`], on this host.
+    /// Does the same as [`Bench::run`], on this host.
     pub fn run(&self, bench: &Bench, options: &[&str], command: &[&str]) -> Ran {
         let arguments = bench.arguments(options, command);
         let mut nsenter = assert_cmd::Command::new("nsenter");
         Ran::of(nsenter.args(self.entry(bench.dir())).arg(bench.exe()).args(arguments))
     }
 
-    /// As [`Bench::start`], on this host.
+    /// Does the same as [`Bench::start`], on this host.
     pub fn start_in(
         &self,
         bench: &Bench,

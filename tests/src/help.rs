@@ -1,4 +1,4 @@
-//! Holds what a step says about itself to what was recorded, and to its own word.
+//! Compares a step's `--help` with the recorded text, and tries its examples.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use crate::{Bench, Ran, Step, rootfs};
 
-/// A screen: what `-h` prints fits on it.
+/// The rows of a screen, on which the output of `-h` must fit.
 const ROWS: usize = 25;
 
-/// `--help` and `run --help` are as they are in `tests/snapshots`. After a change that
-/// was meant: `INSTA_UPDATE=always KISTE_SUDO=never cargo test help_is`, and look at
-/// the difference. Nobody needs root for that.
+/// Asserts that `--help` and `run --help` print the text in `tests/snapshots`. After an
+/// intended change, run `INSTA_UPDATE=always KISTE_SUDO=never cargo test help_is` and
+/// look at the diff. That does not need root.
 ///
-/// They name the chapter as it calls itself, and `-h` is short.
+/// Also asserts that both name the chapter by its title, and that `-h` is short.
 #[track_caller]
 pub fn is_as_recorded(step: &Step) {
     if !step.is_ours() {
@@ -37,14 +37,15 @@ pub fn is_as_recorded(step: &Step) {
 }
 
 fn help(step: &Step, arguments: &[&str]) -> String {
-    // The lines are as long as the terminal is wide, or 100.
+    // clap wraps at the terminal's width, or at 100 columns.
     let ran = Ran::of(
         assert_cmd::Command::new(step.exe()).args(arguments).env_remove("COLUMNS"),
     );
     ran.exits(0).out.clone()
 }
 
-/// `Chapter 5, Limits of its own: book/src/05-cgroups.md`, by the page itself.
+/// `Chapter 5, Limits of its own: book/src/05-cgroups.md`, with the title from the
+/// page.
 fn chapter(step: &Step) -> String {
     let path = format!("book/src/{}.md", step.name());
     let page = fs::read_to_string(rootfs::workspace().join(&path)).unwrap();
@@ -52,9 +53,9 @@ fn chapter(step: &Step) -> String {
     format!("Chapter {}: {path}", title.replacen(". ", ", ", 1))
 }
 
-/// The examples of `--help` work as they are typed. For that a `cargo` is put before
-/// the real one that starts the program, with what keeps this test to itself; `starter`
-/// puts it where it is to run.
+/// Runs the examples of `--help` as they are written. A `cargo` earlier in PATH starts
+/// the step's program, with the options that keep this test's containers apart.
+/// `starter` runs it in another place, such as another network namespace.
 #[track_caller]
 pub fn examples_work(bench: &Bench, starter: &[&str], options: &[&str]) {
     if !bench.step().is_ours() {
@@ -65,11 +66,11 @@ pub fn examples_work(bench: &Bench, starter: &[&str], options: &[&str]) {
     let examples: Vec<_> = help.lines().filter(|line| line.contains(&typed)).collect();
     assert!(examples.len() > 1, "{help}");
 
-    // Where they are typed: what they use stands in the workspace, too.
+    // The examples use files relative to the workspace.
     assert_eq!(bench.rootfs(), bench.dir().join("rootfs"));
     fs::create_dir_all(bench.dir().join("book")).unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{path}", put_cargo(bench, options).display());
+    let path = format!("{}:{path}", make_cargo(bench, options).display());
     for example in examples {
         let words = [starter, &["sh", "-c", example]].concat();
         let mut shell = assert_cmd::Command::new(words[0]);
@@ -80,12 +81,13 @@ pub fn examples_work(bench: &Bench, starter: &[&str], options: &[&str]) {
     }
 }
 
-/// The directory of a `cargo` that is typed as `cargo run --bin NAME -- SUBCOMMAND …`.
-fn put_cargo(bench: &Bench, options: &[&str]) -> PathBuf {
+/// Makes a directory with a `cargo` that is called as `cargo run --bin NAME --
+/// SUBCOMMAND …`.
+fn make_cargo(bench: &Bench, options: &[&str]) -> PathBuf {
     let words = bench.arguments(options, &[]);
     let quoted = words.iter().map(|word| format!("'{}'", word.to_str().unwrap()));
     let own: Vec<_> = quoted.skip(1).collect();
-    // ./rootfs is the default, and --image goes without.
+    // ./rootfs is the default, and --image excludes --rootfs.
     let own = own.join(" ").replacen(
         &format!("'--rootfs' '{}'", bench.rootfs().display()),
         "",

@@ -1,4 +1,4 @@
-//! A process that keeps namespaces.
+//! A process that keeps namespaces alive.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ pub(crate) struct Holder(Child);
 
 impl Holder {
     /// Makes namespaces (`namespaces` are options of unshare(1)), runs a shell script
-    /// in them, and keeps them.
+    /// in them, and keeps them alive.
     pub(crate) fn of(namespaces: &[&str], script: &str) -> Self {
         let script = format!("set -e\n{script}\necho\nexec sleep infinity");
         let mut command = Command::new("unshare");

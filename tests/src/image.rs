@@ -1,4 +1,4 @@
-//! Images made by hand: OCI layouts and docker-archives, right and wrong.
+//! Images made by hand: OCI layouts and docker-archives, valid and invalid.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,8 +23,7 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{digits}")
 }
 
-/// What a layer is called together with all below it: the OCI image specification,
-/// "Layer ChainID".
+/// The chain ID of layers: the OCI image specification, "Layer ChainID".
 pub fn chain_id(layers: &[Vec<u8>]) -> String {
     let join = |below: String, tar: &Vec<u8>| {
         digest(format!("{below} {}", digest(tar)).as_bytes())
@@ -45,10 +44,10 @@ pub enum Packed {
 }
 
 impl Packed {
-    /// All there are.
+    /// All kinds of compression.
     pub const ALL: [Packed; 3] = [Packed::Plain, Packed::Gzip, Packed::Zstd];
 
-    /// These bytes, so compressed.
+    /// Compresses these bytes.
     pub fn pack(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Packed::Plain => bytes.into(),
@@ -57,7 +56,7 @@ impl Packed {
         }
     }
 
-    /// The media type of such a layer.
+    /// The media type of a layer that is compressed this way.
     pub fn media_type(self) -> &'static str {
         match self {
             Packed::Plain => "application/vnd.oci.image.layer.v1.tar",
@@ -67,7 +66,8 @@ impl Packed {
     }
 }
 
-/// A configuration that says how it is run (`config`), of layers with these tars.
+/// An image configuration for layers with these tars; `config` says how the image is
+/// run.
 pub fn configuration(layers: &[Vec<u8>], config: &Value) -> Value {
     let diff_ids: Vec<String> = layers.iter().map(|tar| digest(tar)).collect();
     let history: Vec<Value> = diff_ids
@@ -80,7 +80,7 @@ pub fn configuration(layers: &[Vec<u8>], config: &Value) -> Value {
     })
 }
 
-/// As images call this machine's.
+/// The name of this machine's architecture in images.
 pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -89,12 +89,12 @@ pub fn architecture() -> &'static str {
     }
 }
 
-/// An OCI image layout that is being made: files by name.
+/// An OCI image layout in the making: files by name.
 #[derive(Clone)]
 pub struct Layout {
     /// Its files: `blobs/sha256/…`, `oci-layout`, and last `index.json`.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// What its index lists.
+    /// The descriptors in its index.
     pub manifests: Vec<Value>,
 }
 
@@ -108,26 +108,26 @@ impl Default for Layout {
 }
 
 impl Layout {
-    /// One without images.
+    /// Creates a layout without images.
     pub fn new() -> Self {
         Layout::default()
     }
 
-    /// One with one image.
+    /// Creates a layout with one image.
     pub fn of(name: &str, layers: &[Vec<u8>], packed: Packed) -> Self {
         let mut layout = Layout::new();
         layout.image(name, layers, packed, &json!({}));
         layout
     }
 
-    /// Adds a blob, and gives its descriptor.
+    /// Adds a blob and returns its descriptor.
     pub fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
         let digest = digest(bytes);
         self.files.insert(format!("blobs/{}", digest.replace(':', "/")), bytes.into());
         json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
     }
 
-    /// Adds an image of these layers' tars, and gives its manifest.
+    /// Adds an image of these layers' tars and returns its manifest.
     pub fn image(
         &mut self,
         name: &str,
@@ -146,14 +146,14 @@ impl Layout {
         manifest
     }
 
-    /// Adds a manifest, well made or not, and lists it in the index by this name.
+    /// Adds a manifest, valid or not, and lists it in the index by this name.
     pub fn list(&mut self, name: &str, media_type: &str, manifest: &[u8]) {
         let mut descriptor = self.blob(media_type, manifest);
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": name});
         self.manifests.push(descriptor);
     }
 
-    /// All its files, the index among them if there is none yet.
+    /// All its files, with an index unless there is one already.
     pub fn all(&self) -> BTreeMap<String, Vec<u8>> {
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": self.manifests});
         let mut files = self.files.clone();
@@ -172,13 +172,13 @@ impl Layout {
         }
     }
 
-    /// The same as an archive, in the order of the names: blobs come before the index.
+    /// Packs it into an archive, in the order of names: blobs come before the index.
     pub fn tar(&self) -> Vec<u8> {
         tar(&self.all())
     }
 }
 
-/// A docker-archive: what `docker save` wrote before it knew of OCI.
+/// A docker-archive, the format that `docker save` wrote before it used OCI layouts.
 pub fn docker_archive(names: &[&str], layers: &[Vec<u8>], config: &Value) -> Vec<u8> {
     let text = configuration(layers, config).to_string();
     let config_name = format!("{}.json", &digest(text.as_bytes())["sha256:".len()..]);

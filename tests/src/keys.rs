@@ -1,4 +1,4 @@
-//! What becomes of a key that the terminal makes a signal of.
+//! The keys of which the terminal makes a signal, such as Ctrl-C.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::{Bench, Terminal, host, tool};
 
-/// Ctrl-C reaches the command once: the kernel has sent it, and neither the runtime nor
-/// an init does so again, as strace(1) sees. Counting in the command would not do: two
-/// signals of a kind that come at once are one. Without strace or bash the test is
-/// skipped.
+/// Asserts that Ctrl-C reaches the command once: the kernel sends SIGINT, and strace(1)
+/// sees that neither the runtime nor an init sends it again. Counting in the command
+/// would not do: two pending signals of the same number are delivered as one. Without
+/// strace or bash the test is skipped.
 #[track_caller]
 pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
     if !tool("strace") || !tool("bash") {
@@ -48,9 +48,9 @@ pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
     assert!(!sent.contains("SIGINT"), "{sent}");
 }
 
-/// sudo starts a pipeline's command in the background of a terminal of its own
-/// (sudoers(5), use_pty), and gives it the foreground once SIGTTIN stops it. Without
-/// sudo or mount the test is skipped.
+/// Asserts that a container in a pipeline under sudo can read the keyboard. sudo starts
+/// the command in the background of a pty of its own (sudoers(5), use_pty), and makes
+/// it the foreground when SIGTTIN stops it. Without sudo or mount the test is skipped.
 #[track_caller]
 pub fn in_a_pipeline_below_sudo_it_has_the_keyboard(bench: &Bench, options: &[&str]) {
     if !tool("sudo") || !tool("mount") {
@@ -59,7 +59,7 @@ pub fn in_a_pipeline_below_sudo_it_has_the_keyboard(bench: &Bench, options: &[&s
     let sudoers = bench.dir().join("sudoers");
     fs::write(&sudoers, "Defaults use_pty\nroot ALL = NOPASSWD: ALL\n").unwrap();
     fs::set_permissions(&sudoers, fs::Permissions::from_mode(0o440)).unwrap();
-    // What sudo is told is told in a mount namespace of the test's own.
+    // The test's sudoers file is seen only in a mount namespace of its own.
     let script = "mount --bind \"$0\" /etc/sudoers && \"$@\" | cat; echo code: $?";
     let enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
     let mut words: Vec<OsString> = enter.map(OsString::from).into();

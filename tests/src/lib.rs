@@ -1,20 +1,24 @@
-//! What the tests of all steps share.
+//! The library that the tests of all steps share.
 //!
 //! A test begins with [`Bench::of`]: a directory, a root file system, a run directory
-//! and a cgroup parent of its own. It runs the step's program from outside, as people
-//! do, and asks the kernel whether it did what it said. When the bench is put away,
-//! nothing may be left.
+//! and a cgroup parent of its own. The test runs the step's program from outside, as
+//! people do, and asks the kernel whether the program did its work. When the bench is
+//! dropped, it fails if anything is left on the host.
 //!
-//! `KISTE_BIN=path` tests any other program with the same command line.
-//! `KISTE_CHECK=05` is the mode of a chapter's check: see [`tasks`].
-//! `KISTE_REQUIRE=a,b` names checks of `doctor` that must hold: a test that needs one
-//! of them fails where it would have been skipped. `KISTE_SKIP_LOG=file` collects what
-//! was skipped, and `KISTE_SKIPPED` is the runner's own name for that, of which the last
-//! line of `cargo test --workspace` tells. `KISTE_PATIENCE=seconds` is how long anything may take.
+//! Environment variables:
+//!
+//! - `KISTE_BIN=path` tests another program with the same command line.
+//! - `KISTE_CHECK=05` is set by a chapter's check: see [`tasks`].
+//! - `KISTE_REQUIRE=a,b` names checks of `doctor` that must hold: a test that needs one of
+//!   them fails instead of being skipped.
+//! - `KISTE_SKIP_LOG=file` collects the skipped tests. `KISTE_SKIPPED` is the same for the
+//!   runner, and the last line of `cargo test --workspace` is made of it.
+//! - `KISTE_PATIENCE=seconds` is how long a program may take before it counts as hung.
 
 pub mod archive;
 mod bench;
 mod by_hand;
+pub mod checkout;
 mod distribution;
 pub mod explain;
 pub mod help;
@@ -46,7 +50,7 @@ pub use user::User;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The step's program: `step!("05-cgroups")`.
+/// Finds the step's program: `step!("05-cgroups")`.
 #[macro_export]
 macro_rules! step {
     ($name:literal) => {
@@ -54,11 +58,12 @@ macro_rules! step {
     };
 }
 
-/// Whether something has hung already: then the next is more likely to be one with it
-/// than to be slow, and is waited for a quarter as long.
+/// Whether a program has hung already. Then the next one probably hangs for the same
+/// reason, and the tests wait only a quarter as long.
 static HAS_HUNG: AtomicBool = AtomicBool::new(false);
 
-/// How long anything may take before a test calls it hung. The virtual machine is slow.
+/// How long a program may take before a test calls it hung. The virtual machine is
+/// slow.
 pub fn patience() -> Duration {
     let usual = if std::env::var_os("KISTE_VM").is_some() { 240 } else { 30 };
     let asked =
@@ -67,12 +72,12 @@ pub fn patience() -> Duration {
     if HAS_HUNG.load(Ordering::Relaxed) { whole / 4 } else { whole }
 }
 
-/// Takes note that patience has run out.
+/// Remembers that a program has hung.
 pub(crate) fn has_hung() {
     HAS_HUNG.store(true, Ordering::Relaxed);
 }
 
-/// Waits until `done` gives something; None when patience has run out.
+/// Calls `done` until it returns something. None when it has taken too long.
 pub fn eventually<T>(mut done: impl FnMut() -> Option<T>) -> Option<T> {
     let (start, patience) = (Instant::now(), patience());
     loop {

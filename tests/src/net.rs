@@ -1,6 +1,6 @@
-//! Network namespaces of a test's own, which play the host, and another host beyond it.
-//! The machine's own network is never touched: what a test starts is started inside, by
-//! nsenter(1).
+//! Network namespaces of a test's own, which stand for the host and for another host on
+//! its network. The machine's own network is never touched: the tests start everything
+//! inside, with nsenter(1).
 
 use std::fmt::Display;
 use std::fs;
@@ -13,13 +13,13 @@ use nix::sched::{CloneFlags, setns};
 use crate::holder::Holder;
 use crate::{Bench, Ran, Running, Step, eventually, lacks, tool};
 
-/// A host with one link to the world, and another host at the end of it.
+/// A host with one link, and another host at the other end of it.
 pub struct World {
     /// The containers' bench.
     pub bench: Bench,
     here: Holder,
     outside: Holder,
-    /// What the host had before any container.
+    /// The state of the host before any container.
     before: String,
 }
 
@@ -42,7 +42,7 @@ fn sh(holder: &Holder, script: &str) -> Ran {
     )
 }
 
-/// Does something in the network namespace of a process.
+/// Calls a function in the network namespace of a process.
 pub fn within<T: Send>(pid: impl Display, work: impl FnOnce() -> T + Send) -> T {
     let namespace = fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
     thread::scope(|scope| {
@@ -55,8 +55,8 @@ pub fn within<T: Send>(pid: impl Display, work: impl FnOnce() -> T + Send) -> T 
 }
 
 /// A shell script that prints what [`World::serve`] serves at `IP` or `IP:PORT`, and
-/// fails where nothing comes in so many seconds. Without wget: a static one of Debian's
-/// crashes where it looks up the number of http.
+/// fails after so many seconds without an answer. It does not use wget: Debian's static
+/// one crashes when it looks up the service `http`.
 pub fn get(seconds: u32, at: &str) -> String {
     let (ip, port) = at.split_once(':').unwrap_or((at, "80"));
     format!(
@@ -65,8 +65,8 @@ pub fn get(seconds: u32, at: &str) -> String {
 }
 
 impl World {
-    /// A world for this step's program; None where something that the test needs is not
-    /// there.
+    /// Makes a world for this step's program. None if the host lacks something that the
+    /// test needs.
     pub fn of(step: Step, needs: &[&str]) -> Option<Self> {
         let bench = Bench::of(
             step,
@@ -99,7 +99,7 @@ impl World {
         Some(world)
     }
 
-    /// A busybox that has an httpd and an nc that listens.
+    /// Installs a busybox with httpd, and with an nc that can listen.
     fn install_busybox(&self) -> Option<()> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let busybox = std::env::split_paths(&path)
@@ -119,22 +119,22 @@ impl World {
         Some(())
     }
 
-    /// Where the networks of this world are noted.
+    /// The directory in which the networks of this world are recorded.
     pub fn network_dir(&self) -> PathBuf {
         self.bench.dir().join("networks")
     }
 
-    /// Puts a program into the world: `&["nsenter", …]`.
+    /// The words that start a program on the host: `&["nsenter", …]`.
     pub fn enter(&self) -> Vec<String> {
         enter(&self.here)
     }
 
-    /// Does something on the host.
+    /// Calls a function on the host.
     pub fn on_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         within(self.here.pid(), work)
     }
 
-    /// Does something on the other host.
+    /// Calls a function on the other host.
     pub fn on_other<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         within(self.outside.pid(), work)
     }
@@ -149,7 +149,7 @@ impl World {
         sh(&self.outside, script)
     }
 
-    /// Runs a command in a container to its end.
+    /// Runs a command in a container and waits for its end.
     pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
         let dir = self.network_dir();
         let options = [&["--network-dir", dir.to_str().unwrap()], options].concat();
@@ -161,7 +161,7 @@ impl World {
         )
     }
 
-    /// Runs a shell script in a container to its end.
+    /// Runs a shell script in a container and waits for its end.
     pub fn run_sh(&self, options: &[&str], script: &str) -> Ran {
         self.run(options, &["sh", "-c", script])
     }
@@ -178,8 +178,7 @@ impl World {
         )
     }
 
-    /// Starts a container that serves `text` on port 80 to whoever connects, and says
-    /// so when it does.
+    /// Starts a container that serves `text` on port 80, and waits until it does.
     pub fn serve(&self, options: &[&str], text: &str) -> Running {
         let script = format!(
             "mkdir -p /srv/www && echo {text} > /srv/www/i && /busybox-full httpd -p 80 -h /srv/www && echo ready && exec sleep 1000"
@@ -190,8 +189,7 @@ impl World {
         running
     }
 
-    /// Serves `hello` as /i at this address of the host's, until what is returned is
-    /// dropped.
+    /// Serves `hello` as /i at this address of the host, until the result is dropped.
     pub fn serve_on_host(&self, address: &str) -> impl Drop + use<> {
         let www = self.bench.dir().join("www");
         fs::create_dir_all(&www).unwrap();
@@ -222,7 +220,7 @@ impl World {
         )
     }
 
-    /// Runs `gc` here.
+    /// Runs `gc` on the host.
     pub fn gc(&self) -> Ran {
         let (run_dirs, store) =
             (self.bench.run_dirs(), self.bench.dir().join("no-store"));
@@ -244,7 +242,7 @@ impl World {
         )
     }
 
-    /// The links, rules and settings of the host, in the kernel's own words.
+    /// The links, rules and settings of the host, as the kernel reports them.
     pub fn state(&self) -> String {
         let script = "ip -o link | cut -d: -f2 | cut -d@ -f1 | sort; nft list ruleset; ip rule; ip route | sed 's/ linkdown//'; \
                       cd /proc/sys/net && grep . ipv4/ip_forward ipv[46]/conf/*/forwarding \
@@ -252,7 +250,8 @@ impl World {
         self.sh(script).out
     }
 
-    /// The host is again as it was before any container, and nothing is noted.
+    /// Asserts that the host is as it was before any container, and that no network is
+    /// recorded.
     #[track_caller]
     pub fn is_as_before(&self) {
         assert_eq!(self.state(), self.before);

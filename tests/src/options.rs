@@ -1,13 +1,13 @@
-//! Options accumulate: a step takes those of every step below it.
+//! Options accumulate: a step accepts those of every step below it.
 
 use std::fs;
 
 use crate::{Bench, explain};
 
-/// An option that a step has brought still does what it did there; all at once.
+/// Asserts that the options of the steps below still work, all at once.
 #[track_caller]
 pub fn of_the_steps_below_work(bench: &Bench) {
-    // From step 4 on they are places in the root file system, and made there.
+    // From step 4 on these are paths in the root file system, and created there.
     let [volume, mount, memory] = ["volume", "mount", "memory"].map(|name| {
         let path = bench.dir().join(name);
         fs::create_dir(&path).expect("make a directory to mount on");
@@ -20,7 +20,7 @@ pub fn of_the_steps_below_work(bench: &Bench) {
     let volume = format!("{volume}:{volume}");
     let mount = format!("type=tmpfs,dst={mount}");
 
-    // The step, its options, what shows that they are obeyed, and how.
+    // A step, its options, a script that shows their effect, and its output.
     let table = [
         (
             0,

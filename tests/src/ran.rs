@@ -1,11 +1,11 @@
-//! A run that has ended.
+//! A program that has ended.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
 
 use crate::{has_hung, patience};
 
-/// How a run ended, and what it printed.
+/// The exit code and the output of a program.
 #[derive(Debug)]
 pub struct Ran {
     /// Its exit code; 128 + n when signal n ended the program itself.
@@ -22,8 +22,8 @@ impl Ran {
         let output = command.timeout(patience).output();
         let output =
             output.unwrap_or_else(|error| panic!("start {command:?}: {error}"));
-        // What ran out of patience was killed, and must not pass for a command that
-        // died of signal 9.
+        // A program that took too long was killed; this must not be mistaken for a
+        // command that died of signal 9.
         if start.elapsed() >= patience {
             has_hung();
         }
@@ -41,15 +41,15 @@ impl Ran {
         }
     }
 
-    /// It must have ended with this code.
+    /// Asserts that it exited with this code.
     #[track_caller]
     pub fn exits(&self, code: i32) -> &Self {
         assert_eq!(self.code, code, "exit code; it printed:\n{}{}", self.out, self.err);
         self
     }
 
-    /// It must have exited 0 and printed exactly this on stdout, but for white space at
-    /// the end.
+    /// Asserts that it exited with 0 and printed exactly this on stdout, except for
+    /// white space at the end.
     #[track_caller]
     pub fn prints(&self, text: &str) -> &Self {
         self.exits(0);
@@ -57,25 +57,24 @@ impl Ran {
         self
     }
 
-    /// Whether the file system of the tests cannot show its files with other owners, as
-    /// tmpfs before Linux 6.3 cannot: then the test is to return, as when it
-    /// [`lacks`](crate::lacks) anything.
+    /// Whether the tests' file system does not support idmapped mounts, as tmpfs before
+    /// Linux 6.3. Then the test is to return, as when [`lacks`](crate::lacks) is
+    /// called.
     pub fn lacks_idmapped_mounts(&self) -> bool {
         let refused = self.code == 125 && self.err.contains("idmapped mounts");
         if refused {
-            let found =
-                "the file system of the tests cannot show its files with other owners";
+            let found = "the tests' file system does not support idmapped mounts";
             crate::lacks("idmapped-mounts", found);
         }
         refused
     }
 
-    /// Its stderr must have this in it.
+    /// Asserts that its stderr contains this text.
     #[track_caller]
     pub fn complains(&self, text: &str) -> &Self {
         assert!(
             self.err.contains(text),
-            "stderr should have {text:?} in it, and is:\n{}",
+            "stderr should contain {text:?}, and is:\n{}",
             self.err
         );
         self

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use crate::host;
 
-/// The root file system that `rootfs-fetch.sh` has made: where the runner says, or in
-/// the workspace.
+/// The root file system that `rootfs-fetch.sh` has made, in $KISTE_ROOTFS or in the
+/// workspace.
 pub fn original() -> PathBuf {
     let fetched = std::env::var_os("KISTE_ROOTFS")
         .map(PathBuf::from)
@@ -20,8 +20,8 @@ pub fn original() -> PathBuf {
     fetched
 }
 
-/// Whether the root file system has this program, which a copy of the host's own tools
-/// may lack. If not, that is told as by [`crate::tool`].
+/// Whether the root file system has this program: a copy of the host's own tools may
+/// lack it. If not, the test is reported as skipped, as by [`crate::tool`].
 pub fn has_program(name: &str) -> bool {
     let found = original().join("bin").join(name).symlink_metadata().is_ok();
     if !found {
@@ -32,7 +32,7 @@ pub fn has_program(name: &str) -> bool {
     found
 }
 
-/// The top of the workspace.
+/// The root directory of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -40,8 +40,8 @@ pub fn workspace() -> PathBuf {
         .into()
 }
 
-/// Copies a tree: directories, files with their modes, and links. Another process does
-/// it: see [`host::copy_program`].
+/// Copies a tree: directories, files with their modes, and links. A child process does
+/// it, for the reason given at [`host::copy_program`].
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("make a directory of the copy");
     let copied = Command::new("cp")
@@ -52,8 +52,8 @@ pub fn copy(from: &Path, to: &Path) {
     assert!(copied.expect("run cp").success(), "copy {}", from.display());
 }
 
-/// Copies a program of the host's to `/name` of a root file system, with the libraries
-/// it needs, each to where it is on the host.
+/// Copies a host program to `/name` of a root file system. Its libraries get the paths
+/// that they have on the host.
 pub fn install(program: &Path, name: &str, rootfs: &Path) {
     host::copy_program(program, &rootfs.join(name));
     let output =

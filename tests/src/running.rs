@@ -1,4 +1,4 @@
-//! A run that goes on while the test looks at it from outside.
+//! A container that runs while the test looks at it from outside.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use crate::{Ran, eventually, host, patience};
 
-/// A run that goes on. Dropped, its command is killed.
+/// A running container. When this is dropped, its command is killed.
 pub struct Running {
     runtime: Child,
     /// The command's process id, as the host sees it.
@@ -45,7 +45,10 @@ impl Running {
         let Some(Some(pid)) = pid else {
             host::kill_tree(runtime.id() as i32);
             let output = runtime.wait_with_output().unwrap();
-            panic!("it does not run: {}", String::from_utf8_lossy(&output.stderr));
+            panic!(
+                "the container does not start: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         };
         Running { runtime, pid }
     }
@@ -60,7 +63,7 @@ impl Running {
         kill(Pid::from_raw(self.runtime()), signal).expect("send the runtime a signal");
     }
 
-    /// Kills the runtime with -9. The command is left to its fate.
+    /// Kills the runtime with SIGKILL, and does nothing about the command.
     pub fn kill_runtime(mut self) {
         self.runtime.kill().expect("kill the runtime");
         self.runtime.wait().expect("wait for the runtime");
@@ -76,7 +79,7 @@ impl Running {
             .expect("write to its stdin");
     }
 
-    /// Reads the command's stdout until it has printed this.
+    /// Reads the command's stdout until this text appears.
     pub fn wait_for(&mut self, text: &str) {
         let mut seen = Vec::new();
         let out = self.runtime.stdout.as_mut().unwrap();
@@ -87,20 +90,20 @@ impl Running {
             assert_ne!(
                 poll(&mut ready, limit),
                 Ok(0),
-                "{text:?} should be printed, and this is: {:?}",
+                "expected {text:?} on stdout, which is: {:?}",
                 String::from_utf8_lossy(&seen)
             );
             assert_eq!(
                 out.read(&mut byte).unwrap(),
                 1,
-                "it ended and printed {:?}",
+                "stdout ended after {:?}",
                 String::from_utf8_lossy(&seen)
             );
             seen.extend(byte);
         }
     }
 
-    /// Closes its stdin and waits for its end.
+    /// Closes the command's stdin and waits for the runtime's end.
     pub fn end(mut self) -> Ran {
         drop(self.runtime.stdin.take());
         let status =
@@ -123,8 +126,8 @@ impl Drop for Running {
         if matches!(self.runtime.try_wait(), Ok(Some(_))) {
             return;
         }
-        // The command, not the runtime, which then cleans up as it should; also one that
-        // has been stopped.
+        // Kills the command, not the runtime, which then cleans up as it should.
+        // SIGCONT: it may be stopped.
         let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
         let _ = kill(Pid::from_raw(self.runtime()), Signal::SIGCONT);
         if eventually(|| self.runtime.try_wait().ok().flatten()).is_none() {

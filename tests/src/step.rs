@@ -1,4 +1,4 @@
-//! A step's program, and what it can do here.
+//! A step's program, and what this machine lets it do.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -27,7 +27,7 @@ struct Check {
 }
 
 impl Step {
-    /// `step!` calls this.
+    /// Creates a step; `step!` calls this.
     pub fn new(name: &'static str, exe: &str) -> Self {
         tasks::note_test();
         let exe_or_other =
@@ -50,9 +50,9 @@ impl Step {
         self.name[..2].parse().expect("a step's name begins with its number")
     }
 
-    /// Whether all of `needs` are there, by the names that `doctor` has for them. If
-    /// not, that is told on stderr and in the log, and the test is to return; unless it
-    /// must hold here.
+    /// Whether all of `needs` hold, by the names of `doctor`'s checks. If not, the
+    /// reason is written to stderr and to the log, and the test is to return. A need
+    /// that is required here fails the test instead.
     pub fn has(&self, needs: &[&str]) -> bool {
         let checks = self.doctor();
         let missing = |need: &&&str| {
@@ -73,9 +73,9 @@ impl Step {
         false
     }
 
-    /// Whether it is the step's own program, and not another one that `KISTE_BIN`
-    /// names. If not, what only ours promises (its words) is not tested, and that is
-    /// told.
+    /// Whether this is the step's own program, not another one that `KISTE_BIN` names.
+    /// If not, promises of ours alone (its wording) are not tested, and that is
+    /// reported.
     pub fn is_ours(&self) -> bool {
         let ours = self.own == self.exe;
         if !ours {
@@ -84,7 +84,7 @@ impl Step {
         ours
     }
 
-    /// What it says of this machine. It is asked once by all tests of a program.
+    /// The checks of `doctor` on this machine. All tests of a program share one answer.
     fn doctor(&self) -> Arc<Vec<Check>> {
         static ASKED: Mutex<BTreeMap<PathBuf, Arc<Vec<Check>>>> =
             Mutex::new(BTreeMap::new());
@@ -101,19 +101,19 @@ impl Step {
             .output()
             .expect("run doctor");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            let said = String::from_utf8_lossy(&output.stderr);
-            panic!("the step's own code fails, so nothing can be tested; `doctor` prints no JSON, {error}, but: {said}")
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            panic!("the step's own code fails, so nothing can be tested; `doctor` prints no JSON ({error}); its stderr: {stderr}")
         })
     }
 }
 
-/// What is told when it was not the kernel that refused: of a panic, and of a child
-/// that ended without a word.
-const OURS: [&str; 3] =
+/// Words in a failure that is not the kernel's: a panic, or a child that ended without
+/// a word.
+const OUR_FAILURES: [&str; 3] =
     ["a bug in Kiste", "not written yet", "the child died before it became"];
 
-/// Whether a program of the host's that a test needs is there: `tool("strace")`. If
-/// not, that is told as by [`Step::has`], unless `KISTE_REQUIRE` has its name.
+/// Whether the host has a program that the test needs: `tool("strace")`. If not, that
+/// is reported as by [`Step::has`], unless `KISTE_REQUIRE` has its name.
 pub fn tool(name: &str) -> bool {
     let found = crate::host::has(name);
     if !found {
@@ -123,18 +123,18 @@ pub fn tool(name: &str) -> bool {
     found
 }
 
-/// Something that the running test needs is not there: the test is to return, unless it
-/// must hold.
+/// Reports that the running test needs something that is missing, and is to return. If
+/// `KISTE_REQUIRE` has it, the test fails.
 ///
-/// `doctor` tries things by the step's own functions. Where one of these panics, as a
-/// task that is not solved does, or fails where the same works by hand, that is no word
-/// about the machine: the test fails.
+/// `doctor` tries the kernel's features with the step's own functions. If one of these
+/// panics, as an unsolved task does, or fails although the same works by hand, the
+/// machine is not to blame: the test fails.
 pub fn lacks(need: &str, found: &str) {
-    let ours = OURS.iter().any(|words| found.contains(words))
+    let ours = OUR_FAILURES.iter().any(|words| found.contains(words))
         || by_hand::has(need) == Some(true);
     assert!(
         !ours,
-        "the step's own code fails, so nothing can be tested; `doctor` has, for {need}: {found}"
+        "the step's own code fails, so nothing can be tested; `doctor` reports, for {need}: {found}"
     );
     let required = std::env::var("KISTE_REQUIRE").unwrap_or_default();
     let reason = format!("{need}: {found}");
@@ -145,7 +145,7 @@ pub fn lacks(need: &str, found: &str) {
     skip(need, &reason);
 }
 
-/// Says that the running test is skipped, and why, unless it may not be.
+/// Reports that the running test is skipped, and why, unless it must not be skipped.
 fn skip(need: &str, reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("?");
@@ -156,16 +156,16 @@ fn skip(need: &str, reason: &str) {
     log_skip(binary, test, reason);
 }
 
-/// Writes that a test, or a part of it, was not run: to stderr, directly, since the
-/// harness hides `eprintln!`; to the caller's log; and to that of this cargo run, which
-/// its last test sums up (`.cargo/runner`).
+/// Writes that a test, or a part of it, was skipped: to stderr directly, since the test
+/// harness hides `eprintln!`; to the caller's log; and to the log of this cargo run,
+/// which its last test sums up (`.cargo/runner`).
 pub fn log_skip(binary: &str, test: &str, reason: &str) {
     let line = format!("skipped: {binary} {test}: {reason}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
     for variable in ["KISTE_SKIP_LOG", "KISTE_SKIPPED"] {
         let Some(log) = std::env::var_os(variable) else { continue };
-        // Without O_CREAT: in /tmp root may not open a user's file with it (proc(5),
-        // protected_regular). The runner has made it.
+        // Without O_CREAT: in /tmp even root may not open another user's file with it
+        // (proc(5), protected_regular). The runner has created the file.
         let append = OpenOptions::new().append(true).open(&log);
         let file = append.or_else(|_| File::create_new(&log));
         let written = file.and_then(|mut file| file.write_all(line.as_bytes()));

@@ -1,8 +1,8 @@
-//! The tasks of the book's chapters: the tests that judge each, and wrong answers that
-//! those tests must find. `tests/tasks/NN-name.toml` has them.
+//! The tasks of the book's chapters: the tests that check each, and wrong answers that
+//! these tests must detect. They are listed in `tests/tasks/NN-name.toml`.
 //!
-//! `KISTE_CHECK=05` is the mode of a chapter's check (`cargo check-05` sets it). In it a
-//! test that judges a task of that chapter may not be skipped.
+//! `KISTE_CHECK=05` is set by a chapter's check (`cargo check-05`). Then a test that
+//! checks a task of that chapter must not be skipped.
 
 mod source;
 
@@ -32,9 +32,9 @@ pub struct Chapter {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// As the chapter has it: `2.4`.
+    /// Its number in the chapter: `2.4`.
     pub number: String,
-    /// The tests that judge it, as `--list` prints them.
+    /// The tests that check it, as `--list` prints them.
     pub tests: Vec<String>,
     /// The check of `doctor` without which these tests cannot run: `cgroup-v2`.
     pub needs: Option<String>,
@@ -47,15 +47,15 @@ pub struct Task {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wrong {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// What is wrong with it.
+    /// The reason why it is wrong.
     pub because: String,
     /// A text that stands once in the task's function, or else once in its file.
     pub from: String,
-    /// What stands there in the wrong answer.
+    /// The text that stands there in the wrong answer.
     pub to: String,
-    /// How often the tests must find it, where that is a matter of luck.
+    /// How many runs must detect it, where a single run might not.
     #[serde(default = "once")]
     pub times: u32,
 }
@@ -91,8 +91,8 @@ thread_local! {
     static IN_ADDITION: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does something that a test tries besides what it is about, such as the same again as
-/// an ordinary user: a check does not fail where that cannot be done.
+/// Does something that a test tries in addition, such as the same again as an ordinary
+/// user. A chapter's check does not fail where that cannot be done.
 pub fn in_addition<T>(work: impl FnOnce() -> T) -> T {
     IN_ADDITION.set(true);
     let outcome = work();
@@ -100,8 +100,8 @@ pub fn in_addition<T>(work: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// In a chapter's check, fails a test that is about to be skipped, if it judges a task
-/// of that chapter. `need` is what it lacks, as `doctor` calls it.
+/// In a chapter's check, fails a test that is about to be skipped, if it checks a task
+/// of that chapter. `need` is the name of the missing thing in `doctor`.
 pub(crate) fn refuse_to_skip(binary: &str, test: &str, need: &str, reason: &str) {
     let Ok(chapter) = std::env::var("KISTE_CHECK") else { return };
     if !IN_ADDITION.get()
@@ -111,8 +111,8 @@ pub(crate) fn refuse_to_skip(binary: &str, test: &str, need: &str, reason: &str)
     }
 }
 
-/// In a chapter's check, notes that the running test has begun, and later whether it
-/// fails, for the last lines of the check.
+/// In a chapter's check, logs that the running test has begun, and later whether it
+/// fails. The last lines of the check are made of that.
 pub fn note_test() {
     static ONCE: Once = Once::new();
     if std::env::var_os("KISTE_CHECK").is_none() {
@@ -150,7 +150,7 @@ fn refusal(
     let tasks = Chapter::of(&step).tasks;
     let task = tasks.iter().find(|task| task.tests.iter().any(|name| name == test))?;
     let number = &task.number;
-    // What `doctor` has found is only who runs the tests.
+    // `doctor` has found only which user runs the tests.
     let reason = if need == "root" { need } else { reason };
     let way = match need {
         "root" => {
@@ -165,7 +165,7 @@ fn refusal(
     Some(format!("task {number} is not checked here: it needs {reason}; {way}"))
 }
 
-/// Every test that judges a task of this step must be one of the running program's.
+/// Asserts that every test that checks a task of this step is in the running program.
 pub fn all_are_here(step: &Step) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--list", "--format", "terse"])
@@ -175,7 +175,7 @@ pub fn all_are_here(step: &Step) {
     let here: Vec<_> =
         text.lines().filter_map(|line| line.strip_suffix(": test")).collect();
     for task in Chapter::of(step.name()).tasks {
-        assert!(!task.tests.is_empty(), "no test judges task {}", task.number);
+        assert!(!task.tests.is_empty(), "no test checks task {}", task.number);
         for test in &task.tests {
             let number = &task.number;
             assert!(
@@ -187,7 +187,7 @@ pub fn all_are_here(step: &Step) {
 }
 
 #[test]
-fn what_would_let_a_task_be_checked_is_said() {
+fn a_refusal_says_what_would_let_a_task_be_checked() {
     let limits = "limits::on_version_2_each_limit_is_in_its_file";
     let of = |chapter, test, need, found| {
         refusal(chapter, "05_cgroups", test, need, &format!("{need}: {found}"))

@@ -1,4 +1,5 @@
-//! A run on a real terminal: a pty, 24 rows of 100 columns, on which the test types.
+//! A program on a real terminal: a pty of 24 rows and 100 columns, on which the test
+//! types.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,24 +19,25 @@ use crate::{eventually, host, patience};
 pub struct Terminal {
     keyboard: File,
     program: Child,
-    /// Held, so that the test can look at the terminal's settings after the program has
-    /// ended.
+    /// Kept open, so that the test can read the terminal's settings after the program's
+    /// end.
     pub tty: OwnedFd,
     seen: String,
 }
 
 impl Terminal {
-    /// Starts a program as the leader of a session that has this terminal: setsid(1)
-    /// does that.
+    /// Starts a program as the leader of a session with this controlling terminal, by
+    /// setsid(1).
     pub fn start(exe: &Path, dir: &Path, arguments: &[OsString]) -> Self {
         let mut arguments = arguments.to_vec();
         arguments.insert(0, exe.into());
         Terminal::start_any(dir, &arguments)
     }
 
-    /// The same for any program: a shell, in which the test types.
+    /// Does the same with any program, such as a shell in which the test types.
     pub fn start_any(dir: &Path, arguments: &[OsString]) -> Self {
-        // openpty(3) would leave both ends open in every program that any test starts.
+        // openpty(3) does not set close-on-exec: other tests' programs would inherit
+        // both ends.
         let main = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
             .expect("open a pty");
         grantpt(&main).and_then(|()| unlockpt(&main)).expect("unlock the pty");
@@ -71,8 +73,8 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).expect("type");
     }
 
-    /// Types a lot, until nothing more is taken for a while: a program that does not
-    /// read leaves it where it is. Says how much was taken.
+    /// Types a long text until the terminal has taken nothing for a while, as when the
+    /// program does not read. Returns how much was taken.
     pub fn paste(&mut self, text: &str) -> usize {
         let flags = OFlag::from_bits_truncate(
             fcntl(&self.keyboard, FcntlArg::F_GETFL).unwrap(),
@@ -91,13 +93,13 @@ impl Terminal {
         taken
     }
 
-    /// Closes the window: the terminal hangs up. The program goes on as it may.
+    /// Closes the window: the terminal hangs up. The program may go on.
     pub fn close(&mut self) {
         self.keyboard = File::open("/dev/null").unwrap();
         self.tty = File::open("/dev/null").unwrap().into();
     }
 
-    /// Waits until this is shown; what is shown up to there is dealt with.
+    /// Waits until the terminal shows this text, and returns everything up to there.
     #[track_caller]
     pub fn shows(&mut self, text: &str) -> String {
         let start = std::time::Instant::now();
@@ -108,39 +110,40 @@ impl Terminal {
             }
             assert!(
                 start.elapsed() < patience(),
-                "{text:?} should be shown, and this is:\n{}",
+                "expected {text:?}, and the terminal shows:\n{}",
                 self.seen
             );
             quiet = if self.read() { 0 } else { quiet + 1 };
-            // Nobody is left who could show it. What is on its way has a second yet.
+            // The program has ended; output still in the pty gets another second.
             assert!(
                 quiet < 50 || matches!(self.program.try_wait(), Ok(None)),
-                "it has ended, {text:?} should be shown, and this is:\n{}",
+                "the program has ended; expected {text:?}, and the terminal shows:\n{}",
                 self.seen
             );
         }
     }
 
-    /// Waits for the end of the program, and gives its exit code and what was still
-    /// shown.
+    /// Waits for the end of the program. Returns its exit code and the rest of its
+    /// output.
     #[track_caller]
     pub fn ends(&mut self) -> (i32, String) {
         let status = eventually(|| {
             (0..100).take_while(|_| self.read()).for_each(drop);
             self.program.try_wait().unwrap()
         });
-        let status = status
-            .unwrap_or_else(|| panic!("it does not end; shown is:\n{}", self.seen));
+        let status = status.unwrap_or_else(|| {
+            panic!("the program does not end; the terminal shows:\n{}", self.seen)
+        });
         while self.read() {}
         (status.code().unwrap_or(-1), std::mem::take(&mut self.seen))
     }
 
-    /// Another size of the window.
+    /// Changes the size of the window.
     pub fn resize(&self, rows: u16, columns: u16) {
         set_size(self.tty.try_clone().unwrap().into(), rows, columns);
     }
 
-    /// The settings of the terminal, as stty(1) prints them for itself.
+    /// The settings of the terminal, in the form that stty(1) can read again.
     pub fn settings(&self) -> String {
         let stty = Command::new("stty")
             .arg("-g")
@@ -149,12 +152,12 @@ impl Terminal {
         String::from_utf8(stty.expect("run stty").stdout).unwrap()
     }
 
-    /// The process id of the program (setsid's, which waits for it).
+    /// The process id of setsid, which waits for the program.
     pub fn id(&self) -> u32 {
         self.program.id()
     }
 
-    /// Reads what is there; false when nothing is.
+    /// Reads what the terminal shows now; false if nothing new.
     fn read(&mut self) -> bool {
         let mut ready = [PollFd::new(self.keyboard.as_fd(), PollFlags::POLLIN)];
         if poll(&mut ready, PollTimeout::from(20u8)).is_ok_and(|count| count > 0) {
@@ -178,8 +181,7 @@ fn set_size(tty: File, rows: u16, columns: u16) {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A shell that is killed alone leaves its jobs behind, those that are stopped
-        // for ever.
+        // A shell that is killed alone leaves its jobs behind; stopped ones for ever.
         if let Ok(None) = self.program.try_wait() {
             host::kill_tree(self.program.id() as i32);
         }
@@ -188,7 +190,7 @@ impl Drop for Terminal {
 }
 
 #[test]
-fn nothing_goes_on_without_its_terminal_not_even_what_is_stopped() {
+fn a_dropped_terminal_ends_all_its_processes_even_stopped_ones() {
     let script = "sleep 300 & kill -STOP $!; setsid sleep 300 & echo ready; wait";
     let command = ["sh", "-c", script].map(OsString::from);
     let mut terminal = Terminal::start_any(Path::new("/"), &command);

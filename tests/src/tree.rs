@@ -1,4 +1,5 @@
-//! Two trees side by side: everything that lstat(2), xattr(7) and the content tell.
+//! Directory trees and their comparison: everything that lstat(2), xattr(7) and the
+//! content of files tell.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -20,15 +21,15 @@ pub struct Node {
     pub owner: (u32, u32),
     /// Seconds and nanoseconds.
     pub mtime: (i64, i64),
-    /// The size of a file; of others 0.
+    /// The size of a regular file; 0 for other kinds.
     pub size: u64,
     /// Major and minor number of a device.
     pub device: (u64, u64),
-    /// Where a symbolic link leads.
+    /// The target of a symbolic link.
     pub leads_to: Option<PathBuf>,
-    /// The first of its names, in their order, where it has several.
+    /// The first of its hard links, in alphabetical order.
     pub first_name: PathBuf,
-    /// How many names it has, but for directories.
+    /// The number of its hard links; 1 for directories.
     pub names: u64,
     /// Its extended attributes.
     pub xattrs: BTreeMap<String, Vec<u8>>,
@@ -36,18 +37,18 @@ pub struct Node {
     pub content: Option<String>,
 }
 
-/// What is below a directory, by its path from there; the directory itself is `.`.
+/// Everything below a directory, by relative path; the directory itself is `.`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree(pub BTreeMap<PathBuf, Node>);
 
 impl Tree {
-    /// Reads it.
+    /// Reads a directory tree.
     pub fn of(top: &Path) -> Self {
         Tree::of_what_is(top, |_| true)
     }
 
-    /// Reads what is wanted of it: what is not, and all that is below, is not looked
-    /// at.
+    /// Reads a directory tree without the paths that are not wanted, and without
+    /// everything below these.
     pub fn of_what_is(top: &Path, wanted: impl Fn(&Path) -> bool) -> Self {
         let mut paths = vec![PathBuf::new()];
         let mut at = 0;
@@ -82,7 +83,7 @@ impl Tree {
         Tree(nodes)
     }
 
-    /// What is at this path.
+    /// The file at this path.
     #[track_caller]
     pub fn at(&self, path: impl AsRef<Path>) -> &Node {
         let path = path.as_ref();
@@ -91,24 +92,24 @@ impl Tree {
         })
     }
 
-    /// Whether something is at this path.
+    /// Whether there is a file at this path.
     pub fn has(&self, path: impl AsRef<Path>) -> bool {
         self.0.contains_key(path.as_ref())
     }
 
-    /// The same with each node changed: what a comparison is to leave out.
+    /// Changes every node: to take away what a comparison is to leave out.
     pub fn but(mut self, change: impl Fn(&Path, &mut Node)) -> Self {
         self.0.iter_mut().for_each(|(path, node)| change(path, node));
         self
     }
 
-    /// Only what is at paths that are wanted.
+    /// Keeps only the paths that are wanted.
     pub fn only(mut self, wanted: impl Fn(&Path) -> bool) -> Self {
         self.0.retain(|path, _| wanted(path));
         self
     }
 
-    /// The two must be equal in everything.
+    /// Asserts that the two trees are equal in everything.
     #[track_caller]
     pub fn is(&self, other: &Tree) {
         let paths = self
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_itself() {
+    fn a_tree_is_equal_to_itself() {
         let dir = made();
         let tree = Tree::of(dir.path());
         tree.is(&Tree::of(dir.path()));

@@ -1,4 +1,4 @@
-//! An ordinary user, as whom a test starts the program.
+//! An ordinary user, who starts the program in a test.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,21 +11,20 @@ use nix::unistd::{getegid, geteuid};
 use crate::holder::Holder;
 use crate::{Bench, Ran, Running, Step, Terminal, host, tool};
 
-/// Ids that mean nobody on the host; the two differ, so that no test takes one for the
-/// other.
+/// Ids that nobody has on the host. The two differ, so that a test cannot confuse them.
 const UID: u32 = 59_711;
 const GID: u32 = 59_811;
-/// What the user is called where it has ranges.
+/// The name of a user with subordinate ids.
 pub const NAME: &str = "kiste-tester";
-/// The first of the 65536 user ids that are lent to it.
+/// The first of its 65536 subordinate user ids.
 pub const UIDS: u32 = 200_000;
-/// The first of the 65536 group ids.
+/// The first of its 65536 subordinate group ids.
 pub const GIDS: u32 = 300_000;
 
-/// A user who is not root, with a bench that belongs to it.
+/// A user who is not root, and a bench that belongs to it.
 pub struct User {
-    /// Where it is on the host, perhaps: a mount namespace with an /etc/subuid of its
-    /// own. It ends first, since the bench looks for what is left.
+    /// Holds a mount namespace with an /etc/subuid of its own, if the user has one. It
+    /// is dropped first, since the bench then checks that nothing is left.
     place: Option<Holder>,
     bench: Bench,
     exe: PathBuf,
@@ -33,16 +32,16 @@ pub struct User {
     pub uid: u32,
     /// The id of its only group.
     pub gid: u32,
-    /// What is run as root just before it becomes the user, and starts the rest:
-    /// `strace`.
+    /// A program that runs as root and starts the rest: `strace`.
     pub as_root: Vec<String>,
     become_it: Vec<String>,
-    /// What is run as the user, and starts the program: `env A=B`.
+    /// A program that runs as the user and starts the step's: `env A=B`.
     pub as_user: Vec<String>,
 }
 
 impl User {
-    /// Whoever runs the tests; for root, a user of no name, to whom nothing is lent.
+    /// The user who runs the tests. If that is root: a user without a name or
+    /// subordinate ids.
     pub fn any(step: Step, needs: &[&str]) -> Option<Self> {
         let bench = Bench::of(step, needs)?;
         let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
@@ -63,13 +62,13 @@ impl User {
         Some(User::new(bench, None))
     }
 
-    /// A user of no name, to whom nothing is lent.
+    /// A user without a name or subordinate ids.
     pub fn alone(step: Step, needs: &[&str]) -> Option<Self> {
         User::any(step, &[&["root"], needs].concat())
     }
 
-    /// A user with 65536 subordinate ids of either kind, which only it sees: the host's
-    /// files stay.
+    /// A user with 65536 subordinate user ids and as many group ids. Only this user
+    /// sees them: the host's files are not changed.
     pub fn with_ranges(step: Step, needs: &[&str]) -> Option<Self> {
         User::with_files(
             step,
@@ -93,7 +92,7 @@ impl User {
         let passwd =
             format!("root:x:0:0::/root:/bin/sh\n{NAME}:x:{UID}:{GID}::/:/bin/sh\n");
         let group = format!("root:x:0:\n{NAME}:x:{GID}:\n");
-        // What is mounted stays when its name goes.
+        // The mounts stay when these files are removed.
         let files = tempfile::Builder::new()
             .prefix("kiste-test-")
             .tempdir()
@@ -136,40 +135,39 @@ impl User {
         }
     }
 
-    /// Its bench.
+    /// The bench that belongs to the user.
     pub fn bench(&self) -> &Bench {
         &self.bench
     }
 
-    /// Its copy of the program.
+    /// The user's copy of the program.
     pub fn exe(&self) -> &Path {
         &self.exe
     }
 
-    /// Its directory.
+    /// The user's directory.
     pub fn dir(&self) -> &Path {
         self.bench.dir()
     }
 
-    /// Its root file system.
+    /// The user's root file system.
     pub fn rootfs(&self) -> &Path {
         self.bench.rootfs()
     }
 
-    /// Puts a program of the host's into the root file system as `/name`, with its
-    /// libraries.
+    /// Copies a host program, with its libraries, to `/name` in the root file system.
     pub fn install(&self, program: &Path, name: &str) {
         self.bench.install(program, name);
         host::give_all(self.rootfs(), self.uid, self.gid);
     }
 
-    /// Gives this path, which is below its directory, to the user.
+    /// Changes the owner of a path below the user's directory to the user.
     pub fn give(&self, path: &Path) {
         std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid)).unwrap();
     }
 
-    /// A command of root's that sees the files the user sees, its /etc/passwd above
-    /// all.
+    /// A command that runs as root, and sees the same files as the user, such as its
+    /// /etc/passwd.
     pub fn beside(&self, program: &str) -> Command {
         let mut words = self.enter();
         words.push(program.into());
@@ -178,12 +176,12 @@ impl User {
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command in a container and waits for its end.
     pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
         self.call(self.bench.arguments(options, command))
     }
 
-    /// Runs a shell script to its end.
+    /// Runs a shell script in a container and waits for its end.
     pub fn sh(&self, options: &[&str], script: &str) -> Ran {
         self.run(options, &["sh", "-c", script])
     }
@@ -198,7 +196,7 @@ impl User {
         )
     }
 
-    /// Starts a command and returns once it runs.
+    /// Starts a container and returns once its command runs.
     pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
         let pid_file = self.dir().join(format!("pid-{}", host::unique()));
         let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
@@ -207,7 +205,7 @@ impl User {
         Running::start(Path::new(&words[0]), self.dir(), &words[1..], pid_file)
     }
 
-    /// Runs a command on a terminal.
+    /// Runs a command in a container, on a terminal.
     pub fn at_terminal(&self, options: &[&str], command: &[&str]) -> Terminal {
         Terminal::start_any(
             self.dir(),
@@ -215,8 +213,8 @@ impl User {
         )
     }
 
-    /// What is run as root to be where it is. nsenter leaves the directory: it is of
-    /// another mount.
+    /// The words that enter the user's mount namespace as root. nsenter leaves the
+    /// working directory: it belongs to another mount.
     fn enter(&self) -> Vec<String> {
         let Some(place) = &self.place else { return Vec::new() };
         let (pid, dir) = (place.pid().to_string(), self.dir().display().to_string());

@@ -1,4 +1,4 @@
-//! Tells the fenced blocks of a page from its prose.
+//! Separates the fenced blocks of a page from its prose.
 
 /// A part of a page.
 pub enum Piece<'a> {

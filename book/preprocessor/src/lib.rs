@@ -1,6 +1,6 @@
-//! Changes a page of the book between the Markdown that authors write and the one that
-//! mdBook renders: narrower listings, transcripts in which typed and printed text
-//! differ, pictures that scroll. `book/look/` holds the style and the script for it.
+//! Changes a page of the book between the Markdown that authors write and the Markdown
+//! that mdBook renders: listings become narrower, typed and printed text in transcripts
+//! differ, pictures scroll. `book/look/` has the style and the script for that.
 
 pub mod fences;
 pub mod listing;
@@ -10,7 +10,7 @@ pub mod transcript;
 use fences::{Fence, Piece};
 use transcript::Terminals;
 
-/// Changes one page. mdBook has replaced its includes before.
+/// Changes one page, in which mdBook has already replaced the includes.
 pub fn page(markdown: &str) -> String {
     let pieces = fences::split(markdown);
     let mut terminals = Terminals::of(&pieces);

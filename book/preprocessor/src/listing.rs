@@ -3,13 +3,13 @@
 /// As many columns as fit into a page.
 pub const COLUMNS: usize = 88;
 
-/// The lines that are shown: not what doc comments say about errors, and no further to
-/// the right than needed.
+/// The lines that are shown: without the *Errors* section of doc comments, and without
+/// the indent that all lines share.
 pub fn shown<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     dedented(&without_errors(lines))
 }
 
-/// Takes the indent that all lines share away, as of a method from its `impl`.
+/// Removes the indent that all lines share, such as that of a method in its `impl`.
 fn dedented<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     let indent = |line: &&&str| line.len() - line.trim_start().len();
     let shared = lines.iter().filter(|line| !line.trim().is_empty());
@@ -17,10 +17,11 @@ fn dedented<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     lines.iter().map(|line| line.get(shared..).unwrap_or_default()).collect()
 }
 
-/// Leaves the section `# Errors` of doc comments out.
+/// Leaves out the section `# Errors` of doc comments.
 fn without_errors<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     let mut shown = Vec::new();
-    // The empty line before the section, which parts the next one, if there is one.
+    // The empty line before the left-out section, needed again if another section
+    // follows.
     let mut gap = None;
     let mut skipping = false;
     for &line in lines {
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_behind_the_errors_stays_with_one_empty_line_before_it() {
+    fn a_section_after_the_errors_stays_with_one_empty_line_before_it() {
         let code =
             "/// A\n///\n/// # Errors\n/// B\n///\n/// # Safety\n/// C\nfn f() {}\n";
         let left = ["/// A", "///", "/// # Safety", "/// C", "fn f() {}"];

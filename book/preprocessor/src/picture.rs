@@ -1,11 +1,11 @@
-//! Gives a picture a frame in which it scrolls, on a screen that is too narrow for it.
+//! Puts a picture into a frame that scrolls if the screen is too narrow for it.
 
 use std::iter;
 
-/// The smallest letters of a picture have at least so many pixels.
+/// The minimum size of a picture's smallest letters, in pixels.
 const LETTERS: f64 = 11.0;
 
-/// Prose, with a frame around each `<svg>` that begins a line.
+/// Puts a frame around each `<svg>` that begins a line.
 pub fn framed(prose: &[&str]) -> Vec<String> {
     let mut framed = Vec::new();
     let mut rest = prose.iter();
@@ -27,7 +27,7 @@ pub fn framed(prose: &[&str]) -> Vec<String> {
     framed
 }
 
-/// The first line of the picture, so that it is never drawn too small to be read.
+/// The first line of the picture, with a minimum width at which it can be read.
 fn with_least_width(svg: &[&str]) -> String {
     let number = |text: &str| text.parse::<f64>().ok();
     let width = attribute(svg[0], "viewBox")
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_stays() {
+    fn lines_without_a_picture_stay() {
         let prose = ["a", "the element `<svg>`", ""];
         assert_eq!(framed(&prose), prose);
     }

@@ -1,9 +1,9 @@
-//! Turns a `console` fence into HTML in which the prompt, what is typed and what is
-//! printed differ. Text and order stay, so that the page reads the same without style.
+//! Turns a `console` fence into HTML in which the prompt, typed text and output differ.
+//! Text and order stay, so that the page reads the same without style.
 
 use super::fences::{Fence, Piece};
 
-/// Whose prompt a line begins with.
+/// The shell whose prompt begins a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prompt {
     /// `$`: the reader's shell
@@ -17,11 +17,11 @@ pub enum Prompt {
 /// A line of a transcript.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// A prompt as printed (`/ # `), and the command that is typed behind it.
+    /// A prompt (`/ # `), and the command that is typed behind it.
     Command(Prompt, &'a str, &'a str),
     /// `^C`, `^D`, `^Z`, `^\`
     Key(&'a str),
-    /// Anything else is printed.
+    /// Any other line is output.
     Output(&'a str),
 }
 
@@ -53,7 +53,8 @@ fn is_place(word: &str) -> bool {
     word.starts_with(['/', '~']) || word == "inside"
 }
 
-/// The places where the page uses a second terminal, and so says which one is meant.
+/// The sections in which the page uses a second terminal, and so must say which one is
+/// meant.
 pub struct Terminals {
     /// The sections (`## `) with a block in the second terminal, by number.
     sections: Vec<usize>,
@@ -74,12 +75,12 @@ impl Terminals {
         Terminals { sections, section: 0 }
     }
 
-    /// Goes past prose, which may begin another section.
+    /// Passes prose, in which another section may begin.
     pub fn pass(&mut self, prose: &[&str]) {
         self.section += headings(prose);
     }
 
-    /// `Terminal 2`; nothing where the reader needs one terminal only.
+    /// `Terminal 2`; None if the reader needs only one terminal.
     fn name(&self, fence: &Fence<'_>) -> Option<&'static str> {
         let goes_on = fence.has("more") && !self.sections.is_empty();
         match self.sections.contains(&self.section) || goes_on {
@@ -146,7 +147,7 @@ fn line_html(line: &Line<'_>) -> String {
     }
 }
 
-/// Marks what stands for text that differs from run to run.
+/// Marks a placeholder for text that differs from run to run.
 fn any(mark: &str) -> String {
     format!("<span class=\"any\" title=\"differs from run to run\">{mark}</span>")
 }
@@ -160,7 +161,7 @@ mod tests {
     use super::{Line, Prompt};
 
     #[test]
-    fn prompts_are_told_from_output() {
+    fn prompts_are_distinguished_from_output() {
         let typed = |line, prompt, sign, command| {
             assert_eq!(Line::of(line), Line::Command(prompt, sign, command));
         };
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_from_run_to_run_is_marked_where_it_is_printed() {
+    fn placeholders_are_marked_in_output_only() {
         let page = crate::page("```console\n$ [..]\na [..]\n...\n```\n");
         assert!(page.contains("<kbd>[..]</kbd>\na <span class=\"any\""));
         assert!(page.contains(">...</span>"));

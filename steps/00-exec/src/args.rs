@@ -9,10 +9,10 @@ use kit::Result;
 use crate::command::Command;
 use crate::pid_file::PidFile;
 
-/// Where commands are looked for, unless `-e PATH=…` says otherwise.
+/// The command's `PATH`, unless `-e PATH=…` sets another.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What to run, and with what around it.
+/// The command, its environment and its working directory.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CommandArgs {
     /// Set a variable (K=V), or pass on the caller's (K)
@@ -31,35 +31,34 @@ pub struct CommandArgs {
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
 
-    /// The command and its arguments; options of ours come before it
+    /// The command and its arguments; our options come before it
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
-/// What holds unless the command line says otherwise.
+/// An image's defaults, for what the command line does not set.
 #[derive(Clone, Debug, Default)]
 pub struct Defaults {
     /// The program and its arguments.
     pub argv: Vec<OsString>,
     /// Variables, `NAME=VALUE`.
     pub env: Vec<OsString>,
-    /// The directory it starts in.
+    /// The directory in which it starts.
     pub workdir: Option<PathBuf>,
 }
 
 impl CommandArgs {
-    /// The command, on a host of this name.
+    /// Makes the command, on a host of this name.
     pub fn on_host(&self, hostname: &str) -> Command {
         self.at_home(hostname, None)
     }
 
-    /// The command, on a host of this name, of a user who is at home there; `-e HOME=…`
-    /// still wins.
+    /// Does the same for a user with this home directory; `-e HOME=…` takes precedence.
     pub fn at_home(&self, hostname: &str, home: Option<&str>) -> Command {
         self.with_defaults(&Defaults::default(), hostname, home)
     }
 
-    /// The same, where an image says what holds unless it is said here.
+    /// Does the same with an image's defaults; the options take precedence.
     pub fn with_defaults(
         &self,
         defaults: &Defaults,
@@ -88,7 +87,7 @@ impl CommandArgs {
         Command { argv: argv.clone(), env, workdir: workdir.cloned() }
     }
 
-    /// The command as it was typed, for people.
+    /// Formats the command as it was typed, for people.
     pub fn shown(&self) -> String {
         self.command
             .iter()
@@ -97,16 +96,16 @@ impl CommandArgs {
             .join(" ")
     }
 
-    /// Where to write the process id.
+    /// Returns the pid file that was asked for.
     ///
     /// # Errors
-    /// When it cannot be written there.
+    /// When it cannot be written.
     pub fn pid_file(&self) -> Result<PidFile> {
         PidFile::at(self.pid_file.as_deref())
     }
 }
 
-/// Parses `K=V`, or `K` for the caller's value.
+/// Parses `K=V`; or `K`, which stands for the caller's value.
 fn variable(text: &str) -> Result<OsString, String> {
     match text.split_once('=') {
         Some(("", _)) | None if text.is_empty() || text.starts_with('=') => {

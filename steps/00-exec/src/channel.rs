@@ -1,8 +1,8 @@
 //! The one socket between parent and child, from the clone to the exec.
 //!
-//! It replaces every sleep and named semaphore: either side dying is an end of file, so
-//! nobody waits for ever. Both ends close at exec, which is how the parent learns that
-//! the exec worked.
+//! It replaces every sleep and named semaphore: if either side dies, the other reads an
+//! end of file, so neither waits for ever. The exec closes the child's end; so the
+//! parent learns that it has worked.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -18,19 +18,18 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What parent and child tell each other.
+/// A message between parent and child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
-    /// Parent to child: everything outside is ready, go on.
+    /// Parent to child: the parent's part is done, go on.
     Go,
     /// Child to parent: a kernel call, for `--explain`.
-    Told(Line),
-    /// Child to parent: it failed, and why; it ends now.
+    Narrated(Line),
+    /// Child to parent: the child ends with this failure.
     Failed(Failure),
-    /// Child to parent: after a go-ahead the next call is execve, and then this end
-    /// closes.
+    /// Child to parent: after a go-ahead the next call is execve, which closes this end.
     Executing,
-    /// Init to parent: the command runs. Init keeps the channel.
+    /// Init to parent: the command runs. The init keeps the channel.
     Started,
     /// Init to parent: this signal stopped the command (Ctrl-Z: SIGTSTP).
     Stopped(i32),
@@ -38,55 +37,79 @@ pub(crate) enum Message {
     Descriptor,
 }
 
+/// Whether a child lives on when its parent ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// The kernel kills it when its parent ends: prctl(2), PR_SET_PDEATHSIG.
+    WithUs,
+    /// It lives on: for a container that is created now and started later, or that runs
+    /// in the background.
+    OnItsOwn,
+}
+
 /// One end of the socket.
 #[derive(Debug)]
-pub struct Channel(OwnedFd);
+pub struct Channel {
+    socket: OwnedFd,
+    /// The child's life. Its end of the channel has it, because the child must ask for
+    /// the death signal again after each change of ids.
+    life: Life,
+}
 
 impl Channel {
-    /// A pair of connected ends, both closed at exec.
+    /// Makes a pair of connected ends, both close-on-exec.
     pub(crate) fn pair() -> Result<(Channel, Channel)> {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
                 .context("socketpair(between parent and child)")?;
-        Ok((Channel(ours), Channel(theirs)))
+        let end = |socket| Channel { socket, life: Life::WithUs };
+        Ok((end(ours), end(theirs)))
     }
 
-    /// Sends a message. The other side's death is no error here: who waits for it reads
-    /// it.
+    pub(crate) fn with_life(self, life: Life) -> Self {
+        Channel { life, ..self }
+    }
+
+    pub(crate) fn life(&self) -> Life {
+        self.life
+    }
+
+    /// Sends a message. If the other side is dead, this is no error: the next read
+    /// reports it.
     pub(crate) fn send(&self, message: &Message) -> Result<()> {
         self.send_with(message, &[])
     }
 
-    /// Child to parent: hands over a descriptor ([`crate::Child::descriptor`] takes
-    /// it).
+    /// Sends a descriptor from the child to the parent, where
+    /// [`crate::Child::descriptor`] takes it.
     ///
     /// # Errors
-    /// When the socket refuses it.
+    /// The kernel's reason of sendmsg(2).
     pub fn send_descriptor(&self, descriptor: BorrowedFd<'_>) -> Result<()> {
         self.send_with(&Message::Descriptor, &[descriptor])
     }
 
-    /// Child to parent: the command is about to run. Returns once all that was told is
-    /// printed, so that the command says nothing before, and once signals are left to
+    /// Tells the parent that the exec is next. Returns once the parent has printed the
+    /// narration, so that the command prints nothing before it, and leaves signals to
     /// the command.
     pub(crate) fn announce_exec(&self) -> Result<()> {
         self.send(&Message::Executing)?;
         self.wait_for_go()
     }
 
-    /// Init to parent: the command runs.
+    /// Tells the parent of an init that the command runs.
     ///
     /// # Errors
-    /// When the socket refuses it.
+    /// The kernel's reason of sendmsg(2).
     pub fn started(&self) -> Result<()> {
         self.send(&Message::Started)
     }
 
-    /// Init to parent: the signal of this number stopped the command.
+    /// Tells the parent of an init that the signal of this number has stopped the command.
     ///
     /// # Errors
-    /// When the socket refuses it.
+    /// The kernel's reason of sendmsg(2).
     pub fn stopped(&self, signal: i32) -> Result<()> {
         self.send(&Message::Stopped(signal))
     }
@@ -103,7 +126,7 @@ impl Channel {
             ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
         }
         match sendmsg(
-            &self.0,
+            &self.socket,
             &[IoSlice::new(&bytes)],
             &mut ancillary,
             SendFlags::NOSIGNAL,
@@ -115,15 +138,15 @@ impl Channel {
         }
     }
 
-    /// The next message, and the descriptor that came with it. None: the other side is
-    /// gone.
+    /// Receives the next message, and the descriptor that came with it. None: the other
+    /// side is gone.
     pub(crate) fn receive(&self) -> Result<Option<(Message, Option<OwnedFd>)>> {
         let mut bytes = vec![0; self.next_length()?];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut slices = [IoSliceMut::new(&mut bytes)];
         let length = read(|| {
-            recvmsg(&self.0, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+            recvmsg(&self.socket, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
         })?
         .bytes;
         if length == 0 {
@@ -136,15 +159,19 @@ impl Channel {
         Ok(Some((serde_json::from_slice(&bytes[..length])?, descriptor)))
     }
 
-    /// How long the next message is: SOCK_SEQPACKET keeps messages whole. See recv(2),
+    /// Returns the length of the next message, which SOCK_SEQPACKET keeps whole: recv(2),
     /// MSG_TRUNC.
     fn next_length(&self) -> Result<usize> {
-        let (_, length) =
-            read(|| recv(&self.0, &mut [0; 0], RecvFlags::PEEK | RecvFlags::TRUNC))?;
+        let (_, length) = read(|| {
+            recv(&self.socket, &mut [0; 0], RecvFlags::PEEK | RecvFlags::TRUNC)
+        })?;
         Ok(length)
     }
 
-    /// Child: waits until the parent says go. The parent's death is an error.
+    /// Waits in the child until the parent says go.
+    ///
+    /// # Errors
+    /// When the parent is dead.
     pub(crate) fn wait_for_go(&self) -> Result<()> {
         match self.receive()? {
             Some((Message::Go, _)) => Ok(()),
@@ -158,12 +185,12 @@ impl Channel {
     }
 }
 
-/// Reads, until something is read.
+/// Repeats a read that was interrupted.
 fn read<T>(mut read: impl FnMut() -> rustix::io::Result<T>) -> Result<T> {
     loop {
         match read() {
-            // The other side ended without reading our last word; its own is still to
-            // come.
+            // The other side ended without reading our last message. Its own last one is
+            // still to be read.
             Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
             done => return done.context("recvmsg(between parent and child)"),
         }
@@ -172,7 +199,7 @@ fn read<T>(mut read: impl FnMut() -> rustix::io::Result<T>) -> Result<T> {
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -190,7 +217,7 @@ mod tests {
         child.send_descriptor(null.as_fd()).unwrap();
         child.started().unwrap();
         let Some((Message::Descriptor, Some(got))) = parent.receive().unwrap() else {
-            panic!("none came")
+            panic!("no descriptor has come")
         };
         let inode = |file: File| {
             file.metadata().map(|found| (found.dev(), found.ino())).unwrap()
@@ -200,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn the_death_of_the_other_side_is_heard_and_is_no_error_to_who_speaks() {
+    fn the_death_of_the_other_side_is_read_and_is_no_error_in_send() {
         let (parent, child) = Channel::pair().unwrap();
         child.stopped(20).unwrap();
         drop(child);
         parent.send(&Message::Go).unwrap();
         assert!(
             matches!(parent.receive().unwrap(), Some((Message::Stopped(20), None))),
-            "its last word"
+            "its last message"
         );
         assert!(parent.receive().unwrap().is_none());
         let error = parent.wait_for_go().unwrap_err();

@@ -1,8 +1,8 @@
-//! The last act of every container: become the command.
+//! The last step of every start: the child becomes the command.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,8 @@ use nix::unistd::{AccessFlags, access, chdir, execve};
 use rustix::fs::FileType;
 
 use crate::channel::Channel;
+use crate::in_child::fail;
 use crate::interpreter;
-use crate::spawn::fail;
 use crate::sys;
 
 /// The exit code for a command that was found but cannot be executed.
@@ -24,39 +24,39 @@ const NOT_EXECUTABLE: u8 = 126;
 /// The exit code for a command that was not found.
 const NOT_FOUND: u8 = 127;
 
-/// What the kernel says of a path where nothing is, or can be.
+/// The kernel's reasons for a path that does not exist, or cannot.
 const MISSING: [Errno; 4] =
     [Errno::ENOENT, Errno::ENOTDIR, Errno::ENAMETOOLONG, Errno::ELOOP];
 
-/// What to run, and with what around it.
+/// A command, with its environment and its working directory.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// The program and its arguments, as they were typed.
+    /// The program and its arguments.
     pub argv: Vec<OsString>,
-    /// Its whole environment, `NAME=VALUE`.
+    /// The whole environment, `NAME=VALUE`.
     pub env: Vec<OsString>,
-    /// The directory it starts in; unset: where its parent was.
+    /// The directory in which it starts; unset, that of its parent.
     pub workdir: Option<PathBuf>,
 }
 
 // ANCHOR: become_command
-/// Becomes the command: this process goes on as it, or has the parent say why it
-/// cannot, and ends.
+/// Becomes the command: this process executes it, or ends with an error that the parent
+/// reports.
 ///
 /// # Errors
 /// Exit code 127 when the command is not found, 126 when it is found but cannot be
 /// executed.
 pub fn become_command(command: &Command, parent: &Channel) -> Result<Infallible> {
-    // Before any path is looked up. /proc/self/fd/N of an open descriptor leads back to
-    // the host, and the image's links choose what is looked up (CVE-2024-21626).
-    keep_only(parent)?;
-    // What our callers had open is closed now, so we do not return to them.
+    // Before any path is resolved: /proc/self/fd/N of an open descriptor leads back to
+    // the host, and a link of the image may point there (CVE-2024-21626).
+    close_other_fds(&[parent.as_fd()])?;
+    // The descriptors of our callers are closed now, so we must not return to them.
     let Err(error) = execute(command, parent);
     fail(parent, &error)
 }
 
-/// Finds the program and executes it, or returns why that cannot be done.
-// Task 0.2: the last words on the channel; then its end closes by itself, at the exec.
+/// Finds the program and executes it, or returns why this is impossible.
+// Task 0.2: announce the exec on the channel; the exec itself closes this end.
 fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
     enter_workdir(command.workdir.as_deref())?;
     let program = command.find()?;
@@ -76,19 +76,20 @@ fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
 }
 // ANCHOR_END: become_command
 
-/// Lets go of whatever the host had open, but for the channel. Whoever owned it must
-/// not be returned to: an init says so too before it starts the command.
+/// Closes every descriptor above stderr but those in `keep`, the first of which is the
+/// channel. Code that owned one of the others must not run any more.
 ///
 /// # Errors
-/// What the kernel says of close_range(2).
+/// The kernel's reason of close_range(2).
 #[track_caller]
-pub fn keep_only(parent: &Channel) -> Result<()> {
-    kit::call(
-        "nothing of the host stays open",
-        "close_range",
-        "all but the channel",
-        || sys::close_all_but(parent.as_fd()),
-    )
+pub fn close_other_fds(keep: &[BorrowedFd<'_>]) -> Result<()> {
+    let kept = match keep.len() {
+        1 => "all but the channel".into(),
+        count => format!("all but the channel and {} more", count - 1),
+    };
+    kit::call("nothing of the host stays open", "close_range", kept, || {
+        sys::close_all_but(keep)
+    })
 }
 
 fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
@@ -96,8 +97,8 @@ fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
     kit::call("-w: the directory it starts in", "chdir", workdir.display(), || chdir(workdir))
         .hint("-w names a directory that the command can see; make it first, or choose another")?;
     // CVE-2024-21626: /proc/self/fd/N may lead out of the root. Then the kernel knows
-    // no path to it, and says "(unreachable)". The library's getcwd(3) would look for
-    // one by itself, and find one.
+    // no path to it, and answers "(unreachable)". The C library's getcwd(3) would search
+    // for a path itself, and find one.
     match rustix::process::getcwd(Vec::new()) {
         Ok(path) if path.as_bytes().starts_with(b"/") => Ok(()),
         _ => Err(Failure::new(format_args!(
@@ -109,101 +110,75 @@ fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
 }
 
 impl Command {
-    /// Finds the program, as execvp(3) does: a name with a slash is a path, any other
-    /// is looked for in the directories of `PATH`.
+    /// Finds the program: a name with a slash is a path, any other is looked up in the
+    /// directories of the command's own `PATH`.
     fn find(&self) -> Result<PathBuf> {
         let name = self.argv.first().map(OsString::as_os_str).unwrap_or_default();
-        if name.as_bytes().contains(&b'/') {
-            return self.check(Path::new(name)).map(|()| name.into());
-        }
-        let path = self
-            .env
-            .iter()
-            .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="))
-            .unwrap_or_default();
-        let candidates = path
-            .split(|byte| *byte == b':')
-            .map(|dir| Path::new(OsStr::from_bytes(dir)).join(name));
-        let (mut found, mut unseen) = (Vec::new(), None);
-        for candidate in candidates {
-            match is_file(&candidate) {
-                Ok(true) => found.push(candidate),
-                Ok(false) => {}
-                // In a directory that we may not look into, there is none for us.
-                Err(reason @ Errno::EACCES) => {
-                    unseen = Some((candidate, kit::reason(reason)))
-                }
-                Err(reason) => {
-                    return Err(not_executable(
-                        &candidate,
-                        &format!("stat: {}", kit::reason(reason)),
-                    ));
-                }
-            }
-        }
-        match found
-            .iter()
-            .find(|candidate| self.check(candidate).is_ok())
-            .or(found.first())
-        {
-            Some(program) => self.check(program).map(|()| program.clone()),
-            None if name.is_empty() => Err(not_found(name, "the command is empty")),
-            None => {
-                let unseen = unseen.map(|(candidate, reason)| {
-                    format!("; {}: {reason}", candidate.display())
-                });
-                let path = String::from_utf8_lossy(path);
-                Err(not_found(
-                    name,
-                    &format!(
-                        "not found in PATH ({path}){}",
-                        unseen.unwrap_or_default()
-                    ),
-                ))
-            }
-        }
+        let path = self.env.iter().find_map(|it| it.as_bytes().strip_prefix(b"PATH="));
+        let path = OsStr::from_bytes(path.unwrap_or_default());
+        kit::find_program(path, name).ok_or_else(|| why_not_found(path, name).into())
     }
+}
 
-    fn check(&self, program: &Path) -> Result<()> {
-        match access(program, AccessFlags::X_OK) {
-            _ if program.is_dir() => Err(not_executable(program, "it is a directory")),
-            Ok(()) => Ok(()),
+/// Explains why no program was found: exit code 126 if there is a file that cannot be
+/// executed, else 127.
+fn why_not_found(path: &OsStr, name: &OsStr) -> Failure {
+    if name.is_empty() {
+        return not_found(name, "the command is empty");
+    }
+    if name.as_bytes().contains(&b'/') {
+        return why_not_executable(Path::new(name));
+    }
+    let mut unseen = String::new();
+    for candidate in std::env::split_paths(path).map(|directory| directory.join(name)) {
+        match stat(&candidate) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode).is_file() => {
+                return why_not_executable(&candidate);
+            }
+            // A directory that we may not search holds no program for us.
             Err(reason @ Errno::EACCES) => {
-                let why = format!("it is not executable: {}", kit::reason(reason));
-                Err(not_executable(program, &why)).hint(format_args!(
-                    "if it is meant to be a program: chmod +x {}",
-                    program.display()
-                ))
+                unseen = format!("; {}: {}", candidate.display(), kit::reason(reason));
             }
-            Err(reason) if MISSING.contains(&reason) => {
-                Err(not_found(program.as_os_str(), &kit::reason(reason)))
+            Err(reason) if !MISSING.contains(&reason) => {
+                return not_executable(
+                    &candidate,
+                    &format!("stat: {}", kit::reason(reason)),
+                );
             }
-            Err(reason) => Err(not_executable(program, &kit::reason(reason))),
+            _ => {}
         }
+    }
+    not_found(name, &format!("not found in PATH ({}){unseen}", path.display()))
+}
+
+fn why_not_executable(program: &Path) -> Failure {
+    match access(program, AccessFlags::X_OK) {
+        _ if program.is_dir() => not_executable(program, "it is a directory"),
+        Ok(()) => not_executable(program, "it is not a regular file"),
+        Err(reason @ Errno::EACCES) => {
+            let why = format!("it is not executable: {}", kit::reason(reason));
+            not_executable(program, &why).hint(format_args!(
+                "if it is meant to be a program: chmod +x {}",
+                program.display()
+            ))
+        }
+        Err(reason) if MISSING.contains(&reason) => {
+            not_found(program.as_os_str(), &kit::reason(reason))
+        }
+        Err(reason) => not_executable(program, &kit::reason(reason)),
     }
 }
 
-/// Whether a program is there, as far as we may look.
-fn is_file(program: &Path) -> nix::Result<bool> {
-    match stat(program) {
-        Ok(found) => {
-            Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile)
-        }
-        Err(reason) if MISSING.contains(&reason) => Ok(false),
-        Err(reason) => Err(reason),
-    }
+fn not_found(name: &OsStr, why: &str) -> Failure {
+    Failure::new(format_args!("command {name:?}: {why}")).exit(NOT_FOUND)
 }
 
-fn not_found(name: &OsStr, why: &str) -> anyhow::Error {
-    Failure::new(format_args!("command {:?}: {why}", name)).exit(NOT_FOUND).into()
+fn not_executable(program: &Path, why: &str) -> Failure {
+    Failure::new(format_args!("command {program:?}: {why}")).exit(NOT_EXECUTABLE)
 }
 
-fn not_executable(program: &Path, why: &str) -> anyhow::Error {
-    Failure::new(format_args!("command {program:?}: {why}")).exit(NOT_EXECUTABLE).into()
-}
-
-/// The kernel says ENOENT also of a program that is there, when what must run it is
-/// not.
+/// Explains a failed execve. The kernel answers ENOENT also when the program exists and
+/// its interpreter does not.
 fn why_not(program: &Path, reason: Errno) -> anyhow::Error {
     let said = kit::reason(reason);
     let failure = match interpreter::missing(program) {

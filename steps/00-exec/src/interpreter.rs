@@ -1,5 +1,5 @@
-//! Which interpreter a program asks for: the one of its `#!` line, or the loader of its
-//! ELF header.
+//! The interpreter that a program names: in its `#!` line, or as the loader in its ELF
+//! header.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -9,24 +9,24 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// An interpreter that is asked for, and not there.
+/// An interpreter that a program names and that does not exist.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
     interpreter: PathBuf,
-    asked_by: AskedBy,
+    named_in: NamedIn,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AskedBy {
+enum NamedIn {
     Script,
     Elf,
 }
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = match self.asked_by {
-            AskedBy::Script => "#! line",
-            AskedBy::Elf => "ELF header",
+        let place = match self.named_in {
+            NamedIn::Script => "#! line",
+            NamedIn::Elf => "ELF header",
         };
         write!(f, "its {place} asks for {:?}, which is not there", self.interpreter)
     }
@@ -35,21 +35,21 @@ impl fmt::Display for Missing {
 /// execve(2) follows this many `#!` lines.
 const DEEPEST: usize = 5;
 
-/// The interpreter that `program`, or an interpreter of it, asks for in vain.
+/// Finds the missing interpreter that `program`, or an interpreter of it, names.
 pub(crate) fn missing(program: &Path) -> Option<Missing> {
     let mut program = program.to_path_buf();
     for _ in 0..DEEPEST {
-        let (interpreter, asked_by) = asked_for(&program)?;
+        let (interpreter, named_in) = interpreter_of(&program)?;
         if !interpreter.exists() {
-            return Some(Missing { interpreter, asked_by });
+            return Some(Missing { interpreter, named_in });
         }
         program = interpreter;
     }
     None
 }
 
-fn asked_for(program: &Path) -> Option<(PathBuf, AskedBy)> {
-    // A FIFO that the image has put there would be waited for.
+fn interpreter_of(program: &Path) -> Option<(PathBuf, NamedIn)> {
+    // O_NONBLOCK: the image may have a FIFO there, and the open would wait for a writer.
     let mut file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
@@ -66,19 +66,19 @@ fn asked_for(program: &Path) -> Option<(PathBuf, AskedBy)> {
         let word = line
             .split(|byte| matches!(byte, b' ' | b'\t'))
             .find(|word| !word.is_empty())?;
-        return Some((path(word), AskedBy::Script));
+        return Some((path(word), NamedIn::Script));
     }
     head.starts_with(b"\x7fELF")
         .then(|| loader(&file, &head))?
-        .map(|path| (path, AskedBy::Elf))
+        .map(|path| (path, NamedIn::Elf))
 }
 
-/// PT_INTERP of elf(5), for both word sizes, in little endian as all of Kiste's
-/// machines are.
+/// Reads PT_INTERP of elf(5), for both word sizes. All machines of Kiste are little
+/// endian.
 fn loader(file: &File, head: &[u8]) -> Option<PathBuf> {
     const PT_INTERP: u64 = 3;
     let is_64_bit = *head.get(4)? == 2;
-    // Where elf(5) has e_phoff, e_phentsize, e_phnum; and in an entry p_offset and
+    // Offsets of e_phoff, e_phentsize and e_phnum; and in an entry, of p_offset and
     // p_filesz.
     let (phoff, phentsize, phnum) = if is_64_bit { (32, 54, 56) } else { (28, 42, 44) };
     let (p_offset, p_filesz) = if is_64_bit { (8, 32) } else { (4, 16) };
@@ -136,17 +136,17 @@ mod tests {
     }
 
     #[test]
-    fn this_very_program_has_a_loader_that_is_there() {
+    fn this_program_has_a_loader_that_exists() {
         let this = std::env::current_exe().unwrap();
         assert!(
-            asked_for(&this)
-                .is_some_and(|(loader, by)| loader.exists() && by == AskedBy::Elf)
+            interpreter_of(&this)
+                .is_some_and(|(loader, by)| loader.exists() && by == NamedIn::Elf)
         );
         assert_eq!(missing(&this), None);
     }
 
     #[test]
-    fn what_is_no_program_asks_for_nothing() {
+    fn a_file_that_is_no_program_has_no_interpreter() {
         assert_eq!(missing(script("hello\n").path()), None);
         assert_eq!(missing(script("\x7fELF\x02").path()), None);
         assert_eq!(missing(Path::new("/no/such/file")), None);

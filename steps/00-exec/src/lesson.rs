@@ -8,11 +8,11 @@ pub const LESSON: Lesson = Lesson {
     examples: &[
         (
             "cargo run --bin 00-exec -- run sh -c 'exit 7'; echo $?",
-            "it ends as the command ended: 7",
+            "it exits with the command's code: 7",
         ),
         (
             "cargo run --bin 00-exec -- run --explain true",
-            "each kernel call, who makes it, and why",
+            "each kernel call, the process that makes it, and why",
         ),
     ],
     adds: &["pid_file"],

@@ -1,33 +1,38 @@
 //! Step 0: fork, exec, wait.
 //!
-//! - [`Spawn`] starts a process that shares as much with its parent as its namespaces
-//!   say: with none, everything.
-//! - [`become_command`] makes that process the command that was asked for.
-//! - [`Child::wait`] keeps it company until it ends, and says how.
+//! - [`Spawn`] starts a process in new namespaces; without any, it shares everything
+//!   with its parent.
+//! - [`become_command`] makes that process execute the command.
+//! - [`Child::wait`] waits until the command ends, and returns its exit status.
 //!
-//! Between the clone and the exec, parent and child speak over a [`Channel`]: errors,
-//! narration and go-aheads cross it, and when either side dies the other reads an end
-//! of file.
+//! Between the clone and the exec, parent and child are connected by a [`Channel`]. It
+//! carries errors, narration and go-aheads, and when either side dies the other reads an
+//! end of file.
 
 mod args;
 mod channel;
 mod child;
 mod command;
+mod foreground;
+mod in_child;
 mod interpreter;
 mod pid_file;
+mod process;
 mod signals;
 mod spawn;
+mod startup;
 mod status;
 mod sys;
-mod terminal;
 
 pub use args::{CommandArgs, Defaults};
-pub use channel::Channel;
+pub use channel::{Channel, Life};
 pub use child::Child;
-pub use command::{Command, become_command, keep_only};
+pub use command::{Command, become_command, close_other_fds};
+pub use foreground::{Foreground, Job};
+pub use in_child::{die_with_parent, end, fail, finish};
 pub use nix::sched::CloneFlags;
 pub use pid_file::PidFile;
-pub use signals::{Received, Signals, stop_by};
-pub use spawn::{Spawn, die_with_parent, end, fail, finish};
+pub use process::Process;
+pub use signals::{Received, Signals, stop_self};
+pub use spawn::Spawn;
 pub use status::Status;
-pub use terminal::{Foreground, Job, Terminal};

@@ -1,4 +1,4 @@
-//! Step 0: run a command, wait for it, and end as it ended.
+//! Step 0: runs a command, waits for it, and exits with its status.
 
 mod lesson;
 
@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use exec::{CloneFlags, CommandArgs, Spawn};
-use kit::doctor;
-use kit::program::{self, ExplainArgs};
+use kit::{DoctorArgs, ExplainArgs, doctor, program};
 
 use crate::lesson::LESSON;
 
@@ -15,12 +14,12 @@ use crate::lesson::LESSON;
 ///
 /// No isolation yet: this is what every step stands on.
 #[derive(Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    /// Check what this step needs from the kernel and the host
+    Doctor(DoctorArgs),
 }
 
 #[derive(clap::Args)]
@@ -34,7 +33,7 @@ struct Run {
 fn main() -> ExitCode {
     program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
-        Cli::Doctor(args) => doctor::run(&args, &[doctor::kernel()]),
+        Cli::Doctor(args) => doctor::run(args.format(), &[doctor::kernel()]),
     })
 }
 

@@ -1,4 +1,4 @@
-//! `--pid-file`: tells others which process the command is, as long as it lives.
+//! `--pid-file`: a file with the process id of the command, as long as it lives.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::child::Child;
 
-/// Where the process id is to be written, if anywhere.
+/// The path of a pid file that is to be written, if one was asked for.
 #[derive(Debug)]
 pub struct PidFile(Option<PathBuf>);
 
@@ -20,10 +20,10 @@ pub struct PidFile(Option<PathBuf>);
 pub struct Written(Option<(PathBuf, String)>);
 
 impl PidFile {
-    /// Says at once that the file cannot be written, before anything is started.
+    /// Checks that the file can be written, before anything is started.
     ///
     /// # Errors
-    /// When its directory is not there, or may not be written.
+    /// When its directory does not exist, or the caller may not write to it.
     pub fn at(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(PidFile(None)) };
         let directory = path
@@ -40,8 +40,8 @@ impl PidFile {
         Ok(PidFile(Some(path.into())))
     }
 
-    /// Writes the file: aside first, then renamed, so that who reads it never reads
-    /// half.
+    /// Writes the file under another name and renames it, so that no reader finds half of
+    /// it. It need not survive a reboot, so nothing is flushed.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -49,7 +49,7 @@ impl PidFile {
         let PidFile(Some(path)) = self else { return Ok(Written(None)) };
         let text = format!("{}\n", child.pid());
         let mut aside = path.as_os_str().to_os_string();
-        // and new: nobody can have put a link there
+        // A random name, and O_EXCL: so it is no link that another user has made.
         aside.push(format!(".{}", Id::random()?));
         let write = || {
             let mut file = File::create_new(&aside)?;
@@ -83,14 +83,21 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// More than any process id and its newline have.
+/// More bytes than any process id and its newline have.
 const LONGEST: u64 = 32;
+
+impl Written {
+    /// Leaves the file, for a command that outlives this process.
+    pub fn leave(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Written {
     fn drop(&mut self) {
         let Some((path, text)) = &self.0 else { return };
-        // By now it may be gone, or another's; or, where the container can write, a
-        // FIFO or a link.
+        // By now it may be gone or overwritten; or a FIFO or a link, where the container
+        // can write.
         if read(path).is_ok_and(|now| now == *text) {
             let _ = fs::remove_file(path);
         }

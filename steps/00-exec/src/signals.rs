@@ -1,5 +1,5 @@
-//! Signals as events: blocked, and read from a descriptor when the parent is ready for
-//! them.
+//! Signals as events: they are blocked, and read from a descriptor when the parent is
+//! ready for them.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -14,81 +14,81 @@ use crate::sys;
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
-/// A signal that has come.
+/// A signal that this process has received.
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
     /// Its number: real-time signals have no names (signal(7)).
     pub number: i32,
-    /// Somebody sent it, with kill(2). False: the kernel did, for a key or a child.
+    /// True if a process sent it, with kill(2); false if the kernel did, for a key or a
+    /// child.
     pub was_sent: bool,
 }
 
 impl Received {
-    /// Its name, if it has one.
+    /// Returns its name, if it has one.
     pub fn name(&self) -> Option<Signal> {
         Signal::try_from(self.number).ok()
     }
 
-    /// Whether the command has not had it: what a key sends, it gets itself. That the
-    /// terminal has hung up, the kernel tells the leader of its session, who may be
-    /// this process.
-    pub fn is_for_us_alone(&self) -> bool {
+    /// Tells whether only this process has received it, so that the command must be sent
+    /// it. A key sends its signal to the command as well. A hang-up of the terminal is
+    /// sent to the leader of the session, which may be this process.
+    pub fn must_be_forwarded(&self) -> bool {
         self.was_sent || self.name() == Some(Signal::SIGHUP)
     }
 }
 
 impl Signals {
-    /// Blocks every signal. A child inherits that, so nothing is lost before it has its
-    /// own defaults again, right before its exec. What our caller has us ignore
-    /// (nohup(1): SIGHUP) is not read, and so not sent on.
+    /// Blocks every signal. A child inherits the mask, so no signal is lost until it
+    /// resets signals right before its exec. A signal that our caller has us ignore
+    /// (nohup(1): SIGHUP) is not read, and so not forwarded.
     ///
     /// # Errors
-    /// What the kernel says of sigprocmask(2) and signalfd(2).
+    /// The kernel's reason of sigprocmask(2) or signalfd(2).
     pub fn block() -> Result<Self> {
         let all = SigSet::all();
         all.thread_block().context("sigprocmask(block all)")?;
-        // Only where it is needed: setting it also drops a SIGCHLD that is already
-        // there.
+        // Only if it is ignored: setting it also discards a SIGCHLD that is pending.
         if sys::is_ignored(Signal::SIGCHLD) {
-            sys::heed_children();
+            sys::stop_ignoring_sigchld();
         }
         Self::read_from(all)
     }
 
-    /// From here on signals do again what they do by default, to this process.
+    /// Unblocks every signal.
     ///
     /// # Errors
-    /// What the kernel says of sigprocmask(2).
+    /// The kernel's reason of sigprocmask(2).
     pub fn unblock() -> Result<()> {
         SigSet::all().thread_unblock().context("sigprocmask(unblock all)")
     }
 
-    /// Those with which people and their tools end a program; all must be blocked
-    /// already.
+    /// SIGHUP, SIGINT, SIGQUIT and SIGTERM, with which people and tools end a program.
+    /// The caller has blocked all signals.
     ///
     /// # Errors
-    /// What the kernel says of signalfd(2).
-    pub fn ending() -> Result<Self> {
+    /// The kernel's reason of signalfd(2).
+    pub fn termination() -> Result<Self> {
         use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
         Self::read_from([SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().collect())
     }
 
     fn read_from(signals: SigSet) -> Result<Self> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let mut heeded = signals;
+        let mut not_ignored = signals;
         signals
             .iter()
             .filter(|signal| sys::is_ignored(*signal))
-            .for_each(|signal| heeded.remove(signal));
+            .for_each(|signal| not_ignored.remove(signal));
         Ok(Signals(
-            SignalFd::with_flags(&heeded, flags).context("signalfd(what is heeded)")?,
+            SignalFd::with_flags(&not_ignored, flags).context("signalfd(signals)")?,
         ))
     }
 
-    /// Reads what has come since the last time.
+    /// Reads the signals that have come since the last call.
     ///
     /// # Errors
-    /// What the kernel says of read(2).
+    /// The kernel's reason of read(2).
     pub fn read(&self) -> Result<Vec<Received>> {
         let mut received = Vec::new();
         while let Some(info) = self.0.read_signal().context("read(signals)")? {
@@ -102,24 +102,25 @@ impl Signals {
     }
 }
 
-/// Stops this process as a stop signal does, and returns once it goes on. Whoever waits
-/// for us sees by which: our shell, or a sudo that gives the terminal to a job that
-/// SIGTTIN has stopped. In an orphaned process group nobody could let it go on, so the
-/// kernel stops nothing there: setpgid(2).
+/// Stops this process by the signal of this number, and returns once it goes on. The
+/// process that waits for us sees the signal: our shell, or a sudo that gives the
+/// terminal to a job that SIGTTIN has stopped. In an orphaned process group no process
+/// could continue us, so the kernel stops nothing there: setpgid(2).
 ///
 /// # Errors
 /// When kill(2) or sigprocmask(2) fails.
-pub fn stop_by(signal: i32) -> Result<()> {
+pub fn stop_self(signal: i32) -> Result<()> {
     let signal = stop_signal(signal);
     let only: SigSet = [signal].into_iter().collect();
-    // It pends while it is blocked: one that came from elsewhere is one with it.
+    // It is pending while it is blocked. The same signal from elsewhere merges with it.
     kill(getpid(), signal)
         .with_context(|| format!("kill({signal}), to stop as the command has"))?;
     only.thread_unblock().context("sigprocmask(unblock, to stop)")?;
     only.thread_block().context("sigprocmask(block again)")
 }
 
-/// A container's init tells the number, and nothing that it says may kill us.
+/// Turns the number into a signal that can only stop us: it comes from the container's
+/// init, which must not be able to kill us.
 fn stop_signal(number: i32) -> Signal {
     match Signal::try_from(number) {
         Ok(it @ (Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU)) => it,
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_number_an_init_tells_it_can_only_stop_us() {
+    fn whatever_number_an_init_sends_it_can_only_stop_us() {
         assert_eq!(stop_signal(Signal::SIGTTIN as i32), Signal::SIGTTIN);
         for number in [-1, 0, Signal::SIGKILL as i32, Signal::SIGTERM as i32, 64, 1000]
         {

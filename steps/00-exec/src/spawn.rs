@@ -1,30 +1,24 @@
-//! Starts a process, and speaks with it until it has become the command.
+//! Starts a process in new namespaces, which becomes the command.
 
 use std::convert::Infallible;
-use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use kit::Hint;
 use kit::narration::{self, Who};
-use kit::{Failure, Hint};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
-use nix::sys::prctl;
-use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::channel::{Channel, Message};
+use crate::channel::{Channel, Life, Message};
 use crate::child::Child;
+use crate::foreground::Job;
+use crate::in_child::{die_with_parent, end_on_panic, fail};
+use crate::process::Process;
 use crate::signals::Signals;
-use crate::status::Status;
 use crate::sys::{self, Cloned};
-use crate::terminal::Job;
 
-/// How long an exec may take once a signal wants to end us, in milliseconds.
-const EXEC_TAKES: u16 = 1000;
-
-/// What is done for a child while it waits.
+/// The parent's work for a child that waits for it.
 type BeforeStart<'a> = Box<dyn FnOnce(Pid) -> Result<()> + 'a>;
 
 /// A process to be started.
@@ -33,32 +27,34 @@ pub struct Spawn<'a> {
     cgroup: Option<BorrowedFd<'a>>,
     before_start: Option<BeforeStart<'a>>,
     job: Job,
-    /// Set in an init: its own parent, which prints what is told before the command
-    /// says a word.
+    life: Life,
+    /// Set in an init: the channel to its own parent, which prints the narration before
+    /// the command prints anything.
     above: Option<&'a Channel>,
 }
 
 impl<'a> Spawn<'a> {
-    /// A process in new namespaces of these kinds, and in its parent's of every other
-    /// kind.
+    /// Plans a process in new namespaces of these kinds, and in its parent's of every
+    /// other kind.
     pub fn new(namespaces: CloneFlags) -> Self {
         Spawn {
             namespaces,
             cgroup: None,
             before_start: None,
             job: Job::inherited(),
+            life: Life::WithUs,
             above: None,
         }
     }
 
-    /// It is born in this cgroup (v2 only; clone3(2), CLONE_INTO_CGROUP).
+    /// Starts it in this cgroup (v2 only; clone3(2), CLONE_INTO_CGROUP).
     pub fn into_cgroup(mut self, cgroup: Option<BorrowedFd<'a>>) -> Self {
         self.cgroup = cgroup;
         self
     }
 
-    /// The child waits until the parent has done this for it, and does not start if it
-    /// fails.
+    /// Makes the child wait until the parent has run `prepare` for it. If that fails, the
+    /// child does not start.
     pub fn before_start(
         mut self,
         prepare: impl FnOnce(Pid) -> Result<()> + 'a,
@@ -67,13 +63,20 @@ impl<'a> Spawn<'a> {
         self
     }
 
-    /// What becomes of the terminal; by default the child is the foreground job.
+    /// Sets its process group and its use of the terminal. By default it is the
+    /// foreground job.
     pub fn job(mut self, job: Job) -> Self {
         self.job = job;
         self
     }
 
-    /// It is the process below an init whose parent is `above`, and is told of as such.
+    /// Sets whether it is killed when this process ends. By default it is.
+    pub fn life(mut self, life: Life) -> Self {
+        self.life = life;
+        self
+    }
+
+    /// Makes it the child of an init, whose own parent is at the other end of `above`.
     pub fn below_init(mut self, above: &'a Channel) -> Self {
         self.above = Some(above);
         self.job = Job::Inherited;
@@ -84,11 +87,11 @@ impl<'a> Spawn<'a> {
     // ANCHOR: spawn
     /// Starts the process and returns once it has become the command.
     ///
-    /// `become_command` runs in the child. It ends in an exec, or in an error, which is
-    /// returned here as if it had happened here.
+    /// `become_command` runs in the child. It ends in an exec, or in an error, which
+    /// this function returns.
     ///
     /// # Errors
-    /// What the kernel says of clone3(2), and whatever the child failed at.
+    /// The kernel's reason of clone3(2), or the child's error.
     // Task 0.1: make the channel first, then clone; each side keeps one end.
     pub fn spawn(
         self,
@@ -123,7 +126,8 @@ impl<'a> Spawn<'a> {
             }
             Cloned::Parent(pid, pidfd) => {
                 drop(theirs);
-                let child = Child::new(pid, pidfd, ours, signals, self.job);
+                let process = Process::new(pid, pidfd);
+                let child = Child::new(process, ours, signals, self.job);
                 self.see_it_start(child)
             }
         }
@@ -139,7 +143,7 @@ impl<'a> Spawn<'a> {
         }
     }
 
-    /// The flags as a person reads them: `NEWUTS|NEWPID|INTO_CGROUP`.
+    /// Formats the flags for people: `NEWUTS|NEWPID|INTO_CGROUP`.
     fn shown(&self) -> String {
         let namespaces = self
             .namespaces
@@ -166,13 +170,13 @@ impl<'a> Spawn<'a> {
         parent: Channel,
         become_command: impl FnOnce(&Channel) -> Result<Infallible>,
     ) -> ! {
-        // Kept for good: this process ends by exec or _exit, and until then it may have
-        // to tell.
-        let parent: &'static Channel = Box::leak(Box::new(parent));
+        // Never dropped: this process ends by exec or _exit, and until then it may have
+        // to send an error.
+        let parent: &'static Channel = Box::leak(Box::new(parent.with_life(self.life)));
         end_on_panic(parent);
         let who = if self.above.is_some() { Who::Grandchild } else { Who::Child };
         narration::forward(who, move |line| {
-            let _ = parent.send(&Message::Told(line));
+            let _ = parent.send(&Message::Narrated(line));
         });
         let Err(error) = self.start_child(parent, become_command);
         fail(parent, &error)
@@ -192,204 +196,125 @@ impl<'a> Spawn<'a> {
     }
 }
 
-/// In the child: the kernel kills us when the parent dies, so that a `kill -9` of the
-/// runtime ends the command. A change of ids clears it, and it is asked for again.
-///
-/// # Errors
-/// When the parent is dead already.
-#[track_caller]
-pub fn die_with_parent(parent: &Channel) -> Result<()> {
-    // prctl(2), PR_SET_PDEATHSIG: an exec of a set-user-ID program clears it, too.
-    kit::call(
-        "if the runtime is killed, so are we",
-        "prctl",
-        "PR_SET_PDEATHSIG, SIGKILL",
-        || prctl::set_pdeathsig(Signal::SIGKILL),
-    )?;
-    // The parent may have died before we asked; then its end of the channel is closed.
-    let mut ready = [PollFd::new(parent.as_fd(), PollFlags::POLLIN)];
-    poll(&mut ready, PollTimeout::ZERO)
-        .context("poll(the runtime), to see that it is alive")?;
-    match ready[0].revents() {
-        Some(events) if events.contains(PollFlags::POLLHUP) => {
-            Err(Failure::new("the runtime died before the command started").into())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A panic in the child is told to the parent as an error, and ends the child there and
-/// then.
-fn end_on_panic(parent: &'static Channel) {
-    std::panic::set_hook(Box::new(move |panic| {
-        fail(parent, &Failure::of_panic(panic).into());
-    }));
-}
-
-/// Ends a child that cannot go on, and has the parent say why.
-pub fn fail(parent: &Channel, error: &anyhow::Error) -> ! {
-    let failure = Failure::of(error);
-    let code = failure.exit_code();
-    // If the parent is gone there is nobody to tell.
-    let _ = parent.send(&Message::Failed(failure));
-    end(code)
-}
-
-/// Ends a child that had work of its own to do, and has done it: nothing is executed.
-///
-/// # Errors
-/// When what it has printed cannot be written.
-pub fn finish(parent: &Channel) -> Result<Infallible> {
-    std::io::stdout().flush().context("write to stdout")?;
-    parent.started()?;
-    end(0)
-}
-
-/// Ends a child that does not exec: at once, without running what the parent has
-/// registered.
-pub fn end(code: u8) -> ! {
-    match sys::exit_now(code.into()) {}
-}
-
-impl Child {
-    /// Follows what the child tells until it has become the command, or failed.
-    fn follow_start(&mut self, above: Option<&Channel>) -> Result<()> {
-        // An init leaves that to its own parent, which ends the init.
-        let ending = above.is_none().then(Signals::ending).transpose()?;
-        let mut executing = false;
-        loop {
-            if let Some(ending) = &ending {
-                self.expect_message(ending, executing)?;
-            }
-            match self.channel().receive()? {
-                Some((Message::Told(line), _)) => narration::retell(line),
-                Some((Message::Descriptor, descriptor)) => self.keep(descriptor),
-                Some((Message::Executing, _)) => {
-                    executing = true;
-                    above.map_or(Ok(()), Channel::announce_exec)?;
-                    self.channel().send(&Message::Go)?;
-                }
-                Some((Message::Failed(failure), _)) => return Err(failure.into()),
-                Some((Message::Started, _)) => return Ok(()),
-                Some((Message::Go | Message::Stopped(_), _)) => {}
-                // Both ends close at exec: this is what success looks like.
-                None if executing => return Ok(()),
-                None => return Err(self.died_early()),
-            }
-        }
-    }
-
-    /// Why it has failed, if it has: then what is done for it fails as well.
-    fn failed_already(&self) -> Option<Failure> {
-        while wait_for(
-            &mut [PollFd::new(self.channel().as_fd(), PollFlags::POLLIN)],
-            0u16,
-        )
-        .ok()?
-        {
-            match self.channel().receive().ok()?? {
-                (Message::Failed(failure), _) => return Some(failure),
-                (Message::Told(line), _) => narration::retell(line),
-                _ => {}
-            }
-        }
-        None
-    }
-
-    /// Waits for a message. A signal that is to end us does so also while the child is
-    /// stuck at the start, in a file system that does not answer perhaps; dropping the
-    /// child then kills it.
-    fn expect_message(&self, ending: &Signals, executing: bool) -> Result<()> {
-        let message = || PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
-        let mut ready = [message(), PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
-        wait_for(&mut ready, PollTimeout::NONE)?;
-        // A command that runs by now gets the signal from the keyboard, or from us
-        // later on.
-        if ready[0].any() == Some(true)
-            || executing && wait_for(&mut [message()], EXEC_TAKES)?
-        {
-            return Ok(());
-        }
-        let Some(received) = ending.read()?.pop() else { return Ok(()) };
-        let name = received.name().map_or("a signal", Signal::as_str);
-        let code = Status::Killed(received.number).code();
-        Err(Failure::new(format_args!("{name} came before the command ran"))
-            .exit(code)
-            .into())
-    }
-
-    fn died_early(&mut self) -> anyhow::Error {
-        let how = self
-            .reap()
-            .map_or_else(|error| format!("{error:#}"), |status| status.to_string());
-        Failure::new(format_args!("the child died before it became the command: {how}"))
-            .into()
-    }
-}
-
-/// Whether one of them is ready in that time.
-fn wait_for(
-    ready: &mut [PollFd<'_>],
-    timeout: impl Into<PollTimeout> + Copy,
-) -> Result<bool> {
-    loop {
-        match poll(ready, timeout) {
-            Ok(count) => return Ok(count > 0),
-            Err(Errno::EINTR) => {}
-            Err(error) => {
-                return Err(error).context("poll(the child), to see it start");
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsFd, AsRawFd, IntoRawFd, RawFd};
+    use std::path::Path;
+    use std::process::{Command, Output};
+
+    use nix::sys::signal::{Signal, kill};
+
     use super::*;
-    use std::process::Command;
 
-    #[test]
-    fn what_is_ready_in_time_is_told_from_what_is_not() {
-        let (reader, writer) = nix::unistd::pipe().unwrap();
-        let is_ready = || {
-            wait_for(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], 0u16)
-                .unwrap()
-        };
-        assert!(!is_ready());
-        nix::unistd::write(&writer, b"x").unwrap();
-        assert!(is_ready());
-    }
+    /// Set in the process that [`run_alone`] starts.
+    const ALONE: &str = "KISTE_TEST_RUNS_ALONE";
 
-    #[test]
-    fn a_panic_in_the_child_is_told_by_the_parent_and_ends_the_child() {
-        const ALONE: &str = "KISTE_TEST_RUNS_ALONE";
+    /// Runs the test of this name in a process of its own, because a process that clones
+    /// must have no other threads. None: this is that process.
+    fn run_alone(name: &str) -> Option<Output> {
         if std::env::var_os(ALONE).is_some() {
-            for panic in [|| panic!("on purpose"), || todo!("task 0.2"), || todo!()] {
-                let spawned = Spawn::new(CloneFlags::empty()).spawn(|_| panic());
-                println!("told: {}", spawned.err().unwrap());
-            }
-            return;
+            return None;
         }
-        // In a process of its own, because nothing may be cloned beside the threads of
-        // other tests.
-        let this = std::env::current_exe().unwrap();
-        let name = "spawn::tests::a_panic_in_the_child_is_told_by_the_parent_and_ends_the_child";
-        let output = Command::new(this)
-            .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        let name = format!("spawn::tests::{name}");
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &name, "--nocapture", "--test-threads=1"])
             .env(ALONE, "yes")
             .output()
             .unwrap();
-        let printed = String::from_utf8_lossy(&output.stdout);
-        let told: Vec<_> =
-            printed.lines().filter_map(|line| line.split("told: ").nth(1)).collect();
-        assert!(output.status.success() && told.len() == 3, "{output:?}");
-        assert!(
-            told[0].starts_with("a bug in Kiste: ") && printed.contains("on purpose"),
-            "{printed}"
-        );
-        assert_eq!(told[1], "not written yet: task 0.2");
-        let place = told[2].strip_prefix("not written yet: ");
-        assert!(place.is_some_and(|it| it.contains("src/spawn.rs:")), "{printed}");
+        assert!(output.status.success(), "{output:?}");
+        Some(output)
+    }
+
+    /// The rest of each line that has `mark` in it.
+    fn printed<'a>(output: &'a Output, mark: &str) -> Vec<&'a str> {
+        let text = std::str::from_utf8(&output.stdout).unwrap();
+        text.lines().filter_map(|line| Some(line.split_once(mark)?.1)).collect()
+    }
+
+    #[test]
+    fn a_panic_in_the_child_is_reported_by_the_parent_and_ends_the_child() {
+        let Some(output) = run_alone(
+            "a_panic_in_the_child_is_reported_by_the_parent_and_ends_the_child",
+        ) else {
+            for panic in [|| panic!("on purpose"), || todo!("task 0.2"), || todo!()] {
+                let spawned = Spawn::new(CloneFlags::empty()).spawn(|_| panic());
+                println!("error: {}", spawned.err().unwrap());
+            }
+            return;
+        };
+        let errors = printed(&output, "error: ");
+        assert_eq!(errors.len(), 3, "{output:?}");
+        assert!(errors[0].starts_with("a bug in Kiste: "), "{errors:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("on purpose"), "{text}");
+        assert_eq!(errors[1], "not written yet: task 0.2");
+        let place = errors[2].strip_prefix("not written yet: ");
+        assert!(place.is_some_and(|it| it.contains("src/spawn.rs:")), "{errors:?}");
+    }
+
+    #[test]
+    fn a_child_on_its_own_outlives_us_and_another_does_not() {
+        let Some(output) =
+            run_alone("a_child_on_its_own_outlives_us_and_another_does_not")
+        else {
+            for life in [Life::WithUs, Life::OnItsOwn] {
+                // It lets go of our output, for which the test waits.
+                let script = "exec sleep 300 <&- >&- 2>&-";
+                let command = crate::Command {
+                    argv: ["/bin/sh", "-c", script].map(Into::into).into(),
+                    env: vec!["PATH=/usr/bin:/bin".into()],
+                    workdir: None,
+                };
+                let child = Spawn::new(CloneFlags::empty())
+                    .life(life)
+                    .job(Job::Session)
+                    .spawn(|parent| crate::become_command(&command, parent))
+                    .unwrap();
+                let (pid, pidfd) = child.let_live().unwrap();
+                assert!(!wait_until_dead(&pidfd, 0), "let_live() leaves it alive");
+                println!("pid: {pid}");
+            }
+            return;
+        };
+        let pids =
+            printed(&output, "pid: ").into_iter().map(|pid| pid.parse().unwrap());
+        let [with_us, on_its_own] = pids.collect::<Vec<i32>>().try_into().unwrap();
+        let is_dead = |pid: i32, patience: u16| {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+                .map_or(true, |pidfd| wait_until_dead(&pidfd, patience))
+        };
+        assert!(is_dead(with_us, 10_000));
+        assert!(!is_dead(on_its_own, 0));
+        kill(Pid::from_raw(on_its_own), Signal::SIGKILL).unwrap();
+        assert!(is_dead(on_its_own, 10_000));
+    }
+
+    /// Waits some milliseconds for the end of the process; returns whether it has ended.
+    fn wait_until_dead(pidfd: &impl AsFd, patience: u16) -> bool {
+        use nix::poll::{PollFd, PollFlags, poll};
+        poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], patience).unwrap()
+            > 0
+    }
+
+    #[test]
+    fn the_descriptors_that_are_named_stay_open_and_all_others_are_closed() {
+        let Some(output) = run_alone(
+            "the_descriptors_that_are_named_stay_open_and_all_others_are_closed",
+        ) else {
+            let spawned = Spawn::new(CloneFlags::empty()).spawn(|parent| {
+                let null = || std::fs::File::open("/dev/null").unwrap();
+                let (kept, closed) = (null(), null().into_raw_fd());
+                crate::close_other_fds(&[parent.as_fd(), kept.as_fd()])?;
+                let is_open =
+                    |fd: RawFd| Path::new(&format!("/proc/self/fd/{fd}")).exists();
+                println!("open: {} {}", is_open(kept.as_raw_fd()), is_open(closed));
+                crate::finish(parent)
+            });
+            spawned.unwrap().wait().unwrap();
+            return;
+        };
+        assert_eq!(printed(&output, "open: "), ["true false"]);
     }
 
     #[test]

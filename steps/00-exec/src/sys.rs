@@ -1,4 +1,4 @@
-//! The system calls that neither nix nor rustix has, one safe function each.
+//! System calls that neither nix nor rustix has, one safe function each.
 #![allow(unsafe_code)]
 
 use std::convert::Infallible;
@@ -9,9 +9,9 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-/// Which side of a clone this is.
+/// The side of a clone on which this process is.
 pub enum Cloned {
-    /// The caller: the new process, and a descriptor that stands for it.
+    /// The caller, with the new process and its pidfd.
     Parent(Pid, OwnedFd),
     /// The new process.
     Child,
@@ -26,10 +26,10 @@ impl kit::Outcome for Cloned {
     }
 }
 
-/// clone3(2), CLONE_INTO_CGROUP; the constant in libc is too narrow for it.
+/// clone3(2), CLONE_INTO_CGROUP: libc's constant has a type that is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// clone3(2): a copy of this process in new namespaces, optionally born in a cgroup.
+/// clone3(2): copies this process into new namespaces, and into a cgroup if one is given.
 pub fn clone3(
     namespaces: CloneFlags,
     cgroup: Option<BorrowedFd<'_>>,
@@ -66,7 +66,7 @@ pub fn clone3(
     }
 }
 
-/// pidfd_send_signal(2), by number: real-time signals have no names.
+/// pidfd_send_signal(2): sends a signal by its number; real-time signals have no names.
 pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     let (info, flags) = (std::ptr::null::<libc::siginfo_t>(), 0);
     // SAFETY: plain numbers, and a null pointer, which the call allows: it then fills
@@ -85,47 +85,54 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     }
 }
 
-/// close_range(2): closes every descriptor above stderr but one; for a process that
-/// does not exec and must not keep what it has inherited, such as its parent's locks.
-pub fn close_all_but(keep: BorrowedFd<'_>) -> io::Result<()> {
-    let keep = keep.as_raw_fd() as libc::c_uint;
-    for (first, last) in [(3, keep - 1), (keep + 1, libc::c_uint::MAX)] {
-        // SAFETY: this process is a copy that never runs its parent's code again, so
-        // nobody is left who owns one of these descriptors.
-        if first <= last && unsafe { libc::close_range(first, last, 0) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+/// close_range(2): closes every descriptor above stderr but those in `keep`.
+pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut keep: Vec<_> = keep.iter().map(|fd| fd.as_raw_fd() as u32).collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for kept in keep.into_iter().filter(|fd| *fd >= 3) {
+        close_range(first, kept - 1)?;
+        first = kept + 1;
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: this process is a copy that never returns to its parent's code, so no
+    // code is left that owns one of these descriptors.
+    if first <= last && unsafe { libc::close_range(first, last, 0) } != 0 {
+        return Err(io::Error::last_os_error());
     }
     Ok(())
 }
 
-/// rt_sigaction(2): every signal does what it does by default. Rust programs ignore
-/// SIGPIPE, and what is ignored stays ignored across an exec.
+/// rt_sigaction(2): resets every signal to its default action. Rust programs ignore
+/// SIGPIPE, and an ignored signal stays ignored across an exec.
 pub fn default_signals() {
-    // the kernel's struct sigaction: SIG_DFL, no flags, nothing masked
+    // The kernel's struct sigaction: SIG_DFL, no flags, nothing masked.
     let default = [0u64; 4];
-    // By number and past libc, which keeps two of the real-time signals for itself.
+    // Not through libc, which keeps two of the real-time signals for itself.
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL runs no code of ours. SIGKILL and SIGSTOP refuse, and need no
-        // change.
+        // SAFETY: SIG_DFL runs no code of ours. For SIGKILL and SIGSTOP the call fails,
+        // and they need no change.
         unsafe {
             libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, 0, 8)
         };
     }
 }
 
-/// signal(2), SIGCHLD: a caller may have us ignore it, and then the kernel reaps our
-/// children itself and nobody learns how they ended (wait(2), "NOTES").
-pub fn heed_children() {
+/// signal(2): resets SIGCHLD. While a process ignores it, the kernel reaps its children
+/// itself, and their exit codes are lost (wait(2), "NOTES").
+pub fn stop_ignoring_sigchld() {
     // SAFETY: SIG_DFL runs no code of ours.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// sigaction(2): whether we have been started with this signal ignored.
+/// sigaction(2): tells whether this signal is ignored.
 pub fn is_ignored(signal: Signal) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action the call only writes the present one, to where there
-    // is room; and zeroes, which are there if it fails, are a valid one.
+    // SAFETY: without a new action the call only writes the present one, into memory of
+    // its size. If it fails, zeroes are there, which are a valid action.
     let action = unsafe {
         libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr());
         action.assume_init()
@@ -133,7 +140,7 @@ pub fn is_ignored(signal: Signal) -> bool {
     action.sa_sigaction == libc::SIG_IGN
 }
 
-/// _exit(2): ends this process without running anything that the parent has registered.
+/// _exit(2): ends this process without running the exit handlers of its parent.
 pub fn exit_now(code: i32) -> Infallible {
     // SAFETY: does not return, and touches no memory of ours.
     unsafe { libc::_exit(code) }

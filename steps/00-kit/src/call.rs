@@ -9,14 +9,14 @@ use anyhow::Result;
 use crate::failure::Failure;
 use crate::narration;
 
-/// Calls the kernel: runs `run`, narrates it for `--explain`, and on failure returns a
-/// [`Failure`] that names the call, its operands and the kernel's reason.
+/// Makes a kernel call: runs `run`, narrates it for `--explain`, and on failure returns
+/// a [`Failure`] that names the call, its operands and the kernel's reason.
 ///
-/// `why` is one short clause for a reader of the narration, `name` the system call as
-/// its man page spells it, `operands` what it acts on, as a person would say it.
+/// `why` is one short clause for the reader of the narration. `name` is the system call
+/// as its man page spells it. `operands` is what the call acts on, in words for people.
 ///
-/// The call belongs to the step whose code calls this. A function that makes calls for
-/// the rooms above has `#[track_caller]`, and its calls belong to who calls it.
+/// The narration attributes the call to the step whose code calls this function. A
+/// function with `#[track_caller]` makes its calls on behalf of its caller's step.
 ///
 /// ```ignore
 /// kit::call("the name it sees", "sethostname", name, || sethostname(name))?;
@@ -31,29 +31,30 @@ pub fn call<T: Outcome, E: Into<io::Error>>(
     match run() {
         Ok(outcome) => {
             if let Some(result) = narration::is_on().then(|| outcome.show()).flatten() {
-                narration::tell(name, &operands, result, why);
+                narration::narrate(name, &operands, result, why);
             }
             Ok(outcome)
         }
         Err(error) => {
             let failure = Failure::of_call(name, &operands, &error.into());
-            narration::tell(name, &operands, failure.reason(), why);
+            narration::narrate(name, &operands, failure.reason(), why);
             Err(failure.into())
         }
     }
 }
 
-/// Narrates a call that does not return when it succeeds (execve, `_exit`), before it
-/// is made.
+/// Narrates a call before it is made, because it does not return when it succeeds:
+/// execve, `_exit`.
 #[track_caller]
 pub fn announce(why: &str, name: &str, operands: impl Display) {
-    narration::tell(name, &operands, "…".into(), why);
+    narration::narrate(name, &operands, "…".into(), why);
 }
 
-/// What a call returned, as the narration shows it.
+/// The result of a call, as the narration shows it.
 pub trait Outcome {
-    /// The result in the kernel's words: `0`, a descriptor, a process id, a count. None
-    /// where it is not ours to tell: in the child, a clone has been told by the parent.
+    /// Returns the result in the kernel's words: `0`, a descriptor, a process id, a
+    /// count. None where another process narrates it: in the child, the parent has
+    /// already narrated clone3.
     fn show(&self) -> Option<String> {
         Some("0".into())
     }

@@ -1,99 +1,85 @@
-//! Checks of the kernel and the host: what a step needs, whether it is there, and the
-//! mend.
+//! Checks of the kernel and the host: what a step needs, whether it is there, and how
+//! to fix it.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
 use crate::narration::Format;
+use crate::output::print;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It is there.
     Ok,
-    /// It is not, and something that the step can do will not work; the rest will.
+    /// It is missing: some option of the step will not work, all others will.
     Missing,
-    /// It is not, and the step cannot run.
+    /// It is missing, and the step cannot run without it.
     Fails,
 }
 
-/// One thing that a step needs.
+/// A check of one thing that a step needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Check {
-    /// The name that tests and scripts ask for: `cgroup-v2`.
+    /// The name by which tests and scripts find it: `cgroup-v2`.
     pub name: String,
-    /// What was found.
+    /// The result.
     pub verdict: Verdict,
-    /// What was found, in words.
+    /// The state of the host, in words.
     pub found: String,
-    /// The command or the change that mends it.
-    pub mend: Option<String>,
+    /// The command or the change that fixes it.
+    pub fix: Option<String>,
 }
 
 impl Check {
-    /// A need that is met.
+    /// Makes a check that has passed.
     pub fn ok(name: &str, found: impl Display) -> Self {
         Check {
             name: name.into(),
             verdict: Verdict::Ok,
             found: found.to_string(),
-            mend: None,
+            fix: None,
         }
     }
 
-    /// A need that is not met, without which the step still runs.
-    pub fn missing(name: &str, found: impl Display, mend: impl Display) -> Self {
-        let mend = Some(mend.to_string());
+    /// Makes a check that has failed, where the step still runs.
+    pub fn missing(name: &str, found: impl Display, fix: impl Display) -> Self {
+        let fix = Some(fix.to_string());
         Check {
             name: name.into(),
             verdict: Verdict::Missing,
             found: found.to_string(),
-            mend,
+            fix,
         }
     }
 
-    /// A need that is not met, without which the step cannot run.
-    pub fn fails(name: &str, found: impl Display, mend: impl Display) -> Self {
-        Check { verdict: Verdict::Fails, ..Check::missing(name, found, mend) }
+    /// Makes a check that has failed, where the step cannot run.
+    pub fn fails(name: &str, found: impl Display, fix: impl Display) -> Self {
+        Check { verdict: Verdict::Fails, ..Check::missing(name, found, fix) }
     }
 }
 
-/// Options of `doctor`.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Args {
-    /// Print for people (text) or for machines (json)
-    #[arg(long, default_value = "text")]
-    format: Format,
-}
-
-/// Prints the checks of a step and of those before it. Exit code 1 when the step cannot
-/// run.
-pub fn run(args: &Args, checks: &[Check]) -> Result<ExitCode> {
-    let text = match args.format {
+/// Prints the checks of a step and of the steps before it. The exit code is 1 when the
+/// step cannot run.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn run(format: Format, checks: &[Check]) -> Result<ExitCode> {
+    let text = match format {
         Format::Json => serde_json::to_string_pretty(checks)? + "\n",
         Format::Text => render(checks),
     };
-    match anstream::stdout().write_all(text.as_bytes()) {
-        // Who closes the pipe has read enough.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            return Err(Failure::new(format_args!("print to stdout: {error}"))
-                .exit(1)
-                .into());
-        }
-        _ => {}
-    }
+    print(text)?;
     let fails = checks.iter().any(|check| check.verdict == Verdict::Fails);
     Ok(ExitCode::from(u8::from(fails)))
 }
 
-/// The checks as a person reads them.
+/// Formats the checks for people.
 pub fn render(checks: &[Check]) -> String {
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     checks.iter().map(|check| render_one(check, width)).collect()
@@ -106,19 +92,20 @@ fn render_one(check: &Check, width: usize) -> String {
         Verdict::Fails => ("FAILS", AnsiColor::Red),
     };
     let style = Style::new().fg_color(Some(colour.into()));
-    let mend = check
-        .mend
+    let fix = check
+        .fix
         .as_ref()
-        .map(|mend| format!("{:w$}mend: {mend}\n", "", w = 8 + width + 2));
+        .map(|fix| format!("{:w$}fix: {fix}\n", "", w = 8 + width + 2));
     format!(
         "{style}{word:<8}{style:#}{:<width$}  {}\n{}",
         check.name,
         check.found,
-        mend.unwrap_or_default()
+        fix.unwrap_or_default()
     )
 }
 
-/// The checks that steps 01 to 05 have: the kernel's age, and who we are.
+/// Checks the kernel's version and the caller's rights, which all steps from 01 to 05
+/// need.
 pub fn basics() -> Vec<Check> {
     vec![kernel(), root()]
 }
@@ -126,7 +113,7 @@ pub fn basics() -> Vec<Check> {
 /// The oldest kernel that Kiste runs on (RHEL 9; Ubuntu 22.04 and WSL 2 have 5.15).
 const OLDEST_KERNEL: (u32, u32) = (5, 14);
 
-/// The check of the kernel's age, which every step has.
+/// Checks the kernel's version, which every step needs.
 pub fn kernel() -> Check {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release
@@ -182,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checks_are_told_with_what_was_found_and_the_mend_below() {
+    fn each_check_is_printed_with_the_fix_below_it() {
         let checks = [
             Check::ok("root", "uid 0"),
             Check::missing("cgroup-v2", "not mounted", "mount it"),
@@ -191,9 +178,9 @@ mod tests {
         let text = render(&checks);
         let expected = "ok      root       uid 0
 missing cgroup-v2  not mounted
-                   mend: mount it
+                   fix: mount it
 FAILS   kernel     too old
-                   mend: boot a newer one
+                   fix: boot a newer one
 ";
         assert_eq!(anstream::adapter::strip_str(&text).to_string(), expected);
     }

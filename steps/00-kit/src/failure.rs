@@ -1,5 +1,5 @@
-//! Errors a person can act on: what was attempted, on what, the kernel's reason, and
-//! the mend.
+//! Errors that a person can act on: the call, its operand, the kernel's reason, and how
+//! to fix it.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -13,36 +13,57 @@ use serde::{Deserialize, Serialize};
 /// executed.
 pub(crate) const KISTE_FAILED: u8 = 125;
 
-/// How the message of `todo!` begins.
+/// The beginning of the message of `todo!`.
 const TODO: &str = "not yet implemented";
-/// How a task that is not done is told: `not written yet: task 2.4`.
+/// The message for a task that is not done: `not written yet: task 2.4`.
 const NOT_WRITTEN: &str = "not written yet";
 
-/// Why something failed, in a form that crosses from child to parent whole.
+/// A failure in a form that the child can send to the parent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Failure {
-    /// What was attempted, on what: `pivot_root(./rootfs)`.
+    /// The call and its operand: `pivot_root(./rootfs)`.
     what: String,
-    /// The kernel's reason, where it was the kernel that refused.
+    /// The kernel's reason, if the kernel refused.
     errno: Option<i32>,
-    /// The cause where it is known, and the command that mends it.
+    /// The cause if it is known, and the command that fixes it.
     hint: Option<String>,
-    /// What the program exits with.
+    /// The exit code of the program.
     exit_code: u8,
+    /// The kind, for callers that need more than an exit code.
+    #[serde(default)]
+    kind: FailureKind,
+}
+
+/// The kind of a failure. A program exits by its code alone; a server makes its status
+/// code of the kind (404, 409, 403, 400, 500).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// A named object does not exist.
+    NotFound,
+    /// The object is in a state, or a name in a use, that does not allow this.
+    Conflict,
+    /// The caller may not do this.
+    Refused,
+    /// The request itself is wrong.
+    Usage,
+    /// Any other failure.
+    #[default]
+    Other,
 }
 
 impl Failure {
-    /// A failure in Kiste's own words; exit code 125.
+    /// Makes a failure with a message of our own; its exit code is 125.
     pub fn new(what: impl Display) -> Self {
         Failure {
             what: what.to_string(),
             errno: None,
             hint: None,
             exit_code: KISTE_FAILED,
+            kind: FailureKind::Other,
         }
     }
 
-    /// A system call that failed.
+    /// Makes the failure of a system call.
     pub(crate) fn of_call(
         name: &str,
         operands: &dyn Display,
@@ -56,8 +77,8 @@ impl Failure {
         failure
     }
 
-    /// A panic: `todo!("task 2.4")` stands for a task of the book that a learner has
-    /// not done yet, and anything else is a bug.
+    /// Makes the failure of a panic. `todo!("task 2.4")` stands for a task of the book
+    /// that a learner has not done yet; any other panic is a bug.
     pub fn of_panic(panic: &PanicHookInfo<'_>) -> Self {
         match panic.payload_as_str().and_then(|text| text.strip_prefix(TODO)) {
             Some("") => {
@@ -72,44 +93,55 @@ impl Failure {
         }
     }
 
-    /// The same failure, with the exit code that it ends in.
+    /// Sets the exit code of the program.
     pub fn exit(mut self, code: u8) -> Self {
         self.exit_code = code;
         self
     }
 
-    /// The same failure, with the cause and the mend.
+    /// Sets the kind.
+    pub fn kind(mut self, kind: FailureKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Returns the kind.
+    pub fn failure_kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    /// Sets the hint: the cause, and how to fix it.
     pub fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
         self
     }
 
-    /// The failure as it crosses a process boundary: all its context in one line, of a
-    /// length that fits into a message, and that somebody reads.
+    /// Makes one failure of an error and all its context, in one line that is short
+    /// enough for a message between processes, and for a reader.
     pub fn of(error: &anyhow::Error) -> Self {
         let causes: Vec<String> = error.chain().map(cause).collect();
         let what = shortened(named(causes.join(": ")));
         match error.downcast_ref::<Failure>() {
-            // The text of `{:#}` already ends in the reason.
+            // The text already ends in the reason.
             Some(failure) => {
                 let hint = failure.hint.clone().map(shortened);
-                Failure { what, errno: None, hint, exit_code: failure.exit_code }
+                Failure { what, errno: None, hint, ..*failure }
             }
             None => Failure::new(what),
         }
     }
 
-    /// The exit code that the program ends in.
+    /// Returns the exit code of the program.
     pub fn exit_code(&self) -> u8 {
         self.exit_code
     }
 
-    /// The cause and the mend, where they are known.
+    /// Returns the hint, if there is one.
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// The kernel's reason: `Operation not permitted (EPERM)`.
+    /// Returns the kernel's reason: `Operation not permitted (EPERM)`.
     pub(crate) fn reason(&self) -> String {
         self.errno.map(|number| reason(Errno::from_raw(number))).unwrap_or_default()
     }
@@ -127,14 +159,13 @@ impl Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// One of the causes of an error, in words; nix would say `EMFILE: Too many open
-/// files`.
+/// Describes one cause of an error. nix alone would say `EMFILE: Too many open files`.
 fn cause(cause: &(dyn std::error::Error + 'static)) -> String {
     cause.downcast_ref().map_or_else(|| cause.to_string(), |errno| reason(*errno))
 }
 
-/// The standard library shows errors by their numbers, `(os error 28)`: people know
-/// them by their names.
+/// Replaces the error numbers of the standard library, `(os error 28)`, by the names
+/// that people know, `(ENOSPC)`.
 fn named(text: String) -> String {
     let Some((before, rest)) = text.split_once("(os error ") else { return text };
     let Some((number, after)) = rest.split_once(')') else { return text };
@@ -142,25 +173,26 @@ fn named(text: String) -> String {
     format!("{before}({:?}){}", Errno::from_raw(number), named(after.into()))
 }
 
-/// What the kernel said, in strerror(3)'s words and by its name: `No such file or
-/// directory (ENOENT)`.
+/// Describes an error of the kernel by strerror(3)'s words and its name: `No such file
+/// or directory (ENOENT)`.
 pub fn reason(errno: Errno) -> String {
     let words = io::Error::from(errno).to_string();
     let words = words.split(" (os error").next().unwrap_or_default();
     format!("{words} ({errno:?})")
 }
 
-/// One error that tells them all, for who goes on past errors.
+/// Makes one error of several, for callers that go on after an error.
 ///
 /// # Errors
-/// All of them, with the hint and the exit code of the first; none when there is none.
-pub fn together(errors: Vec<anyhow::Error>) -> Result<()> {
+/// All of them in one message, with the hint and the exit code of the first. An empty
+/// list is no error.
+pub fn combine(errors: Vec<anyhow::Error>) -> Result<()> {
     let Some(first) = errors.first() else { return Ok(()) };
     let all: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
     Err(Failure { what: all.join("; "), errno: None, ..Failure::of(first) }.into())
 }
 
-/// The kernel's reason at the root of `error`, if it was the kernel that refused.
+/// Returns the kernel's reason of `error`, if the kernel refused.
 pub fn errno(error: &anyhow::Error) -> Option<Errno> {
     error
         .downcast_ref::<Failure>()
@@ -172,15 +204,16 @@ pub fn errno(error: &anyhow::Error) -> Option<Errno> {
 /// (execve(2)).
 const LONGEST: usize = 4096;
 
-/// A text that may come from an image: what would steer a terminal is shown, not sent.
+/// Escapes control characters in a text that may come from an image, so that it cannot
+/// steer the terminal.
 pub fn readable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
         .collect()
 }
 
-/// A text that is too long keeps its beginning and its end: the call, and the reason.
-/// Names may come from an image.
+/// Shortens a text that is too long. It keeps the beginning, which has the call, and
+/// the end, which has the reason; control characters are escaped.
 pub(crate) fn shortened(text: String) -> String {
     let text = if text.chars().any(char::is_control) { readable(&text) } else { text };
     let length = text.chars().count();
@@ -192,9 +225,10 @@ pub(crate) fn shortened(text: String) -> String {
     format!("{beginning} … {end}")
 }
 
-/// Adds the cause and the mend to an error.
+/// Adds the cause and the fix to an error.
 pub trait Hint<T> {
-    /// Adds `hint`, unless a room below has already said what it knows.
+    /// Adds `hint`, unless the error has one already: code nearer to the cause knows
+    /// more.
     fn hint(self, hint: impl Display) -> Result<T>;
 
     /// Adds `hint` if the kernel's reason is `errno`.
@@ -257,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_nobody_would_read_keeps_its_beginning_and_its_end() {
+    fn a_text_that_is_too_long_keeps_its_beginning_and_its_end() {
         let error = anyhow::Error::from(Failure::new(format_args!(
             "{}: no such file",
             "ä".repeat(100_000)
@@ -269,10 +303,10 @@ mod tests {
     }
 
     #[test]
-    fn errors_together_are_all_told_with_the_hint_of_the_first() {
-        assert!(together(Vec::new()).is_ok());
-        let error = together(vec![
-            refused().hint("mend").unwrap_err(),
+    fn combined_errors_are_all_in_the_message_with_the_hint_of_the_first() {
+        assert!(combine(Vec::new()).is_ok());
+        let error = combine(vec![
+            refused().hint("fix").unwrap_err(),
             Failure::new("more").into(),
         ]);
         let failure = Failure::of(&error.unwrap_err());
@@ -280,7 +314,7 @@ mod tests {
             failure.to_string(),
             "mount(proc): Operation not permitted (EPERM); more"
         );
-        assert_eq!(failure.hint_text(), Some("mend"));
+        assert_eq!(failure.hint_text(), Some("fix"));
     }
 
     #[test]

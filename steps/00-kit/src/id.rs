@@ -1,4 +1,4 @@
-//! What a container is called.
+//! Container ids, random bytes, and the host's name.
 
 use std::{fmt, io};
 
@@ -10,7 +10,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 pub struct Id(String);
 
 impl Id {
-    /// A new id, from the kernel's random numbers.
+    /// Makes a new id from random bytes of the kernel.
     ///
     /// # Errors
     /// When getrandom(2) fails, which it does only on a kernel without it.
@@ -19,14 +19,14 @@ impl Id {
         Ok(Id(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
-    /// The id that this text is, if it is one.
+    /// Parses an id; None if the text is none.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_id = text.len() == 12
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         is_id.then(|| Id(text.into()))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -38,7 +38,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// Random bytes, up to 256, which getrandom(2) gives in one piece.
+/// Returns random bytes: up to 256, which getrandom(2) gives in one piece.
 ///
 /// # Errors
 /// When getrandom(2) fails, which it does only on a kernel without it.
@@ -48,7 +48,7 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// What the host is called: the name of the UTS namespace that we are in.
+/// Returns the host name of this process's UTS namespace.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -1,32 +1,43 @@
-//! What every step shares and no chapter is about.
+//! The code that every step shares and no chapter is about.
 //!
-//! - [`call()`]: the one way to call the kernel. It narrates the call and puts its
-//!   name, operand and reason into the error.
-//! - [`Failure`] and [`Hint`]: errors a person can act on, with the exit code they end
-//!   in.
-//! - [`narration`]: where the narration of `--explain` goes.
-//! - [`Id`] and [`RunDir`]: what a container is called, and the locked directory that
-//!   says it lives.
-//! - [`doctor`]: checks of the kernel and the host, with the mend.
-//! - [`program`]: the frame of every step's `main`, and [`Lesson`]: what its help
-//!   teaches.
+//! - [`call()`] is the one way to call the kernel. It narrates the call and puts its
+//!   name, operands and reason into the error.
+//! - [`Failure`] and [`Hint`] are errors that a person can act on, with an exit code.
+//! - [`narration`] prints the lines of `--explain`.
+//! - [`Id`] and [`RunDir`] are the name of a container, and its locked directory.
+//! - [`liveness()`] tells whether a container is alive, for all that collect garbage.
+//! - [`write_whole`] replaces a file that must survive a power cut.
+//! - [`doctor`] checks the kernel and the host, and says how to fix what is missing.
+//! - [`program`] is the frame of every step's `main`; [`Lesson`] is the lesson in its
+//!   help.
 
+mod args;
 mod call;
+mod cli;
 pub mod doctor;
 mod failure;
+mod file;
+mod find_program;
 mod id;
-mod kernel_file;
-mod lesson;
+mod liveness;
+mod lock;
 pub mod narration;
+mod output;
 pub mod program;
 mod run_dir;
+mod write_whole;
 
 pub use anyhow::{Context, Result};
+pub use args::{DoctorArgs, ExplainArgs, RunDirArgs};
 pub use call::{Outcome, announce, call};
-pub use failure::{Failure, Hint, errno, readable, reason, together};
-pub use id::{Id, host_name, random};
-pub use kernel_file::read_kernel_file;
-pub use lesson::Lesson;
-pub use run_dir::{
-    Abandoned, RunDir, RunDirArgs, ours_alone, still_there, unless_gone,
+pub use cli::{Lesson, styles};
+pub use failure::{Failure, FailureKind, Hint, combine, errno, readable, reason};
+pub use file::{
+    ensure_private, if_exists, is_still_at, open_directory, read_kernel_file,
 };
+pub use find_program::find_program;
+pub use id::{Id, host_name, random};
+pub use liveness::{ContainerState, Liveness, liveness};
+pub use output::{notice, print, warn, warn_error};
+pub use run_dir::{Abandoned, RunDir};
+pub use write_whole::{unfinished_name, write_whole, write_whole_at};

@@ -1,7 +1,7 @@
 //! The narration of `--explain`: one line for each kernel call that matters.
 //!
-//! It is the one thing in Kiste that is global to the process: a call site should be as
-//! short as the idea it shows, and carry no tracing.
+//! It is the only state in Kiste that is global to the process, because a call site
+//! should be as short as the idea that it shows, and carry no tracing.
 
 use std::fmt::{self, Display};
 use std::io::Write;
@@ -14,17 +14,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::shortened;
 
-/// How `--explain` speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// The format of the output of `--explain` and `doctor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A line a call, for people.
+    /// Lines for people.
     Text,
-    /// A JSON object a line, for machines.
+    /// JSON for machines.
     Json,
 }
 
-/// The step whose code makes a call, by its number. A call that a room below makes for
-/// it through a function marked `#[track_caller]` is its call, too.
+/// The number of the step whose code makes a call. A lower step's function that is
+/// marked `#[track_caller]` makes its calls on behalf of its caller's step.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -32,8 +32,8 @@ pub enum Format {
 pub struct Step(u8);
 
 impl Step {
-    /// The step in whose directory the calling code is: `steps/05-cgroups/…` is 5. None
-    /// for code that is elsewhere.
+    /// Finds the step of the calling code by its directory: `steps/05-cgroups/…` is 5.
+    /// None for code outside `steps`.
     fn of(caller: &Location<'_>) -> Option<Step> {
         let (_, below) = caller.file().rsplit_once("steps/")?;
         below.split_once('-')?.0.parse().ok()
@@ -54,12 +54,12 @@ impl Display for Step {
     }
 }
 
-/// What `--explain` is to tell, and how: `text`, `json`, `05`, `json,05`.
+/// The value of `--explain`: `text`, `json`, `05`, `json,05`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// How it speaks.
+    /// The format of the lines.
     pub format: Format,
-    /// The step whose calls alone are told; of all steps without it.
+    /// The step whose calls are narrated; unset, all steps.
     pub only: Option<Step>,
 }
 
@@ -90,7 +90,7 @@ impl FromStr for Plan {
     }
 }
 
-/// Who makes a call.
+/// The process that makes a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Who {
@@ -102,20 +102,20 @@ pub enum Who {
     Grandchild,
 }
 
-/// One call, as it is told.
+/// A narrated call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// Who made it.
+    /// The process that made it.
     pub who: Who,
     /// The step whose code made it.
     pub step: Option<Step>,
-    /// Its name, as its man page spells it.
+    /// The name of the call, as its man page spells it.
     pub call: String,
-    /// What it acted on.
+    /// The operands.
     pub args: String,
-    /// What the kernel answered.
+    /// The kernel's answer.
     pub result: String,
-    /// Why it is made.
+    /// The reason for the call.
     pub why: String,
 }
 
@@ -156,11 +156,11 @@ fn narrator() -> MutexGuard<'static, Narrator> {
     NARRATOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts to narrate on stderr. Without it nothing is told, and telling costs nothing.
+/// Starts to narrate on stderr. Before that, narrating costs nothing.
 ///
 /// # Errors
-/// When the plan names a step that the program which calls this does not have: it has
-/// those up to its own.
+/// When the plan names a step that this program does not have: it has all steps up to
+/// that of the caller.
 #[track_caller]
 pub fn start(plan: Plan) -> Result<(), String> {
     let last = Step::of(Location::caller());
@@ -179,8 +179,8 @@ pub fn start(plan: Plan) -> Result<(), String> {
     Ok(())
 }
 
-/// From now on this process is `who`, and hands what it tells to `forward`: after a
-/// clone, the child's lines go to the parent, so that they come out in order and in one
+/// Makes this process narrate as `who`, and hand its lines to `forward`. After a clone
+/// the child sends its lines to the parent, which prints them in order and in one
 /// format.
 pub fn forward(who: Who, forward: impl Fn(Line) + Send + 'static) {
     let mut narrator = narrator();
@@ -190,31 +190,31 @@ pub fn forward(who: Who, forward: impl Fn(Line) + Send + 'static) {
     }
 }
 
-/// Tells one call of this process.
+/// Narrates one call of this process.
 #[track_caller]
-pub(crate) fn tell(call: &str, args: &dyn Display, result: String, why: &str) {
+pub(crate) fn narrate(call: &str, args: &dyn Display, result: String, why: &str) {
     let narrator = narrator();
     let step = Step::of(Location::caller());
     let is_wanted = narrator.only.is_none() || narrator.only == step;
     if is_wanted && !matches!(narrator.sink, Sink::Off) {
         let (call, args, why) = (call.into(), shortened(args.to_string()), why.into());
-        narrator.put(Line { who: narrator.who, step, call, args, result, why });
+        narrator.emit(Line { who: narrator.who, step, call, args, result, why });
     }
 }
 
-/// Whether anybody listens.
+/// Tells whether the narration has been started.
 pub fn is_on() -> bool {
     !matches!(narrator().sink, Sink::Off)
 }
 
-/// Tells a line that another process made.
-pub fn retell(line: Line) {
-    narrator().put(line);
+/// Prints a line that another process has narrated.
+pub fn relay(line: Line) {
+    narrator().emit(line);
 }
 
 impl Narrator {
-    fn put(&self, line: Line) {
-        // The narration is a courtesy: a closed stderr must not stop a container.
+    fn emit(&self, line: Line) {
+        // A closed stderr must not stop a container.
         let _ = match &self.sink {
             Sink::Off => Ok(()),
             Sink::Print(Format::Text) => {

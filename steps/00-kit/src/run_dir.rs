@@ -1,10 +1,10 @@
 //! The run directory of a container: `/run/kiste/ID`. Its owner holds a lock on it as
-//! long as the container lives, so that whatever a `kill -9` leaves behind can be told
+//! long as the container lives. So a later `gc` can tell what a `kill -9` left behind
 //! from what is alive.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -13,37 +13,15 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
 use rustix::process::geteuid;
 
 use crate::call::call;
-use crate::failure::{Failure, Hint};
+use crate::failure::Hint;
+use crate::file::{ensure_private, if_exists};
 use crate::id::Id;
-
-/// Where the run directories are.
-#[derive(clap::Args, Clone, Debug)]
-pub struct RunDirArgs {
-    /// Where containers that live are noted; `gc` looks here for those that died
-    /// [default: /run/kiste; without root $XDG_RUNTIME_DIR/kiste]
-    #[arg(long = "run-dir", value_name = "DIR")]
-    run_dir: Option<PathBuf>,
-}
-
-impl RunDirArgs {
-    /// The directory in which each container has its run directory.
-    pub fn parent(&self) -> PathBuf {
-        let user = rustix::process::geteuid();
-        let of_user = || match std::env::var_os("XDG_RUNTIME_DIR")
-            .filter(|it| !it.is_empty())
-        {
-            _ if user.is_root() => "/run/kiste".into(),
-            Some(runtime) => Path::new(&runtime).join("kiste"),
-            // No login manager here: basedir-spec, XDG_RUNTIME_DIR.
-            None => std::env::temp_dir().join(format!("kiste-run-{}", user.as_raw())),
-        };
-        self.run_dir.clone().unwrap_or_else(of_user)
-    }
-}
+use crate::liveness::{Liveness, liveness_by_state};
+use crate::lock::{lock, read_file, try_lock};
 
 /// A locked run directory. Dropping it removes the directory, and then the lock.
 ///
-/// What it notes is worked on through the open directory, so that nobody can put
+/// Its notes are read and written through the open directory, so that nobody can put
 /// another in its place.
 #[derive(Debug)]
 pub struct RunDir {
@@ -52,9 +30,12 @@ pub struct RunDir {
     directory: File,
 }
 
-/// A run directory whose owner is dead. It is locked as long as this lives.
+/// The run directory of a container that is gone. It is locked as long as this lives.
 #[derive(Debug)]
 pub struct Abandoned(RunDir);
+
+/// The longest note that is read, in bytes; one names a few dozen cgroups at most.
+const LONGEST_NOTE: u64 = 64 << 10;
 
 impl RunDir {
     /// Makes `PARENT/ID`, mode 0700, and locks it, before anything else of the
@@ -62,8 +43,7 @@ impl RunDir {
     ///
     /// # Errors
     /// When the directory cannot be made: no rights, a read-only or full file system;
-    /// or when others can write to `parent`, so that `gc` could not believe what it
-    /// finds there.
+    /// or when others can write to `parent`, so that `gc` could not believe its notes.
     #[track_caller]
     pub fn create(parent: &Path, id: &Id) -> Result<Self> {
         let path = parent.join(id.as_str());
@@ -75,8 +55,8 @@ impl RunDir {
             // Between mkdir and flock, `gc` may have found it unlocked and removed it.
             if let Some(directory) = lock(&path)? {
                 let run_dir = RunDir { path, directory };
-                // Whoever made it in between: dropping `run_dir` removes what we made
-                // in it.
+                // Another user may have made the parent in between. Dropping `run_dir`
+                // removes what we made in it.
                 let found = parent
                     .symlink_metadata()
                     .with_context(|| format!("stat {}", parent.display()))?;
@@ -84,6 +64,12 @@ impl RunDir {
                 return Ok(run_dir);
             }
         }
+    }
+
+    /// The path of the directory. A room that keeps something elsewhere for this
+    /// container notes the path there, and asks [`crate::liveness()`] about it later.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes a file into it that says what must be undone.
@@ -107,44 +93,23 @@ impl RunDir {
     /// Reads a file that [`RunDir::note`] wrote; empty when there is none.
     ///
     /// # Errors
-    /// When the file is there and cannot be read, or is none that [`RunDir::note`]
-    /// writes: no regular file, or one of more than 64 KiB.
+    /// When the file cannot be read, is no regular file, or has more than 64 KiB.
     pub fn read(&self, name: &str) -> Result<String> {
-        let path = self.path.join(name);
-        // O_NONBLOCK: to open a FIFO does not wait until somebody writes into it
-        // (fifo(7)).
-        let flags =
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&self.directory, name, flags, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT) => return Ok(String::new()),
-            file => {
-                File::from(file.with_context(|| format!("open {}", path.display()))?)
-            }
-        };
-        let mut text = String::new();
-        let is_file = file.metadata().is_ok_and(|it| it.is_file());
-        let read = file.take(LONGEST_NOTE + 1).read_to_string(&mut text);
-        if !is_file || text.len() as u64 > LONGEST_NOTE {
-            let what = format!("{}: this is no note of a run", path.display());
-            return Err(Failure::new(what)
-                .hint("see what it is, and remove it")
-                .into());
-        }
-        read.with_context(|| format!("read {}", path.display()))?;
-        Ok(text)
+        let text = read_file(&self.directory, &self.path, name, LONGEST_NOTE)?;
+        Ok(text.unwrap_or_default())
     }
 
     /// Leaves the directory for `gc`, because something that it notes could not be
-    /// undone.
+    /// undone. The lock is held until this process ends.
     pub fn keep(self) {
         std::mem::forget(self);
     }
 
-    /// Run directories below `parent` whose owner is dead; an error for each that
-    /// cannot be looked at, or not be believed. What is alive is not touched.
+    /// Finds the run directories below `parent` whose containers are gone. There is an
+    /// error in the list for each one that cannot be examined.
     ///
     /// # Errors
-    /// When `parent` is there and cannot be read, or when others can write to it.
+    /// When `parent` exists and cannot be read, or when others can write to it.
     pub fn abandoned(parent: &Path) -> Result<Vec<Result<Abandoned>>> {
         Ok(ids(parent)?
             .iter()
@@ -152,9 +117,9 @@ impl RunDir {
             .collect())
     }
 
-    /// The same, of the few beside this one that come next in the order of their ids.
-    /// Ids are random, so each start looks elsewhere; and where many containers live,
-    /// none takes longer for that.
+    /// Does the same for only a few: those that follow this one in the order of their
+    /// ids. Ids are random, so each start examines others; and a start takes no longer
+    /// where many containers live.
     ///
     /// # Errors
     /// As [`RunDir::abandoned`].
@@ -165,27 +130,26 @@ impl RunDir {
         let own = ids
             .partition_point(|id| Some(id.as_str().as_ref()) < self.path.file_name());
         ids.rotate_left(own);
-        let nearby = ids.iter().skip(1).take(A_FEW);
+        let nearby = ids.iter().skip(1).take(NEARBY);
         Ok(nearby.filter_map(|id| if_abandoned(parent, id).transpose()).collect())
     }
 }
 
-/// How many run directories are looked at before each start. A dead one is found sooner
-/// or later; and `gc` finds all.
-const A_FEW: usize = 16;
+/// The number of run directories that a start examines. So an abandoned one is found
+/// sooner or later; `gc` finds all at once.
+const NEARBY: usize = 16;
 
 /// The ids of the run directories below `parent`.
 fn ids(parent: &Path) -> Result<Vec<Id>> {
     let read = || format!("read {}", parent.display());
-    let Some(found) = unless_gone(parent.symlink_metadata()).with_context(read)? else {
+    let Some(found) = if_exists(parent.symlink_metadata()).with_context(read)? else {
         return Ok(Vec::new());
     };
     refuse_shared(parent, &found)?;
     let mut ids = Vec::new();
-    for entry in
-        unless_gone(fs::read_dir(parent)).with_context(read)?.into_iter().flatten()
-    {
-        // What is not called by an id is none of ours, and is not looked at.
+    let entries = if_exists(fs::read_dir(parent)).with_context(read)?;
+    for entry in entries.into_iter().flatten() {
+        // An entry whose name is no id is not ours.
         ids.extend(entry.with_context(read)?.file_name().to_str().and_then(Id::parse));
     }
     Ok(ids)
@@ -193,13 +157,16 @@ fn ids(parent: &Path) -> Result<Vec<Id>> {
 
 fn if_abandoned(parent: &Path, id: &Id) -> Result<Option<Abandoned>> {
     let path = parent.join(id.as_str());
-    Ok(try_lock(&path)?.map(|directory| Abandoned(RunDir { path, directory })))
+    let Some(directory) = try_lock(&path)? else { return Ok(None) };
+    match liveness_by_state(&directory, &path)? {
+        Liveness::Alive => Ok(None),
+        Liveness::Gone => Ok(Some(Abandoned(RunDir { path, directory }))),
+    }
 }
 
 impl Drop for RunDir {
     fn drop(&mut self) {
-        // Removed under the lock: the notes, and nothing deeper, since we make nothing
-        // deeper.
+        // We make only files in it, so none of its entries is a directory.
         let notes = Dir::read_from(&self.directory).into_iter().flatten().flatten();
         for note in
             notes.filter(|note| !matches!(note.file_name().to_bytes(), b"." | b".."))
@@ -207,40 +174,42 @@ impl Drop for RunDir {
             let _ = unlinkat(&self.directory, note.file_name(), AtFlags::empty());
         }
         let _ = fs::remove_dir(&self.path);
-        // What we made above it goes with the last container: rmdir refuses a full
-        // directory.
+        // The parent that we made goes with the last container: rmdir(2) refuses a
+        // directory that is not empty.
         let parent = self.path.parent().filter(|parent| is_marked(parent));
         let _ = parent.map(fs::remove_dir);
     }
 }
 
 impl Abandoned {
-    /// The id of the container that was.
+    /// The id of the container that is gone.
     pub fn id(&self) -> String {
         self.0.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Reads a note of the dead owner.
+    /// The path of the directory.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Reads a note of its owner; empty when there is none.
     ///
     /// # Errors
-    /// When the note is there and cannot be read.
+    /// As [`RunDir::read`].
     pub fn read(&self, name: &str) -> Result<String> {
         self.0.read(name)
     }
 
-    /// Leaves the directory for a later `gc`, because something in it could not be
-    /// undone.
+    /// Leaves the directory for a later `gc`, because something that it notes could not
+    /// be undone.
     pub fn keep(self) {
         self.0.keep();
     }
 }
 
-/// The longest note that is read, in bytes; one names a few dozen cgroups at most.
-const LONGEST_NOTE: u64 = 64 << 10;
-
-/// Refuses a parent that others can write to. `gc` kills and removes what is noted
-/// there, as root: so whoever can write a note could have any cgroup removed. The
-/// sticky bit of /tmp does not help, since it lets everybody make new entries.
+/// Refuses a parent that others can write to. As root, `gc` kills and removes what the
+/// notes in it name; so a user who can write a note could have any cgroup removed. The
+/// sticky bit of /tmp does not help: every user may make new entries there.
 fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
     let hint = match found.uid() {
         0 if !geteuid().is_root() => "the run directory belongs to root: use sudo",
@@ -248,37 +217,10 @@ fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
             "what is noted there is killed and removed: let --run-dir be one that only you can write to"
         }
     };
-    ours_alone(parent, found).hint(hint)
+    ensure_private(parent, found).hint(hint)
 }
 
-/// Whoever can write to a directory chooses what is believed that is found in it.
-///
-/// # Errors
-/// When `path` is a link, somebody else's, or others can write to it.
-pub fn ours_alone(path: &Path, found: &fs::Metadata) -> Result<()> {
-    let (owner, we, mode) = (found.uid(), geteuid().as_raw(), found.mode() & 0o7777);
-    let path = path.display();
-    if found.is_symlink() {
-        // Whoever may make links in /tmp would choose what `gc` takes for run
-        // directories.
-        return Err(Failure::new(format_args!("{path} is a symbolic link")).into());
-    }
-    if owner != we {
-        return Err(Failure::new(format_args!(
-            "{path} belongs to uid {owner}, and we are uid {we}"
-        ))
-        .into());
-    }
-    if mode & 0o022 != 0 {
-        return Err(Failure::new(format_args!(
-            "others can write to {path} (mode {mode:04o})"
-        ))
-        .into());
-    }
-    Ok(())
-}
-
-/// The sticky bit marks a parent that we made, and that we may remove.
+/// The mode of a parent that we made and may remove: the sticky bit marks it.
 const MARKED: u32 = 0o1700;
 
 fn is_marked(parent: &Path) -> bool {
@@ -290,7 +232,7 @@ fn make(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or(path);
     loop {
         match builder.recursive(false).mode(0o700).create(path) {
-            // It is the first; or another container's end has just removed the empty
+            // This container is the first; or the last one has just removed the empty
             // parent.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 builder.recursive(true).mode(MARKED).create(parent)?;
@@ -300,94 +242,24 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-#[track_caller]
-fn lock(path: &Path) -> Result<Option<File>> {
-    let Some(file) = open(path)? else { return Ok(None) };
-    call("locked while we live: gc leaves it alone", "flock", path.display(), || {
-        file.lock()
-    })?;
-    Ok(still_there(&file, path)?.then_some(file))
-}
-
-fn try_lock(path: &Path) -> Result<Option<File>> {
-    let Some(file) = open(path)? else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) => Ok(still_there(&file, path)?.then_some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("lock {}", path.display()))
-        }
-    }
-}
-
-/// None: it is not there. The last container may have removed it in between.
-///
-/// # Errors
-/// All others, as they are.
-pub fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some),
-    }
-}
-
-/// Opens a run directory. None: it is gone; or it is a file, a pipe or a link, and was
-/// never one.
-fn open(path: &Path) -> Result<Option<File>> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
-    match File::options().read(true).custom_flags(flags.bits() as i32).open(path) {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        file => {
-            let file = file.with_context(|| format!("open {}", path.display()))?;
-            let found =
-                file.metadata().with_context(|| format!("stat {}", path.display()))?;
-            ours_alone(path, &found)
-                .hint("nothing in it was believed: see what it is, and remove it")?;
-            Ok(Some(file))
-        }
-    }
-}
-
-/// Whether what is open is what `path` names now: a lock on a directory that has been
-/// removed meanwhile holds nothing.
-///
-/// # Errors
-/// When either cannot be looked at.
-pub fn still_there(file: &File, path: &Path) -> Result<bool> {
-    let stat = || format!("stat {}", path.display());
-    let held = file.metadata().with_context(stat)?;
-    let named = unless_gone(path.symlink_metadata()).with_context(stat)?;
-    Ok(named
-        .is_some_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-
-    fn scratch(name: &str) -> PathBuf {
-        std::env::temp_dir().join(format!("kiste-{name}-{}", std::process::id()))
-    }
+    use crate::failure::Failure;
 
     #[test]
     fn a_living_container_is_never_abandoned_and_a_dead_one_is_found_once() {
-        let parent = scratch("run-dir");
+        let scratch = tempfile::tempdir().unwrap();
         let (alive, dead) = (Id::random().unwrap(), Id::random().unwrap());
-        let _alive = RunDir::create(&parent, &alive).unwrap();
-        // A kill -9: the lock goes, the directory stays.
-        let RunDir { path, directory } = &RunDir::create(&parent, &dead).unwrap();
+        let _alive = RunDir::create(scratch.path(), &alive).unwrap();
+        // After a kill -9 the directory is still there, and the lock is not.
+        let RunDir { path, directory } =
+            &RunDir::create(scratch.path(), &dead).unwrap();
         directory.unlock().unwrap();
 
-        let found: Vec<_> = RunDir::abandoned(&parent)
+        let found: Vec<_> = RunDir::abandoned(scratch.path())
             .unwrap()
             .into_iter()
             .map(Result::unwrap)
@@ -396,9 +268,10 @@ mod tests {
             found.iter().map(Abandoned::id).collect::<Vec<_>>(),
             [dead.to_string()]
         );
+        assert_eq!(found[0].path(), path);
         assert!(
-            RunDir::abandoned(&parent).unwrap().is_empty(),
-            "it is locked by who found it"
+            RunDir::abandoned(scratch.path()).unwrap().is_empty(),
+            "the one who found it has locked it"
         );
         drop(found);
         assert!(!path.exists());
@@ -406,8 +279,8 @@ mod tests {
 
     #[test]
     fn a_note_is_read_as_it_was_written_and_no_longer_than_notes_are() {
-        let run_dir =
-            RunDir::create(&scratch("notes"), &Id::random().unwrap()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         assert_eq!(run_dir.read("none").unwrap(), "");
         run_dir.note("it", "a longer text than the next").unwrap();
         let mode = fs::metadata(run_dir.path.join("it")).unwrap().mode();
@@ -419,12 +292,13 @@ mod tests {
         }
         run_dir.note("it", &"x".repeat(LONGEST_NOTE as usize + 1)).unwrap();
         let error = run_dir.read("it").unwrap_err();
-        assert!(error.to_string().contains("this is no note of a run"), "{error}");
+        assert!(error.to_string().contains("longer than 65536 bytes"), "{error}");
     }
 
     #[test]
     fn a_parent_that_a_run_made_goes_with_the_last_and_another_stays() {
-        let (made, found) = (scratch("made"), scratch("found"));
+        let scratch = tempfile::tempdir().unwrap();
+        let (made, found) = (scratch.path().join("made"), scratch.path().join("found"));
         fs::DirBuilder::new().mode(0o700).create(&found).unwrap();
         for parent in [&made, &found] {
             drop(RunDir::create(parent, &Id::random().unwrap()).unwrap());
@@ -434,8 +308,9 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_write_to_is_refused_with_the_mend() {
-        let parent = scratch("shared");
+    fn a_parent_that_others_can_write_to_is_refused_with_the_fix() {
+        let scratch = tempfile::tempdir().unwrap();
+        let parent = scratch.path().join("shared");
         fs::create_dir(&parent).unwrap();
         fs::set_permissions(&parent, fs::Permissions::from_mode(0o777)).unwrap();
         let refusals = [
@@ -454,42 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_is_told_from_what_cannot_be_looked_at() {
-        assert_eq!(unless_gone(Ok(1)).unwrap(), Some(1));
-        assert_eq!(
-            unless_gone::<()>(Err(io::ErrorKind::NotFound.into())).unwrap(),
-            None
-        );
-        let other = unless_gone::<()>(Err(io::ErrorKind::PermissionDenied.into()));
-        assert_eq!(other.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
-
-        let path = scratch("gone");
-        assert!(open(&path).unwrap().is_none(), "nothing is there");
-        fs::write(&path, "").unwrap();
-        assert!(open(&path).unwrap().is_none(), "a file is none");
-        let file = File::open(&path).unwrap();
-        assert!(still_there(&file, &path).unwrap());
-        fs::remove_file(&path).unwrap();
-        assert!(!still_there(&file, &path).unwrap());
-    }
-
-    #[test]
-    fn the_option_says_where_and_root_needs_none() {
-        let parent = |run_dir: Option<&str>| {
-            RunDirArgs { run_dir: run_dir.map(PathBuf::from) }.parent()
-        };
-        assert_eq!(parent(Some("here")), Path::new("here"));
-        assert_eq!(parent(None) == Path::new("/run/kiste"), geteuid().is_root());
-    }
-
-    #[test]
-    fn in_a_crowd_a_start_looks_at_a_few_and_who_is_dead_is_found_in_the_end() {
-        let parent = scratch("crowd");
-        let start = || RunDir::create(&parent, &Id::random().unwrap()).unwrap();
-        let crowd: Vec<_> = (0..3 * A_FEW).map(|_| start()).collect();
+    fn in_a_crowd_a_start_examines_a_few_and_all_abandoned_ones_are_found_in_the_end() {
+        let scratch = tempfile::tempdir().unwrap();
+        let start = || RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
+        let crowd: Vec<_> = (0..3 * NEARBY).map(|_| start()).collect();
         crowd.iter().for_each(|dead| dead.directory.unlock().unwrap());
-        assert_eq!(start().abandoned_nearby().unwrap().len(), A_FEW);
-        while !ids(&parent).unwrap().is_empty() {
+        assert_eq!(start().abandoned_nearby().unwrap().len(), NEARBY);
+        while !ids(scratch.path()).unwrap().is_empty() {
             assert!(start().abandoned_nearby().unwrap().iter().all(Result::is_ok));
         }
         crowd.into_iter().for_each(RunDir::keep);

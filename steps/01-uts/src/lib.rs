@@ -1,43 +1,37 @@
 //! Step 1: the UTS namespace, a host name of the container's own. See
 //! uts_namespaces(7).
 
+mod args;
+
 use std::str::FromStr;
 
 use anyhow::Result;
-use kit::{Hint, Id};
+use kit::Hint;
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
+
+pub use args::Args;
 
 /// The namespace of this step: clone(2), CLONE_NEWUTS.
 pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWUTS;
 
-/// What the container is called.
-#[derive(clap::Args, Clone, Debug)]
-#[group(id = "uts_options")]
-pub struct Args {
-    /// The container's host name; by default its id
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    hostname: Option<HostName>,
-
-    /// The container's NIS domain name
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    domainname: Option<HostName>,
-}
-
-impl Args {
-    /// The host name that was asked for, or else the id.
-    pub fn hostname(&self, id: &Id) -> String {
-        self.hostname.as_ref().map_or_else(|| id.to_string(), |name| name.0.clone())
-    }
+/// The names in a UTS namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The host name: at most 64 bytes (sethostname(2)).
+    pub hostname: String,
+    /// The NIS domain name. Unset, it stays the one of the parent's namespace.
+    pub domainname: Option<String>,
 }
 
 // ANCHOR: set_names
-/// Names the UTS namespace that we are in.
+/// Sets the names of the UTS namespace that this process is in.
 ///
 /// # Errors
-/// What the kernel says of sethostname(2) and setdomainname(2).
-// Task 1.3: in the child, so that it is the new namespace that gets the name.
-pub fn set_names(hostname: &str, args: &Args) -> Result<()> {
+/// The kernel's reason of sethostname(2) or setdomainname(2).
+// Task 1.3: in the child, so that the new namespace gets the names.
+pub fn set_names(names: &Names) -> Result<()> {
+    let hostname = &names.hostname;
     kit::call("what it is called", "sethostname", hostname, || {
         nix::unistd::sethostname(hostname)
     })
@@ -45,7 +39,7 @@ pub fn set_names(hostname: &str, args: &Args) -> Result<()> {
         Errno::EPERM,
         "changing a host name needs root in the namespace that owns it",
     )?;
-    if let Some(HostName(domain)) = &args.domainname {
+    if let Some(domain) = &names.domainname {
         kit::call("its NIS domain", "setdomainname", domain, || {
             rustix::system::setdomainname(domain.as_bytes())
         })?;
@@ -54,14 +48,14 @@ pub fn set_names(hostname: &str, args: &Args) -> Result<()> {
 }
 // ANCHOR_END: set_names
 
-/// A host name as hostname(7) has it: labels of letters, digits and hyphens, joined by
-/// dots.
+/// A host name by the rules of hostname(7): labels of letters, digits and hyphens,
+/// joined by dots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostName(String);
 
-/// The kernel's limit: sethostname(2), HOST_NAME_MAX.
+/// The longest name that the kernel accepts, in bytes: sethostname(2), HOST_NAME_MAX.
 const LONGEST: usize = 64;
-/// The longest part between dots: hostname(7).
+/// The longest label, the part between two dots: hostname(7).
 const LONGEST_LABEL: usize = 63;
 
 // ANCHOR: host_name
@@ -90,6 +84,13 @@ impl FromStr for HostName {
     }
 }
 // ANCHOR_END: host_name
+
+impl HostName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 fn is_label(label: &str) -> bool {
     (1..=LONGEST_LABEL).contains(&label.len())

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use exec::{CommandArgs, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, doctor, program};
 
 use crate::lesson::LESSON;
 
@@ -15,12 +14,12 @@ use crate::lesson::LESSON;
 ///
 /// The UTS namespace: the command has a host name of its own. All else is the host's.
 #[derive(Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    /// Check what this step needs from the kernel and the host
+    Doctor(DoctorArgs),
 }
 
 #[derive(clap::Args)]
@@ -36,7 +35,7 @@ struct Run {
 fn main() -> ExitCode {
     program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
-        Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
+        Cli::Doctor(args) => doctor::run(args.format(), &doctor::basics()),
     })
 }
 
@@ -44,12 +43,12 @@ fn main() -> ExitCode {
 // Task 1.2: born in a new UTS namespace, it names that before it becomes the command.
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
-    let hostname = args.uts.hostname(&Id::random()?);
-    let command = args.command.on_host(&hostname);
+    let names = args.uts.names(&Id::random()?);
+    let command = args.command.on_host(&names.hostname);
     let pid_file = args.command.pid_file()?;
 
     let child = Spawn::new(uts::NAMESPACE).spawn(|parent| {
-        uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+        uts::set_names(&names)?; // 01: what it is called
         exec::become_command(&command, parent) // 00: becomes the command
     })?;
 

@@ -1,4 +1,4 @@
-//! The duties of PID 1: send signals on, and reap whoever has lost its parent.
+//! The duties of PID 1: it forwards signals, and reaps orphans.
 
 use std::convert::Infallible;
 use std::os::fd::AsFd;
@@ -15,19 +15,18 @@ use crate::sys;
 
 /// Becomes an init, with the command as its child.
 pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infallible> {
-    exec::keep_only(parent)?;
-    // it is the caller's, and /proc/1/environ would show it inside
-    sys::forget_environment();
-    // What our callers had open is closed now, so we do not return to them.
+    exec::close_other_fds(&[parent.as_fd()])?;
+    // It is the caller's, and /proc/1/environ would show it in the container.
+    sys::clear_environment();
+    // The descriptors of our callers are closed now, so we must not return to them.
     let Err(error) = run(command, parent);
     exec::fail(parent, &error)
 }
 
 // ANCHOR: run
-/// Runs the command below us, and ends as it ends; with PID 1 the kernel ends all
-/// others.
-// Task 2.3: wait for signals, and for children: also for those that are not ours by
-// birth.
+/// Runs the command as a child, and exits with its status. When PID 1 exits, the kernel
+/// kills all other processes of the namespace.
+// Task 2.3: wait for signals and for children, also for those of other parents.
 fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
     let signals = Signals::block()?;
     let child = Spawn::new(CloneFlags::empty())
@@ -43,8 +42,8 @@ fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
                         end(status.code())
                     }
                 }
-                _ if received.is_for_us_alone() => child.send_on(&received)?,
-                _ => {} // from the keyboard: the command has had it already
+                _ if received.must_be_forwarded() => child.forward(&received)?,
+                _ => {} // The keyboard has sent it to the command, too.
             }
         }
     }
@@ -52,14 +51,15 @@ fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
 // ANCHOR_END: run
 
 // ANCHOR: reap
-/// Reaps all that have ended. The command's end is the end.
-// Task 2.4: until there is none: one SIGCHLD may stand for many ends.
+/// Reaps every child that has ended. Returns the status of the command, if it is among
+/// them.
+// Task 2.4: until there is none: one SIGCHLD may stand for several children.
 fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
     let mut end = None;
     loop {
         match waitpid(None, WaitOptions::NOHANG | WaitOptions::UNTRACED) {
             Ok(None) | Err(Errno::CHILD) => return Ok(end),
-            // An orphan: reaping it is all it needs.
+            // An orphan needs nothing but to be reaped.
             Ok(Some((pid, _))) if pid.as_raw_pid() != command.as_raw() => {}
             Ok(Some((_, status))) => {
                 if let Some(signal) = status.stopping_signal() {

@@ -1,6 +1,7 @@
-//! Step 2: the PID and IPC namespaces. The command is PID 1, or an init is, with the
+//! Step 2: the PID and IPC namespaces. PID 1 is the command, or an init that does the
 //! duties of PID 1. See pid_namespaces(7) and ipc_namespaces(7).
 
+mod args;
 mod init;
 mod sys;
 
@@ -10,19 +11,19 @@ use anyhow::Result;
 use exec::{Channel, Command};
 use nix::sched::CloneFlags;
 
+pub use args::Args;
+
 /// The namespaces of this step: clone(2), CLONE_NEWPID and CLONE_NEWIPC.
 pub const NAMESPACES: CloneFlags =
     CloneFlags::CLONE_NEWPID.union(CloneFlags::CLONE_NEWIPC);
 
-/// Who is PID 1.
-#[derive(clap::Args, Clone, Copy, Debug)]
-#[group(id = "pid_options")]
-pub struct Args {
-    /// Make PID 1 a minimal init
-    ///
-    /// It sends signals on to the command, which is its child, and reaps orphans.
-    #[arg(long)]
-    init: bool,
+/// The process that is PID 1 of the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pid1 {
+    /// The command itself.
+    Command,
+    /// A minimal init, with the command as its child.
+    Init,
 }
 
 // ANCHOR: become_command
@@ -30,16 +31,15 @@ pub struct Args {
 ///
 /// # Errors
 /// As [`exec::become_command`].
-// Task 2.2: whoever runs here is PID 1, because it was cloned into a new PID namespace.
+// Task 2.2: the calling process is PID 1: it was cloned into a new PID namespace.
 pub fn become_command(
     command: &Command,
-    args: Args,
+    pid_1: Pid1,
     parent: &Channel,
 ) -> Result<Infallible> {
-    if args.init {
-        init::become_init(command, parent)
-    } else {
-        exec::become_command(command, parent)
+    match pid_1 {
+        Pid1::Command => exec::become_command(command, parent),
+        Pid1::Init => init::become_init(command, parent),
     }
 }
 // ANCHOR_END: become_command

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use exec::{CommandArgs, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, doctor, program};
 
 use crate::lesson::LESSON;
 
@@ -16,12 +15,12 @@ use crate::lesson::LESSON;
 /// The PID and IPC namespaces: the command is PID 1, and every process that it can reach
 /// is its own.
 #[derive(Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    /// Check what this step needs from the kernel and the host
+    Doctor(DoctorArgs),
 }
 
 #[derive(clap::Args)]
@@ -39,7 +38,7 @@ struct Run {
 fn main() -> ExitCode {
     program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
-        Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
+        Cli::Doctor(args) => doctor::run(args.format(), &doctor::basics()),
     })
 }
 
@@ -47,13 +46,14 @@ fn main() -> ExitCode {
 // Task 2.1: the first process that is born in a new PID namespace is its PID 1.
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
-    let hostname = args.uts.hostname(&Id::random()?);
-    let command = args.command.on_host(&hostname);
+    let names = args.uts.names(&Id::random()?);
+    let pid_1 = args.pid.pid_1();
+    let command = args.command.on_host(&names.hostname);
     let pid_file = args.command.pid_file()?;
 
     let child = Spawn::new(uts::NAMESPACE | pid::NAMESPACES).spawn(|parent| {
-        uts::set_names(&hostname, &args.uts)?; // 01: what it is called
-        pid::become_command(&command, args.pid, parent) // 02: becomes the command
+        uts::set_names(&names)?; // 01: what it is called
+        pid::become_command(&command, pid_1, parent) // 02: becomes the command
     })?;
 
     let _pid_file = pid_file.write(&child)?;

@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use kit::Failure;
 
 use crate::propagation::Propagation;
 use crate::request::Request;
 
-/// What is mounted, and who hears of it.
+/// The mounts of the container, and their propagation.
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "mount_options")]
 pub struct Args {
@@ -34,8 +36,8 @@ pub struct Args {
 }
 
 impl Args {
-    /// The mounts that were asked for; those nearer to the root first, so that none
-    /// hides another.
+    /// Collects the mounts from all three options, those nearer to the root first, so
+    /// that none hides another.
     ///
     /// # Errors
     /// A usage error (exit code 2) when two have the same target.
@@ -59,12 +61,31 @@ impl Args {
     }
 }
 
+impl ValueEnum for Propagation {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Propagation::Private, Propagation::Slave, Propagation::Shared]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Propagation::Private => {
+                PossibleValue::new("private").help("Nothing, either way")
+            }
+            Propagation::Slave => PossibleValue::new("slave")
+                .help("What the host mounts later appears inside too"),
+            Propagation::Shared => PossibleValue::new("shared").help(
+                "Nothing with the host; but namespaces made inside share with the container",
+            ),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_nearer_to_the_root_comes_first_and_otherwise_nothing_changes_places() {
+    fn mounts_nearer_to_the_root_come_first_and_the_others_keep_their_order() {
         let args = Args {
             propagation: Propagation::default(),
             volume: ["/v:/a/b/c", "/v:/z"]

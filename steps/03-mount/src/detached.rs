@@ -1,6 +1,6 @@
-//! Mounts that are nowhere yet. The mount calls of Linux 5.2 make a mount in steps:
-//! create or clone it, give it its attributes, and only then attach it, so that nobody
-//! ever sees it half made.
+//! Detached mounts. The mount calls of Linux 5.2 make a mount in steps: create or clone
+//! it, set its attributes, and only then attach it, so that no process ever sees it
+//! half made.
 
 use std::fmt::Display;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,53 +10,24 @@ use anyhow::Result;
 use kit::Hint;
 use nix::errno::Errno;
 use rustix::fs::CWD;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
-};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
+use crate::attributes::{AttributeChange, Attributes, Recursion};
+use crate::fs_context::FsContext;
 use crate::sys;
 
-/// Attributes of a mount: mount_setattr(2), MOUNT_ATTR_*.
-pub use rustix::mount::MountAttrFlags as Attributes;
-
-/// What suits a mount that only holds data: no set-user-ID program, device or program
-/// on it works as one (mount(8)).
-pub const NOSUID_NODEV_NOEXEC: Attributes = Attributes::MOUNT_ATTR_NOSUID
-    .union(Attributes::MOUNT_ATTR_NODEV)
-    .union(Attributes::MOUNT_ATTR_NOEXEC);
-
-/// Whether a mount comes with the mounts below it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// This mount alone.
-    Alone,
-    /// It and all mounts below it.
-    Recursive,
-}
-
-impl Reach {
-    fn cloned(self) -> OpenTreeFlags {
-        let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        match self {
-            Reach::Alone => clone,
-            Reach::Recursive => clone | OpenTreeFlags::AT_RECURSIVE,
-        }
-    }
-}
-
-/// A mount that is nowhere yet.
+/// A mount that is not attached anywhere yet.
 #[derive(Debug)]
 pub struct Detached {
     mount: OwnedFd,
-    what: String,
+    name: String,
 }
 
 impl Detached {
-    /// A new file system of this type: fsopen(2), fsconfig(2), fsmount(2).
+    /// Makes a mount of a new file system of this type.
     ///
     /// # Errors
-    /// What the kernel says, and what the file system says of its options.
+    /// The kernel's, with the file system's own message about its options as the hint.
     #[track_caller]
     pub fn new(
         kind: &str,
@@ -64,108 +35,146 @@ impl Detached {
         attributes: Attributes,
         why: &str,
     ) -> Result<Self> {
-        let options_text: String =
+        let shown: String =
             options.iter().map(|(key, value)| format!(", {key}={value}")).collect();
-        let mut said = String::new();
-        let mount =
-            kit::call(why, "fsmount", format_args!("{kind}{options_text}"), || {
-                let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-                configure(&context, kind, options)
-                    .inspect_err(|_| said = complaint(&context))?;
-                fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-            });
-        let mount = if said.is_empty() { mount } else { mount.hint(said) }
-            .hint_on(Errno::EPERM, HINT_EPERM)
-            .hint_on(
-                Errno::ENODEV,
-                format_args!("this kernel has no file system {kind:?}"),
-            )?;
-        Ok(Detached { mount, what: kind.into() })
+        let operands = format_args!("{kind}{shown}");
+        Detached::configured(kind, operands, attributes, why, |context| {
+            context.set("source", kind)?;
+            options.iter().try_for_each(|(key, value)| context.set(key, *value))
+        })
     }
 
-    /// One that a file system of its own way was mounted as: fsmount(2).
-    pub fn made(mount: OwnedFd, what: impl Display) -> Self {
-        Detached { mount, what: what.to_string() }
+    /// Makes a mount of a new file system of this type, with the options that
+    /// `configure` sets. `operands` and `why` are for the narration.
+    ///
+    /// # Errors
+    /// As [`Detached::new`].
+    #[track_caller]
+    pub fn configured(
+        kind: &str,
+        operands: impl Display,
+        attributes: Attributes,
+        why: &str,
+        configure: impl FnOnce(&FsContext) -> rustix::io::Result<()>,
+    ) -> Result<Self> {
+        let mut message = None;
+        let mount = kit::call(why, "fsmount", operands, || {
+            let context = FsContext::open(kind)?;
+            configure(&context)
+                .and_then(|()| context.mount(attributes))
+                .inspect_err(|_| message = context.message())
+        });
+        let mount = match message {
+            Some(message) => mount.hint(message),
+            None => mount,
+        }
+        .hint_on(Errno::EPERM, HINT_EPERM)
+        .hint_on(
+            Errno::ENODEV,
+            format_args!(
+                "this kernel has no file system {kind:?}: try `modprobe {kind}`"
+            ),
+        )?;
+        Ok(Detached { mount, name: kind.into() })
     }
 
-    /// A copy of what is mounted at `source`, or of the file or directory there:
+    /// Wraps a mount that the caller has created with fsmount(2) itself.
+    pub fn made(mount: OwnedFd, name: impl Display) -> Self {
+        Detached { mount, name: name.to_string() }
+    }
+
+    /// Clones the mount at `source`, or makes one of the file or directory there:
     /// open_tree(2).
     ///
     /// # Errors
-    /// When `source` is not there, or cannot be looked up.
+    /// When `source` does not exist, or cannot be looked up.
     #[track_caller]
-    pub fn bind(source: &Path, reach: Reach) -> Result<Self> {
+    pub fn bind(source: &Path, recursion: Recursion) -> Result<Self> {
         let mount = kit::call(
             "a copy of this mount, attached nowhere yet",
             "open_tree",
             source.display(),
-            || open_tree(CWD, source, reach.cloned()),
+            || open_tree(CWD, source, clone_flags(recursion)),
         )
         .hint_on(
             Errno::ENOENT,
             "the source of a bind mount must be there before it is mounted",
         )?;
-        Ok(Detached { mount, what: source.display().to_string() })
+        Ok(Detached { mount, name: source.display().to_string() })
     }
 
-    /// A copy of what an open descriptor stands for, whatever its name is by now.
+    /// Makes a bind mount of the file or directory that a descriptor refers to,
+    /// whatever its path is by now.
     ///
     /// # Errors
-    /// What the kernel says of open_tree(2).
+    /// The kernel's, from open_tree(2).
     #[track_caller]
     pub fn bind_descriptor(
         source: BorrowedFd<'_>,
-        what: impl Display,
-        reach: Reach,
+        name: impl Display,
+        recursion: Recursion,
     ) -> Result<Self> {
-        let flags = reach.cloned() | OpenTreeFlags::AT_EMPTY_PATH;
+        let flags = clone_flags(recursion) | OpenTreeFlags::AT_EMPTY_PATH;
         let mount = kit::call(
             "a copy of this mount, attached nowhere yet",
             "open_tree",
-            &what,
+            &name,
             || open_tree(source, "", flags),
         )?;
-        Ok(Detached { mount, what: what.to_string() })
+        Ok(Detached { mount, name: name.to_string() })
     }
 
-    /// Gives it attributes, before anybody can use it without them: mount_setattr(2).
+    /// Changes its attributes, before any process can use it without them:
+    /// mount_setattr(2).
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's, from mount_setattr(2).
     #[track_caller]
-    pub fn set(&self, attributes: Attributes, reach: Reach) -> Result<()> {
-        if attributes.is_empty() {
+    pub fn set(
+        &self,
+        change: impl Into<AttributeChange>,
+        recursion: Recursion,
+    ) -> Result<()> {
+        let change = change.into();
+        if change == AttributeChange::NONE {
             return Ok(());
         }
-        let operands = format_args!("{}, {}", self.what, names(attributes));
+        let operands = format_args!("{}, {change}", self.name);
         kit::call(
             "before anybody can use it without",
             "mount_setattr",
             operands,
-            || sys::mount_setattr(self.mount.as_fd(), attributes, reach),
+            || sys::mount_setattr(self.mount.as_fd(), change, recursion),
         )
     }
 
-    /// Shows its files with the owners that this user namespace has for them: what root
-    /// owns on the disk is owned by root there (mount_setattr(2), MOUNT_ATTR_IDMAP).
+    /// Maps the owners of its files by a user namespace: a file that root owns on the
+    /// disk is owned by root there (mount_setattr(2), MOUNT_ATTR_IDMAP).
     ///
     /// # Errors
-    /// EINVAL where the file system cannot do that, and EPERM without root on the host.
+    /// EINVAL where the file system has no idmapped mounts, and EPERM without root on
+    /// the host.
     #[track_caller]
     pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
-        let operands = format_args!("{}, IDMAP", self.what);
-        kit::call("show its files with owners of the container", "mount_setattr", operands, || {
-            sys::idmap(self.mount.as_fd(), user_namespace)
-        })
-        .hint_on(Errno::EINVAL, "this file system cannot show its files with other owners (idmapped mounts)")
+        let operands = format_args!("{}, IDMAP", self.name);
+        kit::call(
+            "show its files with owners of the container",
+            "mount_setattr",
+            operands,
+            || sys::idmap(self.mount.as_fd(), user_namespace),
+        )
+        .hint_on(
+            Errno::EINVAL,
+            "this file system cannot show its files with other owners (idmapped mounts)",
+        )
     }
 
-    /// Attaches it to a target that is held open, so that no rename can move it
-    /// elsewhere.
+    /// Attaches it to a target. The target is an open descriptor, so that a rename
+    /// cannot move the mount elsewhere.
     ///
     /// # Errors
-    /// When a directory is to be mounted on a file or the other way round, and whatever
-    /// else the kernel says of move_mount(2).
+    /// When a directory is to be mounted on a file or the other way round, and the
+    /// kernel's other errors of move_mount(2).
     #[track_caller]
     pub fn attach(&self, target: &OwnedFd, target_name: impl Display) -> Result<()> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
@@ -173,7 +182,7 @@ impl Detached {
         kit::call(
             "from now on it is there",
             "move_mount",
-            format_args!("{}, {target_name}", self.what),
+            format_args!("{}, {target_name}", self.name),
             || move_mount(&self.mount, "", target, "", flags),
         )
         .hint_on(
@@ -192,44 +201,10 @@ impl AsFd for Detached {
 const HINT_EPERM: &str = "mounting needs root; inside another container the kernel also refuses a new /proc or \
                           /sys where the outer one has masked a part of its own";
 
-fn configure(
-    context: &OwnedFd,
-    kind: &str,
-    options: &[(&str, &str)],
-) -> rustix::io::Result<()> {
-    // what mountinfo and df show first
-    fsconfig_set_string(context.as_fd(), "source", kind)?;
-    for (key, value) in options {
-        fsconfig_set_string(context.as_fd(), *key, *value)?;
-    }
-    fsconfig_create(context.as_fd())
-}
-
-/// What the file system says in words, if it does: fsopen(2), "Message retrieval
-/// interface".
-pub fn complaint(context: &OwnedFd) -> String {
-    let mut text = [0; 256];
-    let length = rustix::io::read(context, &mut text).unwrap_or(0);
-    let text = String::from_utf8_lossy(&text[..length]);
-    // "e tmpfs: Bad value for 'size'": the letter says how bad it is.
-    text.trim_end().trim_start_matches("e ").into()
-}
-
-fn names(attributes: Attributes) -> String {
-    attributes
-        .iter_names()
-        .map(|(name, _)| name.trim_start_matches("MOUNT_ATTR_"))
-        .collect::<Vec<_>>()
-        .join("|")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attributes_are_named_as_in_the_man_page_but_for_what_all_begin_with() {
-        assert_eq!(names(Attributes::MOUNT_ATTR_RDONLY), "RDONLY");
-        assert_eq!(names(NOSUID_NODEV_NOEXEC), "NOSUID|NODEV|NOEXEC");
+fn clone_flags(recursion: Recursion) -> OpenTreeFlags {
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    match recursion {
+        Recursion::Alone => clone,
+        Recursion::Recursive => clone | OpenTreeFlags::AT_RECURSIVE,
     }
 }

@@ -1,43 +1,52 @@
 //! Step 3: the mount namespace. See mount_namespaces(7).
 //!
-//! - [`Propagation`] keeps what is mounted inside from reaching the host.
-//! - [`Detached`] is a mount that is nowhere yet: made, given its attributes, then
-//!   attached.
+//! - [`Propagation`] keeps the container's mounts from the host.
+//! - [`Detached`] is a mount that is not attached yet: it is made, its attributes are
+//!   set, and only then it is attached.
 //! - [`inside`] opens paths that cannot lead out of a root.
 //! - [`all`] makes the mounts that `-v`, `--mount` and `--tmpfs` ask for.
 
 mod args;
+mod attributes;
 mod detached;
+mod fs_context;
 pub mod inside;
-mod place;
+mod make;
+mod mount_point;
+mod parse;
 mod propagation;
 mod request;
+mod resolve;
 mod sys;
+#[cfg(test)]
+mod test_root;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use anyhow::Result;
 use nix::sched::CloneFlags;
-use rustix::fs::{Mode, OFlags};
 
 pub use args::Args;
-pub use detached::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, complaint};
+pub use attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion};
+pub use detached::Detached;
+pub use fs_context::FsContext;
 pub use inside::Targets;
 pub use propagation::Propagation;
 pub use request::{Request, Source};
 
-/// The namespace of this step: clone(2), CLONE_NEWNS (the first of its kind, hence the
-/// name).
+/// The namespace of this step: clone(2), CLONE_NEWNS (it was the first kind of
+/// namespace, so its name says no more than that).
 pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWNS;
 
 #[track_caller]
 // ANCHOR: proc
-/// Mounts a fresh /proc, which shows the PID namespace of who mounts it.
+/// Mounts a new /proc, which shows the PID namespace of the process that mounts it.
 ///
-/// # Errors
-/// When /proc of this root is no ordinary directory, or the kernel refuses (an outer
-/// container that has masked its own /proc).
-// Task 3.2: proc(5): what it shows is decided when it is mounted, not when it is read.
+/// # Errors When /proc of this root is not an ordinary directory, or the kernel refuses
+/// the mount (in an outer container that has masked parts of its own /proc).
+// Task 3.2: proc(5): the PID namespace is chosen when it is mounted, not when it is
+// read.
 pub fn proc(root: BorrowedFd<'_>) -> Result<()> {
     let proc = Detached::new(
         "proc",
@@ -49,19 +58,18 @@ pub fn proc(root: BorrowedFd<'_>) -> Result<()> {
 }
 // ANCHOR_END: proc
 
-/// The host's own root, as this step still has it.
+/// Opens the host's root, which is the root of this step's containers.
 ///
 /// # Errors
-/// What the kernel says of open(2).
+/// The kernel's, from open(2).
 #[track_caller]
 pub fn host_root() -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     kit::call("the host's files, in a mount namespace of our own", "open", "/", || {
-        rustix::fs::open("/", flags, Mode::empty())
+        kit::open_directory(Path::new("/"))
     })
 }
 
-/// Makes the mounts that were asked for, in order, inside `root`.
+/// Makes the requested mounts inside `root`, in order.
 ///
 /// # Errors
 /// When a source or a target is missing or of the wrong kind, or the kernel refuses.

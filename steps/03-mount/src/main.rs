@@ -7,23 +7,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use exec::{CommandArgs, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, doctor, program};
 use mount::Targets;
 
 use crate::lesson::LESSON;
 
 /// Step 3 of Kiste: mounts of its own
 ///
-/// The mount namespace: what is mounted for the command is not seen on the host, and its
-/// /proc shows it alone.
+/// The mount namespace: what is mounted for the command is not seen on the host, and
+/// its /proc shows it alone.
 #[derive(Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    /// Check what this step needs from the kernel and the host
+    Doctor(DoctorArgs),
 }
 
 #[derive(clap::Args)]
@@ -43,27 +42,28 @@ struct Run {
 fn main() -> ExitCode {
     program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
-        Cli::Doctor(args) => doctor::run(&args, &doctor::basics()),
+        Cli::Doctor(args) => doctor::run(args.format(), &doctor::basics()),
     })
 }
 
 // ANCHOR: run
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
-    let hostname = args.uts.hostname(&Id::random()?);
-    let command = args.command.on_host(&hostname);
+    let names = args.uts.names(&Id::random()?);
+    let pid_1 = args.pid.pid_1();
+    let command = args.command.on_host(&names.hostname);
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
 
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let child = Spawn::new(namespaces).spawn(|parent| {
-        uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+        uts::set_names(&names)?; // 01: what it is called
         args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
         let root = mount::host_root()?;
         mount::proc(root.as_fd())?; // 03: the processes it sees
         mount::all(root.as_fd(), &mounts, Targets::MustExist)?; // 03: its mounts
         args.mount.propagation.share()?;
-        pid::become_command(&command, args.pid, parent) // 02: becomes the command
+        pid::become_command(&command, pid_1, parent) // 02: becomes the command
     })?;
 
     let _pid_file = pid_file.write(&child)?;

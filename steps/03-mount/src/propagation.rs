@@ -1,31 +1,32 @@
-//! Mount propagation: which mounts copy themselves to other mount namespaces. See
-//! "SHARED SUBTREES" in mount_namespaces(7).
+//! Mount propagation: whether a mount made in one mount namespace appears in others.
+//! See "SHARED SUBTREES" in mount_namespaces(7).
 
 use anyhow::Result;
 use kit::Hint;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 
-/// What propagates between the host's mounts and the container's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+/// Mount propagation between the host and the container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Propagation {
-    /// Nothing, either way
+    /// No mount propagates, in either direction.
     #[default]
     Private,
-    /// What the host mounts later appears inside too
+    /// Later mounts of the host appear in the container.
     Slave,
-    /// Nothing with the host; but namespaces made inside share with the container
+    /// No mount propagates between host and container. Mount namespaces made in the
+    /// container share its mounts.
     Shared,
 }
 
 impl Propagation {
     // ANCHOR: isolate
-    /// Right after the clone: from here on no mount of ours reaches the host.
+    /// Keeps all later mounts of ours from the host. Call it right after the clone.
     ///
     /// # Errors
-    /// What the kernel says of mount(2).
-    // Task 3.1: distributions mount / shared, and a clone of a namespace keeps it so.
-    // Without this, mounting /proc would cover the host's.
+    /// The kernel's, from mount(2).
+    // Task 3.1: distributions mount / shared, and it stays shared in a new mount
+    // namespace. Without this, mounting /proc would cover the host's.
     pub fn isolate(self) -> Result<()> {
         match self {
             Propagation::Private | Propagation::Shared => {
@@ -36,10 +37,10 @@ impl Propagation {
     }
     // ANCHOR_END: isolate
 
-    /// Once everything is mounted: `shared` starts a peer group of its own.
+    /// For `shared`: starts a new peer group. Call it once everything is mounted.
     ///
     /// # Errors
-    /// What the kernel says of mount(2).
+    /// The kernel's, from mount(2).
     pub fn share(self) -> Result<()> {
         match self {
             Propagation::Shared => change(MsFlags::MS_SHARED, "MS_SHARED"),

@@ -4,37 +4,44 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::detached::{Attributes, Reach};
+use crate::attributes::{AttributeChange, Recursion};
 
 const NOTHING: libc::mount_attr =
     libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 };
 
-/// mount_setattr(2): adds attributes to a mount that a descriptor stands for.
+/// mount_setattr(2): sets and clears attributes of the mount that a descriptor refers
+/// to.
 pub fn mount_setattr(
     mount: BorrowedFd<'_>,
-    add: Attributes,
-    reach: Reach,
+    change: AttributeChange,
+    recursion: Recursion,
 ) -> io::Result<()> {
-    set(mount, libc::mount_attr { attr_set: add.bits().into(), ..NOTHING }, reach)
+    let attributes = libc::mount_attr {
+        attr_set: change.set.bits().into(),
+        attr_clr: change.clear.bits().into(),
+        ..NOTHING
+    };
+    set(mount, attributes, recursion)
 }
 
-/// mount_setattr(2), MOUNT_ATTR_IDMAP: shows its files with the owners of a user
+/// mount_setattr(2), MOUNT_ATTR_IDMAP: maps the owners of its files by a user
 /// namespace.
 pub fn idmap(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -> io::Result<()> {
     let userns_fd = user_namespace.as_raw_fd() as u64;
     set(
         mount,
         libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, userns_fd, ..NOTHING },
-        Reach::Alone,
+        Recursion::Alone,
     )
 }
 
 fn set(
     mount: BorrowedFd<'_>,
     attributes: libc::mount_attr,
-    reach: Reach,
+    recursion: Recursion,
 ) -> io::Result<()> {
-    let recursive = if reach == Reach::Recursive { libc::AT_RECURSIVE } else { 0 };
+    let recursive =
+        if recursion == Recursion::Recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string, and `attributes` is of the size that is
     // passed and outlives the call; the kernel only reads both.
     let done = unsafe {

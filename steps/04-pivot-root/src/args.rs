@@ -1,14 +1,21 @@
 //! The options of this step.
 
+use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::path::PathBuf;
 
-/// What the container sees as `/`.
+use anyhow::Result;
+use kit::Failure;
+
+use crate::rootfs::{Access, Rootfs};
+use crate::terminal::{Stream, Terminal};
+
+/// The root file system of the container.
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "root_options")]
 pub struct Args {
     /// The directory that the container sees as /
     #[arg(long, value_name = "DIR", default_value = "./rootfs")]
-    pub(crate) rootfs: PathBuf,
+    rootfs: PathBuf,
 
     /// Let nothing in it be written, but for what is mounted on it
     #[arg(long)]
@@ -16,15 +23,48 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether the root can be written.
-    pub(crate) fn access(&self) -> Access {
-        if self.read_only { Access::ReadOnly } else { Access::ReadWrite }
+    /// The root file system that these options name.
+    pub fn rootfs(&self) -> Rootfs {
+        let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
+        Rootfs { path: self.rootfs.clone(), access }
     }
 }
 
-/// Whether the root can be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    ReadOnly,
-    ReadWrite,
+/// The terminal of the container.
+#[derive(clap::Args, Clone, Copy, Debug)]
+#[group(id = "terminal_options")]
+pub struct TerminalArgs {
+    /// Give it a terminal of its own; on a terminal this is the default
+    ///
+    /// Without -t, a file or a pipe is passed on as it is. So `</dev/null 2>&1 | cat`
+    /// behind the command turns the default off.
+    #[arg(short, long)]
+    tty: bool,
+
+    /// Pass stdin on; it always is, so this is for those whose fingers type -it
+    #[arg(short, long)]
+    interactive: bool,
+}
+
+impl TerminalArgs {
+    /// Decides which standard streams the container's terminal replaces: each that is a
+    /// terminal, and with `-t` all of them.
+    ///
+    /// # Errors
+    /// When `-it` asks for a terminal and stdin is a pipe or a file: a terminal cannot
+    /// pass on its end of input.
+    pub fn plan(self) -> Result<Terminal> {
+        if self.tty && self.interactive && !stdin().is_terminal() {
+            let failure = Failure::new("-it: stdin is not a terminal");
+            return Err(failure
+                .hint("leave out -t, and stdin is passed on as it is")
+                .into());
+        }
+        let ours =
+            [stdin().is_terminal(), stdout().is_terminal(), stderr().is_terminal()];
+        let stream = |is_terminal| {
+            if is_terminal || self.tty { Stream::Own } else { Stream::Passed }
+        };
+        Ok(Terminal { streams: ours.map(stream) })
+    }
 }

@@ -1,9 +1,10 @@
-//! A run in the background whose container wants keys. The kernel stops whoever reads a
-//! terminal from the background, by SIGTTIN, and its shell (or sudo) then gives it the
-//! foreground. Here the command reads another terminal, its own, so the relay looks
-//! now and then whether it does, and asks in its place. It sees the first thread of each
-//! process, in read(2), poll(2) or select(2); whoever waits otherwise gets the keyboard
-//! once the user brings the job to the front.
+//! A background job whose container wants keys. The kernel stops a job that reads its
+//! terminal from the background (SIGTTIN), and its shell (or sudo) can then give it the
+//! foreground. Our command reads another terminal, the container's, so the kernel does
+//! not stop us. The relay looks from time to time whether a program inside reads, and
+//! then asks for the foreground itself. It sees the first thread of each process, in
+//! read(2), poll(2) or select(2). A program that waits in another call gets the
+//! keyboard once the user brings the job to the foreground.
 
 use std::fs::read_to_string;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,21 +22,21 @@ use rustix::time::{
     timerfd_create, timerfd_settime,
 };
 
-/// How often to look, in nanoseconds: nothing tells that a reader waits, nor that `fg`
-/// has brought us to the front.
+/// The interval between two looks, in nanoseconds. No signal tells us that a program
+/// reads, nor that `fg` has brought us to the foreground.
 const INTERVAL: i64 = 100_000_000;
 
-/// How many processes are looked at: a container may have very many.
+/// The most processes that are looked at: a container may have very many.
 const MOST: usize = 64;
 
-/// The calls in which a program waits for what is typed, and for other things.
+/// The system calls in which a program waits for keys, among other events.
 #[cfg(target_arch = "x86_64")]
 const WAITS: [i64; 4] =
     [libc::SYS_poll, libc::SYS_ppoll, libc::SYS_select, libc::SYS_pselect6];
 #[cfg(not(target_arch = "x86_64"))]
 const WAITS: [i64; 2] = [libc::SYS_ppoll, libc::SYS_pselect6];
 
-/// Wakes the relay now and then, while it is in the background.
+/// A timer that wakes the relay while it is in the background.
 pub(crate) struct Background(OwnedFd);
 
 impl Background {
@@ -54,19 +55,18 @@ impl Background {
         PollFd::new(self.0.as_fd(), PollFlags::POLLIN)
     }
 
-    /// Whether it is time to look again.
+    /// Whether the timer has expired since the last call.
     pub(crate) fn is_due(&self) -> bool {
         rustix::io::read(&self.0, &mut [0; 8]).is_ok()
     }
 }
 
-/// Asks for the foreground: the kernel stops a job that sets its terminal from the
-/// background, all of its process group, until it has the foreground. See termios(3),
-/// SIGTTOU.
+/// Asks for the foreground: sets the terminal, for which the kernel stops our process
+/// group in the background, until it is in the foreground (termios(3), SIGTTOU).
 ///
 /// # Errors
-/// When nobody could let us go on: EIO in an orphaned process group, setpgid(2).
-pub(crate) fn ask() -> Result<()> {
+/// EIO in an orphaned process group (setpgid(2)), which no shell could continue.
+pub(crate) fn ask_for_foreground() -> Result<()> {
     let settings = tcgetattr(stdin()).context("tcgetattr(stdin)")?;
     let only: SigSet = [Signal::SIGTTOU].into_iter().collect();
     only.thread_unblock().context("sigprocmask(unblock SIGTTOU)")?;
@@ -75,15 +75,15 @@ pub(crate) fn ask() -> Result<()> {
     set.context("tcsetattr(stdin), to ask for the foreground")
 }
 
-/// Whether a program at this terminal waits for keys. `main` is our end of it, `peer`
-/// the other one.
-pub(crate) fn wants_keys(main: BorrowedFd<'_>, peer: BorrowedFd<'_>) -> bool {
-    // A shell that edits its line, or a pager: termios(3), noncanonical mode.
+/// Whether a program at this terminal waits for keys. `peer` is the container's end of
+/// the terminal.
+pub(crate) fn wants_keys(master: BorrowedFd<'_>, peer: BorrowedFd<'_>) -> bool {
+    // A shell with line editing, or a pager, is in noncanonical mode: termios(3).
     let edits = |settings: Termios| !settings.local_modes.contains(LocalModes::ICANON);
-    if tcgetattr(main).is_ok_and(edits) {
+    if tcgetattr(master).is_ok_and(edits) {
         return true;
     }
-    let (Ok(leader), Ok(peer)) = (tcgetpgrp(main), rustix::fs::fstat(peer)) else {
+    let (Ok(leader), Ok(peer)) = (tcgetpgrp(master), rustix::fs::fstat(peer)) else {
         return false;
     };
     let terminal = (major(peer.st_rdev), minor(peer.st_rdev));
@@ -92,7 +92,7 @@ pub(crate) fn wants_keys(main: BorrowedFd<'_>, peer: BorrowedFd<'_>) -> bool {
     })
 }
 
-/// A process and those below it.
+/// Lists a process and its descendants.
 fn with_descendants(leader: i32) -> Vec<i32> {
     let mut found = vec![leader];
     let mut next = 0;
@@ -106,9 +106,9 @@ fn with_descendants(leader: i32) -> Vec<i32> {
     found
 }
 
-/// The descriptor that a process waits to read: /proc/PID/syscall has the number of the
-/// call that it is in, and its arguments. What poll(2) waits for stands in the memory of
-/// the container, which could have us wait there for ever, so it is taken for stdin.
+/// Finds the descriptor that a process waits to read: /proc/PID/syscall shows its
+/// current system call and the arguments. For poll(2), this is taken to be stdin: the
+/// descriptors are in the container's memory, and reading that could block for ever.
 fn awaited(pid: i32) -> Option<u64> {
     let text = read_to_string(format!("/proc/{pid}/syscall")).ok()?;
     let mut words = text.split(' ');
@@ -121,8 +121,8 @@ fn awaited(pid: i32) -> Option<u64> {
     }
 }
 
-/// The device that a descriptor of a process leads to. A file system in user space is
-/// not asked, since it may not answer: statx(2).
+/// Finds the device that a descriptor of a process refers to. statx(2) does not ask a
+/// file system in user space, which may not answer (AT_STATX_DONT_SYNC).
 fn leads_to(pid: i32, number: u64) -> Option<(u32, u32)> {
     let path = format!("/proc/{pid}/fd/{number}");
     let found = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE).ok()?;

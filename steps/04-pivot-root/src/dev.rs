@@ -1,31 +1,40 @@
 //! /dev: a small file system in memory, with the devices that every program expects and
 //! no other.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, inside};
+use mount::inside::{self, TargetKind};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion};
 use nix::errno::Errno;
 use rustix::fs::{FileType, Mode, mkdirat, mknodat, symlinkat};
 use rustix::process::umask;
 
-use crate::root::Root;
+/// A character device that everybody may read and write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device<'a> {
+    /// The name of its node in /dev.
+    pub name: &'a str,
+    /// The driver, by its number in the kernel's list:
+    /// <https://docs.kernel.org/admin-guide/devices.html>
+    pub major: u32,
+    /// The device among those of its driver.
+    pub minor: u32,
+}
 
-/// A device by name, with its numbers in the kernel's list of character devices:
-/// <https://docs.kernel.org/admin-guide/devices.html>
-type Device = (&'static str, u32, u32);
-
-const DEVICES: [Device; 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
+/// The devices of every container:
+/// <https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#default-devices>
+pub const DEVICES: [Device<'_>; 6] = [
+    Device { name: "null", major: 1, minor: 3 },
+    Device { name: "zero", major: 1, minor: 5 },
+    Device { name: "full", major: 1, minor: 7 },
+    Device { name: "random", major: 1, minor: 8 },
+    Device { name: "urandom", major: 1, minor: 9 },
+    Device { name: "tty", major: 5, minor: 0 },
 ];
 
-/// Links that programs expect.
+/// The symbolic links that programs expect in /dev, and where they lead.
 const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -35,8 +44,11 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 // ANCHOR: mount
-/// Mounts /dev, with what belongs below it. It is filled before it is attached.
-pub(crate) fn mount(root: &Root) -> Result<()> {
+/// Mounts /dev, and what belongs below it. The tmpfs is filled before it is attached.
+///
+/// # Errors
+/// When /dev of this root is not an ordinary directory, or the kernel refuses a call.
+pub fn mount(root: BorrowedFd<'_>) -> Result<()> {
     let nosuid_noexec = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
     let dev = Detached::new(
         "tmpfs",
@@ -44,12 +56,11 @@ pub(crate) fn mount(root: &Root) -> Result<()> {
         nosuid_noexec,
         "a /dev in memory, for harmless devices only",
     )?;
-    // what is made below has the mode that it is made with
-    let ours = umask(Mode::empty());
-    let to_borrow = fill(&dev)?;
-    umask(ours);
-    dev.attach(&inside::own_directory(root.as_fd(), "/dev")?, "/dev")?;
-    to_borrow.iter().try_for_each(|device| borrow(root, device))?;
+    let refused = nodes(dev.as_fd(), &DEVICES)?;
+    links(dev.as_fd())?;
+    mount_points(dev.as_fd())?;
+    dev.attach(&inside::own_directory(root, "/dev")?, "/dev")?;
+    refused.iter().try_for_each(|device| bind_from_host(root, device))?;
 
     // pts(4): every mount of devpts is an instance of its own.
     let pts = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", TTY)];
@@ -61,63 +72,90 @@ pub(crate) fn mount(root: &Root) -> Result<()> {
 }
 // ANCHOR_END: mount
 
-/// Fills /dev, and says which devices are still to be borrowed: to make one takes root
-/// on the host, and we may be root in a user namespace only (step 6).
-fn fill(dev: &Detached) -> Result<&'static [Device]> {
-    let to_borrow = match DEVICES.iter().try_for_each(|device| make(dev, device)) {
+/// Makes the nodes of these devices in the directory `dir`. mknod(2) of a device takes
+/// root on the host: in a user namespace (step 6), no node is made, and all of them are
+/// returned, for [`bind_from_host`].
+///
+/// # Errors
+/// The kernel's, from mknod(2).
+pub fn nodes<'a, 'b>(
+    dir: BorrowedFd<'_>,
+    devices: &'a [Device<'b>],
+) -> Result<&'a [Device<'b>]> {
+    // mknod(2) takes the umask from the mode
+    let ours = umask(Mode::empty());
+    let made = devices.iter().try_for_each(|device| make(dir, device));
+    umask(ours);
+    match made {
         Err(error)
             if kit::errno(&error) == Some(Errno::EPERM) && in_user_namespace()? =>
         {
-            &DEVICES[..]
+            Ok(devices)
         }
-        made => made.map(|()| &[][..])?,
-    };
-    for (name, to) in LINKS {
-        kit::call(
-            "a name that programs expect",
-            "symlinkat",
-            format_args!("{to}, {name}"),
-            || symlinkat(to, dev, name),
-        )?;
+        made => made.map(|()| &[][..]),
     }
-    for name in ["pts", "shm", "mqueue"] {
-        kit::call("a mount point, for what is mounted next", "mkdirat", name, || {
-            mkdirat(dev, name, Mode::from(0o755))
-        })?;
-    }
-    Ok(to_borrow)
 }
 
-fn make(dev: &Detached, (name, major, minor): &Device) -> Result<()> {
+fn make(dir: BorrowedFd<'_>, Device { name, major, minor }: &Device<'_>) -> Result<()> {
     let number = rustix::fs::makedev(*major, *minor);
     kit::call(
         "programs expect it, and it reaches no hardware",
         "mknodat",
         format_args!("{name}, c {major}:{minor}"),
-        || mknodat(dev, *name, FileType::CharacterDevice, Mode::from(0o666), number),
+        || mknodat(dir, *name, FileType::CharacterDevice, Mode::from(0o666), number),
     )
 }
 
-/// Shows a device of the host's under its name.
-fn borrow(root: &Root, (name, ..): &Device) -> Result<()> {
-    let path = Path::new("/dev").join(name);
-    inside::make(root.as_fd(), &path, inside::Kind::File)?;
-    let device = Detached::bind(&path, Reach::Alone)?;
-    device.attach(&inside::open(root.as_fd(), &path)?, path.display())
+/// Binds the host's node of a device to the same name in /dev of `root`.
+///
+/// # Errors
+/// When the host has no such device, or the kernel refuses the mount.
+pub fn bind_from_host(root: BorrowedFd<'_>, device: &Device<'_>) -> Result<()> {
+    let path = Path::new("/dev").join(device.name);
+    inside::make(root, &path, TargetKind::File)?;
+    let device = Detached::bind(&path, Recursion::Alone)?;
+    device.attach(&inside::open(root, &path)?, path.display())
+}
+
+/// Makes the links /dev/fd, stdin, stdout, stderr and ptmx in the directory `dir`.
+///
+/// # Errors
+/// The kernel's, from symlink(2).
+pub fn links(dir: BorrowedFd<'_>) -> Result<()> {
+    LINKS.iter().try_for_each(|(name, to)| {
+        kit::call(
+            "a name that programs expect",
+            "symlinkat",
+            format_args!("{to}, {name}"),
+            || symlinkat(*to, dir, *name),
+        )
+    })
+}
+
+/// Makes the directories in /dev that other file systems are mounted on.
+fn mount_points(dir: BorrowedFd<'_>) -> Result<()> {
+    let ours = umask(Mode::empty());
+    let made = ["pts", "shm", "mqueue"].iter().try_for_each(|name| {
+        kit::call("a mount point, for what is mounted next", "mkdirat", name, || {
+            mkdirat(dir, *name, Mode::from(0o755))
+        })
+    });
+    umask(ours);
+    made
 }
 
 /// The group of terminals: pts(4).
 const TTY: &str = "5";
 
-/// Whether root here is not root on the host: user_namespaces(7). The first namespace's
-/// number is known (linux/nsfs.h: USER_NS_INIT_INO).
+/// Whether we are in a user namespace other than the host's: user_namespaces(7). The
+/// first one's inode number is fixed (linux/nsfs.h: USER_NS_INIT_INO).
 fn in_user_namespace() -> Result<bool> {
-    let its = std::fs::read_link("/proc/self/ns/user")
+    let ours = std::fs::read_link("/proc/self/ns/user")
         .context("readlink /proc/self/ns/user")?;
-    Ok(its != Path::new("user:[4026531837]"))
+    Ok(ours != Path::new("user:[4026531837]"))
 }
 
-/// Whether a group id is one in our user namespace: user_namespaces(7),
+/// Whether our user namespace has this group id: user_namespaces(7),
 /// /proc/PID/gid_map.
 fn is_mapped(gid: &str) -> Result<bool> {
     let map = kit::read_kernel_file("/proc/self/gid_map")
@@ -131,24 +169,26 @@ fn is_mapped(gid: &str) -> Result<bool> {
     Ok(map.lines().any(holds))
 }
 
+/// Mounts a new file system of this type at `path`, below /dev.
 fn below(
-    root: &Root,
+    root: BorrowedFd<'_>,
     kind: &str,
     path: &str,
     options: &[(&str, &str)],
-    how: Attributes,
+    attributes: Attributes,
     why: &str,
 ) -> Result<()> {
-    let mount = Detached::new(kind, options, how, why)?;
-    mount.attach(&inside::own_directory(root.as_fd(), path)?, path)
+    let mount = Detached::new(kind, options, attributes, why)?;
+    mount.attach(&inside::own_directory(root, path)?, path)
 }
 
-/// Shows the container's own terminal as /dev/console. By descriptors on both sides: a
-/// name in /dev/pts could be made to lead elsewhere (CVE-2025-52565).
-pub(crate) fn console(root: &Root, terminal: &OwnedFd) -> Result<()> {
-    inside::make(root.as_fd(), "/dev/console".as_ref(), inside::Kind::File)?;
-    let target = inside::open(root.as_fd(), "/dev/console".as_ref())?;
+/// Binds the container's terminal to /dev/console. Source and target are both file
+/// descriptors: a path in /dev/pts could be made to lead elsewhere (CVE-2025-52565).
+pub(crate) fn console(root: BorrowedFd<'_>, terminal: &OwnedFd) -> Result<()> {
+    let path = Path::new("/dev/console");
+    inside::make(root, path, TargetKind::File)?;
+    let target = inside::open(root, path)?;
     let mount =
-        Detached::bind_descriptor(terminal.as_fd(), "its terminal", Reach::Alone)?;
-    mount.attach(&target, "/dev/console")
+        Detached::bind_descriptor(terminal.as_fd(), "its terminal", Recursion::Alone)?;
+    mount.attach(&target, path.display())
 }

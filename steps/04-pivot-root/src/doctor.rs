@@ -1,4 +1,4 @@
-//! What this step needs.
+//! The checks of this step.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ fn rootfs() -> Check {
     }
 }
 
-/// pivot_root(2): the rootfs that the kernel begins with cannot be pivoted away from.
+/// pivot_root(2): the kernel's initial rootfs cannot be pivoted away from.
 fn pivot() -> Check {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let root = mounts.lines().filter_map(|line| line.split_once(" / ")).next_back();

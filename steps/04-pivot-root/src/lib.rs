@@ -1,27 +1,31 @@
 //! Step 4: a root file system of its own. See pivot_root(2).
 //!
-//! - [`Root`] is what the container sees as `/`: opened, furnished, and entered.
-//! - `dev` makes /dev, and [`furnish`] also /proc and /sys.
-//! - [`TerminalArgs`] and [`Relay`] give it a terminal of its own.
+//! - [`Rootfs`] names the directory; [`Root`] is its mount, ready to be entered.
+//! - [`mount_defaults`] mounts /proc, /sys and /dev ([`dev`]).
+//! - [`Terminal`] and [`Relay`] give the container a terminal of its own.
 
 mod args;
 mod background;
-mod dev;
+mod callers_terminal;
+mod descriptor;
+pub mod dev;
 mod doctor;
-mod furnish;
-mod link;
-mod raw;
+mod keyboard;
+mod mount_defaults;
+mod pty;
 mod relay;
 mod root;
+mod rootfs;
 mod screen;
 mod sys;
 mod terminal;
-mod tree;
+mod view;
 
-pub use args::Args;
+pub use args::{Args, TerminalArgs};
 pub use doctor::checks;
-pub use furnish::furnish;
+pub use mount_defaults::{mount_defaults, sysfs};
 pub use relay::Relay;
 pub use root::Root;
-pub use terminal::{Terminal, TerminalArgs};
-pub use tree::Tree;
+pub use rootfs::{Access, Rootfs};
+pub use terminal::{Stream, Terminal};
+pub use view::RootView;

@@ -7,8 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use exec::{CommandArgs, Job, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, doctor, program};
 use mount::Targets;
 use pivot_root::{Root, TerminalArgs};
 
@@ -18,12 +17,12 @@ use crate::lesson::LESSON;
 ///
 /// pivot_root: the command has a root file system of its own, devices and a terminal.
 #[derive(Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    /// Check what this step needs from the kernel and the host
+    Doctor(DoctorArgs),
 }
 
 #[derive(clap::Args)]
@@ -47,32 +46,35 @@ struct Run {
 fn main() -> ExitCode {
     program::main(|| match LESSON.parse() {
         Cli::Run(args) => run(&args),
-        Cli::Doctor(args) => {
-            doctor::run(&args, &[doctor::basics(), pivot_root::checks()].concat())
-        }
+        Cli::Doctor(args) => doctor::run(
+            args.format(),
+            &[doctor::basics(), pivot_root::checks()].concat(),
+        ),
     })
 }
 
 // ANCHOR: run
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
-    let hostname = args.uts.hostname(&Id::random()?);
-    let command = args.command.on_host(&hostname);
+    let names = args.uts.names(&Id::random()?);
+    let pid_1 = args.pid.pid_1();
+    let command = args.command.on_host(&names.hostname);
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
+    let rootfs = args.root.rootfs();
     let terminal = args.terminal.plan()?;
 
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces).job(Job::Session).spawn(|parent| {
-        uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+        uts::set_names(&names)?; // 01: what it is called
         args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
-        let root = Root::open(&args.root, &mounts)?; // 04: what it sees as /
-        pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+        let root = Root::open(&rootfs, &mounts)?; // 04: what it sees as /
+        pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
         mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-        terminal.open(&root, parent)?; // 04: a terminal of its own
+        terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
         root.enter()?; // 04: and the host's files are gone
         args.mount.propagation.share()?;
-        pid::become_command(&command, args.pid, parent) // 02: becomes the command
+        pid::become_command(&command, pid_1, parent) // 02: becomes the command
     })?;
 
     let _pid_file = pid_file.write(&child)?;

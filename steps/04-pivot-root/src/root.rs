@@ -1,19 +1,19 @@
-//! What the container sees as `/`.
+//! The root of the container: mounted, then entered with pivot_root(2).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use kit::{Failure, Hint};
-use mount::{Attributes, Reach, Request};
+use mount::{Attributes, Recursion, Request};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{chdir, fchdir, pivot_root};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
-use crate::args::{Access, Args};
-use crate::furnish;
-use crate::tree::Tree;
+use crate::mount_defaults::make_mount_points;
+use crate::rootfs::{Access, Rootfs, open_directory};
+use crate::view::RootView;
 
 /// A root file system, mounted and ready to be entered.
 #[derive(Debug)]
@@ -24,45 +24,59 @@ pub struct Root {
 
 impl Root {
     // ANCHOR: open
-    /// Opens the root file system that was asked for, with a place in it for each of
-    /// `requests`.
+    /// Opens a root file system and makes a mount point in it for each of `requests`.
     ///
     /// # Errors
-    /// When the directory is not there, or cannot be mounted.
-    pub fn open(args: &Args, requests: &[Request]) -> Result<Self> {
-        let place = directory(&args.rootfs)?;
-        Root::mount(&Tree::of(args, &place)?, &place, args, requests)
+    /// When the directory does not exist or cannot be mounted.
+    pub fn open(rootfs: &Rootfs, requests: &[Request]) -> Result<Self> {
+        let directory = rootfs.open()?;
+        let view = RootView::of_directory(rootfs, directory.as_fd())?;
+        Root::mount(&view, &directory, rootfs.access, requests)
     }
 
-    /// Mounts the view of a directory on `place`, read-only if that was asked for.
+    /// Mounts a view of a root file system on `target`, with this access.
     // Task 4.1: pivot_root(2) wants a mount point, so the directory is mounted on
     // itself.
-    pub(crate) fn mount(
-        tree: &Tree,
-        place: &OwnedFd,
-        args: &Args,
+    fn mount(
+        view: &RootView,
+        target: &OwnedFd,
+        access: Access,
         requests: &[Request],
     ) -> Result<Self> {
-        furnish::make_places(tree.as_fd(), requests)?;
-        if args.access() == Access::ReadOnly {
-            tree.view.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Recursive)?;
+        make_mount_points(view.as_fd(), requests)?;
+        let mount = view.detached();
+        if access == Access::ReadOnly {
+            mount.set(Attributes::MOUNT_ATTR_RDONLY, Recursion::Recursive)?;
         }
-        tree.view.attach(place, &tree.name)?;
-        let mount = tree
+        mount.attach(target, view.name())?;
+        let mount = view
             .as_fd()
             .try_clone_to_owned()
             .context("fcntl(the root, F_DUPFD_CLOEXEC)")?;
-        Ok(Root { mount, name: tree.name.clone() })
+        Ok(Root { mount, name: view.name().into() })
     }
     // ANCHOR_END: open
+
+    /// Mounts a view that the parent has opened over `/`, which every process can
+    /// reach.
+    ///
+    /// # Errors
+    /// When a mount point cannot be made in it, or the kernel refuses the mount.
+    pub fn from_view(
+        view: &RootView,
+        access: Access,
+        requests: &[Request],
+    ) -> Result<Self> {
+        Root::mount(view, &open_directory(Path::new("/"))?, access, requests)
+    }
 
     // ANCHOR: enter
     /// Makes it `/`, and leaves no way back.
     ///
     /// # Errors
-    /// What the kernel says of pivot_root(2) and umount2(2).
-    // Task 4.4: pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on the
-    // new one, and is then taken off. No directory is needed to put it in.
+    /// The kernel's, from pivot_root(2) and umount2(2).
+    // Task 4.4: pivot_root(2), "pivot_root(".", ".")": the old root is mounted on top
+    // of the new one, and is then unmounted. No directory is needed to put it in.
     pub fn enter(self) -> Result<()> {
         kit::call("stand in it, for pivot_root(., .)", "fchdir", &self.name, || {
             fchdir(&self.mount)
@@ -75,14 +89,15 @@ impl Root {
             umount2(".", MntFlags::MNT_DETACH)
         })?;
         kit::call("the working directory is inside, too", "chdir", "/", || chdir("/"))?;
-        refuse_what_is_above()
+        refuse_mount_above()
     }
     // ANCHOR_END: enter
 }
 
-/// Above `/` there is nothing but itself. If something had been mounted over the host's
-/// root, that would have been taken off, and the host's files would still be there.
-fn refuse_what_is_above() -> Result<()> {
+/// Checks that nothing is above `/`. If something had been mounted over the host's
+/// root, umount2(2) would have removed that mount, and the host's files would still be
+/// there.
+fn refuse_mount_above() -> Result<()> {
     let mount_of = |path: &str| {
         let found = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID);
         found.map(|found| found.stx_mnt_id).with_context(|| format!("statx({path})"))
@@ -104,15 +119,3 @@ impl AsFd for Root {
 
 const HINT_EINVAL: &str = "the kernel cannot pivot away from an initramfs (`doctor` tells), nor when the mount \
                            below is shared (--propagation)";
-
-pub(crate) fn directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    kit::call("what it will see as /", "open", path.display(), || {
-        rustix::fs::open(path, flags, Mode::empty())
-    })
-    .hint_on(Errno::ENOENT, "./rootfs-fetch.sh fetches a root file system; --rootfs names another")
-    .hint_on(
-        Errno::ENOTDIR,
-        "--rootfs names a directory; unpack an archive first: ./rootfs-fetch.sh --from FILE",
-    )
-}

@@ -1,16 +1,16 @@
-//! The options of this step, spelled as Docker spells them, and the rules that bind
-//! them together.
+//! The options of this step, spelled as Docker spells them, and the rules between them.
 
 use anyhow::Result;
-use kit::Failure;
+use kit::{Failure, Id};
 
-use crate::cpu_list::CpuList;
-use crate::limits::{Cpus, Limits, Max, Swap};
-use crate::parent::Parent;
+use crate::cli::UsageReport;
+use crate::cpuset::CpuList;
+use crate::limits::Limits;
+use crate::placement::{CgroupParent, Placement, SessionBus};
 use crate::size::Size;
-use crate::weights::{BlkioWeight, CpuShares};
+use crate::values::{BlkioWeight, CpuShares, Cpus, Max, Swap};
 
-/// How much the container may use.
+/// The options that limit a container.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Limits (cgroups)")]
 pub struct Args {
@@ -43,18 +43,18 @@ pub struct Args {
     blkio_weight: Option<BlkioWeight>,
     /// The cgroup in which its own is made
     #[arg(long, value_name = "PATH", default_value = "kiste")]
-    cgroup_parent: Parent,
+    cgroup_parent: CgroupParent,
     /// Print what it used when it has ended: time, CPU, memory, processes, I/O
     #[arg(long)]
-    pub stats: bool,
+    stats: bool,
 }
 
 impl Args {
-    /// The limits that were asked for.
+    /// Makes the limits of the options.
     ///
     /// # Errors
-    /// A usage error (exit code 2) when two options contradict each other, or when more
-    /// CPUs are asked for than the host has.
+    /// A usage error (exit code 2) when two options contradict each other, or when the
+    /// host has fewer CPUs than are asked for.
     pub fn limits(&self) -> Result<Limits> {
         let online = self
             .cpus
@@ -63,14 +63,25 @@ impl Args {
         self.limits_on(online.as_ref()).map_err(|rule| rule.exit(2).into())
     }
 
-    /// The cgroup below which the container's own is made.
-    pub fn parent(&self) -> &Parent {
-        &self.cgroup_parent
+    /// Makes the place of the cgroup of container `id`. The session bus is the one in
+    /// the environment.
+    pub fn placement(&self, id: &Id) -> Placement {
+        let bus = std::env::var_os("DBUS_SESSION_BUS_ADDRESS");
+        Placement {
+            parent: self.cgroup_parent.clone(),
+            id: id.clone(),
+            session_bus: bus.map(|it| SessionBus(it.to_string_lossy().into())),
+        }
+    }
+
+    /// Returns whether the used resources are printed at the end.
+    pub fn usage_report(&self) -> UsageReport {
+        if self.stats { UsageReport::Print } else { UsageReport::Omit }
     }
 
     fn limits_on(&self, online: Option<&CpuList>) -> Result<Limits, Failure> {
         if let (Some(cpus), Some(online)) = (self.cpus, online) {
-            fits(cpus, online)?;
+            require_online(cpus, online)?;
         }
         if let (Some(Max::At(reservation)), Some(Max::At(memory))) =
             (self.memory_reservation, self.memory)
@@ -95,8 +106,8 @@ impl Args {
         })
     }
 
-    /// Docker's rule: the total of memory and swap; twice the memory when it is not
-    /// given.
+    /// Makes the limit of memory and swap together by Docker's rule: if it is not
+    /// given, it is twice the memory.
     fn swap(&self) -> Result<Option<Swap>, Failure> {
         let total = "--memory-swap is the total of memory and swap";
         match (self.memory, self.memory_swap) {
@@ -122,8 +133,9 @@ impl Args {
     }
 }
 
-/// More than the host has is a mistake, `--cpus 50` for 50 %: Docker refuses it too.
-fn fits(cpus: Cpus, online: &CpuList) -> Result<(), Failure> {
+/// Refuses more CPUs than the host has, as Docker does: `--cpus 50` is most likely
+/// meant as 50 %.
+fn require_online(cpus: Cpus, online: &CpuList) -> Result<(), Failure> {
     if cpus.count() <= online.count() as f64 {
         return Ok(());
     }
@@ -135,7 +147,8 @@ fn fits(cpus: Cpus, online: &CpuList) -> Result<(), Failure> {
     Err(Failure::new(what).hint("it counts CPUs: 0.5 is half of one"))
 }
 
-/// The kernel counts memory in pages; less than one would let nothing start.
+/// The size of a page, in which the kernel counts memory. With less than a page nothing
+/// could start.
 const PAGE: u64 = 4096;
 
 fn memory(text: &str) -> Result<Max, String> {
@@ -192,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_at_both_ends_are_taken() {
+    fn limits_at_both_ends_of_their_ranges_are_accepted() {
         for line in [
             "-m 4k --memory-swap 4k --memory-reservation 4k --cpus 0.01 --cpu-shares 2 --cpuset-cpus 0",
             "--pids-limit 1 --blkio-weight 10",
@@ -204,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_beyond_both_ends_are_refused() {
+    fn limits_outside_their_ranges_are_refused() {
         for line in [
             "-m 0",
             "-m 4095",
@@ -229,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_without_a_unit_is_asked_about() {
+    fn a_tiny_size_without_a_unit_gets_a_question_about_the_unit() {
         let refused = limits("-m 32").unwrap_err();
         assert!(refused.contains("32 is 32 bytes, did you mean 32m?"), "{refused}");
         for line in ["-m 0", "-m 32b", "-m 3k"] {
@@ -239,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_and_swap_are_bound_together() {
+    fn memory_swap_is_checked_against_memory() {
         assert_eq!(
             limits("-m 32m").unwrap().swap,
             Some(Swap::Implied(Max::At(64 << 20)))

@@ -1,29 +1,36 @@
 //! A container's cgroup, from `mkdir` to `rmdir`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use anyhow::Result;
-use kit::{Failure, Id, RunDir};
-use rustix::fs::{Mode, OFlags};
+use anyhow::{Context, Result};
+use kit::{Failure, FailureKind, RunDir};
 
 use crate::controller::{Controller, Version};
 use crate::directory::Directory;
-use crate::gc;
 use crate::hierarchy::Hierarchies;
-use crate::kill::kill;
+use crate::kill::{kill, kill_each};
 use crate::limits::Limits;
-use crate::parent::Parent;
-use crate::signals::kill_each;
-use crate::{delegated, freeze, v1, v2};
+use crate::placement::{Placement, is_plain};
+use crate::{delegation, freeze, note, v1, v2};
 
-/// A container's cgroup: a directory in each hierarchy of the host; on version 2 that
-/// is one.
+/// A container's cgroup: a directory in each hierarchy of the host. On version 2 there
+/// is one hierarchy.
 ///
-/// Whoever holds it owns it: dropping it kills what is in it and removes it.
+/// Dropping a cgroup that [`Cgroup::create`] has made kills the processes in it and
+/// removes it, unless [`Cgroup::let_live`] was called.
 #[derive(Debug)]
 pub struct Cgroup {
     directories: Vec<Directory>,
     unified: Option<OwnedFd>,
+    at_drop: AtDrop,
+}
+
+/// The fate of a cgroup whose [`Cgroup`] is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtDrop {
+    Remove,
+    Leave,
 }
 
 impl Cgroup {
@@ -31,27 +38,26 @@ impl Cgroup {
     /// Makes `PARENT/ID` in each hierarchy, and writes the limits.
     ///
     /// # Errors
-    /// When a limit cannot be set, with the controller, the file and the mend. Nothing
-    /// is left then.
-    // Task 5.1: a directory in each hierarchy, then the limits, before there is any
-    // process. Whatever fails below: dropping `cgroup` removes what was made.
+    /// When a limit cannot be set. The error names the controller and the file, and has
+    /// a hint. Nothing is left then.
+    // Task 5.1: make a directory in each hierarchy, then write the limits, before there
+    // is any process. If a step fails, dropping `cgroup` removes the directories.
     pub fn create(
-        parent: &Parent,
-        id: &Id,
+        placement: &Placement,
         limits: &Limits,
         run_dir: &RunDir,
     ) -> Result<Self> {
-        let hierarchies = Hierarchies::usable(id, &limits.controllers())?;
+        let hierarchies = Hierarchies::usable(placement, &limits.controllers())?;
         require(&hierarchies, limits)?;
-        gc::announce(&hierarchies, parent, id, run_dir)?;
+        note::write(&hierarchies, placement, run_dir)?;
 
-        let mut cgroup = Cgroup { directories: Vec::new(), unified: None };
+        let mut cgroup = Cgroup::new();
         for hierarchy in hierarchies.iter() {
-            let path = hierarchy.base().join(parent.as_path()).join(id.as_str());
+            let path = hierarchy.base().join(placement.path());
             cgroup.directories.push(Directory::make(hierarchy, path)?);
         }
         for directory in &cgroup.directories {
-            match directory.hierarchy().version() {
+            match directory.version() {
                 Version::V2 => v2::limit(directory, limits)?,
                 Version::V1 => v1::limit(directory, limits)?,
             }
@@ -61,140 +67,169 @@ impl Cgroup {
     }
     // ANCHOR_END: create
 
+    fn new() -> Self {
+        Cgroup { directories: Vec::new(), unified: None, at_drop: AtDrop::Remove }
+    }
+
+    /// Finds a cgroup that exists, by its path from the top of each hierarchy. Dropping
+    /// it does nothing to the cgroup.
+    ///
+    /// # Errors
+    /// When no hierarchy has such a cgroup, or a hierarchy cannot be examined.
+    pub fn find(path: &Path) -> Result<Self> {
+        let mut directories = Vec::new();
+        for hierarchy in Hierarchies::detect()?.iter().filter(|_| is_plain(path)) {
+            let path = hierarchy.mount_point().join(path);
+            if path.try_exists().with_context(|| format!("stat {}", path.display()))? {
+                directories.push(Directory::found(hierarchy, path));
+            }
+        }
+        if directories.is_empty() {
+            let what = format!("no hierarchy has the cgroup {}", path.display());
+            return Err(Failure::new(what).kind(FailureKind::NotFound).into());
+        }
+        let mut cgroup = Cgroup::found(directories);
+        cgroup.unified = cgroup.directory_of(Version::V2).map(open).transpose()?;
+        Ok(cgroup)
+    }
+
+    /// Wraps the directories of a cgroup that exists.
+    pub(crate) fn found(directories: Vec<Directory>) -> Self {
+        Cgroup { directories, unified: None, at_drop: AtDrop::Leave }
+    }
+
+    /// Leaves the cgroup, with the processes in it. From now on it is found by
+    /// [`Cgroup::find`], and by `gc` once the container is no longer alive.
+    pub fn let_live(mut self) {
+        self.at_drop = AtDrop::Leave;
+    }
+
     // ANCHOR: admit
-    /// Version 2: the open directory. clone3(2) with CLONE_INTO_CGROUP starts a child
-    /// in it, so that it never runs outside.
+    /// Returns the open directory on version 2. clone3(2) with CLONE_INTO_CGROUP starts
+    /// the child in it, so that the child never runs outside.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
-    /// Version 1, in the child: goes in, as root on the host still, and before it runs
-    /// anything of the container's. Nothing is left to do on version 2.
+    /// Moves the calling process into the cgroup on version 1. The child calls it while
+    /// it is still root on the host, before it runs anything of the container's. On
+    /// version 2 it does nothing.
     ///
     /// # Errors
-    /// When a cgroup does not take it.
+    /// When a cgroup refuses the process.
     pub fn enter(&self) -> Result<()> {
         for directory in
-            self.directories.iter().filter(|it| it.hierarchy().version() == Version::V1)
+            self.directories.iter().filter(|it| it.version() == Version::V1)
         {
-            // 0 stands for who writes. `tasks` takes a thread, and we have one: that is
-            // done at once, while cgroup.procs makes all forks of the host wait first
-            // (cgroup_procs_write_start in kernel/cgroup/cgroup.c), for 5 to 20 ms.
+            // 0 stands for the thread that writes, and the child has one. `tasks` moves
+            // it at once, while cgroup.procs waits 5 to 20 ms for all forks of the host
+            // (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
             directory.write("version 1: goes in before anything else", "tasks", 0)?;
         }
         Ok(())
     }
     // ANCHOR_END: admit
 
-    /// Stops all processes in it, and returns when they stand still.
+    /// Freezes all processes in the cgroup, and returns when none of them runs.
     ///
     /// # Errors
-    /// When one does not stop within 10 seconds; then all are let go again.
+    /// When a process is not frozen within 10 seconds. Then all are thawed again.
     pub fn freeze(&self) -> Result<()> {
         freeze::freeze(&self.directories)
     }
 
-    /// Lets them go on.
+    /// Thaws all processes.
     ///
     /// # Errors
-    /// When the kernel refuses, or does not let go within 10 seconds.
+    /// When the kernel refuses, or does not thaw them within 10 seconds.
     pub fn thaw(&self) -> Result<()> {
         freeze::thaw(&self.directories)
     }
 
-    /// Kills all processes in it, also frozen ones, and returns when none is in it:
-    /// they are about to be gone. A fork bomb cannot outrun it.
+    /// Kills all processes in the cgroup, frozen ones too, and returns when it is
+    /// empty. A fork bomb cannot outrun it.
     ///
     /// # Errors
-    /// When one does not die within 10 seconds: it is stuck in the kernel.
+    /// When a process does not die within 10 seconds: it is stuck in the kernel.
     pub fn kill(&self) -> Result<()> {
         kill(&self.directories)?;
         kill_each(&self.directories)
     }
 
-    /// Kills what is left in it and removes it, with the cgroups that the container
-    /// made in it, and the parent when it is the last one there.
+    /// Kills the processes that are left in the cgroup, and removes it with the cgroups
+    /// that the container made in it. The last container also removes the parent.
     ///
     /// # Errors
-    /// All that went wrong, in one; what could be removed is removed.
+    /// All errors in one. An error does not keep it from removing the rest.
     pub fn remove(mut self) -> Result<()> {
-        undo(std::mem::take(&mut self.directories))
+        kill_and_remove(std::mem::take(&mut self.directories))
     }
 
-    /// Its directories: one for each hierarchy, version 2 first.
+    /// Returns the directories, one for each hierarchy, version 2 first.
     pub fn directories(&self) -> &[Directory] {
         &self.directories
     }
 
-    /// The directory that has the files of `controller`.
+    /// Returns the directory that has the files of `controller`.
     pub(crate) fn holding(&self, controller: Controller) -> Option<&Directory> {
-        self.directories
-            .iter()
-            .find(|directory| directory.hierarchy().holds(controller))
+        self.directories.iter().find(|directory| directory.holds(controller))
     }
 
-    /// The directory in the unified hierarchy, or the first of version 1.
+    /// Returns the directory in the unified hierarchy, or the first of version 1.
     pub(crate) fn directory_of(&self, version: Version) -> Option<&Directory> {
-        self.directories
-            .iter()
-            .find(|directory| directory.hierarchy().version() == version)
+        self.directories.iter().find(|directory| directory.version() == version)
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // An error is on its way already, and says more. What is left is found by `gc`.
-        let _ = undo(std::mem::take(&mut self.directories));
+        if self.at_drop == AtDrop::Remove {
+            // The error that ended the start says more. `gc` finds what is left.
+            let _ = kill_and_remove(std::mem::take(&mut self.directories));
+        }
     }
 }
 
-/// Kills, then removes; goes on past errors.
-pub(crate) fn undo(mut directories: Vec<Directory>) -> Result<()> {
+fn kill_and_remove(mut directories: Vec<Directory>) -> Result<()> {
     let mut errors = Vec::from_iter(kill(&directories).err());
-    // Only of those that are in use is it listed what is in them: most often that is
-    // none.
+    // Most cgroups are empty by now. Only the others need a list of their processes.
     directories.retain(|directory| directory.remove_unused().is_err());
     errors.extend(kill_each(&directories).err());
     errors.extend(directories.iter().filter_map(|directory| directory.remove().err()));
-    kit::together(errors)
+    kit::combine(errors)
 }
 
-/// Every controller that the limits need has to be somewhere, before anything is made.
+/// Refuses limits whose controller no hierarchy has, before anything is made.
 fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
     let is_root = rustix::process::geteuid().is_root();
     if is_root && hierarchies.iter().next().is_none() {
-        let mend = "mount them: `mount -t cgroup2 none /sys/fs/cgroup`";
-        return Err(Failure::new("no cgroup file system is mounted").hint(mend).into());
+        let fix = "mount them: `mount -t cgroup2 none /sys/fs/cgroup`";
+        return Err(Failure::new("no cgroup file system is mounted").hint(fix).into());
     }
-    match limits
-        .controllers()
-        .into_iter()
-        .find(|controller| hierarchies.holding(*controller).is_none())
-    {
-        None => Ok(()),
-        Some(missing) if !is_root => {
-            let what = format!(
-                "the {} controller, which a limit needs, is not delegated to you",
-                missing.name(Version::V2)
-            );
-            Err(Failure::new(what).hint(delegated::MEND).into())
-        }
-        Some(missing) => {
-            let what = format!(
-                "no hierarchy has the {} controller, which a limit needs",
-                missing.name(Version::V2)
-            );
-            let mend = "see /proc/cgroups; a parameter such as `cgroup_enable=memory` at boot turns it on, \
-                        and `cgroup_no_v1=all` gives all controllers to version 2";
-            Err(Failure::new(what).hint(mend).into())
-        }
-    }
+    let is_missing = |it: &Controller| hierarchies.holding(*it).is_none();
+    let Some(missing) = limits.controllers().into_iter().find(is_missing) else {
+        return Ok(());
+    };
+    let name = missing.name(Version::V2);
+    let failure = if is_root {
+        let fix = "see /proc/cgroups; a parameter such as `cgroup_enable=memory` at boot turns it on, \
+                   and `cgroup_no_v1=all` gives all controllers to version 2";
+        Failure::new(format_args!(
+            "no hierarchy has the {name} controller, which a limit needs"
+        ))
+        .hint(fix)
+    } else {
+        Failure::new(format_args!(
+            "the {name} controller, which a limit needs, is not delegated to you"
+        ))
+        .hint(delegation::FIX)
+    };
+    Err(failure.into())
 }
 
 fn open(directory: &Directory) -> Result<OwnedFd> {
     let path = directory.path();
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     kit::call("clone3 starts the child in this cgroup", "open", path.display(), || {
-        rustix::fs::open(path, flags, Mode::empty())
+        kit::open_directory(path)
     })
 }

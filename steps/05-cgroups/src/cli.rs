@@ -1,22 +1,23 @@
-//! What the command line needs beside `run`: `gc`, and what is told at the end.
+//! The parts of the command line beside `run`: `gc`, and the report at the end.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use kit::{Failure, Hint, RunDir, RunDirArgs, program};
+use kit::{Failure, Hint, RunDir, RunDirArgs};
 
-use crate::args::Args;
 use crate::cgroup::Cgroup;
 use crate::gc::{gc, gc_nearby};
 
-/// `gc`: removes what dead runs have left, and prints their ids.
+/// Runs `gc`: removes the containers that dead runtimes have left, and prints their
+/// ids.
 ///
 /// # Errors
-/// What could not be removed; it is kept for the next time.
+/// When something cannot be removed. It is kept for the next `gc`.
 pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
     let collected = gc(&args.parent()).and_then(|collected| {
-        collected.removed.iter().for_each(|id| println!("{id}"));
+        let ids = collected.removed.iter().map(|id| format!("{id}\n"));
+        kit::print(ids.collect::<String>())?;
         collected.outcome
     });
     collected
@@ -24,44 +25,47 @@ pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
         .map_err(|error| Failure::of(&error).exit(1).into())
 }
 
-/// Before a run: the same with a few of them, and what cannot be removed is no reason
-/// not to run.
+/// Does the same for a few containers before a run. An error is a warning: the new
+/// container can run all the same.
 pub fn gc_before_run(run_dir: &RunDir) {
     if let Err(error) = gc_nearby(run_dir).and_then(|collected| collected.outcome) {
-        program::say(format_args!(
-            "warning: what an earlier run has left stays: {error:#}"
-        ));
+        kit::warn_error("an earlier container is not removed", &error);
     }
 }
 
-impl Args {
-    /// At the end: whether memory ran out, and with `--stats` what was used.
-    pub fn tell(&self, cgroup: &Cgroup, wall: Duration) {
-        if let Some(oom) = cgroup.oom() {
-            program::say(oom);
-        }
-        if self.stats {
-            program::say(cgroup.stats().report(wall));
-        }
-    }
+/// Whether the resources that a container has used are printed at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageReport {
+    /// They are printed.
+    Print,
+    /// They are not printed.
+    Omit,
 }
 
 impl Cgroup {
-    /// At the end: removes it. What cannot be removed is told, and left to `gc` with
-    /// the run directory; the command has ended as it did, and that stays the result.
-    pub fn remove_or_keep(self, run_dir: RunDir) {
-        let Err(error) = self.remove().hint("remove what is left with `gc` later")
-        else {
-            return;
-        };
-        run_dir.keep();
-        let failure = Failure::of(&error);
-        program::say(format_args!(
-            "warning: the command has ended, but its cgroup stays: {failure}"
-        ));
-        failure
-            .hint_text()
-            .into_iter()
-            .for_each(|hint| program::say(format_args!("hint: {hint}")));
+    /// Prints at the end of a container whether it ran out of memory, and the resources
+    /// that it has used if they are asked for. `wall` is the time from start to end.
+    pub fn report(&self, usage: UsageReport, wall: Duration) {
+        if let Some(oom) = self.oom() {
+            kit::notice(oom);
+        }
+        if usage == UsageReport::Print {
+            kit::notice(self.stats().report(wall));
+        }
+    }
+
+    /// Removes the cgroup at the end of a container. If that fails, it prints a warning
+    /// and keeps the run directory for `gc`. The exit code stays that of the command.
+    /// Returns the run directory, unless it is kept: the container counts as alive until
+    /// the caller drops it.
+    pub fn remove_or_keep(self, run_dir: RunDir) -> Option<RunDir> {
+        match self.remove().hint("remove what is left with `gc` later") {
+            Ok(()) => Some(run_dir),
+            Err(error) => {
+                run_dir.keep();
+                kit::warn_error("the command has ended, but its cgroup stays", &error);
+                None
+            }
+        }
     }
 }

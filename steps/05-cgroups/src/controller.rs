@@ -1,4 +1,4 @@
-//! The controllers: what a cgroup can limit or count, and what either version calls it.
+//! The controllers, and their names on either version.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ pub enum Version {
     V2,
 }
 
-/// What a cgroup can limit or count.
+/// A controller: the part of the kernel that limits or counts one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Controller {
-    /// CPU time: how much, and whose turn.
+    /// CPU time: the limit and the share.
     Cpu,
-    /// CPU time used; on version 2 every cgroup counts it.
+    /// The counter of CPU time. On version 2 every cgroup has it.
     Cpuacct,
-    /// Which CPUs.
+    /// The CPUs on which processes may run.
     Cpuset,
     /// Memory and swap.
     Memory,
@@ -26,7 +26,7 @@ pub enum Controller {
     Io,
     /// Processes and threads.
     Pids,
-    /// Stops all processes; on version 2 every cgroup can.
+    /// Freezes all processes. On version 2 every cgroup can do it.
     Freezer,
 }
 
@@ -36,7 +36,7 @@ impl Controller {
         [Cpu, Cpuacct, Cpuset, Memory, Io, Pids, Freezer]
     };
 
-    /// What the kernel calls it.
+    /// Returns the name that the kernel uses.
     pub fn name(self, version: Version) -> &'static str {
         match self {
             Controller::Cpu => "cpu",
@@ -50,8 +50,7 @@ impl Controller {
         }
     }
 
-    /// The controllers that `names` names; others (devices, hugetlb, …) are not Kiste's
-    /// concern.
+    /// Finds the controllers of these names. Others (devices, hugetlb, …) are ignored.
     pub(crate) fn named<'a>(
         names: impl IntoIterator<Item = &'a str>,
         version: Version,

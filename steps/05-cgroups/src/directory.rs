@@ -1,4 +1,4 @@
-//! A cgroup's directory in one hierarchy: made, read, written, removed.
+//! A cgroup's directory in one hierarchy: makes, reads, writes and removes it.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -8,11 +8,12 @@ use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
 
-use crate::events::Patience;
+use crate::controller::{Controller, Version};
+use crate::deadline::Deadline;
 use crate::hierarchy::Hierarchy;
 use crate::parent;
 
-/// A cgroup's directory in one hierarchy. It does not own it: [`crate::Cgroup`] does,
+/// The path of a cgroup in one hierarchy. [`crate::Cgroup`] owns the directory itself
 /// and removes it.
 #[derive(Clone, Debug)]
 pub struct Directory {
@@ -25,7 +26,7 @@ impl Directory {
     /// missing.
     pub(crate) fn make(hierarchy: &Hierarchy, path: PathBuf) -> Result<Self> {
         let above = path.parent().unwrap_or(&path);
-        let patience = Patience::new();
+        let deadline = Deadline::new();
         loop {
             let made = parent::make(above, hierarchy.mount_point())
                 .and_then(|()| parent::mkdir("a cgroup of its own", &path))
@@ -35,12 +36,12 @@ impl Directory {
                 );
             match made {
                 Ok(()) => return Ok(Directory { hierarchy: hierarchy.clone(), path }),
-                // The last of our neighbours has just removed the empty parent.
+                // The last container beside us has just removed the empty parent.
                 Err(error)
                     if kit::errno(&error) == Some(Errno::ENOENT)
-                        && patience.pause() => {}
+                        && deadline.pause() => {}
                 Err(error) => {
-                    // that error says more
+                    // The first error says more.
                     let _ = parent::remove_unused(above, hierarchy.mount_point());
                     return Err(error);
                 }
@@ -48,22 +49,32 @@ impl Directory {
         }
     }
 
-    /// A directory that is there already.
+    /// Wraps a directory that exists already.
     pub(crate) fn found(hierarchy: &Hierarchy, path: PathBuf) -> Self {
         Directory { hierarchy: hierarchy.clone(), path }
     }
 
-    /// The hierarchy in which it is.
+    /// Returns the hierarchy that the cgroup is in.
     pub fn hierarchy(&self) -> &Hierarchy {
         &self.hierarchy
     }
 
-    /// Where it is.
+    /// Returns the version of the hierarchy.
+    pub fn version(&self) -> Version {
+        self.hierarchy.version()
+    }
+
+    /// Returns whether the files of `controller` are in this hierarchy.
+    pub fn holds(&self, controller: Controller) -> bool {
+        self.hierarchy.holds(controller)
+    }
+
+    /// Returns the path on the host.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The cgroups above it, from the top of the hierarchy down to its parent.
+    /// Returns the cgroups above, from the top of the hierarchy down to the parent.
     pub(crate) fn above(&self) -> Vec<Directory> {
         let top = self.hierarchy.mount_point();
         let above =
@@ -74,13 +85,13 @@ impl Directory {
         above
     }
 
-    /// Whether this kernel has `file` in it.
+    /// Returns whether the cgroup has this file.
     pub(crate) fn has(&self, file: &str) -> Result<bool> {
         let path = self.path.join(file);
         path.try_exists().with_context(|| format!("look for {}", path.display()))
     }
 
-    /// Writes `value` into `file`: cgroup files take one value a write(2).
+    /// Writes `value` into `file`. Cgroup files take one value for each write(2).
     pub(crate) fn write(
         &self,
         why: &str,
@@ -89,7 +100,7 @@ impl Directory {
     ) -> Result<()> {
         let path = self.path.join(file);
         kit::call(why, "write", format_args!("{}, {value}", path.display()), || {
-            // Without O_CREAT: a missing file is then ENOENT, not EACCES.
+            // Without O_CREAT the error for a missing file is ENOENT, not EACCES.
             OpenOptions::new()
                 .write(true)
                 .open(&path)?
@@ -97,24 +108,24 @@ impl Directory {
         })
     }
 
-    /// Reads `file`.
+    /// Reads a file of the cgroup.
     pub(crate) fn read(&self, file: &str) -> Result<String> {
         let path = self.path.join(file);
         kit::read_kernel_file(&path).with_context(|| format!("read {}", path.display()))
     }
 
-    /// The number in `file`; `None` where this kernel has no such file, or it says
-    /// `max`.
+    /// Returns the number in `file`, or `None` where this kernel has no such file, or
+    /// the file says `max`.
     pub(crate) fn number(&self, file: &str) -> Option<u64> {
         self.read(file).ok()?.trim().parse().ok()
     }
 
-    /// The number after `key` in `file`, which has a `key number` a line.
+    /// Returns the number after `key` in `file`, whose lines are `key number`.
     pub(crate) fn keyed(&self, file: &str, key: &str) -> Option<u64> {
         keyed(&self.read(file).ok()?, key)
     }
 
-    /// It and the cgroups below it, the deepest first.
+    /// Returns this cgroup and all cgroups below it, the deepest first.
     pub(crate) fn tree(&self) -> Vec<PathBuf> {
         let mut tree = vec![self.path.clone()];
         let mut next = 0;
@@ -129,19 +140,20 @@ impl Directory {
         tree
     }
 
-    /// Removes it, and the ones above that are unused with it gone.
+    /// Removes the cgroup, and the cgroups above that nobody uses then.
     ///
     /// # Errors
-    /// rmdir(2) refuses a cgroup with processes, or with cgroups, in it:
-    /// [`Directory::remove`] it then.
+    /// rmdir(2) refuses a cgroup that has processes or cgroups in it. For these there
+    /// is [`Directory::remove`].
     pub(crate) fn remove_unused(&self) -> Result<()> {
-        fs::remove_dir(&self.path)?; // a refusal is no failure, and is not told as one
-        kit::call(GONE, "rmdir", self.path.display(), || Ok::<_, Errno>(()))?;
+        // A refusal is expected here, so only success is narrated.
+        fs::remove_dir(&self.path)?;
+        kit::call(WHY_REMOVE, "rmdir", self.path.display(), || Ok::<_, Errno>(()))?;
         self.remove_unused_above()
     }
 
-    /// Removes it, the cgroups that the container made in it, and the ones above that
-    /// are unused.
+    /// Removes the cgroup, the cgroups that the container made in it, and the cgroups
+    /// above that nobody uses then.
     pub(crate) fn remove(&self) -> Result<()> {
         for cgroup in self.tree() {
             rmdir(&cgroup)?;
@@ -157,26 +169,26 @@ impl Directory {
     }
 }
 
-const GONE: &str = "remove the cgroup, and its counters";
+const WHY_REMOVE: &str = "remove the cgroup, and its counters";
 
-/// A cgroup stays busy for a moment after its last process has ended.
+/// Removes a cgroup. It stays busy for a moment after its last process has ended.
 fn rmdir(path: &Path) -> Result<()> {
-    let patience = Patience::new();
+    let deadline = Deadline::new();
     let run = || loop {
         match fs::remove_dir(path) {
             Err(error)
-                if error.raw_os_error() == Some(libc::EBUSY) && patience.pause() => {}
+                if error.raw_os_error() == Some(libc::EBUSY) && deadline.pause() => {}
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
             done => return done,
         }
     };
-    kit::call(GONE, "rmdir", path.display(), run).hint_on(
+    kit::call(WHY_REMOVE, "rmdir", path.display(), run).hint_on(
         Errno::EBUSY,
         "processes are still in it: see its cgroup.procs; remove it with `gc` later",
     )
 }
 
-/// The number after `key` in a text of `key number` lines.
+/// Returns the number after `key` in a text whose lines are `key number`.
 pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())

@@ -1,37 +1,32 @@
-//! Waiting for what a cgroup does: by its own events where it has them, and never for
-//! ever.
+//! Waits for the events of a cgroup of version 2.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 
+use crate::deadline::{Deadline, STUCK};
 use crate::directory::{Directory, keyed};
-
-/// How long anything is waited for. A process that does not die in this time is stuck
-/// in the kernel.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until `key` is `value` in cgroup.events: `populated 0`, `frozen 1`.
 ///
-/// A change is POLLPRI on the open file (cgroups(7), "cgroup.events file"), so there is
-/// no interval at which to look.
+/// The kernel reports each change as POLLPRI on the open file (cgroups(7),
+/// "cgroup.events file").
 pub(crate) fn wait(directory: &Directory, key: &str, value: u64) -> Result<()> {
     let path = directory.path().join("cgroup.events");
     let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
-    let patience = Patience::new();
+    let deadline = Deadline::new();
     while read(&file, key).with_context(|| format!("read {}", path.display()))?
         != Some(value)
     {
         let operands = format_args!("{}, {key} {value}", path.display());
         kit::call("wait until the kernel says so", "poll", operands, || {
-            sleep(&file, &patience)
+            sleep(&file, &deadline)
         })
         .hint_on(Errno::ETIMEDOUT, STUCK)?;
     }
@@ -44,57 +39,29 @@ fn read(events: &File, key: &str) -> io::Result<Option<u64>> {
     Ok(keyed(&String::from_utf8_lossy(&text[..length]), key))
 }
 
-/// Until something changes, and not beyond what is left of the patience.
-fn sleep(events: &File, patience: &Patience) -> io::Result<()> {
-    let left = patience.left().ok_or(io::Error::from(Errno::ETIMEDOUT))?;
+/// Sleeps until an event or the deadline comes.
+fn sleep(events: &File, deadline: &Deadline) -> io::Result<()> {
+    let left = deadline.left().ok_or(io::Error::from(Errno::ETIMEDOUT))?;
     match poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], left) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Why a process neither stops nor dies.
-pub(crate) const STUCK: &str = "a process in it is stuck in the kernel: look for state D in \
-                                `ps -eo pid,stat,wchan,cmd`; remove what is left with `gc` later";
-
-/// A wait with an end, for what has no event.
-pub(crate) struct Patience {
-    end: Instant,
-}
-
-impl Patience {
-    pub(crate) fn new() -> Self {
-        Patience { end: Instant::now() + PATIENCE }
-    }
-
-    /// What is left of it.
-    fn left(&self) -> Option<PollTimeout> {
-        let left = self.end.checked_duration_since(Instant::now())?;
-        PollTimeout::try_from(left.as_millis()).ok()
-    }
-
-    /// Lets a millisecond pass. False when there is none left.
-    pub(crate) fn pause(&self) -> bool {
-        // EINTR only makes it shorter.
-        let _ = poll(&mut [], 1u8);
-        self.left().is_some()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hierarchy::tests::Fake;
+    use crate::fake::Fake;
 
     #[test]
-    fn what_holds_is_not_waited_for_and_what_is_not_there_is_told() {
+    fn a_state_that_holds_already_is_not_waited_for_and_a_missing_file_is_an_error() {
         let top = Fake::new("events");
         let cgroup = Directory::found(
             &top.unified(),
             top.with("it", &[("cgroup.events", "frozen 1\n")]),
         );
         wait(&cgroup, "frozen", 1).unwrap();
-        let gone = Directory::found(&top.unified(), top.0.join("gone"));
+        let gone = Directory::found(&top.unified(), top.path().join("gone"));
         let error = wait(&gone, "frozen", 1).unwrap_err();
         assert!(format!("{error:#}").contains("gone/cgroup.events"), "{error:#}");
     }

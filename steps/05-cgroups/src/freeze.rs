@@ -1,36 +1,40 @@
-//! Freeze and thaw: all processes of a cgroup stand still, and go on.
+//! Freezes and thaws all processes of a cgroup.
 
 use anyhow::Result;
-use kit::Failure;
+use kit::{Failure, Hint};
 
-use crate::controller::Version;
+use crate::controller::{Controller, Version};
+use crate::deadline::{Deadline, STUCK};
 use crate::directory::Directory;
-use crate::{events, freezer};
+use crate::events;
 
-/// Stops all processes, and returns when they stand still.
+/// The file of version 1 (cgroup-v1/freezer-subsystem.rst).
+const STATE: &str = "freezer.state";
+
+/// Freezes all processes, and returns when none of them runs.
 pub(crate) fn freeze(directories: &[Directory]) -> Result<()> {
     match means(directories)? {
         Means::Unified(cgroup) => {
             cgroup.write("all processes in it stand still", "cgroup.freeze", 1)?;
-            // When one does not stop, the rest must not stand for ever.
+            // If one cannot be frozen, the others must not stay frozen for ever.
             events::wait(cgroup, "frozen", 1).inspect_err(|_| drop(thaw(directories)))
         }
-        Means::Freezer(cgroup) => freezer::freeze(cgroup),
+        Means::Freezer(cgroup) => freeze_v1(cgroup),
     }
 }
 
-/// Lets them go on.
+/// Thaws all processes, and returns when they run again.
 pub(crate) fn thaw(directories: &[Directory]) -> Result<()> {
     match means(directories)? {
         Means::Unified(cgroup) => {
             cgroup.write("its processes go on", "cgroup.freeze", 0)?;
             events::wait(cgroup, "frozen", 0)
         }
-        Means::Freezer(cgroup) => freezer::thaw(cgroup),
+        Means::Freezer(cgroup) => thaw_v1(cgroup),
     }
 }
 
-/// How processes are frozen here.
+/// The way in which this host freezes a cgroup.
 enum Means<'a> {
     /// cgroup.freeze, which every cgroup of version 2 has (Linux 5.2).
     Unified(&'a Directory),
@@ -39,15 +43,91 @@ enum Means<'a> {
 }
 
 fn means(directories: &[Directory]) -> Result<Means<'_>> {
-    let unified =
-        directories.iter().find(|cgroup| cgroup.hierarchy().version() == Version::V2);
+    let unified = directories.iter().find(|cgroup| cgroup.version() == Version::V2);
     unified
         .map(Means::Unified)
-        .or_else(|| freezer::of(directories).map(Means::Freezer))
+        .or_else(|| freezer(directories).map(Means::Freezer))
         .ok_or_else(|| {
             Failure::new(
                 "no hierarchy can freeze: neither version 2 nor the freezer is mounted",
             )
             .into()
         })
+}
+
+/// Returns the cgroup in the hierarchy of version 1's freezer, if there is one.
+pub(crate) fn freezer(directories: &[Directory]) -> Option<&Directory> {
+    directories.iter().find(|cgroup| cgroup.holds(Controller::Freezer))
+}
+
+/// Freezes a cgroup of the freezer.
+///
+/// The freezer has no event. If a process forks at the wrong moment, the state stays
+/// FREEZING until FROZEN is written once more. So this writes and reads until the state
+/// is FROZEN.
+pub(crate) fn freeze_v1(cgroup: &Directory) -> Result<()> {
+    let deadline = Deadline::new();
+    loop {
+        cgroup.write("all processes in it stand still", STATE, "FROZEN")?;
+        if cgroup.read(STATE)?.trim() == "FROZEN" {
+            return Ok(());
+        }
+        if !deadline.pause() {
+            // If one cannot be frozen, the others must not stay frozen for ever.
+            thaw_v1(cgroup)?;
+            let path = cgroup.path().display();
+            let what = format!("{path}/{STATE}: still FREEZING after 10 seconds");
+            return Err(Failure::new(what).into()).hint(STUCK);
+        }
+    }
+}
+
+fn thaw_v1(cgroup: &Directory) -> Result<()> {
+    cgroup.write("its processes go on", STATE, "THAWED")
+}
+
+/// Thaws a cgroup of the freezer and the cgroups below it, so that their processes can
+/// die: SIGKILL does not reach a process that version 1 has frozen.
+///
+/// As long as the container's root has CAP_SYS_ADMIN (until step 09), it can mount the
+/// freezer and freeze processes in cgroups of its own. If its PID 1 ends then, the
+/// kernel waits for these processes before it reports the end, and so does the runtime.
+/// After somebody has killed the runtime, `gc` comes here.
+pub(crate) fn thaw_tree(top: &Directory) -> Result<()> {
+    for path in top.tree() {
+        let cgroup = Directory::found(top.hierarchy(), path);
+        if cgroup.read(STATE).is_ok_and(|state| state.trim() != "THAWED") {
+            thaw_v1(&cgroup)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+    use std::thread;
+
+    use super::*;
+    use crate::fake::Fake;
+
+    #[test]
+    fn frozen_is_written_again_until_all_processes_are_frozen() {
+        let top = Fake::new("freezer");
+        let path = top.with("it", &[(STATE, "FREEZING")]);
+        let file = path.join(STATE);
+        let kernel = thread::spawn(move || {
+            // A write replaces the first bytes, so the rest of the longer word stays
+            // until the file is cut.
+            let is_asked = || fs::read_to_string(&file).unwrap().starts_with("FROZEN");
+            let open = || OpenOptions::new().write(true).open(&file).unwrap();
+            while !is_asked() {}
+            open().write_all(b"FREEZING").unwrap();
+            while !is_asked() {}
+            open().set_len("FROZEN".len() as u64).unwrap();
+        });
+        freeze_v1(&Directory::found(&top.unified(), path)).unwrap();
+        kernel.join().unwrap();
+    }
 }

@@ -1,65 +1,44 @@
-//! What a `kill -9` of the runtime leaves behind, found by its note and removed.
+//! Removes the cgroups that a runtime killed with -9 has left behind.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
-use kit::{Abandoned, Failure, Id, RunDir};
+use kit::{Abandoned, Failure, RunDir};
 use rustix::fs::statfs;
 
-use crate::cgroup;
+use crate::cgroup::Cgroup;
 use crate::controller::Version;
 use crate::directory::Directory;
 use crate::hierarchy::{Hierarchies, Hierarchy};
-use crate::parent::{self, Parent};
+use crate::placement::is_plain;
+use crate::{note, parent};
 
-/// The note in the run directory: the cgroups that are about to be made, one a line, in
-/// order.
-const NOTE: &str = "cgroups";
-
-/// Notes what will be made, before it is.
-pub(crate) fn announce(
-    hierarchies: &Hierarchies,
-    parent: &Parent,
-    id: &Id,
-    run_dir: &RunDir,
-) -> Result<()> {
-    let planned = hierarchies.iter().flat_map(|hierarchy| {
-        let above = hierarchy.base().join(parent.as_path());
-        let mut planned = parent::missing(&above, hierarchy.mount_point());
-        planned.push(above.join(id.as_str()));
-        planned
-    });
-    let note: String = planned.map(|path| format!("{}\n", path.display())).collect();
-    // Without root there may be none.
-    if note.is_empty() { Ok(()) } else { run_dir.note(NOTE, &note) }
-}
-
-/// What [`gc`] came to.
+/// The result of [`gc`].
 #[derive(Debug)]
 pub struct Collected {
     /// The ids of the containers of which nothing is left.
     pub removed: Vec<String>,
-    /// All that could not be undone, in one; those run directories are kept, for a
-    /// later `gc`.
+    /// All errors in one. The run directories of the containers concerned are kept for
+    /// a later `gc`.
     pub outcome: Result<()>,
 }
 
-/// Removes the cgroups of containers whose runtime is dead, with what is alive in them,
-/// and their run directories below `run_dirs`. Those of living ones are not touched:
-/// their owners hold a lock.
+/// Kills and removes the containers that have no owner and are not alive, and removes
+/// their run directories below `run_dirs`. [`kit::liveness`] has the rule for what is
+/// alive.
 ///
 /// # Errors
-/// When `run_dirs` is there and cannot be read, or when others can write to it.
+/// When `run_dirs` exists and cannot be read, or when others can write to it.
 pub fn gc(run_dirs: &Path) -> Result<Collected> {
-    RunDir::abandoned(run_dirs).map(collect_each)
+    RunDir::abandoned(run_dirs).map(collect_all)
 }
 
-/// The same with a few of the run directories beside `run_dir`.
+/// Does the same for a few of the run directories beside `run_dir`.
 pub(crate) fn gc_nearby(run_dir: &RunDir) -> Result<Collected> {
-    run_dir.abandoned_nearby().map(collect_each)
+    run_dir.abandoned_nearby().map(collect_all)
 }
 
-fn collect_each(found: Vec<Result<Abandoned>>) -> Collected {
+fn collect_all(found: Vec<Result<Abandoned>>) -> Collected {
     let (mut removed, mut errors) = (Vec::new(), Vec::new());
     for abandoned in found {
         match abandoned.and_then(collect) {
@@ -67,73 +46,71 @@ fn collect_each(found: Vec<Result<Abandoned>>) -> Collected {
             Err(error) => errors.push(error),
         }
     }
-    Collected { removed, outcome: kit::together(errors) }
+    Collected { removed, outcome: kit::combine(errors) }
 }
 
 fn collect(abandoned: Abandoned) -> Result<String> {
     let id = abandoned.id();
-    if let Err(error) = undo(&abandoned) {
+    if let Err(error) = remove_noted(&abandoned) {
         abandoned.keep();
         return Err(error.context(id));
     }
     Ok(id)
 }
 
-/// Kills and removes what one dead runtime noted.
+/// Kills and removes the cgroups that the container has noted.
 ///
 /// # Errors
-/// All that could not be undone, in one. A noted path that is no cgroup is an error,
-/// and is left.
-pub fn undo(abandoned: &Abandoned) -> Result<()> {
-    let note = abandoned.read(NOTE)?;
+/// All errors in one. A noted path that is not a cgroup is an error, and stays.
+fn remove_noted(abandoned: &Abandoned) -> Result<()> {
     let hierarchies = Hierarchies::detect()?;
     let (mut own, mut above, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-    for path in note.lines().map(PathBuf::from).filter(|path| !is_gone(path)) {
-        let its = if path.ends_with(abandoned.id()) { &mut own } else { &mut above };
+    for path in note::read(abandoned)?.into_iter().filter(|path| !is_gone(path)) {
+        let list = if path.ends_with(abandoned.id()) { &mut own } else { &mut above };
         match verify(&path, &hierarchies) {
-            Ok(hierarchy) => its.push(Directory::found(hierarchy, path)),
+            Ok(hierarchy) => list.push(Directory::found(hierarchy, path)),
             Err(error) => errors.push(error),
         }
     }
-    errors.extend(cgroup::undo(own).err());
+    errors.extend(Cgroup::found(own).remove().err());
     for parent in above.iter().rev() {
-        // Killed between mkdir and the mark, it left the parent without: whoever is in
-        // it now could not remove it either. ENOENT: that one was the last, and did.
+        // A runtime that was killed between mkdir and the mark left the parent without
+        // it, and the containers that are in it now could not remove it either. An
+        // error means most often that the parent is gone.
         let _ = parent::mark(parent.path());
-        errors.extend(
-            parent::remove_unused(parent.path(), parent.hierarchy().mount_point())
-                .err(),
-        );
+        let top = parent.hierarchy().mount_point();
+        errors.extend(parent::remove_unused(parent.path(), top).err());
     }
-    kit::together(errors)
+    kit::combine(errors)
 }
 
-/// What cannot be looked at is not gone.
+/// Returns whether a path does not exist. Any error but ENOENT does not mean that.
 fn is_gone(path: &Path) -> bool {
     path.try_exists().is_ok_and(|there| !there)
 }
 
-/// The hierarchy below whose top `path` lies. A note is only a file: what it names is
-/// removed only when the kernel says that it is a cgroup (statfs(2)).
+/// Returns the hierarchy that `path` is in. A note is only a file, so a path in it is
+/// removed only if statfs(2) says that it is a cgroup.
 fn verify<'a>(path: &Path, hierarchies: &'a Hierarchies) -> Result<&'a Hierarchy> {
     let below = |hierarchy: &&Hierarchy| {
         let rest = path.strip_prefix(hierarchy.mount_point());
-        rest.is_ok_and(|rest| {
-            rest.components().next().is_some() && parent::is_plain(rest)
-        })
+        rest.is_ok_and(|rest| rest.components().next().is_some() && is_plain(rest))
     };
     let hierarchy = hierarchies
         .iter()
         .filter(below)
         .find(|hierarchy| is_cgroup(path, hierarchy.version()));
     hierarchy.ok_or_else(|| {
-        Failure::new(format!("{}: noted as a cgroup, and is none", path.display()))
-            .into()
+        Failure::new(format!(
+            "{}: noted as a cgroup, but it is not one",
+            path.display()
+        ))
+        .into()
     })
 }
 
-/// Whether `path` is on a cgroup file system: CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC
-/// (linux/magic.h).
+/// Returns whether `path` is a directory of a cgroup file system: CGROUP_SUPER_MAGIC,
+/// CGROUP2_SUPER_MAGIC (linux/magic.h).
 fn is_cgroup(path: &Path, version: Version) -> bool {
     let magic = match version {
         Version::V1 => 0x0027_e0eb,

@@ -1,56 +1,67 @@
-//! Which hierarchies this host has, and which of them holds which controller.
+//! The cgroup hierarchies of this host, and the controllers in each.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Id, read_kernel_file};
+use kit::read_kernel_file;
 
 use crate::controller::{Controller, Version};
 use crate::mountinfo::{self, Mount};
-use crate::{delegated, scope};
 
-/// One hierarchy, where it is mounted.
+/// A hierarchy that is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
     version: Version,
     mount_point: PathBuf,
     controllers: BTreeSet<Controller>,
     own: Option<PathBuf>,
+    /// See [`Hierarchy::base`].
     base: PathBuf,
 }
 
 impl Hierarchy {
-    /// Its version.
+    /// Returns the version of cgroups.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The directory of its top cgroup, or of the topmost that can be seen from here.
+    /// Returns the directory of the top cgroup, or of the topmost that this process can
+    /// see.
     pub fn mount_point(&self) -> &Path {
         &self.mount_point
     }
 
-    /// Whether `controller` is in it.
+    /// Returns whether `controller` is in this hierarchy.
     pub fn holds(&self, controller: Controller) -> bool {
         self.controllers.contains(&controller)
     }
 
-    /// Whether any controller is in it.
+    /// Returns whether any controller is in this hierarchy.
     pub(crate) fn has_controllers(&self) -> bool {
         !self.controllers.is_empty()
     }
 
-    /// The directory of the cgroup in which the calling process is, if it can be seen
-    /// from here.
+    /// Returns the directory of the cgroup that the calling process is in, if the
+    /// process can see it.
     pub fn own(&self) -> Option<&Path> {
         self.own.as_deref()
     }
 
-    /// The cgroup below which we may make others: the top, or without root one that is
-    /// delegated.
+    /// Returns the cgroup below which we may make others: the top, or without root a
+    /// cgroup that is delegated to us.
     pub(crate) fn base(&self) -> &Path {
         &self.base
+    }
+
+    /// Returns the part of this hierarchy from `base` down, with the controllers that
+    /// are enabled there.
+    pub(crate) fn below(
+        &self,
+        base: PathBuf,
+        controllers: BTreeSet<Controller>,
+    ) -> Self {
+        Hierarchy { base, controllers, ..self.clone() }
     }
 
     fn of(mount: &Mount, own_cgroups: &str) -> Self {
@@ -60,12 +71,12 @@ impl Hierarchy {
             }
             Version::V2 => BTreeSet::new(),
         };
-        // proc_pid_cgroup(5): the path is from the hierarchy's root, the mount shows
-        // from `root` on.
+        // proc_pid_cgroup(5): the path begins at the hierarchy's root, while the mount
+        // shows only the part below `root`.
         let below = own_cgroup(own_cgroups, mount).and_then(|path| {
             path.strip_prefix(&mount.root).map(Path::to_path_buf).ok()
         });
-        // `join` with an empty path would add a slash.
+        // `components` drops the slash that `join` adds for an empty path.
         let own =
             below.map(|below| mount.mount_point.join(below).components().collect());
         let mount_point = mount.mount_point.clone();
@@ -79,8 +90,8 @@ impl Hierarchy {
     }
 }
 
-/// The line of /proc/self/cgroup for the hierarchy of `mount`: `4:cpu,cpuacct:/a` or
-/// `0::/a`.
+/// Returns the path in the line of /proc/self/cgroup for the hierarchy of `mount`:
+/// `4:cpu,cpuacct:/a` or `0::/a`.
 fn own_cgroup<'a>(own_cgroups: &'a str, mount: &Mount) -> Option<&'a Path> {
     own_cgroups.lines().find_map(|line| {
         let [id, names, path] = line.splitn(3, ':').collect::<Vec<_>>()[..] else {
@@ -103,11 +114,17 @@ fn own_cgroup<'a>(own_cgroups: &'a str, mount: &Mount) -> Option<&'a Path> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchies(Vec<Hierarchy>);
 
+impl FromIterator<Hierarchy> for Hierarchies {
+    fn from_iter<I: IntoIterator<Item = Hierarchy>>(hierarchies: I) -> Self {
+        Hierarchies(hierarchies.into_iter().collect())
+    }
+}
+
 impl Hierarchies {
-    /// What is mounted now.
+    /// Finds the hierarchies that are mounted now.
     ///
     /// # Errors
-    /// When /proc is not mounted, or a file of it or a mount point cannot be read.
+    /// When /proc is not mounted, or a file in it or a mount point cannot be read.
     pub fn detect() -> Result<Self> {
         let read =
             |path| read_kernel_file(path).with_context(|| format!("read {path}"));
@@ -130,41 +147,9 @@ impl Hierarchies {
         Ok(found)
     }
 
-    /// Those in which we may make cgroups. Without root that is the unified one, where
-    /// a part of it is delegated to us: already, or else by systemd, if limits need it.
-    ///
-    /// # Errors
-    /// As [`Hierarchies::detect`], and what systemd says.
-    pub(crate) fn usable(id: &Id, needed: &BTreeSet<Controller>) -> Result<Self> {
-        let found = Self::detect()?;
-        if rustix::process::geteuid().is_root() {
-            return Ok(found);
-        }
-        let delegated = found.delegated();
-        if needed.iter().all(|it| delegated.holding(*it).is_some()) || !scope::has_bus()
-        {
-            return Ok(delegated);
-        }
-        scope::enter(id)?;
-        Self::detect()?.unified().map_or(Ok(()), scope::become_leaf)?;
-        Ok(Self::detect()?.delegated())
-    }
-
-    fn delegated(&self) -> Self {
-        let unified = self.unified().and_then(|hierarchy| {
-            let base = delegated::base(hierarchy)?;
-            // What is delegated may be less than what the host has.
-            let granted = read_kernel_file(base.join("cgroup.controllers")).ok()?;
-            let controllers =
-                Controller::named(granted.split_whitespace(), Version::V2);
-            Some(Hierarchy { base, controllers, ..hierarchy.clone() })
-        });
-        Hierarchies(unified.into_iter().collect())
-    }
-
-    /// The hierarchies of `mounts`, version 2 first. Of several mounts of one, the
-    /// writable one that shows most of it; those of version 1 without a controller of
-    /// interest (`name=systemd`) are left out.
+    /// Finds the hierarchies of `mounts`, version 2 first. If a hierarchy is mounted
+    /// several times, the writable mount that shows most of it counts. Hierarchies of
+    /// version 1 without a controller of ours (`name=systemd`) are left out.
     fn of(mounts: &[Mount], own_cgroups: &str) -> Self {
         let mut mounts: Vec<_> = mounts.iter().collect();
         mounts.sort_by_key(|mount| {
@@ -191,80 +176,32 @@ impl Hierarchies {
         Hierarchies(hierarchies)
     }
 
-    /// All of them; the unified one first.
+    /// Finds the hierarchies in recorded files of /proc.
+    #[cfg(test)]
+    pub(crate) fn recorded(mountinfo: &str, own_cgroups: &str) -> Self {
+        Self::of(&mountinfo::parse(mountinfo), own_cgroups)
+    }
+
+    /// Returns all hierarchies, the unified one first.
     pub fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
         self.0.iter()
     }
 
-    /// The unified hierarchy. On a hybrid host it may hold no controllers; it freezes
-    /// and kills all the same.
+    /// Returns the unified hierarchy. On a hybrid host it may hold no controllers; it
+    /// freezes and kills all the same.
     pub fn unified(&self) -> Option<&Hierarchy> {
         self.0.iter().find(|hierarchy| hierarchy.version == Version::V2)
     }
 
-    /// The hierarchy that holds `controller`.
+    /// Returns the hierarchy that holds `controller`.
     pub fn holding(&self, controller: Controller) -> Option<&Hierarchy> {
         self.0.iter().find(|hierarchy| hierarchy.holds(controller))
     }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::fs;
-
+mod tests {
     use super::*;
-
-    /// An empty directory that stands for the top of the unified hierarchy; removed at
-    /// the end.
-    pub(crate) struct Fake(pub PathBuf);
-
-    impl Fake {
-        pub(crate) fn new(name: &str) -> Self {
-            let path = std::env::temp_dir()
-                .join(format!("kiste-cgroups-{name}-{}", std::process::id()));
-            fs::create_dir(&path).unwrap();
-            Fake(path)
-        }
-
-        /// Makes a cgroup with these files.
-        pub(crate) fn with(&self, cgroup: &str, files: &[(&str, &str)]) -> PathBuf {
-            let path = self.0.join(cgroup);
-            fs::create_dir_all(&path).unwrap();
-            files
-                .iter()
-                .for_each(|(file, text)| fs::write(path.join(file), text).unwrap());
-            path
-        }
-
-        pub(crate) fn mounted(&self, kind: &str, options: &str) -> Hierarchies {
-            recorded(
-                &format!(
-                    "50 40 0:30 / {} rw - {kind} cgroup {options}\n",
-                    self.0.display()
-                ),
-                "0::/\n",
-            )
-        }
-
-        /// It, with the controllers that its file says it has.
-        pub(crate) fn unified(&self) -> Hierarchy {
-            let granted = fs::read_to_string(self.0.join("cgroup.controllers"))
-                .unwrap_or_default();
-            let controllers =
-                Controller::named(granted.split_whitespace(), Version::V2);
-            Hierarchy { controllers, ..self.mounted("cgroup2", "rw").0[0].clone() }
-        }
-    }
-
-    impl Drop for Fake {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
-        }
-    }
-
-    fn recorded(mountinfo: &str, own_cgroups: &str) -> Hierarchies {
-        Hierarchies::of(&mountinfo::parse(mountinfo), own_cgroups)
-    }
 
     fn at(hierarchies: &Hierarchies, controller: Controller) -> Option<&Path> {
         hierarchies.holding(controller).map(Hierarchy::mount_point)
@@ -272,7 +209,7 @@ pub(crate) mod tests {
 
     #[test]
     fn debian_12_has_one_hierarchy() {
-        let host = recorded(
+        let host = Hierarchies::recorded(
             include_str!("recorded/debian-12.mountinfo"),
             "0::/user.slice/user-0.slice/session-1.scope\n",
         );
@@ -289,7 +226,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_hybrid_host_without_systemd_has_one_for_each_controller() {
-        let host = recorded(
+        let host = Hierarchies::recorded(
             include_str!("recorded/hybrid.mountinfo"),
             include_str!("recorded/hybrid.cgroup"),
         );
@@ -306,7 +243,7 @@ pub(crate) mod tests {
 
     #[test]
     fn ubuntu_with_hybrid_systemd_mounts_controllers_together() {
-        let host = recorded(
+        let host = Hierarchies::recorded(
             include_str!("recorded/ubuntu-hybrid.mountinfo"),
             include_str!("recorded/ubuntu-hybrid.cgroup"),
         );
@@ -322,7 +259,8 @@ pub(crate) mod tests {
             .lines()
             .filter(|line| !line.contains("cgroup2"))
             .fold(String::new(), |text, line| text + line + "\n");
-        let host = recorded(&only_v1, include_str!("recorded/hybrid.cgroup"));
+        let host =
+            Hierarchies::recorded(&only_v1, include_str!("recorded/hybrid.cgroup"));
         assert_eq!(host.unified(), None);
         assert!(host.iter().all(|hierarchy| hierarchy.version() == Version::V1));
         assert_eq!(
@@ -333,7 +271,7 @@ pub(crate) mod tests {
 
     #[test]
     fn in_a_docker_container_its_own_cgroup_is_the_top() {
-        let host = recorded(
+        let host = Hierarchies::recorded(
             include_str!("recorded/docker-v1.mountinfo"),
             include_str!("recorded/docker-v1.cgroup"),
         );
@@ -343,10 +281,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn of_two_mounts_of_one_hierarchy_the_writable_one_is_used() {
+    fn if_a_hierarchy_is_mounted_twice_the_writable_mount_is_used() {
         let text = "50 40 0:30 / /ro ro,nosuid - cgroup2 cgroup ro\n51 40 0:30 / /rw rw - cgroup2 cgroup rw\n";
         assert_eq!(
-            recorded(text, "0::/\n").unified().map(Hierarchy::mount_point),
+            Hierarchies::recorded(text, "0::/\n").unified().map(Hierarchy::mount_point),
             Some(Path::new("/rw"))
         );
     }

@@ -1,33 +1,130 @@
-//! Kills all processes of a cgroup.
+//! Kills all processes of a cgroup: on version 2 by one write, on version 1 one by one.
+
+use std::collections::HashSet;
 
 use anyhow::Result;
+use kit::{Failure, Hint};
 use nix::errno::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::controller::Version;
+use crate::deadline::{Deadline, STUCK};
 use crate::directory::Directory;
-use crate::{events, freezer};
+use crate::{events, freeze};
 
 // ANCHOR: kill
 /// Kills every process in the cgroup of version 2, and returns when they are gone.
 ///
-/// To signal one after the other is a race that a fork bomb wins. cgroup.kill is one
-/// write, and the kernel kills also what is being forked at that moment (Linux 5.14).
+/// Signals to one process after the other lose the race against a fork bomb.
+/// cgroup.kill (Linux 5.14) also kills the processes that are being forked at that
+/// moment.
 // Task 5.4: one write to cgroup.kill, then wait until the kernel says that it is empty.
 pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
-    if let Some(unified) =
-        directories.iter().find(|it| it.hierarchy().version() == Version::V2)
-    {
+    if let Some(unified) = directories.iter().find(|it| it.version() == Version::V2) {
         match unified.write("kill every process in it", "cgroup.kill", 1) {
-            // crate::signals
+            // An older kernel: `kill_each` does it.
             Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => return Ok(()),
             written => written?,
         }
         if unified.keyed("cgroup.events", "populated") != Some(0) {
-            // what it holds does not die
-            freezer::of(directories).map_or(Ok(()), freezer::thaw_if_frozen)?;
+            // A process that version 1 has frozen does not die.
+            freeze::freezer(directories).map_or(Ok(()), freeze::thaw_tree)?;
             events::wait(unified, "populated", 0)?;
         }
     }
-    Ok(()) // version 1 has nothing that kills at once: crate::signals
+    Ok(()) // version 1 has no such file: `kill_each` does it
 }
 // ANCHOR_END: kill
+
+/// Kills the processes of the cgroups one by one, and returns when they are gone: for
+/// version 1. It does nothing when the cgroups are empty.
+///
+/// Frozen processes cannot fork, so a fork bomb stands still while it is signalled.
+pub(crate) fn kill_each(directories: &[Directory]) -> Result<()> {
+    let freezer = freeze::freezer(directories);
+    let deadline = Deadline::new();
+    while !processes(directories).is_empty() {
+        // Where nothing freezes, the next round kills what was forked meanwhile.
+        let _ = freezer.map_or_else(|| freeze::freeze(directories), freeze::freeze_v1);
+        let listed: Vec<_> = processes(directories).into_iter().collect();
+        let killed =
+            listed.chunks(AT_ONCE).try_for_each(|pids| signal(directories, pids));
+        let _ = freezer.map_or_else(|| freeze::thaw(directories), freeze::thaw_tree);
+        killed?;
+        if !deadline.pause() {
+            let left = processes(directories).len();
+            return Err(Failure::new(format!("{left} processes do not die")).into())
+                .hint(STUCK);
+        }
+    }
+    Ok(())
+}
+
+/// The number of pidfds that are open at once. A fork bomb has more processes than we
+/// may have descriptors.
+const AT_ONCE: usize = 128;
+
+/// Returns the processes in the cgroups and in those below them.
+///
+/// cgroup.procs shows 0 for a process outside our PID namespace, which has no number
+/// here.
+fn processes(directories: &[Directory]) -> HashSet<Pid> {
+    let trees = directories.iter().flat_map(Directory::tree);
+    let texts = trees
+        .filter_map(|cgroup| kit::read_kernel_file(cgroup.join("cgroup.procs")).ok());
+    texts.flat_map(|text| text.lines().filter_map(pid).collect::<Vec<_>>()).collect()
+}
+
+fn pid(line: &str) -> Option<Pid> {
+    line.parse().ok().and_then(Pid::from_raw)
+}
+
+/// Sends SIGKILL to the processes by pidfd_open(2).
+///
+/// A process may have ended since it was listed, and its number may belong to another
+/// by now. If the number is listed again while the pidfd is open, it is the same
+/// process.
+fn signal(directories: &[Directory], pids: &[Pid]) -> Result<()> {
+    let open = |pid: &Pid| Some((*pid, pidfd_open(*pid, PidfdFlags::empty()).ok()?));
+    let opened: Vec<_> = pids.iter().filter_map(open).collect();
+    let listed = processes(directories);
+    for (pid, process) in opened.iter().filter(|(pid, _)| listed.contains(pid)) {
+        let operands = format_args!("{}, SIGKILL", pid.as_raw_nonzero());
+        match kit::call(
+            "kill what is still in the cgroup",
+            "pidfd_send_signal",
+            operands,
+            || pidfd_send_signal(process, Signal::KILL),
+        ) {
+            Err(error) if kit::errno(&error) != Some(Errno::ESRCH) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+
+    #[test]
+    fn the_processes_of_a_cgroup_include_those_of_the_cgroups_below_it() {
+        let top = Fake::new("kill");
+        let path = top.with("it", &[("cgroup.procs", "17\n18\n")]);
+        top.with("it/below", &[("cgroup.procs", "19\n0\n")]);
+        let found = processes(&[Directory::found(&top.unified(), path)]);
+        let mut found: Vec<_> =
+            found.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+        found.sort_unstable();
+        assert_eq!(found, [17, 18, 19]);
+    }
+
+    #[test]
+    fn a_process_of_another_pid_namespace_is_not_mistaken_for_our_own_process_group() {
+        assert_eq!(pid("0"), None);
+        assert_eq!(pid("17").map(|pid| pid.as_raw_nonzero().get()), Some(17));
+    }
+}

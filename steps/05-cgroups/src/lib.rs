@@ -1,4 +1,4 @@
-//! How much a container may use, and how to get hold of all its processes at once.
+//! Limits the resources of a container, and gets hold of all its processes at once.
 //!
 //! A *cgroup* is a directory in a file system that the kernel fills with files: `mkdir`
 //! makes one, writing into its files limits it, reading them tells what it used,
@@ -8,14 +8,13 @@
 //!
 //! In reading order:
 //!
-//! - [`Args`] and [`Limits`]: what was asked for.
-//! - [`Hierarchies`]: what this host has.
-//! - [`Cgroup`]: a container's cgroup, from `mkdir` to `rmdir`. `v2` is the story, `v1`
-//!   the same on older hosts.
-//! - [`Stats`] and [`Oom`]: what it used, and whether it was too much.
-//! - [`unshare_namespace`] and [`Cgroup::show_in`]: what the container sees of all
-//!   this.
-//! - [`gc`]: what a `kill -9` of the runtime left behind.
+//! - [`Limits`]: the limits, as data. [`Args`] makes them of options.
+//! - [`Hierarchies`]: the hierarchies of this host.
+//! - [`Cgroup`]: a container's cgroup, from `mkdir` to `rmdir`. `limit_files` is the
+//!   table of limits, `v2` enables controllers, `v1` is for older hosts.
+//! - [`Stats`] and [`Oom`]: the resources that it used, and whether memory ran out.
+//! - [`unshare_namespace`] and [`Cgroup::show_in`]: the cgroups that a container sees.
+//! - [`gc`]: removes the cgroups that a `kill -9` of the runtime left behind.
 //!
 //! Kernel documentation: [cgroup
 //! v2](https://docs.kernel.org/admin-guide/cgroup-v2.html), [cgroup
@@ -26,44 +25,46 @@ mod args;
 mod cgroup;
 mod cli;
 mod controller;
-mod cpu_list;
 mod cpuset;
-mod delegated;
+mod deadline;
+mod delegation;
 mod directory;
 mod doctor;
 mod events;
+#[cfg(test)]
+mod fake;
 mod freeze;
-mod freezer;
 mod gc;
 mod hierarchy;
 mod kill;
+mod limit_files;
 mod limits;
 mod mountinfo;
+mod note;
 mod oom;
 mod parent;
+mod placement;
 mod scope;
-mod setting;
-mod signals;
 mod size;
 mod stats;
 mod v1;
 mod v2;
+mod values;
 mod view;
-mod weights;
 
 pub use args::Args;
 pub use cgroup::Cgroup;
-pub use cli::{gc_before_run, gc_command};
+pub use cli::{UsageReport, gc_before_run, gc_command};
 pub use controller::{Controller, Version};
-pub use cpu_list::CpuList;
+pub use cpuset::CpuList;
 pub use directory::Directory;
 pub use doctor::doctor;
-pub use gc::{Collected, gc, undo};
+pub use gc::{Collected, gc};
 pub use hierarchy::{Hierarchies, Hierarchy};
-pub use limits::{Cpus, Limits, Max, Swap};
+pub use limits::{Limit, Limits};
 pub use oom::Oom;
-pub use parent::Parent;
+pub use placement::{CgroupParent, Placement, SessionBus};
 pub use size::Size;
 pub use stats::{Cpu, Io, Stats};
+pub use values::{BlkioWeight, CpuShares, Cpus, Max, Swap};
 pub use view::unshare_namespace;
-pub use weights::{BlkioWeight, CpuShares};

@@ -9,8 +9,7 @@ use std::time::Instant;
 use cgroups::Cgroup;
 use clap::Parser;
 use exec::{CommandArgs, Job, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, RunDir, RunDirArgs, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::{Root, TerminalArgs};
 
@@ -20,12 +19,12 @@ use crate::lesson::LESSON;
 ///
 /// cgroups: the command can use so much memory, CPU time and processes, and no more.
 #[derive(Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    /// Check what this step needs from the kernel and the host
+    Doctor(DoctorArgs),
     /// Remove what runs that were killed with -9 have left behind
     Gc(RunDirArgs),
 }
@@ -58,7 +57,7 @@ fn main() -> ExitCode {
         Cli::Run(args) => run(&args),
         Cli::Gc(args) => cgroups::gc_command(&args),
         Cli::Doctor(args) => doctor::run(
-            &args,
+            args.format(),
             &[doctor::basics(), pivot_root::checks(), cgroups::doctor()].concat(),
         ),
     })
@@ -69,16 +68,18 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let limits = args.cgroup.limits()?;
     let id = Id::random()?;
-    let hostname = args.uts.hostname(&id);
-    let command = args.command.on_host(&hostname);
+    let names = args.uts.names(&id);
+    let pid_1 = args.pid.pid_1();
+    let command = args.command.on_host(&names.hostname);
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
+    let rootfs = args.root.rootfs();
     let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
-    // 05: how much it may use
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
+    // 05: its limits
+    let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     let started = Instant::now();
 
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
@@ -86,25 +87,25 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
         .spawn(|parent| {
-            cgroup.enter()?; // 05: v1: goes in first
-            cgroups::unshare_namespace()?; // 05: what it sees of cgroups
-            uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+            cgroup.enter()?; // 05: v1: enters it here
+            cgroups::unshare_namespace()?; // 05: its view of cgroups
+            uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
-            let root = Root::open(&args.root, &mounts)?; // 04: what it sees as /
-            pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+            let root = Root::open(&rootfs, &mounts)?; // 04: what it sees as /
+            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(&root, parent)?; // 04: a terminal of its own
+            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
-            pid::become_command(&command, args.pid, parent) // 02: becomes the command
+            pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    args.cgroup.tell(&cgroup, started.elapsed());
+    cgroup.report(args.cgroup.usage_report(), started.elapsed());
     cgroup.remove_or_keep(run_dir);
     Ok(status.into())
 }

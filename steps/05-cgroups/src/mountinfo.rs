@@ -1,4 +1,4 @@
-//! Where the cgroup file systems are mounted: /proc/self/mountinfo
+//! Finds the mounts of cgroup file systems in /proc/self/mountinfo
 //! (proc_pid_mountinfo(5)).
 
 use std::ffi::OsString;
@@ -18,29 +18,29 @@ pub(crate) struct Mount {
     pub version: Version,
     /// The device number, `major:minor`: mounts of one hierarchy share it.
     device: String,
-    /// Which cgroup of the hierarchy is seen at the mount point. `/` on a host; in a
-    /// container without a cgroup namespace the container's own.
+    /// The cgroup that is mounted: `/` on a host, and the container's own in a
+    /// container without a cgroup namespace.
     pub root: PathBuf,
     pub mount_point: PathBuf,
-    pub access: Access,
-    /// The file system's own options: for version 1, the names of its controllers are
+    pub access: MountAccess,
+    /// The options of the file system. On version 1 the names of its controllers are
     /// among them.
     pub options: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Access {
+pub(crate) enum MountAccess {
     ReadWrite,
     ReadOnly,
 }
 
-/// The cgroup mounts in `mountinfo`, in the order they were mounted.
+/// Parses the cgroup mounts, in the order in which they were mounted.
 pub(crate) fn parse(mountinfo: &str) -> Vec<Mount> {
     mountinfo.lines().filter_map(parse_line).collect()
 }
 
-/// `36 35 0:28 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup
-/// rw,cpu,cpuacct`
+/// Parses `36 35 0:28 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup
+/// rw,cpu,cpuacct`.
 fn parse_line(line: &str) -> Option<Mount> {
     let (mount, file_system) = line.split_once(" - ")?;
     let [_, _, device, root, mount_point, flags, ..] =
@@ -62,12 +62,13 @@ fn parse_line(line: &str) -> Option<Mount> {
         device: device.into(),
         root: unescape(root),
         mount_point: unescape(mount_point),
-        access: if read_only { Access::ReadOnly } else { Access::ReadWrite },
+        access: if read_only { MountAccess::ReadOnly } else { MountAccess::ReadWrite },
         options,
     })
 }
 
-/// mountinfo writes space, tab, newline and backslash as `\` and three octal digits.
+/// Replaces `\` and three octal digits, which stand for space, tab, newline or
+/// backslash.
 fn unescape(text: &str) -> PathBuf {
     let mut parts = text.split('\\');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -81,12 +82,12 @@ fn unescape(text: &str) -> PathBuf {
 }
 
 impl Mount {
-    /// Whether what is found at the mount point is this file system, not one mounted
-    /// over it, or nothing at all.
+    /// Returns whether the mount point shows this file system, and not another that is
+    /// mounted over it.
     ///
     /// # Errors
-    /// When it cannot be looked at: a hierarchy that is passed over would not limit the
-    /// container.
+    /// When the mount point cannot be examined. Without this hierarchy the container
+    /// would not be limited.
     pub(crate) fn is_visible(&self) -> Result<bool> {
         match self.mount_point.metadata() {
             Err(error)

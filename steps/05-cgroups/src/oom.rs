@@ -1,4 +1,4 @@
-//! Whether the OOM killer was in the cgroup, told in words.
+//! Reports that the OOM killer has killed a process of the cgroup.
 
 use std::fmt::{self, Display};
 
@@ -10,7 +10,7 @@ use crate::controller::Controller;
 use crate::size::Size;
 use crate::stats::by;
 
-/// A process of the container was killed because it, or the host, ran out of memory.
+/// A kill by the OOM killer: the container, or the host, ran out of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oom {
     limit: Option<Size>,
@@ -18,7 +18,8 @@ pub struct Oom {
 }
 
 impl Cgroup {
-    /// Whether the OOM killer was in it. `None` also where memory is not counted.
+    /// Returns the kill if the OOM killer has killed a process in the cgroup. Where
+    /// memory is not counted, it returns `None`.
     pub fn oom(&self) -> Option<Oom> {
         let memory = self.holding(Controller::Memory)?;
         let killed = memory
@@ -27,26 +28,22 @@ impl Cgroup {
             return None;
         }
         let size = |v2, v1| memory.number(by(memory, v2, v1)).map(Size);
-        // Without a limit, version 2 says `max`, version 1 the largest number there is,
-        // in whole pages.
+        // Without a limit, version 2 has `max`, which is no number, and version 1 the
+        // largest number of whole pages.
         let limit = size("memory.max", "memory.limit_in_bytes")
             .filter(|limit| limit.0 >> 62 == 0);
         let peak = size("memory.peak", "memory.max_usage_in_bytes");
         Some(Oom { limit, peak })
     }
-}
 
-impl Cgroup {
-    /// Adds to the error of a start that it ran out of memory, if it did: a limit can
-    /// be too small to start in.
+    /// Adds a hint to the error of a start if the container ran out of memory: a limit
+    /// can be too small to start with.
     ///
     /// # Errors
-    /// Always: the same error.
-    pub fn blame<T>(&self, error: anyhow::Error) -> Result<T> {
+    /// Always: the error that it was given.
+    pub fn add_oom_hint<T>(&self, error: anyhow::Error) -> Result<T> {
         match self.oom() {
-            Some(oom) => {
-                Err(error).hint(format_args!("{oom}: give it more by --memory"))
-            }
+            Some(oom) => Err(error).hint(format_args!("{oom}: raise the memory limit")),
             None => Err(error),
         }
     }
@@ -70,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_tells_the_limit_and_the_peak() {
+    fn an_oom_kill_is_reported_with_the_limit_and_the_peak() {
         let oom = Oom { limit: Some(Size(32 << 20)), peak: Some(Size(32 << 20)) };
         assert_eq!(oom.to_string(), "killed: out of memory (limit 32MiB, peak 32MiB)");
         assert_eq!(

@@ -1,58 +1,29 @@
-//! The cgroups above the container's own: made when missing, removed when empty.
+//! Makes the cgroups above the container's own when they are missing, and removes them
+//! when they are empty.
 
 use std::fs;
-use std::path::{Component, Path, PathBuf};
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
 use rustix::fs::{XattrFlags, getxattr, rmdir, setxattr};
 
-/// The cgroup below which containers have theirs, relative to the top of each
-/// hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parent(PathBuf);
-
-impl Parent {
-    /// The path, relative to the top of each hierarchy.
-    pub fn as_path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl FromStr for Parent {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let plain =
-            |name: &str| !name.contains('\n') && !matches!(name, "" | "." | "..");
-        match text.split('/').all(plain) {
-            true => Ok(Parent(text.into())),
-            false => {
-                Err("a cgroup is named from the top of the hierarchy, without `.`, `..` or a leading /: \
-                          kiste, machine/kiste"
-                    .into())
-            }
-        }
-    }
-}
-
-/// Marks a cgroup as made by a container, which goes when its last container goes. The
-/// host's own have no mark, and stay also when they are empty. Any user who may write
-/// to the cgroup can set it (xattr(7), cgroup file systems hold `user.` attributes
-/// since Linux 5.7).
+/// The attribute that marks a cgroup as made by Kiste, to be removed together with its
+/// last container. The host's own cgroups have no mark, and stay when they are empty.
+/// Users who may write to the cgroup can set it: cgroup file systems have `user.`
+/// attributes since Linux 5.7 (xattr(7)).
 const MARK: &str = "user.kiste";
 
-/// Makes what is missing from `top` down to `parent`.
+/// Makes and marks the missing cgroups from `top` down to `parent`.
 pub(crate) fn make(parent: &Path, top: &Path) -> Result<()> {
     for cgroup in missing(parent, top) {
         match mkdir("the cgroup of all containers", &cgroup) {
-            // Without the mark nobody would ever remove it.
+            // Nobody would ever remove a cgroup without the mark.
             Ok(()) => mark(&cgroup).inspect_err(|_| {
                 let _ = rmdir(&cgroup);
             })?,
-            // Another container made it in between, and marks it.
+            // Another container has made it meanwhile, and marks it.
             Err(error) if kit::errno(&error) == Some(Errno::EEXIST) => {}
             Err(error) => return Err(error),
         }
@@ -72,7 +43,7 @@ pub(crate) fn mkdir(why: &str, cgroup: &Path) -> Result<()> {
 }
 // ANCHOR_END: mkdir
 
-/// The cgroups from `top` down to `parent` that are not there yet.
+/// Returns the cgroups from `top` down to `parent` that do not exist yet.
 pub(crate) fn missing(parent: &Path, top: &Path) -> Vec<PathBuf> {
     let below = parent
         .ancestors()
@@ -83,7 +54,7 @@ pub(crate) fn missing(parent: &Path, top: &Path) -> Vec<PathBuf> {
     missing
 }
 
-/// Marks `cgroup` as one that goes when it is empty.
+/// Marks a cgroup as one that is removed when it is empty.
 pub(crate) fn mark(cgroup: &Path) -> Result<()> {
     kit::call(
         "a mark: made by Kiste",
@@ -93,13 +64,13 @@ pub(crate) fn mark(cgroup: &Path) -> Result<()> {
     )
 }
 
-/// Removes the marked cgroups from `cgroup` up to, not including, `top`. rmdir(2)
-/// refuses one that is in use, so whoever comes last removes it; one that vanishes
-/// under a newcomer is made again.
+/// Removes the marked cgroups from `cgroup` up to `top`, which stays. rmdir(2) refuses
+/// a cgroup that is in use, so the last container removes it. If another container
+/// wants a cgroup that vanishes at that moment, it makes it again.
 ///
 /// # Errors
-/// When the kernel does not say whose one is, or refuses to remove one that nobody
-/// uses.
+/// When the kernel does not tell whether a cgroup is marked, or refuses to remove one
+/// that nobody uses.
 pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
     use rustix::io::Errno;
     for cgroup in cgroup
@@ -116,8 +87,8 @@ pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
             }
         }
         match rmdir(cgroup) {
-            // Most often a neighbour is still there. That is no failure, and is not
-            // told as one.
+            // Most often another container is still in it. This is no failure, and is
+            // not narrated as one.
             Err(Errno::BUSY | Errno::NOTEMPTY | Errno::NOENT) => return Ok(()),
             removed => kit::call(
                 "the last container in it has gone",
@@ -130,25 +101,20 @@ pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether `path` has only plain names: no `..` that leads out of it.
-pub(crate) fn is_plain(path: &Path) -> bool {
-    path.components().all(|component| matches!(component, Component::Normal(_)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hierarchy::tests::Fake;
+    use crate::fake::Fake;
 
     #[test]
-    fn that_another_has_just_made_it_is_no_error_and_all_else_is() {
+    fn a_parent_that_another_container_has_just_made_is_no_error_and_anything_else_is()
+    {
         let top = Fake::new("parent");
         top.with("", &[("file", "")]);
-        let error = make(&top.0.join("file/below"), &top.0).unwrap_err();
+        let error = make(&top.path().join("file/below"), top.path()).unwrap_err();
         assert_eq!(kit::errno(&error), Some(Errno::ENOTDIR), "{error:#}");
-        // A link that leads nowhere is not there when it is looked for, and is when it
-        // is made.
-        std::os::unix::fs::symlink("nowhere", top.0.join("link")).unwrap();
-        make(&top.0.join("link"), &top.0).unwrap();
+        // A dangling link does not exist for stat(2), and does for mkdir(2).
+        std::os::unix::fs::symlink("nowhere", top.path().join("link")).unwrap();
+        make(&top.path().join("link"), top.path()).unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! A cgroup from the user's systemd: a scope that is delegated to us, asked for over
-//! D-Bus (org.freedesktop.systemd1(5); systemd's CGROUP_DELEGATION).
+//! Asks the user's systemd over D-Bus for a scope: a cgroup that is delegated to us
+//! (org.freedesktop.systemd1(5); systemd's CGROUP_DELEGATION).
 
 use std::io;
 use std::time::Duration;
@@ -10,13 +10,15 @@ use rustbus::connection::Timeout;
 use rustbus::message_builder::MarshalledMessage;
 use rustbus::wire::ObjectPath;
 use rustbus::{DuplexConn, Marshal, MessageBuilder, MessageType, Signature};
+use rustbus_nix::sys::socket::UnixAddr;
 
 use crate::directory::Directory;
 use crate::hierarchy::Hierarchy;
 use crate::parent;
+use crate::placement::SessionBus;
 
-/// How long the bus and systemd may take for an answer.
-const PATIENCE: Timeout = Timeout::Duration(Duration::from_secs(10));
+/// The longest time that the bus and systemd may take for an answer.
+const TIMEOUT: Timeout = Timeout::Duration(Duration::from_secs(10));
 
 /// The value of a property of a unit.
 #[derive(Marshal, Signature)]
@@ -26,42 +28,37 @@ enum Property {
     Numbers(Vec<u32>),
 }
 
-/// Whether this user has a session bus, at which systemd may be asked.
-pub(crate) fn has_bus() -> bool {
-    std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some()
-}
-
-/// Has systemd put us, the runtime, into a scope of our own. The container's cgroup is
-/// then made below it, and we go into a leaf of it: only leaves have processes.
+/// Asks systemd to put this process, the runtime, into a scope of its own. The cgroup
+/// of the container is then made below it, and the runtime moves into a leaf of it:
+/// only leaves may have processes.
 ///
-/// systemd removes the scope with all that is below when the last process in it has
+/// systemd removes the scope with everything below when the last process in it has
 /// ended.
-pub(crate) fn enter(id: &Id) -> Result<()> {
+pub(crate) fn enter(bus: &SessionBus, id: &Id) -> Result<()> {
     let name = format!("kiste-{id}.scope");
     kit::call("ask the user's systemd for a cgroup to write in", "StartTransientUnit", &name, || {
-        start(&name).map_err(|error| io::Error::other(format!("{error:#}")))
+        start(bus, &name).map_err(|error| io::Error::other(format!("{error:#}")))
     })
     .hint("is this a login session with `systemd --user`? Otherwise have root delegate a cgroup to you")
 }
 
-/// Moves us into a leaf of the cgroup that we are in.
+/// Moves this process into a leaf of the cgroup that it is in.
 pub(crate) fn become_leaf(hierarchy: &Hierarchy) -> Result<()> {
     let Some(scope) = hierarchy.own() else { return Ok(()) };
     let leaf = Directory::found(hierarchy, scope.join("runtime"));
     parent::mkdir("a leaf for the runtime itself", leaf.path())?;
-    // 0 stands for who writes
+    // 0 stands for the process that writes.
     leaf.write("move in: only leaves may have processes", "cgroup.procs", 0)
 }
 
-fn start(name: &str) -> Result<()> {
-    let mut bus = connect()?;
-    // JobRemoved is sent to those who have subscribed, and says how the job came out.
+fn start(bus: &SessionBus, name: &str) -> Result<()> {
+    let mut bus = connect(bus)?;
+    // systemd sends JobRemoved to its subscribers, with the result of the job.
     call(&mut bus, &mut rustbus::standard_messages::add_match(JOBS))?;
     call(&mut bus, &mut manager("Subscribe"))?;
     call(&mut bus, &mut unit(name)?)?;
     loop {
-        let message =
-            bus.recv.get_next_message(PATIENCE).context("wait for systemd")?;
+        let message = bus.recv.get_next_message(TIMEOUT).context("wait for systemd")?;
         if message.typ != MessageType::Signal
             || message.dynheader.member.as_deref() != Some("JobRemoved")
         {
@@ -83,13 +80,29 @@ fn start(name: &str) -> Result<()> {
     }
 }
 
-fn connect() -> Result<DuplexConn> {
-    let address =
-        rustbus::get_session_bus_path().context("DBUS_SESSION_BUS_ADDRESS")?;
+fn connect(bus: &SessionBus) -> Result<DuplexConn> {
+    let address = address(bus).context("DBUS_SESSION_BUS_ADDRESS")?;
     let mut bus = DuplexConn::connect_to_bus(address, false)
         .context("connect to the session bus")?;
-    bus.send_hello(PATIENCE).context("greet the session bus")?;
+    bus.send_hello(TIMEOUT).context("greet the session bus")?;
     Ok(bus)
+}
+
+/// Parses `unix:path=/run/user/1000/bus` or `unix:abstract=NAME` (D-Bus specification,
+/// "Server Addresses").
+fn address(SessionBus(address): &SessionBus) -> Result<UnixAddr> {
+    let pairs = address.strip_prefix("unix:").unwrap_or_default().split(',');
+    for pair in pairs {
+        match pair.split_once('=') {
+            Some(("path", path)) => return Ok(UnixAddr::new(path)?),
+            Some(("abstract", name)) => {
+                return Ok(UnixAddr::new_abstract(name.as_bytes())?);
+            }
+            _ => {}
+        }
+    }
+    Err(Failure::new(format_args!("{address}: not the address of a Unix socket"))
+        .into())
 }
 
 const JOBS: &str =
@@ -104,15 +117,15 @@ fn manager(method: &str) -> MarshalledMessage {
         .build()
 }
 
-/// org.freedesktop.systemd1(5), StartTransientUnit(name, mode, properties, auxiliary
-/// units).
+/// Makes the call StartTransientUnit(name, mode, properties, auxiliary units)
+/// (org.freedesktop.systemd1(5)).
 fn unit(name: &str) -> Result<MarshalledMessage> {
     let mut message = manager("StartTransientUnit");
     let properties = vec![
         ("Description", Property::Text("a container of Kiste".into())),
         ("Delegate", Property::Flag(true)),
         ("PIDs", Property::Numbers(vec![std::process::id()])),
-        // Also a scope that failed is forgotten: systemd.unit(5).
+        // systemd forgets a scope that failed, too: systemd.unit(5).
         ("CollectMode", Property::Text("inactive-or-failed".into())),
     ];
     message.body.push_param2(name, "fail")?;
@@ -128,7 +141,7 @@ fn call(bus: &mut DuplexConn, message: &mut MarshalledMessage) -> Result<()> {
         bus.send.send_message_write_all(message).context("send to the session bus")?;
     loop {
         let answer =
-            bus.recv.get_next_message(PATIENCE).context("wait for the session bus")?;
+            bus.recv.get_next_message(TIMEOUT).context("wait for the session bus")?;
         if answer.dynheader.response_serial != Some(serial) {
             continue;
         }
@@ -141,5 +154,22 @@ fn call(bus: &mut DuplexConn, message: &mut MarshalledMessage) -> Result<()> {
             }
             _ => Ok(()),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_address_is_a_path_or_an_abstract_name() {
+        let address = |text: &str| address(&SessionBus(text.into()));
+        let bus = address("unix:path=/run/user/1/bus,guid=ab").unwrap();
+        assert_eq!(bus.path().unwrap(), std::path::Path::new("/run/user/1/bus"));
+        let bus = address("unix:guid=ab,abstract=/tmp/dbus").unwrap();
+        assert_eq!(bus.as_abstract(), Some(&b"/tmp/dbus"[..]));
+        for wrong in ["", "tcp:host=localhost,port=1", "unix:tmpdir=/tmp", "/run/bus"] {
+            assert!(address(wrong).unwrap_err().to_string().contains("Unix socket"));
+        }
     }
 }

@@ -1,5 +1,4 @@
-//! Amounts of memory: `32m` as the command line takes them, `32MiB` as people read
-//! them.
+//! Amounts of memory: reads `32m`, and writes `32MiB`.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -11,8 +10,8 @@ pub struct Size(pub u64);
 const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 
 impl Display for Size {
-    /// In the largest unit of which there is one, with at most one decimal: `32MiB`,
-    /// `1.5GiB`.
+    /// Writes the amount in the largest unit that fits, with at most one decimal:
+    /// `32MiB`, `1.5GiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, shift) = UNITS
             .into_iter()
@@ -29,8 +28,8 @@ impl Display for Size {
 impl FromStr for Size {
     type Err = String;
 
-    /// As Docker takes it: a number, whole or decimal, then `b` (or nothing), `k`, `m`
-    /// or `g`, which are powers of 1024.
+    /// Reads an amount as Docker does: a whole or decimal number, then `b` (or
+    /// nothing), `k`, `m` or `g`, which are powers of 1024.
     fn from_str(text: &str) -> Result<Self, String> {
         let rule = "a size is a number and b, k, m or g: 512m, 1.5g";
         let lower = text.to_ascii_lowercase();
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_printed_for_people() {
+    fn sizes_are_printed_in_the_largest_unit_that_fits() {
         let printed = |bytes| Size(bytes).to_string();
         assert_eq!(printed(0), "0B");
         assert_eq!(printed(1023), "1023B");

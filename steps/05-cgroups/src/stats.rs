@@ -1,4 +1,4 @@
-//! What a container used.
+//! The resources that a container has used.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -8,20 +8,21 @@ use crate::controller::{Controller, Version};
 use crate::directory::Directory;
 use crate::size::Size;
 
-/// What a container used. What this kernel does not count is `None`.
+/// The resources that a container has used. A field is `None` where this kernel does
+/// not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// CPU time of all its processes, in user and in kernel mode.
+    /// The CPU time of all processes.
     pub cpu: Option<Cpu>,
-    /// The most memory it had at once, in bytes (version 2: Linux 5.19).
+    /// The highest memory usage, in bytes (version 2: Linux 5.19).
     pub memory_peak: Option<u64>,
-    /// The memory it has now, in bytes.
+    /// The memory usage now, in bytes.
     pub memory: Option<u64>,
-    /// The most processes and threads it had at once (Linux 6.1).
+    /// The highest number of processes and threads (Linux 6.1).
     pub pids_peak: Option<u64>,
-    /// The processes and threads it has now.
+    /// The number of processes and threads now.
     pub pids: Option<u64>,
-    /// Bytes read from and written to block devices; what came from the page cache does
+    /// The bytes read from and written to block devices. Reads from the page cache do
     /// not count.
     pub io: Option<Io>,
 }
@@ -29,7 +30,7 @@ pub struct Stats {
 /// CPU time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cpu {
-    /// All of it.
+    /// User and kernel mode together.
     pub total: Duration,
     /// In user mode.
     pub user: Duration,
@@ -47,7 +48,7 @@ pub struct Io {
 }
 
 impl Cgroup {
-    /// What it has used so far.
+    /// Reads the resources that the container has used so far.
     pub fn stats(&self) -> Stats {
         let number = |controller, v2: &str, v1: &str| {
             self.holding(controller).and_then(|it| it.number(by(it, v2, v1)))
@@ -63,7 +64,7 @@ impl Cgroup {
         }
     }
 
-    /// On version 2 every cgroup counts CPU time, without any controller.
+    /// Reads the CPU time. On version 2 every cgroup counts it, without a controller.
     fn cpu(&self) -> Option<Cpu> {
         if let Some(cgroup) = self.holding(Controller::Cpuacct) {
             let time = |file| cgroup.number(file).map(Duration::from_nanos);
@@ -81,9 +82,9 @@ impl Cgroup {
     }
 }
 
-/// The file that the version of `cgroup` has.
+/// Returns the name of the file on the version of `cgroup`.
 pub(crate) fn by<'a>(cgroup: &Directory, v2: &'a str, v1: &'a str) -> &'a str {
-    match cgroup.hierarchy().version() {
+    match cgroup.version() {
         Version::V2 => v2,
         Version::V1 => v1,
     }
@@ -91,18 +92,17 @@ pub(crate) fn by<'a>(cgroup: &Directory, v2: &'a str, v1: &'a str) -> &'a str {
 
 fn io(cgroup: &Directory) -> Option<Io> {
     let file = by(cgroup, "io.stat", "blkio.throttle.io_service_bytes_recursive");
-    // Version 1 on newer kernels (6.10) counts a device only while a limit is set for
-    // it somewhere. If the host's own top cgroup has read and written nothing, nothing
-    // is counted.
+    // Since Linux 6.10 version 1 counts a device only while some cgroup has a limit for
+    // it. If the counters of the host's top cgroup are 0, nothing is counted.
     let is_counted =
         |top: &Directory| top.read(file).is_ok_and(|text| sum(&text, "Total ") > 0);
-    if cgroup.hierarchy().version() == Version::V1
+    if cgroup.version() == Version::V1
         && !cgroup.above().first().is_some_and(is_counted)
     {
         return None;
     }
     let text = cgroup.read(file).ok()?;
-    Some(match cgroup.hierarchy().version() {
+    Some(match cgroup.version() {
         Version::V2 => {
             Io { read: sum(&text, "rbytes="), written: sum(&text, "wbytes=") }
         }
@@ -110,8 +110,8 @@ fn io(cgroup: &Directory) -> Option<Io> {
     })
 }
 
-/// The sum over all devices of the number after `key`, which stands in each device's
-/// line: `8:0 rbytes=4096 wbytes=0 …` or `8:0 Read 4096`.
+/// Adds up the numbers after `key` in the lines of all devices: `8:0 rbytes=4096
+/// wbytes=0 …` or `8:0 Read 4096`.
 fn sum(text: &str, key: &str) -> u64 {
     let value =
         |line: &str| line.split_once(key)?.1.split(' ').next()?.parse::<u64>().ok();
@@ -119,7 +119,7 @@ fn sum(text: &str, key: &str) -> u64 {
 }
 
 impl Stats {
-    /// The lines of `--stats`; `wall` is the time from start to end.
+    /// Returns the lines of `--stats`. `wall` is the time from start to end.
     pub fn report(self, wall: Duration) -> impl Display {
         Report { stats: self, wall }
     }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_has_a_line_for_each_and_says_what_is_not_counted() {
+    fn a_report_has_a_line_for_each_resource_also_if_it_is_not_counted() {
         let cpu = Cpu {
             total: Duration::from_millis(812),
             user: Duration::from_millis(700),

@@ -1,79 +1,37 @@
-//! Version 1: a hierarchy for each controller, or for a few, and the same limits under
-//! older names.
+//! Version 1: a hierarchy for each controller, or for a few.
 
 use anyhow::Result;
 
 use crate::controller::Controller;
 use crate::cpuset;
 use crate::directory::Directory;
-use crate::limits::{Cpus, Limits, Max, Swap};
-use crate::setting::Setting;
+use crate::limits::{Limit, Limits};
 
 /// Writes the limits whose controllers are in this hierarchy.
 pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
-    if cgroup.hierarchy().holds(Controller::Cpuset) {
-        cpuset::inherit(cgroup)?;
-        cpuset::check(cgroup, "cpuset.cpus", limits)?;
+    if cgroup.holds(Controller::Cpuset) {
+        inherit_cpuset(cgroup)?;
+        cpuset::check(cgroup, "cpuset.cpus", limits.cpuset_cpus.as_ref())?;
     }
-    settings(limits)
-        .filter(|setting| cgroup.hierarchy().holds(setting.controller))
-        .try_for_each(|setting| setting.write(cgroup))
+    Limit::ALL.into_iter().try_for_each(|limit| limits.write(limit, cgroup))
 }
 
-/// Which limit goes into which file (cgroup-v1/*.rst). The order matters: memory and
-/// swap together may never be less than memory, and a quota is checked against the
-/// period.
-fn settings(limits: &Limits) -> impl Iterator<Item = Setting> {
-    use Controller::{Cpu, Cpuset, Io, Memory, Pids};
-    let Limits {
-        memory, memory_reservation, cpus, cpu_shares, cpuset_cpus, pids, ..
-    } = limits;
-    let reserve = |low| {
-        Setting::new(
-            "--memory-reservation",
-            Memory,
-            "memory.soft_limit_in_bytes",
-            bytes(low),
-        )
-    };
-    [
-        memory.map(|max| {
-            Setting::new("--memory", Memory, "memory.limit_in_bytes", bytes(max))
-        }),
-        limits.swap.map(swap),
-        memory_reservation.map(reserve),
-        cpus.map(|_| Setting::new("--cpus", Cpu, "cpu.cfs_period_us", Cpus::PERIOD)),
-        cpus.map(|cpus| Setting::new("--cpus", Cpu, "cpu.cfs_quota_us", cpus.quota)),
-        cpu_shares
-            .map(|shares| Setting::new("--cpu-shares", Cpu, "cpu.shares", shares.0)),
-        cpuset_cpus
-            .as_ref()
-            .map(|cpus| Setting::new("--cpuset-cpus", Cpuset, "cpuset.cpus", cpus)),
-        pids.map(|max| Setting::new("--pids-limit", Pids, "pids.max", max)),
-        limits.blkio_weight.map(|weight| {
-            let blkio = Setting::new("--blkio-weight", Io, "blkio.weight", weight.0);
-            blkio.or("blkio.bfq.weight", weight.0)
-        }),
-    ]
-    .into_iter()
-    .flatten()
-}
-
-/// Version 1 counts memory and swap together, as `--memory-swap` does.
-fn swap(swap: Swap) -> Setting {
-    let file = "memory.memsw.limit_in_bytes";
-    let setting =
-        Setting::new("--memory-swap", Controller::Memory, file, bytes(swap.total()));
-    match swap {
-        Swap::Asked(_) => setting,
-        Swap::Implied(_) => setting.where_there(),
+/// Copies the CPUs and memory nodes of the nearest cgroup above that has some, into
+/// this cgroup and into those between. A new cpuset of version 1 is empty, and an empty
+/// one refuses processes (cpusets.rst, "What do you need to know").
+fn inherit_cpuset(cgroup: &Directory) -> Result<()> {
+    let why = "a new cpuset is empty, and refuses processes";
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let mut empty = vec![cgroup.clone()];
+        for above in cgroup.above().into_iter().rev() {
+            let value = above.read(file)?;
+            if !value.trim().is_empty() {
+                let write = |cgroup: &Directory| cgroup.write(why, file, value.trim());
+                empty.iter().rev().try_for_each(write)?;
+                break;
+            }
+            empty.push(above);
+        }
     }
-}
-
-/// No limit is -1 here.
-fn bytes(max: Max) -> String {
-    match max {
-        Max::Unlimited => "-1".into(),
-        Max::At(bytes) => bytes.to_string(),
-    }
+    Ok(())
 }

@@ -1,11 +1,10 @@
-//! What the container sees of cgroups: its own, as if it were the top. See
-//! cgroup_namespaces(7).
+//! Shows the container its own cgroup as the top of all cgroups: cgroup_namespaces(7).
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use anyhow::Result;
 use kit::Failure;
-use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, inside};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion, inside};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Mode, mkdirat};
 
@@ -13,16 +12,17 @@ use crate::cgroup::Cgroup;
 use crate::controller::Version;
 use crate::directory::Directory;
 
-/// Where programs look for cgroups.
-const PLACE: &str = "/sys/fs/cgroup";
+/// The directory in which programs look for cgroups.
+const MOUNT_POINT: &str = "/sys/fs/cgroup";
 
 // ANCHOR: view
-/// In the child, once it is in its cgroup: makes that the top of what it can see.
+/// Makes the cgroup of the calling process the top of the cgroups that it can see. The
+/// child calls it once it is in its cgroup.
 ///
 /// # Errors
-/// What the kernel says of unshare(2).
-// Task 5.3: cgroup_namespaces(7): the cgroup we are in now becomes the root of the new
-// namespace. At clone time that would have been the parent's.
+/// When unshare(2) fails.
+// Task 5.3: cgroup_namespaces(7): the cgroup of the caller becomes the root of the new
+// namespace. At clone(2) that would be the parent's cgroup.
 pub fn unshare_namespace() -> Result<()> {
     kit::call(
         "its cgroup is the top of what it sees",
@@ -33,29 +33,29 @@ pub fn unshare_namespace() -> Result<()> {
 }
 
 impl Cgroup {
-    /// In the child: shows its own cgroup at /sys/fs/cgroup, read-only, so that it can
-    /// read its limits and not change them. Root in it may undo that until step 9 takes
-    /// CAP_SYS_ADMIN away.
+    /// Mounts the cgroup read-only at /sys/fs/cgroup, so that the container can read
+    /// its limits and not change them. The child calls it. Root in the container can
+    /// still mount it writable, until step 9 takes CAP_SYS_ADMIN away.
     ///
     /// # Errors
-    /// What the kernel says of the mounts.
+    /// When a mount fails.
     pub fn show_in(&self, root: BorrowedFd<'_>) -> Result<()> {
-        let place = inside::own_directory(root, PLACE)?;
+        let target = inside::own_directory(root, MOUNT_POINT)?;
         match self.directories() {
-            [only] if only.hierarchy().version() == Version::V2 => {
-                view(only)?.attach(&place, PLACE)
+            [only] if only.version() == Version::V2 => {
+                view(only)?.attach(&target, MOUNT_POINT)
             }
-            directories => show_each(root, &place, directories),
+            directories => show_each(root, &target, directories),
         }
     }
 }
 // ANCHOR_END: view
 
-/// Hosts with version 1: a directory for each hierarchy in which the container has its
-/// own cgroup.
+/// Mounts a directory for each hierarchy in which the container has a cgroup, on hosts
+/// with version 1.
 fn show_each(
     root: BorrowedFd<'_>,
-    place: &OwnedFd,
+    target: &OwnedFd,
     directories: &[Directory],
 ) -> Result<()> {
     let options = [("mode", "755"), ("size", "64k")];
@@ -71,23 +71,24 @@ fn show_each(
             mkdirat(&tmpfs, name, Mode::from(0o755))
         })?;
     }
-    tmpfs.set(Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
-    tmpfs.attach(place, PLACE)?;
+    tmpfs.set(Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
+    tmpfs.attach(target, MOUNT_POINT)?;
     for directory in directories {
-        let path = format!("{PLACE}/{}", name(directory)?);
+        let path = format!("{MOUNT_POINT}/{}", name(directory)?);
         view(directory)?.attach(&inside::own_directory(root, &path)?, &path)?;
     }
     Ok(())
 }
 
-/// A read-only view of this one cgroup and those below it.
+/// Makes a read-only mount of this cgroup and the cgroups below it.
 fn view(directory: &Directory) -> Result<Detached> {
-    let view = Detached::bind(directory.path(), Reach::Alone)?;
-    view.set(NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY, Reach::Alone)?;
+    let view = Detached::bind(directory.path(), Recursion::Alone)?;
+    view.set(NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
     Ok(view)
 }
 
-/// What the hierarchy is called here: `memory`, `cpu,cpuacct`, `unified`.
+/// Returns the name of the directory for a hierarchy: `memory`, `cpu,cpuacct`,
+/// `unified`.
 fn name(directory: &Directory) -> Result<&str> {
     let mount_point = directory.hierarchy().mount_point();
     let name = mount_point.file_name().and_then(|name| name.to_str());

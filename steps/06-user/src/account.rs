@@ -1,6 +1,6 @@
-//! Who the command runs as, by the image's own /etc/passwd and /etc/group (passwd(5),
-//! group(5)). Never by the host's: its names mean other people, and its libraries would
-//! be loaded.
+//! The user that the command runs as, looked up in the image's own /etc/passwd and
+//! /etc/group (passwd(5), group(5)). The host's files are never used: a name in them
+//! means another user, and the C library would load the host's NSS modules.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,27 +13,31 @@ use kit::Failure;
 use mount::inside;
 use nix::errno::Errno;
 
-/// Who was asked for: `UID[:GID]`, `NAME[:GROUP]`, in any mixture.
+/// A user as it is named: `UID[:GID]` or `NAME[:GROUP]`, in any mixture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    user: Name,
-    group: Option<Name>,
+    user: UserName,
+    group: Option<UserName>,
 }
 
-/// A name, or the number that it stands for.
+/// A user or group, by name or by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Name {
+enum UserName {
     Number(u32),
     Text(String),
 }
 
-/// What the kernel knows of a user, and where it is at home.
+/// The ids of a user, and its home directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) groups: Vec<u32>,
-    pub(crate) home: Option<String>,
+    /// The user id.
+    pub uid: u32,
+    /// The primary group id.
+    pub gid: u32,
+    /// The supplementary group ids.
+    pub groups: Vec<u32>,
+    /// The home directory, if it is known.
+    pub home: Option<String>,
 }
 
 impl FromStr for User {
@@ -48,39 +52,41 @@ impl FromStr for User {
     }
 }
 
-impl FromStr for Name {
+impl FromStr for UserName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let is_number =
             !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse::<u32>() {
-            Ok(number) if is_number && number < u32::MAX => Ok(Name::Number(number)),
+            Ok(number) if is_number && number < u32::MAX => {
+                Ok(UserName::Number(number))
+            }
             _ if is_number => Err(format!("{text}: an id is at most 4294967294")),
             _ if text.is_empty() || text.contains([':', '/', '\n']) => Err(
                 "UID[:GID] or NAME[:GROUP]: 1000, 1000:1000, nobody, nobody:nogroup"
                     .into(),
             ),
-            _ => Ok(Name::Text(text.into())),
+            _ => Ok(UserName::Text(text.into())),
         }
     }
 }
 
 impl Account {
-    /// The user that the namespace begins as: 0, or the caller's own id.
-    pub(crate) fn of_id(uid: u32, gid: u32) -> Self {
+    /// Makes an account of two ids, without other groups and without a home.
+    pub fn of_id(uid: u32, gid: u32) -> Self {
         Account { uid, gid, groups: Vec::new(), home: None }
     }
 
-    /// Where it is at home, if /etc/passwd says so.
+    /// The home directory, if it is known.
     pub fn home(&self) -> Option<&str> {
         self.home.as_deref()
     }
 
-    /// Looks `user` up in the root file system.
+    /// Looks up `user` in the root file system.
     ///
     /// # Errors
-    /// When a name is not there.
+    /// When a name is not in its files.
     pub(crate) fn find(root: BorrowedFd<'_>, user: &User) -> Result<Self> {
         let passwd = read(root, "/etc/passwd")?;
         let groups = read(root, "/etc/group")?;
@@ -90,7 +96,7 @@ impl Account {
 
 impl User {
     // ANCHOR: look_up
-    // Task 6.4: a name by its entry; a number by its entry, if it has one.
+    // Task 6.4: a name must have an entry in /etc/passwd; a number may have one.
     fn look_up(&self, passwd: &str, groups: &str) -> Result<Account> {
         let entry =
             entries(passwd).find(|entry| self.user.is(entry.first(), entry.get(2)));
@@ -98,14 +104,14 @@ impl User {
             |entry: &[&str], at: usize| entry.get(at).and_then(|text| id(text));
         let (uid, primary) = match (&self.user, &entry) {
             (_, Some(entry)) => (number(entry, 2), number(entry, 3)),
-            // as Docker has it: no entry, group 0
-            (Name::Number(uid), None) => (Some(*uid), Some(0)),
-            (Name::Text(name), None) => {
+            // as in Docker: a number without an entry has group 0
+            (UserName::Number(uid), None) => (Some(*uid), Some(0)),
+            (UserName::Text(name), None) => {
                 return Err(unknown("user", name, "/etc/passwd"));
             }
         };
         let name = entry.as_ref().and_then(|entry| entry.first().copied());
-        // As Docker has it: who has no home is at home at the top.
+        // As in Docker: without a home directory, it is `/`.
         let home = entry
             .as_ref()
             .and_then(|entry| entry.get(5).copied())
@@ -122,7 +128,7 @@ impl User {
             home: Some(home.unwrap_or("/").into()),
         };
         match &self.group {
-            // Who names a group is in that one alone.
+            // as in Docker: with a group named, there are no other groups
             Some(group) => Ok(Account { gid: group.gid(groups)?, ..account }),
             None => Ok(Account { groups: memberships(groups, name), ..account }),
         }
@@ -130,18 +136,20 @@ impl User {
     // ANCHOR_END: look_up
 }
 
-impl Name {
+impl UserName {
     fn is(&self, name: Option<&&str>, number: Option<&&str>) -> bool {
         match self {
-            Name::Text(text) => name == Some(&text.as_str()),
-            Name::Number(wanted) => number.and_then(|text| id(text)) == Some(*wanted),
+            UserName::Text(text) => name == Some(&text.as_str()),
+            UserName::Number(wanted) => {
+                number.and_then(|text| id(text)) == Some(*wanted)
+            }
         }
     }
 
     fn gid(&self, groups: &str) -> Result<u32> {
         match self {
-            Name::Number(gid) => Ok(*gid),
-            Name::Text(name) => entries(groups)
+            UserName::Number(gid) => Ok(*gid),
+            UserName::Text(name) => entries(groups)
                 .find(|entry| entry.first() == Some(&name.as_str()))
                 .and_then(|entry| id(entry.get(2)?))
                 .ok_or_else(|| unknown("group", name, "/etc/group")),
@@ -149,8 +157,8 @@ impl Name {
     }
 }
 
-/// A number of the image's. To setresuid(2) the largest one means "leave it": as root,
-/// that is.
+/// Parses an id of the image. The largest number is no id: setresuid(2) takes it for
+/// "leave it unchanged", and the command would stay root.
 fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| *id < u32::MAX)
 }
@@ -159,7 +167,7 @@ fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines().map(|line| line.split(':').collect())
 }
 
-/// The groups that list this user as a member.
+/// Finds the groups that list this user as a member.
 fn memberships(groups: &str, name: Option<&str>) -> Vec<u32> {
     let Some(name) = name else { return Vec::new() };
     let is_member = |entry: &Vec<&str>| {
@@ -177,10 +185,11 @@ fn unknown(kind: &str, name: &str, file: &str) -> anyhow::Error {
         .into()
 }
 
-/// An image may bring a file of any size: this is enough for 10,000 accounts.
+/// The largest size of a file that is read, enough for 10,000 accounts. An image may
+/// bring one of any size.
 const LARGEST: u64 = 1 << 20;
 
-/// Reads a file of the image. One that is not there has no entries.
+/// Reads a file of the image. A missing one has no entries.
 fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let place = match inside::open(root, Path::new(path)) {
         Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {
@@ -192,14 +201,14 @@ fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let kind = rustix::fs::FileType::from_raw_mode(
         rustix::fs::fstat(&place).with_context(what)?.st_mode,
     );
-    // A link into /proc leads to files that are read for ever (kmsg), or tell of us
-    // (environ).
+    // A link into /proc may lead to a file that never ends (kmsg) or that belongs to
+    // this process (environ).
     let is_proc = rustix::fs::fstatfs(&place).with_context(what)?.f_type
         == rustix::fs::PROC_SUPER_MAGIC;
     if is_proc || kind != rustix::fs::FileType::RegularFile {
         return Err(Failure::new(format_args!("{}: it is no file", what())).into());
     }
-    // The very file that was looked at: proc(5), /proc/self/fd.
+    // proc(5): /proc/self/fd opens the same file that was checked.
     let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))
         .with_context(what)?;
     let mut bytes = Vec::new();
@@ -222,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_its_ids_its_groups_and_its_home() {
+    fn a_name_stands_for_its_ids_groups_and_home() {
         let home = Some("/srv/www".to_string());
         assert_eq!(
             found("www"),
@@ -246,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_named() {
+    fn an_error_names_the_user_or_group_that_is_missing() {
         for (user, named) in [
             ("nobody", "user \"nobody\""),
             ("www:staff", "group \"staff\""),
@@ -260,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_user_is_refused() {
+    fn a_text_that_names_no_user_is_refused() {
         for bad in ["", ":", "a:", ":b", "4294967295", "a:b:c", "99999999999", "a/b"] {
             assert!(bad.parse::<User>().is_err(), "{bad}");
         }

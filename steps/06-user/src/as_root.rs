@@ -7,23 +7,21 @@ use kit::Failure;
 use nix::unistd::geteuid;
 
 use crate::account::Account;
-use crate::helper;
+use crate::helpers::hint_for_more_ids;
 use crate::namespace::Ids;
-use crate::plan;
-use crate::subid;
+use crate::{args, plan, subid};
 
-/// Does this work as root. Who is not root does it as root of a user namespace of their
-/// own: only there can files be made, read and removed that belong to the ids that are
-/// lent to them.
+/// Does this work as root. Another caller does it as root of a new user namespace: only
+/// there can a process make, read and remove files of the caller's subordinate ids.
 ///
 /// # Errors
-/// What the work fails at, and what the kernel says of the namespace.
+/// The error of the work, and the kernel's when it refuses the namespace.
 pub fn as_root(work: impl FnOnce() -> Result<()>) -> Result<()> {
     if geteuid().is_root() { work() } else { in_process(CloneFlags::empty(), work) }
 }
 
-/// Does this work as root, in a mount namespace of its own: what it mounts, nobody else
-/// sees.
+/// Does this work as root, in a new mount namespace, so that no other process sees its
+/// mounts.
 ///
 /// # Errors
 /// As [`as_root`].
@@ -37,13 +35,13 @@ pub fn in_mount_namespace(work: impl FnOnce() -> Result<()>) -> Result<()> {
 fn in_process(namespaces: CloneFlags, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let ids = match geteuid().is_root() {
         true => Ids::of_host(),
-        false => plan::of_caller(Account::of_id(0, 0))?.0,
+        false => plan::of_caller(Account::of_id(0, 0), &args::helpers())?.0,
     };
     let child = Spawn::new(ids.namespace() | namespaces)
         .job(Job::Inherited)
         .before_start(|child| ids.write(child, []))
         .spawn(|parent| {
-            // Root has nobody to become, and keeps the caller's groups and keys.
+            // Root stays as it is, with the caller's groups and keys.
             if ids.namespace() != CloneFlags::empty() {
                 ids.enter(parent)?;
             }
@@ -53,13 +51,13 @@ fn in_process(namespaces: CloneFlags, work: impl FnOnce() -> Result<()>) -> Resu
     match child.wait()?.code() {
         0 => Ok(()),
         code => Err(Failure::new(format_args!(
-            "the process that does it as root ended with {code}"
+            "the process that works as root exited with {code}"
         ))
         .into()),
     }
 }
 
-/// How to get ids that images may use.
+/// The hint how the caller gets the subordinate ids that images may use.
 pub fn how_to_get_ids() -> String {
-    helper::mend(&subid::caller())
+    hint_for_more_ids(&subid::caller())
 }

@@ -1,4 +1,4 @@
-//! What this step needs: user namespaces, and ids to fill them with.
+//! The checks of this step: user namespaces, and subordinate ids.
 
 use std::fs;
 
@@ -7,14 +7,15 @@ use kit::doctor::{self, Check};
 use nix::unistd::{getegid, geteuid};
 
 use crate::account::Account;
-use crate::helper;
-use crate::ids::Map;
+use crate::args;
+use crate::helpers::hint_for_more_ids;
+use crate::id_map::IdMap;
 use crate::namespace::{Ids, Writer};
-use crate::plan::{self, ENOUGH};
-use crate::subid::{self, Lent};
+use crate::plan::{ENOUGH, why_own_id_only};
+use crate::subid::{self, SubidRange};
 
-/// The kernel's age, and who we are: from this step on, root is needed for a few things
-/// only.
+/// The kit's checks. Root is no longer required: from this step on, few options need
+/// it.
 pub fn basics() -> Vec<Check> {
     let mut checks = doctor::basics();
     if let Some(root) =
@@ -35,18 +36,19 @@ pub fn checks() -> Vec<Check> {
     checks
 }
 
-/// Tries it: a switch may be missing, and a security module has none.
+/// Tries to make a user namespace. Looking at sysctls is not enough: a security module
+/// has none.
 fn namespaces() -> Check {
     match trial() {
         Ok(()) => Check::ok("user-namespace", "one was made, and a mount in it"),
         Err(error) => {
-            let (found, mend) = cause().unwrap_or_else(|| {
+            let (found, hint) = cause().unwrap_or_else(|| {
                 (
                     format!("{error:#}"),
                     "run on the host, or in a virtual machine (book: Set-up)".into(),
                 )
             });
-            Check::fails("user-namespace", found, mend)
+            Check::fails("user-namespace", found, hint)
         }
     }
 }
@@ -56,8 +58,8 @@ fn trial() -> anyhow::Result<()> {
     let writer = if geteuid().is_root() { Writer::Root } else { Writer::OwnId };
     let ids = Ids::new(
         Account::of_id(0, 0),
-        Map::single(0, uid),
-        Map::single(0, gid),
+        IdMap::single(0, uid),
+        IdMap::single(0, gid),
         writer,
     );
     let command = Command {
@@ -75,31 +77,31 @@ fn trial() -> anyhow::Result<()> {
     child.wait().map(drop)
 }
 
-/// Switches that forbid user namespaces, where the kernel or the distribution has them.
+/// Finds the sysctl that forbids user namespaces, and how to change it.
 fn cause() -> Option<(String, String)> {
     let is = |path: &str, value: &str| {
         fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
     };
-    let switches = [
+    let sysctls = [
         ("user.max_user_namespaces", "0", "15000"),
         ("kernel.unprivileged_userns_clone", "0", "1"),
         ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
     ];
-    let (name, value, better) = switches.into_iter().find(|(name, value, _)| {
+    let (name, value, better) = sysctls.into_iter().find(|(name, value, _)| {
         is(&format!("/proc/sys/{}", name.replace('.', "/")), value)
     })?;
-    let mut mend = format!(
+    let mut hint = format!(
         "as root: sysctl -w {name}={better} (to keep it: a file in /etc/sysctl.d)"
     );
     if name.contains("apparmor") {
-        mend +=
+        hint +=
             "; or give this one program a profile with `userns,` in /etc/apparmor.d";
     }
-    Some((format!("{name} is {value}"), mend))
+    Some((format!("{name} is {value}"), hint))
 }
 
 fn helpers() -> Check {
-    match helper::missing() {
+    match args::helpers().missing() {
         None => Check::ok("uidmap", "newuidmap and newgidmap are there"),
         Some(name) => Check::missing(
             "uidmap",
@@ -110,27 +112,28 @@ fn helpers() -> Check {
 }
 
 fn ranges() -> Check {
-    let mend = helper::mend(&subid::caller());
-    let (uids, gids) = match subid::lent_to_us() {
-        Ok(lent) => lent,
-        Err(error) => return Check::missing("subids", format_args!("{error:#}"), mend),
+    let hint = hint_for_more_ids(&subid::caller());
+    let (uids, gids) = match subid::of_caller() {
+        Ok(ranges) => ranges,
+        Err(error) => return Check::missing("subids", format_args!("{error:#}"), hint),
     };
-    let count = |ranges: &[Lent]| {
+    let count = |ranges: &[SubidRange]| {
         ranges.iter().map(|(_, count)| u64::from(*count)).sum::<u64>()
     };
     match count(&uids).min(count(&gids)) {
         0 => {
-            let found = plan::why_alone(&uids, &gids).unwrap_or_default();
+            let found =
+                why_own_id_only(&args::helpers(), &uids, &gids).unwrap_or_default();
             Check::missing(
                 "subids",
                 format_args!("only your own id can be mapped: {found}"),
-                mend,
+                hint,
             )
         }
         few if few < u64::from(ENOUGH) - 1 => Check::missing(
             "subids",
             format_args!("{few} ids are lent to you: an image may use 65536"),
-            mend,
+            hint,
         ),
         enough => Check::ok("subids", format_args!("{enough} ids are lent to you")),
     }

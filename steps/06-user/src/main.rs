@@ -1,4 +1,5 @@
-//! Step 6: a container whose root is nobody special, and which needs no root to start.
+//! Step 6: a container whose root is an ordinary user outside, and which needs no root
+//! to start.
 
 mod lesson;
 
@@ -9,10 +10,9 @@ use std::time::Instant;
 use cgroups::Cgroup;
 use clap::Parser;
 use exec::{CommandArgs, Job, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, RunDir, RunDirArgs, doctor};
+use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
-use pivot_root::{TerminalArgs, Tree};
+use pivot_root::{RootView, TerminalArgs};
 
 use crate::lesson::LESSON;
 
@@ -21,12 +21,12 @@ use crate::lesson::LESSON;
 /// The user namespace: root inside is nobody special outside, and no root is needed to
 /// start it.
 #[derive(Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
-    /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    /// Check what this step needs from the kernel and the host
+    Doctor(DoctorArgs),
     /// Remove what runs that were killed with -9 have left behind
     Gc(RunDirArgs),
 }
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         Cli::Run(args) => run(&args),
         Cli::Gc(args) => cgroups::gc_command(&args),
         Cli::Doctor(args) => doctor::run(
-            &args,
+            args.format(),
             &[user::basics(), pivot_root::checks(), cgroups::doctor(), user::checks()]
                 .concat(),
         ),
@@ -74,51 +74,53 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let limits = args.cgroup.limits()?;
     let id = Id::random()?;
     let ids = args.user.ids(&id)?; // 06: which ids it has
-    let hostname = args.uts.hostname(&id);
+    let names = args.uts.names(&id);
+    let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
+    let rootfs = args.root.rootfs();
     let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
-    // 05: how much it may use
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
+    // 05: its limits
+    let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     let started = Instant::now();
 
-    let tree = ids.tree(&args.root)?;
+    let view = ids.root_view(&rootfs)?;
     let namespaces =
         ids.namespace() | uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
         // 06: who it is outside
-        .before_start(|child| ids.write(child, tree.iter().map(Tree::view)))
+        .before_start(|child| ids.write(child, view.iter().map(RootView::detached)))
         .spawn(|parent| {
-            cgroup.enter()?; // 05: v1: goes in first
+            cgroup.enter()?; // 05: v1: enters it here
             ids.enter(parent)?; // 06: root, of its own namespace
-            cgroups::unshare_namespace()?; // 05: what it sees of cgroups
-            uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+            cgroups::unshare_namespace()?; // 05: its view of cgroups
+            uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 04: what it sees as /
-            let root = user::open_root(tree.as_ref(), &args.root, &mounts)?;
-            pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+            let root = user::open_root(view.as_ref(), &rootfs, &mounts)?;
+            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(&root, parent)?; // 04: a terminal of its own
+            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
-            let account = args.user.account(root.as_fd(), &ids)?;
-            let command = args.command.at_home(&hostname, account.home());
+            let account = ids.account(root.as_fd(), args.user.user())?;
+            let command = args.command.at_home(&names.hostname, account.home());
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
-            pid::become_command(&command, args.pid, parent) // 02: becomes the command
+            pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    args.cgroup.tell(&cgroup, started.elapsed());
+    cgroup.report(args.cgroup.usage_report(), started.elapsed());
     cgroup.remove_or_keep(run_dir);
     Ok(status.into())
 }

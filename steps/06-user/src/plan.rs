@@ -1,101 +1,140 @@
-//! Which ids a container gets: what was asked for, and what the host lends to the
-//! caller.
+//! The ids that a container gets: the choice of the caller, and the subordinate ids
+//! that the host gives the caller.
 
 use anyhow::Result;
-use kit::{Failure, Id, program};
+use kit::{Failure, Id};
 use nix::unistd::{getegid, geteuid};
 
 use crate::account::Account;
-use crate::args::Mode;
-use crate::helper;
-use crate::ids::Map;
+use crate::helpers::{Helpers, hint_for_more_ids};
+use crate::id_map::{IdMap, IdRange};
 use crate::namespace::{Ids, Writer};
-use crate::subid::{self, Lent, SUBGID, SUBUID};
+use crate::subid::{self, SUBGID, SUBUID, SubidRange};
 
-/// The ids of a whole system: 0 to 65535, the last of which is `nobody`'s.
+/// The number of ids of a whole system: 0 to 65535, the last of which is `nobody`'s.
 pub(crate) const ENOUGH: u32 = 1 << 16;
 
-/// By the ranges that were typed.
-pub(crate) fn by_maps(uids: Map, gids: Map) -> Result<Ids> {
-    let own = |map: &Map, id: u32| matches!(map.ranges(), [only] if only.size == 1 && only.outside == id);
-    let alone = own(&uids, geteuid().as_raw()) && own(&gids, getegid().as_raw());
-    let writer = match (geteuid().is_root(), alone) {
-        (true, _) => Writer::Root,
-        (false, true) => Writer::OwnId,
-        (false, false) => Writer::Helpers,
-    };
-    let first = |map: &Map| map.ranges()[0].inside;
-    let first = match (uids.has(0), gids.has(0)) {
-        (true, true) => Account::of_id(0, 0),
-        _ => Account::of_id(first(&uids), first(&gids)),
-    };
-    Ok(Ids::new(first, uids, gids, writer))
+/// The choice of a user namespace and of its ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Userns {
+    /// [`Userns::Host`] for root, and [`Userns::Auto`] for another caller.
+    Default,
+    /// No user namespace.
+    Host,
+    /// The caller has the same id inside as outside.
+    KeepId,
+    /// Root inside is the caller outside; or, started by root, an id that no user of
+    /// the host has.
+    Auto,
+    /// These maps.
+    Maps {
+        /// The map of user ids.
+        uids: IdMap,
+        /// The map of group ids.
+        gids: IdMap,
+    },
 }
 
-/// By `--userns`.
-pub(crate) fn by_mode(mode: Option<Mode>, id: &Id) -> Result<Ids> {
-    let is_root = geteuid().is_root();
-    let usual = if is_root { Mode::Host } else { Mode::Auto };
-    match (mode.unwrap_or(usual), is_root) {
-        (Mode::Host, true) => Ok(Ids::of_host()),
-        (Mode::Host, false) => {
-            let failure = Failure::new(
-                "--userns host: without a user namespace of its own this needs root",
-            );
-            Err(failure.hint("leave it out, or use sudo").into())
-        }
-        (Mode::Auto, true) => nobody_special(id),
-        (Mode::Auto, false) => lent(Account::of_id(0, 0)),
-        (Mode::KeepId, false) => {
-            lent(Account::of_id(geteuid().as_raw(), getegid().as_raw()))
-        }
-        (Mode::KeepId, true) => {
-            let failure = Failure::new("--userns keep-id: your own id is root's");
-            Err(failure
-                .hint("start it as another user, or choose --userns auto")
-                .into())
+impl Userns {
+    /// Finds the ids of the container with this id.
+    ///
+    /// # Errors
+    /// When the caller may not have them, with the reason and a hint.
+    pub fn ids(self, id: &Id, helpers: &Helpers) -> Result<Ids> {
+        match (self, geteuid().is_root()) {
+            (Userns::Maps { uids, gids }, _) => Ok(Ids::mapped(uids, gids, helpers)),
+            (Userns::Host | Userns::Default, true) => Ok(Ids::of_host()),
+            (Userns::Host, false) => {
+                let failure = Failure::new(
+                    "--userns host: without a user namespace of its own this needs root",
+                );
+                Err(failure.hint("leave it out, or use sudo").into())
+            }
+            (Userns::Auto, true) => of_nobody(id),
+            (Userns::Auto | Userns::Default, false) => {
+                with_notice(Account::of_id(0, 0), helpers)
+            }
+            (Userns::KeepId, false) => {
+                let own = Account::of_id(geteuid().as_raw(), getegid().as_raw());
+                with_notice(own, helpers)
+            }
+            (Userns::KeepId, true) => {
+                let failure = Failure::new("--userns keep-id: your own id is root's");
+                Err(failure
+                    .hint("start it as another user, or choose --userns auto")
+                    .into())
+            }
         }
     }
 }
 
-/// The same, and says so where that is the own id alone.
-fn lent(first: Account) -> Result<Ids> {
-    let (ids, alone) = of_caller(first)?;
-    if let Some(why) = alone {
-        program::say(format_args!(
-            "note: only your own id is mapped into the container: {why}"
+impl Ids {
+    /// The ids of these maps. The namespace's first user is 0 where the maps have it,
+    /// or else the first id that they have.
+    pub fn mapped(uids: IdMap, gids: IdMap, helpers: &Helpers) -> Self {
+        let is_only = |map: &IdMap, id: u32| matches!(map.ranges(), [only] if only.size == 1 && only.outside == id);
+        let is_own =
+            is_only(&uids, geteuid().as_raw()) && is_only(&gids, getegid().as_raw());
+        let writer = match (geteuid().is_root(), is_own) {
+            (true, _) => Writer::Root,
+            (false, true) => Writer::OwnId,
+            (false, false) => Writer::Helpers(helpers.clone()),
+        };
+        let first = |map: &IdMap| map.ranges().first().map_or(0, |range| range.inside);
+        let first = match (uids.has(0), gids.has(0)) {
+            (true, true) => Account::of_id(0, 0),
+            _ => Account::of_id(first(&uids), first(&gids)),
+        };
+        Ids::new(first, uids, gids, writer)
+    }
+}
+
+/// As [`of_caller`], and prints a notice when only the caller's own id can be mapped.
+fn with_notice(first: Account, helpers: &Helpers) -> Result<Ids> {
+    let (ids, reason) = of_caller(first, helpers)?;
+    if let Some(reason) = reason {
+        kit::notice(format_args!(
+            "note: only your own id is mapped into the container: {reason}"
         ));
-        program::say(format_args!("hint: {}", helper::mend(&subid::caller())));
+        let hint = hint_for_more_ids(&subid::caller());
+        kit::notice(format_args!("hint: {hint}"));
     }
     Ok(ids)
 }
 
-/// A caller without root: its own id, and what /etc/subuid and /etc/subgid lend to it;
-/// or why nothing.
-pub(crate) fn of_caller(first: Account) -> Result<(Ids, Option<String>)> {
+/// Finds the ids of a caller without root: its own id, and its subordinate ids in
+/// /etc/subuid and /etc/subgid. If these cannot be mapped, the reason is returned, too.
+pub(crate) fn of_caller(
+    first: Account,
+    helpers: &Helpers,
+) -> Result<(Ids, Option<String>)> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-    let (uids, gids) = subid::lent_to_us()?;
-    let alone = why_alone(&uids, &gids);
-    let ids = match alone {
+    let (uids, gids) = subid::of_caller()?;
+    let reason = why_own_id_only(helpers, &uids, &gids);
+    let ids = match reason {
         None => {
             let (uids, gids) = (
-                Map::around(first.uid, uid, &uids),
-                Map::around(first.gid, gid, &gids),
+                IdMap::around(first.uid, uid, &uids),
+                IdMap::around(first.gid, gid, &gids),
             );
-            Ids::new(first, uids, gids, Writer::Helpers)
+            Ids::new(first, uids, gids, Writer::Helpers(helpers.clone()))
         }
         Some(_) => {
             let (uids, gids) =
-                (Map::single(first.uid, uid), Map::single(first.gid, gid));
+                (IdMap::single(first.uid, uid), IdMap::single(first.gid, gid));
             Ids::new(first, uids, gids, Writer::OwnId)
         }
     };
-    Ok((ids, alone))
+    Ok((ids, reason))
 }
 
-/// Why the caller's own id is all that can be mapped.
-pub(crate) fn why_alone(uids: &[Lent], gids: &[Lent]) -> Option<String> {
-    match (helper::missing(), uids.is_empty(), gids.is_empty()) {
+/// The reason why only the caller's own id can be mapped, if that is so.
+pub(crate) fn why_own_id_only(
+    helpers: &Helpers,
+    uids: &[SubidRange],
+    gids: &[SubidRange],
+) -> Option<String> {
+    match (helpers.missing(), uids.is_empty(), gids.is_empty()) {
         (Some(name), ..) => Some(format!("there is no {name} here")),
         (None, true, _) => Some(format!("{SUBUID} lends you no ids")),
         (None, _, true) => Some(format!("{SUBGID} lends you no ids")),
@@ -103,13 +142,13 @@ pub(crate) fn why_alone(uids: &[Lent], gids: &[Lent]) -> Option<String> {
     }
 }
 
-/// The ids that systemd sets aside for containers: <https://systemd.io/UIDS-GIDS>.
+/// The ids that systemd reserves for containers: <https://systemd.io/UIDS-GIDS>.
 const CONTAINERS: std::ops::Range<u32> = 524_288..1_879_048_192;
 
-/// Root as the caller: a range of ids that nobody else has, chosen by the container's
-/// id.
-fn nobody_special(id: &Id) -> Result<Ids> {
-    let taken = subid::lent_to_anybody()?;
+/// For root: finds a range of ids that no user of the host has. The container's id
+/// chooses the range, so that two containers seldom share one.
+fn of_nobody(id: &Id) -> Result<Ids> {
+    let taken = subid::of_all_users()?;
     let blocks = (CONTAINERS.end - CONTAINERS.start) / ENOUGH;
     let wanted =
         u64::from_str_radix(id.as_str(), 16).unwrap_or_default() % u64::from(blocks);
@@ -127,7 +166,7 @@ fn nobody_special(id: &Id) -> Result<Ids> {
         ))
         .into());
     };
-    let map = Map::new(vec![crate::ids::Range { inside: 0, outside, size: ENOUGH }])
+    let map = IdMap::new(vec![IdRange { inside: 0, outside, size: ENOUGH }])
         .map_err(Failure::new)?;
     Ok(Ids::new(Account::of_id(0, 0), map.clone(), map, Writer::Root))
 }
@@ -137,24 +176,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_gets_the_block_of_ids_that_the_containers_id_chooses_if_nobody_has_it() {
+    fn root_gets_the_range_that_the_containers_id_chooses_if_no_user_has_it() {
         let (first, end, size) = (524_288, 1_879_048_192, 65_536);
-        let lent = subid::lent_to_anybody().unwrap();
+        let taken = subid::of_all_users().unwrap();
         for _ in 0..20 {
             let id = Id::random().unwrap();
             let number = u64::from_str_radix(id.as_str(), 16).unwrap();
             let outside = first + number % ((end - first) / size) * size;
-            let is_lent = |lent: &Lent| {
-                u64::from(lent.0) < outside + size
-                    && outside < u64::from(lent.0) + u64::from(lent.1)
+            let overlaps = |range: &SubidRange| {
+                u64::from(range.0) < outside + size
+                    && outside < u64::from(range.0) + u64::from(range.1)
             };
             let expected = format!("uids 0 {outside} {size}; gids 0 {outside} {size}");
-            let is_free = !lent.iter().any(is_lent);
-            assert_eq!(
-                nobody_special(&id).unwrap().shown() == expected,
-                is_free,
-                "{id}"
-            );
+            let is_free = !taken.iter().any(overlaps);
+            assert_eq!(of_nobody(&id).unwrap().shown() == expected, is_free, "{id}");
         }
+    }
+
+    #[test]
+    fn a_document_can_make_ids_of_maps_without_options() {
+        let map = |text: &str| IdMap::new(vec![text.parse().unwrap()]).unwrap();
+        let helpers = Helpers::find("".as_ref());
+        let ids = Ids::mapped(map("0:100000:10"), map("5:100000:10"), &helpers);
+        assert_eq!(ids.shown(), "uids 0 100000 10; gids 5 100000 10");
+        assert_eq!(*ids.first(), Account::of_id(0, 5), "each map's first id");
     }
 }

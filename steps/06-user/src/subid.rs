@@ -1,4 +1,4 @@
-//! The ids that the host lends to a user: subuid(5), subgid(5).
+//! Subordinate ids, which the administrator gives to a user: subuid(5), subgid(5).
 
 use std::fs;
 use std::io;
@@ -6,40 +6,40 @@ use std::io;
 use anyhow::{Context, Result};
 use nix::unistd::{User, geteuid};
 
-/// Where the administrator writes which ids outside a user may map.
+/// The list of users and of the user ids that each of them may map.
 pub const SUBUID: &str = "/etc/subuid";
-/// The same for groups.
+/// The list of users and of the group ids that each of them may map.
 pub const SUBGID: &str = "/etc/subgid";
 
-/// A range of ids: the first, and how many.
-pub type Lent = (u32, u32);
+/// A range of subordinate ids: the first id, and their number.
+pub type SubidRange = (u32, u32);
 
-/// What the host calls us; our number where it has no name for us.
+/// The caller's name, or its number if it has no name.
 pub fn caller() -> String {
     let name = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
     name.unwrap_or_else(|| geteuid().to_string())
 }
 
-/// The ids that are lent to us: users', and groups'.
+/// Reads the caller's subordinate user ids and group ids.
 ///
 /// # Errors
-/// When a file is there and cannot be read.
-pub fn lent_to_us() -> Result<(Vec<Lent>, Vec<Lent>)> {
+/// When a file exists and cannot be read.
+pub fn of_caller() -> Result<(Vec<SubidRange>, Vec<SubidRange>)> {
     let of =
         |file| read(file).map(|text| parse(&text, Some(&caller()), geteuid().as_raw()));
     Ok((of(SUBUID)?, of(SUBGID)?))
 }
 
-/// The ids of either kind that are lent to anybody.
+/// Reads the subordinate ids of all users, of both kinds.
 ///
 /// # Errors
-/// When a file is there and cannot be read.
-pub fn lent_to_anybody() -> Result<Vec<Lent>> {
+/// When a file exists and cannot be read.
+pub fn of_all_users() -> Result<Vec<SubidRange>> {
     let texts = [read(SUBUID)?, read(SUBGID)?];
     Ok(texts.iter().flat_map(|text| entries(text)).map(|(_, range)| range).collect())
 }
 
-/// A file that is not there lends nothing.
+/// Reads a file. A missing one has no ranges.
 fn read(file: &str) -> Result<String> {
     match fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
@@ -47,13 +47,13 @@ fn read(file: &str) -> Result<String> {
     }
 }
 
-/// Those of one user, by name or number.
-fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<Lent> {
+/// Finds the ranges of one user, by name or number.
+fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<SubidRange> {
     let uid = uid.to_string();
-    let is_ours = |owner: &str, (_, count): Lent| {
+    let is_ours = |owner: &str, (_, count): SubidRange| {
         count > 0 && (Some(owner) == name || owner == uid)
     };
-    let mut ranges: Vec<Lent> = entries(text)
+    let mut ranges: Vec<SubidRange> = entries(text)
         .filter(|(owner, range)| is_ours(owner, *range))
         .map(|(_, range)| range)
         .collect();
@@ -61,13 +61,13 @@ fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<Lent> {
     ranges
 }
 
-/// `NAME-OR-UID:FIRST:COUNT` a line. What is malformed is nobody's, as newuidmap(1) has
-/// it.
-fn entries(text: &str) -> impl Iterator<Item = (&str, Lent)> {
+/// Parses lines of `NAME-OR-UID:FIRST:COUNT`. A malformed line is skipped, as
+/// newuidmap(1) does.
+fn entries(text: &str) -> impl Iterator<Item = (&str, SubidRange)> {
     text.lines().filter_map(|line| {
         let (rest, count) = line.trim_end().rsplit_once(':')?;
         let (owner, first) = rest.rsplit_once(':')?;
-        let (first, count): Lent = (first.parse().ok()?, count.parse().ok()?);
+        let (first, count): SubidRange = (first.parse().ok()?, count.parse().ok()?);
         first.checked_add(count).map(|_| (owner, (first, count)))
     })
 }
@@ -85,8 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_lends_nothing_and_one_that_cannot_be_read_is_an_error()
-    {
+    fn a_missing_file_has_no_ranges_and_one_that_cannot_be_read_is_an_error() {
         assert_eq!(read("/nonexistent/subuid").unwrap(), "");
         assert_eq!(read("/proc").unwrap_err().to_string(), "read /proc");
     }

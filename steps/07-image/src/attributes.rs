@@ -1,4 +1,4 @@
-//! Extended attributes of a file, as they are kept in a layer: xattr(7).
+//! Extended attributes of files, as a layer keeps them: xattr(7).
 
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -8,25 +8,26 @@ use anyhow::{Context, Result};
 use rustix::fs::{lgetxattr, llistxattr};
 use rustix::io::Errno;
 
-/// Whether an attribute is overlayfs's own: no layer's archive has it.
+/// Whether an attribute is overlayfs's own, which a layer's archive never has.
 pub(crate) fn is_overlayfs(name: &[u8]) -> bool {
     name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
 }
 
-/// The largest list of names, and the largest value (XATTR_LIST_MAX, XATTR_SIZE_MAX of
-/// linux/limits.h).
+/// The size of the largest list of names and of the largest value (XATTR_LIST_MAX,
+/// XATTR_SIZE_MAX of linux/limits.h).
 const LARGEST: usize = 64 * 1024;
 
-/// The attributes of what a descriptor stands for.
+/// Reads the attributes of an open directory.
 pub(crate) fn of(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     at(format!("/proc/self/fd/{}/.", file.as_raw_fd()).as_ref())
 }
 
-/// The attributes of what a path names; of a link, its own. In order of their names.
+/// Reads the attributes of the file at a path, or of a symbolic link itself, in the order
+/// of their names.
 pub(crate) fn at(path: &OsStr) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut buffer = vec![0; LARGEST];
     let length = match llistxattr(path, &mut buffer) {
-        Err(Errno::OPNOTSUPP) => 0, // this file system has none
+        Err(Errno::OPNOTSUPP) => 0, // this file system has no attributes
         length => length.with_context(|| format!("llistxattr({})", path.display()))?,
     };
     let mut names: Vec<&[u8]> = buffer[..length]
@@ -39,7 +40,8 @@ pub(crate) fn at(path: &OsStr) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     for name in names {
         let mut value = vec![0; LARGEST];
         match lgetxattr(path, OsStr::from_bytes(name), &mut value) {
-            Err(Errno::NODATA | Errno::PERM) => {} // not ours to read
+            // removed meanwhile, or only root may read it
+            Err(Errno::NODATA | Errno::PERM) => {}
             length => {
                 value.truncate(
                     length.with_context(|| format!("lgetxattr({})", path.display()))?,

@@ -1,4 +1,4 @@
-//! What a layer changes of those below it: `diff`.
+//! `diff`: lists what a layer changes in the layers below it.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::store::open_directory;
 use crate::unpack::{is_opaque, is_whiteout, open_beneath};
 
-/// A change, and to what.
+/// A change to the file at this path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Added(PathBuf),
@@ -21,11 +21,11 @@ pub(crate) enum Change {
     Deleted(PathBuf),
 }
 
-/// The changes that the directory `upper` makes to these layers, the lowest first. A
-/// container that runs may change it meanwhile: no link of its is followed, and what
-/// goes is left out.
+/// Lists the changes that the directory `upper` makes to these layers, the lowest first.
+/// A running container may change it meanwhile: no symbolic link is followed, and files
+/// that disappear are left out.
 pub(crate) fn changes(upper: &Path, layers: &[PathBuf]) -> Result<Vec<Change>> {
-    let below = Below(
+    let below = LowerLayers(
         layers
             .iter()
             .rev()
@@ -40,17 +40,17 @@ pub(crate) fn changes(upper: &Path, layers: &[PathBuf]) -> Result<Vec<Change>> {
 fn walk(
     upper: &OwnedFd,
     path: &Path,
-    below: &Below,
+    below: &LowerLayers,
     changes: &mut Vec<Change>,
 ) -> Result<()> {
-    let directory = match open_beneath(upper, path.as_os_str().as_bytes()) {
-        // it went meanwhile
+    let directory = match open(upper, path) {
+        // removed or replaced meanwhile
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
         directory => directory.with_context(|| format!("open({})", path.display()))?,
     };
     let own = names(&directory, path)?;
     if is_opaque(&directory) {
-        below.deleted(path, &own, changes)?;
+        below.add_hidden(path, &own, changes)?;
     }
     for name in &own {
         let Ok(found) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
@@ -62,7 +62,7 @@ fn walk(
             changes.push(Change::Deleted(shown));
             continue;
         }
-        changes.push(if below.has(&path)? {
+        changes.push(if below.show(&path)? {
             Change::Changed(shown)
         } else {
             Change::Added(shown)
@@ -74,7 +74,7 @@ fn walk(
     Ok(())
 }
 
-/// The names in a directory, in order.
+/// Reads the names in a directory, in order.
 fn names(directory: &OwnedFd, path: &Path) -> Result<BTreeSet<OsString>> {
     let read = || format!("read {}", path.display());
     let mut names = BTreeSet::new();
@@ -88,12 +88,13 @@ fn names(directory: &OwnedFd, path: &Path) -> Result<BTreeSet<OsString>> {
     Ok(names)
 }
 
-/// Layers, the highest first.
-struct Below(Vec<OwnedFd>);
+/// The layers below, the highest first.
+struct LowerLayers(Vec<OwnedFd>);
 
-impl Below {
-    /// What an opaque directory hides of what was in it, and has not itself.
-    fn deleted(
+impl LowerLayers {
+    /// Adds the files that an opaque directory hides, unless it has files of the same
+    /// names (`own`).
+    fn add_hidden(
         &self,
         path: &Path,
         own: &BTreeSet<OsString>,
@@ -101,65 +102,64 @@ impl Below {
     ) -> Result<()> {
         let mut hidden = BTreeSet::new();
         for layer in &self.0 {
-            let Ok(directory) = open_beneath(layer, path.as_os_str().as_bytes()) else {
-                continue;
-            };
-            hidden.extend(names(&directory, path)?);
+            if let Ok(directory) = open(layer, path) {
+                hidden.extend(names(&directory, path)?);
+            }
         }
         for name in hidden.difference(own) {
-            if self.has(&path.join(name))? {
+            if self.show(&path.join(name))? {
                 changes.push(Change::Deleted(Path::new("/").join(path).join(name)));
             }
         }
         Ok(())
     }
 
-    /// Whether there is something of this name in what they show.
-    fn has(&self, path: &Path) -> Result<bool> {
+    /// Whether a file at this path is visible in these layers.
+    fn show(&self, path: &Path) -> Result<bool> {
         for layer in &self.0 {
-            match within(layer, path)? {
-                Within::Here => return Ok(true),
-                Within::Hidden => return Ok(false),
-                Within::Perhaps => {}
+            match visibility(layer, path)? {
+                Visibility::Visible => return Ok(true),
+                Visibility::Hidden => return Ok(false),
+                Visibility::Undecided => {}
             }
         }
         Ok(false)
     }
 }
 
-enum Within {
-    Here,
-    /// Not here, and what is below does not show.
+/// Whether one layer shows a file.
+enum Visibility {
+    Visible,
+    /// This layer does not have it, and hides the layers below.
     Hidden,
-    /// Not here; the layers below decide.
-    Perhaps,
+    /// This layer does not have it, and the layers below decide.
+    Undecided,
 }
 
-fn within(layer: &OwnedFd, path: &Path) -> Result<Within> {
+fn visibility(layer: &OwnedFd, path: &Path) -> Result<Visibility> {
     let (above, name) =
         (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
-    let directory = match open_beneath(layer, above.as_os_str().as_bytes()) {
+    let directory = match open(layer, above) {
         Ok(directory) => directory,
-        Err(Errno::NOENT) => return nearest(layer, above),
-        Err(_) => return Ok(Within::Hidden), // something else is there, or a whiteout
+        Err(Errno::NOENT) => return hidden_by_opaque(layer, above),
+        // A file or a whiteout is there.
+        Err(_) => return Ok(Visibility::Hidden),
     };
     match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(found) if is_whiteout(&found) => Ok(Within::Hidden),
-        Ok(_) => Ok(Within::Here),
-        Err(Errno::NOENT) if is_opaque(&directory) => Ok(Within::Hidden),
-        Err(Errno::NOENT) => nearest(layer, above),
+        Ok(found) if is_whiteout(&found) => Ok(Visibility::Hidden),
+        Ok(_) => Ok(Visibility::Visible),
+        Err(Errno::NOENT) => hidden_by_opaque(layer, above),
         Err(error) => Err(error).with_context(|| format!("stat({})", path.display())),
     }
 }
 
-/// Whether a directory on the way hides what is below.
-fn nearest(layer: &OwnedFd, path: &Path) -> Result<Within> {
-    for above in path.ancestors() {
-        if let Ok(directory) = open_beneath(layer, above.as_os_str().as_bytes())
-            && is_opaque(&directory)
-        {
-            return Ok(Within::Hidden);
-        }
-    }
-    Ok(Within::Perhaps)
+/// Decides by the directories on the path: an opaque one hides the layers below.
+fn hidden_by_opaque(layer: &OwnedFd, path: &Path) -> Result<Visibility> {
+    let mut above = path.ancestors();
+    let is_hidden = above.any(|path| open(layer, path).is_ok_and(|it| is_opaque(&it)));
+    Ok(if is_hidden { Visibility::Hidden } else { Visibility::Undecided })
+}
+
+fn open(top: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+    open_beneath(top, path.as_os_str().as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Compressed streams, told apart by how they begin: what an archive says of itself may
+//! Compressed streams, recognised by their first bytes: a file name or a media type may
 //! be wrong.
 
 use std::io::{self, Cursor, Read};
@@ -14,8 +14,8 @@ pub(crate) enum Compression {
 }
 
 impl Compression {
-    /// By the first bytes: RFC 1952, RFC 8878.
-    pub(crate) fn of(beginning: &[u8]) -> Self {
+    /// Recognises a compression by the first bytes: RFC 1952, RFC 8878.
+    pub(crate) fn recognise(beginning: &[u8]) -> Self {
         match beginning {
             [0x1f, 0x8b, ..] => Compression::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
@@ -26,16 +26,16 @@ impl Compression {
     }
 }
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const BLOCK: usize = 256 * 1024;
 
-/// The content of `input`, whatever it is compressed with.
+/// Decompresses `input`, whatever it is compressed with.
 pub(crate) fn decompress<'a>(
     mut input: impl Read + Send + 'a,
 ) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
     let mut beginning = Vec::new();
     input.by_ref().take(4).read_to_end(&mut beginning)?;
-    let compression = Compression::of(&beginning);
+    let compression = Compression::recognise(&beginning);
     let input =
         io::BufReader::with_capacity(BLOCK, Cursor::new(beginning).chain(input));
     let output: Box<dyn Read + Send> = match compression {
@@ -43,8 +43,8 @@ pub(crate) fn decompress<'a>(
         Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
         Compression::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(input)?;
-            // 2^27 bytes, as zstd(1) has it: a frame may ask for more memory than there
-            // is.
+            // zstd(1) has the same limit, 2^27 bytes: a frame may ask for any amount of
+            // memory.
             decoder.window_log_max(27)?;
             Box::new(decoder)
         }

@@ -1,4 +1,4 @@
-//! Digests: what content is called. See the OCI image specification, "Digests".
+//! Digests, which are the names of content: OCI image specification, "Digests".
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -8,28 +8,28 @@ use anyhow::Result;
 use kit::Failure;
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 of some content: `sha256:` and 64 hexadecimal digits.
+/// A SHA-256 digest: `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of these bytes.
+    /// Computes the digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Digest(Sha256::digest(bytes).into())
     }
 
-    /// The 64 digits alone, which are safe as a file name.
+    /// The 64 digits without `sha256:`, as a file name.
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Refuses content that is not what it was called.
-    pub(crate) fn expect(&self, what: &str, wanted: &Digest) -> Result<()> {
-        if self == wanted {
+    /// Verifies that content has the digest that is expected of it.
+    pub(crate) fn verify(&self, what: &str, expected: &Digest) -> Result<()> {
+        if self == expected {
             return Ok(());
         }
         let failure = Failure::new(format_args!(
-            "{what}: its content is {self}, and not {wanted}"
+            "{what}: its digest is {self}, and not {expected}"
         ));
         Err(failure.hint("it was damaged or forged on the way: get it again").into())
     }
@@ -38,13 +38,13 @@ impl Digest {
 impl FromStr for Digest {
     type Err = anyhow::Error;
 
-    /// Whatever else a text may be, `sha256:../../x` for one, it becomes no path
-    /// (CVE-2024-3727).
+    /// Parses a digest. Any other text, like `sha256:../../x`, is refused: digests become
+    /// paths (CVE-2024-3727).
     fn from_str(text: &str) -> Result<Self> {
         let hex = text.strip_prefix("sha256:").map(str::as_bytes).unwrap_or_default();
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if hex.len() != 64 || !hex.iter().all(is_digit) {
-            let failure = Failure::new(format_args!("{text:?} is no digest"));
+            let failure = Failure::new(format_args!("{text:?} is not a digest"));
             return Err(failure
                 .hint("a digest is sha256: and 64 hexadecimal digits")
                 .into());
@@ -68,7 +68,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Passes bytes through, and knows their digest and number.
+/// Passes bytes through, and computes their digest and number.
 #[derive(Debug)]
 pub(crate) struct Hashing<T> {
     inner: T,
@@ -81,8 +81,7 @@ impl<T> Hashing<T> {
         Hashing { inner, hash: Sha256::new(), count: 0 }
     }
 
-    /// The digest of all that passed, how many bytes it was, and what it passed through
-    /// to.
+    /// Returns the digest and the number of the bytes, and the inner reader or writer.
     pub(crate) fn finish(self) -> (Digest, u64, T) {
         (Digest(self.hash.finalize().into()), self.count, self.inner)
     }
@@ -113,7 +112,7 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// What a layer is called together with all below it: the OCI image specification,
+/// The name of a layer together with all layers below it: OCI image specification,
 /// "Layer ChainID".
 pub(crate) fn chain_id(below: Option<&Digest>, diff_id: &Digest) -> Digest {
     match below {
@@ -122,7 +121,7 @@ pub(crate) fn chain_id(below: Option<&Digest>, diff_id: &Digest) -> Digest {
     }
 }
 
-/// The same of all layers, the lowest first.
+/// The chain ids of all layers, the lowest first.
 pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
     let mut chain: Vec<Digest> = Vec::with_capacity(diff_ids.len());
     for diff_id in diff_ids {
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_a_path_is_no_digest() {
+    fn a_text_that_could_be_a_path_is_not_a_digest() {
         let upper = EMPTY.to_uppercase();
         let long = format!("{EMPTY}0");
         for bad in

@@ -1,12 +1,12 @@
 //! The documents of an image: index, manifest, configuration. See the OCI image
 //! specification.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kit::Failure;
 use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
 use serde_json::Value;
 
-/// What a document turned out to be.
+/// A document that lists others.
 #[derive(Debug)]
 pub(crate) enum Document {
     Index(ImageIndex),
@@ -14,7 +14,7 @@ pub(crate) enum Document {
 }
 
 impl Document {
-    /// Tells an index from a manifest. What could be read as both is refused: two
+    /// Parses an index or a manifest. A document that could be both is refused: two
     /// readers would see two different images (CVE-2021-41190).
     pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<Self> {
         let wrong = |why: &str| {
@@ -25,12 +25,14 @@ impl Document {
         let has = |key: &str| value.get(key).is_some();
         let is_index = has("manifests");
         if is_index && (has("layers") || has("config")) {
-            return Err(wrong("it is an index and a manifest at once: refused"));
+            return Err(wrong("it is an index and a manifest at once"));
         }
         let says = value.get("mediaType").and_then(Value::as_str).unwrap_or_default();
         let says_index = says.contains("index") || says.contains("manifest.list");
         if !says.is_empty() && says_index != is_index {
-            return Err(wrong(&format!("it says that it is {says:?}, and is not")));
+            return Err(wrong(&format!(
+                "its mediaType is {says:?}, and its content is not"
+            )));
         }
         let parsed = match is_index {
             true => serde_json::from_value(value).map(Document::Index),
@@ -40,15 +42,34 @@ impl Document {
     }
 }
 
-/// Reads a configuration.
+/// Parses a configuration.
 pub(crate) fn configuration(bytes: &[u8], what: &str) -> Result<ImageConfiguration> {
     serde_json::from_slice(bytes)
         .map_err(|error| Failure::new(format_args!("{what}: {error}")).into())
 }
 
-/// The time as configurations have it: RFC 3339, UTC.
+/// The current time, as configurations have it: RFC 3339, UTC.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The most layers that overlayfs takes: OVL_MAX_STACK of fs/overlayfs/params.h.
+const MOST_LAYERS: usize = 500;
+
+/// Refuses an image whose manifest and configuration do not list the same number of
+/// layers, or more than overlayfs takes.
+pub(crate) fn check_layer_count(in_manifest: usize, in_config: usize) -> Result<()> {
+    ensure!(
+        in_manifest <= MOST_LAYERS,
+        Failure::new(format_args!("{in_manifest} layers: the most is {MOST_LAYERS}"))
+    );
+    ensure!(
+        in_manifest == in_config,
+        Failure::new(format_args!(
+            "its manifest has {in_manifest} layers, and its configuration {in_config}"
+        ))
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -56,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_an_index_and_a_manifest_at_once_is_refused() {
+    fn a_document_that_is_an_index_and_a_manifest_at_once_is_refused() {
         let both = br#"{"schemaVersion": 2, "manifests": [], "layers": []}"#;
         assert!(
             Document::parse(both, "x").unwrap_err().to_string().contains("at once")

@@ -1,25 +1,25 @@
-//! Bars for what takes long: on a terminal only.
+//! Progress bars, on a terminal only.
 
 use std::io::{IsTerminal, Read, stderr};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The bars of one command.
+/// The progress bars of one command.
 #[derive(Debug)]
-pub(crate) struct Progress(MultiProgress);
+pub(crate) struct ProgressBars(MultiProgress);
 
-impl Progress {
+impl ProgressBars {
     pub(crate) fn new() -> Self {
         let target = if stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
         };
-        Progress(MultiProgress::with_draw_target(target))
+        ProgressBars(MultiProgress::with_draw_target(target))
     }
 
-    /// A bar for one layer.
-    pub(crate) fn layer(&self, name: &str, size: Option<u64>) -> Bar {
+    /// Adds a bar for one layer; `size` in bytes, where it is known.
+    pub(crate) fn add(&self, name: &str, size: Option<u64>) -> LayerBar {
         let bar =
             self.0.add(size.map_or_else(ProgressBar::no_length, ProgressBar::new));
         let template = match size {
@@ -32,20 +32,21 @@ impl Progress {
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(name.to_string());
-        Bar(bar)
+        LayerBar(bar)
     }
 
-    /// Takes the bars away.
+    /// Removes the bars from the terminal.
     pub(crate) fn finish(&self) {
         // A terminal that is gone is no reason to fail.
         let _ = self.0.clear();
     }
 }
 
-/// A bar that follows what is read.
-pub(crate) struct Bar(ProgressBar);
+/// The progress bar of one layer.
+pub(crate) struct LayerBar(ProgressBar);
 
-impl Bar {
+impl LayerBar {
+    /// Returns a reader that moves the bar.
     pub(crate) fn wrap<R: Read>(&self, input: R) -> impl Read + use<R> {
         self.0.wrap_read(input)
     }

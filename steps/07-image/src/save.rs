@@ -1,46 +1,48 @@
-//! `save`: images as an OCI image layout in a tar archive, with the `manifest.json`
-//! that `docker load` wants beside it.
+//! `save`: writes images as an OCI image layout in a tar archive, with the
+//! `manifest.json` that `docker load` wants beside it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 
 use anyhow::{Context, Result};
-use kit::Failure;
 use serde_json::json;
-use tar::{EntryType, Header};
 
+use crate::archive::{ArchiveWriter, Entry, EntryKind};
 use crate::digest::{Digest, Hashing};
 use crate::image::Image;
-use crate::reference::Named;
+use crate::reference::ImageName;
 use crate::store::{Store, layout_index, manifest_descriptor};
 
-/// Writes images, each blob once.
+/// Writes images to an archive, each blob once.
 pub(crate) fn save(
     store: &Store,
-    named: &[Named],
+    named: &[ImageName],
     output: &mut dyn Write,
 ) -> Result<()> {
     let _shared = store.share()?;
     let images: Vec<Image> =
         named.iter().map(|named| Image::find(store, named)).collect::<Result<_>>()?;
-    let mut archive = Archive { output };
-    archive.document("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    let mut blobs = BTreeMap::new();
+    let mut archive = ArchiveWriter::new(output);
+    add_document(&mut archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    let mut blobs = BTreeSet::new();
     for image in &images {
-        for digest in image.blobs()? {
-            blobs.insert(digest.hex(), digest);
-        }
+        blobs.extend(image.blobs()?);
     }
-    for (hex, digest) in &blobs {
-        archive.blob(store, &format!("blobs/sha256/{hex}"), digest)?;
+    for digest in &blobs {
+        add_blob(&mut archive, store, digest)?;
     }
-    archive.document("index.json", &serde_json::to_vec(&index(store, &images)?)?)?;
-    archive.document("manifest.json", &serde_json::to_vec(&docker(&images)?)?)?;
-    archive.output.write_all(&[0; 1024]).context("write the archive")?;
-    archive.output.flush().context("write the archive")
+    add_document(
+        &mut archive,
+        "index.json",
+        &serde_json::to_vec(&index(store, &images)?)?,
+    )?;
+    let manifest = serde_json::to_vec(&docker_manifest(&images)?)?;
+    add_document(&mut archive, "manifest.json", &manifest)?;
+    archive.finish().map(drop)
 }
 
+/// The layout's index.json: the images' manifests, with their names.
 fn index(store: &Store, images: &[Image]) -> Result<oci_spec::image::ImageIndex> {
     let descriptor = |image: &Image| {
         let manifest = &image.tagged.manifest;
@@ -56,68 +58,47 @@ fn index(store: &Store, images: &[Image]) -> Result<oci_spec::image::ImageIndex>
     Ok(layout_index(images.iter().map(descriptor).collect::<Result<_>>()?))
 }
 
-fn docker(images: &[Image]) -> Result<serde_json::Value> {
-    let path = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
+/// The manifest.json of `docker save`.
+fn docker_manifest(images: &[Image]) -> Result<serde_json::Value> {
     let one = |image: &Image| {
-        let layers: Vec<String> = image.layers()?.iter().map(path).collect();
+        let layers: Vec<String> = image.layers()?.iter().map(blob_path).collect();
         let names: Vec<String> =
             image.tagged.reference.iter().map(ToString::to_string).collect();
         Ok(
-            json!({ "Config": path(&image.tagged.id), "RepoTags": names, "Layers": layers }),
+            json!({ "Config": blob_path(&image.tagged.id), "RepoTags": names, "Layers": layers }),
         )
     };
     Ok(serde_json::Value::Array(images.iter().map(one).collect::<Result<_>>()?))
 }
 
-struct Archive<'a> {
-    output: &'a mut dyn Write,
+/// Writes a document of the image layout.
+fn add_document<W: Write>(
+    archive: &mut ArchiveWriter<W>,
+    name: &str,
+    bytes: &[u8],
+) -> Result<()> {
+    archive.entry(&file(name, bytes.len() as u64), bytes)
 }
 
-impl Archive<'_> {
-    fn document(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.header(name, bytes.len() as u64)?;
-        self.output.write_all(bytes).context("write the archive")?;
-        self.pad(bytes.len() as u64)
-    }
+/// Writes a blob, and verifies its digest: a damaged one must not be passed on.
+fn add_blob<W: Write>(
+    archive: &mut ArchiveWriter<W>,
+    store: &Store,
+    digest: &Digest,
+) -> Result<()> {
+    let path = store.blob(digest);
+    let name = || path.display().to_string();
+    let blob = File::open(&path).with_context(|| format!("open({})", name()))?;
+    let mut content = Hashing::new(blob);
+    let entry = file(&blob_path(digest), store.size_of(digest)?);
+    archive.entry(&entry, &mut content).with_context(name)?;
+    content.finish().0.verify(&name(), digest)
+}
 
-    /// A blob, held to its name: a damaged one is not handed on.
-    fn blob(&mut self, store: &Store, name: &str, digest: &Digest) -> Result<()> {
-        let path = store.blob(digest);
-        let file =
-            File::open(&path).with_context(|| format!("open({})", path.display()))?;
-        let size = store.size_of(digest)?;
-        self.header(name, size)?;
-        let mut content = Hashing::new(file.take(size));
-        let copied = std::io::copy(&mut content, &mut self.output)
-            .context("write the archive")?;
-        if copied != size {
-            return Err(Failure::new(format_args!(
-                "{}: it became shorter",
-                path.display()
-            ))
-            .into());
-        }
-        content.finish().0.expect(&path.display().to_string(), digest)?;
-        self.pad(size)
-    }
+fn file(name: &str, size: u64) -> Entry {
+    Entry { mode: 0o644, size, ..Entry::new(EntryKind::File, name.as_bytes()) }
+}
 
-    fn header(&mut self, name: &str, size: u64) -> Result<()> {
-        let mut header = Header::new_ustar();
-        header.set_entry_type(EntryType::Regular);
-        header.set_path(name).context("a name in the archive")?;
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_size(size);
-        header.set_mtime(0);
-        header.set_cksum();
-        self.output.write_all(header.as_bytes()).context("write the archive")
-    }
-
-    fn pad(&mut self, size: u64) -> Result<()> {
-        let padding = [0; 512];
-        self.output
-            .write_all(&padding[..(size.wrapping_neg() % 512) as usize])
-            .context("write the archive")
-    }
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
 }

@@ -1,95 +1,45 @@
-//! A layer's archive becomes a directory, for overlayfs to show: exactly, and nowhere
-//! else.
+//! Unpacks a layer's archive into a directory for overlayfs.
 //!
-//! All is done by descriptor below the directory, and no symbolic link is followed on
-//! the way: a link that an archive brings must not choose where its next entry goes
+//! Everything is done by descriptor below the directory, and no symbolic link is
+//! followed: a link in an archive must not decide where its next entry goes
 //! (CVE-2021-32760, CVE-2018-20990).
 
+mod budget;
+mod create;
+mod file;
+mod metadata;
+mod open;
 mod parent;
-mod place;
-mod put;
+mod path;
+mod remove;
 mod whiteout;
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
-use bytesize::ByteSize;
-use kit::Failure;
 
-use crate::archive::Archive;
-use parent::Parent;
+use crate::archive::ArchiveReader;
+use parent::OpenParent;
 
-pub(crate) use parent::open_beneath;
-pub(crate) use place::remove;
-pub(crate) use put::copy_attributes;
-pub(crate) use whiteout::{is_opaque, is_whiteout};
+pub(crate) use budget::{Budget, FreeSpace};
+pub(crate) use metadata::copy_metadata;
+pub(crate) use open::open_beneath;
+pub(crate) use remove::remove;
+pub(crate) use whiteout::{OPAQUE_WHITEOUT, WHITEOUT_PREFIX, is_opaque, is_whiteout};
 
-/// How much may still be written; shared by all layers that are unpacked at once. A
-/// small archive may claim to become a very large one: a full disk would be everybody's
-/// trouble.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    bytes: AtomicU64,
-    files: AtomicU64,
-    room: Room,
-}
-
-/// What is free in a file system.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    pub(crate) bytes: u64,
-    pub(crate) files: u64,
-}
-
-impl Budget {
-    pub(crate) fn of(room: Room) -> Self {
-        Budget {
-            bytes: AtomicU64::new(room.bytes),
-            files: AtomicU64::new(room.files),
-            room,
-        }
-    }
-
-    fn spend(&self, bytes: u64) -> Result<()> {
-        let free = ByteSize(self.room.bytes).display();
-        take(&self.bytes, bytes)
-            .ok_or_else(|| Self::gone(format_args!("the {free} that are free")))
-    }
-
-    fn spend_file(&self) -> Result<()> {
-        let free = self.room.files;
-        take(&self.files, 1).ok_or_else(|| {
-            Self::gone(format_args!("the {free} files that there is room for"))
-        })
-    }
-
-    fn gone(than: std::fmt::Arguments<'_>) -> anyhow::Error {
-        let failure = Failure::new(format_args!("it unpacks to more than {than}"));
-        failure
-            .hint("make room, or choose another --store; or do not trust the archive")
-            .into()
-    }
-}
-
-fn take(left: &AtomicU64, amount: u64) -> Option<()> {
-    let take = |left: u64| left.checked_sub(amount);
-    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok().map(drop)
-}
-
-/// What an archive asked for, and what could not be had: only root of the host has all
-/// rights.
+/// Metadata and devices that could not be unpacked: only root of the host may create
+/// them all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeftOut {
-    /// Files whose owner is not mapped; they belong to who unpacks.
+    /// Files whose owner is not mapped: they belong to the user who unpacks.
     pub(crate) owners: Count,
     pub(crate) devices: Count,
     pub(crate) attributes: Count,
 }
 
-/// How many, and the first of them.
+/// How many were left out, and the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) number: u64,
@@ -104,7 +54,7 @@ impl Count {
         self.number += 1;
     }
 
-    fn join(&mut self, other: Count) {
+    fn merge(&mut self, other: Count) {
         if self.number == 0 {
             self.first = other.first;
         }
@@ -113,70 +63,61 @@ impl Count {
 }
 
 impl LeftOut {
-    pub(crate) fn join(&mut self, other: LeftOut) {
-        self.owners.join(other.owners);
-        self.devices.join(other.devices);
-        self.attributes.join(other.attributes);
+    pub(crate) fn merge(&mut self, other: LeftOut) {
+        self.owners.merge(other.owners);
+        self.devices.merge(other.devices);
+        self.attributes.merge(other.attributes);
     }
 }
 
-/// What came of it.
+/// The outcome of unpacking.
 #[derive(Debug, Default)]
 pub(crate) struct Unpacked {
     pub(crate) left_out: LeftOut,
-    /// Directories that the archive does not list, and that are there for what is in
-    /// them; "" is the top. What they are like, a layer below says.
+    /// Directories that the archive does not list, and that only exist for the files in
+    /// them; "" is the top. A layer below may have their metadata.
     pub(crate) implied: HashSet<Vec<u8>>,
     /// Bytes of all files.
     pub(crate) bytes: u64,
 }
 
-/// A layer's directory that is being filled.
-struct Tree<'a> {
-    root: &'a OwnedFd,
+/// Fills a layer's directory.
+struct Unpacker<'a> {
+    top: &'a OwnedFd,
     budget: &'a Budget,
-    parent: Option<Parent>,
+    parent: Option<OpenParent>,
     unpacked: Unpacked,
-    /// Whether the archive says what the top is like.
-    has_top: bool,
+    /// Whether the archive lists the top itself.
+    lists_top: bool,
 }
-
-/// The most directories that an archive may leave out.
-const MOST_IMPLIED: usize = 100_000;
 
 // ANCHOR: unpack
 /// Unpacks an archive into an empty directory.
 ///
 /// # Errors
-/// Whatever is wrong with the archive, with the name of the entry; what the kernel
-/// says.
-// Task 7.2: each entry by its parent's descriptor, which no link has led to.
+/// The archive is malformed or leads out of the directory; or a system call fails. The
+/// error has the name of the entry.
+// Task 7.2: each entry by its parent's descriptor, to which no link has led.
 pub(crate) fn unpack(
     input: impl Read,
     directory: &OwnedFd,
     budget: &Budget,
 ) -> Result<Unpacked> {
-    let mut archive = Archive::new(input);
-    let mut tree = Tree {
-        root: directory,
+    let mut archive = ArchiveReader::new(input);
+    let mut unpacker = Unpacker {
+        top: directory,
         budget,
         parent: None,
         unpacked: Unpacked::default(),
-        has_top: false,
+        lists_top: false,
     };
     while let Some(entry) = archive.next()? {
-        tree.put(&entry, &mut archive.data()).with_context(|| entry.name())?;
+        unpacker.create_entry(&entry, archive.data()).with_context(|| entry.name())?;
     }
-    tree.leave_parent()?;
-    if !tree.has_top {
-        tree.unpacked.implied.insert(Vec::new());
+    unpacker.close_parent()?;
+    if !unpacker.lists_top {
+        unpacker.unpacked.implied.insert(Vec::new());
     }
-    Ok(tree.unpacked)
+    Ok(unpacker.unpacked)
 }
 // ANCHOR_END: unpack
-
-impl AsFd for Tree<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.root.as_fd()
-    }
-}

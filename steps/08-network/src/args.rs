@@ -1,139 +1,294 @@
-//! The options of this step.
+//! The options of this step, and the plain values that they become.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use anyhow::Result;
+use clap::builder::PossibleValue;
+use kit::Failure;
+use nix::unistd::geteuid;
+
+use crate::dns::{Forwarding, ResponderOptions};
 use crate::etc::{self, AddHost};
 use crate::firewall::Firewall;
 use crate::netlink::Mac;
-use crate::network::Name;
+use crate::network::NetworkName;
+use crate::options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
 use crate::port::{Port, Publish};
-use crate::store::DirArgs;
+use crate::subnet::Subnet;
 
-/// Which network it is on, and what of it others reach.
+/// The network of a container, and which of its ports others reach.
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "network_options")]
 #[command(next_help_heading = "Network")]
 pub struct Args {
-    /// Which network it is on
+    /// The container's network
     ///
-    /// none, host, bridge (the default network of root's), pasta (the usual one without
-    /// root, else none), or one that `network create` made.
+    /// none, host, bridge (the default for root), pasta (the default without root; none
+    /// if pasta is not installed), or the name of a network that `network create` made.
     #[arg(long, value_name = "NETWORK")]
-    pub(crate) network: Option<Choice>,
+    network: Option<NetworkChoice>,
 
-    /// Publish a port: 127.0.0.1:8080:80 keeps it here
+    /// Publish a port; with 127.0.0.1:8080:80 only this host reaches it
     ///
-    /// Without IP it is open to every host that reaches this one, as with Docker. May be
+    /// Without IP every host that reaches this one can connect, as with Docker. May be
     /// given more than once, for ranges (8000-8009:80-89), and for UDP (5353:53/udp).
     #[arg(short, long, value_name = "[IP:]HOSTPORT:PORT")]
-    pub(crate) publish: Vec<Publish>,
+    publish: Vec<Publish>,
 
-    /// Its address on the network; by default the first that is free
+    /// Its IPv4 address [default: the first free one of the network]
     #[arg(long, value_name = "IPV4")]
-    pub(crate) ip: Option<std::net::Ipv4Addr>,
+    ip: Option<Ipv4Addr>,
 
-    /// Its IPv6 address on a network that has IPv6
+    /// Its IPv6 address, on a network that has IPv6
     #[arg(long, value_name = "IPV6")]
-    pub(crate) ip6: Option<std::net::Ipv6Addr>,
+    ip6: Option<Ipv6Addr>,
 
-    /// Its hardware address; by default one made of its address
+    /// Its MAC address [default: made of its IPv4 address]
     #[arg(long, value_name = "MAC")]
-    pub(crate) mac_address: Option<MacAddress>,
+    mac_address: Option<Mac>,
 
-    /// Whom it asks for names; by default whom the host asks
+    /// Its DNS server; may be given more than once [default: those of the host]
     #[arg(long, value_name = "IP")]
-    pub(crate) dns: Vec<IpAddr>,
+    dns: Vec<IpAddr>,
 
-    /// What a name without a dot is looked for in; by default what the host looks in
+    /// The domain that is appended to short names [default: those of the host]
     #[arg(long, value_name = "DOMAIN", value_parser = etc::search_domain)]
-    pub(crate) dns_search: Vec<String>,
+    dns_search: Vec<String>,
 
-    /// Another name in its /etc/hosts; `host-gateway` stands for the host's address
+    /// Add a name to its /etc/hosts; `host-gateway` stands for the host's address
     #[arg(long, value_name = "NAME:IP", value_parser = AddHost::parse)]
-    pub(crate) add_host: Vec<AddHost>,
+    add_host: Vec<AddHost>,
 
     /// Another name by which containers of the same network find it
     #[arg(long, value_name = "NAME", value_parser = etc::host_name)]
-    pub(crate) network_alias: Vec<String>,
+    network_alias: Vec<String>,
 
-    /// What to do when the host's firewall would drop what it sends
+    /// What to do when the host's firewall would drop its packets
     #[arg(long, value_enum, value_name = "WHAT", default_value = "check")]
-    pub(crate) firewall: Firewall,
+    firewall: Firewall,
 
     #[command(flatten)]
-    pub(crate) dir: DirArgs,
+    dir: DirArgs,
 }
 
-/// What `--network` says.
+/// The directory of the networks.
+#[derive(clap::Args, Clone, Debug)]
+pub struct DirArgs {
+    /// The directory of the networks and their leases
+    #[arg(
+        long = "network-dir",
+        value_name = "DIR",
+        default_value = "/var/lib/kiste-networks"
+    )]
+    network_dir: PathBuf,
+}
+
+/// The options of the hidden subcommand `dns-responder`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct DnsResponderArgs {
+    /// The network's lease file
+    #[arg(long, value_name = "FILE")]
+    leases: PathBuf,
+
+    /// The bridge that questions come in by
+    #[arg(long, value_name = "LINK")]
+    bridge: String,
+
+    /// An address of the bridge, and its subnet
+    #[arg(long = "at", value_name = "ADDRESS/PREFIX", required = true)]
+    gateways: Vec<Subnet>,
+
+    /// Whether questions about other names are forwarded
+    #[arg(long, value_enum)]
+    forwarding: Forwarding,
+
+    /// Start the responder, and exit without waiting for it
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// The value of `--network`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// Only itself.
+enum NetworkChoice {
     None,
-    /// The host's own.
     Host,
     /// The default network.
     Bridge,
-    /// The host's sockets, by way of pasta.
     Pasta,
-    /// One that was made by hand.
-    Named(Name),
+    /// A network that `network create` made.
+    Named(NetworkName),
 }
 
-/// A hardware address that was typed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MacAddress(pub(crate) Mac);
-
-impl FromStr for MacAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(MacAddress)
-    }
-}
-
-impl FromStr for Choice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Choice::None),
-            "host" => Ok(Choice::Host),
-            "bridge" => Ok(Choice::Bridge),
-            "pasta" => Ok(Choice::Pasta),
-            name => name.parse().map(Choice::Named),
-        }
+impl DirArgs {
+    /// The directory of the networks and their leases.
+    pub fn dir(&self) -> &Path {
+        &self.network_dir
     }
 }
 
 impl Args {
-    /// The ports that are to be published.
-    pub(crate) fn ports(&self) -> Vec<Port> {
-        self.publish.iter().flat_map(Publish::ports).collect()
+    /// Turns the options into the value that [`crate::connect`] takes.
+    ///
+    /// # Errors
+    /// When an option does not go with the network, or the network needs root or pasta.
+    pub fn plan(&self) -> Result<NetworkOptions> {
+        Ok(NetworkOptions {
+            mode: self.mode()?,
+            aliases: self.network_alias.clone(),
+            dns_servers: self.dns.clone(),
+            dns_search: self.dns_search.clone(),
+            add_hosts: self.add_host.clone(),
+        })
     }
 
-    /// The first option that is of no use there.
-    pub(crate) fn given(&self, on: &Choice) -> Option<&'static str> {
+    fn mode(&self) -> Result<NetworkMode> {
+        let pasta = find_pasta();
+        let choice = match &self.network {
+            Some(choice) => choice.clone(),
+            None => default_choice(pasta.is_some()),
+        };
+        self.refuse_bridge_options(&choice)?;
+        match choice {
+            NetworkChoice::None => Ok(NetworkMode::None),
+            NetworkChoice::Host => Ok(NetworkMode::Host),
+            NetworkChoice::Pasta => match pasta {
+                Some(program) => Ok(NetworkMode::Pasta(PastaOptions {
+                    program,
+                    ports: self.ports(),
+                })),
+                None => Err(Failure::new("--network pasta: pasta is not installed")
+                    .hint("install the package passt, or choose --network none")
+                    .into()),
+            },
+            NetworkChoice::Bridge => self.bridge(None),
+            NetworkChoice::Named(name) => self.bridge(Some(name)),
+        }
+    }
+
+    fn bridge(&self, network: Option<NetworkName>) -> Result<NetworkMode> {
+        if !geteuid().is_root() {
+            let name = network.as_ref().map_or("bridge", |name| &name.0);
+            let what = format!("--network {name}: only root can create bridges");
+            return Err(Failure::new(what)
+                .hint("leave --network out to use pasta or none, or use sudo")
+                .into());
+        }
+        Ok(NetworkMode::Bridge(BridgeOptions {
+            dir: self.dir.dir().into(),
+            network,
+            ip: self.ip,
+            ip6: self.ip6,
+            mac: self.mac_address,
+            ports: self.ports(),
+            firewall: self.firewall,
+        }))
+    }
+
+    /// Refuses the options that only a bridge has, on a network without one.
+    fn refuse_bridge_options(&self, choice: &NetworkChoice) -> Result<()> {
+        let network = match choice {
+            NetworkChoice::None => "none",
+            NetworkChoice::Host => "host",
+            NetworkChoice::Pasta => "pasta",
+            NetworkChoice::Bridge | NetworkChoice::Named(_) => return Ok(()),
+        };
+        let publishes = !self.publish.is_empty() && *choice != NetworkChoice::Pasta;
         let given = [
-            (!self.publish.is_empty() && *on != Choice::Pasta, "--publish"),
+            (publishes, "--publish"),
             (self.ip.is_some(), "--ip"),
             (self.ip6.is_some(), "--ip6"),
             (self.mac_address.is_some(), "--mac-address"),
             (!self.network_alias.is_empty(), "--network-alias"),
         ];
-        given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
+        let Some((_, option)) = given.into_iter().find(|(is_given, _)| *is_given)
+        else {
+            return Ok(());
+        };
+        let hint = match geteuid().is_root() {
+            true => "leave --network out, or name a bridge network",
+            false => "leave it out, or use sudo",
+        };
+        let what = format!("{option} cannot be used with --network {network}");
+        Err(Failure::new(what).hint(hint).exit(2).into())
+    }
+
+    /// The ports to publish.
+    fn ports(&self) -> Vec<Port> {
+        self.publish.iter().flat_map(Publish::ports).collect()
     }
 }
 
-impl Choice {
-    /// As it was typed.
-    pub(crate) fn shown(&self) -> &str {
-        match self {
-            Choice::None => "none",
-            Choice::Host => "host",
-            Choice::Bridge => "bridge",
-            Choice::Pasta => "pasta",
-            Choice::Named(name) => &name.0,
+impl DnsResponderArgs {
+    /// Turns the options into the value that [`crate::dns::respond`] takes.
+    pub(crate) fn plan(&self) -> ResponderOptions {
+        ResponderOptions {
+            leases: self.leases.clone(),
+            bridge: self.bridge.clone(),
+            gateways: self.gateways.clone(),
+            forwarding: self.forwarding,
         }
+    }
+}
+
+/// The network of a container when there is no `--network`.
+fn default_choice(has_pasta: bool) -> NetworkChoice {
+    if geteuid().is_root() {
+        return NetworkChoice::Bridge;
+    }
+    if has_pasta {
+        return NetworkChoice::Pasta;
+    }
+    kit::notice("note: the container has no network: pasta is not installed");
+    kit::notice("hint: install the package passt, or choose --network host or none");
+    NetworkChoice::None
+}
+
+/// The path of pasta(1), if it is in `$PATH`.
+pub fn find_pasta() -> Option<PathBuf> {
+    kit::find_program(&std::env::var_os("PATH")?, "pasta")
+}
+
+impl FromStr for NetworkChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(NetworkChoice::None),
+            "host" => Ok(NetworkChoice::Host),
+            "bridge" => Ok(NetworkChoice::Bridge),
+            "pasta" => Ok(NetworkChoice::Pasta),
+            name => name.parse().map(NetworkChoice::Named),
+        }
+    }
+}
+
+impl clap::ValueEnum for Firewall {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Firewall::Check, Firewall::Adjust]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (value, help) = match self {
+            Firewall::Check => {
+                ("check", "Refuse to start, and name the firewall's chain")
+            }
+            Firewall::Adjust => (
+                "adjust",
+                "Add rules to it that accept the packets, until the last container ends",
+            ),
+        };
+        Some(PossibleValue::new(value).help(help))
+    }
+}
+
+impl clap::ValueEnum for Forwarding {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Forwarding::On, Forwarding::Off]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(self.name().into())
     }
 }

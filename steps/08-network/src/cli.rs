@@ -4,17 +4,20 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use kit::program::ExplainArgs;
+use kit::ExplainArgs;
 use kit::{Failure, Hint};
 use serde::Serialize;
 
+use crate::args::{DirArgs, DnsResponderArgs};
+use crate::create;
 use crate::dns;
+use crate::gc;
 use crate::host;
+use crate::ipam;
 use crate::lease::Lease;
 use crate::netlink::Netlink;
-use crate::network::{Name, Network, Origin, Reach};
-use crate::pool;
-use crate::store::{DirArgs, Noted, Store};
+use crate::network::{Isolation, Network, NetworkName, Origin};
+use crate::store::{NetworkRecord, NetworkStore};
 use crate::subnet::Subnet;
 
 /// What is done with networks.
@@ -36,7 +39,7 @@ pub struct Create {
     #[command(flatten)]
     explain: ExplainArgs,
     /// What it is called; containers name it with --network
-    name: Name,
+    name: NetworkName,
     /// Its IPv4 addresses; by default 254 private ones that the host has no use for
     #[arg(long, value_name = "CIDR")]
     subnet: Option<Subnet>,
@@ -68,9 +71,40 @@ pub struct Ls {
 #[derive(clap::Args, Clone, Debug)]
 pub struct Named {
     /// Its name
-    name: Name,
+    name: NetworkName,
     #[command(flatten)]
     dir: DirArgs,
+}
+
+/// Options of `gc`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct GcArgs {
+    #[command(flatten)]
+    below: image::cli::Gc,
+    #[command(flatten)]
+    networks: DirArgs,
+}
+
+/// Runs `gc`: removes what dead runs have left, of the steps below as well.
+///
+/// # Errors
+/// All that could not be removed; it is kept for the next time.
+pub fn gc_command(args: &GcArgs) -> Result<ExitCode> {
+    let errors = [args.below.run().err(), gc::gc(args.networks.dir()).err()];
+    kit::combine(errors.into_iter().flatten().collect())
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(|error| Failure::of(&error).exit(1).into())
+}
+
+/// Runs `dns-responder`.
+///
+/// # Errors
+/// What [`dns::respond`] and [`dns::respond_detached`] say.
+pub fn respond(args: &DnsResponderArgs) -> Result<ExitCode> {
+    match args.detach {
+        true => dns::respond_detached(&args.plan()),
+        false => dns::respond(&args.plan()),
+    }
 }
 
 /// A network as it is printed for machines.
@@ -87,7 +121,7 @@ struct Printed<'a> {
 /// What could not be done, with exit code 1.
 pub fn command(command: &Command) -> Result<ExitCode> {
     let done = match command {
-        Command::Create(args) => create(args),
+        Command::Create(args) => create_network(args),
         Command::Ls(args) => ls(args),
         Command::Inspect(args) => inspect(args),
         Command::Rm(args) => remove(args),
@@ -95,31 +129,37 @@ pub fn command(command: &Command) -> Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::of(&error).exit(1).into())
 }
 
-fn create(args: &Create) -> Result<()> {
+fn create_network(args: &Create) -> Result<()> {
     args.explain.start();
     let subnet = args.subnet.map(usable).transpose()?;
-    let mut store = Store::open(args.dir.dir())?;
+    let mut store = NetworkStore::open(args.dir.dir())?;
     let mut netlink = Netlink::open()?;
-    host::sweep(&mut store, &mut netlink)?;
-    if store.networks.contains_key(&args.name.0) {
+    host::remove_stale_or_warn(&mut store, &mut netlink, None)?;
+    if store.find(&args.name.0).is_some() {
         let failure =
             Failure::new(format_args!("there is a network {} already", args.name.0));
         return Err(failure
             .hint("choose another name, or remove that one with `network rm`")
             .into());
     }
-    let subnet6 = args.ipv6.then(pool::random_ipv6).transpose()?;
+    let subnet6 = args.ipv6.then(ipam::random_ipv6).transpose()?;
     let reach = match (args.internal, args.isolate) {
-        (true, _) => Reach::Internal,
-        (_, true) => Reach::Isolated,
-        _ => Reach::Open,
+        (true, _) => Isolation::Internal,
+        (_, true) => Isolation::Isolated,
+        _ => Isolation::Open,
     };
-    let network =
-        Network::by_hand(&store, &mut netlink, &args.name, subnet, subnet6, reach)?;
-    store.note(Noted { network: network.clone(), leases: Vec::new() })?;
+    let network = create::named_network(
+        &store,
+        &mut netlink,
+        &args.name,
+        subnet,
+        subnet6,
+        reach,
+    )?;
+    store.add(network.clone())?;
     if let Err(error) = network.raise(&mut netlink) {
         let _ = netlink.remove_link(&network.bridge); // it may have been made
-        let _ = store.forget(&network.name);
+        let _ = store.remove(&network.name);
         return Err(error);
     }
     println!("{}", network.name);
@@ -152,9 +192,9 @@ fn is_for_something_else(ip: IpAddr) -> bool {
 }
 
 fn ls(args: &Ls) -> Result<()> {
-    let store = Store::open(args.dir.dir())?;
+    let store = NetworkStore::open(args.dir.dir())?;
     if let kit::narration::Format::Json = args.format {
-        let all: Vec<_> = store.networks.values().map(printed).collect();
+        let all: Vec<_> = store.networks().map(printed).collect();
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
@@ -162,9 +202,9 @@ fn ls(args: &Ls) -> Result<()> {
         "{:<16} {:<10} {:<20} {:<10} CONTAINERS",
         "NAME", "BRIDGE", "SUBNET", "REACH"
     );
-    for Noted { network, leases } in store.networks.values() {
+    for NetworkRecord { network, leases } in store.networks() {
         let (subnet, reach) =
-            (network.subnet.network().to_string(), network.reach.name());
+            (network.subnet.network().to_string(), network.isolation.name());
         println!(
             "{:<16} {:<10} {subnet:<20} {reach:<10} {}",
             network.name,
@@ -175,12 +215,12 @@ fn ls(args: &Ls) -> Result<()> {
     Ok(())
 }
 
-fn printed(noted: &Noted) -> Printed<'_> {
+fn printed(noted: &NetworkRecord) -> Printed<'_> {
     Printed { network: &noted.network, containers: &noted.leases }
 }
 
 fn inspect(args: &Named) -> Result<()> {
-    let store = Store::open(args.dir.dir())?;
+    let store = NetworkStore::open(args.dir.dir())?;
     println!(
         "{}",
         serde_json::to_string_pretty(&printed(store.network(&args.name.0)?))?
@@ -189,10 +229,10 @@ fn inspect(args: &Named) -> Result<()> {
 }
 
 fn remove(args: &Named) -> Result<()> {
-    let mut store = Store::open(args.dir.dir())?;
+    let mut store = NetworkStore::open(args.dir.dir())?;
     let mut netlink = Netlink::open()?;
-    host::sweep(&mut store, &mut netlink)?;
-    let Noted { network, leases } = store.network(&args.name.0)?.clone();
+    host::remove_stale_or_warn(&mut store, &mut netlink, None)?;
+    let NetworkRecord { network, leases } = store.network(&args.name.0)?.clone();
     if !leases.is_empty() {
         let who: Vec<_> = leases
             .iter()
@@ -205,23 +245,12 @@ fn remove(args: &Named) -> Result<()> {
         ));
         return Err(failure.hint("end them first").into());
     }
-    if network.origin == Origin::ByHand {
-        dns::end(&store.leases_path(&network.name))?;
+    if network.origin == Origin::UserCreated {
+        dns::wait_for_exit(&store.leases_path(&network.name))?;
         netlink.remove_link(&network.bridge)?;
-        store.forget(&network.name)?;
+        store.remove(&network.name)?;
     }
-    kit::together(host::settle(&mut store, &mut netlink)).hint("`gc` tries again")?;
+    kit::combine(host::reconcile(&mut store, &mut netlink)).hint("`gc` tries again")?;
     println!("{}", network.name);
     Ok(())
-}
-
-impl Reach {
-    /// In a word.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Reach::Open => "open",
-            Reach::Isolated => "isolated",
-            Reach::Internal => "internal",
-        }
-    }
 }

@@ -1,152 +1,109 @@
-//! A container's connection: what it has of the network, from before it starts until
-//! after it ends.
+//! A container's connection to the network, from before it starts until after it ends.
 
 use std::cell::OnceCell;
+use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use exec::CloneFlags;
-use kit::{Failure, Hint, Id, program};
-use nix::unistd::{Pid, geteuid};
+use kit::{Failure, Hint, Id, RunDir};
+use nix::unistd::Pid;
 
-use crate::args::{Args, Choice};
-use crate::etc::{self, Files, Hosts, Resolv};
-use crate::lease::Wanted;
-use crate::member::Member;
+use crate::endpoint::Endpoint;
+use crate::etc::{self, EtcFiles, HostsFile, ResolvConf};
+use crate::lease::LeaseRequest;
 use crate::netlink::Netlink;
-use crate::network::Name;
+use crate::options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
 use crate::pasta::{self, Pasta};
 use crate::port::Port;
 
-/// What a container has of the network. Dropped, what was made for it is undone.
+/// A container's connection to the network. Dropping it undoes what was made on the
+/// host.
 pub struct Connection {
-    kind: Kind,
+    attachment: Attachment,
     hostname: String,
-    names: Names,
+    names: NameOptions,
 }
 
-enum Kind {
-    /// The host's own network.
+/// The way in which a container is attached to the network.
+enum Attachment {
+    /// It is in the host's network namespace.
     Host,
-    /// A namespace with nothing but itself.
+    /// It has a loopback link only.
     Alone,
-    /// A cable to a bridge.
-    Bridge(Box<Member>),
-    /// A namespace that pasta speaks for.
-    Pasta(Vec<Port>, OnceCell<Pasta>),
+    /// It has a cable to a bridge.
+    Bridge(Box<Endpoint>),
+    /// pasta carries its packets.
+    Pasta(PastaOptions, OnceCell<Pasta>),
 }
 
-/// What was asked for of names.
-struct Names {
+/// The options about names.
+struct NameOptions {
     servers: Vec<IpAddr>,
     search: Vec<String>,
     added: Vec<etc::AddHost>,
     aliases: Vec<String>,
 }
 
-impl Args {
-    /// Decides on the network, and prepares the host's side of it: before there is any
-    /// process.
-    ///
-    /// # Errors
-    /// When there is no such network, an address or a port is taken, the host's
-    /// firewall would drop what the container sends, or the kernel refuses. Nothing is
-    /// left then.
-    pub fn connect(&self, id: &Id, hostname: &str) -> Result<Connection> {
-        let kind = match self.choice()? {
-            Choice::Host => Kind::Host,
-            Choice::None => Kind::Alone,
-            Choice::Pasta => {
-                tell_of_open(&self.ports());
-                Kind::Pasta(self.ports(), OnceCell::new())
-            }
-            Choice::Bridge => self.join(None, id, hostname)?,
-            Choice::Named(name) => self.join(Some(name), id, hostname)?,
-        };
-        let names = Names {
-            servers: self.dns.clone(),
-            search: self.dns_search.clone(),
-            added: self.add_host.clone(),
-            aliases: self.network_alias.clone(),
-        };
-        Ok(Connection { kind, hostname: hostname.into(), names })
-    }
-
-    fn join(&self, name: Option<Name>, id: &Id, hostname: &str) -> Result<Kind> {
-        let wanted = Wanted {
-            hostname: hostname.into(),
-            aliases: self.network_alias.clone(),
-            ip: self.ip.map(IpAddr::V4),
-            ip6: self.ip6.map(IpAddr::V6),
-            mac: self.mac_address.map(|address| address.0),
-            dns: self.dns.clone(),
-            ports: self.ports(),
-        };
-        let member =
-            Member::join(self.dir.dir(), name.as_ref(), id, wanted, self.firewall)?;
-        tell_of_open(member.ports());
-        Ok(Kind::Bridge(Box::new(member)))
-    }
-
-    /// What is possible of what was asked for.
-    fn choice(&self) -> Result<Choice> {
-        let choice = match &self.network {
-            Some(choice) => choice.clone(),
-            None => self.usual(),
-        };
-        if let (Choice::None | Choice::Host | Choice::Pasta, Some(option)) =
-            (&choice, self.given(&choice))
-        {
-            let what = format!(
-                "{option} is for a network of its own, and this is {}",
-                choice.shown()
-            );
-            let mend = match geteuid().is_root() {
-                true => "leave --network out, or name a bridge",
-                false => "leave it out, or use sudo",
-            };
-            return Err(Failure::new(what).hint(mend).exit(2).into());
+/// Prepares the host's side of a container's network, before the container has a
+/// process. `run_dir` is the container's: it tells `gc` whether the container is alive.
+///
+/// # Errors
+/// When there is no such network, an address or a port is taken, the host's firewall
+/// would drop the container's packets, or the kernel refuses. Nothing is left then.
+pub fn connect(
+    options: &NetworkOptions,
+    id: &Id,
+    hostname: &str,
+    run_dir: &RunDir,
+) -> Result<Connection> {
+    let attachment = match &options.mode {
+        NetworkMode::Host => Attachment::Host,
+        NetworkMode::None => Attachment::Alone,
+        NetworkMode::Pasta(pasta) => {
+            tell_of_open(&pasta.ports);
+            Attachment::Pasta(pasta.clone(), OnceCell::new())
         }
-        match &choice {
-            Choice::Bridge | Choice::Named(_) if !geteuid().is_root() => {
-                let what = format!(
-                    "--network {}: bridges and links of the host's are root's",
-                    choice.shown()
-                );
-                Err(Failure::new(what)
-                    .hint("leave it out: then it is pasta or none; or use sudo")
-                    .into())
-            }
-            Choice::Pasta if pasta::find().is_none() => {
-                let failure = Failure::new("--network pasta: there is no pasta here");
-                Err(failure
-                    .hint("install the package passt, or choose --network none")
-                    .into())
-            }
-            _ => Ok(choice),
+        NetworkMode::Bridge(bridge) => {
+            let request = lease_request(options, bridge, id, hostname, run_dir)?;
+            let endpoint = Endpoint::join(bridge, request)?;
+            tell_of_open(endpoint.ports());
+            Attachment::Bridge(Box::new(endpoint))
         }
-    }
-
-    /// Where nothing was asked for.
-    fn usual(&self) -> Choice {
-        match (geteuid().is_root(), pasta::find()) {
-            (true, _) => Choice::Bridge,
-            (false, Some(_)) => Choice::Pasta,
-            (false, None) => {
-                program::say(
-                    "note: without root and without pasta it has no network: it is alone",
-                );
-                program::say(
-                    "hint: install the package passt, or choose --network host or none",
-                );
-                Choice::None
-            }
-        }
-    }
+    };
+    let names = NameOptions {
+        servers: options.dns_servers.clone(),
+        search: options.dns_search.clone(),
+        added: options.add_hosts.clone(),
+        aliases: options.aliases.clone(),
+    };
+    Ok(Connection { attachment, hostname: hostname.into(), names })
 }
 
-/// Says loudly what every other host can reach now.
+fn lease_request(
+    options: &NetworkOptions,
+    bridge: &BridgeOptions,
+    id: &Id,
+    hostname: &str,
+    run_dir: &RunDir,
+) -> Result<LeaseRequest> {
+    // `gc` may be called from another directory.
+    let run_dir = run_dir.path().canonicalize();
+    Ok(LeaseRequest {
+        id: id.to_string(),
+        run_dir: run_dir.context("find the container's run directory")?,
+        hostname: hostname.into(),
+        aliases: options.aliases.clone(),
+        ip: bridge.ip.map(IpAddr::V4),
+        ip6: bridge.ip6.map(IpAddr::V6),
+        mac: bridge.mac,
+        dns: options.dns_servers.clone(),
+        ports: bridge.ports.clone(),
+    })
+}
+
+/// Says which ports every other host can reach now.
 fn tell_of_open(ports: &[Port]) {
     let open: Vec<_> = ports.iter().filter(|port| port.ip.is_none()).collect();
     let Some(first) = open.first() else { return };
@@ -155,42 +112,49 @@ fn tell_of_open(ports: &[Port]) {
         more => format!("port {} and {} more are", first.host, more - 1),
     };
     let local = format!("127.0.0.1:{}:{}", first.host, first.inside);
-    program::say(format_args!(
+    kit::notice(format_args!(
         "note: {which} open to every host that reaches this one; -p {local} keeps it here"
     ));
 }
 
 impl Connection {
-    /// The namespace of this step, if there is to be one: clone(2), CLONE_NEWNET.
+    /// The namespace that this step adds, if any: clone(2), CLONE_NEWNET.
     pub fn namespace(&self) -> CloneFlags {
-        match self.kind {
-            Kind::Host => CloneFlags::empty(),
+        match self.attachment {
+            Attachment::Host => CloneFlags::empty(),
             _ => CloneFlags::CLONE_NEWNET,
         }
     }
 
-    /// In the parent, while the child waits: connects its namespace.
+    /// Connects the network namespace of the child. The parent calls it while the child
+    /// waits.
     ///
     /// # Errors
-    /// What the kernel says, or pasta.
+    /// The reason of the kernel, or of pasta.
     pub fn plug_in(&self, child: Pid) -> Result<()> {
-        match &self.kind {
-            Kind::Host | Kind::Alone => Ok(()),
-            Kind::Bridge(member) => member.plug_in(child),
-            Kind::Pasta(ports, pasta) => {
-                let _ = pasta.set(Pasta::start(child, ports)?); // it is set once
+        match &self.attachment {
+            Attachment::Host | Attachment::Alone => Ok(()),
+            Attachment::Bridge(endpoint) => {
+                let path = format!("/proc/{child}/ns/net");
+                let namespace =
+                    File::open(&path).with_context(|| format!("open {path}"))?;
+                endpoint.plug_in(namespace.as_fd())
+            }
+            Attachment::Pasta(options, pasta) => {
+                let _ = pasta.set(Pasta::start(options, child)?); // it is set once
                 Ok(())
             }
         }
     }
 
-    /// In the child: turns on what it has, and gives it its addresses and its way out.
+    /// Turns on the links of the container, and gives it its addresses and its default
+    /// route. The child calls it.
     ///
     /// # Errors
-    /// What the kernel says.
-    // Task 8.4: a new namespace has a loopback link, and that is off.
+    /// The kernel's reason.
+    // Task 8.4: a new namespace has a loopback link, which is off.
     pub fn configure(&self) -> Result<()> {
-        if let Kind::Host = self.kind {
+        if let Attachment::Host = self.attachment {
             return Ok(());
         }
         let mut netlink = Netlink::open()?;
@@ -198,8 +162,8 @@ impl Connection {
             .link("lo")?
             .ok_or_else(|| Failure::new("the namespace has no lo"))?;
         netlink.turn_on(&loopback)?;
-        match &self.kind {
-            Kind::Bridge(member) => member.configure(&mut netlink),
+        match &self.attachment {
+            Attachment::Bridge(endpoint) => endpoint.configure(&mut netlink),
             _ => Ok(()),
         }
     }
@@ -211,51 +175,63 @@ impl Connection {
     /// What [`etc::mount`] says.
     pub fn name_in(&self, root: BorrowedFd<'_>) -> Result<()> {
         let (servers, search) = (&self.names.servers, &self.names.search);
-        let (addresses, gateways, resolv) = match &self.kind {
-            Kind::Host => (vec![], vec![], Resolv::of_host().with(servers, search)),
-            Kind::Alone => (vec![], vec![], Resolv::default().with(servers, search)),
-            Kind::Pasta(..) => (
+        let (addresses, gateways, resolv) = match &self.attachment {
+            Attachment::Host => (
                 vec![],
                 vec![],
-                Resolv::for_container().or_ask(pasta::RESOLVER).with(servers, search),
+                ResolvConf::read_of_host().with_options(servers, search),
             ),
-            Kind::Bridge(member) => {
-                let gateways = member.gateways();
+            Attachment::Alone => {
+                (vec![], vec![], ResolvConf::default().with_options(servers, search))
+            }
+            Attachment::Pasta(..) => (
+                vec![],
+                vec![],
+                ResolvConf::read_for_container()
+                    .with_fallback(pasta::DNS_FORWARDER)
+                    .with_options(servers, search),
+            ),
+            Attachment::Bridge(endpoint) => {
+                let gateways = endpoint.gateways();
                 // It asks the responder of its network, which asks those of --dns for
                 // it.
-                let resolv =
-                    Resolv::for_container().with(&[], search).at_responder(&gateways);
-                (member.addresses().to_vec(), gateways, resolv)
+                let resolv = ResolvConf::read_for_container()
+                    .with_options(&[], search)
+                    .with_responder(&gateways);
+                (endpoint.addresses().to_vec(), gateways, resolv)
             }
         };
-        let gateway = match self.kind {
-            Kind::Host | Kind::Alone => Some(IpAddr::from([127, 0, 0, 1])),
+        let gateway = match self.attachment {
+            Attachment::Host | Attachment::Alone => Some(IpAddr::from([127, 0, 0, 1])),
             _ => gateways.first().copied(),
         };
-        let of_host =
-            if let Kind::Host = self.kind { Hosts::of_host() } else { String::new() };
+        let of_host = if let Attachment::Host = self.attachment {
+            HostsFile::read_of_host()
+        } else {
+            String::new()
+        };
         let added =
-            self.names.added.iter().filter_map(|host| host.at(gateway)).collect();
-        let hosts =
-            Hosts { of_host, addresses, aliases: self.names.aliases.clone(), added };
-        etc::mount(root, &Files { hostname: self.hostname.clone(), hosts, resolv })
+            self.names.added.iter().filter_map(|host| host.resolve(gateway)).collect();
+        let hosts = HostsFile {
+            of_host,
+            addresses,
+            aliases: self.names.aliases.clone(),
+            added,
+        };
+        etc::mount(
+            root,
+            &EtcFiles { hostname: self.hostname.clone(), hosts, resolv_conf: resolv },
+        )
     }
 
-    /// At the end: undoes what was made for it. What cannot be undone is told, and left
-    /// to `gc`; the command has ended as it did, and that stays the result.
+    /// Undoes what was made for the container, after its end. What cannot be undone is
+    /// left to `gc`, with a warning: the exit status stays that of the command.
     pub fn undo_or_tell(self) {
-        let Kind::Bridge(member) = self.kind else { return };
-        let Err(error) = member.leave().hint("remove what is left with `gc` later")
-        else {
-            return;
-        };
-        let failure = Failure::of(&error);
-        program::say(format_args!(
-            "warning: the command has ended, but something of its network stays: {failure}"
-        ));
-        failure
-            .hint_text()
-            .into_iter()
-            .for_each(|hint| program::say(format_args!("hint: {hint}")));
+        let Attachment::Bridge(endpoint) = self.attachment else { return };
+        let left = endpoint.leave().hint("remove what is left with `gc` later");
+        if let Err(error) = left {
+            let what = "the command has ended, but something of its network stays";
+            kit::warn_error(what, &error);
+        }
     }
 }

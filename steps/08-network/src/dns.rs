@@ -1,73 +1,91 @@
-//! Names on a network: a small DNS responder, one process a network.
+//! Names on a network: a small DNS responder, one process for each network.
 //!
-//! - `Responder::ensure` is called by a runtime whose container is on the network, once
-//!   the bridge has its address and before anything is cloned. It starts the process
-//!   unless it is there.
-//! - The runtime keeps the `Responder` as long as its container lives. The process ends
-//!   by itself when the last one is gone, whatever way it went; who is sure to be the
-//!   last waits for that with `end`.
-//! - [`respond`] is that process: the hidden subcommand `dns-responder` ([`Args`]).
+//! - `Responder::ensure` starts the process unless it runs. The runtime of each
+//!   container on the network calls it, once the bridge has its address and before the
+//!   container's process exists.
+//! - The runtime keeps the `Responder` until its container has ended. The process exits
+//!   when the last runtime has closed its end, however that runtime ended.
+//!   `wait_for_exit` waits for that.
+//! - [`respond`] is the main function of that process, the hidden subcommand
+//!   `dns-responder`.
 //!
-//! Names come from the network's lease file, which is read again whenever it has
-//! changed (another inode, size or time). Of it, this is read, and everything else is
-//! left alone:
+//! The names are in the network's lease file. The responder reads it again whenever its
+//! inode, size or time has changed, and looks only at these fields:
 //!
 //! ```json
 //! {"leases": [{"id": "0123456789ab", "hostname": "web", "aliases": ["www"],
 //!              "addresses": ["10.88.0.2", "fd00::2"], "dns": ["192.0.2.1"]}]}
 //! ```
 //!
-//! All but `addresses` may be left out; `dns` is whom this container's other questions
-//! go to (`--dns`), else they go to the host's resolvers. The responder gives its
-//! rights up and reads the file as nobody: the network's directory has mode 0711 and
-//! the file 0644 (what is above may be 0700).
+//! All but `addresses` are optional. The responder forwards questions about other names
+//! to the servers in `dns` (`--dns`), or to those of the host if there are none. It
+//! runs as nobody, so the network's directory has mode 0711 and the file mode 0644; the
+//! directories above may have mode 0700, since it opens the network's directory before
+//! it drops its privileges.
 
-mod answer;
 mod forward;
-mod life;
-mod names;
+mod lifecycle;
 mod process;
+mod reply;
 mod server;
-mod sys;
 mod tcp;
-mod watched;
+mod watched_file;
+mod zone;
 
 use std::path::PathBuf;
 
 use crate::subnet::Subnet;
 
-pub(crate) use life::{Responder, end};
-pub use process::respond;
+pub(crate) use lifecycle::{Responder, wait_for_exit};
+pub use process::{respond, respond_detached};
 
-/// Whether questions about other names are passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Outside {
-    /// To the host's resolvers.
-    Forward,
-    /// Not at all (`--internal`): there is no such name.
-    Closed,
+/// What a responder answers, and where.
+#[derive(Clone, Debug)]
+pub struct ResponderOptions {
+    /// The network's lease file.
+    pub(crate) leases: PathBuf,
+    /// The bridge that questions come in by.
+    pub(crate) bridge: String,
+    /// The bridge's addresses, at which the responder listens, and their subnets.
+    pub(crate) gateways: Vec<Subnet>,
+    /// What happens to questions about names outside the network.
+    pub(crate) forwarding: Forwarding,
 }
 
-/// Options of the hidden subcommand `dns-responder`.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Args {
-    /// The network's lease file
-    #[arg(long, value_name = "FILE")]
-    leases: PathBuf,
+/// What happens to questions about names outside the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forwarding {
+    /// Other DNS servers are asked.
+    On,
+    /// The answer is that there is no such name: `network create --internal`.
+    Off,
+}
 
-    /// The bridge that questions come by
-    #[arg(long, value_name = "LINK")]
-    bridge: String,
+impl Forwarding {
+    /// The value of `--forwarding`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Forwarding::On => "on",
+            Forwarding::Off => "off",
+        }
+    }
+}
 
-    /// Where it listens, and the network it listens to
-    #[arg(long = "at", value_name = "ADDRESS/PREFIX", required = true)]
-    gateways: Vec<Subnet>,
-
-    /// What becomes of questions about other names
-    #[arg(long, value_enum)]
-    outside: Outside,
-
-    /// Start the responder, and end without it
-    #[arg(long)]
-    detach: bool,
+impl ResponderOptions {
+    /// The options as the subcommand `dns-responder` takes them. They also identify a
+    /// running responder.
+    fn to_arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            "--leases".into(),
+            self.leases.display().to_string(),
+            "--bridge".into(),
+            self.bridge.clone(),
+            "--forwarding".into(),
+            self.forwarding.name().into(),
+        ];
+        for gateway in &self.gateways {
+            arguments.extend(["--at".into(), gateway.to_string()]);
+        }
+        arguments
+    }
 }

@@ -1,125 +1,112 @@
-//! /etc/hosts, /etc/hostname and /etc/resolv.conf of a container. They are files of a
-//! small file system in memory, mounted on the image's: nothing is ever written into
-//! the image.
+//! /etc/hosts, /etc/hostname and /etc/resolv.conf of a container. They are files in a
+//! tmpfs, mounted over those of the image, so that nothing is written into the image.
 //!
-//! - [`places`] are made while the root can still be written (a `Request` each, in
-//!   front of the others).
-//! - [`mount()`] is called in the child, after the root is furnished and before
-//!   `mount::all`, so that what a user mounts there with `-v` lies above, and wins.
+//! - [`mount_points`] returns a `Request` for each file, so that its mount point is
+//!   created while the root file system is still writable.
+//! - The child calls [`mount()`] after `mount_defaults` and before `mount::all`, so that
+//!   a file that the user mounts there with `-v` covers it.
 
 mod hosts;
-mod resolv;
+mod resolv_conf;
 
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mount::inside::{self, Kind, Targets};
-use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Reach, Request};
+use mount::inside::{self, TargetKind, Targets};
+use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion, Request};
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::fchdir;
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 
-pub use hosts::{AddHost, Hosts, host_name, search_domain};
-pub use resolv::Resolv;
+pub use hosts::{AddHost, HostsFile, host_name, search_domain};
+pub use resolv_conf::ResolvConf;
 
-/// What the three files say.
+/// The contents of the three files.
 #[derive(Clone, Debug)]
-pub struct Files {
-    /// What the container is called.
+pub struct EtcFiles {
+    /// The container's host name.
     pub hostname: String,
-    /// Who is at which address.
-    pub hosts: Hosts,
-    /// Whom it asks for other names.
-    pub resolv: Resolv,
+    /// /etc/hosts
+    pub hosts: HostsFile,
+    /// /etc/resolv.conf
+    pub resolv_conf: ResolvConf,
 }
 
-const HOSTS: &str = "/etc/hosts";
-const HOSTNAME: &str = "/etc/hostname";
-const RESOLV: &str = "/etc/resolv.conf";
+const PATHS: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
-/// The places of the three files, to be made with those of all mounts.
-pub fn places() -> Vec<Request> {
-    [HOSTS, HOSTNAME, RESOLV].map(Request::later).into()
+/// The mount points of the three files, to be created with those of all mounts.
+pub fn mount_points() -> Vec<Request> {
+    PATHS.map(Request::mount_point).into()
 }
 
-/// In the child, once its root is furnished: shows it the three files.
+/// Mounts the three files. Called in the child, once /proc, /sys and /dev are mounted.
 ///
 /// # Errors
-/// When a place is none that a file can be mounted on, and what the kernel says of the
-/// mounts.
-pub fn mount(root: BorrowedFd<'_>, files: &Files) -> Result<()> {
+/// When a mount point is no file, and when the kernel refuses a mount.
+pub fn mount(root: BorrowedFd<'_>, files: &EtcFiles) -> Result<()> {
     let texts = [
-        (HOSTS, files.hosts.text(&files.hostname)),
-        (HOSTNAME, format!("{}\n", files.hostname)),
-        (RESOLV, files.resolv.text()),
+        files.hosts.text(&files.hostname),
+        format!("{}\n", files.hostname),
+        files.resolv_conf.text(),
     ];
-    let options = [("mode", "755"), ("size", "4m")];
-    let memory = Detached::new(
+    let tmpfs = Detached::new(
         "tmpfs",
-        &options,
+        &[("mode", "755"), ("size", "4m")],
         NOSUID_NODEV_NOEXEC,
         "memory for its hosts, hostname and resolv.conf",
     )?;
-    let written: Result<Vec<_>> =
-        texts.iter().map(|(path, text)| write(&memory, path, text)).collect();
-    for (file, (path, _)) in views(root, &memory, &written?)?.iter().zip(&texts) {
-        file.set(access(root)?, Reach::Alone)?;
-        file.attach(
-            &inside::target(root, Path::new(path), Kind::File, Targets::MustExist)?,
-            path,
-        )?;
+    let files: Result<Vec<_>> = PATHS
+        .iter()
+        .zip(&texts)
+        .map(|(path, text)| write(&tmpfs, path, text))
+        .collect();
+    let mounts = clone_mounts(root, &tmpfs, &files?)?;
+    for (mount, path) in mounts.iter().zip(PATHS) {
+        mount.set(access(root)?, Recursion::Alone)?;
+        let (kind, targets) = (TargetKind::File, Targets::MustExist);
+        mount.attach(&inside::target(root, Path::new(path), kind, targets)?, path)?;
     }
     Ok(())
 }
 
-/// A file in `memory`, under the last part of its name.
-fn write(memory: &Detached, path: &str, text: &str) -> Result<std::fs::File> {
+/// Writes a file into the tmpfs, with the last component of `path` as its name.
+fn write(tmpfs: &Detached, path: &str, text: &str) -> Result<File> {
     let name = path.trim_start_matches("/etc/");
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-    kit::call("a file in /etc that names who is on the network", "write", name, || {
-        let mut file = std::fs::File::from(rustix::fs::openat(
-            memory,
-            name,
-            flags,
-            Mode::empty(),
-        )?);
-        rustix::fs::fchmod(&file, Mode::from(0o644))?; // whatever our umask is
+    kit::call("the container's own file in /etc", "write", name, || {
+        let mut file =
+            File::from(rustix::fs::openat(tmpfs, name, flags, Mode::empty())?);
+        rustix::fs::fchmod(&file, Mode::from(0o644))?; // whatever the umask is
         file.write_all(text.as_bytes()).map(|()| file)
     })
 }
 
-/// A mount of each file alone. open_tree(2): only what is mounted somewhere can be
-/// cloned (before Linux 6.15), so for this moment the memory lies on /dev, which is put
-/// back.
-fn views(
+/// Makes a mount of each file. Before Linux 6.15, open_tree(2) clones only what is
+/// mounted somewhere, so the tmpfs is on /dev for this moment.
+fn clone_mounts(
     root: BorrowedFd<'_>,
-    memory: &Detached,
-    files: &[std::fs::File],
+    tmpfs: &Detached,
+    files: &[File],
 ) -> Result<Vec<Detached>> {
-    memory.attach(&inside::own_directory(root, "/dev")?, "/dev")?;
-    let views: Result<Vec<_>> = files
-        .iter()
-        .zip([HOSTS, HOSTNAME, RESOLV])
-        .map(|(file, path)| Detached::bind_descriptor(file.as_fd(), path, Reach::Alone))
-        .collect();
-    let here = rustix::fs::open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .context("open(.)")?;
-    kit::call(
-        "take it off: each file is a mount of its own now",
-        "umount2",
-        "/dev, MNT_DETACH",
-        || {
-            fchdir(memory)?;
-            umount2(".", MntFlags::MNT_DETACH)?;
-            fchdir(&here)
-        },
-    )?;
-    views
+    tmpfs.attach(&inside::own_directory(root, "/dev")?, "/dev")?;
+    let clone = |(file, path): (&File, &str)| {
+        Detached::bind_descriptor(file.as_fd(), path, Recursion::Alone)
+    };
+    let mounts: Result<Vec<_>> = files.iter().zip(PATHS).map(clone).collect();
+    let here = kit::open_directory(Path::new(".")).context("open .")?;
+    let why = "unmount the tmpfs: each of its files is a mount of its own now";
+    kit::call(why, "umount2", "/dev, MNT_DETACH", || {
+        fchdir(tmpfs)?;
+        umount2(".", MntFlags::MNT_DETACH)?;
+        fchdir(&here)
+    })?;
+    mounts
 }
 
-/// Where nothing of the root can be written, these cannot either.
+/// The files are read-only if the root file system is.
 fn access(root: BorrowedFd<'_>) -> Result<Attributes> {
     let status = rustix::fs::fstatvfs(root).context("fstatvfs(the root)")?;
     let is_read_only = status.f_flag.contains(StatVfsMountFlags::RDONLY);

@@ -1,43 +1,26 @@
-//! What a `kill -9` of the runtime leaves behind of networks, and of everything below.
+//! Removes what a killed runtime has left of its networks.
 
-use std::process::ExitCode;
+use std::path::Path;
 
 use anyhow::Result;
-use kit::Failure;
 use nix::unistd::geteuid;
 
 use crate::host;
 use crate::netlink::Netlink;
-use crate::store::{DirArgs, Store};
+use crate::store::NetworkStore;
 
-/// Options of `gc`.
-#[derive(clap::Args, Clone, Debug)]
-pub struct GcArgs {
-    #[command(flatten)]
-    below: image::cli::Gc,
-    #[command(flatten)]
-    networks: DirArgs,
-}
-
-/// `gc`: removes what dead runs have left, and prints their ids.
+/// Removes the leases, links, rules and settings of containers that are gone. A user
+/// who is not root has none.
 ///
 /// # Errors
-/// What could not be removed; it is kept for the next time.
-pub fn gc_command(args: &GcArgs) -> Result<ExitCode> {
-    let errors = [args.below.run().err(), gc(&args.networks).err()];
-    kit::together(errors.into_iter().flatten().collect())
-        .map(|()| ExitCode::SUCCESS)
-        .map_err(|error| Failure::of(&error).exit(1).into())
-}
-
-/// Takes dead containers off their networks. What somebody without root has left is not
-/// there.
-fn gc(networks: &DirArgs) -> Result<()> {
-    if !geteuid().is_root() || !networks.dir().exists() {
+/// All that could not be removed or examined; `gc` tries it again the next time.
+pub(crate) fn gc(dir: &Path) -> Result<()> {
+    if !geteuid().is_root() || !dir.exists() {
         return Ok(());
     }
-    let mut store = Store::open(networks.dir())?;
+    let mut store = NetworkStore::open(dir)?;
     let mut netlink = Netlink::open()?;
-    host::sweep(&mut store, &mut netlink)?;
-    kit::together(host::settle(&mut store, &mut netlink))
+    let mut errors = host::remove_stale(&mut store, &mut netlink, None)?;
+    errors.extend(host::reconcile(&mut store, &mut netlink));
+    kit::combine(errors)
 }

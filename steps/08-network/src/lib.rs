@@ -5,9 +5,9 @@
 //!
 //! - [`Args`] and [`Connection`]: which network, and what the container has of it, from
 //!   before it starts until after it ends.
-//! - `member`: a container on a bridge. Its `lease` and its `port`s; the cable is made
+//! - `endpoint`: a container on a bridge. Its `lease` and its `port`s; the cable is made
 //!   by `netlink`.
-//! - `network` and `pool`: the bridge and its addresses.
+//! - `network` and `ipam`: the bridge and its addresses.
 //! - `rules`, by way of `nft`: who may reach whom. `sysctl`: which links pass packets
 //!   on. `firewall`: what other tables than ours would drop.
 //! - `host` makes all that so, and undoes it; `store` is what it goes by.
@@ -16,33 +16,42 @@
 mod args;
 mod cli;
 mod connection;
+mod create;
 pub mod dns;
 mod doctor;
+mod endpoint;
 pub mod etc;
 mod firewall;
+mod forwarding;
 mod gc;
-mod holder;
 mod host;
+mod host_changes;
+mod ipam;
+mod json_file;
 mod lease;
-mod member;
 mod netlink;
 mod network;
+mod network_namespace;
 mod nft;
+mod options;
 mod pasta;
-mod pool;
 mod port;
+mod port_reservation;
 mod rules;
 mod show;
 mod store;
 mod subnet;
+mod sys;
 mod sysctl;
-mod undo;
 
-pub use args::Args;
-pub use cli::{Command, command};
-pub use connection::Connection;
+pub use args::{Args, DirArgs, DnsResponderArgs, find_pasta};
+pub use cli::{Command, GcArgs, command, gc_command, respond};
+pub use connection::{Connection, connect};
 pub use doctor::checks;
-pub use etc::places;
-pub use gc::{GcArgs, gc_command};
+pub use etc::mount_points;
+pub use firewall::Firewall;
+pub use netlink::Mac;
+pub use network::NetworkName;
+pub use options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
+pub use port::{Port, Protocol};
 pub use show::show;
-pub use store::DirArgs;

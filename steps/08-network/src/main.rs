@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
-use kit::program::{self, ExplainArgs};
-use kit::{Id, RunDir, RunDirArgs, doctor};
+use image::Base;
+use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::TerminalArgs;
 
@@ -20,14 +20,14 @@ use crate::lesson::LESSON;
 /// The network namespace: the container talks to whom it may, and is reached where it
 /// was told.
 #[derive(clap::Parser)]
-#[command(name = env!("CARGO_BIN_NAME"), version, styles = program::styles())]
+#[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
-    /// Run a command and end as it ends
+    /// Run a command and exit with its status
     Run(Run),
     #[command(flatten)]
-    Image(image::cli::Command),
-    /// Check what this step needs of the kernel and the host
-    Doctor(doctor::Args),
+    Image(image::cli::ImageCommand),
+    /// Check what this step needs from the kernel and the host
+    Doctor(DoctorArgs),
     /// Make, list and remove networks
     #[command(subcommand)]
     Network(network::Command),
@@ -35,9 +35,9 @@ enum Cli {
     Show(network::DirArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(network::GcArgs),
-    /// Answer questions for the names on a network (started by `run`)
+    /// Answer DNS questions about the names of a network (started by `run`)
     #[command(hide = true)]
-    DnsResponder(network::dns::Args),
+    DnsResponder(network::DnsResponderArgs),
 }
 
 #[derive(clap::Args)]
@@ -75,16 +75,16 @@ fn main() -> ExitCode {
         Cli::Network(command) => network::command(&command),
         Cli::Show(args) => network::show(&args),
         Cli::Gc(args) => network::gc_command(&args),
-        Cli::DnsResponder(args) => network::dns::respond(&args),
+        Cli::DnsResponder(args) => network::respond(&args),
         Cli::Doctor(args) => doctor::run(
-            &args,
+            args.format(),
             &[
                 user::basics(),
                 pivot_root::checks(),
                 cgroups::doctor(),
                 user::checks(),
-                image::checks(),
-                network::checks(),
+                image::checks(&std::env::temp_dir()),
+                network::checks(network::find_pasta().as_deref()),
             ]
             .concat(),
         ),
@@ -97,19 +97,23 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let limits = args.cgroup.limits()?;
     let id = Id::random()?;
     let ids = args.user.ids(&id)?; // 06: which ids it has
-    let hostname = args.uts.hostname(&id);
+    let names = args.uts.names(&id);
+    let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
-    let mounts = [network::places(), args.mount.requests()?].concat();
+    let mounts = [network::mount_points(), args.mount.requests()?].concat();
+    let rootfs = args.root.rootfs();
+    let image = args.image.plan()?; // 07: which image it is made of
     let terminal = args.terminal.plan()?;
+    let network = args.network.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
-    // 05: how much it may use
-    let cgroup = Cgroup::create(args.cgroup.parent(), &id, &limits, &run_dir)?;
+    // 05: its limits
+    let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
-    let network = args.network.connect(&id, &hostname)?;
-    let base = args.image.base(&id, &ids, &args.root)?; // 07: what it is made of
-    let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
+    let network = network::connect(&network, &id, &names.hostname, &run_dir)?;
+    // 07: what it is made of
+    let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
     let started = Instant::now();
 
     // In one call: the others then belong to the new user namespace.
@@ -126,38 +130,43 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             network.plug_in(child) // 08: a cable, from the bridge to it
         })
         .spawn(|parent| {
-            cgroup.enter()?; // 05: v1: goes in first
+            cgroup.enter()?; // 05: v1: enters it here
             ids.enter(parent)?; // 06: root, of its own namespace
             network.configure()?; // 08: its end of the cable
-            cgroups::unshare_namespace()?; // 05: what it sees of cgroups
-            uts::set_names(&hostname, &args.uts)?; // 01: what it is called
+            cgroups::unshare_namespace()?; // 05: its view of cgroups
+            uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
-            let root = base.mount(&args.root, &mounts)?;
-            pivot_root::furnish(&root)?; // 04: /proc, /sys, /dev
+            let root = base.mount(&mounts)?;
+            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             network.name_in(root.as_fd())?; // 08: who is called what
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(&root, parent)?; // 04: a terminal of its own
+            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
-            let account = base.account(&args.user, root.as_fd(), &ids)?;
-            // 07: what the image says
-            let command = base.command(&args.command, &hostname, account.home())?;
+            let account = base.account(args.user.user(), root.as_fd(), &ids)?;
+            // 07: what the image says, and its program first
+            let command = args.command.with_defaults(
+                base.defaults(),
+                &names.hostname,
+                account.home(),
+            );
+            let command = base.with_entrypoint(command)?;
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
-            pid::become_command(&command, args.pid, parent) // 02: becomes the command
+            pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.blame(error))?; // 05: was it memory?
-    child.end_with(stop_signal);
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
+    child.set_stop_signal(base.stop_signal()); // 07: in place of SIGTERM
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    args.cgroup.tell(&cgroup, started.elapsed());
+    cgroup.report(args.cgroup.usage_report(), started.elapsed());
     network.undo_or_tell();
-    cgroup.remove_or_keep(run_dir);
-    base.finish(&args.command)?; // 07: kept as a layer, or forgotten
+    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we have finished
+    base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())
 }
 // ANCHOR_END: run

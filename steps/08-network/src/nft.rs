@@ -1,25 +1,23 @@
-//! nf_tables: what the kernel does with packets on their way, told in netlink messages,
-//! as nft(8) does it.
+//! nf_tables, the kernel's packet filter, by the netlink messages that nft(8) sends.
 //!
-//! - `message`: numbers and names, packed as the kernel wants them.
-//! - [`Rule`]: what to look at in a packet, and what to do with it.
-//! - [`Batch`]: tables, chains and rules that come to be all at once, or not at all.
-//! - [`forget`]: connections, which outlive rules.
-//! - `ruleset`: what is there, of ours and of others'.
+//! - [`Rule`]: the conditions on a packet, and the verdict.
+//! - [`Batch`]: changes of tables, chains and rules, all at once or not at all.
+//! - `ruleset`: lists the chains and rules that exist, of any program.
+//! - [`forget`]: deletes connections, which outlive rules.
 
 mod batch;
 mod conntrack;
-mod message;
 mod rule;
 mod ruleset;
-mod socket;
 
-pub(crate) use batch::{Batch, Hook, Kind};
+pub(crate) use batch::{Batch, ChainType, Hook};
 pub(crate) use conntrack::forget;
 pub(crate) use rule::{Rule, ct};
-pub(crate) use ruleset::{Chain, End, FoundRule, Ruleset};
+pub(crate) use ruleset::{Chain, ExistingRule, Ruleset, Verdict};
 
-/// Which packets a table sees: NFPROTO_* of linux/netfilter.h.
+use crate::netlink::message::{Attributes, Message};
+
+/// The packets that a table sees: NFPROTO_* of linux/netfilter.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Family {
@@ -46,7 +44,7 @@ impl Family {
             .find(|family| family.number() == number)
     }
 
-    /// As nft(8) calls it.
+    /// The name that nft(8) uses.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Family::Inet => "inet",
@@ -56,7 +54,28 @@ impl Family {
     }
 }
 
-/// Whether the kernel has no such thing as was asked for.
+/// linux/netfilter/nfnetlink.h: the subsystem of nf_tables.
+const NFTABLES: u16 = libc::NFNL_SUBSYS_NFTABLES as u16;
+
+/// The length of struct nfgenmsg: family, version, resource id.
+const FIXED: usize = 4;
+
+/// Makes a message to a subsystem of netfilter, which is the upper half of its type.
+fn message(subsystem: u16, kind: u16, family: u8, attributes: Attributes) -> Message {
+    Message::new(subsystem << 8 | kind, &[family, 0, 0, 0], attributes)
+}
+
+/// The family of an entry of a list.
+fn family(entry: &[u8]) -> u8 {
+    entry.first().copied().unwrap_or_default()
+}
+
+/// The attributes of an entry of a list.
+fn attributes(entry: &[u8]) -> &[u8] {
+    entry.get(FIXED..).unwrap_or_default()
+}
+
+/// The error says that the kernel does not know the subsystem.
 fn is_unknown(error: &std::io::Error) -> bool {
     matches!(
         error.raw_os_error(),

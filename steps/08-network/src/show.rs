@@ -6,18 +6,19 @@ use std::process::ExitCode;
 use anyhow::Result;
 use kit::Failure;
 
+use crate::args::DirArgs;
 use crate::firewall;
 use crate::lease::Lease;
-use crate::netlink::{Link, Netlink};
+use crate::netlink::{Interface, Netlink};
 use crate::nft::{Family, Ruleset};
 use crate::rules;
-use crate::store::{DirArgs, Noted, Store};
+use crate::store::{NetworkRecord, NetworkStore};
 use crate::subnet::Subnet;
 
 /// What the kernel and the notes say, now.
 struct Seen {
-    networks: Vec<Noted>,
-    links: Vec<Link>,
+    networks: Vec<NetworkRecord>,
+    links: Vec<Interface>,
     addresses: Vec<(u32, Subnet)>,
     ruleset: Ruleset,
     rules: rules::Rules,
@@ -34,15 +35,15 @@ pub fn show(args: &DirArgs) -> Result<ExitCode> {
 }
 
 fn see(args: &DirArgs) -> Result<Seen> {
-    let store = Store::open(args.dir())?;
+    let store = NetworkStore::open(args.dir())?;
     let mut netlink = Netlink::open()?;
-    let networks: Vec<Noted> = store.networks.values().cloned().collect();
-    let live: Vec<&Noted> =
+    let networks: Vec<NetworkRecord> = store.networks().cloned().collect();
+    let live: Vec<&NetworkRecord> =
         networks.iter().filter(|noted| !noted.leases.is_empty()).collect();
     let rules = if live.is_empty() {
         Vec::new()
     } else {
-        rules::all(store.dir(), &live, &store.host.sysctls)
+        rules::all(store.dir(), &live, &store.changes().sysctls)
     };
     let (links, addresses) = (netlink.links()?, netlink.addresses()?);
     Ok(Seen {
@@ -56,8 +57,8 @@ fn see(args: &DirArgs) -> Result<Seen> {
 
 fn draw(seen: &Seen) -> String {
     let mut picture = String::from("host\n");
-    let is_ours = |link: &Link| {
-        let named = |noted: &Noted| {
+    let is_ours = |link: &Interface| {
+        let named = |noted: &NetworkRecord| {
             noted.network.bridge == link.name
                 || noted.leases.iter().any(|lease| lease.link == link.name)
         };
@@ -73,17 +74,17 @@ fn draw(seen: &Seen) -> String {
     picture
 }
 
-fn addresses_of(seen: &Seen, link: &Link) -> String {
+fn addresses_of(seen: &Seen, link: &Interface) -> String {
     let own = seen.addresses.iter().filter(|(index, _)| *index == link.index);
     own.map(|(_, subnet)| subnet.to_string()).collect::<Vec<_>>().join(" ")
 }
 
-fn draw_network(picture: &mut String, seen: &Seen, noted: &Noted) {
-    let Noted { network, leases } = noted;
+fn draw_network(picture: &mut String, seen: &Seen, noted: &NetworkRecord) {
+    let NetworkRecord { network, leases } = noted;
     let bridge = seen.links.iter().find(|link| link.name == network.bridge);
     let addresses =
         bridge.map_or("(not there)".into(), |link| addresses_of(seen, link));
-    let (name, reach) = (&network.name, network.reach.name());
+    let (name, reach) = (&network.name, network.isolation.name());
     let _ = writeln!(
         picture,
         "├─ {:<12} {addresses}   bridge of {name}, {reach}",
@@ -96,7 +97,7 @@ fn draw_network(picture: &mut String, seen: &Seen, noted: &Noted) {
 }
 
 /// From the bridge to the container, and what is published of it.
-fn cable(seen: &Seen, bridge: Option<&Link>, lease: &Lease) -> String {
+fn cable(seen: &Seen, bridge: Option<&Interface>, lease: &Lease) -> String {
     let link = seen.links.iter().find(|link| link.name == lease.link);
     let plug = match link {
         None => "╌╌ (not there)",

@@ -53,7 +53,7 @@ impl Alone {
             "lo",
             "--at",
             "10.88.0.1/24",
-            "--outside",
+            "--forwarding",
             outside,
             "--detach",
         ])

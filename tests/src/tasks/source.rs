@@ -1,4 +1,4 @@
-//! A task's function in the source: `// Task 2.4: …` stands above it.
+//! The source of a task's function: `// Task 2.4: …` stands above it.
 
 use std::fs;
 use std::ops::Range;
@@ -9,15 +9,15 @@ use crate::rootfs;
 
 /// The file of a step in which a task's function is.
 pub struct Source {
-    /// From the top of the workspace.
+    /// Relative to the root of the workspace.
     pub file: PathBuf,
     text: String,
-    /// What stands between its braces.
+    /// The range between the function's braces.
     body: Range<usize>,
 }
 
 impl Source {
-    /// Where a task of a step (`02-pid`) is done.
+    /// Finds the function of a task.
     ///
     /// # Errors
     /// When no comment of the step marks a function as the task's, or several do.
@@ -36,16 +36,16 @@ impl Source {
         }
         match found.len() {
             1 => Ok(found.remove(0)),
-            n => Err(format!("{mark} must stand in one file, and stands in {n}")),
+            n => Err(format!("{mark} must be in one file, and is in {n}")),
         }
     }
 
-    /// Whether it is still to be done.
+    /// Whether the task is still to be done.
     pub fn is_to_do(&self) -> bool {
         self.text[self.body.clone()].contains("todo!(")
     }
 
-    /// The file with the task to be done.
+    /// The file in which the task is still to be done.
     pub fn to_do(&self, task: &Task) -> String {
         let Range { start, end } = self.body;
         let todo = format!("\n    todo!(\"task {}\")\n", task.number);
@@ -57,10 +57,10 @@ impl Source {
         self.text[self.body.clone()].contains(&wrong.from)
     }
 
-    /// The file with a wrong answer.
+    /// The file with a wrong answer to the task.
     ///
     /// # Errors
-    /// When the text that it replaces does not stand there once.
+    /// When the text that it replaces does not occur exactly once.
     pub fn with(&self, wrong: &Wrong) -> Result<String, String> {
         let Range { start, end } = self.body;
         let inside = &self.text[start..end];
@@ -75,7 +75,7 @@ impl Source {
                     .concat())
             }
             n => Err(format!(
-                "{}: {:?} stands there {n}×",
+                "{}: {:?} occurs {n} times",
                 self.file.display(),
                 wrong.from
             )),
@@ -83,8 +83,8 @@ impl Source {
     }
 }
 
-/// The body of the first function below a place, as rustfmt has it: the line that ends
-/// in `{` begins it, and a `}` as far to the right as `fn` ends it.
+/// The body of the first function below a place, formatted by rustfmt: it begins after
+/// the line that ends in `{`, and ends before a `}` with the same indentation as `fn`.
 fn body(text: &str, below: usize) -> Option<Range<usize>> {
     let mut end = below;
     let (mut indent, mut start) = (None, None);

@@ -1,18 +1,18 @@
-//! One entry: what is to be made, and with which attributes.
+//! Entries of an archive: the file that each creates, and its metadata.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use kit::Failure;
 use tar::{EntryType, Header};
 
 use super::pax::Records;
 use super::sparse::Segment;
 
-/// What an entry makes.
+/// The kind of file that an entry creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EntryKind {
     Directory,
     File,
-    /// A second name of what this path names.
+    /// A second name for the file at this path.
     HardLink(Vec<u8>),
     SymbolicLink(Vec<u8>),
     CharacterDevice(u32, u32),
@@ -20,11 +20,11 @@ pub(crate) enum Kind {
     Fifo,
 }
 
-/// One entry of an archive.
+/// An entry of an archive.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub(crate) kind: Kind,
-    /// As the archive has it: any bytes but NUL.
+    pub(crate) kind: EntryKind,
+    /// The path as the archive has it: any bytes but NUL.
     pub(crate) path: Vec<u8>,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
@@ -34,63 +34,67 @@ pub(crate) struct Entry {
     pub(crate) mtime: (i64, u32),
     /// Bytes of data in the archive.
     pub(crate) size: u64,
-    /// For a file with holes: where the data goes, and the size of the whole.
+    /// The segments of a sparse file, and its size with the holes.
     pub(crate) segments: Option<(Vec<Segment>, u64)>,
     /// Extended attributes.
     pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// Names too long for a header, which GNU tar writes as entries before it.
+#[derive(Default)]
+pub(super) struct LongNames {
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) link: Option<Vec<u8>>,
+}
+
 impl Entry {
-    pub(super) fn of(
+    /// Combines a header with the extended headers before it, which override it.
+    pub(super) fn parse(
         header: &Header,
         records: &Records,
-        long_path: Option<Vec<u8>>,
-        long_link: Option<Vec<u8>>,
+        long_names: LongNames,
     ) -> Result<Self> {
-        let from = |key: &str| records.get(key).map(<[u8]>::to_vec);
-        // GNU tar calls a sparse file by a made-up name in the header, and by its own
-        // here.
-        let path = from("GNU.sparse.name").or(from("path")).or(long_path);
+        let record = |key: &str| records.get(key).map(<[u8]>::to_vec);
+        // GNU tar gives a sparse file a made-up name in the header and in "path".
+        let path = record("GNU.sparse.name").or(record("path")).or(long_names.path);
         let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
-        let link = from("linkpath").or(long_link);
+        let link = record("linkpath").or(long_names.link);
         let link = link
             .or_else(|| header.link_name_bytes().map(|name| name.into_owned()))
             .unwrap_or_default();
-        let name = || format!("entry {}", shown(&path));
+        let name = format!("entry {}", shown(&path));
+        Self::with_names(header, records, path, link).context(name)
+    }
 
-        let size = match records.number("size").with_context(name)? {
+    fn with_names(
+        header: &Header,
+        records: &Records,
+        path: Vec<u8>,
+        link: Vec<u8>,
+    ) -> Result<Self> {
+        let has_nul = path.contains(&0) || link.contains(&0);
+        ensure!(!has_nul, Failure::new("a name with a NUL byte"));
+        let size = match records.number("size")? {
             Some(size) => size, // pax: it overrides the header's
-            None => header.entry_size().with_context(name)?,
+            None => header.entry_size()?,
         };
-        let kind = kind(header, &path, link).with_context(name)?;
-        if size > 0 && kind != Kind::File {
-            // Whether data follows, readers do not agree.
-            return Err(Failure::new(format_args!(
-                "{}: it is no file, and has data",
-                name()
-            ))
-            .into());
-        }
-        if [&path, kind.link()].into_iter().any(|name| name.contains(&0)) {
-            return Err(Failure::new(format_args!(
-                "{}: a name with a NUL byte",
-                name()
-            ))
-            .into());
-        }
-        let id = |key: &str, header: std::io::Result<u64>| -> Result<u32> {
-            let id = records.number(key)?.map_or(header, Ok)?;
+        let kind = kind(header, &path, link)?;
+        // Readers do not agree whether data follows.
+        ensure!(
+            size == 0 || kind == EntryKind::File,
+            Failure::new("it is not a file, and has data")
+        );
+        let id = |key: &str, in_header: std::io::Result<u64>| -> Result<u32> {
+            let id = records.number(key)?.map_or(in_header, Ok)?;
             // To chown(2) the largest one means "leave it".
             let id = u32::try_from(id).ok().filter(|id| *id != u32::MAX);
-            id.ok_or_else(|| {
-                Failure::new(format_args!("{}: its {key} is too large", name())).into()
-            })
+            id.with_context(|| format!("its {key} is too large"))
         };
         Ok(Entry {
-            uid: id("uid", header.uid()).with_context(name)?,
-            gid: id("gid", header.gid()).with_context(name)?,
-            mode: header.mode().with_context(name)? & 0o7777,
-            mtime: mtime(header, records).with_context(name)?,
+            uid: id("uid", header.uid())?,
+            gid: id("gid", header.gid())?,
+            mode: header.mode()? & 0o7777,
+            mtime: mtime(header, records)?,
             attributes: records.attributes(),
             segments: None,
             kind,
@@ -99,48 +103,51 @@ impl Entry {
         })
     }
 
-    /// As errors name it.
+    /// Makes an entry that belongs to root, without permissions, data or attributes.
+    pub(crate) fn new(kind: EntryKind, path: &[u8]) -> Self {
+        Entry {
+            kind,
+            path: path.into(),
+            uid: 0,
+            gid: 0,
+            mode: 0,
+            mtime: (0, 0),
+            size: 0,
+            segments: None,
+            attributes: Vec::new(),
+        }
+    }
+
+    /// The entry's name for errors.
     pub(crate) fn name(&self) -> String {
         format!("entry {}", shown(&self.path))
     }
 }
 
-impl Kind {
-    /// What it links to.
-    fn link(&self) -> &Vec<u8> {
-        static NOTHING: Vec<u8> = Vec::new();
-        match self {
-            Kind::HardLink(link) | Kind::SymbolicLink(link) => link,
-            _ => &NOTHING,
-        }
-    }
-}
-
-fn kind(header: &Header, path: &[u8], link: Vec<u8>) -> Result<Kind> {
+fn kind(header: &Header, path: &[u8], link: Vec<u8>) -> Result<EntryKind> {
     let device = || -> Result<(u32, u32)> {
         let (major, minor) = (header.device_major()?, header.device_minor()?);
         Ok((major.unwrap_or(0), minor.unwrap_or(0)))
     };
     Ok(match header.entry_type() {
         // Before ustar a directory was a file whose name ends in a slash.
-        EntryType::Regular if path.ends_with(b"/") => Kind::Directory,
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
-        EntryType::Directory => Kind::Directory,
-        EntryType::Link => Kind::HardLink(link),
-        EntryType::Symlink => Kind::SymbolicLink(link),
+        EntryType::Regular if path.ends_with(b"/") => EntryKind::Directory,
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            EntryKind::File
+        }
+        EntryType::Directory => EntryKind::Directory,
+        EntryType::Link => EntryKind::HardLink(link),
+        EntryType::Symlink => EntryKind::SymbolicLink(link),
         EntryType::Char => {
-            device().map(|(major, minor)| Kind::CharacterDevice(major, minor))?
+            device().map(|(major, minor)| EntryKind::CharacterDevice(major, minor))?
         }
         EntryType::Block => {
-            device().map(|(major, minor)| Kind::BlockDevice(major, minor))?
+            device().map(|(major, minor)| EntryKind::BlockDevice(major, minor))?
         }
-        EntryType::Fifo => Kind::Fifo,
+        EntryType::Fifo => EntryKind::Fifo,
         other => {
             let kind = char::from(other.as_byte()).escape_default().to_string();
-            return Err(Failure::new(format_args!(
-                "entries of type '{kind}' are not known"
-            ))
-            .into());
+            bail!(Failure::new(format_args!("unknown type of entry '{kind}'")));
         }
     })
 }
@@ -153,7 +160,8 @@ fn mtime(header: &Header, records: &Records) -> Result<(i64, u32)> {
     }
 }
 
-/// A name of an archive's as a person can read it, and a terminal survives it.
+/// Quotes a name from an archive, so that a person can read it and a terminal survives
+/// it.
 pub(crate) fn shown(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     let short: String = text.chars().take(200).collect();

@@ -1,13 +1,13 @@
-//! Numbers in text, as archives write them.
+//! Numbers as text, the way extended headers have them.
 
-/// A decimal number, and nothing beside it.
+/// Parses a decimal number without sign or blanks.
 pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text).ok().filter(|_| is_number)?.parse().ok()
 }
 
-/// A time as pax writes it, `-1.5` for one: whole seconds, and nanoseconds that count
-/// forward from them.
+/// Parses a time as pax writes it, like `-1.5`: returns whole seconds, and nanoseconds
+/// that count forward from them.
 pub(crate) fn time(text: &[u8]) -> Option<(i64, u32)> {
     let (is_negative, text) =
         text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
@@ -17,7 +17,7 @@ pub(crate) fn time(text: &[u8]) -> Option<(i64, u32)> {
     if !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    // Nine digits are nanoseconds; what is finer no file system keeps.
+    // Nine digits are nanoseconds; no file system keeps more.
     let nine = (0..9)
         .map(|index| fraction.get(index).map_or(0, |digit| u32::from(digit - b'0')));
     let nanoseconds = nine.fold(0, |sum, digit| sum * 10 + digit);
@@ -25,6 +25,15 @@ pub(crate) fn time(text: &[u8]) -> Option<(i64, u32)> {
         (false, _) => Some((seconds, nanoseconds)),
         (true, 0) => Some((-seconds, 0)),
         (true, _) => Some((-seconds - 1, 1_000_000_000 - nanoseconds)),
+    }
+}
+
+/// Formats a time as pax writes it.
+pub(crate) fn format_time(seconds: i64, nanoseconds: u32) -> String {
+    match seconds < 0 && nanoseconds > 0 {
+        // -1.5 is 2 seconds before 1970, and half a second forward from there.
+        true => format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanoseconds),
+        false => format!("{seconds}.{nanoseconds:09}"),
     }
 }
 
@@ -41,7 +50,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_none() {
+    fn times_are_written_as_they_are_read() {
+        for (seconds, nanoseconds, text) in [
+            (1, 5, "1.000000005"),
+            (-2, 500_000_000, "-1.500000000"),
+            (-1, 500_000_000, "-0.500000000"),
+        ] {
+            assert_eq!(format_time(seconds, nanoseconds), text);
+            assert_eq!(time(text.as_bytes()), Some((seconds, nanoseconds)));
+        }
+    }
+
+    #[test]
+    fn a_text_with_anything_but_a_number_is_refused() {
         for bad in [
             &b""[..],
             b".",

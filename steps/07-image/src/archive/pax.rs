@@ -1,27 +1,31 @@
 //! Extended headers: POSIX.1-2024, pax, "pax Extended Header". Each record is `LENGTH
-//! KEY=VALUE\n`, where LENGTH counts the whole record; a value may hold any bytes,
-//! newlines too.
+//! KEY=VALUE\n`, where LENGTH counts the whole record; a value may have any bytes, also
+//! newlines.
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kit::Failure;
 
 use super::numbers;
 
-/// Records in the order they came; the last of a key wins.
+/// The prefix of extended attributes, xattr(7): star(1) began it, and all others took it
+/// over.
+pub(super) const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
+
+/// Records in the order of the archive; the last one of a key counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Records(Vec<(Vec<u8>, Vec<u8>)>);
 
-/// The most bytes of records that hold at once, and the most records.
+/// The most bytes of records that apply to one entry, and the most records.
 const LONGEST: usize = 2 << 20;
 const MOST: usize = 1000;
 
 impl Records {
-    /// Adds what a header holds.
+    /// Adds the records of an extended header.
     pub(crate) fn add(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let (key, value, rest) = record(bytes).ok_or_else(|| {
+            let (key, value, rest) = split_record(bytes).ok_or_else(|| {
                 Failure::new("an extended header (pax) is malformed")
                     .hint("a record is LENGTH KEY=VALUE\\n")
             })?;
@@ -30,61 +34,64 @@ impl Records {
         }
         let sum: usize =
             self.0.iter().map(|(key, value)| key.len() + value.len()).sum();
-        match sum > LONGEST || self.0.len() > MOST {
-            true => Err(Failure::new(
-                "extended headers (pax) of more than 2 MiB, or 1000 records",
-            )
-            .into()),
-            false => Ok(()),
-        }
+        ensure!(
+            sum <= LONGEST && self.0.len() <= MOST,
+            Failure::new("extended headers (pax) of more than 2 MiB, or 1000 records")
+        );
+        Ok(())
     }
 
-    /// The value of a key. An empty one takes back what an earlier record said.
+    /// The value of a key. An empty one removes the values of earlier records.
     pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
-        let last = self.0.iter().rev().find(|(its, _)| its == key.as_bytes());
+        let last = self.0.iter().rev().find(|(other, _)| other == key.as_bytes());
         last.map(|(_, value)| value.as_slice()).filter(|value| !value.is_empty())
     }
 
-    /// A number; a value that is none is an error.
+    /// The value of a key, as a number.
     pub(crate) fn number(&self, key: &str) -> Result<Option<u64>> {
         self.get(key)
             .map(|value| numbers::decimal(value).ok_or_else(|| malformed(key, value)))
             .transpose()
     }
 
-    /// A time, in seconds and nanoseconds.
+    /// The value of a key, as a time in seconds and nanoseconds.
     pub(crate) fn time(&self, key: &str) -> Result<Option<(i64, u32)>> {
         self.get(key)
             .map(|value| numbers::time(value).ok_or_else(|| malformed(key, value)))
             .transpose()
     }
 
-    /// What star(1) began and all others took over: extended attributes, xattr(7).
+    /// The extended attributes, in the order of their names.
     pub(crate) fn attributes(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let all = self.with_prefix("SCHILY.xattr.");
-        let last: BTreeMap<&[u8], &[u8]> = all.collect();
-        last.into_iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
+        let attributes = self.0.iter().filter_map(|(key, value)| {
+            Some((key.strip_prefix(ATTRIBUTE)?.to_vec(), value.clone()))
+        });
+        attributes.collect::<BTreeMap<_, _>>().into_iter().collect()
     }
 
-    /// All records whose key has this beginning, in order.
-    pub(crate) fn with_prefix<'a>(
-        &'a self,
-        prefix: &'a str,
-    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let of = move |(key, value): &'a (Vec<u8>, Vec<u8>)| {
-            Some((key.strip_prefix(prefix.as_bytes())?, &value[..]))
-        };
-        self.0.iter().filter_map(of)
+    /// Whether a key begins with this prefix.
+    pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
+        self.0.iter().any(|(key, _)| key.starts_with(prefix.as_bytes()))
     }
 }
 
-/// The first record, and what follows it.
-fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+/// Splits off the first record: returns its key, its value, and the bytes after it.
+fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let blank = bytes.iter().take(20).position(|byte| *byte == b' ')?;
     let length = usize::try_from(numbers::decimal(&bytes[..blank])?).ok()?;
     let text = bytes.get(blank + 1..length)?.strip_suffix(b"\n")?;
     let equals = text.iter().position(|byte| *byte == b'=').filter(|at| *at > 0)?;
     Some((&text[..equals], &text[equals + 1..], &bytes[length..]))
+}
+
+/// Formats a record; its length counts its own digits.
+pub(super) fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    [length.to_string().as_bytes(), b" ", key, b"=", value, b"\n"].concat()
 }
 
 fn malformed(key: &str, value: &[u8]) -> anyhow::Error {
@@ -103,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_may_have_newlines_and_the_last_one_wins() {
+    fn a_value_may_have_newlines_and_the_last_one_counts() {
         let records =
             records(b"9 path=a\n9 path=b\n24 SCHILY.xattr.u.x=1\n2\n").unwrap();
         assert_eq!(records.get("path"), Some(&b"b"[..]));
@@ -111,12 +118,24 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_takes_back_what_was_said() {
+    fn an_empty_value_removes_an_earlier_one() {
         assert_eq!(records(b"9 path=a\n8 path=\n").unwrap().get("path"), None);
     }
 
     #[test]
-    fn what_is_malformed_is_refused() {
+    fn the_length_of_a_record_counts_its_own_digits() {
+        assert_eq!(record(b"path", b"a"), b"9 path=a\n");
+        for length in [1, 80, 91, 92, 93, 94, 95, 985, 990, 995] {
+            let made = record(b"k", &vec![b'x'; length]);
+            assert!(
+                made.starts_with(format!("{} k=", made.len()).as_bytes()),
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn malformed_records_are_refused() {
         for bad in [
             &b"x"[..],
             b"5 a=b",

@@ -1,5 +1,6 @@
-//! docker-archive: what `docker save` writes. Its `manifest.json` names a configuration
-//! and layers for each image; what they must be, only the configuration says.
+//! docker-archive, the format of `docker save`. Its `manifest.json` lists the images,
+//! each with the files of its configuration and its layers. Only the configuration says
+//! which digests the layers must have.
 
 use anyhow::{Context, Result};
 use kit::Failure;
@@ -9,12 +10,11 @@ use super::{Members, Offer, incoming};
 use crate::digest::Digest;
 use crate::document;
 use crate::image::diff_ids;
-use crate::layer::same_number;
 use crate::reference::Reference;
 
-/// One image of a `manifest.json`.
+/// An image in `manifest.json`.
 #[derive(Deserialize)]
-struct Image {
+struct ListedImage {
     #[serde(rename = "Config")]
     configuration: String,
     #[serde(rename = "RepoTags", default)]
@@ -27,7 +27,7 @@ struct Image {
 const MOST_NAMES: usize = 100;
 
 pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
-    let images: Vec<Image> = serde_json::from_slice(
+    let images: Vec<ListedImage> = serde_json::from_slice(
         &members.document("manifest.json")?,
     )
     .map_err(|error| {
@@ -43,9 +43,9 @@ pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
     images.into_iter().map(|image| offer(members, image)).collect()
 }
 
-fn offer(members: &Members, image: Image) -> Result<Offer<'_>> {
+fn offer(members: &Members, image: ListedImage) -> Result<Offer<'_>> {
     let configuration = members.document(&image.configuration)?;
-    // It is called by its digest, unless a tool has called it otherwise.
+    // The file is usually named after its digest, and may have any other name.
     let name = image
         .configuration
         .rsplit('/')
@@ -53,12 +53,12 @@ fn offer(members: &Members, image: Image) -> Result<Offer<'_>> {
         .unwrap_or_default()
         .trim_end_matches(".json");
     if let Ok(wanted) = format!("sha256:{name}").parse() {
-        Digest::of(&configuration).expect(&image.configuration, &wanted)?;
+        Digest::of(&configuration).verify(&image.configuration, &wanted)?;
     }
     let diff_ids =
         diff_ids(&document::configuration(&configuration, &image.configuration)?)?;
     let layers = image.layers.unwrap_or_default();
-    same_number(layers.len(), diff_ids.len())?;
+    document::check_layer_count(layers.len(), diff_ids.len())?;
     let layers = layers
         .into_iter()
         .zip(diff_ids)

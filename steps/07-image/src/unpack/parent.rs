@@ -1,153 +1,130 @@
-//! The directory that an entry goes into. Entries of one directory mostly come one
-//! after the other, so the last one is kept open; and what is made in it must not
-//! change its times.
+//! The directory that entries are created in. Entries of one directory mostly come one
+//! after the other, so the last one stays open; and files that are created in it must
+//! not change its times.
 
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use kit::Failure;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, fchmod, fstat, futimens,
-    mkdirat, openat2, statat,
+    AtFlags, FileType, Mode, Timestamps, chmodat, fstat, futimens, mkdirat, statat,
 };
 use rustix::io::Errno;
 
-use super::put::{NO_OWNER, times_of};
-use super::whiteout;
-use super::{MOST_IMPLIED, Tree, place};
+use super::metadata::{NOT_MAPPED, chown_at, times_of};
+use super::open::{open_at, open_beneath};
+use super::whiteout::{is_whiteout, set_opaque};
+use super::{Unpacker, path, remove};
+use crate::archive::shown;
 
-/// A directory in which entries are being made.
-pub(super) struct Parent {
+/// The most directories that an archive may imply.
+const MOST_IMPLIED: usize = 100_000;
+
+/// A directory in which entries are being created.
+pub(super) struct OpenParent {
     pub(super) path: Vec<u8>,
-    pub(super) directory: OwnedFd,
+    directory: OwnedFd,
+    /// The times that it gets back.
     times: Timestamps,
 }
 
-const FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-impl Tree<'_> {
-    /// Opens the directory of this path, and makes it where it is missing.
-    pub(super) fn enter_parent(&mut self, path: &[u8]) -> Result<()> {
+impl Unpacker<'_> {
+    /// Opens the directory at this path, and creates it where it is missing.
+    pub(super) fn open_parent(&mut self, path: &[u8]) -> Result<()> {
         if self.parent.as_ref().is_some_and(|parent| parent.path == path) {
             return Ok(());
         }
-        self.leave_parent()?;
-        let directory = match self.open(path) {
-            Err(Errno::NOENT | Errno::NOTDIR) => self.make_all(path)?,
-            opened => opened.map_err(|reason| refused(path, reason))?,
+        self.close_parent()?;
+        let directory = match open_beneath(self.top, path) {
+            Err(Errno::NOENT | Errno::NOTDIR) => self.create_implied(path)?,
+            opened => opened.map_err(|errno| cannot_open(path, errno))?,
         };
         let times = times_of(&fstat(&directory).context("fstat(a directory)")?);
-        self.parent = Some(Parent { path: path.to_vec(), directory, times });
+        self.parent = Some(OpenParent { path: path.to_vec(), directory, times });
         Ok(())
     }
 
-    /// Gives the directory back the times that it had.
-    pub(super) fn leave_parent(&mut self) -> Result<()> {
+    /// Closes the parent directory, and restores its times.
+    pub(super) fn close_parent(&mut self) -> Result<()> {
         let Some(parent) = self.parent.take() else { return Ok(()) };
         futimens(&parent.directory, &parent.times).context("utimensat(a directory)")
     }
 
-    /// The parent that was entered last.
+    /// The parent directory that is open; else the layer's top.
     pub(super) fn parent(&self) -> &OwnedFd {
-        self.parent.as_ref().map_or(self.root, |parent| &parent.directory)
+        self.parent.as_ref().map_or(self.top, |parent| &parent.directory)
     }
 
-    /// Opens a directory below the top, whatever links there are: none is followed.
-    pub(super) fn open(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
-        open_beneath(self.root, path)
-    }
-
-    /// Makes what is missing of a path: the archive does not list it, or only later.
-    fn make_all(&mut self, path: &[u8]) -> Result<OwnedFd> {
-        let mut above = self.open(b"").context("open(the top)")?;
-        let ends = path
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'/')
-            .map(|(index, _)| index);
-        for end in ends.chain([path.len()]) {
-            let (so_far, name) = (&path[..end], place::name(&path[..end]));
-            let before = times_of(&fstat(&above).context("fstat(a directory)")?);
-            let next = match self.open(so_far) {
-                Ok(next) => next,
+    /// Creates the directories of a path that are missing: the archive does not list
+    /// them, or lists them later.
+    fn create_implied(&mut self, path: &[u8]) -> Result<OwnedFd> {
+        let mut above = open_beneath(self.top, b"").context("open(the top)")?;
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for end in slashes.map(|(at, _)| at).chain([path.len()]) {
+            let path = &path[..end];
+            above = match open_beneath(self.top, path) {
                 Err(Errno::NOENT | Errno::NOTDIR) => {
-                    self.make_implied(&above, name, so_far)?;
+                    let before =
+                        times_of(&fstat(&above).context("fstat(a directory)")?);
+                    let created = self.create_one_implied(&above, path)?;
                     futimens(&above, &before).context("utimensat(a directory)")?;
-                    self.open(so_far).map_err(|reason| refused(so_far, reason))?
+                    created
                 }
-                Err(reason) => return Err(refused(so_far, reason)),
+                opened => opened.map_err(|errno| cannot_open(path, errno))?,
             };
-            above = next;
         }
         Ok(above)
     }
 
-    fn make_implied(
-        &mut self,
-        above: &OwnedFd,
-        name: &OsStr,
-        path: &[u8],
-    ) -> Result<()> {
-        let mut hides = false;
-        if let Ok(found) = statat(above, name, AtFlags::SYMLINK_NOFOLLOW) {
-            // What an earlier entry took away from below is there anew, without what
-            // was in it.
-            hides = whiteout::is_whiteout(&found);
-            if !hides {
-                let what =
-                    if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
-                        "a link"
-                    } else {
-                        "no directory"
-                    };
-                let above = crate::archive::shown(path);
-                return Err(
-                    Failure::new(format_args!("{above} above it is {what}")).into()
-                );
-            }
-            place::remove(above, name)?;
+    fn create_one_implied(&mut self, above: &OwnedFd, path: &[u8]) -> Result<OwnedFd> {
+        let (_, name) = path::split(path);
+        let found = statat(above, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+        let was_whiteout = found.as_ref().is_some_and(is_whiteout);
+        if was_whiteout {
+            remove::remove(above, name)?;
+        } else if let Some(found) = found {
+            bail!(not_a_directory(path, &found));
         }
-        mkdirat(above, name, Mode::from(0o755))
-            .context("mkdirat(a directory above it)")?;
-        if self.unpacked.implied.len() >= MOST_IMPLIED {
-            return Err(Failure::new(
-                "the archive leaves out more than 100,000 directories",
-            )
-            .into());
-        }
+        ensure!(
+            self.unpacked.implied.len() < MOST_IMPLIED,
+            Failure::new("the archive leaves out more than 100,000 directories")
+        );
+        let context = "create a directory above it";
+        mkdirat(above, name, Mode::from(0o755)).context(context)?;
         self.unpacked.implied.insert(path.to_vec());
-        let made = self.open(path).context("open(a directory above it)")?;
-        // Whatever the caller's umask.
-        fchmod(&made, Mode::from(0o755)).context("fchmod(a directory above it)")?;
-        super::put::chown(&made, 0, 0)
-            .or_else(|error| if error == NO_OWNER { Ok(()) } else { Err(error) })
-            .context("fchown")?;
-        if hides { whiteout::set_opaque(&made) } else { Ok(()) }
-    }
-}
-
-/// Opens a directory below another, whatever links there are: none is followed.
-pub(crate) fn open_beneath(top: &OwnedFd, path: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let path = if path.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(path) };
-    loop {
-        match openat2(top, path, FLAGS | OFlags::RDONLY, Mode::empty(), how) {
-            // openat2(2): something was renamed while it was looked up; nothing is
-            // wrong.
-            Err(Errno::AGAIN) => {}
-            done => return done,
+        // The umask and a set-group-ID bit above must not count.
+        chmodat(above, name, Mode::from(0o755), AtFlags::empty()).context(context)?;
+        match chown_at(above, name, 0, 0) {
+            Err(NOT_MAPPED) => {}
+            done => done.context(context)?,
         }
+        let created = open_at(above, name).context(context)?;
+        if was_whiteout {
+            // The directory below stays removed, with everything in it.
+            set_opaque(&created)?;
+        }
+        Ok(created)
     }
 }
 
-fn refused(path: &[u8], reason: Errno) -> anyhow::Error {
-    let above = crate::archive::shown(path);
-    match reason {
-        Errno::LOOP => Failure::new(format_args!("{above} above it is a link"))
-            .hint("an archive that writes through its own links wants to write elsewhere: refused")
-            .into(),
-        reason => anyhow::Error::from(reason).context(format!("open({above})")),
+fn not_a_directory(path: &[u8], found: &rustix::fs::Stat) -> Failure {
+    let kind = match FileType::from_raw_mode(found.st_mode) {
+        FileType::Symlink => "a symbolic link",
+        _ => "not a directory",
+    };
+    Failure::new(format_args!("{} above it is {kind}", shown(path)))
+}
+
+fn cannot_open(path: &[u8], errno: Errno) -> anyhow::Error {
+    let above = shown(path);
+    match errno {
+        Errno::LOOP => {
+            Failure::new(format_args!("{above} above it is a symbolic link"))
+                .hint(
+                    "the archive tries to write through its own link to another place",
+                )
+                .into()
+        }
+        errno => anyhow::Error::from(errno).context(format!("open({above})")),
     }
 }

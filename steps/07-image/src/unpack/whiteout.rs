@@ -1,7 +1,7 @@
-//! What a layer takes away from those below it. Archives say it by names that begin
-//! with `.wh.` (OCI image specification, "Whiteouts"), overlayfs by character devices
-//! 0:0 and an attribute of directories (kernel documentation, overlayfs, "whiteouts and
-//! opaque directories").
+//! Whiteouts: a layer removes files of the layers below. In an archive they are files
+//! whose names begin with `.wh.` (OCI image specification, "Whiteouts"); overlayfs has
+//! character devices 0:0, and an attribute for opaque directories (kernel documentation,
+//! overlayfs, "whiteouts and opaque directories").
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,34 +11,43 @@ use anyhow::{Context, Result};
 use rustix::fs::{FileType, Mode, Stat, XattrFlags, fgetxattr, fsetxattr, mknodat};
 use rustix::io::Errno;
 
-use super::{Tree, place};
+use super::Unpacker;
+use super::open::open_at;
 
-/// Overlayfs's attribute of a directory that hides what layers below have there. In the
-/// `user.` namespace (mount option `userxattr`), since who is not root may set no
-/// other.
-pub(crate) const OPAQUE: &str = "user.overlay.opaque";
+/// The beginning of a whiteout's name in an archive.
+pub(crate) const WHITEOUT_PREFIX: &str = ".wh.";
+/// The name of an opaque whiteout: it makes the directory opaque that it is in.
+pub(crate) const OPAQUE_WHITEOUT: &str = ".wh..wh..opq";
 
-/// What an entry's name asks for.
-pub(super) enum Name<'a> {
-    /// An entry like any other.
+/// Overlayfs's attribute of an opaque directory. It is in the `user.` namespace (mount
+/// option `userxattr`), since only root may set others.
+const OPAQUE: &str = "user.overlay.opaque";
+
+/// The meaning of an entry's name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum EntryName<'a> {
+    /// The name of a file.
     Plain,
-    /// What has this name below is gone.
-    Gone(&'a OsStr),
-    /// The whole directory is new.
-    Opaque,
-    /// Something of the aufs file system's that means nothing here.
+    /// A whiteout: the layers below lose the file of this name.
+    Whiteout(&'a OsStr),
+    /// An opaque whiteout: the layers below lose everything in this directory.
+    OpaqueWhiteout,
+    /// A note of the aufs file system, which means nothing here.
     Ignored,
-    /// A whiteout of nothing that could be.
+    /// A whiteout of a name that no file has.
     Malformed,
 }
 
-pub(super) fn meaning(name: &OsStr) -> Name<'_> {
-    match name.as_bytes().strip_prefix(b".wh.") {
-        None => Name::Plain,
-        Some(b".wh..opq") => Name::Opaque,
-        Some(rest) if rest.starts_with(b".wh.") => Name::Ignored,
-        Some(b"" | b"." | b"..") => Name::Malformed,
-        Some(rest) => Name::Gone(OsStr::from_bytes(rest)),
+impl<'a> EntryName<'a> {
+    pub(super) fn parse(name: &'a OsStr) -> Self {
+        let prefix = WHITEOUT_PREFIX.as_bytes();
+        match name.as_bytes().strip_prefix(prefix) {
+            None => EntryName::Plain,
+            Some(_) if name == OPAQUE_WHITEOUT => EntryName::OpaqueWhiteout,
+            Some(rest) if rest.starts_with(prefix) => EntryName::Ignored,
+            Some(b"" | b"." | b"..") => EntryName::Malformed,
+            Some(rest) => EntryName::Whiteout(OsStr::from_bytes(rest)),
+        }
     }
 }
 
@@ -48,7 +57,7 @@ pub(crate) fn is_whiteout(found: &Stat) -> bool {
         && found.st_rdev == 0
 }
 
-/// Hides whatever layers below have in this directory.
+/// Makes a directory opaque: it hides everything that the layers below have in it.
 pub(super) fn set_opaque(directory: &OwnedFd) -> Result<()> {
     fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty()).with_context(|| {
         format!(
@@ -57,19 +66,18 @@ pub(super) fn set_opaque(directory: &OwnedFd) -> Result<()> {
     })
 }
 
-/// Whether a directory hides what layers below have there.
+/// Whether a directory is opaque.
 pub(crate) fn is_opaque(directory: impl AsFd) -> bool {
     let mut value = [0; 2];
     fgetxattr(directory, OPAQUE, &mut value)
         .is_ok_and(|length| value[..length] == *b"y")
 }
 
-impl Tree<'_> {
+impl Unpacker<'_> {
     // ANCHOR: hide
-    /// Hides what layers below have of this name. If this layer has it itself, that
-    /// stays: whiteouts are about the layers below alone, in whatever order they come.
-    // Task 7.3: what the archive says by a name, overlayfs says by a character device
-    // 0:0.
+    /// Hides the file that the layers below have under this name. A file of this layer
+    /// stays: whiteouts apply to the layers below alone, in whatever order they come.
+    // Task 7.3: for a whiteout by name, overlayfs has a character device 0:0.
     pub(super) fn hide(&self, name: &OsStr) -> Result<()> {
         let parent = self.parent();
         match mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0) {
@@ -80,33 +88,14 @@ impl Tree<'_> {
                 });
             }
         }
-        let flags = rustix::fs::OFlags::DIRECTORY
-            | rustix::fs::OFlags::NOFOLLOW
-            | rustix::fs::OFlags::CLOEXEC;
-        match rustix::fs::openat(
-            parent,
-            name,
-            flags | rustix::fs::OFlags::RDONLY,
-            Mode::empty(),
-        ) {
+        match open_at(parent, name) {
             Ok(directory) => set_opaque(&directory),
-            // what is no directory hides it as it is
+            // A file hides the one below anyhow.
             Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
             Err(error) => Err(error).context("openat(a directory)"),
         }
     }
     // ANCHOR_END: hide
-
-    /// Makes room for an entry. True: what was there hid something of the layers below.
-    pub(super) fn make_room(&self, name: &OsStr) -> Result<bool> {
-        let found = rustix::fs::statat(
-            self.parent(),
-            name,
-            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
-        );
-        place::remove(self.parent(), name)?;
-        Ok(found.is_ok_and(|found| is_whiteout(&found)))
-    }
 }
 
 #[cfg(test)]
@@ -114,24 +103,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_whiteout_names_what_is_gone() {
-        let of = |name: &str| match meaning(name.as_ref()) {
-            Name::Plain => "plain".to_string(),
-            Name::Gone(name) => format!("gone {}", name.display()),
-            Name::Opaque => "opaque".into(),
-            Name::Ignored => "ignored".into(),
-            Name::Malformed => "malformed".into(),
-        };
+    fn a_whiteout_names_the_file_that_it_removes() {
         for (name, meaning) in [
-            ("x", "plain"),
-            (".wh.x", "gone x"),
-            (".wh..wh..opq", "opaque"),
-            (".wh..wh.plnk", "ignored"),
-            (".wh.", "malformed"),
-            (".wh...", "malformed"),
-            (".wh..", "malformed"),
+            ("x", EntryName::Plain),
+            (".wh.x", EntryName::Whiteout("x".as_ref())),
+            (".wh..wh..opq", EntryName::OpaqueWhiteout),
+            (".wh..wh.plnk", EntryName::Ignored),
+            (".wh.", EntryName::Malformed),
+            (".wh...", EntryName::Malformed),
+            (".wh..", EntryName::Malformed),
         ] {
-            assert_eq!(of(name), meaning, "{name}");
+            assert_eq!(EntryName::parse(name.as_ref()), meaning, "{name}");
         }
     }
 }

@@ -1,220 +1,204 @@
-//! Questions about names that are not ours: passed on to resolvers, and their answers
-//! passed back.
+//! Questions about names outside the network: forwarded to other DNS servers, and the
+//! answers sent back.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use simple_dns::RCODE;
 
-/// How long a server has to answer. Who asks waits 5 seconds (resolv.conf(5)), which is
-/// for all tries.
-const PATIENCE: Duration = Duration::from_millis(1200);
-/// How often a question is asked, of one server after the other.
+use super::reply::{HEADER, error_answer};
+
+/// How long a server has to answer. Clients wait 5 seconds by default
+/// (resolv.conf(5)), which must do for all tries.
+const TIMEOUT: Duration = Duration::from_millis(1200);
+/// How often a question is sent: to each server in turn.
 const TRIES: usize = 4;
 /// RFC 1035, 4.2.1.
 pub(crate) const PORT: u16 = 53;
 
-/// A message that names the question it is about.
+/// A message with one question.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Query {
     message: Vec<u8>,
     question_end: usize,
 }
 
-impl Asked {
+impl Query {
     pub(crate) fn new(message: &[u8], question_end: usize) -> Self {
-        Asked { message: message.into(), question_end }
+        Query { message: message.into(), question_end }
     }
 
-    /// The message under another id, which only the server that is asked can know.
-    fn under_id(&self, id: [u8; 2]) -> Vec<u8> {
+    /// The message with another id, which nobody but the server can know.
+    fn with_id(&self, id: [u8; 2]) -> Vec<u8> {
         [&id, &self.message[2..]].concat()
     }
 
-    /// The answer under the asker's id; None if it is none to this question.
-    fn answered_by(&self, answer: &[u8], id: [u8; 2]) -> Option<Vec<u8>> {
-        let question = &self.message[12..self.question_end];
-        let (name, kind) = question.split_at(question.len() - 4);
-        let repeated = answer.get(12..self.question_end)?;
-        let (answered_name, answered_kind) = repeated.split_at(name.len());
-        // A server may spell the name otherwise. Lengths of labels are no letters: all
-        // are below 64.
-        let is_same = answered_name.eq_ignore_ascii_case(name) && answered_kind == kind;
+    /// The answer with the client's id. None: it does not answer this question, or not
+    /// with the id of `with_id`.
+    fn accept(&self, answer: &[u8], id: [u8; 2]) -> Option<Vec<u8>> {
+        let question = &self.message[HEADER..self.question_end];
+        let (name, type_and_class) = question.split_at(question.len() - 4);
+        let repeated = answer.get(HEADER..self.question_end)?;
+        let (answered_name, answered_type_and_class) = repeated.split_at(name.len());
+        // A server may change the case of letters. The lengths of labels are below 64,
+        // so none of them is a letter.
+        let is_same = answered_name.eq_ignore_ascii_case(name)
+            && answered_type_and_class == type_and_class;
         let is_answer =
             answer[2] & 0x80 != 0 && answer[..2] == id && answer[4..6] == [0, 1];
         (is_same && is_answer).then(|| [&self.message[..2], &answer[2..]].concat())
     }
 
-    /// What is said when nobody has answered.
+    /// The answer when no server has answered: SERVFAIL.
     pub(crate) fn failure(&self) -> Vec<u8> {
-        super::answer::failure(&self.message, self.question_end)
+        error_answer(&self.message, self.question_end, RCODE::ServerFailure)
     }
 }
 
-/// Whether the server says that it cannot or will not (SERVFAIL, REFUSED): another may.
-fn is_unhelpful(answer: &[u8]) -> bool {
+/// Whether the server cannot or will not answer (SERVFAIL, REFUSED), so that the next
+/// one is asked.
+fn is_refusal(answer: &[u8]) -> bool {
     matches!(answer[3] & 0x0f, 2 | 5)
 }
 
-/// A question on its way. Each has a socket, and so a port, of its own: who would forge
-/// an answer must guess that and the id.
+/// A question that a server has not answered yet. Each has a socket, and so a port, of
+/// its own: to forge an answer one has to guess both the port and the id.
 #[derive(Debug)]
-pub(crate) struct Pending {
-    asked: Asked,
+pub(crate) struct PendingQuery {
+    query: Query,
     socket: UdpSocket,
     id: [u8; 2],
     servers: Vec<IpAddr>,
-    tried: usize,
-    /// An answer that says "I cannot", for when nobody has a better one.
-    unhelpful: Option<Vec<u8>>,
+    tries: usize,
+    /// The refusal of a server, for when no other server has an answer.
+    refusal: Option<Vec<u8>>,
     pub(crate) deadline: Instant,
-    /// Who wants to know.
+    /// The address that the question came from.
     pub(crate) client: SocketAddr,
-    /// Which of our sockets it came to.
+    /// The index of the responder's socket that it came in by.
     pub(crate) via: usize,
 }
 
-/// How a question stands.
-pub(crate) enum Progress {
-    Waiting,
-    /// This is the answer.
-    Answered(Vec<u8>),
-}
-
-impl Pending {
-    /// Asks the first of `servers` that can be asked.
-    pub(crate) fn ask(
-        asked: Asked,
+impl PendingQuery {
+    /// Sends the question to the first of `servers` that it can be sent to. None: there
+    /// is no such server.
+    pub(crate) fn send(
+        query: &Query,
         servers: Vec<IpAddr>,
         client: SocketAddr,
         via: usize,
-    ) -> Result<Self, Asked> {
-        let mut tried = 0;
-        match next(&asked, &servers, &mut tried) {
-            Some((socket, id)) => {
-                let deadline = Instant::now() + PATIENCE;
-                Ok(Pending {
-                    asked,
-                    socket,
-                    id,
-                    servers,
-                    tried,
-                    unhelpful: None,
-                    deadline,
-                    client,
-                    via,
-                })
-            }
-            None => Err(asked),
-        }
+    ) -> Option<Self> {
+        let mut tries = 0;
+        let (socket, id) = send_to_next(query, &servers, &mut tries)?;
+        Some(PendingQuery {
+            query: query.clone(),
+            socket,
+            id,
+            servers,
+            tries,
+            refusal: None,
+            deadline: Instant::now() + TIMEOUT,
+            client,
+            via,
+        })
     }
 
     pub(crate) fn socket(&self) -> &UdpSocket {
         &self.socket
     }
 
-    /// Reads what has come.
-    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Progress {
-        // The socket is connected: only the server that was asked gets through.
+    /// Reads the server's answer. None: it is still to come, from this server or the
+    /// next.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Option<Vec<u8>> {
+        // The socket is connected, so it receives from this server only.
         let answer = match self.socket.recv(buffer) {
-            Ok(length) => self.asked.answered_by(&buffer[..length], self.id),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Progress::Waiting;
-            }
-            // nobody listens there: ask the next at once
-            Err(_) => return self.give_up(),
+            Ok(length) => self.query.accept(&buffer[..length], self.id)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(_) => return self.try_next(), // ECONNREFUSED: no server there
         };
-        match answer {
-            Some(answer) if is_unhelpful(&answer) => {
-                self.unhelpful = Some(answer);
-                self.give_up()
-            }
-            Some(answer) => Progress::Answered(answer),
-            None => Progress::Waiting, // not to what we asked
+        if is_refusal(&answer) {
+            self.refusal = Some(answer);
+            return self.try_next();
         }
+        Some(answer)
     }
 
-    /// This server does not answer: asks the next one.
-    pub(crate) fn give_up(&mut self) -> Progress {
-        match next(&self.asked, &self.servers, &mut self.tried) {
+    /// Sends the question to the next server; after the last one, returns the answer
+    /// that there is.
+    pub(crate) fn try_next(&mut self) -> Option<Vec<u8>> {
+        match send_to_next(&self.query, &self.servers, &mut self.tries) {
             Some((socket, id)) => {
-                (self.socket, self.id, self.deadline) =
-                    (socket, id, Instant::now() + PATIENCE);
-                Progress::Waiting
+                (self.socket, self.id) = (socket, id);
+                self.deadline = Instant::now() + TIMEOUT;
+                None
             }
-            None => Progress::Answered(
-                self.unhelpful.take().unwrap_or_else(|| self.asked.failure()),
-            ),
+            None => Some(self.refusal.take().unwrap_or_else(|| self.query.failure())),
         }
     }
 }
 
-/// Asks the next server, each in turn, from a new port and with a new id.
-fn next(
-    asked: &Asked,
+/// Sends a question to the next server, from a new port and with a new id.
+fn send_to_next(
+    query: &Query,
     servers: &[IpAddr],
-    tried: &mut usize,
+    tries: &mut usize,
 ) -> Option<(UdpSocket, [u8; 2])> {
-    while *tried < TRIES && !servers.is_empty() {
-        let server = servers[*tried % servers.len()];
-        *tried += 1;
-        if let Ok(sent) = send(asked, server) {
+    while *tries < TRIES && !servers.is_empty() {
+        let server = servers[*tries % servers.len()];
+        *tries += 1;
+        if let Ok(sent) = send(query, server) {
             return Some(sent);
         }
     }
     None
 }
 
-fn send(asked: &Asked, server: IpAddr) -> io::Result<(UdpSocket, [u8; 2])> {
-    let any: IpAddr = if server.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
+fn send(query: &Query, server: IpAddr) -> io::Result<(UdpSocket, [u8; 2])> {
+    let any: IpAddr = match server {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    // 0: a port that the kernel chooses, and nobody can foresee
-    let socket = UdpSocket::bind((any, 0))?;
+    let socket = UdpSocket::bind((any, 0))?; // the kernel chooses a random port
     socket.set_nonblocking(true)?;
     socket.connect((server, PORT))?;
     let id = kit::random()?;
-    socket.send(&asked.under_id(id))?;
+    socket.send(&query.with_id(id))?;
     Ok((socket, id))
 }
 
-/// Asks over TCP, which is for answers that are too long for UDP.
-pub(crate) fn ask_over_tcp(asked: &Asked, servers: &[IpAddr]) -> Vec<u8> {
+/// Forwards a question over TCP, for answers that are too long for UDP.
+pub(crate) fn forward_over_tcp(query: &Query, servers: &[IpAddr]) -> Vec<u8> {
     let mut answers = servers
         .iter()
         .take(TRIES)
-        .filter_map(|server| exchange(asked, *server).ok().flatten());
-    answers.find(|answer| !is_unhelpful(answer)).unwrap_or_else(|| asked.failure())
+        .filter_map(|server| exchange(query, *server).ok().flatten());
+    answers.find(|answer| !is_refusal(answer)).unwrap_or_else(|| query.failure())
 }
 
-fn exchange(asked: &Asked, server: IpAddr) -> io::Result<Option<Vec<u8>>> {
-    let mut stream = TcpStream::connect_timeout(&(server, PORT).into(), PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn exchange(query: &Query, server: IpAddr) -> io::Result<Option<Vec<u8>>> {
+    let mut stream = TcpStream::connect_timeout(&(server, PORT).into(), TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let id = kit::random()?;
-    write_message(&mut stream, &asked.under_id(id))?;
+    write_message(&mut stream, &query.with_id(id))?;
     let answer = read_message(&mut stream, usize::from(u16::MAX))?;
-    Ok(asked.answered_by(&answer, id))
+    Ok(query.accept(&answer, id))
 }
 
-/// RFC 1035, 4.2.2: over TCP each message has its length before it.
+/// Writes a message to a TCP connection, its length before it: RFC 1035, 4.2.2.
 pub(crate) fn write_message(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
     let length =
         u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     stream.write_all(&[&length.to_be_bytes(), message].concat())
 }
 
-pub(crate) fn read_message(
-    stream: &mut TcpStream,
-    longest: usize,
-) -> io::Result<Vec<u8>> {
+/// Reads a message of at most `max` bytes from a TCP connection.
+pub(crate) fn read_message(stream: &mut TcpStream, max: usize) -> io::Result<Vec<u8>> {
     let mut length = [0; 2];
     stream.read_exact(&mut length)?;
     let length = usize::from(u16::from_be_bytes(length));
-    if length > longest {
+    if length > max {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut message = vec![0; length];
@@ -229,24 +213,26 @@ mod tests {
     const QUESTION: &[u8] =
         b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03wEb\x00\x00\x01\x00\x01";
 
-    /// What the server under id 9 says, with one byte of it bent.
-    fn answered(index: usize, value: u8) -> Option<Vec<u8>> {
+    /// The result of accepting an answer with the id 9 in which one byte is changed.
+    fn accepted(index: usize, value: u8) -> Option<Vec<u8>> {
         let mut answer = QUESTION.to_vec();
         (answer[1], answer[2]) = (9, 0x81);
         answer[index] = value;
-        Asked::new(QUESTION, QUESTION.len()).answered_by(&answer, [0, 9])
+        Query::new(QUESTION, QUESTION.len()).accept(&answer, [0, 9])
     }
 
     #[test]
-    fn an_answer_is_one_to_this_question_under_this_id() {
-        let answer = answered(14, b'e').expect("a server may spell the name otherwise");
-        assert_eq!(answer[..3], [0, 7, 0x81], "under the id of who has asked");
-        let bent = [(1, 8), (2, 0x01), (5, 2), (13, b'x'), (18, 28), (20, 3)];
-        assert!(bent.iter().all(|(index, value)| answered(*index, *value).is_none()));
-        let asked = Asked::new(QUESTION, QUESTION.len());
+    fn only_an_answer_to_this_question_with_this_id_is_accepted() {
+        let answer = accepted(14, b'e').expect("a server may change the case");
+        assert_eq!(answer[..3], [0, 7, 0x81], "it has the client's id");
+        let changed = [(1, 8), (2, 0x01), (5, 2), (13, b'x'), (18, 28), (20, 3)];
+        assert!(
+            changed.iter().all(|(index, value)| accepted(*index, *value).is_none())
+        );
+        let query = Query::new(QUESTION, QUESTION.len());
         assert!(
             (0..QUESTION.len())
-                .all(|length| asked.answered_by(&QUESTION[..length], [0, 7]).is_none())
+                .all(|length| query.accept(&QUESTION[..length], [0, 7]).is_none())
         );
     }
 }

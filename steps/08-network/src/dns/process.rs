@@ -1,8 +1,9 @@
-//! The responder's process: what it opens while it may, and how it becomes nobody.
+//! The responder's process: it opens everything that it needs, and then drops its
+//! privileges.
 
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -14,128 +15,133 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
-use super::Args;
-use super::life::{ALIVE, LOCK, READY, USERS, command, open, words};
-use super::names::Names;
+use super::ResponderOptions;
+use super::lifecycle::{ALIVE, LOCK, READY, USERS, command, open_or_create};
 use super::server::Server;
-use super::sys;
-use super::watched::Watched;
-use crate::etc::Resolv;
+use super::watched_file::WatchedFile;
+use super::zone::Zone;
+use crate::etc::ResolvConf;
+use crate::sys;
 
-/// Is the responder: the hidden subcommand. What goes wrong at the start is told to who
-/// started it.
+/// Starts a responder with these options, and returns without waiting for it. Its
+/// parent is then init(1), or the nearest subreaper.
 ///
 /// # Errors
-/// When what it waits for cannot be waited for; nobody hears of it then.
-pub fn respond(args: &Args) -> Result<ExitCode> {
-    if args.detach {
-        let words = words(&args.leases, &args.bridge, &args.gateways, args.outside);
-        kit::call(
-            "nobody waits for it",
-            "execve",
-            "/proc/self/exe, dns-responder",
-            || command(&words).stdout(Stdio::inherit()).spawn().map(drop),
-        )?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    match Alive::begin(args) {
-        Ok(alive) => alive.live(),
+/// When the program cannot be executed.
+pub fn respond_detached(options: &ResponderOptions) -> Result<ExitCode> {
+    let arguments = options.to_arguments();
+    let operands = "/proc/self/exe, dns-responder";
+    kit::call("nobody waits for this process", "execve", operands, || {
+        command(&arguments).stdout(Stdio::inherit()).spawn().map(drop)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Responds until the last runtime has exited. An error at the start goes to stdout as
+/// JSON, for the runtime that waits there.
+///
+/// # Errors
+/// When poll(2) or flock(2) fails later; stderr is closed by then.
+pub fn respond(options: &ResponderOptions) -> Result<ExitCode> {
+    match ResponderProcess::start(options) {
+        Ok(process) => process.run(),
         Err(error) => {
-            let _ = writeln!(
-                std::io::stdout(),
-                "{}",
-                serde_json::to_string(&Failure::of(&error))?
-            );
+            let failure = serde_json::to_string(&Failure::of(&error))?;
+            let _ = writeln!(std::io::stdout(), "{failure}");
             Ok(ExitCode::FAILURE)
         }
     }
 }
 
-/// A responder that listens, and what it holds.
-struct Alive {
+/// A responder that listens, and the files that it needs to exit.
+struct ResponderProcess {
     server: Server,
     users: File,
+    /// Locked as long as the process lives.
     alive: File,
     lock_path: PathBuf,
-    /// Opened while we may.
     lock: File,
 }
 
-impl Alive {
-    fn begin(args: &Args) -> Result<Self> {
+impl ResponderProcess {
+    fn start(options: &ResponderOptions) -> Result<Self> {
         sys::close_inherited().context("close_range(3, ~0)")?;
         let _ = setsid(); // EPERM: it leads a session already
         prctl::set_name(c"kiste-dns").context("prctl(PR_SET_NAME)")?;
-        let leases = &args.leases;
-        let alive = claim(args)?;
+        let leases = &options.leases;
+        let alive = lock_alive(options)?;
         let lock_path = leases.with_file_name(LOCK);
-        // To be read only, as all that we keep: a responder that was taken over must
-        // not write there.
-        open(&lock_path).with_context(|| format!("open {}", lock_path.display()))?;
-        let lock = File::open(&lock_path)
-            .with_context(|| format!("open {}", lock_path.display()))?;
+        let opening = || format!("open {}", lock_path.display());
+        open_or_create(&lock_path).with_context(opening)?;
+        // All files that stay open are open for reading only, so that a compromised
+        // responder cannot write to them.
+        let lock = File::open(&lock_path).with_context(opening)?;
         let path = leases.with_file_name(USERS);
         let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32;
         let users = File::options().read(true).custom_flags(flags).open(&path);
         let users = users.with_context(|| format!("open {}", path.display()))?;
 
-        let directory = open_directory(leases.parent().unwrap_or(leases))?;
+        let directory = leases.parent().unwrap_or(leases);
+        let directory = kit::open_directory(directory)
+            .with_context(|| format!("open {}", directory.display()))?;
         let name = leases.file_name().unwrap_or_default();
-        let names: Watched<Arc<Names>> = Watched::new(directory, name);
-        let host: Watched<Resolv> =
-            Watched::new(open_directory(Path::new("/"))?, "etc/resolv.conf");
-        let mut server =
-            Server::listen(&args.bridge, &args.gateways, args.outside, names, host)
-                .hint_on(Errno::EADDRINUSE, TAKEN)?;
-        give_up_rights()?;
-        server.check_names().hint_on(
+        let zone: WatchedFile<Arc<Zone>> = WatchedFile::new(directory, name);
+        let root = kit::open_directory(Path::new("/")).context("open /")?;
+        let host: WatchedFile<ResolvConf> = WatchedFile::new(root, "etc/resolv.conf");
+        let mut server = Server::listen(options, zone, host)
+            .hint_on(Errno::EADDRINUSE, PORT_IN_USE)?;
+        drop_privileges()?;
+        server.read_zone().hint_on(
             Errno::EACCES,
-            "the responder reads it as nobody: 0711 and 0644",
+            "the responder reads it as nobody: the directory needs mode 0711, the file 0644",
         )?;
-        Ok(Alive { server, users, alive, lock_path, lock })
+        Ok(ResponderProcess { server, users, alive, lock_path, lock })
     }
 
-    fn live(mut self) -> Result<ExitCode> {
-        say_ready()?;
+    fn run(mut self) -> Result<ExitCode> {
+        report_ready()?;
         loop {
             self.server.serve(self.users.as_fd())?;
-            // Nobody needs us. But one may be just beginning, and have found us alive.
+            // The last runtime has exited. Another one may just be starting, and have
+            // found this responder running.
             self.lock
                 .lock()
                 .with_context(|| format!("lock {}", self.lock_path.display()))?;
-            if self.is_alone()? {
-                // in this order: who begins after us finds port 53 free, and
+            if self.has_no_users()? {
+                // In this order: the next responder starts when it gets the lock, and
+                // then finds port 53 free and `dns.alive` unlocked.
                 drop(self.server);
-                drop(self.alive); // nobody alive, when it gets the lock
+                drop(self.alive);
                 return Ok(ExitCode::SUCCESS);
             }
             self.lock.unlock().context("unlock")?;
         }
     }
 
-    fn is_alone(&self) -> Result<bool> {
+    fn has_no_users(&self) -> Result<bool> {
         let mut users = [PollFd::new(self.users.as_fd(), PollFlags::empty())];
-        poll(&mut users, PollTimeout::ZERO).context("ask whether anybody is there")?;
+        poll(&mut users, PollTimeout::ZERO).context("poll(dns.users)")?;
         Ok(users[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))
     }
 }
 
-const TAKEN: &str = "another DNS server listens at every address of this host: `ss -lnp sport = :53` names it; \
-                     let it listen at its own only (dnsmasq: bind-dynamic)";
+const PORT_IN_USE: &str = "another DNS server listens on every address of this host: `ss -lnp sport = :53` shows it; \
+                           let it listen on its own addresses only (dnsmasq: bind-dynamic)";
 
-fn claim(args: &Args) -> Result<File> {
-    let path = args.leases.with_file_name(ALIVE);
-    kit::call("who holds it is the responder", "flock", path.display(), || {
-        let mut file = open(&path)?;
+fn lock_alive(options: &ResponderOptions) -> Result<File> {
+    let path = options.leases.with_file_name(ALIVE);
+    let why = "the process that holds this lock is the responder";
+    kit::call(why, "flock", path.display(), || {
+        let mut file = open_or_create(&path)?;
         file.try_lock()?;
         file.set_len(0)?;
         file.rewind()?;
-        let words =
-            words(&args.leases, &args.bridge, &args.gateways, args.outside).join(" ");
-        write!(file, "{}\n{words}\n", std::process::id())?;
-        // Who starts us waits with `dns.lock`: nobody else takes it in between.
+        let arguments = options.to_arguments().join(" ");
+        write!(file, "{}\n{arguments}\n", std::process::id())?;
+        // The runtime that starts this process holds `dns.lock`, so no other process
+        // takes this lock in between.
         drop(file);
         let file = File::open(&path)?;
         file.try_lock()?;
@@ -143,34 +149,30 @@ fn claim(args: &Args) -> Result<File> {
     })
 }
 
-fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
-        .with_context(|| format!("open {}", path.display()))
-}
-
-/// Nobody on the host, in none of its groups: what comes from a container is hostile.
-fn give_up_rights() -> Result<()> {
+/// Becomes the user nobody, without groups and capabilities: containers may send
+/// hostile messages.
+fn drop_privileges() -> Result<()> {
     const NOBODY: u32 = 65534;
     let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
     kit::call(
-        "and no program that it starts has more",
+        "no program that it executes gains privileges",
         "prctl",
         "PR_SET_NO_NEW_PRIVS",
         prctl::set_no_new_privs,
     )?;
-    kit::call("in no group", "setgroups", "[]", || setgroups(&[]))?;
-    kit::call("nobody's group", "setresgid", gid, || setresgid(gid, gid, gid))?;
-    kit::call("nobody", "setresuid", uid, || setresuid(uid, uid, uid))
+    kit::call("in no other group", "setgroups", "[]", || setgroups(&[]))?;
+    kit::call("the group nobody", "setresgid", gid, || setresgid(gid, gid, gid))?;
+    kit::call("the user nobody", "setresuid", uid, || setresuid(uid, uid, uid))
 }
 
-/// Says that we listen, and closes what we were heard through: who waits sees its end.
-fn say_ready() -> Result<()> {
-    // Not by std's stdout: what could not be written would be in its buffer, and come
-    // after the error.
+/// Reports to the runtime that the responder listens, and closes stdout and stderr: the
+/// runtime reads until they are closed.
+fn report_ready() -> Result<()> {
+    // Not by std's buffered stdout: a line that could not be written would be written
+    // again, after the error.
     let ready = format!("{READY}\n");
     rustix::io::write(rustix::stdio::stdout(), ready.as_bytes())
-        .context("write(stdout), that we listen")?;
+        .context("write(stdout), that the responder listens")?;
     let null = File::options()
         .read(true)
         .write(true)

@@ -1,5 +1,5 @@
-//! The responder at work: one thread waits for questions, for answers of others, and
-//! for the end.
+//! The responder's event loop: one thread waits for questions, for the answers of other
+//! servers, and for the last runtime to exit.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -15,61 +15,59 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt,
 };
 
-use super::Outside;
-use super::answer::{Carrier, Known, LONGEST_QUESTION, Reply};
-use super::forward::{Asked, PORT, Pending, Progress};
-use super::names::Names;
-use super::tcp::{Connections, Snapshot};
-use super::watched::Watched;
-use crate::etc::Resolv;
+use super::ResponderOptions;
+use super::forward::{PORT, PendingQuery, Query};
+use super::reply::{Authority, MAX_QUESTION, Reply, Transport};
+use super::tcp::Connections;
+use super::watched_file::WatchedFile;
+use super::zone::Zone;
+use crate::etc::ResolvConf;
 use crate::subnet::Subnet;
 
-/// How many questions are on their way to others at most, of all and of one container.
-/// Who asks more is told that there is no answer, and asks again.
-const PENDING: (usize, usize) = (256, 64);
-/// How many questions are read before the others have their turn.
-const AT_ONCE: usize = 64;
-/// How many connections wait until we take them: listen(2).
+/// The most forwarded questions at a time, of all containers and of each. Any more are
+/// answered with SERVFAIL, and the client asks again.
+const MAX_PENDING: (usize, usize) = (256, 64);
+/// The most questions that are read from one socket before the others have their turn.
+const MAX_AT_ONCE: usize = 64;
+/// The most connections that wait for accept: listen(2).
 const BACKLOG: i32 = 16;
 
-/// A responder that listens.
+/// A responder's sockets, and everything that its answers depend on.
 pub(crate) struct Server {
-    gateways: Vec<Subnet>,
-    outside: Outside,
+    options: ResponderOptions,
+    gateways: Arc<[Subnet]>,
     udp: Vec<UdpSocket>,
     tcp: Vec<TcpListener>,
-    names: Watched<Arc<Names>>,
-    host: Watched<Resolv>,
-    pending: Vec<Pending>,
+    zone: WatchedFile<Arc<Zone>>,
+    host: WatchedFile<ResolvConf>,
+    pending: Vec<PendingQuery>,
     connections: Connections,
     turn: usize,
     buffer: Vec<u8>,
 }
 
 impl Server {
-    /// Listens at port 53 of each gateway to what comes by the bridge.
+    /// Listens on port 53 of each gateway for questions that come in by the bridge.
+    ///
+    /// # Errors
+    /// When the kernel refuses a socket: EADDRINUSE, another program has the port.
     pub(crate) fn listen(
-        bridge: &str,
-        gateways: &[Subnet],
-        outside: Outside,
-        names: Watched<Arc<Names>>,
-        host: Watched<Resolv>,
+        options: &ResponderOptions,
+        zone: WatchedFile<Arc<Zone>>,
+        host: WatchedFile<ResolvConf>,
     ) -> Result<Self> {
-        let at = |gateway: &Subnet| SocketAddr::from((gateway.ip(), PORT));
-        let udp: Result<Vec<UdpSocket>> = gateways
-            .iter()
-            .map(|it| Ok(open(bridge, at(it), SocketType::DGRAM)?.into()))
-            .collect();
-        let tcp: Result<Vec<TcpListener>> = gateways
-            .iter()
-            .map(|it| Ok(open(bridge, at(it), SocketType::STREAM)?.into()))
-            .collect();
+        let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+        for gateway in &options.gateways {
+            let address = SocketAddr::from((gateway.ip(), PORT));
+            udp.push(open_socket(&options.bridge, address, Transport::Udp)?.into());
+            tcp.push(open_socket(&options.bridge, address, Transport::Tcp)?.into());
+        }
         Ok(Server {
-            gateways: gateways.into(),
-            outside,
-            udp: udp?,
-            tcp: tcp?,
-            names,
+            options: options.clone(),
+            gateways: options.gateways.as_slice().into(),
+            udp,
+            tcp,
+            zone,
             host,
             pending: Vec::new(),
             connections: Connections::default(),
@@ -79,209 +77,203 @@ impl Server {
     }
 
     /// Reads the lease file for the first time.
-    pub(crate) fn check_names(&mut self) -> Result<()> {
-        self.names
-            .get(|text| Names::parse(text).map(Arc::new))
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn read_zone(&mut self) -> Result<()> {
+        self.zone
+            .get(|text| Zone::parse(text).map(Arc::new))
             .context("read(the network's leases)")?;
         Ok(())
     }
 
-    /// Answers until the other end of `users`, which every runtime holds, is closed
-    /// everywhere.
+    /// Answers until no runtime has the FIFO `users` open any more.
+    ///
+    /// # Errors
+    /// What the kernel says of poll(2).
     pub(crate) fn serve(&mut self, users: BorrowedFd<'_>) -> Result<()> {
         loop {
-            let now = Instant::now();
-            let next = self
-                .pending
-                .iter()
-                .map(|pending| pending.deadline.saturating_duration_since(now))
-                .min();
-            let ready = self.wait(users, next)?;
+            let ready = self.wait(users)?;
             if ready[0].contains(PollFlags::POLLHUP) {
                 return Ok(());
             }
-            let (listening, waiting) =
-                ready[1..].split_at(self.udp.len() + self.tcp.len());
-            self.hear(waiting);
+            let sockets = self.udp.len() + self.tcp.len();
+            let (listening, pending) = ready[1..].split_at(sockets);
+            self.receive_answers(pending);
             for (index, events) in listening.iter().enumerate() {
                 match index.checked_sub(self.udp.len()) {
                     _ if events.is_empty() => {}
-                    None => self.answer(index),
+                    None => self.receive_questions(index),
                     Some(index) => self.accept(index),
                 }
             }
         }
     }
 
-    /// What has happened: to `users`, to our sockets, to the questions on their way.
-    fn wait(
-        &self,
-        users: BorrowedFd<'_>,
-        longest: Option<Duration>,
-    ) -> Result<Vec<PollFlags>> {
-        let sockets =
-            self.udp.iter().map(AsFd::as_fd).chain(self.tcp.iter().map(AsFd::as_fd));
-        let sockets =
-            sockets.chain(self.pending.iter().map(|pending| pending.socket().as_fd()));
+    /// Waits for the next event or deadline. Returns the events of `users`, of the UDP
+    /// and TCP sockets and of the pending queries, in this order.
+    fn wait(&self, users: BorrowedFd<'_>) -> Result<Vec<PollFlags>> {
+        let udp = self.udp.iter().map(AsFd::as_fd);
+        let tcp = self.tcp.iter().map(AsFd::as_fd);
+        let pending = self.pending.iter().map(|pending| pending.socket().as_fd());
         let mut ready = vec![PollFd::new(users, PollFlags::empty())];
-        ready.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
-        // Rounded up: a deadline that is nearly reached is not asked about in a circle.
-        let limit = longest
-            .map(|it| it.as_millis() as u16 + 1)
-            .map_or(PollTimeout::NONE, PollTimeout::from);
-        match poll(&mut ready, limit) {
+        ready.extend(
+            udp.chain(tcp)
+                .chain(pending)
+                .map(|socket| PollFd::new(socket, PollFlags::POLLIN)),
+        );
+        match poll(&mut ready, self.timeout()) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).context("wait for questions"),
+            Err(error) => return Err(error).context("poll(the responder's sockets)"),
         }
         Ok(ready.iter().map(|it| it.revents().unwrap_or(PollFlags::empty())).collect())
     }
 
-    /// Answers what has come to one of our sockets.
-    fn answer(&mut self, via: usize) {
+    /// The time until the first deadline of a pending query.
+    fn timeout(&self) -> PollTimeout {
+        let deadline = self.pending.iter().map(|pending| pending.deadline).min();
+        let Some(deadline) = deadline else { return PollTimeout::NONE };
+        let left: Duration = deadline.saturating_duration_since(Instant::now());
+        // Rounded up, so that poll never returns just before the deadline.
+        PollTimeout::from(left.as_millis() as u16 + 1)
+    }
+
+    fn receive_questions(&mut self, via: usize) {
         self.udp[via].set_nonblocking(true).ok();
-        for _ in 0..AT_ONCE {
-            // One more than the longest question: what is longer is seen to be.
-            let mut message = [0; LONGEST_QUESTION + 1];
+        for _ in 0..MAX_AT_ONCE {
+            // One byte more than the longest question, to recognise a longer one.
+            let mut message = [0; MAX_QUESTION + 1];
             match self.udp[via].recv_from(&mut message) {
-                Ok((length, client)) => {
-                    self.answer_one(&message[..length], client, via)
-                }
+                Ok((length, client)) => self.reply(&message[..length], client, via),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(_) => {} // what came of an earlier answer, to somebody who is gone
+                Err(_) => {} // ECONNREFUSED: a client has closed its socket
             }
         }
     }
 
-    fn answer_one(&mut self, message: &[u8], client: SocketAddr, via: usize) {
-        let names = self.names();
-        if !names.has(client.ip()) {
+    fn reply(&mut self, message: &[u8], client: SocketAddr, via: usize) {
+        let authority = self.authority();
+        if !authority.zone.is_leased(client.ip()) {
             return;
         }
         self.turn = self.turn.wrapping_add(1);
-        let known = Known {
-            names: &names,
-            gateways: &self.gateways,
-            outside: self.outside,
-            turn: self.turn,
-        };
-        match known.reply(message, Carrier::Udp) {
-            Reply::Say(answer) => self.say(via, &answer, client),
-            Reply::Ask { question_end } => {
-                self.ask(Asked::new(message, question_end), &names, client, via)
+        match authority.reply(message, Transport::Udp, self.turn) {
+            Reply::Answer(answer) => self.send(via, &answer, client),
+            Reply::Forward { question_end } => {
+                let query = Query::new(message, question_end);
+                self.forward(&query, &authority.zone, client, via);
             }
-            Reply::Nothing => {}
+            Reply::Ignore => {}
         }
     }
 
-    fn ask(&mut self, asked: Asked, names: &Names, client: SocketAddr, via: usize) {
-        let own = self
-            .pending
-            .iter()
-            .filter(|pending| pending.client.ip() == client.ip())
-            .count();
-        if self.pending.len() >= PENDING.0 || own >= PENDING.1 {
-            return self.say(via, &asked.failure(), client);
-        }
-        let servers = self.servers(names, client.ip());
-        match Pending::ask(asked, servers, client, via) {
-            Ok(pending) => self.pending.push(pending),
-            Err(asked) => self.say(via, &asked.failure(), client),
+    fn forward(&mut self, query: &Query, zone: &Zone, client: SocketAddr, via: usize) {
+        let is_its = |pending: &&PendingQuery| pending.client.ip() == client.ip();
+        let own = self.pending.iter().filter(is_its).count();
+        let pending = if self.pending.len() < MAX_PENDING.0 && own < MAX_PENDING.1 {
+            let servers = self.servers(zone, client.ip());
+            PendingQuery::send(query, servers, client, via)
+        } else {
+            None
+        };
+        match pending {
+            Some(pending) => self.pending.push(pending),
+            None => self.send(via, &query.failure(), client),
         }
     }
 
-    /// Takes the answers of others, and asks the next where one has had its time.
-    fn hear(&mut self, ready: &[PollFlags]) {
+    /// Passes the answers of other servers on. A query whose server has not answered in
+    /// time goes to the next one.
+    fn receive_answers(&mut self, ready: &[PollFlags]) {
         let now = Instant::now();
         for index in (0..self.pending.len()).rev() {
             let pending = &mut self.pending[index];
-            let progress = match ready.get(index) {
+            let answer = match ready.get(index) {
                 Some(events) if !events.is_empty() => pending.receive(&mut self.buffer),
-                _ if pending.deadline <= now => pending.give_up(),
-                _ => Progress::Waiting,
+                _ if pending.deadline <= now => pending.try_next(),
+                _ => None,
             };
-            if let Progress::Answered(answer) = progress {
-                let Pending { client, via, .. } = self.pending.swap_remove(index);
-                self.say(via, &answer, client);
+            if let Some(answer) = answer {
+                let PendingQuery { client, via, .. } = self.pending.swap_remove(index);
+                self.send(via, &answer, client);
             }
         }
     }
 
     fn accept(&mut self, index: usize) {
-        // it has gone again
+        // An error: the client has closed the connection again.
         let Ok((stream, client)) = self.tcp[index].accept() else { return };
-        let client = client.ip();
-        let names = self.names();
-        if !names.has(client) {
-            return;
+        let authority = self.authority();
+        if authority.zone.is_leased(client.ip()) {
+            let servers = self.servers(&authority.zone, client.ip());
+            self.connections.serve(stream, client.ip(), authority, servers);
         }
-        let servers = self.servers(&names, client);
-        let snapshot = Snapshot {
-            names,
-            gateways: self.gateways.clone(),
-            outside: self.outside,
-            servers,
-        };
-        self.connections.serve(stream, client, snapshot);
     }
 
-    fn say(&self, via: usize, answer: &[u8], client: SocketAddr) {
-        let _ = self.udp[via].send_to(answer, client); // who has asked may be gone
+    fn send(&self, via: usize, answer: &[u8], client: SocketAddr) {
+        let _ = self.udp[via].send_to(answer, client); // the client may have ended
     }
 
-    fn names(&mut self) -> Arc<Names> {
-        // It was readable at the start. If it no longer is, the network is being
+    fn authority(&mut self) -> Authority {
+        // `read_zone` has read it. If it cannot be read now, the network is being
         // removed.
-        self.names
-            .get(|text| Names::parse(text).map(Arc::new))
-            .cloned()
-            .unwrap_or_default()
+        let zone = self.zone.get(|text| Zone::parse(text).map(Arc::new));
+        Authority {
+            zone: zone.cloned().unwrap_or_default(),
+            gateways: Arc::clone(&self.gateways),
+            forwarding: self.options.forwarding,
+        }
     }
 
-    /// Whom this container's questions go to; never ourselves.
-    fn servers(&mut self, names: &Names, client: IpAddr) -> Vec<IpAddr> {
-        let own = names.asked_by(client);
-        let mut servers = match own {
+    /// The servers to which a container's questions are forwarded; never the responder
+    /// itself.
+    fn servers(&mut self, zone: &Zone, client: IpAddr) -> Vec<IpAddr> {
+        let mut servers = match zone.dns_servers(client) {
             [] => self
                 .host
-                .get(|text| Some(Resolv::parse(text)))
-                .map_or(Vec::new(), |it| it.servers.clone()),
+                .get(|text| Some(ResolvConf::parse(text)))
+                .map_or(Vec::new(), |host| host.servers.clone()),
             own => own.into(),
         };
-        servers.retain(|server| {
-            self.gateways.iter().all(|gateway| gateway.ip() != *server)
-        });
+        let is_own =
+            |server| self.gateways.iter().any(|gateway| gateway.ip() == server);
+        servers.retain(|server| !is_own(*server));
         servers
     }
 }
 
-fn open(bridge: &str, address: SocketAddr, kind: SocketType) -> Result<OwnedFd> {
-    let (family, name) = match (address.is_ipv4(), kind == SocketType::STREAM) {
-        (true, is_tcp) => (AddressFamily::INET, if is_tcp { "TCP" } else { "UDP" }),
-        (false, is_tcp) => (AddressFamily::INET6, if is_tcp { "TCP" } else { "UDP" }),
+fn open_socket(
+    bridge: &str,
+    address: SocketAddr,
+    transport: Transport,
+) -> Result<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let (kind, name) = match transport {
+        Transport::Udp => (SocketType::DGRAM, "UDP"),
+        Transport::Tcp => (SocketType::STREAM, "TCP"),
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    kit::call(
-        "names are asked for here",
-        "bind",
-        format_args!("{address}, {name}"),
-        || {
-            let socket = socket_with(family, kind, flags, None)?;
-            // An IPv6 address can be used only a second after it was given (RFC 4862,
-            // 5.4).
-            match address.is_ipv4() {
-                true => sockopt::set_ip_freebind(&socket, true)?,
-                false => sockopt::set_ipv6_freebind(&socket, true)?,
-            }
-            if kind == SocketType::STREAM {
-                // connections of a responder before us
-                sockopt::set_socket_reuseaddr(&socket, true)?;
-            }
-            setsockopt(&socket, BindToDevice, &OsString::from(bridge))?;
-            bind(&socket, &address)?;
-            if kind == SocketType::STREAM {
-                listen(&socket, BACKLOG)?;
-            }
-            Ok::<_, std::io::Error>(socket)
-        },
-    )
+    let operands = format_args!("{address}, {name}");
+    kit::call("listen for questions about names", "bind", operands, || {
+        let socket = socket_with(family, kind, flags, None)?;
+        // An IPv6 address is usable only some time after it was added (RFC 4862, 5.4);
+        // with FREEBIND it can be bound before.
+        match address {
+            SocketAddr::V4(_) => sockopt::set_ip_freebind(&socket, true)?,
+            SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&socket, true)?,
+        }
+        setsockopt(&socket, BindToDevice, &OsString::from(bridge))?;
+        if transport == Transport::Tcp {
+            // Connections of an earlier responder may still be in TIME_WAIT.
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+        }
+        bind(&socket, &address)?;
+        if transport == Transport::Tcp {
+            listen(&socket, BACKLOG)?;
+        }
+        Ok::<_, std::io::Error>(socket)
+    })
 }

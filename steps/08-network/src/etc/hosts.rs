@@ -1,17 +1,16 @@
-//! /etc/hosts: who is at which address. See hosts(5).
+//! /etc/hosts: the addresses of host names. See hosts(5).
 
 use std::fmt::Write;
 use std::net::IpAddr;
 
-/// What /etc/hosts says.
+/// The contents of /etc/hosts.
 #[derive(Clone, Debug, Default)]
-pub struct Hosts {
-    /// The host's own lines, for a container that shares the host's network; else
-    /// empty.
+pub struct HostsFile {
+    /// The host's own lines, for a container on the host's network; else empty.
     pub of_host: String,
-    /// The container's own addresses; empty where it has none but the loopback ones.
+    /// The container's own addresses; empty if it has a loopback link only.
     pub addresses: Vec<IpAddr>,
-    /// What else it is called: its aliases on the network.
+    /// More names of the container: its aliases on the network.
     pub aliases: Vec<String>,
     /// `--add-host`.
     pub added: Vec<(String, IpAddr)>,
@@ -20,59 +19,54 @@ pub struct Hosts {
 const LOOPBACK: &str =
     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
-impl Hosts {
-    /// The host's own lines, for a container that shares its network.
-    pub fn of_host() -> String {
+impl HostsFile {
+    /// Reads the host's own lines; empty if there is no such file.
+    pub fn read_of_host() -> String {
         std::fs::read_to_string("/etc/hosts").unwrap_or_default()
     }
 
-    /// The file.
+    /// The text of the file.
     pub(crate) fn text(&self, hostname: &str) -> String {
         let mut text = match self.of_host.as_str() {
             "" => LOOPBACK.to_string(),
             lines => format!("{}\n", lines.trim_end()),
         };
-        // What was added comes first: the first line that has a name is the one that
-        // counts.
+        // Before the container's own lines: the first line with a name counts.
         for (name, address) in &self.added {
             let _ = writeln!(text, "{address}\t{name}");
         }
-        let names =
-            std::iter::once(hostname).chain(self.aliases.iter().map(String::as_str));
-        let names = names.collect::<Vec<_>>().join(" ");
-        // hosts(5): a name that no address has is looked up outside; this one is at
-        // home.
-        let own = if self.addresses.is_empty() {
-            vec![[127, 0, 1, 1].into()]
-        } else {
-            self.addresses.clone()
+        // A container without an address finds its own name at 127.0.1.1. Without that
+        // line, its DNS server would be asked for the name.
+        let addresses = match &self.addresses[..] {
+            [] => &[IpAddr::from([127, 0, 1, 1])],
+            addresses => addresses,
         };
-        for address in own {
+        let names = [&[hostname.to_string()], &self.aliases[..]].concat().join(" ");
+        for address in addresses {
             let _ = writeln!(text, "{address}\t{names}");
         }
         text
     }
 }
 
-/// A name of a host. It goes into files in which a space or a newline would make
-/// something else of it.
+/// Parses a host name. A space or a newline in it would add a name or a line to a file.
 ///
 /// # Errors
-/// In words for the user, when it is none.
+/// A message for the user, when it is no host name.
 pub fn host_name(text: &str) -> Result<String, String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if text.is_empty() || text.len() > 253 || !text.chars().all(is_name) {
         return Err(format!(
-            "{text:?} is no name of a host: letters, digits, '.', '-', '_'"
+            "{text:?} is no host name: letters, digits, '.', '-', '_'"
         ));
     }
     Ok(text.into())
 }
 
-/// A domain that names are looked for in; `.` stands for none, as with Docker.
+/// Parses a search domain; `.` means none, as with Docker.
 ///
 /// # Errors
-/// In words for the user, when it is none.
+/// A message for the user, when it is no domain.
 pub fn search_domain(text: &str) -> Result<String, String> {
     host_name(text)
         .map_err(|_| format!("{text:?} is no domain: letters, digits, '.', '-', '_'"))
@@ -82,7 +76,7 @@ pub fn search_domain(text: &str) -> Result<String, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddHost {
     name: String,
-    /// None: `host-gateway`, the host as the container reaches it.
+    /// None: `host-gateway`, the address at which the container reaches the host.
     address: Option<IpAddr>,
 }
 
@@ -90,7 +84,7 @@ impl AddHost {
     /// Parses `NAME:IP` or `NAME:host-gateway`.
     ///
     /// # Errors
-    /// In words for the user, when it is neither.
+    /// A message for the user, when it is neither.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, address) =
             text.split_once(':').ok_or("it is NAME:IP, or NAME:host-gateway")?;
@@ -105,9 +99,9 @@ impl AddHost {
         Ok(AddHost { name, address })
     }
 
-    /// The name and its address, with the host at `gateway`. None: it is
-    /// `host-gateway`, and this container has none.
-    pub fn at(&self, gateway: Option<IpAddr>) -> Option<(String, IpAddr)> {
+    /// The name and its address, if the host is at `gateway`. None: the address is
+    /// `host-gateway`, and the container cannot reach the host.
+    pub fn resolve(&self, gateway: Option<IpAddr>) -> Option<(String, IpAddr)> {
         self.address.or(gateway).map(|address| (self.name.clone(), address))
     }
 }
@@ -117,12 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_own_name_is_at_its_own_addresses_and_what_was_added_comes_first() {
-        let hosts = Hosts {
+    fn the_containers_name_has_its_own_addresses_and_added_hosts_come_first() {
+        let hosts = HostsFile {
             addresses: vec!["10.9.8.7".parse().unwrap(), "fd00::7".parse().unwrap()],
             aliases: vec!["www".into()],
             added: vec![("db".into(), "192.0.2.1".parse().unwrap())],
-            ..Hosts::default()
+            ..HostsFile::default()
         };
         let expected =
             format!("{LOOPBACK}192.0.2.1\tdb\n10.9.8.7\tweb www\nfd00::7\tweb www\n");
@@ -130,11 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn without_an_address_it_finds_itself_all_the_same() {
-        assert_eq!(Hosts::default().text("web"), format!("{LOOPBACK}127.0.1.1\tweb\n"));
-        let shared = Hosts {
+    fn a_container_without_an_address_finds_its_own_name() {
+        assert_eq!(
+            HostsFile::default().text("web"),
+            format!("{LOOPBACK}127.0.1.1\tweb\n")
+        );
+        let shared = HostsFile {
             of_host: "127.0.0.1 localhost\n192.0.2.9 printer".into(),
-            ..Hosts::default()
+            ..HostsFile::default()
         };
         assert_eq!(
             shared.text("web"),
@@ -143,20 +140,21 @@ mod tests {
     }
 
     #[test]
-    fn an_added_host_is_a_name_and_an_address_or_the_host() {
+    fn an_added_host_has_an_address_or_that_of_the_host() {
         let gateway = Some("10.0.0.1".parse().unwrap());
-        let at = |text: &str| AddHost::parse(text).map(|host| host.at(gateway));
-        let is = |name: &str, address: &str| {
+        let resolved =
+            |text: &str| AddHost::parse(text).map(|host| host.resolve(gateway));
+        let expected = |name: &str, address: &str| {
             Ok(Some((name.to_string(), address.parse().unwrap())))
         };
-        assert_eq!(at("db:192.0.2.1"), is("db", "192.0.2.1"));
-        assert_eq!(at("db:fd00::1"), is("db", "fd00::1"));
-        assert_eq!(at("db:[fd00::1]"), is("db", "fd00::1"));
+        assert_eq!(resolved("db:192.0.2.1"), expected("db", "192.0.2.1"));
+        assert_eq!(resolved("db:fd00::1"), expected("db", "fd00::1"));
+        assert_eq!(resolved("db:[fd00::1]"), expected("db", "fd00::1"));
         assert_eq!(
-            at("host.docker.internal:host-gateway"),
-            is("host.docker.internal", "10.0.0.1")
+            resolved("host.docker.internal:host-gateway"),
+            expected("host.docker.internal", "10.0.0.1")
         );
-        assert_eq!(AddHost::parse("x:host-gateway").unwrap().at(None), None);
+        assert_eq!(AddHost::parse("x:host-gateway").unwrap().resolve(None), None);
         for bad in [
             "",
             "db",

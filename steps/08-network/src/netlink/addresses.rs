@@ -3,20 +3,21 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{
-    AddressAttribute, AddressHeaderFlags, AddressMessage,
-};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use libc::{IFA_ADDRESS, IFA_BROADCAST, IFA_LOCAL};
 
-use super::Netlink;
+use super::message::{Attributes, Message, find, octets, parse, parse_ip};
+use super::socket::{CREATE, EXCL};
+use super::{Netlink, family};
 use crate::subnet::Subnet;
 
+/// The length of struct ifaddrmsg.
+const FIXED: usize = 8;
+
 impl Netlink {
-    /// Gives a link an address; the prefix says who else is on that link.
+    /// Gives a link an address. The prefix says which other addresses are on that link.
     ///
     /// # Errors
-    /// EEXIST, when it has it.
+    /// EEXIST, when the link has the address already.
     pub(crate) fn add_address(
         &mut self,
         why: &str,
@@ -24,52 +25,36 @@ impl Netlink {
         name: &str,
         address: Subnet,
     ) -> Result<()> {
-        let mut message = AddressMessage::default();
-        message.header.family = family(address.ip());
-        message.header.prefix_len = address.prefix();
-        message.header.index = link;
-        // ip-address(8), nodad: nobody else can have it, the lease says; and it is of
-        // use at once.
-        message.header.flags = AddressHeaderFlags::Nodad;
-        message.attributes = vec![
-            AddressAttribute::Local(address.ip()),
-            AddressAttribute::Address(address.ip()),
-        ];
+        // ip-address(8), nodad: no other host can have the address, because the lease
+        // is ours alone; and without duplicate address detection it is usable at once.
+        let flags = libc::IFA_F_NODAD as u8;
+        let fixed = [family(address.ip()), address.prefix(), flags, 0];
+        let fixed = [fixed, link.to_ne_bytes()].concat();
+        let ip = octets(address.ip());
+        let mut attributes =
+            Attributes::default().bytes(IFA_LOCAL, &ip).bytes(IFA_ADDRESS, &ip);
         if let IpAddr::V4(last) = address.last() {
-            message.attributes.push(AddressAttribute::Broadcast(last));
+            attributes = attributes.bytes(IFA_BROADCAST, &last.octets());
         }
-        let operands = format!("{name}, {address}");
-        self.request(
-            why,
-            operands,
-            RouteNetlinkMessage::NewAddress(message),
-            NLM_F_CREATE | NLM_F_EXCL,
-        )
+        let message = Message::new(libc::RTM_NEWADDR, &fixed, attributes);
+        self.request(why, format_args!("{name}, {address}"), message, CREATE | EXCL)
     }
 
-    /// All addresses of this network namespace, with the index of their link.
+    /// Lists all addresses of this network namespace, each with the index of its link.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's reason.
     pub(crate) fn addresses(&mut self) -> Result<Vec<(u32, Subnet)>> {
-        let all = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        let found = self.dump("which addresses the host has", all)?;
-        Ok(found.into_iter().filter_map(read).collect())
+        let all = Message::new(libc::RTM_GETADDR, &[0; FIXED], Attributes::default());
+        let found = self.list("which addresses the host has", all)?;
+        Ok(found.iter().filter_map(|entry| parse_address(entry)).collect())
     }
 }
 
-fn read(message: RouteNetlinkMessage) -> Option<(u32, Subnet)> {
-    let RouteNetlinkMessage::NewAddress(message) = message else { return None };
-    let ip = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(ip) | AddressAttribute::Address(ip) => Some(*ip),
-        _ => None,
-    })?;
-    Some((message.header.index, Subnet::new(ip, message.header.prefix_len)?))
-}
-
-pub(super) fn family(ip: IpAddr) -> AddressFamily {
-    match ip {
-        IpAddr::V4(_) => AddressFamily::Inet,
-        IpAddr::V6(_) => AddressFamily::Inet6,
-    }
+fn parse_address(entry: &[u8]) -> Option<(u32, Subnet)> {
+    let (fixed, attributes) = entry.split_first_chunk::<FIXED>()?;
+    let [_, prefix, _, _, index @ ..] = *fixed;
+    let attributes = parse(attributes);
+    let ip = find(&attributes, IFA_LOCAL).or(find(&attributes, IFA_ADDRESS))?;
+    Some((u32::from_ne_bytes(index), Subnet::new(parse_ip(ip)?, prefix)?))
 }

@@ -3,99 +3,109 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
-    RouteType,
-};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use libc::{RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTN_UNICAST};
 
-use super::Netlink;
-use super::addresses::family;
+use super::message::{Attributes, Message, find, find_number, octets, parse, parse_ip};
+use super::socket::{CREATE, EXCL};
+use super::{Netlink, family};
 use crate::subnet::Subnet;
 
-/// A way that packets may go.
+/// The length of struct rtmsg.
+const FIXED: usize = 12;
+
+/// A route.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    /// Where to.
     pub(crate) destination: Subnet,
-    /// By which links.
+    /// The links that it uses: several, if it is a multipath route.
     pub(crate) links: Vec<u32>,
-    /// Whether it leads to others, and not to the host itself or nowhere.
+    /// It leads to other hosts, not to this one or nowhere.
     pub(crate) is_unicast: bool,
 }
 
 impl Netlink {
-    /// The way to everywhere else is by `gateway`.
+    /// Makes `gateway` the default route.
     ///
     /// # Errors
-    /// ENETUNREACH, when the gateway is on none of the links.
+    /// ENETUNREACH, when no link has the gateway in its subnet.
     pub(crate) fn add_default_route(&mut self, gateway: IpAddr) -> Result<()> {
-        let mut message = RouteMessage::default();
-        message.header.address_family = family(gateway);
-        message.header.table = RouteHeader::RT_TABLE_MAIN;
-        message.header.protocol = RouteProtocol::Boot;
-        message.header.scope = RouteScope::Universe;
-        message.header.kind = RouteType::Unicast;
-        message.attributes = vec![RouteAttribute::Gateway(address(gateway))];
+        let mut fixed = [0; FIXED];
+        fixed[0] = family(gateway);
+        fixed[4..8].copy_from_slice(&[
+            libc::RT_TABLE_MAIN,
+            libc::RTPROT_BOOT,
+            libc::RT_SCOPE_UNIVERSE,
+            RTN_UNICAST,
+        ]);
+        let attributes = Attributes::default().bytes(RTA_GATEWAY, &octets(gateway));
+        let message = Message::new(libc::RTM_NEWROUTE, &fixed, attributes);
         let operands = format!("default via {gateway}");
-        let message = RouteNetlinkMessage::NewRoute(message);
-        self.request(
-            "its way to everywhere else",
-            operands,
-            message,
-            NLM_F_CREATE | NLM_F_EXCL,
-        )
+        self.request("its way to everywhere else", operands, message, CREATE | EXCL)
     }
 
-    /// The routes of all tables and both families.
+    /// Lists the routes of all tables, IPv4 and IPv6.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's reason.
     pub(crate) fn routes(&mut self) -> Result<Vec<Route>> {
         let mut routes = Vec::new();
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let mut message = RouteMessage::default();
-            message.header.address_family = family;
-            let found = self.dump(
-                "which ways the host knows",
-                RouteNetlinkMessage::GetRoute(message),
-            )?;
-            routes.extend(found.into_iter().filter_map(read));
+        for any in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
+            let mut fixed = [0; FIXED];
+            fixed[0] = family(any);
+            let all = Message::new(libc::RTM_GETROUTE, &fixed, Attributes::default());
+            let found = self.list("which routes the host has", all)?;
+            routes.extend(found.iter().filter_map(|entry| parse_route(entry, any)));
         }
         Ok(routes)
     }
 }
 
-fn read(message: RouteNetlinkMessage) -> Option<Route> {
-    let RouteNetlinkMessage::NewRoute(message) = message else { return None };
-    let any = match message.header.address_family {
-        AddressFamily::Inet => IpAddr::from([0; 4]),
-        _ => IpAddr::from([0; 16]),
+/// `any` is the destination of a default route, which the kernel leaves out.
+fn parse_route(entry: &[u8], any: IpAddr) -> Option<Route> {
+    let (fixed, attributes) = entry.split_first_chunk::<FIXED>()?;
+    let [_, prefix, _, _, _, _, _, kind, ..] = *fixed;
+    let attributes = parse(attributes);
+    let destination = match find(&attributes, RTA_DST) {
+        Some(bytes) => parse_ip(bytes)?,
+        None => any,
     };
-    let (mut to, mut links) = (any, Vec::new());
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(ip)) => to = (*ip).into(),
-            RouteAttribute::Destination(RouteAddress::Inet6(ip)) => to = (*ip).into(),
-            RouteAttribute::Oif(link) => links.push(*link),
-            RouteAttribute::MultiPath(hops) => {
-                links.extend(hops.iter().map(|hop| hop.interface_index))
-            }
-            _ => {}
-        }
-    }
-    let destination = Subnet::new(to, message.header.destination_prefix_length)?;
+    let mut links: Vec<_> = find_number(&attributes, RTA_OIF).into_iter().collect();
+    links.extend(next_hops(find(&attributes, RTA_MULTIPATH).unwrap_or_default()));
     Some(Route {
-        destination,
+        destination: Subnet::new(destination, prefix)?,
         links,
-        is_unicast: message.header.kind == RouteType::Unicast,
+        is_unicast: kind == RTN_UNICAST,
     })
 }
 
-fn address(ip: IpAddr) -> RouteAddress {
-    match ip {
-        IpAddr::V4(ip) => RouteAddress::Inet(ip),
-        IpAddr::V6(ip) => RouteAddress::Inet6(ip),
+/// The links in a list of struct rtnexthop, each of which has attributes behind it.
+fn next_hops(mut bytes: &[u8]) -> Vec<u32> {
+    let mut links = Vec::new();
+    while let Some(([l0, l1, _, _, index @ ..], _)) = bytes.split_first_chunk::<8>() {
+        links.push(u32::from_ne_bytes(*index));
+        let length = usize::from(u16::from_ne_bytes([*l0, *l1])).max(8);
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    links
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_multipath_route_uses_the_links_of_all_its_next_hops() {
+        let hop = |index: u32| {
+            let gateway = Attributes::default().bytes(RTA_GATEWAY, &[192, 0, 2, 1]).0;
+            [&[16, 0, 0, 0][..], &index.to_ne_bytes(), &gateway].concat()
+        };
+        let hops = Attributes::default()
+            .bytes(RTA_DST, &[198, 51, 100, 0])
+            .bytes(RTA_MULTIPATH, &[hop(3), hop(7)].concat());
+        let entry = [&[2, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0][..], &hops.0].concat();
+        let route = parse_route(&entry, IpAddr::from([0; 4])).unwrap();
+        assert_eq!((route.links, route.is_unicast), (vec![3, 7], true));
+        assert_eq!(route.destination.to_string(), "198.51.100.0/24");
+        assert!(next_hops(&[0; 7]).is_empty());
     }
 }

@@ -1,4 +1,5 @@
-//! A change of tables, chains and rules that happens all at once, or not at all.
+//! A transaction: changes of tables, chains and rules that the kernel makes all at
+//! once, or not at all.
 
 use std::fmt::Display;
 use std::io;
@@ -7,31 +8,28 @@ use anyhow::Result;
 use kit::Hint;
 use nix::errno::Errno;
 
-use super::message::{Attributes, message};
 use super::rule::Rule;
-use super::socket::{ACK, NFTABLES, REQUEST, open, receive, send};
-use super::{Family, socket};
+use super::{Family, NFTABLES, message};
+use crate::netlink::message::{Attributes, Message};
+use crate::netlink::socket::{ACK, APPEND, CREATE, REQUEST, Socket};
 
 // linux/netfilter/nfnetlink.h
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 // linux/netfilter/nf_tables.h: enum nf_tables_msg_types
-const NEWTABLE: u16 = 0;
-const DELTABLE: u16 = 2;
-const NEWCHAIN: u16 = 3;
-const NEWRULE: u16 = 6;
-const DELRULE: u16 = 8;
-// linux/netlink.h
-const CREATE: u16 = 0x400;
-const APPEND: u16 = 0x800;
+const NEWTABLE: u16 = libc::NFT_MSG_NEWTABLE as u16;
+const DELTABLE: u16 = libc::NFT_MSG_DELTABLE as u16;
+const NEWCHAIN: u16 = libc::NFT_MSG_NEWCHAIN as u16;
+const NEWRULE: u16 = libc::NFT_MSG_NEWRULE as u16;
+const DELRULE: u16 = libc::NFT_MSG_DELRULE as u16;
 
-/// Where on its way a packet comes by a chain: enum nf_inet_hooks, and at which turn
-/// among others'.
+/// The point on a packet's way at which a chain sees it (enum nf_inet_hooks), and the
+/// chain's priority among those of other tables.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hook {
-    /// As it comes in, before anything is known of its connection.
+    /// Prerouting, before connection tracking.
     Raw,
-    /// As it comes in, before it is known where to.
+    /// Before the routing decision.
     Prerouting,
     /// To the host itself.
     Input,
@@ -39,51 +37,45 @@ pub(crate) enum Hook {
     Forward,
     /// From the host itself.
     Output,
-    /// As it goes out.
+    /// Before the packet leaves the host.
     Postrouting,
 }
 
-/// What a chain at a hook is for.
+/// The type of a base chain, as nft(8) calls it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
-    /// It says which packets go on.
+pub(crate) enum ChainType {
+    /// It accepts or drops packets.
     Filter,
-    /// It says which addresses they have.
+    /// It changes addresses, and sees only the first packet of a connection.
     Nat,
 }
 
-/// Changes that are sent together.
-pub(crate) struct Batch {
-    bytes: Vec<u8>,
-    sequence: u32,
-    /// Where the last message begins.
-    last: usize,
-}
+/// Changes that are sent together, each with its flags.
+#[derive(Default)]
+pub(crate) struct Batch(Vec<(Message, u16)>);
 
 impl Batch {
     pub(crate) fn new() -> Self {
-        let mut batch = Batch { bytes: Vec::new(), sequence: 0, last: 0 };
-        batch.frame(BATCH_BEGIN);
-        batch
+        Batch::default()
     }
 
-    /// Makes a table, unless it is there.
+    /// Adds a table. It is no error if it exists already.
     pub(crate) fn add_table(&mut self, family: Family, name: &str) {
-        self.push(NEWTABLE, CREATE, family, &Attributes::default().text(1, name));
+        self.push(NEWTABLE, CREATE, family, Attributes::default().text(1, name));
     }
 
-    /// Removes a table with all that is in it.
+    /// Deletes a table with its chains and rules.
     pub(crate) fn delete_table(&mut self, family: Family, name: &str) {
-        self.push(DELTABLE, 0, family, &Attributes::default().text(1, name));
+        self.push(DELTABLE, 0, family, Attributes::default().text(1, name));
     }
 
-    /// Makes a chain that packets come by on their way; what no rule stops goes on.
+    /// Adds a base chain, which a hook calls. Its policy is accept.
     pub(crate) fn add_base_chain(
         &mut self,
         family: Family,
         table: &str,
         name: &str,
-        kind: Kind,
+        kind: ChainType,
         hook: Hook,
     ) {
         // NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY: linux/netfilter_ipv4.h, NF_IP_PRI_*
@@ -96,26 +88,22 @@ impl Batch {
             Hook::Postrouting => (4, 100),
         };
         let kind = match kind {
-            Kind::Filter => "filter",
-            Kind::Nat => "nat",
+            ChainType::Filter => "filter",
+            ChainType::Nat => "nat",
         };
-        let place = Attributes::default().number(1, number).number(2, priority as u32);
+        let hook = Attributes::default().be32(1, number).be32(2, priority as u32);
         let chain = Attributes::default()
             .text(1, table)
             .text(3, name)
-            .nested(4, place)
+            .nested(4, hook)
             .text(7, kind);
-        self.push(NEWCHAIN, CREATE, family, &chain);
+        self.push(NEWCHAIN, CREATE, family, chain);
     }
 
-    /// Makes a chain to which rules can send packets.
+    /// Adds a chain that rules jump to.
     pub(crate) fn add_chain(&mut self, family: Family, table: &str, name: &str) {
-        self.push(
-            NEWCHAIN,
-            CREATE,
-            family,
-            &Attributes::default().text(1, table).text(3, name),
-        );
+        let chain = Attributes::default().text(1, table).text(3, name);
+        self.push(NEWCHAIN, CREATE, family, chain);
     }
 
     /// Adds a rule at the end of a chain.
@@ -126,10 +114,10 @@ impl Batch {
         chain: &str,
         rule: &Rule,
     ) {
-        self.push(NEWRULE, CREATE | APPEND, family, &rule.packed(table, chain));
+        self.push(NEWRULE, CREATE | APPEND, family, rule.packed(table, chain));
     }
 
-    /// Adds a rule in front of the one that has this handle.
+    /// Inserts a rule in front of the rule with this handle.
     pub(crate) fn insert(
         &mut self,
         family: Family,
@@ -138,10 +126,11 @@ impl Batch {
         rule: &Rule,
         before: u64,
     ) {
-        self.push(NEWRULE, CREATE, family, &rule.packed(table, chain).long(6, before));
+        let rule = rule.packed(table, chain).be64(6, before);
+        self.push(NEWRULE, CREATE, family, rule);
     }
 
-    /// Removes one rule.
+    /// Deletes the rule with this handle.
     pub(crate) fn delete_rule(
         &mut self,
         family: Family,
@@ -149,70 +138,48 @@ impl Batch {
         chain: &str,
         handle: u64,
     ) {
-        let rule = Attributes::default().text(1, table).text(2, chain).long(3, handle);
-        self.push(DELRULE, 0, family, &rule);
+        let rule = Attributes::default().text(1, table).text(2, chain).be64(3, handle);
+        self.push(DELRULE, 0, family, rule);
     }
 
-    /// Has the kernel do it.
+    /// Sends the changes.
     ///
     /// # Errors
-    /// What it says of the first change that it refuses; then it has made none.
-    pub(crate) fn commit(mut self, why: &str, operands: impl Display) -> Result<()> {
-        // Only the last change is acknowledged: what goes wrong before it is told in
-        // any case.
-        let flags =
-            u16::from_ne_bytes([self.bytes[self.last + 6], self.bytes[self.last + 7]])
-                | ACK;
-        self.bytes[self.last + 6..self.last + 8].copy_from_slice(&flags.to_ne_bytes());
-        let last = self.sequence;
-        self.frame(BATCH_END);
-        kit::call(why, "nf_tables", operands, || self.exchange(last))
-            .hint_on(Errno::EPERM, "the host's packet filter is root's: use sudo, or --network none")
+    /// The kernel's reason for refusing one of them; then it has made none.
+    pub(crate) fn commit(self, why: &str, operands: impl Display) -> Result<()> {
+        let lacks_nf_tables =
+            "this kernel has no nf_tables with NAT: `doctor` of this step says what";
+        kit::call(why, "nf_tables", operands, || self.send())
             .hint_on(
-                Errno::EOPNOTSUPP,
-                "this kernel has no nf_tables with NAT: `doctor` of this step says what",
+                Errno::EPERM,
+                "only root can change the firewall: use sudo, or --network none",
             )
-            .hint_on(Errno::EPROTONOSUPPORT, "this kernel has no nf_tables: `doctor` of this step says what")
+            .hint_on(Errno::EOPNOTSUPP, lacks_nf_tables)
+            .hint_on(Errno::EPROTONOSUPPORT, lacks_nf_tables)
     }
 
-    fn exchange(&self, last: u32) -> io::Result<()> {
-        let socket = open()?;
-        send(&socket, &self.bytes)?;
-        loop {
-            for answer in receive(&socket)? {
-                match answer.outcome() {
-                    Some(Err(error)) => return Err(error),
-                    Some(Ok(())) if answer.sequence == last => return Ok(()),
-                    _ => {}
-                }
-            }
+    fn send(&self) -> io::Result<()> {
+        let last = self.0.len() as u32;
+        let mut bytes = frame(BATCH_BEGIN).packed(REQUEST, 0);
+        for (sequence, (message, flags)) in (1..).zip(&self.0) {
+            // One acknowledgement is enough: the kernel reports every error in any
+            // case.
+            let ack = if sequence == last { ACK } else { 0 };
+            bytes.extend(message.packed(REQUEST | flags | ack, sequence));
         }
+        bytes.extend(frame(BATCH_END).packed(REQUEST, last + 1));
+        let socket = Socket::netfilter()?;
+        socket.send(&bytes)?;
+        socket.wait_for(last)
     }
 
-    fn push(&mut self, kind: u16, flags: u16, family: Family, body: &Attributes) {
-        self.last = self.bytes.len();
-        self.sequence += 1;
-        let kind = NFTABLES << 8 | kind;
-        self.bytes.extend(message(
-            kind,
-            REQUEST | flags,
-            self.sequence,
-            family.number(),
-            0,
-            body,
-        ));
+    fn push(&mut self, kind: u16, flags: u16, family: Family, change: Attributes) {
+        self.0.push((message(NFTABLES, kind, family.number(), change), flags));
     }
+}
 
-    fn frame(&mut self, kind: u16) {
-        self.sequence += 1;
-        let nothing = Attributes::default();
-        self.bytes.extend(message(
-            kind,
-            REQUEST,
-            self.sequence,
-            0,
-            socket::NFTABLES,
-            &nothing,
-        ));
-    }
+/// The first or the last message of a transaction: its resource id is the subsystem.
+fn frame(kind: u16) -> Message {
+    let [high, low] = NFTABLES.to_be_bytes();
+    Message::new(kind, &[0, 0, high, low], Attributes::default())
 }

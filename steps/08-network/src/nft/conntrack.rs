@@ -1,14 +1,18 @@
-//! What the kernel knows of connections (linux/netfilter/nfnetlink_conntrack.h): where
-//! packets of one went before, they go again, whatever the rules say now.
+//! The connections that the kernel knows (linux/netfilter/nfnetlink_conntrack.h). A
+//! packet of a known connection is sent where the packets before it went, whatever the
+//! rules are now.
 
 use std::io;
 use std::net::IpAddr;
 
 use anyhow::Result;
 
-use super::message::{Attributes, find, message, read};
-use super::socket::{ACK, Answer, CONNTRACK, REQUEST, dump, open, receive, send};
+use super::message;
+use crate::netlink::message::{Attributes, find, parse, parse_ip};
+use crate::netlink::socket::Socket;
 
+/// linux/netfilter/nfnetlink.h: NFNL_SUBSYS_CTNETLINK.
+const CONNTRACK: u16 = libc::NFNL_SUBSYS_CTNETLINK as u16;
 // enum cntl_msg_types
 const GET: u16 = 1;
 const DELETE: u16 = 2;
@@ -17,19 +21,21 @@ const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const ZONE: u16 = 18;
 
-struct Forgotten(usize);
+/// How many connections were deleted.
+struct Deleted(usize);
 
-impl kit::Outcome for Forgotten {
+impl kit::Outcome for Deleted {
     fn show(&self) -> Option<String> {
         Some(self.0.to_string())
     }
 }
 
-/// Forgets every connection from or to these addresses, which were somebody else's
-/// before: what others still send to that one would reach who has its address now.
+/// Deletes every connection from or to these addresses. They belong to the container
+/// that had an address before: its peers still send, and the container that has the
+/// address now would get the packets.
 ///
 /// # Errors
-/// What the kernel says. One that cannot be asked is left alone.
+/// The kernel's reason. A kernel without conntrack has no connections.
 pub(crate) fn forget(addresses: &[IpAddr]) -> Result<()> {
     let shown: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
     kit::call(
@@ -37,51 +43,43 @@ pub(crate) fn forget(addresses: &[IpAddr]) -> Result<()> {
         "IPCTNL_MSG_CT_DELETE",
         shown.join(", "),
         || {
-            let all = match dump(CONNTRACK << 8 | GET) {
+            let mut socket = Socket::netfilter()?;
+            let all = message(CONNTRACK, GET, 0, Attributes::default());
+            let all = match socket.dump(&all) {
                 Err(error) if super::is_unknown(&error) => Vec::new(),
                 all => all?,
             };
-            let concerned = all.iter().filter(|(_, entry)| concerns(entry, addresses));
-            concerned
-                .map(|(family, entry)| delete(*family, entry))
-                .sum::<io::Result<usize>>()
-                .map(Forgotten)
+            let mut deleted = 0;
+            for entry in all.iter().filter(|entry| concerns(entry, addresses)) {
+                deleted += delete(&mut socket, entry)?;
+            }
+            Ok::<_, io::Error>(Deleted(deleted))
         },
     )?;
     Ok(())
 }
 
 fn concerns(entry: &[u8], addresses: &[IpAddr]) -> bool {
-    let entry = read(entry);
+    let entry = parse(super::attributes(entry));
     // CTA_TUPLE_IP: source and destination, each of 4 or 16 bytes.
     let tuples = [ORIGINAL, REPLY].into_iter().filter_map(|which| find(&entry, which));
-    let ips = tuples.filter_map(|tuple| find(&read(tuple), 1));
-    let mut both = ips.flat_map(read).filter_map(|(_, bytes)| address(bytes));
+    let ips = tuples.filter_map(|tuple| find(&parse(tuple), 1));
+    let mut both = ips.flat_map(parse).filter_map(|(_, bytes)| parse_ip(bytes));
     both.any(|ip| addresses.contains(&ip))
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
-    v4.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
-}
-
-/// It is told by what its first packet looked like.
-fn delete(family: u8, entry: &[u8]) -> io::Result<usize> {
-    let entry = read(entry);
-    let Some(original) = find(&entry, ORIGINAL) else { return Ok(0) };
-    let which = Attributes::default().nested(ORIGINAL, Attributes(original.into()));
-    let which = find(&entry, ZONE)
-        .into_iter()
-        .fold(which, |which, zone| which.bytes(ZONE, zone));
-    let socket = open()?;
-    send(
-        &socket,
-        &message(CONNTRACK << 8 | DELETE, REQUEST | ACK, 1, family, 0, &which),
-    )?;
-    match receive(&socket)?.iter().find_map(Answer::outcome) {
+/// A connection is named by the addresses and ports of its first packet.
+fn delete(socket: &mut Socket, entry: &[u8]) -> io::Result<usize> {
+    let attributes = parse(super::attributes(entry));
+    let Some(original) = find(&attributes, ORIGINAL) else { return Ok(0) };
+    let mut which = Attributes::default().nested(ORIGINAL, Attributes(original.into()));
+    if let Some(zone) = find(&attributes, ZONE) {
+        which = which.bytes(ZONE, zone);
+    }
+    let family = super::family(entry);
+    match socket.request(&message(CONNTRACK, DELETE, family, which), 0) {
         // it has ended meanwhile
-        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Some(Err(error)) => Err(error),
-        _ => Ok(1),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        done => done.map(|()| 1),
     }
 }

@@ -1,0 +1,130 @@
+//! The start of a child as its parent follows it: the messages until the exec, or until
+//! the failure.
+
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+use kit::{Failure, narration};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+
+use crate::channel::{Channel, Message};
+use crate::child::Child;
+use crate::signals::Signals;
+use crate::status::Status;
+
+/// How long an exec may take once a signal is to end this process, in milliseconds.
+const EXEC_TAKES: u16 = 1000;
+
+impl Child {
+    /// Handles the child's messages until it has become the command, or has failed.
+    ///
+    /// `above` is set in an init: the channel to its own parent.
+    pub(crate) fn follow_start(&mut self, above: Option<&Channel>) -> Result<()> {
+        // The parent of an init reads these signals itself, and ends the init.
+        let ending = above.is_none().then(Signals::termination).transpose()?;
+        let mut executing = false;
+        loop {
+            if let Some(ending) = &ending {
+                self.expect_message(ending, executing)?;
+            }
+            match self.channel().receive()? {
+                Some((Message::Narrated(line), _)) => narration::relay(line),
+                Some((Message::Descriptor, descriptor)) => self.keep(descriptor),
+                Some((Message::Executing, _)) => {
+                    executing = true;
+                    above.map_or(Ok(()), Channel::announce_exec)?;
+                    self.channel().send(&Message::Go)?;
+                }
+                Some((Message::Failed(failure), _)) => return Err(failure.into()),
+                Some((Message::Started, _)) => return Ok(()),
+                Some((Message::Go | Message::Stopped(_), _)) => {}
+                // The kernel has closed the child's end at the exec: it has worked.
+                None if executing => return Ok(()),
+                None => return Err(self.died_early()),
+            }
+        }
+    }
+
+    /// Returns why the child has failed, if it has. An error of the parent is then only a
+    /// consequence.
+    pub(crate) fn failed_already(&self) -> Option<Failure> {
+        while wait_for(
+            &mut [PollFd::new(self.channel().as_fd(), PollFlags::POLLIN)],
+            0u16,
+        )
+        .ok()?
+        {
+            match self.channel().receive().ok()?? {
+                (Message::Failed(failure), _) => return Some(failure),
+                (Message::Narrated(line), _) => narration::relay(line),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Waits for a message. A signal that is to end this process does so also while the
+    /// child hangs, perhaps in a file system that does not answer; dropping the child
+    /// then kills it.
+    fn expect_message(&self, ending: &Signals, executing: bool) -> Result<()> {
+        let message = || PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
+        let mut ready = [message(), PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
+        wait_for(&mut ready, PollTimeout::NONE)?;
+        // If the command runs by now, it has the signal from the keyboard or will have it
+        // from us.
+        if ready[0].any() == Some(true)
+            || executing && wait_for(&mut [message()], EXEC_TAKES)?
+        {
+            return Ok(());
+        }
+        let Some(received) = ending.read()?.pop() else { return Ok(()) };
+        let name = received.name().map_or("a signal", Signal::as_str);
+        let code = Status::Killed(received.number).code();
+        Err(Failure::new(format_args!("{name} came before the command ran"))
+            .exit(code)
+            .into())
+    }
+
+    fn died_early(&mut self) -> anyhow::Error {
+        let how = self
+            .reap()
+            .map_or_else(|error| format!("{error:#}"), |status| status.to_string());
+        Failure::new(format_args!("the child died before it became the command: {how}"))
+            .into()
+    }
+}
+
+/// Waits until one of them is ready, or the time is over; returns whether one is.
+fn wait_for(
+    ready: &mut [PollFd<'_>],
+    timeout: impl Into<PollTimeout> + Copy,
+) -> Result<bool> {
+    loop {
+        match poll(ready, timeout) {
+            Ok(count) => return Ok(count > 0),
+            Err(Errno::EINTR) => {}
+            Err(error) => {
+                return Err(error).context("poll(the child), to see it start");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_that_is_ready_in_time_is_told_from_one_that_is_not() {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        let is_ready = || {
+            wait_for(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], 0u16)
+                .unwrap()
+        };
+        assert!(!is_ready());
+        nix::unistd::write(&writer, b"x").unwrap();
+        assert!(is_ready());
+    }
+}

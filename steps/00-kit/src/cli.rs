@@ -1,0 +1,94 @@
+//! The command line of a step's program, and its help, which teaches. `-h` is short:
+//! the options of every day and those that the step adds. `--help` has all options,
+//! examples, and the chapter.
+
+use anstyle::{AnsiColor, Style};
+use clap::builder::Styles;
+use clap::{Arg, Command, Parser};
+
+/// The lesson in the help of a step's program and of its `run`.
+#[derive(Clone, Copy, Debug)]
+pub struct Lesson {
+    /// The program's name, which is also its chapter's: `05-cgroups`.
+    pub step: &'static str,
+    /// The title of its chapter in the book.
+    pub chapter: &'static str,
+    /// Commands to type in the repository as it stands here, and what each shows.
+    pub examples: &'static [(&'static str, &'static str)],
+    /// The options of `run` that `-h` shows, beside those of every day.
+    pub adds: &'static [&'static str],
+}
+
+/// The options of `run` that `-h` shows in every step that has them.
+const EVERY_DAY: &[&str] = &[
+    "explain",
+    "hostname",
+    "init",
+    "volume",
+    "rootfs",
+    "image",
+    "user",
+    "env",
+    "workdir",
+    "memory",
+    "cpus",
+    "pids_limit",
+    "network",
+    "publish",
+];
+
+impl Lesson {
+    /// Parses the command line of this program. `--help` and a usage error end the
+    /// program.
+    pub fn parse<C: Parser>(&self) -> C {
+        self.parse_as(C::command())
+    }
+
+    /// Parses the command line by a `command` that differs from the one of `C`.
+    pub fn parse_as<C: Parser>(&self, command: Command) -> C {
+        let matches = self.help_of(command).get_matches();
+        C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    fn help_of(&self, command: Command) -> Command {
+        let is_short = |arg: &Arg| {
+            let id = arg.get_id().as_str();
+            EVERY_DAY.contains(&id) || self.adds.contains(&id)
+        };
+        command.after_long_help(self.text()).mut_subcommand("run", |run| {
+            with_place_of_options(run).after_long_help(self.text()).mut_args(|arg| {
+                let hidden = !is_short(&arg);
+                arg.hide_short_help(hidden)
+            })
+        })
+    }
+
+    fn text(&self) -> String {
+        let bold = Style::new().bold();
+        let mut text = format!("{bold}Examples:{bold:#}\n");
+        for (line, shows) in self.examples {
+            text += &format!("  {line}\n          {shows}\n");
+        }
+        let Lesson { step, chapter, .. } = self;
+        let number =
+            step.split('-').next().and_then(|number| number.parse::<u8>().ok());
+        let number = number.expect("a step's name begins with its number");
+        text + &format!("\nChapter {number}, {chapter}: book/src/{step}.md")
+    }
+}
+
+/// Says where options stand: `--help` does so at COMMAND, for which `-h` has no room.
+fn with_place_of_options(run: Command) -> Command {
+    let Some(about) = run.get_about().map(ToString::to_string) else { return run };
+    let short = format!("{about}; our options come before it");
+    run.long_about(about).about(short)
+}
+
+/// The colours of `--help`.
+pub fn styles() -> Styles {
+    Styles::styled()
+        .header(Style::new().bold())
+        .usage(Style::new().bold())
+        .literal(Style::new().fg_color(Some(AnsiColor::Cyan.into())))
+        .placeholder(Style::new().dimmed())
+}

@@ -1,0 +1,114 @@
+//! Questions about files that several rooms ask.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::read;
+use rustix::process::geteuid;
+
+use crate::failure::Failure;
+
+/// Reads a file that the kernel writes while it is read: in /proc, /sys or a cgroup.
+///
+/// Such files have the length 0, which `fs::read_to_string` asks for in vain before it
+/// begins with 32 bytes: three or four calls more for each file that a start reads.
+///
+/// # Errors
+/// The kernel's reason of open(2) or read(2).
+pub fn read_kernel_file(path: impl AsRef<Path>) -> io::Result<String> {
+    let file = File::open(path)?;
+    let mut text = Vec::new();
+    loop {
+        text.reserve(4096);
+        if read(&file, spare_capacity(&mut text))? == 0 {
+            return String::from_utf8(text).map_err(io::Error::other);
+        }
+    }
+}
+
+/// Opens a directory as a place to start from: it can be neither read nor changed
+/// through the descriptor (O_PATH).
+///
+/// # Errors
+/// The kernel's reason of open(2); ENOTDIR when it is no directory.
+pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
+}
+
+/// Turns ENOENT into None: another process may have removed the file in between.
+///
+/// # Errors
+/// Every other error, unchanged: it does not mean that the file is missing.
+pub fn if_exists<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Tells whether `path` still names the open file. A lock on a directory that has been
+/// removed meanwhile protects nothing.
+///
+/// # Errors
+/// When either cannot be examined.
+pub fn is_still_at(file: &File, path: &Path) -> Result<bool> {
+    let stat = || format!("stat {}", path.display());
+    let held = file.metadata().with_context(stat)?;
+    let named = if_exists(path.symlink_metadata()).with_context(stat)?;
+    Ok(named
+        .is_some_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())))
+}
+
+/// Refuses a directory that another user can write to: that user would choose what is
+/// found in it.
+///
+/// # Errors
+/// When `path` is a link, belongs to another user, or others can write to it.
+pub fn ensure_private(path: &Path, found: &Metadata) -> Result<()> {
+    let (owner, we, mode) = (found.uid(), geteuid().as_raw(), found.mode() & 0o7777);
+    let path = path.display();
+    let wrong = if found.is_symlink() {
+        // Every user may make a link in /tmp.
+        format!("{path} is a symbolic link")
+    } else if owner != we {
+        format!("{path} belongs to uid {owner}, and we are uid {we}")
+    } else if mode & 0o022 != 0 {
+        format!("others can write to {path} (mode {mode:04o})")
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(wrong).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_told_from_one_that_cannot_be_examined() {
+        assert_eq!(if_exists(Ok(1)).unwrap(), Some(1));
+        assert_eq!(if_exists::<()>(Err(io::ErrorKind::NotFound.into())).unwrap(), None);
+        let other = if_exists::<()>(Err(io::ErrorKind::PermissionDenied.into()));
+        assert_eq!(other.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_file_that_was_removed_or_replaced_is_no_longer_at_its_path() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("it");
+        std::fs::write(&path, "").unwrap();
+        let file = File::open(&path).unwrap();
+        assert!(is_still_at(&file, &path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!is_still_at(&file, &path).unwrap());
+        std::fs::write(&path, "").unwrap();
+        assert!(!is_still_at(&file, &path).unwrap());
+    }
+}

@@ -1,0 +1,286 @@
+//! The rule by which a container is alive or gone, for all code that collects garbage.
+//!
+//! A container is alive while a process holds the lock of its run directory, or while
+//! its `state.json` names a process that runs. So one that is created, running or
+//! paused is never collected, whether or not its creator still runs.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, Hint};
+use crate::file::read_kernel_file;
+use crate::lock::{Locked, open_run_dir, read_file, try_lock_shared};
+
+/// The answer to whether a container is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// Its run directory is locked, or the process that its state names runs.
+    Alive,
+    /// Its run directory does not exist, or nothing holds it and no such process runs.
+    Gone,
+}
+
+/// The part of `state.json` that says which process the container is. The runtime
+/// writes more into the same file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerState {
+    /// The process id of the container's first process, as the host sees it.
+    pub pid: i32,
+    /// When that process started, in clock ticks since the boot: proc_pid_stat(5),
+    /// field 22. The kernel uses process ids again, so an id alone proves nothing.
+    pub start_time: u64,
+}
+
+/// Tells whether the container of this run directory is alive.
+///
+/// # Errors
+/// When the directory, its lock, its `state.json` or the process cannot be examined. A
+/// caller that removes something must not take an error for [`Liveness::Gone`].
+pub fn liveness(run_dir: &Path) -> Result<Liveness> {
+    let Some(directory) = open_run_dir(run_dir)? else { return Ok(Liveness::Gone) };
+    match try_lock_shared(&directory, run_dir)? {
+        Locked::ByOther => Ok(Liveness::Alive),
+        // Removed and perhaps made again since it was opened: by a container that has
+        // just begun or a collector that has just ended.
+        Locked::Removed => liveness(run_dir),
+        Locked::ByUs => liveness_by_state(&directory, run_dir),
+    }
+}
+
+/// Tells the same of a run directory whose lock the caller holds.
+pub(crate) fn liveness_by_state(directory: &File, run_dir: &Path) -> Result<Liveness> {
+    let name = ContainerState::FILE;
+    let Some(text) = read_file(directory, run_dir, name, LONGEST_STATE)? else {
+        return Ok(Liveness::Gone);
+    };
+    ContainerState::parse(&text)
+        .and_then(|state| state.liveness())
+        .with_context(|| run_dir.join(name).display().to_string())
+        .hint("nothing of this container was removed: see whether it still runs")
+}
+
+/// The longest `state.json` that is read, in bytes; the annotations of a container are
+/// in it.
+const LONGEST_STATE: u64 = 1 << 20;
+
+impl ContainerState {
+    /// The name of the file in the run directory.
+    pub const FILE: &str = "state.json";
+
+    /// Reads the state of a process that runs.
+    ///
+    /// # Errors
+    /// When there is no such process, or it cannot be examined.
+    pub fn of_process(pid: i32) -> Result<Self> {
+        match Process::read(pid)? {
+            Some(process) => Ok(ContainerState { pid, start_time: process.start_time }),
+            None => {
+                Err(Failure::new(format_args!("no process has the id {pid}")).into())
+            }
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let state: Self = serde_json::from_str(text)?;
+        match state.pid {
+            // kill(2) takes 0 and negative numbers for process groups.
+            ..1 => {
+                Err(Failure::new(format_args!("{} is no process id", state.pid)).into())
+            }
+            _ => Ok(state),
+        }
+    }
+
+    fn liveness(self) -> Result<Liveness> {
+        Ok(match Process::read(self.pid)? {
+            Some(it) if it.start_time == self.start_time && !it.is_zombie => {
+                Liveness::Alive
+            }
+            _ => Liveness::Gone,
+        })
+    }
+}
+
+/// The facts of `/proc/PID/stat` that matter here.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    start_time: u64,
+    /// It has ended, and its parent has not yet waited for it.
+    is_zombie: bool,
+}
+
+impl Process {
+    /// Reads them. None: no process has this id.
+    fn read(pid: i32) -> Result<Option<Self>> {
+        let path = format!("/proc/{pid}/stat");
+        match read_kernel_file(&path) {
+            Ok(text) => Process::parse(&text)
+                .map(Some)
+                .ok_or_else(|| Failure::new(format_args!("{path}: {text:?}")).into()),
+            // ESRCH: it ended between the open and the read.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    || error.raw_os_error() == Some(Errno::ESRCH as i32) =>
+            {
+                expect_no_process(pid).map(|()| None)
+            }
+            Err(error) => Err(error).context(path),
+        }
+    }
+
+    /// Parses proc_pid_stat(5). The second field is the name in parentheses, which may
+    /// contain spaces and parentheses itself.
+    fn parse(text: &str) -> Option<Self> {
+        let (_, after_name) = text.rsplit_once(')')?;
+        // The fields from the third on: the state.
+        let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3).copied();
+        // A first thread that has ended is shown as a zombie while other threads of the
+        // process still run.
+        let threads: u64 = field(20)?.parse().ok()?;
+        let is_zombie = matches!(field(3)?, "Z" | "X") && threads <= 1;
+        Some(Process { start_time: field(22)?.parse().ok()?, is_zombie })
+    }
+}
+
+/// Asks a second time where /proc shows no process: with the mount option `hidepid` it
+/// hides those of other users.
+fn expect_no_process(pid: i32) -> Result<()> {
+    match kill(Pid::from_raw(pid), None) {
+        Err(Errno::ESRCH) => Ok(()),
+        _ => Err(Failure::new(format_args!("/proc does not show process {pid}"))
+            .hint("use sudo, or mount /proc without the option hidepid")
+            .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::id::Id;
+    use crate::run_dir::RunDir;
+
+    /// A run directory whose owner was killed, with this state.
+    fn left_with(parent: &Path, state: Option<&str>) -> std::path::PathBuf {
+        use std::os::unix::fs::DirBuilderExt;
+        let path = parent.join(Id::random().unwrap().as_str());
+        fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
+        if let Some(state) = state {
+            fs::write(path.join(ContainerState::FILE), state).unwrap();
+        }
+        path
+    }
+
+    fn ourselves() -> ContainerState {
+        ContainerState::of_process(std::process::id() as i32).unwrap()
+    }
+
+    fn json(state: ContainerState) -> String {
+        serde_json::to_string(&state).unwrap()
+    }
+
+    #[test]
+    fn a_container_is_alive_while_its_lock_is_held_and_gone_once_it_is_not() {
+        let scratch = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
+        assert_eq!(liveness(run_dir.path()).unwrap(), Liveness::Alive);
+        assert_eq!(liveness(run_dir.path()).unwrap(), Liveness::Alive, "asked again");
+        let path = run_dir.path().to_path_buf();
+        drop(run_dir);
+        assert_eq!(liveness(&path).unwrap(), Liveness::Gone, "not there");
+        assert_eq!(liveness(&left_with(scratch.path(), None)).unwrap(), Liveness::Gone);
+    }
+
+    #[test]
+    fn without_a_lock_a_container_is_alive_while_the_process_of_its_state_runs() {
+        let scratch = tempfile::tempdir().unwrap();
+        let state = json(ourselves()).replace('{', r#"{"id": "more", "#);
+        let path = left_with(scratch.path(), Some(&state));
+        assert_eq!(liveness(&path).unwrap(), Liveness::Alive);
+        assert_eq!(liveness(&path).unwrap(), Liveness::Alive, "asking leaves no lock");
+        assert!(RunDir::abandoned(scratch.path()).unwrap().is_empty());
+        let other = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
+        assert!(other.abandoned_nearby().unwrap().is_empty());
+        assert!(path.join(ContainerState::FILE).exists(), "nothing was removed");
+    }
+
+    #[test]
+    fn a_process_with_another_start_time_a_zombie_or_none_is_gone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let gone = |state: ContainerState| {
+            let path = left_with(scratch.path(), Some(&json(state)));
+            assert_eq!(liveness(&path).unwrap(), Liveness::Gone, "{state:?}");
+        };
+        let ourselves = ourselves();
+        gone(ContainerState { start_time: ourselves.start_time + 1, ..ourselves });
+
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let ended = ContainerState::of_process(child.id() as i32).unwrap();
+        drop(child.stdin.take());
+        let options = rustix::process::WaitIdOptions::EXITED
+            | rustix::process::WaitIdOptions::NOWAIT;
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).unwrap();
+        gone(ended); // a zombie
+        child.wait().unwrap();
+        gone(ended); // no process
+        assert_eq!(RunDir::abandoned(scratch.path()).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_examined_is_an_error_and_nothing_is_collected() {
+        let scratch = tempfile::tempdir().unwrap();
+        for wrong in ["", "{}", "garbage", r#"{"pid": 0, "start_time": 1}"#] {
+            let path = left_with(scratch.path(), Some(wrong));
+            let error = liveness(&path).unwrap_err();
+            assert!(format!("{error:#}").contains("state.json"), "{error:#}");
+        }
+        let path = left_with(scratch.path(), None);
+        fs::create_dir(path.join(ContainerState::FILE)).unwrap();
+        liveness(&path).unwrap_err();
+        let all = RunDir::abandoned(scratch.path()).unwrap();
+        assert!(all.len() == 5 && all.iter().all(Result::is_err), "{all:?}");
+    }
+
+    #[test]
+    fn a_run_directory_that_cannot_be_examined_is_an_error() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("file");
+        fs::write(&file, "").unwrap();
+        liveness(&file).unwrap_err();
+        liveness(&file.join("below")).unwrap_err();
+        let path = left_with(scratch.path(), None);
+        symlink(&path, scratch.path().join("link")).unwrap();
+        liveness(&scratch.path().join("link")).unwrap_err();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        liveness(&path).unwrap_err();
+    }
+
+    #[test]
+    fn the_stat_of_a_process_is_parsed_whatever_its_name_is() {
+        let stat = |name: &str, state: &str, threads: u32| {
+            let text = format!(
+                "7 ({name}) {state} 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 4711 0 0"
+            );
+            Process::parse(&text).unwrap()
+        };
+        let running = Process { start_time: 4711, is_zombie: false };
+        assert_eq!(stat("sh", "S", 1), running);
+        assert_eq!(stat("a) Z (b", "R", 1), running);
+        assert_eq!(stat("sh", "Z", 2), running, "another thread runs");
+        assert!(stat("sh", "Z", 1).is_zombie);
+        assert_eq!(Process::parse("7 (sh) S 1"), None);
+        assert_eq!(Process::parse(""), None);
+    }
+}

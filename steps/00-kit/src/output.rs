@@ -1,0 +1,63 @@
+//! Output for people: results on stdout, warnings and notices on stderr.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+
+use crate::failure::{Failure, readable};
+
+/// Prints a result to stdout, as it is, and flushes it. A closed stdout (EPIPE) is no error: its
+/// reader has read enough (`… | head`).
+///
+/// # Errors
+/// When stdout cannot be written, because the disk is full perhaps.
+pub fn print(text: impl Display) -> Result<()> {
+    let mut stdout = anstream::stdout();
+    match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(format_args!("print to stdout: {error}")).exit(1).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints `warning: WHAT` to stderr.
+pub fn warn(what: impl Display) {
+    let yellow = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
+    // A closed stderr must not stop a container.
+    let _ = writeln!(
+        anstream::stderr(),
+        "{yellow}warning:{yellow:#} {}",
+        readable_lines(&what)
+    );
+}
+
+/// Prints `warning: WHAT: ERROR` to stderr, and its hint below it where it has one.
+pub fn warn_error(what: impl Display, error: &anyhow::Error) {
+    let failure = Failure::of(error);
+    warn(format_args!("{what}: {failure}"));
+    print_hint(&failure);
+}
+
+/// Prints the hint of a failure to stderr, where it has one.
+pub(crate) fn print_hint(failure: &Failure) {
+    let bold = Style::new().bold();
+    if let Some(hint) = failure.hint_text() {
+        let _ = writeln!(anstream::stderr(), "{bold}hint:{bold:#} {hint}");
+    }
+}
+
+/// Prints to stderr what is neither an error nor a warning: `killed: out of memory
+/// (…)`.
+pub fn notice(what: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{}", readable_lines(&what));
+}
+
+/// The text without control characters but for its line ends: names in it may come from
+/// an image, and must not steer the terminal.
+fn readable_lines(text: &impl Display) -> String {
+    let lines: Vec<String> = text.to_string().lines().map(readable).collect();
+    lines.join("\n")
+}

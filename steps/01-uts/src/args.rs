@@ -1,0 +1,30 @@
+//! The options of this step.
+
+use kit::Id;
+
+use crate::{HostName, Names};
+
+/// The options of `run` that name the container.
+#[derive(clap::Args, Clone, Debug)]
+#[group(id = "uts_options")]
+pub struct Args {
+    /// The container's host name; by default its id
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    hostname: Option<HostName>,
+
+    /// The container's NIS domain name
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    domainname: Option<HostName>,
+}
+
+impl Args {
+    /// The names that were asked for; without `--hostname`, the id is the host name.
+    pub fn names(&self, id: &Id) -> Names {
+        let hostname = match &self.hostname {
+            Some(name) => name.as_str().into(),
+            None => id.to_string(),
+        };
+        let domainname = self.domainname.as_ref().map(|name| name.as_str().into());
+        Names { hostname, domainname }
+    }
+}

@@ -1,0 +1,64 @@
+//! A file system that is being configured: fsopen(2), fsconfig(2), fsmount(2).
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Result;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen,
+};
+use rustix::path::Arg;
+
+use crate::attributes::Attributes;
+
+/// A file system context: it collects options, and then makes one mount.
+#[derive(Debug)]
+pub struct FsContext(OwnedFd);
+
+impl FsContext {
+    /// Opens a context for a file system of this type.
+    ///
+    /// # Errors
+    /// ENODEV where the kernel has no such file system, EPERM without root.
+    pub fn open(kind: &str) -> Result<Self> {
+        fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map(FsContext)
+    }
+
+    /// Sets an option that has a value. `source` is the name that mountinfo and df show
+    /// first.
+    ///
+    /// # Errors
+    /// EINVAL for an option or value that the file system does not know;
+    /// [`FsContext::message`] says more.
+    pub fn set(&self, key: &str, value: impl Arg) -> Result<()> {
+        fsconfig_set_string(self.0.as_fd(), key, value)
+    }
+
+    /// Sets an option that has no value.
+    ///
+    /// # Errors
+    /// As [`FsContext::set`].
+    pub fn set_flag(&self, key: &str) -> Result<()> {
+        fsconfig_set_flag(self.0.as_fd(), key)
+    }
+
+    /// Makes the file system and a detached mount of it.
+    ///
+    /// # Errors
+    /// The kernel's, from fsconfig(2) and fsmount(2).
+    pub fn mount(&self, attributes: Attributes) -> Result<OwnedFd> {
+        fsconfig_create(self.0.as_fd())?;
+        fsmount(&self.0, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    }
+
+    /// Takes the next message of the file system, if there is one: fsopen(2), "Message
+    /// retrieval interface".
+    pub fn message(&self) -> Option<String> {
+        let mut text = [0; 256];
+        let length = rustix::io::read(&self.0, &mut text).unwrap_or(0);
+        let text = String::from_utf8_lossy(&text[..length]);
+        // "e tmpfs: Bad value for 'size'": the letter is the severity.
+        let text = text.trim_end().trim_start_matches("e ");
+        (!text.is_empty()).then(|| text.into())
+    }
+}

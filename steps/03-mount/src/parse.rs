@@ -1,0 +1,215 @@
+//! The texts of `-v`, `--mount` and `--tmpfs`, spelled as Docker spells them.
+
+use std::path::{Path, PathBuf};
+
+use crate::attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion};
+use crate::request::{Request, Source};
+
+impl Request {
+    /// Parses `SRC:DST[:OPTIONS]`, as `-v` takes it.
+    pub(crate) fn volume(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(':');
+        let (source, target, options) = (parts.next(), parts.next(), parts.next());
+        let (Some(source), Some(target), None) = (source, target, parts.next()) else {
+            return Err(
+                "a volume is SRC:DST[:OPTIONS]; for a path with a colon use --mount"
+                    .into(),
+            );
+        };
+        let mut request = Request::bind(source, target)?;
+        options
+            .unwrap_or_default()
+            .split(',')
+            .filter(|word| !word.is_empty())
+            .try_for_each(|word| request.set(word))?;
+        Ok(request)
+    }
+
+    /// Parses `DST[:OPTIONS]`, as `--tmpfs` takes it.
+    pub(crate) fn tmpfs(text: &str) -> Result<Self, String> {
+        let (target, options) = text.split_once(':').unwrap_or((text, ""));
+        let mut request = Request::new_tmpfs(target)?;
+        options
+            .split(',')
+            .filter(|word| !word.is_empty())
+            .try_for_each(|word| request.set(word))?;
+        Ok(request)
+    }
+
+    /// Parses `type=bind|tmpfs,src=…,dst=…[,OPTIONS]`, as `--mount` takes it.
+    pub(crate) fn mount_option(text: &str) -> Result<Self, String> {
+        let (mut kind, mut source, mut target, mut rest) =
+            ("bind", None, None, Vec::new());
+        for word in text.split(',') {
+            match word.split_once('=') {
+                Some(("type", value)) => kind = value,
+                Some(("src" | "source", value)) => source = Some(value),
+                Some(("dst" | "destination" | "target", value)) => target = Some(value),
+                _ => rest.push(word),
+            }
+        }
+        let target = target.ok_or("--mount needs dst=PATH")?;
+        let mut request = match (kind, source) {
+            ("bind", Some(source)) => Request::bind(source, target)?,
+            ("bind", None) => return Err("a bind mount needs src=PATH".into()),
+            ("tmpfs", None) => Request::new_tmpfs(target)?,
+            ("tmpfs", Some(_)) => return Err("a tmpfs has no src".into()),
+            _ => {
+                return Err(format!("unknown mount type {kind:?}: use bind or tmpfs"));
+            }
+        };
+        rest.into_iter().try_for_each(|word| request.set(word))?;
+        Ok(request)
+    }
+
+    fn bind(source: &str, target: &str) -> Result<Self, String> {
+        if !source.contains('/') && source != "." && source != ".." {
+            return Err(format!(
+                "{source:?} is no path; a directory here is ./{source}"
+            ));
+        }
+        let source = Source::Bind(source.into(), Recursion::Recursive);
+        Ok(Request {
+            source,
+            target: absolute(target)?,
+            attributes: AttributeChange::NONE,
+        })
+    }
+
+    fn new_tmpfs(target: &str) -> Result<Self, String> {
+        let source = Source::New { kind: "tmpfs".into(), options: Vec::new() };
+        let attributes = NOSUID_NODEV_NOEXEC.into();
+        Ok(Request { source, target: absolute(target)?, attributes })
+    }
+
+    /// Sets an option.
+    fn set(&mut self, word: &str) -> Result<(), String> {
+        let flag = |flag| (flag, word.starts_with("no"));
+        let (flag, on) = match word {
+            "ro" | "readonly" | "ro=true" | "readonly=true" => {
+                (Attributes::MOUNT_ATTR_RDONLY, true)
+            }
+            "rw" | "ro=false" | "readonly=false" => {
+                (Attributes::MOUNT_ATTR_RDONLY, false)
+            }
+            "nosuid" | "suid" => flag(Attributes::MOUNT_ATTR_NOSUID),
+            "nodev" | "dev" => flag(Attributes::MOUNT_ATTR_NODEV),
+            "noexec" | "exec" => flag(Attributes::MOUNT_ATTR_NOEXEC),
+            _ => return self.set_own(word),
+        };
+        self.attributes.set.set(flag, on);
+        Ok(())
+    }
+
+    /// Sets an option that only bind mounts or only a tmpfs have.
+    fn set_own(&mut self, word: &str) -> Result<(), String> {
+        let word_and_value =
+            word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=');
+        match (&mut self.source, word, word_and_value) {
+            (Source::Bind(_, recursion), "bind" | "bind-nonrecursive", _) => {
+                *recursion = Recursion::Alone
+            }
+            (Source::Bind(_, recursion), "rbind", _) => {
+                *recursion = Recursion::Recursive
+            }
+            (Source::Bind(..), "private" | "rprivate", _) => {}
+            (
+                Source::New { options, .. },
+                _,
+                Some((key @ ("size" | "mode" | "uid" | "gid" | "nr_inodes"), value)),
+            ) => {
+                options.push((key.into(), value.into()));
+            }
+            (Source::Bind(..), ..) => {
+                return Err(format!(
+                    "{word:?} is no option of a bind mount: ro, rw, bind, rbind, private, \
+                                    nosuid, nodev, noexec"
+                ));
+            }
+            (Source::New { .. } | Source::MountPoint, ..) => {
+                return Err(format!(
+                    "{word:?} is no option of a tmpfs: size=, mode=, uid=, gid=, nr_inodes=, ro, \
+                                    exec, suid, dev"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a target is an absolute path, and neither the root nor in /proc.
+fn absolute(target: &str) -> Result<PathBuf, String> {
+    match target {
+        "/" => Err("the root itself cannot be mounted over".into()),
+        _ if Path::new(target).starts_with("/proc") => {
+            Err("what is in /proc cannot be mounted over".into())
+        }
+        _ if target.starts_with('/') => Ok(target.into()),
+        _ => Err(format!(
+            "the target {target:?} must be an absolute path, as the container sees it"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_parsed_as_docker_parses_it() {
+        let request = Request::volume("./src:/dst:ro,nosuid").unwrap();
+        assert_eq!(request.source, Source::Bind("./src".into(), Recursion::Recursive));
+        assert_eq!(
+            request.attributes,
+            (Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID).into()
+        );
+        assert_eq!(
+            Request::mount_option("type=bind,src=./src,dst=/dst,ro,nosuid").unwrap(),
+            request
+        );
+    }
+
+    #[test]
+    fn a_tmpfs_has_its_size_and_by_default_nosuid_nodev_noexec() {
+        let request = Request::tmpfs("/t:size=1m,mode=700,exec").unwrap();
+        assert_eq!(
+            request.source,
+            Source::New {
+                kind: "tmpfs".into(),
+                options: vec![
+                    ("size".into(), "1m".into()),
+                    ("mode".into(), "700".into())
+                ],
+            }
+        );
+        assert_eq!(
+            request.attributes,
+            (Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV).into()
+        );
+    }
+
+    #[test]
+    fn a_text_that_is_not_understood_is_refused() {
+        for text in [
+            "/a",
+            "/a:/b:bogus",
+            "/a:b",
+            "name:/b",
+            "/a:/",
+            "/a:/proc",
+            "/a:/proc/x",
+            "/a:/b:ro:x",
+            "/a:/b:size=1m",
+        ] {
+            assert!(Request::volume(text).is_err(), "{text}");
+        }
+        for text in
+            ["dst=/b", "src=/a", "type=nfs,src=/a,dst=/b", "type=tmpfs,src=/a,dst=/b"]
+        {
+            assert!(Request::mount_option(text).is_err(), "{text}");
+        }
+        for text in ["t", "/t:size", "/t:rbind"] {
+            assert!(Request::tmpfs(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A root file system as one process opens it and another mounts it. From step 6 on,
+//! the child that mounts it may not be able to reach the directory, and sees its files
+//! with other owners.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::Result;
+use mount::{Attributes, Detached, Recursion};
+
+use crate::rootfs::Rootfs;
+
+/// A detached mount of a root file system: not attached anywhere yet.
+#[derive(Debug)]
+pub struct RootView {
+    mount: Detached,
+    name: String,
+}
+
+impl RootView {
+    /// Makes a detached mount of the directory.
+    ///
+    /// # Errors
+    /// When the directory does not exist.
+    pub fn open(rootfs: &Rootfs) -> Result<Self> {
+        RootView::of_directory(rootfs, rootfs.open()?.as_fd())
+    }
+
+    pub(crate) fn of_directory(
+        rootfs: &Rootfs,
+        directory: BorrowedFd<'_>,
+    ) -> Result<Self> {
+        let name = rootfs.path.display().to_string();
+        let mount = Detached::bind_descriptor(directory, &name, Recursion::Recursive)?;
+        Ok(RootView { mount, name })
+    }
+
+    /// Wraps a detached mount that the caller has made. Errors call it `name`.
+    pub fn new(mount: Detached, name: String) -> Self {
+        RootView { mount, name }
+    }
+
+    /// The detached mount, whose owners [`Detached::map_owners`] can map.
+    pub fn detached(&self) -> &Detached {
+        &self.mount
+    }
+
+    /// The name that errors call it by.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes its device nodes unusable (`nodev`).
+    ///
+    /// # Errors
+    /// The kernel's, from mount_setattr(2).
+    pub fn forbid_devices(&self) -> Result<()> {
+        self.mount.set(Attributes::MOUNT_ATTR_NODEV, Recursion::Recursive)
+    }
+}
+
+impl AsFd for RootView {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mount.as_fd()
+    }
+}

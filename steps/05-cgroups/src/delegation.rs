@@ -1,0 +1,108 @@
+//! Cgroups without root: below a cgroup that is delegated to the user (cgroup-v2.rst,
+//! "Delegation").
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use kit::read_kernel_file;
+use nix::unistd::{AccessFlags, access};
+
+use crate::controller::{Controller, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy};
+use crate::placement::Placement;
+use crate::scope;
+
+/// How to get a cgroup that is delegated to the user.
+pub(crate) const FIX: &str = "start it in a cgroup that is yours: `systemd-run --user --scope -p Delegate=yes \
+                              COMMAND`; or have root delegate one (book: chapter 6); or use sudo";
+
+impl Hierarchies {
+    /// Finds the hierarchies in which this process may make cgroups. Root may do so in
+    /// all of them. Without root it is the part of the unified hierarchy that is
+    /// delegated to the user. If a controller is missing there, systemd is asked for a
+    /// scope.
+    ///
+    /// # Errors
+    /// As [`Hierarchies::detect`], and when systemd makes no scope.
+    pub(crate) fn usable(
+        placement: &Placement,
+        needed: &BTreeSet<Controller>,
+    ) -> Result<Self> {
+        let found = Self::detect()?;
+        if rustix::process::geteuid().is_root() {
+            return Ok(found);
+        }
+        let delegated = found.delegated();
+        let is_enough = needed.iter().all(|it| delegated.holding(*it).is_some());
+        let Some(bus) = placement.session_bus.as_ref().filter(|_| !is_enough) else {
+            return Ok(delegated);
+        };
+        scope::enter(bus, &placement.id)?;
+        Self::detect()?.unified().map_or(Ok(()), scope::become_leaf)?;
+        Ok(Self::detect()?.delegated())
+    }
+
+    fn delegated(&self) -> Self {
+        let delegated = self.unified().and_then(|hierarchy| {
+            let base = base(hierarchy)?;
+            // Fewer controllers may be delegated than the host has.
+            let granted = read_kernel_file(base.join("cgroup.controllers")).ok()?;
+            let controllers =
+                Controller::named(granted.split_whitespace(), Version::V2);
+            Some(hierarchy.below(base, controllers))
+        });
+        delegated.into_iter().collect()
+    }
+}
+
+/// Returns the nearest cgroup above this process that the user may divide.
+///
+/// To move a process the kernel asks for write access to cgroup.procs of the common
+/// ancestor of both cgroups. This cgroup is the ancestor, so we may start processes
+/// below it.
+fn base(hierarchy: &Hierarchy) -> Option<PathBuf> {
+    let above = hierarchy
+        .own()?
+        .ancestors()
+        .take_while(|cgroup| cgroup.starts_with(hierarchy.mount_point()));
+    above
+        .into_iter()
+        .find(|cgroup| is_delegated(cgroup) && !has_processes(cgroup))
+        .map(Path::to_path_buf)
+}
+
+/// Returns whether the user may write to the directory and to the two files in it that
+/// are handed over with it.
+fn is_delegated(cgroup: &Path) -> bool {
+    let places = [
+        cgroup.to_path_buf(),
+        cgroup.join("cgroup.procs"),
+        cgroup.join("cgroup.subtree_control"),
+    ];
+    places.iter().all(|place| access(place, AccessFlags::W_OK).is_ok())
+}
+
+/// Returns whether processes are in the cgroup itself. Only leaves may have processes,
+/// so such a cgroup cannot enable controllers below.
+fn has_processes(cgroup: &Path) -> bool {
+    read_kernel_file(cgroup.join("cgroup.procs")).is_ok_and(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+
+    #[test]
+    fn a_cgroup_that_holds_processes_cannot_be_divided() {
+        let top = Fake::new("processes");
+        for (procs, has) in [("", false), ("1\n", true)] {
+            assert_eq!(
+                has_processes(&top.with("it", &[("cgroup.procs", procs)])),
+                has,
+                "{procs:?}"
+            );
+        }
+    }
+}

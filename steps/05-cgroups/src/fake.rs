@@ -1,0 +1,49 @@
+//! For the unit tests: a directory in place of a hierarchy.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::controller::{Controller, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy};
+
+/// An empty directory in place of the top of a hierarchy.
+pub(crate) struct Fake(TempDir);
+
+impl Fake {
+    pub(crate) fn new(name: &str) -> Self {
+        let prefix = format!("kiste-cgroups-{name}-");
+        Fake(tempfile::Builder::new().prefix(&prefix).tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Makes a cgroup with these files.
+    pub(crate) fn with(&self, cgroup: &str, files: &[(&str, &str)]) -> PathBuf {
+        let path = self.path().join(cgroup);
+        fs::create_dir_all(&path).unwrap();
+        for (file, text) in files {
+            fs::write(path.join(file), text).unwrap();
+        }
+        path
+    }
+
+    /// Returns the hierarchies of a host on which it is mounted so.
+    pub(crate) fn mounted(&self, kind: &str, options: &str) -> Hierarchies {
+        let path = self.path().display();
+        let mount = format!("50 40 0:30 / {path} rw - {kind} cgroup {options}\n");
+        Hierarchies::recorded(&mount, "0::/\n")
+    }
+
+    /// Returns a unified hierarchy with the controllers in its cgroup.controllers.
+    pub(crate) fn unified(&self) -> Hierarchy {
+        let path = self.path().to_path_buf();
+        let granted =
+            fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
+        let controllers = Controller::named(granted.split_whitespace(), Version::V2);
+        self.mounted("cgroup2", "rw").unified().unwrap().below(path, controllers)
+    }
+}

@@ -1,0 +1,129 @@
+//! The table of the limits: the file and the value of each, on either version.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use anyhow::Result;
+use kit::{Failure, Hint};
+use nix::errno::Errno;
+
+use crate::controller::{Controller, Version};
+use crate::directory::Directory;
+use crate::limits::{Limit, Limits};
+use crate::values::{Cpus, Max, Swap};
+
+/// A file of a cgroup, and the value that is written into it.
+type FileValue = (&'static str, String);
+
+fn one(file: &'static str, value: impl Display) -> Vec<FileValue> {
+    vec![(file, value.to_string())]
+}
+
+fn either(first: (&'static str, u64), second: (&'static str, u64)) -> Vec<FileValue> {
+    [first, second].map(|(file, value)| (file, value.to_string())).into()
+}
+
+impl Limits {
+    // ANCHOR: files
+    /// Returns the file and the value of a limit, or `None` when the limit is not set.
+    /// Where the table has two files, the first that the kernel has counts
+    /// (cgroup-v2.rst, "Controllers"; cgroup-v1/*.rst).
+    fn files(&self, limit: Limit, version: Version) -> Option<Vec<FileValue>> {
+        use Version::{V1, V2};
+        Some(match (limit, version) {
+            (Limit::Memory, V2) => one("memory.max", self.memory?),
+            (Limit::Memory, V1) => one("memory.limit_in_bytes", self.memory?.on_v1()),
+            (Limit::CpuQuota, V2) => one("cpu.max", self.cpus?.quota_and_period()),
+            (Limit::CpuQuota, V1) => one("cpu.cfs_quota_us", self.cpus?.quota),
+            (Limit::CpuPeriod, V2) => return None, // cpu.max has it
+            (Limit::CpuPeriod, V1) => {
+                one("cpu.cfs_period_us", self.cpus.map(|_| Cpus::PERIOD)?)
+            }
+            (Limit::Pids, _) => one("pids.max", self.pids?),
+            // ANCHOR_END: files
+            // ANCHOR: others
+            // Version 2 counts swap alone, version 1 memory and swap together.
+            (Limit::Swap, V2) => one("memory.swap.max", self.swap_alone()?),
+            (Limit::Swap, V1) => {
+                one("memory.memsw.limit_in_bytes", self.swap?.total().on_v1())
+            }
+            (Limit::MemoryReservation, V2) => one("memory.low", self.memory_low()?),
+            (Limit::MemoryReservation, V1) => {
+                one("memory.soft_limit_in_bytes", self.memory_reservation?.on_v1())
+            }
+            (Limit::CpuShares, V2) => one("cpu.weight", self.cpu_shares?.weight()),
+            (Limit::CpuShares, V1) => one("cpu.shares", self.cpu_shares?.0),
+            (Limit::Cpuset, _) => one("cpuset.cpus", self.cpuset_cpus.as_ref()?),
+            (Limit::BlkioWeight, V2) => {
+                let weight = self.blkio_weight?;
+                either(("io.bfq.weight", weight.0), ("io.weight", weight.io_weight()))
+            }
+            (Limit::BlkioWeight, V1) => {
+                let weight = self.blkio_weight?.0;
+                either(("blkio.weight", weight), ("blkio.bfq.weight", weight))
+            }
+        })
+    }
+    // ANCHOR_END: others
+
+    fn swap_alone(&self) -> Option<Max> {
+        Some(self.swap?.without(self.memory.unwrap_or(Max::Unlimited)))
+    }
+
+    /// Returns 0 for no reservation: `max` would protect all memory of the cgroup.
+    fn memory_low(&self) -> Option<u64> {
+        Some(match self.memory_reservation? {
+            Max::Unlimited => 0,
+            Max::At(bytes) => bytes,
+        })
+    }
+
+    /// Returns the controllers that these limits need.
+    pub fn controllers(&self) -> BTreeSet<Controller> {
+        let is_set = |limit: &Limit| self.files(*limit, Version::V2).is_some();
+        Limit::ALL.into_iter().filter(is_set).map(Limit::controller).collect()
+    }
+
+    /// Writes a limit into its file, if the limit is set and its controller is in this
+    /// hierarchy.
+    pub(crate) fn write(&self, limit: Limit, cgroup: &Directory) -> Result<()> {
+        let hierarchy = cgroup.hierarchy();
+        let files = self.files(limit, hierarchy.version());
+        let Some(files) = files.filter(|_| hierarchy.holds(limit.controller())) else {
+            return Ok(());
+        };
+        for (file, value) in &files {
+            match cgroup.write(&limit.to_string(), file, value) {
+                Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {}
+                written => {
+                    return written
+                        .hint_on(
+                            Errno::EINVAL,
+                            "the kernel refuses this value: a cgroup above may allow less",
+                        )
+                        .hint_on(Errno::EBUSY, "the cgroup already uses more than that")
+                        .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo");
+                }
+            }
+        }
+        match (limit, self.swap) {
+            (Limit::Swap, Some(Swap::Implied(_))) => Ok(()),
+            _ => Err(missing_file(limit, &files, cgroup)),
+        }
+    }
+}
+
+fn missing_file(
+    limit: Limit,
+    files: &[FileValue],
+    cgroup: &Directory,
+) -> anyhow::Error {
+    let files: Vec<_> = files.iter().map(|(file, _)| *file).collect();
+    let what = format!(
+        "{limit}: the {} controller of this kernel has no {} (looked in {})",
+        limit.controller().name(cgroup.version()),
+        files.join(" or "),
+        cgroup.path().display(),
+    );
+    Failure::new(what).hint(limit.fix()).into()
+}

@@ -1,0 +1,40 @@
+//! The note in the run directory: the cgroups that a container has.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use kit::{Abandoned, RunDir};
+
+use crate::hierarchy::Hierarchies;
+use crate::parent;
+use crate::placement::Placement;
+
+/// The name of the note. It has the path of one cgroup in each line, in the order in
+/// which they are made.
+const NAME: &str = "cgroups";
+
+/// Notes the cgroups that are about to be made, so that `gc` finds them whatever
+/// happens to the runtime.
+pub(crate) fn write(
+    hierarchies: &Hierarchies,
+    placement: &Placement,
+    run_dir: &RunDir,
+) -> Result<()> {
+    let planned = hierarchies.iter().flat_map(|hierarchy| {
+        let above = hierarchy.base().join(placement.parent.as_path());
+        let mut planned = parent::missing(&above, hierarchy.mount_point());
+        planned.push(hierarchy.base().join(placement.path()));
+        planned
+    });
+    let note: String = planned.map(|path| format!("{}\n", path.display())).collect();
+    // Without root there may be no cgroup to make.
+    if note.is_empty() { Ok(()) } else { run_dir.note(NAME, &note) }
+}
+
+/// Returns the cgroups that a container without an owner has noted.
+///
+/// # Errors
+/// When the note cannot be read.
+pub(crate) fn read(abandoned: &Abandoned) -> Result<Vec<PathBuf>> {
+    Ok(abandoned.read(NAME)?.lines().map(PathBuf::from).collect())
+}

@@ -1,0 +1,63 @@
+//! Where the cgroup of a container is made.
+
+use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
+
+use kit::Id;
+
+/// The place of a container's cgroup: `PARENT/ID` in each hierarchy.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// The cgroup above, which is made where it is missing.
+    pub parent: CgroupParent,
+    /// The name of the container's own cgroup.
+    pub id: Id,
+    /// The bus on which the user's systemd can be asked for a cgroup. It is used
+    /// without root only, and only if no other cgroup is delegated to the user.
+    pub session_bus: Option<SessionBus>,
+}
+
+impl Placement {
+    /// Returns the path from the top of a hierarchy to the cgroup of the container.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.parent.as_path().join(self.id.as_str())
+    }
+}
+
+/// The cgroup in which containers have theirs, as a path from the top of each
+/// hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupParent(PathBuf);
+
+impl CgroupParent {
+    /// Returns the path, relative to the top of each hierarchy.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl FromStr for CgroupParent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain =
+            |name: &str| !name.contains('\n') && !matches!(name, "" | "." | "..");
+        match text.split('/').all(plain) {
+            true => Ok(CgroupParent(text.into())),
+            false => {
+                Err("a cgroup is named from the top of the hierarchy, without `.`, `..` or a leading /: \
+                          kiste, machine/kiste"
+                    .into())
+            }
+        }
+    }
+}
+
+/// Returns whether `path` has plain names only: no `..` that leads out of it.
+pub(crate) fn is_plain(path: &Path) -> bool {
+    path.components().all(|component| matches!(component, Component::Normal(_)))
+}
+
+/// The D-Bus address of the user's session bus: `unix:path=/run/user/1000/bus`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionBus(pub String);

@@ -1,0 +1,190 @@
+//! Id maps of a user namespace: each id inside stands for one outside. See
+//! user_namespaces(7), "User and group ID mappings".
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A range of ids that a map holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRange {
+    /// The first id in the namespace.
+    pub inside: u32,
+    /// The first id in its parent namespace.
+    pub outside: u32,
+    /// The number of ids.
+    pub size: u32,
+}
+
+/// A map of user ids, or of group ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMap(Vec<IdRange>);
+
+impl IdRange {
+    /// Whether all its ids are valid. The last valid id is 2³² − 2: the kernel takes
+    /// the one above for "no id".
+    fn fits(&self) -> bool {
+        let ends = |first: u32| first.checked_add(self.size).is_some();
+        self.size > 0 && ends(self.inside) && ends(self.outside)
+    }
+
+    fn overlaps(one: (u32, u32), other: (u32, u32)) -> bool {
+        one.0 < other.0 + other.1 && other.0 < one.0 + one.1
+    }
+}
+
+impl FromStr for IdRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+        let Ok([inside, outside, size]) = numbers.as_deref() else {
+            return Err(
+                "three numbers: the first id inside, the first outside, how many: 0:100000:65536".into()
+            );
+        };
+        let range = IdRange { inside: *inside, outside: *outside, size: *size };
+        if range.fits() {
+            Ok(range)
+        } else {
+            Err("at least one id, and none above 4294967294".into())
+        }
+    }
+}
+
+/// Shows the range as a line of /proc/PID/uid_map.
+impl fmt::Display for IdRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.inside, self.outside, self.size)
+    }
+}
+
+impl IdMap {
+    /// Makes a map of these ranges.
+    ///
+    /// # Errors
+    /// When two of them overlap, inside or outside; or there are more than the 340 that
+    /// the kernel takes.
+    pub fn new(ranges: Vec<IdRange>) -> Result<Self, String> {
+        for (index, one) in ranges.iter().enumerate() {
+            let inside = |range: &IdRange| (range.inside, range.size);
+            let outside = |range: &IdRange| (range.outside, range.size);
+            let clash = |other: &&IdRange| {
+                IdRange::overlaps(inside(one), inside(other))
+                    || IdRange::overlaps(outside(one), outside(other))
+            };
+            if let Some(other) = ranges[..index].iter().find(clash) {
+                return Err(format!("{one} and {other} overlap: an id is mapped once"));
+            }
+        }
+        if ranges.len() > 340 {
+            return Err(format!("{} ranges: the kernel takes 340", ranges.len()));
+        }
+        Ok(IdMap(ranges))
+    }
+
+    /// Makes a map of one id.
+    pub fn single(inside: u32, outside: u32) -> Self {
+        IdMap(vec![IdRange { inside, outside, size: 1 }])
+    }
+
+    /// Makes a map in which `inside` stands for `own`, and the other ids from 0 on
+    /// stand for those of the ranges `spare` (first, count), in order.
+    pub fn around(inside: u32, own: u32, spare: &[(u32, u32)]) -> Self {
+        let mut ranges = Vec::new();
+        let mut next = 0; // the first id inside that is not mapped yet
+        for (first, count) in spare {
+            let (mut first, mut count) = (*first, *count);
+            while count > 0 {
+                if next == inside {
+                    next += 1;
+                }
+                let room = if next < inside { inside - next } else { u32::MAX - next };
+                let size = count.min(room);
+                if size == 0 {
+                    break;
+                }
+                ranges.push(IdRange { inside: next, outside: first, size });
+                (next, first, count) = (next + size, first + size, count - size);
+            }
+        }
+        ranges.push(IdRange { inside, outside: own, size: 1 });
+        ranges.sort_by_key(|range| range.inside);
+        IdMap(ranges)
+    }
+
+    /// Whether it maps this id inside.
+    pub fn has(&self, inside: u32) -> bool {
+        self.0
+            .iter()
+            .any(|range| inside >= range.inside && inside - range.inside < range.size)
+    }
+
+    /// Its ranges.
+    pub fn ranges(&self) -> &[IdRange] {
+        &self.0
+    }
+
+    /// Shows it as the kernel takes it: one line for each range.
+    pub fn lines(&self) -> String {
+        self.0.iter().map(|range| format!("{range}\n")).collect()
+    }
+}
+
+/// Shows it on one line, for people.
+impl fmt::Display for IdMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            &self.0.iter().map(IdRange::to_string).collect::<Vec<_>>().join(", "),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_three_numbers_and_all_its_ids_are_valid() {
+        assert_eq!(
+            "0:100000:65536".parse(),
+            Ok(IdRange { inside: 0, outside: 100_000, size: 65536 })
+        );
+        for bad in [
+            "",
+            "0",
+            "0:1",
+            "0:1:0",
+            "a:b:c",
+            "0:1:2:3",
+            "1:4294967295:1",
+            "-1:0:1",
+            "1:0:4294967295",
+        ] {
+            assert!(bad.parse::<IdRange>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_id_is_mapped_twice() {
+        let map = |ranges: &[&str]| {
+            IdMap::new(ranges.iter().map(|text| text.parse().unwrap()).collect())
+        };
+        assert!(map(&["0:1000:1", "1:100000:65536"]).is_ok());
+        assert!(map(&["0:1000:2", "1:100000:65536"]).is_err());
+        assert!(map(&["0:1000:1", "1:1000:1"]).is_err());
+    }
+
+    #[test]
+    fn root_stands_for_the_caller_and_other_ids_for_the_spare_ranges() {
+        let map = IdMap::around(0, 1000, &[(100_000, 65536), (200_000, 10)]);
+        assert_eq!(map.lines(), "0 1000 1\n1 100000 65536\n65537 200000 10\n");
+        assert!(map.has(0) && map.has(65546) && !map.has(65547));
+    }
+
+    #[test]
+    fn an_own_id_in_the_middle_leaves_no_gap() {
+        let map = IdMap::around(1000, 1000, &[(100_000, 65536)]);
+        assert_eq!(map.lines(), "0 100000 1000\n1000 1000 1\n1001 101000 64536\n");
+        assert_eq!(IdMap::around(5, 1000, &[]).lines(), "5 1000 1\n");
+    }
+}

@@ -1,0 +1,171 @@
+//! The blocks of 512 bytes that an archive consists of. A header is one block and has a
+//! checksum; data is padded to whole blocks; two blocks of zeros are the end: tar(5),
+//! "General Format".
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use anyhow::{Context, Result, bail, ensure};
+use kit::Failure;
+use tar::Header;
+
+/// The size of a block, in bytes.
+pub(super) const BLOCK: usize = 512;
+
+/// The most zeros that may pad an archive after its end, in bytes.
+const LONGEST_PADDING: u64 = 64 << 20;
+
+/// Reads headers, and the data after each; as `Read`, the data of the current header.
+pub(super) struct Blocks<R> {
+    input: R,
+    /// Bytes of the current data that have not been read.
+    data: u64,
+    /// Bytes of padding after the current data.
+    padding: u64,
+    /// Whether any block has been read.
+    has_begun: bool,
+}
+
+impl<R: Read> Blocks<R> {
+    pub(super) fn new(input: R) -> Self {
+        Blocks { input, data: 0, padding: 0, has_begun: false }
+    }
+
+    /// Skips the data that is left, and reads the next header; None at the end.
+    pub(super) fn next_header(&mut self) -> Result<Option<Header>> {
+        self.skip_data_and_padding()?;
+        let Some(block) = self.block()? else {
+            // Some programs write no blocks of zeros at the end.
+            ensure!(
+                self.has_begun,
+                Failure::new("the archive is empty").hint("get it again")
+            );
+            return Ok(None);
+        };
+        self.has_begun = true;
+        if block == [0; BLOCK] {
+            self.check_the_end()?;
+            return Ok(None);
+        }
+        let header = Header::from_byte_slice(&block);
+        let mut expected = header.clone();
+        expected.set_cksum();
+        ensure!(
+            header.cksum().ok() == expected.cksum().ok(),
+            Failure::new(
+                "this is not a tar archive, or it is damaged: a header's checksum is wrong"
+            )
+        );
+        Ok(Some(with_empty_numbers_as_zero(block)))
+    }
+
+    /// Begins to read data of this size.
+    pub(super) fn begin_data(&mut self, size: u64) {
+        self.data = size;
+        self.padding = padding(size);
+    }
+
+    /// How many bytes of the current data have not been read.
+    pub(super) fn data_left(&self) -> u64 {
+        self.data
+    }
+
+    /// Reads a block; None at the end of the input.
+    pub(super) fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
+        let mut block = [0; BLOCK];
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.input.read(&mut block[filled..]).context("read the archive")? {
+                0 if filled == 0 => return Ok(None),
+                0 => bail!(truncated()),
+                count => filled += count,
+            }
+        }
+        Ok(Some(block))
+    }
+
+    /// Refuses anything but zeros after the end: one reader would see a second archive
+    /// there, and another would not.
+    fn check_the_end(&mut self) -> Result<()> {
+        let mut rest = vec![0; 64 * 1024];
+        let mut zeros = 0;
+        loop {
+            let count = self.input.read(&mut rest).context("read the archive")?;
+            ensure!(
+                rest[..count].iter().all(|byte| *byte == 0),
+                Failure::new("the archive has data after its end")
+            );
+            zeros += count as u64;
+            ensure!(
+                zeros <= LONGEST_PADDING,
+                Failure::new("the archive has more than 64 MiB of zeros after its end")
+            );
+            if count == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn skip_data_and_padding(&mut self) -> Result<()> {
+        io::copy(self, &mut io::sink()).context("read the archive")?;
+        let mut padding = [0; BLOCK];
+        let padding = &mut padding[..std::mem::take(&mut self.padding) as usize];
+        match self.input.read_exact(padding) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(truncated().into())
+            }
+            read => read.context("read the archive"),
+        }
+    }
+}
+
+impl<R: Read + Seek> Blocks<R> {
+    /// Where in the input the current data begins.
+    pub(super) fn position(&mut self) -> Result<u64> {
+        self.input.stream_position().context("lseek")
+    }
+
+    /// Seeks over the current data.
+    pub(super) fn seek_over_data(&mut self) -> Result<()> {
+        let here = self.position()?;
+        let end = self.input.seek(SeekFrom::End(0)).context("lseek")?;
+        let next = here.checked_add(std::mem::take(&mut self.data));
+        let next = next.filter(|next| *next <= end).ok_or_else(truncated)?;
+        self.input.seek(SeekFrom::Start(next)).context("lseek").map(drop)
+    }
+}
+
+impl<R: Read> Read for Blocks<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(usize::try_from(self.data).unwrap_or(usize::MAX));
+        let count = self.input.read(&mut buffer[..most])?;
+        if count == 0 && most > 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, truncated()));
+        }
+        self.data -= count as u64;
+        Ok(count)
+    }
+}
+
+/// How many bytes pad data of this size to a whole block.
+pub(super) fn padding(size: u64) -> u64 {
+    size.wrapping_neg() % BLOCK as u64
+}
+
+/// Writes 0 into numbers that are left empty, as GNU tar reads them.
+fn with_empty_numbers_as_zero(mut block: [u8; BLOCK]) -> Header {
+    // Mode, uid, gid, size, mtime, major and minor number: tar(5), "POSIX ustar
+    // Archives".
+    for field in [100..108, 108..116, 116..124, 124..136, 136..148, 329..337, 337..345]
+    {
+        let first = field.start;
+        if block[field].iter().all(|byte| matches!(byte, 0 | b' ')) {
+            block[first] = b'0';
+        }
+    }
+    Header::from_byte_slice(&block).clone()
+}
+
+pub(super) fn truncated() -> Failure {
+    Failure::new("the archive ends in the middle of an entry")
+        .hint("it is truncated: get it again")
+}

@@ -1,0 +1,128 @@
+//! Reads the archives of the fuzzer's corpus, whole and damaged.
+
+use std::collections::BTreeMap;
+use std::fs::DirEntry;
+use std::io::Read;
+
+use tar::Header;
+
+use super::blocks::BLOCK;
+use super::*;
+
+/// Reads the fuzzer's first archives, by name: one for each feature and attack.
+fn corpus() -> BTreeMap<String, Vec<u8>> {
+    let directory =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/archive");
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap());
+    let named = |file: DirEntry| {
+        (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap())
+    };
+    files.map(named).collect()
+}
+
+/// Describes an archive as it was read: a line for each entry, and how it ends.
+fn described(archive: &[u8]) -> String {
+    let mut archive = ArchiveReader::new(archive);
+    let mut text = String::new();
+    loop {
+        let read = archive.next().and_then(|entry| {
+            let mut data = Vec::new();
+            archive.data().read_to_end(&mut data)?;
+            Ok(entry.map(|entry| (entry, data)))
+        });
+        let line = match read {
+            Ok(Some((entry, data))) => describe_entry(&entry, &data),
+            Ok(None) => return text + "  end\n",
+            Err(error) => return text + &format!("  {error:#}\n"),
+        };
+        text += &line;
+    }
+}
+
+fn describe_entry(entry: &Entry, data: &[u8]) -> String {
+    let Entry {
+        kind,
+        path,
+        uid,
+        gid,
+        mode,
+        mtime: (seconds, nanoseconds),
+        size,
+        segments,
+        attributes,
+    } = entry;
+    let kind = match kind {
+        EntryKind::HardLink(to) => format!("HardLink to {}", shown(to)),
+        EntryKind::SymbolicLink(to) => format!("SymbolicLink to {}", shown(to)),
+        other => format!("{other:?}"),
+    };
+    let mut line = format!(
+        "  {} {kind} {uid}:{gid} {mode:o} {seconds}+{nanoseconds} {size}",
+        shown(path)
+    );
+    if size > &0 {
+        line += &format!(", data {} {}", data.len(), shown(data));
+    }
+    for (name, value) in attributes {
+        line += &format!(", {} {}", shown(name), shown(value));
+    }
+    if let Some((segments, whole)) = segments {
+        let at = |segment: &Segment| format!("{}+{}", segment.offset, segment.length);
+        line += &format!(
+            ", of {whole}: {}",
+            segments.iter().map(at).collect::<Vec<_>>().join(" ")
+        );
+    }
+    line + "\n"
+}
+
+/// After an intended change: `INSTA_UPDATE=always`, and look at the difference.
+#[test]
+fn the_archives_of_the_corpus_are_read_as_they_were_written() {
+    let text: String = corpus()
+        .iter()
+        .map(|(name, archive)| format!("{name}\n{}", described(archive)))
+        .collect();
+    insta::with_settings!({
+        snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/snapshots"),
+        prepend_module_to_snapshot => false, omit_expression => true,
+    }, { insta::assert_snapshot!("07-image-archives", text) });
+}
+
+/// Archives below this size are read fast enough to be read often.
+const LARGEST: usize = 64 * 1024;
+
+#[test]
+fn a_damaged_archive_never_makes_the_reader_panic() {
+    let corpus = corpus();
+    assert!(corpus.len() > 20, "{} archives", corpus.len());
+    // xorshift: the same damage on every run.
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let mut errors = 0;
+    for archive in
+        corpus.values().filter(|archive| (1..LARGEST).contains(&archive.len()))
+    {
+        for _ in 0..200 {
+            let mut damaged = archive.clone();
+            for _ in 0..=random(4) {
+                let at = random(damaged.len());
+                damaged[at] = [0, b'0', b'7', b'9', b' ', b'\n', 0x80, 0xff][random(8)];
+            }
+            // With a right checksum the damage reaches the code after the check.
+            if let Some(header) = damaged.first_chunk_mut::<BLOCK>() {
+                let mut fixed = Header::from_byte_slice(header).clone();
+                fixed.set_cksum();
+                *header = *fixed.as_bytes();
+            }
+            damaged.truncate(damaged.len() - random(2) * random(damaged.len()));
+            errors += u32::from(read(damaged.as_slice()).is_err());
+        }
+    }
+    assert!(errors > 100, "only {errors} were seen");
+}

@@ -1,0 +1,61 @@
+//! `import` and `load`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::args::StoreArgs;
+use crate::load;
+use crate::reference::Reference;
+use crate::store::{Store, Tagged};
+
+/// Options of `import`.
+#[derive(clap::Args)]
+pub struct Import {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The archive; - is the standard input
+    #[arg(value_name = "TAR")]
+    archive: PathBuf,
+    /// The name of the new image
+    #[arg(value_name = "NAME[:TAG]")]
+    name: Reference,
+}
+
+impl Import {
+    pub(super) fn run(&self) -> Result<()> {
+        let store = Store::open(&self.store.path()?)?;
+        let hint = user::how_to_get_ids();
+        user::as_root(|| {
+            let image = load::import(&store, &self.archive, self.name.clone(), &hint)?;
+            kit::print(format_args!("{}\n", image.id))
+        })
+    }
+}
+
+/// Options of `load`.
+#[derive(clap::Args)]
+pub struct Load {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The archive or directory; - is the standard input
+    #[arg(value_name = "FILE|DIR", required_unless_present = "input")]
+    source: Option<PathBuf>,
+    /// The same, as Docker has it
+    #[arg(short, long, value_name = "FILE|DIR", conflicts_with = "source")]
+    input: Option<PathBuf>,
+}
+
+impl Load {
+    pub(super) fn run(&self) -> Result<()> {
+        let store = Store::open(&self.store.path()?)?;
+        let source =
+            self.source.as_ref().or(self.input.as_ref()).cloned().unwrap_or_default();
+        let hint = user::how_to_get_ids();
+        user::as_root(|| {
+            let loaded = load::load(&store, &source, &hint)?;
+            let line = |image: &Tagged| format!("Loaded {}\n", image.display_name());
+            kit::print(loaded.iter().map(line).collect::<String>())
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! Reads ahead in a thread of its own: it decompresses the next block while one is
+//! unpacked.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+/// How many bytes are handed over at once.
+const BLOCK: usize = 256 * 1024;
+/// How many such blocks may wait.
+const WAITING: usize = 4;
+
+/// Reads the blocks that a thread has read.
+pub(crate) struct ReadAhead {
+    blocks: Receiver<io::Result<Vec<u8>>>,
+    block: Vec<u8>,
+    at: usize,
+}
+
+impl ReadAhead {
+    /// Starts the thread. It ends at the end of `input`, or when nobody reads on, and
+    /// returns `input`.
+    pub(crate) fn start<'scope, R: Read + Send + 'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        mut input: R,
+    ) -> (Self, ScopedJoinHandle<'scope, R>) {
+        let (sender, blocks) = sync_channel(WAITING);
+        let thread = scope.spawn(move || {
+            loop {
+                let mut block = Vec::with_capacity(BLOCK);
+                let read = input.by_ref().take(BLOCK as u64).read_to_end(&mut block);
+                let is_last = block.is_empty() || read.is_err();
+                if sender.send(read.map(|_| block)).is_err() || is_last {
+                    return input;
+                }
+            }
+        });
+        (ReadAhead { blocks, block: Vec::new(), at: 0 }, thread)
+    }
+}
+
+impl Read for ReadAhead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.block.len() {
+            self.block = match self.blocks.recv() {
+                Ok(block) => block?,
+                Err(_) => Vec::new(), // the thread has ended
+            };
+            self.at = 0;
+        }
+        let count = (&self.block[self.at..]).read(buffer)?;
+        self.at += count;
+        Ok(count)
+    }
+}

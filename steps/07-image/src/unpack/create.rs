@@ -1,0 +1,173 @@
+//! Creates an entry: a directory, link or device. Files are in `file.rs`.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use anyhow::{Context, Result, bail, ensure};
+use kit::Failure;
+use rustix::fs::{
+    AtFlags, FileType, Mode, linkat, makedev, mkdirat, mknodat, statat, symlinkat,
+};
+use rustix::io::Errno;
+
+use super::open::open_beneath;
+use super::whiteout::{EntryName, WHITEOUT_PREFIX, is_whiteout, set_opaque};
+use super::{Unpacker, path, remove};
+use crate::archive::{Entry, EntryKind, shown};
+
+impl Unpacker<'_> {
+    /// Creates what an entry describes, with its data and metadata.
+    pub(super) fn create_entry(
+        &mut self,
+        entry: &Entry,
+        data: &mut impl Read,
+    ) -> Result<()> {
+        self.budget.spend_file()?;
+        self.budget.spend_bytes(
+            entry.attributes.iter().map(|(_, value)| value.len() as u64).sum(),
+        )?;
+        let path = path::normalize(&entry.path)?;
+        let (above, name) = path::split(&path);
+        if path.is_empty() {
+            return self.set_top(entry);
+        }
+        // The entry may be the very directory whose times are being kept.
+        if self.parent.as_ref().is_some_and(|parent| parent.path == path) {
+            self.close_parent()?;
+        }
+        let mut parts = above.split(|byte| *byte == b'/');
+        ensure!(
+            !parts.any(|part| part.starts_with(WHITEOUT_PREFIX.as_bytes())),
+            Failure::new("it lies below a whiteout")
+        );
+        self.open_parent(above)?;
+        match EntryName::parse(name) {
+            EntryName::Plain => {}
+            EntryName::Whiteout(hidden) => return self.hide(hidden),
+            EntryName::OpaqueWhiteout => return set_opaque(self.parent()),
+            EntryName::Ignored => return Ok(()),
+            EntryName::Malformed => {
+                bail!(Failure::new("it is a whiteout without a name"));
+            }
+        }
+        match &entry.kind {
+            EntryKind::Directory => self.create_directory(entry, name, &path),
+            EntryKind::File => self.create_file(entry, name, data),
+            EntryKind::HardLink(target) => self.create_hard_link(target, name),
+            _ => self.create_node(entry, name),
+        }
+    }
+
+    /// Gives the layer's top the metadata of its entry.
+    fn set_top(&mut self, entry: &Entry) -> Result<()> {
+        ensure!(
+            entry.kind == EntryKind::Directory,
+            Failure::new("the top of a layer is a directory")
+        );
+        self.close_parent()?;
+        self.lists_top = true;
+        self.apply_metadata(OsStr::new("."), entry)
+    }
+
+    fn create_directory(
+        &mut self,
+        entry: &Entry,
+        name: &OsStr,
+        path: &[u8],
+    ) -> Result<()> {
+        let create = |unpacker: &Self| {
+            mkdirat(unpacker.parent(), name, Mode::from(0o700)).context("mkdirat")
+        };
+        match statat(self.parent(), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => create(self)?,
+            found => {
+                let found = found.context("fstatat")?;
+                if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
+                    self.unpacked.implied.remove(path);
+                } else {
+                    remove::remove(self.parent(), name)?;
+                    create(self)?;
+                }
+                if is_whiteout(&found) {
+                    let directory = open_beneath(self.top, path);
+                    set_opaque(&directory.context("open(the directory)")?)?;
+                }
+            }
+        }
+        self.apply_metadata(name, entry)
+    }
+
+    fn create_hard_link(&mut self, target: &[u8], name: &OsStr) -> Result<()> {
+        let context = || format!("its target {}", shown(target));
+        let target = path::normalize(target).with_context(context)?;
+        let (above, target_name) = path::split(&target);
+        let directory = match open_beneath(self.top, above) {
+            Err(Errno::LOOP) => {
+                Err(Failure::new("there is a symbolic link above it").into())
+            }
+            opened => opened.map_err(anyhow::Error::from),
+        };
+        let directory = directory.with_context(context)?;
+        let link = |parent: &OwnedFd| {
+            linkat(&directory, target_name, parent, name, AtFlags::empty())
+        };
+        // A link to itself must not be replaced.
+        let is_itself = target_name == name
+            && self.parent.as_ref().is_some_and(|parent| parent.path == above);
+        match link(self.parent()) {
+            Err(Errno::EXIST) if is_itself => Ok(()),
+            Err(Errno::EXIST) => self.replace(name, link)?.with_context(context),
+            linked => linked.with_context(context),
+        }
+    }
+
+    /// Creates a symbolic link, a FIFO or a device.
+    fn create_node(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
+        use EntryKind::{BlockDevice, CharacterDevice};
+        ensure!(
+            entry.kind != CharacterDevice(0, 0),
+            Failure::new("overlayfs takes a device 0:0 for a whiteout")
+        );
+        let created = self.replace(name, |parent| {
+            let (file_type, device) = match &entry.kind {
+                EntryKind::SymbolicLink(target) => {
+                    return symlinkat(OsStr::from_bytes(target), parent, name);
+                }
+                CharacterDevice(major, minor) => {
+                    (FileType::CharacterDevice, makedev(*major, *minor))
+                }
+                BlockDevice(major, minor) => {
+                    (FileType::BlockDevice, makedev(*major, *minor))
+                }
+                _ => (FileType::Fifo, 0),
+            };
+            mknodat(parent, name, file_type, Mode::from(0o600), device)
+        })?;
+        // user_namespaces(7): only root of the host may make devices.
+        let is_device = matches!(entry.kind, CharacterDevice(..) | BlockDevice(..));
+        if is_device && created == Err(Errno::PERM) {
+            self.unpacked.left_out.devices.add(|| shown(&entry.path));
+            return Ok(());
+        }
+        created.context("make it")?;
+        self.apply_metadata(name, entry)
+    }
+
+    /// Creates something in the parent directory, and removes what an earlier entry has
+    /// created under this name.
+    pub(super) fn replace<T>(
+        &self,
+        name: &OsStr,
+        create: impl Fn(&OwnedFd) -> rustix::io::Result<T>,
+    ) -> Result<rustix::io::Result<T>> {
+        match create(self.parent()) {
+            Err(Errno::EXIST) => {
+                remove::remove(self.parent(), name)?;
+                Ok(create(self.parent()))
+            }
+            created => Ok(created),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Replies to DNS messages: RFC 1034 and 1035.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use simple_dns::rdata::{PTR, RData};
+use simple_dns::{
+    CLASS, Name, OPCODE, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE,
+    ResourceRecord, TYPE,
+};
+
+use super::Forwarding;
+use super::zone::Zone;
+use crate::subnet::Subnet;
+
+/// The longest message that is answered, in bytes: a question has one name, and a few
+/// options.
+pub(crate) const MAX_QUESTION: usize = 4096;
+/// The longest answer over UDP to a client without EDNS: RFC 1035, 4.2.1.
+const MAX_UDP_ANSWER: usize = 512;
+/// The length of a message's header: RFC 1035, 4.1.1.
+pub(crate) const HEADER: usize = 12;
+/// QR, in byte 2 of the header: the message is an answer.
+const IS_ANSWER: u8 = 0x80;
+/// Opcode and RD, in byte 2 of the header: an answer repeats them.
+const REPEATED: u8 = 0x79;
+/// RA, in byte 3 of the header: recursion is available.
+const RECURSION_AVAILABLE: u8 = 0x80;
+
+/// The protocol that carries a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// The reply to a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// This answer.
+    Answer(Vec<u8>),
+    /// The answer of another server. The question ends at this byte of the message.
+    Forward { question_end: usize },
+    /// None: the message is no question.
+    Ignore,
+}
+
+/// Knows the names of a network, and decides about all others. It is cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Authority {
+    pub(crate) zone: Arc<Zone>,
+    pub(crate) gateways: Arc<[Subnet]>,
+    pub(crate) forwarding: Forwarding,
+}
+
+/// The result of looking a name up.
+enum Lookup<'a> {
+    /// The name exists. It may have no record of the type: RFC 2308, 2.2.
+    Records(Vec<RData<'a>>),
+    NoSuchName,
+    /// The name is none of the network.
+    Outside,
+}
+
+impl Authority {
+    /// Decides on the reply to a message from the network. The addresses of a name that
+    /// several containers share are rotated by `turn`.
+    pub(crate) fn reply(
+        &self,
+        message: &[u8],
+        transport: Transport,
+        turn: usize,
+    ) -> Reply {
+        let has_header = HEADER <= message.len() && message.len() <= MAX_QUESTION;
+        // Two servers that answer answers never stop.
+        if !has_header || message[2] & IS_ANSWER != 0 {
+            return Reply::Ignore;
+        }
+        let refuse = |code| Reply::Answer(error_answer(message, HEADER, code));
+        if message[4..6] != [0, 1] {
+            return refuse(RCODE::FormatError); // only one question is ever asked
+        }
+        // The records behind the question are not parsed, however many the header says
+        // that there are.
+        let mut head = message.to_vec();
+        head[3] &= 0x0f; // simple-dns refuses a bit that was once reserved
+        head[6..HEADER].fill(0);
+        let Ok(packet) = Packet::parse(&head) else {
+            return refuse(RCODE::FormatError);
+        };
+        if packet.opcode() != OPCODE::StandardQuery {
+            return refuse(RCODE::NotImplemented);
+        }
+        let [question] = &packet.questions[..] else {
+            return refuse(RCODE::FormatError);
+        };
+        let Some(question_end) = question_end(message, question) else {
+            return refuse(RCODE::FormatError);
+        };
+        let answer = |code, records: &[RData]| {
+            let bytes = answer(&packet, question, code, records, transport);
+            bytes.map_or(Reply::Ignore, Reply::Answer)
+        };
+        if !matches!(question.qclass, QCLASS::CLASS(CLASS::IN) | QCLASS::ANY)
+            || question.unicast_response
+        {
+            return answer(RCODE::Refused, &[]);
+        }
+        match self.look_up(&lower_case(&question.qname), question.qtype, turn) {
+            Lookup::Records(records) => answer(RCODE::NoError, &records),
+            Lookup::Outside if self.forwarding == Forwarding::On => {
+                Reply::Forward { question_end }
+            }
+            Lookup::NoSuchName | Lookup::Outside => answer(RCODE::NameError, &[]),
+        }
+    }
+
+    fn look_up(&self, name: &str, wanted: QTYPE, turn: usize) -> Lookup<'_> {
+        let Some(address) = reverse_address(name) else {
+            return match self.zone.addresses(name) {
+                Some(addresses) => Lookup::Records(records(wanted, addresses, turn)),
+                None => Lookup::Outside,
+            };
+        };
+        if !self.gateways.iter().any(|gateway| gateway.has(address)) {
+            return Lookup::Outside;
+        }
+        match self.zone.hostname(address) {
+            Some(name) => Lookup::Records(pointers(wanted, name)),
+            None => Lookup::NoSuchName,
+        }
+    }
+}
+
+/// The A and AAAA records of a name.
+fn records(wanted: QTYPE, addresses: &[IpAddr], turn: usize) -> Vec<RData<'static>> {
+    let records = addresses.iter().filter_map(|address| match (wanted, address) {
+        (QTYPE::TYPE(TYPE::A) | QTYPE::ANY, IpAddr::V4(v4)) => {
+            Some(RData::A((*v4).into()))
+        }
+        (QTYPE::TYPE(TYPE::AAAA) | QTYPE::ANY, IpAddr::V6(v6)) => {
+            Some(RData::AAAA((*v6).into()))
+        }
+        _ => None,
+    });
+    let mut records: Vec<_> = records.collect();
+    let turn = turn % records.len().max(1);
+    records.rotate_left(turn);
+    records
+}
+
+/// The PTR record of an address.
+fn pointers(wanted: QTYPE, hostname: &str) -> Vec<RData<'_>> {
+    let is_wanted = matches!(wanted, QTYPE::TYPE(TYPE::PTR) | QTYPE::ANY);
+    let name = is_wanted.then(|| Name::new(hostname).ok()).flatten();
+    name.map(|name| RData::PTR(PTR(name))).into_iter().collect()
+}
+
+/// Where the question ends in its message. None: its name is compressed, so the answer
+/// of another server would not repeat it byte for byte.
+fn question_end(message: &[u8], question: &Question) -> Option<usize> {
+    let mut packet = Packet::new_query(0);
+    packet.questions.push(question.clone());
+    let written = packet.build_bytes_vec().ok()?;
+    message[HEADER..].starts_with(&written[HEADER..]).then_some(written.len())
+}
+
+/// A name in lower case; empty if a label contains a dot, which no container's name
+/// does.
+fn lower_case(name: &Name) -> String {
+    let labels: Vec<_> = name.as_bytes().map(String::from_utf8_lossy).collect();
+    if labels.iter().any(|label| label.contains('.')) {
+        return String::new();
+    }
+    labels.join(".").to_ascii_lowercase()
+}
+
+/// The address of a reverse name: 10.88.0.2 for 2.0.88.10.in-addr.arpa (RFC 1035, 3.5;
+/// RFC 3596, 2.5).
+fn reverse_address(name: &str) -> Option<IpAddr> {
+    if let Some(bytes) = name.strip_suffix(".in-addr.arpa") {
+        let bytes: Vec<&str> = bytes.rsplit('.').collect();
+        return bytes.join(".").parse::<Ipv4Addr>().ok().map(IpAddr::V4);
+    }
+    let is_digit = |label: &str| {
+        label.len() == 1 && label.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let digits: Vec<&str> = name.strip_suffix(".ip6.arpa")?.rsplit('.').collect();
+    let is_address = digits.len() == 32 && digits.iter().all(|digit| is_digit(digit));
+    let bits = is_address.then(|| u128::from_str_radix(&digits.concat(), 16).ok());
+    Some(IpAddr::V6(bits.flatten()?.into()))
+}
+
+fn answer(
+    asked: &Packet,
+    question: &Question,
+    code: RCODE,
+    records: &[RData],
+    transport: Transport,
+) -> simple_dns::Result<Vec<u8>> {
+    let build = |records: &[RData], flags: PacketFlag| {
+        let mut packet = Packet::new_reply(asked.id());
+        *packet.rcode_mut() = code;
+        packet.set_flags(
+            PacketFlag::AUTHORITATIVE_ANSWER | PacketFlag::RECURSION_AVAILABLE | flags,
+        );
+        if asked.has_flags(PacketFlag::RECURSION_DESIRED) {
+            packet.set_flags(PacketFlag::RECURSION_DESIRED);
+        }
+        packet.questions.push(question.clone());
+        // A TTL of 0: no client caches the answer, since the container may end soon.
+        let record = |data: &RData<'_>| {
+            let name = question.qname.clone().into_owned();
+            ResourceRecord::new(name, CLASS::IN, 0, data.clone().into_owned())
+        };
+        packet.answers = records.iter().map(record).collect();
+        packet.build_bytes_vec_compressed()
+    };
+    let whole = build(records, PacketFlag::empty())?;
+    if transport == Transport::Udp && whole.len() > MAX_UDP_ANSWER {
+        return build(&[], PacketFlag::TRUNCATION); // the client retries over TCP
+    }
+    Ok(whole)
+}
+
+/// An answer that has only an error code. It repeats the message as far as `end`: the
+/// header, or the header and the question.
+pub(crate) fn error_answer(message: &[u8], end: usize, code: RCODE) -> Vec<u8> {
+    let mut answer = message[..end].to_vec();
+    answer[2] = IS_ANSWER | (message[2] & REPEATED);
+    answer[3] = RECURSION_AVAILABLE | code as u8;
+    answer[5] = u8::from(end > HEADER); // how many questions it repeats
+    answer[4] = 0;
+    answer[6..HEADER].fill(0);
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reply for a network on which 10.88.0.2 has this host name.
+    fn reply(hostname: &str, message: &[u8]) -> Reply {
+        let leases = format!(
+            r#"{{"leases": [{{"hostname": "{hostname}", "addresses": ["10.88.0.2"]}}]}}"#
+        );
+        let authority = Authority {
+            zone: Arc::new(Zone::parse(&leases).unwrap()),
+            gateways: ["10.88.0.1/24".parse().unwrap()].into(),
+            forwarding: Forwarding::On,
+        };
+        authority.reply(message, Transport::Udp, 0)
+    }
+
+    fn question(name: &str) -> Vec<u8> {
+        let mut packet = Packet::new_query(7);
+        packet.questions.push(Question::new(
+            Name::new(name).unwrap(),
+            TYPE::A.into(),
+            CLASS::IN.into(),
+            false,
+        ));
+        packet.build_bytes_vec().unwrap()
+    }
+
+    /// The code of an answer that repeats nothing but the header.
+    fn error_code(message: &[u8]) -> u8 {
+        match reply("web", message) {
+            Reply::Answer(answer) if answer.len() == HEADER => {
+                assert_eq!(answer[4..], [0; 8], "it has no question and no record");
+                answer[3] & 0x0f
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_no_question_is_not_answered() {
+        let mut answer = question("web");
+        answer[2] |= IS_ANSWER;
+        for message in [&answer[..], &[], &[0; 11], &[0; MAX_QUESTION + 1]] {
+            assert_eq!(reply("web", message), Reply::Ignore);
+        }
+    }
+
+    #[test]
+    fn a_malformed_question_is_refused_with_the_reason() {
+        let changed = |index: usize, value: u8| {
+            let mut message = question("web");
+            message[index] = value;
+            message
+        };
+        assert_eq!(error_code(&changed(2, 0x28)), RCODE::NotImplemented as u8);
+        for malformed in [
+            changed(5, 0),
+            changed(5, 2),
+            changed(12, 0xc0), // the name is a pointer
+            question("web")[..14].to_vec(),
+            // A pointer to bytes that can be read as a name: the id as the label x.
+            vec![1, b'x', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 0, 0, 1, 0, 1, 0],
+        ] {
+            assert_eq!(error_code(&malformed), RCODE::FormatError as u8);
+        }
+    }
+
+    #[test]
+    fn a_label_with_a_dot_is_not_taken_for_two_labels() {
+        let answered = reply("a.b", &question("a.b"));
+        assert!(matches!(answered, Reply::Answer(_)), "{answered:?}");
+        let forwarded = reply("a.b", &question(r"a\.b"));
+        assert!(matches!(forwarded, Reply::Forward { .. }), "{forwarded:?}");
+    }
+
+    #[test]
+    fn a_reverse_name_has_an_address() {
+        let v6 = format!("2.{}d.f.ip6.arpa", "0.".repeat(29));
+        assert_eq!(
+            reverse_address("2.0.88.10.in-addr.arpa"),
+            Some("10.88.0.2".parse().unwrap())
+        );
+        assert_eq!(reverse_address(&v6), Some("fd00::2".parse().unwrap()));
+        for other in [
+            "in-addr.arpa",
+            "88.10.in-addr.arpa",
+            "x.0.88.10.in-addr.arpa",
+            "2.ip6.arpa",
+            "web",
+            &v6[2..],
+        ] {
+            assert_eq!(reverse_address(other), None, "{other}");
+        }
+        assert_eq!(reverse_address(&v6.replacen('2', "é", 1)), None);
+        assert_eq!(reverse_address(&v6.replace("d.f.ip6", "d.+.ip6")), None);
+    }
+}

@@ -1,0 +1,242 @@
+//! A container's endpoint on a bridge: its lease, its cable and its published ports.
+
+use std::net::IpAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use kit::Failure;
+
+use crate::create;
+use crate::dns::{Forwarding, Responder, ResponderOptions};
+use crate::firewall::{self, Firewall};
+use crate::host;
+use crate::ipam;
+use crate::lease::{Lease, LeaseRequest};
+use crate::netlink::Netlink;
+use crate::network::{DEFAULT, Isolation, Network, NetworkName};
+use crate::nft;
+use crate::options::BridgeOptions;
+use crate::port::Port;
+use crate::port_reservation;
+use crate::store::{NetworkRecord, NetworkStore};
+use crate::sysctl;
+
+/// A container's endpoint on a network. Dropping it takes the container off the
+/// network.
+pub(crate) struct Endpoint {
+    dir: PathBuf,
+    network: Network,
+    lease: Lease,
+    /// None, once the container is off the network.
+    resources: Option<HostResources>,
+}
+
+/// The host's resources that a container has.
+struct HostResources {
+    _ports: Vec<OwnedFd>,
+    _responder: Responder,
+}
+
+/// The name of the link in the container.
+const INSIDE: &str = "eth0";
+
+impl Endpoint {
+    /// Puts a container on a network: leases its addresses, reserves its ports and
+    /// prepares the host. Its run directory must exist already: the lease is kept while
+    /// that says that the container is alive.
+    ///
+    /// # Errors
+    /// When an address or a port is taken, a firewall would drop the packets, or the
+    /// kernel refuses. Nothing is left then.
+    pub(crate) fn join(options: &BridgeOptions, request: LeaseRequest) -> Result<Self> {
+        let mut store = NetworkStore::open(&options.dir)?;
+        let mut netlink = Netlink::open()?;
+        let own = Some(request.run_dir.as_path());
+        host::remove_stale_or_warn(&mut store, &mut netlink, own)?;
+        let record = find_or_describe(&store, &mut netlink, options.network.as_ref())?;
+        refuse_ports(&record.network, &request.ports)?;
+        let lease = ipam::lease(&record, request)?;
+        let network = record.network;
+        let has_ipv6 = network.subnet6.is_some();
+        let ports = port_reservation::reserve(&store, &lease.ports, has_ipv6)?;
+        match attach(&mut store, &mut netlink, &network, &lease, options.firewall) {
+            Ok(responder) => {
+                let resources = HostResources { _ports: ports, _responder: responder };
+                let (dir, resources) = (options.dir.clone(), Some(resources));
+                Ok(Endpoint { dir, network, lease, resources })
+            }
+            Err(error) => {
+                // The first error says more than one of undoing it. The next start, or
+                // `gc`, tries that again.
+                let _ = detach(&mut store, &mut netlink, &network.name, &lease);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn ports(&self) -> &[Port] {
+        &self.lease.ports
+    }
+
+    pub(crate) fn addresses(&self) -> &[IpAddr] {
+        &self.lease.addresses
+    }
+
+    pub(crate) fn gateways(&self) -> Vec<IpAddr> {
+        self.network.gateways()
+    }
+
+    // ANCHOR: plug-in
+    /// Makes the cable from the bridge into the container's network namespace. The
+    /// parent calls it while the child waits.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    // Task 8.3: the other end is made in the namespace, and is never seen here.
+    pub(crate) fn plug_in(&self, namespace: BorrowedFd<'_>) -> Result<()> {
+        let mut netlink = Netlink::open()?;
+        netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, namespace)?;
+        let cable = netlink.link(&self.lease.link)?;
+        let cable = cable.ok_or_else(|| {
+            Failure::new(format_args!("the link {} is gone", self.lease.link))
+        })?;
+        let bridge = self.network.link(&mut netlink)?;
+        netlink.plug(&cable, &bridge)
+    }
+    // ANCHOR_END: plug-in
+
+    // ANCHOR: configure
+    /// Gives the link in the container its addresses, and a default route unless the
+    /// network is internal. The child calls it.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    pub(crate) fn configure(&self, netlink: &mut Netlink) -> Result<()> {
+        let link = netlink.link(INSIDE)?.ok_or_else(|| {
+            Failure::new(format_args!("the cable's end {INSIDE} is gone"))
+        })?;
+        sysctl::refuse_router_advertisements(INSIDE, self.network.subnet6.is_some())?;
+        let addresses = self.lease.addresses.iter();
+        for address in addresses.filter_map(|ip| self.network.with_prefix(*ip)) {
+            let why = "its address on the network";
+            netlink.add_address(why, link.index, INSIDE, address)?;
+        }
+        netlink.turn_on(&link)?;
+        match self.network.isolation {
+            Isolation::Internal => Ok(()),
+            Isolation::Open | Isolation::Isolated => self
+                .network
+                .gateways()
+                .into_iter()
+                .try_for_each(|gateway| netlink.add_default_route(gateway)),
+        }
+    }
+    // ANCHOR_END: configure
+
+    /// Takes the container off the network. With the last container go the rules, the
+    /// settings and an automatic network.
+    ///
+    /// # Errors
+    /// All that could not be undone; the rest is.
+    pub(crate) fn leave(mut self) -> Result<()> {
+        self.release()
+    }
+
+    fn release(&mut self) -> Result<()> {
+        let Some(resources) = self.resources.take() else { return Ok(()) };
+        let mut store = NetworkStore::open(&self.dir)?;
+        let mut netlink = Netlink::open()?;
+        drop(resources); // the responder ends when nobody uses it
+        detach(&mut store, &mut netlink, &self.network.name, &self.lease)
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        // Another error is on its way already, and says more. `gc` removes the rest.
+        let _ = self.release();
+    }
+}
+
+/// Finds the network. The default network is described where it does not exist yet.
+fn find_or_describe(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+    name: Option<&NetworkName>,
+) -> Result<NetworkRecord> {
+    match (name, store.find(DEFAULT)) {
+        (Some(name), _) => store.network(&name.0).cloned(),
+        (None, Some(record)) => Ok(record.clone()),
+        (None, None) => Ok(NetworkRecord {
+            network: create::default_network(store, netlink)?,
+            leases: Vec::new(),
+        }),
+    }
+}
+
+fn refuse_ports(network: &Network, ports: &[Port]) -> Result<()> {
+    let needs_ipv6 = |port: &&Port| port.ip.is_some_and(|ip| ip.is_ipv6());
+    let (port, why) = match (network.isolation, ports.first()) {
+        (_, None) => return Ok(()),
+        (Isolation::Internal, Some(port)) => {
+            (port, "is an internal network, which nobody outside reaches")
+        }
+        _ => match ports.iter().find(needs_ipv6) {
+            Some(port) if network.subnet6.is_none() => (port, "has no IPv6"),
+            _ => return Ok(()),
+        },
+    };
+    let failure = Failure::new(format_args!("-p {port}: {} {why}", network.name));
+    Err(failure.hint("choose another network, or leave -p out").into())
+}
+
+/// Notes the lease, and prepares the host for it.
+fn attach(
+    store: &mut NetworkStore,
+    netlink: &mut Netlink,
+    network: &Network,
+    lease: &Lease,
+    firewall: Firewall,
+) -> Result<Responder> {
+    if store.find(&network.name).is_none() {
+        store.add(network.clone())?;
+    }
+    let mut leases = store.network(&network.name)?.leases.clone();
+    leases.push(lease.clone());
+    store.set_leases(&network.name, leases)?;
+
+    let uplinks = host::uplinks(store, netlink)?;
+    firewall::admit(store, network, &uplinks, firewall)?;
+    network.raise(netlink)?;
+    kit::combine(host::reconcile(store, netlink))?;
+    nft::forget(&lease.addresses)?;
+    Responder::ensure(&ResponderOptions {
+        leases: store.leases_path(&network.name),
+        bridge: network.bridge.clone(),
+        gateways: network.subnets().collect(),
+        forwarding: match network.isolation {
+            Isolation::Internal => Forwarding::Off,
+            Isolation::Open | Isolation::Isolated => Forwarding::On,
+        },
+    })
+}
+
+/// Removes the cable and the lease, and all on the host that only they required.
+fn detach(
+    store: &mut NetworkStore,
+    netlink: &mut Netlink,
+    name: &str,
+    lease: &Lease,
+) -> Result<()> {
+    let mut errors = Vec::new();
+    // The kernel removes it with the namespace as well, but some time later.
+    errors.extend(netlink.remove_link(&lease.link).err());
+    if let Some(record) = store.find(name) {
+        let others = record.leases.iter().filter(|other| other.id != lease.id);
+        let others = others.cloned().collect();
+        errors.extend(store.set_leases(name, others).err());
+    }
+    errors.extend(host::reconcile(store, netlink));
+    kit::combine(errors)
+}

@@ -1,0 +1,197 @@
+//! /etc/resolv.conf: the DNS servers that a container asks. See resolv.conf(5).
+
+use std::fs;
+use std::net::IpAddr;
+
+/// The contents of /etc/resolv.conf.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResolvConf {
+    /// The DNS servers.
+    pub servers: Vec<IpAddr>,
+    /// The search domains, which are appended to short names.
+    pub search: Vec<String>,
+    /// `ndots:0` and the like.
+    pub options: Vec<String>,
+    /// A comment that says why there are no servers.
+    pub comment: Option<&'static str>,
+}
+
+const OF_HOST: &str = "/etc/resolv.conf";
+/// The servers that systemd-resolved(8) forwards to; the host's own file has only its
+/// 127.0.0.53.
+const OF_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+
+const NO_SERVERS: &str = "the host's DNS server listens on 127.0.0.x only, which a container cannot reach: use --dns IP";
+
+impl ResolvConf {
+    /// Reads the host's file as it is, for a container on the host's network: it
+    /// reaches a server on the host's loopback.
+    pub fn read_of_host() -> Self {
+        fs::read_to_string(OF_HOST)
+            .map(|text| ResolvConf::parse(&text))
+            .unwrap_or_default()
+    }
+
+    /// Reads the host's file for a container with its own loopback, without the servers
+    /// on the host's loopback. If there are no others, those of systemd-resolved take
+    /// their place.
+    pub fn read_for_container() -> Self {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        ResolvConf::without_loopback_of_host(&read(OF_HOST), || read(OF_RESOLVED))
+    }
+
+    fn without_loopback_of_host(
+        of_host: &str,
+        of_resolved: impl FnOnce() -> String,
+    ) -> Self {
+        let mut host = ResolvConf::parse(of_host).without_loopback();
+        if host.servers.is_empty() {
+            let resolved = ResolvConf::parse(&of_resolved()).without_loopback();
+            host.servers = resolved.servers;
+        }
+        host.comment = host.servers.is_empty().then_some(NO_SERVERS);
+        host
+    }
+
+    /// Adds a server if there is none.
+    pub(crate) fn with_fallback(self, server: IpAddr) -> Self {
+        let servers: &[IpAddr] = if self.servers.is_empty() { &[server] } else { &[] };
+        self.with_options(servers, &[])
+    }
+
+    /// Replaces the servers by those of `--dns` and the domains by those of
+    /// `--dns-search`, where there are any.
+    pub fn with_options(mut self, servers: &[IpAddr], search: &[String]) -> Self {
+        if !servers.is_empty() {
+            (self.servers, self.comment) = (servers.into(), None);
+        }
+        if !search.is_empty() {
+            // "." means no domain at all.
+            let is_domain = |domain: &&String| *domain != ".";
+            self.search = search.iter().filter(is_domain).cloned().collect();
+        }
+        self
+    }
+
+    /// Replaces the servers by the network's responder, which listens at `gateways` and
+    /// forwards to them. With ndots:0 a name without a dot is first tried without a
+    /// domain: containers have such names.
+    pub fn with_responder(self, gateways: &[IpAddr]) -> Self {
+        ResolvConf {
+            servers: gateways.into(),
+            options: vec!["ndots:0".into()],
+            comment: None,
+            ..self
+        }
+    }
+
+    /// Parses a file as resolv.conf(5) describes it. As the C library does, it ignores
+    /// everything else.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut parsed = ResolvConf::default();
+        for line in text.lines().filter(|line| !line.starts_with(['#', ';'])) {
+            let mut words = line.split_whitespace();
+            match words.next() {
+                Some("nameserver") => {
+                    let server: Option<IpAddr> =
+                        words.next().and_then(|word| word.parse().ok());
+                    parsed.servers.extend(server);
+                }
+                Some("search" | "domain") => {
+                    parsed.search = words.map(String::from).collect();
+                }
+                Some("options") => parsed.options.extend(words.map(String::from)),
+                _ => {}
+            }
+        }
+        parsed
+    }
+
+    fn without_loopback(mut self) -> Self {
+        let is_loopback = |address: &IpAddr| address.to_canonical().is_loopback();
+        self.servers.retain(|server| !is_loopback(server) && !server.is_unspecified());
+        // resolved writes trust-ad for its own 127.0.0.53 only.
+        self.options.retain(|option| option != "trust-ad");
+        self
+    }
+
+    /// The text of the file.
+    pub(crate) fn text(&self) -> String {
+        let line = |name: &str, words: &[String]| match words {
+            [] => String::new(),
+            words => format!("{name} {}\n", words.join(" ")),
+        };
+        let mut text =
+            self.comment.map_or(String::new(), |comment| format!("# {comment}\n"));
+        for server in &self.servers {
+            text += &format!("nameserver {server}\n");
+        }
+        text + &line("search", &self.search) + &line("options", &self.options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STUB: &str =
+        "# managed\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n";
+
+    fn for_container(of_host: &str, of_resolved: &str) -> String {
+        ResolvConf::without_loopback_of_host(of_host, || of_resolved.into()).text()
+    }
+
+    #[test]
+    fn a_server_on_the_hosts_loopback_is_left_out() {
+        let text = for_container(
+            STUB,
+            "nameserver 192.0.2.53\nnameserver 127.0.0.1\nsearch other\n",
+        );
+        assert_eq!(text, "nameserver 192.0.2.53\nsearch lan\noptions edns0\n");
+        for loopback in
+            ["127.0.0.53", "127.1.2.3", "::1", "::ffff:127.0.0.1", "0.0.0.0"]
+        {
+            let text = for_container(
+                &format!("nameserver {loopback}\nnameserver 192.0.2.1\n"),
+                "",
+            );
+            assert_eq!(text, "nameserver 192.0.2.1\n", "{loopback}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_servers_says_why() {
+        assert_eq!(
+            for_container(STUB, ""),
+            format!("# {NO_SERVERS}\nsearch lan\noptions edns0\n")
+        );
+    }
+
+    #[test]
+    fn options_replace_the_hosts_servers_and_domains() {
+        let host = || {
+            ResolvConf::without_loopback_of_host(
+                "nameserver 192.0.2.1\nsearch lan\n",
+                String::new,
+            )
+        };
+        let dns = ["192.0.2.7".parse().unwrap()];
+        assert_eq!(
+            host().with_options(&dns, &[]).text(),
+            "nameserver 192.0.2.7\nsearch lan\n"
+        );
+        assert_eq!(
+            host().with_options(&[], &["a".into(), "b".into()]).text(),
+            "nameserver 192.0.2.1\nsearch a b\n"
+        );
+        assert_eq!(
+            host().with_options(&[], &[".".into()]).text(),
+            "nameserver 192.0.2.1\n"
+        );
+        let gateway = ["10.0.0.1".parse().unwrap()];
+        assert_eq!(
+            host().with_responder(&gateway).text(),
+            "nameserver 10.0.0.1\nsearch lan\noptions ndots:0\n"
+        );
+    }
+}

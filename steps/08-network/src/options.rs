@@ -1,0 +1,68 @@
+//! How a container is connected: plain values, made of the command line by
+//! [`crate::Args`] or of anything else by the caller.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use crate::etc::AddHost;
+use crate::firewall::Firewall;
+use crate::netlink::Mac;
+use crate::network::NetworkName;
+use crate::port::Port;
+
+/// How a container is connected, and what its /etc/hosts and /etc/resolv.conf say.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkOptions {
+    /// The network it is on.
+    pub mode: NetworkMode,
+    /// `--network-alias`: more names by which containers of its network find it.
+    pub aliases: Vec<String>,
+    /// `--dns`: its DNS servers; those of the host if empty.
+    pub dns_servers: Vec<IpAddr>,
+    /// `--dns-search`: its search domains; those of the host if empty.
+    pub dns_search: Vec<String>,
+    /// `--add-host`: more lines for /etc/hosts.
+    pub add_hosts: Vec<AddHost>,
+}
+
+/// Which network a container is on.
+#[derive(Clone, Debug, Default)]
+pub enum NetworkMode {
+    /// A network namespace with a loopback link only.
+    #[default]
+    None,
+    /// The host's network namespace.
+    Host,
+    /// A network namespace with a cable to a bridge.
+    Bridge(BridgeOptions),
+    /// A network namespace that pasta(1) connects.
+    Pasta(PastaOptions),
+}
+
+/// What a container on a bridge gets.
+#[derive(Clone, Debug, Default)]
+pub struct BridgeOptions {
+    /// The directory of the networks and their leases.
+    pub dir: PathBuf,
+    /// The network; None: the default network, which is created when it is missing.
+    pub network: Option<NetworkName>,
+    /// Its IPv4 address; None: the first one that is free.
+    pub ip: Option<Ipv4Addr>,
+    /// Its IPv6 address, on a network that has IPv6; None: the first one that is free.
+    pub ip6: Option<Ipv6Addr>,
+    /// Its MAC address; None: one made of its IPv4 address.
+    pub mac: Option<Mac>,
+    /// The ports to publish.
+    pub ports: Vec<Port>,
+    /// What to do when the host's firewall would drop its packets.
+    pub firewall: Firewall,
+}
+
+/// What a container that pasta connects gets.
+#[derive(Clone, Debug, Default)]
+pub struct PastaOptions {
+    /// The path of pasta.
+    pub program: PathBuf,
+    /// The ports to publish.
+    pub ports: Vec<Port>,
+}

@@ -1,0 +1,138 @@
+//! Reserves published ports on the host while the container is alive, so that no other
+//! program takes them. Names the program that has a port already.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use anyhow::Result;
+use kit::{Failure, FailureKind, Hint};
+use nix::errno::Errno;
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt,
+};
+
+use crate::port::{Port, Protocol};
+use crate::store::NetworkStore;
+
+/// Reserves ports. They are free again when the returned sockets are closed.
+///
+/// # Errors
+/// When a port is already in use: the container or process that has it, if it can be
+/// found.
+pub(crate) fn reserve(
+    store: &NetworkStore,
+    ports: &[Port],
+    has_ipv6: bool,
+) -> Result<Vec<OwnedFd>> {
+    let mut sockets = Vec::new();
+    for port in ports {
+        let all =
+            [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        let own = port.ip.map(|ip| vec![ip]);
+        for ip in own.unwrap_or_else(|| all[..1 + usize::from(has_ipv6)].into()) {
+            sockets.push(reserve_one(store, port, ip)?);
+        }
+    }
+    Ok(sockets)
+}
+
+fn reserve_one(store: &NetworkStore, port: &Port, ip: IpAddr) -> Result<OwnedFd> {
+    let address = SocketAddr::new(ip, port.host);
+    let operands = format!("{address}/{}", port.protocol);
+    let reserved = kit::call("nobody else gets this port", "bind", operands, || {
+        bound_socket(address, port.protocol)
+    });
+    match reserved {
+        Err(error) if kit::errno(&error) == Some(Errno::EADDRINUSE) => {
+            let user = find_user(store, port).map(|user| format!(" by {user}"));
+            Err(Failure::new(format_args!(
+                "port {}/{} is already in use{}",
+                port.host,
+                port.protocol,
+                user.unwrap_or_default()
+            ))
+            .kind(FailureKind::Conflict)
+            .hint("end that, or publish another port with -p")
+            .into())
+        }
+        other => other
+            .hint_on(
+                Errno::EADDRNOTAVAIL,
+                format_args!("{ip} is no address of this host: `ip addr` lists them"),
+            )
+            .hint_on(Errno::EACCES, "only root can use ports below 1024"),
+    }
+}
+
+fn bound_socket(
+    address: SocketAddr,
+    protocol: Protocol,
+) -> rustix::io::Result<OwnedFd> {
+    let family =
+        if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let kind = match protocol {
+        Protocol::Tcp => SocketType::STREAM,
+        Protocol::Udp => SocketType::DGRAM,
+    };
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    if protocol == Protocol::Tcp {
+        // socket(7): connections of a server that has just ended do not matter, one
+        // that listens does.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
+    bind(&socket, &address)?;
+    if protocol == Protocol::Tcp {
+        // No connection arrives: DNAT has changed the destination before.
+        listen(&socket, 0)?;
+    }
+    Ok(socket)
+}
+
+/// Finds the container or the process that uses a port.
+fn find_user(store: &NetworkStore, port: &Port) -> Option<String> {
+    let mut leases = store.networks().flat_map(|record| &record.leases);
+    let same =
+        |other: &Port| (other.host, other.protocol) == (port.host, port.protocol);
+    leases
+        .find(|lease| lease.ports.iter().any(same))
+        .map(|lease| format!("container {} ({})", lease.id, lease.hostname))
+        .or_else(|| find_process(port))
+}
+
+fn find_process(port: &Port) -> Option<String> {
+    let socket = format!("socket:[{}]", find_inode(port)?);
+    let mut pids = fs::read_dir("/proc")
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let has_socket = |pid: &String| {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+        { descriptors.into_iter().flatten().flatten() }.any(|entry| {
+            fs::read_link(entry.path()).is_ok_and(|it| it.to_str() == Some(&socket))
+        })
+    };
+    let pid = pids.find(has_socket)?;
+    let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(format!("process {pid} ({})", command.trim()))
+}
+
+/// Finds the inode of the socket that listens at a port. proc(5), /proc/net/tcp: the
+/// second column is the local address, the fourth the state, the tenth the inode.
+fn find_inode(port: &Port) -> Option<String> {
+    const LISTEN: &str = "0A";
+    let own = format!(":{:04X}", port.host);
+    ["", "6"].iter().find_map(|version| {
+        let path = format!("/proc/net/{}{version}", port.protocol);
+        let table = fs::read_to_string(path).ok()?;
+        table.lines().find_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let listens = port.protocol == Protocol::Udp || *fields.get(3)? == LISTEN;
+            let is_it = listens && fields.get(1)?.ends_with(&own);
+            is_it.then(|| fields.get(9).map(ToString::to_string))?
+        })
+    })
+}

@@ -1,0 +1,29 @@
+//! Attributes of a detached mount: functions of the library.
+
+use std::os::fd::AsFd;
+
+use mount::{AttributeChange, Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion};
+use rustix::fs::{StatVfsMountFlags, fstatvfs};
+
+use super::*;
+
+#[test]
+fn attributes_are_set_and_cleared_and_the_others_stay() {
+    let Some(_bench) = bench() else { return };
+    let mount = Detached::new("tmpfs", &[], NOSUID_NODEV_NOEXEC, "a test").unwrap();
+    let flags = || fstatvfs(mount.as_fd()).unwrap().f_flag;
+    let before = StatVfsMountFlags::NOSUID
+        | StatVfsMountFlags::NODEV
+        | StatVfsMountFlags::NOEXEC;
+    assert!(flags().contains(before) && !flags().contains(StatVfsMountFlags::RDONLY));
+
+    let change = AttributeChange {
+        set: Attributes::MOUNT_ATTR_RDONLY,
+        clear: Attributes::MOUNT_ATTR_NOEXEC,
+    };
+    mount.set(change, Recursion::Alone).unwrap();
+    let after = StatVfsMountFlags::NOSUID
+        | StatVfsMountFlags::NODEV
+        | StatVfsMountFlags::RDONLY;
+    assert!(flags().contains(after) && !flags().contains(StatVfsMountFlags::NOEXEC));
+}

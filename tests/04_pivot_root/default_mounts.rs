@@ -1,0 +1,173 @@
+//! /proc, /sys and /dev.
+
+use std::os::unix::fs::FileTypeExt;
+
+use super::*;
+
+/// The options of a mount in the container, then its file system with its options:
+/// `rw,nosuid tmpfs size=64k`.
+fn mounted(pid: i32, point: &str) -> String {
+    let line =
+        host::mount_at(pid, point).unwrap_or_else(|| panic!("{point} is mounted"));
+    let (mount, file_system) = line.split_once(" - ").unwrap();
+    let words: Vec<&str> = file_system.split(' ').collect();
+    format!(
+        "{} {} {}",
+        mount.split(' ').nth(5).unwrap(),
+        words[0],
+        words[2].trim_end_matches(",inode64")
+    )
+}
+
+#[test]
+fn proc_shows_its_own_processes_only() {
+    let Some(bench) = bench() else { return };
+    bench.sh(&[], "echo /proc/[0-9]*").prints("/proc/1");
+}
+
+#[test]
+fn each_default_mount_has_the_attributes_that_it_should() {
+    let Some(bench) = bench() else { return };
+    let running = bench.start(&[], &["sleep", "100"]);
+    for (point, mount) in [
+        ("/proc", "rw,nosuid,nodev,noexec,relatime proc rw"),
+        ("/sys", "ro,nosuid,nodev,noexec,relatime sysfs rw"),
+        ("/dev", "rw,nosuid,noexec,relatime tmpfs rw,size=64k,mode=755"),
+        ("/dev/pts", "rw,nosuid,noexec,relatime devpts rw,gid=5,mode=620,ptmxmode=666"),
+        ("/dev/shm", "rw,nosuid,nodev,noexec,relatime tmpfs rw,size=65536k"),
+        ("/dev/mqueue", "rw,nosuid,nodev,noexec,relatime mqueue rw"),
+    ] {
+        assert_eq!(mounted(running.pid, point), mount, "{point}");
+    }
+}
+
+#[test]
+fn sys_can_be_read_and_not_written() {
+    let Some(bench) = bench() else { return };
+    bench.sh(&[], "ls /sys").exits(0);
+    let ran = bench.sh(&[], "echo 1 > /sys/kernel/profiling; mkdir /sys/fs/x");
+    ran.complains("Read-only file system");
+    assert_ne!(ran.code, 0);
+}
+
+#[test]
+fn dev_has_these_devices_and_links_and_no_other() {
+    let Some(bench) = bench() else { return };
+    // The caller's umask must make no difference.
+    let running = {
+        let pid_file = bench.dir().join("pid");
+        let arguments = bench
+            .arguments(&["--pid-file", pid_file.to_str().unwrap()], &["sleep", "100"]);
+        let child = std::process::Command::new("sh")
+            .args(["-c", "umask 077; exec \"$@\"", "sh"])
+            .arg(bench.exe())
+            .args(arguments)
+            .spawn()
+            .unwrap();
+        let pid: Option<i32> =
+            eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok());
+        (child, pid.expect("it runs"))
+    };
+    let dev = PathBuf::from(format!("/proc/{}/root/dev", running.1));
+    let describe = |path: PathBuf| {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let (mode, number) = (metadata.mode() & 0o7777, metadata.rdev());
+        match fs::read_link(&path) {
+            Ok(link) => format!("-> {}", link.display()),
+            _ if metadata.is_dir() => format!("dir {mode:o}"),
+            _ => {
+                assert!(metadata.file_type().is_char_device(), "{}", path.display());
+                format!(
+                    "c {}:{} {mode:o} {}:{}",
+                    number >> 8,
+                    number & 0xff,
+                    metadata.uid(),
+                    metadata.gid()
+                )
+            }
+        }
+    };
+    let name =
+        |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let mut found: Vec<String> = fs::read_dir(dev)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| format!("{} {}", name(&path), describe(path.clone())))
+        .collect();
+    found.sort();
+    let mut running = running.0;
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let expected = [
+        "fd -> /proc/self/fd",
+        "full c 1:7 666 0:0",
+        "mqueue dir 1777",
+        "null c 1:3 666 0:0",
+        "ptmx -> pts/ptmx",
+        "pts dir 755",
+        "random c 1:8 666 0:0",
+        "shm dir 1777",
+        "stderr -> /proc/self/fd/2",
+        "stdin -> /proc/self/fd/0",
+        "stdout -> /proc/self/fd/1",
+        "tty c 5:0 666 0:0",
+        "urandom c 1:9 666 0:0",
+        "zero c 1:5 666 0:0",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_devices_work() {
+    let Some(bench) = bench() else { return };
+    let script = "echo gone > /dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; \
+                  cat /dev/null; echo to stdout > /dev/stdout; echo to stderr > /dev/stderr; ls /dev/fd/0; \
+                  dd if=/dev/zero of=/dev/full bs=1 count=1";
+    let ran = bench.sh(&[], script);
+    ran.complains("to stderr").complains("No space left on device");
+    assert_eq!(
+        ran.out.split_whitespace().collect::<Vec<_>>(),
+        ["3", "3", "to", "stdout", "/dev/fd/0"]
+    );
+}
+
+#[test]
+fn shared_memory_is_not_the_hosts_and_has_64_mib() {
+    let Some(bench) = bench() else { return };
+    bench.sh(&[], "head -c 67000000 /dev/zero > /dev/shm/x && ls /dev/shm").prints("x");
+    bench
+        .sh(&[], "head -c 68000000 /dev/zero > /dev/shm/x; wc -c < /dev/shm/x")
+        .prints("67108864");
+    bench.sh(&[], "ls /dev/shm").prints("");
+}
+
+#[test]
+fn devpts_is_a_new_instance() {
+    let Some(bench) = bench() else { return };
+    let first = bench.start(&[], &["sleep", "100"]);
+    let second = bench.start(&[], &["sleep", "100"]);
+    let device = |root: &str| fs::metadata(format!("{root}/dev/pts")).unwrap().dev();
+    let (first, second) =
+        (format!("/proc/{}/root", first.pid), format!("/proc/{}/root", second.pid));
+    assert_ne!(device(&first), device(""));
+    assert_ne!(device(&first), device(&second));
+    let names: Vec<_> = fs::read_dir(format!("{first}/dev/pts"))
+        .unwrap()
+        .map(|it| it.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["ptmx"], "there is no terminal unless one was requested");
+}
+
+#[test]
+fn any_user_inside_can_open_a_terminal() {
+    let Some(bench) = bench() else { return };
+    bench.sh(&[], "exec 3<>/dev/ptmx; ls /dev/pts").prints("0\nptmx");
+}
+
+#[test]
+fn without_a_terminal_there_is_no_console_and_no_controlling_terminal() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.sh(&[], "ls /dev/console; : < /dev/tty");
+    ran.complains("/dev/console").complains("/dev/tty");
+    assert_ne!(ran.code, 0);
+}

@@ -1,0 +1,220 @@
+//! Forged and broken notes: `gc` removes only what surely belongs to a dead container,
+//! and one bad note does not keep it from the others.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+
+use kiste_tests::{Bench, Running, host};
+
+use crate::bench;
+use crate::gc::{Left, gc};
+use crate::kernel;
+
+/// Makes a run directory with this note, as a dead runtime might have left it.
+fn forge(bench: &Bench, id: &str, note: &str) {
+    let run_dir = bench.run_dirs().join(id);
+    fs::create_dir_all(&run_dir).unwrap();
+    fs::write(run_dir.join("cgroups"), note).unwrap();
+}
+
+#[test]
+fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
+    let Some(bench) = bench() else { return };
+    let left = Left::by(&bench, bench.start(&[], &["sleep", "100"]));
+    let victim = bench.dir().join("0123456789ab");
+    fs::create_dir_all(victim.join("inner")).unwrap();
+    let up = "../".repeat(10);
+    let top = host::cgroup_mounts().pop().unwrap();
+    let forged = [
+        format!("{}\n", victim.display()),
+        format!("{}{}\n", up, victim.display()),
+        format!("{}/{}{}\n", top.display(), up, victim.display()),
+        "../..\n".to_string(),
+        format!("{}\n", top.display()),
+        "/\n".to_string(),
+    ];
+    for (number, note) in forged.iter().enumerate() {
+        forge(&bench, &format!("00000000000{number}"), note);
+        // The same in a run directory whose id is the name of the victim.
+        forge(&bench, "0123456789ab", note);
+        let ran = gc(&bench);
+        ran.exits(1)
+            .complains("noted as a cgroup, but it is not one")
+            .complains("0123456789ab");
+        assert!(victim.join("inner").exists(), "{note}");
+        assert!(top.exists());
+        fs::remove_dir_all(bench.run_dirs().join(format!("00000000000{number}")))
+            .unwrap();
+    }
+    left.assert_gone();
+    fs::remove_dir_all(bench.run_dirs()).unwrap();
+}
+
+/// A link is not a cgroup, even in the place of one.
+#[test]
+fn a_note_that_names_a_link_is_not_followed() {
+    let Some(bench) = bench() else { return };
+    let victim = bench.dir().join("victim");
+    fs::create_dir_all(victim.join("inner")).unwrap();
+    fs::create_dir_all(bench.run_dirs()).unwrap();
+    // A run directory that is a link to somebody's directory.
+    symlink(&victim, bench.run_dirs().join("link")).unwrap();
+    gc(&bench);
+    assert!(victim.join("inner").exists());
+    let _ = fs::remove_dir_all(bench.run_dirs());
+}
+
+#[test]
+fn garbage_among_the_run_directories_does_not_keep_gc_from_its_work() {
+    let Some(bench) = bench() else { return };
+    let left = Left::by(&bench, bench.start(&[], &["sleep", "100"]));
+    let run_dirs = bench.run_dirs();
+    fs::write(run_dirs.join("a-file"), "not a directory").unwrap();
+    symlink("/nonexistent", run_dirs.join("dangling")).unwrap();
+    fs::create_dir_all(run_dirs.join("0000000000aa/cgroups")).unwrap();
+    fs::create_dir(run_dirs.join("0000000000bb")).unwrap();
+    fs::write(run_dirs.join("0000000000bb/cgroups"), [0xff, 0xfe, b'\n', 0]).unwrap();
+    nix::unistd::mkfifo(&run_dirs.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let ran = gc(&bench);
+    ran.exits(1).complains("0000000000aa").complains("0000000000bb");
+    assert_eq!(ran.out.trim(), left.id, "the id of the removed container is printed");
+    left.assert_gone();
+    // Nor does it keep the next container from starting.
+    let next = bench.run(&[], &["echo", "next"]);
+    next.prints("next").complains("warning");
+    fs::remove_dir_all(run_dirs).unwrap();
+}
+
+/// A user who can write a note could have any cgroup removed.
+#[test]
+fn a_run_directory_that_others_can_write_to_is_refused_by_run_and_gc() {
+    let Some(bench) = bench() else { return };
+    let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
+    let shared = bench.dir().join("shared");
+    forge_living(&bench, &shared, &living);
+    for (owner, mode, reason) in [
+        (0, 0o1777, "mode 1777"),
+        (0, 0o775, "mode 0775"),
+        (65534, 0o755, "belongs to uid 65534"),
+    ] {
+        chown(&shared, Some(owner), None).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
+        let shared = shared.to_str().unwrap();
+        bench
+            .call(["gc", "--run-dir", shared])
+            .exits(1)
+            .complains(reason)
+            .complains("hint: ");
+        let rootfs = bench.rootfs().to_str().unwrap();
+        let run = [
+            "run",
+            "--run-dir",
+            shared,
+            "--rootfs",
+            rootfs,
+            "--cgroup-parent",
+            bench.cgroup_parent(),
+        ];
+        let ran = bench.call([&run[..], &["echo", "ran"]].concat());
+        ran.exits(125).complains(reason).complains("hint: ");
+        assert_eq!(ran.out, "");
+        assert_eq!(
+            fs::read_dir(shared).unwrap().count(),
+            1,
+            "only what was there before"
+        );
+        assert!(host::is_alive(living.pid), "{reason}");
+    }
+    living.end().exits(4);
+}
+
+#[test]
+fn a_run_directory_of_another_user_is_skipped_and_the_others_are_collected() {
+    let Some(bench) = bench() else { return };
+    let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
+    let others = bench.dir().join("others");
+    forge_living(&bench, &others, &living);
+    let its = fs::read_dir(&others).unwrap().next().unwrap().unwrap().path();
+    fs::create_dir(others.join("0123456789ab")).unwrap();
+    for (owner, mode, reason) in
+        [(65534, 0o755, "belongs to uid 65534"), (0, 0o777, "mode 0777")]
+    {
+        chown(&its, Some(owner), None).unwrap();
+        fs::set_permissions(&its, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = bench.call(["gc", "--run-dir", others.to_str().unwrap()]);
+        ran.exits(1).complains(reason).complains("hint: ");
+        assert!(its.join("cgroups").exists() && host::is_alive(living.pid));
+    }
+    assert!(!others.join("0123456789ab").exists());
+    living.end().exits(4);
+}
+
+/// Makes a run directory in `parent` whose note names the cgroups of a living
+/// container.
+fn forge_living(bench: &Bench, parent: &Path, living: &Running) {
+    let id = kernel::id(living);
+    fs::create_dir_all(parent.join(&id)).unwrap();
+    fs::copy(
+        bench.run_dirs().join(&id).join("cgroups"),
+        parent.join(&id).join("cgroups"),
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_note_that_is_not_a_small_regular_file_is_not_read() {
+    let Some(bench) = bench() else { return };
+    let run_dir = bench.run_dirs().join("0123456789ab");
+    let note = run_dir.join("cgroups");
+    fs::create_dir_all(&run_dir).unwrap();
+    // No process writes into the FIFO, so open(2) for reading would block for ever.
+    nix::unistd::mkfifo(&note, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    gc(&bench).exits(1).complains("not a regular file");
+    fs::remove_file(&note).unwrap();
+    symlink("/dev/null", &note).unwrap();
+    gc(&bench).exits(1).complains("cgroups");
+    fs::remove_file(&note).unwrap();
+    fs::write(&note, "/\n".repeat(40_000)).unwrap();
+    gc(&bench).exits(1).complains("not a regular file");
+    fs::remove_dir_all(bench.run_dirs()).unwrap();
+}
+
+/// A runtime that died right after mkdir(2) leaves an empty directory.
+#[test]
+fn an_empty_run_directory_is_removed() {
+    let Some(bench) = bench() else { return };
+    fs::create_dir_all(bench.run_dirs().join("0123456789ab")).unwrap();
+    gc(&bench).prints("0123456789ab");
+    assert!(fs::read_dir(bench.run_dirs()).unwrap().next().is_none());
+}
+
+/// `--run-dir` may name any directory of the user.
+#[test]
+fn a_directory_that_is_not_a_run_directory_is_not_touched() {
+    let Some(bench) = bench() else { return };
+    let photo = bench.run_dirs().join("photos/one");
+    fs::create_dir_all(photo.parent().unwrap()).unwrap();
+    fs::write(&photo, "a photo").unwrap();
+    gc(&bench).prints("");
+    bench.run(&[], &["true"]).exits(0);
+    assert_eq!(fs::read_to_string(&photo).unwrap(), "a photo");
+    fs::remove_dir_all(bench.run_dirs().join("photos")).unwrap();
+    bench.run(&[], &["true"]).exits(0);
+    assert!(bench.run_dirs().exists(), "a parent that the user made stays, empty");
+}
+
+/// A parent that other containers are in stays.
+#[test]
+fn gc_leaves_a_noted_parent_that_others_are_in() {
+    let Some(bench) = bench() else { return };
+    let living = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
+    let parents = kernel::in_each(bench.cgroup_parent());
+    let note: String =
+        parents.iter().map(|path| format!("{}\n", path.display())).collect();
+    forge(&bench, "0123456789ab", &note);
+    gc(&bench).prints("0123456789ab");
+    assert_eq!(kernel::in_each(bench.cgroup_parent()), parents);
+    assert!(host::is_alive(living.pid));
+    living.end().exits(0);
+}

@@ -1,0 +1,217 @@
+//! Reports: usage and OOM kills at the end of a run, errors without root, and doctor.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use kiste_tests::tool;
+
+use crate::bench;
+use crate::gc::gc;
+use crate::kernel::{self, is_vm};
+
+/// Returns the value in a line of `--stats`: `memory  16MiB at most`.
+fn stat<'a>(text: &'a str, name: &str) -> &'a str {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("no line for {name}:\n{text}")).trim()
+}
+
+fn seconds(text: &str) -> f64 {
+    text.split('s')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap_or_else(|_| panic!("seconds: {text}"))
+}
+
+fn mebibytes(text: &str) -> f64 {
+    text.split("MiB")
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap_or_else(|_| panic!("mebibytes: {text}"))
+}
+
+#[test]
+fn stats_print_the_used_resources_and_the_exit_code_stays() {
+    let Some(bench) = bench() else { return };
+    let used = "dd if=/dev/zero of=/dev/shm/file bs=1M count=20 2>/dev/null; sleep 0.5 & sleep 0.5; exit 7";
+    let ran = bench.sh(&["--stats"], used);
+    ran.exits(7);
+    let (wall, cpu) = (seconds(stat(&ran.err, "wall")), stat(&ran.err, "cpu"));
+    assert!((0.5..if is_vm() { 60.0 } else { 10.0 }).contains(&wall), "{}", ran.err);
+    assert!((0.001..wall * 2.0).contains(&seconds(cpu)), "{}", ran.err);
+    let [user, system] =
+        ["user ", "system "].map(|kind| seconds(cpu.split(kind).nth(1).unwrap()));
+    assert!(user + system <= seconds(cpu) + 0.1, "{}", ran.err);
+    let memory = mebibytes(stat(&ran.err, "memory"));
+    assert!((20.0..60.0).contains(&memory), "20 MiB and a little: {}", ran.err);
+    // Since Linux 6.1 the kernel counts them: the shell and one or two children.
+    let pids = stat(&ran.err, "pids");
+    assert!(
+        ["2 at most", "3 at most", "not counted by this kernel here"].contains(&pids),
+        "{pids}"
+    );
+}
+
+/// A report of 0 bytes would be wrong where the kernel does not count, as version 1
+/// without an I/O limit.
+#[test]
+fn stats_print_the_block_io_that_the_kernel_counted_or_that_it_does_not_count() {
+    let Some(bench) = bench() else { return };
+    let write = "dd if=/dev/zero of=/file bs=1M count=4 oflag=direct 2>/dev/null && echo written";
+    let ran = bench.sh(&["--stats"], write);
+    let io = stat(&ran.err, "io");
+    let counted = io.split(" read, ").nth(1).is_some_and(|it| it.ends_with("written"));
+    assert!(counted || io == "not counted by this kernel here", "{io}");
+    // A tmpfs has no block device, and before Linux 6.6 no O_DIRECT.
+    let on_disk = fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| {
+        let mut fields = line.split(' ');
+        fields.next().is_some_and(|device| device.starts_with("/dev/"))
+            && fields.next() == Some("/")
+    });
+    let in_tmp = kiste_tests::host::mounts()
+        .iter()
+        .any(|line| line.split(' ').nth(4) == Some("/tmp"));
+    if ran.out.contains("written") && on_disk && !in_tmp {
+        assert!(!io.contains("0B written"), "4 MiB were written past the cache: {io}");
+    }
+}
+
+#[test]
+fn without_stats_nothing_is_printed() {
+    let Some(bench) = bench() else { return };
+    assert_eq!(bench.run(&[], &["true"]).err, "");
+}
+
+/// In raw mode a line feed does not return to the first column, so the lines would form
+/// a staircase.
+#[test]
+fn the_report_comes_after_the_terminal_settings_are_restored() {
+    let Some(bench) = bench() else { return };
+    let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
+    let mut terminal = bench.at_terminal(&["-t", "-m", "32m", "--stats"], &hog);
+    let before = terminal.settings();
+    let (code, shown) = terminal.ends();
+    assert_eq!(code, 137, "{shown}");
+    assert!(shown.contains("killed: out of memory (limit 32MiB"), "{shown}");
+    assert!(shown.contains("memory  ") && shown.contains("wall  "), "{shown}");
+    assert_eq!(
+        shown.matches('\n').count(),
+        shown.matches("\r\n").count(),
+        "raw: {shown:?}"
+    );
+    assert_eq!(terminal.settings(), before);
+}
+
+#[test]
+fn without_root_the_error_is_one_clear_sentence() {
+    let Some(bench) = bench() else { return };
+    // The program is where every user can run it. Only the rights are missing.
+    let exe = bench.dir().join("program");
+    kiste_tests::host::copy_program(bench.exe(), &exe);
+    fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    let run_dirs = bench.dir().join("anybody's");
+    fs::create_dir(&run_dirs).unwrap();
+    fs::set_permissions(&run_dirs, fs::Permissions::from_mode(0o777)).unwrap();
+    for (run_dir, reason) in [
+        (bench.dir().join("roots"), "Permission denied"),
+        (run_dirs.join("run"), "not delegated to you"),
+    ] {
+        let instead = format!("exec {} \"$@\"", exe.display());
+        let user = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "sh",
+            "-c",
+            &instead,
+        ];
+        let run_dir = run_dir.to_str().unwrap();
+        let limits = [
+            "run",
+            "--run-dir",
+            run_dir,
+            "--cgroup-parent",
+            bench.cgroup_parent(),
+            "-m",
+            "64m",
+        ];
+        let ran = bench.call_by(&user, [&limits[..], &["true"]].concat());
+        ran.exits(125).complains(reason).complains("sudo");
+        assert!(
+            !ran.err.contains("panic") && ran.err.lines().count() == 2,
+            "{}",
+            ran.err
+        );
+    }
+    fs::remove_dir_all(run_dirs).unwrap();
+}
+
+/// The exit code is the command's, even if its cgroup cannot be removed.
+#[test]
+fn a_cgroup_that_cannot_be_removed_is_a_warning_and_is_left_to_gc() {
+    if !tool("mount") {
+        return;
+    }
+    let Some(bench) = bench() else { return };
+    let private = ["unshare", "--mount", "--propagation=private"];
+    let running = bench.start_by(&private, &[], &["sh", "-c", "read line; exit 7"]);
+    let id = kernel::id(&running);
+    let namespace = format!("--mount=/proc/{}/ns/mnt", running.runtime());
+    for mount in kiste_tests::host::cgroup_mounts() {
+        let remount = ["mount", "-o", "remount,bind,ro", mount.to_str().unwrap()];
+        let done = Command::new("nsenter").arg(&namespace).args(remount).status();
+        assert!(done.expect("run nsenter, of util-linux").success());
+    }
+    let ran = running.end();
+    ran.exits(7)
+        .complains("warning: ")
+        .complains("its cgroup stays")
+        .complains("EROFS")
+        .complains("hint: ");
+    assert!(
+        ran.err.contains("gc") && bench.run_dirs().join(&id).exists(),
+        "{}",
+        ran.err
+    );
+    gc(&bench).prints(&id);
+}
+
+/// Steps 01 to 05 need root, and a script can ask doctor for it.
+#[test]
+fn doctor_fails_without_root() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.call_as_nobody(["doctor"]);
+    assert!(
+        ran.exits(1).out.lines().any(|line| line.starts_with("FAILS   root")),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn doctor_has_the_checks_of_cgroups_in_json() {
+    let Some(bench) = bench() else { return };
+    let ran = bench.call(["doctor", "--format", "json"]);
+    ran.exits(0);
+    for check in [
+        "v2",
+        "v1",
+        "memory",
+        "cpu",
+        "pids",
+        "cpuset",
+        "swap",
+        "blkio-weight",
+        "freeze",
+        "kill",
+    ] {
+        assert!(
+            ran.out.contains(&format!("\"cgroup-{check}\"")),
+            "{check}:\n{}",
+            ran.out
+        );
+    }
+}

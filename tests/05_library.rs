@@ -1,0 +1,88 @@
+//! The library of step 5 without a command line: starts a container with all limits,
+//! and finds each limit in the kernel's own files.
+//!
+//! clone3(2) copies one thread alone, so a process that starts containers has one
+//! thread. Test harnesses have several: this test is a program of its own.
+
+#[allow(dead_code, reason = "the other tests of step 5 use the rest")]
+#[path = "05_cgroups/kernel.rs"]
+mod kernel;
+
+use cgroups::{BlkioWeight, Cgroup, CpuShares, Cpus, Limits, Max, Placement, Swap};
+use exec::{CloneFlags, Command, Job, Spawn};
+use kiste_tests::{Bench, host, step};
+use kit::{Id, RunDir};
+
+fn main() -> kit::Result<()> {
+    let needs = ["root", "cgroup-cpuset", "cgroup-swap", "cgroup-blkio-weight"];
+    let bench = Bench::of(step!("05-cgroups"), &needs);
+    if let Some(bench) = bench.filter(|bench| bench.step().is_ours()) {
+        a_container_with_all_limits_starts_without_a_command_line(&bench)?;
+        println!("a_container_with_all_limits_starts_without_a_command_line: ok");
+    }
+    Ok(())
+}
+
+fn a_container_with_all_limits_starts_without_a_command_line(
+    bench: &Bench,
+) -> kit::Result<()> {
+    // The limits are data. A command line or a config.json can make them as well.
+    let limits = Limits {
+        memory: Some(Max::At(64 << 20)),
+        swap: Some(Swap::Asked(Max::At(96 << 20))),
+        memory_reservation: Some(Max::At(32 << 20)),
+        cpus: Some(Cpus { quota: Cpus::PERIOD / 2 }),
+        cpu_shares: Some(CpuShares(512)),
+        cpuset_cpus: "0".parse().ok(),
+        pids: Some(Max::At(20)),
+        blkio_weight: Some(BlkioWeight(1000)),
+    };
+
+    // The run directory says that the container lives. Then comes its cgroup.
+    let id = Id::random()?;
+    let run_dir = RunDir::create(&bench.run_dirs(), &id)?;
+    let parent = bench.cgroup_parent().parse().expect("a plain name");
+    let placement = Placement { parent, id, session_bus: None };
+    let cgroup = Cgroup::create(&placement, &limits, &run_dir)?;
+
+    // The child is born in the cgroup on version 2, and enters it on version 1.
+    let argv = vec!["sleep".into(), "100".into()];
+    let env = vec!["PATH=/usr/bin:/bin".into()];
+    let command = Command { argv, env, workdir: None };
+    let child = Spawn::new(CloneFlags::CLONE_NEWPID)
+        .job(Job::Session)
+        .into_cgroup(cgroup.as_fd())
+        .spawn(|parent| {
+            cgroup.enter()?;
+            cgroups::unshare_namespace()?;
+            exec::become_command(&command, parent)
+        })?;
+
+    assert_limits(child.pid().as_raw());
+
+    // Another program can find the cgroup by its path, and kill the container.
+    cgroup.let_live();
+    let path = placement.parent.as_path().join(placement.id.as_str());
+    let cgroup = Cgroup::find(&path)?;
+    cgroup.kill()?;
+    assert_eq!(child.wait()?.code(), 128 + 9);
+    drop(cgroup);
+    assert!(Cgroup::find(&path).is_ok(), "it was only found, and is not removed");
+    Cgroup::find(&path)?.remove()?;
+    assert!(Cgroup::find(&path).is_err());
+    Ok(())
+}
+
+/// Compares each limit with the files of the cgroup that the process is in.
+fn assert_limits(pid: i32) {
+    assert_eq!(kernel::memory(pid), (64 << 20).to_string());
+    assert_eq!(kernel::memory_and_swap(pid), (96 << 20).to_string());
+    assert_eq!(kernel::reservation(pid), (32 << 20).to_string());
+    assert_eq!(kernel::cpus(pid), "50000 100000");
+    assert_eq!(kernel::cpu_share(pid), kernel::named("59", "512"));
+    assert_eq!(kernel::value(pid, "cpuset.cpus", "cpuset.cpus"), "0");
+    assert_eq!(kernel::value(pid, "pids.max", "pids.max"), "20");
+    let is_bfq = host::cgroup_file(pid, "io.bfq.weight").is_some();
+    let weight = if is_bfq { "1000" } else { "10000" };
+    assert_eq!(kernel::io_share(pid), kernel::named(weight, "1000"));
+}

@@ -1,0 +1,194 @@
+//! Tells whether the programs in a terminal are idle, by looking at their processes. So
+//! no test has to guess how long something may take.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use kiste_tests::host::{Process, family};
+
+/// Two snapshots so far apart must be equal.
+const APART: Duration = Duration::from_millis(15);
+
+/// A command that computes without end is given up after this multiple of its patience.
+const BUSY: u32 = 10;
+
+/// The threads of a process and of its descendants, at one moment.
+#[derive(Debug, PartialEq)]
+pub struct Snapshot(Vec<Thread>);
+
+#[derive(Debug, PartialEq)]
+struct Thread {
+    id: i32,
+    state: char,
+    /// How often it has left a processor.
+    switches: u64,
+}
+
+impl Snapshot {
+    pub fn at(root: i32) -> Self {
+        Snapshot(family(root).iter().flat_map(|process| threads(process.id)).collect())
+    }
+
+    /// Whether no thread runs, is ready to run, or waits for a disk.
+    pub fn nobody_runs(&self) -> bool {
+        !self.0.iter().any(|thread| matches!(thread.state, 'R' | 'D'))
+    }
+}
+
+/// Tells when a process and its descendants are idle.
+#[derive(Default)]
+pub struct IdleWatch {
+    last: Option<(Instant, Snapshot)>,
+}
+
+impl IdleWatch {
+    /// Forgets the last snapshot, since something has happened.
+    pub fn begin_again(&mut self) {
+        self.last = None;
+    }
+
+    /// Whether all threads wait, and have not run since the last snapshot.
+    pub fn is_idle(&mut self, root: i32) -> bool {
+        if self.last.as_ref().is_some_and(|(when, _)| when.elapsed() < APART) {
+            return false;
+        }
+        let now = Snapshot::at(root);
+        let is_same = self.last.as_ref().is_some_and(|(_, last)| *last == now);
+        let rests = is_same && now.nobody_runs();
+        self.last = Some((Instant::now(), now));
+        rests
+    }
+}
+
+/// The time that a command has left. Only time in which it waits counts: on a busy
+/// machine, a command that could go on has not hung.
+pub struct Patience {
+    left: Duration,
+    most: Duration,
+    start: Instant,
+    looked: Instant,
+}
+
+impl Patience {
+    pub fn new(patience: Duration) -> Self {
+        let now = Instant::now();
+        Patience { left: patience, most: patience * BUSY, start: now, looked: now }
+    }
+
+    pub fn is_used_up(&mut self, root: i32) -> bool {
+        let since = self.looked.elapsed();
+        if since >= Duration::from_millis(100) {
+            self.looked = Instant::now();
+            if Snapshot::at(root).nobody_runs() {
+                self.left = self.left.saturating_sub(since);
+            }
+        }
+        self.left.is_zero() || self.start.elapsed() >= self.most
+    }
+}
+
+/// Kills the processes that still live, and waits until they are gone.
+pub fn end(family: &[Process], patience: Duration) {
+    let start = Instant::now();
+    while let Some(process) = family.iter().find(|process| process.is_alive()) {
+        // Root's processes cannot be killed; they end with their terminal.
+        if process.kill().is_err() || start.elapsed() >= patience {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn threads(process: i32) -> Vec<Thread> {
+    let task = format!("/proc/{process}/task");
+    let thread = |id: i32| {
+        let status = fs::read_to_string(format!("{task}/{id}/status")).ok()?;
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+            value.split_whitespace().next()
+        };
+        let count = |name: &str| field(name)?.parse::<u64>().ok();
+        let switches = count("voluntary_ctxt_switches:").unwrap_or_default()
+            + count("nonvoluntary_ctxt_switches:").unwrap_or_default();
+        Some(Thread { id, state: field("State:")?.chars().next()?, switches })
+    };
+    numbers(&task).into_iter().filter_map(thread).collect()
+}
+
+fn numbers(dir: &str) -> Vec<i32> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IdleWatch, Patience, Snapshot, end, family};
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    fn sh(script: &str) -> Child {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::null());
+        sh.spawn().expect("start sh")
+    }
+
+    fn becomes_idle(child: &Child, within: Duration) -> bool {
+        let (start, mut watch) = (Instant::now(), IdleWatch::default());
+        while start.elapsed() < within {
+            if watch.is_idle(child.id() as i32) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn stop(mut child: Child) {
+        end(&family(child.id() as i32), Duration::from_secs(5));
+        _ = child.wait();
+    }
+
+    #[test]
+    fn a_process_that_waits_is_idle_and_one_that_computes_is_not() {
+        let waits = sh("(sleep 1000; true) & read line");
+        let computes = sh("(while :; do :; done) & read line");
+        assert!(becomes_idle(&waits, Duration::from_secs(30)));
+        assert!(
+            family(waits.id() as i32).len() >= 3,
+            "sh, the shell behind, and its sleep"
+        );
+        assert!(!becomes_idle(&computes, Duration::from_millis(300)));
+        stop(waits);
+        stop(computes);
+    }
+
+    #[test]
+    fn patience_is_used_up_by_waiting_only() {
+        let (waits, computes) = (sh("read line"), sh("while :; do :; done"));
+        assert!(becomes_idle(&waits, Duration::from_secs(30)));
+        let used_up = |child: &Child, most: Duration| {
+            let (start, mut left) =
+                (Instant::now(), Patience::new(Duration::from_millis(300)));
+            while start.elapsed() < most {
+                if left.is_used_up(child.id() as i32) {
+                    return true;
+                }
+            }
+            false
+        };
+        assert!(used_up(&waits, Duration::from_secs(30)));
+        assert!(!used_up(&computes, Duration::from_secs(1)));
+        stop(waits);
+        stop(computes);
+    }
+
+    #[test]
+    fn nothing_of_a_family_is_left() {
+        let mut child = sh("sleep 1000 & sleep 1000 & read line");
+        assert!(becomes_idle(&child, Duration::from_secs(30)));
+        let all = family(child.id() as i32);
+        end(&all, Duration::from_secs(30));
+        assert!(all.iter().all(|process| !process.is_alive()));
+        _ = child.wait();
+        assert_eq!(Snapshot::at(child.id() as i32), Snapshot(Vec::new()));
+    }
+}

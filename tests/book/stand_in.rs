@@ -1,0 +1,213 @@
+//! Namespaces that stand in for the host, for pages that change it, when the tests run
+//! as root: a `./rootfs` that may be written to, and from chapter 8 on a network, so
+//! that the links, rules and settings of this machine are never touched. One link leads
+//! to another network namespace, which stands for the rest of the network.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::host::{Host, RootAccess};
+use super::pages::Page;
+use super::user_home;
+
+/// From this chapter on, root writes into `./rootfs`.
+const WRITES: u32 = 6;
+
+/// From this chapter on, root's containers are on a bridge of the host.
+const NETWORK: u32 = 8;
+
+/// The processes that hold the namespaces, and the files. All are gone when this is
+/// dropped.
+pub struct StandIn {
+    host: Holder,
+    _outside: Option<Holder>,
+    _rootfs: TempDir,
+}
+
+/// A process that holds a mount namespace, and perhaps a network namespace. It ends at
+/// the end of its standard input, and so however we end.
+struct Holder(Child);
+
+/// The host's networks are recorded below /var/lib, here a tmpfs. An ordinary user's
+/// pasta needs /dev/net/tun.
+const HOST: &str = "set -e
+    mount -t tmpfs -o mode=755 none /var/lib
+    if [ -e /dev/net/tun ]; then
+        mknod -m 666 /var/lib/tun c 10 200; mount --bind /var/lib/tun /dev/net/tun
+    fi
+    ip link set lo up
+    ip link add eth0 type veth peer name eth0 netns \"$1\"
+    ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up
+    ip route add default via 192.0.2.1";
+
+const OUTSIDE: &str = "set -e
+    ip link set lo up
+    ip addr add 192.0.2.1/24 dev eth0; ip link set eth0 up";
+
+const ROOTFS: &str = r#"mount --bind "$1" "$2""#;
+
+impl StandIn {
+    /// Whether a page is played in namespaces of its own.
+    pub fn is_for(page: &Page, host: &Host) -> bool {
+        page.number() >= Some(WRITES) && host.root == RootAccess::Already
+    }
+
+    /// Why this machine cannot make the namespaces that the page needs.
+    pub fn missing(page: &Page, host: &Host) -> Option<String> {
+        if page.number() < Some(NETWORK) {
+            return None;
+        }
+        if host.root != RootAccess::Already {
+            return Some(
+                "only root can make a network that stands in for the host's".into(),
+            );
+        }
+        let ip = Command::new("ip")
+            .arg("-V")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        ip.is_err().then(|| "there is no ip here (the package iproute2)".into())
+    }
+
+    /// Makes the namespaces for this page and this workspace.
+    pub fn make(page: &Page, workspace: &Path) -> Result<Self> {
+        let has_network = page.number() >= Some(NETWORK);
+        let net: &[&str] = if has_network { &["--net"] } else { &[] };
+        let host = Holder::start(net)?;
+        let outside = has_network.then(|| Holder::start(net)).transpose()?;
+        if let Some(outside) = &outside {
+            host.sh(HOST, &[&outside.0.id().to_string()])?;
+            outside.sh(OUTSIDE, &[])?;
+        }
+        let rootfs = tempfile::tempdir().context("make a place for a ./rootfs")?;
+        let theirs = workspace.join("rootfs");
+        if theirs.is_dir() {
+            let ours = rootfs.path().join("rootfs");
+            user_home::copy(&theirs, &ours)?;
+            host.sh(ROOTFS, &[&ours.to_string_lossy(), &theirs.to_string_lossy()])?;
+        }
+        Ok(StandIn { host, _outside: outside, _rootfs: rootfs })
+    }
+
+    /// The words that run a command in the namespaces, in this directory.
+    pub fn entrance(&self, dir: &Path) -> Vec<String> {
+        // By name: our working directory belongs to another mount namespace.
+        let go_there = ["sh", "-c", r#"cd "$0" && exec "$@""#, &dir.to_string_lossy()];
+        self.host.enter().into_iter().chain(go_there.map(String::from)).collect()
+    }
+}
+
+impl Holder {
+    fn start(net: &[&str]) -> Result<Self> {
+        let mut unshare = Command::new("unshare");
+        unshare.args(net).args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            "echo here; exec cat",
+        ]);
+        let child = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut holder = Holder(child.context("start unshare")?);
+        let mut said = String::new();
+        let output = holder.0.stdout.take().context("its output is a pipe")?;
+        BufReader::new(output)
+            .read_line(&mut said)
+            .context("read from the namespace's process")?;
+        if said != "here\n" {
+            bail!("unshare makes no namespace");
+        }
+        Ok(holder)
+    }
+
+    fn enter(&self) -> Vec<String> {
+        // Enters both kinds: if the holder has no network namespace of its own, it is
+        // in ours.
+        ["nsenter", "-t", &self.0.id().to_string(), "-n", "-m"].map(String::from).into()
+    }
+
+    fn sh(&self, script: &str, arguments: &[&str]) -> Result<()> {
+        let words = self.enter();
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .args(["sh", "-c", script, "sh"])
+            .args(arguments)
+            .stdin(Stdio::null());
+        let output = command.output().context("start nsenter")?;
+        if !output.status.success() {
+            bail!(
+                "the namespaces that stand in for the host cannot be made: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::StandIn;
+    use crate::book::host::Host;
+    use crate::book::pages::Page;
+    use std::process::Command;
+
+    fn says(stand_in: &StandIn, dir: &str, script: &str) -> String {
+        let words = stand_in.entrance(dir.as_ref());
+        let mut command = Command::new(&words[0]);
+        let output = command.args(&words[1..]).args(["sh", "-c", script]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    }
+
+    fn page(path: &str) -> Page {
+        Page { path: path.into(), text: String::new() }
+    }
+
+    #[test]
+    fn the_stand_in_has_a_network_of_its_own_with_a_default_route() {
+        let (host, page) = (Host::ask(), page("book/src/08-network.md"));
+        if let Some(reason) = StandIn::missing(&page, &host) {
+            return host.log_skip("stand_in", &reason);
+        }
+        let stand_in = StandIn::make(&page, "/nowhere".as_ref()).unwrap();
+        let script =
+            "readlink /proc/self/ns/net; ip -o route show default; ls -A /var/lib; pwd";
+        let said = says(&stand_in, "/tmp", script);
+        let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
+        assert!(
+            !said.contains(ours.to_str().unwrap()) && said.contains("via 192.0.2.1"),
+            "{said}"
+        );
+        assert!(!said.contains("dpkg") && said.ends_with("/tmp\n"), "{said}");
+    }
+
+    #[test]
+    fn a_page_does_not_write_into_anybody_elses_rootfs() {
+        let (host, page) = (Host::ask(), page("book/src/06-user.md"));
+        if !StandIn::is_for(&page, &host) {
+            return host.log_skip("stand_in", "it needs root");
+        }
+        if !kiste_tests::host::has("mount") {
+            return host.log_skip("stand_in", "mount is not installed");
+        }
+        let workspace = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(workspace.path().join("rootfs/bin")).unwrap();
+        let stand_in = StandIn::make(&page, workspace.path()).unwrap();
+        let dir = workspace.path().to_str().unwrap();
+        assert_eq!(says(&stand_in, dir, "touch rootfs/made; ls rootfs"), "bin\nmade\n");
+        assert!(!workspace.path().join("rootfs/made").exists());
+    }
+}

@@ -1,0 +1,283 @@
+//! The scenario in which a step's `run` is tested: its options, its command, its `gc`,
+//! and the check that nothing is left.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use kiste_tests::{Bench, Ran, Step, World, host};
+
+/// A bench, from step 8 on in a network of its own, and options that use the features
+/// of the steps so far.
+pub struct Scenario {
+    kind: Kind,
+    options: Vec<String>,
+    command: Vec<String>,
+    /// The links, rules and settings of the host before any container.
+    before: String,
+}
+
+enum Kind {
+    Bench(Box<Bench>),
+    World(Box<World>),
+}
+
+/// The container's command, whose output must be the same in every run.
+const SHOW: &str =
+    "hostname; echo as $(id -u):$(id -g); ls -A /; cat /proc/self/limits | cut -c1-60";
+
+impl Scenario {
+    /// Makes the scenario for this step. None if the host lacks something that it
+    /// needs.
+    pub fn of(name: &'static str, exe: &Path) -> Option<Self> {
+        let step = Step::new(name, exe.to_str().expect("a path of text"));
+        let number = step.number();
+        let kind = match number {
+            8.. => Kind::World(Box::new(World::of(step, &[])?)),
+            0 => Kind::Bench(Box::new(Bench::of(step, &[])?)),
+            _ => Kind::Bench(Box::new(Bench::of(step, &["root"])?)),
+        };
+        let mut scenario = Scenario {
+            kind,
+            options: Vec::new(),
+            command: Vec::new(),
+            before: String::new(),
+        };
+        if let Kind::World(world) = &scenario.kind {
+            scenario.before = world.state();
+        }
+        scenario.command = ["sh", "-c", SHOW].map(String::from).into();
+        if number < 4 {
+            // The host's root directory may change meanwhile.
+            scenario.command[2] = "hostname".into();
+        }
+        scenario.options = scenario.options_of(number);
+        if number >= 7 {
+            scenario.import();
+        }
+        Some(scenario)
+    }
+
+    fn options_of(&self, number: u32) -> Vec<String> {
+        let shared = self.bench().dir().join("shared");
+        fs::create_dir_all(&shared).expect("make a directory");
+        let mut options = Vec::new();
+        let mut add = |words: &str| options.extend(words.split(' ').map(String::from));
+        if number >= 1 {
+            add("--hostname web --domainname example.org");
+        }
+        if number == 2 || number == 6 {
+            add("--init");
+        }
+        if number == 3 {
+            add("--tmpfs /mnt");
+        }
+        if number >= 4 {
+            add(&format!("-v {}:/srv:ro --tmpfs /opt", shared.display()));
+        }
+        if number == 4 {
+            add("--read-only");
+        }
+        if number == 5 || number >= 7 {
+            add("-m 64m --pids-limit 50 --cpus 0.5");
+        }
+        if number >= 6 {
+            add("--userns auto");
+        }
+        if number == 7 {
+            add("--image faults");
+        }
+        if number >= 8 {
+            let noted = self.network_dir();
+            add(&format!(
+                "--network-dir {} -p 8080:80 --ip 10.77.0.50",
+                noted.display()
+            ));
+        }
+        options
+    }
+
+    fn import(&self) {
+        let bench = self.bench();
+        let archive = bench.dir().join("rootfs.tar");
+        let packed = Command::new("tar")
+            .arg("-C")
+            .arg(bench.rootfs())
+            .arg("-cf")
+            .arg(&archive)
+            .arg(".")
+            .status();
+        assert!(packed.expect("run tar").success());
+        let store = bench.store();
+        bench
+            .call(["import", "--store", text(&store), text(&archive), "faults"])
+            .exits(0);
+    }
+
+    /// The bench of the scenario.
+    pub fn bench(&self) -> &Bench {
+        match &self.kind {
+            Kind::Bench(bench) => bench,
+            Kind::World(world) => &world.bench,
+        }
+    }
+
+    /// The step's number.
+    pub fn number(&self) -> u32 {
+        self.bench().step().number()
+    }
+
+    fn network_dir(&self) -> PathBuf {
+        self.bench().dir().join("networks")
+    }
+
+    /// The options of `run`.
+    pub fn options(&self) -> Vec<&str> {
+        self.options.iter().map(String::as_str).collect()
+    }
+
+    /// The options of `run` without some and their values.
+    pub fn options_without(&self, names: &[&str]) -> Vec<&str> {
+        let mut options = self.options();
+        for name in names {
+            if let Some(at) = options.iter().position(|option| option == name) {
+                options.drain(at..at + 2);
+            }
+        }
+        options
+    }
+
+    /// The words that run a program on the scenario's host: `nsenter …`.
+    pub fn starter(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Bench(_) => Vec::new(),
+            Kind::World(world) => world.enter(),
+        }
+    }
+
+    /// All words of the command line.
+    pub fn words(&self) -> Vec<OsString> {
+        let command: Vec<_> = self.command.iter().map(String::as_str).collect();
+        self.words_for(&self.options(), &command)
+    }
+
+    /// All words of a command line with other options and another command.
+    pub fn words_for(&self, options: &[&str], command: &[&str]) -> Vec<OsString> {
+        let mut words: Vec<OsString> =
+            self.starter().into_iter().map(OsString::from).collect();
+        words.push(self.bench().exe().into());
+        words.extend(self.bench().arguments(options, command));
+        words
+    }
+
+    /// Runs `gc`. None for steps before 5, which leave nothing.
+    pub fn gc(&self) -> Option<Ran> {
+        let (bench, number) = (self.bench(), self.number());
+        if number < 5 {
+            return None;
+        }
+        let [runs, store, networks] =
+            [bench.run_dirs(), bench.store(), self.network_dir()];
+        let mut arguments = vec!["gc", "--run-dir", text(&runs)];
+        if number >= 7 {
+            arguments.extend(["--store", text(&store)]);
+        }
+        if number >= 8 {
+            arguments.extend(["--network-dir", text(&networks)]);
+        }
+        let starter = self.starter();
+        Some(match starter.is_empty() {
+            true => bench.call(arguments),
+            false => bench.call_by(
+                &starter.iter().map(String::as_str).collect::<Vec<_>>(),
+                arguments,
+            ),
+        })
+    }
+
+    /// Lists everything that is left on the host now.
+    pub fn left(&self) -> Vec<String> {
+        let mut left = self.bench().leaks();
+        if let Kind::World(world) = &self.kind {
+            let state = world.state();
+            left.extend(
+                lines_apart(&state, &self.before)
+                    .map(|line| format!("on the host: {line}")),
+            );
+            left.extend(
+                lines_apart(&self.before, &state)
+                    .map(|line| format!("gone from the host: {line}")),
+            );
+            left.extend(
+                self.network_dir().exists().then(|| "the records of networks".into()),
+            );
+            // The processes in the network namespace, except the one that holds it.
+            let holder = world.enter()[2].clone();
+            let here = host::processes_in("net", &host::namespace(&holder, "net"));
+            left.extend(here.iter().filter(|pid| pid.to_string() != holder).map(
+                |pid| {
+                    format!(
+                        "process {pid} ({}) in the network namespace",
+                        host::status(pid, "Name")
+                    )
+                },
+            ));
+        }
+        left
+    }
+
+    /// Removes left cgroups, so that the next run is not blamed for them.
+    pub fn clear(&self) {
+        for cgroup in host::cgroups_named(self.bench().cgroup_parent()) {
+            remove_cgroups(Path::new(&cgroup));
+        }
+        let _ = fs::remove_dir_all(self.bench().run_dirs());
+    }
+
+    /// Waits until nothing is left, and returns what is left when time is up: the
+    /// kernel removes some traces only a moment after a process ends.
+    pub fn left_for_good(&self, patience: Duration) -> Vec<String> {
+        let start = Instant::now();
+        loop {
+            let left = self.left();
+            if left.is_empty() || start.elapsed() > patience {
+                return left;
+            }
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The nftables rules and the number of links of the scenario's host. Empty before
+    /// step 8.
+    pub fn rules(&self) -> String {
+        match &self.kind {
+            Kind::Bench(_) => String::new(),
+            Kind::World(world) => world.sh("nft list ruleset; ip -o link | wc -l").out,
+        }
+    }
+}
+
+/// The lines of one text that the other does not have.
+fn lines_apart<'a>(one: &'a str, other: &'a str) -> impl Iterator<Item = &'a str> {
+    one.lines().filter(|line| other.lines().all(|it| it != *line))
+}
+
+fn remove_cgroups(top: &Path) {
+    for entry in fs::read_dir(top)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|it| it.path().is_dir())
+    {
+        remove_cgroups(&entry.path());
+    }
+    let _ = fs::remove_dir(top);
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
+}
