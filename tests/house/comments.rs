@@ -32,8 +32,18 @@ fn is_question(comments: &[Option<&str>]) -> bool {
 
 #[test]
 fn a_comment_that_begins_with_a_pronoun_is_found_and_a_question_is_not() {
-    let text = "/// That goes wrong.\nlet a = 1; // What\n// What may\n// this be? Of course.\n\
-                    //! One\n// Once.\n// Onesided, that is\n# Who\n";
-    assert_eq!(begun_with_a_pronoun(text, "//"), [1, 5]);
-    assert_eq!(begun_with_a_pronoun(text, "#"), [8]);
+    let text = [
+        "/// That goes wrong.",
+        "let a = 1; // What",
+        "// What may",
+        "// this be? Of course.",
+        "//! One",
+        "// Once.",
+        "// Onesided, that is",
+        "# Who",
+    ]
+    .join("\n");
+    let lines = |mark| begun_with_a_pronoun(&text, mark);
+    assert_eq!(lines("//"), [1, 5]);
+    assert_eq!(lines("#"), [8]);
 }

@@ -33,25 +33,43 @@ impl Source {
             || module.starts_with("cli::")
     }
 
+    /// The files beside this one that are its unit tests: `#[cfg(test)] mod b;`.
+    fn test_files(&self) -> Vec<PathBuf> {
+        let lines = self.text.lines().zip(self.text.lines().skip(1));
+        let names = lines
+            .filter(|(cfg, _)| *cfg == "#[cfg(test)]")
+            .filter_map(|(_, line)| line.rsplit_once("mod ")?.1.strip_suffix(';'));
+        names.map(|name| self.path.with_file_name(format!("{name}.rs"))).collect()
+    }
+
     /// The words and signs of the program: without comments, strings and unit tests.
     pub fn tokens(&self) -> Vec<&str> {
         tokens(without_unit_tests(&self.text))
     }
 }
 
-/// Every Rust file of every step.
+/// Every Rust file of every step, without those of unit tests.
 pub fn of_all_steps(root: &Path) -> Vec<Source> {
     let steps = root.join("steps");
     let mut files = Vec::new();
     for step in std::fs::read_dir(&steps).unwrap() {
         collect(&step.unwrap().path().join("src"), &|_| true, &mut files);
     }
+    files.sort();
     let is_rust = |path: &PathBuf| path.extension().is_some_and(|it| it == "rs");
     let sources = files.into_iter().filter(is_rust).map(|path| Source {
         text: std::fs::read_to_string(&path).unwrap(),
         path: path.strip_prefix(&steps).unwrap().into(),
     });
-    sources.collect()
+    without_test_files(sources.collect())
+}
+
+/// Leaves out `b.rs` if a file of its directory says `#[cfg(test)] mod b;`.
+fn without_test_files(mut sources: Vec<Source>) -> Vec<Source> {
+    let test_files: Vec<PathBuf> =
+        sources.iter().flat_map(Source::test_files).collect();
+    sources.retain(|source| !test_files.contains(&source.path));
+    sources
 }
 
 /// Collects the files below a directory, in the directories that `enter` agrees to.
@@ -138,4 +156,15 @@ fn comments_strings_and_unit_tests_are_no_code() {
         (source.step(), source.module().as_str(), source.is_command_line()),
         ("05-x", "cli::ps", true)
     );
+}
+
+#[test]
+fn a_file_of_unit_tests_is_left_out() {
+    let source = |name: &str, text: &str| Source {
+        path: format!("05-x/src/{name}.rs").into(),
+        text: text.into(),
+    };
+    let lib = source("lib", "mod a;\n#[cfg(test)]\nmod b;\nmod c;\n");
+    let left = without_test_files(vec![lib, source("b", ""), source("c", "")]);
+    assert_eq!(left.iter().map(Source::module).collect::<Vec<_>>(), ["", "c"]);
 }
