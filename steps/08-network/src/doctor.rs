@@ -1,5 +1,5 @@
-//! What this step needs: bridges, cables and a packet filter; and nobody else's that
-//! drops all.
+//! The checks of this step: can the kernel create bridges, cables and packet filter
+//! rules, and does the host's own firewall drop the packets of containers?
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,28 +22,31 @@ use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
 
 /// The checks of this step: `bridge`, `veth`, `nftables`, `forward-policy`, `pasta`.
+/// `pasta` is the path of the program, if it is installed.
 pub fn checks(pasta: Option<&Path>) -> Vec<Check> {
     let mut checks = match geteuid().is_root() {
         true => vec![
-            tried("bridge", "one was made", |netlink| {
+            in_new_namespace("bridge", "one was created", |netlink| {
                 netlink.add_bridge("kiste0", MAC)
             }),
-            tried("veth", "a pair was made", |netlink| {
+            in_new_namespace("veth", "a pair was created", |netlink| {
                 let here = File::open("/proc/self/ns/net")?;
                 netlink.add_veth("veth0", "eth0", MAC, here.as_fd())
             }),
-            tried("nftables", "a table with NAT was made", |_| {
+            in_new_namespace("nftables", "a table with NAT was created", |_| {
                 rules::replace_table(Path::new("a sample"), &[&sample()], &[])
             }),
-            policy(),
+            forward_policy(),
         ],
-        false => ["bridge", "veth", "nftables", "forward-policy"].map(not_ours).into(),
+        false => {
+            ["bridge", "veth", "nftables", "forward-policy"].map(needs_root).into()
+        }
     };
     checks.push(match pasta {
         Some(path) => Check::ok("pasta", path.display()),
         None => Check::missing(
             "pasta",
-            "no pasta in PATH: without root there is no network",
+            "pasta is not in PATH, so containers have no network without root",
             "install the package passt",
         ),
     });
@@ -52,41 +55,42 @@ pub fn checks(pasta: Option<&Path>) -> Vec<Check> {
 
 const MAC: Mac = Mac([0x02, 0x08, 0, 0, 0, 1]);
 
-fn not_ours(name: &str) -> Check {
-    Check::missing(
-        name,
-        "links and rules of the host's are root's",
-        "none is needed for pasta; else use sudo",
-    )
+fn needs_root(name: &str) -> Check {
+    Check::missing(name, "only root can check this", "use sudo; pasta works without it")
 }
 
-/// Tries it in a network namespace that is thrown away.
-fn tried(name: &str, found: &str, what: impl Fn(&mut Netlink) -> Result<()>) -> Check {
+/// Checks that the kernel does something, in a network namespace of its own.
+fn in_new_namespace(
+    name: &str,
+    found: &str,
+    create: impl Fn(&mut Netlink) -> Result<()>,
+) -> Check {
     let command = Command {
         argv: vec!["true".into()],
         env: vec!["PATH=/usr/bin:/bin".into()],
         workdir: None,
     };
-    let tried = Spawn::new(CloneFlags::CLONE_NEWNET).spawn(|parent| {
-        what(&mut Netlink::open()?)?;
+    let child = Spawn::new(CloneFlags::CLONE_NEWNET).spawn(|parent| {
+        create(&mut Netlink::open()?)?;
         exec::become_command(&command, parent)
     });
-    match tried.and_then(|child| child.wait()) {
+    match child.and_then(|child| child.wait()) {
         Ok(_) => Check::ok(name, found),
         Err(error) => {
-            let mend = "load the modules bridge, veth, nf_tables, nft_chain_nat, nft_masq, nft_fib_inet and nft_ct, \
-                        or boot a kernel that has them; --network host and none do without";
-            Check::missing(name, format_args!("{error:#}"), mend)
+            let fix = "load the modules bridge, veth, nf_tables, nft_chain_nat, nft_masq, nft_fib_inet and nft_ct, \
+                       or boot a kernel that has them; or use --network host or none";
+            Check::missing(name, format_args!("{error:#}"), fix)
         }
     }
 }
 
-/// A network with a published port, so that every kind of rule is tried.
+/// A network with a published port, so that the table has every kind of rule.
 fn sample() -> NetworkRecord {
     let subnet = const { Subnet::v4(Ipv4Addr::new(10, 77, 0, 1), 24) };
     let port = Port { ip: None, host: 8080, inside: 80, protocol: Protocol::Tcp };
     let lease = Lease {
         id: "0123456789ab".into(),
+        run_dir: None,
         hostname: String::new(),
         aliases: Vec::new(),
         addresses: vec![IpAddr::from([10, 77, 0, 2])],
@@ -107,9 +111,11 @@ fn sample() -> NetworkRecord {
     NetworkRecord { network, leases: vec![lease] }
 }
 
-fn policy() -> Check {
+/// Checks that no other table drops the packets of containers.
+fn forward_policy() -> Check {
     let name = "forward-policy";
-    let ruleset = match Ruleset::read("would others stop what containers send?") {
+    let ruleset = match Ruleset::read("do other tables drop the packets of containers?")
+    {
         Ok(ruleset) => ruleset,
         Err(error) => {
             return Check::missing(name, format_args!("{error:#}"), "use sudo");
@@ -117,20 +123,16 @@ fn policy() -> Check {
     };
     let obstacles: Vec<_> =
         firewall::obstacles(&ruleset).iter().map(Obstacle::shown).collect();
-    match (
-        obstacles.is_empty(),
-        firewall::legacy().iter().any(|table| table == "filter"),
-    ) {
-        (false, _) => Check::missing(
-            name,
-            obstacles.join("; "),
-            "run with --firewall=adjust, or let kiste0 through yourself",
-        ),
-        (_, true) => Check::missing(
-            name,
-            "the host has rules of the old iptables, which cannot be looked into",
-            "see `iptables-legacy -L FORWARD`; move to nftables",
-        ),
-        _ => Check::ok(name, "no other table drops what containers send"),
+    let has_legacy = firewall::legacy().iter().any(|table| table == "filter");
+    if !obstacles.is_empty() {
+        let fix =
+            "run with --firewall=adjust, or let the bridge kiste0 through yourself";
+        return Check::missing(name, obstacles.join("; "), fix);
     }
+    if has_legacy {
+        let found = "the host has legacy iptables rules, which cannot be checked";
+        let fix = "see `iptables-legacy -L FORWARD`; move the rules to nftables";
+        return Check::missing(name, found, fix);
+    }
+    Check::ok(name, "no other table drops the packets of containers")
 }

@@ -1,18 +1,15 @@
-//! The network of a container that was started without root: `pasta` (passt(1)), a
-//! program that carries what the container sends to sockets of its own, which anybody
-//! may have.
+//! The network of a container that was started without root: pasta(1), a program that
+//! passes packets between the container's network namespace and ordinary sockets, for
+//! which no privileges are needed.
 //!
-//! - [`Pasta::start`] is called by the parent while the child waits (`before_start`),
-//!   after its ids are written. Dropped, it ends pasta; the kernel does so if we are
-//!   killed.
-//!
-//! Inside, the interface is `eth0`, with the host's own addresses and routes. The
-//! host's loopback is not to be reached through it, neither by its own name nor as the
-//! gateway.
+//! The parent calls [`Pasta::start`] while the child waits, once the id maps are
+//! written. Inside, the interface is `eth0`, with the host's own addresses and routes.
+//! The host's loopback cannot be reached through it, neither at the host's addresses
+//! nor at the gateway's.
 
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -22,66 +19,64 @@ use rustix::fs::OFlags;
 
 use crate::options::PastaOptions;
 use crate::port::{Port, Protocol};
+use crate::sys;
 
-/// Where a container asks for names when the host asks a server on its own loopback:
-/// pasta takes what is sent there (UDP) to that server.
-pub(crate) const RESOLVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 1, 1));
+/// The container's DNS server when the host's listens on the host's loopback: pasta
+/// forwards questions to this address (UDP) to that server.
+pub(crate) const DNS_FORWARDER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
 
-/// A pasta that carries a container's packets. Dropped, it is ended.
+/// A running pasta. Dropping it kills the process; if the runtime is killed, the kernel
+/// does.
 #[derive(Debug)]
 pub(crate) struct Pasta {
     process: Child,
-    /// Kept open, and never read again: to write to a closed pipe would end it
-    /// (pipe(7)).
-    said: PipeReader,
+    /// Its stderr. It stays open, unread: SIGPIPE would kill pasta if it wrote to a
+    /// pipe without a reader (pipe(7)).
+    stderr: PipeReader,
 }
 
 impl Pasta {
-    /// Connects the network namespace of `child`, and publishes `ports`. Returns once
-    /// both are done.
+    /// Connects the network namespace of `child`, and publishes the ports. Both are
+    /// done when it returns.
     ///
     /// # Errors
-    /// When pasta is not installed, a port is taken or below those that anybody may
-    /// have, or there is no network on the host; in pasta's own words where they are
-    /// the best.
+    /// When a port is in use or privileged, or when pasta fails, with its message.
     pub(crate) fn start(options: &PastaOptions, child: Pid) -> Result<Self> {
         let PastaOptions { program, ports } = options;
-        refuse_reserved(ports)?;
-        // passt(1), --pid: what it writes there once all is set up tells us that it is.
-        let (mut ready, its_stdout) =
-            std::io::pipe().context("pipe2(for pasta's pid)")?;
-        let (said, its_stderr) = lossy_pipe()?;
+        refuse_privileged(ports)?;
+        // passt(1), --pid: pasta writes its PID there once everything is set up.
+        let (mut pid_reader, pid_writer) =
+            std::io::pipe().context("pipe2(for pasta's PID)")?;
+        let (stderr, stderr_writer) = non_blocking_pipe()?;
         let mut command = Command::new(program);
         command.args(arguments(child, ports)).args(["--pid", "/dev/stdout"]);
-        command.stdin(Stdio::null()).stdout(its_stdout).stderr(its_stderr);
-        let mut pasta = Pasta { process: spawn(command)?, said };
-        match ready.read(&mut [0; 32]).context("read pasta's pid")? {
-            0 => Err(pasta.why_not(ports)), // the end: it has closed it, and is gone
+        command.stdin(Stdio::null()).stdout(pid_writer).stderr(stderr_writer);
+        let mut pasta = Pasta { process: spawn(command)?, stderr };
+        match pid_reader.read(&mut [0; 32]).context("read(pasta's PID)")? {
+            0 => Err(pasta.failure(ports)), // end of file: it has exited
             _ => Ok(pasta),
         }
     }
 
-    /// It has ended already, and said why.
-    fn why_not(&mut self, ports: &[Port]) -> anyhow::Error {
+    /// The failure of a pasta that has exited.
+    fn failure(&mut self, ports: &[Port]) -> anyhow::Error {
         let _ = self.process.wait();
-        let mut said = String::new();
-        let _ = self.said.read_to_string(&mut said);
-        let words: Vec<_> = said
-            .lines()
-            .filter(|line| !line.contains("to syslog"))
-            .map(str::trim)
-            .collect();
-        let failure = Failure::new(format_args!("pasta: {}", words.join("; ")));
-        let published: Vec<_> = ports.iter().map(Port::to_string).collect();
-        match said.contains("bind") && !ports.is_empty() {
-            true => failure.hint(format_args!(
-                "one of the ports is taken: {} (`ss -ltunp` says by whom)",
-                published.join(", ")
-            )),
-            false => failure
-                .hint("--network none does without; `man pasta` tells what it needs"),
+        let mut stderr = String::new();
+        let _ = self.stderr.read_to_string(&mut stderr);
+        let lines = stderr.lines().filter(|line| !line.contains("to syslog"));
+        let lines: Vec<_> = lines.map(str::trim).collect();
+        let failure = Failure::new(format_args!("pasta: {}", lines.join("; ")));
+        if !stderr.contains("bind") || ports.is_empty() {
+            let hint = "use --network none, or see `man pasta` for what pasta needs";
+            return failure.hint(hint).into();
         }
-        .into()
+        let ports: Vec<_> = ports.iter().map(Port::to_string).collect();
+        failure
+            .hint(format_args!(
+                "a port is already in use: {} (`ss -ltunp` shows by which program)",
+                ports.join(", ")
+            ))
+            .into()
     }
 }
 
@@ -93,89 +88,70 @@ impl Drop for Pasta {
 }
 
 fn spawn(mut command: Command) -> Result<Child> {
-    let words: Vec<_> =
+    let operands: Vec<_> =
         command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let why = "passes packets to ordinary sockets, without root";
     let mut child = None;
-    kit::call(
-        "carries packets to ordinary sockets: no root needed",
-        "pasta",
-        words.join(" "),
-        || {
-            child = Some(crate::sys::die_with_parent(&mut command).spawn()?);
-            Ok::<_, std::io::Error>(())
-        },
-    )?;
+    kit::call(why, "pasta", operands.join(" "), || {
+        child = Some(sys::die_with_parent(&mut command).spawn()?);
+        Ok::<_, std::io::Error>(())
+    })?;
     child.context("pasta was started")
 }
 
 fn arguments(child: Pid, ports: &[Port]) -> Vec<String> {
-    let (netns, userns) =
-        (format!("/proc/{child}/ns/net"), format!("/proc/{child}/ns/user"));
-    let resolver = RESOLVER.to_string();
-    let mut words = vec![
-        "--foreground",
-        "--quiet",
-        "--stderr",
-        "--config-net",
-        "--ns-ifname",
-        "eth0",
-    ];
+    let netns = format!("/proc/{child}/ns/net");
+    let userns = format!("/proc/{child}/ns/user");
+    let dns_forwarder = DNS_FORWARDER.to_string();
+    let mut words: Vec<&str> = vec!["--foreground", "--quiet", "--stderr"];
+    words.extend(["--config-net", "--ns-ifname", "eth0"]);
     words.extend(["--netns", &netns, "--userns", &userns]);
-    // Nothing of the host's own: neither its loopback as the gateway, nor the ports
-    // that listen there.
-    words.extend([
-        "--no-map-gw",
-        "--tcp-ns",
-        "none",
-        "--udp-ns",
-        "none",
-        "--dns-forward",
-        &resolver,
-    ]);
+    // The gateway does not stand for the host's loopback, and the host's listening
+    // ports are not forwarded.
+    words.extend(["--no-map-gw", "--tcp-ns", "none", "--udp-ns", "none"]);
+    words.extend(["--dns-forward", &dns_forwarder]);
     let mut words: Vec<String> = words.into_iter().map(String::from).collect();
     for (option, protocol) in
         [("--tcp-ports", Protocol::Tcp), ("--udp-ports", Protocol::Udp)]
     {
-        let specs: Vec<_> =
+        let mut published: Vec<_> =
             ports.iter().filter(|port| port.protocol == protocol).map(spec).collect();
-        let specs = if specs.is_empty() { vec!["none".into()] } else { specs };
-        words.extend(specs.into_iter().flat_map(|spec| [option.to_string(), spec]));
+        if published.is_empty() {
+            published.push("none".into());
+        }
+        words.extend(published.into_iter().flat_map(|spec| [option.into(), spec]));
     }
     words
 }
 
-/// passt(1), "-t": an address of the host's before a `/`, and the container's port
-/// after a `:`.
+/// A published port in the syntax of passt(1), "-t": [ADDRESS/]HOSTPORT:PORT.
 fn spec(port: &Port) -> String {
     let ports = format!("{}:{}", port.host, port.inside);
     port.ip.map_or(ports.clone(), |ip| format!("{ip}/{ports}"))
 }
 
-/// A pipe that takes what there is room for. Nobody reads it later, and pasta must not
-/// wait for that.
-fn lossy_pipe() -> Result<(PipeReader, PipeWriter)> {
-    let (ours, theirs) = std::io::pipe().context("pipe2(for what pasta says)")?;
-    rustix::fs::fcntl_setfl(&theirs, OFlags::NONBLOCK)
+/// A pipe whose writer never waits: when it is full, pasta loses messages.
+fn non_blocking_pipe() -> Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = std::io::pipe().context("pipe2(for pasta's stderr)")?;
+    rustix::fs::fcntl_setfl(&writer, OFlags::NONBLOCK)
         .context("fcntl(a pipe, O_NONBLOCK)")?;
-    Ok((ours, theirs))
+    Ok((reader, writer))
 }
 
-/// ip(7), ip_unprivileged_port_start: the ports below are root's.
-fn refuse_reserved(ports: &[Port]) -> Result<()> {
+/// Refuses ports that only root can bind: ip(7), ip_unprivileged_port_start.
+fn refuse_privileged(ports: &[Port]) -> Result<()> {
     const START: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
-    let first = fs::read_to_string(START)
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(1024);
-    match ports.iter().find(|port| port.host < first) {
-        None => Ok(()),
-        Some(port) => Err(Failure::new(format_args!("-p {port}: ports below {first} are root's"))
-            .hint(format_args!(
-                "choose a higher one; or as root: sysctl -w net.ipv4.ip_unprivileged_port_start={}",
-                port.host
-            ))
-            .into()),
-    }
+    let start = fs::read_to_string(START).ok();
+    let start = start.and_then(|text| text.trim().parse().ok()).unwrap_or(1024);
+    let Some(port) = ports.iter().find(|port| port.host < start) else {
+        return Ok(());
+    };
+    let what = format!("-p {port}: only root can use ports below {start}");
+    let hint = format!(
+        "choose a higher port; or as root: sysctl -w net.ipv4.ip_unprivileged_port_start={}",
+        port.host
+    );
+    Err(Failure::new(what).hint(hint).into())
 }
 
 #[cfg(test)]
