@@ -39,9 +39,12 @@ impl Orphan {
         shop.give(&path);
     }
 
+    fn note(&self, shop: &Shop) -> PathBuf {
+        shop.store().join("containers").join(&self.id).join("container.json")
+    }
+
     fn change_note(&self, shop: &Shop, change: impl FnOnce(&mut Value)) {
-        let path =
-            shop.store().join("containers").join(&self.id).join("container.json");
+        let path = self.note(shop);
         let mut note = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         change(&mut note);
         fs::write(&path, note.to_string()).unwrap();
@@ -208,4 +211,17 @@ fn a_note_that_cannot_be_read_ends_a_collection() {
     fs::remove_dir_all(shop.store().join("containers").join(&orphan.id)).unwrap();
     shop.gc().exits(0);
     shop.holds_nothing("gc");
+}
+
+/// A note is complete when its directory gets its name, and only a power failure can
+/// lose its content afterwards.
+#[test]
+fn a_container_with_an_empty_note_is_of_before_a_crash_and_is_gone() {
+    let Some(shop) = root() else { return };
+    shop.import(tiny(), "small:1");
+    let orphan = Orphan::of(&shop, "small:1");
+    fs::write(orphan.note(&shop), "").unwrap();
+    shop.call(&["rmi", "small:1"]).exits(0);
+    assert_eq!(shop.in_store("containers"), [""; 0]);
+    shop.gc().exits(0);
 }

@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -70,7 +69,7 @@ impl Container {
             blobs: text(&image.blobs()?),
             layers: text(&layers),
         })?;
-        kit::write_whole(&temporary.path().join(NOTE), &note, 0o600)
+        fs::write(temporary.path().join(NOTE), note)
             .with_context(|| format!("write({NOTE})"))?;
         temporary.rename_to(&path)?;
         Ok(Container { store: store.clone(), path })
@@ -145,7 +144,18 @@ pub(crate) struct NotedContainer {
     pub(crate) path: PathBuf,
     pub(crate) blobs: Vec<Digest>,
     pub(crate) layers: Vec<Digest>,
-    run_dir: Option<PathBuf>,
+    run_dir: NotedRunDir,
+}
+
+/// The run directory of a container, as its note names it.
+#[derive(Debug)]
+enum NotedRunDir {
+    At(PathBuf),
+    /// The note is of a version that did not write it.
+    Missing,
+    /// The note is empty. It was complete when the directory got its name, so the system
+    /// has crashed since, before the content was on the disk. No container survives that.
+    LostInCrash,
 }
 
 /// Returns all containers of a store.
@@ -170,49 +180,59 @@ pub(crate) fn all(store: &Store) -> Result<Vec<NotedContainer>> {
 }
 
 fn noted(path: &Path) -> Result<NotedContainer> {
-    let note = path.join(NOTE);
-    let read =
-        || -> io::Result<Note> { Ok(serde_json::from_slice(&fs::read(&note)?)?) };
-    let note = read().with_context(|| format!("read {}", note.display()))?;
-    let digests =
-        |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<_>>();
-    Ok(NotedContainer {
+    let mut container = NotedContainer {
         id: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         path: path.into(),
-        blobs: digests(&note.blobs)?,
-        layers: digests(&note.layers)?,
-        run_dir: note.run_dir,
-    })
+        blobs: Vec::new(),
+        layers: Vec::new(),
+        run_dir: NotedRunDir::LostInCrash,
+    };
+    let file = path.join(NOTE);
+    let read = || format!("read {}", file.display());
+    let text = fs::read(&file).with_context(read)?;
+    if text.iter().all(|byte| *byte == 0) {
+        return Ok(container);
+    }
+    let note: Note = serde_json::from_slice(&text).with_context(read)?;
+    let digests =
+        |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<_>>();
+    container.blobs = digests(&note.blobs)?;
+    container.layers = digests(&note.layers)?;
+    container.run_dir = note.run_dir.map_or(NotedRunDir::Missing, NotedRunDir::At);
+    Ok(container)
 }
 
-/// Returns the ids of the containers that do not live any more. A container of which
-/// that cannot be told is kept, with a warning.
+/// Returns the ids of the containers that do not live any more. A container is kept,
+/// with a warning, if it cannot be told whether it lives.
 pub(crate) fn gone(store: &Store) -> Result<Vec<String>> {
     let mut gone = Vec::new();
     for container in all(store)? {
-        match liveness(&container) {
+        match container.liveness() {
             Ok(Liveness::Alive) => {}
             Ok(Liveness::Gone) => gone.push(container.id),
-            Err(error) => kit::warn_error(
-                format_args!("container {} is kept", container.id),
-                &error,
-            ),
+            Err(error) => {
+                let what = format!("container {} is kept", container.id);
+                kit::warn_error(what, &error);
+            }
         }
     }
     Ok(gone)
 }
 
-fn liveness(container: &NotedContainer) -> Result<Liveness> {
-    match &container.run_dir {
-        Some(run_dir) => kit::liveness(run_dir),
-        None => Err(Failure::new(format_args!(
-            "{}: it does not say where the run directory is",
-            container.path.join(NOTE).display()
-        ))
-        .hint(format_args!(
-            "an older version has written it: if the container does not run any more, remove {}",
-            container.path.display()
-        ))
-        .into()),
+impl NotedContainer {
+    fn liveness(&self) -> Result<Liveness> {
+        match &self.run_dir {
+            NotedRunDir::At(run_dir) => kit::liveness(run_dir),
+            NotedRunDir::LostInCrash => Ok(Liveness::Gone),
+            NotedRunDir::Missing => Err(Failure::new(format_args!(
+                "{} does not name its run directory",
+                self.path.join(NOTE).display()
+            ))
+            .hint(format_args!(
+                "an older version has written it: if the container does not run any more, remove {}",
+                self.path.display()
+            ))
+            .into()),
+        }
     }
 }
