@@ -22,6 +22,7 @@ mod doctor;
 mod document;
 mod image;
 mod layer;
+mod layers;
 mod load;
 mod overlay;
 mod pack;
