@@ -140,7 +140,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             let root = base.mount(&mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
-            network.name_in(root.as_fd())?; // 08: who is called what
+            network.mount_etc(root.as_fd())?; // 08: who is called what
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
@@ -164,7 +164,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
     cgroup.report(args.cgroup.usage_report(), started.elapsed());
-    network.undo_or_tell();
+    network.undo_or_warn();
     let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we have finished
     base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())
