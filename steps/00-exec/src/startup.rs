@@ -47,8 +47,8 @@ impl Child {
         }
     }
 
-    /// Returns why the child has failed, if it has. An error of the parent is then only a
-    /// consequence.
+    /// Returns why the child has failed, if it has. An error of the parent is then only
+    /// a consequence.
     pub(crate) fn failed_already(&self) -> Option<Failure> {
         while wait_for(
             &mut [PollFd::new(self.channel().as_fd(), PollFlags::POLLIN)],
@@ -72,8 +72,8 @@ impl Child {
         let message = || PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
         let mut ready = [message(), PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
         wait_for(&mut ready, PollTimeout::NONE)?;
-        // If the command runs by now, it has the signal from the keyboard or will have it
-        // from us.
+        // If the command runs by now, it has the signal from the keyboard or will have
+        // it from us.
         if ready[0].any() == Some(true)
             || executing && wait_for(&mut [message()], EXEC_TAKES)?
         {

@@ -28,8 +28,7 @@ pub struct Args {
     /// Limit of CPU time, in CPUs (0.5 is half of one)
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     cpus: Option<Cpus>,
-    /// Share of CPU time when there is not enough for all (2 to 262144; the kernel's
-    /// default is 1024)
+    /// Share of CPU time when there is not enough for all (2 to 262144; default 1024)
     #[arg(long, value_name = "SHARES", value_parser = shares, allow_negative_numbers = true)]
     cpu_shares: Option<CpuShares>,
     /// CPUs on which it may run (0-2,5)

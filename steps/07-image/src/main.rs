@@ -133,7 +133,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
-    child.set_stop_signal(base.stop_signal()); // 07: what the image wants instead of TERM
+    child.set_stop_signal(base.stop_signal()); // 07: in place of SIGTERM
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
