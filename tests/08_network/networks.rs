@@ -1,4 +1,4 @@
-//! Networks that are made by hand, and who reaches whom.
+//! Networks that `network create` makes, and which containers reach each other.
 
 use kiste_tests::{World, net};
 
@@ -95,14 +95,14 @@ fn an_isolated_network_is_not_reached_by_its_published_ports_either() {
     assert_ne!(fetch("open", 8081).code, 0);
     assert_ne!(fetch("shut", 8080).code, 0);
     world.outside(&format!("curl -sS -m5 http://{}:8081/i", net::HOST)).prints("shut");
-    // A third that is not isolated reaches the published port of the first.
+    // A third network, which is not isolated, reaches the published port of the first.
     create(&world, &["third"]);
     fetch("third", 8080).prints("open");
     drop((open, shut));
 }
 
 #[test]
-fn an_internal_network_has_no_way_out_and_none_in() {
+fn an_internal_network_reaches_nothing_and_is_reached_by_nothing() {
     let Some(world) = world() else { return };
     create(&world, &["inner", "--internal", "--subnet", "10.89.0.0/24"]);
     let running = world.serve(&["--network", "inner"], "inner");
@@ -115,7 +115,7 @@ fn an_internal_network_has_no_way_out_and_none_in() {
             net::OUTSIDE
         ),
     );
-    assert_ne!(out.code, 0, "also when it makes itself a route");
+    assert_ne!(out.code, 0, "also when it adds a route itself");
     let at_host = format!("{}:9999", net::HOST);
     let server = world.serve_on_host(&at_host);
     assert_ne!(
@@ -155,7 +155,7 @@ fn with_ipv6_both_families_go_out_and_the_hosts_settings_come_back() {
 }
 
 #[test]
-fn the_picture_shows_who_is_plugged_in_where() {
+fn show_draws_each_bridge_with_its_containers() {
     let Some(world) = world() else { return };
     create(&world, &["web"]);
     let running = world.start(
