@@ -1,13 +1,17 @@
-//! The options of this step's `run`.
+//! The options of this step: of `run`, and of every subcommand that works on a store.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use clap::CommandFactory;
+use kit::Failure;
+use nix::unistd::geteuid;
 
-use crate::reference::{Named, Reference};
-use crate::store::StoreArgs;
+use crate::base::ImageOptions;
+use crate::reference::{ImageName, Reference};
 
-/// What it is made of.
+/// The image that a container is made of.
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "image_options")]
 pub struct Args {
@@ -15,31 +19,88 @@ pub struct Args {
     ///
     /// By its name or its id.
     #[arg(long, value_name = "NAME[:TAG]", conflicts_with = "rootfs")]
-    pub(crate) image: Option<Named>,
+    image: Option<ImageName>,
 
     /// Run this program, with COMMAND as its arguments
     ///
-    /// Instead of what the image says.
+    /// Instead of the image's own program and arguments.
     #[arg(long, value_name = "PROGRAM", requires = "image", conflicts_with = "rootfs")]
-    pub(crate) entrypoint: Option<OsString>,
+    entrypoint: Option<OsString>,
 
-    /// Keep what the command has written under this name
+    /// Keep the files that the command has written, as an image of this name
     ///
-    /// As one more layer of the image.
+    /// They become one more layer of the image.
     #[arg(
         long,
         value_name = "NAME[:TAG]",
         requires = "image",
         conflicts_with = "rootfs"
     )]
-    pub(crate) commit: Option<Reference>,
+    commit: Option<Reference>,
 
     #[command(flatten)]
-    pub(crate) store: StoreArgs,
+    store: StoreArgs,
 }
 
-/// The command line of a program whose `run` takes an image: an image may say what to
-/// run, so that COMMAND may be left out.
+impl Args {
+    /// Returns the image that was asked for; None for a directory as root file system.
+    ///
+    /// # Errors
+    /// When neither the options nor the environment say where images are kept.
+    pub fn plan(&self) -> Result<Option<ImageOptions>> {
+        let Some(name) = &self.image else { return Ok(None) };
+        Ok(Some(ImageOptions {
+            store: self.store.path()?,
+            name: name.clone(),
+            entrypoint: self.entrypoint.clone(),
+            commit: self.commit.clone(),
+        }))
+    }
+}
+
+/// The store of images.
+#[derive(clap::Args, Clone, Debug)]
+#[group(id = "store_options")]
+pub struct StoreArgs {
+    /// Where images are kept; by default /var/lib/kiste, without root
+    /// $XDG_DATA_HOME/kiste
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// Returns the directory of the store: the given one, or the user's own.
+    ///
+    /// # Errors
+    /// When neither the options nor the environment say where images are kept.
+    pub fn path(&self) -> Result<PathBuf> {
+        match &self.store {
+            Some(path) => Ok(path.clone()),
+            None => own_store(),
+        }
+    }
+}
+
+/// The XDG base directory specification: relative paths are to be ignored.
+fn own_store() -> Result<PathBuf> {
+    if geteuid().is_root() {
+        return Ok("/var/lib/kiste".into());
+    }
+    let absolute = |name: &str| {
+        std::env::var_os(name).filter(|value| Path::new(value).is_absolute())
+    };
+    let data = absolute("XDG_DATA_HOME").map(PathBuf::from);
+    let data = data
+        .or_else(|| absolute("HOME").map(|home| Path::new(&home).join(".local/share")));
+    let unset = || {
+        Failure::new("neither XDG_DATA_HOME nor HOME says where images are kept")
+            .hint("use --store DIR")
+    };
+    Ok(data.ok_or_else(unset)?.join("kiste"))
+}
+
+/// Builds the command line of a program whose `run` takes an image. COMMAND may be left
+/// out there, since an image may say which command to run.
 pub fn command_line<C: CommandFactory>() -> clap::Command {
     C::command().mut_subcommand("run", |run| {
         run.mut_arg("command", |command| {

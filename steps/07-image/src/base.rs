@@ -1,39 +1,53 @@
-//! What a container is made of: a directory, or an image's layers with one of its own
-//! on top.
+//! The root file system of a container: a directory, or the layers of an image with a
+//! layer of its own on top.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use exec::{Command, CommandArgs, Defaults, Signals};
-use kit::{Failure, Hint, Id};
+use exec::{Command, Defaults, Signals};
+use kit::{Failure, Hint, RunDir};
 use mount::inside::{self, TargetKind};
 use mount::{Detached, Request};
 use nix::sys::signal::Signal;
-use oci_spec::image::Config;
 use pivot_root::{Root, RootView, Rootfs};
 use user::{Account, Ids, User};
 
-use crate::args::Args;
-use crate::collect::clean;
+use crate::collect::remove_stale;
 use crate::commit::commit;
 use crate::container::Container;
 use crate::image::Image;
 use crate::overlay::{Overlay, OverlayViews};
+use crate::reference::{ImageName, Reference};
+use crate::run_config::RunConfig;
 use crate::source::architecture;
 use crate::store::Store;
 
-/// What a container is made of.
+/// An image to run.
+#[derive(Clone, Debug)]
+pub struct ImageOptions {
+    /// The directory of the store.
+    pub store: PathBuf,
+    /// The image's name or id.
+    pub name: ImageName,
+    /// The program to run instead of the image's own; an empty name runs none.
+    pub entrypoint: Option<OsString>,
+    /// The name of a new image, which keeps the files that the container has written.
+    pub commit: Option<Reference>,
+}
+
+/// The root file system that a container is made of.
 #[derive(Debug)]
-pub struct Base<'a> {
-    args: &'a Args,
-    kind: Of,
+pub struct Base {
+    rootfs: Rootfs,
+    source: RootSource,
+    config: RunConfig,
 }
 
 #[derive(Debug)]
-enum Of {
-    /// The directory that `--rootfs` names; with other owners, a view of it.
+enum RootSource {
+    /// The directory itself. If its owners are mapped: a view of it.
     Directory(Option<RootView>),
     Image(Box<Layered>),
 }
@@ -44,168 +58,130 @@ struct Layered {
     image: Image,
     container: Container,
     overlay: Overlay,
-    /// With other owners: a view of each layer, made by who may, and shown with them.
+    /// If the owners are mapped: views of the layers and of the container's own
+    /// directory, which the parent makes.
     views: Option<OverlayViews>,
+    commit: Option<Reference>,
 }
 
-impl Args {
-    /// Finds what the container is made of, and makes it an upper directory.
+impl Base {
+    /// Finds the image and makes an upper directory for the container; without an
+    /// image, takes the directory of `rootfs`.
     ///
     /// # Errors
     /// When there is no such image or directory.
-    pub fn base<'a>(&'a self, id: &Id, ids: &Ids, root: &Rootfs) -> Result<Base<'a>> {
-        let Some(named) = &self.image else {
-            return Ok(Base { args: self, kind: Of::Directory(ids.root_view(root)?) });
+    pub fn create(
+        image: Option<&ImageOptions>,
+        rootfs: &Rootfs,
+        ids: &Ids,
+        run_dir: &RunDir,
+    ) -> Result<Self> {
+        let Some(options) = image else {
+            let source = RootSource::Directory(ids.root_view(rootfs)?);
+            return Ok(Base {
+                rootfs: rootfs.clone(),
+                source,
+                config: RunConfig::default(),
+            });
         };
-        let store = self.store.open()?;
-        // What is found stays, until the container itself is noted.
+        let store = Store::open(&options.store)?;
+        // Until the container has its note, the lock keeps what it uses.
         let _shared = store.share()?;
-        if let Err(error) = clean(&store) {
-            kit::program::say(format_args!(
-                "warning: what an earlier run has left stays: {error:#}"
-            ));
+        if let Err(error) = remove_stale(&store) {
+            kit::warn_error("what an earlier run has left stays", &error);
         }
-        let image = Image::find(&store, named)?;
-        let container = Container::create(&store, id, &image)?;
-        let overlay = container.overlay(&store, &image)?;
-        let views = ids.are_shown_by_root().then(|| overlay.views()).transpose()?;
-        let base = Base {
-            args: self,
-            kind: Of::Image(Box::new(Layered {
-                store,
-                image,
-                container,
-                overlay,
-                views,
-            })),
+        let image = Image::find(&store, &options.name)?;
+        let mut config = match image.configuration.config() {
+            Some(config) => RunConfig::parse(config)?,
+            None => RunConfig::default(),
         };
-        base.stop_signal()?; // before anything starts
-        base.warn_of_another_machine();
-        Ok(base)
+        if let Some(program) = &options.entrypoint {
+            config.replace_entrypoint(program);
+        }
+        warn_of_another_architecture(&image);
+        let container = Container::create(&store, run_dir.path(), &image)?;
+        let overlay = container.overlay(&image)?;
+        let views = ids.are_shown_by_root().then(|| overlay.views()).transpose()?;
+        let commit = options.commit.clone();
+        let layered = Layered { store, image, container, overlay, views, commit };
+        let source = RootSource::Image(Box::new(layered));
+        Ok(Base { rootfs: rootfs.clone(), source, config })
     }
-}
 
-impl Base<'_> {
-    /// What must be shown with the owners of the container's user namespace.
+    /// Returns the mounts whose owners are to be mapped into the container's user
+    /// namespace.
     pub fn views(&self) -> impl Iterator<Item = &Detached> {
-        let (tree, views) = match &self.kind {
-            Of::Directory(tree) => (tree.as_ref(), None),
-            Of::Image(layered) => (None, layered.views.as_ref()),
+        let (view, views) = match &self.source {
+            RootSource::Directory(view) => (view.as_ref(), None),
+            RootSource::Image(layered) => (None, layered.views.as_ref()),
         };
         let views = views.into_iter().flat_map(OverlayViews::iter);
-        tree.map(RootView::detached).into_iter().chain(views)
+        view.map(RootView::detached).into_iter().chain(views)
     }
 
     // ANCHOR: mount
-    /// In the child: what it sees as `/`.
+    /// In the child: mounts the root file system.
     ///
     /// # Errors
     /// When it cannot be mounted.
-    pub fn mount(&self, root: &Rootfs, requests: &[Request]) -> Result<Root> {
-        let layered = match &self.kind {
-            Of::Directory(tree) => {
-                return user::open_root(tree.as_ref(), root, requests);
+    pub fn mount(&self, requests: &[Request]) -> Result<Root> {
+        let layered = match &self.source {
+            RootSource::Directory(view) => {
+                return user::open_root(view.as_ref(), &self.rootfs, requests);
             }
-            Of::Image(layered) => layered,
+            RootSource::Image(layered) => layered,
         };
         let overlay = match &layered.views {
             Some(views) => views.mount()?,
             None => layered.overlay.mount()?,
         };
-        let view = RootView::new(overlay, layered.image.called());
+        let view = RootView::new(overlay, layered.image.tagged.display_name());
         self.make_workdir(view.as_fd())?;
-        Root::from_view(&view, root.access, requests)
+        Root::from_view(&view, self.rootfs.access, requests)
     }
     // ANCHOR_END: mount
 
-    /// The directory that the command starts in is made, as Docker has it.
+    /// Makes the directory that the image starts in, as Docker does.
     fn make_workdir(&self, root: BorrowedFd<'_>) -> Result<()> {
-        let workdir = self.config().and_then(|config| config.working_dir().as_deref());
-        let Some(workdir) = workdir.filter(|workdir| !workdir.is_empty()) else {
-            return Ok(());
-        };
-        inside::make(root, &Path::new("/").join(workdir), TargetKind::Directory)
+        let Some(workdir) = &self.config.defaults.workdir else { return Ok(()) };
+        inside::make(root, workdir, TargetKind::Directory)
             .context("WorkingDir of the image")
     }
 
-    fn warn_of_another_machine(&self) {
-        let Of::Image(layered) = &self.kind else { return };
-        let (theirs, ours) =
-            (layered.image.configuration.architecture().to_string(), architecture());
-        if theirs != ours {
-            let image = layered.image.called();
-            kit::program::say(format_args!(
-                "warning: image {image} is for {theirs}, and this machine is {ours}"
-            ));
-        }
-    }
-
-    fn config(&self) -> Option<&Config> {
-        match &self.kind {
-            Of::Directory(_) => None,
-            Of::Image(layered) => layered.image.configuration.config().as_ref(),
-        }
-    }
-
-    /// In the child: who the command runs as, by the options, else by the image.
+    /// In the child: returns the account that the command runs as, of the user that was
+    /// asked for, or else of the image's.
     ///
     /// # Errors
-    /// When the root file system has no such name, or the namespace no such id.
+    /// When the root file system has no such name, or the user namespace no such id.
     pub fn account(
         &self,
         asked: Option<&User>,
         root: BorrowedFd<'_>,
         ids: &Ids,
     ) -> Result<Account> {
-        let user = self
-            .config()
-            .and_then(|config| config.user().as_deref())
-            .filter(|user| !user.is_empty());
-        let parse = |user: &str| {
-            let parsed = user.parse::<User>().map_err(Failure::new);
-            parsed.with_context(|| format!("User of the image, {user:?}"))
-        };
-        let user = user.map(parse).transpose()?;
-        match asked {
-            Some(_) => ids.account(root, asked),
-            None => ids.account(root, user.as_ref()).context("User of the image"),
+        match (asked, &self.config.user) {
+            (None, Some(user)) => {
+                ids.account(root, Some(user)).context("User of the image")
+            }
+            _ => ids.account(root, asked),
         }
     }
 
-    /// What to run: by the command line, else by the image.
+    /// Returns the command, environment and working directory of the image, which apply
+    /// where the command line says nothing.
+    pub fn defaults(&self) -> &Defaults {
+        &self.config.defaults
+    }
+
+    /// Puts the image's program before the words of the command.
     ///
     /// # Errors
-    /// A usage error (exit code 2) when neither says.
-    pub fn command(
-        &self,
-        args: &CommandArgs,
-        hostname: &str,
-        home: Option<&str>,
-    ) -> Result<Command> {
-        let strings = |list: &Option<Vec<String>>| -> Vec<OsString> {
-            list.iter().flatten().map(OsString::from).collect()
-        };
-        let (mut defaults, mut entrypoint) = (Defaults::default(), Vec::new());
-        if let Some(config) = self.config() {
-            defaults.env = strings(config.env());
-            defaults.workdir = config
-                .working_dir()
-                .as_deref()
-                .filter(|it| !it.is_empty())
-                .map(|it| Path::new("/").join(it));
-            defaults.argv = strings(config.cmd());
-            entrypoint = strings(config.entrypoint());
-        }
-        if let Some(program) = &self.args.entrypoint {
-            // What the image has for arguments was meant for its own program.
-            (defaults.argv, entrypoint) = (Vec::new(), vec![program.clone()]);
-            entrypoint.retain(|program| !program.is_empty());
-        }
-        let mut command = args.with_defaults(&defaults, hostname, home);
-        command.argv.splice(..0, entrypoint);
+    /// A usage error (exit code 2) when neither the image nor the command line names a
+    /// program.
+    pub fn with_entrypoint(&self, mut command: Command) -> Result<Command> {
+        command.argv.splice(..0, self.config.entrypoint.iter().cloned());
         if command.argv.is_empty() {
-            let failure = Failure::new("the image does not say what to run");
-            return Err(failure
+            return Err(Failure::new("the image does not say what to run")
                 .hint("name a command behind the options, `sh` for one")
                 .exit(2)
                 .into());
@@ -213,48 +189,39 @@ impl Base<'_> {
         Ok(command)
     }
 
-    /// With this the image wants to be ended, where somebody sends TERM.
-    ///
-    /// # Errors
-    /// When the image names no signal.
-    pub fn stop_signal(&self) -> Result<Signal> {
-        let name = self
-            .config()
-            .and_then(|config| config.stop_signal().as_deref())
-            .filter(|name| !name.is_empty());
-        let Some(name) = name else { return Ok(Signal::SIGTERM) };
-        let number =
-            name.parse().ok().and_then(|number: i32| Signal::try_from(number).ok());
-        let by_name = || {
-            let name = name.to_ascii_uppercase();
-            if name.starts_with("SIG") { name } else { format!("SIG{name}") }
-                .parse()
-                .ok()
-        };
-        number.or_else(by_name).ok_or_else(|| {
-            Failure::new(format_args!("StopSignal of the image: {name:?} is no signal"))
-                .into()
-        })
+    /// Returns the signal that the image wants in place of SIGTERM.
+    pub fn stop_signal(&self) -> Signal {
+        self.config.stop_signal
     }
 
-    /// At the end: what the command has written is kept, if it was asked for, or else
-    /// forgotten.
+    /// At the end: keeps the files that the container has written, if that was asked
+    /// for, and removes them from the container's own directory. The history of the new
+    /// image says `created_by`.
     ///
     /// # Errors
-    /// What could not be kept, or removed.
-    pub fn finish(self, child_command: &CommandArgs) -> Result<()> {
-        let Of::Image(layered) = self.kind else { return Ok(()) };
-        let Layered { store, image, container, .. } = *layered;
-        if let Some(name) = &self.args.commit {
-            // It may take its time, and be ended: the store is as it was then, and `gc`
-            // does the rest.
+    /// When they cannot be kept, or removed.
+    pub fn finish(self, created_by: &str) -> Result<()> {
+        let RootSource::Image(layered) = self.source else { return Ok(()) };
+        let Layered { store, image, container, commit: name, .. } = *layered;
+        if let Some(name) = &name {
+            // A commit may take long, and a signal may end it: the store stays as it
+            // was, and `gc` removes the rest.
             Signals::unblock()?;
-            let said = child_command.shown();
-            let kept =
-                user::as_root(|| commit(&store, &container, &image, name, &said));
-            kept.with_context(|| format!("--commit {name}"))
+            user::as_root(|| commit(&store, &container, &image, name, created_by))
+                .with_context(|| format!("--commit {name}"))
                 .hint("what it has written is lost")?;
         }
         container.remove()
+    }
+}
+
+fn warn_of_another_architecture(image: &Image) {
+    let (theirs, ours) =
+        (image.configuration.architecture().to_string(), architecture());
+    if theirs != ours {
+        kit::warn(format_args!(
+            "image {} is for {theirs}, and this machine is {ours}",
+            image.tagged.display_name()
+        ));
     }
 }

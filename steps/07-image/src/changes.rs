@@ -43,7 +43,7 @@ fn walk(
     below: &LowerLayers,
     changes: &mut Vec<Change>,
 ) -> Result<()> {
-    let directory = match open_beneath(upper, path.as_os_str().as_bytes()) {
+    let directory = match open(upper, path) {
         // removed or replaced meanwhile
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
         directory => directory.with_context(|| format!("open({})", path.display()))?,
@@ -102,10 +102,9 @@ impl LowerLayers {
     ) -> Result<()> {
         let mut hidden = BTreeSet::new();
         for layer in &self.0 {
-            let Ok(directory) = open_beneath(layer, path.as_os_str().as_bytes()) else {
-                continue;
-            };
-            hidden.extend(names(&directory, path)?);
+            if let Ok(directory) = open(layer, path) {
+                hidden.extend(names(&directory, path)?);
+            }
         }
         for name in hidden.difference(own) {
             if self.show(&path.join(name))? {
@@ -140,7 +139,7 @@ enum Visibility {
 fn visibility(layer: &OwnedFd, path: &Path) -> Result<Visibility> {
     let (above, name) =
         (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
-    let directory = match open_beneath(layer, above.as_os_str().as_bytes()) {
+    let directory = match open(layer, above) {
         Ok(directory) => directory,
         Err(Errno::NOENT) => return hidden_by_opaque(layer, above),
         // A file or a whiteout is there.
@@ -149,20 +148,18 @@ fn visibility(layer: &OwnedFd, path: &Path) -> Result<Visibility> {
     match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) if is_whiteout(&found) => Ok(Visibility::Hidden),
         Ok(_) => Ok(Visibility::Visible),
-        Err(Errno::NOENT) if is_opaque(&directory) => Ok(Visibility::Hidden),
         Err(Errno::NOENT) => hidden_by_opaque(layer, above),
         Err(error) => Err(error).with_context(|| format!("stat({})", path.display())),
     }
 }
 
-/// Whether a directory on the path is opaque, and hides the layers below.
+/// Decides by the directories on the path: an opaque one hides the layers below.
 fn hidden_by_opaque(layer: &OwnedFd, path: &Path) -> Result<Visibility> {
-    for above in path.ancestors() {
-        if let Ok(directory) = open_beneath(layer, above.as_os_str().as_bytes())
-            && is_opaque(&directory)
-        {
-            return Ok(Visibility::Hidden);
-        }
-    }
-    Ok(Visibility::Undecided)
+    let mut above = path.ancestors();
+    let is_hidden = above.any(|path| open(layer, path).is_ok_and(|it| is_opaque(&it)));
+    Ok(if is_hidden { Visibility::Hidden } else { Visibility::Undecided })
+}
+
+fn open(top: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+    open_beneath(top, path.as_os_str().as_bytes())
 }

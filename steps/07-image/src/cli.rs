@@ -1,31 +1,34 @@
-//! The subcommands of this step: one a file.
+//! The subcommands of this step.
 
+mod diff;
 mod export;
 mod history;
 mod images;
-mod input;
 mod inspect;
+mod load;
 mod names;
 mod output;
+mod save;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use kit::{Failure, RunDirArgs};
 
+use crate::args::StoreArgs;
 use crate::collect::collect;
-use crate::store::StoreArgs;
+use crate::store::Store;
 
 /// Subcommands about images.
 #[derive(clap::Subcommand)]
-pub enum Command {
+pub enum ImageCommand {
     /// Make an image of a root file system's tar archive (plain, gzip, zstd)
-    Import(input::Import),
+    Import(load::Import),
     /// Take in images that `save`, Docker, Podman or skopeo wrote: an archive or a
     /// directory
-    Load(input::Load),
+    Load(load::Load),
     /// Write images to an archive that `load`, Docker, Podman and skopeo take in
-    Save(output::Save),
+    Save(save::Save),
     /// List images
     Images(images::Images),
     /// Remove images, and what only they used
@@ -39,28 +42,28 @@ pub enum Command {
     /// Write the whole file system of an image to a tar archive
     Export(export::Export),
     /// List what a running container, or the highest layer of an image, has changed
-    Diff(export::Diff),
+    Diff(diff::Diff),
 }
 
-impl Command {
-    /// Does what was asked for.
+impl ImageCommand {
+    /// Runs the subcommand.
     ///
     /// # Errors
-    /// Whatever stands in the way; exit code 1.
+    /// When it fails, with exit code 1.
     pub fn run(&self) -> Result<ExitCode> {
-        let done = match self {
-            Command::Import(args) => args.run(),
-            Command::Load(args) => args.run(),
-            Command::Save(args) => args.run(),
-            Command::Images(args) => args.run(),
-            Command::Rmi(args) => args.run(),
-            Command::Tag(args) => args.run(),
-            Command::History(args) => args.run(),
-            Command::Inspect(args) => args.run(),
-            Command::Export(args) => args.run(),
-            Command::Diff(args) => args.run(),
+        let outcome = match self {
+            ImageCommand::Import(args) => args.run(),
+            ImageCommand::Load(args) => args.run(),
+            ImageCommand::Save(args) => args.run(),
+            ImageCommand::Images(args) => args.run(),
+            ImageCommand::Rmi(args) => args.run(),
+            ImageCommand::Tag(args) => args.run(),
+            ImageCommand::History(args) => args.run(),
+            ImageCommand::Inspect(args) => args.run(),
+            ImageCommand::Export(args) => args.run(),
+            ImageCommand::Diff(args) => args.run(),
         };
-        failed_with_1(done)
+        exit_with_1_on_error(outcome)
     }
 }
 
@@ -74,15 +77,16 @@ pub struct Gc {
 }
 
 impl Gc {
-    /// Removes what dead runs have left, and what nothing uses.
+    /// Removes what killed runs have left, and then what no image and no container
+    /// uses.
     ///
     /// # Errors
-    /// What could not be removed; it is kept for the next time.
+    /// When something could not be removed. The next `gc` tries again.
     pub fn run(&self) -> Result<ExitCode> {
-        let store = self.store.open_existing();
-        // First the processes, then what they have written.
+        let store = self.store.path().and_then(|path| Store::open_existing(&path));
+        // The processes first, and then the files that they have written.
         let runs = cgroups::gc_command(&self.run_dirs);
-        let images = failed_with_1(store.and_then(|store| match store {
+        let images = exit_with_1_on_error(store.and_then(|store| match store {
             Some(store) => user::as_root(|| collect(&store)),
             None => Ok(()),
         }));
@@ -90,6 +94,8 @@ impl Gc {
     }
 }
 
-fn failed_with_1(done: Result<()>) -> Result<ExitCode> {
-    done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::of(&error).exit(1).into())
+fn exit_with_1_on_error(outcome: Result<()>) -> Result<ExitCode> {
+    outcome
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(|error| Failure::of(&error).exit(1).into())
 }

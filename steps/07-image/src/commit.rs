@@ -1,7 +1,8 @@
 //! `--commit`: packs the files that a container has written as one more layer of its
 //! image.
 
-use std::io::BufWriter;
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -13,7 +14,8 @@ use crate::container::Container;
 use crate::digest::{Digest, Hashing};
 use crate::document;
 use crate::image::Image;
-use crate::layer::{IncomingLayer, StoredLayer, add_layers};
+use crate::layer::IncomingLayer;
+use crate::layers::{StoredLayer, add_layers};
 use crate::load;
 use crate::pack::{PackAs, pack};
 use crate::reference::Reference;
@@ -29,44 +31,31 @@ pub(crate) fn commit(
 ) -> Result<()> {
     let _shared = store.share()?;
     let temporary = store.temporary()?;
-    // The archive comes first: the layer is then added like any other.
     let path = temporary.path().join("layer.tar.gz");
-    let file = std::fs::File::create_new(&path)
-        .with_context(|| format!("open({})", path.display()))?;
-    let compressed = GzEncoder::new(BufWriter::new(file), Compression::default());
-    let packed = pack(
-        &container.upper(),
-        PackAs::Layer,
-        store.room()?.bytes,
-        Hashing::new(compressed),
-    )?;
-    let (diff_id, _, compressed) = packed.finish();
-    compressed
-        .finish()
-        .context("write the layer")?
-        .into_inner()
-        .map_err(|error| error.into_error())
-        .context("write the layer")?;
-
+    let diff_id = write_archive(store, container, &path)?;
     let configuration = extend_configuration(image, &diff_id, command)?;
     let (layer, bytes) = add_layer(store, &path, &diff_id, image)?;
-    let id = store.add_blob(&configuration)?;
-    let mut manifest: Value = serde_json::to_value(&image.manifest)?;
-    manifest["config"]["digest"] = id.to_string().into();
-    manifest["config"]["size"] = configuration.len().into();
-    let layers =
-        manifest["layers"].as_array_mut().context("a manifest without layers")?;
-    layers.push(
-        json!({ "mediaType": layer.media_type, "digest": layer.digest.to_string(), "size": layer.size }),
-    );
-    let manifest = store.add_blob(&serde_json::to_vec(&manifest)?)?;
+    let id = store.add_document(&configuration)?;
+    let manifest = extend_manifest(image, &layer, &id, configuration.len())?;
+    let manifest = store.add_document(&manifest)?;
     let size = image.tagged.size + bytes;
-    load::name(
-        store,
-        Tagged { reference: None, manifest, id, size },
-        vec![name.clone()],
-    )
-    .map(drop)
+    let tagged = Tagged { reference: None, manifest, id, size };
+    load::name(store, tagged, vec![name.clone()]).map(drop)
+}
+
+/// Packs the upper directory into a compressed archive, which is then added like that of
+/// any other layer. Returns the digest without compression.
+fn write_archive(store: &Store, container: &Container, path: &Path) -> Result<Digest> {
+    let file =
+        File::create_new(path).with_context(|| format!("open({})", path.display()))?;
+    let compressed = GzEncoder::new(BufWriter::new(file), Compression::default());
+    let largest = store.room()?.bytes;
+    let content = Hashing::new(compressed);
+    let packed = pack(&container.upper(), PackAs::Layer, largest, content)?;
+    let (diff_id, _, compressed) = packed.finish();
+    let mut file = compressed.finish().context("write the layer")?;
+    file.flush().context("write the layer")?;
+    Ok(diff_id)
 }
 
 /// Adds the layer to the store; returns it, and the bytes of its files.
@@ -76,8 +65,7 @@ fn add_layer(
     diff_id: &Digest,
     image: &Image,
 ) -> Result<(StoredLayer, u64)> {
-    let open =
-        || Ok(Box::new(std::fs::File::open(path)?) as Box<dyn std::io::Read + Send>);
+    let open = || Ok(Box::new(File::open(path)?) as Box<dyn Read + Send>);
     let incoming = IncomingLayer {
         name: "layer".into(),
         size: None,
@@ -111,4 +99,24 @@ fn extend_configuration(
         .context("a configuration without a history")?;
     history.push(json!({ "created": document::now(), "created_by": command }));
     Ok(serde_json::to_vec(&configuration)?)
+}
+
+/// Adds a layer to the image's manifest, and replaces its configuration.
+fn extend_manifest(
+    image: &Image,
+    layer: &StoredLayer,
+    id: &Digest,
+    size: usize,
+) -> Result<Vec<u8>> {
+    let mut manifest: Value = serde_json::to_value(&image.manifest)?;
+    manifest["config"]["digest"] = id.to_string().into();
+    manifest["config"]["size"] = size.into();
+    let layers =
+        manifest["layers"].as_array_mut().context("a manifest without layers")?;
+    layers.push(json!({
+        "mediaType": layer.media_type,
+        "digest": layer.digest.to_string(),
+        "size": layer.size,
+    }));
+    Ok(serde_json::to_vec(&manifest)?)
 }

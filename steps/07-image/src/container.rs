@@ -1,11 +1,13 @@
-//! What a container of an image has of its own while it runs: an upper directory, and a
-//! lock that says that it lives.
+//! The directory of a container in the store: its upper directory, and a note of what it
+//! uses of the store.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint, Id};
+use kit::{Failure, Hint, Liveness};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -13,171 +15,204 @@ use crate::digest::Digest;
 use crate::image::Image;
 use crate::overlay::{self, Overlay};
 use crate::store::{Store, open_directory};
-use crate::unpack;
 
-/// What is noted of it: what must stay in the store while it lives.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// The note of a container: what must stay in the store while it lives.
+#[derive(Debug, Serialize, Deserialize)]
 struct Note {
+    /// The absolute path of its run directory, which tells whether it lives. Versions
+    /// before this one did not write it.
+    run_dir: Option<PathBuf>,
     image: String,
     blobs: Vec<String>,
     layers: Vec<String>,
 }
 
-/// A container's own directory. Dropped, it is removed.
-#[derive(Debug)]
-pub(crate) struct Container {
-    path: PathBuf,
-    parent: PathBuf,
-    lock: Option<File>,
-}
-
-/// The file that [`Note`] is in.
+/// The name of the file that contains the [`Note`].
 const NOTE: &str = "container.json";
 
+/// The directory of a container that we run, which is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Container {
+    store: Store,
+    path: PathBuf,
+}
+
 impl Container {
-    /// Makes the directory of a new container, under a lock.
-    pub(crate) fn create(store: &Store, id: &Id, image: &Image) -> Result<Self> {
-        let path = store.containers().join(id.as_str());
-        kit::call("what it writes goes here", "mkdir", path.display(), || {
-            fs::create_dir(&path)
-        })
-        .hint_on(Errno::EROFS, "the store is read-only: --store names another")
-        .hint_on(Errno::EACCES, "the store cannot be written: --store names another")
-        .hint_on(Errno::ENOSPC, "the store's disk is full: `rmi` and `gc` make room")?;
-        let lock =
-            File::open(&path).with_context(|| format!("open({})", path.display()))?;
-        lock.lock().with_context(|| format!("flock({})", path.display()))?;
-        let container =
-            Container { path, parent: store.containers(), lock: Some(lock) };
-        let hex = |digests: Vec<Digest>| {
-            digests.iter().map(Digest::to_string).collect::<Vec<_>>()
-        };
-        let note = Note {
-            image: image.called(),
-            blobs: hex(image.blobs()?),
-            layers: hex(image.chain()?),
-        };
-        let text = serde_json::to_vec(&note)?;
-        fs::write(container.path.join(NOTE), text)
+    /// Makes the directory of a new container, whose run directory is locked.
+    ///
+    /// The directory is made below `tmp` and then renamed, so that every directory of a
+    /// container has a complete note.
+    pub(crate) fn create(store: &Store, run_dir: &Path, image: &Image) -> Result<Self> {
+        let run_dir = run_dir
+            .canonicalize()
+            .with_context(|| format!("the run directory {}", run_dir.display()))?;
+        let path = store.containers().join(run_dir.file_name().unwrap_or_default());
+        let layers = image.chain()?;
+        let top = layers.last().with_context(|| {
+            format!("image {} has no layer", image.tagged.display_name())
+        })?;
+        let temporary = store
+            .temporary()
+            .hint_on(Errno::EROFS, "the store is read-only: --store names another")
+            .hint_on(
+                Errno::EACCES,
+                "the store cannot be written: --store names another",
+            )
+            .hint_on(
+                Errno::ENOSPC,
+                "the store's disk is full: `rmi` and `gc` make room",
+            )?;
+        overlay::make_upper(temporary.path(), &store.layer(top))?;
+        let text = |digests: &[Digest]| digests.iter().map(Digest::to_string).collect();
+        let note = serde_json::to_vec(&Note {
+            run_dir: Some(run_dir),
+            image: image.tagged.display_name(),
+            blobs: text(&image.blobs()?),
+            layers: text(&layers),
+        })?;
+        kit::write_whole(&temporary.path().join(NOTE), &note, 0o600)
             .with_context(|| format!("write({NOTE})"))?;
-        let chain = image.chain()?;
-        let top = chain
-            .last()
-            .with_context(|| format!("image {} has no layer", image.called()))?;
-        overlay::make_upper(&container.path, &store.layer(top))?;
-        Ok(container)
+        temporary.rename_to(&path)?;
+        Ok(Container { store: store.clone(), path })
     }
 
-    /// The overlay of an image with this container's upper directory.
-    pub(crate) fn overlay(&self, store: &Store, image: &Image) -> Result<Overlay> {
+    /// Returns the overlay of an image with this container's upper directory.
+    pub(crate) fn overlay(&self, image: &Image) -> Result<Overlay> {
         let layers = image.chain()?;
         for layer in &layers {
-            if !store.layer(layer).is_dir() {
+            if !self.store.layer(layer).is_dir() {
                 let failure = Failure::new(format_args!(
                     "image {}: its layer {layer} is not in the store",
-                    image.called()
+                    image.tagged.display_name()
                 ));
                 return Err(failure.hint("`load` it again").into());
             }
         }
         let layers =
             layers.iter().map(|layer| Path::new("layers").join(layer.hex())).collect();
-        let name = self.path.file_name().unwrap_or_default();
         Ok(Overlay {
-            base: store.path().into(),
+            base: self.store.path().into(),
             layers,
-            upper: Some(Path::new("containers").join(name)),
+            upper: Some(Path::new("containers").join(self.name())),
         })
     }
 
-    /// Where what it writes goes.
+    /// Returns the directory that has the files that the container has written.
     pub(crate) fn upper(&self) -> PathBuf {
         self.path.join(overlay::UPPER)
     }
 
-    /// Removes it. Files of ids that are not ours can be removed only as root of a user
-    /// namespace.
-    pub(crate) fn remove(mut self) -> Result<()> {
-        let (parent, name) =
-            (self.parent.clone(), self.path.file_name().unwrap_or_default().to_owned());
-        let remove = || unpack::remove(&open_directory(&parent)?, &name);
-        let removed = remove().or_else(|_| user::as_root(remove));
-        self.lock = None;
+    /// Removes the directory.
+    pub(crate) fn remove(self) -> Result<()> {
+        let removed = remove(&self.store, &[self.name().to_owned()]);
         std::mem::forget(self);
         removed
+    }
+
+    fn name(&self) -> &OsStr {
+        self.path.file_name().unwrap_or_default()
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // On the way out of an error that is already told; `gc` finds what is left.
-        if let (Ok(parent), Some(name)) =
-            (open_directory(&self.parent), self.path.file_name())
+        // After an error, which is reported already. `gc` finds the rest.
+        if let (Ok(temporary), Ok(parent)) =
+            (self.store.temporary(), open_directory(&self.store.containers()))
         {
-            let _ = unpack::remove(&parent, name);
+            let _ = temporary.remove(&parent, self.name());
         }
     }
 }
 
-/// Whether a container lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Somebody holds its lock.
-    Alive,
-    /// It is being made, or its maker was killed then: its lock comes before its note.
-    Unfinished,
-    Dead,
+/// Removes the directories of these containers. Files of lent ids can be removed only
+/// as root of a user namespace.
+pub(crate) fn remove(store: &Store, names: &[impl AsRef<OsStr>]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let (temporary, parent) =
+        (store.temporary()?, open_directory(&store.containers())?);
+    let remove =
+        || names.iter().try_for_each(|name| temporary.remove(&parent, name.as_ref()));
+    remove().or_else(|_| user::as_root(remove))
 }
 
-/// A container that is there, as others see it.
-pub(crate) struct Found {
+/// A container of the store, as its note describes it.
+#[derive(Debug)]
+pub(crate) struct NotedContainer {
     pub(crate) id: String,
     pub(crate) path: PathBuf,
     pub(crate) blobs: Vec<Digest>,
     pub(crate) layers: Vec<Digest>,
-    pub(crate) state: State,
-    _lock: Option<File>,
+    run_dir: Option<PathBuf>,
 }
 
-/// All containers of a store. Those that are dead are locked by whoever finds them.
-pub(crate) fn all(store: &Store) -> Result<Vec<Found>> {
-    let mut found = Vec::new();
-    for entry in
-        fs::read_dir(store.containers()).context("read the store's containers")?
-    {
-        let entry = entry.context("read the store's containers")?;
-        let Ok(file) = File::open(entry.path()) else { continue }; // gone by now
-        let is_free = file.try_lock().is_ok();
-        let note = fs::read(entry.path().join(NOTE))
-            .ok()
-            .and_then(|text| serde_json::from_slice::<Note>(&text).ok());
-        let state = match (is_free, &note) {
-            (false, _) => State::Alive,
-            (true, None) => State::Unfinished,
-            (true, Some(_)) => State::Dead,
-        };
-        let note = note.unwrap_or_default();
-        let digests = |texts: &[String]| {
-            texts.iter().filter_map(|text| text.parse().ok()).collect()
-        };
-        found.push(Found {
-            id: entry.file_name().to_string_lossy().into_owned(),
-            path: entry.path(),
-            blobs: digests(&note.blobs),
-            layers: digests(&note.layers),
-            state,
-            _lock: (state == State::Dead).then_some(file),
-        });
+/// Returns all containers of a store.
+///
+/// # Errors
+/// When a note cannot be read: it is not known what that container uses.
+pub(crate) fn all(store: &Store) -> Result<Vec<NotedContainer>> {
+    let read = || "read the store's containers";
+    let mut containers = Vec::new();
+    for entry in fs::read_dir(store.containers()).with_context(read)? {
+        let path = entry.with_context(read)?.path();
+        match noted(&path) {
+            // It was removed meanwhile.
+            Err(_) if matches!(path.try_exists(), Ok(false)) => {}
+            container => containers.push(container.hint(format_args!(
+                "nothing is removed, since it may be in use; if no container runs, remove {}",
+                path.display()
+            ))?),
+        }
     }
-    Ok(found)
+    Ok(containers)
 }
 
-/// Removes what containers in one of these states have written.
-pub(crate) fn remove_those(store: &Store, states: &[State]) -> Result<()> {
-    let parent = open_directory(&store.containers())?;
-    for dead in all(store)?.iter().filter(|container| states.contains(&container.state))
-    {
-        unpack::remove(&parent, dead.id.as_ref())?;
+fn noted(path: &Path) -> Result<NotedContainer> {
+    let note = path.join(NOTE);
+    let read =
+        || -> io::Result<Note> { Ok(serde_json::from_slice(&fs::read(&note)?)?) };
+    let note = read().with_context(|| format!("read {}", note.display()))?;
+    let digests =
+        |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<_>>();
+    Ok(NotedContainer {
+        id: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        path: path.into(),
+        blobs: digests(&note.blobs)?,
+        layers: digests(&note.layers)?,
+        run_dir: note.run_dir,
+    })
+}
+
+/// Returns the ids of the containers that do not live any more. A container of which
+/// that cannot be told is kept, with a warning.
+pub(crate) fn gone(store: &Store) -> Result<Vec<String>> {
+    let mut gone = Vec::new();
+    for container in all(store)? {
+        match liveness(&container) {
+            Ok(Liveness::Alive) => {}
+            Ok(Liveness::Gone) => gone.push(container.id),
+            Err(error) => kit::warn_error(
+                format_args!("container {} is kept", container.id),
+                &error,
+            ),
+        }
     }
-    Ok(())
+    Ok(gone)
+}
+
+fn liveness(container: &NotedContainer) -> Result<Liveness> {
+    match &container.run_dir {
+        Some(run_dir) => kit::liveness(run_dir),
+        None => Err(Failure::new(format_args!(
+            "{}: it does not say where the run directory is",
+            container.path.join(NOTE).display()
+        ))
+        .hint(format_args!(
+            "an older version has written it: if the container does not run any more, remove {}",
+            container.path.display()
+        ))
+        .into()),
+    }
 }

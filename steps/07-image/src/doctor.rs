@@ -1,6 +1,7 @@
-//! What this step needs: overlayfs, as root or as root of a user namespace.
+//! The check of this step: overlayfs, as root or as root of a user namespace.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Result;
 use kit::doctor::Check;
@@ -9,36 +10,38 @@ use crate::overlay::{self, Overlay};
 use crate::store::open_directory;
 use crate::unpack;
 
-/// The checks of this step.
-pub fn checks() -> Vec<Check> {
-    vec![overlay_check()]
+/// Returns the checks of this step, which mount an overlay of directories below this
+/// one.
+pub fn checks(directory: &Path) -> Vec<Check> {
+    vec![overlay_check(directory)]
 }
 
-/// Tries it, where the temporary files are.
-fn overlay_check() -> Check {
-    let mend =
+fn overlay_check(directory: &Path) -> Check {
+    let fix =
         "modprobe overlay as root; or a kernel from 5.14 on with CONFIG_OVERLAY_FS";
-    match trial() {
-        Ok(Layers::OneByOne) => Check::ok(
+    match mount_overlay(directory) {
+        Ok(LayerOptions::OneEach) => Check::ok(
             "overlay",
             "one was mounted, each layer by an option of its own (lowerdir+)",
         ),
-        Ok(Layers::AllAtOnce) => Check::ok(
+        Ok(LayerOptions::OneForAll) => Check::ok(
             "overlay",
             "one was mounted, all layers by one option (lowerdir+ is from Linux 6.8 on)",
         ),
-        Err(error) => Check::fails("overlay", format_args!("{error:#}"), mend),
+        Err(error) => Check::fails("overlay", format_args!("{error:#}"), fix),
     }
 }
 
-/// How overlayfs takes its layers.
-enum Layers {
-    OneByOne,
-    AllAtOnce,
+/// The mount options by which overlayfs takes its layers.
+enum LayerOptions {
+    OneEach,
+    OneForAll,
 }
 
-fn trial() -> Result<Layers> {
-    let place = tempfile::Builder::new().prefix("kiste-doctor-").tempdir()?;
+/// Mounts an overlay of two layers, and tells which options this kernel takes.
+fn mount_overlay(directory: &Path) -> Result<LayerOptions> {
+    let place =
+        tempfile::Builder::new().prefix("kiste-doctor-").tempdir_in(directory)?;
     let path = |name: &str| place.path().join(name);
     for name in ["a", "b", "c"] {
         fs::create_dir(path(name))?;
@@ -48,12 +51,16 @@ fn trial() -> Result<Layers> {
         let layers = vec!["a".into(), "b".into()];
         Overlay { base: place.path().into(), layers, upper: Some("c".into()) }
             .mount()?;
-        // What overlayfs makes for itself, only root of this namespace can remove.
+        // Only root of this namespace can remove the files that overlayfs has made.
         unpack::remove(&open_directory(place.path())?, "c".as_ref())?;
         if overlay::has_lowerdir_plus()? {
-            fs::write(path("one-by-one"), "")?; // who asks is another process
+            // This is another process than the one that asks: a file is the answer.
+            fs::write(path("one-each"), "")?;
         }
         Ok(())
     })?;
-    Ok(if path("one-by-one").exists() { Layers::OneByOne } else { Layers::AllAtOnce })
+    Ok(match path("one-each").exists() {
+        true => LayerOptions::OneEach,
+        false => LayerOptions::OneForAll,
+    })
 }

@@ -2,10 +2,10 @@
 //! over the other. See the OCI image specification, and the kernel's documentation of
 //! overlayfs.
 //!
-//! - `load` and `import` take archives in: [`cli`] has the subcommands.
-//! - [`Args::base`] finds what a container is made of: a directory, or an image with a
-//!   layer of its own on top.
-//! - [`Base::finish`] keeps what was written, or forgets it.
+//! - [`cli`] has the subcommands; `load` and `import` add images to the store.
+//! - [`Base::create`] makes the root file system of a container: a directory, or an
+//!   image with a layer of its own on top.
+//! - [`Base::finish`] keeps the files that the container has written, or removes them.
 
 mod archive;
 mod args;
@@ -22,20 +22,21 @@ mod doctor;
 mod document;
 mod image;
 mod layer;
+mod layers;
 mod load;
 mod overlay;
 mod pack;
 mod progress;
 mod read_ahead;
 mod reference;
+mod run_config;
 mod save;
 mod source;
 mod store;
 mod unpack;
 
 pub use archive::read as read_archive;
-pub use args::{Args, command_line};
-pub use base::Base;
+pub use args::{Args, StoreArgs, command_line};
+pub use base::{Base, ImageOptions};
 pub use doctor::checks;
-pub use reference::{Named, Reference};
-pub use store::StoreArgs;
+pub use reference::{ImageName, Reference};

@@ -1,59 +1,52 @@
-//! `load` and `import`: archives become images of the store.
+//! `load` and `import`: make images of archives.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::program;
 use oci_spec::image::{Descriptor, ImageManifest, MediaType};
 use serde_json::json;
 
 use crate::digest::{Digest, chain_ids};
 use crate::document;
 use crate::image::diff_ids;
-use crate::layer::{IncomingLayer, StoredLayers, add_layers};
+use crate::layer::IncomingLayer;
+use crate::layers::{StoredLayers, add_layers};
 use crate::reference::Reference;
 use crate::source::{Members, Offer, architecture, offers, open_input};
-use crate::store::{Files, Store, Tagged, manifest_descriptor};
-use crate::unpack::LeftOut;
+use crate::store::{Store, Tagged, manifest_descriptor};
+use crate::unpack::{Count, LeftOut};
 
-/// Loads all images of a file or directory. `mend` says how to get ids that are not
-/// mapped.
-pub(crate) fn load(store: &Store, path: &Path, mend: &str) -> Result<Vec<Tagged>> {
+/// Loads all images of a file or directory. `ids_hint` says how to get more ids.
+pub(crate) fn load(store: &Store, path: &Path, ids_hint: &str) -> Result<Vec<Tagged>> {
     let _shared = store.share()?;
-    store.sweep(Files::Kept)?;
+    store.remove_stale()?;
     let members = Members::open_source(path, store)?;
     let mut loaded = Vec::new();
     for offer in offers(&members)? {
-        loaded.extend(
-            load_one(store, offer, mend).with_context(|| members.name().to_string())?,
-        );
+        let tagged = load_offer(store, offer, ids_hint)
+            .with_context(|| members.name().to_string())?;
+        loaded.extend(tagged);
     }
     Ok(loaded)
 }
 
-fn load_one(store: &Store, offer: Offer<'_>, mend: &str) -> Result<Vec<Tagged>> {
+fn load_offer(store: &Store, offer: Offer<'_>, ids_hint: &str) -> Result<Vec<Tagged>> {
     let diff_ids =
         diff_ids(&document::configuration(&offer.configuration, "its configuration")?)?;
-    let known = known(store, &offer, &diff_ids)?;
-    let (manifest, size) = match known {
-        Some(known) => (known.manifest, known.size),
+    let tagged = match find_loaded(store, &offer, &diff_ids)? {
+        Some(loaded) => Tagged { reference: None, ..loaded },
         None => {
             let layers = add_layers(store, &[], &offer.layers)?;
-            tell(&layers.left_out, mend);
-            let manifest = match offer.manifest {
-                Some(bytes) => bytes,
-                None => manifest(&offer.configuration, &layers)?,
-            };
-            store.add_blob(&offer.configuration)?;
-            (store.add_blob(&manifest)?, layers.bytes)
+            report_left_out(&layers.left_out, ids_hint);
+            add(store, &offer.configuration, offer.manifest, &layers)?
         }
     };
-    let id = Digest::of(&offer.configuration);
-    name(store, Tagged { reference: None, manifest, id, size }, offer.names)
+    name(store, tagged, offer.names)
 }
 
-/// The same image, where the store has it already: nothing is unpacked twice.
-fn known(
+/// Finds an offered image in the store, if it is complete there: no layer is unpacked a
+/// second time.
+fn find_loaded(
     store: &Store,
     offer: &Offer<'_>,
     diff_ids: &[Digest],
@@ -69,7 +62,7 @@ fn known(
     Ok(index.images().iter().find(is_it).filter(|_| is_unpacked).cloned())
 }
 
-/// Gives an image its names; without any, it is known by its id.
+/// Gives an image these names. Without any, its id is its only name.
 pub(crate) fn name(
     store: &Store,
     image: Tagged,
@@ -94,10 +87,10 @@ pub(crate) fn import(
     store: &Store,
     path: &Path,
     reference: Reference,
-    mend: &str,
+    ids_hint: &str,
 ) -> Result<Tagged> {
     let _shared = store.share()?;
-    store.sweep(Files::Kept)?;
+    store.remove_stale()?;
     let input = open_input(path)?;
     let size =
         input.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
@@ -105,42 +98,49 @@ pub(crate) fn import(
         Ok(Box::new(input.try_clone().context("dup(the archive)")?)
             as Box<dyn std::io::Read + Send>)
     };
-    let what = path.display().to_string();
     let incoming = IncomingLayer {
-        name: what.clone(),
+        name: path.display().to_string(),
         size,
         digest: None,
         diff_id: None,
         open: Box::new(open),
     };
     let layers = add_layers(store, &[], &[incoming])?;
-    tell(&layers.left_out, mend);
+    report_left_out(&layers.left_out, ids_hint);
+    let file_name = path.file_name().unwrap_or(path.as_os_str()).display();
+    let diff_ids: Vec<String> =
+        layers.layers.iter().map(|layer| layer.diff_id.to_string()).collect();
     let configuration = json!({
         "created": document::now(),
         "architecture": architecture(),
         "os": "linux",
         "config": {},
-        "rootfs": { "type": "layers", "diff_ids": layers.layers.iter().map(|layer| layer.diff_id.to_string()).collect::<Vec<_>>() },
-        "history": [{ "created": document::now(), "created_by": format!("import {}", path.file_name().unwrap_or(path.as_os_str()).display()) }],
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "history": [{ "created": document::now(), "created_by": format!("import {file_name}") }],
     });
-    let added = add(store, &serde_json::to_vec(&configuration)?, &layers)?;
+    let added = add(store, &serde_json::to_vec(&configuration)?, None, &layers)?;
     let named = name(store, added, vec![reference])?;
     named.into_iter().next().context("an image without a name")
 }
 
-/// Adds an image whose layers are in the store.
-pub(crate) fn add(
+/// Adds the documents of an image whose layers are in the store. Without a manifest, one
+/// is made.
+fn add(
     store: &Store,
     configuration: &[u8],
+    manifest: Option<Vec<u8>>,
     layers: &StoredLayers,
 ) -> Result<Tagged> {
-    let id = store.add_blob(configuration)?;
-    let manifest = store.add_blob(&manifest(configuration, layers)?)?;
+    let manifest = match manifest {
+        Some(bytes) => bytes,
+        None => new_manifest(configuration, layers)?,
+    };
+    let id = store.add_document(configuration)?;
+    let manifest = store.add_document(&manifest)?;
     Ok(Tagged { reference: None, manifest, id, size: layers.bytes })
 }
 
-/// The manifest of an image that came without one.
-fn manifest(configuration: &[u8], layers: &StoredLayers) -> Result<Vec<u8>> {
+fn new_manifest(configuration: &[u8], layers: &StoredLayers) -> Result<Vec<u8>> {
     let mut config =
         manifest_descriptor(&Digest::of(configuration), configuration.len() as u64)?;
     config.set_media_type(MediaType::ImageConfig);
@@ -159,12 +159,12 @@ fn manifest(configuration: &[u8], layers: &StoredLayers) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(&manifest)?)
 }
 
-/// Says what could not be had.
-fn tell(left_out: &LeftOut, mend: &str) {
+/// Reports the parts of an archive that could not be unpacked exactly.
+fn report_left_out(left_out: &LeftOut, ids_hint: &str) {
     let LeftOut { owners, devices, attributes } = left_out;
-    let note = |count: &crate::unpack::Count, what: &str| {
+    let note = |count: &Count, what: &str| {
         if count.number > 0 {
-            program::say(format_args!(
+            kit::notice(format_args!(
                 "note: {} {what}, the first: {}",
                 count.number, count.first
             ));
@@ -177,6 +177,6 @@ fn tell(left_out: &LeftOut, mend: &str) {
     note(devices, "devices are left out, which only root may make");
     note(attributes, "attributes are left out, which cannot be set here");
     if owners.number > 0 {
-        program::say(format_args!("hint: {mend}"));
+        kit::notice(format_args!("hint: {ids_hint}"));
     }
 }

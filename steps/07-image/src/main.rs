@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
+use image::Base;
 use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::TerminalArgs;
@@ -25,7 +26,7 @@ enum Cli {
     /// Run a command and exit with its status
     Run(Run),
     #[command(flatten)]
-    Image(image::cli::Command),
+    Image(image::cli::ImageCommand),
     /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
     /// Remove what killed runs have left behind, and what no image uses
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
                 pivot_root::checks(),
                 cgroups::doctor(),
                 user::checks(),
-                image::checks(),
+                image::checks(&std::env::temp_dir()),
             ]
             .concat(),
         ),
@@ -88,14 +89,15 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
     let rootfs = args.root.rootfs();
+    let image = args.image.plan()?; // 07: which image it is made of
     let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
     // 05: how much it may use
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
-    let base = args.image.base(&id, &ids, &rootfs)?; // 07: what it is made of
-    let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
+    // 07: what it is made of
+    let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
     let started = Instant::now();
 
     let namespaces =
@@ -111,30 +113,34 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
-            let root = base.mount(&rootfs, &mounts)?;
+            let root = base.mount(&mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
-            // 07: what the image says
-            let command =
-                base.command(&args.command, &names.hostname, account.home())?;
+            // 07: what the image says, and its program first
+            let command = args.command.with_defaults(
+                base.defaults(),
+                &names.hostname,
+                account.home(),
+            );
+            let command = base.with_entrypoint(command)?;
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
-    child.set_stop_signal(stop_signal);
+    child.set_stop_signal(base.stop_signal()); // 07: what the image wants instead of TERM
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
     cgroup.report(args.cgroup.usage_report(), started.elapsed());
-    cgroup.remove_or_keep(run_dir);
-    base.finish(&args.command)?; // 07: kept as a layer, or forgotten
+    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we have finished
+    base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())
 }
 // ANCHOR_END: run

@@ -15,9 +15,9 @@ use rustix::fs::{major, minor};
 
 use crate::archive::{ArchiveWriter, Entry, EntryKind};
 use crate::attributes;
-use crate::unpack::is_opaque;
+use crate::unpack::{OPAQUE_WHITEOUT, WHITEOUT_PREFIX, is_opaque};
 
-/// What the archive is for.
+/// The purpose of the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PackAs {
     /// A layer: overlayfs's whiteouts become `.wh.` files.
@@ -60,12 +60,12 @@ impl<W: Write> Packer<'_, W> {
         let name = path.file_name().unwrap_or_default();
         match self.pack_as {
             PackAs::Layer if is_whiteout(&found) => {
-                let name = [OsStr::new(".wh."), name].join(OsStr::new(""));
+                let name = [OsStr::new(WHITEOUT_PREFIX), name].join(OsStr::new(""));
                 self.add_whiteout(&path.with_file_name(name), &found)
             }
             // The image has one layer, so the whiteout hides nothing.
-            PackAs::RootFs if is_whiteout(&found) => return Ok(()),
-            PackAs::Layer if name.as_bytes().starts_with(b".wh.") => bail!(
+            PackAs::RootFs if is_whiteout(&found) => Ok(()),
+            PackAs::Layer if name.as_bytes().starts_with(WHITEOUT_PREFIX.as_bytes()) => bail!(
                 Failure::new(format_args!(
                     "/{}: a layer cannot keep a file of this name",
                     path.display()
@@ -93,7 +93,7 @@ impl<W: Write> Packer<'_, W> {
         let directory =
             File::open(full).with_context(|| format!("open({})", full.display()))?;
         if self.pack_as == PackAs::Layer && is_opaque(&directory) {
-            self.add_whiteout(&path.join(".wh..wh..opq"), found)?;
+            self.add_whiteout(&path.join(OPAQUE_WHITEOUT), found)?;
         }
         let read = || format!("read {}", full.display());
         let mut names: Vec<_> = fs::read_dir(full)
@@ -114,22 +114,7 @@ impl<W: Write> Packer<'_, W> {
             }
             self.links.insert(id, path.into());
         }
-        let (file_type, device) = (found.file_type(), found.rdev());
-        let kind = match file_type {
-            _ if file_type.is_file() => EntryKind::File,
-            _ if file_type.is_symlink() => {
-                let target = fs::read_link(full).context("readlink")?;
-                EntryKind::SymbolicLink(target.as_os_str().as_bytes().into())
-            }
-            _ if file_type.is_char_device() => {
-                EntryKind::CharacterDevice(major(device), minor(device))
-            }
-            _ if file_type.is_block_device() => {
-                EntryKind::BlockDevice(major(device), minor(device))
-            }
-            _ if file_type.is_fifo() => EntryKind::Fifo,
-            _ => return Ok(()), // a socket: nobody listens on it any more
-        };
+        let Some(kind) = kind(full, found)? else { return Ok(()) };
         let mut entry = describe(kind, path, found);
         entry.attributes = attributes::at(full.as_os_str())?;
         if entry.kind != EntryKind::File {
@@ -155,6 +140,27 @@ impl<W: Write> Packer<'_, W> {
         (entry.mode, entry.mtime.1) = (0, 0);
         self.archive.entry(&entry, io::empty())
     }
+}
+
+/// The kind of a file that is not a directory; None for a socket, which nobody listens
+/// on any more.
+fn kind(full: &Path, found: &Metadata) -> Result<Option<EntryKind>> {
+    let (file_type, device) = (found.file_type(), found.rdev());
+    Ok(Some(match file_type {
+        _ if file_type.is_file() => EntryKind::File,
+        _ if file_type.is_symlink() => {
+            let target = fs::read_link(full).context("readlink")?;
+            EntryKind::SymbolicLink(target.as_os_str().as_bytes().into())
+        }
+        _ if file_type.is_char_device() => {
+            EntryKind::CharacterDevice(major(device), minor(device))
+        }
+        _ if file_type.is_block_device() => {
+            EntryKind::BlockDevice(major(device), minor(device))
+        }
+        _ if file_type.is_fifo() => EntryKind::Fifo,
+        _ => return Ok(None),
+    }))
 }
 
 /// Makes an entry without data and attributes.

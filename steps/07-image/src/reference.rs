@@ -1,4 +1,4 @@
-//! What people call an image: `NAME[:TAG]`, as Docker spells it.
+//! Names of images: `NAME[:TAG]`, spelled as Docker spells them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,12 +13,12 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The part before the tag.
+    /// Returns the part before the tag.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The part behind the last colon; `latest` where there was none.
+    /// Returns the part behind the last colon; `latest` where there was none.
     pub fn tag(&self) -> &str {
         &self.tag
     }
@@ -39,25 +39,25 @@ impl FromStr for Reference {
             Some((name, tag)) if !tag.contains('/') => (name, tag),
             _ => (text, "latest"),
         };
-        // What Docker calls alpine, Podman calls docker.io/library/alpine.
+        // Docker's alpine is Podman's docker.io/library/alpine.
         let name = name.strip_prefix("docker.io/").unwrap_or(name);
         let name = name.strip_prefix("library/").unwrap_or(name);
         if !name.split('/').all(is_component) || name.len() > 255 {
             return Err(format!(
-                "{text:?}: a name is of a-z 0-9 . _ - in parts between slashes"
+                "{text:?}: a name has only a-z 0-9 . _ - in its parts between slashes"
             ));
         }
         if !is_tag(tag) {
             return Err(format!(
-                "{text:?}: a tag is of A-Z a-z 0-9 . _ -, at most 128, and begins with no . or -"
+                "{text:?}: a tag has at most 128 of A-Z a-z 0-9 . _ -, and does not begin with . or -"
             ));
         }
         Ok(Reference { name: name.into(), tag: tag.into() })
     }
 }
 
-/// The distribution specification, "Pulling manifests", with a host and its port for
-/// the first.
+/// Tells whether this may stand between two slashes: by the distribution specification,
+/// "Pulling manifests", or as a host with its port.
 fn is_component(part: &str) -> bool {
     let part = match part.split_once(':') {
         Some((host, port))
@@ -81,39 +81,53 @@ fn is_tag(tag: &str) -> bool {
     inner && tag.bytes().next().is_some_and(is_word) && tag.len() <= 128
 }
 
-/// An image as it is named on a command line: by name and tag, or by its id or the
-/// beginning of it.
+/// An image as a command line names it: by name and tag, or by its id or the first
+/// digits of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
+pub enum ImageName {
     /// By name and tag.
-    By(Reference),
-    /// By the first digits of its id, or by what else they may be.
+    Reference(Reference),
+    /// By the first digits of its id. They may be a name as well, as in `cafe`.
     Digits(String),
 }
 
-impl FromStr for Named {
+impl ImageName {
+    /// Returns the name and tag that this is or may be.
+    pub(crate) fn reference(&self) -> Option<Reference> {
+        match self {
+            ImageName::Reference(reference) => Some(reference.clone()),
+            ImageName::Digits(digits) => digits.parse().ok(),
+        }
+    }
+}
+
+impl FromStr for ImageName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(hex) = text.strip_prefix("sha256:") {
             let padded = format!("sha256:{hex:0<64}");
             return match padded.parse::<Digest>() {
-                Ok(_) if !hex.is_empty() => Ok(Named::Digits(hex.into())),
+                Ok(_) if !hex.is_empty() => Ok(ImageName::Digits(hex.into())),
                 _ => Err(format!("{text:?} is no image id")),
             };
         }
         let reference = text.parse::<Reference>()?;
         let is_hex = text.len() >= 4
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        Ok(if is_hex { Named::Digits(text.into()) } else { Named::By(reference) })
+        Ok(if is_hex {
+            ImageName::Digits(text.into())
+        } else {
+            ImageName::Reference(reference)
+        })
     }
 }
 
-impl fmt::Display for Named {
+impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Named::By(reference) => reference.fmt(f),
-            Named::Digits(digits) => f.write_str(digits),
+            ImageName::Reference(reference) => reference.fmt(f),
+            ImageName::Digits(digits) => f.write_str(digits),
         }
     }
 }
@@ -135,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_a_path_or_an_option_is_no_name() {
+    fn a_path_or_an_option_is_no_name() {
         for bad in [
             "", ":x", "a:", "../x", "a/../b", "/a", "a//b", "Alpine", "-x", "a:.x",
             "a b", "a\n",
@@ -145,10 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn digits_may_be_an_id() {
-        assert_eq!("beef".parse::<Named>().unwrap(), Named::Digits("beef".into()));
-        assert_eq!("sha256:0f".parse::<Named>().unwrap(), Named::Digits("0f".into()));
-        assert!("sha256:../x".parse::<Named>().is_err());
-        assert!(matches!("alpine".parse::<Named>().unwrap(), Named::By(_)));
+    fn hex_digits_may_be_an_id() {
+        let name = |text: &str| text.parse::<ImageName>();
+        let beef = name("beef").unwrap();
+        assert_eq!(beef, ImageName::Digits("beef".into()));
+        assert_eq!(beef.reference(), Some("beef:latest".parse().unwrap()));
+        assert_eq!(name("sha256:0f").unwrap(), ImageName::Digits("0f".into()));
+        assert!(name("sha256:../x").is_err());
+        assert!(matches!(name("alpine").unwrap(), ImageName::Reference(_)));
     }
 }

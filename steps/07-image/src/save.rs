@@ -11,13 +11,13 @@ use serde_json::json;
 use crate::archive::{ArchiveWriter, Entry, EntryKind};
 use crate::digest::{Digest, Hashing};
 use crate::image::Image;
-use crate::reference::Named;
+use crate::reference::ImageName;
 use crate::store::{Store, layout_index, manifest_descriptor};
 
 /// Writes images to an archive, each blob once.
 pub(crate) fn save(
     store: &Store,
-    named: &[Named],
+    named: &[ImageName],
     output: &mut dyn Write,
 ) -> Result<()> {
     let _shared = store.share()?;

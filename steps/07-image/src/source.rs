@@ -1,11 +1,12 @@
-//! Where an image is loaded from: a file or a directory, in one of two forms.
+//! The sources of `load`: a file or a directory in one of two formats.
 //!
-//! - An OCI image layout, as skopeo, umoci and buildah write it: `index.json`,
-//!   `blobs/`.
-//! - A docker-archive, as `docker save` and `podman save` write it: `manifest.json`.
+//! - OCI image layout, which skopeo, umoci and buildah write: `index.json`, `blobs/`.
+//! - docker-archive, which `docker save` and `podman save` write: `manifest.json`.
 
 mod docker;
+mod input;
 mod layout;
+mod listing;
 mod members;
 
 use std::io::Read;
@@ -17,22 +18,23 @@ use crate::digest::Digest;
 use crate::layer::IncomingLayer;
 use crate::reference::Reference;
 
+pub(crate) use input::open_input;
 pub(crate) use layout::architecture;
-pub(crate) use members::{Members, open_input};
+pub(crate) use members::Members;
 
-/// An image that could be loaded.
+/// An image that can be loaded.
 pub(crate) struct Offer<'a> {
     pub(crate) names: Vec<Reference>,
-    /// The manifest's bytes, where there is one.
+    /// The bytes of the manifest; a docker-archive has none.
     pub(crate) manifest: Option<Vec<u8>>,
     pub(crate) configuration: Vec<u8>,
     pub(crate) layers: Vec<IncomingLayer<'a>>,
 }
 
-/// The images that a source offers.
+/// Finds the images of a source.
 pub(crate) fn offers<'a>(members: &'a Members) -> Result<Vec<Offer<'a>>> {
-    // `docker save` and `podman save` have both; the layout is the one with a digest
-    // for everything.
+    // Docker writes both formats into one archive. Only the layout has a digest of every
+    // file.
     if members.has("index.json") && members.has("oci-layout") {
         return layout::offers(members);
     }
@@ -46,14 +48,14 @@ pub(crate) fn offers<'a>(members: &'a Members) -> Result<Vec<Offer<'a>>> {
         .into())
 }
 
-/// One layer of an offer, which is a member of the source.
+/// Makes the layer that is this file of the source.
 fn incoming<'a>(
     members: &'a Members,
     member: String,
     digest: Option<Digest>,
     diff_id: Digest,
 ) -> Result<IncomingLayer<'a>> {
-    let size = Some(members.size(&member)?);
+    let size = Some(members.open(&member)?.length());
     let name = digest.unwrap_or(diff_id).hex();
     let name = format!("layer {}", &name[..12]);
     let open = move || -> Result<Box<dyn Read + Send + 'a>> {

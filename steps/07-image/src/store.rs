@@ -1,15 +1,16 @@
-//! The store: blobs by digest, layers unpacked once, images by name.
+//! The store: blobs by digest, each layer unpacked once, images by name.
 //!
-//! It is an OCI image layout, which other tools can read, and beside it what is
-//! unpacked:
+//! It is an OCI image layout, which other tools can read, with the unpacked layers
+//! beside it:
 //!
 //! ```text
 //! oci-layout, index.json     images by name and tag
 //! blobs/sha256/HEX           manifests, configurations, layers as archives
-//! layers/HEX/                a layer unpacked, by its chain id: a lower directory of overlayfs
-//! containers/ID/             upper and work directory of a running container; locked while it lives
-//! tmp/                       what is not finished; renamed once it is
-//! lock                       shared by who adds, exclusive for who removes
+//! layers/HEX/                an unpacked layer, by its chain id: a lower directory of overlayfs
+//! containers/ID/             upper and work directory of a container, and its container.json
+//! tmp/                       unfinished directories, which are renamed to their place once they are complete
+//! lock                       shared while something is added, exclusive while something is removed
+//! names.lock                 exclusive while index.json or a document is written
 //! ```
 
 mod blob;
@@ -18,7 +19,7 @@ mod lock;
 mod temporary;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -26,88 +27,41 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
-use nix::unistd::geteuid;
 
 use crate::digest::Digest;
 use crate::unpack::FreeSpace;
 
 pub(crate) use blob::{LARGEST_DOCUMENT, WholeBlob};
 pub(crate) use index::{Tagged, layout_index, manifest_descriptor};
-pub(crate) use temporary::{Files, Temporary};
+pub(crate) use temporary::Temporary;
 
-/// Where images are kept.
-#[derive(clap::Args, Clone, Debug)]
-#[group(id = "store_options")]
-pub struct StoreArgs {
-    /// Where images are kept; by default /var/lib/kiste, without root
-    /// $XDG_DATA_HOME/kiste
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
-}
-
-impl StoreArgs {
-    /// The store, made where it is not there yet.
-    ///
-    /// # Errors
-    /// When it cannot be made, or belongs to somebody else.
-    pub(crate) fn open(&self) -> Result<Store> {
-        Store::open(&self.path()?)
-    }
-
-    /// The store, if there is one.
-    ///
-    /// # Errors
-    /// When it belongs to somebody else, or is none.
-    pub(crate) fn open_existing(&self) -> Result<Option<Store>> {
-        let path = self.path()?;
-        path.exists().then(|| Store::open(&path)).transpose()
-    }
-
-    fn path(&self) -> Result<PathBuf> {
-        match &self.store {
-            Some(path) => Ok(path.clone()),
-            None => usual(),
-        }
-    }
-}
-
-fn usual() -> Result<PathBuf> {
-    if geteuid().is_root() {
-        return Ok("/var/lib/kiste".into());
-    }
-    let set = |name: &str| {
-        std::env::var_os(name).filter(|value| Path::new(value).is_absolute())
-    };
-    let data = set("XDG_DATA_HOME").map(PathBuf::from);
-    let data =
-        data.or_else(|| set("HOME").map(|home| Path::new(&home).join(".local/share")));
-    let none = || {
-        Failure::new("neither XDG_DATA_HOME nor HOME says where images are kept")
-            .hint("use --store DIR")
-    };
-    Ok(data.ok_or_else(none)?.join("kiste"))
-}
+/// The hint for a store that we cannot write to.
+const NOT_WRITABLE: &str =
+    "the store must be writable: --store DIR chooses another place";
 
 /// OCI image specification, "oci-layout file".
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// A store that is there.
+/// A store, which exists.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     path: PathBuf,
 }
 
 impl Store {
-    fn open(path: &Path) -> Result<Self> {
-        let make = |path: &Path| {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-        };
+    /// Opens the store in this directory, and creates it if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be created, belongs to another user, or is another directory than
+    /// a store.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         kit::call("the store, where images are kept", "mkdir", path.display(), || {
-            make(path)
+            create_directory(path)
         })
         .hint_on(Errno::EACCES, "--store DIR chooses another place")
         .hint_on(Errno::EROFS, "--store DIR chooses another place")?;
-        // By the whole path, since others are told of it, and we go elsewhere.
+        // By its absolute path: mountinfo and `inspect` show it, and we change our
+        // working directory.
         let path = path
             .canonicalize()
             .with_context(|| format!("the store {}", path.display()))?;
@@ -117,95 +71,102 @@ impl Store {
             "each user has a store of their own: leave --store out, or use sudo, or `chmod 700 {}`",
             path.display()
         ))?;
-        let layout = path.join("oci-layout");
-        let has_something =
-            || fs::read_dir(&path).map(|mut entries| entries.next().is_some());
-        // It comes first of all, and says that this is a store: gc removes what it does
-        // not know, and a directory of somebody's must not become one.
-        if has_something().with_context(|| format!("read {}", path.display()))?
-            && !layout.exists()
-        {
-            let failure = Failure::new(format_args!(
-                "{} is no store, and has something else in it",
+        let store = Store { path };
+        store.mark().hint(NOT_WRITABLE)?;
+        Ok(store)
+    }
+
+    /// Opens the store in this directory, if there is one.
+    ///
+    /// # Errors
+    /// When it belongs to another user, or is another directory than a store.
+    pub(crate) fn open_existing(path: &Path) -> Result<Option<Self>> {
+        path.exists().then(|| Store::open(path)).transpose()
+    }
+
+    /// Creates the files and directories of a store. The file `oci-layout` comes first,
+    /// and marks the directory as a store: `gc` removes whatever it does not know, so
+    /// no other directory may become one.
+    fn mark(&self) -> Result<()> {
+        let (path, layout) = (self.path(), self.path().join("oci-layout"));
+        let mut entries =
+            fs::read_dir(path).with_context(|| format!("read {}", path.display()))?;
+        if entries.next().is_some() && !layout.exists() {
+            return Err(Failure::new(format_args!(
+                "{} is not a store of images, and is not empty",
                 path.display()
-            ));
-            return Err(failure
-                .hint("--store DIR names a store, or a directory that is new or empty")
-                .into());
+            ))
+            .hint("--store DIR names a store, or a directory that is new or empty")
+            .into());
         }
         if !layout.exists() {
-            fs::File::create(&layout)
-                .with_context(|| format!("open({})", layout.display()))
-                .hint(
-                    "the store must be writable: --store DIR chooses another place",
-                )?;
+            fs::File::options()
+                .create(true)
+                .append(true)
+                .open(&layout)
+                .with_context(|| format!("open({})", layout.display()))?;
         }
-        let store = Store { path };
-        for below in ["blobs/sha256", "layers", "containers", "tmp"] {
-            let below = store.path.join(below);
-            if !below.is_dir() {
-                make(&below)
-                    .with_context(|| format!("mkdir({})", below.display()))
-                    .hint(
-                        "the store must be writable: --store DIR chooses another place",
-                    )?;
+        for name in ["blobs/sha256", "layers", "containers", "tmp"] {
+            let path = path.join(name);
+            if !path.is_dir() {
+                create_directory(&path)
+                    .with_context(|| format!("mkdir({})", path.display()))?;
             }
         }
-        if fs::metadata(&layout)
-            .with_context(|| format!("stat({})", layout.display()))?
-            .len()
-            == 0
-        {
-            store.write_whole(&layout, LAYOUT)?;
+        let is_empty = || fs::metadata(&layout).is_ok_and(|found| found.len() == 0);
+        if is_empty() {
+            let _names = self.lock_names()?;
+            if is_empty() {
+                self.write_document(&layout, LAYOUT)?;
+            }
         }
-        Ok(store)
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where a blob is, whether it is there or not.
+    /// Returns the path of a blob, whether the store has it or not.
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
         self.path.join("blobs/sha256").join(digest.hex())
     }
 
-    /// Where an unpacked layer is, by its chain id.
+    /// Returns the path of an unpacked layer, by its chain id.
     pub(crate) fn layer(&self, chain_id: &Digest) -> PathBuf {
         self.path.join("layers").join(chain_id.hex())
     }
 
+    /// Returns the directory in which each container has its own.
     pub(crate) fn containers(&self) -> PathBuf {
         self.path.join("containers")
     }
 
-    /// What may still be written.
+    /// Returns how much more may be written: a twentieth of the free space is left to
+    /// others.
     pub(crate) fn room(&self) -> Result<FreeSpace> {
         let found = rustix::fs::statvfs(&self.path)
             .with_context(|| format!("statvfs({})", self.path.display()))?;
-        // A twentieth is left to others.
         let free = found.f_bavail.saturating_mul(found.f_frsize);
         // 0: this file system does not count its files (btrfs).
         let files = if found.f_files == 0 { u64::MAX } else { found.f_favail };
         Ok(FreeSpace { bytes: free - free / 20, files: files - files / 20 })
     }
 
-    /// Writes a file so that it is there whole, or as it was.
-    fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let write = || -> io::Result<()> {
-            let mut file = tempfile::Builder::new()
-                .prefix("file-")
-                .tempfile_in(self.path.join("tmp"))?;
-            file.write_all(bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            Ok(())
-        };
-        kit::call("whole, or as it was", "rename", path.display(), write)
+    /// Writes a document, under the lock of the names. A reader sees the old content or
+    /// the new one, never a part.
+    fn write_document(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        kit::call("written beside it, then renamed", "rename", path.display(), || {
+            kit::write_whole(path, bytes, 0o600)
+        })
     }
 }
 
-/// Opens a directory, to work in it by its descriptor.
+fn create_directory(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Opens a directory for reading: its entries are looked up by the descriptor.
 pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;

@@ -6,6 +6,7 @@
 
 mod budget;
 mod create;
+mod file;
 mod metadata;
 mod open;
 mod parent;
@@ -26,7 +27,7 @@ pub(crate) use budget::{Budget, FreeSpace};
 pub(crate) use metadata::copy_metadata;
 pub(crate) use open::open_beneath;
 pub(crate) use remove::remove;
-pub(crate) use whiteout::{is_opaque, is_whiteout};
+pub(crate) use whiteout::{OPAQUE_WHITEOUT, WHITEOUT_PREFIX, is_opaque, is_whiteout};
 
 /// Metadata and devices that could not be unpacked: only root of the host may create
 /// them all.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
+use image::Base;
 use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::Targets;
 use pivot_root::TerminalArgs;
@@ -24,7 +25,7 @@ enum Cli {
     /// Run a command and exit with its status
     Run(Run),
     #[command(flatten)]
-    Image(image::cli::Command),
+    Image(image::cli::ImageCommand),
     /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
     /// Make, list and remove networks
@@ -82,7 +83,7 @@ fn main() -> ExitCode {
                 pivot_root::checks(),
                 cgroups::doctor(),
                 user::checks(),
-                image::checks(),
+                image::checks(&std::env::temp_dir()),
                 network::checks(network::find_pasta().as_deref()),
             ]
             .concat(),
@@ -101,6 +102,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_file = args.command.pid_file()?;
     let mounts = [network::mount_points(), args.mount.requests()?].concat();
     let rootfs = args.root.rootfs();
+    let image = args.image.plan()?; // 07: which image it is made of
     let terminal = args.terminal.plan()?;
     let network = args.network.plan()?;
 
@@ -110,8 +112,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
     let network = network::connect(&network, &id, &names.hostname)?;
-    let base = args.image.base(&id, &ids, &rootfs)?; // 07: what it is made of
-    let stop_signal = base.stop_signal()?; // 07: what the image wants instead of TERM
+    // 07: what it is made of
+    let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
     let started = Instant::now();
 
     // In one call: the others then belong to the new user namespace.
@@ -135,7 +137,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
-            let root = base.mount(&rootfs, &mounts)?;
+            let root = base.mount(&mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             network.name_in(root.as_fd())?; // 08: who is called what
@@ -143,24 +145,28 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
             // 06: who the command is to be
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
-            // 07: what the image says
-            let command =
-                base.command(&args.command, &names.hostname, account.home())?;
+            // 07: what the image says, and its program first
+            let command = args.command.with_defaults(
+                base.defaults(),
+                &names.hostname,
+                account.home(),
+            );
+            let command = base.with_entrypoint(command)?;
             root.enter()?; // 04: and the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: and is from here on
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
-    child.set_stop_signal(stop_signal);
+    child.set_stop_signal(base.stop_signal()); // 07: what the image wants instead of TERM
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
     cgroup.report(args.cgroup.usage_report(), started.elapsed());
     network.undo_or_tell();
-    cgroup.remove_or_keep(run_dir);
-    base.finish(&args.command)?; // 07: kept as a layer, or forgotten
+    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we have finished
+    base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())
 }
 // ANCHOR_END: run

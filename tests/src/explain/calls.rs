@@ -53,6 +53,7 @@ pub const OTHERS: &[(&str, &[&str])] = &[
     ("openat2", &["openat2"]),
     ("pidfd_send_signal", &["pidfd_send_signal"]),
     ("poll", &["poll", "ppoll"]),
+    ("rename", &["rename", "renameat", "renameat2"]),
     ("rmdir", &["rmdir", "unlinkat"]),
     ("setxattr", &["setxattr", "fsetxattr"]),
     ("stat", &["stat", "statx", "newfstatat"]),

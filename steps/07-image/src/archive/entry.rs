@@ -1,4 +1,4 @@
-//! One entry of an archive: what it creates, and with which metadata.
+//! Entries of an archive: the file that each creates, and its metadata.
 
 use anyhow::{Context, Result, bail, ensure};
 use kit::Failure;
@@ -7,7 +7,7 @@ use tar::{EntryType, Header};
 use super::pax::Records;
 use super::sparse::Segment;
 
-/// What an entry creates.
+/// The kind of file that an entry creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     Directory,
@@ -20,7 +20,7 @@ pub(crate) enum EntryKind {
     Fifo,
 }
 
-/// One entry of an archive.
+/// An entry of an archive.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) kind: EntryKind,

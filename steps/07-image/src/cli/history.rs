@@ -1,13 +1,14 @@
 //! `history`.
 
 use anyhow::Result;
-use bytesize::ByteSize;
-use serde_json::json;
+use oci_spec::image::History as Entry;
+use serde::Serialize;
 
-use super::images::{Format, ago, lines, plain_table};
+use super::output::{OutputFormat, ago, print_list, size};
+use crate::args::StoreArgs;
 use crate::image::Image;
-use crate::reference::Named;
-use crate::store::StoreArgs;
+use crate::reference::ImageName;
+use crate::store::Store;
 
 /// Options of `history`.
 #[derive(clap::Args)]
@@ -15,73 +16,54 @@ pub struct History {
     #[command(flatten)]
     store: StoreArgs,
     /// Print for people (table) or for machines (json)
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
     /// The image
     #[arg(value_name = "NAME[:TAG]")]
-    image: Named,
+    image: ImageName,
 }
 
-/// One step of how an image came about.
-struct Step {
+/// A step of the image's history.
+#[derive(Default, Serialize)]
+struct HistoryEntry {
     created: String,
     created_by: String,
-    /// Bytes of its layer's archive; none for a step that only changed the
-    /// configuration.
+    /// Bytes of its layer's archive; None if only the configuration was changed.
     size: Option<u64>,
 }
 
 impl History {
     pub(super) fn run(&self) -> Result<()> {
-        let store = self.store.open()?;
+        let store = Store::open(&self.store.path()?)?;
         let _shared = store.share()?;
-        let steps = steps(&Image::find(&store, &self.image)?);
-        super::output::print(&match self.format {
-            Format::Table => table(&steps),
-            Format::Json => {
-                let step = |step: &Step| json!({ "created": step.created, "created_by": step.created_by, "size": step.size });
-                serde_json::to_string_pretty(
-                    &steps.iter().map(step).collect::<Vec<_>>(),
-                )? + "\n"
-            }
+        let entries = entries(&Image::find(&store, &self.image)?);
+        let header = ["CREATED", "CREATED BY", "SIZE"];
+        print_list(self.format, &entries, header, |entry| {
+            let created = match entry.created.as_str() {
+                "" => "<none>".into(),
+                time => ago(time),
+            };
+            [created, kit::readable(&entry.created_by), size(entry.size.unwrap_or(0))]
         })
     }
 }
 
-/// The latest first. What has no history has its layers at least.
-fn steps(image: &Image) -> Vec<Step> {
+/// Returns the steps, the latest first. An image without a history has its layers.
+fn entries(image: &Image) -> Vec<HistoryEntry> {
     let mut sizes = image.manifest.layers().iter().map(|layer| layer.size());
-    let history = image.configuration.history().iter().flatten();
-    let mut steps: Vec<Step> = history
-        .map(|entry| Step {
-            created: entry.created().clone().unwrap_or_default(),
-            created_by: entry.created_by().clone().unwrap_or_default(),
-            size: if entry.empty_layer().unwrap_or(false) {
-                None
-            } else {
-                sizes.next()
-            },
-        })
-        .collect();
-    steps.extend(sizes.map(|size| Step {
-        created: String::new(),
-        created_by: String::new(),
-        size: Some(size),
-    }));
-    steps.reverse();
-    steps
-}
-
-fn table(steps: &[Step]) -> String {
-    let mut table = plain_table(&["CREATED", "CREATED BY", "SIZE"]);
-    for step in steps {
-        let created =
-            if step.created.is_empty() { "<none>".into() } else { ago(&step.created) };
-        let size = step.size.map_or_else(
-            || "0 B".into(),
-            |size| ByteSize(size).display().si().to_string(),
-        );
-        table.add_row([created, kit::readable(&step.created_by), size]);
-    }
-    lines(&table)
+    let entry = |entry: &Entry| HistoryEntry {
+        created: entry.created().clone().unwrap_or_default(),
+        created_by: entry.created_by().clone().unwrap_or_default(),
+        size: match entry.empty_layer() {
+            Some(true) => None,
+            _ => sizes.next(),
+        },
+    };
+    let mut entries: Vec<HistoryEntry> =
+        image.configuration.history().iter().flatten().map(entry).collect();
+    entries.extend(
+        sizes.map(|size| HistoryEntry { size: Some(size), ..Default::default() }),
+    );
+    entries.reverse();
+    entries
 }

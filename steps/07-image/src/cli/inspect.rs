@@ -3,9 +3,11 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::output::print_json;
+use crate::args::StoreArgs;
 use crate::image::Image;
-use crate::reference::Named;
-use crate::store::StoreArgs;
+use crate::reference::ImageName;
+use crate::store::Store;
 
 /// Options of `inspect`.
 #[derive(clap::Args)]
@@ -14,35 +16,28 @@ pub struct Inspect {
     store: StoreArgs,
     /// The image
     #[arg(value_name = "NAME[:TAG]")]
-    image: Named,
+    image: ImageName,
 }
 
 impl Inspect {
     pub(super) fn run(&self) -> Result<()> {
-        let store = self.store.open()?;
+        let store = Store::open(&self.store.path()?)?;
         let _shared = store.share()?;
         let image = Image::find(&store, &self.image)?;
-        let names: Vec<String> = store
-            .index()?
-            .images()
-            .iter()
-            .filter(|it| it.id == image.tagged.id)
-            .filter_map(|it| it.reference.as_ref().map(ToString::to_string))
-            .collect();
-        let chain: Vec<String> = image
-            .chain()?
-            .iter()
-            .map(|layer| store.layer(layer).display().to_string())
-            .collect();
-        let document = json!({
+        let index = store.index()?;
+        let same_id = index.images().iter().filter(|it| it.id == image.tagged.id);
+        let names: Vec<String> =
+            same_id.filter_map(|it| Some(it.reference.as_ref()?.to_string())).collect();
+        let path = |layer| store.layer(layer).display().to_string();
+        let unpacked: Vec<String> = image.chain()?.iter().map(path).collect();
+        print_json(&json!({
             "id": image.tagged.id.to_string(),
             "digest": image.tagged.manifest.to_string(),
             "names": names,
             "size": image.tagged.size,
-            "manifest": serde_json::to_value(&image.manifest)?,
+            "manifest": image.manifest,
             "configuration": serde_json::from_slice::<Value>(&image.configuration_bytes)?,
-            "unpacked": chain,
-        });
-        super::output::print(&(serde_json::to_string_pretty(&document)? + "\n"))
+            "unpacked": unpacked,
+        }))
     }
 }

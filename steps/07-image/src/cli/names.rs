@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
+use crate::args::StoreArgs;
 use crate::collect::collect;
-use crate::image::called;
-use crate::reference::{Named, Reference};
-use crate::store::{StoreArgs, Tagged};
+use crate::reference::{ImageName, Reference};
+use crate::store::{Store, Tagged};
 
 /// Options of `rmi`.
 #[derive(clap::Args)]
@@ -14,32 +14,30 @@ pub struct Rmi {
     store: StoreArgs,
     /// The images, by their names, or by their ids with all their names
     #[arg(value_name = "NAME[:TAG]", required = true)]
-    images: Vec<Named>,
+    images: Vec<ImageName>,
 }
 
 impl Rmi {
+    /// Removes every image that exists, and reports each that does not, as `docker rmi`
+    /// does.
     pub(super) fn run(&self) -> Result<()> {
-        let store = self.store.open()?;
-        // As `docker rmi` has it: what is there goes, and each that is not is told.
-        let (mut removed, mut refused) = (Vec::new(), Vec::new());
+        let store = Store::open(&self.store.path()?)?;
+        let (mut removed, mut errors) = (Vec::new(), Vec::new());
         store.change_index(|index| {
-            for named in &self.images {
-                index.remove(named).map_or_else(
-                    |error| refused.push(error),
-                    |gone| removed.extend(gone),
-                );
+            for name in &self.images {
+                match index.remove(name) {
+                    Ok(tagged) => removed.extend(tagged),
+                    Err(error) => errors.push(error),
+                }
             }
             Ok(())
         })?;
-        let lines: String = removed
-            .iter()
-            .map(|image| format!("Removed {}\n", called(image)))
-            .collect();
-        super::output::print(&lines)?;
+        let line = |image: &Tagged| format!("Removed {}\n", image.display_name());
+        kit::print(removed.iter().map(line).collect::<String>())?;
         if !removed.is_empty() {
             user::as_root(|| collect(&store))?;
         }
-        kit::combine(refused)
+        kit::combine(errors)
     }
 }
 
@@ -50,7 +48,7 @@ pub struct Tag {
     store: StoreArgs,
     /// The image
     #[arg(value_name = "NAME[:TAG]")]
-    image: Named,
+    image: ImageName,
     /// Its other name
     #[arg(value_name = "NEW[:TAG]")]
     name: Reference,
@@ -58,7 +56,7 @@ pub struct Tag {
 
 impl Tag {
     pub(super) fn run(&self) -> Result<()> {
-        let store = self.store.open()?;
+        let store = Store::open(&self.store.path()?)?;
         store.change_index(|index| {
             let found = index.find(&self.image)?.clone();
             index.name(Tagged { reference: Some(self.name.clone()), ..found });

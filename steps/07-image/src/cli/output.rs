@@ -1,49 +1,77 @@
-//! `save`, and where output goes.
+//! Output of the subcommands: lists as a table or as JSON, and archives.
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
+use bytesize::ByteSize;
+use comfy_table::{Table, presets};
 use kit::Failure;
+use serde::Serialize;
 
-use crate::reference::Named;
-use crate::save::save;
-use crate::store::StoreArgs;
-
-/// Options of `save`.
-#[derive(clap::Args)]
-pub struct Save {
-    #[command(flatten)]
-    store: StoreArgs,
-    /// Write to this file instead of the standard output
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// The images
-    #[arg(value_name = "NAME[:TAG]", required = true)]
-    images: Vec<Named>,
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum OutputFormat {
+    Table,
+    Json,
 }
 
-impl Save {
-    pub(super) fn run(&self) -> Result<()> {
-        let store = self.store.open()?;
-        write_to(self.output.as_deref(), |output| save(&store, &self.images, output))
+/// Prints a list: as a table without lines, with a row of these cells for each entry, or
+/// as a JSON array of the entries.
+pub(super) fn print_list<T: Serialize, const COLUMNS: usize>(
+    format: OutputFormat,
+    list: &[T],
+    header: [&str; COLUMNS],
+    row: impl Fn(&T) -> [String; COLUMNS],
+) -> Result<()> {
+    if format == OutputFormat::Json {
+        return print_json(&list);
     }
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_header(header)
+        .add_rows(list.iter().map(row));
+    kit::print(
+        table.lines().map(|line| format!("{}\n", line.trim())).collect::<String>(),
+    )
 }
 
-/// Prints what was asked for. Who closes the pipe has read enough.
-pub(super) fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("print to stdout")
-        }
-        _ => Ok(()),
-    }
+/// Prints a document as JSON. Its keys are sorted.
+pub(super) fn print_json(document: &impl Serialize) -> Result<()> {
+    let document = serde_json::to_value(document)?;
+    kit::print(format_args!("{}\n", serde_json::to_string_pretty(&document)?))
 }
 
-/// Writes an archive to a file, which is there whole or not at all, or to the standard
+/// Returns a size for people: `7.5 MB`.
+pub(super) fn size(bytes: u64) -> String {
+    ByteSize(bytes).display().si().to_string()
+}
+
+/// Returns how long ago a time was, in the largest unit: `2 days ago`.
+pub(super) fn ago(time: &str) -> String {
+    let Ok(time) = time.parse::<jiff::Timestamp>() else { return kit::readable(time) };
+    let seconds = jiff::Timestamp::now().duration_since(time).as_secs().max(0);
+    let units = [
+        ("year", 31_536_000),
+        ("month", 2_592_000),
+        ("day", 86400),
+        ("hour", 3600),
+        ("minute", 60),
+        ("second", 1),
+    ];
+    let (unit, length) = units
+        .into_iter()
+        .find(|(_, length)| seconds >= *length)
+        .unwrap_or(("second", 1));
+    let count = seconds / length;
+    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+}
+
+/// Writes an archive to a file, which appears complete or not at all, or to the standard
 /// output.
-pub(super) fn write_to(
+pub(super) fn write_archive(
     path: Option<&Path>,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
@@ -54,7 +82,7 @@ pub(super) fn write_to(
         }
         return write(&mut BufWriter::new(io::stdout().lock()));
     };
-    // What is no file, /dev/null perhaps, is written to as it is.
+    // A device or a pipe, /dev/null for one, is written to directly.
     if path.exists() && !path.is_file() {
         let file = File::options()
             .write(true)

@@ -1,5 +1,6 @@
-//! docker-archive: what `docker save` writes. Its `manifest.json` names a configuration
-//! and layers for each image; what they must be, only the configuration says.
+//! docker-archive, the format of `docker save`. Its `manifest.json` lists the images,
+//! each with the files of its configuration and its layers. Only the configuration says
+//! which digests the layers must have.
 
 use anyhow::{Context, Result};
 use kit::Failure;
@@ -11,9 +12,9 @@ use crate::document;
 use crate::image::diff_ids;
 use crate::reference::Reference;
 
-/// One image of a `manifest.json`.
+/// An image in `manifest.json`.
 #[derive(Deserialize)]
-struct Image {
+struct ListedImage {
     #[serde(rename = "Config")]
     configuration: String,
     #[serde(rename = "RepoTags", default)]
@@ -26,7 +27,7 @@ struct Image {
 const MOST_NAMES: usize = 100;
 
 pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
-    let images: Vec<Image> = serde_json::from_slice(
+    let images: Vec<ListedImage> = serde_json::from_slice(
         &members.document("manifest.json")?,
     )
     .map_err(|error| {
@@ -42,9 +43,9 @@ pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
     images.into_iter().map(|image| offer(members, image)).collect()
 }
 
-fn offer(members: &Members, image: Image) -> Result<Offer<'_>> {
+fn offer(members: &Members, image: ListedImage) -> Result<Offer<'_>> {
     let configuration = members.document(&image.configuration)?;
-    // It is called by its digest, unless a tool has called it otherwise.
+    // The file is usually named after its digest, and may have any other name.
     let name = image
         .configuration
         .rsplit('/')

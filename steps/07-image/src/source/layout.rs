@@ -1,4 +1,4 @@
-//! OCI image layout: the OCI image specification, "Image Layout".
+//! OCI image layout: see the OCI image specification, "Image Layout".
 
 use anyhow::{Context, Result};
 use kit::Failure;
@@ -10,11 +10,12 @@ use crate::document::{self, Document};
 use crate::image::diff_ids;
 use crate::reference::Reference;
 
-/// Names of images: the specification's, and the one that containerd and Docker read.
+/// The annotations with an image's name: the one that containerd and Docker read, and
+/// the specification's.
 const NAMES: [&str; 2] =
     ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 
-/// An index may list an index, which may list another; three are enough for anybody.
+/// The most indexes that may be nested: an index may list other indexes.
 const DEEPEST: usize = 3;
 
 pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
@@ -57,14 +58,15 @@ pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
     Ok(found.into_iter().map(|(_, offer)| offer).collect())
 }
 
-/// What is no name is left out; the image is known by its id then.
+/// Returns the name of an image, if it has a valid one.
 fn names(descriptor: &Descriptor) -> Vec<Reference> {
     let annotations = descriptor.annotations().as_ref();
     let name = NAMES.iter().find_map(|key| annotations?.get(*key));
     name.and_then(|name| name.parse().ok()).into_iter().collect()
 }
 
-/// The manifest that a descriptor leads to: for an index, the one for this machine.
+/// Returns the manifest that a descriptor leads to: of an index, the first for this
+/// machine.
 fn manifest(
     members: &Members,
     descriptor: &Descriptor,
@@ -79,8 +81,8 @@ fn manifest(
     let says_index =
         media_type.contains("index") || media_type.contains("manifest.list");
     if says_index != matches!(document, Document::Index(_)) {
-        // Who believes the list sees another image than who believes the document
-        // (CVE-2021-41190).
+        // A program that trusts the media type would see another image than a program
+        // that looks at the document (CVE-2021-41190).
         return Err(Failure::new(format_args!(
             "{digest}: it is listed as {media_type:?}, and is no such manifest"
         ))
@@ -103,15 +105,15 @@ fn manifest(
     }
 }
 
-/// What says nothing is for everybody. What buildkit attests of an image is for
-/// `unknown`.
+/// Tells whether a descriptor is for this machine. Without a platform it is for every
+/// machine; the platform of buildkit's attestations is `unknown`.
 fn is_for_us(descriptor: &Descriptor) -> bool {
     let Some(platform) = descriptor.platform() else { return true };
     platform.os().to_string() == "linux"
         && platform.architecture().to_string() == architecture()
 }
 
-/// What images call this machine: Go's names.
+/// Returns this machine's architecture as images name it: by Go's names.
 pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -140,7 +142,7 @@ fn offer<'a>(
     let layer = |(descriptor, diff_id): (&Descriptor, Digest)| {
         let digest: Digest = descriptor.digest().to_string().parse()?;
         let member = member(&digest);
-        let size = members.size(&member)?;
+        let size = members.open(&member)?.length();
         if size != descriptor.size() {
             let text = format!(
                 "layer {digest}: it has {size} bytes, and not {}",
@@ -159,7 +161,7 @@ fn member(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// A document, held to its name and its size.
+/// Reads a document, and verifies its digest and its size.
 fn blob(members: &Members, descriptor: &Descriptor) -> Result<(Digest, Vec<u8>)> {
     let digest: Digest = descriptor.digest().to_string().parse()?;
     let bytes = members.document(&member(&digest))?;

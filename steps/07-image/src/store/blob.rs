@@ -1,4 +1,4 @@
-//! Blobs: content that is called by its digest.
+//! Blobs: files whose name is the digest of their content.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -9,17 +9,17 @@ use anyhow::{Context, Result};
 use super::Store;
 use crate::digest::{Digest, Hashing};
 
-/// The largest manifest, configuration or index that is read, in bytes: registries take
-/// 4 MiB.
+/// The largest manifest, configuration or index that is read, in bytes. Registries
+/// accept 4 MiB.
 pub(crate) const LARGEST_DOCUMENT: u64 = 4 << 20;
 
-/// A blob that is being written; its name is known at the end.
+/// A blob that is being written. Its digest is known at the end.
 #[derive(Debug)]
 pub(crate) struct NewBlob {
     file: Hashing<tempfile::NamedTempFile>,
 }
 
-/// A blob that is whole, and not among the others yet.
+/// A complete blob, which [`Store::keep_blob`] moves to the others.
 #[derive(Debug)]
 pub(crate) struct WholeBlob {
     file: tempfile::NamedTempFile,
@@ -36,14 +36,14 @@ impl NewBlob {
 }
 
 impl Store {
-    /// Begins a blob.
+    /// Begins a blob, in a directory that is on the store's file system.
     pub(crate) fn new_blob(&self, directory: &Path) -> Result<NewBlob> {
         let file = tempfile::NamedTempFile::new_in(directory)
             .context("make a file in the store")?;
         Ok(NewBlob { file: Hashing::new(file) })
     }
 
-    /// Takes in a blob; who has the same already keeps that.
+    /// Moves a blob to the others, unless the store has it already.
     pub(crate) fn keep_blob(&self, blob: WholeBlob) -> Result<()> {
         let path = self.blob(&blob.digest);
         if path.exists() {
@@ -53,17 +53,18 @@ impl Store {
         kept.with_context(|| format!("rename({})", path.display())).map(drop)
     }
 
-    /// Takes in a document.
-    pub(crate) fn add_blob(&self, bytes: &[u8]) -> Result<Digest> {
+    /// Adds a document, and returns its digest.
+    pub(crate) fn add_document(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
         let path = self.blob(&digest);
+        let _names = self.lock_names()?;
         if !path.exists() {
-            self.write_whole(&path, bytes)?;
+            self.write_document(&path, bytes)?;
         }
         Ok(digest)
     }
 
-    /// Reads a document, and holds it to its name.
+    /// Reads a document, and verifies its digest.
     pub(crate) fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob(digest);
         let read = || -> io::Result<Vec<u8>> {
@@ -76,7 +77,7 @@ impl Store {
         Ok(bytes)
     }
 
-    /// How large a blob is, in bytes.
+    /// Returns the size of a blob, in bytes.
     pub(crate) fn size_of(&self, digest: &Digest) -> Result<u64> {
         let path = self.blob(digest);
         Ok(fs::metadata(&path)

@@ -10,24 +10,32 @@ use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 
 use super::Store;
 use crate::digest::Digest;
-use crate::reference::{Named, Reference};
+use crate::reference::{ImageName, Reference};
 
 /// OCI image specification, "Pre-Defined Annotation Keys".
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Ours: the image's id, which is the digest of its configuration, and the bytes of its
-/// files.
+/// Kiste's own annotations: the image's id, which is the digest of its configuration,
+/// and the size of its files in bytes.
 const IMAGE_ID: &str = "kiste.image-id";
 const SIZE: &str = "kiste.size";
 
-/// An image as the index has it.
+/// An image as the index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tagged {
-    /// None for one that has lost its name to another.
+    /// None: another image has taken over its name.
     pub(crate) reference: Option<Reference>,
     pub(crate) manifest: Digest,
     pub(crate) id: Digest,
-    /// Bytes of all files of all layers.
+    /// The size of all files of all layers, in bytes.
     pub(crate) size: u64,
+}
+
+impl Tagged {
+    /// Returns the name for people: the name with its tag, or the id of an image without
+    /// a name.
+    pub(crate) fn display_name(&self) -> String {
+        self.reference.as_ref().map_or_else(|| self.id.to_string(), ToString::to_string)
+    }
 }
 
 /// All images of a store.
@@ -37,7 +45,7 @@ pub(crate) struct Index {
 }
 
 impl Store {
-    /// The images, in order of their names.
+    /// Reads the list of images.
     pub(crate) fn index(&self) -> Result<Index> {
         let path = self.path().join("index.json");
         let text = match fs::read_to_string(&path) {
@@ -56,7 +64,7 @@ impl Store {
         Ok(Index { images: images.map_err(|error| damaged(format!("{error:#}")))? })
     }
 
-    /// Changes the names, while nobody else does.
+    /// Changes the list of images, under the lock of the names.
     pub(crate) fn change_index<T>(
         &self,
         change: impl FnOnce(&mut Index) -> Result<T>,
@@ -69,11 +77,8 @@ impl Store {
             .iter()
             .map(|image| self.descriptor(image))
             .collect::<Result<_>>()?;
-        let document = layout_index(manifests);
-        self.write_whole(
-            &self.path().join("index.json"),
-            &serde_json::to_vec(&document)?,
-        )?;
+        let document = serde_json::to_vec(&layout_index(manifests))?;
+        self.write_document(&self.path().join("index.json"), &document)?;
         Ok(outcome)
     }
 
@@ -92,14 +97,14 @@ impl Store {
     }
 }
 
-/// A descriptor of an image's manifest.
+/// Makes the descriptor of an image's manifest.
 pub(crate) fn manifest_descriptor(digest: &Digest, size: u64) -> Result<Descriptor> {
     let digest: oci_spec::image::Digest =
         digest.to_string().parse().map_err(Failure::new)?;
     Ok(Descriptor::new(MediaType::ImageManifest, size, digest))
 }
 
-/// The index of an image layout.
+/// Makes the index of an image layout.
 pub(crate) fn layout_index(manifests: Vec<Descriptor>) -> ImageIndex {
     let mut index = ImageIndex::default();
     index.set_schema_version(2);
@@ -123,12 +128,12 @@ fn tagged(descriptor: &Descriptor) -> Result<Tagged> {
 }
 
 impl Index {
-    /// All, in order of their names.
+    /// Returns the images, sorted by name.
     pub(crate) fn images(&self) -> &[Tagged] {
         &self.images
     }
 
-    /// Gives an image a name; who had it keeps none.
+    /// Adds an image by its name. An image that had this name until now loses it.
     pub(crate) fn name(&mut self, image: Tagged) {
         let Some(reference) = &image.reference else {
             if !self.images.iter().any(|it| it.manifest == image.manifest) {
@@ -143,7 +148,7 @@ impl Index {
         self.images.sort_by(|one, other| one.reference.cmp(&other.reference));
     }
 
-    /// Takes a name away. The image stays, if by nothing but its id.
+    /// Removes a name. The image stays in the list, if only by its id.
     fn unname(&mut self, reference: &Reference) {
         let Some(at) =
             self.images.iter().position(|it| it.reference.as_ref() == Some(reference))
@@ -154,54 +159,45 @@ impl Index {
         self.name(Tagged { reference: None, ..image });
     }
 
-    /// Finds one by its name, or by the beginning of its id.
-    pub(crate) fn find(&self, named: &Named) -> Result<&Tagged> {
-        let by_name = |wanted: &Reference| {
-            self.images.iter().find(|it| it.reference.as_ref() == Some(wanted))
-        };
-        let reference = match named {
-            Named::By(reference) => Some(reference.clone()),
-            Named::Digits(digits) => digits.parse().ok(),
-        };
-        if let Some(found) = reference.as_ref().and_then(by_name) {
+    /// Finds an image by its name, or by the first digits of its id.
+    pub(crate) fn find(&self, name: &ImageName) -> Result<&Tagged> {
+        if let Some(found) = self.find_by_reference(name) {
             return Ok(found);
         }
-        let Named::Digits(digits) = named else { return Err(unknown(named)) };
+        let ImageName::Digits(digits) = name else { return Err(unknown(name)) };
         let mut found =
             self.images.iter().filter(|it| it.id.hex().starts_with(digits.as_str()));
-        let first = found.next().ok_or_else(|| unknown(named))?;
+        let first = found.next().ok_or_else(|| unknown(name))?;
         match found.any(|other| other.id != first.id) {
-            true => {
-                Err(Failure::new(format_args!("image {digits}: several ids begin so"))
-                    .hint("give more of its digits")
-                    .into())
-            }
+            true => Err(Failure::new(format_args!(
+                "image {digits}: several image ids begin with these digits"
+            ))
+            .hint("give more of its digits")
+            .into()),
             false => Ok(first),
         }
     }
 
-    /// Removes one name; or, by its id, an image with all its names. Returns what was
-    /// removed.
-    pub(crate) fn remove(&mut self, named: &Named) -> Result<Vec<Tagged>> {
-        let found = self.find(named)?.clone();
-        let by_name = found.reference.as_ref().is_some_and(|name| match named {
-            Named::By(wanted) => name == wanted,
-            Named::Digits(digits) => {
-                digits.parse().is_ok_and(|wanted: Reference| *name == wanted)
-            }
-        });
-        let goes = |it: &Tagged| if by_name { *it == found } else { it.id == found.id };
-        let (gone, kept) = self.images.drain(..).partition(goes);
+    fn find_by_reference(&self, name: &ImageName) -> Option<&Tagged> {
+        let wanted = name.reference()?;
+        self.images.iter().find(|it| it.reference.as_ref() == Some(&wanted))
+    }
+
+    /// Removes a name; or, given an id, the image with all its names. Returns the
+    /// removed entries.
+    pub(crate) fn remove(&mut self, name: &ImageName) -> Result<Vec<Tagged>> {
+        let found = self.find(name)?.clone();
+        let by_name = self.find_by_reference(name).is_some();
+        let is_removed =
+            |it: &Tagged| if by_name { *it == found } else { it.id == found.id };
+        let (removed, kept) = self.images.drain(..).partition(is_removed);
         self.images = kept;
-        Ok(gone)
+        Ok(removed)
     }
 }
 
-fn unknown(named: &Named) -> anyhow::Error {
-    let failure = Failure::new(format_args!(
-        "image {named}: there is none of this name in the store"
-    ));
-    failure
+fn unknown(name: &ImageName) -> anyhow::Error {
+    Failure::new(format_args!("image {name}: there is no image of this name in the store"))
         .hint("`images` lists them; `import` and `load` bring new ones; --store names another store")
         .into()
 }

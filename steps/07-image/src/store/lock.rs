@@ -1,5 +1,5 @@
-//! Who adds shares the store with others who add; who removes is alone. See flock(2):
-//! the kernel lets go when the process ends, however it ends.
+//! The locks of a store. Adding needs the shared lock, removing the exclusive one. See
+//! flock(2): the kernel releases a lock when the process ends, however it ends.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,17 +9,17 @@ use anyhow::{Context, Result};
 
 use super::Store;
 
-/// A lock that is held as long as this lives.
+/// A lock, which is released when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock(#[allow(dead_code)] File);
 
 impl Store {
-    /// Nothing is removed while this is held: what has been found or added stays.
+    /// Takes the shared lock. Nothing is removed while it is held.
     pub(crate) fn share(&self) -> Result<Lock> {
         let path = self.path().join("lock");
         let file = match open(&path) {
-            // A store that nobody can write can be looked at all the same; flock(2)
-            // needs no right to write.
+            // flock(2) needs no permission to write, so that a store on a read-only
+            // file system can still be read.
             Err(error) if is_read_only(&error) => File::open(&path)
                 .with_context(|| format!("open({})", path.display()))?,
             file => file?,
@@ -28,15 +28,16 @@ impl Store {
         Ok(Lock(file))
     }
 
-    /// Nobody adds or starts anything while this is held. Waits until all who do have
-    /// ended.
+    /// Takes the exclusive lock, after all shared ones are released. Nothing is added
+    /// or started while it is held.
     pub(crate) fn be_alone(&self) -> Result<Lock> {
         let file = open(&self.path().join("lock"))?;
         file.lock().context("flock(lock, LOCK_EX)")?;
         Ok(Lock(file))
     }
 
-    /// Names are read, changed and written by one at a time.
+    /// Takes the lock of the names: one process at a time reads, changes and writes
+    /// them.
     pub(crate) fn lock_names(&self) -> Result<Lock> {
         let file = open(&self.path().join("names.lock"))?;
         file.lock().context("flock(names.lock, LOCK_EX)")?;

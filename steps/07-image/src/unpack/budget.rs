@@ -45,13 +45,10 @@ impl Budget {
 
 fn spend(left: &AtomicU64, amount: u64, free: impl Display) -> Result<()> {
     let subtract = |left: u64| left.checked_sub(amount);
-    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract).map(drop).or_else(
-        |_| {
-            Err(Failure::new(format_args!("it unpacks to more than the {free}"))
-                .hint(
-                    "make room, or choose another --store; or do not trust the archive",
-                )
-                .into())
-        },
-    )
+    match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::new(format_args!("it unpacks to more than the {free}"))
+            .hint("make room, or choose another --store; or do not trust the archive")
+            .into()),
+    }
 }

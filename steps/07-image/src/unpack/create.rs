@@ -1,4 +1,4 @@
-//! Creates the file, directory, link or device of an entry.
+//! Creates an entry: a directory, link or device. Files are in `file.rs`.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -8,18 +8,14 @@ use std::os::unix::ffi::OsStrExt;
 use anyhow::{Context, Result, bail, ensure};
 use kit::Failure;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ftruncate, linkat, makedev, mkdirat, mknodat,
-    openat, statat, symlinkat,
+    AtFlags, FileType, Mode, linkat, makedev, mkdirat, mknodat, statat, symlinkat,
 };
-use rustix::io::{Errno, pwrite};
+use rustix::io::Errno;
 
 use super::open::open_beneath;
 use super::whiteout::{EntryName, WHITEOUT_PREFIX, is_whiteout, set_opaque};
 use super::{Unpacker, path, remove};
-use crate::archive::{Entry, EntryKind, Segment, shown};
-
-/// How many bytes are copied at once.
-const BLOCK: usize = 128 * 1024;
+use crate::archive::{Entry, EntryKind, shown};
 
 impl Unpacker<'_> {
     /// Creates what an entry describes, with its data and metadata.
@@ -43,7 +39,7 @@ impl Unpacker<'_> {
         }
         let mut parts = above.split(|byte| *byte == b'/');
         ensure!(
-            !parts.any(|part| part.starts_with(WHITEOUT_PREFIX)),
+            !parts.any(|part| part.starts_with(WHITEOUT_PREFIX.as_bytes())),
             Failure::new("it lies below a whiteout")
         );
         self.open_parent(above)?;
@@ -101,63 +97,6 @@ impl Unpacker<'_> {
             }
         }
         self.apply_metadata(name, entry)
-    }
-
-    fn create_file(
-        &mut self,
-        entry: &Entry,
-        name: &OsStr,
-        data: &mut impl Read,
-    ) -> Result<()> {
-        // EXCL: never a file that is there already, which may have another name
-        // elsewhere.
-        let flags = OFlags::CREATE
-            | OFlags::EXCL
-            | OFlags::WRONLY
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC;
-        let file = self
-            .replace(name, |parent| openat(parent, name, flags, Mode::from(0o600)))?
-            .context("openat")?;
-        match &entry.segments {
-            None => {
-                self.copy(data, &file, Segment { offset: 0, length: entry.size })?
-            }
-            Some((segments, size)) => {
-                ftruncate(&file, *size).context("ftruncate")?;
-                segments
-                    .iter()
-                    .try_for_each(|segment| self.copy(data, &file, *segment))?;
-            }
-        }
-        self.apply_metadata(name, entry)
-    }
-
-    /// Copies the data of a segment to its place in the file.
-    fn copy(
-        &mut self,
-        data: &mut impl Read,
-        file: &OwnedFd,
-        segment: Segment,
-    ) -> Result<()> {
-        let Segment { mut offset, length } = segment;
-        let mut left = length;
-        let mut block = vec![0; BLOCK.min(usize::try_from(length).unwrap_or(BLOCK))];
-        while left > 0 {
-            let most = block.len().min(usize::try_from(left).unwrap_or(BLOCK));
-            let count = data.read(&mut block[..most]).context("read the archive")?;
-            ensure!(count > 0, Failure::new("it has less data than its size says"));
-            self.budget.spend_bytes(count as u64)?;
-            let mut rest = &block[..count];
-            while !rest.is_empty() {
-                let written = pwrite(file, rest, offset).context("write")?;
-                rest = &rest[written..];
-                offset += written as u64;
-            }
-            left -= count as u64;
-        }
-        self.unpacked.bytes += length;
-        Ok(())
     }
 
     fn create_hard_link(&mut self, target: &[u8], name: &OsStr) -> Result<()> {
@@ -218,7 +157,7 @@ impl Unpacker<'_> {
 
     /// Creates something in the parent directory, and removes what an earlier entry has
     /// created under this name.
-    fn replace<T>(
+    pub(super) fn replace<T>(
         &self,
         name: &OsStr,
         create: impl Fn(&OwnedFd) -> rustix::io::Result<T>,

@@ -15,7 +15,9 @@ use super::Unpacker;
 use super::open::open_at;
 
 /// The beginning of a whiteout's name in an archive.
-pub(super) const WHITEOUT_PREFIX: &[u8] = b".wh.";
+pub(crate) const WHITEOUT_PREFIX: &str = ".wh.";
+/// The name of an opaque whiteout: it makes the directory opaque that it is in.
+pub(crate) const OPAQUE_WHITEOUT: &str = ".wh..wh..opq";
 
 /// Overlayfs's attribute of an opaque directory. It is in the `user.` namespace (mount
 /// option `userxattr`), since only root may set others.
@@ -38,10 +40,11 @@ pub(super) enum EntryName<'a> {
 
 impl<'a> EntryName<'a> {
     pub(super) fn parse(name: &'a OsStr) -> Self {
-        match name.as_bytes().strip_prefix(WHITEOUT_PREFIX) {
+        let prefix = WHITEOUT_PREFIX.as_bytes();
+        match name.as_bytes().strip_prefix(prefix) {
             None => EntryName::Plain,
-            Some(b".wh..opq") => EntryName::OpaqueWhiteout,
-            Some(rest) if rest.starts_with(WHITEOUT_PREFIX) => EntryName::Ignored,
+            Some(_) if name == OPAQUE_WHITEOUT => EntryName::OpaqueWhiteout,
+            Some(rest) if rest.starts_with(prefix) => EntryName::Ignored,
             Some(b"" | b"." | b"..") => EntryName::Malformed,
             Some(rest) => EntryName::Whiteout(OsStr::from_bytes(rest)),
         }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::image::called;
+use crate::args::StoreArgs;
 use crate::load;
 use crate::reference::Reference;
-use crate::store::StoreArgs;
+use crate::store::{Store, Tagged};
 
 /// Options of `import`.
 #[derive(clap::Args)]
@@ -17,18 +17,18 @@ pub struct Import {
     /// The archive; - is the standard input
     #[arg(value_name = "TAR")]
     archive: PathBuf,
-    /// What to call the image
+    /// The name of the new image
     #[arg(value_name = "NAME[:TAG]")]
     name: Reference,
 }
 
 impl Import {
     pub(super) fn run(&self) -> Result<()> {
-        let store = self.store.open()?;
-        let mend = user::how_to_get_ids();
+        let store = Store::open(&self.store.path()?)?;
+        let hint = user::how_to_get_ids();
         user::as_root(|| {
-            let image = load::import(&store, &self.archive, self.name.clone(), &mend)?;
-            super::output::print(&format!("{}\n", image.id))
+            let image = load::import(&store, &self.archive, self.name.clone(), &hint)?;
+            kit::print(format_args!("{}\n", image.id))
         })
     }
 }
@@ -48,17 +48,14 @@ pub struct Load {
 
 impl Load {
     pub(super) fn run(&self) -> Result<()> {
-        let store = self.store.open()?;
+        let store = Store::open(&self.store.path()?)?;
         let source =
             self.source.as_ref().or(self.input.as_ref()).cloned().unwrap_or_default();
-        let mend = user::how_to_get_ids();
+        let hint = user::how_to_get_ids();
         user::as_root(|| {
-            let loaded = load::load(&store, &source, &mend)?;
-            let lines: String = loaded
-                .iter()
-                .map(|image| format!("Loaded {}\n", called(image)))
-                .collect();
-            super::output::print(&lines)
+            let loaded = load::load(&store, &source, &hint)?;
+            let line = |image: &Tagged| format!("Loaded {}\n", image.display_name());
+            kit::print(loaded.iter().map(line).collect::<String>())
         })
     }
 }

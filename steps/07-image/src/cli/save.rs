@@ -1,0 +1,33 @@
+//! `save`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::output::write_archive;
+use crate::args::StoreArgs;
+use crate::reference::ImageName;
+use crate::save::save;
+use crate::store::Store;
+
+/// Options of `save`.
+#[derive(clap::Args)]
+pub struct Save {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Write to this file instead of the standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The images
+    #[arg(value_name = "NAME[:TAG]", required = true)]
+    images: Vec<ImageName>,
+}
+
+impl Save {
+    pub(super) fn run(&self) -> Result<()> {
+        let store = Store::open(&self.store.path()?)?;
+        write_archive(self.output.as_deref(), |output| {
+            save(&store, &self.images, output)
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! The layers of an image on their way into the store: several are received at once, and
+//! then they are stored in their order.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result};
+use kit::Failure;
+use oci_spec::image::MediaType;
+use rustix::io::Errno;
+
+use crate::digest::{Digest, chain_id};
+use crate::layer::{IncomingLayer, ReceivedLayer, receive};
+use crate::progress::ProgressBars;
+use crate::store::{Store, open_directory};
+use crate::unpack::{Budget, LeftOut, Unpacked, copy_metadata, open_beneath};
+
+/// A layer that is in the store.
+#[derive(Debug)]
+pub(crate) struct StoredLayer {
+    pub(crate) digest: Digest,
+    pub(crate) diff_id: Digest,
+    /// Bytes of its archive.
+    pub(crate) size: u64,
+    pub(crate) media_type: MediaType,
+}
+
+/// Layers that have been added to the store, the lowest first.
+#[derive(Debug, Default)]
+pub(crate) struct StoredLayers {
+    pub(crate) layers: Vec<StoredLayer>,
+    /// Bytes of all files.
+    pub(crate) bytes: u64,
+    pub(crate) left_out: LeftOut,
+}
+
+/// Adds layers, the lowest first, on top of those with the chain ids `below`. As many are
+/// received at once as there are processors.
+pub(crate) fn add_layers(
+    store: &Store,
+    below: &[Digest],
+    incoming: &[IncomingLayer<'_>],
+) -> Result<StoredLayers> {
+    let progress = ProgressBars::new();
+    let received = receive_all(store, incoming, &progress);
+    progress.finish();
+    move_into_store(store, below, received?)
+}
+
+fn receive_all(
+    store: &Store,
+    incoming: &[IncomingLayer<'_>],
+    progress: &ProgressBars,
+) -> Result<Vec<ReceivedLayer>> {
+    let budget = Budget::new(store.room()?);
+    let next = AtomicUsize::new(0);
+    let received = Mutex::new(BTreeMap::new());
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(layer) = incoming.get(index) else { return };
+            let result = receive(store, layer, &budget, progress)
+                .with_context(|| layer.name.clone());
+            // After an error the other layers are not needed.
+            if result.is_err() {
+                next.store(incoming.len(), Ordering::Relaxed);
+            }
+            let result = result.map_err(with_hint_if_disk_is_full);
+            received
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(index, result);
+        }
+    };
+    let workers = thread::available_parallelism()
+        .map_or(1, |count| count.get())
+        .min(incoming.len());
+    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    received
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .into_values()
+        .collect()
+}
+
+/// Adds a hint to the error of a full disk.
+fn with_hint_if_disk_is_full(error: anyhow::Error) -> anyhow::Error {
+    let full = |cause: &(dyn std::error::Error + 'static)| {
+        let number =
+            cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        cause.downcast_ref() == Some(&Errno::NOSPC)
+            || number == Some(Errno::NOSPC.raw_os_error())
+    };
+    match error.chain().any(full) {
+        true => Failure::of(&error)
+            .hint("the store's disk is full: `rmi` and `gc` make room, --store names another")
+            .into(),
+        false => error,
+    }
+}
+
+/// Moves layers from their temporary directories into the store, the lowest first.
+fn move_into_store(
+    store: &Store,
+    below: &[Digest],
+    received: Vec<ReceivedLayer>,
+) -> Result<StoredLayers> {
+    let mut chain = below.to_vec();
+    let mut stored = StoredLayers::default();
+    for layer in received {
+        let tree = layer.tree();
+        let below: Vec<_> = chain.iter().map(|id| store.layer(id)).collect();
+        complete_implied(&tree, &layer.unpacked, &below)?;
+        let id = chain_id(chain.last(), &layer.diff_id);
+        let path = store.layer(&id);
+        kit::call("whole, or not at all", "rename", path.display(), || {
+            match std::fs::rename(&tree, &path) {
+                // Another process has added the same layer meanwhile.
+                Err(_) if path.is_dir() => Ok(()),
+                done => done,
+            }
+        })?;
+        chain.push(id);
+        stored.bytes += layer.unpacked.bytes;
+        stored.left_out.merge(layer.unpacked.left_out);
+        stored.layers.push(StoredLayer {
+            digest: layer.blob.digest,
+            diff_id: layer.diff_id,
+            size: layer.blob.size,
+            media_type: layer.media_type,
+        });
+        store.keep_blob(layer.blob)?;
+    }
+    Ok(stored)
+}
+
+/// Completes the directories that the archive only implies: they take owner, mode, times
+/// and attributes from the nearest lower layer that has them.
+fn complete_implied(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Result<()> {
+    let tree = open_directory(tree)?;
+    for implied in &unpacked.implied {
+        for layer in below.iter().rev() {
+            match open_beneath(&open_directory(layer)?, implied) {
+                Ok(lower) => {
+                    let directory = open_beneath(&tree, implied)
+                        .context("open(a directory of the layer)")?;
+                    copy_metadata(&lower, &directory)?;
+                    break;
+                }
+                Err(Errno::NOENT) => {}
+                // A file or a whiteout is there: this directory is a new one.
+                Err(_) => break,
+            }
+        }
+    }
+    Ok(())
+}
