@@ -17,6 +17,8 @@ mod firewall;
 mod hostile;
 #[path = "08_network/leftovers.rs"]
 mod leftovers;
+#[path = "08_network/liveness.rs"]
+mod liveness;
 #[path = "08_network/networks.rs"]
 mod networks;
 #[path = "08_network/options.rs"]

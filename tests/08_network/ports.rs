@@ -121,7 +121,9 @@ fn a_port_that_is_taken_is_told_with_who_has_it() {
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let ran = world.run(&["-p", "8080:81"], &["echo", "it runs"]);
-    ran.exits(125).complains("port 8080/tcp is taken: container ").complains("hint:");
+    ran.exits(125)
+        .complains("port 8080/tcp is already in use by container ")
+        .complains("hint:");
     assert_eq!(ran.out, "");
     // Nobody else on the host takes it for free either.
     let other = world.sh("timeout 2 busybox nc -l -p 8080 2>&1 </dev/null");
@@ -143,7 +145,8 @@ fn a_port_that_is_taken_is_told_with_who_has_it() {
         })
         .expect("nc listens");
         let ran = world.run(&["-p", "8080:80"], &["true"]);
-        ran.exits(125).complains(&format!("port 8080/tcp is taken: process {pid}"));
+        ran.exits(125)
+            .complains(&format!("port 8080/tcp is already in use by process {pid}"));
         world.sh(&format!("kill {pid}"));
         let _ = holder.join();
     });

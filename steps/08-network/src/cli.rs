@@ -9,6 +9,7 @@ use kit::{Failure, Hint};
 use serde::Serialize;
 
 use crate::args::{DirArgs, DnsResponderArgs};
+use crate::create;
 use crate::dns;
 use crate::gc;
 use crate::host;
@@ -120,7 +121,7 @@ struct Printed<'a> {
 /// What could not be done, with exit code 1.
 pub fn command(command: &Command) -> Result<ExitCode> {
     let done = match command {
-        Command::Create(args) => create(args),
+        Command::Create(args) => create_network(args),
         Command::Ls(args) => ls(args),
         Command::Inspect(args) => inspect(args),
         Command::Rm(args) => remove(args),
@@ -128,13 +129,13 @@ pub fn command(command: &Command) -> Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::of(&error).exit(1).into())
 }
 
-fn create(args: &Create) -> Result<()> {
+fn create_network(args: &Create) -> Result<()> {
     args.explain.start();
     let subnet = args.subnet.map(usable).transpose()?;
     let mut store = NetworkStore::open(args.dir.dir())?;
     let mut netlink = Netlink::open()?;
-    host::remove_stale(&mut store, &mut netlink)?;
-    if store.networks.contains_key(&args.name.0) {
+    host::remove_stale_or_warn(&mut store, &mut netlink, None)?;
+    if store.find(&args.name.0).is_some() {
         let failure =
             Failure::new(format_args!("there is a network {} already", args.name.0));
         return Err(failure
@@ -147,12 +148,18 @@ fn create(args: &Create) -> Result<()> {
         (_, true) => Isolation::Isolated,
         _ => Isolation::Open,
     };
-    let network =
-        Network::by_hand(&store, &mut netlink, &args.name, subnet, subnet6, reach)?;
-    store.note(NetworkRecord { network: network.clone(), leases: Vec::new() })?;
+    let network = create::named_network(
+        &store,
+        &mut netlink,
+        &args.name,
+        subnet,
+        subnet6,
+        reach,
+    )?;
+    store.add(network.clone())?;
     if let Err(error) = network.raise(&mut netlink) {
         let _ = netlink.remove_link(&network.bridge); // it may have been made
-        let _ = store.forget(&network.name);
+        let _ = store.remove(&network.name);
         return Err(error);
     }
     println!("{}", network.name);
@@ -187,7 +194,7 @@ fn is_for_something_else(ip: IpAddr) -> bool {
 fn ls(args: &Ls) -> Result<()> {
     let store = NetworkStore::open(args.dir.dir())?;
     if let kit::narration::Format::Json = args.format {
-        let all: Vec<_> = store.networks.values().map(printed).collect();
+        let all: Vec<_> = store.networks().map(printed).collect();
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
@@ -195,7 +202,7 @@ fn ls(args: &Ls) -> Result<()> {
         "{:<16} {:<10} {:<20} {:<10} CONTAINERS",
         "NAME", "BRIDGE", "SUBNET", "REACH"
     );
-    for NetworkRecord { network, leases } in store.networks.values() {
+    for NetworkRecord { network, leases } in store.networks() {
         let (subnet, reach) =
             (network.subnet.network().to_string(), network.isolation.name());
         println!(
@@ -224,7 +231,7 @@ fn inspect(args: &Named) -> Result<()> {
 fn remove(args: &Named) -> Result<()> {
     let mut store = NetworkStore::open(args.dir.dir())?;
     let mut netlink = Netlink::open()?;
-    host::remove_stale(&mut store, &mut netlink)?;
+    host::remove_stale_or_warn(&mut store, &mut netlink, None)?;
     let NetworkRecord { network, leases } = store.network(&args.name.0)?.clone();
     if !leases.is_empty() {
         let who: Vec<_> = leases
@@ -241,20 +248,9 @@ fn remove(args: &Named) -> Result<()> {
     if network.origin == Origin::UserCreated {
         dns::wait_for_exit(&store.leases_path(&network.name))?;
         netlink.remove_link(&network.bridge)?;
-        store.forget(&network.name)?;
+        store.remove(&network.name)?;
     }
     kit::combine(host::reconcile(&mut store, &mut netlink)).hint("`gc` tries again")?;
     println!("{}", network.name);
     Ok(())
-}
-
-impl Isolation {
-    /// In a word.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Isolation::Open => "open",
-            Isolation::Isolated => "isolated",
-            Isolation::Internal => "internal",
-        }
-    }
 }

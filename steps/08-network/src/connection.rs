@@ -1,5 +1,4 @@
-//! A container's connection: what it has of the network, from before it starts until
-//! after it ends.
+//! A container's connection to the network, from before it starts until after it ends.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -8,36 +7,38 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
 use exec::CloneFlags;
-use kit::{Failure, Hint, Id, program};
+use kit::{Failure, Hint, Id, RunDir};
 use nix::unistd::Pid;
 
 use crate::endpoint::Endpoint;
 use crate::etc::{self, EtcFiles, HostsFile, ResolvConf};
 use crate::lease::LeaseRequest;
 use crate::netlink::Netlink;
-use crate::options::{NetworkMode, NetworkOptions, PastaOptions};
+use crate::options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
 use crate::pasta::{self, Pasta};
 use crate::port::Port;
 
-/// What a container has of the network. Dropped, what was made for it is undone.
+/// A container's connection to the network. Dropping it undoes what was made on the
+/// host.
 pub struct Connection {
     attachment: Attachment,
     hostname: String,
     names: NameOptions,
 }
 
+/// The way in which a container is attached to the network.
 enum Attachment {
-    /// The host's own network.
+    /// It is in the host's network namespace.
     Host,
-    /// A namespace with nothing but itself.
+    /// It has a loopback link only.
     Alone,
-    /// A cable to a bridge.
+    /// It has a cable to a bridge.
     Bridge(Box<Endpoint>),
-    /// A namespace that pasta speaks for.
+    /// pasta carries its packets.
     Pasta(PastaOptions, OnceCell<Pasta>),
 }
 
-/// What was asked for of names.
+/// The options about names.
 struct NameOptions {
     servers: Vec<IpAddr>,
     search: Vec<String>,
@@ -45,15 +46,17 @@ struct NameOptions {
     aliases: Vec<String>,
 }
 
-/// Prepares the host's side of a container's network, before there is any process.
+/// Prepares the host's side of a container's network, before the container has a
+/// process. `run_dir` is the container's: it tells `gc` whether the container is alive.
 ///
 /// # Errors
 /// When there is no such network, an address or a port is taken, the host's firewall
-/// would drop what the container sends, or the kernel refuses. Nothing is left then.
+/// would drop the container's packets, or the kernel refuses. Nothing is left then.
 pub fn connect(
     options: &NetworkOptions,
     id: &Id,
     hostname: &str,
+    run_dir: &RunDir,
 ) -> Result<Connection> {
     let attachment = match &options.mode {
         NetworkMode::Host => Attachment::Host,
@@ -63,22 +66,8 @@ pub fn connect(
             Attachment::Pasta(pasta.clone(), OnceCell::new())
         }
         NetworkMode::Bridge(bridge) => {
-            let wanted = LeaseRequest {
-                hostname: hostname.into(),
-                aliases: options.aliases.clone(),
-                ip: bridge.ip.map(IpAddr::V4),
-                ip6: bridge.ip6.map(IpAddr::V6),
-                mac: bridge.mac,
-                dns: options.dns_servers.clone(),
-                ports: bridge.ports.clone(),
-            };
-            let endpoint = Endpoint::join(
-                &bridge.dir,
-                bridge.network.as_ref(),
-                id,
-                wanted,
-                bridge.firewall,
-            )?;
+            let request = lease_request(options, bridge, id, hostname, run_dir)?;
+            let endpoint = Endpoint::join(bridge, request)?;
             tell_of_open(endpoint.ports());
             Attachment::Bridge(Box::new(endpoint))
         }
@@ -92,7 +81,29 @@ pub fn connect(
     Ok(Connection { attachment, hostname: hostname.into(), names })
 }
 
-/// Says loudly what every other host can reach now.
+fn lease_request(
+    options: &NetworkOptions,
+    bridge: &BridgeOptions,
+    id: &Id,
+    hostname: &str,
+    run_dir: &RunDir,
+) -> Result<LeaseRequest> {
+    // `gc` may be called from another directory.
+    let run_dir = run_dir.path().canonicalize();
+    Ok(LeaseRequest {
+        id: id.to_string(),
+        run_dir: run_dir.context("find the container's run directory")?,
+        hostname: hostname.into(),
+        aliases: options.aliases.clone(),
+        ip: bridge.ip.map(IpAddr::V4),
+        ip6: bridge.ip6.map(IpAddr::V6),
+        mac: bridge.mac,
+        dns: options.dns_servers.clone(),
+        ports: bridge.ports.clone(),
+    })
+}
+
+/// Says which ports every other host can reach now.
 fn tell_of_open(ports: &[Port]) {
     let open: Vec<_> = ports.iter().filter(|port| port.ip.is_none()).collect();
     let Some(first) = open.first() else { return };
@@ -101,13 +112,13 @@ fn tell_of_open(ports: &[Port]) {
         more => format!("port {} and {} more are", first.host, more - 1),
     };
     let local = format!("127.0.0.1:{}:{}", first.host, first.inside);
-    program::say(format_args!(
+    kit::notice(format_args!(
         "note: {which} open to every host that reaches this one; -p {local} keeps it here"
     ));
 }
 
 impl Connection {
-    /// The namespace of this step, if there is to be one: clone(2), CLONE_NEWNET.
+    /// The namespace that this step adds, if any: clone(2), CLONE_NEWNET.
     pub fn namespace(&self) -> CloneFlags {
         match self.attachment {
             Attachment::Host => CloneFlags::empty(),
@@ -115,10 +126,11 @@ impl Connection {
         }
     }
 
-    /// In the parent, while the child waits: connects its namespace.
+    /// Connects the network namespace of the child. The parent calls it while the child
+    /// waits.
     ///
     /// # Errors
-    /// What the kernel says, or pasta.
+    /// The reason of the kernel, or of pasta.
     pub fn plug_in(&self, child: Pid) -> Result<()> {
         match &self.attachment {
             Attachment::Host | Attachment::Alone => Ok(()),
@@ -135,11 +147,12 @@ impl Connection {
         }
     }
 
-    /// In the child: turns on what it has, and gives it its addresses and its way out.
+    /// Turns on the links of the container, and gives it its addresses and its default
+    /// route. The child calls it.
     ///
     /// # Errors
-    /// What the kernel says.
-    // Task 8.4: a new namespace has a loopback link, and that is off.
+    /// The kernel's reason.
+    // Task 8.4: a new namespace has a loopback link, which is off.
     pub fn configure(&self) -> Result<()> {
         if let Attachment::Host = self.attachment {
             return Ok(());
@@ -211,21 +224,14 @@ impl Connection {
         )
     }
 
-    /// At the end: undoes what was made for it. What cannot be undone is told, and left
-    /// to `gc`; the command has ended as it did, and that stays the result.
+    /// Undoes what was made for the container, after its end. What cannot be undone is
+    /// left to `gc`, with a warning: the exit status stays that of the command.
     pub fn undo_or_tell(self) {
         let Attachment::Bridge(endpoint) = self.attachment else { return };
-        let Err(error) = endpoint.leave().hint("remove what is left with `gc` later")
-        else {
-            return;
-        };
-        let failure = Failure::of(&error);
-        program::say(format_args!(
-            "warning: the command has ended, but something of its network stays: {failure}"
-        ));
-        failure
-            .hint_text()
-            .into_iter()
-            .for_each(|hint| program::say(format_args!("hint: {hint}")));
+        let left = endpoint.leave().hint("remove what is left with `gc` later");
+        if let Err(error) = left {
+            let what = "the command has ended, but something of its network stays";
+            kit::warn_error(what, &error);
+        }
     }
 }

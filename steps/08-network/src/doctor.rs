@@ -90,6 +90,7 @@ fn sample() -> NetworkRecord {
     let port = Port { ip: None, host: 8080, inside: 80, protocol: Protocol::Tcp };
     let lease = Lease {
         id: "0123456789ab".into(),
+        run_dir: None,
         hostname: String::new(),
         aliases: Vec::new(),
         addresses: vec![IpAddr::from([10, 77, 0, 2])],

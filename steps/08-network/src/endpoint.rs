@@ -1,81 +1,75 @@
-//! A container on a bridge: its lease, its cable, and the host's side of both.
+//! A container's endpoint on a bridge: its lease, its cable and its published ports.
 
 use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
-use kit::{Failure, Id};
+use kit::Failure;
 
+use crate::create;
 use crate::dns::{Forwarding, Responder, ResponderOptions};
 use crate::firewall::{self, Firewall};
 use crate::host;
+use crate::ipam;
 use crate::lease::{Lease, LeaseRequest};
 use crate::netlink::Netlink;
 use crate::network::{DEFAULT, Isolation, Network, NetworkName};
 use crate::nft;
+use crate::options::BridgeOptions;
 use crate::port::Port;
 use crate::port_reservation;
-use crate::store::{Alive, NetworkRecord, NetworkStore};
+use crate::store::{NetworkRecord, NetworkStore};
 use crate::sysctl;
 
-/// A container on a network. Whoever holds it owns it: dropping it takes the container
-/// off.
+/// A container's endpoint on a network. Dropping it takes the container off the
+/// network.
 pub(crate) struct Endpoint {
     dir: PathBuf,
     network: Network,
     lease: Lease,
-    /// What the host lends to it; none, once it is off.
-    held: Option<Held>,
+    /// None, once the container is off the network.
+    resources: Option<HostResources>,
 }
 
-struct Held {
-    _alive: Alive,
+/// The host's resources that a container has.
+struct HostResources {
     _ports: Vec<OwnedFd>,
     _responder: Responder,
 }
 
-/// What the link is called inside.
+/// The name of the link in the container.
 const INSIDE: &str = "eth0";
 
 impl Endpoint {
-    /// Puts a container on a network: its addresses, its ports, and the host's side of
-    /// them.
+    /// Puts a container on a network: leases its addresses, reserves its ports and
+    /// prepares the host. Its run directory must exist already: the lease is kept while
+    /// that says that the container is alive.
     ///
     /// # Errors
-    /// What is taken, dropped or refused, and by whom. Nothing is left then.
-    pub(crate) fn join(
-        dir: &Path,
-        name: Option<&NetworkName>,
-        id: &Id,
-        wanted: LeaseRequest,
-        firewall: Firewall,
-    ) -> Result<Self> {
-        let mut store = NetworkStore::open(dir)?;
+    /// When an address or a port is taken, a firewall would drop the packets, or the
+    /// kernel refuses. Nothing is left then.
+    pub(crate) fn join(options: &BridgeOptions, request: LeaseRequest) -> Result<Self> {
+        let mut store = NetworkStore::open(&options.dir)?;
         let mut netlink = Netlink::open()?;
-        host::remove_stale(&mut store, &mut netlink)?;
-        let mut noted = find_or_make(&store, &mut netlink, name)?;
-        refuse_ports(&noted.network, &wanted)?;
-        let lease = Lease::choose(&noted, id, &wanted)?;
-        let ports = port_reservation::reserve(
-            &store,
-            &lease.ports,
-            noted.network.subnet6.is_some(),
-        )?;
-        let alive = store.live(id)?;
-        noted.leases.push(lease.clone());
-        let network = noted.network.clone();
-        store.note(noted)?;
-
-        match prepare(&mut store, &mut netlink, &network, &lease, firewall) {
+        let own = Some(request.run_dir.as_path());
+        host::remove_stale_or_warn(&mut store, &mut netlink, own)?;
+        let record = find_or_describe(&store, &mut netlink, options.network.as_ref())?;
+        refuse_ports(&record.network, &request.ports)?;
+        let lease = ipam::lease(&record, request)?;
+        let network = record.network;
+        let has_ipv6 = network.subnet6.is_some();
+        let ports = port_reservation::reserve(&store, &lease.ports, has_ipv6)?;
+        match attach(&mut store, &mut netlink, &network, &lease, options.firewall) {
             Ok(responder) => {
-                let held =
-                    Some(Held { _alive: alive, _ports: ports, _responder: responder });
-                Ok(Endpoint { dir: dir.into(), network, lease, held })
+                let resources = HostResources { _ports: ports, _responder: responder };
+                let (dir, resources) = (options.dir.clone(), Some(resources));
+                Ok(Endpoint { dir, network, lease, resources })
             }
             Err(error) => {
-                // That says more than what goes wrong now; the next one puts it right.
-                let _ = take_off(&mut store, &mut netlink, &network.name, &lease);
+                // The first error says more than one of undoing it. The next start, or
+                // `gc`, tries that again.
+                let _ = detach(&mut store, &mut netlink, &network.name, &lease);
                 Err(error)
             }
         }
@@ -113,24 +107,20 @@ impl Endpoint {
     // ANCHOR_END: plug-in
 
     // ANCHOR: configure
-    /// In the child: its addresses, and its way out, if it is to have one.
+    /// Gives the link in the container its addresses, and a default route unless the
+    /// network is internal. The child calls it.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's reason.
     pub(crate) fn configure(&self, netlink: &mut Netlink) -> Result<()> {
         let link = netlink.link(INSIDE)?.ok_or_else(|| {
             Failure::new(format_args!("the cable's end {INSIDE} is gone"))
         })?;
-        sysctl::believe_nobody(INSIDE, self.network.subnet6.is_some())?;
-        for address in
-            self.lease.addresses.iter().filter_map(|ip| self.network.with_prefix(*ip))
-        {
-            netlink.add_address(
-                "its address on the network",
-                link.index,
-                INSIDE,
-                address,
-            )?;
+        sysctl::refuse_router_advertisements(INSIDE, self.network.subnet6.is_some())?;
+        let addresses = self.lease.addresses.iter();
+        for address in addresses.filter_map(|ip| self.network.with_prefix(*ip)) {
+            let why = "its address on the network";
+            netlink.add_address(why, link.index, INSIDE, address)?;
         }
         netlink.turn_on(&link)?;
         match self.network.isolation {
@@ -144,74 +134,78 @@ impl Endpoint {
     }
     // ANCHOR_END: configure
 
-    /// Takes the container off; with the last one goes all that was made for them.
+    /// Takes the container off the network. With the last container go the rules, the
+    /// settings and an automatic network.
     ///
     /// # Errors
-    /// All that could not be undone, in one; what could is.
+    /// All that could not be undone; the rest is.
     pub(crate) fn leave(mut self) -> Result<()> {
-        self.let_go()
+        self.release()
     }
 
-    fn let_go(&mut self) -> Result<()> {
-        let Some(held) = self.held.take() else { return Ok(()) };
+    fn release(&mut self) -> Result<()> {
+        let Some(resources) = self.resources.take() else { return Ok(()) };
         let mut store = NetworkStore::open(&self.dir)?;
         let mut netlink = Netlink::open()?;
-        drop(held); // the responder ends with the last who holds it
-        take_off(&mut store, &mut netlink, &self.network.name, &self.lease)
+        drop(resources); // the responder ends when nobody uses it
+        detach(&mut store, &mut netlink, &self.network.name, &self.lease)
     }
 }
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        // An error is on its way already, and says more. What is left is found by `gc`.
-        let _ = self.let_go();
+        // Another error is on its way already, and says more. `gc` removes the rest.
+        let _ = self.release();
     }
 }
 
-fn find_or_make(
+/// Finds the network. The default network is described where it does not exist yet.
+fn find_or_describe(
     store: &NetworkStore,
     netlink: &mut Netlink,
     name: Option<&NetworkName>,
 ) -> Result<NetworkRecord> {
-    match name {
-        Some(name) => store.network(&name.0).cloned(),
-        None => match store.networks.get(DEFAULT) {
-            Some(noted) => Ok(noted.clone()),
-            None => Ok(NetworkRecord {
-                network: Network::by_default(store, netlink)?,
-                leases: Vec::new(),
-            }),
-        },
+    match (name, store.find(DEFAULT)) {
+        (Some(name), _) => store.network(&name.0).cloned(),
+        (None, Some(record)) => Ok(record.clone()),
+        (None, None) => Ok(NetworkRecord {
+            network: create::default_network(store, netlink)?,
+            leases: Vec::new(),
+        }),
     }
 }
 
-fn refuse_ports(network: &Network, wanted: &LeaseRequest) -> Result<()> {
-    let needs_ipv6 = |port: &&Port| {
-        port.ip.is_some_and(|ip| ip.is_ipv6()) && network.subnet6.is_none()
-    };
-    let (port, why) = match (
-        network.isolation,
-        wanted.ports.first(),
-        wanted.ports.iter().find(needs_ipv6),
-    ) {
-        (Isolation::Internal, Some(port), _) => {
-            (port, "is an internal network, which nothing gets into")
+fn refuse_ports(network: &Network, ports: &[Port]) -> Result<()> {
+    let needs_ipv6 = |port: &&Port| port.ip.is_some_and(|ip| ip.is_ipv6());
+    let (port, why) = match (network.isolation, ports.first()) {
+        (_, None) => return Ok(()),
+        (Isolation::Internal, Some(port)) => {
+            (port, "is an internal network, which nobody outside reaches")
         }
-        (_, _, Some(port)) => (port, "has no IPv6"),
-        _ => return Ok(()),
+        _ => match ports.iter().find(needs_ipv6) {
+            Some(port) if network.subnet6.is_none() => (port, "has no IPv6"),
+            _ => return Ok(()),
+        },
     };
     let failure = Failure::new(format_args!("-p {port}: {} {why}", network.name));
     Err(failure.hint("choose another network, or leave -p out").into())
 }
 
-/// The host's side of a network that has containers now.
-fn prepare(
+/// Notes the lease, and prepares the host for it.
+fn attach(
     store: &mut NetworkStore,
     netlink: &mut Netlink,
     network: &Network,
     lease: &Lease,
     firewall: Firewall,
 ) -> Result<Responder> {
+    if store.find(&network.name).is_none() {
+        store.add(network.clone())?;
+    }
+    let mut leases = store.network(&network.name)?.leases.clone();
+    leases.push(lease.clone());
+    store.set_leases(&network.name, leases)?;
+
     let uplinks = host::uplinks(store, netlink)?;
     firewall::admit(store, network, &uplinks, firewall)?;
     network.raise(netlink)?;
@@ -228,20 +222,21 @@ fn prepare(
     })
 }
 
-fn take_off(
+/// Removes the cable and the lease, and all on the host that only they required.
+fn detach(
     store: &mut NetworkStore,
     netlink: &mut Netlink,
     name: &str,
     lease: &Lease,
 ) -> Result<()> {
     let mut errors = Vec::new();
-    // It goes with the namespace, too, but some time later.
+    // The kernel removes it with the namespace as well, but some time later.
     errors.extend(netlink.remove_link(&lease.link).err());
-    if let Some(mut noted) = store.networks.get(name).cloned() {
-        noted.leases.retain(|other| other.id != lease.id);
-        errors.extend(store.note(noted).err());
+    if let Some(record) = store.find(name) {
+        let others = record.leases.iter().filter(|other| other.id != lease.id);
+        let others = others.cloned().collect();
+        errors.extend(store.set_leases(name, others).err());
     }
-    store.bury(&lease.id);
     errors.extend(host::reconcile(store, netlink));
     kit::combine(errors)
 }

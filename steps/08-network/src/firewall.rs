@@ -1,60 +1,58 @@
-//! Other tables than ours. A packet goes on only if every table lets it: an accept of
-//! ours cannot override a drop of Docker's, ufw's or firewalld's. So these are looked
-//! for before a container starts.
+//! The firewalls of other programs. A packet goes on only if every table accepts it: an
+//! accept in our table does not override a drop in that of Docker, ufw or firewalld. So
+//! these tables are examined before a container starts.
 
 use std::fs;
 
 use anyhow::Result;
-use kit::{Failure, program};
+use kit::Failure;
 
-use crate::host_changes::{Door, Opened};
+use crate::host_changes::{AddedRules, ChainId};
 use crate::network::{Isolation, Network};
 use crate::nft::{Batch, Chain, ExistingRule, Family, Rule, Ruleset, Verdict, ct};
 use crate::port::Protocol;
 use crate::rules::TABLE;
 use crate::store::NetworkStore;
 
-/// What to do about a table of the host's that would drop what containers send.
+/// What to do when a table of another program would drop a container's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Firewall {
-    /// Refuse to start, and say which
+    /// Refuse to start, and name the chain.
     #[default]
     Check,
-    /// Add rules to it that let containers through; they go with the last container
+    /// Add rules to the chain that accept the packets. They are removed with the last
+    /// container.
     Adjust,
 }
 
-/// A chain that would stop packets of containers.
+/// A chain that would drop packets of containers.
 #[derive(Clone, Debug)]
 pub(crate) struct Obstacle {
     chain: Chain,
-    /// Where a rule would open it: itself, or the chain that Docker leaves to others.
-    door: Door,
+    /// The chain in which a rule would accept them: the chain itself, or the one that
+    /// Docker leaves to its users.
+    target: ChainId,
 }
 
 // enum nf_inet_hooks
 const INPUT: u32 = 1;
 const FORWARD: u32 = 2;
 
-/// Docker sends all that is forwarded through this one first, and puts no rules of its
-/// own in it.
+/// Docker jumps to this chain before its own rules, and adds none to it.
 const DOCKER_USER: &str = "DOCKER-USER";
 
-/// All chains that would stop packets of containers, but ours.
+/// Finds the chains of other programs that would drop packets of containers.
 pub(crate) fn obstacles(ruleset: &Ruleset) -> Vec<Obstacle> {
-    let stops = |chain: &&Chain| {
-        let door = Door {
-            family: chain.family,
-            table: chain.table.clone(),
-            chain: chain.name.clone(),
-        };
-        let mut own = ruleset.rules.iter().filter(|rule| door.has(rule));
+    let is_obstacle = |chain: &&Chain| {
+        let id = ChainId::of(chain);
+        let mut own = ruleset.rules.iter().filter(|rule| id.contains(rule));
         let at_our_hooks = [Some(INPUT), Some(FORWARD)].contains(&chain.hook);
         let is_ours = chain.family == Family::Inet && chain.table == TABLE;
-        let stops = |rule: &ExistingRule| rule.verdict == Some(Verdict::Drop);
-        at_our_hooks && !is_ours && (chain.drops || own.any(stops))
+        let drops = |rule: &ExistingRule| rule.verdict == Some(Verdict::Drop);
+        at_our_hooks && !is_ours && (chain.drops || own.any(drops))
     };
-    ruleset.chains.iter().filter(stops).map(|chain| obstacle(chain, ruleset)).collect()
+    let obstacles = ruleset.chains.iter().filter(is_obstacle);
+    obstacles.map(|chain| obstacle(chain, ruleset)).collect()
 }
 
 fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
@@ -67,12 +65,16 @@ fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
         .iter()
         .find(is_docker_user)
         .filter(|_| chain.hook == Some(FORWARD));
-    let Chain { family, table, name, .. } = user.unwrap_or(chain).clone();
-    Obstacle { chain: chain.clone(), door: Door { family, table, chain: name } }
+    Obstacle { chain: chain.clone(), target: ChainId::of(user.unwrap_or(chain)) }
 }
 
-impl Door {
-    fn has(&self, rule: &ExistingRule) -> bool {
+impl ChainId {
+    fn of(chain: &Chain) -> Self {
+        let Chain { family, table, name, .. } = chain.clone();
+        ChainId { family, table, chain: name }
+    }
+
+    fn contains(&self, rule: &ExistingRule) -> bool {
         rule.family == self.family
             && rule.table == self.table
             && rule.chain == self.chain
@@ -80,56 +82,53 @@ impl Door {
 }
 
 impl Obstacle {
-    /// In words: `table ip filter, chain FORWARD (policy drop)`.
+    /// Describes it: `table ip filter, chain FORWARD (policy drop)`.
     pub(crate) fn shown(&self) -> String {
         let Chain { family, table, name, drops, .. } = &self.chain;
-        let how = if *drops { "policy drop" } else { "its last rule stops all" };
+        let how = if *drops { "policy drop" } else { "its last rule drops all" };
         format!("table {} {table}, chain {name} ({how})", family.name())
     }
 
-    /// What our rules in it say whose they are.
-    fn tag(network: &Network) -> String {
+    /// The comment of our rules in it.
+    fn comment(network: &Network) -> String {
         format!("kiste: {}", network.name)
     }
 
     fn is_open(&self, network: &Network, ruleset: &Ruleset) -> bool {
-        let tag = Self::tag(network);
-        ruleset.rules.iter().any(|rule| self.door.has(rule) && rule.comment == tag)
+        let comment = Self::comment(network);
+        let mut rules = ruleset.rules.iter();
+        rules.any(|rule| self.target.contains(rule) && rule.comment == comment)
     }
 
-    /// The rules that let through what our own table is asked about as well: out to the
-    /// world, and between containers, but not to what is behind other links of the
-    /// host's.
+    /// Makes rules that accept the packets which our own table decides about: to other
+    /// hosts and between containers, but not to other links of the host.
     fn rules(&self, network: &Network, uplinks: &[String]) -> Vec<Rule> {
-        let (tag, bridge) = (Self::tag(network), &network.bridge);
+        let (comment, bridge) = (Self::comment(network), &network.bridge);
+        let from = || Rule::with_comment(&comment).iifname(bridge);
+        let to = || Rule::with_comment(&comment).oifname(bridge);
         if self.chain.hook == Some(INPUT) {
-            let names = |protocol| {
-                Rule::of(&tag).comes_by(bridge).sent_to_port(protocol, 53).accept()
-            };
-            return vec![names(Protocol::Udp), names(Protocol::Tcp)];
+            return [Protocol::Udp, Protocol::Tcp]
+                .map(|protocol| from().dport(protocol, 53).accept())
+                .into();
         }
         let out = uplinks.iter().chain([bridge]);
-        let mut rules: Vec<_> = out
-            .map(|link| Rule::of(&tag).comes_by(bridge).leaves_by(link).accept())
-            .collect();
-        rules.extend([
-            Rule::of(&tag).leaves_by(bridge).state(ct::ESTABLISHED_OR_RELATED).accept(),
-            Rule::of(&tag).leaves_by(bridge).status(ct::DNAT).accept(),
-        ]);
+        let mut rules: Vec<_> = out.map(|link| from().oifname(link).accept()).collect();
+        rules.push(to().ct_state(ct::ESTABLISHED_OR_RELATED).accept());
+        rules.push(to().ct_status(ct::DNAT).accept());
         rules
     }
 }
 
-/// Before a container starts: refuses, or lets it through.
+/// Refuses a container whose packets a firewall would drop, or adds rules that accept
+/// them.
 ///
 /// # Errors
-/// When a chain would drop its packets and is to be left as it is, with its name and
-/// the mend.
+/// When a chain would drop its packets and is not to be changed: its name, and the fix.
 pub(crate) fn admit(
     store: &mut NetworkStore,
     network: &Network,
     uplinks: &[String],
-    what_to_do: Firewall,
+    firewall: Firewall,
 ) -> Result<()> {
     let ruleset = Ruleset::read("would others stop what it sends?")?;
     let concerns = |obstacle: &Obstacle| {
@@ -140,90 +139,79 @@ pub(crate) fn admit(
         .filter(|obstacle| concerns(obstacle) && !obstacle.is_open(network, &ruleset))
         .collect();
     warn_of_legacy();
-    match what_to_do {
+    match firewall {
         _ if closed.is_empty() => Ok(()),
-        Firewall::Adjust => closed.iter().try_for_each(|obstacle| {
-            open(
-                store,
-                &obstacle.door,
-                &Obstacle::tag(network),
-                &obstacle.rules(network, uplinks),
-                &ruleset,
-            )
-        }),
+        Firewall::Adjust => closed
+            .iter()
+            .try_for_each(|obstacle| open(store, obstacle, network, uplinks, &ruleset)),
         Firewall::Check => {
             let names: Vec<_> = closed.iter().map(Obstacle::shown).collect();
             let what = format!(
                 "the host's firewall drops what containers send: {}",
                 names.join("; ")
             );
-            let mend = "--firewall=adjust adds rules that let them through, and removes them with the last one; \
-                        or --network none";
-            Err(Failure::new(what).hint(mend).into())
+            let hint = "--firewall=adjust adds rules that accept it, and removes them with the last \
+                        container; or choose --network none";
+            Err(Failure::new(what).hint(hint).into())
         }
     }
 }
 
 fn open(
     store: &mut NetworkStore,
-    door: &Door,
-    tag: &str,
-    rules: &[Rule],
+    obstacle: &Obstacle,
+    network: &Network,
+    uplinks: &[String],
     ruleset: &Ruleset,
 ) -> Result<()> {
-    let opened = Opened { door: door.clone(), tag: tag.into() };
-    if !store.host.opened.contains(&opened) {
-        store.host.opened.push(opened);
-        store.note_host()?;
+    let (target, comment) = (&obstacle.target, Obstacle::comment(network));
+    let added = AddedRules { chain: target.clone(), comment };
+    if !store.changes().rules.contains(&added) {
+        store.update_changes(|changes| changes.rules.push(added))?;
     }
-    // Last of all, so that what the host's own rules stop stays stopped.
+    // In front of the last rule only, so that what the host's own rules drop stays
+    // dropped.
     let last = ruleset
         .rules
         .iter()
-        .rfind(|rule| door.has(rule))
+        .rfind(|rule| target.contains(rule))
         .filter(|rule| rule.verdict.is_some());
+    let (family, table, chain) = (target.family, &target.table, &target.chain);
+    let rules = obstacle.rules(network, uplinks);
     let mut batch = Batch::new();
-    for rule in rules {
+    for rule in &rules {
         match last {
-            Some(last) => {
-                batch.insert(door.family, &door.table, &door.chain, rule, last.handle)
-            }
-            None => batch.append(door.family, &door.table, &door.chain, rule),
+            Some(last) => batch.insert(family, table, chain, rule, last.handle),
+            None => batch.append(family, table, chain, rule),
         }
     }
-    let operands = format!(
-        "{} rules in {} {} {}",
-        rules.len(),
-        door.family.name(),
-        door.table,
-        door.chain
-    );
+    let operands =
+        format!("{} rules in {} {table} {chain}", rules.len(), family.name());
     batch.commit("let containers' packets through the host's firewall", operands)
 }
 
-/// Removes our rules from the chains of others, but for networks that have containers.
+/// Removes our rules from the chains of other programs, except those for networks that
+/// have containers.
 ///
 /// # Errors
-/// What the kernel says. A chain that is gone has taken them along.
+/// The kernel's reason. It is no error if a chain is gone: our rules went with it.
 pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
-    if store.host.opened.is_empty() {
+    if store.changes().rules.is_empty() {
         return Ok(());
     }
-    let in_use: Vec<_> =
-        store.networks.values().filter(|noted| !noted.leases.is_empty()).collect();
-    let tags: Vec<_> =
-        in_use.iter().map(|noted| Obstacle::tag(&noted.network)).collect();
-    let (stay, over): (Vec<_>, Vec<_>) = store
-        .host
-        .opened
-        .iter()
-        .cloned()
-        .partition(|opened| tags.contains(&opened.tag));
+    let in_use: Vec<_> = store
+        .networks_in_use()
+        .map(|record| Obstacle::comment(&record.network))
+        .collect();
+    let all = store.changes().rules.iter().cloned();
+    let (kept, unused): (Vec<_>, Vec<_>) =
+        all.partition(|added| in_use.contains(&added.comment));
     let ruleset = Ruleset::read("which rules in others' chains are ours?")?;
-    let is_over = |rule: &&ExistingRule| {
-        over.iter().any(|it| it.door.has(rule) && rule.comment == it.tag)
+    let is_unused = |rule: &&ExistingRule| {
+        let mut unused = unused.iter();
+        unused.any(|it| it.chain.contains(rule) && rule.comment == it.comment)
     };
-    let rules: Vec<_> = ruleset.rules.iter().filter(is_over).collect();
+    let rules: Vec<_> = ruleset.rules.iter().filter(is_unused).collect();
     if !rules.is_empty() {
         let mut batch = Batch::new();
         for rule in &rules {
@@ -234,11 +222,10 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
             format_args!("{} rules removed", rules.len()),
         )?;
     }
-    store.host.opened = stay;
-    store.note_host()
+    store.update_changes(|changes| changes.rules = kept)
 }
 
-/// Tables of the old kind cannot be asked for what they do.
+/// Lists the tables of the old iptables, which nf_tables does not show.
 pub(crate) fn legacy() -> Vec<String> {
     let names =
         ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(|path| {
@@ -253,8 +240,8 @@ pub(crate) fn legacy() -> Vec<String> {
 
 fn warn_of_legacy() {
     if legacy().iter().any(|name| name == "filter") {
-        program::say(
-            "note: the host has rules of the old iptables, which cannot be looked into: if the container \
+        kit::notice(
+            "note: the host has rules of the old iptables, which cannot be examined: if the container \
              reaches nobody, see `iptables-legacy -L FORWARD`",
         );
     }

@@ -1,4 +1,4 @@
-//! Removes what a `kill -9` of the runtime leaves behind of networks.
+//! Removes what a killed runtime has left of its networks.
 
 use std::path::Path;
 
@@ -9,17 +9,18 @@ use crate::host;
 use crate::netlink::Netlink;
 use crate::store::NetworkStore;
 
-/// Takes dead containers off the networks in `dir`. Without root there is nothing to
-/// do: no bridge can have been made.
+/// Removes the leases, links, rules and settings of containers that are gone. A user
+/// who is not root has none.
 ///
 /// # Errors
-/// All that could not be removed; it is kept for the next time.
+/// All that could not be removed or examined; `gc` tries it again the next time.
 pub(crate) fn gc(dir: &Path) -> Result<()> {
     if !geteuid().is_root() || !dir.exists() {
         return Ok(());
     }
     let mut store = NetworkStore::open(dir)?;
     let mut netlink = Netlink::open()?;
-    host::remove_stale(&mut store, &mut netlink)?;
-    kit::combine(host::reconcile(&mut store, &mut netlink))
+    let mut errors = host::remove_stale(&mut store, &mut netlink, None)?;
+    errors.extend(host::reconcile(&mut store, &mut netlink));
+    kit::combine(errors)
 }

@@ -1,138 +1,203 @@
-//! Makes the host what the notes say: rules, settings, bridges. It is called whenever a
-//! container comes or goes, and does as little as there is to do; so what was killed in
-//! between is put right by the next one.
+//! Makes the host's rules, settings and bridges what the containers need. Every start
+//! and every end of a container calls it, so the next one repairs what a kill has left
+//! half done.
 
 use std::net::IpAddr;
+use std::path::Path;
 
-use anyhow::Result;
-use kit::Failure;
+use anyhow::{Context, Result};
+use kit::{Failure, Liveness};
 
 use crate::dns;
 use crate::firewall;
+use crate::forwarding::{self, RequiredSysctl};
 use crate::host_changes::HostChanges;
+use crate::lease::Lease;
 use crate::netlink::{Netlink, Route};
 use crate::network::Origin;
+use crate::network_namespace::NamespaceId;
 use crate::rules;
-use crate::store::{NetworkRecord, NetworkStore, Place};
-use crate::sysctl;
+use crate::store::{NetworkRecord, NetworkStore};
 
-/// Forgets containers whose runtime is dead, and what was done in a namespace or a boot
-/// that is gone. Returns the ids of the dead.
+/// Removes the leases and links of containers that are gone. Forgets the changes of the
+/// host that a reboot has undone.
+///
+/// Returns an error for each container that cannot be examined: its lease stays.
+///
+/// `own` is the run directory of the container that is about to start. A lease with it
+/// is that of an earlier container, although its lock is held: by us.
 ///
 /// # Errors
-/// When a link of theirs cannot be removed, or the notes cannot be written.
+/// When the changes of the host were made in another network namespace, a link cannot
+/// be removed, or the leases cannot be written.
 pub(crate) fn remove_stale(
     store: &mut NetworkStore,
     netlink: &mut Netlink,
-) -> Result<Vec<String>> {
-    take_place(store)?;
-    let mut dead = Vec::new();
-    for noted in store.networks.values().cloned().collect::<Vec<_>>() {
-        let (alive, gone): (Vec<_>, Vec<_>) =
-            noted.leases.into_iter().partition(|lease| store.is_alive(&lease.id));
-        if gone.is_empty() {
-            store.networks.insert(
-                noted.network.name.clone(),
-                NetworkRecord { network: noted.network, leases: alive },
-            );
+    own: Option<&Path>,
+) -> Result<Vec<anyhow::Error>> {
+    ensure_same_namespace(store)?;
+    let mut errors = Vec::new();
+    for record in store.networks_in_use().cloned().collect::<Vec<_>>() {
+        let (mut kept, mut stale) = (Vec::new(), Vec::new());
+        for lease in record.leases {
+            match liveness(&lease, netlink, own) {
+                Ok(Liveness::Gone) => stale.push(lease),
+                Ok(Liveness::Alive) => kept.push(lease),
+                Err(error) => {
+                    errors.push(error);
+                    kept.push(lease);
+                }
+            }
+        }
+        if stale.is_empty() {
             continue;
         }
-        for lease in &gone {
+        for lease in &stale {
             netlink.remove_link(&lease.link)?;
         }
-        store.note(NetworkRecord { network: noted.network, leases: alive })?;
-        for lease in gone {
-            store.bury(&lease.id);
-            dead.push(lease.id);
-        }
+        store.set_leases(&record.network.name, kept)?;
     }
-    store.bury_the_unknown();
-    Ok(dead)
+    Ok(errors)
 }
 
-/// After a boot nothing of what was changed is left to be put back. What is in another
-/// network namespace can be undone only there.
-fn take_place(store: &mut NetworkStore) -> Result<()> {
-    let place = Place::here()?;
-    if store.host.place == place {
+/// Does the same, and warns about containers that cannot be examined.
+///
+/// # Errors
+/// As [`remove_stale`].
+pub(crate) fn remove_stale_or_warn(
+    store: &mut NetworkStore,
+    netlink: &mut Netlink,
+    own: Option<&Path>,
+) -> Result<()> {
+    for error in remove_stale(store, netlink, own)? {
+        kit::warn_error("the lease of another container stays", &error);
+    }
+    Ok(())
+}
+
+/// Refuses to work in another network namespace than the one in which the host was
+/// changed: the changes can be undone only there. After a reboot there are none.
+fn ensure_same_namespace(store: &mut NetworkStore) -> Result<()> {
+    let current = NamespaceId::current()?;
+    let noted = &store.changes().namespace;
+    if *noted == current {
         return Ok(());
     }
-    if store.host.place.is_this_boot()? && store.has_to_undo() {
-        let failure = Failure::new(
-            "what these networks have changed is in another network namespace",
+    if noted.is_same_boot(&current) && store.has_to_undo() {
+        let what =
+            "the changes for these networks were made in another network namespace";
+        let hint = format!(
+            "run it there, or choose another --network-dir; if that namespace is gone, or an older \
+             version made the changes and its containers have ended, remove {}",
+            store.dir().display()
         );
-        let mend = "run it there, or name a directory of this one's own with --network-dir; if that namespace is \
-                    gone, remove the directory";
-        return Err(failure.hint(mend).into());
+        return Err(Failure::new(what).hint(hint).into());
     }
-    store.host = HostChanges { place, ..HostChanges::default() };
-    store.note_host()
+    store.update_changes(|changes| *changes = HostChanges::in_namespace(current))
 }
 
-/// Puts rules, settings and bridges right. Goes on past errors, and returns them all.
+fn liveness(
+    lease: &Lease,
+    netlink: &mut Netlink,
+    own: Option<&Path>,
+) -> Result<Liveness> {
+    match &lease.run_dir {
+        Some(run_dir) if Some(run_dir.as_path()) == own => Ok(Liveness::Gone),
+        Some(run_dir) => kit::liveness(run_dir)
+            .with_context(|| format!("container {} may be alive", lease.id)),
+        // An older version noted no run directory. The link is removed with the
+        // container's network namespace.
+        None if netlink.link(&lease.link)?.is_some() => Ok(Liveness::Alive),
+        None => Ok(Liveness::Gone),
+    }
+}
+
+/// Makes rules, settings and bridges what the leases require. Goes on past errors, and
+/// returns them all.
 pub(crate) fn reconcile(
     store: &mut NetworkStore,
     netlink: &mut Netlink,
 ) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
-    let networks: Vec<NetworkRecord> = store
-        .networks
-        .values()
-        .filter(|noted| !noted.leases.is_empty())
-        .cloned()
-        .collect();
+    let networks: Vec<NetworkRecord> = store.networks_in_use().cloned().collect();
     let networks: Vec<&NetworkRecord> = networks.iter().collect();
-    let wanted = uplinks(store, netlink)
-        .and_then(|uplinks| sysctl::wanted(&networks, &uplinks, &store.host.sysctls))
-        .and_then(|wanted| {
-            let remembered = sysctl::remember(store, &wanted);
-            errors.extend(sysctl::put_back(store, &wanted));
-            remembered.map(|()| wanted)
-        });
-    // The rules stand whenever anything is forwarded: what they forbid is never open.
-    errors.extend(
-        rules::replace_table(store.dir(), &networks, &store.host.sysctls).err(),
-    );
-    match wanted {
-        Ok(wanted) => errors.extend(sysctl::set(&wanted)),
+    let required = prepare_forwarding(store, netlink, &networks, &mut errors);
+    // The rules come before forwarding is turned on: what they forbid is never open.
+    let saved = &store.changes().sysctls;
+    errors.extend(rules::replace_table(store.dir(), &networks, saved).err());
+    match required {
+        Ok(required) => errors.extend(forwarding::set(&required)),
         Err(error) => errors.push(error),
     }
     errors.extend(firewall::remove_unused_rules(store).err());
-    for name in store.networks.keys().cloned().collect::<Vec<_>>() {
-        errors.extend(let_go(store, netlink, &name).err());
+    let unused: Vec<_> =
+        store.networks().filter(|record| record.leases.is_empty()).cloned().collect();
+    for record in &unused {
+        errors.extend(stop_network(store, netlink, record).err());
     }
-    // Last, and not while anything is still to be undone: `gc` goes by the notes.
+    // Last, and only when all is undone: `gc` goes by what is noted.
     if errors.is_empty() {
-        errors.extend(forget_unused(store).err());
+        for NetworkRecord { network, .. } in unused {
+            if network.origin == Origin::Automatic {
+                errors.extend(store.remove(&network.name).err());
+            }
+        }
     }
     errors
 }
 
-/// A network without containers has nobody to answer; of one that nobody made by hand
-/// the bridge goes.
-fn let_go(store: &mut NetworkStore, netlink: &mut Netlink, name: &str) -> Result<()> {
-    let noted = store.network(name)?.clone();
-    if !noted.leases.is_empty() {
-        return Ok(());
-    }
-    dns::wait_for_exit(&store.leases_path(name))?;
-    if noted.network.origin == Origin::UserCreated {
-        return Ok(());
-    }
-    netlink.remove_link(&noted.network.bridge)
+/// Notes the settings that are to be changed, and restores those that are no longer
+/// required.
+fn prepare_forwarding(
+    store: &mut NetworkStore,
+    netlink: &mut Netlink,
+    networks: &[&NetworkRecord],
+    errors: &mut Vec<anyhow::Error>,
+) -> Result<Vec<RequiredSysctl>> {
+    let uplinks = uplinks(store, netlink)?;
+    let required =
+        forwarding::requirements(networks, &uplinks, &store.changes().sysctls)?;
+    let saved = forwarding::save(store, &required);
+    errors.extend(forwarding::restore(store, &required));
+    saved.map(|()| required)
 }
 
-fn forget_unused(store: &mut NetworkStore) -> Result<()> {
-    let is_unused = |noted: &&NetworkRecord| {
-        noted.leases.is_empty() && noted.network.origin != Origin::UserCreated
+/// Stops the DNS responder of a network without containers, and removes the bridge that
+/// no user created.
+fn stop_network(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+    NetworkRecord { network, .. }: &NetworkRecord,
+) -> Result<()> {
+    dns::wait_for_exit(&store.leases_path(&network.name))?;
+    match network.origin {
+        Origin::UserCreated => Ok(()),
+        Origin::Automatic => netlink.remove_link(&network.bridge),
+    }
+}
+
+/// Lists the links by which the host reaches other hosts: those of its unicast routes,
+/// without our bridges.
+///
+/// # Errors
+/// The kernel's reason.
+pub(crate) fn uplinks(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+) -> Result<Vec<String>> {
+    let routes = netlink.routes()?;
+    // Every link has a route to link-local addresses, which leads nowhere else.
+    let leads_out =
+        |route: &&Route| route.is_unicast && !is_link_local(route.destination.ip());
+    let is_used = |index: u32| {
+        routes.iter().filter(leads_out).any(|route| route.links.contains(&index))
     };
-    let unused: Vec<_> = store
-        .networks
-        .values()
-        .filter(is_unused)
-        .map(|noted| noted.network.name.clone())
-        .collect();
-    unused.iter().try_for_each(|name| store.forget(name))
+    let is_ours =
+        |name: &str| store.networks().any(|record| record.network.bridge == name);
+    let uplinks = netlink.links()?.into_iter().filter(|link| {
+        link.name != "lo" && is_used(link.index) && !is_ours(&link.name)
+    });
+    Ok(uplinks.map(|link| link.name).collect())
 }
 
 fn is_link_local(ip: IpAddr) -> bool {
@@ -140,30 +205,4 @@ fn is_link_local(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_multicast(),
         IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast(),
     }
-}
-
-/// The links by which the host reaches others: those that a route leads out by, but for
-/// our bridges.
-///
-/// # Errors
-/// What the kernel says.
-pub(crate) fn uplinks(
-    store: &NetworkStore,
-    netlink: &mut Netlink,
-) -> Result<Vec<String>> {
-    let routes = netlink.routes()?;
-    // Every link has a route to its own link-local addresses, and that leads nowhere
-    // else.
-    let leads =
-        |route: &&Route| route.is_unicast && !is_link_local(route.destination.ip());
-    let leads_out = |index: u32| {
-        routes.iter().filter(leads).any(|route| route.links.contains(&index))
-    };
-    let is_ours =
-        |name: &str| store.networks.values().any(|noted| noted.network.bridge == name);
-    let links = netlink.links()?.into_iter();
-    let outside = links.filter(|link| {
-        link.name != "lo" && leads_out(link.index) && !is_ours(&link.name)
-    });
-    Ok(outside.map(|link| link.name).collect())
 }

@@ -1,48 +1,59 @@
-//! What was changed on the host and is to be undone, noted before it is done.
+//! The changes made to the host. Each is noted before it is made, so that it can be
+//! undone after a kill.
 
 use serde::{Deserialize, Serialize};
 
+use crate::network_namespace::NamespaceId;
 use crate::nft::Family;
-use crate::store::Place;
 
-/// What was changed on the host.
+/// The changes made to the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HostChanges {
-    /// Where: in another network namespace, or before a boot, there is nothing to undo
-    /// any more.
-    pub(crate) place: Place,
-    /// Settings of the kernel, in the order in which they were changed.
-    pub(crate) sysctls: Vec<Changed>,
-    /// Chains of others that have rules of ours.
-    pub(crate) opened: Vec<Opened>,
+    /// The network namespace in which they were made. They are undone only there, and a
+    /// reboot undoes them all.
+    #[serde(rename = "place")]
+    pub(crate) namespace: NamespaceId,
+    /// Kernel settings, in the order in which they were changed.
+    pub(crate) sysctls: Vec<SavedSysctl>,
+    /// Our rules in the chains of other programs.
+    #[serde(rename = "opened")]
+    pub(crate) rules: Vec<AddedRules>,
 }
 
-/// A setting below /proc/sys/net, and how it was.
+/// A setting below /proc/sys/net that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Changed {
+pub(crate) struct SavedSysctl {
     /// `ipv4/conf/eth0/forwarding`
     pub(crate) name: String,
+    /// Its value before.
     pub(crate) before: String,
 }
 
-/// Rules of ours in a chain of somebody else's.
+/// Our rules in a chain of another program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Opened {
-    pub(crate) door: Door,
-    /// What these rules, and no others there, have for a comment.
-    pub(crate) tag: String,
+pub(crate) struct AddedRules {
+    #[serde(rename = "door")]
+    pub(crate) chain: ChainId,
+    /// The comment by which these rules are found again.
+    #[serde(rename = "tag")]
+    pub(crate) comment: String,
 }
 
-/// A chain of somebody else's.
+/// A chain of another program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Door {
+pub(crate) struct ChainId {
     pub(crate) family: Family,
     pub(crate) table: String,
     pub(crate) chain: String,
 }
 
 impl HostChanges {
+    /// Starts an empty record for a network namespace.
+    pub(crate) fn in_namespace(namespace: NamespaceId) -> Self {
+        HostChanges { namespace, ..HostChanges::default() }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.sysctls.is_empty() && self.opened.is_empty()
+        self.sysctls.is_empty() && self.rules.is_empty()
     }
 }

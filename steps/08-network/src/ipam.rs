@@ -1,20 +1,122 @@
-//! Which addresses a network gets when nobody has said: private ones that the host has
-//! no way to yet.
+//! IP address management: the subnet of a new network, and the address of a container
+//! on it. The caller holds the lock on the networks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 
-use crate::netlink::Netlink;
+use crate::lease::{Lease, LeaseRequest};
+use crate::netlink::{Mac, Netlink};
+use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
 
-/// All subnets that are in use: of the host's links, and those that any of its routes
-/// leads to, also in tables that are consulted only sometimes (a VPN's).
+/// Makes a lease: chooses the addresses of a new container.
+///
+/// # Errors
+/// When a requested address is taken or not in the network's subnet, or no address is
+/// free.
+pub(crate) fn lease(record: &NetworkRecord, request: LeaseRequest) -> Result<Lease> {
+    let NetworkRecord { network, leases } = record;
+    let name = &network.name;
+    let mut addresses = vec![choose(network.subnet, request.ip, leases, name)?];
+    match (network.subnet6, request.ip6) {
+        (Some(subnet), ip6) => addresses.push(choose(subnet, ip6, leases, name)?),
+        (None, None) => {}
+        (None, Some(ip6)) => {
+            let failure = Failure::new(format_args!("--ip6 {ip6}: {name} has no IPv6"));
+            return Err(failure
+                .hint("`network create NAME --ipv6` creates a network with IPv6")
+                .into());
+        }
+    }
+    Ok(Lease {
+        mac: choose_mac(addresses[0], request.mac, record)?,
+        // IFNAMSIZ: a link's name has up to 15 bytes.
+        link: format!("veth{:.11}", request.id),
+        id: request.id,
+        run_dir: Some(request.run_dir),
+        hostname: request.hostname,
+        aliases: request.aliases,
+        addresses,
+        dns: request.dns,
+        ports: request.ports,
+    })
+}
+
+// ANCHOR: choose
+// Task 8.1: the first address that is free.
+fn choose(
+    subnet: Subnet,
+    requested: Option<IpAddr>,
+    leases: &[Lease],
+    network: &str,
+) -> Result<IpAddr> {
+    let holder = |ip: &IpAddr| leases.iter().find(|lease| lease.addresses.contains(ip));
+    if let Some(ip) = requested {
+        let why = match holder(&ip) {
+            _ if !subnet.has(ip) => {
+                format!("it is not in {}, the subnet of {network}", subnet.network())
+            }
+            _ if ip == subnet.ip() => "the bridge has it".into(),
+            _ if is_reserved(subnet, ip) => "it is reserved in its subnet".into(),
+            Some(lease) => {
+                format!("container {} ({}) has it", lease.id, lease.hostname)
+            }
+            None => return Ok(ip),
+        };
+        return Err(Failure::new(format_args!("{ip}: {why}"))
+            .hint("choose another address, or leave the option out")
+            .into());
+    }
+    let all = (1..).map_while(|n| subnet.nth(n));
+    let free = { all }.find(|ip| {
+        *ip != subnet.ip() && !is_reserved(subnet, *ip) && holder(ip).is_none()
+    });
+    free.ok_or_else(|| {
+        let subnet = subnet.network();
+        Failure::new(format_args!("{network} has no free address: {subnet}")).into()
+    })
+    .hint("end some of its containers, or create a network with a larger --subnet")
+}
+// ANCHOR_END: choose
+
+/// Tells whether no host may have it: the first address names the subnet itself, and in
+/// IPv4 the last is the broadcast address (RFC 1122, 3.2.1.3).
+fn is_reserved(subnet: Subnet, ip: IpAddr) -> bool {
+    ip == subnet.network().ip() || (ip.is_ipv4() && ip == subnet.last())
+}
+
+fn choose_mac(
+    ip: IpAddr,
+    requested: Option<Mac>,
+    record: &NetworkRecord,
+) -> Result<Mac> {
+    let default = match ip {
+        IpAddr::V4(ip) => Mac::of_ipv4(ip),
+        IpAddr::V6(_) => {
+            return Err(Failure::new("a network's first subnet is IPv4").into());
+        }
+    };
+    let mac = requested.unwrap_or(default);
+    let why = match record.leases.iter().find(|lease| lease.mac == mac) {
+        _ if mac == record.network.mac() => "the bridge has it".into(),
+        Some(lease) => format!("container {} has it", lease.id),
+        None => return Ok(mac),
+    };
+    let failure = Failure::new(format_args!("{mac}: {why}"));
+    Err(failure.hint("choose another --mac-address, or leave it out").into())
+}
+
+/// Lists the subnets that the host uses: those of its links, and the destinations of its
+/// routes, in all routing tables (a VPN may have its own).
+///
+/// # Errors
+/// The kernel's reason.
 pub(crate) fn in_use(netlink: &mut Netlink) -> Result<Vec<Subnet>> {
     let mut subnets: Vec<_> =
         netlink.addresses()?.into_iter().map(|(_, subnet)| subnet.network()).collect();
-    // The default route leads to all there is, and takes no address away.
+    // A default route uses no address.
     subnets.extend(
         netlink
             .routes()?
@@ -25,7 +127,8 @@ pub(crate) fn in_use(netlink: &mut Netlink) -> Result<Vec<Subnet>> {
     Ok(subnets)
 }
 
-/// A private IPv4 subnet of 254 addresses that overlaps with none of `taken`: RFC 1918.
+/// Chooses a private IPv4 subnet of 254 addresses (RFC 1918) that overlaps with none of
+/// `taken`.
 ///
 /// # Errors
 /// When there is none left.
@@ -39,7 +142,8 @@ pub(crate) fn free_ipv4(taken: &[Subnet]) -> Result<Subnet> {
     .hint("choose one yourself: `network create NAME --subnet CIDR`")
 }
 
-/// From where few others begin; the blocks that people have at home come last.
+/// Lists the candidates: first those that few others use; those of home routers come
+/// last.
 fn candidates() -> impl Iterator<Item = Subnet> {
     let ten =
         (77..=255).chain(1..77).flat_map(|b| (0..=255).map(move |c| [10, b, c, 0]));
@@ -49,7 +153,7 @@ fn candidates() -> impl Iterator<Item = Subnet> {
     all.filter_map(|octets| Subnet::new(Ipv4Addr::from(octets).into(), 24))
 }
 
-/// A unique local IPv6 subnet: its 40 random bits are nobody else's (RFC 4193, 3.2.2).
+/// Makes a unique local IPv6 subnet with 40 random bits (RFC 4193, 3.2.2).
 ///
 /// # Errors
 /// When the kernel gives no random numbers.
@@ -64,6 +168,71 @@ pub(crate) fn random_ipv6() -> Result<Subnet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::{Isolation, Network, Origin};
+
+    fn network(subnet: &str) -> NetworkRecord {
+        let subnet: Subnet = subnet.parse().unwrap();
+        let (name, bridge) = ("web".into(), "kiste1".into());
+        let network = Network {
+            name,
+            bridge,
+            subnet,
+            subnet6: None,
+            isolation: Isolation::Open,
+            origin: Origin::UserCreated,
+        };
+        NetworkRecord { network, leases: Vec::new() }
+    }
+
+    fn lease(
+        record: &mut NetworkRecord,
+        request: LeaseRequest,
+    ) -> Result<String, String> {
+        let lease = super::lease(record, request).map_err(|error| error.to_string())?;
+        record.leases.push(lease.clone());
+        Ok(lease.addresses[0].to_string())
+    }
+
+    #[test]
+    fn each_container_has_an_address_of_its_own_until_none_is_free() {
+        let mut record = network("10.0.0.1/29");
+        let mut next = || lease(&mut record, LeaseRequest::default());
+        let all: Vec<_> = (0..5).map(|_| next().unwrap()).collect();
+        assert_eq!(all, ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+        let refused = next().unwrap_err();
+        assert!(refused.contains("no free address"), "{refused}");
+        record.leases.remove(2);
+        let again = lease(&mut record, LeaseRequest::default());
+        assert_eq!(again.unwrap(), "10.0.0.4");
+    }
+
+    #[test]
+    fn a_requested_address_is_given_once() {
+        let mut record = network("10.0.0.1/24");
+        let ip = |ip: &str| LeaseRequest {
+            ip: Some(ip.parse().unwrap()),
+            ..LeaseRequest::default()
+        };
+        let mac = |mac: Mac| LeaseRequest { mac: Some(mac), ..LeaseRequest::default() };
+        assert_eq!(lease(&mut record, ip("10.0.0.9")).unwrap(), "10.0.0.9");
+        for (requested, why) in [
+            ("10.0.0.9", "has it"),
+            ("10.0.0.1", "the bridge has it"),
+            ("10.0.0.0", "reserved"),
+            ("10.0.0.255", "reserved"),
+            ("10.0.1.9", "not in 10.0.0.0/24"),
+            ("fd00::9", "not in 10.0.0.0/24"),
+        ] {
+            let refused = lease(&mut record, ip(requested)).unwrap_err();
+            assert!(refused.contains(why), "{requested}: {refused}");
+        }
+        let taken = Mac::of_ipv4([10, 0, 0, 9].into());
+        let refused = lease(&mut record, mac(taken)).unwrap_err();
+        assert!(refused.contains("02:08:0a:00:00:09: container"), "{refused}");
+        let bridge = record.network.mac();
+        let refused = lease(&mut record, mac(bridge)).unwrap_err();
+        assert!(refused.contains("the bridge has it"), "{refused}");
+    }
 
     fn free(taken: &[&str]) -> Option<String> {
         let taken: Vec<Subnet> =
@@ -72,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_taken_that_nothing_overlaps() {
+    fn the_first_subnet_that_overlaps_with_none_is_chosen() {
         assert_eq!(free(&["192.168.1.0/24"]).unwrap(), "10.77.0.0/24");
         assert_eq!(free(&["10.77.0.0/16", "10.78.0.7/32"]).unwrap(), "10.78.1.0/24");
         assert_eq!(free(&["10.0.0.0/8"]).unwrap(), "172.31.0.0/24");

@@ -111,7 +111,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     // 05: how much it may use
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
-    let network = network::connect(&network, &id, &names.hostname)?;
+    let network = network::connect(&network, &id, &names.hostname, &run_dir)?;
     // 07: what it is made of
     let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! A network: a bridge, its subnets, and what its containers may reach.
+//! A network: a bridge, its subnets, and the hosts that its containers reach.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -7,21 +7,19 @@ use anyhow::Result;
 use kit::{Failure, Hint};
 use serde::{Deserialize, Serialize};
 
-use crate::ipam;
-use crate::netlink::{Mac, Netlink};
-use crate::store::{NetworkRecord, NetworkStore};
+use crate::netlink::{Interface, Mac, Netlink};
 use crate::subnet::Subnet;
 use crate::sysctl;
 
-/// A network, as it is noted.
+/// A network, as its network.json describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Network {
     pub(crate) name: String,
-    /// The link that all its cables end in.
+    /// The name of the bridge.
     pub(crate) bridge: String,
-    /// Its IPv4 subnet, seen from the bridge: `10.77.0.1/24`.
+    /// Its IPv4 subnet, with the bridge's address: `10.77.0.1/24`.
     pub(crate) subnet: Subnet,
-    /// Its IPv6 subnet, likewise.
+    /// Its IPv6 subnet, with the bridge's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subnet6: Option<Subnet>,
     #[serde(alias = "reach")]
@@ -29,39 +27,37 @@ pub(crate) struct Network {
     pub(crate) origin: Origin,
 }
 
-/// What the containers of a network may reach.
+/// How far the containers of a network are isolated from others. They always reach each
+/// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Isolation {
-    /// Each other, whatever the host reaches, and the published ports of other
-    /// networks.
+    /// They reach all that the host reaches, and the published ports of other networks.
     Open,
-    /// The same, but nothing of other networks.
+    /// They reach all that the host reaches, and nothing of other networks.
     Isolated,
-    /// Each other.
+    /// They reach nobody outside of the network.
     Internal,
 }
 
-/// Who wanted a network.
+/// How a network was created, and when it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Origin {
-    /// `network create`: it stays until `network rm`.
+    /// By `network create`; `network rm` removes it.
     #[serde(alias = "by-hand")]
     UserCreated,
-    /// A container that named none: it goes with the last one.
+    /// By the first container without `--network`; it is removed with the last one.
     #[serde(alias = "by-itself")]
     Automatic,
 }
 
-/// What a network may be called: it becomes the name of a directory.
+/// The name of a network, which is also the name of its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkName(pub(crate) String);
 
-/// The network of those that name none.
+/// The network of containers without `--network`.
 pub(crate) const DEFAULT: &str = "kiste";
-/// Its bridge.
-const DEFAULT_BRIDGE: &str = "kiste0";
 
 impl FromStr for NetworkName {
     type Err = String;
@@ -69,181 +65,93 @@ impl FromStr for NetworkName {
     fn from_str(text: &str) -> Result<Self, String> {
         let is_plain =
             |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        let begins =
-            text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let first = text.bytes().next();
+        let begins = first.is_some_and(|byte| byte.is_ascii_alphanumeric());
         if !begins || text.len() > 63 || !text.bytes().all(is_plain) {
             return Err(
-                "a name has up to 63 letters, digits and `_.-`, and begins with none of the last".into()
+                "a name has up to 63 letters, digits and `_.-`, and begins with \
+                        a letter or a digit"
+                    .into(),
             );
         }
         match text {
-            "none" | "host" | "bridge" | "pasta" | "alive" | "host.json" => {
-                Err(format!("{text} means something else"))
+            "none" | "host" | "bridge" | "pasta" => {
+                Err(format!("{text} is a value of --network already"))
             }
+            // `alive` is a directory of older versions.
+            "alive" | "host.json" => Err(format!("{text} is a file of our own")),
             _ => Ok(NetworkName(text.into())),
         }
     }
 }
 
-impl Network {
-    /// The default network, with the first private addresses that the host has no use
-    /// for.
-    ///
-    /// # Errors
-    /// When there are none.
-    pub(crate) fn by_default(
-        store: &NetworkStore,
-        netlink: &mut Netlink,
-    ) -> Result<Self> {
-        let subnet = choose(store, netlink)?;
-        let name = DEFAULT.into();
-        let bridge = free_bridge(store, netlink, DEFAULT_BRIDGE)?;
-        Ok(Network {
-            name,
-            bridge,
-            subnet,
-            subnet6: None,
-            isolation: Isolation::Open,
-            origin: Origin::Automatic,
-        })
-    }
-
-    /// One that was asked for by name.
-    ///
-    /// # Errors
-    /// When the subnet that was asked for is in use, or there is none left.
-    pub(crate) fn by_hand(
-        store: &NetworkStore,
-        netlink: &mut Netlink,
-        name: &NetworkName,
-        subnet: Option<Subnet>,
-        subnet6: Option<Subnet>,
-        isolation: Isolation,
-    ) -> Result<Self> {
-        let subnet = match subnet {
-            Some(subnet) => from_first(subnet),
-            None => choose(store, netlink)?,
-        };
-        for wanted in [Some(subnet), subnet6].into_iter().flatten() {
-            let taken =
-                taken(store, netlink)?.into_iter().find(|other| other.overlaps(wanted));
-            if let Some(other) = taken {
-                let what = format!(
-                    "{}: the host has a way to {other} already",
-                    wanted.network()
-                );
-                return Err(Failure::new(what)
-                    .hint("choose another --subnet, or none")
-                    .exit(1)
-                    .into());
-            }
+impl Isolation {
+    /// The isolation in a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Isolation::Open => "open",
+            Isolation::Isolated => "isolated",
+            Isolation::Internal => "internal",
         }
-        let bridge = if name.0 == DEFAULT { DEFAULT_BRIDGE } else { "kiste1" };
-        let bridge = free_bridge(store, netlink, bridge)?;
-        let subnet6 = subnet6.map(from_first);
-        Ok(Network {
-            name: name.0.clone(),
-            bridge,
-            subnet,
-            subnet6,
-            isolation,
-            origin: Origin::UserCreated,
-        })
     }
+}
 
-    /// Its subnets, seen from the bridge.
+impl Network {
+    /// Its subnets, each with the bridge's address.
     pub(crate) fn subnets(&self) -> impl Iterator<Item = Subnet> {
         [Some(self.subnet), self.subnet6].into_iter().flatten()
     }
 
-    /// The bridge's addresses: the way out, and where names are asked for.
+    /// The addresses of the bridge: its containers' gateways and DNS servers.
     pub(crate) fn gateways(&self) -> Vec<IpAddr> {
         self.subnets().map(Subnet::ip).collect()
     }
 
-    /// Sees to it that the bridge is there, and on.
+    /// Adds the prefix length of its subnet to an address.
+    pub(crate) fn with_prefix(&self, ip: IpAddr) -> Option<Subnet> {
+        self.subnets().find(|subnet| subnet.has(ip)).map(|subnet| subnet.at(ip))
+    }
+
+    /// Creates the bridge, unless it exists, gives it its addresses and turns it on.
     ///
     /// # Errors
-    /// What the kernel says; or when a link of that name is none of ours.
+    /// The kernel's reason; or when a link of another program has the bridge's name.
     pub(crate) fn raise(&self, netlink: &mut Netlink) -> Result<()> {
         if netlink.link(&self.bridge)?.is_none() {
             netlink.add_bridge(&self.bridge, self.mac())?;
         }
         let bridge = self.link(netlink)?;
-        sysctl::believe_nobody(&self.bridge, self.subnet6.is_some())?;
-        let has = netlink.addresses()?;
-        for subnet in
-            self.subnets().filter(|subnet| !has.contains(&(bridge.index, *subnet)))
-        {
-            netlink.add_address(
-                "the gateway's address: the way out for all",
-                bridge.index,
-                &bridge.name,
-                subnet,
-            )?;
+        sysctl::refuse_router_advertisements(&self.bridge, self.subnet6.is_some())?;
+        let existing = netlink.addresses()?;
+        for subnet in self.subnets() {
+            if !existing.contains(&(bridge.index, subnet)) {
+                let why = "the gateway's address: the way out for all";
+                netlink.add_address(why, bridge.index, &bridge.name, subnet)?;
+            }
         }
         netlink.turn_on(&bridge)
     }
 
-    /// The bridge, which is there.
+    /// Finds the bridge.
     ///
     /// # Errors
-    /// When somebody has removed it.
-    pub(crate) fn link(
-        &self,
-        netlink: &mut Netlink,
-    ) -> Result<crate::netlink::Interface> {
+    /// When it does not exist.
+    pub(crate) fn link(&self, netlink: &mut Netlink) -> Result<Interface> {
         let link = netlink.link(&self.bridge)?;
-        link.ok_or_else(|| Failure::new(format_args!("the bridge {} is gone", self.bridge)).into())
-            .hint("somebody removed it: end the containers of this network, and start them again")
+        let bridge = &self.bridge;
+        link.ok_or_else(|| {
+            Failure::new(format_args!("the bridge {bridge} does not exist")).into()
+        })
+        .hint("end the containers of this network, and start them again")
     }
 
-    /// The bridge's own hardware address.
+    /// The MAC address of the bridge.
     pub(crate) fn mac(&self) -> Mac {
         match self.subnet.ip() {
             IpAddr::V4(ip) => Mac::of_ipv4(ip),
             IpAddr::V6(_) => Mac([0x02, 0x08, 0, 0, 0, 1]),
         }
     }
-}
-
-/// The subnet as the bridge sees it: its first address.
-fn from_first(subnet: Subnet) -> Subnet {
-    subnet.nth(1).map_or(subnet, |first| subnet.at(first))
-}
-
-fn choose(store: &NetworkStore, netlink: &mut Netlink) -> Result<Subnet> {
-    Ok(from_first(ipam::free_ipv4(&taken(store, netlink)?)?))
-}
-
-/// What the host uses, and what is noted, also where its bridge is not there now.
-fn taken(store: &NetworkStore, netlink: &mut Netlink) -> Result<Vec<Subnet>> {
-    let mut taken = ipam::in_use(netlink)?;
-    taken.extend(
-        store
-            .networks
-            .values()
-            .flat_map(|NetworkRecord { network, .. }| network.subnets())
-            .map(Subnet::network),
-    );
-    Ok(taken)
-}
-
-/// `first`, or the next number that no link has and that is not noted.
-fn free_bridge(
-    store: &NetworkStore,
-    netlink: &mut Netlink,
-    first: &str,
-) -> Result<String> {
-    let links = netlink.links()?;
-    let (stem, number) = first.split_at(first.len() - 1);
-    let number: u32 = number.parse().unwrap_or_default();
-    let is_free = |name: &String| {
-        links.iter().all(|link| link.name != *name)
-            && store.networks.values().all(|noted| noted.network.bridge != *name)
-    };
-    let free = (number..).map(|number| format!("{stem}{number}")).find(is_free);
-    free.ok_or_else(|| Failure::new("every name for a bridge is taken").into())
 }
 
 #[cfg(test)]
@@ -260,5 +168,16 @@ mod tests {
         {
             assert!(wrong.parse::<NetworkName>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_network_that_an_older_version_wrote_is_read() {
+        let text = r#"{ "name": "web", "bridge": "kiste1", "subnet": "10.88.0.1/24",
+                        "reach": "isolated", "origin": "by-hand" }"#;
+        let network: Network = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            (network.isolation, network.origin),
+            (Isolation::Isolated, Origin::UserCreated)
+        );
     }
 }

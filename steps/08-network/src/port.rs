@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a published port speaks.
+/// The protocol of a published port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -17,32 +17,32 @@ pub enum Protocol {
     Udp,
 }
 
-/// One published port: what comes to the host's goes to the container's.
+/// A published port: packets to the host's port go to the container's port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
-    /// Which of the host's addresses; None: all of them.
+    /// The host's address; None: all of its addresses.
     pub ip: Option<IpAddr>,
     /// The host's port.
     pub host: u16,
     /// The container's port.
     pub inside: u16,
-    /// What both speak.
+    /// The protocol of both.
     pub protocol: Protocol,
 }
 
-/// What one `-p` asks for: a port, or as many as a range has.
+/// The value of one `-p`: a port, or several if it is a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish(Vec<Port>);
 
 impl Publish {
-    /// One port after the other.
+    /// Its ports, in order.
     pub fn ports(&self) -> impl Iterator<Item = Port> {
         self.0.iter().copied()
     }
 }
 
 impl Protocol {
-    /// IPPROTO_TCP, IPPROTO_UDP.
+    /// Its number: IPPROTO_TCP, IPPROTO_UDP.
     pub(crate) fn number(self) -> u8 {
         match self {
             Protocol::Tcp => 6,
@@ -52,7 +52,7 @@ impl Protocol {
 }
 
 impl Port {
-    /// Whether the host itself reaches it at 127.0.0.1.
+    /// Tells whether the host itself reaches it at 127.0.0.1.
     pub(crate) fn is_on_loopback(self) -> bool {
         self.ip
             .is_none_or(|ip| ip.is_ipv4() && (ip.is_loopback() || ip.is_unspecified()))
@@ -92,23 +92,23 @@ impl FromStr for Publish {
     }
 }
 
-/// 0.0.0.0 is how others write "all of them".
+/// Parses an address. None: `0.0.0.0` or `::`, which stand for all addresses.
 fn address(text: &str) -> Result<Option<IpAddr>, String> {
     let bare =
         text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let ip: IpAddr =
-        bare.parse().map_err(|_| format!("{text:?} is no address of a host"))?;
+        bare.parse().map_err(|_| format!("{text:?} is not an IP address"))?;
     match ip {
         IpAddr::V6(ip) if ip.is_loopback() => {
-            Err("the kernel lets nothing leave from ::1: publish at 127.0.0.1".into())
+            Err("the kernel forwards nothing from ::1: publish at 127.0.0.1".into())
         }
         IpAddr::V6(ip) if ip.is_unicast_link_local() => {
-            Err(format!("{ip} is an address of one link only: publish at another"))
+            Err(format!("{ip} is a link-local address: publish at another"))
         }
         IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => {
-            Err(format!("{ip} is IPv4: write it so"))
+            Err(format!("{ip} is an IPv4 address: write it as one"))
         }
-        ip if ip.is_multicast() => Err(format!("{ip} is many hosts' address")),
+        ip if ip.is_multicast() => Err(format!("{ip} is a multicast address")),
         ip => Ok((!ip.is_unspecified()).then_some(ip)),
     }
 }
@@ -117,14 +117,14 @@ fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match (number(first)?, number(last)?) {
         (first, last) if first <= last => Ok(first..=last),
-        _ => Err(format!("{text} ends before it begins")),
+        _ => Err(format!("{text}: the last port is below the first")),
     }
 }
 
 fn number(text: &str) -> Result<u16, String> {
     let number =
         text.parse().ok().filter(|number| *number != 0 && !text.starts_with('+'));
-    number.ok_or_else(|| format!("{text:?} is no port: 1 to 65535"))
+    number.ok_or_else(|| format!("{text:?} is not a port: 1 to 65535"))
 }
 
 impl fmt::Display for Protocol {
@@ -172,19 +172,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_port_is_told() {
+    fn a_malformed_port_is_refused() {
         for (wrong, why) in [
             ("80", "HOSTPORT:PORT"),
-            ("0:80", "no port"),
-            ("80:65536", "no port"),
-            ("+80:80", "no port"),
-            ("host:80:80", "no address"),
+            ("0:80", "not a port"),
+            ("80:65536", "not a port"),
+            ("+80:80", "not a port"),
+            ("host:80:80", "not an IP address"),
             ("8000-8002:80", "3 ports of the host for 1"),
-            ("9-8:9-8", "ends before"),
+            ("9-8:9-8", "below the first"),
             ("80:80/sctp", "neither tcp nor udp"),
             ("[::1]:80:80", "::1"),
-            ("[fe80::1]:80:80", "one link"),
-            ("[::ffff:192.0.2.1]:80:80", "is IPv4"),
+            ("[fe80::1]:80:80", "link-local"),
+            ("[::ffff:192.0.2.1]:80:80", "is an IPv4 address"),
             ("", "HOSTPORT:PORT"),
         ] {
             let told = shown(wrong).unwrap_err();

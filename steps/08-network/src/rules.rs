@@ -1,7 +1,7 @@
-//! The one table of ours, `inet kiste`: who may reach whom, and at which address.
+//! Our table, `inet kiste`: which packets may pass, and which addresses are changed.
 //!
-//! It is told to the kernel as a whole whenever a container comes or goes, and replaces
-//! the one before in one step; connections that are there are not touched by that.
+//! The whole table is replaced in one transaction whenever a container starts or ends.
+//! Connections that exist are not interrupted by that.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use kit::Failure;
 
-use crate::host_changes::Changed;
+use crate::host_changes::SavedSysctl;
 use crate::lease::Lease;
 use crate::network::{Isolation, Network};
 use crate::nft::{Batch, ChainType, Family, Hook, Rule, Ruleset, ct};
@@ -20,7 +20,7 @@ use crate::subnet::Subnet;
 /// The table's name.
 pub(crate) const TABLE: &str = "kiste";
 
-/// The chains, in the order of a packet's way.
+/// The base chains, in the order in which a packet passes them.
 const CHAINS: [(&str, ChainType, Hook); 6] = [
     (LOOPBACK, ChainType::Filter, Hook::Raw),
     ("prerouting", ChainType::Nat, Hook::Prerouting),
@@ -29,26 +29,25 @@ const CHAINS: [(&str, ChainType, Hook); 6] = [
     ("forward", ChainType::Filter, Hook::Forward),
     ("postrouting", ChainType::Nat, Hook::Postrouting),
 ];
-/// Where `prerouting` and `output` send what is for the host.
+/// `prerouting` and `output` jump to it with packets for the host.
 const PUBLISHED: &str = "published";
-
 const LOOPBACK: &str = "loopback";
 
 /// The rules, each with its chain.
 pub(crate) type Rules = Vec<(&'static str, Rule)>;
 
-/// Has the kernel replace the table; without networks it is removed.
+/// Replaces the table. Without networks it is removed.
 ///
 /// # Errors
-/// What the kernel says; then all is as it was.
+/// The kernel's reason; then the table is as it was.
 pub(crate) fn replace_table(
     owner: &Path,
     networks: &[&NetworkRecord],
-    changed: &[Changed],
+    changed: &[SavedSysctl],
 ) -> Result<()> {
     refuse_another(owner)?;
     let mut batch = Batch::new();
-    // Made, if it is not there, so that it can be removed in any case.
+    // Added first, so that deleting it is no error where it does not exist.
     batch.add_table(Family::Inet, TABLE);
     batch.delete_table(Family::Inet, TABLE);
     if networks.is_empty() {
@@ -69,7 +68,8 @@ pub(crate) fn replace_table(
     )
 }
 
-/// Two directories of networks would take each other's rules away.
+/// Refuses to replace the table of another directory of networks, whose rules would be
+/// lost. The first rule of the table names the directory.
 fn refuse_another(owner: &Path) -> Result<()> {
     let ruleset = Ruleset::read("is the table ours?")?;
     let first = ruleset.rules.iter().find(|rule| {
@@ -80,16 +80,16 @@ fn refuse_another(owner: &Path) -> Result<()> {
         None => Ok(()),
         Some(rule) => {
             let what = format!(
-                "the table inet {TABLE} is that of the networks noted in {}",
+                "the table inet {TABLE} belongs to the networks noted in {}",
                 rule.comment
             );
-            let mend = "name that directory with --network-dir; if it is gone: nft delete table inet kiste";
-            Err(Failure::new(what).hint(mend).into())
+            let hint = "name that directory with --network-dir; if it is gone: nft delete table inet kiste";
+            Err(Failure::new(what).hint(hint).into())
         }
     }
 }
 
-/// As much of a path as a comment has room for: its end.
+/// The end of a path: a comment has room for 255 bytes.
 fn comment(path: &Path) -> String {
     let shown = path.display().to_string();
     let excess = shown.len().saturating_sub(200);
@@ -99,89 +99,74 @@ fn comment(path: &Path) -> String {
         .map_or(String::new(), |(at, _)| shown[at..].into())
 }
 
-/// All rules, in order.
+/// Makes all rules, in order.
 pub(crate) fn all(
     owner: &Path,
     networks: &[&NetworkRecord],
-    changed: &[Changed],
+    changed: &[SavedSysctl],
 ) -> Rules {
     let mut rules = loopback(owner);
     rules.extend(published(networks));
-    rules.extend(networks.iter().flat_map(|noted| input(&noted.network)));
+    rules.extend(networks.iter().flat_map(|record| input(&record.network)));
     rules.extend(forward(networks, changed));
-    rules.extend(networks.iter().flat_map(|noted| postrouting(&noted.network)));
+    rules.extend(networks.iter().flat_map(|record| postrouting(&record.network)));
     rules
 }
 
-/// With `route_localnet` the bridge takes packets to 127.0.0.1, and from there; from
-/// the wire they are nobody's to send (CVE-2020-8558). The first says whose the table
-/// is.
+/// Drops packets from and to 127.0.0.1 that come by a link. With `route_localnet` the
+/// bridge would accept them (CVE-2020-8558).
 fn loopback(owner: &Path) -> Rules {
-    let from_the_wire = |rule: Rule| rule.comes_not_by("lo");
+    let from_links = || Rule::with_comment(comment(owner)).iifname_not("lo");
     vec![
-        (
-            LOOPBACK,
-            from_the_wire(Rule::of(comment(owner))).sent_to(of_loopback()).drop(),
-        ),
-        (LOOPBACK, from_the_wire(Rule::default()).sent_from(of_loopback()).drop()),
+        (LOOPBACK, from_links().daddr(loopback_subnet()).drop()),
+        (LOOPBACK, from_links().saddr(loopback_subnet()).drop()),
     ]
 }
 
-fn of_loopback() -> Subnet {
+fn loopback_subnet() -> Subnet {
     const { Subnet::v4(Ipv4Addr::new(127, 0, 0, 0), 8) }
 }
 
 // ANCHOR: published
-/// What comes to a published port of the host's goes to the container's.
+/// Sends packets for a published port of the host to the container's port.
 fn published(networks: &[&NetworkRecord]) -> Rules {
-    let to_host = |chain| (chain, Rule::default().sent_to_the_host().jump(PUBLISHED));
+    let to_host = |chain| (chain, Rule::default().daddr_is_local().jump(PUBLISHED));
     let mut rules = vec![to_host("prerouting"), to_host("output")];
-    for (lease, port) in leases(networks)
-        .flat_map(|lease| lease.ports.iter().map(move |port| (lease, port)))
-    {
-        for ip in lease
-            .addresses
-            .iter()
-            .filter(|ip| port.ip.is_none_or(|of| of.is_ipv4() == ip.is_ipv4()))
-        {
-            rules.push((PUBLISHED, publish(lease, port, *ip)));
+    for lease in networks.iter().flat_map(|record| &record.leases) {
+        for port in &lease.ports {
+            let is_family =
+                |ip: &&IpAddr| port.ip.is_none_or(|of| of.is_ipv4() == ip.is_ipv4());
+            let addresses = lease.addresses.iter().filter(is_family);
+            rules.extend(addresses.map(|ip| (PUBLISHED, publish(lease, port, *ip))));
         }
     }
     rules
 }
 
-// Task 8.2: what is for this port of the host's has another destination from here on.
+// Task 8.2: from here on the packet has another destination.
 fn publish(lease: &Lease, port: &Port, ip: IpAddr) -> Rule {
-    let rule = Rule::of(&lease.id);
-    let rule = match port.ip.and_then(Subnet::of_one) {
-        Some(one) => rule.sent_to(one),
-        None => rule.family(ip),
+    let rule = Rule::with_comment(&lease.id);
+    let rule = match port.ip {
+        Some(own) => rule.daddr(Subnet::of_one(own)),
+        None => rule.nfproto(ip),
     };
-    rule.sent_to_port(port.protocol, port.host).dnat(ip, port.inside)
+    rule.dport(port.protocol, port.host).dnat(ip, port.inside)
 }
 // ANCHOR_END: published
 
-fn leases<'a>(networks: &'a [&NetworkRecord]) -> impl Iterator<Item = &'a Lease> {
-    networks.iter().flat_map(|noted| &noted.leases)
-}
-
-/// From an internal network the host is not reached either: only who answers for names,
-/// and a ping.
+/// Lets an internal network reach nothing of the host but its DNS responder. The host
+/// answers a ping.
 fn input(network: &Network) -> Rules {
     if network.isolation != Isolation::Internal {
         return Vec::new();
     }
-    let from = || Rule::of(&network.name).comes_by(&network.bridge);
+    let from = || Rule::with_comment(&network.name).iifname(&network.bridge);
     let mut rules = Vec::new();
     for gateway in network.gateways() {
         rules.push(("input", from().icmp(gateway).accept()));
-        for (protocol, one) in [Protocol::Udp, Protocol::Tcp]
-            .into_iter()
-            .zip(std::iter::repeat(Subnet::of_one(gateway)))
-        {
-            rules.extend(one.map(|one| {
-                ("input", from().sent_to(one).sent_to_port(protocol, 53).accept())
-            }));
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            let to_gateway = from().daddr(Subnet::of_one(gateway));
+            rules.push(("input", to_gateway.dport(protocol, 53).accept()));
         }
     }
     rules.push(("input", from().drop()));
@@ -189,100 +174,74 @@ fn input(network: &Network) -> Rules {
 }
 
 // ANCHOR: forward
-/// Who may reach whom, through the host.
-fn forward(networks: &[&NetworkRecord], changed: &[Changed]) -> Rules {
-    let mut rules: Rules = Vec::new();
-    for NetworkRecord { network, .. } in
-        networks.iter().filter(|noted| noted.network.isolation == Isolation::Internal)
-    {
+/// Decides which packets pass through the host.
+fn forward(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
+    let mut rules = Vec::new();
+    let mut add = |rule| rules.push(("forward", rule));
+    let internal =
+        |record: &&&NetworkRecord| record.network.isolation == Isolation::Internal;
+    for NetworkRecord { network, .. } in networks.iter().filter(internal) {
         let (name, bridge) = (&network.name, &network.bridge);
-        rules.push((
-            "forward",
-            Rule::of(name).comes_by(bridge).leaves_not_by(bridge).drop(),
-        ));
-        rules.push((
-            "forward",
-            Rule::of(name).leaves_by(bridge).comes_not_by(bridge).drop(),
-        ));
+        add(Rule::with_comment(name).iifname(bridge).oifname_not(bridge).drop());
+        add(Rule::with_comment(name).oifname(bridge).iifname_not(bridge).drop());
     }
-    rules.extend(isolated(networks));
-    rules.push(("forward", Rule::default().state(ct::ESTABLISHED_OR_RELATED).accept()));
+    isolated(networks).into_iter().for_each(&mut add);
+    add(Rule::default().ct_state(ct::ESTABLISHED_OR_RELATED).accept());
     for NetworkRecord { network, .. } in networks {
-        // From elsewhere, also from another network, it is reached at published ports
-        // only.
+        // Others, also on other networks, reach a container at published ports only.
         let (name, bridge) = (&network.name, &network.bridge);
-        rules.push((
-            "forward",
-            Rule::of(name).leaves_by(bridge).status(ct::DNAT).accept(),
-        ));
-        rules.push((
-            "forward",
-            Rule::of(name).leaves_by(bridge).comes_not_by(bridge).drop(),
-        ));
+        add(Rule::with_comment(name).oifname(bridge).ct_status(ct::DNAT).accept());
+        add(Rule::with_comment(name).oifname(bridge).iifname_not(bridge).drop());
     }
-    rules.extend(not_a_router(networks, changed));
+    not_a_router(networks, changed).into_iter().for_each(&mut add);
     rules
 }
 // ANCHOR_END: forward
 
-/// An isolated network and the others do not reach each other at published ports
-/// either.
-fn isolated(networks: &[&NetworkRecord]) -> Rules {
+/// Keeps an isolated network and the others apart, at published ports as well.
+fn isolated(networks: &[&NetworkRecord]) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for one in
-        networks.iter().filter(|noted| noted.network.isolation == Isolation::Isolated)
-    {
-        for other in
-            networks.iter().filter(|other| other.network.name != one.network.name)
-        {
+    let all = || networks.iter().map(|record| &record.network);
+    for one in all().filter(|network| network.isolation == Isolation::Isolated) {
+        for other in all().filter(|other| other.name != one.name) {
             for (from, to) in [(one, other), (other, one)] {
-                let rule = Rule::of(&one.network.name);
-                rules.push((
-                    "forward",
-                    rule.comes_by(&from.network.bridge)
-                        .leaves_by(&to.network.bridge)
-                        .drop(),
-                ));
+                let rule = Rule::with_comment(&one.name);
+                rules.push(rule.iifname(&from.bridge).oifname(&to.bridge).drop());
             }
         }
     }
     rules
 }
 
-/// Forwarding was turned on for containers: the host that was no router before does not
-/// become one for others.
-fn not_a_router(networks: &[&NetworkRecord], changed: &[Changed]) -> Rules {
-    // What goes to a bridge has been decided above; what comes from one may go on.
-    let beside = |rule: Rule| {
-        networks.iter().fold(rule, |rule, noted| {
-            rule.comes_not_by(&noted.network.bridge)
-                .leaves_not_by(&noted.network.bridge)
-        })
+/// Keeps a host that was no router from becoming one: forwarding was turned on for
+/// containers only.
+fn not_a_router(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Vec<Rule> {
+    let bridges = || networks.iter().map(|record| &record.network.bridge);
+    // The rules above decide about packets to a bridge; packets from one may pass.
+    let except_bridges = |rule: Rule| {
+        bridges().fold(rule, |rule, name| rule.iifname_not(name).oifname_not(name))
     };
-    let was_off = changed.iter().filter(|changed| changed.before == "0");
+    let was_off = changed.iter().filter(|saved| saved.before == "0");
     let mut rules = Vec::new();
-    for name in was_off.map(|changed| &changed.name) {
+    for name in was_off.map(|saved| &saved.name) {
         if name == "ipv6/conf/all/forwarding" {
-            rules.push((
-                "forward",
-                beside(Rule::default().family(IpAddr::from([0; 16]))).drop(),
-            ));
+            let rule = Rule::default().nfproto(IpAddr::from([0; 16]));
+            rules.push(except_bridges(rule).drop());
         }
         let link = name
             .strip_prefix("ipv4/conf/")
             .and_then(|rest| rest.strip_suffix("/forwarding"));
-        let is_bridge =
-            |link: &str| networks.iter().any(|noted| noted.network.bridge == link);
-        if let Some(link) = link.filter(|link| !is_bridge(link)) {
-            let from = Rule::default().family(IpAddr::from([0; 4])).comes_by(link);
-            rules.push(("forward", beside(from).drop()));
+        if let Some(link) = link.filter(|link| bridges().all(|name| name != link)) {
+            let rule = Rule::default().nfproto(IpAddr::from([0; 4])).iifname(link);
+            rules.push(except_bridges(rule).drop());
         }
     }
     rules
 }
 
 // ANCHOR: postrouting
-/// What leaves a network leaves as the host, to which the answers find their way.
+/// Gives packets that leave a network the host's address, so that the answers come
+/// back.
 fn postrouting(network: &Network) -> Rules {
     let (name, bridge) = (&network.name, &network.bridge);
     let mut rules = Vec::new();
@@ -290,22 +249,22 @@ fn postrouting(network: &Network) -> Rules {
         if network.isolation != Isolation::Internal {
             rules.push((
                 "postrouting",
-                Rule::of(name).sent_from(subnet).leaves_not_by(bridge).masquerade(),
+                Rule::with_comment(name).saddr(subnet).oifname_not(bridge).masquerade(),
             ));
         }
-        // Who asks for a published port of its own network: the answer has to come by
-        // here as well.
-        let own = Rule::of(name)
-            .sent_from(subnet)
-            .sent_to(subnet)
-            .status(ct::DNAT)
+        // A container that asks for a published port of its own network: the answer has
+        // to pass the host as well.
+        let own = Rule::with_comment(name)
+            .saddr(subnet)
+            .daddr(subnet)
+            .ct_status(ct::DNAT)
             .masquerade();
         rules.push(("postrouting", own));
     }
-    // The host, by 127.0.0.1: to which nobody else could answer.
+    // The host itself, by 127.0.0.1: nobody else could answer to that address.
     rules.push((
         "postrouting",
-        Rule::of(name).sent_from(of_loopback()).leaves_by(bridge).masquerade(),
+        Rule::with_comment(name).saddr(loopback_subnet()).oifname(bridge).masquerade(),
     ));
     rules
 }
@@ -317,7 +276,7 @@ mod tests {
     use crate::network::Origin;
 
     #[test]
-    fn a_link_that_did_not_forward_before_does_so_for_containers_only() {
+    fn a_link_that_did_not_forward_before_forwards_for_containers_only() {
         let network = Network {
             name: "kiste".into(),
             bridge: "kiste0".into(),
@@ -333,19 +292,13 @@ mod tests {
             ("ipv4/conf/eth2/route_localnet", "0"),
             ("ipv6/conf/all/forwarding", "0"),
         ]
-        .map(|(name, before)| Changed { name: name.into(), before: before.into() });
+        .map(|(name, before)| SavedSysctl { name: name.into(), before: before.into() });
         let rules =
             not_a_router(&[&NetworkRecord { network, leases: Vec::new() }], &changed);
-        let dropped = |rule: Rule| {
-            ("forward", rule.comes_not_by("kiste0").leaves_not_by("kiste0").drop())
-        };
-        let from_eth0 = Rule::default().family(IpAddr::from([0; 4])).comes_by("eth0");
-        assert_eq!(
-            rules,
-            [
-                dropped(from_eth0),
-                dropped(Rule::default().family(IpAddr::from([0; 16])))
-            ]
-        );
+        let dropped =
+            |rule: Rule| rule.iifname_not("kiste0").oifname_not("kiste0").drop();
+        let from_eth0 = Rule::default().nfproto(IpAddr::from([0; 4])).iifname("eth0");
+        let ipv6 = Rule::default().nfproto(IpAddr::from([0; 16]));
+        assert_eq!(rules, [dropped(from_eth0), dropped(ipv6)]);
     }
 }

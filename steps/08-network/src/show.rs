@@ -37,13 +37,13 @@ pub fn show(args: &DirArgs) -> Result<ExitCode> {
 fn see(args: &DirArgs) -> Result<Seen> {
     let store = NetworkStore::open(args.dir())?;
     let mut netlink = Netlink::open()?;
-    let networks: Vec<NetworkRecord> = store.networks.values().cloned().collect();
+    let networks: Vec<NetworkRecord> = store.networks().cloned().collect();
     let live: Vec<&NetworkRecord> =
         networks.iter().filter(|noted| !noted.leases.is_empty()).collect();
     let rules = if live.is_empty() {
         Vec::new()
     } else {
-        rules::all(store.dir(), &live, &store.host.sysctls)
+        rules::all(store.dir(), &live, &store.changes().sysctls)
     };
     let (links, addresses) = (netlink.links()?, netlink.addresses()?);
     Ok(Seen {

@@ -1,4 +1,4 @@
-//! An address with its prefix, and the subnet that it is in: `10.77.0.1/24`.
+//! An address with the prefix length of its subnet: `10.77.0.1/24`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// An address and how many of its leading bits are the subnet's.
+/// An address with the prefix length of its subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Subnet {
@@ -15,66 +15,66 @@ pub(crate) struct Subnet {
 }
 
 impl Subnet {
-    /// None: more bits than the address has.
+    /// Makes it. None: the address has fewer bits.
     pub(crate) fn new(ip: IpAddr, prefix: u8) -> Option<Self> {
         (u32::from(prefix) <= bits(ip)).then_some(Subnet { ip, prefix })
     }
 
-    /// An IPv4 subnet that is known to be one.
+    /// Makes an IPv4 subnet in a constant.
     pub(crate) const fn v4(ip: std::net::Ipv4Addr, prefix: u8) -> Self {
         assert!(prefix <= 32);
         Subnet { ip: IpAddr::V4(ip), prefix }
     }
 
-    /// One address alone.
-    pub(crate) fn of_one(ip: IpAddr) -> Option<Self> {
-        Subnet::new(ip, bits(ip) as u8)
+    /// Makes the subnet of a single address.
+    pub(crate) fn of_one(ip: IpAddr) -> Self {
+        Subnet { ip, prefix: bits(ip) as u8 }
     }
 
-    /// The address as it was given.
+    /// The address.
     pub(crate) fn ip(self) -> IpAddr {
         self.ip
     }
 
-    /// How many leading bits are the subnet's.
+    /// The prefix length: how many leading bits all addresses of the subnet share.
     pub(crate) fn prefix(self) -> u8 {
         self.prefix
     }
 
-    /// The address number `n` of the subnet; 0 is its own name. None: it has not that
-    /// many.
+    /// The address number `n` of the subnet; 0 names the subnet itself. None: it has
+    /// fewer.
     pub(crate) fn nth(self, n: u128) -> Option<IpAddr> {
         (n <= self.host_mask()).then(|| of_number(self.ip, self.base() + n))
     }
 
-    /// The last address: in IPv4 that of all together.
+    /// The last address, which in IPv4 is the broadcast address.
     pub(crate) fn last(self) -> IpAddr {
         of_number(self.ip, self.base() | self.host_mask())
     }
 
-    /// What is the subnet's in an address: `255.255.255.0`.
+    /// The netmask: `255.255.255.0`.
     pub(crate) fn mask(self) -> IpAddr {
         let all = if self.ip.is_ipv4() { u32::MAX.into() } else { u128::MAX };
         of_number(self.ip, all & !self.host_mask())
     }
 
-    /// The same subnet, seen from this address in it.
+    /// The same subnet with another address in it.
     pub(crate) fn at(self, ip: IpAddr) -> Self {
         Subnet { ip, ..self }
     }
 
-    /// The subnet alone: `10.77.0.0/24`.
+    /// The subnet with its first address: `10.77.0.0/24`.
     pub(crate) fn network(self) -> Self {
         self.at(of_number(self.ip, self.base()))
     }
 
-    /// Whether `ip` is in it.
+    /// Tells whether it contains an address.
     pub(crate) fn has(self, ip: IpAddr) -> bool {
         ip.is_ipv4() == self.ip.is_ipv4()
             && number(ip) & !self.host_mask() == self.base()
     }
 
-    /// Whether some address is in both.
+    /// Tells whether some address is in both.
     pub(crate) fn overlaps(self, other: Self) -> bool {
         self.has(other.network().ip) || other.has(self.network().ip)
     }
@@ -120,10 +120,11 @@ impl FromStr for Subnet {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (ip, prefix) = text.split_once('/').ok_or("write it as 10.77.0.0/24")?;
-        let ip = ip.parse().map_err(|_| format!("{ip} is no address"))?;
+        let ip = ip.parse().map_err(|_| format!("{ip} is not an IP address"))?;
         let prefix =
-            prefix.parse().map_err(|_| format!("/{prefix} is no number of bits"))?;
-        Subnet::new(ip, prefix).ok_or_else(|| format!("{ip} has {} bits", bits(ip)))
+            prefix.parse().map_err(|_| format!("/{prefix} is not a prefix length"))?;
+        Subnet::new(ip, prefix)
+            .ok_or_else(|| format!("{ip} has only {} bits", bits(ip)))
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn its_first_and_last_address_are_what_the_prefix_says() {
+    fn the_prefix_decides_the_first_and_the_last_address() {
         for (text, network, second, last) in [
             ("10.77.0.9/24", "10.77.0.0/24", "10.77.0.2", "10.77.0.255"),
             ("192.168.4.5/22", "192.168.4.0/22", "192.168.4.2", "192.168.7.255"),
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn two_overlap_when_one_is_in_the_other() {
+    fn two_subnets_overlap_when_one_contains_the_other() {
         for (one, other, expected) in [
             ("10.77.0.0/24", "10.0.0.0/8", true),
             ("10.77.0.0/24", "10.77.0.128/25", true),
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_subnet_is_told() {
+    fn a_malformed_subnet_is_refused() {
         for wrong in ["", "10.0.0.0", "10.0.0.0/33", "x/8", "10.0.0.0/x", "fd00::/129"]
         {
             assert!(wrong.parse::<Subnet>().is_err(), "{wrong}");

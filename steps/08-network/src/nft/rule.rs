@@ -1,9 +1,8 @@
-//! A rule: what to look at in a packet, one thing after the other, and what to do with
-//! it.
+//! A rule: conditions on a packet, and a verdict.
 //!
-//! The kernel has a few registers. An expression loads something of the packet into
-//! one; the next one compares it; where it differs, the rule is over. See
-//! linux/netfilter/nf_tables.h.
+//! The kernel has a few registers. One expression loads a part of the packet into a
+//! register, and the next one compares it. If they differ, the rule does not apply. See
+//! linux/netfilter/nf_tables.h. The methods have the names of nft(8).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,7 +11,7 @@ use crate::netlink::message::{Attributes, octets};
 use crate::port::Protocol;
 use crate::subnet::Subnet;
 
-/// A rule being made. What it prints is what `nft list ruleset` prints.
+/// A rule. Its `Display` prints what `nft list ruleset` prints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rule {
     expressions: Attributes,
@@ -28,146 +27,145 @@ const TWO: u32 = 2;
 const EQUAL: u32 = 0;
 const DIFFERENT: u32 = 1;
 
-/// What is known of a packet's connection: bits of enum ip_conntrack_info and enum
-/// ip_conntrack_status.
+/// The state and the status of a packet's connection: bits of enum ip_conntrack_info
+/// and enum ip_conntrack_status.
 pub(crate) mod ct {
-    /// An answer, or more of what was answered.
+    /// Packets have gone in both directions, or it belongs to such a connection.
     pub(crate) const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
-    /// Its destination was changed: it came to a published port.
+    /// Its destination was changed: it is for a published port.
     pub(crate) const DNAT: u32 = 1 << 5;
 }
 
 impl Rule {
-    /// A rule that says whose it is.
-    pub(crate) fn of(comment: impl fmt::Display) -> Self {
+    /// Begins a rule with a comment, which says whose it is.
+    pub(crate) fn with_comment(comment: impl fmt::Display) -> Self {
         Rule { comment: comment.to_string(), ..Rule::default() }
     }
 
-    /// IPv4 packets only, or IPv6 packets only: as `ip` is.
-    pub(crate) fn family(self, ip: IpAddr) -> Self {
+    /// Matches IPv4 packets or IPv6 packets, as `ip` is.
+    pub(crate) fn nfproto(self, ip: IpAddr) -> Self {
         let (number, name) = if ip.is_ipv4() { (2, "ipv4") } else { (10, "ipv6") };
-        self.says(format_args!("meta nfproto {name}"))
+        self.describe(format_args!("meta nfproto {name}"))
             .meta(15)
             .compare(EQUAL, &[number])
     }
 
-    /// It comes in by this link.
-    pub(crate) fn comes_by(self, name: &str) -> Self {
-        self.says(format_args!("iifname \"{name}\""))
+    /// Matches packets that come in by this link.
+    pub(crate) fn iifname(self, name: &str) -> Self {
+        self.describe(format_args!("iifname \"{name}\""))
             .meta(6)
             .compare(EQUAL, &link_name(name))
     }
 
-    /// It does not come in by this link.
-    pub(crate) fn comes_not_by(self, name: &str) -> Self {
-        self.says(format_args!("iifname != \"{name}\""))
+    /// Matches packets that do not come in by this link.
+    pub(crate) fn iifname_not(self, name: &str) -> Self {
+        self.describe(format_args!("iifname != \"{name}\""))
             .meta(6)
             .compare(DIFFERENT, &link_name(name))
     }
 
-    /// It goes out by this link.
-    pub(crate) fn leaves_by(self, name: &str) -> Self {
-        self.says(format_args!("oifname \"{name}\""))
+    /// Matches packets that go out by this link.
+    pub(crate) fn oifname(self, name: &str) -> Self {
+        self.describe(format_args!("oifname \"{name}\""))
             .meta(7)
             .compare(EQUAL, &link_name(name))
     }
 
-    /// It does not go out by this link.
-    pub(crate) fn leaves_not_by(self, name: &str) -> Self {
-        self.says(format_args!("oifname != \"{name}\""))
+    /// Matches packets that do not go out by this link.
+    pub(crate) fn oifname_not(self, name: &str) -> Self {
+        self.describe(format_args!("oifname != \"{name}\""))
             .meta(7)
             .compare(DIFFERENT, &link_name(name))
     }
 
-    /// It comes from this subnet.
-    pub(crate) fn sent_from(self, subnet: Subnet) -> Self {
+    /// Matches packets from this subnet.
+    pub(crate) fn saddr(self, subnet: Subnet) -> Self {
         let offset = if subnet.ip().is_ipv4() { 12 } else { 8 };
-        self.family(subnet.ip())
-            .says(format_args!("saddr {subnet}"))
+        self.nfproto(subnet.ip())
+            .describe(format_args!("saddr {subnet}"))
             .address(offset, subnet)
     }
 
-    /// It goes to this subnet.
-    pub(crate) fn sent_to(self, subnet: Subnet) -> Self {
+    /// Matches packets to this subnet.
+    pub(crate) fn daddr(self, subnet: Subnet) -> Self {
         let offset = if subnet.ip().is_ipv4() { 16 } else { 24 };
-        self.family(subnet.ip())
-            .says(format_args!("daddr {subnet}"))
+        self.nfproto(subnet.ip())
+            .describe(format_args!("daddr {subnet}"))
             .address(offset, subnet)
     }
 
-    /// It goes to one of the host's own addresses.
-    pub(crate) fn sent_to_the_host(self) -> Self {
+    /// Matches packets to the host's own addresses.
+    pub(crate) fn daddr_is_local(self) -> Self {
         // NFT_FIB_RESULT_ADDRTYPE of the destination (NFTA_FIB_F_DADDR) is RTN_LOCAL.
         let lookup = Attributes::default().be32(1, ONE).be32(2, 3).be32(3, 2);
-        self.says("fib daddr type local")
+        self.describe("fib daddr type local")
             .add("fib", lookup)
             .compare(EQUAL, &2u32.to_ne_bytes())
     }
 
-    /// It goes to this port.
-    pub(crate) fn sent_to_port(self, protocol: Protocol, port: u16) -> Self {
+    /// Matches packets to this port.
+    pub(crate) fn dport(self, protocol: Protocol, port: u16) -> Self {
         let l4 = self
-            .says(format_args!("{protocol} dport {port}"))
+            .describe(format_args!("{protocol} dport {port}"))
             .meta(16)
             .compare(EQUAL, &[protocol.number()]);
         l4.payload(2, 2, 2).compare(EQUAL, &port.to_be_bytes())
     }
 
-    /// It is ICMP, or ICMPv6, without which nobody is found there.
+    /// Matches ICMP, or ICMPv6, without which IPv6 finds no neighbour.
     pub(crate) fn icmp(self, ip: IpAddr) -> Self {
         let (number, name) = if ip.is_ipv4() { (1, "icmp") } else { (58, "ipv6-icmp") };
-        self.family(ip)
-            .says(format_args!("meta l4proto {name}"))
+        self.nfproto(ip)
+            .describe(format_args!("meta l4proto {name}"))
             .meta(16)
             .compare(EQUAL, &[number])
     }
 
-    /// Its connection's state has one of these bits.
-    pub(crate) fn state(self, bits: u32) -> Self {
-        self.says("ct state established,related").connection(0, bits)
+    /// Matches packets whose connection has one of these state bits.
+    pub(crate) fn ct_state(self, bits: u32) -> Self {
+        self.describe("ct state established,related").connection(0, bits)
     }
 
-    /// Its connection's status has one of these bits.
-    pub(crate) fn status(self, bits: u32) -> Self {
-        self.says("ct status dnat").connection(2, bits)
+    /// Matches packets whose connection has one of these status bits.
+    pub(crate) fn ct_status(self, bits: u32) -> Self {
+        self.describe("ct status dnat").connection(2, bits)
     }
 
-    /// It goes on from this chain.
+    /// Lets the packet pass this chain.
     pub(crate) fn accept(self) -> Self {
-        self.says("accept").verdict(1, None)
+        self.describe("accept").verdict(1, None)
     }
 
-    /// It goes nowhere.
+    /// Drops the packet.
     pub(crate) fn drop(self) -> Self {
-        self.says("drop").verdict(0, None)
+        self.describe("drop").verdict(0, None)
     }
 
-    /// It goes through another chain, and if nothing stops it there, comes back.
+    /// Sends the packet through another chain; it comes back unless a rule there decides.
     pub(crate) fn jump(self, chain: &str) -> Self {
-        self.says(format_args!("jump {chain}")).verdict(-3, Some(chain))
+        self.describe(format_args!("jump {chain}")).verdict(-3, Some(chain))
     }
 
-    /// Its source becomes the address of the link that it leaves by.
+    /// Replaces its source by the address of the link that it goes out by.
     pub(crate) fn masquerade(self) -> Self {
-        self.says("masquerade").add("masq", Attributes::default())
+        self.describe("masquerade").add("masq", Attributes::default())
     }
 
-    /// Its destination becomes this one.
+    /// Replaces its destination.
     pub(crate) fn dnat(self, ip: IpAddr, port: u16) -> Self {
         let (family, text) = match ip {
             IpAddr::V4(ip) => (2, format!("dnat ip to {ip}:{port}")),
             IpAddr::V6(ip) => (10, format!("dnat ip6 to [{ip}]:{port}")),
         };
-        // NFT_NAT_DNAT is 1; the addresses and ports are taken from registers, from and
-        // to.
+        // NFT_NAT_DNAT is 1. The kernel takes address and port from registers.
         let nat =
             Attributes::default().be32(1, 1).be32(2, family).be32(3, ONE).be32(5, TWO);
         let loaded =
-            self.says(text).load(ONE, &octets(ip)).load(TWO, &port.to_be_bytes());
+            self.describe(text).load(ONE, &octets(ip)).load(TWO, &port.to_be_bytes());
         loaded.add("nat", nat)
     }
 
-    /// The rule as it is sent.
+    /// Packs the rule for the kernel.
     pub(super) fn packed(&self, table: &str, chain: &str) -> Attributes {
         let rule = Attributes::default()
             .text(1, table)
@@ -176,7 +174,7 @@ impl Rule {
         if self.comment.is_empty() {
             return rule;
         }
-        // libnftnl, NFTNL_UDATA_RULE_COMMENT: kind 0, length, text.
+        // libnftnl, NFTNL_UDATA_RULE_COMMENT: type 0, length, text.
         let text = [self.comment.as_bytes(), &[0]].concat();
         rule.bytes(7, &[&[0, text.len() as u8], &text[..]].concat())
     }
@@ -185,7 +183,7 @@ impl Rule {
         self.add("meta", Attributes::default().be32(1, ONE).be32(2, key))
     }
 
-    /// `base`: 1 is the network header, 2 the transport header.
+    /// Loads bytes of a header. `base`: 1 is the network header, 2 the transport header.
     fn payload(self, base: u32, offset: u32, length: u32) -> Self {
         let place = Attributes::default()
             .be32(1, ONE)
@@ -249,7 +247,7 @@ impl Rule {
         self
     }
 
-    fn says(mut self, words: impl fmt::Display) -> Self {
+    fn describe(mut self, words: impl fmt::Display) -> Self {
         let space = if self.text.is_empty() { "" } else { " " };
         self.text += &format!("{space}{words}");
         self
@@ -262,7 +260,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A link's name as the kernel has it, IFNAMSIZ bytes.
+/// Pads a link's name to IFNAMSIZ bytes, as the kernel compares it.
 fn link_name(name: &str) -> [u8; 16] {
     let mut padded = [0; 16];
     let length = name.len().min(15);

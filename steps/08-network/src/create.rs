@@ -1,0 +1,115 @@
+//! Chooses the bridge and the subnets of a new network.
+
+use anyhow::Result;
+use kit::{Failure, FailureKind};
+
+use crate::ipam;
+use crate::netlink::Netlink;
+use crate::network::{DEFAULT, Isolation, Network, NetworkName, Origin};
+use crate::store::NetworkStore;
+use crate::subnet::Subnet;
+
+/// The bridge of the default network.
+const DEFAULT_BRIDGE: &str = "kiste0";
+
+/// Describes the default network, with the first private subnet that the host does not
+/// use.
+///
+/// # Errors
+/// When no subnet is free.
+pub(crate) fn default_network(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+) -> Result<Network> {
+    let subnet = free_subnet(store, netlink)?;
+    Ok(Network {
+        name: DEFAULT.into(),
+        bridge: free_bridge(store, netlink, DEFAULT_BRIDGE)?,
+        subnet,
+        subnet6: None,
+        isolation: Isolation::Open,
+        origin: Origin::Automatic,
+    })
+}
+
+/// Describes a network that a user creates; without `subnet`, as the default network.
+///
+/// # Errors
+/// When the host uses the subnet already, or no subnet is free.
+pub(crate) fn named_network(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+    name: &NetworkName,
+    subnet: Option<Subnet>,
+    subnet6: Option<Subnet>,
+    isolation: Isolation,
+) -> Result<Network> {
+    let subnet = match subnet {
+        Some(subnet) => with_first_address(subnet),
+        None => free_subnet(store, netlink)?,
+    };
+    for wanted in [Some(subnet), subnet6].into_iter().flatten() {
+        refuse_overlap(store, netlink, wanted)?;
+    }
+    let bridge = if name.0 == DEFAULT { DEFAULT_BRIDGE } else { "kiste1" };
+    Ok(Network {
+        name: name.0.clone(),
+        bridge: free_bridge(store, netlink, bridge)?,
+        subnet,
+        subnet6: subnet6.map(with_first_address),
+        isolation,
+        origin: Origin::UserCreated,
+    })
+}
+
+fn refuse_overlap(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+    subnet: Subnet,
+) -> Result<()> {
+    let mut used = used_subnets(store, netlink)?.into_iter();
+    let Some(other) = used.find(|other| other.overlaps(subnet)) else { return Ok(()) };
+    let subnet = subnet.network();
+    Err(Failure::new(format_args!(
+        "{subnet} overlaps with {other}, which the host uses"
+    ))
+    .kind(FailureKind::Conflict)
+    .hint("choose another --subnet, or leave it out")
+    .exit(1)
+    .into())
+}
+
+fn free_subnet(store: &NetworkStore, netlink: &mut Netlink) -> Result<Subnet> {
+    Ok(with_first_address(ipam::free_ipv4(&used_subnets(store, netlink)?)?))
+}
+
+/// Gives the bridge the first address of the subnet.
+fn with_first_address(subnet: Subnet) -> Subnet {
+    subnet.nth(1).map_or(subnet, |first| subnet.at(first))
+}
+
+/// Lists the subnets of the host and of all networks, also of those whose bridge does
+/// not exist now.
+fn used_subnets(store: &NetworkStore, netlink: &mut Netlink) -> Result<Vec<Subnet>> {
+    let mut used = ipam::in_use(netlink)?;
+    let networks = store.networks().flat_map(|record| record.network.subnets());
+    used.extend(networks.map(Subnet::network));
+    Ok(used)
+}
+
+/// Chooses `first`, or the next number that no link and no network has.
+fn free_bridge(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+    first: &str,
+) -> Result<String> {
+    let links = netlink.links()?;
+    let (stem, number) = first.split_at(first.len() - 1);
+    let number: u32 = number.parse().unwrap_or_default();
+    let is_free = |name: &String| {
+        links.iter().all(|link| link.name != *name)
+            && store.networks().all(|record| record.network.bridge != *name)
+    };
+    let free = (number..).map(|number| format!("{stem}{number}")).find(is_free);
+    free.ok_or_else(|| Failure::new("every name for a bridge is taken").into())
+}

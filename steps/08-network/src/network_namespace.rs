@@ -1,0 +1,62 @@
+//! The identity of a network namespace.
+
+mod sys;
+
+use anyhow::{Context, Result};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use serde::{Deserialize, Serialize};
+
+/// Names one network namespace of one boot of this host.
+///
+/// The cookie is a number that the kernel gives to one namespace only. The inode of
+/// `/proc/PID/ns/net` is no identity: when a namespace is gone, the next one may get
+/// its inode.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NamespaceId {
+    boot: String,
+    /// `cookie:3`. Older versions wrote the inode, `net:[4026531833]`. It equals no
+    /// cookie, so what they noted belongs to another namespace: it is not undone here,
+    /// and a message says so.
+    namespace: String,
+}
+
+impl NamespaceId {
+    /// Asks for the namespace of this process.
+    ///
+    /// # Errors
+    /// When the kernel does not tell the boot or the cookie.
+    pub(crate) fn current() -> Result<Self> {
+        let boot_id = "/proc/sys/kernel/random/boot_id";
+        let boot = kit::read_kernel_file(boot_id)
+            .with_context(|| format!("read {boot_id}"))?;
+        let (family, kind) = (AddressFamily::UNIX, SocketType::DGRAM);
+        let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)
+            .context("socket(AF_UNIX)")?;
+        let cookie =
+            sys::namespace_cookie(&socket).context("getsockopt(SO_NETNS_COOKIE)")?;
+        Ok(NamespaceId {
+            boot: boot.trim().into(),
+            namespace: format!("cookie:{cookie}"),
+        })
+    }
+
+    /// Tells whether both are of the same boot.
+    pub(crate) fn is_same_boot(&self, other: &Self) -> bool {
+        self.boot == other.boot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inode_that_an_older_version_noted_is_no_namespaces_identity() {
+        let here = NamespaceId::current().unwrap();
+        let inode = std::fs::read_link("/proc/self/ns/net").unwrap();
+        let noted = serde_json::json!({ "boot": here.boot, "namespace": inode });
+        let noted: NamespaceId = serde_json::from_value(noted).unwrap();
+        assert!(noted.is_same_boot(&here) && noted != here, "{noted:?} {here:?}");
+        assert_eq!(here, NamespaceId::current().unwrap());
+    }
+}

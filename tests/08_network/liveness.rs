@@ -1,0 +1,157 @@
+//! Leases last as long as their containers are alive, whoever started them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use kiste_tests::{Running, World, eventually, host};
+use kit::ContainerState;
+use serde_json::{Value, json};
+
+use crate::bridge::lease;
+use crate::world;
+
+/// Kills the runtime of a container, and waits until the kernel has ended the
+/// container's command.
+fn kill_runtime(running: Running) {
+    let pids = [running.pid, running.runtime()];
+    running.kill_runtime();
+    pids.into_iter().for_each(host::assert_dies);
+}
+
+/// A process that ends when this is dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a process in the container's network namespace. It stands in for a container
+/// whose creator exits, as `create` does in step 10.
+fn stand_in(running: &Running) -> (Process, ContainerState) {
+    let mut command = Command::new("nsenter");
+    command.args(["-t", &running.pid.to_string(), "-n", "sleep", "1000"]);
+    let process = Process(command.spawn().expect("run nsenter"));
+    let own = host::namespace(running.pid, "net");
+    let entered = || (host::namespace(process.0.id(), "net") == own).then_some(());
+    eventually(entered).expect("the process is in the container's namespace");
+    let state = ContainerState::of_process(process.0.id() as i32).unwrap();
+    (process, state)
+}
+
+fn write_state(run_dir: &Path, state: ContainerState) {
+    fs::write(run_dir.join("state.json"), serde_json::to_vec(&state).unwrap()).unwrap();
+}
+
+fn run_dir(world: &World) -> PathBuf {
+    lease(world, "kiste")["run_dir"].as_str().unwrap().into()
+}
+
+/// Changes a JSON file, and returns its text before.
+fn edit(path: &Path, change: impl FnOnce(&mut Value)) -> String {
+    let before = fs::read_to_string(path).unwrap();
+    let mut value = serde_json::from_str(&before).unwrap();
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
+    before
+}
+
+#[test]
+fn a_container_keeps_its_network_without_its_creator_while_its_state_names_its_process()
+{
+    let Some(world) = world() else { return };
+    let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
+    let (run_dir, lease_before) = (run_dir(&world), lease(&world, "kiste"));
+    let (_process, state) = stand_in(&running);
+    write_state(&run_dir, state);
+    kill_runtime(running);
+    let before = world.state();
+    assert!(before.contains("dport 8080") && before.contains(" kiste0"), "{before}");
+
+    world.gc().exits(0);
+    assert_eq!((lease(&world, "kiste"), world.state()), (lease_before.clone(), before));
+    let ran = world.run(&[], &["true"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert_eq!(lease(&world, "kiste"), lease_before);
+    let link = lease_before["link"].as_str().unwrap();
+    assert!(world.state().contains(link) && world.state().contains("dport 8080"));
+
+    // Another process has got the id meanwhile.
+    write_state(&run_dir, ContainerState { start_time: state.start_time + 1, ..state });
+    world.gc().exits(0);
+    world.is_as_before();
+}
+
+#[test]
+fn a_container_that_cannot_be_examined_keeps_its_lease() {
+    let Some(world) = world() else { return };
+    let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
+    let (run_dir, lease_before) = (run_dir(&world), lease(&world, "kiste"));
+    let id = lease_before["id"].as_str().unwrap().to_owned();
+    fs::write(run_dir.join("state.json"), "{").unwrap();
+    kill_runtime(running);
+    world.gc().exits(1).complains(&format!("container {id} may be alive"));
+    assert_eq!(lease(&world, "kiste"), lease_before);
+    world
+        .run(&[], &["true"])
+        .exits(0)
+        .complains("the lease of another container stays");
+    assert_eq!(lease(&world, "kiste"), lease_before);
+    fs::remove_file(run_dir.join("state.json")).unwrap();
+    world.gc().exits(0);
+    world.is_as_before();
+}
+
+/// The kernel gives the inode of a namespace again when the namespace is gone. The note
+/// says in turn: this inode, as an older version wrote it, and another cookie.
+#[test]
+fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
+    let Some(world) = world() else { return };
+    kill_runtime(world.start(&["-p", "8080:80"], &["sleep", "1000"]));
+    let before = world.state();
+    let note = world.network_dir().join("host.json");
+    let inode = world.sh("readlink /proc/self/ns/net").out.trim().to_owned();
+    for other in [inode.as_str(), "cookie:1"] {
+        let text = edit(&note, |note| note["place"]["namespace"] = json!(other));
+        world.gc().exits(1).complains("in another network namespace");
+        world.run(&[], &["true"]).exits(125).complains("in another network namespace");
+        assert_eq!(world.state(), before, "{other}");
+        fs::write(&note, text).unwrap();
+    }
+    world.gc().exits(0);
+    world.is_as_before();
+}
+
+#[test]
+fn a_lease_of_an_older_version_lasts_as_long_as_its_link() {
+    let Some(world) = world() else { return };
+    let running = world.start(&[], &["sleep", "1000"]);
+    let before = lease(&world, "kiste");
+    edit(&world.network_dir().join("kiste/leases.json"), |file| {
+        file["leases"][0].as_object_mut().unwrap().remove("run_dir").unwrap();
+    });
+    world.run(&[], &["true"]).exits(0);
+    assert_eq!(lease(&world, "kiste")["id"], before["id"]);
+    kill_runtime(running);
+    let link = format!("ip link show {}", before["link"].as_str().unwrap());
+    eventually(|| (world.sh(&link).code != 0).then_some(())).expect("the link is gone");
+    world.gc().exits(0);
+    world.is_as_before();
+}
+
+#[test]
+fn a_file_that_a_power_cut_has_emptied_stops_no_network() {
+    let Some(world) = world() else { return };
+    world.call(&["network", "create", "web"]).exits(0);
+    world.run(&["--network", "web"], &["true"]).exits(0);
+    let dir = world.network_dir();
+    for name in ["web/leases.json", "host.json"] {
+        fs::write(dir.join(name), "").unwrap();
+    }
+    world.run(&["--network", "web"], &["true"]).exits(0);
+    world.call(&["network", "rm", "web"]).prints("web");
+    world.is_as_before();
+}
