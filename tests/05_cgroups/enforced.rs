@@ -30,7 +30,7 @@ fn a_memory_hog_below_an_init_is_killed_and_the_reason_is_told() {
 }
 
 #[test]
-fn when_a_child_runs_out_of_memory_the_exit_code_stays_and_it_is_told() {
+fn when_a_child_runs_out_of_memory_the_exit_code_stays_and_a_message_says_so() {
     let Some(bench) = bench() else { return };
     let ran = bench.sh(
         &["-m", "32m"],

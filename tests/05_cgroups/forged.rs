@@ -170,13 +170,13 @@ fn a_note_that_is_not_a_small_regular_file_is_not_read() {
     fs::create_dir_all(&run_dir).unwrap();
     // No process writes into the FIFO, so open(2) for reading would block for ever.
     nix::unistd::mkfifo(&note, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    gc(&bench).exits(1).complains("this is no note");
+    gc(&bench).exits(1).complains("not a regular file");
     fs::remove_file(&note).unwrap();
     symlink("/dev/null", &note).unwrap();
     gc(&bench).exits(1).complains("cgroups");
     fs::remove_file(&note).unwrap();
     fs::write(&note, "/\n".repeat(40_000)).unwrap();
-    gc(&bench).exits(1).complains("this is no note");
+    gc(&bench).exits(1).complains("not a regular file");
     fs::remove_dir_all(bench.run_dirs()).unwrap();
 }
 

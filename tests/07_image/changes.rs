@@ -1,4 +1,4 @@
-//! What a container has changed: told by diff, kept by --commit.
+//! `diff` lists the changes of a container, and `--commit` keeps them.
 
 use kiste_tests::Tree;
 use kiste_tests::archive::{Archive, Entry};
@@ -26,7 +26,7 @@ const CHANGE: &str = "cd /data; echo y >> changed; rm gone; rm -r old-dir; rm -r
                       ln -s /etc new/symlink; mkfifo new/fifo";
 
 #[test]
-fn diff_tells_what_a_container_that_lives_has_changed() {
+fn diff_lists_the_changes_of_a_running_container() {
     everywhere(|shop| {
         shop.import(data(), "small:1");
         let script = format!("{CHANGE}; echo ready; exec sleep 100");
@@ -59,7 +59,7 @@ fn diff_tells_what_a_container_that_lives_has_changed() {
 }
 
 #[test]
-fn diff_tells_what_the_top_layer_of_an_image_has_changed() {
+fn diff_lists_the_changes_of_an_images_top_layer() {
     everywhere(|shop| {
         let layer = Archive::new()
             .with(Entry::dir("data"))
@@ -79,7 +79,7 @@ fn diff_tells_what_the_top_layer_of_an_image_has_changed() {
 }
 
 #[test]
-fn what_is_committed_is_a_new_layer_and_there_in_the_next_run() {
+fn commit_adds_a_layer_that_the_next_run_sees() {
     everywhere(|shop| {
         let id = shop.import(data(), "small:1");
         let script = format!("{CHANGE}; exit 3");
@@ -95,7 +95,7 @@ fn what_is_committed_is_a_new_layer_and_there_in_the_next_run() {
         };
         assert!(of("small:1") == id && of("small:2") != id);
         assert_eq!(shop.in_store("containers"), [""; 0]);
-        // On it another.
+        // Another layer on top of it.
         shop.sh("small:2", &["--commit", "small:3"], "rm -r /data").exits(0);
         shop.run("small:3", &[], &["test", "-e", "/data"]).exits(1);
         assert_eq!(shop.in_store("layers").len(), 3);
@@ -103,7 +103,7 @@ fn what_is_committed_is_a_new_layer_and_there_in_the_next_run() {
 }
 
 #[test]
-fn what_is_committed_is_an_image_as_any_other() {
+fn a_committed_image_is_saved_and_loaded_like_any_other() {
     everywhere(|shop| {
         let config = json!({"Env": ["A=1"], "Entrypoint": ["/bin/sh", "-c"], "Cmd": ["echo $A"], "Labels": {"k": "v"}});
         let mut layout = Layout::new();
@@ -129,8 +129,7 @@ fn what_is_committed_is_an_image_as_any_other() {
     });
 }
 
-/// What is mounted in a container is not the image's, and places that were made for it
-/// are empty.
+/// Mounted files do not belong to the image; the mount points in it are empty.
 #[test]
 fn mounts_are_not_committed() {
     everywhere(|shop| {
@@ -169,7 +168,7 @@ fn a_command_that_fails_to_start_is_not_committed() {
 }
 
 #[test]
-fn a_commit_over_a_name_leaves_the_old_one_to_whom_uses_it() {
+fn a_commit_to_a_name_in_use_keeps_the_old_image_for_its_container() {
     let Some(shop) = root() else { return };
     shop.import(tiny(), "small:1");
     let mut running = shop.start(

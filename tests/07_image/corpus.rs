@@ -1,13 +1,12 @@
-//! The archives that the fuzzer begins with (tests/fuzz): one for each feature and
-//! attack. They are files so that the fuzzer finds them; here is what they are made of,
-//! and that they are up to date.
+//! The fuzzer's first archives (tests/fuzz): one for each feature and attack. The fuzzer
+//! needs files; they are made here, and a test compares them.
 
 use std::fs;
 use std::path::Path;
 
 use kiste_tests::archive::{Archive, Entry};
 
-/// `KISTE_FUZZ_CORPUS=DIR` writes them there.
+/// The variable that names a directory to write the files to.
 const WRITE: &str = "KISTE_FUZZ_CORPUS";
 
 fn of(entries: impl IntoIterator<Item = Entry>) -> Vec<u8> {
@@ -139,7 +138,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn the_corpus_of_the_fuzzer_is_what_these_tests_are_about() {
+fn the_fuzzers_corpus_is_up_to_date() {
     let directory =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus/archive");
     let written = std::env::var_os(WRITE);

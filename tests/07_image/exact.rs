@@ -1,5 +1,4 @@
-//! Unpacking is exact: what an archive says of a file is what lstat(2) says of it
-//! afterwards.
+//! Unpacking is exact: lstat(2) says of a file what the archive says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,8 +13,8 @@ use kiste_tests::{Tree, tool};
 use crate::shop::{Shop, alone, everywhere, root, with_ranges};
 use crate::tiny::{archive, tiny};
 
-/// The files of an archive on the smallest root file system, as a container sees them
-/// in /data.
+/// Loads an archive as a layer on the smallest root file system, and returns the files
+/// that a container sees in /data.
 #[track_caller]
 fn seen(shop: &Shop, archive: Archive) -> Tree {
     shop.load_on_tiny(&[archive.end()]);
@@ -69,7 +68,7 @@ fn as_root_an_owner_can_be_any_number() {
 }
 
 #[test]
-fn an_owner_that_is_not_mapped_becomes_ones_own_and_that_is_said() {
+fn files_of_an_unmapped_owner_belong_to_the_user_and_a_warning_says_so() {
     let Some(shop) = with_ranges() else { return };
     let tar = data()
         .with(Entry::file("data/x", "").owner(70_000, 1))
@@ -83,7 +82,7 @@ fn an_owner_that_is_not_mapped_becomes_ones_own_and_that_is_said() {
 }
 
 #[test]
-fn without_ranges_all_becomes_ones_own_and_that_is_said() {
+fn without_subuid_ranges_all_files_belong_to_the_user_and_a_warning_says_so() {
     let Some(shop) = alone() else { return };
     let tar = data().with(Entry::file("data/x", "x").mode(0o4755).owner(33, 34)).end();
     let file = shop.file("x.tar", [archive().cut(), tar].concat());
@@ -96,8 +95,8 @@ fn without_ranges_all_becomes_ones_own_and_that_is_said() {
 fn times_are_exact_to_the_nanosecond() {
     everywhere(|shop| {
         let time = |number: u32| format!("1234567890.00000000{number}");
-        // Directories come first: what is put into them later must not make them
-        // younger.
+        // Directories come first: files that are created in them later must not change
+        // their times.
         let tree = seen(
             shop,
             Archive::new()
@@ -137,7 +136,7 @@ fn times_are_exact_to_the_nanosecond() {
 }
 
 #[test]
-fn a_directory_nobody_may_write_to_is_filled_first() {
+fn a_read_only_directory_is_filled_before_its_mode_is_set() {
     everywhere(|shop| {
         let tree = seen(
             shop,
@@ -182,7 +181,7 @@ fn hard_links_are_one_file() {
 }
 
 #[test]
-fn links_lead_where_they_led() {
+fn symbolic_links_keep_their_targets() {
     everywhere(|shop| {
         let long = "x/".repeat(700);
         let targets: [&[u8]; 7] = [
@@ -234,7 +233,7 @@ fn as_root_devices_are_made() {
     );
 }
 
-/// A device 0:0 of an image's would be a whiteout in the layer.
+/// In the layer, overlayfs would take a device 0:0 for a whiteout.
 #[test]
 fn a_device_that_would_be_a_whiteout_is_refused() {
     let Some(shop) = root() else { return };
@@ -248,7 +247,7 @@ fn a_device_that_would_be_a_whiteout_is_refused() {
 }
 
 #[test]
-fn without_root_devices_are_left_out_and_the_rest_is_there() {
+fn without_root_devices_are_left_out_and_everything_else_is_unpacked() {
     let Some(shop) = with_ranges() else { return };
     let tree = seen(
         &shop,
@@ -270,7 +269,7 @@ const CAPABILITY: [u8; 20] =
 #[test]
 fn extended_attributes_and_capabilities_are_kept() {
     everywhere(|shop| {
-        // Whoever changes its owner later takes the capability away.
+        // chown(2) removes the capability if it comes later.
         let tree = seen(
             shop,
             data()
@@ -293,7 +292,8 @@ fn extended_attributes_and_capabilities_are_kept() {
         let capability = found.remove("security.capability").expect("a capability");
         match shop {
             Shop::Root(_) => assert_eq!(capability, CAPABILITY),
-            // The kernel notes whose root may use it: revision 3, with the id outside.
+            // Revision 3: the kernel adds the id that root of the user namespace has
+            // outside.
             Shop::User(user) => {
                 assert_eq!((capability[3], capability.len()), (3, 24));
                 assert_eq!(capability[20..], user.uid.to_le_bytes());
@@ -310,9 +310,9 @@ fn extended_attributes_and_capabilities_are_kept() {
     });
 }
 
-/// Names that overlayfs keeps its own notes in: an image's would be taken for them.
+/// Overlayfs would take these attributes of an image for its own.
 #[test]
-fn an_image_says_nothing_to_overlayfs() {
+fn overlayfs_attributes_of_an_image_are_left_out() {
     everywhere(|shop| {
         let below =
             data().with(Entry::file("data/below", "")).with(Entry::dir("data/d"));
@@ -447,7 +447,7 @@ fn long_names_of_every_format_are_whole() {
 }
 
 #[test]
-fn a_path_as_deep_as_can_be_is_made() {
+fn a_path_of_almost_4096_bytes_is_created() {
     let Some(shop) = root() else { return };
     let part = "d".repeat(200);
     let names: Vec<&str> = std::iter::repeat_n(part.as_str(), 19).collect();
@@ -460,7 +460,7 @@ fn a_path_as_deep_as_can_be_is_made() {
     shop.call(&["rmi", "small:1"]).exits(0);
     shop.gc().exits(0);
     shop.holds_nothing("a deep path");
-    // 4096 bytes and more are no path that anybody could use.
+    // PATH_MAX is 4096 bytes.
     let deeper = format!("{deep}/{deep}/x");
     let tar = shop.file(
         "deep.tar",
@@ -474,7 +474,7 @@ fn a_path_as_deep_as_can_be_is_made() {
 }
 
 #[test]
-fn what_comes_later_in_an_archive_wins() {
+fn a_later_entry_replaces_an_earlier_one() {
     everywhere(|shop| {
         let tree = seen(
             shop,
@@ -520,7 +520,7 @@ fn what_comes_later_in_an_archive_wins() {
 }
 
 #[test]
-fn a_directory_that_the_archive_does_not_list_is_roots_and_open() {
+fn an_implied_directory_belongs_to_root_and_has_mode_755() {
     everywhere(|shop| {
         let tree = seen(
             shop,
@@ -536,10 +536,9 @@ fn a_directory_that_the_archive_does_not_list_is_roots_and_open() {
     });
 }
 
-/// Where a layer leaves a directory out, it is what a layer below says, and not
-/// another.
+/// The archive lists only a file in the directory.
 #[test]
-fn a_directory_that_only_a_layer_below_lists_stays_as_it_is_there() {
+fn an_implied_directory_has_the_metadata_of_the_layer_below() {
     everywhere(|shop| {
         let below = data()
             .with(
@@ -577,7 +576,7 @@ fn the_root_itself_has_the_mode_and_the_owner_of_the_archive() {
 }
 
 #[test]
-fn names_of_any_letters_are_kept() {
+fn names_keep_all_their_characters() {
     everywhere(|shop| {
         let names = [
             "caf\u{e9}",
@@ -608,10 +607,9 @@ fn names_of_any_letters_are_kept() {
     });
 }
 
-/// GNU tar writes all its formats; it unpacks them as well, and both must come to the
-/// same.
+/// GNU tar packs in each of its formats; it unpacks the archive, and so do we.
 #[test]
-fn what_gnu_tar_packs_is_what_it_unpacks() {
+fn archives_of_gnu_tar_are_unpacked_as_gnu_tar_does() {
     if !tool("tar") {
         return;
     }
@@ -636,7 +634,7 @@ fn what_gnu_tar_packs_is_what_it_unpacks() {
             .arg(&tar)
             .arg("-C")
             .arg(&from);
-        // ustar has no sparse files, and gnu has those of its own.
+        // ustar has no sparse files.
         let pack = if format == "ustar" { &mut pack } else { pack.arg("--sparse") };
         assert!(pack.arg(".").status().unwrap().success());
         fs::remove_dir_all(&to).unwrap();

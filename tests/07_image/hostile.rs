@@ -1,5 +1,5 @@
-//! Archives that want something written outside, more than there is, or to be taken for
-//! another. See security.md's rows, by CVE number.
+//! Hostile archives: they try to write outside of the layer, to fill the disk, or to be
+//! read differently by another program.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,7 +12,7 @@ use kiste_tests::image::{Layout, Packed};
 use crate::shop::{Shop, everywhere, root};
 use crate::tiny::tiny;
 
-/// A directory beside the store that must stay as it is.
+/// Makes a directory beside the store, which must not change.
 fn canary(shop: &Shop) -> String {
     let path = shop.dir().join("outside");
     if !path.exists() {
@@ -28,7 +28,7 @@ fn canary(shop: &Shop) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// All of the test's directory but the store: nothing of it may change.
+/// The files of the test's directory outside of the store, which must not change.
 fn outside(shop: &Shop) -> Tree {
     let ours = ["store", "hostile.tar", "rootfs"];
     let tree = Tree::of_what_is(shop.dir(), |path| {
@@ -37,8 +37,8 @@ fn outside(shop: &Shop) -> Tree {
     tree.only(|path| path != Path::new("."))
 }
 
-/// Imported as a root file system, and loaded as a layer of an image, it is refused
-/// with the name of the entry that is to blame, and nothing has happened.
+/// Imports an archive as a root file system, and loads it as a layer of an image. Both
+/// must fail with the name of the entry, and change nothing.
 #[track_caller]
 fn refused(shop: &Shop, archive: Archive, entry: &str) {
     canary(shop);
@@ -90,7 +90,7 @@ fn an_absolute_name_is_refused() {
 }
 
 #[test]
-fn a_name_that_climbs_is_refused() {
+fn a_name_with_dot_dot_is_refused() {
     everywhere(|shop| {
         let canary = canary(shop);
         let up = format!("{}{canary}/made", "../".repeat(20).trim_end_matches('/'));
@@ -127,10 +127,10 @@ fn a_name_that_climbs_is_refused() {
     });
 }
 
-/// CVE-2018-20990 and 2021-32760: the link is the archive's own, and what follows goes
-/// through it.
+/// CVE-2018-20990 and 2021-32760: the archive brings the link, and then an entry below
+/// it.
 #[test]
-fn what_is_written_through_a_link_is_refused() {
+fn an_entry_below_a_symbolic_link_is_refused() {
     everywhere(|shop| {
         let canary = canary(shop);
         let archive = |to| {
@@ -165,7 +165,7 @@ fn what_is_written_through_a_link_is_refused() {
 }
 
 #[test]
-fn a_file_that_takes_the_place_of_a_link_is_not_written_where_it_led() {
+fn a_file_that_replaces_a_symbolic_link_is_not_written_to_its_target() {
     everywhere(|shop| {
         let canary = canary(shop);
         let before = outside(shop);
@@ -192,10 +192,10 @@ fn a_file_that_takes_the_place_of_a_link_is_not_written_where_it_led() {
     });
 }
 
-/// CVE-2021-38511 and tar 2026-33056: the mode, owner, times and attributes of a
-/// directory that has become a link.
+/// CVE-2021-38511 and tar 2026-33056: a symbolic link replaces a directory, whose mode,
+/// owner, times and attributes are applied later.
 #[test]
-fn a_mode_is_not_changed_through_a_link() {
+fn metadata_is_not_applied_through_a_symbolic_link() {
     everywhere(|shop| {
         let canary = canary(shop);
         let before = outside(shop);
@@ -205,8 +205,8 @@ fn a_mode_is_not_changed_through_a_link() {
             .mtime_in_full("1.5");
         let archive = Archive::new()
             .with(Entry::dir("data"))
-            // What is due for a directory when all is there must not be done to the
-            // link's target.
+            // A program that applies the metadata of directories at the end must not
+            // apply it to the link's target.
             .with(
                 Entry::dir("data/d")
                     .mode(0o777)
@@ -232,7 +232,7 @@ fn a_mode_is_not_changed_through_a_link() {
             ran.exits(1).complains("data/d");
             shop.holds_nothing("a directory that becomes a link");
         }
-        // The other way round it is a directory of its own.
+        // The other way round, a directory replaces the link.
         let archive = Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::symlink("data/d", &canary))
@@ -248,7 +248,7 @@ fn a_mode_is_not_changed_through_a_link() {
 }
 
 #[test]
-fn a_hard_link_out_is_refused() {
+fn a_hard_link_to_a_file_outside_is_refused() {
     everywhere(|shop| {
         let canary = canary(shop);
         let absolute = format!("{canary}/file");
@@ -280,9 +280,9 @@ fn a_hard_link_out_is_refused() {
     });
 }
 
-/// Writing to a hard link writes to the file: one of a link must not lead further.
+/// To write to a hard link is to write to the file; the link's target must not change.
 #[test]
-fn a_hard_link_to_a_link_is_not_followed() {
+fn a_hard_link_to_a_symbolic_link_is_not_followed() {
     everywhere(|shop| {
         let canary = canary(shop);
         let before = outside(shop);
@@ -297,13 +297,13 @@ fn a_hard_link_to_a_link_is_not_followed() {
     });
 }
 
-/// TARmageddon (CVE-2025-62518) and tar 2026-33055: two sizes, and entries between
-/// them.
+/// TARmageddon (CVE-2025-62518) and tar 2026-33055: with the smaller size, the data is
+/// read as more entries.
 #[test]
-fn where_two_sizes_disagree_it_is_the_pax_headers() {
+fn where_two_sizes_disagree_that_of_the_pax_header_counts() {
     everywhere(|shop| {
         let hidden = Archive::new().with(Entry::file("data/smuggled", "x")).cut();
-        // GNU tar lists the file, and takes the hidden entry for its content.
+        // GNU tar reads the hidden entry as the file's content as well.
         let outer = Entry::file("data/outer", &hidden)
             .claims(0)
             .pax("size", hidden.len().to_string());
@@ -323,7 +323,7 @@ fn where_two_sizes_disagree_it_is_the_pax_headers() {
 }
 
 #[test]
-fn a_pax_header_that_is_not_well_made_is_refused() {
+fn a_malformed_pax_header_is_refused() {
     everywhere(|shop| {
         let texts: [&[u8]; 11] = [
             b"nonsense",
@@ -404,7 +404,7 @@ fn a_claim_of_a_huge_size_is_refused_before_anything_is_read() {
 }
 
 #[test]
-fn a_component_that_is_too_long_is_refused() {
+fn a_name_of_more_than_255_bytes_is_refused() {
     everywhere(|shop| {
         let name = "n".repeat(256);
         let tar = Archive::new().with(Entry::file("x", "x").pax("path", &name)).end();
@@ -418,7 +418,7 @@ fn a_component_that_is_too_long_is_refused() {
 }
 
 #[test]
-fn sparse_maps_that_lie_are_refused() {
+fn malformed_sparse_maps_are_refused() {
     everywhere(|shop| {
         let data: &[u8] = &[1; 100];
         for (pieces, size) in [
@@ -454,7 +454,7 @@ fn sparse_maps_that_lie_are_refused() {
 }
 
 #[test]
-fn an_archive_that_is_cut_off_is_refused() {
+fn a_truncated_archive_is_refused() {
     everywhere(|shop| {
         let whole = Archive::new()
             .with(Entry::dir("d"))
@@ -487,7 +487,7 @@ fn an_archive_that_is_cut_off_is_refused() {
 }
 
 #[test]
-fn what_is_no_archive_is_refused() {
+fn a_file_that_is_not_an_archive_is_refused() {
     everywhere(|shop| {
         for bytes in [
             &b""[..],
@@ -503,14 +503,14 @@ fn what_is_no_archive_is_refused() {
                 let name = if sub == ["import"] { &["small:1"][..] } else { &[] };
                 let ran = shop.call(&[sub, &[file.to_str().unwrap()], name].concat());
                 ran.exits(1).complains("hostile.tar");
-                shop.holds_nothing("what is no archive");
+                shop.holds_nothing("not an archive");
             }
         }
     });
 }
 
 #[test]
-fn a_header_that_is_damaged_is_refused() {
+fn a_damaged_header_is_refused() {
     everywhere(|shop| {
         let file = shop.file(
             "hostile.tar",
@@ -530,9 +530,9 @@ fn a_header_that_is_damaged_is_refused() {
     });
 }
 
-/// One reader would see it, and another not.
+/// Some readers would see the data, and others would not.
 #[test]
-fn what_stands_behind_the_end_is_refused() {
+fn data_after_the_end_is_refused() {
     everywhere(|shop| {
         let archive = Archive::new()
             .with(Entry::dir("data"))
@@ -546,9 +546,9 @@ fn what_stands_behind_the_end_is_refused() {
             shop.call(&["import", file.to_str().unwrap(), "small:1"])
                 .exits(1)
                 .complains("after its end");
-            shop.holds_nothing("what stands behind the end");
+            shop.holds_nothing("data after the end");
         }
-        // Zeros are what tar(1) fills it up with.
+        // tar(1) pads archives with zeros.
         shop.import([archive, vec![0; 10240]].concat(), "small:1");
     });
 }
@@ -567,7 +567,7 @@ fn a_name_that_is_not_utf_8_is_never_turned_into_another() {
             tree.has(kiste_tests::tree::path(&name[5..])) && tree.0.len() == 2,
             "{tree:#?}"
         );
-        // Where it is told, it is told as text.
+        // Errors show the name as text.
         let name = [b"../", name].concat();
         let file =
             shop.file("hostile.tar", Archive::new().with(Entry::file(name, "x")).end());
@@ -577,7 +577,7 @@ fn a_name_that_is_not_utf_8_is_never_turned_into_another() {
     });
 }
 
-/// What the archive says goes to a terminal: its names must not write there.
+/// Errors with names from the archive go to a terminal: escape sequences must not.
 #[test]
 fn a_name_cannot_write_to_the_terminal() {
     everywhere(|shop| {
@@ -596,7 +596,7 @@ fn a_name_cannot_write_to_the_terminal() {
 }
 
 #[test]
-fn an_entry_of_an_unknown_kind_is_refused() {
+fn an_entry_of_an_unknown_type_is_refused() {
     everywhere(|shop| {
         for kind in [b'Q', b'M', b'D', b'N', 200] {
             refused(shop, Archive::new().with(Entry::of_kind(kind, "odd")), "odd");
@@ -604,10 +604,9 @@ fn an_entry_of_an_unknown_kind_is_refused() {
     });
 }
 
-/// A link that stands in the store's own place of work: whoever unpacks must not meet
-/// it.
+/// Otherwise the layer's directory in the store would become a link.
 #[test]
-fn the_root_of_an_archive_is_nothing_but_a_directory() {
+fn the_top_of_an_archive_must_be_a_directory() {
     let Some(shop) = root() else { return };
     let canary = canary(&shop);
     for name in [".", "./", "./."] {
@@ -618,7 +617,7 @@ fn the_root_of_an_archive_is_nothing_but_a_directory() {
 }
 
 #[test]
-fn a_record_of_a_global_header_counts_for_nothing_dangerous() {
+fn a_global_header_cannot_lead_outside() {
     everywhere(|shop| {
         let before = outside(shop);
         let record = pax_record("path", b"../outside/made");
@@ -635,7 +634,7 @@ fn a_record_of_a_global_header_counts_for_nothing_dangerous() {
         assert!([0, 1].contains(&ran.code), "{ran:?}");
         let _ = fs::remove_file(&file);
         outside(shop).is(&before);
-        // git archive writes one with a comment, and that is fine.
+        // git archive writes a global header with a comment.
         let global = Entry::of_kind(b'g', "pax_global_header")
             .body(pax_record("comment", b"abc"));
         let archive = Archive::new()

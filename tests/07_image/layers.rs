@@ -1,4 +1,4 @@
-//! Many layers, shared layers, and paths that overlayfs would read as something else.
+//! Many layers, shared layers, and paths with characters that overlayfs's options use.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -36,13 +36,13 @@ fn a_hundred_and_twenty_eight_layers_are_one_root_file_system() {
 }
 
 #[test]
-fn what_two_images_share_is_there_once() {
+fn a_layer_that_two_images_share_is_stored_once() {
     everywhere(|shop| {
         let mut layout = Layout::new();
         layout.image("a:1", &[tiny(), layer(1), layer(2)], Packed::Gzip, &json!({}));
         layout.image("b:1", &[tiny(), layer(1), layer(3)], Packed::Gzip, &json!({}));
         shop.load(layout.tar());
-        // The same layer, compressed otherwise, is the same layer.
+        // The compression makes no other layer.
         shop.load(Layout::of("c:1", &[tiny(), layer(1)], Packed::Zstd).tar());
         assert_eq!(shop.in_store("layers").len(), 4);
         for (name, top) in [("a:1", "2"), ("b:1", "3"), ("c:1", "1")] {
@@ -63,7 +63,7 @@ fn what_two_images_share_is_there_once() {
 }
 
 #[test]
-fn a_layer_that_is_there_is_not_unpacked_again() {
+fn a_stored_layer_is_not_unpacked_again() {
     let Some(shop) = root() else { return };
     shop.load_on_tiny(&[]);
     let path = shop.layer(&[tiny()]);
@@ -74,10 +74,10 @@ fn a_layer_that_is_there_is_not_unpacked_again() {
     assert_eq!(shop.in_store("tmp"), [""; 0]);
 }
 
-/// The same layer twice in one image, as builders make of empty ones: overlayfs refuses
-/// a directory that stands twice below.
+/// Builders make such images of empty layers. Overlayfs refuses to take the same lower
+/// directory twice.
 #[test]
-fn a_layer_can_stand_in_an_image_twice() {
+fn an_image_can_have_the_same_layer_twice() {
     everywhere(|shop| {
         let empty = Archive::new().end();
         shop.load_on_tiny(&[
@@ -125,7 +125,7 @@ fn a_store_can_be_at_any_path() {
             let ran = shop.exactly(&["images", "--store", store]);
             assert!(ran.exits(0).out.contains("small"), "{ran:?}");
         }
-        // By a path that counts from where one is.
+        // By a relative path.
         shop.exactly(&["load", "--store", "relative", file.to_str().unwrap()]).exits(0);
         shop.run("small:1", &["--store", "./relative"], &["cat", "/top"]).prints("2");
     });

@@ -1,5 +1,5 @@
-//! Memory is bounded, whatever an archive claims: the program has 192 MiB of addresses,
-//! and no more.
+//! Memory is bounded, whatever sizes an archive claims: the program has 192 MiB of
+//! address space.
 
 use kiste_tests::Ran;
 use kiste_tests::archive::{Archive, Entry, gzip, gzip_of_zeros, zstd, zstd_of_zeros};
@@ -17,7 +17,7 @@ fn bounded(shop: &Shop, sub: &str, bytes: impl AsRef<[u8]>) -> Ran {
     let arguments = [sub, "--store", store.to_str().unwrap(), file.to_str().unwrap()];
     let name = if sub == "import" { &["small:1"][..] } else { &[] };
     let ran = shop.bench().call_by(&["prlimit", LIMIT], [&arguments, name].concat());
-    assert!([0, 1].contains(&ran.code), "it dies of {}: {}", ran.code, ran.err);
+    assert!([0, 1].contains(&ran.code), "it ends with {}: {}", ran.code, ran.err);
     assert!(
         !ran.err.contains("panic") && !ran.err.contains("memory allocation"),
         "{}",
@@ -27,7 +27,7 @@ fn bounded(shop: &Shop, sub: &str, bytes: impl AsRef<[u8]>) -> Ran {
 }
 
 #[test]
-fn an_image_as_any_other_needs_little() {
+fn an_ordinary_image_needs_little_memory() {
     let Some(shop) = root() else { return };
     for packed in Packed::ALL {
         let large = Archive::new().with(Entry::file("large", vec![7; 60 << 20])).end();
@@ -38,7 +38,7 @@ fn an_image_as_any_other_needs_little() {
 }
 
 #[test]
-fn more_zeros_than_there_is_memory_are_read_in_pieces() {
+fn an_archive_larger_than_the_memory_is_read_in_pieces() {
     let Some(shop) = root() else { return };
     let header = Entry::of_kind(b'0', "zeros").claims(400 << 20).bytes();
     for bytes in [
@@ -51,7 +51,7 @@ fn more_zeros_than_there_is_memory_are_read_in_pieces() {
 }
 
 #[test]
-fn zeros_behind_the_end_are_not_kept() {
+fn zeros_after_the_end_take_no_memory() {
     let Some(shop) = root() else { return };
     for bytes in [
         [gzip(&tiny()), gzip_of_zeros(1024)].concat(),
@@ -60,14 +60,14 @@ fn zeros_behind_the_end_are_not_kept() {
         let ran = bounded(&shop, "import", bytes);
         if ran.code == 1 {
             ran.complains("zeros");
-            shop.holds_nothing("zeros behind the end");
+            shop.holds_nothing("zeros after the end");
         }
     }
 }
 
-/// A frame of zstd may ask for a window of gibibytes before it has given a byte.
+/// A frame of zstd may ask for a window of gibibytes in its first bytes.
 #[test]
-fn a_window_of_gibibytes_is_refused() {
+fn a_zstd_window_of_gibibytes_is_refused() {
     let Some(shop) = root() else { return };
     // Magic number; frame header without a size: window descriptor for 2^31 bytes; a
     // last raw block of 0.
@@ -77,7 +77,7 @@ fn a_window_of_gibibytes_is_refused() {
 }
 
 #[test]
-fn claims_of_more_than_there_is_take_no_memory() {
+fn a_claimed_size_takes_no_memory() {
     let Some(shop) = root() else { return };
     for kind in [b'L', b'K', b'x', b'g', b'0'] {
         let claim = Entry::of_kind(kind, "claim").claims(1 << 32);
@@ -92,9 +92,9 @@ fn claims_of_more_than_there_is_take_no_memory() {
     bounded(&shop, "import", Archive::new().with(map).end()).exits(1);
 }
 
-/// Each small, and without end: what is kept of one entry must not stay for all.
+/// The memory of an entry must be free before the next one.
 #[test]
-fn many_entries_need_no_more_than_one() {
+fn many_entries_need_no_more_memory_than_one() {
     let Some(shop) = root() else { return };
     let header = Entry::file("d/x", "").pax("SCHILY.xattr.user.a", "b").bytes();
     bounded(&shop, "import", gzip(&[header.repeat(3_000), vec![0; 1024]].concat()))
@@ -106,7 +106,7 @@ fn many_entries_need_no_more_than_one() {
 }
 
 #[test]
-fn a_document_without_end_is_not_read_into_memory() {
+fn a_huge_document_is_not_read_into_memory() {
     let Some(shop) = root() else { return };
     let layout = Entry::file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#).bytes();
     let header = Entry::of_kind(b'0', "index.json").claims(256 << 20).bytes();

@@ -1,5 +1,5 @@
-//! Beside other programs: what they make comes out here as it does there, and what is
-//! saved here they take. Each has its own storage below the test's directory.
+//! Images go to and from umoci, buildah, skopeo and podman. Each has its own storage below
+//! the test's directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ fn script(shop: &Shop, script: &str) -> Ran {
     ran
 }
 
-/// Layers with everything that an image can have, in /data.
+/// Layers with every kind of entry, in /data.
 fn rich() -> Vec<Vec<u8>> {
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let pieces: [(u64, &[u8]); 2] = [(4096, b"data"), (1 << 20, b"end")];
@@ -70,8 +70,8 @@ fn rich() -> Vec<Vec<u8>> {
         )
         .with(Entry::file("data/caf\u{e9}", "e"))
         .with(Entry::sparse_pax("1.0", "data/sparse", &pieces, 2 << 20))
-        // With one name: overlayfs counts those of the layer below, wherever they have
-        // gone.
+        // It has one name: overlayfs counts the names in the lower layer, also removed
+        // ones.
         .with(Entry::file("data/changed", "below"))
         .with(Entry::file("data/gone", "x"))
         .with(Entry::dir("data/hidden"))
@@ -91,7 +91,7 @@ fn rich() -> Vec<Vec<u8>> {
     vec![tiny(), first.end(), second.end()]
 }
 
-/// What umoci makes of an image's archive, in /data.
+/// Unpacks an image's archive with umoci, and returns the files in /data.
 #[track_caller]
 fn by_umoci(shop: &Shop, archive: &Path, image: &str) -> Tree {
     let bundle = shop.dir().join("bundle");
@@ -108,7 +108,7 @@ fn by_umoci(shop: &Shop, archive: &Path, image: &str) -> Tree {
 }
 
 #[test]
-fn what_umoci_unpacks_is_what_a_container_sees() {
+fn a_container_sees_the_files_that_umoci_unpacks() {
     if !tool("umoci") {
         return;
     }
@@ -122,14 +122,14 @@ fn what_umoci_unpacks_is_what_a_container_sees() {
 }
 
 #[test]
-fn what_is_saved_here_umoci_unpacks_to_the_same() {
+fn umoci_unpacks_a_saved_image_to_the_same_files() {
     if !tool("umoci") {
         return;
     }
     everywhere(|shop| {
         let layers: Vec<Vec<u8>> = match shop {
             Shop::Root(_) => rich(),
-            // Devices cannot be had there.
+            // A user cannot create devices.
             Shop::User(_) => vec![
                 tiny(),
                 Archive::new()
@@ -172,8 +172,7 @@ fn unpacked(shop: &Shop, archive: &Path) -> PathBuf {
     to
 }
 
-/// A tree of everything, made by a shell: the beginning of an image by umoci or
-/// buildah.
+/// A shell script that creates files of every kind, for an image of umoci or buildah.
 const TREE: &str = "mkdir $T/data; cd $T/data; echo x > plain; chown 1000:1001 plain; cp plain mighty; chmod 6755 mighty; ln plain hard; \
     ln -s /etc symlink; chown -h 5:6 symlink; mkfifo fifo; mknod null c 1 3; truncate -s 3M sparse; echo end >> sparse; \
     mkdir -m 2770 dir; touch -d @1234567.123456789 dir/time; setfattr -n user.a -v b plain; setcap cap_net_bind_service+ep mighty; \
@@ -181,7 +180,7 @@ const TREE: &str = "mkdir $T/data; cd $T/data; echo x > plain; chown 1000:1001 p
 const CHANGES: &str = "cd $T/data; rm -r gone; rm -r remade; mkdir -m 711 remade; echo x > remade/new; echo more >> plain";
 
 #[test]
-fn an_image_made_by_umoci_comes_out_as_umoci_unpacks_it() {
+fn an_image_of_umoci_is_unpacked_as_umoci_does() {
     if !tool("umoci") || !tool("setcap") || !tool("setfattr") {
         return;
     }
@@ -204,8 +203,7 @@ fn an_image_made_by_umoci_comes_out_as_umoci_unpacks_it() {
     shop.seen(line.rsplit(' ').next().unwrap(), "/data").is(&theirs);
 }
 
-/// Where podman and buildah keep what is theirs, and the cgroups they use: this test's
-/// own.
+/// A command line of podman, with storage and cgroups of this test's own.
 fn podman(shop: &Shop, sub: &str) -> String {
     format!(
         "podman --root $PWD/pr --runroot $PWD/prr --tmpdir $PWD/pt --storage-driver vfs --cgroup-manager cgroupfs \
@@ -221,7 +219,7 @@ fn podman(shop: &Shop, sub: &str) -> String {
     )
 }
 
-/// What podman leaves of its cgroups, which are below a name of this test's.
+/// Removes the cgroups that podman leaves, below this test's own name.
 fn remove_cgroups(shop: &Shop) {
     let name = format!("{}-podman", shop.bench().cgroup_parent());
     for cgroup in kiste_tests::host::cgroups_named(&name) {
@@ -234,7 +232,7 @@ fn remove_cgroups(shop: &Shop) {
 }
 
 #[test]
-fn an_image_made_by_buildah_comes_out_as_umoci_unpacks_it() {
+fn an_image_of_buildah_is_unpacked_as_umoci_does() {
     if !["buildah", "umoci", "setcap", "setfattr"].into_iter().all(tool) {
         return;
     }
@@ -267,7 +265,7 @@ fn an_image_made_by_buildah_comes_out_as_umoci_unpacks_it() {
 }
 
 #[test]
-fn skopeo_copies_from_here_and_back() {
+fn skopeo_copies_a_saved_image_which_loads_again() {
     if !tool("skopeo") {
         return;
     }
@@ -311,7 +309,7 @@ fn skopeo_copies_from_here_and_back() {
 }
 
 #[test]
-fn podman_loads_and_runs_what_is_saved_here() {
+fn podman_loads_and_runs_a_saved_image() {
     if !tool("podman") || !tool("runc") {
         return;
     }
@@ -344,7 +342,7 @@ fn podman_loads_and_runs_what_is_saved_here() {
 }
 
 #[test]
-fn what_podman_saves_runs_here() {
+fn an_image_that_podman_saves_runs() {
     if !tool("podman") || !tool("runc") {
         return;
     }

@@ -1,4 +1,4 @@
-//! import, load and save: what goes in comes out, in whatever form.
+//! import, load, save and export: the same files go in and come out, in every format.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use crate::shop::{Shop, everywhere, root, with_ranges};
 use crate::tiny::tiny;
 
 #[test]
-fn what_is_imported_runs_however_it_is_compressed() {
+fn an_imported_image_runs_however_its_archive_is_compressed() {
     everywhere(|shop| {
         let ids: BTreeSet<_> =
             [("plain", tiny()), ("gzip", gzip(&tiny())), ("zstd", zstd(&tiny()))]
@@ -31,13 +31,13 @@ fn what_is_imported_runs_however_it_is_compressed() {
             "{:?}",
             shop.images()
         );
-        // The same content is the same layer.
+        // All have the same diff id.
         assert_eq!(shop.in_store("layers"), [&digest(&tiny())[7..]]);
     });
 }
 
 #[test]
-fn a_name_has_a_tag_or_gets_one() {
+fn a_name_without_a_tag_gets_latest() {
     let Some(shop) = root() else { return };
     for (name, listed) in [
         ("a", "a:latest"),
@@ -56,7 +56,7 @@ fn a_name_has_a_tag_or_gets_one() {
 }
 
 #[test]
-fn a_name_that_is_none_is_refused() {
+fn an_invalid_name_is_refused() {
     let Some(shop) = root() else { return };
     let tar = shop.file("x.tar", tiny());
     for name in [
@@ -70,7 +70,7 @@ fn a_name_that_is_none_is_refused() {
 }
 
 #[test]
-fn what_comes_through_a_pipe_is_imported_and_loaded_too() {
+fn import_and_load_read_from_a_pipe() {
     for shop in [root(), with_ranges()] {
         let Some(mut shop) = shop else { continue };
         let tar = shop.file("tiny.tar.gz", gzip(&tiny()));
@@ -86,7 +86,7 @@ fn what_comes_through_a_pipe_is_imported_and_loaded_too() {
 }
 
 #[test]
-fn an_oci_layout_is_loaded_as_a_directory_and_as_an_archive_of_any_kind() {
+fn an_oci_layout_is_loaded_as_a_directory_and_as_an_archive() {
     everywhere(|shop| {
         for packed in Packed::ALL {
             let name = format!("small:{packed:?}").to_lowercase();
@@ -124,7 +124,7 @@ fn a_docker_archive_is_loaded_with_all_its_names() {
 }
 
 #[test]
-fn an_archive_of_several_images_is_loaded_whole() {
+fn all_images_of_an_archive_are_loaded() {
     let Some(shop) = root() else { return };
     let mut layout = Layout::of("one:1", &[tiny()], Packed::Gzip);
     let layer = Archive::new().with(Entry::file("two", "2")).end();
@@ -148,7 +148,7 @@ fn an_image_without_a_name_is_loaded_by_its_id() {
 }
 
 #[test]
-fn what_is_saved_is_loaded_elsewhere_as_the_same() {
+fn a_saved_image_is_the_same_in_another_store() {
     everywhere(|shop| {
         let layer = Archive::new()
             .with(Entry::dir("data").mtime(7))
@@ -181,9 +181,9 @@ fn what_is_saved_is_loaded_elsewhere_as_the_same() {
     });
 }
 
-/// Both at once, so that every program that loads images finds what it looks for.
+/// Both at once, so that every program can load it.
 #[test]
-fn what_is_saved_is_an_oci_layout_and_a_docker_archive() {
+fn a_saved_image_is_an_oci_layout_and_a_docker_archive() {
     let Some(shop) = root() else { return };
     shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
     let saved = unpacked(&shop, "small:1");
@@ -220,7 +220,7 @@ fn what_is_saved_is_an_oci_layout_and_a_docker_archive() {
     assert_eq!(docker["Layers"], json!(layers));
 }
 
-/// The image, saved and unpacked by tar(1).
+/// Saves an image, and unpacks the archive with tar(1).
 fn unpacked(shop: &Shop, image: &str) -> std::path::PathBuf {
     let (file, saved) = (shop.dir().join("saved.tar"), shop.dir().join("saved"));
     shop.call(&["save", image, "-o", file.to_str().unwrap()]).exits(0);
@@ -237,7 +237,7 @@ fn unpacked(shop: &Shop, image: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn layers_are_saved_as_they_came() {
+fn layers_are_saved_as_they_were_loaded() {
     let Some(shop) = root() else { return };
     for packed in Packed::ALL {
         let mut layout = Layout::new();
@@ -265,7 +265,7 @@ fn layers_are_saved_as_they_came() {
 }
 
 #[test]
-fn what_is_saved_to_stdout_goes_through_a_pipe() {
+fn save_writes_to_a_pipe() {
     let Some(shop) = root() else { return };
     shop.load_on_tiny(&[]);
     let (store, other) = (shop.store(), shop.dir().join("other"));
@@ -278,7 +278,7 @@ fn what_is_saved_to_stdout_goes_through_a_pipe() {
 }
 
 #[test]
-fn a_terminal_gets_no_archive() {
+fn save_and_export_refuse_to_write_to_a_terminal() {
     let Some(shop) = root() else { return };
     shop.load_on_tiny(&[]);
     for sub in ["save", "export"] {
@@ -297,7 +297,7 @@ fn a_terminal_gets_no_archive() {
 }
 
 #[test]
-fn what_is_exported_is_the_whole_root_file_system_in_one() {
+fn export_writes_the_whole_root_file_system() {
     everywhere(|shop| {
         let layer = Archive::new()
             .with(Entry::dir("data").owner(7, 8))
@@ -333,7 +333,7 @@ fn what_is_exported_is_the_whole_root_file_system_in_one() {
         data.is(&shop.seen("small:1", "/data"));
         assert_eq!(data.at("x").owner, (9, 10), "as in the image, whoever exports it");
         fs::remove_dir_all(&out).unwrap();
-        // And so it can come back.
+        // It can be imported again.
         let tar = fs::read(file).unwrap();
         shop.import(tar, "again");
         shop.seen("again", "/data").is(&data);

@@ -1,5 +1,4 @@
-//! Layers that take away: whiteouts and opaque directories, in whatever order they
-//! stand.
+//! Whiteouts and opaque directories, in whatever order they are in the archive.
 
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
@@ -7,7 +6,7 @@ use kiste_tests::image::{Layout, Packed};
 use crate::shop::{Shop, everywhere};
 use crate::tiny::tiny;
 
-/// What is in /data of an image of these layers.
+/// Loads an image of these layers, and lists /data.
 #[track_caller]
 fn names(shop: &Shop, layers: &[Archive]) -> Vec<String> {
     let layers: Vec<Vec<u8>> =
@@ -22,6 +21,10 @@ fn names(shop: &Shop, layers: &[Archive]) -> Vec<String> {
     names.collect()
 }
 
+fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Archive {
+    entries.into_iter().cloned().fold(Archive::new(), Archive::with)
+}
+
 fn below() -> Archive {
     Archive::new()
         .with(Entry::dir("data"))
@@ -33,7 +36,7 @@ fn below() -> Archive {
 }
 
 #[test]
-fn a_whiteout_takes_one_thing_away() {
+fn a_whiteout_removes_one_file() {
     everywhere(|shop| {
         let above = Archive::new()
             .with(Entry::whiteout("data/file"))
@@ -41,7 +44,7 @@ fn a_whiteout_takes_one_thing_away() {
             .with(Entry::whiteout("data/link"))
             .with(Entry::whiteout("data/was-never-there"));
         assert_eq!(names(shop, &[below(), above]), ["dir", "dir/b"]);
-        // Of a whole tree, too.
+        // A directory goes with everything in it.
         assert_eq!(
             names(shop, &[below(), Archive::new().with(Entry::whiteout("data/dir"))]),
             ["file", "link"]
@@ -50,7 +53,7 @@ fn a_whiteout_takes_one_thing_away() {
 }
 
 #[test]
-fn an_opaque_directory_hides_all_below_it_wherever_its_mark_stands() {
+fn an_opaque_whiteout_counts_wherever_it_stands_in_the_archive() {
     everywhere(|shop| {
         let (dir, mark, new) = (
             Entry::dir("data/dir"),
@@ -64,9 +67,7 @@ fn an_opaque_directory_hides_all_below_it_wherever_its_mark_stands() {
             [&new, &mark, &dir],
             [&mark, &new, &dir],
         ] {
-            let above = order
-                .into_iter()
-                .fold(Archive::new(), |archive, entry| archive.with(entry.clone()));
+            let above = of(order);
             assert_eq!(
                 names(shop, &[below(), above]),
                 ["dir", "dir/new", "file", "link"]
@@ -77,29 +78,23 @@ fn an_opaque_directory_hides_all_below_it_wherever_its_mark_stands() {
     });
 }
 
-/// The specification: whiteouts apply to lower layers only, whatever their order in the
-/// archive.
+/// OCI image specification, "Whiteouts": they apply to lower layers only, in any order.
 #[test]
-fn a_whiteout_takes_nothing_of_its_own_layer_away() {
+fn a_whiteout_removes_nothing_of_its_own_layer() {
     everywhere(|shop| {
         let (gone, back) =
             (Entry::whiteout("data/file"), Entry::file("data/file", "back"));
         for order in [[&gone, &back], [&back, &gone]] {
-            let above = order
-                .into_iter()
-                .fold(Archive::new(), |archive, entry| archive.with(entry.clone()));
+            let above = of(order);
             let layers = [below(), above];
             assert_eq!(names(shop, &layers), ["dir", "dir/a", "dir/b", "file", "link"]);
             shop.run("small:1", &[], &["cat", "/data/file"]).prints("back");
         }
-        // A directory that is taken away and made anew has nothing of the old one in
-        // it.
+        // A directory that is removed and created again is empty.
         let (gone, back) =
             (Entry::whiteout("data/dir"), Entry::file("data/dir/new", ""));
         for order in [[&gone, &back], [&back, &gone]] {
-            let above = order
-                .into_iter()
-                .fold(Archive::new(), |archive, entry| archive.with(entry.clone()));
+            let above = of(order);
             assert_eq!(
                 names(shop, &[below(), above]),
                 ["dir", "dir/new", "file", "link"]
@@ -109,7 +104,7 @@ fn a_whiteout_takes_nothing_of_its_own_layer_away() {
 }
 
 #[test]
-fn what_was_taken_away_can_come_back_in_a_later_layer() {
+fn a_later_layer_can_add_a_removed_file_again() {
     everywhere(|shop| {
         let gone = Archive::new()
             .with(Entry::whiteout("data/dir"))
@@ -128,7 +123,7 @@ fn what_was_taken_away_can_come_back_in_a_later_layer() {
 }
 
 #[test]
-fn one_kind_becomes_another_in_the_next_layer() {
+fn a_layer_can_replace_a_file_with_a_directory_and_the_other_way_round() {
     everywhere(|shop| {
         let above = Archive::new()
             .with(Entry::file("data/dir", "now a file"))
@@ -171,7 +166,7 @@ fn the_whole_root_can_be_opaque() {
 }
 
 #[test]
-fn a_whiteout_is_a_device_of_overlayfs_and_no_file_of_that_name() {
+fn a_whiteout_is_unpacked_as_a_device_for_overlayfs() {
     everywhere(|shop| {
         let above = Archive::new()
             .with(Entry::whiteout("data/file"))
@@ -188,10 +183,9 @@ fn a_whiteout_is_a_device_of_overlayfs_and_no_file_of_that_name() {
     });
 }
 
-/// Names that begin so are reserved; what is none of the known ones must not appear as
-/// a file.
+/// Names with `.wh.` are reserved, and must not become files.
 #[test]
-fn a_whiteout_of_nothing_or_of_what_is_above_is_refused() {
+fn a_whiteout_without_a_name_is_refused() {
     everywhere(|shop| {
         for name in ["data/.wh.", "data/.wh..", "data/.wh..."] {
             let layout = Layout::of(

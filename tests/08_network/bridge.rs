@@ -1,4 +1,4 @@
-//! A container on a bridge, in the kernel's own words.
+//! A container on a bridge, as ip(8) shows it.
 
 use kiste_tests::{World, host, net};
 
@@ -6,7 +6,7 @@ use crate::world;
 
 const SLEEP: [&str; 2] = ["sleep", "1000"];
 
-/// What the leases say of the only container: a field of it.
+/// The lease of the only container of a network.
 #[track_caller]
 pub fn lease(world: &World, network: &str) -> serde_json::Value {
     let ran = world.call(&["network", "inspect", network]);
@@ -15,7 +15,7 @@ pub fn lease(world: &World, network: &str) -> serde_json::Value {
 }
 
 #[test]
-fn it_has_a_cable_to_a_bridge_an_address_and_a_way_out() {
+fn a_container_has_a_cable_to_a_bridge_an_address_and_a_default_route() {
     let Some(world) = world() else { return };
     let running = world.start(&[], &SLEEP);
     assert_ne!(host::namespace(running.pid, "net"), host::namespace("self", "net"));
@@ -40,20 +40,19 @@ fn it_has_a_cable_to_a_bridge_an_address_and_a_way_out() {
 }
 
 #[test]
-fn from_outside_it_is_reached_by_nothing_that_was_not_published() {
+fn nothing_from_outside_reaches_a_port_that_is_not_published() {
     let Some(world) = world() else { return };
     let running = world.serve(&[], "hello");
     let lease = lease(&world, "kiste");
     let ip = lease["addresses"][0].as_str().unwrap();
-    world.sh(&format!("curl -sS -m5 http://{ip}/i")).prints("hello"); // the host itself does
+    world.sh(&format!("curl -sS -m5 http://{ip}/i")).prints("hello"); // the host itself reaches it
     world.outside(&format!("ip route add 10.77.0.0/24 via {}", net::HOST)).exits(0);
     assert_ne!(world.outside(&format!("busybox ping -c1 -W1 {ip}")).code, 0);
     assert_ne!(world.outside(&format!("curl -sS -m2 http://{ip}/i")).code, 0);
     drop(running);
 }
 
-/// Forwarding is turned on for containers: the host does not become a router for
-/// anybody else.
+/// Forwarding is turned on for containers, and for nobody else.
 #[test]
 fn the_host_does_not_become_a_router() {
     let Some(world) = world() else { return };
@@ -63,7 +62,7 @@ fn the_host_does_not_become_a_router() {
     world.outside(&format!("ip route add 198.51.100.0/24 via {}", net::HOST)).exits(0);
     let running = world.start(&[], &SLEEP);
     assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/out0/forwarding").out.trim(), "1");
-    // No route leads out by this one.
+    // No route uses this link.
     assert_eq!(
         world.sh("cat /proc/sys/net/ipv4/conf/other1/forwarding").out.trim(),
         "0"
@@ -74,7 +73,7 @@ fn the_host_does_not_become_a_router() {
     assert_ne!(world.outside("busybox ping -c2 -i0.2 -W1 198.51.100.9").code, 0);
     let spied = world.sh("nft list table ip spy").out;
     assert!(spied.contains("packets 0 "), "{spied}");
-    // The container's own packets do go there.
+    // The container's own packets are forwarded to it.
     let _ = world.run(&[], &["ping", "-c1", "-W1", "198.51.100.9"]);
     let spied = world.sh("nft list table ip spy; nft delete table ip spy").out;
     assert!(spied.contains("packets 1 "), "{spied}");
@@ -82,7 +81,7 @@ fn the_host_does_not_become_a_router() {
 }
 
 #[test]
-fn address_and_hardware_address_are_as_asked_for_and_given_once() {
+fn requested_addresses_are_given_once() {
     let Some(world) = world() else { return };
     let options = ["--ip", "10.77.0.77", "--mac-address", "02:11:22:33:44:55"];
     let running = world.start(&options, &SLEEP);
@@ -113,7 +112,7 @@ fn address_and_hardware_address_are_as_asked_for_and_given_once() {
 }
 
 #[test]
-fn its_subnet_is_none_that_the_host_has_a_way_to() {
+fn the_default_subnet_is_not_one_that_the_host_has_a_route_to() {
     let Some(world) = world() else { return };
     world
         .sh(&format!(
@@ -126,7 +125,7 @@ fn its_subnet_is_none_that_the_host_has_a_way_to() {
 }
 
 #[test]
-fn with_none_it_has_but_itself_and_with_host_what_the_host_has() {
+fn network_none_has_only_a_loopback_link_and_network_host_is_the_hosts() {
     let Some(world) = world() else { return };
     let script = "ls /sys/class/net | tr '\\n' ' '; ping -c1 -W1 127.0.0.1 >/dev/null && echo itself; readlink /proc/self/ns/net";
     let alone = world.run_sh(&["--network", "none"], script);
@@ -153,7 +152,7 @@ fn with_none_it_has_but_itself_and_with_host_what_the_host_has() {
 }
 
 #[test]
-fn with_ids_of_its_own_it_is_on_the_bridge_all_the_same() {
+fn a_container_in_a_user_namespace_is_on_the_bridge() {
     let Some(world) = world() else { return };
     let ran = world.run(&["--userns", "auto"], &["ping", "-c1", "-W3", net::OUTSIDE]);
     if ran.lacks_idmapped_mounts() {

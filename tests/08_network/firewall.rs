@@ -1,5 +1,5 @@
-//! A firewall of the host's that drops what is forwarded: told, or adjusted, and left
-//! as it was.
+//! A firewall on the host that drops forwarded packets: it is named, or adjusted and
+//! restored.
 
 use kiste_tests::{World, net};
 
@@ -18,7 +18,7 @@ const FIREWALLD: &str = "table inet firewalld {
         ct state established,related accept; reject with icmpx type admin-prohibited; }
 }";
 
-/// Loads a firewall, and says what nft(8) then lists.
+/// Loads a firewall, and returns what nft(8) lists then.
 fn load(world: &World, rules: &str) -> String {
     let file = world.bench.dir().join("firewall.nft");
     std::fs::write(&file, rules).unwrap();
@@ -27,7 +27,7 @@ fn load(world: &World, rules: &str) -> String {
 }
 
 #[test]
-fn what_would_drop_its_packets_is_told_before_it_starts() {
+fn a_firewall_that_would_drop_its_packets_is_named_before_it_starts() {
     let Some(world) = world() else { return };
     for (rules, names) in [
         (DOCKER, &["table ip filter, chain FORWARD (policy drop)"][..]),
@@ -49,9 +49,9 @@ fn what_would_drop_its_packets_is_told_before_it_starts() {
 }
 
 #[test]
-fn adjusted_it_lets_containers_through_and_is_as_it_was_afterwards() {
+fn an_adjusted_firewall_lets_containers_through_and_is_restored_afterwards() {
     let Some(world) = world() else { return };
-    for (rules, door) in
+    for (rules, chain) in
         [(DOCKER, "DOCKER-USER"), (UFW, "FORWARD"), (FIREWALLD, "filter_FORWARD")]
     {
         let before = load(&world, rules);
@@ -59,21 +59,21 @@ fn adjusted_it_lets_containers_through_and_is_as_it_was_afterwards() {
         world
             .outside(&format!("curl -sS -m5 http://{}:8080/i", net::HOST))
             .prints("hello");
-        // The next one finds the door open.
+        // The next container needs no change.
         world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
         let listed = world.sh("nft list ruleset").out;
-        assert!(listed.contains("comment \"kiste: kiste\""), "{door}:\n{listed}");
+        assert!(listed.contains("comment \"kiste: kiste\""), "{chain}:\n{listed}");
         drop(running);
-        assert_eq!(world.sh("nft list ruleset").out, before, "{door}");
+        assert_eq!(world.sh("nft list ruleset").out, before, "{chain}");
         world.sh("nft flush ruleset").exits(0);
     }
     world.is_as_before();
 }
 
-/// What the host's own rules stop stays stopped, what is behind its other bridges too,
-/// and what only looks like a rule of ours is not removed.
+/// Packets that the host's own rules drop are still dropped, and so are those to its
+/// other bridges. A rule with a comment like ours is not removed.
 #[test]
-fn adjusted_it_overrules_nothing_but_the_policy() {
+fn an_adjusted_firewall_overrules_nothing_but_the_policy() {
     let Some(world) = world() else { return };
     let before = load(
         &world,
@@ -101,7 +101,7 @@ fn adjusted_it_overrules_nothing_but_the_policy() {
 }
 
 #[test]
-fn names_are_answered_through_a_firewall_that_was_adjusted() {
+fn the_responder_answers_through_an_adjusted_firewall() {
     let Some(world) = world() else { return };
     load(&world, UFW);
     let running =

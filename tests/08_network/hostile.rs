@@ -1,4 +1,4 @@
-//! Containers that want more of the network than they were given.
+//! Containers that attack the network.
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::time::Duration;
@@ -16,16 +16,16 @@ fn bound(address: &str) -> UdpSocket {
     socket
 }
 
-/// What comes next, and from where; None: nothing.
-fn heard(socket: &UdpSocket) -> Option<(String, SocketAddr)> {
+/// Receives the next datagram and its sender. None: none has come in a second.
+fn receive(socket: &UdpSocket) -> Option<(String, SocketAddr)> {
     let mut buffer = [0; 100];
     let (length, from) = socket.recv_from(&mut buffer).ok()?;
     Some((String::from_utf8_lossy(&buffer[..length]).into(), from))
 }
 
-/// "I am your router" (RFC 4861, 4.2), to all on the link; the kernel fills in the
-/// checksum.
-fn claim_to_be_a_router() {
+/// Sends a router advertisement (RFC 4861, 4.2) to all on the link. The kernel fills in
+/// the checksum.
+fn send_router_advertisement() {
     let socket =
         socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6)).unwrap();
     sockopt::set_ipv6_multicast_hops(&socket, 255).unwrap();
@@ -38,7 +38,7 @@ fn claim_to_be_a_router() {
 
 /// CVE-2020-13401.
 #[test]
-fn no_container_becomes_the_way_out_of_the_host_or_of_its_neighbours() {
+fn no_container_becomes_the_gateway_of_the_host_or_of_its_neighbours() {
     let Some(world) = world() else { return };
     world.call(&["network", "create", "six", "--ipv6"]).exits(0);
     let (one, other) = (
@@ -54,9 +54,9 @@ fn no_container_becomes_the_way_out_of_the_host_or_of_its_neighbours() {
     };
     eventually(|| has_address().then_some(())).expect("it has a link-local address");
     let claim = || {
-        // It is sent once the address is known to be nobody else's.
+        // The kernel sends it only after duplicate address detection.
         eventually(|| {
-            net::within(one.pid, claim_to_be_a_router);
+            net::within(one.pid, send_router_advertisement);
             (!world
                 .inside(&one, "ip -6 -o addr show dev eth0 tentative")
                 .out
@@ -64,26 +64,26 @@ fn no_container_becomes_the_way_out_of_the_host_or_of_its_neighbours() {
             .then_some(())
         })
         .expect("it can send");
-        net::within(one.pid, claim_to_be_a_router);
+        net::within(one.pid, send_router_advertisement);
     };
     claim();
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(world.sh(routers).out.trim(), "0");
     assert_eq!(world.inside(&other, routers).out.trim(), "0");
-    // Whoever believes it has a router: so this shows something.
+    // A container that accepts it has a route: otherwise the test would prove nothing.
     world.inside(&other, "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_ra").exits(0);
-    let believes = || {
+    let accepts = || {
         claim();
         (world.inside(&other, routers).out.trim() == "1").then_some(())
     };
-    eventually(believes).expect("a router that is believed");
+    eventually(accepts).expect("the advertisement is accepted");
     drop((one, other));
     world.call(&["network", "rm", "six"]).exits(0);
     world.is_as_before();
 }
 
 #[test]
-fn where_there_is_no_ipv6_there_are_no_addresses_that_make_themselves() {
+fn links_without_ipv6_have_no_link_local_addresses() {
     let Some(world) = world() else { return };
     let running = world.start(&[], &SLEEP);
     for seen in [
@@ -99,7 +99,7 @@ fn where_there_is_no_ipv6_there_are_no_addresses_that_make_themselves() {
 }
 
 #[test]
-fn no_container_sends_as_if_it_were_the_hosts_loopback() {
+fn no_container_sends_packets_from_a_loopback_address() {
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &SLEEP);
     let settings = "for of in all eth0; do echo 1 > /proc/sys/net/ipv4/conf/$of/route_localnet; done";
@@ -114,44 +114,44 @@ fn no_container_sends_as_if_it_were_the_hosts_loopback() {
         });
     };
     send("0.0.0.0:5555");
-    assert_eq!(heard(&listener).unwrap().0, "0.0.0.0:5555");
+    assert_eq!(receive(&listener).unwrap().0, "0.0.0.0:5555");
     send("127.0.0.2:5555");
-    assert_eq!(heard(&listener), None);
-    // Without our rule it would arrive, so this shows something.
+    assert_eq!(receive(&listener), None);
+    // Without our rule it arrives: otherwise the test would prove nothing.
     world.sh("nft flush chain inet kiste loopback").exits(0);
     send("127.0.0.2:5555");
-    assert_eq!(heard(&listener).unwrap().1.ip().to_string(), "127.0.0.2");
+    assert_eq!(receive(&listener).unwrap().1.ip().to_string(), "127.0.0.2");
     drop(running);
     world.is_as_before();
 }
 
-/// The kernel remembers where packets of a connection go, and UDP has no end that it
-/// would see.
+/// The kernel remembers where packets of a connection go, and sees no end of one in
+/// UDP.
 #[test]
-fn what_was_for_a_container_that_is_gone_does_not_reach_the_next_one_at_its_address() {
+fn packets_for_a_container_that_is_gone_do_not_reach_the_next_one_at_its_address() {
     let Some(world) = world() else { return };
     let client = world.on_other(|| bound("0.0.0.0:6000"));
     let published = format!("{}:5353", net::HOST);
     let first = world.start(&["-p", "5353:5300/udp"], &SLEEP);
     let server = net::within(first.pid, || bound("0.0.0.0:5300"));
     client.send_to(b"to the first", &published).unwrap();
-    let (said, from) = heard(&server).expect("it is published");
+    let (said, from) = receive(&server).expect("it is published");
     assert_eq!(said, "to the first");
     server.send_to(b"yes", from).unwrap();
-    assert_eq!(heard(&client).unwrap().0, "yes");
+    assert_eq!(receive(&client).unwrap().0, "yes");
     drop((first, server));
 
     let second = world.start(&[], &SLEEP);
     assert_eq!(crate::bridge::lease(&world, "kiste")["addresses"][0], "10.77.0.2");
     let server = net::within(second.pid, || bound("0.0.0.0:5300"));
     client.send_to(b"still to the first", &published).unwrap();
-    assert_eq!(heard(&server), None);
+    assert_eq!(receive(&server), None);
     drop(second);
     world.is_as_before();
 }
 
 #[test]
-fn a_name_brings_no_line_of_its_own_into_a_file() {
+fn a_name_cannot_add_a_line_to_a_file() {
     let Some(world) = world() else { return };
     for (option, text) in [
         ("--network-alias", "x\n6.6.6.6 bank.example"),

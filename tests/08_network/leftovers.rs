@@ -1,4 +1,4 @@
-//! Many at once, and what a kill -9 leaves.
+//! Many containers at once, and what a kill leaves.
 
 use std::collections::HashSet;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -38,7 +38,7 @@ fn fifty_at_once_have_fifty_addresses_and_leave_nothing() {
 }
 
 #[test]
-fn what_a_killed_runtime_has_left_is_undone_by_gc() {
+fn gc_undoes_what_a_killed_runtime_has_left() {
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let (pid, lease) = (running.pid, lease(&world, "kiste"));
@@ -47,16 +47,17 @@ fn what_a_killed_runtime_has_left_is_undone_by_gc() {
     [pid, runtime].into_iter().for_each(host::assert_dies);
     assert!(
         world.sh("nft list ruleset").out.contains("dport 8080"),
-        "it is left, so that this shows something"
+        "nothing is left, so the test would prove nothing"
     );
     let ran = world.gc();
     assert_eq!(ran.exits(0).out.trim(), lease["id"].as_str().unwrap());
     world.is_as_before();
 }
 
-/// The table says that it is somebody else's, so at the end it is not removed.
+/// The table says that it belongs to another directory, so it is not removed at the
+/// end.
 #[test]
-fn what_cannot_be_undone_at_the_end_is_noted_and_left_to_gc() {
+fn gc_undoes_what_could_not_be_undone_at_the_end() {
     let Some(world) = world() else { return };
     let running = world.start(&[], &["cat"]);
     world.sh("nft insert rule inet kiste loopback counter comment somebody").exits(0);
@@ -75,7 +76,7 @@ fn what_cannot_be_undone_at_the_end_is_noted_and_left_to_gc() {
 }
 
 #[test]
-fn what_a_killed_runtime_had_goes_to_the_next_one() {
+fn the_next_container_gets_the_address_and_ports_of_a_killed_one() {
     let Some(world) = world() else { return };
     let running =
         world.start(&["-p", "8080:80", "--ip", "10.77.0.50"], &["sleep", "1000"]);
@@ -90,7 +91,7 @@ fn what_a_killed_runtime_had_goes_to_the_next_one() {
     world.is_as_before();
 }
 
-/// What is noted of one namespace is nobody's to forget in another.
+/// Changes that were made in one namespace can only be undone there.
 #[test]
 fn gc_in_another_network_namespace_forgets_nothing() {
     let Some(world) = world() else { return };
@@ -113,7 +114,7 @@ fn gc_in_another_network_namespace_forgets_nothing() {
     world.is_as_before();
 }
 
-/// Links are followed once, when the directory is named.
+/// Symbolic links are followed once, when the directory is opened.
 #[test]
 fn a_directory_of_networks_can_be_named_by_a_link() {
     let Some(world) = world() else { return };
@@ -131,7 +132,7 @@ fn a_directory_of_networks_can_be_named_by_a_link() {
     world.is_as_before();
 }
 
-/// Each would replace the other's rules, and with them what is forbidden.
+/// Each would replace the other's rules.
 #[test]
 fn two_directories_of_networks_do_not_share_a_host() {
     let Some(world) = world() else { return };
@@ -152,8 +153,7 @@ fn two_directories_of_networks_do_not_share_a_host() {
     world.is_as_before();
 }
 
-/// It could not be put back. A /proc/PID/mem is a file that nobody can read at its
-/// beginning.
+/// It could not be restored. /proc/PID/mem is a file whose beginning nobody can read.
 #[test]
 fn a_setting_that_cannot_be_read_is_not_changed() {
     let Some(world) = world() else { return };

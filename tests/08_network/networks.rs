@@ -102,7 +102,7 @@ fn an_isolated_network_is_not_reached_by_its_published_ports_either() {
 }
 
 #[test]
-fn an_internal_network_reaches_nothing_and_is_reached_by_nothing() {
+fn an_internal_network_has_no_way_out_and_none_in() {
     let Some(world) = world() else { return };
     create(&world, &["inner", "--internal", "--subnet", "10.89.0.0/24"]);
     let running = world.serve(&["--network", "inner"], "inner");
@@ -122,7 +122,7 @@ fn an_internal_network_reaches_nothing_and_is_reached_by_nothing() {
         world.inside(&running, &format!("curl -sS -m2 http://{at_host}/i")).code,
         0
     );
-    world.run_sh(&[], &net::get(5, &at_host)).prints("hello"); // from an open one
+    world.run_sh(&[], &net::get(5, &at_host)).prints("hello"); // from an open network
     drop(server);
     world.outside(&format!("ip route add 10.89.0.0/24 via {}", net::HOST)).exits(0);
     assert_ne!(world.outside(&format!("curl -sS -m2 http://{ip}/i")).code, 0);
@@ -155,7 +155,7 @@ fn with_ipv6_both_families_go_out_and_the_hosts_settings_come_back() {
 }
 
 #[test]
-fn show_draws_each_bridge_with_its_containers() {
+fn show_draws_the_cables_of_a_network() {
     let Some(world) = world() else { return };
     create(&world, &["web"]);
     let running = world.start(

@@ -1,6 +1,6 @@
-//! Published ports, by real packets.
+//! Published ports, tested with real packets.
 
-use kiste_tests::{World, net};
+use kiste_tests::net;
 
 use crate::bridge::lease;
 use crate::world;
@@ -19,14 +19,14 @@ fn a_published_port_is_reached_from_everywhere() {
     world.sh(&fetch("127.0.0.1:8080")).prints("hello");
     world.sh(&fetch("10.77.0.1:8080")).prints("hello");
     world.run_sh(&[], &net::get(5, &at_host)).prints("hello");
-    world.inside(&running, &fetch(&at_host)).prints("hello"); // itself
+    world.inside(&running, &fetch(&at_host)).prints("hello"); // the container itself
     drop(running);
     assert_ne!(world.outside(&fetch(&at_host)).code, 0);
     world.is_as_before();
 }
 
 #[test]
-fn who_asks_from_outside_is_seen_as_who_it_is() {
+fn a_container_sees_the_address_of_a_client_from_outside() {
     let Some(world) = world() else { return };
     let mut running = world.start(
         &["-p", "8080:80"],
@@ -55,7 +55,7 @@ fn who_asks_from_outside_is_seen_as_who_it_is() {
 }
 
 #[test]
-fn a_port_at_127_0_0_1_is_the_hosts_alone() {
+fn only_the_host_reaches_a_port_at_127_0_0_1() {
     let Some(world) = world() else { return };
     let running = world.serve(&["-p", "127.0.0.1:8080:80"], "hello");
     world.sh(&fetch("127.0.0.1:8080")).prints("hello");
@@ -80,10 +80,10 @@ fn a_port_at_127_0_0_1_is_the_hosts_alone() {
     world.is_as_before();
 }
 
-/// CVE-2020-8558, from a container: with `route_localnet` the bridge takes what is for
+/// CVE-2020-8558, from a container: with `route_localnet` the bridge accepts packets to
 /// 127.0.0.1.
 #[test]
-fn what_listens_on_the_hosts_loopback_is_not_reached_by_a_container() {
+fn a_container_does_not_reach_a_server_on_the_hosts_loopback() {
     let Some(world) = world() else { return };
     let server = world.serve_on_host("127.0.0.1:9999");
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
@@ -94,7 +94,7 @@ fn what_listens_on_the_hosts_loopback_is_not_reached_by_a_container() {
     let attack = "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; ip addr del 127.0.0.1/8 dev lo 2>/dev/null; \
                   ip route replace 127.0.0.1/32 via 10.77.0.1; curl -sS -m2 http://127.0.0.1:9999/i";
     assert_ne!(world.inside(&running, attack).code, 0);
-    // Without our rule it would be, so this shows something.
+    // Without our rule the attack works: otherwise the test would prove nothing.
     world.sh("nft flush chain inet kiste loopback").exits(0);
     world.inside(&running, attack).prints("hello");
     drop((running, server));
@@ -117,7 +117,7 @@ fn a_range_and_udp_are_published() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_with_who_has_it() {
+fn the_user_of_a_port_that_is_in_use_is_named() {
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let ran = world.run(&["-p", "8080:81"], &["echo", "it runs"]);
@@ -125,7 +125,7 @@ fn a_port_that_is_taken_is_told_with_who_has_it() {
         .complains("port 8080/tcp is already in use by container ")
         .complains("hint:");
     assert_eq!(ran.out, "");
-    // Nobody else on the host takes it for free either.
+    // No other program on the host can bind it either.
     let other = world.sh("timeout 2 busybox nc -l -p 8080 2>&1 </dev/null");
     assert!(other.out.contains("in use"), "{}", other.out);
     drop(running);
@@ -154,11 +154,11 @@ fn a_port_that_is_taken_is_told_with_who_has_it() {
 }
 
 #[test]
-fn what_is_no_port_is_a_usage_error() {
+fn a_malformed_port_is_a_usage_error() {
     let Some(world) = world() else { return };
     for (wrong, why) in [
         ("80", "HOSTPORT:PORT"),
-        ("0:80", "no port"),
+        ("0:80", "not a port"),
         ("8000-8002:80", "3 ports"),
         ("[::1]:80:80", "::1"),
     ] {
@@ -184,5 +184,4 @@ fn what_is_no_port_is_a_usage_error() {
     }
     let ran = world.run(&["-p", "192.0.2.77:80:80"], &["true"]);
     ran.exits(125).complains("192.0.2.77").complains("EADDRNOTAVAIL");
-    let _: &World = &world;
 }

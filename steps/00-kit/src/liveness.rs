@@ -169,7 +169,6 @@ mod tests {
     use super::*;
     use crate::id::Id;
     use crate::run_dir::RunDir;
-    use crate::scratch::Scratch;
 
     /// A run directory whose owner was killed, with this state.
     fn left_with(parent: &Path, state: Option<&str>) -> std::path::PathBuf {
@@ -192,34 +191,34 @@ mod tests {
 
     #[test]
     fn a_container_is_alive_while_its_lock_is_held_and_gone_once_it_is_not() {
-        let scratch = Scratch::new("lock");
-        let run_dir = RunDir::create(&scratch, &Id::random().unwrap()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         assert_eq!(liveness(run_dir.path()).unwrap(), Liveness::Alive);
         assert_eq!(liveness(run_dir.path()).unwrap(), Liveness::Alive, "asked again");
         let path = run_dir.path().to_path_buf();
         drop(run_dir);
         assert_eq!(liveness(&path).unwrap(), Liveness::Gone, "not there");
-        assert_eq!(liveness(&left_with(&scratch, None)).unwrap(), Liveness::Gone);
+        assert_eq!(liveness(&left_with(scratch.path(), None)).unwrap(), Liveness::Gone);
     }
 
     #[test]
     fn without_a_lock_a_container_is_alive_while_the_process_of_its_state_runs() {
-        let scratch = Scratch::new("state");
+        let scratch = tempfile::tempdir().unwrap();
         let state = json(ourselves()).replace('{', r#"{"id": "more", "#);
-        let path = left_with(&scratch, Some(&state));
+        let path = left_with(scratch.path(), Some(&state));
         assert_eq!(liveness(&path).unwrap(), Liveness::Alive);
         assert_eq!(liveness(&path).unwrap(), Liveness::Alive, "asking leaves no lock");
-        assert!(RunDir::abandoned(&scratch).unwrap().is_empty());
-        let other = RunDir::create(&scratch, &Id::random().unwrap()).unwrap();
+        assert!(RunDir::abandoned(scratch.path()).unwrap().is_empty());
+        let other = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         assert!(other.abandoned_nearby().unwrap().is_empty());
         assert!(path.join(ContainerState::FILE).exists(), "nothing was removed");
     }
 
     #[test]
     fn a_process_with_another_start_time_a_zombie_or_none_is_gone() {
-        let scratch = Scratch::new("state-gone");
+        let scratch = tempfile::tempdir().unwrap();
         let gone = |state: ContainerState| {
-            let path = left_with(&scratch, Some(&json(state)));
+            let path = left_with(scratch.path(), Some(&json(state)));
             assert_eq!(liveness(&path).unwrap(), Liveness::Gone, "{state:?}");
         };
         let ourselves = ourselves();
@@ -235,35 +234,35 @@ mod tests {
         gone(ended); // a zombie
         child.wait().unwrap();
         gone(ended); // no process
-        assert_eq!(RunDir::abandoned(&scratch).unwrap().len(), 3);
+        assert_eq!(RunDir::abandoned(scratch.path()).unwrap().len(), 3);
     }
 
     #[test]
     fn a_state_that_cannot_be_examined_is_an_error_and_nothing_is_collected() {
-        let scratch = Scratch::new("state-wrong");
+        let scratch = tempfile::tempdir().unwrap();
         for wrong in ["", "{}", "garbage", r#"{"pid": 0, "start_time": 1}"#] {
-            let path = left_with(&scratch, Some(wrong));
+            let path = left_with(scratch.path(), Some(wrong));
             let error = liveness(&path).unwrap_err();
             assert!(format!("{error:#}").contains("state.json"), "{error:#}");
         }
-        let path = left_with(&scratch, None);
+        let path = left_with(scratch.path(), None);
         fs::create_dir(path.join(ContainerState::FILE)).unwrap();
         liveness(&path).unwrap_err();
-        let all = RunDir::abandoned(&scratch).unwrap();
+        let all = RunDir::abandoned(scratch.path()).unwrap();
         assert!(all.len() == 5 && all.iter().all(Result::is_err), "{all:?}");
     }
 
     #[test]
     fn a_run_directory_that_cannot_be_examined_is_an_error() {
         use std::os::unix::fs::{PermissionsExt, symlink};
-        let scratch = Scratch::new("no-run-dir");
-        let file = scratch.join("file");
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("file");
         fs::write(&file, "").unwrap();
         liveness(&file).unwrap_err();
         liveness(&file.join("below")).unwrap_err();
-        let path = left_with(&scratch, None);
-        symlink(&path, scratch.join("link")).unwrap();
-        liveness(&scratch.join("link")).unwrap_err();
+        let path = left_with(scratch.path(), None);
+        symlink(&path, scratch.path().join("link")).unwrap();
+        liveness(&scratch.path().join("link")).unwrap_err();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         liveness(&path).unwrap_err();
     }

@@ -57,7 +57,7 @@ impl Cgroup {
             cgroup.directories.push(Directory::make(hierarchy, path)?);
         }
         for directory in &cgroup.directories {
-            match directory.hierarchy().version() {
+            match directory.version() {
                 Version::V2 => v2::limit(directory, limits)?,
                 Version::V1 => v1::limit(directory, limits)?,
             }
@@ -119,7 +119,7 @@ impl Cgroup {
     /// When a cgroup refuses the process.
     pub fn enter(&self) -> Result<()> {
         for directory in
-            self.directories.iter().filter(|it| it.hierarchy().version() == Version::V1)
+            self.directories.iter().filter(|it| it.version() == Version::V1)
         {
             // 0 stands for the thread that writes, and the child has one. `tasks` moves
             // it at once, while cgroup.procs waits 5 to 20 ms for all forks of the host
@@ -172,16 +172,12 @@ impl Cgroup {
 
     /// Returns the directory that has the files of `controller`.
     pub(crate) fn holding(&self, controller: Controller) -> Option<&Directory> {
-        self.directories
-            .iter()
-            .find(|directory| directory.hierarchy().holds(controller))
+        self.directories.iter().find(|directory| directory.holds(controller))
     }
 
     /// Returns the directory in the unified hierarchy, or the first of version 1.
     pub(crate) fn directory_of(&self, version: Version) -> Option<&Directory> {
-        self.directories
-            .iter()
-            .find(|directory| directory.hierarchy().version() == version)
+        self.directories.iter().find(|directory| directory.version() == version)
     }
 }
 
@@ -210,29 +206,25 @@ fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
         let fix = "mount them: `mount -t cgroup2 none /sys/fs/cgroup`";
         return Err(Failure::new("no cgroup file system is mounted").hint(fix).into());
     }
-    match limits
-        .controllers()
-        .into_iter()
-        .find(|controller| hierarchies.holding(*controller).is_none())
-    {
-        None => Ok(()),
-        Some(missing) if !is_root => {
-            let what = format!(
-                "the {} controller, which a limit needs, is not delegated to you",
-                missing.name(Version::V2)
-            );
-            Err(Failure::new(what).hint(delegation::FIX).into())
-        }
-        Some(missing) => {
-            let what = format!(
-                "no hierarchy has the {} controller, which a limit needs",
-                missing.name(Version::V2)
-            );
-            let fix = "see /proc/cgroups; a parameter such as `cgroup_enable=memory` at boot turns it on, \
-                        and `cgroup_no_v1=all` gives all controllers to version 2";
-            Err(Failure::new(what).hint(fix).into())
-        }
-    }
+    let is_missing = |it: &Controller| hierarchies.holding(*it).is_none();
+    let Some(missing) = limits.controllers().into_iter().find(is_missing) else {
+        return Ok(());
+    };
+    let name = missing.name(Version::V2);
+    let failure = if is_root {
+        let fix = "see /proc/cgroups; a parameter such as `cgroup_enable=memory` at boot turns it on, \
+                   and `cgroup_no_v1=all` gives all controllers to version 2";
+        Failure::new(format_args!(
+            "no hierarchy has the {name} controller, which a limit needs"
+        ))
+        .hint(fix)
+    } else {
+        Failure::new(format_args!(
+            "the {name} controller, which a limit needs, is not delegated to you"
+        ))
+        .hint(delegation::FIX)
+    };
+    Err(failure.into())
 }
 
 fn open(directory: &Directory) -> Result<OwnedFd> {

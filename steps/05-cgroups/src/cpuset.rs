@@ -80,8 +80,7 @@ pub(crate) fn check(
     file: &str,
     asked: Option<&CpuList>,
 ) -> Result<()> {
-    let Some(asked) = asked.filter(|_| cgroup.hierarchy().holds(Controller::Cpuset))
-    else {
+    let Some(asked) = asked.filter(|_| cgroup.holds(Controller::Cpuset)) else {
         return Ok(());
     };
     let above = cgroup.above().pop();

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
 
+use crate::controller::{Controller, Version};
 use crate::deadline::Deadline;
 use crate::hierarchy::Hierarchy;
 use crate::parent;
@@ -56,6 +57,16 @@ impl Directory {
     /// Returns the hierarchy that the cgroup is in.
     pub fn hierarchy(&self) -> &Hierarchy {
         &self.hierarchy
+    }
+
+    /// Returns the version of the hierarchy.
+    pub fn version(&self) -> Version {
+        self.hierarchy.version()
+    }
+
+    /// Returns whether the files of `controller` are in this hierarchy.
+    pub fn holds(&self, controller: Controller) -> bool {
+        self.hierarchy.holds(controller)
     }
 
     /// Returns the path on the host.

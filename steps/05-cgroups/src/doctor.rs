@@ -1,5 +1,6 @@
 //! The checks of the host for this step.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 
@@ -8,8 +9,6 @@ use kit::doctor::Check;
 use crate::controller::{Controller, Version};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::limits::Limit;
-
-const NEW_KERNEL: &str = "boot a newer kernel, or use a virtual machine (book: Set-up)";
 
 /// Runs the checks of this step: `cgroup-v2`, `cgroup-v1`, `cgroup-memory`,
 /// `cgroup-cpu`, `cgroup-pids`, `cgroup-cpuset`, `cgroup-swap`, `cgroup-blkio-weight`,
@@ -44,12 +43,24 @@ pub fn doctor() -> Vec<Check> {
     ]
 }
 
+/// Returns the result of a check that looks for something.
+fn check(
+    name: &str,
+    found: Option<impl Display>,
+    missing: impl Display,
+    fix: impl Display,
+) -> Check {
+    match found {
+        Some(found) => Check::ok(name, found),
+        None => Check::missing(name, missing, fix),
+    }
+}
+
 /// Checks that version 2 has the controllers of the limits. On a hybrid host it has
 /// none.
 fn unified(hierarchies: &Hierarchies) -> Check {
-    let name = "cgroup-v2";
     let boot = "boot with `systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all`";
-    let (hybrid, fix) = match version_1_has_all(hierarchies) {
+    let (hybrid, fix) = match version_1_is_complete(hierarchies) {
         true => (
             "hybrid, and enough to run containers",
             format!(
@@ -60,69 +71,45 @@ fn unified(hierarchies: &Hierarchies) -> Check {
             ("hybrid", format!("none is needed where cgroup-v1 is ok; else {boot}"))
         }
     };
-    match hierarchies.unified() {
-        None => Check::missing(name, "no unified hierarchy is mounted", fix),
-        Some(unified)
-            if unified.holds(Controller::Memory) || unified.holds(Controller::Pids) =>
-        {
-            Check::ok(
-                name,
-                format_args!("unified, at {}", unified.mount_point().display()),
-            )
+    let path = hierarchies.unified().map(|it| it.mount_point().display());
+    let has_limits =
+        |it: &&Hierarchy| it.holds(Controller::Memory) || it.holds(Controller::Pids);
+    let found = hierarchies.unified().filter(has_limits).and(path.as_ref());
+    let missing = match &path {
+        None => "no unified hierarchy is mounted".into(),
+        Some(path) => {
+            format!("{hybrid}: {path} freezes and kills, the limits are on version 1")
         }
-        Some(unified) => {
-            let path = unified.mount_point().display();
-            Check::missing(
-                name,
-                format_args!(
-                    "{hybrid}: {path} freezes and kills, the limits are on version 1"
-                ),
-                fix,
-            )
-        }
-    }
+    };
+    check("cgroup-v2", found.map(|path| format!("unified, at {path}")), missing, fix)
 }
 
 /// Returns whether version 1 has the controllers that every container should have.
-fn version_1_has_all(hierarchies: &Hierarchies) -> bool {
+fn version_1_is_complete(hierarchies: &Hierarchies) -> bool {
     [Controller::Memory, Controller::Cpu, Controller::Pids].into_iter().all(|needed| {
         hierarchies.holding(needed).is_some_and(|it| it.version() == Version::V1)
     })
 }
 
 fn legacy(hierarchies: &Hierarchies) -> Check {
-    let v1: Vec<_> =
-        hierarchies.iter().filter(|it| it.version() == Version::V1).collect();
-    let paths: Vec<_> =
-        v1.iter().map(|it| it.mount_point().display().to_string()).collect();
-    match v1.is_empty() {
-        false => Check::ok("cgroup-v1", paths.join(", ")),
-        true => Check::missing(
-            "cgroup-v1",
-            "no hierarchy of version 1",
-            "none is needed where cgroup-v2 is ok",
-        ),
-    }
+    let paths: Vec<_> = hierarchies
+        .iter()
+        .filter(|it| it.version() == Version::V1)
+        .map(|it| it.mount_point().display().to_string())
+        .collect();
+    let found = (!paths.is_empty()).then(|| paths.join(", "));
+    let fix = "none is needed where cgroup-v2 is ok";
+    check("cgroup-v1", found, "no hierarchy of version 1", fix)
 }
 
 fn holder(hierarchies: &Hierarchies, name: &str, controller: Controller) -> Check {
-    match hierarchies.holding(controller) {
-        Some(hierarchy) => Check::ok(name, at(hierarchy)),
-        None => {
-            let missing = format!(
-                "no hierarchy has the {} controller",
-                controller.name(Version::V2)
-            );
-            Check::missing(
-                name,
-                missing,
-                "boot with `cgroup_enable=memory cgroup_no_v1=all`; see /proc/cgroups",
-            )
-        }
-    }
+    let controller_name = controller.name(Version::V2);
+    let missing = format!("no hierarchy has the {controller_name} controller");
+    let fix = "boot with `cgroup_enable=memory cgroup_no_v1=all`; see /proc/cgroups";
+    check(name, hierarchies.holding(controller).map(place), missing, fix)
 }
 
-fn at(hierarchy: &Hierarchy) -> String {
+fn place(hierarchy: &Hierarchy) -> String {
     let version = match hierarchy.version() {
         Version::V1 => 1,
         Version::V2 => 2,
@@ -131,29 +118,22 @@ fn at(hierarchy: &Hierarchy) -> String {
 }
 
 fn swap(hierarchies: &Hierarchies) -> Check {
-    let files = ["memory.swap.max", "memory.memsw.limit_in_bytes"];
+    let first = |files: &[&str]| first_file(hierarchies, Controller::Memory, files);
     // Version 2 has the file only below the top, where there may be no cgroup yet. Then
     // only /proc/swaps tells whether the kernel has swap at all.
-    let limited = || {
-        sample(
-            hierarchies,
-            Controller::Memory,
-            &["memory.max", "memory.limit_in_bytes"],
-        )
+    let without_cgroup = || {
+        let swaps = PathBuf::from("/proc/swaps");
+        let limits = first(&["memory.max", "memory.limit_in_bytes"]);
+        (limits.is_none() && swaps.exists()).then_some(swaps)
     };
-    let unknown = || {
-        Some(PathBuf::from("/proc/swaps"))
-            .filter(|swaps| limited().is_none() && swaps.exists())
-    };
-    match sample(hierarchies, Controller::Memory, &files).or_else(unknown) {
-        Some(file) => Check::ok("cgroup-swap", file.display()),
-        None => Check::missing("cgroup-swap", "swap is not counted", Limit::Swap.fix()),
-    }
+    let found = first(&["memory.swap.max", "memory.memsw.limit_in_bytes"])
+        .or_else(without_cgroup);
+    let found = found.as_ref().map(|file| file.display());
+    check("cgroup-swap", found, "swap is not counted", Limit::Swap.fix())
 }
 
 /// Checks for a weight of block I/O. Only cgroups below the top have the files of the
-/// weight; io.cost.qos and `BFQ_V1` are files of the top cgroup on a kernel that has
-/// them.
+/// weight. The last two files are in the top cgroup of a kernel that has weights.
 fn blkio_weight(hierarchies: &Hierarchies) -> Check {
     let files = [
         "io.bfq.weight",
@@ -161,50 +141,33 @@ fn blkio_weight(hierarchies: &Hierarchies) -> Check {
         "blkio.weight",
         "blkio.bfq.weight",
         "io.cost.qos",
-        BFQ_V1,
+        "blkio.bfq.io_service_bytes",
     ];
-    match sample(hierarchies, Controller::Io, &files) {
-        Some(file) => Check::ok("cgroup-blkio-weight", file.display()),
-        None => Check::missing(
-            "cgroup-blkio-weight",
-            "no io.weight or blkio.weight",
-            Limit::BlkioWeight.fix(),
-        ),
-    }
+    let found = first_file(hierarchies, Controller::Io, &files);
+    let found = found.as_ref().map(|file| file.display());
+    let fix = Limit::BlkioWeight.fix();
+    check("cgroup-blkio-weight", found, "no io.weight or blkio.weight", fix)
 }
 
-const BFQ_V1: &str = "blkio.bfq.io_service_bytes";
-
 fn freeze(hierarchies: &Hierarchies) -> Check {
-    match hierarchies.unified().or_else(|| hierarchies.holding(Controller::Freezer)) {
-        Some(hierarchy) => Check::ok("cgroup-freeze", at(hierarchy)),
-        None => Check::missing(
-            "cgroup-freeze",
-            "neither version 2 nor the freezer is mounted",
-            NEW_KERNEL,
-        ),
-    }
+    let found =
+        hierarchies.unified().or_else(|| hierarchies.holding(Controller::Freezer));
+    let missing = "neither version 2 nor the freezer is mounted";
+    let fix = "boot a newer kernel, or use a virtual machine (book: Set-up)";
+    check("cgroup-freeze", found.map(place), missing, fix)
 }
 
 /// Checks for cgroup.kill. Linux 5.14, the oldest that Kiste supports, has it on
 /// version 2.
 fn kill(hierarchies: &Hierarchies) -> Check {
-    match hierarchies.unified() {
-        Some(unified) => Check::ok("cgroup-kill", at(unified)),
-        None => {
-            let found = "no cgroup.kill: processes are frozen and signalled one by one";
-            Check::missing(
-                "cgroup-kill",
-                found,
-                "mount version 2 beside version 1: mount -t cgroup2 none DIR",
-            )
-        }
-    }
+    let missing = "no cgroup.kill: processes are frozen and signalled one by one";
+    let fix = "mount version 2 beside version 1: mount -t cgroup2 none DIR";
+    check("cgroup-kill", hierarchies.unified().map(place), missing, fix)
 }
 
 /// Finds the first of `files` in the top cgroup of the controller's hierarchy or, since
 /// the top has fewer files, in a cgroup right below.
-fn sample(
+fn first_file(
     hierarchies: &Hierarchies,
     controller: Controller,
     files: &[&str],

@@ -43,8 +43,7 @@ enum Means<'a> {
 }
 
 fn means(directories: &[Directory]) -> Result<Means<'_>> {
-    let unified =
-        directories.iter().find(|cgroup| cgroup.hierarchy().version() == Version::V2);
+    let unified = directories.iter().find(|cgroup| cgroup.version() == Version::V2);
     unified
         .map(Means::Unified)
         .or_else(|| freezer(directories).map(Means::Freezer))
@@ -58,7 +57,7 @@ fn means(directories: &[Directory]) -> Result<Means<'_>> {
 
 /// Returns the cgroup in the hierarchy of version 1's freezer, if there is one.
 pub(crate) fn freezer(directories: &[Directory]) -> Option<&Directory> {
-    directories.iter().find(|cgroup| cgroup.hierarchy().holds(Controller::Freezer))
+    directories.iter().find(|cgroup| cgroup.holds(Controller::Freezer))
 }
 
 /// Freezes a cgroup of the freezer.

@@ -20,9 +20,7 @@ use crate::{events, freeze};
 /// moment.
 // Task 5.4: one write to cgroup.kill, then wait until the kernel says that it is empty.
 pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
-    if let Some(unified) =
-        directories.iter().find(|it| it.hierarchy().version() == Version::V2)
-    {
+    if let Some(unified) = directories.iter().find(|it| it.version() == Version::V2) {
         match unified.write("kill every process in it", "cgroup.kill", 1) {
             // An older kernel: `kill_each` does it.
             Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => return Ok(()),

@@ -121,7 +121,7 @@ fn missing_file(
     let files: Vec<_> = files.iter().map(|(file, _)| *file).collect();
     let what = format!(
         "{limit}: the {} controller of this kernel has no {} (looked in {})",
-        limit.controller().name(cgroup.hierarchy().version()),
+        limit.controller().name(cgroup.version()),
         files.join(" or "),
         cgroup.path().display(),
     );

@@ -78,7 +78,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
-    // 05: how much it may use
+    // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     let started = Instant::now();
 
@@ -87,8 +87,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
         .spawn(|parent| {
-            cgroup.enter()?; // 05: v1: goes in first
-            cgroups::unshare_namespace()?; // 05: what it sees of cgroups
+            cgroup.enter()?; // 05: v1: enters it here
+            cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             let root = Root::open(&rootfs, &mounts)?; // 04: what it sees as /
@@ -100,7 +100,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             args.mount.propagation.share()?;
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;

@@ -84,7 +84,7 @@ impl Cgroup {
 
 /// Returns the name of the file on the version of `cgroup`.
 pub(crate) fn by<'a>(cgroup: &Directory, v2: &'a str, v1: &'a str) -> &'a str {
-    match cgroup.hierarchy().version() {
+    match cgroup.version() {
         Version::V2 => v2,
         Version::V1 => v1,
     }
@@ -96,13 +96,13 @@ fn io(cgroup: &Directory) -> Option<Io> {
     // it. If the counters of the host's top cgroup are 0, nothing is counted.
     let is_counted =
         |top: &Directory| top.read(file).is_ok_and(|text| sum(&text, "Total ") > 0);
-    if cgroup.hierarchy().version() == Version::V1
+    if cgroup.version() == Version::V1
         && !cgroup.above().first().is_some_and(is_counted)
     {
         return None;
     }
     let text = cgroup.read(file).ok()?;
-    Some(match cgroup.hierarchy().version() {
+    Some(match cgroup.version() {
         Version::V2 => {
             Io { read: sum(&text, "rbytes="), written: sum(&text, "wbytes=") }
         }

@@ -9,7 +9,7 @@ use crate::limits::{Limit, Limits};
 
 /// Writes the limits whose controllers are in this hierarchy.
 pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
-    if cgroup.hierarchy().holds(Controller::Cpuset) {
+    if cgroup.holds(Controller::Cpuset) {
         inherit_cpuset(cgroup)?;
         cpuset::check(cgroup, "cpuset.cpus", limits.cpuset_cpus.as_ref())?;
     }

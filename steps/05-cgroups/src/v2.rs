@@ -45,7 +45,7 @@ fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
     if !cgroup.hierarchy().has_controllers() {
         return Ok(()); // a hybrid host: all controllers are on version 1
     }
-    let held = |controller: &Controller| cgroup.hierarchy().holds(*controller);
+    let held = |controller: &Controller| cgroup.holds(*controller);
     for (depth, ancestor) in cgroup.above().iter().enumerate() {
         let granted = names(ancestor, "cgroup.controllers")?;
         let enabled = names(ancestor, "cgroup.subtree_control")?;

@@ -42,7 +42,7 @@ impl Cgroup {
     pub fn show_in(&self, root: BorrowedFd<'_>) -> Result<()> {
         let target = inside::own_directory(root, MOUNT_POINT)?;
         match self.directories() {
-            [only] if only.hierarchy().version() == Version::V2 => {
+            [only] if only.version() == Version::V2 => {
                 view(only)?.attach(&target, MOUNT_POINT)
             }
             directories => show_each(root, &target, directories),

@@ -83,7 +83,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
-    // 05: how much it may use
+    // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     let started = Instant::now();
 
@@ -96,9 +96,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         // 06: who it is outside
         .before_start(|child| ids.write(child, view.iter().map(RootView::detached)))
         .spawn(|parent| {
-            cgroup.enter()?; // 05: v1: goes in first
+            cgroup.enter()?; // 05: v1: enters it here
             ids.enter(parent)?; // 06: root, of its own namespace
-            cgroups::unshare_namespace()?; // 05: what it sees of cgroups
+            cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 04: what it sees as /
@@ -115,7 +115,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             ids.become_user(&account, parent)?; // 06: and is from here on
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;

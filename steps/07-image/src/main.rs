@@ -94,7 +94,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
-    // 05: how much it may use
+    // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 07: what it is made of
     let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
@@ -107,9 +107,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
         .before_start(|child| ids.write(child, base.views())) // 06: who it is outside
         .spawn(|parent| {
-            cgroup.enter()?; // 05: v1: goes in first
+            cgroup.enter()?; // 05: v1: enters it here
             ids.enter(parent)?; // 06: root, of its own namespace
-            cgroups::unshare_namespace()?; // 05: what it sees of cgroups
+            cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
@@ -132,8 +132,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             ids.become_user(&account, parent)?; // 06: and is from here on
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
-    child.set_stop_signal(base.stop_signal()); // 07: what the image wants instead of TERM
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
+    child.set_stop_signal(base.stop_signal()); // 07: in place of SIGTERM
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;

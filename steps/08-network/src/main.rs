@@ -108,7 +108,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
-    // 05: how much it may use
+    // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
     let network = network::connect(&network, &id, &names.hostname, &run_dir)?;
@@ -130,10 +130,10 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             network.plug_in(child) // 08: a cable, from the bridge to it
         })
         .spawn(|parent| {
-            cgroup.enter()?; // 05: v1: goes in first
+            cgroup.enter()?; // 05: v1: enters it here
             ids.enter(parent)?; // 06: root, of its own namespace
             network.configure()?; // 08: its end of the cable
-            cgroups::unshare_namespace()?; // 05: what it sees of cgroups
+            cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
             // 07: the layers, and 04: what it sees as /
@@ -157,8 +157,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             ids.become_user(&account, parent)?; // 06: and is from here on
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: was it memory?
-    child.set_stop_signal(base.stop_signal()); // 07: what the image wants instead of TERM
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
+    child.set_stop_signal(base.stop_signal()); // 07: in place of SIGTERM
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;

@@ -1,5 +1,5 @@
-//! Whatever bytes come, the reader of archives ends, in bounded memory, with an answer
-//! or an error.
+//! Feeds any bytes to the reader of archives, which must end in bounded memory, with a
+//! result or an error.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
