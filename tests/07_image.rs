@@ -28,12 +28,16 @@ mod documents;
 mod exact;
 #[path = "07_image/explain.rs"]
 mod explain;
+#[path = "07_image/formats.rs"]
+mod formats;
 #[path = "07_image/hostile.rs"]
 mod hostile;
 #[path = "07_image/killed.rs"]
 mod killed;
 #[path = "07_image/layers.rs"]
 mod layers;
+#[path = "07_image/malformed.rs"]
+mod malformed;
 #[path = "07_image/memory.rs"]
 mod memory;
 #[path = "07_image/options.rs"]

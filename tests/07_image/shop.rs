@@ -172,6 +172,23 @@ impl Shop {
         lines
     }
 
+    /// Imports a tarball as `small:1`, with whatever outcome.
+    pub fn try_import(&self, tar: impl AsRef<[u8]>) -> Ran {
+        self.try_with(tar, |file| self.call(&["import", file, "small:1"]))
+    }
+
+    /// Loads an archive, with whatever outcome.
+    pub fn try_load(&self, archive: impl AsRef<[u8]>) -> Ran {
+        self.try_with(archive, |file| self.call(&["load", file]))
+    }
+
+    fn try_with(&self, bytes: impl AsRef<[u8]>, call: impl Fn(&str) -> Ran) -> Ran {
+        let file = self.file("archive.tar", bytes);
+        let ran = call(file.to_str().unwrap());
+        fs::remove_file(file).unwrap();
+        ran
+    }
+
     /// Loads an image `small:1` of the smallest root file system and of these layers on
     /// it.
     #[track_caller]

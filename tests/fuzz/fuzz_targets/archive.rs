@@ -1,5 +1,5 @@
-//! Whatever bytes come, the reader of archives ends, in bounded memory, with an answer
-//! or an error.
+//! Feeds the reader of archives: it must end, in bounded memory, with or without an
+//! error.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
