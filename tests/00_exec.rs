@@ -1,6 +1,5 @@
-//! Step 0: a command runs, and whoever started it cannot tell that something stood in
-//! between: by its exit code, its arguments, its environment, its signals, or its
-//! terminal.
+//! Step 0: a command runs below the runtime as it runs without it: with the same exit
+//! code, arguments, signals and terminal, and a clean environment.
 
 use kiste_tests::{Bench, step};
 

@@ -1,4 +1,4 @@
-//! Step 1: the container has a name of its own, and the host keeps its.
+//! Step 1: the container has its own host name, and the host keeps its name.
 
 use std::collections::HashSet;
 use std::fs;
@@ -23,7 +23,7 @@ fn the_container_is_called_what_was_asked_for() {
 }
 
 #[test]
-fn the_container_is_called_by_its_id_when_nothing_was_asked_for() {
+fn the_container_is_called_by_its_id_without_an_option() {
     let Some(bench) = bench() else { return };
     let mut names = HashSet::new();
     for _ in 0..20 {
@@ -46,7 +46,7 @@ fn the_variable_hostname_has_the_name_of_the_container() {
 }
 
 #[test]
-fn the_domain_is_what_was_asked_for_and_else_the_hosts() {
+fn the_domain_is_what_was_asked_for_or_the_hosts() {
     let Some(bench) = bench() else { return };
     let read = ["cat", "/proc/sys/kernel/domainname"];
     bench.run(&["--domainname", "example.org"], &read).prints("example.org");
@@ -91,7 +91,7 @@ fn two_containers_have_two_names() {
 }
 
 #[test]
-fn a_name_that_is_none_is_refused_before_anything_is_made() {
+fn an_invalid_name_is_refused_before_anything_is_made() {
     let Some(bench) = bench() else { return };
     let too_long = "a".repeat(65);
     for option in ["--hostname", "--domainname"] {
@@ -153,7 +153,7 @@ fn every_option_of_the_step_below_is_here() {
 }
 
 #[test]
-fn it_still_ends_as_the_command_does() {
+fn it_still_exits_with_the_status_of_the_command() {
     let Some(bench) = bench() else { return };
     bench.run(&[], &["no-such-command"]).exits(127);
     bench.run(&[], &["/etc/passwd"]).exits(126);

@@ -1,5 +1,5 @@
-//! Step 2: the container's processes are its own. PID 1 is the command, or an init with
-//! the duties of PID 1; and when PID 1 ends, or the runtime, all end.
+//! Step 2: the container has its own PID namespace. PID 1 is the command, or an init
+//! with the duties of PID 1. When PID 1 or the runtime ends, all its processes end.
 
 use kiste_tests::{Bench, step};
 

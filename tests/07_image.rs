@@ -38,10 +38,14 @@ mod killed;
 mod layers;
 #[path = "07_image/malformed.rs"]
 mod malformed;
+#[path = "07_image/liveness.rs"]
+mod liveness;
 #[path = "07_image/memory.rs"]
 mod memory;
 #[path = "07_image/options.rs"]
 mod options;
+#[path = "07_image/output.rs"]
+mod output;
 #[path = "07_image/peers.rs"]
 mod peers;
 #[path = "07_image/places.rs"]

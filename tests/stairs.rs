@@ -1,5 +1,5 @@
-//! Stairs go up: a step stands on the steps below it and on nothing else, and whatever
-//! belongs to a step has its number and its name.
+//! Stairs go up: a step depends only on the steps below it, and everything that belongs
+//! to a step has its number and its name.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,19 +34,19 @@ struct Target {
     src_path: PathBuf,
 }
 
-/// What the tests of all steps share.
+/// The library that the tests of all steps share.
 const TEST_KIT: &str = "kiste-tests";
-/// The race, of `tests/bench`.
+/// The benchmark, in `tests/bench`.
 const BENCH: &str = "kiste-bench";
-/// What mdBook runs on the pages of the book.
+/// The preprocessor of the book.
 const BOOK: &str = "kiste-book";
-/// The last line of the tests, of `tests/summary`.
+/// The last line of the tests, in `tests/summary`.
 const SUMMARY: &str = "test-summary";
-/// What every step shares and no chapter is about.
+/// The library that all steps share, without a chapter.
 const GROUND: &str = "00-kit";
 
 #[test]
-fn every_step_stands_on_lower_steps_only_and_is_named_as_its_chapter() {
+fn every_step_depends_on_lower_steps_only_and_is_named_like_its_chapter() {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let metadata = Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--no-deps"])
@@ -57,23 +57,23 @@ fn every_step_stands_on_lower_steps_only_and_is_named_as_its_chapter() {
     let metadata: Metadata = serde_json::from_slice(&metadata.stdout).unwrap();
 
     assert!(metadata.packages.len() > 6, "all steps are in the workspace");
-    let wrong = what_is_wrong(&metadata, &|path| path.exists());
+    let wrong = problems(&metadata, &|path| path.exists());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn what_is_wrong(metadata: &Metadata, exists: &dyn Fn(&Path) -> bool) -> Vec<String> {
+fn problems(metadata: &Metadata, exists: &dyn Fn(&Path) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for package in &metadata.packages {
         if [TEST_KIT, BENCH, BOOK, SUMMARY].contains(&package.name.as_str()) {
-            wrong.extend(what_tests_know(package));
+            wrong.extend(dependencies_of_tests(package));
             continue;
         }
         match package.name.strip_prefix("step-").filter(|step| rung(step).is_some()) {
             None => wrong
                 .push(format!("{}: a package is called step-NN-name", package.name)),
             Some(step) => {
-                wrong.extend(what_leads_down(step, package));
-                wrong.extend(what_is_misnamed(
+                wrong.extend(upward_dependencies(step, package));
+                wrong.extend(wrong_names(
                     step,
                     package,
                     &metadata.workspace_root,
@@ -85,7 +85,7 @@ fn what_is_wrong(metadata: &Metadata, exists: &dyn Fn(&Path) -> bool) -> Vec<Str
     wrong
 }
 
-/// How high a step is: its number, with the kit below all.
+/// The height of a step: its number, with the kit below all others.
 fn rung(step: &str) -> Option<i32> {
     let (number, name) = step.split_once('-')?;
     let is_name = !name.is_empty()
@@ -94,20 +94,23 @@ fn rung(step: &str) -> Option<i32> {
     Some(if step == GROUND { -1 } else { number })
 }
 
-/// Tests run the program; they do not know what it is made of.
-fn what_tests_know(package: &Package) -> Vec<String> {
+/// The test library must not depend on a step: tests run the programs from outside.
+fn dependencies_of_tests(package: &Package) -> Vec<String> {
     let steps = package
         .dependencies
         .iter()
         .filter(|dependency| dependency.name.starts_with("step-"));
     steps
         .map(|step| {
-            format!("{} knows {}, and its tests are black-box", package.name, step.name)
+            format!(
+                "{} depends on {}, but tests run the programs from outside",
+                package.name, step.name
+            )
         })
         .collect()
 }
 
-fn what_leads_down(step: &str, package: &Package) -> Vec<String> {
+fn upward_dependencies(step: &str, package: &Package) -> Vec<String> {
     let ours =
         package.dependencies.iter().filter(|dependency| dependency.path.is_some());
     let leads_down =
@@ -122,7 +125,7 @@ fn what_leads_down(step: &str, package: &Package) -> Vec<String> {
         .collect()
 }
 
-fn what_is_misnamed(
+fn wrong_names(
     step: &str,
     package: &Package,
     root: &Path,
@@ -175,7 +178,7 @@ fn what_is_misnamed(
     wrong
 }
 
-/// `/w/steps/05-x/../../tests/05_x.rs` is `/w/tests/05_x.rs`.
+/// Removes `..`: `/w/steps/05-x/../../tests/05_x.rs` is `/w/tests/05_x.rs`.
 fn normal(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut normal, part| {
         match part.as_os_str() == ".." {
@@ -200,7 +203,7 @@ fn the_summary_of_the_book_has_the_chapters_in_the_order_of_the_steps() {
     assert!(!chapters.is_empty() && chapters == sorted, "{chapters:?}");
 }
 
-/// A workspace of one step, 05-top, that depends on this, and has this for its test.
+/// A workspace of one step, 05-top, with this dependency and this test.
 fn workspace_with(dependency: &str, test: &str) -> Metadata {
     let text = format!(
         r#"{{"workspace_root": "/w", "packages": [{{
@@ -220,15 +223,16 @@ const GOOD_DEPENDENCY: &str =
 const GOOD_TEST: &str = "/w/steps/05-top/../../tests/05_top.rs";
 
 #[test]
-fn a_step_on_a_lower_one_is_right() {
+fn a_step_may_depend_on_a_lower_one() {
     assert_eq!(
-        what_is_wrong(&workspace_with(GOOD_DEPENDENCY, GOOD_TEST), &|_| true),
+        problems(&workspace_with(GOOD_DEPENDENCY, GOOD_TEST), &|_| true),
         [""; 0]
     );
 }
 
 #[test]
-fn a_step_on_a_higher_one_or_on_its_own_height_or_on_the_tests_is_wrong() {
+fn a_step_must_not_depend_on_a_higher_one_nor_on_one_of_its_own_height_nor_on_the_tests()
+ {
     for (name, kind) in [
         ("step-06-above", "null"),
         ("step-05-beside", "null"),
@@ -238,32 +242,32 @@ fn a_step_on_a_higher_one_or_on_its_own_height_or_on_the_tests_is_wrong() {
     ] {
         let dependency =
             format!(r#"{{"name": "{name}", "kind": {kind}, "path": "/w/x"}}"#);
-        let wrong = what_is_wrong(&workspace_with(&dependency, GOOD_TEST), &|_| true);
+        let wrong = problems(&workspace_with(&dependency, GOOD_TEST), &|_| true);
         assert_eq!(wrong, [format!("05-top depends on {name}: stairs go up")]);
     }
 }
 
 #[test]
 fn a_test_elsewhere_or_a_missing_readme_or_chapter_is_wrong() {
-    let wrong = what_is_wrong(
+    let wrong = problems(
         &workspace_with(GOOD_DEPENDENCY, "/w/steps/05-top/tests/05_top.rs"),
         &|_| true,
     );
     assert_eq!(wrong, ["05-top: its test 05_top is tests/05_top.rs"]);
-    let wrong = what_is_wrong(&workspace_with(GOOD_DEPENDENCY, GOOD_TEST), &|_| false);
+    let wrong = problems(&workspace_with(GOOD_DEPENDENCY, GOOD_TEST), &|_| false);
     let missing =
         ["README is /w/steps/05-top/README.md", "chapter is /w/book/src/05-top.md"];
     assert_eq!(wrong, missing.map(|what| format!("05-top: its {what}")));
 }
 
 #[test]
-fn a_package_without_a_number_and_a_test_kit_that_knows_a_step_are_wrong() {
+fn a_package_without_a_number_and_a_test_library_that_depends_on_a_step_are_wrong() {
     let mut metadata = workspace_with(GOOD_DEPENDENCY, GOOD_TEST);
     metadata.packages[0].name = "step-top".into();
     assert_eq!(
-        what_is_wrong(&metadata, &|_| true),
+        problems(&metadata, &|_| true),
         ["step-top: a package is called step-NN-name"]
     );
     metadata.packages[0].name = TEST_KIT.into();
-    assert_eq!(what_is_wrong(&metadata, &|_| true).len(), 1);
+    assert_eq!(problems(&metadata, &|_| true).len(), 1);
 }

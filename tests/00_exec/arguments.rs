@@ -1,4 +1,4 @@
-//! The command line: what is ours, and what is the command's.
+//! The command line: the runtime's options, and the command's arguments.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

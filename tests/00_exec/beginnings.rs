@@ -1,4 +1,4 @@
-//! A command that cannot begin: which exit code, and one line that says why.
+//! A command that cannot start: the exit code, and one line that says why.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,8 @@ use kiste_tests::{Bench, Ran, host};
 
 use crate::bench;
 
-/// Exactly one line says what is wrong; a second one may say how to mend it.
+/// Checks that stderr has one line with the error, and at most a second one with a
+/// hint.
 #[track_caller]
 fn complains_in_one_line(ran: &Ran, text: &str) {
     ran.complains(text);
@@ -102,7 +103,7 @@ fn a_program_that_is_open_for_writing_is_126() {
 }
 
 #[test]
-fn an_interpreter_that_a_script_misses_is_named() {
+fn the_missing_interpreter_of_a_script_is_named() {
     let bench = bench();
     let script = program(&bench, b"#!/no/such/interpreter -e\n");
     let ran = bench.run(&[], &[&script]);
@@ -113,7 +114,7 @@ fn an_interpreter_that_a_script_misses_is_named() {
 }
 
 #[test]
-fn a_loader_that_a_program_misses_is_named() {
+fn the_missing_loader_of_a_program_is_named() {
     let bench = bench();
     let mut bytes = fs::read("/bin/true").unwrap();
     // Its PT_INTERP: "/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1".
@@ -166,10 +167,10 @@ fn a_directory_to_start_in_that_is_not_there_is_125() {
 }
 
 #[test]
-fn a_command_that_cannot_begin_leaves_no_second_process_that_goes_on() {
+fn a_command_that_cannot_start_leaves_no_second_process() {
     let bench = bench();
-    // A child that came back from the failed exec would end, and tell, as the parent
-    // does.
+    // A child that returned from the failed exec would run the parent's code, and print
+    // a second error.
     let ran = bench.run(&["--pid-file", "pid"], &["/etc/passwd"]);
     assert_eq!(ran.exits(126).err.matches("error:").count(), 1, "{}", ran.err);
     assert!(!Path::new(&bench.dir().join("pid")).exists());

@@ -1,4 +1,4 @@
-//! How the command ended is how the runtime ends.
+//! The runtime exits with the status of the command.
 
 use std::fs;
 
@@ -34,7 +34,7 @@ fn the_exit_code_of_a_command_that_a_signal_ended_is_128_and_the_signal() {
 }
 
 #[test]
-fn what_the_command_prints_is_all_that_is_printed() {
+fn nothing_but_the_commands_output_is_printed() {
     let ran = bench().sh(&[], "echo out; echo err >&2");
     assert_eq!((ran.exits(0).out.as_str(), ran.err.as_str()), ("out\n", "err\n"));
 }
@@ -68,8 +68,7 @@ fn a_pipeline_of_runs_does_not_hang() {
 
 #[test]
 fn a_reader_that_goes_away_ends_the_command_and_not_with_an_error_of_ours() {
-    // 141: SIGPIPE, which Rust programs ignore, does to the command what it does to
-    // any.
+    // 141 is SIGPIPE. Rust programs ignore it, but the command must not.
     let script = r#""$0" run yes | head -n 1; echo "${PIPESTATUS[0]}""#;
     let ran = bench().run_through_shell(script);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("y\n141\n", ""));
@@ -93,11 +92,11 @@ fn a_kill_9_of_the_runtime_kills_the_command() {
 }
 
 #[test]
-fn a_child_that_dies_before_it_is_the_command_is_told() {
+fn a_child_that_dies_before_the_exec_is_reported() {
     if !tool("strace") {
         return;
     }
-    // strace kills it as it asks for the last thing before its exec.
+    // strace kills it at its last call before the exec.
     let kill = "inject=close_range:signal=SIGKILL";
     let strace = [
         "strace",
@@ -115,7 +114,7 @@ fn a_child_that_dies_before_it_is_the_command_is_told() {
 }
 
 #[test]
-fn a_call_that_the_kernel_refuses_the_child_is_told_with_its_reason() {
+fn a_call_that_fails_in_the_child_is_reported_with_its_reason() {
     if !tool("strace") {
         return;
     }
@@ -136,10 +135,10 @@ fn a_call_that_the_kernel_refuses_the_child_is_told_with_its_reason() {
     ran.complains("(ENOMEM)");
 }
 
-/// wait(2): children of who ignores SIGCHLD are reaped by the kernel, and nobody learns
-/// how they ended.
+/// wait(2): while a process ignores SIGCHLD, the kernel reaps its children, and their
+/// exit codes are lost.
 #[test]
-fn a_caller_who_ignores_sigchld_learns_the_exit_code_all_the_same() {
+fn a_caller_that_ignores_sigchld_still_learns_the_exit_code() {
     let ran =
         bench().run_by(&["env", "--ignore-signal=CHLD"], &[], &["sh", "-c", "exit 7"]);
     ran.exits(7);

@@ -1,4 +1,4 @@
-//! Signals that somebody sends to the runtime are meant for the command.
+//! The runtime forwards the signals that it is sent to the command.
 
 use std::process::Command;
 
@@ -37,7 +37,7 @@ fn a_signal_that_ends_the_command_ends_the_runtime_with_its_code() {
 }
 
 #[test]
-fn a_real_time_signal_is_sent_on_and_told_by_its_number() {
+fn a_real_time_signal_is_forwarded_and_reported_by_its_number() {
     let bench = bench();
     let running = bench.start(&[], &["sleep", "300"]);
     let sent = Command::new("sh")
@@ -68,8 +68,8 @@ fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on() {
     let bench = bench();
     let running = bench.start(&[], &["sleep", "300"]);
     let state = |pid: i32| kiste_tests::host::status(pid, "State").chars().next();
-    // Not SIGTSTP: where nobody has job control, as in CI, the kernel keeps a group
-    // from stopping by that.
+    // Not SIGTSTP: without job control, as in CI, the process group is orphaned, and
+    // the kernel does not stop it by that signal.
     kill(Pid::from_raw(running.pid), Signal::SIGSTOP).unwrap();
     let both = |wanted: char| {
         let there = [running.pid, running.runtime()]

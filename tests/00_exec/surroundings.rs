@@ -1,5 +1,4 @@
-//! What is around the command: its environment, directory, descriptors, and the file
-//! that says who it is.
+//! The command's environment, directory, descriptors, and pid file.
 
 use std::fs;
 
@@ -31,7 +30,7 @@ fn the_environment_is_clean() {
 }
 
 #[test]
-fn home_is_roots_for_root_and_else_the_callers() {
+fn home_is_slash_root_for_root_and_the_callers_for_others() {
     let bench = bench();
     let (caller, command) = (["env", "HOME=/somewhere"], ["sh", "-c", "echo $HOME"]);
     if !nix::unistd::geteuid().is_root() {
@@ -91,9 +90,8 @@ fn the_command_starts_where_it_is_told_to_and_else_where_the_caller_is() {
 }
 
 #[test]
-fn no_descriptor_of_ours_is_a_directory_to_start_in() {
-    // CVE-2024-21626: a descriptor that the runtime has open leads out of the
-    // container.
+fn a_descriptor_of_the_runtime_cannot_be_the_working_directory() {
+    // CVE-2024-21626: an open descriptor of the runtime leads out of the container.
     let bench = bench();
     for number in 3..=20 {
         bench
@@ -155,18 +153,18 @@ fn the_pid_file_names_the_command_as_long_as_it_runs() {
     assert_eq!(pid_files(), 1);
     running.type_in("\n");
     running.end().exits(0);
-    assert_eq!(pid_files(), 0, "also none that was written aside");
+    assert_eq!(pid_files(), 0, "the temporary file is gone, too");
 }
 
 #[test]
-fn a_pid_file_that_cannot_be_written_is_told_before_the_command_starts() {
+fn a_pid_file_that_cannot_be_written_is_reported_before_the_command_starts() {
     let bench = bench();
     let ran = bench.run(&["--pid-file", "/no/such/dir/pid"], &["echo", "it runs"]);
     ran.exits(125)
         .complains("access(/no/such/dir, W_OK): No such file or directory (ENOENT)");
     ran.complains("hint: --pid-file");
     assert_eq!(ran.out, "");
-    // What shows only later, because nobody asked in time, ends the command.
+    // An error that only the write finds ends the command.
     fs::create_dir(bench.dir().join("directory")).unwrap();
     bench
         .run(&["--pid-file", "directory"], &["sleep", "300"])

@@ -1,4 +1,4 @@
-//! On a real terminal: Ctrl-C, Ctrl-Z, fg, and who has the terminal afterwards.
+//! On a real terminal: Ctrl-C, Ctrl-Z, fg, and the foreground process group.
 
 use std::ffi::OsString;
 use std::fs;
@@ -96,8 +96,8 @@ fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
     let mut terminal = shell_with_jobs(&bench);
     nix::unistd::mkfifo(&bench.dir().join("go"), nix::sys::stat::Mode::S_IRWXU)
         .unwrap();
-    // No fork in it: dash uses vfork(2), and a vfork that Ctrl-Z stops in the middle
-    // stops nobody else.
+    // The script forks nothing: dash uses vfork(2), and a Ctrl-Z in the middle of a
+    // vfork stops only the child.
     terminal.type_in("$run run --pid-file pid sh -c 'echo re\"ad\"y; read line <go'\n");
     terminal.shows("ready");
     let runtime = host::status(pid(&bench), "PPid");
@@ -113,7 +113,7 @@ fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
 }
 
 #[test]
-fn the_terminal_comes_back_to_who_called() {
+fn the_caller_gets_the_terminal_back() {
     let bench = bench();
     for command in ["true", "no-such-command"] {
         let script =
@@ -148,8 +148,7 @@ fn a_pipeline_at_a_terminal_does_not_stop_itself() {
     terminal.type_in("cat | $run run cat | $run run sed -u s/^/got:/\n");
     terminal.type_in("a line\n");
     terminal.shows("got:a line");
-    // Had a run taken the foreground, the first cat could not read again after this
-    // one.
+    // If a run had taken the foreground, the first cat could not read after this line.
     terminal.type_in("another\n");
     terminal.shows("got:another");
     terminal.type_in("\x04");
@@ -162,8 +161,8 @@ fn a_pipeline_at_a_terminal_does_not_stop_itself() {
 #[test]
 fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
     let bench = bench();
-    // The program leads the session of the terminal, as below `ssh -t`, and is alone
-    // told of its end.
+    // The program leads the session of the terminal, as below `ssh -t`, and only it is
+    // sent the hang-up.
     let run = format!("exec {} run --pid-file pid sleep 1000", bench.exe().display());
     let mut terminal =
         Terminal::start_any(bench.dir(), &["sh", "-c", &run].map(OsString::from));

@@ -1,4 +1,4 @@
-//! What it says about itself.
+//! Help, narration and doctor.
 
 use kiste_tests::{explain, help, step};
 
@@ -86,14 +86,14 @@ fn doctor_answers_people_and_machines() {
 }
 
 #[test]
-fn doctor_does_not_mind_a_reader_that_goes_away() {
+fn doctor_succeeds_although_its_reader_goes_away() {
     let late = r#"(sleep 0.2; exec "$0" doctor --format json) | true; echo "${PIPESTATUS[0]}""#;
     let ran = bench().run_through_shell(late);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("0\n", ""));
 }
 
 #[test]
-fn doctor_says_so_when_what_it_says_cannot_be_written() {
+fn doctor_fails_when_its_output_cannot_be_written() {
     let ran = bench().run_through_shell(r#"exec "$0" doctor > /dev/full"#);
     ran.exits(1).complains("print to stdout").complains("No space left on device");
 }

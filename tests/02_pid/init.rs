@@ -1,4 +1,4 @@
-//! `--init`: PID 1 does the duties of PID 1, and the command need not know of them.
+//! `--init`: an init does the duties of PID 1, so that the command need not.
 
 use std::fs;
 use std::process::Command;
@@ -32,7 +32,7 @@ fn the_end_of_the_command_is_the_end_of_the_container() {
 }
 
 #[test]
-fn a_command_that_cannot_begin_is_told_as_without_init() {
+fn a_command_that_cannot_start_is_reported_as_without_init() {
     let Some(bench) = bench() else { return };
     bench
         .run(&["--init"], &["no-such-command"])
@@ -48,7 +48,7 @@ fn a_command_that_cannot_begin_is_told_as_without_init() {
 }
 
 #[test]
-fn all_is_explained_before_the_command_says_a_word() {
+fn all_calls_are_explained_before_the_command_prints_anything() {
     let Some(bench) = bench() else { return };
     for _ in 0..20 {
         let ran = bench
@@ -74,9 +74,9 @@ fn orphans_are_reaped_while_the_command_goes_on() {
         });
 }
 
-/// SIGCHLD is pending once, however many have ended (signal(7)).
+/// SIGCHLD is pending only once, however many children have ended (signal(7)).
 #[test]
-fn what_ends_while_init_is_stopped_is_all_reaped() {
+fn children_that_end_while_init_is_stopped_are_all_reaped() {
     let Some(bench) = bench() else { return };
     let orphan = "(sh -c 'until [ -e go ]; do sleep 0.02; done' &)";
     let script = format!(
@@ -99,7 +99,8 @@ fn what_ends_while_init_is_stopped_is_all_reaped() {
     eventually(|| (zombies() == 8).then_some(())).expect("all have ended");
 
     running.signal(Signal::SIGCONT);
-    // Once it sends on a second signal, it is done with all that came before the first.
+    // Once it has forwarded a second signal, it has handled all that came before the
+    // first.
     for _ in 0..2 {
         running.signal(Signal::SIGUSR1);
         running.wait_for("got it\n");
@@ -140,7 +141,7 @@ fn an_orphan_does_not_hold_up_the_end_and_ends_with_it() {
 }
 
 #[test]
-fn init_keeps_nothing_open_that_is_the_hosts() {
+fn init_keeps_no_descriptor_of_the_host_open() {
     let Some(bench) = bench() else { return };
     let open =
         ["sh", "-c", r#"exec "$0" "$@" 3</etc 4</dev/null 5>stray 6</ 7</ 8</etc 9</"#];
@@ -179,7 +180,7 @@ fn init_does_not_show_the_environment_of_the_caller() {
 }
 
 #[test]
-fn init_sends_signals_on() {
+fn init_forwards_signals() {
     let Some(bench) = bench() else { return };
     let script = "for s in HUP INT QUIT USR1 USR2 WINCH; do trap \"echo got $s\" $s; done
                   trap 'echo got TERM; exit 9' TERM; echo ready; while :; do sleep 0.02; done";
@@ -200,7 +201,7 @@ fn a_command_without_a_handler_ends_by_the_signal() {
     let running = bench.start(&["--init"], &["sleep", "300"]);
     running.signal(Signal::SIGTERM);
     running.end().exits(143);
-    // Real-time signals have numbers only.
+    // Real-time signals have numbers and no names.
     let running = bench.start(&["--init"], &["sleep", "300"]);
     let sent = Command::new("sh")
         .args(["-c", "kill -37 $0", &running.runtime().to_string()])

@@ -1,4 +1,4 @@
-//! Many containers: none hangs, and none leaves a process behind.
+//! Many containers: none hangs, and none leaves a process.
 
 use std::fs;
 
@@ -6,8 +6,7 @@ use kiste_tests::{Bench, eventually};
 
 use crate::bench;
 
-/// Processes, zombies too, that were started in the bench's directory or by this very
-/// test.
+/// Lists the processes, zombies too, whose working directory is the bench's.
 fn left(bench: &Bench) -> Vec<String> {
     let here = |pid: &String| {
         fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == bench.dir())
@@ -19,7 +18,7 @@ fn left(bench: &Bench) -> Vec<String> {
 }
 
 #[test]
-fn fifty_at_once_all_end_as_they_should() {
+fn fifty_at_once_all_exit_with_their_codes() {
     let Some(bench) = bench() else { return };
     std::thread::scope(|scope| {
         for number in 0..50 {
@@ -35,7 +34,7 @@ fn fifty_at_once_all_end_as_they_should() {
 }
 
 #[test]
-fn two_hundred_in_a_row_all_end_as_they_should() {
+fn two_hundred_in_a_row_all_exit_with_their_codes() {
     let Some(bench) = bench() else { return };
     for number in 0..100 {
         bench.sh(&[], &format!("exit {number}")).exits(number);
@@ -46,9 +45,9 @@ fn two_hundred_in_a_row_all_end_as_they_should() {
 }
 
 #[test]
-fn fifty_that_are_killed_with_9_at_any_moment_leave_nothing() {
+fn fifty_runtimes_that_are_killed_at_any_moment_leave_no_process() {
     let Some(bench) = bench() else { return };
-    // Where nothing is started, nothing is left.
+    // If nothing could start at all, this test would prove nothing.
     bench.sh(&[], "echo it runs").prints("it runs");
     bench.sh(&["--init"], "echo it runs").prints("it runs");
     for number in 0..50u64 {

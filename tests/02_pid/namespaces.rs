@@ -1,4 +1,4 @@
-//! What is its own, and what is still the host's.
+//! The namespaces that the container has, and those that it shares with the host.
 
 use std::process::Command;
 

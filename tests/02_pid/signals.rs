@@ -1,4 +1,4 @@
-//! What PID 1 does with signals, and who ends with whom.
+//! PID 1 and signals; and the processes that end together.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -90,8 +90,8 @@ fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on_with_init_too() {
         (state(command) == Some(wanted) && state(running.runtime()) == Some(wanted))
             .then_some(())
     };
-    // Not SIGTSTP: where nobody has job control, as in CI, the kernel keeps a group
-    // from stopping by that.
+    // Not SIGTSTP: without job control, as in CI, the process group is orphaned, and
+    // the kernel does not stop it by that signal.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(command), Signal::SIGSTOP)
         .unwrap();
     eventually(|| both('T')).expect("both are stopped");

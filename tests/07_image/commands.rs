@@ -212,17 +212,3 @@ fn what_is_not_there_is_named_with_the_reason() {
         assert!(!shop.dir().join("x.tar").exists(), "half a file is worse than none");
     });
 }
-
-/// Its reader may go away, as head(1) does.
-#[test]
-fn a_reader_that_has_enough_is_no_error() {
-    let Some(shop) = root() else { return };
-    shop.import(tiny(), "small:1");
-    let script = format!(
-        "set -o pipefail; $0 images --store {0} | true; $0 inspect --store {0} small:1 | true",
-        shop.store().display()
-    );
-    let ran = shop.bench().run_through_shell(&script);
-    assert!(!ran.err.contains("panic"), "{ran:?}");
-    ran.exits(0);
-}

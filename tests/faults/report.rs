@@ -71,7 +71,7 @@ impl Report {
     pub fn print(&self) -> bool {
         if !self.rows.is_empty() {
             println!(
-                "\n{:30}{:>7}{:>9}{:>11}{:>10}{:>10}{:>10}{:>11}",
+                "\n{:30}{:>7}{:>9}{:>11}{:>12}{:>10}{:>11}{:>12}",
                 "",
                 "runs",
                 "refused",
@@ -96,7 +96,7 @@ impl Report {
             .map(count);
             let gc = self.needed_gc.get(row).copied().unwrap_or_default();
             println!(
-                "{row:30}{all:>7}{refused:>9}{back:>11}{after:>10}{not_made:>10}{gc:>10}{wrong:>11}"
+                "{row:30}{all:>7}{refused:>9}{back:>11}{after:>12}{not_made:>10}{gc:>11}{wrong:>12}"
             );
         }
         let all: usize = self.violations.values().map(Vec::len).sum();

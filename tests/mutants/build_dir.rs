@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
+use kiste_tests::checkout;
 use serde_json::Value;
 
 use crate::mutant::Mutant;
@@ -41,32 +42,11 @@ impl BuildDir {
         self.dir.join("tree")
     }
 
-    /// Brings the copy up to date. An unchanged file keeps its modification time, or
-    /// cargo would build everything anew.
+    /// Brings the copy up to date.
     pub fn refresh(&self) -> Result<()> {
-        let listed = Command::new("git")
-            .args([
-                "ls-files",
-                "-co",
-                "--exclude-standard",
-                "--",
-                "Cargo.toml",
-                "Cargo.lock",
-                "book/preprocessor",
-                "steps",
-                "tests",
-            ])
-            .output()
-            .context("run git")?;
-        for file in String::from_utf8(listed.stdout)?
-            .lines()
-            .filter(|file| Path::new(file).is_file())
-        {
-            let (text, copy) = (fs::read(file)?, self.tree().join(file));
-            if fs::read(&copy).ok().as_ref() != Some(&text) {
-                fs::create_dir_all(copy.parent().expect("a file is in a directory"))?;
-                fs::write(&copy, text)?;
-            }
+        let parts = ["Cargo.toml", "Cargo.lock", "book/preprocessor", "steps", "tests"];
+        for file in checkout::files(&parts).context("git ls-files")? {
+            checkout::refresh(&file, &self.tree())?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@
 pub mod archive;
 mod bench;
 mod by_hand;
+pub mod checkout;
 mod distribution;
 pub mod explain;
 pub mod help;

@@ -1,5 +1,5 @@
-//! Prints the last line of `cargo test --workspace`: how many tests were not run, and
-//! what would let them run. Of a chapter's check it prints which tasks are done.
+//! Prints the last line of `cargo test --workspace`: how many tests were skipped, and
+//! what would let them run. In a chapter's check it prints which tasks are done.
 
 use std::env;
 use std::fs;
@@ -8,11 +8,11 @@ use anstyle::{AnsiColor, Style};
 use test_summary::{Here, Sudo, summary, tasks};
 
 fn main() {
-    // An editor or another test runner asks what there is to test: nothing.
+    // An editor or another test runner asks for the list of tests: there are none.
     if env::args().any(|argument| argument == "--list") {
         return;
     }
-    // .cargo/runner names the log. Without it nobody gathered anything.
+    // .cargo/runner names the log. Without it nothing was collected.
     let Some(log) = env::var_os("KISTE_SKIPPED") else { return };
     let skipped = fs::read_to_string(&log).unwrap_or_default();
     _ = fs::remove_file(&log);

@@ -1,4 +1,4 @@
-//! Sums up what the tests of one cargo run have skipped, in one line.
+//! Sums up the skipped tests of one cargo run in one line.
 
 pub mod tasks;
 
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kiste_tests::host::package_of;
 
-/// What the advice depends on.
+/// The facts on which the advice depends.
 pub struct Here {
     /// Whether cargo runs as root.
     pub is_root: bool,
@@ -14,7 +14,7 @@ pub struct Here {
     pub sudo: Sudo,
 }
 
-/// What there is of sudo.
+/// The state of sudo.
 pub enum Sudo {
     /// The package is not installed.
     Missing,
@@ -24,7 +24,7 @@ pub enum Sudo {
     Installed,
 }
 
-/// What a skipped test needs.
+/// Something that a skipped test needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Need {
     Root,
@@ -34,9 +34,9 @@ enum Need {
     Other(String),
 }
 
-/// The line for a log of `skipped: BINARY TEST: reason` lines. A test counts once, under
-/// the first of its reasons, and so does a page of the book, of which the rest is
-/// played.
+/// Returns the line for a log of `skipped: BINARY TEST: reason` lines. A test with
+/// several reasons counts once, under the first. So does a page of the book, of which
+/// the rest was played.
 pub fn summary(log: &str, here: &Here) -> String {
     let (mut seen, mut pages) = (BTreeSet::new(), 0);
     let mut needs: BTreeMap<Need, usize> = BTreeMap::new();
@@ -69,7 +69,8 @@ fn parse(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("skipped: ")?.split_once(": ")
 }
 
-/// Of a page, the place is told first: `book/src/proof.md:45: it needs root`.
+/// Splits the reason of a page, which begins with the place: `book/src/proof.md:45: it
+/// needs root`.
 fn page_of(reason: &str) -> Option<(&str, &str)> {
     let (place, reason) = reason.split_once(": ")?;
     (place.ends_with(".md") || place.contains(".md:")).then_some((place, reason))
@@ -100,8 +101,8 @@ fn need_of(reason: &str) -> Need {
     }
 }
 
-/// `180 need root (run cargo as root)`, …: the tools together, so that one command
-/// installs them.
+/// Groups the needs: `180 need root (run cargo as root)`, …. The tools are one group,
+/// so that one command installs them.
 fn groups(needs: &BTreeMap<Need, usize>, here: &Here) -> Vec<String> {
     let mut groups = Vec::new();
     let (mut want_tools, mut packages) = (0, BTreeSet::new());
@@ -169,7 +170,7 @@ skipped: 05_cgroups told::e: cgroup-pids: no hierarchy has it
     }
 
     #[test]
-    fn a_page_of_the_book_counts_once_though_most_of_it_was_played() {
+    fn a_page_of_the_book_counts_once_although_most_of_it_was_played() {
         let log = "\
 skipped: book chapter_5: book/src/05-cgroups.md:83: cgroup v2 is not the only hierarchy here
 skipped: book chapter_5: book/src/05-cgroups.md:90: cgroup v2 is not the only hierarchy here
@@ -187,7 +188,7 @@ skipped: book chapter_3: book/src/03-mount.md: ps is not installed (the package 
     }
 
     #[test]
-    fn where_all_was_run_that_is_said() {
+    fn a_run_without_skipped_tests_says_so() {
         assert_eq!(summary("", &USER), "no test was skipped");
     }
 }

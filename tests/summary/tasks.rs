@@ -5,27 +5,27 @@ use std::fmt::Write;
 
 use kiste_tests::tasks::{Chapter, Source, Task};
 
-/// What the check of a chapter says at its end.
+/// The verdict of a chapter's check.
 pub struct Verdict {
-    /// Some lines, for people.
+    /// Some lines for the reader.
     pub text: String,
-    /// False where no task was checked, or one is not written yet: then the check has
-    /// not passed, whatever its tests say.
+    /// False if no task was checked, or if a task is not written yet. Then the check
+    /// has not passed, whatever the results of its tests.
     pub is_checked: bool,
 }
 
-/// What a check says of one task.
+/// The state of a task.
 enum State {
     Done,
-    /// The function is still `todo!()`; where it is.
+    /// The function, in this file, is still `todo!()`.
     ToDo(String),
     Fails(Vec<String>),
-    /// These of its tests were not chosen.
+    /// These tests were not run.
     NotRun(Vec<String>),
 }
 
-/// One line a task of this chapter (`02`), for a log that has `began: TEST` for each test
-/// that was run and `failed: TEST` for each that has failed.
+/// Makes a line for each task of this chapter (`02`). The log has `began: TEST` for
+/// each test that was run, and `failed: TEST` for each that has failed.
 pub fn verdict(chapter: &str, log: &str) -> Verdict {
     let steps = Chapter::steps();
     let Some(step) = steps.iter().find(|step| step.starts_with(chapter)) else {
@@ -82,10 +82,13 @@ impl<'a> Log<'a> {
         for task in tasks {
             let said = match self.state(task, place(task)) {
                 State::Done => "done".into(),
-                // Other tests were chosen.
+                // The reader has chosen other tests.
                 State::NotRun(tests) if tests.len() == task.tests.len() => continue,
                 State::NotRun(tests) => {
-                    format!("not checked by all: without {}", tests.join(", "))
+                    format!(
+                        "only partly checked: these tests were not run: {}",
+                        tests.join(", ")
+                    )
                 }
                 State::ToDo(place) => {
                     to_do = to_do.or(Some(task));
@@ -99,7 +102,7 @@ impl<'a> Log<'a> {
             _ = writeln!(text, "task {}: {said}", task.number);
         }
         if text.is_empty() {
-            text += "no test that was run judges a task\n";
+            text += "no test of a task was run\n";
         }
         text += &self.others(tasks);
         if let Some(task) = to_do.or(fails) {
@@ -114,7 +117,8 @@ impl<'a> Log<'a> {
         Verdict { text, is_checked: to_do.is_none() }
     }
 
-    /// What has failed, and is no task's own test: one of the tasks is not right yet.
+    /// Names the failed tests that do not belong to a task: one of the tasks is not
+    /// right yet.
     fn others(&self, tasks: &[Task]) -> String {
         let is_of_task = |name: &str| {
             tasks.iter().any(|task| task.tests.iter().any(|it| it == name))
@@ -150,33 +154,40 @@ mod tests {
     }
 
     #[test]
-    fn each_task_is_told_and_where_to_begin() {
+    fn the_verdict_names_the_state_of_each_task_and_where_to_begin() {
         let all = all();
         let all: Vec<_> = all.iter().map(String::as_str).collect();
-        let failed = ["init::init_sends_signals_on", "many::fifty"];
+        let failed = ["init::init_forwards_signals", "many::fifty"];
         let verdict = said(&all, &failed, "2.2");
         assert_eq!(
             verdict.text,
             "task 2.1: done\n\
              task 2.2: not written yet, in init.rs\n\
-             task 2.3: fails: init::init_sends_signals_on\n\
+             task 2.3: fails: init::init_forwards_signals\n\
              task 2.4: done\n\
              but this fails, too: many::fifty\n\
              begin with 2.2, since others may fail because of it; \
              alone: cargo check-02 namespaces::the_command_is_pid_1\n"
         );
         assert!(!verdict.is_checked);
-        assert!(said(&all, &failed, "none").is_checked, "its tests say the rest");
+        assert!(
+            said(&all, &failed, "none").is_checked,
+            "the tests decide about the rest"
+        );
     }
 
     #[test]
-    fn what_was_not_run_is_not_called_done() {
+    fn a_task_whose_tests_were_not_run_is_not_called_done() {
         let none = said(&[], &[], "none");
         assert_eq!(none.text, "no test of 02-pid was run, so no task is checked\n");
         assert!(!none.is_checked);
         let other = said(&["many::fifty"], &[], "none");
-        assert_eq!(other.text, "no test that was run judges a task\n");
-        let one = said(&["init::init_sends_signals_on"], &[], "none");
-        assert!(one.text.starts_with("task 2.3: not checked by all: without "));
+        assert_eq!(other.text, "no test of a task was run\n");
+        let one = said(&["init::init_forwards_signals"], &[], "none");
+        assert!(
+            one.text.starts_with(
+                "task 2.3: only partly checked: these tests were not run: "
+            )
+        );
     }
 }

@@ -1,11 +1,11 @@
-//! `tests/tasks/run`: whether the check of each chapter finds a task that is not done,
-//! or done wrongly, and is content with our own answer. See README.md.
+//! `tests/tasks/run`: tests the checks of the chapters. Each check must detect a task
+//! that is not done or done wrongly, and must accept our own answer. See README.md.
 
-mod place;
+mod sandbox;
 mod table;
-mod tree;
 mod trial;
 mod vm;
+mod working_copy;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,12 +14,12 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use kiste_tests::tasks::{Chapter, Task};
 
-use place::Place;
-use table::{Cell, Row};
-use tree::Tree;
+use sandbox::Sandbox;
+use table::{Judgement, Row};
 use trial::{Answer, Trial};
+use working_copy::WorkingCopy;
 
-/// Tries the check of each chapter on answers to its tasks
+/// Tests the check of each chapter with right and wrong answers to its tasks
 #[derive(Parser)]
 struct Args {
     /// Only this chapter: 3
@@ -30,15 +30,15 @@ struct Args {
     #[arg(long, value_name = "NUMBER")]
     task: Option<String>,
 
-    /// Try in the virtual machine what needs one, too
+    /// Also test the tasks that need the virtual machine
     #[arg(long)]
     vm: bool,
 
-    /// Print the step and the tests of a task, or of a chapter, and try nothing
+    /// Print the step and the tests of a task or chapter, without running them
     #[arg(long, value_name = "NUMBER")]
     tests: Option<String>,
 
-    /// Print what each failed trial has printed
+    /// Print the whole output of each failed trial
     #[arg(long)]
     verbose: bool,
 }
@@ -58,27 +58,27 @@ fn main() -> Result<ExitCode> {
     }
     let start = Instant::now();
     let mut rows = Vec::new();
-    let (tree, place) = (Tree::open()?, Place::open()?);
+    let (copy, sandbox) = (WorkingCopy::open()?, Sandbox::open()?);
     for step in Chapter::steps() {
         let tasks: Vec<_> = { Chapter::of(&step).tasks }
             .into_iter()
             .filter(|it| args.selects(it))
             .collect();
         if !tasks.is_empty() {
-            rows.extend(try_chapter(&args, &tree, &place, &step, &tasks)?);
+            rows.extend(test_chapter(&args, &copy, &sandbox, &step, &tasks)?);
         }
     }
     ensure!(!rows.is_empty(), "there is no such task");
-    let bad = rows.iter().filter(|row| row.cell.is_bad()).count();
+    let bad = rows.iter().filter(|row| row.judgement.is_bad()).count();
     println!(
-        "\n{} answers, {bad} not judged as they should be, {} s",
+        "\n{} answers, {bad} judged wrongly, {} s",
         rows.len(),
         start.elapsed().as_secs()
     );
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// For `tests/vm/check`: `05_cgroups limits::… …`.
+/// Prints the tests for `tests/vm/check`: `05_cgroups limits::… …`.
 fn print_tests(number: &str) -> Result<ExitCode> {
     for step in Chapter::steps() {
         let chapter = Chapter::of(&step);
@@ -93,43 +93,44 @@ fn print_tests(number: &str) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    eprintln!("there is no task or chapter {number}: 5.2, or 05");
+    eprintln!("there is no task or chapter {number}: expected 5.2 or 05");
     Ok(ExitCode::from(2))
 }
 
-fn try_chapter(
+fn test_chapter(
     args: &Args,
-    tree: &Tree,
-    place: &Place,
+    copy: &WorkingCopy,
+    sandbox: &Sandbox,
     step: &str,
     tasks: &[Task],
 ) -> Result<Vec<Row>> {
     let (there, here): (Vec<_>, Vec<_>) =
-        tasks.iter().partition(|task| place.lacks(task));
+        tasks.iter().partition(|task| sandbox.lacks(task));
     let mut rows = Vec::new();
-    let tell = |row: Row| {
+    let print = |row: Row| {
         row.print(args.verbose);
         row
     };
-    tree.restore()?;
+    copy.restore()?;
     let right =
-        (!here.is_empty()).then(|| place.check(tree, step, &here)).transpose()?;
+        (!here.is_empty()).then(|| sandbox.check(copy, step, &here)).transpose()?;
     for task in &here {
-        let cell = right.as_ref().map_or(Cell::Unknown, |ran| ran.is_right(task));
-        rows.push(tell(Row::new(task, "right", cell)));
+        let judgement =
+            right.as_ref().map_or(Judgement::Unknown, |ran| ran.is_right(task));
+        rows.push(print(Row::new(task, "right", judgement)));
         for answer in Answer::wrong_ones(task) {
-            let trial = Trial::build(tree, step, task, answer)?;
-            let cell = trial.run(place)?;
-            rows.push(tell(Row::new(task, answer.name(), cell)));
+            let trial = Trial::build(copy, step, task, answer)?;
+            let judgement = trial.run(sandbox)?;
+            rows.push(print(Row::new(task, answer.name(), judgement)));
         }
-        tree.restore()?;
+        copy.restore()?;
     }
     if !args.vm {
-        let unknown = |task: &&Task| Row::new(task, "all answers", Cell::Unknown);
-        rows.extend(there.iter().map(unknown).map(tell));
+        let unknown = |task: &&Task| Row::new(task, "all answers", Judgement::Unknown);
+        rows.extend(there.iter().map(unknown).map(print));
     } else if !there.is_empty() {
-        rows.extend(vm::try_all(tree, step, &there)?.into_iter().map(tell));
-        tree.restore()?;
+        rows.extend(vm::test_all(copy, step, &there)?.into_iter().map(print));
+        copy.restore()?;
     }
     Ok(rows)
 }

@@ -1,43 +1,43 @@
-//! What the trials have shown, a line each.
+//! The results of the trials, a line each.
 
 use kiste_tests::tasks::Task;
 
-/// What came of an answer.
-pub enum Cell {
-    /// The check said what it should.
+/// The result of a trial.
+pub enum Judgement {
+    /// The check judged the answer rightly.
     Good(String),
-    /// It did not.
+    /// The check judged the answer wrongly: the problem, and the output.
     Bad(String, String),
-    /// It was not tried: this machine lacks what it needs.
+    /// The answer was not tested: this machine lacks something that it needs.
     Unknown,
 }
 
-impl Cell {
+impl Judgement {
     pub fn is_bad(&self) -> bool {
-        matches!(self, Cell::Bad(..))
+        matches!(self, Judgement::Bad(..))
     }
 }
 
-/// An answer to a task, and what came of it.
+/// An answer to a task, and its result.
 pub struct Row {
     task: String,
     needs: String,
     answer: String,
-    pub cell: Cell,
+    pub judgement: Judgement,
 }
 
 impl Row {
-    pub fn new(task: &Task, answer: &str, cell: Cell) -> Self {
+    pub fn new(task: &Task, answer: &str, judgement: Judgement) -> Self {
         let needs = task.needs.clone().unwrap_or_default();
-        Row { task: task.number.clone(), needs, answer: answer.into(), cell }
+        Row { task: task.number.clone(), needs, answer: answer.into(), judgement }
     }
 
-    /// Printed at once, since all of them take minutes.
+    /// Prints the row at once, since all of them take minutes.
     pub fn print(&self, verbose: bool) {
         let Row { task, answer, needs, .. } = self;
-        match &self.cell {
-            Cell::Good(what) => println!("ok   {task}  {answer:40}  {what}"),
-            Cell::Bad(what, output) => {
+        match &self.judgement {
+            Judgement::Good(what) => println!("ok   {task}  {answer:40}  {what}"),
+            Judgement::Bad(what, output) => {
                 println!("BAD  {task}  {answer:40}  {what}");
                 let lines: Vec<_> = output.lines().collect();
                 let most = if verbose { lines.len() } else { 40 };
@@ -45,7 +45,9 @@ impl Row {
                     println!("     | {line}");
                 }
             }
-            Cell::Unknown => println!("--   {task}  {answer:40}  needs {needs}: --vm"),
+            Judgement::Unknown => {
+                println!("--   {task}  {answer:40}  needs {needs}: --vm")
+            }
         }
     }
 }

@@ -1,27 +1,27 @@
-//! One answer to a task, built, and what the check of its chapter says of it.
+//! A trial: an answer to a task, its build, and the judgement of the chapter's check.
 
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use kiste_tests::tasks::{Source, Task, Wrong};
 
-use crate::place::Place;
-use crate::table::Cell;
-use crate::tree::{Built, Tree};
+use crate::sandbox::Sandbox;
+use crate::table::Judgement;
+use crate::working_copy::{Built, WorkingCopy};
 
 /// An answer to a task.
 #[derive(Clone, Copy)]
 pub enum Answer<'t> {
-    /// Ours.
+    /// Our own answer.
     Right,
     /// `todo!("task 2.4")`
     ToDo,
-    /// One that looks right.
+    /// An answer that looks right.
     Wrong(&'t Wrong),
 }
 
 impl<'t> Answer<'t> {
-    /// Those that the check must refuse.
+    /// The answers that the check must refuse.
     pub fn wrong_ones(task: &'t Task) -> Vec<Self> {
         [Answer::ToDo].into_iter().chain(task.wrong.iter().map(Answer::Wrong)).collect()
     }
@@ -53,12 +53,12 @@ pub struct Trial<'t> {
 
 impl<'t> Trial<'t> {
     pub fn build(
-        tree: &Tree,
+        copy: &WorkingCopy,
         step: &str,
         task: &'t Task,
         answer: Answer<'t>,
     ) -> Result<Self> {
-        tree.restore()?;
+        copy.restore()?;
         let source = Source::of(task).map_err(|error| anyhow!(error))?;
         let text = match answer {
             Answer::Right => None,
@@ -69,13 +69,13 @@ impl<'t> Trial<'t> {
                 Some(edited.map_err(|error| anyhow!("{step}.toml, {name}: {error}"))?)
             }
         };
-        text.map_or(Ok(()), |text| tree.change(&source.file, &text))?;
-        let built = tree.build(step)?;
-        let runner = tree.top().join(".cargo/runner");
+        text.map_or(Ok(()), |text| copy.change(&source.file, &text))?;
+        let built = copy.build(step)?;
+        let runner = copy.top().join(".cargo/runner");
         Ok(Trial { task, answer, step: step.into(), runner, built })
     }
 
-    /// What to start: cargo's runner, as cargo starts it.
+    /// The command line: cargo's runner, called as cargo calls it.
     pub fn words(&self) -> Vec<String> {
         let start = [&self.runner, &self.built.test];
         let mut words: Vec<_> = start.map(|path| path.display().to_string()).into();
@@ -84,19 +84,22 @@ impl<'t> Trial<'t> {
         words
     }
 
-    /// Runs the check so often that it cannot be luck.
-    pub fn run(&self, place: &Place) -> Result<Cell> {
+    /// Runs the check as many times as the answer requires.
+    pub fn run(&self, sandbox: &Sandbox) -> Result<Judgement> {
         let mut seen = String::new();
         for time in 1..=self.answer.times() {
-            let ran = place.run(&self.step, &self.words())?;
+            let ran = sandbox.run(&self.step, &self.words())?;
             match self.judge(&ran.output, ran.code) {
                 Ok(why) => seen = format!("{why}, {:.1} s", ran.seconds),
                 Err(what) => {
-                    return Ok(Cell::Bad(format!("{what} (time {time})"), ran.output));
+                    return Ok(Judgement::Bad(
+                        format!("{what} (time {time})"),
+                        ran.output,
+                    ));
                 }
             }
             if let Some(left) = ran.left {
-                return Ok(Cell::Bad(
+                return Ok(Judgement::Bad(
                     format!("processes are left: {left}"),
                     ran.output,
                 ));
@@ -106,10 +109,14 @@ impl<'t> Trial<'t> {
             1 => String::new(),
             times => format!(", {times} times"),
         };
-        Ok(Cell::Good(format!("{seen}{times} (built in {:.1} s)", self.built.seconds)))
+        Ok(Judgement::Good(format!(
+            "{seen}{times} (built in {:.1} s)",
+            self.built.seconds
+        )))
     }
 
-    /// Whether the check took our answer, or refused another one for the right reason.
+    /// Whether the check accepted our answer, or refused another one for the right
+    /// reason.
     pub fn judge(&self, output: &str, code: i32) -> Result<String, String> {
         let told = format!("not written yet: task {}", self.task.number);
         let failed: Vec<_> = self
@@ -128,10 +135,10 @@ impl<'t> Trial<'t> {
                 Err(format!("no test of the task fails, exit code {code}"))
             }
             Answer::ToDo if !output.contains(&told) => {
-                Err(format!("nothing says {told:?}"))
+                Err(format!("the output does not contain {told:?}"))
             }
             Answer::Wrong(_) if output.contains("not written yet") => {
-                Err("something says that it is not written".into())
+                Err("the output says that it is not written yet".into())
             }
             _ => {
                 Ok(format!("{} of {} tests fail", failed.len(), self.task.tests.len()))

@@ -1,5 +1,5 @@
-//! Tasks that this machine cannot check: their answers are built here, and tried in one
-//! boot of the virtual machine that has cgroup version 2.
+//! The tasks that this machine cannot check: their answers are built here, and tested
+//! in one boot of the virtual machine with cgroup version 2.
 
 use std::fs;
 use std::path::Path;
@@ -9,13 +9,13 @@ use anyhow::{Context, Result, ensure};
 use kiste_tests::rootfs;
 use kiste_tests::tasks::Task;
 
-use crate::table::{Cell, Row};
-use crate::tree::Tree;
+use crate::table::{Judgement, Row};
 use crate::trial::{Answer, Trial};
+use crate::working_copy::WorkingCopy;
 
-/// Tries all answers to these tasks of a step.
-pub fn try_all(tree: &Tree, step: &str, tasks: &[&Task]) -> Result<Vec<Row>> {
-    let (dir, out) = (tree.dir().join("vm"), tree.dir().join("vm-out"));
+/// Tests all answers to these tasks of a step.
+pub fn test_all(copy: &WorkingCopy, step: &str, tasks: &[&Task]) -> Result<Vec<Row>> {
+    let (dir, out) = (copy.dir().join("vm"), copy.dir().join("vm-out"));
     for dir in [&dir, &out] {
         let _ = fs::remove_dir_all(dir);
         fs::create_dir_all(dir)?;
@@ -23,15 +23,15 @@ pub fn try_all(tree: &Tree, step: &str, tasks: &[&Task]) -> Result<Vec<Row>> {
     let mut trials = Vec::new();
     for task in tasks {
         for answer in [Answer::Right].into_iter().chain(Answer::wrong_ones(task)) {
-            let trial = Trial::build(tree, step, task, answer)?;
-            keep(tree, step, &trial, &dir.join(trials.len().to_string()))?;
+            let trial = Trial::build(copy, step, task, answer)?;
+            keep(copy, step, &trial, &dir.join(trials.len().to_string()))?;
             trials.push((*task, answer, trial));
         }
     }
     let status = Command::new("tests/vm/run")
         .args(["--", "bash", "tests/tasks/in-the-vm"])
         .args([&dir, &out])
-        .arg(tree.dir())
+        .arg(copy.dir())
         .arg(step)
         .env("KISTE_VM_OUT", &out)
         .env("KISTE_ROOTFS", rootfs::original())
@@ -43,19 +43,19 @@ pub fn try_all(tree: &Tree, step: &str, tasks: &[&Task]) -> Result<Vec<Row>> {
     let judged = trials.iter().enumerate().map(|(nth, (task, answer, trial))| {
         let output = fs::read_to_string(out.join(format!("{nth}.out")))?;
         let code = fs::read_to_string(out.join(format!("{nth}.code")))?;
-        let cell = match trial.judge(&output, code.trim().parse()?) {
-            Ok(why) => Cell::Good(format!("{why}, on cgroup v2")),
-            Err(what) => Cell::Bad(what, output),
+        let judgement = match trial.judge(&output, code.trim().parse()?) {
+            Ok(why) => Judgement::Good(format!("{why}, on cgroup v2")),
+            Err(what) => Judgement::Bad(what, output),
         };
-        Ok(Row::new(task, answer.name(), cell))
+        Ok(Row::new(task, answer.name(), judgement))
     });
     judged.collect()
 }
 
-/// The next build writes over what this one has made.
-fn keep(tree: &Tree, step: &str, trial: &Trial<'_>, dir: &Path) -> Result<()> {
+/// Copies the built programs, which the next build overwrites.
+fn keep(copy: &WorkingCopy, step: &str, trial: &Trial<'_>, dir: &Path) -> Result<()> {
     fs::create_dir_all(dir)?;
-    let program = tree.dir().join("target/debug").join(step);
+    let program = copy.dir().join("target/debug").join(step);
     fs::copy(&program, dir.join("program")).context("copy the program")?;
     fs::copy(&trial.built.test, dir.join("test")).context("copy the tests")?;
     let [_, test, rest @ ..] = &trial.words()[..] else { unreachable!() };

@@ -90,7 +90,6 @@ pub fn ensure_private(path: &Path, found: &Metadata) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Scratch;
 
     #[test]
     fn a_missing_file_is_told_from_one_that_cannot_be_examined() {
@@ -102,8 +101,8 @@ mod tests {
 
     #[test]
     fn a_file_that_was_removed_or_replaced_is_no_longer_at_its_path() {
-        let scratch = Scratch::new("still");
-        let path = scratch.join("it");
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("it");
         std::fs::write(&path, "").unwrap();
         let file = File::open(&path).unwrap();
         assert!(is_still_at(&file, &path).unwrap());

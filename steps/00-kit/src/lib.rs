@@ -25,8 +25,6 @@ pub mod narration;
 mod output;
 pub mod program;
 mod run_dir;
-#[cfg(test)]
-mod scratch;
 mod write_whole;
 
 pub use anyhow::{Context, Result};

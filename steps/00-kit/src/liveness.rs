@@ -27,14 +27,14 @@ pub enum Liveness {
     Gone,
 }
 
-/// The part of `state.json` that says which process the container is. The runtime
+/// The part of `state.json` that identifies the container's first process. The runtime
 /// writes more into the same file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerState {
-    /// The process id of the container's first process, as the host sees it.
+    /// The process id, as the host sees it.
     pub pid: i32,
-    /// When that process started, in clock ticks since the boot: proc_pid_stat(5),
-    /// field 22. The kernel uses process ids again, so an id alone proves nothing.
+    /// Its start time, in clock ticks since the boot: proc_pid_stat(5), field 22. The
+    /// kernel reuses process ids, so an id alone does not identify a process.
     pub start_time: u64,
 }
 
@@ -47,14 +47,13 @@ pub fn liveness(run_dir: &Path) -> Result<Liveness> {
     let Some(directory) = open_run_dir(run_dir)? else { return Ok(Liveness::Gone) };
     match try_lock_shared(&directory, run_dir)? {
         Locked::ByOther => Ok(Liveness::Alive),
-        // Removed and perhaps made again since it was opened: by a container that has
-        // just begun or a collector that has just ended.
+        // A collector has just removed it, and a new container may have made it again.
         Locked::Removed => liveness(run_dir),
         Locked::ByUs => liveness_by_state(&directory, run_dir),
     }
 }
 
-/// Tells the same of a run directory whose lock the caller holds.
+/// Does the same for a run directory whose lock the caller holds.
 pub(crate) fn liveness_by_state(directory: &File, run_dir: &Path) -> Result<Liveness> {
     let name = ContainerState::FILE;
     let Some(text) = read_file(directory, run_dir, name, LONGEST_STATE)? else {
@@ -117,7 +116,7 @@ struct Process {
 }
 
 impl Process {
-    /// Reads them. None: no process has this id.
+    /// Reads the stat of a process. None: no process has this id.
     fn read(pid: i32) -> Result<Option<Self>> {
         let path = format!("/proc/{pid}/stat");
         match read_kernel_file(&path) {
@@ -139,19 +138,19 @@ impl Process {
     /// contain spaces and parentheses itself.
     fn parse(text: &str) -> Option<Self> {
         let (_, after_name) = text.rsplit_once(')')?;
-        // The fields from the third on: the state.
+        // These are the fields from the third on, which is the state.
         let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3).copied();
-        // A first thread that has ended is shown as a zombie while other threads of the
-        // process still run.
+        // The kernel shows a process as a zombie whose first thread has ended, while
+        // other threads of it still run.
         let threads: u64 = field(20)?.parse().ok()?;
         let is_zombie = matches!(field(3)?, "Z" | "X") && threads <= 1;
         Some(Process { start_time: field(22)?.parse().ok()?, is_zombie })
     }
 }
 
-/// Asks a second time where /proc shows no process: with the mount option `hidepid` it
-/// hides those of other users.
+/// Checks by kill(2) that a process is gone that /proc does not show: with the mount
+/// option `hidepid`, /proc hides the processes of other users.
 fn expect_no_process(pid: i32) -> Result<()> {
     match kill(Pid::from_raw(pid), None) {
         Err(Errno::ESRCH) => Ok(()),
@@ -169,9 +168,8 @@ mod tests {
     use super::*;
     use crate::id::Id;
     use crate::run_dir::RunDir;
-    use crate::scratch::Scratch;
 
-    /// A run directory whose owner was killed, with this state.
+    /// Makes a run directory as a killed owner leaves it, with this state.
     fn left_with(parent: &Path, state: Option<&str>) -> std::path::PathBuf {
         use std::os::unix::fs::DirBuilderExt;
         let path = parent.join(Id::random().unwrap().as_str());
@@ -192,34 +190,34 @@ mod tests {
 
     #[test]
     fn a_container_is_alive_while_its_lock_is_held_and_gone_once_it_is_not() {
-        let scratch = Scratch::new("lock");
-        let run_dir = RunDir::create(&scratch, &Id::random().unwrap()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         assert_eq!(liveness(run_dir.path()).unwrap(), Liveness::Alive);
         assert_eq!(liveness(run_dir.path()).unwrap(), Liveness::Alive, "asked again");
         let path = run_dir.path().to_path_buf();
         drop(run_dir);
         assert_eq!(liveness(&path).unwrap(), Liveness::Gone, "not there");
-        assert_eq!(liveness(&left_with(&scratch, None)).unwrap(), Liveness::Gone);
+        assert_eq!(liveness(&left_with(scratch.path(), None)).unwrap(), Liveness::Gone);
     }
 
     #[test]
     fn without_a_lock_a_container_is_alive_while_the_process_of_its_state_runs() {
-        let scratch = Scratch::new("state");
+        let scratch = tempfile::tempdir().unwrap();
         let state = json(ourselves()).replace('{', r#"{"id": "more", "#);
-        let path = left_with(&scratch, Some(&state));
+        let path = left_with(scratch.path(), Some(&state));
         assert_eq!(liveness(&path).unwrap(), Liveness::Alive);
         assert_eq!(liveness(&path).unwrap(), Liveness::Alive, "asking leaves no lock");
-        assert!(RunDir::abandoned(&scratch).unwrap().is_empty());
-        let other = RunDir::create(&scratch, &Id::random().unwrap()).unwrap();
+        assert!(RunDir::abandoned(scratch.path()).unwrap().is_empty());
+        let other = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         assert!(other.abandoned_nearby().unwrap().is_empty());
         assert!(path.join(ContainerState::FILE).exists(), "nothing was removed");
     }
 
     #[test]
     fn a_process_with_another_start_time_a_zombie_or_none_is_gone() {
-        let scratch = Scratch::new("state-gone");
+        let scratch = tempfile::tempdir().unwrap();
         let gone = |state: ContainerState| {
-            let path = left_with(&scratch, Some(&json(state)));
+            let path = left_with(scratch.path(), Some(&json(state)));
             assert_eq!(liveness(&path).unwrap(), Liveness::Gone, "{state:?}");
         };
         let ourselves = ourselves();
@@ -235,35 +233,35 @@ mod tests {
         gone(ended); // a zombie
         child.wait().unwrap();
         gone(ended); // no process
-        assert_eq!(RunDir::abandoned(&scratch).unwrap().len(), 3);
+        assert_eq!(RunDir::abandoned(scratch.path()).unwrap().len(), 3);
     }
 
     #[test]
     fn a_state_that_cannot_be_examined_is_an_error_and_nothing_is_collected() {
-        let scratch = Scratch::new("state-wrong");
+        let scratch = tempfile::tempdir().unwrap();
         for wrong in ["", "{}", "garbage", r#"{"pid": 0, "start_time": 1}"#] {
-            let path = left_with(&scratch, Some(wrong));
+            let path = left_with(scratch.path(), Some(wrong));
             let error = liveness(&path).unwrap_err();
             assert!(format!("{error:#}").contains("state.json"), "{error:#}");
         }
-        let path = left_with(&scratch, None);
+        let path = left_with(scratch.path(), None);
         fs::create_dir(path.join(ContainerState::FILE)).unwrap();
         liveness(&path).unwrap_err();
-        let all = RunDir::abandoned(&scratch).unwrap();
+        let all = RunDir::abandoned(scratch.path()).unwrap();
         assert!(all.len() == 5 && all.iter().all(Result::is_err), "{all:?}");
     }
 
     #[test]
     fn a_run_directory_that_cannot_be_examined_is_an_error() {
         use std::os::unix::fs::{PermissionsExt, symlink};
-        let scratch = Scratch::new("no-run-dir");
-        let file = scratch.join("file");
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("file");
         fs::write(&file, "").unwrap();
         liveness(&file).unwrap_err();
         liveness(&file.join("below")).unwrap_err();
-        let path = left_with(&scratch, None);
-        symlink(&path, scratch.join("link")).unwrap();
-        liveness(&scratch.join("link")).unwrap_err();
+        let path = left_with(scratch.path(), None);
+        symlink(&path, scratch.path().join("link")).unwrap();
+        liveness(&scratch.path().join("link")).unwrap_err();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         liveness(&path).unwrap_err();
     }

@@ -125,16 +125,19 @@ pub(crate) fn read_file(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Scratch;
 
     #[test]
     fn a_path_that_is_no_directory_was_never_a_run_directory() {
-        let scratch = Scratch::new("no-directory");
-        let path = scratch.join("it");
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("it");
         assert!(open_if_directory(&path).unwrap().is_none(), "nothing is there");
         std::fs::write(&path, "").unwrap();
         assert!(open_if_directory(&path).unwrap().is_none(), "a file");
-        std::os::unix::fs::symlink(&*scratch, scratch.join("link")).unwrap();
-        assert!(open_if_directory(&scratch.join("link")).unwrap().is_none(), "a link");
+        std::os::unix::fs::symlink(scratch.path(), scratch.path().join("link"))
+            .unwrap();
+        assert!(
+            open_if_directory(&scratch.path().join("link")).unwrap().is_none(),
+            "a link"
+        );
     }
 }

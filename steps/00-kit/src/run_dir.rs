@@ -248,18 +248,18 @@ mod tests {
 
     use super::*;
     use crate::failure::Failure;
-    use crate::scratch::Scratch;
 
     #[test]
     fn a_living_container_is_never_abandoned_and_a_dead_one_is_found_once() {
-        let scratch = Scratch::new("run-dir");
+        let scratch = tempfile::tempdir().unwrap();
         let (alive, dead) = (Id::random().unwrap(), Id::random().unwrap());
-        let _alive = RunDir::create(&scratch, &alive).unwrap();
+        let _alive = RunDir::create(scratch.path(), &alive).unwrap();
         // After a kill -9 the directory is still there, and the lock is not.
-        let RunDir { path, directory } = &RunDir::create(&scratch, &dead).unwrap();
+        let RunDir { path, directory } =
+            &RunDir::create(scratch.path(), &dead).unwrap();
         directory.unlock().unwrap();
 
-        let found: Vec<_> = RunDir::abandoned(&scratch)
+        let found: Vec<_> = RunDir::abandoned(scratch.path())
             .unwrap()
             .into_iter()
             .map(Result::unwrap)
@@ -270,7 +270,7 @@ mod tests {
         );
         assert_eq!(found[0].path(), path);
         assert!(
-            RunDir::abandoned(&scratch).unwrap().is_empty(),
+            RunDir::abandoned(scratch.path()).unwrap().is_empty(),
             "the one who found it has locked it"
         );
         drop(found);
@@ -279,8 +279,8 @@ mod tests {
 
     #[test]
     fn a_note_is_read_as_it_was_written_and_no_longer_than_notes_are() {
-        let scratch = Scratch::new("notes");
-        let run_dir = RunDir::create(&scratch, &Id::random().unwrap()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         assert_eq!(run_dir.read("none").unwrap(), "");
         run_dir.note("it", "a longer text than the next").unwrap();
         let mode = fs::metadata(run_dir.path.join("it")).unwrap().mode();
@@ -297,8 +297,8 @@ mod tests {
 
     #[test]
     fn a_parent_that_a_run_made_goes_with_the_last_and_another_stays() {
-        let scratch = Scratch::new("parents");
-        let (made, found) = (scratch.join("made"), scratch.join("found"));
+        let scratch = tempfile::tempdir().unwrap();
+        let (made, found) = (scratch.path().join("made"), scratch.path().join("found"));
         fs::DirBuilder::new().mode(0o700).create(&found).unwrap();
         for parent in [&made, &found] {
             drop(RunDir::create(parent, &Id::random().unwrap()).unwrap());
@@ -309,8 +309,8 @@ mod tests {
 
     #[test]
     fn a_parent_that_others_can_write_to_is_refused_with_the_fix() {
-        let scratch = Scratch::new("shared");
-        let parent = scratch.join("shared");
+        let scratch = tempfile::tempdir().unwrap();
+        let parent = scratch.path().join("shared");
         fs::create_dir(&parent).unwrap();
         fs::set_permissions(&parent, fs::Permissions::from_mode(0o777)).unwrap();
         let refusals = [
@@ -330,12 +330,12 @@ mod tests {
 
     #[test]
     fn in_a_crowd_a_start_examines_a_few_and_all_abandoned_ones_are_found_in_the_end() {
-        let scratch = Scratch::new("crowd");
-        let start = || RunDir::create(&scratch, &Id::random().unwrap()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let start = || RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         let crowd: Vec<_> = (0..3 * NEARBY).map(|_| start()).collect();
         crowd.iter().for_each(|dead| dead.directory.unlock().unwrap());
         assert_eq!(start().abandoned_nearby().unwrap().len(), NEARBY);
-        while !ids(&scratch).unwrap().is_empty() {
+        while !ids(scratch.path()).unwrap().is_empty() {
             assert!(start().abandoned_nearby().unwrap().iter().all(Result::is_ok));
         }
         crowd.into_iter().for_each(RunDir::keep);

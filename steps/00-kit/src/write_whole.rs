@@ -71,7 +71,7 @@ fn write_below(
         let _ = unlinkat(dir, &unfinished, AtFlags::empty());
     }
     written?;
-    // A rename is only in memory until the directory is flushed, too: fsync(2).
+    // The rename is on the disk only once the directory is flushed, too: fsync(2).
     Ok(fsync(dir)?)
 }
 
@@ -84,7 +84,7 @@ fn write_new(
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let create = || openat(dir, name, flags, Mode::RUSR | Mode::WUSR);
     let file = match create() {
-        // An earlier writer was killed. O_EXCL, so that we write into no link.
+        // An earlier writer was killed and has left it. O_EXCL never follows a link.
         Err(rustix::io::Errno::EXIST) => {
             unlinkat(dir, name, AtFlags::empty())?;
             create()?
@@ -105,12 +105,11 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;
-    use crate::scratch::Scratch;
 
     #[test]
     fn a_file_has_the_new_text_and_the_mode_whatever_the_umask() {
-        let scratch = Scratch::new("whole");
-        let path = scratch.join("it");
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("it");
         for (text, mode) in
             [("first", 0o666), ("second, and longer", 0o600), ("", 0o444)]
         {
@@ -118,27 +117,35 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
         }
-        assert_eq!(fs::read_dir(&*scratch).unwrap().count(), 1, "nothing beside it");
+        assert_eq!(
+            fs::read_dir(scratch.path()).unwrap().count(),
+            1,
+            "nothing beside it"
+        );
     }
 
     #[test]
     fn a_write_that_fails_leaves_the_old_text_and_nothing_beside_it() {
-        let scratch = Scratch::new("whole-fails");
+        let scratch = tempfile::tempdir().unwrap();
         // A directory cannot be replaced by a file: rename(2), EISDIR.
-        let path = scratch.join("it");
+        let path = scratch.path().join("it");
         fs::create_dir(&path).unwrap();
         assert!(write_whole(&path, b"new", 0o600).is_err());
         assert!(path.is_dir());
-        assert_eq!(fs::read_dir(&*scratch).unwrap().count(), 1, "nothing beside it");
-        assert!(write_whole(&scratch.join("none/it"), b"new", 0o600).is_err());
+        assert_eq!(
+            fs::read_dir(scratch.path()).unwrap().count(),
+            1,
+            "nothing beside it"
+        );
+        assert!(write_whole(&scratch.path().join("none/it"), b"new", 0o600).is_err());
     }
 
     #[test]
     fn an_unfinished_file_of_an_earlier_writer_is_replaced_and_a_link_not_followed() {
-        let scratch = Scratch::new("whole-again");
-        let (path, victim) = (scratch.join("it"), scratch.join("victim"));
+        let scratch = tempfile::tempdir().unwrap();
+        let (path, victim) = (scratch.path().join("it"), scratch.path().join("victim"));
         fs::write(&victim, "old").unwrap();
-        symlink(&victim, scratch.join(unfinished_name("it".as_ref()))).unwrap();
+        symlink(&victim, scratch.path().join(unfinished_name("it".as_ref()))).unwrap();
         write_whole(&path, b"new", 0o600).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "old");
@@ -146,10 +153,13 @@ mod tests {
 
     #[test]
     fn below_an_open_directory_the_same_holds_also_for_one_opened_with_o_path() {
-        let scratch = Scratch::new("whole-at");
-        let dir = crate::open_directory(&scratch).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = crate::open_directory(scratch.path()).unwrap();
         write_whole_at(dir.as_fd(), "it", b"text", 0o640).unwrap();
-        assert_eq!(fs::read_to_string(scratch.join("it")).unwrap(), "text");
-        assert_eq!(fs::metadata(scratch.join("it")).unwrap().mode() & 0o7777, 0o640);
+        assert_eq!(fs::read_to_string(scratch.path().join("it")).unwrap(), "text");
+        assert_eq!(
+            fs::metadata(scratch.path().join("it")).unwrap().mode() & 0o7777,
+            0o640
+        );
     }
 }

@@ -3,14 +3,16 @@
 //!
 //! In reading order:
 //!
-//! - [`Args`] and [`Connection`]: which network, and what the container has of it, from
-//!   before it starts until after it ends.
-//! - `endpoint`: a container on a bridge. Its `lease` and its `port`s; the cable is made
-//!   by `netlink`.
-//! - `network` and `ipam`: the bridge and its addresses.
-//! - `rules`, by way of `nft`: who may reach whom. `sysctl`: which links pass packets
-//!   on. `firewall`: what other tables than ours would drop.
-//! - `host` makes all that so, and undoes it; `store` is what it goes by.
+//! - [`Args`], [`NetworkOptions`] and [`Connection`]: the network that a container asks
+//!   for, and its connection to it, from before it starts until after it ends.
+//! - `endpoint`: a container on a bridge. It has a `lease` of addresses, which `ipam`
+//!   chooses, and of `port`s; `netlink` makes the cable.
+//! - `network`: the bridge. `create` describes a new one.
+//! - `rules`, by way of `nft`: which packets may pass. `forwarding`: the kernel settings
+//!   that let packets through the host. `firewall`: the tables of other programs that
+//!   would drop them.
+//! - `store`: the networks, leases and changes of the host that are noted. `host` makes
+//!   the host what they require, and undoes the rest.
 //! - [`etc`] and [`dns`]: names. `pasta`: a network without root.
 
 mod args;

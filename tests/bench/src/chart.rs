@@ -1,7 +1,5 @@
-//! The picture of a table: minimum, median and p99 of each row on a logarithmic axis,
-//! as SVG.
-
-use std::fmt::Write;
+//! The picture of a table, as SVG: minimum, median and p99 of each row on a logarithmic
+//! axis.
 
 use crate::report::Table;
 
@@ -11,94 +9,76 @@ const RIGHT: f64 = 80.0;
 const TOP: f64 = 56.0;
 const ROW: f64 = 24.0;
 
+/// A name with its minimum, median and p99.
+type Row<'a> = (&'a str, [f64; 3]);
+
 /// Draws the table of starts: a dot at the median, a line from the minimum to p99.
 ///
-/// It takes the text colour of the page that it is inlined in; as `<img>` it follows
-/// the system's theme.
-pub fn svg(table: &Table, host: &str) -> String {
-    let rows: Vec<(&str, [f64; 3])> = table
-        .rows
-        .iter()
-        .filter_map(|(name, cells)| {
-            Some((
-                name.as_str(),
-                [
-                    cells.first().copied()??,
-                    cells.get(1).copied()??,
-                    cells.get(2).copied()??,
-                ],
-            ))
-        })
-        .collect();
+/// The picture takes the text colour of the page in which it is inlined. As `<img>` it
+/// follows the system's theme.
+pub fn svg<'t>(table: &'t Table, host: &str) -> String {
+    let row = |(name, cells): &'t (String, Vec<Option<f64>>)| {
+        let cells: Option<Vec<f64>> = cells.iter().take(3).copied().collect();
+        Some((name.as_str(), cells?.try_into().ok()?))
+    };
+    let rows: Vec<Row> = table.rows.iter().filter_map(row).collect();
     let axis = Axis::over(rows.iter().flat_map(|(_, values)| *values));
     let bottom = TOP + ROW * rows.len() as f64;
-    let height = bottom + 58.0;
-    let mut out = String::new();
-    let mut line =
-        |text: String| writeln!(out, "{text}").expect("a string takes every line");
-    line(format!(
-        "<svg role=\"img\" viewBox=\"0 0 {WIDTH} {height}\" width=\"100%\" xmlns=\"http://www.w3.org/2000/svg\" \
-         font-family=\"sans-serif\" font-size=\"13\" fill=\"currentColor\" stroke=\"none\">"
-    ));
-    line(format!("<title>{}</title>", escaped(&heard(table, &rows))));
-    line("<style>\n@media (prefers-color-scheme: dark) { svg:root { color: #dddddd } }\n</style>".into());
-    line(format!(
-        "<text x=\"16\" y=\"24\" font-size=\"16\" font-weight=\"bold\">{}</text>",
-        escaped(&table.title)
-    ));
-    line(format!("<text x=\"16\" y=\"42\" font-size=\"11\">{}</text>", escaped(host)));
+    let (height, middle) = (bottom + 58.0, (LEFT + WIDTH - RIGHT) / 2.0);
+    let small = "font-size=\"11\"";
+    let centred = "text-anchor=\"middle\" font-size=\"11\"";
+    let mut lines = vec![
+        format!(
+            "<svg role=\"img\" viewBox=\"0 0 {WIDTH} {height}\" width=\"100%\" xmlns=\"http://www.w3.org/2000/svg\" \
+             font-family=\"sans-serif\" font-size=\"13\" fill=\"currentColor\" stroke=\"none\">"
+        ),
+        format!("<title>{}</title>", escaped(&described(table, &rows))),
+        "<style>@media (prefers-color-scheme: dark) { svg:root { color: #dddddd } }</style>".into(),
+        text(16.0, 24.0, "font-size=\"16\" font-weight=\"bold\"", &table.title),
+        text(16.0, 42.0, small, host),
+    ];
     for tick in axis.ticks() {
         let x = axis.x(tick);
-        line(format!(
+        lines.push(format!(
             "<path d=\"M{x:.1} {TOP}V{bottom}\" stroke=\"currentColor\" stroke-opacity=\"0.2\"/>"
         ));
-        line(format!(
-            "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\" font-size=\"11\">{tick}</text>",
-            bottom + 16.0
-        ));
+        lines.push(text(x, bottom + 16.0, centred, &tick.to_string()));
     }
-    let middle = (LEFT + WIDTH - RIGHT) / 2.0;
-    line(format!(
-        "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\" font-size=\"11\">milliseconds, logarithmic; line: minimum to p99, dot: median</text>",
-        bottom + 38.0
-    ));
-    for (number, (name, [min, median, p99])) in rows.iter().enumerate() {
-        let y = TOP + ROW * (number as f64 + 0.5);
-        let weight = if is_kiste(name) { "bold" } else { "normal" };
-        let base = y + 4.5;
-        line(format!(
-            "<text x=\"{}\" y=\"{base}\" text-anchor=\"end\" font-weight=\"{weight}\">{}</text>",
-            LEFT - 12.0,
-            escaped(name)
-        ));
-        let colour = if is_kiste(name) { "#d9730d" } else { "currentColor" };
-        line(format!(
-            "<path d=\"M{:.1} {y}H{:.1}\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-            axis.x(*min),
-            axis.x(*p99)
-        ));
-        line(format!(
-            "<circle cx=\"{:.1}\" cy=\"{y}\" r=\"5\" fill=\"{colour}\"/>",
-            axis.x(*median)
-        ));
-        line(format!(
-            "<text x=\"{:.1}\" y=\"{base}\" font-weight=\"{weight}\">{median:.1}</text>",
-            axis.x(*p99) + 8.0
-        ));
+    let legend = "milliseconds, logarithmic; line: minimum to p99, dot: median";
+    lines.push(text(middle, bottom + 38.0, centred, legend));
+    for (number, row) in rows.iter().enumerate() {
+        lines.extend(drawn(row, TOP + ROW * (number as f64 + 0.5), &axis));
     }
-    line("</svg>".into());
-    out
+    lines.push("</svg>\n".into());
+    lines.join("\n")
 }
 
-/// The picture in words, for those who hear the page.
-fn heard(table: &Table, rows: &[(&str, [f64; 3])]) -> String {
+/// A row of the picture, at this height. Kiste's are bold and coloured.
+fn drawn((name, [min, median, p99]): &Row, y: f64, axis: &Axis) -> [String; 4] {
+    let is_kiste = name.starts_with(|first: char| first.is_ascii_digit());
+    let (weight, colour) =
+        if is_kiste { ("bold", "#d9730d") } else { ("normal", "currentColor") };
+    let weight = format!("font-weight=\"{weight}\"");
+    let (min, dot, end) = (axis.x(*min), axis.x(*median), axis.x(*p99));
+    [
+        text(LEFT - 12.0, y + 4.5, &format!("text-anchor=\"end\" {weight}"), name),
+        format!(
+            "<path d=\"M{min:.1} {y}H{end:.1}\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+        ),
+        format!("<circle cx=\"{dot:.1}\" cy=\"{y}\" r=\"5\" fill=\"{colour}\"/>"),
+        text(end + 8.0, y + 4.5, &weight, &format!("{median:.1}")),
+    ]
+}
+
+fn text(x: f64, y: f64, style: &str, text: &str) -> String {
+    format!("<text x=\"{x:.1}\" y=\"{y}\" {style}>{}</text>", escaped(text))
+}
+
+/// Describes the picture for screen readers.
+fn described(table: &Table, rows: &[Row]) -> String {
     let medians: Vec<_> =
         rows.iter().map(|(name, values)| format!("{name} {:.1}", values[1])).collect();
     format!("{}, median: {}.", table.title, medians.join(", "))
-}
-
-fn is_kiste(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn escaped(text: &str) -> String {
@@ -125,7 +105,7 @@ impl Axis {
             * (WIDTH - RIGHT - LEFT)
     }
 
-    /// 1, 2, 5, 10, 20, … as far as they are on it.
+    /// The ticks 1, 2, 5, 10, 20, … that are on the axis.
     fn ticks(&self) -> Vec<f64> {
         let decades = (-3..7).flat_map(|power| {
             [1.0, 2.0, 5.0].map(|digit: f64| digit * 10f64.powi(power))
@@ -163,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_what_the_book_asks_of_pictures() {
+    fn the_picture_has_all_that_the_book_requires() {
         let svg = svg(&table(&[("crun", 11.0)]), "a & b");
         for needed in [
             "<title>",
@@ -180,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_there_is_an_empty_picture() {
+    fn a_table_without_rows_gives_an_empty_picture() {
         assert!(svg(&table(&[]), "").ends_with("</svg>\n"));
     }
 }

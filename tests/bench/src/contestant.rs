@@ -1,5 +1,4 @@
-//! A peer with one kind of network namespace: who competes with whom is the same in
-//! both.
+//! A contestant: a peer with one kind of network namespace.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,23 +9,23 @@ use crate::peer::{Network, Pace, Peer, Start};
 use crate::session::Session;
 use crate::start::{self, Measured};
 
-/// The memory that a container may have, when that is not what is measured.
+/// The memory limit of containers, where it is not the subject of the measurement.
 pub const MEMORY: u64 = 64 << 20;
 
 const TRUE: [&str; 1] = ["/bin/true"];
 
-/// Who takes part in a measurement.
+/// A participant in a measurement.
 pub struct Contestant<'a> {
-    /// Who starts the containers.
+    /// The runtime that starts the containers.
     pub peer: &'a dyn Peer,
-    /// What they have of a network.
+    /// The containers' network namespace.
     pub network: Network,
     session: &'a Session,
 }
 
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
-/// A name that no other container has.
+/// Returns a name that no other container has.
 pub fn unique() -> String {
     format!(
         "kiste-bench-{}-{}",
@@ -36,7 +35,7 @@ pub fn unique() -> String {
 }
 
 impl<'a> Contestant<'a> {
-    /// Everybody in each of these networks that they know.
+    /// Combines every peer with each of these networks that it supports.
     pub fn all(
         session: &'a Session,
         peers: &'a [Box<dyn Peer + 'a>],
@@ -73,7 +72,7 @@ impl<'a> Contestant<'a> {
         Ok(command)
     }
 
-    /// The same, started by another program: `strace -f`.
+    /// The command that starts a container, run by another program: `strace -f`.
     ///
     /// # Errors
     /// When a bundle cannot be made.
@@ -92,7 +91,7 @@ impl<'a> Contestant<'a> {
     /// Starts `true` and waits for its end.
     ///
     /// # Errors
-    /// When it does not end well; nothing of it is left then.
+    /// When it fails; then nothing of it is left.
     pub fn start_true(&self, memory: u64) -> Result<Measured> {
         let id = unique();
         let mut command = self.command(&id, memory, &TRUE)?;

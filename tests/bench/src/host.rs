@@ -1,4 +1,4 @@
-//! What this host has: programs, cgroup hierarchies, a processor.
+//! The host: its programs, cgroup hierarchies and processor.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 /// The controllers in whose hierarchies Kiste makes a cgroup.
-const KISTES: [&str; 8] =
+const KISTE_CONTROLLERS: [&str; 8] =
     ["cpu", "cpuacct", "cpuset", "memory", "freezer", "blkio", "io", "pids"];
 
-/// A cgroup hierarchy that is mounted.
+/// A mounted cgroup hierarchy.
 pub struct Hierarchy {
-    /// Where.
+    /// Its mount point.
     pub mount: PathBuf,
     /// The controllers of a version 1 hierarchy; None for version 2.
     pub controllers: Option<Vec<String>>,
@@ -42,7 +42,7 @@ pub fn hierarchies() -> Result<Vec<Hierarchy>> {
     Ok(text.lines().filter_map(hierarchy).collect())
 }
 
-/// Where something is mounted below a directory; what was mounted last comes first.
+/// The mount points below a directory, the latest first.
 pub fn mounts_below(directory: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points =
@@ -50,7 +50,7 @@ pub fn mounts_below(directory: &Path) -> Vec<PathBuf> {
     points.filter(|point| point.starts_with(directory)).collect()
 }
 
-/// A line of mountinfo: see proc_pid_mountinfo(5).
+/// Parses a line of mountinfo: see proc_pid_mountinfo(5).
 fn hierarchy(line: &str) -> Option<Hierarchy> {
     let (left, right) = line.split_once(" - ")?;
     let mount = left.split(' ').nth(4)?.into();
@@ -63,8 +63,7 @@ fn hierarchy(line: &str) -> Option<Hierarchy> {
     Some(Hierarchy { mount, controllers })
 }
 
-/// Whether controllers are in version 1, and there is a version 2 hierarchy beside
-/// them.
+/// Whether the host has both version 1 and version 2 hierarchies.
 pub fn is_hybrid(hierarchies: &[Hierarchy]) -> bool {
     hierarchies.iter().any(Hierarchy::is_unified)
         && hierarchies.iter().any(|it| !it.is_unified())
@@ -72,19 +71,19 @@ pub fn is_hybrid(hierarchies: &[Hierarchy]) -> bool {
 
 /// Whether Kiste makes a cgroup in it: it is version 2, or has a controller that Kiste
 /// knows.
-pub fn is_kistes(hierarchy: &Hierarchy) -> bool {
-    hierarchy.is_unified() || hierarchy.has(&KISTES)
+pub fn is_used_by_kiste(hierarchy: &Hierarchy) -> bool {
+    hierarchy.is_unified() || hierarchy.has(&KISTE_CONTROLLERS)
 }
 
-/// A mount namespace like ours, without the version 2 hierarchy of a hybrid host: crun
-/// refuses to work with both. It lives as long as the file.
+/// Makes a mount namespace like ours, without the version 2 hierarchy of a hybrid host:
+/// crun refuses to work with both. The namespace lives as long as the file.
 ///
 /// # Errors
-/// What the kernel says.
+/// When the kernel refuses.
 pub fn without_unified(hierarchies: &[Hierarchy]) -> Result<File> {
     let unified: Vec<&PathBuf> =
         hierarchies.iter().filter(|it| it.is_unified()).map(|it| &it.mount).collect();
-    // In a thread, which alone leaves our namespace, and then ends.
+    // Only this thread leaves our namespace, and then it ends.
     std::thread::scope(|scope| {
         let made = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNS).context("unshare(NEWNS)")?;
@@ -122,7 +121,7 @@ pub fn version(program: &Path) -> String {
         .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
         .unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
-    // Not the name: steps begin with a digit, too.
+    // The dot excludes the name: steps begin with a digit, too.
     let is_version = |word: &&str| {
         word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.')
     };
@@ -143,7 +142,7 @@ pub fn described() -> String {
     format!("Linux {}, {cpus} × {model}", kernel.trim())
 }
 
-/// The load average of the last minute: on a busy host figures mean little.
+/// The load average of the last minute. On a busy host, times mean little.
 pub fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
@@ -153,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_mountinfo_tells_version_and_controllers() {
+    fn a_line_of_mountinfo_gives_version_and_controllers() {
         let v1 = hierarchy(
             "34 25 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct",
         )

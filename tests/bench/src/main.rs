@@ -1,9 +1,10 @@
-//! A race: what a start of Kiste costs, beside other runtimes and beside the least the
-//! kernel takes.
+//! A benchmark: the cost of a start of Kiste, beside other runtimes and beside the
+//! minimum that the kernel takes.
 //!
-//! In reading order: [`session`] is what one run of the bench has for itself, [`peer`]
-//! who could take part, [`contestant`] who does, [`start`] one start with a clock
-//! beside it, [`measure`] what is measured, [`report`] and [`chart`] what comes out.
+//! In reading order: [`session`] is the environment of one run, [`peer`] the runtimes
+//! that can take part, [`contestant`] a runtime with its network, [`start`] a single
+//! start with its time, [`measure`] the measurements, [`report`] and [`chart`] the
+//! results.
 
 use std::fs;
 use std::path::PathBuf;
@@ -29,21 +30,21 @@ mod start;
 mod stats;
 mod sys;
 
-/// Measures Kiste beside what other runtimes are installed, on the same root file
-/// system, in one session.
+/// Measures Kiste beside the other installed runtimes, on the same root file system, in
+/// one session
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// How many times each starts a container
+    /// The number of starts of each runtime
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Measure only these
+    /// Run only these parts
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LETTERS")]
     only: Vec<Part>,
-    /// Beside only these
+    /// Compare only with these runtimes
     #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = peer::OTHERS)]
     against: Vec<String>,
-    /// Kiste's programs; those from 08 on also with a network namespace
+    /// Kiste's programs; from 08 on also with a network namespace
     #[arg(
         long,
         value_delimiter = ',',
@@ -51,11 +52,10 @@ struct Cli {
         default_value = "05-cgroups,08-network"
     )]
     steps: Vec<String>,
-    /// Whose network namespace containers are in: parts b, c and d have the first of
-    /// them
+    /// The containers' network namespace; parts b, c and d use the first one
     #[arg(long, value_enum, value_delimiter = ',', default_value = "host,own")]
     network: Vec<NetworkArg>,
-    /// How many containers are there already in part d
+    /// The numbers of running containers in part d
     #[arg(
         long,
         value_delimiter = ',',
@@ -63,10 +63,10 @@ struct Cli {
         default_value = "1,100,500"
     )]
     crowd: Vec<usize>,
-    /// What containers have as / [default: $KISTE_ROOTFS, or ./rootfs]
+    /// The root file system of containers [default: $KISTE_ROOTFS, or ./rootfs]
     #[arg(long, value_name = "DIR")]
     rootfs: Option<PathBuf>,
-    /// Write the chart of part a there
+    /// Write a chart of part a to this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Print JSON instead of tables
@@ -78,13 +78,13 @@ struct Cli {
 enum Part {
     /// start to exit of true
     A,
-    /// memory
+    /// memory of the runtime
     B,
     /// starts a second
     C,
     /// among many containers
     D,
-    /// what it costs the kernel
+    /// the kernel's own cost
     E,
     /// system calls
     F,
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
-        "namespaces, mounts and cgroups need root: tests/bench/run asks sudo"
+        "namespaces, mounts and cgroups need root: tests/bench/run uses sudo"
     );
     sys::catch_interrupts().context("sigaction")?;
     let load = host::load();
@@ -166,7 +166,8 @@ fn run(cli: &Cli) -> Result<()> {
 }
 
 impl Cli {
-    /// Hundreds of an engine's containers take minutes: only when it is asked for.
+    /// Whether it takes part in part d: hundreds of an engine's containers take
+    /// minutes, so an engine must be asked for.
     fn is_crowded(&self, contestant: &Contestant) -> bool {
         let name = contestant.peer.name();
         contestant.peer.pace() == Pace::Runtime

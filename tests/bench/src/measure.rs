@@ -1,4 +1,4 @@
-//! What is measured. Each part takes who takes part, and gives a table.
+//! The measurements. Each part takes the contestants and returns a table.
 
 pub mod crowd;
 pub mod kernel;

@@ -1,4 +1,4 @@
-//! Who takes part: one module for each, behind one trait.
+//! The runtimes that can take part: a module for each, and their trait.
 
 use std::process::Command;
 
@@ -17,32 +17,44 @@ mod runc;
 mod unshare;
 mod youki;
 
-/// Whether a container has a network namespace of its own. All others are the same for
-/// everybody.
+/// The network namespace of a container. All other namespaces are the same for all
+/// peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// It sees the host's devices.
+    /// The host's.
     Host,
-    /// It has one of its own, with nothing in it but `lo`.
+    /// Its own, with nothing but `lo`.
     Own,
 }
 
-/// How many processes a container may have: it is asked for, and never reached.
+/// The limit of processes of a container, which is never reached.
 pub const PIDS: u64 = 100;
 
-/// A start to be made.
+/// The parameters of a start.
 pub struct Start<'a> {
-    /// No other container has this name at the same time.
+    /// A name that no other running container has.
     pub id: &'a str,
-    /// Its network namespace.
+    /// The container's network namespace.
     pub network: Network,
-    /// How many bytes of memory it may have.
+    /// Its memory limit in bytes.
     pub memory: u64,
-    /// What is executed, by its path inside.
+    /// The command, by its path in the container.
     pub argv: &'a [&'a str],
 }
 
-/// How fast somebody is.
+impl Start<'_> {
+    /// The options of `docker run` and `podman run`.
+    fn engine_options(&self) -> Vec<String> {
+        let network = if self.network == Network::Own { "none" } else { "host" };
+        let (memory, pids) = (format!("{}b", self.memory), PIDS.to_string());
+        let fixed = ["run", "--rm", "--cgroupns", "private", "--log-driver", "none"];
+        let options = ["--name", self.id, "--network", network];
+        let limits = ["--memory", &memory, "--pids-limit", &pids];
+        [&fixed[..], &options, &limits].concat().into_iter().map(String::from).collect()
+    }
+}
+
+/// How fast a peer is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// Milliseconds a start: takes part in every round.
@@ -52,31 +64,31 @@ pub enum Pace {
     Engine,
 }
 
-/// What somebody makes of a host with both versions of cgroups.
+/// How a peer reacts to a host with both versions of cgroups.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Hybrid {
     /// It works there.
     Works,
-    /// It is started where only version 1 is to be seen.
+    /// It refuses, so it is started where it sees version 1 only.
     Refused,
 }
 
-/// Somebody who starts containers.
+/// A runtime that starts containers.
 pub trait Peer: Sync {
-    /// What it is called: `crun`.
+    /// Its name: `crun`.
     fn name(&self) -> &str;
 
     /// Its version.
     fn version(&self) -> String;
 
-    /// What differs from uts, pid, ipc, mount and cgroup namespaces, pivot_root,
-    /// furnished /dev, /proc and /sys, and limits of memory and processes. Empty:
-    /// nothing.
+    /// Its differences from the common task: uts, pid, ipc, mount and cgroup
+    /// namespaces, pivot_root, complete /dev, /proc and /sys, and limits of memory and
+    /// processes. Empty if there are none.
     fn differs(&self) -> &str {
         ""
     }
 
-    /// Whether it knows this kind of network namespace.
+    /// Whether it supports this kind of network namespace.
     fn has(&self, _network: Network) -> bool {
         true
     }
@@ -86,7 +98,7 @@ pub trait Peer: Sync {
         true
     }
 
-    /// What it makes of a hybrid host.
+    /// How it reacts to a hybrid host.
     fn hybrid(&self) -> Hybrid {
         Hybrid::Works
     }
@@ -99,27 +111,27 @@ pub trait Peer: Sync {
     /// The command that starts a container, stays until it has ended, and removes it.
     ///
     /// # Errors
-    /// When what it needs beforehand, such as a bundle, cannot be made.
+    /// When its preparation fails, such as making a bundle.
     fn command(&self, start: &Start) -> Result<Command>;
 
-    /// Removes a container whose start has failed, and whatever runs in it.
+    /// Removes a container whose start has failed, with its processes.
     fn remove(&self, _id: &str) {}
 }
 
-/// What is known of everybody that could take part.
+/// The peers that can take part, and those that cannot.
 pub struct Field<'a> {
-    /// Who does.
+    /// The peers that take part.
     pub present: Vec<Box<dyn Peer + 'a>>,
-    /// Who does not, and why.
+    /// The peers that do not, and why.
     pub missing: Vec<String>,
 }
 
-/// Who is not Kiste, as `--against` calls them.
+/// The other runtimes, by their names for `--against`.
 pub const OTHERS: [&str; 7] =
     ["crun", "runc", "youki", "bwrap", "unshare", "podman", "docker"];
 
-/// Looks for everybody: the steps that are asked for, the limit, and of the others
-/// those that `against` names, or all.
+/// Looks for the peers: the given steps, the limit, and of the other runtimes those
+/// that `against` names, or all.
 pub fn look_for<'a>(
     session: &'a Session,
     steps: &[String],
@@ -129,8 +141,11 @@ pub fn look_for<'a>(
     for step in steps {
         field.add(step, kiste::Kiste::find(session, step).map(boxed));
     }
-    field.add("limit", limit::Limit::find(session, limit::Kind::Furnished).map(boxed));
-    field.add("limit-bare", limit::Limit::find(session, limit::Kind::Bare).map(boxed));
+    field.add("limit", limit::Limit::find(session, limit::LimitKind::Full).map(boxed));
+    field.add(
+        "limit-bare",
+        limit::Limit::find(session, limit::LimitKind::Bare).map(boxed),
+    );
     for name in OTHERS
         .into_iter()
         .filter(|name| against.is_empty() || against.iter().any(|it| it == name))
@@ -149,7 +164,7 @@ fn find<'a>(session: &'a Session, name: &str) -> Result<Box<dyn Peer + 'a>> {
         "unshare" => unshare::Unshare::find(session).map(boxed),
         "podman" => podman::Podman::find(session).map(boxed),
         "docker" => docker::Docker::find(session).map(boxed),
-        _ => bail!("nobody is called so"),
+        _ => bail!("there is no peer of this name"),
     }
 }
 

@@ -1,43 +1,43 @@
-//! What was measured: tables of numbers, as text and as JSON.
+//! The report: tables of numbers, as text and as JSON.
 
 use std::fmt::{self, Display};
 
 use serde::Serialize;
 
-/// Everything that one session has measured.
+/// The results of one session.
 #[derive(Serialize)]
 pub struct Report {
     /// Kernel and processors.
     pub host: String,
     /// The load average before and after.
     pub load: [Option<f64>; 2],
-    /// Who took part: name, version, what differs.
+    /// The participants: name, version, differences.
     pub peers: Vec<[String; 3]>,
-    /// Who did not, and why.
+    /// The others, and why they did not take part.
     pub missing: Vec<String>,
     /// The measurements.
     pub tables: Vec<Table>,
 }
 
-/// One measurement.
+/// A measurement.
 #[derive(Serialize)]
 pub struct Table {
-    /// How `--only` calls it.
+    /// Its letter for `--only`.
     pub letter: char,
-    /// What was measured, in which unit.
+    /// The measured quantity, and its unit.
     pub title: String,
-    /// What the columns are.
+    /// The heads of the columns.
     pub columns: Vec<String>,
-    /// A name, and a number for each column; None where there is none.
+    /// A name, and a number for each column; None if there is none.
     pub rows: Vec<(String, Vec<Option<f64>>)>,
-    /// The column by which rows are compared; None: they are not.
+    /// The column by which rows are compared. None if they are not.
     pub compared: Option<usize>,
-    /// What has to be known to read it.
+    /// Notes that help to read the table.
     pub notes: Vec<String>,
 }
 
 impl Table {
-    /// A table without rows.
+    /// Creates a table without rows.
     pub fn new(letter: char, title: &str, columns: &[&str]) -> Self {
         let columns = columns.iter().map(|it| it.to_string()).collect();
         Table {
@@ -50,7 +50,7 @@ impl Table {
         }
     }
 
-    /// Kiste's steps beside crun and the limit, of those that have the same namespaces:
+    /// The ratios of Kiste's steps to crun and to the limit with the same namespaces:
     /// `("05-cgroups : crun", 0.5)`.
     pub fn ratios(&self) -> Vec<(String, f64)> {
         let Some(column) = self.compared else { return Vec::new() };
@@ -126,7 +126,7 @@ impl Display for Table {
     }
 }
 
-/// Three digits that count.
+/// Formats a number with three significant digits.
 fn shown(value: f64) -> String {
     match value {
         value if value == value.round() || value >= 1000.0 => format!("{value:.0}"),
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_compared_with_who_has_the_same_namespaces() {
+    fn a_step_is_compared_with_peers_that_have_the_same_namespaces() {
         let mut table = Table::new('a', "time", &["min", "median"]);
         table.compared = Some(1);
         for (name, median) in [
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_a_dash_and_columns_are_aligned() {
+    fn a_missing_number_is_a_dash_and_columns_are_aligned() {
         let mut table = Table::new('b', "memory, KiB", &["peak", "smallest limit"]);
         table.rows.push(("bwrap".into(), vec![Some(2008.0), None]));
         assert_eq!(

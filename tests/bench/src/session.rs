@@ -1,4 +1,4 @@
-//! What one session of the bench has for itself, and that it is gone afterwards.
+//! The environment of one session of the benchmark, and its removal.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,26 +15,26 @@ use crate::host::{self, Hierarchy};
 use crate::peer::Hybrid;
 use crate::sys;
 
-/// Scratch space, a root file system to be used by all, and cgroups below one of our
-/// own. Dropped, it removes all that.
+/// Scratch space, the common root file system, and cgroups below one of our own. All of
+/// it is removed when this is dropped.
 pub struct Session {
-    /// Where every contestant's command lives.
+    /// The root file system of all containers.
     pub rootfs: PathBuf,
-    /// Where the programs of the workspace are: `target/release`.
+    /// The directory of the workspace's programs: `target/release`.
     pub programs: PathBuf,
     /// The cgroup hierarchies of this host.
     pub hierarchies: Vec<Hierarchy>,
     scratch: TempDir,
     name: String,
-    /// On a hybrid host, the mount namespace for who refuses it.
-    unhybrid: Option<File>,
+    /// On a hybrid host, the mount namespace for peers that refuse it.
+    version_1_only: Option<File>,
 }
 
 impl Session {
-    /// Makes it.
+    /// Starts a session.
     ///
     /// # Errors
-    /// When there is no root file system, or no room.
+    /// When there is no root file system, or no space.
     pub fn new(rootfs: &Path) -> Result<Self> {
         let rootfs = rootfs.canonicalize().with_context(|| {
             format!(
@@ -45,7 +45,7 @@ impl Session {
         let exe = std::env::current_exe().context("find out where this program is")?;
         let programs = exe.parent().unwrap_or(Path::new("/")).to_path_buf();
         let hierarchies = host::hierarchies()?;
-        let unhybrid = host::is_hybrid(&hierarchies)
+        let version_1_only = host::is_hybrid(&hierarchies)
             .then(|| host::without_unified(&hierarchies))
             .transpose()?;
         let scratch = tempfile::Builder::new()
@@ -53,10 +53,10 @@ impl Session {
             .tempdir()
             .context("make a directory")?;
         let name = format!("kiste-bench-{}", std::process::id());
-        Ok(Session { rootfs, programs, hierarchies, scratch, name, unhybrid })
+        Ok(Session { rootfs, programs, hierarchies, scratch, name, version_1_only })
     }
 
-    /// The cgroup, relative to the top of each hierarchy, below which all others are
+    /// The cgroup, relative to the root of each hierarchy, below which all others are
     /// made.
     pub fn cgroup(&self) -> &str {
         &self.name
@@ -67,15 +67,15 @@ impl Session {
         self.scratch.path()
     }
 
-    /// Has the command start where whoever is started finds cgroups as it can use them.
+    /// Lets the command start in a mount namespace whose cgroups the peer accepts.
     pub fn start_as(&self, hybrid: Hybrid, command: &mut Command) {
         sys::start_in(
             command,
-            self.unhybrid.as_ref().filter(|_| hybrid == Hybrid::Refused),
+            self.version_1_only.as_ref().filter(|_| hybrid == Hybrid::Refused),
         );
     }
 
-    /// Fails when somebody wants the bench to end. What was made is removed on the way
+    /// Fails if the user wants the benchmark to end. Everything is removed on the way
     /// out.
     ///
     /// # Errors
@@ -90,8 +90,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Engines leave mounts in their storage: without them, the scratch space can be
-        // removed.
+        // Engines leave mounts in their storage, which would keep the scratch space
+        // busy.
         for mount in host::mounts_below(self.scratch.path()) {
             let _ = umount2(&mount, MntFlags::MNT_DETACH);
         }
@@ -104,13 +104,13 @@ impl Drop for Session {
     }
 }
 
-/// Removes a cgroup and those below it, and kills what is left in them. One stays busy
+/// Removes a cgroup and those below it, and kills their processes. A cgroup stays busy
 /// for a moment after its last process.
 fn remove_tree(cgroup: &Path) -> std::io::Result<()> {
     let Ok(entries) = fs::read_dir(cgroup) else { return Ok(()) };
     let left = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-    // 0 is a process in a PID namespace that is not below ours, and would be our own
-    // group: kill(2).
+    // 0 is a process in a PID namespace that is not below ours; for kill(2) it would be
+    // our own process group.
     for pid in left.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1)
     {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);

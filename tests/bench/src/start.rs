@@ -1,4 +1,4 @@
-//! One start of a container, from fork to exit, with a clock beside it.
+//! A start of a container, timed from fork to exit.
 
 use std::io::{PipeReader, Read, pipe};
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,18 +17,18 @@ use crate::sys;
 /// How long a start may take before it is killed, and counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A start that has ended well.
+/// A successful start.
 pub struct Measured {
-    /// From just before fork(2) until it was waited for.
+    /// The time from just before fork(2) until the return of wait4(2).
     pub time: Duration,
-    /// See [`sys::Ended::peak_kib`].
+    /// The peak memory: see [`sys::Ended::peak_kib`].
     pub peak_kib: u64,
 }
 
-/// Starts it, waits until it ends, and says how long that took.
+/// Starts a command, waits for its end, and measures the time.
 ///
 /// # Errors
-/// When it ends otherwise than with 0, with what it has said; when it takes too long.
+/// When it does not exit with 0, with its stderr; when it takes too long.
 pub fn to_the_end(command: &mut Command) -> Result<Measured> {
     let name = command.get_program().to_owned();
     let (mut said, stderr) = pipe().context("make a pipe")?;
@@ -55,17 +55,17 @@ pub fn to_the_end(command: &mut Command) -> Result<Measured> {
     }
 }
 
-/// A container that runs until it is told to end.
+/// A container that runs until it is ended.
 pub struct Sleeper {
     process: Option<Process>,
 }
 
 impl Sleeper {
-    /// Starts it, and returns once its command has said a word: `sh -c 'echo up; exec
-    /// sleep …'`.
+    /// Starts a container, and returns once its command has printed something: `sh -c
+    /// 'echo up; exec sleep …'`.
     ///
     /// # Errors
-    /// When it ends without a word.
+    /// When it ends without output.
     pub fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_owned();
         let (out, stdout) = pipe().context("make a pipe")?;
@@ -73,14 +73,14 @@ impl Sleeper {
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let sleeper = Sleeper { process: Some(Process::spawn(command)?) };
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        match hears_something(out)? {
+        match has_output(out)? {
             true => Ok(sleeper),
             false => bail!("{}: {}", name.display(), first_words(&mut said)),
         }
     }
 
-    /// Ends it: what the runtime has started is killed, so that the runtime can tidy up
-    /// after it.
+    /// Ends the container: kills the runtime's children, so that the runtime cleans up
+    /// after them.
     pub fn end(&mut self) {
         let Some(process) = self.process.take() else { return };
         let children = format!("/proc/{0}/task/{0}/children", process.pid);
@@ -109,13 +109,13 @@ struct Process {
 impl Process {
     fn spawn(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_owned();
-        // Not in our process group: a Ctrl-C is for the bench, which then removes them
-        // in order.
+        // Not in our process group: Ctrl-C is for the benchmark, which then removes the
+        // containers in order.
         let child = command
             .process_group(0)
             .spawn()
             .with_context(|| format!("start {}", name.display()))?;
-        // Not waited for through `child`: wait4 tells more.
+        // `child` is not used for waiting: wait4 returns more.
         let pid = rustix::process::Pid::from_child(&child);
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
             .context("pidfd_open")?;
@@ -148,13 +148,14 @@ fn readable(descriptor: &impl AsFd, patience: Duration) -> Result<bool> {
     }
 }
 
-/// Whether a word comes, rather than the end.
-fn hears_something(mut out: PipeReader) -> Result<bool> {
+/// Whether output comes, and not the end of the pipe.
+fn has_output(mut out: PipeReader) -> Result<bool> {
     Ok(readable(&out, PATIENCE)?
         && out.read(&mut [0; 16]).context("read from a pipe")? > 0)
 }
 
-/// What is in the pipe by now. Who is still alive and holds it is not waited for.
+/// Reads the current content of the pipe, without waiting for processes that still hold
+/// it.
 fn first_words(said: &mut PipeReader) -> String {
     let mut bytes = vec![0; 4096];
     let length = match readable(said, Duration::from_millis(100)) {
@@ -162,5 +163,5 @@ fn first_words(said: &mut PipeReader) -> String {
         _ => 0,
     };
     let text = String::from_utf8_lossy(&bytes[..length]).trim().replace('\n', "; ");
-    if text.is_empty() { "it said nothing".into() } else { text }
+    if text.is_empty() { "it printed nothing".into() } else { text }
 }

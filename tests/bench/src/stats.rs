@@ -1,27 +1,27 @@
-//! What many measured values come down to.
+//! Statistics of measured values.
 
-/// The values of one thing, measured again and again.
+/// The values of a quantity that is measured again and again.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<f64>);
 
 impl Samples {
-    /// Adds one.
+    /// Adds a value.
     pub fn push(&mut self, value: f64) {
         self.0.push(value);
     }
 
-    /// The smallest; None when nothing was measured.
+    /// The smallest value. None if there are no values.
     pub fn min(&self) -> Option<f64> {
         self.percentile(0.0)
     }
 
-    /// The one in the middle; None when nothing was measured.
+    /// The median. None if there are no values.
     pub fn median(&self) -> Option<f64> {
         self.percentile(0.5)
     }
 
-    /// The one that this share of all is not above (nearest rank); None when nothing
-    /// was measured.
+    /// The value that this share of all values does not exceed (nearest rank). None if
+    /// there are no values.
     pub fn percentile(&self, share: f64) -> Option<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -30,10 +30,10 @@ impl Samples {
     }
 }
 
-/// Puts them into another order, which depends on `seed` alone.
+/// Shuffles the items, in an order that depends on `seed` alone.
 pub fn shuffle<T>(items: &mut [T], seed: u64) {
-    // A linear congruential generator (Knuth's numbers): who follows whom has to vary,
-    // no more.
+    // A linear congruential generator (Knuth's numbers) suffices to vary who follows
+    // whom.
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     for last in (1..items.len()).rev() {
         state = state
@@ -62,12 +62,12 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_there_is_no_median() {
+    fn without_values_there_is_no_median() {
         assert_eq!(Samples::default().median(), None);
     }
 
     #[test]
-    fn shuffling_loses_nobody_and_differs_from_round_to_round() {
+    fn shuffling_keeps_all_items_and_differs_from_round_to_round() {
         let order = |seed| {
             let mut items: Vec<u32> = (0..8).collect();
             shuffle(&mut items, seed);

@@ -9,11 +9,12 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What wait4(2) tells of a process that has ended.
+/// The result of wait4(2): a process that has ended.
 pub struct Ended {
-    /// Its exit code; None when a signal ended it.
+    /// Its exit code. None if a signal ended it.
     pub code: Option<i32>,
-    /// The largest resident set, in KiB, of it or of a process that it has waited for.
+    /// The largest resident set, in KiB, of the process or of a child that it waited
+    /// for.
     pub peak_kib: u64,
 }
 
@@ -21,7 +22,7 @@ pub struct Ended {
 /// [wait4(2)](https://man7.org/linux/man-pages/man2/wait4.2.html).
 ///
 /// # Errors
-/// What the kernel says.
+/// When the kernel refuses.
 pub fn wait4(pid: u32) -> io::Result<Ended> {
     let mut status = 0;
     // SAFETY: rusage is plain numbers, for which zero is a value.
@@ -40,7 +41,7 @@ pub fn wait4(pid: u32) -> io::Result<Ended> {
     Ok(Ended { code, peak_kib: usage.ru_maxrss as u64 })
 }
 
-/// Has the command start in another mount namespace, or in ours. It is forked in both
+/// Lets the command start in another mount namespace, or in ours. It is forked in both
 /// cases, so that all contestants start alike.
 pub fn start_in(command: &mut Command, mounts: Option<&File>) {
     let namespace: Option<RawFd> = mounts.map(AsRawFd::as_raw_fd);
@@ -55,12 +56,12 @@ pub fn start_in(command: &mut Command, mounts: Option<&File>) {
     };
 }
 
-/// Runs `work` in a new process, cloned with these flags, which ends with what it
-/// returns. Returns its process id. See
+/// Runs `work` in a new process, cloned with these flags, which exits with its result.
+/// Returns its process id. See
 /// [clone3(2)](https://man7.org/linux/man-pages/man2/clone3.2.html).
 ///
 /// # Errors
-/// What the kernel says.
+/// When the kernel refuses.
 pub fn clone3(flags: i32, work: impl FnOnce() -> i32) -> io::Result<u32> {
     // SAFETY: clone_args is plain numbers, for which zero is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -84,11 +85,11 @@ extern "C" fn interrupt(_: i32) {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
-/// From now on, Ctrl-C, SIGTERM and a closed terminal do not end this process:
-/// [`is_interrupted`] tells.
+/// Catches SIGINT, SIGTERM and SIGHUP, so that they no longer end this process. See
+/// [`is_interrupted`].
 ///
 /// # Errors
-/// What sigaction(2) says.
+/// When sigaction(2) fails.
 pub fn catch_interrupts() -> nix::Result<()> {
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
     let action = SigAction::new(
@@ -103,16 +104,16 @@ pub fn catch_interrupts() -> nix::Result<()> {
     Ok(())
 }
 
-/// Whether somebody wants us to end.
+/// Whether such a signal has come.
 pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// The peak of a process that is a copy of ours and does nothing, in KiB: no program
-/// started from here can have less.
+/// Measures the peak of a process that is a copy of ours and does nothing, in KiB:
+/// every program that is started here has at least that.
 ///
 /// # Errors
-/// What the kernel says.
+/// When the kernel refuses.
 pub fn least_peak_kib() -> io::Result<u64> {
     Ok(wait4(clone3(0, || 0)?)?.peak_kib)
 }

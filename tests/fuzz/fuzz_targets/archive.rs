@@ -1,5 +1,5 @@
-//! Feeds the reader of archives: it must end, in bounded memory, with or without an
-//! error.
+//! Feeds any bytes to the reader of archives, which must end in bounded memory, with a
+//! result or an error.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

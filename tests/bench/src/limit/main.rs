@@ -1,13 +1,14 @@
-//! The limit: what the kernel takes to start a container, and nothing else.
+//! The limit: the kernel calls that start a container, and nothing else.
 //!
-//! `kiste-limit bare|furnished host|own ROOTFS [+DIR] [FILE=VALUE] [@FILE] [>DIR]
+//! `kiste-limit bare|full host|own ROOTFS [+DIR] [FILE=VALUE] [@FILE] [>DIR]
 //! [%MOUNT:TYPE:OPTIONS]… -- ARGV…`
 //!
-//! It is told everything, so that it finds out nothing: which cgroups to make (`+`),
-//! which values to write, which `tasks` the child enters (`@`, version 1) or in which
-//! cgroup it is born (`>`, version 2), and which hierarchies the container sees (`%`).
-//! It looks for no leftovers, keeps no lock, cannot be signalled, checks nothing twice
-//! and says little of what went wrong: it is a measure, not a runtime.
+//! It gets everything as arguments, so that it looks up nothing: the cgroups to make
+//! (`+`), the values to write, the `tasks` files that the child enters (`@`, version 1)
+//! or the cgroup in which it is born (`>`, version 2), and the hierarchies that the
+//! container sees (`%`). It looks for no leftovers, takes no lock, cannot be signalled,
+//! checks nothing twice and reports little about errors: it is a measure, not a
+//! runtime.
 
 mod sys;
 
@@ -33,7 +34,7 @@ fn main() {
     }
 }
 
-/// What the parent does.
+/// Does the parent's part.
 fn start(words: Vec<String>) -> io::Result<i32> {
     let mut words = words.iter().map(String::as_str);
     let mut next =
@@ -81,7 +82,7 @@ fn start(words: Vec<String>) -> io::Result<i32> {
     }
 }
 
-/// What the child does: it returns only when something failed.
+/// Does the child's part. Returns only on failure.
 fn become_command(
     shape: &str,
     rootfs: &str,
@@ -89,7 +90,7 @@ fn become_command(
     argv: &[CString],
 ) -> io::Error {
     let prepared = || -> io::Result<()> {
-        // 0 is the writer itself, and `tasks` moves one thread: the kernel then takes
+        // 0 means the writer itself, and `tasks` moves one thread: so the kernel takes
         // no lock that waits for an RCU grace period, as it does for cgroup.procs
         // (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
         for tasks in orders.iter().filter_map(|order| order.strip_prefix('@')) {
@@ -97,12 +98,12 @@ fn become_command(
         }
         unshare(CloneFlags::CLONE_NEWCGROUP)?;
         sethostname("bench")?;
-        plain("/", "", MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
-        plain(rootfs, rootfs, MsFlags::MS_BIND | MsFlags::MS_REC)?;
+        change_mount("/", "", MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
+        change_mount(rootfs, rootfs, MsFlags::MS_BIND | MsFlags::MS_REC)?;
         chdir(rootfs)?;
         new("proc", "proc", "", SAFE)?;
-        if shape == "furnished" {
-            furnish(orders)?;
+        if shape == "full" {
+            mount_defaults(orders)?;
         }
         pivot_root(".", ".")?;
         umount2(".", MntFlags::MNT_DETACH)?;
@@ -123,9 +124,9 @@ fn become_command(
 const SAFE: MsFlags =
     MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
-/// The same /sys, /dev and /sys/fs/cgroup that Kiste's containers have, by mount(2):
-/// one call each.
-fn furnish(orders: &[&str]) -> io::Result<()> {
+/// Makes the same /sys, /dev and /sys/fs/cgroup that Kiste's containers have, by
+/// mount(2): one call each.
+fn mount_defaults(orders: &[&str]) -> io::Result<()> {
     new("sysfs", "sys", "", SAFE | MsFlags::MS_RDONLY)?;
     let shown: Vec<_> =
         orders.iter().filter_map(|order| order.strip_prefix('%')).collect();
@@ -187,7 +188,7 @@ fn new(kind: &str, place: &str, options: &str, flags: MsFlags) -> io::Result<()>
         .map_err(|errno| at(place, errno))
 }
 
-fn plain(place: &str, source: &str, flags: MsFlags) -> io::Result<()> {
+fn change_mount(place: &str, source: &str, flags: MsFlags) -> io::Result<()> {
     mount(Some(source), place, None::<&str>, flags, None::<&str>)
         .map_err(|errno| at(place, errno))
 }

@@ -7,11 +7,11 @@ use std::os::fd::AsRawFd;
 
 use nix::sched::CloneFlags;
 
-/// clone3(2), since Linux 5.7; the constant of the libc crate is too narrow for it.
+/// For clone3(2), since Linux 5.7. The libc crate's constant is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// A new process with these namespaces, and on version 2 born in this cgroup. Returns 0
-/// in it.
+/// Makes a process with these namespaces, on version 2 in this cgroup. Returns 0 in the
+/// new process.
 pub fn clone3(flags: CloneFlags, born_in: Option<File>) -> io::Result<i32> {
     // SAFETY: clone_args is plain numbers, for which zero is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };

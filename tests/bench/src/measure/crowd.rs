@@ -1,4 +1,4 @@
-//! d. A start among many containers that are there already.
+//! d. A start among many running containers.
 
 use anyhow::{Context, Result};
 
@@ -11,14 +11,14 @@ use crate::stats::Samples;
 
 const SLEEP: [&str; 3] = ["/bin/sh", "-c", "echo up; exec sleep 1000000"];
 
-/// Containers that sleep. Dropped, they end and are removed.
+/// Sleeping containers. When this is dropped, they are ended and removed.
 pub struct Crowd<'a> {
     peer: &'a dyn Peer,
     sleepers: Vec<(String, Sleeper)>,
 }
 
-/// Measures it: each contestant among its own containers, and beside it the same start
-/// of `beside`, which tells what the host does meanwhile.
+/// Measures each contestant among its own containers. The same start of `beside`, at
+/// the same time, shows how the host itself changes.
 ///
 /// # Errors
 /// When a start fails. All containers are removed then, too.
@@ -65,13 +65,14 @@ pub fn measure(
         }
     }
     table.compared = Some(sizes.len().saturating_sub(1));
-    table
-        .notes
-        .push("each among its own; compared in the largest crowd; flat is good".into());
+    table.notes.push(
+        "each among its own containers; compared in the largest crowd; flat is good"
+            .into(),
+    );
     Ok(table)
 }
 
-/// Adds how much the last is of the first.
+/// Adds the ratio of the last to the first.
 fn with_growth(mut medians: Vec<Option<f64>>) -> Vec<Option<f64>> {
     let ends =
         medians.first().copied().flatten().zip(medians.last().copied().flatten());
@@ -80,15 +81,15 @@ fn with_growth(mut medians: Vec<Option<f64>>) -> Vec<Option<f64>> {
 }
 
 impl<'a> Crowd<'a> {
-    /// None yet.
+    /// Creates an empty crowd.
     pub fn of(contestant: &Contestant<'a>) -> Self {
         Crowd { peer: contestant.peer, sleepers: Vec::new() }
     }
 
-    /// Starts some, until there are `size`.
+    /// Starts containers until there are `size`.
     ///
     /// # Errors
-    /// When one does not start.
+    /// When a container does not start.
     pub fn grow(
         &mut self,
         session: &Session,

@@ -1,4 +1,4 @@
-//! e. What each part of a container costs the kernel, without any runtime.
+//! e. The kernel's cost of each part of a container, without any runtime.
 
 use std::ffi::CString;
 use std::fs;
@@ -21,7 +21,7 @@ use crate::sys;
 const HOST_NET: i32 =
     libc::CLONE_NEWUTS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWNS;
 
-/// A process is cloned with these flags, ends at once, and is waited for.
+/// The flags with which a process is cloned. It ends at once, and is waited for.
 const CLONES: [(&str, i32); 10] = [
     ("a process, no namespace", 0),
     ("+ uts", libc::CLONE_NEWUTS),
@@ -35,7 +35,7 @@ const CLONES: [(&str, i32); 10] = [
     ("+ uts, pid, ipc, mount, net", HOST_NET | libc::CLONE_NEWNET),
 ];
 
-/// What is then done in all of them, one after the other.
+/// The calls in a process with all these namespaces, one after the other.
 const CALLS: [&str; 10] = [
     "mount /, MS_REC|MS_PRIVATE",
     "mount rootfs, MS_BIND",
@@ -49,10 +49,10 @@ const CALLS: [&str; 10] = [
     "umount2 of the old root",
 ];
 
-/// Measures it.
+/// Measures clones, calls and cgroups.
 ///
 /// # Errors
-/// When the kernel refuses one.
+/// When the kernel refuses a call.
 pub fn measure(session: &Session, rounds: usize) -> Result<Table> {
     let mut clones = vec![Samples::default(); CLONES.len()];
     let mut calls = vec![vec![Samples::default(); CALLS.len()]; 2];
@@ -90,7 +90,7 @@ pub fn measure(session: &Session, rounds: usize) -> Result<Table> {
 
     let mut table = Table::new(
         'e',
-        "what it costs the kernel, microseconds",
+        "the kernel's own cost, microseconds",
         &["min", "median", "p99", "own share"],
     );
     let base = clones[0].median().unwrap_or(0.0);
@@ -111,18 +111,21 @@ pub fn measure(session: &Session, rounds: usize) -> Result<Table> {
             .zip(samples)
             .for_each(|(name, samples)| add(format!("{name}{suffix}"), samples, 0.0));
     }
-    for (hierarchy, samples) in
-        session.hierarchies.iter().zip(&cgroups).filter(|(it, _)| host::is_kistes(it))
+    for (hierarchy, samples) in session
+        .hierarchies
+        .iter()
+        .zip(&cgroups)
+        .filter(|(it, _)| host::is_used_by_kiste(it))
     {
         add(format!("mkdir in {}", hierarchy.mount.display()), &samples[0], 0.0);
         add(format!("rmdir in {}", hierarchy.mount.display()), &samples[1], 0.0);
     }
     table
         .notes
-        .push("clones: clone3, _exit, wait4; own share is the median without that of a plain process".into());
+        .push("clones: clone3, _exit, wait4; own share is the median minus that of a plain process".into());
     table
         .notes
-        .push("the end of a network namespace is not in it: the kernel does that later, in a thread".into());
+        .push("without the end of a network namespace, which the kernel does later, in a thread".into());
     Ok(table)
 }
 
@@ -148,7 +151,7 @@ fn execute(rootfs: &Path) -> i32 {
     1
 }
 
-/// Microseconds of each of [`CALLS`], in a process with these namespaces.
+/// Measures each of [`CALLS`] in a process with these namespaces, in microseconds.
 fn calls_inside(session: &Session, flags: i32) -> Result<Vec<f64>> {
     let (mut told, mut tell) = pipe().context("make a pipe")?;
     let rootfs = CString::new(session.rootfs.as_os_str().as_bytes())
@@ -163,7 +166,7 @@ fn calls_inside(session: &Session, flags: i32) -> Result<Vec<f64>> {
     .context("mounts in new namespaces")?;
     drop(tell);
     let mut text = String::new();
-    told.read_to_string(&mut text).context("read what was measured")?;
+    told.read_to_string(&mut text).context("read the measured times")?;
     let times: Vec<f64> = text.lines().filter_map(|line| line.parse().ok()).collect();
     ensure!(
         times.len() == CALLS.len(),

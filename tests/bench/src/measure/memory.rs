@@ -1,4 +1,4 @@
-//! b. Memory: of the runtime at its peak, and the least in which a container still
+//! b. Memory: the runtime's peak, and the smallest limit with which a container still
 //! starts.
 
 use anyhow::{Context, Result};
@@ -9,13 +9,13 @@ use crate::session::Session;
 use crate::stats::Samples;
 use crate::sys;
 
-/// How exactly the smallest limit is searched for, in bytes.
+/// The precision of the smallest limit, in bytes.
 const STEP: u64 = 64 << 10;
 
-/// A limit counts when this many starts in a row come through.
+/// A limit suffices if this many starts in a row succeed.
 const TRIES: usize = 3;
 
-/// Measures both.
+/// Measures the peak and the smallest limit.
 ///
 /// # Errors
 /// When a start without a tight limit fails.
@@ -40,21 +40,21 @@ pub fn measure(
     table.compared = Some(0);
     table.notes.push(format!(
         "peak RSS: ru_maxrss of wait4(2), the largest resident set of the runtime or of a process that it \
-         waited for, pages of libraries included; {} KiB is what any program has that the bench starts",
+         waited for, pages of libraries included; any program that the benchmark starts has {} KiB",
         sys::least_peak_kib().context("clone a process")?
     ));
     table.notes.push(
-        "smallest limit: of --memory, in steps of 64 KiB, at which three starts in a row come through".into(),
+        "smallest limit: the least --memory, in steps of 64 KiB, with which three starts in a row succeed".into(),
     );
     Ok(table)
 }
 
-/// Bisects: what starts at a limit starts at every higher one.
+/// Bisects: a start that succeeds at a limit succeeds at every higher one.
 fn smallest_limit(session: &Session, contestant: &Contestant) -> Result<u64> {
     let (mut fails, mut starts) = (0, MEMORY / STEP);
     while starts - fails > 1 {
         let middle = fails + (starts - fails) / 2;
-        match comes_through(session, contestant, middle * STEP)? {
+        match starts_reliably(session, contestant, middle * STEP)? {
             true => starts = middle,
             false => fails = middle,
         }
@@ -62,7 +62,7 @@ fn smallest_limit(session: &Session, contestant: &Contestant) -> Result<u64> {
     Ok(starts * STEP)
 }
 
-fn comes_through(
+fn starts_reliably(
     session: &Session,
     contestant: &Contestant,
     limit: u64,

@@ -1,4 +1,4 @@
-//! c. How many a second, with several at once.
+//! c. Starts a second, with several at once.
 
 use std::time::Instant;
 
@@ -11,11 +11,11 @@ use crate::session::Session;
 
 const AT_ONCE: [usize; 4] = [1, 2, 4, 8];
 
-/// Rounds among which the starts are divided, so that all contestants share what the
-/// host does meanwhile.
+/// The rounds among which the starts are divided, so that the state of the host affects
+/// all contestants.
 const ROUNDS: usize = 5;
 
-/// Measures it.
+/// Measures the rate of starts.
 ///
 /// # Errors
 /// When a start fails.
@@ -54,12 +54,12 @@ pub fn measure(
     }
     table.compared = Some(0);
     table.notes.push(
-        "more is better: a ratio above 1 is Kiste's; compared with one at once".into(),
+        "more is better: above 1, Kiste is faster; compared with one at once".into(),
     );
     Ok(table)
 }
 
-/// Seconds that as many starts take, divided among threads.
+/// Measures the seconds for this number of starts, divided among threads.
 fn time(
     session: &Session,
     contestant: &Contestant,

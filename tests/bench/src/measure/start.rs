@@ -1,4 +1,4 @@
-//! a. From start to exit of `true`.
+//! a. The time from start to exit of `true`.
 
 use anyhow::Result;
 
@@ -8,10 +8,10 @@ use crate::report::Table;
 use crate::session::Session;
 use crate::stats::{Samples, shuffle};
 
-/// Rounds that are not counted: caches fill.
+/// Rounds that are not counted, in which caches fill.
 const WARM_UP: usize = 2;
 
-/// Measures it: one start each, then the next round, in another order.
+/// Measures one start of each contestant, then the next round in another order.
 ///
 /// # Errors
 /// When a start fails.
@@ -20,7 +20,7 @@ pub fn measure(
     contestants: &[Contestant],
     rounds: usize,
 ) -> Result<Table> {
-    // A host in use: who makes a cgroup for all containers of its own, has it already.
+    // As on a host in use: a runtime's parent cgroup for all containers exists already.
     let mut neighbours: Vec<Crowd> = contestants.iter().map(Crowd::of).collect();
     for (neighbour, contestant) in neighbours.iter_mut().zip(contestants) {
         neighbour.grow(session, contestant, 1)?;
@@ -47,7 +47,7 @@ pub fn measure(
     table.notes.push(format!(
         "{rounds} rounds, one start each in random order; engines in every tenth"
     ));
-    table.notes.push("beside one sleeping container of everybody's".into());
+    table.notes.push("beside one sleeping container of each runtime".into());
     Ok(table)
 }
 

@@ -1,4 +1,4 @@
-//! f. How many system calls a start makes.
+//! f. The number of system calls of a start.
 
 use std::fs;
 use std::process::Command;
@@ -12,13 +12,13 @@ use crate::session::Session;
 use crate::start;
 use crate::stats::Samples;
 
-/// A Go program does not make the same calls every time.
+/// The number of tries: a Go program does not make the same calls every time.
 const TRIES: usize = 3;
 
-/// Counts them; None where there is no strace.
+/// Counts the calls. None without strace.
 ///
 /// # Errors
-/// When a start fails below strace.
+/// When a start under strace fails.
 pub fn measure(session: &Session, contestants: &[Contestant]) -> Result<Option<Table>> {
     let Some(strace) = host::find("strace") else { return Ok(None) };
     let mut table = Table::new('f', "system calls of a start", &["calls", "failed"]);
@@ -35,8 +35,9 @@ pub fn measure(session: &Session, contestants: &[Contestant]) -> Result<Option<T
             if counted.is_err() {
                 contestant.peer.remove(&id);
             }
-            counted.with_context(|| format!("{} below strace", contestant.label()))?;
-            let text = fs::read_to_string(&file).context("read what strace counted")?;
+            counted.with_context(|| format!("{} under strace", contestant.label()))?;
+            let text =
+                fs::read_to_string(&file).context("read the counts of strace")?;
             let (made, failed) = total(&text)?;
             calls.push(made);
             errors.push(failed);
@@ -45,8 +46,7 @@ pub fn measure(session: &Session, contestants: &[Contestant]) -> Result<Option<T
     }
     table.compared = Some(0);
     table.notes.push(
-        "strace -f -c: of the runtime, its children, and true itself; not of a daemon"
-            .into(),
+        "strace -f -c: the runtime, its children, and true itself; not a daemon".into(),
     );
     Ok(Some(table))
 }

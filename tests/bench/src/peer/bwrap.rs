@@ -1,4 +1,4 @@
-//! bubblewrap, which Flatpak starts programs in.
+//! bubblewrap, in which Flatpak starts programs.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,7 +16,7 @@ pub struct Bwrap<'a> {
 }
 
 impl<'a> Bwrap<'a> {
-    /// Finds it on `PATH`.
+    /// Finds bwrap on `PATH`.
     ///
     /// # Errors
     /// When it cannot take part, with the reason.

@@ -6,12 +6,11 @@ use super::Hybrid;
 use super::oci::Runtime;
 use crate::session::Session;
 
-/// Finds it on `PATH`.
+/// Finds crun on `PATH`.
 ///
 /// # Errors
 /// When it is not installed.
 pub fn find(session: &Session) -> Result<Runtime<'_>> {
-    // "crun: unknown cgroup mode": it knows version 1 and version 2, and nothing
-    // between.
+    // "crun: unknown cgroup mode": it supports version 1 or version 2, but not both.
     Runtime::find(session, "crun", Hybrid::Refused)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Network, PIDS, Pace, Peer, Start};
+use super::{Pace, Peer, Start};
 use crate::host;
 use crate::session::Session;
 
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const IMAGE: &str = "kiste-bench";
 
-/// The `docker` on `PATH`, and a daemon for it. Dropped, the daemon ends.
+/// The `docker` on `PATH`, and a daemon for it, which ends when this is dropped.
 pub struct Docker<'a> {
     session: &'a Session,
     program: PathBuf,
@@ -34,7 +34,7 @@ impl<'a> Docker<'a> {
     pub fn find(session: &'a Session) -> Result<Self> {
         let program = host::find("docker").context("not installed")?;
         let dockerd =
-            host::find("dockerd").context("there is a client, and no dockerd")?;
+            host::find("dockerd").context("there is a client, but no dockerd")?;
         let place = session.scratch().join("docker");
         std::fs::create_dir_all(&place).context("make a directory for dockerd")?;
         let log = File::create(place.join("log")).context("make a log for dockerd")?;
@@ -80,7 +80,7 @@ impl<'a> Docker<'a> {
                         .unwrap_or_default();
                 bail!(
                     "dockerd ended ({status}): {}",
-                    log.lines().last().unwrap_or("it said nothing")
+                    log.lines().last().unwrap_or("it printed nothing")
                 );
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -88,7 +88,7 @@ impl<'a> Docker<'a> {
         bail!("dockerd does not answer within {} s", PATIENCE.as_secs())
     }
 
-    /// The same root file system, as an image.
+    /// Imports the common root file system as an image.
     fn import(&self) -> Result<()> {
         let mut tar = Command::new("tar");
         let mut packed = tar
@@ -131,7 +131,7 @@ impl Peer for Docker<'_> {
 
     fn differs(&self) -> &str {
         "an engine: a daemon, containerd and runc do the work; the root file system is an overlay over an image; \
-         memory is the client's alone"
+         memory is that of the client only"
     }
 
     fn pace(&self) -> Pace {
@@ -139,25 +139,8 @@ impl Peer for Docker<'_> {
     }
 
     fn command(&self, start: &Start) -> Result<Command> {
-        let network = if start.network == Network::Own { "none" } else { "host" };
         let mut command = self.docker();
-        command.args([
-            "run",
-            "--rm",
-            "--name",
-            start.id,
-            "--network",
-            network,
-            "--cgroupns",
-            "private",
-        ]);
-        command.args(["--log-driver", "none"]);
-        command.args([
-            "--memory",
-            &format!("{}b", start.memory),
-            "--pids-limit",
-            &PIDS.to_string(),
-        ]);
+        command.args(start.engine_options());
         command.arg(IMAGE).args(start.argv);
         Ok(command)
     }

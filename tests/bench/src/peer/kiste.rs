@@ -17,7 +17,7 @@ pub struct Kiste<'a> {
 }
 
 impl<'a> Kiste<'a> {
-    /// Finds it beside the bench's own program.
+    /// Finds it beside the benchmark's own program.
     ///
     /// # Errors
     /// When it cannot take part, with the reason.
@@ -32,7 +32,7 @@ impl<'a> Kiste<'a> {
         Ok(Kiste { session, program, step: step.into() })
     }
 
-    /// From step 8 on it can have a network namespace, and its own is the default.
+    /// Whether `run` has the option `--network`: from step 8 on.
     fn chooses_network(&self) -> bool {
         self.step
             .get(..2)
@@ -56,8 +56,8 @@ impl Peer for Kiste<'_> {
 
     fn command(&self, start: &Start) -> Result<Command> {
         let mut command = Command::new(&self.program);
-        // Of its own, as `kiste` is: the first container makes it, and the last removes
-        // it.
+        // A parent cgroup of its own, like `kiste`: the first container makes it, and
+        // the last removes it.
         command.args([
             "run",
             "--cgroup-parent",

@@ -1,5 +1,5 @@
-//! The physical limit: `kiste-limit`, the smallest program that makes the kernel calls
-//! and nothing else.
+//! The limit: `kiste-limit`, the smallest program that makes the kernel calls and
+//! nothing else.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,29 +11,29 @@ use super::{Network, PIDS, Peer, Start};
 use crate::host::{self, Hierarchy};
 use crate::session::Session;
 
-/// `kiste-limit`, and what it is told.
+/// `kiste-limit`, and its arguments.
 pub struct Limit<'a> {
     session: &'a Session,
     program: PathBuf,
-    kind: Kind,
+    kind: LimitKind,
 }
 
-/// How much the smallest program does.
+/// The amount of work that the smallest program does.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// What a container of Kiste's has: /sys, /dev, /sys/fs/cgroup, and a cgroup in
+pub enum LimitKind {
+    /// All that Kiste's containers have: /sys, /dev, /sys/fs/cgroup, and a cgroup in
     /// every hierarchy.
-    Furnished,
-    /// Namespaces, cgroups for the limits alone, /proc, pivot_root.
+    Full,
+    /// Namespaces, cgroups for the limits only, /proc, pivot_root.
     Bare,
 }
 
 impl<'a> Limit<'a> {
-    /// Finds it beside the bench's own program, and makes the cgroups above its own.
+    /// Finds it beside the benchmark's own program, and makes its parent cgroups.
     ///
     /// # Errors
     /// When it cannot take part, with the reason.
-    pub fn find(session: &'a Session, kind: Kind) -> Result<Self> {
+    pub fn find(session: &'a Session, kind: LimitKind) -> Result<Self> {
         let program = session.programs.join("kiste-limit");
         if !program.is_file() {
             bail!(
@@ -51,11 +51,12 @@ impl<'a> Limit<'a> {
     fn hierarchies(&self) -> impl Iterator<Item = &Hierarchy> {
         let limited =
             |it: &&Hierarchy| it.has(&["memory", "pids"]) || self.holds_all(it);
-        let all = self.session.hierarchies.iter().filter(|it| host::is_kistes(it));
-        all.filter(move |it| self.kind == Kind::Furnished || limited(it))
+        let all =
+            self.session.hierarchies.iter().filter(|it| host::is_used_by_kiste(it));
+        all.filter(move |it| self.kind == LimitKind::Full || limited(it))
     }
 
-    /// Whether this is version 2, and has the controllers.
+    /// Whether this is version 2 and has the controllers.
     fn holds_all(&self, hierarchy: &Hierarchy) -> bool {
         hierarchy.is_unified()
             && !self.session.hierarchies.iter().any(|it| it.has(&["memory"]))
@@ -65,7 +66,7 @@ impl<'a> Limit<'a> {
         hierarchy.mount.join(self.session.cgroup()).join("limit")
     }
 
-    /// What it is told of one hierarchy: see kiste-limit.rs.
+    /// Its arguments for one hierarchy: see limit/main.rs.
     fn orders(&self, hierarchy: &Hierarchy, start: &Start) -> Result<Vec<String>> {
         let cgroup = self.parent(hierarchy).join(start.id);
         let path = cgroup.display();
@@ -109,14 +110,14 @@ impl<'a> Limit<'a> {
     }
 }
 
-/// The cgroup above them, made once.
+/// Makes the parent of the containers' cgroups, once.
 fn make_parent(parent: &Path) -> Result<()> {
     let make = || format!("make {}", parent.display());
     fs::create_dir_all(parent).with_context(make)?;
     let own = parent.parent().with_context(make)?;
     let top = own.parent().with_context(make)?;
     for (above, below) in [(top, own), (own, parent)] {
-        // Version 1: a cpuset begins empty, and takes no process.
+        // Version 1: a cpuset begins empty, and accepts no process.
         for file in ["cpuset.cpus", "cpuset.mems"]
             .iter()
             .filter(|file| above.join(file).exists())
@@ -126,7 +127,7 @@ fn make_parent(parent: &Path) -> Result<()> {
                     .with_context(make)?;
             }
         }
-        // Version 2: what is granted to the cgroups below.
+        // Version 2: the controllers that the cgroups below get.
         let control = below.join("cgroup.subtree_control");
         if read(&below.join("cgroup.controllers"))
             .is_ok_and(|has| has.contains("memory"))
@@ -147,8 +148,8 @@ fn read(file: &Path) -> Result<String> {
 impl Peer for Limit<'_> {
     fn name(&self) -> &str {
         match self.kind {
-            Kind::Furnished => "limit",
-            Kind::Bare => "limit-bare",
+            LimitKind::Full => "limit",
+            LimitKind::Bare => "limit-bare",
         }
     }
 
@@ -158,18 +159,16 @@ impl Peer for Limit<'_> {
 
     fn differs(&self) -> &str {
         match self.kind {
-            Kind::Furnished => {
-                "no runtime: the kernel calls of such a start and nothing else"
-            }
-            Kind::Bare => {
-                "no runtime: as limit, with neither /sys nor /dev, and cgroups for the limits alone"
+            LimitKind::Full => "no runtime: only the kernel calls of such a start",
+            LimitKind::Bare => {
+                "no runtime: as limit, without /sys and /dev, and with cgroups for the limits only"
             }
         }
     }
 
     fn command(&self, start: &Start) -> Result<Command> {
         let mut command = Command::new(&self.program);
-        command.arg(if self.kind == Kind::Bare { "bare" } else { "furnished" });
+        command.arg(if self.kind == LimitKind::Bare { "bare" } else { "full" });
         command.arg(if start.network == Network::Own { "own" } else { "host" });
         command.arg(&self.session.rootfs);
         for hierarchy in self.hierarchies() {

@@ -1,4 +1,4 @@
-//! What crun, runc and youki have in common: a bundle, and the command line of an OCI
+//! The common part of crun, runc and youki: a bundle, and the command line of an OCI
 //! runtime.
 
 use std::fs;
@@ -21,7 +21,7 @@ pub struct Runtime<'a> {
 }
 
 impl<'a> Runtime<'a> {
-    /// Finds it on `PATH`.
+    /// Finds the runtime on `PATH`.
     ///
     /// # Errors
     /// When it is not installed.
@@ -46,7 +46,7 @@ impl<'a> Runtime<'a> {
         command
     }
 
-    /// `config.json`:
+    /// Makes `config.json`:
     /// <https://github.com/opencontainers/runtime-spec/blob/main/config.md>.
     fn config(&self, start: &Start) -> Value {
         let mut namespaces: Vec<Value> = ["pid", "ipc", "uts", "mount", "cgroup"]
@@ -87,8 +87,8 @@ impl<'a> Runtime<'a> {
     }
 }
 
-/// Docker's default, without what a bench may lack itself. Kiste takes none away before
-/// step 9.
+/// A part of Docker's default: capabilities that a benchmark machine always has. Kiste
+/// drops none before step 9.
 const CAPABILITIES: [&str; 5] =
     ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"];
 
@@ -120,7 +120,7 @@ impl Peer for Runtime<'_> {
     fn remove(&self, id: &str) {
         let mut delete = self.program();
         self.session.start_as(self.hybrid, &mut delete);
-        // What it says is of no interest: most often there is nothing to remove.
+        // Its output is ignored: usually there is nothing to remove.
         let _ = delete
             .args(["delete", "--force", id])
             .stdout(Stdio::null())

@@ -1,11 +1,11 @@
-//! Podman: an engine without a daemon, with a runtime and conmon below it.
+//! Podman: an engine without a daemon, which uses a runtime and conmon.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Hybrid, Network, PIDS, Pace, Peer, Start};
+use super::{Hybrid, Network, Pace, Peer, Start};
 use crate::host;
 use crate::session::Session;
 use crate::start;
@@ -19,7 +19,7 @@ pub struct Podman<'a> {
 }
 
 impl<'a> Podman<'a> {
-    /// Finds it on `PATH`, and has it start one container.
+    /// Finds it on `PATH`, and lets it start one container.
     ///
     /// # Errors
     /// When it cannot take part, with the reason.
@@ -43,8 +43,8 @@ impl<'a> Podman<'a> {
         Ok(podman)
     }
 
-    /// With its storage in our scratch space: nothing of the user's images and
-    /// containers is touched.
+    /// Composes a podman command with storage in our scratch space, so that the user's
+    /// images and containers are not touched.
     fn podman(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(self.session.scratch().join("podman-root"));
@@ -70,7 +70,7 @@ impl Peer for Podman<'_> {
     }
 
     fn hybrid(&self) -> Hybrid {
-        Hybrid::Refused // as crun is, below it
+        Hybrid::Refused // because of crun
     }
 
     fn pace(&self) -> Pace {
@@ -78,31 +78,10 @@ impl Peer for Podman<'_> {
     }
 
     fn command(&self, start: &Start) -> Result<Command> {
-        let network = if start.network == Network::Own { "none" } else { "host" };
         let mut command = self.podman();
-        command.args([
-            "run",
-            "--rm",
-            "--name",
-            start.id,
-            "--network",
-            network,
-            "--cgroupns",
-            "private",
-        ]);
-        command.args([
-            "--log-driver",
-            "none",
-            "--cgroup-parent",
-            self.session.cgroup(),
-        ]);
-        command.args([
-            "--memory",
-            &format!("{}b", start.memory),
-            "--pids-limit",
-            &PIDS.to_string(),
-        ]);
-        // Its own default is more than a root without CAP_SYS_RESOURCE may ask for.
+        command.args(start.engine_options());
+        command.args(["--cgroup-parent", self.session.cgroup()]);
+        // Its default exceeds the limits of a root without CAP_SYS_RESOURCE.
         command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
         command.arg("--rootfs").arg(&self.session.rootfs).args(start.argv);
         Ok(command)

@@ -16,7 +16,7 @@ pub struct Unshare<'a> {
 }
 
 impl<'a> Unshare<'a> {
-    /// Finds it on `PATH`.
+    /// Finds unshare on `PATH`.
     ///
     /// # Errors
     /// When it cannot take part, with the reason.

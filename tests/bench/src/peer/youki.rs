@@ -6,7 +6,7 @@ use super::Hybrid;
 use super::oci::Runtime;
 use crate::session::Session;
 
-/// Finds it on `PATH`.
+/// Finds youki on `PATH`.
 ///
 /// # Errors
 /// When it is not installed.

@@ -7,52 +7,47 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use kiste_tests::checkout;
 use serde_json::Value;
 
-/// The copy. One run at a time may use it.
-pub struct Tree {
+/// The copy. Only one run at a time may use it.
+pub struct WorkingCopy {
     dir: PathBuf,
-    /// A file that is not as it is in the workspace.
+    /// The file that differs from the one in the workspace.
     changed: RefCell<Option<PathBuf>>,
     _lock: File,
 }
 
-/// What cargo has built.
+/// A build of a step's tests.
 pub struct Built {
     /// The program of the step's tests.
     pub test: PathBuf,
-    /// How long it took.
+    /// The duration of the build.
     pub seconds: f32,
 }
 
-impl Tree {
-    /// Makes the copy where it is missing, and brings it up to date. A file's time of
-    /// change stays where its text stays, or cargo would build everything anew.
+impl WorkingCopy {
+    /// Makes the copy if it is missing, and brings it up to date.
     pub fn open() -> Result<Self> {
         let dir = std::env::current_dir()?.join("target/tasks");
         fs::create_dir_all(&dir)?;
         let lock = File::create(dir.join("lock"))?;
         lock.try_lock()
-            .with_context(|| format!("another run is at work in {}", dir.display()))?;
-        let tree = Tree { dir, changed: RefCell::default(), _lock: lock };
-        let listed = Command::new("git")
-            .args(["ls-files", "-co", "--exclude-standard"])
-            .output()
-            .context("run git")?;
-        ensure!(listed.status.success(), "git does not list the files");
-        let files = String::from_utf8(listed.stdout)?;
-        // Cargo reads the one of the workspace around the copy, and would join the lists
-        // of both: each check would have its options twice.
+            .with_context(|| format!("another run is using {}", dir.display()))?;
+        let copy = WorkingCopy { dir, changed: RefCell::default(), _lock: lock };
+        // Cargo also reads the config of the workspace around the copy, and would join
+        // the lists of both: each check would have its options twice.
         let config = Path::new(".cargo/config.toml");
-        let _ = fs::remove_file(tree.top().join(config));
-        let files = files.lines().map(Path::new);
-        for file in files.filter(|file| file.is_file() && *file != config) {
-            tree.refresh(file)?;
+        let _ = fs::remove_file(copy.top().join(config));
+        for file in checkout::files(&[]).context("git ls-files")? {
+            if file != config {
+                checkout::refresh(&file, &copy.top())?;
+            }
         }
-        Ok(tree)
+        Ok(copy)
     }
 
-    /// Its top.
+    /// The root of the copy.
     pub fn top(&self) -> PathBuf {
         self.dir.join("tree")
     }
@@ -62,30 +57,20 @@ impl Tree {
         &self.dir
     }
 
-    fn refresh(&self, file: &Path) -> Result<()> {
-        let (text, copy) = (fs::read(file)?, self.top().join(file));
-        if fs::read(&copy).ok().as_ref() != Some(&text) {
-            fs::create_dir_all(copy.parent().expect("a file is in a directory"))?;
-            fs::write(&copy, text)?;
-            // The runner is a program.
-            fs::set_permissions(&copy, fs::metadata(file)?.permissions())?;
-        }
-        Ok(())
-    }
-
     /// Changes a file.
     pub fn change(&self, file: &Path, text: &str) -> Result<()> {
         *self.changed.borrow_mut() = Some(file.into());
         fs::write(self.top().join(file), text).context("change the copy")
     }
 
-    /// Takes the change back.
+    /// Undoes the change.
     pub fn restore(&self) -> Result<()> {
         let changed = self.changed.borrow_mut().take();
-        changed.map_or(Ok(()), |file| self.refresh(&file))
+        changed.map_or(Ok(()), |file| Ok(checkout::refresh(&file, &self.top())?))
     }
 
-    /// Cargo, in the copy. Debug information is what takes the linker longest.
+    /// Composes a cargo command in the copy. Without debug information, linking is much
+    /// faster.
     pub fn cargo(&self) -> Command {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(self.top()).envs([

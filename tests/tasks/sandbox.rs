@@ -1,5 +1,6 @@
-//! Where answers are tried. A wrong one is run as root, and may do anything: so it runs
-//! in namespaces of its own, and sees the files of this machine read-only.
+//! The sandbox in which answers are tested. A wrong answer runs as root and may do
+//! anything, so it runs in namespaces of its own, where the files of this machine are
+//! read-only.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,25 +13,26 @@ use kiste_tests::tasks::Task;
 use kiste_tests::{host, rootfs};
 use tempfile::TempDir;
 
-use crate::table::Cell;
-use crate::tree::Tree;
+use crate::table::Judgement;
+use crate::working_copy::WorkingCopy;
 
-/// The directory for the temporary files of the tests, and what the machine was like.
-pub struct Place {
+/// The directory for the tests' temporary files, and the state of the machine before
+/// the tests.
+pub struct Sandbox {
     dir: TempDir,
     before: Vec<String>,
 }
 
-/// What a check has printed.
+/// The end of a check.
 pub struct Ran {
     pub output: String,
     pub code: i32,
     pub seconds: f32,
-    /// The processes that are there when it has ended.
+    /// The processes that it has left.
     pub left: Option<String>,
 }
 
-impl Place {
+impl Sandbox {
     pub fn open() -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
@@ -38,7 +40,7 @@ impl Place {
         );
         let dir = tempfile::Builder::new().prefix("kiste-tasks-").tempdir()?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777))?;
-        Ok(Place { dir, before: machine() })
+        Ok(Sandbox { dir, before: machine() })
     }
 
     /// Whether this machine cannot run the tests of a task.
@@ -47,21 +49,28 @@ impl Place {
         task.needs.as_deref() == Some("cgroup-v2") && !only_v2
     }
 
-    /// Runs a chapter's check as a person does, on these tasks.
-    pub fn check(&self, tree: &Tree, step: &str, tasks: &[&Task]) -> Result<Ran> {
-        tree.build(step)?;
+    /// Runs the check of a chapter for these tasks, with the command that a reader types.
+    pub fn check(
+        &self,
+        copy: &WorkingCopy,
+        step: &str,
+        tasks: &[&Task],
+    ) -> Result<Ran> {
+        copy.build(step)?;
         let mut words: Vec<String> =
             ["cargo", &format!("check-{}", &step[..2])].map(String::from).into();
         words.extend(["--", "--exact"].map(String::from));
         words.extend(tasks.iter().flat_map(|task| task.tests.iter().cloned()));
-        self.start(tree.cargo(), step, &words)
+        self.start(copy.cargo(), step, &words)
     }
 
-    /// Runs what cargo runs for a chapter's check: `words` begin with its runner.
+    /// Runs the command that cargo runs for a chapter's check: `words` begin with its
+    /// runner.
     pub fn run(&self, step: &str, words: &[String]) -> Result<Ran> {
         let mut command = Command::new("true");
         command.env("KISTE_CHECK", &step[..2]);
-        // A wrong answer may hang, and need not be waited for as long as a busy machine.
+        // A wrong answer may hang, and is not given as much time as a busy machine
+        // needs.
         command.env("KISTE_PATIENCE", "5");
         self.start(command, step, words)
     }
@@ -70,7 +79,7 @@ impl Place {
         let start = Instant::now();
         let top = std::env::current_dir()?.join("target/tasks");
         let cgroups_before = cgroups()?;
-        let mut command = sandbox();
+        let mut command = in_namespaces();
         command
             .args([self.dir.path(), &top])
             .arg(step)
@@ -90,13 +99,14 @@ impl Place {
         let left = text.lines().find_map(|line| line.strip_prefix("LEFT:"));
         let left = left.map(|left| left.trim().to_owned());
         let code = output.status.code().unwrap_or(-1);
-        ensure!(code != 99, "the place cannot be made:\n{text}");
+        ensure!(code != 99, "the sandbox cannot be made:\n{text}");
         let ours = cgroups()?.into_iter().filter(|path| !cgroups_before.contains(path));
-        ours.filter(|path| !is_anothers(path)).for_each(|path| remove_tree(&path));
+        ours.filter(|path| !belongs_to_another_test(path))
+            .for_each(|path| remove_tree(&path));
         let now = machine();
         ensure!(
             now == self.before,
-            "it has changed this machine: {now:?} was {:?}\n{text}",
+            "the answer has changed this machine: {now:?} was {:?}\n{text}",
             self.before
         );
         Ok(Ran { output: text, code, seconds: start.elapsed().as_secs_f32(), left })
@@ -104,24 +114,25 @@ impl Place {
 }
 
 impl Ran {
-    /// Whether the check is content with the tests of a task.
-    pub fn is_right(&self, task: &Task) -> Cell {
+    /// Whether the check has passed the tests of a task.
+    pub fn is_right(&self, task: &Task) -> Judgement {
         let passed =
             |test: &&String| self.output.contains(&format!("test {test} ... ok"));
         let passed = task.tests.iter().filter(passed).count();
         match (&self.left, passed == task.tests.len()) {
-            (None, true) => Cell::Good(format!("{passed} tests pass")),
-            (Some(left), _) => {
-                Cell::Bad(format!("processes are left: {left}"), self.output.clone())
-            }
-            (_, false) => Cell::Bad("the check fails".into(), self.output.clone()),
+            (None, true) => Judgement::Good(format!("{passed} tests pass")),
+            (Some(left), _) => Judgement::Bad(
+                format!("processes are left: {left}"),
+                self.output.clone(),
+            ),
+            (_, false) => Judgement::Bad("the check fails".into(), self.output.clone()),
         }
     }
 }
 
-/// Namespaces of every kind that a step makes and that a wrong answer may forget. They
-/// end with us.
-fn sandbox() -> Command {
+/// Composes a command that runs in namespaces of every kind that a step makes and a
+/// wrong answer may forget. They end with us.
+fn in_namespaces() -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"])
@@ -130,8 +141,8 @@ fn sandbox() -> Command {
     command
 }
 
-/// What a wrong answer could change, one text each. Of a mount its number, that of the
-/// one it is on, and its device: somebody may rename the directory.
+/// The state that a wrong answer could change, as texts. A mount is identified by its
+/// id, its parent's id and its device, since somebody may rename the directory.
 fn machine() -> Vec<String> {
     let null = fs::metadata("/dev/null").map(|it| it.rdev());
     let mut state = vec![format!("/dev/null: {null:?}")];
@@ -161,9 +172,9 @@ fn cgroups() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Whether a test that is not ours goes on in it: the directory of that name is outside
-/// of our place.
-fn is_anothers(cgroup: &Path) -> bool {
+/// Whether the cgroup belongs to a running test that is not ours: the directory of that
+/// name is outside of our sandbox.
+fn belongs_to_another_test(cgroup: &Path) -> bool {
     let name = cgroup.file_name().unwrap_or_default();
     let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
     entries.into_iter().any(|it| it.file_name().to_ascii_lowercase() == *name)

@@ -1,0 +1,40 @@
+//! Copies of the workspace, in which code is changed and built.
+
+use std::fs;
+use std::io::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Lists the files of the workspace below these paths, or all: those that git knows, and
+/// new ones that it does not ignore.
+///
+/// # Errors
+/// When git fails.
+pub fn files(paths: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut git = Command::new("git");
+    let output = git
+        .args(["ls-files", "-co", "--exclude-standard", "--"])
+        .args(paths)
+        .output()?;
+    if !output.status.success() {
+        return Err(Error::other("git does not list the files"));
+    }
+    let text = String::from_utf8(output.stdout).map_err(Error::other)?;
+    Ok(text.lines().map(PathBuf::from).filter(|file| file.is_file()).collect())
+}
+
+/// Brings a file in a copy of the workspace up to date. An unchanged file keeps its
+/// modification time, or cargo would build everything anew.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn refresh(file: &Path, copy: &Path) -> Result<()> {
+    let (text, target) = (fs::read(file)?, copy.join(file));
+    if fs::read(&target).ok().as_ref() != Some(&text) {
+        fs::create_dir_all(target.parent().expect("a file is in a directory"))?;
+        fs::write(&target, text)?;
+        // Scripts are executable.
+        fs::set_permissions(&target, fs::metadata(file)?.permissions())?;
+    }
+    Ok(())
+}
