@@ -36,10 +36,10 @@ mod hostile;
 mod killed;
 #[path = "07_image/layers.rs"]
 mod layers;
-#[path = "07_image/malformed.rs"]
-mod malformed;
 #[path = "07_image/liveness.rs"]
 mod liveness;
+#[path = "07_image/malformed.rs"]
+mod malformed;
 #[path = "07_image/memory.rs"]
 mod memory;
 #[path = "07_image/options.rs"]
