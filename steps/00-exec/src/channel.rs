@@ -38,7 +38,7 @@ pub(crate) enum Message {
     Descriptor,
 }
 
-/// Whether a child lives on when its parent ends.
+/// The life of a child when its parent ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     /// The kernel kills it when its parent ends: prctl(2), PR_SET_PDEATHSIG.

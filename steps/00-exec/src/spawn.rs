@@ -128,7 +128,7 @@ impl<'a> Spawn<'a> {
                 drop(theirs);
                 let process = Process::new(pid, pidfd);
                 let child = Child::new(process, ours, signals, self.job);
-                self.see_it_start(child)
+                self.wait_until_started(child)
             }
         }
     }
@@ -154,7 +154,7 @@ impl<'a> Spawn<'a> {
         if names.is_empty() { "no new namespace".into() } else { names.join("|") }
     }
 
-    fn see_it_start(self, mut child: Child) -> Result<Child> {
+    fn wait_until_started(self, mut child: Child) -> Result<Child> {
         if let Some(prepare) = self.before_start {
             // On an error, dropping the child kills it.
             prepare(child.pid())

@@ -14,7 +14,8 @@ use crate::child::Child;
 use crate::signals::Signals;
 use crate::status::Status;
 
-/// How long an exec may take once a signal is to end this process, in milliseconds.
+/// The time that an exec may take once a signal is to end this process, in
+/// milliseconds.
 const EXEC_TAKES: u16 = 1000;
 
 impl Child {
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_that_is_ready_in_time_is_told_from_one_that_is_not() {
+    fn a_wait_ends_when_a_descriptor_is_ready_or_the_time_is_over() {
         let (reader, writer) = nix::unistd::pipe().unwrap();
         let is_ready = || {
             wait_for(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], 0u16)

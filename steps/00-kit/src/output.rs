@@ -61,3 +61,13 @@ fn readable_lines(text: &impl Display) -> String {
     let lines: Vec<String> = text.to_string().lines().map(readable).collect();
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_keeps_its_lines_and_cannot_steer_the_terminal() {
+        assert_eq!(readable_lines(&"one\n\x1b[2Jtwo"), "one\n\\u{1b}[2Jtwo");
+    }
+}
