@@ -28,16 +28,24 @@ mod documents;
 mod exact;
 #[path = "07_image/explain.rs"]
 mod explain;
+#[path = "07_image/formats.rs"]
+mod formats;
 #[path = "07_image/hostile.rs"]
 mod hostile;
 #[path = "07_image/killed.rs"]
 mod killed;
 #[path = "07_image/layers.rs"]
 mod layers;
+#[path = "07_image/liveness.rs"]
+mod liveness;
+#[path = "07_image/malformed.rs"]
+mod malformed;
 #[path = "07_image/memory.rs"]
 mod memory;
 #[path = "07_image/options.rs"]
 mod options;
+#[path = "07_image/output.rs"]
+mod output;
 #[path = "07_image/peers.rs"]
 mod peers;
 #[path = "07_image/places.rs"]

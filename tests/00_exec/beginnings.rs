@@ -8,7 +8,8 @@ use kiste_tests::{Bench, Ran, host};
 
 use crate::bench;
 
-/// Checks that stderr has one line with the error, and at most a second one with a hint.
+/// Checks that stderr has one line with the error, and at most a second one with a
+/// hint.
 #[track_caller]
 fn complains_in_one_line(ran: &Ran, text: &str) {
     ran.complains(text);

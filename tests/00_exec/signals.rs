@@ -68,8 +68,8 @@ fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on() {
     let bench = bench();
     let running = bench.start(&[], &["sleep", "300"]);
     let state = |pid: i32| kiste_tests::host::status(pid, "State").chars().next();
-    // Not SIGTSTP: without job control, as in CI, the process group is orphaned, and the
-    // kernel does not stop it by that signal.
+    // Not SIGTSTP: without job control, as in CI, the process group is orphaned, and
+    // the kernel does not stop it by that signal.
     kill(Pid::from_raw(running.pid), Signal::SIGSTOP).unwrap();
     let both = |wanted: char| {
         let there = [running.pid, running.runtime()]

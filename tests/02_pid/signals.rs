@@ -90,8 +90,8 @@ fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on_with_init_too() {
         (state(command) == Some(wanted) && state(running.runtime()) == Some(wanted))
             .then_some(())
     };
-    // Not SIGTSTP: without job control, as in CI, the process group is orphaned, and the
-    // kernel does not stop it by that signal.
+    // Not SIGTSTP: without job control, as in CI, the process group is orphaned, and
+    // the kernel does not stop it by that signal.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(command), Signal::SIGSTOP)
         .unwrap();
     eventually(|| both('T')).expect("both are stopped");

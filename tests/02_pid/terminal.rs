@@ -57,8 +57,8 @@ fn ctrl_z_stops_what_runs_below_init_and_fg_goes_on_with_it() {
         terminal.shows("the shell is back");
         terminal.type_in("fg\n");
         terminal.shows("continued");
-        // The init was continued as well and forwards SIGCONT. It would undo a Ctrl-Z that
-        // came before.
+        // The init was continued as well and forwards SIGCONT. It would undo a Ctrl-Z
+        // that came before.
         sleep(Duration::from_millis(300));
     }
     terminal.type_in("a line\n");

@@ -27,7 +27,8 @@ pub(crate) enum Message {
     Narrated(Line),
     /// Child to parent: the child ends with this failure.
     Failed(Failure),
-    /// Child to parent: after a go-ahead the next call is execve, which closes this end.
+    /// Child to parent: after a go-ahead the next call is execve, which closes this
+    /// end.
     Executing,
     /// Init to parent: the command runs. The init keeps the channel.
     Started,
@@ -37,7 +38,7 @@ pub(crate) enum Message {
     Descriptor,
 }
 
-/// Whether a child lives on when its parent ends.
+/// The life of a child when its parent ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     /// The kernel kills it when its parent ends: prctl(2), PR_SET_PDEATHSIG.
@@ -106,7 +107,8 @@ impl Channel {
         self.send(&Message::Started)
     }
 
-    /// Tells the parent of an init that the signal of this number has stopped the command.
+    /// Tells the parent of an init that the signal of this number has stopped the
+    /// command.
     ///
     /// # Errors
     /// The kernel's reason of sendmsg(2).
@@ -159,8 +161,8 @@ impl Channel {
         Ok(Some((serde_json::from_slice(&bytes[..length])?, descriptor)))
     }
 
-    /// Returns the length of the next message, which SOCK_SEQPACKET keeps whole: recv(2),
-    /// MSG_TRUNC.
+    /// Returns the length of the next message, which SOCK_SEQPACKET keeps whole:
+    /// recv(2), MSG_TRUNC.
     fn next_length(&self) -> Result<usize> {
         let (_, length) = read(|| {
             recv(&self.socket, &mut [0; 0], RecvFlags::PEEK | RecvFlags::TRUNC)
@@ -189,8 +191,8 @@ impl Channel {
 fn read<T>(mut read: impl FnMut() -> rustix::io::Result<T>) -> Result<T> {
     loop {
         match read() {
-            // The other side ended without reading our last message. Its own last one is
-            // still to be read.
+            // The other side ended without reading our last message. Its own last one
+            // is still to be read.
             Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
             done => return done.context("recvmsg(between parent and child)"),
         }

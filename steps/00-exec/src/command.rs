@@ -97,8 +97,8 @@ fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
     kit::call("-w: the directory it starts in", "chdir", workdir.display(), || chdir(workdir))
         .hint("-w names a directory that the command can see; make it first, or choose another")?;
     // CVE-2024-21626: /proc/self/fd/N may lead out of the root. Then the kernel knows
-    // no path to it, and answers "(unreachable)". The C library's getcwd(3) would search
-    // for a path itself, and find one.
+    // no path to it, and answers "(unreachable)". The C library's getcwd(3) would
+    // search for a path itself, and find one.
     match rustix::process::getcwd(Vec::new()) {
         Ok(path) if path.as_bytes().starts_with(b"/") => Ok(()),
         _ => Err(Failure::new(format_args!(

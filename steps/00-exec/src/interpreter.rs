@@ -49,7 +49,8 @@ pub(crate) fn missing(program: &Path) -> Option<Missing> {
 }
 
 fn interpreter_of(program: &Path) -> Option<(PathBuf, NamedIn)> {
-    // O_NONBLOCK: the image may have a FIFO there, and the open would wait for a writer.
+    // O_NONBLOCK: the image may have a FIFO there, and the open would wait for a
+    // writer.
     let mut file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)

@@ -6,8 +6,8 @@
 //! - [`Child::wait`] waits until the command ends, and returns its exit status.
 //!
 //! Between the clone and the exec, parent and child are connected by a [`Channel`]. It
-//! carries errors, narration and go-aheads, and when either side dies the other reads an
-//! end of file.
+//! carries errors, narration and go-aheads, and when either side dies the other reads
+//! an end of file.
 
 mod args;
 mod channel;

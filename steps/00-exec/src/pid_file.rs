@@ -40,8 +40,8 @@ impl PidFile {
         Ok(PidFile(Some(path.into())))
     }
 
-    /// Writes the file under another name and renames it, so that no reader finds half of
-    /// it. It need not survive a reboot, so nothing is flushed.
+    /// Writes the file under another name and renames it, so that no reader finds half
+    /// of it. It need not survive a reboot, so nothing is flushed.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -96,8 +96,8 @@ impl Written {
 impl Drop for Written {
     fn drop(&mut self) {
         let Some((path, text)) = &self.0 else { return };
-        // By now it may be gone or overwritten; or a FIFO or a link, where the container
-        // can write.
+        // By now it may be gone or overwritten; or a FIFO or a link, where the
+        // container can write.
         if read(path).is_ok_and(|now| now == *text) {
             let _ = fs::remove_file(path);
         }

@@ -30,9 +30,9 @@ impl Received {
         Signal::try_from(self.number).ok()
     }
 
-    /// Tells whether only this process has received it, so that the command must be sent
-    /// it. A key sends its signal to the command as well. A hang-up of the terminal is
-    /// sent to the leader of the session, which may be this process.
+    /// Tells whether only this process has received it, so that the command must be
+    /// sent it. A key sends its signal to the command as well. A hang-up of the
+    /// terminal is sent to the leader of the session, which may be this process.
     pub fn must_be_forwarded(&self) -> bool {
         self.was_sent || self.name() == Some(Signal::SIGHUP)
     }

@@ -53,8 +53,8 @@ impl<'a> Spawn<'a> {
         self
     }
 
-    /// Makes the child wait until the parent has run `prepare` for it. If that fails, the
-    /// child does not start.
+    /// Makes the child wait until the parent has run `prepare` for it. If that fails,
+    /// the child does not start.
     pub fn before_start(
         mut self,
         prepare: impl FnOnce(Pid) -> Result<()> + 'a,
@@ -128,7 +128,7 @@ impl<'a> Spawn<'a> {
                 drop(theirs);
                 let process = Process::new(pid, pidfd);
                 let child = Child::new(process, ours, signals, self.job);
-                self.see_it_start(child)
+                self.wait_until_started(child)
             }
         }
     }
@@ -154,7 +154,7 @@ impl<'a> Spawn<'a> {
         if names.is_empty() { "no new namespace".into() } else { names.join("|") }
     }
 
-    fn see_it_start(self, mut child: Child) -> Result<Child> {
+    fn wait_until_started(self, mut child: Child) -> Result<Child> {
         if let Some(prepare) = self.before_start {
             // On an error, dropping the child kills it.
             prepare(child.pid())
@@ -209,8 +209,8 @@ mod tests {
     /// Set in the process that [`run_alone`] starts.
     const ALONE: &str = "KISTE_TEST_RUNS_ALONE";
 
-    /// Runs the test of this name in a process of its own, because a process that clones
-    /// must have no other threads. None: this is that process.
+    /// Runs the test of this name in a process of its own, because a process that
+    /// clones must have no other threads. None: this is that process.
     fn run_alone(name: &str) -> Option<Output> {
         if std::env::var_os(ALONE).is_some() {
             return None;
@@ -290,7 +290,8 @@ mod tests {
         assert!(is_dead(on_its_own, 10_000));
     }
 
-    /// Waits some milliseconds for the end of the process; returns whether it has ended.
+    /// Waits some milliseconds for the end of the process; returns whether it has
+    /// ended.
     fn wait_until_dead(pidfd: &impl AsFd, patience: u16) -> bool {
         use nix::poll::{PollFd, PollFlags, poll};
         poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], patience).unwrap()

@@ -14,7 +14,8 @@ use crate::child::Child;
 use crate::signals::Signals;
 use crate::status::Status;
 
-/// How long an exec may take once a signal is to end this process, in milliseconds.
+/// The time that an exec may take once a signal is to end this process, in
+/// milliseconds.
 const EXEC_TAKES: u16 = 1000;
 
 impl Child {
@@ -47,8 +48,8 @@ impl Child {
         }
     }
 
-    /// Returns why the child has failed, if it has. An error of the parent is then only a
-    /// consequence.
+    /// Returns why the child has failed, if it has. An error of the parent is then only
+    /// a consequence.
     pub(crate) fn failed_already(&self) -> Option<Failure> {
         while wait_for(
             &mut [PollFd::new(self.channel().as_fd(), PollFlags::POLLIN)],
@@ -72,8 +73,8 @@ impl Child {
         let message = || PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
         let mut ready = [message(), PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
         wait_for(&mut ready, PollTimeout::NONE)?;
-        // If the command runs by now, it has the signal from the keyboard or will have it
-        // from us.
+        // If the command runs by now, it has the signal from the keyboard or will have
+        // it from us.
         if ready[0].any() == Some(true)
             || executing && wait_for(&mut [message()], EXEC_TAKES)?
         {
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_that_is_ready_in_time_is_told_from_one_that_is_not() {
+    fn a_wait_ends_when_a_descriptor_is_ready_or_the_time_is_over() {
         let (reader, writer) = nix::unistd::pipe().unwrap();
         let is_ready = || {
             wait_for(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], 0u16)

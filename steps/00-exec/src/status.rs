@@ -13,8 +13,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// Makes a status of the answer of wait(2): an exit code, or the number of a signal.
-    /// None: the process lives.
+    /// Makes a status of the answer of wait(2): an exit code, or the number of a
+    /// signal. None: the process lives.
     pub fn of(exit_code: Option<i32>, signal: Option<i32>) -> Option<Self> {
         exit_code.map(|code| Status::Exited(code as u8)).or(signal.map(Status::Killed))
     }

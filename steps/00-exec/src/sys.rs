@@ -29,7 +29,8 @@ impl kit::Outcome for Cloned {
 /// clone3(2), CLONE_INTO_CGROUP: libc's constant has a type that is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// clone3(2): copies this process into new namespaces, and into a cgroup if one is given.
+/// clone3(2): copies this process into new namespaces, and into a cgroup if one is
+/// given.
 pub fn clone3(
     namespaces: CloneFlags,
     cgroup: Option<BorrowedFd<'_>>,

@@ -9,8 +9,8 @@ use anyhow::Result;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-/// Exit code when Kiste itself failed. 126 and 127 are for a command that could not be
-/// executed.
+/// The exit code when Kiste itself has failed. 126 and 127 are for a command that could
+/// not be executed.
 pub(crate) const KISTE_FAILED: u8 = 125;
 
 /// The beginning of the message of `todo!`.
@@ -34,13 +34,14 @@ pub struct Failure {
     kind: FailureKind,
 }
 
-/// The kind of a failure. A program exits by its code alone; a server makes its status
-/// code of the kind (404, 409, 403, 400, 500).
+/// The kind of a failure, from which a server derives its status code (404, 409, 403,
+/// 400, 500).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
     /// A named object does not exist.
     NotFound,
-    /// The object is in a state, or a name in a use, that does not allow this.
+    /// The object is in a state that does not allow this, or the name is already in
+    /// use.
     Conflict,
     /// The caller may not do this.
     Refused,

@@ -27,14 +27,14 @@ pub enum Liveness {
     Gone,
 }
 
-/// The part of `state.json` that says which process the container is. The runtime
+/// The part of `state.json` that identifies the container's first process. The runtime
 /// writes more into the same file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerState {
-    /// The process id of the container's first process, as the host sees it.
+    /// The process id, as the host sees it.
     pub pid: i32,
-    /// When that process started, in clock ticks since the boot: proc_pid_stat(5),
-    /// field 22. The kernel uses process ids again, so an id alone proves nothing.
+    /// Its start time, in clock ticks since the boot: proc_pid_stat(5), field 22. The
+    /// kernel reuses process ids, so an id alone does not identify a process.
     pub start_time: u64,
 }
 
@@ -47,14 +47,13 @@ pub fn liveness(run_dir: &Path) -> Result<Liveness> {
     let Some(directory) = open_run_dir(run_dir)? else { return Ok(Liveness::Gone) };
     match try_lock_shared(&directory, run_dir)? {
         Locked::ByOther => Ok(Liveness::Alive),
-        // Removed and perhaps made again since it was opened: by a container that has
-        // just begun or a collector that has just ended.
+        // A collector has just removed it, and a new container may have made it again.
         Locked::Removed => liveness(run_dir),
         Locked::ByUs => liveness_by_state(&directory, run_dir),
     }
 }
 
-/// Tells the same of a run directory whose lock the caller holds.
+/// Does the same for a run directory whose lock the caller holds.
 pub(crate) fn liveness_by_state(directory: &File, run_dir: &Path) -> Result<Liveness> {
     let name = ContainerState::FILE;
     let Some(text) = read_file(directory, run_dir, name, LONGEST_STATE)? else {
@@ -117,7 +116,7 @@ struct Process {
 }
 
 impl Process {
-    /// Reads them. None: no process has this id.
+    /// Reads the stat of a process. None: no process has this id.
     fn read(pid: i32) -> Result<Option<Self>> {
         let path = format!("/proc/{pid}/stat");
         match read_kernel_file(&path) {
@@ -139,19 +138,19 @@ impl Process {
     /// contain spaces and parentheses itself.
     fn parse(text: &str) -> Option<Self> {
         let (_, after_name) = text.rsplit_once(')')?;
-        // The fields from the third on: the state.
+        // These are the fields from the third on, which is the state.
         let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3).copied();
-        // A first thread that has ended is shown as a zombie while other threads of the
-        // process still run.
+        // The kernel shows a process as a zombie whose first thread has ended, while
+        // other threads of it still run.
         let threads: u64 = field(20)?.parse().ok()?;
         let is_zombie = matches!(field(3)?, "Z" | "X") && threads <= 1;
         Some(Process { start_time: field(22)?.parse().ok()?, is_zombie })
     }
 }
 
-/// Asks a second time where /proc shows no process: with the mount option `hidepid` it
-/// hides those of other users.
+/// Checks by kill(2) that a process is gone that /proc does not show: with the mount
+/// option `hidepid`, /proc hides the processes of other users.
 fn expect_no_process(pid: i32) -> Result<()> {
     match kill(Pid::from_raw(pid), None) {
         Err(Errno::ESRCH) => Ok(()),
@@ -170,7 +169,7 @@ mod tests {
     use crate::id::Id;
     use crate::run_dir::RunDir;
 
-    /// A run directory whose owner was killed, with this state.
+    /// Makes a run directory as a killed owner leaves it, with this state.
     fn left_with(parent: &Path, state: Option<&str>) -> std::path::PathBuf {
         use std::os::unix::fs::DirBuilderExt;
         let path = parent.join(Id::random().unwrap().as_str());

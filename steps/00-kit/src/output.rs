@@ -8,11 +8,11 @@ use anyhow::Result;
 
 use crate::failure::{Failure, readable};
 
-/// Prints a result to stdout, as it is, and flushes it. A closed stdout (EPIPE) is no error: its
-/// reader has read enough (`… | head`).
+/// Prints a result to stdout, as it is, and flushes it. A closed stdout (EPIPE) is no
+/// error: its reader has read enough (`… | head`).
 ///
 /// # Errors
-/// When stdout cannot be written, because the disk is full perhaps.
+/// When stdout cannot be written, perhaps because the disk is full.
 pub fn print(text: impl Display) -> Result<()> {
     let mut stdout = anstream::stdout();
     match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -34,14 +34,14 @@ pub fn warn(what: impl Display) {
     );
 }
 
-/// Prints `warning: WHAT: ERROR` to stderr, and its hint below it where it has one.
+/// Prints `warning: WHAT: ERROR` to stderr, and below it the hint, if there is one.
 pub fn warn_error(what: impl Display, error: &anyhow::Error) {
     let failure = Failure::of(error);
     warn(format_args!("{what}: {failure}"));
     print_hint(&failure);
 }
 
-/// Prints the hint of a failure to stderr, where it has one.
+/// Prints the hint of a failure to stderr, if there is one.
 pub(crate) fn print_hint(failure: &Failure) {
     let bold = Style::new().bold();
     if let Some(hint) = failure.hint_text() {
@@ -49,15 +49,25 @@ pub(crate) fn print_hint(failure: &Failure) {
     }
 }
 
-/// Prints to stderr what is neither an error nor a warning: `killed: out of memory
-/// (…)`.
+/// Prints a message to stderr that is neither an error nor a warning: `killed: out of
+/// memory (…)`.
 pub fn notice(what: impl Display) {
     let _ = writeln!(anstream::stderr(), "{}", readable_lines(&what));
 }
 
-/// The text without control characters but for its line ends: names in it may come from
-/// an image, and must not steer the terminal.
+/// Escapes all control characters but line ends: names in the text may come from an
+/// image, and must not steer the terminal.
 fn readable_lines(text: &impl Display) -> String {
     let lines: Vec<String> = text.to_string().lines().map(readable).collect();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_keeps_its_lines_and_cannot_steer_the_terminal() {
+        assert_eq!(readable_lines(&"one\n\x1b[2Jtwo"), "one\n\\u{1b}[2Jtwo");
+    }
 }

@@ -51,6 +51,3 @@ fn report(failure: &Failure) {
     let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {failure}");
     print_hint(failure);
 }
-
-/// The former name of [`crate::notice`].
-pub use crate::output::notice as say;

@@ -71,7 +71,7 @@ fn write_below(
         let _ = unlinkat(dir, &unfinished, AtFlags::empty());
     }
     written?;
-    // A rename is only in memory until the directory is flushed, too: fsync(2).
+    // The rename is on the disk only once the directory is flushed, too: fsync(2).
     Ok(fsync(dir)?)
 }
 
@@ -84,7 +84,7 @@ fn write_new(
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let create = || openat(dir, name, flags, Mode::RUSR | Mode::WUSR);
     let file = match create() {
-        // An earlier writer was killed. O_EXCL, so that we write into no link.
+        // An earlier writer was killed and has left it. O_EXCL never follows a link.
         Err(rustix::io::Errno::EXIST) => {
             unlinkat(dir, name, AtFlags::empty())?;
             create()?

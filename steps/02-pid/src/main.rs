@@ -12,8 +12,8 @@ use crate::lesson::LESSON;
 
 /// Step 2 of Kiste: processes of its own
 ///
-/// The PID and IPC namespaces: the command is PID 1, and every process that it can reach
-/// is its own.
+/// The PID and IPC namespaces: the command is PID 1, and every process that it can
+/// reach is its own.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {

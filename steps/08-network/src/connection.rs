@@ -23,7 +23,7 @@ use crate::port::Port;
 pub struct Connection {
     attachment: Attachment,
     hostname: String,
-    names: NameOptions,
+    options: NetworkOptions,
 }
 
 /// The way in which a container is attached to the network.
@@ -36,14 +36,6 @@ enum Attachment {
     Bridge(Box<Endpoint>),
     /// pasta carries its packets.
     Pasta(PastaOptions, OnceCell<Pasta>),
-}
-
-/// The options about names.
-struct NameOptions {
-    servers: Vec<IpAddr>,
-    search: Vec<String>,
-    added: Vec<etc::AddHost>,
-    aliases: Vec<String>,
 }
 
 /// Prepares the host's side of a container's network, before the container has a
@@ -72,13 +64,7 @@ pub fn connect(
             Attachment::Bridge(Box::new(endpoint))
         }
     };
-    let names = NameOptions {
-        servers: options.dns_servers.clone(),
-        search: options.dns_search.clone(),
-        added: options.add_hosts.clone(),
-        aliases: options.aliases.clone(),
-    };
-    Ok(Connection { attachment, hostname: hostname.into(), names })
+    Ok(Connection { attachment, hostname: hostname.into(), options: options.clone() })
 }
 
 fn lease_request(
@@ -168,65 +154,62 @@ impl Connection {
         }
     }
 
-    /// In the child, once its root is furnished: shows it /etc/hosts, /etc/hostname and
-    /// /etc/resolv.conf.
+    /// Mounts /etc/hosts, /etc/hostname and /etc/resolv.conf in the container's root. The
+    /// child calls it after the other file systems are mounted there.
     ///
     /// # Errors
-    /// What [`etc::mount`] says.
-    pub fn name_in(&self, root: BorrowedFd<'_>) -> Result<()> {
-        let (servers, search) = (&self.names.servers, &self.names.search);
-        let (addresses, gateways, resolv) = match &self.attachment {
-            Attachment::Host => (
-                vec![],
-                vec![],
-                ResolvConf::read_of_host().with_options(servers, search),
-            ),
-            Attachment::Alone => {
-                (vec![], vec![], ResolvConf::default().with_options(servers, search))
-            }
-            Attachment::Pasta(..) => (
-                vec![],
-                vec![],
-                ResolvConf::read_for_container()
-                    .with_fallback(pasta::DNS_FORWARDER)
-                    .with_options(servers, search),
-            ),
+    /// The errors of [`etc::mount`].
+    pub fn mount_etc(&self, root: BorrowedFd<'_>) -> Result<()> {
+        let files = EtcFiles {
+            hostname: self.hostname.clone(),
+            hosts: self.hosts_file(),
+            resolv_conf: self.resolv_conf(),
+        };
+        etc::mount(root, &files)
+    }
+
+    fn hosts_file(&self) -> HostsFile {
+        let localhost = IpAddr::from([127, 0, 0, 1]);
+        let (addresses, gateway) = match &self.attachment {
+            Attachment::Host | Attachment::Alone => (Vec::new(), Some(localhost)),
+            Attachment::Pasta(..) => (Vec::new(), None),
             Attachment::Bridge(endpoint) => {
-                let gateways = endpoint.gateways();
-                // It asks the responder of its network, which asks those of --dns for
-                // it.
-                let resolv = ResolvConf::read_for_container()
-                    .with_options(&[], search)
-                    .with_responder(&gateways);
-                (endpoint.addresses().to_vec(), gateways, resolv)
+                let gateway = endpoint.gateways().first().copied();
+                (endpoint.addresses().to_vec(), gateway)
             }
         };
-        let gateway = match self.attachment {
-            Attachment::Host | Attachment::Alone => Some(IpAddr::from([127, 0, 0, 1])),
-            _ => gateways.first().copied(),
+        let of_host = match self.attachment {
+            Attachment::Host => HostsFile::read_of_host(),
+            _ => String::new(),
         };
-        let of_host = if let Attachment::Host = self.attachment {
-            HostsFile::read_of_host()
-        } else {
-            String::new()
+        let added = self.options.add_hosts.iter();
+        let added = added.filter_map(|host| host.resolve(gateway)).collect();
+        let aliases = self.options.aliases.clone();
+        HostsFile { of_host, addresses, aliases, added }
+    }
+
+    fn resolv_conf(&self) -> ResolvConf {
+        let NetworkOptions { dns_servers, dns_search, .. } = &self.options;
+        let (conf, servers) = match &self.attachment {
+            Attachment::Host => (ResolvConf::read_of_host(), &dns_servers[..]),
+            Attachment::Alone => (ResolvConf::default(), &dns_servers[..]),
+            Attachment::Pasta(..) => {
+                let conf = ResolvConf::read_for_container();
+                (conf.with_fallback(pasta::DNS_FORWARDER), &dns_servers[..])
+            }
+            // The container asks the responder, which asks the servers of --dns.
+            Attachment::Bridge(_) => (ResolvConf::read_for_container(), &[][..]),
         };
-        let added =
-            self.names.added.iter().filter_map(|host| host.resolve(gateway)).collect();
-        let hosts = HostsFile {
-            of_host,
-            addresses,
-            aliases: self.names.aliases.clone(),
-            added,
-        };
-        etc::mount(
-            root,
-            &EtcFiles { hostname: self.hostname.clone(), hosts, resolv_conf: resolv },
-        )
+        let conf = conf.with_options(servers, dns_search);
+        match &self.attachment {
+            Attachment::Bridge(endpoint) => conf.with_responder(&endpoint.gateways()),
+            _ => conf,
+        }
     }
 
     /// Undoes what was made for the container, after its end. What cannot be undone is
     /// left to `gc`, with a warning: the exit status stays that of the command.
-    pub fn undo_or_tell(self) {
+    pub fn undo_or_warn(self) {
         let Attachment::Bridge(endpoint) = self.attachment else { return };
         let left = endpoint.leave().hint("remove what is left with `gc` later");
         if let Err(error) = left {

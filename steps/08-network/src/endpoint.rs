@@ -28,7 +28,7 @@ pub(crate) struct Endpoint {
     dir: PathBuf,
     network: Network,
     lease: Lease,
-    /// None, once the container is off the network.
+    /// They are released when the container leaves the network, and then None.
     resources: Option<HostResources>,
 }
 

@@ -14,7 +14,7 @@ use crate::port::Protocol;
 use crate::rules::TABLE;
 use crate::store::NetworkStore;
 
-/// What to do when a table of another program would drop a container's packets.
+/// The answer to a table of another program that would drop a container's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Firewall {
     /// Refuse to start, and name the chain.

@@ -55,7 +55,7 @@ fn choose(
     let holder = |ip: &IpAddr| leases.iter().find(|lease| lease.addresses.contains(ip));
     if let Some(ip) = requested {
         let why = match holder(&ip) {
-            _ if !subnet.has(ip) => {
+            _ if !subnet.contains(ip) => {
                 format!("it is not in {}, the subnet of {network}", subnet.network())
             }
             _ if ip == subnet.ip() => "the bridge has it".into(),

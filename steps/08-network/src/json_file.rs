@@ -11,7 +11,7 @@ use kit::{Failure, Hint};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What a file must survive.
+/// The failure that a file must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
     /// A kill of the writer. rename(2) is enough for that. After a power cut the file

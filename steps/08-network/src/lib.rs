@@ -3,14 +3,16 @@
 //!
 //! In reading order:
 //!
-//! - [`Args`] and [`Connection`]: which network, and what the container has of it, from
-//!   before it starts until after it ends.
-//! - `endpoint`: a container on a bridge. Its `lease` and its `port`s; the cable is made
-//!   by `netlink`.
-//! - `network` and `ipam`: the bridge and its addresses.
-//! - `rules`, by way of `nft`: who may reach whom. `sysctl`: which links pass packets
-//!   on. `firewall`: what other tables than ours would drop.
-//! - `host` makes all that so, and undoes it; `store` is what it goes by.
+//! - [`Args`], [`NetworkOptions`] and [`Connection`]: the network that a container asks
+//!   for, and its connection to it, from before it starts until after it ends.
+//! - `endpoint`: a container on a bridge. It has a `lease` of addresses, which `ipam`
+//!   chooses, and of `port`s; `netlink` makes the cable.
+//! - `network`: the bridge. `create` describes a new one.
+//! - `rules`, by way of `nft`: which packets may pass. `forwarding`: the kernel settings
+//!   that let packets through the host. `firewall`: the tables of other programs that
+//!   would drop them.
+//! - `store`: the networks, leases and changes of the host that are noted. `host` makes
+//!   the host what they require, and undoes the rest.
 //! - [`etc`] and [`dns`]: names. `pasta`: a network without root.
 
 mod args;
@@ -29,6 +31,7 @@ mod host_changes;
 mod ipam;
 mod json_file;
 mod lease;
+mod manage;
 mod netlink;
 mod network;
 mod network_namespace;
@@ -39,13 +42,14 @@ mod port;
 mod port_reservation;
 mod rules;
 mod show;
+mod status;
 mod store;
 mod subnet;
 mod sys;
 mod sysctl;
 
 pub use args::{Args, DirArgs, DnsResponderArgs, find_pasta};
-pub use cli::{Command, GcArgs, command, gc_command, respond};
+pub use cli::{GcArgs, NetworkCommand};
 pub use connection::{Connection, connect};
 pub use doctor::checks;
 pub use etc::mount_points;
@@ -54,4 +58,3 @@ pub use netlink::Mac;
 pub use network::NetworkName;
 pub use options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
 pub use port::{Port, Protocol};
-pub use show::show;

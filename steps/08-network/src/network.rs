@@ -109,7 +109,7 @@ impl Network {
 
     /// Adds the prefix length of its subnet to an address.
     pub(crate) fn with_prefix(&self, ip: IpAddr) -> Option<Subnet> {
-        self.subnets().find(|subnet| subnet.has(ip)).map(|subnet| subnet.at(ip))
+        self.subnets().find(|subnet| subnet.contains(ip)).map(|subnet| subnet.at(ip))
     }
 
     /// Creates the bridge, unless it exists, gives it its addresses and turns it on.

@@ -1,10 +1,10 @@
 //! The identity of a network namespace.
 
-mod sys;
-
 use anyhow::{Context, Result};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use serde::{Deserialize, Serialize};
+
+use crate::sys;
 
 /// Names one network namespace of one boot of this host.
 ///

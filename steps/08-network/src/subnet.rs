@@ -69,14 +69,14 @@ impl Subnet {
     }
 
     /// Tells whether it contains an address.
-    pub(crate) fn has(self, ip: IpAddr) -> bool {
+    pub(crate) fn contains(self, ip: IpAddr) -> bool {
         ip.is_ipv4() == self.ip.is_ipv4()
             && number(ip) & !self.host_mask() == self.base()
     }
 
     /// Tells whether some address is in both.
     pub(crate) fn overlaps(self, other: Self) -> bool {
-        self.has(other.network().ip) || other.has(self.network().ip)
+        self.contains(other.network().ip) || other.contains(self.network().ip)
     }
 
     fn base(self) -> u128 {

@@ -122,7 +122,7 @@ impl Authority {
                 None => Lookup::Outside,
             };
         };
-        if !self.gateways.iter().any(|gateway| gateway.has(address)) {
+        if !self.gateways.iter().any(|gateway| gateway.contains(address)) {
             return Lookup::Outside;
         }
         match self.zone.hostname(address) {

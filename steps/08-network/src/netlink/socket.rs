@@ -36,7 +36,7 @@ pub(crate) struct Socket {
     sequence: u32,
 }
 
-/// One message from the kernel.
+/// A message from the kernel.
 pub(crate) struct Answer {
     /// The sequence number of the request that it answers.
     pub(crate) sequence: u32,
