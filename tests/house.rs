@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use kiste_tests::checkout;
+
 #[path = "house/comments.rs"]
 mod comments;
 #[path = "house/imports.rs"]
@@ -79,12 +81,9 @@ fn no_files_of_a_step_use_each_other_in_a_circle() {
 
 #[test]
 fn comments_begin_with_their_subject_or_their_verb() {
-    let mut files = Vec::new();
-    for dir in ["steps", "tests"] {
-        source::collect(&root().join(dir), &|dir| !dir.ends_with("corpus"), &mut files);
-    }
+    let files = ["steps", "tests"].map(|dir| checkout::files_below(&root().join(dir)));
     let mut wrong = Vec::new();
-    for file in files {
+    for file in files.into_iter().flat_map(Result::unwrap) {
         let Some((text, mark)) = text_with_comments(&file) else { continue };
         let lines = comments::begun_with_a_pronoun(&text, mark);
         wrong.extend(lines.iter().map(|line| format!("{}:{line}", file.display())));

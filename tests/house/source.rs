@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use kiste_tests::checkout;
+
 /// A file of a step's `src`.
 pub struct Source {
     /// Relative to `steps`: `05-cgroups/src/cli/ps.rs`.
@@ -53,7 +55,8 @@ pub fn of_all_steps(root: &Path) -> Vec<Source> {
     let steps = root.join("steps");
     let mut files = Vec::new();
     for step in std::fs::read_dir(&steps).unwrap() {
-        collect(&step.unwrap().path().join("src"), &|_| true, &mut files);
+        let src = step.unwrap().path().join("src");
+        files.extend(checkout::files_below(&src).unwrap());
     }
     files.sort();
     let is_rust = |path: &PathBuf| path.extension().is_some_and(|it| it == "rs");
@@ -70,18 +73,6 @@ fn without_test_files(mut sources: Vec<Source>) -> Vec<Source> {
         sources.iter().flat_map(Source::test_files).collect();
     sources.retain(|source| !test_files.contains(&source.path));
     sources
-}
-
-/// Collects the files below a directory, in the directories that `enter` agrees to.
-pub fn collect(dir: &Path, enter: &dyn Fn(&Path) -> bool, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true if enter(&path) => collect(&path, enter, files),
-            true => {}
-            false => files.push(path),
-        }
-    }
 }
 
 fn without_unit_tests(text: &str) -> &str {
