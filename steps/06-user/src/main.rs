@@ -27,7 +27,7 @@ enum Cli {
     Run(Run),
     /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
-    /// Remove what runs that were killed with -9 have left behind
+    /// Remove the containers that runs killed with -9 have left behind
     Gc(RunDirArgs),
 }
 
