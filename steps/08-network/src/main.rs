@@ -165,7 +165,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let status = child.wait_at(&mut relay)?;
     cgroup.report(args.cgroup.usage_report(), started.elapsed());
     network.undo_or_warn();
-    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we have finished
+    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we are done
     base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())
 }
