@@ -116,11 +116,9 @@ fn cable(seen: &Seen, bridge: Option<&Interface>, lease: &Lease) -> String {
 }
 
 fn draw_rules(picture: &mut String, seen: &Seen) {
-    let there = seen
-        .ruleset
-        .rules
-        .iter()
-        .filter(|rule| rule.family == Family::Inet && rule.table == rules::TABLE);
+    let there = seen.ruleset.rules.iter().filter(|rule| {
+        rule.chain.family == Family::Inet && rule.chain.table == rules::TABLE
+    });
     let _ =
         writeln!(picture, "└─ table inet {}: {} rules", rules::TABLE, there.count());
     let mut last = "";
