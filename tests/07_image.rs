@@ -28,6 +28,8 @@ mod documents;
 mod exact;
 #[path = "07_image/explain.rs"]
 mod explain;
+#[path = "07_image/formats.rs"]
+mod formats;
 #[path = "07_image/hostile.rs"]
 mod hostile;
 #[path = "07_image/killed.rs"]
@@ -36,6 +38,8 @@ mod killed;
 mod layers;
 #[path = "07_image/liveness.rs"]
 mod liveness;
+#[path = "07_image/malformed.rs"]
+mod malformed;
 #[path = "07_image/memory.rs"]
 mod memory;
 #[path = "07_image/options.rs"]

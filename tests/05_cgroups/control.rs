@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -242,17 +242,22 @@ fn kill_all_catches_processes_that_another_program_has_frozen() {
     held.remove();
 }
 
-/// Freezes the cgroups by every means that the kernel has for them.
+/// Freezes the cgroups by every means that the kernel has for them, and waits until they
+/// are frozen.
 pub fn freeze_from_outside(paths: &[PathBuf]) {
-    let write = |path: &Path, file: &str, text| {
-        let file = path.join(file);
-        if file.exists() {
-            fs::write(file, text).unwrap();
+    for (file, text, state_file, state) in [
+        ("cgroup.freeze", "1", "cgroup.events", "frozen 1"),
+        ("freezer.state", "FROZEN", "freezer.state", "FROZEN"),
+    ] {
+        for path in paths.iter().filter(|path| path.join(file).exists()) {
+            // The freezer of version 1 may need a second write: it has no event.
+            let frozen = eventually(|| {
+                fs::write(path.join(file), text).unwrap();
+                let now = fs::read_to_string(path.join(state_file)).unwrap();
+                now.contains(state).then_some(())
+            });
+            frozen.expect("it is frozen");
         }
-    };
-    for path in paths {
-        write(path, "cgroup.freeze", "1");
-        write(path, "freezer.state", "FROZEN");
     }
 }
 

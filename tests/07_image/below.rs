@@ -1,5 +1,4 @@
-//! What the steps below promise holds for a container of an image, and without one as
-//! before.
+//! The promises of the steps below, kept with an image and without one.
 
 use kiste_tests::{Distribution, eventually, host};
 use nix::sys::signal::Signal;
@@ -8,7 +7,7 @@ use crate::shop::{everywhere, root};
 use crate::tiny::tiny;
 
 #[test]
-fn a_root_file_system_is_run_as_before() {
+fn a_directory_still_is_a_root_file_system() {
     everywhere(|shop| {
         let ran = match shop {
             crate::shop::Shop::Root(bench) => {
@@ -21,13 +20,13 @@ fn a_root_file_system_is_run_as_before() {
         ran.prints("it runs");
         assert!(
             shop.bench().rootfs().join("made").exists(),
-            "it is written where it stands"
+            "the container writes into the directory itself"
         );
     });
 }
 
 #[test]
-fn it_ends_as_its_command_ends() {
+fn run_exits_with_the_status_of_the_command() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
         for init in [&[][..], &["--init"]] {
@@ -54,7 +53,7 @@ fn signals_reach_the_command() {
 }
 
 #[test]
-fn nothing_of_it_is_mounted_on_the_host() {
+fn nothing_is_mounted_on_the_host() {
     let Some(shop) = root() else { return };
     shop.import(tiny(), "small:1");
     let distribution = Distribution::start();
@@ -77,11 +76,11 @@ fn nothing_of_it_is_mounted_on_the_host() {
 }
 
 #[test]
-fn what_escaped_from_other_runtimes_does_not_from_this_one() {
+fn no_descriptor_mount_or_path_leads_out_of_the_container() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
         let running = shop.start("small:1", &[], &["sleep", "100"]);
-        // No descriptor of the store or of the host is left open in it.
+        // No descriptor of the store or of the host is open in the container.
         let fds = std::fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap();
         let names: Vec<_> = fds
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -90,7 +89,7 @@ fn what_escaped_from_other_runtimes_does_not_from_this_one() {
             names.iter().all(|name| ["0", "1", "2"].contains(&name.as_str())),
             "{names:?}"
         );
-        // Nor does its mountinfo lead further than overlayfs's own words.
+        // Its mountinfo names no mount point in the store.
         let points: Vec<_> = host::mounts_of(running.pid)
             .iter()
             .map(|line| host::mount_point(line).to_owned())
@@ -108,7 +107,7 @@ fn what_escaped_from_other_runtimes_does_not_from_this_one() {
 }
 
 #[test]
-fn a_runtime_that_is_killed_takes_all_with_it() {
+fn all_processes_die_with_a_killed_runtime() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
         let running =

@@ -1,4 +1,4 @@
-//! The commands of the store: images, tag, rmi, history, inspect, gc.
+//! The subcommands of the store: images, tag, rmi, history, inspect, gc.
 
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
@@ -8,7 +8,7 @@ use crate::shop::{everywhere, root};
 use crate::tiny::tiny;
 
 #[test]
-fn an_empty_store_is_listed_and_made_when_it_is_needed() {
+fn a_store_is_created_when_it_is_first_used() {
     everywhere(|shop| {
         let ran = shop.call(&["images"]);
         assert_eq!(ran.exits(0).out.lines().count(), 1, "{}", ran.out);
@@ -56,7 +56,7 @@ fn a_tag_is_another_name_of_the_same_image() {
 }
 
 #[test]
-fn a_name_that_is_given_again_belongs_to_the_new_image() {
+fn a_name_that_is_used_again_belongs_to_the_new_image() {
     everywhere(|shop| {
         let old = shop.import(tiny(), "small:1");
         let other = Archive::new().with(Entry::file("x", "x")).end();
@@ -64,7 +64,7 @@ fn a_name_that_is_given_again_belongs_to_the_new_image() {
         let named: Vec<_> =
             shop.images().into_iter().filter(|image| image.name == "small:1").collect();
         assert!(named.len() == 1 && named[0].id == id, "{named:?}");
-        // The old one has no name left, and is called by its id.
+        // The old image has no name any more, only its id.
         shop.run(&old, &[], &["echo", "it runs"]).prints("it runs");
         shop.call(&["rmi", &old]).exits(0);
         shop.gc().exits(0);
@@ -76,7 +76,7 @@ fn a_name_that_is_given_again_belongs_to_the_new_image() {
 }
 
 #[test]
-fn what_is_removed_has_to_be_there() {
+fn rmi_of_an_unknown_image_is_an_error() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
         shop.call(&["rmi", "nosuch"]).exits(1).complains("nosuch:latest");
@@ -86,7 +86,7 @@ fn what_is_removed_has_to_be_there() {
 }
 
 #[test]
-fn what_is_there_is_removed_and_each_that_is_not_is_told() {
+fn rmi_removes_the_images_that_exist_and_reports_each_that_does_not() {
     everywhere(|shop| {
         for name in ["small:1", "small:2", "small:3"] {
             shop.import(tiny(), name);
@@ -95,14 +95,14 @@ fn what_is_there_is_removed_and_each_that_is_not_is_told() {
         ran.exits(1).complains("nosuch:1").complains("nor-this:1");
         assert_eq!(ran.out, "Removed small:1\nRemoved small:2\n");
         assert_eq!(shop.names(), ["small:3"]);
-        // The same name twice is there once.
+        // The second time, the name does not exist any more.
         shop.call(&["rmi", "small:3", "small:3"]).exits(1).complains("small:3");
         shop.holds_nothing("rmi of all");
     });
 }
 
 #[test]
-fn history_and_inspect_tell_what_the_image_says() {
+fn history_and_inspect_show_the_images_configuration() {
     everywhere(|shop| {
         let mut layout = Layout::new();
         let config = json!({"Env": ["A=1"], "Labels": {"org.example": "label"}, "User": "alice", "StopSignal": "SIGINT"});
@@ -142,7 +142,7 @@ fn history_and_inspect_tell_what_the_image_says() {
 }
 
 #[test]
-fn gc_takes_nothing_that_a_name_or_a_container_uses() {
+fn gc_removes_nothing_that_a_name_or_a_container_uses() {
     everywhere(|shop| {
         shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
         shop.import(tiny(), "other:1");
@@ -150,7 +150,7 @@ fn gc_takes_nothing_that_a_name_or_a_container_uses() {
         shop.gc().exits(0);
         assert_eq!([shop.in_store("layers"), shop.in_store("blobs/sha256")], before);
 
-        // An image whose name is gone is still what its container stands on.
+        // A container still uses the layers of an image without a name.
         let mut running = shop.start(
             "small:1",
             &[],
@@ -162,7 +162,7 @@ fn gc_takes_nothing_that_a_name_or_a_container_uses() {
         shop.gc().exits(0);
         let ended = running.end();
         assert_eq!(ended.exits(0).out, "\nxroot:x:0:\n");
-        // Whether rmi refused, or left the layers: in the end nothing is.
+        // The name may be gone already; in the end nothing is left.
         shop.call(&["rmi", "small:1"]);
         shop.gc().exits(0);
         shop.holds_nothing("gc");
@@ -170,7 +170,7 @@ fn gc_takes_nothing_that_a_name_or_a_container_uses() {
 }
 
 #[test]
-fn what_nobody_could_have_asked_for_is_a_usage_error() {
+fn wrong_arguments_are_a_usage_error() {
     let Some(shop) = root() else { return };
     for arguments in [
         &["import"][..],
@@ -192,7 +192,7 @@ fn what_nobody_could_have_asked_for_is_a_usage_error() {
 }
 
 #[test]
-fn what_is_not_there_is_named_with_the_reason() {
+fn a_missing_file_or_image_is_named_with_the_reason() {
     everywhere(|shop| {
         shop.call(&["import", "/nonexistent.tar", "x"])
             .exits(1)

@@ -1,4 +1,4 @@
-//! What an image says of how it is run, and what the command line says instead.
+//! The image's configuration says how it is run, and the command line overrides it.
 
 use kiste_tests::archive::Entry;
 use kiste_tests::host;
@@ -18,7 +18,7 @@ fn with(shop: &Shop, config: Value) {
 }
 
 #[test]
-fn the_environment_is_the_images_and_then_the_command_lines() {
+fn the_environment_is_the_images_overridden_by_the_command_line() {
     everywhere(|shop| {
         with(
             shop,
@@ -41,7 +41,7 @@ fn the_environment_is_the_images_and_then_the_command_lines() {
 }
 
 #[test]
-fn a_path_of_the_images_own_finds_the_command() {
+fn the_command_is_found_in_the_images_path() {
     let Some(shop) = root() else { return };
     let odd = Entry::file("home/odd", "#!/bin/sh\necho odd $1\n").mode(0o755);
     let tar = archive().with(odd).end();
@@ -55,7 +55,7 @@ fn a_path_of_the_images_own_finds_the_command() {
 }
 
 #[test]
-fn entrypoint_and_command_go_together_as_docker_has_it() {
+fn entrypoint_and_command_are_combined_as_docker_does() {
     everywhere(|shop| {
         for (entrypoint, cmd, line, printed) in [
             (json!(null), json!(["echo", "cmd"]), &[][..], "cmd"),
@@ -74,13 +74,13 @@ fn entrypoint_and_command_go_together_as_docker_has_it() {
 }
 
 #[test]
-fn an_entrypoint_of_the_command_lines_replaces_the_images_and_its_command() {
+fn the_entrypoint_option_replaces_the_images_entrypoint_and_command() {
     everywhere(|shop| {
         with(shop, json!({"Entrypoint": ["echo", "entry"], "Cmd": ["cmd"]}));
         shop.run("small:1", &["--entrypoint", "/bin/echo"], &["line"]).prints("line");
         shop.run("small:1", &["--entrypoint", "/bin/echo"], &[]).prints("");
         shop.run("small:1", &["--entrypoint", "echo"], &["found"]).prints("found");
-        // An empty one takes it away.
+        // An empty one removes the image's.
         shop.run("small:1", &["--entrypoint", ""], &["echo", "line"]).prints("line");
         shop.run("small:1", &["--entrypoint", "nosuch"], &[])
             .exits(127)
@@ -89,7 +89,7 @@ fn an_entrypoint_of_the_command_lines_replaces_the_images_and_its_command() {
 }
 
 #[test]
-fn an_image_without_a_command_wants_one() {
+fn an_image_without_a_command_needs_one_on_the_command_line() {
     everywhere(|shop| {
         with(shop, json!({}));
         let ran = shop.run("small:1", &[], &[]);
@@ -101,7 +101,7 @@ fn an_image_without_a_command_wants_one() {
 }
 
 #[test]
-fn the_user_is_the_images_and_found_in_its_own_files() {
+fn the_images_user_is_looked_up_in_its_own_files() {
     everywhere(|shop| {
         for (user, ids) in [
             ("alice", "1000:1001:1001 18"),
@@ -134,7 +134,7 @@ fn the_user_is_the_images_and_found_in_its_own_files() {
 }
 
 #[test]
-fn the_directory_is_the_images_and_made_where_it_is_not_there() {
+fn the_working_directory_is_the_images_and_is_created_if_it_is_missing() {
     everywhere(|shop| {
         with(shop, json!({"WorkingDir": "/etc"}));
         shop.run("small:1", &[], &["pwd"]).prints("/etc");
@@ -146,9 +146,9 @@ fn the_directory_is_the_images_and_made_where_it_is_not_there() {
     });
 }
 
-/// CVE-2024-21626 in an image's words.
+/// CVE-2024-21626, by an image's configuration.
 #[test]
-fn a_directory_that_leads_out_is_refused() {
+fn a_working_directory_outside_the_root_is_refused() {
     let Some(shop) = root() else { return };
     for number in 3..20 {
         with(&shop, json!({"WorkingDir": format!("/proc/self/fd/{number}")}));
@@ -160,9 +160,9 @@ fn a_directory_that_leads_out_is_refused() {
     assert!(ran.code == 125 || ran.out == "/etc\n1\n", "{ran:?}");
 }
 
-/// What stops it: the runtime is asked to end, and asks the command as the image wants.
+/// The runtime gets SIGTERM, and sends the command the image's signal.
 #[test]
-fn the_runtimes_end_is_the_images_stop_signal() {
+fn sigterm_becomes_the_images_stop_signal() {
     everywhere(|shop| {
         for (signal, name) in [("SIGUSR1", "USR1"), ("10", "USR1"), ("INT", "INT")] {
             with(shop, json!({"StopSignal": signal}));
@@ -178,7 +178,7 @@ fn the_runtimes_end_is_the_images_stop_signal() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_obeyed_is_refused() {
+fn a_configuration_with_an_invalid_value_is_refused() {
     let Some(shop) = root() else { return };
     for (config, word) in [
         (json!({"StopSignal": "SIGNOSUCH"}), "SIGNOSUCH"),
@@ -195,7 +195,7 @@ fn a_configuration_that_cannot_be_obeyed_is_refused() {
 }
 
 #[test]
-fn it_is_still_a_container_of_its_own() {
+fn a_container_of_an_image_has_its_own_namespaces() {
     everywhere(|shop| {
         with(shop, json!({}));
         let running = shop.start("small:1", &[], &["sleep", "100"]);
@@ -207,7 +207,7 @@ fn it_is_still_a_container_of_its_own() {
 }
 
 #[test]
-fn an_image_for_another_machine_is_run_and_that_is_said() {
+fn an_image_for_another_architecture_runs_with_a_warning() {
     let Some(shop) = root() else { return };
     let mut layout = Layout::new();
     let mut configuration = image::configuration(&[tiny()], &json!({}));

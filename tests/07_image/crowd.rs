@@ -1,4 +1,4 @@
-//! Many at once on one store.
+//! Many processes on one store at the same time.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ fn spawn(shop: &Shop, arguments: &[&str]) -> Child {
         .unwrap()
 }
 
-/// Its stdout; it must end well, and soon.
+/// Returns its stdout. It must succeed, and in time.
 #[track_caller]
 fn output(mut child: Child) -> String {
     let ended = eventually(|| child.try_wait().unwrap());
@@ -39,7 +39,7 @@ fn output(mut child: Child) -> String {
 }
 
 #[test]
-fn ten_imports_of_the_same_at_once_are_one_layer() {
+fn ten_concurrent_imports_of_one_archive_make_one_layer() {
     let Some(shop) = root() else { return };
     let file = shop.file("tiny.tar", tiny());
     let names: Vec<String> = (0..10).map(|number| format!("small:{number}")).collect();
@@ -59,7 +59,7 @@ fn ten_imports_of_the_same_at_once_are_one_layer() {
 }
 
 #[test]
-fn ten_loads_that_share_layers_at_once_are_all_whole() {
+fn ten_concurrent_loads_with_shared_layers_are_all_complete() {
     let Some(shop) = root() else { return };
     let files: Vec<_> = (0..10)
         .map(|number: usize| {
@@ -87,10 +87,10 @@ fn ten_loads_that_share_layers_at_once_are_all_whole() {
     }
 }
 
-/// Who removes must not take away what another is about to use, nor what it is about to
-/// finish.
+/// `gc` and `rmi` must not remove files that another process is about to use or has not
+/// finished.
 #[test]
-fn imports_runs_removals_and_gc_do_not_harm_one_another() {
+fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
     let Some(shop) = root() else { return };
     let own = |name: &str| Archive::new().with(Entry::file("own", name)).end();
     let kept = Layout::of("kept:1", &[tiny(), own("kept")], Packed::Gzip).tar();
@@ -134,7 +134,7 @@ fn imports_runs_removals_and_gc_do_not_harm_one_another() {
         }];
         over.store(true, Ordering::Relaxed);
         let rounds = gcs.join();
-        fates.into_iter().for_each(|fate| fate.expect("those beside gc"));
+        fates.into_iter().for_each(|fate| fate.expect("the loads and runs beside gc"));
         rounds.expect("gc")
     });
     assert!(rounds > 0);
@@ -143,9 +143,9 @@ fn imports_runs_removals_and_gc_do_not_harm_one_another() {
     assert_eq!(shop.in_store("layers").len(), 2);
 }
 
-/// A name is moved while others look: each sees the old image or the new one, whole.
+/// While a name is moved, every run sees the old image or the new one, and never a mix.
 #[test]
-fn a_name_that_moves_is_always_one_image() {
+fn a_name_that_is_moved_is_one_image_at_any_time() {
     let Some(shop) = root() else { return };
     for number in [1, 2] {
         let own = Archive::new().with(Entry::file("own", number.to_string())).end();
@@ -176,7 +176,7 @@ fn a_name_that_moves_is_always_one_image() {
 }
 
 #[test]
-fn ten_containers_of_one_image_at_once_have_each_its_own() {
+fn ten_concurrent_containers_of_one_image_have_each_their_own_files() {
     let Some(shop) = root() else { return };
     shop.import(tiny(), "small:1");
     let options = ["--image", "small:1"];

@@ -1,4 +1,4 @@
-//! doctor: whether overlayfs is there, for root and for one who is not.
+//! `doctor` checks overlayfs, as root and as a user.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ fn check(shop: &Shop, name: &str) -> Option<Value> {
     checks.into_iter().find(|check| check["name"] == name)
 }
 
-/// The two first numbers of the kernel's version.
+/// Returns the first two numbers of the kernel's version.
 fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release
@@ -21,7 +21,7 @@ fn kernel() -> (u32, u32) {
 }
 
 #[test]
-fn overlayfs_is_tried_as_it_will_be_used() {
+fn doctor_mounts_an_overlay_as_run_does() {
     everywhere(|shop| {
         let overlay = check(shop, "overlay").expect("overlayfs is checked");
         assert_eq!(overlay["verdict"], "ok", "{overlay}");
@@ -42,7 +42,7 @@ fn overlayfs_is_tried_as_it_will_be_used() {
 }
 
 #[test]
-fn a_doctor_leaves_no_store_behind() {
+fn doctor_creates_no_store() {
     everywhere(|shop| {
         shop.exactly(&["doctor"]).exits(0);
         assert!(!shop.store().exists());

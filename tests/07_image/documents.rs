@@ -1,5 +1,5 @@
-//! The documents of an image: index, manifest and configuration, and the digests that
-//! bind them.
+//! The documents of an image (index, manifest and configuration), and the digests that
+//! connect them.
 
 use kiste_tests::archive::{Archive, Entry, gzip, gzip_of_zeros};
 use kiste_tests::image::{self, CONFIG, INDEX, Layout, MANIFEST, Packed, digest};
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::shop::{Shop, everywhere, root};
 use crate::tiny::tiny;
 
-/// As an archive and as a directory it is refused, with these words, and nothing has
-/// happened.
+/// Asserts that a layout is refused with these words, as an archive and as a directory,
+/// and that the store stays empty.
 #[track_caller]
 fn refused(shop: &Shop, layout: &Layout, words: &[&str]) {
     let file = shop.file("hostile.tar", layout.tar());
@@ -30,9 +30,9 @@ fn hex(digest: &Value) -> &str {
     &digest.as_str().unwrap()["sha256:".len()..]
 }
 
-/// One layer's bytes are not what its digest says.
+/// A byte of one blob is changed.
 #[test]
-fn a_blob_that_is_not_what_its_digest_says_is_refused() {
+fn a_blob_with_another_digest_is_refused() {
     everywhere(|shop| {
         for which in ["layers", "config", "manifest"] {
             let mut layout = Layout::new();
@@ -47,7 +47,7 @@ fn a_blob_that_is_not_what_its_digest_says_is_refused() {
                 .files
                 .get_mut(&format!("blobs/sha256/{}", hex(&digest)))
                 .unwrap();
-            // Of the same length, and as well formed as before.
+            // The blob stays as long and as well-formed as before.
             let at = if which == "layers" { 600 } else { blob.len() - 20 };
             blob[at] = if blob[at] == b'0' { b'1' } else { b'0' };
             refused(shop, &layout, &[&hex(&digest)[..12]]);
@@ -55,21 +55,21 @@ fn a_blob_that_is_not_what_its_digest_says_is_refused() {
     });
 }
 
-/// Its content is what it should be; only the archive is another one.
+/// The decompressed content is right, and the compressed archive is not.
 #[test]
-fn an_archive_of_a_layer_that_is_not_what_its_digest_says_is_refused() {
+fn a_layer_whose_archive_has_another_digest_is_refused() {
     everywhere(|shop| {
         let mut layout = Layout::new();
         let manifest = layout.image("small:1", &[tiny()], Packed::Gzip, &json!({}));
         let digest = hex(&manifest["layers"][0]["digest"]);
         let blob = layout.files.get_mut(&format!("blobs/sha256/{digest}")).unwrap();
-        blob[9] ^= 1; // RFC 1952: on which system it was made
+        blob[9] ^= 1; // RFC 1952: the operating system
         refused(shop, &layout, &[&digest[..12]]);
     });
 }
 
 #[test]
-fn a_layer_that_is_not_what_the_configuration_says_is_refused() {
+fn a_layer_with_another_diff_id_than_the_configuration_is_refused() {
     everywhere(|shop| {
         for packed in Packed::ALL {
             let mut layout = Layout::new();
@@ -85,7 +85,7 @@ fn a_layer_that_is_not_what_the_configuration_says_is_refused() {
 }
 
 #[test]
-fn a_size_that_is_not_the_blobs_is_refused() {
+fn a_size_that_differs_from_the_blobs_is_refused() {
     let Some(shop) = root() else { return };
     for (which, more) in [("layers", 1), ("layers", -1), ("config", 1), ("config", -1)]
     {
@@ -103,7 +103,7 @@ fn a_size_that_is_not_the_blobs_is_refused() {
     }
 }
 
-/// CVE-2024-3727: a digest becomes a path, and must be a digest.
+/// CVE-2024-3727: a digest becomes part of a path.
 #[test]
 fn a_digest_that_is_a_path_is_refused() {
     let odd = [
@@ -156,7 +156,7 @@ fn a_digest_that_is_a_path_is_refused() {
                 refused(shop, &layout, &[]);
             }
         }
-        // And as a command's operand.
+        // The same on the command line.
         for digest in ["sha256:../../x", "sha256:..", "../x"] {
             shop.call(&["inspect", digest]).exits(2).complains(digest);
             shop.run(digest, &[], &["true"]).exits(2).complains(digest);
@@ -164,8 +164,8 @@ fn a_digest_that_is_a_path_is_refused() {
     });
 }
 
-/// CVE-2021-41190: whoever believes one half of it runs another image than who believes
-/// the other.
+/// CVE-2021-41190: a program that reads it as an index runs another image than one that
+/// reads it as a manifest.
 #[test]
 fn a_manifest_that_is_an_index_too_is_refused() {
     everywhere(|shop| {
@@ -191,7 +191,7 @@ fn a_manifest_that_is_an_index_too_is_refused() {
 }
 
 #[test]
-fn a_media_type_that_says_otherwise_than_the_document_is_refused() {
+fn a_media_type_that_contradicts_the_document_is_refused() {
     let Some(shop) = root() else { return };
     let mut layout = Layout::new();
     let manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
@@ -201,7 +201,7 @@ fn a_media_type_that_says_otherwise_than_the_document_is_refused() {
 }
 
 #[test]
-fn an_index_in_an_index_is_followed_to_this_machines_image() {
+fn nested_indexes_lead_to_the_image_for_this_machine() {
     let Some(shop) = root() else { return };
     let mut layout = Layout::new();
     layout.image("x", &[tiny()], Packed::Gzip, &json!({"Env": ["WHICH=right"]}));
@@ -232,7 +232,7 @@ fn an_index_that_leads_to_itself_or_too_deep_is_refused() {
 }
 
 #[test]
-fn documents_that_are_none_are_refused() {
+fn malformed_documents_are_refused() {
     let Some(shop) = root() else { return };
     for text in
         ["", "{", "[]", "null", "7", "\"x\"", "{\"schemaVersion\": 2}", "\u{fffd}"]
@@ -291,9 +291,9 @@ fn more_or_fewer_layers_than_the_configuration_has_are_refused() {
     }
 }
 
-/// CVE-2023-25153: documents are read into memory, and so have a largest size.
+/// CVE-2023-25153: documents are read into memory, so their size is limited.
 #[test]
-fn a_document_without_end_is_refused() {
+fn a_document_of_more_than_4_mib_is_refused() {
     let Some(shop) = root() else { return };
     let huge = format!("{{\"x\": \"{}\"", "a".repeat(64 << 20)).into_bytes();
     let mut layout = Layout::of("small:1", &[tiny()], Packed::Plain);
@@ -312,9 +312,9 @@ fn a_document_without_end_is_refused() {
     refused(&shop, &layout, &["4 MiB"]);
 }
 
-/// An encrypted one, for one: whatever its media type says, no archive comes out of it.
+/// An encrypted layer for example: whatever its media type says, it is not an archive.
 #[test]
-fn a_layer_that_is_no_archive_is_refused() {
+fn a_layer_that_is_not_an_archive_is_refused() {
     let Some(shop) = root() else { return };
     for bytes in [&[0x5a; 4096][..], b"BZh91AY&SY and so on", b"{}"] {
         let mut layout = Layout::new();
@@ -328,9 +328,9 @@ fn a_layer_that_is_no_archive_is_refused() {
     }
 }
 
-/// A docker-archive names its files itself.
+/// The `manifest.json` of a docker-archive contains names of files.
 #[test]
-fn a_docker_archive_cannot_name_what_is_outside() {
+fn a_docker_archive_cannot_name_files_outside() {
     everywhere(|shop| {
         let config = image::configuration(&[tiny()], &json!({})).to_string();
         let own = format!("{}.json", &digest(config.as_bytes())[7..]);
@@ -356,9 +356,9 @@ fn a_docker_archive_cannot_name_what_is_outside() {
     });
 }
 
-/// A directory can have links in it, too.
+/// A layout in a directory may contain symbolic links.
 #[test]
-fn a_layout_that_leads_out_by_a_link_is_refused() {
+fn a_link_in_a_layout_does_not_lead_out_of_it() {
     let Some(shop) = root() else { return };
     let layout = Layout::of("small:1", &[tiny()], Packed::Plain);
     for (number, name) in
@@ -370,7 +370,7 @@ fn a_layout_that_leads_out_by_a_link_is_refused() {
         std::fs::rename(directory.join(name), &aside).unwrap();
         std::os::unix::fs::symlink(&aside, directory.join(name)).unwrap();
         let ran = shop.call(&["load", directory.to_str().unwrap()]);
-        // Either it is refused, or what was read is what the digests say.
+        // It may be refused, or loaded with the right digests.
         assert!([0, 1].contains(&ran.code), "{name}: {ran:?}");
         if name == "blobs" || name == "blobs/sha256" {
             continue;
@@ -383,7 +383,7 @@ fn a_layout_that_leads_out_by_a_link_is_refused() {
 }
 
 #[test]
-fn a_name_in_an_archive_that_is_none_is_refused() {
+fn an_invalid_image_name_in_an_archive_is_refused() {
     let Some(shop) = root() else { return };
     for name in ["../x", "a b:1", "UPPER:1", "a:b:c", "-a:1", "\u{1b}[2J:1"] {
         let ran = {
@@ -399,10 +399,10 @@ fn a_name_in_an_archive_that_is_none_is_refused() {
     }
 }
 
-/// More members than one are one stream, as gzip(1) has it; zeros behind the end of an
-/// archive are nothing, however many there are.
+/// Several gzip members are one stream, as for gzip(1). Zeros after the end of an
+/// archive are ignored, however many there are.
 #[test]
-fn a_stream_of_several_members_is_one() {
+fn several_gzip_members_are_one_stream() {
     everywhere(|shop| {
         let tar = tiny();
         let (one, other) = tar.split_at(tar.len() / 2);

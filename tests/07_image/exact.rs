@@ -1,14 +1,11 @@
 //! Unpacking is exact: lstat(2) says of a file what the archive says.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::process::Command;
 
+use kiste_tests::Tree;
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed, digest};
 use kiste_tests::tree::{path, xattrs};
-use kiste_tests::{Tree, tool};
 
 use crate::shop::{Shop, alone, everywhere, root, with_ranges};
 use crate::tiny::{archive, tiny};
@@ -16,12 +13,12 @@ use crate::tiny::{archive, tiny};
 /// Loads an archive as a layer on the smallest root file system, and returns the files
 /// that a container sees in /data.
 #[track_caller]
-fn seen(shop: &Shop, archive: Archive) -> Tree {
+pub fn seen(shop: &Shop, archive: Archive) -> Tree {
     shop.load_on_tiny(&[archive.end()]);
     shop.seen("small:1", "/data")
 }
 
-fn data() -> Archive {
+pub fn data() -> Archive {
     Archive::new().with(Entry::dir("data"))
 }
 
@@ -73,8 +70,7 @@ fn files_of_an_unmapped_owner_belong_to_the_user_and_a_warning_says_so() {
     let tar = data()
         .with(Entry::file("data/x", "").owner(70_000, 1))
         .with(Entry::file("data/y", "").owner(5, 6));
-    let file = shop.file("x.tar", [archive().cut(), tar.end()].concat());
-    shop.call(&["import", file.to_str().unwrap(), "small:1"])
+    shop.try_import([archive().cut(), tar.end()].concat())
         .exits(0)
         .complains("data/x")
         .complains("70000");
@@ -85,8 +81,7 @@ fn files_of_an_unmapped_owner_belong_to_the_user_and_a_warning_says_so() {
 fn without_subuid_ranges_all_files_belong_to_the_user_and_a_warning_says_so() {
     let Some(shop) = alone() else { return };
     let tar = data().with(Entry::file("data/x", "x").mode(0o4755).owner(33, 34)).end();
-    let file = shop.file("x.tar", [archive().cut(), tar].concat());
-    let ran = shop.call(&["import", file.to_str().unwrap(), "small:1"]);
+    let ran = shop.try_import([archive().cut(), tar].concat());
     ran.exits(0).complains("owner");
     shop.sh("small:1", &[], "stat -c '%u:%g %a' /data/x").exits(0).prints("0:0 4755");
 }
@@ -241,8 +236,7 @@ fn a_device_that_would_be_a_whiteout_is_refused() {
     let below =
         Archive::new().with(Entry::dir("data")).with(Entry::file("data/x", "x")).end();
     let layout = Layout::of("small:1", &[tiny(), below, tar], Packed::Plain);
-    let file = shop.file("layout.tar", layout.tar());
-    shop.call(&["load", file.to_str().unwrap()]).exits(1).complains("entry \"data/x\"");
+    shop.try_load(layout.tar()).exits(1).complains("entry \"data/x\"");
     shop.holds_nothing("a device 0:0");
 }
 
@@ -333,8 +327,7 @@ fn overlayfs_attributes_of_an_image_are_left_out() {
             .end();
         let layers = [tiny(), below, above];
         let layout = Layout::of("small:1", &layers, Packed::Gzip);
-        let file = shop.file("layout.tar", layout.tar());
-        let ran = shop.call(&["load", file.to_str().unwrap()]);
+        let ran = shop.try_load(layout.tar());
         ran.exits(0).complains("overlay");
         let tree = shop.seen("small:1", "/data");
         assert!(tree.has("d/kept") && tree.has("below"), "{tree:#?}");
@@ -342,135 +335,6 @@ fn overlayfs_attributes_of_an_image_are_left_out() {
         let on_disk = xattrs(&shop.layer(&layers).join("data/x"));
         assert!(!on_disk.keys().any(|name| name.contains("overlay.")), "{on_disk:?}");
     });
-}
-
-/// GNU tar wrote these formats until 2006. To take such a file for one without holes
-/// would lose data, so it must not happen silently.
-#[test]
-fn a_sparse_file_of_an_older_format_is_refused() {
-    everywhere(|shop| {
-        for version in ["0.0", "0.1"] {
-            let entry = Entry::sparse_pax(version, "data/x", &[(9, b"x")], 20);
-            let file = shop.file("x.tar", data().with(entry).end());
-            shop.call(&["import", file.to_str().unwrap(), "small:1"])
-                .exits(1)
-                .complains("entry \"data/x\": it is a sparse file in a format")
-                .complains("--sparse-version=1.0");
-            shop.holds_nothing("a sparse file of an older format");
-        }
-    });
-}
-
-#[test]
-fn sparse_files_have_their_holes_and_their_data() {
-    everywhere(|shop| {
-        const SIZE: u64 = 64 << 20;
-        let pieces: [(u64, &[u8]); 3] =
-            [(0, b"begin"), (1 << 20, &[7; 5000]), (SIZE - 3, b"end")];
-        let mut content = vec![0; SIZE as usize];
-        for (offset, data) in pieces {
-            content[offset as usize..][..data.len()].copy_from_slice(data);
-        }
-        let content = digest(&content);
-        let hole: [(u64, &[u8]); 1] = [(SIZE, b"")];
-        let mut made = data()
-            .with(Entry::sparse_gnu("data/gnu", &pieces, SIZE))
-            .with(Entry::sparse_gnu("data/gnu-hole", &hole, SIZE));
-        made = made
-            .with(Entry::sparse_pax("1.0", "data/pax", &pieces, SIZE))
-            .with(Entry::sparse_pax("1.0", "data/pax-hole", &hole, SIZE));
-        let tree = seen(shop, made.with(Entry::file("data/after", "after")));
-        let zeros = digest(&vec![0; SIZE as usize]);
-        let layer = shop.in_store("layers").into_iter().find_map(|name| {
-            let path = shop.store().join("layers").join(name).join("data");
-            path.exists().then_some(path)
-        });
-        for name in ["gnu", "pax", "gnu-hole", "pax-hole"] {
-            let node = tree.at(name);
-            let expected = if name.contains("hole") { &zeros } else { &content };
-            assert_eq!(
-                (node.size, node.content.as_ref()),
-                (SIZE, Some(expected)),
-                "{name}"
-            );
-            let blocks =
-                fs::metadata(layer.as_ref().unwrap().join(name)).unwrap().blocks();
-            assert!(
-                blocks * 512 < 1 << 20,
-                "{name} takes {} KiB of the disk",
-                blocks / 2
-            );
-        }
-        assert_eq!(tree.at("after").content, Some(digest(b"after")));
-    });
-}
-
-#[test]
-fn long_names_of_every_format_are_whole() {
-    everywhere(|shop| {
-        let long = |letter: &str| {
-            format!("data/{0}/{0}{1}", letter.repeat(150), letter.repeat(100))
-        };
-        fn prefix(header: &mut [u8; 512]) {
-            header[345..345 + 104]
-                .copy_from_slice(&[b"data/".as_slice(), &[b'u'; 99]].concat());
-        }
-        let tree = seen(
-            shop,
-            data()
-                .with(Entry::file("", "gnu").gnu_long_name(long("g")))
-                .with(Entry::file("x", "pax").pax("path", long("p")))
-                .with(Entry::file("u".repeat(98), "ustar").edit(prefix))
-                .with(Entry::file(
-                    format!("data/{}", "n".repeat(95)),
-                    "100 bytes, and no zero",
-                ))
-                .with(Entry::file("", "").gnu_long_name(long("t")))
-                .with(Entry::hard_link("data/short", "").gnu_long_link(long("t"))),
-        );
-        let long = |letter: &str| long(letter)["data/".len()..].to_owned();
-        let ustar = format!("{}/{}", "u".repeat(99), "u".repeat(98));
-        for (name, content) in [
-            (long("g"), "gnu"),
-            (long("p"), "pax"),
-            (ustar, "ustar"),
-            ("n".repeat(95), "100 bytes, and no zero"),
-        ] {
-            assert_eq!(
-                tree.at(&name).content,
-                Some(digest(content.as_bytes())),
-                "{name}"
-            );
-        }
-        assert_eq!(tree.at("short").names, 2);
-    });
-}
-
-#[test]
-fn a_path_of_almost_4096_bytes_is_created() {
-    let Some(shop) = root() else { return };
-    let part = "d".repeat(200);
-    let names: Vec<&str> = std::iter::repeat_n(part.as_str(), 19).collect();
-    let deep = names.join("/");
-    let tree = seen(
-        &shop,
-        data().with(Entry::file("x", "deep").pax("path", format!("data/{deep}/x"))),
-    );
-    assert_eq!(tree.at(format!("{deep}/x")).content, Some(digest(b"deep")));
-    shop.call(&["rmi", "small:1"]).exits(0);
-    shop.gc().exits(0);
-    shop.holds_nothing("a deep path");
-    // PATH_MAX is 4096 bytes.
-    let deeper = format!("{deep}/{deep}/x");
-    let tar = shop.file(
-        "deep.tar",
-        data().with(Entry::file("x", "deep").pax("path", deeper)).end(),
-    );
-    shop.call(&["import", tar.to_str().unwrap(), "deep"])
-        .exits(1)
-        .complains("dddd")
-        .complains("File name too long");
-    shop.holds_nothing("a deeper path");
 }
 
 #[test]
@@ -573,77 +437,4 @@ fn the_root_itself_has_the_mode_and_the_owner_of_the_archive() {
         shop.import([root.cut(), tiny()].concat(), "small:1");
         shop.sh("small:1", &[], "stat -c '%a %u:%g %Y' /").prints("751 11:12 99");
     });
-}
-
-#[test]
-fn names_keep_all_their_characters() {
-    everywhere(|shop| {
-        let names = [
-            "caf\u{e9}",
-            "two words",
-            "tab\there",
-            "new\nline",
-            "\\",
-            "*?[",
-            "-rf",
-            "...",
-            "..a",
-            " ",
-            "a:b,c",
-            "\u{1b}[31m",
-        ];
-        let archive = names.iter().fold(data(), |archive, name| {
-            archive.with(Entry::file(format!("data/{name}"), name))
-        });
-        let tree = seen(shop, archive.with(Entry::file("data//a/./b//c", "tidy")));
-        for name in names {
-            assert_eq!(
-                tree.at(name).content,
-                Some(digest(name.as_bytes())),
-                "{name:?}"
-            );
-        }
-        assert_eq!(tree.at("a/b/c").content, Some(digest(b"tidy")));
-    });
-}
-
-/// GNU tar packs in each of its formats; it unpacks the archive, and so do we.
-#[test]
-fn archives_of_gnu_tar_are_unpacked_as_gnu_tar_does() {
-    if !tool("tar") {
-        return;
-    }
-    let Some(shop) = root() else { return };
-    let (from, to) = (shop.dir().join("from"), shop.dir().join("to"));
-    let script = "set -e; mkdir \"$1\" \"$2\"; cd \"$1\"; mkdir -m 2750 dir; echo text > dir/file; chown 5:6 dir/file
-        chmod 4711 dir/file; ln dir/file link; ln -s ../x dir/symlink; chown -h 7:8 dir/symlink; mkfifo fifo
-        mknod null c 1 3; truncate -s 5M sparse; echo end >> sparse; echo in | dd of=sparse bs=1 seek=1M conv=notrunc status=none
-        long=$(printf 'l%.0s' $(seq 90))/$(printf 'm%.0s' $(seq 90)); mkdir -p $long
-        touch -d @1234567.123456789 $long/time dir";
-    let made = Command::new("bash")
-        .args(["-c", script, "bash"])
-        .args([&from, &to])
-        .status()
-        .unwrap();
-    assert!(made.success());
-    for format in ["gnu", "pax", "ustar"] {
-        let tar = shop.dir().join("x.tar");
-        let mut pack = Command::new("tar");
-        pack.arg(format!("--format={format}"))
-            .args(["--numeric-owner", "-cf"])
-            .arg(&tar)
-            .arg("-C")
-            .arg(&from);
-        // ustar has no sparse files.
-        let pack = if format == "ustar" { &mut pack } else { pack.arg("--sparse") };
-        assert!(pack.arg(".").status().unwrap().success());
-        fs::remove_dir_all(&to).unwrap();
-        fs::create_dir(&to).unwrap();
-        let mut unpack = Command::new("tar");
-        unpack.args(["--numeric-owner", "-xpf"]).arg(&tar).arg("-C").arg(&to);
-        assert!(unpack.status().unwrap().success());
-        let bytes = fs::read(&tar).unwrap();
-        shop.import(&bytes, format);
-        Tree::of(&shop.layer(&[bytes])).is(&Tree::of(&to));
-    }
 }

@@ -1,12 +1,11 @@
-//! `--explain` tells the start of a container of an image, as strace(1) sees it.
+//! `--explain` narrates the start of a container of an image as strace(1) sees it.
 
 use kiste_tests::explain;
 
 use crate::shop::{Shop, root, with_ranges};
 use crate::tiny::tiny;
 
-/// From the names of the layers on: the overlay takes the place of the directory of
-/// step 6.
+/// The calls up to the overlay, which takes the place of step 6's directory.
 const BEGIN: &str = "
     parent  clone3
     child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount
@@ -17,10 +16,10 @@ const ENTER: &str = "
 ";
 
 #[test]
-fn of_root_it_is_what_happens() {
+fn the_narration_for_root_is_true() {
     let Some(shop) = root() else { return };
     shop.import(tiny(), "small:1");
-    let furniture = "
+    let defaults = "
         child   fsmount move_mount fsmount move_mount fsmount (mknodat)+ move_mount (fsmount move_mount)+
     ";
     let is_v2 = kiste_tests::host::cgroup_mounts().iter().any(|mount| {
@@ -34,20 +33,20 @@ fn of_root_it_is_what_happens() {
             "child fsmount mount_setattr move_mount (open_tree mount_setattr move_mount)+"
         }
     };
-    let list = [BEGIN, furniture, cgroup, ENTER].concat();
+    let list = [BEGIN, defaults, cgroup, ENTER].concat();
     explain::is_true(shop.bench(), &list, &["--image", "small:1"], &["true"]);
 }
 
 #[test]
-fn of_a_user_it_is_what_happens() {
+fn the_narration_for_a_user_is_true() {
     let Some(mut shop) = with_ranges() else { return };
     shop.import(tiny(), "small:1");
     let Shop::User(user) = &mut shop else { unreachable!() };
-    let furniture = "
+    let defaults = "
         child   fsmount move_mount fsmount open_tree mount_setattr move_mount
         child   fsmount mknodat move_mount (open_tree move_mount)+ (fsmount move_mount)+
         child   fsmount mount_setattr move_mount
     ";
-    let list = [BEGIN, furniture, ENTER].concat();
+    let list = [BEGIN, defaults, ENTER].concat();
     explain::is_true_of(user, &list, &["--image", "small:1"], &["true"]);
 }

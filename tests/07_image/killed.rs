@@ -1,4 +1,4 @@
-//! kill -9 at any moment: the store is as it was, or as it was to be.
+//! kill -9 at any moment leaves the store as it was, or as it would have become.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -11,15 +11,15 @@ use kiste_tests::{Tree, eventually};
 use crate::shop::{Shop, root};
 use crate::tiny::tiny;
 
-/// A number from 0 to 255 that nobody chose.
+/// Returns a random number from 0 to 255.
 fn random() -> u32 {
     let mut byte = [0];
     std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut byte).unwrap();
     byte[0].into()
 }
 
-/// Starts it, and kills it after a part of `whole`: from before its first call to after
-/// its last.
+/// Starts a subcommand, and kills it after a random part of `whole`, which may be before
+/// its first call or after its last.
 fn kill(shop: &Shop, arguments: &[&str], whole: Duration) {
     let mut child = Command::new(shop.bench().exe())
         .arg(arguments[0])
@@ -36,7 +36,7 @@ fn kill(shop: &Shop, arguments: &[&str], whole: Duration) {
     child.wait().unwrap();
 }
 
-/// How long it takes when it is left alone.
+/// Returns how long this takes.
 fn duration(mut work: impl FnMut()) -> Duration {
     let start = Instant::now();
     work();
@@ -51,7 +51,7 @@ fn layout(name: &str, letter: &str) -> Vec<u8> {
     Layout::of(name, &[tiny(), many.end(), large], Packed::Gzip).tar()
 }
 
-/// Every name that is listed runs, and is one image from end to end.
+/// Asserts that an image runs, and that all its layers have one of these letters.
 #[track_caller]
 fn is_whole(shop: &Shop, name: &str, letters: &[&str]) {
     let ran = shop.sh(
@@ -67,7 +67,7 @@ fn is_whole(shop: &Shop, name: &str, letters: &[&str]) {
 }
 
 #[test]
-fn a_load_that_is_killed_leaves_the_old_or_the_new() {
+fn a_killed_load_has_loaded_the_image_or_nothing() {
     let Some(shop) = root() else { return };
     let file = shop.file("a.tar", layout("small:1", "a"));
     let load = ["load", "-i", file.to_str().unwrap()];
@@ -97,7 +97,7 @@ fn a_load_that_is_killed_leaves_the_old_or_the_new() {
 }
 
 #[test]
-fn a_name_whose_new_image_is_killed_on_the_way_keeps_the_old_one() {
+fn a_killed_load_leaves_a_name_with_the_old_image_or_the_new_one() {
     let Some(shop) = root() else { return };
     let files = [
         shop.file("a.tar", layout("small:1", "a")),
@@ -111,8 +111,7 @@ fn a_name_whose_new_image_is_killed_on_the_way_keeps_the_old_one() {
         assert!(shop.names().contains(&"small:1".to_owned()), "{:?}", shop.names());
         is_whole(&shop, "small:1", &["a", "b"]);
         if round % 3 == 0 {
-            // Those that have lost their name to the other stay until they are removed
-            // by their id.
+            // An image that has lost its name stays until it is removed by its id.
             for old in shop.images().iter().filter(|image| image.name != "small:1") {
                 shop.call(&["rmi", &old.id]).exits(0);
             }
@@ -128,7 +127,7 @@ fn a_name_whose_new_image_is_killed_on_the_way_keeps_the_old_one() {
 }
 
 #[test]
-fn a_removal_or_a_gc_that_is_killed_harms_nothing() {
+fn a_killed_rmi_or_gc_damages_nothing() {
     let Some(shop) = root() else { return };
     let files = [
         shop.file("a.tar", layout("a:1", "a")),
@@ -166,7 +165,7 @@ fn a_removal_or_a_gc_that_is_killed_harms_nothing() {
 }
 
 #[test]
-fn a_commit_that_is_killed_is_made_or_not() {
+fn a_killed_commit_has_made_the_image_or_nothing() {
     let Some(shop) = root() else { return };
     shop.call(&[
         "load",
@@ -204,8 +203,8 @@ fn a_commit_that_is_killed_is_made_or_not() {
                 .prints("9\n1048576");
             shop.call(&["rmi", "b:1"]).exits(0);
         }
-        // Its command dies with it, and has the lock until the kernel closes its files,
-        // last of all; gc touches nothing that somebody has.
+        // The command dies with the runtime. It keeps the lock of the run directory until
+        // the kernel has closed its files, and until then gc leaves the container alone.
         let is_removed = || {
             shop.gc().exits(0);
             shop.in_store("containers").is_empty().then_some(())
@@ -216,10 +215,9 @@ fn a_commit_that_is_killed_is_made_or_not() {
     }
 }
 
-/// The disk forgets what was not written through: of what was noted nothing may be
-/// missing.
+/// Files in `tmp` of killed processes, and of a disk that has lost data in a crash.
 #[test]
-fn what_is_half_written_in_tmp_is_never_taken_for_whole() {
+fn unfinished_files_in_tmp_are_removed_and_never_used() {
     let Some(shop) = root() else { return };
     shop.load_on_tiny(&[]);
     let tmp = shop.store().join("tmp");

@@ -24,7 +24,7 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 }
 
 #[test]
-fn help_tells_of_the_store_wherever_there_is_one() {
+fn every_subcommand_with_a_store_has_the_store_option() {
     let Some(shop) = root() else { return };
     let help = shop.exactly(&["--help"]);
     for sub in [
@@ -50,7 +50,7 @@ fn help_tells_of_the_store_wherever_there_is_one() {
     shop.exactly(&["--version"]).exits(0);
 }
 
-/// All of them with an image, as with a root file system.
+/// All options of the steps below at once.
 #[test]
 fn the_options_of_the_steps_below_go_with_an_image() {
     everywhere(|shop| {

@@ -1,4 +1,4 @@
-//! Stores that are full, read-only, damaged or somebody else's.
+//! Stores that are full, read-only, damaged or owned by another user.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -11,8 +11,12 @@ use kiste_tests::tool;
 use crate::shop::{Shop, alone, everywhere, root};
 use crate::tiny::tiny;
 
-/// Starts the program where `prepare` has been done, in a mount namespace of its own.
-fn apart(shop: &Shop, prepare: &str, arguments: &[&str]) -> kiste_tests::Ran {
+/// Runs the program in a mount namespace of its own, after the script `prepare`.
+fn in_mount_namespace(
+    shop: &Shop,
+    prepare: &str,
+    arguments: &[&str],
+) -> kiste_tests::Ran {
     let script = format!("set -e; {prepare}; exec \"$@\"");
     let starter =
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
@@ -20,7 +24,7 @@ fn apart(shop: &Shop, prepare: &str, arguments: &[&str]) -> kiste_tests::Ran {
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_leaves_nothing() {
+fn a_full_disk_is_an_error_and_nothing_is_left_of_the_image() {
     if !tool("mount") {
         return;
     }
@@ -39,7 +43,7 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
         &["load", "--store", &store, "-i", layout.to_str().unwrap()][..],
         &["import", "--store", &store, tar.to_str().unwrap(), "small:1"],
     ] {
-        // What is left is looked at where the disk is mounted.
+        // The script lists the remaining files, since only it sees the disk.
         let script = format!(
             "mount -t tmpfs -o size=8m tmpfs {disk}; \"$@\" && exit 99; code=$?; \
              find {store}/layers {store}/tmp -mindepth 1 | head; \"$1\" images --store {store} --format json; exit $code"
@@ -65,7 +69,7 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
 }
 
 #[test]
-fn a_bomb_of_zeros_does_not_fill_the_disk() {
+fn a_decompression_bomb_is_refused() {
     if !tool("mount") {
         return;
     }
@@ -81,7 +85,7 @@ fn a_bomb_of_zeros_does_not_fill_the_disk() {
     assert!(fs::metadata(&bomb).unwrap().len() < 32 << 20);
     let store = format!("{disk}/store");
     let prepare = format!("mount -t tmpfs -o size=64m tmpfs {disk}");
-    let ran = apart(
+    let ran = in_mount_namespace(
         &shop,
         &prepare,
         &["import", "--store", &store, bomb.to_str().unwrap(), "small:1"],
@@ -91,7 +95,7 @@ fn a_bomb_of_zeros_does_not_fill_the_disk() {
 }
 
 #[test]
-fn a_store_that_is_read_only_is_read() {
+fn a_read_only_store_can_be_read() {
     if !tool("mount") {
         return;
     }
@@ -101,15 +105,16 @@ fn a_store_that_is_read_only_is_read() {
     let store = store.to_str().unwrap();
     let prepare =
         format!("mount --bind {store} {store}; mount -o remount,bind,ro {store}");
-    let ran = apart(&shop, &prepare, &["images", "--store", store]);
+    let ran = in_mount_namespace(&shop, &prepare, &["images", "--store", store]);
     assert!(ran.exits(0).out.contains("small"), "{ran:?}");
-    apart(&shop, &prepare, &["inspect", "--store", store, "small:1"]).exits(0);
+    in_mount_namespace(&shop, &prepare, &["inspect", "--store", store, "small:1"])
+        .exits(0);
     for arguments in [
         &["import", "--store", store, file.to_str().unwrap(), "other:1"][..],
         &["tag", "--store", store, "small:1", "other:1"],
         &["rmi", "--store", store, "small:1"],
     ] {
-        apart(&shop, &prepare, arguments)
+        in_mount_namespace(&shop, &prepare, arguments)
             .exits(1)
             .complains("Read-only file system")
             .complains(store);
@@ -117,12 +122,14 @@ fn a_store_that_is_read_only_is_read() {
     let arguments = shop.bench().arguments(&["--image", "small:1"], &["true"]);
     let arguments: Vec<_> =
         arguments.iter().map(|word| word.to_str().unwrap()).collect();
-    apart(&shop, &prepare, &arguments).exits(125).complains("Read-only file system");
+    in_mount_namespace(&shop, &prepare, &arguments)
+        .exits(125)
+        .complains("Read-only file system");
     assert_eq!(shop.names(), ["small:1"]);
 }
 
 #[test]
-fn a_store_of_somebody_elses_is_refused() {
+fn a_store_that_another_user_owns_is_refused() {
     let Some(shop) = alone() else { return };
     let Shop::User(user) = &shop else { unreachable!() };
     let store = shop.store();
@@ -135,8 +142,8 @@ fn a_store_of_somebody_elses_is_refused() {
         fs::set_permissions(&store, fs::Permissions::from_mode(mode)).unwrap();
         let ran = shop.call(&["import", file.to_str().unwrap(), "small:1"]);
         if uid == user.uid {
-            // One's own that is open to others is closed, or refused; never used as it
-            // is.
+            // The user's own directory that others can enter is closed to them, or
+            // refused.
             let now = fs::metadata(&store).unwrap().permissions().mode() & 0o7777;
             assert!(ran.code == 1 || now == 0o700, "{now:o} {ran:?}");
         } else {
@@ -144,7 +151,7 @@ fn a_store_of_somebody_elses_is_refused() {
             assert_eq!(
                 fs::read_dir(&store).unwrap().count(),
                 0,
-                "nothing was made in it"
+                "nothing was created in it"
             );
         }
         fs::remove_dir_all(&store).unwrap();
@@ -152,7 +159,7 @@ fn a_store_of_somebody_elses_is_refused() {
 }
 
 #[test]
-fn a_store_is_a_directory_and_nothing_else() {
+fn a_store_must_be_a_directory() {
     everywhere(|shop| {
         let file = shop.file("tiny.tar", tiny());
         let store = shop.file("store", "a file");
@@ -165,7 +172,7 @@ fn a_store_is_a_directory_and_nothing_else() {
             .exits(1)
             .complains(store.to_str().unwrap());
         fs::remove_file(&store).unwrap();
-        // Something of somebody's that is no store: not to be made one.
+        // A user's own directory must not become a store.
         fs::create_dir(&store).unwrap();
         fs::write(store.join("thesis.txt"), "text").unwrap();
         fs::write(store.join("index.json"), "not ours").unwrap();
@@ -179,10 +186,10 @@ fn a_store_is_a_directory_and_nothing_else() {
     });
 }
 
-/// gc removes what it does not know: a directory that was never a store must not become
-/// one.
+/// `gc` removes files that it does not know, so a user's own directory must not become a
+/// store.
 #[test]
-fn a_directory_that_has_something_else_in_it_is_no_store() {
+fn a_directory_with_other_files_is_refused_as_a_store() {
     everywhere(|shop| {
         let file = shop.file("tiny.tar", tiny());
         let place = shop.dir().join("project");
@@ -216,7 +223,7 @@ fn a_directory_that_has_something_else_in_it_is_no_store() {
 }
 
 #[test]
-fn a_blob_that_was_damaged_is_refused() {
+fn a_damaged_blob_is_refused() {
     everywhere(|shop| {
         shop.load_on_tiny(&[]);
         let manifest =
@@ -246,7 +253,7 @@ fn a_blob_that_was_damaged_is_refused() {
 }
 
 #[test]
-fn a_damaged_index_is_named_and_kept() {
+fn a_damaged_index_is_reported_and_kept() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
         let index = shop.store().join("index.json");
@@ -260,7 +267,7 @@ fn a_damaged_index_is_named_and_kept() {
             assert_eq!(
                 shop.in_store("layers"),
                 [&digest(&tiny())[7..]],
-                "gc took nothing"
+                "gc has removed nothing"
             );
         }
         fs::write(&index, &whole).unwrap();
@@ -269,13 +276,13 @@ fn a_damaged_index_is_named_and_kept() {
 }
 
 #[test]
-fn a_layer_that_is_gone_is_named() {
+fn a_missing_layer_is_reported() {
     let Some(shop) = root() else { return };
     shop.load_on_tiny(&[]);
     let layer = shop.layer(&[tiny()]);
     fs::rename(&layer, shop.dir().join("aside")).unwrap();
     let ran = shop.run("small:1", &[], &["echo", "it runs"]);
-    // The blob it came from is still there: to unpack it again is as good.
+    // It may also be unpacked again, since its blob is still there.
     if ran.code != 0 {
         ran.exits(125).complains(&digest(&tiny())[7..19]);
         assert_eq!(ran.out, "");
@@ -283,7 +290,7 @@ fn a_layer_that_is_gone_is_named() {
 }
 
 #[test]
-fn without_an_option_the_store_is_ones_own() {
+fn the_default_store_is_the_users_own() {
     let Some(mut shop) = alone() else { return };
     let dir = shop.dir().to_path_buf();
     let file = shop.file("tiny.tar", tiny());
@@ -294,7 +301,7 @@ fn without_an_option_the_store_is_ones_own() {
         (&["-u", "XDG_DATA_HOME", &home][..], ".local/share/kiste"),
         (&[&*home, &*data], "data/kiste"),
         (&[&*home, "XDG_DATA_HOME="], ".local/share/kiste"),
-        // The specification: a path that is not absolute is to be ignored.
+        // The XDG specification: relative paths are to be ignored.
         (&[&*home, "XDG_DATA_HOME=relative"], ".local/share/kiste"),
     ] {
         user.as_user = [&["env"], env].concat().into_iter().map(String::from).collect();
@@ -306,7 +313,6 @@ fn without_an_option_the_store_is_ones_own() {
             "{place}"
         );
         assert!(store.join("index.json").exists() && !Path::new("relative").exists());
-        // Its layers' files may be closed, also to who owns them.
         fs::remove_dir_all(dir.join(place.split('/').next().unwrap())).unwrap();
     }
 }

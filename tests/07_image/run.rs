@@ -1,5 +1,4 @@
-//! A container of an image: layers below that nobody writes to, and one above that is
-//! its own.
+//! A container of an image: shared layers that never change, and one of its own on top.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +27,7 @@ fn what_is_written_in_one_run_is_gone_in_the_next() {
 }
 
 #[test]
-fn its_root_is_an_overlay_of_its_own() {
+fn the_root_of_a_container_is_its_own_overlay() {
     everywhere(|shop| {
         shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
         let running = shop.start("small:1", &[], &["sleep", "100"]);
@@ -36,7 +35,10 @@ fn its_root_is_an_overlay_of_its_own() {
         assert!(mount.contains(" - overlay "), "{mount}");
         assert_eq!(shop.in_store("containers").len(), 1);
         let is_ours = |line: &String| line.contains(shop.dir().to_str().unwrap());
-        assert!(!host::mounts().iter().any(is_ours), "the host sees none of it");
+        assert!(
+            !host::mounts().iter().any(is_ours),
+            "the host does not see the overlay"
+        );
         drop(running);
         eventually(|| shop.in_store("containers").is_empty().then_some(()))
             .expect("its upper layer is removed");
@@ -61,7 +63,7 @@ fn two_containers_of_one_image_do_not_see_each_other() {
 }
 
 #[test]
-fn read_only_means_all_of_it() {
+fn a_read_only_root_cannot_be_written_anywhere() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
         let script = "for at in / /etc /tmp /home/alice; do touch $at/made 2>/dev/null && echo $at; done; echo > /etc/passwd || echo refused";
@@ -73,7 +75,7 @@ fn read_only_means_all_of_it() {
             "touch /tmp/made && ls /tmp",
         )
         .prints("made");
-        // What is needed to mount something is there, also where the image lacks it.
+        // A mount point that the image lacks is created all the same.
         let volume = format!("{}:/new/place", shop.dir().display());
         shop.open();
         shop.sh("small:1", &["--read-only", "-v", &volume], "ls /new").prints("place");
@@ -96,7 +98,7 @@ fn a_second_run_unpacks_nothing() {
         };
         shop.run("small:1", &[], &["true"]).exits(0);
         let before = inodes();
-        // Nor are the archives read that they came from.
+        // The archives of the layers are not read either.
         for name in shop.in_store("blobs/sha256") {
             let blob = shop.store().join("blobs/sha256").join(name);
             if fs::metadata(&blob).unwrap().len() > 100_000 {
@@ -109,7 +111,7 @@ fn a_second_run_unpacks_nothing() {
 }
 
 #[test]
-fn an_image_that_is_not_there_is_named() {
+fn an_unknown_image_is_named_with_a_hint() {
     everywhere(|shop| {
         for name in ["small:1", "small", "host.example/a/b:c"] {
             let ran = shop.run(name, &[], &["echo", "it runs"]);
@@ -153,7 +155,7 @@ fn an_image_is_run_by_its_id_and_by_the_beginning_of_it() {
 }
 
 #[test]
-fn with_ids_of_its_own_the_owners_inside_are_the_images() {
+fn with_userns_auto_the_container_sees_the_images_owners() {
     let Some(shop) = root() else { return };
     let layer = Archive::new()
         .with(Entry::dir("data"))
@@ -174,7 +176,7 @@ fn with_ids_of_its_own_the_owners_inside_are_the_images() {
         "cat /data/x; echo mine > /data/d/y && stat -c %u:%g /data/d/y",
     )
     .prints("x1000:1001");
-    // Twice: each has other ids outside, and the layers are the same.
+    // Two containers have different ids outside, and share the layers.
     let running = [0, 1].map(|_| shop.start("small:1", &auto, &["sleep", "100"]));
     let uids = running.each_ref().map(|it| host::status(it.pid, "Uid"));
     assert!(uids[0] != uids[1] && !uids[0].starts_with('0'), "{uids:?}");
@@ -183,7 +185,7 @@ fn with_ids_of_its_own_the_owners_inside_are_the_images() {
 }
 
 #[test]
-fn a_file_of_the_images_can_be_changed_by_whom_it_belongs_to() {
+fn the_owner_of_a_file_of_the_image_can_change_it() {
     everywhere(|shop| {
         let layer =
             Archive::new().with(Entry::dir("data").mode(0o755).owner(1000, 1001)).with(
@@ -208,7 +210,7 @@ fn a_file_of_the_images_can_be_changed_by_whom_it_belongs_to() {
 }
 
 #[test]
-fn without_ranges_an_image_runs_as_well() {
+fn an_image_runs_without_ranges_of_ids() {
     let Some(shop) = alone() else { return };
     let file = shop.file("tiny.tar", tiny());
     shop.call(&["import", file.to_str().unwrap(), "small:1"]).exits(0);
@@ -220,7 +222,7 @@ fn without_ranges_an_image_runs_as_well() {
 }
 
 #[test]
-fn nothing_of_the_hosts_root_is_in_a_users_store() {
+fn no_file_of_a_users_store_belongs_to_the_hosts_root() {
     let Some(shop) = with_ranges() else { return };
     let layer = Archive::new()
         .with(Entry::file("x", "x").owner(1000, 1001))
@@ -240,9 +242,9 @@ fn nothing_of_the_hosts_root_is_in_a_users_store() {
     drop(running);
 }
 
-/// A set-user-ID program of the store's must be out of the reach of the host's users.
+/// Users of the host must not reach a set-user-ID program in the store.
 #[test]
-fn the_store_is_closed_to_others() {
+fn other_users_cannot_enter_the_store() {
     everywhere(|shop| {
         shop.load_on_tiny(&[Archive::new()
             .with(Entry::file("su", "").mode(0o4755))
@@ -266,7 +268,7 @@ fn the_store_is_closed_to_others() {
 }
 
 #[test]
-fn a_runtime_that_is_killed_leaves_what_gc_removes() {
+fn gc_removes_the_container_of_a_killed_runtime() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
         let running =
@@ -277,7 +279,11 @@ fn a_runtime_that_is_killed_leaves_what_gc_removes() {
         assert_eq!(shop.in_store("containers").len(), 1);
         let living = shop.start("small:1", &[], &["sleep", "100"]);
         shop.gc().exits(0);
-        assert_eq!(shop.in_store("containers").len(), 1, "only the one that lives");
+        assert_eq!(
+            shop.in_store("containers").len(),
+            1,
+            "only the container that is alive"
+        );
         assert!(
             host::is_alive(living.pid)
                 && Path::new(&format!("/proc/{}/root/bin/sh", living.pid)).exists()
@@ -288,7 +294,7 @@ fn a_runtime_that_is_killed_leaves_what_gc_removes() {
 }
 
 #[test]
-fn a_start_that_fails_leaves_nothing() {
+fn a_failed_start_leaves_no_files() {
     everywhere(|shop| {
         shop.import(tiny(), "small:1");
         shop.run("small:1", &[], &["nosuch"]).exits(127).complains("nosuch");
@@ -307,7 +313,7 @@ fn a_start_that_fails_leaves_nothing() {
 }
 
 #[test]
-fn above_its_root_there_is_nothing_of_the_hosts() {
+fn the_parent_of_the_root_is_the_root_itself() {
     let check = |shop: &Shop, options: &[&str]| {
         shop.import(tiny(), "small:1");
         let ran = shop.sh(

@@ -1,4 +1,4 @@
-//! A store of images of the test's own, and whose it is.
+//! The test's own store of images, which belongs to root or to a user.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,35 +14,35 @@ use serde_json::Value;
 use crate::this_step;
 use crate::tiny::tiny;
 
-/// What every test of this step needs.
+/// The checks that must hold for every test of this step.
 const NEEDS: &[&str] = &["pivot-root", "user-namespace", "overlay"];
 
-/// Whose the store is.
+/// A store, by its owner.
 pub enum Shop {
     Root(Bench),
     User(User),
 }
 
-/// Root's.
+/// Makes a store of root's.
 pub fn root() -> Option<Shop> {
     Bench::of(this_step(), &[NEEDS, &["root"]].concat()).map(Shop::Root)
 }
 
-/// That of a user who is not root, and to whom ids are lent.
+/// Makes a store of a user with ranges of ids in /etc/subuid and /etc/subgid.
 pub fn with_ranges() -> Option<Shop> {
     User::with_ranges(this_step(), NEEDS).map(Shop::User)
 }
 
-/// That of a user to whom nothing is lent.
+/// Makes a store of a user without such ranges.
 pub fn alone() -> Option<Shop> {
     User::alone(this_step(), NEEDS).map(Shop::User)
 }
 
-/// Does it as root, and as a user who is not.
+/// Runs a test as root, and then as a user with ranges of ids.
 pub fn everywhere(test: impl Fn(&Shop)) {
     for shop in [root(), in_addition(with_ranges)].into_iter().flatten() {
         test(&shop);
-        shop.keeps_nothing_without_an_image();
+        shop.is_empty_after_gc_without_images();
     }
 }
 
@@ -54,7 +54,7 @@ pub struct Listed {
 }
 
 impl Shop {
-    /// Its bench.
+    /// Returns the bench that the store belongs to.
     pub fn bench(&self) -> &Bench {
         match self {
             Shop::Root(bench) => bench,
@@ -62,24 +62,24 @@ impl Shop {
         }
     }
 
-    /// The test's directory.
+    /// Returns the test's directory.
     pub fn dir(&self) -> &Path {
         self.bench().dir()
     }
 
-    /// Where the store is.
+    /// Returns the directory of the store.
     pub fn store(&self) -> PathBuf {
         self.bench().store()
     }
 
-    /// Gives a path to whom the store belongs.
+    /// Makes the store's owner the owner of this path.
     pub fn give(&self, path: &Path) {
         if let Shop::User(user) = self {
             user.give(path);
         }
     }
 
-    /// A file in the test's directory.
+    /// Writes a file in the test's directory, and returns its path.
     pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir().join(name);
         fs::write(&path, bytes).unwrap();
@@ -87,7 +87,7 @@ impl Shop {
         path
     }
 
-    /// The program with exactly these arguments.
+    /// Runs the program with exactly these arguments.
     pub fn exactly(&self, arguments: &[&str]) -> Ran {
         match self {
             Shop::Root(bench) => bench.call(arguments),
@@ -95,15 +95,15 @@ impl Shop {
         }
     }
 
-    /// The program with these arguments, the first of which is a subcommand, on this
-    /// store.
+    /// Runs the program with these arguments, the first of which is a subcommand, on
+    /// this store.
     pub fn call(&self, arguments: &[&str]) -> Ran {
         let store = self.store();
         let store = ["--store", store.to_str().unwrap()];
         self.exactly(&[&arguments[..1], &store, &arguments[1..]].concat())
     }
 
-    /// The same, with a file as its stdin.
+    /// Does the same with this file as stdin.
     pub fn call_with_stdin(&mut self, stdin: &Path, arguments: &[&str]) -> Ran {
         let store = self.store();
         let store = ["--store", store.to_str().unwrap()];
@@ -121,12 +121,12 @@ impl Shop {
         }
     }
 
-    /// `gc`, which looks at runs too.
+    /// Runs `gc`, on this store and on the test's run directories.
     pub fn gc(&self) -> Ran {
         self.call(&["gc", "--run-dir", self.bench().run_dirs().to_str().unwrap()])
     }
 
-    /// Runs a command of an image's to its end.
+    /// Runs a command in a container of an image, until it ends.
     pub fn run(&self, image: &str, options: &[&str], command: &[&str]) -> Ran {
         let options = [&["--image", image], options].concat();
         match self {
@@ -135,12 +135,12 @@ impl Shop {
         }
     }
 
-    /// Runs a shell script in an image to its end.
+    /// Runs a shell script in a container of an image, until it ends.
     pub fn sh(&self, image: &str, options: &[&str], script: &str) -> Ran {
         self.run(image, options, &["sh", "-c", script])
     }
 
-    /// Starts a command of an image's, and returns once it runs.
+    /// Starts a command in a container of an image, and returns once it runs.
     pub fn start(&self, image: &str, options: &[&str], command: &[&str]) -> Running {
         let options = [&["--image", image], options].concat();
         match self {
@@ -149,7 +149,7 @@ impl Shop {
         }
     }
 
-    /// Imports a tarball, and gives the id that is printed.
+    /// Imports an archive, and returns the id that is printed.
     #[track_caller]
     pub fn import(&self, tar: impl AsRef<[u8]>, name: &str) -> String {
         let file =
@@ -161,7 +161,7 @@ impl Shop {
         id
     }
 
-    /// Loads an archive, and gives the lines that are printed.
+    /// Loads an archive, and returns the lines that are printed.
     #[track_caller]
     pub fn load(&self, archive: impl AsRef<[u8]>) -> Vec<String> {
         let file =
@@ -170,6 +170,23 @@ impl Shop {
         let lines = ran.exits(0).out.lines().map(String::from).collect();
         fs::remove_file(file).unwrap();
         lines
+    }
+
+    /// Imports a tarball as `small:1`, with whatever outcome.
+    pub fn try_import(&self, tar: impl AsRef<[u8]>) -> Ran {
+        self.try_with(tar, |file| self.call(&["import", file, "small:1"]))
+    }
+
+    /// Loads an archive, with whatever outcome.
+    pub fn try_load(&self, archive: impl AsRef<[u8]>) -> Ran {
+        self.try_with(archive, |file| self.call(&["load", file]))
+    }
+
+    fn try_with(&self, bytes: impl AsRef<[u8]>, call: impl Fn(&str) -> Ran) -> Ran {
+        let file = self.file("archive.tar", bytes);
+        let ran = call(file.to_str().unwrap());
+        fs::remove_file(file).unwrap();
+        ran
     }
 
     /// Loads an image `small:1` of the smallest root file system and of these layers on
@@ -183,7 +200,7 @@ impl Shop {
         );
     }
 
-    /// What `images` lists.
+    /// Returns the images that `images` lists.
     #[track_caller]
     pub fn images(&self) -> Vec<Listed> {
         let ran = self.call(&["images", "--format", "json"]);
@@ -200,14 +217,13 @@ impl Shop {
         list
     }
 
-    /// The names that `images` lists.
+    /// Returns the names that `images` lists.
     #[track_caller]
     pub fn names(&self) -> Vec<String> {
         self.images().into_iter().map(|image| image.name).collect()
     }
 
-    /// The names in a directory of the store, in their order; none where it is not
-    /// there.
+    /// Returns the sorted names in a directory of the store; none if it does not exist.
     pub fn in_store(&self, place: &str) -> Vec<String> {
         let entries = fs::read_dir(self.store().join(place)).into_iter().flatten();
         let mut names: Vec<String> =
@@ -216,12 +232,12 @@ impl Shop {
         names
     }
 
-    /// The topmost of these layers, as it lies in the store on the others.
+    /// Returns the directory of the highest of these layers in the store.
     pub fn layer(&self, layers: &[Vec<u8>]) -> PathBuf {
         self.store().join("layers").join(&chain_id(layers)["sha256:".len()..])
     }
 
-    /// Nothing is in the store, installed or half so.
+    /// Asserts that the store has no layer, no container and no unfinished file.
     #[track_caller]
     pub fn holds_nothing(&self, after: &str) {
         for place in ["layers", "tmp", "containers"] {
@@ -230,16 +246,16 @@ impl Shop {
         if self.store().exists() {
             assert_eq!(self.images(), [], "after {after}");
         }
-        // A user's gc takes its time, for newuidmap: `everywhere` calls it once for
-        // all.
+        // A user's gc is slow, because of newuidmap: `everywhere` calls it once at the
+        // end.
         if let Shop::Root(_) = self {
-            self.keeps_nothing_without_an_image();
+            self.is_empty_after_gc_without_images();
         }
     }
 
-    /// Where no image is, gc leaves nothing of what was read of them.
+    /// Asserts that `gc` of a store without images leaves nothing in it.
     #[track_caller]
-    fn keeps_nothing_without_an_image(&self) {
+    fn is_empty_after_gc_without_images(&self) {
         let index = fs::read(self.store().join("index.json"))
             .unwrap_or_else(|_| br#"{"manifests":[]}"#.into());
         let is_empty =
@@ -252,7 +268,8 @@ impl Shop {
         }
     }
 
-    /// What a container of this image sees at this path, with the owners that it sees.
+    /// Returns the tree that a container of this image sees at this path, with the
+    /// owners that it sees.
     #[track_caller]
     pub fn seen(&self, image: &str, path: &str) -> Tree {
         let running = self.start(image, &["--entrypoint", "/bin/sleep"], &["1000"]);
@@ -261,7 +278,7 @@ impl Shop {
         self.inside(Tree::of(Path::new(&place)))
     }
 
-    /// A tree with the owners that a container sees.
+    /// Returns a tree with the owners that a container sees.
     pub fn inside(&self, tree: Tree) -> Tree {
         let Shop::User(user) = self else { return tree };
         let id = |id: u32, own: u32, first: u32| match id {
@@ -275,7 +292,7 @@ impl Shop {
         })
     }
 
-    /// Lets anybody into the test's directory: a program that is not root's is started
+    /// Lets every user enter the test's directory: a program of another user is started
     /// there.
     pub fn open(&self) {
         fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755)).unwrap();

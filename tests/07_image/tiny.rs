@@ -1,5 +1,5 @@
-//! The smallest image in which a shell runs: what the root file system has of a few
-//! programs, their libraries, and a few files.
+//! The smallest image in which a shell runs: a few programs of the root file system,
+//! their libraries, and a few files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,13 +20,13 @@ const PROGRAMS: &[&str] = &[
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nbin:x:1:\naudio:x:18:alice\nalice:x:1001:\n";
 
-/// Its tarball.
+/// Returns its archive.
 pub fn tiny() -> Vec<u8> {
     static TINY: OnceLock<Vec<u8>> = OnceLock::new();
     TINY.get_or_init(|| archive().end()).clone()
 }
 
-/// The same, still open.
+/// Returns the archive without its end, for more entries.
 pub fn archive() -> Archive {
     let mut archive = Archive::new();
     for dir in
@@ -47,7 +47,7 @@ pub fn archive() -> Archive {
         .with(Entry::file("etc/group", GROUP))
 }
 
-/// All programs are one; Alpine's wants its C library, others want none.
+/// Adds busybox, which is all programs in one. Alpine's needs its C library.
 fn with_busybox(mut archive: Archive, original: &Path) -> Archive {
     let mut files = vec!["bin/busybox".to_string()];
     for entry in fs::read_dir(original.join("lib")).into_iter().flatten().flatten() {
@@ -66,8 +66,8 @@ fn with_busybox(mut archive: Archive, original: &Path) -> Archive {
     archive
 }
 
-/// The host's programs, with the libraries they need, each to where the loader looks
-/// for it.
+/// Adds programs of the host and their libraries, each at the path where the loader
+/// looks for it.
 fn with_programs(mut archive: Archive, original: &Path) -> Archive {
     let programs = PROGRAMS.iter().map(|name| format!("bin/{name}"));
     let programs: Vec<_> =

@@ -193,8 +193,7 @@ fn a_whiteout_without_a_name_is_refused() {
                 &[tiny(), Archive::new().with(Entry::file(name, "")).end()],
                 Packed::Gzip,
             );
-            let file = shop.file("layout.tar", layout.tar());
-            let ran = shop.call(&["load", file.to_str().unwrap()]);
+            let ran = shop.try_load(layout.tar());
             ran.exits(1).complains(name);
             shop.holds_nothing(name);
         }

@@ -89,8 +89,8 @@ fn a_container_keeps_its_network_without_its_creator_while_its_state_names_its_p
 fn a_container_that_cannot_be_examined_keeps_its_lease() {
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
-    let (run_dir, lease_before) = (run_dir(&world), lease(&world, "kiste"));
-    let id = lease_before["id"].as_str().unwrap().to_owned();
+    let run_dir = run_dir(&world);
+    let id = lease(&world, "kiste")["id"].as_str().unwrap().to_owned();
     fs::write(run_dir.join("state.json"), "{").unwrap();
     kill_runtime(running);
     world.gc().exits(1).complains(&format!("container {id} may be alive"));

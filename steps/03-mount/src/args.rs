@@ -14,21 +14,21 @@ use crate::request::Request;
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "mount_options")]
 pub struct Args {
-    /// What propagates between the host's mounts and its own
+    /// Mount propagation between the host and the container
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub propagation: Propagation,
 
-    /// Show a file or directory of the host inside
+    /// Bind mount a file or directory of the host
     ///
     /// Options: ro, bind, rbind, nosuid, nodev, noexec.
     #[arg(short, long, value_name = "SRC:DST[:OPTIONS]", value_parser = Request::volume)]
     volume: Vec<Request>,
 
-    /// As -v and --tmpfs, in long: type=bind|tmpfs,src=…,dst=…[,ro,size=…,mode=…]
+    /// Mount like -v or --tmpfs: type=bind|tmpfs,src=…,dst=…[,ro,size=…,mode=…]
     #[arg(long, value_name = "OPTIONS", value_parser = Request::mount_option)]
     mount: Vec<Request>,
 
-    /// Mount a file system in memory
+    /// Mount a tmpfs, a file system in memory
     ///
     /// Options: size=, mode=, ro, exec.
     #[arg(long, value_name = "DST[:OPTIONS]", value_parser = Request::tmpfs)]
@@ -68,14 +68,12 @@ impl ValueEnum for Propagation {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            Propagation::Private => {
-                PossibleValue::new("private").help("Nothing, either way")
-            }
+            Propagation::Private => PossibleValue::new("private")
+                .help("No mount propagates, in either direction"),
             Propagation::Slave => PossibleValue::new("slave")
-                .help("What the host mounts later appears inside too"),
-            Propagation::Shared => PossibleValue::new("shared").help(
-                "Nothing with the host; but namespaces made inside share with the container",
-            ),
+                .help("Later mounts of the host appear in the container"),
+            Propagation::Shared => PossibleValue::new("shared")
+                .help("Only mount namespaces made inside share the container's mounts"),
         })
     }
 }

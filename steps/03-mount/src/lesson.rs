@@ -8,7 +8,7 @@ pub const LESSON: Lesson = Lesson {
     examples: &[
         (
             "cargo run --bin 03-mount -- run -v ./book:/mnt:ro ls /mnt",
-            "a directory of the host, read-only inside, and unseen outside",
+            "a directory of the host, read-only; the host does not see the mount",
         ),
         (
             "cargo run --bin 03-mount -- run --explain=03 -v ./book:/mnt:ro true",

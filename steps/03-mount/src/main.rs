@@ -1,4 +1,4 @@
-//! Step 3: a container with mounts of its own.
+//! Step 3: a container with its own mounts.
 
 mod lesson;
 
@@ -14,8 +14,8 @@ use crate::lesson::LESSON;
 
 /// Step 3 of Kiste: mounts of its own
 ///
-/// The mount namespace: what is mounted for the command is not seen on the host, and
-/// its /proc shows it alone.
+/// The mount namespace: the host does not see the container's mounts, and its /proc
+/// shows only its own processes.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
@@ -58,9 +58,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let child = Spawn::new(namespaces).spawn(|parent| {
         uts::set_names(&names)?; // 01: what it is called
-        args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
+        args.mount.propagation.isolate()?; // 03: later mounts stay inside
         let root = mount::host_root()?;
-        mount::proc(root.as_fd())?; // 03: the processes it sees
+        mount::proc(root.as_fd())?; // 03: shows its own processes
         mount::all(root.as_fd(), &mounts, Targets::MustExist)?; // 03: its mounts
         args.mount.propagation.share()?;
         pid::become_command(&command, pid_1, parent) // 02: becomes the command

@@ -38,7 +38,7 @@ pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
 pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     let directory = Path::new(path).join(".");
-    kit::call("the root's own directory, reached by no link", "openat2", path, || {
+    kit::call("the root's own directory: no link is followed", "openat2", path, || {
         resolve(root, &directory, OFlags::PATH, flags)
     })
     .hint_on(

@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "./rootfs")]
     rootfs: PathBuf,
 
-    /// Let nothing in it be written, but for what is mounted on it
+    /// Mount the root file system read-only; mounts on it can still be written
     #[arg(long)]
     read_only: bool,
 }
@@ -34,14 +34,14 @@ impl Args {
 #[derive(clap::Args, Clone, Copy, Debug)]
 #[group(id = "terminal_options")]
 pub struct TerminalArgs {
-    /// Give it a terminal of its own; on a terminal this is the default
+    /// Give the container its own terminal; on a terminal this is the default
     ///
     /// Without -t, a file or a pipe is passed on as it is. So `</dev/null 2>&1 | cat`
     /// behind the command turns the default off.
     #[arg(short, long)]
     tty: bool,
 
-    /// Pass stdin on; it always is, so this is for those whose fingers type -it
+    /// Pass stdin on; this is always done, the option is for people who type -it
     #[arg(short, long)]
     interactive: bool,
 }

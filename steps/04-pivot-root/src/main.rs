@@ -1,4 +1,4 @@
-//! Step 4: a container with files of its own.
+//! Step 4: a container with its own root file system.
 
 mod lesson;
 
@@ -67,12 +67,12 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces).job(Job::Session).spawn(|parent| {
         uts::set_names(&names)?; // 01: what it is called
-        args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
-        let root = Root::open(&rootfs, &mounts)?; // 04: what it sees as /
+        args.mount.propagation.isolate()?; // 03: later mounts stay inside
+        let root = Root::open(&rootfs, &mounts)?; // 04: its /
         pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
         mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-        terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
-        root.enter()?; // 04: and the host's files are gone
+        terminal.open(root.as_fd(), parent)?; // 04: its own terminal
+        root.enter()?; // 04: the host's files are gone
         args.mount.propagation.share()?;
         pid::become_command(&command, pid_1, parent) // 02: becomes the command
     })?;

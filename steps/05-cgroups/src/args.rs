@@ -14,7 +14,7 @@ use crate::values::{BlkioWeight, CpuShares, Cpus, Max, Swap};
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Limits (cgroups)")]
 pub struct Args {
-    /// Memory it may use; beyond it, it is killed (512m, 1.5g)
+    /// Memory limit: beyond it the kernel kills a process (512m, 1.5g)
     ///
     /// -1 for no limit.
     #[arg(short, long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
@@ -22,29 +22,28 @@ pub struct Args {
     /// Memory and swap together (-1 for no limit) [default: twice --memory]
     #[arg(long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
     memory_swap: Option<Max>,
-    /// Memory that is taken from it last when the host runs short
+    /// Memory that is reclaimed last when the host runs short
     #[arg(long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
     memory_reservation: Option<Max>,
-    /// CPU time it may use, in CPUs (0.5 is half of one)
+    /// Limit of CPU time, in CPUs (0.5 is half of one)
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     cpus: Option<Cpus>,
-    /// Its share of CPU time when there is not enough for all (2 to 262144; others have
-    /// 1024)
+    /// Share of CPU time when there is not enough for all (2 to 262144; default 1024)
     #[arg(long, value_name = "SHARES", value_parser = shares, allow_negative_numbers = true)]
     cpu_shares: Option<CpuShares>,
-    /// The CPUs it may run on (0-2,5)
+    /// CPUs on which it may run (0-2,5)
     #[arg(long, value_name = "LIST", allow_negative_numbers = true)]
     cpuset_cpus: Option<CpuList>,
-    /// Processes and threads it may have at once (-1 for no limit)
+    /// Limit of processes and threads (-1 for no limit)
     #[arg(long, value_name = "NUMBER", value_parser = pids, allow_negative_numbers = true)]
     pids_limit: Option<Max>,
-    /// Its share of block I/O when there is not enough for all (10 to 1000)
+    /// Share of block I/O when there is not enough for all (10 to 1000)
     #[arg(long, value_name = "WEIGHT", value_parser = blkio_weight, allow_negative_numbers = true)]
     blkio_weight: Option<BlkioWeight>,
-    /// The cgroup in which its own is made
+    /// Parent of the container's cgroup
     #[arg(long, value_name = "PATH", default_value = "kiste")]
     cgroup_parent: CgroupParent,
-    /// Print what it used when it has ended: time, CPU, memory, processes, I/O
+    /// Print the used resources at the end: time, CPU, memory, processes, I/O
     #[arg(long)]
     stats: bool,
 }

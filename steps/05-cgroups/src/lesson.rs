@@ -8,7 +8,7 @@ pub const LESSON: Lesson = Lesson {
     examples: &[
         (
             "cargo run --bin 05-cgroups -- run -m 32m --pids-limit 20 --stats true",
-            "two limits, and what was used",
+            "two limits, and the used resources",
         ),
         (
             "cargo run --bin 05-cgroups -- run --explain=05 -m 32m true",

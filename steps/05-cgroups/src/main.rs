@@ -25,7 +25,7 @@ enum Cli {
     Run(Run),
     /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
-    /// Remove what runs that were killed with -9 have left behind
+    /// Remove the containers that runs killed with -9 have left behind
     Gc(RunDirArgs),
 }
 
@@ -90,13 +90,13 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroup.enter()?; // 05: v1: enters it here
             cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
-            args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
-            let root = Root::open(&rootfs, &mounts)?; // 04: what it sees as /
+            args.mount.propagation.isolate()?; // 03: later mounts stay inside
+            let root = Root::open(&rootfs, &mounts)?; // 04: its /
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
-            root.enter()?; // 04: and the host's files are gone
+            terminal.open(root.as_fd(), parent)?; // 04: its own terminal
+            root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })

@@ -15,15 +15,15 @@ use crate::plan::Userns;
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "user_options")]
 pub struct Args {
-    /// Whose user ids it has; by default `host` for root, else `auto`
+    /// The user namespace; by default `host` for root, else `auto`
     #[arg(long, value_enum, value_name = "MODE")]
     userns: Option<Mode>,
 
-    /// Map user ids yourself: the first one inside, the first one outside, how many
+    /// Map user ids: the first id inside, the first id outside, their number
     #[arg(long, value_name = "C:H:SIZE", conflicts_with = "userns")]
     uid_map: Vec<IdRange>,
 
-    /// Map group ids yourself; where only one of the two is given, it is for both
+    /// Map group ids; if only one of both maps is given, it is used for the other, too
     #[arg(long, value_name = "C:H:SIZE", conflicts_with = "userns")]
     gid_map: Vec<IdRange>,
 
@@ -37,11 +37,11 @@ pub struct Args {
 /// The values of `--userns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Mode {
-    /// The host's: no user namespace. Root inside is root
+    /// No user namespace: root inside is root
     Host,
-    /// Your own id inside, too
+    /// Your user id is the same inside
     KeepId,
-    /// Root inside is you outside; or, started by root, nobody that the host knows
+    /// Root inside is you outside; started by root, an id that no user has outside
     Auto,
 }
 

@@ -76,12 +76,8 @@ impl Ids {
             )?;
         }
         let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-        kit::call("its group first, while it may", "setresgid", gid, || {
-            setresgid(gid, gid, gid)
-        })?;
-        kit::call("who it is from here on", "setresuid", uid, || {
-            setresuid(uid, uid, uid)
-        })?;
+        kit::call("become this group", "setresgid", gid, || setresgid(gid, gid, gid))?;
+        kit::call("become this user", "setresuid", uid, || setresuid(uid, uid, uid))?;
         exec::die_with_parent(parent) // prctl(2): the change of ids has cleared it
     }
     // ANCHOR_END: become

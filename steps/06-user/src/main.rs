@@ -18,8 +18,8 @@ use crate::lesson::LESSON;
 
 /// Step 6 of Kiste: users of its own
 ///
-/// The user namespace: root inside is nobody special outside, and no root is needed to
-/// start it.
+/// The user namespace: root inside is an ordinary user outside, and starting a container
+/// needs no root.
 #[derive(Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
@@ -27,7 +27,7 @@ enum Cli {
     Run(Run),
     /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
-    /// Remove what runs that were killed with -9 have left behind
+    /// Remove the containers that runs killed with -9 have left behind
     Gc(RunDirArgs),
 }
 
@@ -73,7 +73,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let limits = args.cgroup.limits()?;
     let id = Id::random()?;
-    let ids = args.user.ids(&id)?; // 06: which ids it has
+    let ids = args.user.ids(&id)?; // 06: its user and group ids
     let names = args.uts.names(&id);
     let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
@@ -93,26 +93,26 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
-        // 06: who it is outside
+        // 06: its ids outside
         .before_start(|child| ids.write(child, view.iter().map(RootView::detached)))
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
-            ids.enter(parent)?; // 06: root, of its own namespace
+            ids.enter(parent)?; // 06: becomes root of its user namespace
             cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
-            args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
-            // 04: what it sees as /
+            args.mount.propagation.isolate()?; // 03: later mounts stay inside
+            // 04: its /
             let root = user::open_root(view.as_ref(), &rootfs, &mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
-            // 06: who the command is to be
+            terminal.open(root.as_fd(), parent)?; // 04: its own terminal
+            // 06: the user that the command runs as
             let account = ids.account(root.as_fd(), args.user.user())?;
             let command = args.command.at_home(&names.hostname, account.home());
-            root.enter()?; // 04: and the host's files are gone
+            root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
-            ids.become_user(&account, parent)?; // 06: and is from here on
+            ids.become_user(&account, parent)?; // 06: becomes that user
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?

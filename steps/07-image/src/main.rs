@@ -83,7 +83,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let limits = args.cgroup.limits()?;
     let id = Id::random()?;
-    let ids = args.user.ids(&id)?; // 06: which ids it has
+    let ids = args.user.ids(&id)?; // 06: its user and group ids
     let names = args.uts.names(&id);
     let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
@@ -105,20 +105,20 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
-        .before_start(|child| ids.write(child, base.views())) // 06: who it is outside
+        .before_start(|child| ids.write(child, base.views())) // 06: its ids outside
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
-            ids.enter(parent)?; // 06: root, of its own namespace
+            ids.enter(parent)?; // 06: becomes root of its user namespace
             cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
-            args.mount.propagation.isolate()?; // 03: mounts made from here on stay here
-            // 07: the layers, and 04: what it sees as /
+            args.mount.propagation.isolate()?; // 03: later mounts stay inside
+            // 07: the layers, and 04: its /
             let root = base.mount(&mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
-            terminal.open(root.as_fd(), parent)?; // 04: a terminal of its own
-            // 06: who the command is to be
+            terminal.open(root.as_fd(), parent)?; // 04: its own terminal
+            // 06: the user that the command runs as
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
             // 07: what the image says, and its program first
             let command = args.command.with_defaults(
@@ -127,9 +127,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
                 account.home(),
             );
             let command = base.with_entrypoint(command)?;
-            root.enter()?; // 04: and the host's files are gone
+            root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
-            ids.become_user(&account, parent)?; // 06: and is from here on
+            ids.become_user(&account, parent)?; // 06: becomes that user
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
@@ -139,7 +139,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
     cgroup.report(args.cgroup.usage_report(), started.elapsed());
-    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we have finished
+    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we are done
     base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())
 }

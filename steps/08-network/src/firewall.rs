@@ -9,11 +9,9 @@ use kit::Failure;
 
 use crate::host_changes::AddedRules;
 use crate::network::{Isolation, Network};
-use crate::nft::{
-    Batch, Chain, ChainId, ExistingRule, Family, Rule, Ruleset, Verdict, ct,
-};
+use crate::nft::{Batch, Chain, ChainId, ExistingRule, Rule, Ruleset, Verdict, ct};
 use crate::port::Protocol;
-use crate::rules::TABLE;
+use crate::rules;
 use crate::store::NetworkStore;
 
 /// The answer to a table of another program that would drop a container's packets.
@@ -48,9 +46,8 @@ pub(crate) fn obstacles(ruleset: &Ruleset) -> Vec<Obstacle> {
     let is_obstacle = |chain: &&Chain| {
         let mut own = ruleset.rules.iter().filter(|rule| rule.chain == chain.id);
         let at_our_hooks = [Some(INPUT), Some(FORWARD)].contains(&chain.hook);
-        let is_ours = chain.id.family == Family::Inet && chain.id.table == TABLE;
         let drops = |rule: &ExistingRule| rule.verdict == Some(Verdict::Drop);
-        at_our_hooks && !is_ours && (chain.drops || own.any(drops))
+        at_our_hooks && !rules::is_ours(&chain.id) && (chain.drops || own.any(drops))
     };
     let obstacles = ruleset.chains.iter().filter(is_obstacle);
     obstacles.map(|chain| obstacle(chain, ruleset)).collect()

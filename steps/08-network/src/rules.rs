@@ -72,6 +72,11 @@ fn chain(name: &str) -> ChainId {
     ChainId::new(Family::Inet, TABLE, name)
 }
 
+/// Tells whether a chain is in our table.
+pub(crate) fn is_ours(chain: &ChainId) -> bool {
+    chain.family == Family::Inet && chain.table == TABLE
+}
+
 /// Refuses to replace the table of another directory of networks, whose rules would be
 /// lost. The first rule of the table names the directory.
 fn refuse_another(owner: &Path) -> Result<()> {

@@ -1,0 +1,213 @@
+//! Names and sparse files in every format that tar archives have for them.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use kiste_tests::archive::Entry;
+use kiste_tests::image::digest;
+use kiste_tests::{Tree, tool};
+
+use crate::exact::{data, seen};
+use crate::shop::{everywhere, root};
+
+/// GNU tar wrote these formats until 2006. To take such a file for one without holes
+/// would lose data, so it must not happen silently.
+#[test]
+fn a_sparse_file_of_an_older_format_is_refused() {
+    everywhere(|shop| {
+        for version in ["0.0", "0.1"] {
+            let entry = Entry::sparse_pax(version, "data/x", &[(9, b"x")], 20);
+            shop.try_import(data().with(entry).end())
+                .exits(1)
+                .complains("entry \"data/x\": it is a sparse file in a format")
+                .complains("--sparse-version=1.0");
+            shop.holds_nothing("a sparse file of an older format");
+        }
+    });
+}
+
+#[test]
+fn sparse_files_have_their_holes_and_their_data() {
+    everywhere(|shop| {
+        const SIZE: u64 = 64 << 20;
+        let pieces: [(u64, &[u8]); 3] =
+            [(0, b"begin"), (1 << 20, &[7; 5000]), (SIZE - 3, b"end")];
+        let mut content = vec![0; SIZE as usize];
+        for (offset, data) in pieces {
+            content[offset as usize..][..data.len()].copy_from_slice(data);
+        }
+        let content = digest(&content);
+        let hole: [(u64, &[u8]); 1] = [(SIZE, b"")];
+        let mut made = data()
+            .with(Entry::sparse_gnu("data/gnu", &pieces, SIZE))
+            .with(Entry::sparse_gnu("data/gnu-hole", &hole, SIZE));
+        made = made
+            .with(Entry::sparse_pax("1.0", "data/pax", &pieces, SIZE))
+            .with(Entry::sparse_pax("1.0", "data/pax-hole", &hole, SIZE));
+        let tree = seen(shop, made.with(Entry::file("data/after", "after")));
+        let zeros = digest(&vec![0; SIZE as usize]);
+        let layer = shop.in_store("layers").into_iter().find_map(|name| {
+            let path = shop.store().join("layers").join(name).join("data");
+            path.exists().then_some(path)
+        });
+        for name in ["gnu", "pax", "gnu-hole", "pax-hole"] {
+            let node = tree.at(name);
+            let expected = if name.contains("hole") { &zeros } else { &content };
+            assert_eq!(
+                (node.size, node.content.as_ref()),
+                (SIZE, Some(expected)),
+                "{name}"
+            );
+            let blocks =
+                fs::metadata(layer.as_ref().unwrap().join(name)).unwrap().blocks();
+            assert!(
+                blocks * 512 < 1 << 20,
+                "{name} takes {} KiB of the disk",
+                blocks / 2
+            );
+        }
+        assert_eq!(tree.at("after").content, Some(digest(b"after")));
+    });
+}
+
+#[test]
+fn long_names_of_every_format_are_whole() {
+    everywhere(|shop| {
+        let long = |letter: &str| {
+            format!("data/{0}/{0}{1}", letter.repeat(150), letter.repeat(100))
+        };
+        fn prefix(header: &mut [u8; 512]) {
+            header[345..345 + 104]
+                .copy_from_slice(&[b"data/".as_slice(), &[b'u'; 99]].concat());
+        }
+        let tree = seen(
+            shop,
+            data()
+                .with(Entry::file("", "gnu").gnu_long_name(long("g")))
+                .with(Entry::file("x", "pax").pax("path", long("p")))
+                .with(Entry::file("u".repeat(98), "ustar").edit(prefix))
+                .with(Entry::file(
+                    format!("data/{}", "n".repeat(95)),
+                    "100 bytes, and no zero",
+                ))
+                .with(Entry::file("", "").gnu_long_name(long("t")))
+                .with(Entry::hard_link("data/short", "").gnu_long_link(long("t"))),
+        );
+        let long = |letter: &str| long(letter)["data/".len()..].to_owned();
+        let ustar = format!("{}/{}", "u".repeat(99), "u".repeat(98));
+        for (name, content) in [
+            (long("g"), "gnu"),
+            (long("p"), "pax"),
+            (ustar, "ustar"),
+            ("n".repeat(95), "100 bytes, and no zero"),
+        ] {
+            assert_eq!(
+                tree.at(&name).content,
+                Some(digest(content.as_bytes())),
+                "{name}"
+            );
+        }
+        assert_eq!(tree.at("short").names, 2);
+    });
+}
+
+#[test]
+fn a_path_of_almost_4096_bytes_is_created() {
+    let Some(shop) = root() else { return };
+    let part = "d".repeat(200);
+    let names: Vec<&str> = std::iter::repeat_n(part.as_str(), 19).collect();
+    let deep = names.join("/");
+    let tree = seen(
+        &shop,
+        data().with(Entry::file("x", "deep").pax("path", format!("data/{deep}/x"))),
+    );
+    assert_eq!(tree.at(format!("{deep}/x")).content, Some(digest(b"deep")));
+    shop.call(&["rmi", "small:1"]).exits(0);
+    shop.gc().exits(0);
+    shop.holds_nothing("a deep path");
+    // PATH_MAX is 4096 bytes.
+    let deeper = format!("{deep}/{deep}/x");
+    let tar = shop.file(
+        "deep.tar",
+        data().with(Entry::file("x", "deep").pax("path", deeper)).end(),
+    );
+    shop.call(&["import", tar.to_str().unwrap(), "deep"])
+        .exits(1)
+        .complains("dddd")
+        .complains("File name too long");
+    shop.holds_nothing("a deeper path");
+}
+
+#[test]
+fn names_keep_all_their_characters() {
+    everywhere(|shop| {
+        let names = [
+            "caf\u{e9}",
+            "two words",
+            "tab\there",
+            "new\nline",
+            "\\",
+            "*?[",
+            "-rf",
+            "...",
+            "..a",
+            " ",
+            "a:b,c",
+            "\u{1b}[31m",
+        ];
+        let archive = names.iter().fold(data(), |archive, name| {
+            archive.with(Entry::file(format!("data/{name}"), name))
+        });
+        let tree = seen(shop, archive.with(Entry::file("data//a/./b//c", "tidy")));
+        for name in names {
+            assert_eq!(
+                tree.at(name).content,
+                Some(digest(name.as_bytes())),
+                "{name:?}"
+            );
+        }
+        assert_eq!(tree.at("a/b/c").content, Some(digest(b"tidy")));
+    });
+}
+
+/// GNU tar packs in each of its formats; it unpacks the archive, and so do we.
+#[test]
+fn archives_of_gnu_tar_are_unpacked_as_gnu_tar_does() {
+    if !tool("tar") {
+        return;
+    }
+    let Some(shop) = root() else { return };
+    let (from, to) = (shop.dir().join("from"), shop.dir().join("to"));
+    let script = "set -e; mkdir \"$1\" \"$2\"; cd \"$1\"; mkdir -m 2750 dir; echo text > dir/file; chown 5:6 dir/file
+        chmod 4711 dir/file; ln dir/file link; ln -s ../x dir/symlink; chown -h 7:8 dir/symlink; mkfifo fifo
+        mknod null c 1 3; truncate -s 5M sparse; echo end >> sparse; echo in | dd of=sparse bs=1 seek=1M conv=notrunc status=none
+        long=$(printf 'l%.0s' $(seq 90))/$(printf 'm%.0s' $(seq 90)); mkdir -p $long
+        touch -d @1234567.123456789 $long/time dir";
+    let made = Command::new("bash")
+        .args(["-c", script, "bash"])
+        .args([&from, &to])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    for format in ["gnu", "pax", "ustar"] {
+        let tar = shop.dir().join("x.tar");
+        let mut pack = Command::new("tar");
+        pack.arg(format!("--format={format}"))
+            .args(["--numeric-owner", "-cf"])
+            .arg(&tar)
+            .arg("-C")
+            .arg(&from);
+        // ustar has no sparse files.
+        let pack = if format == "ustar" { &mut pack } else { pack.arg("--sparse") };
+        assert!(pack.arg(".").status().unwrap().success());
+        fs::remove_dir_all(&to).unwrap();
+        fs::create_dir(&to).unwrap();
+        let mut unpack = Command::new("tar");
+        unpack.args(["--numeric-owner", "-xpf"]).arg(&tar).arg("-C").arg(&to);
+        assert!(unpack.status().unwrap().success());
+        let bytes = fs::read(&tar).unwrap();
+        shop.import(&bytes, format);
+        Tree::of(&shop.layer(&[bytes])).is(&Tree::of(&to));
+    }
+}

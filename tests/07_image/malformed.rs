@@ -1,0 +1,256 @@
+//! Malformed archives, and those that two programs would read differently.
+
+use kiste_tests::archive::{Archive, Entry};
+
+use crate::hostile::{canary, refused};
+use crate::shop::everywhere;
+use crate::tiny::tiny;
+
+/// TARmageddon (CVE-2025-62518) and tar 2026-33055: with the smaller size, the data is
+/// read as more entries.
+#[test]
+fn where_two_sizes_disagree_that_of_the_pax_header_counts() {
+    everywhere(|shop| {
+        let hidden = Archive::new().with(Entry::file("data/smuggled", "x")).cut();
+        // GNU tar reads the hidden entry as the file's content as well.
+        let outer = Entry::file("data/outer", &hidden)
+            .claims(0)
+            .pax("size", hidden.len().to_string());
+        let archive = Archive::new()
+            .with(Entry::dir("data"))
+            .with(outer)
+            .with(Entry::file("data/last", "x"))
+            .end();
+        shop.load_on_tiny(&[archive]);
+        let tree = shop.seen("small:1", "/data");
+        assert!(
+            tree.has("outer") && tree.has("last") && !tree.has("smuggled"),
+            "{tree:#?}"
+        );
+        assert_eq!(tree.at("outer").size, hidden.len() as u64);
+    });
+}
+
+#[test]
+fn a_malformed_pax_header_is_refused() {
+    everywhere(|shop| {
+        let texts: [&[u8]; 11] = [
+            b"nonsense",
+            b"11 path=x\n",
+            b"0 path=x\n",
+            b"-9 path=x\n",
+            b"99999999999999999999999 path=x\n",
+            b"10 path=x\n\n\n",
+            b"8 path=x\n",
+            b"4 \n",
+            b"10 size=-1\n",
+            b"30 size=99999999999999999999\n ",
+            b"10 pathxyz\n",
+        ];
+        for text in texts {
+            refused(
+                shop,
+                Archive::new().with(Entry::file("innocent", "x").pax_text(text)),
+                "PaxHeaders/x",
+            );
+        }
+        for (key, value) in [
+            ("mtime", "soon"),
+            ("mtime", "1.2.3"),
+            ("uid", "-1"),
+            ("gid", "4294967295"),
+            ("uid", "root"),
+        ] {
+            refused(
+                shop,
+                Archive::new().with(Entry::file("innocent", "x").pax(key, value)),
+                "innocent",
+            );
+        }
+        refused(
+            shop,
+            Archive::new().with(Entry::file("innocent", "x").pax("path", "a\0b")),
+            "a\0b",
+        );
+        refused(
+            shop,
+            Archive::new()
+                .with(Entry::file("innocent", "x").pax_text("9 path=x\n9 size=y\n")),
+            "x",
+        );
+    });
+}
+
+#[test]
+fn a_claim_of_a_huge_size_is_refused_before_anything_is_read() {
+    everywhere(|shop| {
+        for size in [1 << 33, u64::MAX >> 1] {
+            for kind in [b'L', b'K', b'x', b'g'] {
+                let claim = Entry::of_kind(kind, "././@LongLink").claims(size);
+                let archive =
+                    Archive::new().with(claim).with(Entry::file("innocent", "x"));
+                canary(shop);
+                let ran = shop.try_import(archive.end());
+                ran.exits(1).complains("@LongLink");
+                shop.holds_nothing("a huge header");
+            }
+            refused(
+                shop,
+                Archive::new().with(Entry::file("huge", "x").claims(size)),
+                "huge",
+            );
+        }
+        let name = "n".repeat(2 << 20);
+        let archive =
+            Archive::new().with(Entry::file("", "x").gnu_long_name(&name)).end();
+        let ran = shop.try_import(archive);
+        ran.exits(1);
+        assert!(ran.err.len() < 10_000, "{} bytes of it", ran.err.len());
+        shop.holds_nothing("a long name");
+    });
+}
+
+#[test]
+fn a_name_of_more_than_255_bytes_is_refused() {
+    everywhere(|shop| {
+        let name = "n".repeat(256);
+        let tar = Archive::new().with(Entry::file("x", "x").pax("path", &name)).end();
+        shop.try_import(tar).exits(1).complains("nnnn").complains("File name too long");
+        shop.holds_nothing("a long name");
+    });
+}
+
+#[test]
+fn malformed_sparse_maps_are_refused() {
+    everywhere(|shop| {
+        let data: &[u8] = &[1; 100];
+        for (pieces, size) in [
+            (&[(0, data), (50, data)][..], 1000),
+            (&[(500, data), (0, data)], 1000),
+            (&[(950, data)], 1000),
+            (&[(u64::MAX >> 4, data)], 1000),
+            (&[(0, data)], 1 << 63),
+        ] {
+            for version in ["0.0", "0.1", "1.0"] {
+                refused(
+                    shop,
+                    Archive::new()
+                        .with(Entry::sparse_pax(version, "liar", pieces, size)),
+                    "liar",
+                );
+            }
+            if size < 1 << 33 && pieces[0].0 < 1 << 33 {
+                refused(
+                    shop,
+                    Archive::new().with(Entry::sparse_gnu("liar", pieces, size)),
+                    "liar",
+                );
+            }
+        }
+        let many = Entry::file("x", "999999999999\n")
+            .pax("GNU.sparse.major", "1")
+            .pax("GNU.sparse.minor", "0");
+        let many =
+            many.pax("GNU.sparse.name", "liar").pax("GNU.sparse.realsize", "1000");
+        refused(shop, Archive::new().with(many), "liar");
+    });
+}
+
+#[test]
+fn a_truncated_archive_is_refused() {
+    everywhere(|shop| {
+        let whole = Archive::new()
+            .with(Entry::dir("d"))
+            .with(Entry::file("d/file", [7; 3000]))
+            .cut();
+        for length in [512 + 512 + 1, 512 + 512 + 2000, whole.len() - 600] {
+            let ran = shop.try_import(&whole[..length]);
+            ran.exits(1).complains("d/file");
+            shop.holds_nothing("half an archive");
+        }
+        for length in [1, 511, 700] {
+            shop.try_import(&whole[..length]).exits(1);
+            shop.holds_nothing("half a header");
+        }
+        let packed = kiste_tests::archive::gzip(&tiny());
+        for bytes in
+            [&packed[..packed.len() / 2], &packed[..packed.len() - 4], &packed[..5]]
+        {
+            shop.try_import(bytes).exits(1);
+            shop.holds_nothing("half a gzip file");
+        }
+        let packed = kiste_tests::archive::zstd(&tiny());
+        shop.try_import(&packed[..packed.len() / 2]).exits(1);
+        shop.holds_nothing("half a zstd file");
+    });
+}
+
+#[test]
+fn a_file_that_is_not_an_archive_is_refused() {
+    everywhere(|shop| {
+        for bytes in [
+            &b""[..],
+            b"hello",
+            &[0xff; 5000],
+            b"\x1f\x8b\x08\x00garbage",
+            b"\x28\xb5\x2f\xfdgarbage",
+            b"BZh91AY&SY",
+            b"\xfd7zXZ\0",
+        ] {
+            for ran in [shop.try_import(bytes), shop.try_load(bytes)] {
+                ran.exits(1).complains("archive.tar");
+                shop.holds_nothing("not an archive");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_damaged_header_is_refused() {
+    everywhere(|shop| {
+        shop.try_import(
+            Archive::new()
+                .with(Entry::dir("d"))
+                .with(Entry::file("x", "x").with_wrong_checksum())
+                .end(),
+        )
+        .exits(1)
+        .complains("checksum is wrong");
+        shop.holds_nothing("a wrong checksum");
+        fn letters(header: &mut [u8; 512]) {
+            header[100..108].copy_from_slice(b"rwxrwx\0\0");
+        }
+        refused(shop, Archive::new().with(Entry::file("x", "x").edit(letters)), "x");
+    });
+}
+
+/// Some readers would see the data, and others would not.
+#[test]
+fn data_after_the_end_is_refused() {
+    everywhere(|shop| {
+        let archive = Archive::new()
+            .with(Entry::dir("data"))
+            .with(Entry::file("data/x", ""))
+            .end();
+        for behind in [
+            Archive::new().with(Entry::file("data/behind", "x")).end(),
+            b"garbage".to_vec(),
+        ] {
+            shop.try_import([&archive[..], &behind].concat())
+                .exits(1)
+                .complains("after its end");
+            shop.holds_nothing("data after the end");
+        }
+        // tar(1) pads archives with zeros.
+        shop.import([archive, vec![0; 10240]].concat(), "small:1");
+    });
+}
+
+#[test]
+fn an_entry_of_an_unknown_type_is_refused() {
+    everywhere(|shop| {
+        for kind in [b'Q', b'M', b'D', b'N', 200] {
+            refused(shop, Archive::new().with(Entry::of_kind(kind, "odd")), "odd");
+        }
+    });
+}
