@@ -7,6 +7,8 @@ use kiste_tests::{Step, World, step};
 
 #[path = "08_network/bridge.rs"]
 mod bridge;
+#[path = "08_network/closed_stdout.rs"]
+mod closed_stdout;
 #[path = "08_network/dns.rs"]
 mod dns;
 #[path = "08_network/etc.rs"]

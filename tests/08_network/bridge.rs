@@ -6,12 +6,19 @@ use crate::world;
 
 const SLEEP: [&str; 2] = ["sleep", "1000"];
 
-/// The lease of the only container of a network.
+/// The state of a network.
+#[track_caller]
+pub fn inspect(world: &World, network: &str) -> serde_json::Value {
+    let ran = world.call(&["network", "inspect", network]);
+    serde_json::from_str(&ran.exits(0).out).unwrap()
+}
+
+/// The lease of the only container of a network, without the state of its cable.
 #[track_caller]
 pub fn lease(world: &World, network: &str) -> serde_json::Value {
-    let ran = world.call(&["network", "inspect", network]);
-    let all: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
-    all["containers"][0].clone()
+    let mut container = inspect(world, network)["containers"][0].clone();
+    container.as_object_mut().and_then(|fields| fields.remove("cable"));
+    container
 }
 
 #[test]

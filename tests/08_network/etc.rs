@@ -1,5 +1,5 @@
-//! /etc/hosts, /etc/hostname and /etc/resolv.conf: the container's own, and never the
-//! image's.
+//! /etc/hosts, /etc/hostname and /etc/resolv.conf of a container, mounted over those of
+//! the image.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use crate::dns::Host;
 const FILES: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
 
 fn host() -> Option<Host> {
-    Host::asking(&["127.0.0.53"])
+    Host::with_dns_servers(&["127.0.0.53"])
 }
 
 fn is_empty(file: &Path) -> bool {
@@ -18,7 +18,7 @@ fn is_empty(file: &Path) -> bool {
 }
 
 #[test]
-fn it_knows_itself_and_its_network_and_nothing_is_written_into_the_image() {
+fn the_files_have_its_names_and_the_images_are_not_written() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
     FILES
@@ -53,14 +53,14 @@ fn it_knows_itself_and_its_network_and_nothing_is_written_into_the_image() {
 }
 
 #[test]
-fn the_host_is_found_by_the_name_that_was_given_to_it() {
+fn host_gateway_stands_for_the_hosts_address() {
     let Some(host) = host() else { return };
     let script = "ping -c 1 -W 5 outside && grep outside /etc/hosts";
     host.run(&["--add-host", "outside:host-gateway"], &["sh", "-c", script]).exits(0);
 }
 
 #[test]
-fn a_root_without_the_files_gets_their_places_and_a_read_only_one_too() {
+fn missing_mount_points_are_created_also_in_a_read_only_root() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
     for options in [
@@ -84,7 +84,7 @@ fn a_root_without_the_files_gets_their_places_and_a_read_only_one_too() {
 }
 
 #[test]
-fn a_link_of_the_images_leads_nowhere_outside() {
+fn a_symbolic_link_in_the_image_does_not_lead_to_the_host() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
     let outside = host.bench.dir().join("canary");
@@ -113,26 +113,26 @@ fn a_link_of_the_images_leads_nowhere_outside() {
 }
 
 #[test]
-fn a_place_that_is_none_is_refused() {
+fn a_mount_point_that_is_no_file_is_refused() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
     let refuse = |prepare: &dyn Fn(&Path), why: &str| {
-        let place = rootfs.join("etc/hosts");
-        let _ = fs::remove_file(&place);
-        prepare(&place);
+        let hosts = rootfs.join("etc/hosts");
+        let _ = fs::remove_file(&hosts);
+        prepare(&hosts);
         host.run(&[], &["true"]).exits(125).complains(why);
-        let _ = fs::remove_dir(&place);
+        let _ = fs::remove_dir(&hosts);
     };
-    refuse(&|place| fs::create_dir(place).unwrap(), "no file");
-    refuse(&|place| symlink("hosts", place).unwrap(), "circle");
+    refuse(&|hosts| fs::create_dir(hosts).unwrap(), "no file");
+    refuse(&|hosts| symlink("hosts", hosts).unwrap(), "circle");
     refuse(
-        &|place| nix::unistd::mkfifo(place, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+        &|hosts| nix::unistd::mkfifo(hosts, nix::sys::stat::Mode::S_IRWXU).unwrap(),
         "no file",
     );
 }
 
 #[test]
-fn what_the_user_mounts_there_wins() {
+fn a_volume_covers_the_file() {
     let Some(host) = host() else { return };
     let mine = host.bench.dir().join("mine");
     fs::write(&mine, "mine\n").unwrap();
@@ -141,7 +141,7 @@ fn what_the_user_mounts_there_wins() {
 }
 
 #[test]
-fn with_the_hosts_network_it_asks_whom_the_host_asks() {
+fn with_the_hosts_network_it_has_the_hosts_dns_servers() {
     let Some(host) = host() else { return };
     let ran = host.run(
         &["--network", "host", "--hostname", "web"],
@@ -160,7 +160,7 @@ fn with_the_hosts_network_it_asks_whom_the_host_asks() {
 }
 
 #[test]
-fn a_name_that_is_none_is_a_usage_error() {
+fn an_invalid_added_host_is_a_usage_error() {
     let Some(host) = host() else { return };
     for bad in ["db", "db:", "db:300.1.1.1", "a b:1.2.3.4", "db:gateway"] {
         host.run(&["--add-host", bad], &["true"]).exits(2);

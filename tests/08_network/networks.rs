@@ -2,7 +2,9 @@
 
 use kiste_tests::{World, net};
 
-use crate::bridge::lease;
+use serde_json::json;
+
+use crate::bridge::{inspect, lease};
 use crate::world;
 
 fn create(world: &World, arguments: &[&str]) {
@@ -21,7 +23,7 @@ fn a_network_stays_until_it_is_removed() {
     world
         .call(&["network", "create", "web"])
         .exits(1)
-        .complains("there is a network web already");
+        .complains("the network web already exists");
     world
         .call(&["network", "create", "other", "--subnet", "10.88.0.128/25"])
         .exits(1)
@@ -176,5 +178,32 @@ fn show_draws_the_cables_of_a_network() {
     ] {
         assert!(shown.contains(part), "{part}:\n{shown}");
     }
+    drop(running);
+}
+
+#[test]
+fn inspect_and_show_tell_the_state_of_a_cable_and_of_its_bridge() {
+    let Some(world) = world() else { return };
+    create(&world, &["web"]);
+    let running = world.start(&["--network", "web"], &["sleep", "1000"]);
+    let network = inspect(&world, "web");
+    let (bridge, container) = (&network["bridge"], &network["containers"][0]);
+    let (bridge, link) =
+        (bridge.as_str().unwrap(), container["link"].as_str().unwrap());
+    assert_eq!(network["bridge_addresses"], json!([network["subnet"]]));
+    for (change, cable, drawn) in [
+        ("true".into(), "connected", "── eth0"),
+        (format!("ip link set {link} nomaster"), "disconnected", "╌╌ (disconnected)"),
+        (format!("ip link del {link}"), "missing", "╌╌ (missing)"),
+    ] {
+        world.sh(&change).exits(0);
+        assert_eq!(inspect(&world, "web")["containers"][0]["cable"], cable);
+        let shown = world.call(&["show"]).exits(0).out.clone();
+        assert!(shown.contains(&format!("{link} {drawn}")), "{shown}");
+    }
+    world.sh(&format!("ip link del {bridge}")).exits(0);
+    assert_eq!(inspect(&world, "web")["bridge_addresses"], json!(null));
+    let shown = world.call(&["show"]).exits(0).out.clone();
+    assert!(shown.contains(&format!("├─ {bridge:<12} (missing)")), "{shown}");
     drop(running);
 }

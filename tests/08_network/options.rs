@@ -1,4 +1,4 @@
-//! The options of this step, and of those below it.
+//! The options of this step and of the steps below.
 
 use kiste_tests::{explain, help, net};
 
@@ -57,7 +57,7 @@ fn help_is_as_recorded() {
 }
 
 #[test]
-fn the_examples_of_the_help_work_as_they_are_typed() {
+fn the_examples_in_the_help_work() {
     let Some(world) = world() else { return };
     let (enter, networks) = (world.enter(), world.network_dir());
     let enter: Vec<_> = enter.iter().map(String::as_str).collect();
@@ -66,7 +66,7 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 }
 
 #[test]
-fn a_published_port_that_all_can_reach_is_told() {
+fn a_note_says_that_every_host_can_reach_a_published_port() {
     let Some(world) = world() else { return };
     let ran = world.run(&["-p", "8080:80"], &["true"]);
     ran.exits(0)

@@ -1,4 +1,4 @@
-//! A network for who is not root, by way of pasta.
+//! The network of a container that was started without root: pasta.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,19 +11,18 @@ use kiste_tests::{User, eventually, host, tool};
 use crate::dns::Host;
 use crate::this_step;
 
-/// A host with a way out, on which an ordinary user may make network interfaces of its
-/// own.
-struct Place {
+/// A host with a default route, on which an ordinary user can create tun devices.
+struct PastaHost {
     user: User,
     host: Host,
 }
 
-impl Place {
+impl PastaHost {
     fn new() -> Option<Self> {
         if !tool("pasta") {
             return None;
         }
-        let host = Host::asking(&["127.0.0.53"])?;
+        let host = Host::with_dns_servers(&["127.0.0.53"])?;
         let mut user = User::alone(this_step(), &["user-namespace"])?;
         let node = host.bench.dir().join("tun");
         host.sh(&format!(
@@ -34,7 +33,7 @@ impl Place {
             node.display()
         ));
         user.as_root = host.starter();
-        Some(Place { user, host })
+        Some(PastaHost { user, host })
     }
 
     /// Serves `text` to every client. The client closes its side first: pasta can lose
@@ -49,15 +48,15 @@ impl Place {
         });
     }
 
-    /// What is heard from this address of the host's, once somebody is there.
-    fn hear(&self, address: &str) -> Option<String> {
+    /// What a server at this address of the host sends, once there is one.
+    fn fetch(&self, address: &str) -> Option<String> {
         eventually(|| {
             let mut stream = self.host.within(|| TcpStream::connect(address).ok())?;
             stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             stream.shutdown(Shutdown::Write).ok()?;
-            let mut heard = String::new();
-            stream.read_to_string(&mut heard).ok()?;
-            (!heard.is_empty()).then_some(heard)
+            let mut text = String::new();
+            stream.read_to_string(&mut text).ok()?;
+            (!text.is_empty()).then_some(text)
         })
     }
 
@@ -79,27 +78,27 @@ impl Place {
 
 #[test]
 fn it_reaches_the_outside_and_not_the_hosts_loopback() {
-    let Some(place) = Place::new() else { return };
-    place.serve("198.51.100.1:7001", "hello from outside");
-    place.serve("127.0.0.1:7002", "the host's secret");
-    let ran = place
+    let Some(pasta) = PastaHost::new() else { return };
+    pasta.serve("198.51.100.1:7001", "hello from outside");
+    pasta.serve("127.0.0.1:7002", "the host's secret");
+    let ran = pasta
         .user
         .sh(&["--network", "pasta"], "nc -w 60 198.51.100.1 7001 < /dev/null");
     ran.prints("hello from outside");
     for address in ["127.0.0.1", "192.0.2.1", "192.0.2.2"] {
-        let ran = place.user.sh(
+        let ran = pasta.user.sh(
             &["--network", "pasta"],
             &format!("nc -w 2 {address} 7002 < /dev/null"),
         );
         assert!(ran.code != 0 && ran.out.is_empty(), "{address}: {ran:?}");
     }
-    place.assert_no_pasta();
+    pasta.assert_no_pasta();
 }
 
 #[test]
-fn it_is_the_usual_network_without_root() {
-    let Some(place) = Place::new() else { return };
-    let ran = place.user.sh(
+fn it_is_the_default_network_without_root() {
+    let Some(pasta) = PastaHost::new() else { return };
+    let ran = pasta.user.sh(
         &[],
         "ip -4 -o addr show eth0; ip route; cat /proc/sys/net/ipv4/conf/lo/forwarding",
     );
@@ -112,29 +111,29 @@ fn it_is_the_usual_network_without_root() {
 
 #[test]
 fn only_published_ports_are_reached() {
-    let Some(place) = Place::new() else { return };
+    let Some(pasta) = PastaHost::new() else { return };
     let script = "while true; do echo from inside | nc -l -p 80; done & while true; do echo hidden | nc -l -p 81; done";
-    let running = place
+    let running = pasta
         .user
         .start(&["-p", "8080:80", "-p", "192.0.2.2:8081:80"], &["sh", "-c", script]);
     for address in ["127.0.0.1:8080", "192.0.2.2:8080", "192.0.2.2:8081"] {
-        assert_eq!(place.hear(address).as_deref(), Some("from inside\n"), "{address}");
+        assert_eq!(pasta.fetch(address).as_deref(), Some("from inside\n"), "{address}");
     }
     for address in ["127.0.0.1:8081", "127.0.0.1:80", "127.0.0.1:81", "192.0.2.2:81"] {
         assert!(
-            place.host.within(|| TcpStream::connect(address)).is_err(),
+            pasta.host.within(|| TcpStream::connect(address)).is_err(),
             "{address}"
         );
     }
-    assert_eq!(place.pastas().len(), 1);
+    assert_eq!(pasta.pastas().len(), 1);
     drop(running);
-    place.assert_no_pasta();
+    pasta.assert_no_pasta();
 }
 
 #[test]
-fn names_are_asked_of_a_resolver_on_the_hosts_loopback() {
-    let Some(place) = Place::new() else { return };
-    let socket = place.host.within(|| UdpSocket::bind("127.0.0.53:53").unwrap());
+fn a_dns_server_on_the_hosts_loopback_is_reached() {
+    let Some(pasta) = PastaHost::new() else { return };
+    let socket = pasta.host.within(|| UdpSocket::bind("127.0.0.53:53").unwrap());
     thread::spawn(move || {
         let mut message = [0; 512];
         while let Ok((length, client)) = socket.recv_from(&mut message) {
@@ -144,46 +143,46 @@ fn names_are_asked_of_a_resolver_on_the_hosts_loopback() {
                 [&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 203, 0, 113, 9][..], &[]]
                     [usize::from(!is_a)];
             let counts = [0, 1, 0, u8::from(is_a), 0, 0, 0, 0];
-            let said =
+            let answer =
                 [&question[..2], &[0x81, 0x80], &counts, &question[12..], answer]
                     .concat();
-            let _ = socket.send_to(&said, client);
+            let _ = socket.send_to(&answer, client);
         }
     });
-    let ran = place.user.sh(&[], "cat /etc/resolv.conf; nslookup www.example");
+    let ran = pasta.user.sh(&[], "cat /etc/resolv.conf; nslookup www.example");
     assert!(ran.out.contains("nameserver 169.254.1.1\n"), "{ran:?}");
     assert!(ran.out.contains("203.0.113.9"), "{ran:?}");
 }
 
 #[test]
-fn a_port_that_is_taken_or_roots_is_told_before_it_starts() {
-    let Some(place) = Place::new() else { return };
-    let _taken = place.host.within(|| TcpListener::bind("0.0.0.0:8080").unwrap());
-    let ran = place.user.sh(&["-p", "8080:80"], "echo started");
+fn a_port_that_is_in_use_or_privileged_is_refused_before_the_start() {
+    let Some(pasta) = PastaHost::new() else { return };
+    let _taken = pasta.host.within(|| TcpListener::bind("0.0.0.0:8080").unwrap());
+    let ran = pasta.user.sh(&["-p", "8080:80"], "echo started");
     ran.exits(125).complains("8080");
-    let root = place.user.sh(&["-p", "80:80"], "echo started");
+    let root = pasta.user.sh(&["-p", "80:80"], "echo started");
     root.exits(125)
         .complains("only root can use ports below 1024")
         .complains("ip_unprivileged_port_start=80");
     assert!(ran.out.is_empty() && root.out.is_empty());
-    place.assert_no_pasta();
+    pasta.assert_no_pasta();
 }
 
 #[test]
-fn it_ends_with_a_runtime_that_is_killed() {
-    let Some(place) = Place::new() else { return };
-    let running = place.user.start(&[], &["sleep", "1000"]);
-    assert_eq!(place.pastas().len(), 1);
+fn it_is_killed_with_its_runtime() {
+    let Some(pasta) = PastaHost::new() else { return };
+    let running = pasta.user.start(&[], &["sleep", "1000"]);
+    assert_eq!(pasta.pastas().len(), 1);
     running.kill_runtime();
-    place.assert_no_pasta();
-    place.user.run(&[], &["true"]).exits(0); // and clears away what the other has left
+    pasta.assert_no_pasta();
+    pasta.user.run(&[], &["true"]).exits(0); // and removes what the killed one has left
 }
 
 #[test]
-fn without_pasta_it_is_alone_and_that_is_said() {
-    let Some(mut place) = Place::new() else { return };
-    place.user.as_user = ["/usr/bin/env", "PATH=/nowhere"].map(String::from).into();
-    let ran = place.user.run(
+fn without_pasta_there_is_no_network_and_a_note_says_so() {
+    let Some(mut pasta) = PastaHost::new() else { return };
+    pasta.user.as_user = ["/usr/bin/env", "PATH=/nowhere"].map(String::from).into();
+    let ran = pasta.user.run(
         &[],
         &[
             "/bin/sh",
@@ -193,7 +192,7 @@ fn without_pasta_it_is_alone_and_that_is_said() {
     );
     ran.exits(0).complains("pasta is not installed").complains("package passt");
     assert!(ran.out.starts_with("1\n"), "{ran:?}");
-    place
+    pasta
         .user
         .run(&["--network", "pasta"], &["/bin/true"])
         .exits(125)

@@ -180,7 +180,7 @@ fn a_malformed_port_is_a_usage_error() {
         world
             .call(&["network", "create", "odd", "--subnet", subnet])
             .exits(1)
-            .complains("something else");
+            .complains("reserved for another purpose");
     }
     let ran = world.run(&["-p", "192.0.2.77:80:80"], &["true"]);
     ran.exits(125).complains("192.0.2.77").complains("EADDRNOTAVAIL");

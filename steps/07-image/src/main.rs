@@ -139,7 +139,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
     cgroup.report(args.cgroup.usage_report(), started.elapsed());
-    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we have finished
+    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we are done
     base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())
 }

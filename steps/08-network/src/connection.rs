@@ -75,10 +75,13 @@ fn lease_request(
     run_dir: &RunDir,
 ) -> Result<LeaseRequest> {
     // `gc` may be called from another directory.
-    let run_dir = run_dir.path().canonicalize();
+    let run_dir = run_dir.path();
+    let run_dir = run_dir
+        .canonicalize()
+        .with_context(|| format!("realpath {}", run_dir.display()))?;
     Ok(LeaseRequest {
         id: id.to_string(),
-        run_dir: run_dir.context("find the container's run directory")?,
+        run_dir,
         hostname: hostname.into(),
         aliases: options.aliases.clone(),
         ip: bridge.ip.map(IpAddr::V4),

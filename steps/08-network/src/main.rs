@@ -28,10 +28,10 @@ enum Cli {
     Image(image::cli::ImageCommand),
     /// Check what this step needs from the kernel and the host
     Doctor(DoctorArgs),
-    /// Make, list and remove networks
+    /// Create, list and remove networks
     #[command(subcommand)]
-    Network(network::Command),
-    /// Draw the host, its bridges and what is plugged into them
+    Network(network::NetworkCommand),
+    /// Draw the host, its bridges and their containers
     Show(network::DirArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(network::GcArgs),
@@ -72,10 +72,10 @@ fn main() -> ExitCode {
     program::main(|| match LESSON.parse_as(image::command_line::<Cli>()) {
         Cli::Run(args) => run(&args),
         Cli::Image(command) => command.run(),
-        Cli::Network(command) => network::command(&command),
-        Cli::Show(args) => network::show(&args),
-        Cli::Gc(args) => network::gc_command(&args),
-        Cli::DnsResponder(args) => network::respond(&args),
+        Cli::Network(command) => command.run(),
+        Cli::Show(args) => args.show(),
+        Cli::Gc(args) => args.run(),
+        Cli::DnsResponder(args) => args.run(),
         Cli::Doctor(args) => doctor::run(
             args.format(),
             &[
@@ -165,7 +165,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let status = child.wait_at(&mut relay)?;
     cgroup.report(args.cgroup.usage_report(), started.elapsed());
     network.undo_or_warn();
-    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we have finished
+    let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we are done
     base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())
 }

@@ -1,4 +1,4 @@
-//! Names on a network, asked by its containers.
+//! Containers that ask for the names on their network.
 
 use std::net::UdpSocket;
 use std::sync::atomic::Ordering;
@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use kiste_tests::eventually;
 
 use super::Host;
-use super::resolver::{bytes, resolver, says};
+use super::server::{address_answer, bytes, server};
 
 #[test]
-fn containers_of_a_network_find_each_other_by_every_name() {
-    let Some(host) = Host::asking(&[]) else { return };
+fn containers_find_each_other_by_each_of_their_names() {
+    let Some(host) = Host::with_dns_servers(&[]) else { return };
     let web = host
         .start(&["--hostname", "web", "--network-alias", "www"], &["sleep", "1000"]);
     let script = "ping -c 1 -W 5 web && ping -c 1 -W 5 www && nslookup WWW && nslookup $(hostname)";
@@ -20,12 +20,12 @@ fn containers_of_a_network_find_each_other_by_every_name() {
     assert_eq!(host.responders().len(), 1);
     drop(web);
     let gone = eventually(|| host.responders().is_empty().then_some(()));
-    assert!(gone.is_some(), "it ends with the last container");
+    assert!(gone.is_some(), "it exits with the last container");
 }
 
 #[test]
-fn it_outlives_the_runtime_that_started_it_and_not_the_last() {
-    let Some(host) = Host::asking(&[]) else { return };
+fn it_outlives_the_runtime_that_started_it_but_not_the_last_one() {
+    let Some(host) = Host::with_dns_servers(&[]) else { return };
     let first = host.start(&["--hostname", "first"], &["sleep", "1000"]);
     let second = host.start(&["--hostname", "second"], &["sleep", "1000"]);
     let responders = host.responders();
@@ -34,18 +34,19 @@ fn it_outlives_the_runtime_that_started_it_and_not_the_last() {
     assert_eq!(host.responders(), responders, "it is the same one");
     second.kill_runtime();
     let gone = eventually(|| host.responders().is_empty().then_some(()));
-    assert!(gone.is_some(), "it ends with the last runtime, whatever way that went");
+    assert!(gone.is_some(), "it exits with the last runtime, also when that is killed");
     host.run(&["--hostname", "third"], &["nslookup", "third"]).exits(0);
 }
 
-/// What a container is: its networks, and its addresses on it.
+/// Prints the container's addresses, and waits.
 const ADDRESSES: &str =
     "ip -o addr show eth0 | sed 's/.*inet6* //; s/\\/.*//'; echo done; sleep 1000";
 
 #[test]
-fn a_network_knows_nothing_of_another() {
-    let Some(host) = Host::asking(&["127.0.0.9"]) else { return };
-    let asked = resolver(&host, "127.0.0.9", |packet| vec![bytes(&says(packet, 9))]);
+fn the_names_of_a_network_are_unknown_on_another() {
+    let Some(host) = Host::with_dns_servers(&["127.0.0.9"]) else { return };
+    let asked =
+        server(&host, "127.0.0.9", |packet| vec![bytes(&address_answer(packet, 9))]);
     ["one", "two"].iter().for_each(|name| host.create(&[name, "--internal"]));
     let on_one = ["--network", "one", "--hostname", "web", "--network-alias", "www"];
     let mut web = host.start(&on_one, &["sh", "-c", ADDRESSES]);
@@ -62,12 +63,12 @@ fn a_network_knows_nothing_of_another() {
         );
         assert!(other.code != 0 && !other.out.contains("Name:"), "{other:?}");
     }
-    assert_eq!(asked.load(Ordering::SeqCst), 0, "nothing leaves an internal network");
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "an internal network forwards nothing");
 }
 
 #[test]
-fn a_network_with_ipv6_is_asked_over_both() {
-    let Some(host) = Host::asking(&[]) else { return };
+fn a_network_with_ipv6_is_asked_over_both_protocols() {
+    let Some(host) = Host::with_dns_servers(&[]) else { return };
     host.create(&["both", "--ipv6"]);
     let script = "grep -c nameserver /etc/resolv.conf; nslookup -type=aaaa $(hostname) | grep -c 'Address: fd'; \
                   v6=$(sed -n 's/nameserver \\(.*:.*\\)/\\1/p' /etc/resolv.conf); nslookup $(hostname) $v6 | grep -c 'Address: fd'";
@@ -75,8 +76,8 @@ fn a_network_with_ipv6_is_asked_over_both() {
 }
 
 #[test]
-fn a_port_53_that_is_taken_is_told_before_it_starts() {
-    let Some(host) = Host::asking(&[]) else { return };
+fn a_port_53_in_use_is_refused_before_the_start() {
+    let Some(host) = Host::with_dns_servers(&[]) else { return };
     let _taken = host.within(|| UdpSocket::bind("0.0.0.0:53").unwrap());
     let ran = host.run(&[], &["echo", "started"]);
     ran.exits(125).complains("EADDRINUSE").complains("another DNS server");

@@ -1,4 +1,4 @@
-//! A network namespace that plays the host, and what can be done in it.
+//! A network namespace that stands in for the host.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,16 +9,15 @@ use kiste_tests::{Bench, Ran, Running, host, net, tool};
 
 use crate::this_step;
 
-/// A network and a mount namespace of the test's own, which play the host. Dropped,
-/// they go.
+/// A network and a mount namespace that stand in for the host, until this is dropped.
 pub struct Host {
     pub bench: Bench,
     holder: Child,
 }
 
 impl Host {
-    /// A host that asks these resolvers for names.
-    pub fn asking(resolvers: &[&str]) -> Option<Self> {
+    /// A host with these DNS servers in its /etc/resolv.conf.
+    pub fn with_dns_servers(servers: &[&str]) -> Option<Self> {
         if !tool("ip") || !tool("nsenter") || !tool("unshare") {
             return None;
         }
@@ -26,7 +25,7 @@ impl Host {
         let resolv = bench.dir().join("resolv.conf");
         fs::write(
             &resolv,
-            resolvers.iter().map(|it| format!("nameserver {it}\n")).collect::<String>(),
+            servers.iter().map(|it| format!("nameserver {it}\n")).collect::<String>(),
         )
         .unwrap();
         let script = format!(
@@ -45,7 +44,7 @@ impl Host {
         Some(Host { bench, holder })
     }
 
-    /// What starts a program in it.
+    /// The command that starts a program in it.
     pub fn starter(&self) -> Vec<String> {
         ["nsenter", "-t", &self.holder.id().to_string(), "-n", "-m", "--"]
             .map(String::from)
@@ -102,7 +101,7 @@ impl Host {
         .exits(0);
     }
 
-    /// Runs a shell script of root's in it.
+    /// Runs a shell script in it, as root.
     pub fn sh(&self, script: &str) -> String {
         let starter = self.starter();
         let output = Command::new(&starter[0])
@@ -114,12 +113,12 @@ impl Host {
         String::from_utf8_lossy(&output.stdout).into()
     }
 
-    /// Does something in it, in a thread of its own.
+    /// Calls a function in its network namespace, in a thread of its own.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         net::within(self.holder.id(), work)
     }
 
-    /// The responders that run in it.
+    /// The PIDs of the responders that run in it.
     pub fn responders(&self) -> Vec<i32> {
         let namespace = host::namespace(self.holder.id(), "net");
         let name =

@@ -1,4 +1,4 @@
-//! A responder alone, without containers: who is asked, and how.
+//! A responder without containers, and questions to it.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -14,36 +14,39 @@ use simple_dns::{
 };
 
 use super::Host;
-use super::resolver::bytes;
+use super::server::bytes;
 
-/// A responder alone, at 10.88.0.1, with the host's own 10.88.0.2 as a container that
-/// asks.
-pub struct Alone {
+/// A responder at 10.88.0.1. The test asks from the host's own 10.88.0.2, as a container
+/// with that address would.
+pub struct LoneResponder {
     pub host: Host,
     directory: PathBuf,
     users: Option<File>,
     pub pid: i32,
 }
 
-impl Alone {
-    pub fn start(resolvers: &[&str], outside: &str, leases: &str) -> Option<Self> {
-        let host = Host::asking(resolvers)?;
+impl LoneResponder {
+    /// Starts a responder on a host with these DNS servers.
+    pub fn start(servers: &[&str], forwarding: &str, leases: &str) -> Option<Self> {
+        let host = Host::with_dns_servers(servers)?;
         host.sh("ip addr add 10.88.0.1/24 dev lo && ip addr add 10.88.0.2/32 dev lo && ip addr add 10.88.0.200/32 dev lo && ip addr add 10.99.0.1/24 dev lo");
         let directory = host.bench.dir().join("lan");
         fs::create_dir(&directory).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o711)).unwrap();
-        let mut alone = Alone { host, directory, users: None, pid: 0 };
-        alone.write(leases);
-        let fifo = alone.directory.join("dns.users");
+        let mut responder = LoneResponder { host, directory, users: None, pid: 0 };
+        responder.write(leases);
+        let fifo = responder.directory.join("dns.users");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        alone.users = Some(File::options().read(true).write(true).open(&fifo).unwrap());
-        alone.begin(outside).prints("ready");
-        let said = fs::read_to_string(alone.directory.join("dns.alive")).unwrap();
-        alone.pid = said.lines().next().unwrap().parse().unwrap();
-        Some(alone)
+        responder.users =
+            Some(File::options().read(true).write(true).open(&fifo).unwrap());
+        responder.start_responder(forwarding).prints("ready");
+        let said = fs::read_to_string(responder.directory.join("dns.alive")).unwrap();
+        responder.pid = said.lines().next().unwrap().parse().unwrap();
+        Some(responder)
     }
 
-    pub fn begin(&self, outside: &str) -> Ran {
+    /// Starts a responder for the lease file; there may be one already.
+    pub fn start_responder(&self, forwarding: &str) -> Ran {
         let leases = self.leases().display().to_string();
         self.host.call(&[
             "dns-responder",
@@ -54,7 +57,7 @@ impl Alone {
             "--at",
             "10.88.0.1/24",
             "--forwarding",
-            outside,
+            forwarding,
             "--detach",
         ])
     }
@@ -63,7 +66,7 @@ impl Alone {
         self.directory.join("leases.json")
     }
 
-    /// As the runtime writes it: beside it, and renamed.
+    /// Writes the lease file as the runtime does: to a new file, which is then renamed.
     pub fn write(&self, leases: &str) {
         let new = self.directory.join("new");
         fs::write(&new, format!("{{\"leases\": [{leases}]}}")).unwrap();
@@ -90,13 +93,13 @@ impl Alone {
         })
     }
 
-    pub fn ask(&self, name: &str, kind: TYPE) -> Said {
-        self.ask_patiently(name, kind, patience())
+    pub fn ask(&self, name: &str, kind: TYPE) -> Answer {
+        self.ask_within(patience(), name, kind)
     }
 
-    /// Asks again when there is no answer in this time, as everybody does: UDP loses
-    /// what comes too fast.
-    pub fn ask_patiently(&self, name: &str, kind: TYPE, limit: Duration) -> Said {
+    /// Asks again when there is no answer in this time, as every client does: the
+    /// kernel drops messages when the socket's buffer is full.
+    pub fn ask_within(&self, limit: Duration, name: &str, kind: TYPE) -> Answer {
         let socket = self.socket("10.88.0.2");
         socket.set_read_timeout(Some(limit)).unwrap();
         let mut buffer = [0; 4096];
@@ -105,7 +108,7 @@ impl Alone {
             socket.recv(&mut buffer).ok()
         });
         let length = answer.expect("an answer");
-        Said::read(&buffer[..length])
+        Answer::read(&buffer[..length])
     }
 
     pub fn is_alive(&self) -> bool {
@@ -113,13 +116,13 @@ impl Alone {
     }
 }
 
-impl Drop for Alone {
+impl Drop for LoneResponder {
     fn drop(&mut self) {
         self.users = None;
         let gone = eventually(|| (!self.is_alive()).then_some(()));
         assert!(
             gone.is_some() || thread::panicking(),
-            "the responder outlives who needs it"
+            "the responder still runs, and has no users"
         );
     }
 }
@@ -136,15 +139,15 @@ pub fn question(name: &str, kind: TYPE) -> Vec<u8> {
     bytes(&packet)
 }
 
-/// What was answered.
+/// A parsed answer.
 #[derive(Debug, PartialEq)]
-pub struct Said {
+pub struct Answer {
     pub code: RCODE,
     pub records: Vec<String>,
-    pub is_cut: bool,
+    pub is_truncated: bool,
 }
 
-impl Said {
+impl Answer {
     pub fn read(message: &[u8]) -> Self {
         let packet = Packet::parse(message).unwrap();
         assert_eq!(packet.id(), 0x4b53);
@@ -155,18 +158,18 @@ impl Said {
             other => format!("{other:?}"),
         };
         let records = packet.answers.iter().map(record).collect();
-        Said {
+        Answer {
             code: packet.rcode(),
             records,
-            is_cut: packet.has_flags(PacketFlag::TRUNCATION),
+            is_truncated: packet.has_flags(PacketFlag::TRUNCATION),
         }
     }
 
     pub fn is(&self, records: &[&str]) {
-        let expected = Said {
+        let expected = Answer {
             code: RCODE::NoError,
             records: records.iter().map(|it| it.to_string()).collect(),
-            is_cut: false,
+            is_truncated: false,
         };
         assert_eq!(*self, expected);
     }
@@ -174,7 +177,7 @@ impl Said {
     pub fn is_no_such_name(&self) {
         assert_eq!(
             *self,
-            Said { code: RCODE::NameError, records: Vec::new(), is_cut: false }
+            Answer { code: RCODE::NameError, records: Vec::new(), is_truncated: false }
         );
     }
 }

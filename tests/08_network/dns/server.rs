@@ -1,4 +1,4 @@
-//! Resolvers of the host's, which answer as a test wants them to.
+//! DNS servers on the host, with the answers that a test wants.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use simple_dns::{CLASS, Packet, ResourceRecord};
 
 use super::Host;
 
-/// A resolver at port 53 of an address of the host's. It answers as `answer` says, and
-/// counts.
-pub fn resolver(
-    at: &Host,
+/// Starts a DNS server on port 53 of an address of the host. Returns the number of
+/// questions so far.
+pub fn server(
+    host: &Host,
     address: &str,
     answer: impl Fn(&Packet) -> Vec<Vec<u8>> + Send + 'static,
 ) -> Arc<AtomicUsize> {
-    let socket = at.within(|| UdpSocket::bind((address, 53)).unwrap());
+    let socket = host.within(|| UdpSocket::bind((address, 53)).unwrap());
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
     thread::spawn(move || {
@@ -33,8 +33,8 @@ pub fn resolver(
     count
 }
 
-/// An answer that says 192.0.2.`last` to whatever was asked.
-pub fn says(packet: &Packet, last: u8) -> Packet<'static> {
+/// An answer with the address 192.0.2.`last`.
+pub fn address_answer(packet: &Packet, last: u8) -> Packet<'static> {
     let mut answer = Packet::new_reply(packet.id());
     let question = packet.questions[0].clone().into_owned();
     let address = RData::A(Ipv4Addr::new(192, 0, 2, last).into());

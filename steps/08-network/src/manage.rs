@@ -1,0 +1,119 @@
+//! Creates and removes the networks that a user names: `network create`, `network rm`.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::Result;
+use kit::{Failure, FailureKind, Hint};
+
+use crate::create;
+use crate::dns;
+use crate::host;
+use crate::ipam;
+use crate::netlink::Netlink;
+use crate::network::{Isolation, NetworkName, Origin};
+use crate::store::{NetworkRecord, NetworkStore};
+use crate::subnet::Subnet;
+
+/// The properties of a network that a user creates.
+#[derive(Clone, Debug)]
+pub(crate) struct NewNetwork {
+    pub(crate) name: NetworkName,
+    /// None: the first private subnet that the host does not use.
+    pub(crate) subnet: Option<Subnet>,
+    /// Whether it gets a private IPv6 subnet as well.
+    pub(crate) has_ipv6: bool,
+    pub(crate) isolation: Isolation,
+}
+
+/// Creates a network and its bridge.
+///
+/// # Errors
+/// When there is a network of this name, or the host uses the subnet; and the kernel's
+/// reason. Nothing is left then.
+pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
+    if let Some(subnet) = new.subnet {
+        refuse_unusable(subnet)?;
+    }
+    let mut store = NetworkStore::open(dir)?;
+    let mut netlink = Netlink::open()?;
+    host::remove_stale_or_warn(&mut store, &mut netlink, None)?;
+    let NewNetwork { name, subnet, isolation, .. } = new;
+    if store.find(&name.0).is_some() {
+        let what = format!("the network {} already exists", name.0);
+        return Err(Failure::new(what)
+            .kind(FailureKind::Conflict)
+            .hint("choose another name, or remove it with `network rm`")
+            .into());
+    }
+    let subnet6 = if new.has_ipv6 { Some(ipam::random_ipv6()?) } else { None };
+    let network = create::named_network(
+        &store,
+        &mut netlink,
+        name,
+        *subnet,
+        subnet6,
+        *isolation,
+    )?;
+    store.add(network.clone())?;
+    network.raise(&mut netlink).inspect_err(|_| {
+        let _ = netlink.remove_link(&network.bridge); // it may exist already
+        let _ = store.remove(&network.name);
+    })
+}
+
+/// Removes a network and its bridge. A default network that is not in use is removed
+/// without being named.
+///
+/// # Errors
+/// When there is no such network, it has containers, or something of it cannot be
+/// removed.
+pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
+    let mut store = NetworkStore::open(dir)?;
+    let mut netlink = Netlink::open()?;
+    host::remove_stale_or_warn(&mut store, &mut netlink, None)?;
+    let NetworkRecord { network, leases } = store.network(&name.0)?.clone();
+    if !leases.is_empty() {
+        let containers: Vec<_> = leases
+            .iter()
+            .map(|lease| format!("{} ({})", lease.id, lease.hostname))
+            .collect();
+        let what =
+            format!("{} has containers: {}", network.name, containers.join(", "));
+        return Err(Failure::new(what)
+            .kind(FailureKind::Conflict)
+            .hint("end them first")
+            .into());
+    }
+    if network.origin == Origin::UserCreated {
+        dns::wait_for_exit(&store.leases_path(&network.name))?;
+        netlink.remove_link(&network.bridge)?;
+        store.remove(&network.name)?;
+    }
+    kit::combine(host::reconcile(&mut store, &mut netlink)).hint("`gc` tries again")
+}
+
+/// Refuses a subnet in which a bridge and a container cannot have addresses.
+fn refuse_unusable(subnet: Subnet) -> Result<()> {
+    let first = subnet.network().ip();
+    let why = match subnet.prefix() {
+        _ if first.is_ipv6() => "is an IPv6 subnet: --ipv6 chooses one",
+        31.. => "is too small: it has no address for a container",
+        0..8 => "is too large: the prefix must be at least /8",
+        _ if first != subnet.ip() => "has host bits set",
+        _ if is_special(first) => "is reserved for another purpose (RFC 6890)",
+        _ => return Ok(()),
+    };
+    Err(Failure::new(format_args!("--subnet {subnet} {why}"))
+        .hint("for example 10.88.0.0/24")
+        .into())
+}
+
+/// Whether an address is one of "this network", loopback, link-local, multicast or
+/// above: RFC 6890.
+fn is_special(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => matches!(ip.octets(), [0 | 127 | 224.., ..] | [169, 254, ..]),
+        IpAddr::V6(_) => true,
+    }
+}
