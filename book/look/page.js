@@ -2,8 +2,8 @@
 
 /* global ClipboardJS */
 
-// A transcript's button copies what is typed, without prompts and output. mdBook's own
-// button copies the `code` of a `pre`; a transcript has none.
+// A transcript's button copies the typed commands, without prompts and output. mdBook's
+// own button copies the `code` of a `pre`, which a transcript does not have.
 (function copyTyped() {
     const icon = document.getElementById('fa-copy');
     document.querySelectorAll('.transcript > pre').forEach(pre => {
@@ -14,10 +14,10 @@
         buttons.className = 'buttons';
         const button = document.createElement('button');
         button.className = 'copy-typed';
-        button.title = 'Copy what is typed';
+        button.title = 'Copy the commands';
         button.setAttribute('aria-label', button.title);
         button.innerHTML = icon ? icon.innerHTML : 'copy';
-        button.addEventListener('mouseout', () => button.title = 'Copy what is typed');
+        button.addEventListener('mouseout', () => button.title = 'Copy the commands');
         buttons.append(button);
         pre.prepend(buttons);
     });
@@ -31,7 +31,7 @@
         .on('error', event => event.trigger.title = 'The clipboard refuses');
 })();
 
-// Marks what is wider than the page, and where there is more of it.
+// Marks boxes that are wider than the page, and the sides on which they continue.
 (function wide() {
     const boxes = document.querySelectorAll(
         'pre > code, .transcript samp, .table-wrapper, .picture',
@@ -42,7 +42,7 @@
         box.classList.toggle('scrolls', hidden > 1);
         box.classList.toggle('more-left', box.scrollLeft > 1);
         box.classList.toggle('more-right', box.scrollLeft < hidden - 1);
-        // So that the arrow keys can move it, also in browsers that do not see to it.
+        // Lets the arrow keys scroll it, also in browsers that do not do so by themselves.
         if (hidden > 1) {
             box.tabIndex = 0;
         } else {

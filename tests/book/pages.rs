@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
+use kiste_tests::checkout::files_below;
 
 pub struct Book {
     /// The workspace, to which all paths of pages are relative.
@@ -19,7 +20,7 @@ pub struct Page {
 impl Book {
     /// Reads `book/src/**.md`, `README.md`, and the existing `steps/NN-name/README.md`.
     pub fn open(root: &Path) -> Result<Self> {
-        let mut paths = files_below(&root.join("book/src"))?;
+        let mut paths = files_below(&root.join("book/src")).context("list book/src")?;
         paths.retain(|path| path.extension().is_some_and(|ext| ext == "md"));
         let steps = fs::read_dir(root.join("steps")).into_iter().flatten().flatten();
         let mut readmes: Vec<_> =
@@ -89,21 +90,6 @@ impl Page {
         }
         path
     }
-}
-
-/// Lists every file below `dir`, sorted, without build output.
-pub fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
-        let path = entry?.path();
-        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
-            files.extend(files_below(&path)?);
-        } else if path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 #[test]

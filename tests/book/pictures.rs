@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use super::pages::{Book, files_below};
+use kiste_tests::checkout::files_below;
+
+use super::pages::Book;
 
 const PICTURES: &str = "book/src/img";
 

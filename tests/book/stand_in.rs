@@ -115,12 +115,12 @@ impl Holder {
         ]);
         let child = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut holder = Holder(child.context("start unshare")?);
-        let mut said = String::new();
+        let mut line = String::new();
         let output = holder.0.stdout.take().context("its output is a pipe")?;
         BufReader::new(output)
-            .read_line(&mut said)
+            .read_line(&mut line)
             .context("read from the namespace's process")?;
-        if said != "here\n" {
+        if line != "here\n" {
             bail!("unshare makes no namespace");
         }
         Ok(holder)
@@ -165,7 +165,7 @@ mod tests {
     use crate::book::pages::Page;
     use std::process::Command;
 
-    fn says(stand_in: &StandIn, dir: &str, script: &str) -> String {
+    fn output_of(stand_in: &StandIn, dir: &str, script: &str) -> String {
         let words = stand_in.entrance(dir.as_ref());
         let mut command = Command::new(&words[0]);
         let output = command.args(&words[1..]).args(["sh", "-c", script]).output();
@@ -185,13 +185,14 @@ mod tests {
         let stand_in = StandIn::make(&page, "/nowhere".as_ref()).unwrap();
         let script =
             "readlink /proc/self/ns/net; ip -o route show default; ls -A /var/lib; pwd";
-        let said = says(&stand_in, "/tmp", script);
+        let output = output_of(&stand_in, "/tmp", script);
         let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
         assert!(
-            !said.contains(ours.to_str().unwrap()) && said.contains("via 192.0.2.1"),
-            "{said}"
+            !output.contains(ours.to_str().unwrap())
+                && output.contains("via 192.0.2.1"),
+            "{output}"
         );
-        assert!(!said.contains("dpkg") && said.ends_with("/tmp\n"), "{said}");
+        assert!(!output.contains("dpkg") && output.ends_with("/tmp\n"), "{output}");
     }
 
     #[test]
@@ -207,7 +208,10 @@ mod tests {
         std::fs::create_dir_all(workspace.path().join("rootfs/bin")).unwrap();
         let stand_in = StandIn::make(&page, workspace.path()).unwrap();
         let dir = workspace.path().to_str().unwrap();
-        assert_eq!(says(&stand_in, dir, "touch rootfs/made; ls rootfs"), "bin\nmade\n");
+        assert_eq!(
+            output_of(&stand_in, dir, "touch rootfs/made; ls rootfs"),
+            "bin\nmade\n"
+        );
         assert!(!workspace.path().join("rootfs/made").exists());
     }
 }

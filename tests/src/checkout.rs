@@ -1,4 +1,4 @@
-//! Copies of the workspace, in which code is changed and built.
+//! The files of the workspace, and copies of it in which code is changed and built.
 
 use std::fs;
 use std::io::{Error, Result};
@@ -37,4 +37,22 @@ pub fn refresh(file: &Path, copy: &Path) -> Result<()> {
         fs::set_permissions(&target, fs::metadata(file)?.permissions())?;
     }
     Ok(())
+}
+
+/// Lists the files below a directory in the order of their names, without build output.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true if path.ends_with("target") => {}
+            true => files.extend(files_below(&path)?),
+            false => files.push(path),
+        }
+    }
+    files.sort();
+    Ok(files)
 }

@@ -91,7 +91,7 @@ impl Detached {
     #[track_caller]
     pub fn bind(source: &Path, recursion: Recursion) -> Result<Self> {
         let mount = kit::call(
-            "a copy of this mount, attached nowhere yet",
+            "a bind mount, not attached yet",
             "open_tree",
             source.display(),
             || open_tree(CWD, source, clone_flags(recursion)),
@@ -115,12 +115,10 @@ impl Detached {
         recursion: Recursion,
     ) -> Result<Self> {
         let flags = clone_flags(recursion) | OpenTreeFlags::AT_EMPTY_PATH;
-        let mount = kit::call(
-            "a copy of this mount, attached nowhere yet",
-            "open_tree",
-            &name,
-            || open_tree(source, "", flags),
-        )?;
+        let mount =
+            kit::call("a bind mount, not attached yet", "open_tree", &name, || {
+                open_tree(source, "", flags)
+            })?;
         Ok(Detached { mount, name: name.to_string() })
     }
 
@@ -141,7 +139,7 @@ impl Detached {
         }
         let operands = format_args!("{}, {change}", self.name);
         kit::call(
-            "before anybody can use it without",
+            "set its attributes before it is attached",
             "mount_setattr",
             operands,
             || sys::mount_setattr(self.mount.as_fd(), change, recursion),
@@ -158,7 +156,7 @@ impl Detached {
     pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
         let operands = format_args!("{}, IDMAP", self.name);
         kit::call(
-            "show its files with owners of the container",
+            "map the owners of its files into the container",
             "mount_setattr",
             operands,
             || sys::idmap(self.mount.as_fd(), user_namespace),
@@ -180,7 +178,7 @@ impl Detached {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
             | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         kit::call(
-            "from now on it is there",
+            "attach the mount to its target",
             "move_mount",
             format_args!("{}, {target_name}", self.name),
             || move_mount(&self.mount, "", target, "", flags),

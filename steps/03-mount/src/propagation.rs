@@ -51,9 +51,9 @@ impl Propagation {
 
 fn change(kind: MsFlags, name: &str) -> Result<()> {
     let why = match kind {
-        MsFlags::MS_SLAVE => "the host's new mounts come in, and ours stay here",
-        MsFlags::MS_SHARED => "namespaces made inside share what is mounted",
-        _ => "what is mounted from here on stays here",
+        MsFlags::MS_SLAVE => "later mounts of the host appear here, ours stay here",
+        MsFlags::MS_SHARED => "a peer group of its own, for namespaces made inside",
+        _ => "later mounts stay in this namespace",
     };
     let nothing = None::<&str>;
     kit::call(why, "mount", format_args!("/, MS_REC|{name}"), || {
@@ -61,6 +61,6 @@ fn change(kind: MsFlags, name: &str) -> Result<()> {
     })
     .hint_on(
         Errno::EINVAL,
-        "/ is no mount point here, as in a chroot: run outside of it",
+        "/ is not a mount point here, as in a chroot: run outside of it",
     )
 }

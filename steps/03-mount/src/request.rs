@@ -97,7 +97,7 @@ fn new(kind: &str, options: &[(String, String)]) -> Result<Detached> {
 /// Looks whether the source of a bind mount is a directory or a file.
 fn kind_of(path: &Path) -> Result<TargetKind> {
     let metadata = kit::call(
-        "the target must be of the same kind",
+        "is the source a directory or a file?",
         "stat",
         path.display(),
         || std::fs::metadata(path),

@@ -38,7 +38,7 @@ pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
 pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     let directory = Path::new(path).join(".");
-    kit::call("the root's own directory, reached by no link", "openat2", path, || {
+    kit::call("the root's own directory: no link is followed", "openat2", path, || {
         resolve(root, &directory, OFlags::PATH, flags)
     })
     .hint_on(
@@ -47,7 +47,7 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     )
     .hint_on(
         Errno::ENOTDIR,
-        format_args!("{path} of this root file system is no directory: refused"),
+        format_args!("{path} of this root file system is not a directory: refused"),
     )
     .hint_on(
         Errno::ENOENT,

@@ -136,7 +136,7 @@ pub fn links(dir: BorrowedFd<'_>) -> Result<()> {
 fn mount_points(dir: BorrowedFd<'_>) -> Result<()> {
     let ours = umask(Mode::empty());
     let made = ["pts", "shm", "mqueue"].iter().try_for_each(|name| {
-        kit::call("a mount point, for what is mounted next", "mkdirat", name, || {
+        kit::call("a mount point for one of the next mounts", "mkdirat", name, || {
             mkdirat(dir, *name, Mode::from(0o755))
         })
     });

@@ -78,10 +78,10 @@ impl Root {
     // Task 4.4: pivot_root(2), "pivot_root(".", ".")": the old root is mounted on top
     // of the new one, and is then unmounted. No directory is needed to put it in.
     pub fn enter(self) -> Result<()> {
-        kit::call("stand in it, for pivot_root(., .)", "fchdir", &self.name, || {
+        kit::call("enter it, for pivot_root(., .)", "fchdir", &self.name, || {
             fchdir(&self.mount)
         })?;
-        kit::call("it becomes /, the old / lies on it", "pivot_root", "., .", || {
+        kit::call("it becomes /, below the old /", "pivot_root", "., .", || {
             pivot_root(".", ".")
         })
         .hint_on(Errno::EINVAL, HINT_EINVAL)?;

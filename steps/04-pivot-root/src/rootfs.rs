@@ -34,7 +34,7 @@ impl Rootfs {
 
 /// Opens a directory to mount a root file system on.
 pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd> {
-    kit::call("what it will see as /", "open", path.display(), || {
+    kit::call("the directory that becomes /", "open", path.display(), || {
         kit::open_directory(path)
     })
     .hint_on(

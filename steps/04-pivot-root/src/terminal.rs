@@ -53,24 +53,23 @@ impl Terminal {
         }
         let ptmx = inside::open(root, Path::new("/dev/pts/ptmx"))?;
         let master = kit::call(
-            "a new terminal of its own devpts",
+            "a new pty in the container's devpts",
             "open",
             "/dev/pts/ptmx",
             || reopen(ptmx.as_fd(), OFlags::RDWR),
         )?;
-        kit::call("let its other end be opened", "ioctl", "TIOCSPTLCK, 0", || {
+        kit::call("unlock the other end of the pty", "ioctl", "TIOCSPTLCK, 0", || {
             unlockpt(&master)
         })?;
-        let terminal =
-            kit::call("the end for the command", "ioctl", "TIOCGPTPEER", || {
-                sys::peer(master.as_fd())
-            })?;
+        let terminal = kit::call("open the other end", "ioctl", "TIOCGPTPEER", || {
+            sys::peer(master.as_fd())
+        })?;
         if let Some(size) = window_size() {
-            kit::call("as big as yours", "ioctl", "TIOCSWINSZ", || {
+            kit::call("the size of your window", "ioctl", "TIOCSWINSZ", || {
                 tcsetwinsize(&master, size)
             })?;
         }
-        kit::call("Ctrl-C and job control go here", "ioctl", "TIOCSCTTY", || {
+        kit::call("its controlling terminal", "ioctl", "TIOCSCTTY", || {
             rustix::process::ioctl_tiocsctty(&terminal)
         })
         .hint_on(
@@ -86,7 +85,7 @@ impl Terminal {
     /// Puts the terminal in place of the standard streams.
     fn connect(self, terminal: &OwnedFd) -> Result<()> {
         let [input, output, errors] = self.streams.map(|stream| stream == Stream::Own);
-        kit::call("in place of the host's", "dup2", "its terminal, 0 1 2", || {
+        kit::call("instead of the host's", "dup2", "its terminal, 0 1 2", || {
             if input {
                 dup2_stdin(terminal)?;
             }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use kit::{Failure, FailureKind, RunDir};
 
 use crate::controller::{Controller, Version};
-use crate::directory::Directory;
+use crate::directory::{Directory, unified};
 use crate::hierarchy::Hierarchies;
 use crate::kill::{kill, kill_each};
 use crate::limits::Limits;
@@ -62,7 +62,7 @@ impl Cgroup {
                 Version::V1 => v1::limit(directory, limits)?,
             }
         }
-        cgroup.unified = cgroup.directory_of(Version::V2).map(open).transpose()?;
+        cgroup.unified = unified(&cgroup.directories).map(open).transpose()?;
         Ok(cgroup)
     }
     // ANCHOR_END: create
@@ -89,7 +89,7 @@ impl Cgroup {
             return Err(Failure::new(what).kind(FailureKind::NotFound).into());
         }
         let mut cgroup = Cgroup::found(directories);
-        cgroup.unified = cgroup.directory_of(Version::V2).map(open).transpose()?;
+        cgroup.unified = unified(&cgroup.directories).map(open).transpose()?;
         Ok(cgroup)
     }
 
@@ -124,7 +124,7 @@ impl Cgroup {
             // 0 stands for the thread that writes, and the child has one. `tasks` moves
             // it at once, while cgroup.procs waits 5 to 20 ms for all forks of the host
             // (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
-            directory.write("version 1: goes in before anything else", "tasks", 0)?;
+            directory.write("version 1: enters before anything else", "tasks", 0)?;
         }
         Ok(())
     }
@@ -173,11 +173,6 @@ impl Cgroup {
     /// Returns the directory that has the files of `controller`.
     pub(crate) fn holding(&self, controller: Controller) -> Option<&Directory> {
         self.directories.iter().find(|directory| directory.holds(controller))
-    }
-
-    /// Returns the directory in the unified hierarchy, or the first of version 1.
-    pub(crate) fn directory_of(&self, version: Version) -> Option<&Directory> {
-        self.directories.iter().find(|directory| directory.version() == version)
     }
 }
 

@@ -169,6 +169,11 @@ impl Directory {
     }
 }
 
+/// Returns the directory in the unified hierarchy, if there is one.
+pub(crate) fn unified(directories: &[Directory]) -> Option<&Directory> {
+    directories.iter().find(|directory| directory.version() == Version::V2)
+}
+
 const WHY_REMOVE: &str = "remove the cgroup, and its counters";
 
 /// Removes a cgroup. It stays busy for a moment after its last process has ended.

@@ -3,56 +3,39 @@
 use anyhow::Result;
 use kit::{Failure, Hint};
 
-use crate::controller::{Controller, Version};
+use crate::controller::Controller;
 use crate::deadline::{Deadline, STUCK};
-use crate::directory::Directory;
+use crate::directory::{Directory, unified};
 use crate::events;
 
 /// The file of version 1 (cgroup-v1/freezer-subsystem.rst).
 const STATE: &str = "freezer.state";
 
-/// Freezes all processes, and returns when none of them runs.
+/// Freezes all processes, and returns when none of them runs. Every cgroup of version 2
+/// has cgroup.freeze (Linux 5.2); on version 1 the freezer is a controller.
 pub(crate) fn freeze(directories: &[Directory]) -> Result<()> {
-    match means(directories)? {
-        Means::Unified(cgroup) => {
-            cgroup.write("all processes in it stand still", "cgroup.freeze", 1)?;
-            // If one cannot be frozen, the others must not stay frozen for ever.
-            events::wait(cgroup, "frozen", 1).inspect_err(|_| drop(thaw(directories)))
-        }
-        Means::Freezer(cgroup) => freeze_v1(cgroup),
+    if let Some(cgroup) = unified(directories) {
+        cgroup.write("freeze all processes in it", "cgroup.freeze", 1)?;
+        // If one cannot be frozen, the others must not stay frozen for ever.
+        return events::wait(cgroup, "frozen", 1)
+            .inspect_err(|_| drop(thaw(directories)));
     }
+    freeze_v1(freezer(directories).ok_or_else(no_freezer)?)
 }
 
 /// Thaws all processes, and returns when they run again.
 pub(crate) fn thaw(directories: &[Directory]) -> Result<()> {
-    match means(directories)? {
-        Means::Unified(cgroup) => {
-            cgroup.write("its processes go on", "cgroup.freeze", 0)?;
-            events::wait(cgroup, "frozen", 0)
-        }
-        Means::Freezer(cgroup) => thaw_v1(cgroup),
+    if let Some(cgroup) = unified(directories) {
+        cgroup.write("thaw all processes in it", "cgroup.freeze", 0)?;
+        return events::wait(cgroup, "frozen", 0);
     }
+    thaw_v1(freezer(directories).ok_or_else(no_freezer)?)
 }
 
-/// The way in which this host freezes a cgroup.
-enum Means<'a> {
-    /// cgroup.freeze, which every cgroup of version 2 has (Linux 5.2).
-    Unified(&'a Directory),
-    /// The freezer controller of version 1.
-    Freezer(&'a Directory),
-}
-
-fn means(directories: &[Directory]) -> Result<Means<'_>> {
-    let unified = directories.iter().find(|cgroup| cgroup.version() == Version::V2);
-    unified
-        .map(Means::Unified)
-        .or_else(|| freezer(directories).map(Means::Freezer))
-        .ok_or_else(|| {
-            Failure::new(
-                "no hierarchy can freeze: neither version 2 nor the freezer is mounted",
-            )
-            .into()
-        })
+fn no_freezer() -> Failure {
+    Failure::new(
+        "no hierarchy can freeze: neither version 2 nor the freezer is mounted",
+    )
 }
 
 /// Returns the cgroup in the hierarchy of version 1's freezer, if there is one.
@@ -68,7 +51,7 @@ pub(crate) fn freezer(directories: &[Directory]) -> Option<&Directory> {
 pub(crate) fn freeze_v1(cgroup: &Directory) -> Result<()> {
     let deadline = Deadline::new();
     loop {
-        cgroup.write("all processes in it stand still", STATE, "FROZEN")?;
+        cgroup.write("freeze all processes in it", STATE, "FROZEN")?;
         if cgroup.read(STATE)?.trim() == "FROZEN" {
             return Ok(());
         }
@@ -83,7 +66,7 @@ pub(crate) fn freeze_v1(cgroup: &Directory) -> Result<()> {
 }
 
 fn thaw_v1(cgroup: &Directory) -> Result<()> {
-    cgroup.write("its processes go on", STATE, "THAWED")
+    cgroup.write("thaw all processes in it", STATE, "THAWED")
 }
 
 /// Thaws a cgroup of the freezer and the cgroups below it, so that their processes can

@@ -7,9 +7,8 @@ use kit::{Failure, Hint};
 use nix::errno::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::controller::Version;
 use crate::deadline::{Deadline, STUCK};
-use crate::directory::Directory;
+use crate::directory::{Directory, unified};
 use crate::{events, freeze};
 
 // ANCHOR: kill
@@ -20,7 +19,7 @@ use crate::{events, freeze};
 /// moment.
 // Task 5.4: one write to cgroup.kill, then wait until the kernel says that it is empty.
 pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
-    if let Some(unified) = directories.iter().find(|it| it.version() == Version::V2) {
+    if let Some(unified) = unified(directories) {
         match unified.write("kill every process in it", "cgroup.kill", 1) {
             // An older kernel: `kill_each` does it.
             Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => return Ok(()),
@@ -91,7 +90,7 @@ fn signal(directories: &[Directory], pids: &[Pid]) -> Result<()> {
     for (pid, process) in opened.iter().filter(|(pid, _)| listed.contains(pid)) {
         let operands = format_args!("{}, SIGKILL", pid.as_raw_nonzero());
         match kit::call(
-            "kill what is still in the cgroup",
+            "kill a process that is still in the cgroup",
             "pidfd_send_signal",
             operands,
             || pidfd_send_signal(process, Signal::KILL),

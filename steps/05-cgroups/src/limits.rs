@@ -97,7 +97,7 @@ impl Limit {
                 "use a kernel with CONFIG_CFS_BANDWIDTH"
             }
             _ => {
-                "use a kernel that has it (`05-cgroups doctor` tells what is there), or leave the limit out"
+                "use a kernel that has it (`05-cgroups doctor` shows which limits it has), or leave the limit out"
             }
         }
     }

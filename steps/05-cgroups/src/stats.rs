@@ -1,11 +1,10 @@
 //! The resources that a container has used.
 
-use std::fmt::{self, Display};
 use std::time::Duration;
 
 use crate::cgroup::Cgroup;
 use crate::controller::{Controller, Version};
-use crate::directory::Directory;
+use crate::directory::{Directory, unified};
 use crate::size::Size;
 
 /// The resources that a container has used. A field is `None` where this kernel does
@@ -72,7 +71,7 @@ impl Cgroup {
                 (time("cpuacct.usage_user")?, time("cpuacct.usage_sys")?);
             return Some(Cpu { total: time("cpuacct.usage")?, user, system });
         }
-        let cgroup = self.directory_of(Version::V2)?;
+        let cgroup = unified(self.directories())?;
         let time = |key| cgroup.keyed("cpu.stat", key).map(Duration::from_micros);
         Some(Cpu {
             total: time("usage_usec")?,
@@ -120,39 +119,25 @@ fn sum(text: &str, key: &str) -> u64 {
 
 impl Stats {
     /// Returns the lines of `--stats`. `wall` is the time from start to end.
-    pub fn report(self, wall: Duration) -> impl Display {
-        Report { stats: self, wall }
-    }
-}
-
-struct Report {
-    stats: Stats,
-    wall: Duration,
-}
-
-impl Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stats { cpu, memory_peak, pids_peak, io, .. } = self.stats;
+    pub fn report(self, wall: Duration) -> String {
+        let unknown = || "not counted by this kernel here".to_string();
         let seconds = |time: Duration| format!("{:.3}s", time.as_secs_f64());
-        let cpu = cpu.map(|Cpu { total, user, system }| {
-            format!(
-                "{} (user {}, system {})",
-                seconds(total),
-                seconds(user),
-                seconds(system)
-            )
+        let cpu = self.cpu.map_or_else(unknown, |Cpu { total, user, system }| {
+            let (user, system) = (seconds(user), seconds(system));
+            format!("{} (user {user}, system {system})", seconds(total))
         });
-        let memory = memory_peak.map(|bytes| format!("{} at most", Size(bytes)));
-        let pids = pids_peak.map(|count| format!("{count} at most"));
-        let io = io.map(|Io { read, written }| {
+        let memory = self
+            .memory_peak
+            .map_or_else(unknown, |bytes| format!("{} at most", Size(bytes)));
+        let pids =
+            self.pids_peak.map_or_else(unknown, |count| format!("{count} at most"));
+        let io = self.io.map_or_else(unknown, |Io { read, written }| {
             format!("{} read, {} written", Size(read), Size(written))
         });
-        let unknown = "not counted by this kernel here";
-        writeln!(f, "wall    {}", seconds(self.wall))?;
-        writeln!(f, "cpu     {}", cpu.as_deref().unwrap_or(unknown))?;
-        writeln!(f, "memory  {}", memory.as_deref().unwrap_or(unknown))?;
-        writeln!(f, "pids    {}", pids.as_deref().unwrap_or(unknown))?;
-        write!(f, "io      {}", io.as_deref().unwrap_or(unknown))
+        let wall = seconds(wall);
+        format!(
+            "wall    {wall}\ncpu     {cpu}\nmemory  {memory}\npids    {pids}\nio      {io}"
+        )
     }
 }
 
@@ -179,6 +164,6 @@ mod tests {
             Stats { cpu: Some(cpu), memory_peak: Some(3 << 19), ..Stats::default() };
         let lines = "wall    2.000s\ncpu     0.812s (user 0.700s, system 0.112s)\nmemory  1.5MiB at most\n\
                      pids    not counted by this kernel here\nio      not counted by this kernel here";
-        assert_eq!(stats.report(Duration::from_secs(2)).to_string(), lines);
+        assert_eq!(stats.report(Duration::from_secs(2)), lines);
     }
 }

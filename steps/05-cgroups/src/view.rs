@@ -25,7 +25,7 @@ const MOUNT_POINT: &str = "/sys/fs/cgroup";
 // namespace. At clone(2) that would be the parent's cgroup.
 pub fn unshare_namespace() -> Result<()> {
     kit::call(
-        "its cgroup is the top of what it sees",
+        "its cgroup becomes the top of its view",
         "unshare",
         "CLONE_NEWCGROUP",
         || unshare(CloneFlags::CLONE_NEWCGROUP),

@@ -48,7 +48,7 @@ impl Ids {
         let failure = Failure::new(format_args!(
             "{unmapped} is not mapped into this user namespace"
         ));
-        Err(failure.hint(format_args!("mapped are {}", self.shown())).into())
+        Err(failure.hint(format_args!("the maps are: {}", self.shown())).into())
     }
 
     /// In the child, last: becomes the user that the command runs as.
@@ -76,12 +76,8 @@ impl Ids {
             )?;
         }
         let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-        kit::call("its group first, while it may", "setresgid", gid, || {
-            setresgid(gid, gid, gid)
-        })?;
-        kit::call("who it is from here on", "setresuid", uid, || {
-            setresuid(uid, uid, uid)
-        })?;
+        kit::call("become this group", "setresgid", gid, || setresgid(gid, gid, gid))?;
+        kit::call("become this user", "setresuid", uid, || setresuid(uid, uid, uid))?;
         exec::die_with_parent(parent) // prctl(2): the change of ids has cleared it
     }
     // ANCHOR_END: become

@@ -172,7 +172,7 @@ pub fn open_root(
 
 fn open_namespace(child: Pid) -> Result<File> {
     let path = format!("/proc/{child}/ns/user");
-    kit::call("to show files with its owners", "open", &path, || File::open(&path))
+    kit::call("its id maps, for an idmapped mount", "open", &path, || File::open(&path))
 }
 
 fn write_both(child: Pid, uids: &IdMap, gids: &IdMap) -> Result<()> {
@@ -183,8 +183,8 @@ fn write_both(child: Pid, uids: &IdMap, gids: &IdMap) -> Result<()> {
 fn write(child: Pid, file: &str, text: &str) -> Result<()> {
     let why = match file {
         "setgroups" => "an ordinary user's gid_map needs it",
-        "uid_map" => "who its users are outside",
-        _ => "who its groups are outside",
+        "uid_map" => "map its user ids",
+        _ => "map its group ids",
     };
     let path = format!("/proc/{child}/{file}");
     let operands = format!("{path}, {}", text.trim_end().replace('\n', "; "));

@@ -85,7 +85,7 @@ pub fn traced() -> Vec<String> {
     MAKE_A_CONTAINER.iter().chain(others).map(|name| format!("?{name}")).collect()
 }
 
-/// The calls that make a container.
+/// Keeps only the calls that make a container.
 pub fn container_calls(calls: &[String]) -> Vec<String> {
     let mut calls: Vec<String> = calls
         .iter()

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Task, Wrong};
-use crate::rootfs;
+use crate::{checkout, rootfs};
 
 /// The file of a step in which a task's function is.
 pub struct Source {
@@ -25,7 +25,9 @@ impl Source {
         let mark = format!("// Task {}:", task.number);
         let top = rootfs::workspace();
         let mut found = Vec::new();
-        for path in rust_files(&top.join("steps")) {
+        let files = checkout::files_below(&top.join("steps")).unwrap();
+        for path in files.into_iter().filter(|it| it.extension() == Some("rs".as_ref()))
+        {
             let text = fs::read_to_string(&path).unwrap();
             if let Some(at) = text.find(&mark) {
                 let body =
@@ -108,19 +110,6 @@ fn body(text: &str, below: usize) -> Option<Range<usize>> {
         }
     }
     None
-}
-
-fn rust_files(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|it| it == "rs") {
-            found.push(path);
-        }
-    }
-    found
 }
 
 #[cfg(test)]

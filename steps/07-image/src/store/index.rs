@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 
 use anyhow::{Context, Result};
-use kit::Failure;
+use kit::{Failure, FailureKind};
 use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 
 use super::Store;
@@ -198,6 +198,7 @@ impl Index {
 
 fn unknown(name: &ImageName) -> anyhow::Error {
     Failure::new(format_args!("image {name}: there is no image of this name in the store"))
+        .kind(FailureKind::NotFound)
         .hint("`images` lists them; `import` and `load` bring new ones; --store names another store")
         .into()
 }

@@ -1,0 +1,94 @@
+//! The bytes of an entry: its header, see tar(5), and its content.
+
+use super::{Checksum, Entry};
+
+impl Entry {
+    /// Returns the entry, preceded by its PAX header and its GNU long-name entries.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.before.clone();
+        if !self.pax.is_empty() {
+            let header = Entry {
+                body: self.pax.clone(),
+                ..Entry::of_kind(b'x', "PaxHeaders/x")
+            };
+            bytes.extend(header.bytes());
+        }
+        bytes.extend(self.header());
+        bytes.extend(&self.body);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+
+    fn header(&self) -> [u8; 512] {
+        let octal = |value: u32| format!("{value:07o}\0").into_bytes();
+        let size = self.claim.unwrap_or(self.body.len() as u64);
+        let mut fields = vec![
+            (0, 100, self.name.clone()),
+            (100, 8, octal(self.mode)),
+            (108, 8, number(self.owner.0, 8)),
+            (116, 8, number(self.owner.1, 8)),
+            (124, 12, number(size, 12)),
+            (136, 12, number(self.mtime as u64, 12)),
+            (156, 1, vec![self.kind]),
+        ];
+        if self.kind == b'S' {
+            fields.push((257, 8, b"ustar  \0".into()));
+            fields.push((386, 109, self.link.clone()));
+        } else {
+            fields.push((157, 100, self.link.clone()));
+            fields.push((257, 8, b"ustar\x0000".into()));
+            fields.push((329, 8, octal(self.device.0)));
+            fields.push((337, 8, octal(self.device.1)));
+        }
+        let mut header = [0; 512];
+        for (at, room, text) in fields {
+            write_field(&mut header, at, room, &text);
+        }
+        if let Some(edit) = self.edit {
+            edit(&mut header);
+        }
+        // The checksum is computed with spaces in its own field.
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        let wrong = matches!(self.checksum, Checksum::Wrong);
+        write_field(
+            &mut header,
+            148,
+            8,
+            format!("{:06o}\0 ", sum + u32::from(wrong)).as_bytes(),
+        );
+        header
+    }
+}
+
+fn write_field(header: &mut [u8; 512], at: usize, room: usize, text: &[u8]) {
+    let length = text.len().min(room);
+    header[at..at + length].copy_from_slice(&text[..length]);
+}
+
+/// Octal digits. A number that is too large for them is written in GNU's base-256
+/// encoding, marked by the first bit.
+fn number(number: u64, room: usize) -> Vec<u8> {
+    let octal = format!("{number:0width$o}\0", width = room - 1);
+    if octal.len() <= room {
+        return octal.into_bytes();
+    }
+    // A time before 1970 is negative: its first bits are set anyway.
+    let fill = if (number as i64) < 0 { 0xff } else { 0 };
+    let mut bytes = vec![fill; room];
+    let start = room.saturating_sub(8);
+    let digits = number.to_be_bytes();
+    bytes[start..].copy_from_slice(&digits[8 - (room - start)..]);
+    bytes[0] |= 0x80;
+    bytes
+}
+
+/// `LENGTH KEY=VALUE\n`, where the length counts itself.
+pub fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while length != rest + length.to_string().len() {
+        length += 1;
+    }
+    [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
+}
