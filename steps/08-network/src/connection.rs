@@ -54,13 +54,13 @@ pub fn connect(
         NetworkMode::Host => Attachment::Host,
         NetworkMode::None => Attachment::Alone,
         NetworkMode::Pasta(pasta) => {
-            tell_of_open(&pasta.ports);
+            announce_open_ports(&pasta.ports);
             Attachment::Pasta(pasta.clone(), OnceCell::new())
         }
         NetworkMode::Bridge(bridge) => {
             let request = lease_request(options, bridge, id, hostname, run_dir)?;
             let endpoint = Endpoint::join(bridge, request)?;
-            tell_of_open(endpoint.ports());
+            announce_open_ports(endpoint.ports());
             Attachment::Bridge(Box::new(endpoint))
         }
     };
@@ -93,7 +93,7 @@ fn lease_request(
 }
 
 /// Says which ports every other host can reach now.
-fn tell_of_open(ports: &[Port]) {
+fn announce_open_ports(ports: &[Port]) {
     let open: Vec<_> = ports.iter().filter(|port| port.ip.is_none()).collect();
     let Some(first) = open.first() else { return };
     let which = match open.len() {

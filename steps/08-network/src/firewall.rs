@@ -113,7 +113,7 @@ pub(crate) fn admit(
     uplinks: &[String],
     firewall: Firewall,
 ) -> Result<()> {
-    let ruleset = Ruleset::read("would others stop what it sends?")?;
+    let ruleset = Ruleset::read("would another firewall drop its packets?")?;
     let concerns = |obstacle: &Obstacle| {
         network.isolation != Isolation::Internal || obstacle.chain.hook == Some(INPUT)
     };
@@ -189,7 +189,7 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
     let all = store.changes().rules.iter().cloned();
     let (kept, unused): (Vec<_>, Vec<_>) =
         all.partition(|added| in_use.contains(&added.comment));
-    let ruleset = Ruleset::read("which rules in others' chains are ours?")?;
+    let ruleset = Ruleset::read("which rules in chains of other programs are ours?")?;
     let is_unused = |rule: &&ExistingRule| {
         let mut unused = unused.iter();
         unused.any(|it| it.chain == rule.chain && it.comment == rule.comment)
@@ -201,7 +201,7 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
             batch.delete_rule(&rule.chain, rule.handle);
         }
         batch.commit(
-            "the host's firewall is as it was",
+            "remove our rules from the host's firewall",
             format_args!("{} rules removed", rules.len()),
         )?;
     }

@@ -63,7 +63,7 @@ pub(crate) fn replace_table(
         batch.append(&chain(name), rule);
     }
     batch.commit(
-        "who may reach whom",
+        "which packets may pass",
         format_args!("table inet kiste, {} rules", rules.len()),
     )
 }
