@@ -46,15 +46,8 @@ pub fn all(file: &Path) -> Result<()> {
     for nth in 0..plan.subjects.len() {
         send(&Message::Begin(nth))?;
         let status = Command::new("unshare")
-            .args([
-                "--mount",
-                "--propagation",
-                "private",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-            ])
+            .args(["--mount", "--propagation", "private", "--mount-proc"])
+            .args(["--pid", "--fork", "--kill-child"])
             // A shell as PID 1 reaps orphaned processes.
             .args(["--uts", "--ipc", "bash", "-c", r#""$0" "$@"; exit $?"#])
             .arg(std::env::current_exe()?)
