@@ -91,7 +91,7 @@ fn comments_begin_with_their_subject_or_their_verb() {
     assert!(wrong.is_empty(), "{} comments:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// The text of a Rust file, a script or a list, and the sign of its comments.
+/// Returns the text of a Rust file, a script or a list, and the sign of its comments.
 fn text_with_comments(file: &PathBuf) -> Option<(String, &'static str)> {
     let text = std::fs::read_to_string(file).ok()?;
     match file.extension().and_then(|it| it.to_str()) {

@@ -3,7 +3,7 @@
 /// Words with which a sentence hides its subject.
 const PRONOUNS: [&str; 7] = ["What", "Who", "Whoever", "That", "Of", "One", "Those"];
 
-/// The lines, counted from 1, whose comment begins a sentence with such a word.
+/// Returns the lines, counted from 1, whose comment begins a sentence with such a word.
 /// A question is none.
 pub fn begun_with_a_pronoun(text: &str, mark: &str) -> Vec<usize> {
     let comments: Vec<_> = text.lines().map(|line| comment(line, mark)).collect();
@@ -16,13 +16,13 @@ pub fn begun_with_a_pronoun(text: &str, mark: &str) -> Vec<usize> {
     (0..comments.len()).filter(is_wrong).map(|at| at + 1).collect()
 }
 
-/// The text of a comment that has its line to itself.
+/// Returns the text of a comment that has its line to itself.
 fn comment<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
     let text = line.trim_start().strip_prefix(mark)?;
     text.trim_start_matches(['/', '!']).strip_prefix(' ')
 }
 
-/// Whether the sentence that begins here ends with a question mark.
+/// Returns whether the sentence that begins here ends with a question mark.
 fn is_question(comments: &[Option<&str>]) -> bool {
     let block: Vec<_> = comments.iter().map_while(|line| *line).collect();
     let text = block.join(" ") + " ";

@@ -32,7 +32,7 @@ impl Imports {
         imports
     }
 
-    /// The circles: `a → b → a`.
+    /// Returns the circles: `a → b → a`.
     pub fn circles(&self) -> Vec<String> {
         let uses: BTreeMap<_, _> = self
             .named
@@ -49,7 +49,7 @@ impl Imports {
         found.into_values().collect()
     }
 
-    /// The modules that this one uses, save those inside it.
+    /// Returns the modules that this one uses, save those inside it.
     fn uses(&self, module: &str) -> BTreeSet<String> {
         let owners = self.named[module].iter().map(|path| self.owner(path, 8));
         let inside = format!("{module}::");
@@ -57,7 +57,8 @@ impl Imports {
         owners.filter(|it| !it.is_empty() && is_other(it)).collect()
     }
 
-    /// The module that a path leads to, through what other modules hand on of it.
+    /// Returns the module that a path leads to, through what other modules hand on of
+    /// it.
     fn owner(&self, path: &[String], patience: u8) -> String {
         let is_module = |n: &usize| self.named.contains_key(&path[..*n].join("::"));
         let depth = (0..=path.len()).rev().find(is_module).unwrap_or(0);
@@ -134,7 +135,7 @@ fn read_tree(
     at
 }
 
-/// The shortest way from a module to itself, if there is any.
+/// Returns the shortest way from a module to itself, if there is any.
 fn way_back(
     from: &str,
     uses: &BTreeMap<&str, BTreeSet<String>>,

@@ -13,12 +13,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// The step: `05-cgroups`.
+    /// Returns the step: `05-cgroups`.
     pub fn step(&self) -> &str {
         self.path.iter().next().unwrap().to_str().unwrap()
     }
 
-    /// The module: `cli::ps`; empty for `lib.rs`.
+    /// Returns the module: `cli::ps`; empty for `lib.rs`.
     pub fn module(&self) -> String {
         let parts: Vec<_> =
             self.path.iter().skip(2).flat_map(|part| part.to_str()).collect();
@@ -28,14 +28,15 @@ impl Source {
         }
     }
 
-    /// Whether options and the environment may be read here.
+    /// Returns whether options and the environment may be read here.
     pub fn is_command_line(&self) -> bool {
         let module = self.module();
         ["args", "cli", "main"].contains(&module.as_str())
             || module.starts_with("cli::")
     }
 
-    /// The files beside this one that are its unit tests: `#[cfg(test)] mod b;`.
+    /// Returns the files beside this one that are its unit tests: `#[cfg(test)] mod
+    /// b;`.
     fn test_files(&self) -> Vec<PathBuf> {
         let lines = self.text.lines().zip(self.text.lines().skip(1));
         let names = lines
@@ -44,13 +45,14 @@ impl Source {
         names.map(|name| self.path.with_file_name(format!("{name}.rs"))).collect()
     }
 
-    /// The words and signs of the program: without comments, strings and unit tests.
+    /// Returns the words and signs of the program: without comments, strings and unit
+    /// tests.
     pub fn tokens(&self) -> Vec<&str> {
         tokens(without_unit_tests(&self.text))
     }
 }
 
-/// Every Rust file of every step, without those of unit tests.
+/// Returns every Rust file of every step, without those of unit tests.
 pub fn of_all_steps(root: &Path) -> Vec<Source> {
     let steps = root.join("steps");
     let mut files = Vec::new();
@@ -109,7 +111,7 @@ fn tokens(mut text: &str) -> Vec<&str> {
     tokens
 }
 
-/// The length of a text up to this end, which is looked for behind `start`.
+/// Returns the length of a text up to this end, which is looked for behind `start`.
 fn end_of(end: &str, text: &str, start: usize) -> usize {
     text[start..].find(end).map_or(text.len(), |at| start + at + end.len())
 }
