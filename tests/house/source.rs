@@ -1,4 +1,4 @@
-//! The files of a step, and what of them is code of the program.
+//! The source files of the steps, and the tokens of their code.
 
 use std::path::{Path, PathBuf};
 
