@@ -28,7 +28,7 @@ pub(crate) struct Endpoint {
     dir: PathBuf,
     network: Network,
     lease: Lease,
-    /// They are released when the container leaves the network, and then None.
+    /// Released when the container leaves the network; the value is None then.
     resources: Option<HostResources>,
 }
 

@@ -1,6 +1,6 @@
-//! Makes the host's rules, settings and bridges what the containers need. Every start
-//! and every end of a container calls it, so the next one repairs what a kill has left
-//! half done.
+//! Adapts the host's rules, settings and bridges to its containers. Every start and
+//! every end of a container calls it, so the next one repairs what a kill has left half
+//! done.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -24,8 +24,9 @@ use crate::store::{NetworkRecord, NetworkStore};
 ///
 /// Returns an error for each container that cannot be examined: its lease stays.
 ///
-/// `own` is the run directory of the container that is about to start. A lease with it
-/// is that of an earlier container, although its lock is held: by us.
+/// `own` is the run directory of the container that is about to start. A lease with this
+/// directory belongs to an earlier container, although the directory is locked: this
+/// process holds the lock.
 ///
 /// # Errors
 /// When the changes of the host were made in another network namespace, a link cannot
@@ -112,8 +113,8 @@ fn liveness(
     }
 }
 
-/// Makes rules, settings and bridges what the leases require. Goes on past errors, and
-/// returns them all.
+/// Adapts rules, settings and bridges to the leases. Goes on past errors, and returns
+/// them all.
 pub(crate) fn reconcile(
     store: &mut NetworkStore,
     netlink: &mut Netlink,
@@ -122,7 +123,8 @@ pub(crate) fn reconcile(
     let networks: Vec<NetworkRecord> = store.networks_in_use().cloned().collect();
     let networks: Vec<&NetworkRecord> = networks.iter().collect();
     let required = prepare_forwarding(store, netlink, &networks, &mut errors);
-    // The rules come before forwarding is turned on: what they forbid is never open.
+    // The rules come before forwarding is turned on, so that no packet passes which they
+    // forbid.
     let saved = &store.changes().sysctls;
     errors.extend(rules::replace_table(store.dir(), &networks, saved).err());
     match required {
@@ -135,7 +137,7 @@ pub(crate) fn reconcile(
     for record in &unused {
         errors.extend(stop_network(store, netlink, record).err());
     }
-    // Last, and only when all is undone: `gc` goes by what is noted.
+    // Last, and only when all is undone: `gc` knows only what is noted.
     if errors.is_empty() {
         for NetworkRecord { network, .. } in unused {
             if network.origin == Origin::Automatic {
