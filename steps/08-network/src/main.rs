@@ -102,7 +102,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_file = args.command.pid_file()?;
     let mounts = [network::mount_points(), args.mount.requests()?].concat();
     let rootfs = args.root.rootfs();
-    let image = args.image.plan()?; // 07: which image it is made of
+    let image = args.image.plan()?; // 07: its image, if it has one
     let terminal = args.terminal.plan()?;
     let network = args.network.plan()?;
 
@@ -112,7 +112,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 08: whom it reaches, and at which address
     let network = network::connect(&network, &id, &names.hostname, &run_dir)?;
-    // 07: what it is made of
+    // 07: the directory or image that it is made of
     let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
     let started = Instant::now();
 
@@ -145,7 +145,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
-            // 07: what the image says, and its program first
+            // 07: by the image's defaults, its program first
             let command = args.command.with_defaults(
                 base.defaults(),
                 &names.hostname,

@@ -18,7 +18,7 @@ use crate::store::Store;
 pub struct Diff {
     #[command(flatten)]
     store: StoreArgs,
-    /// A running container by its id, or an image
+    /// A container by its id, or an image
     #[arg(value_name = "ID|NAME[:TAG]")]
     of: ImageName,
 }

@@ -41,7 +41,7 @@ pub struct Load {
     /// The archive or directory; - is the standard input
     #[arg(value_name = "FILE|DIR", required_unless_present = "input")]
     source: Option<PathBuf>,
-    /// The same, as Docker has it
+    /// The same, as in Docker
     #[arg(short, long, value_name = "FILE|DIR", conflicts_with = "source")]
     input: Option<PathBuf>,
 }
