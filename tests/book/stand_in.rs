@@ -3,11 +3,11 @@
 //! that the links, rules and settings of this machine are never touched. One link leads
 //! to another network namespace, which stands for the rest of the network.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use kiste_tests::Holder;
 use tempfile::TempDir;
 
 use super::host::{Host, RootAccess};
@@ -28,10 +28,6 @@ pub struct StandIn {
     _rootfs: TempDir,
 }
 
-/// A process that holds a mount namespace, and perhaps a network namespace. It ends at
-/// the end of its standard input, and so however we end.
-struct Holder(Child);
-
 /// The host's networks are recorded below /var/lib, here a tmpfs. An ordinary user's
 /// pasta needs /dev/net/tun.
 const HOST: &str = "set -e
@@ -51,7 +47,7 @@ const OUTSIDE: &str = "set -e
 const ROOTFS: &str = r#"mount --bind "$1" "$2""#;
 
 impl StandIn {
-    /// Whether a page is played in namespaces of its own.
+    /// Returns whether a page is played in namespaces of its own.
     pub fn is_for(page: &Page, host: &Host) -> bool {
         page.number() >= Some(WRITES) && host.root == RootAccess::Already
     }
@@ -77,85 +73,50 @@ impl StandIn {
     /// Makes the namespaces for this page and this workspace.
     pub fn make(page: &Page, workspace: &Path) -> Result<Self> {
         let has_network = page.number() >= Some(NETWORK);
-        let net: &[&str] = if has_network { &["--net"] } else { &[] };
-        let host = Holder::start(net)?;
-        let outside = has_network.then(|| Holder::start(net)).transpose()?;
+        let net = if has_network { &["--net"][..] } else { &[] };
+        let namespaces = [net, &["--mount", "--propagation", "private"]].concat();
+        let host = Holder::of(&namespaces, "");
+        let outside = has_network.then(|| Holder::of(&namespaces, ""));
         if let Some(outside) = &outside {
-            host.sh(HOST, &[&outside.0.id().to_string()])?;
-            outside.sh(OUTSIDE, &[])?;
+            sh(&host, HOST, &[&outside.pid().to_string()])?;
+            sh(outside, OUTSIDE, &[])?;
         }
         let rootfs = tempfile::tempdir().context("make a place for a ./rootfs")?;
         let theirs = workspace.join("rootfs");
         if theirs.is_dir() {
             let ours = rootfs.path().join("rootfs");
             user_home::copy(&theirs, &ours)?;
-            host.sh(ROOTFS, &[&ours.to_string_lossy(), &theirs.to_string_lossy()])?;
+            sh(&host, ROOTFS, &[&ours.to_string_lossy(), &theirs.to_string_lossy()])?;
         }
         Ok(StandIn { host, _outside: outside, _rootfs: rootfs })
     }
 
-    /// The words that run a command in the namespaces, in this directory.
+    /// Returns the words that run a command in the namespaces, in this directory.
     pub fn entrance(&self, dir: &Path) -> Vec<String> {
         // By name: our working directory belongs to another mount namespace.
         let go_there = ["sh", "-c", r#"cd "$0" && exec "$@""#, &dir.to_string_lossy()];
-        self.host.enter().into_iter().chain(go_there.map(String::from)).collect()
+        enter(&self.host).into_iter().chain(go_there.map(String::from)).collect()
     }
 }
 
-impl Holder {
-    fn start(net: &[&str]) -> Result<Self> {
-        let mut unshare = Command::new("unshare");
-        unshare.args(net).args([
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            "echo here; exec cat",
-        ]);
-        let child = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut holder = Holder(child.context("start unshare")?);
-        let mut line = String::new();
-        let output = holder.0.stdout.take().context("its output is a pipe")?;
-        BufReader::new(output)
-            .read_line(&mut line)
-            .context("read from the namespace's process")?;
-        if line != "here\n" {
-            bail!("unshare makes no namespace");
-        }
-        Ok(holder)
-    }
-
-    fn enter(&self) -> Vec<String> {
-        // Enters both kinds: if the holder has no network namespace of its own, it is
-        // in ours.
-        ["nsenter", "-t", &self.0.id().to_string(), "-n", "-m"].map(String::from).into()
-    }
-
-    fn sh(&self, script: &str, arguments: &[&str]) -> Result<()> {
-        let words = self.enter();
-        let mut command = Command::new(&words[0]);
-        command
-            .args(&words[1..])
-            .args(["sh", "-c", script, "sh"])
-            .args(arguments)
-            .stdin(Stdio::null());
-        let output = command.output().context("start nsenter")?;
-        if !output.status.success() {
-            bail!(
-                "the namespaces that stand in for the host cannot be made: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        Ok(())
-    }
+/// Returns the words that enter the namespaces of a holder. Enters both kinds: if the
+/// holder has no network namespace of its own, it is in ours.
+fn enter(holder: &Holder) -> [String; 5] {
+    ["nsenter", "-t", &holder.pid().to_string(), "-n", "-m"].map(String::from)
 }
 
-impl Drop for Holder {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
+fn sh(holder: &Holder, script: &str, arguments: &[&str]) -> Result<()> {
+    let words = enter(holder);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).args(["sh", "-c", script, "sh"]).args(arguments);
+    let output = command.stdin(Stdio::null()).output().context("start nsenter")?;
+    if !output.status.success() {
+        bail!(
+            "the namespaces that stand in for the host cannot be made: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
+    Ok(())
 }
 
 #[cfg(test)]
