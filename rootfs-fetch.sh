@@ -448,12 +448,12 @@ check_digest() {
 # Refuses archives that name files outside, such as /etc/passwd or ../../.profile. Some tars strip such names
 # in a listing, and say so; then their message is the sign.
 check_names() {
-    names=$(LC_ALL=C tar -tf "$1" 2>"$work/tar-said") ||
-        die "cannot read $2 as a tarball: $(grep -m 1 . "$work/tar-said")" \
+    names=$(LC_ALL=C tar -tf "$1" 2>"$work/tar-errors") ||
+        die "cannot read $2 as a tarball: $(grep -m 1 . "$work/tar-errors")" \
             "fetch it again; tar needs gzip, xz or zstd for what these have packed"
     unsafe=$(
         printf '%s\n' "$names" | grep -m 1 -E '^/|(^|/)\.\.(/|$)' ||
-            grep -m 1 '[Rr]emoving leading' "$work/tar-said"
+            grep -m 1 '[Rr]emoving leading' "$work/tar-errors"
     ) || :
     [ -z "$unsafe" ] ||
         die "$2 is unsafe, nothing is unpacked: it names files outside itself ($unsafe)" \

@@ -46,8 +46,9 @@ fn root_tools_are_found_although_the_caller_has_no_sbin_in_path() {
 fn a_target_directory_may_have_an_equals_sign_in_its_name() {
     let fake = FakeWorkspace::new();
     for name in ["01-uts", "05-cgroups"] {
-        let told = fake.run(&format!("a=b/debug/{name}"), &["run", "echo", "c=d  e"]);
-        told.code(7)
+        let stderr = fake.run(&format!("a=b/debug/{name}"), &["run", "echo", "c=d  e"]);
+        stderr
+            .code(7)
             .stdout(contains(format!("{name} <run> <echo> <c=d  e>")))
             .stderr(contains("SUDO"));
     }
@@ -210,8 +211,8 @@ fn a_chapters_check_is_started_as_root_and_told_which_it_is() {
         );
         let assert = command.env("KISTE_CHECK", chapter).assert().code(7);
         let assert = assert.stdout(contains(format!("KISTE_CHECK={chapter}")));
-        let told = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
-        assert_eq!(told.contains("SUDO"), root, "{chapter}: {told}");
+        let stderr = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        assert_eq!(stderr.contains("SUDO"), root, "{chapter}: {stderr}");
     }
 }
 
@@ -304,9 +305,10 @@ fn the_skipped_tests_of_one_cargo_run_are_collected_in_one_file() {
 
     fake.make_rootfs();
     let ran = fake.run("target/debug/deps/book-0123456789abcdef", &[]);
-    let said = String::from_utf8_lossy(&ran.get_output().stdout).into_owned();
-    let log = said.lines().find_map(|line| line.strip_prefix("KISTE_SKIPPED="));
-    let log = PathBuf::from(log.unwrap_or_else(|| panic!("no KISTE_SKIPPED: {said}")));
+    let stdout = String::from_utf8_lossy(&ran.get_output().stdout).into_owned();
+    let log = stdout.lines().find_map(|line| line.strip_prefix("KISTE_SKIPPED="));
+    let log =
+        PathBuf::from(log.unwrap_or_else(|| panic!("no KISTE_SKIPPED: {stdout}")));
     assert_eq!(log.parent(), Some(built.as_path()));
     assert!(log.exists(), "the caller makes it, since root's could not be removed");
     assert!(!old.exists(), "the log of an earlier run is removed");

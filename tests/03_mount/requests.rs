@@ -325,7 +325,7 @@ fn an_invalid_mount_option_is_a_usage_error_with_the_rule() {
         ("-v", "/a:/b:ro:x", "a volume is SRC:DST[:OPTIONS]"),
         ("-v", "/a:b", "must be an absolute path"),
         ("-v", "data:/b", "a directory here is ./data"),
-        ("-v", ":/b", "is no path"),
+        ("-v", ":/b", "is not a path"),
         ("-v", "/a:/", "the root itself cannot be mounted over"),
         ("-v", "/a:/proc", "what is in /proc cannot be mounted over"),
         (
@@ -333,14 +333,14 @@ fn an_invalid_mount_option_is_a_usage_error_with_the_rule() {
             "type=tmpfs,dst=/proc/x",
             "what is in /proc cannot be mounted over",
         ),
-        ("-v", "/a:/b:bogus", "is no option of a bind mount"),
-        ("-v", "/a:/b:size=1m", "is no option of a bind mount"),
+        ("-v", "/a:/b:bogus", "is not an option of a bind mount"),
+        ("-v", "/a:/b:size=1m", "is not an option of a bind mount"),
         ("--mount", "type=bind,src=/a", "--mount needs dst=PATH"),
         ("--mount", "type=bind,dst=/b", "a bind mount needs src=PATH"),
         ("--mount", "type=nfs,src=/a,dst=/b", "unknown mount type \"nfs\""),
         ("--mount", "type=tmpfs,src=/a,dst=/b", "a tmpfs has no src"),
         ("--tmpfs", "t", "must be an absolute path"),
-        ("--tmpfs", "/t:rbind", "is no option of a tmpfs"),
+        ("--tmpfs", "/t:rbind", "is not an option of a tmpfs"),
     ] {
         let ran: Ran = bench.sh(&[option, value], "echo it runs");
         ran.exits(2).complains(rule);

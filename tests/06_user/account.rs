@@ -150,7 +150,7 @@ fn an_id_that_is_not_mapped_is_refused_and_the_maps_are_named() {
         let ran = user.run(&["-u", asked], &["echo", "it runs"]);
         ran.exits(125).complains(what);
         ran.complains(&format!(
-            "hint: mapped are uids 0 {} 1; gids 0 {} 1",
+            "hint: the maps are: uids 0 {} 1; gids 0 {} 1",
             user.uid, user.gid
         ));
         assert_eq!(ran.out, "");

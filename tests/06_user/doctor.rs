@@ -58,7 +58,7 @@ fn a_user_with_ranges_needs_nothing_more() {
     for name in ["user-namespace", "uidmap", "subids"] {
         assert_eq!(says(ran.exits(0), name).0, "ok", "{name}");
     }
-    assert!(says(&ran, "subids").1.starts_with("65536 ids"));
+    assert!(says(&ran, "subids").1.starts_with("65536 subordinate ids"));
     let (verdict, found, _) = says(&ran, "root");
     assert_eq!(verdict, "missing", "root is missing, and not needed");
     assert!(found.contains("--userns host"), "{found}");
@@ -86,16 +86,11 @@ fn short_ranges_and_missing_ones_have_different_messages() {
     let short = format!("{NAME}:200000:1000\n");
     let long = format!("{NAME}:200000:65535\n");
     for (subuid, subgid, verdict, what) in [
-        (
-            &*short,
-            &*long,
-            "missing",
-            "1000 ids are lent to you: an image may use 65536",
-        ),
-        (&*long, &*short, "missing", "1000 ids are lent to you"),
-        (&*long, "", "missing", "/etc/subgid lends you no ids"),
-        ("", &*long, "missing", "/etc/subuid lends you no ids"),
-        (&*long, &*long, "ok", "65535 ids are lent to you"),
+        (&*short, &*long, "missing", "1000 subordinate ids: an image may use 65536"),
+        (&*long, &*short, "missing", "1000 subordinate ids"),
+        (&*long, "", "missing", "/etc/subgid has no ids for you"),
+        ("", &*long, "missing", "/etc/subuid has no ids for you"),
+        (&*long, &*long, "ok", "65535 subordinate ids"),
     ] {
         let Some(user) = User::with_files(this_step(), &[], subuid, subgid) else {
             return;

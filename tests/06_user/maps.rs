@@ -71,17 +71,17 @@ fn the_note_says_what_is_missing() {
     let step = || this_step();
     let users = format!("{NAME}:{UIDS}:65536\n");
     for (subuid, subgid, why) in [
-        ("", &*users, "/etc/subuid lends you no ids"),
-        (&*users, "", "/etc/subgid lends you no ids"),
+        ("", &*users, "/etc/subuid has no ids for you"),
+        (&*users, "", "/etc/subgid has no ids for you"),
         (
             "somebody:200000:65536\n# kiste-tester:1:2\n",
             &*users,
-            "/etc/subuid lends you no ids",
+            "/etc/subuid has no ids for you",
         ),
         (
             "kiste-tester:x:65536\nkiste-tester:200000\nkiste-tester\n\n",
             &*users,
-            "/etc/subuid lends you no ids",
+            "/etc/subuid has no ids for you",
         ),
     ] {
         let Some(user) = User::with_files(step(), &["pivot-root"], subuid, subgid)
@@ -100,7 +100,7 @@ fn without_newuidmap_the_note_names_it() {
     user.as_user = ["env".into(), "PATH=/nonexistent".into()].into();
     let ran = user.sh(&[], "cat /proc/self/uid_map");
     ran.exits(0)
-        .complains("there is no newuidmap here")
+        .complains("newuidmap is not installed")
         .complains("install the package uidmap");
     assert_eq!(tidy(&ran.out), format!("0 {} 1", user.uid));
 }

@@ -63,7 +63,8 @@ fn no_subcommand_minds_a_closed_stdout() {
         assert_eq!(call_with_closed_stdout(&shop, arguments).0, 0, "{arguments:?}");
     }
     call_with_closed_stdout(&shop, &["doctor"]);
-    assert_eq!(shop.names(), ["small:1"]);
+    let names = shop.names();
+    assert!(names.contains(&"small:1".into()) && !names.contains(&"small:2".into()));
 }
 
 #[test]

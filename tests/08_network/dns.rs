@@ -26,7 +26,7 @@ use std::time::Duration;
 use kiste_tests::patience;
 use simple_dns::{Name, Packet, RCODE, TYPE};
 
-use lone_responder::{Answer, LoneResponder, TWO, question};
+use lone_responder::{Answer, LoneResponder, TWO, question, start_responder};
 use server::{address_answer, bytes, server};
 
 pub use host::Host;
@@ -297,18 +297,6 @@ fn a_second_responder_and_a_port_in_use_are_refused() {
     fs::set_permissions(&other, fs::Permissions::from_mode(0o711)).unwrap();
     nix::unistd::mkfifo(&other.join("dns.users"), nix::sys::stat::Mode::S_IRWXU)
         .unwrap();
-    let leases = other.join("leases.json").display().to_string();
-    let ran = responder.host.call(&[
-        "dns-responder",
-        "--leases",
-        &leases,
-        "--bridge",
-        "lo",
-        "--at",
-        "10.88.0.1/24",
-        "--forwarding",
-        "off",
-        "--detach",
-    ]);
+    let ran = start_responder(&responder.host, &other.join("leases.json"), "off");
     assert!(ran.out.contains("another DNS server"), "{ran:?}");
 }

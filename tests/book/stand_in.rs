@@ -3,11 +3,11 @@
 //! that the links, rules and settings of this machine are never touched. One link leads
 //! to another network namespace, which stands for the rest of the network.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use kiste_tests::Holder;
 use tempfile::TempDir;
 
 use super::host::{Host, RootAccess};
@@ -27,10 +27,6 @@ pub struct StandIn {
     _outside: Option<Holder>,
     _rootfs: TempDir,
 }
-
-/// A process that holds a mount namespace, and perhaps a network namespace. It ends at
-/// the end of its standard input, and so however we end.
-struct Holder(Child);
 
 /// The host's networks are recorded below /var/lib, here a tmpfs. An ordinary user's
 /// pasta needs /dev/net/tun.
@@ -77,19 +73,20 @@ impl StandIn {
     /// Makes the namespaces for this page and this workspace.
     pub fn make(page: &Page, workspace: &Path) -> Result<Self> {
         let has_network = page.number() >= Some(NETWORK);
-        let net: &[&str] = if has_network { &["--net"] } else { &[] };
-        let host = Holder::start(net)?;
-        let outside = has_network.then(|| Holder::start(net)).transpose()?;
+        let net = if has_network { &["--net"][..] } else { &[] };
+        let namespaces = [net, &["--mount", "--propagation", "private"]].concat();
+        let host = Holder::of(&namespaces, "");
+        let outside = has_network.then(|| Holder::of(&namespaces, ""));
         if let Some(outside) = &outside {
-            host.sh(HOST, &[&outside.0.id().to_string()])?;
-            outside.sh(OUTSIDE, &[])?;
+            sh(&host, HOST, &[&outside.pid().to_string()])?;
+            sh(outside, OUTSIDE, &[])?;
         }
         let rootfs = tempfile::tempdir().context("make a place for a ./rootfs")?;
         let theirs = workspace.join("rootfs");
         if theirs.is_dir() {
             let ours = rootfs.path().join("rootfs");
             user_home::copy(&theirs, &ours)?;
-            host.sh(ROOTFS, &[&ours.to_string_lossy(), &theirs.to_string_lossy()])?;
+            sh(&host, ROOTFS, &[&ours.to_string_lossy(), &theirs.to_string_lossy()])?;
         }
         Ok(StandIn { host, _outside: outside, _rootfs: rootfs })
     }
@@ -98,64 +95,28 @@ impl StandIn {
     pub fn entrance(&self, dir: &Path) -> Vec<String> {
         // By name: our working directory belongs to another mount namespace.
         let go_there = ["sh", "-c", r#"cd "$0" && exec "$@""#, &dir.to_string_lossy()];
-        self.host.enter().into_iter().chain(go_there.map(String::from)).collect()
+        enter(&self.host).into_iter().chain(go_there.map(String::from)).collect()
     }
 }
 
-impl Holder {
-    fn start(net: &[&str]) -> Result<Self> {
-        let mut unshare = Command::new("unshare");
-        unshare.args(net).args([
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            "echo here; exec cat",
-        ]);
-        let child = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut holder = Holder(child.context("start unshare")?);
-        let mut said = String::new();
-        let output = holder.0.stdout.take().context("its output is a pipe")?;
-        BufReader::new(output)
-            .read_line(&mut said)
-            .context("read from the namespace's process")?;
-        if said != "here\n" {
-            bail!("unshare makes no namespace");
-        }
-        Ok(holder)
-    }
-
-    fn enter(&self) -> Vec<String> {
-        // Enters both kinds: if the holder has no network namespace of its own, it is
-        // in ours.
-        ["nsenter", "-t", &self.0.id().to_string(), "-n", "-m"].map(String::from).into()
-    }
-
-    fn sh(&self, script: &str, arguments: &[&str]) -> Result<()> {
-        let words = self.enter();
-        let mut command = Command::new(&words[0]);
-        command
-            .args(&words[1..])
-            .args(["sh", "-c", script, "sh"])
-            .args(arguments)
-            .stdin(Stdio::null());
-        let output = command.output().context("start nsenter")?;
-        if !output.status.success() {
-            bail!(
-                "the namespaces that stand in for the host cannot be made: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        Ok(())
-    }
+/// The words that enter the namespaces of a holder. Enters both kinds: if the holder has
+/// no network namespace of its own, it is in ours.
+fn enter(holder: &Holder) -> [String; 5] {
+    ["nsenter", "-t", &holder.pid().to_string(), "-n", "-m"].map(String::from)
 }
 
-impl Drop for Holder {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
+fn sh(holder: &Holder, script: &str, arguments: &[&str]) -> Result<()> {
+    let words = enter(holder);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).args(["sh", "-c", script, "sh"]).args(arguments);
+    let output = command.stdin(Stdio::null()).output().context("start nsenter")?;
+    if !output.status.success() {
+        bail!(
+            "the namespaces that stand in for the host cannot be made: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -165,7 +126,7 @@ mod tests {
     use crate::book::pages::Page;
     use std::process::Command;
 
-    fn says(stand_in: &StandIn, dir: &str, script: &str) -> String {
+    fn output_of(stand_in: &StandIn, dir: &str, script: &str) -> String {
         let words = stand_in.entrance(dir.as_ref());
         let mut command = Command::new(&words[0]);
         let output = command.args(&words[1..]).args(["sh", "-c", script]).output();
@@ -185,13 +146,14 @@ mod tests {
         let stand_in = StandIn::make(&page, "/nowhere".as_ref()).unwrap();
         let script =
             "readlink /proc/self/ns/net; ip -o route show default; ls -A /var/lib; pwd";
-        let said = says(&stand_in, "/tmp", script);
+        let output = output_of(&stand_in, "/tmp", script);
         let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
         assert!(
-            !said.contains(ours.to_str().unwrap()) && said.contains("via 192.0.2.1"),
-            "{said}"
+            !output.contains(ours.to_str().unwrap())
+                && output.contains("via 192.0.2.1"),
+            "{output}"
         );
-        assert!(!said.contains("dpkg") && said.ends_with("/tmp\n"), "{said}");
+        assert!(!output.contains("dpkg") && output.ends_with("/tmp\n"), "{output}");
     }
 
     #[test]
@@ -207,7 +169,10 @@ mod tests {
         std::fs::create_dir_all(workspace.path().join("rootfs/bin")).unwrap();
         let stand_in = StandIn::make(&page, workspace.path()).unwrap();
         let dir = workspace.path().to_str().unwrap();
-        assert_eq!(says(&stand_in, dir, "touch rootfs/made; ls rootfs"), "bin\nmade\n");
+        assert_eq!(
+            output_of(&stand_in, dir, "touch rootfs/made; ls rootfs"),
+            "bin\nmade\n"
+        );
         assert!(!workspace.path().join("rootfs/made").exists());
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -12,9 +12,8 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 use kiste_tests::host;
-use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::pty::PtyMaster;
 use tempfile::NamedTempFile;
 
 use super::compare;
@@ -86,7 +85,7 @@ impl Terminal {
         dir: &Path,
         patience: Duration,
     ) -> Result<Self> {
-        let (screen, slave) = pty().context("open a pty")?;
+        let (screen, slave) = kiste_tests::pty().context("open a pty")?;
         let mut rc = NamedTempFile::new().context("write bash's start file")?;
         writeln!(rc, "stty rows 24 cols 100; PS1='{PROMPT}'; PS2=''")?;
         writeln!(rc, "unset HISTFILE PROMPT_COMMAND MAILCHECK")?;
@@ -245,21 +244,6 @@ impl Drop for Terminal {
         idle::end(&family, Duration::from_secs(5));
         _ = self.shell.wait();
     }
-}
-
-/// Opens both sides of a pty, close-on-exec: if another terminal's bash inherited the
-/// master, closing it would not hang up.
-fn pty() -> Result<(PtyMaster, File)> {
-    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
-    grantpt(&master)?;
-    unlockpt(&master)?;
-    let mut options = File::options();
-    let slave = options
-        .read(true)
-        .write(true)
-        .custom_flags(OFlag::O_NOCTTY.bits())
-        .open(ptsname_r(&master)?)?;
-    Ok((master, slave))
 }
 
 /// Composes the command for bash on the slave side, its controlling terminal.

@@ -288,9 +288,9 @@ fn full_disk(store: &Path, archive: &Path, size: &str) -> String {
          mkdir -p {store}/../empty; tar -C {store}/../empty -cf {store}/../empty.tar .
          \"$@\" {store}/../empty.tar small >&2 || {{ echo 'wrong: not even the small one fits'; exit 0; }}
          before=$(du -s {store} | cut -f1)
-         if said=$(\"$@\" {archive} large 2>&1); then exit 0; fi
+         if output=$(\"$@\" {archive} large 2>&1); then exit 0; fi
          echo refused
-         case $said in *ENOSPC* | *\"room for\"*) ;; *) echo \"wrong: it says $said\";; esac
+         case $output in *ENOSPC* | *\"room for\"*) ;; *) echo \"wrong: it says $output\";; esac
          \"$1\" images --store {store} | grep -q small || echo 'wrong: the small image is lost'
          \"$1\" images --store {store} | grep -q large && echo 'wrong: the large image is listed'
          \"$1\" gc --store {store} --run-dir {store}/../run >&2 || echo 'wrong: gc fails'

@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
         {
             wrong.push(format!("the command printed something else: {:?}", ran.out));
         }
-        let told = ran.err.lines().last().unwrap_or_default();
+        let last_line = ran.err.lines().last().unwrap_or_default();
         match (injection.fault, ran.command.is_some(), ran.code) {
             (_, true, 0) | (Fault::Kill, _, 137) => {}
             (Fault::Error(_), false, 0) => {
@@ -188,7 +188,7 @@ impl<'a> Walk<'a> {
             (Fault::Error(_), _, 125) => {
                 wrong.push(format!("{UNEXPLAINED}: {:?}", ran.err))
             }
-            (Fault::Kill, _, 125) if !told.is_empty() => {}
+            (Fault::Kill, _, 125) if !last_line.is_empty() => {}
             (_, _, code) => wrong.push(format!("exit code {code}: {:?}", ran.err)),
         }
         wrong

@@ -46,15 +46,8 @@ pub fn all(file: &Path) -> Result<()> {
     for nth in 0..plan.subjects.len() {
         send(&Message::Begin(nth))?;
         let status = Command::new("unshare")
-            .args([
-                "--mount",
-                "--propagation",
-                "private",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-            ])
+            .args(["--mount", "--propagation", "private", "--mount-proc"])
+            .args(["--pid", "--fork", "--kill-child"])
             // A shell as PID 1 reaps orphaned processes.
             .args(["--uts", "--ipc", "bash", "-c", r#""$0" "$@"; exit $?"#])
             .arg(std::env::current_exe()?)
@@ -157,12 +150,12 @@ pub fn one(file: &Path, nth: usize) -> Result<()> {
     replace_program(subject, &plan.program_path)?;
     for &number in &subject.order {
         let check = &plan.checks[number];
-        let (mut outcome, seconds, said) = run(check, subject)?;
+        let (mut outcome, seconds, message) = run(check, subject)?;
         if plan.until == Until::Caught && outcome == Outcome::Failed {
             // A flaky test does not fail twice.
             outcome = run(check, subject)?.0;
         }
-        send(&Message::Checked { check: number, outcome, seconds, said })?;
+        send(&Message::Checked { check: number, outcome, seconds, message })?;
         if plan.until == Until::Caught
             && matches!(outcome, Outcome::Failed | Outcome::TimedOut)
         {
@@ -234,9 +227,9 @@ fn run(check: &Check, subject: &Subject) -> Result<(Outcome, f64, String)> {
         (_, _, true) => Outcome::Skipped,
         _ => Outcome::Passed,
     };
-    let said =
+    let message =
         if outcome == Outcome::Passed { String::new() } else { why(&output, &log)? };
-    Ok((outcome, start.elapsed().as_secs_f64(), said))
+    Ok((outcome, start.elapsed().as_secs_f64(), message))
 }
 
 fn ends_within(pid: i32, seconds: u64) -> Result<bool> {

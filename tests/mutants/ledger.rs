@@ -37,7 +37,7 @@ pub struct Entry {
     pub verdict: Verdict,
     /// The test that has caught it.
     pub by: String,
-    said: String,
+    message: String,
 }
 
 /// The verdicts of a step, in `target/mutants/generated/STEP.jsonl`.
@@ -87,7 +87,7 @@ impl Ledger {
         mutant: &Mutant,
         verdict: Verdict,
         by: &str,
-        said: &str,
+        message: &str,
     ) -> Result<()> {
         println!(
             "{:12} {mutant}{}{by}",
@@ -100,7 +100,7 @@ impl Ledger {
             digest: digest.clone(),
             verdict,
             by: by.into(),
-            said: said.into(),
+            message: message.into(),
         };
         // A single write(2) for each line.
         let mut line = serde_json::to_string(&entry)?;

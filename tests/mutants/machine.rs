@@ -31,7 +31,7 @@ pub struct End {
     /// The name of that test.
     pub by: String,
     /// The message of that test's panic.
-    pub said: String,
+    pub message: String,
 }
 
 /// The seconds after which a boot ends. Subjects that are not tested by then get
@@ -90,8 +90,8 @@ impl<'s> Machine<'s> {
         let original = Subject { order: checks, ..self.suite.original.clone() };
         let mut ended = false;
         self.boot(&[original], Until::End, |word| match word {
-            Message::Checked { check, outcome, said, .. } => {
-                self.suite.learn(check, outcome, &said)
+            Message::Checked { check, outcome, message, .. } => {
+                self.suite.learn(check, outcome, &message)
             }
             Message::End(_) => ended = true,
             _ => {}
@@ -173,7 +173,7 @@ impl Progress<'_> {
             Message::Checked {
                 outcome: Outcome::Passed | Outcome::Skipped, ..
             } => {}
-            Message::Checked { check, outcome, said, .. } => {
+            Message::Checked { check, outcome, message, .. } => {
                 let verdict = if outcome == Outcome::TimedOut {
                     Verdict::TimedOut
                 } else {
@@ -183,7 +183,7 @@ impl Progress<'_> {
                     verdict,
                     check: Some(check),
                     by: self.suite.name(check).into(),
-                    said,
+                    message,
                 };
             }
             Message::End(nth) => {
@@ -205,12 +205,12 @@ impl End {
             verdict: Verdict::Survived,
             check: None,
             by: String::new(),
-            said: String::new(),
+            message: String::new(),
         }
     }
 
     fn machine_died() -> Self {
         let by = "the machine, which died".into();
-        End { verdict: Verdict::Caught, check: None, by, said: String::new() }
+        End { verdict: Verdict::Caught, check: None, by, message: String::new() }
     }
 }

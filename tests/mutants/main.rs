@@ -240,7 +240,7 @@ fn test_batch(
                 Verdict::Survived => stage.survived,
                 other => other,
             };
-            ledger().write(left[nth].0, verdict, &end.by, &end.said)?;
+            ledger().write(left[nth].0, verdict, &end.by, &end.message)?;
             left[nth].1.remove()?;
         }
         left = left

@@ -53,16 +53,8 @@ struct Position {
 /// mutants take lines out of it.
 pub fn of(step: &Step) -> Result<Vec<Mutant>> {
     let listed = Command::new("cargo")
-        .args([
-            "mutants",
-            "--list",
-            "--json",
-            "-e",
-            "**/sys.rs",
-            "-e",
-            "**/main.rs",
-            "-p",
-        ])
+        .args(["mutants", "--list", "--json"])
+        .args(["-e", "**/sys.rs", "-e", "**/main.rs", "-p"])
         .arg(package(step.name))
         .stderr(Stdio::inherit())
         .output()

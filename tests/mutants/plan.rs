@@ -87,7 +87,7 @@ pub enum Message {
         /// Its duration.
         seconds: f64,
         /// The message of its panic.
-        said: String,
+        message: String,
     },
     /// The tests of this subject have ended.
     End(usize),

@@ -181,11 +181,11 @@ impl Suite {
 
     /// Records the outcome of a test with the original program. If it does not pass, it
     /// is no longer used.
-    pub fn learn(&self, check: usize, outcome: Outcome, said: &str) {
+    pub fn learn(&self, check: usize, outcome: Outcome, message: &str) {
         let name = &self.checks[check].name;
         if outcome != Outcome::Passed {
             println!(
-                "no longer used, {outcome:?} with the unchanged program: {name}: {said}"
+                "no longer used, {outcome:?} with the unchanged program: {name}: {message}"
             );
         }
         self.learnt().of.entry(name.clone()).or_default().is_fit =

@@ -3,19 +3,20 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// A process that ends when this is dropped.
-pub(crate) struct Holder(Child);
+/// A process that holds namespaces. It ends when this is dropped, and when our process
+/// ends, however that happens: then its stdin is closed.
+pub struct Holder(Child);
 
 impl Holder {
     /// Makes namespaces (`namespaces` are options of unshare(1)), runs a shell script
     /// in them, and keeps them alive.
-    pub(crate) fn of(namespaces: &[&str], script: &str) -> Self {
-        let script = format!("set -e\n{script}\necho\nexec sleep infinity");
+    pub fn of(namespaces: &[&str], script: &str) -> Self {
+        let script = format!("set -e\n{script}\necho\nexec cat");
         let mut command = Command::new("unshare");
         command
             .args(namespaces)
             .args(["sh", "-c", &script])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = command.spawn().expect("run unshare, of util-linux");
         let mut ready = String::new();
@@ -28,7 +29,7 @@ impl Holder {
     }
 
     /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.0.id()
     }
 }

@@ -39,11 +39,12 @@ pub mod user;
 
 pub use bench::Bench;
 pub use distribution::Distribution;
+pub use holder::Holder;
 pub use net::World;
 pub use ran::Ran;
 pub use running::Running;
 pub use step::{Step, lacks, log_skip, tool};
-pub use terminal::Terminal;
+pub use terminal::{Terminal, pty};
 pub use tree::Tree;
 pub use user::User;
 

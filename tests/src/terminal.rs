@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::stat::Mode;
 
 use crate::{eventually, host, patience};
 
@@ -36,17 +36,7 @@ impl Terminal {
 
     /// Does the same with any program, such as a shell in which the test types.
     pub fn start_any(dir: &Path, arguments: &[OsString]) -> Self {
-        // openpty(3) does not set close-on-exec: other tests' programs would inherit
-        // both ends.
-        let main = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
-            .expect("open a pty");
-        grantpt(&main).and_then(|()| unlockpt(&main)).expect("unlock the pty");
-        let tty = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(OFlag::O_NOCTTY.bits())
-            .open(ptsname_r(&main).expect("the name of the pty"))
-            .expect("open the other end of the pty");
+        let (main, tty) = pty().expect("open a pty");
         let end = || tty.try_clone().expect("another descriptor of the terminal");
         set_size(end(), 24, 100);
         let program = Command::new("setsid")
@@ -168,6 +158,20 @@ impl Terminal {
         }
         false
     }
+}
+
+/// Opens both ends of a pty. openpty(3) does not set close-on-exec: other tests' programs
+/// would inherit both ends, and closing one of them would not hang up.
+///
+/// # Errors
+/// When the kernel has no more of them.
+pub fn pty() -> nix::Result<(PtyMaster, File)> {
+    let main = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&main)?;
+    unlockpt(&main)?;
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let tty = open(ptsname_r(&main)?.as_str(), flags, Mode::empty())?;
+    Ok((main, tty.into()))
 }
 
 fn set_size(tty: File, rows: u16, columns: u16) {

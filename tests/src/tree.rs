@@ -117,7 +117,7 @@ impl Tree {
             .keys()
             .chain(other.0.keys().filter(|path| !self.0.contains_key(*path)));
         let differs = |path: &&PathBuf| self.0.get(*path) != other.0.get(*path);
-        let told = |path: &PathBuf| {
+        let difference = |path: &PathBuf| {
             format!(
                 "{}:\n  is        {:?}\n  should be {:?}",
                 path.display(),
@@ -125,7 +125,7 @@ impl Tree {
                 other.0.get(path)
             )
         };
-        let wrong: Vec<String> = paths.filter(differs).map(told).collect();
+        let wrong: Vec<String> = paths.filter(differs).map(difference).collect();
         assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
     }
 }

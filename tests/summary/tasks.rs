@@ -80,7 +80,7 @@ impl<'a> Log<'a> {
         let mut text = String::new();
         let (mut to_do, mut fails) = (None, None);
         for task in tasks {
-            let said = match self.state(task, place(task)) {
+            let state = match self.state(task, place(task)) {
                 State::Done => "done".into(),
                 // The reader has chosen other tests.
                 State::NotRun(tests) if tests.len() == task.tests.len() => continue,
@@ -99,7 +99,7 @@ impl<'a> Log<'a> {
                     format!("fails: {}", tests.join(", "))
                 }
             };
-            _ = writeln!(text, "task {}: {said}", task.number);
+            _ = writeln!(text, "task {}: {state}", task.number);
         }
         if text.is_empty() {
             text += "no test of a task was run\n";
@@ -140,7 +140,7 @@ impl<'a> Log<'a> {
 mod tests {
     use super::*;
 
-    fn said(began: &[&str], failed: &[&str], to_do: &str) -> Verdict {
+    fn verdict_of(began: &[&str], failed: &[&str], to_do: &str) -> Verdict {
         let place = |task: &Task| (task.number == to_do).then(|| "init.rs".to_owned());
         let log = Log {
             began: began.iter().copied().collect(),
@@ -158,7 +158,7 @@ mod tests {
         let all = all();
         let all: Vec<_> = all.iter().map(String::as_str).collect();
         let failed = ["init::init_forwards_signals", "many::fifty"];
-        let verdict = said(&all, &failed, "2.2");
+        let verdict = verdict_of(&all, &failed, "2.2");
         assert_eq!(
             verdict.text,
             "task 2.1: done\n\
@@ -171,19 +171,19 @@ mod tests {
         );
         assert!(!verdict.is_checked);
         assert!(
-            said(&all, &failed, "none").is_checked,
+            verdict_of(&all, &failed, "none").is_checked,
             "the tests decide about the rest"
         );
     }
 
     #[test]
     fn a_task_whose_tests_were_not_run_is_not_called_done() {
-        let none = said(&[], &[], "none");
+        let none = verdict_of(&[], &[], "none");
         assert_eq!(none.text, "no test of 02-pid was run, so no task is checked\n");
         assert!(!none.is_checked);
-        let other = said(&["many::fifty"], &[], "none");
+        let other = verdict_of(&["many::fifty"], &[], "none");
         assert_eq!(other.text, "no test of a task was run\n");
-        let one = said(&["init::init_forwards_signals"], &[], "none");
+        let one = verdict_of(&["init::init_forwards_signals"], &[], "none");
         assert!(
             one.text.starts_with(
                 "task 2.3: only partly checked: these tests were not run: "

@@ -118,7 +118,7 @@ impl<'t> Trial<'t> {
     /// Whether the check accepted our answer, or refused another one for the right
     /// reason.
     pub fn judge(&self, output: &str, code: i32) -> Result<String, String> {
-        let told = format!("not written yet: task {}", self.task.number);
+        let words = format!("not written yet: task {}", self.task.number);
         let failed: Vec<_> = self
             .task
             .tests
@@ -134,8 +134,8 @@ impl<'t> Trial<'t> {
             _ if failed.is_empty() => {
                 Err(format!("no test of the task fails, exit code {code}"))
             }
-            Answer::ToDo if !output.contains(&told) => {
-                Err(format!("the output does not contain {told:?}"))
+            Answer::ToDo if !output.contains(&words) => {
+                Err(format!("the output does not contain {words:?}"))
             }
             Answer::Wrong(_) if output.contains("not written yet") => {
                 Err("the output says that it is not written yet".into())

@@ -95,14 +95,14 @@ impl WorkingCopy {
         let text = String::from_utf8(output.stdout)?;
         let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
         let messages: Vec<Value> = lines.collect();
-        let told: Vec<_> = messages
+        let errors: Vec<_> = messages
             .iter()
             .filter_map(|it| it["message"]["rendered"].as_str())
             .collect();
         ensure!(
             output.status.success(),
             "it does not compile:\n{}{}",
-            told.join("\n"),
+            errors.join("\n"),
             String::from_utf8_lossy(&output.stderr)
         );
         let test = messages

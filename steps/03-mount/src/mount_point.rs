@@ -32,7 +32,7 @@ pub fn make(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
             None => return Ok(()),
         }
     }
-    Err(Failure::new(format_args!("{}: links that lead in a circle", path.display()))
+    Err(Failure::new(format_args!("{}: a loop of symbolic links", path.display()))
         .into())
 }
 
@@ -89,7 +89,7 @@ fn refuse_unless_file(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
     match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => Ok(()),
         _ => Err(Failure::new(format_args!(
-            "{} of this root file system is no file",
+            "{} of this root file system is not a regular file",
             path.display()
         ))
         .into()),

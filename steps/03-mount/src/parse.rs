@@ -65,7 +65,7 @@ impl Request {
     fn bind(source: &str, target: &str) -> Result<Self, String> {
         if !source.contains('/') && source != "." && source != ".." {
             return Err(format!(
-                "{source:?} is no path; a directory here is ./{source}"
+                "{source:?} is not a path; a directory here is ./{source}"
             ));
         }
         let source = Source::Bind(source.into(), Recursion::Recursive);
@@ -122,13 +122,13 @@ impl Request {
             }
             (Source::Bind(..), ..) => {
                 return Err(format!(
-                    "{word:?} is no option of a bind mount: ro, rw, bind, rbind, private, \
+                    "{word:?} is not an option of a bind mount: ro, rw, bind, rbind, private, \
                                     nosuid, nodev, noexec"
                 ));
             }
             (Source::New { .. } | Source::MountPoint, ..) => {
                 return Err(format!(
-                    "{word:?} is no option of a tmpfs: size=, mode=, uid=, gid=, nr_inodes=, ro, \
+                    "{word:?} is not an option of a tmpfs: size=, mode=, uid=, gid=, nr_inodes=, ro, \
                                     exec, suid, dev"
                 ));
             }

@@ -61,6 +61,6 @@ fn change(kind: MsFlags, name: &str) -> Result<()> {
     })
     .hint_on(
         Errno::EINVAL,
-        "/ is no mount point here, as in a chroot: run outside of it",
+        "/ is not a mount point here, as in a chroot: run outside of it",
     )
 }

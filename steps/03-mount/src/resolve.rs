@@ -47,7 +47,7 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     )
     .hint_on(
         Errno::ENOTDIR,
-        format_args!("{path} of this root file system is no directory: refused"),
+        format_args!("{path} of this root file system is not a directory: refused"),
     )
     .hint_on(
         Errno::ENOENT,

@@ -206,7 +206,7 @@ fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let is_proc = rustix::fs::fstatfs(&place).with_context(what)?.f_type
         == rustix::fs::PROC_SUPER_MAGIC;
     if is_proc || kind != rustix::fs::FileType::RegularFile {
-        return Err(Failure::new(format_args!("{}: it is no file", what())).into());
+        return Err(Failure::new(format_args!("{}: not a regular file", what())).into());
     }
     // proc(5): /proc/self/fd opens the same file that was checked.
     let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))

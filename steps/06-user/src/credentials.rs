@@ -48,7 +48,7 @@ impl Ids {
         let failure = Failure::new(format_args!(
             "{unmapped} is not mapped into this user namespace"
         ));
-        Err(failure.hint(format_args!("mapped are {}", self.shown())).into())
+        Err(failure.hint(format_args!("the maps are: {}", self.shown())).into())
     }
 
     /// In the child, last: becomes the user that the command runs as.

@@ -22,7 +22,8 @@ pub fn basics() -> Vec<Check> {
         checks.iter_mut().find(|check| check.name == "root" && !geteuid().is_root())
     {
         let found = format_args!("uid {}: enough for all but --userns host", geteuid());
-        *root = Check::missing("root", found, "none is needed; for that, use sudo");
+        *root =
+            Check::missing("root", found, "not needed; for --userns host, use sudo");
     }
     checks
 }
@@ -40,7 +41,10 @@ pub fn checks() -> Vec<Check> {
 /// has none.
 fn namespaces() -> Check {
     match trial() {
-        Ok(()) => Check::ok("user-namespace", "one was made, and a mount in it"),
+        Ok(()) => Check::ok(
+            "user-namespace",
+            "a user namespace, and a mount in it, can be made",
+        ),
         Err(error) => {
             let (found, hint) = cause().unwrap_or_else(|| {
                 (
@@ -132,9 +136,9 @@ fn ranges() -> Check {
         }
         few if few < u64::from(ENOUGH) - 1 => Check::missing(
             "subids",
-            format_args!("{few} ids are lent to you: an image may use 65536"),
+            format_args!("{few} subordinate ids: an image may use 65536"),
             hint,
         ),
-        enough => Check::ok("subids", format_args!("{enough} ids are lent to you")),
+        enough => Check::ok("subids", format_args!("{enough} subordinate ids")),
     }
 }

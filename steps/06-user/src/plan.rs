@@ -135,9 +135,9 @@ pub(crate) fn why_own_id_only(
     gids: &[SubidRange],
 ) -> Option<String> {
     match (helpers.missing(), uids.is_empty(), gids.is_empty()) {
-        (Some(name), ..) => Some(format!("there is no {name} here")),
-        (None, true, _) => Some(format!("{SUBUID} lends you no ids")),
-        (None, _, true) => Some(format!("{SUBGID} lends you no ids")),
+        (Some(name), ..) => Some(format!("{name} is not installed")),
+        (None, true, _) => Some(format!("{SUBUID} has no ids for you")),
+        (None, _, true) => Some(format!("{SUBGID} has no ids for you")),
         _ => None,
     }
 }

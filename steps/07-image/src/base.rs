@@ -86,7 +86,7 @@ impl Base {
         };
         let store = Store::open(&options.store)?;
         // Until the container has its note, the lock keeps what it uses.
-        let _shared = store.share()?;
+        let _shared = store.lock_shared()?;
         if let Err(error) = remove_stale(&store) {
             kit::warn_error("what an earlier run has left stays", &error);
         }

@@ -22,26 +22,25 @@ use crate::store::Store;
 /// Subcommands about images.
 #[derive(clap::Subcommand)]
 pub enum ImageCommand {
-    /// Make an image of a root file system's tar archive (plain, gzip, zstd)
+    /// Make an image from a tar archive of a root file system (plain, gzip, zstd)
     Import(load::Import),
-    /// Take in images that `save`, Docker, Podman or skopeo wrote: an archive or a
-    /// directory
+    /// Load images that `save`, Docker, Podman or skopeo wrote: an archive or a directory
     Load(load::Load),
-    /// Write images to an archive that `load`, Docker, Podman and skopeo take in
+    /// Write images to an archive that `load`, Docker, Podman and skopeo can load
     Save(save::Save),
     /// List images
     Images(images::Images),
-    /// Remove images, and what only they used
+    /// Remove images, and the layers that only they used
     Rmi(names::Rmi),
     /// Give an image another name
     Tag(names::Tag),
-    /// Show how an image came about, the latest step first
+    /// Show the history of an image, the latest step first
     History(history::History),
-    /// Show all that is known of an image, as JSON
+    /// Show everything about an image, as JSON
     Inspect(inspect::Inspect),
     /// Write the whole file system of an image to a tar archive
     Export(export::Export),
-    /// List what a running container, or the highest layer of an image, has changed
+    /// List the changes of a container, or of the highest layer of an image
     Diff(diff::Diff),
 }
 
@@ -67,7 +66,7 @@ impl ImageCommand {
     }
 }
 
-/// Options of `gc`, which now also removes what no image uses.
+/// Options of `gc`, which from this step on also cleans up the store.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Gc {
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::store::{Store, open_directory};
 
 /// Removes what nothing uses, while no other process adds or starts anything.
 pub(crate) fn collect(store: &Store) -> Result<()> {
-    let _alone = store.be_alone()?;
+    let _exclusive = store.lock_exclusive()?;
     container::remove(store, &container::gone(store)?)?;
     let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
     for tagged in store.index()?.images() {

@@ -19,7 +19,7 @@ use crate::layers::{StoredLayer, add_layers};
 use crate::load;
 use crate::pack::{PackAs, pack};
 use crate::reference::Reference;
-use crate::store::{Store, Tagged};
+use crate::store::{Store, TaggedImage};
 
 /// Makes an image of a container's image and of the files that it has written.
 pub(crate) fn commit(
@@ -29,7 +29,7 @@ pub(crate) fn commit(
     name: &Reference,
     command: &str,
 ) -> Result<()> {
-    let _shared = store.share()?;
+    let _shared = store.lock_shared()?;
     let temporary = store.temporary()?;
     let path = temporary.path().join("layer.tar.gz");
     let diff_id = write_archive(store, container, &path)?;
@@ -39,8 +39,8 @@ pub(crate) fn commit(
     let manifest = extend_manifest(image, &layer, &id, configuration.len())?;
     let manifest = store.add_document(&manifest)?;
     let size = image.tagged.size + bytes;
-    let tagged = Tagged { reference: None, manifest, id, size };
-    load::name(store, tagged, vec![name.clone()]).map(drop)
+    let tagged = TaggedImage { reference: None, manifest, id, size };
+    load::add_names(store, tagged, vec![name.clone()]).map(drop)
 }
 
 /// Packs the upper directory into a compressed archive, which is then added like that of
@@ -49,7 +49,7 @@ fn write_archive(store: &Store, container: &Container, path: &Path) -> Result<Di
     let file =
         File::create_new(path).with_context(|| format!("open({})", path.display()))?;
     let compressed = GzEncoder::new(BufWriter::new(file), Compression::default());
-    let largest = store.room()?.bytes;
+    let largest = store.free_space()?.bytes;
     let content = Hashing::new(compressed);
     let packed = pack(&container.upper(), PackAs::Layer, largest, content)?;
     let (diff_id, _, compressed) = packed.finish();

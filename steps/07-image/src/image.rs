@@ -7,12 +7,12 @@ use oci_spec::image::{ImageConfiguration, ImageManifest};
 use crate::digest::{Digest, chain_ids};
 use crate::document::{self, Document};
 use crate::reference::ImageName;
-use crate::store::{Store, Tagged};
+use crate::store::{Store, TaggedImage};
 
 /// An image of the store, with its documents.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    pub(crate) tagged: Tagged,
+    pub(crate) tagged: TaggedImage,
     pub(crate) manifest: ImageManifest,
     pub(crate) configuration: ImageConfiguration,
     /// The bytes of the configuration, which may have fields that we do not know.
@@ -27,7 +27,7 @@ impl Image {
     }
 
     /// Reads the documents of an image.
-    pub(crate) fn read(store: &Store, tagged: Tagged) -> Result<Self> {
+    pub(crate) fn read(store: &Store, tagged: TaggedImage) -> Result<Self> {
         let digest = tagged.manifest.to_string();
         let Document::Manifest(manifest) =
             Document::parse(&store.document(&tagged.manifest)?, &digest)?

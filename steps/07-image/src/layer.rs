@@ -52,7 +52,7 @@ impl ReceivedLayer {
 const TREE: &str = "tree";
 
 // ANCHOR: receive
-/// Reads a layer's archive, once.
+/// Receives a layer into a temporary directory, by one pass over its archive.
 // Task 7.1: the archive is kept as it is read, decompressed in a thread, and unpacked.
 pub(crate) fn receive(
     store: &Store,

@@ -56,7 +56,7 @@ fn receive_all(
     incoming: &[IncomingLayer<'_>],
     progress: &ProgressBars,
 ) -> Result<Vec<ReceivedLayer>> {
-    let budget = Budget::new(store.room()?);
+    let budget = Budget::new(store.free_space()?);
     let next = AtomicUsize::new(0);
     let received = Mutex::new(BTreeMap::new());
     let work = || {

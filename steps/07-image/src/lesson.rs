@@ -8,17 +8,17 @@ pub const LESSON: Lesson = Lesson {
     examples: &[
         (
             "tar -C rootfs -c . | cargo run --bin 07-image -- import - base:1",
-            "an image, made of an archive",
+            "an image of an archive",
         ),
         (
             "cargo run --bin 07-image -- run --image base:1 ls /",
-            "its files, and what the command writes is its own",
+            "a container of the image, whose changes are its own",
         ),
         (
             "cargo run --bin 07-image -- run --image base:1 --explain=07 true",
             "the kernel calls of this step",
         ),
-        ("cargo run --bin 07-image -- rmi base:1", "and the image is removed"),
+        ("cargo run --bin 07-image -- rmi base:1", "removes the image"),
     ],
     adds: &["entrypoint", "commit"],
 };

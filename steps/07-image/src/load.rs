@@ -13,12 +13,16 @@ use crate::layer::IncomingLayer;
 use crate::layers::{StoredLayers, add_layers};
 use crate::reference::Reference;
 use crate::source::{Members, Offer, architecture, offers, open_input};
-use crate::store::{Store, Tagged, manifest_descriptor};
+use crate::store::{Store, TaggedImage, manifest_descriptor};
 use crate::unpack::{Count, LeftOut};
 
 /// Loads all images of a file or directory. `ids_hint` says how to get more ids.
-pub(crate) fn load(store: &Store, path: &Path, ids_hint: &str) -> Result<Vec<Tagged>> {
-    let _shared = store.share()?;
+pub(crate) fn load(
+    store: &Store,
+    path: &Path,
+    ids_hint: &str,
+) -> Result<Vec<TaggedImage>> {
+    let _shared = store.lock_shared()?;
     store.remove_stale()?;
     let members = Members::open_source(path, store)?;
     let mut loaded = Vec::new();
@@ -30,18 +34,22 @@ pub(crate) fn load(store: &Store, path: &Path, ids_hint: &str) -> Result<Vec<Tag
     Ok(loaded)
 }
 
-fn load_offer(store: &Store, offer: Offer<'_>, ids_hint: &str) -> Result<Vec<Tagged>> {
+fn load_offer(
+    store: &Store,
+    offer: Offer<'_>,
+    ids_hint: &str,
+) -> Result<Vec<TaggedImage>> {
     let diff_ids =
         diff_ids(&document::configuration(&offer.configuration, "its configuration")?)?;
     let tagged = match find_loaded(store, &offer, &diff_ids)? {
-        Some(loaded) => Tagged { reference: None, ..loaded },
+        Some(loaded) => TaggedImage { reference: None, ..loaded },
         None => {
             let layers = add_layers(store, &[], &offer.layers)?;
             report_left_out(&layers.left_out, ids_hint);
             add(store, &offer.configuration, offer.manifest, &layers)?
         }
     };
-    name(store, tagged, offer.names)
+    add_names(store, tagged, offer.names)
 }
 
 /// Finds an offered image in the store, if it is complete there: no layer is unpacked a
@@ -50,11 +58,11 @@ fn find_loaded(
     store: &Store,
     offer: &Offer<'_>,
     diff_ids: &[Digest],
-) -> Result<Option<Tagged>> {
+) -> Result<Option<TaggedImage>> {
     let id = Digest::of(&offer.configuration);
     let wanted = offer.manifest.as_ref().map(|bytes| Digest::of(bytes));
     let index = store.index()?;
-    let is_it = |image: &&Tagged| {
+    let is_it = |image: &&TaggedImage| {
         image.id == id && wanted.is_none_or(|wanted| image.manifest == wanted)
     };
     let is_unpacked =
@@ -63,20 +71,20 @@ fn find_loaded(
 }
 
 /// Gives an image these names. Without any, its id is its only name.
-pub(crate) fn name(
+pub(crate) fn add_names(
     store: &Store,
-    image: Tagged,
+    image: TaggedImage,
     names: Vec<Reference>,
-) -> Result<Vec<Tagged>> {
-    let mut tagged: Vec<Tagged> = names
+) -> Result<Vec<TaggedImage>> {
+    let mut tagged: Vec<TaggedImage> = names
         .into_iter()
-        .map(|name| Tagged { reference: Some(name), ..image.clone() })
+        .map(|name| TaggedImage { reference: Some(name), ..image.clone() })
         .collect();
     if tagged.is_empty() {
         tagged.push(image);
     }
     store.change_index(|index| {
-        tagged.iter().cloned().for_each(|image| index.name(image));
+        tagged.iter().cloned().for_each(|image| index.insert(image));
         Ok(())
     })?;
     Ok(tagged)
@@ -88,8 +96,8 @@ pub(crate) fn import(
     path: &Path,
     reference: Reference,
     ids_hint: &str,
-) -> Result<Tagged> {
-    let _shared = store.share()?;
+) -> Result<TaggedImage> {
+    let _shared = store.lock_shared()?;
     store.remove_stale()?;
     let input = open_input(path)?;
     let size =
@@ -119,7 +127,7 @@ pub(crate) fn import(
         "history": [{ "created": document::now(), "created_by": format!("import {file_name}") }],
     });
     let added = add(store, &serde_json::to_vec(&configuration)?, None, &layers)?;
-    let named = name(store, added, vec![reference])?;
+    let named = add_names(store, added, vec![reference])?;
     named.into_iter().next().context("an image without a name")
 }
 
@@ -130,14 +138,14 @@ fn add(
     configuration: &[u8],
     manifest: Option<Vec<u8>>,
     layers: &StoredLayers,
-) -> Result<Tagged> {
+) -> Result<TaggedImage> {
     let manifest = match manifest {
         Some(bytes) => bytes,
         None => new_manifest(configuration, layers)?,
     };
     let id = store.add_document(configuration)?;
     let manifest = store.add_document(&manifest)?;
-    Ok(Tagged { reference: None, manifest, id, size: layers.bytes })
+    Ok(TaggedImage { reference: None, manifest, id, size: layers.bytes })
 }
 
 fn new_manifest(configuration: &[u8], layers: &StoredLayers) -> Result<Vec<u8>> {

@@ -1,5 +1,5 @@
-//! Step 7: a container whose files come as an image, in layers that many share and
-//! nobody changes.
+//! Step 7: a container whose files come as an image. Containers share its layers, and
+//! none can change them.
 
 mod lesson;
 
@@ -18,8 +18,8 @@ use crate::lesson::LESSON;
 
 /// Step 7 of Kiste: files that come as an image
 ///
-/// An archive becomes layers in a store, and a container sees them one over the other,
-/// with one of its own on top.
+/// An archive becomes layers in a store. A container sees them one over the other, with
+/// a layer of its own on top.
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
@@ -89,14 +89,14 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
     let rootfs = args.root.rootfs();
-    let image = args.image.plan()?; // 07: which image it is made of
+    let image = args.image.plan()?; // 07: its image, if it has one
     let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
     // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
-    // 07: what it is made of
+    // 07: the directory or image that it is made of
     let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
     let started = Instant::now();
 
@@ -120,7 +120,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
-            // 07: what the image says, and its program first
+            // 07: by the image's defaults, its program first
             let command = args.command.with_defaults(
                 base.defaults(),
                 &names.hostname,

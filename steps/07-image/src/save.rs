@@ -20,7 +20,7 @@ pub(crate) fn save(
     named: &[ImageName],
     output: &mut dyn Write,
 ) -> Result<()> {
-    let _shared = store.share()?;
+    let _shared = store.lock_shared()?;
     let images: Vec<Image> =
         named.iter().map(|named| Image::find(store, named)).collect::<Result<_>>()?;
     let mut archive = ArchiveWriter::new(output);

@@ -32,7 +32,7 @@ use crate::digest::Digest;
 use crate::unpack::FreeSpace;
 
 pub(crate) use blob::{LARGEST_DOCUMENT, WholeBlob};
-pub(crate) use index::{Tagged, layout_index, manifest_descriptor};
+pub(crate) use index::{TaggedImage, layout_index, manifest_descriptor};
 pub(crate) use temporary::Temporary;
 
 /// The hint for a store that we cannot write to.
@@ -144,7 +144,7 @@ impl Store {
 
     /// Returns how much more may be written: a twentieth of the free space is left to
     /// others.
-    pub(crate) fn room(&self) -> Result<FreeSpace> {
+    pub(crate) fn free_space(&self) -> Result<FreeSpace> {
         let found = rustix::fs::statvfs(&self.path)
             .with_context(|| format!("statvfs({})", self.path.display()))?;
         let free = found.f_bavail.saturating_mul(found.f_frsize);

@@ -9,14 +9,13 @@ use clap::builder::PossibleValue;
 use kit::Failure;
 use nix::unistd::geteuid;
 
-use crate::dns::{Forwarding, ResponderOptions};
+use crate::dns::ResponderOptions;
 use crate::etc::{self, AddHost};
 use crate::firewall::Firewall;
 use crate::netlink::Mac;
 use crate::network::NetworkName;
 use crate::options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
 use crate::port::{Port, Publish};
-use crate::subnet::Subnet;
 
 /// The network of a container, and which of its ports others reach.
 #[derive(clap::Args, Clone, Debug)]
@@ -65,7 +64,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = etc::host_name)]
     network_alias: Vec<String>,
 
-    /// What to do when the host's firewall would drop its packets
+    /// Refuse or adjust a firewall of the host that would drop its packets
     #[arg(long, value_enum, value_name = "WHAT", default_value = "check")]
     firewall: Firewall,
 
@@ -85,24 +84,11 @@ pub struct DirArgs {
     network_dir: PathBuf,
 }
 
-/// The options of the hidden subcommand `dns-responder`.
+/// The arguments of the hidden subcommand `dns-responder`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DnsResponderArgs {
-    /// The network's lease file
-    #[arg(long, value_name = "FILE")]
-    leases: PathBuf,
-
-    /// The bridge that questions come in by
-    #[arg(long, value_name = "LINK")]
-    bridge: String,
-
-    /// An address of the bridge, and its subnet
-    #[arg(long = "at", value_name = "ADDRESS/PREFIX", required = true)]
-    gateways: Vec<Subnet>,
-
-    /// Whether questions about other names are forwarded
-    #[arg(long, value_enum)]
-    forwarding: Forwarding,
+    /// The options of the responder, as JSON
+    pub(crate) options: ResponderOptions,
 
     /// Start the responder, and exit without waiting for it
     #[arg(long)]
@@ -220,18 +206,6 @@ impl Args {
     }
 }
 
-impl DnsResponderArgs {
-    /// Turns the options into the value that [`crate::dns::respond`] takes.
-    pub(crate) fn plan(&self) -> ResponderOptions {
-        ResponderOptions {
-            leases: self.leases.clone(),
-            bridge: self.bridge.clone(),
-            gateways: self.gateways.clone(),
-            forwarding: self.forwarding,
-        }
-    }
-}
-
 /// The network of a container when there is no `--network`.
 fn default_choice(has_pasta: bool) -> NetworkChoice {
     if geteuid().is_root() {
@@ -280,15 +254,5 @@ impl clap::ValueEnum for Firewall {
             ),
         };
         Some(PossibleValue::new(value).help(help))
-    }
-}
-
-impl clap::ValueEnum for Forwarding {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[Forwarding::On, Forwarding::Off]
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(self.name().into())
     }
 }

@@ -189,8 +189,8 @@ impl DnsResponderArgs {
     /// As [`dns::respond`] and [`dns::respond_detached`].
     pub fn run(&self) -> Result<ExitCode> {
         match self.detach {
-            true => dns::respond_detached(&self.plan()),
-            false => dns::respond(&self.plan()),
+            true => dns::respond_detached(&self.options),
+            false => dns::respond(&self.options),
         }
     }
 }

@@ -54,13 +54,13 @@ pub fn connect(
         NetworkMode::Host => Attachment::Host,
         NetworkMode::None => Attachment::Alone,
         NetworkMode::Pasta(pasta) => {
-            tell_of_open(&pasta.ports);
+            announce_open_ports(&pasta.ports);
             Attachment::Pasta(pasta.clone(), OnceCell::new())
         }
         NetworkMode::Bridge(bridge) => {
             let request = lease_request(options, bridge, id, hostname, run_dir)?;
             let endpoint = Endpoint::join(bridge, request)?;
-            tell_of_open(endpoint.ports());
+            announce_open_ports(endpoint.ports());
             Attachment::Bridge(Box::new(endpoint))
         }
     };
@@ -75,10 +75,13 @@ fn lease_request(
     run_dir: &RunDir,
 ) -> Result<LeaseRequest> {
     // `gc` may be called from another directory.
-    let run_dir = run_dir.path().canonicalize();
+    let run_dir = run_dir.path();
+    let run_dir = run_dir
+        .canonicalize()
+        .with_context(|| format!("realpath {}", run_dir.display()))?;
     Ok(LeaseRequest {
         id: id.to_string(),
-        run_dir: run_dir.context("find the container's run directory")?,
+        run_dir,
         hostname: hostname.into(),
         aliases: options.aliases.clone(),
         ip: bridge.ip.map(IpAddr::V4),
@@ -90,7 +93,7 @@ fn lease_request(
 }
 
 /// Says which ports every other host can reach now.
-fn tell_of_open(ports: &[Port]) {
+fn announce_open_ports(ports: &[Port]) {
     let open: Vec<_> = ports.iter().filter(|port| port.ip.is_none()).collect();
     let Some(first) = open.first() else { return };
     let which = match open.len() {

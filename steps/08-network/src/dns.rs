@@ -33,14 +33,19 @@ mod watched_file;
 mod zone;
 
 use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::subnet::Subnet;
 
 pub(crate) use lifecycle::{Responder, wait_for_exit};
 pub use process::{respond, respond_detached};
 
-/// What a responder answers, and where.
-#[derive(Clone, Debug)]
+/// The options of a responder. The subcommand `dns-responder` takes them as JSON, and
+/// the same JSON identifies a running responder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ResponderOptions {
     /// The network's lease file.
     pub(crate) leases: PathBuf,
@@ -48,12 +53,13 @@ pub struct ResponderOptions {
     pub(crate) bridge: String,
     /// The bridge's addresses, at which the responder listens, and their subnets.
     pub(crate) gateways: Vec<Subnet>,
-    /// What happens to questions about names outside the network.
+    /// Whether questions about names outside the network are forwarded.
     pub(crate) forwarding: Forwarding,
 }
 
-/// What happens to questions about names outside the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether questions about names outside the network are forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Forwarding {
     /// Other DNS servers are asked.
     On,
@@ -61,31 +67,16 @@ pub(crate) enum Forwarding {
     Off,
 }
 
-impl Forwarding {
-    /// The value of `--forwarding`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Forwarding::On => "on",
-            Forwarding::Off => "off",
-        }
+impl ResponderOptions {
+    fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).context("the options of the DNS responder")
     }
 }
 
-impl ResponderOptions {
-    /// The options as the subcommand `dns-responder` takes them. They also identify a
-    /// running responder.
-    fn to_arguments(&self) -> Vec<String> {
-        let mut arguments = vec![
-            "--leases".into(),
-            self.leases.display().to_string(),
-            "--bridge".into(),
-            self.bridge.clone(),
-            "--forwarding".into(),
-            self.forwarding.name().into(),
-        ];
-        for gateway in &self.gateways {
-            arguments.extend(["--at".into(), gateway.to_string()]);
-        }
-        arguments
+impl FromStr for ResponderOptions {
+    type Err = serde_json::Error;
+
+    fn from_str(json: &str) -> Result<Self, Self::Err> {
+        serde_json::from_str(json)
     }
 }

@@ -7,11 +7,11 @@ use std::fs;
 use anyhow::Result;
 use kit::Failure;
 
-use crate::host_changes::{AddedRules, ChainId};
+use crate::host_changes::AddedRules;
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, Chain, ExistingRule, Family, Rule, Ruleset, Verdict, ct};
+use crate::nft::{Batch, Chain, ChainId, ExistingRule, Rule, Ruleset, Verdict, ct};
 use crate::port::Protocol;
-use crate::rules::TABLE;
+use crate::rules;
 use crate::store::NetworkStore;
 
 /// The answer to a table of another program that would drop a container's packets.
@@ -44,49 +44,32 @@ const DOCKER_USER: &str = "DOCKER-USER";
 /// Finds the chains of other programs that would drop packets of containers.
 pub(crate) fn obstacles(ruleset: &Ruleset) -> Vec<Obstacle> {
     let is_obstacle = |chain: &&Chain| {
-        let id = ChainId::of(chain);
-        let mut own = ruleset.rules.iter().filter(|rule| id.contains(rule));
+        let mut own = ruleset.rules.iter().filter(|rule| rule.chain == chain.id);
         let at_our_hooks = [Some(INPUT), Some(FORWARD)].contains(&chain.hook);
-        let is_ours = chain.family == Family::Inet && chain.table == TABLE;
         let drops = |rule: &ExistingRule| rule.verdict == Some(Verdict::Drop);
-        at_our_hooks && !is_ours && (chain.drops || own.any(drops))
+        at_our_hooks && !rules::is_ours(&chain.id) && (chain.drops || own.any(drops))
     };
     let obstacles = ruleset.chains.iter().filter(is_obstacle);
     obstacles.map(|chain| obstacle(chain, ruleset)).collect()
 }
 
 fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
-    let is_docker_user = |other: &&Chain| {
-        (&other.family, &other.table) == (&chain.family, &chain.table)
-            && other.name == DOCKER_USER
+    let user = ChainId { chain: DOCKER_USER.into(), ..chain.id.clone() };
+    let has_user = ruleset.chains.iter().any(|other| other.id == user);
+    let target = match chain.hook {
+        Some(FORWARD) if has_user => user,
+        _ => chain.id.clone(),
     };
-    let user = ruleset
-        .chains
-        .iter()
-        .find(is_docker_user)
-        .filter(|_| chain.hook == Some(FORWARD));
-    Obstacle { chain: chain.clone(), target: ChainId::of(user.unwrap_or(chain)) }
-}
-
-impl ChainId {
-    fn of(chain: &Chain) -> Self {
-        let Chain { family, table, name, .. } = chain.clone();
-        ChainId { family, table, chain: name }
-    }
-
-    fn contains(&self, rule: &ExistingRule) -> bool {
-        rule.family == self.family
-            && rule.table == self.table
-            && rule.chain == self.chain
-    }
+    Obstacle { chain: chain.clone(), target }
 }
 
 impl Obstacle {
     /// Describes it: `table ip filter, chain FORWARD (policy drop)`.
     pub(crate) fn shown(&self) -> String {
-        let Chain { family, table, name, drops, .. } = &self.chain;
-        let how = if *drops { "policy drop" } else { "its last rule drops all" };
-        format!("table {} {table}, chain {name} ({how})", family.name())
+        let ChainId { family, table, chain } = &self.chain.id;
+        let drops = self.chain.drops;
+        let how = if drops { "policy drop" } else { "its last rule drops all" };
+        format!("table {} {table}, chain {chain} ({how})", family.name())
     }
 
     /// The comment of our rules in it.
@@ -97,7 +80,7 @@ impl Obstacle {
     fn is_open(&self, network: &Network, ruleset: &Ruleset) -> bool {
         let comment = Self::comment(network);
         let mut rules = ruleset.rules.iter();
-        rules.any(|rule| self.target.contains(rule) && rule.comment == comment)
+        rules.any(|rule| rule.chain == self.target && rule.comment == comment)
     }
 
     /// Makes rules that accept the packets which our own table decides about: to other
@@ -130,7 +113,7 @@ pub(crate) fn admit(
     uplinks: &[String],
     firewall: Firewall,
 ) -> Result<()> {
-    let ruleset = Ruleset::read("would others stop what it sends?")?;
+    let ruleset = Ruleset::read("would another firewall drop its packets?")?;
     let concerns = |obstacle: &Obstacle| {
         network.isolation != Isolation::Internal || obstacle.chain.hook == Some(INPUT)
     };
@@ -174,17 +157,17 @@ fn open(
     let last = ruleset
         .rules
         .iter()
-        .rfind(|rule| target.contains(rule))
+        .rfind(|rule| rule.chain == *target)
         .filter(|rule| rule.verdict.is_some());
-    let (family, table, chain) = (target.family, &target.table, &target.chain);
     let rules = obstacle.rules(network, uplinks);
     let mut batch = Batch::new();
     for rule in &rules {
         match last {
-            Some(last) => batch.insert(family, table, chain, rule, last.handle),
-            None => batch.append(family, table, chain, rule),
+            Some(last) => batch.insert(target, rule, last.handle),
+            None => batch.append(target, rule),
         }
     }
+    let ChainId { family, table, chain } = target;
     let operands =
         format!("{} rules in {} {table} {chain}", rules.len(), family.name());
     batch.commit("let containers' packets through the host's firewall", operands)
@@ -206,19 +189,19 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
     let all = store.changes().rules.iter().cloned();
     let (kept, unused): (Vec<_>, Vec<_>) =
         all.partition(|added| in_use.contains(&added.comment));
-    let ruleset = Ruleset::read("which rules in others' chains are ours?")?;
+    let ruleset = Ruleset::read("which rules in chains of other programs are ours?")?;
     let is_unused = |rule: &&ExistingRule| {
         let mut unused = unused.iter();
-        unused.any(|it| it.chain.contains(rule) && rule.comment == it.comment)
+        unused.any(|it| it.chain == rule.chain && it.comment == rule.comment)
     };
     let rules: Vec<_> = ruleset.rules.iter().filter(is_unused).collect();
     if !rules.is_empty() {
         let mut batch = Batch::new();
         for rule in &rules {
-            batch.delete_rule(rule.family, &rule.table, &rule.chain, rule.handle);
+            batch.delete_rule(&rule.chain, rule.handle);
         }
         batch.commit(
-            "the host's firewall is as it was",
+            "remove our rules from the host's firewall",
             format_args!("{} rules removed", rules.len()),
         )?;
     }

@@ -31,7 +31,7 @@ enum Restore {
     Always,
 }
 
-const FORWARD: &str = "forward what comes in here";
+const FORWARD: &str = "forward packets that come in here";
 
 fn required(
     why: &'static str,
@@ -143,8 +143,11 @@ pub(crate) fn restore(
         store.changes().sysctls.iter().cloned().partition(is_required);
     for saved in done.into_iter().rev() {
         if sysctl::differs(&saved.name, &saved.before)
-            && let Err(error) =
-                sysctl::write(&saved.name, &saved.before, "put back as it was before")
+            && let Err(error) = sysctl::write(
+                &saved.name,
+                &saved.before,
+                "restore the value from before",
+            )
         {
             errors.push(error);
             kept.push(saved);

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::network_namespace::NamespaceId;
-use crate::nft::Family;
+use crate::nft::ChainId;
 
 /// The changes made to the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,14 +37,6 @@ pub(crate) struct AddedRules {
     /// The comment by which these rules are found again.
     #[serde(rename = "tag")]
     pub(crate) comment: String,
-}
-
-/// A chain of another program.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ChainId {
-    pub(crate) family: Family,
-    pub(crate) table: String,
-    pub(crate) chain: String,
 }
 
 impl HostChanges {

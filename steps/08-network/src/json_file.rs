@@ -89,7 +89,7 @@ pub(crate) fn write_text(
     durability: Durability,
 ) -> Result<()> {
     kit::call(
-        "for those who come later",
+        "note it for later commands",
         "write",
         path.display(),
         || match durability {

@@ -1,5 +1,5 @@
-//! Step 8: the network namespace. The container talks, and only as told. See
-//! network_namespaces(7).
+//! Step 8: the network namespace. A container has an address and a name on a network of
+//! its own, and is reached at its published ports only. See network_namespaces(7).
 //!
 //! In reading order:
 //!

@@ -1,4 +1,4 @@
-//! Step 8: a container on a network of its own, which talks, and only as told.
+//! Step 8: a container on a network of its own.
 
 mod lesson;
 
@@ -17,8 +17,8 @@ use crate::lesson::LESSON;
 
 /// Step 8 of Kiste: a network of its own
 ///
-/// The network namespace: the container talks to whom it may, and is reached where it
-/// was told.
+/// The network namespace: the container has an address, a way out and a name, and is
+/// reached at its published ports only.
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
@@ -102,7 +102,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_file = args.command.pid_file()?;
     let mounts = [network::mount_points(), args.mount.requests()?].concat();
     let rootfs = args.root.rootfs();
-    let image = args.image.plan()?; // 07: which image it is made of
+    let image = args.image.plan()?; // 07: its image, if it has one
     let terminal = args.terminal.plan()?;
     let network = args.network.plan()?;
 
@@ -110,9 +110,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     cgroups::gc_before_run(&run_dir);
     // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
-    // 08: whom it reaches, and at which address
+    // 08: its address, its ports, and the bridge
     let network = network::connect(&network, &id, &names.hostname, &run_dir)?;
-    // 07: what it is made of
+    // 07: the directory or image that it is made of
     let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
     let started = Instant::now();
 
@@ -140,12 +140,12 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             let root = base.mount(&mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
-            network.mount_etc(root.as_fd())?; // 08: who is called what
+            network.mount_etc(root.as_fd())?; // 08: the names on its network
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
-            // 07: what the image says, and its program first
+            // 07: by the image's defaults, its program first
             let command = args.command.with_defaults(
                 base.defaults(),
                 &names.hostname,

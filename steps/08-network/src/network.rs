@@ -125,7 +125,7 @@ impl Network {
         let existing = netlink.addresses()?;
         for subnet in self.subnets() {
             if !existing.contains(&(bridge.index, subnet)) {
-                let why = "the gateway's address: the way out for all";
+                let why = "the containers' gateway";
                 netlink.add_address(why, bridge.index, &bridge.name, subnet)?;
             }
         }

@@ -54,6 +54,24 @@ impl Family {
     }
 }
 
+/// Names a chain of a table.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct ChainId {
+    pub(crate) family: Family,
+    pub(crate) table: String,
+    pub(crate) chain: String,
+}
+
+impl ChainId {
+    pub(crate) fn new(
+        family: Family,
+        table: impl Into<String>,
+        chain: impl Into<String>,
+    ) -> Self {
+        ChainId { family, table: table.into(), chain: chain.into() }
+    }
+}
+
 /// linux/netfilter/nfnetlink.h: the subsystem of nf_tables.
 const NFTABLES: u16 = libc::NFNL_SUBSYS_NFTABLES as u16;
 

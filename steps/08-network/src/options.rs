@@ -39,7 +39,7 @@ pub enum NetworkMode {
     Pasta(PastaOptions),
 }
 
-/// What a container on a bridge gets.
+/// The address, ports and network of a container on a bridge.
 #[derive(Clone, Debug, Default)]
 pub struct BridgeOptions {
     /// The directory of the networks and their leases.
@@ -54,11 +54,11 @@ pub struct BridgeOptions {
     pub mac: Option<Mac>,
     /// The ports to publish.
     pub ports: Vec<Port>,
-    /// What to do when the host's firewall would drop its packets.
+    /// Whether the host's firewall is changed when it would drop its packets.
     pub firewall: Firewall,
 }
 
-/// What a container that pasta connects gets.
+/// The program and the ports of a container that pasta connects.
 #[derive(Clone, Debug, Default)]
 pub struct PastaOptions {
     /// The path of pasta.

@@ -40,7 +40,7 @@ pub(crate) fn reserve(
 fn reserve_one(store: &NetworkStore, port: &Port, ip: IpAddr) -> Result<OwnedFd> {
     let address = SocketAddr::new(ip, port.host);
     let operands = format!("{address}/{}", port.protocol);
-    let reserved = kit::call("nobody else gets this port", "bind", operands, || {
+    let reserved = kit::call("reserve the port on the host", "bind", operands, || {
         bound_socket(address, port.protocol)
     });
     match reserved {

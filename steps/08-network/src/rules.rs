@@ -12,7 +12,7 @@ use kit::Failure;
 use crate::host_changes::SavedSysctl;
 use crate::lease::Lease;
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, ChainType, Family, Hook, Rule, Ruleset, ct};
+use crate::nft::{Batch, ChainId, ChainType, Family, Hook, Rule, Ruleset, ct};
 use crate::port::{Port, Protocol};
 use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
@@ -54,28 +54,34 @@ pub(crate) fn replace_table(
         return batch.commit("the last container is gone", "delete table inet kiste");
     }
     batch.add_table(Family::Inet, TABLE);
-    batch.add_chain(Family::Inet, TABLE, PUBLISHED);
+    batch.add_chain(&chain(PUBLISHED));
     for (name, kind, hook) in CHAINS {
-        batch.add_base_chain(Family::Inet, TABLE, name, kind, hook);
+        batch.add_base_chain(&chain(name), kind, hook);
     }
     let rules = all(owner, networks, changed);
-    for (chain, rule) in &rules {
-        batch.append(Family::Inet, TABLE, chain, rule);
+    for (name, rule) in &rules {
+        batch.append(&chain(name), rule);
     }
     batch.commit(
-        "who may reach whom",
+        "which packets may pass",
         format_args!("table inet kiste, {} rules", rules.len()),
     )
+}
+
+fn chain(name: &str) -> ChainId {
+    ChainId::new(Family::Inet, TABLE, name)
+}
+
+/// Tells whether a chain is in our table.
+pub(crate) fn is_ours(chain: &ChainId) -> bool {
+    chain.family == Family::Inet && chain.table == TABLE
 }
 
 /// Refuses to replace the table of another directory of networks, whose rules would be
 /// lost. The first rule of the table names the directory.
 fn refuse_another(owner: &Path) -> Result<()> {
     let ruleset = Ruleset::read("is the table ours?")?;
-    let first = ruleset.rules.iter().find(|rule| {
-        (rule.family, rule.table.as_str(), rule.chain.as_str())
-            == (Family::Inet, TABLE, LOOPBACK)
-    });
+    let first = ruleset.rules.iter().find(|rule| rule.chain == chain(LOOPBACK));
     match first.filter(|rule| rule.comment != comment(owner)) {
         None => Ok(()),
         Some(rule) => {

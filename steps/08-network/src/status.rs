@@ -8,7 +8,7 @@ use crate::firewall::{self, Obstacle};
 use crate::lease::Lease;
 use crate::netlink::{Interface, Netlink};
 use crate::network::Network;
-use crate::nft::{Family, Ruleset};
+use crate::nft::Ruleset;
 use crate::rules::{self, Rules};
 use crate::store::{NetworkRecord, NetworkStore};
 use crate::subnet::Subnet;
@@ -86,18 +86,13 @@ impl Topology {
             in_use => rules::all(store.dir(), in_use, &store.changes().sysctls),
         };
         let ruleset = Ruleset::read("the rules of this network namespace")?;
-        let is_in_our_table = |family: Family, table: &str| {
-            family == Family::Inet && table == rules::TABLE
-        };
+        let ours = ruleset.rules.iter().filter(|rule| rules::is_ours(&rule.chain));
+        let rule_count = ours.count();
         Ok(Topology {
             other_links: links.without(&networks),
             networks,
             rules,
-            rule_count: ruleset
-                .rules
-                .iter()
-                .filter(|rule| is_in_our_table(rule.family, &rule.table))
-                .count(),
+            rule_count,
             obstacles: firewall::obstacles(&ruleset),
         })
     }

@@ -224,7 +224,7 @@ fn lock(dir: &Path) -> Result<Option<(PathBuf, File)>> {
     let found = lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
     kit::ensure_private(&dir, &found)
         .hint("let --network-dir be one that only you can write to")?;
-    let why = "one changes the networks at a time";
+    let why = "one process at a time changes the networks";
     kit::call(why, "flock", dir.display(), || lock.lock())?;
     Ok(kit::is_still_at(&lock, &dir)?.then_some((dir, lock)))
 }

@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use kiste_tests::{Ran, eventually, patience};
+use serde_json::json;
 use simple_dns::rdata::RData;
 use simple_dns::{
     CLASS, Name, Packet, PacketFlag, Question, RCODE, ResourceRecord, TYPE,
@@ -47,19 +48,7 @@ impl LoneResponder {
 
     /// Starts a responder for the lease file; there may be one already.
     pub fn start_responder(&self, forwarding: &str) -> Ran {
-        let leases = self.leases().display().to_string();
-        self.host.call(&[
-            "dns-responder",
-            "--leases",
-            &leases,
-            "--bridge",
-            "lo",
-            "--at",
-            "10.88.0.1/24",
-            "--forwarding",
-            forwarding,
-            "--detach",
-        ])
+        start_responder(&self.host, &self.leases(), forwarding)
     }
 
     pub fn leases(&self) -> PathBuf {
@@ -125,6 +114,17 @@ impl Drop for LoneResponder {
             "the responder still runs, and has no users"
         );
     }
+}
+
+/// Starts a responder at 10.88.0.1.
+pub fn start_responder(host: &Host, leases: &Path, forwarding: &str) -> Ran {
+    let options = json!({
+        "leases": leases,
+        "bridge": "lo",
+        "gateways": ["10.88.0.1/24"],
+        "forwarding": forwarding,
+    });
+    host.call(&["dns-responder", &options.to_string(), "--detach"])
 }
 
 pub fn question(name: &str, kind: TYPE) -> Vec<u8> {

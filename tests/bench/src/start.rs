@@ -31,7 +31,7 @@ pub struct Measured {
 /// When it does not exit with 0, with its stderr; when it takes too long.
 pub fn to_the_end(command: &mut Command) -> Result<Measured> {
     let name = command.get_program().to_owned();
-    let (mut said, stderr) = pipe().context("make a pipe")?;
+    let (mut errors, stderr) = pipe().context("make a pipe")?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     let begin = Instant::now();
     let process = Process::spawn(command)?;
@@ -50,7 +50,7 @@ pub fn to_the_end(command: &mut Command) -> Result<Measured> {
         (true, code) => {
             let how =
                 code.map_or("was killed".into(), |code| format!("exit code {code}"));
-            bail!("{}: {how}: {}", name.display(), first_words(&mut said))
+            bail!("{}: {how}: {}", name.display(), first_words(&mut errors))
         }
     }
 }
@@ -69,13 +69,13 @@ impl Sleeper {
     pub fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_owned();
         let (out, stdout) = pipe().context("make a pipe")?;
-        let (mut said, stderr) = pipe().context("make a pipe")?;
+        let (mut errors, stderr) = pipe().context("make a pipe")?;
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let sleeper = Sleeper { process: Some(Process::spawn(command)?) };
         command.stdout(Stdio::null()).stderr(Stdio::null());
         match has_output(out)? {
             true => Ok(sleeper),
-            false => bail!("{}: {}", name.display(), first_words(&mut said)),
+            false => bail!("{}: {}", name.display(), first_words(&mut errors)),
         }
     }
 
@@ -156,10 +156,10 @@ fn has_output(mut out: PipeReader) -> Result<bool> {
 
 /// Reads the current content of the pipe, without waiting for processes that still hold
 /// it.
-fn first_words(said: &mut PipeReader) -> String {
+fn first_words(errors: &mut PipeReader) -> String {
     let mut bytes = vec![0; 4096];
-    let length = match readable(said, Duration::from_millis(100)) {
-        Ok(true) => said.read(&mut bytes).unwrap_or(0),
+    let length = match readable(errors, Duration::from_millis(100)) {
+        Ok(true) => errors.read(&mut bytes).unwrap_or(0),
         _ => 0,
     };
     let text = String::from_utf8_lossy(&bytes[..length]).trim().replace('\n', "; ");

@@ -18,7 +18,7 @@ use crate::store::Store;
 pub struct Diff {
     #[command(flatten)]
     store: StoreArgs,
-    /// A running container by its id, or an image
+    /// A container by its id, or an image
     #[arg(value_name = "ID|NAME[:TAG]")]
     of: ImageName,
 }
@@ -32,7 +32,7 @@ struct Changed {
 impl Diff {
     pub(super) fn run(&self) -> Result<()> {
         let store = Store::open(&self.store.path()?)?;
-        let _shared = store.share()?;
+        let _shared = store.lock_shared()?;
         let Changed { upper, layers } = match self.container(&store)? {
             Some(changed) => changed,
             None => highest_layer(&store, &Image::find(&store, &self.of)?)?,

@@ -35,7 +35,7 @@ struct HistoryEntry {
 impl History {
     pub(super) fn run(&self) -> Result<()> {
         let store = Store::open(&self.store.path()?)?;
-        let _shared = store.share()?;
+        let _shared = store.lock_shared()?;
         let entries = entries(&Image::find(&store, &self.image)?);
         let header = ["CREATED", "CREATED BY", "SIZE"];
         print_list(self.format, &entries, header, |entry| {

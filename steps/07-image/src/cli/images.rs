@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::output::{OutputFormat, ago, print_list, size};
 use crate::args::StoreArgs;
 use crate::image::Image;
-use crate::store::{Store, Tagged};
+use crate::store::{Store, TaggedImage};
 
 /// Options of `images`.
 #[derive(clap::Args)]
@@ -34,7 +34,7 @@ struct ListedImage {
 impl Images {
     pub(super) fn run(&self) -> Result<()> {
         let store = Store::open(&self.store.path()?)?;
-        let _shared = store.share()?;
+        let _shared = store.lock_shared()?;
         let index = store.index()?;
         let list =
             index.images().iter().map(|tagged| ListedImage::read(&store, tagged));
@@ -45,7 +45,7 @@ impl Images {
 }
 
 impl ListedImage {
-    fn read(store: &Store, tagged: &Tagged) -> Result<Self> {
+    fn read(store: &Store, tagged: &TaggedImage) -> Result<Self> {
         let image = Image::read(store, tagged.clone())?;
         let reference = tagged.reference.as_ref();
         Ok(ListedImage {

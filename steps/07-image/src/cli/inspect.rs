@@ -22,7 +22,7 @@ pub struct Inspect {
 impl Inspect {
     pub(super) fn run(&self) -> Result<()> {
         let store = Store::open(&self.store.path()?)?;
-        let _shared = store.share()?;
+        let _shared = store.lock_shared()?;
         let image = Image::find(&store, &self.image)?;
         let index = store.index()?;
         let same_id = index.images().iter().filter(|it| it.id == image.tagged.id);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::args::StoreArgs;
 use crate::load;
 use crate::reference::Reference;
-use crate::store::{Store, Tagged};
+use crate::store::{Store, TaggedImage};
 
 /// Options of `import`.
 #[derive(clap::Args)]
@@ -41,7 +41,7 @@ pub struct Load {
     /// The archive or directory; - is the standard input
     #[arg(value_name = "FILE|DIR", required_unless_present = "input")]
     source: Option<PathBuf>,
-    /// The same, as Docker has it
+    /// The same, as in Docker
     #[arg(short, long, value_name = "FILE|DIR", conflicts_with = "source")]
     input: Option<PathBuf>,
 }
@@ -54,7 +54,8 @@ impl Load {
         let hint = user::how_to_get_ids();
         user::as_root(|| {
             let loaded = load::load(&store, &source, &hint)?;
-            let line = |image: &Tagged| format!("Loaded {}\n", image.display_name());
+            let line =
+                |image: &TaggedImage| format!("Loaded {}\n", image.display_name());
             kit::print(loaded.iter().map(line).collect::<String>())
         })
     }

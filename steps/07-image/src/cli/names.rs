@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::args::StoreArgs;
 use crate::collect::collect;
 use crate::reference::{ImageName, Reference};
-use crate::store::{Store, Tagged};
+use crate::store::{Store, TaggedImage};
 
 /// Options of `rmi`.
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ impl Rmi {
             }
             Ok(())
         })?;
-        let line = |image: &Tagged| format!("Removed {}\n", image.display_name());
+        let line = |image: &TaggedImage| format!("Removed {}\n", image.display_name());
         kit::print(removed.iter().map(line).collect::<String>())?;
         if !removed.is_empty() {
             user::as_root(|| collect(&store))?;
@@ -59,7 +59,7 @@ impl Tag {
         let store = Store::open(&self.store.path()?)?;
         store.change_index(|index| {
             let found = index.find(&self.image)?.clone();
-            index.name(Tagged { reference: Some(self.name.clone()), ..found });
+            index.insert(TaggedImage { reference: Some(self.name.clone()), ..found });
             Ok(())
         })
     }

@@ -50,10 +50,10 @@ pub(super) fn seekable(mut input: File, store: &Store) -> Result<SeekableFile> {
     let mut file =
         tempfile::tempfile_in(temporary.path()).context("make a file in the store")?;
     let (_, mut content) = decompress(&mut input).context("read the archive")?;
-    let room = store.room()?.bytes;
-    let copied = io::copy(&mut content.by_ref().take(room), &mut file)
+    let free = store.free_space()?.bytes;
+    let copied = io::copy(&mut content.by_ref().take(free), &mut file)
         .context("copy the archive into the store")?;
-    if copied == room {
+    if copied == free {
         let failure =
             Failure::new("the archive is larger than the free space of the store");
         return Err(failure.hint("make room, or choose another --store").into());

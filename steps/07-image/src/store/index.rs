@@ -21,7 +21,7 @@ const SIZE: &str = "kiste.size";
 
 /// An image as the index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tagged {
+pub(crate) struct TaggedImage {
     /// None: another image has taken over its name.
     pub(crate) reference: Option<Reference>,
     pub(crate) manifest: Digest,
@@ -30,7 +30,7 @@ pub(crate) struct Tagged {
     pub(crate) size: u64,
 }
 
-impl Tagged {
+impl TaggedImage {
     /// Returns the name for people: the name with its tag, or the id of an image without
     /// a name.
     pub(crate) fn display_name(&self) -> String {
@@ -41,7 +41,7 @@ impl Tagged {
 /// All images of a store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
-    images: Vec<Tagged>,
+    images: Vec<TaggedImage>,
 }
 
 impl Store {
@@ -82,7 +82,7 @@ impl Store {
         Ok(outcome)
     }
 
-    fn descriptor(&self, image: &Tagged) -> Result<Descriptor> {
+    fn descriptor(&self, image: &TaggedImage) -> Result<Descriptor> {
         let mut descriptor =
             manifest_descriptor(&image.manifest, self.size_of(&image.manifest)?)?;
         let mut annotations = HashMap::from([
@@ -113,13 +113,13 @@ pub(crate) fn layout_index(manifests: Vec<Descriptor>) -> ImageIndex {
     index
 }
 
-fn tagged(descriptor: &Descriptor) -> Result<Tagged> {
+fn tagged(descriptor: &Descriptor) -> Result<TaggedImage> {
     let annotations = descriptor.annotations().clone().unwrap_or_default();
     let get = |key: &str| annotations.get(key).map(String::as_str);
     let reference = get(REF_NAME)
         .map(|name| name.parse::<Reference>().map_err(Failure::new))
         .transpose()?;
-    Ok(Tagged {
+    Ok(TaggedImage {
         reference,
         manifest: descriptor.digest().to_string().parse()?,
         id: get(IMAGE_ID).unwrap_or_default().parse()?,
@@ -129,19 +129,19 @@ fn tagged(descriptor: &Descriptor) -> Result<Tagged> {
 
 impl Index {
     /// Returns the images, sorted by name.
-    pub(crate) fn images(&self) -> &[Tagged] {
+    pub(crate) fn images(&self) -> &[TaggedImage] {
         &self.images
     }
 
     /// Adds an image by its name. An image that had this name until now loses it.
-    pub(crate) fn name(&mut self, image: Tagged) {
+    pub(crate) fn insert(&mut self, image: TaggedImage) {
         let Some(reference) = &image.reference else {
             if !self.images.iter().any(|it| it.manifest == image.manifest) {
                 self.images.push(image);
             }
             return;
         };
-        self.unname(reference);
+        self.remove_name(reference);
         self.images
             .retain(|it| it.reference.is_some() || it.manifest != image.manifest);
         self.images.push(image);
@@ -149,18 +149,18 @@ impl Index {
     }
 
     /// Removes a name. The image stays in the list, if only by its id.
-    fn unname(&mut self, reference: &Reference) {
+    fn remove_name(&mut self, reference: &Reference) {
         let Some(at) =
             self.images.iter().position(|it| it.reference.as_ref() == Some(reference))
         else {
             return;
         };
         let image = self.images.remove(at);
-        self.name(Tagged { reference: None, ..image });
+        self.insert(TaggedImage { reference: None, ..image });
     }
 
     /// Finds an image by its name, or by the first digits of its id.
-    pub(crate) fn find(&self, name: &ImageName) -> Result<&Tagged> {
+    pub(crate) fn find(&self, name: &ImageName) -> Result<&TaggedImage> {
         if let Some(found) = self.find_by_reference(name) {
             return Ok(found);
         }
@@ -178,18 +178,18 @@ impl Index {
         }
     }
 
-    fn find_by_reference(&self, name: &ImageName) -> Option<&Tagged> {
+    fn find_by_reference(&self, name: &ImageName) -> Option<&TaggedImage> {
         let wanted = name.reference()?;
         self.images.iter().find(|it| it.reference.as_ref() == Some(&wanted))
     }
 
     /// Removes a name; or, given an id, the image with all its names. Returns the
     /// removed entries.
-    pub(crate) fn remove(&mut self, name: &ImageName) -> Result<Vec<Tagged>> {
+    pub(crate) fn remove(&mut self, name: &ImageName) -> Result<Vec<TaggedImage>> {
         let found = self.find(name)?.clone();
         let by_name = self.find_by_reference(name).is_some();
         let is_removed =
-            |it: &Tagged| if by_name { *it == found } else { it.id == found.id };
+            |it: &TaggedImage| if by_name { *it == found } else { it.id == found.id };
         let (removed, kept) = self.images.drain(..).partition(is_removed);
         self.images = kept;
         Ok(removed)
@@ -207,27 +207,27 @@ fn unknown(name: &ImageName) -> anyhow::Error {
 mod tests {
     use super::*;
 
-    fn image(name: Option<&str>, of: &str) -> Tagged {
+    fn image(name: Option<&str>, of: &str) -> TaggedImage {
         let digest = Digest::of(of.as_bytes());
         let reference = name.map(|name| name.parse().unwrap());
-        Tagged { reference, manifest: digest, id: digest, size: 1 }
+        TaggedImage { reference, manifest: digest, id: digest, size: 1 }
     }
 
     #[test]
     fn an_image_that_loses_its_last_name_stays_once_until_it_has_one_again() {
         let mut index = Index::default();
         for (name, of) in [("web", "one"), ("www", "one"), ("web", "two")] {
-            index.name(image(Some(name), of));
+            index.insert(image(Some(name), of));
         }
         assert_eq!(
             index.images(),
             [image(Some("web"), "two"), image(Some("www"), "one")]
         );
-        index.name(image(Some("www"), "two"));
-        index.name(image(None, "one"));
+        index.insert(image(Some("www"), "two"));
+        index.insert(image(None, "one"));
         let both = [image(Some("web"), "two"), image(Some("www"), "two")];
         assert_eq!(index.images(), [&[image(None, "one")], &both[..]].concat());
-        index.name(image(Some("old"), "one"));
+        index.insert(image(Some("old"), "one"));
         assert_eq!(index.images(), [&[image(Some("old"), "one")], &both[..]].concat());
     }
 }

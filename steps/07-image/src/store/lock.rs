@@ -15,7 +15,7 @@ pub(crate) struct Lock(#[allow(dead_code)] File);
 
 impl Store {
     /// Takes the shared lock. Nothing is removed while it is held.
-    pub(crate) fn share(&self) -> Result<Lock> {
+    pub(crate) fn lock_shared(&self) -> Result<Lock> {
         let path = self.path().join("lock");
         let file = match open(&path) {
             // flock(2) needs no permission to write, so that a store on a read-only
@@ -30,7 +30,7 @@ impl Store {
 
     /// Takes the exclusive lock, after all shared ones are released. Nothing is added
     /// or started while it is held.
-    pub(crate) fn be_alone(&self) -> Result<Lock> {
+    pub(crate) fn lock_exclusive(&self) -> Result<Lock> {
         let file = open(&self.path().join("lock"))?;
         file.lock().context("flock(lock, LOCK_EX)")?;
         Ok(Lock(file))

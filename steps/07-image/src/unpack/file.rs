@@ -22,8 +22,7 @@ impl Unpacker<'_> {
         name: &OsStr,
         data: &mut impl Read,
     ) -> Result<()> {
-        // EXCL: never a file that is there already, which may have another name
-        // elsewhere.
+        // EXCL: never an existing file, which may have another name elsewhere.
         let flags = OFlags::CREATE
             | OFlags::EXCL
             | OFlags::WRONLY

@@ -1,4 +1,4 @@
-//! Owner, extended attributes, mode and times of what has been unpacked.
+//! Owner, extended attributes, mode and times of unpacked files.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -16,7 +16,7 @@ use super::open::open_at;
 
 /// The beginning of a whiteout's name in an archive.
 pub(crate) const WHITEOUT_PREFIX: &str = ".wh.";
-/// The name of an opaque whiteout: it makes the directory opaque that it is in.
+/// The name of an opaque whiteout, which makes its directory opaque.
 pub(crate) const OPAQUE_WHITEOUT: &str = ".wh..wh..opq";
 
 /// Overlayfs's attribute of an opaque directory. It is in the `user.` namespace (mount

@@ -57,14 +57,14 @@ impl Responder {
         let _lock = lock(&options.leases)?;
         // Opened first, so that a responder that runs does not exit now.
         let users = open_users(&options.leases)?;
-        let arguments = options.to_arguments();
+        let json = options.to_json()?;
         match RunningResponder::find(&options.leases)? {
-            Some(running) if running.arguments == arguments.join(" ") => {}
+            Some(running) if running.options == json => {}
             Some(other) => {
                 other.wait_for_exit()?; // it belongs to an earlier network of this name
-                start(&arguments)?;
+                start(&json)?;
             }
-            None => start(&arguments)?,
+            None => start(&json)?,
         }
         Ok(Responder { _users: users })
     }
@@ -127,12 +127,12 @@ fn open_users(leases: &Path) -> Result<File> {
 
 /// Starts a responder, and returns once it listens. It is no child of the runtime, so
 /// that it can outlive it, and a wait for the runtime's children never ends with it.
-fn start(arguments: &[String]) -> Result<()> {
+fn start(options: &str) -> Result<()> {
     let (mut reader, writer) =
         std::io::pipe().context("pipe2(for the responder's output)")?;
     let operands = "/proc/self/exe, dns-responder";
     let output = kit::call("start the DNS responder", "execve", operands, || {
-        let mut command = command(arguments);
+        let mut command = command(options);
         command.arg("--detach").stdout(writer.try_clone()?).stderr(writer);
         command.status()?;
         drop(command); // it has the write end of the pipe, too
@@ -162,9 +162,9 @@ impl kit::Outcome for Output {
 }
 
 /// The command that starts a responder: this program, with a name that `ps` shows.
-pub(crate) fn command(arguments: &[String]) -> Command {
+pub(crate) fn command(options: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("kiste-dns").arg("dns-responder").args(arguments).env_clear();
+    command.arg0("kiste-dns").args(["dns-responder", options]).env_clear();
     command.stdin(Stdio::null()).current_dir("/");
     command
 }
@@ -172,7 +172,8 @@ pub(crate) fn command(arguments: &[String]) -> Command {
 /// The process of a responder that runs.
 struct RunningResponder {
     process: OwnedFd,
-    arguments: String,
+    /// As JSON.
+    options: String,
 }
 
 impl RunningResponder {
@@ -191,7 +192,7 @@ impl RunningResponder {
         };
         let mut text = String::new();
         file.read_to_string(&mut text).with_context(finding)?;
-        let (pid, arguments) = text.split_once('\n').unwrap_or_default();
+        let (pid, options) = text.split_once('\n').unwrap_or_default();
         let pid = pid.parse().ok().and_then(Pid::from_raw);
         let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         // The lock is tested last: if it is still held, the holder is the process that
@@ -200,8 +201,8 @@ impl RunningResponder {
             (Ok(()), _) => Ok(None),
             (Err(TryLockError::Error(error)), _) => Err(error).with_context(finding),
             (Err(TryLockError::WouldBlock), Some(process)) => {
-                let arguments = arguments.trim_end().into();
-                Ok(Some(RunningResponder { process, arguments }))
+                let options = options.trim_end().into();
+                Ok(Some(RunningResponder { process, options }))
             }
             (Err(TryLockError::WouldBlock), None) => {
                 let what = format!("{} is locked by another program", path.display());

@@ -31,10 +31,10 @@ use crate::sys;
 /// # Errors
 /// When the program cannot be executed.
 pub fn respond_detached(options: &ResponderOptions) -> Result<ExitCode> {
-    let arguments = options.to_arguments();
+    let options = options.to_json()?;
     let operands = "/proc/self/exe, dns-responder";
     kit::call("nobody waits for this process", "execve", operands, || {
-        command(&arguments).stdout(Stdio::inherit()).spawn().map(drop)
+        command(&options).stdout(Stdio::inherit()).spawn().map(drop)
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -132,14 +132,14 @@ const PORT_IN_USE: &str = "another DNS server listens on every address of this h
 
 fn lock_alive(options: &ResponderOptions) -> Result<File> {
     let path = options.leases.with_file_name(ALIVE);
+    let json = options.to_json()?;
     let why = "the process that holds this lock is the responder";
     kit::call(why, "flock", path.display(), || {
         let mut file = open_or_create(&path)?;
         file.try_lock()?;
         file.set_len(0)?;
         file.rewind()?;
-        let arguments = options.to_arguments().join(" ");
-        write!(file, "{}\n{arguments}\n", std::process::id())?;
+        write!(file, "{}\n{json}\n", std::process::id())?;
         // The runtime that starts this process holds `dns.lock`, so no other process
         // takes this lock in between.
         drop(file);

@@ -90,7 +90,7 @@ impl Server {
     /// Answers until no runtime has the FIFO `users` open any more.
     ///
     /// # Errors
-    /// What the kernel says of poll(2).
+    /// When poll(2) fails.
     pub(crate) fn serve(&mut self, users: BorrowedFd<'_>) -> Result<()> {
         loop {
             let ready = self.wait(users)?;
@@ -141,7 +141,7 @@ impl Server {
     fn receive_questions(&mut self, via: usize) {
         self.udp[via].set_nonblocking(true).ok();
         for _ in 0..MAX_AT_ONCE {
-            // One byte more than the longest question, to recognise a longer one.
+            // A longer message than the longest question fills the last byte.
             let mut message = [0; MAX_QUESTION + 1];
             match self.udp[via].recv_from(&mut message) {
                 Ok((length, client)) => self.reply(&message[..length], client, via),

@@ -23,7 +23,7 @@ const STACK: usize = 256 << 10;
 #[derive(Clone, Default)]
 pub(crate) struct Connections(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One of the connections that are counted, until it is dropped.
+/// Counts as a connection until it is dropped.
 struct CountedConnection(Connections, IpAddr);
 
 impl Connections {

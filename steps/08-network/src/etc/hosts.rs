@@ -72,7 +72,7 @@ pub fn search_domain(text: &str) -> Result<String, String> {
         .map_err(|_| format!("{text:?} is no domain: letters, digits, '.', '-', '_'"))
 }
 
-/// One `--add-host NAME:IP`.
+/// The value of one `--add-host`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddHost {
     name: String,

@@ -84,7 +84,7 @@ impl Netlink {
         let attributes =
             Attributes::default().text(IFLA_IFNAME, name).nested(IFLA_LINKINFO, veth);
         self.request(
-            "a cable, one end of it inside",
+            "a cable with one end in the container",
             format_args!("{name}, veth; {inside} in the container's namespace"),
             Message::new(RTM_NEWLINK, &any_link(), attributes),
             CREATE | EXCL,
@@ -114,7 +114,7 @@ impl Netlink {
             .text(IFLA_INFO_SLAVE_KIND, "bridge")
             .nested(IFLA_INFO_SLAVE_DATA, hairpin);
         self.request(
-            "so that it reaches its own published port",
+            "so that a container reaches its own published port",
             format_args!("{}, hairpin", link.name),
             Message::new(
                 RTM_NEWLINK,
@@ -150,7 +150,7 @@ impl Netlink {
         let Some(link) = self.link(name)? else { return Ok(()) };
         let gone =
             Message::new(RTM_DELLINK, &one_link(link.index), Attributes::default());
-        match self.request("remove the link: nobody uses it", name, gone, 0) {
+        match self.request("remove the link: no container uses it", name, gone, 0) {
             Err(error) if kit::errno(&error) == Some(Errno::ENODEV) => Ok(()),
             done => done,
         }

@@ -40,7 +40,7 @@ impl Netlink {
         let attributes = Attributes::default().bytes(RTA_GATEWAY, &octets(gateway));
         let message = Message::new(libc::RTM_NEWROUTE, &fixed, attributes);
         let operands = format!("default via {gateway}");
-        self.request("its way to everywhere else", operands, message, CREATE | EXCL)
+        self.request("its default route", operands, message, CREATE | EXCL)
     }
 
     /// Lists the routes of all tables, IPv4 and IPv6.

@@ -9,7 +9,7 @@ use kit::Hint;
 use nix::errno::Errno;
 
 use super::rule::Rule;
-use super::{Family, NFTABLES, message};
+use super::{ChainId, Family, NFTABLES, message};
 use crate::netlink::message::{Attributes, Message};
 use crate::netlink::socket::{ACK, APPEND, CREATE, REQUEST, Socket};
 
@@ -70,14 +70,7 @@ impl Batch {
     }
 
     /// Adds a base chain, which a hook calls. Its policy is accept.
-    pub(crate) fn add_base_chain(
-        &mut self,
-        family: Family,
-        table: &str,
-        name: &str,
-        kind: ChainType,
-        hook: Hook,
-    ) {
+    pub(crate) fn add_base_chain(&mut self, id: &ChainId, kind: ChainType, hook: Hook) {
         // NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY: linux/netfilter_ipv4.h, NF_IP_PRI_*
         let (number, priority): (u32, i32) = match hook {
             Hook::Raw => (0, -300),
@@ -92,54 +85,30 @@ impl Batch {
             ChainType::Nat => "nat",
         };
         let hook = Attributes::default().be32(1, number).be32(2, priority as u32);
-        let chain = Attributes::default()
-            .text(1, table)
-            .text(3, name)
-            .nested(4, hook)
-            .text(7, kind);
-        self.push(NEWCHAIN, CREATE, family, chain);
+        let chain = new_chain(id).nested(4, hook).text(7, kind);
+        self.push(NEWCHAIN, CREATE, id.family, chain);
     }
 
     /// Adds a chain that rules jump to.
-    pub(crate) fn add_chain(&mut self, family: Family, table: &str, name: &str) {
-        let chain = Attributes::default().text(1, table).text(3, name);
-        self.push(NEWCHAIN, CREATE, family, chain);
+    pub(crate) fn add_chain(&mut self, id: &ChainId) {
+        self.push(NEWCHAIN, CREATE, id.family, new_chain(id));
     }
 
     /// Adds a rule at the end of a chain.
-    pub(crate) fn append(
-        &mut self,
-        family: Family,
-        table: &str,
-        chain: &str,
-        rule: &Rule,
-    ) {
-        self.push(NEWRULE, CREATE | APPEND, family, rule.packed(table, chain));
+    pub(crate) fn append(&mut self, chain: &ChainId, rule: &Rule) {
+        let rule = rule.packed(in_chain(chain));
+        self.push(NEWRULE, CREATE | APPEND, chain.family, rule);
     }
 
     /// Inserts a rule in front of the rule with this handle.
-    pub(crate) fn insert(
-        &mut self,
-        family: Family,
-        table: &str,
-        chain: &str,
-        rule: &Rule,
-        before: u64,
-    ) {
-        let rule = rule.packed(table, chain).be64(6, before);
-        self.push(NEWRULE, CREATE, family, rule);
+    pub(crate) fn insert(&mut self, chain: &ChainId, rule: &Rule, before: u64) {
+        let rule = rule.packed(in_chain(chain)).be64(6, before);
+        self.push(NEWRULE, CREATE, chain.family, rule);
     }
 
     /// Deletes the rule with this handle.
-    pub(crate) fn delete_rule(
-        &mut self,
-        family: Family,
-        table: &str,
-        chain: &str,
-        handle: u64,
-    ) {
-        let rule = Attributes::default().text(1, table).text(2, chain).be64(3, handle);
-        self.push(DELRULE, 0, family, rule);
+    pub(crate) fn delete_rule(&mut self, chain: &ChainId, handle: u64) {
+        self.push(DELRULE, 0, chain.family, in_chain(chain).be64(3, handle));
     }
 
     /// Sends the changes.
@@ -175,6 +144,15 @@ impl Batch {
     fn push(&mut self, kind: u16, flags: u16, family: Family, change: Attributes) {
         self.0.push((message(NFTABLES, kind, family.number(), change), flags));
     }
+}
+
+fn new_chain(id: &ChainId) -> Attributes {
+    Attributes::default().text(1, &id.table).text(3, &id.chain)
+}
+
+/// The attributes with which a rule begins.
+fn in_chain(id: &ChainId) -> Attributes {
+    Attributes::default().text(1, &id.table).text(2, &id.chain)
 }
 
 /// The first or the last message of a transaction: its resource id is the subsystem.

@@ -39,7 +39,7 @@ impl kit::Outcome for Deleted {
 pub(crate) fn forget(addresses: &[IpAddr]) -> Result<()> {
     let shown: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
     kit::call(
-        "forget connections of who had its address before",
+        "forget connections of earlier containers with its address",
         "IPCTNL_MSG_CT_DELETE",
         shown.join(", "),
         || {

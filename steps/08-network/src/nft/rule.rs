@@ -165,12 +165,9 @@ impl Rule {
         loaded.add("nat", nat)
     }
 
-    /// Packs the rule for the kernel.
-    pub(super) fn packed(&self, table: &str, chain: &str) -> Attributes {
-        let rule = Attributes::default()
-            .text(1, table)
-            .text(2, chain)
-            .nested(4, self.expressions.clone());
+    /// Packs the rule for the kernel, behind the attributes that name its chain.
+    pub(super) fn packed(&self, chain: Attributes) -> Attributes {
+        let rule = chain.nested(4, self.expressions.clone());
         if self.comment.is_empty() {
             return rule;
         }

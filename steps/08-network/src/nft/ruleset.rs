@@ -4,7 +4,7 @@ use std::io;
 
 use anyhow::Result;
 
-use super::{Family, NFTABLES, attributes, family, is_unknown, message};
+use super::{ChainId, Family, NFTABLES, attributes, family, is_unknown, message};
 use crate::netlink::message::{Attributes, find, find_be32, find_text, parse};
 use crate::netlink::socket::Socket;
 
@@ -15,9 +15,7 @@ const GETRULE: u16 = libc::NFT_MSG_GETRULE as u16;
 /// A chain of any table.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
-    pub(crate) family: Family,
-    pub(crate) table: String,
-    pub(crate) name: String,
+    pub(crate) id: ChainId,
     /// The hook that calls it: enum nf_inet_hooks. None: rules jump to it.
     pub(crate) hook: Option<u32>,
     /// Its policy is drop.
@@ -27,9 +25,7 @@ pub(crate) struct Chain {
 /// A rule of any chain.
 #[derive(Clone, Debug)]
 pub(crate) struct ExistingRule {
-    pub(crate) family: Family,
-    pub(crate) table: String,
-    pub(crate) chain: String,
+    pub(crate) chain: ChainId,
     pub(crate) handle: u64,
     pub(crate) comment: String,
     /// The verdict on every packet that reaches the rule. None: it depends on the
@@ -87,21 +83,23 @@ fn chain(entry: &[u8]) -> Option<Chain> {
     let found = parse(attributes(entry));
     let hook = find(&found, 4).and_then(|hook| find_be32(&parse(hook), 1));
     Some(Chain {
-        family: Family::of_number(family(entry))?,
-        table: find_text(&found, 1)?,
-        name: find_text(&found, 3)?,
+        id: chain_id(entry, &found, 3)?,
         hook,
         drops: find_be32(&found, 5) == Some(0),
     })
+}
+
+/// Finds the chain of an entry: the attribute 1 is its table, `name` its own name.
+fn chain_id(entry: &[u8], found: &[(u16, &[u8])], name: u16) -> Option<ChainId> {
+    let family = Family::of_number(family(entry))?;
+    Some(ChainId::new(family, find_text(found, 1)?, find_text(found, name)?))
 }
 
 fn rule(entry: &[u8]) -> Option<ExistingRule> {
     let found = parse(attributes(entry));
     let handle = find(&found, 3)?;
     Some(ExistingRule {
-        family: Family::of_number(family(entry))?,
-        table: find_text(&found, 1)?,
-        chain: find_text(&found, 2)?,
+        chain: chain_id(entry, &found, 2)?,
         handle: u64::from_be_bytes(handle.try_into().ok()?),
         comment: find(&found, 7).map(comment).unwrap_or_default(),
         verdict: find(&found, 4).and_then(verdict),

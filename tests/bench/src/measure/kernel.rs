@@ -153,10 +153,10 @@ fn execute(rootfs: &Path) -> i32 {
 
 /// Measures each of [`CALLS`] in a process with these namespaces, in microseconds.
 fn calls_inside(session: &Session, flags: i32) -> Result<Vec<f64>> {
-    let (mut told, mut tell) = pipe().context("make a pipe")?;
+    let (mut results, mut to_parent) = pipe().context("make a pipe")?;
     let rootfs = CString::new(session.rootfs.as_os_str().as_bytes())
         .context("the path of the rootfs")?;
-    cloned(flags, || match call_all(&rootfs, &mut tell) {
+    cloned(flags, || match call_all(&rootfs, &mut to_parent) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("kiste-bench, in new namespaces: {error}");
@@ -164,9 +164,9 @@ fn calls_inside(session: &Session, flags: i32) -> Result<Vec<f64>> {
         }
     })
     .context("mounts in new namespaces")?;
-    drop(tell);
+    drop(to_parent);
     let mut text = String::new();
-    told.read_to_string(&mut text).context("read the measured times")?;
+    results.read_to_string(&mut text).context("read the measured times")?;
     let times: Vec<f64> = text.lines().filter_map(|line| line.parse().ok()).collect();
     ensure!(
         times.len() == CALLS.len(),
@@ -177,7 +177,7 @@ fn calls_inside(session: &Session, flags: i32) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-fn call_all(rootfs: &CString, tell: &mut PipeWriter) -> std::io::Result<()> {
+fn call_all(rootfs: &CString, to_parent: &mut PipeWriter) -> std::io::Result<()> {
     let flag = |kind: &'static str, place: &'static str| {
         move || mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>)
     };
@@ -185,7 +185,7 @@ fn call_all(rootfs: &CString, tell: &mut PipeWriter) -> std::io::Result<()> {
     let mut timed = |work: &dyn Fn() -> nix::Result<()>| -> std::io::Result<()> {
         let begin = Instant::now();
         work()?;
-        writeln!(tell, "{}", begin.elapsed().as_secs_f64() * 1e6)
+        writeln!(to_parent, "{}", begin.elapsed().as_secs_f64() * 1e6)
     };
     let rootfs = rootfs.as_c_str();
     timed(&|| {

@@ -44,26 +44,14 @@ impl Peer for Bwrap<'_> {
 
     fn command(&self, start: &Start) -> Result<Command> {
         let mut command = Command::new(&self.program);
-        command.args([
-            "--unshare-uts",
-            "--unshare-pid",
-            "--unshare-ipc",
-            "--unshare-cgroup",
-        ]);
+        let namespaces = ["uts", "pid", "ipc", "cgroup"];
+        command.args(namespaces.map(|kind| format!("--unshare-{kind}")));
         if start.network == Network::Own {
             command.arg("--unshare-net");
         }
         command.arg("--bind").arg(&self.session.rootfs).arg("/");
-        command.args([
-            "--proc",
-            "/proc",
-            "--dev",
-            "/dev",
-            "--hostname",
-            "bench",
-            "--die-with-parent",
-            "--",
-        ]);
+        command.args("--proc /proc --dev /dev --hostname bench".split(' '));
+        command.args(["--die-with-parent", "--"]);
         command.args(start.argv);
         Ok(command)
     }

@@ -46,12 +46,8 @@ impl<'a> Docker<'a> {
             .arg(place.join("exec"));
         command.arg("--pidfile").arg(place.join("pid"));
         command.arg("-H").arg(format!("unix://{}", place.join("socket").display()));
-        command.args([
-            "--bridge=none",
-            "--iptables=false",
-            "--ip6tables=false",
-            "--ip-forward=false",
-        ]);
+        command.args(["--bridge=none", "--iptables=false"]);
+        command.args(["--ip6tables=false", "--ip-forward=false"]);
         command.args(["--cgroup-parent", &format!("/{}", session.cgroup())]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let daemon = command.spawn().context("start dockerd")?;

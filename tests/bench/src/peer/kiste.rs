@@ -58,19 +58,12 @@ impl Peer for Kiste<'_> {
         let mut command = Command::new(&self.program);
         // A parent cgroup of its own, like `kiste`: the first container makes it, and
         // the last removes it.
-        command.args([
-            "run",
-            "--cgroup-parent",
-            &format!("{}/kiste", self.session.cgroup()),
-        ]);
+        let parent = format!("{}/kiste", self.session.cgroup());
+        command.args(["run", "--cgroup-parent", &parent]);
         command.arg("--run-dir").arg(self.session.scratch().join("kiste"));
         command.arg("--rootfs").arg(&self.session.rootfs);
-        command.args([
-            "--memory",
-            &start.memory.to_string(),
-            "--pids-limit",
-            &PIDS.to_string(),
-        ]);
+        let (memory, pids) = (start.memory.to_string(), PIDS.to_string());
+        command.args(["--memory", &memory, "--pids-limit", &pids]);
         match start.network {
             Network::Own => command.args(["--network", "none"]),
             Network::Host if self.chooses_network() => {

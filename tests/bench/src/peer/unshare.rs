@@ -47,15 +47,8 @@ impl Peer for Unshare<'_> {
 
     fn command(&self, start: &Start) -> Result<Command> {
         let mut command = Command::new(&self.program);
-        command.args([
-            "--uts",
-            "--pid",
-            "--ipc",
-            "--mount",
-            "--cgroup",
-            "--fork",
-            "--kill-child",
-        ]);
+        command.args("--uts --pid --ipc --mount --cgroup".split(' '));
+        command.args(["--fork", "--kill-child"]);
         if start.network == Network::Own {
             command.arg("--net");
         }
