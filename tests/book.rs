@@ -154,7 +154,8 @@ fn every_page_with_a_transcript_is_played() {
     assert_no_problems(|book| transcript::check_played(book, PLAYED));
 }
 
-/// The workspace in which this test was built. The v2 machine has it at the same path.
+/// Returns the workspace in which this test was built. The v2 machine has it at the
+/// same path.
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()

@@ -85,7 +85,7 @@ fn problems(metadata: &Metadata, exists: &dyn Fn(&Path) -> bool) -> Vec<String> 
     wrong
 }
 
-/// The height of a step: its number, with the kit below all others.
+/// Returns the height of a step: its number, with the kit below all others.
 fn rung(step: &str) -> Option<i32> {
     let (number, name) = step.split_once('-')?;
     let is_name = !name.is_empty()
@@ -94,7 +94,8 @@ fn rung(step: &str) -> Option<i32> {
     Some(if step == GROUND { -1 } else { number })
 }
 
-/// The test library must not depend on a step: tests run the programs from outside.
+/// Finds dependencies of the test library on a step: tests run the programs from
+/// outside.
 fn dependencies_of_tests(package: &Package) -> Vec<String> {
     let steps = package
         .dependencies
@@ -203,7 +204,7 @@ fn the_summary_of_the_book_has_the_chapters_in_the_order_of_the_steps() {
     assert!(!chapters.is_empty() && chapters == sorted, "{chapters:?}");
 }
 
-/// A workspace of one step, 05-top, with this dependency and this test.
+/// Returns a workspace of one step, 05-top, with this dependency and this test.
 fn workspace_with(dependency: &str, test: &str) -> Metadata {
     let text = format!(
         r#"{{"workspace_root": "/w", "packages": [{{

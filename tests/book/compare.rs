@@ -19,8 +19,8 @@ const CARGO: [&str; 14] = [
     "Doc-tests",
 ];
 
-/// The text that a terminal shows for these bytes: without escape sequences, with `
-/// ` at the ends of lines.
+/// Returns the text that a terminal shows for these bytes: without escape sequences,
+/// with `\n` at the ends of lines.
 pub fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::new();
@@ -39,8 +39,8 @@ pub fn shown(bytes: &[u8]) -> String {
     shown
 }
 
-/// The lines that `command` printed, without the echo of its text, the echo of keys,
-/// and cargo's progress.
+/// Returns the lines that `command` printed, without the echo of its text, the echo of
+/// keys, and cargo's progress.
 pub fn output_lines(text: &str, command: &str) -> Vec<String> {
     let output = without_echo(text, command);
     let of_cargo =
@@ -68,7 +68,7 @@ fn without_banner(lines: &mut Vec<String>) {
     lines.drain(at - before..=at + after);
 }
 
-/// Whether the terminal has echoed the whole line that was typed.
+/// Returns whether the terminal has echoed the whole line that was typed.
 pub fn has_echo(text: &str, command: &str) -> bool {
     behind_echo(text, command).is_some()
 }
@@ -77,7 +77,8 @@ fn without_echo<'a>(text: &'a str, command: &str) -> &'a str {
     behind_echo(text, command).unwrap_or(text)
 }
 
-/// The text behind the echo of `command`, which the terminal wraps at its width.
+/// Returns the text behind the echo of `command`, which the terminal wraps at its
+/// width.
 fn behind_echo<'a>(text: &'a str, command: &str) -> Option<&'a str> {
     let mut rest = text;
     for ch in command.chars() {
@@ -91,8 +92,8 @@ fn is_cargos(line: &str) -> bool {
     CARGO.contains(&word) && line.find(word) == 12usize.checked_sub(word.len())
 }
 
-/// Whether `.cargo/runner` printed this line before it started a step: it becomes root,
-/// or fetches a root file system.
+/// Returns whether `.cargo/runner` printed this line before it started a step: it
+/// becomes root, or fetches a root file system.
 fn is_runners(line: &str) -> bool {
     line.contains(" needs root: starting it by sudo")
         || line.starts_with("rootfs-fetch.sh: ")
@@ -106,8 +107,8 @@ fn without_key(line: &str) -> Option<&str> {
     (rest.len() == line.len() || !rest.is_empty()).then_some(rest)
 }
 
-/// Whether `actual` matches `expected`: `[..]` matches anything within a line, and a
-/// line of `...` or `[...]` matches any lines.
+/// Returns whether `actual` matches `expected`: `[..]` matches anything within a line,
+/// and a line of `...` or `[...]` matches any lines.
 pub fn matches(expected: &[String], actual: &[String]) -> bool {
     match expected {
         [] => actual.is_empty(),
@@ -135,7 +136,7 @@ fn line_matches(expected: &str, actual: &str) -> bool {
     ends.into_iter().any(|at| line_matches(rest, &tail[at..]))
 }
 
-/// A diff of the two: `-` is in the book, `+` on the terminal.
+/// Returns a diff of the two: `-` is in the book, `+` on the terminal.
 pub fn difference(expected: &[String], actual: &[String]) -> String {
     let agrees = |(book, real): &(&String, &String)| {
         !is_any_lines(book) && line_matches(book, real)

@@ -81,8 +81,8 @@ impl Host {
         }
     }
 
-    /// How long a command may take. The v2 machine is emulated, and about ten times
-    /// slower.
+    /// Returns how long a command may take. The v2 machine is emulated, and about ten
+    /// times slower.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(match self.blocks {
             Blocks::All => 30,

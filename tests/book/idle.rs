@@ -29,7 +29,7 @@ impl Snapshot {
         Snapshot(family(root).iter().flat_map(|process| threads(process.id)).collect())
     }
 
-    /// Whether no thread runs, is ready to run, or waits for a disk.
+    /// Returns whether no thread runs, is ready to run, or waits for a disk.
     pub fn nobody_runs(&self) -> bool {
         !self.0.iter().any(|thread| matches!(thread.state, 'R' | 'D'))
     }
@@ -47,7 +47,7 @@ impl IdleWatch {
         self.last = None;
     }
 
-    /// Whether all threads wait, and have not run since the last snapshot.
+    /// Returns whether all threads wait, and have not run since the last snapshot.
     pub fn is_idle(&mut self, root: i32) -> bool {
         if self.last.as_ref().is_some_and(|(when, _)| when.elapsed() < APART) {
             return false;

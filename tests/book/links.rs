@@ -66,7 +66,7 @@ fn problem_with_id(book: &Book, path: &Path, id: &str) -> Option<String> {
     (!known).then(|| format!("{} has no heading #{id}", path.display()))
 }
 
-/// An external address must be https, and its host must contain a dot.
+/// Checks an external address: it must be https, and its host must contain a dot.
 fn problem_with_address(address: &str) -> Option<String> {
     let Some(rest) = address.strip_prefix("https://") else {
         return Some(format!("{address} is not an https address"));

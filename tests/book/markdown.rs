@@ -45,7 +45,7 @@ pub fn split(text: &str) -> (Vec<Fence<'_>>, Vec<Line<'_>>) {
     (fences, prose)
 }
 
-/// The headings of `prose`, as written.
+/// Returns the headings of `prose`, as written.
 pub fn headings(prose: &[Line<'_>]) -> Vec<Heading> {
     let heading = |&(line, text): &Line<'_>| {
         let level = text.bytes().take_while(|byte| *byte == b'#').count();
@@ -55,7 +55,7 @@ pub fn headings(prose: &[Line<'_>]) -> Vec<Heading> {
     prose.iter().filter_map(heading).collect()
 }
 
-/// The ids of a page's headings for links, by the rules of mdbook 0.5
+/// Returns the ids of a page's headings for links, by the rules of mdbook 0.5
 /// (`id_from_content` and `unique_id` in mdbook-html's `utils.rs`).
 pub fn ids(prose: &[Line<'_>]) -> Vec<String> {
     let mut ids = Vec::new();
@@ -90,8 +90,8 @@ fn id_of(heading: &str) -> String {
     text.trim().to_lowercase().chars().filter_map(keep).collect()
 }
 
-/// The targets of links and pictures: `[a](b)`, `[a]: b`, `<https://b>`, `href="b"`,
-/// `src="b"`.
+/// Returns the targets of links and pictures: `[a](b)`, `[a]: b`, `<https://b>`,
+/// `href="b"`, `src="b"`.
 pub fn links(prose: &[Line<'_>]) -> Vec<Link> {
     let mut links = Vec::new();
     for &(line, text) in prose {
@@ -121,7 +121,7 @@ pub fn definition(line: &str) -> Option<(&str, &str)> {
     (!label.starts_with('^')).then_some((label, target.trim()))
 }
 
-/// The labels used as `[text][label]`.
+/// Returns the labels used as `[text][label]`.
 pub fn labels_used(line: &str) -> Vec<String> {
     let text = without_code(line);
     let uses = text.split("][").skip(1).filter_map(|rest| rest.split_once(']'));
@@ -137,7 +137,7 @@ fn attributes<'a>(line: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
         .filter_map(|at| line[at..].split_once('"').map(|(value, _)| value))
 }
 
-/// The line without its `code spans`.
+/// Returns the line without its `code spans`.
 pub fn without_code(line: &str) -> String {
     let (mut text, mut rest) = (String::new(), line);
     while let Some(start) = rest.find('`') {

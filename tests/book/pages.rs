@@ -37,12 +37,12 @@ impl Book {
         self.pages.iter().find(|page| page.path == path)
     }
 
-    /// The pages `NN-name.md`, which follow the chapters' template.
+    /// Returns the pages `NN-name.md`, which follow the chapters' template.
     pub fn chapters(&self) -> impl Iterator<Item = &Page> {
         self.pages.iter().filter(|page| page.number().is_some())
     }
 
-    /// The Rust sources of the steps, relative to the workspace.
+    /// Returns the Rust sources of the steps, relative to the workspace.
     pub fn step_sources(&self) -> Vec<PathBuf> {
         let files = files_below(&self.root.join("steps")).unwrap_or_default();
         let sources =
@@ -69,7 +69,7 @@ impl Page {
         format!("{}:{line}: {problem}", self.path.display())
     }
 
-    /// The chapter's number: 3 for `book/src/03-mount.md`.
+    /// Returns the chapter's number: 3 for `book/src/03-mount.md`.
     pub fn number(&self) -> Option<u32> {
         if !self.path.starts_with("book/src") {
             return None;

@@ -54,7 +54,7 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// The transcripts of a page that are in this lane.
+    /// Returns the transcripts of a page that are in this lane.
     pub fn blocks(self, page: &Page) -> Result<Vec<Block>, String> {
         let mut blocks = transcript::blocks(page)?;
         blocks.retain(|block| self == Lane::All || block.fast_lane);
@@ -112,9 +112,9 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Skip
     Ok(skipped)
 }
 
-/// Whether the first of these blocks is played for its own sake or prepares one that is
-/// played: a section that begins in the second terminal prepares the next block of the
-/// first.
+/// Returns whether the first of these blocks is played for its own sake or prepares one
+/// that is played: a section that begins in the second terminal prepares the next block
+/// of the first.
 fn is_of_use(page: &Page, host: &Host, blocks: &[Block]) -> bool {
     let [block, behind @ ..] = blocks else { return false };
     let is_next = |next: &&Block| next.place == Place::First;
@@ -133,7 +133,7 @@ fn verdict(page: &Page, host: &Host, block: &Block) -> Verdict {
     }
 }
 
-/// The directory in which a chapter makes its files: `ch4`.
+/// Returns the directory in which a chapter makes its files: `ch4`.
 fn made_by(page: &Page, dir: &Path) -> Option<PathBuf> {
     let made = dir.join(format!("ch{}", page.number()?));
     (!made.exists()).then_some(made)

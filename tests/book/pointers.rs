@@ -49,8 +49,8 @@ fn is_of_name(ch: char) -> bool {
     ch.is_alphanumeric() || ch == '_'
 }
 
-/// Whether a name is one of the code: `set_names` and `Spawn` are. `CLONE_NEWUTS` is
-/// the kernel's, and `rmdir` may be anything.
+/// Returns whether a name is one of the code: `set_names` and `Spawn` are.
+/// `CLONE_NEWUTS` is the kernel's, and `rmdir` may be anything.
 fn is_of_code(name: &str) -> bool {
     let is_name = name.chars().all(is_of_name) && name.contains(char::is_lowercase);
     is_name && (name.contains('_') || name.starts_with(char::is_uppercase))

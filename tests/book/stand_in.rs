@@ -47,7 +47,7 @@ const OUTSIDE: &str = "set -e
 const ROOTFS: &str = r#"mount --bind "$1" "$2""#;
 
 impl StandIn {
-    /// Whether a page is played in namespaces of its own.
+    /// Returns whether a page is played in namespaces of its own.
     pub fn is_for(page: &Page, host: &Host) -> bool {
         page.number() >= Some(WRITES) && host.root == RootAccess::Already
     }
@@ -91,7 +91,7 @@ impl StandIn {
         Ok(StandIn { host, _outside: outside, _rootfs: rootfs })
     }
 
-    /// The words that run a command in the namespaces, in this directory.
+    /// Returns the words that run a command in the namespaces, in this directory.
     pub fn entrance(&self, dir: &Path) -> Vec<String> {
         // By name: our working directory belongs to another mount namespace.
         let go_there = ["sh", "-c", r#"cd "$0" && exec "$@""#, &dir.to_string_lossy()];
@@ -99,8 +99,8 @@ impl StandIn {
     }
 }
 
-/// The words that enter the namespaces of a holder. Enters both kinds: if the holder has
-/// no network namespace of its own, it is in ours.
+/// Returns the words that enter the namespaces of a holder. Enters both kinds: if the
+/// holder has no network namespace of its own, it is in ours.
 fn enter(holder: &Holder) -> [String; 5] {
     ["nsenter", "-t", &holder.pid().to_string(), "-n", "-m"].map(String::from)
 }

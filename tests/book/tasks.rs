@@ -87,7 +87,7 @@ fn unmarked(task: &Asked, marks: &[Marked]) -> Option<String> {
     (!above).then(|| format!("{marker} is not above `fn {}` in {file}", task.function))
 }
 
-/// The tasks that a chapter asks for, in its order.
+/// Returns the tasks that a chapter asks for, in its order.
 fn tasks(page: &Page) -> Result<Vec<Asked>, String> {
     let (_, prose) = markdown::split(&page.text);
     let lines = prose.iter().filter(|(_, text)| text.contains("**Task "));
@@ -111,7 +111,7 @@ fn task(line: usize, text: &str) -> Option<Asked> {
     Some(Asked { number: parse(number)?, line, file: file.into(), function })
 }
 
-/// The marks in a source file.
+/// Returns the marks in a source file.
 fn marks(book: &Book, path: &Path) -> Vec<Marked> {
     let source = book.read(path);
     let lines: Vec<_> = source.lines().collect();
@@ -135,7 +135,7 @@ fn marks(book: &Book, path: &Path) -> Vec<Marked> {
     marks
 }
 
-/// The name of the function that begins in this line.
+/// Returns the name of the function that begins in this line.
 fn function(line: &str) -> Option<String> {
     let (before, rest) = line.split_once("fn ")?;
     let begins = before.is_empty() || before.ends_with(' ');

@@ -132,8 +132,8 @@ impl Terminal {
         self.screen()?.write_all(bytes).context("type into the terminal")
     }
 
-    /// The text that the screen shows since something was typed, without the prompt
-    /// that followed.
+    /// Returns the text that the screen shows since something was typed, without the
+    /// prompt that followed.
     pub fn shown(&self) -> String {
         let text = compare::shown(&self.seen);
         match self.prompt_state() {
@@ -177,8 +177,8 @@ impl Terminal {
         self.typed.clear();
     }
 
-    /// Whether the terminal has taken the typed text, and all its programs are idle:
-    /// nothing more comes until somebody types, or something happens elsewhere.
+    /// Returns whether the terminal has taken the typed text, and all its programs are
+    /// idle: nothing more comes until somebody types, or something happens elsewhere.
     pub fn is_idle(&mut self) -> bool {
         let is_taken = match self.typed.strip_suffix('\n') {
             Some(line) => compare::has_echo(&compare::shown(&self.seen), line),
@@ -293,8 +293,8 @@ fn bash(
     Ok(command)
 }
 
-/// Whether a variable stays in the environment: a reader has none of those that `cargo
-/// test` sets for tests.
+/// Returns whether a variable stays in the environment: a reader has none of those that
+/// `cargo test` sets for tests.
 fn is_kept(name: &str, value: &str) -> bool {
     // `always` is meant for the tests; a reader's rootless steps are to stay rootless.
     if (name, value) == ("KISTE_SUDO", "always") {

@@ -93,8 +93,8 @@ fn is_inside(rootfs: &Path, tool: &str) -> bool {
         .any(|dir| rootfs.join(dir).join(tool).symlink_metadata().is_ok())
 }
 
-/// Whether the program is installed, also in root's PATH: the page becomes root where
-/// it needs to.
+/// Returns whether the program is installed, also in root's PATH: the page becomes root
+/// where it needs to.
 pub fn is_here(tool: &str) -> bool {
     has(tool)
         || ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(tool).exists())

@@ -75,7 +75,8 @@ pub enum Until {
     Match,
 }
 
-/// The transcripts of a page, in order. The first that cannot be parsed is the error.
+/// Returns the transcripts of a page, in order. The first that cannot be parsed is the
+/// error.
 pub fn blocks(page: &Page) -> Result<Vec<Block>, String> {
     let (fences, prose) = markdown::split(&page.text);
     let headings = markdown::headings(&prose);
@@ -143,7 +144,7 @@ fn block(fence: &Fence<'_>) -> Result<Block, Problem> {
     finish(block).map_err(|what| (fence.line, what))
 }
 
-/// The words after `console`.
+/// Returns the words after `console`.
 fn heading(fence: &Fence<'_>) -> Result<Block, String> {
     let mut block = Block {
         line: fence.line,

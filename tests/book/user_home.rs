@@ -50,7 +50,7 @@ impl UserHome {
         Ok(user_home)
     }
 
-    /// The directory of the user's programs.
+    /// Returns the directory of the user's programs.
     pub fn bin(&self) -> PathBuf {
         self.dir.path().join("bin")
     }
@@ -69,7 +69,8 @@ impl UserHome {
         self.dir.path().join("rootfs")
     }
 
-    /// The words that run a command as the user, with `./rootfs` being the user's own.
+    /// Returns the words that run a command as the user, with `./rootfs` being the
+    /// user's own.
     pub fn entrance(&self) -> Vec<String> {
         let mut entrance = Vec::new();
         if self.rootfs().is_dir() {
@@ -117,7 +118,7 @@ impl UserHome {
     }
 }
 
-/// The last executable that cargo names in its messages.
+/// Returns the last executable that cargo names in its messages.
 fn executable(messages: &str) -> Option<String> {
     let of = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;

@@ -39,7 +39,7 @@ fn too_wide(book: &Book, page: &Page) -> Vec<String> {
     problems
 }
 
-/// The page with its includes, as mdBook hands it to the preprocessor.
+/// Returns the page with its includes, as mdBook hands it to the preprocessor.
 pub fn with_includes(book: &Book, page: &Page) -> String {
     let lines = page.text.lines().flat_map(|line| {
         let include = line.trim().strip_prefix("{{#include ");

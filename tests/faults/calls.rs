@@ -59,12 +59,12 @@ fn errnos<'a>(words: impl Iterator<Item = &'a str>) -> Option<Vec<Errno>> {
     words.map(errno).collect()
 }
 
-/// The error with this name: `EIO`.
+/// Returns the error with this name: `EIO`.
 pub fn errno(name: &str) -> Option<Errno> {
     (1..134).map(Errno::from_raw).find(|errno| format!("{errno:?}") == name)
 }
 
-/// The call with this number.
+/// Returns the call with this number.
 pub fn numbered(known: &[KnownCall], number: i64) -> Option<&KnownCall> {
     known.iter().find(|it| it.number == number)
 }

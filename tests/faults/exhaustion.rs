@@ -273,14 +273,14 @@ impl Tries<'_> {
     }
 }
 
-/// The words that run a shell script in a mount namespace of its own. The script's
-/// `"$@"` is the program.
+/// Returns the words that run a shell script in a mount namespace of its own. The
+/// script's `"$@"` is the program.
 fn in_own_mounts(script: &str) -> [&str; 6] {
     ["unshare", "-m", "sh", "-c", script, "sh"]
 }
 
-/// A script that imports a small image, then one that may not fit. Afterwards the small
-/// image must still be there, and no half of the other. `$1` is the program.
+/// Returns a script that imports a small image, then one that may not fit. Afterwards
+/// the small image must still be there, and no half of the other. `$1` is the program.
 fn full_disk(store: &Path, archive: &Path, size: &str) -> String {
     let (store, archive) = (store.display(), archive.display());
     format!(

@@ -76,7 +76,7 @@ impl Facts {
         host::is_alive(pid).then_some(Facts(lines))
     }
 
-    /// The facts that only one of the two has.
+    /// Returns the facts that only one of the two has.
     pub fn differences(&self, other: &Facts) -> Vec<String> {
         let more = self.0.difference(&other.0).map(|line| format!("has {line}"));
         let all =
@@ -88,8 +88,8 @@ impl Facts {
     }
 }
 
-/// The mounts that the command sees: mount point, options and type. Before step 4 it
-/// also sees the host's own, so only /mnt counts.
+/// Returns the mounts that the command sees: mount point, options and type. Before step
+/// 4 it also sees the host's own, so only /mnt counts.
 fn mounts(pid: i32, scenario: &Scenario) -> Vec<String> {
     if scenario.bench().step().number() < 4 {
         let line = host::mount_at(pid, "/mnt").unwrap_or_default();

@@ -39,12 +39,12 @@ impl Injection {
         }
     }
 
-    /// Whether the fault is injected at this call.
+    /// Returns whether the fault is injected at this call.
     pub fn matches(&self, call: &Call) -> bool {
         (&self.process, &self.name, self.nth) == (&call.process, &call.name, call.nth)
     }
 
-    /// The name of the call.
+    /// Returns the name of the call.
     pub fn name(&self) -> &str {
         &self.name
     }

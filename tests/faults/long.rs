@@ -50,7 +50,7 @@ impl Figures {
         }
     }
 
-    /// The numbers that must be the same as before.
+    /// Returns the numbers that must be the same as before.
     fn compared(&self) -> [usize; 5] {
         [self.descriptors, self.mounts, self.links, self.run_dirs, self.cgroups]
     }

@@ -102,7 +102,7 @@ fn main() -> ExitCode {
     if report.print() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The step's program, beside this one.
+/// Returns the step's program, beside this one.
 fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe()
         .and_then(std::fs::canonicalize)

@@ -114,7 +114,7 @@ fn swap(one: &Path, other: &Path, over: &AtomicBool) -> usize {
     swaps
 }
 
-/// Every path below a directory, with its permissions and content.
+/// Returns every path below a directory, with its permissions and content.
 fn contents(top: &Path) -> Vec<String> {
     let mut all = Vec::new();
     for entry in fs::read_dir(top).expect("the canary is there").flatten() {

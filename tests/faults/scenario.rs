@@ -117,7 +117,7 @@ impl Scenario {
             .exits(0);
     }
 
-    /// The bench of the scenario.
+    /// Returns the bench of the scenario.
     pub fn bench(&self) -> &Bench {
         match &self.kind {
             Kind::Bench(bench) => bench,
@@ -125,7 +125,7 @@ impl Scenario {
         }
     }
 
-    /// The step's number.
+    /// Returns the step's number.
     pub fn number(&self) -> u32 {
         self.bench().step().number()
     }
@@ -134,12 +134,12 @@ impl Scenario {
         self.bench().dir().join("networks")
     }
 
-    /// The options of `run`.
+    /// Returns the options of `run`.
     pub fn options(&self) -> Vec<&str> {
         self.options.iter().map(String::as_str).collect()
     }
 
-    /// The options of `run` without some and their values.
+    /// Returns the options of `run` without some and their values.
     pub fn options_without(&self, names: &[&str]) -> Vec<&str> {
         let mut options = self.options();
         for name in names {
@@ -150,7 +150,7 @@ impl Scenario {
         options
     }
 
-    /// The words that run a program on the scenario's host: `nsenter …`.
+    /// Returns the words that run a program on the scenario's host: `nsenter …`.
     pub fn starter(&self) -> Vec<String> {
         match &self.kind {
             Kind::Bench(_) => Vec::new(),
@@ -158,13 +158,13 @@ impl Scenario {
         }
     }
 
-    /// All words of the command line.
+    /// Returns all words of the command line.
     pub fn words(&self) -> Vec<OsString> {
         let command: Vec<_> = self.command.iter().map(String::as_str).collect();
         self.words_for(&self.options(), &command)
     }
 
-    /// All words of a command line with other options and another command.
+    /// Returns all words of a command line with other options and another command.
     pub fn words_for(&self, options: &[&str], command: &[&str]) -> Vec<OsString> {
         let mut words: Vec<OsString> =
             self.starter().into_iter().map(OsString::from).collect();
@@ -250,8 +250,8 @@ impl Scenario {
         }
     }
 
-    /// The nftables rules and the number of links of the scenario's host. Empty before
-    /// step 8.
+    /// Returns the nftables rules and the number of links of the scenario's host. Empty
+    /// before step 8.
     pub fn rules(&self) -> String {
         match &self.kind {
             Kind::Bench(_) => String::new(),
@@ -260,7 +260,7 @@ impl Scenario {
     }
 }
 
-/// The lines of one text that the other does not have.
+/// Returns the lines of one text that the other does not have.
 fn lines_apart<'a>(one: &'a str, other: &'a str) -> impl Iterator<Item = &'a str> {
     one.lines().filter(|line| other.lines().all(|it| it != *line))
 }
@@ -277,7 +277,7 @@ fn remove_cgroups(top: &Path) {
     let _ = fs::remove_dir(top);
 }
 
-/// A path as an argument.
+/// Returns a path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path of text")
 }

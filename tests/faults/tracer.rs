@@ -164,8 +164,8 @@ impl Tracer<'_> {
         None
     }
 
-    /// Whether a process of the runtime has executed another program: the command.
-    /// Programs that lead to the runtime (sh, nsenter) do not count.
+    /// Returns whether a process of the runtime has executed another program: the
+    /// command. Programs that lead to the runtime (sh, nsenter) do not count.
     fn became_command(&mut self, pid: Pid) -> bool {
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let was_runtime = self.processes.contains_key(&pid);

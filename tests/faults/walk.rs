@@ -269,15 +269,16 @@ fn run(
     trace(&program, injection, |pid| Facts::of(pid, scenario))
 }
 
-/// Whether the call is the exec, or the check whether the command can be executed.
+/// Returns whether the call is the exec, or the check whether the command can be
+/// executed.
 fn looks_for_command(injection: &Injection) -> bool {
     let looks = matches!(injection.fault, Fault::Error(Errno::EACCES | Errno::EIO));
     injection.name() == "execve"
         || looks && ["access", "newfstatat", "statx"].contains(&injection.name())
 }
 
-/// Whether the error names its call and operands, `mount(proc, /proc): …`, or a path.
-/// The loader of a helper, ld.so(8), names the library instead.
+/// Returns whether the error names its call and operands, `mount(proc, /proc): …`, or a
+/// path. The loader of a helper, ld.so(8), names the library instead.
 fn names_operation(error: &str) -> bool {
     let line =
         error.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
@@ -287,8 +288,8 @@ fn names_operation(error: &str) -> bool {
             .is_some_and(|(what, _reason)| what.contains(['(', '/']))
 }
 
-/// Whether the error ends with the kernel's reason and its name: `Input/output error
-/// (EIO)`.
+/// Returns whether the error ends with the kernel's reason and its name: `Input/output
+/// error (EIO)`.
 fn names_reason(error: &str, errno: Errno) -> bool {
     let words = std::io::Error::from(errno).to_string();
     let words = words.split(" (os error").next().unwrap_or_default();

@@ -47,7 +47,7 @@ impl Watchdog {
         self.watched.lock().expect("nobody panics with it").remove(&pid);
     }
 
-    /// Whether any process is watched.
+    /// Returns whether any process is watched.
     pub fn has_some(&self) -> bool {
         !self.watched.lock().expect("nobody panics with it").is_empty()
     }

@@ -31,12 +31,12 @@ impl Accepted {
         Ok(Accepted { names })
     }
 
-    /// Whether the mutant is in the file.
+    /// Returns whether the mutant is in the file.
     pub fn has(&self, mutant: &Mutant) -> bool {
         self.names.contains(&mutant.id())
     }
 
-    /// The accepted mutants of a step.
+    /// Returns the accepted mutants of a step.
     pub fn of(&self, step: &Step) -> impl Iterator<Item = &String> {
         let directory = format!("steps/{}/", step.name);
         self.names.iter().filter(move |name| name.starts_with(&directory))

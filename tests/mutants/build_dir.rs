@@ -33,7 +33,7 @@ impl BuildDir {
         Ok(BuildDir { dir, _lock: lock })
     }
 
-    /// The subdirectory for generated mutants.
+    /// Returns the subdirectory for generated mutants.
     pub fn dir(&self) -> PathBuf {
         self.dir.join("generated")
     }
@@ -128,7 +128,7 @@ impl BuildDir {
     }
 }
 
-/// A step's package: `step-05-cgroups`.
+/// Returns a step's package: `step-05-cgroups`.
 pub fn package(step: &str) -> String {
     format!("step-{step}")
 }

@@ -78,7 +78,7 @@ pub fn all(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The checks of the program's `doctor` that hold here.
+/// Returns the checks of the program's `doctor` that hold here.
 fn holding_checks(program: &Path) -> Result<String> {
     let output = Command::new(program).args(["doctor", "--format", "json"]).output()?;
     let checks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -86,7 +86,7 @@ fn holding_checks(program: &Path) -> Result<String> {
     Ok(there.filter_map(|check| check["name"].as_str()).collect::<Vec<_>>().join(","))
 }
 
-/// The state that must be the same before and after, as texts.
+/// Returns the state that must be the same before and after, as texts.
 fn state() -> Vec<String> {
     let null = fs::metadata("/dev/null").map(|it| it.rdev());
     let mut state = vec![format!("/dev/null: {null:?}")];
@@ -239,7 +239,7 @@ fn ends_within(pid: i32, seconds: u64) -> Result<bool> {
     Ok(poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], timeout)? > 0)
 }
 
-/// The message of the first panic, or the reason why the test was skipped.
+/// Returns the message of the first panic, or the reason why the test was skipped.
 fn why(output: &Path, log: &Path) -> Result<String> {
     let mut text = String::new();
     for file in [log, output] {

@@ -63,7 +63,7 @@ impl Ledger {
         })
     }
 
-    /// The entry of a mutant. None if its file has changed since.
+    /// Returns the entry of a mutant. None if its file has changed since.
     pub fn of(&self, mutant: &Mutant) -> Option<&Entry> {
         self.entries.get(&key(mutant))
     }
@@ -73,8 +73,8 @@ impl Ledger {
         self.entries.retain(|_, entry| !verdicts.contains(&entry.verdict));
     }
 
-    /// The number of mutants that a test has caught, and the number of these in this
-    /// file.
+    /// Returns the number of mutants that a test has caught, and the number of these in
+    /// this file.
     pub fn caught_by(&self, test: &str, file: &str) -> (usize, usize) {
         let is_in = |entry: &&Entry| entry.mutant.split(':').next() == Some(file);
         let caught = self.entries.values().filter(|entry| entry.by == test);

@@ -79,8 +79,8 @@ pub fn of(step: &Step) -> Result<Vec<Mutant>> {
 }
 
 impl Mutant {
-    /// Its name without the line number, which would change with every edit above it.
-    /// The second and further mutants of the same name have a number.
+    /// Returns its name without the line number, which would change with every edit
+    /// above it. The second and further mutants of the same name have a number.
     pub fn id(&self) -> String {
         let id = format!("{}: {}", self.file, self.what());
         if self.nth == 1 { id } else { format!("{id} #{}", self.nth) }
@@ -90,8 +90,8 @@ impl Mutant {
         self.name.split_once(": ").map_or(&self.name, |(_, what)| what)
     }
 
-    /// The words in the names of its file and its function: a test of either may have
-    /// them in its name.
+    /// Returns the words in the names of its file and its function: a test of either
+    /// may have them in its name.
     pub fn words(&self) -> HashSet<String> {
         let file = self.file.split_once("/src/").map_or(&*self.file, |(_, file)| file);
         let function =
@@ -99,13 +99,13 @@ impl Mutant {
         words(file).chain(words(function)).collect()
     }
 
-    /// Whether it is equivalent to the original: flags that are joined by `|` here have
-    /// no bit in common, so `^` gives the same.
+    /// Returns whether it is equivalent to the original: flags that are joined by `|`
+    /// here have no bit in common, so `^` gives the same.
     pub fn is_equal(&self) -> bool {
         self.what().starts_with("replace | with ^")
     }
 
-    /// The text of the file with the change.
+    /// Returns the text of the file with the change.
     pub fn apply(&self, text: &str) -> Result<String> {
         let (start, end) = (self.span.start.offset(text), self.span.end.offset(text));
         let (Some(start), Some(end)) = (start, end) else {
@@ -116,7 +116,7 @@ impl Mutant {
     }
 }
 
-/// The words of a name, such as `Ports::open_all`: port, open, all.
+/// Returns the words of a name, such as `Ports::open_all`: port, open, all.
 pub fn words(name: &str) -> impl Iterator<Item = String> {
     let words = name.split(|character: char| !character.is_ascii_alphabetic());
     let words = words.map(|word| word.to_lowercase().trim_end_matches('s').to_string());

@@ -53,8 +53,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// The time that it may take, in seconds: enough for a busy host, and little enough
-    /// for a mutant that hangs.
+    /// Returns the time that it may take, in seconds: enough for a busy host, and
+    /// little enough for a mutant that hangs.
     pub fn limit(&self) -> u64 {
         30 + (4.0 * self.seconds.unwrap_or(20.0)) as u64
     }
@@ -96,7 +96,7 @@ pub enum Message {
 }
 
 impl Subject {
-    /// The files of the build.
+    /// Returns the files of the build.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.program].into_iter().chain(&self.unit)
     }

@@ -56,7 +56,7 @@ pub enum Unit {
 }
 
 impl Step {
-    /// The stage that uses the step's own tests.
+    /// Returns the stage that uses the step's own tests.
     pub fn own(&self) -> Stage {
         let survived = if self.above.is_empty() {
             Verdict::Survived
@@ -72,7 +72,7 @@ impl Step {
         }
     }
 
-    /// The stages that use the tests of the steps above, one after the other.
+    /// Returns the stages that use the tests of the steps above, one after the other.
     pub fn above(&self) -> impl Iterator<Item = Stage> {
         let (name, unit, caught) = (self.name, Unit::None, Verdict::CaughtAbove);
         self.above.iter().map(move |by| {

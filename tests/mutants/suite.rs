@@ -120,7 +120,7 @@ impl Suite {
         Ok(Suite { program_path, original, checks, tests, file, learnt })
     }
 
-    /// The tests, with the duration of each as it is known now.
+    /// Returns the tests, with the duration of each as it is known now.
     pub fn checks(&self) -> Vec<Check> {
         let learnt = self.learnt();
         let seconds =
@@ -131,9 +131,9 @@ impl Suite {
             .collect()
     }
 
-    /// The tests for a mutant, in order. A test that has caught other mutants, above
-    /// all of the same file, probably catches this one; so does a test with the words
-    /// of its name. The quick ones among them come first.
+    /// Returns the tests for a mutant, in order. A test that has caught other mutants,
+    /// above all of the same file, probably catches this one; so does a test with the
+    /// words of its name. The quick ones among them come first.
     pub fn order(&self, ledger: &Ledger, mutant: &Mutant) -> Vec<usize> {
         let (learnt, theirs) = (self.learnt(), mutant.words());
         let known =
@@ -168,7 +168,7 @@ impl Suite {
             .collect()
     }
 
-    /// Whether a test passes with the original program, if that is known.
+    /// Returns whether a test passes with the original program, if that is known.
     pub fn is_fit(&self, check: usize) -> Option<bool> {
         self.learnt().of.get(&self.checks[check].name)?.is_fit
     }
@@ -197,7 +197,7 @@ impl Suite {
         Ok(fs::write(&self.file, serde_json::to_vec(&*self.learnt())?)?)
     }
 
-    /// The name of a test.
+    /// Returns the name of a test.
     pub fn name(&self, check: usize) -> &str {
         &self.checks[check].name
     }

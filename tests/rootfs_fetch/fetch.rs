@@ -156,7 +156,7 @@ impl Drop for Running {
     }
 }
 
-/// The Alpine tarball in $KISTE_ALPINE, if there is one.
+/// Returns the Alpine tarball in $KISTE_ALPINE, if there is one.
 pub fn alpine() -> Option<PathBuf> {
     std::env::var_os("KISTE_ALPINE").filter(|path| !path.is_empty()).map(PathBuf::from)
 }

@@ -65,7 +65,7 @@ impl TestDir {
     }
 }
 
-/// The root directory of the workspace.
+/// Returns the root directory of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }

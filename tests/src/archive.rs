@@ -73,7 +73,7 @@ enum Checksum {
 }
 
 impl Entry {
-    /// An entry of any type: the letter of tar(5).
+    /// Creates an entry of any type: the letter of tar(5).
     pub fn of_kind(kind: u8, name: impl AsRef<[u8]>) -> Self {
         Entry {
             name: name.as_ref().into(),
@@ -92,42 +92,42 @@ impl Entry {
         }
     }
 
-    /// A file with this content.
+    /// Creates a file with this content.
     pub fn file(name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Self {
         Entry { body: content.as_ref().into(), ..Entry::of_kind(b'0', name) }
     }
 
-    /// A directory.
+    /// Creates a directory.
     pub fn dir(name: impl AsRef<[u8]>) -> Self {
         Entry::of_kind(b'5', name)
     }
 
-    /// A symbolic link to `to`.
+    /// Creates a symbolic link to `to`.
     pub fn symlink(name: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Self {
         Entry { link: to.as_ref().into(), mode: 0o777, ..Entry::of_kind(b'2', name) }
     }
 
-    /// A hard link to `to`.
+    /// Creates a hard link to `to`.
     pub fn hard_link(name: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Self {
         Entry { link: to.as_ref().into(), ..Entry::of_kind(b'1', name) }
     }
 
-    /// A FIFO.
+    /// Creates a FIFO.
     pub fn fifo(name: impl AsRef<[u8]>) -> Self {
         Entry::of_kind(b'6', name)
     }
 
-    /// A character device.
+    /// Creates a character device.
     pub fn char_device(name: impl AsRef<[u8]>, major: u32, minor: u32) -> Self {
         Entry { device: (major, minor), ..Entry::of_kind(b'3', name) }
     }
 
-    /// A block device.
+    /// Creates a block device.
     pub fn block_device(name: impl AsRef<[u8]>, major: u32, minor: u32) -> Self {
         Entry { device: (major, minor), ..Entry::of_kind(b'4', name) }
     }
 
-    /// A whiteout: hides `path` of the layers below.
+    /// Creates a whiteout: hides `path` of the layers below.
     pub fn whiteout(path: &str) -> Self {
         let (dir, name) =
             path.rsplit_once('/').map_or(("", path), |(dir, name)| (dir, name));
@@ -135,7 +135,8 @@ impl Entry {
         Entry::file(format!("{dir}{slash}.wh.{name}"), "")
     }
 
-    /// An opaque whiteout: hides everything that the layers below have in `dir`.
+    /// Creates an opaque whiteout: hides everything that the layers below have in
+    /// `dir`.
     pub fn opaque(dir: &str) -> Self {
         Entry::file(format!("{dir}/.wh..wh..opq"), "")
     }

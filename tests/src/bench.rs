@@ -34,23 +34,23 @@ impl Bench {
         Some(Bench { step, dir, rootfs: OnceLock::new(), parent })
     }
 
-    /// The step under test.
+    /// Returns the step under test.
     pub fn step(&self) -> &Step {
         &self.step
     }
 
-    /// The path of the step's program.
+    /// Returns the path of the step's program.
     pub fn exe(&self) -> &Path {
         self.step.exe()
     }
 
-    /// The test's own directory.
+    /// Returns the test's own directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The test's own root file system, made when it is first asked for. It has the
-    /// same owner as the test's directory.
+    /// Returns the test's own root file system, made when it is first asked for. It has
+    /// the same owner as the test's directory.
     pub fn rootfs(&self) -> &Path {
         self.rootfs.get_or_init(|| {
             let path = self.dir().join("rootfs");
@@ -66,7 +66,7 @@ impl Bench {
         rootfs::install(program, name, self.rootfs());
     }
 
-    /// The run directories of this test's containers.
+    /// Returns the run directories of this test's containers.
     pub fn run_dirs(&self) -> PathBuf {
         self.dir().join("run")
     }
@@ -76,7 +76,7 @@ impl Bench {
         self.dir().join("store")
     }
 
-    /// The parent cgroup of this test's containers.
+    /// Returns the parent cgroup of this test's containers.
     pub fn cgroup_parent(&self) -> &str {
         &self.parent
     }

@@ -18,8 +18,8 @@ const NFTABLES: &str = "
          add rule inet byhand between ct state established accept
          add rule inet byhand after ip saddr 10.77.0.0/24 masquerade'";
 
-/// Whether this machine has the feature that `doctor` calls `need`, tried without the
-/// step's code. None for features that are not tried here.
+/// Returns whether this machine has the feature that `doctor` calls `need`, tried
+/// without the step's code. None for features that are not tried here.
 pub fn has(need: &str) -> Option<bool> {
     let script = match need {
         "overlay" => OVERLAY,

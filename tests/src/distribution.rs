@@ -37,7 +37,7 @@ impl Distribution {
         Distribution { holder }
     }
 
-    /// The lines of its mountinfo.
+    /// Returns the lines of its mountinfo.
     pub fn mounts(&self) -> Vec<String> {
         host::mounts_of(self.holder.id())
     }

@@ -139,7 +139,7 @@ fn without_narration(narrated: &Calls, seen: &Calls) -> String {
     format!("calls without narration: {calls}. Make them with kit::call (chapter 0)\n")
 }
 
-/// The first lines of a dump, as many as somebody reads.
+/// Returns the first lines of a dump, as many as somebody reads.
 fn beginning(dump: &str) -> String {
     const LINES: usize = 20;
     let mut lines: Vec<_> = dump.lines().take(LINES).collect();
@@ -190,8 +190,8 @@ fn differences(written: &str, narrated: &Calls, seen: &Calls) -> Vec<String> {
     wrong
 }
 
-/// The first narrated call that does not appear among the calls made after the previous
-/// narrated one.
+/// Returns the first narrated call that does not appear among the calls made after the
+/// previous narrated one.
 fn never_made(narrated: &[String], seen: &[String]) -> Option<String> {
     let mut rest = seen.iter();
     narrated

@@ -28,7 +28,7 @@ impl Holder {
         Holder(child)
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.0.id()
     }

@@ -19,13 +19,13 @@ pub use processes::{
     processes_of, session, stat, status, stream, ticks,
 };
 
-/// Whether this program is in PATH.
+/// Returns whether this program is in PATH.
 pub fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-/// The Debian package that contains this program.
+/// Returns the Debian package that contains this program.
 pub fn package_of(program: &str) -> &str {
     match program {
         "busybox" => "busybox-static",
@@ -56,30 +56,30 @@ pub fn give_all(path: &Path, uid: u32, gid: u32) {
     assert!(given.expect("run chown").success(), "chown {}", path.display());
 }
 
-/// The lines of this process's /proc/PID/mountinfo.
+/// Returns the lines of this process's /proc/PID/mountinfo.
 pub fn mounts() -> Vec<String> {
     mounts_of("self")
 }
 
-/// The lines of a process's /proc/PID/mountinfo.
+/// Returns the lines of a process's /proc/PID/mountinfo.
 pub fn mounts_of(pid: impl std::fmt::Display) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
     text.lines().map(String::from).collect()
 }
 
-/// The mount point in a line of mountinfo, as the process sees it.
+/// Returns the mount point in a line of mountinfo, as the process sees it.
 pub fn mount_point(line: &str) -> &str {
     line.split(' ').nth(4).expect("mountinfo has a mount point in its fifth field")
 }
 
-/// The line of a process's mountinfo for this mount point. If mounts are stacked there,
-/// the topmost.
+/// Returns the line of a process's mountinfo for this mount point. If mounts are
+/// stacked there, the topmost.
 pub fn mount_at(pid: impl std::fmt::Display, point: &str) -> Option<String> {
     mounts_of(pid).into_iter().rfind(|line| mount_point(line) == point)
 }
 
-/// The namespace of this kind (`uts`, `pid_for_children`, …) that a process is in:
-/// `uts:[4026531838]`.
+/// Returns the namespace of this kind (`uts`, `pid_for_children`, …) that a process is
+/// in: `uts:[4026531838]`.
 pub fn namespace(pid: impl std::fmt::Display, kind: &str) -> String {
     let link = fs::read_link(format!("/proc/{pid}/ns/{kind}"));
     link.unwrap_or_else(|error| panic!("/proc/{pid}/ns/{kind}: {error}"))
@@ -87,15 +87,16 @@ pub fn namespace(pid: impl std::fmt::Display, kind: &str) -> String {
         .to_string()
 }
 
-/// The kinds of namespaces that this kernel supports, as `/proc/self/ns` lists them.
+/// Returns the kinds of namespaces that this kernel supports, as `/proc/self/ns` lists
+/// them.
 pub fn namespace_kinds() -> Vec<String> {
     let names =
         fs::read_dir("/proc/self/ns").unwrap().map(|entry| entry.unwrap().file_name());
     names.map(|name| name.into_string().unwrap()).collect()
 }
 
-/// The kinds of namespaces in which a process is not in the same one as this process:
-/// `["ipc", "pid"]`.
+/// Returns the kinds of namespaces in which a process is not in the same one as this
+/// process: `["ipc", "pid"]`.
 pub fn own_namespaces(pid: impl std::fmt::Display) -> Vec<String> {
     let mut own = namespace_kinds();
     own.retain(|kind| {

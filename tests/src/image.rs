@@ -23,7 +23,7 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{digits}")
 }
 
-/// The chain ID of layers: the OCI image specification, "Layer ChainID".
+/// Returns the chain ID of layers: the OCI image specification, "Layer ChainID".
 pub fn chain_id(layers: &[Vec<u8>]) -> String {
     let join = |below: String, tar: &Vec<u8>| {
         digest(format!("{below} {}", digest(tar)).as_bytes())
@@ -56,7 +56,7 @@ impl Packed {
         }
     }
 
-    /// The media type of a layer that is compressed this way.
+    /// Returns the media type of a layer that is compressed this way.
     pub fn media_type(self) -> &'static str {
         match self {
             Packed::Plain => "application/vnd.oci.image.layer.v1.tar",
@@ -66,8 +66,8 @@ impl Packed {
     }
 }
 
-/// An image configuration for layers with these tars; `config` says how the image is
-/// run.
+/// Returns an image configuration for layers with these tars; `config` says how the
+/// image is run.
 pub fn configuration(layers: &[Vec<u8>], config: &Value) -> Value {
     let diff_ids: Vec<String> = layers.iter().map(|tar| digest(tar)).collect();
     let history: Vec<Value> = diff_ids
@@ -80,7 +80,7 @@ pub fn configuration(layers: &[Vec<u8>], config: &Value) -> Value {
     })
 }
 
-/// The name of this machine's architecture in images.
+/// Returns the name of this machine's architecture in images.
 pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -153,7 +153,7 @@ impl Layout {
         self.manifests.push(descriptor);
     }
 
-    /// All its files, with an index unless there is one already.
+    /// Returns all its files, with an index unless there is one already.
     pub fn all(&self) -> BTreeMap<String, Vec<u8>> {
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": self.manifests});
         let mut files = self.files.clone();
@@ -178,7 +178,8 @@ impl Layout {
     }
 }
 
-/// A docker-archive, the format that `docker save` wrote before it used OCI layouts.
+/// Makes a docker-archive, the format that `docker save` wrote before it used OCI
+/// layouts.
 pub fn docker_archive(names: &[&str], layers: &[Vec<u8>], config: &Value) -> Vec<u8> {
     let text = configuration(layers, config).to_string();
     let config_name = format!("{}.json", &digest(text.as_bytes())["sha256:".len()..]);
@@ -195,7 +196,7 @@ pub fn docker_archive(names: &[&str], layers: &[Vec<u8>], config: &Value) -> Vec
     tar(&files)
 }
 
-/// An archive of these files.
+/// Packs these files into an archive.
 pub fn tar(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     let add = |archive: Archive, (name, bytes): (&String, &Vec<u8>)| {
         archive.with(Entry::file(name, bytes))

@@ -63,8 +63,8 @@ macro_rules! step {
 /// reason, and the tests wait only a quarter as long.
 static HAS_HUNG: AtomicBool = AtomicBool::new(false);
 
-/// How long a program may take before a test calls it hung. The virtual machine is
-/// slow.
+/// Returns how long a program may take before a test calls it hung. The virtual machine
+/// is slow.
 pub fn patience() -> Duration {
     let usual = if std::env::var_os("KISTE_VM").is_some() { 240 } else { 30 };
     let asked =

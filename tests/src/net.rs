@@ -54,9 +54,9 @@ pub fn within<T: Send>(pid: impl Display, work: impl FnOnce() -> T + Send) -> T 
     })
 }
 
-/// A shell script that prints what [`World::serve`] serves at `IP` or `IP:PORT`, and
-/// fails after so many seconds without an answer. It does not use wget: Debian's static
-/// one crashes when it looks up the service `http`.
+/// Returns a shell script that prints what [`World::serve`] serves at `IP` or
+/// `IP:PORT`, and fails after so many seconds without an answer. It does not use wget:
+/// Debian's static one crashes when it looks up the service `http`.
 pub fn get(seconds: u32, at: &str) -> String {
     let (ip, port) = at.split_once(':').unwrap_or((at, "80"));
     format!(
@@ -119,12 +119,12 @@ impl World {
         Some(())
     }
 
-    /// The directory in which the networks of this world are recorded.
+    /// Returns the directory in which the networks of this world are recorded.
     pub fn network_dir(&self) -> PathBuf {
         self.bench.dir().join("networks")
     }
 
-    /// The words that start a program on the host: `&["nsenter", …]`.
+    /// Returns the words that start a program on the host: `&["nsenter", …]`.
     pub fn enter(&self) -> Vec<String> {
         enter(&self.here)
     }
@@ -242,7 +242,7 @@ impl World {
         )
     }
 
-    /// The links, rules and settings of the host, as the kernel reports them.
+    /// Returns the links, rules and settings of the host, as the kernel reports them.
     pub fn state(&self) -> String {
         let script = "ip -o link | cut -d: -f2 | cut -d@ -f1 | sort; nft list ruleset; ip rule; ip route | sed 's/ linkdown//'; \
                       cd /proc/sys/net && grep . ipv4/ip_forward ipv[46]/conf/*/forwarding \

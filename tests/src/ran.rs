@@ -57,9 +57,9 @@ impl Ran {
         self
     }
 
-    /// Whether the tests' file system does not support idmapped mounts, as tmpfs before
-    /// Linux 6.3. Then the test is to return, as when [`lacks`](crate::lacks) is
-    /// called.
+    /// Returns whether the tests' file system does not support idmapped mounts, as
+    /// tmpfs before Linux 6.3. Then the test is to return, as when
+    /// [`lacks`](crate::lacks) is called.
     pub fn lacks_idmapped_mounts(&self) -> bool {
         let refused = self.code == 125 && self.err.contains("idmapped mounts");
         if refused {

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use crate::host;
 
-/// The root file system that `rootfs-fetch.sh` has made, in $KISTE_ROOTFS or in the
-/// workspace.
+/// Returns the root file system that `rootfs-fetch.sh` has made, in $KISTE_ROOTFS or in
+/// the workspace.
 pub fn original() -> PathBuf {
     let fetched = std::env::var_os("KISTE_ROOTFS")
         .map(PathBuf::from)
@@ -20,8 +20,8 @@ pub fn original() -> PathBuf {
     fetched
 }
 
-/// Whether the root file system has this program: a copy of the host's own tools may
-/// lack it. If not, the test is reported as skipped, as by [`crate::tool`].
+/// Returns whether the root file system has this program: a copy of the host's own
+/// tools may lack it. If not, the test is reported as skipped, as by [`crate::tool`].
 pub fn has_program(name: &str) -> bool {
     let found = original().join("bin").join(name).symlink_metadata().is_ok();
     if !found {
@@ -32,7 +32,7 @@ pub fn has_program(name: &str) -> bool {
     found
 }
 
-/// The root directory of the workspace.
+/// Returns the root directory of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()

@@ -53,7 +53,7 @@ impl Running {
         Running { runtime, pid }
     }
 
-    /// The process id of the runtime.
+    /// Returns the process id of the runtime.
     pub fn runtime(&self) -> i32 {
         self.runtime.id() as i32
     }

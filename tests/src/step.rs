@@ -35,24 +35,24 @@ impl Step {
         Step { name, own: exe.into(), exe: exe_or_other }
     }
 
-    /// The program to run.
+    /// Returns the program to run.
     pub fn exe(&self) -> &Path {
         &self.exe
     }
 
-    /// Its name: `05-cgroups`.
+    /// Returns its name: `05-cgroups`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Its number: 5.
+    /// Returns its number: 5.
     pub fn number(&self) -> u32 {
         self.name[..2].parse().expect("a step's name begins with its number")
     }
 
-    /// Whether all of `needs` hold, by the names of `doctor`'s checks. If not, the
-    /// reason is written to stderr and to the log, and the test is to return. A need
-    /// that is required here fails the test instead.
+    /// Returns whether all of `needs` hold, by the names of `doctor`'s checks. If not,
+    /// the reason is written to stderr and to the log, and the test is to return. A
+    /// need that is required here fails the test instead.
     pub fn has(&self, needs: &[&str]) -> bool {
         let checks = self.doctor();
         let missing = |need: &&&str| {
@@ -73,8 +73,8 @@ impl Step {
         false
     }
 
-    /// Whether this is the step's own program, not another one that `KISTE_BIN` names.
-    /// If not, promises of ours alone (its wording) are not tested, and that is
+    /// Returns whether this is the step's own program, not another one that `KISTE_BIN`
+    /// names. If not, promises of ours alone (its wording) are not tested, and that is
     /// reported.
     pub fn is_ours(&self) -> bool {
         let ours = self.own == self.exe;
@@ -84,7 +84,8 @@ impl Step {
         ours
     }
 
-    /// The checks of `doctor` on this machine. All tests of a program share one answer.
+    /// Returns the checks of `doctor` on this machine. All tests of a program share one
+    /// answer.
     fn doctor(&self) -> Arc<Vec<Check>> {
         static ASKED: Mutex<BTreeMap<PathBuf, Arc<Vec<Check>>>> =
             Mutex::new(BTreeMap::new());
@@ -112,8 +113,8 @@ impl Step {
 const OUR_FAILURES: [&str; 3] =
     ["a bug in Kiste", "not written yet", "the child died before it became"];
 
-/// Whether the host has a program that the test needs: `tool("strace")`. If not, that
-/// is reported as by [`Step::has`], unless `KISTE_REQUIRE` has its name.
+/// Returns whether the host has a program that the test needs: `tool("strace")`. If
+/// not, that is reported as by [`Step::has`], unless `KISTE_REQUIRE` has its name.
 pub fn tool(name: &str) -> bool {
     let found = crate::host::has(name);
     if !found {

@@ -65,7 +65,7 @@ fn once() -> u32 {
 }
 
 impl Chapter {
-    /// The tasks of a step: `02-pid`.
+    /// Returns the tasks of a step: `02-pid`.
     pub fn of(step: &str) -> Self {
         let path = rootfs::workspace().join(format!("tests/tasks/{step}.toml"));
         let text = fs::read_to_string(&path)
@@ -74,7 +74,7 @@ impl Chapter {
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// The steps that have tasks, in order: `["00-exec", "01-uts", …]`.
+    /// Returns the steps that have tasks, in order: `["00-exec", "01-uts", …]`.
     pub fn steps() -> Vec<String> {
         let files = fs::read_dir(rootfs::workspace().join("tests/tasks")).unwrap();
         let paths = files.map(|file| PathBuf::from(file.unwrap().file_name()));

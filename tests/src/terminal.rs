@@ -133,7 +133,7 @@ impl Terminal {
         set_size(self.tty.try_clone().unwrap().into(), rows, columns);
     }
 
-    /// The settings of the terminal, in the form that stty(1) can read again.
+    /// Returns the settings of the terminal, in the form that stty(1) can read again.
     pub fn settings(&self) -> String {
         let stty = Command::new("stty")
             .arg("-g")
@@ -142,7 +142,7 @@ impl Terminal {
         String::from_utf8(stty.expect("run stty").stdout).unwrap()
     }
 
-    /// The process id of setsid, which waits for the program.
+    /// Returns the process id of setsid, which waits for the program.
     pub fn id(&self) -> u32 {
         self.program.id()
     }

@@ -83,7 +83,7 @@ impl Tree {
         Tree(nodes)
     }
 
-    /// The file at this path.
+    /// Returns the file at this path.
     #[track_caller]
     pub fn at(&self, path: impl AsRef<Path>) -> &Node {
         let path = path.as_ref();
@@ -92,7 +92,7 @@ impl Tree {
         })
     }
 
-    /// Whether there is a file at this path.
+    /// Returns whether there is a file at this path.
     pub fn has(&self, path: impl AsRef<Path>) -> bool {
         self.0.contains_key(path.as_ref())
     }
@@ -159,7 +159,7 @@ impl Node {
     }
 }
 
-/// The extended attributes of a file, or of a link itself.
+/// Returns the extended attributes of a file, or of a link itself.
 pub fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let path = CString::new(path.as_os_str().as_bytes()).unwrap();
     let mut names = vec![0; 65536];
@@ -181,7 +181,7 @@ pub fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
     names.map(|name| (String::from_utf8_lossy(name).into(), value(name))).collect()
 }
 
-/// A path of any bytes.
+/// Makes a path of any bytes.
 pub fn path(bytes: &[u8]) -> PathBuf {
     std::ffi::OsString::from_vec(bytes.into()).into()
 }

@@ -40,7 +40,7 @@ pub struct User {
 }
 
 impl User {
-    /// The user who runs the tests. If that is root: a user without a name or
+    /// Returns the user who runs the tests. If that is root: a user without a name or
     /// subordinate ids.
     pub fn any(step: Step, needs: &[&str]) -> Option<Self> {
         let bench = Bench::of(step, needs)?;
@@ -62,13 +62,13 @@ impl User {
         Some(User::new(bench, None))
     }
 
-    /// A user without a name or subordinate ids.
+    /// Creates a user without a name or subordinate ids.
     pub fn alone(step: Step, needs: &[&str]) -> Option<Self> {
         User::any(step, &[&["root"], needs].concat())
     }
 
-    /// A user with 65536 subordinate user ids and as many group ids. Only this user
-    /// sees them: the host's files are not changed.
+    /// Creates a user with 65536 subordinate user ids and as many group ids. Only this
+    /// user sees them: the host's files are not changed.
     pub fn with_ranges(step: Step, needs: &[&str]) -> Option<Self> {
         User::with_files(
             step,
@@ -78,7 +78,7 @@ impl User {
         )
     }
 
-    /// A user who sees this /etc/subuid and this /etc/subgid.
+    /// Creates a user who sees this /etc/subuid and this /etc/subgid.
     pub fn with_files(
         step: Step,
         needs: &[&str],
@@ -135,22 +135,22 @@ impl User {
         }
     }
 
-    /// The bench that belongs to the user.
+    /// Returns the bench that belongs to the user.
     pub fn bench(&self) -> &Bench {
         &self.bench
     }
 
-    /// The user's copy of the program.
+    /// Returns the user's copy of the program.
     pub fn exe(&self) -> &Path {
         &self.exe
     }
 
-    /// The user's directory.
+    /// Returns the user's directory.
     pub fn dir(&self) -> &Path {
         self.bench.dir()
     }
 
-    /// The user's root file system.
+    /// Returns the user's root file system.
     pub fn rootfs(&self) -> &Path {
         self.bench.rootfs()
     }
@@ -166,8 +166,8 @@ impl User {
         std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid)).unwrap();
     }
 
-    /// A command that runs as root, and sees the same files as the user, such as its
-    /// /etc/passwd.
+    /// Returns a command that runs as root, and sees the same files as the user, such
+    /// as its /etc/passwd.
     pub fn beside(&self, program: &str) -> Command {
         let mut words = self.enter();
         words.push(program.into());
@@ -213,8 +213,8 @@ impl User {
         )
     }
 
-    /// The words that enter the user's mount namespace as root. nsenter leaves the
-    /// working directory: it belongs to another mount.
+    /// Returns the words that enter the user's mount namespace as root. nsenter leaves
+    /// the working directory: it belongs to another mount.
     fn enter(&self) -> Vec<String> {
         let Some(place) = &self.place else { return Vec::new() };
         let (pid, dir) = (place.pid().to_string(), self.dir().display().to_string());

@@ -43,7 +43,7 @@ impl Sandbox {
         Ok(Sandbox { dir, before: machine() })
     }
 
-    /// Whether this machine cannot run the tests of a task.
+    /// Returns whether this machine cannot run the tests of a task.
     pub fn lacks(&self, task: &Task) -> bool {
         let only_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
         task.needs.as_deref() == Some("cgroup-v2") && !only_v2
@@ -114,7 +114,7 @@ impl Sandbox {
 }
 
 impl Ran {
-    /// Whether the check has passed the tests of a task.
+    /// Returns whether the check has passed the tests of a task.
     pub fn is_right(&self, task: &Task) -> Judgement {
         let passed =
             |test: &&String| self.output.contains(&format!("test {test} ... ok"));
@@ -141,8 +141,8 @@ fn in_namespaces() -> Command {
     command
 }
 
-/// The state that a wrong answer could change, as texts. A mount is identified by its
-/// id, its parent's id and its device, since somebody may rename the directory.
+/// Returns the state that a wrong answer could change, as texts. A mount is identified
+/// by its id, its parent's id and its device, since somebody may rename the directory.
 fn machine() -> Vec<String> {
     let null = fs::metadata("/dev/null").map(|it| it.rdev());
     let mut state = vec![format!("/dev/null: {null:?}")];
@@ -157,7 +157,7 @@ fn machine() -> Vec<String> {
     state
 }
 
-/// The cgroups of tests, in all hierarchies.
+/// Returns the cgroups of tests, in all hierarchies.
 fn cgroups() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for mount in host::cgroup_mounts() {
@@ -172,8 +172,8 @@ fn cgroups() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Whether the cgroup belongs to a running test that is not ours: the directory of that
-/// name is outside of our sandbox.
+/// Returns whether the cgroup belongs to a running test that is not ours: the directory
+/// of that name is outside of our sandbox.
 fn belongs_to_another_test(cgroup: &Path) -> bool {
     let name = cgroup.file_name().unwrap_or_default();
     let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();

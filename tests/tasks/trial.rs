@@ -21,7 +21,7 @@ pub enum Answer<'t> {
 }
 
 impl<'t> Answer<'t> {
-    /// The answers that the check must refuse.
+    /// Returns the answers that the check must refuse.
     pub fn wrong_ones(task: &'t Task) -> Vec<Self> {
         [Answer::ToDo].into_iter().chain(task.wrong.iter().map(Answer::Wrong)).collect()
     }
@@ -75,7 +75,7 @@ impl<'t> Trial<'t> {
         Ok(Trial { task, answer, step: step.into(), runner, built })
     }
 
-    /// The command line: cargo's runner, called as cargo calls it.
+    /// Returns the command line: cargo's runner, called as cargo calls it.
     pub fn words(&self) -> Vec<String> {
         let start = [&self.runner, &self.built.test];
         let mut words: Vec<_> = start.map(|path| path.display().to_string()).into();
@@ -115,8 +115,8 @@ impl<'t> Trial<'t> {
         )))
     }
 
-    /// Whether the check accepted our answer, or refused another one for the right
-    /// reason.
+    /// Returns whether the check accepted our answer, or refused another one for the
+    /// right reason.
     pub fn judge(&self, output: &str, code: i32) -> Result<String, String> {
         let words = format!("not written yet: task {}", self.task.number);
         let failed: Vec<_> = self

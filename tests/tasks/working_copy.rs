@@ -47,12 +47,12 @@ impl WorkingCopy {
         Ok(copy)
     }
 
-    /// The root of the copy.
+    /// Returns the root of the copy.
     pub fn top(&self) -> PathBuf {
         self.dir.join("tree")
     }
 
-    /// The directory around it.
+    /// Returns the directory around it.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

@@ -26,12 +26,12 @@ impl<'a> Fence<'a> {
         self.info.split([',', ' ']).next().unwrap_or_default()
     }
 
-    /// Whether `word` stands behind the label.
+    /// Returns whether `word` stands behind the label.
     pub fn has(&self, word: &str) -> bool {
         self.info.split(',').skip(1).any(|it| it == word)
     }
 
-    /// The same fence around other lines, without the indent.
+    /// Returns the same fence around other lines, without the indent.
     pub fn with_lines(&self, lines: &[&str]) -> Vec<String> {
         let opening = format!("{}{}", self.ticks, self.info);
         let lines = lines.iter().map(ToString::to_string);

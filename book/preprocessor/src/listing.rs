@@ -3,8 +3,8 @@
 /// As many columns as fit into a page.
 pub const COLUMNS: usize = 88;
 
-/// The lines that are shown: without the *Errors* section of doc comments, and without
-/// the indent that all lines share.
+/// Returns the lines that are shown: without the *Errors* section of doc comments, and
+/// without the indent that all lines share.
 pub fn shown<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     dedented(&without_errors(lines))
 }

@@ -38,7 +38,8 @@ fn rewrite() -> Result<(), Box<dyn Error>> {
     Ok(out.flush()?)
 }
 
-/// An item is a chapter, a separator or the title of a part. Chapters have `sub_items`.
+/// Rewrites the chapters among the items of the book, and their `sub_items`. Other
+/// items are separators and titles of parts.
 fn rewrite_items(items: &mut [Value]) -> Result<(), &'static str> {
     for chapter in items.iter_mut().filter_map(|item| item.get_mut("Chapter")) {
         let content = chapter["content"].as_str().ok_or("a chapter has no content")?;

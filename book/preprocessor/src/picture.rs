@@ -27,7 +27,7 @@ pub fn framed(prose: &[&str]) -> Vec<String> {
     framed
 }
 
-/// The first line of the picture, with a minimum width at which it can be read.
+/// Returns the first line of the picture, with a minimum width at which it can be read.
 fn with_least_width(svg: &[&str]) -> String {
     let number = |text: &str| text.parse::<f64>().ok();
     let width = attribute(svg[0], "viewBox")

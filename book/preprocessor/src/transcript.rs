@@ -48,7 +48,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The text before the `#` of a shell in a container.
+/// Returns the text before the `#` of a shell in a container.
 fn is_place(word: &str) -> bool {
     word.starts_with(['/', '~']) || word == "inside"
 }
@@ -99,8 +99,8 @@ fn is_second(fence: &Fence<'_>) -> bool {
     fence.label() == "console" && fence.has("second")
 }
 
-/// The HTML of a `console` fence. No line of it is empty, since Markdown would end the
-/// HTML there.
+/// Returns the HTML of a `console` fence. No line of it is empty, since Markdown would
+/// end the HTML there.
 pub fn html(fence: &Fence<'_>, terminals: &Terminals) -> Vec<String> {
     let lines: Vec<_> = fence.lines.iter().map(|line| Line::of(line)).collect();
     let asks = |prompt| {

@@ -48,7 +48,7 @@ pub enum Life {
     OnItsOwn,
 }
 
-/// One end of the socket.
+/// An end of the socket.
 #[derive(Debug)]
 pub struct Channel {
     socket: OwnedFd,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// The version of a hierarchy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// One hierarchy for each controller, or for a few.
+    /// A hierarchy for each controller, or for a few.
     V1,
     /// The unified hierarchy.
     V2,

@@ -27,7 +27,7 @@ pub struct Limits {
     pub blkio_weight: Option<BlkioWeight>,
 }
 
-/// One limit of a container. Messages use its name, since the limit may come from an
+/// A limit of a container. Messages use its name, since the limit may come from an
 /// option or from a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {

@@ -16,7 +16,7 @@ use user::User;
 pub(crate) struct RunConfig {
     /// The program and its first arguments, which come before those of the command line.
     pub(crate) entrypoint: Vec<OsString>,
-    /// What applies where the command line says nothing.
+    /// The values that apply where the command line says nothing.
     pub(crate) defaults: Defaults,
     /// The user that the command runs as.
     pub(crate) user: Option<User>,

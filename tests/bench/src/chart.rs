@@ -53,7 +53,7 @@ pub fn svg<'t>(table: &'t Table, host: &str) -> String {
     lines.join("\n")
 }
 
-/// A row of the picture, at this height. Kiste's are bold and coloured.
+/// Returns a row of the picture, at this height. Kiste's are bold and coloured.
 fn drawn((name, [min, median, p99]): &Row, y: f64, axis: &Axis) -> [String; 4] {
     let is_kiste = name.starts_with(|first: char| first.is_ascii_digit());
     let (weight, colour) =
@@ -105,7 +105,7 @@ impl Axis {
             * (WIDTH - RIGHT - LEFT)
     }
 
-    /// The ticks 1, 2, 5, 10, 20, … that are on the axis.
+    /// Returns the ticks 1, 2, 5, 10, 20, … that are on the axis.
     fn ticks(&self) -> Vec<f64> {
         let decades = (-3..7).flat_map(|power| {
             [1.0, 2.0, 5.0].map(|digit: f64| digit * 10f64.powi(power))

@@ -56,12 +56,12 @@ impl<'a> Contestant<'a> {
         }
     }
 
-    /// Whether it takes part in this round.
+    /// Returns whether it takes part in this round.
     pub fn is_in(&self, round: usize) -> bool {
         self.peer.pace() == Pace::Runtime || round.is_multiple_of(10)
     }
 
-    /// The command that starts a container of this name.
+    /// Returns the command that starts a container of this name.
     ///
     /// # Errors
     /// When a bundle cannot be made.
@@ -72,7 +72,8 @@ impl<'a> Contestant<'a> {
         Ok(command)
     }
 
-    /// The command that starts a container, run by another program: `strace -f`.
+    /// Returns the command that starts a container, run by another program: `strace
+    /// -f`.
     ///
     /// # Errors
     /// When a bundle cannot be made.

@@ -21,18 +21,18 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
-    /// Whether it is version 2.
+    /// Returns whether it is version 2.
     pub fn is_unified(&self) -> bool {
         self.controllers.is_none()
     }
 
-    /// Whether it is version 1 and has one of these controllers.
+    /// Returns whether it is version 1 and has one of these controllers.
     pub fn has(&self, controllers: &[&str]) -> bool {
         self.controllers.iter().flatten().any(|it| controllers.contains(&it.as_str()))
     }
 }
 
-/// The cgroup hierarchies, each once, as /proc/self/mountinfo lists them.
+/// Returns the cgroup hierarchies, each once, as /proc/self/mountinfo lists them.
 ///
 /// # Errors
 /// When that cannot be read.
@@ -42,7 +42,7 @@ pub fn hierarchies() -> Result<Vec<Hierarchy>> {
     Ok(text.lines().filter_map(hierarchy).collect())
 }
 
-/// The mount points below a directory, the latest first.
+/// Returns the mount points below a directory, the latest first.
 pub fn mounts_below(directory: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points =
@@ -63,14 +63,14 @@ fn hierarchy(line: &str) -> Option<Hierarchy> {
     Some(Hierarchy { mount, controllers })
 }
 
-/// Whether the host has both version 1 and version 2 hierarchies.
+/// Returns whether the host has both version 1 and version 2 hierarchies.
 pub fn is_hybrid(hierarchies: &[Hierarchy]) -> bool {
     hierarchies.iter().any(Hierarchy::is_unified)
         && hierarchies.iter().any(|it| !it.is_unified())
 }
 
-/// Whether Kiste makes a cgroup in it: it is version 2, or has a controller that Kiste
-/// knows.
+/// Returns whether Kiste makes a cgroup in it: it is version 2, or has a controller
+/// that Kiste knows.
 pub fn is_used_by_kiste(hierarchy: &Hierarchy) -> bool {
     hierarchy.is_unified() || hierarchy.has(&KISTE_CONTROLLERS)
 }
@@ -114,7 +114,7 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
 }
 
-/// The version in the first line that `program --version` prints.
+/// Returns the version in the first line that `program --version` prints.
 pub fn version(program: &Path) -> String {
     let output = Command::new(program).arg("--version").output();
     let text = output
@@ -142,7 +142,7 @@ pub fn described() -> String {
     format!("Linux {}, {cpus} × {model}", kernel.trim())
 }
 
-/// The load average of the last minute. On a busy host, times mean little.
+/// Returns the load average of the last minute. On a busy host, times mean little.
 pub fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }

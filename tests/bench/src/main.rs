@@ -166,7 +166,7 @@ fn run(cli: &Cli) -> Result<()> {
 }
 
 impl Cli {
-    /// Whether it takes part in part d: hundreds of an engine's containers take
+    /// Returns whether it takes part in part d: hundreds of an engine's containers take
     /// minutes, so an engine must be asked for.
     fn is_crowded(&self, contestant: &Contestant) -> bool {
         let name = contestant.peer.name();

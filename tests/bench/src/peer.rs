@@ -43,7 +43,7 @@ pub struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// The options of `docker run` and `podman run`.
+    /// Returns the options of `docker run` and `podman run`.
     fn engine_options(&self) -> Vec<String> {
         let network = if self.network == Network::Own { "none" } else { "host" };
         let (memory, pids) = (format!("{}b", self.memory), PIDS.to_string());
@@ -75,40 +75,41 @@ pub enum Hybrid {
 
 /// A runtime that starts containers.
 pub trait Peer: Sync {
-    /// Its name: `crun`.
+    /// Returns its name: `crun`.
     fn name(&self) -> &str;
 
-    /// Its version.
+    /// Returns its version.
     fn version(&self) -> String;
 
-    /// Its differences from the common task: uts, pid, ipc, mount and cgroup
+    /// Returns its differences from the common task: uts, pid, ipc, mount and cgroup
     /// namespaces, pivot_root, complete /dev, /proc and /sys, and limits of memory and
     /// processes. Empty if there are none.
     fn differs(&self) -> &str {
         ""
     }
 
-    /// Whether it supports this kind of network namespace.
+    /// Returns whether it supports this kind of network namespace.
     fn has(&self, _network: Network) -> bool {
         true
     }
 
-    /// Whether it limits memory.
+    /// Returns whether it limits memory.
     fn limits(&self) -> bool {
         true
     }
 
-    /// How it reacts to a hybrid host.
+    /// Returns how it reacts to a hybrid host.
     fn hybrid(&self) -> Hybrid {
         Hybrid::Works
     }
 
-    /// How fast it is.
+    /// Returns how fast it is.
     fn pace(&self) -> Pace {
         Pace::Runtime
     }
 
-    /// The command that starts a container, stays until it has ended, and removes it.
+    /// Returns the command that starts a container, stays until it has ended, and
+    /// removes it.
     ///
     /// # Errors
     /// When its preparation fails, such as making a bundle.

@@ -50,8 +50,8 @@ impl Table {
         }
     }
 
-    /// The ratios of Kiste's steps to crun and to the limit with the same namespaces:
-    /// `("05-cgroups : crun", 0.5)`.
+    /// Returns the ratios of Kiste's steps to crun and to the limit with the same
+    /// namespaces: `("05-cgroups : crun", 0.5)`.
     pub fn ratios(&self) -> Vec<(String, f64)> {
         let Some(column) = self.compared else { return Vec::new() };
         let value =

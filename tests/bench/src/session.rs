@@ -56,13 +56,13 @@ impl Session {
         Ok(Session { rootfs, programs, hierarchies, scratch, name, version_1_only })
     }
 
-    /// The cgroup, relative to the root of each hierarchy, below which all others are
-    /// made.
+    /// Returns the cgroup, relative to the root of each hierarchy, below which all
+    /// others are made.
     pub fn cgroup(&self) -> &str {
         &self.name
     }
 
-    /// A directory that is removed at the end.
+    /// Returns a directory that is removed at the end.
     pub fn scratch(&self) -> &Path {
         self.scratch.path()
     }

@@ -148,7 +148,7 @@ fn readable(descriptor: &impl AsFd, patience: Duration) -> Result<bool> {
     }
 }
 
-/// Whether output comes, and not the end of the pipe.
+/// Returns whether output comes, and not the end of the pipe.
 fn has_output(mut out: PipeReader) -> Result<bool> {
     Ok(readable(&out, PATIENCE)?
         && out.read(&mut [0; 16]).context("read from a pipe")? > 0)

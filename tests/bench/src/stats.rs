@@ -10,18 +10,18 @@ impl Samples {
         self.0.push(value);
     }
 
-    /// The smallest value. None if there are no values.
+    /// Returns the smallest value. None if there are no values.
     pub fn min(&self) -> Option<f64> {
         self.percentile(0.0)
     }
 
-    /// The median. None if there are no values.
+    /// Returns the median. None if there are no values.
     pub fn median(&self) -> Option<f64> {
         self.percentile(0.5)
     }
 
-    /// The value that this share of all values does not exceed (nearest rank). None if
-    /// there are no values.
+    /// Returns the value that this share of all values does not exceed (nearest rank).
+    /// None if there are no values.
     pub fn percentile(&self, share: f64) -> Option<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);

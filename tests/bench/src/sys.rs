@@ -104,7 +104,7 @@ pub fn catch_interrupts() -> nix::Result<()> {
     Ok(())
 }
 
-/// Whether such a signal has come.
+/// Returns whether such a signal has come.
 pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }

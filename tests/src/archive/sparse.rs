@@ -3,8 +3,8 @@
 use super::Entry;
 
 impl Entry {
-    /// A sparse file in the old GNU format: pieces of data at their offsets, and holes
-    /// between.
+    /// Creates a sparse file in the old GNU format: pieces of data at their offsets,
+    /// and holes between.
     pub fn sparse_gnu(name: &str, pieces: &[(u64, &[u8])], size: u64) -> Self {
         let numbers = |(offset, data): &(u64, &[u8])| {
             format!("{offset:011o}\0{:011o}\0", data.len())
@@ -42,7 +42,7 @@ impl Entry {
         entry
     }
 
-    /// A sparse file in the PAX formats 0.0, 0.1 and 1.0.
+    /// Creates a sparse file in the PAX formats 0.0, 0.1 and 1.0.
     pub fn sparse_pax(
         version: &str,
         name: &str,

@@ -3,7 +3,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// The lines that GNU tar lists: type and permissions, owner, size, name.
+/// Returns the lines that GNU tar lists: type and permissions, owner, size, name.
 fn listed(archive: Vec<u8>) -> Vec<String> {
     let mut tar = Command::new("tar")
         .args(["--numeric-owner", "--quoting-style=escape", "-tvf", "-"])

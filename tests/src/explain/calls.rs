@@ -67,7 +67,7 @@ pub const OTHERS: &[(&str, &[&str])] = &[
 /// The start of a host program; the narration has the program's name instead.
 pub const HELPER: &str = "vfork, for a helper";
 
-/// Whether this system call is narrated under this name.
+/// Returns whether this system call is narrated under this name.
 pub fn is_narrated_as(call: &str, name: &str) -> bool {
     match OTHERS.iter().find(|(narrated, _)| *narrated == name) {
         Some((_, calls)) => calls.contains(&call),
@@ -75,8 +75,8 @@ pub fn is_narrated_as(call: &str, name: &str) -> bool {
     }
 }
 
-/// The calls for strace to trace. With a question mark it accepts a name that this
-/// machine does not have.
+/// Returns the calls for strace to trace. With a question mark it accepts a name that
+/// this machine does not have.
 pub fn traced() -> Vec<String> {
     let others = OTHERS
         .iter()

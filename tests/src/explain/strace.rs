@@ -8,7 +8,7 @@ use super::calls::{HELPER, traced};
 /// The end of a line of strace's when another process's call comes in between.
 const UNFINISHED: &str = " <unfinished ...>";
 
-/// The words that start a program under strace, with this log.
+/// Returns the words that start a program under strace, with this log.
 pub fn command(log: &Path) -> Vec<String> {
     let only = format!("trace={}", traced().join(","));
     let log = log.to_str().unwrap();
@@ -66,8 +66,8 @@ pub fn seen(log: &str, processes: usize) -> Calls {
         .collect()
 }
 
-/// The lines with their process. A call that another process's line interrupted is one
-/// line again.
+/// Returns the lines with their process. A call that another process's line interrupted
+/// is one line again.
 fn whole_lines(log: &str) -> Vec<(&str, String)> {
     let mut lines: Vec<(&str, String)> = Vec::new();
     for line in log.lines() {
@@ -90,7 +90,7 @@ fn whole_lines(log: &str) -> Vec<(&str, String)> {
     lines
 }
 
-/// The processes that run a host program: they begin with its execve.
+/// Returns the processes that run a host program: they begin with its execve.
 fn helpers<'log>(lines: &[(&'log str, String)]) -> Vec<&'log str> {
     let is_helper = |call: &str| {
         call.starts_with("execve(")

@@ -32,7 +32,7 @@ pub fn read(list: &str) -> BTreeMap<String, Vec<Part>> {
     parts
 }
 
-/// Whether these calls are the ones in the list.
+/// Returns whether these calls are the ones in the list.
 pub fn matches(list: &[Part], mut calls: &[String]) -> bool {
     for part in list {
         let (group, again) = match part {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::mounts;
 
-/// The mount points of the cgroup hierarchies: `/sys/fs/cgroup`,
+/// Returns the mount points of the cgroup hierarchies: `/sys/fs/cgroup`,
 /// `/sys/fs/cgroup/memory`, …
 pub fn cgroup_mounts() -> Vec<PathBuf> {
     let is_cgroup = |line: &&String| {
@@ -15,13 +15,14 @@ pub fn cgroup_mounts() -> Vec<PathBuf> {
     mounts().iter().filter(is_cgroup).filter_map(place).collect()
 }
 
-/// Every cgroup of this name directly below the root of a hierarchy.
+/// Returns every cgroup of this name directly below the root of a hierarchy.
 pub fn cgroups_named(name: &str) -> Vec<String> {
     let paths = cgroup_mounts().into_iter().map(|mount| mount.join(name));
     paths.filter(|path| path.exists()).map(|path| path.display().to_string()).collect()
 }
 
-/// The file with this name in a process's cgroup, in whichever hierarchy has it.
+/// Returns the file with this name in a process's cgroup, in whichever hierarchy has
+/// it.
 pub fn cgroup_file(pid: impl std::fmt::Display, file: &str) -> Option<PathBuf> {
     let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let paths: Vec<_> =
@@ -35,7 +36,7 @@ pub fn cgroup_file(pid: impl std::fmt::Display, file: &str) -> Option<PathBuf> {
     candidates.filter(|path| path.exists()).max_by_key(|path| path.components().count())
 }
 
-/// The content of such a file.
+/// Returns the content of such a file.
 pub fn cgroup_value(pid: impl std::fmt::Display, file: &str) -> Option<String> {
     let text = fs::read_to_string(cgroup_file(pid, file)?).ok()?;
     Some(text.trim().into())

@@ -40,8 +40,8 @@ impl Process {
         Some(Process { id, parent, start })
     }
 
-    /// Whether it still exists and has a thread that is not a zombie: the first thread
-    /// may end before the others.
+    /// Returns whether it still exists and has a thread that is not a zombie: the first
+    /// thread may end before the others.
     pub fn is_alive(&self) -> bool {
         let is_same = Process::now(self.id).is_some_and(|now| now.start == self.start);
         let threads = fs::read_dir(format!("/proc/{}/task", self.id)).into_iter();

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::family::{family, pids};
 use super::mounts_of;
 
-/// The processes in this namespace, without zombies.
+/// Returns the processes in this namespace, without zombies.
 pub fn processes_in(kind: &str, namespace: &str) -> Vec<i32> {
     let is_in = |pid: &i32| {
         let link = fs::read_link(format!("/proc/{pid}/ns/{kind}"));
@@ -16,8 +16,8 @@ pub fn processes_in(kind: &str, namespace: &str) -> Vec<i32> {
     pids().filter(is_in).collect()
 }
 
-/// The processes that have their working directory, root or program in this directory,
-/// or that have something of it mounted in another mount namespace.
+/// Returns the processes that have their working directory, root or program in this
+/// directory, or that have something of it mounted in another mount namespace.
 pub fn processes_at(dir: &Path) -> Vec<i32> {
     let name = dir.file_name().expect("a directory with a name").to_str().unwrap();
     let has_it_mounted = |pid: i32| {
@@ -33,7 +33,7 @@ pub fn processes_at(dir: &Path) -> Vec<i32> {
     pids().filter(is_there).collect()
 }
 
-/// The processes that belong to the test whose directory this is: their working
+/// Returns the processes that belong to the test whose directory this is: their working
 /// directory or program is in it, or their root file system is. A host daemon that
 /// merely sees one of the test's mounts is not among them.
 pub fn processes_of(dir: &Path) -> Vec<i32> {
@@ -51,7 +51,7 @@ pub fn processes_of(dir: &Path) -> Vec<i32> {
     pids().filter(is_own).collect()
 }
 
-/// Whether one of these links of /proc/PID leads into a directory.
+/// Returns whether one of these links of /proc/PID leads into a directory.
 fn has_link_into(pid: i32, links: &[&str], dir: &Path) -> bool {
     let link = |what: &&str| fs::read_link(format!("/proc/{pid}/{what}")).ok();
     links.iter().filter_map(link).any(|path| path.starts_with(dir))
@@ -64,14 +64,14 @@ pub fn kill_tree(top: i32) {
     }
 }
 
-/// The children of a process, including zombies.
+/// Returns the children of a process, including zombies.
 pub fn children(pid: impl std::fmt::Display) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
         .unwrap_or_default();
     text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-/// A field of /proc/PID/status: `field(1, "NSpid")`.
+/// Returns a field of /proc/PID/status: `field(1, "NSpid")`.
 pub fn status(pid: impl std::fmt::Display, field: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line =
@@ -86,25 +86,26 @@ pub fn stream(pid: impl std::fmt::Display, number: u32) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// A field of /proc/PID/stat, by its number in proc_pid_stat(5), from 3 (the state) on.
+/// Returns a field of /proc/PID/stat, by its number in proc_pid_stat(5), from 3 (the
+/// state) on.
 pub fn stat(pid: impl std::fmt::Display, number: usize) -> String {
     let text =
         fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
     text.rsplit(')').next().unwrap().split_whitespace().nth(number - 3).unwrap().into()
 }
 
-/// The session of a process, and the device number of its controlling terminal (0:
-/// none).
+/// Returns the session of a process, and the device number of its controlling terminal
+/// (0: none).
 pub fn session(pid: impl std::fmt::Display) -> (i32, i32) {
     (stat(&pid, 6).parse().unwrap(), stat(&pid, 7).parse().unwrap())
 }
 
-/// The processor time of a process, in user and in kernel mode, in 1/100 s.
+/// Returns the processor time of a process, in user and in kernel mode, in 1/100 s.
 pub fn ticks(pid: impl std::fmt::Display) -> u64 {
     stat(&pid, 14).parse::<u64>().unwrap() + stat(&pid, 15).parse::<u64>().unwrap()
 }
 
-/// Whether the process exists and is not a zombie.
+/// Returns whether the process exists and is not a zombie.
 pub fn is_alive(pid: impl std::fmt::Display) -> bool {
     let state = status(pid, "State");
     !state.is_empty() && !state.starts_with('Z')

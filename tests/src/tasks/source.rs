@@ -42,24 +42,24 @@ impl Source {
         }
     }
 
-    /// Whether the task is still to be done.
+    /// Returns whether the task is still to be done.
     pub fn is_to_do(&self) -> bool {
         self.text[self.body.clone()].contains("todo!(")
     }
 
-    /// The file in which the task is still to be done.
+    /// Returns the file in which the task is still to be done.
     pub fn to_do(&self, task: &Task) -> String {
         let Range { start, end } = self.body;
         let todo = format!("\n    todo!(\"task {}\")\n", task.number);
         [&self.text[..start], &todo, &self.text[end..]].concat()
     }
 
-    /// Whether a wrong answer changes the task's own function.
+    /// Returns whether a wrong answer changes the task's own function.
     pub fn is_changed_by(&self, wrong: &Wrong) -> bool {
         self.text[self.body.clone()].contains(&wrong.from)
     }
 
-    /// The file with a wrong answer to the task.
+    /// Returns the file with a wrong answer to the task.
     ///
     /// # Errors
     /// When the text that it replaces does not occur exactly once.
@@ -85,8 +85,9 @@ impl Source {
     }
 }
 
-/// The body of the first function below a place, formatted by rustfmt: it begins after
-/// the line that ends in `{`, and ends before a `}` with the same indentation as `fn`.
+/// Returns the body of the first function below a place, formatted by rustfmt: it
+/// begins after the line that ends in `{`, and ends before a `}` with the same
+/// indentation as `fn`.
 fn body(text: &str, below: usize) -> Option<Range<usize>> {
     let mut end = below;
     let (mut indent, mut start) = (None, None);

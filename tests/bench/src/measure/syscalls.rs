@@ -51,7 +51,7 @@ pub fn measure(session: &Session, contestants: &[Contestant]) -> Result<Option<T
     Ok(Some(table))
 }
 
-/// The last line of strace's table: `942 57 total`, or `942 total`.
+/// Reads the last line of strace's table: `942 57 total`, or `942 total`.
 fn total(text: &str) -> Result<(f64, f64)> {
     let line = text
         .lines()

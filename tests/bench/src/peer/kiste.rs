@@ -32,7 +32,7 @@ impl<'a> Kiste<'a> {
         Ok(Kiste { session, program, step: step.into() })
     }
 
-    /// Whether `run` has the option `--network`: from step 8 on.
+    /// Returns whether `run` has the option `--network`: from step 8 on.
     fn chooses_network(&self) -> bool {
         self.step
             .get(..2)

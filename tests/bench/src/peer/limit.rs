@@ -56,7 +56,7 @@ impl<'a> Limit<'a> {
         all.filter(move |it| self.kind == LimitKind::Full || limited(it))
     }
 
-    /// Whether this is version 2 and has the controllers.
+    /// Returns whether this is version 2 and has the controllers.
     fn holds_all(&self, hierarchy: &Hierarchy) -> bool {
         hierarchy.is_unified()
             && !self.session.hierarchies.iter().any(|it| it.has(&["memory"]))
@@ -66,7 +66,7 @@ impl<'a> Limit<'a> {
         hierarchy.mount.join(self.session.cgroup()).join("limit")
     }
 
-    /// Its arguments for one hierarchy: see limit/main.rs.
+    /// Returns its arguments for one hierarchy: see limit/main.rs.
     fn orders(&self, hierarchy: &Hierarchy, start: &Start) -> Result<Vec<String>> {
         let cgroup = self.parent(hierarchy).join(start.id);
         let path = cgroup.display();

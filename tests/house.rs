@@ -1,0 +1,124 @@
+//! The rules of the house that its own text can break: who reads the command line and the
+//! environment, which file uses which, and how a comment begins.
+
+use std::path::{Path, PathBuf};
+
+use kiste_tests::checkout;
+
+#[path = "house/comments.rs"]
+mod comments;
+#[path = "house/imports.rs"]
+mod imports;
+#[path = "house/source.rs"]
+mod source;
+
+use imports::Imports;
+use source::Source;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn steps() -> Vec<Source> {
+    let sources = source::of_all_steps(root());
+    assert!(sources.len() > 100, "all steps are there");
+    sources
+}
+
+/// Lists the files below the command line in which one of these words stands.
+fn below_the_command_line(
+    sources: &[Source],
+    forbidden: impl Fn(&[&str]) -> bool,
+) -> Vec<String> {
+    let below = sources.iter().filter(|source| !source.is_command_line());
+    below
+        .filter(|source| forbidden(&source.tokens()))
+        .map(|source| source.path.display().to_string())
+        .collect()
+}
+
+fn knows_options(tokens: &[&str]) -> bool {
+    // lib.rs says `pub use args::Args`, so that the next step can have it.
+    let handed_on = |at: usize| {
+        let line = tokens[..at].iter().rposition(|it| [";", "}"].contains(it));
+        tokens[line.map_or(0, |it| it + 1)..at].starts_with(&["pub", "use"])
+    };
+    let is_option = |token: &str| token == "clap" || token.ends_with("Args");
+    (0..tokens.len()).any(|at| is_option(tokens[at]) && !handed_on(at))
+}
+
+fn reads_the_environment(tokens: &[&str]) -> bool {
+    let reads = |name: &str| {
+        name.starts_with("var") || ["set_var", "remove_var", "temp_dir"].contains(&name)
+    };
+    tokens.windows(3).any(|it| it[0] == "env" && it[1] == "::" && reads(it[2]))
+}
+
+#[test]
+fn options_are_known_in_args_cli_and_main_only() {
+    let wrong = below_the_command_line(&steps(), knows_options);
+    assert!(wrong.is_empty(), "clap or Args in:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_environment_is_read_in_args_cli_and_main_only() {
+    let wrong = below_the_command_line(&steps(), reads_the_environment);
+    assert!(wrong.is_empty(), "the environment is read in:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_files_of_a_step_use_each_other_in_a_circle() {
+    let sources = steps();
+    let mut wrong = Vec::new();
+    for step in sources.chunk_by(|a, b| a.step() == b.step()) {
+        let circles = Imports::of(step).circles();
+        wrong.extend(
+            circles.iter().map(|circle| format!("{}: {circle}", step[0].step())),
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn comments_begin_with_their_subject_or_their_verb() {
+    let files = ["steps", "tests"].map(|dir| checkout::files_below(&root().join(dir)));
+    let mut wrong = Vec::new();
+    for file in files.into_iter().flat_map(Result::unwrap) {
+        let Some((text, mark)) = text_with_comments(&file) else { continue };
+        let lines = comments::begun_with_a_pronoun(&text, mark);
+        wrong.extend(lines.iter().map(|line| format!("{}:{line}", file.display())));
+    }
+    assert!(wrong.is_empty(), "{} comments:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Returns the text of a Rust file, a script or a list, and the sign of its comments.
+fn text_with_comments(file: &PathBuf) -> Option<(String, &'static str)> {
+    let text = std::fs::read_to_string(file).ok()?;
+    match file.extension().and_then(|it| it.to_str()) {
+        Some("rs") => Some((text, "//")),
+        Some("toml") => Some((text, "#")),
+        None if text.starts_with('#') => Some((text, "#")),
+        _ => None,
+    }
+}
+
+#[test]
+fn clap_and_the_environment_are_found_below_the_command_line() {
+    let source =
+        |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+    let found = |path: &str, text: &str| {
+        let sources = [source(path, text)];
+        (
+            !below_the_command_line(&sources, knows_options).is_empty(),
+            !below_the_command_line(&sources, reads_the_environment).is_empty(),
+        )
+    };
+    assert_eq!(found("05-x/src/a.rs", "fn f(args: &Args) {}"), (true, false));
+    assert_eq!(found("05-x/src/a.rs", "use clap::Parser;"), (true, false));
+    assert_eq!(found("05-x/src/a.rs", "std::env::var_os(\"HOME\")"), (false, true));
+    assert_eq!(found("05-x/src/lib.rs", "pub use args::{Args, B};"), (false, false));
+    for path in ["args.rs", "cli.rs", "cli/ps.rs", "main.rs"] {
+        let path = format!("05-x/src/{path}");
+        assert_eq!(found(&path, "use clap::Args; env::temp_dir()"), (false, false));
+    }
+}
