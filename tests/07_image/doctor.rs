@@ -12,7 +12,7 @@ fn check(store: &TestStore, name: &str) -> Option<Value> {
 }
 
 /// Returns the first two numbers of the kernel's version.
-fn kernel() -> (u32, u32) {
+pub fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())

@@ -94,6 +94,34 @@ fn a_decompression_bomb_is_refused() {
     assert!(ran.err.contains("No space left") || ran.err.contains("free"), "{ran:?}");
 }
 
+/// A container may use up all inodes of the store's file system.
+#[test]
+fn a_container_that_fills_the_disk_is_removed_at_its_end() {
+    // Overlayfs needs `user.` attributes, which tmpfs has from Linux 6.6 on.
+    if !tool("mount") || crate::doctor::kernel() < (6, 6) {
+        return;
+    }
+    let Some(store) = root() else { return };
+    let tar = store.file("tiny.tar", tiny());
+    let (path, exe) = (store.path(), store.bench().exe().display());
+    fs::create_dir(&path).unwrap();
+    let path = path.display();
+    let script = format!(
+        "mount -t tmpfs -o mode=700,nr_inodes=1000 tmpfs {path}; \
+         {exe} import --store {path} {} small:1 >&2 || exit 99; \
+         \"$@\"; code=$?; ls -A {path}/containers {path}/tmp | grep -v : ; exit $code",
+        tar.display()
+    );
+    let unshare =
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+    let fill =
+        "i=0; while (: > /$i) 2> /dev/null; do i=$((i + 1)); done; echo $((i > 100))";
+    let arguments =
+        store.bench().arguments(&["--image", "small:1"], &["sh", "-c", fill]);
+    let ran = store.bench().call_by(&unshare, arguments);
+    assert_eq!(ran.exits(0).out.trim_end(), "1", "nothing is left: {ran:?}");
+}
+
 #[test]
 fn a_read_only_store_can_be_read() {
     if !tool("mount") {
