@@ -1,10 +1,10 @@
-//! Step 7: an image comes out of a tarball exactly as it went in, and a container of it
-//! costs nothing.
+//! Step 7: an image is unpacked, run and packed again exactly, and a container of it
+//! leaves nothing behind.
 //!
-//! Most tests run twice: as root, and as a user who is not and to whom ids are lent
-//! (`shop::everywhere`). Each has a store of its own. Images are made byte by byte
-//! (`kiste_tests::archive`), and what comes of them is compared in everything that
-//! lstat(2) tells (`kiste_tests::Tree`).
+//! Most tests run twice: as root, and as a user with ranges of ids
+//! (`test_store::everywhere`). Each has its own store. The tests make images byte by byte
+//! (`kiste_tests::archive`), and compare everything that lstat(2) returns of the result
+//! (`kiste_tests::Tree`).
 
 use kiste_tests::{Step, step};
 
@@ -54,8 +54,8 @@ mod places;
 mod round_trip;
 #[path = "07_image/run.rs"]
 mod run;
-#[path = "07_image/shop.rs"]
-mod shop;
+#[path = "07_image/test_store.rs"]
+mod test_store;
 #[path = "07_image/tiny.rs"]
 mod tiny;
 #[path = "07_image/whiteouts.rs"]

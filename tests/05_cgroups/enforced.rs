@@ -12,7 +12,7 @@ use crate::kernel::{self, HostCgroup};
 const HOG: [&str; 5] = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
 
 #[test]
-fn a_memory_hog_is_killed_and_the_reason_is_told() {
+fn a_memory_hog_is_killed_and_the_reason_is_printed() {
     let Some(bench) = bench() else { return };
     let ran = bench.run(&["-m", "32m"], &HOG);
     ran.exits(137).complains("killed: out of memory (limit 32MiB, peak ");
@@ -21,7 +21,7 @@ fn a_memory_hog_is_killed_and_the_reason_is_told() {
 }
 
 #[test]
-fn a_memory_hog_below_an_init_is_killed_and_the_reason_is_told() {
+fn a_memory_hog_below_an_init_is_killed_and_the_reason_is_printed() {
     let Some(bench) = bench() else { return };
     bench
         .run(&["--init", "-m", "32m"], &HOG)
@@ -40,7 +40,7 @@ fn when_a_child_runs_out_of_memory_the_exit_code_stays_and_a_message_says_so() {
 }
 
 #[test]
-fn the_limit_of_a_cgroup_above_kills_too_and_is_told() {
+fn the_limit_of_a_cgroup_above_kills_too_and_the_reason_is_printed() {
     let Some(bench) = bench() else { return };
     let (v2, v1) = (("memory.max", "33554432"), ("memory.limit_in_bytes", "33554432"));
     let _above = HostCgroup::make(&bench, &[v2, v1]);

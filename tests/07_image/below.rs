@@ -3,23 +3,23 @@
 use kiste_tests::{Distribution, eventually, host};
 use nix::sys::signal::Signal;
 
-use crate::shop::{everywhere, root};
+use crate::test_store::{everywhere, root};
 use crate::tiny::tiny;
 
 #[test]
 fn a_directory_still_is_a_root_file_system() {
-    everywhere(|shop| {
-        let ran = match shop {
-            crate::shop::Shop::Root(bench) => {
+    everywhere(|store| {
+        let ran = match store {
+            crate::test_store::TestStore::Root(bench) => {
                 bench.sh(&[], "echo it runs; echo x > /made")
             }
-            crate::shop::Shop::User(user) => {
+            crate::test_store::TestStore::User(user) => {
                 user.sh(&[], "echo it runs; echo x > /made")
             }
         };
         ran.prints("it runs");
         assert!(
-            shop.bench().rootfs().join("made").exists(),
+            store.bench().rootfs().join("made").exists(),
             "the container writes into the directory itself"
         );
     });
@@ -27,24 +27,24 @@ fn a_directory_still_is_a_root_file_system() {
 
 #[test]
 fn run_exits_with_the_status_of_the_command() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
         for init in [&[][..], &["--init"]] {
-            shop.sh("small:1", init, "exit 7").exits(7);
-            shop.run("small:1", init, &["nosuch"]).exits(127);
-            shop.run("small:1", init, &["/etc/passwd"]).exits(126);
+            store.sh("small:1", init, "exit 7").exits(7);
+            store.run("small:1", init, &["nosuch"]).exits(127);
+            store.run("small:1", init, &["/etc/passwd"]).exits(126);
         }
-        shop.sh("small:1", &["--init"], "kill -9 $$").exits(137);
+        store.sh("small:1", &["--init"], "kill -9 $$").exits(137);
     });
 }
 
 #[test]
 fn signals_reach_the_command() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
         let handle = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done";
         for init in [&[][..], &["--init"]] {
-            let mut running = shop.start("small:1", init, &["sh", "-c", handle]);
+            let mut running = store.start("small:1", init, &["sh", "-c", handle]);
             running.wait_for("ready");
             running.signal(Signal::SIGTERM);
             running.end().exits(9);
@@ -54,32 +54,35 @@ fn signals_reach_the_command() {
 
 #[test]
 fn nothing_is_mounted_on_the_host() {
-    let Some(shop) = root() else { return };
-    shop.import(tiny(), "small:1");
+    let Some(store) = root() else { return };
+    store.import(tiny(), "small:1");
     let distribution = Distribution::start();
     let before = distribution.mounts();
-    let running =
-        distribution.start_in(shop.bench(), &["--image", "small:1"], &["sleep", "100"]);
+    let running = distribution.start_in(
+        store.bench(),
+        &["--image", "small:1"],
+        &["sleep", "100"],
+    );
     assert_eq!(distribution.mounts(), before);
     drop(running);
     distribution
         .run(
-            shop.bench(),
+            store.bench(),
             &["--image", "small:1", "--commit", "small:2"],
             &["touch", "/made"],
         )
         .exits(0);
     distribution
-        .run(shop.bench(), &["--image", "small:2"], &["ls", "/made"])
+        .run(store.bench(), &["--image", "small:2"], &["ls", "/made"])
         .prints("/made");
     assert_eq!(distribution.mounts(), before);
 }
 
 #[test]
 fn no_descriptor_mount_or_path_leads_out_of_the_container() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
-        let running = shop.start("small:1", &[], &["sleep", "100"]);
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
+        let running = store.start("small:1", &[], &["sleep", "100"]);
         // No descriptor of the store or of the host is open in the container.
         let fds = std::fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap();
         let names: Vec<_> = fds
@@ -102,21 +105,21 @@ fn no_descriptor_mount_or_path_leads_out_of_the_container() {
         );
         drop(running);
         let script = "cd /; for i in 1 2 3 4 5 6 7 8; do cd ..; done; ls -d store layers upper work merged 2>/dev/null; ls /.. | grep -c etc";
-        shop.sh("small:1", &[], script).prints("1");
+        store.sh("small:1", &[], script).prints("1");
     });
 }
 
 #[test]
 fn all_processes_die_with_a_killed_runtime() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
         let running =
-            shop.start("small:1", &[], &["sh", "-c", "sleep 100 & exec sleep 100"]);
+            store.start("small:1", &[], &["sh", "-c", "sleep 100 & exec sleep 100"]);
         let namespace = host::namespace(running.pid, "pid");
         running.kill_runtime();
         eventually(|| host::processes_in("pid", &namespace).is_empty().then_some(()))
             .expect("all die with the runtime");
-        shop.gc().exits(0);
-        assert!(shop.bench().leaks().is_empty(), "{:?}", shop.bench().leaks());
+        store.gc().exits(0);
+        assert!(store.bench().leaks().is_empty(), "{:?}", store.bench().leaks());
     });
 }

@@ -5,7 +5,7 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::Layout;
 use serde_json::json;
 
-use crate::shop::{everywhere, root};
+use crate::test_store::{everywhere, root};
 use crate::tiny::{archive, tiny};
 
 fn data() -> Vec<u8> {
@@ -27,13 +27,13 @@ const CHANGE: &str = "cd /data; echo y >> changed; rm gone; rm -r old-dir; rm -r
 
 #[test]
 fn diff_lists_the_changes_of_a_running_container() {
-    everywhere(|shop| {
-        shop.import(data(), "small:1");
+    everywhere(|store| {
+        store.import(data(), "small:1");
         let script = format!("{CHANGE}; echo ready; exec sleep 100");
-        let mut running = shop.start("small:1", &[], &["sh", "-c", &script]);
+        let mut running = store.start("small:1", &[], &["sh", "-c", &script]);
         running.wait_for("ready");
-        let id = shop.in_store("containers").remove(0);
-        let ran = shop.call(&["diff", &id]);
+        let id = store.in_store("containers").remove(0);
+        let ran = store.call(&["diff", &id]);
         let mut lines: Vec<_> = ran.exits(0).out.lines().collect();
         lines.sort_by_key(|line| &line[2..]);
         let expected = [
@@ -52,23 +52,23 @@ fn diff_lists_the_changes_of_a_running_container() {
         ];
         assert_eq!(lines, expected);
         drop(running);
-        shop.call(&["diff", &id]).exits(1).complains(&id);
-        shop.call(&["diff", "nosuch"]).exits(1).complains("nosuch");
-        shop.call(&["diff", "../../etc"]).exits(2);
+        store.call(&["diff", &id]).exits(1).complains(&id);
+        store.call(&["diff", "nosuch"]).exits(1).complains("nosuch");
+        store.call(&["diff", "../../etc"]).exits(2);
     });
 }
 
 #[test]
 fn diff_lists_the_changes_of_an_images_top_layer() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let layer = Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", "x"))
             .with(Entry::whiteout("etc/group"))
             .with(Entry::file("etc/passwd", "root:x:0:0::/:\n"))
             .end();
-        shop.load_on_tiny(&[layer]);
-        let ran = shop.call(&["diff", "small:1"]);
+        store.load_on_tiny(&[layer]);
+        let ran = store.call(&["diff", "small:1"]);
         let mut lines: Vec<_> = ran.exits(0).out.lines().collect();
         lines.sort_by_key(|line| &line[2..]);
         assert_eq!(
@@ -80,49 +80,52 @@ fn diff_lists_the_changes_of_an_images_top_layer() {
 
 #[test]
 fn commit_adds_a_layer_that_the_next_run_sees() {
-    everywhere(|shop| {
-        let id = shop.import(data(), "small:1");
+    everywhere(|store| {
+        let id = store.import(data(), "small:1");
         let script = format!("{CHANGE}; exit 3");
-        shop.sh("small:1", &["--commit", "small:2"], &script).exits(3);
+        store.sh("small:1", &["--commit", "small:2"], &script).exits(3);
         let check = "cd /data; cat changed new/link; ls; ls remade; stat -c '%u:%g %a %h' new/file; readlink new/symlink";
-        shop.sh("small:2", &[], check)
+        store
+            .sh("small:2", &[], check)
             .prints("xy\nn\nchanged\nkept\nnew\nremade\nb\n33:34 4755 2\n/etc");
-        shop.sh("small:1", &[], "ls /data")
+        store
+            .sh("small:1", &[], "ls /data")
             .prints("changed\ngone\nkept\nold-dir\nremade");
-        assert_eq!(shop.in_store("layers").len(), 2);
+        assert_eq!(store.in_store("layers").len(), 2);
         let of = |name: &str| {
-            shop.images().into_iter().find(|image| image.name == name).unwrap().id
+            store.images().into_iter().find(|image| image.name == name).unwrap().id
         };
         assert!(of("small:1") == id && of("small:2") != id);
-        assert_eq!(shop.in_store("containers"), [""; 0]);
+        assert_eq!(store.in_store("containers"), [""; 0]);
         // Another layer on top of it.
-        shop.sh("small:2", &["--commit", "small:3"], "rm -r /data").exits(0);
-        shop.run("small:3", &[], &["test", "-e", "/data"]).exits(1);
-        assert_eq!(shop.in_store("layers").len(), 3);
+        store.sh("small:2", &["--commit", "small:3"], "rm -r /data").exits(0);
+        store.run("small:3", &[], &["test", "-e", "/data"]).exits(1);
+        assert_eq!(store.in_store("layers").len(), 3);
     });
 }
 
 #[test]
 fn a_committed_image_is_saved_and_loaded_like_any_other() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let config = json!({"Env": ["A=1"], "Entrypoint": ["/bin/sh", "-c"], "Cmd": ["echo $A"], "Labels": {"k": "v"}});
         let mut layout = Layout::new();
         layout.image("small:1", &[data()], kiste_tests::image::Packed::Gzip, &config);
-        shop.load(layout.tar());
-        shop.run("small:1", &["--commit", "small:2"], &[CHANGE]).exits(0);
-        shop.run("small:2", &[], &[]).prints("1");
-        let seen = shop.seen("small:2", "/data");
-        let file = shop.dir().join("saved.tar");
-        shop.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
+        store.load(layout.tar());
+        store.run("small:1", &["--commit", "small:2"], &[CHANGE]).exits(0);
+        store.run("small:2", &[], &[]).prints("1");
+        let seen = store.seen("small:2", "/data");
+        let file = store.dir().join("saved.tar");
+        store.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
         for name in ["small:1", "small:2"] {
-            shop.call(&["rmi", name]).exits(0);
+            store.call(&["rmi", name]).exits(0);
         }
-        shop.call(&["gc", "--run-dir", shop.bench().run_dirs().to_str().unwrap()])
+        store
+            .call(&["gc", "--run-dir", store.bench().run_dirs().to_str().unwrap()])
             .exits(0);
-        shop.holds_nothing("rmi");
-        shop.call(&["load", "-i", file.to_str().unwrap()]).prints("Loaded small:2");
-        shop.seen("small:2", "/data").is(&seen);
-        let history = shop.call(&["history", "small:2", "--format", "json"]);
+        store.holds_nothing("rmi");
+        store.call(&["load", "-i", file.to_str().unwrap()]).prints("Loaded small:2");
+        store.seen("small:2", "/data").is(&seen);
+        let history = store.call(&["history", "small:2", "--format", "json"]);
         let history: Vec<serde_json::Value> =
             serde_json::from_str(&history.exits(0).out).unwrap();
         assert_eq!(history.len(), 2, "{history:?}");
@@ -132,23 +135,21 @@ fn a_committed_image_is_saved_and_loaded_like_any_other() {
 /// Mounted files do not belong to the image; the mount points in it are empty.
 #[test]
 fn mounts_are_not_committed() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
-        shop.open();
-        let volume = format!("{}:/volume", shop.dir().display());
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
+        store.open();
+        let volume = format!("{}:/volume", store.dir().display());
         let options = ["-v", &volume, "--tmpfs", "/memory", "--commit", "small:2"];
-        shop.sh("small:1", &options, "touch /memory/x /dev/shm/x; echo x > /made")
+        store
+            .sh("small:1", &options, "touch /memory/x /dev/shm/x; echo x > /made")
             .exits(0);
-        shop.sh(
-            "small:2",
-            &[],
-            "ls /volume /memory; cat /made; ls /dev | grep -c null",
-        )
-        .exits(0);
+        store
+            .sh("small:2", &[], "ls /volume /memory; cat /made; ls /dev | grep -c null")
+            .exits(0);
         let out =
-            shop.sh("small:2", &[], "find /volume /memory -mindepth 1; cat /made");
+            store.sh("small:2", &[], "find /volume /memory -mindepth 1; cat /made");
         out.prints("x");
-        let tree = Tree::of(&shop.store().join("layers"));
+        let tree = Tree::of(&store.path().join("layers"));
         let odd: Vec<_> = tree
             .0
             .keys()
@@ -160,37 +161,37 @@ fn mounts_are_not_committed() {
 
 #[test]
 fn a_command_that_fails_to_start_is_not_committed() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
-        shop.run("small:1", &["--commit", "small:2"], &["nosuch"]).exits(127);
-        assert_eq!(shop.names(), ["small:1"]);
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
+        store.run("small:1", &["--commit", "small:2"], &["nosuch"]).exits(127);
+        assert_eq!(store.names(), ["small:1"]);
     });
 }
 
 #[test]
 fn a_commit_to_a_name_in_use_keeps_the_old_image_for_its_container() {
-    let Some(shop) = root() else { return };
-    shop.import(tiny(), "small:1");
-    let mut running = shop.start(
+    let Some(store) = root() else { return };
+    store.import(tiny(), "small:1");
+    let mut running = store.start(
         "small:1",
         &[],
         &["sh", "-c", "echo ready; read line; cat /made || exit 5"],
     );
     running.wait_for("ready");
-    shop.sh("small:1", &["--commit", "small:1"], "echo new > /made").exits(0);
-    shop.gc().exits(0);
+    store.sh("small:1", &["--commit", "small:1"], "echo new > /made").exits(0);
+    store.gc().exits(0);
     running.end().exits(5);
-    shop.run("small:1", &[], &["cat", "/made"]).prints("new");
+    store.run("small:1", &[], &["cat", "/made"]).prints("new");
 }
 
 #[test]
 fn times_attributes_and_odd_names_are_committed_too() {
-    let Some(shop) = root() else { return };
-    shop.import(tiny(), "small:1");
+    let Some(store) = root() else { return };
+    store.import(tiny(), "small:1");
     let script = "mkdir /data && cd /data && touch -d @1234567 old && touch 'new\nline' 'caf\u{e9}' .wh-not && mkdir sticky && chmod 1777 sticky \
                   && dd if=/dev/zero of=sparse bs=1 count=1 seek=50M 2>/dev/null && mknod null c 1 3 && ln -s x link";
-    shop.sh("small:1", &["--commit", "small:2"], script).exits(0);
-    let tree = shop.seen("small:2", "/data");
+    store.sh("small:1", &["--commit", "small:2"], script).exits(0);
+    let tree = store.seen("small:2", "/data");
     assert_eq!(
         (tree.at("old").mtime.0, tree.at("sticky").mode, tree.at("null").device),
         (1_234_567, 0o1777, (1, 3))

@@ -4,26 +4,26 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 use serde_json::{Value, json};
 
-use crate::shop::{everywhere, root};
+use crate::test_store::{everywhere, root};
 use crate::tiny::tiny;
 
 #[test]
 fn a_store_is_created_when_it_is_first_used() {
-    everywhere(|shop| {
-        let ran = shop.call(&["images"]);
+    everywhere(|store| {
+        let ran = store.call(&["images"]);
         assert_eq!(ran.exits(0).out.lines().count(), 1, "{}", ran.out);
-        assert_eq!(shop.images(), []);
-        shop.gc().exits(0);
-        shop.import(tiny(), "small:1");
-        assert_eq!(shop.names(), ["small:1"]);
+        assert_eq!(store.images(), []);
+        store.gc().exits(0);
+        store.import(tiny(), "small:1");
+        assert_eq!(store.names(), ["small:1"]);
     });
 }
 
 #[test]
 fn images_are_listed_in_a_table() {
-    let Some(shop) = root() else { return };
-    let id = shop.import(tiny(), "host.example:5000/small:1");
-    let ran = shop.call(&["images"]);
+    let Some(store) = root() else { return };
+    let id = store.import(tiny(), "host.example:5000/small:1");
+    let ran = store.call(&["images"]);
     let lines: Vec<Vec<&str>> = ran
         .exits(0)
         .out
@@ -39,37 +39,40 @@ fn images_are_listed_in_a_table() {
 
 #[test]
 fn a_tag_is_another_name_of_the_same_image() {
-    everywhere(|shop| {
-        let id = shop.import(tiny(), "small:1");
-        shop.call(&["tag", "small:1", "other"]).exits(0);
-        shop.call(&["tag", &id, "by-id:1"]).exits(0);
-        assert_eq!(shop.names(), ["by-id:1", "other:latest", "small:1"]);
-        assert!(shop.images().iter().all(|image| image.id == id));
-        shop.call(&["rmi", "small:1"]).exits(0);
-        shop.run("other", &[], &["echo", "it runs"]).prints("it runs");
-        shop.call(&["tag", "small:1", "x"]).exits(1).complains("small:1");
-        shop.call(&["tag", "other", "NO"]).exits(2).complains("NO");
-        shop.call(&["rmi", "other", "by-id:1"]).exits(0);
-        shop.gc().exits(0);
-        shop.holds_nothing("the last name");
+    everywhere(|store| {
+        let id = store.import(tiny(), "small:1");
+        store.call(&["tag", "small:1", "other"]).exits(0);
+        store.call(&["tag", &id, "by-id:1"]).exits(0);
+        assert_eq!(store.names(), ["by-id:1", "other:latest", "small:1"]);
+        assert!(store.images().iter().all(|image| image.id == id));
+        store.call(&["rmi", "small:1"]).exits(0);
+        store.run("other", &[], &["echo", "it runs"]).prints("it runs");
+        store.call(&["tag", "small:1", "x"]).exits(1).complains("small:1");
+        store.call(&["tag", "other", "NO"]).exits(2).complains("NO");
+        store.call(&["rmi", "other", "by-id:1"]).exits(0);
+        store.gc().exits(0);
+        store.holds_nothing("the last name");
     });
 }
 
 #[test]
 fn a_name_that_is_used_again_belongs_to_the_new_image() {
-    everywhere(|shop| {
-        let old = shop.import(tiny(), "small:1");
+    everywhere(|store| {
+        let old = store.import(tiny(), "small:1");
         let other = Archive::new().with(Entry::file("x", "x")).end();
-        let id = shop.import(other, "small:1");
-        let named: Vec<_> =
-            shop.images().into_iter().filter(|image| image.name == "small:1").collect();
+        let id = store.import(other, "small:1");
+        let named: Vec<_> = store
+            .images()
+            .into_iter()
+            .filter(|image| image.name == "small:1")
+            .collect();
         assert!(named.len() == 1 && named[0].id == id, "{named:?}");
         // The old image has no name any more, only its id.
-        shop.run(&old, &[], &["echo", "it runs"]).prints("it runs");
-        shop.call(&["rmi", &old]).exits(0);
-        shop.gc().exits(0);
+        store.run(&old, &[], &["echo", "it runs"]).prints("it runs");
+        store.call(&["rmi", &old]).exits(0);
+        store.gc().exits(0);
         assert_eq!(
-            (shop.names(), shop.in_store("layers").len()),
+            (store.names(), store.in_store("layers").len()),
             (vec!["small:1".to_owned()], 1)
         );
     });
@@ -77,33 +80,33 @@ fn a_name_that_is_used_again_belongs_to_the_new_image() {
 
 #[test]
 fn rmi_of_an_unknown_image_is_an_error() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
-        shop.call(&["rmi", "nosuch"]).exits(1).complains("nosuch:latest");
-        assert_eq!(shop.names(), ["small:1"]);
-        shop.call(&["rmi"]).exits(2);
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
+        store.call(&["rmi", "nosuch"]).exits(1).complains("nosuch:latest");
+        assert_eq!(store.names(), ["small:1"]);
+        store.call(&["rmi"]).exits(2);
     });
 }
 
 #[test]
 fn rmi_removes_the_images_that_exist_and_reports_each_that_does_not() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for name in ["small:1", "small:2", "small:3"] {
-            shop.import(tiny(), name);
+            store.import(tiny(), name);
         }
-        let ran = shop.call(&["rmi", "nosuch:1", "small:1", "nor-this:1", "small:2"]);
+        let ran = store.call(&["rmi", "nosuch:1", "small:1", "nor-this:1", "small:2"]);
         ran.exits(1).complains("nosuch:1").complains("nor-this:1");
         assert_eq!(ran.out, "Removed small:1\nRemoved small:2\n");
-        assert_eq!(shop.names(), ["small:3"]);
+        assert_eq!(store.names(), ["small:3"]);
         // The second time, the name does not exist any more.
-        shop.call(&["rmi", "small:3", "small:3"]).exits(1).complains("small:3");
-        shop.holds_nothing("rmi of all");
+        store.call(&["rmi", "small:3", "small:3"]).exits(1).complains("small:3");
+        store.holds_nothing("rmi of all");
     });
 }
 
 #[test]
 fn history_and_inspect_show_the_images_configuration() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let mut layout = Layout::new();
         let config = json!({"Env": ["A=1"], "Labels": {"org.example": "label"}, "User": "alice", "StopSignal": "SIGINT"});
         let manifest = layout.image(
@@ -112,8 +115,8 @@ fn history_and_inspect_show_the_images_configuration() {
             Packed::Gzip,
             &config,
         );
-        shop.load(layout.tar());
-        let ran = shop.call(&["inspect", "small:1"]);
+        store.load(layout.tar());
+        let ran = store.call(&["inspect", "small:1"]);
         let inspected: Value = serde_json::from_str(&ran.exits(0).out).expect("JSON");
         let text = inspected.to_string();
         for what in [
@@ -126,7 +129,7 @@ fn history_and_inspect_show_the_images_configuration() {
         ] {
             assert!(text.contains(what), "{what}: {text}");
         }
-        let ran = shop.call(&["history", "small:1", "--format", "json"]);
+        let ran = store.call(&["history", "small:1", "--format", "json"]);
         let history: Vec<Value> =
             serde_json::from_str(&ran.exits(0).out).expect("JSON");
         assert_eq!(history.len(), 2);
@@ -134,44 +137,44 @@ fn history_and_inspect_show_the_images_configuration() {
             history.iter().all(|it| it.to_string().contains("a test")),
             "{history:?}"
         );
-        assert!(shop.call(&["history", "small:1"]).exits(0).out.contains("a test"));
+        assert!(store.call(&["history", "small:1"]).exits(0).out.contains("a test"));
         for sub in ["history", "inspect", "export", "save", "diff"] {
-            shop.call(&[sub, "nosuch:1"]).exits(1).complains("nosuch");
+            store.call(&[sub, "nosuch:1"]).exits(1).complains("nosuch");
         }
     });
 }
 
 #[test]
 fn gc_removes_nothing_that_a_name_or_a_container_uses() {
-    everywhere(|shop| {
-        shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
-        shop.import(tiny(), "other:1");
-        let before = [shop.in_store("layers"), shop.in_store("blobs/sha256")];
-        shop.gc().exits(0);
-        assert_eq!([shop.in_store("layers"), shop.in_store("blobs/sha256")], before);
+    everywhere(|store| {
+        store.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
+        store.import(tiny(), "other:1");
+        let before = [store.in_store("layers"), store.in_store("blobs/sha256")];
+        store.gc().exits(0);
+        assert_eq!([store.in_store("layers"), store.in_store("blobs/sha256")], before);
 
         // A container still uses the layers of an image without a name.
-        let mut running = shop.start(
+        let mut running = store.start(
             "small:1",
             &[],
             &["sh", "-c", "echo ready; read line; cat /x /etc/group | head -n 1"],
         );
         running.wait_for("ready");
-        shop.call(&["rmi", "small:1"]);
-        shop.call(&["rmi", "other:1"]).exits(0);
-        shop.gc().exits(0);
+        store.call(&["rmi", "small:1"]);
+        store.call(&["rmi", "other:1"]).exits(0);
+        store.gc().exits(0);
         let ended = running.end();
         assert_eq!(ended.exits(0).out, "\nxroot:x:0:\n");
         // The name may be gone already; in the end nothing is left.
-        shop.call(&["rmi", "small:1"]);
-        shop.gc().exits(0);
-        shop.holds_nothing("gc");
+        store.call(&["rmi", "small:1"]);
+        store.gc().exits(0);
+        store.holds_nothing("gc");
     });
 }
 
 #[test]
 fn wrong_arguments_are_a_usage_error() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for arguments in [
         &["import"][..],
         &["import", "x"],
@@ -187,28 +190,32 @@ fn wrong_arguments_are_a_usage_error() {
         &["run", "--image", "../x", "true"],
         &["diff"],
     ] {
-        shop.exactly(arguments).exits(2).complains("--help");
+        store.exactly(arguments).exits(2).complains("--help");
     }
 }
 
 #[test]
 fn a_missing_file_or_image_is_named_with_the_reason() {
-    everywhere(|shop| {
-        shop.call(&["import", "/nonexistent.tar", "x"])
+    everywhere(|store| {
+        store
+            .call(&["import", "/nonexistent.tar", "x"])
             .exits(1)
             .complains("/nonexistent.tar")
             .complains("ENOENT");
-        shop.call(&["load", "-i", "/nonexistent.tar"])
+        store
+            .call(&["load", "-i", "/nonexistent.tar"])
             .exits(1)
             .complains("/nonexistent.tar");
-        shop.call(&["import", "/etc", "x"]).exits(1).complains("/etc");
-        shop.import(tiny(), "small:1");
-        shop.call(&["save", "small:1", "-o", "/nonexistent/x"])
+        store.call(&["import", "/etc", "x"]).exits(1).complains("/etc");
+        store.import(tiny(), "small:1");
+        store
+            .call(&["save", "small:1", "-o", "/nonexistent/x"])
             .exits(1)
             .complains("/nonexistent");
-        shop.call(&["save", "small:1", "nosuch:1", "-o", "x.tar"])
+        store
+            .call(&["save", "small:1", "nosuch:1", "-o", "x.tar"])
             .exits(1)
             .complains("nosuch:1");
-        assert!(!shop.dir().join("x.tar").exists(), "half a file is worse than none");
+        assert!(!store.dir().join("x.tar").exists(), "half a file is worse than none");
     });
 }

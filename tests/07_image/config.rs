@@ -6,31 +6,32 @@ use kiste_tests::image::{self, Layout, Packed};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::shop::{Shop, everywhere, root};
+use crate::test_store::{TestStore, everywhere, root};
 use crate::tiny::{archive, tiny};
 
 /// Loads the smallest image with this configuration.
 #[track_caller]
-fn with(shop: &Shop, config: Value) {
+fn with(store: &TestStore, config: Value) {
     let mut layout = Layout::new();
     layout.image("small:1", &[tiny()], Packed::Plain, &config);
-    shop.load(layout.tar());
+    store.load(layout.tar());
 }
 
 #[test]
 fn the_environment_is_the_images_overridden_by_the_command_line() {
-    everywhere(|shop| {
+    everywhere(|store| {
         with(
-            shop,
+            store,
             json!({"Env": ["A=image", "B=image", "PATH=/bin:/odd", "EMPTY=", "EQUALS=a=b"]}),
         );
         let script = "echo $A $B $PATH [$EMPTY] $EQUALS";
-        shop.sh("small:1", &["-e", "B=line", "-e", "C=line"], &format!("{script} $C"))
+        store
+            .sh("small:1", &["-e", "B=line", "-e", "C=line"], &format!("{script} $C"))
             .prints("image line /bin:/odd [] a=b line");
-        let names = shop.run("small:1", &[], &["env"]).exits(0).out.lines().count();
+        let names = store.run("small:1", &[], &["env"]).exits(0).out.lines().count();
         let plain = {
-            with(shop, json!({}));
-            shop.run("small:1", &[], &["env"]).exits(0).out.lines().count()
+            with(store, json!({}));
+            store.run("small:1", &[], &["env"]).exits(0).out.lines().count()
         };
         assert_eq!(
             names,
@@ -42,21 +43,21 @@ fn the_environment_is_the_images_overridden_by_the_command_line() {
 
 #[test]
 fn the_command_is_found_in_the_images_path() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let odd = Entry::file("home/odd", "#!/bin/sh\necho odd $1\n").mode(0o755);
     let tar = archive().with(odd).end();
     let mut layout = Layout::new();
     let config = json!({"Env": ["PATH=/odd:/home"], "Entrypoint": ["/bin/env"]});
     layout.image("small:1", &[tar], Packed::Plain, &config);
-    shop.load(layout.tar());
-    assert!(shop.run("small:1", &[], &[]).exits(0).out.contains("PATH=/odd:/home\n"));
-    shop.run("small:1", &["--entrypoint", "odd"], &["x"]).prints("odd x");
-    shop.run("small:1", &["--entrypoint", "sh"], &["x"]).exits(127).complains("sh");
+    store.load(layout.tar());
+    assert!(store.run("small:1", &[], &[]).exits(0).out.contains("PATH=/odd:/home\n"));
+    store.run("small:1", &["--entrypoint", "odd"], &["x"]).prints("odd x");
+    store.run("small:1", &["--entrypoint", "sh"], &["x"]).exits(127).complains("sh");
 }
 
 #[test]
 fn entrypoint_and_command_are_combined_as_docker_does() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for (entrypoint, cmd, line, printed) in [
             (json!(null), json!(["echo", "cmd"]), &[][..], "cmd"),
             (json!(null), json!(["echo", "cmd"]), &["echo", "line"], "line"),
@@ -67,22 +68,23 @@ fn entrypoint_and_command_are_combined_as_docker_does() {
             (json!(["/bin/sh", "-c", "echo shell"]), json!(["ignored"]), &[], "shell"),
             (json!([]), json!(["echo", "cmd"]), &[], "cmd"),
         ] {
-            with(shop, json!({"Entrypoint": entrypoint, "Cmd": cmd}));
-            shop.run("small:1", &[], line).prints(printed);
+            with(store, json!({"Entrypoint": entrypoint, "Cmd": cmd}));
+            store.run("small:1", &[], line).prints(printed);
         }
     });
 }
 
 #[test]
 fn the_entrypoint_option_replaces_the_images_entrypoint_and_command() {
-    everywhere(|shop| {
-        with(shop, json!({"Entrypoint": ["echo", "entry"], "Cmd": ["cmd"]}));
-        shop.run("small:1", &["--entrypoint", "/bin/echo"], &["line"]).prints("line");
-        shop.run("small:1", &["--entrypoint", "/bin/echo"], &[]).prints("");
-        shop.run("small:1", &["--entrypoint", "echo"], &["found"]).prints("found");
+    everywhere(|store| {
+        with(store, json!({"Entrypoint": ["echo", "entry"], "Cmd": ["cmd"]}));
+        store.run("small:1", &["--entrypoint", "/bin/echo"], &["line"]).prints("line");
+        store.run("small:1", &["--entrypoint", "/bin/echo"], &[]).prints("");
+        store.run("small:1", &["--entrypoint", "echo"], &["found"]).prints("found");
         // An empty one removes the image's.
-        shop.run("small:1", &["--entrypoint", ""], &["echo", "line"]).prints("line");
-        shop.run("small:1", &["--entrypoint", "nosuch"], &[])
+        store.run("small:1", &["--entrypoint", ""], &["echo", "line"]).prints("line");
+        store
+            .run("small:1", &["--entrypoint", "nosuch"], &[])
             .exits(127)
             .complains("nosuch");
     });
@@ -90,9 +92,9 @@ fn the_entrypoint_option_replaces_the_images_entrypoint_and_command() {
 
 #[test]
 fn an_image_without_a_command_needs_one_on_the_command_line() {
-    everywhere(|shop| {
-        with(shop, json!({}));
-        let ran = shop.run("small:1", &[], &[]);
+    everywhere(|store| {
+        with(store, json!({}));
+        let ran = store.run("small:1", &[], &[]);
         assert!(
             [2, 125].contains(&ran.code) && ran.err.to_lowercase().contains("command"),
             "{ran:?}"
@@ -102,7 +104,7 @@ fn an_image_without_a_command_needs_one_on_the_command_line() {
 
 #[test]
 fn the_images_user_is_looked_up_in_its_own_files() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for (user, ids) in [
             ("alice", "1000:1001:1001 18"),
             ("1000", "1000:1001:1001 18"),
@@ -112,18 +114,18 @@ fn the_images_user_is_looked_up_in_its_own_files() {
             ("", "0:0:0"),
             ("root", "0:0:0"),
         ] {
-            with(shop, json!({"User": user}));
-            shop.sh("small:1", &[], "echo $(id -u):$(id -g):$(id -G)").prints(ids);
+            with(store, json!({"User": user}));
+            store.sh("small:1", &[], "echo $(id -u):$(id -g):$(id -G)").prints(ids);
         }
-        with(shop, json!({"User": "alice"}));
-        shop.sh("small:1", &["-u", "bin"], "id -u; echo $HOME").prints("1\n/bin");
-        shop.sh("small:1", &[], "echo $HOME").prints("/home/alice");
+        with(store, json!({"User": "alice"}));
+        store.sh("small:1", &["-u", "bin"], "id -u; echo $HOME").prints("1\n/bin");
+        store.sh("small:1", &[], "echo $HOME").prints("/home/alice");
         for user in
             ["nobody-here", "4294967295", "-1", "1:2:3", "99999999999", "alice:nogroup"]
         {
             let part = if user == "alice:nogroup" { "nogroup" } else { user };
-            with(shop, json!({"User": user}));
-            let ran = shop.run("small:1", &[], &["echo", "it runs"]);
+            with(store, json!({"User": user}));
+            let ran = store.run("small:1", &[], &["echo", "it runs"]);
             assert_eq!(
                 (ran.exits(125).out.as_str(), ran.err.contains(part)),
                 ("", true),
@@ -135,41 +137,41 @@ fn the_images_user_is_looked_up_in_its_own_files() {
 
 #[test]
 fn the_working_directory_is_the_images_and_is_created_if_it_is_missing() {
-    everywhere(|shop| {
-        with(shop, json!({"WorkingDir": "/etc"}));
-        shop.run("small:1", &[], &["pwd"]).prints("/etc");
-        shop.run("small:1", &["-w", "/home"], &["pwd"]).prints("/home");
-        with(shop, json!({"WorkingDir": "/new/place"}));
-        shop.run("small:1", &[], &["pwd"]).prints("/new/place");
-        with(shop, json!({"WorkingDir": ""}));
-        shop.run("small:1", &[], &["pwd"]).prints("/");
+    everywhere(|store| {
+        with(store, json!({"WorkingDir": "/etc"}));
+        store.run("small:1", &[], &["pwd"]).prints("/etc");
+        store.run("small:1", &["-w", "/home"], &["pwd"]).prints("/home");
+        with(store, json!({"WorkingDir": "/new/place"}));
+        store.run("small:1", &[], &["pwd"]).prints("/new/place");
+        with(store, json!({"WorkingDir": ""}));
+        store.run("small:1", &[], &["pwd"]).prints("/");
     });
 }
 
 /// CVE-2024-21626, by an image's configuration.
 #[test]
 fn a_working_directory_outside_the_root_is_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for number in 3..20 {
-        with(&shop, json!({"WorkingDir": format!("/proc/self/fd/{number}")}));
-        let ran = shop.run("small:1", &[], &["ls", "../../../../../../etc/shadow"]);
+        with(&store, json!({"WorkingDir": format!("/proc/self/fd/{number}")}));
+        let ran = store.run("small:1", &[], &["ls", "../../../../../../etc/shadow"]);
         assert!(ran.code != 0 && ran.out.is_empty(), "{number}: {ran:?}");
     }
-    with(&shop, json!({"WorkingDir": "../../../../../../etc"}));
-    let ran = shop.sh("small:1", &[], "pwd; grep -c alice passwd");
+    with(&store, json!({"WorkingDir": "../../../../../../etc"}));
+    let ran = store.sh("small:1", &[], "pwd; grep -c alice passwd");
     assert!(ran.code == 125 || ran.out == "/etc\n1\n", "{ran:?}");
 }
 
 /// The runtime gets SIGTERM, and sends the command the image's signal.
 #[test]
 fn sigterm_becomes_the_images_stop_signal() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for (signal, name) in [("SIGUSR1", "USR1"), ("10", "USR1"), ("INT", "INT")] {
-            with(shop, json!({"StopSignal": signal}));
+            with(store, json!({"StopSignal": signal}));
             let script = format!(
                 "trap 'exit 9' {name}; trap 'exit 8' TERM; echo ready; while :; do sleep 0.05; done"
             );
-            let mut running = shop.start("small:1", &[], &["sh", "-c", &script]);
+            let mut running = store.start("small:1", &[], &["sh", "-c", &script]);
             running.wait_for("ready");
             running.signal(Signal::SIGTERM);
             running.end().exits(9);
@@ -179,15 +181,15 @@ fn sigterm_becomes_the_images_stop_signal() {
 
 #[test]
 fn a_configuration_with_an_invalid_value_is_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for (config, word) in [
         (json!({"StopSignal": "SIGNOSUCH"}), "SIGNOSUCH"),
         (json!({"StopSignal": "99"}), "99"),
         (json!({"Env": ["A\u{0}B=1"]}), "A"),
         (json!({"WorkingDir": "/a\u{0}b"}), "/a"),
     ] {
-        with(&shop, config);
-        let ran = shop.run("small:1", &[], &["echo", "it runs"]);
+        with(&store, config);
+        let ran = store.run("small:1", &[], &["echo", "it runs"]);
         assert_eq!(ran.exits(125).out, "", "{ran:?}");
         ran.complains(word);
         assert!(!ran.err.contains("panic"), "{}", ran.err);
@@ -196,9 +198,9 @@ fn a_configuration_with_an_invalid_value_is_refused() {
 
 #[test]
 fn a_container_of_an_image_has_its_own_namespaces() {
-    everywhere(|shop| {
-        with(shop, json!({}));
-        let running = shop.start("small:1", &[], &["sleep", "100"]);
+    everywhere(|store| {
+        with(store, json!({}));
+        let running = store.start("small:1", &[], &["sleep", "100"]);
         let own = host::own_namespaces(running.pid);
         for kind in ["cgroup", "ipc", "mnt", "pid", "uts"] {
             assert!(own.iter().any(|own| own == kind), "{kind}: {own:?}");
@@ -208,7 +210,7 @@ fn a_container_of_an_image_has_its_own_namespaces() {
 
 #[test]
 fn an_image_for_another_architecture_runs_with_a_warning() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let mut layout = Layout::new();
     let mut configuration = image::configuration(&[tiny()], &json!({}));
     configuration["architecture"] = json!("s390x");
@@ -216,8 +218,8 @@ fn an_image_for_another_architecture_runs_with_a_warning() {
     let layer = layout.blob(Packed::Plain.media_type(), &tiny());
     let manifest = json!({"schemaVersion": 2, "mediaType": image::MANIFEST, "config": config, "layers": [layer]});
     layout.list("small:1", image::MANIFEST, manifest.to_string().as_bytes());
-    shop.load(layout.tar());
-    let ran = shop.run("small:1", &[], &["echo", "it runs"]);
+    store.load(layout.tar());
+    let ran = store.run("small:1", &[], &["echo", "it runs"]);
     assert_eq!(ran.exits(0).out, "it runs\n");
     ran.complains(&format!(
         "is for s390x, and this machine is {}",

@@ -8,15 +8,15 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::eventually;
 use kiste_tests::image::{Layout, Packed, digest};
 
-use crate::shop::{Shop, root};
+use crate::test_store::{TestStore, root};
 use crate::tiny::tiny;
 
-fn spawn(shop: &Shop, arguments: &[&str]) -> Child {
-    let store = shop.store();
-    Command::new(shop.bench().exe())
+fn spawn(store: &TestStore, arguments: &[&str]) -> Child {
+    let store_path = store.path();
+    Command::new(store.bench().exe())
         .arg(arguments[0])
         .arg("--store")
-        .arg(store)
+        .arg(store_path)
         .args(&arguments[1..])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -40,33 +40,33 @@ fn output(mut child: Child) -> String {
 
 #[test]
 fn ten_concurrent_imports_of_one_archive_make_one_layer() {
-    let Some(shop) = root() else { return };
-    let file = shop.file("tiny.tar", tiny());
+    let Some(store) = root() else { return };
+    let file = store.file("tiny.tar", tiny());
     let names: Vec<String> = (0..10).map(|number| format!("small:{number}")).collect();
     let children: Vec<_> = names
         .iter()
-        .map(|name| spawn(&shop, &["import", file.to_str().unwrap(), name]))
+        .map(|name| spawn(&store, &["import", file.to_str().unwrap(), name]))
         .collect();
     for child in children {
         assert!(output(child).starts_with("sha256:"));
     }
-    assert_eq!(shop.names(), names);
-    assert_eq!(shop.in_store("layers"), [&digest(&tiny())[7..]]);
-    assert_eq!(shop.in_store("tmp"), [""; 0]);
+    assert_eq!(store.names(), names);
+    assert_eq!(store.in_store("layers"), [&digest(&tiny())[7..]]);
+    assert_eq!(store.in_store("tmp"), [""; 0]);
     for name in names {
-        shop.run(&name, &[], &["cat", "/etc/group"]).exits(0);
+        store.run(&name, &[], &["cat", "/etc/group"]).exits(0);
     }
 }
 
 #[test]
 fn ten_concurrent_loads_with_shared_layers_are_all_complete() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let files: Vec<_> = (0..10)
         .map(|number: usize| {
             let own = Archive::new().with(Entry::file("own", number.to_string())).end();
             let shared = Archive::new().with(Entry::file("shared", "s")).end();
             let packed = Packed::ALL[number % 3];
-            shop.file(
+            store.file(
                 &format!("{number}.tar"),
                 Layout::of(&format!("small:{number}"), &[tiny(), shared, own], packed)
                     .tar(),
@@ -75,14 +75,15 @@ fn ten_concurrent_loads_with_shared_layers_are_all_complete() {
         .collect();
     let children: Vec<_> = files
         .iter()
-        .map(|file| spawn(&shop, &["load", "-i", file.to_str().unwrap()]))
+        .map(|file| spawn(&store, &["load", "-i", file.to_str().unwrap()]))
         .collect();
     for (number, child) in children.into_iter().enumerate() {
         assert_eq!(output(child), format!("Loaded small:{number}\n"));
     }
-    assert_eq!(shop.in_store("layers").len(), 12);
+    assert_eq!(store.in_store("layers").len(), 12);
     for number in 0..10 {
-        shop.run(&format!("small:{number}"), &[], &["cat", "/shared", "/own"])
+        store
+            .run(&format!("small:{number}"), &[], &["cat", "/shared", "/own"])
             .prints(&format!("s{number}"));
     }
 }
@@ -91,22 +92,22 @@ fn ten_concurrent_loads_with_shared_layers_are_all_complete() {
 /// finished.
 #[test]
 fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let own = |name: &str| Archive::new().with(Entry::file("own", name)).end();
     let kept = Layout::of("kept:1", &[tiny(), own("kept")], Packed::Gzip).tar();
-    shop.load(kept);
-    let come = shop.file(
+    store.load(kept);
+    let come = store.file(
         "come.tar",
         Layout::of("come:1", &[tiny(), own("come")], Packed::Gzip).tar(),
     );
     let come = come.to_str().unwrap();
-    let run_dirs = shop.bench().run_dirs();
+    let run_dirs = store.bench().run_dirs();
     let over = AtomicBool::new(false);
     let rounds = thread::scope(|scope| {
         let gcs = scope.spawn(|| {
             let mut rounds = 0;
             while !over.load(Ordering::Relaxed) {
-                output(spawn(&shop, &["gc", "--run-dir", run_dirs.to_str().unwrap()]));
+                output(spawn(&store, &["gc", "--run-dir", run_dirs.to_str().unwrap()]));
                 rounds += 1;
             }
             rounds
@@ -114,17 +115,17 @@ fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
         let comers = scope.spawn(|| {
             for _ in 0..8 {
                 assert_eq!(
-                    output(spawn(&shop, &["load", "-i", come])),
+                    output(spawn(&store, &["load", "-i", come])),
                     "Loaded come:1\n"
                 );
-                shop.run("come:1", &[], &["cat", "/own"]).prints("come");
-                output(spawn(&shop, &["rmi", "come:1"]));
+                store.run("come:1", &[], &["cat", "/own"]).prints("come");
+                output(spawn(&store, &["rmi", "come:1"]));
             }
         });
         let runners = [0, 1].map(|_| {
             scope.spawn(|| {
                 for _ in 0..8 {
-                    shop.run("kept:1", &[], &["cat", "/own", "/etc/group"]).exits(0);
+                    store.run("kept:1", &[], &["cat", "/own", "/etc/group"]).exits(0);
                 }
             })
         });
@@ -138,28 +139,28 @@ fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
         rounds.expect("gc")
     });
     assert!(rounds > 0);
-    assert_eq!(shop.names(), ["kept:1"]);
-    shop.gc().exits(0);
-    assert_eq!(shop.in_store("layers").len(), 2);
+    assert_eq!(store.names(), ["kept:1"]);
+    store.gc().exits(0);
+    assert_eq!(store.in_store("layers").len(), 2);
 }
 
 /// While a name is moved, every run sees the old image or the new one, and never a mix.
 #[test]
 fn a_name_that_is_moved_is_one_image_at_any_time() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for number in [1, 2] {
         let own = Archive::new().with(Entry::file("own", number.to_string())).end();
-        shop.load(
+        store.load(
             Layout::of(&format!("small:{number}"), &[tiny(), own], Packed::Plain).tar(),
         );
     }
-    shop.call(&["tag", "small:1", "moving"]).exits(0);
+    store.call(&["tag", "small:1", "moving"]).exits(0);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let mover = scope.spawn(|| {
             for number in 0..40 {
                 output(spawn(
-                    &shop,
+                    &store,
                     &["tag", &format!("small:{}", 1 + number % 2), "moving"],
                 ));
             }
@@ -167,7 +168,7 @@ fn a_name_that_is_moved_is_one_image_at_any_time() {
         });
         let mut seen = 0;
         while !over.load(Ordering::Relaxed) && !mover.is_finished() {
-            let ran = shop.run("moving", &[], &["cat", "/own"]);
+            let ran = store.run("moving", &[], &["cat", "/own"]);
             assert!(["1", "2"].contains(&ran.exits(0).out.as_str()), "{ran:?}");
             seen += 1;
         }
@@ -177,13 +178,13 @@ fn a_name_that_is_moved_is_one_image_at_any_time() {
 
 #[test]
 fn ten_concurrent_containers_of_one_image_have_each_their_own_files() {
-    let Some(shop) = root() else { return };
-    shop.import(tiny(), "small:1");
+    let Some(store) = root() else { return };
+    store.import(tiny(), "small:1");
     let options = ["--image", "small:1"];
     let start = |number: usize| {
         let script = format!("echo {number} > /own; ls / | wc -l; cat /own");
-        Command::new(shop.bench().exe())
-            .args(shop.bench().arguments(&options, &["sh", "-c", &script]))
+        Command::new(store.bench().exe())
+            .args(store.bench().arguments(&options, &["sh", "-c", &script]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -194,5 +195,5 @@ fn ten_concurrent_containers_of_one_image_have_each_their_own_files() {
     for (number, child) in children.into_iter().enumerate() {
         assert_eq!(output(child).lines().last(), Some(number.to_string().as_str()));
     }
-    assert_eq!(shop.in_store("containers"), [""; 0]);
+    assert_eq!(store.in_store("containers"), [""; 0]);
 }

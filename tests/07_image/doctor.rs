@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use crate::shop::{Shop, everywhere};
+use crate::test_store::{TestStore, everywhere};
 
 #[track_caller]
-fn check(shop: &Shop, name: &str) -> Option<Value> {
-    let ran = shop.exactly(&["doctor", "--format", "json"]);
+fn check(store: &TestStore, name: &str) -> Option<Value> {
+    let ran = store.exactly(&["doctor", "--format", "json"]);
     let checks: Vec<Value> = serde_json::from_str(&ran.exits(0).out).expect("JSON");
     checks.into_iter().find(|check| check["name"] == name)
 }
 
 /// Returns the first two numbers of the kernel's version.
-fn kernel() -> (u32, u32) {
+pub fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
@@ -22,8 +22,8 @@ fn kernel() -> (u32, u32) {
 
 #[test]
 fn doctor_mounts_an_overlay_as_run_does() {
-    everywhere(|shop| {
-        let overlay = check(shop, "overlay").expect("overlayfs is checked");
+    everywhere(|store| {
+        let overlay = check(store, "overlay").expect("overlayfs is checked");
         assert_eq!(overlay["verdict"], "ok", "{overlay}");
         let way = if kernel() >= (6, 8) {
             "an option of its own"
@@ -33,18 +33,18 @@ fn doctor_mounts_an_overlay_as_run_does() {
         assert!(overlay["found"].as_str().unwrap().contains(way), "{overlay}");
         for name in ["kernel", "pivot-root", "cgroup-memory", "user-namespace"] {
             assert!(
-                check(shop, name).is_some(),
+                check(store, name).is_some(),
                 "the checks of the steps below are there: {name}"
             );
         }
-        assert!(shop.bench().leaks().is_empty(), "{:?}", shop.bench().leaks());
+        assert!(store.bench().leaks().is_empty(), "{:?}", store.bench().leaks());
     });
 }
 
 #[test]
 fn doctor_creates_no_store() {
-    everywhere(|shop| {
-        shop.exactly(&["doctor"]).exits(0);
-        assert!(!shop.store().exists());
+    everywhere(|store| {
+        store.exactly(&["doctor"]).exits(0);
+        assert!(!store.path().exists());
     });
 }

@@ -5,24 +5,24 @@ use kiste_tests::archive::{Archive, Entry, gzip, gzip_of_zeros};
 use kiste_tests::image::{self, CONFIG, INDEX, Layout, MANIFEST, Packed, digest};
 use serde_json::{Value, json};
 
-use crate::shop::{Shop, everywhere, root};
+use crate::test_store::{TestStore, everywhere, root};
 use crate::tiny::tiny;
 
 /// Asserts that a layout is refused with these words, as an archive and as a directory,
 /// and that the store stays empty.
 #[track_caller]
-fn refused(shop: &Shop, layout: &Layout, words: &[&str]) {
-    let file = shop.file("hostile.tar", layout.tar());
-    let directory = shop.dir().join(format!("layout-{}", kiste_tests::host::unique()));
+fn refused(store: &TestStore, layout: &Layout, words: &[&str]) {
+    let file = store.file("hostile.tar", layout.tar());
+    let directory = store.dir().join(format!("layout-{}", kiste_tests::host::unique()));
     layout.write(&directory);
     for source in [file, directory] {
-        let ran = shop.call(&["load", source.to_str().unwrap()]);
+        let ran = store.call(&["load", source.to_str().unwrap()]);
         ran.exits(1);
         for word in words {
             ran.complains(word);
         }
         assert!(!ran.err.contains("panic") && ran.err.len() < 2000, "{}", ran.err);
-        shop.holds_nothing(&format!("{words:?}"));
+        store.holds_nothing(&format!("{words:?}"));
     }
 }
 
@@ -33,7 +33,7 @@ fn hex(digest: &Value) -> &str {
 /// A byte of one blob is changed.
 #[test]
 fn a_blob_with_another_digest_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for which in ["layers", "config", "manifest"] {
             let mut layout = Layout::new();
             let manifest =
@@ -50,7 +50,7 @@ fn a_blob_with_another_digest_is_refused() {
             // The blob stays as long and as well-formed as before.
             let at = if which == "layers" { 600 } else { blob.len() - 20 };
             blob[at] = if blob[at] == b'0' { b'1' } else { b'0' };
-            refused(shop, &layout, &[&hex(&digest)[..12]]);
+            refused(store, &layout, &[&hex(&digest)[..12]]);
         }
     });
 }
@@ -58,19 +58,19 @@ fn a_blob_with_another_digest_is_refused() {
 /// The decompressed content is right, and the compressed archive is not.
 #[test]
 fn a_layer_whose_archive_has_another_digest_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let mut layout = Layout::new();
         let manifest = layout.image("small:1", &[tiny()], Packed::Gzip, &json!({}));
         let digest = hex(&manifest["layers"][0]["digest"]);
         let blob = layout.files.get_mut(&format!("blobs/sha256/{digest}")).unwrap();
         blob[9] ^= 1; // RFC 1952: the operating system
-        refused(shop, &layout, &[&digest[..12]]);
+        refused(store, &layout, &[&digest[..12]]);
     });
 }
 
 #[test]
 fn a_layer_with_another_diff_id_than_the_configuration_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for packed in Packed::ALL {
             let mut layout = Layout::new();
             let other = Archive::new().with(Entry::file("x", "other")).end();
@@ -79,14 +79,14 @@ fn a_layer_with_another_diff_id_than_the_configuration_is_refused() {
             let layer = layout.blob(packed.media_type(), &packed.pack(&tiny()));
             let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
             layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
-            refused(shop, &layout, &[&digest(&tiny())[7..]]);
+            refused(store, &layout, &[&digest(&tiny())[7..]]);
         }
     });
 }
 
 #[test]
 fn a_size_that_differs_from_the_blobs_is_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for (which, more) in [("layers", 1), ("layers", -1), ("config", 1), ("config", -1)]
     {
         let mut layout = Layout::new();
@@ -99,7 +99,7 @@ fn a_size_that_differs_from_the_blobs_is_refused() {
         };
         descriptor["size"] = json!(descriptor["size"].as_i64().unwrap() + more);
         layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
-        refused(&shop, &layout, &["bytes"]);
+        refused(&store, &layout, &["bytes"]);
     }
 }
 
@@ -118,7 +118,7 @@ fn a_digest_that_is_a_path_is_refused() {
         "md5:d41d8cd98f00b204e9800998ecf8427e".into(),
         format!("../sha256:{}", "a".repeat(64)),
     ];
-    everywhere(|shop| {
+    everywhere(|store| {
         for digest in &odd {
             for which in ["layers", "config", "manifest", "diff_ids"] {
                 let mut layout = Layout::new();
@@ -153,13 +153,13 @@ fn a_digest_that_is_a_path_is_refused() {
                         );
                     }
                 }
-                refused(shop, &layout, &[]);
+                refused(store, &layout, &[]);
             }
         }
         // The same on the command line.
         for digest in ["sha256:../../x", "sha256:..", "../x"] {
-            shop.call(&["inspect", digest]).exits(2).complains(digest);
-            shop.run(digest, &[], &["true"]).exits(2).complains(digest);
+            store.call(&["inspect", digest]).exits(2).complains(digest);
+            store.run(digest, &[], &["true"]).exits(2).complains(digest);
         }
     });
 }
@@ -168,7 +168,7 @@ fn a_digest_that_is_a_path_is_refused() {
 /// reads it as a manifest.
 #[test]
 fn a_manifest_that_is_an_index_too_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let make = |media_type: &str, inner: Option<&str>| {
             let mut layout = Layout::new();
             let mut manifest =
@@ -184,7 +184,7 @@ fn a_manifest_that_is_an_index_too_is_refused() {
         };
         for media_type in [MANIFEST, INDEX] {
             for inner in [Some(MANIFEST), Some(INDEX), None] {
-                refused(shop, &make(media_type, inner), &["manifest", "index"]);
+                refused(store, &make(media_type, inner), &["manifest", "index"]);
             }
         }
     });
@@ -192,17 +192,17 @@ fn a_manifest_that_is_an_index_too_is_refused() {
 
 #[test]
 fn a_media_type_that_contradicts_the_document_is_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let mut layout = Layout::new();
     let manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
     layout.manifests.clear();
     layout.list("small:1", INDEX, manifest.to_string().as_bytes());
-    refused(&shop, &layout, &["listed as"]);
+    refused(&store, &layout, &["listed as"]);
 }
 
 #[test]
 fn nested_indexes_lead_to_the_image_for_this_machine() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let mut layout = Layout::new();
     layout.image("x", &[tiny()], Packed::Gzip, &json!({"Env": ["WHICH=right"]}));
     layout.image("y", &[tiny()], Packed::Gzip, &json!({"Env": ["WHICH=wrong"]}));
@@ -213,13 +213,13 @@ fn nested_indexes_lead_to_the_image_for_this_machine() {
     manifests.reverse();
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
     layout.list("small:1", INDEX, index.to_string().as_bytes());
-    assert_eq!(shop.load(layout.tar()), ["Loaded small:1"]);
-    shop.run("small:1", &[], &["sh", "-c", "echo $WHICH"]).prints("right");
+    assert_eq!(store.load(layout.tar()), ["Loaded small:1"]);
+    store.run("small:1", &[], &["sh", "-c", "echo $WHICH"]).prints("right");
 }
 
 #[test]
 fn an_index_that_leads_to_itself_or_too_deep_is_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let mut layout = Layout::new();
     layout.image("x", &[tiny()], Packed::Plain, &json!({}));
     for _ in 0..200 {
@@ -228,12 +228,12 @@ fn an_index_that_leads_to_itself_or_too_deep_is_refused() {
             json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
         layout.list("small:1", INDEX, index.to_string().as_bytes());
     }
-    refused(&shop, &layout, &["index"]);
+    refused(&store, &layout, &["index"]);
 }
 
 #[test]
 fn malformed_documents_are_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for text in
         ["", "{", "[]", "null", "7", "\"x\"", "{\"schemaVersion\": 2}", "\u{fffd}"]
     {
@@ -254,7 +254,7 @@ fn malformed_documents_are_refused() {
                 name => drop(layout.files.insert(name.into(), text.into())),
             }
             if which != "oci-layout" || text != "{\"schemaVersion\": 2}" {
-                refused(&shop, &layout, &[]);
+                refused(&store, &layout, &[]);
             }
         }
     }
@@ -262,7 +262,7 @@ fn malformed_documents_are_refused() {
 
 #[test]
 fn a_missing_blob_is_named() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for which in ["layers", "config", "manifest"] {
         let mut layout = Layout::new();
         let manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
@@ -272,13 +272,13 @@ fn a_missing_blob_is_named() {
             _ => layout.manifests[0]["digest"].clone(),
         };
         layout.files.remove(&format!("blobs/sha256/{}", hex(&digest)));
-        refused(&shop, &layout, &[hex(&digest)]);
+        refused(&store, &layout, &[hex(&digest)]);
     }
 }
 
 #[test]
 fn more_or_fewer_layers_than_the_configuration_has_are_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for diff_ids in [vec![], vec![tiny(), tiny()]] {
         let mut layout = Layout::new();
         let mut manifest =
@@ -287,35 +287,35 @@ fn more_or_fewer_layers_than_the_configuration_has_are_refused() {
         let config = image::configuration(&diff_ids, &json!({}));
         manifest["config"] = layout.blob(CONFIG, config.to_string().as_bytes());
         layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
-        refused(&shop, &layout, &["layer"]);
+        refused(&store, &layout, &["layer"]);
     }
 }
 
 /// CVE-2023-25153: documents are read into memory, so their size is limited.
 #[test]
 fn a_document_of_more_than_4_mib_is_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let huge = format!("{{\"x\": \"{}\"", "a".repeat(64 << 20)).into_bytes();
     let mut layout = Layout::of("small:1", &[tiny()], Packed::Plain);
     layout.files.insert("index.json".into(), huge.clone());
-    refused(&shop, &layout, &["index.json", "4 MiB"]);
+    refused(&store, &layout, &["index.json", "4 MiB"]);
 
     let mut layout = Layout::new();
     layout.list("small:1", MANIFEST, &huge);
-    refused(&shop, &layout, &["4 MiB"]);
+    refused(&store, &layout, &["4 MiB"]);
 
     let mut layout = Layout::new();
     let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
     layout.manifests.clear();
     manifest["config"] = layout.blob(CONFIG, &huge);
     layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
-    refused(&shop, &layout, &["4 MiB"]);
+    refused(&store, &layout, &["4 MiB"]);
 }
 
 /// An encrypted layer for example: whatever its media type says, it is not an archive.
 #[test]
 fn a_layer_that_is_not_an_archive_is_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for bytes in [&[0x5a; 4096][..], b"BZh91AY&SY and so on", b"{}"] {
         let mut layout = Layout::new();
         let mut manifest =
@@ -324,14 +324,14 @@ fn a_layer_that_is_not_an_archive_is_refused() {
         manifest["layers"][0] =
             layout.blob("application/vnd.oci.image.layer.v1.tar+encrypted", bytes);
         layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
-        refused(&shop, &layout, &[&digest(bytes)[7..19]]);
+        refused(&store, &layout, &[&digest(bytes)[7..19]]);
     }
 }
 
 /// The `manifest.json` of a docker-archive contains names of files.
 #[test]
 fn a_docker_archive_cannot_name_files_outside() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let config = image::configuration(&[tiny()], &json!({})).to_string();
         let own = format!("{}.json", &digest(config.as_bytes())[7..]);
         for (config_name, layer) in [
@@ -349,9 +349,9 @@ fn a_docker_archive_cannot_name_files_outside() {
                 .with(Entry::symlink("link", "/etc/passwd"))
                 .with(Entry::file("layer.tar", tiny()))
                 .with(Entry::file("manifest.json", manifest.to_string()));
-            let file = shop.file("hostile.tar", archive.end());
-            shop.call(&["load", file.to_str().unwrap()]).exits(1);
-            shop.holds_nothing(&format!("{config_name} {layer}"));
+            let file = store.file("hostile.tar", archive.end());
+            store.call(&["load", file.to_str().unwrap()]).exits(1);
+            store.holds_nothing(&format!("{config_name} {layer}"));
         }
     });
 }
@@ -359,17 +359,17 @@ fn a_docker_archive_cannot_name_files_outside() {
 /// A layout in a directory may contain symbolic links.
 #[test]
 fn a_link_in_a_layout_does_not_lead_out_of_it() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let layout = Layout::of("small:1", &[tiny()], Packed::Plain);
     for (number, name) in
         ["index.json", "blobs", "blobs/sha256", "oci-layout"].into_iter().enumerate()
     {
-        let directory = shop.dir().join(format!("layout-{number}"));
+        let directory = store.dir().join(format!("layout-{number}"));
         layout.write(&directory);
-        let aside = shop.dir().join(format!("aside-{number}"));
+        let aside = store.dir().join(format!("aside-{number}"));
         std::fs::rename(directory.join(name), &aside).unwrap();
         std::os::unix::fs::symlink(&aside, directory.join(name)).unwrap();
-        let ran = shop.call(&["load", directory.to_str().unwrap()]);
+        let ran = store.call(&["load", directory.to_str().unwrap()]);
         // It may be refused, or loaded with the right digests.
         assert!([0, 1].contains(&ran.code), "{name}: {ran:?}");
         if name == "blobs" || name == "blobs/sha256" {
@@ -378,24 +378,24 @@ fn a_link_in_a_layout_does_not_lead_out_of_it() {
         std::fs::remove_file(directory.join(name)).unwrap();
         nix::unistd::mkfifo(&directory.join(name), nix::sys::stat::Mode::S_IRWXU)
             .unwrap();
-        shop.call(&["load", directory.to_str().unwrap()]).exits(1);
+        store.call(&["load", directory.to_str().unwrap()]).exits(1);
     }
 }
 
 #[test]
 fn an_invalid_image_name_in_an_archive_is_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for name in ["../x", "a b:1", "UPPER:1", "a:b:c", "-a:1", "\u{1b}[2J:1"] {
         let ran = {
-            let file = shop.file(
+            let file = store.file(
                 "hostile.tar",
                 image::docker_archive(&[name], &[tiny()], &json!({})),
             );
-            shop.call(&["load", file.to_str().unwrap()])
+            store.call(&["load", file.to_str().unwrap()])
         };
         ran.exits(1);
         assert!(!ran.err.contains('\u{1b}'), "{:?}", ran.err);
-        shop.holds_nothing(name);
+        store.holds_nothing(name);
     }
 }
 
@@ -403,12 +403,12 @@ fn an_invalid_image_name_in_an_archive_is_refused() {
 /// archive are ignored, however many there are.
 #[test]
 fn several_gzip_members_are_one_stream() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let tar = tiny();
         let (one, other) = tar.split_at(tar.len() / 2);
         let packed = [gzip(one), gzip(other), gzip_of_zeros(20)].concat();
-        let id = shop.import(packed, "small:1");
-        shop.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
-        assert_eq!(shop.images()[0].id, id);
+        let id = store.import(packed, "small:1");
+        store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+        assert_eq!(store.images()[0].id, id);
     });
 }

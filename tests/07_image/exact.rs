@@ -7,15 +7,15 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed, digest};
 use kiste_tests::tree::{path, xattrs};
 
-use crate::shop::{Shop, alone, everywhere, root, with_ranges};
+use crate::test_store::{TestStore, alone, everywhere, root, with_ranges};
 use crate::tiny::{archive, tiny};
 
 /// Loads an archive as a layer on the smallest root file system, and returns the files
 /// that a container sees in /data.
 #[track_caller]
-pub fn seen(shop: &Shop, archive: Archive) -> Tree {
-    shop.load_on_tiny(&[archive.end()]);
-    shop.seen("small:1", "/data")
+pub fn seen(store: &TestStore, archive: Archive) -> Tree {
+    store.load_on_tiny(&[archive.end()]);
+    store.seen("small:1", "/data")
 }
 
 pub fn data() -> Archive {
@@ -24,9 +24,9 @@ pub fn data() -> Archive {
 
 #[test]
 fn owners_and_modes_are_those_of_the_archive() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let tree = seen(
-            shop,
+            store,
             data()
                 .with(Entry::file("data/plain", "x").mode(0o640).owner(1000, 1001))
                 .with(Entry::file("data/mighty", "x").mode(0o4755).owner(33, 34))
@@ -56,9 +56,9 @@ fn owners_and_modes_are_those_of_the_archive() {
 
 #[test]
 fn as_root_an_owner_can_be_any_number() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let tree = seen(
-        &shop,
+        &store,
         data().with(Entry::file("data/x", "").owner(4_000_000_000, 3_000_000_000)),
     );
     assert_eq!(tree.at("x").owner, (4_000_000_000, 3_000_000_000));
@@ -66,34 +66,35 @@ fn as_root_an_owner_can_be_any_number() {
 
 #[test]
 fn files_of_an_unmapped_owner_belong_to_the_user_and_a_warning_says_so() {
-    let Some(shop) = with_ranges() else { return };
+    let Some(store) = with_ranges() else { return };
     let tar = data()
         .with(Entry::file("data/x", "").owner(70_000, 1))
         .with(Entry::file("data/y", "").owner(5, 6));
-    shop.try_import([archive().cut(), tar.end()].concat())
+    store
+        .try_import([archive().cut(), tar.end()].concat())
         .exits(0)
         .complains("data/x")
         .complains("70000");
-    shop.sh("small:1", &[], "stat -c %u:%g /data/x /data/y").prints("0:0\n5:6");
+    store.sh("small:1", &[], "stat -c %u:%g /data/x /data/y").prints("0:0\n5:6");
 }
 
 #[test]
 fn without_subuid_ranges_all_files_belong_to_the_user_and_a_warning_says_so() {
-    let Some(shop) = alone() else { return };
+    let Some(store) = alone() else { return };
     let tar = data().with(Entry::file("data/x", "x").mode(0o4755).owner(33, 34)).end();
-    let ran = shop.try_import([archive().cut(), tar].concat());
+    let ran = store.try_import([archive().cut(), tar].concat());
     ran.exits(0).complains("owner");
-    shop.sh("small:1", &[], "stat -c '%u:%g %a' /data/x").exits(0).prints("0:0 4755");
+    store.sh("small:1", &[], "stat -c '%u:%g %a' /data/x").exits(0).prints("0:0 4755");
 }
 
 #[test]
 fn times_are_exact_to_the_nanosecond() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let time = |number: u32| format!("1234567890.00000000{number}");
         // Directories come first: files that are created in them later must not change
         // their times.
         let tree = seen(
-            shop,
+            store,
             Archive::new()
                 .with(Entry::dir("data").mtime_in_full(&time(1)))
                 .with(Entry::dir("data/d").mtime_in_full(&time(2)))
@@ -132,9 +133,9 @@ fn times_are_exact_to_the_nanosecond() {
 
 #[test]
 fn a_read_only_directory_is_filled_before_its_mode_is_set() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let tree = seen(
-            shop,
+            store,
             data()
                 .with(Entry::dir("data/closed").mode(0o500).owner(9, 9))
                 .with(Entry::dir("data/closed/deeper").mode(0).owner(9, 9))
@@ -147,9 +148,9 @@ fn a_read_only_directory_is_filled_before_its_mode_is_set() {
 
 #[test]
 fn hard_links_are_one_file() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let tree = seen(
-            shop,
+            store,
             data()
                 .with(Entry::file("data/b", "x").mode(0o4711).owner(3, 4))
                 .with(Entry::hard_link("data/a", "data/b"))
@@ -177,7 +178,7 @@ fn hard_links_are_one_file() {
 
 #[test]
 fn symbolic_links_keep_their_targets() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let long = "x/".repeat(700);
         let targets: [&[u8]; 7] = [
             b"x",
@@ -194,7 +195,7 @@ fn symbolic_links_keep_their_targets() {
         for (number, target) in targets.iter().enumerate() {
             made = made.with(Entry::symlink(format!("data/{number}"), target));
         }
-        let tree = seen(shop, made);
+        let tree = seen(store, made);
         for (number, target) in targets.iter().enumerate() {
             assert_eq!(tree.at(number.to_string()).leads_to, Some(path(target)));
         }
@@ -206,9 +207,9 @@ fn symbolic_links_keep_their_targets() {
 
 #[test]
 fn as_root_devices_are_made() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let tree = seen(
-        &shop,
+        &store,
         data()
             .with(Entry::char_device("data/null", 1, 3).mode(0o666))
             .with(Entry::block_device("data/disk", 259, 70_000).mode(0o660).owner(0, 6))
@@ -231,20 +232,20 @@ fn as_root_devices_are_made() {
 /// In the layer, overlayfs would take a device 0:0 for a whiteout.
 #[test]
 fn a_device_that_would_be_a_whiteout_is_refused() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let tar = data().with(Entry::char_device("data/x", 0, 0)).end();
     let below =
         Archive::new().with(Entry::dir("data")).with(Entry::file("data/x", "x")).end();
     let layout = Layout::of("small:1", &[tiny(), below, tar], Packed::Plain);
-    shop.try_load(layout.tar()).exits(1).complains("entry \"data/x\"");
-    shop.holds_nothing("a device 0:0");
+    store.try_load(layout.tar()).exits(1).complains("entry \"data/x\"");
+    store.holds_nothing("a device 0:0");
 }
 
 #[test]
 fn without_root_devices_are_left_out_and_everything_else_is_unpacked() {
-    let Some(shop) = with_ranges() else { return };
+    let Some(store) = with_ranges() else { return };
     let tree = seen(
-        &shop,
+        &store,
         data()
             .with(Entry::char_device("data/null", 1, 3))
             .with(Entry::block_device("data/disk", 8, 0))
@@ -262,10 +263,10 @@ const CAPABILITY: [u8; 20] =
 
 #[test]
 fn extended_attributes_and_capabilities_are_kept() {
-    everywhere(|shop| {
+    everywhere(|store| {
         // chown(2) removes the capability if it comes later.
         let tree = seen(
-            shop,
+            store,
             data()
                 .with(
                     Entry::file("data/x", "x")
@@ -284,11 +285,11 @@ fn extended_attributes_and_capabilities_are_kept() {
         );
         let mut found = tree.at("x").xattrs.clone();
         let capability = found.remove("security.capability").expect("a capability");
-        match shop {
-            Shop::Root(_) => assert_eq!(capability, CAPABILITY),
+        match store {
+            TestStore::Root(_) => assert_eq!(capability, CAPABILITY),
             // Revision 3: the kernel adds the id that root of the user namespace has
             // outside.
-            Shop::User(user) => {
+            TestStore::User(user) => {
                 assert_eq!((capability[3], capability.len()), (3, 24));
                 assert_eq!(capability[20..], user.uid.to_le_bytes());
             }
@@ -307,7 +308,7 @@ fn extended_attributes_and_capabilities_are_kept() {
 /// Overlayfs would take these attributes of an image for its own.
 #[test]
 fn overlayfs_attributes_of_an_image_are_left_out() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let below =
             data().with(Entry::file("data/below", "")).with(Entry::dir("data/d"));
         let below = below.with(Entry::file("data/d/kept", "")).end();
@@ -327,21 +328,21 @@ fn overlayfs_attributes_of_an_image_are_left_out() {
             .end();
         let layers = [tiny(), below, above];
         let layout = Layout::of("small:1", &layers, Packed::Gzip);
-        let ran = shop.try_load(layout.tar());
+        let ran = store.try_load(layout.tar());
         ran.exits(0).complains("overlay");
-        let tree = shop.seen("small:1", "/data");
+        let tree = store.seen("small:1", "/data");
         assert!(tree.has("d/kept") && tree.has("below"), "{tree:#?}");
         assert_eq!(tree.at("x").content, Some(digest(b"x")));
-        let on_disk = xattrs(&shop.layer(&layers).join("data/x"));
+        let on_disk = xattrs(&store.layer(&layers).join("data/x"));
         assert!(!on_disk.keys().any(|name| name.contains("overlay.")), "{on_disk:?}");
     });
 }
 
 #[test]
 fn a_later_entry_replaces_an_earlier_one() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let tree = seen(
-            shop,
+            store,
             data()
                 .with(Entry::file("data/twice", "first").mode(0o4755).owner(1, 1))
                 .with(Entry::file("data/twice", "second").mode(0o600).owner(2, 2))
@@ -385,9 +386,9 @@ fn a_later_entry_replaces_an_earlier_one() {
 
 #[test]
 fn an_implied_directory_belongs_to_root_and_has_mode_755() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let tree = seen(
-            shop,
+            store,
             Archive::new().with(Entry::file("data/a/b/c", "x").owner(7, 7).mode(0o600)),
         );
         for name in [".", "a", "a/b"] {
@@ -403,7 +404,7 @@ fn an_implied_directory_belongs_to_root_and_has_mode_755() {
 /// The archive lists only a file in the directory.
 #[test]
 fn an_implied_directory_has_the_metadata_of_the_layer_below() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let below = data()
             .with(
                 Entry::dir("data/d")
@@ -418,23 +419,24 @@ fn an_implied_directory_has_the_metadata_of_the_layer_below() {
         let above = Archive::new().with(Entry::file("data/d/above", "x"));
         let more = Archive::new().with(Entry::whiteout("data/d/below"));
         let layers = [below, middle, above, more].map(Archive::end);
-        shop.load_on_tiny(&layers);
-        let tree = shop.seen("small:1", "/data");
+        store.load_on_tiny(&layers);
+        let tree = store.seen("small:1", "/data");
         let node = tree.at("d");
         assert_eq!((node.mode, node.owner), (0o3750, (5, 6)));
         assert_eq!(node.xattrs.get("user.a").map(Vec::as_slice), Some(&b"b"[..]));
         assert!(tree.has("d/above") && !tree.has("d/below"));
-        shop.sh("small:1", &[], "stat -c %a /tmp; stat -c %a:%u /")
+        store
+            .sh("small:1", &[], "stat -c %a /tmp; stat -c %a:%u /")
             .prints("1777\n751:0");
     });
 }
 
 #[test]
 fn the_root_itself_has_the_mode_and_the_owner_of_the_archive() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let root = Archive::new()
             .with(Entry::dir("./").mode(0o751).owner(11, 12).mtime_in_full("99.5"));
-        shop.import([root.cut(), tiny()].concat(), "small:1");
-        shop.sh("small:1", &[], "stat -c '%a %u:%g %Y' /").prints("751 11:12 99");
+        store.import([root.cut(), tiny()].concat(), "small:1");
+        store.sh("small:1", &[], "stat -c '%a %u:%g %Y' /").prints("751 11:12 99");
     });
 }

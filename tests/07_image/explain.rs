@@ -2,7 +2,7 @@
 
 use kiste_tests::explain;
 
-use crate::shop::{Shop, root, with_ranges};
+use crate::test_store::{TestStore, root, with_ranges};
 use crate::tiny::tiny;
 
 /// The calls up to the overlay, which takes the place of step 6's directory.
@@ -17,8 +17,8 @@ const ENTER: &str = "
 
 #[test]
 fn the_narration_for_root_is_true() {
-    let Some(shop) = root() else { return };
-    shop.import(tiny(), "small:1");
+    let Some(store) = root() else { return };
+    store.import(tiny(), "small:1");
     let defaults = "
         child   fsmount move_mount fsmount move_mount fsmount (mknodat)+ move_mount (fsmount move_mount)+
     ";
@@ -34,14 +34,14 @@ fn the_narration_for_root_is_true() {
         }
     };
     let list = [BEGIN, defaults, cgroup, ENTER].concat();
-    explain::is_true(shop.bench(), &list, &["--image", "small:1"], &["true"]);
+    explain::is_true(store.bench(), &list, &["--image", "small:1"], &["true"]);
 }
 
 #[test]
 fn the_narration_for_a_user_is_true() {
-    let Some(mut shop) = with_ranges() else { return };
-    shop.import(tiny(), "small:1");
-    let Shop::User(user) = &mut shop else { unreachable!() };
+    let Some(mut store) = with_ranges() else { return };
+    store.import(tiny(), "small:1");
+    let TestStore::User(user) = &mut store else { unreachable!() };
     let defaults = "
         child   fsmount move_mount fsmount open_tree mount_setattr move_mount
         child   fsmount mknodat move_mount (open_tree move_mount)+ (fsmount move_mount)+

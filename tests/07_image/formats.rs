@@ -9,27 +9,28 @@ use kiste_tests::image::digest;
 use kiste_tests::{Tree, tool};
 
 use crate::exact::{data, seen};
-use crate::shop::{everywhere, root};
+use crate::test_store::{everywhere, root};
 
 /// GNU tar wrote these formats until 2006. To take such a file for one without holes
 /// would lose data, so it must not happen silently.
 #[test]
 fn a_sparse_file_of_an_older_format_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for version in ["0.0", "0.1"] {
             let entry = Entry::sparse_pax(version, "data/x", &[(9, b"x")], 20);
-            shop.try_import(data().with(entry).end())
+            store
+                .try_import(data().with(entry).end())
                 .exits(1)
                 .complains("entry \"data/x\": it is a sparse file in a format")
                 .complains("--sparse-version=1.0");
-            shop.holds_nothing("a sparse file of an older format");
+            store.holds_nothing("a sparse file of an older format");
         }
     });
 }
 
 #[test]
 fn sparse_files_have_their_holes_and_their_data() {
-    everywhere(|shop| {
+    everywhere(|store| {
         const SIZE: u64 = 64 << 20;
         let pieces: [(u64, &[u8]); 3] =
             [(0, b"begin"), (1 << 20, &[7; 5000]), (SIZE - 3, b"end")];
@@ -45,10 +46,10 @@ fn sparse_files_have_their_holes_and_their_data() {
         made = made
             .with(Entry::sparse_pax("1.0", "data/pax", &pieces, SIZE))
             .with(Entry::sparse_pax("1.0", "data/pax-hole", &hole, SIZE));
-        let tree = seen(shop, made.with(Entry::file("data/after", "after")));
+        let tree = seen(store, made.with(Entry::file("data/after", "after")));
         let zeros = digest(&vec![0; SIZE as usize]);
-        let layer = shop.in_store("layers").into_iter().find_map(|name| {
-            let path = shop.store().join("layers").join(name).join("data");
+        let layer = store.in_store("layers").into_iter().find_map(|name| {
+            let path = store.path().join("layers").join(name).join("data");
             path.exists().then_some(path)
         });
         for name in ["gnu", "pax", "gnu-hole", "pax-hole"] {
@@ -73,7 +74,7 @@ fn sparse_files_have_their_holes_and_their_data() {
 
 #[test]
 fn long_names_of_every_format_are_whole() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let long = |letter: &str| {
             format!("data/{0}/{0}{1}", letter.repeat(150), letter.repeat(100))
         };
@@ -82,7 +83,7 @@ fn long_names_of_every_format_are_whole() {
                 .copy_from_slice(&[b"data/".as_slice(), &[b'u'; 99]].concat());
         }
         let tree = seen(
-            shop,
+            store,
             data()
                 .with(Entry::file("", "gnu").gnu_long_name(long("g")))
                 .with(Entry::file("x", "pax").pax("path", long("p")))
@@ -114,34 +115,35 @@ fn long_names_of_every_format_are_whole() {
 
 #[test]
 fn a_path_of_almost_4096_bytes_is_created() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let part = "d".repeat(200);
     let names: Vec<&str> = std::iter::repeat_n(part.as_str(), 19).collect();
     let deep = names.join("/");
     let tree = seen(
-        &shop,
+        &store,
         data().with(Entry::file("x", "deep").pax("path", format!("data/{deep}/x"))),
     );
     assert_eq!(tree.at(format!("{deep}/x")).content, Some(digest(b"deep")));
-    shop.call(&["rmi", "small:1"]).exits(0);
-    shop.gc().exits(0);
-    shop.holds_nothing("a deep path");
+    store.call(&["rmi", "small:1"]).exits(0);
+    store.gc().exits(0);
+    store.holds_nothing("a deep path");
     // PATH_MAX is 4096 bytes.
     let deeper = format!("{deep}/{deep}/x");
-    let tar = shop.file(
+    let tar = store.file(
         "deep.tar",
         data().with(Entry::file("x", "deep").pax("path", deeper)).end(),
     );
-    shop.call(&["import", tar.to_str().unwrap(), "deep"])
+    store
+        .call(&["import", tar.to_str().unwrap(), "deep"])
         .exits(1)
         .complains("dddd")
         .complains("File name too long");
-    shop.holds_nothing("a deeper path");
+    store.holds_nothing("a deeper path");
 }
 
 #[test]
 fn names_keep_all_their_characters() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let names = [
             "caf\u{e9}",
             "two words",
@@ -159,7 +161,7 @@ fn names_keep_all_their_characters() {
         let archive = names.iter().fold(data(), |archive, name| {
             archive.with(Entry::file(format!("data/{name}"), name))
         });
-        let tree = seen(shop, archive.with(Entry::file("data//a/./b//c", "tidy")));
+        let tree = seen(store, archive.with(Entry::file("data//a/./b//c", "tidy")));
         for name in names {
             assert_eq!(
                 tree.at(name).content,
@@ -177,8 +179,8 @@ fn archives_of_gnu_tar_are_unpacked_as_gnu_tar_does() {
     if !tool("tar") {
         return;
     }
-    let Some(shop) = root() else { return };
-    let (from, to) = (shop.dir().join("from"), shop.dir().join("to"));
+    let Some(store) = root() else { return };
+    let (from, to) = (store.dir().join("from"), store.dir().join("to"));
     let script = "set -e; mkdir \"$1\" \"$2\"; cd \"$1\"; mkdir -m 2750 dir; echo text > dir/file; chown 5:6 dir/file
         chmod 4711 dir/file; ln dir/file link; ln -s ../x dir/symlink; chown -h 7:8 dir/symlink; mkfifo fifo
         mknod null c 1 3; truncate -s 5M sparse; echo end >> sparse; echo in | dd of=sparse bs=1 seek=1M conv=notrunc status=none
@@ -191,7 +193,7 @@ fn archives_of_gnu_tar_are_unpacked_as_gnu_tar_does() {
         .unwrap();
     assert!(made.success());
     for format in ["gnu", "pax", "ustar"] {
-        let tar = shop.dir().join("x.tar");
+        let tar = store.dir().join("x.tar");
         let mut pack = Command::new("tar");
         pack.arg(format!("--format={format}"))
             .args(["--numeric-owner", "-cf"])
@@ -207,7 +209,7 @@ fn archives_of_gnu_tar_are_unpacked_as_gnu_tar_does() {
         unpack.args(["--numeric-owner", "-xpf"]).arg(&tar).arg("-C").arg(&to);
         assert!(unpack.status().unwrap().success());
         let bytes = fs::read(&tar).unwrap();
-        shop.import(&bytes, format);
-        Tree::of(&shop.layer(&[bytes])).is(&Tree::of(&to));
+        store.import(&bytes, format);
+        Tree::of(&store.layer(&[bytes])).is(&Tree::of(&to));
     }
 }

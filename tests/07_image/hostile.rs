@@ -8,12 +8,12 @@ use kiste_tests::archive::{Archive, Entry, pax_record};
 use kiste_tests::image::{Layout, Packed};
 use kiste_tests::{Ran, Tree};
 
-use crate::shop::{Shop, everywhere, root};
+use crate::test_store::{TestStore, everywhere, root};
 use crate::tiny::tiny;
 
 /// Makes a directory beside the store, which must not change.
-pub fn canary(shop: &Shop) -> String {
-    let path = shop.dir().join("outside");
+pub fn canary(store: &TestStore) -> String {
+    let path = store.dir().join("outside");
     if !path.exists() {
         fs::create_dir(&path).unwrap();
         fs::write(path.join("file"), "of the host").unwrap();
@@ -21,16 +21,16 @@ pub fn canary(shop: &Shop) -> String {
             .unwrap();
         symlink("file", path.join("link")).unwrap();
         for name in [path.clone(), path.join("file"), path.join("link")] {
-            shop.give(&name);
+            store.give(&name);
         }
     }
     path.to_str().unwrap().to_owned()
 }
 
 /// The files of the test's directory outside of the store, which must not change.
-pub fn outside(shop: &Shop) -> Tree {
+pub fn outside(store: &TestStore) -> Tree {
     let ours = ["store", "rootfs"];
-    let tree = Tree::of_what_is(shop.dir(), |path| {
+    let tree = Tree::of_what_is(store.dir(), |path| {
         !ours.iter().any(|name| path.starts_with(name))
     });
     tree.only(|path| path != Path::new("."))
@@ -39,14 +39,14 @@ pub fn outside(shop: &Shop) -> Tree {
 /// Imports an archive as a root file system, and loads it as a layer of an image. Both
 /// must fail with the name of the entry, and change nothing.
 #[track_caller]
-pub fn refused(shop: &Shop, archive: Archive, entry: &str) {
-    canary(shop);
-    let before = outside(shop);
+pub fn refused(store: &TestStore, archive: Archive, entry: &str) {
+    canary(store);
+    let before = outside(store);
     let (below, tar) = (Archive::new().with(Entry::dir("below")).end(), archive.end());
     let layout = Layout::of("small:1", &[below, tar.clone()], Packed::Gzip);
     let calls: [(&str, &dyn Fn() -> Ran); 2] = [
-        ("import", &|| shop.try_import(&tar)),
-        ("load", &|| shop.try_load(layout.tar())),
+        ("import", &|| store.try_import(&tar)),
+        ("load", &|| store.try_load(layout.tar())),
     ];
     for (sub, call) in calls {
         let ran = call();
@@ -65,21 +65,21 @@ pub fn refused(shop: &Shop, archive: Archive, entry: &str) {
             ran.err
         );
         assert_eq!(ran.out, "", "{sub}");
-        outside(shop).is(&before);
-        shop.holds_nothing(&format!("{sub} of {entry:?}"));
+        outside(store).is(&before);
+        store.holds_nothing(&format!("{sub} of {entry:?}"));
     }
 }
 
 #[test]
 fn an_absolute_name_is_refused() {
-    everywhere(|shop| {
-        let canary = canary(shop);
+    everywhere(|store| {
+        let canary = canary(store);
         let made = format!("{canary}/made");
-        refused(shop, Archive::new().with(Entry::file(&made, "x")), &made);
-        refused(shop, Archive::new().with(Entry::dir(&made)), &made);
+        refused(store, Archive::new().with(Entry::file(&made, "x")), &made);
+        refused(store, Archive::new().with(Entry::dir(&made)), &made);
         let double = format!("/{made}");
         refused(
-            shop,
+            store,
             Archive::new().with(Entry::file("x", "x").pax("path", &double)),
             &double,
         );
@@ -88,8 +88,8 @@ fn an_absolute_name_is_refused() {
 
 #[test]
 fn a_name_with_dot_dot_is_refused() {
-    everywhere(|shop| {
-        let canary = canary(shop);
+    everywhere(|store| {
+        let canary = canary(store);
         let up = format!("{}{canary}/made", "../".repeat(20).trim_end_matches('/'));
         for name in [
             "../x",
@@ -103,24 +103,24 @@ fn a_name_with_dot_dot_is_refused() {
             "a/../../../outside/file",
         ] {
             refused(
-                shop,
+                store,
                 Archive::new().with(Entry::dir("a")).with(Entry::file(name, "x")),
                 name,
             );
         }
-        refused(shop, Archive::new().with(Entry::dir("../made")), "../made");
-        refused(shop, Archive::new().with(Entry::symlink("../made", "x")), "../made");
+        refused(store, Archive::new().with(Entry::dir("../made")), "../made");
+        refused(store, Archive::new().with(Entry::symlink("../made", "x")), "../made");
         refused(
-            shop,
+            store,
             Archive::new().with(Entry::file("", "").gnu_long_name("../made")),
             "../made",
         );
         refused(
-            shop,
+            store,
             Archive::new().with(Entry::whiteout("../outside/file")),
             "../outside/.wh.file",
         );
-        refused(shop, Archive::new().with(Entry::file("a/.wh...", "x")), "a/.wh...");
+        refused(store, Archive::new().with(Entry::file("a/.wh...", "x")), "a/.wh...");
     });
 }
 
@@ -128,44 +128,48 @@ fn a_name_with_dot_dot_is_refused() {
 /// it.
 #[test]
 fn an_entry_below_a_symbolic_link_is_refused() {
-    everywhere(|shop| {
-        let canary = canary(shop);
+    everywhere(|store| {
+        let canary = canary(store);
         let archive = |to| {
             Archive::new()
                 .with(Entry::dir("elsewhere"))
                 .with(Entry::symlink("link", to))
         };
         for to in ["../../../outside", "../../../../outside", "/", "elsewhere", "."] {
-            refused(shop, archive(to).with(Entry::file("link/made", "x")), "link/made");
+            refused(
+                store,
+                archive(to).with(Entry::file("link/made", "x")),
+                "link/made",
+            );
         }
         let archive = || archive(canary.as_str());
-        refused(shop, archive().with(Entry::file("link/made", "x")), "link/made");
-        refused(shop, archive().with(Entry::dir("link/made")), "link/made");
-        refused(shop, archive().with(Entry::symlink("link/made", "x")), "link/made");
-        refused(shop, archive().with(Entry::fifo("link/made")), "link/made");
+        refused(store, archive().with(Entry::file("link/made", "x")), "link/made");
+        refused(store, archive().with(Entry::dir("link/made")), "link/made");
+        refused(store, archive().with(Entry::symlink("link/made", "x")), "link/made");
+        refused(store, archive().with(Entry::fifo("link/made")), "link/made");
         refused(
-            shop,
+            store,
             archive().with(Entry::file("link/deep/made", "x")),
             "link/deep/made",
         );
-        refused(shop, archive().with(Entry::whiteout("link/file")), "link/.wh.file");
-        refused(shop, archive().with(Entry::opaque("link")), "link/.wh..wh..opq");
+        refused(store, archive().with(Entry::whiteout("link/file")), "link/.wh.file");
+        refused(store, archive().with(Entry::opaque("link")), "link/.wh..wh..opq");
         let chained = archive()
             .with(Entry::symlink("second", "link"))
             .with(Entry::file("second/made", "x"));
-        refused(shop, chained, "second/made");
+        refused(store, chained, "second/made");
         let hard = archive()
             .with(Entry::hard_link("same", "link"))
             .with(Entry::file("same/made", "x"));
-        refused(shop, hard, "same/made");
+        refused(store, hard, "same/made");
     });
 }
 
 #[test]
 fn a_file_that_replaces_a_symbolic_link_is_not_written_to_its_target() {
-    everywhere(|shop| {
-        let canary = canary(shop);
-        let before = outside(shop);
+    everywhere(|store| {
+        let canary = canary(store);
+        let before = outside(store);
         for to in [
             format!("{canary}/file"),
             "../../../outside/file".into(),
@@ -180,11 +184,11 @@ fn a_file_that_replaces_a_symbolic_link_is_not_written_to_its_target() {
                         .owner(3, 3)
                         .xattr("user.x", "y"),
                 );
-            shop.load_on_tiny(&[archive.end()]);
-            outside(shop).is(&before);
-            let tree = shop.seen("small:1", "/data");
+            store.load_on_tiny(&[archive.end()]);
+            outside(store).is(&before);
+            let tree = store.seen("small:1", "/data");
             assert_eq!((tree.at("link").kind, tree.at("link").mode), ("file", 0o666));
-            shop.call(&["rmi", "small:1"]).exits(0);
+            store.call(&["rmi", "small:1"]).exits(0);
         }
     });
 }
@@ -193,9 +197,9 @@ fn a_file_that_replaces_a_symbolic_link_is_not_written_to_its_target() {
 /// owner, times and attributes are applied later.
 #[test]
 fn metadata_is_not_applied_through_a_symbolic_link() {
-    everywhere(|shop| {
-        let canary = canary(shop);
-        let before = outside(shop);
+    everywhere(|store| {
+        let canary = canary(store);
+        let before = outside(store);
         let link = Entry::symlink("data/d", &canary)
             .mode(0o777)
             .owner(7, 7)
@@ -212,12 +216,12 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
                     .xattr("user.x", "y"),
             )
             .with(link);
-        let ran = shop.try_load(
+        let ran = store.try_load(
             Layout::of("small:1", &[tiny(), archive.end()], Packed::Gzip).tar(),
         );
-        outside(shop).is(&before);
+        outside(store).is(&before);
         if ran.code == 0 {
-            let tree = shop.seen("small:1", "/data");
+            let tree = store.seen("small:1", "/data");
             let node = tree.at("d");
             assert_eq!(
                 (node.kind, node.owner, node.mtime),
@@ -225,16 +229,16 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
             );
         } else {
             ran.exits(1).complains("data/d");
-            shop.holds_nothing("a directory that becomes a link");
+            store.holds_nothing("a directory that becomes a link");
         }
         // The other way round, a directory replaces the link.
         let archive = Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::symlink("data/d", &canary))
             .with(Entry::dir("data/d").mode(0o777).owner(9, 9));
-        shop.load_on_tiny(&[archive.end()]);
-        outside(shop).is(&before);
-        let tree = shop.seen("small:1", "/data");
+        store.load_on_tiny(&[archive.end()]);
+        outside(store).is(&before);
+        let tree = store.seen("small:1", "/data");
         assert_eq!(
             (tree.at("d").kind, tree.at("d").mode, tree.at("d").owner),
             ("dir", 0o777, (9, 9))
@@ -244,8 +248,8 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
 
 #[test]
 fn a_hard_link_to_a_file_outside_is_refused() {
-    everywhere(|shop| {
-        let canary = canary(shop);
+    everywhere(|store| {
+        let canary = canary(store);
         let absolute = format!("{canary}/file");
         for to in [
             absolute.as_str(),
@@ -258,56 +262,57 @@ fn a_hard_link_to_a_file_outside_is_refused() {
         ] {
             let archive =
                 Archive::new().with(Entry::dir("a")).with(Entry::hard_link("mine", to));
-            refused(shop, archive, "mine");
+            refused(store, archive, "mine");
         }
         for to in [canary.as_str(), "../../../outside"] {
             let archive = Archive::new()
                 .with(Entry::symlink("link", to))
                 .with(Entry::hard_link("mine", "link/file"));
-            refused(shop, archive, "mine");
+            refused(store, archive, "mine");
         }
         refused(
-            shop,
+            store,
             Archive::new().with(Entry::dir("d")).with(Entry::hard_link("mine", "d")),
             "mine",
         );
-        refused(shop, Archive::new().with(Entry::hard_link("mine", "mine")), "mine");
+        refused(store, Archive::new().with(Entry::hard_link("mine", "mine")), "mine");
     });
 }
 
 /// To write to a hard link is to write to the file; the link's target must not change.
 #[test]
 fn a_hard_link_to_a_symbolic_link_is_not_followed() {
-    everywhere(|shop| {
-        let canary = canary(shop);
-        let before = outside(shop);
+    everywhere(|store| {
+        let canary = canary(store);
+        let before = outside(store);
         let archive = Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::symlink("data/a", format!("{canary}/file")))
             .with(Entry::hard_link("data/b", "data/a").mode(0o4777).owner(0, 0))
             .with(Entry::file("data/b", "written"));
-        shop.load_on_tiny(&[archive.end()]);
-        outside(shop).is(&before);
-        assert_eq!(shop.seen("small:1", "/data").at("b").kind, "file");
+        store.load_on_tiny(&[archive.end()]);
+        outside(store).is(&before);
+        assert_eq!(store.seen("small:1", "/data").at("b").kind, "file");
     });
 }
 
 #[test]
 fn a_name_that_is_not_utf_8_is_never_turned_into_another() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let name: &[u8] = b"data/caf\xe9";
         let archive =
             Archive::new().with(Entry::dir("data")).with(Entry::file(name, "x"));
         let layout = Layout::of("small:1", &[tiny(), archive.end()], Packed::Gzip);
-        shop.try_load(layout.tar()).exits(0);
-        let tree = shop.seen("small:1", "/data");
+        store.try_load(layout.tar()).exits(0);
+        let tree = store.seen("small:1", "/data");
         assert!(
             tree.has(kiste_tests::tree::path(&name[5..])) && tree.0.len() == 2,
             "{tree:#?}"
         );
         // Errors show the name as text.
         let name = [b"../", name].concat();
-        shop.try_import(Archive::new().with(Entry::file(name, "x")).end())
+        store
+            .try_import(Archive::new().with(Entry::file(name, "x")).end())
             .exits(1)
             .complains("\"../data/caf\u{fffd}\"");
     });
@@ -316,9 +321,9 @@ fn a_name_that_is_not_utf_8_is_never_turned_into_another() {
 /// Errors with names from the archive go to a terminal: escape sequences must not.
 #[test]
 fn a_name_cannot_write_to_the_terminal() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let name = "../\u{1b}[2J\u{7}";
-        let ran = shop.try_import(Archive::new().with(Entry::file(name, "x")).end());
+        let ran = store.try_import(Archive::new().with(Entry::file(name, "x")).end());
         ran.exits(1);
         assert!(
             !ran.err.contains('\u{1b}') && !ran.err.contains('\u{7}'),
@@ -332,30 +337,30 @@ fn a_name_cannot_write_to_the_terminal() {
 /// Otherwise the layer's directory in the store would become a link.
 #[test]
 fn the_top_of_an_archive_must_be_a_directory() {
-    let Some(shop) = root() else { return };
-    let canary = canary(&shop);
+    let Some(store) = root() else { return };
+    let canary = canary(&store);
     for name in [".", "./", "./."] {
-        refused(&shop, Archive::new().with(Entry::symlink(name, &canary)), name);
-        refused(&shop, Archive::new().with(Entry::file(name, "x")), name);
-        refused(&shop, Archive::new().with(Entry::fifo(name)), name);
+        refused(&store, Archive::new().with(Entry::symlink(name, &canary)), name);
+        refused(&store, Archive::new().with(Entry::file(name, "x")), name);
+        refused(&store, Archive::new().with(Entry::fifo(name)), name);
     }
 }
 
 #[test]
 fn a_global_header_cannot_lead_outside() {
-    everywhere(|shop| {
-        let before = outside(shop);
+    everywhere(|store| {
+        let before = outside(store);
         let record = pax_record("path", b"../outside/made");
         let global = Entry::of_kind(b'g', "pax_global_header").body(record);
         let archive = Archive::new()
             .with(Entry::dir("data"))
             .with(global)
             .with(Entry::file("data/x", "x"));
-        let ran = shop.try_load(
+        let ran = store.try_load(
             Layout::of("small:1", &[tiny(), archive.end()], Packed::Gzip).tar(),
         );
         assert!([0, 1].contains(&ran.code), "{ran:?}");
-        outside(shop).is(&before);
+        outside(store).is(&before);
         // git archive writes a global header with a comment.
         let global = Entry::of_kind(b'g', "pax_global_header")
             .body(pax_record("comment", b"abc"));
@@ -363,7 +368,7 @@ fn a_global_header_cannot_lead_outside() {
             .with(global)
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", "x"));
-        shop.load_on_tiny(&[archive.end()]);
-        assert!(shop.seen("small:1", "/data").has("x"));
+        store.load_on_tiny(&[archive.end()]);
+        assert!(store.seen("small:1", "/data").has("x"));
     });
 }

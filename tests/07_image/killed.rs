@@ -8,7 +8,7 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 use kiste_tests::{Tree, eventually};
 
-use crate::shop::{Shop, root};
+use crate::test_store::{TestStore, root};
 use crate::tiny::tiny;
 
 /// Returns a random number from 0 to 255.
@@ -20,11 +20,11 @@ fn random() -> u32 {
 
 /// Starts a subcommand, and kills it after a random part of `whole`, which may be before
 /// its first call or after its last.
-fn kill(shop: &Shop, arguments: &[&str], whole: Duration) {
-    let mut child = Command::new(shop.bench().exe())
+fn kill(store: &TestStore, arguments: &[&str], whole: Duration) {
+    let mut child = Command::new(store.bench().exe())
         .arg(arguments[0])
         .arg("--store")
-        .arg(shop.store())
+        .arg(store.path())
         .args(&arguments[1..])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -53,8 +53,8 @@ fn layout(name: &str, letter: &str) -> Vec<u8> {
 
 /// Asserts that an image runs, and that all its layers have one of these letters.
 #[track_caller]
-fn is_whole(shop: &Shop, name: &str, letters: &[&str]) {
-    let ran = shop.sh(
+fn is_whole(store: &TestStore, name: &str, letters: &[&str]) {
+    let ran = store.sh(
         name,
         &[],
         "cat /many/299; head -c 1 /large; ls /many | wc -l; wc -c < /large",
@@ -68,114 +68,115 @@ fn is_whole(shop: &Shop, name: &str, letters: &[&str]) {
 
 #[test]
 fn a_killed_load_has_loaded_the_image_or_nothing() {
-    let Some(shop) = root() else { return };
-    let file = shop.file("a.tar", layout("small:1", "a"));
+    let Some(store) = root() else { return };
+    let file = store.file("a.tar", layout("small:1", "a"));
     let load = ["load", "-i", file.to_str().unwrap()];
     let whole = duration(|| {
-        shop.call(&load).exits(0);
+        store.call(&load).exits(0);
     });
-    is_whole(&shop, "small:1", &["a"]);
-    shop.call(&["rmi", "small:1"]).exits(0);
+    is_whole(&store, "small:1", &["a"]);
+    store.call(&["rmi", "small:1"]).exits(0);
     let (mut old, mut new) = (0, 0);
     for _ in 0..25 {
-        kill(&shop, &load, whole);
-        match shop.names().as_slice() {
+        kill(&store, &load, whole);
+        match store.names().as_slice() {
             [] => old += 1,
             [name] if name == "small:1" => {
                 new += 1;
-                is_whole(&shop, "small:1", &["a"]);
-                shop.call(&["rmi", "small:1"]).exits(0);
+                is_whole(&store, "small:1", &["a"]);
+                store.call(&["rmi", "small:1"]).exits(0);
             }
             other => panic!("{other:?}"),
         }
-        shop.gc().exits(0);
-        shop.holds_nothing("gc");
+        store.gc().exits(0);
+        store.holds_nothing("gc");
     }
     assert!(old > 0, "{old} killed before the end, {new} after it");
-    shop.call(&load).prints("Loaded small:1");
-    is_whole(&shop, "small:1", &["a"]);
+    store.call(&load).prints("Loaded small:1");
+    is_whole(&store, "small:1", &["a"]);
 }
 
 #[test]
 fn a_killed_load_leaves_a_name_with_the_old_image_or_the_new_one() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let files = [
-        shop.file("a.tar", layout("small:1", "a")),
-        shop.file("b.tar", layout("small:1", "b")),
+        store.file("a.tar", layout("small:1", "a")),
+        store.file("b.tar", layout("small:1", "b")),
     ];
     let whole = duration(|| {
-        shop.call(&["load", "-i", files[0].to_str().unwrap()]).exits(0);
+        store.call(&["load", "-i", files[0].to_str().unwrap()]).exits(0);
     });
     for round in 0..12 {
-        kill(&shop, &["load", "-i", files[(round + 1) % 2].to_str().unwrap()], whole);
-        assert!(shop.names().contains(&"small:1".to_owned()), "{:?}", shop.names());
-        is_whole(&shop, "small:1", &["a", "b"]);
+        kill(&store, &["load", "-i", files[(round + 1) % 2].to_str().unwrap()], whole);
+        assert!(store.names().contains(&"small:1".to_owned()), "{:?}", store.names());
+        is_whole(&store, "small:1", &["a", "b"]);
         if round % 3 == 0 {
             // An image that has lost its name stays until it is removed by its id.
-            for old in shop.images().iter().filter(|image| image.name != "small:1") {
-                shop.call(&["rmi", &old.id]).exits(0);
+            for old in store.images().iter().filter(|image| image.name != "small:1") {
+                store.call(&["rmi", &old.id]).exits(0);
             }
-            shop.gc().exits(0);
+            store.gc().exits(0);
             assert_eq!(
-                (shop.in_store("layers").len(), shop.in_store("tmp")),
+                (store.in_store("layers").len(), store.in_store("tmp")),
                 (3, vec![])
             );
-            is_whole(&shop, "small:1", &["a", "b"]);
+            is_whole(&store, "small:1", &["a", "b"]);
         }
     }
-    shop.gc().exits(0);
+    store.gc().exits(0);
 }
 
 #[test]
 fn a_killed_rmi_or_gc_damages_nothing() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let files = [
-        shop.file("a.tar", layout("a:1", "a")),
-        shop.file("b.tar", layout("b:1", "b")),
+        store.file("a.tar", layout("a:1", "a")),
+        store.file("b.tar", layout("b:1", "b")),
     ];
     for file in &files {
-        shop.call(&["load", "-i", file.to_str().unwrap()]).exits(0);
+        store.call(&["load", "-i", file.to_str().unwrap()]).exits(0);
     }
     let whole = duration(|| {
-        shop.call(&["rmi", "b:1"]).exits(0);
+        store.call(&["rmi", "b:1"]).exits(0);
     });
     let whole = whole.max(duration(|| {
-        shop.gc().exits(0);
+        store.gc().exits(0);
     }));
     for round in 0..12 {
-        if !shop.names().contains(&"b:1".to_owned()) {
-            shop.call(&["load", "-i", files[1].to_str().unwrap()]).exits(0);
+        if !store.names().contains(&"b:1".to_owned()) {
+            store.call(&["load", "-i", files[1].to_str().unwrap()]).exits(0);
         }
-        is_whole(&shop, "b:1", &["b"]);
-        let run_dirs = shop.bench().run_dirs();
+        is_whole(&store, "b:1", &["b"]);
+        let run_dirs = store.bench().run_dirs();
         match round % 2 {
-            0 => kill(&shop, &["rmi", "b:1"], whole),
+            0 => kill(&store, &["rmi", "b:1"], whole),
             _ => {
-                shop.call(&["rmi", "b:1"]).exits(0);
-                kill(&shop, &["gc", "--run-dir", run_dirs.to_str().unwrap()], whole);
+                store.call(&["rmi", "b:1"]).exits(0);
+                kill(&store, &["gc", "--run-dir", run_dirs.to_str().unwrap()], whole);
             }
         }
-        is_whole(&shop, "a:1", &["a"]);
+        is_whole(&store, "a:1", &["a"]);
     }
-    for name in shop.names() {
-        shop.call(&["rmi", &name]).exits(0);
+    for name in store.names() {
+        store.call(&["rmi", &name]).exits(0);
     }
-    shop.gc().exits(0);
-    shop.holds_nothing("gc");
+    store.gc().exits(0);
+    store.holds_nothing("gc");
 }
 
 #[test]
 fn a_killed_commit_has_made_the_image_or_nothing() {
-    let Some(shop) = root() else { return };
-    shop.call(&[
-        "load",
-        "-i",
-        shop.file("a.tar", layout("a:1", "a")).to_str().unwrap(),
-    ])
-    .exits(0);
-    let arguments = |shop: &Shop| {
+    let Some(store) = root() else { return };
+    store
+        .call(&[
+            "load",
+            "-i",
+            store.file("a.tar", layout("a:1", "a")).to_str().unwrap(),
+        ])
+        .exits(0);
+    let arguments = |store: &TestStore| {
         let options = ["--image", "a:1", "--commit", "b:1"];
-        shop.bench().arguments(
+        store.bench().arguments(
             &options,
             &[
                 "sh",
@@ -184,51 +185,52 @@ fn a_killed_commit_has_made_the_image_or_nothing() {
             ],
         )
     };
-    let run = |shop: &Shop| {
-        Command::new(shop.bench().exe())
-            .args(arguments(shop))
+    let run = |store: &TestStore| {
+        Command::new(store.bench().exe())
+            .args(arguments(store))
             .stderr(Stdio::null())
             .spawn()
             .unwrap()
     };
-    let whole = duration(|| assert!(run(&shop).wait().unwrap().success()));
-    shop.call(&["rmi", "b:1"]).exits(0);
+    let whole = duration(|| assert!(run(&store).wait().unwrap().success()));
+    store.call(&["rmi", "b:1"]).exits(0);
     for _ in 0..12 {
-        let mut child = run(&shop);
+        let mut child = run(&store);
         std::thread::sleep(whole * random() / 230);
         let _ = child.kill();
         child.wait().unwrap();
-        if shop.names().contains(&"b:1".to_owned()) {
-            shop.sh("b:1", &[], "ls / | grep -c '^l[1-9]'; wc -c < /l9")
+        if store.names().contains(&"b:1".to_owned()) {
+            store
+                .sh("b:1", &[], "ls / | grep -c '^l[1-9]'; wc -c < /l9")
                 .prints("9\n1048576");
-            shop.call(&["rmi", "b:1"]).exits(0);
+            store.call(&["rmi", "b:1"]).exits(0);
         }
         // The command dies with the runtime. It keeps the lock of the run directory until
         // the kernel has closed its files, and until then gc leaves the container alone.
         let is_removed = || {
-            shop.gc().exits(0);
-            shop.in_store("containers").is_empty().then_some(())
+            store.gc().exits(0);
+            store.in_store("containers").is_empty().then_some(())
         };
         eventually(is_removed).expect("gc removes the container");
-        assert_eq!(shop.in_store("layers").len(), 3);
-        is_whole(&shop, "a:1", &["a"]);
+        assert_eq!(store.in_store("layers").len(), 3);
+        is_whole(&store, "a:1", &["a"]);
     }
 }
 
 /// Files in `tmp` of killed processes, and of a disk that has lost data in a crash.
 #[test]
 fn unfinished_files_in_tmp_are_removed_and_never_used() {
-    let Some(shop) = root() else { return };
-    shop.load_on_tiny(&[]);
-    let tmp = shop.store().join("tmp");
+    let Some(store) = root() else { return };
+    store.load_on_tiny(&[]);
+    let tmp = store.path().join("tmp");
     std::fs::create_dir_all(tmp.join("layer-x/etc")).unwrap();
     std::fs::write(tmp.join("layer-x/etc/passwd"), "").unwrap();
     std::fs::write(tmp.join("blob-x"), "half").unwrap();
     std::os::unix::fs::symlink("/etc", tmp.join("link")).unwrap();
     let before = Tree::of(std::path::Path::new("/etc/apt"));
-    shop.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
-    shop.gc().exits(0);
-    assert_eq!(shop.in_store("tmp"), [""; 0]);
+    store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+    store.gc().exits(0);
+    assert_eq!(store.in_store("tmp"), [""; 0]);
     Tree::of(std::path::Path::new("/etc/apt")).is(&before);
-    shop.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+    store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
 }

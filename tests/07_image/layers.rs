@@ -7,7 +7,7 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 use serde_json::json;
 
-use crate::shop::{everywhere, root};
+use crate::test_store::{everywhere, root};
 use crate::tiny::tiny;
 
 fn layer(number: usize) -> Vec<u8> {
@@ -21,66 +21,66 @@ fn layer(number: usize) -> Vec<u8> {
 
 #[test]
 fn a_hundred_and_twenty_eight_layers_are_one_root_file_system() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let layers: Vec<_> = (1..128).map(layer).collect();
-        shop.load_on_tiny(&layers);
-        assert_eq!(shop.in_store("layers").len(), 128);
-        shop.sh(
+        store.load_on_tiny(&layers);
+        assert_eq!(store.in_store("layers").len(), 128);
+        store.sh(
             "small:1",
             &[],
             "cat /top; echo; ls /layers | wc -l; echo x > /layers/1 && rm /layers/2 && ls /layers | wc -l",
         )
         .prints("127\n127\n126");
-        shop.sh("small:1", &[], "cat /layers/1 /layers/127").prints("1127");
+        store.sh("small:1", &[], "cat /layers/1 /layers/127").prints("1127");
     });
 }
 
 #[test]
 fn a_layer_that_two_images_share_is_stored_once() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let mut layout = Layout::new();
         layout.image("a:1", &[tiny(), layer(1), layer(2)], Packed::Gzip, &json!({}));
         layout.image("b:1", &[tiny(), layer(1), layer(3)], Packed::Gzip, &json!({}));
-        shop.load(layout.tar());
+        store.load(layout.tar());
         // The compression makes no other layer.
-        shop.load(Layout::of("c:1", &[tiny(), layer(1)], Packed::Zstd).tar());
-        assert_eq!(shop.in_store("layers").len(), 4);
+        store.load(Layout::of("c:1", &[tiny(), layer(1)], Packed::Zstd).tar());
+        assert_eq!(store.in_store("layers").len(), 4);
         for (name, top) in [("a:1", "2"), ("b:1", "3"), ("c:1", "1")] {
-            shop.run(name, &[], &["cat", "/top"]).prints(top);
+            store.run(name, &[], &["cat", "/top"]).prints(top);
         }
-        shop.call(&["rmi", "a:1"]).exits(0);
-        shop.gc().exits(0);
+        store.call(&["rmi", "a:1"]).exits(0);
+        store.gc().exits(0);
         assert_eq!(
-            shop.in_store("layers").len(),
+            store.in_store("layers").len(),
             3,
             "its own layer is gone, and no other"
         );
-        shop.run("b:1", &[], &["cat", "/top"]).prints("3");
-        shop.call(&["rmi", "b:1", "c:1"]).exits(0);
-        shop.gc().exits(0);
-        shop.holds_nothing("rmi of all");
+        store.run("b:1", &[], &["cat", "/top"]).prints("3");
+        store.call(&["rmi", "b:1", "c:1"]).exits(0);
+        store.gc().exits(0);
+        store.holds_nothing("rmi of all");
     });
 }
 
 #[test]
 fn a_stored_layer_is_not_unpacked_again() {
-    let Some(shop) = root() else { return };
-    shop.load_on_tiny(&[]);
-    let path = shop.layer(&[tiny()]);
+    let Some(store) = root() else { return };
+    store.load_on_tiny(&[]);
+    let path = store.layer(&[tiny()]);
     let inode = || fs::metadata(&path).unwrap().ino();
     let before = inode();
-    shop.load(Layout::of("other:1", &[tiny(), layer(1)], Packed::Zstd).tar());
+    store.load(Layout::of("other:1", &[tiny(), layer(1)], Packed::Zstd).tar());
     assert_eq!(inode(), before);
-    assert_eq!(shop.in_store("tmp"), [""; 0]);
+    assert_eq!(store.in_store("tmp"), [""; 0]);
 }
 
 /// Builders make such images of empty layers. Overlayfs refuses to take the same lower
 /// directory twice.
 #[test]
 fn an_image_can_have_the_same_layer_twice() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let empty = Archive::new().end();
-        shop.load_on_tiny(&[
+        store.load_on_tiny(&[
             layer(1),
             empty.clone(),
             layer(2),
@@ -88,15 +88,15 @@ fn an_image_can_have_the_same_layer_twice() {
             layer(1),
             empty,
         ]);
-        shop.sh("small:1", &[], "cat /top; ls /layers").prints("11\n2");
+        store.sh("small:1", &[], "cat /top; ls /layers").prints("11\n2");
     });
 }
 
 #[test]
 fn a_store_can_be_at_any_path() {
-    everywhere(|shop| {
-        shop.open();
-        let file = shop.file(
+    everywhere(|store| {
+        store.open();
+        let file = store.file(
             "layout.tar",
             Layout::of("small:1", &[tiny(), layer(1), layer(2)], Packed::Gzip).tar(),
         );
@@ -112,21 +112,25 @@ fn a_store_can_be_at_any_path() {
             "%",
             "a=b:c",
         ] {
-            let place = shop.dir().join(name);
+            let place = store.dir().join(name);
             fs::create_dir(&place).unwrap();
-            shop.give(&place);
-            let store = place.join("store");
-            let store = store.to_str().unwrap();
-            shop.exactly(&["load", "--store", store, file.to_str().unwrap()])
+            store.give(&place);
+            let store_path = place.join("store");
+            let store_path = store_path.to_str().unwrap();
+            store
+                .exactly(&["load", "--store", store_path, file.to_str().unwrap()])
                 .prints("Loaded small:1");
             let script = "cat /top; echo x > /top; ls /layers | wc -l";
-            let ran = shop.run("small:1", &["--store", store], &["sh", "-c", script]);
+            let ran =
+                store.run("small:1", &["--store", store_path], &["sh", "-c", script]);
             ran.prints("22");
-            let ran = shop.exactly(&["images", "--store", store]);
+            let ran = store.exactly(&["images", "--store", store_path]);
             assert!(ran.exits(0).out.contains("small"), "{ran:?}");
         }
         // By a relative path.
-        shop.exactly(&["load", "--store", "relative", file.to_str().unwrap()]).exits(0);
-        shop.run("small:1", &["--store", "./relative"], &["cat", "/top"]).prints("2");
+        store
+            .exactly(&["load", "--store", "relative", file.to_str().unwrap()])
+            .exits(0);
+        store.run("small:1", &["--store", "./relative"], &["cat", "/top"]).prints("2");
     });
 }

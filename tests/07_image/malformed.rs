@@ -3,14 +3,14 @@
 use kiste_tests::archive::{Archive, Entry};
 
 use crate::hostile::{canary, refused};
-use crate::shop::everywhere;
+use crate::test_store::everywhere;
 use crate::tiny::tiny;
 
 /// TARmageddon (CVE-2025-62518) and tar 2026-33055: with the smaller size, the data is
 /// read as more entries.
 #[test]
 fn where_two_sizes_disagree_that_of_the_pax_header_counts() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let hidden = Archive::new().with(Entry::file("data/smuggled", "x")).cut();
         // GNU tar reads the hidden entry as the file's content as well.
         let outer = Entry::file("data/outer", &hidden)
@@ -21,8 +21,8 @@ fn where_two_sizes_disagree_that_of_the_pax_header_counts() {
             .with(outer)
             .with(Entry::file("data/last", "x"))
             .end();
-        shop.load_on_tiny(&[archive]);
-        let tree = shop.seen("small:1", "/data");
+        store.load_on_tiny(&[archive]);
+        let tree = store.seen("small:1", "/data");
         assert!(
             tree.has("outer") && tree.has("last") && !tree.has("smuggled"),
             "{tree:#?}"
@@ -33,7 +33,7 @@ fn where_two_sizes_disagree_that_of_the_pax_header_counts() {
 
 #[test]
 fn a_malformed_pax_header_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let texts: [&[u8]; 11] = [
             b"nonsense",
             b"11 path=x\n",
@@ -49,7 +49,7 @@ fn a_malformed_pax_header_is_refused() {
         ];
         for text in texts {
             refused(
-                shop,
+                store,
                 Archive::new().with(Entry::file("innocent", "x").pax_text(text)),
                 "PaxHeaders/x",
             );
@@ -62,18 +62,18 @@ fn a_malformed_pax_header_is_refused() {
             ("uid", "root"),
         ] {
             refused(
-                shop,
+                store,
                 Archive::new().with(Entry::file("innocent", "x").pax(key, value)),
                 "innocent",
             );
         }
         refused(
-            shop,
+            store,
             Archive::new().with(Entry::file("innocent", "x").pax("path", "a\0b")),
             "a\0b",
         );
         refused(
-            shop,
+            store,
             Archive::new()
                 .with(Entry::file("innocent", "x").pax_text("9 path=x\n9 size=y\n")),
             "x",
@@ -83,19 +83,19 @@ fn a_malformed_pax_header_is_refused() {
 
 #[test]
 fn a_claim_of_a_huge_size_is_refused_before_anything_is_read() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for size in [1 << 33, u64::MAX >> 1] {
             for kind in [b'L', b'K', b'x', b'g'] {
                 let claim = Entry::of_kind(kind, "././@LongLink").claims(size);
                 let archive =
                     Archive::new().with(claim).with(Entry::file("innocent", "x"));
-                canary(shop);
-                let ran = shop.try_import(archive.end());
+                canary(store);
+                let ran = store.try_import(archive.end());
                 ran.exits(1).complains("@LongLink");
-                shop.holds_nothing("a huge header");
+                store.holds_nothing("a huge header");
             }
             refused(
-                shop,
+                store,
                 Archive::new().with(Entry::file("huge", "x").claims(size)),
                 "huge",
             );
@@ -103,26 +103,30 @@ fn a_claim_of_a_huge_size_is_refused_before_anything_is_read() {
         let name = "n".repeat(2 << 20);
         let archive =
             Archive::new().with(Entry::file("", "x").gnu_long_name(&name)).end();
-        let ran = shop.try_import(archive);
+        let ran = store.try_import(archive);
         ran.exits(1);
         assert!(ran.err.len() < 10_000, "{} bytes of it", ran.err.len());
-        shop.holds_nothing("a long name");
+        store.holds_nothing("a long name");
     });
 }
 
 #[test]
 fn a_name_of_more_than_255_bytes_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let name = "n".repeat(256);
         let tar = Archive::new().with(Entry::file("x", "x").pax("path", &name)).end();
-        shop.try_import(tar).exits(1).complains("nnnn").complains("File name too long");
-        shop.holds_nothing("a long name");
+        store
+            .try_import(tar)
+            .exits(1)
+            .complains("nnnn")
+            .complains("File name too long");
+        store.holds_nothing("a long name");
     });
 }
 
 #[test]
 fn malformed_sparse_maps_are_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let data: &[u8] = &[1; 100];
         for (pieces, size) in [
             (&[(0, data), (50, data)][..], 1000),
@@ -133,7 +137,7 @@ fn malformed_sparse_maps_are_refused() {
         ] {
             for version in ["0.0", "0.1", "1.0"] {
                 refused(
-                    shop,
+                    store,
                     Archive::new()
                         .with(Entry::sparse_pax(version, "liar", pieces, size)),
                     "liar",
@@ -141,7 +145,7 @@ fn malformed_sparse_maps_are_refused() {
             }
             if size < 1 << 33 && pieces[0].0 < 1 << 33 {
                 refused(
-                    shop,
+                    store,
                     Archive::new().with(Entry::sparse_gnu("liar", pieces, size)),
                     "liar",
                 );
@@ -152,42 +156,42 @@ fn malformed_sparse_maps_are_refused() {
             .pax("GNU.sparse.minor", "0");
         let many =
             many.pax("GNU.sparse.name", "liar").pax("GNU.sparse.realsize", "1000");
-        refused(shop, Archive::new().with(many), "liar");
+        refused(store, Archive::new().with(many), "liar");
     });
 }
 
 #[test]
 fn a_truncated_archive_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let whole = Archive::new()
             .with(Entry::dir("d"))
             .with(Entry::file("d/file", [7; 3000]))
             .cut();
         for length in [512 + 512 + 1, 512 + 512 + 2000, whole.len() - 600] {
-            let ran = shop.try_import(&whole[..length]);
+            let ran = store.try_import(&whole[..length]);
             ran.exits(1).complains("d/file");
-            shop.holds_nothing("half an archive");
+            store.holds_nothing("half an archive");
         }
         for length in [1, 511, 700] {
-            shop.try_import(&whole[..length]).exits(1);
-            shop.holds_nothing("half a header");
+            store.try_import(&whole[..length]).exits(1);
+            store.holds_nothing("half a header");
         }
         let packed = kiste_tests::archive::gzip(&tiny());
         for bytes in
             [&packed[..packed.len() / 2], &packed[..packed.len() - 4], &packed[..5]]
         {
-            shop.try_import(bytes).exits(1);
-            shop.holds_nothing("half a gzip file");
+            store.try_import(bytes).exits(1);
+            store.holds_nothing("half a gzip file");
         }
         let packed = kiste_tests::archive::zstd(&tiny());
-        shop.try_import(&packed[..packed.len() / 2]).exits(1);
-        shop.holds_nothing("half a zstd file");
+        store.try_import(&packed[..packed.len() / 2]).exits(1);
+        store.holds_nothing("half a zstd file");
     });
 }
 
 #[test]
 fn a_file_that_is_not_an_archive_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for bytes in [
             &b""[..],
             b"hello",
@@ -197,9 +201,9 @@ fn a_file_that_is_not_an_archive_is_refused() {
             b"BZh91AY&SY",
             b"\xfd7zXZ\0",
         ] {
-            for ran in [shop.try_import(bytes), shop.try_load(bytes)] {
+            for ran in [store.try_import(bytes), store.try_load(bytes)] {
                 ran.exits(1).complains("archive.tar");
-                shop.holds_nothing("not an archive");
+                store.holds_nothing("not an archive");
             }
         }
     });
@@ -207,27 +211,28 @@ fn a_file_that_is_not_an_archive_is_refused() {
 
 #[test]
 fn a_damaged_header_is_refused() {
-    everywhere(|shop| {
-        shop.try_import(
-            Archive::new()
-                .with(Entry::dir("d"))
-                .with(Entry::file("x", "x").with_wrong_checksum())
-                .end(),
-        )
-        .exits(1)
-        .complains("checksum is wrong");
-        shop.holds_nothing("a wrong checksum");
+    everywhere(|store| {
+        store
+            .try_import(
+                Archive::new()
+                    .with(Entry::dir("d"))
+                    .with(Entry::file("x", "x").with_wrong_checksum())
+                    .end(),
+            )
+            .exits(1)
+            .complains("checksum is wrong");
+        store.holds_nothing("a wrong checksum");
         fn letters(header: &mut [u8; 512]) {
             header[100..108].copy_from_slice(b"rwxrwx\0\0");
         }
-        refused(shop, Archive::new().with(Entry::file("x", "x").edit(letters)), "x");
+        refused(store, Archive::new().with(Entry::file("x", "x").edit(letters)), "x");
     });
 }
 
 /// Some readers would see the data, and others would not.
 #[test]
 fn data_after_the_end_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let archive = Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", ""))
@@ -236,21 +241,22 @@ fn data_after_the_end_is_refused() {
             Archive::new().with(Entry::file("data/behind", "x")).end(),
             b"garbage".to_vec(),
         ] {
-            shop.try_import([&archive[..], &behind].concat())
+            store
+                .try_import([&archive[..], &behind].concat())
                 .exits(1)
                 .complains("after its end");
-            shop.holds_nothing("data after the end");
+            store.holds_nothing("data after the end");
         }
         // tar(1) pads archives with zeros.
-        shop.import([archive, vec![0; 10240]].concat(), "small:1");
+        store.import([archive, vec![0; 10240]].concat(), "small:1");
     });
 }
 
 #[test]
 fn an_entry_of_an_unknown_type_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for kind in [b'Q', b'M', b'D', b'N', 200] {
-            refused(shop, Archive::new().with(Entry::of_kind(kind, "odd")), "odd");
+            refused(store, Archive::new().with(Entry::of_kind(kind, "odd")), "odd");
         }
     });
 }

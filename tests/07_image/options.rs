@@ -2,14 +2,14 @@
 
 use kiste_tests::{help, options};
 
-use crate::shop::{everywhere, root};
+use crate::test_store::{everywhere, root};
 use crate::this_step;
 use crate::tiny::tiny;
 
 #[test]
 fn every_option_of_the_steps_below_is_here() {
-    let Some(shop) = root() else { return };
-    options::of_the_steps_below_work(shop.bench());
+    let Some(store) = root() else { return };
+    options::of_the_steps_below_work(store.bench());
 }
 
 #[test]
@@ -19,14 +19,14 @@ fn help_is_as_recorded() {
 
 #[test]
 fn the_examples_of_the_help_work_as_they_are_typed() {
-    let Some(shop) = root() else { return };
-    help::examples_work(shop.bench(), &[], &[]);
+    let Some(store) = root() else { return };
+    help::examples_work(store.bench(), &[], &[]);
 }
 
 #[test]
 fn every_subcommand_with_a_store_has_the_store_option() {
-    let Some(shop) = root() else { return };
-    let help = shop.exactly(&["--help"]);
+    let Some(store) = root() else { return };
+    let help = store.exactly(&["--help"]);
     for sub in [
         "import", "load", "save", "images", "rmi", "history", "inspect", "tag",
         "export", "diff", "run", "gc", "doctor",
@@ -36,7 +36,7 @@ fn every_subcommand_with_a_store_has_the_store_option() {
             "{sub}:\n{}",
             help.out
         );
-        let own = shop.exactly(&[sub, "--help"]);
+        let own = store.exactly(&[sub, "--help"]);
         assert_eq!(
             own.exits(0).out.contains("--store <DIR>"),
             sub != "doctor",
@@ -45,19 +45,19 @@ fn every_subcommand_with_a_store_has_the_store_option() {
         );
     }
     for option in ["--image <", "--entrypoint <", "--commit <", "--rootfs <"] {
-        assert!(shop.exactly(&["run", "--help"]).out.contains(option), "{option}");
+        assert!(store.exactly(&["run", "--help"]).out.contains(option), "{option}");
     }
-    shop.exactly(&["--version"]).exits(0);
+    store.exactly(&["--version"]).exits(0);
 }
 
 /// All options of the steps below at once.
 #[test]
 fn the_options_of_the_steps_below_go_with_an_image() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
-        shop.open();
-        let volume = format!("{}:/volume:ro", shop.dir().display());
-        let pid_file = shop.dir().join("pid");
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
+        store.open();
+        let volume = format!("{}:/volume:ro", store.dir().display());
+        let pid_file = store.dir().join("pid");
         let options = [
             "-e",
             "A=1",
@@ -85,7 +85,7 @@ fn the_options_of_the_steps_below_go_with_an_image() {
         let script = "echo $A $PWD $(id -u); cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname; [ $$ = 1 ] || echo not PID 1; \
                       for at in volume mount memory; do grep -c \" /$at \" /proc/self/mountinfo; done; \
                       grep -q ' shared:' /proc/self/mountinfo && echo shared; : </dev/tty";
-        let ran = shop.sh("small:1", &options, script);
+        let ran = store.sh("small:1", &options, script);
         let lines = "1 /etc 1000\ncrate\nexample.org\nnot PID 1\n1\n1\n1\nshared\n";
         assert_eq!(ran.exits(0).out.replace("\r\n", "\n"), lines);
     });
@@ -93,15 +93,16 @@ fn the_options_of_the_steps_below_go_with_an_image() {
 
 #[test]
 fn a_limit_holds_in_a_container_of_an_image() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     if !this_step().has(&["cgroup-memory", "cgroup-pids"]) {
         return;
     }
-    shop.import(tiny(), "small:1");
+    store.import(tiny(), "small:1");
     let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
-    shop.run("small:1", &["-m", "32m"], &hog)
+    store
+        .run("small:1", &["-m", "32m"], &hog)
         .exits(137)
         .complains("out of memory (limit 32MiB");
-    let running = shop.start("small:1", &["--pids-limit", "20"], &["sleep", "100"]);
+    let running = store.start("small:1", &["--pids-limit", "20"], &["sleep", "100"]);
     assert_eq!(kiste_tests::host::cgroup_value(running.pid, "pids.max").unwrap(), "20");
 }

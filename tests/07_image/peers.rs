@@ -9,15 +9,15 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 use kiste_tests::{Ran, Tree, tool};
 
-use crate::shop::{Shop, everywhere, root};
+use crate::test_store::{TestStore, everywhere, root};
 use crate::tiny::tiny;
 
 /// Runs a bash script in the test's directory, in a mount namespace of its own; it must
 /// succeed.
 #[track_caller]
-fn script(shop: &Shop, script: &str) -> Ran {
+fn script(store: &TestStore, script: &str) -> Ran {
     let text = format!("set -e -o pipefail; {script}");
-    let ran = shop.bench().call_by(
+    let ran = store.bench().call_by(
         &["unshare", "--mount", "--propagation", "private", "bash", "-c", &text],
         [""; 0],
     );
@@ -93,12 +93,12 @@ fn rich() -> Vec<Vec<u8>> {
 
 /// Unpacks an image's archive with umoci, and returns the files in /data.
 #[track_caller]
-fn by_umoci(shop: &Shop, archive: &Path, image: &str) -> Tree {
-    let bundle = shop.dir().join("bundle");
+fn by_umoci(store: &TestStore, archive: &Path, image: &str) -> Tree {
+    let bundle = store.dir().join("bundle");
     let _ = fs::remove_dir_all(&bundle);
-    let _ = fs::remove_dir_all(shop.dir().join("for-umoci"));
+    let _ = fs::remove_dir_all(store.dir().join("for-umoci"));
     script(
-        shop,
+        store,
         &format!(
             "mkdir for-umoci; tar -C for-umoci -xf {}; umoci unpack --image for-umoci:{image} bundle >&2",
             archive.display()
@@ -112,12 +112,12 @@ fn a_container_sees_the_files_that_umoci_unpacks() {
     if !tool("umoci") {
         return;
     }
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for packed in [Packed::Plain, Packed::Gzip] {
-        let archive = shop.file("rich.tar", Layout::of("1", &rich(), packed).tar());
-        let theirs = by_umoci(&shop, &archive, "1");
-        shop.load(Layout::of("small:1", &rich(), packed).tar());
-        shop.seen("small:1", "/data").is(&theirs);
+        let archive = store.file("rich.tar", Layout::of("1", &rich(), packed).tar());
+        let theirs = by_umoci(&store, &archive, "1");
+        store.load(Layout::of("small:1", &rich(), packed).tar());
+        store.seen("small:1", "/data").is(&theirs);
     }
 }
 
@@ -126,11 +126,11 @@ fn umoci_unpacks_a_saved_image_to_the_same_files() {
     if !tool("umoci") {
         return;
     }
-    everywhere(|shop| {
-        let layers: Vec<Vec<u8>> = match shop {
-            Shop::Root(_) => rich(),
+    everywhere(|store| {
+        let layers: Vec<Vec<u8>> = match store {
+            TestStore::Root(_) => rich(),
             // A user cannot create devices.
-            Shop::User(_) => vec![
+            TestStore::User(_) => vec![
                 tiny(),
                 Archive::new()
                     .with(Entry::dir("data"))
@@ -138,25 +138,25 @@ fn umoci_unpacks_a_saved_image_to_the_same_files() {
                     .end(),
             ],
         };
-        shop.load_on_tiny(&layers[1..]);
+        store.load_on_tiny(&layers[1..]);
         let script = "cd /data; echo more > new; chown 33:34 new; chmod 4750 new; mkdir d; ln new d/hard; ln -s x d/link; rm -f gone changed; mkfifo d/fifo";
-        shop.sh("small:1", &["--commit", "small:2"], script).exits(0);
-        let file = shop.dir().join("saved.tar");
-        shop.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
+        store.sh("small:1", &["--commit", "small:2"], script).exits(0);
+        let file = store.dir().join("saved.tar");
+        store.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
         let index =
-            fs::read_to_string(unpacked(shop, &file).join("index.json")).unwrap();
+            fs::read_to_string(unpacked(store, &file).join("index.json")).unwrap();
         let index: serde_json::Value = serde_json::from_str(&index).unwrap();
         let name =
             index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
                 .as_str()
                 .unwrap();
-        let theirs = by_umoci(shop, &file, name);
-        shop.seen("small:2", "/data").is(&theirs);
+        let theirs = by_umoci(store, &file, name);
+        store.seen("small:2", "/data").is(&theirs);
     });
 }
 
-fn unpacked(shop: &Shop, archive: &Path) -> PathBuf {
-    let to = shop.dir().join("unpacked");
+fn unpacked(store: &TestStore, archive: &Path) -> PathBuf {
+    let to = store.dir().join("unpacked");
     let _ = fs::remove_dir_all(&to);
     fs::create_dir(&to).unwrap();
     assert!(
@@ -184,34 +184,34 @@ fn an_image_of_umoci_is_unpacked_as_umoci_does() {
     if !tool("umoci") || !tool("setcap") || !tool("setfattr") {
         return;
     }
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let ran = script(
-        &shop,
+        &store,
         &format!(
             "umoci init --layout made >&2; umoci new --image made:1 >&2; umoci unpack --image made:1 b1 >&2; \
              tar -C b1/rootfs -xf tiny.tar; T=$PWD/b1/rootfs; ({TREE}); umoci repack --image made:1 b1 >&2; \
              umoci unpack --image made:1 b2 >&2; T=$PWD/b2/rootfs; ({CHANGES}); umoci repack --image made:1 b2 >&2; tar -C made -cf made.tar ."
         )
-        .replace("umoci init", &format!("cp {} tiny.tar; umoci init", shop.file("t.tar", tiny()).display())),
+        .replace("umoci init", &format!("cp {} tiny.tar; umoci init", store.file("t.tar", tiny()).display())),
     );
     drop(ran);
-    let theirs = by_umoci(&shop, &shop.dir().join("made.tar"), "1");
+    let theirs = by_umoci(&store, &store.dir().join("made.tar"), "1");
     assert!(
         theirs.has("remade/new") && !theirs.has("gone") && theirs.at("hard").names == 2
     );
-    let line = shop.load(fs::read(shop.dir().join("made.tar")).unwrap()).remove(0);
-    shop.seen(line.rsplit(' ').next().unwrap(), "/data").is(&theirs);
+    let line = store.load(fs::read(store.dir().join("made.tar")).unwrap()).remove(0);
+    store.seen(line.rsplit(' ').next().unwrap(), "/data").is(&theirs);
 }
 
 /// A command line of podman, with storage and cgroups of this test's own.
-fn podman(shop: &Shop, sub: &str) -> String {
+fn podman(store: &TestStore, sub: &str) -> String {
     format!(
         "podman --root $PWD/pr --runroot $PWD/prr --tmpdir $PWD/pt --storage-driver vfs --cgroup-manager cgroupfs \
          --events-backend none --runtime runc {sub} {}",
         if sub == "run" {
             format!(
                 "--rm --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --cgroup-parent /{}-podman",
-                shop.bench().cgroup_parent()
+                store.bench().cgroup_parent()
             )
         } else {
             String::new()
@@ -220,8 +220,8 @@ fn podman(shop: &Shop, sub: &str) -> String {
 }
 
 /// Removes the cgroups that podman leaves, below this test's own name.
-fn remove_cgroups(shop: &Shop) {
-    let name = format!("{}-podman", shop.bench().cgroup_parent());
+fn remove_cgroups(store: &TestStore) {
+    let name = format!("{}-podman", store.bench().cgroup_parent());
     for cgroup in kiste_tests::host::cgroups_named(&name) {
         let removed = Command::new("find")
             .arg(&cgroup)
@@ -236,11 +236,11 @@ fn an_image_of_buildah_is_unpacked_as_umoci_does() {
     if !["buildah", "umoci", "setcap", "setfattr"].into_iter().all(tool) {
         return;
     }
-    let Some(shop) = root() else { return };
-    let tiny = shop.file("t.tar", tiny());
+    let Some(store) = root() else { return };
+    let tiny = store.file("t.tar", tiny());
     let buildah = "buildah --root $PWD/pr --runroot $PWD/prr --storage-driver vfs";
     script(
-        &shop,
+        &store,
         &format!(
             "export TMPDIR=$PWD; c=$({buildah} from scratch); T=$({buildah} mount $c); tar -C $T -xf {tiny}; ({TREE}); \
              {buildah} umount $c >&2; {buildah} config --env A=1 --cmd 'echo it runs' $c; {buildah} commit -q $c one >&2; \
@@ -249,19 +249,19 @@ fn an_image_of_buildah_is_unpacked_as_umoci_does() {
             tiny = tiny.display(),
         ),
     );
-    let made = shop.dir().join("made.tar");
-    let line = shop.load(fs::read(&made).unwrap()).remove(0);
+    let made = store.dir().join("made.tar");
+    let line = store.load(fs::read(&made).unwrap()).remove(0);
     let image = line.rsplit(' ').next().unwrap().to_owned();
-    let index = fs::read_to_string(unpacked(&shop, &made).join("index.json")).unwrap();
+    let index = fs::read_to_string(unpacked(&store, &made).join("index.json")).unwrap();
     let index: serde_json::Value = serde_json::from_str(&index).unwrap();
     let name =
         index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
             .as_str()
             .unwrap();
-    let theirs = by_umoci(&shop, &made, name);
+    let theirs = by_umoci(&store, &made, name);
     assert!(theirs.has("remade/new") && !theirs.has("gone"));
-    shop.seen(&image, "/data").is(&theirs);
-    shop.sh(&image, &[], "echo $A").prints("1");
+    store.seen(&image, "/data").is(&theirs);
+    store.sh(&image, &[], "echo $A").prints("1");
 }
 
 #[test]
@@ -269,15 +269,15 @@ fn skopeo_copies_a_saved_image_which_loads_again() {
     if !tool("skopeo") {
         return;
     }
-    everywhere(|shop| {
-        shop.load_on_tiny(&[Archive::new()
+    everywhere(|store| {
+        store.load_on_tiny(&[Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", "x").owner(5, 6).mode(0o4755))
             .end()]);
-        let seen = shop.seen("small:1", "/data");
-        let file = shop.dir().join("saved.tar");
-        shop.call(&["save", "small:1", "-o", file.to_str().unwrap()]).exits(0);
-        shop.call(&["rmi", "small:1"]).exits(0);
+        let seen = store.seen("small:1", "/data");
+        let file = store.dir().join("saved.tar");
+        store.call(&["save", "small:1", "-o", file.to_str().unwrap()]).exits(0);
+        store.call(&["rmi", "small:1"]).exits(0);
         for (number, to) in [
             "oci-archive:out.tar:small:1",
             "docker-archive:out.tar:small:1",
@@ -293,16 +293,17 @@ fn skopeo_copies_a_saved_image_which_loads_again() {
                     ""
                 };
                 script(
-                    shop,
+                    store,
                     &format!(
                         "rm -rf out out.tar; export TMPDIR=$PWD; skopeo --insecure-policy copy {compress} {from}:saved.tar {to} >&2; chmod -R a+rX out* "
                     ),
                 );
                 let out = if number == 2 { "out" } else { "out.tar" };
-                let ran = shop.call(&["load", shop.dir().join(out).to_str().unwrap()]);
+                let ran =
+                    store.call(&["load", store.dir().join(out).to_str().unwrap()]);
                 ran.prints("Loaded small:1");
-                shop.seen("small:1", "/data").is(&seen);
-                shop.call(&["rmi", "small:1"]).exits(0);
+                store.seen("small:1", "/data").is(&seen);
+                store.call(&["rmi", "small:1"]).exits(0);
             }
         }
     });
@@ -313,30 +314,32 @@ fn podman_loads_and_runs_a_saved_image() {
     if !tool("podman") || !tool("runc") {
         return;
     }
-    everywhere(|shop| {
-        shop.load_on_tiny(&[Archive::new()
+    everywhere(|store| {
+        store.load_on_tiny(&[Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", "x").owner(5, 6).mode(0o4755))
             .end()]);
-        shop.sh(
-            "small:1",
-            &["--commit", "small:2"],
-            "echo committed > /data/y; rm /etc/group",
-        )
-        .exits(0);
-        let file = shop.dir().join("saved.tar");
-        shop.call(&["save", "small:1", "small:2", "-o", file.to_str().unwrap()])
+        store
+            .sh(
+                "small:1",
+                &["--commit", "small:2"],
+                "echo committed > /data/y; rm /etc/group",
+            )
+            .exits(0);
+        let file = store.dir().join("saved.tar");
+        store
+            .call(&["save", "small:1", "small:2", "-o", file.to_str().unwrap()])
             .exits(0);
         let run =
             "cat /data/x /data/y; stat -c %u:%g:%a /data/x; ls /etc/group 2>/dev/null";
         let text = format!(
             "export TMPDIR=$PWD; {} -i saved.tar >&2; {} small:2 sh -c {run:?} || true; {} images -q | wc -l",
-            podman(shop, "load"),
-            podman(shop, "run"),
-            podman(shop, "")
+            podman(store, "load"),
+            podman(store, "run"),
+            podman(store, "")
         );
-        let ran = script(shop, &text);
-        remove_cgroups(shop);
+        let ran = script(store, &text);
+        remove_cgroups(store);
         assert_eq!(ran.out.trim_end(), "xcommitted\n5:6:4755\n2", "{}", ran.err);
     });
 }
@@ -346,22 +349,22 @@ fn an_image_that_podman_saves_runs() {
     if !tool("podman") || !tool("runc") {
         return;
     }
-    everywhere(|shop| {
-        let tar = shop.file("t.tar", tiny());
+    everywhere(|store| {
+        let tar = store.file("t.tar", tiny());
         for format in ["docker-archive", "oci-archive"] {
             let text = format!(
                 "export TMPDIR=$PWD; rm -f out.tar; {} --change CMD=/bin/pwd --change ENV=A=1 {} small:1 >&2; {} --format {format} -o out.tar small:1 >&2; chmod a+r out.tar",
-                podman(shop, "import"),
+                podman(store, "import"),
                 tar.display(),
-                podman(shop, "save"),
+                podman(store, "save"),
             );
-            script(shop, &text);
+            script(store, &text);
             let line =
-                shop.load(fs::read(shop.dir().join("out.tar")).unwrap()).remove(0);
+                store.load(fs::read(store.dir().join("out.tar")).unwrap()).remove(0);
             let image = line.rsplit(' ').next().unwrap();
-            shop.run(image, &[], &[]).prints("/");
-            shop.sh(image, &[], "echo $A").prints("1");
-            shop.call(&["rmi", image]).exits(0);
+            store.run(image, &[], &[]).prints("/");
+            store.sh(image, &[], "echo $A").prints("1");
+            store.call(&["rmi", image]).exits(0);
         }
     });
 }

@@ -8,19 +8,19 @@ use kiste_tests::archive::{Archive, Entry, gzip_of_zeros};
 use kiste_tests::image::{Layout, Packed, digest};
 use kiste_tests::tool;
 
-use crate::shop::{Shop, alone, everywhere, root};
+use crate::test_store::{TestStore, alone, everywhere, root};
 use crate::tiny::tiny;
 
 /// Runs the program in a mount namespace of its own, after the script `prepare`.
 fn in_mount_namespace(
-    shop: &Shop,
+    store: &TestStore,
     prepare: &str,
     arguments: &[&str],
 ) -> kiste_tests::Ran {
     let script = format!("set -e; {prepare}; exec \"$@\"");
     let starter =
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
-    shop.bench().call_by(&starter, arguments)
+    store.bench().call_by(&starter, arguments)
 }
 
 #[test]
@@ -28,25 +28,25 @@ fn a_full_disk_is_an_error_and_nothing_is_left_of_the_image() {
     if !tool("mount") {
         return;
     }
-    let Some(shop) = root() else { return };
-    let disk = shop.dir().join("disk");
+    let Some(store) = root() else { return };
+    let disk = store.dir().join("disk");
     fs::create_dir(&disk).unwrap();
     let disk = disk.to_str().unwrap();
     let large = Archive::new().with(Entry::file("large", vec![b'x'; 12 << 20])).end();
-    let layout = shop.file(
+    let layout = store.file(
         "layout.tar",
         Layout::of("small:1", &[tiny(), large.clone()], Packed::Gzip).tar(),
     );
-    let tar = shop.file("large.tar", large);
-    let store = format!("{disk}/store");
+    let tar = store.file("large.tar", large);
+    let store_path = format!("{disk}/store");
     for arguments in [
-        &["load", "--store", &store, "-i", layout.to_str().unwrap()][..],
-        &["import", "--store", &store, tar.to_str().unwrap(), "small:1"],
+        &["load", "--store", &store_path, "-i", layout.to_str().unwrap()][..],
+        &["import", "--store", &store_path, tar.to_str().unwrap(), "small:1"],
     ] {
         // The script lists the remaining files, since only it sees the disk.
         let script = format!(
             "mount -t tmpfs -o size=8m tmpfs {disk}; \"$@\" && exit 99; code=$?; \
-             find {store}/layers {store}/tmp -mindepth 1 | head; \"$1\" images --store {store} --format json; exit $code"
+             find {store_path}/layers {store_path}/tmp -mindepth 1 | head; \"$1\" images --store {store_path} --format json; exit $code"
         );
         let starter = [
             "unshare",
@@ -58,7 +58,7 @@ fn a_full_disk_is_an_error_and_nothing_is_left_of_the_image() {
             &script,
             "sh",
         ];
-        let ran = shop.bench().call_by(&starter, arguments);
+        let ran = store.bench().call_by(&starter, arguments);
         ran.exits(1);
         assert!(
             ran.err.contains("No space left") || ran.err.contains("free"),
@@ -73,25 +73,53 @@ fn a_decompression_bomb_is_refused() {
     if !tool("mount") {
         return;
     }
-    let Some(shop) = root() else { return };
-    let disk = shop.dir().join("disk");
+    let Some(store) = root() else { return };
+    let disk = store.dir().join("disk");
     fs::create_dir(&disk).unwrap();
     let disk = disk.to_str().unwrap();
     // A file of 4 GiB in a few hundred KiB.
     let header = kiste_tests::archive::gzip(
         &Entry::of_kind(b'0', "bomb").claims(4 << 30).bytes(),
     );
-    let bomb = shop.file("bomb.tar.gz", [header, gzip_of_zeros(4096)].concat());
+    let bomb = store.file("bomb.tar.gz", [header, gzip_of_zeros(4096)].concat());
     assert!(fs::metadata(&bomb).unwrap().len() < 32 << 20);
-    let store = format!("{disk}/store");
+    let store_path = format!("{disk}/store");
     let prepare = format!("mount -t tmpfs -o size=64m tmpfs {disk}");
     let ran = in_mount_namespace(
-        &shop,
+        &store,
         &prepare,
-        &["import", "--store", &store, bomb.to_str().unwrap(), "small:1"],
+        &["import", "--store", &store_path, bomb.to_str().unwrap(), "small:1"],
     );
     ran.exits(1).complains("entry \"bomb\"");
     assert!(ran.err.contains("No space left") || ran.err.contains("free"), "{ran:?}");
+}
+
+/// A container may use up all inodes of the store's file system.
+#[test]
+fn a_container_that_fills_the_disk_is_removed_at_its_end() {
+    // Overlayfs needs `user.` attributes, which tmpfs has from Linux 6.6 on.
+    if !tool("mount") || crate::doctor::kernel() < (6, 6) {
+        return;
+    }
+    let Some(store) = root() else { return };
+    let tar = store.file("tiny.tar", tiny());
+    let (path, exe) = (store.path(), store.bench().exe().display());
+    fs::create_dir(&path).unwrap();
+    let path = path.display();
+    let script = format!(
+        "mount -t tmpfs -o mode=700,nr_inodes=1000 tmpfs {path}; \
+         {exe} import --store {path} {} small:1 >&2 || exit 99; \
+         \"$@\"; code=$?; ls -A {path}/containers {path}/tmp | grep -v : ; exit $code",
+        tar.display()
+    );
+    let unshare =
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+    let fill =
+        "i=0; while (: > /$i) 2> /dev/null; do i=$((i + 1)); done; echo $((i > 100))";
+    let arguments =
+        store.bench().arguments(&["--image", "small:1"], &["sh", "-c", fill]);
+    let ran = store.bench().call_by(&unshare, arguments);
+    assert_eq!(ran.exits(0).out.trim_end(), "1", "nothing is left: {ran:?}");
 }
 
 #[test]
@@ -99,90 +127,100 @@ fn a_read_only_store_can_be_read() {
     if !tool("mount") {
         return;
     }
-    let Some(shop) = root() else { return };
-    shop.import(tiny(), "small:1");
-    let (store, file) = (shop.store(), shop.file("tiny.tar", tiny()));
-    let store = store.to_str().unwrap();
-    let prepare =
-        format!("mount --bind {store} {store}; mount -o remount,bind,ro {store}");
-    let ran = in_mount_namespace(&shop, &prepare, &["images", "--store", store]);
+    let Some(store) = root() else { return };
+    store.import(tiny(), "small:1");
+    let (store_path, file) = (store.path(), store.file("tiny.tar", tiny()));
+    let store_path = store_path.to_str().unwrap();
+    let prepare = format!(
+        "mount --bind {store_path} {store_path}; mount -o remount,bind,ro {store_path}"
+    );
+    let ran = in_mount_namespace(&store, &prepare, &["images", "--store", store_path]);
     assert!(ran.exits(0).out.contains("small"), "{ran:?}");
-    in_mount_namespace(&shop, &prepare, &["inspect", "--store", store, "small:1"])
-        .exits(0);
+    in_mount_namespace(
+        &store,
+        &prepare,
+        &["inspect", "--store", store_path, "small:1"],
+    )
+    .exits(0);
     for arguments in [
-        &["import", "--store", store, file.to_str().unwrap(), "other:1"][..],
-        &["tag", "--store", store, "small:1", "other:1"],
-        &["rmi", "--store", store, "small:1"],
+        &["import", "--store", store_path, file.to_str().unwrap(), "other:1"][..],
+        &["tag", "--store", store_path, "small:1", "other:1"],
+        &["rmi", "--store", store_path, "small:1"],
     ] {
-        in_mount_namespace(&shop, &prepare, arguments)
+        in_mount_namespace(&store, &prepare, arguments)
             .exits(1)
             .complains("Read-only file system")
-            .complains(store);
+            .complains(store_path);
     }
-    let arguments = shop.bench().arguments(&["--image", "small:1"], &["true"]);
+    let arguments = store.bench().arguments(&["--image", "small:1"], &["true"]);
     let arguments: Vec<_> =
         arguments.iter().map(|word| word.to_str().unwrap()).collect();
-    in_mount_namespace(&shop, &prepare, &arguments)
+    in_mount_namespace(&store, &prepare, &arguments)
         .exits(125)
         .complains("Read-only file system");
-    assert_eq!(shop.names(), ["small:1"]);
+    assert_eq!(store.names(), ["small:1"]);
 }
 
 #[test]
 fn a_store_that_another_user_owns_is_refused() {
-    let Some(shop) = alone() else { return };
-    let Shop::User(user) = &shop else { unreachable!() };
-    let store = shop.store();
-    let file = shop.file("tiny.tar", tiny());
+    let Some(store) = alone() else { return };
+    let TestStore::User(user) = &store else { unreachable!() };
+    let store_path = store.path();
+    let file = store.file("tiny.tar", tiny());
     for (uid, mode) in
         [(0, 0o755), (0, 0o777), (59_712, 0o777), (user.uid, 0o777), (0, 0o700)]
     {
-        fs::create_dir(&store).unwrap();
-        chown(&store, Some(uid), Some(uid)).unwrap();
-        fs::set_permissions(&store, fs::Permissions::from_mode(mode)).unwrap();
-        let ran = shop.call(&["import", file.to_str().unwrap(), "small:1"]);
+        fs::create_dir(&store_path).unwrap();
+        chown(&store_path, Some(uid), Some(uid)).unwrap();
+        fs::set_permissions(&store_path, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = store.call(&["import", file.to_str().unwrap(), "small:1"]);
         if uid == user.uid {
             // The user's own directory that others can enter is closed to them, or
             // refused.
-            let now = fs::metadata(&store).unwrap().permissions().mode() & 0o7777;
+            let now = fs::metadata(&store_path).unwrap().permissions().mode() & 0o7777;
             assert!(ran.code == 1 || now == 0o700, "{now:o} {ran:?}");
         } else {
-            ran.exits(1).complains(store.to_str().unwrap());
+            ran.exits(1).complains(store_path.to_str().unwrap());
             assert_eq!(
-                fs::read_dir(&store).unwrap().count(),
+                fs::read_dir(&store_path).unwrap().count(),
                 0,
                 "nothing was created in it"
             );
         }
-        fs::remove_dir_all(&store).unwrap();
+        fs::remove_dir_all(&store_path).unwrap();
     }
 }
 
 #[test]
 fn a_store_must_be_a_directory() {
-    everywhere(|shop| {
-        let file = shop.file("tiny.tar", tiny());
-        let store = shop.file("store", "a file");
-        shop.call(&["import", file.to_str().unwrap(), "x"])
+    everywhere(|store| {
+        let file = store.file("tiny.tar", tiny());
+        let store_path = store.file("store", "a file");
+        store
+            .call(&["import", file.to_str().unwrap(), "x"])
             .exits(1)
-            .complains(store.to_str().unwrap());
-        fs::remove_file(&store).unwrap();
-        symlink("/nonexistent/place", &store).unwrap();
-        shop.call(&["import", file.to_str().unwrap(), "x"])
+            .complains(store_path.to_str().unwrap());
+        fs::remove_file(&store_path).unwrap();
+        symlink("/nonexistent/place", &store_path).unwrap();
+        store
+            .call(&["import", file.to_str().unwrap(), "x"])
             .exits(1)
-            .complains(store.to_str().unwrap());
-        fs::remove_file(&store).unwrap();
+            .complains(store_path.to_str().unwrap());
+        fs::remove_file(&store_path).unwrap();
         // A user's own directory must not become a store.
-        fs::create_dir(&store).unwrap();
-        fs::write(store.join("thesis.txt"), "text").unwrap();
-        fs::write(store.join("index.json"), "not ours").unwrap();
-        shop.give(&store);
-        let ran = shop.call(&["import", file.to_str().unwrap(), "x"]);
-        ran.exits(1).complains(store.to_str().unwrap());
-        shop.call(&["gc", "--run-dir", shop.bench().run_dirs().to_str().unwrap()]);
-        assert_eq!(fs::read_to_string(store.join("thesis.txt")).unwrap(), "text");
-        assert_eq!(fs::read_to_string(store.join("index.json")).unwrap(), "not ours");
-        fs::remove_dir_all(&store).unwrap();
+        fs::create_dir(&store_path).unwrap();
+        fs::write(store_path.join("thesis.txt"), "text").unwrap();
+        fs::write(store_path.join("index.json"), "not ours").unwrap();
+        store.give(&store_path);
+        let ran = store.call(&["import", file.to_str().unwrap(), "x"]);
+        ran.exits(1).complains(store_path.to_str().unwrap());
+        store.call(&["gc", "--run-dir", store.bench().run_dirs().to_str().unwrap()]);
+        assert_eq!(fs::read_to_string(store_path.join("thesis.txt")).unwrap(), "text");
+        assert_eq!(
+            fs::read_to_string(store_path.join("index.json")).unwrap(),
+            "not ours"
+        );
+        fs::remove_dir_all(&store_path).unwrap();
     });
 }
 
@@ -190,9 +228,9 @@ fn a_store_must_be_a_directory() {
 /// store.
 #[test]
 fn a_directory_with_other_files_is_refused_as_a_store() {
-    everywhere(|shop| {
-        let file = shop.file("tiny.tar", tiny());
-        let place = shop.dir().join("project");
+    everywhere(|store| {
+        let file = store.file("tiny.tar", tiny());
+        let place = store.dir().join("project");
         fs::create_dir_all(place.join("layers/mine")).unwrap();
         fs::write(place.join("layers/mine/thesis.txt"), "text").unwrap();
         for path in [
@@ -201,17 +239,18 @@ fn a_directory_with_other_files_is_refused_as_a_store() {
             &place.join("layers/mine"),
             &place.join("layers/mine/thesis.txt"),
         ] {
-            shop.give(path);
+            store.give(path);
         }
-        let store = place.to_str().unwrap();
-        shop.exactly(&["import", "--store", store, file.to_str().unwrap(), "x"])
+        let store_path = place.to_str().unwrap();
+        store
+            .exactly(&["import", "--store", store_path, file.to_str().unwrap(), "x"])
             .exits(1)
-            .complains(store);
-        let run_dirs = shop.bench().run_dirs();
-        shop.exactly(&[
+            .complains(store_path);
+        let run_dirs = store.bench().run_dirs();
+        store.exactly(&[
             "gc",
             "--store",
-            store,
+            store_path,
             "--run-dir",
             run_dirs.to_str().unwrap(),
         ]);
@@ -224,64 +263,64 @@ fn a_directory_with_other_files_is_refused_as_a_store() {
 
 #[test]
 fn a_damaged_blob_is_refused() {
-    everywhere(|shop| {
-        shop.load_on_tiny(&[]);
+    everywhere(|store| {
+        store.load_on_tiny(&[]);
         let manifest =
             Layout::of("small:1", &[tiny()], Packed::Gzip).manifests[0]["digest"]
                 .as_str()
                 .unwrap()
                 .to_owned();
-        for name in shop.in_store("blobs/sha256") {
-            let path = shop.store().join("blobs/sha256").join(&name);
+        for name in store.in_store("blobs/sha256") {
+            let path = store.path().join("blobs/sha256").join(&name);
             let whole = fs::read(&path).unwrap();
             let mut damaged = whole.clone();
             let at = damaged.len() / 2;
             damaged[at] ^= 1;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             fs::write(&path, &damaged).unwrap();
-            let out = shop.dir().join("out.tar");
-            let ran = shop.call(&["save", "small:1", "-o", out.to_str().unwrap()]);
+            let out = store.dir().join("out.tar");
+            let ran = store.call(&["save", "small:1", "-o", out.to_str().unwrap()]);
             ran.exits(1).complains(&name);
             assert!(!out.exists(), "half a file is worse than none");
             if name == manifest[7..] || whole.starts_with(b"{") {
-                shop.run("small:1", &[], &["true"]).exits(125).complains(&name);
+                store.run("small:1", &[], &["true"]).exits(125).complains(&name);
             }
             fs::write(&path, &whole).unwrap();
         }
-        shop.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+        store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
     });
 }
 
 #[test]
 fn a_damaged_index_is_reported_and_kept() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
-        let index = shop.store().join("index.json");
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
+        let index = store.path().join("index.json");
         let whole = fs::read(&index).unwrap();
         for damaged in [&b""[..], b"{", b"[]", b"null", &whole[..whole.len() / 2]] {
             fs::write(&index, damaged).unwrap();
-            shop.call(&["images"]).exits(1).complains("index.json");
-            shop.run("small:1", &[], &["true"]).exits(125).complains("index.json");
-            shop.gc().exits(1).complains("index.json");
+            store.call(&["images"]).exits(1).complains("index.json");
+            store.run("small:1", &[], &["true"]).exits(125).complains("index.json");
+            store.gc().exits(1).complains("index.json");
             assert_eq!(fs::read(&index).unwrap(), damaged);
             assert_eq!(
-                shop.in_store("layers"),
+                store.in_store("layers"),
                 [&digest(&tiny())[7..]],
                 "gc has removed nothing"
             );
         }
         fs::write(&index, &whole).unwrap();
-        shop.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+        store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
     });
 }
 
 #[test]
 fn a_missing_layer_is_reported() {
-    let Some(shop) = root() else { return };
-    shop.load_on_tiny(&[]);
-    let layer = shop.layer(&[tiny()]);
-    fs::rename(&layer, shop.dir().join("aside")).unwrap();
-    let ran = shop.run("small:1", &[], &["echo", "it runs"]);
+    let Some(store) = root() else { return };
+    store.load_on_tiny(&[]);
+    let layer = store.layer(&[tiny()]);
+    fs::rename(&layer, store.dir().join("aside")).unwrap();
+    let ran = store.run("small:1", &[], &["echo", "it runs"]);
     // It may also be unpacked again, since its blob is still there.
     if ran.code != 0 {
         ran.exits(125).complains(&digest(&tiny())[7..19]);
@@ -291,10 +330,10 @@ fn a_missing_layer_is_reported() {
 
 #[test]
 fn the_default_store_is_the_users_own() {
-    let Some(mut shop) = alone() else { return };
-    let dir = shop.dir().to_path_buf();
-    let file = shop.file("tiny.tar", tiny());
-    let Shop::User(user) = &mut shop else { unreachable!() };
+    let Some(mut store) = alone() else { return };
+    let dir = store.dir().to_path_buf();
+    let file = store.file("tiny.tar", tiny());
+    let TestStore::User(user) = &mut store else { unreachable!() };
     let home = format!("HOME={}", dir.display());
     let data = format!("XDG_DATA_HOME={}", dir.join("data").display());
     for (env, place) in [
@@ -306,13 +345,15 @@ fn the_default_store_is_the_users_own() {
     ] {
         user.as_user = [&["env"], env].concat().into_iter().map(String::from).collect();
         user.call(["import", file.to_str().unwrap(), "small:1"]).exits(0);
-        let store = dir.join(place);
+        let store_path = dir.join(place);
         assert_eq!(
-            fs::metadata(&store).unwrap().permissions().mode() & 0o7777,
+            fs::metadata(&store_path).unwrap().permissions().mode() & 0o7777,
             0o700,
             "{place}"
         );
-        assert!(store.join("index.json").exists() && !Path::new("relative").exists());
+        assert!(
+            store_path.join("index.json").exists() && !Path::new("relative").exists()
+        );
         fs::remove_dir_all(dir.join(place.split('/').next().unwrap())).unwrap();
     }
 }

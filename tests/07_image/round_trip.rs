@@ -10,97 +10,97 @@ use kiste_tests::image::{Layout, Packed, digest, docker_archive};
 use kiste_tests::{Terminal, Tree};
 use serde_json::json;
 
-use crate::shop::{Shop, everywhere, root, with_ranges};
+use crate::test_store::{TestStore, everywhere, root, with_ranges};
 use crate::tiny::tiny;
 
 #[test]
 fn an_imported_image_runs_however_its_archive_is_compressed() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let ids: BTreeSet<_> =
             [("plain", tiny()), ("gzip", gzip(&tiny())), ("zstd", zstd(&tiny()))]
                 .map(|(name, tar)| {
-                    let id = shop.import(tar, name);
-                    shop.run(name, &[], &["cat", "/etc/group"]).exits(0);
+                    let id = store.import(tar, name);
+                    store.run(name, &[], &["cat", "/etc/group"]).exits(0);
                     id
                 })
                 .into();
         let names = ["gzip:latest", "plain:latest", "zstd:latest"];
-        assert_eq!(shop.names(), names);
+        assert_eq!(store.names(), names);
         assert!(
-            shop.images().iter().all(|image| ids.contains(&image.id)),
+            store.images().iter().all(|image| ids.contains(&image.id)),
             "{:?}",
-            shop.images()
+            store.images()
         );
         // All have the same diff id.
-        assert_eq!(shop.in_store("layers"), [&digest(&tiny())[7..]]);
+        assert_eq!(store.in_store("layers"), [&digest(&tiny())[7..]]);
     });
 }
 
 #[test]
 fn a_name_without_a_tag_gets_latest() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for (name, listed) in [
         ("a", "a:latest"),
         ("b:1.0_x-y", "b:1.0_x-y"),
         ("host.example:5000/c/d:2", "host.example:5000/c/d:2"),
     ] {
-        let id = shop.import(Archive::new().with(Entry::file("x", name)).end(), name);
-        let image = shop.images().into_iter().find(|image| image.name == listed);
+        let id = store.import(Archive::new().with(Entry::file("x", name)).end(), name);
+        let image = store.images().into_iter().find(|image| image.name == listed);
         assert_eq!(
             image.map(|image| image.id),
             Some(id),
             "{listed}: {:?}",
-            shop.images()
+            store.images()
         );
     }
 }
 
 #[test]
 fn an_invalid_name_is_refused() {
-    let Some(shop) = root() else { return };
-    let tar = shop.file("x.tar", tiny());
+    let Some(store) = root() else { return };
+    let tar = store.file("x.tar", tiny());
     for name in [
         "", ":", "a:", ":1", "UPPER", "a b", "a:b:c", "../x", "/a", "a/", "a//b",
         "a:-x", "a:\u{e9}", "-a",
     ] {
-        let ran = shop.call(&["import", tar.to_str().unwrap(), "--", name]);
+        let ran = store.call(&["import", tar.to_str().unwrap(), "--", name]);
         ran.exits(2).complains(&name.escape_debug().to_string());
-        shop.holds_nothing(name);
+        store.holds_nothing(name);
     }
 }
 
 #[test]
 fn import_and_load_read_from_a_pipe() {
-    for shop in [root(), with_ranges()] {
-        let Some(mut shop) = shop else { continue };
-        let tar = shop.file("tiny.tar.gz", gzip(&tiny()));
-        shop.call_with_stdin(&tar, &["import", "-", "piped:1"]).exits(0);
-        let archive = shop
+    for store in [root(), with_ranges()] {
+        let Some(mut store) = store else { continue };
+        let tar = store.file("tiny.tar.gz", gzip(&tiny()));
+        store.call_with_stdin(&tar, &["import", "-", "piped:1"]).exits(0);
+        let archive = store
             .file("layout.tar", Layout::of("loaded:1", &[tiny()], Packed::Zstd).tar());
-        shop.call_with_stdin(&archive, &["load", "-i", "-"]).prints("Loaded loaded:1");
-        assert_eq!(shop.names(), ["loaded:1", "piped:1"]);
-        for name in shop.names() {
-            shop.run(&name, &[], &["echo", "it runs"]).prints("it runs");
+        store.call_with_stdin(&archive, &["load", "-i", "-"]).prints("Loaded loaded:1");
+        assert_eq!(store.names(), ["loaded:1", "piped:1"]);
+        for name in store.names() {
+            store.run(&name, &[], &["echo", "it runs"]).prints("it runs");
         }
     }
 }
 
 #[test]
 fn an_oci_layout_is_loaded_as_a_directory_and_as_an_archive() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for packed in Packed::ALL {
             let name = format!("small:{packed:?}").to_lowercase();
             let layout = Layout::of(&name, &[tiny()], packed);
-            let directory = shop.dir().join("layout");
+            let directory = store.dir().join("layout");
             layout.write(&directory);
-            let ran = shop.call(&["load", directory.to_str().unwrap()]);
+            let ran = store.call(&["load", directory.to_str().unwrap()]);
             ran.prints(&format!("Loaded {name}"));
-            shop.run(&name, &[], &["echo", "it runs"]).prints("it runs");
-            shop.call(&["rmi", &name]).exits(0);
+            store.run(&name, &[], &["echo", "it runs"]).prints("it runs");
+            store.call(&["rmi", &name]).exits(0);
             for tar in [layout.tar(), gzip(&layout.tar()), zstd(&layout.tar())] {
-                assert_eq!(shop.load(tar), [format!("Loaded {name}")]);
-                shop.run(&name, &[], &["echo", "it runs"]).prints("it runs");
-                shop.call(&["rmi", &name]).exits(0);
+                assert_eq!(store.load(tar), [format!("Loaded {name}")]);
+                store.run(&name, &[], &["echo", "it runs"]).prints("it runs");
+                store.call(&["rmi", &name]).exits(0);
             }
             fs::remove_dir_all(directory).unwrap();
         }
@@ -109,84 +109,85 @@ fn an_oci_layout_is_loaded_as_a_directory_and_as_an_archive() {
 
 #[test]
 fn a_docker_archive_is_loaded_with_all_its_names() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let layer = Archive::new().with(Entry::file("etc/layer", "second")).end();
         let archive = docker_archive(
             &["small:1", "small:2"],
             &[tiny(), layer],
             &json!({"Env": ["A=1"]}),
         );
-        let mut lines = shop.load(archive);
+        let mut lines = store.load(archive);
         lines.sort();
         assert_eq!(lines, ["Loaded small:1", "Loaded small:2"]);
-        shop.sh("small:2", &[], "cat /etc/layer; echo $A").prints("second1");
+        store.sh("small:2", &[], "cat /etc/layer; echo $A").prints("second1");
     });
 }
 
 #[test]
 fn all_images_of_an_archive_are_loaded() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let mut layout = Layout::of("one:1", &[tiny()], Packed::Gzip);
     let layer = Archive::new().with(Entry::file("two", "2")).end();
     layout.image("two:2", &[tiny(), layer], Packed::Zstd, &json!({}));
-    assert_eq!(shop.load(layout.tar()), ["Loaded one:1", "Loaded two:2"]);
-    shop.run("two:2", &[], &["cat", "/two"]).prints("2");
-    shop.run("one:1", &[], &["cat", "/two"]).exits(1);
+    assert_eq!(store.load(layout.tar()), ["Loaded one:1", "Loaded two:2"]);
+    store.run("two:2", &[], &["cat", "/two"]).prints("2");
+    store.run("one:1", &[], &["cat", "/two"]).exits(1);
 }
 
 #[test]
 fn an_image_without_a_name_is_loaded_by_its_id() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let archive = docker_archive(&[], &[tiny()], &json!({}));
-    let lines = shop.load(archive);
+    let lines = store.load(archive);
     let id = lines[0].rsplit(' ').next().unwrap();
     assert!(
         lines.len() == 1 && id.starts_with("sha256:") && id.len() == 71,
         "{lines:?}"
     );
-    shop.run(id, &[], &["echo", "it runs"]).prints("it runs");
+    store.run(id, &[], &["echo", "it runs"]).prints("it runs");
 }
 
 #[test]
 fn a_saved_image_is_the_same_in_another_store() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let layer = Archive::new()
             .with(Entry::dir("data").mtime(7))
             .with(Entry::file("data/x", "x").mode(0o4750).owner(5, 6))
             .end();
-        shop.load_on_tiny(&[layer]);
-        shop.import(tiny(), "other:2");
-        let file = shop.dir().join("saved.tar");
-        shop.call(&["save", "small:1", "other:2", "-o", file.to_str().unwrap()])
+        store.load_on_tiny(&[layer]);
+        store.import(tiny(), "other:2");
+        let file = store.dir().join("saved.tar");
+        store
+            .call(&["save", "small:1", "other:2", "-o", file.to_str().unwrap()])
             .exits(0);
-        let (images, seen) = (shop.images(), shop.seen("small:1", "/data"));
+        let (images, seen) = (store.images(), store.seen("small:1", "/data"));
 
-        let other = shop.dir().join("other-store");
+        let other = store.dir().join("other-store");
         let other = other.to_str().unwrap();
         let ran =
-            shop.exactly(&["load", "--store", other, "-i", file.to_str().unwrap()]);
+            store.exactly(&["load", "--store", other, "-i", file.to_str().unwrap()]);
         let loaded: BTreeSet<_> = ran.exits(0).out.lines().collect();
         assert_eq!(loaded, ["Loaded other:2", "Loaded small:1"].into());
-        let list = |store: &str| {
-            shop.exactly(&["images", "--store", store, "--format", "json"]).out
+        let list = |store_path: &str| {
+            store.exactly(&["images", "--store", store_path, "--format", "json"]).out
         };
-        assert_eq!(list(other), list(shop.store().to_str().unwrap()));
+        assert_eq!(list(other), list(store.path().to_str().unwrap()));
 
         for image in images {
-            shop.call(&["rmi", &image.name]).exits(0);
+            store.call(&["rmi", &image.name]).exits(0);
         }
-        shop.holds_nothing("rmi");
-        shop.call(&["load", file.to_str().unwrap()]).exits(0);
-        shop.seen("small:1", "/data").is(&seen);
+        store.holds_nothing("rmi");
+        store.call(&["load", file.to_str().unwrap()]).exits(0);
+        store.seen("small:1", "/data").is(&seen);
     });
 }
 
 /// Both at once, so that every program can load it.
 #[test]
 fn a_saved_image_is_an_oci_layout_and_a_docker_archive() {
-    let Some(shop) = root() else { return };
-    shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
-    let saved = unpacked(&shop, "small:1");
+    let Some(store) = root() else { return };
+    store.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
+    let saved = unpacked(&store, "small:1");
     let json = |name: &str| -> serde_json::Value {
         serde_json::from_slice(
             &fs::read(saved.join(name)).unwrap_or_else(|_| panic!("{name}")),
@@ -221,9 +222,9 @@ fn a_saved_image_is_an_oci_layout_and_a_docker_archive() {
 }
 
 /// Saves an image, and unpacks the archive with tar(1).
-fn unpacked(shop: &Shop, image: &str) -> std::path::PathBuf {
-    let (file, saved) = (shop.dir().join("saved.tar"), shop.dir().join("saved"));
-    shop.call(&["save", image, "-o", file.to_str().unwrap()]).exits(0);
+fn unpacked(store: &TestStore, image: &str) -> std::path::PathBuf {
+    let (file, saved) = (store.dir().join("saved.tar"), store.dir().join("saved"));
+    store.call(&["save", image, "-o", file.to_str().unwrap()]).exits(0);
     fs::create_dir(&saved).unwrap();
     let tar = Command::new("tar")
         .arg("-xf")
@@ -238,7 +239,7 @@ fn unpacked(shop: &Shop, image: &str) -> std::path::PathBuf {
 
 #[test]
 fn layers_are_saved_as_they_were_loaded() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     for packed in Packed::ALL {
         let mut layout = Layout::new();
         let manifest = layout.image(
@@ -247,8 +248,8 @@ fn layers_are_saved_as_they_were_loaded() {
             packed,
             &json!({"Labels": {"a": "b"}, "Odd": 1}),
         );
-        shop.load(layout.tar());
-        let saved = unpacked(&shop, "small:1");
+        store.load(layout.tar());
+        let saved = unpacked(&store, "small:1");
         for descriptor in [&manifest["config"], &manifest["layers"][0]] {
             let name = format!(
                 "blobs/{}",
@@ -266,26 +267,26 @@ fn layers_are_saved_as_they_were_loaded() {
 
 #[test]
 fn save_writes_to_a_pipe() {
-    let Some(shop) = root() else { return };
-    shop.load_on_tiny(&[]);
-    let (store, other) = (shop.store(), shop.dir().join("other"));
+    let Some(store) = root() else { return };
+    store.load_on_tiny(&[]);
+    let (store_path, other) = (store.path(), store.dir().join("other"));
     let script = format!(
         "set -o pipefail; $0 save --store {0} small:1 | $0 load --store {1} -i -; $0 save --store {0} small:1 -o - | tar -t | grep index.json",
-        store.display(),
+        store_path.display(),
         other.display()
     );
-    shop.bench().run_through_shell(&script).prints("Loaded small:1\nindex.json");
+    store.bench().run_through_shell(&script).prints("Loaded small:1\nindex.json");
 }
 
 #[test]
 fn save_and_export_refuse_to_write_to_a_terminal() {
-    let Some(shop) = root() else { return };
-    shop.load_on_tiny(&[]);
+    let Some(store) = root() else { return };
+    store.load_on_tiny(&[]);
     for sub in ["save", "export"] {
-        let (exe, store) = (shop.bench().exe().into(), shop.store().into());
+        let (exe, store_path) = (store.bench().exe().into(), store.path().into());
         let words: [OsString; 5] =
-            [exe, sub.into(), "--store".into(), store, "small:1".into()];
-        let (code, shown) = Terminal::start_any(shop.dir(), &words).ends();
+            [exe, sub.into(), "--store".into(), store_path, "small:1".into()];
+        let (code, shown) = Terminal::start_any(store.dir(), &words).ends();
         assert!(
             [1, 2].contains(&code)
                 && shown.contains("terminal")
@@ -298,7 +299,7 @@ fn save_and_export_refuse_to_write_to_a_terminal() {
 
 #[test]
 fn export_writes_the_whole_root_file_system() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let layer = Archive::new()
             .with(Entry::dir("data").owner(7, 8))
             .with(
@@ -312,10 +313,10 @@ fn export_writes_the_whole_root_file_system() {
             .with(Entry::fifo("data/fifo"))
             .with(Entry::whiteout("etc/group"))
             .end();
-        shop.load_on_tiny(&[layer]);
-        let file = shop.dir().join("exported.tar");
-        shop.call(&["export", "small:1", "-o", file.to_str().unwrap()]).exits(0);
-        let out = shop.dir().join("exported");
+        store.load_on_tiny(&[layer]);
+        let file = store.dir().join("exported.tar");
+        store.call(&["export", "small:1", "-o", file.to_str().unwrap()]).exits(0);
+        let out = store.dir().join("exported");
         fs::create_dir(&out).unwrap();
         let mut tar = Command::new("tar");
         tar.args(["--numeric-owner", "--same-owner", "-xpf"])
@@ -330,12 +331,12 @@ fn export_writes_the_whole_root_file_system() {
                 && !exported.has("etc/.wh.group")
         );
         let data = Tree::of(&out.join("data"));
-        data.is(&shop.seen("small:1", "/data"));
+        data.is(&store.seen("small:1", "/data"));
         assert_eq!(data.at("x").owner, (9, 10), "as in the image, whoever exports it");
         fs::remove_dir_all(&out).unwrap();
         // It can be imported again.
         let tar = fs::read(file).unwrap();
-        shop.import(tar, "again");
-        shop.seen("again", "/data").is(&data);
+        store.import(tar, "again");
+        store.seen("again", "/data").is(&data);
     });
 }

@@ -7,52 +7,53 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::tree::Tree;
 use kiste_tests::{eventually, host};
 
-use crate::shop::{Shop, alone, everywhere, root, with_ranges};
+use crate::test_store::{TestStore, alone, everywhere, root, with_ranges};
 use crate::tiny::tiny;
 
 #[test]
 fn what_is_written_in_one_run_is_gone_in_the_next() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
-        let layer = Tree::of(&shop.layer(&[tiny()]));
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
+        let layer = Tree::of(&store.layer(&[tiny()]));
         let script = "ls /made; touch /made; echo changed > /etc/passwd; rm /etc/group; chmod 700 /home; mkdir /home/x; ls /made";
         for _ in 0..2 {
-            shop.sh("small:1", &[], script).exits(0).complains("No such file");
+            store.sh("small:1", &[], script).exits(0).complains("No such file");
         }
-        shop.sh("small:1", &[], "grep -c alice /etc/passwd; ls /etc; ls /home")
+        store
+            .sh("small:1", &[], "grep -c alice /etc/passwd; ls /etc; ls /home")
             .prints("1\ngroup\npasswd\nalice");
-        Tree::of(&shop.layer(&[tiny()])).is(&layer);
-        assert_eq!(shop.in_store("containers"), [""; 0]);
+        Tree::of(&store.layer(&[tiny()])).is(&layer);
+        assert_eq!(store.in_store("containers"), [""; 0]);
     });
 }
 
 #[test]
 fn the_root_of_a_container_is_its_own_overlay() {
-    everywhere(|shop| {
-        shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
-        let running = shop.start("small:1", &[], &["sleep", "100"]);
+    everywhere(|store| {
+        store.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
+        let running = store.start("small:1", &[], &["sleep", "100"]);
         let mount = host::mount_at(running.pid, "/").unwrap();
         assert!(mount.contains(" - overlay "), "{mount}");
-        assert_eq!(shop.in_store("containers").len(), 1);
-        let is_ours = |line: &String| line.contains(shop.dir().to_str().unwrap());
+        assert_eq!(store.in_store("containers").len(), 1);
+        let is_ours = |line: &String| line.contains(store.dir().to_str().unwrap());
         assert!(
             !host::mounts().iter().any(is_ours),
             "the host does not see the overlay"
         );
         drop(running);
-        eventually(|| shop.in_store("containers").is_empty().then_some(()))
+        eventually(|| store.in_store("containers").is_empty().then_some(()))
             .expect("its upper layer is removed");
     });
 }
 
 #[test]
 fn two_containers_of_one_image_do_not_see_each_other() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
         let wait =
             "touch /$0 && echo ready && read line; ls /one /two 2>/dev/null; exit 0";
-        let mut one = shop.start("small:1", &[], &["sh", "-c", wait, "one"]);
-        let mut two = shop.start("small:1", &[], &["sh", "-c", wait, "two"]);
+        let mut one = store.start("small:1", &[], &["sh", "-c", wait, "one"]);
+        let mut two = store.start("small:1", &[], &["sh", "-c", wait, "two"]);
         one.wait_for("ready");
         two.wait_for("ready");
         assert_eq!(
@@ -64,129 +65,133 @@ fn two_containers_of_one_image_do_not_see_each_other() {
 
 #[test]
 fn a_read_only_root_cannot_be_written_anywhere() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
         let script = "for at in / /etc /tmp /home/alice; do touch $at/made 2>/dev/null && echo $at; done; echo > /etc/passwd || echo refused";
-        let ran = shop.sh("small:1", &["--read-only"], script);
+        let ran = store.sh("small:1", &["--read-only"], script);
         ran.prints("refused").complains("Read-only file system");
-        shop.sh(
-            "small:1",
-            &["--read-only", "--tmpfs", "/tmp"],
-            "touch /tmp/made && ls /tmp",
-        )
-        .prints("made");
+        store
+            .sh(
+                "small:1",
+                &["--read-only", "--tmpfs", "/tmp"],
+                "touch /tmp/made && ls /tmp",
+            )
+            .prints("made");
         // A mount point that the image lacks is created all the same.
-        let volume = format!("{}:/new/place", shop.dir().display());
-        shop.open();
-        shop.sh("small:1", &["--read-only", "-v", &volume], "ls /new").prints("place");
+        let volume = format!("{}:/new/place", store.dir().display());
+        store.open();
+        store.sh("small:1", &["--read-only", "-v", &volume], "ls /new").prints("place");
     });
 }
 
 #[test]
 fn a_second_run_unpacks_nothing() {
-    everywhere(|shop| {
-        shop.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
+    everywhere(|store| {
+        store.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
         let inodes = || {
-            let names = shop.in_store("layers");
+            let names = store.in_store("layers");
             let inode = |name: &String| {
                 use std::os::unix::fs::MetadataExt;
                 let metadata =
-                    fs::metadata(shop.store().join("layers").join(name)).unwrap();
+                    fs::metadata(store.path().join("layers").join(name)).unwrap();
                 (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
             };
             names.iter().map(inode).collect::<Vec<_>>()
         };
-        shop.run("small:1", &[], &["true"]).exits(0);
+        store.run("small:1", &[], &["true"]).exits(0);
         let before = inodes();
         // The archives of the layers are not read either.
-        for name in shop.in_store("blobs/sha256") {
-            let blob = shop.store().join("blobs/sha256").join(name);
+        for name in store.in_store("blobs/sha256") {
+            let blob = store.path().join("blobs/sha256").join(name);
             if fs::metadata(&blob).unwrap().len() > 100_000 {
                 fs::remove_file(blob).unwrap();
             }
         }
-        shop.run("small:1", &[], &["cat", "/x"]).prints("x");
+        store.run("small:1", &[], &["cat", "/x"]).prints("x");
         assert_eq!(inodes(), before);
     });
 }
 
 #[test]
 fn an_unknown_image_is_named_with_a_hint() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for name in ["small:1", "small", "host.example/a/b:c"] {
-            let ran = shop.run(name, &[], &["echo", "it runs"]);
+            let ran = store.run(name, &[], &["echo", "it runs"]);
             ran.exits(125).complains(name).complains("hint: ");
             assert_eq!(ran.out, "");
         }
-        shop.import(tiny(), "small:1");
-        shop.run("small:2", &[], &["true"]).exits(125).complains("small:2");
-        shop.run("small", &[], &["true"]).exits(125).complains("small:latest");
+        store.import(tiny(), "small:1");
+        store.run("small:2", &[], &["true"]).exits(125).complains("small:2");
+        store.run("small", &[], &["true"]).exits(125).complains("small:latest");
     });
 }
 
 #[test]
 fn an_image_and_a_root_file_system_exclude_each_other() {
-    let Some(shop) = root() else { return };
-    shop.import(tiny(), "small:1");
-    let rootfs = shop.bench().rootfs().to_str().unwrap().to_owned();
-    let ran = shop.run("small:1", &["--rootfs", &rootfs], &["true"]);
+    let Some(store) = root() else { return };
+    store.import(tiny(), "small:1");
+    let rootfs = store.bench().rootfs().to_str().unwrap().to_owned();
+    let ran = store.run("small:1", &["--rootfs", &rootfs], &["true"]);
     ran.exits(2).complains("--rootfs").complains("--image");
     for option in [["--entrypoint", "/bin/sh"], ["--commit", "x"]] {
-        shop.bench()
+        store
+            .bench()
             .run(&option, &["echo", "it runs"])
             .exits(2)
             .complains("--rootfs")
             .complains(option[0]);
-        shop.exactly(&["run", option[0], option[1], "echo", "it runs"])
+        store
+            .exactly(&["run", option[0], option[1], "echo", "it runs"])
             .exits(2)
             .complains("--image");
     }
-    let exactly = shop.exactly(&["run", "--rootfs", &rootfs]);
+    let exactly = store.exactly(&["run", "--rootfs", &rootfs]);
     exactly.exits(2).complains("COMMAND");
 }
 
 #[test]
 fn an_image_is_run_by_its_id_and_by_the_beginning_of_it() {
-    let Some(shop) = root() else { return };
-    let id = shop.import(tiny(), "small:1");
-    shop.run(&id, &[], &["echo", "it runs"]).prints("it runs");
-    shop.run(&id[7..], &[], &["echo", "it runs"]).prints("it runs");
-    shop.run(&id[7..19], &[], &["echo", "it runs"]).prints("it runs");
+    let Some(store) = root() else { return };
+    let id = store.import(tiny(), "small:1");
+    store.run(&id, &[], &["echo", "it runs"]).prints("it runs");
+    store.run(&id[7..], &[], &["echo", "it runs"]).prints("it runs");
+    store.run(&id[7..19], &[], &["echo", "it runs"]).prints("it runs");
 }
 
 #[test]
 fn with_userns_auto_the_container_sees_the_images_owners() {
-    let Some(shop) = root() else { return };
+    let Some(store) = root() else { return };
     let layer = Archive::new()
         .with(Entry::dir("data"))
         .with(Entry::file("data/x", "x").mode(0o640).owner(1000, 1001))
         .with(Entry::dir("data/d").mode(0o700).owner(1000, 1001));
-    shop.load_on_tiny(&[layer.end()]);
+    store.load_on_tiny(&[layer.end()]);
     let auto = ["--userns", "auto"];
-    let ran = shop.sh("small:1", &auto, "true");
+    let ran = store.sh("small:1", &auto, "true");
     if ran.lacks_idmapped_mounts() {
         return;
     }
     let script = "stat -c '%u:%g' / /etc/passwd /data/x; echo more >> /data/x; chown 33:34 /data/d; stat -c %u:%g /data/d; \
                   touch /made; stat -c %u:%g /made; rm /etc/passwd && echo gone";
-    shop.sh("small:1", &auto, script).prints("0:0\n0:0\n1000:1001\n33:34\n0:0\ngone");
-    shop.sh(
-        "small:1",
-        &[&auto[..], &["-u", "alice"]].concat(),
-        "cat /data/x; echo mine > /data/d/y && stat -c %u:%g /data/d/y",
-    )
-    .prints("x1000:1001");
+    store.sh("small:1", &auto, script).prints("0:0\n0:0\n1000:1001\n33:34\n0:0\ngone");
+    store
+        .sh(
+            "small:1",
+            &[&auto[..], &["-u", "alice"]].concat(),
+            "cat /data/x; echo mine > /data/d/y && stat -c %u:%g /data/d/y",
+        )
+        .prints("x1000:1001");
     // Two containers have different ids outside, and share the layers.
-    let running = [0, 1].map(|_| shop.start("small:1", &auto, &["sleep", "100"]));
+    let running = [0, 1].map(|_| store.start("small:1", &auto, &["sleep", "100"]));
     let uids = running.each_ref().map(|it| host::status(it.pid, "Uid"));
     assert!(uids[0] != uids[1] && !uids[0].starts_with('0'), "{uids:?}");
-    let layer = Tree::of(&shop.layer(&[tiny()]));
+    let layer = Tree::of(&store.layer(&[tiny()]));
     assert_eq!(layer.at("etc/passwd").owner, (0, 0));
 }
 
 #[test]
 fn the_owner_of_a_file_of_the_image_can_change_it() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let layer =
             Archive::new().with(Entry::dir("data").mode(0o755).owner(1000, 1001)).with(
                 Entry::file("data/x", "x")
@@ -194,45 +199,48 @@ fn the_owner_of_a_file_of_the_image_can_change_it() {
                     .owner(1000, 1001)
                     .xattr("user.kept", "1"),
             );
-        shop.load_on_tiny(&[layer.end()]);
+        store.load_on_tiny(&[layer.end()]);
         let script = "echo y >> /data/x && cat /data/x && mv /data/x /data/z && mkdir /data/d && rm /data/z && ls /data";
-        shop.sh("small:1", &["-u", "alice"], script).prints("xy\nd");
-        shop.sh("small:1", &["-u", "bin"], "cat /data/x")
+        store.sh("small:1", &["-u", "alice"], script).prints("xy\nd");
+        store
+            .sh("small:1", &["-u", "bin"], "cat /data/x")
             .exits(1)
             .complains("Permission denied");
-        shop.sh(
-            "small:1",
-            &[],
-            "mv /data /moved && ls /moved; rm -r /moved /home /etc && ls /",
-        )
-        .exits(0);
+        store
+            .sh(
+                "small:1",
+                &[],
+                "mv /data /moved && ls /moved; rm -r /moved /home /etc && ls /",
+            )
+            .exits(0);
     });
 }
 
 #[test]
 fn an_image_runs_without_ranges_of_ids() {
-    let Some(shop) = alone() else { return };
-    let file = shop.file("tiny.tar", tiny());
-    shop.call(&["import", file.to_str().unwrap(), "small:1"]).exits(0);
+    let Some(store) = alone() else { return };
+    let file = store.file("tiny.tar", tiny());
+    store.call(&["import", file.to_str().unwrap(), "small:1"]).exits(0);
     let ran =
-        shop.sh("small:1", &[], "id -u; touch /made && rm /etc/group && ls /made");
+        store.sh("small:1", &[], "id -u; touch /made && rm /etc/group && ls /made");
     assert_eq!(ran.exits(0).out, "0\n/made\n");
-    shop.sh("small:1", &[], "test -e /made").exits(1);
-    assert_eq!(shop.in_store("containers"), [""; 0]);
+    store.sh("small:1", &[], "test -e /made").exits(1);
+    assert_eq!(store.in_store("containers"), [""; 0]);
 }
 
 #[test]
 fn no_file_of_a_users_store_belongs_to_the_hosts_root() {
-    let Some(shop) = with_ranges() else { return };
+    let Some(store) = with_ranges() else { return };
     let layer = Archive::new()
         .with(Entry::file("x", "x").owner(1000, 1001))
         .with(Entry::file("y", ""));
-    shop.load_on_tiny(&[layer.end()]);
-    shop.sh("small:1", &["--commit", "small:2"], "touch /made; chown 33:34 /made")
+    store.load_on_tiny(&[layer.end()]);
+    store
+        .sh("small:1", &["--commit", "small:2"], "touch /made; chown 33:34 /made")
         .exits(0);
     let running =
-        shop.start("small:2", &[], &["sh", "-c", "touch /new; exec sleep 100"]);
-    let tree = Tree::of(&shop.store());
+        store.start("small:2", &[], &["sh", "-c", "touch /new; exec sleep 100"]);
+    let tree = Tree::of(&store.path());
     let of_root: Vec<_> = tree
         .0
         .iter()
@@ -245,12 +253,12 @@ fn no_file_of_a_users_store_belongs_to_the_hosts_root() {
 /// Users of the host must not reach a set-user-ID program in the store.
 #[test]
 fn other_users_cannot_enter_the_store() {
-    everywhere(|shop| {
-        shop.load_on_tiny(&[Archive::new()
+    everywhere(|store| {
+        store.load_on_tiny(&[Archive::new()
             .with(Entry::file("su", "").mode(0o4755))
             .end()]);
-        let running = shop.start("small:1", &[], &["sleep", "100"]);
-        let tree = Tree::of(&shop.store());
+        let running = store.start("small:1", &[], &["sleep", "100"]);
+        let tree = Tree::of(&store.path());
         for path in [".", "blobs", "blobs/sha256", "layers", "containers", "tmp"] {
             assert_eq!(
                 (tree.at(path).kind, tree.at(path).mode),
@@ -269,18 +277,18 @@ fn other_users_cannot_enter_the_store() {
 
 #[test]
 fn gc_removes_the_container_of_a_killed_runtime() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
         let running =
-            shop.start("small:1", &[], &["sh", "-c", "touch /made; exec sleep 100"]);
+            store.start("small:1", &[], &["sh", "-c", "touch /made; exec sleep 100"]);
         let pid = running.pid;
         running.kill_runtime();
         host::assert_dies(pid);
-        assert_eq!(shop.in_store("containers").len(), 1);
-        let living = shop.start("small:1", &[], &["sleep", "100"]);
-        shop.gc().exits(0);
+        assert_eq!(store.in_store("containers").len(), 1);
+        let living = store.start("small:1", &[], &["sleep", "100"]);
+        store.gc().exits(0);
         assert_eq!(
-            shop.in_store("containers").len(),
+            store.in_store("containers").len(),
             1,
             "only the container that is alive"
         );
@@ -289,34 +297,36 @@ fn gc_removes_the_container_of_a_killed_runtime() {
                 && Path::new(&format!("/proc/{}/root/bin/sh", living.pid)).exists()
         );
         drop(living);
-        shop.run("small:1", &[], &["test", "-e", "/made"]).exits(1);
+        store.run("small:1", &[], &["test", "-e", "/made"]).exits(1);
     });
 }
 
 #[test]
 fn a_failed_start_leaves_no_files() {
-    everywhere(|shop| {
-        shop.import(tiny(), "small:1");
-        shop.run("small:1", &[], &["nosuch"]).exits(127).complains("nosuch");
-        shop.run("small:1", &[], &["/etc/passwd"]).exits(126);
-        shop.run("small:1", &["-v", "/nonexistent:/x"], &["true"])
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
+        store.run("small:1", &[], &["nosuch"]).exits(127).complains("nosuch");
+        store.run("small:1", &[], &["/etc/passwd"]).exits(126);
+        store
+            .run("small:1", &["-v", "/nonexistent:/x"], &["true"])
             .exits(125)
             .complains("/nonexistent");
-        shop.run("small:1", &["-u", "nosuch"], &["true"])
+        store
+            .run("small:1", &["-u", "nosuch"], &["true"])
             .exits(125)
             .complains("nosuch");
-        shop.run("small:1", &["--commit", "UPPER"], &["true"]).exits(2);
-        assert_eq!(shop.in_store("containers"), [""; 0]);
-        assert_eq!(shop.in_store("tmp"), [""; 0]);
-        assert!(!shop.bench().run_dirs().exists());
+        store.run("small:1", &["--commit", "UPPER"], &["true"]).exits(2);
+        assert_eq!(store.in_store("containers"), [""; 0]);
+        assert_eq!(store.in_store("tmp"), [""; 0]);
+        assert!(!store.bench().run_dirs().exists());
     });
 }
 
 #[test]
 fn the_parent_of_the_root_is_the_root_itself() {
-    let check = |shop: &Shop, options: &[&str]| {
-        shop.import(tiny(), "small:1");
-        let ran = shop.sh(
+    let check = |store: &TestStore, options: &[&str]| {
+        store.import(tiny(), "small:1");
+        let ran = store.sh(
             "small:1",
             options,
             "stat -c %d:%i / /..; cat /proc/self/mountinfo",
@@ -327,11 +337,11 @@ fn the_parent_of_the_root_is_the_root_itself() {
             lines[2..].iter().filter(|line| line.split(' ').nth(4) == Some("/"));
         assert_eq!(at_root.count(), 1, "{options:?}: {}", ran.out);
     };
-    everywhere(|shop| check(shop, &[]));
-    let Some(shop) = root() else { return };
-    shop.import(tiny(), "small:1");
-    let tried = shop.run("small:1", &["--userns", "auto"], &["true"]);
+    everywhere(|store| check(store, &[]));
+    let Some(store) = root() else { return };
+    store.import(tiny(), "small:1");
+    let tried = store.run("small:1", &["--userns", "auto"], &["true"]);
     if !tried.lacks_idmapped_mounts() {
-        check(&shop, &["--userns", "auto"]);
+        check(&store, &["--userns", "auto"]);
     }
 }

@@ -3,16 +3,16 @@
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 
-use crate::shop::{Shop, everywhere};
+use crate::test_store::{TestStore, everywhere};
 use crate::tiny::tiny;
 
 /// Loads an image of these layers, and lists /data.
 #[track_caller]
-fn names(shop: &Shop, layers: &[Archive]) -> Vec<String> {
+fn names(store: &TestStore, layers: &[Archive]) -> Vec<String> {
     let layers: Vec<Vec<u8>> =
         layers.iter().map(|archive| archive.clone().end()).collect();
-    shop.load_on_tiny(&layers);
-    let tree = shop.seen("small:1", "/data");
+    store.load_on_tiny(&layers);
+    let tree = store.seen("small:1", "/data");
     let names = tree
         .0
         .keys()
@@ -37,16 +37,16 @@ fn below() -> Archive {
 
 #[test]
 fn a_whiteout_removes_one_file() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let above = Archive::new()
             .with(Entry::whiteout("data/file"))
             .with(Entry::whiteout("data/dir/a"))
             .with(Entry::whiteout("data/link"))
             .with(Entry::whiteout("data/was-never-there"));
-        assert_eq!(names(shop, &[below(), above]), ["dir", "dir/b"]);
+        assert_eq!(names(store, &[below(), above]), ["dir", "dir/b"]);
         // A directory goes with everything in it.
         assert_eq!(
-            names(shop, &[below(), Archive::new().with(Entry::whiteout("data/dir"))]),
+            names(store, &[below(), Archive::new().with(Entry::whiteout("data/dir"))]),
             ["file", "link"]
         );
     });
@@ -54,7 +54,7 @@ fn a_whiteout_removes_one_file() {
 
 #[test]
 fn an_opaque_whiteout_counts_wherever_it_stands_in_the_archive() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let (dir, mark, new) = (
             Entry::dir("data/dir"),
             Entry::opaque("data/dir"),
@@ -69,26 +69,29 @@ fn an_opaque_whiteout_counts_wherever_it_stands_in_the_archive() {
         ] {
             let above = of(order);
             assert_eq!(
-                names(shop, &[below(), above]),
+                names(store, &[below(), above]),
                 ["dir", "dir/new", "file", "link"]
             );
         }
         let above = Archive::new().with(mark.clone()).with(new.clone());
-        assert_eq!(names(shop, &[below(), above]), ["dir", "dir/new", "file", "link"]);
+        assert_eq!(names(store, &[below(), above]), ["dir", "dir/new", "file", "link"]);
     });
 }
 
 /// OCI image specification, "Whiteouts": they apply to lower layers only, in any order.
 #[test]
 fn a_whiteout_removes_nothing_of_its_own_layer() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let (gone, back) =
             (Entry::whiteout("data/file"), Entry::file("data/file", "back"));
         for order in [[&gone, &back], [&back, &gone]] {
             let above = of(order);
             let layers = [below(), above];
-            assert_eq!(names(shop, &layers), ["dir", "dir/a", "dir/b", "file", "link"]);
-            shop.run("small:1", &[], &["cat", "/data/file"]).prints("back");
+            assert_eq!(
+                names(store, &layers),
+                ["dir", "dir/a", "dir/b", "file", "link"]
+            );
+            store.run("small:1", &[], &["cat", "/data/file"]).prints("back");
         }
         // A directory that is removed and created again is empty.
         let (gone, back) =
@@ -96,7 +99,7 @@ fn a_whiteout_removes_nothing_of_its_own_layer() {
         for order in [[&gone, &back], [&back, &gone]] {
             let above = of(order);
             assert_eq!(
-                names(shop, &[below(), above]),
+                names(store, &[below(), above]),
                 ["dir", "dir/new", "file", "link"]
             );
         }
@@ -105,7 +108,7 @@ fn a_whiteout_removes_nothing_of_its_own_layer() {
 
 #[test]
 fn a_later_layer_can_add_a_removed_file_again() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let gone = Archive::new()
             .with(Entry::whiteout("data/dir"))
             .with(Entry::whiteout("data/file"));
@@ -113,18 +116,18 @@ fn a_later_layer_can_add_a_removed_file_again() {
             .with(Entry::file("data/dir/c", ""))
             .with(Entry::dir("data/file"));
         assert_eq!(
-            names(shop, &[below(), gone.clone(), back]),
+            names(store, &[below(), gone.clone(), back]),
             ["dir", "dir/c", "file", "link"]
         );
         let opaque = Archive::new().with(Entry::opaque("data"));
         let more = Archive::new().with(Entry::file("data/more", ""));
-        assert_eq!(names(shop, &[below(), opaque, more]), ["more"]);
+        assert_eq!(names(store, &[below(), opaque, more]), ["more"]);
     });
 }
 
 #[test]
 fn a_layer_can_replace_a_file_with_a_directory_and_the_other_way_round() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let above = Archive::new()
             .with(Entry::file("data/dir", "now a file"))
             .with(Entry::dir("data/file"))
@@ -132,7 +135,7 @@ fn a_layer_can_replace_a_file_with_a_directory_and_the_other_way_round() {
             .with(Entry::dir("data/link"))
             .with(Entry::file("data/link/in-it", ""));
         assert_eq!(
-            names(shop, &[below(), above]),
+            names(store, &[below(), above]),
             ["dir", "file", "file/in-it", "link", "link/in-it"]
         );
     });
@@ -140,7 +143,7 @@ fn a_layer_can_replace_a_file_with_a_directory_and_the_other_way_round() {
 
 #[test]
 fn the_whole_root_can_be_opaque() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let above = Archive::new()
             .with(Entry::file(".wh..wh..opq", ""))
             .with(Entry::dir("data"));
@@ -149,11 +152,11 @@ fn the_whole_root_can_be_opaque() {
             &[below().end(), tiny(), [above.cut(), tiny()].concat()],
             Packed::Gzip,
         );
-        shop.load(layout.tar());
-        shop.sh("small:1", &[], "ls /data; ls -a / | grep wh").exits(1);
-        assert_eq!(shop.seen("small:1", "/data").0.len(), 1);
-        let file = shop.dir().join("exported.tar");
-        shop.call(&["export", "small:1", "-o", file.to_str().unwrap()]).exits(0);
+        store.load(layout.tar());
+        store.sh("small:1", &[], "ls /data; ls -a / | grep wh").exits(1);
+        assert_eq!(store.seen("small:1", "/data").0.len(), 1);
+        let file = store.dir().join("exported.tar");
+        store.call(&["export", "small:1", "-o", file.to_str().unwrap()]).exits(0);
         let listed = std::process::Command::new("tar")
             .arg("-tf")
             .arg(file)
@@ -167,14 +170,14 @@ fn the_whole_root_can_be_opaque() {
 
 #[test]
 fn a_whiteout_is_unpacked_as_a_device_for_overlayfs() {
-    everywhere(|shop| {
+    everywhere(|store| {
         let above = Archive::new()
             .with(Entry::whiteout("data/file"))
             .with(Entry::opaque("data/dir"))
             .end();
-        shop.load_on_tiny(&[below().end(), above.clone()]);
+        store.load_on_tiny(&[below().end(), above.clone()]);
         let tree = kiste_tests::Tree::of(
-            &shop.layer(&[tiny(), below().end(), above.clone()]).join("data"),
+            &store.layer(&[tiny(), below().end(), above.clone()]).join("data"),
         );
         let file = tree.at("file");
         assert_eq!((file.kind, file.device), ("char", (0, 0)));
@@ -186,16 +189,16 @@ fn a_whiteout_is_unpacked_as_a_device_for_overlayfs() {
 /// Names with `.wh.` are reserved, and must not become files.
 #[test]
 fn a_whiteout_without_a_name_is_refused() {
-    everywhere(|shop| {
+    everywhere(|store| {
         for name in ["data/.wh.", "data/.wh..", "data/.wh..."] {
             let layout = Layout::of(
                 "small:1",
                 &[tiny(), Archive::new().with(Entry::file(name, "")).end()],
                 Packed::Gzip,
             );
-            let ran = shop.try_load(layout.tar());
+            let ran = store.try_load(layout.tar());
             ran.exits(1).complains(name);
-            shop.holds_nothing(name);
+            store.holds_nothing(name);
         }
     });
 }

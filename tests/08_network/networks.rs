@@ -136,7 +136,7 @@ fn an_internal_network_has_no_way_out_and_none_in() {
 }
 
 #[test]
-fn with_ipv6_both_families_go_out_and_the_hosts_settings_come_back() {
+fn a_network_with_ipv6_forwards_both_families_and_restores_the_hosts_settings() {
     let Some(world) = world() else { return };
     world
         .sh("ip -6 addr add 2001:db8::1/64 dev out0 nodad; echo 1 > /proc/sys/net/ipv6/conf/out0/accept_ra")

@@ -116,44 +116,47 @@ impl Command {
         let name = self.argv.first().map(OsString::as_os_str).unwrap_or_default();
         let path = self.env.iter().find_map(|it| it.as_bytes().strip_prefix(b"PATH="));
         let path = OsStr::from_bytes(path.unwrap_or_default());
-        kit::find_program(path, name).ok_or_else(|| why_not_found(path, name).into())
+        match kit::find_program(path, name) {
+            Some(program) => Ok(program),
+            None => Ok(look_again(path, name)?),
+        }
     }
 }
 
 /// Explains why no program was found: exit code 126 if there is a file that cannot be
-/// executed, else 127.
-fn why_not_found(path: &OsStr, name: &OsStr) -> Failure {
+/// executed, else 127. Returns the program if it can be executed now.
+fn look_again(path: &OsStr, name: &OsStr) -> Result<PathBuf, Failure> {
     if name.is_empty() {
-        return not_found(name, "the command is empty");
+        return Err(not_found(name, "the command is empty"));
     }
     if name.as_bytes().contains(&b'/') {
-        return why_not_executable(Path::new(name));
+        return check_executable(Path::new(name));
     }
     let mut unseen = String::new();
     for candidate in std::env::split_paths(path).map(|directory| directory.join(name)) {
         match stat(&candidate) {
             Ok(found) if FileType::from_raw_mode(found.st_mode).is_file() => {
-                return why_not_executable(&candidate);
+                return check_executable(&candidate);
             }
             // A directory that we may not search holds no program for us.
             Err(reason @ Errno::EACCES) => {
                 unseen = format!("; {}: {}", candidate.display(), kit::reason(reason));
             }
             Err(reason) if !MISSING.contains(&reason) => {
-                return not_executable(
-                    &candidate,
-                    &format!("stat: {}", kit::reason(reason)),
-                );
+                let why = format!("stat: {}", kit::reason(reason));
+                return Err(not_executable(&candidate, &why));
             }
             _ => {}
         }
     }
-    not_found(name, &format!("not found in PATH ({}){unseen}", path.display()))
+    let why = format!("not found in PATH ({}){unseen}", path.display());
+    Err(not_found(name, &why))
 }
 
-fn why_not_executable(program: &Path) -> Failure {
-    match access(program, AccessFlags::X_OK) {
+fn check_executable(program: &Path) -> Result<PathBuf, Failure> {
+    Err(match access(program, AccessFlags::X_OK) {
         _ if program.is_dir() => not_executable(program, "it is a directory"),
+        Ok(()) if program.is_file() => return Ok(program.into()),
         Ok(()) => not_executable(program, "it is not a regular file"),
         Err(reason @ Errno::EACCES) => {
             let why = format!("it is not executable: {}", kit::reason(reason));
@@ -166,7 +169,7 @@ fn why_not_executable(program: &Path) -> Failure {
             not_found(program.as_os_str(), &kit::reason(reason))
         }
         Err(reason) => not_executable(program, &kit::reason(reason)),
-    }
+    })
 }
 
 fn not_found(name: &OsStr, why: &str) -> Failure {

@@ -17,8 +17,8 @@ use crate::gc::{gc, gc_nearby};
 pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
     let collected = gc(&args.parent()).and_then(|collected| {
         let ids = collected.removed.iter().map(|id| format!("{id}\n"));
-        kit::print(ids.collect::<String>())?;
-        collected.outcome
+        let printed = kit::print(ids.collect::<String>());
+        collected.outcome.and(printed)
     });
     collected
         .map(|()| ExitCode::SUCCESS)

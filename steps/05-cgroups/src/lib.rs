@@ -1,7 +1,8 @@
-//! Limits the resources of a container, and gets hold of all its processes at once.
+//! Limits and counts the resources of a container, and freezes or kills all its
+//! processes.
 //!
 //! A *cgroup* is a directory in a file system that the kernel fills with files: `mkdir`
-//! makes one, writing into its files limits it, reading them tells what it used,
+//! makes one, writing into its files limits it, reading them shows what it has used,
 //! `rmdir` removes it. A tree of cgroups is a *hierarchy*; a *controller* (memory, cpu,
 //! pids, …) lives in exactly one of them. Version 2 has one hierarchy for everything.
 //! Version 1 has one for each controller, or for a few.

@@ -47,7 +47,7 @@ struct Run {
     run_dirs: RunDirArgs,
     #[command(flatten)]
     command: CommandArgs,
-    // Last, since its heading in --help stands over all that follow.
+    // Last: its heading in --help is above all options that follow.
     #[command(flatten)]
     cgroup: cgroups::Args,
 }

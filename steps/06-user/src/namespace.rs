@@ -100,7 +100,7 @@ impl Ids {
     // ANCHOR_END: write
 
     /// Whether root must map the owners of the container's files.
-    pub fn are_shown_by_root(&self) -> bool {
+    pub fn needs_idmapped_mounts(&self) -> bool {
         self.maps.as_ref().is_some_and(|maps| maps.writer == Writer::Root)
     }
 
@@ -111,7 +111,7 @@ impl Ids {
     /// # Errors
     /// When the directory does not exist.
     pub fn root_view(&self, rootfs: &Rootfs) -> Result<Option<RootView>> {
-        if !self.are_shown_by_root() {
+        if !self.needs_idmapped_mounts() {
             return Ok(None);
         }
         let view = RootView::open(rootfs)?;

@@ -101,7 +101,7 @@ impl Base {
         warn_of_another_architecture(&image);
         let container = Container::create(&store, run_dir.path(), &image)?;
         let overlay = container.overlay(&image)?;
-        let views = ids.are_shown_by_root().then(|| overlay.views()).transpose()?;
+        let views = ids.needs_idmapped_mounts().then(|| overlay.views()).transpose()?;
         let commit = options.commit.clone();
         let layered = Layered { store, image, container, overlay, views, commit };
         let source = RootSource::Image(Box::new(layered));

@@ -9,12 +9,12 @@ use anyhow::{Context, Result};
 use crate::container;
 use crate::digest::Digest;
 use crate::image::Image;
-use crate::store::{Store, open_directory};
+use crate::store::Store;
 
 /// Removes what nothing uses, while no other process adds or starts anything.
 pub(crate) fn collect(store: &Store) -> Result<()> {
     let _exclusive = store.lock_exclusive()?;
-    container::remove(store, &container::gone(store)?)?;
+    remove_gone(store)?;
     let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
     for tagged in store.index()?.images() {
         // An image that cannot be read ends it here: nobody knows what it uses.
@@ -33,20 +33,26 @@ pub(crate) fn collect(store: &Store) -> Result<()> {
 
 /// Removes what killed runs and loads have left, and nothing that is still in use.
 pub(crate) fn remove_stale(store: &Store) -> Result<()> {
-    container::remove(store, &container::gone(store)?)?;
+    remove_gone(store)?;
     store.remove_stale().or_else(|_| user::as_root(|| store.remove_stale()))
+}
+
+fn remove_gone(store: &Store) -> Result<()> {
+    container::gone(store)?
+        .iter()
+        .try_for_each(|id| container::remove(store, id.as_ref()))
 }
 
 /// Removes the entries of a directory of the store that are none of these.
 fn remove_others(store: &Store, name: &str, used: &HashSet<Digest>) -> Result<()> {
-    let path = store.path().join(name);
-    let (directory, temporary) = (open_directory(&path)?, store.temporary()?);
-    let read = || format!("read {}", path.display());
-    for entry in fs::read_dir(&path).with_context(read)? {
-        let name = entry.with_context(read)?.file_name();
-        let digest = format!("sha256:{}", name.display()).parse::<Digest>();
+    let directory = store.path().join(name);
+    let read = || format!("read {}", directory.display());
+    for entry in fs::read_dir(&directory).with_context(read)? {
+        let entry = entry.with_context(read)?;
+        let digest =
+            format!("sha256:{}", entry.file_name().display()).parse::<Digest>();
         if !digest.is_ok_and(|digest| used.contains(&digest)) {
-            temporary.remove(&directory, &name)?;
+            store.discard(&entry.path())?;
         }
     }
     Ok(())

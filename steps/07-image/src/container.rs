@@ -13,7 +13,7 @@ use nix::errno::Errno;
 
 use crate::image::Image;
 use crate::overlay::{self, Overlay};
-use crate::store::{Store, open_directory};
+use crate::store::Store;
 use noted::{NOTE, Note};
 
 pub(crate) use noted::{all, gone};
@@ -86,7 +86,7 @@ impl Container {
 
     /// Removes the directory.
     pub(crate) fn remove(self) -> Result<()> {
-        let removed = remove(&self.store, &[self.name().to_owned()]);
+        let removed = remove(&self.store, self.name());
         std::mem::forget(self);
         removed
     }
@@ -99,23 +99,13 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         // After an error, which is reported already. `gc` finds the rest.
-        if let (Ok(temporary), Ok(parent)) =
-            (self.store.temporary(), open_directory(&self.store.containers()))
-        {
-            let _ = temporary.remove(&parent, self.name());
-        }
+        let _ = self.store.discard(&self.path);
     }
 }
 
-/// Removes the directories of these containers. Files of lent ids can be removed only
-/// as root of a user namespace.
-pub(crate) fn remove(store: &Store, names: &[impl AsRef<OsStr>]) -> Result<()> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    let (temporary, parent) =
-        (store.temporary()?, open_directory(&store.containers())?);
-    let remove =
-        || names.iter().try_for_each(|name| temporary.remove(&parent, name.as_ref()));
-    remove().or_else(|_| user::as_root(remove))
+/// Removes the directory of a container. Files of lent ids can be removed only as root
+/// of a user namespace.
+pub(crate) fn remove(store: &Store, name: &OsStr) -> Result<()> {
+    let path = store.containers().join(name);
+    store.discard(&path).or_else(|_| user::as_root(|| store.discard(&path)))
 }

@@ -10,6 +10,7 @@ use kit::Failure;
 use crate::create;
 use crate::dns::{Forwarding, Responder, ResponderOptions};
 use crate::firewall::{self, Firewall};
+use crate::gc;
 use crate::host;
 use crate::ipam;
 use crate::lease::{Lease, LeaseRequest};
@@ -28,7 +29,7 @@ pub(crate) struct Endpoint {
     dir: PathBuf,
     network: Network,
     lease: Lease,
-    /// They are released when the container leaves the network, and then None.
+    /// Released when the container leaves the network; the value is None then.
     resources: Option<HostResources>,
 }
 
@@ -53,7 +54,7 @@ impl Endpoint {
         let mut store = NetworkStore::open(&options.dir)?;
         let mut netlink = Netlink::open()?;
         let own = Some(request.run_dir.as_path());
-        host::remove_stale_or_warn(&mut store, &mut netlink, own)?;
+        gc::remove_stale_or_warn(&mut store, &mut netlink, own)?;
         let record = find_or_describe(&store, &mut netlink, options.network.as_ref())?;
         refuse_ports(&record.network, &request.ports)?;
         let lease = ipam::lease(&record, request)?;

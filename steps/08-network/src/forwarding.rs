@@ -61,8 +61,8 @@ pub(crate) fn requirements(
         all.push(required(FORWARD, own("forwarding"), "1"));
         let mut ports = leases.iter().flat_map(|lease| &lease.ports);
         if ports.any(|port| port.is_on_loopback()) {
-            // 127.0.0.1 leads to the bridge. Such packets of others are dropped
-            // (rules.rs).
+            // Packets to 127.0.0.1 go to the bridge. rules.rs drops those that come from
+            // other hosts.
             let why = "packets from and to 127.0.0.1 may cross this link";
             all.push(required(why, own("route_localnet"), "1"));
         }

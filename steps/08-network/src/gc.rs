@@ -1,12 +1,16 @@
-//! Removes what a killed runtime has left of its networks.
+//! Removes what containers that are gone have left of their networks.
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use kit::{Failure, Liveness};
 use nix::unistd::geteuid;
 
 use crate::host;
+use crate::host_changes::HostChanges;
+use crate::lease::Lease;
 use crate::netlink::Netlink;
+use crate::network_namespace::NamespaceId;
 use crate::store::NetworkStore;
 
 /// Removes the leases, links, rules and settings of containers that are gone. A user
@@ -20,7 +24,188 @@ pub(crate) fn gc(dir: &Path) -> Result<()> {
     }
     let mut store = NetworkStore::open(dir)?;
     let mut netlink = Netlink::open()?;
-    let mut errors = host::remove_stale(&mut store, &mut netlink, None)?;
+    let mut errors = remove_stale(&mut store, &mut netlink, None)?;
     errors.extend(host::reconcile(&mut store, &mut netlink));
     kit::combine(errors)
+}
+
+/// Removes the leases and links of containers that are gone. Forgets the changes of the
+/// host that a reboot has undone.
+///
+/// Returns an error for each container that cannot be examined: its lease stays.
+///
+/// `own` is the run directory of the container that is about to start. A lease with this
+/// directory belongs to an earlier container, although the directory is locked: this
+/// process holds the lock.
+///
+/// # Errors
+/// When the changes of the host were made in another network namespace, a link cannot
+/// be removed, or the leases cannot be written.
+pub(crate) fn remove_stale(
+    store: &mut NetworkStore,
+    netlink: &mut Netlink,
+    own: Option<&Path>,
+) -> Result<Vec<anyhow::Error>> {
+    ensure_same_namespace(store)?;
+    let mut errors = Vec::new();
+    for record in store.networks_in_use().cloned().collect::<Vec<_>>() {
+        let (mut kept, mut stale) = (Vec::new(), Vec::new());
+        for lease in record.leases {
+            match liveness(&lease, netlink, own) {
+                Ok(Liveness::Gone) => stale.push(lease),
+                Ok(Liveness::Alive) => kept.push(lease),
+                Err(error) => {
+                    errors.push(error);
+                    kept.push(lease);
+                }
+            }
+        }
+        if stale.is_empty() {
+            continue;
+        }
+        for lease in &stale {
+            netlink.remove_link(&lease.link)?;
+        }
+        store.set_leases(&record.network.name, kept)?;
+    }
+    Ok(errors)
+}
+
+/// Does the same, and warns about containers that cannot be examined.
+///
+/// # Errors
+/// As [`remove_stale`].
+pub(crate) fn remove_stale_or_warn(
+    store: &mut NetworkStore,
+    netlink: &mut Netlink,
+    own: Option<&Path>,
+) -> Result<()> {
+    for error in remove_stale(store, netlink, own)? {
+        kit::warn_error("the lease of another container stays", &error);
+    }
+    Ok(())
+}
+
+/// Refuses to work in another network namespace than the one in which the host was
+/// changed: the changes can be undone only there. After a reboot there are none.
+fn ensure_same_namespace(store: &mut NetworkStore) -> Result<()> {
+    let current = NamespaceId::current()?;
+    let noted = &store.changes().namespace;
+    if *noted == current {
+        return Ok(());
+    }
+    if noted.is_same_boot(&current) && store.has_to_undo() {
+        let what =
+            "the changes for these networks were made in another network namespace";
+        let hint = format!(
+            "run it there, or choose another --network-dir; if that namespace is gone, or an older \
+             version made the changes and its containers have ended, remove {}",
+            store.dir().display()
+        );
+        return Err(Failure::new(what).hint(hint).into());
+    }
+    store.update_changes(|changes| *changes = HostChanges::in_namespace(current))
+}
+
+fn liveness(
+    lease: &Lease,
+    netlink: &mut Netlink,
+    own: Option<&Path>,
+) -> Result<Liveness> {
+    match &lease.run_dir {
+        Some(run_dir) if Some(run_dir.as_path()) == own => Ok(Liveness::Gone),
+        Some(run_dir) => kit::liveness(run_dir)
+            .with_context(|| format!("container {} may be alive", lease.id)),
+        // An older version noted no run directory. The link is removed with the
+        // container's network namespace.
+        None if netlink.link(&lease.link)?.is_some() => Ok(Liveness::Alive),
+        None => Ok(Liveness::Gone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use kit::{Id, RunDir};
+
+    use super::*;
+    use crate::host_changes::SavedSysctl;
+
+    /// A directory that is removed when this is dropped.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = format!("/tmp/kiste-gc-{name}-{}", std::process::id());
+            fs::create_dir(&path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+            Scratch(path.into())
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn lease(run_dir: &Path) -> Lease {
+        Lease {
+            id: "0123456789ab".into(),
+            run_dir: Some(run_dir.into()),
+            hostname: "web".into(),
+            aliases: Vec::new(),
+            addresses: Vec::new(),
+            dns: Vec::new(),
+            mac: crate::netlink::Mac([2, 8, 0, 0, 0, 1]),
+            link: "veth0123456789a".into(),
+            ports: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_lease_is_stale_when_its_run_directory_is_gone_or_belongs_to_the_next_container()
+     {
+        let scratch = Scratch::new("stale");
+        let mut netlink = Netlink::open().unwrap();
+        let mut ask =
+            |run_dir: &Path, own| liveness(&lease(run_dir), &mut netlink, own);
+        let run_dir = RunDir::create(&scratch.0, &Id::random().unwrap()).unwrap();
+        let path = run_dir.path().to_owned();
+        assert_eq!(ask(&path, None).unwrap(), Liveness::Alive);
+        assert_eq!(ask(&path, Some(&path)).unwrap(), Liveness::Gone);
+        drop(run_dir);
+        assert_eq!(ask(&path, None).unwrap(), Liveness::Gone);
+        fs::write(&path, "").unwrap();
+        assert!(ask(&path, None).is_err(), "a file is no run directory");
+    }
+
+    #[test]
+    fn changes_of_an_earlier_boot_are_forgotten_and_those_of_another_namespace_are_not()
+    {
+        let scratch = Scratch::new("boot");
+        let mut store = NetworkStore::open(&scratch.0).unwrap();
+        let here = NamespaceId::current().unwrap();
+        let noted = |field: &str, value: &str| {
+            let mut id = serde_json::to_value(&here).unwrap();
+            id[field] = value.into();
+            serde_json::from_value::<NamespaceId>(id).unwrap()
+        };
+        let (name, before) = ("ipv4/conf/eth0/forwarding".into(), "0".into());
+        let sysctls = vec![SavedSysctl { name, before }];
+        let mut note = |namespace| {
+            let sysctls = sysctls.clone();
+            let changed =
+                HostChanges { sysctls, ..HostChanges::in_namespace(namespace) };
+            store.update_changes(|changes| *changes = changed).unwrap();
+            let done = ensure_same_namespace(&mut store);
+            (done.is_ok(), store.changes().sysctls.len())
+        };
+        assert_eq!(note(here.clone()), (true, 1));
+        assert_eq!(note(noted("boot", "another")), (true, 0));
+        assert_eq!(note(noted("namespace", "cookie:1")), (false, 1));
+    }
 }

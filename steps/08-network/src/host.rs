@@ -1,119 +1,21 @@
-//! Makes the host's rules, settings and bridges what the containers need. Every start
-//! and every end of a container calls it, so the next one repairs what a kill has left
-//! half done.
+//! Adapts the host's rules, settings and bridges to its containers. Every start and
+//! every end of a container calls it, so the next one repairs what a kill has left half
+//! done.
 
 use std::net::IpAddr;
-use std::path::Path;
 
-use anyhow::{Context, Result};
-use kit::{Failure, Liveness};
+use anyhow::Result;
 
 use crate::dns;
 use crate::firewall;
 use crate::forwarding::{self, RequiredSysctl};
-use crate::host_changes::HostChanges;
-use crate::lease::Lease;
 use crate::netlink::{Netlink, Route};
 use crate::network::Origin;
-use crate::network_namespace::NamespaceId;
 use crate::rules;
 use crate::store::{NetworkRecord, NetworkStore};
 
-/// Removes the leases and links of containers that are gone. Forgets the changes of the
-/// host that a reboot has undone.
-///
-/// Returns an error for each container that cannot be examined: its lease stays.
-///
-/// `own` is the run directory of the container that is about to start. A lease with it
-/// is that of an earlier container, although its lock is held: by us.
-///
-/// # Errors
-/// When the changes of the host were made in another network namespace, a link cannot
-/// be removed, or the leases cannot be written.
-pub(crate) fn remove_stale(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
-    own: Option<&Path>,
-) -> Result<Vec<anyhow::Error>> {
-    ensure_same_namespace(store)?;
-    let mut errors = Vec::new();
-    for record in store.networks_in_use().cloned().collect::<Vec<_>>() {
-        let (mut kept, mut stale) = (Vec::new(), Vec::new());
-        for lease in record.leases {
-            match liveness(&lease, netlink, own) {
-                Ok(Liveness::Gone) => stale.push(lease),
-                Ok(Liveness::Alive) => kept.push(lease),
-                Err(error) => {
-                    errors.push(error);
-                    kept.push(lease);
-                }
-            }
-        }
-        if stale.is_empty() {
-            continue;
-        }
-        for lease in &stale {
-            netlink.remove_link(&lease.link)?;
-        }
-        store.set_leases(&record.network.name, kept)?;
-    }
-    Ok(errors)
-}
-
-/// Does the same, and warns about containers that cannot be examined.
-///
-/// # Errors
-/// As [`remove_stale`].
-pub(crate) fn remove_stale_or_warn(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
-    own: Option<&Path>,
-) -> Result<()> {
-    for error in remove_stale(store, netlink, own)? {
-        kit::warn_error("the lease of another container stays", &error);
-    }
-    Ok(())
-}
-
-/// Refuses to work in another network namespace than the one in which the host was
-/// changed: the changes can be undone only there. After a reboot there are none.
-fn ensure_same_namespace(store: &mut NetworkStore) -> Result<()> {
-    let current = NamespaceId::current()?;
-    let noted = &store.changes().namespace;
-    if *noted == current {
-        return Ok(());
-    }
-    if noted.is_same_boot(&current) && store.has_to_undo() {
-        let what =
-            "the changes for these networks were made in another network namespace";
-        let hint = format!(
-            "run it there, or choose another --network-dir; if that namespace is gone, or an older \
-             version made the changes and its containers have ended, remove {}",
-            store.dir().display()
-        );
-        return Err(Failure::new(what).hint(hint).into());
-    }
-    store.update_changes(|changes| *changes = HostChanges::in_namespace(current))
-}
-
-fn liveness(
-    lease: &Lease,
-    netlink: &mut Netlink,
-    own: Option<&Path>,
-) -> Result<Liveness> {
-    match &lease.run_dir {
-        Some(run_dir) if Some(run_dir.as_path()) == own => Ok(Liveness::Gone),
-        Some(run_dir) => kit::liveness(run_dir)
-            .with_context(|| format!("container {} may be alive", lease.id)),
-        // An older version noted no run directory. The link is removed with the
-        // container's network namespace.
-        None if netlink.link(&lease.link)?.is_some() => Ok(Liveness::Alive),
-        None => Ok(Liveness::Gone),
-    }
-}
-
-/// Makes rules, settings and bridges what the leases require. Goes on past errors, and
-/// returns them all.
+/// Adapts rules, settings and bridges to the leases. Goes on past errors, and returns
+/// them all.
 pub(crate) fn reconcile(
     store: &mut NetworkStore,
     netlink: &mut Netlink,
@@ -122,7 +24,8 @@ pub(crate) fn reconcile(
     let networks: Vec<NetworkRecord> = store.networks_in_use().cloned().collect();
     let networks: Vec<&NetworkRecord> = networks.iter().collect();
     let required = prepare_forwarding(store, netlink, &networks, &mut errors);
-    // The rules come before forwarding is turned on: what they forbid is never open.
+    // The rules come before forwarding is turned on, so that no packet passes which they
+    // forbid.
     let saved = &store.changes().sysctls;
     errors.extend(rules::replace_table(store.dir(), &networks, saved).err());
     match required {
@@ -135,7 +38,7 @@ pub(crate) fn reconcile(
     for record in &unused {
         errors.extend(stop_network(store, netlink, record).err());
     }
-    // Last, and only when all is undone: `gc` goes by what is noted.
+    // Last, and only when all is undone: `gc` knows only what is noted.
     if errors.is_empty() {
         for NetworkRecord { network, .. } in unused {
             if network.origin == Origin::Automatic {

@@ -162,7 +162,7 @@ pub(crate) fn random_ipv6() -> Result<Subnet> {
     octets[0] = 0xfd;
     octets[1..6].copy_from_slice(&kit::random::<5>().context("getrandom(5 bytes)")?);
     let subnet = Subnet::new(IpAddr::V6(Ipv6Addr::from(octets)), 64);
-    subnet.ok_or_else(|| Failure::new("64 bits are less than 128").into())
+    subnet.ok_or_else(|| Failure::new("an IPv6 prefix of 64 bits is valid").into())
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@
 //! - `rules`, by way of `nft`: which packets may pass. `forwarding`: the kernel settings
 //!   that let packets through the host. `firewall`: the tables of other programs that
 //!   would drop them.
-//! - `store`: the networks, leases and changes of the host that are noted. `host` makes
-//!   the host what they require, and undoes the rest.
+//! - `store`: the networks, leases and changes of the host that are noted. `host`
+//!   adapts the host to them. `gc` removes those of containers that are gone.
 //! - [`etc`] and [`dns`]: names. `pasta`: a network without root.
 
 mod args;

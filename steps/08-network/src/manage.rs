@@ -8,6 +8,7 @@ use kit::{Failure, FailureKind, Hint};
 
 use crate::create;
 use crate::dns;
+use crate::gc;
 use crate::host;
 use crate::ipam;
 use crate::netlink::Netlink;
@@ -37,7 +38,7 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     }
     let mut store = NetworkStore::open(dir)?;
     let mut netlink = Netlink::open()?;
-    host::remove_stale_or_warn(&mut store, &mut netlink, None)?;
+    gc::remove_stale_or_warn(&mut store, &mut netlink, None)?;
     let NewNetwork { name, subnet, isolation, .. } = new;
     if store.find(&name.0).is_some() {
         let what = format!("the network {} already exists", name.0);
@@ -71,7 +72,7 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
 pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
     let mut store = NetworkStore::open(dir)?;
     let mut netlink = Netlink::open()?;
-    host::remove_stale_or_warn(&mut store, &mut netlink, None)?;
+    gc::remove_stale_or_warn(&mut store, &mut netlink, None)?;
     let NetworkRecord { network, leases } = store.network(&name.0)?.clone();
     if !leases.is_empty() {
         let containers: Vec<_> = leases

@@ -87,7 +87,6 @@ fn name_of(kind: u16) -> &'static str {
     match kind {
         libc::RTM_NEWLINK => "RTM_NEWLINK",
         libc::RTM_SETLINK => "RTM_SETLINK",
-        libc::RTM_DELLINK => "RTM_DELLINK",
         libc::RTM_GETLINK => "RTM_GETLINK",
         libc::RTM_NEWADDR => "RTM_NEWADDR",
         libc::RTM_GETADDR => "RTM_GETADDR",

@@ -234,7 +234,15 @@ fn read_networks(dir: &Path) -> Result<BTreeMap<String, NetworkRecord>> {
     let read = || format!("read {}", dir.display());
     for entry in fs::read_dir(dir).with_context(read)? {
         let path = entry.with_context(read)?.path();
-        let Some(network) = json_file::read::<Network>(&path.join(NETWORK))? else {
+        let file = path.join(NETWORK);
+        let Some(network) = json_file::read::<Network>(&file)? else {
+            if file.exists() {
+                let name = path.file_name().unwrap_or_default().display();
+                kit::warn(format_args!(
+                    "{} is empty: create the network {name} again",
+                    file.display()
+                ));
+            }
             remove_unfinished(&path);
             continue;
         };

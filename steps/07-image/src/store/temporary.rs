@@ -1,14 +1,15 @@
-//! Directories below `tmp` for work that is not finished yet. Each is locked while its
-//! maker lives, so that the next process finds and removes what a `kill -9` left there.
+//! Directories below `tmp`, which are not complete yet or not completely removed. Each is
+//! locked by the process that works on it, so that the next process finds and removes
+//! those that a `kill -9` has left.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::renameat;
+use kit::if_exists;
 
 use super::{Store, open_directory};
 use crate::unpack;
@@ -18,8 +19,7 @@ use crate::unpack;
 pub(crate) struct Temporary {
     path: PathBuf,
     parent: OwnedFd,
-    /// The directory itself, locked.
-    directory: OwnedFd,
+    _lock: File,
 }
 
 impl Store {
@@ -39,12 +39,45 @@ impl Store {
                 // Between mkdir and flock, `remove_stale` has found it unlocked.
                 continue;
             }
-            let directory = lock.context("flock(tmp)")?.into();
-            return Ok(Temporary { path, parent: open_directory(&parent)?, directory });
+            let lock = lock.context("flock(tmp)")?;
+            return Ok(Temporary {
+                path,
+                parent: open_directory(&parent)?,
+                _lock: lock,
+            });
         }
     }
 
-    /// Removes everything from `tmp` but the directories whose maker lives.
+    /// Removes a file or directory of the store. A directory is moved below `tmp` first:
+    /// if we are killed meanwhile, its place has all of it or nothing.
+    ///
+    /// It can be called again after an error, as root of a user namespace perhaps. It
+    /// needs no free space, so it works on a full disk.
+    pub(crate) fn discard(&self, path: &Path) -> Result<()> {
+        let name = path.file_name().unwrap_or_default();
+        let tmp = self.path().join("tmp");
+        if fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir()) {
+            let parent = path.parent().unwrap_or(path);
+            return unpack::remove(&open_directory(parent)?, name);
+        }
+        let lock = match if_exists(File::open(path)) {
+            // An earlier attempt has moved it.
+            Ok(None) => if_exists(File::open(tmp.join(name))),
+            found => found,
+        };
+        let Some(lock) = lock.with_context(|| format!("open({})", path.display()))?
+        else {
+            return Ok(());
+        };
+        if lock.try_lock().is_err() {
+            return Ok(()); // another process removes it
+        }
+        if_exists(fs::rename(path, tmp.join(name)))
+            .with_context(|| format!("rename({})", path.display()))?;
+        unpack::remove(&open_directory(&tmp)?, name)
+    }
+
+    /// Removes everything from `tmp` but the directories that a living process works on.
     pub(crate) fn remove_stale(&self) -> Result<()> {
         let parent = self.path().join("tmp");
         let directory = open_directory(&parent)?;
@@ -60,8 +93,8 @@ impl Store {
                 false => None,
             };
             unpack::remove(&directory, &entry.file_name())?;
-            // A maker that waits for the lock finds the directory removed, and makes
-            // another one.
+            // `temporary` may wait for the lock. It finds the directory removed, and
+            // makes another one.
             drop(lock);
         }
         Ok(())
@@ -79,19 +112,6 @@ impl Temporary {
         kit::call("complete, it takes its place", "rename", place.display(), || {
             fs::rename(&self.path, place)
         })
-    }
-
-    /// Removes an entry of another directory of the store. It is moved here first: if
-    /// we are killed meanwhile, its place has all of it or nothing.
-    pub(crate) fn remove(&self, parent: &impl AsFd, name: &OsStr) -> Result<()> {
-        match renameat(parent, name, &self.directory, name) {
-            // We have moved it in an attempt before, or another process has.
-            Err(rustix::io::Errno::NOENT) => {}
-            renamed => {
-                renamed.with_context(|| format!("rename({})", name.display()))?;
-            }
-        }
-        unpack::remove(&self.directory, name)
     }
 }
 

@@ -142,18 +142,19 @@ impl Netlink {
     }
 
     /// Removes a link, and with it the other end of a cable. A link that does not exist
-    /// is no error: a veth is removed with the namespace of its other end.
+    /// is no error: the kernel removes a veth with the namespace of its other end, but
+    /// some time later.
     ///
     /// # Errors
     /// The kernel's reason.
     pub(crate) fn remove_link(&mut self, name: &str) -> Result<()> {
-        let Some(link) = self.link(name)? else { return Ok(()) };
-        let gone =
-            Message::new(RTM_DELLINK, &one_link(link.index), Attributes::default());
-        match self.request("remove the link: no container uses it", name, gone, 0) {
-            Err(error) if kit::errno(&error) == Some(Errno::ENODEV) => Ok(()),
+        let link = Attributes::default().text(IFLA_IFNAME, name);
+        let link = Message::new(RTM_DELLINK, &any_link(), link);
+        let why = "remove the link: no container uses it";
+        kit::call(why, "RTM_DELLINK", name, || match self.0.request(&link, 0) {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
             done => done,
-        }
+        })
     }
 
     /// Finds a link by its name.

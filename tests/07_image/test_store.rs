@@ -18,31 +18,31 @@ use crate::tiny::tiny;
 const NEEDS: &[&str] = &["pivot-root", "user-namespace", "overlay"];
 
 /// A store, by its owner.
-pub enum Shop {
+pub enum TestStore {
     Root(Bench),
     User(User),
 }
 
 /// Makes a store of root's.
-pub fn root() -> Option<Shop> {
-    Bench::of(this_step(), &[NEEDS, &["root"]].concat()).map(Shop::Root)
+pub fn root() -> Option<TestStore> {
+    Bench::of(this_step(), &[NEEDS, &["root"]].concat()).map(TestStore::Root)
 }
 
 /// Makes a store of a user with ranges of ids in /etc/subuid and /etc/subgid.
-pub fn with_ranges() -> Option<Shop> {
-    User::with_ranges(this_step(), NEEDS).map(Shop::User)
+pub fn with_ranges() -> Option<TestStore> {
+    User::with_ranges(this_step(), NEEDS).map(TestStore::User)
 }
 
 /// Makes a store of a user without such ranges.
-pub fn alone() -> Option<Shop> {
-    User::alone(this_step(), NEEDS).map(Shop::User)
+pub fn alone() -> Option<TestStore> {
+    User::alone(this_step(), NEEDS).map(TestStore::User)
 }
 
 /// Runs a test as root, and then as a user with ranges of ids.
-pub fn everywhere(test: impl Fn(&Shop)) {
-    for shop in [root(), in_addition(with_ranges)].into_iter().flatten() {
-        test(&shop);
-        shop.is_empty_after_gc_without_images();
+pub fn everywhere(test: impl Fn(&TestStore)) {
+    for store in [root(), in_addition(with_ranges)].into_iter().flatten() {
+        test(&store);
+        store.is_empty_after_gc_without_images();
     }
 }
 
@@ -53,12 +53,12 @@ pub struct Listed {
     pub id: String,
 }
 
-impl Shop {
+impl TestStore {
     /// Returns the bench that the store belongs to.
     pub fn bench(&self) -> &Bench {
         match self {
-            Shop::Root(bench) => bench,
-            Shop::User(user) => user.bench(),
+            TestStore::Root(bench) => bench,
+            TestStore::User(user) => user.bench(),
         }
     }
 
@@ -68,13 +68,13 @@ impl Shop {
     }
 
     /// Returns the directory of the store.
-    pub fn store(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.bench().store()
     }
 
     /// Makes the store's owner the owner of this path.
     pub fn give(&self, path: &Path) {
-        if let Shop::User(user) = self {
+        if let TestStore::User(user) = self {
             user.give(path);
         }
     }
@@ -90,29 +90,29 @@ impl Shop {
     /// Runs the program with exactly these arguments.
     pub fn exactly(&self, arguments: &[&str]) -> Ran {
         match self {
-            Shop::Root(bench) => bench.call(arguments),
-            Shop::User(user) => user.call(arguments),
+            TestStore::Root(bench) => bench.call(arguments),
+            TestStore::User(user) => user.call(arguments),
         }
     }
 
     /// Runs the program with these arguments, the first of which is a subcommand, on
     /// this store.
     pub fn call(&self, arguments: &[&str]) -> Ran {
-        let store = self.store();
-        let store = ["--store", store.to_str().unwrap()];
-        self.exactly(&[&arguments[..1], &store, &arguments[1..]].concat())
+        let store_path = self.path();
+        let store_path = ["--store", store_path.to_str().unwrap()];
+        self.exactly(&[&arguments[..1], &store_path, &arguments[1..]].concat())
     }
 
     /// Does the same with this file as stdin.
     pub fn call_with_stdin(&mut self, stdin: &Path, arguments: &[&str]) -> Ran {
-        let store = self.store();
-        let store = ["--store", store.to_str().unwrap()];
-        let arguments = [&arguments[..1], &store, &arguments[1..]].concat();
+        let store_path = self.path();
+        let store_path = ["--store", store_path.to_str().unwrap()];
+        let arguments = [&arguments[..1], &store_path, &arguments[1..]].concat();
         let script = format!("exec \"$@\" < {}", stdin.display());
         let shell = ["sh", "-c", &script, "sh"];
         match self {
-            Shop::Root(bench) => bench.call_by(&shell, arguments),
-            Shop::User(user) => {
+            TestStore::Root(bench) => bench.call_by(&shell, arguments),
+            TestStore::User(user) => {
                 user.as_user = shell.map(String::from).to_vec();
                 let ran = user.call(arguments);
                 user.as_user.clear();
@@ -130,8 +130,8 @@ impl Shop {
     pub fn run(&self, image: &str, options: &[&str], command: &[&str]) -> Ran {
         let options = [&["--image", image], options].concat();
         match self {
-            Shop::Root(bench) => bench.run(&options, command),
-            Shop::User(user) => user.run(&options, command),
+            TestStore::Root(bench) => bench.run(&options, command),
+            TestStore::User(user) => user.run(&options, command),
         }
     }
 
@@ -144,8 +144,8 @@ impl Shop {
     pub fn start(&self, image: &str, options: &[&str], command: &[&str]) -> Running {
         let options = [&["--image", image], options].concat();
         match self {
-            Shop::Root(bench) => bench.start(&options, command),
-            Shop::User(user) => user.start(&options, command),
+            TestStore::Root(bench) => bench.start(&options, command),
+            TestStore::User(user) => user.start(&options, command),
         }
     }
 
@@ -225,7 +225,7 @@ impl Shop {
 
     /// Returns the sorted names in a directory of the store; none if it does not exist.
     pub fn in_store(&self, place: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.store().join(place)).into_iter().flatten();
+        let entries = fs::read_dir(self.path().join(place)).into_iter().flatten();
         let mut names: Vec<String> =
             entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
@@ -234,7 +234,7 @@ impl Shop {
 
     /// Returns the directory of the highest of these layers in the store.
     pub fn layer(&self, layers: &[Vec<u8>]) -> PathBuf {
-        self.store().join("layers").join(&chain_id(layers)["sha256:".len()..])
+        self.path().join("layers").join(&chain_id(layers)["sha256:".len()..])
     }
 
     /// Asserts that the store has no layer, no container and no unfinished file.
@@ -243,12 +243,12 @@ impl Shop {
         for place in ["layers", "tmp", "containers"] {
             assert_eq!(self.in_store(place), [""; 0], "{place} after {after}");
         }
-        if self.store().exists() {
+        if self.path().exists() {
             assert_eq!(self.images(), [], "after {after}");
         }
         // A user's gc is slow, because of newuidmap: `everywhere` calls it once at the
         // end.
-        if let Shop::Root(_) = self {
+        if let TestStore::Root(_) = self {
             self.is_empty_after_gc_without_images();
         }
     }
@@ -256,11 +256,11 @@ impl Shop {
     /// Asserts that `gc` of a store without images leaves nothing in it.
     #[track_caller]
     fn is_empty_after_gc_without_images(&self) {
-        let index = fs::read(self.store().join("index.json"))
+        let index = fs::read(self.path().join("index.json"))
             .unwrap_or_else(|_| br#"{"manifests":[]}"#.into());
         let is_empty =
             |index: Value| index["manifests"].as_array().is_some_and(Vec::is_empty);
-        if self.store().exists() && serde_json::from_slice(&index).is_ok_and(is_empty) {
+        if self.path().exists() && serde_json::from_slice(&index).is_ok_and(is_empty) {
             self.gc().exits(0);
             for place in ["blobs/sha256", "layers", "tmp", "containers"] {
                 assert_eq!(self.in_store(place), [""; 0], "{place}, without an image");
@@ -280,7 +280,7 @@ impl Shop {
 
     /// Returns a tree with the owners that a container sees.
     pub fn inside(&self, tree: Tree) -> Tree {
-        let Shop::User(user) = self else { return tree };
+        let TestStore::User(user) = self else { return tree };
         let id = |id: u32, own: u32, first: u32| match id {
             _ if id == own => 0,
             _ if (first..first + 65536).contains(&id) => id - first + 1,
