@@ -80,8 +80,9 @@ fn the_host_does_not_become_a_router() {
     assert_ne!(world.outside("busybox ping -c2 -i0.2 -W1 198.51.100.9").code, 0);
     let spied = world.sh("nft list table ip spy").out;
     assert!(spied.contains("packets 0 "), "{spied}");
-    // The container's own packets are forwarded to it.
-    let _ = world.run(&[], &["ping", "-c1", "-W1", "198.51.100.9"]);
+    // The container's own packets are forwarded to it. If the answer to the first ARP
+    // request is lost, the kernel asks again after a second.
+    let _ = world.run(&[], &["ping", "-c1", "-W3", "198.51.100.9"]);
     let spied = world.sh("nft list table ip spy; nft delete table ip spy").out;
     assert!(spied.contains("packets 1 "), "{spied}");
     drop(running);

@@ -123,11 +123,11 @@ fn a_mount_point_that_is_no_file_is_refused() {
         host.run(&[], &["true"]).exits(125).complains(why);
         let _ = fs::remove_dir(&hosts);
     };
-    refuse(&|hosts| fs::create_dir(hosts).unwrap(), "no file");
-    refuse(&|hosts| symlink("hosts", hosts).unwrap(), "circle");
+    refuse(&|hosts| fs::create_dir(hosts).unwrap(), "not a regular file");
+    refuse(&|hosts| symlink("hosts", hosts).unwrap(), "loop of symbolic links");
     refuse(
         &|hosts| nix::unistd::mkfifo(hosts, nix::sys::stat::Mode::S_IRWXU).unwrap(),
-        "no file",
+        "not a regular file",
     );
 }
 

@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 }
 
 // ANCHOR: run
-// Task 6.1: in one call with the others, which then belong to the new user namespace.
+// Task 6.1: one call makes all namespaces, and the user namespace owns the others.
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let limits = args.cgroup.limits()?;

@@ -44,11 +44,10 @@ pub struct Create {
     /// Give it a private IPv6 subnet as well (RFC 4193)
     #[arg(long)]
     ipv6: bool,
-    /// Its containers reach each other, and nothing else reaches or is reached
+    /// Connect its containers with each other only: there is no way out or in
     #[arg(long, conflicts_with = "isolate")]
     internal: bool,
-    /// Its containers and those of other networks do not reach each other, not even at
-    /// published ports
+    /// Keep its containers apart from those of other networks, also at published ports
     #[arg(long)]
     isolate: bool,
     #[command(flatten)]

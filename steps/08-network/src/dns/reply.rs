@@ -58,8 +58,10 @@ enum Lookup<'a> {
     /// The name exists. It may have no record of the type: RFC 2308, 2.2.
     Records(Vec<RData<'a>>),
     NoSuchName,
-    /// The name is none of the network.
+    /// The name does not belong to the network.
     Outside,
+    /// The class of the question is not that of the Internet.
+    Refused,
 }
 
 impl Authority {
@@ -71,14 +73,14 @@ impl Authority {
         transport: Transport,
         turn: usize,
     ) -> Reply {
-        let has_header = HEADER <= message.len() && message.len() <= MAX_QUESTION;
-        // Two servers that answer answers never stop.
-        if !has_header || message[2] & IS_ANSWER != 0 {
+        let has_length = (HEADER..=MAX_QUESTION).contains(&message.len());
+        // An answer gets none: two servers that answer answers never stop.
+        if !has_length || message[2] & IS_ANSWER != 0 {
             return Reply::Ignore;
         }
         let refuse = |code| Reply::Answer(error_answer(message, HEADER, code));
         if message[4..6] != [0, 1] {
-            return refuse(RCODE::FormatError); // only one question is ever asked
+            return refuse(RCODE::FormatError); // clients ask one question at a time
         }
         // The records behind the question are not parsed, however many the header says
         // that there are.
@@ -97,27 +99,24 @@ impl Authority {
         let Some(question_end) = question_end(message, question) else {
             return refuse(RCODE::FormatError);
         };
-        let answer = |code, records: &[RData]| {
-            let bytes = answer(&packet, question, code, records, transport);
-            bytes.map_or(Reply::Ignore, Reply::Answer)
-        };
-        if !matches!(question.qclass, QCLASS::CLASS(CLASS::IN) | QCLASS::ANY)
-            || question.unicast_response
-        {
-            return answer(RCODE::Refused, &[]);
-        }
-        match self.look_up(&lower_case(&question.qname), question.qtype, turn) {
-            Lookup::Records(records) => answer(RCODE::NoError, &records),
+        match self.look_up(question, turn) {
             Lookup::Outside if self.forwarding == Forwarding::On => {
                 Reply::Forward { question_end }
             }
-            Lookup::NoSuchName | Lookup::Outside => answer(RCODE::NameError, &[]),
+            lookup => answer(&packet, question, &lookup, transport)
+                .map_or(Reply::Ignore, Reply::Answer),
         }
     }
 
-    fn look_up(&self, name: &str, wanted: QTYPE, turn: usize) -> Lookup<'_> {
-        let Some(address) = reverse_address(name) else {
-            return match self.zone.addresses(name) {
+    fn look_up(&self, question: &Question, turn: usize) -> Lookup<'_> {
+        if !matches!(question.qclass, QCLASS::CLASS(CLASS::IN) | QCLASS::ANY)
+            || question.unicast_response
+        {
+            return Lookup::Refused;
+        }
+        let (name, wanted) = (lower_case(&question.qname), question.qtype);
+        let Some(address) = reverse_address(&name) else {
+            return match self.zone.addresses(&name) {
                 Some(addresses) => Lookup::Records(records(wanted, addresses, turn)),
                 None => Lookup::Outside,
             };
@@ -156,7 +155,7 @@ fn pointers(wanted: QTYPE, hostname: &str) -> Vec<RData<'_>> {
     name.map(|name| RData::PTR(PTR(name))).into_iter().collect()
 }
 
-/// Where the question ends in its message. None: its name is compressed, so the answer
+/// The offset at which the question ends. None: its name is compressed, so the answer
 /// of another server would not repeat it byte for byte.
 fn question_end(message: &[u8], question: &Question) -> Option<usize> {
     let mut packet = Packet::new_query(0);
@@ -194,10 +193,14 @@ fn reverse_address(name: &str) -> Option<IpAddr> {
 fn answer(
     asked: &Packet,
     question: &Question,
-    code: RCODE,
-    records: &[RData],
+    lookup: &Lookup,
     transport: Transport,
 ) -> simple_dns::Result<Vec<u8>> {
+    let (code, records) = match lookup {
+        Lookup::Records(records) => (RCODE::NoError, &records[..]),
+        Lookup::NoSuchName | Lookup::Outside => (RCODE::NameError, &[][..]),
+        Lookup::Refused => (RCODE::Refused, &[][..]),
+    };
     let build = |records: &[RData], flags: PacketFlag| {
         let mut packet = Packet::new_reply(asked.id());
         *packet.rcode_mut() = code;
