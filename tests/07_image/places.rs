@@ -157,7 +157,8 @@ fn a_read_only_store_can_be_read() {
         arguments.iter().map(|word| word.to_str().unwrap()).collect();
     in_mount_namespace(&store, &prepare, &arguments)
         .exits(125)
-        .complains("Read-only file system");
+        .complains("Read-only file system")
+        .complains("hint: the store is read-only");
     assert_eq!(store.names(), ["small:1"]);
 }
 

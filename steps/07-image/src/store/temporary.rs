@@ -4,8 +4,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -27,12 +27,10 @@ impl Store {
     pub(crate) fn temporary(&self) -> Result<Temporary> {
         let parent = self.path().join("tmp");
         loop {
-            let mut path = parent.clone();
-            let shown = format!("{}/dir-…", parent.display());
-            kit::call("a directory that is not complete yet", "mkdir", shown, || {
-                path =
-                    tempfile::Builder::new().prefix("dir-").tempdir_in(&parent)?.keep();
-                io::Result::Ok(())
+            let path = parent.join(format!("dir-{}", kit::Id::random()?));
+            let why = "a directory that is not complete yet";
+            kit::call(why, "mkdir", path.display(), || {
+                fs::DirBuilder::new().mode(0o700).create(&path)
             })?;
             let lock = File::open(&path).and_then(|lock| lock.lock().map(|()| lock));
             if !path.exists() {
