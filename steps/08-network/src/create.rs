@@ -25,9 +25,6 @@ pub(crate) struct NewNetwork {
 
 /// Describes the default network, with the first private subnet that the host does not
 /// use.
-///
-/// # Errors
-/// When no subnet is free.
 pub(crate) fn default_network(
     store: &NetworkStore,
     netlink: &mut Netlink,
@@ -44,9 +41,6 @@ pub(crate) fn default_network(
 }
 
 /// Describes a network that a user creates.
-///
-/// # Errors
-/// When the host uses the subnet already, or no subnet is free.
 pub(crate) fn named_network(
     store: &NetworkStore,
     netlink: &mut Netlink,

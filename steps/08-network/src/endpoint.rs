@@ -91,9 +91,6 @@ impl Endpoint {
     // ANCHOR: plug-in
     /// Makes the cable from the bridge into the container's network namespace. The
     /// parent calls it while the child waits.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     // Task 8.3: the other end is made in the namespace, and is never seen here.
     pub(crate) fn plug_in(&self, namespace: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = Netlink::open()?;
@@ -110,9 +107,6 @@ impl Endpoint {
     // ANCHOR: configure
     /// Gives the link in the container its addresses, and a default route unless the
     /// network is internal. The child calls it.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn configure(&self, netlink: &mut Netlink) -> Result<()> {
         let link = netlink.link(INSIDE)?.ok_or_else(|| {
             Failure::new(format_args!("the cable's end {INSIDE} is gone"))

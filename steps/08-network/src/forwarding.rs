@@ -43,9 +43,6 @@ fn required(
 
 /// Lists the settings that the networks with containers need. `uplinks` lead to other
 /// hosts; `changed` are the settings that we have changed already.
-///
-/// # Errors
-/// When a present value cannot be read.
 pub(crate) fn requirements(
     networks: &[&NetworkRecord],
     uplinks: &[String],

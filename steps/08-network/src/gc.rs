@@ -37,10 +37,6 @@ pub(crate) fn gc(dir: &Path) -> Result<()> {
 /// `own` is the run directory of the container that is about to start. A lease with
 /// this directory belongs to an earlier container, although the directory is locked:
 /// this process holds the lock.
-///
-/// # Errors
-/// When the changes of the host were made in another network namespace, a link cannot
-/// be removed, or the leases cannot be written.
 pub(crate) fn remove_stale(
     store: &mut NetworkStore,
     netlink: &mut Netlink,
@@ -72,9 +68,6 @@ pub(crate) fn remove_stale(
 }
 
 /// Does the same, and warns about containers that cannot be examined.
-///
-/// # Errors
-/// As [`remove_stale`].
 pub(crate) fn remove_stale_or_warn(
     store: &mut NetworkStore,
     netlink: &mut Netlink,

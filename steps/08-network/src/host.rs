@@ -81,9 +81,6 @@ fn stop_network(
 
 /// Lists the links by which the host reaches other hosts: those of its unicast routes,
 /// without our bridges.
-///
-/// # Errors
-/// The kernel's reason.
 pub(crate) fn uplinks(
     store: &NetworkStore,
     netlink: &mut Netlink,

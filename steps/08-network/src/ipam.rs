@@ -12,10 +12,6 @@ use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
 
 /// Makes a lease: chooses the addresses of a new container.
-///
-/// # Errors
-/// When a requested address is taken or not in the network's subnet, or no address is
-/// free.
 pub(crate) fn lease(record: &NetworkRecord, request: LeaseRequest) -> Result<Lease> {
     let NetworkRecord { network, leases } = record;
     let name = &network.name;
@@ -110,9 +106,6 @@ fn choose_mac(
 
 /// Lists the subnets that the host uses: those of its links, and the destinations of
 /// its routes, in all routing tables (a VPN may have its own).
-///
-/// # Errors
-/// The kernel's reason.
 pub(crate) fn in_use(netlink: &mut Netlink) -> Result<Vec<Subnet>> {
     let mut subnets: Vec<_> =
         netlink.addresses()?.into_iter().map(|(_, subnet)| subnet.network()).collect();
@@ -129,9 +122,6 @@ pub(crate) fn in_use(netlink: &mut Netlink) -> Result<Vec<Subnet>> {
 
 /// Chooses a private IPv4 subnet of 254 addresses (RFC 1918) that overlaps with none of
 /// `taken`.
-///
-/// # Errors
-/// When there is none left.
 pub(crate) fn free_ipv4(taken: &[Subnet]) -> Result<Subnet> {
     let free =
         candidates().find(|subnet| !taken.iter().any(|other| other.overlaps(*subnet)));
@@ -154,9 +144,6 @@ fn candidates() -> impl Iterator<Item = Subnet> {
 }
 
 /// Makes a unique local IPv6 subnet with 40 random bits (RFC 4193, 3.2.2).
-///
-/// # Errors
-/// When the kernel gives no random numbers.
 pub(crate) fn random_ipv6() -> Result<Subnet> {
     let mut octets = [0; 16];
     octets[0] = 0xfd;

@@ -22,17 +22,11 @@ pub(crate) enum Durability {
 }
 
 /// Reads and parses a file. None: there is none, or a power cut has left it empty.
-///
-/// # Errors
-/// When it cannot be read or is malformed.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     read_text(path)?.map(|text| parse(path, &text)).transpose()
 }
 
 /// Reads a file. None: there is none, or a power cut has left it empty.
-///
-/// # Errors
-/// When it cannot be read.
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>> {
     let text = match fs::read_to_string(path) {
         Err(error) if is_missing(&error) => return Ok(None),
@@ -47,9 +41,6 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// Parses the text of a file.
-///
-/// # Errors
-/// When it is malformed.
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     serde_json::from_str(text)
         .map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))
@@ -58,9 +49,6 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
 }
 
 /// Makes the text of a value.
-///
-/// # Errors
-/// When it cannot be JSON.
 pub(crate) fn text<T: Serialize>(value: &T) -> Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }

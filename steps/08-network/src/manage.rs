@@ -43,10 +43,6 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
 }
 
 /// Removes a network and its bridge; and the automatic networks that have no containers.
-///
-/// # Errors
-/// When there is no such network, it has containers, or something of it cannot be
-/// removed.
 pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
     let mut store = NetworkStore::open(dir)?;
     let mut netlink = Netlink::open()?;

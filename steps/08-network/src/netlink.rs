@@ -41,9 +41,6 @@ impl kit::Outcome for List {
 
 impl Netlink {
     /// Opens a socket in this process's network namespace.
-    ///
-    /// # Errors
-    /// The kernel's reason: EPROTONOSUPPORT, where it has no network.
     pub(crate) fn open() -> Result<Self> {
         let socket = Socket::route().map_err(|error| {
             Failure::new(format_args!("socket(NETLINK_ROUTE): {error}"))

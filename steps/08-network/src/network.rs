@@ -133,9 +133,6 @@ impl Network {
     }
 
     /// Finds the bridge.
-    ///
-    /// # Errors
-    /// When it does not exist.
     pub(crate) fn link(&self, netlink: &mut Netlink) -> Result<Interface> {
         let link = netlink.link(&self.bridge)?;
         let bridge = &self.bridge;

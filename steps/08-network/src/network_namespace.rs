@@ -22,9 +22,6 @@ pub(crate) struct NamespaceId {
 
 impl NamespaceId {
     /// Asks for the namespace of this process.
-    ///
-    /// # Errors
-    /// When the kernel does not tell the boot or the cookie.
     pub(crate) fn current() -> Result<Self> {
         let boot_id = "/proc/sys/kernel/random/boot_id";
         let boot = kit::read_kernel_file(boot_id)

@@ -63,9 +63,6 @@ struct Links {
 }
 
 /// Reads the state of all networks.
-///
-/// # Errors
-/// When the kernel does not list its links.
 pub(crate) fn network_statuses(store: &NetworkStore) -> Result<Vec<NetworkStatus>> {
     let links = Links::read()?;
     Ok(store.networks().map(|record| links.status(record)).collect())
@@ -73,9 +70,6 @@ pub(crate) fn network_statuses(store: &NetworkStore) -> Result<Vec<NetworkStatus
 
 impl Topology {
     /// Reads the state of all networks, of the host's other links and of its rules.
-    ///
-    /// # Errors
-    /// When the kernel does not list its links or rules.
     pub(crate) fn read(store: &NetworkStore) -> Result<Self> {
         let links = Links::read()?;
         let networks: Vec<_> =

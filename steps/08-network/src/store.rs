@@ -86,9 +86,6 @@ impl NetworkStore {
     }
 
     /// Finds a network by its name.
-    ///
-    /// # Errors
-    /// When there is none.
     pub(crate) fn network(&self, name: &str) -> Result<&NetworkRecord> {
         let create = format!("`network create {name}` creates one");
         let names = || self.networks.keys().cloned().collect::<Vec<_>>().join(", ");
@@ -144,9 +141,6 @@ impl NetworkStore {
     }
 
     /// Removes a network. The caller removes its bridge.
-    ///
-    /// # Errors
-    /// When its directory cannot be removed.
     pub(crate) fn remove(&mut self, name: &str) -> Result<()> {
         let dir = self.dir.join(name);
         kit::call("forget the network", "rmdir", dir.display(), || {
@@ -167,9 +161,6 @@ impl NetworkStore {
     }
 
     /// Notes changes of the host, before they are made, or after they are undone.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub(crate) fn update_changes(
         &mut self,
         update: impl FnOnce(&mut HostChanges),

@@ -46,10 +46,6 @@ pub(crate) struct Responder {
 
 impl Responder {
     /// Starts a responder with these options, unless it runs already.
-    ///
-    /// # Errors
-    /// When it cannot be started: another program has port 53, or the lease file cannot
-    /// be read.
     pub(crate) fn ensure(options: &ResponderOptions) -> Result<Self> {
         let leases = std::path::absolute(&options.leases)
             .context("the absolute path of the leases")?;
@@ -72,9 +68,6 @@ impl Responder {
 
 /// Waits until the responder of a network has exited. The network's last container has
 /// ended, and its [`Responder`] is dropped.
-///
-/// # Errors
-/// When the responder cannot be found or waited for.
 pub(crate) fn wait_for_exit(leases: &Path) -> Result<()> {
     match RunningResponder::find(leases)? {
         Some(running) => running.wait_for_exit(),

@@ -48,9 +48,6 @@ pub(crate) struct Server {
 
 impl Server {
     /// Listens on port 53 of each gateway for questions that come in by the bridge.
-    ///
-    /// # Errors
-    /// When the kernel refuses a socket: EADDRINUSE, another program has the port.
     pub(crate) fn listen(
         options: &ResponderOptions,
         zone: WatchedFile<Arc<Zone>>,
@@ -77,9 +74,6 @@ impl Server {
     }
 
     /// Reads the lease file for the first time.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(crate) fn read_zone(&mut self) -> Result<()> {
         self.zone
             .get(|text| Zone::parse(text).map(Arc::new))
@@ -88,9 +82,6 @@ impl Server {
     }
 
     /// Answers until no runtime has the FIFO `users` open any more.
-    ///
-    /// # Errors
-    /// When poll(2) fails.
     pub(crate) fn serve(&mut self, users: BorrowedFd<'_>) -> Result<()> {
         loop {
             let ready = self.wait(users)?;

@@ -15,9 +15,6 @@ const FIXED: usize = 8;
 
 impl Netlink {
     /// Gives a link an address. The prefix says which other addresses are on that link.
-    ///
-    /// # Errors
-    /// EEXIST, when the link has the address already.
     pub(crate) fn add_address(
         &mut self,
         why: &str,
@@ -41,9 +38,6 @@ impl Netlink {
     }
 
     /// Lists all addresses of this network namespace, each with the index of its link.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn addresses(&mut self) -> Result<Vec<(u32, Subnet)>> {
         let all = Message::new(libc::RTM_GETADDR, &[0; FIXED], Attributes::default());
         let found = self.list("which addresses the host has", all)?;

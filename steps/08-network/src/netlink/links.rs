@@ -36,10 +36,6 @@ pub(crate) struct Interface {
 
 impl Netlink {
     /// Creates a bridge, which is down.
-    ///
-    /// # Errors
-    /// EEXIST, when there is a link of that name; EOPNOTSUPP, when the kernel has no
-    /// bridges.
     pub(crate) fn add_bridge(&mut self, name: &str, mac: Mac) -> Result<()> {
         let bridge = Attributes::default().text(IFLA_INFO_KIND, "bridge");
         let attributes = Attributes::default()
@@ -63,9 +59,6 @@ impl Netlink {
     // ANCHOR: veth
     /// Creates a cable: one end, called `name`, in this network namespace, and the
     /// other, called `inside`, in `namespace`. See veth(4).
-    ///
-    /// # Errors
-    /// EEXIST, when the name of either end is taken.
     pub(crate) fn add_veth(
         &mut self,
         name: &str,
@@ -95,9 +88,6 @@ impl Netlink {
     /// Plugs a link into a bridge, and turns it on. The bridge may send a packet back
     /// through the link that it came by (hairpin mode), so that a container reaches its
     /// own published port.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn plug(&mut self, link: &Interface, bridge: &Interface) -> Result<()> {
         self.request(
             "plug the other end into the bridge",
@@ -127,9 +117,6 @@ impl Netlink {
     }
 
     /// Turns a link on.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn turn_on(&mut self, link: &Interface) -> Result<()> {
         let up = libc::IFF_UP as u32;
         let on = Message::new(
@@ -144,9 +131,6 @@ impl Netlink {
     /// Removes a link, and with it the other end of a cable. A link that does not exist
     /// is no error: the kernel removes a veth with the namespace of its other end, but
     /// some time later.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn remove_link(&mut self, name: &str) -> Result<()> {
         let link = Attributes::default().text(IFLA_IFNAME, name);
         let link = Message::new(RTM_DELLINK, &any_link(), link);
@@ -158,17 +142,11 @@ impl Netlink {
     }
 
     /// Finds a link by its name.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn link(&mut self, name: &str) -> Result<Option<Interface>> {
         Ok(self.links()?.into_iter().find(|link| link.name == name))
     }
 
     /// Lists all links of this network namespace.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn links(&mut self) -> Result<Vec<Interface>> {
         let all = Message::new(RTM_GETLINK, &any_link(), Attributes::default());
         let found = self.list("which links there are", all)?;

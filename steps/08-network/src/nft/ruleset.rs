@@ -57,9 +57,6 @@ impl kit::Outcome for Ruleset {
 
 impl Ruleset {
     /// Lists them. A kernel without nf_tables has none.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn read(why: &str) -> Result<Self> {
         kit::call(why, "nf_tables", "NFT_MSG_GETCHAIN, NFT_MSG_GETRULE", || {
             match list_all() {
