@@ -120,31 +120,11 @@ fn liveness(
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
 
     use kit::{Id, RunDir};
 
     use super::*;
     use crate::host_changes::SavedSysctl;
-
-    /// A directory that is removed when this is dropped.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = format!("/tmp/kiste-gc-{name}-{}", std::process::id());
-            fs::create_dir(&path).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-            Scratch(path.into())
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     fn lease(run_dir: &Path) -> Lease {
         Lease {
@@ -162,11 +142,11 @@ mod tests {
 
     #[test]
     fn a_lease_is_stale_when_its_run_directory_is_gone_or_the_next_containers() {
-        let scratch = Scratch::new("stale");
+        let scratch = tempfile::tempdir().unwrap();
         let mut netlink = Netlink::open().unwrap();
         let mut ask =
             |run_dir: &Path, own| liveness(&lease(run_dir), &mut netlink, own);
-        let run_dir = RunDir::create(&scratch.0, &Id::random().unwrap()).unwrap();
+        let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         let path = run_dir.path().to_owned();
         assert_eq!(ask(&path, None).unwrap(), Liveness::Alive);
         assert_eq!(ask(&path, Some(&path)).unwrap(), Liveness::Gone);
@@ -179,8 +159,8 @@ mod tests {
     #[test]
     fn changes_of_an_earlier_boot_are_forgotten_and_those_of_another_namespace_are_not()
     {
-        let scratch = Scratch::new("boot");
-        let mut store = NetworkStore::open(&scratch.0).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let mut store = NetworkStore::open(scratch.path()).unwrap();
         let here = NamespaceId::current().unwrap();
         let noted = |field: &str, value: &str| {
             let mut id = serde_json::to_value(&here).unwrap();

@@ -80,10 +80,9 @@ mod tests {
 
     #[test]
     fn a_changed_file_is_read_again_and_a_half_written_one_is_ignored() {
-        let directory =
-            std::env::temp_dir().join(format!("kiste-watched-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let opened: OwnedFd = File::open(&directory).unwrap().into();
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = temporary.path();
+        let opened: OwnedFd = File::open(directory).unwrap().into();
         let mut watched = WatchedFile::new(opened, "file");
         let mut get = || *watched.get(|text| text.trim().parse::<u32>().ok()).unwrap();
         assert_eq!(get(), 0);
@@ -96,7 +95,7 @@ mod tests {
         fs::write(directory.join("new"), "3").unwrap();
         fs::rename(directory.join("new"), directory.join("file")).unwrap();
         assert_eq!(get(), 3);
-        fs::remove_dir_all(&directory).unwrap();
+        fs::remove_dir_all(directory).unwrap();
         assert_eq!(get(), 0);
     }
 }

@@ -21,15 +21,6 @@ const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const ZONE: u16 = 18;
 
-/// How many connections were deleted.
-struct Deleted(usize);
-
-impl kit::Outcome for Deleted {
-    fn show(&self) -> Option<String> {
-        Some(self.0.to_string())
-    }
-}
-
 /// Deletes every connection from or to these addresses. They belong to the container
 /// that had an address before: its peers still send, and the container that has the
 /// address now would get the packets.
@@ -53,7 +44,7 @@ pub(crate) fn forget(addresses: &[IpAddr]) -> Result<()> {
             for entry in all.iter().filter(|entry| concerns(entry, addresses)) {
                 deleted += delete(&mut socket, entry)?;
             }
-            Ok::<_, io::Error>(Deleted(deleted))
+            Ok::<_, io::Error>(deleted)
         },
     )?;
     Ok(())
