@@ -118,7 +118,7 @@ fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
     let note = world.network_dir().join("host.json");
     let inode = world.sh("readlink /proc/self/ns/net").out.trim().to_owned();
     for other in [inode.as_str(), "cookie:1"] {
-        let text = edit(&note, |note| note["place"]["namespace"] = json!(other));
+        let text = edit(&note, |note| note["namespace"]["namespace"] = json!(other));
         world.gc().exits(1).complains("in another network namespace");
         world.run(&[], &["true"]).exits(125).complains("in another network namespace");
         assert_eq!(world.sh(state).out, before, "{other}");

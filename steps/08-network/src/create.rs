@@ -30,14 +30,8 @@ pub(crate) fn default_network(
     netlink: &mut Netlink,
 ) -> Result<Network> {
     let subnet = free_subnet(store, netlink)?;
-    Ok(Network {
-        name: DEFAULT.into(),
-        bridge: free_bridge(store, netlink, DEFAULT_BRIDGE)?,
-        subnet,
-        subnet6: None,
-        isolation: Isolation::Open,
-        origin: Origin::Automatic,
-    })
+    let bridge = free_bridge(store, netlink, DEFAULT_BRIDGE)?;
+    Ok(Network::automatic(DEFAULT, bridge, subnet))
 }
 
 /// Describes a network that a user creates.

@@ -34,9 +34,8 @@ pub(crate) struct Obstacle {
     target: ChainId,
 }
 
-// enum nf_inet_hooks
-const INPUT: u32 = 1;
-const FORWARD: u32 = 2;
+const INPUT: u32 = libc::NF_INET_LOCAL_IN as u32;
+const FORWARD: u32 = libc::NF_INET_FORWARD as u32;
 
 /// Docker jumps to this chain before its own rules, and adds none to it.
 const DOCKER_USER: &str = "DOCKER-USER";
@@ -160,7 +159,7 @@ fn open(
         .rfind(|rule| rule.chain == *target)
         .filter(|rule| rule.verdict.is_some());
     let rules = obstacle.rules(network, uplinks);
-    let mut batch = Batch::new();
+    let mut batch = Batch::default();
     for rule in &rules {
         match last {
             Some(last) => batch.insert(target, rule, last.handle),
@@ -196,7 +195,7 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
     };
     let rules: Vec<_> = ruleset.rules.iter().filter(is_unused).collect();
     if !rules.is_empty() {
-        let mut batch = Batch::new();
+        let mut batch = Batch::default();
         for rule in &rules {
             batch.delete_rule(&rule.chain, rule.handle);
         }

@@ -155,19 +155,11 @@ pub(crate) fn random_ipv6() -> Result<Subnet> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Isolation, Network, Origin};
+    use crate::network::Network;
 
     fn network(subnet: &str) -> NetworkRecord {
-        let subnet: Subnet = subnet.parse().unwrap();
-        let (name, bridge) = ("web".into(), "kiste1".into());
-        let network = Network {
-            name,
-            bridge,
-            subnet,
-            subnet6: None,
-            isolation: Isolation::Open,
-            origin: Origin::UserCreated,
-        };
+        let subnet = subnet.parse().unwrap();
+        let network = Network::automatic("web", "kiste1".into(), subnet);
         NetworkRecord { network, leases: Vec::new() }
     }
 

@@ -97,6 +97,18 @@ impl Isolation {
 }
 
 impl Network {
+    /// Describes an open network with IPv4 only, which no user has created.
+    pub(crate) fn automatic(name: &str, bridge: String, subnet: Subnet) -> Self {
+        Network {
+            name: name.into(),
+            bridge,
+            subnet,
+            subnet6: None,
+            isolation: Isolation::Open,
+            origin: Origin::Automatic,
+        }
+    }
+
     /// Its subnets, each with the bridge's address.
     pub(crate) fn subnets(&self) -> impl Iterator<Item = Subnet> {
         [Some(self.subnet), self.subnet6].into_iter().flatten()

@@ -33,7 +33,7 @@ pub(crate) struct ExistingRule {
     pub(crate) verdict: Option<Verdict>,
 }
 
-/// The end of a packet's way through a chain.
+/// A verdict that ends a packet's way through a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// drop, reject
@@ -128,8 +128,8 @@ fn verdict(expressions: &[u8]) -> Option<Verdict> {
         "immediate" => {
             let data = parse(find(&parse(data?), 2)?);
             match find_be32(&parse(find(&data, 2)?), 1)? as i32 {
-                0 => Some(Verdict::Drop),            // NF_DROP
-                1 | -5 => Some(Verdict::LeaveChain), // NF_ACCEPT, NFT_RETURN
+                libc::NF_DROP => Some(Verdict::Drop),
+                libc::NF_ACCEPT | libc::NFT_RETURN => Some(Verdict::LeaveChain),
                 _ => None,
             }
         }
