@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
 use exec::CloneFlags;
-use kit::{Failure, Hint, Id, RunDir};
+use kit::{Hint, Id, RunDir};
 use nix::unistd::Pid;
 
 use crate::endpoint::Endpoint;
@@ -148,9 +148,7 @@ impl Connection {
             return Ok(());
         }
         let mut netlink = Netlink::open()?;
-        let loopback = netlink
-            .link("lo")?
-            .ok_or_else(|| Failure::new("the namespace has no lo"))?;
+        let loopback = netlink.existing_link("lo")?;
         netlink.turn_on(&loopback)?;
         match &self.attachment {
             Attachment::Bridge(endpoint) => endpoint.configure(&mut netlink),

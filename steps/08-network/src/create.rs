@@ -73,7 +73,6 @@ fn refuse_overlap(
     ))
     .kind(FailureKind::Conflict)
     .hint("choose another --subnet, or leave it out")
-    .exit(1)
     .into())
 }
 

@@ -95,10 +95,7 @@ impl Endpoint {
     pub(crate) fn plug_in(&self, namespace: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = Netlink::open()?;
         netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, namespace)?;
-        let cable = netlink.link(&self.lease.link)?;
-        let cable = cable.ok_or_else(|| {
-            Failure::new(format_args!("the link {} is gone", self.lease.link))
-        })?;
+        let cable = netlink.existing_link(&self.lease.link)?;
         let bridge = self.network.link(&mut netlink)?;
         netlink.plug(&cable, &bridge)
     }
@@ -108,9 +105,7 @@ impl Endpoint {
     /// Gives the link in the container its addresses, and a default route unless the
     /// network is internal. The child calls it.
     pub(crate) fn configure(&self, netlink: &mut Netlink) -> Result<()> {
-        let link = netlink.link(INSIDE)?.ok_or_else(|| {
-            Failure::new(format_args!("the cable's end {INSIDE} is gone"))
-        })?;
+        let link = netlink.existing_link(INSIDE)?;
         sysctl::refuse_router_advertisements(INSIDE, self.network.subnet6.is_some())?;
         let addresses = self.lease.addresses.iter();
         for address in addresses.filter_map(|ip| self.network.with_prefix(*ip)) {

@@ -88,13 +88,7 @@ fn choose_mac(
     requested: Option<Mac>,
     record: &NetworkRecord,
 ) -> Result<Mac> {
-    let default = match ip {
-        IpAddr::V4(ip) => Mac::of_ipv4(ip),
-        IpAddr::V6(_) => {
-            return Err(Failure::new("a network's first subnet is IPv4").into());
-        }
-    };
-    let mac = requested.unwrap_or(default);
+    let mac = requested.unwrap_or(Mac::of_ip(ip));
     let why = match record.leases.iter().find(|lease| lease.mac == mac) {
         _ if mac == record.network.mac() => "the bridge has it".into(),
         Some(lease) => format!("container {} has it", lease.id),
@@ -140,7 +134,7 @@ fn candidates() -> impl Iterator<Item = Subnet> {
     let twelve = (18..32).rev().flat_map(|b| (0..=255).map(move |c| [172, b, c, 0]));
     let sixteen = (2..=255).rev().map(|c| [192, 168, c, 0]);
     let all = ten.chain(twelve).chain(sixteen);
-    all.filter_map(|octets| Subnet::new(Ipv4Addr::from(octets).into(), 24))
+    all.map(|octets| Subnet::v4(Ipv4Addr::from(octets), 24))
 }
 
 /// Makes a unique local IPv6 subnet with 40 random bits (RFC 4193, 3.2.2).
@@ -205,7 +199,7 @@ mod tests {
             let refused = lease(&mut record, ip(requested)).unwrap_err();
             assert!(refused.contains(why), "{requested}: {refused}");
         }
-        let taken = Mac::of_ipv4([10, 0, 0, 9].into());
+        let taken = Mac::of_ip([10, 0, 0, 9].into());
         let refused = lease(&mut record, mac(taken)).unwrap_err();
         assert!(refused.contains("02:08:0a:00:00:09: container"), "{refused}");
         let bridge = record.network.mac();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use anyhow::Result;
-use kit::{Failure, Hint};
+use kit::Hint;
 use serde::{Deserialize, Serialize};
 
 use crate::netlink::{Interface, Mac, Netlink};
@@ -146,20 +146,14 @@ impl Network {
 
     /// Finds the bridge.
     pub(crate) fn link(&self, netlink: &mut Netlink) -> Result<Interface> {
-        let link = netlink.link(&self.bridge)?;
-        let bridge = &self.bridge;
-        link.ok_or_else(|| {
-            Failure::new(format_args!("the bridge {bridge} does not exist")).into()
-        })
-        .hint("end the containers of this network, and start them again")
+        netlink
+            .existing_link(&self.bridge)
+            .hint("end the containers of this network, and start them again")
     }
 
     /// The MAC address of the bridge.
     pub(crate) fn mac(&self) -> Mac {
-        match self.subnet.ip() {
-            IpAddr::V4(ip) => Mac::of_ipv4(ip),
-            IpAddr::V6(_) => Mac([0x02, 0x08, 0, 0, 0, 1]),
-        }
+        Mac::of_ip(self.subnet.ip())
     }
 }
 

@@ -11,6 +11,7 @@ use simple_dns::{
 
 use super::Forwarding;
 use super::zone::Zone;
+use crate::port::Protocol;
 use crate::subnet::Subnet;
 
 /// The longest message that is answered, in bytes: a question has one name, and a few
@@ -26,13 +27,6 @@ const IS_ANSWER: u8 = 0x80;
 const REPEATED: u8 = 0x79;
 /// RA, in byte 3 of the header: recursion is available.
 const RECURSION_AVAILABLE: u8 = 0x80;
-
-/// The protocol that carries a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Udp,
-    Tcp,
-}
 
 /// The reply to a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,7 +64,7 @@ impl Authority {
     pub(crate) fn reply(
         &self,
         message: &[u8],
-        transport: Transport,
+        protocol: Protocol,
         turn: usize,
     ) -> Reply {
         let has_length = (HEADER..=MAX_QUESTION).contains(&message.len());
@@ -103,7 +97,7 @@ impl Authority {
             Lookup::Outside if self.forwarding == Forwarding::On => {
                 Reply::Forward { question_end }
             }
-            lookup => answer(&packet, question, &lookup, transport)
+            lookup => answer(&packet, question, &lookup, protocol)
                 .map_or(Reply::Ignore, Reply::Answer),
         }
     }
@@ -194,7 +188,7 @@ fn answer(
     asked: &Packet,
     question: &Question,
     lookup: &Lookup,
-    transport: Transport,
+    protocol: Protocol,
 ) -> simple_dns::Result<Vec<u8>> {
     let (code, records) = match lookup {
         Lookup::Records(records) => (RCODE::NoError, &records[..]),
@@ -220,7 +214,7 @@ fn answer(
         packet.build_bytes_vec_compressed()
     };
     let whole = build(records, PacketFlag::empty())?;
-    if transport == Transport::Udp && whole.len() > MAX_UDP_ANSWER {
+    if protocol == Protocol::Udp && whole.len() > MAX_UDP_ANSWER {
         return build(&[], PacketFlag::TRUNCATION); // the client retries over TCP
     }
     Ok(whole)
@@ -252,7 +246,7 @@ mod tests {
             gateways: ["10.88.0.1/24".parse().unwrap()].into(),
             forwarding: Forwarding::On,
         };
-        authority.reply(message, Transport::Udp, 0)
+        authority.reply(message, Protocol::Udp, 0)
     }
 
     fn question(name: &str) -> Vec<u8> {

@@ -11,17 +11,16 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt,
-};
+use rustix::net::{SocketFlags, bind, listen, sockopt};
 
 use super::ResponderOptions;
 use super::forward::{PORT, PendingQuery, Query};
-use super::reply::{Authority, MAX_QUESTION, Reply, Transport};
+use super::reply::{Authority, MAX_QUESTION, Reply};
 use super::tcp::Connections;
 use super::watched_file::WatchedFile;
 use super::zone::Zone;
 use crate::etc::ResolvConf;
+use crate::port::Protocol;
 use crate::subnet::Subnet;
 
 /// The most forwarded questions at a time, of all containers and of each. Any more are
@@ -56,8 +55,8 @@ impl Server {
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
         for gateway in &options.gateways {
             let address = SocketAddr::from((gateway.ip(), PORT));
-            udp.push(open_socket(&options.bridge, address, Transport::Udp)?.into());
-            tcp.push(open_socket(&options.bridge, address, Transport::Tcp)?.into());
+            udp.push(open_socket(&options.bridge, address, Protocol::Udp)?.into());
+            tcp.push(open_socket(&options.bridge, address, Protocol::Tcp)?.into());
         }
         Ok(Server {
             options: options.clone(),
@@ -130,7 +129,6 @@ impl Server {
     }
 
     fn receive_questions(&mut self, via: usize) {
-        self.udp[via].set_nonblocking(true).ok();
         for _ in 0..MAX_AT_ONCE {
             // A longer message than the longest question fills the last byte.
             let mut message = [0; MAX_QUESTION + 1];
@@ -148,7 +146,7 @@ impl Server {
             return;
         }
         self.turn = self.turn.wrapping_add(1);
-        match authority.reply(message, Transport::Udp, self.turn) {
+        match authority.reply(message, Protocol::Udp, self.turn) {
             Reply::Answer(answer) => self.send(via, &answer, client),
             Reply::Forward { question_end } => {
                 let query = Query::new(message, question_end);
@@ -236,20 +234,12 @@ impl Server {
 fn open_socket(
     bridge: &str,
     address: SocketAddr,
-    transport: Transport,
+    protocol: Protocol,
 ) -> Result<OwnedFd> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let (kind, name) = match transport {
-        Transport::Udp => (SocketType::DGRAM, "UDP"),
-        Transport::Tcp => (SocketType::STREAM, "TCP"),
-    };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let operands = format_args!("{address}, {name}");
+    let operands = format_args!("{address}/{protocol}");
     kit::call("listen for questions about names", "bind", operands, || {
-        let socket = socket_with(family, kind, flags, None)?;
+        let socket = protocol.socket(address, flags)?;
         // An IPv6 address is usable only some time after it was added (RFC 4862, 5.4);
         // with FREEBIND it can be bound before.
         match address {
@@ -257,12 +247,12 @@ fn open_socket(
             SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&socket, true)?,
         }
         setsockopt(&socket, BindToDevice, &OsString::from(bridge))?;
-        if transport == Transport::Tcp {
+        if protocol == Protocol::Tcp {
             // Connections of an earlier responder may still be in TIME_WAIT.
             sockopt::set_socket_reuseaddr(&socket, true)?;
         }
         bind(&socket, &address)?;
-        if transport == Transport::Tcp {
+        if protocol == Protocol::Tcp {
             listen(&socket, BACKLOG)?;
         }
         Ok::<_, std::io::Error>(socket)
