@@ -87,7 +87,7 @@ impl NetworkCommand {
     /// Runs the subcommand.
     ///
     /// # Errors
-    /// Whatever stands in the way; exit code 1.
+    /// All errors have exit code 1.
     pub fn run(&self) -> Result<ExitCode> {
         exit_code(match self {
             NetworkCommand::Create(args) => args.run(),

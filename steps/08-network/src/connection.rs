@@ -209,8 +209,8 @@ impl Connection {
         }
     }
 
-    /// Undoes what was made for the container, after its end. What cannot be undone is
-    /// left to `gc`, with a warning: the exit status stays that of the command.
+    /// Takes the container off the network, after its end. An error becomes a warning,
+    /// because the exit status stays that of the command; `gc` removes the rest.
     pub fn undo_or_warn(self) {
         let Attachment::Bridge(endpoint) = self.attachment else { return };
         let left = endpoint.leave().hint("remove what is left with `gc` later");

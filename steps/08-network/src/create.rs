@@ -85,8 +85,8 @@ fn with_first_address(subnet: Subnet) -> Subnet {
     subnet.nth(1).map_or(subnet, |first| subnet.at(first))
 }
 
-/// Lists the subnets of the host and of all networks, also of those whose bridge does
-/// not exist now.
+/// Lists the subnets that the host uses, and those of all networks: the bridge of a
+/// network may not exist now.
 fn used_subnets(store: &NetworkStore, netlink: &mut Netlink) -> Result<Vec<Subnet>> {
     let mut used = ipam::in_use(netlink)?;
     let networks = store.networks().flat_map(|record| record.network.subnets());

@@ -29,7 +29,7 @@ pub(crate) struct Endpoint {
     dir: PathBuf,
     network: Network,
     lease: Lease,
-    /// Released when the container leaves the network; the value is None then.
+    /// None after the container has left the network.
     resources: Option<HostResources>,
 }
 
@@ -44,8 +44,8 @@ const INSIDE: &str = "eth0";
 
 impl Endpoint {
     /// Puts a container on a network: leases its addresses, reserves its ports and
-    /// prepares the host. Its run directory must exist already: the lease is kept while
-    /// that says that the container is alive.
+    /// prepares the host. Its run directory must exist already: `gc` keeps the lease
+    /// while the run directory says that the container is alive.
     ///
     /// # Errors
     /// When an address or a port is taken, a firewall would drop the packets, or the
@@ -68,8 +68,8 @@ impl Endpoint {
                 Ok(Endpoint { dir, network, lease, resources })
             }
             Err(error) => {
-                // The first error says more than one of undoing it. The next start, or
-                // `gc`, tries that again.
+                // The first error is the cause. The next start, or `gc`, removes what
+                // could not be removed here.
                 let _ = detach(&mut store, &mut netlink, &network.name, &lease);
                 Err(error)
             }
@@ -124,8 +124,8 @@ impl Endpoint {
     }
     // ANCHOR_END: configure
 
-    /// Takes the container off the network. With the last container go the rules, the
-    /// settings and an automatic network.
+    /// Takes the container off the network. If it is the last one, removes the rules,
+    /// the settings and an automatic network as well.
     ///
     /// # Errors
     /// All that could not be undone; the rest is.
@@ -144,7 +144,7 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        // Another error is on its way already, and says more. `gc` removes the rest.
+        // Another error is returned already, and is the cause. `gc` removes the rest.
         let _ = self.release();
     }
 }
@@ -212,7 +212,7 @@ fn attach(
     })
 }
 
-/// Removes the cable and the lease, and all on the host that only they required.
+/// Removes the cable and the lease, and reconciles the host with the other leases.
 fn detach(
     store: &mut NetworkStore,
     netlink: &mut Netlink,
@@ -220,7 +220,7 @@ fn detach(
     lease: &Lease,
 ) -> Result<()> {
     let mut errors = Vec::new();
-    // The kernel removes it with the namespace as well, but some time later.
+    // The kernel removes the cable with the namespace as well, but some time later.
     errors.extend(netlink.remove_link(&lease.link).err());
     if let Some(record) = store.find(name) {
         let others = record.leases.iter().filter(|other| other.id != lease.id);

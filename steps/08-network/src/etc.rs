@@ -79,7 +79,7 @@ fn write(tmpfs: &Detached, path: &str, text: &str) -> Result<File> {
     kit::call("the container's own file in /etc", "write", name, || {
         let mut file =
             File::from(rustix::fs::openat(tmpfs, name, flags, Mode::empty())?);
-        rustix::fs::fchmod(&file, Mode::from(0o644))?; // whatever the umask is
+        rustix::fs::fchmod(&file, Mode::from(0o644))?; // the umask may be strict
         file.write_all(text.as_bytes()).map(|()| file)
     })
 }

@@ -14,7 +14,7 @@ use crate::port::Protocol;
 use crate::rules;
 use crate::store::NetworkStore;
 
-/// The answer to a table of another program that would drop a container's packets.
+/// The reaction to a firewall of another program that would drop a container's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Firewall {
     /// Refuse to start, and name the chain.
@@ -29,8 +29,8 @@ pub enum Firewall {
 #[derive(Clone, Debug)]
 pub(crate) struct Obstacle {
     chain: Chain,
-    /// The chain in which a rule would accept them: the chain itself, or the one that
-    /// Docker leaves to its users.
+    /// The chain to which our rules are added: the chain itself, or the one that Docker
+    /// leaves to its users.
     target: ChainId,
 }
 
@@ -82,8 +82,8 @@ impl Obstacle {
         rules.any(|rule| rule.chain == self.target && rule.comment == comment)
     }
 
-    /// Makes rules that accept the packets which our own table decides about: to other
-    /// hosts and between containers, but not to other links of the host.
+    /// Makes rules that accept packets to other hosts and between containers, but not
+    /// to other links of the host. Our own table decides about these packets.
     fn rules(&self, network: &Network, uplinks: &[String]) -> Vec<Rule> {
         let (comment, bridge) = (Self::comment(network), &network.bridge);
         let from = || Rule::with_comment(&comment).iifname(bridge);
@@ -105,7 +105,7 @@ impl Obstacle {
 /// them.
 ///
 /// # Errors
-/// When a chain would drop its packets and is not to be changed: its name, and the fix.
+/// When a chain would drop its packets, and is not to be changed.
 pub(crate) fn admit(
     store: &mut NetworkStore,
     network: &Network,
@@ -151,8 +151,8 @@ fn open(
     if !store.changes().rules.contains(&added) {
         store.update_changes(|changes| changes.rules.push(added))?;
     }
-    // In front of the last rule only, so that what the host's own rules drop stays
-    // dropped.
+    // Our rules come just before the last one, so that the host's other rules still
+    // drop their packets.
     let last = ruleset
         .rules
         .iter()

@@ -78,9 +78,8 @@ pub(crate) fn remove_stale_or_warn(
     Ok(())
 }
 
-/// Refuses to work in another network namespace than the one in which the host was
-/// changed, because the changes can be undone only there. Forgets changes that a reboot
-/// has undone.
+/// Refuses to work if the host was changed in another network namespace, because the
+/// changes can be undone only there. Forgets changes that a reboot has undone.
 fn ensure_same_namespace(store: &mut NetworkStore) -> Result<()> {
     let current = NamespaceId::current()?;
     let noted = &store.changes().namespace;

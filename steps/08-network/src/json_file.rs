@@ -62,7 +62,7 @@ fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut options = File::options();
     options.create(true).write(true).truncate(true).mode(mode);
     let mut file = options.open(&unfinished)?;
-    // whatever our umask is
+    // The umask has cleared bits of the mode.
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(text.as_bytes())?;
     fs::rename(&unfinished, path)

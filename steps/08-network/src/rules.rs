@@ -39,7 +39,7 @@ const LOOPBACK: &str = "loopback";
 /// Rules, each with its chain.
 pub(crate) type Rules = Vec<(&'static str, Rule)>;
 
-/// Replaces the table. Without networks it is removed.
+/// Replaces the table, or removes it if there are no networks.
 ///
 /// # Errors
 /// The kernel's reason; then the table is as it was.
@@ -161,8 +161,8 @@ fn publish(lease: &Lease, port: &Port, ip: IpAddr) -> Rule {
 }
 // ANCHOR_END: published
 
-/// Lets an internal network reach nothing of the host but its DNS responder. The host
-/// answers a ping.
+/// Lets the containers of an internal network reach only the DNS responder of the host,
+/// and ping the host.
 fn input(network: &Network) -> Rules {
     if network.isolation != Isolation::Internal {
         return Vec::new();

@@ -126,7 +126,7 @@ impl Links {
         }
     }
 
-    /// The links that are neither a bridge nor a cable of these networks.
+    /// Lists the links that are neither a bridge nor a cable of these networks.
     fn without(&self, networks: &[NetworkStatus]) -> Vec<(String, Vec<Subnet>)> {
         let is_ours = |name: &String| {
             networks.iter().any(|status| {

@@ -193,7 +193,7 @@ impl Drop for NetworkStore {
     }
 }
 
-/// Creates the directory and locks it. None: another process has removed it meanwhile.
+/// Creates the directory and locks it. None: another process has removed it in between.
 fn lock(dir: &Path) -> Result<Option<(PathBuf, File)>> {
     let create = || DirBuilder::new().recursive(true).mode(0o700).create(dir);
     kit::call("where networks are noted", "mkdir", dir.display(), create).hint_on(

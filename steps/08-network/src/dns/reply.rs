@@ -35,11 +35,12 @@ pub(crate) enum Reply {
     Answer(Vec<u8>),
     /// The answer of another server. The question ends at this byte of the message.
     Forward { question_end: usize },
-    /// None: the message is no question.
+    /// No reply, because the message is not a question.
     Ignore,
 }
 
-/// Knows the names of a network, and decides about all others. It is cheap to clone.
+/// Answers questions about the names of a network, and decides about all others. It is
+/// cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Authority {
     pub(crate) zone: Arc<Zone>,

@@ -22,8 +22,8 @@ impl Netlink {
         name: &str,
         address: Subnet,
     ) -> Result<()> {
-        // ip-address(8), nodad: no other host can have the address, because the lease
-        // is ours alone; and without duplicate address detection it is usable at once.
+        // ip-address(8), nodad: without duplicate address detection, an IPv6 address is
+        // usable at once. The lease already says that no other container has it.
         let flags = libc::IFA_F_NODAD as u8;
         let fixed = [family(address.ip()), address.prefix(), flags, 0];
         let fixed = [fixed, link.to_ne_bytes()].concat();

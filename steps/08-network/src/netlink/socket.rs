@@ -29,8 +29,8 @@ const LONGEST_DATAGRAM: usize = 1 << 16;
 /// The least that SO_SNDBUF can be: SOCK_MIN_SNDBUF in include/net/sock.h.
 const SMALLEST_SEND_BUFFER: usize = 4096;
 
-/// A socket to the kernel. It speaks to the network namespace in which it was opened,
-/// also when the process enters another one.
+/// A socket to the kernel. It belongs to the network namespace in which it was opened,
+/// even after the process has entered another one.
 pub(crate) struct Socket {
     descriptor: OwnedFd,
     sequence: u32,
@@ -99,7 +99,7 @@ impl Socket {
         }
     }
 
-    /// EINTR: the list changed meanwhile.
+    /// Receives one list. EINTR: the list changed while the kernel wrote it.
     fn receive_list(&self) -> io::Result<Vec<Vec<u8>>> {
         let (mut found, mut is_whole) = (Vec::new(), true);
         loop {

@@ -35,9 +35,9 @@ const TRANSPORT: u32 = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
 /// The state and the status of a packet's connection: bits of enum ip_conntrack_info
 /// and enum ip_conntrack_status.
 pub(crate) mod ct {
-    /// Packets have gone in both directions, or it belongs to such a connection.
+    /// Packets have gone in both directions, or have for a connection that is related.
     pub(crate) const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
-    /// Its destination was changed: it is for a published port.
+    /// The destination was changed: the connection is for a published port.
     pub(crate) const DNAT: u32 = 1 << 5;
 }
 
