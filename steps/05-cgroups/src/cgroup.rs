@@ -47,6 +47,8 @@ impl Cgroup {
         limits: &Limits,
         run_dir: &RunDir,
     ) -> Result<Self> {
+        let usage = |error| Failure::new(error).kind(FailureKind::Usage);
+        limits.check().map_err(usage)?;
         let hierarchies = Hierarchies::usable(placement, &limits.controllers())?;
         require(&hierarchies, limits)?;
         note::write(&hierarchies, placement, run_dir)?;
