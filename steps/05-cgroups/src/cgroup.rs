@@ -55,7 +55,7 @@ impl Cgroup {
 
         let mut cgroup = Cgroup::new();
         for hierarchy in hierarchies.iter() {
-            let path = hierarchy.base().join(placement.path());
+            let path = hierarchy.base.join(placement.path());
             cgroup.directories.push(Directory::make(hierarchy, path)?);
         }
         for directory in &cgroup.directories {
@@ -81,7 +81,7 @@ impl Cgroup {
     pub fn find(path: &Path) -> Result<Self> {
         let mut directories = Vec::new();
         for hierarchy in Hierarchies::detect()?.iter().filter(|_| is_plain(path)) {
-            let path = hierarchy.mount_point().join(path);
+            let path = hierarchy.mount_point.join(path);
             if path.try_exists().with_context(|| format!("stat {}", path.display()))? {
                 directories.push(Directory::found(hierarchy, path));
             }

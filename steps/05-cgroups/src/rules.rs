@@ -68,7 +68,11 @@ impl Limits {
             (Limit::Swap, number(swap), Max::BYTES),
             (Limit::MemoryReservation, number(self.memory_reservation), Max::BYTES),
             (Limit::CpuQuota, self.cpus.map(|cpus| cpus.quota), Cpus::QUOTAS),
-            (Limit::CpuShares, self.cpu_shares.map(|shares| shares.0), CpuShares::RANGE),
+            (
+                Limit::CpuShares,
+                self.cpu_shares.map(|shares| shares.0),
+                CpuShares::RANGE,
+            ),
             (Limit::Pids, number(self.pids), Max::PROCESSES),
             (Limit::BlkioWeight, self.blkio_weight.map(|it| it.0), BlkioWeight::RANGE),
         ] {
@@ -105,10 +109,10 @@ mod tests {
     use kit::{Id, RunDir};
 
     use super::*;
+    use crate::Cgroup;
     use crate::fake::Fake;
     use crate::placement::Placement;
     use crate::values::Swap;
-    use crate::Cgroup;
 
     const MIB: u64 = 1 << 20;
 
