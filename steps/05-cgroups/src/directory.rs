@@ -64,6 +64,14 @@ impl Directory {
         self.hierarchy.holds(controller)
     }
 
+    /// Returns the name that a file has on this version.
+    pub(crate) fn by_version<'a>(&self, v2: &'a str, v1: &'a str) -> &'a str {
+        match self.version() {
+            Version::V2 => v2,
+            Version::V1 => v1,
+        }
+    }
+
     /// Returns the path on the host.
     pub fn path(&self) -> &Path {
         &self.path

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use kit::doctor::Check;
 
@@ -120,10 +120,10 @@ fn swap(hierarchies: &Hierarchies) -> Check {
     let mut found = first(&["memory.swap.max", "memory.memsw.limit_in_bytes"]);
     // Version 2 has the file only below the top, where there may be no cgroup yet. Then
     // only /proc/swaps tells whether the kernel has swap at all.
-    if found.is_none() && first(&["memory.max", "memory.limit_in_bytes"]).is_none() {
-        found = Some(PathBuf::from("/proc/swaps")).filter(|file| file.exists());
+    let limits = first(&["memory.max", "memory.limit_in_bytes"]);
+    if found.is_none() && limits.is_none() && Path::new("/proc/swaps").exists() {
+        found = Some("/proc/swaps".into());
     }
-    let found = found.as_ref().map(|file| file.display());
     check("cgroup-swap", found, "swap is not counted", Limit::Swap.fix())
 }
 
@@ -139,7 +139,6 @@ fn blkio_weight(hierarchies: &Hierarchies) -> Check {
         "blkio.bfq.io_service_bytes",
     ];
     let found = first_file(hierarchies, Controller::Io, &files);
-    let found = found.as_ref().map(|file| file.display());
     let fix = Limit::BlkioWeight.fix();
     check("cgroup-blkio-weight", found, "no io.weight or blkio.weight", fix)
 }
@@ -166,7 +165,7 @@ fn first_file(
     hierarchies: &Hierarchies,
     controller: Controller,
     files: &[&str],
-) -> Option<PathBuf> {
+) -> Option<String> {
     let top = &hierarchies.holding(controller)?.mount_point;
     let below = fs::read_dir(top).into_iter().flatten().flatten();
     let mut cgroups = vec![top.clone()];
@@ -175,6 +174,7 @@ fn first_file(
         .iter()
         .flat_map(|file| cgroups.iter().map(move |cgroup| cgroup.join(file)))
         .find(|path| path.exists())
+        .map(|path| path.display().to_string())
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
+use kit::{Failure, FailureKind};
+
 use crate::limits::{Limit, Limits};
 use crate::size::Size;
 use crate::values::{BlkioWeight, CpuShares, Cpus, Max};
@@ -31,7 +33,11 @@ pub enum LimitError {
     },
 }
 
-impl std::error::Error for LimitError {}
+impl From<LimitError> for Failure {
+    fn from(error: LimitError) -> Self {
+        Failure::new(error).kind(FailureKind::Usage)
+    }
+}
 
 impl Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,7 +19,7 @@ use crate::limits::{Limit, Limits};
 pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
     enable(cgroup, &limits.controllers())?;
     require_domain(cgroup)?;
-    cpuset::check(cgroup, "cpuset.cpus.effective", limits.cpuset_cpus.as_ref())?;
+    cpuset::check(cgroup, limits.cpuset_cpus.as_ref())?;
     for limit in Limit::ALL {
         limits.write(limit, cgroup)?;
     }
