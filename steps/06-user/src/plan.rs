@@ -166,7 +166,8 @@ fn of_nobody(id: &Id) -> Result<Ids> {
         ))
         .into());
     };
-    let map = IdMap::new(vec![IdRange { inside: 0, outside, size: ENOUGH }])
+    let map = IdRange::new(0, outside, ENOUGH)
+        .and_then(|range| IdMap::new(vec![range]))
         .map_err(Failure::new)?;
     Ok(Ids::new(Account::of_id(0, 0), map.clone(), map, Writer::Root))
 }
