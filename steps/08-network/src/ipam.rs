@@ -108,8 +108,8 @@ fn choose_mac(
     Err(failure.hint("choose another --mac-address, or leave it out").into())
 }
 
-/// Lists the subnets that the host uses: those of its links, and the destinations of its
-/// routes, in all routing tables (a VPN may have its own).
+/// Lists the subnets that the host uses: those of its links, and the destinations of
+/// its routes, in all routing tables (a VPN may have its own).
 ///
 /// # Errors
 /// The kernel's reason.

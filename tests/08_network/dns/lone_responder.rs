@@ -41,8 +41,8 @@ impl LoneResponder {
         responder.users =
             Some(File::options().read(true).write(true).open(&fifo).unwrap());
         responder.start_responder(forwarding).prints("ready");
-        let said = fs::read_to_string(responder.directory.join("dns.alive")).unwrap();
-        responder.pid = said.lines().next().unwrap().parse().unwrap();
+        let alive = fs::read_to_string(responder.directory.join("dns.alive")).unwrap();
+        responder.pid = alive.lines().next().unwrap().parse().unwrap();
         Some(responder)
     }
 
