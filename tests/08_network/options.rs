@@ -74,3 +74,24 @@ fn a_note_says_that_every_host_can_reach_a_published_port() {
         .complains("-p 127.0.0.1:8080:80");
     assert_eq!(world.run(&["-p", "127.0.0.1:8080:80"], &["true"]).exits(0).err, "");
 }
+
+#[test]
+fn an_option_of_a_bridge_is_a_usage_error_on_another_network() {
+    let Some(world) = world() else { return };
+    for (option, value) in [
+        ("--publish", "8080:80"),
+        ("--ip", "10.77.0.9"),
+        ("--ip6", "fd00::9"),
+        ("--mac-address", "02:08:0a:4d:00:09"),
+        ("--network-alias", "www"),
+    ] {
+        for network in ["none", "host"] {
+            world
+                .run(&["--network", network, option, value], &["true"])
+                .exits(2)
+                .complains(&format!(
+                    "{option} cannot be used with --network {network}"
+                ));
+        }
+    }
+}

@@ -102,7 +102,8 @@ fn announce_open_ports(ports: &[Port]) {
     };
     let local = format!("127.0.0.1:{}:{}", first.host, first.inside);
     kit::notice(format_args!(
-        "note: {which} open to every host that reaches this one; -p {local} keeps it here"
+        "note: {which} open to every host that reaches this one; \
+         -p {local} keeps it here"
     ));
 }
 
@@ -157,8 +158,8 @@ impl Connection {
         }
     }
 
-    /// Mounts /etc/hosts, /etc/hostname and /etc/resolv.conf in the container's root. The
-    /// child calls it after the other file systems are mounted there.
+    /// Mounts /etc/hosts, /etc/hostname and /etc/resolv.conf in the container's root.
+    /// The child calls it after the other file systems are mounted there.
     ///
     /// # Errors
     /// The errors of [`etc::mount`].

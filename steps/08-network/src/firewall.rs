@@ -133,8 +133,8 @@ pub(crate) fn admit(
                 "the host's firewall drops what containers send: {}",
                 names.join("; ")
             );
-            let hint = "--firewall=adjust adds rules that accept it, and removes them with the last \
-                        container; or choose --network none";
+            let hint = "--firewall=adjust adds rules that accept it, and removes them \
+                        with the last container; or choose --network none";
             Err(Failure::new(what).hint(hint).into())
         }
     }
@@ -224,8 +224,8 @@ pub(crate) fn legacy() -> Vec<String> {
 fn warn_of_legacy() {
     if legacy().iter().any(|name| name == "filter") {
         kit::notice(
-            "note: the host has rules of the old iptables, which cannot be examined: if the container \
-             reaches nobody, see `iptables-legacy -L FORWARD`",
+            "note: the host has rules of the old iptables, which cannot be examined: \
+             if the container reaches nobody, see `iptables-legacy -L FORWARD`",
         );
     }
 }

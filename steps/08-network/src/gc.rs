@@ -34,9 +34,9 @@ pub(crate) fn gc(dir: &Path) -> Result<()> {
 ///
 /// Returns an error for each container that cannot be examined: its lease stays.
 ///
-/// `own` is the run directory of the container that is about to start. A lease with this
-/// directory belongs to an earlier container, although the directory is locked: this
-/// process holds the lock.
+/// `own` is the run directory of the container that is about to start. A lease with
+/// this directory belongs to an earlier container, although the directory is locked:
+/// this process holds the lock.
 ///
 /// # Errors
 /// When the changes of the host were made in another network namespace, a link cannot
@@ -98,8 +98,9 @@ fn ensure_same_namespace(store: &mut NetworkStore) -> Result<()> {
         let what =
             "the changes for these networks were made in another network namespace";
         let hint = format!(
-            "run it there, or choose another --network-dir; if that namespace is gone, or an older \
-             version made the changes and its containers have ended, remove {}",
+            "run it there, or choose another --network-dir; if that namespace is \
+             gone, or an older version made the changes and its containers have \
+             ended, remove {}",
             store.dir().display()
         );
         return Err(Failure::new(what).hint(hint).into());
@@ -167,8 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_stale_when_its_run_directory_is_gone_or_belongs_to_the_next_container()
-     {
+    fn a_lease_is_stale_when_its_run_directory_is_gone_or_the_next_containers() {
         let scratch = Scratch::new("stale");
         let mut netlink = Netlink::open().unwrap();
         let mut ask =

@@ -89,7 +89,8 @@ fn refuse_another(owner: &Path) -> Result<()> {
                 "the table inet {TABLE} belongs to the networks noted in {}",
                 rule.comment
             );
-            let hint = "name that directory with --network-dir; if it is gone: nft delete table inet kiste";
+            let hint = "name that directory with --network-dir; if it is gone: \
+                        nft delete table inet kiste";
             Err(Failure::new(what).hint(hint).into())
         }
     }

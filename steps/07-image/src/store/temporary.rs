@@ -3,7 +3,7 @@
 //! those that a `kill -9` has left.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -49,8 +49,8 @@ impl Store {
     /// Removes a file or directory of the store. A directory is moved below `tmp` first:
     /// if we are killed meanwhile, its place has all of it or nothing.
     ///
-    /// It can be called again after an error, as root of a user namespace perhaps. It
-    /// needs no free space, so it works on a full disk.
+    /// After an error it can be called again, for example as root of a user namespace. It
+    /// needs no free space, and so works on a full disk.
     pub(crate) fn discard(&self, path: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default();
         let tmp = self.path().join("tmp");
@@ -67,8 +67,9 @@ impl Store {
         else {
             return Ok(());
         };
-        if lock.try_lock().is_err() {
-            return Ok(()); // another process removes it
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => return Ok(()), // another process removes it
+            locked => locked.with_context(|| format!("flock({})", path.display()))?,
         }
         if_exists(fs::rename(path, tmp.join(name)))
             .with_context(|| format!("rename({})", path.display()))?;

@@ -141,7 +141,8 @@ impl Rule {
         self.describe("drop").verdict(0, None)
     }
 
-    /// Sends the packet through another chain; it comes back unless a rule there decides.
+    /// Sends the packet through another chain. It comes back unless a rule there
+    /// decides.
     pub(crate) fn jump(self, chain: &str) -> Self {
         self.describe(format_args!("jump {chain}")).verdict(-3, Some(chain))
     }
