@@ -3,8 +3,8 @@
 //!
 //! - [`mount_points`] returns a `Request` for each file, so that its mount point is
 //!   created while the root file system is still writable.
-//! - The child calls [`mount()`] after `mount_defaults` and before `mount::all`, so that
-//!   a file that the user mounts there with `-v` covers it.
+//! - The child calls [`mount()`] after `mount_defaults` and before `mount::all`, so
+//!   that a file that the user mounts there with `-v` covers it.
 
 mod hosts;
 mod resolv_conf;

@@ -58,8 +58,8 @@ pub(crate) fn requirements(
         all.push(required(FORWARD, own("forwarding"), "1"));
         let mut ports = leases.iter().flat_map(|lease| &lease.ports);
         if ports.any(|port| port.is_on_loopback()) {
-            // Packets to 127.0.0.1 go to the bridge. rules.rs drops those that come from
-            // other hosts.
+            // Packets to 127.0.0.1 go to the bridge. rules.rs drops those that come
+            // from other hosts.
             let why = "packets from and to 127.0.0.1 may cross this link";
             all.push(required(why, own("route_localnet"), "1"));
         }

@@ -42,7 +42,7 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     })
 }
 
-/// Removes a network and its bridge; and the automatic networks that have no containers.
+/// Removes a network and its bridge, and the automatic networks without containers.
 pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
     let mut store = NetworkStore::open(dir)?;
     let mut netlink = Netlink::open()?;
@@ -80,6 +80,7 @@ fn refuse_unusable(subnet: Subnet) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Failure::new(format_args!("--subnet {subnet} {why}"))
+        .kind(FailureKind::Usage)
         .hint("for example 10.88.0.0/24")
         .into())
 }
@@ -90,5 +91,20 @@ fn is_special(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => matches!(ip.octets(), [0 | 127 | 224.., ..] | [169, 254, ..]),
         IpAddr::V6(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnet_that_cannot_be_used_is_a_usage_error() {
+        for subnet in ["10.0.0.0/31", "127.0.0.0/24", "10.0.0.1/24", "fd00::/64"] {
+            let error = refuse_unusable(subnet.parse().unwrap()).unwrap_err();
+            let kind = Failure::of(&error).failure_kind();
+            assert_eq!(kind, FailureKind::Usage, "{subnet}");
+        }
+        refuse_unusable("10.0.0.0/24".parse().unwrap()).unwrap();
     }
 }

@@ -259,8 +259,8 @@ fn postrouting(network: &Network) -> Rules {
                 Rule::with_comment(name).saddr(subnet).oifname_not(bridge).masquerade(),
             ));
         }
-        // A container may ask for a published port of its own network. The answer has to
-        // pass the host, which changes the address back.
+        // A container may ask for a published port of its own network. The answer has
+        // to pass the host, which changes the address back.
         let own = Rule::with_comment(name)
             .saddr(subnet)
             .daddr(subnet)

@@ -1,5 +1,5 @@
-//! The state of the networks: their records and leases, and the kernel's links. `network
-//! ls` and `network inspect` print it, and `show` draws it.
+//! The state of the networks: their records and leases, and the kernel's links.
+//! `network ls` and `network inspect` print it, and `show` draws it.
 
 use anyhow::Result;
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use kit::Failure;
+use kit::{Failure, FailureKind};
 
 use crate::args::StoreArgs;
 use crate::changes::{Change, changes};
@@ -56,6 +56,7 @@ impl Diff {
             _ => Err(Failure::new(format_args!(
                 "container {digits}: several container ids begin with these digits"
             ))
+            .kind(FailureKind::Usage)
             .hint("give more of its digits")
             .into()),
         }

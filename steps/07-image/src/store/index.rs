@@ -172,6 +172,7 @@ impl Index {
             true => Err(Failure::new(format_args!(
                 "image {digits}: several image ids begin with these digits"
             ))
+            .kind(FailureKind::Usage)
             .hint("give more of its digits")
             .into()),
             false => Ok(first),
@@ -211,6 +212,17 @@ mod tests {
         let digest = Digest::of(of.as_bytes());
         let reference = name.map(|name| name.parse().unwrap());
         TaggedImage { reference, manifest: digest, id: digest, size: 1 }
+    }
+
+    #[test]
+    fn an_image_that_is_not_in_the_store_is_not_found() {
+        let mut index = Index::default();
+        index.insert(image(Some("web"), "one"));
+        let name: ImageName = "www".parse().unwrap();
+        for error in [index.find(&name).unwrap_err(), index.remove(&name).unwrap_err()]
+        {
+            assert_eq!(Failure::of(&error).failure_kind(), FailureKind::NotFound);
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl HostsFile {
             "" => LOOPBACK.to_string(),
             lines => format!("{}\n", lines.trim_end()),
         };
-        // They come before the container's own lines: the first line with a name counts.
+        // Before the container's own lines, because the first line with a name counts.
         for (name, address) in &self.added {
             let _ = writeln!(text, "{address}\t{name}");
         }

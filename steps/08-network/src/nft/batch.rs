@@ -78,7 +78,8 @@ impl Batch {
 
     /// Sends the changes. If the kernel refuses one of them, it has made none.
     pub(crate) fn commit(self, why: &str, operands: impl Display) -> Result<()> {
-        let lacks_nf_tables = "this kernel has no nf_tables with NAT: `doctor` says which modules it needs";
+        let lacks_nf_tables =
+            "this kernel has no nf_tables with NAT: `doctor` says what it needs";
         kit::call(why, "nf_tables", operands, || self.send())
             .hint_on(
                 Errno::EPERM,
@@ -92,7 +93,7 @@ impl Batch {
         let last = self.0.len() as u32;
         let mut bytes = frame(BATCH_BEGIN).packed(REQUEST, 0);
         for (sequence, (message, flags)) in (1..).zip(&self.0) {
-            // A single acknowledgement is enough: the kernel reports every error anyway.
+            // One acknowledgement is enough: the kernel reports every error anyway.
             let ack = if sequence == last { ACK } else { 0 };
             bytes.extend(message.packed(REQUEST | flags | ack, sequence));
         }

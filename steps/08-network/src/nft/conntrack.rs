@@ -1,6 +1,6 @@
 //! The connections that the kernel knows (linux/netfilter/nfnetlink_conntrack.h). A
-//! packet of a known connection goes where the packets before it went, even if the rules
-//! have changed.
+//! packet of a known connection goes where the packets before it went, even if the
+//! rules have changed.
 
 use std::io;
 use std::net::IpAddr;
