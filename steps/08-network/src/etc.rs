@@ -21,7 +21,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::unistd::fchdir;
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 
-pub use hosts::{AddHost, HostsFile, host_name, search_domain};
+pub use hosts::{AddHost, HostsFile, host_name};
 pub use resolv_conf::ResolvConf;
 
 /// The contents of the three files.
