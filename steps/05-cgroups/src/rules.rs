@@ -1,5 +1,5 @@
-//! The rules for limits, wherever they come from. A limit that breaks one would be
-//! refused by the kernel, or protect nobody.
+//! The rules for limits, wherever the limits come from. The kernel refuses a limit that
+//! breaks one, or accepts it and limits nothing.
 
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
@@ -130,7 +130,7 @@ mod tests {
         Limits { memory, swap, ..Limits::default() }
     }
 
-    /// Limits of which one has a number.
+    /// Returns limits of which one is set, to this number.
     fn with(limit: Limit, number: u64) -> Limits {
         let (max, mut limits) = (Some(Max::At(number)), Limits::default());
         match limit {
