@@ -38,8 +38,9 @@ impl Cgroup {
     /// Makes `PARENT/ID` in each hierarchy, and writes the limits.
     ///
     /// # Errors
-    /// When the limits break a rule of [`Limits::check`], or one cannot be set. Then the
-    /// error names the controller and the file, and has a hint. Nothing is left.
+    /// When the limits break a rule of [`Limits::check`], or one cannot be set. The
+    /// error names the limit, and has a hint for a host that cannot set it. Nothing is
+    /// left then.
     // Task 5.1: make a directory in each hierarchy, then write the limits, before there
     // is any process. If a step fails, dropping `cgroup` removes the directories.
     pub fn create(
@@ -122,9 +123,9 @@ impl Cgroup {
         for directory in
             self.directories.iter().filter(|it| it.version() == Version::V1)
         {
-            // 0 stands for the thread that writes; the child has no other. `tasks` moves
-            // it at once. A write to cgroup.procs waits 5 to 20 ms for all forks of the
-            // host (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
+            // 0 stands for the thread that writes; the child has no other. `tasks`
+            // moves it at once. A write to cgroup.procs waits 5 to 20 ms for all forks
+            // of the host (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
             directory.write("version 1: enters before anything else", "tasks", 0)?;
         }
         Ok(())

@@ -50,8 +50,9 @@ impl Args {
 impl Cgroup {
     /// Removes the cgroup at the end of a container. If that fails, it prints a warning
     /// and keeps the run directory for `gc`. The exit code stays that of the command.
-    /// Returns the run directory, unless it is kept: the container counts as alive until
-    /// the caller drops it.
+    ///
+    /// Returns the run directory, unless it is kept. The container counts as alive
+    /// until the caller drops it.
     pub fn remove_or_keep(self, run_dir: RunDir) -> Option<RunDir> {
         match self.remove().hint("remove what is left with `gc` later") {
             Ok(()) => Some(run_dir),

@@ -87,11 +87,11 @@ impl Limits {
             }
         }
         let memory = number(self.memory).map(Size);
-        match (number(self.memory_reservation).map(Size), memory) {
-            (Some(reservation), Some(memory)) if reservation > memory => {
-                return Err(LimitError::ReservationAboveMemory { reservation, memory });
-            }
-            _ => {}
+        let reservation = number(self.memory_reservation).map(Size);
+        if let (Some(reservation), Some(memory)) = (reservation, memory)
+            && reservation > memory
+        {
+            return Err(LimitError::ReservationAboveMemory { reservation, memory });
         }
         match (number(swap).map(Size), memory) {
             (Some(_), None) => Err(LimitError::SwapWithoutMemory),
