@@ -209,20 +209,19 @@ fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
         return Ok(());
     };
     let name = missing.name(Version::V2);
-    let failure = if is_root {
+    let (what, fix) = if is_root {
+        let what =
+            format!("no hierarchy has the {name} controller, which a limit needs");
         let fix = "see /proc/cgroups; a parameter such as `cgroup_enable=memory` at boot turns it on, \
                    and `cgroup_no_v1=all` gives all controllers to version 2";
-        Failure::new(format_args!(
-            "no hierarchy has the {name} controller, which a limit needs"
-        ))
-        .hint(fix)
+        (what, fix)
     } else {
-        Failure::new(format_args!(
+        let what = format!(
             "the {name} controller, which a limit needs, is not delegated to you"
-        ))
-        .hint(delegation::FIX)
+        );
+        (what, delegation::FIX)
     };
-    Err(failure.into())
+    Err(Failure::new(what).hint(fix).into())
 }
 
 fn open(directory: &Directory) -> Result<OwnedFd> {
