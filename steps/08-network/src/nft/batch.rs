@@ -93,7 +93,7 @@ impl Batch {
         let last = self.0.len() as u32;
         let mut bytes = frame(BATCH_BEGIN).packed(REQUEST, 0);
         for (sequence, (message, flags)) in (1..).zip(&self.0) {
-            // One acknowledgement is enough: the kernel reports every error anyway.
+            // A single acknowledgement suffices: the kernel reports every error anyway.
             let ack = if sequence == last { ACK } else { 0 };
             bytes.extend(message.packed(REQUEST | flags | ack, sequence));
         }
