@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use oci_spec::image::{Descriptor, ImageManifest, MediaType};
+use oci_spec::image::{ImageManifestBuilder, MediaType};
 use serde_json::json;
 
 use crate::digest::{Digest, chain_ids};
@@ -13,7 +13,7 @@ use crate::layer::IncomingLayer;
 use crate::layers::{StoredLayers, add_layers};
 use crate::reference::Reference;
 use crate::source::{Members, Offer, architecture, offers, open_input};
-use crate::store::{Store, TaggedImage, manifest_descriptor};
+use crate::store::{Store, TaggedImage};
 use crate::unpack::{Count, LeftOut};
 
 /// Loads all images of a file or directory. `ids_hint` says how to get more ids.
@@ -116,14 +116,12 @@ pub(crate) fn import(
     let layers = add_layers(store, &[], &[incoming])?;
     report_left_out(&layers.left_out, ids_hint);
     let file_name = path.file_name().unwrap_or(path.as_os_str()).display();
-    let diff_ids: Vec<String> =
-        layers.layers.iter().map(|layer| layer.diff_id.to_string()).collect();
     let configuration = json!({
         "created": document::now(),
         "architecture": architecture(),
         "os": "linux",
         "config": {},
-        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "rootfs": { "type": "layers", "diff_ids": layers.diff_ids },
         "history": [{ "created": document::now(), "created_by": format!("import {file_name}") }],
     });
     let added = add(store, &serde_json::to_vec(&configuration)?, None, &layers)?;
@@ -131,8 +129,8 @@ pub(crate) fn import(
     named.into_iter().next().context("an image without a name")
 }
 
-/// Adds the documents of an image whose layers are in the store. Without a manifest, one
-/// is made.
+/// Adds the documents of an image whose layers are in the store, and makes the manifest if
+/// there is none.
 fn add(
     store: &Store,
     configuration: &[u8],
@@ -149,21 +147,14 @@ fn add(
 }
 
 fn new_manifest(configuration: &[u8], layers: &StoredLayers) -> Result<Vec<u8>> {
-    let mut config =
-        manifest_descriptor(&Digest::of(configuration), configuration.len() as u64)?;
-    config.set_media_type(MediaType::ImageConfig);
-    let descriptors = layers.layers.iter().map(|layer| {
-        let mut descriptor = manifest_descriptor(&layer.digest, layer.size)?;
-        descriptor.set_media_type(layer.media_type.clone());
-        Ok(descriptor)
-    });
-    let descriptors: Vec<Descriptor> = descriptors.collect::<Result<_>>()?;
-    let manifest: ImageManifest = serde_json::from_value(json!({
-        "schemaVersion": 2,
-        "mediaType": MediaType::ImageManifest,
-        "config": config,
-        "layers": descriptors,
-    }))?;
+    let size = configuration.len() as u64;
+    let config = Digest::of(configuration).descriptor(MediaType::ImageConfig, size)?;
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(2u32)
+        .media_type(MediaType::ImageManifest)
+        .config(config)
+        .layers(layers.descriptors.clone())
+        .build()?;
     Ok(serde_json::to_vec(&manifest)?)
 }
 

@@ -31,8 +31,8 @@ use nix::errno::Errno;
 use crate::digest::Digest;
 use crate::unpack::FreeSpace;
 
-pub(crate) use blob::{LARGEST_DOCUMENT, WholeBlob};
-pub(crate) use index::{TaggedImage, layout_index, manifest_descriptor};
+pub(crate) use blob::LARGEST_DOCUMENT;
+pub(crate) use index::{TaggedImage, layout_index};
 pub(crate) use temporary::Temporary;
 
 /// The hint for a store that we cannot write to.
@@ -40,7 +40,7 @@ const NOT_WRITABLE: &str =
     "the store must be writable: --store DIR chooses another place";
 
 /// OCI image specification, "oci-layout file".
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+pub(crate) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// A store, which exists.
 #[derive(Clone, Debug)]
@@ -129,7 +129,7 @@ impl Store {
 
     /// Returns the path of a blob, whether the store has it or not.
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
-        self.path.join("blobs/sha256").join(digest.hex())
+        self.path.join(digest.blob_path())
     }
 
     /// Returns the path of an unpacked layer, by its chain id.

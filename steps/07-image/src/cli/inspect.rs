@@ -31,8 +31,8 @@ impl Inspect {
         let path = |layer| store.layer(layer).display().to_string();
         let unpacked: Vec<String> = image.chain()?.iter().map(path).collect();
         print_json(&json!({
-            "id": image.tagged.id.to_string(),
-            "digest": image.tagged.manifest.to_string(),
+            "id": image.tagged.id,
+            "digest": image.tagged.manifest,
             "names": names,
             "size": image.tagged.size,
             "manifest": image.manifest,
