@@ -58,7 +58,7 @@ fn receive_all(
             let Some(layer) = incoming.get(index) else { return };
             let result = receive(store, layer, &budget, bars)
                 .with_context(|| layer.name.clone());
-            // After an error the other layers are not needed.
+            // After an error nobody needs the other layers.
             if result.is_err() {
                 next.store(incoming.len(), Ordering::Relaxed);
             }

@@ -84,8 +84,8 @@ impl Overlay {
     }
     // ANCHOR_END: mount
 
-    /// The visible layers, the highest first. They end at a layer whose top is opaque:
-    /// overlayfs itself does not check the top.
+    /// Returns the visible layers, the highest first. An opaque top hides all layers
+    /// below; overlayfs itself does not check the top.
     pub(crate) fn visible(&self) -> Vec<&Path> {
         let mut visible = Vec::new();
         for layer in self.layers.iter().rev() {

@@ -27,7 +27,7 @@ type Changed = (PathBuf, Vec<PathBuf>);
 
 impl Diff {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         let _shared = store.lock_shared()?;
         let (upper, layers) = match self.container(&store)? {
             Some(changed) => changed,

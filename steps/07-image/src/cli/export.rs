@@ -27,7 +27,7 @@ pub struct Export {
 
 impl Export {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         let _shared = store.lock_shared()?;
         let image = Image::find(&store, &self.image)?;
         // The mount of the layers changes the working directory.
