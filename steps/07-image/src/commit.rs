@@ -15,7 +15,7 @@ use crate::digest::{Digest, Hashing};
 use crate::document;
 use crate::image::Image;
 use crate::layer::IncomingLayer;
-use crate::layers::{StoredLayers, add_layers};
+use crate::layers::add_layers;
 use crate::load;
 use crate::pack::{PackAs, pack};
 use crate::reference::Reference;
@@ -34,7 +34,15 @@ pub(crate) fn commit(
     let path = temporary.path().join("layer.tar.gz");
     let diff_id = write_archive(store, container, &path)?;
     let configuration = extend_configuration(image, &diff_id, command)?;
-    let layers = add_layer(store, &path, &diff_id, image)?;
+    let open = || Ok(Box::new(File::open(&path)?) as Box<dyn Read + Send>);
+    let incoming = IncomingLayer {
+        name: "layer".into(),
+        size: None,
+        digest: None,
+        diff_id: Some(diff_id),
+        open: Box::new(open),
+    };
+    let layers = add_layers(store, &image.chain()?, &[incoming])?;
     let id = store.add_document(&configuration)?;
     let mut manifest = image.manifest.clone();
     let config_type = manifest.config().media_type().clone();
@@ -59,24 +67,6 @@ fn write_archive(store: &Store, container: &Container, path: &Path) -> Result<Di
     let mut file = compressed.finish().context("write the layer")?;
     file.flush().context("write the layer")?;
     Ok(diff_id)
-}
-
-/// Adds the layer to the store.
-fn add_layer(
-    store: &Store,
-    path: &Path,
-    diff_id: &Digest,
-    image: &Image,
-) -> Result<StoredLayers> {
-    let open = || Ok(Box::new(File::open(path)?) as Box<dyn Read + Send>);
-    let incoming = IncomingLayer {
-        name: "layer".into(),
-        size: None,
-        digest: None,
-        diff_id: Some(*diff_id),
-        open: Box::new(open),
-    };
-    add_layers(store, &image.chain()?, &[incoming])
 }
 
 /// Adds a layer to the image's configuration. Unknown fields stay as they are.

@@ -8,7 +8,6 @@ use serde_json::json;
 
 use crate::digest::{Digest, chain_ids};
 use crate::document;
-use crate::image::diff_ids;
 use crate::layer::IncomingLayer;
 use crate::layers::{StoredLayers, add_layers};
 use crate::reference::Reference;
@@ -39,9 +38,7 @@ fn load_offer(
     offer: Offer<'_>,
     ids_hint: &str,
 ) -> Result<Vec<TaggedImage>> {
-    let diff_ids =
-        diff_ids(&document::configuration(&offer.configuration, "its configuration")?)?;
-    let tagged = match find_loaded(store, &offer, &diff_ids)? {
+    let tagged = match find_loaded(store, &offer)? {
         Some(loaded) => TaggedImage { reference: None, ..loaded },
         None => {
             let layers = add_layers(store, &[], &offer.layers)?;
@@ -54,19 +51,17 @@ fn load_offer(
 
 /// Finds an offered image in the store, if it is complete there: no layer is unpacked a
 /// second time.
-fn find_loaded(
-    store: &Store,
-    offer: &Offer<'_>,
-    diff_ids: &[Digest],
-) -> Result<Option<TaggedImage>> {
+fn find_loaded(store: &Store, offer: &Offer<'_>) -> Result<Option<TaggedImage>> {
     let id = Digest::of(&offer.configuration);
     let wanted = offer.manifest.as_ref().map(|bytes| Digest::of(bytes));
     let index = store.index()?;
     let is_it = |image: &&TaggedImage| {
         image.id == id && wanted.is_none_or(|wanted| image.manifest == wanted)
     };
+    let diff_ids: Vec<Digest> =
+        offer.layers.iter().filter_map(|layer| layer.diff_id).collect();
     let is_unpacked =
-        chain_ids(diff_ids).iter().all(|layer| store.layer(layer).is_dir());
+        chain_ids(&diff_ids).iter().all(|layer| store.layer(layer).is_dir());
     Ok(index.images().iter().find(is_it).filter(|_| is_unpacked).cloned())
 }
 
@@ -90,13 +85,13 @@ pub(crate) fn add_names(
     Ok(tagged)
 }
 
-/// Imports a root file system as an image of one layer.
+/// Imports a root file system as an image of one layer, and returns the image's id.
 pub(crate) fn import(
     store: &Store,
     path: &Path,
     reference: Reference,
     ids_hint: &str,
-) -> Result<TaggedImage> {
+) -> Result<Digest> {
     let _shared = store.lock_shared()?;
     store.remove_stale()?;
     let input = open_input(path)?;
@@ -125,8 +120,9 @@ pub(crate) fn import(
         "history": [{ "created": document::now(), "created_by": format!("import {file_name}") }],
     });
     let added = add(store, &serde_json::to_vec(&configuration)?, None, &layers)?;
-    let named = add_names(store, added, vec![reference])?;
-    named.into_iter().next().context("an image without a name")
+    let id = added.id;
+    add_names(store, added, vec![reference])?;
+    Ok(id)
 }
 
 /// Adds the documents of an image whose layers are in the store, and makes the manifest if

@@ -120,7 +120,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
-            // 07: completed by the image, then by the variables that all have
+            // 07: the image's program and variables, then those of every command
             let environment = exec::environment(&names.hostname, account.home());
             let command = base.command(args.command.plan())?.or(environment);
             root.enter()?; // 04: the host's files are gone

@@ -27,8 +27,8 @@ impl Import {
         let store = self.store.open()?;
         let hint = user::how_to_get_ids();
         user::as_root(|| {
-            let image = load::import(&store, &self.archive, self.name.clone(), &hint)?;
-            kit::print(format_args!("{}\n", image.id))
+            let id = load::import(&store, &self.archive, self.name.clone(), &hint)?;
+            kit::print(format_args!("{id}\n"))
         })
     }
 }
