@@ -9,7 +9,7 @@
 mod kernel;
 
 use cgroups::{BlkioWeight, Cgroup, CpuShares, Cpus, Limits, Max, Placement, Swap};
-use exec::{CloneFlags, Command, Job, Spawn};
+use exec::{CloneFlags, Command, Spawn};
 use kiste_tests::{Bench, host, step};
 use kit::{Id, RunDir};
 
@@ -19,6 +19,8 @@ fn main() -> kit::Result<()> {
     if let Some(bench) = bench.filter(|bench| bench.step().is_ours()) {
         a_container_with_all_limits_starts_without_a_command_line(&bench)?;
         println!("a_container_with_all_limits_starts_without_a_command_line: ok");
+        a_container_is_found_by_its_path_and_killed(&bench)?;
+        println!("a_container_is_found_by_its_path_and_killed: ok");
     }
     Ok(())
 }
@@ -37,31 +39,35 @@ fn a_container_with_all_limits_starts_without_a_command_line(
         pids: Some(Max::At(20)),
         blkio_weight: Some(BlkioWeight(1000)),
     };
-
     // The run directory says that the container lives. Then comes its cgroup.
-    let id = Id::random()?;
-    let run_dir = RunDir::create(&bench.run_dirs(), &id)?;
-    let parent = bench.cgroup_parent().parse().expect("a plain name");
-    let placement = Placement { parent, id, session_bus: None };
+    let placement = placement(bench)?;
+    let run_dir = RunDir::create(&bench.run_dirs(), &placement.id)?;
     let cgroup = Cgroup::create(&placement, &limits, &run_dir)?;
-
     // The child is born in the cgroup on version 2, and enters it on version 1.
-    let argv = vec!["sleep".into(), "100".into()];
-    let env = vec!["PATH=/usr/bin:/bin".into()];
-    let command = Command { argv, env, workdir: None };
-    let child = Spawn::new(CloneFlags::CLONE_NEWPID)
-        .job(Job::Session)
-        .into_cgroup(cgroup.as_fd())
-        .spawn(|parent| {
-            cgroup.enter()?;
-            cgroups::unshare_namespace()?;
-            exec::become_command(&command, parent)
-        })?;
+    let spawn = Spawn::new(CloneFlags::CLONE_NEWPID).into_cgroup(cgroup.as_fd());
+    let child = spawn.spawn(|parent| {
+        cgroup.enter()?;
+        cgroups::unshare_namespace()?;
+        exec::become_command(&sleep(), parent)
+    })?;
+    assert_the_kernel_has_these_limits(child.pid().as_raw());
+    cgroup.kill()?;
+    assert_eq!(child.wait()?.code(), 128 + 9);
+    cgroup.remove()
+}
 
-    assert_limits(child.pid().as_raw());
-
-    // Another program can find the cgroup by its path, and kill the container.
+fn a_container_is_found_by_its_path_and_killed(bench: &Bench) -> kit::Result<()> {
+    let placement = placement(bench)?;
+    let run_dir = RunDir::create(&bench.run_dirs(), &placement.id)?;
+    let cgroup = Cgroup::create(&placement, &Limits::default(), &run_dir)?;
+    let spawn = Spawn::new(CloneFlags::CLONE_NEWPID).into_cgroup(cgroup.as_fd());
+    let child = spawn.spawn(|parent| {
+        cgroup.enter()?;
+        exec::become_command(&sleep(), parent)
+    })?;
     cgroup.let_live();
+
+    // Another program knows only the path.
     let path = placement.parent.as_path().join(placement.id.as_str());
     let cgroup = Cgroup::find(&path)?;
     cgroup.kill()?;
@@ -73,8 +79,18 @@ fn a_container_with_all_limits_starts_without_a_command_line(
     Ok(())
 }
 
+fn placement(bench: &Bench) -> kit::Result<Placement> {
+    let parent = bench.cgroup_parent().parse().expect("a plain name");
+    Ok(Placement { parent, id: Id::random()?, session_bus: None })
+}
+
+fn sleep() -> Command {
+    let argv = vec!["sleep".into(), "100".into()];
+    Command { argv, env: vec!["PATH=/usr/bin:/bin".into()], workdir: None }
+}
+
 /// Compares each limit with the files of the cgroup that the process is in.
-fn assert_limits(pid: i32) {
+fn assert_the_kernel_has_these_limits(pid: i32) {
     assert_eq!(kernel::memory(pid), (64 << 20).to_string());
     assert_eq!(kernel::memory_and_swap(pid), (96 << 20).to_string());
     assert_eq!(kernel::reservation(pid), (32 << 20).to_string());

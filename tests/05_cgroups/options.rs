@@ -19,9 +19,13 @@ fn a_limit_out_of_range_is_a_usage_error_that_names_the_range() {
         ("--cpu-shares", &["1", "262145"], "2 to 262144"),
         ("--cpuset-cpus", &["", "-1"], "0-2,5"),
         ("--cpuset-cpus", &["1-0"], "runs backwards"),
-        ("--pids-limit", &["0", "4194305"], "at least 1"),
+        ("--pids-limit", &["0", "4194305", "-2"], "at least 1"),
         ("--blkio-weight", &["9", "1001"], "10 to 1000"),
-        ("--cgroup-parent", &["/abs", "a/../b", ""], "from the top of the hierarchy"),
+        (
+            "--cgroup-parent",
+            &["/abs", "a/../b", "a//b", ""],
+            "from the top of the hierarchy",
+        ),
     ] {
         for value in values {
             let ran = bench.run(&[option, value], &["touch", "/ran"]);

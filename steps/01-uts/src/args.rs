@@ -20,11 +20,7 @@ pub struct Args {
 impl Args {
     /// The names that were asked for; without `--hostname`, the id is the host name.
     pub fn names(&self, id: &Id) -> Names {
-        let hostname = match &self.hostname {
-            Some(name) => name.as_str().into(),
-            None => id.to_string(),
-        };
-        let domainname = self.domainname.as_ref().map(|name| name.as_str().into());
-        Names { hostname, domainname }
+        let hostname = self.hostname.clone().unwrap_or_else(|| id.into());
+        Names { hostname, domainname: self.domainname.clone() }
     }
 }

@@ -3,10 +3,11 @@
 
 mod args;
 
+use std::ops::Deref;
 use std::str::FromStr;
 
 use anyhow::Result;
-use kit::Hint;
+use kit::{Hint, Id};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 
@@ -18,10 +19,10 @@ pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWUTS;
 /// The names in a UTS namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// The host name: at most 64 bytes (sethostname(2)).
-    pub hostname: String,
+    /// The host name.
+    pub hostname: HostName,
     /// The NIS domain name. Unset, it stays the one of the parent's namespace.
-    pub domainname: Option<String>,
+    pub domainname: Option<HostName>,
 }
 
 // ANCHOR: set_names
@@ -31,7 +32,7 @@ pub struct Names {
 /// The kernel's reason of sethostname(2) or setdomainname(2).
 // Task 1.3: in the child, so that the new namespace gets the names.
 pub fn set_names(names: &Names) -> Result<()> {
-    let hostname = &names.hostname;
+    let hostname = names.hostname.as_str();
     kit::call("what it is called", "sethostname", hostname, || {
         nix::unistd::sethostname(hostname)
     })
@@ -40,7 +41,7 @@ pub fn set_names(names: &Names) -> Result<()> {
         "changing a host name needs root in the namespace that owns it",
     )?;
     if let Some(domain) = &names.domainname {
-        kit::call("its NIS domain", "setdomainname", domain, || {
+        kit::call("its NIS domain", "setdomainname", domain.as_str(), || {
             rustix::system::setdomainname(domain.as_bytes())
         })?;
     }
@@ -92,6 +93,21 @@ impl HostName {
     }
 }
 
+/// Makes a host name of a container's id, whose hexadecimal digits are one label.
+impl From<&Id> for HostName {
+    fn from(id: &Id) -> Self {
+        HostName(id.to_string())
+    }
+}
+
+impl Deref for HostName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
 fn is_label(label: &str) -> bool {
     (1..=LONGEST_LABEL).contains(&label.len())
         && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -123,5 +139,11 @@ mod tests {
         ] {
             assert!(name.parse::<HostName>().is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_containers_id_is_a_host_name() {
+        let id = Id::random().unwrap();
+        assert_eq!(id.as_str().parse(), Ok(HostName::from(&id)));
     }
 }

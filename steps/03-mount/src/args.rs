@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use anyhow::Result;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
-use kit::Failure;
+use kit::{Failure, FailureKind};
 
 use crate::propagation::Propagation;
 use crate::request::Request;
@@ -53,6 +53,7 @@ impl Args {
             ));
             return Err(failure
                 .hint("one would hide the other: leave it out")
+                .kind(FailureKind::Usage)
                 .exit(2)
                 .into());
         }

@@ -1,9 +1,9 @@
 //! The texts of `-v`, `--mount` and `--tmpfs`, spelled as Docker spells them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion};
-use crate::request::{Request, Source};
+use crate::request::{Request, Source, check_target};
 
 impl Request {
     /// Parses `SRC:DST[:OPTIONS]`, as `-v` takes it.
@@ -71,7 +71,7 @@ impl Request {
         let source = Source::Bind(source.into(), Recursion::Recursive);
         Ok(Request {
             source,
-            target: absolute(target)?,
+            target: checked(target)?,
             attributes: AttributeChange::NONE,
         })
     }
@@ -79,7 +79,7 @@ impl Request {
     fn new_tmpfs(target: &str) -> Result<Self, String> {
         let source = Source::New { kind: "tmpfs".into(), options: Vec::new() };
         let attributes = NOSUID_NODEV_NOEXEC.into();
-        Ok(Request { source, target: absolute(target)?, attributes })
+        Ok(Request { source, target: checked(target)?, attributes })
     }
 
     /// Sets an option.
@@ -137,18 +137,9 @@ impl Request {
     }
 }
 
-/// Checks that a target is an absolute path, and neither the root nor in /proc.
-fn absolute(target: &str) -> Result<PathBuf, String> {
-    match target {
-        "/" => Err("the root itself cannot be mounted over".into()),
-        _ if Path::new(target).starts_with("/proc") => {
-            Err("what is in /proc cannot be mounted over".into())
-        }
-        _ if target.starts_with('/') => Ok(target.into()),
-        _ => Err(format!(
-            "the target {target:?} must be an absolute path, as the container sees it"
-        )),
-    }
+fn checked(target: &str) -> Result<PathBuf, String> {
+    check_target(target.as_ref())?;
+    Ok(target.into())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use kit::Hint;
+use kit::{Failure, FailureKind, Hint};
 
 use crate::attributes::{AttributeChange, Attributes, Recursion};
 use crate::detached::Detached;
@@ -16,7 +16,9 @@ use crate::mount_point;
 pub struct Request {
     /// The file, directory or file system that is mounted.
     pub source: Source,
-    /// The path that it is mounted on, as the container sees it.
+    /// The path that it is mounted on, as the container sees it: absolute, and neither
+    /// the root nor in /proc. This is checked when it is mounted, and when its
+    /// target is made.
     pub target: PathBuf,
     /// The attributes of the mount. A bind mount otherwise has its source's.
     pub attributes: AttributeChange,
@@ -45,6 +47,7 @@ impl Request {
     // Task 3.3: first the detached mount with all its attributes, then the target, and
     // last the mount is attached to the target.
     pub(crate) fn mount(&self, root: BorrowedFd<'_>, targets: Targets) -> Result<()> {
+        self.check()?;
         let (mount, recursion, kind) = match &self.source {
             Source::Bind(path, recursion) => {
                 (Detached::bind(path, *recursion)?, *recursion, kind_of(path)?)
@@ -63,14 +66,23 @@ impl Request {
     /// Makes the target if it does not exist. Call it while the root is writable.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When no mount may be there, or it cannot be made.
     pub fn make_target(&self, root: BorrowedFd<'_>) -> Result<()> {
+        self.check()?;
         let kind = match &self.source {
             Source::Bind(path, _) => kind_of(path)?,
             Source::New { .. } => TargetKind::Directory,
             Source::MountPoint => return mount_point::make(root, &self.target),
         };
         inside::make(root, &self.target, kind)
+    }
+
+    fn check(&self) -> Result<()> {
+        check_target(&self.target).map_err(|why| {
+            let target = self.target.display();
+            let failure = Failure::new(format_args!("mount on {target}: {why}"));
+            failure.kind(FailureKind::Usage).into()
+        })
     }
 
     /// Requests a mount point for a file that the runtime mounts itself, later.
@@ -80,6 +92,22 @@ impl Request {
             target: target.into(),
             attributes: AttributeChange::NONE,
         }
+    }
+}
+
+/// Checks that a target is an absolute path, and neither the root nor in /proc. Where
+/// its links and each `..` lead is looked at when it is opened: [`inside::target`].
+pub(crate) fn check_target(target: &Path) -> Result<(), String> {
+    if target == Path::new("/") {
+        Err("the root itself cannot be mounted over".into())
+    } else if target.starts_with("/proc") {
+        Err("what is in /proc cannot be mounted over".into())
+    } else if target.is_absolute() {
+        Ok(())
+    } else {
+        Err(format!(
+            "the target {target:?} must be an absolute path, as the container sees it"
+        ))
     }
 }
 
@@ -105,4 +133,43 @@ fn kind_of(path: &Path) -> Result<TargetKind> {
     let metadata = metadata
         .hint("the source of a bind mount must be there before it is mounted")?;
     Ok(if metadata.is_dir() { TargetKind::Directory } else { TargetKind::File })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::test_root::TestRoot;
+
+    #[test]
+    fn a_request_that_no_option_has_checked_is_refused_before_anything_is_made() {
+        let root = TestRoot::new("request");
+        let sources = [
+            Source::New { kind: "tmpfs".into(), options: Vec::new() },
+            Source::Bind("/".into(), Recursion::Alone),
+        ];
+        for (target, why) in [
+            ("x", "must be an absolute path"),
+            ("", "must be an absolute path"),
+            ("../x", "must be an absolute path"),
+            ("proc/x", "must be an absolute path"),
+            ("//.", "the root itself"),
+            ("//proc/./x", "what is in /proc"),
+        ] {
+            for source in sources.clone() {
+                let attributes = AttributeChange::NONE;
+                let request = Request { source, target: target.into(), attributes };
+                let error = request.make_target(root.as_fd()).unwrap_err().to_string();
+                assert!(error.contains(why), "{target}: {error}");
+                let error = request.mount(root.as_fd(), Targets::Made).unwrap_err();
+                let kind = error.downcast_ref::<Failure>().unwrap().failure_kind();
+                assert_eq!(kind, FailureKind::Usage, "{target}: {error}");
+            }
+            let request = Request::mount_point(target);
+            assert!(request.make_target(root.as_fd()).is_err(), "{target}");
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use kit::{Failure, FailureKind};
 use mount::inside::{self, TargetKind};
 use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion};
 use nix::errno::Errno;
@@ -14,7 +15,7 @@ use rustix::process::umask;
 /// A character device that everybody may read and write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Device<'a> {
-    /// The name of its node in /dev.
+    /// The name of its node in /dev: a file name, without a directory.
     pub name: &'a str,
     /// The driver, by its number in the kernel's list:
     /// <https://docs.kernel.org/admin-guide/devices.html>
@@ -77,7 +78,7 @@ pub fn mount(root: BorrowedFd<'_>) -> Result<()> {
 /// returned, for [`bind_from_host`].
 ///
 /// # Errors
-/// The kernel's, from mknod(2).
+/// When a name is no file name, and the kernel's, from mknod(2).
 pub fn nodes<'a, 'b>(
     dir: BorrowedFd<'_>,
     devices: &'a [Device<'b>],
@@ -97,6 +98,7 @@ pub fn nodes<'a, 'b>(
 }
 
 fn make(dir: BorrowedFd<'_>, Device { name, major, minor }: &Device<'_>) -> Result<()> {
+    check_name(name)?;
     let number = rustix::fs::makedev(*major, *minor);
     kit::call(
         "programs expect it, and it reaches no hardware",
@@ -109,12 +111,23 @@ fn make(dir: BorrowedFd<'_>, Device { name, major, minor }: &Device<'_>) -> Resu
 /// Binds the host's node of a device to the same name in /dev of `root`.
 ///
 /// # Errors
-/// When the host has no such device, or the kernel refuses the mount.
+/// When its name is no file name, the host has no such device, or the kernel refuses
+/// the mount.
 pub fn bind_from_host(root: BorrowedFd<'_>, device: &Device<'_>) -> Result<()> {
+    check_name(device.name)?;
     let path = Path::new("/dev").join(device.name);
     inside::make(root, &path, TargetKind::File)?;
     let device = Detached::bind(&path, Recursion::Alone)?;
     device.attach(&inside::open(root, &path)?, path.display())
+}
+
+/// Refuses a name that would lead out of /dev: `../etc/shadow`, or an absolute path.
+fn check_name(name: &str) -> Result<()> {
+    if Path::new(name).file_name() == Some(name.as_ref()) {
+        return Ok(());
+    }
+    let failure = Failure::new(format_args!("{name:?} is no name of a device in /dev"));
+    Err(failure.kind(FailureKind::Usage).into())
 }
 
 /// Makes the links /dev/fd, stdin, stdout, stderr and ptmx in the directory `dir`.
@@ -191,4 +204,28 @@ pub(crate) fn console(root: BorrowedFd<'_>, terminal: &OwnedFd) -> Result<()> {
     let mount =
         Detached::bind_descriptor(terminal.as_fd(), "its terminal", Recursion::Alone)?;
     mount.attach(&target, path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn a_device_whose_name_leads_out_of_dev_is_refused() {
+        // Nothing can be made here, so that a mistake does no harm.
+        let dir = File::open("/proc/self").unwrap();
+        for name in ["", ".", "..", "/etc/passwd", "../null", "a/b", "null/"] {
+            let device = Device { name, major: 1, minor: 3 };
+            let made = nodes(dir.as_fd(), &[device]).map(drop);
+            for refused in [made, bind_from_host(dir.as_fd(), &device)] {
+                let error = refused.unwrap_err().to_string();
+                assert!(error.contains("is no name of a device"), "{name}: {error}");
+            }
+        }
+        for device in &DEVICES {
+            check_name(device.name).unwrap();
+        }
+    }
 }

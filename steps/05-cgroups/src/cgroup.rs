@@ -38,8 +38,8 @@ impl Cgroup {
     /// Makes `PARENT/ID` in each hierarchy, and writes the limits.
     ///
     /// # Errors
-    /// When a limit cannot be set. The error names the controller and the file, and has
-    /// a hint. Nothing is left then.
+    /// When the limits break a rule of [`Limits::check`], or one cannot be set: the error
+    /// names the controller and the file, and has a hint. Nothing is left then.
     // Task 5.1: make a directory in each hierarchy, then write the limits, before there
     // is any process. If a step fails, dropping `cgroup` removes the directories.
     pub fn create(
@@ -47,13 +47,14 @@ impl Cgroup {
         limits: &Limits,
         run_dir: &RunDir,
     ) -> Result<Self> {
+        limits.check().map_err(Failure::from)?;
         let hierarchies = Hierarchies::usable(placement, &limits.controllers())?;
         require(&hierarchies, limits)?;
         note::write(&hierarchies, placement, run_dir)?;
 
         let mut cgroup = Cgroup::new();
         for hierarchy in hierarchies.iter() {
-            let path = hierarchy.base().join(placement.path());
+            let path = hierarchy.base.join(placement.path());
             cgroup.directories.push(Directory::make(hierarchy, path)?);
         }
         for directory in &cgroup.directories {
@@ -79,7 +80,7 @@ impl Cgroup {
     pub fn find(path: &Path) -> Result<Self> {
         let mut directories = Vec::new();
         for hierarchy in Hierarchies::detect()?.iter().filter(|_| is_plain(path)) {
-            let path = hierarchy.mount_point().join(path);
+            let path = hierarchy.mount_point.join(path);
             if path.try_exists().with_context(|| format!("stat {}", path.display()))? {
                 directories.push(Directory::found(hierarchy, path));
             }

@@ -1,10 +1,13 @@
 //! The controllers, and their names on either version.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 
 /// The version of a hierarchy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub(crate) enum Version {
     /// A hierarchy for each controller, or for a few.
     V1,
     /// The unified hierarchy.
@@ -13,7 +16,7 @@ pub enum Version {
 
 /// A controller: the part of the kernel that limits or counts one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Controller {
+pub(crate) enum Controller {
     /// CPU time: the limit and the share.
     Cpu,
     /// The counter of CPU time. On version 2 every cgroup has it.
@@ -37,7 +40,7 @@ impl Controller {
     };
 
     /// Returns the name that the kernel uses.
-    pub fn name(self, version: Version) -> &'static str {
+    pub(crate) fn name(self, version: Version) -> &'static str {
         match self {
             Controller::Cpu => "cpu",
             Controller::Cpuacct => "cpuacct",
@@ -59,5 +62,12 @@ impl Controller {
             Self::ALL.into_iter().find(|controller| controller.name(version) == name)
         };
         names.into_iter().filter_map(of).collect()
+    }
+
+    /// Reads a file of version 2 that lists controllers, such as cgroup.controllers.
+    pub(crate) fn listed(file: &Path) -> Result<BTreeSet<Self>> {
+        let names = kit::read_kernel_file(file)
+            .with_context(|| format!("read {}", file.display()))?;
+        Ok(Self::named(names.split_whitespace(), Version::V2))
     }
 }

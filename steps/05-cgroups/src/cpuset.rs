@@ -73,25 +73,19 @@ impl Display for CpuList {
 
 /// Refuses CPUs that the cgroup above does not have. Version 2 would accept them and
 /// then run the container on other CPUs (cgroup-v2.rst, "cpuset.cpus").
-///
-/// `file` lists the CPUs of the cgroup above.
-pub(crate) fn check(
-    cgroup: &Directory,
-    file: &str,
-    asked: Option<&CpuList>,
-) -> Result<()> {
+pub(crate) fn check(cgroup: &Directory, asked: Option<&CpuList>) -> Result<()> {
     let Some(asked) = asked.filter(|_| cgroup.holds(Controller::Cpuset)) else {
         return Ok(());
     };
+    let file = cgroup.by_version("cpuset.cpus.effective", "cpuset.cpus");
     let above = cgroup.above().pop();
     let listed = above.and_then(|above| above.read(file).ok()).unwrap_or_default();
     match listed.parse::<CpuList>() {
         Ok(there) if !asked.is_within(&there) => {
             let what =
                 format!("CPU set {asked}: the cgroup above has only CPUs {there}");
-            Err(Failure::new(what)
-                .hint("`lscpu` lists the host's CPUs; a cgroup above may have fewer")
-                .into())
+            let hint = "`lscpu` lists the host's CPUs; a cgroup above may have fewer";
+            Err(Failure::new(what).hint(hint).into())
         }
         _ => Ok(()),
     }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use kit::read_kernel_file;
 use nix::unistd::{AccessFlags, access};
 
-use crate::controller::{Controller, Version};
+use crate::controller::Controller;
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::placement::Placement;
 use crate::scope;
@@ -47,12 +47,11 @@ impl Hierarchies {
         let delegated = self.unified().and_then(|hierarchy| {
             let base = base(hierarchy)?;
             // Fewer controllers may be delegated than the host has.
-            let granted = read_kernel_file(base.join("cgroup.controllers")).ok()?;
             let controllers =
-                Controller::named(granted.split_whitespace(), Version::V2);
-            Some(hierarchy.below(base, controllers))
+                Controller::listed(&base.join("cgroup.controllers")).ok()?;
+            Some(Hierarchy { base, controllers, ..hierarchy.clone() })
         });
-        delegated.into_iter().collect()
+        Hierarchies(delegated.into_iter().collect())
     }
 }
 
@@ -62,12 +61,9 @@ impl Hierarchies {
 /// ancestor of both cgroups. This cgroup is the ancestor, so we may start processes
 /// below it.
 fn base(hierarchy: &Hierarchy) -> Option<PathBuf> {
-    let above = hierarchy
-        .own()?
-        .ancestors()
-        .take_while(|cgroup| cgroup.starts_with(hierarchy.mount_point()));
+    let above = hierarchy.own.as_ref()?.ancestors();
     above
-        .into_iter()
+        .take_while(|cgroup| cgroup.starts_with(&hierarchy.mount_point))
         .find(|cgroup| is_delegated(cgroup) && !has_processes(cgroup))
         .map(Path::to_path_buf)
 }

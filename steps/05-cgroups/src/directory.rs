@@ -17,7 +17,7 @@ use crate::parent;
 /// and removes it.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    hierarchy: Hierarchy,
+    pub(crate) hierarchy: Hierarchy,
     path: PathBuf,
 }
 
@@ -28,7 +28,7 @@ impl Directory {
         let above = path.parent().unwrap_or(&path);
         let deadline = Deadline::new();
         loop {
-            let made = parent::make(above, hierarchy.mount_point())
+            let made = parent::make(above, &hierarchy.mount_point)
                 .and_then(|()| parent::mkdir("a cgroup of its own", &path))
                 .hint_on(
                     Errno::EEXIST,
@@ -42,7 +42,7 @@ impl Directory {
                         && deadline.pause() => {}
                 Err(error) => {
                     // The first error says more.
-                    let _ = parent::remove_unused(above, hierarchy.mount_point());
+                    let _ = parent::remove_unused(above, &hierarchy.mount_point);
                     return Err(error);
                 }
             }
@@ -54,19 +54,22 @@ impl Directory {
         Directory { hierarchy: hierarchy.clone(), path }
     }
 
-    /// Returns the hierarchy that the cgroup is in.
-    pub fn hierarchy(&self) -> &Hierarchy {
-        &self.hierarchy
-    }
-
     /// Returns the version of the hierarchy.
-    pub fn version(&self) -> Version {
-        self.hierarchy.version()
+    pub(crate) fn version(&self) -> Version {
+        self.hierarchy.version
     }
 
     /// Returns whether the files of `controller` are in this hierarchy.
-    pub fn holds(&self, controller: Controller) -> bool {
+    pub(crate) fn holds(&self, controller: Controller) -> bool {
         self.hierarchy.holds(controller)
+    }
+
+    /// Returns the name that a file has on this version.
+    pub(crate) fn by_version<'a>(&self, v2: &'a str, v1: &'a str) -> &'a str {
+        match self.version() {
+            Version::V2 => v2,
+            Version::V1 => v1,
+        }
     }
 
     /// Returns the path on the host.
@@ -76,7 +79,7 @@ impl Directory {
 
     /// Returns the cgroups above, from the top of the hierarchy down to the parent.
     pub(crate) fn above(&self) -> Vec<Directory> {
-        let top = self.hierarchy.mount_point();
+        let top = &self.hierarchy.mount_point;
         let above =
             self.path.ancestors().skip(1).take_while(|path| path.starts_with(top));
         let mut above: Vec<_> =
@@ -164,7 +167,7 @@ impl Directory {
     fn remove_unused_above(&self) -> Result<()> {
         parent::remove_unused(
             self.path.parent().unwrap_or(&self.path),
-            self.hierarchy.mount_point(),
+            &self.hierarchy.mount_point,
         )
     }
 }

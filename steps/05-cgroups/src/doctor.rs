@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use kit::doctor::Check;
 
@@ -59,43 +59,41 @@ fn check(
 /// Checks that version 2 has the controllers of the limits. On a hybrid host it has
 /// none.
 fn unified(hierarchies: &Hierarchies) -> Check {
+    let name = "cgroup-v2";
     let boot = "boot with `systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all`";
-    let (hybrid, fix) = match version_1_is_complete(hierarchies) {
-        true => (
-            "hybrid, and enough to run containers",
-            format!(
-                "none is needed here: version 1 is complete; to have version 2, {boot}"
-            ),
+    let is_complete = version_1_is_complete(hierarchies);
+    let fix = match is_complete {
+        true => format!(
+            "none is needed here: version 1 is complete; to have version 2, {boot}"
         ),
-        false => {
-            ("hybrid", format!("none is needed where cgroup-v1 is ok; else {boot}"))
-        }
+        false => format!("none is needed where cgroup-v1 is ok; else {boot}"),
     };
-    let path = hierarchies.unified().map(|it| it.mount_point().display());
-    let has_limits =
-        |it: &&Hierarchy| it.holds(Controller::Memory) || it.holds(Controller::Pids);
-    let found = hierarchies.unified().filter(has_limits).and(path.as_ref());
-    let missing = match &path {
-        None => "no unified hierarchy is mounted".into(),
-        Some(path) => {
-            format!("{hybrid}: {path} freezes and kills, the limits are on version 1")
-        }
+    let Some(unified) = hierarchies.unified() else {
+        return Check::missing(name, "no unified hierarchy is mounted", fix);
     };
-    check("cgroup-v2", found.map(|path| format!("unified, at {path}")), missing, fix)
+    let path = unified.mount_point.display();
+    if unified.holds(Controller::Memory) || unified.holds(Controller::Pids) {
+        return Check::ok(name, format_args!("unified, at {path}"));
+    }
+    let enough = if is_complete { ", and enough to run containers" } else { "" };
+    let found = format!(
+        "hybrid{enough}: {path} freezes and kills, the limits are on version 1"
+    );
+    Check::missing(name, found, fix)
 }
 
 /// Returns whether version 1 has the controllers that every container should have.
 fn version_1_is_complete(hierarchies: &Hierarchies) -> bool {
     [Controller::Memory, Controller::Cpu, Controller::Pids].into_iter().all(|needed| {
-        hierarchies.holding(needed).is_some_and(|it| it.version() == Version::V1)
+        hierarchies.holding(needed).is_some_and(|it| it.version == Version::V1)
     })
 }
 
 fn legacy(hierarchies: &Hierarchies) -> Check {
     let paths: Vec<_> = hierarchies
         .iter()
-        .filter(|it| it.version() == Version::V1)
-        .map(|it| it.mount_point().display().to_string())
+        .filter(|it| it.version == Version::V1)
+        .map(|it| it.mount_point.display().to_string())
         .collect();
     let found = (!paths.is_empty()).then(|| paths.join(", "));
     let fix = "none is needed where cgroup-v2 is ok";
@@ -110,25 +108,22 @@ fn holder(hierarchies: &Hierarchies, name: &str, controller: Controller) -> Chec
 }
 
 fn place(hierarchy: &Hierarchy) -> String {
-    let version = match hierarchy.version() {
+    let version = match hierarchy.version {
         Version::V1 => 1,
         Version::V2 => 2,
     };
-    format!("version {version}, at {}", hierarchy.mount_point().display())
+    format!("version {version}, at {}", hierarchy.mount_point.display())
 }
 
 fn swap(hierarchies: &Hierarchies) -> Check {
     let first = |files: &[&str]| first_file(hierarchies, Controller::Memory, files);
+    let mut found = first(&["memory.swap.max", "memory.memsw.limit_in_bytes"]);
     // Version 2 has the file only below the top, where there may be no cgroup yet. Then
     // only /proc/swaps tells whether the kernel has swap at all.
-    let without_cgroup = || {
-        let swaps = PathBuf::from("/proc/swaps");
-        let limits = first(&["memory.max", "memory.limit_in_bytes"]);
-        (limits.is_none() && swaps.exists()).then_some(swaps)
-    };
-    let found = first(&["memory.swap.max", "memory.memsw.limit_in_bytes"])
-        .or_else(without_cgroup);
-    let found = found.as_ref().map(|file| file.display());
+    let limits = first(&["memory.max", "memory.limit_in_bytes"]);
+    if found.is_none() && limits.is_none() && Path::new("/proc/swaps").exists() {
+        found = Some("/proc/swaps".into());
+    }
     check("cgroup-swap", found, "swap is not counted", Limit::Swap.fix())
 }
 
@@ -144,7 +139,6 @@ fn blkio_weight(hierarchies: &Hierarchies) -> Check {
         "blkio.bfq.io_service_bytes",
     ];
     let found = first_file(hierarchies, Controller::Io, &files);
-    let found = found.as_ref().map(|file| file.display());
     let fix = Limit::BlkioWeight.fix();
     check("cgroup-blkio-weight", found, "no io.weight or blkio.weight", fix)
 }
@@ -171,15 +165,16 @@ fn first_file(
     hierarchies: &Hierarchies,
     controller: Controller,
     files: &[&str],
-) -> Option<PathBuf> {
-    let top = hierarchies.holding(controller)?.mount_point();
-    let below =
-        fs::read_dir(top).into_iter().flatten().flatten().map(|entry| entry.path());
-    let cgroups: Vec<_> = std::iter::once(top.to_path_buf()).chain(below).collect();
+) -> Option<String> {
+    let top = &hierarchies.holding(controller)?.mount_point;
+    let below = fs::read_dir(top).into_iter().flatten().flatten();
+    let mut cgroups = vec![top.clone()];
+    cgroups.extend(below.map(|entry| entry.path()));
     files
         .iter()
         .flat_map(|file| cgroups.iter().map(move |cgroup| cgroup.join(file)))
         .find(|path| path.exists())
+        .map(|path| path.display().to_string())
 }
 
 #[cfg(test)]

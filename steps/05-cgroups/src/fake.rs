@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::controller::{Controller, Version};
+use crate::controller::Controller;
 use crate::hierarchy::{Hierarchies, Hierarchy};
 
 /// An empty directory in place of the top of a hierarchy.
@@ -40,10 +40,9 @@ impl Fake {
 
     /// Returns a unified hierarchy with the controllers in its cgroup.controllers.
     pub(crate) fn unified(&self) -> Hierarchy {
-        let path = self.path().to_path_buf();
-        let granted =
-            fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
-        let controllers = Controller::named(granted.split_whitespace(), Version::V2);
-        self.mounted("cgroup2", "rw").unified().unwrap().below(path, controllers)
+        let file = self.path().join("cgroup.controllers");
+        let controllers = Controller::listed(&file).unwrap_or_default();
+        let mounted = self.mounted("cgroup2", "rw").unified().unwrap().clone();
+        Hierarchy { controllers, ..mounted }
     }
 }

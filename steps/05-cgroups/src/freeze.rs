@@ -78,7 +78,7 @@ fn thaw_v1(cgroup: &Directory) -> Result<()> {
 /// After somebody has killed the runtime, `gc` comes here.
 pub(crate) fn thaw_tree(top: &Directory) -> Result<()> {
     for path in top.tree() {
-        let cgroup = Directory::found(top.hierarchy(), path);
+        let cgroup = Directory::found(&top.hierarchy, path);
         if cgroup.read(STATE).is_ok_and(|state| state.trim() != "THAWED") {
             thaw_v1(&cgroup)?;
         }

@@ -78,7 +78,7 @@ fn remove_noted(abandoned: &Abandoned) -> Result<()> {
         // it, and the containers that are in it now could not remove it either. An
         // error means most often that the parent is gone.
         let _ = parent::mark(parent.path());
-        let top = parent.hierarchy().mount_point();
+        let top = &parent.hierarchy.mount_point;
         errors.extend(parent::remove_unused(parent.path(), top).err());
     }
     kit::combine(errors)
@@ -93,13 +93,13 @@ fn is_gone(path: &Path) -> bool {
 /// removed only if statfs(2) says that it is a cgroup.
 fn verify<'a>(path: &Path, hierarchies: &'a Hierarchies) -> Result<&'a Hierarchy> {
     let below = |hierarchy: &&Hierarchy| {
-        let rest = path.strip_prefix(hierarchy.mount_point());
+        let rest = path.strip_prefix(&hierarchy.mount_point);
         rest.is_ok_and(|rest| rest.components().next().is_some() && is_plain(rest))
     };
     let hierarchy = hierarchies
         .iter()
         .filter(below)
-        .find(|hierarchy| is_cgroup(path, hierarchy.version()));
+        .find(|hierarchy| is_cgroup(path, hierarchy.version));
     hierarchy.ok_or_else(|| {
         Failure::new(format!(
             "{}: noted as a cgroup, but it is not one",

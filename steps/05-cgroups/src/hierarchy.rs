@@ -11,81 +11,43 @@ use crate::mountinfo::{self, Mount};
 
 /// A hierarchy that is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hierarchy {
-    version: Version,
-    mount_point: PathBuf,
-    controllers: BTreeSet<Controller>,
-    own: Option<PathBuf>,
-    /// See [`Hierarchy::base`].
-    base: PathBuf,
+pub(crate) struct Hierarchy {
+    pub version: Version,
+    /// The top cgroup, or the topmost that this process can see.
+    pub mount_point: PathBuf,
+    pub controllers: BTreeSet<Controller>,
+    /// The cgroup that this process is in, if the process can see it.
+    pub own: Option<PathBuf>,
+    /// The cgroup below which we may make others: the top, or without root a cgroup
+    /// that is delegated to us.
+    pub base: PathBuf,
 }
 
 impl Hierarchy {
-    /// Returns the version of cgroups.
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// Returns the directory of the top cgroup, or of the topmost that this process can
-    /// see.
-    pub fn mount_point(&self) -> &Path {
-        &self.mount_point
-    }
-
     /// Returns whether `controller` is in this hierarchy.
-    pub fn holds(&self, controller: Controller) -> bool {
+    pub(crate) fn holds(&self, controller: Controller) -> bool {
         self.controllers.contains(&controller)
     }
 
-    /// Returns whether any controller is in this hierarchy.
-    pub(crate) fn has_controllers(&self) -> bool {
-        !self.controllers.is_empty()
-    }
-
-    /// Returns the directory of the cgroup that the calling process is in, if the
-    /// process can see it.
-    pub fn own(&self) -> Option<&Path> {
-        self.own.as_deref()
-    }
-
-    /// Returns the cgroup below which we may make others: the top, or without root a
-    /// cgroup that is delegated to us.
-    pub(crate) fn base(&self) -> &Path {
-        &self.base
-    }
-
-    /// Returns the part of this hierarchy from `base` down, with the controllers that
-    /// are enabled there.
-    pub(crate) fn below(
-        &self,
-        base: PathBuf,
-        controllers: BTreeSet<Controller>,
-    ) -> Self {
-        Hierarchy { base, controllers, ..self.clone() }
-    }
-
     fn of(mount: &Mount, own_cgroups: &str) -> Self {
+        let options = mount.options.iter().map(String::as_str);
         let controllers = match mount.version {
-            Version::V1 => {
-                Controller::named(mount.options.iter().map(String::as_str), Version::V1)
-            }
+            Version::V1 => Controller::named(options, Version::V1),
             Version::V2 => BTreeSet::new(),
         };
         // proc_pid_cgroup(5): the path begins at the hierarchy's root, while the mount
         // shows only the part below `root`.
-        let below = own_cgroup(own_cgroups, mount).and_then(|path| {
-            path.strip_prefix(&mount.root).map(Path::to_path_buf).ok()
-        });
+        let below = own_cgroup(own_cgroups, mount)
+            .and_then(|path| path.strip_prefix(&mount.root).ok());
         // `components` drops the slash that `join` adds for an empty path.
         let own =
             below.map(|below| mount.mount_point.join(below).components().collect());
-        let mount_point = mount.mount_point.clone();
         Hierarchy {
             version: mount.version,
-            base: mount_point.clone(),
-            mount_point,
+            mount_point: mount.mount_point.clone(),
             controllers,
             own,
+            base: mount.mount_point.clone(),
         }
     }
 }
@@ -97,14 +59,10 @@ fn own_cgroup<'a>(own_cgroups: &'a str, mount: &Mount) -> Option<&'a Path> {
         let [id, names, path] = line.splitn(3, ':').collect::<Vec<_>>()[..] else {
             return None;
         };
+        let is_option = |name: &str| mount.options.iter().any(|option| option == name);
         let its = match mount.version {
             Version::V2 => id == "0",
-            Version::V1 => {
-                id != "0"
-                    && names
-                        .split(',')
-                        .all(|name| mount.options.iter().any(|its| its == name))
-            }
+            Version::V1 => id != "0" && names.split(',').all(is_option),
         };
         its.then_some(Path::new(path))
     })
@@ -112,20 +70,14 @@ fn own_cgroup<'a>(own_cgroups: &'a str, mount: &Mount) -> Option<&'a Path> {
 
 /// The hierarchies of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hierarchies(Vec<Hierarchy>);
-
-impl FromIterator<Hierarchy> for Hierarchies {
-    fn from_iter<I: IntoIterator<Item = Hierarchy>>(hierarchies: I) -> Self {
-        Hierarchies(hierarchies.into_iter().collect())
-    }
-}
+pub(crate) struct Hierarchies(pub Vec<Hierarchy>);
 
 impl Hierarchies {
     /// Finds the hierarchies that are mounted now.
     ///
     /// # Errors
     /// When /proc is not mounted, or a file in it or a mount point cannot be read.
-    pub fn detect() -> Result<Self> {
+    pub(crate) fn detect() -> Result<Self> {
         let read =
             |path| read_kernel_file(path).with_context(|| format!("read {path}"));
         let mut mounts = Vec::new();
@@ -135,14 +87,9 @@ impl Hierarchies {
             }
         }
         let mut found = Self::of(&mounts, &read("/proc/self/cgroup")?);
-        for unified in
-            found.0.iter_mut().filter(|hierarchy| hierarchy.version == Version::V2)
-        {
-            let path = unified.mount_point.join("cgroup.controllers");
-            let names = read_kernel_file(&path)
-                .with_context(|| format!("read {}", path.display()))?;
-            unified.controllers =
-                Controller::named(names.split_whitespace(), Version::V2);
+        for unified in found.0.iter_mut().filter(|it| it.version == Version::V2) {
+            let file = unified.mount_point.join("cgroup.controllers");
+            unified.controllers = Controller::listed(&file)?;
         }
         Ok(found)
     }
@@ -159,21 +106,18 @@ impl Hierarchies {
                 mount.root.components().count(),
             )
         });
-        let mut hierarchies: Vec<Hierarchy> = Vec::new();
-        for hierarchy in
-            mounts.into_iter().map(|mount| Hierarchy::of(mount, own_cgroups))
-        {
-            let concerns =
-                hierarchy.version == Version::V2 || !hierarchy.controllers.is_empty();
-            let known = hierarchies.iter().any(|other| {
-                other.version == hierarchy.version
-                    && other.controllers == hierarchy.controllers
+        let mut found: Vec<Hierarchy> = Vec::new();
+        for mount in mounts {
+            let new = Hierarchy::of(mount, own_cgroups);
+            let is_ours = new.version == Version::V2 || !new.controllers.is_empty();
+            let is_known = found.iter().any(|it| {
+                it.version == new.version && it.controllers == new.controllers
             });
-            if concerns && !known {
-                hierarchies.push(hierarchy);
+            if is_ours && !is_known {
+                found.push(new);
             }
         }
-        Hierarchies(hierarchies)
+        Hierarchies(found)
     }
 
     /// Finds the hierarchies in recorded files of /proc.
@@ -182,19 +126,19 @@ impl Hierarchies {
         Self::of(&mountinfo::parse(mountinfo), own_cgroups)
     }
 
-    /// Returns all hierarchies, the unified one first.
-    pub fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
+    /// Returns all hierarchies, version 2 first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
         self.0.iter()
     }
 
     /// Returns the unified hierarchy. On a hybrid host it may hold no controllers; it
     /// freezes and kills all the same.
-    pub fn unified(&self) -> Option<&Hierarchy> {
+    pub(crate) fn unified(&self) -> Option<&Hierarchy> {
         self.0.iter().find(|hierarchy| hierarchy.version == Version::V2)
     }
 
     /// Returns the hierarchy that holds `controller`.
-    pub fn holding(&self, controller: Controller) -> Option<&Hierarchy> {
+    pub(crate) fn holding(&self, controller: Controller) -> Option<&Hierarchy> {
         self.0.iter().find(|hierarchy| hierarchy.holds(controller))
     }
 }
@@ -203,8 +147,13 @@ impl Hierarchies {
 mod tests {
     use super::*;
 
-    fn at(hierarchies: &Hierarchies, controller: Controller) -> Option<&Path> {
-        hierarchies.holding(controller).map(Hierarchy::mount_point)
+    /// Returns where the hierarchy that holds `controller` is mounted.
+    fn at(hierarchies: &Hierarchies, controller: Controller) -> &str {
+        text(&hierarchies.holding(controller).unwrap().mount_point)
+    }
+
+    fn text(path: &Path) -> &str {
+        path.to_str().unwrap()
     }
 
     #[test]
@@ -214,14 +163,10 @@ mod tests {
             "0::/user.slice/user-0.slice/session-1.scope\n",
         );
         let [unified] = &host.0[..] else { panic!("{host:?}") };
-        assert_eq!(
-            (unified.version, unified.mount_point()),
-            (Version::V2, Path::new("/sys/fs/cgroup"))
-        );
-        assert_eq!(
-            unified.own(),
-            Some(Path::new("/sys/fs/cgroup/user.slice/user-0.slice/session-1.scope"))
-        );
+        assert_eq!(unified.version, Version::V2);
+        assert_eq!(text(&unified.mount_point), "/sys/fs/cgroup");
+        let own = "/sys/fs/cgroup/user.slice/user-0.slice/session-1.scope";
+        assert_eq!(unified.own.as_deref().map(text), Some(own));
     }
 
     #[test]
@@ -231,12 +176,13 @@ mod tests {
             include_str!("recorded/hybrid.cgroup"),
         );
         assert_eq!(
-            host.unified().map(Hierarchy::mount_point),
-            Some(Path::new("/sys/fs/cgroup/unified"))
+            text(&host.unified().unwrap().mount_point),
+            "/sys/fs/cgroup/unified"
         );
-        assert_eq!(at(&host, Controller::Io), Some(Path::new("/sys/fs/cgroup/blkio")));
+        assert_eq!(at(&host, Controller::Io), "/sys/fs/cgroup/blkio");
         let memory = host.holding(Controller::Memory).unwrap();
-        assert_eq!(memory.own(), Some(Path::new("/sys/fs/cgroup/memory/session/1")));
+        let own = "/sys/fs/cgroup/memory/session/1";
+        assert_eq!(memory.own.as_deref().map(text), Some(own));
         // Without devices and name=systemd, which limit nothing here.
         assert_eq!(host.0.len(), 8);
     }
@@ -247,26 +193,22 @@ mod tests {
             include_str!("recorded/ubuntu-hybrid.mountinfo"),
             include_str!("recorded/ubuntu-hybrid.cgroup"),
         );
+        assert_eq!(at(&host, Controller::Cpu), "/sys/fs/cgroup/cpu,cpuacct");
         let cpu = host.holding(Controller::Cpu).unwrap();
-        assert_eq!(cpu.mount_point(), Path::new("/sys/fs/cgroup/cpu,cpuacct"));
-        assert_eq!(cpu.own(), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct/user.slice")));
+        let own = "/sys/fs/cgroup/cpu,cpuacct/user.slice";
+        assert_eq!(cpu.own.as_deref().map(text), Some(own));
         assert_eq!(host.holding(Controller::Cpuacct), Some(cpu));
     }
 
     #[test]
     fn without_the_unified_hierarchy_everything_is_version_1() {
-        let only_v1: String = include_str!("recorded/hybrid.mountinfo")
-            .lines()
-            .filter(|line| !line.contains("cgroup2"))
-            .fold(String::new(), |text, line| text + line + "\n");
-        let host =
-            Hierarchies::recorded(&only_v1, include_str!("recorded/hybrid.cgroup"));
+        let mounts = include_str!("recorded/hybrid.mountinfo").lines();
+        let only_v1: Vec<_> = mounts.filter(|line| !line.contains("cgroup2")).collect();
+        let own_cgroups = include_str!("recorded/hybrid.cgroup");
+        let host = Hierarchies::recorded(&only_v1.join("\n"), own_cgroups);
         assert_eq!(host.unified(), None);
-        assert!(host.iter().all(|hierarchy| hierarchy.version() == Version::V1));
-        assert_eq!(
-            at(&host, Controller::Freezer),
-            Some(Path::new("/sys/fs/cgroup/freezer"))
-        );
+        assert!(host.iter().all(|hierarchy| hierarchy.version == Version::V1));
+        assert_eq!(at(&host, Controller::Freezer), "/sys/fs/cgroup/freezer");
     }
 
     #[test]
@@ -276,16 +218,14 @@ mod tests {
             include_str!("recorded/docker-v1.cgroup"),
         );
         let memory = host.holding(Controller::Memory).unwrap();
-        assert_eq!(memory.own(), Some(memory.mount_point()));
+        assert_eq!(memory.own.as_ref(), Some(&memory.mount_point));
         assert_eq!(host.unified(), None);
     }
 
     #[test]
     fn if_a_hierarchy_is_mounted_twice_the_writable_mount_is_used() {
-        let text = "50 40 0:30 / /ro ro,nosuid - cgroup2 cgroup ro\n51 40 0:30 / /rw rw - cgroup2 cgroup rw\n";
-        assert_eq!(
-            Hierarchies::recorded(text, "0::/\n").unified().map(Hierarchy::mount_point),
-            Some(Path::new("/rw"))
-        );
+        let mounts = "50 40 0:30 / /ro ro,nosuid - cgroup2 cgroup ro\n51 40 0:30 / /rw rw - cgroup2 cgroup rw\n";
+        let host = Hierarchies::recorded(mounts, "0::/\n");
+        assert_eq!(text(&host.unified().unwrap().mount_point), "/rw");
     }
 }

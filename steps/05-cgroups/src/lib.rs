@@ -10,7 +10,7 @@
 //! In reading order:
 //!
 //! - [`Limits`]: the limits, as data. [`Args`] makes them of options.
-//! - [`Hierarchies`]: the hierarchies of this host.
+//! - `hierarchy`: the hierarchies of this host.
 //! - [`Cgroup`]: a container's cgroup, from `mkdir` to `rmdir`. `limit_files` is the
 //!   table of limits, `v2` enables controllers, `v1` is for older hosts.
 //! - [`Stats`] and [`Oom`]: the resources that it used, and whether memory ran out.
@@ -45,6 +45,7 @@ mod note;
 mod oom;
 mod parent;
 mod placement;
+mod rules;
 mod scope;
 mod size;
 mod stats;
@@ -56,15 +57,14 @@ mod view;
 pub use args::Args;
 pub use cgroup::Cgroup;
 pub use cli::{UsageReport, gc_before_run, gc_command};
-pub use controller::{Controller, Version};
 pub use cpuset::CpuList;
 pub use directory::Directory;
 pub use doctor::doctor;
 pub use gc::{Collected, gc};
-pub use hierarchy::{Hierarchies, Hierarchy};
 pub use limits::{Limit, Limits};
 pub use oom::Oom;
 pub use placement::{CgroupParent, Placement, SessionBus};
+pub use rules::LimitError;
 pub use size::Size;
 pub use stats::{Cpu, Io, Stats};
 pub use values::{BlkioWeight, CpuShares, Cpus, Max, Swap};

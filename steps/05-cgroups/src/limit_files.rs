@@ -79,7 +79,7 @@ impl Limits {
     }
 
     /// Returns the controllers that these limits need.
-    pub fn controllers(&self) -> BTreeSet<Controller> {
+    pub(crate) fn controllers(&self) -> BTreeSet<Controller> {
         let is_set = |limit: &Limit| self.files(*limit, Version::V2).is_some();
         Limit::ALL.into_iter().filter(is_set).map(Limit::controller).collect()
     }
@@ -87,8 +87,8 @@ impl Limits {
     /// Writes a limit into its file, if the limit is set and its controller is in this
     /// hierarchy.
     pub(crate) fn write(&self, limit: Limit, cgroup: &Directory) -> Result<()> {
-        let hierarchy = cgroup.hierarchy();
-        let files = self.files(limit, hierarchy.version());
+        let hierarchy = &cgroup.hierarchy;
+        let files = self.files(limit, hierarchy.version);
         let Some(files) = files.filter(|_| hierarchy.holds(limit.controller())) else {
             return Ok(());
         };

@@ -71,7 +71,7 @@ impl Limit {
     };
 
     /// Returns the controller that enforces the limit.
-    pub fn controller(self) -> Controller {
+    pub(crate) fn controller(self) -> Controller {
         match self {
             Limit::Memory | Limit::Swap | Limit::MemoryReservation => {
                 Controller::Memory

@@ -21,9 +21,9 @@ pub(crate) fn write(
     run_dir: &RunDir,
 ) -> Result<()> {
     let planned = hierarchies.iter().flat_map(|hierarchy| {
-        let above = hierarchy.base().join(placement.parent.as_path());
-        let mut planned = parent::missing(&above, hierarchy.mount_point());
-        planned.push(hierarchy.base().join(placement.path()));
+        let above = hierarchy.base.join(placement.parent.as_path());
+        let mut planned = parent::missing(&above, &hierarchy.mount_point);
+        planned.push(hierarchy.base.join(placement.path()));
         planned
     });
     let note: String = planned.map(|path| format!("{}\n", path.display())).collect();

@@ -8,7 +8,6 @@ use kit::Hint;
 use crate::cgroup::Cgroup;
 use crate::controller::Controller;
 use crate::size::Size;
-use crate::stats::by;
 
 /// A kill by the OOM killer: the container, or the host, ran out of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +21,14 @@ impl Cgroup {
     /// memory is not counted, it returns `None`.
     pub fn oom(&self) -> Option<Oom> {
         let memory = self.holding(Controller::Memory)?;
-        let killed = memory
-            .keyed(by(memory, "memory.events", "memory.oom_control"), "oom_kill")?;
+        let killed = memory.keyed(
+            memory.by_version("memory.events", "memory.oom_control"),
+            "oom_kill",
+        )?;
         if killed == 0 {
             return None;
         }
-        let size = |v2, v1| memory.number(by(memory, v2, v1)).map(Size);
+        let size = |v2, v1| memory.number(memory.by_version(v2, v1)).map(Size);
         // Without a limit, version 2 has `max`, which is no number, and version 1 the
         // largest number of whole pages.
         let limit = size("memory.max", "memory.limit_in_bytes")

@@ -44,7 +44,7 @@ pub(crate) fn enter(bus: &SessionBus, id: &Id) -> Result<()> {
 
 /// Moves this process into a leaf of the cgroup that it is in.
 pub(crate) fn become_leaf(hierarchy: &Hierarchy) -> Result<()> {
-    let Some(scope) = hierarchy.own() else { return Ok(()) };
+    let Some(scope) = &hierarchy.own else { return Ok(()) };
     let leaf = Directory::found(hierarchy, scope.join("runtime"));
     parent::mkdir("a leaf for the runtime itself", leaf.path())?;
     // 0 stands for the process that writes.

@@ -50,7 +50,7 @@ impl Cgroup {
     /// Reads the resources that the container has used so far.
     pub fn stats(&self) -> Stats {
         let number = |controller, v2: &str, v1: &str| {
-            self.holding(controller).and_then(|it| it.number(by(it, v2, v1)))
+            self.holding(controller).and_then(|it| it.number(it.by_version(v2, v1)))
         };
         use Controller::{Memory, Pids};
         Stats {
@@ -81,16 +81,9 @@ impl Cgroup {
     }
 }
 
-/// Returns the name of the file on the version of `cgroup`.
-pub(crate) fn by<'a>(cgroup: &Directory, v2: &'a str, v1: &'a str) -> &'a str {
-    match cgroup.version() {
-        Version::V2 => v2,
-        Version::V1 => v1,
-    }
-}
-
 fn io(cgroup: &Directory) -> Option<Io> {
-    let file = by(cgroup, "io.stat", "blkio.throttle.io_service_bytes_recursive");
+    let file =
+        cgroup.by_version("io.stat", "blkio.throttle.io_service_bytes_recursive");
     // Since Linux 6.10 version 1 counts a device only while some cgroup has a limit for
     // it. If the counters of the host's top cgroup are 0, nothing is counted.
     let is_counted =

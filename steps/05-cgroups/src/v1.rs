@@ -11,8 +11,8 @@ use crate::limits::{Limit, Limits};
 pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
     if cgroup.holds(Controller::Cpuset) {
         inherit_cpuset(cgroup)?;
-        cpuset::check(cgroup, "cpuset.cpus", limits.cpuset_cpus.as_ref())?;
     }
+    cpuset::check(cgroup, limits.cpuset_cpus.as_ref())?;
     Limit::ALL.into_iter().try_for_each(|limit| limits.write(limit, cgroup))
 }
 

@@ -19,7 +19,7 @@ use crate::limits::{Limit, Limits};
 pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
     enable(cgroup, &limits.controllers())?;
     require_domain(cgroup)?;
-    cpuset::check(cgroup, "cpuset.cpus.effective", limits.cpuset_cpus.as_ref())?;
+    cpuset::check(cgroup, limits.cpuset_cpus.as_ref())?;
     for limit in Limit::ALL {
         limits.write(limit, cgroup)?;
     }
@@ -42,7 +42,7 @@ const COUNTED: [Controller; 4] =
 /// belongs to the host, only limits enable controllers, and these stay enabled when the
 /// container is gone: another manager may have begun to use them.
 fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
-    if !cgroup.hierarchy().has_controllers() {
+    if cgroup.hierarchy.controllers.is_empty() {
         return Ok(()); // a hybrid host: all controllers are on version 1
     }
     let held = |controller: &Controller| cgroup.holds(*controller);
@@ -71,7 +71,7 @@ fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
 
 /// Returns the controllers that `file` lists.
 fn names(cgroup: &Directory, file: &str) -> Result<BTreeSet<Controller>> {
-    Ok(Controller::named(cgroup.read(file)?.split_whitespace(), Version::V2))
+    Controller::listed(&cgroup.path().join(file))
 }
 
 /// Enables controllers for the cgroups below.

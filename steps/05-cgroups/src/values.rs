@@ -2,6 +2,7 @@
 //! version.
 
 use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// An upper limit: a number of bytes or processes, or none.
@@ -14,6 +15,13 @@ pub enum Max {
 }
 
 impl Max {
+    /// The limits of memory in bytes. The kernel counts memory in pages; with less than
+    /// a page nothing could start.
+    pub const BYTES: RangeInclusive<u64> = 4096..=u64::MAX;
+    /// The limits of processes. pids.max takes at most PID_MAX_LIMIT
+    /// (proc_sys_kernel(5), pid_max).
+    pub const PROCESSES: RangeInclusive<u64> = 1..=4_194_304;
+
     /// Reads `-1` and `max` as no limit, and anything else by `number`.
     pub(crate) fn parse<E>(
         text: &str,
@@ -62,10 +70,10 @@ impl Swap {
     }
 
     /// Returns the limit of swap alone, as cgroup v2 counts it.
-    pub fn without(self, memory: Max) -> Max {
+    pub(crate) fn without(self, memory: Max) -> Max {
         match (self.total(), memory) {
             (Max::At(total), Max::At(memory)) => Max::At(total.saturating_sub(memory)),
-            _ => Max::Unlimited,
+            (total, _) => total,
         }
     }
 }
@@ -80,6 +88,8 @@ pub struct Cpus {
 impl Cpus {
     /// The period in microseconds: 100 ms, the kernel's default (sched-bwc.rst).
     pub const PERIOD: u64 = 100_000;
+    /// The quotas. The kernel accepts none below 1 ms.
+    pub const QUOTAS: RangeInclusive<u64> = 1_000..=65_536 * Self::PERIOD;
 
     /// Returns quota and period as `cpu.max` of cgroup v2 has them.
     pub(crate) fn quota_and_period(self) -> String {
@@ -97,14 +107,10 @@ impl FromStr for Cpus {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let rule = "a number of CPUs is at least 0.01: 0.5, 2";
-        // The kernel accepts no quota below 1 ms, which is 0.01 of the period.
         let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
-        match text.parse::<f64>() {
-            Ok(cpus) if plain && (0.01..=65536.0).contains(&cpus) => {
-                Ok(Cpus { quota: (cpus * Self::PERIOD as f64).round() as u64 })
-            }
-            _ => Err(rule.into()),
-        }
+        let cpus = text.parse::<f64>().ok().filter(|_| plain).ok_or(rule)?;
+        let quota = (cpus * Self::PERIOD as f64).round() as u64;
+        Self::QUOTAS.contains(&quota).then_some(Cpus { quota }).ok_or(rule.into())
     }
 }
 
@@ -113,6 +119,9 @@ impl FromStr for Cpus {
 pub struct CpuShares(pub u64);
 
 impl CpuShares {
+    /// The shares that the kernel accepts.
+    pub const RANGE: RangeInclusive<u64> = 2..=262_144;
+
     /// Converts the share to the scale of cgroup v2: 1 to 10000, 100 by default.
     ///
     /// The curve maps both ends and the default: 2 → 1, 1024 → 100, 262144 → 10000.
@@ -131,6 +140,9 @@ impl CpuShares {
 pub struct BlkioWeight(pub u64);
 
 impl BlkioWeight {
+    /// The weights that the kernel accepts.
+    pub const RANGE: RangeInclusive<u64> = 10..=1000;
+
     /// Converts the share to the scale of `io.weight` of cgroup v2: 1 to 10000. The OCI
     /// runtimes use the same straight line ([crun(1), "IO
     /// controller"](https://github.com/containers/crun/blob/main/crun.1.md)).

@@ -90,7 +90,7 @@ fn view(directory: &Directory) -> Result<Detached> {
 /// Returns the name of the directory for a hierarchy: `memory`, `cpu,cpuacct`,
 /// `unified`.
 fn name(directory: &Directory) -> Result<&str> {
-    let mount_point = directory.hierarchy().mount_point();
+    let mount_point = &directory.hierarchy.mount_point;
     let name = mount_point.file_name().and_then(|name| name.to_str());
     name.ok_or_else(|| {
         Failure::new(format_args!("{}: no name for a hierarchy", mount_point.display()))

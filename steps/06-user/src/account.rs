@@ -9,7 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
-use kit::Failure;
+use kit::{Failure, FailureKind};
 use mount::inside;
 use nix::errno::Errno;
 
@@ -34,7 +34,9 @@ pub struct Account {
     pub uid: u32,
     /// The primary group id.
     pub gid: u32,
-    /// The supplementary group ids.
+    /// The supplementary group ids. [`Ids::become_user`](crate::Ids::become_user)
+    /// refuses one that is not mapped; [`Ids::account`](crate::Ids::account) leaves such
+    /// groups of the image out.
     pub groups: Vec<u32>,
     /// The home directory, if it is known.
     pub home: Option<String>,
@@ -181,6 +183,7 @@ fn unknown(kind: &str, name: &str, file: &str) -> anyhow::Error {
         "{kind} {name:?}: not in {file} of the root file system"
     ));
     failure
+        .kind(FailureKind::NotFound)
         .hint(format_args!("-u takes numbers, too: they need no entry in {file}"))
         .into()
 }
@@ -265,6 +268,16 @@ mod tests {
             let error =
                 user.parse::<User>().unwrap().look_up(PASSWD, GROUP).unwrap_err();
             assert!(error.to_string().contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_user_or_group_that_the_image_does_not_have_is_not_found() {
+        for user in ["nobody", "www:staff"] {
+            let error =
+                user.parse::<User>().unwrap().look_up(PASSWD, GROUP).unwrap_err();
+            let kind = error.downcast_ref::<Failure>().unwrap().failure_kind();
+            assert_eq!(kind, FailureKind::NotFound, "{user}");
         }
     }
 

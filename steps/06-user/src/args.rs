@@ -3,7 +3,7 @@
 use std::env;
 
 use anyhow::Result;
-use kit::{Failure, Id};
+use kit::{Failure, FailureKind, Id};
 
 use crate::account::User;
 use crate::helpers::Helpers;
@@ -72,8 +72,10 @@ impl Args {
         let given = [(&self.uid_map, "--uid-map"), (&self.gid_map, "--gid-map")];
         let map = |[own, other]: [(&Vec<IdRange>, &str); 2]| {
             let (ranges, option) = if own.0.is_empty() { other } else { own };
-            IdMap::new(ranges.clone())
-                .map_err(|why| Failure::new(format_args!("{option}: {why}")).exit(2))
+            IdMap::new(ranges.clone()).map_err(|why| {
+                let failure = Failure::new(format_args!("{option}: {why}"));
+                failure.kind(FailureKind::Usage).exit(2)
+            })
         };
         Ok(Userns::Maps { uids: map(given)?, gids: map([given[1], given[0]])? })
     }

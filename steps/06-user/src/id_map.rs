@@ -4,27 +4,38 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A range of ids that a map holds.
+/// A range of ids that a map holds. It is never empty, and all its ids are valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
     /// The first id in the namespace.
-    pub inside: u32,
+    pub(crate) inside: u32,
     /// The first id in its parent namespace.
-    pub outside: u32,
+    pub(crate) outside: u32,
     /// The number of ids.
-    pub size: u32,
+    pub(crate) size: u32,
 }
 
 /// A map of user ids, or of group ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdMap(Vec<IdRange>);
 
+/// The most ranges of a map: user_namespaces(7).
+const MOST_RANGES: usize = 340;
+
 impl IdRange {
-    /// Whether all its ids are valid. The last valid id is 2³² − 2: the kernel takes
-    /// the one above for "no id".
-    fn fits(&self) -> bool {
-        let ends = |first: u32| first.checked_add(self.size).is_some();
-        self.size > 0 && ends(self.inside) && ends(self.outside)
+    /// Makes a range of `size` ids: the first is `inside` in the namespace, and
+    /// `outside` in its parent.
+    ///
+    /// # Errors
+    /// When it is empty, or has an id above 2³² − 2: the kernel takes the number above
+    /// that for "no id".
+    pub fn new(inside: u32, outside: u32, size: u32) -> Result<Self, String> {
+        let ends = |first: u32| first.checked_add(size).is_some();
+        if size > 0 && ends(inside) && ends(outside) {
+            Ok(IdRange { inside, outside, size })
+        } else {
+            Err("at least one id, and none above 4294967294".into())
+        }
     }
 
     fn overlaps(one: (u32, u32), other: (u32, u32)) -> bool {
@@ -42,12 +53,7 @@ impl FromStr for IdRange {
                 "three numbers: the first id inside, the first outside, how many: 0:100000:65536".into()
             );
         };
-        let range = IdRange { inside: *inside, outside: *outside, size: *size };
-        if range.fits() {
-            Ok(range)
-        } else {
-            Err("at least one id, and none above 4294967294".into())
-        }
+        IdRange::new(*inside, *outside, *size)
     }
 }
 
@@ -62,9 +68,16 @@ impl IdMap {
     /// Makes a map of these ranges.
     ///
     /// # Errors
-    /// When two of them overlap, inside or outside; or there are more than the 340 that
-    /// the kernel takes.
+    /// When there is none, or more than the 340 that the kernel takes; or when two of
+    /// them overlap, inside or outside.
     pub fn new(ranges: Vec<IdRange>) -> Result<Self, String> {
+        match ranges.len() {
+            0 => return Err("no ranges: a map has at least one".into()),
+            count if count > MOST_RANGES => {
+                return Err(format!("{count} ranges: the kernel takes {MOST_RANGES}"));
+            }
+            _ => {}
+        }
         for (index, one) in ranges.iter().enumerate() {
             let inside = |range: &IdRange| (range.inside, range.size);
             let outside = |range: &IdRange| (range.outside, range.size);
@@ -75,9 +88,6 @@ impl IdMap {
             if let Some(other) = ranges[..index].iter().find(clash) {
                 return Err(format!("{one} and {other} overlap: an id is mapped once"));
             }
-        }
-        if ranges.len() > 340 {
-            return Err(format!("{} ranges: the kernel takes 340", ranges.len()));
         }
         Ok(IdMap(ranges))
     }
@@ -162,6 +172,37 @@ mod tests {
         ] {
             assert!(bad.parse::<IdRange>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_range_made_without_a_text_follows_the_same_rules() {
+        assert!(IdRange::new(0, 100_000, 0).is_err(), "it is empty");
+        assert!(IdRange::new(u32::MAX, 0, 1).is_err(), "no such id inside");
+        assert!(IdRange::new(0, u32::MAX, 1).is_err(), "no such id outside");
+        assert!(IdRange::new(1, 0, u32::MAX).is_err(), "too long inside");
+        assert!(IdRange::new(0, 1, u32::MAX).is_err(), "too long outside");
+        assert!(IdRange::new(0, 0, u32::MAX).is_ok(), "all ids");
+    }
+
+    #[test]
+    fn a_map_has_between_1_and_340_ranges() {
+        let map = |count: u32| {
+            let range = |n| IdRange::new(n, 1000 + n, 1).unwrap();
+            IdMap::new((0..count).map(range).collect())
+        };
+        assert!(map(0).is_err());
+        assert!(map(1).is_ok());
+        assert!(map(340).is_ok());
+        assert!(map(341).is_err());
+    }
+
+    #[test]
+    fn ranges_that_end_at_the_last_id_are_compared_without_an_overflow() {
+        let last = |inside, outside, size| IdRange::new(inside, outside, size).unwrap();
+        let (one, other) = (last(u32::MAX - 1, 0, 1), last(0, u32::MAX - 1, 1));
+        assert!(IdMap::new(vec![one, other]).is_ok());
+        let all = last(0, 0, u32::MAX);
+        assert!(IdMap::new(vec![all, one]).is_err());
     }
 
     #[test]

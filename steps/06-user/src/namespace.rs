@@ -137,14 +137,18 @@ impl Ids {
         self.maps.as_ref().is_none_or(|maps| maps.gids.has(gid))
     }
 
-    /// The uid or gid of `account` that is not mapped, if one of them is not.
+    /// The uid, the gid or the first group of `account` that is not mapped, if one of
+    /// them is not.
     pub(crate) fn unmapped(&self, account: &Account) -> Option<String> {
-        let maps = self.maps.as_ref()?;
-        match (maps.uids.has(account.uid), maps.gids.has(account.gid)) {
-            (false, _) => Some(format!("uid {}", account.uid)),
-            (_, false) => Some(format!("gid {}", account.gid)),
-            _ => None,
+        let Maps { uids, gids, .. } = self.maps.as_ref()?;
+        if !uids.has(account.uid) {
+            return Some(format!("uid {}", account.uid));
         }
+        if !gids.has(account.gid) {
+            return Some(format!("gid {}", account.gid));
+        }
+        let group = account.groups.iter().find(|gid| !gids.has(**gid));
+        group.map(|gid| format!("group {gid}"))
     }
 
     /// Shows both maps, for people.

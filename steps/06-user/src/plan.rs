@@ -2,7 +2,7 @@
 //! that the host gives the caller.
 
 use anyhow::Result;
-use kit::{Failure, Id};
+use kit::{Failure, FailureKind, Id};
 use nix::unistd::{getegid, geteuid};
 
 use crate::account::Account;
@@ -48,6 +48,7 @@ impl Userns {
                 let failure = Failure::new(
                     "--userns host: without a user namespace of its own this needs root",
                 );
+                let failure = failure.kind(FailureKind::Refused);
                 Err(failure.hint("leave it out, or use sudo").into())
             }
             (Userns::Auto, true) => of_nobody(id),
@@ -61,6 +62,7 @@ impl Userns {
             (Userns::KeepId, true) => {
                 let failure = Failure::new("--userns keep-id: your own id is root's");
                 Err(failure
+                    .kind(FailureKind::Usage)
                     .hint("start it as another user, or choose --userns auto")
                     .into())
             }
@@ -166,7 +168,8 @@ fn of_nobody(id: &Id) -> Result<Ids> {
         ))
         .into());
     };
-    let map = IdMap::new(vec![IdRange { inside: 0, outside, size: ENOUGH }])
+    let map = IdRange::new(0, outside, ENOUGH)
+        .and_then(|range| IdMap::new(vec![range]))
         .map_err(Failure::new)?;
     Ok(Ids::new(Account::of_id(0, 0), map.clone(), map, Writer::Root))
 }

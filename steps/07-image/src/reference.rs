@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use kit::Failure;
+use kit::{Failure, FailureKind};
 
 use crate::digest::Digest;
 
@@ -108,6 +108,7 @@ pub(crate) fn ambiguous(kind: &str, digits: &str) -> Failure {
     Failure::new(format_args!(
         "{kind} {digits}: several {kind} ids begin with these digits"
     ))
+    .kind(FailureKind::Usage)
     .hint("give more of its digits")
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use clap::builder::PossibleValue;
-use kit::Failure;
+use kit::{Failure, FailureKind};
 use nix::unistd::geteuid;
 
 use crate::dns::ResponderOptions;
@@ -197,7 +197,7 @@ impl Args {
             false => "leave it out, or use sudo",
         };
         let what = format!("{option} cannot be used with --network {network}");
-        Err(Failure::new(what).hint(hint).exit(2).into())
+        Err(Failure::new(what).kind(FailureKind::Usage).hint(hint).exit(2).into())
     }
 
     /// The ports to publish.

@@ -9,9 +9,10 @@ use kit::narration::Format;
 use kit::{ExplainArgs, Failure};
 
 use crate::args::{DirArgs, DnsResponderArgs};
+use crate::create::NewNetwork;
 use crate::dns;
 use crate::gc;
-use crate::manage::{self, NewNetwork};
+use crate::manage;
 use crate::network::{Isolation, NetworkName};
 use crate::show::draw;
 use crate::status::{NetworkStatus, Topology, network_statuses};

@@ -12,6 +12,17 @@ use crate::subnet::Subnet;
 /// The bridge of the default network.
 const DEFAULT_BRIDGE: &str = "kiste0";
 
+/// The properties of a network that a user creates.
+#[derive(Clone, Debug)]
+pub(crate) struct NewNetwork {
+    pub(crate) name: NetworkName,
+    /// None: the first private subnet that the host does not use.
+    pub(crate) subnet: Option<Subnet>,
+    /// Whether it gets a private IPv6 subnet as well.
+    pub(crate) has_ipv6: bool,
+    pub(crate) isolation: Isolation,
+}
+
 /// Describes the default network, with the first private subnet that the host does not
 /// use.
 ///
@@ -32,32 +43,31 @@ pub(crate) fn default_network(
     })
 }
 
-/// Describes a network that a user creates; without `subnet`, as the default network.
+/// Describes a network that a user creates.
 ///
 /// # Errors
 /// When the host uses the subnet already, or no subnet is free.
 pub(crate) fn named_network(
     store: &NetworkStore,
     netlink: &mut Netlink,
-    name: &NetworkName,
-    subnet: Option<Subnet>,
-    subnet6: Option<Subnet>,
-    isolation: Isolation,
+    new: &NewNetwork,
 ) -> Result<Network> {
-    let subnet = match subnet {
+    let name = new.name.0.clone();
+    let subnet = match new.subnet {
         Some(subnet) => with_first_address(subnet),
         None => free_subnet(store, netlink)?,
     };
+    let subnet6 = if new.has_ipv6 { Some(ipam::random_ipv6()?) } else { None };
     for wanted in [Some(subnet), subnet6].into_iter().flatten() {
         refuse_overlap(store, netlink, wanted)?;
     }
-    let bridge = if name.0 == DEFAULT { DEFAULT_BRIDGE } else { "kiste1" };
+    let bridge = if name == DEFAULT { DEFAULT_BRIDGE } else { "kiste1" };
     Ok(Network {
-        name: name.0.clone(),
+        name,
         bridge: free_bridge(store, netlink, bridge)?,
         subnet,
         subnet6: subnet6.map(with_first_address),
-        isolation,
+        isolation: new.isolation,
         origin: Origin::UserCreated,
     })
 }
@@ -111,5 +121,5 @@ fn free_bridge(
             && store.networks().all(|record| record.network.bridge != *name)
     };
     let free = (number..).map(|number| format!("{stem}{number}")).find(is_free);
-    free.ok_or_else(|| Failure::new("every name for a bridge is taken").into())
+    free.ok_or_else(|| Failure::new("every name for a bridge is in use").into())
 }

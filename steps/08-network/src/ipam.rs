@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result};
+use kit::FailureKind::{Conflict, Usage};
 use kit::{Failure, Hint};
 
 use crate::lease::{Lease, LeaseRequest};
@@ -26,6 +27,7 @@ pub(crate) fn lease(record: &NetworkRecord, request: LeaseRequest) -> Result<Lea
         (None, Some(ip6)) => {
             let failure = Failure::new(format_args!("--ip6 {ip6}: {name} has no IPv6"));
             return Err(failure
+                .kind(Usage)
                 .hint("`network create NAME --ipv6` creates a network with IPv6")
                 .into());
         }
@@ -54,18 +56,23 @@ fn choose(
 ) -> Result<IpAddr> {
     let holder = |ip: &IpAddr| leases.iter().find(|lease| lease.addresses.contains(ip));
     if let Some(ip) = requested {
-        let why = match holder(&ip) {
+        let (kind, why) = match holder(&ip) {
             _ if !subnet.contains(ip) => {
-                format!("it is not in {}, the subnet of {network}", subnet.network())
+                let subnet = subnet.network();
+                (Usage, format!("it is not in {subnet}, the subnet of {network}"))
             }
-            _ if ip == subnet.ip() => "the bridge has it".into(),
-            _ if is_reserved(subnet, ip) => "it is reserved in its subnet".into(),
+            _ if ip == subnet.ip() => (Conflict, "the bridge has it".into()),
+            _ if is_reserved(subnet, ip) => {
+                (Usage, "it is reserved in its subnet".into())
+            }
             Some(lease) => {
-                format!("container {} ({}) has it", lease.id, lease.hostname)
+                let (id, hostname) = (&lease.id, &lease.hostname);
+                (Conflict, format!("container {id} ({hostname}) has it"))
             }
             None => return Ok(ip),
         };
         return Err(Failure::new(format_args!("{ip}: {why}"))
+            .kind(kind)
             .hint("choose another address, or leave the option out")
             .into());
     }
@@ -104,7 +111,7 @@ fn choose_mac(
         Some(lease) => format!("container {} has it", lease.id),
         None => return Ok(mac),
     };
-    let failure = Failure::new(format_args!("{mac}: {why}"));
+    let failure = Failure::new(format_args!("{mac}: {why}")).kind(Conflict);
     Err(failure.hint("choose another --mac-address, or leave it out").into())
 }
 
@@ -232,6 +239,26 @@ mod tests {
         let bridge = record.network.mac();
         let refused = lease(&mut record, mac(bridge)).unwrap_err();
         assert!(refused.contains("the bridge has it"), "{refused}");
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_a_conflict_and_one_that_cannot_be_is_a_usage_error()
+    {
+        let mut record = network("10.0.0.1/24");
+        let ip = |ip: &str| LeaseRequest {
+            ip: Some(ip.parse().unwrap()),
+            ..LeaseRequest::default()
+        };
+        lease(&mut record, ip("10.0.0.9")).unwrap();
+        for (requested, kind) in [
+            ("10.0.0.9", Conflict),
+            ("10.0.0.1", Conflict),
+            ("10.0.0.0", Usage),
+            ("10.0.1.9", Usage),
+        ] {
+            let error = super::lease(&record, ip(requested)).unwrap_err();
+            assert_eq!(Failure::of(&error).failure_kind(), kind, "{requested}");
+        }
     }
 
     fn free(taken: &[&str]) -> Option<String> {

@@ -6,26 +6,14 @@ use std::path::Path;
 use anyhow::Result;
 use kit::{Failure, FailureKind, Hint};
 
-use crate::create;
+use crate::create::{self, NewNetwork};
 use crate::dns;
 use crate::gc;
 use crate::host;
-use crate::ipam;
 use crate::netlink::Netlink;
-use crate::network::{Isolation, NetworkName, Origin};
+use crate::network::{NetworkName, Origin};
 use crate::store::{NetworkRecord, NetworkStore};
 use crate::subnet::Subnet;
-
-/// The properties of a network that a user creates.
-#[derive(Clone, Debug)]
-pub(crate) struct NewNetwork {
-    pub(crate) name: NetworkName,
-    /// None: the first private subnet that the host does not use.
-    pub(crate) subnet: Option<Subnet>,
-    /// Whether it gets a private IPv6 subnet as well.
-    pub(crate) has_ipv6: bool,
-    pub(crate) isolation: Isolation,
-}
 
 /// Creates a network and its bridge.
 ///
@@ -39,23 +27,14 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     let mut store = NetworkStore::open(dir)?;
     let mut netlink = Netlink::open()?;
     gc::remove_stale_or_warn(&mut store, &mut netlink, None)?;
-    let NewNetwork { name, subnet, isolation, .. } = new;
-    if store.find(&name.0).is_some() {
-        let what = format!("the network {} already exists", name.0);
+    if store.find(&new.name.0).is_some() {
+        let what = format!("the network {} already exists", new.name.0);
         return Err(Failure::new(what)
             .kind(FailureKind::Conflict)
             .hint("choose another name, or remove it with `network rm`")
             .into());
     }
-    let subnet6 = if new.has_ipv6 { Some(ipam::random_ipv6()?) } else { None };
-    let network = create::named_network(
-        &store,
-        &mut netlink,
-        name,
-        *subnet,
-        subnet6,
-        *isolation,
-    )?;
+    let network = create::named_network(&store, &mut netlink, new)?;
     store.add(network.clone())?;
     network.raise(&mut netlink).inspect_err(|_| {
         let _ = netlink.remove_link(&network.bridge); // it may exist already
@@ -63,8 +42,7 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     })
 }
 
-/// Removes a network and its bridge. A default network that is not in use is removed
-/// without being named.
+/// Removes a network and its bridge; and the automatic networks that have no containers.
 ///
 /// # Errors
 /// When there is no such network, it has containers, or something of it cannot be
@@ -106,6 +84,7 @@ fn refuse_unusable(subnet: Subnet) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Failure::new(format_args!("--subnet {subnet} {why}"))
+        .kind(FailureKind::Usage)
         .hint("for example 10.88.0.0/24")
         .into())
 }
@@ -116,5 +95,20 @@ fn is_special(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => matches!(ip.octets(), [0 | 127 | 224.., ..] | [169, 254, ..]),
         IpAddr::V6(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnet_that_cannot_be_used_is_a_usage_error() {
+        for subnet in ["10.0.0.0/31", "127.0.0.0/24", "10.0.0.1/24", "fd00::/64"] {
+            let error = refuse_unusable(subnet.parse().unwrap()).unwrap_err();
+            let kind = Failure::of(&error).failure_kind();
+            assert_eq!(kind, FailureKind::Usage, "{subnet}");
+        }
+        refuse_unusable("10.0.0.0/24".parse().unwrap()).unwrap();
     }
 }

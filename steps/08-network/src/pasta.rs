@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
-use kit::Failure;
+use kit::{Failure, FailureKind};
 use nix::unistd::Pid;
 use rustix::fs::OFlags;
 
@@ -72,6 +72,7 @@ impl Pasta {
         }
         let ports: Vec<_> = ports.iter().map(Port::to_string).collect();
         failure
+            .kind(FailureKind::Conflict)
             .hint(format_args!(
                 "a port is already in use: {} (`ss -ltunp` shows by which program)",
                 ports.join(", ")

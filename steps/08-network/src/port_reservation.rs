@@ -136,3 +136,22 @@ fn find_inode(port: &Port) -> Option<String> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_another_program_has_is_a_conflict() {
+        let name = format!("kiste-ports-{}", std::process::id());
+        let store = NetworkStore::open(&std::env::temp_dir().join(name)).unwrap();
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = taken.local_addr().unwrap();
+        let (ip, host) = (Some(address.ip()), address.port());
+        let port = Port { ip, host, inside: 80, protocol: Protocol::Tcp };
+        let error = reserve(&store, &[port], false).unwrap_err();
+        assert_eq!(Failure::of(&error).failure_kind(), FailureKind::Conflict);
+    }
+}

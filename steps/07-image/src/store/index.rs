@@ -191,6 +191,17 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_is_not_in_the_store_is_not_found() {
+        let mut index = Index::default();
+        index.insert(image(Some("web"), "one"));
+        let name: ImageName = "www".parse().unwrap();
+        for error in [index.find(&name).unwrap_err(), index.remove(&name).unwrap_err()]
+        {
+            assert_eq!(Failure::of(&error).failure_kind(), FailureKind::NotFound);
+        }
+    }
+
+    #[test]
     fn an_image_that_loses_its_last_name_stays_once_until_it_has_one_again() {
         let mut index = Index::default();
         for (name, of) in [("web", "one"), ("www", "one"), ("web", "two")] {
