@@ -151,7 +151,7 @@ fn a_read_only_store_can_be_read() {
     in_mount_namespace(&store, &prepare, &arguments)
         .exits(125)
         .complains("Read-only file system")
-        .complains("hint: the store is read-only");
+        .complains("hint: the store must be writable");
     assert_eq!(store.names(), ["small:1"]);
 }
 

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use crate::image::Image;
 use crate::overlay;
-use crate::store::Store;
+use crate::store::{DISK_FULL, NOT_WRITABLE, Store};
 use noted::{NOTE, Note};
 
 pub(crate) use noted::{NotedContainer, all, gone};
@@ -40,15 +40,9 @@ impl Container {
         })?;
         let temporary = store
             .temporary()
-            .hint_on(Errno::EROFS, "the store is read-only: --store names another")
-            .hint_on(
-                Errno::EACCES,
-                "the store cannot be written: --store names another",
-            )
-            .hint_on(
-                Errno::ENOSPC,
-                "the store's disk is full: `rmi` and `gc` make room",
-            )?;
+            .hint_on(Errno::EROFS, NOT_WRITABLE)
+            .hint_on(Errno::EACCES, NOT_WRITABLE)
+            .hint_on(Errno::ENOSPC, DISK_FULL)?;
         overlay::make_upper(temporary.path(), &store.layer(top))?;
         let note = serde_json::to_vec(&Note::new(run_dir, image)?)?;
         fs::write(temporary.path().join(NOTE), note)

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use crate::digest::{Digest, chain_id};
 use crate::layer::{IncomingLayer, ReceivedLayer, receive};
 use crate::progress;
-use crate::store::{Store, open_directory};
+use crate::store::{DISK_FULL, Store, open_directory};
 use crate::unpack::{Budget, LeftOut, Unpacked, copy_metadata, open_beneath};
 
 /// Layers that have been added to the store.
@@ -89,9 +89,7 @@ fn with_hint_if_disk_is_full(error: anyhow::Error) -> anyhow::Error {
             || number == Some(Errno::NOSPC.raw_os_error())
     };
     match error.chain().any(full) {
-        true => Failure::of(&error)
-            .hint("the store's disk is full: `rmi` and `gc` make room, --store names another")
-            .into(),
+        true => Failure::of(&error).hint(DISK_FULL).into(),
         false => error,
     }
 }

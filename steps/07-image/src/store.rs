@@ -36,8 +36,10 @@ pub(crate) use index::{TaggedImage, layout_index};
 pub(crate) use temporary::Temporary;
 
 /// The hint for a store that we cannot write to.
-const NOT_WRITABLE: &str =
+pub(crate) const NOT_WRITABLE: &str =
     "the store must be writable: --store DIR chooses another place";
+/// The hint for a full disk.
+pub(crate) const DISK_FULL: &str = "the store's disk is full: `rmi` and `gc` make room, --store DIR chooses another place";
 
 /// OCI image specification, "oci-layout file".
 pub(crate) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -58,8 +60,8 @@ impl Store {
         kit::call("the store, where images are kept", "mkdir", path.display(), || {
             create_directory(path)
         })
-        .hint_on(Errno::EACCES, "--store DIR chooses another place")
-        .hint_on(Errno::EROFS, "--store DIR chooses another place")?;
+        .hint_on(Errno::EACCES, NOT_WRITABLE)
+        .hint_on(Errno::EROFS, NOT_WRITABLE)?;
         // The path must be absolute: we change our working directory, and mountinfo and
         // `inspect` show it.
         let path = path
