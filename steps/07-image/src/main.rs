@@ -134,7 +134,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    cgroup.report(args.cgroup.usage_report(), started.elapsed());
+    args.cgroup.report(&cgroup, started.elapsed());
     let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we are done
     base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())

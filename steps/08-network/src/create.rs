@@ -25,28 +25,16 @@ pub(crate) struct NewNetwork {
 
 /// Describes the default network, with the first private subnet that the host does not
 /// use.
-///
-/// # Errors
-/// When no subnet is free.
 pub(crate) fn default_network(
     store: &NetworkStore,
     netlink: &mut Netlink,
 ) -> Result<Network> {
     let subnet = free_subnet(store, netlink)?;
-    Ok(Network {
-        name: DEFAULT.into(),
-        bridge: free_bridge(store, netlink, DEFAULT_BRIDGE)?,
-        subnet,
-        subnet6: None,
-        isolation: Isolation::Open,
-        origin: Origin::Automatic,
-    })
+    let bridge = free_bridge(store, netlink, DEFAULT_BRIDGE)?;
+    Ok(Network::automatic(DEFAULT, bridge, subnet))
 }
 
 /// Describes a network that a user creates.
-///
-/// # Errors
-/// When the host uses the subnet already, or no subnet is free.
 pub(crate) fn named_network(
     store: &NetworkStore,
     netlink: &mut Netlink,
@@ -85,7 +73,6 @@ fn refuse_overlap(
     ))
     .kind(FailureKind::Conflict)
     .hint("choose another --subnet, or leave it out")
-    .exit(1)
     .into())
 }
 
@@ -98,8 +85,8 @@ fn with_first_address(subnet: Subnet) -> Subnet {
     subnet.nth(1).map_or(subnet, |first| subnet.at(first))
 }
 
-/// Lists the subnets of the host and of all networks, also of those whose bridge does
-/// not exist now.
+/// Lists the subnets that the host uses, and those of all networks: the bridge of a
+/// network may not exist now.
 fn used_subnets(store: &NetworkStore, netlink: &mut Netlink) -> Result<Vec<Subnet>> {
     let mut used = ipam::in_use(netlink)?;
     let networks = store.networks().flat_map(|record| record.network.subnets());

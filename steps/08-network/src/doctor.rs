@@ -14,7 +14,7 @@ use nix::unistd::geteuid;
 use crate::firewall::{self, Obstacle};
 use crate::lease::Lease;
 use crate::netlink::{Mac, Netlink};
-use crate::network::{Isolation, Network, Origin};
+use crate::network::Network;
 use crate::nft::Ruleset;
 use crate::port::{Port, Protocol};
 use crate::rules;
@@ -99,15 +99,7 @@ fn sample() -> NetworkRecord {
         link: "veth0".into(),
         ports: vec![port],
     };
-    let (name, bridge) = ("kiste".into(), "kiste0".into());
-    let network = Network {
-        name,
-        bridge,
-        subnet,
-        subnet6: None,
-        isolation: Isolation::Open,
-        origin: Origin::Automatic,
-    };
+    let network = Network::automatic("kiste", "kiste0".into(), subnet);
     NetworkRecord { network, leases: vec![lease] }
 }
 

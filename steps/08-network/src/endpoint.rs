@@ -29,7 +29,7 @@ pub(crate) struct Endpoint {
     dir: PathBuf,
     network: Network,
     lease: Lease,
-    /// Released when the container leaves the network; the value is None then.
+    /// None after the container has left the network.
     resources: Option<HostResources>,
 }
 
@@ -44,8 +44,8 @@ const INSIDE: &str = "eth0";
 
 impl Endpoint {
     /// Puts a container on a network: leases its addresses, reserves its ports and
-    /// prepares the host. Its run directory must exist already: the lease is kept while
-    /// that says that the container is alive.
+    /// prepares the host. Its run directory must exist already: `gc` keeps the lease
+    /// while the run directory says that the container is alive.
     ///
     /// # Errors
     /// When an address or a port is taken, a firewall would drop the packets, or the
@@ -68,8 +68,8 @@ impl Endpoint {
                 Ok(Endpoint { dir, network, lease, resources })
             }
             Err(error) => {
-                // The first error says more than one of undoing it. The next start, or
-                // `gc`, tries that again.
+                // The first error is the cause. The next start, or `gc`, removes what
+                // could not be removed here.
                 let _ = detach(&mut store, &mut netlink, &network.name, &lease);
                 Err(error)
             }
@@ -91,17 +91,11 @@ impl Endpoint {
     // ANCHOR: plug-in
     /// Makes the cable from the bridge into the container's network namespace. The
     /// parent calls it while the child waits.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     // Task 8.3: the other end is made in the namespace, and is never seen here.
     pub(crate) fn plug_in(&self, namespace: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = Netlink::open()?;
         netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, namespace)?;
-        let cable = netlink.link(&self.lease.link)?;
-        let cable = cable.ok_or_else(|| {
-            Failure::new(format_args!("the link {} is gone", self.lease.link))
-        })?;
+        let cable = netlink.existing_link(&self.lease.link)?;
         let bridge = self.network.link(&mut netlink)?;
         netlink.plug(&cable, &bridge)
     }
@@ -110,13 +104,8 @@ impl Endpoint {
     // ANCHOR: configure
     /// Gives the link in the container its addresses, and a default route unless the
     /// network is internal. The child calls it.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn configure(&self, netlink: &mut Netlink) -> Result<()> {
-        let link = netlink.link(INSIDE)?.ok_or_else(|| {
-            Failure::new(format_args!("the cable's end {INSIDE} is gone"))
-        })?;
+        let link = netlink.existing_link(INSIDE)?;
         sysctl::refuse_router_advertisements(INSIDE, self.network.subnet6.is_some())?;
         let addresses = self.lease.addresses.iter();
         for address in addresses.filter_map(|ip| self.network.with_prefix(*ip)) {
@@ -135,8 +124,8 @@ impl Endpoint {
     }
     // ANCHOR_END: configure
 
-    /// Takes the container off the network. With the last container go the rules, the
-    /// settings and an automatic network.
+    /// Takes the container off the network. If it is the last one, removes the rules,
+    /// the settings and an automatic network as well.
     ///
     /// # Errors
     /// All that could not be undone; the rest is.
@@ -155,7 +144,7 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        // Another error is on its way already, and says more. `gc` removes the rest.
+        // Another error is returned already, and is the cause. `gc` removes the rest.
         let _ = self.release();
     }
 }
@@ -223,7 +212,7 @@ fn attach(
     })
 }
 
-/// Removes the cable and the lease, and all on the host that only they required.
+/// Removes the cable and the lease, and reconciles the host with the other leases.
 fn detach(
     store: &mut NetworkStore,
     netlink: &mut Netlink,
@@ -231,7 +220,7 @@ fn detach(
     lease: &Lease,
 ) -> Result<()> {
     let mut errors = Vec::new();
-    // The kernel removes it with the namespace as well, but some time later.
+    // The kernel removes the cable with the namespace as well, but some time later.
     errors.extend(netlink.remove_link(&lease.link).err());
     if let Some(record) = store.find(name) {
         let others = record.leases.iter().filter(|other| other.id != lease.id);

@@ -1,6 +1,6 @@
 //! Adapts the host's rules, settings and bridges to its containers. Every start and
-//! every end of a container calls it, so the next one repairs what a kill has left half
-//! done.
+//! every end of a container calls it, so the next one repairs what a killed runtime has
+//! left.
 
 use std::net::IpAddr;
 
@@ -24,8 +24,8 @@ pub(crate) fn reconcile(
     let networks: Vec<NetworkRecord> = store.networks_in_use().cloned().collect();
     let networks: Vec<&NetworkRecord> = networks.iter().collect();
     let required = prepare_forwarding(store, netlink, &networks, &mut errors);
-    // The rules come before forwarding is turned on, so that no packet passes which they
-    // forbid.
+    // The rules come first: as soon as forwarding is on, a packet passes unless a rule
+    // drops it.
     let saved = &store.changes().sysctls;
     errors.extend(rules::replace_table(store.dir(), &networks, saved).err());
     match required {
@@ -38,7 +38,8 @@ pub(crate) fn reconcile(
     for record in &unused {
         errors.extend(stop_network(store, netlink, record).err());
     }
-    // Last, and only when all is undone: `gc` knows only what is noted.
+    // A network is forgotten only when all is undone, because `gc` undoes only what is
+    // noted.
     if errors.is_empty() {
         for NetworkRecord { network, .. } in unused {
             if network.origin == Origin::Automatic {
@@ -81,9 +82,6 @@ fn stop_network(
 
 /// Lists the links by which the host reaches other hosts: those of its unicast routes,
 /// without our bridges.
-///
-/// # Errors
-/// The kernel's reason.
 pub(crate) fn uplinks(
     store: &NetworkStore,
     netlink: &mut Netlink,

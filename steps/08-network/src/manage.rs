@@ -42,11 +42,7 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     })
 }
 
-/// Removes a network and its bridge; and the automatic networks that have no containers.
-///
-/// # Errors
-/// When there is no such network, it has containers, or something of it cannot be
-/// removed.
+/// Removes a network and its bridge, and the automatic networks without containers.
 pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
     let mut store = NetworkStore::open(dir)?;
     let mut netlink = Netlink::open()?;

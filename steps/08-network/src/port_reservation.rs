@@ -8,9 +8,7 @@ use std::os::fd::OwnedFd;
 use anyhow::Result;
 use kit::{Failure, FailureKind, Hint};
 use nix::errno::Errno;
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt,
-};
+use rustix::net::{SocketFlags, bind, listen, sockopt};
 
 use crate::port::{Port, Protocol};
 use crate::store::NetworkStore;
@@ -69,13 +67,7 @@ fn bound_socket(
     address: SocketAddr,
     protocol: Protocol,
 ) -> rustix::io::Result<OwnedFd> {
-    let family =
-        if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let kind = match protocol {
-        Protocol::Tcp => SocketType::STREAM,
-        Protocol::Udp => SocketType::DGRAM,
-    };
-    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    let socket = protocol.socket(address, SocketFlags::CLOEXEC)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
