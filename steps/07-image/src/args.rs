@@ -52,6 +52,7 @@ impl Args {
         let Some(name) = &self.image else { return Ok(None) };
         Ok(Some(ImageOptions {
             store: self.store.path()?,
+            helpers: user::helpers(),
             name: name.clone(),
             entrypoint: self.entrypoint.clone(),
             commit: self.commit.clone(),
@@ -74,13 +75,18 @@ impl StoreArgs {
     ///
     /// # Errors
     /// When neither the options nor the environment say where images are kept.
-    pub fn path(&self) -> Result<PathBuf> {
+    fn path(&self) -> Result<PathBuf> {
         self.store.clone().map_or_else(own_store, Ok)
     }
 
     /// Opens the store, and creates it if it is not there.
     pub(crate) fn open(&self) -> Result<Store> {
-        Store::open(&self.path()?)
+        Store::open(&self.path()?, &user::helpers())
+    }
+
+    /// Opens the store, if there is one.
+    pub(crate) fn open_existing(&self) -> Result<Option<Store>> {
+        Store::open_existing(&self.path()?, &user::helpers())
     }
 }
 

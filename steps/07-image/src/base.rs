@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use exec::{Command, Signals};
-use kit::{Failure, Hint, RunDir};
+use kit::{Failure, FailureKind, Hint, RunDir};
 use mount::inside::{self, TargetKind};
 use mount::{Detached, Request};
 use nix::sys::signal::Signal;
 use pivot_root::{Root, RootView, Rootfs};
-use user::{Account, Ids, User};
+use user::{Account, Helpers, Ids, User};
 
 use crate::collect::remove_stale;
 use crate::commit::commit;
@@ -29,6 +29,8 @@ use crate::store::Store;
 pub struct ImageOptions {
     /// The directory of the store.
     pub store: PathBuf,
+    /// The programs that map the caller's subordinate ids, which own the files.
+    pub helpers: Helpers,
     /// The image's name or id.
     pub name: ImageName,
     /// The program to run instead of the image's own; an empty name runs none.
@@ -77,7 +79,7 @@ impl Base {
             let (view, config) = (ids.root_view(&rootfs)?, RunConfig::default());
             return Ok(Base { rootfs, view, layered: None, config });
         };
-        let store = Store::open(&options.store)?;
+        let store = Store::open(&options.store, &options.helpers)?;
         // Nothing that the container uses is removed before its note is written.
         let _shared = store.lock_shared()?;
         if let Err(error) = remove_stale(&store) {
@@ -163,6 +165,7 @@ impl Base {
         ensure!(
             !command.argv.is_empty(),
             Failure::new("the image does not say what to run")
+                .kind(FailureKind::Usage)
                 .hint("name a command behind the options, `sh` for one")
                 .exit(2)
         );
@@ -187,7 +190,8 @@ impl Base {
             // A signal may end a commit that takes long. The store stays as it was, and
             // `gc` removes the rest.
             Signals::unblock()?;
-            user::as_root(|| commit(&store, &container, &image, name, created_by))
+            store
+                .as_root(|| commit(&store, &container, &image, name, created_by))
                 .with_context(|| format!("--commit {name}"))
                 .hint("the files that the command has written are lost")?;
         }
@@ -203,5 +207,25 @@ fn warn_of_another_architecture(image: &Image) {
             "image {} is for {theirs}, and this machine is {ours}",
             image.tagged.display_name()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pivot_root::Access;
+
+    use super::*;
+
+    #[test]
+    fn a_command_without_words_is_a_usage_error() {
+        let rootfs = Rootfs { path: "/".into(), access: Access::ReadOnly };
+        let config = RunConfig::default();
+        let base = Base { rootfs, view: None, layered: None, config };
+        let words = Command { argv: Vec::new(), env: Vec::new(), workdir: None };
+        let failure = Failure::of(&base.command(words).unwrap_err());
+        assert_eq!(
+            (failure.failure_kind(), failure.exit_code()),
+            (FailureKind::Usage, 2)
+        );
     }
 }

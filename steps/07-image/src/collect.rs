@@ -34,7 +34,7 @@ pub(crate) fn collect(store: &Store) -> Result<()> {
 /// Removes the files that killed runs and loads have left, and none that is in use.
 pub(crate) fn remove_stale(store: &Store) -> Result<()> {
     remove_gone(store)?;
-    store.remove_stale().or_else(|_| user::as_root(|| store.remove_stale()))
+    store.remove_stale().or_else(|_| store.as_root(|| store.remove_stale()))
 }
 
 fn remove_gone(store: &Store) -> Result<()> {

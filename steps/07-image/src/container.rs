@@ -43,7 +43,7 @@ impl Container {
             .hint_on(Errno::EROFS, NOT_WRITABLE)
             .hint_on(Errno::EACCES, NOT_WRITABLE)
             .hint_on(Errno::ENOSPC, DISK_FULL)?;
-        overlay::make_upper(temporary.path(), &store.layer(top))?;
+        overlay::make_upper(temporary.path(), &store.layer(top), store.helpers())?;
         let note = serde_json::to_vec(&Note::new(run_dir, image)?)?;
         fs::write(temporary.path().join(NOTE), note)
             .with_context(|| format!("write({NOTE})"))?;
@@ -78,5 +78,5 @@ impl Drop for Container {
 /// Removes the directory of a container. Only root of a user namespace can remove files of
 /// subordinate ids.
 pub(crate) fn remove(store: &Store, path: &Path) -> Result<()> {
-    store.discard(path).or_else(|_| user::as_root(|| store.discard(path)))
+    store.discard(path).or_else(|_| store.as_root(|| store.discard(path)))
 }

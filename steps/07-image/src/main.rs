@@ -70,8 +70,8 @@ fn main() -> ExitCode {
                 user::basics(),
                 pivot_root::checks(),
                 cgroups::doctor(),
-                user::checks(),
-                image::checks(&std::env::temp_dir()),
+                user::checks(&user::helpers()),
+                image::checks(&std::env::temp_dir(), &user::helpers()),
             ]
             .concat(),
         ),

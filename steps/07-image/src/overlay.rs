@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use kit::Failure;
 use mount::Detached;
 use nix::unistd::chdir;
+use user::Helpers;
 
 use crate::image::Image;
 use crate::store::{Store, open_directory};
@@ -109,7 +110,11 @@ impl Overlay {
 
 /// Creates the upper and the work directory in a container's directory. The upper one
 /// gets the metadata of the highest layer's top, since the container sees it as `/`.
-pub(crate) fn make_upper(container: &Path, highest: &Path) -> Result<()> {
+pub(crate) fn make_upper(
+    container: &Path,
+    highest: &Path,
+    helpers: &Helpers,
+) -> Result<()> {
     for name in [UPPER, WORK] {
         let path = container.join(name);
         fs::create_dir(&path).with_context(|| format!("mkdir({})", path.display()))?;
@@ -121,5 +126,5 @@ pub(crate) fn make_upper(container: &Path, highest: &Path) -> Result<()> {
         )
     };
     // Only root of the user namespace may read and set some owners.
-    copy().or_else(|_| user::as_root(copy))
+    copy().or_else(|_| user::as_root(helpers, copy))
 }

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
+use user::Helpers;
 
 use crate::digest::Digest;
 use crate::unpack::FreeSpace;
@@ -48,6 +49,7 @@ pub(crate) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     path: PathBuf,
+    helpers: Helpers,
 }
 
 impl Store {
@@ -56,7 +58,7 @@ impl Store {
     /// # Errors
     /// When it cannot be created, belongs to another user, or is another directory than
     /// a store.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, helpers: &Helpers) -> Result<Self> {
         kit::call("the store, where images are kept", "mkdir", path.display(), || {
             create_directory(path)
         })
@@ -73,7 +75,7 @@ impl Store {
             "each user has a store of their own: leave --store out, or use sudo, or `chmod 700 {}`",
             path.display()
         ))?;
-        let store = Store { path };
+        let store = Store { path, helpers: helpers.clone() };
         store.mark().hint(NOT_WRITABLE)?;
         Ok(store)
     }
@@ -82,8 +84,24 @@ impl Store {
     ///
     /// # Errors
     /// When it belongs to another user, or is another directory than a store.
-    pub(crate) fn open_existing(path: &Path) -> Result<Option<Self>> {
-        path.exists().then(|| Store::open(path)).transpose()
+    pub(crate) fn open_existing(
+        path: &Path,
+        helpers: &Helpers,
+    ) -> Result<Option<Self>> {
+        path.exists().then(|| Store::open(path, helpers)).transpose()
+    }
+
+    /// Does work on the store's files of many owners: [`user::as_root`].
+    ///
+    /// # Errors
+    /// The error of the work, and the kernel's when it refuses the namespace.
+    pub(crate) fn as_root(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        user::as_root(&self.helpers, work)
+    }
+
+    /// Returns the programs that map the ids of these owners.
+    pub(crate) fn helpers(&self) -> &Helpers {
+        &self.helpers
     }
 
     /// Creates the files and directories of a store. The file `oci-layout` comes first and

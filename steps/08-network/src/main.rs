@@ -82,8 +82,8 @@ fn main() -> ExitCode {
                 user::basics(),
                 pivot_root::checks(),
                 cgroups::doctor(),
-                user::checks(),
-                image::checks(&std::env::temp_dir()),
+                user::checks(&user::helpers()),
+                image::checks(&std::env::temp_dir(), &user::helpers()),
                 network::checks(network::find_pasta().as_deref()),
             ]
             .concat(),

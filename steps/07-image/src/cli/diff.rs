@@ -33,7 +33,7 @@ impl Diff {
             Some(changed) => changed,
             None => highest_layer(&store, &Image::find(&store, &self.of)?)?,
         };
-        user::as_root(|| {
+        store.as_root(|| {
             kit::print(changes(&upper, &layers)?.iter().map(line).collect::<String>())
         })
     }

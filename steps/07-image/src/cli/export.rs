@@ -33,7 +33,7 @@ impl Export {
         // The mount of the layers changes the working directory.
         let output = self.output.as_ref().map(std::path::absolute).transpose();
         let output = output.context("the output's path")?;
-        user::in_mount_namespace(|| {
+        user::in_mount_namespace(store.helpers(), || {
             let merged = mount_layers(&store, &image)?;
             write_archive(output.as_deref(), |output| {
                 pack(&merged, PackAs::RootFs, u64::MAX, output).map(drop)

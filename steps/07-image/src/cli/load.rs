@@ -26,7 +26,7 @@ impl Import {
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
         let hint = user::how_to_get_ids();
-        user::as_root(|| {
+        store.as_root(|| {
             let id = load::import(&store, &self.archive, self.name.clone(), &hint)?;
             kit::print(format_args!("{id}\n"))
         })
@@ -52,7 +52,7 @@ impl Load {
         let source =
             self.source.as_ref().or(self.input.as_ref()).cloned().unwrap_or_default();
         let hint = user::how_to_get_ids();
-        user::as_root(|| {
+        store.as_root(|| {
             let loaded = load::load(&store, &source, &hint)?;
             let line =
                 |image: &TaggedImage| format!("Loaded {}\n", image.display_name());

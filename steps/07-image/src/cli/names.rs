@@ -35,7 +35,7 @@ impl Rmi {
         let line = |image: &TaggedImage| format!("Removed {}\n", image.display_name());
         kit::print(removed.iter().map(line).collect::<String>())?;
         if !removed.is_empty() {
-            user::as_root(|| collect(&store))?;
+            store.as_root(|| collect(&store))?;
         }
         kit::combine(errors)
     }
