@@ -61,8 +61,13 @@ fn main() -> ExitCode {
         Cli::Gc(args) => cgroups::gc_command(&args),
         Cli::Doctor(args) => doctor::run(
             args.format(),
-            &[user::basics(), pivot_root::checks(), cgroups::doctor(), user::checks()]
-                .concat(),
+            &[
+                user::basics(),
+                pivot_root::checks(),
+                cgroups::doctor(),
+                user::checks(&user::helpers()),
+            ]
+            .concat(),
         ),
     })
 }
