@@ -81,7 +81,7 @@ fn the_death_of_init_is_the_end_of_the_command() {
 }
 
 #[test]
-fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on_with_init_too() {
+fn a_stopped_command_stops_the_runtime_and_both_continue_also_with_init() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&["--init"], &["sleep", "300"]);
     let command = host::children(running.pid)[0];

@@ -23,7 +23,7 @@ impl PastaHost {
             return None;
         }
         let host = Host::with_dns_servers(&["127.0.0.53"])?;
-        let mut user = User::alone(this_step(), &["user-namespace"])?;
+        let mut user = User::without_ranges(this_step(), &["user-namespace"])?;
         let node = host.bench.dir().join("tun");
         host.sh(&format!(
             "mknod -m 666 {0} c 10 200 && mount --bind {0} /dev/net/tun && rm {0}
