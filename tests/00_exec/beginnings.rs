@@ -8,7 +8,7 @@ use kiste_tests::{Bench, Ran, host};
 
 use crate::bench;
 
-/// Checks that stderr has one line with the error, and at most a second one with a
+/// Asserts that stderr has one line with the error, and at most a second line with a
 /// hint.
 #[track_caller]
 fn complains_in_one_line(ran: &Ran, text: &str) {
@@ -32,7 +32,7 @@ fn program(bench: &Bench, text: &[u8]) -> String {
 }
 
 #[test]
-fn a_command_that_is_not_there_is_127() {
+fn a_missing_command_is_127() {
     let bench = bench();
     complains_in_one_line(
         bench.run(&[], &["no-such-command"]).exits(127),
@@ -44,7 +44,7 @@ fn a_command_that_is_not_there_is_127() {
 }
 
 #[test]
-fn a_name_of_a_hundred_thousand_letters_is_not_found_either() {
+fn a_name_of_a_hundred_thousand_letters_is_not_found() {
     let ran = bench().run(&[], &[&"a".repeat(100_000)]);
     complains_in_one_line(ran.exits(127), "not found in PATH");
     assert!(ran.err.len() < 10_000, "{} bytes", ran.err.len());
@@ -55,7 +55,7 @@ fn a_name_of_a_hundred_thousand_letters_is_not_found_either() {
 }
 
 #[test]
-fn a_directory_of_path_that_we_may_not_look_into_is_named_when_nothing_is_found() {
+fn a_directory_in_path_that_we_cannot_search_is_named_when_nothing_is_found() {
     let bench = bench();
     let closed = bench.dir().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -117,7 +117,8 @@ fn the_missing_interpreter_of_a_script_is_named() {
 fn the_missing_loader_of_a_program_is_named() {
     let bench = bench();
     let mut bytes = fs::read("/bin/true").unwrap();
-    // Its PT_INTERP: "/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1".
+    // The loader in its PT_INTERP: "/lib64/ld-linux-x86-64.so.2" or
+    // "/lib/ld-musl-x86_64.so.1".
     let at = bytes
         .windows(4)
         .position(|four| four == b"/ld-")
@@ -141,7 +142,7 @@ fn a_program_is_looked_for_in_the_path_of_the_command_and_not_of_the_caller() {
 }
 
 #[test]
-fn a_program_in_the_path_that_may_not_be_executed_does_not_hide_a_later_one() {
+fn a_program_that_we_cannot_execute_does_not_hide_a_later_one_in_the_path() {
     let bench = bench();
     let refused = bench.dir().join("refused");
     fs::create_dir(&refused).unwrap();
@@ -158,7 +159,7 @@ fn a_program_in_the_path_that_may_not_be_executed_does_not_hide_a_later_one() {
 }
 
 #[test]
-fn a_directory_to_start_in_that_is_not_there_is_125() {
+fn a_missing_working_directory_is_125() {
     let ran = bench().run(&["-w", "/no/such"], &["true"]);
     complains_in_one_line(
         ran.exits(125),

@@ -15,7 +15,7 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 }
 
 #[test]
-fn the_version_is_told_with_the_name() {
+fn the_version_is_printed_with_the_name() {
     let ran = bench().call(["--version"]);
     assert_eq!(ran.exits(0).out, format!("00-exec {}\n", env!("CARGO_PKG_VERSION")));
 }
@@ -82,7 +82,7 @@ fn doctor_answers_people_and_machines() {
     let ran = bench().call(["doctor", "--format", "json"]);
     let checks: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
     assert_eq!(checks[0]["name"], "kernel");
-    assert!(!ran.out.contains("\"root\""), "it needs none: {}", ran.out);
+    assert!(!ran.out.contains("\"root\""), "step 0 needs no root: {}", ran.out);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Paths inside a root that is not the host's `/`: functions of the library. The
-//! program of this step uses the host's root, so a run of it cannot test them.
+//! The library opens paths inside a root that is not the host's `/`. The program of
+//! this step uses the host's root, so a run of the program cannot test this.
 
 use std::fs::File;
 use std::os::fd::AsFd;

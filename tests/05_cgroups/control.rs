@@ -1,4 +1,4 @@
-//! Freezes, thaws, kills and removes cgroups by the library, on the real kernel.
+//! Uses the library to freeze, thaw, kill and remove cgroups of the real kernel.
 //!
 //! The processes are shells of the test that wait until they are in the cgroup.
 
@@ -15,9 +15,9 @@ use kit::{Id, RunDir};
 
 use crate::bench;
 
-/// A container's cgroup without a container.
+/// The cgroup and the run directory of a container that was never started.
 struct Held {
-    /// `None` once it is removed.
+    /// `None` after its removal.
     cgroup: Option<Cgroup>,
     _run_dir: RunDir,
 }
@@ -132,29 +132,30 @@ impl Counter {
         fs::metadata(&self.0).unwrap().len()
     }
 
-    fn grows(&self) {
+    fn assert_grows(&self) {
         let before = self.count();
-        eventually(|| (self.count() > before).then_some(())).expect("it counts");
+        eventually(|| (self.count() > before).then_some(()))
+            .expect("the process counts");
     }
 
-    fn stands_still(&self) {
+    fn assert_stands_still(&self) {
         let before = self.count();
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(self.count(), before);
     }
 }
 
-/// Processes that fork and exit all the time: a few at once, and never the same for
-/// long. They stop when their script is removed, so a kill that fails leaves nothing
-/// running.
-struct Hoppers(PathBuf);
+/// A tree of processes that fork and exit all the time, so its pids change all the
+/// time. The processes stop when their script is removed, so none is left if a kill
+/// fails.
+struct ForkingTree(PathBuf);
 
-impl Hoppers {
+impl ForkingTree {
     fn new(bench: &Bench) -> Self {
         let script = bench.dir().join("hop.sh");
         let path = script.display();
         fs::write(&script, format!("[ -e {path} ] || exit\nsh {path} &\n")).unwrap();
-        Hoppers(script)
+        ForkingTree(script)
     }
 
     fn script(&self) -> String {
@@ -163,7 +164,7 @@ impl Hoppers {
     }
 }
 
-impl Drop for Hoppers {
+impl Drop for ForkingTree {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
@@ -174,23 +175,23 @@ fn frozen_processes_stand_still_and_run_again_when_they_are_thawed() {
     let Some(bench) = bench() else { return };
     let (held, counter) = (hold(&bench), Counter::new(&bench));
     let _shell = held.start(&counter.script());
-    counter.grows();
+    counter.assert_grows();
     for _ in 0..3 {
         held.cgroup().freeze().unwrap();
-        counter.stands_still();
+        counter.assert_stands_still();
         held.cgroup().thaw().unwrap();
-        counter.grows();
+        counter.assert_grows();
     }
     held.cgroup().kill().unwrap();
-    counter.stands_still();
+    counter.assert_stands_still();
     held.remove();
 }
 
 #[test]
 fn a_forking_tree_is_frozen_as_a_whole() {
     let Some(bench) = bench() else { return };
-    let (held, hoppers) = (hold(&bench), Hoppers::new(&bench));
-    let _shell = held.start(&hoppers.script());
+    let (held, tree) = (hold(&bench), ForkingTree::new(&bench));
+    let _shell = held.start(&tree.script());
     let first = held.processes();
     eventually(|| (held.processes() != first).then_some(())).expect("they fork");
     held.cgroup().freeze().unwrap();
@@ -198,16 +199,16 @@ fn a_forking_tree_is_frozen_as_a_whole() {
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(held.processes(), frozen);
     held.cgroup().thaw().unwrap();
-    eventually(|| (held.processes() != frozen).then_some(())).expect("they go on");
+    eventually(|| (held.processes() != frozen).then_some(())).expect("they fork again");
     held.remove();
 }
 
-/// Signals to one process after the other would never reach all of them.
+/// A program that signals one process after the other would never reach all of them.
 #[test]
-fn kill_all_catches_a_tree_that_forks_faster_than_it_can_be_listed() {
+fn kill_reaches_a_tree_that_forks_faster_than_it_can_be_listed() {
     let Some(bench) = bench() else { return };
-    let (held, hoppers) = (hold(&bench), Hoppers::new(&bench));
-    let _shell = held.start(&hoppers.script());
+    let (held, tree) = (hold(&bench), ForkingTree::new(&bench));
+    let _shell = held.start(&tree.script());
     let first = held.processes();
     eventually(|| (held.processes() != first).then_some(())).expect("they fork");
     held.cgroup().kill().unwrap();
@@ -216,11 +217,11 @@ fn kill_all_catches_a_tree_that_forks_faster_than_it_can_be_listed() {
 }
 
 #[test]
-fn kill_all_catches_what_is_frozen() {
+fn kill_reaches_frozen_processes() {
     let Some(bench) = bench() else { return };
     let (held, counter) = (hold(&bench), Counter::new(&bench));
     let shell = held.start(&counter.script());
-    counter.grows();
+    counter.assert_grows();
     held.cgroup().freeze().unwrap();
     held.cgroup().kill().unwrap();
     assert_eq!(held.processes(), BTreeSet::new());
@@ -230,20 +231,20 @@ fn kill_all_catches_what_is_frozen() {
 
 /// On a hybrid host `cgroup.kill` does not kill processes that version 1 has frozen.
 #[test]
-fn kill_all_catches_processes_that_another_program_has_frozen() {
+fn kill_reaches_processes_that_another_program_has_frozen() {
     let Some(bench) = bench() else { return };
     let (held, counter) = (hold(&bench), Counter::new(&bench));
     let _shell = held.start(&counter.script());
-    counter.grows();
+    counter.assert_grows();
     freeze_from_outside(&held.paths());
-    counter.stands_still();
+    counter.assert_stands_still();
     held.cgroup().kill().unwrap();
     assert_eq!(held.processes(), BTreeSet::new());
     held.remove();
 }
 
-/// Freezes the cgroups by every means that the kernel has for them, and waits until they
-/// are frozen.
+/// Freezes the cgroups by every means that the kernel has for them, and waits until
+/// they are frozen.
 pub fn freeze_from_outside(paths: &[PathBuf]) {
     for (file, text, state_file, state) in [
         ("cgroup.freeze", "1", "cgroup.events", "frozen 1"),
@@ -256,13 +257,13 @@ pub fn freeze_from_outside(paths: &[PathBuf]) {
                 let now = fs::read_to_string(path.join(state_file)).unwrap();
                 now.contains(state).then_some(())
             });
-            frozen.expect("it is frozen");
+            frozen.expect("the cgroup is frozen");
         }
     }
 }
 
 #[test]
-fn kill_all_of_an_empty_cgroup_returns_at_once() {
+fn kill_of_an_empty_cgroup_returns_at_once() {
     let Some(bench) = bench() else { return };
     let held = hold(&bench);
     held.cgroup().kill().unwrap();
@@ -274,7 +275,7 @@ fn remove_kills_the_processes_in_cgroups_below_and_removes_these_cgroups() {
     let Some(bench) = bench() else { return };
     let (held, counter) = (hold(&bench), Counter::new(&bench));
     let shell = held.start(&counter.script());
-    counter.grows();
+    counter.assert_grows();
     for path in held.paths() {
         let inner = path.join("inner/most");
         fs::create_dir_all(&inner).unwrap();
@@ -298,7 +299,7 @@ fn a_dropped_cgroup_is_killed_and_removed() {
     let Some(bench) = bench() else { return };
     let (held, counter) = (hold(&bench), Counter::new(&bench));
     let shell = held.start(&counter.script());
-    counter.grows();
+    counter.assert_grows();
     let paths = held.paths();
     drop(held);
     host::assert_dies(shell.0.id());
@@ -312,7 +313,8 @@ fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
     let neighbour = hold(&bench);
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
-    // In the last hierarchy, so that the cgroups in the others have been made before.
+    // The id is taken in the last hierarchy: the library has already made the cgroups
+    // in the other ones when it finds this out.
     let first = neighbour.paths().pop().unwrap().with_file_name(id.as_str());
     fs::create_dir(&first).unwrap();
     let refused = Cgroup::create(&placement(&bench, &id), &Limits::default(), &run_dir)
@@ -320,7 +322,7 @@ fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
     let error = kit::Failure::of(&refused);
     assert!(error.to_string().contains("EEXIST"), "{error}");
     assert!(error.hint_text().is_some_and(|hint| hint.contains("gc")), "{error:?}");
-    assert!(first.exists(), "it is another's");
+    assert!(first.exists(), "the first cgroup is not removed");
     fs::remove_dir(first).unwrap();
     assert!(neighbour.paths().iter().all(|path| path.exists()));
     neighbour.remove();

@@ -79,7 +79,8 @@ fn block_io_weight_20_and_333_processes_are_what_the_kernel_keeps() {
         "--cpu-shares 512 --blkio-weight 20 --pids-limit 333 -m 1073741824",
     );
     assert_eq!(kernel::cpu_share(running.pid), named("59", "512"));
-    // Where bfq does not keep it, version 2 has 1 to 10000 for 10 to 1000.
+    // The option goes from 10 to 1000. Without bfq, the scale of version 2 goes from 1
+    // to 10000.
     let has_bfq = host::cgroup_file(running.pid, "io.bfq.weight").is_some();
     assert_eq!(
         kernel::io_share(running.pid),
@@ -109,7 +110,7 @@ fn a_limit_that_is_not_asked_for_is_not_set() {
         let enabled = |v2, v1| host::cgroup_file(running.pid, named(v2, v1)).is_some();
         assert!(
             enabled("memory.max", "memory.limit_in_bytes"),
-            "it is counted, though not limited"
+            "memory is counted, though not limited"
         );
         assert_eq!(kernel::memory(running.pid), "max");
         assert_eq!(kernel::memory_and_swap(running.pid), "max");

@@ -54,8 +54,8 @@ fn stats_print_the_used_resources_and_the_exit_code_stays() {
     );
 }
 
-/// A report of 0 bytes would be wrong where the kernel does not count, as version 1
-/// without an I/O limit.
+/// The kernel does not count block I/O on version 1 without an I/O limit. A report of 0
+/// bytes would be wrong there.
 #[test]
 fn stats_print_the_block_io_that_the_kernel_counted_or_that_it_does_not_count() {
     let Some(bench) = bench() else { return };
@@ -107,7 +107,7 @@ fn the_report_comes_after_the_terminal_settings_are_restored() {
 #[test]
 fn without_root_the_error_is_one_clear_sentence() {
     let Some(bench) = bench() else { return };
-    // The program is where every user can run it. Only the rights are missing.
+    // Every user can run the program where it is. Only the rights are missing.
     let exe = bench.dir().join("program");
     kiste_tests::host::copy_program(bench.exe(), &exe);
     fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -179,7 +179,7 @@ fn a_cgroup_that_cannot_be_removed_is_a_warning_and_is_left_to_gc() {
     gc(&bench).prints(&id);
 }
 
-/// Steps 01 to 05 need root, and a script can ask doctor for it.
+/// Steps 01 to 05 need root. A script can use doctor to find out whether it is root.
 #[test]
 fn doctor_fails_without_root() {
     let Some(bench) = bench() else { return };

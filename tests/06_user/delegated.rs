@@ -8,8 +8,8 @@ use kiste_tests::{User, eventually, host};
 
 use crate::this_step;
 
-/// A cgroup that root has delegated to a user, whose processes start in a leaf of it.
-/// It is removed when it is dropped.
+/// A cgroup that root has delegated to a user. The user's processes start in a leaf of
+/// it. Dropping it removes the cgroup.
 struct Delegated {
     user: User,
     top: PathBuf,
@@ -42,7 +42,7 @@ impl Delegated {
         Some(Delegated { user, top })
     }
 
-    /// The names of the cgroups in it.
+    /// Returns the names of the cgroups in the delegated cgroup.
     fn has(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.top).unwrap().map(Result::unwrap);
         let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
@@ -110,7 +110,7 @@ fn gc_removes_what_a_killed_runtime_left_in_a_delegated_cgroup() {
     let pid = running.pid;
     running.kill_runtime();
     host::assert_dies(pid);
-    assert_eq!(delegated.has().len(), 2, "its cgroup is left");
+    assert_eq!(delegated.has().len(), 2, "the cgroup of the container is left");
     let ran = user.call(["gc", "--run-dir", user.bench().run_dirs().to_str().unwrap()]);
     assert_eq!(ran.exits(0).out.lines().count(), 1, "{ran:?}");
     assert_eq!(delegated.has(), ["leaf"]);

@@ -3,7 +3,7 @@
 use kiste_tests::explain;
 
 use crate::kernel::is_v2;
-use crate::{root, root_with_other_ids, with_ranges, without_ranges};
+use crate::{root, root_with_idmapped_mounts, with_ranges, without_ranges};
 
 /// The mounts up to /dev, where the kernel refuses a new sysfs and device nodes.
 const BORROWED: &str = "
@@ -59,8 +59,8 @@ fn the_narration_is_what_happens_with_subordinate_ids_and_a_user() {
 }
 
 #[test]
-fn the_narration_is_what_happens_with_ids_of_its_own() {
-    let Some(bench) = root_with_other_ids() else { return };
+fn the_narration_is_what_happens_with_userns_auto() {
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let list = "
         parent  open_tree mount_setattr clone3 mount_setattr
         child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount move_mount

@@ -12,7 +12,8 @@ const CALLS: (&str, &str) = ("248", "250"); // add_key(2), keyctl(2)
 #[cfg(not(target_arch = "x86_64"))]
 const CALLS: (&str, &str) = ("217", "219");
 
-/// Joins a new session keyring, adds a key, and executes the rest of the command line.
+/// Returns a command line that joins a new session keyring, adds a key, and executes
+/// its arguments.
 fn with_a_key() -> [String; 3] {
     let (add_key, keyctl) = CALLS;
     let script = format!(
@@ -24,7 +25,7 @@ fn with_a_key() -> [String; 3] {
     ["perl".into(), "-e".into(), script]
 }
 
-/// Prints the content of that key, or `none`.
+/// Returns a Perl script that prints the content of that key, or `none`.
 fn search() -> String {
     let (_, keyctl) = CALLS;
     format!(

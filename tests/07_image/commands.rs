@@ -165,7 +165,7 @@ fn gc_removes_nothing_that_a_name_or_a_container_uses() {
         store.gc().exits(0);
         let ended = running.end();
         assert_eq!(ended.exits(0).out, "\nxroot:x:0:\n");
-        // The name may be gone already; in the end nothing is left.
+        // The name may be gone already. At the end nothing is left.
         store.call(&["rmi", "small:1"]);
         store.gc().exits(0);
         store.holds_nothing("gc");

@@ -26,9 +26,9 @@ fn doctor_mounts_an_overlay_as_run_does() {
         let overlay = check(store, "overlay").expect("overlayfs is checked");
         assert_eq!(overlay["verdict"], "ok", "{overlay}");
         let way = if kernel() >= (6, 8) {
-            "an option of its own"
+            "one option for each layer"
         } else {
-            "all layers by one option"
+            "one option for all layers"
         };
         assert!(overlay["found"].as_str().unwrap().contains(way), "{overlay}");
         for name in ["kernel", "pivot-root", "cgroup-memory", "user-namespace"] {

@@ -42,7 +42,7 @@ fn a_layer_that_two_images_share_is_stored_once() {
         layout.image("a:1", &[tiny(), layer(1), layer(2)], Packed::Gzip, &json!({}));
         layout.image("b:1", &[tiny(), layer(1), layer(3)], Packed::Gzip, &json!({}));
         store.load(layout.tar());
-        // The compression makes no other layer.
+        // A layer with another compression is still the same layer.
         store.load(Layout::of("c:1", &[tiny(), layer(1)], Packed::Zstd).tar());
         assert_eq!(store.in_store("layers").len(), 4);
         for (name, top) in [("a:1", "2"), ("b:1", "3"), ("c:1", "1")] {
@@ -53,7 +53,7 @@ fn a_layer_that_two_images_share_is_stored_once() {
         assert_eq!(
             store.in_store("layers").len(),
             3,
-            "its own layer is gone, and no other"
+            "only the layer of a:1 alone is gone"
         );
         store.run("b:1", &[], &["cat", "/top"]).prints("3");
         store.call(&["rmi", "b:1", "c:1"]).exits(0);
@@ -127,7 +127,7 @@ fn a_store_can_be_at_any_path() {
             let ran = store.exactly(&["images", "--store", store_path]);
             assert!(ran.exits(0).out.contains("small"), "{ran:?}");
         }
-        // By a relative path.
+        // The path may also be relative.
         store
             .exactly(&["load", "--store", "relative", file.to_str().unwrap()])
             .exits(0);
