@@ -111,7 +111,7 @@ fn an_invalid_name_is_refused_before_anything_is_made() {
 }
 
 #[test]
-fn without_root_a_sentence_says_what_is_missing() {
+fn without_root_the_error_says_what_is_missing() {
     let Some(bench) = bench() else { return };
     let ran = bench.call_as_nobody(["run", "true"]);
     ran.exits(125).complains("error: clone3(NEWUTS): Operation not permitted (EPERM)");
@@ -163,7 +163,7 @@ fn run_still_exits_with_the_status_of_the_command() {
 }
 
 #[test]
-fn what_is_explained_is_what_strace_sees() {
+fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     let list = "parent clone3
                 child  prctl sethostname setdomainname close_range execve";

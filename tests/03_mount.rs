@@ -82,7 +82,7 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 }
 
 #[test]
-fn the_narration_is_what_happens() {
+fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     let (_, target) = directory(&bench, "target");
     let list = "

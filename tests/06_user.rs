@@ -1,9 +1,8 @@
 //! Step 6: root inside is an ordinary user outside, and an ordinary user can start a
 //! container.
 //!
-//! Most tests run as root and make a user of their own, with subordinate ids or without
-//! them (`kiste_tests::User`). Some tests use the user that runs them, if that is not
-//! root.
+//! Most tests run as root, and make their own user, with or without subordinate ids
+//! (`kiste_tests::User`). Some tests use the user that runs them, unless that is root.
 
 use kiste_tests::{Bench, Step, User, step};
 

@@ -64,7 +64,7 @@ fn many_signals_at_once_are_not_lost() {
 }
 
 #[test]
-fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on() {
+fn a_command_that_is_stopped_stops_the_runtime_and_both_continue() {
     let bench = bench();
     let running = bench.start(&[], &["sleep", "300"]);
     let state = |pid: i32| kiste_tests::host::status(pid, "State").chars().next();

@@ -134,7 +134,7 @@ fn no_signal_is_ignored_or_blocked_for_the_command() {
 }
 
 #[test]
-fn the_command_has_no_other_parent_than_the_runtime() {
+fn the_parent_of_the_command_is_the_runtime() {
     let bench = bench();
     let running = bench.start(&[], &["sleep", "300"]);
     assert_eq!(host::status(running.pid, "PPid"), running.runtime().to_string());
@@ -165,7 +165,8 @@ fn a_pid_file_that_cannot_be_written_is_reported_before_the_command_starts() {
         .complains("access(/no/such/dir, W_OK): No such file or directory (ENOENT)");
     ran.complains("hint: --pid-file");
     assert_eq!(ran.out, "");
-    // Here only the write fails, when the command already runs. The error ends it.
+    // Here only the write fails, when the command already runs. The runtime then ends
+    // the command.
     fs::create_dir(bench.dir().join("directory")).unwrap();
     bench
         .run(&["--pid-file", "directory"], &["sleep", "300"])

@@ -61,7 +61,7 @@ fn all_calls_are_explained_before_the_command_prints_anything() {
 }
 
 #[test]
-fn orphans_are_reaped_while_the_command_goes_on() {
+fn orphans_are_reaped_while_the_command_runs() {
     let Some(bench) = bench() else { return };
     let orphans =
         "for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 0.1 &); done; echo ready; read line";
@@ -110,7 +110,7 @@ fn children_that_end_while_init_is_stopped_are_all_reaped() {
 }
 
 #[test]
-fn without_init_orphans_become_zombies_of_a_command_that_does_not_know_its_duties() {
+fn without_init_orphans_become_zombies_of_a_command_that_does_not_reap_them() {
     let Some(bench) = bench() else { return };
     let orphan = "(sh -c 'until [ -e go ]; do sleep 0.02; done' &)";
     let script = format!("{orphan}; {orphan}; exec sleep 300");

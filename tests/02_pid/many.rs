@@ -7,7 +7,7 @@ use kiste_tests::{Bench, eventually};
 use crate::bench;
 
 /// Lists the processes, including zombies, in the working directory of the bench.
-fn left(bench: &Bench) -> Vec<String> {
+fn left_processes(bench: &Bench) -> Vec<String> {
     let here = |pid: &String| {
         fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == bench.dir())
     };
@@ -29,8 +29,8 @@ fn fifty_containers_at_once_exit_with_their_codes() {
             });
         }
     });
-    eventually(|| left(&bench).is_empty().then_some(()))
-        .unwrap_or_else(|| panic!("{:?}", left(&bench)));
+    eventually(|| left_processes(&bench).is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("{:?}", left_processes(&bench)));
 }
 
 #[test]
@@ -40,8 +40,8 @@ fn two_hundred_containers_in_a_row_exit_with_their_codes() {
         bench.sh(&[], &format!("exit {number}")).exits(number);
         bench.sh(&["--init"], &format!("exit {number}")).exits(number);
     }
-    eventually(|| left(&bench).is_empty().then_some(()))
-        .unwrap_or_else(|| panic!("{:?}", left(&bench)));
+    eventually(|| left_processes(&bench).is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("{:?}", left_processes(&bench)));
 }
 
 #[test]
@@ -62,6 +62,6 @@ fn fifty_runtimes_that_are_killed_at_any_moment_leave_no_process() {
         runtime.kill().unwrap();
         runtime.wait().unwrap();
     }
-    eventually(|| left(&bench).is_empty().then_some(()))
-        .unwrap_or_else(|| panic!("{:?}", left(&bench)));
+    eventually(|| left_processes(&bench).is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("{:?}", left_processes(&bench)));
 }

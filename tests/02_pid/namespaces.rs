@@ -88,7 +88,7 @@ fn every_option_of_the_steps_below_is_here() {
 }
 
 #[test]
-fn without_root_a_sentence_says_what_is_missing() {
+fn without_root_the_error_says_what_is_missing() {
     let Some(bench) = bench() else { return };
     let ran = bench.call_as_nobody(["run", "true"]);
     ran.exits(125).complains("Operation not permitted (EPERM)");
@@ -96,7 +96,7 @@ fn without_root_a_sentence_says_what_is_missing() {
 }
 
 #[test]
-fn what_is_explained_is_what_strace_sees() {
+fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     let list = "parent clone3
                 child  prctl sethostname close_range execve";

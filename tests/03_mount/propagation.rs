@@ -1,4 +1,4 @@
-//! No mount made inside appears on the host, with any propagation.
+//! No mount made inside appears on the host, whatever the propagation.
 
 use super::*;
 

@@ -187,7 +187,7 @@ fn nothing_runs_on_a_noexec_volume() {
 }
 
 #[test]
-fn the_mount_option_takes_the_same_words_as_dockers() {
+fn the_mount_option_accepts_the_keys_of_docker() {
     let Some(bench) = bench() else { return };
     let (_, from) = directory_with_a_file(&bench, "source");
     let (_, to) = directory(&bench, "target");
@@ -314,7 +314,7 @@ fn a_file_is_not_mounted_on_a_directory_nor_the_other_way_round() {
 }
 
 #[test]
-fn the_file_systems_own_message_is_the_hint() {
+fn the_hint_is_the_message_of_the_file_system() {
     let Some(bench) = bench() else { return };
     let (_, to) = directory(&bench, "target");
     bench

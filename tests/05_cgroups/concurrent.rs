@@ -15,7 +15,7 @@ use crate::kernel::{self, is_vm};
 
 /// Returns `count` on the host, and `few` in the virtual machine, where each run takes
 /// thirty times as long.
-fn many(count: u32, few: u32) -> u32 {
+fn host_or_vm(count: u32, few: u32) -> u32 {
     if is_vm() { few } else { count }
 }
 
@@ -23,13 +23,13 @@ fn many(count: u32, few: u32) -> u32 {
 fn two_hundred_runs_in_a_row_leave_nothing() {
     let Some(bench) = bench() else { return };
     let start = Instant::now();
-    for number in 0..many(200, 10) {
+    for number in 0..host_or_vm(200, 10) {
         let code = (number % 100) as i32;
         let ran = bench.sh(&["-m", "64m"], &format!("exit {code}"));
         ran.exits(code);
         assert_eq!(ran.err, "", "run {number}");
     }
-    print_duration(&format!("{} runs in a row", many(200, 10)), start);
+    print_duration(&format!("{} runs in a row", host_or_vm(200, 10)), start);
     assert!(bench.leaks().is_empty(), "{:?}", bench.leaks());
 }
 
@@ -38,13 +38,13 @@ fn fifty_runs_at_once_exit_with_their_own_codes() {
     let Some(bench) = bench() else { return };
     bench.rootfs();
     let start = Instant::now();
-    let running: Vec<_> = (0..many(50, 10))
+    let running: Vec<_> = (0..host_or_vm(50, 10))
         .map(|number| spawn(&bench, &[], &format!("exit {number}")))
         .collect();
     for (number, child) in running.into_iter().enumerate() {
         assert_ended(child, number as i32);
     }
-    print_duration(&format!("{} runs at once", many(50, 10)), start);
+    print_duration(&format!("{} runs at once", host_or_vm(50, 10)), start);
     assert!(bench.leaks().is_empty(), "{:?}", bench.leaks());
 }
 
@@ -80,7 +80,7 @@ fn fifty_runs_killed_at_random_moments_disturb_neither_other_runs_nor_gc() {
     gc(&bench).exits(0);
     let what = format!(
         "{} killed runs, {ran} other runs and {collected} times gc",
-        2 * many(25, 5)
+        2 * host_or_vm(25, 5)
     );
     print_duration(&what, start);
     eventually(|| bench.leaks().is_empty().then_some(()))
@@ -91,7 +91,7 @@ fn fifty_runs_killed_at_random_moments_disturb_neither_other_runs_nor_gc() {
 /// Starts runs one after the other, and kills each after 0 to 80 ms: before its first
 /// call, long after the start of its command, or at any moment between.
 fn kill_at_random(bench: &Bench) {
-    for number in 0..many(25, 5) {
+    for number in 0..host_or_vm(25, 5) {
         // With --init there is a process between the runtime and the command.
         let options = if number % 2 == 0 { &["--init"][..] } else { &[] };
         let mut child = spawn(bench, options, "sleep 100");

@@ -1,6 +1,6 @@
 //! Uses the library to freeze, thaw, kill and remove cgroups of the real kernel.
 //!
-//! The processes are shells of the test that wait until they are in the cgroup.
+//! The processes are shells that the test starts. Each waits until it is in the cgroup.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use kit::{Id, RunDir};
 use crate::bench;
 
 /// The cgroup and the run directory of a container that was never started.
-struct Held {
+struct Unstarted {
     /// `None` after its removal.
     cgroup: Option<Cgroup>,
     _run_dir: RunDir,
@@ -27,14 +27,14 @@ fn placement(bench: &Bench, id: &Id) -> Placement {
     Placement { parent, id: id.clone(), session_bus: None }
 }
 
-fn hold(bench: &Bench) -> Held {
+fn create_container(bench: &Bench) -> Unstarted {
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
     let cgroup = Cgroup::create(&placement(bench, &id), &Limits::default(), &run_dir);
-    Held { cgroup: Some(cgroup.unwrap()), _run_dir: run_dir }
+    Unstarted { cgroup: Some(cgroup.unwrap()), _run_dir: run_dir }
 }
 
-impl Held {
+impl Unstarted {
     fn cgroup(&self) -> &Cgroup {
         self.cgroup.as_ref().unwrap()
     }
@@ -81,7 +81,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Unstarted {
     fn drop(&mut self) {
         // After a failed test it may be impossible to remove the cgroup, and a second
         // panic would abort all tests.
@@ -173,74 +173,75 @@ impl Drop for ForkingTree {
 #[test]
 fn frozen_processes_stand_still_and_run_again_when_they_are_thawed() {
     let Some(bench) = bench() else { return };
-    let (held, counter) = (hold(&bench), Counter::new(&bench));
-    let _shell = held.start(&counter.script());
+    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let _shell = container.start(&counter.script());
     counter.assert_grows();
     for _ in 0..3 {
-        held.cgroup().freeze().unwrap();
+        container.cgroup().freeze().unwrap();
         counter.assert_stands_still();
-        held.cgroup().thaw().unwrap();
+        container.cgroup().thaw().unwrap();
         counter.assert_grows();
     }
-    held.cgroup().kill().unwrap();
+    container.cgroup().kill().unwrap();
     counter.assert_stands_still();
-    held.remove();
+    container.remove();
 }
 
 #[test]
 fn a_forking_tree_is_frozen_as_a_whole() {
     let Some(bench) = bench() else { return };
-    let (held, tree) = (hold(&bench), ForkingTree::new(&bench));
-    let _shell = held.start(&tree.script());
-    let first = held.processes();
-    eventually(|| (held.processes() != first).then_some(())).expect("they fork");
-    held.cgroup().freeze().unwrap();
-    let frozen = held.processes();
+    let (container, tree) = (create_container(&bench), ForkingTree::new(&bench));
+    let _shell = container.start(&tree.script());
+    let first = container.processes();
+    eventually(|| (container.processes() != first).then_some(())).expect("they fork");
+    container.cgroup().freeze().unwrap();
+    let frozen = container.processes();
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(held.processes(), frozen);
-    held.cgroup().thaw().unwrap();
-    eventually(|| (held.processes() != frozen).then_some(())).expect("they fork again");
-    held.remove();
+    assert_eq!(container.processes(), frozen);
+    container.cgroup().thaw().unwrap();
+    eventually(|| (container.processes() != frozen).then_some(()))
+        .expect("they fork again");
+    container.remove();
 }
 
 /// A program that signals one process after the other would never reach all of them.
 #[test]
 fn kill_reaches_a_tree_that_forks_faster_than_it_can_be_listed() {
     let Some(bench) = bench() else { return };
-    let (held, tree) = (hold(&bench), ForkingTree::new(&bench));
-    let _shell = held.start(&tree.script());
-    let first = held.processes();
-    eventually(|| (held.processes() != first).then_some(())).expect("they fork");
-    held.cgroup().kill().unwrap();
-    assert_eq!(held.processes(), BTreeSet::new());
-    held.remove();
+    let (container, tree) = (create_container(&bench), ForkingTree::new(&bench));
+    let _shell = container.start(&tree.script());
+    let first = container.processes();
+    eventually(|| (container.processes() != first).then_some(())).expect("they fork");
+    container.cgroup().kill().unwrap();
+    assert_eq!(container.processes(), BTreeSet::new());
+    container.remove();
 }
 
 #[test]
 fn kill_reaches_frozen_processes() {
     let Some(bench) = bench() else { return };
-    let (held, counter) = (hold(&bench), Counter::new(&bench));
-    let shell = held.start(&counter.script());
+    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let shell = container.start(&counter.script());
     counter.assert_grows();
-    held.cgroup().freeze().unwrap();
-    held.cgroup().kill().unwrap();
-    assert_eq!(held.processes(), BTreeSet::new());
+    container.cgroup().freeze().unwrap();
+    container.cgroup().kill().unwrap();
+    assert_eq!(container.processes(), BTreeSet::new());
     host::assert_dies(shell.0.id());
-    held.remove();
+    container.remove();
 }
 
 /// On a hybrid host `cgroup.kill` does not kill processes that version 1 has frozen.
 #[test]
 fn kill_reaches_processes_that_another_program_has_frozen() {
     let Some(bench) = bench() else { return };
-    let (held, counter) = (hold(&bench), Counter::new(&bench));
-    let _shell = held.start(&counter.script());
+    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let _shell = container.start(&counter.script());
     counter.assert_grows();
-    freeze_from_outside(&held.paths());
+    freeze_from_outside(&container.paths());
     counter.assert_stands_still();
-    held.cgroup().kill().unwrap();
-    assert_eq!(held.processes(), BTreeSet::new());
-    held.remove();
+    container.cgroup().kill().unwrap();
+    assert_eq!(container.processes(), BTreeSet::new());
+    container.remove();
 }
 
 /// Freezes the cgroups by every means that the kernel has for them, and waits until
@@ -265,18 +266,18 @@ pub fn freeze_from_outside(paths: &[PathBuf]) {
 #[test]
 fn kill_of_an_empty_cgroup_returns_at_once() {
     let Some(bench) = bench() else { return };
-    let held = hold(&bench);
-    held.cgroup().kill().unwrap();
-    held.remove();
+    let container = create_container(&bench);
+    container.cgroup().kill().unwrap();
+    container.remove();
 }
 
 #[test]
 fn remove_kills_the_processes_in_cgroups_below_and_removes_these_cgroups() {
     let Some(bench) = bench() else { return };
-    let (held, counter) = (hold(&bench), Counter::new(&bench));
-    let shell = held.start(&counter.script());
+    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let shell = container.start(&counter.script());
     counter.assert_grows();
-    for path in held.paths() {
+    for path in container.paths() {
         let inner = path.join("inner/most");
         fs::create_dir_all(&inner).unwrap();
         // A new cpuset of version 1 is empty, and refuses processes.
@@ -290,18 +291,18 @@ fn remove_kills_the_processes_in_cgroups_below_and_removes_these_cgroups() {
         }
         fs::write(inner.join("cgroup.procs"), shell.0.id().to_string()).unwrap();
     }
-    held.remove();
+    container.remove();
     host::assert_dies(shell.0.id());
 }
 
 #[test]
 fn a_dropped_cgroup_is_killed_and_removed() {
     let Some(bench) = bench() else { return };
-    let (held, counter) = (hold(&bench), Counter::new(&bench));
-    let shell = held.start(&counter.script());
+    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let shell = container.start(&counter.script());
     counter.assert_grows();
-    let paths = held.paths();
-    drop(held);
+    let paths = container.paths();
+    drop(container);
     host::assert_dies(shell.0.id());
     assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
 }
@@ -310,7 +311,7 @@ fn a_dropped_cgroup_is_killed_and_removed() {
 #[test]
 fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
     let Some(bench) = bench() else { return };
-    let neighbour = hold(&bench);
+    let neighbour = create_container(&bench);
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
     // The id is taken in the last hierarchy: the library has already made the cgroups

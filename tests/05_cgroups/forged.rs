@@ -58,7 +58,7 @@ fn a_note_that_names_a_link_is_not_followed() {
     let victim = bench.dir().join("victim");
     fs::create_dir_all(victim.join("inner")).unwrap();
     fs::create_dir_all(bench.run_dirs()).unwrap();
-    // A run directory that is a link to somebody's directory.
+    // This run directory is a link to somebody's directory.
     symlink(&victim, bench.run_dirs().join("link")).unwrap();
     gc(&bench);
     assert!(victim.join("inner").exists());
@@ -66,7 +66,7 @@ fn a_note_that_names_a_link_is_not_followed() {
 }
 
 #[test]
-fn garbage_among_the_run_directories_does_not_keep_gc_from_its_work() {
+fn gc_works_although_there_is_garbage_among_the_run_directories() {
     let Some(bench) = bench() else { return };
     let left = Left::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
     let run_dirs = bench.run_dirs();
@@ -92,7 +92,7 @@ fn a_run_directory_that_others_can_write_to_is_refused_by_run_and_gc() {
     let Some(bench) = bench() else { return };
     let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let shared = bench.dir().join("shared");
-    forge_living(&bench, &shared, &living);
+    forge_note_about(&bench, &shared, &living);
     for (owner, mode, reason) in [
         (0, 0o1777, "mode 1777"),
         (0, 0o775, "mode 0775"),
@@ -134,7 +134,7 @@ fn a_run_directory_of_another_user_is_skipped_and_the_others_are_collected() {
     let Some(bench) = bench() else { return };
     let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let others = bench.dir().join("others");
-    forge_living(&bench, &others, &living);
+    forge_note_about(&bench, &others, &living);
     let its = fs::read_dir(&others).unwrap().next().unwrap().unwrap().path();
     fs::create_dir(others.join("0123456789ab")).unwrap();
     for (owner, mode, reason) in
@@ -150,9 +150,8 @@ fn a_run_directory_of_another_user_is_skipped_and_the_others_are_collected() {
     living.end().exits(4);
 }
 
-/// Makes a run directory in `parent` whose note names the cgroups of a living
-/// container.
-fn forge_living(bench: &Bench, parent: &Path, living: &Running) {
+/// Makes a run directory in `parent`. Its note names the cgroups of a living container.
+fn forge_note_about(bench: &Bench, parent: &Path, living: &Running) {
     let id = kernel::id(living);
     fs::create_dir_all(parent.join(&id)).unwrap();
     fs::copy(
@@ -205,7 +204,7 @@ fn a_directory_that_is_not_a_run_directory_is_not_touched() {
 }
 
 #[test]
-fn gc_does_not_remove_a_noted_parent_that_other_containers_are_in() {
+fn gc_keeps_a_noted_parent_with_other_containers_in_it() {
     let Some(bench) = bench() else { return };
     let living = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
     let parents = kernel::in_each(bench.cgroup_parent());

@@ -143,7 +143,8 @@ fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
     left.assert_gone();
 }
 
-/// A stand-in for step 10, whose `create` exits while the container lives on.
+/// The container is in the state that `create` of step 10 leaves: `create` exits while
+/// the container runs on.
 #[test]
 fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process() {
     let bench = bench().filter(|bench| bench.step().is_ours());
@@ -181,7 +182,8 @@ fn the_next_run_removes_a_container_whose_state_names_another_process() {
 fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
     let bench = bench_with(&["cgroup-kill"]).filter(|bench| bench.step().is_ours());
     let Some(bench) = bench else { return };
-    // So many processes of a low priority that some still exist when the write returns.
+    // There are so many processes of a low priority that some still exist when the
+    // write returns.
     let many = "i=0; while [ $i -lt 100 ]; do nice -n 19 sleep 100 & i=$((i+1)); done";
     let left = Left::by_killing(&bench, start_survivor_after(&bench, many));
     let mut cgroups = left.cgroups.iter();
@@ -205,7 +207,8 @@ fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
 }
 
 /// Starts a container whose PID 1 has cleared its PDEATHSIG, and has a child in another
-/// session. It uses setpriv(1) of the host, so the host's programs are mounted in it.
+/// session. The script uses the host's setpriv(1), so the container has the host's
+/// programs as volumes.
 fn start_survivor(bench: &Bench) -> Running {
     start_survivor_after(bench, "setsid sleep 100 &")
 }

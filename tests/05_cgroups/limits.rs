@@ -10,7 +10,7 @@ fn start(bench: &Bench, options: &str) -> Running {
 }
 
 #[test]
-fn memory_100m_and_half_a_cpu_are_what_the_kernel_keeps() {
+fn the_kernel_keeps_100m_of_memory_and_half_a_cpu() {
     let Some(bench) = bench() else { return };
     let running = start(&bench, "--memory 100m --cpus 0.5");
     assert_eq!(kernel::memory(running.pid), "104857600");
@@ -43,7 +43,7 @@ fn memory_and_swap_together_are_limited() {
     assert_eq!(kernel::memory_and_swap(running.pid), "157286400");
 }
 
-/// Docker does the same.
+/// Docker also allows as much swap as memory.
 #[test]
 fn without_memory_swap_there_is_as_much_swap_as_memory() {
     let Some(bench) = bench_with(&["cgroup-swap"]) else { return };
@@ -61,7 +61,7 @@ fn memory_swap_as_much_as_memory_means_no_swap() {
 }
 
 #[test]
-fn twenty_processes_512_shares_and_memory_are_what_the_kernel_keeps() {
+fn the_kernel_keeps_twenty_processes_512_shares_and_memory() {
     let Some(bench) = bench_with(&["cgroup-swap"]) else { return };
     let running =
         start(&bench, "--pids-limit 20 --cpu-shares 512 -m 256m --memory-swap 512m");
@@ -72,7 +72,7 @@ fn twenty_processes_512_shares_and_memory_are_what_the_kernel_keeps() {
 }
 
 #[test]
-fn block_io_weight_20_and_333_processes_are_what_the_kernel_keeps() {
+fn the_kernel_keeps_block_io_weight_20_and_333_processes() {
     let Some(bench) = bench_with(&["cgroup-blkio-weight"]) else { return };
     let running = start(
         &bench,
@@ -91,7 +91,7 @@ fn block_io_weight_20_and_333_processes_are_what_the_kernel_keeps() {
 }
 
 #[test]
-fn the_reservation_and_the_cpus_are_what_the_kernel_keeps() {
+fn the_kernel_keeps_the_reservation_and_the_cpus() {
     let Some(bench) = bench() else { return };
     let running = start(&bench, "-m 64m --memory-reservation 32m --cpuset-cpus 0");
     assert_eq!(kernel::reservation(running.pid), (32 << 20).to_string());
@@ -130,7 +130,7 @@ fn a_size_may_be_in_bytes_kilobytes_megabytes_or_gigabytes() {
     }
 }
 
-/// `options` has the values outside the ranges, which are refused.
+/// The tests in `options` check that values outside the ranges are refused.
 #[test]
 fn limits_at_both_ends_of_their_ranges_are_set() {
     let Some(bench) = bench_with(&["cgroup-blkio-weight"]) else { return };

@@ -54,7 +54,8 @@ fn cpus_that_the_cgroup_above_does_not_have_are_refused() {
     assert_refused(&bench, &ran).complains(&format!("has only CPUs {above}"));
 }
 
-/// Version 1 only. On version 2 each level has its own limit, and the lowest counts.
+/// Only version 1 refuses this. On version 2 each level has its own limit, and the
+/// lowest counts.
 #[test]
 fn more_cpu_time_than_the_cgroup_above_has_is_refused() {
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };

@@ -8,7 +8,7 @@ use crate::kernel::{self, HostCgroup};
 use crate::{bench, bench_with};
 
 #[test]
-fn a_shell_sees_its_own_name_processes_and_files_and_its_cgroup_as_the_top() {
+fn a_shell_sees_only_the_containers_name_processes_files_and_cgroup() {
     let Some(bench) = bench() else { return };
     let script = "hostname; echo --; echo $$; echo --; for at in /proc/[0-9]*; do echo ${at#/proc/}; done; echo --; ls /; echo --; cat /proc/self/cgroup";
     let ran = bench.sh(&[], script);

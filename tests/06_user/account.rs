@@ -1,5 +1,5 @@
-//! `-u`: the user that the command runs as, by the root file system's own /etc/passwd
-//! and /etc/group.
+//! `-u` names the user that the command runs as. The user is looked up in /etc/passwd
+//! and /etc/group of the root file system.
 
 use std::fs;
 

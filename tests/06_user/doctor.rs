@@ -126,14 +126,14 @@ fn a_missing_helper_is_named_with_its_package() {
 
 /// Forbids user namespaces, and then runs a program. All this happens in a user
 /// namespace, so the host's limit does not change.
-const NONE_MAY_BE_MADE: &str =
+const NO_USER_NAMESPACES: &str =
     "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
 
 #[test]
 fn a_host_that_forbids_user_namespaces_fails_with_the_sysctl_and_the_fix() {
     let Some(bench) = root() else { return };
     let forbidden =
-        ["unshare", "--user", "--map-root-user", "sh", "-c", NONE_MAY_BE_MADE, "sh"];
+        ["unshare", "--user", "--map-root-user", "sh", "-c", NO_USER_NAMESPACES, "sh"];
     let ran = bench.call_by(&forbidden, JSON);
     let (verdict, found, fix) = verdict_found_and_fix(ran.exits(1), "user-namespace");
     assert_eq!(
@@ -159,7 +159,7 @@ fn a_run_on_a_host_that_forbids_user_namespaces_names_the_limit() {
         "--keep-caps",
         "sh",
         "-c",
-        NONE_MAY_BE_MADE,
+        NO_USER_NAMESPACES,
         "sh",
     ];
     user.as_user = forbidden.map(String::from).to_vec();

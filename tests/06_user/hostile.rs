@@ -165,7 +165,7 @@ fn more_groups_than_the_kernel_takes_are_an_error() {
 
 /// Tries the same files without root, and also a descriptor of the caller.
 #[test]
-fn such_files_are_also_refused_without_root() {
+fn hostile_files_are_also_refused_without_root() {
     let Some(user) = with_ranges() else { return };
     let path = user.rootfs().join("etc/passwd");
     fs::remove_file(&path).unwrap();

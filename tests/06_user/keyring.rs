@@ -14,7 +14,7 @@ const CALLS: (&str, &str) = ("217", "219");
 
 /// Returns a command line that joins a new session keyring, adds a key, and executes
 /// its arguments.
-fn with_a_key() -> [String; 3] {
+fn add_key_and_execute() -> [String; 3] {
     let (add_key, keyctl) = CALLS;
     let script = format!(
         r#"my ($type, $name, $text) = ("user", "kiste-test", "secret");
@@ -26,7 +26,7 @@ fn with_a_key() -> [String; 3] {
 }
 
 /// Returns a Perl script that prints the content of that key, or `none`.
-fn search() -> String {
+fn print_key() -> String {
     let (_, keyctl) = CALLS;
     format!(
         r#"my ($type, $name, $text) = ("user", "kiste-test", " " x 64);
@@ -42,7 +42,7 @@ fn the_container_does_not_have_the_callers_keys() {
     }
     let Some(bench) = root() else { return };
     bench.install(Path::new("/usr/bin/perl"), "perl");
-    let (caller, search) = (with_a_key(), search());
+    let (caller, search) = (add_key_and_execute(), print_key());
     let outside = Command::new("perl")
         .args(&caller[1..])
         .args(["perl", "-e", &search])

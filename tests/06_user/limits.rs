@@ -1,4 +1,5 @@
-//! Limits without root, where no cgroup is delegated: they are refused, never ignored.
+//! Limits without root, where no cgroup is delegated. Kiste refuses them, and never
+//! ignores them.
 
 use std::fs;
 

@@ -277,7 +277,7 @@ fn ids_that_are_not_the_callers_are_refused_with_the_helpers_message() {
 }
 
 #[test]
-fn the_hosts_ids_are_for_root_only() {
+fn only_root_can_use_the_hosts_ids() {
     let Some(user) = without_ranges() else { return };
     let ran = user.run(&["--userns", "host"], &["echo", "it runs"]);
     ran.exits(125)
@@ -288,7 +288,7 @@ fn the_hosts_ids_are_for_root_only() {
 }
 
 #[test]
-fn root_cannot_keep_its_id() {
+fn keep_id_is_refused_for_root() {
     let Some(bench) = root() else { return };
     let ran = bench.run(&["--userns", "keep-id"], &["echo", "it runs"]);
     ran.exits(125).complains("keep-id").complains("root's").complains("--userns auto");

@@ -116,7 +116,7 @@ impl Drop for Session {
             let _ = process.kill();
             let _ = process.wait();
         }
-        // like systemd, which removes a scope when its last process has ended
+        // As systemd does when the last process of a scope has ended.
         let removed = eventually(|| remove(&self.base).then_some(()));
         assert!(
             removed.is_some() || std::thread::panicking(),

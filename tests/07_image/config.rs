@@ -103,7 +103,7 @@ fn an_image_without_a_command_needs_one_on_the_command_line() {
 }
 
 #[test]
-fn the_images_user_is_looked_up_in_its_own_files() {
+fn the_images_user_is_looked_up_in_the_images_files() {
     everywhere(|store| {
         for (user, ids) in [
             ("alice", "1000:1001:1001 18"),
@@ -136,7 +136,7 @@ fn the_images_user_is_looked_up_in_its_own_files() {
 }
 
 #[test]
-fn the_working_directory_is_the_images_and_is_created_if_it_is_missing() {
+fn the_working_directory_of_the_image_is_used_and_created_if_it_is_missing() {
     everywhere(|store| {
         with(store, json!({"WorkingDir": "/etc"}));
         store.run("small:1", &[], &["pwd"]).prints("/etc");

@@ -30,7 +30,7 @@ fn hex(digest: &Value) -> &str {
     &digest.as_str().unwrap()["sha256:".len()..]
 }
 
-/// Makes a layout of one image, whose manifest and blobs are changed.
+/// Makes a layout of one image, and changes its manifest and blobs.
 fn changed(change: impl FnOnce(&mut Layout, &mut Value)) -> Layout {
     let mut layout = Layout::new();
     let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));

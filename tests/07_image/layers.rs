@@ -20,7 +20,7 @@ fn layer(number: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_hundred_and_twenty_eight_layers_are_one_root_file_system() {
+fn a_hundred_and_twenty_eight_layers_make_one_root_file_system() {
     everywhere(|store| {
         let layers: Vec<_> = (1..128).map(layer).collect();
         store.load_on_tiny(&layers);

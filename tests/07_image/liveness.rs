@@ -180,7 +180,7 @@ fn a_users_container_is_kept_if_only_root_can_enter_its_run_directory() {
 }
 
 #[test]
-fn a_note_of_an_older_version_keeps_the_container_and_says_what_to_do() {
+fn a_container_with_a_note_of_an_older_version_is_kept_with_a_hint() {
     everywhere(|store| {
         store.import(tiny(), "small:1");
         let orphan = Orphan::of(store, "small:1");

@@ -151,7 +151,7 @@ fn an_image_and_a_root_file_system_exclude_each_other() {
 }
 
 #[test]
-fn an_image_is_run_by_its_id_and_by_the_beginning_of_it() {
+fn an_image_is_run_by_its_id_or_by_the_beginning_of_the_id() {
     let Some(store) = root() else { return };
     let id = store.import(tiny(), "small:1");
     store.run(&id, &[], &["echo", "it runs"]).prints("it runs");

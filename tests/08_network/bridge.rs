@@ -121,7 +121,7 @@ fn a_requested_address_is_given_to_only_one_container() {
 }
 
 #[test]
-fn the_default_subnet_is_not_one_that_the_host_has_a_route_to() {
+fn the_default_subnet_avoids_the_routes_of_the_host() {
     let Some(world) = world() else { return };
     world
         .sh(&format!(

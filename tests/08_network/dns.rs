@@ -1,7 +1,7 @@
 //! The DNS responder of a network, with valid and with hostile questions.
 //!
-//! These tests start the responder alone, in a network namespace of their own and with
-//! a lease file that they write. The tests in `containers` start containers.
+//! These tests start only the responder, in a new network namespace and with a lease
+//! file that the test writes. The tests in `containers` start containers.
 
 #[path = "dns/containers.rs"]
 mod containers;

@@ -129,7 +129,7 @@ fn no_container_sends_packets_from_a_loopback_address() {
 /// The kernel remembers where the packets of a connection go. It cannot see the end of
 /// a UDP connection.
 #[test]
-fn packets_for_a_container_that_is_gone_do_not_reach_the_next_one_at_its_address() {
+fn packets_for_a_container_that_is_gone_do_not_reach_the_next_at_its_address() {
     let Some(world) = world() else { return };
     let client = world.on_other(|| bind_udp("0.0.0.0:6000"));
     let published = format!("{}:5353", net::HOST);

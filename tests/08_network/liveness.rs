@@ -60,8 +60,7 @@ fn edit_json(path: &Path, change: impl FnOnce(&mut Value)) -> String {
 }
 
 #[test]
-fn a_container_keeps_its_network_without_its_creator_while_its_state_names_its_process()
-{
+fn a_container_without_a_creator_keeps_its_network_while_its_process_runs() {
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let (run_dir, lease_before) = (run_dir(&world), lease(&world, "kiste"));

@@ -139,7 +139,7 @@ pub fn question(name: &str, kind: TYPE) -> Vec<u8> {
     bytes(&packet)
 }
 
-/// A parsed answer.
+/// An answer of the responder, parsed.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
     pub code: RCODE,
