@@ -401,7 +401,7 @@ fn an_implied_directory_belongs_to_root_and_has_mode_755() {
     });
 }
 
-/// The archive lists only a file in the directory.
+/// The archive lists a file in the directory, and not the directory.
 #[test]
 fn an_implied_directory_has_the_metadata_of_the_layer_below() {
     everywhere(|store| {

@@ -194,8 +194,8 @@ fn a_file_that_replaces_a_symbolic_link_is_not_written_to_its_target() {
     });
 }
 
-/// CVE-2021-38511 and tar 2026-33056: a symbolic link replaces a directory, whose mode,
-/// owner, times and attributes are applied later.
+/// CVE-2021-38511 and tar 2026-33056: a symbolic link replaces a directory. The
+/// directory's mode, owner, times and attributes are applied later.
 #[test]
 fn metadata_is_not_applied_through_a_symbolic_link() {
     everywhere(|store| {

@@ -188,8 +188,8 @@ fn a_killed_commit_leaves_the_whole_image_or_nothing() {
                 .prints("9\n1048576");
             store.call(&["rmi", "b:1"]).exits(0);
         }
-        // The command dies with the runtime. It keeps the lock of the run directory
-        // until the kernel has closed its files, and until then gc leaves the container
+        // The command dies with the runtime, and keeps the lock of the run directory
+        // until the kernel has closed its files. Until then gc leaves the container
         // alone.
         let is_removed = || {
             store.gc().exits(0);

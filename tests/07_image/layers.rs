@@ -74,8 +74,8 @@ fn a_stored_layer_is_not_unpacked_again() {
     assert_eq!(store.in_store("tmp"), [""; 0]);
 }
 
-/// Builders make such images of empty layers. Overlayfs refuses to take the same lower
-/// directory twice.
+/// Builders make images that have the same empty layer several times. Overlayfs refuses
+/// to take the same lower directory twice.
 #[test]
 fn an_image_can_have_the_same_layer_twice() {
     everywhere(|store| {

@@ -72,7 +72,7 @@ fn a_decompression_bomb_is_refused() {
     let disk = store.dir().join("disk");
     fs::create_dir(&disk).unwrap();
     let disk = disk.to_str().unwrap();
-    // A file of 4 GiB in a few hundred KiB.
+    // The archive has a few hundred KiB, and a file of 4 GiB in it.
     let header = kiste_tests::archive::gzip(
         &Entry::of_kind(b'0', "bomb").claims(4 << 30).bytes(),
     );

@@ -24,7 +24,7 @@ pub enum TestStore {
     User(User),
 }
 
-/// Makes a store of root's.
+/// Makes a store that belongs to root.
 pub fn root() -> Option<TestStore> {
     Bench::of(this_step(), &[NEEDS, &["root"]].concat()).map(TestStore::Root)
 }

@@ -44,7 +44,7 @@ fn a_whiteout_removes_one_file() {
             .with(Entry::whiteout("data/link"))
             .with(Entry::whiteout("data/was-never-there"));
         assert_eq!(names(store, &[below(), above]), ["dir", "dir/b"]);
-        // A directory goes with everything in it.
+        // A whiteout of a directory removes everything in it.
         assert_eq!(
             names(store, &[below(), Archive::new().with(Entry::whiteout("data/dir"))]),
             ["file", "link"]

@@ -79,7 +79,7 @@ fn an_address_without_a_lease_gets_no_answer() {
         let stranger = responder.socket(&IpAddr::from(from).to_string());
         stranger.send_to(&question("web", TYPE::A), "10.88.0.1:53").unwrap();
         // The responder answers questions in order. When it has answered this question,
-        // it has ignored the one of the stranger.
+        // it has ignored the stranger's question.
         responder.ask("web", TYPE::A).is(&["10.88.0.2"]);
         stranger.set_nonblocking(true).unwrap();
         assert!(stranger.recv(&mut [0; 512]).is_err());
@@ -292,7 +292,7 @@ fn a_second_responder_and_a_port_in_use_are_refused() {
     let Some(responder) = LoneResponder::start(&[], "off", TWO) else { return };
     let ran = responder.start_responder("off");
     assert!(ran.out.contains("dns.alive"), "{ran:?}");
-    // A responder of another network, at the same address.
+    // Another network has its responder at the same address.
     let other = responder.host.bench.dir().join("other");
     fs::create_dir(&other).unwrap();
     fs::set_permissions(&other, fs::Permissions::from_mode(0o711)).unwrap();

@@ -70,8 +70,8 @@ fn an_adjusted_firewall_lets_containers_through_and_is_restored_afterwards() {
     world.is_as_before();
 }
 
-/// The host's rules still drop the packets that they drop, and the packets to the
-/// host's other bridges. A rule with a comment like ours is not removed.
+/// An adjusted firewall still drops the packets that the host's own rules drop, and the
+/// packets to the host's other bridges. A rule with a comment like ours is not removed.
 #[test]
 fn an_adjusted_firewall_overrules_nothing_but_the_policy() {
     let Some(world) = world() else { return };
