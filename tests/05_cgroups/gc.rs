@@ -91,7 +91,7 @@ fn gc_touches_no_container_that_is_alive() {
     let start = || bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let (one, dead, other) = (start(), start(), start());
     let live = |them: &[&Running]| them.iter().all(|it| host::is_alive(it.pid));
-    // Each start has already removed dead containers.
+    // Each start looks for dead containers, and must leave the living ones alone.
     assert!(live(&[&one, &dead, &other]), "gc has killed a living container");
     let left = Left::by_killing(&bench, dead);
     gc(&bench).prints(&left.id);

@@ -26,9 +26,9 @@ fn doctor_mounts_an_overlay_as_run_does() {
         let overlay = check(store, "overlay").expect("overlayfs is checked");
         assert_eq!(overlay["verdict"], "ok", "{overlay}");
         let way = if kernel() >= (6, 8) {
-            "one option for each layer"
+            "an option of its own"
         } else {
-            "one option for all layers"
+            "all layers by one option"
         };
         assert!(overlay["found"].as_str().unwrap().contains(way), "{overlay}");
         for name in ["kernel", "pivot-root", "cgroup-memory", "user-namespace"] {

@@ -1,5 +1,5 @@
-//! The host's firewall drops forwarded packets. Kiste names the rule that does it, or
-//! adjusts the firewall and restores it at the end.
+//! The host's firewall drops forwarded packets. Kiste names the chain that drops them,
+//! or adjusts the firewall and restores it at the end.
 
 use kiste_tests::{World, net};
 
