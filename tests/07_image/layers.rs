@@ -53,7 +53,7 @@ fn a_layer_that_two_images_share_is_stored_once() {
         assert_eq!(
             store.in_store("layers").len(),
             3,
-            "only the layer of a:1 alone is gone"
+            "only the layer that no other image has is gone"
         );
         store.run("b:1", &[], &["cat", "/top"]).prints("3");
         store.call(&["rmi", "b:1", "c:1"]).exits(0);
