@@ -90,7 +90,7 @@ fn long_names_of_every_format_are_whole() {
                 .with(Entry::file("u".repeat(98), "ustar").edit(prefix))
                 .with(Entry::file(
                     format!("data/{}", "n".repeat(95)),
-                    "a name of 100 bytes has no zero at its end",
+                    "100 bytes, and no zero",
                 ))
                 .with(Entry::file("", "").gnu_long_name(long("t")))
                 .with(Entry::hard_link("data/short", "").gnu_long_link(long("t"))),
