@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kiste_tests::{Bench, Ran, Running, eventually, explain, host};
-use kit::ContainerState;
+use kit::ProcessIdentity;
 
 use crate::control::freeze_from_outside;
 use crate::kernel;
@@ -40,9 +40,9 @@ impl Left {
     }
 
     /// Writes the state of the container, as step 10 does.
-    fn write_state(&self, state: ContainerState) {
+    fn write_state(&self, state: ProcessIdentity) {
         let text = serde_json::to_string(&state).unwrap();
-        fs::write(self.run_dir.join(ContainerState::FILE), text).unwrap();
+        fs::write(self.run_dir.join(kit::STATE_FILE), text).unwrap();
     }
 
     pub fn assert_gone(&self) {
@@ -150,7 +150,7 @@ fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process
     let bench = bench().filter(|bench| bench.step().is_ours());
     let Some(bench) = bench else { return };
     let left = Left::by_killing(&bench, start_survivor(&bench));
-    let state = ContainerState::of_process(left.pid).unwrap();
+    let state = ProcessIdentity::of_process(left.pid).unwrap();
     left.write_state(state);
     gc(&bench).prints("");
     bench.run(&[], &["true"]).exits(0);
@@ -158,7 +158,10 @@ fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process
     assert!(left.run_dir.exists() && left.cgroups.iter().all(|path| path.exists()));
 
     // As if another process had the pid by now.
-    left.write_state(ContainerState { start_time: state.start_time + 1, ..state });
+    left.write_state(ProcessIdentity {
+        start_time: state.start_time + 1,
+        ..state.clone()
+    });
     gc(&bench).prints(&left.id);
     left.assert_gone();
 }
@@ -168,8 +171,11 @@ fn the_next_run_removes_a_container_whose_state_names_another_process() {
     let bench = bench().filter(|bench| bench.step().is_ours());
     let Some(bench) = bench else { return };
     let left = Left::by_killing(&bench, start_survivor(&bench));
-    let state = ContainerState::of_process(left.pid).unwrap();
-    left.write_state(ContainerState { start_time: state.start_time + 1, ..state });
+    let state = ProcessIdentity::of_process(left.pid).unwrap();
+    left.write_state(ProcessIdentity {
+        start_time: state.start_time + 1,
+        ..state.clone()
+    });
     let ran = bench.run(&[], &["true"]);
     ran.exits(0);
     assert_eq!(ran.err, "");

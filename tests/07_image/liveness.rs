@@ -116,6 +116,28 @@ fn a_run_does_not_remove_a_container_that_its_state_says_is_alive() {
     assert_eq!(store.in_store("containers"), [""; 0]);
 }
 
+/// A logout removes $XDG_RUNTIME_DIR, and another mount namespace may hide it.
+#[test]
+fn a_container_keeps_its_files_when_its_run_directory_is_lost_while_it_runs() {
+    everywhere(|store| {
+        store.import(tiny(), "small:1");
+        let script = "touch /made; echo made; exec cat";
+        let mut running = store.start("small:1", &[], &["sh", "-c", script]);
+        running.wait_for("made");
+        let id = store.in_store("containers").remove(0);
+        let run_dir = store.bench().run_dirs().join(&id);
+        let orphan = Orphan { id, run_dir };
+        let aside = store.dir().join("aside");
+        fs::rename(&orphan.run_dir, &aside).unwrap();
+        store.gc().exits(0);
+        orphan.assert_kept(store);
+        store.run("small:1", &[], &["true"]).exits(0);
+        orphan.assert_kept(store);
+        fs::rename(&aside, &orphan.run_dir).unwrap();
+        running.end();
+    });
+}
+
 /// After a reboot, /run is empty.
 #[test]
 fn a_container_without_a_run_directory_is_removed() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use kiste_tests::{Running, World, eventually, host};
-use kit::ContainerState;
+use kit::ProcessIdentity;
 use serde_json::{Value, json};
 
 use crate::bridge::lease;
@@ -31,18 +31,18 @@ impl Drop for Process {
 
 /// Starts a process in the container's network namespace. The process takes the place
 /// of a container that outlives its creator, as with `create` in step 10.
-fn start_stand_in(running: &Running) -> (Process, ContainerState) {
+fn start_stand_in(running: &Running) -> (Process, ProcessIdentity) {
     let mut command = Command::new("nsenter");
     command.args(["-t", &running.pid.to_string(), "-n", "sleep", "1000"]);
     let process = Process(command.spawn().expect("run nsenter"));
     let own = host::namespace(running.pid, "net");
     let entered = || (host::namespace(process.0.id(), "net") == own).then_some(());
     eventually(entered).expect("the process is in the container's namespace");
-    let state = ContainerState::of_process(process.0.id() as i32).unwrap();
+    let state = ProcessIdentity::of_process(process.0.id() as i32).unwrap();
     (process, state)
 }
 
-fn write_state(run_dir: &Path, state: ContainerState) {
+fn write_state(run_dir: &Path, state: ProcessIdentity) {
     fs::write(run_dir.join("state.json"), serde_json::to_vec(&state).unwrap()).unwrap();
 }
 
@@ -65,7 +65,7 @@ fn a_container_without_a_creator_keeps_its_network_while_its_process_runs() {
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let (run_dir, lease_before) = (run_dir(&world), lease(&world, "kiste"));
     let (_process, state) = start_stand_in(&running);
-    write_state(&run_dir, state);
+    write_state(&run_dir, state.clone());
     kill_runtime(running);
     let before = world.state();
     assert!(before.contains("dport 8080") && before.contains(" kiste0"), "{before}");
@@ -79,8 +79,26 @@ fn a_container_without_a_creator_keeps_its_network_while_its_process_runs() {
     assert!(world.state().contains(link) && world.state().contains("dport 8080"));
 
     // As if another process had the pid now.
-    write_state(&run_dir, ContainerState { start_time: state.start_time + 1, ..state });
+    write_state(
+        &run_dir,
+        ProcessIdentity { start_time: state.start_time + 1, ..state.clone() },
+    );
     world.gc().exits(0);
+    world.is_as_before();
+}
+
+/// Another mount namespace may hide the run directory.
+#[test]
+fn a_container_keeps_its_network_when_its_run_directory_is_lost_while_it_runs() {
+    let Some(world) = world() else { return };
+    let running = world.start(&["-p", "8080:80"], &["cat"]);
+    let (run_dir, before) = (run_dir(&world), world.state());
+    let aside = run_dir.with_extension("aside");
+    fs::rename(&run_dir, &aside).unwrap();
+    world.gc().exits(0);
+    assert_eq!(world.state(), before);
+    fs::rename(&aside, &run_dir).unwrap();
+    running.end();
     world.is_as_before();
 }
 

@@ -37,7 +37,7 @@ pub use file::{
 };
 pub use find_program::find_program;
 pub use id::{Id, host_name, random};
-pub use liveness::{ContainerState, Liveness, liveness};
+pub use liveness::{Liveness, ProcessIdentity, STATE_FILE, liveness};
 pub use output::{notice, print, warn, warn_error};
 pub use run_dir::{Abandoned, RunDir};
 pub use write_whole::{unfinished_name, write_whole, write_whole_at};

@@ -4,8 +4,9 @@
 //! its `state.json` names a process that runs. So one that is created, running or
 //! paused is never collected, whether or not its creator still runs.
 
-use std::fs::File;
+use std::fs::{File, metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -15,7 +16,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Hint};
-use crate::file::read_kernel_file;
+use crate::file::{if_exists, read_kernel_file};
 use crate::lock::{Locked, open_run_dir, read_file, try_lock_shared};
 
 /// The answer to whether a container is alive.
@@ -27,39 +28,62 @@ pub enum Liveness {
     Gone,
 }
 
-/// The part of `state.json` that identifies the container's first process. The runtime
-/// writes more into the same file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContainerState {
-    /// The process id, as the host sees it.
+/// A process, in a note that another process reads later, perhaps after a reboot.
+///
+/// The kernel uses process ids again, so an id alone proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// Its process id.
     pub pid: i32,
-    /// Its start time, in clock ticks since the boot: proc_pid_stat(5), field 22. The
-    /// kernel reuses process ids, so an id alone does not identify a process.
+    /// When it started, in clock ticks since the boot: proc_pid_stat(5), field 22.
     pub start_time: u64,
+    /// The boot of the host. Nothing survives a reboot.
+    #[serde(default)]
+    pub boot: Option<String>,
+    /// The inode numbers of the PID and the time namespace in which the id and the time
+    /// were read. Elsewhere both are others.
+    #[serde(default)]
+    pub namespaces: Option<[u64; 2]>,
 }
 
+/// The file in the run directory that identifies the container's first process. The
+/// runtime writes more into the same file.
+pub const STATE_FILE: &str = "state.json";
+
 /// Tells whether the container of this run directory is alive.
+///
+/// `runtime` is the process that held the lock when it wrote its note. If that process
+/// runs, the container is alive even if the directory is missing: with
+/// `$XDG_RUNTIME_DIR` a logout removes it, and another mount namespace hides it.
 ///
 /// # Errors
 /// When the directory, its lock, its `state.json` or the process cannot be examined. A
 /// caller that removes something must not take an error for [`Liveness::Gone`].
-pub fn liveness(run_dir: &Path) -> Result<Liveness> {
-    let Some(directory) = open_run_dir(run_dir)? else { return Ok(Liveness::Gone) };
+pub fn liveness(run_dir: &Path, runtime: Option<&ProcessIdentity>) -> Result<Liveness> {
+    let Some(directory) = open_run_dir(run_dir)? else {
+        return runtime.map_or(Ok(Liveness::Gone), ProcessIdentity::liveness);
+    };
     match try_lock_shared(&directory, run_dir)? {
         Locked::ByOther => Ok(Liveness::Alive),
         // A collector has just removed it, and a new container may have made it again.
-        Locked::Removed => liveness(run_dir),
-        Locked::ByUs => liveness_by_state(&directory, run_dir),
+        Locked::Removed => liveness(run_dir, runtime),
+        Locked::ByUs => match liveness_by_state(&directory, run_dir)? {
+            // Another directory may have taken its place: nobody locks that one.
+            Liveness::Gone if runtime.is_some_and(ProcessIdentity::surely_runs) => {
+                Ok(Liveness::Alive)
+            }
+            found => Ok(found),
+        },
     }
 }
 
 /// Does the same for a run directory whose lock the caller holds.
 pub(crate) fn liveness_by_state(directory: &File, run_dir: &Path) -> Result<Liveness> {
-    let name = ContainerState::FILE;
+    let name = STATE_FILE;
     let Some(text) = read_file(directory, run_dir, name, LONGEST_STATE)? else {
         return Ok(Liveness::Gone);
     };
-    ContainerState::parse(&text)
+    ProcessIdentity::parse(&text)
         .and_then(|state| state.liveness())
         .with_context(|| run_dir.join(name).display().to_string())
         .hint("nothing of this container was removed: see whether it still runs")
@@ -69,21 +93,30 @@ pub(crate) fn liveness_by_state(directory: &File, run_dir: &Path) -> Result<Live
 /// in it.
 const LONGEST_STATE: u64 = 1 << 20;
 
-impl ContainerState {
-    /// The name of the file in the run directory.
-    pub const FILE: &str = "state.json";
-
-    /// Reads the state of a process that runs.
+impl ProcessIdentity {
+    /// Identifies a process that runs.
     ///
     /// # Errors
     /// When there is no such process, or it cannot be examined.
     pub fn of_process(pid: i32) -> Result<Self> {
-        match Process::read(pid)? {
-            Some(process) => Ok(ContainerState { pid, start_time: process.start_time }),
-            None => {
-                Err(Failure::new(format_args!("no process has the id {pid}")).into())
-            }
-        }
+        let Some(process) = Process::read(pid)? else {
+            let what = format_args!("no process has the id {pid}");
+            return Err(Failure::new(what).into());
+        };
+        Ok(ProcessIdentity {
+            pid,
+            start_time: process.start_time,
+            boot: Some(boot()?),
+            namespaces: Some(namespaces()?),
+        })
+    }
+
+    /// Identifies this process.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn current() -> Result<Self> {
+        ProcessIdentity::of_process(std::process::id() as i32)
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -97,7 +130,17 @@ impl ContainerState {
         }
     }
 
-    fn liveness(self) -> Result<Liveness> {
+    fn liveness(&self) -> Result<Liveness> {
+        if self.boot.is_some() && self.boot != Some(boot()?) {
+            return Ok(Liveness::Gone);
+        }
+        if self.namespaces.is_some() && self.namespaces != Some(namespaces()?) {
+            let what = format_args!(
+                "process {} was noted in another PID or time namespace",
+                self.pid
+            );
+            return Err(Failure::new(what).hint("run the command there").into());
+        }
         Ok(match Process::read(self.pid)? {
             Some(it) if it.start_time == self.start_time && !it.is_zombie => {
                 Liveness::Alive
@@ -105,6 +148,26 @@ impl ContainerState {
             _ => Liveness::Gone,
         })
     }
+
+    fn surely_runs(&self) -> bool {
+        matches!(self.liveness(), Ok(Liveness::Alive))
+    }
+}
+
+/// Returns the id of the host's boot: random(4).
+fn boot() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    Ok(read_kernel_file(path).context(path)?.trim().into())
+}
+
+/// Returns the inode numbers of this process's PID and time namespace: namespaces(7). A
+/// kernel without time namespaces counts as 0.
+fn namespaces() -> Result<[u64; 2]> {
+    let inode = |path| match if_exists(metadata(path)) {
+        Ok(found) => Ok(found.map_or(0, |found| found.ino())),
+        Err(error) => Err(error).context(path),
+    };
+    Ok([inode("/proc/self/ns/pid")?, inode("/proc/self/ns/time")?])
 }
 
 /// The facts of `/proc/PID/stat` that matter here.
@@ -175,62 +238,102 @@ mod tests {
         let path = parent.join(Id::random().unwrap().as_str());
         fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
         if let Some(state) = state {
-            fs::write(path.join(ContainerState::FILE), state).unwrap();
+            fs::write(path.join(STATE_FILE), state).unwrap();
         }
         path
     }
 
-    fn ourselves() -> ContainerState {
-        ContainerState::of_process(std::process::id() as i32).unwrap()
+    fn ourselves() -> ProcessIdentity {
+        ProcessIdentity::of_process(std::process::id() as i32).unwrap()
     }
 
-    fn json(state: ContainerState) -> String {
-        serde_json::to_string(&state).unwrap()
+    fn json(state: &ProcessIdentity) -> String {
+        serde_json::to_string(state).unwrap()
     }
 
     #[test]
     fn a_container_is_alive_while_its_lock_is_held_and_gone_once_it_is_not() {
         let scratch = tempfile::tempdir().unwrap();
         let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
-        assert_eq!(liveness(run_dir.path()).unwrap(), Liveness::Alive);
-        assert_eq!(liveness(run_dir.path()).unwrap(), Liveness::Alive, "asked again");
+        assert_eq!(liveness(run_dir.path(), None).unwrap(), Liveness::Alive);
+        assert_eq!(
+            liveness(run_dir.path(), None).unwrap(),
+            Liveness::Alive,
+            "asked again"
+        );
         let path = run_dir.path().to_path_buf();
         drop(run_dir);
-        assert_eq!(liveness(&path).unwrap(), Liveness::Gone, "not there");
-        assert_eq!(liveness(&left_with(scratch.path(), None)).unwrap(), Liveness::Gone);
+        assert_eq!(liveness(&path, None).unwrap(), Liveness::Gone, "not there");
+        assert_eq!(
+            liveness(&left_with(scratch.path(), None), None).unwrap(),
+            Liveness::Gone
+        );
     }
 
     #[test]
     fn without_a_lock_a_container_is_alive_while_the_process_of_its_state_runs() {
         let scratch = tempfile::tempdir().unwrap();
-        let state = json(ourselves()).replace('{', r#"{"id": "more", "#);
+        let state = json(&ourselves()).replace('{', r#"{"id": "more", "#);
         let path = left_with(scratch.path(), Some(&state));
-        assert_eq!(liveness(&path).unwrap(), Liveness::Alive);
-        assert_eq!(liveness(&path).unwrap(), Liveness::Alive, "asking leaves no lock");
+        assert_eq!(liveness(&path, None).unwrap(), Liveness::Alive);
+        assert_eq!(
+            liveness(&path, None).unwrap(),
+            Liveness::Alive,
+            "asking leaves no lock"
+        );
         assert!(RunDir::abandoned(scratch.path()).unwrap().is_empty());
         let other = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         assert!(other.abandoned_nearby().unwrap().is_empty());
-        assert!(path.join(ContainerState::FILE).exists(), "nothing was removed");
+        assert!(path.join(STATE_FILE).exists(), "nothing was removed");
+    }
+
+    #[test]
+    fn without_its_directory_a_container_is_alive_while_its_runtime_runs() {
+        let scratch = tempfile::tempdir().unwrap();
+        let ourselves = ourselves();
+        let missing = scratch.path().join("missing");
+        let replaced = left_with(scratch.path(), None);
+        let ask = |runtime: &ProcessIdentity| {
+            [&missing, &replaced].map(|path| liveness(path, Some(runtime)))
+        };
+        let is = |expected: Liveness, runtime: &ProcessIdentity| {
+            let found = ask(runtime).map(Result::unwrap);
+            assert_eq!(found, [expected, expected], "{runtime:?}");
+        };
+        is(Liveness::Alive, &ourselves);
+        let ended = ourselves.start_time + 1;
+        is(Liveness::Gone, &ProcessIdentity { start_time: ended, ..ourselves.clone() });
+        let boot = Some("another".into());
+        is(Liveness::Gone, &ProcessIdentity { boot, ..ourselves.clone() });
+
+        let namespaces = Some([1, 1]);
+        let [missing, replaced] = ask(&ProcessIdentity { namespaces, ..ourselves });
+        let error = format!("{:#}", missing.unwrap_err());
+        assert!(error.contains("another PID or time namespace"), "{error}");
+        assert_eq!(replaced.unwrap(), Liveness::Gone, "its lock is free");
     }
 
     #[test]
     fn a_process_with_another_start_time_a_zombie_or_none_is_gone() {
         let scratch = tempfile::tempdir().unwrap();
-        let gone = |state: ContainerState| {
-            let path = left_with(scratch.path(), Some(&json(state)));
-            assert_eq!(liveness(&path).unwrap(), Liveness::Gone, "{state:?}");
+        let gone = |state: ProcessIdentity| {
+            let path = left_with(scratch.path(), Some(&json(&state)));
+            assert_eq!(liveness(&path, None).unwrap(), Liveness::Gone, "{state:?}");
         };
         let ourselves = ourselves();
-        gone(ContainerState { start_time: ourselves.start_time + 1, ..ourselves });
+        gone(ProcessIdentity {
+            start_time: ourselves.start_time + 1,
+            ..ourselves.clone()
+        });
 
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let ended = ContainerState::of_process(child.id() as i32).unwrap();
+        let ended = ProcessIdentity::of_process(child.id() as i32).unwrap();
         drop(child.stdin.take());
         let options = rustix::process::WaitIdOptions::EXITED
             | rustix::process::WaitIdOptions::NOWAIT;
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).unwrap();
-        gone(ended); // a zombie
+        gone(ended.clone()); // a zombie
         child.wait().unwrap();
         gone(ended); // no process
         assert_eq!(RunDir::abandoned(scratch.path()).unwrap().len(), 3);
@@ -241,12 +344,12 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         for wrong in ["", "{}", "garbage", r#"{"pid": 0, "start_time": 1}"#] {
             let path = left_with(scratch.path(), Some(wrong));
-            let error = liveness(&path).unwrap_err();
+            let error = liveness(&path, None).unwrap_err();
             assert!(format!("{error:#}").contains("state.json"), "{error:#}");
         }
         let path = left_with(scratch.path(), None);
-        fs::create_dir(path.join(ContainerState::FILE)).unwrap();
-        liveness(&path).unwrap_err();
+        fs::create_dir(path.join(STATE_FILE)).unwrap();
+        liveness(&path, None).unwrap_err();
         let all = RunDir::abandoned(scratch.path()).unwrap();
         assert!(all.len() == 5 && all.iter().all(Result::is_err), "{all:?}");
     }
@@ -257,13 +360,13 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("file");
         fs::write(&file, "").unwrap();
-        liveness(&file).unwrap_err();
-        liveness(&file.join("below")).unwrap_err();
+        liveness(&file, None).unwrap_err();
+        liveness(&file.join("below"), None).unwrap_err();
         let path = left_with(scratch.path(), None);
         symlink(&path, scratch.path().join("link")).unwrap();
-        liveness(&scratch.path().join("link")).unwrap_err();
+        liveness(&scratch.path().join("link"), None).unwrap_err();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-        liveness(&path).unwrap_err();
+        liveness(&path, None).unwrap_err();
     }
 
     #[test]

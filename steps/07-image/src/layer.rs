@@ -72,7 +72,8 @@ pub(crate) fn receive(
     let tree = temporary.path().join(TREE);
     std::fs::create_dir(&tree).with_context(|| format!("mkdir({})", tree.display()))?;
     let directory = open_directory(&tree)?;
-    // Whatever the caller's umask: an archive that does not list its top leaves this mode.
+    // Whatever the caller's umask is. An archive that does not list its top leaves
+    // this mode.
     rustix::fs::fchmod(&directory, Mode::from(0o755)).context("fchmod(the layer)")?;
     let bar = layer_bar(bars, &layer.name, layer.size);
 

@@ -82,6 +82,7 @@ fn lease_request(
     Ok(LeaseRequest {
         id: id.to_string(),
         run_dir,
+        runtime: Some(kit::ProcessIdentity::current()?),
         hostname: hostname.into(),
         aliases: options.aliases.clone(),
         ip: bridge.ip.map(IpAddr::V4),

@@ -91,6 +91,7 @@ fn sample() -> NetworkRecord {
     let lease = Lease {
         id: "0123456789ab".into(),
         run_dir: None,
+        runtime: None,
         hostname: String::new(),
         aliases: Vec::new(),
         addresses: vec![IpAddr::from([10, 77, 0, 2])],

@@ -100,17 +100,14 @@ fn liveness_of(
     own: Option<&Path>,
 ) -> Result<Liveness> {
     match &lease.run_dir {
-        Some(run_dir) => liveness(run_dir, own)
+        Some(run_dir) if Some(run_dir.as_path()) == own => Ok(Liveness::Gone),
+        Some(run_dir) => kit::liveness(run_dir, lease.runtime.as_ref())
             .with_context(|| format!("container {} may be alive", lease.id)),
         // An older version noted no run directory. The kernel removes the link with the
         // container's network namespace.
         None if netlink.link(&lease.link)?.is_some() => Ok(Liveness::Alive),
         None => Ok(Liveness::Gone),
     }
-}
-
-fn liveness(run_dir: &Path, own: Option<&Path>) -> Result<Liveness> {
-    if Some(run_dir) == own { Ok(Liveness::Gone) } else { kit::liveness(run_dir) }
 }
 
 #[cfg(test)]
@@ -127,12 +124,20 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         let path = run_dir.path().to_owned();
-        assert_eq!(liveness(&path, None).unwrap(), Liveness::Alive);
-        assert_eq!(liveness(&path, Some(&path)).unwrap(), Liveness::Gone);
+        let lease = serde_json::from_value::<Lease>(serde_json::json!({
+            "id": "0123456789ab", "run_dir": &path, "hostname": "web", "aliases": [],
+            "addresses": [], "dns": [], "mac": "02:08:0a:00:00:02", "link": "veth0",
+            "ports": [],
+        }))
+        .unwrap();
+        let mut netlink = Netlink::open().unwrap();
+        let mut liveness = |own| liveness_of(&lease, &mut netlink, own);
+        assert_eq!(liveness(None).unwrap(), Liveness::Alive);
+        assert_eq!(liveness(Some(&path)).unwrap(), Liveness::Gone);
         drop(run_dir);
-        assert_eq!(liveness(&path, None).unwrap(), Liveness::Gone);
+        assert_eq!(liveness(None).unwrap(), Liveness::Gone);
         fs::write(&path, "").unwrap();
-        assert!(liveness(&path, None).is_err(), "a file is no run directory");
+        assert!(liveness(None).is_err(), "a file is no run directory");
     }
 
     #[test]

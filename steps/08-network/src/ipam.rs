@@ -34,6 +34,7 @@ pub(crate) fn lease(record: &NetworkRecord, request: LeaseRequest) -> Result<Lea
         link: format!("veth{:.11}", request.id),
         id: request.id,
         run_dir: Some(request.run_dir),
+        runtime: request.runtime,
         hostname: request.hostname,
         aliases: request.aliases,
         addresses,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use kit::ProcessIdentity;
 use serde::{Deserialize, Serialize};
 
 use crate::netlink::Mac;
@@ -16,6 +17,9 @@ pub(crate) struct Lease {
     /// version made the lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run_dir: Option<PathBuf>,
+    /// The process that holds the lock of the run directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) runtime: Option<ProcessIdentity>,
     /// The container's host name, by which others find it.
     pub(crate) hostname: String,
     /// More names by which others find it.
@@ -41,6 +45,7 @@ pub(crate) struct LeaseFile {
 pub(crate) struct LeaseRequest {
     pub(crate) id: String,
     pub(crate) run_dir: PathBuf,
+    pub(crate) runtime: Option<ProcessIdentity>,
     pub(crate) hostname: String,
     pub(crate) aliases: Vec<String>,
     pub(crate) ip: Option<IpAddr>,

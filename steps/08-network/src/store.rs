@@ -100,6 +100,7 @@ impl NetworkStore {
     /// When its files cannot be written; then it is not added.
     pub(crate) fn add(&mut self, network: Network) -> Result<()> {
         let dir = self.dir.join(&network.name);
+        let aside = self.dir.join(kit::unfinished_name(network.name.as_ref()));
         // A network that the user created survives a power cut; an automatic one ends
         // with its last container.
         let durability = match network.origin {
@@ -108,9 +109,15 @@ impl NetworkStore {
         };
         let what = "note the network, so that others find it";
         // 711: the DNS responder reads the leases without privileges (dns.rs).
-        kit::call(what, "mkdir", dir.display(), || create_dir(&dir, 0o711))?;
-        json_file::write(&dir.join(NETWORK), &network, 0o600, durability)
-            .inspect_err(|_| remove_unfinished(&dir))?;
+        kit::call(what, "mkdir", dir.display(), || create_dir(&aside, 0o711))?;
+        // Renamed when it is complete, so a directory that is not a network's is
+        // recognised.
+        json_file::write(&aside.join(NETWORK), &network, 0o600, durability)
+            .and_then(|()| {
+                fs::rename(&aside, &dir)
+                    .with_context(|| format!("rename {}", dir.display()))
+            })
+            .inspect_err(|_| remove_unfinished(&aside))?;
         let name = network.name.clone();
         self.networks.insert(name, NetworkRecord { network, leases: Vec::new() });
         Ok(())
@@ -219,9 +226,11 @@ fn read_networks(dir: &Path) -> Result<BTreeMap<String, NetworkRecord>> {
     let read = || format!("read {}", dir.display());
     for entry in fs::read_dir(dir).with_context(read)? {
         let path = entry.with_context(read)?.path();
-        let network = json_file::read::<Network>(&path.join(NETWORK))?;
-        let Some(network) = network else {
+        if is_unfinished(&path) {
             remove_unfinished(&path);
+            continue;
+        }
+        let Some(network) = json_file::read::<Network>(&path.join(NETWORK))? else {
             continue;
         };
         let leases = json_file::read::<LeaseFile>(&path.join(LEASES))?;
@@ -252,18 +261,22 @@ fn remove_network_dir(dir: &Path) -> io::Result<()> {
     fs::remove_dir_all(dir)
 }
 
-/// Removes what a killed writer has left: an unfinished file, or the directory of a
-/// network without its network.json. Anything else stays.
-fn remove_unfinished(path: &Path) {
+/// Tells whether a killed process may have left this entry unfinished. No network's
+/// name begins with a dot.
+fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    if name.starts_with(b".") && name.ends_with(b".new") {
-        // No network's name begins with a dot.
+    name.starts_with(b".") && name.ends_with(b".new")
+}
+
+/// Removes what a killed process has left: the unfinished host.json, or an unfinished
+/// directory of a network. Anything else stays.
+fn remove_unfinished(path: &Path) {
+    if path.ends_with(kit::unfinished_name(HOST.as_ref())) {
         let _ = fs::remove_file(path);
         return;
     }
-    for name in [NETWORK, LEASES] {
-        let _ = fs::remove_file(path.join(kit::unfinished_name(name.as_ref())));
-    }
+    let _ = fs::remove_file(path.join(NETWORK));
+    let _ = fs::remove_file(path.join(kit::unfinished_name(NETWORK.as_ref())));
     // rmdir(2) removes it only if it is empty.
     let _ = fs::remove_dir(path);
 }
@@ -271,6 +284,24 @@ fn remove_unfinished(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn opening_a_directory_removes_nothing_that_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["empty", "full", ".web.new"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        let files = ["full/.leases.json.new", ".notes.new", "notes"];
+        let ours = [".host.json.new", ".web.new/network.json"];
+        for name in files.iter().chain(&ours) {
+            fs::write(path(name), "precious").unwrap();
+        }
+        drop(NetworkStore::open(dir.path()).unwrap());
+        let stays = |name: &&str| path(name).exists();
+        assert!(path("empty").exists() && files.iter().all(|name| stays(&name)));
+        assert!(!ours.iter().any(|name| stays(&name)) && !path(".web.new").exists());
+    }
 
     #[test]
     fn a_network_that_does_not_exist_is_not_found() {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint, Liveness};
+use kit::{Failure, Hint, Liveness, ProcessIdentity};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -17,6 +17,9 @@ use crate::store::Store;
 pub(crate) struct Note {
     /// The absolute path of its run directory. Versions before this one did not write it.
     run_dir: Option<PathBuf>,
+    /// The process that holds the lock of the run directory.
+    #[serde(default)]
+    runtime: Option<ProcessIdentity>,
     image: String,
     pub(crate) blobs: Vec<Digest>,
     pub(crate) layers: Vec<Digest>,
@@ -26,6 +29,7 @@ impl Note {
     pub(super) fn new(run_dir: PathBuf, image: &Image) -> Result<Self> {
         Ok(Note {
             run_dir: Some(run_dir),
+            runtime: Some(ProcessIdentity::current()?),
             image: image.tagged.display_name(),
             blobs: image.blobs()?,
             layers: image.chain()?,
@@ -116,6 +120,6 @@ impl NotedContainer {
                 self.path.display()
             ))
         })?;
-        kit::liveness(run_dir)
+        kit::liveness(run_dir, note.runtime.as_ref())
     }
 }
