@@ -151,7 +151,7 @@ fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process
     let Some(bench) = bench else { return };
     let left = Left::by_killing(&bench, start_survivor(&bench));
     let state = ProcessIdentity::of_process(left.pid).unwrap();
-    left.write_state(state);
+    left.write_state(state.clone());
     gc(&bench).prints("");
     bench.run(&[], &["true"]).exits(0);
     assert!(host::is_alive(left.pid), "a living container was killed");
