@@ -224,3 +224,24 @@ fn doctor_checks_the_rootfs_and_whether_pivot_root_is_possible() {
     bench.rootfs();
     assert!(doctor().contains("ok      rootfs      ./rootfs is there"), "{}", doctor());
 }
+
+#[test]
+fn the_targets_that_are_made_do_not_have_the_callers_umask() {
+    let Some(bench) = bench() else { return };
+    let data = bench.dir().join("data");
+    fs::write(&data, "").unwrap();
+    let volume = format!("{}:/made/for/file", data.display());
+    bench
+        .run_by(
+            &["sh", "-c", "umask 077; exec \"$0\" \"$@\""],
+            &["-v", &volume, "--tmpfs", "/made/dir"],
+            &["sh", "-c", "umask"],
+        )
+        .prints("0022");
+    let mode = |path: &str| {
+        let metadata = fs::metadata(bench.rootfs().join(path)).unwrap();
+        metadata.mode() & 0o7777
+    };
+    assert_eq!(["made", "made/for", "made/dir"].map(mode), [0o755; 3]);
+    assert_eq!(mode("made/for/file"), 0o644);
+}
