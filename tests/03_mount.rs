@@ -86,7 +86,7 @@ fn the_narration_is_what_happens() {
     let (_, target) = directory(&bench, "target");
     let list = "
         parent  clone3
-        child   prctl sethostname mount fsmount move_mount fsmount mount_setattr move_mount open_tree mount_setattr move_mount mount close_range execve
+        child   prctl setpgid sethostname mount fsmount move_mount fsmount mount_setattr move_mount open_tree mount_setattr move_mount mount close_range execve
     ";
     let (_, memory) = directory(&bench, "memory");
     let volume = format!("{target}:{target}:ro");

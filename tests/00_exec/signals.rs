@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use kiste_tests::eventually;
-use nix::sys::signal::{Signal, kill};
+use kiste_tests::{eventually, host, tool};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::bench;
@@ -45,6 +45,32 @@ fn a_real_time_signal_is_forwarded_and_reported_by_its_number() {
         .status();
     assert!(sent.unwrap().success());
     running.end().exits(128 + 37);
+}
+
+#[test]
+fn without_a_terminal_a_signal_to_the_group_of_the_runtime_comes_through_it_alone() {
+    let bench = bench();
+    let script = "trap 'echo got it' TERM; echo ready; while :; do sleep 0.02; done";
+    let mut running = bench.start_by(&["setsid"], &[], &["sh", "-c", script]);
+    running.wait_for("ready\n");
+    let group = |pid: i32| host::stat(&pid, 5);
+    assert_eq!(group(running.runtime()), running.runtime().to_string());
+    assert_eq!(group(running.pid), running.pid.to_string());
+    killpg(Pid::from_raw(running.runtime()), Signal::SIGTERM).unwrap();
+    running.wait_for("got it\n");
+}
+
+#[test]
+fn an_alarm_that_the_caller_has_set_reaches_the_command() {
+    if !tool("perl") {
+        return;
+    }
+    // alarm(2): a pending alarm is preserved across an exec.
+    let caller = ["perl", "-e", "alarm 1; exec @ARGV"];
+    bench().run_by(&caller, &[], &["sleep", "300"]).exits(128 + 14);
+    let script = "trap 'echo it rings; exit 3' ALRM; while :; do sleep 0.02; done";
+    let ran = bench().run_by(&caller, &[], &["sh", "-c", script]);
+    assert_eq!(ran.exits(3).out, "it rings\n");
 }
 
 #[test]

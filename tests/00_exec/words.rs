@@ -23,7 +23,7 @@ fn the_version_is_told_with_the_name() {
 #[test]
 fn what_is_explained_is_what_strace_sees() {
     let list = "parent clone3
-                child  prctl close_range chdir execve";
+                child  prctl setpgid close_range chdir execve";
     explain::is_true(&bench(), list, &["-w", "/", "--pid-file", "pid"], &["true"]);
 }
 

@@ -2,6 +2,7 @@
 //! forwards signals and serves the terminal.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -12,6 +13,7 @@ use nix::unistd::Pid;
 use crate::channel::{Channel, Message};
 use crate::foreground::{Foreground, Job};
 use crate::process::Process;
+use crate::repeat::Repeats;
 use crate::signals::{Received, Signals};
 use crate::status::Status;
 
@@ -23,6 +25,7 @@ pub struct Child {
     /// False once the other end has closed: no message can come any more.
     listening: bool,
     signals: Signals,
+    repeats: Repeats,
     job: Job,
     descriptors: Vec<OwnedFd>,
     /// False once the command has ended or was let live: dropping this does nothing.
@@ -41,6 +44,7 @@ impl Child {
             channel,
             listening: true,
             signals,
+            repeats: Repeats::default(),
             job,
             descriptors: Vec::new(),
             kill_on_drop: true,
@@ -164,6 +168,7 @@ impl Child {
                         terminal.suspend(&self.process, signal)?;
                     }
                 }
+                _ if self.repeats.has(&received, Instant::now()) => {}
                 _ if terminal.on_signal(&received, &self.process)? => {}
                 _ if received.must_be_forwarded() => self.forward(&received)?,
                 // The keyboard has sent it to the command, too.

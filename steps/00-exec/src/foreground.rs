@@ -23,6 +23,9 @@ pub enum Job {
     /// The parent's process group, because that is not in the foreground, or shares it
     /// with the other commands of a pipeline. Taking the foreground would stop them.
     Background,
+    /// A process group of its own, without a terminal. A signal that is sent to the
+    /// caller's group reaches it through its parent only, and so only once.
+    Apart,
     /// The parent's process group.
     Inherited,
     /// A session of its own. It has no terminal unless it takes one: setsid(2).
@@ -70,9 +73,10 @@ impl Job {
     /// namespace every process group outside has the number 0.
     pub(crate) fn inherited() -> Self {
         let alone = stdin().is_terminal() && stdout().is_terminal();
-        match alone && tty().is_some_and(|tty| is_foreground(&tty)) {
-            true => Job::Foreground,
-            false => Job::Background,
+        match tty() {
+            Some(tty) if alone && is_foreground(&tty) => Job::Foreground,
+            Some(_) => Job::Background,
+            None => Job::Apart,
         }
     }
 
@@ -80,6 +84,7 @@ impl Job {
     pub(crate) fn enter(self) -> Result<()> {
         match self {
             Job::Foreground => take_foreground(),
+            Job::Apart => enter_own_group(),
             Job::Background | Job::Inherited => Ok(()),
             Job::Session => {
                 kit::call("it leaves the caller's terminal", "setsid", "", setsid)
@@ -91,19 +96,23 @@ impl Job {
     pub(crate) fn terminal(self) -> CallersTerminal {
         match self {
             Job::Foreground | Job::Background => CallersTerminal(tty()),
-            Job::Inherited | Job::Session => CallersTerminal(None),
+            Job::Apart | Job::Inherited | Job::Session => CallersTerminal(None),
         }
     }
 }
 
 fn take_foreground() -> Result<()> {
     let Some(tty) = tty() else { return Ok(()) };
-    kit::call("a job of its own", "setpgid", "0, 0", || {
-        setpgid(Pid::from_raw(0), Pid::from_raw(0))
-    })?;
+    enter_own_group()?;
     // The parent has blocked SIGTTOU before the clone. Otherwise it would stop us here.
     kit::call("Ctrl-C reaches it alone", "tcsetpgrp", "the terminal", || {
         tcsetpgrp(&tty, getpgrp())
+    })
+}
+
+fn enter_own_group() -> Result<()> {
+    kit::call("a job of its own", "setpgid", "0, 0", || {
+        setpgid(Pid::from_raw(0), Pid::from_raw(0))
     })
 }
 

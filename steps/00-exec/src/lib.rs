@@ -18,6 +18,7 @@ mod in_child;
 mod interpreter;
 mod pid_file;
 mod process;
+mod repeat;
 mod signals;
 mod spawn;
 mod startup;
