@@ -12,20 +12,14 @@ use crate::test_store::{TestStore, root};
 use crate::tiny::tiny;
 
 fn spawn(store: &TestStore, arguments: &[&str]) -> Child {
-    let store_path = store.path();
-    Command::new(store.bench().exe())
-        .arg(arguments[0])
-        .arg("--store")
-        .arg(store_path)
-        .args(&arguments[1..])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    with_output(&mut store.command(arguments))
 }
 
-/// Returns its stdout. It must succeed, and in time.
+fn with_output(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Returns the stdout of a process, which must succeed in time.
 #[track_caller]
 fn output(mut child: Child) -> String {
     let ended = eventually(|| child.try_wait().unwrap());
@@ -183,13 +177,9 @@ fn ten_concurrent_containers_of_one_image_have_each_their_own_files() {
     let options = ["--image", "small:1"];
     let start = |number: usize| {
         let script = format!("echo {number} > /own; ls / | wc -l; cat /own");
-        Command::new(store.bench().exe())
-            .args(store.bench().arguments(&options, &["sh", "-c", &script]))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        let arguments = store.bench().arguments(&options, &["sh", "-c", &script]);
+        let mut command = Command::new(store.bench().exe());
+        with_output(command.args(arguments).stdin(Stdio::null()))
     };
     let children: Vec<_> = (0..10).map(start).collect();
     for (number, child) in children.into_iter().enumerate() {

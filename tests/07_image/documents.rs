@@ -30,27 +30,47 @@ fn hex(digest: &Value) -> &str {
     &digest.as_str().unwrap()["sha256:".len()..]
 }
 
+/// Makes a layout of one image, whose manifest and blobs are changed.
+fn changed(change: impl FnOnce(&mut Layout, &mut Value)) -> Layout {
+    let mut layout = Layout::new();
+    let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+    layout.manifests.clear();
+    change(&mut layout, &mut manifest);
+    layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+    layout
+}
+
+/// Returns the descriptor of the first layer or of the configuration.
+fn descriptor<'a>(manifest: &'a mut Value, which: &str) -> &'a mut Value {
+    match which {
+        "layers" => &mut manifest["layers"][0],
+        _ => &mut manifest["config"],
+    }
+}
+
+/// Makes a layout of one image, and returns the digits of the digest of one blob.
+fn layout_and_blob(which: &str) -> (Layout, String) {
+    let mut layout = Layout::new();
+    let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+    let digest = match which {
+        "manifest" => &layout.manifests[0]["digest"],
+        _ => &descriptor(&mut manifest, which)["digest"],
+    };
+    let digest = hex(digest).to_owned();
+    (layout, digest)
+}
+
 /// A byte of one blob is changed.
 #[test]
 fn a_blob_with_another_digest_is_refused() {
     everywhere(|store| {
         for which in ["layers", "config", "manifest"] {
-            let mut layout = Layout::new();
-            let manifest =
-                layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
-            let digest = match which {
-                "layers" => manifest["layers"][0]["digest"].clone(),
-                "config" => manifest["config"]["digest"].clone(),
-                _ => layout.manifests[0]["digest"].clone(),
-            };
-            let blob = layout
-                .files
-                .get_mut(&format!("blobs/sha256/{}", hex(&digest)))
-                .unwrap();
+            let (mut layout, digest) = layout_and_blob(which);
+            let blob = layout.files.get_mut(&format!("blobs/sha256/{digest}")).unwrap();
             // The blob stays as long and as well-formed as before.
             let at = if which == "layers" { 600 } else { blob.len() - 20 };
             blob[at] = if blob[at] == b'0' { b'1' } else { b'0' };
-            refused(store, &layout, &[&hex(&digest)[..12]]);
+            refused(store, &layout, &[&digest[..12]]);
         }
     });
 }
@@ -89,16 +109,10 @@ fn a_size_that_differs_from_the_blobs_is_refused() {
     let Some(store) = root() else { return };
     for (which, more) in [("layers", 1), ("layers", -1), ("config", 1), ("config", -1)]
     {
-        let mut layout = Layout::new();
-        let mut manifest = layout.image("small:1", &[tiny()], Packed::Gzip, &json!({}));
-        layout.manifests.clear();
-        let descriptor = if which == "layers" {
-            &mut manifest["layers"][0]
-        } else {
-            &mut manifest["config"]
-        };
-        descriptor["size"] = json!(descriptor["size"].as_i64().unwrap() + more);
-        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+        let layout = changed(|_, manifest| {
+            let size = &mut descriptor(manifest, which)["size"];
+            *size = json!(size.as_i64().unwrap() + more);
+        });
         refused(&store, &layout, &["bytes"]);
     }
 }
@@ -121,37 +135,18 @@ fn a_digest_that_is_a_path_is_refused() {
     everywhere(|store| {
         for digest in &odd {
             for which in ["layers", "config", "manifest", "diff_ids"] {
-                let mut layout = Layout::new();
-                let mut manifest =
-                    layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
-                match which {
-                    "manifest" => layout.manifests[0]["digest"] = json!(digest),
+                let mut layout = changed(|layout, manifest| match which {
+                    "manifest" => {}
                     "diff_ids" => {
-                        layout.manifests.clear();
                         let mut config = image::configuration(&[tiny()], &json!({}));
                         config["rootfs"]["diff_ids"] = json!([digest]);
                         manifest["config"] =
                             layout.blob(CONFIG, config.to_string().as_bytes());
-                        layout.list(
-                            "small:1",
-                            MANIFEST,
-                            manifest.to_string().as_bytes(),
-                        );
                     }
-                    _ => {
-                        layout.manifests.clear();
-                        let descriptor = if which == "layers" {
-                            &mut manifest["layers"][0]
-                        } else {
-                            &mut manifest["config"]
-                        };
-                        descriptor["digest"] = json!(digest);
-                        layout.list(
-                            "small:1",
-                            MANIFEST,
-                            manifest.to_string().as_bytes(),
-                        );
-                    }
+                    _ => descriptor(manifest, which)["digest"] = json!(digest),
+                });
+                if which == "manifest" {
+                    layout.manifests[0]["digest"] = json!(digest);
                 }
                 refused(store, &layout, &[]);
             }
@@ -238,18 +233,16 @@ fn malformed_documents_are_refused() {
         ["", "{", "[]", "null", "7", "\"x\"", "{\"schemaVersion\": 2}", "\u{fffd}"]
     {
         for which in ["manifest", "config", "index.json", "oci-layout"] {
-            let mut layout = Layout::new();
-            let mut manifest =
-                layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+            let mut layout = changed(|layout, manifest| {
+                if which == "config" {
+                    manifest["config"] = layout.blob(CONFIG, text.as_bytes());
+                }
+            });
             match which {
+                "config" => {}
                 "manifest" => {
                     layout.manifests.clear();
                     layout.list("small:1", MANIFEST, text.as_bytes());
-                }
-                "config" => {
-                    layout.manifests.clear();
-                    manifest["config"] = layout.blob(CONFIG, text.as_bytes());
-                    layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
                 }
                 name => drop(layout.files.insert(name.into(), text.into())),
             }
@@ -264,15 +257,9 @@ fn malformed_documents_are_refused() {
 fn a_missing_blob_is_named() {
     let Some(store) = root() else { return };
     for which in ["layers", "config", "manifest"] {
-        let mut layout = Layout::new();
-        let manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
-        let digest = match which {
-            "layers" => manifest["layers"][0]["digest"].clone(),
-            "config" => manifest["config"]["digest"].clone(),
-            _ => layout.manifests[0]["digest"].clone(),
-        };
-        layout.files.remove(&format!("blobs/sha256/{}", hex(&digest)));
-        refused(&store, &layout, &[hex(&digest)]);
+        let (mut layout, digest) = layout_and_blob(which);
+        layout.files.remove(&format!("blobs/sha256/{digest}"));
+        refused(&store, &layout, &[&digest]);
     }
 }
 
@@ -280,13 +267,10 @@ fn a_missing_blob_is_named() {
 fn more_or_fewer_layers_than_the_configuration_has_are_refused() {
     let Some(store) = root() else { return };
     for diff_ids in [vec![], vec![tiny(), tiny()]] {
-        let mut layout = Layout::new();
-        let mut manifest =
-            layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
-        layout.manifests.clear();
-        let config = image::configuration(&diff_ids, &json!({}));
-        manifest["config"] = layout.blob(CONFIG, config.to_string().as_bytes());
-        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+        let layout = changed(|layout, manifest| {
+            let config = image::configuration(&diff_ids, &json!({}));
+            manifest["config"] = layout.blob(CONFIG, config.to_string().as_bytes());
+        });
         refused(&store, &layout, &["layer"]);
     }
 }
@@ -304,11 +288,9 @@ fn a_document_of_more_than_4_mib_is_refused() {
     layout.list("small:1", MANIFEST, &huge);
     refused(&store, &layout, &["4 MiB"]);
 
-    let mut layout = Layout::new();
-    let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
-    layout.manifests.clear();
-    manifest["config"] = layout.blob(CONFIG, &huge);
-    layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+    let layout = changed(|layout, manifest| {
+        manifest["config"] = layout.blob(CONFIG, &huge);
+    });
     refused(&store, &layout, &["4 MiB"]);
 }
 
@@ -317,13 +299,10 @@ fn a_document_of_more_than_4_mib_is_refused() {
 fn a_layer_that_is_not_an_archive_is_refused() {
     let Some(store) = root() else { return };
     for bytes in [&[0x5a; 4096][..], b"BZh91AY&SY and so on", b"{}"] {
-        let mut layout = Layout::new();
-        let mut manifest =
-            layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
-        layout.manifests.clear();
-        manifest["layers"][0] =
-            layout.blob("application/vnd.oci.image.layer.v1.tar+encrypted", bytes);
-        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+        let layout = changed(|layout, manifest| {
+            manifest["layers"][0] =
+                layout.blob("application/vnd.oci.image.layer.v1.tar+encrypted", bytes);
+        });
         refused(&store, &layout, &[&digest(bytes)[7..19]]);
     }
 }
@@ -386,13 +365,8 @@ fn a_link_in_a_layout_does_not_lead_out_of_it() {
 fn an_invalid_image_name_in_an_archive_is_refused() {
     let Some(store) = root() else { return };
     for name in ["../x", "a b:1", "UPPER:1", "a:b:c", "-a:1", "\u{1b}[2J:1"] {
-        let ran = {
-            let file = store.file(
-                "hostile.tar",
-                image::docker_archive(&[name], &[tiny()], &json!({})),
-            );
-            store.call(&["load", file.to_str().unwrap()])
-        };
+        let archive = image::docker_archive(&[name], &[tiny()], &json!({}));
+        let ran = store.try_load(archive);
         ran.exits(1);
         assert!(!ran.err.contains('\u{1b}'), "{:?}", ran.err);
         store.holds_nothing(name);

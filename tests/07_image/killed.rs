@@ -1,7 +1,7 @@
 //! kill -9 at any moment leaves the store as it was, or as it would have become.
 
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kiste_tests::archive::{Archive, Entry};
@@ -21,16 +21,10 @@ fn random() -> u32 {
 /// Starts a subcommand, and kills it after a random part of `whole`, which may be before
 /// its first call or after its last.
 fn kill(store: &TestStore, arguments: &[&str], whole: Duration) {
-    let mut child = Command::new(store.bench().exe())
-        .arg(arguments[0])
-        .arg("--store")
-        .arg(store.path())
-        .args(&arguments[1..])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    kill_within(store.command(arguments).spawn().unwrap(), whole);
+}
+
+fn kill_within(mut child: Child, whole: Duration) {
     std::thread::sleep(whole * random() / 230);
     let _ = child.kill();
     child.wait().unwrap();
@@ -167,38 +161,18 @@ fn a_killed_rmi_or_gc_damages_nothing() {
 #[test]
 fn a_killed_commit_has_made_the_image_or_nothing() {
     let Some(store) = root() else { return };
-    store
-        .call(&[
-            "load",
-            "-i",
-            store.file("a.tar", layout("a:1", "a")).to_str().unwrap(),
-        ])
-        .exits(0);
-    let arguments = |store: &TestStore| {
-        let options = ["--image", "a:1", "--commit", "b:1"];
-        store.bench().arguments(
-            &options,
-            &[
-                "sh",
-                "-c",
-                "for i in 1 2 3 4 5 6 7 8 9; do cp /large /l$i 2>/dev/null || cat /large > /l$i; done",
-            ],
-        )
-    };
+    store.load(layout("a:1", "a"));
+    let script = "for i in 1 2 3 4 5 6 7 8 9; do cp /large /l$i 2>/dev/null || cat /large > /l$i; done";
+    let options = ["--image", "a:1", "--commit", "b:1"];
+    let arguments = store.bench().arguments(&options, &["sh", "-c", script]);
     let run = |store: &TestStore| {
-        Command::new(store.bench().exe())
-            .args(arguments(store))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
+        let mut command = Command::new(store.bench().exe());
+        command.args(&arguments).stderr(Stdio::null()).spawn().unwrap()
     };
     let whole = duration(|| assert!(run(&store).wait().unwrap().success()));
     store.call(&["rmi", "b:1"]).exits(0);
     for _ in 0..12 {
-        let mut child = run(&store);
-        std::thread::sleep(whole * random() / 230);
-        let _ = child.kill();
-        child.wait().unwrap();
+        kill_within(run(&store), whole);
         if store.names().contains(&"b:1".to_owned()) {
             store
                 .sh("b:1", &[], "ls / | grep -c '^l[1-9]'; wc -c < /l9")

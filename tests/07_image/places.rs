@@ -1,25 +1,30 @@
 //! Stores that are full, read-only, damaged or owned by another user.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use kiste_tests::archive::{Archive, Entry, gzip_of_zeros};
 use kiste_tests::image::{Layout, Packed, digest};
-use kiste_tests::tool;
+use kiste_tests::{Ran, tool};
 
 use crate::test_store::{TestStore, alone, everywhere, root};
 use crate::tiny::tiny;
 
 /// Runs the program in a mount namespace of its own, after the script `prepare`.
-fn in_mount_namespace(
+fn in_mount_namespace(store: &TestStore, prepare: &str, arguments: &[&str]) -> Ran {
+    call_by_script(store, &format!("set -e; {prepare}; exec \"$@\""), arguments)
+}
+
+/// Runs a script in a mount namespace of its own, which runs the program as `"$@"`.
+fn call_by_script(
     store: &TestStore,
-    prepare: &str,
-    arguments: &[&str],
-) -> kiste_tests::Ran {
-    let script = format!("set -e; {prepare}; exec \"$@\"");
-    let starter =
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+    script: &str,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Ran {
+    let unshare = ["unshare", "--mount", "--propagation", "private"];
+    let starter = [&unshare[..], &["sh", "-c", script, "sh"]].concat();
     store.bench().call_by(&starter, arguments)
 }
 
@@ -48,17 +53,7 @@ fn a_full_disk_is_an_error_and_nothing_is_left_of_the_image() {
             "mount -t tmpfs -o size=8m tmpfs {disk}; \"$@\" && exit 99; code=$?; \
              find {store_path}/layers {store_path}/tmp -mindepth 1 | head; \"$1\" images --store {store_path} --format json; exit $code"
         );
-        let starter = [
-            "unshare",
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            &script,
-            "sh",
-        ];
-        let ran = store.bench().call_by(&starter, arguments);
+        let ran = call_by_script(&store, &script, arguments);
         ran.exits(1);
         assert!(
             ran.err.contains("No space left") || ran.err.contains("free"),
@@ -112,13 +107,11 @@ fn a_container_that_fills_the_disk_is_removed_at_its_end() {
          \"$@\"; code=$?; ls -A {path}/containers {path}/tmp | grep -v : ; exit $code",
         tar.display()
     );
-    let unshare =
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
     let fill =
         "i=0; while (: > /$i) 2> /dev/null; do i=$((i + 1)); done; echo $((i > 100))";
     let arguments =
         store.bench().arguments(&["--image", "small:1"], &["sh", "-c", fill]);
-    let ran = store.bench().call_by(&unshare, arguments);
+    let ran = call_by_script(&store, &script, arguments);
     assert_eq!(ran.exits(0).out.trim_end(), "1", "nothing is left: {ran:?}");
 }
 
@@ -158,7 +151,7 @@ fn a_read_only_store_can_be_read() {
     in_mount_namespace(&store, &prepare, &arguments)
         .exits(125)
         .complains("Read-only file system")
-        .complains("hint: the store is read-only");
+        .complains("hint: the store must be writable");
     assert_eq!(store.names(), ["small:1"]);
 }
 
@@ -197,25 +190,22 @@ fn a_store_must_be_a_directory() {
     everywhere(|store| {
         let file = store.file("tiny.tar", tiny());
         let store_path = store.file("store", "a file");
-        store
-            .call(&["import", file.to_str().unwrap(), "x"])
-            .exits(1)
-            .complains(store_path.to_str().unwrap());
+        let refuses = || {
+            let ran = store.call(&["import", file.to_str().unwrap(), "x"]);
+            ran.exits(1).complains(store_path.to_str().unwrap());
+        };
+        refuses();
         fs::remove_file(&store_path).unwrap();
         symlink("/nonexistent/place", &store_path).unwrap();
-        store
-            .call(&["import", file.to_str().unwrap(), "x"])
-            .exits(1)
-            .complains(store_path.to_str().unwrap());
+        refuses();
         fs::remove_file(&store_path).unwrap();
         // A user's own directory must not become a store.
         fs::create_dir(&store_path).unwrap();
         fs::write(store_path.join("thesis.txt"), "text").unwrap();
         fs::write(store_path.join("index.json"), "not ours").unwrap();
         store.give(&store_path);
-        let ran = store.call(&["import", file.to_str().unwrap(), "x"]);
-        ran.exits(1).complains(store_path.to_str().unwrap());
-        store.call(&["gc", "--run-dir", store.bench().run_dirs().to_str().unwrap()]);
+        refuses();
+        store.gc();
         assert_eq!(fs::read_to_string(store_path.join("thesis.txt")).unwrap(), "text");
         assert_eq!(
             fs::read_to_string(store_path.join("index.json")).unwrap(),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use kiste_tests::image::{Layout, Packed, chain_id};
 use kiste_tests::tasks::in_addition;
@@ -103,7 +104,15 @@ impl TestStore {
         self.exactly(&[&arguments[..1], &store_path, &arguments[1..]].concat())
     }
 
-    /// Does the same with this file as stdin.
+    /// Returns the same as a command to start, without input and output.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.bench().exe());
+        command.arg(arguments[0]).arg("--store").arg(self.path()).args(&arguments[1..]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Does the same as `call`, with this file as stdin.
     pub fn call_with_stdin(&mut self, stdin: &Path, arguments: &[&str]) -> Ran {
         let store_path = self.path();
         let store_path = ["--store", store_path.to_str().unwrap()];

@@ -1,5 +1,5 @@
-//! A firewall on the host that drops forwarded packets: it is named, or adjusted and
-//! restored.
+//! A firewall on the host that drops forwarded packets. Kiste names it, or adjusts and
+//! restores it.
 
 use kiste_tests::{World, net};
 

@@ -125,8 +125,8 @@ fn no_container_sends_packets_from_a_loopback_address() {
     world.is_as_before();
 }
 
-/// The kernel remembers where packets of a connection go, and sees no end of one in
-/// UDP.
+/// The kernel remembers where the packets of a connection go, and a UDP connection has
+/// no end that it could see.
 #[test]
 fn packets_for_a_container_that_is_gone_do_not_reach_the_next_one_at_its_address() {
     let Some(world) = world() else { return };

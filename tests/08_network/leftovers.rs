@@ -1,4 +1,4 @@
-//! Many containers at once, and what a kill leaves.
+//! Many containers at once, and killed runtimes.
 
 use std::collections::HashSet;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -91,7 +91,7 @@ fn the_next_container_gets_the_address_and_ports_of_a_killed_one() {
     world.is_as_before();
 }
 
-/// Changes that were made in one namespace can only be undone there.
+/// The changes of a network namespace can be undone only in it.
 #[test]
 fn gc_in_another_network_namespace_forgets_nothing() {
     let Some(world) = world() else { return };
@@ -132,7 +132,7 @@ fn a_directory_of_networks_can_be_named_by_a_link() {
     world.is_as_before();
 }
 
-/// Each would replace the other's rules.
+/// The containers of each would replace the rules of the other.
 #[test]
 fn two_directories_of_networks_do_not_share_a_host() {
     let Some(world) = world() else { return };
@@ -153,7 +153,8 @@ fn two_directories_of_networks_do_not_share_a_host() {
     world.is_as_before();
 }
 
-/// It could not be restored. /proc/PID/mem is a file whose beginning nobody can read.
+/// Its old value could not be restored. /proc/PID/mem is a file whose beginning nobody
+/// can read.
 #[test]
 fn a_setting_that_cannot_be_read_is_not_changed() {
     let Some(world) = world() else { return };

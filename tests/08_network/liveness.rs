@@ -79,7 +79,7 @@ fn a_container_keeps_its_network_without_its_creator_while_its_state_names_its_p
     let link = lease_before["link"].as_str().unwrap();
     assert!(world.state().contains(link) && world.state().contains("dport 8080"));
 
-    // Another process has got the id meanwhile.
+    // Another process has the id now.
     write_state(&run_dir, ContainerState { start_time: state.start_time + 1, ..state });
     world.gc().exits(0);
     world.is_as_before();
@@ -105,8 +105,8 @@ fn a_container_that_cannot_be_examined_keeps_its_lease() {
     world.is_as_before();
 }
 
-/// The kernel gives the inode of a namespace again when the namespace is gone. The note
-/// says in turn: this inode, as an older version wrote it, and another cookie.
+/// The kernel gives the inode of a namespace to another one when the namespace is gone.
+/// The test notes this inode first, as an older version did, and then another cookie.
 #[test]
 fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
     let Some(world) = world() else { return };
@@ -118,7 +118,7 @@ fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
     let note = world.network_dir().join("host.json");
     let inode = world.sh("readlink /proc/self/ns/net").out.trim().to_owned();
     for other in [inode.as_str(), "cookie:1"] {
-        let text = edit(&note, |note| note["place"]["namespace"] = json!(other));
+        let text = edit(&note, |note| note["namespace"]["namespace"] = json!(other));
         world.gc().exits(1).complains("in another network namespace");
         world.run(&[], &["true"]).exits(125).complains("in another network namespace");
         assert_eq!(world.sh(state).out, before, "{other}");

@@ -36,18 +36,14 @@ pub struct CommandArgs {
     command: Vec<OsString>,
 }
 
-/// An image's defaults, for what the command line does not set.
-#[derive(Clone, Debug, Default)]
-pub struct Defaults {
-    /// The program and its arguments.
-    pub argv: Vec<OsString>,
-    /// Variables, `NAME=VALUE`.
-    pub env: Vec<OsString>,
-    /// The directory in which it starts.
-    pub workdir: Option<PathBuf>,
-}
-
 impl CommandArgs {
+    /// Returns the command as it was typed; its environment has only the variables that
+    /// were given.
+    pub fn plan(&self) -> Command {
+        let (argv, env) = (self.command.clone(), self.env.clone());
+        Command { argv, env, workdir: self.workdir.clone() }
+    }
+
     /// Makes the command, on a host of this name.
     pub fn on_host(&self, hostname: &str) -> Command {
         self.at_home(hostname, None)
@@ -55,36 +51,7 @@ impl CommandArgs {
 
     /// Does the same for a user with this home directory; `-e HOME=…` takes precedence.
     pub fn at_home(&self, hostname: &str, home: Option<&str>) -> Command {
-        self.with_defaults(&Defaults::default(), hostname, home)
-    }
-
-    /// Does the same with an image's defaults; the options take precedence.
-    pub fn with_defaults(
-        &self,
-        defaults: &Defaults,
-        hostname: &str,
-        home: Option<&str>,
-    ) -> Command {
-        let caller = |name: &str| std::env::var_os(name).unwrap_or_default();
-        let home = match home {
-            Some(home) => home.into(),
-            None if nix::unistd::geteuid().is_root() => "/root".into(),
-            None => caller("HOME"),
-        };
-        let mut env = vec![
-            set("PATH", PATH.as_ref()),
-            set("HOME", &home),
-            set("TERM", &caller("TERM")),
-            set("HOSTNAME", hostname.as_ref()),
-        ];
-        env.retain(|entry| !entry.as_bytes().ends_with(b"="));
-        for entry in defaults.env.iter().chain(&self.env) {
-            env.retain(|earlier| name_of(earlier) != name_of(entry));
-            env.push(entry.clone());
-        }
-        let argv = if self.command.is_empty() { &defaults.argv } else { &self.command };
-        let workdir = self.workdir.as_ref().or(defaults.workdir.as_ref());
-        Command { argv: argv.clone(), env, workdir: workdir.cloned() }
+        self.plan().or(environment(hostname, home))
     }
 
     /// Formats the command as it was typed, for people.
@@ -103,6 +70,25 @@ impl CommandArgs {
     pub fn pid_file(&self) -> Result<PidFile> {
         PidFile::at(self.pid_file.as_deref())
     }
+}
+
+/// Returns a command that has only an environment: the variables of every command that
+/// does not set them itself.
+pub fn environment(hostname: &str, home: Option<&str>) -> Command {
+    let caller = |name: &str| std::env::var_os(name).unwrap_or_default();
+    let home = match home {
+        Some(home) => home.into(),
+        None if nix::unistd::geteuid().is_root() => "/root".into(),
+        None => caller("HOME"),
+    };
+    let mut env = vec![
+        set("PATH", PATH.as_ref()),
+        set("HOME", &home),
+        set("TERM", &caller("TERM")),
+        set("HOSTNAME", hostname.as_ref()),
+    ];
+    env.retain(|entry| !entry.as_bytes().ends_with(b"="));
+    Command { env, ..Command::default() }
 }
 
 /// Parses `K=V`; or `K`, which stands for the caller's value.
@@ -127,10 +113,6 @@ fn set(name: &str, value: &OsStr) -> OsString {
     entry.push("=");
     entry.push(value);
     entry
-}
-
-fn name_of(entry: &OsStr) -> &[u8] {
-    entry.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -29,11 +29,11 @@ const MISSING: [Errno; 4] =
     [Errno::ENOENT, Errno::ENOTDIR, Errno::ENAMETOOLONG, Errno::ELOOP];
 
 /// A command, with its environment and its working directory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Command {
     /// The program and its arguments.
     pub argv: Vec<OsString>,
-    /// The whole environment, `NAME=VALUE`.
+    /// The environment, `NAME=VALUE`.
     pub env: Vec<OsString>,
     /// The directory in which it starts; unset, that of its parent.
     pub workdir: Option<PathBuf>,
@@ -110,6 +110,20 @@ fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
 }
 
 impl Command {
+    /// Completes the command: takes from `defaults` everything that it does not set
+    /// itself. Of two variables of one name, the last one counts.
+    pub fn or(mut self, defaults: Command) -> Self {
+        for entry in std::mem::replace(&mut self.env, defaults.env) {
+            self.env.retain(|earlier| name_of(earlier) != name_of(&entry));
+            self.env.push(entry);
+        }
+        if self.argv.is_empty() {
+            self.argv = defaults.argv;
+        }
+        self.workdir = self.workdir.or(defaults.workdir);
+        self
+    }
+
     /// Finds the program: a name with a slash is a path, any other is looked up in the
     /// directories of the command's own `PATH`.
     fn find(&self) -> Result<PathBuf> {
@@ -121,6 +135,10 @@ impl Command {
             None => Ok(look_again(path, name)?),
         }
     }
+}
+
+fn name_of(entry: &OsStr) -> &[u8] {
+    entry.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
 /// Explains why no program was found: exit code 126 if there is a file that cannot be
@@ -202,4 +220,27 @@ fn c_string(string: &OsStr) -> Result<CString> {
     CString::new(string.to_os_string().into_vec()).map_err(|_| {
         Failure::new(format_args!("{string:?}: contains a NUL byte")).into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_completed_by_what_it_does_not_set_itself() {
+        let strings = |words: &[&str]| words.iter().map(OsString::from).collect();
+        let own = Command { env: strings(&["A=1", "A=2"]), ..Command::default() };
+        let (argv, env) = (strings(&["sh"]), strings(&["PATH=/bin", "A=0"]));
+        let defaults = Command { argv, env, workdir: Some("/data".into()) };
+        let both = own.or(defaults.clone());
+        assert_eq!(both.argv, defaults.argv);
+        assert_eq!(both.env, ["PATH=/bin", "A=2"]);
+        let other = Command {
+            argv: strings(&["ls"]),
+            workdir: Some("/".into()),
+            env: Vec::new(),
+        };
+        let both = other.clone().or(defaults);
+        assert_eq!((both.argv, both.workdir), (other.argv, other.workdir));
+    }
 }

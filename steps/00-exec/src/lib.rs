@@ -25,7 +25,7 @@ mod startup;
 mod status;
 mod sys;
 
-pub use args::{CommandArgs, Defaults};
+pub use args::{CommandArgs, environment};
 pub use channel::{Channel, Life};
 pub use child::Child;
 pub use command::{Command, become_command, close_other_fds};

@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 use anyhow::Result;
 use kit::{Failure, Id};
 
-use crate::cli::UsageReport;
 use crate::cpuset::CpuList;
 use crate::limits::Limits;
 use crate::placement::{CgroupParent, Placement, SessionBus};
@@ -48,11 +47,11 @@ pub struct Args {
     cgroup_parent: CgroupParent,
     /// Print the used resources at the end: time, CPU, memory, processes, I/O
     #[arg(long)]
-    stats: bool,
+    pub(crate) stats: bool,
 }
 
 impl Args {
-    /// Makes the limits of the options.
+    /// Makes limits from the options.
     ///
     /// # Errors
     /// A usage error (exit code 2) when two options contradict each other, or when the
@@ -65,8 +64,8 @@ impl Args {
         self.limits_on(online.as_ref()).map_err(|rule| rule.exit(2).into())
     }
 
-    /// Makes the place of the cgroup of container `id`. The session bus is the one in
-    /// the environment.
+    /// Returns where the cgroup of container `id` is made. The environment has the
+    /// address of the session bus.
     pub fn placement(&self, id: &Id) -> Placement {
         let bus = std::env::var_os("DBUS_SESSION_BUS_ADDRESS");
         Placement {
@@ -74,11 +73,6 @@ impl Args {
             id: id.clone(),
             session_bus: bus.map(|it| SessionBus(it.to_string_lossy().into())),
         }
-    }
-
-    /// Returns whether the used resources are printed at the end.
-    pub fn usage_report(&self) -> UsageReport {
-        if self.stats { UsageReport::Print } else { UsageReport::Omit }
     }
 
     fn limits_on(&self, online: Option<&CpuList>) -> Result<Limits, Failure> {
@@ -117,7 +111,7 @@ impl Args {
 
 const SWAP: &str = "--memory-swap is the total of memory and swap";
 
-/// Tells which rule is broken by the names of the options.
+/// Makes the message for a broken rule, with the names of the options.
 fn name_options(error: LimitError) -> Failure {
     match error {
         LimitError::SwapWithoutMemory => {

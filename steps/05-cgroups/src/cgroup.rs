@@ -38,8 +38,9 @@ impl Cgroup {
     /// Makes `PARENT/ID` in each hierarchy, and writes the limits.
     ///
     /// # Errors
-    /// When the limits break a rule of [`Limits::check`], or one cannot be set: the error
-    /// names the controller and the file, and has a hint. Nothing is left then.
+    /// When the limits break a rule of [`Limits::check`], or one cannot be set. The
+    /// error names the limit, and has a hint for a host that cannot set it. Nothing is
+    /// left then.
     // Task 5.1: make a directory in each hierarchy, then write the limits, before there
     // is any process. If a step fails, dropping `cgroup` removes the directories.
     pub fn create(
@@ -99,8 +100,8 @@ impl Cgroup {
         Cgroup { directories, unified: None, at_drop: AtDrop::Leave }
     }
 
-    /// Leaves the cgroup, with the processes in it. From now on it is found by
-    /// [`Cgroup::find`], and by `gc` once the container is no longer alive.
+    /// Leaves the cgroup, with the processes in it. [`Cgroup::find`] finds it from now
+    /// on, and `gc` does so once the container is no longer alive.
     pub fn let_live(mut self) {
         self.at_drop = AtDrop::Leave;
     }
@@ -122,9 +123,9 @@ impl Cgroup {
         for directory in
             self.directories.iter().filter(|it| it.version() == Version::V1)
         {
-            // 0 stands for the thread that writes, and the child has one. `tasks` moves
-            // it at once, while cgroup.procs waits 5 to 20 ms for all forks of the host
-            // (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
+            // 0 stands for the thread that writes; the child has no other. `tasks`
+            // moves it at once. A write to cgroup.procs waits 5 to 20 ms for all forks
+            // of the host (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
             directory.write("version 1: enters before anything else", "tasks", 0)?;
         }
         Ok(())
@@ -180,7 +181,8 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         if self.at_drop == AtDrop::Remove {
-            // The error that ended the start says more. `gc` finds what is left.
+            // The error that ended the start is the one to report. `gc` finds what is
+            // left.
             let _ = kill_and_remove(std::mem::take(&mut self.directories));
         }
     }
@@ -207,20 +209,19 @@ fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
         return Ok(());
     };
     let name = missing.name(Version::V2);
-    let failure = if is_root {
+    let (what, fix) = if is_root {
+        let what =
+            format!("no hierarchy has the {name} controller, which a limit needs");
         let fix = "see /proc/cgroups; a parameter such as `cgroup_enable=memory` at boot turns it on, \
                    and `cgroup_no_v1=all` gives all controllers to version 2";
-        Failure::new(format_args!(
-            "no hierarchy has the {name} controller, which a limit needs"
-        ))
-        .hint(fix)
+        (what, fix)
     } else {
-        Failure::new(format_args!(
+        let what = format!(
             "the {name} controller, which a limit needs, is not delegated to you"
-        ))
-        .hint(delegation::FIX)
+        );
+        (what, delegation::FIX)
     };
-    Err(failure.into())
+    Err(Failure::new(what).hint(fix).into())
 }
 
 fn open(directory: &Directory) -> Result<OwnedFd> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use kit::{Failure, Hint, RunDir, RunDirArgs};
 
+use crate::args::Args;
 use crate::cgroup::Cgroup;
 use crate::gc::{gc, gc_nearby};
 
@@ -25,39 +26,33 @@ pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
         .map_err(|error| Failure::of(&error).exit(1).into())
 }
 
-/// Does the same for a few containers before a run. An error is a warning: the new
-/// container can run all the same.
+/// Removes a few of these containers before a run. An error is only a warning, since
+/// the new container can run all the same.
 pub fn gc_before_run(run_dir: &RunDir) {
     if let Err(error) = gc_nearby(run_dir).and_then(|collected| collected.outcome) {
         kit::warn_error("an earlier container is not removed", &error);
     }
 }
 
-/// Whether the resources that a container has used are printed at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UsageReport {
-    /// They are printed.
-    Print,
-    /// They are not printed.
-    Omit,
+impl Args {
+    /// Prints at the end of a container whether it ran out of memory, and with --stats
+    /// the resources that it has used. `wall` is the time from start to end.
+    pub fn report(&self, cgroup: &Cgroup, wall: Duration) {
+        if let Some(oom) = cgroup.oom() {
+            kit::notice(oom);
+        }
+        if self.stats {
+            kit::notice(cgroup.stats().report(wall));
+        }
+    }
 }
 
 impl Cgroup {
-    /// Prints at the end of a container whether it ran out of memory, and the resources
-    /// that it has used if they are asked for. `wall` is the time from start to end.
-    pub fn report(&self, usage: UsageReport, wall: Duration) {
-        if let Some(oom) = self.oom() {
-            kit::notice(oom);
-        }
-        if usage == UsageReport::Print {
-            kit::notice(self.stats().report(wall));
-        }
-    }
-
     /// Removes the cgroup at the end of a container. If that fails, it prints a warning
     /// and keeps the run directory for `gc`. The exit code stays that of the command.
-    /// Returns the run directory, unless it is kept: the container counts as alive until
-    /// the caller drops it.
+    ///
+    /// Returns the run directory, unless it is kept. The container counts as alive
+    /// until the caller drops it.
     pub fn remove_or_keep(self, run_dir: RunDir) -> Option<RunDir> {
         match self.remove().hint("remove what is left with `gc` later") {
             Ok(()) => Some(run_dir),

@@ -1,14 +1,14 @@
-//! Waiting that ends.
+//! Waits for the kernel, but not for ever.
 
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollTimeout, poll};
 
-/// The longest time that anything is waited for. A process that does not die in this
-/// time is stuck in the kernel.
+/// The longest time that a wait takes. A process that does not die in this time is
+/// stuck in the kernel.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Why a process neither stops nor dies.
+/// The hint for a process that neither stops nor dies.
 pub(crate) const STUCK: &str = "a process in it is stuck in the kernel: look for state D in \
                                 `ps -eo pid,stat,wchan,cmd`; remove what is left with `gc` later";
 

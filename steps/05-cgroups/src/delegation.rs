@@ -1,5 +1,5 @@
-//! Cgroups without root: below a cgroup that is delegated to the user (cgroup-v2.rst,
-//! "Delegation").
+//! Finds the cgroup that is delegated to the user. A container without root has its
+//! cgroup below that one (cgroup-v2.rst, "Delegation").
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,11 +20,11 @@ pub(crate) const FIX: &str = "start it in a cgroup that is yours: `systemd-run -
 impl Hierarchies {
     /// Finds the hierarchies in which this process may make cgroups. Root may do so in
     /// all of them. Without root it is the part of the unified hierarchy that is
-    /// delegated to the user. If a controller is missing there, systemd is asked for a
+    /// delegated to the user. If a controller is missing there, this asks systemd for a
     /// scope.
     ///
     /// # Errors
-    /// As [`Hierarchies::detect`], and when systemd makes no scope.
+    /// The errors of [`Hierarchies::detect`], and when systemd makes no scope.
     pub(crate) fn usable(
         placement: &Placement,
         needed: &BTreeSet<Controller>,
@@ -68,8 +68,8 @@ fn base(hierarchy: &Hierarchy) -> Option<PathBuf> {
         .map(Path::to_path_buf)
 }
 
-/// Returns whether the user may write to the directory and to the two files in it that
-/// are handed over with it.
+/// Returns whether the user may write to the directory and to the two files that are
+/// delegated with it.
 fn is_delegated(cgroup: &Path) -> bool {
     let places = [
         cgroup.to_path_buf(),

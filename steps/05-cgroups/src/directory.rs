@@ -41,7 +41,7 @@ impl Directory {
                     if kit::errno(&error) == Some(Errno::ENOENT)
                         && deadline.pause() => {}
                 Err(error) => {
-                    // The first error says more.
+                    // The error to report is the first one.
                     let _ = parent::remove_unused(above, &hierarchy.mount_point);
                     return Err(error);
                 }

@@ -28,14 +28,14 @@ pub fn doctor() -> Vec<Check> {
         let fix = "mount -t cgroup2 none /sys/fs/cgroup";
         return vec![Check::fails("cgroup", "no cgroup file system is mounted", fix)];
     }
-    let controller = |name, controller| holder(&hierarchies, name, controller);
+    let controller = |controller| holder(&hierarchies, controller);
     vec![
         unified(&hierarchies),
         legacy(&hierarchies),
-        controller("cgroup-memory", Controller::Memory),
-        controller("cgroup-cpu", Controller::Cpu),
-        controller("cgroup-pids", Controller::Pids),
-        controller("cgroup-cpuset", Controller::Cpuset),
+        controller(Controller::Memory),
+        controller(Controller::Cpu),
+        controller(Controller::Pids),
+        controller(Controller::Cpuset),
         swap(&hierarchies),
         blkio_weight(&hierarchies),
         freeze(&hierarchies),
@@ -100,11 +100,12 @@ fn legacy(hierarchies: &Hierarchies) -> Check {
     check("cgroup-v1", found, "no hierarchy of version 1", fix)
 }
 
-fn holder(hierarchies: &Hierarchies, name: &str, controller: Controller) -> Check {
-    let controller_name = controller.name(Version::V2);
-    let missing = format!("no hierarchy has the {controller_name} controller");
+fn holder(hierarchies: &Hierarchies, controller: Controller) -> Check {
+    let name = controller.name(Version::V2);
+    let missing = format_args!("no hierarchy has the {name} controller");
     let fix = "boot with `cgroup_enable=memory cgroup_no_v1=all`; see /proc/cgroups";
-    check(name, hierarchies.holding(controller).map(place), missing, fix)
+    let found = hierarchies.holding(controller).map(place);
+    check(&format!("cgroup-{name}"), found, missing, fix)
 }
 
 fn place(hierarchy: &Hierarchy) -> String {
@@ -209,7 +210,7 @@ mod tests {
         let top = Fake::new("told");
         let path = top.path().display();
         let version_1 = top.mounted("cgroup", "rw,memory,blkio,freezer");
-        let memory = holder(&version_1, "cgroup-memory", Controller::Memory);
+        let memory = holder(&version_1, Controller::Memory);
         assert_eq!(
             result(&memory),
             (Verdict::Ok, format!("version 1, at {path}").as_str())

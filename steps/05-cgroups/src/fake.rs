@@ -31,7 +31,7 @@ impl Fake {
         path
     }
 
-    /// Returns the hierarchies of a host on which it is mounted so.
+    /// Returns the hierarchies of a host that has mounted only this one.
     pub(crate) fn mounted(&self, kind: &str, options: &str) -> Hierarchies {
         let path = self.path().display();
         let mount = format!("50 40 0:30 / {path} rw - {kind} cgroup {options}\n");

@@ -16,7 +16,7 @@ const STATE: &str = "freezer.state";
 pub(crate) fn freeze(directories: &[Directory]) -> Result<()> {
     if let Some(cgroup) = unified(directories) {
         cgroup.write("freeze all processes in it", "cgroup.freeze", 1)?;
-        // If one cannot be frozen, the others must not stay frozen for ever.
+        // If one process cannot be frozen, the others must not stay frozen.
         return events::wait(cgroup, "frozen", 1)
             .inspect_err(|_| drop(thaw(directories)));
     }
@@ -56,7 +56,7 @@ pub(crate) fn freeze_v1(cgroup: &Directory) -> Result<()> {
             return Ok(());
         }
         if !deadline.pause() {
-            // If one cannot be frozen, the others must not stay frozen for ever.
+            // If one process cannot be frozen, the others must not stay frozen.
             thaw_v1(cgroup)?;
             let path = cgroup.path().display();
             let what = format!("{path}/{STATE}: still FREEZING after 10 seconds");
@@ -75,7 +75,7 @@ fn thaw_v1(cgroup: &Directory) -> Result<()> {
 /// As long as the container's root has CAP_SYS_ADMIN (until step 09), it can mount the
 /// freezer and freeze processes in cgroups of its own. If its PID 1 ends then, the
 /// kernel waits for these processes before it reports the end, and so does the runtime.
-/// After somebody has killed the runtime, `gc` comes here.
+/// Once somebody has killed the runtime, `gc` calls this function.
 pub(crate) fn thaw_tree(top: &Directory) -> Result<()> {
     for path in top.tree() {
         let cgroup = Directory::found(&top.hierarchy, path);

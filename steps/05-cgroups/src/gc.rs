@@ -33,7 +33,7 @@ pub fn gc(run_dirs: &Path) -> Result<Collected> {
     RunDir::abandoned(run_dirs).map(collect_all)
 }
 
-/// Does the same for a few of the run directories beside `run_dir`.
+/// Collects a few of the run directories beside `run_dir`.
 pub(crate) fn gc_nearby(run_dir: &RunDir) -> Result<Collected> {
     run_dir.abandoned_nearby().map(collect_all)
 }

@@ -9,7 +9,8 @@
 //!
 //! In reading order:
 //!
-//! - [`Limits`]: the limits, as data. [`Args`] makes them of options.
+//! - [`Limits`]: the limits, as data. [`Args`] makes them from
+//!   options, and `rules` checks them.
 //! - `hierarchy`: the hierarchies of this host.
 //! - [`Cgroup`]: a container's cgroup, from `mkdir` to `rmdir`. `limit_files` is the
 //!   table of limits, `v2` enables controllers, `v1` is for older hosts.
@@ -56,7 +57,7 @@ mod view;
 
 pub use args::Args;
 pub use cgroup::Cgroup;
-pub use cli::{UsageReport, gc_before_run, gc_command};
+pub use cli::{gc_before_run, gc_command};
 pub use cpuset::CpuList;
 pub use directory::Directory;
 pub use doctor::doctor;

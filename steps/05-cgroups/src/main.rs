@@ -105,7 +105,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    cgroup.report(args.cgroup.usage_report(), started.elapsed());
+    args.cgroup.report(&cgroup, started.elapsed());
     cgroup.remove_or_keep(run_dir);
     Ok(status.into())
 }

@@ -89,22 +89,15 @@ impl Mount {
     /// When the mount point cannot be examined. Without this hierarchy the container
     /// would not be limited.
     pub(crate) fn is_visible(&self) -> Result<bool> {
-        match self.mount_point.metadata() {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::NotFound | ErrorKind::NotADirectory
-                ) =>
-            {
-                Ok(false)
-            }
-            found => {
-                let device = found
-                    .with_context(|| format!("stat {}", self.mount_point.display()))?
-                    .dev();
-                Ok(format!("{}:{}", major(device), minor(device)) == self.device)
-            }
+        use ErrorKind::{NotADirectory, NotFound};
+        let found = self.mount_point.metadata();
+        if matches!(&found, Err(error) if matches!(error.kind(), NotFound | NotADirectory))
+        {
+            return Ok(false);
         }
+        let stat = || format!("stat {}", self.mount_point.display());
+        let device = found.with_context(stat)?.dev();
+        Ok(format!("{}:{}", major(device), minor(device)) == self.device)
     }
 }
 

@@ -52,14 +52,10 @@ impl Cgroup {
 
 impl Display for Oom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.limit {
-            Some(limit) => write!(f, "killed: out of memory (limit {limit}")?,
-            None => write!(f, "killed: out of memory (no limit of its own")?,
-        }
-        match self.peak {
-            Some(peak) => write!(f, ", peak {peak})"),
-            None => write!(f, ")"),
-        }
+        let own = |limit| format!("limit {limit}");
+        let limit = self.limit.map_or("no limit of its own".into(), own);
+        let peak = self.peak.map(|peak| format!(", peak {peak}")).unwrap_or_default();
+        write!(f, "killed: out of memory ({limit}{peak})")
     }
 }
 

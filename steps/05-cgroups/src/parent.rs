@@ -65,8 +65,8 @@ pub(crate) fn mark(cgroup: &Path) -> Result<()> {
 }
 
 /// Removes the marked cgroups from `cgroup` up to `top`, which stays. rmdir(2) refuses
-/// a cgroup that is in use, so the last container removes it. If another container
-/// wants a cgroup that vanishes at that moment, it makes it again.
+/// a cgroup that is in use, so the last container removes it. A container that needs
+/// the cgroup at that moment makes it again.
 ///
 /// # Errors
 /// When the kernel does not tell whether a cgroup is marked, or refuses to remove one

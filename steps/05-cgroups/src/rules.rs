@@ -1,5 +1,5 @@
-//! The rules for limits, wherever they come from. A limit that breaks one would be
-//! refused by the kernel, or protect nobody.
+//! The rules for limits, wherever the limits come from. The kernel refuses a limit that
+//! breaks one, or accepts it and limits nothing.
 
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
@@ -87,11 +87,11 @@ impl Limits {
             }
         }
         let memory = number(self.memory).map(Size);
-        match (number(self.memory_reservation).map(Size), memory) {
-            (Some(reservation), Some(memory)) if reservation > memory => {
-                return Err(LimitError::ReservationAboveMemory { reservation, memory });
-            }
-            _ => {}
+        let reservation = number(self.memory_reservation).map(Size);
+        if let (Some(reservation), Some(memory)) = (reservation, memory)
+            && reservation > memory
+        {
+            return Err(LimitError::ReservationAboveMemory { reservation, memory });
         }
         match (number(swap).map(Size), memory) {
             (Some(_), None) => Err(LimitError::SwapWithoutMemory),
@@ -130,7 +130,7 @@ mod tests {
         Limits { memory, swap, ..Limits::default() }
     }
 
-    /// Limits of which one has a number.
+    /// Returns limits of which one is set, to this number.
     fn with(limit: Limit, number: u64) -> Limits {
         let (max, mut limits) = (Some(Max::At(number)), Limits::default());
         match limit {
@@ -211,6 +211,7 @@ mod tests {
         let limits = memory(None, Some(Swap::Asked(Max::At(64 * MIB))));
         let error = Cgroup::create(&placement, &limits, &run_dir).unwrap_err();
         assert_eq!(error.to_string(), LimitError::SwapWithoutMemory.to_string());
+        assert_eq!(Failure::of(&error).failure_kind(), FailureKind::Usage);
         assert!(!run_dir.path().join("cgroups").exists(), "nothing is noted");
     }
 }

@@ -68,14 +68,9 @@ fn start(bus: &SessionBus, name: &str) -> Result<()> {
         let (_, _, unit, result) = body
             .get4::<u32, ObjectPath<&str>, &str, &str>()
             .context("read systemd's answer")?;
-        match (unit == name, result) {
-            (false, _) => {}
-            (true, "done") => return Ok(()),
-            (true, result) => {
-                return Err(
-                    Failure::new(format_args!("systemd says {result:?}")).into()
-                );
-            }
+        if unit == name {
+            let failed = || Failure::new(format_args!("systemd says {result:?}"));
+            return if result == "done" { Ok(()) } else { Err(failed().into()) };
         }
     }
 }

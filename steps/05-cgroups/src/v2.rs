@@ -35,12 +35,11 @@ const COUNTED: [Controller; 4] =
 ///
 /// The files of a controller appear in a cgroup when its parent's
 /// cgroup.subtree_control names it. A parent can name only the controllers that its own
-/// parent has enabled (cgroup-v2.rst, "Top-down Constraint"). Controllers that are
-/// enabled already are not written again.
+/// parent has enabled (cgroup-v2.rst, "Top-down Constraint").
 ///
-/// The controllers of [`COUNTED`] are enabled below the top too. At the top, which
-/// belongs to the host, only limits enable controllers, and these stay enabled when the
-/// container is gone: another manager may have begun to use them.
+/// Below the top, the controllers of [`COUNTED`] are enabled too. The top belongs to
+/// the host: only limits enable controllers there. They stay enabled when the container
+/// is gone, since another manager may use them by then.
 fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
     if cgroup.hierarchy.controllers.is_empty() {
         return Ok(()); // a hybrid host: all controllers are on version 1

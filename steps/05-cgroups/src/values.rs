@@ -172,6 +172,8 @@ mod tests {
         assert_eq!(swap(Max::At(150), Max::At(128)), Max::At(22));
         assert_eq!(swap(Max::At(128), Max::At(128)), Max::At(0));
         assert_eq!(swap(Max::Unlimited, Max::At(128)), Max::Unlimited);
+        // `Limits::check` refuses this one. Without it the limit would still hold.
+        assert_eq!(swap(Max::At(150), Max::Unlimited), Max::At(150));
     }
 
     #[test]

@@ -81,7 +81,8 @@ impl Args {
     }
 }
 
-/// Finds newuidmap and newgidmap in the caller's PATH.
-pub(crate) fn helpers() -> Helpers {
+/// Finds newuidmap and newgidmap in the caller's `$PATH`. It is for the code that reads
+/// options; all other functions take the value that it returns.
+pub fn helpers() -> Helpers {
     Helpers::find(&env::var_os("PATH").unwrap_or_default())
 }

@@ -7,17 +7,21 @@ use kit::Failure;
 use nix::unistd::geteuid;
 
 use crate::account::Account;
-use crate::helpers::hint_for_more_ids;
+use crate::helpers::{Helpers, hint_for_more_ids};
 use crate::namespace::Ids;
-use crate::{args, plan, subid};
+use crate::{plan, subid};
 
 /// Does this work as root. Another caller does it as root of a new user namespace: only
-/// there can a process make, read and remove files of the caller's subordinate ids.
+/// there can a process make, read and remove files of the caller's subordinate ids. The
+/// `helpers` write its maps.
 ///
 /// # Errors
 /// The error of the work, and the kernel's when it refuses the namespace.
-pub fn as_root(work: impl FnOnce() -> Result<()>) -> Result<()> {
-    if geteuid().is_root() { work() } else { in_process(CloneFlags::empty(), work) }
+pub fn as_root(helpers: &Helpers, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    match geteuid().is_root() {
+        true => work(),
+        false => in_process(CloneFlags::empty(), helpers, work),
+    }
 }
 
 /// Does this work as root, in a new mount namespace, so that no other process sees its
@@ -25,17 +29,24 @@ pub fn as_root(work: impl FnOnce() -> Result<()>) -> Result<()> {
 ///
 /// # Errors
 /// As [`as_root`].
-pub fn in_mount_namespace(work: impl FnOnce() -> Result<()>) -> Result<()> {
-    in_process(mount::NAMESPACE, || {
+pub fn in_mount_namespace(
+    helpers: &Helpers,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    in_process(mount::NAMESPACE, helpers, || {
         mount::Propagation::default().isolate()?;
         work()
     })
 }
 
-fn in_process(namespaces: CloneFlags, work: impl FnOnce() -> Result<()>) -> Result<()> {
+fn in_process(
+    namespaces: CloneFlags,
+    helpers: &Helpers,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let ids = match geteuid().is_root() {
         true => Ids::of_host(),
-        false => plan::of_caller(Account::of_id(0, 0), &args::helpers())?.0,
+        false => plan::of_caller(Account::of_id(0, 0), helpers)?.0,
     };
     let child = Spawn::new(ids.namespace() | namespaces)
         .job(Job::Inherited)

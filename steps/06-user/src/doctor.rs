@@ -7,8 +7,7 @@ use kit::doctor::{self, Check};
 use nix::unistd::{getegid, geteuid};
 
 use crate::account::Account;
-use crate::args;
-use crate::helpers::hint_for_more_ids;
+use crate::helpers::{Helpers, hint_for_more_ids};
 use crate::id_map::IdMap;
 use crate::namespace::{Ids, Writer};
 use crate::plan::{ENOUGH, why_own_id_only};
@@ -29,10 +28,10 @@ pub fn basics() -> Vec<Check> {
 }
 
 /// The checks of this step.
-pub fn checks() -> Vec<Check> {
+pub fn checks(helpers: &Helpers) -> Vec<Check> {
     let mut checks = vec![namespaces()];
     if !geteuid().is_root() {
-        checks.extend([helpers(), ranges()]);
+        checks.extend([uidmap(helpers), ranges(helpers)]);
     }
     checks
 }
@@ -104,8 +103,8 @@ fn cause() -> Option<(String, String)> {
     Some((format!("{name} is {value}"), hint))
 }
 
-fn helpers() -> Check {
-    match args::helpers().missing() {
+fn uidmap(helpers: &Helpers) -> Check {
+    match helpers.missing() {
         None => Check::ok("uidmap", "newuidmap and newgidmap are there"),
         Some(name) => Check::missing(
             "uidmap",
@@ -115,7 +114,7 @@ fn helpers() -> Check {
     }
 }
 
-fn ranges() -> Check {
+fn ranges(helpers: &Helpers) -> Check {
     let hint = hint_for_more_ids(&subid::caller());
     let (uids, gids) = match subid::of_caller() {
         Ok(ranges) => ranges,
@@ -126,8 +125,7 @@ fn ranges() -> Check {
     };
     match count(&uids).min(count(&gids)) {
         0 => {
-            let found =
-                why_own_id_only(&args::helpers(), &uids, &gids).unwrap_or_default();
+            let found = why_own_id_only(helpers, &uids, &gids).unwrap_or_default();
             Check::missing(
                 "subids",
                 format_args!("only your own id can be mapped: {found}"),

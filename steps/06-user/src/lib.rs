@@ -20,7 +20,7 @@ mod subid;
 mod sys;
 
 pub use account::{Account, User};
-pub use args::Args;
+pub use args::{Args, helpers};
 pub use as_root::{as_root, how_to_get_ids, in_mount_namespace};
 pub use doctor::{basics, checks};
 pub use helpers::Helpers;

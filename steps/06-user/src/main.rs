@@ -61,8 +61,13 @@ fn main() -> ExitCode {
         Cli::Gc(args) => cgroups::gc_command(&args),
         Cli::Doctor(args) => doctor::run(
             args.format(),
-            &[user::basics(), pivot_root::checks(), cgroups::doctor(), user::checks()]
-                .concat(),
+            &[
+                user::basics(),
+                pivot_root::checks(),
+                cgroups::doctor(),
+                user::checks(&user::helpers()),
+            ]
+            .concat(),
         ),
     })
 }
@@ -120,7 +125,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    cgroup.report(args.cgroup.usage_report(), started.elapsed());
+    args.cgroup.report(&cgroup, started.elapsed());
     cgroup.remove_or_keep(run_dir);
     Ok(status.into())
 }

@@ -1,7 +1,7 @@
 //! The options of this step: of `run`, and of every subcommand that works on a store.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::CommandFactory;
@@ -10,6 +10,7 @@ use nix::unistd::geteuid;
 
 use crate::base::ImageOptions;
 use crate::reference::{ImageName, Reference};
+use crate::store::Store;
 
 /// The image that a container is made of.
 #[derive(clap::Args, Clone, Debug)]
@@ -51,6 +52,7 @@ impl Args {
         let Some(name) = &self.image else { return Ok(None) };
         Ok(Some(ImageOptions {
             store: self.store.path()?,
+            helpers: user::helpers(),
             name: name.clone(),
             entrypoint: self.entrypoint.clone(),
             commit: self.commit.clone(),
@@ -73,25 +75,32 @@ impl StoreArgs {
     ///
     /// # Errors
     /// When neither the options nor the environment say where images are kept.
-    pub fn path(&self) -> Result<PathBuf> {
-        match &self.store {
-            Some(path) => Ok(path.clone()),
-            None => own_store(),
-        }
+    fn path(&self) -> Result<PathBuf> {
+        self.store.clone().map_or_else(own_store, Ok)
+    }
+
+    /// Opens the store, and creates it if it is not there.
+    pub(crate) fn open(&self) -> Result<Store> {
+        Store::open(&self.path()?, &user::helpers())
+    }
+
+    /// Opens the store, if there is one.
+    pub(crate) fn open_existing(&self) -> Result<Option<Store>> {
+        Store::open_existing(&self.path()?, &user::helpers())
     }
 }
 
-/// The XDG base directory specification: relative paths are to be ignored.
+/// Returns the user's own store. Relative paths are ignored: XDG base directory
+/// specification.
 fn own_store() -> Result<PathBuf> {
     if geteuid().is_root() {
         return Ok("/var/lib/kiste".into());
     }
     let absolute = |name: &str| {
-        std::env::var_os(name).filter(|value| Path::new(value).is_absolute())
+        std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
     };
-    let data = absolute("XDG_DATA_HOME").map(PathBuf::from);
-    let data = data
-        .or_else(|| absolute("HOME").map(|home| Path::new(&home).join(".local/share")));
+    let in_home = || absolute("HOME").map(|home| home.join(".local/share"));
+    let data = absolute("XDG_DATA_HOME").or_else(in_home);
     let unset = || {
         Failure::new("neither XDG_DATA_HOME nor HOME says where images are kept")
             .hint("use --store DIR")
@@ -99,8 +108,8 @@ fn own_store() -> Result<PathBuf> {
     Ok(data.ok_or_else(unset)?.join("kiste"))
 }
 
-/// Builds the command line of a program whose `run` takes an image. COMMAND may be left
-/// out there, since an image may say which command to run.
+/// Builds the command line of a program whose `run` takes an image, and makes COMMAND
+/// optional with --image: an image has a command of its own.
 pub fn command_line<C: CommandFactory>() -> clap::Command {
     C::command().mut_subcommand("run", |run| {
         run.mut_arg("command", |command| {

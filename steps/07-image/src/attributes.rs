@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{lgetxattr, llistxattr};
 use rustix::io::Errno;
 
-/// Whether an attribute is overlayfs's own, which a layer's archive never has.
+/// Tells whether an attribute is overlayfs's own; a layer's archive never has those.
 pub(crate) fn is_overlayfs(name: &[u8]) -> bool {
     name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
 }

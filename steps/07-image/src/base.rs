@@ -5,14 +5,14 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use exec::{Command, Defaults, Signals};
-use kit::{Failure, Hint, RunDir};
+use anyhow::{Context, Result, ensure};
+use exec::{Command, Signals};
+use kit::{Failure, FailureKind, Hint, RunDir};
 use mount::inside::{self, TargetKind};
 use mount::{Detached, Request};
 use nix::sys::signal::Signal;
 use pivot_root::{Root, RootView, Rootfs};
-use user::{Account, Ids, User};
+use user::{Account, Helpers, Ids, User};
 
 use crate::collect::remove_stale;
 use crate::commit::commit;
@@ -29,6 +29,8 @@ use crate::store::Store;
 pub struct ImageOptions {
     /// The directory of the store.
     pub store: PathBuf,
+    /// The programs that map the caller's subordinate ids, which own the files.
+    pub helpers: Helpers,
     /// The image's name or id.
     pub name: ImageName,
     /// The program to run instead of the image's own; an empty name runs none.
@@ -41,15 +43,11 @@ pub struct ImageOptions {
 #[derive(Debug)]
 pub struct Base {
     rootfs: Rootfs,
-    source: RootSource,
+    /// A view of the directory, if it is one and its owners are mapped.
+    view: Option<RootView>,
+    /// The image; None for a directory.
+    layered: Option<Layered>,
     config: RunConfig,
-}
-
-#[derive(Debug)]
-enum RootSource {
-    /// The directory itself. If its owners are mapped: a view of it.
-    Directory(Option<RootView>),
-    Image(Box<Layered>),
 }
 
 #[derive(Debug)]
@@ -76,47 +74,38 @@ impl Base {
         ids: &Ids,
         run_dir: &RunDir,
     ) -> Result<Self> {
+        let rootfs = rootfs.clone();
         let Some(options) = image else {
-            let source = RootSource::Directory(ids.root_view(rootfs)?);
-            return Ok(Base {
-                rootfs: rootfs.clone(),
-                source,
-                config: RunConfig::default(),
-            });
+            let (view, config) = (ids.root_view(&rootfs)?, RunConfig::default());
+            return Ok(Base { rootfs, view, layered: None, config });
         };
-        let store = Store::open(&options.store)?;
-        // Until the container has its note, the lock keeps what it uses.
+        let store = Store::open(&options.store, &options.helpers)?;
+        // Nothing that the container uses is removed before its note is written.
         let _shared = store.lock_shared()?;
         if let Err(error) = remove_stale(&store) {
-            kit::warn_error("what an earlier run has left stays", &error);
+            kit::warn_error("the files of an earlier run stay", &error);
         }
         let image = Image::find(&store, &options.name)?;
-        let mut config = match image.configuration.config() {
-            Some(config) => RunConfig::parse(config)?,
-            None => RunConfig::default(),
-        };
+        let config = image.configuration.config().as_ref().map(RunConfig::parse);
+        let mut config = config.transpose()?.unwrap_or_default();
         if let Some(program) = &options.entrypoint {
             config.replace_entrypoint(program);
         }
         warn_of_another_architecture(&image);
         let container = Container::create(&store, run_dir.path(), &image)?;
-        let overlay = container.overlay(&image)?;
+        let overlay = Overlay::new(&store, &image, Some(container.path()))?;
         let views = ids.needs_idmapped_mounts().then(|| overlay.views()).transpose()?;
         let commit = options.commit.clone();
         let layered = Layered { store, image, container, overlay, views, commit };
-        let source = RootSource::Image(Box::new(layered));
-        Ok(Base { rootfs: rootfs.clone(), source, config })
+        Ok(Base { rootfs, view: None, layered: Some(layered), config })
     }
 
     /// Returns the mounts whose owners are to be mapped into the container's user
     /// namespace.
     pub fn views(&self) -> impl Iterator<Item = &Detached> {
-        let (view, views) = match &self.source {
-            RootSource::Directory(view) => (view.as_ref(), None),
-            RootSource::Image(layered) => (None, layered.views.as_ref()),
-        };
-        let views = views.into_iter().flat_map(OverlayViews::iter);
-        view.map(RootView::detached).into_iter().chain(views)
+        let layers = self.layered.iter().flat_map(|layered| &layered.views);
+        let layers = layers.flat_map(OverlayViews::iter);
+        self.view.iter().map(RootView::detached).chain(layers)
     }
 
     // ANCHOR: mount
@@ -125,11 +114,8 @@ impl Base {
     /// # Errors
     /// When it cannot be mounted.
     pub fn mount(&self, requests: &[Request]) -> Result<Root> {
-        let layered = match &self.source {
-            RootSource::Directory(view) => {
-                return user::open_root(view.as_ref(), &self.rootfs, requests);
-            }
-            RootSource::Image(layered) => layered,
+        let Some(layered) = &self.layered else {
+            return user::open_root(self.view.as_ref(), &self.rootfs, requests);
         };
         let overlay = match &layered.views {
             Some(views) => views.mount()?,
@@ -141,15 +127,15 @@ impl Base {
     }
     // ANCHOR_END: mount
 
-    /// Makes the directory that the image starts in, as Docker does.
+    /// Makes the working directory of the image, as Docker does.
     fn make_workdir(&self, root: BorrowedFd<'_>) -> Result<()> {
-        let Some(workdir) = &self.config.defaults.workdir else { return Ok(()) };
+        let Some(workdir) = &self.config.command.workdir else { return Ok(()) };
         inside::make(root, workdir, TargetKind::Directory)
             .context("WorkingDir of the image")
     }
 
-    /// In the child: returns the account that the command runs as, of the user that was
-    /// asked for, or else of the image's.
+    /// In the child: returns the account of the user that was asked for, or else of the
+    /// image's user.
     ///
     /// # Errors
     /// When the root file system has no such name, or the user namespace no such id.
@@ -167,31 +153,28 @@ impl Base {
         }
     }
 
-    /// Returns the command, environment and working directory of the image, which apply
-    /// where the command line says nothing.
-    pub fn defaults(&self) -> &Defaults {
-        &self.config.defaults
-    }
-
-    /// Puts the image's program before the words of the command.
+    /// Completes a command by the image: its program comes first, and its arguments,
+    /// variables and working directory apply where the command has none.
     ///
     /// # Errors
-    /// A usage error (exit code 2) when neither the image nor the command line names a
+    /// A usage error (exit code 2) when neither the image nor the command names a
     /// program.
-    pub fn with_entrypoint(&self, mut command: Command) -> Result<Command> {
+    pub fn command(&self, command: Command) -> Result<Command> {
+        let mut command = command.or(self.config.command.clone());
         command.argv.splice(..0, self.config.entrypoint.iter().cloned());
-        if command.argv.is_empty() {
-            return Err(Failure::new("the image does not say what to run")
+        ensure!(
+            !command.argv.is_empty(),
+            Failure::new("the image does not say what to run")
+                .kind(FailureKind::Usage)
                 .hint("name a command behind the options, `sh` for one")
                 .exit(2)
-                .into());
-        }
+        );
         Ok(command)
     }
 
-    /// Returns the signal that the image wants in place of SIGTERM.
+    /// Returns the signal that stops the command: SIGTERM, or the image's.
     pub fn stop_signal(&self) -> Signal {
-        self.config.stop_signal
+        self.config.stop_signal.unwrap_or(Signal::SIGTERM)
     }
 
     /// At the end: keeps the files that the container has written, if that was asked
@@ -201,15 +184,16 @@ impl Base {
     /// # Errors
     /// When they cannot be kept, or removed.
     pub fn finish(self, created_by: &str) -> Result<()> {
-        let RootSource::Image(layered) = self.source else { return Ok(()) };
-        let Layered { store, image, container, commit: name, .. } = *layered;
+        let Some(layered) = self.layered else { return Ok(()) };
+        let Layered { store, image, container, commit: name, .. } = layered;
         if let Some(name) = &name {
-            // A commit may take long, and a signal may end it: the store stays as it
-            // was, and `gc` removes the rest.
+            // A signal may end a commit that takes long. The store stays as it was, and
+            // `gc` removes the rest.
             Signals::unblock()?;
-            user::as_root(|| commit(&store, &container, &image, name, created_by))
+            store
+                .as_root(|| commit(&store, &container, &image, name, created_by))
                 .with_context(|| format!("--commit {name}"))
-                .hint("what it has written is lost")?;
+                .hint("the files that the command has written are lost")?;
         }
         container.remove()
     }
@@ -223,5 +207,25 @@ fn warn_of_another_architecture(image: &Image) {
             "image {} is for {theirs}, and this machine is {ours}",
             image.tagged.display_name()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pivot_root::Access;
+
+    use super::*;
+
+    #[test]
+    fn a_command_without_words_is_a_usage_error() {
+        let rootfs = Rootfs { path: "/".into(), access: Access::ReadOnly };
+        let config = RunConfig::default();
+        let base = Base { rootfs, view: None, layered: None, config };
+        let words = Command { argv: Vec::new(), env: Vec::new(), workdir: None };
+        let failure = Failure::of(&base.command(words).unwrap_err());
+        assert_eq!(
+            (failure.failure_kind(), failure.exit_code()),
+            (FailureKind::Usage, 2)
+        );
     }
 }

@@ -22,7 +22,7 @@ pub(crate) enum Change {
 }
 
 /// Lists the changes that the directory `upper` makes to these layers, the lowest first.
-/// A running container may change it meanwhile: no symbolic link is followed, and files
+/// A running container may change it meanwhile, so no symbolic link is followed, and files
 /// that disappear are left out.
 pub(crate) fn changes(upper: &Path, layers: &[PathBuf]) -> Result<Vec<Change>> {
     let below = LowerLayers(
@@ -114,7 +114,7 @@ impl LowerLayers {
         Ok(())
     }
 
-    /// Whether a file at this path is visible in these layers.
+    /// Tells whether a file at this path is visible in these layers.
     fn show(&self, path: &Path) -> Result<bool> {
         for layer in &self.0 {
             match visibility(layer, path)? {
@@ -153,7 +153,7 @@ fn visibility(layer: &OwnedFd, path: &Path) -> Result<Visibility> {
     }
 }
 
-/// Decides by the directories on the path: an opaque one hides the layers below.
+/// Looks for an opaque directory on the path, which hides the layers below.
 fn hidden_by_opaque(layer: &OwnedFd, path: &Path) -> Result<Visibility> {
     let mut above = path.ancestors();
     let is_hidden = above.any(|path| open(layer, path).is_ok_and(|it| is_opaque(&it)));

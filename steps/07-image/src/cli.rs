@@ -17,7 +17,6 @@ use kit::{Failure, RunDirArgs};
 
 use crate::args::StoreArgs;
 use crate::collect::collect;
-use crate::store::Store;
 
 /// Subcommands about images.
 #[derive(clap::Subcommand)]
@@ -82,11 +81,11 @@ impl Gc {
     /// # Errors
     /// When something could not be removed. The next `gc` tries again.
     pub fn run(&self) -> Result<ExitCode> {
-        let store = self.store.path().and_then(|path| Store::open_existing(&path));
+        let store = self.store.open_existing();
         // The processes first, and then the files that they have written.
         let runs = cgroups::gc_command(&self.run_dirs);
         let images = exit_with_1_on_error(store.and_then(|store| match store {
-            Some(store) => user::as_root(|| collect(&store)),
+            Some(store) => store.as_root(|| collect(&store)),
             None => Ok(()),
         }));
         runs.and(images)

@@ -1,5 +1,5 @@
-//! Removing what nothing uses: containers that are gone, and the blobs and layers of no
-//! image and no container.
+//! Removes containers that are gone, and then the blobs and layers that no image and no
+//! container uses.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,39 +11,38 @@ use crate::digest::Digest;
 use crate::image::Image;
 use crate::store::Store;
 
-/// Removes what nothing uses, while no other process adds or starts anything.
+/// Removes everything unused, while no other process adds or starts anything.
 pub(crate) fn collect(store: &Store) -> Result<()> {
     let _exclusive = store.lock_exclusive()?;
     remove_gone(store)?;
     let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
     for tagged in store.index()?.images() {
-        // An image that cannot be read ends it here: nobody knows what it uses.
+        // After an error nothing is removed: it is not known what the image uses.
         let image = Image::read(store, tagged.clone())?;
         blobs.extend(image.blobs()?);
         layers.extend(image.chain()?);
     }
-    for container in container::all(store)? {
-        blobs.extend(container.blobs);
-        layers.extend(container.layers);
+    for note in container::all(store)?.into_iter().filter_map(|it| it.note) {
+        blobs.extend(note.blobs);
+        layers.extend(note.layers);
     }
     remove_others(store, "blobs/sha256", &blobs)?;
     remove_others(store, "layers", &layers)?;
     store.remove_stale()
 }
 
-/// Removes what killed runs and loads have left, and nothing that is still in use.
+/// Removes the files that killed runs and loads have left, and none that is in use.
 pub(crate) fn remove_stale(store: &Store) -> Result<()> {
     remove_gone(store)?;
-    store.remove_stale().or_else(|_| user::as_root(|| store.remove_stale()))
+    store.remove_stale().or_else(|_| store.as_root(|| store.remove_stale()))
 }
 
 fn remove_gone(store: &Store) -> Result<()> {
-    container::gone(store)?
-        .iter()
-        .try_for_each(|id| container::remove(store, id.as_ref()))
+    let gone = container::gone(store)?;
+    gone.iter().try_for_each(|container| container::remove(store, &container.path))
 }
 
-/// Removes the entries of a directory of the store that are none of these.
+/// Removes the entries of a directory of the store that are not used.
 fn remove_others(store: &Store, name: &str, used: &HashSet<Digest>) -> Result<()> {
     let directory = store.path().join(name);
     let read = || format!("read {}", directory.display());

@@ -15,7 +15,7 @@ use crate::digest::{Digest, Hashing};
 use crate::document;
 use crate::image::Image;
 use crate::layer::IncomingLayer;
-use crate::layers::{StoredLayer, add_layers};
+use crate::layers::add_layers;
 use crate::load;
 use crate::pack::{PackAs, pack};
 use crate::reference::Reference;
@@ -34,17 +34,28 @@ pub(crate) fn commit(
     let path = temporary.path().join("layer.tar.gz");
     let diff_id = write_archive(store, container, &path)?;
     let configuration = extend_configuration(image, &diff_id, command)?;
-    let (layer, bytes) = add_layer(store, &path, &diff_id, image)?;
+    let open = || Ok(Box::new(File::open(&path)?) as Box<dyn Read + Send>);
+    let incoming = IncomingLayer {
+        name: "layer".into(),
+        size: None,
+        digest: None,
+        diff_id: Some(diff_id),
+        open: Box::new(open),
+    };
+    let layers = add_layers(store, &image.chain()?, &[incoming])?;
     let id = store.add_document(&configuration)?;
-    let manifest = extend_manifest(image, &layer, &id, configuration.len())?;
-    let manifest = store.add_document(&manifest)?;
-    let size = image.tagged.size + bytes;
+    let mut manifest = image.manifest.clone();
+    let config_type = manifest.config().media_type().clone();
+    manifest.set_config(id.descriptor(config_type, configuration.len() as u64)?);
+    manifest.layers_mut().extend(layers.descriptors);
+    let manifest = store.add_document(&serde_json::to_vec(&manifest)?)?;
+    let size = image.tagged.size + layers.bytes;
     let tagged = TaggedImage { reference: None, manifest, id, size };
     load::add_names(store, tagged, vec![name.clone()]).map(drop)
 }
 
-/// Packs the upper directory into a compressed archive, which is then added like that of
-/// any other layer. Returns the digest without compression.
+/// Packs the upper directory into a compressed archive, and returns the digest without
+/// compression.
 fn write_archive(store: &Store, container: &Container, path: &Path) -> Result<Digest> {
     let file =
         File::create_new(path).with_context(|| format!("open({})", path.display()))?;
@@ -58,28 +69,7 @@ fn write_archive(store: &Store, container: &Container, path: &Path) -> Result<Di
     Ok(diff_id)
 }
 
-/// Adds the layer to the store; returns it, and the bytes of its files.
-fn add_layer(
-    store: &Store,
-    path: &Path,
-    diff_id: &Digest,
-    image: &Image,
-) -> Result<(StoredLayer, u64)> {
-    let open = || Ok(Box::new(File::open(path)?) as Box<dyn Read + Send>);
-    let incoming = IncomingLayer {
-        name: "layer".into(),
-        size: None,
-        digest: None,
-        diff_id: Some(*diff_id),
-        open: Box::new(open),
-    };
-    let mut stored = add_layers(store, &image.chain()?, &[incoming])?;
-    let layer = stored.layers.pop().context("no layer was stored")?;
-    Ok((layer, stored.bytes))
-}
-
-/// Adds a layer to the image's configuration. Fields that we do not know stay as they
-/// are.
+/// Adds a layer to the image's configuration. Unknown fields stay as they are.
 fn extend_configuration(
     image: &Image,
     diff_id: &Digest,
@@ -99,24 +89,4 @@ fn extend_configuration(
         .context("a configuration without a history")?;
     history.push(json!({ "created": document::now(), "created_by": command }));
     Ok(serde_json::to_vec(&configuration)?)
-}
-
-/// Adds a layer to the image's manifest, and replaces its configuration.
-fn extend_manifest(
-    image: &Image,
-    layer: &StoredLayer,
-    id: &Digest,
-    size: usize,
-) -> Result<Vec<u8>> {
-    let mut manifest: Value = serde_json::to_value(&image.manifest)?;
-    manifest["config"]["digest"] = id.to_string().into();
-    manifest["config"]["size"] = size.into();
-    let layers =
-        manifest["layers"].as_array_mut().context("a manifest without layers")?;
-    layers.push(json!({
-        "mediaType": layer.media_type,
-        "digest": layer.digest.to_string(),
-        "size": layer.size,
-    }));
-    Ok(serde_json::to_vec(&manifest)?)
 }

@@ -1,22 +1,21 @@
-//! The directory of a container in the store: its upper directory, and a note of what it
-//! uses of the store.
+//! The directory of a container in the store: its upper directory, and a note of the
+//! layers and blobs that it uses.
 
 mod noted;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint};
+use kit::Hint;
 use nix::errno::Errno;
 
 use crate::image::Image;
-use crate::overlay::{self, Overlay};
-use crate::store::Store;
+use crate::overlay;
+use crate::store::{DISK_FULL, NOT_WRITABLE, Store};
 use noted::{NOTE, Note};
 
-pub(crate) use noted::{all, gone};
+pub(crate) use noted::{NotedContainer, all, gone};
 
 /// The directory of a container that we run, which is removed when this is dropped.
 #[derive(Debug)]
@@ -28,8 +27,8 @@ pub(crate) struct Container {
 impl Container {
     /// Makes the directory of a new container, whose run directory is locked.
     ///
-    /// The directory is made below `tmp` and then renamed, so that every directory of a
-    /// container has a complete note.
+    /// It is made below `tmp` and then renamed, so that every container's directory has a
+    /// complete note.
     pub(crate) fn create(store: &Store, run_dir: &Path, image: &Image) -> Result<Self> {
         let run_dir = run_dir
             .canonicalize()
@@ -41,16 +40,10 @@ impl Container {
         })?;
         let temporary = store
             .temporary()
-            .hint_on(Errno::EROFS, "the store is read-only: --store names another")
-            .hint_on(
-                Errno::EACCES,
-                "the store cannot be written: --store names another",
-            )
-            .hint_on(
-                Errno::ENOSPC,
-                "the store's disk is full: `rmi` and `gc` make room",
-            )?;
-        overlay::make_upper(temporary.path(), &store.layer(top))?;
+            .hint_on(Errno::EROFS, NOT_WRITABLE)
+            .hint_on(Errno::EACCES, NOT_WRITABLE)
+            .hint_on(Errno::ENOSPC, DISK_FULL)?;
+        overlay::make_upper(temporary.path(), &store.layer(top), store.helpers())?;
         let note = serde_json::to_vec(&Note::new(run_dir, image)?)?;
         fs::write(temporary.path().join(NOTE), note)
             .with_context(|| format!("write({NOTE})"))?;
@@ -58,41 +51,20 @@ impl Container {
         Ok(Container { store: store.clone(), path })
     }
 
-    /// Returns the overlay of an image with this container's upper directory.
-    pub(crate) fn overlay(&self, image: &Image) -> Result<Overlay> {
-        let layers = image.chain()?;
-        for layer in &layers {
-            if !self.store.layer(layer).is_dir() {
-                let failure = Failure::new(format_args!(
-                    "image {}: its layer {layer} is not in the store",
-                    image.tagged.display_name()
-                ));
-                return Err(failure.hint("`load` it again").into());
-            }
-        }
-        let layers =
-            layers.iter().map(|layer| Path::new("layers").join(layer.hex())).collect();
-        Ok(Overlay {
-            base: self.store.path().into(),
-            layers,
-            upper: Some(Path::new("containers").join(self.name())),
-        })
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Returns the directory that has the files that the container has written.
+    /// Returns the directory with the files that the container has written.
     pub(crate) fn upper(&self) -> PathBuf {
         self.path.join(overlay::UPPER)
     }
 
     /// Removes the directory.
     pub(crate) fn remove(self) -> Result<()> {
-        let removed = remove(&self.store, self.name());
+        let removed = remove(&self.store, &self.path);
         std::mem::forget(self);
         removed
-    }
-
-    fn name(&self) -> &OsStr {
-        self.path.file_name().unwrap_or_default()
     }
 }
 
@@ -103,9 +75,8 @@ impl Drop for Container {
     }
 }
 
-/// Removes the directory of a container. Files of lent ids can be removed only as root
-/// of a user namespace.
-pub(crate) fn remove(store: &Store, name: &OsStr) -> Result<()> {
-    let path = store.containers().join(name);
-    store.discard(&path).or_else(|_| user::as_root(|| store.discard(&path)))
+/// Removes the directory of a container. Only root of a user namespace can remove files of
+/// subordinate ids.
+pub(crate) fn remove(store: &Store, path: &Path) -> Result<()> {
+    store.discard(path).or_else(|_| store.as_root(|| store.discard(path)))
 }

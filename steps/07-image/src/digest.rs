@@ -4,12 +4,15 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kit::Failure;
+use oci_spec::image::{Descriptor, MediaType};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 digest: `sha256:` and 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Digest([u8; 32]);
 
 impl Digest {
@@ -18,20 +21,33 @@ impl Digest {
         Digest(Sha256::digest(bytes).into())
     }
 
-    /// The 64 digits without `sha256:`, as a file name.
+    /// Returns the 64 digits without `sha256:`, as a file name.
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Returns the path of the blob with this digest in an image layout.
+    pub(crate) fn blob_path(&self) -> String {
+        format!("blobs/sha256/{}", self.hex())
+    }
+
+    /// Makes the descriptor of the blob with this digest; its size is in bytes.
+    pub(crate) fn descriptor(&self, media: MediaType, size: u64) -> Result<Descriptor> {
+        let digest: oci_spec::image::Digest =
+            self.to_string().parse().map_err(Failure::new)?;
+        Ok(Descriptor::new(media, size, digest))
+    }
+
     /// Verifies that content has the digest that is expected of it.
     pub(crate) fn verify(&self, what: &str, expected: &Digest) -> Result<()> {
-        if self == expected {
-            return Ok(());
-        }
-        let failure = Failure::new(format_args!(
-            "{what}: its digest is {self}, and not {expected}"
-        ));
-        Err(failure.hint("it was damaged or forged on the way: get it again").into())
+        ensure!(
+            self == expected,
+            Failure::new(format_args!(
+                "{what}: its digest is {self}, and not {expected}"
+            ))
+            .hint("it was damaged or forged on the way: get it again")
+        );
+        Ok(())
     }
 }
 
@@ -43,12 +59,11 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self> {
         let hex = text.strip_prefix("sha256:").map(str::as_bytes).unwrap_or_default();
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if hex.len() != 64 || !hex.iter().all(is_digit) {
-            let failure = Failure::new(format_args!("{text:?} is not a digest"));
-            return Err(failure
+        ensure!(
+            hex.len() == 64 && hex.iter().all(is_digit),
+            Failure::new(format_args!("{text:?} is not a digest"))
                 .hint("a digest is sha256: and 64 hexadecimal digits")
-                .into());
-        }
+        );
         let value = |byte: u8| if byte < b'a' { byte - b'0' } else { byte - b'a' + 10 };
         Ok(Digest(std::array::from_fn(|index| {
             value(hex[2 * index]) << 4 | value(hex[2 * index + 1])
@@ -59,6 +74,20 @@ impl FromStr for Digest {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 
@@ -81,7 +110,7 @@ impl<T> Hashing<T> {
         Hashing { inner, hash: Sha256::new(), count: 0 }
     }
 
-    /// Returns the digest and the number of the bytes, and the inner reader or writer.
+    /// Returns the digest and the number of bytes, and the inner reader or writer.
     pub(crate) fn finish(self) -> (Digest, u64, T) {
         (Digest(self.hash.finalize().into()), self.count, self.inner)
     }
@@ -112,7 +141,7 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// The name of a layer together with all layers below it: OCI image specification,
+/// Returns the name of a layer together with all layers below it: OCI image specification,
 /// "Layer ChainID".
 pub(crate) fn chain_id(below: Option<&Digest>, diff_id: &Digest) -> Digest {
     match below {
@@ -121,7 +150,7 @@ pub(crate) fn chain_id(below: Option<&Digest>, diff_id: &Digest) -> Digest {
     }
 }
 
-/// The chain ids of all layers, the lowest first.
+/// Returns the chain ids of all layers, the lowest first.
 pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
     let mut chain: Vec<Digest> = Vec::with_capacity(diff_ids.len());
     for diff_id in diff_ids {

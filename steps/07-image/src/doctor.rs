@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use kit::doctor::Check;
+use user::Helpers;
 
 use crate::overlay::{self, Overlay};
 use crate::store::open_directory;
@@ -12,55 +13,44 @@ use crate::unpack;
 
 /// Returns the checks of this step, which mount an overlay of directories below this
 /// one.
-pub fn checks(directory: &Path) -> Vec<Check> {
-    vec![overlay_check(directory)]
+pub fn checks(directory: &Path, helpers: &Helpers) -> Vec<Check> {
+    vec![overlay_check(directory, helpers)]
 }
 
-fn overlay_check(directory: &Path) -> Check {
+fn overlay_check(directory: &Path, helpers: &Helpers) -> Check {
     let fix =
         "modprobe overlay as root; or a kernel from 5.14 on with CONFIG_OVERLAY_FS";
-    match mount_overlay(directory) {
-        Ok(LayerOptions::OneEach) => Check::ok(
-            "overlay",
-            "one was mounted, each layer by an option of its own (lowerdir+)",
-        ),
-        Ok(LayerOptions::OneForAll) => Check::ok(
-            "overlay",
-            "one was mounted, all layers by one option (lowerdir+ is from Linux 6.8 on)",
-        ),
+    match mount_overlay(directory, helpers) {
+        Ok(found) => Check::ok("overlay", found),
         Err(error) => Check::fails("overlay", format_args!("{error:#}"), fix),
     }
 }
 
-/// The mount options by which overlayfs takes its layers.
-enum LayerOptions {
-    OneEach,
-    OneForAll,
-}
-
-/// Mounts an overlay of two layers, and tells which options this kernel takes.
-fn mount_overlay(directory: &Path) -> Result<LayerOptions> {
+/// Mounts an overlay of two layers, and tells which mount options this kernel takes.
+fn mount_overlay(directory: &Path, helpers: &Helpers) -> Result<&'static str> {
     let place =
         tempfile::Builder::new().prefix("kiste-doctor-").tempdir_in(directory)?;
     let path = |name: &str| place.path().join(name);
     for name in ["a", "b", "c"] {
         fs::create_dir(path(name))?;
     }
-    user::in_mount_namespace(|| {
-        overlay::make_upper(&path("c"), &path("a"))?;
+    user::in_mount_namespace(helpers, || {
+        overlay::make_upper(&path("c"), &path("a"), helpers)?;
         let layers = vec!["a".into(), "b".into()];
         Overlay { base: place.path().into(), layers, upper: Some("c".into()) }
             .mount()?;
         // Only root of this namespace can remove the files that overlayfs has made.
         unpack::remove(&open_directory(place.path())?, "c".as_ref())?;
         if overlay::has_lowerdir_plus()? {
-            // This is another process than the one that asks: a file is the answer.
+            // Another process asked, and a file is its answer.
             fs::write(path("one-each"), "")?;
         }
         Ok(())
     })?;
     Ok(match path("one-each").exists() {
-        true => LayerOptions::OneEach,
-        false => LayerOptions::OneForAll,
+        true => "one was mounted, each layer by an option of its own (lowerdir+)",
+        false => {
+            "one was mounted, all layers by one option (lowerdir+ is from Linux 6.8 on)"
+        }
     })
 }

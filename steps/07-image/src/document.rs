@@ -1,7 +1,7 @@
 //! The documents of an image: index, manifest, configuration. See the OCI image
 //! specification.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use kit::Failure;
 use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
 use serde_json::Value;
@@ -14,12 +14,10 @@ pub(crate) enum Document {
 }
 
 impl Document {
-    /// Parses an index or a manifest. A document that could be both is refused: two
-    /// readers would see two different images (CVE-2021-41190).
+    /// Parses an index or a manifest, and refuses a document that could be both: two
+    /// programs would see two different images (CVE-2021-41190).
     pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<Self> {
-        let wrong = |why: &str| {
-            anyhow::Error::from(Failure::new(format_args!("{what}: {why}")))
-        };
+        let wrong = |why: &str| anyhow!(Failure::new(format_args!("{what}: {why}")));
         let value: Value =
             serde_json::from_slice(bytes).map_err(|error| wrong(&error.to_string()))?;
         let has = |key: &str| value.get(key).is_some();
@@ -28,11 +26,9 @@ impl Document {
             return Err(wrong("it is an index and a manifest at once"));
         }
         let says = value.get("mediaType").and_then(Value::as_str).unwrap_or_default();
-        let says_index = says.contains("index") || says.contains("manifest.list");
-        if !says.is_empty() && says_index != is_index {
-            return Err(wrong(&format!(
-                "its mediaType is {says:?}, and its content is not"
-            )));
+        if !says.is_empty() && is_index_type(says) != is_index {
+            let why = format!("its mediaType is {says:?}, and its content is not");
+            return Err(wrong(&why));
         }
         let parsed = match is_index {
             true => serde_json::from_value(value).map(Document::Index),
@@ -42,13 +38,18 @@ impl Document {
     }
 }
 
+/// Tells whether a media type is that of an index, OCI's or Docker's.
+pub(crate) fn is_index_type(media_type: &str) -> bool {
+    media_type.contains("index") || media_type.contains("manifest.list")
+}
+
 /// Parses a configuration.
 pub(crate) fn configuration(bytes: &[u8], what: &str) -> Result<ImageConfiguration> {
     serde_json::from_slice(bytes)
         .map_err(|error| Failure::new(format_args!("{what}: {error}")).into())
 }
 
-/// The current time, as configurations have it: RFC 3339, UTC.
+/// Returns the current time as configurations have it: RFC 3339, UTC.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,6 +1,6 @@
 //! An image of the store: its manifest, its configuration, its layers.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use kit::Failure;
 use oci_spec::image::{ImageConfiguration, ImageManifest};
 
@@ -15,7 +15,7 @@ pub(crate) struct Image {
     pub(crate) tagged: TaggedImage,
     pub(crate) manifest: ImageManifest,
     pub(crate) configuration: ImageConfiguration,
-    /// The bytes of the configuration, which may have fields that we do not know.
+    /// The bytes of the configuration, which may have unknown fields.
     pub(crate) configuration_bytes: Vec<u8>,
 }
 
@@ -32,9 +32,7 @@ impl Image {
         let Document::Manifest(manifest) =
             Document::parse(&store.document(&tagged.manifest)?, &digest)?
         else {
-            return Err(
-                Failure::new(format_args!("{digest}: it is no manifest")).into()
-            );
+            bail!(Failure::new(format_args!("{digest}: it is no manifest")));
         };
         let configuration_bytes = store.document(&tagged.id)?;
         let configuration =
@@ -44,11 +42,8 @@ impl Image {
 
     /// Returns the digests of its layers as archives, the lowest first.
     pub(crate) fn layers(&self) -> Result<Vec<Digest>> {
-        self.manifest
-            .layers()
-            .iter()
-            .map(|layer| layer.digest().to_string().parse())
-            .collect()
+        let layers = self.manifest.layers().iter();
+        layers.map(|layer| layer.digest().as_ref().parse()).collect()
     }
 
     /// Returns the chain ids of its layers, the lowest first: the names of the unpacked

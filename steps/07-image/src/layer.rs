@@ -1,19 +1,21 @@
-//! A layer on its way into the store. Its archive is read once: it is kept as it is,
-//! decompressed, unpacked, and hashed with and without compression.
+//! A layer on its way into the store. Its archive is read once, and meanwhile kept as it
+//! is, decompressed, unpacked, and hashed with and without compression.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Result};
-use oci_spec::image::MediaType;
+use indicatif::MultiProgress;
+use oci_spec::image::{Descriptor, MediaType};
 use rustix::fs::Mode;
+use tempfile::NamedTempFile;
 
 use crate::compression::{Compression, decompress};
 use crate::digest::{Digest, Hashing};
-use crate::progress::ProgressBars;
+use crate::progress::layer_bar;
 use crate::read_ahead::ReadAhead;
-use crate::store::{Store, Temporary, WholeBlob, open_directory};
+use crate::store::{Store, Temporary, open_directory};
 use crate::unpack::{Budget, Unpacked, unpack};
 
 /// A layer that is to be added to the store.
@@ -34,15 +36,18 @@ pub(crate) struct IncomingLayer<'a> {
 /// A layer that is unpacked, and still in a temporary directory.
 #[derive(Debug)]
 pub(crate) struct ReceivedLayer {
-    pub(crate) blob: WholeBlob,
+    pub(crate) archive: NamedTempFile,
+    /// The digest of the archive.
+    pub(crate) digest: Digest,
     pub(crate) diff_id: Digest,
-    pub(crate) media_type: MediaType,
+    /// The archive in a manifest.
+    pub(crate) descriptor: Descriptor,
     pub(crate) unpacked: Unpacked,
     temporary: Temporary,
 }
 
 impl ReceivedLayer {
-    /// The directory with its files.
+    /// Returns the directory with its files.
     pub(crate) fn tree(&self) -> PathBuf {
         self.temporary.path().join(TREE)
     }
@@ -58,30 +63,31 @@ pub(crate) fn receive(
     store: &Store,
     layer: &IncomingLayer<'_>,
     budget: &Budget,
-    progress: &ProgressBars,
+    bars: &MultiProgress,
 ) -> Result<ReceivedLayer> {
     let temporary = store.temporary()?;
-    let mut blob = store.new_blob(temporary.path())?;
+    let blob =
+        NamedTempFile::new_in(temporary.path()).context("make a file in the store")?;
+    let mut blob = Hashing::new(blob);
     let tree = temporary.path().join(TREE);
     std::fs::create_dir(&tree).with_context(|| format!("mkdir({})", tree.display()))?;
     let directory = open_directory(&tree)?;
-    // The mode where the archive does not list its top, whatever the caller's umask.
+    // Whatever the caller's umask: an archive that does not list its top leaves this mode.
     rustix::fs::fchmod(&directory, Mode::from(0o755)).context("fchmod(the layer)")?;
-    let bar = progress.add(&layer.name, layer.size);
+    let bar = layer_bar(bars, &layer.name, layer.size);
 
     let (unpacked, diff_id, compression) = thread::scope(|scope| {
-        let kept = Tee { input: bar.wrap((layer.open)()?), copy: &mut blob };
+        let kept = Tee { input: bar.wrap_read((layer.open)()?), copy: &mut blob };
         let (compression, archive) = decompress(kept).context("read the archive")?;
-        let (read_ahead, _thread) = ReadAhead::start(scope, archive);
-        let mut content = Hashing::new(read_ahead);
+        let mut content = Hashing::new(ReadAhead::start(scope, archive));
         let unpacked = unpack(&mut content, &directory, budget)?;
         let (diff_id, _, _) = content.finish();
         Ok::<_, anyhow::Error>((unpacked, diff_id, compression))
     })?;
 
-    let blob = blob.finish();
-    if let Some(digest) = &layer.digest {
-        blob.digest.verify("the layer's archive", digest)?;
+    let (digest, size, archive) = blob.finish();
+    if let Some(expected) = &layer.digest {
+        digest.verify("the layer's archive", expected)?;
     }
     if let Some(expected) = &layer.diff_id {
         diff_id.verify("the layer without compression", expected)?;
@@ -91,7 +97,8 @@ pub(crate) fn receive(
         Compression::Gzip => MediaType::ImageLayerGzip,
         Compression::Zstd => MediaType::ImageLayerZstd,
     };
-    Ok(ReceivedLayer { blob, diff_id, media_type, unpacked, temporary })
+    let descriptor = digest.descriptor(media_type, size)?;
+    Ok(ReceivedLayer { archive, digest, diff_id, descriptor, unpacked, temporary })
 }
 // ANCHOR_END: receive
 

@@ -1,5 +1,5 @@
-//! The layers of an image on their way into the store: several are received at once, and
-//! then they are stored in their order.
+//! The layers of an image on their way into the store. Several are received at once, and
+//! then all are moved into the store in their order.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,30 +9,23 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
+use indicatif::MultiProgress;
 use kit::Failure;
-use oci_spec::image::MediaType;
+use oci_spec::image::Descriptor;
 use rustix::io::Errno;
 
 use crate::digest::{Digest, chain_id};
 use crate::layer::{IncomingLayer, ReceivedLayer, receive};
-use crate::progress::ProgressBars;
-use crate::store::{Store, open_directory};
+use crate::progress;
+use crate::store::{DISK_FULL, Store, open_directory};
 use crate::unpack::{Budget, LeftOut, Unpacked, copy_metadata, open_beneath};
 
-/// A layer that is in the store.
-#[derive(Debug)]
-pub(crate) struct StoredLayer {
-    pub(crate) digest: Digest,
-    pub(crate) diff_id: Digest,
-    /// Bytes of its archive.
-    pub(crate) size: u64,
-    pub(crate) media_type: MediaType,
-}
-
-/// Layers that have been added to the store, the lowest first.
+/// Layers that have been added to the store.
 #[derive(Debug, Default)]
 pub(crate) struct StoredLayers {
-    pub(crate) layers: Vec<StoredLayer>,
+    /// The archives as a manifest lists them, the lowest first.
+    pub(crate) descriptors: Vec<Descriptor>,
+    pub(crate) diff_ids: Vec<Digest>,
     /// Bytes of all files.
     pub(crate) bytes: u64,
     pub(crate) left_out: LeftOut,
@@ -45,16 +38,16 @@ pub(crate) fn add_layers(
     below: &[Digest],
     incoming: &[IncomingLayer<'_>],
 ) -> Result<StoredLayers> {
-    let progress = ProgressBars::new();
-    let received = receive_all(store, incoming, &progress);
-    progress.finish();
+    let bars = progress::bars();
+    let received = receive_all(store, incoming, &bars);
+    let _ = bars.clear(); // a terminal that is gone is no reason to fail
     move_into_store(store, below, received?)
 }
 
 fn receive_all(
     store: &Store,
     incoming: &[IncomingLayer<'_>],
-    progress: &ProgressBars,
+    bars: &MultiProgress,
 ) -> Result<Vec<ReceivedLayer>> {
     let budget = Budget::new(store.free_space()?);
     let next = AtomicUsize::new(0);
@@ -63,9 +56,9 @@ fn receive_all(
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(layer) = incoming.get(index) else { return };
-            let result = receive(store, layer, &budget, progress)
+            let result = receive(store, layer, &budget, bars)
                 .with_context(|| layer.name.clone());
-            // After an error the other layers are not needed.
+            // After an error nobody needs the other layers.
             if result.is_err() {
                 next.store(incoming.len(), Ordering::Relaxed);
             }
@@ -96,9 +89,7 @@ fn with_hint_if_disk_is_full(error: anyhow::Error) -> anyhow::Error {
             || number == Some(Errno::NOSPC.raw_os_error())
     };
     match error.chain().any(full) {
-        true => Failure::of(&error)
-            .hint("the store's disk is full: `rmi` and `gc` make room, --store names another")
-            .into(),
+        true => Failure::of(&error).hint(DISK_FULL).into(),
         false => error,
     }
 }
@@ -127,19 +118,15 @@ fn move_into_store(
         chain.push(id);
         stored.bytes += layer.unpacked.bytes;
         stored.left_out.merge(layer.unpacked.left_out);
-        stored.layers.push(StoredLayer {
-            digest: layer.blob.digest,
-            diff_id: layer.diff_id,
-            size: layer.blob.size,
-            media_type: layer.media_type,
-        });
-        store.keep_blob(layer.blob)?;
+        stored.diff_ids.push(layer.diff_id);
+        stored.descriptors.push(layer.descriptor);
+        store.keep_blob(&layer.digest, layer.archive)?;
     }
     Ok(stored)
 }
 
-/// Completes the directories that the archive only implies: they take owner, mode, times
-/// and attributes from the nearest lower layer that has them.
+/// Completes the directories that the archive only implies: they get the metadata of the
+/// nearest lower layer that has them.
 fn complete_implied(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Result<()> {
     let tree = open_directory(tree)?;
     for implied in &unpacked.implied {
@@ -152,7 +139,7 @@ fn complete_implied(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Resu
                     break;
                 }
                 Err(Errno::NOENT) => {}
-                // A file or a whiteout is there: this directory is a new one.
+                // The lower layer has a file or a whiteout there: the directory is new.
                 Err(_) => break,
             }
         }

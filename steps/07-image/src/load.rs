@@ -3,17 +3,16 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use oci_spec::image::{Descriptor, ImageManifest, MediaType};
+use oci_spec::image::{ImageManifestBuilder, MediaType};
 use serde_json::json;
 
 use crate::digest::{Digest, chain_ids};
 use crate::document;
-use crate::image::diff_ids;
 use crate::layer::IncomingLayer;
 use crate::layers::{StoredLayers, add_layers};
 use crate::reference::Reference;
 use crate::source::{Members, Offer, architecture, offers, open_input};
-use crate::store::{Store, TaggedImage, manifest_descriptor};
+use crate::store::{Store, TaggedImage};
 use crate::unpack::{Count, LeftOut};
 
 /// Loads all images of a file or directory. `ids_hint` says how to get more ids.
@@ -39,9 +38,7 @@ fn load_offer(
     offer: Offer<'_>,
     ids_hint: &str,
 ) -> Result<Vec<TaggedImage>> {
-    let diff_ids =
-        diff_ids(&document::configuration(&offer.configuration, "its configuration")?)?;
-    let tagged = match find_loaded(store, &offer, &diff_ids)? {
+    let tagged = match find_loaded(store, &offer)? {
         Some(loaded) => TaggedImage { reference: None, ..loaded },
         None => {
             let layers = add_layers(store, &[], &offer.layers)?;
@@ -54,19 +51,17 @@ fn load_offer(
 
 /// Finds an offered image in the store, if it is complete there: no layer is unpacked a
 /// second time.
-fn find_loaded(
-    store: &Store,
-    offer: &Offer<'_>,
-    diff_ids: &[Digest],
-) -> Result<Option<TaggedImage>> {
+fn find_loaded(store: &Store, offer: &Offer<'_>) -> Result<Option<TaggedImage>> {
     let id = Digest::of(&offer.configuration);
     let wanted = offer.manifest.as_ref().map(|bytes| Digest::of(bytes));
     let index = store.index()?;
     let is_it = |image: &&TaggedImage| {
         image.id == id && wanted.is_none_or(|wanted| image.manifest == wanted)
     };
+    let diff_ids: Vec<Digest> =
+        offer.layers.iter().filter_map(|layer| layer.diff_id).collect();
     let is_unpacked =
-        chain_ids(diff_ids).iter().all(|layer| store.layer(layer).is_dir());
+        chain_ids(&diff_ids).iter().all(|layer| store.layer(layer).is_dir());
     Ok(index.images().iter().find(is_it).filter(|_| is_unpacked).cloned())
 }
 
@@ -90,13 +85,13 @@ pub(crate) fn add_names(
     Ok(tagged)
 }
 
-/// Imports a root file system as an image of one layer.
+/// Imports a root file system as an image of one layer, and returns the image's id.
 pub(crate) fn import(
     store: &Store,
     path: &Path,
     reference: Reference,
     ids_hint: &str,
-) -> Result<TaggedImage> {
+) -> Result<Digest> {
     let _shared = store.lock_shared()?;
     store.remove_stale()?;
     let input = open_input(path)?;
@@ -116,23 +111,22 @@ pub(crate) fn import(
     let layers = add_layers(store, &[], &[incoming])?;
     report_left_out(&layers.left_out, ids_hint);
     let file_name = path.file_name().unwrap_or(path.as_os_str()).display();
-    let diff_ids: Vec<String> =
-        layers.layers.iter().map(|layer| layer.diff_id.to_string()).collect();
     let configuration = json!({
         "created": document::now(),
         "architecture": architecture(),
         "os": "linux",
         "config": {},
-        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "rootfs": { "type": "layers", "diff_ids": layers.diff_ids },
         "history": [{ "created": document::now(), "created_by": format!("import {file_name}") }],
     });
     let added = add(store, &serde_json::to_vec(&configuration)?, None, &layers)?;
-    let named = add_names(store, added, vec![reference])?;
-    named.into_iter().next().context("an image without a name")
+    let id = added.id;
+    add_names(store, added, vec![reference])?;
+    Ok(id)
 }
 
-/// Adds the documents of an image whose layers are in the store. Without a manifest, one
-/// is made.
+/// Adds the documents of an image whose layers are in the store, and makes the manifest if
+/// there is none.
 fn add(
     store: &Store,
     configuration: &[u8],
@@ -149,21 +143,14 @@ fn add(
 }
 
 fn new_manifest(configuration: &[u8], layers: &StoredLayers) -> Result<Vec<u8>> {
-    let mut config =
-        manifest_descriptor(&Digest::of(configuration), configuration.len() as u64)?;
-    config.set_media_type(MediaType::ImageConfig);
-    let descriptors = layers.layers.iter().map(|layer| {
-        let mut descriptor = manifest_descriptor(&layer.digest, layer.size)?;
-        descriptor.set_media_type(layer.media_type.clone());
-        Ok(descriptor)
-    });
-    let descriptors: Vec<Descriptor> = descriptors.collect::<Result<_>>()?;
-    let manifest: ImageManifest = serde_json::from_value(json!({
-        "schemaVersion": 2,
-        "mediaType": MediaType::ImageManifest,
-        "config": config,
-        "layers": descriptors,
-    }))?;
+    let size = configuration.len() as u64;
+    let config = Digest::of(configuration).descriptor(MediaType::ImageConfig, size)?;
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(2u32)
+        .media_type(MediaType::ImageManifest)
+        .config(config)
+        .layers(layers.descriptors.clone())
+        .build()?;
     Ok(serde_json::to_vec(&manifest)?)
 }
 

@@ -70,8 +70,8 @@ fn main() -> ExitCode {
                 user::basics(),
                 pivot_root::checks(),
                 cgroups::doctor(),
-                user::checks(),
-                image::checks(&std::env::temp_dir()),
+                user::checks(&user::helpers()),
+                image::checks(&std::env::temp_dir(), &user::helpers()),
             ]
             .concat(),
         ),
@@ -120,13 +120,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
-            // 07: by the image's defaults, its program first
-            let command = args.command.with_defaults(
-                base.defaults(),
-                &names.hostname,
-                account.home(),
-            );
-            let command = base.with_entrypoint(command)?;
+            // 07: the image's program and variables, then those of every command
+            let environment = exec::environment(&names.hostname, account.home());
+            let command = base.command(args.command.plan())?.or(environment);
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: becomes that user
@@ -138,7 +134,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
     let status = child.wait_at(&mut relay)?;
-    cgroup.report(args.cgroup.usage_report(), started.elapsed());
+    args.cgroup.report(&cgroup, started.elapsed());
     let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we are done
     base.finish(&args.command.shown())?; // 07: kept as a layer, or removed
     Ok(status.into())

@@ -1,8 +1,8 @@
 //! Mounts layers one over the other: kernel documentation, "Overlay Filesystem".
 //!
-//! Everything is written to the upper directory; the layers below never change. Root of
-//! a user namespace may mount an overlay as well, with the attribute of opaque
-//! directories in the `user.` namespace (`userxattr`).
+//! The kernel writes to the upper directory alone; the layers below never change. Root of
+//! a user namespace may mount an overlay as well: with the option `userxattr`, the
+//! attribute of opaque directories is in the `user.` namespace.
 
 mod calls;
 mod views;
@@ -10,11 +10,14 @@ mod views;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use kit::Failure;
 use mount::Detached;
 use nix::unistd::chdir;
+use user::Helpers;
 
-use crate::store::open_directory;
+use crate::image::Image;
+use crate::store::{Store, open_directory};
 use crate::unpack::{copy_metadata, is_opaque};
 use calls::{WORK, in_directory, mount_layers};
 
@@ -34,8 +37,36 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
+    /// Returns the overlay of an image. `upper` is the directory of a container of the
+    /// store, with `upper` and `work`.
+    ///
+    /// # Errors
+    /// When a layer of the image is not in the store.
+    pub(crate) fn new(
+        store: &Store,
+        image: &Image,
+        upper: Option<&Path>,
+    ) -> Result<Self> {
+        let chain = image.chain()?;
+        for layer in &chain {
+            ensure!(
+                store.layer(layer).is_dir(),
+                Failure::new(format_args!(
+                    "image {}: its layer {layer} is not in the store",
+                    image.tagged.display_name()
+                ))
+                .hint("`load` it again")
+            );
+        }
+        let layers =
+            chain.iter().map(|id| Path::new("layers").join(id.hex())).collect();
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
+        let upper = upper.map(|path| Path::new("containers").join(name(path)));
+        Ok(Overlay { base: store.path().into(), layers, upper })
+    }
+
     // ANCHOR: mount
-    /// Mounts the overlay, and attaches it nowhere yet.
+    /// Mounts the overlay, without attaching it to a directory.
     ///
     /// # Errors
     /// The kernel's, from the mount calls; overlayfs's own message is the hint.
@@ -54,8 +85,8 @@ impl Overlay {
     }
     // ANCHOR_END: mount
 
-    /// The visible layers, the highest first. They end at a layer whose top is opaque:
-    /// overlayfs itself does not check the top.
+    /// Returns the visible layers, the highest first. An opaque top hides all layers
+    /// below; overlayfs itself does not check the top.
     pub(crate) fn visible(&self) -> Vec<&Path> {
         let mut visible = Vec::new();
         for layer in self.layers.iter().rev() {
@@ -79,7 +110,11 @@ impl Overlay {
 
 /// Creates the upper and the work directory in a container's directory. The upper one
 /// gets the metadata of the highest layer's top, since the container sees it as `/`.
-pub(crate) fn make_upper(container: &Path, highest: &Path) -> Result<()> {
+pub(crate) fn make_upper(
+    container: &Path,
+    highest: &Path,
+    helpers: &Helpers,
+) -> Result<()> {
     for name in [UPPER, WORK] {
         let path = container.join(name);
         fs::create_dir(&path).with_context(|| format!("mkdir({})", path.display()))?;
@@ -91,5 +126,5 @@ pub(crate) fn make_upper(container: &Path, highest: &Path) -> Result<()> {
         )
     };
     // Only root of the user namespace may read and set some owners.
-    copy().or_else(|_| user::as_root(copy))
+    copy().or_else(|_| user::as_root(helpers, copy))
 }

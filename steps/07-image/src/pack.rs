@@ -142,8 +142,8 @@ impl<W: Write> Packer<'_, W> {
     }
 }
 
-/// The kind of a file that is not a directory; None for a socket, which nobody listens
-/// on any more.
+/// Returns the kind of a file that is not a directory; None for a socket, on which no
+/// process listens any more.
 fn kind(full: &Path, found: &Metadata) -> Result<Option<EntryKind>> {
     let (file_type, device) = (found.file_type(), found.rdev());
     Ok(Some(match file_type {

@@ -1,16 +1,16 @@
-//! Reads ahead in a thread of its own: it decompresses the next block while one is
+//! Reads ahead in a thread of its own, which decompresses the next block while one is
 //! unpacked.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::thread::Scope;
 
 /// How many bytes are handed over at once.
 const BLOCK: usize = 256 * 1024;
-/// How many such blocks may wait.
+/// How many blocks may wait.
 const WAITING: usize = 4;
 
-/// Reads the blocks that a thread has read.
+/// Reads from the blocks of the thread.
 pub(crate) struct ReadAhead {
     blocks: Receiver<io::Result<Vec<u8>>>,
     block: Vec<u8>,
@@ -18,24 +18,23 @@ pub(crate) struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Starts the thread. It ends at the end of `input`, or when nobody reads on, and
-    /// returns `input`.
+    /// Starts the thread. It ends at the end of `input`, or when this is dropped.
     pub(crate) fn start<'scope, R: Read + Send + 'scope>(
         scope: &'scope Scope<'scope, '_>,
         mut input: R,
-    ) -> (Self, ScopedJoinHandle<'scope, R>) {
+    ) -> Self {
         let (sender, blocks) = sync_channel(WAITING);
-        let thread = scope.spawn(move || {
+        scope.spawn(move || {
             loop {
                 let mut block = Vec::with_capacity(BLOCK);
                 let read = input.by_ref().take(BLOCK as u64).read_to_end(&mut block);
                 let is_last = block.is_empty() || read.is_err();
                 if sender.send(read.map(|_| block)).is_err() || is_last {
-                    return input;
+                    return;
                 }
             }
         });
-        (ReadAhead { blocks, block: Vec::new(), at: 0 }, thread)
+        ReadAhead { blocks, block: Vec::new(), at: 0 }
     }
 }
 

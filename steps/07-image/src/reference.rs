@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use kit::{Failure, FailureKind};
+
 use crate::digest::Digest;
 
 /// The name and tag of an image: `alpine:3.20`, `localhost:5000/team/web:1`.
@@ -18,7 +20,7 @@ impl Reference {
         &self.name
     }
 
-    /// Returns the part behind the last colon; `latest` where there was none.
+    /// Returns the part behind the last colon; `latest` where there is none.
     pub fn tag(&self) -> &str {
         &self.tag
     }
@@ -56,8 +58,8 @@ impl FromStr for Reference {
     }
 }
 
-/// Tells whether this may stand between two slashes: by the distribution specification,
-/// "Pulling manifests", or as a host with its port.
+/// Tells whether this may stand between two slashes: as a component of the distribution
+/// specification ("Pulling manifests"), or as a host with its port.
 fn is_component(part: &str) -> bool {
     let part = match part.split_once(':') {
         Some((host, port))
@@ -81,8 +83,8 @@ fn is_tag(tag: &str) -> bool {
     inner && tag.bytes().next().is_some_and(is_word) && tag.len() <= 128
 }
 
-/// An image as a command line names it: by name and tag, or by its id or the first
-/// digits of it.
+/// An image as a command line names it: by name and tag, by id, or by the first digits of
+/// its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageName {
     /// By name and tag.
@@ -99,6 +101,15 @@ impl ImageName {
             ImageName::Digits(digits) => digits.parse().ok(),
         }
     }
+}
+
+/// Makes the error for digits with which several ids of this kind begin.
+pub(crate) fn ambiguous(kind: &str, digits: &str) -> Failure {
+    Failure::new(format_args!(
+        "{kind} {digits}: several {kind} ids begin with these digits"
+    ))
+    .kind(FailureKind::Usage)
+    .hint("give more of its digits")
 }
 
 impl FromStr for ImageName {

@@ -5,34 +5,23 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use exec::Defaults;
+use exec::Command;
 use kit::Failure;
 use nix::sys::signal::Signal;
 use oci_spec::image::Config;
 use user::User;
 
 /// How to run an image.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RunConfig {
     /// The program and its first arguments, which come before those of the command line.
     pub(crate) entrypoint: Vec<OsString>,
-    /// The values that apply where the command line says nothing.
-    pub(crate) defaults: Defaults,
+    /// The arguments, variables and directory for what the command line does not set.
+    pub(crate) command: Command,
     /// The user that the command runs as.
     pub(crate) user: Option<User>,
     /// The signal that the image wants in place of SIGTERM.
-    pub(crate) stop_signal: Signal,
-}
-
-impl Default for RunConfig {
-    fn default() -> Self {
-        RunConfig {
-            entrypoint: Vec::new(),
-            defaults: Defaults::default(),
-            user: None,
-            stop_signal: Signal::SIGTERM,
-        }
-    }
+    pub(crate) stop_signal: Option<Signal>,
 }
 
 impl RunConfig {
@@ -51,27 +40,26 @@ impl RunConfig {
         };
         Ok(RunConfig {
             entrypoint: strings(config.entrypoint()),
-            defaults: Defaults {
+            command: Command {
                 argv: strings(config.cmd()),
                 env: strings(config.env()),
                 workdir,
             },
             user: set(config.user()).map(parse_user).transpose()?,
-            stop_signal: set(config.stop_signal())
-                .map_or(Ok(Signal::SIGTERM), parse_signal)?,
+            stop_signal: set(config.stop_signal()).map(parse_signal).transpose()?,
         })
     }
 
-    /// Runs another program than the image's. The image's arguments go, too, since they
-    /// are for its own program. An empty name only removes the image's program.
+    /// Replaces the image's program, and removes its arguments, which are for its own
+    /// program. An empty name only removes the program.
     pub(crate) fn replace_entrypoint(&mut self, program: &OsString) {
-        self.defaults.argv = Vec::new();
+        self.command.argv = Vec::new();
         self.entrypoint = Vec::from([program.clone()]);
         self.entrypoint.retain(|program| !program.is_empty());
     }
 }
 
-/// Returns a text, if it is there and not empty.
+/// Returns a text that is set and not empty.
 fn set(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }

@@ -12,7 +12,7 @@ use crate::archive::{ArchiveWriter, Entry, EntryKind};
 use crate::digest::{Digest, Hashing};
 use crate::image::Image;
 use crate::reference::ImageName;
-use crate::store::{Store, layout_index, manifest_descriptor};
+use crate::store::{LAYOUT, Store, layout_index};
 
 /// Writes images to an archive, each blob once.
 pub(crate) fn save(
@@ -24,7 +24,7 @@ pub(crate) fn save(
     let images: Vec<Image> =
         named.iter().map(|named| Image::find(store, named)).collect::<Result<_>>()?;
     let mut archive = ArchiveWriter::new(output);
-    add_document(&mut archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    add_document(&mut archive, "oci-layout", LAYOUT)?;
     let mut blobs = BTreeSet::new();
     for image in &images {
         blobs.extend(image.blobs()?);
@@ -32,21 +32,17 @@ pub(crate) fn save(
     for digest in &blobs {
         add_blob(&mut archive, store, digest)?;
     }
-    add_document(
-        &mut archive,
-        "index.json",
-        &serde_json::to_vec(&index(store, &images)?)?,
-    )?;
+    let index = serde_json::to_vec(&index(store, &images)?)?;
+    add_document(&mut archive, "index.json", &index)?;
     let manifest = serde_json::to_vec(&docker_manifest(&images)?)?;
     add_document(&mut archive, "manifest.json", &manifest)?;
     archive.finish().map(drop)
 }
 
-/// The layout's index.json: the images' manifests, with their names.
+/// Makes the layout's index.json: the images' manifests, with their names.
 fn index(store: &Store, images: &[Image]) -> Result<oci_spec::image::ImageIndex> {
     let descriptor = |image: &Image| {
-        let manifest = &image.tagged.manifest;
-        let mut descriptor = manifest_descriptor(manifest, store.size_of(manifest)?)?;
+        let mut descriptor = store.manifest_descriptor(&image.tagged.manifest)?;
         if let Some(name) = &image.tagged.reference {
             let keys =
                 ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
@@ -58,15 +54,15 @@ fn index(store: &Store, images: &[Image]) -> Result<oci_spec::image::ImageIndex>
     Ok(layout_index(images.iter().map(descriptor).collect::<Result<_>>()?))
 }
 
-/// The manifest.json of `docker save`.
+/// Makes the manifest.json of `docker save`.
 fn docker_manifest(images: &[Image]) -> Result<serde_json::Value> {
     let one = |image: &Image| {
-        let layers: Vec<String> = image.layers()?.iter().map(blob_path).collect();
-        let names: Vec<String> =
-            image.tagged.reference.iter().map(ToString::to_string).collect();
-        Ok(
-            json!({ "Config": blob_path(&image.tagged.id), "RepoTags": names, "Layers": layers }),
-        )
+        let names = image.tagged.reference.iter().map(ToString::to_string);
+        Ok(json!({
+            "Config": image.tagged.id.blob_path(),
+            "RepoTags": names.collect::<Vec<_>>(),
+            "Layers": image.layers()?.iter().map(Digest::blob_path).collect::<Vec<_>>(),
+        }))
     };
     Ok(serde_json::Value::Array(images.iter().map(one).collect::<Result<_>>()?))
 }
@@ -80,7 +76,7 @@ fn add_document<W: Write>(
     archive.entry(&file(name, bytes.len() as u64), bytes)
 }
 
-/// Writes a blob, and verifies its digest: a damaged one must not be passed on.
+/// Writes a blob, and verifies its digest: a damaged blob is not passed on.
 fn add_blob<W: Write>(
     archive: &mut ArchiveWriter<W>,
     store: &Store,
@@ -90,15 +86,11 @@ fn add_blob<W: Write>(
     let name = || path.display().to_string();
     let blob = File::open(&path).with_context(|| format!("open({})", name()))?;
     let mut content = Hashing::new(blob);
-    let entry = file(&blob_path(digest), store.size_of(digest)?);
+    let entry = file(&digest.blob_path(), store.size_of(digest)?);
     archive.entry(&entry, &mut content).with_context(name)?;
     content.finish().0.verify(&name(), digest)
 }
 
 fn file(name: &str, size: u64) -> Entry {
     Entry { mode: 0o644, size, ..Entry::new(EntryKind::File, name.as_bytes()) }
-}
-
-fn blob_path(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
 }

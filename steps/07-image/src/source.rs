@@ -11,7 +11,7 @@ mod members;
 
 use std::io::Read;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use kit::Failure;
 
 use crate::digest::Digest;
@@ -33,22 +33,22 @@ pub(crate) struct Offer<'a> {
 
 /// Finds the images of a source.
 pub(crate) fn offers<'a>(members: &'a Members) -> Result<Vec<Offer<'a>>> {
-    // Docker writes both formats into one archive. Only the layout has a digest of every
-    // file.
+    // Docker writes both formats into one archive. The layout comes first, since it has a
+    // digest of every file.
     if members.has("index.json") && members.has("oci-layout") {
         return layout::offers(members);
     }
     if members.has("manifest.json") {
         return docker::offers(members);
     }
-    let failure =
-        Failure::new(format_args!("{}: there is no image in it", members.name()));
-    Err(failure
-        .hint("`load` takes what `save` wrote; for a root file system use `import`")
-        .into())
+    bail!(
+        Failure::new(format_args!("{}: there is no image in it", members.name())).hint(
+            "`load` takes what `save` wrote; for a root file system use `import`"
+        )
+    )
 }
 
-/// Makes the layer that is this file of the source.
+/// Makes a layer of a file of the source.
 fn incoming<'a>(
     members: &'a Members,
     member: String,

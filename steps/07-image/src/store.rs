@@ -24,28 +24,32 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
+use user::Helpers;
 
 use crate::digest::Digest;
 use crate::unpack::FreeSpace;
 
-pub(crate) use blob::{LARGEST_DOCUMENT, WholeBlob};
-pub(crate) use index::{TaggedImage, layout_index, manifest_descriptor};
+pub(crate) use blob::LARGEST_DOCUMENT;
+pub(crate) use index::{TaggedImage, layout_index};
 pub(crate) use temporary::Temporary;
 
 /// The hint for a store that we cannot write to.
-const NOT_WRITABLE: &str =
+pub(crate) const NOT_WRITABLE: &str =
     "the store must be writable: --store DIR chooses another place";
+/// The hint for a full disk.
+pub(crate) const DISK_FULL: &str = "the store's disk is full: `rmi` and `gc` make room, --store DIR chooses another place";
 
 /// OCI image specification, "oci-layout file".
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+pub(crate) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// A store, which exists.
+/// A store that exists.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     path: PathBuf,
+    helpers: Helpers,
 }
 
 impl Store {
@@ -54,14 +58,14 @@ impl Store {
     /// # Errors
     /// When it cannot be created, belongs to another user, or is another directory than
     /// a store.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, helpers: &Helpers) -> Result<Self> {
         kit::call("the store, where images are kept", "mkdir", path.display(), || {
             create_directory(path)
         })
-        .hint_on(Errno::EACCES, "--store DIR chooses another place")
-        .hint_on(Errno::EROFS, "--store DIR chooses another place")?;
-        // By its absolute path: mountinfo and `inspect` show it, and we change our
-        // working directory.
+        .hint_on(Errno::EACCES, NOT_WRITABLE)
+        .hint_on(Errno::EROFS, NOT_WRITABLE)?;
+        // The path must be absolute: we change our working directory, and mountinfo and
+        // `inspect` show it.
         let path = path
             .canonicalize()
             .with_context(|| format!("the store {}", path.display()))?;
@@ -71,7 +75,7 @@ impl Store {
             "each user has a store of their own: leave --store out, or use sudo, or `chmod 700 {}`",
             path.display()
         ))?;
-        let store = Store { path };
+        let store = Store { path, helpers: helpers.clone() };
         store.mark().hint(NOT_WRITABLE)?;
         Ok(store)
     }
@@ -80,25 +84,41 @@ impl Store {
     ///
     /// # Errors
     /// When it belongs to another user, or is another directory than a store.
-    pub(crate) fn open_existing(path: &Path) -> Result<Option<Self>> {
-        path.exists().then(|| Store::open(path)).transpose()
+    pub(crate) fn open_existing(
+        path: &Path,
+        helpers: &Helpers,
+    ) -> Result<Option<Self>> {
+        path.exists().then(|| Store::open(path, helpers)).transpose()
     }
 
-    /// Creates the files and directories of a store. The file `oci-layout` comes first,
-    /// and marks the directory as a store: `gc` removes whatever it does not know, so
-    /// no other directory may become one.
+    /// Does work on the store's files of many owners: [`user::as_root`].
+    ///
+    /// # Errors
+    /// The error of the work, and the kernel's when it refuses the namespace.
+    pub(crate) fn as_root(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        user::as_root(&self.helpers, work)
+    }
+
+    /// Returns the programs that map the ids of these owners.
+    pub(crate) fn helpers(&self) -> &Helpers {
+        &self.helpers
+    }
+
+    /// Creates the files and directories of a store. The file `oci-layout` comes first and
+    /// marks the directory as a store. No other directory may become one, since `gc`
+    /// removes all files that it does not know.
     fn mark(&self) -> Result<()> {
         let (path, layout) = (self.path(), self.path().join("oci-layout"));
         let mut entries =
             fs::read_dir(path).with_context(|| format!("read {}", path.display()))?;
-        if entries.next().is_some() && !layout.exists() {
-            return Err(Failure::new(format_args!(
+        ensure!(
+            entries.next().is_none() || layout.exists(),
+            Failure::new(format_args!(
                 "{} is not a store of images, and is not empty",
                 path.display()
             ))
             .hint("--store DIR names a store, or a directory that is new or empty")
-            .into());
-        }
+        );
         if !layout.exists() {
             fs::File::options()
                 .create(true)
@@ -129,7 +149,7 @@ impl Store {
 
     /// Returns the path of a blob, whether the store has it or not.
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
-        self.path.join("blobs/sha256").join(digest.hex())
+        self.path.join(digest.blob_path())
     }
 
     /// Returns the path of an unpacked layer, by its chain id.
@@ -142,8 +162,8 @@ impl Store {
         self.path.join("containers")
     }
 
-    /// Returns how much more may be written: a twentieth of the free space is left to
-    /// others.
+    /// Returns how much may be written: the free space, but for a twentieth that is left
+    /// to others.
     pub(crate) fn free_space(&self) -> Result<FreeSpace> {
         let found = rustix::fs::statvfs(&self.path)
             .with_context(|| format!("statvfs({})", self.path.display()))?;

@@ -1,8 +1,7 @@
 //! Unpacks a layer's archive into a directory for overlayfs.
 //!
-//! Everything is done by descriptor below the directory, and no symbolic link is
-//! followed: a link in an archive must not decide where its next entry goes
-//! (CVE-2021-32760, CVE-2018-20990).
+//! All calls take descriptors below the directory, and follow no symbolic link: a link in
+//! an archive must not decide where the next entry goes (CVE-2021-32760, CVE-2018-20990).
 
 mod budget;
 mod create;
@@ -39,7 +38,7 @@ pub(crate) struct LeftOut {
     pub(crate) attributes: Count,
 }
 
-/// How many were left out, and the first of them.
+/// The number of things that were left out, and the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) number: u64,
@@ -74,7 +73,7 @@ impl LeftOut {
 #[derive(Debug, Default)]
 pub(crate) struct Unpacked {
     pub(crate) left_out: LeftOut,
-    /// Directories that the archive does not list, and that only exist for the files in
+    /// The directories that the archive does not list, and that exist for the files in
     /// them; "" is the top. A layer below may have their metadata.
     pub(crate) implied: HashSet<Vec<u8>>,
     /// Bytes of all files.

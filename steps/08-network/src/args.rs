@@ -53,7 +53,7 @@ pub struct Args {
     dns: Vec<IpAddr>,
 
     /// The domain that is appended to short names [default: those of the host]
-    #[arg(long, value_name = "DOMAIN", value_parser = etc::search_domain)]
+    #[arg(long, value_name = "DOMAIN", value_parser = etc::host_name)]
     dns_search: Vec<String>,
 
     /// Add a name to its /etc/hosts; `host-gateway` stands for the host's address

@@ -1,5 +1,5 @@
-//! The subcommands of this step other than `run`: `network`, `show`, `gc` and the hidden
-//! `dns-responder`.
+//! The subcommands of this step other than `run`: `network`, `show`, `gc` and the
+//! hidden `dns-responder`.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -87,7 +87,7 @@ impl NetworkCommand {
     /// Runs the subcommand.
     ///
     /// # Errors
-    /// Whatever stands in the way; exit code 1.
+    /// All errors have exit code 1.
     pub fn run(&self) -> Result<ExitCode> {
         exit_code(match self {
             NetworkCommand::Create(args) => args.run(),
@@ -174,7 +174,7 @@ impl DirArgs {
     /// Runs `show`: draws the host, its bridges and their containers.
     ///
     /// # Errors
-    /// When the networks cannot be read, or the kernel does not list its links or rules.
+    /// When the networks, or the kernel's links or rules, cannot be read.
     pub fn show(&self) -> Result<ExitCode> {
         let topology =
             NetworkStore::open(self.dir()).and_then(|store| Topology::read(&store));

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
 use exec::CloneFlags;
-use kit::{Failure, Hint, Id, RunDir};
+use kit::{Hint, Id, RunDir};
 use nix::unistd::Pid;
 
 use crate::endpoint::Endpoint;
@@ -148,9 +148,7 @@ impl Connection {
             return Ok(());
         }
         let mut netlink = Netlink::open()?;
-        let loopback = netlink
-            .link("lo")?
-            .ok_or_else(|| Failure::new("the namespace has no lo"))?;
+        let loopback = netlink.existing_link("lo")?;
         netlink.turn_on(&loopback)?;
         match &self.attachment {
             Attachment::Bridge(endpoint) => endpoint.configure(&mut netlink),
@@ -211,8 +209,8 @@ impl Connection {
         }
     }
 
-    /// Undoes what was made for the container, after its end. What cannot be undone is
-    /// left to `gc`, with a warning: the exit status stays that of the command.
+    /// Takes the container off the network, after its end. An error becomes a warning,
+    /// because the exit status stays that of the command; `gc` removes the rest.
     pub fn undo_or_warn(self) {
         let Attachment::Bridge(endpoint) = self.attachment else { return };
         let left = endpoint.leave().hint("remove what is left with `gc` later");

@@ -14,7 +14,7 @@ use nix::unistd::geteuid;
 use crate::firewall::{self, Obstacle};
 use crate::lease::Lease;
 use crate::netlink::{Mac, Netlink};
-use crate::network::{Isolation, Network, Origin};
+use crate::network::Network;
 use crate::nft::Ruleset;
 use crate::port::{Port, Protocol};
 use crate::rules;
@@ -99,15 +99,7 @@ fn sample() -> NetworkRecord {
         link: "veth0".into(),
         ports: vec![port],
     };
-    let (name, bridge) = ("kiste".into(), "kiste0".into());
-    let network = Network {
-        name,
-        bridge,
-        subnet,
-        subnet6: None,
-        isolation: Isolation::Open,
-        origin: Origin::Automatic,
-    };
+    let network = Network::automatic("kiste", "kiste0".into(), subnet);
     NetworkRecord { network, leases: vec![lease] }
 }
 
@@ -123,13 +115,12 @@ fn forward_policy() -> Check {
     };
     let obstacles: Vec<_> =
         firewall::obstacles(&ruleset).iter().map(Obstacle::shown).collect();
-    let has_legacy = firewall::legacy().iter().any(|table| table == "filter");
     if !obstacles.is_empty() {
         let fix =
             "run with --firewall=adjust, or let the bridge kiste0 through yourself";
         return Check::missing(name, obstacles.join("; "), fix);
     }
-    if has_legacy {
+    if firewall::has_legacy_rules() {
         let found = "the host has legacy iptables rules, which cannot be checked";
         let fix = "see `iptables-legacy -L FORWARD`; move the rules to nftables";
         return Check::missing(name, found, fix);

@@ -11,7 +11,7 @@ use crate::create;
 use crate::dns::{Forwarding, Responder, ResponderOptions};
 use crate::firewall::{self, Firewall};
 use crate::gc;
-use crate::host;
+use crate::host::Host;
 use crate::ipam;
 use crate::lease::{Lease, LeaseRequest};
 use crate::netlink::Netlink;
@@ -20,7 +20,7 @@ use crate::nft;
 use crate::options::BridgeOptions;
 use crate::port::Port;
 use crate::port_reservation;
-use crate::store::{NetworkRecord, NetworkStore};
+use crate::store::NetworkRecord;
 use crate::sysctl;
 
 /// A container's endpoint on a network. Dropping it takes the container off the
@@ -29,7 +29,7 @@ pub(crate) struct Endpoint {
     dir: PathBuf,
     network: Network,
     lease: Lease,
-    /// Released when the container leaves the network; the value is None then.
+    /// None after the container has left the network.
     resources: Option<HostResources>,
 }
 
@@ -44,33 +44,30 @@ const INSIDE: &str = "eth0";
 
 impl Endpoint {
     /// Puts a container on a network: leases its addresses, reserves its ports and
-    /// prepares the host. Its run directory must exist already: the lease is kept while
-    /// that says that the container is alive.
+    /// prepares the host. Its run directory must exist already: `gc` keeps the lease
+    /// while the run directory says that the container is alive.
     ///
     /// # Errors
     /// When an address or a port is taken, a firewall would drop the packets, or the
     /// kernel refuses. Nothing is left then.
     pub(crate) fn join(options: &BridgeOptions, request: LeaseRequest) -> Result<Self> {
-        let mut store = NetworkStore::open(&options.dir)?;
-        let mut netlink = Netlink::open()?;
-        let own = Some(request.run_dir.as_path());
-        gc::remove_stale_or_warn(&mut store, &mut netlink, own)?;
-        let record = find_or_describe(&store, &mut netlink, options.network.as_ref())?;
+        let mut host = gc::open_host(&options.dir, Some(&request.run_dir))?;
+        let record = find_or_describe(&mut host, options.network.as_ref())?;
         refuse_ports(&record.network, &request.ports)?;
         let lease = ipam::lease(&record, request)?;
         let network = record.network;
         let has_ipv6 = network.subnet6.is_some();
-        let ports = port_reservation::reserve(&store, &lease.ports, has_ipv6)?;
-        match attach(&mut store, &mut netlink, &network, &lease, options.firewall) {
+        let ports = port_reservation::reserve(&host.store, &lease.ports, has_ipv6)?;
+        match attach(&mut host, &network, &lease, options.firewall) {
             Ok(responder) => {
                 let resources = HostResources { _ports: ports, _responder: responder };
                 let (dir, resources) = (options.dir.clone(), Some(resources));
                 Ok(Endpoint { dir, network, lease, resources })
             }
             Err(error) => {
-                // The first error says more than one of undoing it. The next start, or
-                // `gc`, tries that again.
-                let _ = detach(&mut store, &mut netlink, &network.name, &lease);
+                // The first error is the cause. The next start, or `gc`, removes what
+                // could not be removed here.
+                let _ = detach(&mut host, &network.name, &lease);
                 Err(error)
             }
         }
@@ -91,17 +88,11 @@ impl Endpoint {
     // ANCHOR: plug-in
     /// Makes the cable from the bridge into the container's network namespace. The
     /// parent calls it while the child waits.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     // Task 8.3: the other end is made in the namespace, and is never seen here.
     pub(crate) fn plug_in(&self, namespace: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = Netlink::open()?;
         netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, namespace)?;
-        let cable = netlink.link(&self.lease.link)?;
-        let cable = cable.ok_or_else(|| {
-            Failure::new(format_args!("the link {} is gone", self.lease.link))
-        })?;
+        let cable = netlink.existing_link(&self.lease.link)?;
         let bridge = self.network.link(&mut netlink)?;
         netlink.plug(&cable, &bridge)
     }
@@ -110,13 +101,8 @@ impl Endpoint {
     // ANCHOR: configure
     /// Gives the link in the container its addresses, and a default route unless the
     /// network is internal. The child calls it.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn configure(&self, netlink: &mut Netlink) -> Result<()> {
-        let link = netlink.link(INSIDE)?.ok_or_else(|| {
-            Failure::new(format_args!("the cable's end {INSIDE} is gone"))
-        })?;
+        let link = netlink.existing_link(INSIDE)?;
         sysctl::refuse_router_advertisements(INSIDE, self.network.subnet6.is_some())?;
         let addresses = self.lease.addresses.iter();
         for address in addresses.filter_map(|ip| self.network.with_prefix(*ip)) {
@@ -135,8 +121,8 @@ impl Endpoint {
     }
     // ANCHOR_END: configure
 
-    /// Takes the container off the network. With the last container go the rules, the
-    /// settings and an automatic network.
+    /// Takes the container off the network. If it is the last one, removes the rules,
+    /// the settings and an automatic network as well.
     ///
     /// # Errors
     /// All that could not be undone; the rest is.
@@ -146,31 +132,29 @@ impl Endpoint {
 
     fn release(&mut self) -> Result<()> {
         let Some(resources) = self.resources.take() else { return Ok(()) };
-        let mut store = NetworkStore::open(&self.dir)?;
-        let mut netlink = Netlink::open()?;
+        let mut host = Host::open(&self.dir)?;
         drop(resources); // the responder ends when nobody uses it
-        detach(&mut store, &mut netlink, &self.network.name, &self.lease)
+        detach(&mut host, &self.network.name, &self.lease)
     }
 }
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        // Another error is on its way already, and says more. `gc` removes the rest.
+        // Another error is returned already, and is the cause. `gc` removes the rest.
         let _ = self.release();
     }
 }
 
 /// Finds the network. The default network is described where it does not exist yet.
 fn find_or_describe(
-    store: &NetworkStore,
-    netlink: &mut Netlink,
+    host: &mut Host,
     name: Option<&NetworkName>,
 ) -> Result<NetworkRecord> {
-    match (name, store.find(DEFAULT)) {
-        (Some(name), _) => store.network(&name.0).cloned(),
+    match (name, host.store.find(DEFAULT)) {
+        (Some(name), _) => host.store.network(&name.0).cloned(),
         (None, Some(record)) => Ok(record.clone()),
         (None, None) => Ok(NetworkRecord {
-            network: create::default_network(store, netlink)?,
+            network: create::default_network(host)?,
             leases: Vec::new(),
         }),
     }
@@ -194,12 +178,12 @@ fn refuse_ports(network: &Network, ports: &[Port]) -> Result<()> {
 
 /// Notes the lease, and prepares the host for it.
 fn attach(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
+    host: &mut Host,
     network: &Network,
     lease: &Lease,
     firewall: Firewall,
 ) -> Result<Responder> {
+    let store = &mut host.store;
     if store.find(&network.name).is_none() {
         store.add(network.clone())?;
     }
@@ -207,13 +191,13 @@ fn attach(
     leases.push(lease.clone());
     store.set_leases(&network.name, leases)?;
 
-    let uplinks = host::uplinks(store, netlink)?;
-    firewall::admit(store, network, &uplinks, firewall)?;
-    network.raise(netlink)?;
-    kit::combine(host::reconcile(store, netlink))?;
+    let uplinks = host.uplinks()?;
+    firewall::admit(&mut host.store, network, &uplinks, firewall)?;
+    network.raise(&mut host.netlink)?;
+    kit::combine(host.reconcile())?;
     nft::forget(&lease.addresses)?;
     Responder::ensure(&ResponderOptions {
-        leases: store.leases_path(&network.name),
+        leases: host.store.leases_path(&network.name),
         bridge: network.bridge.clone(),
         gateways: network.subnets().collect(),
         forwarding: match network.isolation {
@@ -223,21 +207,16 @@ fn attach(
     })
 }
 
-/// Removes the cable and the lease, and all on the host that only they required.
-fn detach(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
-    name: &str,
-    lease: &Lease,
-) -> Result<()> {
+/// Removes the cable and the lease, and reconciles the host with the other leases.
+fn detach(host: &mut Host, name: &str, lease: &Lease) -> Result<()> {
     let mut errors = Vec::new();
-    // The kernel removes it with the namespace as well, but some time later.
-    errors.extend(netlink.remove_link(&lease.link).err());
-    if let Some(record) = store.find(name) {
+    // The kernel removes the cable with the namespace as well, but some time later.
+    errors.extend(host.netlink.remove_link(&lease.link).err());
+    if let Some(record) = host.store.find(name) {
         let others = record.leases.iter().filter(|other| other.id != lease.id);
         let others = others.cloned().collect();
-        errors.extend(store.set_leases(name, others).err());
+        errors.extend(host.store.set_leases(name, others).err());
     }
-    errors.extend(host::reconcile(store, netlink));
+    errors.extend(host.reconcile());
     kit::combine(errors)
 }

@@ -3,8 +3,8 @@
 //!
 //! - [`mount_points`] returns a `Request` for each file, so that its mount point is
 //!   created while the root file system is still writable.
-//! - The child calls [`mount()`] after `mount_defaults` and before `mount::all`, so that
-//!   a file that the user mounts there with `-v` covers it.
+//! - The child calls [`mount()`] after `mount_defaults` and before `mount::all`, so
+//!   that a file that the user mounts there with `-v` covers it.
 
 mod hosts;
 mod resolv_conf;
@@ -21,7 +21,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::unistd::fchdir;
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 
-pub use hosts::{AddHost, HostsFile, host_name, search_domain};
+pub use hosts::{AddHost, HostsFile, host_name};
 pub use resolv_conf::ResolvConf;
 
 /// The contents of the three files.
@@ -79,7 +79,7 @@ fn write(tmpfs: &Detached, path: &str, text: &str) -> Result<File> {
     kit::call("the container's own file in /etc", "write", name, || {
         let mut file =
             File::from(rustix::fs::openat(tmpfs, name, flags, Mode::empty())?);
-        rustix::fs::fchmod(&file, Mode::from(0o644))?; // whatever the umask is
+        rustix::fs::fchmod(&file, Mode::from(0o644))?; // the umask may be strict
         file.write_all(text.as_bytes()).map(|()| file)
     })
 }

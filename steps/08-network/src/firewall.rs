@@ -9,12 +9,12 @@ use kit::Failure;
 
 use crate::host_changes::AddedRules;
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, Chain, ChainId, ExistingRule, Rule, Ruleset, Verdict, ct};
+use crate::nft::{Batch, Chain, ChainId, ExistingRule, Rule, Ruleset, Verdict};
 use crate::port::Protocol;
 use crate::rules;
 use crate::store::NetworkStore;
 
-/// The answer to a table of another program that would drop a container's packets.
+/// The reaction to a firewall of another program that would drop a container's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Firewall {
     /// Refuse to start, and name the chain.
@@ -29,14 +29,13 @@ pub enum Firewall {
 #[derive(Clone, Debug)]
 pub(crate) struct Obstacle {
     chain: Chain,
-    /// The chain in which a rule would accept them: the chain itself, or the one that
-    /// Docker leaves to its users.
+    /// The chain to which our rules are added: the chain itself, or the one that Docker
+    /// leaves to its users.
     target: ChainId,
 }
 
-// enum nf_inet_hooks
-const INPUT: u32 = 1;
-const FORWARD: u32 = 2;
+const INPUT: u32 = libc::NF_INET_LOCAL_IN as u32;
+const FORWARD: u32 = libc::NF_INET_FORWARD as u32;
 
 /// Docker jumps to this chain before its own rules, and adds none to it.
 const DOCKER_USER: &str = "DOCKER-USER";
@@ -83,8 +82,8 @@ impl Obstacle {
         rules.any(|rule| rule.chain == self.target && rule.comment == comment)
     }
 
-    /// Makes rules that accept the packets which our own table decides about: to other
-    /// hosts and between containers, but not to other links of the host.
+    /// Makes rules that accept packets to other hosts and between containers, but not
+    /// to other links of the host. Our own table decides about these packets.
     fn rules(&self, network: &Network, uplinks: &[String]) -> Vec<Rule> {
         let (comment, bridge) = (Self::comment(network), &network.bridge);
         let from = || Rule::with_comment(&comment).iifname(bridge);
@@ -96,8 +95,8 @@ impl Obstacle {
         }
         let out = uplinks.iter().chain([bridge]);
         let mut rules: Vec<_> = out.map(|link| from().oifname(link).accept()).collect();
-        rules.push(to().ct_state(ct::ESTABLISHED_OR_RELATED).accept());
-        rules.push(to().ct_status(ct::DNAT).accept());
+        rules.push(to().ct_established().accept());
+        rules.push(to().ct_dnat().accept());
         rules
     }
 }
@@ -106,7 +105,7 @@ impl Obstacle {
 /// them.
 ///
 /// # Errors
-/// When a chain would drop its packets and is not to be changed: its name, and the fix.
+/// When a chain would drop its packets, and is not to be changed.
 pub(crate) fn admit(
     store: &mut NetworkStore,
     network: &Network,
@@ -152,15 +151,15 @@ fn open(
     if !store.changes().rules.contains(&added) {
         store.update_changes(|changes| changes.rules.push(added))?;
     }
-    // In front of the last rule only, so that what the host's own rules drop stays
-    // dropped.
+    // Our rules come just before the last one, so that the host's other rules still
+    // drop their packets.
     let last = ruleset
         .rules
         .iter()
         .rfind(|rule| rule.chain == *target)
         .filter(|rule| rule.verdict.is_some());
     let rules = obstacle.rules(network, uplinks);
-    let mut batch = Batch::new();
+    let mut batch = Batch::default();
     for rule in &rules {
         match last {
             Some(last) => batch.insert(target, rule, last.handle),
@@ -196,7 +195,7 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
     };
     let rules: Vec<_> = ruleset.rules.iter().filter(is_unused).collect();
     if !rules.is_empty() {
-        let mut batch = Batch::new();
+        let mut batch = Batch::default();
         for rule in &rules {
             batch.delete_rule(&rule.chain, rule.handle);
         }
@@ -208,21 +207,17 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
     store.update_changes(|changes| changes.rules = kept)
 }
 
-/// Lists the tables of the old iptables, which nf_tables does not show.
-pub(crate) fn legacy() -> Vec<String> {
-    let names =
-        ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(|path| {
-            fs::read_to_string(path)
-                .unwrap_or_default()
-                .lines()
-                .map(String::from)
-                .collect::<Vec<_>>()
-        });
-    names.concat()
+/// Tells whether the host has filter rules of the old iptables, which nf_tables does not
+/// list.
+pub(crate) fn has_legacy_rules() -> bool {
+    ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].iter().any(|path| {
+        let tables = fs::read_to_string(path).unwrap_or_default();
+        tables.lines().any(|table| table == "filter")
+    })
 }
 
 fn warn_of_legacy() {
-    if legacy().iter().any(|name| name == "filter") {
+    if has_legacy_rules() {
         kit::notice(
             "note: the host has rules of the old iptables, which cannot be examined: \
              if the container reaches nobody, see `iptables-legacy -L FORWARD`",

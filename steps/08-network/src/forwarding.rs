@@ -43,9 +43,6 @@ fn required(
 
 /// Lists the settings that the networks with containers need. `uplinks` lead to other
 /// hosts; `changed` are the settings that we have changed already.
-///
-/// # Errors
-/// When a present value cannot be read.
 pub(crate) fn requirements(
     networks: &[&NetworkRecord],
     uplinks: &[String],
@@ -61,8 +58,8 @@ pub(crate) fn requirements(
         all.push(required(FORWARD, own("forwarding"), "1"));
         let mut ports = leases.iter().flat_map(|lease| &lease.ports);
         if ports.any(|port| port.is_on_loopback()) {
-            // Packets to 127.0.0.1 go to the bridge. rules.rs drops those that come from
-            // other hosts.
+            // Packets to 127.0.0.1 go to the bridge. rules.rs drops those that come
+            // from other hosts.
             let why = "packets from and to 127.0.0.1 may cross this link";
             all.push(required(why, own("route_localnet"), "1"));
         }

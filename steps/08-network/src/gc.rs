@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use kit::{Failure, Liveness};
 use nix::unistd::geteuid;
 
-use crate::host;
+use crate::host::Host;
 use crate::host_changes::HostChanges;
 use crate::lease::Lease;
 use crate::netlink::Netlink;
@@ -22,10 +22,9 @@ pub(crate) fn gc(dir: &Path) -> Result<()> {
     if !geteuid().is_root() || !dir.exists() {
         return Ok(());
     }
-    let mut store = NetworkStore::open(dir)?;
-    let mut netlink = Netlink::open()?;
-    let mut errors = remove_stale(&mut store, &mut netlink, None)?;
-    errors.extend(host::reconcile(&mut store, &mut netlink));
+    let mut host = Host::open(dir)?;
+    let mut errors = remove_stale(&mut host, None)?;
+    errors.extend(host.reconcile());
     kit::combine(errors)
 }
 
@@ -34,24 +33,16 @@ pub(crate) fn gc(dir: &Path) -> Result<()> {
 ///
 /// Returns an error for each container that cannot be examined: its lease stays.
 ///
-/// `own` is the run directory of the container that is about to start. A lease with
-/// this directory belongs to an earlier container, although the directory is locked:
-/// this process holds the lock.
-///
-/// # Errors
-/// When the changes of the host were made in another network namespace, a link cannot
-/// be removed, or the leases cannot be written.
-pub(crate) fn remove_stale(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
-    own: Option<&Path>,
-) -> Result<Vec<anyhow::Error>> {
+/// `own` is the run directory of the container that is about to start. This process
+/// holds its lock, so a lease with this directory belongs to an earlier container.
+fn remove_stale(host: &mut Host, own: Option<&Path>) -> Result<Vec<anyhow::Error>> {
+    let Host { store, netlink } = host;
     ensure_same_namespace(store)?;
     let mut errors = Vec::new();
     for record in store.networks_in_use().cloned().collect::<Vec<_>>() {
         let (mut kept, mut stale) = (Vec::new(), Vec::new());
         for lease in record.leases {
-            match liveness(&lease, netlink, own) {
+            match liveness_of(&lease, netlink, own) {
                 Ok(Liveness::Gone) => stale.push(lease),
                 Ok(Liveness::Alive) => kept.push(lease),
                 Err(error) => {
@@ -71,23 +62,18 @@ pub(crate) fn remove_stale(
     Ok(errors)
 }
 
-/// Does the same, and warns about containers that cannot be examined.
-///
-/// # Errors
-/// As [`remove_stale`].
-pub(crate) fn remove_stale_or_warn(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
-    own: Option<&Path>,
-) -> Result<()> {
-    for error in remove_stale(store, netlink, own)? {
+/// Opens the networks for a change. Removes the leases of containers that are gone, and
+/// warns about containers that cannot be examined.
+pub(crate) fn open_host(dir: &Path, own: Option<&Path>) -> Result<Host> {
+    let mut host = Host::open(dir)?;
+    for error in remove_stale(&mut host, own)? {
         kit::warn_error("the lease of another container stays", &error);
     }
-    Ok(())
+    Ok(host)
 }
 
-/// Refuses to work in another network namespace than the one in which the host was
-/// changed: the changes can be undone only there. After a reboot there are none.
+/// Refuses to work if the host was changed in another network namespace, because the
+/// changes can be undone only there. Forgets changes that a reboot has undone.
 fn ensure_same_namespace(store: &mut NetworkStore) -> Result<()> {
     let current = NamespaceId::current()?;
     let noted = &store.changes().namespace;
@@ -108,86 +94,52 @@ fn ensure_same_namespace(store: &mut NetworkStore) -> Result<()> {
     store.update_changes(|changes| *changes = HostChanges::in_namespace(current))
 }
 
-fn liveness(
+fn liveness_of(
     lease: &Lease,
     netlink: &mut Netlink,
     own: Option<&Path>,
 ) -> Result<Liveness> {
     match &lease.run_dir {
-        Some(run_dir) if Some(run_dir.as_path()) == own => Ok(Liveness::Gone),
-        Some(run_dir) => kit::liveness(run_dir)
+        Some(run_dir) => liveness(run_dir, own)
             .with_context(|| format!("container {} may be alive", lease.id)),
-        // An older version noted no run directory. The link is removed with the
+        // An older version noted no run directory. The kernel removes the link with the
         // container's network namespace.
         None if netlink.link(&lease.link)?.is_some() => Ok(Liveness::Alive),
         None => Ok(Liveness::Gone),
     }
 }
 
+fn liveness(run_dir: &Path, own: Option<&Path>) -> Result<Liveness> {
+    if Some(run_dir) == own { Ok(Liveness::Gone) } else { kit::liveness(run_dir) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
 
     use kit::{Id, RunDir};
 
     use super::*;
     use crate::host_changes::SavedSysctl;
 
-    /// A directory that is removed when this is dropped.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = format!("/tmp/kiste-gc-{name}-{}", std::process::id());
-            fs::create_dir(&path).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-            Scratch(path.into())
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn lease(run_dir: &Path) -> Lease {
-        Lease {
-            id: "0123456789ab".into(),
-            run_dir: Some(run_dir.into()),
-            hostname: "web".into(),
-            aliases: Vec::new(),
-            addresses: Vec::new(),
-            dns: Vec::new(),
-            mac: crate::netlink::Mac([2, 8, 0, 0, 0, 1]),
-            link: "veth0123456789a".into(),
-            ports: Vec::new(),
-        }
-    }
-
     #[test]
     fn a_lease_is_stale_when_its_run_directory_is_gone_or_the_next_containers() {
-        let scratch = Scratch::new("stale");
-        let mut netlink = Netlink::open().unwrap();
-        let mut ask =
-            |run_dir: &Path, own| liveness(&lease(run_dir), &mut netlink, own);
-        let run_dir = RunDir::create(&scratch.0, &Id::random().unwrap()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         let path = run_dir.path().to_owned();
-        assert_eq!(ask(&path, None).unwrap(), Liveness::Alive);
-        assert_eq!(ask(&path, Some(&path)).unwrap(), Liveness::Gone);
+        assert_eq!(liveness(&path, None).unwrap(), Liveness::Alive);
+        assert_eq!(liveness(&path, Some(&path)).unwrap(), Liveness::Gone);
         drop(run_dir);
-        assert_eq!(ask(&path, None).unwrap(), Liveness::Gone);
+        assert_eq!(liveness(&path, None).unwrap(), Liveness::Gone);
         fs::write(&path, "").unwrap();
-        assert!(ask(&path, None).is_err(), "a file is no run directory");
+        assert!(liveness(&path, None).is_err(), "a file is no run directory");
     }
 
     #[test]
     fn changes_of_an_earlier_boot_are_forgotten_and_those_of_another_namespace_are_not()
     {
-        let scratch = Scratch::new("boot");
-        let mut store = NetworkStore::open(&scratch.0).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let mut store = NetworkStore::open(scratch.path()).unwrap();
         let here = NamespaceId::current().unwrap();
         let noted = |field: &str, value: &str| {
             let mut id = serde_json::to_value(&here).unwrap();

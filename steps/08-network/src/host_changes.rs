@@ -11,12 +11,12 @@ use crate::nft::ChainId;
 pub(crate) struct HostChanges {
     /// The network namespace in which they were made. They are undone only there, and a
     /// reboot undoes them all.
-    #[serde(rename = "place")]
+    #[serde(alias = "place")]
     pub(crate) namespace: NamespaceId,
     /// Kernel settings, in the order in which they were changed.
     pub(crate) sysctls: Vec<SavedSysctl>,
     /// Our rules in the chains of other programs.
-    #[serde(rename = "opened")]
+    #[serde(alias = "opened")]
     pub(crate) rules: Vec<AddedRules>,
 }
 
@@ -32,10 +32,10 @@ pub(crate) struct SavedSysctl {
 /// Our rules in a chain of another program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AddedRules {
-    #[serde(rename = "door")]
+    #[serde(alias = "door")]
     pub(crate) chain: ChainId,
     /// The comment by which these rules are found again.
-    #[serde(rename = "tag")]
+    #[serde(alias = "tag")]
     pub(crate) comment: String,
 }
 

@@ -13,10 +13,6 @@ use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
 
 /// Makes a lease: chooses the addresses of a new container.
-///
-/// # Errors
-/// When a requested address is taken or not in the network's subnet, or no address is
-/// free.
 pub(crate) fn lease(record: &NetworkRecord, request: LeaseRequest) -> Result<Lease> {
     let NetworkRecord { network, leases } = record;
     let name = &network.name;
@@ -76,8 +72,8 @@ fn choose(
             .hint("choose another address, or leave the option out")
             .into());
     }
-    let all = (1..).map_while(|n| subnet.nth(n));
-    let free = { all }.find(|ip| {
+    let mut all = (1..).map_while(|n| subnet.nth(n));
+    let free = all.find(|ip| {
         *ip != subnet.ip() && !is_reserved(subnet, *ip) && holder(ip).is_none()
     });
     free.ok_or_else(|| {
@@ -99,13 +95,7 @@ fn choose_mac(
     requested: Option<Mac>,
     record: &NetworkRecord,
 ) -> Result<Mac> {
-    let default = match ip {
-        IpAddr::V4(ip) => Mac::of_ipv4(ip),
-        IpAddr::V6(_) => {
-            return Err(Failure::new("a network's first subnet is IPv4").into());
-        }
-    };
-    let mac = requested.unwrap_or(default);
+    let mac = requested.unwrap_or(Mac::of_ip(ip));
     let why = match record.leases.iter().find(|lease| lease.mac == mac) {
         _ if mac == record.network.mac() => "the bridge has it".into(),
         Some(lease) => format!("container {} has it", lease.id),
@@ -117,9 +107,6 @@ fn choose_mac(
 
 /// Lists the subnets that the host uses: those of its links, and the destinations of
 /// its routes, in all routing tables (a VPN may have its own).
-///
-/// # Errors
-/// The kernel's reason.
 pub(crate) fn in_use(netlink: &mut Netlink) -> Result<Vec<Subnet>> {
     let mut subnets: Vec<_> =
         netlink.addresses()?.into_iter().map(|(_, subnet)| subnet.network()).collect();
@@ -136,9 +123,6 @@ pub(crate) fn in_use(netlink: &mut Netlink) -> Result<Vec<Subnet>> {
 
 /// Chooses a private IPv4 subnet of 254 addresses (RFC 1918) that overlaps with none of
 /// `taken`.
-///
-/// # Errors
-/// When there is none left.
 pub(crate) fn free_ipv4(taken: &[Subnet]) -> Result<Subnet> {
     let free =
         candidates().find(|subnet| !taken.iter().any(|other| other.overlaps(*subnet)));
@@ -157,13 +141,10 @@ fn candidates() -> impl Iterator<Item = Subnet> {
     let twelve = (18..32).rev().flat_map(|b| (0..=255).map(move |c| [172, b, c, 0]));
     let sixteen = (2..=255).rev().map(|c| [192, 168, c, 0]);
     let all = ten.chain(twelve).chain(sixteen);
-    all.filter_map(|octets| Subnet::new(Ipv4Addr::from(octets).into(), 24))
+    all.map(|octets| Subnet::v4(Ipv4Addr::from(octets), 24))
 }
 
 /// Makes a unique local IPv6 subnet with 40 random bits (RFC 4193, 3.2.2).
-///
-/// # Errors
-/// When the kernel gives no random numbers.
 pub(crate) fn random_ipv6() -> Result<Subnet> {
     let mut octets = [0; 16];
     octets[0] = 0xfd;
@@ -175,19 +156,11 @@ pub(crate) fn random_ipv6() -> Result<Subnet> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Isolation, Network, Origin};
+    use crate::network::Network;
 
     fn network(subnet: &str) -> NetworkRecord {
-        let subnet: Subnet = subnet.parse().unwrap();
-        let (name, bridge) = ("web".into(), "kiste1".into());
-        let network = Network {
-            name,
-            bridge,
-            subnet,
-            subnet6: None,
-            isolation: Isolation::Open,
-            origin: Origin::UserCreated,
-        };
+        let subnet = subnet.parse().unwrap();
+        let network = Network::automatic("web", "kiste1".into(), subnet);
         NetworkRecord { network, leases: Vec::new() }
     }
 
@@ -233,7 +206,7 @@ mod tests {
             let refused = lease(&mut record, ip(requested)).unwrap_err();
             assert!(refused.contains(why), "{requested}: {refused}");
         }
-        let taken = Mac::of_ipv4([10, 0, 0, 9].into());
+        let taken = Mac::of_ip([10, 0, 0, 9].into());
         let refused = lease(&mut record, mac(taken)).unwrap_err();
         assert!(refused.contains("02:08:0a:00:00:09: container"), "{refused}");
         let bridge = record.network.mac();

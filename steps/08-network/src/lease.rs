@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::netlink::Mac;
 use crate::port::Port;
 
-/// The addresses, ports and names that a container has while it is alive.
+/// The addresses, ports and names of a container, as long as it is alive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lease {
     pub(crate) id: String,

@@ -8,11 +8,12 @@
 //! - `endpoint`: a container on a bridge. It has a `lease` of addresses, which `ipam`
 //!   chooses, and of `port`s; `netlink` makes the cable.
 //! - `network`: the bridge. `create` describes a new one.
-//! - `rules`, by way of `nft`: which packets may pass. `forwarding`: the kernel settings
-//!   that let packets through the host. `firewall`: the tables of other programs that
+//! - `rules`, by way of `nft`: which packets may pass. `forwarding`: the kernel
+//!   settings that let packets through the host. `firewall`: the tables of other programs that
 //!   would drop them.
-//! - `store`: the networks, leases and changes of the host that are noted. `host`
-//!   adapts the host to them. `gc` removes those of containers that are gone.
+//! - `store`: the files with the networks, the leases and the changes of the host.
+//!   `host` adapts the host to them. `gc` removes the leases of containers that are
+//!   gone.
 //! - [`etc`] and [`dns`]: names. `pasta`: a network without root.
 
 mod args;

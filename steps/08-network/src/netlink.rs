@@ -30,20 +30,8 @@ pub(crate) use routes::Route;
 /// opened.
 pub(crate) struct Netlink(Socket);
 
-/// The entries of a list.
-struct List(Vec<Vec<u8>>);
-
-impl kit::Outcome for List {
-    fn show(&self) -> Option<String> {
-        Some(self.0.len().to_string())
-    }
-}
-
 impl Netlink {
     /// Opens a socket in this process's network namespace.
-    ///
-    /// # Errors
-    /// The kernel's reason: EPROTONOSUPPORT, where it has no network.
     pub(crate) fn open() -> Result<Self> {
         let socket = Socket::route().map_err(|error| {
             Failure::new(format_args!("socket(NETLINK_ROUTE): {error}"))
@@ -73,12 +61,14 @@ impl Netlink {
     }
     // ANCHOR_END: request
 
-    /// Asks for a list.
+    /// Asks for a list, and returns its entries.
     fn list(&mut self, why: &str, message: Message) -> Result<Vec<Vec<u8>>> {
-        let name = name_of(message.kind);
-        let list =
-            kit::call(why, name, "NLM_F_DUMP", || self.0.dump(&message).map(List))?;
-        Ok(list.0)
+        let mut list = Vec::new();
+        kit::call(why, name_of(message.kind), "NLM_F_DUMP", || {
+            list = self.0.dump(&message)?;
+            Ok::<_, std::io::Error>(list.len())
+        })?;
+        Ok(list)
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use anyhow::Result;
-use kit::{Failure, Hint};
+use kit::Hint;
 use serde::{Deserialize, Serialize};
 
 use crate::netlink::{Interface, Mac, Netlink};
@@ -97,6 +97,18 @@ impl Isolation {
 }
 
 impl Network {
+    /// Describes an open network with IPv4 only, which no user has created.
+    pub(crate) fn automatic(name: &str, bridge: String, subnet: Subnet) -> Self {
+        Network {
+            name: name.into(),
+            bridge,
+            subnet,
+            subnet6: None,
+            isolation: Isolation::Open,
+            origin: Origin::Automatic,
+        }
+    }
+
     /// Its subnets, each with the bridge's address.
     pub(crate) fn subnets(&self) -> impl Iterator<Item = Subnet> {
         [Some(self.subnet), self.subnet6].into_iter().flatten()
@@ -133,24 +145,15 @@ impl Network {
     }
 
     /// Finds the bridge.
-    ///
-    /// # Errors
-    /// When it does not exist.
     pub(crate) fn link(&self, netlink: &mut Netlink) -> Result<Interface> {
-        let link = netlink.link(&self.bridge)?;
-        let bridge = &self.bridge;
-        link.ok_or_else(|| {
-            Failure::new(format_args!("the bridge {bridge} does not exist")).into()
-        })
-        .hint("end the containers of this network, and start them again")
+        netlink
+            .existing_link(&self.bridge)
+            .hint("end the containers of this network, and start them again")
     }
 
     /// The MAC address of the bridge.
     pub(crate) fn mac(&self) -> Mac {
-        match self.subnet.ip() {
-            IpAddr::V4(ip) => Mac::of_ipv4(ip),
-            IpAddr::V6(_) => Mac([0x02, 0x08, 0, 0, 0, 1]),
-        }
+        Mac::of_ip(self.subnet.ip())
     }
 }
 

@@ -8,23 +8,18 @@ use crate::sys;
 
 /// Names one network namespace of one boot of this host.
 ///
-/// The cookie is a number that the kernel gives to one namespace only. The inode of
-/// `/proc/PID/ns/net` is no identity: when a namespace is gone, the next one may get
-/// its inode.
+/// The kernel gives a cookie to one namespace only. The inode of `/proc/PID/ns/net` is
+/// no identity: the kernel gives it to another namespace when this one is gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NamespaceId {
     boot: String,
-    /// `cookie:3`. Older versions wrote the inode, `net:[4026531833]`. It equals no
-    /// cookie, so what they noted belongs to another namespace: it is not undone here,
-    /// and a message says so.
+    /// `cookie:3`. Older versions wrote the inode, `net:[4026531833]`, which equals no
+    /// cookie: their changes count as those of another namespace.
     namespace: String,
 }
 
 impl NamespaceId {
     /// Asks for the namespace of this process.
-    ///
-    /// # Errors
-    /// When the kernel does not tell the boot or the cookie.
     pub(crate) fn current() -> Result<Self> {
         let boot_id = "/proc/sys/kernel/random/boot_id";
         let boot = kit::read_kernel_file(boot_id)

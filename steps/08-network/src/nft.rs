@@ -10,9 +10,9 @@ mod conntrack;
 mod rule;
 mod ruleset;
 
-pub(crate) use batch::{Batch, ChainType, Hook};
+pub(crate) use batch::Batch;
 pub(crate) use conntrack::forget;
-pub(crate) use rule::{Rule, ct};
+pub(crate) use rule::Rule;
 pub(crate) use ruleset::{Chain, ExistingRule, Ruleset, Verdict};
 
 use crate::netlink::message::{Attributes, Message};
@@ -32,9 +32,9 @@ pub(crate) enum Family {
 impl Family {
     fn number(self) -> u8 {
         match self {
-            Family::Inet => 1,
-            Family::Ip => 2,
-            Family::Ip6 => 10,
+            Family::Inet => libc::NFPROTO_INET as u8,
+            Family::Ip => libc::NFPROTO_IPV4 as u8,
+            Family::Ip6 => libc::NFPROTO_IPV6 as u8,
         }
     }
 
@@ -93,7 +93,7 @@ fn attributes(entry: &[u8]) -> &[u8] {
     entry.get(FIXED..).unwrap_or_default()
 }
 
-/// The error says that the kernel does not know the subsystem.
+/// Tells whether an error says that the kernel does not know the subsystem.
 fn is_unknown(error: &std::io::Error) -> bool {
     matches!(
         error.raw_os_error(),

@@ -1,5 +1,5 @@
-//! How a container is connected: plain values, made of the command line by
-//! [`crate::Args`] or of anything else by the caller.
+//! The network options of a container, as plain values. [`crate::Args`] makes them of
+//! the command line.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use crate::netlink::Mac;
 use crate::network::NetworkName;
 use crate::port::Port;
 
-/// How a container is connected, and what its /etc/hosts and /etc/resolv.conf say.
+/// The network of a container, and the content of its /etc/hosts and /etc/resolv.conf.
 #[derive(Clone, Debug, Default)]
 pub struct NetworkOptions {
-    /// The network it is on.
+    /// Its network.
     pub mode: NetworkMode,
     /// `--network-alias`: more names by which containers of its network find it.
     pub aliases: Vec<String>,
@@ -25,7 +25,7 @@ pub struct NetworkOptions {
     pub add_hosts: Vec<AddHost>,
 }
 
-/// Which network a container is on.
+/// The kinds of network that a container can have.
 #[derive(Clone, Debug, Default)]
 pub enum NetworkMode {
     /// A network namespace with a loopback link only.

@@ -1,13 +1,15 @@
 //! Published ports: `-p [IP:]HOSTPORT[-END]:PORT[-END][/tcp|udp]`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use serde::{Deserialize, Serialize};
 
-/// The protocol of a published port.
+/// The protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -48,6 +50,21 @@ impl Protocol {
             Protocol::Tcp => 6,
             Protocol::Udp => 17,
         }
+    }
+
+    /// Makes a socket for an address of this kind.
+    pub(crate) fn socket(
+        self,
+        address: SocketAddr,
+        flags: SocketFlags,
+    ) -> rustix::io::Result<OwnedFd> {
+        let family =
+            if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let kind = match self {
+            Protocol::Tcp => SocketType::STREAM,
+            Protocol::Udp => SocketType::DGRAM,
+        };
+        socket_with(family, kind, flags, None)
     }
 }
 

@@ -8,9 +8,7 @@ use std::os::fd::OwnedFd;
 use anyhow::Result;
 use kit::{Failure, FailureKind, Hint};
 use nix::errno::Errno;
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt,
-};
+use rustix::net::{SocketFlags, bind, listen, sockopt};
 
 use crate::port::{Port, Protocol};
 use crate::store::NetworkStore;
@@ -25,13 +23,15 @@ pub(crate) fn reserve(
     ports: &[Port],
     has_ipv6: bool,
 ) -> Result<Vec<OwnedFd>> {
+    let mut all = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+    if has_ipv6 {
+        all.push(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    }
     let mut sockets = Vec::new();
     for port in ports {
-        let all =
-            [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let own = port.ip.map(|ip| vec![ip]);
-        for ip in own.unwrap_or_else(|| all[..1 + usize::from(has_ipv6)].into()) {
-            sockets.push(reserve_one(store, port, ip)?);
+        for ip in own.as_ref().unwrap_or(&all) {
+            sockets.push(reserve_one(store, port, *ip)?);
         }
     }
     Ok(sockets)
@@ -69,13 +69,7 @@ fn bound_socket(
     address: SocketAddr,
     protocol: Protocol,
 ) -> rustix::io::Result<OwnedFd> {
-    let family =
-        if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let kind = match protocol {
-        Protocol::Tcp => SocketType::STREAM,
-        Protocol::Udp => SocketType::DGRAM,
-    };
-    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    let socket = protocol.socket(address, SocketFlags::CLOEXEC)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
@@ -111,7 +105,7 @@ fn find_process(port: &Port) -> Option<String> {
         .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
     let has_socket = |pid: &String| {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
-        { descriptors.into_iter().flatten().flatten() }.any(|entry| {
+        descriptors.into_iter().flatten().flatten().any(|entry| {
             fs::read_link(entry.path()).is_ok_and(|it| it.to_str() == Some(&socket))
         })
     };

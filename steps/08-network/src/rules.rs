@@ -8,11 +8,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use kit::Failure;
+use libc::c_int;
 
 use crate::host_changes::SavedSysctl;
 use crate::lease::Lease;
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, ChainId, ChainType, Family, Hook, Rule, Ruleset, ct};
+use crate::nft::{Batch, ChainId, Family, Rule, Ruleset};
 use crate::port::{Port, Protocol};
 use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
@@ -20,23 +21,25 @@ use crate::subnet::Subnet;
 /// The table's name.
 pub(crate) const TABLE: &str = "kiste";
 
-/// The base chains, in the order in which a packet passes them.
-const CHAINS: [(&str, ChainType, Hook); 6] = [
-    (LOOPBACK, ChainType::Filter, Hook::Raw),
-    ("prerouting", ChainType::Nat, Hook::Prerouting),
-    ("output", ChainType::Nat, Hook::Output),
-    ("input", ChainType::Filter, Hook::Input),
-    ("forward", ChainType::Filter, Hook::Forward),
-    ("postrouting", ChainType::Nat, Hook::Postrouting),
+/// The base chains in the order in which a packet passes them, each with its type, hook
+/// and priority. A `filter` chain accepts or drops packets. A `nat` chain changes
+/// addresses, and sees only the first packet of a connection.
+const CHAINS: [(&str, &str, c_int, c_int); 6] = [
+    (LOOPBACK, "filter", libc::NF_INET_PRE_ROUTING, libc::NF_IP_PRI_RAW),
+    ("prerouting", "nat", libc::NF_INET_PRE_ROUTING, libc::NF_IP_PRI_NAT_DST),
+    ("output", "nat", libc::NF_INET_LOCAL_OUT, libc::NF_IP_PRI_NAT_DST),
+    ("input", "filter", libc::NF_INET_LOCAL_IN, libc::NF_IP_PRI_FILTER),
+    ("forward", "filter", libc::NF_INET_FORWARD, libc::NF_IP_PRI_FILTER),
+    ("postrouting", "nat", libc::NF_INET_POST_ROUTING, libc::NF_IP_PRI_NAT_SRC),
 ];
 /// `prerouting` and `output` jump to it with packets for the host.
 const PUBLISHED: &str = "published";
 const LOOPBACK: &str = "loopback";
 
-/// The rules, each with its chain.
+/// Rules, each with its chain.
 pub(crate) type Rules = Vec<(&'static str, Rule)>;
 
-/// Replaces the table. Without networks it is removed.
+/// Replaces the table, or removes it if there are no networks.
 ///
 /// # Errors
 /// The kernel's reason; then the table is as it was.
@@ -46,7 +49,7 @@ pub(crate) fn replace_table(
     changed: &[SavedSysctl],
 ) -> Result<()> {
     refuse_another(owner)?;
-    let mut batch = Batch::new();
+    let mut batch = Batch::default();
     // Added first, so that deleting it is no error where it does not exist.
     batch.add_table(Family::Inet, TABLE);
     batch.delete_table(Family::Inet, TABLE);
@@ -55,8 +58,8 @@ pub(crate) fn replace_table(
     }
     batch.add_table(Family::Inet, TABLE);
     batch.add_chain(&chain(PUBLISHED));
-    for (name, kind, hook) in CHAINS {
-        batch.add_base_chain(&chain(name), kind, hook);
+    for (name, kind, hook, priority) in CHAINS {
+        batch.add_base_chain(&chain(name), kind, hook, priority);
     }
     let rules = all(owner, networks, changed);
     for (name, rule) in &rules {
@@ -96,14 +99,11 @@ fn refuse_another(owner: &Path) -> Result<()> {
     }
 }
 
-/// The end of a path: a comment has room for 255 bytes.
+/// The last 200 bytes of a path: a comment has room for 255.
 fn comment(path: &Path) -> String {
     let shown = path.display().to_string();
     let excess = shown.len().saturating_sub(200);
-    shown
-        .char_indices()
-        .find(|(at, _)| *at >= excess)
-        .map_or(String::new(), |(at, _)| shown[at..].into())
+    shown[shown.ceil_char_boundary(excess)..].into()
 }
 
 /// Makes all rules, in order.
@@ -161,8 +161,8 @@ fn publish(lease: &Lease, port: &Port, ip: IpAddr) -> Rule {
 }
 // ANCHOR_END: published
 
-/// Lets an internal network reach nothing of the host but its DNS responder. The host
-/// answers a ping.
+/// Lets the containers of an internal network reach only the DNS responder of the host,
+/// and ping the host.
 fn input(network: &Network) -> Rules {
     if network.isolation != Isolation::Internal {
         return Vec::new();
@@ -193,11 +193,11 @@ fn forward(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
         add(Rule::with_comment(name).oifname(bridge).iifname_not(bridge).drop());
     }
     isolated(networks).into_iter().for_each(&mut add);
-    add(Rule::default().ct_state(ct::ESTABLISHED_OR_RELATED).accept());
+    add(Rule::default().ct_established().accept());
     for NetworkRecord { network, .. } in networks {
         // Others, also on other networks, reach a container at published ports only.
         let (name, bridge) = (&network.name, &network.bridge);
-        add(Rule::with_comment(name).oifname(bridge).ct_status(ct::DNAT).accept());
+        add(Rule::with_comment(name).oifname(bridge).ct_dnat().accept());
         add(Rule::with_comment(name).oifname(bridge).iifname_not(bridge).drop());
     }
     not_a_router(networks, changed).into_iter().for_each(&mut add);
@@ -220,8 +220,8 @@ fn isolated(networks: &[&NetworkRecord]) -> Vec<Rule> {
     rules
 }
 
-/// Keeps a host that was no router from becoming one: forwarding was turned on for
-/// containers only.
+/// Drops packets between other hosts, where the host did not forward them before:
+/// forwarding was turned on for containers only.
 fn not_a_router(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Vec<Rule> {
     let bridges = || networks.iter().map(|record| &record.network.bridge);
     // The rules above decide about packets to a bridge; packets from one may pass.
@@ -259,16 +259,14 @@ fn postrouting(network: &Network) -> Rules {
                 Rule::with_comment(name).saddr(subnet).oifname_not(bridge).masquerade(),
             ));
         }
-        // A container that asks for a published port of its own network: the answer has
-        // to pass the host as well.
-        let own = Rule::with_comment(name)
-            .saddr(subnet)
-            .daddr(subnet)
-            .ct_status(ct::DNAT)
-            .masquerade();
+        // A container may ask for a published port of its own network. The answer has
+        // to pass the host, which changes the address back.
+        let own =
+            Rule::with_comment(name).saddr(subnet).daddr(subnet).ct_dnat().masquerade();
         rules.push(("postrouting", own));
     }
-    // The host itself, by 127.0.0.1: nobody else could answer to that address.
+    // The host reaches a published port by 127.0.0.1: the container cannot answer to
+    // that address.
     rules.push((
         "postrouting",
         Rule::with_comment(name).saddr(loopback_subnet()).oifname(bridge).masquerade(),
@@ -280,18 +278,11 @@ fn postrouting(network: &Network) -> Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Origin;
 
     #[test]
     fn a_link_that_did_not_forward_before_forwards_for_containers_only() {
-        let network = Network {
-            name: "kiste".into(),
-            bridge: "kiste0".into(),
-            subnet: "10.77.0.1/24".parse().unwrap(),
-            subnet6: None,
-            isolation: Isolation::Open,
-            origin: Origin::Automatic,
-        };
+        let subnet = "10.77.0.1/24".parse().unwrap();
+        let network = Network::automatic("kiste", "kiste0".into(), subnet);
         let changed = [
             ("ipv4/conf/kiste0/forwarding", "0"),
             ("ipv4/conf/eth0/forwarding", "0"),

@@ -1,5 +1,5 @@
-//! The state of the networks: their records and leases, and the kernel's links. `network
-//! ls` and `network inspect` print it, and `show` draws it.
+//! The state of the networks: their records and leases, and the kernel's links.
+//! `network ls` and `network inspect` print it, and `show` draws it.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -63,9 +63,6 @@ struct Links {
 }
 
 /// Reads the state of all networks.
-///
-/// # Errors
-/// When the kernel does not list its links.
 pub(crate) fn network_statuses(store: &NetworkStore) -> Result<Vec<NetworkStatus>> {
     let links = Links::read()?;
     Ok(store.networks().map(|record| links.status(record)).collect())
@@ -73,9 +70,6 @@ pub(crate) fn network_statuses(store: &NetworkStore) -> Result<Vec<NetworkStatus
 
 impl Topology {
     /// Reads the state of all networks, of the host's other links and of its rules.
-    ///
-    /// # Errors
-    /// When the kernel does not list its links or rules.
     pub(crate) fn read(store: &NetworkStore) -> Result<Self> {
         let links = Links::read()?;
         let networks: Vec<_> =
@@ -132,7 +126,7 @@ impl Links {
         }
     }
 
-    /// The links that are neither a bridge nor a cable of these networks.
+    /// Lists the links that are neither a bridge nor a cable of these networks.
     fn without(&self, networks: &[NetworkStatus]) -> Vec<(String, Vec<Subnet>)> {
         let is_ours = |name: &String| {
             networks.iter().any(|status| {

@@ -15,12 +15,12 @@ pub(crate) struct Subnet {
 }
 
 impl Subnet {
-    /// Makes it. None: the address has fewer bits.
+    /// Makes a subnet. None: the address has fewer bits than the prefix.
     pub(crate) fn new(ip: IpAddr, prefix: u8) -> Option<Self> {
         (u32::from(prefix) <= bits(ip)).then_some(Subnet { ip, prefix })
     }
 
-    /// Makes an IPv4 subnet in a constant.
+    /// Makes an IPv4 subnet, of a prefix length that is known to be valid.
     pub(crate) const fn v4(ip: std::net::Ipv4Addr, prefix: u8) -> Self {
         assert!(prefix <= 32);
         Subnet { ip: IpAddr::V4(ip), prefix }

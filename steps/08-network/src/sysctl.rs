@@ -8,9 +8,6 @@ use kit::Hint;
 use nix::errno::Errno;
 
 /// Reads a setting. None: there is no such setting, or its link is gone.
-///
-/// # Errors
-/// When it cannot be read.
 pub(crate) fn read(name: &str) -> Result<Option<String>> {
     let path = path(name);
     let text = kit::if_exists(fs::read_to_string(&path))
@@ -19,9 +16,6 @@ pub(crate) fn read(name: &str) -> Result<Option<String>> {
 }
 
 /// Writes a setting. It is no error if its link is gone.
-///
-/// # Errors
-/// When it cannot be written.
 pub(crate) fn write(name: &str, value: &str, why: &str) -> Result<()> {
     let path = path(name);
     kit::call(why, "write", format_args!("{path}, {value}"), || {
@@ -40,8 +34,8 @@ pub(crate) fn write(name: &str, value: &str, why: &str) -> Result<()> {
     )
 }
 
-/// Tells whether a setting has another value. One that cannot be read counts as having
-/// another: to write it once more is harmless.
+/// Tells whether a setting has another value, or cannot be read: to write it once more
+/// is harmless.
 pub(crate) fn differs(name: &str, value: &str) -> bool {
     match read(name) {
         Ok(found) => found.is_some_and(|found| found != value),
@@ -49,12 +43,9 @@ pub(crate) fn differs(name: &str, value: &str) -> bool {
     }
 }
 
-/// Makes a link of ours ignore router advertisements, before it is turned on. Otherwise
-/// a container could send them and become the host's default gateway (CVE-2020-13401).
-/// On a network without IPv6 the link has no IPv6 address either.
-///
-/// # Errors
-/// When a setting cannot be written.
+/// Makes a link ignore router advertisements, before it is turned on. Otherwise a
+/// container could send them and become the host's default gateway (CVE-2020-13401). On
+/// a network without IPv6 the link has no IPv6 address either.
 pub(crate) fn refuse_router_advertisements(link: &str, has_ipv6: bool) -> Result<()> {
     let own = |setting| format!("ipv6/conf/{link}/{setting}");
     write(&own("accept_ra"), "0", "ignore router advertisements")?;

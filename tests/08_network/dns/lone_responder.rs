@@ -86,8 +86,8 @@ impl LoneResponder {
         self.ask_within(patience(), name, kind)
     }
 
-    /// Asks again when there is no answer in this time, as every client does: the
-    /// kernel drops messages when the socket's buffer is full.
+    /// Asks again when there is no answer after this time, as every client does: the
+    /// kernel drops messages when the buffer of a socket is full.
     pub fn ask_within(&self, limit: Duration, name: &str, kind: TYPE) -> Answer {
         let socket = self.socket("10.88.0.2");
         socket.set_read_timeout(Some(limit)).unwrap();

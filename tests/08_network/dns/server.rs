@@ -1,4 +1,4 @@
-//! DNS servers on the host, with the answers that a test wants.
+//! DNS servers on the host, whose answers a test chooses.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;

@@ -14,7 +14,7 @@ pub(super) const BLOCK: usize = 512;
 /// The most zeros that may pad an archive after its end, in bytes.
 const LONGEST_PADDING: u64 = 64 << 20;
 
-/// Reads headers, and the data after each; as `Read`, the data of the current header.
+/// Reads the headers of an archive. Its `Read` reads the data after the current header.
 pub(super) struct Blocks<R> {
     input: R,
     /// Bytes of the current data that have not been read.
@@ -35,10 +35,8 @@ impl<R: Read> Blocks<R> {
         self.skip_data_and_padding()?;
         let Some(block) = self.block()? else {
             // Some programs write no blocks of zeros at the end.
-            ensure!(
-                self.has_begun,
-                Failure::new("the archive is empty").hint("get it again")
-            );
+            let empty = || Failure::new("the archive is empty").hint("get it again");
+            ensure!(self.has_begun, empty());
             return Ok(None);
         };
         self.has_begun = true;
@@ -64,7 +62,7 @@ impl<R: Read> Blocks<R> {
         self.padding = padding(size);
     }
 
-    /// How many bytes of the current data have not been read.
+    /// Returns how many bytes of the current data have not been read.
     pub(super) fn data_left(&self) -> u64 {
         self.data
     }
@@ -83,8 +81,8 @@ impl<R: Read> Blocks<R> {
         Ok(Some(block))
     }
 
-    /// Refuses anything but zeros after the end: one reader would see a second archive
-    /// there, and another would not.
+    /// Refuses anything but zeros after the end: some readers would see a second archive
+    /// there.
     fn check_the_end(&mut self) -> Result<()> {
         let mut rest = vec![0; 64 * 1024];
         let mut zeros = 0;
@@ -119,7 +117,7 @@ impl<R: Read> Blocks<R> {
 }
 
 impl<R: Read + Seek> Blocks<R> {
-    /// Where in the input the current data begins.
+    /// Returns the position in the input.
     pub(super) fn position(&mut self) -> Result<u64> {
         self.input.stream_position().context("lseek")
     }
@@ -146,7 +144,7 @@ impl<R: Read> Read for Blocks<R> {
     }
 }
 
-/// How many bytes pad data of this size to a whole block.
+/// Returns how many bytes pad data of this size to a whole block.
 pub(super) fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK as u64
 }

@@ -76,7 +76,7 @@ fn describe_entry(entry: &Entry, data: &[u8]) -> String {
     line + "\n"
 }
 
-/// After an intended change: `INSTA_UPDATE=always`, and look at the difference.
+/// After an intended change, `INSTA_UPDATE=always` records the new text.
 #[test]
 fn the_archives_of_the_corpus_are_read_as_they_were_written() {
     let text: String = corpus()

@@ -79,7 +79,7 @@ impl Entry {
             None => header.entry_size()?,
         };
         let kind = kind(header, &path, link)?;
-        // Readers do not agree whether data follows.
+        // Readers do not agree whether data follows such an entry.
         ensure!(
             size == 0 || kind == EntryKind::File,
             Failure::new("it is not a file, and has data")
@@ -118,16 +118,16 @@ impl Entry {
         }
     }
 
-    /// The entry's name for errors.
+    /// Returns the entry's name for errors.
     pub(crate) fn name(&self) -> String {
         format!("entry {}", shown(&self.path))
     }
 }
 
 fn kind(header: &Header, path: &[u8], link: Vec<u8>) -> Result<EntryKind> {
-    let device = || -> Result<(u32, u32)> {
+    let device = |kind: fn(u32, u32) -> EntryKind| -> Result<EntryKind> {
         let (major, minor) = (header.device_major()?, header.device_minor()?);
-        Ok((major.unwrap_or(0), minor.unwrap_or(0)))
+        Ok(kind(major.unwrap_or(0), minor.unwrap_or(0)))
     };
     Ok(match header.entry_type() {
         // Before ustar a directory was a file whose name ends in a slash.
@@ -138,12 +138,8 @@ fn kind(header: &Header, path: &[u8], link: Vec<u8>) -> Result<EntryKind> {
         EntryType::Directory => EntryKind::Directory,
         EntryType::Link => EntryKind::HardLink(link),
         EntryType::Symlink => EntryKind::SymbolicLink(link),
-        EntryType::Char => {
-            device().map(|(major, minor)| EntryKind::CharacterDevice(major, minor))?
-        }
-        EntryType::Block => {
-            device().map(|(major, minor)| EntryKind::BlockDevice(major, minor))?
-        }
+        EntryType::Char => device(EntryKind::CharacterDevice)?,
+        EntryType::Block => device(EntryKind::BlockDevice)?,
         EntryType::Fifo => EntryKind::Fifo,
         other => {
             let kind = char::from(other.as_byte()).escape_default().to_string();
@@ -155,13 +151,12 @@ fn kind(header: &Header, path: &[u8], link: Vec<u8>) -> Result<EntryKind> {
 fn mtime(header: &Header, records: &Records) -> Result<(i64, u32)> {
     match records.time("mtime")? {
         Some(time) => Ok(time),
-        // Base 256 may be negative: as two's complement.
+        // A negative number in base 256 is in two's complement.
         None => Ok((header.mtime()?.cast_signed(), 0)),
     }
 }
 
-/// Quotes a name from an archive, so that a person can read it and a terminal survives
-/// it.
+/// Quotes a name from an archive, so that no control character reaches a terminal.
 pub(crate) fn shown(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     let short: String = text.chars().take(200).collect();

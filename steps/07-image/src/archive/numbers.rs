@@ -1,4 +1,4 @@
-//! Numbers as text, the way extended headers have them.
+//! Numbers as text, as extended headers have them.
 
 /// Parses a decimal number without sign or blanks.
 pub(crate) fn decimal(text: &[u8]) -> Option<u64> {

@@ -9,8 +9,7 @@ use kit::Failure;
 
 use super::numbers;
 
-/// The prefix of extended attributes, xattr(7): star(1) began it, and all others took it
-/// over.
+/// The prefix of extended attributes, xattr(7), which all programs took over from star(1).
 pub(super) const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
 
 /// Records in the order of the archive; the last one of a key counts.
@@ -41,27 +40,28 @@ impl Records {
         Ok(())
     }
 
-    /// The value of a key. An empty one removes the values of earlier records.
+    /// Returns the value of a key. An empty value removes those of earlier records.
     pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
         let last = self.0.iter().rev().find(|(other, _)| other == key.as_bytes());
         last.map(|(_, value)| value.as_slice()).filter(|value| !value.is_empty())
     }
 
-    /// The value of a key, as a number.
+    /// Returns the value of a key, as a number.
     pub(crate) fn number(&self, key: &str) -> Result<Option<u64>> {
-        self.get(key)
-            .map(|value| numbers::decimal(value).ok_or_else(|| malformed(key, value)))
-            .transpose()
+        self.parse(key, numbers::decimal)
     }
 
-    /// The value of a key, as a time in seconds and nanoseconds.
+    /// Returns the value of a key, as a time in seconds and nanoseconds.
     pub(crate) fn time(&self, key: &str) -> Result<Option<(i64, u32)>> {
-        self.get(key)
-            .map(|value| numbers::time(value).ok_or_else(|| malformed(key, value)))
-            .transpose()
+        self.parse(key, numbers::time)
     }
 
-    /// The extended attributes, in the order of their names.
+    fn parse<T>(&self, key: &str, parse: fn(&[u8]) -> Option<T>) -> Result<Option<T>> {
+        let value = self.get(key);
+        value.map(|value| parse(value).ok_or_else(|| malformed(key, value))).transpose()
+    }
+
+    /// Returns the extended attributes, in the order of their names.
     pub(crate) fn attributes(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let attributes = self.0.iter().filter_map(|(key, value)| {
             Some((key.strip_prefix(ATTRIBUTE)?.to_vec(), value.clone()))
@@ -69,7 +69,7 @@ impl Records {
         attributes.collect::<BTreeMap<_, _>>().into_iter().collect()
     }
 
-    /// Whether a key begins with this prefix.
+    /// Tells whether a key begins with this prefix.
     pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
         self.0.iter().any(|(key, _)| key.starts_with(prefix.as_bytes()))
     }

@@ -28,29 +28,25 @@ impl<R: Read> ArchiveReader<R> {
         ArchiveReader { blocks: Blocks::new(input), global: pax::Records::default() }
     }
 
-    /// Reads the next entry; None at the end. Its data is read from
-    /// [`ArchiveReader::data`], and skipped as far as it is not read.
+    /// Reads the next entry; None at the end. Skips the data of the entry before that the
+    /// caller has not read from [`ArchiveReader::data`].
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut records = self.global.clone();
         let mut long_names = LongNames::default();
         while let Some(header) = self.blocks.next_header()? {
             let name = || format!("entry {}", shown(&header.path_bytes()));
             let size = header.entry_size().with_context(name)?;
+            let mut extension = || self.extension(size).with_context(name);
             match header.entry_type() {
                 EntryType::GNULongName => {
-                    let path = self.extension(size).with_context(name)?;
-                    long_names.path = Some(until_nul(path));
+                    long_names.path = Some(until_nul(extension()?))
                 }
                 EntryType::GNULongLink => {
-                    let link = self.extension(size).with_context(name)?;
-                    long_names.link = Some(until_nul(link));
+                    long_names.link = Some(until_nul(extension()?))
                 }
-                EntryType::XHeader => {
-                    let bytes = self.extension(size).with_context(name)?;
-                    records.add(&bytes).with_context(name)?;
-                }
+                EntryType::XHeader => records.add(&extension()?).with_context(name)?,
                 EntryType::XGlobalHeader => {
-                    let bytes = self.extension(size).with_context(name)?;
+                    let bytes = extension()?;
                     self.add_global(&bytes).with_context(name)?;
                     records.add(&bytes).with_context(name)?;
                 }
@@ -71,12 +67,12 @@ impl<R: Read> ArchiveReader<R> {
         Ok(None)
     }
 
-    /// The data of the entry that [`ArchiveReader::next`] has returned.
+    /// Returns the data of the entry that [`ArchiveReader::next`] has returned.
     pub(crate) fn data(&mut self) -> &mut impl Read {
         &mut self.blocks
     }
 
-    /// Reads the data of an entry that extends the next one into memory.
+    /// Reads the data of an extended header or a long name into memory.
     fn extension(&mut self, size: u64) -> Result<Vec<u8>> {
         ensure!(
             size <= LONGEST_EXTENSION,
@@ -102,7 +98,7 @@ impl<R: Read> ArchiveReader<R> {
 }
 
 impl<R: Read + Seek> ArchiveReader<R> {
-    /// Where in the input the data of the current entry begins.
+    /// Returns the position in the input at which the data of the entry begins.
     pub(crate) fn position(&mut self) -> Result<u64> {
         self.blocks.position()
     }
@@ -113,7 +109,7 @@ impl<R: Read + Seek> ArchiveReader<R> {
     }
 }
 
-/// GNU tar ends long names with a NUL.
+/// Cuts a long name at its NUL, with which GNU tar ends it.
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
     if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
         bytes.truncate(end);

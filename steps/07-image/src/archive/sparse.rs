@@ -21,8 +21,7 @@ pub(crate) struct Segment {
 /// The most segments of a file.
 const MOST_SEGMENTS: usize = 1 << 20;
 
-/// Reads the segments of a sparse file and its size with the holes; None for any other
-/// file.
+/// Reads the segments of a sparse file, and its size with the holes; None for other files.
 ///
 /// # Errors
 /// The segments overlap, are not in order, or are not as long as the data; the format is
@@ -49,8 +48,8 @@ pub(super) fn segments<R: Read>(
     Ok(Some((segments, size)))
 }
 
-/// Type S: four segments stand in the header, and more in blocks after it, which the
-/// entry's size does not count.
+/// Reads GNU tar's own format (type S). The header has four segments, and the blocks after
+/// it have more; the entry's size does not count these blocks.
 fn of_gnu<R: Read>(
     header: &Header,
     blocks: &mut Blocks<R>,
@@ -76,8 +75,8 @@ fn of_gnu<R: Read>(
     Ok((segments, Some(header.real_size()?)))
 }
 
-/// pax 1.0: the data begins with the number of segments, and the offset and length of
-/// each, a number a line, padded to a whole block.
+/// Reads the format of pax 1.0. The data begins with the number of segments, and the
+/// offset and length of each. Each number is a line, and all are padded to a whole block.
 fn of_pax<R: Read>(blocks: &mut Blocks<R>) -> Result<Vec<Segment>> {
     let before = blocks.data_left();
     let mut lines = BufReader::with_capacity(1, &mut *blocks);
@@ -98,8 +97,7 @@ fn of_pax<R: Read>(blocks: &mut Blocks<R>) -> Result<Vec<Segment>> {
     Ok(segments)
 }
 
-/// Refuses segments that overlap or are not in order, and those that are not as long
-/// as the data.
+/// Refuses segments that overlap, are not in order, or are not as long as the data.
 fn check(segments: &[Segment], size: u64, data: u64) -> Result<()> {
     let (mut end, mut sum) = (0, 0u64);
     for segment in segments {

@@ -1,5 +1,5 @@
-//! Writes entries as a tar archive: ustar headers, and before them a pax header with
-//! anything that does not fit.
+//! Writes entries as a tar archive with ustar headers. A pax header before an entry has
+//! all that does not fit into the entry's own header.
 
 use std::io::{self, Read, Write};
 
@@ -92,7 +92,7 @@ impl<W: Write> ArchiveWriter<W> {
     }
 }
 
-/// The records of a pax header: everything that does not fit into the entry's own.
+/// Returns the records of a pax header: all that does not fit into the entry's header.
 fn records(entry: &Entry, link: &[u8]) -> Vec<u8> {
     let mut records = Vec::new();
     let mut add = |is_needed, key: &[u8], value: &[u8]| {
@@ -127,8 +127,7 @@ fn header(entry_type: EntryType, path: &[u8], size: u64) -> Header {
     header
 }
 
-/// Copies the beginning of a name: names are bytes, and the crate's own setters take
-/// paths.
+/// Copies the beginning of a name. The crate's own setters take paths, and refuse some.
 fn copy_name(field: &mut [u8; LONGEST_NAME], name: &[u8]) {
     let length = name.len().min(LONGEST_NAME);
     field[..length].copy_from_slice(&name[..length]);

@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use kit::{Failure, FailureKind};
+use anyhow::{Context, Result, ensure};
 
 use crate::args::StoreArgs;
 use crate::changes::{Change, changes};
-use crate::container;
+use crate::container::{self, NotedContainer};
 use crate::image::Image;
 use crate::overlay::UPPER;
-use crate::reference::ImageName;
+use crate::reference::{ImageName, ambiguous};
 use crate::store::Store;
 
 /// Options of `diff`.
@@ -24,20 +23,17 @@ pub struct Diff {
 }
 
 /// A directory with changes, and the layers below it, the lowest first.
-struct Changed {
-    upper: PathBuf,
-    layers: Vec<PathBuf>,
-}
+type Changed = (PathBuf, Vec<PathBuf>);
 
 impl Diff {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         let _shared = store.lock_shared()?;
-        let Changed { upper, layers } = match self.container(&store)? {
+        let (upper, layers) = match self.container(&store)? {
             Some(changed) => changed,
             None => highest_layer(&store, &Image::find(&store, &self.of)?)?,
         };
-        user::as_root(|| {
+        store.as_root(|| {
             kit::print(changes(&upper, &layers)?.iter().map(line).collect::<String>())
         })
     }
@@ -46,20 +42,12 @@ impl Diff {
     fn container(&self, store: &Store) -> Result<Option<Changed>> {
         let ImageName::Digits(digits) = &self.of else { return Ok(None) };
         let mut found = container::all(store)?;
-        found.retain(|container| container.id.starts_with(digits.as_str()));
-        match found.as_slice() {
-            [] => Ok(None),
-            [container] => Ok(Some(Changed {
-                upper: container.path.join(UPPER),
-                layers: container.layers.iter().map(|it| store.layer(it)).collect(),
-            })),
-            _ => Err(Failure::new(format_args!(
-                "container {digits}: several container ids begin with these digits"
-            ))
-            .kind(FailureKind::Usage)
-            .hint("give more of its digits")
-            .into()),
-        }
+        found.retain(|container| container.id().starts_with(digits.as_str()));
+        ensure!(found.len() <= 1, ambiguous("container", digits));
+        let Some(NotedContainer { path, note }) = found.pop() else { return Ok(None) };
+        let layers = note.unwrap_or_default().layers;
+        let layers = layers.iter().map(|layer| store.layer(layer)).collect();
+        Ok(Some((path.join(UPPER), layers)))
     }
 }
 
@@ -69,7 +57,7 @@ fn highest_layer(store: &Store, image: &Image) -> Result<Changed> {
     let upper = layers.pop().with_context(|| {
         format!("image {} has no layer", image.tagged.display_name())
     })?;
-    Ok(Changed { upper, layers })
+    Ok((upper, layers))
 }
 
 fn line(change: &Change) -> String {

@@ -27,17 +27,13 @@ pub struct Export {
 
 impl Export {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         let _shared = store.lock_shared()?;
         let image = Image::find(&store, &self.image)?;
         // The mount of the layers changes the working directory.
-        let output = self
-            .output
-            .clone()
-            .map(std::path::absolute)
-            .transpose()
-            .context("the output's path")?;
-        user::in_mount_namespace(|| {
+        let output = self.output.as_ref().map(std::path::absolute).transpose();
+        let output = output.context("the output's path")?;
+        user::in_mount_namespace(store.helpers(), || {
             let merged = mount_layers(&store, &image)?;
             write_archive(output.as_deref(), |output| {
                 pack(&merged, PackAs::RootFs, u64::MAX, output).map(drop)
@@ -48,19 +44,13 @@ impl Export {
 
 /// Mounts the layers of an image read-only, one over the other, and returns where.
 fn mount_layers(store: &Store, image: &Image) -> Result<PathBuf> {
-    let layers = image
-        .chain()?
-        .iter()
-        .map(|layer| PathBuf::from("layers").join(layer.hex()))
-        .collect();
-    let overlay = Overlay { base: store.path().into(), layers, upper: None };
+    let overlay = Overlay::new(store, image, None)?;
     // Without an upper directory, overlayfs refuses a single layer.
     if let [only] = overlay.visible().as_slice() {
         return Ok(store.path().join(only));
     }
     let overlay = overlay.mount()?;
-    // A directory that exists in every store. The overlay keeps the layers that it
-    // hides.
+    // Every store has this directory. The overlay keeps open the layers that it covers.
     let place = store.path().join("layers");
     overlay.attach(&open_directory(&place)?, place.display())?;
     Ok(place)

@@ -8,7 +8,6 @@ use super::output::{OutputFormat, ago, print_list, size};
 use crate::args::StoreArgs;
 use crate::image::Image;
 use crate::reference::ImageName;
-use crate::store::Store;
 
 /// Options of `history`.
 #[derive(clap::Args)]
@@ -34,7 +33,7 @@ struct HistoryEntry {
 
 impl History {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         let _shared = store.lock_shared()?;
         let entries = entries(&Image::find(&store, &self.image)?);
         let header = ["CREATED", "CREATED BY", "SIZE"];

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::output::{OutputFormat, ago, print_list, size};
 use crate::args::StoreArgs;
+use crate::digest::Digest;
 use crate::image::Image;
 use crate::store::{Store, TaggedImage};
 
@@ -23,9 +24,9 @@ pub struct Images {
 struct ListedImage {
     name: Option<String>,
     tag: Option<String>,
-    id: String,
+    id: Digest,
     /// The digest of its manifest.
-    digest: String,
+    digest: Digest,
     created: Option<String>,
     /// Bytes of all its files.
     size: u64,
@@ -33,7 +34,7 @@ struct ListedImage {
 
 impl Images {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         let _shared = store.lock_shared()?;
         let index = store.index()?;
         let list =
@@ -51,8 +52,8 @@ impl ListedImage {
         Ok(ListedImage {
             name: reference.map(|reference| reference.name().into()),
             tag: reference.map(|reference| reference.tag().into()),
-            id: tagged.id.to_string(),
-            digest: tagged.manifest.to_string(),
+            id: tagged.id,
+            digest: tagged.manifest,
             created: image.configuration.created().clone(),
             size: tagged.size,
         })
@@ -60,11 +61,10 @@ impl ListedImage {
 
     fn row(&self) -> [String; 5] {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "<none>".into());
-        let hex = self.id.trim_start_matches("sha256:");
         [
             or_none(self.name.clone()),
             or_none(self.tag.clone()),
-            hex.chars().take(12).collect(),
+            self.id.hex().chars().take(12).collect(),
             or_none(self.created.as_deref().map(ago)),
             size(self.size),
         ]

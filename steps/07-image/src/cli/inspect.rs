@@ -7,7 +7,6 @@ use super::output::print_json;
 use crate::args::StoreArgs;
 use crate::image::Image;
 use crate::reference::ImageName;
-use crate::store::Store;
 
 /// Options of `inspect`.
 #[derive(clap::Args)]
@@ -21,19 +20,18 @@ pub struct Inspect {
 
 impl Inspect {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         let _shared = store.lock_shared()?;
         let image = Image::find(&store, &self.image)?;
         let index = store.index()?;
         let same_id = index.images().iter().filter(|it| it.id == image.tagged.id);
-        let names: Vec<String> =
-            same_id.filter_map(|it| Some(it.reference.as_ref()?.to_string())).collect();
+        let names = same_id.filter_map(|it| Some(it.reference.as_ref()?.to_string()));
         let path = |layer| store.layer(layer).display().to_string();
         let unpacked: Vec<String> = image.chain()?.iter().map(path).collect();
         print_json(&json!({
-            "id": image.tagged.id.to_string(),
-            "digest": image.tagged.manifest.to_string(),
-            "names": names,
+            "id": image.tagged.id,
+            "digest": image.tagged.manifest,
+            "names": names.collect::<Vec<_>>(),
             "size": image.tagged.size,
             "manifest": image.manifest,
             "configuration": serde_json::from_slice::<Value>(&image.configuration_bytes)?,

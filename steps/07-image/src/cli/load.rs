@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::args::StoreArgs;
 use crate::load;
 use crate::reference::Reference;
-use crate::store::{Store, TaggedImage};
+use crate::store::TaggedImage;
 
 /// Options of `import`.
 #[derive(clap::Args)]
@@ -24,11 +24,11 @@ pub struct Import {
 
 impl Import {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         let hint = user::how_to_get_ids();
-        user::as_root(|| {
-            let image = load::import(&store, &self.archive, self.name.clone(), &hint)?;
-            kit::print(format_args!("{}\n", image.id))
+        store.as_root(|| {
+            let id = load::import(&store, &self.archive, self.name.clone(), &hint)?;
+            kit::print(format_args!("{id}\n"))
         })
     }
 }
@@ -48,11 +48,11 @@ pub struct Load {
 
 impl Load {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         let source =
             self.source.as_ref().or(self.input.as_ref()).cloned().unwrap_or_default();
         let hint = user::how_to_get_ids();
-        user::as_root(|| {
+        store.as_root(|| {
             let loaded = load::load(&store, &source, &hint)?;
             let line =
                 |image: &TaggedImage| format!("Loaded {}\n", image.display_name());

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::args::StoreArgs;
 use crate::collect::collect;
 use crate::reference::{ImageName, Reference};
-use crate::store::{Store, TaggedImage};
+use crate::store::TaggedImage;
 
 /// Options of `rmi`.
 #[derive(clap::Args)]
@@ -21,7 +21,7 @@ impl Rmi {
     /// Removes every image that exists, and reports each that does not, as `docker rmi`
     /// does.
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         let (mut removed, mut errors) = (Vec::new(), Vec::new());
         store.change_index(|index| {
             for name in &self.images {
@@ -35,7 +35,7 @@ impl Rmi {
         let line = |image: &TaggedImage| format!("Removed {}\n", image.display_name());
         kit::print(removed.iter().map(line).collect::<String>())?;
         if !removed.is_empty() {
-            user::as_root(|| collect(&store))?;
+            store.as_root(|| collect(&store))?;
         }
         kit::combine(errors)
     }
@@ -56,7 +56,7 @@ pub struct Tag {
 
 impl Tag {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         store.change_index(|index| {
             let found = index.find(&self.image)?.clone();
             index.insert(TaggedImage { reference: Some(self.name.clone()), ..found });

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bytesize::ByteSize;
 use comfy_table::{Table, presets};
 use kit::Failure;
 use serde::Serialize;
 
-/// How a list is printed.
+/// The format of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum OutputFormat {
     Table,
@@ -61,25 +61,24 @@ pub(super) fn ago(time: &str) -> String {
         ("minute", 60),
         ("second", 1),
     ];
-    let (unit, length) = units
-        .into_iter()
-        .find(|(_, length)| seconds >= *length)
-        .unwrap_or(("second", 1));
+    let fits = |(_, length): &(&str, i64)| seconds >= *length;
+    let (unit, length) = units.into_iter().find(fits).unwrap_or(("second", 1));
     let count = seconds / length;
     format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
 }
 
-/// Writes an archive to a file, which appears complete or not at all, or to the standard
-/// output.
+/// Writes an archive to the standard output, or to a file that appears only once it is
+/// complete.
 pub(super) fn write_archive(
     path: Option<&Path>,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
     let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
-        if io::stdout().is_terminal() {
-            let failure = Failure::new("the archive would go to the terminal");
-            return Err(failure.hint("name a file with -o FILE, or use > or |").into());
-        }
+        ensure!(
+            !io::stdout().is_terminal(),
+            Failure::new("the archive would go to the terminal")
+                .hint("name a file with -o FILE, or use > or |")
+        );
         return write(&mut BufWriter::new(io::stdout().lock()));
     };
     // A device or a pipe, /dev/null for one, is written to directly.
@@ -94,13 +93,15 @@ pub(super) fn write_archive(
         .parent()
         .filter(|above| !above.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    if !directory.is_dir() {
-        let what =
-            format!("{}: {} is no directory", path.display(), directory.display());
-        return Err(Failure::new(what)
-            .hint("make it first, or name another file with -o")
-            .into());
-    }
+    ensure!(
+        directory.is_dir(),
+        Failure::new(format_args!(
+            "{}: {} is no directory",
+            path.display(),
+            directory.display()
+        ))
+        .hint("make it first, or name another file with -o")
+    );
     let file = tempfile::NamedTempFile::new_in(directory)
         .with_context(|| format!("make a file in {}", directory.display()))?;
     let mut output = BufWriter::new(file);

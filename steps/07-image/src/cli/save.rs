@@ -8,7 +8,6 @@ use super::output::write_archive;
 use crate::args::StoreArgs;
 use crate::reference::ImageName;
 use crate::save::save;
-use crate::store::Store;
 
 /// Options of `save`.
 #[derive(clap::Args)]
@@ -25,7 +24,7 @@ pub struct Save {
 
 impl Save {
     pub(super) fn run(&self) -> Result<()> {
-        let store = Store::open(&self.store.path()?)?;
+        let store = self.store.open()?;
         write_archive(self.output.as_deref(), |output| {
             save(&store, &self.images, output)
         })

@@ -37,7 +37,7 @@ pub(super) fn mount_layers(layers: &[&Path], upper: Option<&Path>) -> Result<Det
     )
 }
 
-/// Whether this kernel takes each layer as an option of its own: `lowerdir+`, Linux 6.8.
+/// Tells whether this kernel takes each layer by an option `lowerdir+`: Linux 6.8.
 pub(crate) fn has_lowerdir_plus() -> Result<bool> {
     let context = FsContext::open("overlay").context("fsopen(overlay)")?;
     // Before Linux 6.5 the kernel takes every option, and checks all of them at the end.
@@ -53,7 +53,7 @@ pub(crate) fn has_lowerdir_plus() -> Result<bool> {
     Ok(checks_each && is_known)
 }
 
-/// Works in another directory, and returns: paths from the command line begin here.
+/// Works in another directory, and returns to where the command line's paths begin.
 pub(super) fn in_directory<T>(
     enter: impl FnOnce() -> Result<()>,
     work: impl FnOnce() -> Result<T>,

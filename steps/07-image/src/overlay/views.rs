@@ -1,5 +1,5 @@
-//! An overlay of bind mounts. They are made where the layers' owners are to be mapped
-//! (idmapped mounts), and on kernels that take all layers as one option.
+//! An overlay of bind mounts. They are needed to map the layers' owners (idmapped mounts),
+//! and on kernels that take all layers as one option.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ impl OverlayViews {
         })
     }
 
-    /// All views.
+    /// Returns all views.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Detached> {
         self.layers.iter().chain(&self.upper)
     }
@@ -58,9 +58,8 @@ impl OverlayViews {
         })
     }
 
-    /// Attaches the views to directories 0, 1, 2 and so on of a small file system in
-    /// memory: these names are short, and have no `:` or `,`, whatever the store's path
-    /// is.
+    /// Attaches the views to directories 0, 1, 2 and so on of a tmpfs. Unlike the store's
+    /// path, these names are short, and have no `:` or `,`.
     fn attach_to_scaffold(&self) -> Result<OwnedFd> {
         let options = [("mode", "700")];
         let why = "short names for the layers";

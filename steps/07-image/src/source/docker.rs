@@ -1,8 +1,8 @@
 //! docker-archive, the format of `docker save`. Its `manifest.json` lists the images,
-//! each with the files of its configuration and its layers. Only the configuration says
-//! which digests the layers must have.
+//! each with the files of its configuration and its layers. Only the configuration has
+//! the digests of the layers.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kit::Failure;
 use serde::Deserialize;
 
@@ -27,31 +27,19 @@ struct ListedImage {
 const MOST_NAMES: usize = 100;
 
 pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
-    let images: Vec<ListedImage> = serde_json::from_slice(
-        &members.document("manifest.json")?,
-    )
-    .map_err(|error| {
-        Failure::new(format_args!("{}: manifest.json: {error}", members.name()))
-    })?;
-    if images.is_empty() {
-        return Err(Failure::new(format_args!(
-            "{}: manifest.json lists no image",
-            members.name()
-        ))
-        .into());
-    }
+    let images: Vec<ListedImage> = members.json("manifest.json")?;
+    ensure!(
+        !images.is_empty(),
+        Failure::new(format_args!("{}: manifest.json lists no image", members.name()))
+    );
     images.into_iter().map(|image| offer(members, image)).collect()
 }
 
 fn offer(members: &Members, image: ListedImage) -> Result<Offer<'_>> {
     let configuration = members.document(&image.configuration)?;
-    // The file is usually named after its digest, and may have any other name.
-    let name = image
-        .configuration
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches(".json");
+    // The file may have any name; usually the name is its digest.
+    let name = image.configuration.rsplit('/').next().unwrap_or_default();
+    let name = name.trim_end_matches(".json");
     if let Ok(wanted) = format!("sha256:{name}").parse() {
         Digest::of(&configuration).verify(&image.configuration, &wanted)?;
     }
@@ -64,13 +52,13 @@ fn offer(members: &Members, image: ListedImage) -> Result<Offer<'_>> {
         .zip(diff_ids)
         .map(|(member, diff_id)| incoming(members, member, None, diff_id));
     let names = image.names.unwrap_or_default();
-    if names.len() > MOST_NAMES {
-        return Err(Failure::new(format_args!(
-            "an image with {} names: the most is 100",
+    ensure!(
+        names.len() <= MOST_NAMES,
+        Failure::new(format_args!(
+            "an image with {} names: the most is {MOST_NAMES}",
             names.len()
         ))
-        .into());
-    }
+    );
     let names = names.iter().map(|name| {
         name.parse::<Reference>().map_err(Failure::new).context("RepoTags")
     });

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
 
@@ -17,11 +17,11 @@ use crate::store::{Store, Temporary};
 pub(crate) fn open_input(path: &Path) -> Result<File> {
     if path.as_os_str() == "-" {
         let input = io::stdin().as_fd().try_clone_to_owned().context("dup(0)")?;
-        if input.is_terminal() {
-            return Err(Failure::new("-: the standard input is a terminal")
+        ensure!(
+            !input.is_terminal(),
+            Failure::new("-: the standard input is a terminal")
                 .hint("name a file, or use < or |")
-                .into());
-        }
+        );
         return Ok(File::from(input));
     }
     kit::call("the archive to read", "open", path.display(), || File::open(path))
@@ -35,8 +35,8 @@ pub(super) struct SeekableFile {
     pub(super) copy: Option<Temporary>,
 }
 
-/// Returns the file itself; or, of a pipe or a compressed archive, a decompressed copy
-/// in the store.
+/// Returns the file itself; for a pipe or a compressed archive, a decompressed copy in the
+/// store.
 pub(super) fn seekable(mut input: File, store: &Store) -> Result<SeekableFile> {
     if input.metadata().context("fstat")?.is_file() {
         let mut beginning = [0; 4];
@@ -53,11 +53,11 @@ pub(super) fn seekable(mut input: File, store: &Store) -> Result<SeekableFile> {
     let free = store.free_space()?.bytes;
     let copied = io::copy(&mut content.by_ref().take(free), &mut file)
         .context("copy the archive into the store")?;
-    if copied == free {
-        let failure =
-            Failure::new("the archive is larger than the free space of the store");
-        return Err(failure.hint("make room, or choose another --store").into());
-    }
+    ensure!(
+        copied < free,
+        Failure::new("the archive is larger than the free space of the store")
+            .hint("make room, or choose another --store")
+    );
     drop(content);
     file.flush().context("write")?;
     file.seek(SeekFrom::Start(0)).context("lseek")?;

@@ -1,6 +1,8 @@
 //! OCI image layout: see the OCI image specification, "Image Layout".
 
-use anyhow::{Context, Result};
+use std::fmt::Display;
+
+use anyhow::{Context, Result, bail, ensure};
 use kit::Failure;
 use oci_spec::image::{Descriptor, ImageManifest};
 
@@ -10,32 +12,27 @@ use crate::document::{self, Document};
 use crate::image::diff_ids;
 use crate::reference::Reference;
 
-/// The annotations with an image's name: the one that containerd and Docker read, and
-/// the specification's.
+/// The annotations with an image's name: containerd's, which Docker reads, and the
+/// specification's.
 const NAMES: [&str; 2] =
     ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 
-/// The most indexes that may be nested: an index may list other indexes.
+/// The most indexes that may be nested.
 const DEEPEST: usize = 3;
 
 pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
-    let layout: serde_json::Value =
-        serde_json::from_slice(&members.document("oci-layout")?).map_err(|error| {
-            Failure::new(format_args!("{}: oci-layout: {error}", members.name()))
-        })?;
-    if layout.get("imageLayoutVersion").and_then(serde_json::Value::as_str)
-        != Some("1.0.0")
-    {
-        return Err(Failure::new(format_args!(
+    let layout: serde_json::Value = members.json("oci-layout")?;
+    ensure!(
+        layout["imageLayoutVersion"] == "1.0.0",
+        Failure::new(format_args!(
             "{}: it is no image layout of version 1.0.0",
             members.name()
         ))
-        .into());
-    }
+    );
     let Document::Index(index) =
         Document::parse(&members.document("index.json")?, "index.json")?
     else {
-        return Err(Failure::new("index.json: it is no index").into());
+        bail!(Failure::new("index.json: it is no index"));
     };
     let mut found: Vec<(Digest, Offer<'_>)> = Vec::new();
     for descriptor in index.manifests() {
@@ -51,10 +48,14 @@ pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
             )),
         }
     }
-    if found.is_empty() {
-        let text = format!("{}: it has no image for {}", members.name(), platform());
-        return Err(Failure::new(text).into());
-    }
+    ensure!(
+        !found.is_empty(),
+        Failure::new(format_args!(
+            "{}: it has no image for linux/{}",
+            members.name(),
+            architecture()
+        ))
+    );
     Ok(found.into_iter().map(|(_, offer)| offer).collect())
 }
 
@@ -65,8 +66,8 @@ fn names(descriptor: &Descriptor) -> Vec<Reference> {
     name.and_then(|name| name.parse().ok()).into_iter().collect()
 }
 
-/// Returns the manifest that a descriptor leads to: of an index, the first for this
-/// machine.
+/// Returns the manifest that a descriptor leads to. If it leads to an index, that is the
+/// first manifest for this machine.
 fn manifest(
     members: &Members,
     descriptor: &Descriptor,
@@ -78,22 +79,20 @@ fn manifest(
     let (digest, bytes) = blob(members, descriptor)?;
     let document = Document::parse(&bytes, &digest.to_string())?;
     let media_type = descriptor.media_type().to_string();
-    let says_index =
-        media_type.contains("index") || media_type.contains("manifest.list");
-    if says_index != matches!(document, Document::Index(_)) {
-        // A program that trusts the media type would see another image than a program
-        // that looks at the document (CVE-2021-41190).
-        return Err(Failure::new(format_args!(
+    // A program that trusts the media type would see another image than a program that
+    // looks at the document (CVE-2021-41190).
+    ensure!(
+        document::is_index_type(&media_type) == matches!(document, Document::Index(_)),
+        Failure::new(format_args!(
             "{digest}: it is listed as {media_type:?}, and is no such manifest"
         ))
-        .into());
-    }
+    );
     match document {
         Document::Manifest(_) => Ok(Some((digest, bytes))),
-        Document::Index(_) if depth == DEEPEST => Err(Failure::new(format_args!(
-            "{digest}: an index in an index in an index"
-        ))
-        .into()),
+        Document::Index(_) if depth == DEEPEST => {
+            let text = format!("{digest}: an index in an index in an index");
+            bail!(Failure::new(text))
+        }
         Document::Index(index) => {
             for descriptor in index.manifests() {
                 if let Some(found) = manifest(members, descriptor, depth + 1)? {
@@ -105,15 +104,15 @@ fn manifest(
     }
 }
 
-/// Tells whether a descriptor is for this machine. Without a platform it is for every
-/// machine; the platform of buildkit's attestations is `unknown`.
+/// Tells whether a descriptor is for this machine. A descriptor without a platform is for
+/// every machine. The platform of buildkit's attestations is `unknown`.
 fn is_for_us(descriptor: &Descriptor) -> bool {
     let Some(platform) = descriptor.platform() else { return true };
     platform.os().to_string() == "linux"
         && platform.architecture().to_string() == architecture()
 }
 
-/// Returns this machine's architecture as images name it: by Go's names.
+/// Returns this machine's architecture by Go's name, as images have it.
 pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -123,10 +122,6 @@ pub(crate) fn architecture() -> &'static str {
         "loongarch64" => "loong64",
         other => other,
     }
-}
-
-fn platform() -> String {
-    format!("linux/{}", architecture())
 }
 
 fn offer<'a>(
@@ -140,43 +135,32 @@ fn offer<'a>(
         diff_ids(&document::configuration(&configuration, "its configuration")?)?;
     document::check_layer_count(manifest.layers().len(), diff_ids.len())?;
     let layer = |(descriptor, diff_id): (&Descriptor, Digest)| {
-        let digest: Digest = descriptor.digest().to_string().parse()?;
-        let member = member(&digest);
-        let size = members.open(&member)?.length();
-        if size != descriptor.size() {
-            let text = format!(
-                "layer {digest}: it has {size} bytes, and not {}",
-                descriptor.size()
-            );
-            return Err(Failure::new(text).into());
-        }
-        incoming(members, member, Some(digest), diff_id)
+        let digest: Digest = descriptor.digest().as_ref().parse()?;
+        let layer = incoming(members, digest.blob_path(), Some(digest), diff_id)?;
+        let size = layer.size.unwrap_or_default();
+        check_size(format_args!("layer {digest}"), size, descriptor)?;
+        Ok(layer)
     };
     let layers =
         manifest.layers().iter().zip(diff_ids).map(layer).collect::<Result<_>>()?;
     Ok(Offer { names, manifest: Some(bytes), configuration, layers })
 }
 
-fn member(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
-}
-
 /// Reads a document, and verifies its digest and its size.
 fn blob(members: &Members, descriptor: &Descriptor) -> Result<(Digest, Vec<u8>)> {
-    let digest: Digest = descriptor.digest().to_string().parse()?;
-    let bytes = members.document(&member(&digest))?;
-    digest_and_size(&bytes, &digest, descriptor.size())?;
+    let digest: Digest = descriptor.digest().as_ref().parse()?;
+    let path = digest.blob_path();
+    let bytes = members.document(&path)?;
+    Digest::of(&bytes).verify(&path, &digest)?;
+    check_size(format_args!("{digest}"), bytes.len() as u64, descriptor)?;
     Ok((digest, bytes))
 }
 
-fn digest_and_size(bytes: &[u8], digest: &Digest, size: u64) -> Result<()> {
-    Digest::of(bytes).verify(&member(digest), digest)?;
-    if bytes.len() as u64 == size {
-        return Ok(());
-    }
-    Err(Failure::new(format_args!(
-        "{digest}: it has {} bytes, and not {size}",
-        bytes.len()
-    ))
-    .into())
+fn check_size(what: impl Display, size: u64, descriptor: &Descriptor) -> Result<()> {
+    let listed = descriptor.size();
+    ensure!(
+        size == listed,
+        Failure::new(format_args!("{what}: it has {size} bytes, and not {listed}"))
+    );
+    Ok(())
 }

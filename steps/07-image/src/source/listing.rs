@@ -1,9 +1,9 @@
-//! The list of an archive's files, which is read without their content.
+//! Lists the files of an archive, without reading their content.
 
 use std::collections::HashMap;
 use std::fs::File;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kit::Failure;
 
 use crate::archive::{ArchiveReader, EntryKind};
@@ -18,18 +18,16 @@ pub(super) struct Extent {
     pub(super) length: u64,
 }
 
-/// Returns the places of an archive's files, by name. A link has the place of the file
-/// that it names: `docker save` once wrote layers that two images share this way.
+/// Returns the places of an archive's files, by name. A link has the place of its target:
+/// `docker save` once wrote the layers that several images share as links.
 pub(super) fn list(file: &File) -> Result<HashMap<String, Extent>> {
     let mut archive = ArchiveReader::new(file);
     let (mut members, mut links) = (HashMap::new(), Vec::new());
     while let Some(entry) = archive.next()? {
-        if members.len() + links.len() >= MOST_MEMBERS {
-            return Err(Failure::new(
-                "more than 10,000 files: this is no archive of images",
-            )
-            .into());
-        }
+        ensure!(
+            members.len() + links.len() < MOST_MEMBERS,
+            Failure::new("more than 10,000 files: this is no archive of images")
+        );
         let Ok(name) = str::from_utf8(&entry.path) else { continue };
         let name = name.trim_start_matches("./").to_string();
         match &entry.kind {

@@ -1,5 +1,5 @@
-//! The files of a source by their names, in a directory or in an archive. An archive is
-//! not unpacked: its files are read at their places in it.
+//! The files of a source, in a directory or in an archive. An archive is not unpacked: its
+//! files are read where they are in it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,9 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kit::Failure;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use serde::de::DeserializeOwned;
 
 use super::input::{SeekableFile, open_input, seekable};
 use super::listing::{Extent, list};
@@ -25,7 +26,7 @@ const MOST_DOCUMENTS: u64 = 64 << 20;
 pub(crate) struct Members {
     name: String,
     files: MemberFiles,
-    /// The size of all documents that have been read, in bytes: they stay in memory.
+    /// The size of all documents that have been read, which stay in memory; in bytes.
     documents: AtomicU64,
     _copy: Option<Temporary>,
 }
@@ -79,19 +80,27 @@ impl Members {
     pub(crate) fn document(&self, member: &str) -> Result<Vec<u8>> {
         let mut section = self.open(member)?;
         let size = section.length();
-        if size > LARGEST_DOCUMENT {
-            let text =
-                format!("{}: {member} has {size} bytes: the most is 4 MiB", self.name);
-            return Err(Failure::new(text).into());
-        }
-        if self.documents.fetch_add(size, Ordering::Relaxed) + size > MOST_DOCUMENTS {
-            let text =
-                format!("{}: its documents are more than 64 MiB together", self.name);
-            return Err(Failure::new(text).into());
-        }
+        let failure = |why: String| Failure::new(format_args!("{}: {why}", self.name));
+        ensure!(
+            size <= LARGEST_DOCUMENT,
+            failure(format!("{member} has {size} bytes: the most is 4 MiB"))
+        );
+        let before = self.documents.fetch_add(size, Ordering::Relaxed);
+        ensure!(
+            before + size <= MOST_DOCUMENTS,
+            failure("its documents are more than 64 MiB together".into())
+        );
         let mut bytes = Vec::new();
         section.read_to_end(&mut bytes).with_context(|| format!("read {member}"))?;
         Ok(bytes)
+    }
+
+    /// Reads and parses a document that is JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self, member: &str) -> Result<T> {
+        let parsed = serde_json::from_slice(&self.document(member)?);
+        Ok(parsed.map_err(|error| {
+            Failure::new(format_args!("{}: {member}: {error}", self.name))
+        })?)
     }
 
     /// Opens a regular file of a directory. No link leads out of the directory.
@@ -105,13 +114,11 @@ impl Members {
                 File::from(file.with_context(|| format!("{}: {member}", self.name))?)
             }
         };
-        match file.metadata().context("fstat")?.is_file() {
-            true => Ok(file),
-            false => {
-                Err(Failure::new(format_args!("{}: {member} is no file", self.name))
-                    .into())
-            }
-        }
+        ensure!(
+            file.metadata().context("fstat")?.is_file(),
+            Failure::new(format_args!("{}: {member} is no file", self.name))
+        );
+        Ok(file)
     }
 
     fn missing(&self, member: &str) -> anyhow::Error {

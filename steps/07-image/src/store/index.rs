@@ -1,16 +1,16 @@
 //! Images by name and tag: the `index.json` of an image layout, with the name as an
 //! annotation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kit::{Failure, FailureKind};
 use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 
 use super::Store;
 use crate::digest::Digest;
-use crate::reference::{ImageName, Reference};
+use crate::reference::{ImageName, Reference, ambiguous};
 
 /// OCI image specification, "Pre-Defined Annotation Keys".
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -22,7 +22,7 @@ const SIZE: &str = "kiste.size";
 /// An image as the index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TaggedImage {
-    /// None: another image has taken over its name.
+    /// The name; None if another image has taken it over.
     pub(crate) reference: Option<Reference>,
     pub(crate) manifest: Digest,
     pub(crate) id: Digest,
@@ -82,9 +82,13 @@ impl Store {
         Ok(outcome)
     }
 
+    /// Makes the descriptor of an image's manifest.
+    pub(crate) fn manifest_descriptor(&self, manifest: &Digest) -> Result<Descriptor> {
+        manifest.descriptor(MediaType::ImageManifest, self.size_of(manifest)?)
+    }
+
     fn descriptor(&self, image: &TaggedImage) -> Result<Descriptor> {
-        let mut descriptor =
-            manifest_descriptor(&image.manifest, self.size_of(&image.manifest)?)?;
+        let mut descriptor = self.manifest_descriptor(&image.manifest)?;
         let mut annotations = HashMap::from([
             (IMAGE_ID.into(), image.id.to_string()),
             (SIZE.into(), image.size.to_string()),
@@ -95,13 +99,6 @@ impl Store {
         descriptor.set_annotations(Some(annotations));
         Ok(descriptor)
     }
-}
-
-/// Makes the descriptor of an image's manifest.
-pub(crate) fn manifest_descriptor(digest: &Digest, size: u64) -> Result<Descriptor> {
-    let digest: oci_spec::image::Digest =
-        digest.to_string().parse().map_err(Failure::new)?;
-    Ok(Descriptor::new(MediaType::ImageManifest, size, digest))
 }
 
 /// Makes the index of an image layout.
@@ -121,7 +118,7 @@ fn tagged(descriptor: &Descriptor) -> Result<TaggedImage> {
         .transpose()?;
     Ok(TaggedImage {
         reference,
-        manifest: descriptor.digest().to_string().parse()?,
+        manifest: descriptor.digest().as_ref().parse()?,
         id: get(IMAGE_ID).unwrap_or_default().parse()?,
         size: get(SIZE).and_then(|size| size.parse().ok()).unwrap_or_default(),
     })
@@ -133,30 +130,16 @@ impl Index {
         &self.images
     }
 
-    /// Adds an image by its name. An image that had this name until now loses it.
+    /// Adds an image. Another image that has its name loses it. An image without any name
+    /// is listed once.
     pub(crate) fn insert(&mut self, image: TaggedImage) {
-        let Some(reference) = &image.reference else {
-            if !self.images.iter().any(|it| it.manifest == image.manifest) {
-                self.images.push(image);
-            }
-            return;
-        };
-        self.remove_name(reference);
-        self.images
-            .retain(|it| it.reference.is_some() || it.manifest != image.manifest);
+        let same_name = |it: &&mut TaggedImage| it.reference == image.reference;
+        self.images.iter_mut().filter(same_name).for_each(|it| it.reference = None);
         self.images.push(image);
         self.images.sort_by(|one, other| one.reference.cmp(&other.reference));
-    }
-
-    /// Removes a name. The image stays in the list, if only by its id.
-    fn remove_name(&mut self, reference: &Reference) {
-        let Some(at) =
-            self.images.iter().position(|it| it.reference.as_ref() == Some(reference))
-        else {
-            return;
-        };
-        let image = self.images.remove(at);
-        self.insert(TaggedImage { reference: None, ..image });
+        let named = self.images.iter().filter(|it| it.reference.is_some());
+        let mut seen: HashSet<Digest> = named.map(|it| it.manifest).collect();
+        self.images.retain(|it| it.reference.is_some() || seen.insert(it.manifest));
     }
 
     /// Finds an image by its name, or by the first digits of its id.
@@ -168,15 +151,8 @@ impl Index {
         let mut found =
             self.images.iter().filter(|it| it.id.hex().starts_with(digits.as_str()));
         let first = found.next().ok_or_else(|| unknown(name))?;
-        match found.any(|other| other.id != first.id) {
-            true => Err(Failure::new(format_args!(
-                "image {digits}: several image ids begin with these digits"
-            ))
-            .kind(FailureKind::Usage)
-            .hint("give more of its digits")
-            .into()),
-            false => Ok(first),
-        }
+        ensure!(found.all(|other| other.id == first.id), ambiguous("image", digits));
+        Ok(first)
     }
 
     fn find_by_reference(&self, name: &ImageName) -> Option<&TaggedImage> {

@@ -2,6 +2,7 @@
 //! flock(2): the kernel releases a lock when the process ends, however it ends.
 
 use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -20,10 +21,12 @@ impl Store {
         let file = match open(&path) {
             // flock(2) needs no permission to write, so that a store on a read-only
             // file system can still be read.
-            Err(error) if is_read_only(&error) => File::open(&path)
-                .with_context(|| format!("open({})", path.display()))?,
-            file => file?,
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+                File::open(&path)
+            }
+            file => file,
         };
+        let file = file.with_context(|| format!("open({})", path.display()))?;
         file.lock_shared().context("flock(lock, LOCK_SH)")?;
         Ok(Lock(file))
     }
@@ -31,27 +34,23 @@ impl Store {
     /// Takes the exclusive lock, after all shared ones are released. Nothing is added
     /// or started while it is held.
     pub(crate) fn lock_exclusive(&self) -> Result<Lock> {
-        let file = open(&self.path().join("lock"))?;
-        file.lock().context("flock(lock, LOCK_EX)")?;
-        Ok(Lock(file))
+        self.lock_file_exclusive("lock")
     }
 
     /// Takes the lock of the names: one process at a time reads, changes and writes
     /// them.
     pub(crate) fn lock_names(&self) -> Result<Lock> {
-        let file = open(&self.path().join("names.lock"))?;
-        file.lock().context("flock(names.lock, LOCK_EX)")?;
+        self.lock_file_exclusive("names.lock")
+    }
+
+    fn lock_file_exclusive(&self, name: &str) -> Result<Lock> {
+        let path = self.path().join(name);
+        let file = open(&path).with_context(|| format!("open({})", path.display()))?;
+        file.lock().with_context(|| format!("flock({name}, LOCK_EX)"))?;
         Ok(Lock(file))
     }
 }
 
-fn is_read_only(error: &anyhow::Error) -> bool {
-    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    kind == Some(std::io::ErrorKind::ReadOnlyFilesystem)
-}
-
-fn open(path: &Path) -> Result<File> {
-    let file =
-        File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
-    file.with_context(|| format!("open({})", path.display()))
+fn open(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
 }

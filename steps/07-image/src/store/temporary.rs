@@ -1,6 +1,6 @@
-//! Directories below `tmp`, which are not complete yet or not completely removed. Each is
-//! locked by the process that works on it, so that the next process finds and removes
-//! those that a `kill -9` has left.
+//! Directories below `tmp` that are not complete yet, or not completely removed. The
+//! process that works on a directory locks it. A `kill -9` leaves a directory without a
+//! lock, which the next process removes.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -14,7 +14,7 @@ use kit::if_exists;
 use super::{Store, open_directory};
 use crate::unpack;
 
-/// A locked directory below `tmp`, which is removed when this is dropped.
+/// A locked directory below `tmp`. Dropping this removes the directory.
 #[derive(Debug)]
 pub(crate) struct Temporary {
     path: PathBuf,
@@ -34,7 +34,7 @@ impl Store {
             })?;
             let lock = File::open(&path).and_then(|lock| lock.lock().map(|()| lock));
             if !path.exists() {
-                // Between mkdir and flock, `remove_stale` has found it unlocked.
+                // `remove_stale` has removed it between mkdir and flock.
                 continue;
             }
             let lock = lock.context("flock(tmp)")?;
@@ -46,11 +46,11 @@ impl Store {
         }
     }
 
-    /// Removes a file or directory of the store. A directory is moved below `tmp` first:
-    /// if we are killed meanwhile, its place has all of it or nothing.
+    /// Removes a file or directory of the store. A directory is moved below `tmp` first, so
+    /// that its place has all of it or nothing if we are killed meanwhile.
     ///
     /// After an error it can be called again, for example as root of a user namespace. It
-    /// needs no free space, and so works on a full disk.
+    /// works on a full disk.
     pub(crate) fn discard(&self, path: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default();
         let tmp = self.path().join("tmp");

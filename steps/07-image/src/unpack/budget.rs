@@ -1,5 +1,5 @@
-//! How much an archive may unpack to: a small one may claim to become a very large one,
-//! and a full disk would harm everybody.
+//! Limits how much an archive may unpack to: a small archive may become very large, and
+//! fill the disk.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ pub(crate) struct FreeSpace {
     pub(crate) files: u64,
 }
 
-/// How much may still be written; shared by all layers that are unpacked at once.
+/// The space that may still be used. All layers that are unpacked at once share it.
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes: AtomicU64,

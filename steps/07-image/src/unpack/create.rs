@@ -33,7 +33,7 @@ impl Unpacker<'_> {
         if path.is_empty() {
             return self.set_top(entry);
         }
-        // The entry may be the very directory whose times are being kept.
+        // The entry sets the times of the open parent, which would be restored later.
         if self.parent.as_ref().is_some_and(|parent| parent.path == path) {
             self.close_parent()?;
         }
@@ -60,7 +60,7 @@ impl Unpacker<'_> {
         }
     }
 
-    /// Gives the layer's top the metadata of its entry.
+    /// Applies the metadata of an entry to the layer's top.
     fn set_top(&mut self, entry: &Entry) -> Result<()> {
         ensure!(
             entry.kind == EntryKind::Directory,
@@ -155,8 +155,8 @@ impl Unpacker<'_> {
         self.apply_metadata(name, entry)
     }
 
-    /// Creates something in the parent directory, and removes what an earlier entry has
-    /// created under this name.
+    /// Creates a file in the parent directory, and removes the file of this name that an
+    /// earlier entry has created.
     pub(super) fn replace<T>(
         &self,
         name: &OsStr,

@@ -53,7 +53,7 @@ impl Unpacker<'_> {
         let parent = format!("/proc/self/fd/{}/", self.parent().as_raw_fd());
         let path = [parent.as_ref(), name].join(OsStr::new(""));
         let attribute_name = OsStr::from_bytes(attribute);
-        // Overlayfs would take its own attributes for notes about the layers below.
+        // Overlayfs would act on its own attributes.
         let set = if attributes::is_overlayfs(attribute) {
             Err(Errno::PERM)
         } else {
@@ -84,7 +84,7 @@ pub(super) fn chown_at(
     chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
 }
 
-/// The times of access and modification, as utimensat(2) takes them.
+/// Returns the times of access and modification, as utimensat(2) takes them.
 pub(super) fn times_of(found: &Stat) -> Timestamps {
     let time = |seconds, nanoseconds: u64| Timespec {
         tv_sec: seconds,

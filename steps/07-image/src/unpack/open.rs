@@ -17,7 +17,7 @@ pub(super) fn open_at(directory: impl AsFd, name: &OsStr) -> Result<OwnedFd> {
     openat(directory, name, DIRECTORY, Mode::empty())
 }
 
-/// Opens a directory below another one; "" is that one itself.
+/// Opens a directory below `top`; "" is `top` itself.
 ///
 /// # Errors
 /// ELOOP where a symbolic link is on the way.

@@ -1,6 +1,6 @@
-//! The directory that entries are created in. Entries of one directory mostly come one
-//! after the other, so the last one stays open; and files that are created in it must
-//! not change its times.
+//! The directory that entries are created in. It stays open, since the next entry is
+//! mostly in the same directory. When it is closed, its times are restored, which the
+//! entries have changed.
 
 use std::os::fd::OwnedFd;
 
@@ -24,7 +24,7 @@ const MOST_IMPLIED: usize = 100_000;
 pub(super) struct OpenParent {
     pub(super) path: Vec<u8>,
     directory: OwnedFd,
-    /// The times that it gets back.
+    /// The times to restore.
     times: Timestamps,
 }
 
@@ -50,7 +50,7 @@ impl Unpacker<'_> {
         futimens(&parent.directory, &parent.times).context("utimensat(a directory)")
     }
 
-    /// The parent directory that is open; else the layer's top.
+    /// Returns the open parent directory; else the layer's top.
     pub(super) fn parent(&self) -> &OwnedFd {
         self.parent.as_ref().map_or(self.top, |parent| &parent.directory)
     }
@@ -83,7 +83,10 @@ impl Unpacker<'_> {
         if was_whiteout {
             remove::remove(above, name)?;
         } else if let Some(found) = found {
-            bail!(not_a_directory(path, &found));
+            bail!(match FileType::from_raw_mode(found.st_mode) {
+                FileType::Symlink => cannot_open(path, Errno::LOOP),
+                _ => cannot_open(path, Errno::NOTDIR),
+            });
         }
         ensure!(
             self.unpacked.implied.len() < MOST_IMPLIED,
@@ -92,7 +95,7 @@ impl Unpacker<'_> {
         let context = "create a directory above it";
         mkdirat(above, name, Mode::from(0o755)).context(context)?;
         self.unpacked.implied.insert(path.to_vec());
-        // The umask and a set-group-ID bit above must not count.
+        // The mode must not depend on the umask, or on a set-group-ID bit above.
         chmodat(above, name, Mode::from(0o755), AtFlags::empty()).context(context)?;
         match chown_at(above, name, 0, 0) {
             Err(NOT_MAPPED) => {}
@@ -107,14 +110,6 @@ impl Unpacker<'_> {
     }
 }
 
-fn not_a_directory(path: &[u8], found: &rustix::fs::Stat) -> Failure {
-    let kind = match FileType::from_raw_mode(found.st_mode) {
-        FileType::Symlink => "a symbolic link",
-        _ => "not a directory",
-    };
-    Failure::new(format_args!("{} above it is {kind}", shown(path)))
-}
-
 fn cannot_open(path: &[u8], errno: Errno) -> anyhow::Error {
     let above = shown(path);
     match errno {
@@ -124,6 +119,9 @@ fn cannot_open(path: &[u8], errno: Errno) -> anyhow::Error {
                     "the archive tries to write through its own link to another place",
                 )
                 .into()
+        }
+        Errno::NOTDIR => {
+            Failure::new(format_args!("{above} above it is not a directory")).into()
         }
         errno => anyhow::Error::from(errno).context(format!("open({above})")),
     }

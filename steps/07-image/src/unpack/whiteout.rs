@@ -32,7 +32,7 @@ pub(super) enum EntryName<'a> {
     Whiteout(&'a OsStr),
     /// An opaque whiteout: the layers below lose everything in this directory.
     OpaqueWhiteout,
-    /// A note of the aufs file system, which means nothing here.
+    /// A file of the aufs file system, which has no meaning in overlayfs.
     Ignored,
     /// A whiteout of a name that no file has.
     Malformed,
@@ -51,7 +51,7 @@ impl<'a> EntryName<'a> {
     }
 }
 
-/// Whether a file is a whiteout of overlayfs's.
+/// Tells whether a file is a whiteout of overlayfs.
 pub(crate) fn is_whiteout(found: &Stat) -> bool {
     FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
         && found.st_rdev == 0
@@ -66,7 +66,7 @@ pub(super) fn set_opaque(directory: &OwnedFd) -> Result<()> {
     })
 }
 
-/// Whether a directory is opaque.
+/// Tells whether a directory is opaque.
 pub(crate) fn is_opaque(directory: impl AsFd) -> bool {
     let mut value = [0; 2];
     fgetxattr(directory, OPAQUE, &mut value)

@@ -29,7 +29,7 @@ impl Query {
         Query { message: message.into(), question_end }
     }
 
-    /// The message with another id, which nobody but the server can know.
+    /// The message with another id, which only the server gets to know.
     fn with_id(&self, id: [u8; 2]) -> Vec<u8> {
         [&id, &self.message[2..]].concat()
     }
@@ -71,7 +71,7 @@ pub(crate) struct PendingQuery {
     id: [u8; 2],
     servers: Vec<IpAddr>,
     tries: usize,
-    /// The refusal of a server, for when no other server has an answer.
+    /// The refusal of a server: the answer, if no other server has a better one.
     refusal: Option<Vec<u8>>,
     pub(crate) deadline: Instant,
     /// The address that the question came from.

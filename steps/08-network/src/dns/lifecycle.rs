@@ -1,8 +1,8 @@
 //! The responder's lifecycle: the first runtime that needs it starts it, and it exits
 //! after the last one.
 //!
-//! Three files beside the lease file connect them. Each depends on something that the
-//! kernel undoes when a process dies:
+//! Three files beside the lease file connect them. The kernel closes and unlocks them
+//! when a process dies, however it dies:
 //! - `dns.users`, a FIFO that every runtime has open. When the last one has closed it,
 //!   or has died, the kernel tells the responder (poll(2), POLLHUP).
 //! - `dns.alive`, on which the responder holds a lock. It contains its PID and its
@@ -38,7 +38,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The line that the responder prints once it listens.
 pub(crate) const READY: &str = "ready";
 
-/// A responder that runs, and goes on running as long as this value lives.
+/// Keeps a responder running until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Responder {
     _users: File,
@@ -46,10 +46,6 @@ pub(crate) struct Responder {
 
 impl Responder {
     /// Starts a responder with these options, unless it runs already.
-    ///
-    /// # Errors
-    /// When it cannot be started: another program has port 53, or the lease file cannot
-    /// be read.
     pub(crate) fn ensure(options: &ResponderOptions) -> Result<Self> {
         let leases = std::path::absolute(&options.leases)
             .context("the absolute path of the leases")?;
@@ -72,9 +68,6 @@ impl Responder {
 
 /// Waits until the responder of a network has exited. The network's last container has
 /// ended, and its [`Responder`] is dropped.
-///
-/// # Errors
-/// When the responder cannot be found or waited for.
 pub(crate) fn wait_for_exit(leases: &Path) -> Result<()> {
     match RunningResponder::find(leases)? {
         Some(running) => running.wait_for_exit(),
@@ -125,8 +118,8 @@ fn open_users(leases: &Path) -> Result<File> {
     })
 }
 
-/// Starts a responder, and returns once it listens. It is no child of the runtime, so
-/// that it can outlive it, and a wait for the runtime's children never ends with it.
+/// Starts a responder, and returns once it listens. It is not a child of the runtime:
+/// it may outlive the runtime, and a wait for any child must not return it.
 fn start(options: &str) -> Result<()> {
     let (mut reader, writer) =
         std::io::pipe().context("pipe2(for the responder's output)")?;

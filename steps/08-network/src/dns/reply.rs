@@ -11,6 +11,7 @@ use simple_dns::{
 
 use super::Forwarding;
 use super::zone::Zone;
+use crate::port::Protocol;
 use crate::subnet::Subnet;
 
 /// The longest message that is answered, in bytes: a question has one name, and a few
@@ -27,13 +28,6 @@ const REPEATED: u8 = 0x79;
 /// RA, in byte 3 of the header: recursion is available.
 const RECURSION_AVAILABLE: u8 = 0x80;
 
-/// The protocol that carries a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Udp,
-    Tcp,
-}
-
 /// The reply to a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
@@ -41,11 +35,12 @@ pub(crate) enum Reply {
     Answer(Vec<u8>),
     /// The answer of another server. The question ends at this byte of the message.
     Forward { question_end: usize },
-    /// None: the message is no question.
+    /// No reply, because the message is not a question.
     Ignore,
 }
 
-/// Knows the names of a network, and decides about all others. It is cheap to clone.
+/// Answers questions about the names of a network, and decides about all others. It is
+/// cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Authority {
     pub(crate) zone: Arc<Zone>,
@@ -70,7 +65,7 @@ impl Authority {
     pub(crate) fn reply(
         &self,
         message: &[u8],
-        transport: Transport,
+        protocol: Protocol,
         turn: usize,
     ) -> Reply {
         let has_length = (HEADER..=MAX_QUESTION).contains(&message.len());
@@ -103,7 +98,7 @@ impl Authority {
             Lookup::Outside if self.forwarding == Forwarding::On => {
                 Reply::Forward { question_end }
             }
-            lookup => answer(&packet, question, &lookup, transport)
+            lookup => answer(&packet, question, &lookup, protocol)
                 .map_or(Reply::Ignore, Reply::Answer),
         }
     }
@@ -194,7 +189,7 @@ fn answer(
     asked: &Packet,
     question: &Question,
     lookup: &Lookup,
-    transport: Transport,
+    protocol: Protocol,
 ) -> simple_dns::Result<Vec<u8>> {
     let (code, records) = match lookup {
         Lookup::Records(records) => (RCODE::NoError, &records[..]),
@@ -220,7 +215,7 @@ fn answer(
         packet.build_bytes_vec_compressed()
     };
     let whole = build(records, PacketFlag::empty())?;
-    if transport == Transport::Udp && whole.len() > MAX_UDP_ANSWER {
+    if protocol == Protocol::Udp && whole.len() > MAX_UDP_ANSWER {
         return build(&[], PacketFlag::TRUNCATION); // the client retries over TCP
     }
     Ok(whole)
@@ -252,7 +247,7 @@ mod tests {
             gateways: ["10.88.0.1/24".parse().unwrap()].into(),
             forwarding: Forwarding::On,
         };
-        authority.reply(message, Transport::Udp, 0)
+        authority.reply(message, Protocol::Udp, 0)
     }
 
     fn question(name: &str) -> Vec<u8> {

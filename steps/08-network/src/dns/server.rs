@@ -11,17 +11,16 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt,
-};
+use rustix::net::{SocketFlags, bind, listen, sockopt};
 
 use super::ResponderOptions;
 use super::forward::{PORT, PendingQuery, Query};
-use super::reply::{Authority, MAX_QUESTION, Reply, Transport};
+use super::reply::{Authority, MAX_QUESTION, Reply};
 use super::tcp::Connections;
 use super::watched_file::WatchedFile;
 use super::zone::Zone;
 use crate::etc::ResolvConf;
+use crate::port::Protocol;
 use crate::subnet::Subnet;
 
 /// The most forwarded questions at a time, of all containers and of each. Any more are
@@ -48,9 +47,6 @@ pub(crate) struct Server {
 
 impl Server {
     /// Listens on port 53 of each gateway for questions that come in by the bridge.
-    ///
-    /// # Errors
-    /// When the kernel refuses a socket: EADDRINUSE, another program has the port.
     pub(crate) fn listen(
         options: &ResponderOptions,
         zone: WatchedFile<Arc<Zone>>,
@@ -59,8 +55,8 @@ impl Server {
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
         for gateway in &options.gateways {
             let address = SocketAddr::from((gateway.ip(), PORT));
-            udp.push(open_socket(&options.bridge, address, Transport::Udp)?.into());
-            tcp.push(open_socket(&options.bridge, address, Transport::Tcp)?.into());
+            udp.push(open_socket(&options.bridge, address, Protocol::Udp)?.into());
+            tcp.push(open_socket(&options.bridge, address, Protocol::Tcp)?.into());
         }
         Ok(Server {
             options: options.clone(),
@@ -77,9 +73,6 @@ impl Server {
     }
 
     /// Reads the lease file for the first time.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(crate) fn read_zone(&mut self) -> Result<()> {
         self.zone
             .get(|text| Zone::parse(text).map(Arc::new))
@@ -88,9 +81,6 @@ impl Server {
     }
 
     /// Answers until no runtime has the FIFO `users` open any more.
-    ///
-    /// # Errors
-    /// When poll(2) fails.
     pub(crate) fn serve(&mut self, users: BorrowedFd<'_>) -> Result<()> {
         loop {
             let ready = self.wait(users)?;
@@ -139,7 +129,6 @@ impl Server {
     }
 
     fn receive_questions(&mut self, via: usize) {
-        self.udp[via].set_nonblocking(true).ok();
         for _ in 0..MAX_AT_ONCE {
             // A longer message than the longest question fills the last byte.
             let mut message = [0; MAX_QUESTION + 1];
@@ -157,7 +146,7 @@ impl Server {
             return;
         }
         self.turn = self.turn.wrapping_add(1);
-        match authority.reply(message, Transport::Udp, self.turn) {
+        match authority.reply(message, Protocol::Udp, self.turn) {
             Reply::Answer(answer) => self.send(via, &answer, client),
             Reply::Forward { question_end } => {
                 let query = Query::new(message, question_end);
@@ -245,20 +234,12 @@ impl Server {
 fn open_socket(
     bridge: &str,
     address: SocketAddr,
-    transport: Transport,
+    protocol: Protocol,
 ) -> Result<OwnedFd> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let (kind, name) = match transport {
-        Transport::Udp => (SocketType::DGRAM, "UDP"),
-        Transport::Tcp => (SocketType::STREAM, "TCP"),
-    };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let operands = format_args!("{address}, {name}");
+    let operands = format_args!("{address}/{protocol}");
     kit::call("listen for questions about names", "bind", operands, || {
-        let socket = socket_with(family, kind, flags, None)?;
+        let socket = protocol.socket(address, flags)?;
         // An IPv6 address is usable only some time after it was added (RFC 4862, 5.4);
         // with FREEBIND it can be bound before.
         match address {
@@ -266,12 +247,12 @@ fn open_socket(
             SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&socket, true)?,
         }
         setsockopt(&socket, BindToDevice, &OsString::from(bridge))?;
-        if transport == Transport::Tcp {
+        if protocol == Protocol::Tcp {
             // Connections of an earlier responder may still be in TIME_WAIT.
             sockopt::set_socket_reuseaddr(&socket, true)?;
         }
         bind(&socket, &address)?;
-        if transport == Transport::Tcp {
+        if protocol == Protocol::Tcp {
             listen(&socket, BACKLOG)?;
         }
         Ok::<_, std::io::Error>(socket)

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::forward::{self, Query, read_message, write_message};
-use super::reply::{Authority, MAX_QUESTION, Reply, Transport};
+use super::reply::{Authority, MAX_QUESTION, Reply};
+use crate::port::Protocol;
 
 /// The most connections at a time, of all containers and of each.
 const MAX_CONNECTIONS: (usize, usize) = (64, 8);
@@ -76,7 +77,7 @@ fn serve(
     stream.set_write_timeout(Some(IDLE_TIMEOUT))?;
     for turn in 0..MAX_QUESTIONS {
         let message = read_message(&mut stream, MAX_QUESTION)?;
-        let answer = match authority.reply(&message, Transport::Tcp, turn) {
+        let answer = match authority.reply(&message, Protocol::Tcp, turn) {
             Reply::Answer(answer) => answer,
             Reply::Forward { question_end } => {
                 forward::forward_over_tcp(&Query::new(&message, question_end), servers)

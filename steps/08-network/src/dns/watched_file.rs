@@ -30,9 +30,6 @@ impl<T: Default> WatchedFile<T> {
     /// Returns the file's value, and parses the file before that if it has changed. A
     /// missing file has the default value. A file that cannot be parsed leaves the
     /// value that there was, and is parsed again the next time.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
     pub(crate) fn get(
         &mut self,
         parse: impl FnOnce(&str) -> Option<T>,
@@ -83,10 +80,9 @@ mod tests {
 
     #[test]
     fn a_changed_file_is_read_again_and_a_half_written_one_is_ignored() {
-        let directory =
-            std::env::temp_dir().join(format!("kiste-watched-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let opened: OwnedFd = File::open(&directory).unwrap().into();
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = temporary.path();
+        let opened: OwnedFd = File::open(directory).unwrap().into();
         let mut watched = WatchedFile::new(opened, "file");
         let mut get = || *watched.get(|text| text.trim().parse::<u32>().ok()).unwrap();
         assert_eq!(get(), 0);
@@ -99,7 +95,7 @@ mod tests {
         fs::write(directory.join("new"), "3").unwrap();
         fs::rename(directory.join("new"), directory.join("file")).unwrap();
         assert_eq!(get(), 3);
-        fs::remove_dir_all(&directory).unwrap();
+        fs::remove_dir_all(directory).unwrap();
         assert_eq!(get(), 0);
     }
 }

@@ -74,8 +74,8 @@ impl Zone {
         self.hostnames.get(&address).map(String::as_str)
     }
 
-    /// Whether an address is leased to a container. The responder answers no other: a
-    /// container that gives itself more addresses gets no more connections by that.
+    /// Tells whether an address is leased to a container. The responder ignores others:
+    /// a container must not get more connections by giving itself more addresses.
     pub(crate) fn is_leased(&self, address: IpAddr) -> bool {
         self.dns_servers.contains_key(&address)
     }

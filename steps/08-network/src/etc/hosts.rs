@@ -31,7 +31,7 @@ impl HostsFile {
             "" => LOOPBACK.to_string(),
             lines => format!("{}\n", lines.trim_end()),
         };
-        // Before the container's own lines: the first line with a name counts.
+        // Before the container's own lines, because the first line with a name counts.
         for (name, address) in &self.added {
             let _ = writeln!(text, "{address}\t{name}");
         }
@@ -49,27 +49,19 @@ impl HostsFile {
     }
 }
 
-/// Parses a host name. A space or a newline in it would add a name or a line to a file.
+/// Parses the name of a host or a domain. A space or a newline in it would add a name or
+/// a line to a file.
 ///
 /// # Errors
-/// A message for the user, when it is no host name.
+/// A message for the user, when it is no such name.
 pub fn host_name(text: &str) -> Result<String, String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if text.is_empty() || text.len() > 253 || !text.chars().all(is_name) {
         return Err(format!(
-            "{text:?} is no host name: letters, digits, '.', '-', '_'"
+            "{text:?} is no host or domain name: letters, digits, '.', '-', '_'"
         ));
     }
     Ok(text.into())
-}
-
-/// Parses a search domain; `.` means none, as with Docker.
-///
-/// # Errors
-/// A message for the user, when it is no domain.
-pub fn search_domain(text: &str) -> Result<String, String> {
-    host_name(text)
-        .map_err(|_| format!("{text:?} is no domain: letters, digits, '.', '-', '_'"))
 }
 
 /// The value of one `--add-host`.

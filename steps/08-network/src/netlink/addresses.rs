@@ -15,9 +15,6 @@ const FIXED: usize = 8;
 
 impl Netlink {
     /// Gives a link an address. The prefix says which other addresses are on that link.
-    ///
-    /// # Errors
-    /// EEXIST, when the link has the address already.
     pub(crate) fn add_address(
         &mut self,
         why: &str,
@@ -25,8 +22,8 @@ impl Netlink {
         name: &str,
         address: Subnet,
     ) -> Result<()> {
-        // ip-address(8), nodad: no other host can have the address, because the lease
-        // is ours alone; and without duplicate address detection it is usable at once.
+        // ip-address(8), nodad: without duplicate address detection, an IPv6 address is
+        // usable at once. The lease already says that no other container has it.
         let flags = libc::IFA_F_NODAD as u8;
         let fixed = [family(address.ip()), address.prefix(), flags, 0];
         let fixed = [fixed, link.to_ne_bytes()].concat();
@@ -41,9 +38,6 @@ impl Netlink {
     }
 
     /// Lists all addresses of this network namespace, each with the index of its link.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn addresses(&mut self) -> Result<Vec<(u32, Subnet)>> {
         let all = Message::new(libc::RTM_GETADDR, &[0; FIXED], Attributes::default());
         let found = self.list("which addresses the host has", all)?;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use anyhow::Result;
-use kit::Hint;
+use kit::{Failure, Hint};
 use libc::{
     IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA,
     IFLA_INFO_SLAVE_KIND, IFLA_LINKINFO, IFLA_MASTER, IFLA_NET_NS_FD, RTM_DELLINK,
@@ -22,6 +22,8 @@ const IFLA_BRPORT_MODE: u16 = 4;
 
 /// The length of struct ifinfomsg.
 const FIXED: usize = 16;
+/// struct ifinfomsg of a request that names its link in an attribute, or names none.
+const ANY_LINK: [u8; FIXED] = [0; FIXED];
 
 /// A network interface.
 #[derive(Clone, Debug)]
@@ -36,10 +38,6 @@ pub(crate) struct Interface {
 
 impl Netlink {
     /// Creates a bridge, which is down.
-    ///
-    /// # Errors
-    /// EEXIST, when there is a link of that name; EOPNOTSUPP, when the kernel has no
-    /// bridges.
     pub(crate) fn add_bridge(&mut self, name: &str, mac: Mac) -> Result<()> {
         let bridge = Attributes::default().text(IFLA_INFO_KIND, "bridge");
         let attributes = Attributes::default()
@@ -51,7 +49,7 @@ impl Netlink {
         self.request(
             "a switch, in which all cables of the network end",
             format_args!("{name}, bridge"),
-            Message::new(RTM_NEWLINK, &any_link(), attributes),
+            Message::new(RTM_NEWLINK, &ANY_LINK, attributes),
             CREATE | EXCL,
         )
         .hint_on(
@@ -63,9 +61,6 @@ impl Netlink {
     // ANCHOR: veth
     /// Creates a cable: one end, called `name`, in this network namespace, and the
     /// other, called `inside`, in `namespace`. See veth(4).
-    ///
-    /// # Errors
-    /// EEXIST, when the name of either end is taken.
     pub(crate) fn add_veth(
         &mut self,
         name: &str,
@@ -77,7 +72,7 @@ impl Netlink {
             .text(IFLA_IFNAME, inside)
             .bytes(IFLA_ADDRESS, &mac.0)
             .number(IFLA_NET_NS_FD, namespace.as_raw_fd().unsigned_abs());
-        let peer = [&any_link()[..], &peer.0].concat();
+        let peer = [&ANY_LINK[..], &peer.0].concat();
         let veth = Attributes::default()
             .text(IFLA_INFO_KIND, "veth")
             .nested(IFLA_INFO_DATA, Attributes::default().bytes(VETH_INFO_PEER, &peer));
@@ -86,7 +81,7 @@ impl Netlink {
         self.request(
             "a cable with one end in the container",
             format_args!("{name}, veth; {inside} in the container's namespace"),
-            Message::new(RTM_NEWLINK, &any_link(), attributes),
+            Message::new(RTM_NEWLINK, &ANY_LINK, attributes),
             CREATE | EXCL,
         )
     }
@@ -95,16 +90,13 @@ impl Netlink {
     /// Plugs a link into a bridge, and turns it on. The bridge may send a packet back
     /// through the link that it came by (hairpin mode), so that a container reaches its
     /// own published port.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn plug(&mut self, link: &Interface, bridge: &Interface) -> Result<()> {
         self.request(
             "plug the other end into the bridge",
             format_args!("{} into {}", link.name, bridge.name),
             Message::new(
                 RTM_SETLINK,
-                &one_link(link.index),
+                &one_link(link.index, 0),
                 Attributes::default().number(IFLA_MASTER, bridge.index),
             ),
             0,
@@ -118,7 +110,7 @@ impl Netlink {
             format_args!("{}, hairpin", link.name),
             Message::new(
                 RTM_NEWLINK,
-                &one_link(link.index),
+                &one_link(link.index, 0),
                 Attributes::default().nested(IFLA_LINKINFO, port),
             ),
             0,
@@ -127,29 +119,19 @@ impl Netlink {
     }
 
     /// Turns a link on.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn turn_on(&mut self, link: &Interface) -> Result<()> {
-        let up = libc::IFF_UP as u32;
-        let on = Message::new(
-            RTM_SETLINK,
-            &fixed_part(link.index, up, up),
-            Attributes::default(),
-        );
+        let on = one_link(link.index, libc::IFF_UP as u32);
+        let on = Message::new(RTM_SETLINK, &on, Attributes::default());
         let operands = format_args!("{}, IFF_UP", link.name);
         self.request("turn the link on", operands, on, 0)
     }
 
     /// Removes a link, and with it the other end of a cable. A link that does not exist
-    /// is no error: the kernel removes a veth with the namespace of its other end, but
-    /// some time later.
-    ///
-    /// # Errors
-    /// The kernel's reason.
+    /// is no error: when a namespace ends, the kernel removes its cables some time
+    /// later.
     pub(crate) fn remove_link(&mut self, name: &str) -> Result<()> {
         let link = Attributes::default().text(IFLA_IFNAME, name);
-        let link = Message::new(RTM_DELLINK, &any_link(), link);
+        let link = Message::new(RTM_DELLINK, &ANY_LINK, link);
         let why = "remove the link: no container uses it";
         kit::call(why, "RTM_DELLINK", name, || match self.0.request(&link, 0) {
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
@@ -158,39 +140,31 @@ impl Netlink {
     }
 
     /// Finds a link by its name.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn link(&mut self, name: &str) -> Result<Option<Interface>> {
         Ok(self.links()?.into_iter().find(|link| link.name == name))
     }
 
+    /// Finds a link by its name. It is an error if there is none.
+    pub(crate) fn existing_link(&mut self, name: &str) -> Result<Interface> {
+        let gone = || Failure::new(format_args!("there is no link {name}"));
+        Ok(self.link(name)?.ok_or_else(gone)?)
+    }
+
     /// Lists all links of this network namespace.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn links(&mut self) -> Result<Vec<Interface>> {
-        let all = Message::new(RTM_GETLINK, &any_link(), Attributes::default());
+        let all = Message::new(RTM_GETLINK, &ANY_LINK, Attributes::default());
         let found = self.list("which links there are", all)?;
         Ok(found.iter().filter_map(|entry| parse_link(entry)).collect())
     }
 }
 
-/// struct ifinfomsg: `flags` are set where `mask` has a bit.
-fn fixed_part(index: u32, flags: u32, mask: u32) -> [u8; FIXED] {
+/// struct ifinfomsg: the link `index`, and the flags to be set.
+fn one_link(index: u32, flags: u32) -> [u8; FIXED] {
     let mut bytes = [0; FIXED];
     bytes[4..8].copy_from_slice(&index.to_ne_bytes());
     bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
-    bytes[12..].copy_from_slice(&mask.to_ne_bytes());
+    bytes[12..].copy_from_slice(&flags.to_ne_bytes()); // change only these
     bytes
-}
-
-fn one_link(index: u32) -> [u8; FIXED] {
-    fixed_part(index, 0, 0)
-}
-
-fn any_link() -> [u8; FIXED] {
-    [0; FIXED]
 }
 
 fn parse_link(entry: &[u8]) -> Option<Interface> {

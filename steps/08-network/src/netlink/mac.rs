@@ -1,9 +1,12 @@
 //! MAC addresses.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use super::message::octets;
 
 /// A MAC address, written `02:42:0a:4d:00:02`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,12 +14,14 @@ use serde::{Deserialize, Serialize};
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// Makes a MAC address of an IPv4 address, so that the neighbour tables of others
-    /// stay true for the next container that gets the IPv4 address. The second bit of
-    /// the first byte means "locally administered" (IEEE 802).
-    pub(crate) fn of_ipv4(ip: std::net::Ipv4Addr) -> Self {
-        let [a, b, c, d] = ip.octets();
-        Mac([0x02, 0x08, a, b, c, d])
+    /// Makes a MAC address of the last four bytes of an IP address. The next container
+    /// with the IP address has the same one, so neighbour tables stay true. The second
+    /// bit of the first byte means "locally administered" (IEEE 802).
+    pub(crate) fn of_ip(ip: IpAddr) -> Self {
+        let mut mac = [0x02, 0x08, 0, 0, 0, 0];
+        let octets = octets(ip);
+        mac[2..].copy_from_slice(&octets[octets.len() - 4..]);
+        Mac(mac)
     }
 }
 

@@ -25,9 +25,6 @@ pub(crate) struct Route {
 
 impl Netlink {
     /// Makes `gateway` the default route.
-    ///
-    /// # Errors
-    /// ENETUNREACH, when no link has the gateway in its subnet.
     pub(crate) fn add_default_route(&mut self, gateway: IpAddr) -> Result<()> {
         let mut fixed = [0; FIXED];
         fixed[0] = family(gateway);
@@ -44,9 +41,6 @@ impl Netlink {
     }
 
     /// Lists the routes of all tables, IPv4 and IPv6.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn routes(&mut self) -> Result<Vec<Route>> {
         let mut routes = Vec::new();
         for any in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {

@@ -29,8 +29,8 @@ const LONGEST_DATAGRAM: usize = 1 << 16;
 /// The least that SO_SNDBUF can be: SOCK_MIN_SNDBUF in include/net/sock.h.
 const SMALLEST_SEND_BUFFER: usize = 4096;
 
-/// A socket to the kernel. It speaks to the network namespace in which it was opened,
-/// also when the process enters another one.
+/// A socket to the kernel. It belongs to the network namespace in which it was opened,
+/// even after the process has entered another one.
 pub(crate) struct Socket {
     descriptor: OwnedFd,
     sequence: u32,
@@ -48,17 +48,11 @@ pub(crate) struct Answer {
 
 impl Socket {
     /// Opens a socket for links, addresses and routes.
-    ///
-    /// # Errors
-    /// EPROTONOSUPPORT, where the kernel has no network.
     pub(crate) fn route() -> io::Result<Self> {
         Self::open(None) // NETLINK_ROUTE is protocol 0
     }
 
     /// Opens a socket for nf_tables and conntrack.
-    ///
-    /// # Errors
-    /// EPROTONOSUPPORT, where the kernel has no netfilter.
     pub(crate) fn netfilter() -> io::Result<Self> {
         Self::open(Some(netlink::NETFILTER))
     }
@@ -70,9 +64,6 @@ impl Socket {
     }
 
     /// Sends one request, and returns when the kernel has done it or refused it.
-    ///
-    /// # Errors
-    /// The kernel's error number.
     pub(crate) fn request(&mut self, message: &Message, flags: u16) -> io::Result<()> {
         self.sequence += 1;
         self.send(&message.packed(REQUEST | ACK | flags, self.sequence))?;
@@ -97,9 +88,6 @@ impl Socket {
 
     /// Asks for a list, and returns its entries, each without its header. Asks again
     /// where the list changed while the kernel wrote it.
-    ///
-    /// # Errors
-    /// The kernel's error number.
     pub(crate) fn dump(&mut self, message: &Message) -> io::Result<Vec<Vec<u8>>> {
         loop {
             self.sequence += 1;
@@ -111,7 +99,7 @@ impl Socket {
         }
     }
 
-    /// EINTR: the list changed meanwhile.
+    /// Receives one list. EINTR: the list changed while the kernel wrote it.
     fn receive_list(&self) -> io::Result<Vec<Vec<u8>>> {
         let (mut found, mut is_whole) = (Vec::new(), true);
         loop {
@@ -129,9 +117,6 @@ impl Socket {
     }
 
     /// Sends bytes as one datagram, however long it is.
-    ///
-    /// # Errors
-    /// The kernel's error number.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() > SMALLEST_SEND_BUFFER {
             // socket(7), SO_SNDBUF: the whole datagram has to fit in, and the kernel

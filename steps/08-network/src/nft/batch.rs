@@ -6,6 +6,7 @@ use std::io;
 
 use anyhow::Result;
 use kit::Hint;
+use libc::c_int;
 use nix::errno::Errno;
 
 use super::rule::Rule;
@@ -14,8 +15,8 @@ use crate::netlink::message::{Attributes, Message};
 use crate::netlink::socket::{ACK, APPEND, CREATE, REQUEST, Socket};
 
 // linux/netfilter/nfnetlink.h
-const BATCH_BEGIN: u16 = 0x10;
-const BATCH_END: u16 = 0x11;
+const BATCH_BEGIN: u16 = libc::NFNL_MSG_BATCH_BEGIN as u16;
+const BATCH_END: u16 = libc::NFNL_MSG_BATCH_END as u16;
 // linux/netfilter/nf_tables.h: enum nf_tables_msg_types
 const NEWTABLE: u16 = libc::NFT_MSG_NEWTABLE as u16;
 const DELTABLE: u16 = libc::NFT_MSG_DELTABLE as u16;
@@ -23,42 +24,11 @@ const NEWCHAIN: u16 = libc::NFT_MSG_NEWCHAIN as u16;
 const NEWRULE: u16 = libc::NFT_MSG_NEWRULE as u16;
 const DELRULE: u16 = libc::NFT_MSG_DELRULE as u16;
 
-/// The point on a packet's way at which a chain sees it (enum nf_inet_hooks), and the
-/// chain's priority among those of other tables.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Hook {
-    /// Prerouting, before connection tracking.
-    Raw,
-    /// Before the routing decision.
-    Prerouting,
-    /// To the host itself.
-    Input,
-    /// Through the host.
-    Forward,
-    /// From the host itself.
-    Output,
-    /// Before the packet leaves the host.
-    Postrouting,
-}
-
-/// The type of a base chain, as nft(8) calls it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ChainType {
-    /// It accepts or drops packets.
-    Filter,
-    /// It changes addresses, and sees only the first packet of a connection.
-    Nat,
-}
-
 /// Changes that are sent together, each with its flags.
 #[derive(Default)]
 pub(crate) struct Batch(Vec<(Message, u16)>);
 
 impl Batch {
-    pub(crate) fn new() -> Self {
-        Batch::default()
-    }
-
     /// Adds a table. It is no error if it exists already.
     pub(crate) fn add_table(&mut self, family: Family, name: &str) {
         self.push(NEWTABLE, CREATE, family, Attributes::default().text(1, name));
@@ -69,22 +39,17 @@ impl Batch {
         self.push(DELTABLE, 0, family, Attributes::default().text(1, name));
     }
 
-    /// Adds a base chain, which a hook calls. Its policy is accept.
-    pub(crate) fn add_base_chain(&mut self, id: &ChainId, kind: ChainType, hook: Hook) {
-        // NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY: linux/netfilter_ipv4.h, NF_IP_PRI_*
-        let (number, priority): (u32, i32) = match hook {
-            Hook::Raw => (0, -300),
-            Hook::Prerouting => (0, -100),
-            Hook::Input => (1, 0),
-            Hook::Forward => (2, 0),
-            Hook::Output => (3, -100),
-            Hook::Postrouting => (4, 100),
-        };
-        let kind = match kind {
-            ChainType::Filter => "filter",
-            ChainType::Nat => "nat",
-        };
-        let hook = Attributes::default().be32(1, number).be32(2, priority as u32);
+    /// Adds a base chain, which a hook calls. Its policy is accept. `kind` is its type,
+    /// as nft(8) calls it: `filter` or `nat`.
+    pub(crate) fn add_base_chain(
+        &mut self,
+        id: &ChainId,
+        kind: &str,
+        hook: c_int,
+        priority: c_int,
+    ) {
+        // NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY
+        let hook = Attributes::default().be32(1, hook as u32).be32(2, priority as u32);
         let chain = new_chain(id).nested(4, hook).text(7, kind);
         self.push(NEWCHAIN, CREATE, id.family, chain);
     }
@@ -111,13 +76,10 @@ impl Batch {
         self.push(DELRULE, 0, chain.family, in_chain(chain).be64(3, handle));
     }
 
-    /// Sends the changes.
-    ///
-    /// # Errors
-    /// The kernel's reason for refusing one of them; then it has made none.
+    /// Sends the changes. If the kernel refuses one of them, it has made none.
     pub(crate) fn commit(self, why: &str, operands: impl Display) -> Result<()> {
         let lacks_nf_tables =
-            "this kernel has no nf_tables with NAT: `doctor` of this step says what";
+            "this kernel has no nf_tables with NAT: `doctor` says what it needs";
         kit::call(why, "nf_tables", operands, || self.send())
             .hint_on(
                 Errno::EPERM,
@@ -131,7 +93,7 @@ impl Batch {
         let last = self.0.len() as u32;
         let mut bytes = frame(BATCH_BEGIN).packed(REQUEST, 0);
         for (sequence, (message, flags)) in (1..).zip(&self.0) {
-            // A single acknowledgement is enough: the kernel reports every error anyway.
+            // A single acknowledgement suffices: the kernel reports every error anyway.
             let ack = if sequence == last { ACK } else { 0 };
             bytes.extend(message.packed(REQUEST | flags | ack, sequence));
         }

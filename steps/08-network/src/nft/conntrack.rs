@@ -1,6 +1,6 @@
 //! The connections that the kernel knows (linux/netfilter/nfnetlink_conntrack.h). A
-//! packet of a known connection is sent where the packets before it went, whatever the
-//! rules are now.
+//! packet of a known connection goes where the packets before it went, even if the
+//! rules have changed.
 
 use std::io;
 use std::net::IpAddr;
@@ -21,18 +21,9 @@ const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const ZONE: u16 = 18;
 
-/// How many connections were deleted.
-struct Deleted(usize);
-
-impl kit::Outcome for Deleted {
-    fn show(&self) -> Option<String> {
-        Some(self.0.to_string())
-    }
-}
-
-/// Deletes every connection from or to these addresses. They belong to the container
-/// that had an address before: its peers still send, and the container that has the
-/// address now would get the packets.
+/// Deletes every connection from or to these addresses, which a new container gets. The
+/// peers of an earlier container with the same address may still send, and the new one
+/// would get their packets.
 ///
 /// # Errors
 /// The kernel's reason. A kernel without conntrack has no connections.
@@ -53,7 +44,7 @@ pub(crate) fn forget(addresses: &[IpAddr]) -> Result<()> {
             for entry in all.iter().filter(|entry| concerns(entry, addresses)) {
                 deleted += delete(&mut socket, entry)?;
             }
-            Ok::<_, io::Error>(Deleted(deleted))
+            Ok::<_, io::Error>(deleted)
         },
     )?;
     Ok(())
@@ -78,7 +69,7 @@ fn delete(socket: &mut Socket, entry: &[u8]) -> io::Result<usize> {
     }
     let family = super::family(entry);
     match socket.request(&message(CONNTRACK, DELETE, family, which), 0) {
-        // it has ended meanwhile
+        // The connection has ended in the meantime.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         done => done.map(|()| 1),
     }

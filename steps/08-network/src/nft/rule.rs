@@ -7,6 +7,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use libc::c_int;
+
 use crate::netlink::message::{Attributes, octets};
 use crate::port::Protocol;
 use crate::subnet::Subnet;
@@ -19,25 +21,19 @@ pub(crate) struct Rule {
     comment: String,
 }
 
-/// NFT_REG_1 and NFT_REG_2, of 16 bytes each.
-const ONE: u32 = 1;
-const TWO: u32 = 2;
+// Two registers of 16 bytes.
+const ONE: u32 = libc::NFT_REG_1 as u32;
+const TWO: u32 = libc::NFT_REG_2 as u32;
 
-// enum nft_cmp_ops
-const EQUAL: u32 = 0;
-const DIFFERENT: u32 = 1;
+const EQUAL: u32 = libc::NFT_CMP_EQ as u32;
+const DIFFERENT: u32 = libc::NFT_CMP_NEQ as u32;
 
-/// The state and the status of a packet's connection: bits of enum ip_conntrack_info
-/// and enum ip_conntrack_status.
-pub(crate) mod ct {
-    /// Packets have gone in both directions, or it belongs to such a connection.
-    pub(crate) const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
-    /// Its destination was changed: it is for a published port.
-    pub(crate) const DNAT: u32 = 1 << 5;
-}
+// The headers of a packet.
+const NETWORK: u32 = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
+const TRANSPORT: u32 = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
 
 impl Rule {
-    /// Begins a rule with a comment, which says whose it is.
+    /// Begins a rule. Its comment names the network or the container that it is for.
     pub(crate) fn with_comment(comment: impl fmt::Display) -> Self {
         Rule { comment: comment.to_string(), ..Rule::default() }
     }
@@ -46,36 +42,28 @@ impl Rule {
     pub(crate) fn nfproto(self, ip: IpAddr) -> Self {
         let (number, name) = if ip.is_ipv4() { (2, "ipv4") } else { (10, "ipv6") };
         self.describe(format_args!("meta nfproto {name}"))
-            .meta(15)
+            .meta(libc::NFT_META_NFPROTO)
             .compare(EQUAL, &[number])
     }
 
     /// Matches packets that come in by this link.
     pub(crate) fn iifname(self, name: &str) -> Self {
-        self.describe(format_args!("iifname \"{name}\""))
-            .meta(6)
-            .compare(EQUAL, &link_name(name))
+        self.link("iifname", libc::NFT_META_IIFNAME, EQUAL, name)
     }
 
     /// Matches packets that do not come in by this link.
     pub(crate) fn iifname_not(self, name: &str) -> Self {
-        self.describe(format_args!("iifname != \"{name}\""))
-            .meta(6)
-            .compare(DIFFERENT, &link_name(name))
+        self.link("iifname !=", libc::NFT_META_IIFNAME, DIFFERENT, name)
     }
 
     /// Matches packets that go out by this link.
     pub(crate) fn oifname(self, name: &str) -> Self {
-        self.describe(format_args!("oifname \"{name}\""))
-            .meta(7)
-            .compare(EQUAL, &link_name(name))
+        self.link("oifname", libc::NFT_META_OIFNAME, EQUAL, name)
     }
 
     /// Matches packets that do not go out by this link.
     pub(crate) fn oifname_not(self, name: &str) -> Self {
-        self.describe(format_args!("oifname != \"{name}\""))
-            .meta(7)
-            .compare(DIFFERENT, &link_name(name))
+        self.link("oifname !=", libc::NFT_META_OIFNAME, DIFFERENT, name)
     }
 
     /// Matches packets from this subnet.
@@ -107,9 +95,10 @@ impl Rule {
     pub(crate) fn dport(self, protocol: Protocol, port: u16) -> Self {
         let l4 = self
             .describe(format_args!("{protocol} dport {port}"))
-            .meta(16)
+            .meta(libc::NFT_META_L4PROTO)
             .compare(EQUAL, &[protocol.number()]);
-        l4.payload(2, 2, 2).compare(EQUAL, &port.to_be_bytes())
+        // Both TCP and UDP have the destination port at this place.
+        l4.payload(TRANSPORT, 2, 2).compare(EQUAL, &port.to_be_bytes())
     }
 
     /// Matches ICMP, or ICMPv6, without which IPv6 finds no neighbour.
@@ -117,34 +106,39 @@ impl Rule {
         let (number, name) = if ip.is_ipv4() { (1, "icmp") } else { (58, "ipv6-icmp") };
         self.nfproto(ip)
             .describe(format_args!("meta l4proto {name}"))
-            .meta(16)
+            .meta(libc::NFT_META_L4PROTO)
             .compare(EQUAL, &[number])
     }
 
-    /// Matches packets whose connection has one of these state bits.
-    pub(crate) fn ct_state(self, bits: u32) -> Self {
-        self.describe("ct state established,related").connection(0, bits)
+    /// Matches packets of a connection that has had packets in both directions, or that
+    /// is related to one.
+    pub(crate) fn ct_established(self) -> Self {
+        // NF_CT_STATE_BIT of IP_CT_ESTABLISHED and of IP_CT_RELATED.
+        let bits = 1 << 1 | 1 << 2;
+        self.describe("ct state established,related")
+            .connection(libc::NFT_CT_STATE, bits)
     }
 
-    /// Matches packets whose connection has one of these status bits.
-    pub(crate) fn ct_status(self, bits: u32) -> Self {
-        self.describe("ct status dnat").connection(2, bits)
+    /// Matches packets of a connection to a published port: its destination was changed.
+    pub(crate) fn ct_dnat(self) -> Self {
+        // enum ip_conntrack_status: IPS_DST_NAT
+        self.describe("ct status dnat").connection(libc::NFT_CT_STATUS, 1 << 5)
     }
 
     /// Lets the packet pass this chain.
     pub(crate) fn accept(self) -> Self {
-        self.describe("accept").verdict(1, None)
+        self.describe("accept").verdict(libc::NF_ACCEPT, None)
     }
 
     /// Drops the packet.
     pub(crate) fn drop(self) -> Self {
-        self.describe("drop").verdict(0, None)
+        self.describe("drop").verdict(libc::NF_DROP, None)
     }
 
     /// Sends the packet through another chain. It comes back unless a rule there
     /// decides.
     pub(crate) fn jump(self, chain: &str) -> Self {
-        self.describe(format_args!("jump {chain}")).verdict(-3, Some(chain))
+        self.describe(format_args!("jump {chain}")).verdict(libc::NFT_JUMP, Some(chain))
     }
 
     /// Replaces its source by the address of the link that it goes out by.
@@ -155,12 +149,17 @@ impl Rule {
     /// Replaces its destination.
     pub(crate) fn dnat(self, ip: IpAddr, port: u16) -> Self {
         let (family, text) = match ip {
-            IpAddr::V4(ip) => (2, format!("dnat ip to {ip}:{port}")),
-            IpAddr::V6(ip) => (10, format!("dnat ip6 to [{ip}]:{port}")),
+            IpAddr::V4(ip) => (libc::NFPROTO_IPV4, format!("dnat ip to {ip}:{port}")),
+            IpAddr::V6(ip) => {
+                (libc::NFPROTO_IPV6, format!("dnat ip6 to [{ip}]:{port}"))
+            }
         };
-        // NFT_NAT_DNAT is 1. The kernel takes address and port from registers.
-        let nat =
-            Attributes::default().be32(1, 1).be32(2, family).be32(3, ONE).be32(5, TWO);
+        // The kernel takes address and port from registers.
+        let nat = Attributes::default()
+            .be32(1, libc::NFT_NAT_DNAT as u32)
+            .be32(2, family as u32)
+            .be32(3, ONE)
+            .be32(5, TWO);
         let loaded =
             self.describe(text).load(ONE, &octets(ip)).load(TWO, &port.to_be_bytes());
         loaded.add("nat", nat)
@@ -177,15 +176,26 @@ impl Rule {
         rule.bytes(7, &[&[0, text.len() as u8], &text[..]].concat())
     }
 
-    fn meta(self, key: u32) -> Self {
-        self.add("meta", Attributes::default().be32(1, ONE).be32(2, key))
+    /// Compares the name of a link, as `words` say.
+    fn link(self, words: &str, key: c_int, how: u32, name: &str) -> Self {
+        // The kernel compares IFNAMSIZ bytes.
+        let mut padded = [0; libc::IFNAMSIZ];
+        let length = name.len().min(padded.len() - 1);
+        padded[..length].copy_from_slice(&name.as_bytes()[..length]);
+        self.describe(format_args!("{words} \"{name}\""))
+            .meta(key)
+            .compare(how, &padded)
     }
 
-    /// Loads bytes of a header. `base`: 1 is the network header, 2 the transport header.
-    fn payload(self, base: u32, offset: u32, length: u32) -> Self {
+    fn meta(self, key: c_int) -> Self {
+        self.add("meta", Attributes::default().be32(1, ONE).be32(2, key as u32))
+    }
+
+    /// Loads bytes of a header.
+    fn payload(self, header: u32, offset: u32, length: u32) -> Self {
         let place = Attributes::default()
             .be32(1, ONE)
-            .be32(2, base)
+            .be32(2, header)
             .be32(3, offset)
             .be32(4, length);
         self.add("payload", place)
@@ -193,7 +203,7 @@ impl Rule {
 
     fn address(self, offset: u32, subnet: Subnet) -> Self {
         let network = octets(subnet.network().ip());
-        let loaded = self.payload(1, offset, network.len() as u32);
+        let loaded = self.payload(NETWORK, offset, network.len() as u32);
         let mask = octets(subnet.mask());
         let masked = if usize::from(subnet.prefix()) < 8 * mask.len() {
             loaded.keep_bits(&mask)
@@ -203,7 +213,8 @@ impl Rule {
         masked.compare(EQUAL, &network)
     }
 
-    fn connection(self, key: u32, bits: u32) -> Self {
+    fn connection(self, key: c_int, bits: u32) -> Self {
+        let key = key as u32;
         let loaded = self.add("ct", Attributes::default().be32(1, ONE).be32(2, key));
         loaded.keep_bits(&bits.to_ne_bytes()).compare(DIFFERENT, &[0; 4])
     }
@@ -231,7 +242,7 @@ impl Rule {
         self.add("immediate", Attributes::default().be32(1, register).nested(2, value))
     }
 
-    fn verdict(self, code: i32, chain: Option<&str>) -> Self {
+    fn verdict(self, code: c_int, chain: Option<&str>) -> Self {
         let verdict = Attributes::default().be32(1, code as u32);
         let verdict =
             chain.into_iter().fold(verdict, |verdict, chain| verdict.text(2, chain));
@@ -256,12 +267,4 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// Pads a link's name to IFNAMSIZ bytes, as the kernel compares it.
-fn link_name(name: &str) -> [u8; 16] {
-    let mut padded = [0; 16];
-    let length = name.len().min(15);
-    padded[..length].copy_from_slice(&name.as_bytes()[..length]);
-    padded
 }

@@ -33,7 +33,7 @@ pub(crate) struct ExistingRule {
     pub(crate) verdict: Option<Verdict>,
 }
 
-/// The end of a packet's way through a chain.
+/// A verdict that ends a packet's way through a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// drop, reject
@@ -57,9 +57,6 @@ impl kit::Outcome for Ruleset {
 
 impl Ruleset {
     /// Lists them. A kernel without nf_tables has none.
-    ///
-    /// # Errors
-    /// The kernel's reason.
     pub(crate) fn read(why: &str) -> Result<Self> {
         kit::call(why, "nf_tables", "NFT_MSG_GETCHAIN, NFT_MSG_GETRULE", || {
             match list_all() {
@@ -131,8 +128,8 @@ fn verdict(expressions: &[u8]) -> Option<Verdict> {
         "immediate" => {
             let data = parse(find(&parse(data?), 2)?);
             match find_be32(&parse(find(&data, 2)?), 1)? as i32 {
-                0 => Some(Verdict::Drop),            // NF_DROP
-                1 | -5 => Some(Verdict::LeaveChain), // NF_ACCEPT, NFT_RETURN
+                libc::NF_DROP => Some(Verdict::Drop),
+                libc::NF_ACCEPT | libc::NFT_RETURN => Some(Verdict::LeaveChain),
                 _ => None,
             }
         }
