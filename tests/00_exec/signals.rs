@@ -53,7 +53,7 @@ fn without_a_terminal_a_signal_to_the_group_of_the_runtime_comes_through_it_alon
     let script = "trap 'echo got it' TERM; echo ready; while :; do sleep 0.02; done";
     let mut running = bench.start_by(&["setsid"], &[], &["sh", "-c", script]);
     running.wait_for("ready\n");
-    let group = |pid: i32| host::stat(&pid, 5);
+    let group = |pid: i32| host::stat(pid, 5);
     assert_eq!(group(running.runtime()), running.runtime().to_string());
     assert_eq!(group(running.pid), running.pid.to_string());
     killpg(Pid::from_raw(running.runtime()), Signal::SIGTERM).unwrap();

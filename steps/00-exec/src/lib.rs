@@ -13,6 +13,7 @@ mod args;
 mod channel;
 mod child;
 mod command;
+mod elf;
 mod foreground;
 mod in_child;
 mod interpreter;
