@@ -1,5 +1,8 @@
 //! The container's `/`.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::*;
 
 #[test]
@@ -125,7 +128,7 @@ fn no_mount_reaches_the_host_with_any_propagation() {
         running.wait_for("mounted");
         assert!(host::mount_at(running.pid, "/mnt/own").is_some());
         assert_eq!(host.mounts(), before, "while it runs, --propagation {propagation}");
-        running.signal(nix::sys::signal::Signal::SIGKILL);
+        running.signal(Signal::SIGKILL);
         host::assert_dies(running.pid);
         assert_eq!(host.mounts(), before, "after kill -9, --propagation {propagation}");
     }
@@ -223,6 +226,23 @@ fn doctor_checks_the_rootfs_and_whether_pivot_root_is_possible() {
     );
     bench.rootfs();
     assert!(doctor().contains("ok      rootfs      ./rootfs is there"), "{}", doctor());
+}
+
+#[test]
+fn a_container_that_is_stopped_does_not_stop_a_runtime_without_a_terminal() {
+    let Some(bench) = bench() else { return };
+    for options in [&[][..], &["-t"]] {
+        let mut options = options.to_vec();
+        options.push("--init");
+        let running = bench.start_by(&["setsid"], &options, &["sleep", "300"]);
+        let command = host::children(running.pid)[0];
+        kill(Pid::from_raw(command), Signal::SIGSTOP).unwrap();
+        let is_stopped =
+            || host::status(command, "State").starts_with('T').then_some(());
+        eventually(is_stopped).expect("it is stopped");
+        running.signal(Signal::SIGTERM);
+        running.end().exits(143);
+    }
 }
 
 #[test]

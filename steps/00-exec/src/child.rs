@@ -165,7 +165,7 @@ impl Child {
             match received.name() {
                 Some(Signal::SIGCHLD) => {
                     if let Some(signal) = self.process.stopping_signal()? {
-                        terminal.suspend(&self.process, signal)?;
+                        self.on_stop(terminal, signal)?;
                     }
                 }
                 _ if self.repeats.has(&received, Instant::now()) => {}
@@ -180,9 +180,7 @@ impl Child {
 
     fn on_message(&mut self, terminal: &mut dyn Foreground) -> Result<()> {
         match self.channel.receive()? {
-            Some((Message::Stopped(signal), _)) => {
-                terminal.suspend(&self.process, signal)
-            }
+            Some((Message::Stopped(signal), _)) => self.on_stop(terminal, signal),
             // The init has failed, and the command ends with it.
             Some((Message::Failed(failure), _)) => Err(failure.into()),
             Some(_) => Ok(()),
@@ -190,6 +188,13 @@ impl Child {
                 self.listening = false;
                 Ok(())
             }
+        }
+    }
+
+    fn on_stop(&self, terminal: &mut dyn Foreground, signal: i32) -> Result<()> {
+        match self.job.is_suspended(&self.process, signal) {
+            true => terminal.suspend(&self.process, signal),
+            false => Ok(()),
         }
     }
 

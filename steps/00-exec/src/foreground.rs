@@ -10,7 +10,9 @@ use std::io::{IsTerminal, stdin, stdout};
 use anyhow::{Context, Result};
 use nix::poll::PollFd;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, getpgrp, setpgid, setsid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{
+    Pid, getpgrp, getppid, getsid, setpgid, setsid, tcgetpgrp, tcsetpgrp,
+};
 
 use crate::process::Process;
 use crate::signals::{Received, stop_self};
@@ -91,6 +93,17 @@ impl Job {
                     .map(drop)
             }
         }
+    }
+
+    /// Tells whether this process stops when the command has been stopped by the signal
+    /// of this number: only as a job of a terminal, whose shell can continue it.
+    /// Elsewhere nobody would, and a stopped runtime forwards no signal.
+    pub(crate) fn is_suspended(self, command: &Process, signal: i32) -> bool {
+        let Some(tty) = tty().filter(|_| has_shell()) else { return false };
+        // The terminal stops a job of the background that wants to use it.
+        let wants_terminal = self != Job::Session && asks_for_terminal(signal);
+        wants_terminal
+            || tcgetpgrp(&tty).is_ok_and(|it| it == getpgrp() || it == command.pid())
     }
 
     pub(crate) fn terminal(self) -> CallersTerminal {
@@ -176,6 +189,12 @@ impl CallersTerminal {
 /// terminal.
 fn asks_for_terminal(signal: i32) -> bool {
     [Signal::SIGTTIN as i32, Signal::SIGTTOU as i32].contains(&signal)
+}
+
+/// Tells whether our parent is in our session, and can be the shell of this job.
+fn has_shell() -> bool {
+    let parent = getppid();
+    parent.as_raw() != 0 && getsid(Some(parent)).is_ok_and(|it| Ok(it) == getsid(None))
 }
 
 fn tty() -> Option<File> {
