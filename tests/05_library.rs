@@ -73,7 +73,7 @@ fn a_container_is_found_by_its_path_and_killed(bench: &Bench) -> kit::Result<()>
     cgroup.kill()?;
     assert_eq!(child.wait()?.code(), 128 + 9);
     drop(cgroup);
-    assert!(Cgroup::find(&path).is_ok(), "it was only found, and is not removed");
+    assert!(Cgroup::find(&path).is_ok(), "a cgroup that was only found is not removed");
     Cgroup::find(&path)?.remove()?;
     assert!(Cgroup::find(&path).is_err());
     Ok(())

@@ -60,8 +60,8 @@ fn anybody() -> Option<User> {
 }
 
 /// A user without subordinate ids.
-fn alone() -> Option<User> {
-    User::alone(this_step(), &["pivot-root", "user-namespace"])
+fn without_ranges() -> Option<User> {
+    User::without_ranges(this_step(), &["pivot-root", "user-namespace"])
 }
 
 /// A user with 65536 subordinate user ids and group ids.

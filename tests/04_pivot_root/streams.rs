@@ -191,7 +191,7 @@ fn start_on(
 
 /// Waits until the stream has been full for half a second. A terminal passes its input
 /// on after a moment, and is then writable again.
-pub(super) fn is_full(stdout: &OwnedFd) {
+pub(super) fn wait_until_full(stdout: &OwnedFd) {
     let mut full_since = Instant::now();
     let stays_full = || {
         if poll(
@@ -223,7 +223,7 @@ fn a_slow_reader_gets_all_output_and_the_flags_of_its_pipe_stay() {
             &[],
             &["sh", "-c", "head -c 500000 /dev/zero | tr '\\0' x"],
         );
-        is_full(&writer);
+        wait_until_full(&writer);
         let now = OFlag::from_bits_truncate(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
         assert_eq!(now & OFlag::O_NONBLOCK, flags);
         drop(writer);
@@ -241,7 +241,7 @@ fn a_reader_that_never_reads_does_not_keep_it_from_ending() {
         [(&writer, Signal::SIGTERM), (&socket.into(), Signal::SIGINT)]
     {
         let mut child = start_on(&bench, stdout, &["--init"], &["yes"]);
-        is_full(stdout);
+        wait_until_full(stdout);
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         let status = eventually(|| child.try_wait().unwrap())
             .expect("it ends, though nobody reads");
@@ -262,7 +262,7 @@ fn while_it_waits_for_the_reader_of_the_last_output_a_signal_ends_it() {
         &[],
         &["sh", "-c", "head -c 6000 /dev/zero | tr '\\0' x; exit 3"],
     );
-    is_full(&writer);
+    wait_until_full(&writer);
     assert_eq!(child.try_wait().unwrap(), None, "it waits until all output is shown");
     kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
     let status =
@@ -275,7 +275,7 @@ fn a_reader_that_closes_the_pipe_ends_it() {
     let Some(bench) = bench() else { return };
     let (reader, writer) = pipe();
     let mut child = start_on(&bench, &writer, &[], &["yes"]);
-    is_full(&writer);
+    wait_until_full(&writer);
     drop(reader);
     eventually(|| child.try_wait().unwrap()).expect("it ends, as without -t");
 }

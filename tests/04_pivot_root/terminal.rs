@@ -5,14 +5,16 @@ use nix::unistd::Pid;
 
 use super::*;
 
-/// Starts a shell in a container on a terminal. No command line contains its prompt.
+/// Starts a shell in a container on a terminal. Its prompt has the exit code: no
+/// command that a test types contains this text, so only the shell can show it.
 fn shell(bench: &Bench) -> Terminal {
     let mut terminal = bench.at_terminal(&["-e", "PS1=$?> "], &["sh"]);
     terminal.shows("0> ");
     terminal
 }
 
-/// Starts a script of the host's shell on a terminal. `"$@"` in it is our `run`.
+/// Starts a shell of the host on a terminal, with a script. In the script, `"$@"` is
+/// our `run`.
 fn at_shell(
     bench: &Bench,
     script: &str,
@@ -68,7 +70,7 @@ fn the_console_is_its_terminal() {
 }
 
 #[test]
-fn it_follows_the_window() {
+fn it_follows_the_size_of_the_window() {
     let Some(bench) = bench() else { return };
     let script = "echo ready; until [ \"$(stty size)\" = '50 120' ]; do sleep 0.05; done; echo followed";
     let mut terminal = bench.at_terminal(&[], &["sh", "-c", script]);
@@ -145,7 +147,7 @@ fn the_settings_of_the_callers_terminal_are_restored_however_it_ends() {
 }
 
 #[test]
-fn a_run_that_fails_leaves_the_settings_of_the_terminal() {
+fn a_run_that_fails_does_not_change_the_settings_of_the_terminal() {
     let Some(bench) = bench() else { return };
     let mut terminal = at_shell(
         &bench,
@@ -176,7 +178,7 @@ fn closing_the_window_ends_the_shell() {
 }
 
 #[test]
-fn closing_the_window_ends_a_command_that_does_not_read_it_too() {
+fn closing_the_window_also_ends_a_command_that_does_not_read_the_terminal() {
     let Some(bench) = bench() else { return };
     // With an init, the command dies of SIGHUP. Without one it is PID 1, which ignores
     // the signal, and ends because its terminal hangs up.
@@ -220,7 +222,7 @@ fn a_sighup_by_kill_goes_to_the_command_and_the_terminal_stays() {
 }
 
 #[test]
-fn a_paste_that_nobody_reads_stops_nothing() {
+fn a_paste_that_nobody_reads_does_not_block_the_output() {
     let Some(bench) = bench() else { return };
     let script = "stty raw -echo; echo ready; i=0; while [ $i -lt 200 ]; do echo line $i; sleep 0.01; i=$((i+1)); done; \
                   echo printed all";
@@ -262,7 +264,7 @@ fn its_last_output_arrives_at_a_slow_terminal_too() {
     let Some(bench) = bench() else { return };
     let pid_file = bench.dir().join("pid");
     // How much a pty holds depends on how it is written to. So the command prints until
-    // nothing takes any more, and notes each line that it has printed.
+    // its write blocks, and counts in a file the lines that it has printed.
     let script = "pad=$(head -c 990 /dev/zero | tr '\\0' x); i=0; \
                   while :; do i=$((i+1)); echo $i $pad; echo $i >> /host/printed; done";
     let volume = format!("{}:/host", bench.dir().display());
@@ -271,7 +273,7 @@ fn its_last_output_arrives_at_a_slow_terminal_too() {
         &["sh", "-c", script],
     );
     let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
-    streams::is_full(&terminal.tty);
+    streams::wait_until_full(&terminal.tty);
     kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     host::assert_dies(pid.trim());
     let printed = fs::read_to_string(bench.dir().join("printed")).unwrap();
@@ -306,7 +308,7 @@ fn a_terminal_that_nobody_reads_does_not_keep_it_from_ending() {
         );
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
         let runtime = host::status(pid.trim(), "PPid");
-        streams::is_full(&terminal.tty);
+        streams::wait_until_full(&terminal.tty);
         kill(Pid::from_raw(runtime.parse().unwrap()), Signal::SIGTERM).unwrap();
         host::assert_dies(&runtime);
         assert_eq!(terminal.ends().0, 143, "{script}");
@@ -392,7 +394,7 @@ fn on_a_terminal_of_another_session_it_has_the_keyboard_too() {
 }
 
 #[test]
-fn without_a_terminal_of_the_caller_t_makes_one() {
+fn option_t_makes_a_terminal_if_the_caller_has_none() {
     let Some(bench) = bench() else { return };
     let ran = bench.sh(
         &["-t"],
@@ -425,7 +427,7 @@ fn a_command_at_a_terminal_has_a_term() {
 }
 
 #[test]
-fn the_options_it_without_a_terminal_are_refused() {
+fn options_i_and_t_together_are_refused_without_a_terminal() {
     let Some(bench) = bench() else { return };
     for options in [&["-it"][..], &["-i", "-t"], &["--interactive", "--tty"]] {
         let ran = bench.run(options, &["echo", "it runs"]);

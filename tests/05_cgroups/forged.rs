@@ -204,9 +204,8 @@ fn a_directory_that_is_not_a_run_directory_is_not_touched() {
     assert!(bench.run_dirs().exists(), "a parent that the user made stays, empty");
 }
 
-/// A parent that other containers are in stays.
 #[test]
-fn gc_leaves_a_noted_parent_that_others_are_in() {
+fn gc_does_not_remove_a_noted_parent_that_other_containers_are_in() {
     let Some(bench) = bench() else { return };
     let living = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
     let parents = kernel::in_each(bench.cgroup_parent());

@@ -7,7 +7,7 @@ use kiste_tests::host;
 use kiste_tests::user::{GIDS, NAME, UIDS};
 
 use crate::kernel::ids;
-use crate::{alone, root, root_with_other_ids, with_ranges};
+use crate::{root, root_with_other_ids, with_ranges, without_ranges};
 
 /// Prints the user, the group, all groups, and the home directory.
 const WHO: &str = "echo $(id -u) $(id -g) : $(id -G) : $HOME";
@@ -141,7 +141,7 @@ fn a_name_that_only_the_host_knows_is_unknown() {
 
 #[test]
 fn an_id_that_is_not_mapped_is_refused_and_the_maps_are_named() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     for (asked, what) in [
         ("nobody", "uid 65534 is not mapped"),
         ("1234", "uid 1234"),

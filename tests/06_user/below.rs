@@ -8,7 +8,7 @@ use kiste_tests::{User, eventually, host};
 use nix::sys::signal::Signal;
 
 use crate::kernel::owner;
-use crate::{alone, anybody, with_ranges};
+use crate::{anybody, with_ranges, without_ranges};
 
 #[test]
 fn every_option_of_the_steps_below_works_without_root() {
@@ -243,7 +243,7 @@ fn its_run_directory_belongs_to_the_user() {
 /// `gc` kills and removes.
 #[test]
 fn a_run_directory_of_another_user_is_refused() {
-    let Some(mut user) = alone() else { return };
+    let Some(mut user) = without_ranges() else { return };
     let tmp = format!("TMPDIR={}", user.dir().display());
     let place = user.dir().join(format!("kiste-run-{}", user.uid));
     fs::create_dir(&place).unwrap();
@@ -267,7 +267,7 @@ fn a_run_directory_of_another_user_is_refused() {
 
 #[test]
 fn a_directory_that_the_user_may_not_write_to_is_named() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     let ran =
         user.call(["run", "--run-dir", "/kiste-nowhere", "--rootfs", "rootfs", "true"]);
     ran.exits(125).complains("/kiste-nowhere").complains("EACCES");

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use kiste_tests::user::NAME;
 use kiste_tests::{Ran, User};
 
-use crate::{alone, root, this_step, with_ranges};
+use crate::{root, this_step, with_ranges, without_ranges};
 
 #[derive(Debug, Deserialize)]
 struct Check {
@@ -67,7 +67,7 @@ fn a_user_with_ranges_needs_nothing_more() {
 
 #[test]
 fn a_user_without_ranges_is_told_how_to_get_them() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     let ran = user.call(JSON);
     assert_eq!(says(ran.exits(0), "user-namespace").0, "ok");
     let (verdict, found, fix) = says(&ran, "subids");
@@ -141,7 +141,7 @@ fn a_host_that_forbids_user_namespaces_fails_with_the_sysctl_and_the_fix() {
 
 #[test]
 fn a_run_on_such_a_host_names_the_limit() {
-    let Some(mut user) = alone() else { return };
+    let Some(mut user) = without_ranges() else { return };
     let (uid, gid) =
         (format!("--map-user={}", user.uid), format!("--map-group={}", user.gid));
     let forbidden = [

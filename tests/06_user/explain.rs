@@ -3,7 +3,7 @@
 use kiste_tests::explain;
 
 use crate::kernel::is_v2;
-use crate::{alone, root, root_with_other_ids, with_ranges};
+use crate::{root, root_with_other_ids, with_ranges, without_ranges};
 
 /// The mounts up to /dev, where the kernel refuses a new sysfs and device nodes.
 const BORROWED: &str = "
@@ -32,7 +32,7 @@ const COMMAND: &str = "
 
 #[test]
 fn the_narration_is_what_happens_for_an_ordinary_user() {
-    let Some(mut user) = alone() else { return };
+    let Some(mut user) = without_ranges() else { return };
     let list = "
         parent  clone3
         child   prctl setsid setresgid setresuid prctl unshare sethostname mount open_tree mount_setattr move_mount

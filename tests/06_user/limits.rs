@@ -4,11 +4,11 @@ use std::fs;
 
 use kiste_tests::host;
 
-use crate::{alone, with_ranges};
+use crate::{with_ranges, without_ranges};
 
 #[test]
 fn a_limit_that_cannot_be_set_is_refused_with_the_controller_and_a_hint() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     for (limit, controller) in [
         (["-m", "32m"], "the memory controller"),
         (["--memory-reservation", "32m"], "the memory controller"),

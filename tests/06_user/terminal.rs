@@ -15,7 +15,7 @@ fn without_root_it_has_a_terminal_of_its_own() {
 }
 
 #[test]
-fn without_root_it_follows_the_window() {
+fn without_root_it_follows_the_size_of_the_window() {
     let Some(user) = anybody() else { return };
     let script = "echo ready; until [ \"$(stty size)\" = '50 120' ]; do sleep 0.05; done; echo followed";
     let mut terminal = user.at_terminal(&[], &["sh", "-c", script]);

@@ -7,7 +7,7 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed, digest};
 use kiste_tests::tree::{path, xattrs};
 
-use crate::test_store::{TestStore, alone, everywhere, root, with_ranges};
+use crate::test_store::{TestStore, everywhere, root, with_ranges, without_ranges};
 use crate::tiny::{archive, tiny};
 
 /// Loads an archive as a layer on the smallest root file system, and returns the files
@@ -80,7 +80,7 @@ fn files_of_an_unmapped_owner_belong_to_the_user_and_a_warning_says_so() {
 
 #[test]
 fn without_subuid_ranges_all_files_belong_to_the_user_and_a_warning_says_so() {
-    let Some(store) = alone() else { return };
+    let Some(store) = without_ranges() else { return };
     let tar = data().with(Entry::file("data/x", "x").mode(0o4755).owner(33, 34)).end();
     let ran = store.try_import([archive().cut(), tar].concat());
     ran.exits(0).complains("owner");

@@ -9,7 +9,7 @@ use kiste_tests::archive::{Archive, Entry, gzip_of_zeros};
 use kiste_tests::image::{Layout, Packed, digest};
 use kiste_tests::{Ran, tool};
 
-use crate::test_store::{TestStore, alone, everywhere, root};
+use crate::test_store::{TestStore, everywhere, root, without_ranges};
 use crate::tiny::tiny;
 
 /// Runs the program in a mount namespace of its own, after the script `prepare`.
@@ -157,7 +157,7 @@ fn a_read_only_store_can_be_read() {
 
 #[test]
 fn a_store_that_another_user_owns_is_refused() {
-    let Some(store) = alone() else { return };
+    let Some(store) = without_ranges() else { return };
     let TestStore::User(user) = &store else { unreachable!() };
     let store_path = store.path();
     let file = store.file("tiny.tar", tiny());
@@ -321,7 +321,7 @@ fn a_missing_layer_is_reported() {
 
 #[test]
 fn the_default_store_is_the_users_own() {
-    let Some(mut store) = alone() else { return };
+    let Some(mut store) = without_ranges() else { return };
     let dir = store.dir().to_path_buf();
     let file = store.file("tiny.tar", tiny());
     let TestStore::User(user) = &mut store else { unreachable!() };

@@ -7,7 +7,7 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::tree::Tree;
 use kiste_tests::{eventually, host};
 
-use crate::test_store::{TestStore, alone, everywhere, root, with_ranges};
+use crate::test_store::{TestStore, everywhere, root, with_ranges, without_ranges};
 use crate::tiny::tiny;
 
 #[test]
@@ -218,7 +218,7 @@ fn the_owner_of_a_file_of_the_image_can_change_it() {
 
 #[test]
 fn an_image_runs_without_ranges_of_ids() {
-    let Some(store) = alone() else { return };
+    let Some(store) = without_ranges() else { return };
     let file = store.file("tiny.tar", tiny());
     store.call(&["import", file.to_str().unwrap(), "small:1"]).exits(0);
     let ran =

@@ -35,8 +35,8 @@ pub fn with_ranges() -> Option<TestStore> {
 }
 
 /// Makes a store of a user without such ranges.
-pub fn alone() -> Option<TestStore> {
-    User::alone(this_step(), NEEDS).map(TestStore::User)
+pub fn without_ranges() -> Option<TestStore> {
+    User::without_ranges(this_step(), NEEDS).map(TestStore::User)
 }
 
 /// Runs a test as root, and then as a user with ranges of ids.

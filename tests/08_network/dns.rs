@@ -1,7 +1,7 @@
 //! The DNS responder of a network, with valid and with hostile questions.
 //!
-//! These tests start the responder alone, in a network namespace of their own and with a
-//! lease file that they write. The tests in `containers` start containers.
+//! These tests start the responder alone, in a network namespace of their own and with
+//! a lease file that they write. The tests in `containers` start containers.
 
 #[path = "dns/containers.rs"]
 mod containers;
@@ -77,8 +77,8 @@ fn an_address_without_a_lease_gets_no_answer() {
     for from in [[10, 99, 0, 1], [10, 88, 0, 200]] {
         let stranger = responder.socket(&IpAddr::from(from).to_string());
         stranger.send_to(&question("web", TYPE::A), "10.88.0.1:53").unwrap();
-        // The responder answers questions in order. When it has answered this one, it has
-        // ignored the stranger's.
+        // The responder answers questions in order. When it has answered this one, it
+        // has ignored the stranger's.
         responder.ask("web", TYPE::A).is(&["10.88.0.2"]);
         stranger.set_nonblocking(true).unwrap();
         assert!(stranger.recv(&mut [0; 512]).is_err());

@@ -23,7 +23,7 @@ impl PastaHost {
             return None;
         }
         let host = Host::with_dns_servers(&["127.0.0.53"])?;
-        let mut user = User::alone(this_step(), &["user-namespace"])?;
+        let mut user = User::without_ranges(this_step(), &["user-namespace"])?;
         let node = host.bench.dir().join("tun");
         host.sh(&format!(
             "mknod -m 666 {0} c 10 200 && mount --bind {0} /dev/net/tun && rm {0}
@@ -79,8 +79,8 @@ fn it_reaches_the_outside_and_not_the_hosts_loopback() {
     let Some(pasta) = PastaHost::new() else { return };
     pasta.serve("198.51.100.1:7001", "hello from outside");
     pasta.serve("127.0.0.1:7002", "the host's secret");
-    // The container ends when the text is there, and does not wait for nc: pasta may lose
-    // the end of a connection that both sides close at the same time.
+    // The container ends when the text is there, and does not wait for nc: pasta may
+    // lose the end of a connection that both sides close at the same time.
     let text = "hello from outside";
     let script =
         format!("(nc -w 60 198.51.100.1 7001 < /dev/null &) | head -c {}", text.len());
