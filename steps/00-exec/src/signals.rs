@@ -78,7 +78,8 @@ impl Signals {
         SigSet::all().thread_unblock().context("sigprocmask(unblock all)")
     }
 
-    /// The signals of [`TERMINATION`]. The caller has blocked all signals.
+    /// SIGHUP, SIGINT, SIGQUIT, SIGALRM and SIGTERM, which end a program. The caller has
+    /// blocked all signals.
     ///
     /// # Errors
     /// The kernel's reason of signalfd(2).
