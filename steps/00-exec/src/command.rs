@@ -176,6 +176,10 @@ fn check_executable(program: &Path) -> Result<PathBuf, Failure> {
         _ if program.is_dir() => not_executable(program, "it is a directory"),
         Ok(()) if program.is_file() => return Ok(program.into()),
         Ok(()) => not_executable(program, "it is not a regular file"),
+        Err(Errno::EACCES) if interpreter::is_on_noexec(program) => {
+            not_executable(program, "its file system is mounted with noexec")
+                .hint("mount it without noexec, or run a copy of the program elsewhere")
+        }
         Err(reason @ Errno::EACCES) => {
             let why = format!("it is not executable: {}", kit::reason(reason));
             not_executable(program, &why).hint(format_args!(

@@ -6,11 +6,12 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
+use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use crate::elf::Elf;
 
@@ -62,6 +63,13 @@ pub(crate) fn flaw(program: &Path, error: Errno) -> Option<Flaw> {
         what: format!("its interpreter is a script, too, more than {DEEPEST} times"),
         hint: "name a program in the #! line".into(),
     })
+}
+
+/// Tells whether this file has the permission to be executed, and its mount forbids it:
+/// mount(8), noexec.
+pub(crate) fn is_on_noexec(file: &Path) -> bool {
+    file.metadata().is_ok_and(|it| it.mode() & 0o111 != 0)
+        && statvfs(file).is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
 fn read_head(program: &Path) -> Option<(File, Vec<u8>)> {
@@ -117,6 +125,9 @@ fn of_interpreter(named_in: &str, path: &Path) -> Option<Flaw> {
     }
     let wrong = match access(path, AccessFlags::X_OK) {
         _ if path.is_dir() => "is a directory",
+        Err(Errno::EACCES) if is_on_noexec(path) => {
+            "is in a file system that is mounted with noexec"
+        }
         Err(Errno::EACCES) => "is not executable",
         _ => return None,
     };
