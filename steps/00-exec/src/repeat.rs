@@ -1,6 +1,6 @@
-//! One signal that arrives twice. timeout(1), for one, sends its signal to its child,
-//! and then to the whole process group. Programs that take a second SIGTERM for "at
-//! once" would be cut off.
+//! Recognizes a signal that arrives twice. timeout(1), for one, sends its signal to its
+//! child, and then to the whole process group. Programs that take a second SIGTERM for
+//! "at once" would be cut off.
 
 use std::time::{Duration, Instant};
 
