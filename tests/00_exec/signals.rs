@@ -1,4 +1,4 @@
-//! The runtime forwards the signals that it is sent to the command.
+//! The runtime forwards its signals to the command.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! PID 1 and signals; and the processes that end together.
+//! Signals to PID 1, and the processes that end together.
 
 use std::thread::sleep;
 use std::time::Duration;
