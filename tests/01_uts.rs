@@ -166,7 +166,7 @@ fn run_still_exits_with_the_status_of_the_command() {
 fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     let list = "parent clone3
-                child  prctl sethostname setdomainname close_range execve";
+                child  prctl setpgid sethostname setdomainname close_range execve";
     explain::is_true(&bench, list, &["--domainname", "example.org"], &["true"]);
 }
 

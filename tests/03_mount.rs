@@ -87,7 +87,7 @@ fn explain_narrates_the_calls_that_strace_sees() {
     let (_, target) = directory(&bench, "target");
     let list = "
         parent  clone3
-        child   prctl sethostname mount fsmount move_mount fsmount mount_setattr move_mount open_tree mount_setattr move_mount mount close_range execve
+        child   prctl setpgid sethostname mount fsmount move_mount fsmount mount_setattr move_mount open_tree mount_setattr move_mount mount close_range execve
     ";
     let (_, memory) = directory(&bench, "memory");
     let volume = format!("{target}:{target}:ro");

@@ -32,6 +32,8 @@ mod options;
 mod owners;
 #[path = "06_user/root.rs"]
 mod root;
+#[path = "06_user/streams.rs"]
+mod streams;
 #[path = "06_user/systemd.rs"]
 mod systemd;
 #[path = "06_user/terminal.rs"]

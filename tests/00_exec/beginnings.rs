@@ -1,7 +1,7 @@
 //! A command that cannot start: the exit code, and one line that says why.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use kiste_tests::{Bench, Ran, host};
@@ -137,6 +137,35 @@ fn the_missing_loader_of_a_program_is_named() {
     let ran = bench.run(&[], &[&program]);
     assert_complains_in_one_line(ran.exits(126), "/Xd-");
     ran.complains("which is not there");
+}
+
+#[test]
+fn a_program_for_another_machine_is_told_so() {
+    let bench = bench();
+    let mut bytes = fs::read("/bin/true").unwrap();
+    let sparc64 = 43u16;
+    bytes[18..20].copy_from_slice(&sparc64.to_le_bytes());
+    let program = program(&bench, &bytes);
+    let ran = bench.run(&[], &[&program]);
+    assert_complains_in_one_line(ran.exits(126), "it is a program for sparc64");
+    ran.complains(&format!("this machine is {}", std::env::consts::ARCH));
+    assert!(!ran.err.contains("not there"), "{}", ran.err);
+}
+
+#[test]
+fn a_first_line_that_is_too_long_is_not_blamed_on_a_missing_interpreter() {
+    let bench = bench();
+    let deep = bench.dir().join("d".repeat(120)).join("e".repeat(120));
+    fs::create_dir_all(&deep).unwrap();
+    symlink("/bin/sh", deep.join("sh")).unwrap();
+    let line = format!("#!{}/sh\necho it runs\n", deep.display());
+    let program = program(&bench, line.as_bytes());
+    let ran = bench.run(&[], &[&program]);
+    assert_complains_in_one_line(
+        ran.exits(126),
+        "the kernel reads 255 bytes of the line",
+    );
+    assert!(!ran.err.contains("not there"), "{}", ran.err);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use kiste_tests::eventually;
-use nix::sys::signal::{Signal, kill};
+use kiste_tests::{eventually, host, tool};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::bench;
@@ -48,6 +48,32 @@ fn a_real_time_signal_is_forwarded_and_reported_by_its_number() {
 }
 
 #[test]
+fn without_a_terminal_a_signal_to_the_group_of_the_runtime_comes_through_it_alone() {
+    let bench = bench();
+    let script = "trap 'echo got it' TERM; echo ready; while :; do sleep 0.02; done";
+    let mut running = bench.start_by(&["setsid"], &[], &["sh", "-c", script]);
+    running.wait_for("ready\n");
+    let group = |pid: i32| host::stat(pid, 5);
+    assert_eq!(group(running.runtime()), running.runtime().to_string());
+    assert_eq!(group(running.pid), running.pid.to_string());
+    killpg(Pid::from_raw(running.runtime()), Signal::SIGTERM).unwrap();
+    running.wait_for("got it\n");
+}
+
+#[test]
+fn an_alarm_that_the_caller_has_set_reaches_the_command() {
+    if !tool("perl") {
+        return;
+    }
+    // alarm(2): a pending alarm is preserved across an exec.
+    let caller = ["perl", "-e", "alarm 1; exec @ARGV"];
+    bench().run_by(&caller, &[], &["sleep", "300"]).exits(128 + 14);
+    let script = "trap 'echo it rings; exit 3' ALRM; while :; do sleep 0.02; done";
+    let ran = bench().run_by(&caller, &[], &["sh", "-c", script]);
+    assert_eq!(ran.exits(3).out, "it rings\n");
+}
+
+#[test]
 fn many_signals_at_once_are_not_lost() {
     let script = "n=0; trap 'n=$((n+1))' USR1; trap 'echo $n; exit' TERM; echo ready
                   while :; do sleep 0.02; done";
@@ -64,22 +90,20 @@ fn many_signals_at_once_are_not_lost() {
 }
 
 #[test]
-fn a_command_that_is_stopped_stops_the_runtime_and_both_continue() {
+fn without_a_terminal_a_command_that_is_stopped_does_not_stop_the_runtime() {
     let bench = bench();
-    let running = bench.start(&[], &["sleep", "300"]);
-    let state = |pid: i32| kiste_tests::host::status(pid, "State").chars().next();
-    // SIGTSTP would not do. Without job control, as in CI, the process group is
-    // orphaned, and the kernel does not stop an orphaned group by that signal.
-    kill(Pid::from_raw(running.pid), Signal::SIGSTOP).unwrap();
-    let both = |wanted: char| {
-        let there = [running.pid, running.runtime()]
-            .iter()
-            .all(|pid| state(*pid) == Some(wanted));
-        there.then_some(())
+    let running = bench.start_by(&["setsid"], &[], &["sleep", "300"]);
+    let state = |pid: i32| host::status(pid, "State").chars().next();
+    let becomes = |wanted: char| {
+        eventually(|| (state(running.pid) == Some(wanted)).then_some(()))
+            .unwrap_or_else(|| panic!("the command does not become {wanted}"))
     };
-    eventually(|| both('T')).expect("both are stopped");
+    kill(Pid::from_raw(running.pid), Signal::SIGSTOP).unwrap();
+    becomes('T');
     running.signal(Signal::SIGCONT);
-    eventually(|| both('S')).expect("both continue");
-    kill(Pid::from_raw(running.pid), Signal::SIGTERM).unwrap();
+    becomes('S');
+    kill(Pid::from_raw(running.pid), Signal::SIGSTOP).unwrap();
+    becomes('T');
+    running.signal(Signal::SIGTERM);
     running.end().exits(143);
 }

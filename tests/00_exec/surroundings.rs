@@ -81,6 +81,17 @@ fn a_variable_without_a_name_or_a_value_to_pass_on_is_a_usage_error() {
 }
 
 #[test]
+fn the_callers_umask_does_not_go_inside() {
+    let bench = bench();
+    for mask in ["000", "027", "077"] {
+        let caller = format!("umask {mask}; exec \"$0\" \"$@\"");
+        bench
+            .run_by(&["sh", "-c", &caller], &[], &["sh", "-c", "umask"])
+            .prints("0022");
+    }
+}
+
+#[test]
 fn the_command_starts_in_the_given_directory_or_in_the_callers() {
     let bench = bench();
     bench.run(&["-w", "/usr/bin"], &["pwd"]).prints("/usr/bin");

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 
 use kiste_tests::{Bench, Terminal, eventually, host, keys};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::bench;
 
@@ -70,6 +72,24 @@ fn ctrl_z_stops_the_command_and_fg_continues_it() {
     terminal.type_in("a line\n");
     terminal.shows("got: a line");
     terminal.type_in("echo code: $?\n");
+    terminal.shows("code: 7");
+    terminal.type_in("exit\n");
+    terminal.ends();
+}
+
+#[test]
+fn a_foreground_job_whose_command_is_stopped_stops_and_fg_goes_on_with_it() {
+    let bench = bench();
+    let mut terminal = shell_with_jobs(&bench);
+    terminal
+        .type_in("$run run --pid-file pid sh -c 'echo re\"ad\"y; read line; exit 7'\n");
+    terminal.shows("ready");
+    let pid: i32 = pid(&bench).parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    terminal.shows("Stopped");
+    assert!(host::status(pid, "State").starts_with('T'));
+    terminal.type_in("fg; echo code: $?\n");
+    terminal.type_in("a line\n");
     terminal.shows("code: 7");
     terminal.type_in("exit\n");
     terminal.ends();

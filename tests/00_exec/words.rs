@@ -23,7 +23,7 @@ fn the_version_is_printed_with_the_name() {
 #[test]
 fn explain_narrates_the_calls_that_strace_sees() {
     let list = "parent clone3
-                child  prctl close_range chdir execve";
+                child  prctl setpgid close_range chdir execve";
     explain::is_true(&bench(), list, &["-w", "/", "--pid-file", "pid"], &["true"]);
 }
 

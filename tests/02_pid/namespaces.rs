@@ -99,10 +99,10 @@ fn without_root_the_error_says_what_is_missing() {
 fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     let list = "parent clone3
-                child  prctl sethostname close_range execve";
+                child  prctl setpgid sethostname close_range execve";
     explain::is_true(&bench, list, &[], &["true"]);
     let with_init = "parent     clone3
-                     child      prctl sethostname close_range clone3
+                     child      prctl setpgid sethostname close_range clone3
                      grandchild prctl close_range execve";
     explain::is_true(&bench, with_init, &["--init"], &["true"]);
 }

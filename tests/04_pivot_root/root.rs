@@ -1,5 +1,8 @@
 //! The container's `/`.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::*;
 
 #[test]
@@ -129,7 +132,7 @@ fn no_mount_reaches_the_host_with_any_propagation() {
             before,
             "while the container runs, --propagation {propagation}"
         );
-        running.signal(nix::sys::signal::Signal::SIGKILL);
+        running.signal(Signal::SIGKILL);
         host::assert_dies(running.pid);
         assert_eq!(host.mounts(), before, "after kill -9, --propagation {propagation}");
     }
@@ -227,4 +230,42 @@ fn doctor_checks_the_rootfs_and_whether_pivot_root_is_possible() {
     );
     bench.rootfs();
     assert!(doctor().contains("ok      rootfs      ./rootfs is there"), "{}", doctor());
+}
+
+#[test]
+fn a_container_that_is_stopped_does_not_stop_a_runtime_without_a_terminal() {
+    let Some(bench) = bench() else { return };
+    for options in [&[][..], &["-t"]] {
+        let mut options = options.to_vec();
+        options.push("--init");
+        let running = bench.start_by(&["setsid"], &options, &["sleep", "300"]);
+        let command = host::children(running.pid)[0];
+        kill(Pid::from_raw(command), Signal::SIGSTOP).unwrap();
+        let is_stopped =
+            || host::status(command, "State").starts_with('T').then_some(());
+        eventually(is_stopped).expect("it is stopped");
+        running.signal(Signal::SIGTERM);
+        running.end().exits(143);
+    }
+}
+
+#[test]
+fn the_targets_that_are_made_do_not_have_the_callers_umask() {
+    let Some(bench) = bench() else { return };
+    let data = bench.dir().join("data");
+    fs::write(&data, "").unwrap();
+    let volume = format!("{}:/made/for/file", data.display());
+    bench
+        .run_by(
+            &["sh", "-c", "umask 077; exec \"$0\" \"$@\""],
+            &["-v", &volume, "--tmpfs", "/made/dir"],
+            &["sh", "-c", "umask"],
+        )
+        .prints("0022");
+    let mode = |path: &str| {
+        let metadata = fs::metadata(bench.rootfs().join(path)).unwrap();
+        metadata.mode() & 0o7777
+    };
+    assert_eq!(["made", "made/for", "made/dir"].map(mode), [0o755; 3]);
+    assert_eq!(mode("made/for/file"), 0o644);
 }

@@ -412,6 +412,24 @@ fn option_t_makes_a_terminal_if_the_caller_has_none() {
 }
 
 #[test]
+fn a_command_at_a_terminal_has_a_term() {
+    let Some(bench) = bench() else { return };
+    let term = |caller: &[&str], options: &[&str]| {
+        let starter = [&["env", "-u", "TERM"], caller].concat();
+        bench
+            .run_by(&starter, options, &["sh", "-c", "echo \"[$TERM]\""])
+            .exits(0)
+            .out
+            .clone()
+    };
+    assert_eq!(term(&[], &["-t"]), "[xterm]\r\n");
+    assert_eq!(term(&["TERM=vt100"], &["-t"]), "[vt100]\r\n");
+    assert_eq!(term(&[], &["-t", "-e", "TERM=linux"]), "[linux]\r\n");
+    assert_eq!(term(&[], &["-t", "-e", "TERM="]), "[]\r\n");
+    assert_eq!(term(&[], &[]), "[]\n");
+}
+
+#[test]
 fn options_i_and_t_together_are_refused_without_a_terminal() {
     let Some(bench) = bench() else { return };
     for options in [&["-it"][..], &["-i", "-t"], &["--interactive", "--tty"]] {

@@ -40,8 +40,9 @@ struct Line {
 /// ```
 ///
 /// The list has only the calls of `MAKE_A_CONTAINER`. A group in `( )+` may come any
-/// number of times, but at least once: how often depends on the host. Without strace
-/// the test is skipped.
+/// number of times, but at least once: how often depends on the host. The run has no
+/// terminal, wherever the test is started (setsid(1)). Without strace the test is
+/// skipped.
 #[track_caller]
 pub fn is_true(bench: &Bench, written: &str, options: &[&str], command: &[&str]) {
     if !bench.step().is_ours() || !tool("strace") {
@@ -49,8 +50,9 @@ pub fn is_true(bench: &Bench, written: &str, options: &[&str], command: &[&str])
     }
     let log = bench.dir().join(format!("strace-{}", host::unique()));
     let strace = strace::command(&log);
-    let strace: Vec<_> = strace.iter().map(String::as_str).collect();
-    let ran = bench.run_by(&strace, &[&["--explain=json"], options].concat(), command);
+    let starter: Vec<_> =
+        std::iter::once("setsid").chain(strace.iter().map(String::as_str)).collect();
+    let ran = bench.run_by(&starter, &[&["--explain=json"], options].concat(), command);
     compare(written, &ran, &log);
 }
 

@@ -2,6 +2,7 @@
 //! forwards signals and serves the terminal.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -12,6 +13,7 @@ use nix::unistd::Pid;
 use crate::channel::{Channel, Message};
 use crate::foreground::{Foreground, Job};
 use crate::process::Process;
+use crate::repeat::Repeats;
 use crate::signals::{Received, Signals};
 use crate::status::Status;
 
@@ -23,6 +25,7 @@ pub struct Child {
     /// False once the other end has closed: no message can come any more.
     listening: bool,
     signals: Signals,
+    repeats: Repeats,
     job: Job,
     descriptors: Vec<OwnedFd>,
     /// False once the command has ended or was let live: dropping this does nothing.
@@ -41,6 +44,7 @@ impl Child {
             channel,
             listening: true,
             signals,
+            repeats: Repeats::default(),
             job,
             descriptors: Vec::new(),
             kill_on_drop: true,
@@ -161,9 +165,10 @@ impl Child {
             match received.name() {
                 Some(Signal::SIGCHLD) => {
                     if let Some(signal) = self.process.stopping_signal()? {
-                        terminal.suspend(&self.process, signal)?;
+                        self.on_stop(terminal, signal)?;
                     }
                 }
+                _ if self.repeats.has(&received, Instant::now()) => {}
                 _ if terminal.on_signal(&received, &self.process)? => {}
                 _ if received.must_be_forwarded() => self.forward(&received)?,
                 // The keyboard has sent it to the command, too.
@@ -175,9 +180,7 @@ impl Child {
 
     fn on_message(&mut self, terminal: &mut dyn Foreground) -> Result<()> {
         match self.channel.receive()? {
-            Some((Message::Stopped(signal), _)) => {
-                terminal.suspend(&self.process, signal)
-            }
+            Some((Message::Stopped(signal), _)) => self.on_stop(terminal, signal),
             // The init has failed, and the command ends with it.
             Some((Message::Failed(failure), _)) => Err(failure.into()),
             Some(_) => Ok(()),
@@ -185,6 +188,13 @@ impl Child {
                 self.listening = false;
                 Ok(())
             }
+        }
+    }
+
+    fn on_stop(&self, terminal: &mut dyn Foreground, signal: i32) -> Result<()> {
+        match self.job.is_suspended(&self.process, signal) {
+            true => terminal.suspend(&self.process, signal),
+            false => Ok(()),
         }
     }
 

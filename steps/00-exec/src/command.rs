@@ -176,6 +176,10 @@ fn check_executable(program: &Path) -> Result<PathBuf, Failure> {
         _ if program.is_dir() => not_executable(program, "it is a directory"),
         Ok(()) if program.is_file() => return Ok(program.into()),
         Ok(()) => not_executable(program, "it is not a regular file"),
+        Err(Errno::EACCES) if interpreter::is_on_noexec(program) => {
+            not_executable(program, "its file system is mounted with noexec")
+                .hint("mount it without noexec, or run a copy of the program elsewhere")
+        }
         Err(reason @ Errno::EACCES) => {
             let why = format!("it is not executable: {}", kit::reason(reason));
             not_executable(program, &why).hint(format_args!(
@@ -202,14 +206,14 @@ fn not_executable(program: &Path, why: &str) -> Failure {
 /// its interpreter does not.
 fn why_not(program: &Path, reason: Errno) -> anyhow::Error {
     let said = kit::reason(reason);
-    let failure = match interpreter::missing(program) {
-        Some(missing) => Failure::new(format_args!("command {program:?}: {missing}"))
-            .hint("the program is made for another root file system, or its interpreter is not installed"),
-        None if reason == Errno::ENOEXEC => Failure::new(format_args!("command {program:?}: {said}"))
-            .hint("it is neither a program for this machine nor a script that begins with #!"),
-        None => Failure::new(format_args!("command {program:?}: {said}")),
+    let failure = match interpreter::flaw(program, reason) {
+        Some(flaw) => not_executable(program, &flaw.what).hint(flaw.hint),
+        None if reason == Errno::ENOEXEC => {
+            not_executable(program, &said).hint(interpreter::NO_FORMAT)
+        }
+        None => not_executable(program, &said),
     };
-    failure.exit(NOT_EXECUTABLE).into()
+    failure.into()
 }
 
 fn c_strings(strings: &[OsString]) -> Result<Vec<CString>> {

@@ -10,7 +10,9 @@ use std::io::{IsTerminal, stdin, stdout};
 use anyhow::{Context, Result};
 use nix::poll::PollFd;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, getpgrp, setpgid, setsid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{
+    Pid, getpgrp, getppid, getsid, setpgid, setsid, tcgetpgrp, tcsetpgrp,
+};
 
 use crate::process::Process;
 use crate::signals::{Received, stop_self};
@@ -23,6 +25,9 @@ pub enum Job {
     /// The parent's process group, because that is not in the foreground, or shares it
     /// with the other commands of a pipeline. Taking the foreground would stop them.
     Background,
+    /// A process group of its own, without a terminal. A signal that is sent to the
+    /// caller's group reaches it through its parent only, and so only once.
+    Apart,
     /// The parent's process group.
     Inherited,
     /// A session of its own. It has no terminal unless it takes one: setsid(2).
@@ -70,9 +75,10 @@ impl Job {
     /// namespace every process group outside has the number 0.
     pub(crate) fn inherited() -> Self {
         let alone = stdin().is_terminal() && stdout().is_terminal();
-        match alone && tty().is_some_and(|tty| is_foreground(&tty)) {
-            true => Job::Foreground,
-            false => Job::Background,
+        match tty() {
+            Some(tty) if alone && is_foreground(&tty) => Job::Foreground,
+            Some(_) => Job::Background,
+            None => Job::Apart,
         }
     }
 
@@ -80,6 +86,7 @@ impl Job {
     pub(crate) fn enter(self) -> Result<()> {
         match self {
             Job::Foreground => take_foreground(),
+            Job::Apart => enter_own_group(),
             Job::Background | Job::Inherited => Ok(()),
             Job::Session => {
                 kit::call("it leaves the caller's terminal", "setsid", "", setsid)
@@ -88,22 +95,37 @@ impl Job {
         }
     }
 
+    /// Tells whether this process stops when the command has been stopped by the signal
+    /// of this number: only as a job of a terminal, whose shell can continue it.
+    /// Elsewhere nobody would, and a stopped runtime forwards no signal.
+    pub(crate) fn is_suspended(self, command: &Process, signal: i32) -> bool {
+        let Some(tty) = tty().filter(|_| has_shell()) else { return false };
+        // The terminal stops a job of the background that wants to use it.
+        let wants_terminal = self != Job::Session && asks_for_terminal(signal);
+        wants_terminal
+            || tcgetpgrp(&tty).is_ok_and(|it| it == getpgrp() || it == command.pid())
+    }
+
     pub(crate) fn terminal(self) -> CallersTerminal {
         match self {
             Job::Foreground | Job::Background => CallersTerminal(tty()),
-            Job::Inherited | Job::Session => CallersTerminal(None),
+            Job::Apart | Job::Inherited | Job::Session => CallersTerminal(None),
         }
     }
 }
 
 fn take_foreground() -> Result<()> {
     let Some(tty) = tty() else { return Ok(()) };
-    kit::call("a job of its own", "setpgid", "0, 0", || {
-        setpgid(Pid::from_raw(0), Pid::from_raw(0))
-    })?;
+    enter_own_group()?;
     // The parent has blocked SIGTTOU before the clone. Otherwise it would stop us here.
     kit::call("Ctrl-C reaches it alone", "tcsetpgrp", "the terminal", || {
         tcsetpgrp(&tty, getpgrp())
+    })
+}
+
+fn enter_own_group() -> Result<()> {
+    kit::call("a job of its own", "setpgid", "0, 0", || {
+        setpgid(Pid::from_raw(0), Pid::from_raw(0))
     })
 }
 
@@ -167,6 +189,12 @@ impl CallersTerminal {
 /// terminal.
 fn asks_for_terminal(signal: i32) -> bool {
     [Signal::SIGTTIN as i32, Signal::SIGTTOU as i32].contains(&signal)
+}
+
+/// Tells whether our parent is in our session, and can be the shell of this job.
+fn has_shell() -> bool {
+    let parent = getppid();
+    parent.as_raw() != 0 && getsid(Some(parent)).is_ok_and(|it| Ok(it) == getsid(None))
 }
 
 fn tty() -> Option<File> {

@@ -1,54 +1,78 @@
-//! The interpreter that a program names: in its `#!` line, or as the loader in its ELF
-//! header.
+//! Why the kernel does not execute a file that is there: the interpreter that it names,
+//! in its `#!` line or as the loader in its ELF header, and the machine that it is made
+//! for. See execve(2).
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// An interpreter that a program names and that does not exist.
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
+use rustix::fs::{StatVfsMountFlags, statvfs};
+
+use crate::elf::Elf;
+
+/// The reason why a file is not executed, and how to fix it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Missing {
-    interpreter: PathBuf,
-    named_in: NamedIn,
+pub(crate) struct Flaw {
+    pub(crate) what: String,
+    pub(crate) hint: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NamedIn {
-    Script,
-    Elf,
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = match self.named_in {
-            NamedIn::Script => "#! line",
-            NamedIn::Elf => "ELF header",
-        };
-        write!(f, "its {place} asks for {:?}, which is not there", self.interpreter)
-    }
-}
-
-/// execve(2) follows this many `#!` lines.
+/// The most `#!` lines that the kernel follows.
 const DEEPEST: usize = 5;
+/// The kernel reads this many bytes of a file, and so of its `#!` line.
+const HEAD: u64 = 256;
 
-/// Finds the missing interpreter that `program`, or an interpreter of it, names.
-pub(crate) fn missing(program: &Path) -> Option<Missing> {
+const NOT_INSTALLED: &str = "the program is made for another root file system, or its interpreter is not installed";
+/// The hint for a file in a format that the kernel does not know (ENOEXEC).
+pub(crate) const NO_FORMAT: &str =
+    "it is neither a program for this machine nor a script that begins with #!";
+
+/// Finds the flaw for which the kernel has refused to execute `program`, or an
+/// interpreter of it, with this error. None: it is not one of the file's content.
+pub(crate) fn flaw(program: &Path, error: Errno) -> Option<Flaw> {
     let mut program = program.to_path_buf();
-    for _ in 0..DEEPEST {
-        let (interpreter, named_in) = interpreter_of(&program)?;
-        if !interpreter.exists() {
-            return Some(Missing { interpreter, named_in });
+    for depth in 0..DEEPEST {
+        let (file, head) = read_head(&program)?;
+        if let Some(line) = head.strip_prefix(b"#!") {
+            program = match interpreter(line) {
+                Ok(path) => path,
+                Err(what) => return Some(of_line(what)),
+            };
+            if let Some(flaw) = of_interpreter("#! line", &program) {
+                return Some(flaw);
+            }
+        } else if let Some(elf) = Elf::of(&file, &head) {
+            let flaw = of_elf(&elf, error)?;
+            return Some(match depth {
+                0 => flaw,
+                _ => Flaw {
+                    what: format!("its interpreter {program:?}: {}", flaw.what),
+                    ..flaw
+                },
+            });
+        } else {
+            return None;
         }
-        program = interpreter;
     }
-    None
+    (error == Errno::ELOOP).then(|| Flaw {
+        what: format!("its interpreter is a script, too, more than {DEEPEST} times"),
+        hint: "name a program in the #! line".into(),
+    })
 }
 
-fn interpreter_of(program: &Path) -> Option<(PathBuf, NamedIn)> {
+/// Tells whether this file has the permission to be executed, and its mount forbids it:
+/// mount(8), noexec.
+pub(crate) fn is_on_noexec(file: &Path) -> bool {
+    file.metadata().is_ok_and(|it| it.mode() & 0o111 != 0)
+        && statvfs(file).is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}
+
+fn read_head(program: &Path) -> Option<(File, Vec<u8>)> {
     // O_NONBLOCK: the image may have a FIFO there, and the open would wait for a
     // writer.
     let mut file = File::options()
@@ -60,96 +84,163 @@ fn interpreter_of(program: &Path) -> Option<(PathBuf, NamedIn)> {
         return None;
     }
     let mut head = Vec::new();
-    // execve(2): a #! line has at most 255 bytes
-    file.by_ref().take(256).read_to_end(&mut head).ok()?;
-    if let Some(line) = head.strip_prefix(b"#!") {
-        let line = line.split(|byte| *byte == b'\n').next()?;
-        let word = line
-            .split(|byte| matches!(byte, b' ' | b'\t'))
-            .find(|word| !word.is_empty())?;
-        return Some((path(word), NamedIn::Script));
-    }
-    head.starts_with(b"\x7fELF")
-        .then(|| loader(&file, &head))?
-        .map(|path| (path, NamedIn::Elf))
+    file.by_ref().take(HEAD).read_to_end(&mut head).ok()?;
+    Some((file, head))
 }
 
-/// Reads PT_INTERP of elf(5), for both word sizes. All machines of Kiste are little
-/// endian.
-fn loader(file: &File, head: &[u8]) -> Option<PathBuf> {
-    const PT_INTERP: u64 = 3;
-    let is_64_bit = *head.get(4)? == 2;
-    // Offsets of e_phoff, e_phentsize and e_phnum; and in an entry, of p_offset and
-    // p_filesz.
-    let (phoff, phentsize, phnum) = if is_64_bit { (32, 54, 56) } else { (28, 42, 44) };
-    let (p_offset, p_filesz) = if is_64_bit { (8, 32) } else { (4, 16) };
-    let word = if is_64_bit { 8 } else { 4 };
-
-    let (start, size, count) = (
-        number(head, phoff, word)?,
-        number(head, phentsize, 2)?,
-        number(head, phnum, 2)?,
-    );
-    for index in 0..count.min(64) {
-        let mut entry = [0; 56];
-        let size = (size as usize).min(entry.len());
-        file.read_exact_at(&mut entry[..size], start.checked_add(index * size as u64)?)
-            .ok()?;
-        if number(&entry, 0, 4)? == PT_INTERP {
-            let mut name = vec![0; number(&entry, p_filesz, word)?.min(4096) as usize];
-            file.read_exact_at(&mut name, number(&entry, p_offset, word)?).ok()?;
-            return Some(path(name.split(|byte| *byte == 0).next()?));
+/// Finds the interpreter in what stands behind `#!`, or explains why the kernel finds
+/// none.
+fn interpreter(line: &[u8]) -> Result<PathBuf, &'static str> {
+    let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\0');
+    let start = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let word = &line[start..];
+    let length = word.iter().position(is_end);
+    match length.unwrap_or(word.len()) {
+        // A path that is cut off could be that of another program.
+        _ if length.is_none() && line.len() as u64 == HEAD - 2 => {
+            Err("the interpreter in its #! line has a path that is too long: \
+                 the kernel reads 255 bytes of the line")
         }
+        0 => Err("its #! line names no interpreter"),
+        length => Ok(OsStr::from_bytes(&word[..length]).into()),
     }
-    None
 }
 
-fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
-    let bytes = bytes.get(at..at + width)?;
-    Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+fn of_line(what: &str) -> Flaw {
+    let hint = "shorten the path by a link, or run the script by its interpreter: INTERPRETER FILE";
+    Flaw { what: what.into(), hint: hint.into() }
 }
 
-fn path(bytes: &[u8]) -> PathBuf {
-    PathBuf::from(OsStr::from_bytes(bytes))
+/// Explains what is wrong with an interpreter that a file names.
+fn of_interpreter(named_in: &str, path: &Path) -> Option<Flaw> {
+    let asks = |is: &str| format!("its {named_in} asks for {path:?}, which {is}");
+    if !path.exists() {
+        let hint = match path.as_os_str().as_bytes().ends_with(b"\r") {
+            true => {
+                "the file has the line ends of Windows (\\r\\n): save it with those of Unix"
+            }
+            false => NOT_INSTALLED,
+        };
+        return Some(Flaw { what: asks("is not there"), hint: hint.into() });
+    }
+    let wrong = match access(path, AccessFlags::X_OK) {
+        _ if path.is_dir() => "is a directory",
+        Err(Errno::EACCES) if is_on_noexec(path) => {
+            "is in a file system that is mounted with noexec"
+        }
+        Err(Errno::EACCES) => "is not executable",
+        _ => return None,
+    };
+    Some(Flaw { what: asks(wrong), hint: "name a program in it".into() })
+}
+
+fn of_elf(elf: &Elf<'_>, error: Errno) -> Option<Flaw> {
+    let here = std::env::consts::ARCH;
+    match (elf.foreign_machine(), error) {
+        (Some(machine), Errno::ENOEXEC) => Some(Flaw {
+            what: format!("it is a program for {machine}, and this machine is {here}"),
+            hint: format!("take the one for {here}; or have the host emulate {machine}: binfmt_misc"),
+        }),
+        // With the flag F the kernel opens the emulator on the host, and keeps it open.
+        (Some(machine), Errno::ENOENT) => Some(Flaw {
+            what: format!("it is a program for {machine}, whose emulator (binfmt_misc) is not there"),
+            hint: "register the emulator on the host with the flag F, or install it in the root file system".into(),
+        }),
+        (None, Errno::ENOEXEC) => {
+            Some(Flaw { what: elf.flaw().into(), hint: NO_FORMAT.into() })
+        }
+        (None, _) => of_interpreter("ELF header", &elf.loader()?),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use std::os::unix::fs::PermissionsExt;
+
     use tempfile::NamedTempFile;
 
-    fn script(text: &str) -> NamedTempFile {
+    fn file(bytes: &[u8]) -> NamedTempFile {
         let file = NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(file.path(), executable).unwrap();
         file
+    }
+
+    fn what(bytes: &[u8], error: Errno) -> Option<String> {
+        Some(flaw(file(bytes).path(), error)?.what)
+    }
+
+    /// This program's own header, with one of its two-byte fields changed.
+    fn elf_with(at: usize, value: u16) -> Vec<u8> {
+        let mut bytes = std::fs::read("/proc/self/exe").unwrap();
+        bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        bytes.truncate(4096);
+        bytes
     }
 
     #[test]
     fn a_script_of_a_script_names_the_interpreter_that_is_missing() {
-        let inner = script("#! /no/such/sh -e\n");
-        let outer = script(&format!("#!{}\n", inner.path().display()));
-        let found = missing(outer.path()).unwrap();
+        let inner = file(b"#! /no/such/sh -e\n");
+        let outer = format!("#!{}\n", inner.path().display());
         assert_eq!(
-            found.to_string(),
+            what(outer.as_bytes(), Errno::ENOENT).unwrap(),
             "its #! line asks for \"/no/such/sh\", which is not there"
         );
+        let flaw = flaw(file(b"#!/bin/sh\r\n").path(), Errno::ENOENT).unwrap();
+        assert!(flaw.hint.contains("Windows"), "{flaw:?}");
     }
 
     #[test]
-    fn this_program_has_a_loader_that_exists() {
+    fn a_line_is_too_long_only_if_the_kernel_cannot_read_the_interpreter() {
+        let line = |path: usize, arguments: usize| {
+            format!("#!/{} {}\n", "d".repeat(path), "a".repeat(arguments))
+        };
+        for (path, arguments, words) in
+            [(300, 0, "too long"), (254, 0, "too long"), (20, 300, "is not there")]
+        {
+            let found = what(line(path, arguments).as_bytes(), Errno::ENOEXEC).unwrap();
+            assert!(found.contains(words), "{path}, {arguments}: {found}");
+        }
+        for empty in ["#!\n", "#!   \n", "#!"] {
+            let found = what(empty.as_bytes(), Errno::ENOEXEC).unwrap();
+            assert_eq!(found, "its #! line names no interpreter", "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_for_another_machine_is_not_blamed_on_its_loader() {
+        let sparc = elf_with(18, 43);
+        let found = what(&sparc, Errno::ENOEXEC).unwrap();
+        assert!(found.starts_with("it is a program for sparc64, and this"), "{found}");
+        assert!(what(&sparc, Errno::ENOENT).unwrap().contains("emulator"));
+        let interpreter = file(&sparc);
+        let script = format!("#!{}\n", interpreter.path().display());
+        let found = what(script.as_bytes(), Errno::ENOEXEC).unwrap();
+        assert!(found.starts_with("its interpreter \"/"), "{found}");
+        let unknown = what(&elf_with(18, 999), Errno::ENOEXEC).unwrap();
+        assert!(unknown.contains("the ELF number 999"), "{unknown}");
+    }
+
+    #[test]
+    fn an_object_file_and_a_header_that_is_cut_off_are_no_programs() {
+        let object = what(&elf_with(16, 1), Errno::ENOEXEC).unwrap();
+        assert!(object.contains("not a program"), "{object}");
+        let cut_off = what(b"\x7fELF\x02", Errno::ENOEXEC).unwrap();
+        assert!(cut_off.contains("not complete"), "{cut_off}");
+    }
+
+    #[test]
+    fn a_file_without_a_flaw_of_its_own_has_none() {
         let this = std::env::current_exe().unwrap();
-        assert!(
-            interpreter_of(&this)
-                .is_some_and(|(loader, by)| loader.exists() && by == NamedIn::Elf)
-        );
-        assert_eq!(missing(&this), None);
-    }
-
-    #[test]
-    fn a_file_that_is_no_program_has_no_interpreter() {
-        assert_eq!(missing(script("hello\n").path()), None);
-        assert_eq!(missing(script("\x7fELF\x02").path()), None);
-        assert_eq!(missing(Path::new("/no/such/file")), None);
+        let (file_of_this, head) = read_head(&this).unwrap();
+        let loader = Elf::of(&file_of_this, &head).unwrap().loader();
+        assert!(loader.is_some_and(|loader| loader.exists()));
+        assert_eq!(flaw(&this, Errno::ENOENT), None);
+        assert_eq!(what(b"hello\n", Errno::ENOEXEC), None);
+        assert_eq!(flaw(Path::new("/no/such/file"), Errno::ENOENT), None);
     }
 }

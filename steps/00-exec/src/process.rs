@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
-use crate::signals::Received;
+use crate::signals::{Received, TERMINATION};
 use crate::status::Status;
 use crate::sys;
 
@@ -44,14 +44,20 @@ impl Process {
     }
 
     /// Forwards a signal that this process has received; in place of SIGTERM, the stop
-    /// signal.
+    /// signal. A process that is stopped does not handle a signal before it goes on, so
+    /// one that is to end it is followed by SIGCONT. A shell's kill does the same, and
+    /// systemd.kill(5).
     ///
     /// # Errors
     /// The kernel's reason of pidfd_send_signal(2).
     pub fn forward(&self, received: &Received) -> Result<()> {
         match received.name() {
-            Some(Signal::SIGTERM) => self.signal(self.stop_signal),
-            _ => self.send(received.number),
+            Some(Signal::SIGTERM) => self.signal(self.stop_signal)?,
+            _ => self.send(received.number)?,
+        }
+        match received.name().is_some_and(|it| TERMINATION.contains(&it)) {
+            true => self.signal(Signal::SIGCONT),
+            false => Ok(()),
         }
     }
 

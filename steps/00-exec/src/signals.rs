@@ -10,6 +10,10 @@ use nix::unistd::getpid;
 
 use crate::sys;
 
+/// The signals with which people, tools and timers end a program.
+pub(crate) const TERMINATION: [Signal; 5] =
+    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGALRM, Signal::SIGTERM];
+
 /// The signals of this process, blocked and readable. See signalfd(2).
 #[derive(Debug)]
 pub struct Signals(SignalFd);
@@ -22,6 +26,8 @@ pub struct Received {
     /// True if a process sent it, with kill(2); false if the kernel did, for a key or a
     /// child.
     pub was_sent: bool,
+    /// The process that sent it, as we see it; 0 where we see none.
+    pub sender: u32,
 }
 
 impl Received {
@@ -31,10 +37,19 @@ impl Received {
     }
 
     /// Tells whether only this process has received it, so that the command must be
-    /// sent it. A key sends its signal to the command as well. A hang-up of the
-    /// terminal is sent to the leader of the session, which may be this process.
+    /// sent it. That is every signal but the kernel's for the terminal, which it sends
+    /// to the command as well, and for our own writes. The kernel sends a hang-up of
+    /// the terminal only to the leader of the session, which may be this process, and a
+    /// timer's signal only to the process that has set it: our caller may have done so
+    /// before it became us (alarm(2)).
     pub fn must_be_forwarded(&self) -> bool {
-        self.was_sent || self.name() == Some(Signal::SIGHUP)
+        use Signal::*;
+        let of_the_terminal =
+            [SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH].map(Some);
+        let of_our_writes = [SIGPIPE, SIGXFSZ].map(Some);
+        self.was_sent
+            || !of_the_terminal.contains(&self.name())
+                && !of_our_writes.contains(&self.name())
     }
 }
 
@@ -63,14 +78,13 @@ impl Signals {
         SigSet::all().thread_unblock().context("sigprocmask(unblock all)")
     }
 
-    /// SIGHUP, SIGINT, SIGQUIT and SIGTERM, with which people and tools end a program.
-    /// The caller has blocked all signals.
+    /// SIGHUP, SIGINT, SIGQUIT, SIGALRM and SIGTERM, which end a program. The caller has
+    /// blocked all signals.
     ///
     /// # Errors
     /// The kernel's reason of signalfd(2).
     pub fn termination() -> Result<Self> {
-        use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-        Self::read_from([SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().collect())
+        Self::read_from(TERMINATION.into_iter().collect())
     }
 
     fn read_from(signals: SigSet) -> Result<Self> {
@@ -96,6 +110,7 @@ impl Signals {
             received.push(Received {
                 number: info.ssi_signo as i32,
                 was_sent: info.ssi_code <= 0,
+                sender: info.ssi_pid,
             });
         }
         Ok(received)

@@ -89,9 +89,10 @@ impl Child {
     }
 
     fn died_early(&mut self) -> anyhow::Error {
-        let how = self
-            .reap()
-            .map_or_else(|error| format!("{error:#}"), |status| status.to_string());
+        let how = self.reap().map_or_else(
+            |error| Failure::of(&error).to_string(),
+            |status| status.to_string(),
+        );
         Failure::new(format_args!("the child died before it became the command: {how}"))
             .into()
     }

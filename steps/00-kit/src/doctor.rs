@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::failure::named;
 use crate::narration::Format;
 use crate::output::print;
 
@@ -42,7 +43,7 @@ impl Check {
         Check {
             name: name.into(),
             verdict: Verdict::Ok,
-            found: found.to_string(),
+            found: named(found.to_string()),
             fix: None,
         }
     }
@@ -53,7 +54,7 @@ impl Check {
         Check {
             name: name.into(),
             verdict: Verdict::Missing,
-            found: found.to_string(),
+            found: named(found.to_string()),
             fix,
         }
     }

@@ -167,7 +167,7 @@ fn cause(cause: &(dyn std::error::Error + 'static)) -> String {
 
 /// Replaces the error numbers of the standard library, `(os error 28)`, by the names
 /// that people know, `(ENOSPC)`.
-fn named(text: String) -> String {
+pub(crate) fn named(text: String) -> String {
     let Some((before, rest)) = text.split_once("(os error ") else { return text };
     let Some((number, after)) = rest.split_once(')') else { return text };
     let Ok(number) = number.parse() else { return text };
@@ -189,7 +189,7 @@ pub fn reason(errno: Errno) -> String {
 /// list is no error.
 pub fn combine(errors: Vec<anyhow::Error>) -> Result<()> {
     let Some(first) = errors.first() else { return Ok(()) };
-    let all: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
+    let all: Vec<_> = errors.iter().map(|it| Failure::of(it).to_string()).collect();
     Err(Failure { what: all.join("; "), errno: None, ..Failure::of(first) }.into())
 }
 

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
-use crate::failure::{Failure, readable};
+use crate::failure::{Failure, named, readable};
 
 /// Prints a result to stdout, as it is, and flushes it. A closed stdout (EPIPE) is no
 /// error: its reader has read enough (`… | head`).
@@ -56,9 +56,9 @@ pub fn notice(what: impl Display) {
 }
 
 /// Escapes all control characters but line ends: names in the text may come from an
-/// image, and must not steer the terminal.
+/// image, and must not steer the terminal. Errors of the kernel have their names.
 fn readable_lines(text: &impl Display) -> String {
-    let lines: Vec<String> = text.to_string().lines().map(readable).collect();
+    let lines: Vec<String> = named(text.to_string()).lines().map(readable).collect();
     lines.join("\n")
 }
 
@@ -69,5 +69,14 @@ mod tests {
     #[test]
     fn a_message_keeps_its_lines_and_cannot_steer_the_terminal() {
         assert_eq!(readable_lines(&"one\n\x1b[2Jtwo"), "one\n\\u{1b}[2Jtwo");
+    }
+
+    #[test]
+    fn an_error_in_a_message_has_its_name() {
+        let errors = [1, 28].map(std::io::Error::from_raw_os_error);
+        assert_eq!(
+            readable_lines(&format_args!("a: {}; b: {}", errors[0], errors[1])),
+            "a: Operation not permitted (EPERM); b: No space left on device (ENOSPC)"
+        );
     }
 }

@@ -7,13 +7,20 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
+use nix::sys::stat::{Mode, umask};
 
 use crate::failure::{Failure, KISTE_FAILED};
 use crate::output::print_hint;
 
+/// The file mode creation mask of every command and of the runtime itself. A container
+/// must not depend on its caller's mask: with 077, users other than root could not enter
+/// the directories that are made in it. runc and Docker start with the same mask.
+const UMASK: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
+
 /// Runs the program and returns its exit code. An error or a panic is reported on
 /// stderr.
 pub fn main(work: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
+    umask(UMASK);
     panic::set_hook(Box::new(|panic| {
         let failure = Failure::of_panic(panic);
         let is_first = !PANICKED.replace(true);

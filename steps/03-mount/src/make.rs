@@ -2,14 +2,15 @@
 
 use std::ffi::OsStr;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags, mkdirat};
+use rustix::fs::{Mode, OFlags, mkdirat, readlinkat};
 
-use crate::resolve::{look, open};
+use crate::resolve::{look, look_at_link};
 
 /// The kind of file that a mount target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,58 +21,100 @@ pub enum TargetKind {
     File,
 }
 
+/// The most symbolic links that are followed, as in the kernel: path_resolution(7).
+const MOST_LINKS: usize = 40;
+
 /// Makes a directory, or an empty file, and the directories above it, unless it exists.
+/// A dangling link is followed: many images have one to a file that exists only on a
+/// running system. The file is made where the link leads, inside `root`.
 ///
 /// # Errors
-/// When `path` has a `..`, a part of it is a file, or the file system is read-only or
-/// full.
+/// When `path` has a `..`, a part of it is a file, its links form a loop, or the file
+/// system is read-only or full.
 #[track_caller]
 pub fn make(root: BorrowedFd<'_>, path: &Path, kind: TargetKind) -> Result<()> {
-    match look(root, path) {
-        Ok(_) => return Ok(()),
-        Err(rustix::io::Errno::NOENT) => {}
-        Err(error) => return look_failed(path, error),
+    if look(root, path).is_ok() {
+        return Ok(());
     }
-    let mut above =
-        root.try_clone_to_owned().context("fcntl(the root, F_DUPFD_CLOEXEC)")?;
-    let mut so_far = PathBuf::from("/");
-    let parts: Vec<_> =
-        path.components().filter(|part| *part != Component::RootDir).collect();
-    for (index, part) in parts.iter().enumerate() {
-        let Component::Normal(name) = part else {
-            return Err(Failure::new(format_args!(
-                "{}: a target to be made has no . or ..",
-                path.display()
-            ))
-            .into());
-        };
-        so_far.push(name);
-        let is_last = index + 1 == parts.len();
-        match look(root, &so_far) {
-            Err(rustix::io::Errno::NOENT) if is_last && kind == TargetKind::File => {
-                make_file(&above, name, &so_far)?
-            }
-            Err(rustix::io::Errno::NOENT) => make_directory(&above, name, &so_far)?,
-            Err(error) => return look_failed(&so_far, error),
-            Ok(_) => {}
+    if path.components().any(|part| part == Component::ParentDir) {
+        let path = path.display();
+        let what = format_args!("{path}: a target to be made has no . or ..");
+        return Err(Failure::new(what).into());
+    }
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        match make_or_follow(root, &path, kind)? {
+            Some(leads_to) => path = leads_to,
+            None => return Ok(()),
         }
-        above = open(root, &so_far).hint_on(
-            Errno::ENOENT,
-            format_args!("{} is a link that leads nowhere", so_far.display()),
-        )?;
     }
-    Ok(())
+    Err(Failure::new(format_args!("{}: a loop of symbolic links", path.display()))
+        .into())
+}
+
+/// Walks down `path` and makes the parts that are missing. At a dangling link it stops,
+/// and returns the path that the link leads to.
+#[track_caller]
+fn make_or_follow(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    kind: TargetKind,
+) -> Result<Option<PathBuf>> {
+    let mut so_far = PathBuf::from("/");
+    let mut parts =
+        path.components().filter(|part| *part != Component::RootDir).peekable();
+    while let Some(part) = parts.next() {
+        let above = so_far.clone();
+        so_far.push(part);
+        match look(root, &so_far) {
+            Ok(_) => continue,
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => {}
+            Err(error) => look_failed(&so_far, error)?,
+        }
+        match look_at_link(root, &so_far) {
+            Ok(link) => {
+                let to = readlinkat(link, "", Vec::new())
+                    .with_context(|| format!("readlink {}", so_far.display()))?;
+                let to = above.join(OsStr::from_bytes(to.as_bytes()));
+                return Ok(Some(parts.fold(to, |path, part| path.join(part))));
+            }
+            Err(rustix::io::Errno::NOENT) => {
+                let is_last = parts.peek().is_none();
+                let kind = if is_last { kind } else { TargetKind::Directory };
+                make_part(root, &above, &so_far, kind)?
+            }
+            Err(error) => look_failed(&so_far, error)?,
+        }
+    }
+    Ok(None)
+}
+
+/// Makes `path`, which does not exist, in the directory `above`, which does.
+#[track_caller]
+fn make_part(
+    root: BorrowedFd<'_>,
+    above: &Path,
+    path: &Path,
+    kind: TargetKind,
+) -> Result<()> {
+    let name = path.file_name().unwrap_or_default();
+    let above =
+        look(root, above).with_context(|| format!("open {}", above.display()))?;
+    match kind {
+        TargetKind::File => make_file(&above, name, path),
+        TargetKind::Directory => make_directory(&above, name, path),
+    }
 }
 
 /// Returns the error of a look-up that failed. Any error but ENOENT does not mean that
 /// the path is missing.
 #[track_caller]
-pub(crate) fn look_failed(path: &Path, error: rustix::io::Errno) -> Result<()> {
+fn look_failed(path: &Path, error: rustix::io::Errno) -> Result<()> {
     kit::call("is the mount point there?", "openat2", path.display(), || Err(error))
 }
 
 #[track_caller]
-pub(crate) fn make_directory(above: &OwnedFd, name: &OsStr, path: &Path) -> Result<()> {
+fn make_directory(above: &OwnedFd, name: &OsStr, path: &Path) -> Result<()> {
     let made = kit::call(
         "the mount point is missing: make it",
         "mkdirat",
@@ -91,7 +134,7 @@ pub(crate) fn make_directory(above: &OwnedFd, name: &OsStr, path: &Path) -> Resu
 }
 
 #[track_caller]
-pub(crate) fn make_file(above: &OwnedFd, name: &OsStr, path: &Path) -> Result<()> {
+fn make_file(above: &OwnedFd, name: &OsStr, path: &Path) -> Result<()> {
     // EXCL: a file that another process makes meanwhile, perhaps a FIFO, is not opened.
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let made = kit::call(
@@ -130,15 +173,17 @@ mod tests {
         let root = TestRoot::new("links");
         symlink(root.outside(), root.path().join("out")).unwrap();
         symlink("../outside", root.path().join("up")).unwrap();
-        for path in ["/out/made", "/up/made", "/../../x/made"] {
-            make_in(&root, path, TargetKind::Directory).unwrap_err();
-        }
-        assert_eq!(fs::read_dir(root.outside()).unwrap().count(), 0);
-        // A link that leads to a directory inside is followed there.
-        fs::create_dir(root.path().join("outside")).unwrap();
+        make_in(&root, "/../../x/made", TargetKind::Directory).unwrap_err();
+        // They dangle: nothing of the kind is inside yet.
+        make_in(&root, "/out/made", TargetKind::Directory).unwrap();
+        make_in(&root, "/up/file", TargetKind::File).unwrap();
+        let inside = root.path().join(root.outside().strip_prefix("/").unwrap());
+        assert!(inside.join("made").is_dir());
+        assert!(root.path().join("outside/file").is_file());
+        // And now they do not.
         make_in(&root, "/up/made", TargetKind::Directory).unwrap();
         assert!(root.path().join("outside/made").is_dir());
-        assert!(!root.outside().join("made").exists());
+        assert_eq!(fs::read_dir(root.outside()).unwrap().count(), 0);
     }
 
     #[test]
@@ -148,6 +193,21 @@ mod tests {
         make_in(&root, "/a/b/dir", TargetKind::Directory).unwrap();
         assert!(root.path().join("a/b/file").is_file());
         assert!(root.path().join("a/b/dir").is_dir());
+    }
+
+    #[test]
+    fn a_link_that_dangles_is_followed_to_its_end_and_a_loop_is_refused() {
+        let root = TestRoot::new("dangling");
+        symlink("second", root.path().join("first")).unwrap();
+        symlink("/run/file", root.path().join("second")).unwrap();
+        make_in(&root, "/first", TargetKind::File).unwrap();
+        assert!(root.path().join("run/file").is_file());
+        symlink("x", root.path().join("y")).unwrap();
+        symlink("y", root.path().join("x")).unwrap();
+        for path in ["/x", "/y/below"] {
+            let error = make_in(&root, path, TargetKind::Directory).unwrap_err();
+            assert!(error.to_string().contains("a loop of symbolic links"), "{error}");
+        }
     }
 
     #[test]

@@ -1,86 +1,24 @@
 //! A mount point for a file that the runtime itself mounts, such as /etc/resolv.conf.
-//! Many images have a symbolic link there, to a file that exists only on a running
-//! system.
 
-use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use kit::Failure;
-use rustix::fs::{FileType, fstat, readlinkat};
+use rustix::fs::{FileType, fstat};
 
-use crate::make::{look_failed, make_directory, make_file};
-use crate::resolve::{look, look_at_link};
+use crate::make::{self, TargetKind};
+use crate::resolve::look;
 
-/// The most symbolic links that are followed, as in the kernel: path_resolution(7).
-const MOST_LINKS: usize = 40;
-
-/// Makes an empty file at `path` inside `root`, with the directories above it, unless
-/// it exists. A dangling link is followed: the file is made where the link leads,
-/// inside `root`.
+/// Makes an empty file at `path` inside `root`, as [`inside::make`] does.
 ///
 /// # Errors
-/// When the file there is not a regular one, the links form a loop, or the file system
-/// is read-only or full.
+/// When the file there is not a regular one, and as [`inside::make`].
+///
+/// [`inside::make`]: crate::inside::make
 pub fn make(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let mut path = path.to_path_buf();
-    for _ in 0..MOST_LINKS {
-        match make_or_follow(root, &path)? {
-            Some(leads_to) => path = leads_to,
-            None => return Ok(()),
-        }
-    }
-    Err(Failure::new(format_args!("{}: a loop of symbolic links", path.display()))
-        .into())
-}
-
-/// Walks down `path` and makes the parts that are missing. At a dangling link it stops,
-/// and returns the path that the link leads to.
-fn make_or_follow(root: BorrowedFd<'_>, path: &Path) -> Result<Option<PathBuf>> {
-    let mut so_far = PathBuf::from("/");
-    let mut parts =
-        path.components().filter(|part| *part != Component::RootDir).peekable();
-    while let Some(part) = parts.next() {
-        let above = so_far.clone();
-        so_far.push(part);
-        match look(root, &so_far) {
-            Ok(_) => continue,
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => {}
-            Err(error) => look_failed(&so_far, error)?,
-        }
-        match look_at_link(root, &so_far) {
-            Ok(link) => {
-                let to = readlinkat(link, "", Vec::new())
-                    .with_context(|| format!("readlink {}", so_far.display()))?;
-                let to = above.join(OsStr::from_bytes(to.as_bytes()));
-                return Ok(Some(parts.fold(to, |path, part| path.join(part))));
-            }
-            Err(rustix::io::Errno::NOENT) => {
-                make_part(root, &above, &so_far, parts.peek().is_none())?
-            }
-            Err(error) => look_failed(&so_far, error)?,
-        }
-    }
-    refuse_unless_file(root, path).map(|()| None)
-}
-
-/// Makes `path`, which does not exist, in the directory `above`, which does.
-fn make_part(
-    root: BorrowedFd<'_>,
-    above: &Path,
-    path: &Path,
-    is_last: bool,
-) -> Result<()> {
-    let name = path.file_name().unwrap_or_default();
-    let above =
-        look(root, above).with_context(|| format!("open {}", above.display()))?;
-    if is_last {
-        make_file(&above, name, path)
-    } else {
-        make_directory(&above, name, path)
-    }
+    make::make(root, path, TargetKind::File)?;
+    refuse_unless_file(root, path)
 }
 
 fn refuse_unless_file(root: BorrowedFd<'_>, path: &Path) -> Result<()> {

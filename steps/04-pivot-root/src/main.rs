@@ -58,11 +58,11 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let names = args.uts.names(&Id::random()?);
     let pid_1 = args.pid.pid_1();
-    let command = args.command.on_host(&names.hostname);
+    let terminal = args.terminal.plan()?;
+    let command = args.command.on_host(&names.hostname).or(terminal.environment());
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
     let rootfs = args.root.rootfs();
-    let terminal = args.terminal.plan()?;
 
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces).job(Job::Session).spawn(|parent| {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Result;
-use exec::Channel;
+use exec::{Channel, Command};
 use kit::Hint;
 use mount::inside;
 use nix::errno::Errno;
@@ -81,6 +81,15 @@ impl Terminal {
         parent.send_descriptor(master.as_fd())
     }
     // ANCHOR_END: open
+
+    /// Returns the variables of a command that does not have them itself. Programs at a
+    /// terminal expect a TERM; a caller without a terminal has none. Docker sets the
+    /// same one.
+    pub fn environment(self) -> Command {
+        let has_terminal = self.streams.contains(&Stream::Own);
+        let env = has_terminal.then(|| "TERM=xterm".into()).into_iter().collect();
+        Command { env, ..Command::default() }
+    }
 
     /// Puts the terminal in place of the standard streams.
     fn connect(self, terminal: &OwnedFd) -> Result<()> {

@@ -19,7 +19,7 @@ pub fn doctor() -> Vec<Check> {
         Err(error) => {
             return vec![Check::fails(
                 "cgroup",
-                format_args!("{error:#}"),
+                kit::Failure::of(&error),
                 "use sudo, and mount /proc",
             )];
         }

@@ -70,11 +70,11 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let id = Id::random()?;
     let names = args.uts.names(&id);
     let pid_1 = args.pid.pid_1();
-    let command = args.command.on_host(&names.hostname);
+    let terminal = args.terminal.plan()?;
+    let command = args.command.on_host(&names.hostname).or(terminal.environment());
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
     let rootfs = args.root.rootfs();
-    let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);

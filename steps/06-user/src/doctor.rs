@@ -47,7 +47,7 @@ fn namespaces() -> Check {
         Err(error) => {
             let (found, hint) = cause().unwrap_or_else(|| {
                 (
-                    format!("{error:#}"),
+                    kit::Failure::of(&error).to_string(),
                     "run on the host, or in a virtual machine (book: Set-up)".into(),
                 )
             });
@@ -118,7 +118,7 @@ fn ranges(helpers: &Helpers) -> Check {
     let hint = hint_for_more_ids(&subid::caller());
     let (uids, gids) = match subid::of_caller() {
         Ok(ranges) => ranges,
-        Err(error) => return Check::missing("subids", format_args!("{error:#}"), hint),
+        Err(error) => return Check::missing("subids", kit::Failure::of(&error), hint),
     };
     let count = |ranges: &[SubidRange]| {
         ranges.iter().map(|(_, count)| u64::from(*count)).sum::<u64>()

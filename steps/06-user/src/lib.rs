@@ -15,6 +15,7 @@ mod doctor;
 mod helpers;
 mod id_map;
 mod namespace;
+mod pipes;
 mod plan;
 mod subid;
 mod sys;

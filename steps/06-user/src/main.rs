@@ -115,6 +115,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             // 06: the user that the command runs as
             let account = ids.account(root.as_fd(), args.user.user())?;
             let command = args.command.at_home(&names.hostname, account.home());
+            let command = command.or(terminal.environment());
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: becomes that user

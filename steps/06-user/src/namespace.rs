@@ -14,6 +14,7 @@ use pivot_root::{Root, RootView, Rootfs};
 use crate::account::Account;
 use crate::helpers::Helpers;
 use crate::id_map::IdMap;
+use crate::pipes;
 
 /// The ids of a container: the host's, or those of a user namespace.
 #[derive(Clone, Debug)]
@@ -69,7 +70,8 @@ impl Ids {
 
     // ANCHOR: write
     /// In the parent, while the child waits: writes the maps, and maps the owners of
-    /// the files in these views by them.
+    /// the files in these views by them. Every user of the container may then open our
+    /// pipes by name.
     ///
     /// # Errors
     /// The kernel's or a helper's, with a hint.
@@ -79,6 +81,7 @@ impl Ids {
         child: Pid,
         views: impl IntoIterator<Item = &'a Detached>,
     ) -> Result<()> {
+        pipes::let_all_open();
         let Some(Maps { uids, gids, writer }) = &self.maps else { return Ok(()) };
         match writer {
             Writer::Helpers(helpers) => helpers.write(child, uids, gids),

@@ -22,7 +22,7 @@ fn overlay_check(directory: &Path, helpers: &Helpers) -> Check {
         "modprobe overlay as root; or a kernel from 5.14 on with CONFIG_OVERLAY_FS";
     match mount_overlay(directory, helpers) {
         Ok(found) => Check::ok("overlay", found),
-        Err(error) => Check::fails("overlay", format_args!("{error:#}"), fix),
+        Err(error) => Check::fails("overlay", kit::Failure::of(&error), fix),
     }
 }
 

@@ -123,6 +123,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             // 07: the image's program and variables, then those of every command
             let environment = exec::environment(&names.hostname, account.home());
             let command = base.command(args.command.plan())?.or(environment);
+            let command = command.or(terminal.environment());
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             ids.become_user(&account, parent)?; // 06: becomes that user

@@ -79,7 +79,7 @@ fn in_new_namespace(
         Err(error) => {
             let fix = "load the modules bridge, veth, nf_tables, nft_chain_nat, nft_masq, nft_fib_inet and nft_ct, \
                        or boot a kernel that has them; or use --network host or none";
-            Check::missing(name, format_args!("{error:#}"), fix)
+            Check::missing(name, kit::Failure::of(&error), fix)
         }
     }
 }
@@ -111,7 +111,7 @@ fn forward_policy() -> Check {
     {
         Ok(ruleset) => ruleset,
         Err(error) => {
-            return Check::missing(name, format_args!("{error:#}"), "use sudo");
+            return Check::missing(name, kit::Failure::of(&error), "use sudo");
         }
     };
     let obstacles: Vec<_> =
