@@ -26,6 +26,8 @@ mod gc;
 mod leftovers;
 #[path = "05_cgroups/limits.rs"]
 mod limits;
+#[path = "05_cgroups/not_asked_for.rs"]
+mod not_asked_for;
 #[path = "05_cgroups/options.rs"]
 mod options;
 #[path = "05_cgroups/refused.rs"]

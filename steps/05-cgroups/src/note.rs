@@ -6,11 +6,12 @@ use anyhow::Result;
 use kit::{Abandoned, RunDir};
 
 use crate::hierarchy::Hierarchies;
+use crate::mountinfo::{escape, unescape};
 use crate::parent;
 use crate::placement::Placement;
 
 /// The name of the note. It has the path of one cgroup in each line, in the order in
-/// which they are made.
+/// which they are made. The paths are escaped as in mountinfo.
 const NAME: &str = "cgroups";
 
 /// Notes the cgroups that are about to be made, so that `gc` finds them whatever
@@ -26,7 +27,7 @@ pub(crate) fn write(
         planned.push(hierarchy.base.join(placement.path()));
         planned
     });
-    let note: String = planned.map(|path| format!("{}\n", path.display())).collect();
+    let note: String = planned.map(|path| escape(&path) + "\n").collect();
     // Without root there may be no cgroup to make.
     if note.is_empty() { Ok(()) } else { run_dir.note(NAME, &note) }
 }
@@ -36,5 +37,6 @@ pub(crate) fn write(
 /// # Errors
 /// When the note cannot be read.
 pub(crate) fn read(abandoned: &Abandoned) -> Result<Vec<PathBuf>> {
-    Ok(abandoned.read(NAME)?.lines().map(PathBuf::from).collect())
+    let note = abandoned.read(NAME)?;
+    Ok(note.lines().map(|line| unescape(line.as_bytes())).collect())
 }
