@@ -30,6 +30,12 @@ fn where_cgroups_are_read_only_a_container_without_limits_starts_with_a_warning(
         let ran = run_after(&bench, prepare, &["-m", "64m"], &["echo", "it runs"]);
         ran.exits(125).complains("hint: ");
         assert!(!ran.err.contains("warning"), "{}", ran.err);
+        let script = format!("{prepare}\n exec {} doctor", bench.exe().display());
+        let starter =
+            ["unshare", "-m", "--propagation", "private", "sh", "-c", &script];
+        let ran = bench.call_by(&starter, std::iter::empty::<&str>());
+        let checks = ran.out.lines().filter(|line| line.contains("cgroup-memory "));
+        assert!(checks.clone().all(|it| it.starts_with("missing")), "{}", ran.out);
     }
 }
 

@@ -67,11 +67,10 @@ impl Args {
     /// Returns where the cgroup of container `id` is made. The environment has the
     /// address of the session bus.
     pub fn placement(&self, id: &Id) -> Placement {
-        let bus = std::env::var_os("DBUS_SESSION_BUS_ADDRESS");
         Placement {
             parent: self.cgroup_parent.clone(),
             id: id.clone(),
-            session_bus: bus.map(|it| SessionBus(it.to_string_lossy().into())),
+            session_bus: session_bus(),
         }
     }
 
@@ -107,6 +106,12 @@ impl Args {
             (None | Some(Max::Unlimited), None) => None,
         }
     }
+}
+
+/// Returns the session bus that the environment names.
+pub(crate) fn session_bus() -> Option<SessionBus> {
+    let bus = std::env::var_os("DBUS_SESSION_BUS_ADDRESS");
+    bus.map(|it| SessionBus(it.to_string_lossy().into()))
 }
 
 const SWAP: &str = "--memory-swap is the total of memory and swap";

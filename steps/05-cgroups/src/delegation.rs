@@ -56,7 +56,8 @@ impl Hierarchies {
         self
     }
 
-    fn delegated(&self) -> Self {
+    /// Returns the part that is delegated to this process, with its controllers.
+    pub(crate) fn delegated(&self) -> Self {
         let delegated = self.unified().and_then(|hierarchy| {
             let base = base(hierarchy)?;
             // Fewer controllers may be delegated than the host has.

@@ -24,6 +24,7 @@
 //! [cgroups(7)](https://man7.org/linux/man-pages/man7/cgroups.7.html).
 
 mod args;
+mod caller;
 mod cgroup;
 mod cli;
 mod controller;
@@ -57,10 +58,9 @@ mod view;
 
 pub use args::Args;
 pub use cgroup::Cgroup;
-pub use cli::{gc_before_run, gc_command};
+pub use cli::{doctor, gc_before_run, gc_command};
 pub use cpuset::CpuList;
 pub use directory::Directory;
-pub use doctor::doctor;
 pub use gc::{Collected, gc};
 pub use limits::{Limit, Limits};
 pub use oom::Oom;
