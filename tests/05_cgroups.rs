@@ -14,6 +14,8 @@ mod closed_stdout;
 mod concurrent;
 #[path = "05_cgroups/control.rs"]
 mod control;
+#[path = "05_cgroups/devices.rs"]
+mod devices;
 #[path = "05_cgroups/enforced.rs"]
 mod enforced;
 #[path = "05_cgroups/explain.rs"]

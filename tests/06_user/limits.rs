@@ -16,6 +16,8 @@ fn a_limit_that_cannot_be_set_is_refused_with_the_controller_and_a_hint() {
         (["--cpus", "0.5"], "the cpu controller"),
         (["--cpu-shares", "9"], "the cpu controller"),
         (["--cpuset-cpus", "0"], "the cpuset controller"),
+        (["--cpu-period", "5000"], "the cpu controller"),
+        (["--memory-high", "32m"], "the memory controller"),
         (["--blkio-weight", "10"], "the io controller"),
     ] {
         let ran = user.run(&limit, &["touch", "/ran"]);
