@@ -2,7 +2,8 @@
 //!
 //! A container is alive while a process holds the lock of its run directory, or while
 //! its `state.json` names a process that runs. So one that is created, running or
-//! paused is never collected, whether or not its creator still runs.
+//! paused is never collected, whether or not its creator still runs. What belongs to a
+//! container stays also while its noted first process runs; `gc` kills that one.
 
 use std::fs::File;
 use std::io;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Hint};
 use crate::file::read_kernel_file;
+use crate::first_process;
 use crate::lock::{Locked, open_run_dir, read_file, try_lock_shared};
 
 /// The answer to whether a container is alive.
@@ -49,7 +51,10 @@ pub fn liveness(run_dir: &Path) -> Result<Liveness> {
         Locked::ByOther => Ok(Liveness::Alive),
         // A collector has just removed it, and a new container may have made it again.
         Locked::Removed => liveness(run_dir),
-        Locked::ByUs => liveness_by_state(&directory, run_dir),
+        Locked::ByUs => match liveness_by_state(&directory, run_dir)? {
+            Liveness::Gone => first_process::liveness(&directory, run_dir),
+            Liveness::Alive => Ok(Liveness::Alive),
+        },
     }
 }
 
@@ -86,7 +91,7 @@ impl ContainerState {
         }
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let state: Self = serde_json::from_str(text)?;
         match state.pid {
             // kill(2) takes 0 and negative numbers for process groups.
@@ -97,7 +102,7 @@ impl ContainerState {
         }
     }
 
-    fn liveness(self) -> Result<Liveness> {
+    pub(crate) fn liveness(self) -> Result<Liveness> {
         Ok(match Process::read(self.pid)? {
             Some(it) if it.start_time == self.start_time && !it.is_zombie => {
                 Liveness::Alive

@@ -65,6 +65,7 @@ pub use device::{Device, DeviceRate};
 pub use directory::Directory;
 pub use gc::{Collected, gc};
 pub use limits::{Limit, Limits};
+pub use note::note_first_process;
 pub use oom::Oom;
 pub use placement::{CgroupParent, Placement, SessionBus};
 pub use rules::LimitError;

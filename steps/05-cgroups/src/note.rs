@@ -1,9 +1,11 @@
-//! The note in the run directory: the cgroups that a container has.
+//! The notes in the run directory: the cgroups that a container has, and its first
+//! process.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use kit::{Abandoned, RunDir};
+use nix::unistd::Pid;
 
 use crate::hierarchy::Hierarchies;
 use crate::mountinfo::{escape, unescape};
@@ -30,6 +32,16 @@ pub(crate) fn write(
     let note: String = planned.map(|path| escape(&path) + "\n").collect();
     // Without root there may be no cgroup to make.
     if note.is_empty() { Ok(()) } else { run_dir.note(NAME, &note) }
+}
+
+/// Notes the first process of a container, which `gc` kills if it has outlived its
+/// runtime: without root there may be no cgroup that says which one it is. The process
+/// waits meanwhile.
+///
+/// # Errors
+/// When the process cannot be examined, or the note cannot be written.
+pub fn note_first_process(run_dir: &RunDir, process: Pid) -> Result<()> {
+    run_dir.note_first_process(process.as_raw())
 }
 
 /// Returns the cgroups that a container without an owner has noted.
