@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kiste_tests::{Running, User, eventually, host, tool};
 
-use crate::alone;
+use crate::without_ranges;
 
 #[cfg(target_arch = "x86_64")]
 const PRCTL: &str = "157";
@@ -31,7 +31,7 @@ fn outlive(user: &User) -> i32 {
 
 #[test]
 fn a_container_that_outlives_its_killed_runtime_is_killed_by_gc() {
-    let Some(user) = alone().filter(|_| tool("perl")) else { return };
+    let Some(user) = without_ranges().filter(|_| tool("perl")) else { return };
     let pid = outlive(&user);
     let run_dirs = user.bench().run_dirs();
     let ran = user.call(["gc", "--run-dir", run_dirs.to_str().unwrap()]);
@@ -42,7 +42,7 @@ fn a_container_that_outlives_its_killed_runtime_is_killed_by_gc() {
 
 #[test]
 fn the_next_start_kills_it_too() {
-    let Some(user) = alone().filter(|_| tool("perl")) else { return };
+    let Some(user) = without_ranges().filter(|_| tool("perl")) else { return };
     let pid = outlive(&user);
     user.run(&[], &["echo", "it runs"]).prints("it runs");
     assert!(eventually(|| (!host::is_alive(pid)).then_some(())).is_some());
@@ -51,7 +51,7 @@ fn the_next_start_kills_it_too() {
 /// While its process lives, the run directory is what says so.
 #[test]
 fn the_run_directory_stays_where_the_process_cannot_be_killed() {
-    let Some(user) = alone().filter(|_| tool("perl")) else { return };
+    let Some(user) = without_ranges().filter(|_| tool("perl")) else { return };
     let pid = outlive(&user);
     let run_dirs = user.bench().run_dirs();
     let [entry] = std::fs::read_dir(&run_dirs)

@@ -221,3 +221,26 @@ fn c_string(string: &OsStr) -> Result<CString> {
         Failure::new(format_args!("{string:?}: contains a NUL byte")).into()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_completed_by_what_it_does_not_set_itself() {
+        let strings = |words: &[&str]| words.iter().map(OsString::from).collect();
+        let own = Command { env: strings(&["A=1", "A=2"]), ..Command::default() };
+        let (argv, env) = (strings(&["sh"]), strings(&["PATH=/bin", "A=0"]));
+        let defaults = Command { argv, env, workdir: Some("/data".into()) };
+        let both = own.or(defaults.clone());
+        assert_eq!(both.argv, defaults.argv);
+        assert_eq!(both.env, ["PATH=/bin", "A=2"]);
+        let other = Command {
+            argv: strings(&["ls"]),
+            workdir: Some("/".into()),
+            env: Vec::new(),
+        };
+        let both = other.clone().or(defaults);
+        assert_eq!((both.argv, both.workdir), (other.argv, other.workdir));
+    }
+}

@@ -106,10 +106,14 @@ impl Noted {
         };
         // The descriptor holds one process. If the id means the noted one after it was
         // opened, it meant that one before.
-        Ok(match state.liveness().with_context(place)? {
-            Liveness::Alive => Some(Noted { pid: state.pid, pidfd }),
-            Liveness::Gone => None,
-        })
+        let process = Noted { pid: state.pid, pidfd };
+        match state.liveness() {
+            Ok(Liveness::Alive) => Ok(Some(process)),
+            Ok(Liveness::Gone) => Ok(None),
+            // It was reaped while it was looked at.
+            Err(_) if process.ends_within(0)? => Ok(None),
+            Err(error) => Err(error).with_context(place),
+        }
     }
 
     /// Waits for its end. Returns whether it has ended.

@@ -3,10 +3,9 @@
 use anyhow::Result;
 use kit::{Failure, FailureKind};
 
+use crate::host::Host;
 use crate::ipam;
-use crate::netlink::Netlink;
 use crate::network::{DEFAULT, Isolation, Network, NetworkName, Origin};
-use crate::store::NetworkStore;
 use crate::subnet::Subnet;
 
 /// The bridge of the default network.
@@ -25,34 +24,27 @@ pub(crate) struct NewNetwork {
 
 /// Describes the default network, with the first private subnet that the host does not
 /// use.
-pub(crate) fn default_network(
-    store: &NetworkStore,
-    netlink: &mut Netlink,
-) -> Result<Network> {
-    let subnet = free_subnet(store, netlink)?;
-    let bridge = free_bridge(store, netlink, DEFAULT_BRIDGE)?;
+pub(crate) fn default_network(host: &mut Host) -> Result<Network> {
+    let subnet = free_subnet(host)?;
+    let bridge = free_bridge(host, DEFAULT_BRIDGE)?;
     Ok(Network::automatic(DEFAULT, bridge, subnet))
 }
 
 /// Describes a network that a user creates.
-pub(crate) fn named_network(
-    store: &NetworkStore,
-    netlink: &mut Netlink,
-    new: &NewNetwork,
-) -> Result<Network> {
+pub(crate) fn named_network(host: &mut Host, new: &NewNetwork) -> Result<Network> {
     let name = new.name.0.clone();
     let subnet = match new.subnet {
         Some(subnet) => with_first_address(subnet),
-        None => free_subnet(store, netlink)?,
+        None => free_subnet(host)?,
     };
     let subnet6 = if new.has_ipv6 { Some(ipam::random_ipv6()?) } else { None };
     for wanted in [Some(subnet), subnet6].into_iter().flatten() {
-        refuse_overlap(store, netlink, wanted)?;
+        refuse_overlap(host, wanted)?;
     }
     let bridge = if name == DEFAULT { DEFAULT_BRIDGE } else { "kiste1" };
     Ok(Network {
         name,
-        bridge: free_bridge(store, netlink, bridge)?,
+        bridge: free_bridge(host, bridge)?,
         subnet,
         subnet6: subnet6.map(with_first_address),
         isolation: new.isolation,
@@ -60,12 +52,8 @@ pub(crate) fn named_network(
     })
 }
 
-fn refuse_overlap(
-    store: &NetworkStore,
-    netlink: &mut Netlink,
-    subnet: Subnet,
-) -> Result<()> {
-    let mut used = used_subnets(store, netlink)?.into_iter();
+fn refuse_overlap(host: &mut Host, subnet: Subnet) -> Result<()> {
+    let mut used = used_subnets(host)?.into_iter();
     let Some(other) = used.find(|other| other.overlaps(subnet)) else { return Ok(()) };
     let subnet = subnet.network();
     Err(Failure::new(format_args!(
@@ -76,36 +64,33 @@ fn refuse_overlap(
     .into())
 }
 
-fn free_subnet(store: &NetworkStore, netlink: &mut Netlink) -> Result<Subnet> {
-    Ok(with_first_address(ipam::free_ipv4(&used_subnets(store, netlink)?)?))
+fn free_subnet(host: &mut Host) -> Result<Subnet> {
+    Ok(with_first_address(ipam::free_ipv4(&used_subnets(host)?)?))
 }
 
-/// Gives the bridge the first address of the subnet.
+/// Returns the subnet with its first address, which is that of the bridge.
 fn with_first_address(subnet: Subnet) -> Subnet {
     subnet.nth(1).map_or(subnet, |first| subnet.at(first))
 }
 
-/// Lists the subnets that the host uses, and those of all networks: the bridge of a
-/// network may not exist now.
-fn used_subnets(store: &NetworkStore, netlink: &mut Netlink) -> Result<Vec<Subnet>> {
-    let mut used = ipam::in_use(netlink)?;
-    let networks = store.networks().flat_map(|record| record.network.subnets());
+/// Lists the subnets that the host uses, and also those of networks whose bridge does
+/// not exist at the moment.
+fn used_subnets(host: &mut Host) -> Result<Vec<Subnet>> {
+    let mut used = ipam::in_use(&mut host.netlink)?;
+    let networks = host.store.networks().flat_map(|record| record.network.subnets());
     used.extend(networks.map(Subnet::network));
     Ok(used)
 }
 
-/// Chooses `first`, or the next number that no link and no network has.
-fn free_bridge(
-    store: &NetworkStore,
-    netlink: &mut Netlink,
-    first: &str,
-) -> Result<String> {
-    let links = netlink.links()?;
+/// Chooses the name `first`, or the same name with the next number that no link and no
+/// network has.
+fn free_bridge(host: &mut Host, first: &str) -> Result<String> {
+    let links = host.netlink.links()?;
     let (stem, number) = first.split_at(first.len() - 1);
     let number: u32 = number.parse().unwrap_or_default();
     let is_free = |name: &String| {
         links.iter().all(|link| link.name != *name)
-            && store.networks().all(|record| record.network.bridge != *name)
+            && host.store.networks().all(|record| record.network.bridge != *name)
     };
     let free = (number..).map(|number| format!("{stem}{number}")).find(is_free);
     free.ok_or_else(|| Failure::new("every name for a bridge is in use").into())

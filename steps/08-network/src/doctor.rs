@@ -1,4 +1,4 @@
-//! The checks of this step: can the kernel create bridges, cables and packet filter
+//! The checks of this step: can the kernel create bridges, veth pairs and packet filter
 //! rules, and does the host's own firewall drop the packets of containers?
 
 use std::fs::File;
@@ -115,13 +115,12 @@ fn forward_policy() -> Check {
     };
     let obstacles: Vec<_> =
         firewall::obstacles(&ruleset).iter().map(Obstacle::shown).collect();
-    let has_legacy = firewall::legacy().iter().any(|table| table == "filter");
     if !obstacles.is_empty() {
         let fix =
             "run with --firewall=adjust, or let the bridge kiste0 through yourself";
         return Check::missing(name, obstacles.join("; "), fix);
     }
-    if has_legacy {
+    if firewall::has_legacy_rules() {
         let found = "the host has legacy iptables rules, which cannot be checked";
         let fix = "see `iptables-legacy -L FORWARD`; move the rules to nftables";
         return Check::missing(name, found, fix);

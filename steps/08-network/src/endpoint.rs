@@ -11,7 +11,7 @@ use crate::create;
 use crate::dns::{Forwarding, Responder, ResponderOptions};
 use crate::firewall::{self, Firewall};
 use crate::gc;
-use crate::host;
+use crate::host::Host;
 use crate::ipam;
 use crate::lease::{Lease, LeaseRequest};
 use crate::netlink::Netlink;
@@ -20,7 +20,7 @@ use crate::nft;
 use crate::options::BridgeOptions;
 use crate::port::Port;
 use crate::port_reservation;
-use crate::store::{NetworkRecord, NetworkStore};
+use crate::store::NetworkRecord;
 use crate::sysctl;
 
 /// A container's endpoint on a network. Dropping it takes the container off the
@@ -51,17 +51,14 @@ impl Endpoint {
     /// When an address or a port is taken, a firewall would drop the packets, or the
     /// kernel refuses. Nothing is left then.
     pub(crate) fn join(options: &BridgeOptions, request: LeaseRequest) -> Result<Self> {
-        let mut store = NetworkStore::open(&options.dir)?;
-        let mut netlink = Netlink::open()?;
-        let own = Some(request.run_dir.as_path());
-        gc::remove_stale_or_warn(&mut store, &mut netlink, own)?;
-        let record = find_or_describe(&store, &mut netlink, options.network.as_ref())?;
+        let mut host = gc::open_host(&options.dir, Some(&request.run_dir))?;
+        let record = find_or_describe(&mut host, options.network.as_ref())?;
         refuse_ports(&record.network, &request.ports)?;
         let lease = ipam::lease(&record, request)?;
         let network = record.network;
         let has_ipv6 = network.subnet6.is_some();
-        let ports = port_reservation::reserve(&store, &lease.ports, has_ipv6)?;
-        match attach(&mut store, &mut netlink, &network, &lease, options.firewall) {
+        let ports = port_reservation::reserve(&host.store, &lease.ports, has_ipv6)?;
+        match attach(&mut host, &network, &lease, options.firewall) {
             Ok(responder) => {
                 let resources = HostResources { _ports: ports, _responder: responder };
                 let (dir, resources) = (options.dir.clone(), Some(resources));
@@ -70,7 +67,7 @@ impl Endpoint {
             Err(error) => {
                 // The first error is the cause. The next start, or `gc`, removes what
                 // could not be removed here.
-                let _ = detach(&mut store, &mut netlink, &network.name, &lease);
+                let _ = detach(&mut host, &network.name, &lease);
                 Err(error)
             }
         }
@@ -128,17 +125,16 @@ impl Endpoint {
     /// the settings and an automatic network as well.
     ///
     /// # Errors
-    /// All that could not be undone; the rest is.
+    /// Names all that could not be undone. Everything else is undone.
     pub(crate) fn leave(mut self) -> Result<()> {
         self.release()
     }
 
     fn release(&mut self) -> Result<()> {
         let Some(resources) = self.resources.take() else { return Ok(()) };
-        let mut store = NetworkStore::open(&self.dir)?;
-        let mut netlink = Netlink::open()?;
+        let mut host = Host::open(&self.dir)?;
         drop(resources); // the responder ends when nobody uses it
-        detach(&mut store, &mut netlink, &self.network.name, &self.lease)
+        detach(&mut host, &self.network.name, &self.lease)
     }
 }
 
@@ -151,15 +147,14 @@ impl Drop for Endpoint {
 
 /// Finds the network. The default network is described where it does not exist yet.
 fn find_or_describe(
-    store: &NetworkStore,
-    netlink: &mut Netlink,
+    host: &mut Host,
     name: Option<&NetworkName>,
 ) -> Result<NetworkRecord> {
-    match (name, store.find(DEFAULT)) {
-        (Some(name), _) => store.network(&name.0).cloned(),
+    match (name, host.store.find(DEFAULT)) {
+        (Some(name), _) => host.store.network(&name.0).cloned(),
         (None, Some(record)) => Ok(record.clone()),
         (None, None) => Ok(NetworkRecord {
-            network: create::default_network(store, netlink)?,
+            network: create::default_network(host)?,
             leases: Vec::new(),
         }),
     }
@@ -183,12 +178,12 @@ fn refuse_ports(network: &Network, ports: &[Port]) -> Result<()> {
 
 /// Notes the lease, and prepares the host for it.
 fn attach(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
+    host: &mut Host,
     network: &Network,
     lease: &Lease,
     firewall: Firewall,
 ) -> Result<Responder> {
+    let store = &mut host.store;
     if store.find(&network.name).is_none() {
         store.add(network.clone())?;
     }
@@ -196,13 +191,13 @@ fn attach(
     leases.push(lease.clone());
     store.set_leases(&network.name, leases)?;
 
-    let uplinks = host::uplinks(store, netlink)?;
-    firewall::admit(store, network, &uplinks, firewall)?;
-    network.raise(netlink)?;
-    kit::combine(host::reconcile(store, netlink))?;
+    let uplinks = host.uplinks()?;
+    firewall::admit(&mut host.store, network, &uplinks, firewall)?;
+    network.raise(&mut host.netlink)?;
+    kit::combine(host.reconcile())?;
     nft::forget(&lease.addresses)?;
     Responder::ensure(&ResponderOptions {
-        leases: store.leases_path(&network.name),
+        leases: host.store.leases_path(&network.name),
         bridge: network.bridge.clone(),
         gateways: network.subnets().collect(),
         forwarding: match network.isolation {
@@ -213,20 +208,15 @@ fn attach(
 }
 
 /// Removes the cable and the lease, and reconciles the host with the other leases.
-fn detach(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
-    name: &str,
-    lease: &Lease,
-) -> Result<()> {
+fn detach(host: &mut Host, name: &str, lease: &Lease) -> Result<()> {
     let mut errors = Vec::new();
     // The kernel removes the cable with the namespace as well, but some time later.
-    errors.extend(netlink.remove_link(&lease.link).err());
-    if let Some(record) = store.find(name) {
+    errors.extend(host.netlink.remove_link(&lease.link).err());
+    if let Some(record) = host.store.find(name) {
         let others = record.leases.iter().filter(|other| other.id != lease.id);
         let others = others.cloned().collect();
-        errors.extend(store.set_leases(name, others).err());
+        errors.extend(host.store.set_leases(name, others).err());
     }
-    errors.extend(host::reconcile(store, netlink));
+    errors.extend(host.reconcile());
     kit::combine(errors)
 }

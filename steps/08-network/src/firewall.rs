@@ -9,7 +9,7 @@ use kit::Failure;
 
 use crate::host_changes::AddedRules;
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, Chain, ChainId, ExistingRule, Rule, Ruleset, Verdict, ct};
+use crate::nft::{Batch, Chain, ChainId, ExistingRule, Rule, Ruleset, Verdict};
 use crate::port::Protocol;
 use crate::rules;
 use crate::store::NetworkStore;
@@ -95,8 +95,8 @@ impl Obstacle {
         }
         let out = uplinks.iter().chain([bridge]);
         let mut rules: Vec<_> = out.map(|link| from().oifname(link).accept()).collect();
-        rules.push(to().ct_state(ct::ESTABLISHED_OR_RELATED).accept());
-        rules.push(to().ct_status(ct::DNAT).accept());
+        rules.push(to().ct_established().accept());
+        rules.push(to().ct_dnat().accept());
         rules
     }
 }
@@ -207,21 +207,17 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
     store.update_changes(|changes| changes.rules = kept)
 }
 
-/// Lists the tables of the old iptables, which nf_tables does not show.
-pub(crate) fn legacy() -> Vec<String> {
-    let names =
-        ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(|path| {
-            fs::read_to_string(path)
-                .unwrap_or_default()
-                .lines()
-                .map(String::from)
-                .collect::<Vec<_>>()
-        });
-    names.concat()
+/// Tells whether the host has filter rules of the old iptables, which nf_tables does
+/// not list.
+pub(crate) fn has_legacy_rules() -> bool {
+    ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].iter().any(|path| {
+        let tables = fs::read_to_string(path).unwrap_or_default();
+        tables.lines().any(|table| table == "filter")
+    })
 }
 
 fn warn_of_legacy() {
-    if legacy().iter().any(|name| name == "filter") {
+    if has_legacy_rules() {
         kit::notice(
             "note: the host has rules of the old iptables, which cannot be examined: \
              if the container reaches nobody, see `iptables-legacy -L FORWARD`",

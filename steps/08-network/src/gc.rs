@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use kit::{Failure, Liveness};
 use nix::unistd::geteuid;
 
-use crate::host;
+use crate::host::Host;
 use crate::host_changes::HostChanges;
 use crate::lease::Lease;
 use crate::netlink::Netlink;
@@ -22,10 +22,9 @@ pub(crate) fn gc(dir: &Path) -> Result<()> {
     if !geteuid().is_root() || !dir.exists() {
         return Ok(());
     }
-    let mut store = NetworkStore::open(dir)?;
-    let mut netlink = Netlink::open()?;
-    let mut errors = remove_stale(&mut store, &mut netlink, None)?;
-    errors.extend(host::reconcile(&mut store, &mut netlink));
+    let mut host = Host::open(dir)?;
+    let mut errors = remove_stale(&mut host, None)?;
+    errors.extend(host.reconcile());
     kit::combine(errors)
 }
 
@@ -36,11 +35,8 @@ pub(crate) fn gc(dir: &Path) -> Result<()> {
 ///
 /// `own` is the run directory of the container that is about to start. This process
 /// holds its lock, so a lease with this directory belongs to an earlier container.
-pub(crate) fn remove_stale(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
-    own: Option<&Path>,
-) -> Result<Vec<anyhow::Error>> {
+fn remove_stale(host: &mut Host, own: Option<&Path>) -> Result<Vec<anyhow::Error>> {
+    let Host { store, netlink } = host;
     ensure_same_namespace(store)?;
     let mut errors = Vec::new();
     for record in store.networks_in_use().cloned().collect::<Vec<_>>() {
@@ -66,16 +62,14 @@ pub(crate) fn remove_stale(
     Ok(errors)
 }
 
-/// Calls [`remove_stale`], and warns about containers that cannot be examined.
-pub(crate) fn remove_stale_or_warn(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
-    own: Option<&Path>,
-) -> Result<()> {
-    for error in remove_stale(store, netlink, own)? {
+/// Opens the networks for a change. Removes the leases of containers that are gone, and
+/// warns about containers that cannot be examined.
+pub(crate) fn open_host(dir: &Path, own: Option<&Path>) -> Result<Host> {
+    let mut host = Host::open(dir)?;
+    for error in remove_stale(&mut host, own)? {
         kit::warn_error("the lease of another container stays", &error);
     }
-    Ok(())
+    Ok(host)
 }
 
 /// Refuses to work if the host was changed in another network namespace, because the

@@ -3,6 +3,7 @@
 //! left.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -10,95 +11,102 @@ use crate::dns;
 use crate::firewall;
 use crate::forwarding::{self, RequiredSysctl};
 use crate::netlink::{Netlink, Route};
-use crate::network::Origin;
+use crate::network::{Network, Origin};
 use crate::rules;
 use crate::store::{NetworkRecord, NetworkStore};
 
-/// Adapts rules, settings and bridges to the leases. Goes on past errors, and returns
-/// them all.
-pub(crate) fn reconcile(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
-) -> Vec<anyhow::Error> {
-    let mut errors = Vec::new();
-    let networks: Vec<NetworkRecord> = store.networks_in_use().cloned().collect();
-    let networks: Vec<&NetworkRecord> = networks.iter().collect();
-    let required = prepare_forwarding(store, netlink, &networks, &mut errors);
-    // The rules come first: as soon as forwarding is on, a packet passes unless a rule
-    // drops it.
-    let saved = &store.changes().sysctls;
-    errors.extend(rules::replace_table(store.dir(), &networks, saved).err());
-    match required {
-        Ok(required) => errors.extend(forwarding::set(&required)),
-        Err(error) => errors.push(error),
+/// The networks of the host, which no other process changes while this value exists.
+pub(crate) struct Host {
+    /// The networks, leases and changes of the host, as their files say.
+    pub(crate) store: NetworkStore,
+    /// A socket to the kernel's links, addresses and routes.
+    pub(crate) netlink: Netlink,
+}
+
+impl Host {
+    /// Waits until no other process changes networks, and reads them.
+    pub(crate) fn open(dir: &Path) -> Result<Self> {
+        Ok(Host { store: NetworkStore::open(dir)?, netlink: Netlink::open()? })
     }
-    errors.extend(firewall::remove_unused_rules(store).err());
-    let unused: Vec<_> =
-        store.networks().filter(|record| record.leases.is_empty()).cloned().collect();
-    for record in &unused {
-        errors.extend(stop_network(store, netlink, record).err());
-    }
-    // A network is forgotten only when all is undone, because `gc` undoes only what is
-    // noted.
-    if errors.is_empty() {
-        for NetworkRecord { network, .. } in unused {
-            if network.origin == Origin::Automatic {
-                errors.extend(store.remove(&network.name).err());
+
+    /// Adapts rules, settings and bridges to the leases. Goes on past errors, and
+    /// returns them all.
+    pub(crate) fn reconcile(&mut self) -> Vec<anyhow::Error> {
+        let mut errors = Vec::new();
+        let networks: Vec<NetworkRecord> =
+            self.store.networks_in_use().cloned().collect();
+        let networks: Vec<&NetworkRecord> = networks.iter().collect();
+        let required = self.prepare_forwarding(&networks, &mut errors);
+        let store = &mut self.store;
+        // The rules come first: as soon as forwarding is on, a packet passes unless a
+        // rule drops it.
+        let saved = &store.changes().sysctls;
+        errors.extend(rules::replace_table(store.dir(), &networks, saved).err());
+        match required {
+            Ok(required) => errors.extend(forwarding::set(&required)),
+            Err(error) => errors.push(error),
+        }
+        errors.extend(firewall::remove_unused_rules(store).err());
+        let unused = store.networks().filter(|record| record.leases.is_empty());
+        let unused: Vec<_> = unused.map(|record| record.network.clone()).collect();
+        for network in &unused {
+            errors.extend(self.stop_network(network).err());
+        }
+        // A network is forgotten only when all is undone, because `gc` undoes only what
+        // is noted.
+        if errors.is_empty() {
+            let automatic = |network: &&Network| network.origin == Origin::Automatic;
+            for network in unused.iter().filter(automatic) {
+                errors.extend(self.store.remove(&network.name).err());
             }
         }
+        errors
     }
-    errors
-}
 
-/// Notes the settings that are to be changed, and restores those that are no longer
-/// required.
-fn prepare_forwarding(
-    store: &mut NetworkStore,
-    netlink: &mut Netlink,
-    networks: &[&NetworkRecord],
-    errors: &mut Vec<anyhow::Error>,
-) -> Result<Vec<RequiredSysctl>> {
-    let uplinks = uplinks(store, netlink)?;
-    let required =
-        forwarding::requirements(networks, &uplinks, &store.changes().sysctls)?;
-    let saved = forwarding::save(store, &required);
-    errors.extend(forwarding::restore(store, &required));
-    saved.map(|()| required)
-}
-
-/// Stops the DNS responder of a network without containers, and removes the bridge that
-/// no user created.
-fn stop_network(
-    store: &NetworkStore,
-    netlink: &mut Netlink,
-    NetworkRecord { network, .. }: &NetworkRecord,
-) -> Result<()> {
-    dns::wait_for_exit(&store.leases_path(&network.name))?;
-    match network.origin {
-        Origin::UserCreated => Ok(()),
-        Origin::Automatic => netlink.remove_link(&network.bridge),
+    /// Notes the settings that are to be changed, and restores those that are no longer
+    /// required.
+    fn prepare_forwarding(
+        &mut self,
+        networks: &[&NetworkRecord],
+        errors: &mut Vec<anyhow::Error>,
+    ) -> Result<Vec<RequiredSysctl>> {
+        let uplinks = self.uplinks()?;
+        let store = &mut self.store;
+        let required =
+            forwarding::requirements(networks, &uplinks, &store.changes().sysctls)?;
+        let saved = forwarding::save(store, &required);
+        errors.extend(forwarding::restore(store, &required));
+        saved.map(|()| required)
     }
-}
 
-/// Lists the links by which the host reaches other hosts: those of its unicast routes,
-/// without our bridges.
-pub(crate) fn uplinks(
-    store: &NetworkStore,
-    netlink: &mut Netlink,
-) -> Result<Vec<String>> {
-    let routes = netlink.routes()?;
-    // Every link has a route to link-local addresses, which leads nowhere else.
-    let leads_out =
-        |route: &&Route| route.is_unicast && !is_link_local(route.destination.ip());
-    let is_used = |index: u32| {
-        routes.iter().filter(leads_out).any(|route| route.links.contains(&index))
-    };
-    let is_ours =
-        |name: &str| store.networks().any(|record| record.network.bridge == name);
-    let uplinks = netlink.links()?.into_iter().filter(|link| {
-        link.name != "lo" && is_used(link.index) && !is_ours(&link.name)
-    });
-    Ok(uplinks.map(|link| link.name).collect())
+    /// Stops the DNS responder of a network without containers, and removes the bridge
+    /// of an automatic network.
+    fn stop_network(&mut self, network: &Network) -> Result<()> {
+        dns::wait_for_exit(&self.store.leases_path(&network.name))?;
+        match network.origin {
+            Origin::UserCreated => Ok(()),
+            Origin::Automatic => self.netlink.remove_link(&network.bridge),
+        }
+    }
+
+    /// Lists the links by which the host reaches other hosts: those of its unicast
+    /// routes, without our bridges.
+    pub(crate) fn uplinks(&mut self) -> Result<Vec<String>> {
+        let routes = self.netlink.routes()?;
+        // Every link has a route to link-local addresses, which leads nowhere else.
+        let leads_out =
+            |route: &&Route| route.is_unicast && !is_link_local(route.destination.ip());
+        let is_used = |index: u32| {
+            routes.iter().filter(leads_out).any(|route| route.links.contains(&index))
+        };
+        let is_ours = |name: &str| {
+            self.store.networks().any(|record| record.network.bridge == name)
+        };
+        let uplinks = self.netlink.links()?.into_iter().filter(|link| {
+            link.name != "lo" && is_used(link.index) && !is_ours(&link.name)
+        });
+        Ok(uplinks.map(|link| link.name).collect())
+    }
 }
 
 fn is_link_local(ip: IpAddr) -> bool {

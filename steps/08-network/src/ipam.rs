@@ -72,8 +72,8 @@ fn choose(
             .hint("choose another address, or leave the option out")
             .into());
     }
-    let all = (1..).map_while(|n| subnet.nth(n));
-    let free = { all }.find(|ip| {
+    let mut all = (1..).map_while(|n| subnet.nth(n));
+    let free = all.find(|ip| {
         *ip != subnet.ip() && !is_reserved(subnet, *ip) && holder(ip).is_none()
     });
     free.ok_or_else(|| {

@@ -9,10 +9,8 @@ use kit::{Failure, FailureKind, Hint};
 use crate::create::{self, NewNetwork};
 use crate::dns;
 use crate::gc;
-use crate::host;
-use crate::netlink::Netlink;
 use crate::network::{NetworkName, Origin};
-use crate::store::{NetworkRecord, NetworkStore};
+use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
 
 /// Creates a network and its bridge.
@@ -24,30 +22,26 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     if let Some(subnet) = new.subnet {
         refuse_unusable(subnet)?;
     }
-    let mut store = NetworkStore::open(dir)?;
-    let mut netlink = Netlink::open()?;
-    gc::remove_stale_or_warn(&mut store, &mut netlink, None)?;
-    if store.find(&new.name.0).is_some() {
+    let mut host = gc::open_host(dir, None)?;
+    if host.store.find(&new.name.0).is_some() {
         let what = format!("the network {} already exists", new.name.0);
         return Err(Failure::new(what)
             .kind(FailureKind::Conflict)
             .hint("choose another name, or remove it with `network rm`")
             .into());
     }
-    let network = create::named_network(&store, &mut netlink, new)?;
-    store.add(network.clone())?;
-    network.raise(&mut netlink).inspect_err(|_| {
-        let _ = netlink.remove_link(&network.bridge); // it may exist already
-        let _ = store.remove(&network.name);
+    let network = create::named_network(&mut host, new)?;
+    host.store.add(network.clone())?;
+    network.raise(&mut host.netlink).inspect_err(|_| {
+        let _ = host.netlink.remove_link(&network.bridge); // it may exist already
+        let _ = host.store.remove(&network.name);
     })
 }
 
 /// Removes a network and its bridge, and the automatic networks without containers.
 pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
-    let mut store = NetworkStore::open(dir)?;
-    let mut netlink = Netlink::open()?;
-    gc::remove_stale_or_warn(&mut store, &mut netlink, None)?;
-    let NetworkRecord { network, leases } = store.network(&name.0)?.clone();
+    let mut host = gc::open_host(dir, None)?;
+    let NetworkRecord { network, leases } = host.store.network(&name.0)?.clone();
     if !leases.is_empty() {
         let containers: Vec<_> = leases
             .iter()
@@ -61,11 +55,11 @@ pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
             .into());
     }
     if network.origin == Origin::UserCreated {
-        dns::wait_for_exit(&store.leases_path(&network.name))?;
-        netlink.remove_link(&network.bridge)?;
-        store.remove(&network.name)?;
+        dns::wait_for_exit(&host.store.leases_path(&network.name))?;
+        host.netlink.remove_link(&network.bridge)?;
+        host.store.remove(&network.name)?;
     }
-    kit::combine(host::reconcile(&mut store, &mut netlink)).hint("`gc` tries again")
+    kit::combine(host.reconcile()).hint("`gc` tries again")
 }
 
 /// Refuses a subnet in which a bridge and a container cannot have addresses.

@@ -12,7 +12,7 @@ mod ruleset;
 
 pub(crate) use batch::Batch;
 pub(crate) use conntrack::forget;
-pub(crate) use rule::{Rule, ct};
+pub(crate) use rule::Rule;
 pub(crate) use ruleset::{Chain, ExistingRule, Ruleset, Verdict};
 
 use crate::netlink::message::{Attributes, Message};

@@ -23,13 +23,15 @@ pub(crate) fn reserve(
     ports: &[Port],
     has_ipv6: bool,
 ) -> Result<Vec<OwnedFd>> {
+    let mut all = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+    if has_ipv6 {
+        all.push(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    }
     let mut sockets = Vec::new();
     for port in ports {
-        let all =
-            [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let own = port.ip.map(|ip| vec![ip]);
-        for ip in own.unwrap_or_else(|| all[..1 + usize::from(has_ipv6)].into()) {
-            sockets.push(reserve_one(store, port, ip)?);
+        for ip in own.as_ref().unwrap_or(&all) {
+            sockets.push(reserve_one(store, port, *ip)?);
         }
     }
     Ok(sockets)
@@ -103,7 +105,7 @@ fn find_process(port: &Port) -> Option<String> {
         .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
     let has_socket = |pid: &String| {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
-        { descriptors.into_iter().flatten().flatten() }.any(|entry| {
+        descriptors.into_iter().flatten().flatten().any(|entry| {
             fs::read_link(entry.path()).is_ok_and(|it| it.to_str() == Some(&socket))
         })
     };
@@ -137,8 +139,8 @@ mod tests {
 
     #[test]
     fn a_port_that_another_program_has_is_a_conflict() {
-        let name = format!("kiste-ports-{}", std::process::id());
-        let store = NetworkStore::open(&std::env::temp_dir().join(name)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = NetworkStore::open(dir.path()).unwrap();
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = taken.local_addr().unwrap();
         let (ip, host) = (Some(address.ip()), address.port());

@@ -13,7 +13,7 @@ use libc::c_int;
 use crate::host_changes::SavedSysctl;
 use crate::lease::Lease;
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, ChainId, Family, Rule, Ruleset, ct};
+use crate::nft::{Batch, ChainId, Family, Rule, Ruleset};
 use crate::port::{Port, Protocol};
 use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
@@ -193,11 +193,11 @@ fn forward(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
         add(Rule::with_comment(name).oifname(bridge).iifname_not(bridge).drop());
     }
     isolated(networks).into_iter().for_each(&mut add);
-    add(Rule::default().ct_state(ct::ESTABLISHED_OR_RELATED).accept());
+    add(Rule::default().ct_established().accept());
     for NetworkRecord { network, .. } in networks {
         // Others, also on other networks, reach a container at published ports only.
         let (name, bridge) = (&network.name, &network.bridge);
-        add(Rule::with_comment(name).oifname(bridge).ct_status(ct::DNAT).accept());
+        add(Rule::with_comment(name).oifname(bridge).ct_dnat().accept());
         add(Rule::with_comment(name).oifname(bridge).iifname_not(bridge).drop());
     }
     not_a_router(networks, changed).into_iter().for_each(&mut add);
@@ -261,11 +261,8 @@ fn postrouting(network: &Network) -> Rules {
         }
         // A container may ask for a published port of its own network. The answer has
         // to pass the host, which changes the address back.
-        let own = Rule::with_comment(name)
-            .saddr(subnet)
-            .daddr(subnet)
-            .ct_status(ct::DNAT)
-            .masquerade();
+        let own =
+            Rule::with_comment(name).saddr(subnet).daddr(subnet).ct_dnat().masquerade();
         rules.push(("postrouting", own));
     }
     // The host reaches a published port by 127.0.0.1: the container cannot answer to

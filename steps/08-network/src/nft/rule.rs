@@ -32,15 +32,6 @@ const DIFFERENT: u32 = libc::NFT_CMP_NEQ as u32;
 const NETWORK: u32 = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
 const TRANSPORT: u32 = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
 
-/// The state and the status of a packet's connection: bits of enum ip_conntrack_info
-/// and enum ip_conntrack_status.
-pub(crate) mod ct {
-    /// Packets have gone in both directions, or have for a connection that is related.
-    pub(crate) const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
-    /// The destination was changed: the connection is for a published port.
-    pub(crate) const DNAT: u32 = 1 << 5;
-}
-
 impl Rule {
     /// Begins a rule. Its comment names the network or the container that it is for.
     pub(crate) fn with_comment(comment: impl fmt::Display) -> Self {
@@ -119,15 +110,20 @@ impl Rule {
             .compare(EQUAL, &[number])
     }
 
-    /// Matches packets whose connection has one of these state bits.
-    pub(crate) fn ct_state(self, bits: u32) -> Self {
+    /// Matches packets of a connection that has had packets in both directions, or that
+    /// is related to one.
+    pub(crate) fn ct_established(self) -> Self {
+        // NF_CT_STATE_BIT of IP_CT_ESTABLISHED and of IP_CT_RELATED.
+        let bits = 1 << 1 | 1 << 2;
         self.describe("ct state established,related")
             .connection(libc::NFT_CT_STATE, bits)
     }
 
-    /// Matches packets whose connection has one of these status bits.
-    pub(crate) fn ct_status(self, bits: u32) -> Self {
-        self.describe("ct status dnat").connection(libc::NFT_CT_STATUS, bits)
+    /// Matches packets of a connection whose destination was changed: it is to a
+    /// published port.
+    pub(crate) fn ct_dnat(self) -> Self {
+        // enum ip_conntrack_status: IPS_DST_NAT
+        self.describe("ct status dnat").connection(libc::NFT_CT_STATUS, 1 << 5)
     }
 
     /// Lets the packet pass this chain.
