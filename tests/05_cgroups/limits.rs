@@ -21,9 +21,9 @@ fn the_kernel_keeps_100m_of_memory_and_half_a_cpu() {
 fn a_quota_and_its_period_are_what_the_kernel_keeps() {
     let Some(bench) = bench() else { return };
     for (options, kept) in [
-        ("--cpu-quota 5000 --cpu-period 20000", "5000 20000"),
-        ("--cpu-quota 5000", "5000 100000"),
-        ("--cpu-quota 1000 --cpu-period 1000000", "1000 1000000"),
+        ("--cpu-quota 10000 --cpu-period 20000", "10000 20000"),
+        ("--cpu-quota 40000", "40000 100000"),
+        ("--cpu-quota 300000 --cpu-period 1000000", "300000 1000000"),
         ("--cpu-period 1000", "max 1000"),
         ("--cpu-quota -1 --cpu-period 20000", "max 20000"),
         ("--cpu-quota 0 --cpu-period 0", "max 100000"),
