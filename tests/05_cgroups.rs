@@ -14,6 +14,8 @@ mod closed_stdout;
 mod concurrent;
 #[path = "05_cgroups/control.rs"]
 mod control;
+#[path = "05_cgroups/devices.rs"]
+mod devices;
 #[path = "05_cgroups/enforced.rs"]
 mod enforced;
 #[path = "05_cgroups/explain.rs"]
@@ -26,6 +28,8 @@ mod gc;
 mod leftovers;
 #[path = "05_cgroups/limits.rs"]
 mod limits;
+#[path = "05_cgroups/not_asked_for.rs"]
+mod not_asked_for;
 #[path = "05_cgroups/options.rs"]
 mod options;
 #[path = "05_cgroups/refused.rs"]

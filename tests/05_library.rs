@@ -33,11 +33,12 @@ fn a_container_with_all_limits_starts_without_a_command_line(
         memory: Some(Max::At(64 << 20)),
         swap: Some(Swap::Asked(Max::At(96 << 20))),
         memory_reservation: Some(Max::At(32 << 20)),
-        cpus: Some(Cpus { quota: Cpus::PERIOD / 2 }),
+        cpus: Some(Cpus { quota: Max::At(50_000), period: 100_000 }),
         cpu_shares: Some(CpuShares(512)),
         cpuset_cpus: "0".parse().ok(),
         pids: Some(Max::At(20)),
         blkio_weight: Some(BlkioWeight(1000)),
+        ..Limits::default()
     };
     // The run directory shows that the container is alive. The cgroup is made after it.
     let placement = placement(bench)?;

@@ -28,6 +28,8 @@ mod limits;
 mod maps;
 #[path = "06_user/options.rs"]
 mod options;
+#[path = "06_user/outlives.rs"]
+mod outlives;
 #[path = "06_user/owners.rs"]
 mod owners;
 #[path = "06_user/root.rs"]

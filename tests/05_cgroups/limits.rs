@@ -18,6 +18,38 @@ fn the_kernel_keeps_100m_of_memory_and_half_a_cpu() {
 }
 
 #[test]
+fn a_quota_and_its_period_are_what_the_kernel_keeps() {
+    let Some(bench) = bench() else { return };
+    for (options, kept) in [
+        ("--cpu-quota 10000 --cpu-period 20000", "10000 20000"),
+        ("--cpu-quota 40000", "40000 100000"),
+        ("--cpu-quota 300000 --cpu-period 1000000", "300000 1000000"),
+        ("--cpu-period 1000", "max 1000"),
+        ("--cpu-quota -1 --cpu-period 20000", "max 20000"),
+        ("--cpu-quota 0 --cpu-period 0", "max 100000"),
+    ] {
+        assert_eq!(kernel::cpus(start(&bench, options).pid), kept, "{options}");
+    }
+}
+
+#[test]
+fn the_high_mark_of_memory_is_kept_on_version_2_and_refused_on_version_1() {
+    let Some(bench) = bench() else { return };
+    if !kernel::is_v2() {
+        let ran = bench.run(&["--memory-high", "32m"], &["touch", "/ran"]);
+        ran.exits(125)
+            .complains("has no memory.high")
+            .complains("version 1 has no such limit");
+        assert!(!bench.rootfs().join("ran").exists());
+        return;
+    }
+    let running = start(&bench, "-m 64m --memory-high 32m");
+    assert_eq!(kernel::value(running.pid, "memory.high", ""), (32 << 20).to_string());
+    let running = start(&bench, "--memory-high -1");
+    assert_eq!(kernel::value(running.pid, "memory.high", ""), "max");
+}
+
+#[test]
 fn on_version_2_each_limit_is_in_its_file() {
     let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
     let running = start(&bench, "-m 64m --cpus 0.5 --cpu-shares 512 --pids-limit 20");
@@ -105,8 +137,12 @@ fn a_limit_that_is_not_asked_for_is_not_set() {
     let Some(bench) = bench() else { return };
     let asked_for_none =
         "-m -1 --memory-swap -1 --memory-reservation -1 --pids-limit max";
-    for running in [bench.start(&[], &["sleep", "100"]), start(&bench, asked_for_none)]
-    {
+    let zeros = "-m 0 --memory-swap 0 --pids-limit 0 --cpus 0 --cpu-shares 0";
+    for running in [
+        bench.start(&[], &["sleep", "100"]),
+        start(&bench, asked_for_none),
+        start(&bench, zeros),
+    ] {
         let enabled = |v2, v1| host::cgroup_file(running.pid, named(v2, v1)).is_some();
         assert!(
             enabled("memory.max", "memory.limit_in_bytes"),
@@ -124,7 +160,9 @@ fn a_limit_that_is_not_asked_for_is_not_set() {
 #[test]
 fn a_size_may_be_in_bytes_kilobytes_megabytes_or_gigabytes() {
     let Some(bench) = bench() else { return };
-    for size in ["8388608", "8388608b", "8192k", "8m", "8M", "0.0078125g"] {
+    for size in
+        ["8388608", "8388608b", "8192k", "8m", "8M", "8MiB", "8Mi", "0.0078125g"]
+    {
         let running = bench.start(&["--memory", size], &["sleep", "100"]);
         assert_eq!(kernel::memory(running.pid), "8388608", "{size}");
     }

@@ -156,12 +156,12 @@ fn a_controller_that_no_hierarchy_has_is_named_with_a_hint() {
 }
 
 #[test]
-fn without_any_cgroup_file_system_nothing_is_started() {
+fn without_any_cgroup_file_system_a_limit_is_refused() {
     if !tool("mount") {
         return;
     }
     let Some(bench) = bench() else { return };
-    let ran = run_after(&bench, "umount -R /sys/fs/cgroup", &[]);
+    let ran = run_after(&bench, "umount -R /sys/fs/cgroup", &["-m", "64m"]);
     assert_refused(&bench, &ran)
         .complains("no cgroup file system is mounted")
         .complains("mount -t cgroup2");

@@ -91,6 +91,18 @@ fn a_limit_holds_in_a_delegated_cgroup_and_the_containers_cgroup_is_removed() {
 }
 
 #[test]
+fn doctor_says_which_limits_are_delegated() {
+    let Some(delegated) = Delegated::make() else { return };
+    let ran = delegated.user.call(["doctor"]);
+    let at = delegated.top.display();
+    for name in ["cgroup-memory", "cgroup-pids", "cgroup-freeze"] {
+        let line = ran.exits(0).out.lines().find(|line| line.contains(name)).unwrap();
+        let told = format!("delegated to you at {at}");
+        assert!(line.starts_with("ok") && line.ends_with(&told), "{line}");
+    }
+}
+
+#[test]
 fn a_limit_of_a_controller_that_is_not_delegated_is_refused() {
     let Some(delegated) = Delegated::make() else { return };
     let ran = delegated.user.run(&["--cpuset-cpus", "0"], &["echo", "it runs"]);

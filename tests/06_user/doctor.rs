@@ -86,6 +86,22 @@ fn a_user_without_ranges_is_told_how_to_get_them() {
     );
 }
 
+/// The limits of the host's cgroups are not his, so no check of them is ok.
+#[test]
+fn a_user_to_whom_nothing_is_delegated_is_told_that_no_limit_can_be_set() {
+    let Some(mut user) = without_ranges() else { return };
+    user.as_user = ["env", "-u", "DBUS_SESSION_BUS_ADDRESS"].map(String::from).into();
+    let ran = user.call(JSON);
+    for name in ["memory", "cpu", "pids", "cpuset", "freeze", "kill"] {
+        let (verdict, found, fix) =
+            verdict_found_and_fix(ran.exits(0), &format!("cgroup-{name}"));
+        assert_eq!(verdict, "missing", "{name}: {found}");
+        assert!(found.contains("not delegated to you"), "{name}: {found}");
+        assert!(fix.contains("sudo"), "{name}: {fix}");
+    }
+    user.run(&["-m", "32m"], &["true"]).exits(125);
+}
+
 #[test]
 fn short_ranges_and_missing_ones_have_different_messages() {
     let short = format!("{NAME}:200000:1000\n");

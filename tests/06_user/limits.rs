@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use kiste_tests::host;
+use kiste_tests::{User, host};
 
 use crate::{with_ranges, without_ranges};
 
@@ -17,6 +17,8 @@ fn a_limit_that_cannot_be_set_is_refused_with_the_controller_and_a_hint() {
         (["--cpus", "0.5"], "the cpu controller"),
         (["--cpu-shares", "9"], "the cpu controller"),
         (["--cpuset-cpus", "0"], "the cpuset controller"),
+        (["--cpu-period", "5000"], "the cpu controller"),
+        (["--memory-high", "32m"], "the memory controller"),
         (["--blkio-weight", "10"], "the io controller"),
     ] {
         let ran = user.run(&limit, &["touch", "/ran"]);
@@ -51,6 +53,47 @@ fn without_a_limit_the_command_runs_in_the_callers_cgroup() {
     drop(running);
     let ran = user.run(&[], &["true"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+}
+
+/// Starts after a script of root's has changed the mounts that the user sees.
+fn after(user: &mut User, prepare: &str) {
+    let script = format!("set -e; {prepare}; exec \"$@\"");
+    let starter = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
+    user.as_root = starter.map(String::from).to_vec();
+    user.as_root.extend([script, "sh".into()]);
+}
+
+#[test]
+fn a_cgroup_mount_that_the_user_may_not_look_at_stops_no_start_without_limits() {
+    let Some(mut user) = without_ranges() else { return };
+    let closed = user.dir().join("closed");
+    let at = closed.join("cgroup");
+    fs::create_dir_all(&at).unwrap();
+    let (closed, at) = (closed.display(), at.display());
+    let mount = "$(ls -d /sys/fs/cgroup/unified /sys/fs/cgroup | head -n 1)";
+    for prepare in [
+        format!("mount --bind {mount} {at}; chmod 700 {closed}; chown 0 {closed}"),
+        format!(
+            "mount -t tmpfs -o mode=700 none {closed}; mkdir {at}; mount --bind {mount} {at}"
+        ),
+        // The only one.
+        format!(
+            "mount -t tmpfs -o mode=700 none {closed}; mkdir {at}; mount --bind {mount} {at}; umount -R /sys/fs/cgroup"
+        ),
+    ] {
+        after(&mut user, &prepare);
+        user.run(&[], &["echo", "it runs"]).prints("it runs");
+        user.run(&["-m", "64m"], &["true"]).exits(125).complains("not delegated");
+    }
+}
+
+#[test]
+fn a_mount_point_whose_name_is_not_utf_8_stops_no_start() {
+    let Some(mut user) = without_ranges() else { return };
+    let dir = user.dir().display().to_string();
+    let mount = "mkdir -p $name; mount -t tmpfs none $name";
+    after(&mut user, &format!("cd {dir}; name=$(printf '\\377'); {mount}"));
+    user.run(&[], &["echo", "it runs"]).prints("it runs");
 }
 
 /// The container sees no other cgroup, and cannot make one.

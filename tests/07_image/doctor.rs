@@ -1,8 +1,9 @@
 //! `doctor` checks overlayfs, as root and as a user.
 
+use kiste_tests::tool;
 use serde_json::Value;
 
-use crate::test_store::{TestStore, everywhere};
+use crate::test_store::{TestStore, everywhere, root, without_ranges};
 
 #[track_caller]
 fn check(store: &TestStore, name: &str) -> Option<Value> {
@@ -47,4 +48,34 @@ fn doctor_creates_no_store() {
         store.exactly(&["doctor"]).exits(0);
         assert!(!store.path().exists());
     });
+}
+
+/// Chapter 7: the upper directory of an overlay cannot be on an overlay.
+#[test]
+fn doctor_says_where_the_store_is_on_an_overlay() {
+    let Some(store) = root().filter(|_| tool("mount")) else { return };
+    let bench = store.bench();
+    let says = |mount: &str| {
+        let script = format!("set -e; {mount}; exec \"$@\"");
+        let starter = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
+        let starter = [&starter[..], &[&script, "sh"]].concat();
+        let ran = bench.call_by(&starter, ["doctor", "--format", "json"]);
+        let checks: Vec<Value> = serde_json::from_str(&ran.exits(0).out).expect("JSON");
+        let check = checks.into_iter().find(|check| check["name"] == "store");
+        check.expect("the store is checked")["verdict"].to_string()
+    };
+    let overlay = "mount -t overlay -o lowerdir=/var/lib:/var/cache none /var/lib";
+    assert_eq!(says(overlay), "\"missing\"");
+    assert_eq!(says("mount -t tmpfs none /var/lib"), "\"ok\"");
+}
+
+/// Linux 5.19 was the first whose overlays take idmapped layers.
+#[test]
+fn doctor_tells_root_whether_layers_can_be_idmapped() {
+    let Some(store) = root() else { return };
+    let verdict = check(&store, "overlay-idmapped").expect("it is checked");
+    let expected = if kernel() >= (5, 19) { "ok" } else { "missing" };
+    assert_eq!(verdict["verdict"], expected, "{verdict}");
+    let Some(user) = without_ranges() else { return };
+    assert!(check(&user, "overlay-idmapped").is_none(), "a user needs none");
 }

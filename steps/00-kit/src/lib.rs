@@ -18,6 +18,7 @@ pub mod doctor;
 mod failure;
 mod file;
 mod find_program;
+mod first_process;
 mod id;
 mod liveness;
 mod lock;

@@ -2,7 +2,8 @@
 //!
 //! A container is alive while a process holds the lock of its run directory, or while
 //! its `state.json` names a process that runs. So one that is created, running or
-//! paused is never collected, whether or not its creator still runs.
+//! paused is never collected, whether or not its creator still runs. What belongs to a
+//! container stays also while its noted first process runs; `gc` kills that one.
 
 use std::fs::{File, metadata};
 use std::io;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Hint};
 use crate::file::{if_exists, read_kernel_file};
+use crate::first_process;
 use crate::lock::{Locked, open_run_dir, read_file, try_lock_shared};
 
 /// The answer to whether a container is alive.
@@ -72,7 +74,8 @@ pub fn liveness(run_dir: &Path, runtime: Option<&ProcessIdentity>) -> Result<Liv
             Liveness::Gone if runtime.is_some_and(ProcessIdentity::surely_runs) => {
                 Ok(Liveness::Alive)
             }
-            found => Ok(found),
+            Liveness::Gone => first_process::liveness(&directory, run_dir),
+            Liveness::Alive => Ok(Liveness::Alive),
         },
     }
 }
@@ -119,7 +122,7 @@ impl ProcessIdentity {
         ProcessIdentity::of_process(std::process::id() as i32)
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let state: Self = serde_json::from_str(text)?;
         match state.pid {
             // kill(2) takes 0 and negative numbers for process groups.
@@ -130,7 +133,7 @@ impl ProcessIdentity {
         }
     }
 
-    fn liveness(&self) -> Result<Liveness> {
+    pub(crate) fn liveness(&self) -> Result<Liveness> {
         if self.boot.is_some() && self.boot != Some(boot()?) {
             return Ok(Liveness::Gone);
         }

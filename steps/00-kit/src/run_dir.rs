@@ -99,6 +99,11 @@ impl RunDir {
         Ok(text.unwrap_or_default())
     }
 
+    #[cfg(test)]
+    pub(crate) fn unlock_for_test(&self) {
+        self.directory.unlock().unwrap();
+    }
+
     /// Leaves the directory for `gc`, because something that it notes could not be
     /// undone. The lock is held until this process ends.
     pub fn keep(self) {

@@ -22,7 +22,9 @@ fn rootfs() -> Check {
 
 /// pivot_root(2): the kernel's initial rootfs cannot be pivoted away from.
 fn pivot() -> Check {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounts = std::fs::read("/proc/self/mounts").unwrap_or_default();
+    // The name of a mount point need not be UTF-8.
+    let mounts = String::from_utf8_lossy(&mounts);
     let root = mounts.lines().filter_map(|line| line.split_once(" / ")).next_back();
     match root.and_then(|(_, rest)| rest.split(' ').next()) {
         Some("rootfs") => Check::fails(

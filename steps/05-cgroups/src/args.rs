@@ -1,6 +1,7 @@
 //! The options of this step, spelled as Docker spells them, and the rules between them.
 
-use std::ops::RangeInclusive;
+mod devices;
+mod parse;
 
 use anyhow::Result;
 use kit::{Failure, Id};
@@ -9,8 +10,10 @@ use crate::cpuset::CpuList;
 use crate::limits::Limits;
 use crate::placement::{CgroupParent, Placement, SessionBus};
 use crate::rules::LimitError;
-use crate::size::Size;
 use crate::values::{BlkioWeight, CpuShares, Cpus, Max, Swap};
+
+use devices::DeviceArgs;
+use parse::{blkio_weight, cpus, memory, period, pids, quota, shares};
 
 /// The options that limit a container.
 #[derive(clap::Args, Clone, Debug)]
@@ -18,7 +21,7 @@ use crate::values::{BlkioWeight, CpuShares, Cpus, Max, Swap};
 pub struct Args {
     /// Memory limit: beyond it the kernel kills a process (512m, 1.5g)
     ///
-    /// -1 for no limit.
+    /// -1 or 0 for no limit.
     #[arg(short, long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
     memory: Option<Max>,
     /// Memory and swap together (-1 for no limit) [default: twice --memory]
@@ -27,9 +30,18 @@ pub struct Args {
     /// Memory that is reclaimed last when the host runs short
     #[arg(long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
     memory_reservation: Option<Max>,
+    /// Memory beyond which it is slowed down, and its memory reclaimed (cgroup v2)
+    #[arg(long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
+    memory_high: Option<Max>,
     /// Limit of CPU time, in CPUs (0.5 is half of one)
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER", value_parser = cpus, allow_negative_numbers = true, conflicts_with_all = ["cpu_quota", "cpu_period"])]
     cpus: Option<Cpus>,
+    /// CPU time in each period, in microseconds (-1 for no limit)
+    #[arg(long, value_name = "TIME", value_parser = quota, allow_negative_numbers = true)]
+    cpu_quota: Option<Max>,
+    /// Period of --cpu-quota, in microseconds (1000 to 1000000) [default: 100000]
+    #[arg(long, value_name = "TIME", value_parser = period, allow_negative_numbers = true)]
+    cpu_period: Option<u64>,
     /// Share of CPU time when there is not enough for all (2 to 262144; default 1024)
     #[arg(long, value_name = "SHARES", value_parser = shares, allow_negative_numbers = true)]
     cpu_shares: Option<CpuShares>,
@@ -42,6 +54,8 @@ pub struct Args {
     /// Share of block I/O when there is not enough for all (10 to 1000)
     #[arg(long, value_name = "WEIGHT", value_parser = blkio_weight, allow_negative_numbers = true)]
     blkio_weight: Option<BlkioWeight>,
+    #[command(flatten)]
+    devices: DeviceArgs,
     /// Parent of the container's cgroup
     #[arg(long, value_name = "PATH", default_value = "kiste")]
     cgroup_parent: CgroupParent,
@@ -55,23 +69,25 @@ impl Args {
     ///
     /// # Errors
     /// A usage error (exit code 2) when two options contradict each other, or when the
-    /// host has fewer CPUs than are asked for.
+    /// host has fewer CPUs than are asked for. An error when a device is not there.
     pub fn limits(&self) -> Result<Limits> {
         let online = self
             .cpus
             .and_then(|_| kit::read_kernel_file("/sys/devices/system/cpu/online").ok());
         let online = online.and_then(|text| text.parse().ok());
-        self.limits_on(online.as_ref()).map_err(|rule| rule.exit(2).into())
+        let mut limits =
+            self.limits_on(online.as_ref()).map_err(|rule| rule.exit(2))?;
+        self.devices.add_to(&mut limits)?;
+        Ok(limits)
     }
 
     /// Returns where the cgroup of container `id` is made. The environment has the
     /// address of the session bus.
     pub fn placement(&self, id: &Id) -> Placement {
-        let bus = std::env::var_os("DBUS_SESSION_BUS_ADDRESS");
         Placement {
             parent: self.cgroup_parent.clone(),
             id: id.clone(),
-            session_bus: bus.map(|it| SessionBus(it.to_string_lossy().into())),
+            session_bus: session_bus(),
         }
     }
 
@@ -83,14 +99,16 @@ impl Args {
             return Err(Failure::new(format!("{SWAP}: it needs --memory")));
         }
         let limits = Limits {
-            memory: self.memory,
+            memory: if_set(self.memory),
             swap: self.swap(),
-            memory_reservation: self.memory_reservation,
-            cpus: self.cpus,
-            cpu_shares: self.cpu_shares,
+            memory_reservation: if_set(self.memory_reservation),
+            memory_high: if_set(self.memory_high),
+            cpus: self.cpu_time(),
+            cpu_shares: self.cpu_shares.filter(|shares| shares.0 != 0),
             cpuset_cpus: self.cpuset_cpus.clone(),
-            pids: self.pids_limit,
-            blkio_weight: self.blkio_weight,
+            pids: if_set(self.pids_limit),
+            blkio_weight: self.blkio_weight.filter(|weight| weight.0 != 0),
+            ..Limits::default()
         };
         limits.check().map_err(name_options)?;
         Ok(limits)
@@ -99,7 +117,7 @@ impl Args {
     /// Makes the limit of memory and swap together by Docker's rule: if it is not
     /// given, it is twice the memory.
     fn swap(&self) -> Option<Swap> {
-        match (self.memory, self.memory_swap) {
+        match (if_set(self.memory), if_set(self.memory_swap)) {
             (_, Some(total)) => Some(Swap::Asked(total)),
             (Some(Max::At(memory)), None) => {
                 Some(Swap::Implied(Max::At(memory.saturating_mul(2))))
@@ -107,6 +125,29 @@ impl Args {
             (None | Some(Max::Unlimited), None) => None,
         }
     }
+
+    /// Makes the limit of CPU time of `--cpus`, or of the quota and the period.
+    fn cpu_time(&self) -> Option<Cpus> {
+        let (quota, period) = match self.cpus {
+            Some(cpus) => (if_set(Some(cpus.quota)), None),
+            None => (if_set(self.cpu_quota), self.cpu_period.filter(|it| *it != 0)),
+        };
+        (quota.is_some() || period.is_some()).then(|| Cpus {
+            quota: quota.unwrap_or(Max::Unlimited),
+            period: period.unwrap_or(Cpus::PERIOD),
+        })
+    }
+}
+
+/// Returns a limit that is set: 0 means that it is not.
+fn if_set(limit: Option<Max>) -> Option<Max> {
+    limit.filter(|limit| *limit != Max::At(0))
+}
+
+/// Returns the session bus that the environment names.
+pub(crate) fn session_bus() -> Option<SessionBus> {
+    let bus = std::env::var_os("DBUS_SESSION_BUS_ADDRESS");
+    bus.map(|it| SessionBus(it.to_string_lossy().into()))
 }
 
 const SWAP: &str = "--memory-swap is the total of memory and swap";
@@ -126,6 +167,10 @@ fn name_options(error: LimitError) -> Failure {
             ))
             .hint("it is the part of --memory that is reclaimed last")
         }
+        LimitError::HighAboveMemory { high, memory } => {
+            Failure::new(format!("--memory-high {high} is more than --memory {memory}"))
+                .hint("--memory is where the kernel kills: --memory-high comes before")
+        }
         LimitError::OutOfRange(..) => error.into(),
     }
 }
@@ -142,40 +187,6 @@ fn require_online(cpus: Cpus, online: &CpuList) -> Result<(), Failure> {
         online.count()
     );
     Err(Failure::new(what).hint("it counts CPUs: 0.5 is half of one"))
-}
-
-fn memory(text: &str) -> Result<Max, String> {
-    match Max::parse(text, |text| text.parse().map(|Size(bytes)| bytes))? {
-        Max::At(bytes) if !Max::BYTES.contains(&bytes) => {
-            let rule = "at least a page of memory: 4k (-1 for no limit)";
-            let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
-            Err(match bytes {
-                1.. if !has_unit => {
-                    format!("{rule}; {text} is {bytes} bytes, did you mean {text}m?")
-                }
-                _ => rule.into(),
-            })
-        }
-        max => Ok(max),
-    }
-}
-
-fn pids(text: &str) -> Result<Max, String> {
-    let rule = "a number of processes is at least 1 (-1 for no limit)";
-    Max::parse(text, |text| number(text, Max::PROCESSES, rule))
-}
-
-fn shares(text: &str) -> Result<CpuShares, String> {
-    number(text, CpuShares::RANGE, "CPU shares are 2 to 262144").map(CpuShares)
-}
-
-fn blkio_weight(text: &str) -> Result<BlkioWeight, String> {
-    let rule = "a block I/O weight is 10 to 1000";
-    number(text, BlkioWeight::RANGE, rule).map(BlkioWeight)
-}
-
-fn number(text: &str, range: RangeInclusive<u64>, rule: &str) -> Result<u64, String> {
-    text.parse().ok().filter(|number| range.contains(number)).ok_or(rule.into())
 }
 
 #[cfg(test)]
@@ -209,10 +220,35 @@ mod tests {
     fn a_tiny_size_without_a_unit_gets_a_question_about_the_unit() {
         let refused = limits("-m 32").unwrap_err();
         assert!(refused.contains("32 is 32 bytes, did you mean 32m?"), "{refused}");
-        for line in ["-m 0", "-m 32b", "-m 3k"] {
+        for line in ["-m 32b", "-m 3k"] {
             let refused = limits(line).unwrap_err();
             assert!(!refused.contains("did you mean"), "{refused}");
         }
+    }
+
+    #[test]
+    fn zero_is_as_if_the_option_were_not_there() {
+        let zeros = "-m 0 --memory-swap 0 --memory-reservation 0 --memory-high 0 --cpus 0 \
+                     --cpu-shares 0 --pids-limit 0 --blkio-weight 0";
+        assert_eq!(limits(zeros), Ok(Limits::default()));
+        assert_eq!(limits("--cpu-quota 0 --cpu-period 0"), Ok(Limits::default()));
+        assert_eq!(limits("-m 8m --memory-swap 0"), limits("-m 8m"));
+    }
+
+    #[test]
+    fn cpu_time_is_a_number_of_cpus_or_a_quota_and_a_period() {
+        let time = |line: &str| limits(line).map(|limits| limits.cpus.unwrap());
+        let cpus = |quota, period| Ok(Cpus { quota, period });
+        assert_eq!(time("--cpus 0.5"), cpus(Max::At(50_000), 100_000));
+        assert_eq!(time("--cpu-quota 5000"), cpus(Max::At(5000), 100_000));
+        assert_eq!(time("--cpu-period 5000"), cpus(Max::Unlimited, 5000));
+        assert_eq!(
+            time("--cpu-quota -1 --cpu-period 1000000"),
+            cpus(Max::Unlimited, 1_000_000)
+        );
+        assert!(
+            limits("--cpus 1 --cpu-period 5000").unwrap_err().contains("--cpu-period")
+        );
     }
 
     #[test]

@@ -200,12 +200,13 @@ fn kill_and_remove(mut directories: Vec<Directory>) -> Result<()> {
 /// Refuses limits whose controller no hierarchy has, before anything is made.
 fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
     let is_root = rustix::process::geteuid().is_root();
-    if is_root && hierarchies.iter().next().is_none() {
+    let needed = limits.controllers();
+    if is_root && hierarchies.iter().next().is_none() && !needed.is_empty() {
         let fix = "mount them: `mount -t cgroup2 none /sys/fs/cgroup`";
         return Err(Failure::new("no cgroup file system is mounted").hint(fix).into());
     }
     let is_missing = |it: &Controller| hierarchies.holding(*it).is_none();
-    let Some(missing) = limits.controllers().into_iter().find(is_missing) else {
+    let Some(missing) = needed.into_iter().find(is_missing) else {
         return Ok(());
     };
     let name = missing.name(Version::V2);

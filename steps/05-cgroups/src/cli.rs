@@ -4,11 +4,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use kit::doctor::Check;
 use kit::{Failure, Hint, RunDir, RunDirArgs};
 
-use crate::args::Args;
+use crate::args::{Args, session_bus};
 use crate::cgroup::Cgroup;
+use crate::doctor::checks;
 use crate::gc::{gc, gc_nearby};
+
+/// Runs the checks of this step: `cgroup-v2`, `cgroup-v1`, `cgroup-memory`,
+/// `cgroup-cpu`, `cgroup-pids`, `cgroup-cpuset`, `cgroup-swap`, `cgroup-blkio-weight`,
+/// `cgroup-freeze`, `cgroup-kill`.
+pub fn doctor() -> Vec<Check> {
+    checks(session_bus().as_ref())
+}
 
 /// Runs `gc`: removes the containers that dead runtimes have left, and prints their
 /// ids.

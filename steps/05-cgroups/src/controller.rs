@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 
 /// The version of a hierarchy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,5 +70,15 @@ impl Controller {
         let names = kit::read_kernel_file(file)
             .with_context(|| format!("read {}", file.display()))?;
         Ok(Self::named(names.split_whitespace(), Version::V2))
+    }
+
+    /// Does the same, and finds none in a file that a user may not read.
+    pub(crate) fn listed_if_readable(file: &Path) -> Result<BTreeSet<Self>> {
+        match Self::listed(file) {
+            Err(error) if kit::errno(&error) == Some(Errno::EACCES) => {
+                Ok(BTreeSet::new())
+            }
+            listed => listed,
+        }
     }
 }

@@ -19,9 +19,9 @@ pub(crate) const FIX: &str = "start it in a cgroup that is yours: `systemd-run -
 
 impl Hierarchies {
     /// Finds the hierarchies in which this process may make cgroups. Root may do so in
-    /// all of them. Without root it is the part of the unified hierarchy that is
-    /// delegated to the user. If a controller is missing there, this asks systemd for a
-    /// scope.
+    /// all of them, but for those that are read-only, and hold nothing that is
+    /// `needed`. Without root it is the part of the unified hierarchy that is delegated
+    /// to the user. If a controller is missing there, this asks systemd for a scope.
     ///
     /// # Errors
     /// The errors of [`Hierarchies::detect`], and when systemd makes no scope.
@@ -31,7 +31,7 @@ impl Hierarchies {
     ) -> Result<Self> {
         let found = Self::detect()?;
         if rustix::process::geteuid().is_root() {
-            return Ok(found);
+            return Ok(found.writable_or_holding(needed));
         }
         let delegated = found.delegated();
         let is_enough = needed.iter().all(|it| delegated.holding(*it).is_some());
@@ -43,7 +43,21 @@ impl Hierarchies {
         Ok(Self::detect()?.delegated())
     }
 
-    fn delegated(&self) -> Self {
+    /// Leaves out the hierarchies in which root can make no cgroup, as in a container.
+    /// One that holds a controller of `needed` stays, and is refused when it is used.
+    fn writable_or_holding(mut self, needed: &BTreeSet<Controller>) -> Self {
+        self.0.retain(|it| {
+            access(&it.mount_point, AccessFlags::W_OK).is_ok()
+                || needed.iter().any(|controller| it.holds(*controller))
+        });
+        if needed.is_empty() && self.0.is_empty() {
+            kit::warn("no cgroups can be made here: the container runs in yours");
+        }
+        self
+    }
+
+    /// Returns the part that is delegated to this process, with its controllers.
+    pub(crate) fn delegated(&self) -> Self {
         let delegated = self.unified().and_then(|hierarchy| {
             let base = base(hierarchy)?;
             // Fewer controllers may be delegated than the host has.

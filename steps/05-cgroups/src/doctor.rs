@@ -6,14 +6,15 @@ use std::path::Path;
 
 use kit::doctor::Check;
 
+use crate::caller::Caller;
 use crate::controller::{Controller, Version};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::limits::Limit;
+use crate::placement::SessionBus;
 
-/// Runs the checks of this step: `cgroup-v2`, `cgroup-v1`, `cgroup-memory`,
-/// `cgroup-cpu`, `cgroup-pids`, `cgroup-cpuset`, `cgroup-swap`, `cgroup-blkio-weight`,
-/// `cgroup-freeze`, `cgroup-kill`.
-pub fn doctor() -> Vec<Check> {
+/// Runs the checks of this step. The first two are about the host, and the rest about
+/// what this caller can use of it; a user's systemd is on `bus`.
+pub(crate) fn checks(bus: Option<&SessionBus>) -> Vec<Check> {
     let hierarchies = match Hierarchies::detect() {
         Ok(hierarchies) => hierarchies,
         Err(error) => {
@@ -26,20 +27,25 @@ pub fn doctor() -> Vec<Check> {
     };
     if hierarchies.iter().next().is_none() {
         let fix = "mount -t cgroup2 none /sys/fs/cgroup";
-        return vec![Check::fails("cgroup", "no cgroup file system is mounted", fix)];
+        return vec![Check::missing("cgroup", "no cgroup file system is mounted", fix)];
     }
-    let controller = |controller| holder(&hierarchies, controller);
+    let caller = Caller::of_process(&hierarchies, bus);
+    let of = |controller, check| {
+        let hierarchy = hierarchies.holding(controller);
+        caller.restrict(check, hierarchy, Some(controller))
+    };
+    let holder = |controller| of(controller, holder(&hierarchies, controller));
     vec![
         unified(&hierarchies),
         legacy(&hierarchies),
-        controller(Controller::Memory),
-        controller(Controller::Cpu),
-        controller(Controller::Pids),
-        controller(Controller::Cpuset),
-        swap(&hierarchies),
-        blkio_weight(&hierarchies),
-        freeze(&hierarchies),
-        kill(&hierarchies),
+        holder(Controller::Memory),
+        holder(Controller::Cpu),
+        holder(Controller::Pids),
+        holder(Controller::Cpuset),
+        of(Controller::Memory, swap(&hierarchies)),
+        of(Controller::Io, blkio_weight(&hierarchies)),
+        caller.restrict(freeze(&hierarchies), freezer(&hierarchies), None),
+        caller.restrict(kill(&hierarchies), hierarchies.unified(), None),
     ]
 }
 
@@ -144,9 +150,12 @@ fn blkio_weight(hierarchies: &Hierarchies) -> Check {
     check("cgroup-blkio-weight", found, "no io.weight or blkio.weight", fix)
 }
 
+fn freezer(hierarchies: &Hierarchies) -> Option<&Hierarchy> {
+    hierarchies.unified().or_else(|| hierarchies.holding(Controller::Freezer))
+}
+
 fn freeze(hierarchies: &Hierarchies) -> Check {
-    let found =
-        hierarchies.unified().or_else(|| hierarchies.holding(Controller::Freezer));
+    let found = freezer(hierarchies);
     let missing = "neither version 2 nor the freezer is mounted";
     let fix = "boot a newer kernel, or use a virtual machine (book: Set-up)";
     check("cgroup-freeze", found.map(place), missing, fix)

@@ -51,7 +51,10 @@ fn collect_all(found: Vec<Result<Abandoned>>) -> Collected {
 
 fn collect(abandoned: Abandoned) -> Result<String> {
     let id = abandoned.id();
-    if let Err(error) = remove_noted(&abandoned) {
+    // First the cgroups: a frozen process does not end.
+    let outcomes = [remove_noted(&abandoned), abandoned.kill_first_process()];
+    let errors = outcomes.into_iter().filter_map(Result::err).collect();
+    if let Err(error) = kit::combine(errors) {
         abandoned.keep();
         return Err(error.context(id));
     }

@@ -1,10 +1,12 @@
 //! The cgroup hierarchies of this host, and the controllers in each.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::read_kernel_file;
 
 use crate::controller::{Controller, Version};
 use crate::mountinfo::{self, Mount};
@@ -29,7 +31,7 @@ impl Hierarchy {
         self.controllers.contains(&controller)
     }
 
-    fn of(mount: &Mount, own_cgroups: &str) -> Self {
+    fn of(mount: &Mount, own_cgroups: &[u8]) -> Self {
         let options = mount.options.iter().map(String::as_str);
         let controllers = match mount.version {
             Version::V1 => Controller::named(options, Version::V1),
@@ -54,17 +56,19 @@ impl Hierarchy {
 
 /// Returns the path in the line of /proc/self/cgroup for the hierarchy of `mount`:
 /// `4:cpu,cpuacct:/a` or `0::/a`.
-fn own_cgroup<'a>(own_cgroups: &'a str, mount: &Mount) -> Option<&'a Path> {
-    own_cgroups.lines().find_map(|line| {
-        let [id, names, path] = line.splitn(3, ':').collect::<Vec<_>>()[..] else {
-            return None;
-        };
-        let is_option = |name: &str| mount.options.iter().any(|option| option == name);
+fn own_cgroup<'a>(own_cgroups: &'a [u8], mount: &Mount) -> Option<&'a Path> {
+    own_cgroups.split(|byte| *byte == b'\n').find_map(|line| {
+        let fields: Vec<_> = line.splitn(3, |byte| *byte == b':').collect();
+        let [id, names, path] = fields[..] else { return None };
+        let is_option =
+            |name: &[u8]| mount.options.iter().any(|option| option.as_bytes() == name);
         let its = match mount.version {
-            Version::V2 => id == "0",
-            Version::V1 => id != "0" && names.split(',').all(is_option),
+            Version::V2 => id == b"0",
+            Version::V1 => {
+                id != b"0" && names.split(|byte| *byte == b',').all(is_option)
+            }
         };
-        its.then_some(Path::new(path))
+        its.then_some(Path::new(OsStr::from_bytes(path)))
     })
 }
 
@@ -78,8 +82,7 @@ impl Hierarchies {
     /// # Errors
     /// When /proc is not mounted, or a file in it or a mount point cannot be read.
     pub(crate) fn detect() -> Result<Self> {
-        let read =
-            |path| read_kernel_file(path).with_context(|| format!("read {path}"));
+        let read = |path| fs::read(path).with_context(|| format!("read {path}"));
         let mut mounts = Vec::new();
         for mount in mountinfo::parse(&read("/proc/self/mountinfo")?) {
             if mount.is_visible()? {
@@ -89,7 +92,7 @@ impl Hierarchies {
         let mut found = Self::of(&mounts, &read("/proc/self/cgroup")?);
         for unified in found.0.iter_mut().filter(|it| it.version == Version::V2) {
             let file = unified.mount_point.join("cgroup.controllers");
-            unified.controllers = Controller::listed(&file)?;
+            unified.controllers = Controller::listed_if_readable(&file)?;
         }
         Ok(found)
     }
@@ -97,7 +100,7 @@ impl Hierarchies {
     /// Finds the hierarchies of `mounts`, version 2 first. If a hierarchy is mounted
     /// several times, the writable mount that shows most of it counts. Hierarchies of
     /// version 1 without a controller of ours (`name=systemd`) are left out.
-    fn of(mounts: &[Mount], own_cgroups: &str) -> Self {
+    fn of(mounts: &[Mount], own_cgroups: &[u8]) -> Self {
         let mut mounts: Vec<_> = mounts.iter().collect();
         mounts.sort_by_key(|mount| {
             (
@@ -123,7 +126,7 @@ impl Hierarchies {
     /// Finds the hierarchies in recorded files of /proc.
     #[cfg(test)]
     pub(crate) fn recorded(mountinfo: &str, own_cgroups: &str) -> Self {
-        Self::of(&mountinfo::parse(mountinfo), own_cgroups)
+        Self::of(&mountinfo::parse(mountinfo.as_bytes()), own_cgroups.as_bytes())
     }
 
     /// Returns all hierarchies, version 2 first.

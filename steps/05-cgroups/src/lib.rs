@@ -24,12 +24,14 @@
 //! [cgroups(7)](https://man7.org/linux/man-pages/man7/cgroups.7.html).
 
 mod args;
+mod caller;
 mod cgroup;
 mod cli;
 mod controller;
 mod cpuset;
 mod deadline;
 mod delegation;
+mod device;
 mod directory;
 mod doctor;
 mod events;
@@ -57,12 +59,13 @@ mod view;
 
 pub use args::Args;
 pub use cgroup::Cgroup;
-pub use cli::{gc_before_run, gc_command};
+pub use cli::{doctor, gc_before_run, gc_command};
 pub use cpuset::CpuList;
+pub use device::{Device, DeviceRate};
 pub use directory::Directory;
-pub use doctor::doctor;
 pub use gc::{Collected, gc};
 pub use limits::{Limit, Limits};
+pub use note::note_first_process;
 pub use oom::Oom;
 pub use placement::{CgroupParent, Placement, SessionBus};
 pub use rules::LimitError;

@@ -8,19 +8,24 @@ use kit::{Failure, Hint};
 use nix::errno::Errno;
 
 use crate::controller::{Controller, Version};
+use crate::device::DeviceRates;
 use crate::directory::Directory;
 use crate::limits::{Limit, Limits};
-use crate::values::{Cpus, Max, Swap};
+use crate::values::{Max, Swap};
 
 /// A file of a cgroup, and the value that is written into it.
 type FileValue = (&'static str, String);
 
-fn one(file: &'static str, value: impl Display) -> Vec<FileValue> {
-    vec![(file, value.to_string())]
+/// The writes that set a limit. Each is tried in files of different names: the first
+/// that the kernel has counts.
+type Writes = Vec<Vec<FileValue>>;
+
+fn one(file: &'static str, value: impl Display) -> Writes {
+    vec![vec![(file, value.to_string())]]
 }
 
-fn either(first: (&'static str, u64), second: (&'static str, u64)) -> Vec<FileValue> {
-    [first, second].map(|(file, value)| (file, value.to_string())).into()
+fn either(first: (&'static str, u64), second: (&'static str, u64)) -> Writes {
+    vec![[first, second].map(|(file, value)| (file, value.to_string())).into()]
 }
 
 impl Limits {
@@ -28,17 +33,15 @@ impl Limits {
     /// Returns the file and the value of a limit, or `None` when the limit is not set.
     /// Where the table has two files, the first that the kernel has counts
     /// (cgroup-v2.rst, "Controllers"; cgroup-v1/*.rst).
-    fn files(&self, limit: Limit, version: Version) -> Option<Vec<FileValue>> {
+    fn files(&self, limit: Limit, version: Version) -> Option<Writes> {
         use Version::{V1, V2};
         Some(match (limit, version) {
             (Limit::Memory, V2) => one("memory.max", self.memory?),
             (Limit::Memory, V1) => one("memory.limit_in_bytes", self.memory?.on_v1()),
             (Limit::CpuQuota, V2) => one("cpu.max", self.cpus?.quota_and_period()),
-            (Limit::CpuQuota, V1) => one("cpu.cfs_quota_us", self.cpus?.quota),
+            (Limit::CpuQuota, V1) => one("cpu.cfs_quota_us", self.cpus?.quota.on_v1()),
             (Limit::CpuPeriod, V2) => return None, // cpu.max has it
-            (Limit::CpuPeriod, V1) => {
-                one("cpu.cfs_period_us", self.cpus.map(|_| Cpus::PERIOD)?)
-            }
+            (Limit::CpuPeriod, V1) => one("cpu.cfs_period_us", self.cpus?.period),
             (Limit::Pids, _) => one("pids.max", self.pids?),
             // ANCHOR_END: files
             // ANCHOR: others
@@ -62,6 +65,16 @@ impl Limits {
                 let weight = self.blkio_weight?.0;
                 either(("blkio.weight", weight), ("blkio.bfq.weight", weight))
             }
+            // Version 1 has no such file, and the refusal says so.
+            (Limit::MemoryHigh, _) => one("memory.high", self.memory_high?),
+            // Each device has a line of its own.
+            (
+                Limit::DeviceReadBps
+                | Limit::DeviceWriteBps
+                | Limit::DeviceReadIops
+                | Limit::DeviceWriteIops,
+                _,
+            ) => self.rate_lines(limit, version)?,
         })
     }
     // ANCHOR_END: others
@@ -78,6 +91,18 @@ impl Limits {
         })
     }
 
+    /// Returns a write for each device, or `None` where no device has such a rate.
+    /// Version 2 has one file for all rates, and version 1 one for each.
+    fn rate_lines(&self, limit: Limit, version: Version) -> Option<Writes> {
+        let DeviceRates { rates, key, v1_file } = self.device_rates(limit)?;
+        let file = match version {
+            Version::V2 => "io.max",
+            Version::V1 => v1_file,
+        };
+        let writes = rates.iter().map(|rate| vec![(file, rate.line(key, version))]);
+        (!rates.is_empty()).then(|| writes.collect())
+    }
+
     /// Returns the controllers that these limits need.
     pub(crate) fn controllers(&self) -> BTreeSet<Controller> {
         let is_set = |limit: &Limit| self.files(*limit, Version::V2).is_some();
@@ -88,29 +113,43 @@ impl Limits {
     /// hierarchy.
     pub(crate) fn write(&self, limit: Limit, cgroup: &Directory) -> Result<()> {
         let hierarchy = &cgroup.hierarchy;
-        let files = self.files(limit, hierarchy.version);
-        let Some(files) = files.filter(|_| hierarchy.holds(limit.controller())) else {
-            return Ok(());
-        };
-        for (file, value) in &files {
-            match cgroup.write(&limit.to_string(), file, value) {
-                Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {}
-                written => {
-                    return written
-                        .hint_on(
-                            Errno::EINVAL,
-                            "the kernel refuses this value: a cgroup above may allow less",
-                        )
-                        .hint_on(Errno::EBUSY, "the cgroup already uses more than that")
-                        .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo");
-                }
+        let writes = self.files(limit, hierarchy.version);
+        let writes = writes.filter(|_| hierarchy.holds(limit.controller()));
+        for files in writes.iter().flatten() {
+            let is_missing = write_first(limit, files, cgroup)?;
+            let is_implied =
+                matches!((limit, self.swap), (Limit::Swap, Some(Swap::Implied(_))));
+            if is_missing && !is_implied {
+                return Err(missing_file(limit, files, cgroup));
             }
         }
-        match (limit, self.swap) {
-            (Limit::Swap, Some(Swap::Implied(_))) => Ok(()),
-            _ => Err(missing_file(limit, &files, cgroup)),
+        Ok(())
+    }
+}
+
+/// Writes into the first of `files` that the kernel has. Returns whether all of them
+/// are missing.
+fn write_first(limit: Limit, files: &[FileValue], cgroup: &Directory) -> Result<bool> {
+    for (file, value) in files {
+        match cgroup.write(&limit.to_string(), file, value) {
+            Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {}
+            written => {
+                return written
+                    .map(|()| false)
+                    .hint_on(
+                        Errno::EINVAL,
+                        "the kernel refuses this value: a cgroup above may allow less",
+                    )
+                    .hint_on(Errno::EBUSY, "the cgroup already uses more than that")
+                    .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo")
+                    .hint_on(
+                        Errno::ENODEV,
+                        "a rate is for a whole disk, not for a partition: `lsblk --paths`",
+                    );
+            }
         }
     }
+    Ok(true)
 }
 
 fn missing_file(

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 
 use crate::controller::Controller;
 use crate::cpuset::CpuList;
+use crate::device::DeviceRate;
 use crate::values::{BlkioWeight, CpuShares, Cpus, Max, Swap};
 
 /// The limits of a container. A limit that is `None` is not written.
@@ -15,6 +16,9 @@ pub struct Limits {
     pub swap: Option<Swap>,
     /// The memory that the kernel reclaims last, in bytes.
     pub memory_reservation: Option<Max>,
+    /// The memory beyond which the container is slowed down and its memory reclaimed,
+    /// in bytes. Version 2 only.
+    pub memory_high: Option<Max>,
     /// CPU time.
     pub cpus: Option<Cpus>,
     /// The share of CPU time when there is not enough for all.
@@ -25,6 +29,14 @@ pub struct Limits {
     pub pids: Option<Max>,
     /// The share of block I/O when there is not enough for all.
     pub blkio_weight: Option<BlkioWeight>,
+    /// Bytes in a second that are read from devices.
+    pub device_read_bps: Vec<DeviceRate>,
+    /// Bytes in a second that are written to devices.
+    pub device_write_bps: Vec<DeviceRate>,
+    /// Operations in a second that read from devices.
+    pub device_read_iops: Vec<DeviceRate>,
+    /// Operations in a second that write to devices.
+    pub device_write_iops: Vec<DeviceRate>,
 }
 
 /// A limit of a container. Messages use its name, since the limit may come from an
@@ -49,13 +61,23 @@ pub enum Limit {
     Cpuset,
     /// [`Limits::blkio_weight`].
     BlkioWeight,
+    /// [`Limits::memory_high`].
+    MemoryHigh,
+    /// [`Limits::device_read_bps`].
+    DeviceReadBps,
+    /// [`Limits::device_write_bps`].
+    DeviceWriteBps,
+    /// [`Limits::device_read_iops`].
+    DeviceReadIops,
+    /// [`Limits::device_write_iops`].
+    DeviceWriteIops,
 }
 
 impl Limit {
     /// All limits, in the order in which they are written. On version 1, memory and
     /// swap together may not be less than memory, and the quota is checked against the
     /// period.
-    pub(crate) const ALL: [Limit; 9] = {
+    pub(crate) const ALL: [Limit; 14] = {
         use Limit::*;
         [
             Memory,
@@ -67,19 +89,29 @@ impl Limit {
             CpuShares,
             Cpuset,
             BlkioWeight,
+            MemoryHigh,
+            DeviceReadBps,
+            DeviceWriteBps,
+            DeviceReadIops,
+            DeviceWriteIops,
         ]
     };
 
     /// Returns the controller that enforces the limit.
     pub(crate) fn controller(self) -> Controller {
         match self {
-            Limit::Memory | Limit::Swap | Limit::MemoryReservation => {
-                Controller::Memory
-            }
+            Limit::Memory
+            | Limit::Swap
+            | Limit::MemoryReservation
+            | Limit::MemoryHigh => Controller::Memory,
             Limit::CpuPeriod | Limit::CpuQuota | Limit::CpuShares => Controller::Cpu,
             Limit::Cpuset => Controller::Cpuset,
             Limit::Pids => Controller::Pids,
-            Limit::BlkioWeight => Controller::Io,
+            Limit::BlkioWeight
+            | Limit::DeviceReadBps
+            | Limit::DeviceWriteBps
+            | Limit::DeviceReadIops
+            | Limit::DeviceWriteIops => Controller::Io,
         }
     }
 
@@ -93,6 +125,14 @@ impl Limit {
                 "weights need CONFIG_BLK_CGROUP_IOCOST (v2) or the bfq scheduler: `modprobe bfq`, then \
                  `echo bfq > /sys/block/DEVICE/queue/scheduler`"
             }
+            Limit::MemoryHigh => {
+                "version 1 has no such limit: boot with version 2 \
+                 (`systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all`), or leave it out"
+            }
+            Limit::DeviceReadBps
+            | Limit::DeviceWriteBps
+            | Limit::DeviceReadIops
+            | Limit::DeviceWriteIops => "use a kernel with CONFIG_BLK_DEV_THROTTLING",
             Limit::CpuPeriod | Limit::CpuQuota => {
                 "use a kernel with CONFIG_CFS_BANDWIDTH"
             }
@@ -115,6 +155,11 @@ impl Display for Limit {
             Limit::CpuShares => "CPU shares",
             Limit::Cpuset => "CPU set",
             Limit::BlkioWeight => "block I/O weight",
+            Limit::MemoryHigh => "memory high",
+            Limit::DeviceReadBps => "device read rate in bytes",
+            Limit::DeviceWriteBps => "device write rate in bytes",
+            Limit::DeviceReadIops => "device read rate in operations",
+            Limit::DeviceWriteIops => "device write rate in operations",
         })
     }
 }

@@ -86,6 +86,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
+        .before_start(|child| cgroups::note_first_process(&run_dir, child)) // 05: for gc
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
             cgroups::unshare_namespace()?; // 05: its view of cgroups

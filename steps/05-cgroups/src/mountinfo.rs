@@ -3,9 +3,9 @@
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::fs::{major, minor};
@@ -34,32 +34,36 @@ pub(crate) enum MountAccess {
     ReadOnly,
 }
 
-/// Parses the cgroup mounts, in the order in which they were mounted.
-pub(crate) fn parse(mountinfo: &str) -> Vec<Mount> {
-    mountinfo.lines().filter_map(parse_line).collect()
+/// Parses the cgroup mounts, in the order in which they were mounted. The name of a
+/// mount point is bytes, which need not be UTF-8.
+pub(crate) fn parse(mountinfo: &[u8]) -> Vec<Mount> {
+    mountinfo.split(|byte| *byte == b'\n').filter_map(parse_line).collect()
 }
 
 /// Parses `36 35 0:28 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup
 /// rw,cpu,cpuacct`.
-fn parse_line(line: &str) -> Option<Mount> {
-    let (mount, file_system) = line.split_once(" - ")?;
-    let [_, _, device, root, mount_point, flags, ..] =
-        mount.split(' ').collect::<Vec<_>>()[..]
+fn parse_line(line: &[u8]) -> Option<Mount> {
+    let fields: Vec<_> = line.split(|byte| *byte == b' ').collect();
+    let separator = fields.iter().position(|field| field == b"-")?;
+    let (
+        [_, _, device, root, mount_point, flags, ..],
+        [_, file_system, _, options, ..],
+    ) = fields.split_at(separator)
     else {
         return None;
     };
-    let mut file_system = file_system.split(' ');
-    let version = match file_system.next()? {
-        "cgroup2" => Version::V2,
-        "cgroup" => Version::V1,
+    let version = match *file_system {
+        b"cgroup2" => Version::V2,
+        b"cgroup" => Version::V1,
         _ => return None,
     };
-    let options: Vec<_> = file_system.nth(1)?.split(',').map(String::from).collect();
-    let read_only = flags.split(',').any(|flag| flag == "ro")
+    let options: Vec<_> =
+        String::from_utf8_lossy(options).split(',').map(String::from).collect();
+    let read_only = flags.split(|byte| *byte == b',').any(|flag| flag == b"ro")
         || options.iter().any(|option| option == "ro");
     Some(Mount {
         version,
-        device: device.into(),
+        device: String::from_utf8_lossy(device).into(),
         root: unescape(root),
         mount_point: unescape(mount_point),
         access: if read_only { MountAccess::ReadOnly } else { MountAccess::ReadWrite },
@@ -67,36 +71,57 @@ fn parse_line(line: &str) -> Option<Mount> {
     })
 }
 
-/// Replaces `\` and three octal digits, which stand for space, tab, newline or
-/// backslash.
-fn unescape(text: &str) -> PathBuf {
-    let mut parts = text.split('\\');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+/// Replaces `\` and three octal digits, which stand for one byte: in mountinfo space,
+/// tab, newline or backslash.
+pub(crate) fn unescape(text: &[u8]) -> PathBuf {
+    let mut parts = text.split(|byte| *byte == b'\\');
+    let mut bytes = parts.next().unwrap_or_default().to_vec();
     for part in parts {
-        match part.get(..3).and_then(|octal| u8::from_str_radix(octal, 8).ok()) {
-            Some(byte) => bytes.extend([&[byte], &part.as_bytes()[3..]].concat()),
-            None => bytes.extend([b"\\", part.as_bytes()].concat()),
+        let octal = part.get(..3).and_then(|octal| str::from_utf8(octal).ok());
+        match octal.and_then(|octal| u8::from_str_radix(octal, 8).ok()) {
+            Some(byte) => bytes.extend([&[byte], &part[3..]].concat()),
+            None => bytes.extend([b"\\", part].concat()),
         }
     }
     OsString::from_vec(bytes).into()
 }
 
+/// Writes a path as one line of ASCII, which [`unescape`] reads.
+pub(crate) fn escape(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes().iter();
+    bytes
+        .map(|byte| match byte {
+            b' '..=b'~' if *byte != b'\\' => char::from(*byte).to_string(),
+            _ => format!("\\{byte:03o}"),
+        })
+        .collect()
+}
+
 impl Mount {
     /// Returns whether the mount point shows this file system, and not another that is
-    /// mounted over it.
+    /// mounted over it. A user does not see a mount below a directory that is closed
+    /// to him; he could make no cgroup there either.
     ///
     /// # Errors
-    /// When the mount point cannot be examined. Without this hierarchy the container
-    /// would not be limited.
+    /// When the mount point cannot be examined for another reason. Without this
+    /// hierarchy the container would not be limited.
     pub(crate) fn is_visible(&self) -> Result<bool> {
-        use ErrorKind::{NotADirectory, NotFound};
-        let found = self.mount_point.metadata();
-        if matches!(&found, Err(error) if matches!(error.kind(), NotFound | NotADirectory))
-        {
-            return Ok(false);
-        }
-        let stat = || format!("stat {}", self.mount_point.display());
-        let device = found.with_context(stat)?.dev();
+        use ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+        let device = match self.mount_point.metadata() {
+            Ok(found) => found.dev(),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    NotFound | NotADirectory | PermissionDenied
+                ) =>
+            {
+                return Ok(false);
+            }
+            Err(error) => {
+                let stat = format!("stat {}", self.mount_point.display());
+                return Err(error).context(stat);
+            }
+        };
         Ok(format!("{}:{}", major(device), minor(device)) == self.device)
     }
 }
@@ -104,14 +129,26 @@ impl Mount {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn a_mount_point_with_a_space_and_propagation_fields_is_read() {
         let line = "36 35 0:28 / /a\\040b/c\\134 rw,relatime shared:9 master:1 - cgroup cgroup rw,cpu,cpuacct";
-        let mounts = parse(line);
+        let mounts = parse(line.as_bytes());
         assert_eq!(mounts[0].mount_point, Path::new("/a b/c\\"));
         assert_eq!(mounts[0].options, ["rw", "cpu", "cpuacct"]);
-        assert_eq!(parse("36 35 0:28 / /sys rw - sysfs sysfs rw"), []);
+        assert_eq!(parse(b"36 35 0:28 / /sys rw - sysfs sysfs rw"), []);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_is_read_and_written_as_it_is() {
+        let lines = b"35 1 0:5 / /\xff rw - tmpfs none rw\n\
+            36 35 0:28 / /\xff/\\012 rw - cgroup2 none rw\n";
+        let [mount] = &parse(lines)[..] else { panic!() };
+        assert_eq!(mount.mount_point.as_os_str().as_bytes(), b"/\xff/\n");
+        assert_eq!(escape(&mount.mount_point), "/\\377/\\012");
+        for name in [&b"/a\\x2db \\101"[..], b"/\xff\n\t\\", "/é".as_bytes()] {
+            let path = unescape(escape(&unescape(name)).as_bytes());
+            assert_eq!(path, unescape(name));
+        }
     }
 }

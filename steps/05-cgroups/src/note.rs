@@ -1,16 +1,19 @@
-//! The note in the run directory: the cgroups that a container has.
+//! The notes in the run directory: the cgroups that a container has, and its first
+//! process.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use kit::{Abandoned, RunDir};
+use nix::unistd::Pid;
 
 use crate::hierarchy::Hierarchies;
+use crate::mountinfo::{escape, unescape};
 use crate::parent;
 use crate::placement::Placement;
 
 /// The name of the note. It has the path of one cgroup in each line, in the order in
-/// which they are made.
+/// which they are made. The paths are escaped as in mountinfo.
 const NAME: &str = "cgroups";
 
 /// Notes the cgroups that are about to be made, so that `gc` finds them whatever
@@ -26,9 +29,19 @@ pub(crate) fn write(
         planned.push(hierarchy.base.join(placement.path()));
         planned
     });
-    let note: String = planned.map(|path| format!("{}\n", path.display())).collect();
+    let note: String = planned.map(|path| escape(&path) + "\n").collect();
     // Without root there may be no cgroup to make.
     if note.is_empty() { Ok(()) } else { run_dir.note(NAME, &note) }
+}
+
+/// Notes the first process of a container, which `gc` kills if it has outlived its
+/// runtime: without root there may be no cgroup that says which one it is. The process
+/// waits meanwhile.
+///
+/// # Errors
+/// When the process cannot be examined, or the note cannot be written.
+pub fn note_first_process(run_dir: &RunDir, process: Pid) -> Result<()> {
+    run_dir.note_first_process(process.as_raw())
 }
 
 /// Returns the cgroups that a container without an owner has noted.
@@ -36,5 +49,6 @@ pub(crate) fn write(
 /// # Errors
 /// When the note cannot be read.
 pub(crate) fn read(abandoned: &Abandoned) -> Result<Vec<PathBuf>> {
-    Ok(abandoned.read(NAME)?.lines().map(PathBuf::from).collect())
+    let note = abandoned.read(NAME)?;
+    Ok(note.lines().map(|line| unescape(line.as_bytes())).collect())
 }

@@ -22,6 +22,14 @@ pub enum LimitError {
         /// The memory limit.
         memory: Size,
     },
+    /// The memory beyond which the container is slowed down is more than the memory
+    /// limit.
+    HighAboveMemory {
+        /// That memory.
+        high: Size,
+        /// The memory limit.
+        memory: Size,
+    },
     /// Memory and swap together are limited, and memory is not.
     SwapWithoutMemory,
     /// The limit of memory and swap together is less than that of memory.
@@ -51,6 +59,10 @@ impl Display for LimitError {
                 let limit = Limit::MemoryReservation;
                 write!(f, "{limit} {reservation} is more than {memory_limit} {memory}")
             }
+            LimitError::HighAboveMemory { high, memory } => {
+                let limit = Limit::MemoryHigh;
+                write!(f, "{limit} {high} is more than {memory_limit} {memory}")
+            }
             LimitError::SwapWithoutMemory => {
                 write!(f, "{swap_limit}: it needs a {memory_limit}")
             }
@@ -73,7 +85,9 @@ impl Limits {
             (Limit::Memory, number(self.memory), Max::BYTES),
             (Limit::Swap, number(swap), Max::BYTES),
             (Limit::MemoryReservation, number(self.memory_reservation), Max::BYTES),
-            (Limit::CpuQuota, self.cpus.map(|cpus| cpus.quota), Cpus::QUOTAS),
+            (Limit::MemoryHigh, number(self.memory_high), Max::BYTES),
+            (Limit::CpuQuota, number(self.cpus.map(|cpus| cpus.quota)), Cpus::QUOTAS),
+            (Limit::CpuPeriod, self.cpus.map(|cpus| cpus.period), Cpus::PERIODS),
             (
                 Limit::CpuShares,
                 self.cpu_shares.map(|shares| shares.0),
@@ -86,7 +100,18 @@ impl Limits {
                 return Err(LimitError::OutOfRange(limit, number, range));
             }
         }
+        // The kernel takes no rate of 0.
+        let rates = |limit| self.device_rates(limit).map_or(&[][..], |it| it.rates);
+        let is_zero = |limit| rates(limit).iter().any(|it| it.rate == Max::At(0));
+        if let Some(limit) = Limit::ALL.into_iter().find(|limit| is_zero(*limit)) {
+            return Err(LimitError::OutOfRange(limit, 0, 1..=u64::MAX));
+        }
         let memory = number(self.memory).map(Size);
+        if let (Some(high), Some(memory)) = (number(self.memory_high).map(Size), memory)
+            && high > memory
+        {
+            return Err(LimitError::HighAboveMemory { high, memory });
+        }
         let reservation = number(self.memory_reservation).map(Size);
         if let (Some(reservation), Some(memory)) = (reservation, memory)
             && reservation > memory
@@ -116,6 +141,7 @@ mod tests {
 
     use super::*;
     use crate::Cgroup;
+    use crate::device::{Device, DeviceRate};
     use crate::fake::Fake;
     use crate::placement::Placement;
     use crate::values::Swap;
@@ -130,18 +156,33 @@ mod tests {
         Limits { memory, swap, ..Limits::default() }
     }
 
+    fn rate(rate: u64) -> DeviceRate {
+        DeviceRate { device: Device { major: 7, minor: 0 }, rate: Max::At(rate) }
+    }
+
     /// Returns limits of which one is set, to this number.
     fn with(limit: Limit, number: u64) -> Limits {
         let (max, mut limits) = (Some(Max::At(number)), Limits::default());
         match limit {
             Limit::Memory => limits.memory = max,
             Limit::MemoryReservation => limits.memory_reservation = max,
-            Limit::CpuQuota => limits.cpus = Some(Cpus { quota: number }),
+            Limit::MemoryHigh => limits.memory_high = max,
+            Limit::CpuQuota => {
+                let quota = Max::At(number);
+                limits.cpus = Some(Cpus { quota, period: Cpus::PERIOD });
+            }
+            Limit::CpuPeriod => {
+                limits.cpus = Some(Cpus { quota: Max::Unlimited, period: number });
+            }
+            Limit::DeviceReadBps => limits.device_read_bps = vec![rate(number)],
+            Limit::DeviceWriteBps => limits.device_write_bps = vec![rate(number)],
+            Limit::DeviceReadIops => limits.device_read_iops = vec![rate(number)],
+            Limit::DeviceWriteIops => limits.device_write_iops = vec![rate(number)],
             Limit::CpuShares => limits.cpu_shares = Some(CpuShares(number)),
             Limit::Pids => limits.pids = max,
             Limit::BlkioWeight => limits.blkio_weight = Some(BlkioWeight(number)),
             Limit::Swap => limits.swap = Some(Swap::Asked(Max::At(number))),
-            Limit::CpuPeriod | Limit::Cpuset => unreachable!("not a number"),
+            Limit::Cpuset => unreachable!("not a number"),
         }
         limits
     }
@@ -151,7 +192,13 @@ mod tests {
         for (limit, least, most) in [
             (Limit::Memory, 4096, u64::MAX),
             (Limit::MemoryReservation, 4096, u64::MAX),
+            (Limit::MemoryHigh, 4096, u64::MAX),
             (Limit::CpuQuota, 1000, 6_553_600_000),
+            (Limit::CpuPeriod, 1000, 1_000_000),
+            (Limit::DeviceReadBps, 1, u64::MAX),
+            (Limit::DeviceWriteBps, 1, u64::MAX),
+            (Limit::DeviceReadIops, 1, u64::MAX),
+            (Limit::DeviceWriteIops, 1, u64::MAX),
             (Limit::CpuShares, 2, 262_144),
             (Limit::Pids, 1, 4_194_304),
             (Limit::BlkioWeight, 10, 1000),
@@ -189,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reservation_is_at_most_the_memory() {
+    fn a_reservation_and_the_high_mark_are_at_most_the_memory() {
         let reserved = |bytes| Limits {
             memory_reservation: Some(Max::At(bytes)),
             ..memory(Some(Max::At(64 * MIB)), None)
@@ -198,6 +245,15 @@ mod tests {
         assert_eq!(
             broken(reserved(65 * MIB)),
             "memory reservation 65MiB is more than memory limit 64MiB"
+        );
+        let high = |bytes| Limits {
+            memory_high: Some(Max::At(bytes)),
+            ..memory(Some(Max::At(64 * MIB)), None)
+        };
+        assert_eq!(broken(high(64 * MIB)), "none");
+        assert_eq!(
+            broken(high(65 * MIB)),
+            "memory high 65MiB is more than memory limit 64MiB"
         );
     }
 

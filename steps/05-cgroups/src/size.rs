@@ -7,7 +7,8 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
-const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
+const UNITS: [(&str, u32); 5] =
+    [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 
 impl Display for Size {
     /// Writes the amount in the largest unit that fits, with at most one decimal:
@@ -29,16 +30,18 @@ impl FromStr for Size {
     type Err = String;
 
     /// Reads an amount as Docker does: a whole or decimal number, then `b` (or
-    /// nothing), `k`, `m` or `g`, which are powers of 1024.
+    /// nothing), `k`, `m`, `g`, `t` or `p`, which are powers of 1024: `64m`, `64MiB`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let rule = "a size is a number and b, k, m or g: 512m, 1.5g";
+        let rule = "a size is a number and b, k, m, g or t: 512m, 1.5g";
         let lower = text.to_ascii_lowercase();
         let number = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let shift = match &lower[number.len()..] {
             "" | "b" => 0,
-            "k" | "kb" | "kib" => 10,
-            "m" | "mb" | "mib" => 20,
-            "g" | "gb" | "gib" => 30,
+            "k" | "kb" | "ki" | "kib" => 10,
+            "m" | "mb" | "mi" | "mib" => 20,
+            "g" | "gb" | "gi" | "gib" => 30,
+            "t" | "tb" | "ti" | "tib" => 40,
+            "p" | "pb" | "pi" | "pib" => 50,
             _ => return Err(rule.into()),
         };
         let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
@@ -78,6 +81,11 @@ mod tests {
             ("1.5g", 3 << 29),
             ("0.5K", 512),
             ("100mb", 100 << 20),
+            ("64Mi", 64 << 20),
+            ("64MiB", 64 << 20),
+            ("1t", 1 << 40),
+            ("1.5TiB", 3 << 39),
+            ("8191p", 8191 << 50),
         ] {
             assert_eq!(bytes(text), Ok(expected), "{text}");
         }
@@ -85,7 +93,9 @@ mod tests {
             "",
             "m",
             "-5m",
-            "1t",
+            "1x",
+            "1mm",
+            "8192p",
             "1.m",
             ".5m",
             "1e3",

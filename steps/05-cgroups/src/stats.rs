@@ -84,16 +84,12 @@ impl Cgroup {
 fn io(cgroup: &Directory) -> Option<Io> {
     let file =
         cgroup.by_version("io.stat", "blkio.throttle.io_service_bytes_recursive");
-    // Since Linux 6.10 version 1 counts a device only while some cgroup has a limit for
-    // it. If the counters of the host's top cgroup are 0, nothing is counted.
-    let is_counted =
-        |top: &Directory| top.read(file).is_ok_and(|text| sum(&text, "Total ") > 0);
-    if cgroup.version() == Version::V1
-        && !cgroup.above().first().is_some_and(is_counted)
-    {
+    let text = cgroup.read(file).ok()?;
+    // Since Linux 6.10 version 1 counts a device only once some cgroup has a limit for
+    // it. Without a line for any device, nobody knows what was read and written.
+    if cgroup.version() == Version::V1 && !text.contains("Read ") {
         return None;
     }
-    let text = cgroup.read(file).ok()?;
     Some(match cgroup.version() {
         Version::V2 => {
             Io { read: sum(&text, "rbytes="), written: sum(&text, "wbytes=") }

@@ -78,11 +78,13 @@ impl Swap {
     }
 }
 
-/// A limit of CPU time, in microseconds of each [`Cpus::PERIOD`].
+/// A limit of CPU time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cpus {
     /// Microseconds of CPU time in each period.
-    pub quota: u64,
+    pub quota: Max,
+    /// The length of a period in microseconds.
+    pub period: u64,
 }
 
 impl Cpus {
@@ -90,15 +92,21 @@ impl Cpus {
     pub const PERIOD: u64 = 100_000;
     /// The quotas. The kernel accepts none below 1 ms.
     pub const QUOTAS: RangeInclusive<u64> = 1_000..=65_536 * Self::PERIOD;
+    /// The periods that the kernel accepts: 1 ms to 1 s.
+    pub const PERIODS: RangeInclusive<u64> = 1_000..=1_000_000;
 
     /// Returns quota and period as `cpu.max` of cgroup v2 has them.
     pub(crate) fn quota_and_period(self) -> String {
-        format!("{} {}", self.quota, Self::PERIOD)
+        format!("{} {}", self.quota, self.period)
     }
 
-    /// Returns the number of CPUs that would be busy all the time.
+    /// Returns the number of CPUs that would be busy all the time; infinity without a
+    /// limit.
     pub fn count(self) -> f64 {
-        self.quota as f64 / Self::PERIOD as f64
+        match self.quota {
+            Max::At(quota) => quota as f64 / self.period as f64,
+            Max::Unlimited => f64::INFINITY,
+        }
     }
 }
 
@@ -110,7 +118,8 @@ impl FromStr for Cpus {
         let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
         let cpus = text.parse::<f64>().ok().filter(|_| plain).ok_or(rule)?;
         let quota = (cpus * Self::PERIOD as f64).round() as u64;
-        Self::QUOTAS.contains(&quota).then_some(Cpus { quota }).ok_or(rule.into())
+        let cpus = Cpus { quota: Max::At(quota), period: Self::PERIOD };
+        Self::QUOTAS.contains(&quota).then_some(cpus).ok_or(rule.into())
     }
 }
 
@@ -157,10 +166,10 @@ mod tests {
 
     #[test]
     fn half_a_cpu_is_half_of_each_period() {
-        let quota = |text: &str| text.parse::<Cpus>().map(|cpus| cpus.quota);
-        assert_eq!(quota("0.5"), Ok(50_000));
-        assert_eq!(quota("0.01"), Ok(1_000));
-        assert_eq!(quota("2"), Ok(200_000));
+        let quota = |text: &str| text.parse::<Cpus>().map(Cpus::quota_and_period);
+        assert_eq!(quota("0.5").as_deref(), Ok("50000 100000"));
+        assert_eq!(quota("0.01").as_deref(), Ok("1000 100000"));
+        assert_eq!(quota("2").as_deref(), Ok("200000 100000"));
         for text in ["0", "0.001", "-1", "nan", "inf", "1e2", "", "."] {
             assert!(quota(text).is_err(), "{text}");
         }

@@ -98,8 +98,11 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
-        // 06: its ids outside
-        .before_start(|child| ids.write(child, view.iter().map(RootView::detached)))
+        .before_start(|child| {
+            cgroups::note_first_process(&run_dir, child)?; // 05: for gc
+            // 06: its ids outside
+            ids.write(child, view.iter().map(RootView::detached))
+        })
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
             ids.enter(parent)?; // 06: becomes root of its user namespace

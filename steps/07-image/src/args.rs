@@ -92,7 +92,7 @@ impl StoreArgs {
 
 /// Returns the user's own store. Relative paths are ignored: XDG base directory
 /// specification.
-fn own_store() -> Result<PathBuf> {
+pub(crate) fn own_store() -> Result<PathBuf> {
     if geteuid().is_root() {
         return Ok("/var/lib/kiste".into());
     }

@@ -1,20 +1,70 @@
-//! The check of this step: overlayfs, as root or as root of a user namespace.
+//! The checks of this step: overlayfs, as root or as root of a user namespace, and the
+//! file system of the store.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 use kit::doctor::Check;
+use rustix::fs::statfs;
+use rustix::process::geteuid;
+use rustix::system::uname;
 use user::Helpers;
 
+use crate::args::own_store;
 use crate::overlay::{self, Overlay};
 use crate::store::open_directory;
 use crate::unpack;
 
-/// Returns the checks of this step, which mount an overlay of directories below this
+/// Returns the checks of this step. They mount an overlay of directories below this
 /// one.
 pub fn checks(directory: &Path, helpers: &Helpers) -> Vec<Check> {
-    vec![overlay_check(directory, helpers)]
+    let store = own_store().map(|store| store_check(&store));
+    let idmapped = geteuid().is_root().then(idmapped_check);
+    [Some(overlay_check(directory, helpers)), store.ok(), idmapped]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// OVERLAYFS_SUPER_MAGIC (linux/magic.h).
+const OVERLAY: u64 = 0x794c_7630;
+
+/// Checks the place of the store, which need not be there yet. The directory in which a
+/// container writes (upperdir) cannot be on an overlay itself.
+fn store_check(store: &Path) -> Check {
+    let there = store.ancestors().find(|path| path.exists()).unwrap_or(store);
+    let is_overlay = statfs(there).is_ok_and(|it| it.f_type as u64 == OVERLAY);
+    let place = store.display();
+    match is_overlay {
+        true => Check::missing(
+            "store",
+            format_args!(
+                "{place} is on an overlay, as in a container: no other is mounted there"
+            ),
+            "--store DIR on another file system: ext4, xfs, btrfs or tmpfs",
+        ),
+        false => Check::ok("store", format_args!("{place} is on no overlay")),
+    }
+}
+
+/// The first kernel whose overlays take layers with mapped owners.
+const IDMAPPED_LAYERS: (u32, u32) = (5, 19);
+
+/// Checks whether root can run an image with `--userns auto`.
+fn idmapped_check() -> Check {
+    let release = uname().release().to_string_lossy().into_owned();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= IDMAPPED_LAYERS {
+        return Check::ok("overlay-idmapped", format_args!("Linux {release}"));
+    }
+    let found =
+        format_args!("Linux {release}: no image runs with --userns auto as root");
+    let fix = "a kernel from 5.19 on; or run it as an ordinary user";
+    Check::missing("overlay-idmapped", found, fix)
 }
 
 fn overlay_check(directory: &Path, helpers: &Helpers) -> Check {

@@ -126,6 +126,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
         .before_start(|child| {
+            cgroups::note_first_process(&run_dir, child)?; // 05: for gc
             ids.write(child, base.views())?; // 06: its ids outside
             network.plug_in(child) // 08: a cable, from the bridge to it
         })

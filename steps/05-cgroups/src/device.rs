@@ -1,0 +1,95 @@
+//! Block devices of the host, and limits of their rates.
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use kit::{Failure, Hint};
+use rustix::fs::{major, minor};
+
+use crate::controller::Version;
+use crate::limits::{Limit, Limits};
+use crate::values::Max;
+
+/// A block device, as the kernel numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The number of its driver.
+    pub major: u32,
+    /// Its number within the driver.
+    pub minor: u32,
+}
+
+impl Device {
+    /// Finds the number of the device at a path of the host.
+    ///
+    /// # Errors
+    /// When the path cannot be examined, or is no block device.
+    pub fn at(path: &Path) -> Result<Self> {
+        let found = path
+            .metadata()
+            .with_context(|| format!("stat {}", path.display()))
+            .hint("`lsblk --paths` lists the devices")?;
+        if !found.file_type().is_block_device() {
+            let what = format!("{} is no block device", path.display());
+            return Err(Failure::new(what)
+                .hint("`lsblk --paths` lists the devices, `df FILE` tells the one of a file")
+                .into());
+        }
+        Ok(Device { major: major(found.rdev()), minor: minor(found.rdev()) })
+    }
+}
+
+/// The most that a container may read from a device, or write to it, in a second: a
+/// number of bytes or of operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceRate {
+    /// The device: a whole disk, not a partition.
+    pub device: Device,
+    /// The rate.
+    pub rate: Max,
+}
+
+impl DeviceRate {
+    /// Returns the line that sets it: in io.max with the `key` of the rate, on version
+    /// 1 in a file for each kind of rate, where 0 stands for no limit.
+    pub(crate) fn line(&self, key: &str, version: Version) -> String {
+        let (Device { major, minor }, rate) = (self.device, self.rate);
+        match (version, rate) {
+            (Version::V2, rate) => format!("{major}:{minor} {key}={rate}"),
+            (Version::V1, Max::Unlimited) => format!("{major}:{minor} 0"),
+            (Version::V1, Max::At(rate)) => format!("{major}:{minor} {rate}"),
+        }
+    }
+}
+
+/// The rates of one kind, and their names in the kernel's files.
+pub(crate) struct DeviceRates<'a> {
+    pub rates: &'a [DeviceRate],
+    /// The key in io.max.
+    pub key: &'static str,
+    /// The file of version 1.
+    pub v1_file: &'static str,
+}
+
+impl Limits {
+    /// Returns the rates of a kind, or `None` for a limit that is not a rate.
+    pub(crate) fn device_rates(&self, limit: Limit) -> Option<DeviceRates<'_>> {
+        let (rates, key, v1_file) = match limit {
+            Limit::DeviceReadBps => {
+                (&self.device_read_bps, "rbps", "blkio.throttle.read_bps_device")
+            }
+            Limit::DeviceWriteBps => {
+                (&self.device_write_bps, "wbps", "blkio.throttle.write_bps_device")
+            }
+            Limit::DeviceReadIops => {
+                (&self.device_read_iops, "riops", "blkio.throttle.read_iops_device")
+            }
+            Limit::DeviceWriteIops => {
+                (&self.device_write_iops, "wiops", "blkio.throttle.write_iops_device")
+            }
+            _ => return None,
+        };
+        Some(DeviceRates { rates, key, v1_file })
+    }
+}

@@ -1,0 +1,91 @@
+//! The rates at which a container may read and write a block device.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use kiste_tests::{Running, host};
+
+use crate::bench;
+use crate::kernel::named;
+
+/// Returns the path of a disk in /dev, and its number as the kernel writes it. A loop
+/// device without a file serves nobody: the kernel counts what goes through a device
+/// from its first limit on.
+fn disk() -> Option<(PathBuf, String)> {
+    let mut disks: Vec<_> = fs::read_dir("/sys/block").ok()?.flatten().collect();
+    let size = |disk: &fs::DirEntry| {
+        let sectors = fs::read_to_string(disk.path().join("size"));
+        sectors.ok().and_then(|text| text.trim().parse::<u64>().ok())
+    };
+    disks.sort_by_key(size);
+    disks.into_iter().find_map(|disk| {
+        let number = fs::read_to_string(disk.path().join("dev")).ok()?;
+        let path = Path::new("/dev").join(disk.file_name());
+        path.exists().then(|| (path, number.trim().to_string()))
+    })
+}
+
+/// Returns the rate of a kind that the kernel keeps for a device.
+fn rate(running: &Running, number: &str, key: &str, file: &str) -> Option<String> {
+    let file = named("io.max".into(), format!("blkio.throttle.{file}_device"));
+    let text = host::cgroup_value(running.pid, &file)?;
+    let line =
+        text.lines().find_map(|line| line.strip_prefix(&format!("{number} ")))?;
+    let of_key = |word: &str| Some(word.strip_prefix(key)?.strip_prefix('=')?.into());
+    named(line.split(' ').find_map(of_key), Some(line.to_string()))
+}
+
+#[test]
+fn each_rate_of_a_device_is_what_the_kernel_keeps() {
+    let Some(bench) = bench() else { return };
+    let Some((path, number)) = disk() else { return };
+    let kinds = [
+        ("bps", "5m", "5242880", "rbps", "read_bps", "--device-read-bps"),
+        ("bps", "1024", "1024", "wbps", "write_bps", "--device-write-bps"),
+        ("iops", "900", "900", "riops", "read_iops", "--device-read-iops"),
+        ("iops", "80", "80", "wiops", "write_iops", "--device-write-iops"),
+    ];
+    let mut options = Vec::new();
+    for (_, rate, _, _, _, option) in kinds {
+        options.extend([option.to_string(), format!("{}:{rate}", path.display())]);
+    }
+    let options: Vec<_> = options.iter().map(String::as_str).collect();
+    let running = bench.start(&options, &["sleep", "100"]);
+    for (_, _, expected, key, file, option) in kinds {
+        let kept = rate(&running, &number, key, file);
+        assert_eq!(kept.as_deref(), Some(expected), "{option}");
+    }
+    drop(running);
+    let unlimited = format!("{}:0", path.display());
+    let running = bench.start(&["--device-read-bps", &unlimited], &["sleep", "100"]);
+    let kept = rate(&running, &number, "rbps", "read_bps");
+    assert!(matches!(kept.as_deref(), None | Some("max")), "{kept:?}");
+}
+
+/// A partition shares the queue of its disk.
+#[test]
+fn a_path_that_is_no_disk_is_refused_and_nothing_is_made() {
+    let Some(bench) = bench() else { return };
+    for (rate, words) in [
+        ("/dev/null:1m", "/dev/null is no block device"),
+        ("/dev/no-such-disk:1m", "stat /dev/no-such-disk"),
+    ] {
+        let ran = bench.run(&["--device-read-bps", rate], &["touch", "/ran"]);
+        ran.exits(125).complains(words).complains("lsblk");
+    }
+    if let Some(partition) = partition() {
+        let rate = format!("{}:1m", partition.display());
+        let ran = bench.run(&["--device-write-bps", &rate], &["touch", "/ran"]);
+        ran.exits(125).complains("ENODEV").complains("not for a partition");
+    }
+    assert!(!bench.rootfs().join("ran").exists());
+    assert!(!bench.run_dirs().exists(), "nothing is left");
+}
+
+fn partition() -> Option<PathBuf> {
+    let all = fs::read_dir("/sys/class/block").ok()?.flatten();
+    let of_disk = all.into_iter().filter(|it| it.path().join("partition").exists());
+    let path = of_disk.map(|it| Path::new("/dev").join(it.file_name())).next()?;
+    path.metadata().is_ok_and(|it| it.rdev() != 0).then_some(path)
+}
