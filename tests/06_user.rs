@@ -37,6 +37,8 @@ mod root;
 mod systemd;
 #[path = "06_user/terminal.rs"]
 mod terminal;
+#[path = "06_user/volumes.rs"]
+mod volumes;
 
 fn this_step() -> Step {
     step!("06-user")

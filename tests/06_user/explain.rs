@@ -35,7 +35,7 @@ fn the_narration_is_what_happens_for_an_ordinary_user() {
     let Some(mut user) = alone() else { return };
     let list = "
         parent  clone3
-        child   prctl setsid setresgid setresuid prctl unshare sethostname mount open_tree mount_setattr move_mount
+        child   prctl setsid mount setresgid setresuid prctl unshare sethostname open_tree mount_setattr move_mount
     ";
     let list = [list, BORROWED, NO_CGROUP, ENTER, COMMAND].concat();
     // With maps in the options, there is no note.
@@ -49,7 +49,7 @@ fn the_narration_is_what_happens_with_subordinate_ids_and_a_user() {
     let Some(mut user) = with_ranges() else { return };
     let list = "
         parent  clone3
-        child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount open_tree move_mount
+        child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname open_tree move_mount
     ";
     let console = "
         child   open_tree move_mount
@@ -62,8 +62,8 @@ fn the_narration_is_what_happens_with_subordinate_ids_and_a_user() {
 fn the_narration_is_what_happens_with_ids_of_its_own() {
     let Some(bench) = root_with_other_ids() else { return };
     let list = "
-        parent  open_tree mount_setattr clone3 mount_setattr
-        child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount move_mount
+        parent  open_tree mount_setattr mount_setattr clone3 mount_setattr
+        child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname move_mount
     ";
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };
     let list = [list, BORROWED, cgroup, ENTER, BECOME, COMMAND].concat();
@@ -75,7 +75,7 @@ fn the_narration_is_what_happens_with_the_hosts_ids() {
     let Some(bench) = root() else { return };
     let list = "
         parent  clone3
-        child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount open_tree move_mount
+        child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname open_tree move_mount
         child   fsmount move_mount fsmount move_mount fsmount (mknodat)+ move_mount (fsmount move_mount)+
     ";
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };

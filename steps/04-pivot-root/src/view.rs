@@ -17,12 +17,14 @@ pub struct RootView {
 }
 
 impl RootView {
-    /// Makes a detached mount of the directory.
+    /// In the parent: makes a detached mount of the directory.
     ///
     /// # Errors
     /// When the directory does not exist.
     pub fn open(rootfs: &Rootfs) -> Result<Self> {
-        RootView::of_directory(rootfs, rootfs.open()?.as_fd())
+        let view = RootView::of_directory(rootfs, rootfs.open()?.as_fd())?;
+        view.mount.make_private()?;
+        Ok(view)
     }
 
     pub(crate) fn of_directory(

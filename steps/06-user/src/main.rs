@@ -92,6 +92,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     let started = Instant::now();
 
+    ids.copy_sources(&mounts)?; // 06: those that only root reaches
     let view = ids.root_view(&rootfs)?;
     let namespaces =
         ids.namespace() | uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
@@ -102,10 +103,11 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .before_start(|child| ids.write(child, view.iter().map(RootView::detached)))
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
+            args.mount.propagation.isolate()?; // 03: later mounts stay inside
+            mount::bind_sources(&mounts)?; // 03: as the caller reaches them
             ids.enter(parent)?; // 06: becomes root of its user namespace
             cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
-            args.mount.propagation.isolate()?; // 03: later mounts stay inside
             // 04: its /
             let root = user::open_root(view.as_ref(), &rootfs, &mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev

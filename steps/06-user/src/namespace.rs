@@ -121,6 +121,18 @@ impl Ids {
         Ok(Some(view))
     }
 
+    /// In the parent, as root: makes mounts of the volumes that only root can reach.
+    /// Another caller has no rights that the child has not.
+    ///
+    /// # Errors
+    /// As [`mount::copy_sources`].
+    pub fn copy_sources(&self, requests: &[Request]) -> Result<()> {
+        match self.needs_idmapped_mounts() {
+            true => mount::copy_sources(requests),
+            false => Ok(()),
+        }
+    }
+
     /// The user that a process becomes when it enters the namespace.
     pub(crate) fn first(&self) -> &Account {
         &self.first

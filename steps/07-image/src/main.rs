@@ -98,6 +98,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 07: the directory or image that it is made of
     let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
+    ids.copy_sources(&mounts)?; // 06: those that only root reaches
     let started = Instant::now();
 
     let namespaces =
@@ -108,10 +109,11 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .before_start(|child| ids.write(child, base.views())) // 06: its ids outside
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
+            args.mount.propagation.isolate()?; // 03: later mounts stay inside
+            mount::bind_sources(&mounts)?; // 03: as the caller reaches them
             ids.enter(parent)?; // 06: becomes root of its user namespace
             cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
-            args.mount.propagation.isolate()?; // 03: later mounts stay inside
             // 07: the layers, and 04: its /
             let root = base.mount(&mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
