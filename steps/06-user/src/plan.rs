@@ -6,8 +6,9 @@ use kit::{Failure, FailureKind, Id};
 use nix::unistd::{getegid, geteuid};
 
 use crate::account::Account;
-use crate::helpers::{Helpers, hint_for_more_ids};
+use crate::helpers::Helpers;
 use crate::id_map::{IdMap, IdRange};
+use crate::more_ids::how_to_get_ids;
 use crate::namespace::{Ids, Writer};
 use crate::subid::{self, SUBGID, SUBUID, SubidRange};
 
@@ -98,8 +99,7 @@ fn with_notice(first: Account, helpers: &Helpers) -> Result<Ids> {
         kit::notice(format_args!(
             "note: only your own id is mapped into the container: {reason}"
         ));
-        let hint = hint_for_more_ids(&subid::caller());
-        kit::notice(format_args!("hint: {hint}"));
+        kit::notice(format_args!("hint: {}", how_to_get_ids(helpers)));
     }
     Ok(ids)
 }
@@ -156,11 +156,7 @@ fn of_nobody(id: &Id) -> Result<Ids> {
         u64::from_str_radix(id.as_str(), 16).unwrap_or_default() % u64::from(blocks);
     let starts =
         (0..blocks).map(|n| CONTAINERS.start + (wanted as u32 + n) % blocks * ENOUGH);
-    let is_free = |start: &u32| {
-        !taken
-            .iter()
-            .any(|(first, count)| *start < first + count && *first < start + ENOUGH)
-    };
+    let is_free = |start: &u32| subid::is_free(*start, ENOUGH, &taken);
     let start = starts.into_iter().find(is_free);
     let Some(outside) = start else {
         return Err(Failure::new(format_args!(
