@@ -11,8 +11,8 @@ use crate::helpers::Helpers;
 use crate::id_map::IdMap;
 use crate::more_ids::how_to_get_ids;
 use crate::namespace::{Ids, Writer};
-use crate::plan::{ENOUGH, why_own_id_only};
-use crate::subid;
+use crate::plan::why_own_id_only;
+use crate::subid::{self, ENOUGH};
 
 /// The kit's checks. Root is no longer required: from this step on, few options need
 /// it.

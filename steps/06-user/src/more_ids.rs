@@ -4,8 +4,7 @@
 use nix::unistd::{User, geteuid};
 
 use crate::helpers::Helpers;
-use crate::plan::ENOUGH;
-use crate::subid::{self, SUBGID, SUBUID, SubidRange};
+use crate::subid::{self, ENOUGH, SUBGID, SUBUID, SubidRange};
 
 /// The ids from which useradd(8) takes subordinate ones: login.defs(5), SUB_UID_MIN and
 /// SUB_UID_MAX.

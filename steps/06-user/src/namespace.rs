@@ -29,6 +29,8 @@ struct Maps {
     uids: IdMap,
     gids: IdMap,
     writer: Writer,
+    /// Whether other ids would do as well: the caller did not name them.
+    is_chosen: bool,
 }
 
 /// The process that writes the maps.
@@ -55,7 +57,24 @@ impl Ids {
         gids: IdMap,
         writer: Writer,
     ) -> Self {
-        Ids { first, maps: Some(Maps { uids, gids, writer }) }
+        Ids { first, maps: Some(Maps { uids, gids, writer, is_chosen: false }) }
+    }
+
+    /// Says that other ids would do as well.
+    pub(crate) fn chosen(mut self) -> Self {
+        self.maps.iter_mut().for_each(|maps| maps.is_chosen = true);
+        self
+    }
+
+    /// Whether other ids would do as well.
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.maps.as_ref().is_some_and(|maps| maps.is_chosen)
+    }
+
+    /// The ids on the host that the maps have: the first ones, and their numbers.
+    pub(crate) fn outside(&self) -> Vec<(u32, u32)> {
+        let maps = self.maps.iter().flat_map(|maps| [&maps.uids, &maps.gids]);
+        maps.flat_map(IdMap::ranges).map(|range| (range.outside, range.size)).collect()
     }
 
     /// The flag for clone(2): CLONE_NEWUSER, or none for the host's ids.
@@ -79,7 +98,7 @@ impl Ids {
         child: Pid,
         views: impl IntoIterator<Item = &'a Detached>,
     ) -> Result<()> {
-        let Some(Maps { uids, gids, writer }) = &self.maps else { return Ok(()) };
+        let Some(Maps { uids, gids, writer, .. }) = &self.maps else { return Ok(()) };
         match writer {
             Writer::Helpers(helpers) => helpers.write(child, uids, gids),
             Writer::Root => {

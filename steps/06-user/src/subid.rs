@@ -11,6 +11,9 @@ pub const SUBUID: &str = "/etc/subuid";
 /// The list of users and of the group ids that each of them may map.
 pub const SUBGID: &str = "/etc/subgid";
 
+/// The number of ids of a whole system: 0 to 65535, the last of which is `nobody`'s.
+pub const ENOUGH: u32 = 1 << 16;
+
 /// A range of subordinate ids: the first id, and their number.
 pub type SubidRange = (u32, u32);
 

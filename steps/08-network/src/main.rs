@@ -108,6 +108,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
+    let ids = ids.reserve(&run_dir)?; // 06: which no other container has
     // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 08: its address, its ports, and the bridge
