@@ -35,7 +35,7 @@ fn the_narration_is_what_happens_for_an_ordinary_user() {
     let Some(mut user) = alone() else { return };
     let list = "
         parent  clone3
-        child   prctl setsid mount setresgid setresuid prctl unshare sethostname open_tree mount_setattr move_mount
+        child   prctl setsid mount open_tree setresgid setresuid prctl unshare sethostname mount_setattr move_mount
     ";
     let list = [list, BORROWED, NO_CGROUP, ENTER, COMMAND].concat();
     // With maps in the options, there is no note.
@@ -49,7 +49,7 @@ fn the_narration_is_what_happens_with_subordinate_ids_and_a_user() {
     let Some(mut user) = with_ranges() else { return };
     let list = "
         parent  clone3
-        child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname open_tree move_mount
+        child   prctl setsid mount open_tree setgroups setresgid setresuid prctl unshare sethostname move_mount
     ";
     let console = "
         child   open_tree move_mount

@@ -1,10 +1,12 @@
-//! Volumes are the caller's choice. They are found with the caller's rights, also where
+//! Volumes and the root file system are the caller's choice. They are found with the caller's rights, also where
 //! the container's root may not go.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
+use kiste_tests::user::{GIDS, UIDS};
 use kiste_tests::{Distribution, Ran, User, host};
 
 use crate::{alone, root_with_other_ids, with_ranges};
@@ -87,19 +89,41 @@ fn an_ordinary_user_reaches_volumes_through_a_supplementary_group() {
     let Some(user) = with_ranges() else { return };
     let above = user.dir().join("of-group");
     let source = closed_directory(&above, (0, GROUP), 0o750);
-    let run = |groups: &str| {
-        let mut command = user.beside("setpriv");
-        let (uid, gid) =
-            (format!("--reuid={}", user.uid), format!("--regid={}", user.gid));
-        command.args([&uid, &gid, groups]).arg(user.exe());
-        command.args(user.bench().arguments(&["-v", &volume(&source)], &SHOW));
-        command.output().unwrap()
-    };
-    let with = run(&format!("--groups={GROUP}"));
+    let options = ["-v", &volume(&source)];
+    let with = in_groups(&user, &format!("--groups={GROUP}"), &options, &SHOW);
     assert_eq!(String::from_utf8_lossy(&with.stdout), "ours", "{with:?}");
-    let without = run("--clear-groups");
+    let without = in_groups(&user, "--clear-groups", &options, &SHOW);
     let said = String::from_utf8_lossy(&without.stderr);
     assert!(without.status.code() == Some(125) && said.contains("EACCES"), "{said}");
+}
+
+/// The output of a run by the user, with this option of setpriv(1).
+fn in_groups(user: &User, groups: &str, options: &[&str], command: &[&str]) -> Output {
+    let mut setpriv = user.beside("setpriv");
+    let (uid, gid) = (format!("--reuid={}", user.uid), format!("--regid={}", user.gid));
+    setpriv.args([&uid, &gid, groups]).arg(user.exe());
+    setpriv.args(user.bench().arguments(options, command)).output().unwrap()
+}
+
+#[test]
+fn an_ordinary_user_reaches_a_root_file_system_as_it_reaches_volumes() {
+    let Some(user) = with_ranges() else { return };
+    let above = user.dir().join("of-group");
+    closed_directory(&above, (0, GROUP), 0o750);
+    let root = above.join("root");
+    fs::rename(user.rootfs(), &root).unwrap();
+    let group = format!("--groups={GROUP}");
+    let uids = format!("--uid-map=0:{UIDS}:10");
+    let gids = format!("--gid-map=0:{GIDS}:10");
+    for options in
+        [&[][..], &["--read-only"], &["--userns", "keep-id"], &[&uids, &gids]]
+    {
+        let rootfs = ["--rootfs", root.to_str().unwrap()];
+        let options = [&rootfs[..], options].concat();
+        let ran = in_groups(&user, &group, &options, &["echo", "it runs"]);
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), "it runs\n", "{ran:?}");
+    }
+    fs::rename(&root, user.rootfs()).unwrap();
 }
 
 #[test]

@@ -140,6 +140,16 @@ impl Ids {
         Ok(Some(view))
     }
 
+    /// In the child, before it enters its ids: opens a view of the root file system,
+    /// if it is to have other ids than the caller, who named the directory.
+    ///
+    /// # Errors
+    /// As [`Ids::root_view`].
+    pub fn root_view_here(&self, rootfs: &Rootfs) -> Result<Option<RootView>> {
+        let is_here = self.maps.is_some() && !self.needs_idmapped_mounts();
+        is_here.then(|| RootView::open_here(rootfs)).transpose()
+    }
+
     /// In the parent, as root: makes mounts of the volumes that only root can reach.
     /// Another caller has no rights that the child has not.
     ///
@@ -190,7 +200,7 @@ impl Ids {
     }
 }
 
-/// In the child: mounts the root file system, from the parent's view if there is one.
+/// In the child: mounts the root file system, from a view of it if there is one.
 ///
 /// # Errors
 /// As [`Root::open`].

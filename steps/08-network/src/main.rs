@@ -135,6 +135,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroup.enter()?; // 05: v1: enters it here
             args.mount.propagation.isolate()?; // 03: later mounts stay inside
             mount::bind_sources(&mounts)?; // 03: as the caller reaches them
+            base.open_here(&ids)?; // 07: the directory, in the same way
             ids.enter(parent)?; // 06: becomes root of its user namespace
             network.configure()?; // 08: its end of the cable
             cgroups::unshare_namespace()?; // 05: its view of cgroups
