@@ -1,4 +1,4 @@
-//! Step 0: a command runs below the runtime as it runs without it: with the same exit
+//! Step 0: a command runs below the runtime as it does without it. It has the same exit
 //! code, arguments, signals and terminal, and a clean environment.
 
 use kiste_tests::{Bench, step};

@@ -15,7 +15,7 @@ fn host_names() -> [String; 2] {
 }
 
 #[test]
-fn the_container_is_called_what_was_asked_for() {
+fn the_container_has_the_requested_host_name() {
     let Some(bench) = bench() else { return };
     bench.run(&["--hostname", "crate"], &["uname", "-n"]).prints("crate");
     let longest = format!("{}.{}", "a".repeat(60), "abc");
@@ -23,14 +23,14 @@ fn the_container_is_called_what_was_asked_for() {
 }
 
 #[test]
-fn the_container_is_called_by_its_id_without_an_option() {
+fn without_an_option_the_host_name_is_the_containers_id() {
     let Some(bench) = bench() else { return };
     let mut names = HashSet::new();
     for _ in 0..20 {
         let name = bench.run(&[], &["uname", "-n"]).exits(0).out.trim().to_owned();
         let is_id = name.len() == 12
             && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        assert!(is_id, "{name:?} is no id");
+        assert!(is_id, "{name:?} is not an id");
         names.insert(name);
     }
     assert_eq!(names.len(), 20, "{names:?}");
@@ -46,7 +46,7 @@ fn the_variable_hostname_has_the_name_of_the_container() {
 }
 
 #[test]
-fn the_domain_is_what_was_asked_for_or_the_hosts() {
+fn the_domain_name_is_the_requested_one_or_the_hosts() {
     let Some(bench) = bench() else { return };
     let read = ["cat", "/proc/sys/kernel/domainname"];
     bench.run(&["--domainname", "example.org"], &read).prints("example.org");
@@ -71,7 +71,7 @@ fn the_host_keeps_its_names() {
 }
 
 #[test]
-fn only_its_uts_namespace_is_its_own() {
+fn only_the_uts_namespace_is_the_containers_own() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "300"]);
     assert_eq!(host::own_namespaces(running.pid), ["uts"]);
@@ -111,7 +111,7 @@ fn an_invalid_name_is_refused_before_anything_is_made() {
 }
 
 #[test]
-fn without_root_a_sentence_says_what_is_missing() {
+fn without_root_the_error_says_what_is_missing() {
     let Some(bench) = bench() else { return };
     let ran = bench.call_as_nobody(["run", "true"]);
     ran.exits(125).complains("error: clone3(NEWUTS): Operation not permitted (EPERM)");
@@ -142,7 +142,7 @@ fn a_name_that_the_kernel_refuses_stops_the_start() {
         .complains("error: sethostname(crate): Operation not permitted (EPERM)");
     assert!(
         !bench.dir().join("was-run").exists(),
-        "never with less isolation than was asked for"
+        "the command must not run with less isolation than requested"
     );
 }
 
@@ -153,7 +153,7 @@ fn every_option_of_the_step_below_is_here() {
 }
 
 #[test]
-fn it_still_exits_with_the_status_of_the_command() {
+fn run_still_exits_with_the_status_of_the_command() {
     let Some(bench) = bench() else { return };
     bench.run(&[], &["no-such-command"]).exits(127);
     bench.run(&[], &["/etc/passwd"]).exits(126);
@@ -163,7 +163,7 @@ fn it_still_exits_with_the_status_of_the_command() {
 }
 
 #[test]
-fn what_is_explained_is_what_strace_sees() {
+fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     let list = "parent clone3
                 child  prctl sethostname setdomainname close_range execve";

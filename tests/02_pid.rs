@@ -1,5 +1,6 @@
 //! Step 2: the container has its own PID namespace. PID 1 is the command, or an init
-//! with the duties of PID 1. When PID 1 or the runtime ends, all its processes end.
+//! that does the duties of PID 1. When PID 1 or the runtime ends, all processes of the
+//! container end.
 
 use kiste_tests::{Bench, step};
 

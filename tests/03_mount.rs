@@ -22,7 +22,8 @@ fn bench() -> Option<Bench> {
     Bench::of(step!("03-mount"), &["root"])
 }
 
-/// Makes a directory for the test, and returns its path, also as text for an option.
+/// Makes a directory for the test. Returns its path, and the path as text for an
+/// option.
 fn directory(bench: &Bench, name: &str) -> (PathBuf, String) {
     let path = bench.dir().join(name);
     fs::create_dir_all(&path).unwrap();
@@ -38,14 +39,14 @@ fn directory_with_a_file(bench: &Bench, name: &str) -> (PathBuf, String) {
 }
 
 #[test]
-fn it_is_in_a_mount_namespace_of_its_own() {
+fn the_container_has_its_own_mount_namespace() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
     assert_ne!(host::namespace(running.pid, "mnt"), host::namespace("self", "mnt"));
 }
 
 #[test]
-fn proc_shows_its_own_processes_only() {
+fn proc_shows_only_the_processes_of_the_container() {
     let Some(bench) = bench() else { return };
     bench.sh(&[], "echo /proc/[0-9]*").prints("/proc/1");
 }
@@ -59,7 +60,7 @@ fn proc_is_mounted_over_the_hosts_with_nosuid_nodev_noexec() {
     assert_ne!(
         proc.split(' ').nth(2),
         host::mount_at("self", "/proc").unwrap().split(' ').nth(2),
-        "a new one"
+        "the container has a new proc"
     );
 }
 
@@ -81,7 +82,7 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 }
 
 #[test]
-fn the_narration_is_what_happens() {
+fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     let (_, target) = directory(&bench, "target");
     let list = "
@@ -95,9 +96,9 @@ fn the_narration_is_what_happens() {
 }
 
 #[test]
-fn in_a_pipeline_below_sudo_it_has_the_keyboard() {
+fn a_command_in_a_pipeline_below_sudo_has_the_keyboard() {
     let Some(bench) = bench() else { return };
-    keys::in_a_pipeline_below_sudo_it_has_the_keyboard(&bench, &[]);
+    keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&bench, &[]);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 }
 
 #[test]
-fn the_narration_is_what_happens() {
+fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     let list = "
         parent  clone3

@@ -37,7 +37,7 @@ mod start;
 
 use kiste_tests::{Bench, step};
 
-/// The checks of doctor that all tests need, on either version.
+/// The checks of doctor that all tests need, on both versions of cgroups.
 const NEEDS: [&str; 6] = [
     "root",
     "cgroup-memory",

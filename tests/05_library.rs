@@ -1,8 +1,8 @@
-//! The library of step 5 without a command line: starts a container with all limits,
-//! and finds each limit in the kernel's own files.
+//! Uses the library of step 5 without a command line: starts a container with all
+//! limits, and finds each limit in the kernel's files.
 //!
-//! clone3(2) copies one thread alone, so a process that starts containers has one
-//! thread. Test harnesses have several: this test is a program of its own.
+//! clone3(2) copies only the calling thread, so a process that starts containers has
+//! one thread. A test harness has several, so this test has no harness.
 
 #[allow(dead_code, reason = "the other tests of step 5 use the rest")]
 #[path = "05_cgroups/kernel.rs"]
@@ -39,11 +39,12 @@ fn a_container_with_all_limits_starts_without_a_command_line(
         pids: Some(Max::At(20)),
         blkio_weight: Some(BlkioWeight(1000)),
     };
-    // The run directory says that the container lives. Then comes its cgroup.
+    // The run directory shows that the container is alive. The cgroup is made after it.
     let placement = placement(bench)?;
     let run_dir = RunDir::create(&bench.run_dirs(), &placement.id)?;
     let cgroup = Cgroup::create(&placement, &limits, &run_dir)?;
-    // The child is born in the cgroup on version 2, and enters it on version 1.
+    // On version 2 clone3(2) creates the child in the cgroup. On version 1 the child
+    // enters it.
     let spawn = Spawn::new(CloneFlags::CLONE_NEWPID).into_cgroup(cgroup.as_fd());
     let child = spawn.spawn(|parent| {
         cgroup.enter()?;
@@ -67,13 +68,16 @@ fn a_container_is_found_by_its_path_and_killed(bench: &Bench) -> kit::Result<()>
     })?;
     cgroup.let_live();
 
-    // Another program knows only the path.
+    // As in another program, only the path is known.
     let path = placement.parent.as_path().join(placement.id.as_str());
     let cgroup = Cgroup::find(&path)?;
     cgroup.kill()?;
     assert_eq!(child.wait()?.code(), 128 + 9);
     drop(cgroup);
-    assert!(Cgroup::find(&path).is_ok(), "it was only found, and is not removed");
+    assert!(
+        Cgroup::find(&path).is_ok(),
+        "dropping a cgroup that `find` returned does not remove it"
+    );
     Cgroup::find(&path)?.remove()?;
     assert!(Cgroup::find(&path).is_err());
     Ok(())

@@ -1,9 +1,8 @@
 //! Step 6: root inside is an ordinary user outside, and an ordinary user can start a
 //! container.
 //!
-//! Most tests run as root and make a user of their own, with subordinate ids or without
-//! them (`kiste_tests::User`). Some tests use the user that runs them, if that is not
-//! root.
+//! Most tests run as root, and make their own user, with or without subordinate ids
+//! (`kiste_tests::User`). Some tests use the user that runs them, unless that is root.
 
 use kiste_tests::{Bench, Step, User, step};
 
@@ -44,29 +43,31 @@ fn this_step() -> Step {
     step!("06-user")
 }
 
-/// A bench for root, as in the steps before this one.
+/// Returns a bench for root, as in the steps before this one.
 fn root() -> Option<Bench> {
     Bench::of(this_step(), &["root", "pivot-root", "user-namespace"])
 }
 
-/// A bench for root, on a file system that has idmapped mounts.
-fn root_with_other_ids() -> Option<Bench> {
+/// Returns a bench for root on a file system that supports idmapped mounts, as
+/// `--userns auto` needs them.
+fn root_with_idmapped_mounts() -> Option<Bench> {
     let bench = root()?;
     let tried = bench.run(&["--userns", "auto"], &["true"]);
     (!tried.lacks_idmapped_mounts()).then_some(bench)
 }
 
-/// The user that runs the tests, or, if that is root, a user without subordinate ids.
-fn anybody() -> Option<User> {
+/// Returns the user that runs the tests. If that is root, returns a user without
+/// subordinate ids.
+fn any_user() -> Option<User> {
     User::any(this_step(), &["pivot-root", "user-namespace"])
 }
 
-/// A user without subordinate ids.
-fn alone() -> Option<User> {
-    User::alone(this_step(), &["pivot-root", "user-namespace"])
+/// Returns a user without subordinate ids.
+fn without_ranges() -> Option<User> {
+    User::without_ranges(this_step(), &["pivot-root", "user-namespace"])
 }
 
-/// A user with 65536 subordinate user ids and group ids.
+/// Returns a user with 65536 subordinate user ids and group ids.
 fn with_ranges() -> Option<User> {
     User::with_ranges(this_step(), &["pivot-root", "user-namespace"])
 }

@@ -1,10 +1,10 @@
-//! Step 7: an image is unpacked, run and packed again exactly, and a container of it
+//! Step 7: Kiste unpacks, runs and packs images exactly, and a container of an image
 //! leaves nothing behind.
 //!
 //! Most tests run twice: as root, and as a user with ranges of ids
-//! (`test_store::everywhere`). Each has its own store. The tests make images byte by byte
-//! (`kiste_tests::archive`), and compare everything that lstat(2) returns of the result
-//! (`kiste_tests::Tree`).
+//! (`test_store::everywhere`). Each run has its own store. The tests make images byte
+//! by byte (`kiste_tests::archive`), and compare everything that lstat(2) returns for
+//! the unpacked files (`kiste_tests::Tree`).
 
 use kiste_tests::{Step, step};
 

@@ -1,7 +1,8 @@
-//! Step 8: a container on a network of its own, which talks, and only as told.
+//! Step 8: a container has its own network, and reaches others only as its options say.
 //!
-//! Every test has a host and a world of its own (`kiste_tests::World`): network
-//! namespaces, in which all is started. The machine's own network is never touched.
+//! Every test has its own world (`kiste_tests::World`): network namespaces for a host
+//! and for another host, in which all programs start. No test changes the machine's
+//! network.
 
 use kiste_tests::{Step, World, step};
 
@@ -34,7 +35,7 @@ fn this_step() -> Step {
     step!("08-network")
 }
 
-/// A host of the test's own, and another one beyond it.
+/// Returns the test's own world: a host, and another host that it can reach.
 fn world() -> Option<World> {
     World::of(this_step(), &[])
 }

@@ -17,7 +17,7 @@ fn run_without_a_command_is_a_usage_error() {
 }
 
 #[test]
-fn an_option_that_nobody_knows_is_a_usage_error_that_names_it() {
+fn an_unknown_option_is_a_usage_error_that_names_it() {
     bench()
         .call(["run", "--no-such-option", "true"])
         .exits(2)
@@ -25,7 +25,7 @@ fn an_option_that_nobody_knows_is_a_usage_error_that_names_it() {
 }
 
 #[test]
-fn a_subcommand_that_nobody_knows_is_never_taken_for_a_command() {
+fn an_unknown_subcommand_is_never_taken_for_a_command() {
     let ran = bench().call(["bogus"]);
     ran.exits(2).complains("'bogus'");
     bench().call(["echo", "x"]).exits(2);
@@ -42,7 +42,7 @@ fn arguments_reach_the_command_as_they_were_typed() {
 }
 
 #[test]
-fn options_after_the_command_are_the_commands() {
+fn options_after_the_command_belong_to_the_command() {
     let bench = bench();
     bench.run(&[], &["ls", "-l", "/dev/null"]).exits(0);
     bench
@@ -51,7 +51,7 @@ fn options_after_the_command_are_the_commands() {
 }
 
 #[test]
-fn two_hyphens_end_our_options_and_are_the_commands_after_it() {
+fn two_hyphens_end_our_options_and_after_the_command_belong_to_it() {
     let bench = bench();
     bench.run(&["--"], &["echo", "-x"]).prints("-x");
     bench.run(&["--"], &["echo", "--", "-x"]).prints("-- -x");

@@ -8,10 +8,10 @@ use kiste_tests::{Bench, Ran, host};
 
 use crate::bench;
 
-/// Checks that stderr has one line with the error, and at most a second one with a
+/// Asserts that stderr has one line with the error, and at most a second line with a
 /// hint.
 #[track_caller]
-fn complains_in_one_line(ran: &Ran, text: &str) {
+fn assert_complains_in_one_line(ran: &Ran, text: &str) {
     ran.complains(text);
     let lines: Vec<_> = ran.err.lines().collect();
     let one_line = lines[0].starts_with("error: ") && lines[0].contains(text);
@@ -32,21 +32,27 @@ fn program(bench: &Bench, text: &[u8]) -> String {
 }
 
 #[test]
-fn a_command_that_is_not_there_is_127() {
+fn a_missing_command_is_127() {
     let bench = bench();
-    complains_in_one_line(
+    assert_complains_in_one_line(
         bench.run(&[], &["no-such-command"]).exits(127),
         "\"no-such-command\": not found",
     );
-    complains_in_one_line(bench.run(&[], &["/no/such"]).exits(127), "(ENOENT)");
-    complains_in_one_line(bench.run(&[], &["/etc/passwd/x"]).exits(127), "(ENOTDIR)");
-    complains_in_one_line(bench.run(&[], &[""]).exits(127), "the command is empty");
+    assert_complains_in_one_line(bench.run(&[], &["/no/such"]).exits(127), "(ENOENT)");
+    assert_complains_in_one_line(
+        bench.run(&[], &["/etc/passwd/x"]).exits(127),
+        "(ENOTDIR)",
+    );
+    assert_complains_in_one_line(
+        bench.run(&[], &[""]).exits(127),
+        "the command is empty",
+    );
 }
 
 #[test]
-fn a_name_of_a_hundred_thousand_letters_is_not_found_either() {
+fn a_name_of_a_hundred_thousand_letters_is_not_found() {
     let ran = bench().run(&[], &[&"a".repeat(100_000)]);
-    complains_in_one_line(ran.exits(127), "not found in PATH");
+    assert_complains_in_one_line(ran.exits(127), "not found in PATH");
     assert!(ran.err.len() < 10_000, "{} bytes", ran.err.len());
     bench()
         .run(&[], &[&"\u{1}".repeat(100_000)])
@@ -55,7 +61,7 @@ fn a_name_of_a_hundred_thousand_letters_is_not_found_either() {
 }
 
 #[test]
-fn a_directory_of_path_that_we_may_not_look_into_is_named_when_nothing_is_found() {
+fn a_directory_in_path_that_we_cannot_search_is_named_when_nothing_is_found() {
     let bench = bench();
     let closed = bench.dir().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -66,20 +72,23 @@ fn a_directory_of_path_that_we_may_not_look_into_is_named_when_nothing_is_found(
         false => bench.run(&["-e", &path], &[command]),
     };
     let ran = run("no-such-command");
-    complains_in_one_line(ran.exits(127), "not found in PATH");
+    assert_complains_in_one_line(ran.exits(127), "not found in PATH");
     ran.complains("closed/no-such-command: Permission denied (EACCES)");
     run("true").exits(0);
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]
-fn a_file_that_is_no_program_is_126() {
+fn a_file_that_is_not_a_program_is_126() {
     let bench = bench();
-    complains_in_one_line(
+    assert_complains_in_one_line(
         bench.run(&[], &["/etc/passwd"]).exits(126),
         "it is not executable",
     );
-    complains_in_one_line(bench.run(&[], &["/etc"]).exits(126), "it is a directory");
+    assert_complains_in_one_line(
+        bench.run(&[], &["/etc"]).exits(126),
+        "it is a directory",
+    );
 }
 
 #[test]
@@ -87,7 +96,7 @@ fn a_program_without_a_format_that_the_kernel_knows_is_126() {
     let bench = bench();
     let plain = program(&bench, b"echo no interpreter is named\n");
     let ran = bench.run(&[], &[&plain]);
-    complains_in_one_line(ran.exits(126), "(ENOEXEC)");
+    assert_complains_in_one_line(ran.exits(126), "(ENOEXEC)");
     ran.complains("hint: it is neither a program for this machine nor a script that begins with #!");
 }
 
@@ -98,7 +107,7 @@ fn a_program_that_is_open_for_writing_is_126() {
     let open = fs::OpenOptions::new().append(true).open(&busy).unwrap();
     let ran = bench.run(&[], &[&busy]);
     drop(open);
-    complains_in_one_line(ran.exits(126), "(ETXTBSY)");
+    assert_complains_in_one_line(ran.exits(126), "(ETXTBSY)");
     assert!(!ran.err.contains("hint:"), "the cause is not known: {}", ran.err);
 }
 
@@ -107,7 +116,7 @@ fn the_missing_interpreter_of_a_script_is_named() {
     let bench = bench();
     let script = program(&bench, b"#!/no/such/interpreter -e\n");
     let ran = bench.run(&[], &[&script]);
-    complains_in_one_line(
+    assert_complains_in_one_line(
         ran.exits(126),
         "asks for \"/no/such/interpreter\", which is not there",
     );
@@ -117,7 +126,8 @@ fn the_missing_interpreter_of_a_script_is_named() {
 fn the_missing_loader_of_a_program_is_named() {
     let bench = bench();
     let mut bytes = fs::read("/bin/true").unwrap();
-    // Its PT_INTERP: "/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1".
+    // The loader in its PT_INTERP: "/lib64/ld-linux-x86-64.so.2" or
+    // "/lib/ld-musl-x86_64.so.1".
     let at = bytes
         .windows(4)
         .position(|four| four == b"/ld-")
@@ -125,7 +135,7 @@ fn the_missing_loader_of_a_program_is_named() {
     bytes[at + 1] = b'X';
     let program = program(&bench, &bytes);
     let ran = bench.run(&[], &[&program]);
-    complains_in_one_line(ran.exits(126), "/Xd-");
+    assert_complains_in_one_line(ran.exits(126), "/Xd-");
     ran.complains("which is not there");
 }
 
@@ -141,7 +151,7 @@ fn a_program_is_looked_for_in_the_path_of_the_command_and_not_of_the_caller() {
 }
 
 #[test]
-fn a_program_in_the_path_that_may_not_be_executed_does_not_hide_a_later_one() {
+fn a_program_that_we_cannot_execute_does_not_hide_a_later_one_in_the_path() {
     let bench = bench();
     let refused = bench.dir().join("refused");
     fs::create_dir(&refused).unwrap();
@@ -151,16 +161,16 @@ fn a_program_in_the_path_that_may_not_be_executed_does_not_hide_a_later_one() {
     bench
         .run(&["-e", &format!("{only}:{}", bench.dir().display())], &["program"])
         .prints("found");
-    complains_in_one_line(
+    assert_complains_in_one_line(
         bench.run(&["-e", &only], &["program"]).exits(126),
         "it is not executable",
     );
 }
 
 #[test]
-fn a_directory_to_start_in_that_is_not_there_is_125() {
+fn a_missing_working_directory_is_125() {
     let ran = bench().run(&["-w", "/no/such"], &["true"]);
-    complains_in_one_line(
+    assert_complains_in_one_line(
         ran.exits(125),
         "chdir(/no/such): No such file or directory (ENOENT)",
     );

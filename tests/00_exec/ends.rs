@@ -18,7 +18,7 @@ fn the_exit_code_is_that_of_the_command() {
 }
 
 #[test]
-fn a_command_that_fails_makes_the_runtime_say_nothing() {
+fn the_runtime_prints_nothing_when_the_command_fails() {
     let ran = bench().run(&[], &["false"]);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
 }
@@ -34,7 +34,7 @@ fn the_exit_code_of_a_command_that_a_signal_ended_is_128_and_the_signal() {
 }
 
 #[test]
-fn nothing_but_the_commands_output_is_printed() {
+fn only_the_commands_output_is_printed() {
     let ran = bench().sh(&[], "echo out; echo err >&2");
     assert_eq!((ran.exits(0).out.as_str(), ran.err.as_str()), ("out\n", "err\n"));
 }
@@ -49,14 +49,15 @@ fn the_end_of_stdin_reaches_the_command() {
 }
 
 #[test]
-fn a_background_process_of_the_command_does_not_hold_up_its_end() {
+fn a_background_process_of_the_command_does_not_delay_the_end_of_the_run() {
     let bench = bench();
     bench
         .sh(&[], "sleep 300 >/dev/null 2>&1 </dev/null & echo $! >orphan; exit 5")
         .exits(5);
     let orphan = fs::read_to_string(bench.dir().join("orphan")).unwrap();
     let orphan = Pid::from_raw(orphan.trim().parse().unwrap());
-    kill(orphan, Signal::SIGKILL).expect("without a PID namespace it lives on");
+    kill(orphan, Signal::SIGKILL)
+        .expect("the background process lives on without a PID namespace");
 }
 
 #[test]
@@ -67,8 +68,9 @@ fn a_pipeline_of_runs_does_not_hang() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_command_and_not_with_an_error_of_ours() {
-    // 141 is SIGPIPE. Rust programs ignore it, but the command must not.
+fn a_reader_that_goes_away_ends_the_command_without_an_error_of_the_runtime() {
+    // 141 means that SIGPIPE ended the command. Rust programs ignore this signal, but
+    // the command must not inherit that.
     let script = r#""$0" run yes | head -n 1; echo "${PIPESTATUS[0]}""#;
     let ran = bench().run_through_shell(script);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("y\n141\n", ""));
@@ -96,7 +98,7 @@ fn a_child_that_dies_before_the_exec_is_reported() {
     if !tool("strace") {
         return;
     }
-    // strace kills it at its last call before the exec.
+    // strace kills the child at its last call before the exec.
     let kill = "inject=close_range:signal=SIGKILL";
     let strace = [
         "strace",

@@ -1,4 +1,4 @@
-//! The runtime forwards the signals that it is sent to the command.
+//! The runtime forwards its signals to the command.
 
 use std::process::Command;
 
@@ -64,12 +64,12 @@ fn many_signals_at_once_are_not_lost() {
 }
 
 #[test]
-fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on() {
+fn a_command_that_is_stopped_stops_the_runtime_and_both_continue() {
     let bench = bench();
     let running = bench.start(&[], &["sleep", "300"]);
     let state = |pid: i32| kiste_tests::host::status(pid, "State").chars().next();
-    // Not SIGTSTP: without job control, as in CI, the process group is orphaned, and
-    // the kernel does not stop it by that signal.
+    // SIGTSTP would not do. Without job control, as in CI, the process group is
+    // orphaned, and the kernel does not stop an orphaned group by that signal.
     kill(Pid::from_raw(running.pid), Signal::SIGSTOP).unwrap();
     let both = |wanted: char| {
         let there = [running.pid, running.runtime()]
@@ -79,7 +79,7 @@ fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on() {
     };
     eventually(|| both('T')).expect("both are stopped");
     running.signal(Signal::SIGCONT);
-    eventually(|| both('S')).expect("both go on");
+    eventually(|| both('S')).expect("both continue");
     kill(Pid::from_raw(running.pid), Signal::SIGTERM).unwrap();
     running.end().exits(143);
 }

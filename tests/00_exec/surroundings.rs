@@ -38,7 +38,8 @@ fn home_is_slash_root_for_root_and_the_callers_for_others() {
         return;
     }
     bench.run_by(&caller, &[], &command).prints("/root");
-    bench.call_as_nobody(["run", "true"]).exits(0); // its copy of the program is used again
+    // The next calls use the copy of the program that this call makes.
+    bench.call_as_nobody(["run", "true"]).exits(0);
     let nobody = [
         "setpriv",
         "--reuid=65534",
@@ -80,7 +81,7 @@ fn a_variable_without_a_name_or_a_value_to_pass_on_is_a_usage_error() {
 }
 
 #[test]
-fn the_command_starts_where_it_is_told_to_and_else_where_the_caller_is() {
+fn the_command_starts_in_the_given_directory_or_in_the_callers() {
     let bench = bench();
     bench.run(&["-w", "/usr/bin"], &["pwd"]).prints("/usr/bin");
     bench
@@ -110,7 +111,7 @@ fn no_descriptor_but_the_standard_ones_reaches_the_command() {
         &[],
         &["sh", "-c", "echo ready; read line"],
     );
-    running.wait_for("ready"); // its loader has closed what it had opened
+    running.wait_for("ready"); // the loader of the command has closed its files
     let fds = fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap();
     let mut names: Vec<_> =
         fds.map(|fd| fd.unwrap().file_name().into_string().unwrap()).collect();
@@ -133,7 +134,7 @@ fn no_signal_is_ignored_or_blocked_for_the_command() {
 }
 
 #[test]
-fn the_command_has_no_other_parent_than_the_runtime() {
+fn the_parent_of_the_command_is_the_runtime() {
     let bench = bench();
     let running = bench.start(&[], &["sleep", "300"]);
     assert_eq!(host::status(running.pid, "PPid"), running.runtime().to_string());
@@ -153,7 +154,7 @@ fn the_pid_file_names_the_command_as_long_as_it_runs() {
     assert_eq!(pid_files(), 1);
     running.type_in("\n");
     running.end().exits(0);
-    assert_eq!(pid_files(), 0, "the temporary file is gone, too");
+    assert_eq!(pid_files(), 0, "the temporary file is also gone");
 }
 
 #[test]
@@ -164,7 +165,8 @@ fn a_pid_file_that_cannot_be_written_is_reported_before_the_command_starts() {
         .complains("access(/no/such/dir, W_OK): No such file or directory (ENOENT)");
     ran.complains("hint: --pid-file");
     assert_eq!(ran.out, "");
-    // An error that only the write finds ends the command.
+    // Here only the write fails, when the command already runs. The runtime then ends
+    // the command.
     fs::create_dir(bench.dir().join("directory")).unwrap();
     bench
         .run(&["--pid-file", "directory"], &["sleep", "300"])

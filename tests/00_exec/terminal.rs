@@ -7,19 +7,20 @@ use kiste_tests::{Bench, Terminal, eventually, host, keys};
 
 use crate::bench;
 
-/// A shell with job control at a terminal. It knows the program as `$run`.
+/// Starts a shell with job control on a terminal. In the shell, `$run` is the program.
 fn shell_with_jobs(bench: &Bench) -> Terminal {
     let program = format!("run={}", bench.exe().display());
     let words = ["env", &program, "bash", "--norc", "--noprofile", "-i"];
     Terminal::start_any(bench.dir(), &words.map(OsString::from))
 }
 
-/// The group of a process, and that of its terminal's foreground job: pgrp and tpgid.
+/// Returns the process group of a process, and the foreground process group of its
+/// terminal: pgrp and tpgid.
 fn groups(pid: impl std::fmt::Display) -> (String, String) {
     (host::stat(&pid, 5), host::stat(&pid, 8))
 }
 
-/// The command's process id, from `--pid-file pid`.
+/// Returns the command's process id, which `--pid-file pid` has written.
 fn pid(bench: &Bench) -> String {
     let pid = eventually(|| fs::read_to_string(bench.dir().join("pid")).ok());
     pid.expect("the pid file is there").trim().into()
@@ -38,7 +39,7 @@ fn the_command_is_the_foreground_job_of_the_terminal() {
 }
 
 #[test]
-fn ctrl_c_reaches_the_command_and_from_the_kernel_alone() {
+fn ctrl_c_reaches_the_command_only_from_the_kernel() {
     keys::ctrl_c_is_not_sent_again(&bench(), &[]);
 }
 
@@ -53,7 +54,7 @@ fn ctrl_c_ends_a_command_that_does_not_handle_it_with_130() {
 }
 
 #[test]
-fn ctrl_z_stops_the_command_and_fg_goes_on_with_it() {
+fn ctrl_z_stops_the_command_and_fg_continues_it() {
     let bench = bench();
     let mut terminal = shell_with_jobs(&bench);
     terminal.type_in(
@@ -65,7 +66,7 @@ fn ctrl_z_stops_the_command_and_fg_goes_on_with_it() {
     terminal.type_in("echo the shell is \"ba\"ck\n");
     terminal.shows("the shell is back");
     terminal.type_in("fg\n");
-    terminal.shows("got: $line; exit 7'"); // the shell says what it continues
+    terminal.shows("got: $line; exit 7'"); // the shell prints the job that it continues
     terminal.type_in("a line\n");
     terminal.shows("got: a line");
     terminal.type_in("echo code: $?\n");
@@ -80,7 +81,7 @@ fn a_job_in_the_background_that_reads_the_terminal_stops_until_fg() {
     let mut terminal = shell_with_jobs(&bench);
     terminal.type_in("$run run sh -c 'read line; echo got: $line' &\n");
     terminal.shows("$ ");
-    terminal.type_in("until [ \"$(jobs -s)\" ]; do sleep 0.01; done\n"); // then the shell tells it
+    terminal.type_in("until [ \"$(jobs -s)\" ]; do sleep 0.01; done\n"); // the shell then reports it
     terminal.shows("Stopped");
     terminal.type_in("fg\n");
     terminal.shows("echo got: $line'");
@@ -107,7 +108,7 @@ fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
     terminal.type_in("bg; echo >go\n");
     host::assert_dies(runtime);
     let (group, foreground) = groups(shell);
-    assert_eq!(foreground, group, "it took the terminal from the shell");
+    assert_eq!(foreground, group, "the job took the terminal from the shell");
     terminal.type_in("exit\n");
     terminal.ends();
 }
@@ -120,8 +121,8 @@ fn the_caller_gets_the_terminal_back() {
             "\"$0\" run $1; echo it has ended; read line; echo \"read: $line\"";
         let words = ["sh", "-c", script, bench.exe().to_str().unwrap(), command];
         let mut terminal = Terminal::start_any(bench.dir(), &words.map(OsString::from));
-        // Reading it is for the foreground only: a shell in the background would stop
-        // here.
+        // Only the foreground may read the terminal. A shell in the background would
+        // stop here.
         terminal.shows("it has ended");
         terminal.type_in("a line\n");
         terminal.shows("read: a line");
@@ -130,7 +131,7 @@ fn the_caller_gets_the_terminal_back() {
 }
 
 #[test]
-fn the_settings_of_the_terminal_are_what_they_were() {
+fn the_settings_of_the_terminal_do_not_change() {
     let bench = bench();
     let mut terminal = bench.at_terminal(&[], &["sh", "-c", "echo ready; read line"]);
     let before = terminal.settings();
@@ -161,8 +162,8 @@ fn a_pipeline_at_a_terminal_does_not_stop_itself() {
 #[test]
 fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
     let bench = bench();
-    // The program leads the session of the terminal, as below `ssh -t`, and only it is
-    // sent the hang-up.
+    // The program leads the session of the terminal, as below `ssh -t`. The kernel
+    // sends SIGHUP only to the program.
     let run = format!("exec {} run --pid-file pid sleep 1000", bench.exe().display());
     let mut terminal =
         Terminal::start_any(bench.dir(), &["sh", "-c", &run].map(OsString::from));
@@ -173,10 +174,10 @@ fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
 }
 
 #[test]
-fn in_a_pipeline_below_sudo_it_has_the_keyboard() {
+fn a_command_in_a_pipeline_below_sudo_has_the_keyboard() {
     if nix::unistd::geteuid().is_root() {
-        keys::in_a_pipeline_below_sudo_it_has_the_keyboard(&bench(), &[]);
+        keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&bench(), &[]);
     } else {
-        kiste_tests::lacks("root", "only root is asked for no password here");
+        kiste_tests::lacks("root", "only root can use sudo here without a password");
     }
 }

@@ -15,20 +15,20 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 }
 
 #[test]
-fn the_version_is_told_with_the_name() {
+fn the_version_is_printed_with_the_name() {
     let ran = bench().call(["--version"]);
     assert_eq!(ran.exits(0).out, format!("00-exec {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
-fn what_is_explained_is_what_strace_sees() {
+fn explain_narrates_the_calls_that_strace_sees() {
     let list = "parent clone3
                 child  prctl close_range chdir execve";
     explain::is_true(&bench(), list, &["-w", "/", "--pid-file", "pid"], &["true"]);
 }
 
 #[test]
-fn an_explanation_for_machines_is_one_object_a_line() {
+fn explain_json_prints_one_object_per_line() {
     let ran = bench().run(&["--explain=json"], &["sh", "-c", "echo out; exit 4"]);
     assert_eq!(ran.exits(4).out, "out\n");
     for line in ran.err.lines() {
@@ -42,7 +42,7 @@ fn an_explanation_for_machines_is_one_object_a_line() {
 }
 
 #[test]
-fn an_explanation_for_people_says_who_calls_what_and_why() {
+fn explain_says_who_calls_what_and_why() {
     let ran = bench().run(&["--explain"], &["true"]);
     let lines: Vec<_> = ran.exits(0).err.lines().collect();
     assert!(
@@ -82,7 +82,7 @@ fn doctor_answers_people_and_machines() {
     let ran = bench().call(["doctor", "--format", "json"]);
     let checks: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
     assert_eq!(checks[0]["name"], "kernel");
-    assert!(!ran.out.contains("\"root\""), "it needs none: {}", ran.out);
+    assert!(!ran.out.contains("\"root\""), "step 0 needs no root: {}", ran.out);
 }
 
 #[test]

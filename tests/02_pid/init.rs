@@ -1,4 +1,4 @@
-//! `--init`: an init does the duties of PID 1, so that the command need not.
+//! With `--init`, an init does the duties of PID 1, and the command need not.
 
 use std::fs;
 use std::process::Command;
@@ -61,7 +61,7 @@ fn all_calls_are_explained_before_the_command_prints_anything() {
 }
 
 #[test]
-fn orphans_are_reaped_while_the_command_goes_on() {
+fn orphans_are_reaped_while_the_command_runs() {
     let Some(bench) = bench() else { return };
     let orphans =
         "for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 0.1 &); done; echo ready; read line";
@@ -96,27 +96,28 @@ fn children_that_end_while_init_is_stopped_are_all_reaped() {
     eventually(is_stopped).expect("init is stopped, and the runtime with it");
     fs::write(bench.dir().join("go"), "").unwrap();
     let zombies = || children(init).iter().filter(|it| !host::is_alive(it)).count();
-    eventually(|| (zombies() == 8).then_some(())).expect("all have ended");
+    eventually(|| (zombies() == 8).then_some(()))
+        .expect("all eight orphans have ended");
 
     running.signal(Signal::SIGCONT);
-    // Once it has forwarded a second signal, it has handled all that came before the
-    // first.
+    // When init has forwarded the second signal, it has handled all events that came
+    // before the first one.
     for _ in 0..2 {
         running.signal(Signal::SIGUSR1);
         running.wait_for("got it\n");
     }
-    assert_eq!(zombies(), 0, "zombies that init does not reap");
+    assert_eq!(zombies(), 0, "init does not reap these zombies");
 }
 
 #[test]
-fn without_init_orphans_become_zombies_of_a_command_that_does_not_know_its_duties() {
+fn without_init_orphans_become_zombies_of_a_command_that_does_not_reap_them() {
     let Some(bench) = bench() else { return };
     let orphan = "(sh -c 'until [ -e go ]; do sleep 0.02; done' &)";
     let script = format!("{orphan}; {orphan}; exec sleep 300");
     let running = bench.start(&[], &["sh", "-c", &script]);
     let is_sleep = || (host::status(running.pid, "Name") == "sleep").then_some(());
     eventually(is_sleep)
-        .expect("the shell, which would reap, becomes sleep, which does not");
+        .expect("the shell, which reaps, executes sleep, which does not reap");
     fs::write(bench.dir().join("go"), "").unwrap();
     let zombies = || {
         let children = host::children(running.pid);
@@ -127,7 +128,7 @@ fn without_init_orphans_become_zombies_of_a_command_that_does_not_know_its_dutie
 }
 
 #[test]
-fn an_orphan_does_not_hold_up_the_end_and_ends_with_it() {
+fn an_orphan_does_not_delay_the_end_of_the_container_and_ends_with_it() {
     let Some(bench) = bench() else { return };
     for init in [&[][..], &["--init"]] {
         let script = "(sleep 300 >/dev/null 2>&1 &); echo ready; read line; exit 5";
@@ -151,7 +152,7 @@ fn init_keeps_no_descriptor_of_the_host_open() {
         let path = entry.unwrap().path();
         let number: u32 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
         let link = fs::read_link(&path).unwrap().display().to_string();
-        // "anon_inode:[pidfd]" before Linux 6.9, "pidfd:[7]" since.
+        // The link is "anon_inode:[pidfd]" before Linux 6.9, and "pidfd:[7]" since.
         let ours = link.starts_with("socket:")
             || link.contains("[signalfd]")
             || link.contains("pidfd");

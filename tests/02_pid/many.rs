@@ -1,4 +1,4 @@
-//! Many containers: none hangs, and none leaves a process.
+//! Many containers at once. None hangs, and none leaves a process.
 
 use std::fs;
 
@@ -6,8 +6,8 @@ use kiste_tests::{Bench, eventually};
 
 use crate::bench;
 
-/// Lists the processes, zombies too, whose working directory is the bench's.
-fn left(bench: &Bench) -> Vec<String> {
+/// Lists the processes, including zombies, in the working directory of the bench.
+fn left_processes(bench: &Bench) -> Vec<String> {
     let here = |pid: &String| {
         fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == bench.dir())
     };
@@ -18,7 +18,7 @@ fn left(bench: &Bench) -> Vec<String> {
 }
 
 #[test]
-fn fifty_at_once_all_exit_with_their_codes() {
+fn fifty_containers_at_once_exit_with_their_codes() {
     let Some(bench) = bench() else { return };
     std::thread::scope(|scope| {
         for number in 0..50 {
@@ -29,19 +29,19 @@ fn fifty_at_once_all_exit_with_their_codes() {
             });
         }
     });
-    eventually(|| left(&bench).is_empty().then_some(()))
-        .unwrap_or_else(|| panic!("{:?}", left(&bench)));
+    eventually(|| left_processes(&bench).is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("{:?}", left_processes(&bench)));
 }
 
 #[test]
-fn two_hundred_in_a_row_all_exit_with_their_codes() {
+fn two_hundred_containers_in_a_row_exit_with_their_codes() {
     let Some(bench) = bench() else { return };
     for number in 0..100 {
         bench.sh(&[], &format!("exit {number}")).exits(number);
         bench.sh(&["--init"], &format!("exit {number}")).exits(number);
     }
-    eventually(|| left(&bench).is_empty().then_some(()))
-        .unwrap_or_else(|| panic!("{:?}", left(&bench)));
+    eventually(|| left_processes(&bench).is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("{:?}", left_processes(&bench)));
 }
 
 #[test]
@@ -56,11 +56,12 @@ fn fifty_runtimes_that_are_killed_at_any_moment_leave_no_process() {
         let mut command = std::process::Command::new(bench.exe());
         let mut runtime =
             command.args(arguments).current_dir(bench.dir()).spawn().unwrap();
-        // From before its first line to after the exec of the command.
+        // The kill comes before the runtime's first line, after the exec of the
+        // command, or at any moment between.
         std::thread::sleep(std::time::Duration::from_micros(number * 200));
         runtime.kill().unwrap();
         runtime.wait().unwrap();
     }
-    eventually(|| left(&bench).is_empty().then_some(()))
-        .unwrap_or_else(|| panic!("{:?}", left(&bench)));
+    eventually(|| left_processes(&bench).is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("{:?}", left_processes(&bench)));
 }

@@ -15,7 +15,7 @@ fn the_command_is_pid_1() {
 }
 
 #[test]
-fn its_pid_ipc_and_uts_namespaces_are_its_own_and_no_other() {
+fn only_the_pid_ipc_and_uts_namespaces_are_the_containers_own() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "300"]);
     assert_eq!(host::own_namespaces(running.pid), ["ipc", "pid", "uts"]);
@@ -33,7 +33,7 @@ fn no_process_of_the_host_can_be_reached() {
     let survived = outside.try_wait().unwrap().is_none();
     outside.kill().unwrap();
     outside.wait().unwrap();
-    assert_eq!(ran.out, "it runs\n", "the command has not run: {}", ran.err);
+    assert_eq!(ran.out, "it runs\n", "the command should run: {}", ran.err);
     assert!(ran.code != 0 && survived, "{}", ran.err);
 }
 
@@ -70,12 +70,12 @@ fn a_message_queue_of_the_host_is_not_inside() {
     let outside =
         std::fs::read_to_string("/proc/sysvipc/msg").unwrap().lines().count() - 1;
     Command::new("ipcrm").args(["-q", &id]).status().unwrap();
-    assert!(outside >= 1, "it is there outside");
+    assert!(outside >= 1, "the host has the queue");
     ran.prints("0");
 }
 
 #[test]
-fn it_still_has_a_name_of_its_own() {
+fn the_container_still_has_its_own_name() {
     let Some(bench) = bench() else { return };
     bench.run(&["--hostname", "crate"], &["uname", "-n"]).prints("crate");
     bench.run(&["--init", "--hostname", "crate"], &["uname", "-n"]).prints("crate");
@@ -88,7 +88,7 @@ fn every_option_of_the_steps_below_is_here() {
 }
 
 #[test]
-fn without_root_a_sentence_says_what_is_missing() {
+fn without_root_the_error_says_what_is_missing() {
     let Some(bench) = bench() else { return };
     let ran = bench.call_as_nobody(["run", "true"]);
     ran.exits(125).complains("Operation not permitted (EPERM)");
@@ -96,7 +96,7 @@ fn without_root_a_sentence_says_what_is_missing() {
 }
 
 #[test]
-fn what_is_explained_is_what_strace_sees() {
+fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     let list = "parent clone3
                 child  prctl sethostname close_range execve";

@@ -1,4 +1,4 @@
-//! PID 1 and signals; and the processes that end together.
+//! Signals to PID 1, and the processes that end together.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -81,7 +81,7 @@ fn the_death_of_init_is_the_end_of_the_command() {
 }
 
 #[test]
-fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on_with_init_too() {
+fn with_init_a_stopped_command_stops_the_runtime_and_both_continue() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&["--init"], &["sleep", "300"]);
     let command = host::children(running.pid)[0];
@@ -90,11 +90,11 @@ fn a_command_that_is_stopped_stops_the_runtime_and_both_go_on_with_init_too() {
         (state(command) == Some(wanted) && state(running.runtime()) == Some(wanted))
             .then_some(())
     };
-    // Not SIGTSTP: without job control, as in CI, the process group is orphaned, and
-    // the kernel does not stop it by that signal.
+    // SIGTSTP would not do. Without job control, as in CI, the process group is
+    // orphaned, and the kernel does not stop an orphaned group by that signal.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(command), Signal::SIGSTOP)
         .unwrap();
     eventually(|| both('T')).expect("both are stopped");
     running.signal(Signal::SIGCONT);
-    eventually(|| both('S')).expect("both go on");
+    eventually(|| both('S')).expect("both continue");
 }

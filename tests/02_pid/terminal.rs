@@ -33,14 +33,14 @@ fn ctrl_c_ends_the_command_below_init_with_130() {
 }
 
 #[test]
-fn ctrl_c_reaches_the_command_and_from_the_kernel_alone() {
+fn ctrl_c_reaches_the_command_only_from_the_kernel() {
     let Some(bench) = bench() else { return };
     keys::ctrl_c_is_not_sent_again(&bench, &[]);
     keys::ctrl_c_is_not_sent_again(&bench, &["--init"]);
 }
 
 #[test]
-fn ctrl_z_stops_what_runs_below_init_and_fg_goes_on_with_it() {
+fn ctrl_z_stops_the_command_below_init_and_fg_continues_it() {
     let Some(bench) = bench() else { return };
     let program = format!("run={}", bench.exe().display());
     let shell = ["env", &program, "bash", "--norc", "--noprofile", "-i"];
@@ -57,8 +57,8 @@ fn ctrl_z_stops_what_runs_below_init_and_fg_goes_on_with_it() {
         terminal.shows("the shell is back");
         terminal.type_in("fg\n");
         terminal.shows("continued");
-        // The init was continued as well and forwards SIGCONT. It would undo a Ctrl-Z
-        // that came before.
+        // The shell also continues the init, which forwards SIGCONT to the command. If
+        // Ctrl-Z came before that SIGCONT, it would be undone.
         sleep(Duration::from_millis(300));
     }
     terminal.type_in("a line\n");
@@ -70,10 +70,10 @@ fn ctrl_z_stops_what_runs_below_init_and_fg_goes_on_with_it() {
 }
 
 #[test]
-fn in_a_pipeline_below_sudo_it_has_the_keyboard() {
+fn a_command_in_a_pipeline_below_sudo_has_the_keyboard() {
     let Some(bench) = bench() else { return };
-    keys::in_a_pipeline_below_sudo_it_has_the_keyboard(&bench, &[]);
-    keys::in_a_pipeline_below_sudo_it_has_the_keyboard(&bench, &["--init"]);
+    keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&bench, &[]);
+    keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&bench, &["--init"]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_pid_1_in_the_background_that_reads_the_terminal_stops_until_fg() {
         .type_in("until [ \"$(jobs -s)\" ]; do sleep 0.01; done; echo sto\"pp\"ed\n");
     terminal.shows("stopped");
     let pid = std::fs::read_to_string(bench.dir().join("pid")).unwrap();
-    assert!(host::status(pid.trim(), "State").starts_with('T'), "it must not spin");
+    assert!(host::status(pid.trim(), "State").starts_with('T'), "PID 1 must not spin");
     terminal.type_in("fg; echo code: $?\n");
     terminal.type_in("a line\n");
     terminal.shows("got: a line");

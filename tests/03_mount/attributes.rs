@@ -1,4 +1,4 @@
-//! Attributes of a detached mount: functions of the library.
+//! The library sets the attributes of a detached mount.
 
 use std::os::fd::AsFd;
 

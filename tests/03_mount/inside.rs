@@ -1,5 +1,5 @@
-//! Paths inside a root that is not the host's `/`: functions of the library. The
-//! program of this step uses the host's root, so a run of it cannot test them.
+//! The library opens paths inside a root that is not the host's `/`. The program of
+//! this step uses the host's root, so a run of the program cannot test this.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::*;
 
 /// Opens a path inside this directory, and returns the device and inode number.
-fn opened(root: &File, path: &str) -> Result<(u64, u64), Option<Errno>> {
+fn open_inside(root: &File, path: &str) -> Result<(u64, u64), Option<Errno>> {
     let opened = mount::inside::open(root.as_fd(), path.as_ref());
     let opened = opened.map_err(|error| kit::errno(&error))?;
     Ok(id(&File::from(opened)))
@@ -31,14 +31,14 @@ fn neither_a_link_nor_dots_lead_out_of_a_root() {
     let links = ["/link", "link", "/below/climbs", "../../link", "below/../../link"];
 
     for link in links {
-        assert_eq!(opened(&root, link), Err(Some(Errno::ENOENT)), "{link}");
+        assert_eq!(open_inside(&root, link), Err(Some(Errno::ENOENT)), "{link}");
     }
     for above in ["/", "..", "../..", "/../..", "below/../../.."] {
-        assert_eq!(opened(&root, above), Ok(id(&root)), "{above}");
+        assert_eq!(open_inside(&root, above), Ok(id(&root)), "{above}");
     }
     let (own, _) = directory(&bench, "root/etc");
     let own = id(&File::open(own).unwrap());
     for link in links {
-        assert_eq!(opened(&root, link), Ok(own), "{link}");
+        assert_eq!(open_inside(&root, link), Ok(own), "{link}");
     }
 }

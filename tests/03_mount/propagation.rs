@@ -1,10 +1,10 @@
-//! No mount made inside appears on the host, with any propagation.
+//! No mount made inside appears on the host, whatever the propagation.
 
 use super::*;
 
 const ALL: [&str; 3] = ["private", "slave", "shared"];
 
-/// The peer groups of a mount, by its line in mountinfo: `["shared:5", "master:3"]`.
+/// Returns the peer groups in a mount's line of mountinfo: `["shared:5", "master:3"]`.
 /// See proc(5), mountinfo, field 7.
 fn peers(line: &str) -> Vec<&str> {
     line.split(" - ").next().unwrap().split(' ').skip(6).collect()
@@ -20,7 +20,7 @@ fn no_mount_made_inside_reaches_the_host() {
     let before = host.mounts();
     assert!(
         before.iter().all(|line| line.contains(" shared:")),
-        "all are shared, so a leak would show: {before:#?}"
+        "all mounts of the host are shared, so a leak would show: {before:#?}"
     );
     let (_, asked) = directory(&bench, "asked");
     let (_, own) = directory(&bench, "own");
@@ -36,7 +36,11 @@ fn no_mount_made_inside_reaches_the_host() {
                 "{point} is mounted inside"
             );
         }
-        assert_eq!(host.mounts(), before, "while it runs, --propagation {propagation}");
+        assert_eq!(
+            host.mounts(),
+            before,
+            "while the container runs, --propagation {propagation}"
+        );
 
         running.signal(Signal::SIGKILL);
         host::assert_dies(running.pid);
@@ -45,7 +49,7 @@ fn no_mount_made_inside_reaches_the_host() {
 }
 
 #[test]
-fn nothing_is_left_on_the_host_when_it_ends() {
+fn nothing_is_left_on_the_host_when_the_container_ends() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let before = host.mounts();
@@ -87,7 +91,7 @@ fn later_mounts_of_the_host_appear_inside_only_with_slave() {
 }
 
 #[test]
-fn by_default_it_is_private() {
+fn by_default_the_propagation_is_private() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     for options in [&[][..], &["--propagation", "private"]] {

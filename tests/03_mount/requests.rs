@@ -1,21 +1,21 @@
-//! `-v`, `--mount` and `--tmpfs`: either all mounts are made as requested, or the
-//! command does not run.
+//! `-v`, `--mount` and `--tmpfs`. If a mount cannot be made as requested, the command
+//! does not run.
 
 use super::*;
 
-/// The text for -v: source, target and options.
+/// Returns the value of -v for a source, a target and options.
 fn volume(source: &str, target: &str, options: &str) -> String {
     format!("{source}:{target}:{options}")
 }
 
-/// Whether a mount has all these options, by its line in mountinfo.
-fn has(line: &str, options: &[&str]) -> bool {
+/// Returns whether a mount has all these options, from its line in mountinfo.
+fn has_options(line: &str, options: &[&str]) -> bool {
     let own: Vec<&str> = line.split(' ').nth(5).unwrap().split(',').collect();
     options.iter().all(|option| own.contains(option))
 }
 
-/// A host with a `source/file`, and with a tmpfs on `source/below`, where `file`
-/// contains `below`.
+/// Starts a host with a file `source/file`, and with a tmpfs on `source/below` that has
+/// a file with the text `below`. Returns the host and the path of `source`.
 fn host_with_a_submount(bench: &Bench) -> (Distribution, String) {
     let host = Distribution::start();
     let (_, source) = directory_with_a_file(bench, "source");
@@ -35,16 +35,16 @@ fn a_directory_of_the_host_appears_at_its_target_only_inside() {
     assert_eq!(
         fs::read_to_string(source.join("new")).unwrap(),
         "new",
-        "it is the host's directory"
+        "the container writes into the host's directory"
     );
     assert_eq!(
         fs::read_dir(target).unwrap().count(),
         0,
-        "the target on the host is as it was"
+        "the target on the host is still empty"
     );
 }
 
-/// Attached first, it could be written for a moment.
+/// If a read-only mount were attached first, it could be written for a moment.
 #[test]
 fn a_mount_has_its_attributes_before_it_is_attached() {
     let Some(bench) = bench().filter(|bench| bench.step().is_ours()) else { return };
@@ -56,7 +56,11 @@ fn a_mount_has_its_attributes_before_it_is_attached() {
     let mut calls = explain::calls_of("child", ran.exits(0));
     calls.retain(|call| of_each.contains(&&**call));
     let first = calls.iter().position(|call| call == "open_tree").unwrap_or_default();
-    assert_eq!(calls[first..], [of_each, of_each].concat(), "told by kit::call");
+    assert_eq!(
+        calls[first..],
+        [of_each, of_each].concat(),
+        "the calls that --explain prints"
+    );
 }
 
 #[test]
@@ -136,7 +140,7 @@ fn the_host_can_still_write_what_is_read_only_inside() {
     let (source, from) = directory(&bench, "source");
     let (_, to) = directory(&bench, "target");
     let running = bench.start(&["-v", &volume(&from, &to, "ro")], &["sleep", "100"]);
-    assert!(has(&host::mount_at(running.pid, &to).unwrap(), &["ro"]));
+    assert!(has_options(&host::mount_at(running.pid, &to).unwrap(), &["ro"]));
     fs::write(source.join("new"), "").unwrap();
 }
 
@@ -160,12 +164,12 @@ fn a_mount_has_the_attributes_that_its_options_name() {
         host::mount_at(running.pid, &to).unwrap()
     };
     let line = seen("nosuid,nodev,noexec,ro");
-    assert!(has(&line, &["ro", "nosuid", "nodev", "noexec"]), "{line}");
+    assert!(has_options(&line, &["ro", "nosuid", "nodev", "noexec"]), "{line}");
     let line = seen("nodev");
     assert!(
-        has(&line, &["rw", "nodev"])
-            && !has(&line, &["nosuid"])
-            && !has(&line, &["noexec"]),
+        has_options(&line, &["rw", "nodev"])
+            && !has_options(&line, &["nosuid"])
+            && !has_options(&line, &["noexec"]),
         "{line}"
     );
 }
@@ -183,7 +187,7 @@ fn nothing_runs_on_a_noexec_volume() {
 }
 
 #[test]
-fn the_option_mount_has_dockers_words() {
+fn the_mount_option_accepts_the_keys_of_docker() {
     let Some(bench) = bench() else { return };
     let (_, from) = directory_with_a_file(&bench, "source");
     let (_, to) = directory(&bench, "target");
@@ -254,13 +258,15 @@ fn a_tmpfs_has_its_mode_and_owner_and_is_noexec_by_default() {
         )
     };
     let (line, mode, ..) = seen("");
-    assert!(has(&line, &["nosuid", "nodev", "noexec"]), "{line}");
-    assert_eq!(mode, 0o1777, "by default as /tmp");
+    assert!(has_options(&line, &["nosuid", "nodev", "noexec"]), "{line}");
+    assert_eq!(mode, 0o1777, "the default mode is that of /tmp");
 
     let (line, mode, uid, gid) = seen(":mode=750,uid=7,gid=8,exec,dev,suid,ro");
     assert!(
-        has(&line, &["ro"])
-            && !["nosuid", "nodev", "noexec"].iter().any(|it| has(&line, &[it])),
+        has_options(&line, &["ro"])
+            && !["nosuid", "nodev", "noexec"]
+                .iter()
+                .any(|it| has_options(&line, &[it])),
         "{line}"
     );
     assert_eq!((mode, uid, gid), (0o750, 7, 8));
@@ -308,7 +314,7 @@ fn a_file_is_not_mounted_on_a_directory_nor_the_other_way_round() {
 }
 
 #[test]
-fn the_file_systems_own_message_is_the_hint() {
+fn the_hint_is_the_message_of_the_file_system() {
     let Some(bench) = bench() else { return };
     let (_, to) = directory(&bench, "target");
     bench

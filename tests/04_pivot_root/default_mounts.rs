@@ -4,8 +4,8 @@ use std::os::unix::fs::FileTypeExt;
 
 use super::*;
 
-/// The options of a mount in the container, then its file system with its options:
-/// `rw,nosuid tmpfs size=64k`.
+/// Returns the options of a mount in the container, the type of its file system, and
+/// the options of the file system: `rw,nosuid tmpfs size=64k`.
 fn mounted(pid: i32, point: &str) -> String {
     let line =
         host::mount_at(pid, point).unwrap_or_else(|| panic!("{point} is mounted"));
@@ -20,13 +20,13 @@ fn mounted(pid: i32, point: &str) -> String {
 }
 
 #[test]
-fn proc_shows_its_own_processes_only() {
+fn proc_shows_only_the_processes_of_the_container() {
     let Some(bench) = bench() else { return };
     bench.sh(&[], "echo /proc/[0-9]*").prints("/proc/1");
 }
 
 #[test]
-fn each_default_mount_has_the_attributes_that_it_should() {
+fn each_default_mount_has_its_attributes() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
     for (point, mount) in [
@@ -51,7 +51,7 @@ fn sys_can_be_read_and_not_written() {
 }
 
 #[test]
-fn dev_has_these_devices_and_links_and_no_other() {
+fn dev_has_these_devices_and_links_and_nothing_else() {
     let Some(bench) = bench() else { return };
     // The caller's umask must make no difference.
     let running = {
@@ -66,7 +66,7 @@ fn dev_has_these_devices_and_links_and_no_other() {
             .unwrap();
         let pid: Option<i32> =
             eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok());
-        (child, pid.expect("it runs"))
+        (child, pid.expect("the container runs"))
     };
     let dev = PathBuf::from(format!("/proc/{}/root/dev", running.1));
     let describe = |path: PathBuf| {

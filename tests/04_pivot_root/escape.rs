@@ -1,8 +1,9 @@
-//! Ways out of a chroot, which must not lead out of the container.
+//! Ways to leave a chroot. None of them must lead out of the container.
 
 use super::*;
 
-/// A bench with the program in its root, and with a canary outside of the root.
+/// Returns a bench with the program `breakout` in its root, and the path of a canary
+/// outside of the root.
 fn bench_with_breakout() -> Option<(Bench, String)> {
     let bench = bench()?;
     bench.install(Path::new(env!("CARGO_BIN_EXE_breakout")), "breakout");
@@ -107,8 +108,8 @@ fn no_file_that_the_caller_had_open_is_open_inside() {
         assert!(links.len() >= 6, "{}", ran.out);
         for (descriptor, to) in links {
             let number: u32 = descriptor.rsplit(' ').next().unwrap().parse().unwrap();
-            // An init has descriptors of its own: the channel to the runtime, signals,
-            // its child.
+            // An init has more descriptors: the channel to the runtime, one for
+            // signals, and one for its child.
             let is_inits = options == ["--init"]
                 && (to.starts_with("socket:") || to.starts_with("anon_inode:"));
             assert!(number < 3 || is_inits, "{options:?}: {number} is {to}");
@@ -116,7 +117,7 @@ fn no_file_that_the_caller_had_open_is_open_inside() {
     }
 }
 
-/// CVE-2024-21626: a descriptor of the caller that is still open when -w is resolved.
+/// CVE-2024-21626: a descriptor of the caller was still open when -w was resolved.
 #[test]
 fn no_working_directory_leads_out_through_a_descriptor() {
     let Some(bench) = bench() else { return };

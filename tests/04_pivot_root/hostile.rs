@@ -1,5 +1,5 @@
-//! Hostile root file systems, which try to have a file mounted, made or written
-//! outside. security.md lists the CVEs.
+//! Hostile root file systems: they try to make the runtime mount, create or write a
+//! file on the host. security.md lists the CVEs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,7 +26,7 @@ fn a_mount_point_that_is_not_the_roots_own_directory_is_refused() {
     let canary = canary(&bench);
     let before = listing(&canary);
     fs::create_dir_all(bench.rootfs().join("other/self/fd")).unwrap();
-    // The canary's path exists inside, too, so a link to it does not dangle there.
+    // The canary's path also exists inside, so a link to it does not dangle there.
     let twin = bench.rootfs().join(canary.strip_prefix("/").unwrap());
     fs::create_dir_all(&twin).unwrap();
 
@@ -66,7 +66,7 @@ fn a_mount_point_that_is_not_the_roots_own_directory_is_refused() {
     assert_eq!(
         fs::read_dir(&twin).unwrap().count(),
         0,
-        "and no file is made where the link leads inside"
+        "no file is created where the link leads inside"
     );
     bench.run(&[], &["echo", "it runs"]).prints("it runs");
 }
@@ -137,14 +137,14 @@ fn a_target_below_links_stays_inside() {
             assert_eq!(
                 ran.code == 0,
                 is_mounted,
-                "mounted inside, or refused: {target}: {ran:?}"
+                "the target is mounted inside, or refused: {target}: {ran:?}"
             );
             assert!(ran.code == 0 || ran.code == 125, "{target}: {ran:?}");
             assert_eq!(listing(&canary), before, "{target}");
         }
     };
     try_all();
-    // The same again, once the path of the canary exists inside, too.
+    // Tries the same again when the path of the canary also exists inside.
     fs::create_dir_all(root.join(canary.strip_prefix("/").unwrap())).unwrap();
     try_all();
     bench.run(&["-v", &format!("{}:/absolute", source.display())], &["true"]).exits(0);
@@ -173,7 +173,7 @@ fn a_target_that_is_the_root_itself_is_refused() {
 }
 
 #[test]
-fn a_link_does_not_choose_which_part_of_proc_sys_or_dev_is_covered() {
+fn a_link_to_proc_sys_or_dev_is_refused_as_a_target() {
     let Some(bench) = bench() else { return };
     let source = bench.dir().join("source");
     fs::create_dir(&source).unwrap();
@@ -209,7 +209,7 @@ fn a_link_does_not_choose_which_part_of_proc_sys_or_dev_is_covered() {
 /// CVE-2021-30465 and 2024-45310: a directory becomes a link to the host while the
 /// runtime mounts on it.
 #[test]
-fn a_target_that_becomes_a_link_meanwhile_does_not_lead_out() {
+fn a_target_that_is_replaced_by_a_link_does_not_lead_out() {
     let Some(bench) = bench() else { return };
     let canary = canary(&bench);
     let before = listing(&canary);
@@ -253,7 +253,7 @@ fn a_target_that_becomes_a_link_meanwhile_does_not_lead_out() {
                 125 => refused += 1,
                 _ => {
                     over.store(true, Ordering::Relaxed);
-                    panic!("mounted inside, or refused: {ran:?}");
+                    panic!("both are mounted inside, or refused: {ran:?}");
                 }
             }
             if listing(&canary) != before {

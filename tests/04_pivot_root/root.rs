@@ -3,14 +3,14 @@
 use super::*;
 
 #[test]
-fn it_says_hello() {
+fn the_command_says_hello() {
     let Some(bench) = bench() else { return };
     bench.run(&[], &["/bin/echo", "Hello Docker"]).prints("Hello Docker");
     bench.sh(&[], "echo $$; id -u").prints("1\n0");
 }
 
 #[test]
-fn its_root_is_the_root_file_system() {
+fn the_root_of_the_container_is_the_root_file_system() {
     let Some(bench) = bench() else { return };
     fs::write(bench.rootfs().join("mark"), "of this root").unwrap();
     let mut names: Vec<_> = fs::read_dir(bench.rootfs())
@@ -24,7 +24,7 @@ fn its_root_is_the_root_file_system() {
 }
 
 #[test]
-fn it_is_in_namespaces_of_its_own() {
+fn the_container_has_its_own_namespaces() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
     for kind in ["mnt", "uts", "ipc", "pid"] {
@@ -33,7 +33,7 @@ fn it_is_in_namespaces_of_its_own() {
 }
 
 #[test]
-fn it_has_its_own_mounts_and_no_others() {
+fn the_container_has_its_own_mounts_and_no_others() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&["--tmpfs", "/tmp"], &["sleep", "100"]);
     let lines = host::mounts_of(running.pid);
@@ -87,7 +87,7 @@ fn without_a_root_file_system_nothing_runs() {
         let it = bench.call(["run", "--rootfs", rootfs, "sh", "-c", &touch]);
         it.exits(125).complains(reason).complains(hint);
     }
-    assert!(!ran.exists(), "it ran on the host's own files");
+    assert!(!ran.exists(), "the command ran on the host's own files");
 }
 
 #[test]
@@ -124,7 +124,11 @@ fn no_mount_reaches_the_host_with_any_propagation() {
         let mut running = host.start_in(&bench, &options, &["sh", "-c", script]);
         running.wait_for("mounted");
         assert!(host::mount_at(running.pid, "/mnt/own").is_some());
-        assert_eq!(host.mounts(), before, "while it runs, --propagation {propagation}");
+        assert_eq!(
+            host.mounts(),
+            before,
+            "while the container runs, --propagation {propagation}"
+        );
         running.signal(nix::sys::signal::Signal::SIGKILL);
         host::assert_dies(running.pid);
         assert_eq!(host.mounts(), before, "after kill -9, --propagation {propagation}");
@@ -156,7 +160,7 @@ fn later_mounts_of_the_host_in_the_rootfs_appear_inside_only_with_slave() {
 }
 
 #[test]
-fn twenty_start_at_once_on_one_root() {
+fn twenty_containers_start_at_once_on_one_root() {
     let Some(bench) = bench() else { return };
     let before = listing(bench.rootfs());
     let script = "echo $$; grep -c . /proc/self/mountinfo; cat /new/file";
@@ -168,19 +172,19 @@ fn twenty_start_at_once_on_one_root() {
         command.args(&arguments).stdout(std::process::Stdio::piped()).spawn().unwrap()
     };
     let all: Vec<_> = (0..20).map(start).collect();
-    for one in all {
-        let output = one.wait_with_output().unwrap();
+    for child in all {
+        let output = child.wait_with_output().unwrap();
         assert!(output.status.success());
         assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n8\nshared");
     }
     let mut after = listing(bench.rootfs());
     after.retain(|path, _| !path.starts_with(bench.rootfs().join("new")));
-    assert_eq!(after, before, "nothing is left but the place that was mounted on");
+    assert_eq!(after, before, "only the mount point is left");
     assert_eq!(fs::metadata(bench.rootfs().join("new/file")).unwrap().len(), 0);
 }
 
 #[test]
-fn files_that_it_writes_stay_in_the_rootfs() {
+fn files_that_the_container_writes_stay_in_the_rootfs() {
     let Some(bench) = bench() else { return };
     bench.sh(&[], "echo first > /written").exits(0);
     bench.sh(&[], "cat /written").prints("first");
@@ -188,7 +192,7 @@ fn files_that_it_writes_stay_in_the_rootfs() {
 }
 
 #[test]
-fn its_background_processes_end_with_it() {
+fn background_processes_end_with_the_container() {
     let Some(bench) = bench() else { return };
     let mut running = bench
         .start(&[], &["sh", "-c", "cd /proc; sleep 1000 & echo started; read wait"]);
@@ -208,7 +212,7 @@ fn its_background_processes_end_with_it() {
         pids.filter(in_it).count()
     };
     eventually(|| (still_there() == 0).then_some(()))
-        .expect("all its processes have ended");
+        .expect("all processes of the container have ended");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The host's terminal never goes inside, whichever streams are redirected. A process
-//! that has a terminal open can type into it (TIOCSTI), and the host's shell would run
-//! what is typed into the host's terminal.
+//! The container never gets the host's terminal, whichever streams are redirected. A
+//! process that has a terminal open can type into it (TIOCSTI), and the host's shell
+//! would run the typed commands.
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use super::*;
 
-/// Redirections of the shell, and the streams that they redirect.
+/// Redirections of the shell, and which of stdin, stdout and stderr they redirect.
 const REDIRECTIONS: [(&str, [bool; 3]); 8] = [
     ("", [false, false, false]),
     ("< in", [true, false, false]),
@@ -42,7 +42,7 @@ fn start(
 }
 
 #[test]
-fn the_hosts_terminal_is_never_inside() {
+fn the_container_never_has_the_hosts_terminal() {
     let Some(bench) = bench() else { return };
     for (redirections, redirected) in REDIRECTIONS {
         for init in [&[][..], &["--init"]] {
@@ -52,7 +52,7 @@ fn the_hosts_terminal_is_never_inside() {
                 start(&bench, redirections, &options, &["sleep", "1000"]);
             let pid: i32 =
                 eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok())
-                    .expect("it runs");
+                    .expect("the container runs");
 
             let keyboard =
                 fs::File::from(terminal.tty.try_clone().unwrap()).metadata().unwrap();
@@ -71,12 +71,15 @@ fn the_hosts_terminal_is_never_inside() {
                 );
             }
             let (session, tty) = host::session(pid);
-            assert_eq!(session, pid, "it has left the session of the host's terminal");
+            assert_eq!(
+                session, pid,
+                "the command has left the session of the host's terminal"
+            );
             let has_own = redirected != [true; 3];
             assert_eq!(
                 tty,
                 if has_own { 0x8800 } else { 0 },
-                "{redirections:?}: its controlling terminal"
+                "{redirections:?}: the controlling terminal of the command"
             );
 
             kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
@@ -86,7 +89,7 @@ fn the_hosts_terminal_is_never_inside() {
 }
 
 #[test]
-fn each_stream_is_a_terminal_where_the_callers_is() {
+fn each_stream_is_a_terminal_if_the_callers_stream_is_one() {
     let Some(bench) = bench() else { return };
     let report = bench.dir().join("report");
     let volume = format!("{}:/host", bench.dir().display());
@@ -147,7 +150,7 @@ fn the_echo_of_keys_goes_to_the_terminal_and_not_to_the_file() {
 }
 
 #[test]
-fn lines_through_a_pipe_begin_at_the_left() {
+fn lines_through_a_pipe_begin_in_the_first_column() {
     let Some(bench) = bench() else { return };
     let mut terminal = start(
         &bench,
@@ -174,7 +177,7 @@ fn a_pipe_on_stdin_is_passed_on_with_its_end_of_file() {
     );
 }
 
-/// Starts our `run -t` with this stdout, which the test keeps open, too.
+/// Starts our `run -t` with a copy of this stdout, which stays open in the test.
 fn start_on(
     bench: &Bench,
     stdout: &OwnedFd,
@@ -189,9 +192,9 @@ fn start_on(
         .unwrap()
 }
 
-/// Waits until the stream has been full for half a second. A terminal passes its input
-/// on after a moment, and is then writable again.
-pub(super) fn is_full(stdout: &OwnedFd) {
+/// Waits until the stream has been full for half a second. A full terminal may pass its
+/// input on after a moment, and is then writable again.
+pub(super) fn wait_until_full(stdout: &OwnedFd) {
     let mut full_since = Instant::now();
     let stays_full = || {
         if poll(
@@ -203,7 +206,7 @@ pub(super) fn is_full(stdout: &OwnedFd) {
         }
         (full_since.elapsed() > Duration::from_millis(500)).then_some(())
     };
-    eventually(stays_full).expect("more than it holds");
+    eventually(stays_full).expect("the command fills the stream");
 }
 
 fn pipe() -> (OwnedFd, OwnedFd) {
@@ -211,7 +214,7 @@ fn pipe() -> (OwnedFd, OwnedFd) {
 }
 
 #[test]
-fn a_slow_reader_gets_all_output_and_the_flags_of_its_pipe_stay() {
+fn a_slow_reader_gets_all_output_and_its_pipe_keeps_its_flags() {
     let Some(bench) = bench() else { return };
     // perl, python and node make a pipe non-blocking for all processes that share it.
     for flags in [OFlag::empty(), OFlag::O_NONBLOCK] {
@@ -223,7 +226,7 @@ fn a_slow_reader_gets_all_output_and_the_flags_of_its_pipe_stay() {
             &[],
             &["sh", "-c", "head -c 500000 /dev/zero | tr '\\0' x"],
         );
-        is_full(&writer);
+        wait_until_full(&writer);
         let now = OFlag::from_bits_truncate(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
         assert_eq!(now & OFlag::O_NONBLOCK, flags);
         drop(writer);
@@ -233,7 +236,7 @@ fn a_slow_reader_gets_all_output_and_the_flags_of_its_pipe_stay() {
 }
 
 #[test]
-fn a_reader_that_never_reads_does_not_keep_it_from_ending() {
+fn the_runtime_ends_although_its_reader_never_reads() {
     let Some(bench) = bench() else { return };
     let (_reader, writer) = pipe();
     let (_peer, socket) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -241,16 +244,16 @@ fn a_reader_that_never_reads_does_not_keep_it_from_ending() {
         [(&writer, Signal::SIGTERM), (&socket.into(), Signal::SIGINT)]
     {
         let mut child = start_on(&bench, stdout, &["--init"], &["yes"]);
-        is_full(stdout);
+        wait_until_full(stdout);
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         let status = eventually(|| child.try_wait().unwrap())
-            .expect("it ends, though nobody reads");
+            .expect("the runtime ends, though nobody reads");
         assert_eq!(status.code(), Some(128 + signal as i32));
     }
 }
 
 #[test]
-fn while_it_waits_for_the_reader_of_the_last_output_a_signal_ends_it() {
+fn a_signal_ends_a_runtime_that_waits_for_the_reader_of_the_last_output() {
     let Some(bench) = bench() else { return };
     let (_reader, writer) = pipe();
     // More bytes than this pipe holds, but fewer than the container's terminal holds.
@@ -262,20 +265,24 @@ fn while_it_waits_for_the_reader_of_the_last_output_a_signal_ends_it() {
         &[],
         &["sh", "-c", "head -c 6000 /dev/zero | tr '\\0' x; exit 3"],
     );
-    is_full(&writer);
-    assert_eq!(child.try_wait().unwrap(), None, "it waits until all output is shown");
+    wait_until_full(&writer);
+    assert_eq!(
+        child.try_wait().unwrap(),
+        None,
+        "the runtime waits until all output is shown"
+    );
     kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
-    let status =
-        eventually(|| child.try_wait().unwrap()).expect("it ends, though nobody reads");
-    assert_eq!(status.code(), Some(3), "as the command did");
+    let status = eventually(|| child.try_wait().unwrap())
+        .expect("the runtime ends, though nobody reads");
+    assert_eq!(status.code(), Some(3), "the exit code of the command");
 }
 
 #[test]
-fn a_reader_that_closes_the_pipe_ends_it() {
+fn the_runtime_ends_when_its_reader_closes_the_pipe() {
     let Some(bench) = bench() else { return };
     let (reader, writer) = pipe();
     let mut child = start_on(&bench, &writer, &[], &["yes"]);
-    is_full(&writer);
+    wait_until_full(&writer);
     drop(reader);
-    eventually(|| child.try_wait().unwrap()).expect("it ends, as without -t");
+    eventually(|| child.try_wait().unwrap()).expect("the runtime ends, as without -t");
 }

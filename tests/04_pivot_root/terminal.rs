@@ -5,14 +5,16 @@ use nix::unistd::Pid;
 
 use super::*;
 
-/// Starts a shell in a container on a terminal. No command line contains its prompt.
+/// Starts a shell in a container on a terminal. The prompt is the last exit code. No
+/// command that a test types contains the prompt, so only the shell can print it.
 fn shell(bench: &Bench) -> Terminal {
     let mut terminal = bench.at_terminal(&["-e", "PS1=$?> "], &["sh"]);
     terminal.shows("0> ");
     terminal
 }
 
-/// Starts a script of the host's shell on a terminal. `"$@"` in it is our `run`.
+/// Starts a shell of the host on a terminal, with a script. In the script, `"$@"` is
+/// our `run`.
 fn at_shell(
     bench: &Bench,
     script: &str,
@@ -46,7 +48,7 @@ fn jobs_shell(bench: &Bench) -> Terminal {
 }
 
 #[test]
-fn it_has_a_terminal_of_its_own() {
+fn the_container_has_its_own_terminal() {
     let Some(bench) = bench() else { return };
     let mut terminal = bench.at_terminal(
         &[],
@@ -60,7 +62,7 @@ fn it_has_a_terminal_of_its_own() {
 }
 
 #[test]
-fn the_console_is_its_terminal() {
+fn the_console_is_the_containers_terminal() {
     let Some(bench) = bench() else { return };
     let script = "ls -l /dev/console | cut -c1; echo printed > /dev/console; stat -c %t:%T /dev/console /dev/pts/0";
     let (code, shown) = bench.at_terminal(&[], &["sh", "-c", script]).ends();
@@ -68,7 +70,7 @@ fn the_console_is_its_terminal() {
 }
 
 #[test]
-fn it_follows_the_window() {
+fn the_containers_terminal_follows_the_size_of_the_window() {
     let Some(bench) = bench() else { return };
     let script = "echo ready; until [ \"$(stty size)\" = '50 120' ]; do sleep 0.05; done; echo followed";
     let mut terminal = bench.at_terminal(&[], &["sh", "-c", script]);
@@ -114,7 +116,7 @@ fn ctrl_d_ends_the_shell() {
 }
 
 #[test]
-fn the_settings_of_the_callers_terminal_are_restored_however_it_ends() {
+fn the_settings_of_the_callers_terminal_are_restored_however_the_run_ends() {
     let Some(bench) = bench() else { return };
     let script = "echo be''fore; read go; \"$@\"; echo code=$?; read go";
     for (options, inside, code) in [
@@ -129,7 +131,7 @@ fn the_settings_of_the_callers_terminal_are_restored_however_it_ends() {
         let before = terminal.settings();
         terminal.type_in("go\n");
         terminal.shows("inside");
-        assert_ne!(terminal.settings(), before, "it is in raw mode");
+        assert_ne!(terminal.settings(), before, "the terminal is in raw mode");
         if code == 143 {
             let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
             let runtime = host::status(pid.trim(), "PPid").parse().unwrap();
@@ -145,7 +147,7 @@ fn the_settings_of_the_callers_terminal_are_restored_however_it_ends() {
 }
 
 #[test]
-fn a_run_that_fails_leaves_the_settings_of_the_terminal() {
+fn a_run_that_fails_does_not_change_the_settings_of_the_terminal() {
     let Some(bench) = bench() else { return };
     let mut terminal = at_shell(
         &bench,
@@ -176,10 +178,10 @@ fn closing_the_window_ends_the_shell() {
 }
 
 #[test]
-fn closing_the_window_ends_a_command_that_does_not_read_it_too() {
+fn closing_the_window_also_ends_a_command_that_does_not_read_the_terminal() {
     let Some(bench) = bench() else { return };
-    // With an init, the command dies of SIGHUP. Without one it is PID 1, which ignores
-    // the signal, and ends because its terminal hangs up.
+    // With an init, the command dies of SIGHUP. Without an init, the command is PID 1:
+    // it ignores the signal, and ends because its terminal hangs up.
     for (init, inside) in
         [(Some("--init"), "exec sleep 1000"), (None, "read line < /dev/tty")]
     {
@@ -202,7 +204,7 @@ fn closing_the_window_ends_a_command_that_does_not_read_it_too() {
 }
 
 #[test]
-fn a_sighup_by_kill_goes_to_the_command_and_the_terminal_stays() {
+fn a_sighup_sent_by_kill_reaches_the_command_and_the_terminal_stays_open() {
     let Some(bench) = bench() else { return };
     let pid_file = bench.dir().join("pid");
     let script =
@@ -220,7 +222,7 @@ fn a_sighup_by_kill_goes_to_the_command_and_the_terminal_stays() {
 }
 
 #[test]
-fn a_paste_that_nobody_reads_stops_nothing() {
+fn a_paste_that_nobody_reads_does_not_block_the_output() {
     let Some(bench) = bench() else { return };
     let script = "stty raw -echo; echo ready; i=0; while [ $i -lt 200 ]; do echo line $i; sleep 0.01; i=$((i+1)); done; \
                   echo printed all";
@@ -234,7 +236,7 @@ fn a_paste_that_nobody_reads_stops_nothing() {
 }
 
 #[test]
-fn a_paste_arrives_whole() {
+fn a_whole_paste_arrives() {
     let Some(bench) = bench() else { return };
     let script =
         "stty raw -echo; echo ready; head -c 200000 | tr -d x | wc -c; echo end";
@@ -246,7 +248,7 @@ fn a_paste_arrives_whole() {
 }
 
 #[test]
-fn its_output_arrives_whole() {
+fn the_whole_output_arrives() {
     let Some(bench) = bench() else { return };
     let mut terminal = bench.at_terminal(
         &[],
@@ -258,11 +260,11 @@ fn its_output_arrives_whole() {
 }
 
 #[test]
-fn its_last_output_arrives_at_a_slow_terminal_too() {
+fn the_last_output_also_arrives_at_a_slow_terminal() {
     let Some(bench) = bench() else { return };
     let pid_file = bench.dir().join("pid");
-    // How much a pty holds depends on how it is written to. So the command prints until
-    // nothing takes any more, and notes each line that it has printed.
+    // A pty holds more or less, depending on the size of each write. So the command
+    // prints until its write blocks, and notes in a file the lines that it has printed.
     let script = "pad=$(head -c 990 /dev/zero | tr '\\0' x); i=0; \
                   while :; do i=$((i+1)); echo $i $pad; echo $i >> /host/printed; done";
     let volume = format!("{}:/host", bench.dir().display());
@@ -270,8 +272,9 @@ fn its_last_output_arrives_at_a_slow_terminal_too() {
         &["-v", &volume, "--pid-file", pid_file.to_str().unwrap()],
         &["sh", "-c", script],
     );
-    let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
-    streams::is_full(&terminal.tty);
+    let pid =
+        eventually(|| fs::read_to_string(&pid_file).ok()).expect("the container runs");
+    streams::wait_until_full(&terminal.tty);
     kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     host::assert_dies(pid.trim());
     let printed = fs::read_to_string(bench.dir().join("printed")).unwrap();
@@ -290,10 +293,11 @@ fn its_last_output_arrives_at_a_slow_terminal_too() {
 }
 
 #[test]
-fn a_terminal_that_nobody_reads_does_not_keep_it_from_ending() {
+fn the_runtime_ends_although_nobody_reads_the_terminal() {
     let Some(bench) = bench() else { return };
-    // Once in raw mode. Once with the settings unchanged: then each line is a write(2)
-    // of its own, and one of them is written only in part.
+    // The first run is in raw mode. The second one has its stdin redirected, so it does
+    // not change the settings: each line is one write(2), and one of them is written
+    // only in part.
     for (number, script) in
         ["exec \"$@\"", "exec \"$@\" < /dev/null"].into_iter().enumerate()
     {
@@ -304,9 +308,10 @@ fn a_terminal_that_nobody_reads_does_not_keep_it_from_ending() {
             &["--init", "--pid-file", pid_file.to_str().unwrap()],
             &["yes"],
         );
-        let pid = eventually(|| fs::read_to_string(&pid_file).ok()).expect("it runs");
+        let pid = eventually(|| fs::read_to_string(&pid_file).ok())
+            .expect("the container runs");
         let runtime = host::status(pid.trim(), "PPid");
-        streams::is_full(&terminal.tty);
+        streams::wait_until_full(&terminal.tty);
         kill(Pid::from_raw(runtime.parse().unwrap()), Signal::SIGTERM).unwrap();
         host::assert_dies(&runtime);
         assert_eq!(terminal.ends().0, 143, "{script}");
@@ -314,7 +319,7 @@ fn a_terminal_that_nobody_reads_does_not_keep_it_from_ending() {
 }
 
 #[test]
-fn in_the_background_it_runs_on() {
+fn a_command_in_the_background_keeps_running() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
     let mut terminal = jobs_shell(&bench);
     let before = terminal.settings();
@@ -323,7 +328,7 @@ fn in_the_background_it_runs_on() {
     terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" &\n"));
     terminal.shows("to the terminal\r\n");
     terminal.shows("/dev/pts/0");
-    assert_eq!(terminal.settings(), before, "while it runs");
+    assert_eq!(terminal.settings(), before, "while the command runs");
     fs::write(bench.dir().join("go"), "").unwrap();
     terminal.shows("done");
     terminal.type_in("wait; jobs; echo rea''dy\n");
@@ -333,7 +338,7 @@ fn in_the_background_it_runs_on() {
 }
 
 #[test]
-fn brought_to_the_foreground_it_has_the_keyboard() {
+fn a_command_that_fg_brings_to_the_foreground_has_the_keyboard() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
     let mut terminal = jobs_shell(&bench);
     let volume = format!("{}:/host", bench.dir().display());
@@ -348,11 +353,11 @@ fn brought_to_the_foreground_it_has_the_keyboard() {
     fs::write(bench.dir().join("go"), "").unwrap();
     terminal.type_in("something\n");
     terminal.shows("got something");
-    is_alive(&mut terminal);
+    assert_shell_has_terminal(&mut terminal);
 }
 
 /// Checks that the shell has the terminal again.
-fn is_alive(terminal: &mut Terminal) {
+fn assert_shell_has_terminal(terminal: &mut Terminal) {
     terminal.shows("$ ");
     terminal.type_in("echo al''ive\n");
     terminal.shows("alive");
@@ -375,7 +380,7 @@ fn with_stdin_redirected_the_keys_of_the_terminal_go_to_the_runtime() {
 }
 
 #[test]
-fn on_a_terminal_of_another_session_it_has_the_keyboard_too() {
+fn the_command_also_has_the_keyboard_on_a_terminal_of_another_session() {
     let Some(bench) = bench() else { return };
     // The terminal on stdin is not the session's controlling terminal, as under some
     // supervisors.
@@ -392,7 +397,7 @@ fn on_a_terminal_of_another_session_it_has_the_keyboard_too() {
 }
 
 #[test]
-fn without_a_terminal_of_the_caller_t_makes_one() {
+fn option_t_makes_a_terminal_if_the_caller_has_none() {
     let Some(bench) = bench() else { return };
     let ran = bench.sh(
         &["-t"],
@@ -407,7 +412,7 @@ fn without_a_terminal_of_the_caller_t_makes_one() {
 }
 
 #[test]
-fn the_options_it_without_a_terminal_are_refused() {
+fn options_i_and_t_together_are_refused_without_a_terminal() {
     let Some(bench) = bench() else { return };
     for options in [&["-it"][..], &["-i", "-t"], &["--interactive", "--tty"]] {
         let ran = bench.run(options, &["echo", "it runs"]);
@@ -421,12 +426,12 @@ fn the_options_it_without_a_terminal_are_refused() {
     assert_eq!(terminal.ends(), (0, "/dev/pts/0\r\n".into()));
 }
 
-/// Typed into a shell with job control: waits until a job is stopped.
+/// A line to type into a shell with job control. It waits until a job is stopped.
 const UNTIL_STOPPED: &str =
     "until [ \"$(jobs -s)\" ]; do sleep 0.01; done; echo sto''pped\n";
 
 #[test]
-fn in_the_background_it_stops_once_a_program_inside_reads_its_terminal() {
+fn a_run_in_the_background_stops_once_a_program_inside_reads_the_terminal() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
     let mut terminal = jobs_shell(&bench);
     for reader in ["(read line; echo got: $line)", "head -1 | sed s/^/got:\\ /"] {
@@ -437,12 +442,12 @@ fn in_the_background_it_stops_once_a_program_inside_reads_its_terminal() {
         terminal.shows("| cat\r\n");
         terminal.type_in("a line\n");
         terminal.shows("got: a line");
-        is_alive(&mut terminal);
+        assert_shell_has_terminal(&mut terminal);
     }
 }
 
 #[test]
-fn in_the_background_it_stops_once_a_program_inside_takes_single_keys() {
+fn a_run_in_the_background_stops_once_a_program_inside_reads_single_keys() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
     let mut terminal = jobs_shell(&bench);
     let volume = format!("{}:/host", bench.dir().display());
@@ -454,11 +459,11 @@ fn in_the_background_it_stops_once_a_program_inside_takes_single_keys() {
     fs::write(bench.dir().join("go"), "").unwrap();
     terminal.type_in("fg\n");
     terminal.shows("done");
-    is_alive(&mut terminal);
+    assert_shell_has_terminal(&mut terminal);
 }
 
 #[test]
-fn in_a_pipeline_below_sudo_it_has_the_keyboard() {
+fn a_command_in_a_pipeline_below_sudo_has_the_keyboard() {
     let Some(bench) = bench() else { return };
-    keys::in_a_pipeline_below_sudo_it_has_the_keyboard(&bench, &[]);
+    keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&bench, &[]);
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Makes a directory of the host with a file in it, and returns its path.
 fn source(bench: &Bench, name: &str) -> String {
     let path = bench.dir().join(name);
     fs::create_dir_all(&path).unwrap();
@@ -43,7 +44,7 @@ fn two_containers_mount_on_one_target_and_each_sees_its_own() {
     first.type_in("go\n");
     assert!(
         first.end().exits(0).out.ends_with("one"),
-        "the second's end has not detached the first's mount"
+        "the end of the second container has not detached the mount of the first"
     );
 }
 

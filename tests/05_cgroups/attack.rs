@@ -33,8 +33,8 @@ fn no_program_of_the_image_leads_out_through_a_descriptor_of_the_runtime() {
     }
 }
 
-/// The caller may pass a directory as stdin. It may be the host's, so no command starts
-/// in it.
+/// The caller may pass a directory of the host as stdin. The command must not start in
+/// it.
 #[test]
 fn a_directory_that_the_caller_passes_as_stdin_cannot_be_the_workdir() {
     let Some(bench) = bench() else { return };

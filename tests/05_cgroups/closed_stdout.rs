@@ -1,5 +1,5 @@
-//! A closed stdout, as `gc | true` leaves it: the reader has read enough, so every
-//! subcommand does its work and ends as usual.
+//! A closed stdout, as with `gc | true`. Every subcommand does its work and ends as
+//! usual, although its reader has exited.
 
 use std::process::{Command, Stdio};
 
@@ -15,7 +15,7 @@ fn call_with_closed_stdout(bench: &Bench, arguments: &[&str]) -> Ran {
     let mut command = Command::new(bench.exe());
     command.args(arguments).stdin(Stdio::null()).stdout(writer);
     let output = command.output().unwrap();
-    let code = output.status.code().expect("it ends without a signal");
+    let code = output.status.code().expect("the program ends without a signal");
     let err = String::from_utf8_lossy(&output.stderr).into();
     Ran { code, out: String::new(), err }
 }
@@ -23,7 +23,7 @@ fn call_with_closed_stdout(bench: &Bench, arguments: &[&str]) -> Ran {
 #[test]
 fn gc_removes_everything_although_its_stdout_is_closed() {
     let Some(bench) = bench() else { return };
-    let left = Left::by(&bench, bench.start(&[], &["sleep", "100"]));
+    let left = Left::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
     let run_dirs = bench.run_dirs();
     let gc = ["gc", "--run-dir", run_dirs.to_str().unwrap()];
     let ran = call_with_closed_stdout(&bench, &gc);

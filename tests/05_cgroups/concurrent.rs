@@ -13,9 +13,9 @@ use crate::bench;
 use crate::gc::gc;
 use crate::kernel::{self, is_vm};
 
-/// Returns `count`, or `few` in the virtual machine, where each run takes thirty times
-/// as long.
-fn many(count: u32, few: u32) -> u32 {
+/// Returns `count` on the host, and `few` in the virtual machine, where each run takes
+/// thirty times as long.
+fn host_or_vm(count: u32, few: u32) -> u32 {
     if is_vm() { few } else { count }
 }
 
@@ -23,28 +23,28 @@ fn many(count: u32, few: u32) -> u32 {
 fn two_hundred_runs_in_a_row_leave_nothing() {
     let Some(bench) = bench() else { return };
     let start = Instant::now();
-    for number in 0..many(200, 10) {
+    for number in 0..host_or_vm(200, 10) {
         let code = (number % 100) as i32;
         let ran = bench.sh(&["-m", "64m"], &format!("exit {code}"));
         ran.exits(code);
         assert_eq!(ran.err, "", "run {number}");
     }
-    figure(&format!("{} runs in a row", many(200, 10)), start);
+    print_duration(&format!("{} runs in a row", host_or_vm(200, 10)), start);
     assert!(bench.leaks().is_empty(), "{:?}", bench.leaks());
 }
 
 #[test]
-fn fifty_runs_at_once_all_exit_with_their_own_code() {
+fn fifty_runs_at_once_exit_with_their_own_codes() {
     let Some(bench) = bench() else { return };
     bench.rootfs();
     let start = Instant::now();
-    let running: Vec<_> = (0..many(50, 10))
+    let running: Vec<_> = (0..host_or_vm(50, 10))
         .map(|number| spawn(&bench, &[], &format!("exit {number}")))
         .collect();
     for (number, child) in running.into_iter().enumerate() {
         assert_ended(child, number as i32);
     }
-    figure(&format!("{} runs at once", many(50, 10)), start);
+    print_duration(&format!("{} runs at once", host_or_vm(50, 10)), start);
     assert!(bench.leaks().is_empty(), "{:?}", bench.leaks());
 }
 
@@ -56,10 +56,12 @@ fn fifty_runs_killed_at_random_moments_disturb_neither_other_runs_nor_gc() {
     let living = bench.start(&[], &["sh", "-c", "read line; exit 3"]);
     let (ran, collected) = thread::scope(|scope| {
         let runs = scope.spawn(|| {
-            beside(&done, || assert_ended(spawn(&bench, &[], "sleep 0.05; exit 7"), 7))
+            repeat_until(&done, || {
+                assert_ended(spawn(&bench, &[], "sleep 0.05; exit 7"), 7)
+            })
         });
         let gcs = scope.spawn(|| {
-            beside(&done, || {
+            repeat_until(&done, || {
                 let ran = gc(&bench);
                 assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
             })
@@ -70,26 +72,26 @@ fn fifty_runs_killed_at_random_moments_disturb_neither_other_runs_nor_gc() {
         done.store(true, Ordering::Relaxed);
         let counts = (runs.join(), gcs.join());
         fates.into_iter().for_each(|fate| fate.expect("the killed runs"));
-        (counts.0.expect("the runs beside them"), counts.1.expect("gc beside them"))
+        (counts.0.expect("the other runs"), counts.1.expect("gc"))
     });
-    assert!(host::is_alive(living.pid), "it lived all the time");
+    assert!(host::is_alive(living.pid), "this container was alive all the time");
     assert!(!kernel::directories(&bench, &kernel::id(&living)).is_empty());
     living.end().exits(3);
     gc(&bench).exits(0);
     let what = format!(
-        "{} killed beside {ran} runs and {collected} times gc",
-        2 * many(25, 5)
+        "{} killed runs, {ran} other runs and {collected} times gc",
+        2 * host_or_vm(25, 5)
     );
-    figure(&what, start);
+    print_duration(&what, start);
     eventually(|| bench.leaks().is_empty().then_some(()))
         .unwrap_or_else(|| panic!("left: {:#?}", bench.leaks()));
     assert!(!bench.run_dirs().exists());
 }
 
-/// Starts runs one after the other, and kills each after 0 to 80 ms: from before its
-/// first call to long after its command has started.
+/// Starts runs one after the other, and kills each after 0 to 80 ms: before its first
+/// call, long after the start of its command, or at any moment between.
 fn kill_at_random(bench: &Bench) {
-    for number in 0..many(25, 5) {
+    for number in 0..host_or_vm(25, 5) {
         // With --init there is a process between the runtime and the command.
         let options = if number % 2 == 0 { &["--init"][..] } else { &[] };
         let mut child = spawn(bench, options, "sleep 100");
@@ -108,9 +110,8 @@ fn getrandom(bytes: &mut [u8]) {
     std::fs::File::open("/dev/urandom").unwrap().read_exact(bytes).unwrap();
 }
 
-/// Repeats `work` until the others are done, at least once. Returns the number of
-/// times.
-fn beside(done: &AtomicBool, mut work: impl FnMut()) -> u32 {
+/// Repeats `work` until `done` is set, at least once, and returns how many times.
+fn repeat_until(done: &AtomicBool, mut work: impl FnMut()) -> u32 {
     let mut count = 0;
     loop {
         work();
@@ -142,12 +143,12 @@ fn assert_ended(mut child: Child, code: i32) {
     }
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(ended.is_some(), "it hangs; it said: {said}");
+    assert!(ended.is_some(), "the run hangs; its stderr: {said}");
     assert_eq!((output.status.code(), said.as_str()), (Some(code), ""));
 }
 
 /// Prints a duration directly to stderr: the harness hides `eprintln!`.
-fn figure(what: &str, start: Instant) {
+fn print_duration(what: &str, start: Instant) {
     let line = format!("05_cgroups: {what}: {:.1} s\n", start.elapsed().as_secs_f64());
     let _ = std::io::stderr().write_all(line.as_bytes());
 }

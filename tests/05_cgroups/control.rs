@@ -1,6 +1,6 @@
-//! Freezes, thaws, kills and removes cgroups by the library, on the real kernel.
+//! Uses the library to freeze, thaw, kill and remove cgroups of the real kernel.
 //!
-//! The processes are shells of the test that wait until they are in the cgroup.
+//! The processes are shells that the test starts. Each waits until it is in the cgroup.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,9 +15,9 @@ use kit::{Id, RunDir};
 
 use crate::bench;
 
-/// A container's cgroup without a container.
-struct Held {
-    /// `None` once it is removed.
+/// The cgroup and the run directory of a container that was never started.
+struct Unstarted {
+    /// `None` after its removal.
     cgroup: Option<Cgroup>,
     _run_dir: RunDir,
 }
@@ -27,14 +27,14 @@ fn placement(bench: &Bench, id: &Id) -> Placement {
     Placement { parent, id: id.clone(), session_bus: None }
 }
 
-fn hold(bench: &Bench) -> Held {
+fn create_container(bench: &Bench) -> Unstarted {
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
     let cgroup = Cgroup::create(&placement(bench, &id), &Limits::default(), &run_dir);
-    Held { cgroup: Some(cgroup.unwrap()), _run_dir: run_dir }
+    Unstarted { cgroup: Some(cgroup.unwrap()), _run_dir: run_dir }
 }
 
-impl Held {
+impl Unstarted {
     fn cgroup(&self) -> &Cgroup {
         self.cgroup.as_ref().unwrap()
     }
@@ -81,7 +81,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Unstarted {
     fn drop(&mut self) {
         // After a failed test it may be impossible to remove the cgroup, and a second
         // panic would abort all tests.
@@ -132,29 +132,30 @@ impl Counter {
         fs::metadata(&self.0).unwrap().len()
     }
 
-    fn grows(&self) {
+    fn assert_grows(&self) {
         let before = self.count();
-        eventually(|| (self.count() > before).then_some(())).expect("it counts");
+        eventually(|| (self.count() > before).then_some(()))
+            .expect("the process counts");
     }
 
-    fn stands_still(&self) {
+    fn assert_stands_still(&self) {
         let before = self.count();
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(self.count(), before);
     }
 }
 
-/// Processes that fork and exit all the time: a few at once, and never the same for
-/// long. They stop when their script is removed, so a kill that fails leaves nothing
-/// running.
-struct Hoppers(PathBuf);
+/// A tree of processes that fork and exit all the time, so its pids change all the
+/// time. The processes stop when their script is removed, so none is left if a kill
+/// fails.
+struct ForkingTree(PathBuf);
 
-impl Hoppers {
+impl ForkingTree {
     fn new(bench: &Bench) -> Self {
         let script = bench.dir().join("hop.sh");
         let path = script.display();
         fs::write(&script, format!("[ -e {path} ] || exit\nsh {path} &\n")).unwrap();
-        Hoppers(script)
+        ForkingTree(script)
     }
 
     fn script(&self) -> String {
@@ -163,7 +164,7 @@ impl Hoppers {
     }
 }
 
-impl Drop for Hoppers {
+impl Drop for ForkingTree {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
@@ -172,78 +173,79 @@ impl Drop for Hoppers {
 #[test]
 fn frozen_processes_stand_still_and_run_again_when_they_are_thawed() {
     let Some(bench) = bench() else { return };
-    let (held, counter) = (hold(&bench), Counter::new(&bench));
-    let _shell = held.start(&counter.script());
-    counter.grows();
+    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let _shell = container.start(&counter.script());
+    counter.assert_grows();
     for _ in 0..3 {
-        held.cgroup().freeze().unwrap();
-        counter.stands_still();
-        held.cgroup().thaw().unwrap();
-        counter.grows();
+        container.cgroup().freeze().unwrap();
+        counter.assert_stands_still();
+        container.cgroup().thaw().unwrap();
+        counter.assert_grows();
     }
-    held.cgroup().kill().unwrap();
-    counter.stands_still();
-    held.remove();
+    container.cgroup().kill().unwrap();
+    counter.assert_stands_still();
+    container.remove();
 }
 
 #[test]
 fn a_forking_tree_is_frozen_as_a_whole() {
     let Some(bench) = bench() else { return };
-    let (held, hoppers) = (hold(&bench), Hoppers::new(&bench));
-    let _shell = held.start(&hoppers.script());
-    let first = held.processes();
-    eventually(|| (held.processes() != first).then_some(())).expect("they fork");
-    held.cgroup().freeze().unwrap();
-    let frozen = held.processes();
+    let (container, tree) = (create_container(&bench), ForkingTree::new(&bench));
+    let _shell = container.start(&tree.script());
+    let first = container.processes();
+    eventually(|| (container.processes() != first).then_some(())).expect("they fork");
+    container.cgroup().freeze().unwrap();
+    let frozen = container.processes();
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(held.processes(), frozen);
-    held.cgroup().thaw().unwrap();
-    eventually(|| (held.processes() != frozen).then_some(())).expect("they go on");
-    held.remove();
+    assert_eq!(container.processes(), frozen);
+    container.cgroup().thaw().unwrap();
+    eventually(|| (container.processes() != frozen).then_some(()))
+        .expect("they fork again");
+    container.remove();
 }
 
-/// Signals to one process after the other would never reach all of them.
+/// A program that signals one process after the other would never reach all of them.
 #[test]
-fn kill_all_catches_a_tree_that_forks_faster_than_it_can_be_listed() {
+fn kill_reaches_a_tree_that_forks_faster_than_it_can_be_listed() {
     let Some(bench) = bench() else { return };
-    let (held, hoppers) = (hold(&bench), Hoppers::new(&bench));
-    let _shell = held.start(&hoppers.script());
-    let first = held.processes();
-    eventually(|| (held.processes() != first).then_some(())).expect("they fork");
-    held.cgroup().kill().unwrap();
-    assert_eq!(held.processes(), BTreeSet::new());
-    held.remove();
+    let (container, tree) = (create_container(&bench), ForkingTree::new(&bench));
+    let _shell = container.start(&tree.script());
+    let first = container.processes();
+    eventually(|| (container.processes() != first).then_some(())).expect("they fork");
+    container.cgroup().kill().unwrap();
+    assert_eq!(container.processes(), BTreeSet::new());
+    container.remove();
 }
 
 #[test]
-fn kill_all_catches_what_is_frozen() {
+fn kill_reaches_frozen_processes() {
     let Some(bench) = bench() else { return };
-    let (held, counter) = (hold(&bench), Counter::new(&bench));
-    let shell = held.start(&counter.script());
-    counter.grows();
-    held.cgroup().freeze().unwrap();
-    held.cgroup().kill().unwrap();
-    assert_eq!(held.processes(), BTreeSet::new());
+    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let shell = container.start(&counter.script());
+    counter.assert_grows();
+    container.cgroup().freeze().unwrap();
+    container.cgroup().kill().unwrap();
+    assert_eq!(container.processes(), BTreeSet::new());
     host::assert_dies(shell.0.id());
-    held.remove();
+    container.remove();
 }
 
 /// On a hybrid host `cgroup.kill` does not kill processes that version 1 has frozen.
 #[test]
-fn kill_all_catches_processes_that_another_program_has_frozen() {
+fn kill_reaches_processes_that_another_program_has_frozen() {
     let Some(bench) = bench() else { return };
-    let (held, counter) = (hold(&bench), Counter::new(&bench));
-    let _shell = held.start(&counter.script());
-    counter.grows();
-    freeze_from_outside(&held.paths());
-    counter.stands_still();
-    held.cgroup().kill().unwrap();
-    assert_eq!(held.processes(), BTreeSet::new());
-    held.remove();
+    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let _shell = container.start(&counter.script());
+    counter.assert_grows();
+    freeze_from_outside(&container.paths());
+    counter.assert_stands_still();
+    container.cgroup().kill().unwrap();
+    assert_eq!(container.processes(), BTreeSet::new());
+    container.remove();
 }
 
-/// Freezes the cgroups by every means that the kernel has for them, and waits until they
-/// are frozen.
+/// Freezes the cgroups by every means that the kernel has for them, and waits until
+/// they are frozen.
 pub fn freeze_from_outside(paths: &[PathBuf]) {
     for (file, text, state_file, state) in [
         ("cgroup.freeze", "1", "cgroup.events", "frozen 1"),
@@ -256,26 +258,26 @@ pub fn freeze_from_outside(paths: &[PathBuf]) {
                 let now = fs::read_to_string(path.join(state_file)).unwrap();
                 now.contains(state).then_some(())
             });
-            frozen.expect("it is frozen");
+            frozen.expect("the cgroup is frozen");
         }
     }
 }
 
 #[test]
-fn kill_all_of_an_empty_cgroup_returns_at_once() {
+fn kill_of_an_empty_cgroup_returns_at_once() {
     let Some(bench) = bench() else { return };
-    let held = hold(&bench);
-    held.cgroup().kill().unwrap();
-    held.remove();
+    let container = create_container(&bench);
+    container.cgroup().kill().unwrap();
+    container.remove();
 }
 
 #[test]
 fn remove_kills_the_processes_in_cgroups_below_and_removes_these_cgroups() {
     let Some(bench) = bench() else { return };
-    let (held, counter) = (hold(&bench), Counter::new(&bench));
-    let shell = held.start(&counter.script());
-    counter.grows();
-    for path in held.paths() {
+    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let shell = container.start(&counter.script());
+    counter.assert_grows();
+    for path in container.paths() {
         let inner = path.join("inner/most");
         fs::create_dir_all(&inner).unwrap();
         // A new cpuset of version 1 is empty, and refuses processes.
@@ -289,18 +291,18 @@ fn remove_kills_the_processes_in_cgroups_below_and_removes_these_cgroups() {
         }
         fs::write(inner.join("cgroup.procs"), shell.0.id().to_string()).unwrap();
     }
-    held.remove();
+    container.remove();
     host::assert_dies(shell.0.id());
 }
 
 #[test]
 fn a_dropped_cgroup_is_killed_and_removed() {
     let Some(bench) = bench() else { return };
-    let (held, counter) = (hold(&bench), Counter::new(&bench));
-    let shell = held.start(&counter.script());
-    counter.grows();
-    let paths = held.paths();
-    drop(held);
+    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let shell = container.start(&counter.script());
+    counter.assert_grows();
+    let paths = container.paths();
+    drop(container);
     host::assert_dies(shell.0.id());
     assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
 }
@@ -309,10 +311,11 @@ fn a_dropped_cgroup_is_killed_and_removed() {
 #[test]
 fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
     let Some(bench) = bench() else { return };
-    let neighbour = hold(&bench);
+    let neighbour = create_container(&bench);
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
-    // In the last hierarchy, so that the cgroups in the others have been made before.
+    // The id is taken in the last hierarchy: the library has already made the cgroups
+    // in the other ones when it finds this out.
     let first = neighbour.paths().pop().unwrap().with_file_name(id.as_str());
     fs::create_dir(&first).unwrap();
     let refused = Cgroup::create(&placement(&bench, &id), &Limits::default(), &run_dir)
@@ -320,7 +323,7 @@ fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
     let error = kit::Failure::of(&refused);
     assert!(error.to_string().contains("EEXIST"), "{error}");
     assert!(error.hint_text().is_some_and(|hint| hint.contains("gc")), "{error:?}");
-    assert!(first.exists(), "it is another's");
+    assert!(first.exists(), "the first cgroup is not removed");
     fs::remove_dir(first).unwrap();
     assert!(neighbour.paths().iter().all(|path| path.exists()));
     neighbour.remove();

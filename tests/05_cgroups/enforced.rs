@@ -40,7 +40,7 @@ fn when_a_child_runs_out_of_memory_the_exit_code_stays_and_a_message_says_so() {
 }
 
 #[test]
-fn the_limit_of_a_cgroup_above_kills_too_and_the_reason_is_printed() {
+fn the_limit_of_a_cgroup_above_also_kills_and_the_reason_is_printed() {
     let Some(bench) = bench() else { return };
     let (v2, v1) = (("memory.max", "33554432"), ("memory.limit_in_bytes", "33554432"));
     let _above = HostCgroup::make(&bench, &[v2, v1]);
@@ -59,13 +59,14 @@ fn a_command_within_its_limits_gets_no_message_about_them() {
     assert_eq!(ran.err, "");
 }
 
-/// A fork bomb of 90 processes, so that it does no harm even without a limit.
+/// A fork bomb of only 90 processes, which does no harm even without a limit.
 const BOMB: &str = "i=0; while [ $i -lt 90 ]; do sleep 100 & i=$((i+1)); done";
 
 #[test]
 fn a_fork_bomb_stops_at_the_pids_limit_and_the_host_stays_responsive() {
     let Some(bench) = bench() else { return };
-    // Only built-in commands once it is full: nothing more can be forked.
+    // When the cgroup is full, the shell can fork no more, so the rest of the script
+    // has only built-in commands.
     let script = format!("sh -c '{BOMB}' 2>/dev/null; echo full; read line; exit 0");
     let mut running = bench.start(&["--pids-limit", "20"], &["sh", "-c", &script]);
     running.wait_for("full");
@@ -87,10 +88,10 @@ fn a_fork_bomb_stops_at_the_pids_limit_and_the_host_stays_responsive() {
 }
 
 #[test]
-fn a_busy_loop_gets_the_cpu_time_that_it_may_have() {
+fn a_busy_loop_gets_the_cpu_time_of_its_limit() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&["--cpus", "0.2"], &["sh", "-c", "while :; do :; done"]);
-    // On a hybrid host the unified hierarchy has a cpu.stat too, but without
+    // On a hybrid host the unified hierarchy also has a cpu.stat, but without
     // nr_throttled.
     let cgroups = kernel::directories(&bench, &kernel::id(&running));
     let count = |text: String| {
@@ -103,10 +104,10 @@ fn a_busy_loop_gets_the_cpu_time_that_it_may_have() {
             .filter_map(|path| count(fs::read_to_string(path.join("cpu.stat")).ok()?))
     };
     let throttled = || counts().sum::<u64>() > 0;
-    eventually(|| throttled().then_some(())).expect("it is throttled");
+    eventually(|| throttled().then_some(())).expect("the loop is throttled");
     let (start, before) = (Instant::now(), host::ticks(running.pid));
     std::thread::sleep(Duration::from_secs(1));
     let used = host::ticks(running.pid) - before;
     let share = used as f64 / 100.0 / start.elapsed().as_secs_f64();
-    assert!((0.05..0.35).contains(&share), "it got {share:.2} of a CPU");
+    assert!((0.05..0.35).contains(&share), "the loop got {share:.2} of a CPU");
 }

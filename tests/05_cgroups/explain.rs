@@ -102,6 +102,6 @@ fn explain_narrates_the_life_of_a_cgroup_in_order() {
     }
     assert!(
         lines.iter().all(|line| !line.why.is_empty()),
-        "each has its reason: {lines:#?}"
+        "each call has its reason: {lines:#?}"
     );
 }

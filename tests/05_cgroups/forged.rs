@@ -1,5 +1,5 @@
-//! Forged and broken notes: `gc` removes only what surely belongs to a dead container,
-//! and one bad note does not keep it from the others.
+//! Forged and broken notes. `gc` removes only the cgroups of dead containers, and goes
+//! on with the other notes when one is bad.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -21,7 +21,7 @@ fn forge(bench: &Bench, id: &str, note: &str) {
 #[test]
 fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
     let Some(bench) = bench() else { return };
-    let left = Left::by(&bench, bench.start(&[], &["sleep", "100"]));
+    let left = Left::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
     let victim = bench.dir().join("0123456789ab");
     fs::create_dir_all(victim.join("inner")).unwrap();
     let up = "../".repeat(10);
@@ -36,7 +36,7 @@ fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
     ];
     for (number, note) in forged.iter().enumerate() {
         forge(&bench, &format!("00000000000{number}"), note);
-        // The same in a run directory whose id is the name of the victim.
+        // The same note in a run directory that has the name of the victim.
         forge(&bench, "0123456789ab", note);
         let ran = gc(&bench);
         ran.exits(1)
@@ -51,14 +51,14 @@ fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
     fs::remove_dir_all(bench.run_dirs()).unwrap();
 }
 
-/// A link is not a cgroup, even in the place of one.
+/// A link is not a cgroup, even if it is where a cgroup should be.
 #[test]
 fn a_note_that_names_a_link_is_not_followed() {
     let Some(bench) = bench() else { return };
     let victim = bench.dir().join("victim");
     fs::create_dir_all(victim.join("inner")).unwrap();
     fs::create_dir_all(bench.run_dirs()).unwrap();
-    // A run directory that is a link to somebody's directory.
+    // This run directory is a link to somebody's directory.
     symlink(&victim, bench.run_dirs().join("link")).unwrap();
     gc(&bench);
     assert!(victim.join("inner").exists());
@@ -66,9 +66,9 @@ fn a_note_that_names_a_link_is_not_followed() {
 }
 
 #[test]
-fn garbage_among_the_run_directories_does_not_keep_gc_from_its_work() {
+fn gc_works_although_there_is_garbage_among_the_run_directories() {
     let Some(bench) = bench() else { return };
-    let left = Left::by(&bench, bench.start(&[], &["sleep", "100"]));
+    let left = Left::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
     let run_dirs = bench.run_dirs();
     fs::write(run_dirs.join("a-file"), "not a directory").unwrap();
     symlink("/nonexistent", run_dirs.join("dangling")).unwrap();
@@ -80,7 +80,7 @@ fn garbage_among_the_run_directories_does_not_keep_gc_from_its_work() {
     ran.exits(1).complains("0000000000aa").complains("0000000000bb");
     assert_eq!(ran.out.trim(), left.id, "the id of the removed container is printed");
     left.assert_gone();
-    // Nor does it keep the next container from starting.
+    // The garbage does not keep the next container from starting either.
     let next = bench.run(&[], &["echo", "next"]);
     next.prints("next").complains("warning");
     fs::remove_dir_all(run_dirs).unwrap();
@@ -92,7 +92,7 @@ fn a_run_directory_that_others_can_write_to_is_refused_by_run_and_gc() {
     let Some(bench) = bench() else { return };
     let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let shared = bench.dir().join("shared");
-    forge_living(&bench, &shared, &living);
+    forge_note_about(&bench, &shared, &living);
     for (owner, mode, reason) in [
         (0, 0o1777, "mode 1777"),
         (0, 0o775, "mode 0775"),
@@ -122,7 +122,7 @@ fn a_run_directory_that_others_can_write_to_is_refused_by_run_and_gc() {
         assert_eq!(
             fs::read_dir(shared).unwrap().count(),
             1,
-            "only what was there before"
+            "nothing was added to the directory"
         );
         assert!(host::is_alive(living.pid), "{reason}");
     }
@@ -134,7 +134,7 @@ fn a_run_directory_of_another_user_is_skipped_and_the_others_are_collected() {
     let Some(bench) = bench() else { return };
     let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let others = bench.dir().join("others");
-    forge_living(&bench, &others, &living);
+    forge_note_about(&bench, &others, &living);
     let its = fs::read_dir(&others).unwrap().next().unwrap().unwrap().path();
     fs::create_dir(others.join("0123456789ab")).unwrap();
     for (owner, mode, reason) in
@@ -150,9 +150,8 @@ fn a_run_directory_of_another_user_is_skipped_and_the_others_are_collected() {
     living.end().exits(4);
 }
 
-/// Makes a run directory in `parent` whose note names the cgroups of a living
-/// container.
-fn forge_living(bench: &Bench, parent: &Path, living: &Running) {
+/// Makes a run directory in `parent`. Its note names the cgroups of a living container.
+fn forge_note_about(bench: &Bench, parent: &Path, living: &Running) {
     let id = kernel::id(living);
     fs::create_dir_all(parent.join(&id)).unwrap();
     fs::copy(
@@ -201,12 +200,11 @@ fn a_directory_that_is_not_a_run_directory_is_not_touched() {
     assert_eq!(fs::read_to_string(&photo).unwrap(), "a photo");
     fs::remove_dir_all(bench.run_dirs().join("photos")).unwrap();
     bench.run(&[], &["true"]).exits(0);
-    assert!(bench.run_dirs().exists(), "a parent that the user made stays, empty");
+    assert!(bench.run_dirs().exists(), "the user made this directory, so it stays");
 }
 
-/// A parent that other containers are in stays.
 #[test]
-fn gc_leaves_a_noted_parent_that_others_are_in() {
+fn gc_keeps_a_noted_parent_with_other_containers_in_it() {
     let Some(bench) = bench() else { return };
     let living = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
     let parents = kernel::in_each(bench.cgroup_parent());

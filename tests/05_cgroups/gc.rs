@@ -15,7 +15,7 @@ pub fn gc(bench: &Bench) -> Ran {
     bench.call(["gc", "--run-dir", bench.run_dirs().to_str().unwrap()])
 }
 
-/// The container that a killed runtime has left behind.
+/// A container that a killed runtime has left behind.
 pub struct Left {
     pub id: String,
     pub cgroups: Vec<PathBuf>,
@@ -24,9 +24,9 @@ pub struct Left {
 }
 
 impl Left {
-    /// Kills the runtime of a container with -9, and asserts that there is something to
-    /// remove.
-    pub fn by(bench: &Bench, running: Running) -> Self {
+    /// Kills the runtime of a container with SIGKILL, and asserts that its cgroups and
+    /// run directory are left.
+    pub fn by_killing(bench: &Bench, running: Running) -> Self {
         let id = kernel::id(&running);
         let (cgroups, run_dir) =
             (kernel::directories(bench, &id), bench.run_dirs().join(&id));
@@ -57,10 +57,10 @@ impl Left {
 const SLEEP: [&str; 2] = ["sleep", "100"];
 
 #[test]
-fn gc_removes_what_a_killed_runtime_left_and_prints_its_id() {
+fn gc_removes_what_a_killed_runtime_left_and_prints_the_containers_id() {
     let Some(bench) = bench() else { return };
-    let left = Left::by(&bench, bench.start(&["-m", "64m"], &SLEEP));
-    host::assert_dies(left.pid); // its parent-death signal
+    let left = Left::by_killing(&bench, bench.start(&["-m", "64m"], &SLEEP));
+    host::assert_dies(left.pid); // of its parent-death signal
     let ran = gc(&bench);
     ran.prints(&left.id);
     assert_eq!(ran.err, "");
@@ -69,9 +69,9 @@ fn gc_removes_what_a_killed_runtime_left_and_prints_its_id() {
 }
 
 #[test]
-fn the_next_run_removes_it_as_well_without_a_message() {
+fn the_next_run_also_removes_what_a_killed_runtime_left_and_prints_nothing() {
     let Some(bench) = bench() else { return };
-    let left = Left::by(&bench, bench.start(&[], &SLEEP));
+    let left = Left::by_killing(&bench, bench.start(&[], &SLEEP));
     let ran = bench.run(&[], &["echo", "next"]);
     ran.prints("next");
     assert_eq!(ran.err, "");
@@ -91,9 +91,9 @@ fn gc_touches_no_container_that_is_alive() {
     let start = || bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let (one, dead, other) = (start(), start(), start());
     let live = |them: &[&Running]| them.iter().all(|it| host::is_alive(it.pid));
-    // Each start has looked for dead containers.
+    // Each start looks for dead containers, and must leave the living ones alone.
     assert!(live(&[&one, &dead, &other]), "gc has killed a living container");
-    let left = Left::by(&bench, dead);
+    let left = Left::by_killing(&bench, dead);
     gc(&bench).prints(&left.id);
     left.assert_gone();
     assert!(live(&[&one, &other]), "gc has killed a living container");
@@ -113,7 +113,7 @@ fn gc_also_removes_cgroups_that_the_container_made_in_its_cgroup() {
     for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
         fs::create_dir_all(cgroup.join("inner/most")).unwrap();
     }
-    let left = Left::by(&bench, running);
+    let left = Left::by_killing(&bench, running);
     gc(&bench).prints(&left.id);
     left.assert_gone();
 }
@@ -122,10 +122,10 @@ fn gc_also_removes_cgroups_that_the_container_made_in_its_cgroup() {
 #[test]
 fn gc_kills_a_container_that_has_outlived_its_runtime() {
     let Some(bench) = bench() else { return };
-    let left = Left::by(&bench, start_survivor(&bench));
+    let left = Left::by_killing(&bench, start_survivor(&bench));
     assert!(
         host::is_alive(left.pid),
-        "it must outlive its runtime, or there is nothing to test"
+        "the container must outlive its runtime, or there is nothing to test"
     );
     gc(&bench).prints(&left.id);
     left.assert_gone();
@@ -134,29 +134,30 @@ fn gc_kills_a_container_that_has_outlived_its_runtime() {
 #[test]
 fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
     let Some(bench) = bench() else { return };
-    let left = Left::by(&bench, start_survivor(&bench));
+    let left = Left::by_killing(&bench, start_survivor(&bench));
     assert!(
         host::is_alive(left.pid),
-        "it must outlive its runtime, or there is nothing to test"
+        "the container must outlive its runtime, or there is nothing to test"
     );
     bench.run(&[], &["true"]).exits(0);
     left.assert_gone();
 }
 
-/// A stand-in for step 10, whose `create` exits while the container lives on.
+/// The container is in the state that `create` of step 10 leaves: `create` exits while
+/// the container runs on.
 #[test]
 fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process() {
     let bench = bench().filter(|bench| bench.step().is_ours());
     let Some(bench) = bench else { return };
-    let left = Left::by(&bench, start_survivor(&bench));
+    let left = Left::by_killing(&bench, start_survivor(&bench));
     let state = ContainerState::of_process(left.pid).unwrap();
     left.write_state(state);
     gc(&bench).prints("");
     bench.run(&[], &["true"]).exits(0);
-    assert!(host::is_alive(left.pid), "a container that lives was killed");
+    assert!(host::is_alive(left.pid), "a living container was killed");
     assert!(left.run_dir.exists() && left.cgroups.iter().all(|path| path.exists()));
 
-    // Another process has the number by now.
+    // As if another process had the pid by now.
     left.write_state(ContainerState { start_time: state.start_time + 1, ..state });
     gc(&bench).prints(&left.id);
     left.assert_gone();
@@ -166,7 +167,7 @@ fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process
 fn the_next_run_removes_a_container_whose_state_names_another_process() {
     let bench = bench().filter(|bench| bench.step().is_ours());
     let Some(bench) = bench else { return };
-    let left = Left::by(&bench, start_survivor(&bench));
+    let left = Left::by_killing(&bench, start_survivor(&bench));
     let state = ContainerState::of_process(left.pid).unwrap();
     left.write_state(ContainerState { start_time: state.start_time + 1, ..state });
     let ran = bench.run(&[], &["true"]);
@@ -175,15 +176,16 @@ fn the_next_run_removes_a_container_whose_state_names_another_process() {
     left.assert_gone();
 }
 
-/// After the write the run waits until the cgroup is empty. Otherwise it would find
-/// processes, and have to signal them one by one.
+/// After the write to cgroup.kill, the run waits until the cgroup is empty. Without the
+/// wait it would still find processes, and signal them one by one.
 #[test]
 fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
     let bench = bench_with(&["cgroup-kill"]).filter(|bench| bench.step().is_ours());
     let Some(bench) = bench else { return };
-    // So many processes of a low priority that some still exist when the write returns.
+    // There are so many processes of a low priority that some still exist when the
+    // write returns.
     let many = "i=0; while [ $i -lt 100 ]; do nice -n 19 sleep 100 & i=$((i+1)); done";
-    let left = Left::by(&bench, start_survivor_after(&bench, many));
+    let left = Left::by_killing(&bench, start_survivor_after(&bench, many));
     let mut cgroups = left.cgroups.iter();
     let cgroup = cgroups.find(|cgroup| cgroup.join("cgroup.kill").exists()).unwrap();
     let ran = bench.run(&["--explain=json"], &["true"]);
@@ -205,7 +207,8 @@ fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
 }
 
 /// Starts a container whose PID 1 has cleared its PDEATHSIG, and has a child in another
-/// session. It uses setpriv(1) of the host, so the host's programs are mounted in it.
+/// session. The script uses the host's setpriv(1), so the container has the host's
+/// programs as volumes.
 fn start_survivor(bench: &Bench) -> Running {
     start_survivor_after(bench, "setsid sleep 100 &")
 }
@@ -221,7 +224,7 @@ fn start_survivor_after(bench: &Bench, start: &str) -> Running {
     let script = format!("exec </dev/null >/dev/null 2>&1\n{start}\n{survive}");
     let running = bench.start(&options, &["sh", "-c", &script]);
     let mark = bench.rootfs().join("survives");
-    eventually(|| mark.exists().then_some(())).expect("it clears its PDEATHSIG");
+    eventually(|| mark.exists().then_some(())).expect("PID 1 clears its PDEATHSIG");
     running
 }
 
@@ -231,7 +234,7 @@ fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &SLEEP);
     freeze_from_outside(&kernel::directories(&bench, &kernel::id(&running)));
-    let left = Left::by(&bench, running);
+    let left = Left::by_killing(&bench, running);
     gc(&bench).prints(&left.id);
     left.assert_gone();
 }
@@ -239,14 +242,14 @@ fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
 /// Root in the container can mount the freezer itself. Without version 2, `gc` has to
 /// thaw each cgroup before SIGKILL has an effect.
 #[test]
-fn gc_removes_a_container_that_has_frozen_processes_of_its_own() {
+fn gc_removes_a_container_that_has_frozen_one_of_its_processes() {
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
     let script = "mkdir /freezer; mount -t cgroup -o freezer none /freezer; cd /freezer; mkdir inner; \
                   sleep 100 </dev/null >/dev/null 2>&1 & echo $! > inner/cgroup.procs; \
                   until grep FROZEN inner/freezer.state; do echo FROZEN > inner/freezer.state; done; read line";
     let mut running = bench.start_by(&WITHOUT_V2, &[], &["sh", "-c", script]);
     running.wait_for("FROZEN");
-    let left = Left::by(&bench, running);
+    let left = Left::by_killing(&bench, running);
     let run_dirs = bench.run_dirs();
     bench
         .call_by(&WITHOUT_V2, ["gc", "--run-dir", run_dirs.to_str().unwrap()])
@@ -254,7 +257,7 @@ fn gc_removes_a_container_that_has_frozen_processes_of_its_own() {
     left.assert_gone();
 }
 
-/// Starts a program in a mount namespace that has version 1 only.
+/// A command line that runs a program in a mount namespace with only version 1.
 const WITHOUT_V2: [&str; 7] = [
     "unshare",
     "--mount",
@@ -265,13 +268,13 @@ const WITHOUT_V2: [&str; 7] = [
     "sh",
 ];
 
-/// The cgroups are noted before they are made, so `gc` finds them whenever the runtime
-/// died.
+/// The runtime notes its cgroups before it makes them, so `gc` finds them even if the
+/// runtime died in between.
 #[test]
 fn gc_finds_every_cgroup_of_a_runtime_that_died_while_it_made_them() {
     let Some(bench) = bench() else { return };
-    // This runtime died after it had made the parent and its own cgroup in the first
-    // hierarchy.
+    // This runtime died after it had made two cgroups: the parent and the container's
+    // in the first hierarchy.
     let id = "0123456789ab";
     let run_dir = bench.run_dirs().join(id);
     fs::create_dir_all(&run_dir).unwrap();

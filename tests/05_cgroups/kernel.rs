@@ -1,4 +1,4 @@
-//! Reads the limits from the kernel's files on either version.
+//! Reads the limits from the kernel's files, on both versions of cgroups.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ pub fn is_v2() -> bool {
     })
 }
 
-/// Returns the value for the version that has the limits.
+/// Returns `v2` or `v1`: the one for the version that has the limits.
 pub fn named<T>(v2: T, v1: T) -> T {
     if is_v2() { v2 } else { v1 }
 }
@@ -62,7 +62,7 @@ pub fn cpus(pid: i32) -> String {
     format!("{quota} {}", value(pid, "", "cpu.cfs_period_us"))
 }
 
-/// Reads the share of CPU time on the scale of the version.
+/// Reads the share of CPU time, on the scale of the version that has the limits.
 #[track_caller]
 pub fn cpu_share(pid: i32) -> String {
     value(pid, "cpu.weight", "cpu.shares")
@@ -92,7 +92,7 @@ pub fn id(running: &Running) -> String {
     let own = cgroups
         .lines()
         .find(|line| line.contains("/kiste-test-"))
-        .expect("it has a cgroup of its own");
+        .expect("the container has its own cgroup");
     own.rsplit('/').next().unwrap().to_string()
 }
 
@@ -110,9 +110,9 @@ pub fn in_each(name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A cgroup that the host has made, not Kiste: the test's parent, with these values in
-/// its files. It is in each hierarchy that has one of the files. Dropping it removes
-/// it.
+/// The parent cgroup of the test's containers, made by the host and not by Kiste, with
+/// these values in its files. It is in each hierarchy that has one of the files.
+/// Dropping it removes the cgroup.
 pub struct HostCgroup(Vec<PathBuf>);
 
 impl HostCgroup {

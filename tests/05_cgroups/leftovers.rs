@@ -1,5 +1,5 @@
-//! After any run the host's cgroups and run directories are as they were before. The
-//! bench checks this after each test; these tests check the rest.
+//! After each run the host's cgroups and run directories are as they were before. The
+//! bench checks this after each test. These tests check details.
 
 use std::fs;
 
@@ -9,13 +9,13 @@ use crate::kernel::{self, HostCgroup, is_vm};
 use crate::{bench, bench_with};
 
 #[test]
-fn cgroup_parent_and_run_directory_are_there_while_it_runs_and_gone_afterwards() {
+fn cgroup_parent_and_run_directory_exist_only_while_the_container_runs() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&["-m", "64m"], &["sh", "-c", "read line; exit 3"]);
     let id = kernel::id(&running);
     let cgroups = kernel::directories(&bench, &id);
     assert!(!cgroups.is_empty());
-    assert!(bench.run_dirs().join(&id).is_dir(), "its owner holds a lock on it");
+    assert!(bench.run_dirs().join(&id).is_dir(), "the run directory is there");
     running.end().exits(3);
     for cgroup in cgroups {
         assert!(
@@ -29,7 +29,7 @@ fn cgroup_parent_and_run_directory_are_there_while_it_runs_and_gone_afterwards()
 
 /// The virtual machine has no other users, so there the whole tree is compared.
 #[test]
-fn the_cgroups_of_the_host_are_unchanged_also_after_runs_that_fail() {
+fn runs_that_fail_also_leave_the_hosts_cgroups_unchanged() {
     let Some(bench) = bench() else { return };
     let before = kernel::tree();
     bench.run(&["-m", "64m"], &["false"]).exits(1);
@@ -69,7 +69,7 @@ fn a_parent_is_removed_with_its_last_container_and_not_before() {
     let other = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
     let hierarchies = parent();
     one.end().exits(0);
-    assert_eq!(parent(), hierarchies, "the other is still in it");
+    assert_eq!(parent(), hierarchies, "the other container is still in the parent");
     assert!(kiste_tests::host::is_alive(other.pid));
     other.end().exits(0);
     assert_eq!(parent(), 0);
@@ -104,7 +104,7 @@ fn missing_parents_are_made_at_each_level_and_removed_again() {
 }
 
 #[test]
-fn cgroups_that_the_container_made_in_its_cgroup_are_removed_too() {
+fn cgroups_that_the_container_made_in_its_own_are_also_removed() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
     for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
@@ -124,14 +124,14 @@ fn processes_that_the_command_left_running_are_killed() {
     let processes =
         || fs::read_to_string(cgroups[0].join("cgroup.procs")).unwrap_or_default();
     eventually(|| (processes().lines().count() == 4).then_some(()))
-        .expect("three are left running");
+        .expect("three processes are left running");
     let pids: Vec<_> = processes().lines().map(String::from).collect();
     running.end().exits(5);
     assert!(pids.iter().all(|pid| !kiste_tests::host::is_alive(pid)), "{pids:?}");
 }
 
-/// A child that is born in a frozen cgroup hangs before its exec, as with a file system
-/// that does not answer.
+/// A child that is created in a frozen cgroup hangs before its exec, as it would on a
+/// file system that does not answer.
 #[test]
 fn a_start_that_is_stuck_is_ended_by_a_signal() {
     let Some(bench) = bench_with(&["cgroup-freeze"]) else { return };

@@ -10,7 +10,7 @@ fn start(bench: &Bench, options: &str) -> Running {
 }
 
 #[test]
-fn memory_100m_and_half_a_cpu_are_what_the_kernel_keeps() {
+fn the_kernel_keeps_100m_of_memory_and_half_a_cpu() {
     let Some(bench) = bench() else { return };
     let running = start(&bench, "--memory 100m --cpus 0.5");
     assert_eq!(kernel::memory(running.pid), "104857600");
@@ -43,7 +43,7 @@ fn memory_and_swap_together_are_limited() {
     assert_eq!(kernel::memory_and_swap(running.pid), "157286400");
 }
 
-/// Docker does the same.
+/// Docker also allows as much swap as memory.
 #[test]
 fn without_memory_swap_there_is_as_much_swap_as_memory() {
     let Some(bench) = bench_with(&["cgroup-swap"]) else { return };
@@ -61,7 +61,7 @@ fn memory_swap_as_much_as_memory_means_no_swap() {
 }
 
 #[test]
-fn twenty_processes_512_shares_and_memory_are_what_the_kernel_keeps() {
+fn the_kernel_keeps_twenty_processes_512_shares_and_memory() {
     let Some(bench) = bench_with(&["cgroup-swap"]) else { return };
     let running =
         start(&bench, "--pids-limit 20 --cpu-shares 512 -m 256m --memory-swap 512m");
@@ -72,14 +72,15 @@ fn twenty_processes_512_shares_and_memory_are_what_the_kernel_keeps() {
 }
 
 #[test]
-fn block_io_weight_20_and_333_processes_are_what_the_kernel_keeps() {
+fn the_kernel_keeps_block_io_weight_20_and_333_processes() {
     let Some(bench) = bench_with(&["cgroup-blkio-weight"]) else { return };
     let running = start(
         &bench,
         "--cpu-shares 512 --blkio-weight 20 --pids-limit 333 -m 1073741824",
     );
     assert_eq!(kernel::cpu_share(running.pid), named("59", "512"));
-    // Where bfq does not keep it, version 2 has 1 to 10000 for 10 to 1000.
+    // The option goes from 10 to 1000. Without bfq, the scale of version 2 goes from 1
+    // to 10000.
     let has_bfq = host::cgroup_file(running.pid, "io.bfq.weight").is_some();
     assert_eq!(
         kernel::io_share(running.pid),
@@ -90,7 +91,7 @@ fn block_io_weight_20_and_333_processes_are_what_the_kernel_keeps() {
 }
 
 #[test]
-fn the_reservation_and_the_cpus_are_what_the_kernel_keeps() {
+fn the_kernel_keeps_the_reservation_and_the_cpus() {
     let Some(bench) = bench() else { return };
     let running = start(&bench, "-m 64m --memory-reservation 32m --cpuset-cpus 0");
     assert_eq!(kernel::reservation(running.pid), (32 << 20).to_string());
@@ -109,7 +110,7 @@ fn a_limit_that_is_not_asked_for_is_not_set() {
         let enabled = |v2, v1| host::cgroup_file(running.pid, named(v2, v1)).is_some();
         assert!(
             enabled("memory.max", "memory.limit_in_bytes"),
-            "it is counted, though not limited"
+            "memory is counted, though not limited"
         );
         assert_eq!(kernel::memory(running.pid), "max");
         assert_eq!(kernel::memory_and_swap(running.pid), "max");
@@ -129,7 +130,7 @@ fn a_size_may_be_in_bytes_kilobytes_megabytes_or_gigabytes() {
     }
 }
 
-/// `options` has the values outside the ranges, which are refused.
+/// The tests in `options` check that values outside the ranges are refused.
 #[test]
 fn limits_at_both_ends_of_their_ranges_are_set() {
     let Some(bench) = bench_with(&["cgroup-blkio-weight"]) else { return };

@@ -1,11 +1,11 @@
-//! Options: usage errors, which name the rule and come before anything is made, and the
-//! options of the steps below.
+//! Options of this step, and of the steps below. A usage error names the rule, and
+//! comes before anything is made.
 
 use kiste_tests::{help, options, step};
 
 use crate::bench;
 
-/// `limits` has the values at both ends of the ranges, which are accepted.
+/// The tests in `limits` check that the values at both ends of the ranges are accepted.
 #[test]
 fn a_limit_out_of_range_is_a_usage_error_that_names_the_range() {
     let Some(bench) = bench() else { return };
@@ -66,7 +66,7 @@ fn a_run_without_a_command_shows_the_usage() {
 }
 
 #[test]
-fn options_behind_the_command_are_the_command_s() {
+fn options_after_the_command_belong_to_the_command() {
     let Some(bench) = bench() else { return };
     bench.run(&["-m", "64m"], &["echo", "-m", "0", "--stats"]).prints("-m 0 --stats");
 }

@@ -13,7 +13,7 @@ const COMMAND: [&str; 2] = ["touch", "/ran"];
 /// Asserts that Kiste failed with one line and a hint, and that the command did not
 /// run.
 #[track_caller]
-fn refused<'a>(bench: &Bench, ran: &'a Ran) -> &'a Ran {
+fn assert_refused<'a>(bench: &Bench, ran: &'a Ran) -> &'a Ran {
     ran.exits(125).complains("error: ").complains("hint: ");
     assert!(!bench.rootfs().join("ran").exists(), "the command ran without its limit");
     assert!(!ran.err.contains("panic"), "{}", ran.err);
@@ -21,8 +21,8 @@ fn refused<'a>(bench: &Bench, ran: &'a Ran) -> &'a Ran {
     ran
 }
 
-/// Runs in a mount namespace of its own, after the script `prepare` has changed the
-/// mounts there.
+/// Runs the command in a new mount namespace, after the script `prepare` has changed
+/// the mounts there.
 fn run_after(bench: &Bench, prepare: &str, options: &[&str]) -> Ran {
     let script = format!("set -e; {prepare}\nexec \"$@\"");
     bench.run_by(
@@ -36,7 +36,7 @@ fn run_after(bench: &Bench, prepare: &str, options: &[&str]) -> Ran {
 fn cpus_that_the_host_does_not_have_are_refused() {
     let Some(bench) = bench() else { return };
     let ran = bench.run(&["--cpuset-cpus", "0,8000"], &COMMAND);
-    refused(&bench, &ran)
+    assert_refused(&bench, &ran)
         .complains("CPU set 0,8000")
         .complains("the cgroup above has only CPUs 0")
         .complains("lscpu");
@@ -46,21 +46,22 @@ fn cpus_that_the_host_does_not_have_are_refused() {
 fn cpus_that_the_cgroup_above_does_not_have_are_refused() {
     let Some(bench) = bench() else { return };
     let cpus = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
-    // On a host with one CPU, the cgroup above has it, and CPU 1 does not exist.
+    // A host with one CPU has no CPU 1, so the cgroup above need not exclude it.
     let (above, asked) = if cpus.trim() == "0" { ("0", "1") } else { ("1", "0") };
     let _above =
         HostCgroup::make(&bench, &[("cpuset.cpus", above), ("cpuset.mems", "0")]);
     let ran = bench.run(&["--cpuset-cpus", asked], &COMMAND);
-    refused(&bench, &ran).complains(&format!("has only CPUs {above}"));
+    assert_refused(&bench, &ran).complains(&format!("has only CPUs {above}"));
 }
 
-/// Version 1 only. On version 2 each level has its own limit, and the lowest counts.
+/// Only version 1 refuses this. On version 2 each level has its own limit, and the
+/// lowest counts.
 #[test]
 fn more_cpu_time_than_the_cgroup_above_has_is_refused() {
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
     let _above = HostCgroup::make(&bench, &[("cpu.cfs_quota_us", "10000")]);
     let ran = bench.run(&["--cpus", "0.5"], &COMMAND);
-    refused(&bench, &ran)
+    assert_refused(&bench, &ran)
         .complains("cpu.cfs_quota_us, 50000")
         .complains("EINVAL")
         .complains("above may allow less");
@@ -77,11 +78,11 @@ fn a_cgroup_above_that_holds_processes_cannot_limit_those_below() {
     let kind = fs::read_to_string(above.paths()[0].join("cgroup.type")).unwrap();
     lodger.kill().unwrap();
     lodger.wait().unwrap();
-    refused(&bench, &ran)
+    assert_refused(&bench, &ran)
         .complains("cgroup.subtree_control")
         .complains("mkdir")
         .complains("--cgroup-parent");
-    assert_eq!(kind.trim(), "domain", "it was not made threaded");
+    assert_eq!(kind.trim(), "domain", "the cgroup above was not made threaded");
 }
 
 #[test]
@@ -90,11 +91,11 @@ fn below_a_threaded_cgroup_nothing_is_started() {
     let _above = HostCgroup::make(&bench, &[("cgroup.type", "threaded")]);
     for limit in [&["-m", "64m"][..], &["--pids-limit", "9"], &["--stats"]] {
         let ran = bench.run(limit, &COMMAND);
-        refused(&bench, &ran).complains("threaded").complains("--cgroup-parent");
+        assert_refused(&bench, &ran).complains("threaded").complains("--cgroup-parent");
     }
 }
 
-/// The unified hierarchy has cgroup.max.descendants, on a hybrid host too.
+/// The unified hierarchy has cgroup.max.descendants, also on a hybrid host.
 #[test]
 fn where_no_cgroup_can_be_made_nothing_is_started_and_nothing_is_left() {
     let Some(bench) = bench() else { return };
@@ -115,7 +116,7 @@ fn cgroups_that_are_read_only_are_named_with_a_hint() {
     let all: Vec<_> =
         host::cgroup_mounts().iter().map(|mount| read_only(mount)).collect();
     let ran = run_after(&bench, &all.join("\n"), &["-m", "64m"]);
-    refused(&bench, &ran)
+    assert_refused(&bench, &ran)
         .complains("mkdir(/sys/fs/cgroup")
         .complains("EROFS")
         .complains("read-only");
@@ -130,7 +131,7 @@ fn a_hierarchy_that_is_read_only_fails_the_start_and_the_others_are_cleaned_up()
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
     let memory = "mount -o remount,bind,ro /sys/fs/cgroup/memory";
     let ran = run_after(&bench, memory, &["-m", "64m"]);
-    refused(&bench, &ran).complains("/memory/").complains("EROFS");
+    assert_refused(&bench, &ran).complains("/memory/").complains("EROFS");
 }
 
 #[test]
@@ -146,7 +147,7 @@ fn a_controller_that_no_hierarchy_has_is_named_with_a_hint() {
     ] {
         let unmount = format!("umount /sys/fs/cgroup/{controller}");
         let ran = run_after(&bench, &unmount, &limit);
-        refused(&bench, &ran)
+        assert_refused(&bench, &ran)
             .complains(&format!("no hierarchy has the {controller} controller"))
             .complains("boot");
     }
@@ -161,7 +162,7 @@ fn without_any_cgroup_file_system_nothing_is_started() {
     }
     let Some(bench) = bench() else { return };
     let ran = run_after(&bench, "umount -R /sys/fs/cgroup", &[]);
-    refused(&bench, &ran)
+    assert_refused(&bench, &ran)
         .complains("no cgroup file system is mounted")
         .complains("mount -t cgroup2");
 }
@@ -180,14 +181,14 @@ fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_a_hint
     );
     let ran = run_after(&bench, &hide, &["-m", "64m"]);
     let _ = fs::remove_dir(Path::new(top).join(bench.cgroup_parent()));
-    refused(&bench, &ran)
+    assert_refused(&bench, &ran)
         .complains("memory limit: the memory controller")
         .complains("memory.limit_in_bytes");
 }
 
 /// The limit can be set, but it is too low for the start.
 #[test]
-fn too_little_memory_to_start_in_says_that_it_was_memory() {
+fn a_memory_limit_that_is_too_low_for_the_start_is_named() {
     let Some(bench) = bench() else { return };
     let ran = bench.run(&["-m", "4k"], &COMMAND);
     ran.exits(125)

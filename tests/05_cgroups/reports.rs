@@ -46,7 +46,8 @@ fn stats_print_the_used_resources_and_the_exit_code_stays() {
     assert!(user + system <= seconds(cpu) + 0.1, "{}", ran.err);
     let memory = mebibytes(stat(&ran.err, "memory"));
     assert!((20.0..60.0).contains(&memory), "20 MiB and a little: {}", ran.err);
-    // Since Linux 6.1 the kernel counts them: the shell and one or two children.
+    // Since Linux 6.1 the kernel keeps the highest number of processes. Here they are
+    // the shell and one or two children.
     let pids = stat(&ran.err, "pids");
     assert!(
         ["2 at most", "3 at most", "not counted by this kernel here"].contains(&pids),
@@ -54,17 +55,17 @@ fn stats_print_the_used_resources_and_the_exit_code_stays() {
     );
 }
 
-/// A report of 0 bytes would be wrong where the kernel does not count, as version 1
-/// without an I/O limit.
+/// The kernel does not count block I/O on version 1 without an I/O limit. A report of 0
+/// bytes would be wrong there.
 #[test]
-fn stats_print_the_block_io_that_the_kernel_counted_or_that_it_does_not_count() {
+fn stats_print_the_block_io_or_that_the_kernel_does_not_count_it() {
     let Some(bench) = bench() else { return };
     let write = "dd if=/dev/zero of=/file bs=1M count=4 oflag=direct 2>/dev/null && echo written";
     let ran = bench.sh(&["--stats"], write);
     let io = stat(&ran.err, "io");
     let counted = io.split(" read, ").nth(1).is_some_and(|it| it.ends_with("written"));
     assert!(counted || io == "not counted by this kernel here", "{io}");
-    // A tmpfs has no block device, and before Linux 6.6 no O_DIRECT.
+    // A tmpfs has no block device, and no O_DIRECT before Linux 6.6.
     let on_disk = fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| {
         let mut fields = line.split(' ');
         fields.next().is_some_and(|device| device.starts_with("/dev/"))
@@ -107,7 +108,7 @@ fn the_report_comes_after_the_terminal_settings_are_restored() {
 #[test]
 fn without_root_the_error_is_one_clear_sentence() {
     let Some(bench) = bench() else { return };
-    // The program is where every user can run it. Only the rights are missing.
+    // Every user can run the program where it is. Only the rights are missing.
     let exe = bench.dir().join("program");
     kiste_tests::host::copy_program(bench.exe(), &exe);
     fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -149,9 +150,9 @@ fn without_root_the_error_is_one_clear_sentence() {
     fs::remove_dir_all(run_dirs).unwrap();
 }
 
-/// The exit code is the command's, even if its cgroup cannot be removed.
+/// The run exits with the command's code, even if it cannot remove the cgroup.
 #[test]
-fn a_cgroup_that_cannot_be_removed_is_a_warning_and_is_left_to_gc() {
+fn a_run_that_cannot_remove_its_cgroup_warns_and_leaves_it_to_gc() {
     if !tool("mount") {
         return;
     }
@@ -179,7 +180,7 @@ fn a_cgroup_that_cannot_be_removed_is_a_warning_and_is_left_to_gc() {
     gc(&bench).prints(&id);
 }
 
-/// Steps 01 to 05 need root, and a script can ask doctor for it.
+/// Steps 01 to 05 need root. A script can use doctor to find out whether it is root.
 #[test]
 fn doctor_fails_without_root() {
     let Some(bench) = bench() else { return };

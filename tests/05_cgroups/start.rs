@@ -8,7 +8,7 @@ use crate::kernel::{self, HostCgroup};
 use crate::{bench, bench_with};
 
 #[test]
-fn a_shell_sees_its_own_name_processes_and_files_and_its_cgroup_as_the_top() {
+fn a_shell_sees_only_the_containers_name_processes_files_and_cgroup() {
     let Some(bench) = bench() else { return };
     let script = "hostname; echo --; echo $$; echo --; for at in /proc/[0-9]*; do echo ${at#/proc/}; done; echo --; ls /; echo --; cat /proc/self/cgroup";
     let ran = bench.sh(&[], script);
@@ -26,7 +26,7 @@ fn a_shell_sees_its_own_name_processes_and_files_and_its_cgroup_as_the_top() {
     assert_eq!(pid, "1\n");
     let processes: Vec<u32> =
         processes.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-    assert!(processes == [1], "the shell alone: {processes:?}");
+    assert!(processes == [1], "only the shell: {processes:?}");
     let mut own: Vec<_> = fs::read_dir(bench.rootfs())
         .unwrap()
         .map(|it| it.unwrap().file_name().into_string().unwrap())
@@ -38,13 +38,13 @@ fn a_shell_sees_its_own_name_processes_and_files_and_its_cgroup_as_the_top() {
     for line in cgroups.lines() {
         assert!(
             line.ends_with(":/"),
-            "only its own cgroup is seen, as the top: {line}"
+            "the shell sees its own cgroup as the top: {line}"
         );
     }
 }
 
 #[test]
-fn from_outside_it_is_in_a_cgroup_of_its_own_and_the_runtime_is_not() {
+fn from_outside_the_container_is_in_its_own_cgroup_and_the_runtime_is_not() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
     let own = format!("/{}/{}", bench.cgroup_parent(), kernel::id(&running));
@@ -77,19 +77,19 @@ fn from_outside_it_is_in_a_cgroup_of_its_own_and_the_runtime_is_not() {
 }
 
 #[test]
-fn it_is_in_a_cgroup_namespace_of_its_own() {
+fn the_container_has_its_own_cgroup_namespace() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
     let hosts = host::namespace("self", "cgroup");
     assert_ne!(
         host::namespace(running.pid, "cgroup"),
         hosts,
-        "it is in the host's cgroup namespace"
+        "the container is in the host's cgroup namespace"
     );
 }
 
 #[test]
-fn the_command_below_an_init_is_in_the_cgroup_too() {
+fn the_command_below_an_init_is_also_in_the_cgroup() {
     let Some(bench) = bench() else { return };
     let ran = bench.sh(&["--init", "-m", "64m"], "echo $$; cat /proc/self/cgroup");
     ran.exits(0);
@@ -98,18 +98,18 @@ fn the_command_below_an_init_is_in_the_cgroup_too() {
     assert!(cgroups.lines().all(|line| line.ends_with(":/")), "{cgroups}");
 }
 
-/// A process that is moved after its birth runs outside for a moment. The pids limit
-/// shows the difference: it stops a birth and allows a move.
+/// A process that is moved after its creation runs outside for a moment. The pids limit
+/// shows the difference: it refuses a creation in the cgroup and allows a move into it.
 #[test]
-fn on_version_2_it_is_born_in_its_cgroup_and_not_moved_into_it() {
+fn on_version_2_the_child_is_created_in_its_cgroup_and_not_moved_into_it() {
     let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
     let _full = HostCgroup::make(&bench, &[("pids.max", "0")]);
     bench.run(&[], &["true"]).exits(125).complains("clone3").complains("EAGAIN");
 }
 
-/// The command reads its limits with its first system calls.
+/// The command reads its limits as soon as it starts.
 #[test]
-fn the_limits_hold_before_the_command_starts_and_it_can_read_them() {
+fn the_limits_hold_before_the_command_starts_and_the_command_can_read_them() {
     let Some(bench) = bench() else { return };
     let memory = kernel::named(
         "/sys/fs/cgroup/memory.max",
@@ -122,7 +122,7 @@ fn the_limits_hold_before_the_command_starts_and_it_can_read_them() {
 }
 
 #[test]
-fn it_cannot_change_its_limits() {
+fn the_container_cannot_change_its_limits() {
     let Some(bench) = bench() else { return };
     let pids = kernel::named("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
     let new = kernel::named("/sys/fs/cgroup/new", "/sys/fs/cgroup/memory/new");
@@ -134,15 +134,15 @@ fn it_cannot_change_its_limits() {
 }
 
 #[test]
-fn it_sees_neither_the_cgroups_of_other_containers_nor_those_of_the_host() {
+fn the_container_sees_neither_the_cgroups_of_others_nor_those_of_the_host() {
     let Some(bench) = bench() else { return };
     let neighbour = bench.start(&[], &["sleep", "100"]);
     let seen =
         bench.run(&[], &["find", "/sys/fs/cgroup", "-mindepth", "1", "-type", "d"]);
     seen.exits(0);
     assert!(!seen.out.contains(&kernel::id(&neighbour)), "{}", seen.out);
-    // On version 2 its cgroup is the whole tree, on version 1 there is one in each
-    // hierarchy.
+    // On version 2 the container's own cgroup is the top, with nothing below it. On
+    // version 1 there is one cgroup in each hierarchy.
     assert!(
         seen.out.lines().all(|path| path.matches('/').count() == 4),
         "{}",
@@ -151,9 +151,9 @@ fn it_sees_neither_the_cgroups_of_other_containers_nor_those_of_the_host() {
     assert_eq!(seen.out.is_empty(), kernel::is_v2(), "{}", seen.out);
 }
 
-/// A hierarchy in which the container has no cgroup would show the top of the host.
+/// A hierarchy in which the container has no cgroup would show the host's top cgroup.
 #[test]
-fn only_hierarchies_in_which_it_has_its_own_cgroup_are_mounted() {
+fn only_hierarchies_in_which_the_container_has_a_cgroup_are_mounted() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
     let own = format!("/{}/{}", bench.cgroup_parent(), kernel::id(&running));
@@ -175,7 +175,7 @@ fn only_hierarchies_in_which_it_has_its_own_cgroup_are_mounted() {
     }
 }
 
-/// Each container has a cgroup of its own name, so the second can start.
+/// Each container names its cgroup after its id, so two can run at once.
 #[test]
 fn two_containers_at_once_each_have_their_own_limits() {
     let Some(bench) = bench() else { return };

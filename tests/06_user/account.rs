@@ -1,5 +1,5 @@
-//! `-u`: the user that the command runs as, by the root file system's own /etc/passwd
-//! and /etc/group.
+//! `-u` names the user that the command runs as. The user is looked up in /etc/passwd
+//! and /etc/group of the root file system.
 
 use std::fs;
 
@@ -7,12 +7,12 @@ use kiste_tests::host;
 use kiste_tests::user::{GIDS, NAME, UIDS};
 
 use crate::kernel::ids;
-use crate::{alone, root, root_with_other_ids, with_ranges};
+use crate::{root, root_with_idmapped_mounts, with_ranges, without_ranges};
 
 /// Prints the user, the group, all groups, and the home directory.
 const WHO: &str = "echo $(id -u) $(id -g) : $(id -G) : $HOME";
 
-/// Values of `-u`, and what [`WHO`] prints for them, by Alpine's files.
+/// Values of `-u`, and the output of [`WHO`] for them with Alpine's files.
 const USERS: [(&str, &str); 12] = [
     ("bin", "1 1 : 1 2 3 : /bin"),
     ("1", "1 1 : 1 2 3 : /bin"),
@@ -30,7 +30,7 @@ const USERS: [(&str, &str); 12] = [
 
 #[test]
 fn a_user_has_the_ids_groups_and_home_that_the_image_says() {
-    let Some(bench) = root_with_other_ids() else { return };
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     for (asked, who) in USERS {
         bench.sh(&["-u", asked], WHO).prints(who);
     }
@@ -94,7 +94,7 @@ fn groups_that_are_not_mapped_are_left_out() {
 }
 
 #[test]
-fn a_home_in_an_option_wins() {
+fn an_option_overrides_the_home_of_the_user() {
     let Some(bench) = root() else { return };
     bench
         .sh(&["-u", "games", "-e", "HOME=/elsewhere"], "echo $HOME")
@@ -127,7 +127,8 @@ fn a_user_who_is_not_in_the_image_is_refused_with_name_and_file() {
     bench.sh(&["-u", "1:2"], WHO).prints("1 2 : 2 : /");
 }
 
-/// A name on the host means another user. This one is in the host's /etc/passwd.
+/// A user of the host is not a user of the image. This name is in the host's
+/// /etc/passwd.
 #[test]
 fn a_name_that_only_the_host_knows_is_unknown() {
     let Some(user) = with_ranges() else { return };
@@ -141,7 +142,7 @@ fn a_name_that_only_the_host_knows_is_unknown() {
 
 #[test]
 fn an_id_that_is_not_mapped_is_refused_and_the_maps_are_named() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     for (asked, what) in [
         ("nobody", "uid 65534 is not mapped"),
         ("1234", "uid 1234"),

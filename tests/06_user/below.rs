@@ -8,11 +8,11 @@ use kiste_tests::{User, eventually, host};
 use nix::sys::signal::Signal;
 
 use crate::kernel::owner;
-use crate::{alone, anybody, with_ranges};
+use crate::{any_user, with_ranges, without_ranges};
 
 #[test]
 fn every_option_of_the_steps_below_works_without_root() {
-    let Some(user) = anybody() else { return };
+    let Some(user) = any_user() else { return };
     let source = user.dir().join("source");
     fs::create_dir(&source).unwrap();
     user.give(&source);
@@ -52,8 +52,8 @@ fn every_option_of_the_steps_below_works_without_root() {
 }
 
 #[test]
-fn it_is_in_namespaces_of_its_own_and_is_pid_1() {
-    let Some(user) = anybody() else { return };
+fn the_command_is_pid_1_in_its_own_namespaces() {
+    let Some(user) = any_user() else { return };
     let running = user.start(&["--hostname", "crate"], &["sleep", "100"]);
     let own = host::own_namespaces(running.pid);
     assert_eq!(own, ["cgroup", "ipc", "mnt", "pid", "user", "uts"]);
@@ -67,8 +67,8 @@ fn it_is_in_namespaces_of_its_own_and_is_pid_1() {
 }
 
 #[test]
-fn no_mount_of_the_host_is_inside_but_devices_and_a_read_only_sys() {
-    let Some(user) = anybody() else { return };
+fn only_devices_and_a_read_only_sys_are_mounted_from_the_host() {
+    let Some(user) = any_user() else { return };
     let running = user.start(&[], &["sleep", "100"]);
     let mounts = host::mounts_of(running.pid);
     for line in &mounts {
@@ -89,7 +89,7 @@ fn no_mount_of_the_host_is_inside_but_devices_and_a_read_only_sys() {
 
 #[test]
 fn the_devices_work() {
-    let Some(user) = anybody() else { return };
+    let Some(user) = any_user() else { return };
     let script = "echo gone > /dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; \
                   head -c 3 /dev/random | wc -c; cat /dev/null; { echo to stdout > /dev/stdout; } | cat; \
                   { echo to stderr > /dev/stderr; } 2>&1 | cat; ls /dev/fd/0; stat -c %t:%T /dev/null /dev/tty; \
@@ -114,7 +114,7 @@ fn every_user_can_use_the_devices() {
 
 #[test]
 fn sys_can_be_read_and_not_written() {
-    let Some(user) = anybody() else { return };
+    let Some(user) = any_user() else { return };
     let ran = user
         .sh(&[], "ls /sys/kernel > /dev/null && echo read; mkdir /sys/fs/x; echo 1 > /sys/kernel/profiling");
     assert_eq!((ran.out.as_str(), ran.code == 0), ("read\n", false));
@@ -123,7 +123,7 @@ fn sys_can_be_read_and_not_written() {
 
 #[test]
 fn a_volume_can_be_read_only_if_its_mount_is_nosuid_or_nodev() {
-    let Some(user) = anybody() else { return };
+    let Some(user) = any_user() else { return };
     // The host's mount is nosuid and nodev. A bind mount in a user namespace must keep
     // both.
     let ran = user.sh(&["-v", "/dev/shm:/mnt:ro"], "touch /mnt/new || echo refused");
@@ -134,8 +134,8 @@ fn a_volume_can_be_read_only_if_its_mount_is_nosuid_or_nodev() {
 }
 
 #[test]
-fn it_ends_as_its_command_ends() {
-    let Some(user) = anybody() else { return };
+fn run_exits_with_the_status_of_the_command() {
+    let Some(user) = any_user() else { return };
     for init in [&[][..], &["--init"]] {
         user.sh(init, "exit 7").exits(7);
         user.run(init, &["nosuch"]).exits(127).complains("nosuch");
@@ -149,7 +149,7 @@ fn it_ends_as_its_command_ends() {
         .exits(125)
         .complains("/nonexistent");
     user.run(&["-w", "/nonexistent"], &["true"]).exits(125).complains("/nonexistent");
-    assert!(!user.bench().run_dirs().exists(), "nothing is left");
+    assert!(!user.bench().run_dirs().exists(), "no run directory is left");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn signals_reach_the_command() {
     }
 }
 
-/// A change of ids clears PDEATHSIG, so it has to be set again after the last change.
+/// A change of ids clears PDEATHSIG, so the child sets it again after the last change.
 #[test]
 fn when_the_runtime_is_killed_all_processes_die() {
     let Some(user) = with_ranges() else { return };
@@ -193,7 +193,7 @@ fn when_the_runtime_is_killed_all_processes_die() {
 
 #[test]
 fn as_root_when_the_runtime_is_killed_the_users_processes_die() {
-    let Some(bench) = crate::root_with_other_ids() else { return };
+    let Some(bench) = crate::root_with_idmapped_mounts() else { return };
     for options in
         [&["-u", "bin"][..], &["--userns", "auto"], &["--userns", "auto", "-u", "bin"]]
     {
@@ -218,8 +218,8 @@ fn without_run_dir(user: &mut User, env: &[&str], script: &str) -> kiste_tests::
 }
 
 #[test]
-fn its_run_directory_belongs_to_the_user() {
-    let Some(mut user) = alone() else { return };
+fn the_run_directory_belongs_to_the_user() {
+    let Some(mut user) = without_ranges() else { return };
     let dir = user.dir().to_path_buf();
     let (xdg, tmp) = (
         format!("XDG_RUNTIME_DIR={}", dir.display()),
@@ -235,15 +235,15 @@ fn its_run_directory_belongs_to_the_user() {
         );
         let ran = without_run_dir(&mut user, env, &script);
         assert_eq!(ran.exits(0).out, "there\n1700\n", "{env:?}");
-        assert!(!dir.join(place).exists(), "{env:?}: nothing is left");
+        assert!(!dir.join(place).exists(), "{env:?}: no run directory is left");
     }
 }
 
-/// Every user can make a directory in /tmp, but must not decide what another user's
-/// `gc` kills and removes.
+/// Every user can make a directory in /tmp. A directory of one user must not decide
+/// which containers `gc` of another user kills and removes.
 #[test]
 fn a_run_directory_of_another_user_is_refused() {
-    let Some(mut user) = alone() else { return };
+    let Some(mut user) = without_ranges() else { return };
     let tmp = format!("TMPDIR={}", user.dir().display());
     let place = user.dir().join(format!("kiste-run-{}", user.uid));
     fs::create_dir(&place).unwrap();
@@ -274,8 +274,8 @@ fn a_run_directory_of_another_user_is_refused() {
 }
 
 #[test]
-fn a_directory_that_the_user_may_not_write_to_is_named() {
-    let Some(user) = alone() else { return };
+fn a_directory_that_the_user_cannot_write_to_is_named() {
+    let Some(user) = without_ranges() else { return };
     let ran =
         user.call(["run", "--run-dir", "/kiste-nowhere", "--rootfs", "rootfs", "true"]);
     ran.exits(125).complains("/kiste-nowhere").complains("EACCES");

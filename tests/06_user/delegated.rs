@@ -1,5 +1,5 @@
-//! Limits without root, in a cgroup that is delegated to the user. They need version 2,
-//! so they run in the virtual machine.
+//! Limits without root, in a cgroup that is delegated to the user. These tests need
+//! cgroups of version 2, so they run in the virtual machine.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,8 +8,8 @@ use kiste_tests::{User, eventually, host};
 
 use crate::this_step;
 
-/// A cgroup that root has delegated to a user, whose processes start in a leaf of it.
-/// It is removed when it is dropped.
+/// A cgroup that root has delegated to a user. The user's processes start in a leaf of
+/// it. Dropping it removes the cgroup.
 struct Delegated {
     user: User,
     top: PathBuf,
@@ -42,8 +42,8 @@ impl Delegated {
         Some(Delegated { user, top })
     }
 
-    /// The names of the cgroups in it.
-    fn has(&self) -> Vec<String> {
+    /// Returns the names of the cgroups in the delegated cgroup.
+    fn cgroups(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.top).unwrap().map(Result::unwrap);
         let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
         directories.map(|entry| entry.file_name().into_string().unwrap()).collect()
@@ -79,7 +79,7 @@ fn a_limit_holds_in_a_delegated_cgroup_and_the_containers_cgroup_is_removed() {
         let file = host::cgroup_file(running.pid, "memory.max").unwrap();
         assert!(file.starts_with(&delegated.top), "{}", file.display());
         drop(running);
-        assert_eq!(delegated.has(), ["leaf"], "{more:?}");
+        assert_eq!(delegated.cgroups(), ["leaf"], "{more:?}");
     }
     let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
     user.run(&["-m", "32m"], &hog)
@@ -87,7 +87,7 @@ fn a_limit_holds_in_a_delegated_cgroup_and_the_containers_cgroup_is_removed() {
         .complains("killed: out of memory (limit 32MiB");
     user.sh(&LIMITS, "cat /sys/fs/cgroup/pids.max; cut -d: -f3 /proc/self/cgroup")
         .prints("20\n/");
-    assert_eq!(delegated.has(), ["leaf"]);
+    assert_eq!(delegated.cgroups(), ["leaf"]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_limit_of_a_controller_that_is_not_delegated_is_refused() {
         ran.exits(125).complains("cpuset");
         assert_eq!(ran.out, "");
     }
-    assert_eq!(delegated.has(), ["leaf"]);
+    assert_eq!(delegated.cgroups(), ["leaf"]);
 }
 
 #[test]
@@ -110,9 +110,9 @@ fn gc_removes_what_a_killed_runtime_left_in_a_delegated_cgroup() {
     let pid = running.pid;
     running.kill_runtime();
     host::assert_dies(pid);
-    assert_eq!(delegated.has().len(), 2, "its cgroup is left");
+    assert_eq!(delegated.cgroups().len(), 2, "the cgroup of the container is left");
     let ran = user.call(["gc", "--run-dir", user.bench().run_dirs().to_str().unwrap()]);
     assert_eq!(ran.exits(0).out.lines().count(), 1, "{ran:?}");
-    assert_eq!(delegated.has(), ["leaf"]);
+    assert_eq!(delegated.cgroups(), ["leaf"]);
     assert!(!user.bench().run_dirs().exists());
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use kiste_tests::user::NAME;
 use kiste_tests::{Ran, User};
 
-use crate::{alone, root, this_step, with_ranges};
+use crate::{root, this_step, with_ranges, without_ranges};
 
 #[derive(Debug, Deserialize)]
 struct Check {
@@ -22,9 +22,9 @@ fn check(ran: &Ran, name: &str) -> Option<Check> {
     checks.into_iter().find(|check| check.name == name)
 }
 
-/// The verdict of a check, what it found, and its fix.
+/// Returns the verdict of a check, the text about its finding, and its fix.
 #[track_caller]
-fn says(ran: &Ran, name: &str) -> (String, String, String) {
+fn verdict_found_and_fix(ran: &Ran, name: &str) -> (String, String, String) {
     let check =
         check(ran, name).unwrap_or_else(|| panic!("{name} is checked: {}", ran.out));
     (check.verdict, check.found, check.fix.unwrap_or_default())
@@ -36,8 +36,8 @@ const JSON: [&str; 3] = ["doctor", "--format", "json"];
 fn root_needs_no_subordinate_ids() {
     let Some(bench) = root() else { return };
     let ran = bench.call(JSON);
-    assert_eq!(says(ran.exits(0), "root").0, "ok");
-    assert_eq!(says(&ran, "user-namespace").0, "ok");
+    assert_eq!(verdict_found_and_fix(ran.exits(0), "root").0, "ok");
+    assert_eq!(verdict_found_and_fix(&ran, "user-namespace").0, "ok");
     assert!(
         check(&ran, "subids").is_none() && check(&ran, "uidmap").is_none(),
         "{}",
@@ -56,21 +56,26 @@ fn a_user_with_ranges_needs_nothing_more() {
     let Some(user) = with_ranges() else { return };
     let ran = user.call(JSON);
     for name in ["user-namespace", "uidmap", "subids"] {
-        assert_eq!(says(ran.exits(0), name).0, "ok", "{name}");
+        assert_eq!(verdict_found_and_fix(ran.exits(0), name).0, "ok", "{name}");
     }
-    assert!(says(&ran, "subids").1.starts_with("65536 subordinate ids"));
-    let (verdict, found, _) = says(&ran, "root");
-    assert_eq!(verdict, "missing", "root is missing, and not needed");
+    assert!(
+        verdict_found_and_fix(&ran, "subids").1.starts_with("65536 subordinate ids")
+    );
+    let (verdict, found, _) = verdict_found_and_fix(&ran, "root");
+    assert_eq!(
+        verdict, "missing",
+        "the check `root` is missing, and doctor still succeeds"
+    );
     assert!(found.contains("--userns host"), "{found}");
     user.call(["doctor"]).exits(0);
 }
 
 #[test]
 fn a_user_without_ranges_is_told_how_to_get_them() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     let ran = user.call(JSON);
-    assert_eq!(says(ran.exits(0), "user-namespace").0, "ok");
-    let (verdict, found, fix) = says(&ran, "subids");
+    assert_eq!(verdict_found_and_fix(ran.exits(0), "user-namespace").0, "ok");
+    let (verdict, found, fix) = verdict_found_and_fix(&ran, "subids");
     assert!(
         verdict == "missing" && found.contains("only your own id can be mapped"),
         "{found}"
@@ -96,7 +101,8 @@ fn short_ranges_and_missing_ones_have_different_messages() {
         let Some(user) = User::with_files(this_step(), &[], subuid, subgid) else {
             return;
         };
-        let (its, found, fix) = says(user.call(JSON).exits(0), "subids");
+        let (its, found, fix) =
+            verdict_found_and_fix(user.call(JSON).exits(0), "subids");
         assert!(its == verdict && found.contains(what), "{its}: {found}");
         assert_eq!(
             fix.contains(&format!("100000-165535 {NAME}")),
@@ -110,7 +116,8 @@ fn short_ranges_and_missing_ones_have_different_messages() {
 fn a_missing_helper_is_named_with_its_package() {
     let Some(mut user) = with_ranges() else { return };
     user.as_user = ["env", "PATH=/nonexistent"].map(String::from).to_vec();
-    let (verdict, found, fix) = says(user.call(JSON).exits(0), "uidmap");
+    let (verdict, found, fix) =
+        verdict_found_and_fix(user.call(JSON).exits(0), "uidmap");
     assert_eq!(
         (verdict.as_str(), fix.as_str()),
         ("missing", "install the package uidmap")
@@ -118,18 +125,18 @@ fn a_missing_helper_is_named_with_its_package() {
     assert!(found.contains("no newuidmap in PATH"), "{found}");
 }
 
-/// Forbids user namespaces, and then runs a program. This runs in a user namespace, so
-/// the host's limit does not change.
-const NONE_MAY_BE_MADE: &str =
+/// Forbids user namespaces, and then runs a program. All this happens in a user
+/// namespace, so the host's limit does not change.
+const NO_USER_NAMESPACES: &str =
     "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
 
 #[test]
 fn a_host_that_forbids_user_namespaces_fails_with_the_sysctl_and_the_fix() {
     let Some(bench) = root() else { return };
     let forbidden =
-        ["unshare", "--user", "--map-root-user", "sh", "-c", NONE_MAY_BE_MADE, "sh"];
+        ["unshare", "--user", "--map-root-user", "sh", "-c", NO_USER_NAMESPACES, "sh"];
     let ran = bench.call_by(&forbidden, JSON);
-    let (verdict, found, fix) = says(ran.exits(1), "user-namespace");
+    let (verdict, found, fix) = verdict_found_and_fix(ran.exits(1), "user-namespace");
     assert_eq!(
         (verdict.as_str(), found.as_str()),
         ("fails", "user.max_user_namespaces is 0")
@@ -141,8 +148,8 @@ fn a_host_that_forbids_user_namespaces_fails_with_the_sysctl_and_the_fix() {
 }
 
 #[test]
-fn a_run_on_such_a_host_names_the_limit() {
-    let Some(mut user) = alone() else { return };
+fn a_run_on_a_host_that_forbids_user_namespaces_names_the_limit() {
+    let Some(mut user) = without_ranges() else { return };
     let (uid, gid) =
         (format!("--map-user={}", user.uid), format!("--map-group={}", user.gid));
     let forbidden = [
@@ -153,7 +160,7 @@ fn a_run_on_such_a_host_names_the_limit() {
         "--keep-caps",
         "sh",
         "-c",
-        NONE_MAY_BE_MADE,
+        NO_USER_NAMESPACES,
         "sh",
     ];
     user.as_user = forbidden.map(String::from).to_vec();
@@ -165,5 +172,5 @@ fn a_run_on_such_a_host_names_the_limit() {
         .complains("sysctl");
     assert_eq!(ran.out, "");
     let ran = user.call(JSON);
-    assert_eq!(says(ran.exits(1), "user-namespace").0, "fails");
+    assert_eq!(verdict_found_and_fix(ran.exits(1), "user-namespace").0, "fails");
 }

@@ -3,14 +3,16 @@
 use kiste_tests::explain;
 
 use crate::kernel::is_v2;
-use crate::{alone, root, root_with_other_ids, with_ranges};
+use crate::{root, root_with_idmapped_mounts, with_ranges, without_ranges};
 
-/// The mounts up to /dev, where the kernel refuses a new sysfs and device nodes.
-const BORROWED: &str = "
+/// The calls that mount all file systems up to /dev. The kernel refuses a new sysfs and
+/// device nodes here.
+const MOUNTS_WITHOUT_ROOT: &str = "
     child   fsmount move_mount fsmount open_tree mount_setattr move_mount
     child   fsmount mknodat move_mount (open_tree move_mount)+ (fsmount move_mount)+
 ";
-/// The empty /sys/fs/cgroup of a container without a cgroup of its own.
+/// The calls that mount an empty /sys/fs/cgroup, for a container without its own
+/// cgroup.
 const NO_CGROUP: &str = "
     child   fsmount mount_setattr move_mount
 ";
@@ -31,13 +33,13 @@ const COMMAND: &str = "
 ";
 
 #[test]
-fn the_narration_is_what_happens_for_an_ordinary_user() {
-    let Some(mut user) = alone() else { return };
+fn explain_narrates_the_calls_for_an_ordinary_user() {
+    let Some(mut user) = without_ranges() else { return };
     let list = "
         parent  clone3
         child   prctl setsid mount open_tree setresgid setresuid prctl unshare sethostname mount_setattr move_mount
     ";
-    let list = [list, BORROWED, NO_CGROUP, ENTER, COMMAND].concat();
+    let list = [list, MOUNTS_WITHOUT_ROOT, NO_CGROUP, ENTER, COMMAND].concat();
     // With maps in the options, there is no note.
     let (uid, gid) =
         (format!("--uid-map=0:{}:1", user.uid), format!("--gid-map=0:{}:1", user.gid));
@@ -45,7 +47,7 @@ fn the_narration_is_what_happens_for_an_ordinary_user() {
 }
 
 #[test]
-fn the_narration_is_what_happens_with_subordinate_ids_and_a_user() {
+fn explain_narrates_the_calls_with_subordinate_ids_and_a_user() {
     let Some(mut user) = with_ranges() else { return };
     let list = "
         parent  clone3
@@ -54,24 +56,25 @@ fn the_narration_is_what_happens_with_subordinate_ids_and_a_user() {
     let console = "
         child   open_tree move_mount
     ";
-    let list = [list, BORROWED, NO_CGROUP, console, ENTER, BECOME, COMMAND].concat();
+    let list = [list, MOUNTS_WITHOUT_ROOT, NO_CGROUP, console, ENTER, BECOME, COMMAND]
+        .concat();
     explain::is_true_of(&mut user, &list, &["-u", "bin", "-t"], &["true"]);
 }
 
 #[test]
-fn the_narration_is_what_happens_with_ids_of_its_own() {
-    let Some(bench) = root_with_other_ids() else { return };
+fn explain_narrates_the_calls_with_userns_auto() {
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let list = "
         parent  open_tree mount_setattr mount_setattr clone3 mount_setattr
         child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname move_mount
     ";
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };
-    let list = [list, BORROWED, cgroup, ENTER, BECOME, COMMAND].concat();
+    let list = [list, MOUNTS_WITHOUT_ROOT, cgroup, ENTER, BECOME, COMMAND].concat();
     explain::is_true(&bench, &list, &["--userns", "auto", "-u", "bin"], &["true"]);
 }
 
 #[test]
-fn the_narration_is_what_happens_with_the_hosts_ids() {
+fn explain_narrates_the_calls_with_the_hosts_ids() {
     let Some(bench) = root() else { return };
     let list = "
         parent  clone3

@@ -10,10 +10,10 @@ use nix::unistd::mkfifo;
 
 use crate::{root, with_ranges};
 
-/// Checks that `-u bin` or `-u 1:bin` is refused with a message. A run that hangs is
-/// killed by `kiste_tests`.
+/// Asserts that `-u bin` or `-u 1:bin` is refused with a message. `kiste_tests` kills a
+/// run that hangs.
 #[track_caller]
-fn is_refused(bench: &Bench, file: &str, what: &str) {
+fn assert_refused(bench: &Bench, file: &str, what: &str) {
     let user = if file == "passwd" { "bin" } else { "1:bin" };
     let ran = bench.run(&["-u", user], &["echo", "it runs"]);
     assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{file} is {what}: {ran:?}");
@@ -29,24 +29,24 @@ fn only_a_regular_file_is_read() {
         let aside = bench.rootfs().join("aside");
         fs::rename(&path, &aside).unwrap();
         mkfifo(&path, Mode::S_IRWXU).unwrap();
-        is_refused(&bench, file, "a FIFO");
+        assert_refused(&bench, file, "a FIFO");
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        is_refused(&bench, file, "a directory");
+        assert_refused(&bench, file, "a directory");
         fs::remove_dir(&path).unwrap();
         mknod(&path, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 5)).unwrap();
-        is_refused(&bench, file, "an endless device");
+        assert_refused(&bench, file, "an endless device");
         fs::remove_file(&path).unwrap();
         for link in ["/dev/zero", "/dev/stdin", "/proc", file, "/proc/self/fd/0"] {
             symlink(link, &path).unwrap();
-            is_refused(&bench, file, link);
+            assert_refused(&bench, file, link);
             fs::remove_file(&path).unwrap();
         }
         fs::rename(&aside, &path).unwrap();
     }
 }
 
-/// kmsg never ends, and environ and cmdline belong to the runtime, which reads them.
+/// kmsg never ends. environ and cmdline are those of the runtime, which reads the file.
 #[test]
 fn a_link_into_proc_is_not_followed() {
     let Some(bench) = root() else { return };
@@ -62,7 +62,7 @@ fn a_link_into_proc_is_not_followed() {
             "self/exe",
         ] {
             symlink(Path::new("/proc").join(link), &path).unwrap();
-            is_refused(&bench, file, link);
+            assert_refused(&bench, file, link);
             fs::remove_file(&path).unwrap();
         }
         fs::write(&path, "bin:x:1:1::/bin:\n").unwrap();
@@ -70,7 +70,7 @@ fn a_link_into_proc_is_not_followed() {
 }
 
 #[test]
-fn a_link_that_points_out_stays_inside() {
+fn a_link_to_a_file_of_the_host_is_resolved_inside_the_root() {
     let Some(bench) = root() else { return };
     let canary = bench.dir().join("canary");
     fs::write(&canary, "bin:x:1:1::/of-the-host:\n").unwrap();
@@ -83,7 +83,7 @@ fn a_link_that_points_out_stays_inside() {
             "../../../../../../../../../../tmp",
         ] {
             symlink(link, &path).unwrap();
-            is_refused(&bench, file, link);
+            assert_refused(&bench, file, link);
             fs::remove_file(&path).unwrap();
         }
         fs::write(&path, "bin:x:1:1::/bin:\n").unwrap();
@@ -98,7 +98,7 @@ fn a_file_that_is_too_large_is_refused() {
         let text = fs::read(&path).unwrap();
         for size in [(1 << 20) + 1, 100 << 20, 1 << 40] {
             File::create(&path).unwrap().set_len(size).unwrap();
-            is_refused(&bench, file, "large");
+            assert_refused(&bench, file, "large");
         }
         fs::write(&path, text).unwrap();
     }
@@ -113,7 +113,7 @@ fn malformed_lines_are_skipped() {
         let path = bench.rootfs().join("etc").join(file);
         let text = fs::read(&path).unwrap();
         fs::write(&path, noise).unwrap();
-        is_refused(&bench, file, "noise");
+        assert_refused(&bench, file, "noise");
         fs::write(&path, [noise, &text].concat()).unwrap();
     }
     bench.sh(&["-u", "bin:bin"], "id -u; id -g").prints("1\n1");
@@ -159,13 +159,13 @@ fn more_groups_than_the_kernel_takes_are_an_error() {
     fs::write(bench.rootfs().join("etc/passwd"), "b:x:1:1::/:\n").unwrap();
     let ran = bench.run(&["-u", "b"], &["echo", "it runs"]);
     ran.exits(125).complains("setgroups");
-    assert!(ran.err.len() < 500, "{} bytes of it", ran.err.len());
+    assert!(ran.err.len() < 500, "stderr has {} bytes", ran.err.len());
     assert_eq!(ran.out, "");
 }
 
-/// The same files without root, and a descriptor of the caller that must not be read.
+/// Tries the same files without root, and also a descriptor of the caller.
 #[test]
-fn without_root_such_files_are_refused_too() {
+fn hostile_files_are_also_refused_without_root() {
     let Some(user) = with_ranges() else { return };
     let path = user.rootfs().join("etc/passwd");
     fs::remove_file(&path).unwrap();

@@ -9,7 +9,8 @@ use kiste_tests::host;
 /// Reads an id map of a process, with one space between numbers: `0 1000 1\n1 100000
 /// 65536`.
 pub fn map(pid: i32, kind: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/{kind}_map")).expect("it runs");
+    let text = fs::read_to_string(format!("/proc/{pid}/{kind}_map"))
+        .expect("the process runs");
     tidy(&text)
 }
 
@@ -27,7 +28,10 @@ pub fn ids(pid: i32, kind: &str) -> Vec<u32> {
 
 /// Reads whether this process may call setgroups(2): `allow` or `deny`.
 pub fn setgroups(pid: i32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/setgroups")).expect("it runs").trim().into()
+    fs::read_to_string(format!("/proc/{pid}/setgroups"))
+        .expect("the process runs")
+        .trim()
+        .into()
 }
 
 /// Reads the owner and group of a file on the disk.
@@ -39,7 +43,7 @@ pub fn owner(path: &Path) -> (u32, u32) {
 
 /// Lists the files below this directory that belong to the host's root, as user or
 /// group. There must be none.
-pub fn of_root(tree: &Path) -> Vec<std::path::PathBuf> {
+pub fn files_of_host_root(tree: &Path) -> Vec<std::path::PathBuf> {
     let (mut rest, mut found) = (vec![tree.to_path_buf()], Vec::new());
     while let Some(path) = rest.pop() {
         let metadata = fs::symlink_metadata(&path).unwrap();
@@ -55,7 +59,7 @@ pub fn of_root(tree: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// Whether the host's limits are on cgroup v2.
+/// Returns whether the host's limits are on cgroup v2.
 pub fn is_v2() -> bool {
     host::cgroup_mounts().iter().any(|mount| {
         let controllers = fs::read_to_string(mount.join("cgroup.controllers"));

@@ -12,8 +12,9 @@ const CALLS: (&str, &str) = ("248", "250"); // add_key(2), keyctl(2)
 #[cfg(not(target_arch = "x86_64"))]
 const CALLS: (&str, &str) = ("217", "219");
 
-/// Joins a new session keyring, adds a key, and executes the rest of the command line.
-fn with_a_key() -> [String; 3] {
+/// Returns a command line that joins a new session keyring, adds a key, and executes
+/// its arguments.
+fn add_key_and_execute() -> [String; 3] {
     let (add_key, keyctl) = CALLS;
     let script = format!(
         r#"my ($type, $name, $text) = ("user", "kiste-test", "secret");
@@ -24,8 +25,8 @@ fn with_a_key() -> [String; 3] {
     ["perl".into(), "-e".into(), script]
 }
 
-/// Prints the content of that key, or `none`.
-fn search() -> String {
+/// Returns a Perl script that prints the content of that key, or `none`.
+fn print_key() -> String {
     let (_, keyctl) = CALLS;
     format!(
         r#"my ($type, $name, $text) = ("user", "kiste-test", " " x 64);
@@ -41,7 +42,7 @@ fn the_container_does_not_have_the_callers_keys() {
     }
     let Some(bench) = root() else { return };
     bench.install(Path::new("/usr/bin/perl"), "perl");
-    let (caller, search) = (with_a_key(), search());
+    let (caller, search) = (add_key_and_execute(), print_key());
     let outside = Command::new("perl")
         .args(&caller[1..])
         .args(["perl", "-e", &search])

@@ -1,14 +1,15 @@
-//! Limits without root, where no cgroup is delegated: they are refused, never ignored.
+//! Limits without root, where no cgroup is delegated. Kiste refuses them, and never
+//! ignores them.
 
 use std::fs;
 
 use kiste_tests::host;
 
-use crate::{alone, with_ranges};
+use crate::{with_ranges, without_ranges};
 
 #[test]
 fn a_limit_that_cannot_be_set_is_refused_with_the_controller_and_a_hint() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     for (limit, controller) in [
         (["-m", "32m"], "the memory controller"),
         (["--memory-reservation", "32m"], "the memory controller"),
@@ -25,14 +26,14 @@ fn a_limit_that_cannot_be_set_is_refused_with_the_controller_and_a_hint() {
             .complains("Delegate=yes");
         assert!(
             !user.rootfs().join("ran").exists(),
-            "{limit:?}: it ran without its limit"
+            "{limit:?}: the command ran without its limit"
         );
         assert!(!user.bench().run_dirs().exists(), "{limit:?}");
     }
 }
 
 #[test]
-fn with_ranges_a_limit_is_refused_as_well() {
+fn a_limit_is_also_refused_with_ranges() {
     let Some(user) = with_ranges() else { return };
     user.run(&["-m", "32m"], &["touch", "/ran"])
         .exits(125)
@@ -41,12 +42,12 @@ fn with_ranges_a_limit_is_refused_as_well() {
 }
 
 #[test]
-fn without_a_limit_it_runs_in_the_callers_cgroup() {
+fn without_a_limit_the_command_runs_in_the_callers_cgroup() {
     let Some(user) = with_ranges() else { return };
     let own = fs::read_to_string("/proc/self/cgroup").unwrap();
     let running = user.start(&[], &["sleep", "100"]);
     let its = fs::read_to_string(format!("/proc/{}/cgroup", running.pid)).unwrap();
-    assert_eq!(its, own, "it stays in the caller's cgroup");
+    assert_eq!(its, own, "the command stays in the caller's cgroup");
     drop(running);
     let ran = user.run(&[], &["true"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
@@ -60,7 +61,7 @@ fn no_cgroup_is_visible() {
         .prints("1\nrefused");
     let running = user.start(&[], &["sleep", "100"]);
     let top = host::mount_at(running.pid, "/sys/fs/cgroup")
-        .expect("something covers the host's");
+        .expect("a mount covers the host's cgroups");
     assert!(
         top.contains(" - tmpfs tmpfs ")
             && top.split(' ').nth(5).unwrap().starts_with("ro"),
@@ -71,7 +72,7 @@ fn no_cgroup_is_visible() {
     assert_eq!(
         (ran.code == 0, ran.out.as_str()),
         (false, ""),
-        "nor can a user uncover it"
+        "a user cannot unmount the cover either"
     );
     user.sh(&[], "cut -d: -f3 /proc/self/cgroup | sort -u").prints("/");
 }

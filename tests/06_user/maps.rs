@@ -1,16 +1,16 @@
-//! The maps of ids inside to ids outside.
+//! The maps from ids inside to ids outside.
 
 use kiste_tests::user::{GIDS, NAME, UIDS};
 use kiste_tests::{User, host};
 
 use crate::kernel::{self, tidy};
-use crate::{alone, root, root_with_other_ids, this_step, with_ranges};
+use crate::{root, root_with_idmapped_mounts, this_step, with_ranges, without_ranges};
 
 const SLEEP: [&str; 2] = ["sleep", "100"];
 
 #[test]
 fn without_subordinate_ids_only_root_is_mapped_to_the_caller() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     let running = user.start(&[], &SLEEP);
     assert_eq!(kernel::map(running.pid, "uid"), format!("0 {} 1", user.uid));
     assert_eq!(kernel::map(running.pid, "gid"), format!("0 {} 1", user.gid));
@@ -27,7 +27,7 @@ fn without_subordinate_ids_only_root_is_mapped_to_the_caller() {
 }
 
 #[test]
-fn with_subordinate_ids_the_other_ids_are_mapped_too() {
+fn with_subordinate_ids_the_other_ids_are_also_mapped() {
     let Some(user) = with_ranges() else { return };
     let running = user.start(&[], &SLEEP);
     assert_eq!(
@@ -44,20 +44,20 @@ fn with_subordinate_ids_the_other_ids_are_mapped_too() {
     assert_eq!(
         host::status(running.pid, "Groups"),
         user.gid.to_string(),
-        "its first group, and no other"
+        "the command has only the user's own group"
     );
     drop(running);
     let ran = user.run(&[], &["true"]);
     assert_eq!(
         (ran.code, ran.err.as_str()),
         (0, ""),
-        "with ranges there is nothing to note"
+        "a user with ranges gets no note"
     );
 }
 
 #[test]
 fn a_note_says_that_only_the_callers_id_is_mapped_with_the_reason_and_a_hint() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     // usermod(8) knows no user without a name.
     let hint = format!("as root: add the line {}:", user.uid);
     let ran = user.run(&[], &["echo", "runs"]);
@@ -107,11 +107,11 @@ fn without_newuidmap_the_note_names_it() {
 }
 
 #[test]
-fn ranges_are_found_by_number_as_well_and_all_of_them_are_used() {
-    let of_both = |first: u32| {
+fn ranges_are_found_by_name_and_by_uid_and_all_are_used() {
+    let by_uid_and_by_name = |first: u32| {
         format!("59711:{first}:10\n{NAME}:{}:65536\nsomebody:900000:5\n", first + 1000)
     };
-    let (subuid, subgid) = (of_both(UIDS), of_both(GIDS));
+    let (subuid, subgid) = (by_uid_and_by_name(UIDS), by_uid_and_by_name(GIDS));
     let Some(user) = User::with_files(this_step(), &["pivot-root"], &subuid, &subgid)
     else {
         return;
@@ -201,9 +201,9 @@ fn the_hint_proposes_a_range_that_no_user_has() {
     assert!(!ran.exits(0).err.contains("usermod"), "{}", ran.err);
 }
 
-/// An administrator's mistake must not cause a panic.
+/// A mistake in /etc/subuid must not cause a panic.
 #[test]
-fn a_range_beyond_the_last_id_is_an_error_and_no_panic() {
+fn a_range_beyond_the_last_id_causes_no_panic() {
     for range in ["4294967000:65536", "4294967295:1", "200000:4294967295", "200000:0"] {
         let text = format!("{NAME}:{range}\n");
         let Some(user) = User::with_files(this_step(), &["pivot-root"], &text, &text)
@@ -218,7 +218,7 @@ fn a_range_beyond_the_last_id_is_an_error_and_no_panic() {
 
 #[test]
 fn keep_id_maps_the_callers_id_to_itself() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     let running = user.start(&["--userns", "keep-id"], &SLEEP);
     assert_eq!(kernel::map(running.pid, "uid"), format!("{0} {0} 1", user.uid));
     assert_eq!(kernel::map(running.pid, "gid"), format!("{0} {0} 1", user.gid));
@@ -266,19 +266,19 @@ fn maps_can_be_given_by_options() {
     assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
 }
 
-/// This user has no subordinate ids, but every user may map the own id.
+/// The kernel lets every user map their own id, even without subordinate ids.
 #[test]
-fn any_user_can_map_the_own_id_by_options() {
-    let Some(user) = alone() else { return };
+fn any_user_can_map_their_own_id_by_options() {
+    let Some(user) = without_ranges() else { return };
     let (uid, gid) = (format!("7:{}:1", user.uid), format!("8:{}:1", user.gid));
     let ran = user.sh(&["--uid-map", &uid, "--gid-map", &gid], "id -u; id -g");
     assert_eq!(ran.exits(0).out, "7\n8\n");
-    assert_eq!(ran.err, "", "it was asked for, and is not noted");
+    assert_eq!(ran.err, "", "the user asked for these maps, so there is no note");
 }
 
 #[test]
-fn one_map_alone_is_for_users_and_groups() {
-    let Some(bench) = root_with_other_ids() else { return };
+fn a_single_map_applies_to_users_and_groups() {
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     for option in ["--uid-map", "--gid-map"] {
         let running = bench.start(&[option, "0:700000:100"], &SLEEP);
         assert_eq!(kernel::map(running.pid, "uid"), "0 700000 100", "{option}");
@@ -290,7 +290,7 @@ fn one_map_alone_is_for_users_and_groups() {
 
 #[test]
 fn an_invalid_map_is_a_usage_error_with_the_rule() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     for (maps, rule) in [
         (&["0:1000:10", "5:2000:10"][..], "overlap: an id is mapped once"),
         (&["0:1000:10", "20:1005:10"], "overlap: an id is mapped once"),
@@ -318,7 +318,7 @@ fn an_invalid_map_is_a_usage_error_with_the_rule() {
 
 #[test]
 fn maps_and_a_mode_contradict_each_other() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     for mode in ["host", "auto", "keep-id"] {
         for map in ["--uid-map", "--gid-map"] {
             let ran = user.run(&["--userns", mode, map, "0:1:1"], &["echo", "it runs"]);
@@ -355,8 +355,8 @@ fn ids_that_are_not_the_callers_are_refused_with_the_helpers_message() {
 }
 
 #[test]
-fn the_hosts_ids_are_for_root_only() {
-    let Some(user) = alone() else { return };
+fn only_root_can_use_the_hosts_ids() {
+    let Some(user) = without_ranges() else { return };
     let ran = user.run(&["--userns", "host"], &["echo", "it runs"]);
     ran.exits(125)
         .complains("--userns host")
@@ -366,7 +366,7 @@ fn the_hosts_ids_are_for_root_only() {
 }
 
 #[test]
-fn root_cannot_keep_its_id() {
+fn keep_id_is_refused_for_root() {
     let Some(bench) = root() else { return };
     let ran = bench.run(&["--userns", "keep-id"], &["echo", "it runs"]);
     ran.exits(125).complains("keep-id").complains("root's").complains("--userns auto");

@@ -1,8 +1,8 @@
-//! The options of this step, and of those below it.
+//! The options of this step, and of the steps below.
 
 use kiste_tests::{help, options};
 
-use crate::{anybody, root, this_step};
+use crate::{any_user, root, this_step};
 
 #[test]
 fn every_option_of_the_steps_below_is_here() {
@@ -23,7 +23,7 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 
 #[test]
 fn help_describes_the_options_of_user_namespaces() {
-    let Some(user) = anybody() else { return };
+    let Some(user) = any_user() else { return };
     let help = user.call(["run", "--help"]);
     for option in [
         "--userns <MODE>",

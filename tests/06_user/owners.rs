@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use kiste_tests::user::{GIDS, UIDS};
 
-use crate::kernel::{ids, of_root, owner};
-use crate::{alone, anybody, with_ranges};
+use crate::kernel::{files_of_host_root, ids, owner};
+use crate::{any_user, with_ranges, without_ranges};
 
 #[test]
 fn files_of_root_inside_belong_to_the_caller() {
-    let Some(user) = anybody() else { return };
+    let Some(user) = any_user() else { return };
     user.sh(
         &[],
         "touch /made; mkdir /directory; ln -s made /link; ls -n /made | cut -d' ' -f5",
@@ -35,7 +35,7 @@ fn files_of_another_user_inside_belong_to_the_mapped_id() {
 
 #[test]
 fn without_subordinate_ids_chown_to_another_user_fails() {
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     let ran = user.sh(&[], "touch /made; chown 1 /made; chgrp 1 /made");
     assert_ne!(ran.code, 0);
     assert_eq!(owner(&user.rootfs().join("made")), (user.uid, user.gid));
@@ -65,15 +65,15 @@ fn no_run_leaves_a_file_that_belongs_to_the_hosts_root() {
     }
     let running = user.start(&[], &["sleep", "100"]);
     for tree in [user.rootfs(), &user.bench().run_dirs(), &source] {
-        assert_eq!(of_root(tree), Vec::<PathBuf>::new());
+        assert_eq!(files_of_host_root(tree), Vec::<PathBuf>::new());
     }
     drop(running);
 }
 
-/// A set-user-ID program of root runs as root inside, which is an ordinary user
+/// A set-user-ID program of root runs as root inside. Root inside is an ordinary user
 /// outside.
 #[test]
-fn a_set_user_id_program_gives_no_root_outside() {
+fn a_set_user_id_program_does_not_become_root_on_the_host() {
     let Some(user) = with_ranges() else { return };
     user.install(Path::new("/bin/sleep"), "mighty");
     fs::set_permissions(
@@ -93,10 +93,10 @@ fn a_set_user_id_program_gives_no_root_outside() {
 }
 
 /// The host's root is not mapped, so a set-user-ID program that belongs to it has no
-/// effect. No user's image can contain such a file.
+/// effect. Only the host's root can put such a file into a root file system.
 #[test]
-fn a_set_user_id_program_of_the_hosts_root_gives_nothing() {
-    let Some(user) = alone() else { return };
+fn a_set_user_id_program_of_the_hosts_root_has_no_effect() {
+    let Some(user) = without_ranges() else { return };
     user.install(Path::new("/bin/sleep"), "mighty");
     let mighty = user.rootfs().join("mighty");
     std::os::unix::fs::chown(&mighty, Some(0), Some(0)).unwrap();

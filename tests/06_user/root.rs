@@ -1,5 +1,5 @@
-//! Containers of root. They have the host's ids, or, with `--userns auto`, ids that no
-//! user has.
+//! Containers that root starts. They have the host's ids, or, with `--userns auto`, ids
+//! that no user of the host has.
 
 use std::fs;
 use std::path::Path;
@@ -7,13 +7,13 @@ use std::path::Path;
 use kiste_tests::{Bench, host, tool};
 
 use crate::kernel::{self, ids, map, owner};
-use crate::{root, root_with_other_ids, this_step};
+use crate::{root, root_with_idmapped_mounts, this_step};
 
 const SLEEP: [&str; 2] = ["sleep", "100"];
 
-/// The first id, on the host, of a container that root has started with ids of its own.
+/// Returns the first host id of a container that root started with `--userns auto`.
 #[track_caller]
-fn first(pid: i32) -> u32 {
+fn first_host_id(pid: i32) -> u32 {
     let uids = map(pid, "uid");
     let numbers: Vec<u32> =
         uids.split_whitespace().map(|number| number.parse().unwrap()).collect();
@@ -23,7 +23,7 @@ fn first(pid: i32) -> u32 {
 }
 
 #[test]
-fn without_an_option_its_ids_are_the_hosts() {
+fn without_an_option_the_container_has_the_hosts_ids() {
     let Some(bench) = root() else { return };
     for options in [&[][..], &["--userns", "host"]] {
         let running = bench.start(options, &SLEEP);
@@ -39,14 +39,14 @@ fn without_an_option_its_ids_are_the_hosts() {
 }
 
 #[test]
-fn with_ids_of_its_own_root_inside_is_no_user_of_the_host() {
-    let Some(bench) = root_with_other_ids() else { return };
+fn with_userns_auto_root_inside_is_no_user_of_the_host() {
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let (one, other) = (
         bench.start(&["--userns", "auto"], &SLEEP),
         bench.start(&["--userns", "auto"], &SLEEP),
     );
     let firsts = [&one, &other].map(|running| {
-        let first = first(running.pid);
+        let first = first_host_id(running.pid);
         assert!(
             (524_288..1_879_048_192 - 65535).contains(&first)
                 && first.is_multiple_of(65536),
@@ -58,7 +58,7 @@ fn with_ids_of_its_own_root_inside_is_no_user_of_the_host() {
         assert_eq!(
             host::status(running.pid, "Groups"),
             first.to_string(),
-            "none of the caller's"
+            "the container has no group of the caller"
         );
         assert_ne!(
             host::namespace(running.pid, "user"),
@@ -72,7 +72,7 @@ fn with_ids_of_its_own_root_inside_is_no_user_of_the_host() {
 /// Another container, which has noted all ids but the last 65536.
 #[test]
 fn ids_that_another_container_has_are_not_taken() {
-    let Some(bench) = root_with_other_ids() else { return };
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let other = bench.run_dirs().join("0123456789ab");
     fs::create_dir_all(&other).unwrap();
     let lock = fs::File::open(&other).unwrap();
@@ -81,17 +81,21 @@ fn ids_that_another_container_has_are_not_taken() {
     fs::write(other.join("ids"), format!("524288 {}\n", last - 524_288)).unwrap();
     let auto = ["--userns", "auto"];
     let running = bench.start(&auto, &SLEEP);
-    assert_eq!(first(running.pid), last);
+    assert_eq!(first_host_id(running.pid), last);
     bench.run(&auto, &["true"]).exits(125).complains("leave no 65536 ids");
     bench.run(&["--uid-map", "0:600000:10"], &["true"]).exits(0);
     drop(running);
-    assert_eq!(first(bench.start(&auto, &SLEEP).pid), last, "they are free again");
+    assert_eq!(
+        first_host_id(bench.start(&auto, &SLEEP).pid),
+        last,
+        "they are free again"
+    );
     fs::remove_dir_all(other).unwrap();
 }
 
 #[test]
-fn its_files_keep_their_owners_inside_and_on_the_disk() {
-    let Some(bench) = root_with_other_ids() else { return };
+fn files_keep_their_owners_inside_and_on_the_disk() {
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let of_user = bench.rootfs().join("of-user");
     fs::write(&of_user, "").unwrap();
     std::os::unix::fs::chown(&of_user, Some(1000), Some(1001)).unwrap();
@@ -108,19 +112,19 @@ fn its_files_keep_their_owners_inside_and_on_the_disk() {
 }
 
 #[test]
-fn a_user_of_a_container_with_ids_of_its_own_is_one_of_them() {
-    let Some(bench) = root_with_other_ids() else { return };
+fn with_userns_auto_a_user_inside_has_one_of_the_containers_ids() {
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let running = bench.start(&["--userns", "auto", "-u", "1000:1001"], &SLEEP);
-    let first = first(running.pid);
+    let first = first_host_id(running.pid);
     assert_eq!(ids(running.pid, "Uid"), [first + 1000; 4]);
     assert_eq!(ids(running.pid, "Gid"), [first + 1001; 4]);
     assert_eq!(host::status(running.pid, "CapEff"), "0000000000000000");
 }
 
-/// A volume is not idmapped. Its owner, the host's root, has no id inside.
+/// A volume is not idmapped, so its owner, the host's root, has no id inside.
 #[test]
 fn the_owners_of_a_volume_are_not_mapped() {
-    let Some(bench) = root_with_other_ids() else { return };
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let source = bench.dir().join("source");
     fs::create_dir(&source).unwrap();
     let volume = format!("{}:/mnt", source.display());
@@ -133,7 +137,7 @@ fn the_owners_of_a_volume_are_not_mapped() {
 
 #[test]
 fn calls_that_need_the_hosts_root_are_refused() {
-    let Some(bench) = root_with_other_ids() else { return };
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     for script in [
         "mknod /tmp/disk b 8 0",
         "echo 1 > /proc/sys/vm/drop_caches",
@@ -144,10 +148,10 @@ fn calls_that_need_the_hosts_root_are_refused() {
     }
 }
 
-/// The root file system is idmapped with these options, too.
+/// The root file system is also idmapped with these options.
 #[test]
-fn the_other_options_work_with_ids_of_its_own() {
-    let Some(bench) = root_with_other_ids() else { return };
+fn the_other_options_work_with_userns_auto() {
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let auto = ["--userns", "auto"];
     let script = "touch /made 2>/dev/null || echo read-only; touch /tmp/made && echo written; tty; echo > $(tty)";
     let options = [
@@ -170,11 +174,11 @@ fn the_other_options_work_with_ids_of_its_own() {
 }
 
 #[test]
-fn a_limit_holds_with_ids_of_its_own() {
+fn a_limit_holds_with_userns_auto() {
     if !this_step().has(&["cgroup-memory", "cgroup-pids"]) {
         return;
     }
-    let Some(bench) = root_with_other_ids() else { return };
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let running =
         bench.start(&["--userns", "auto", "-m", "32m", "--pids-limit", "20"], &SLEEP);
     let memory = ["memory.max", "memory.limit_in_bytes"]
@@ -189,8 +193,9 @@ fn a_limit_holds_with_ids_of_its_own() {
         .complains("out of memory (limit 32MiB");
 }
 
-/// A command line that runs a program in a new mount namespace with this /etc/subuid.
-fn seeing(bench: &Bench, subuid: &str) -> Vec<String> {
+/// Returns a command line that runs a program in a new mount namespace with this
+/// /etc/subuid.
+fn with_subuid_file(bench: &Bench, subuid: &str) -> Vec<String> {
     let file = bench.dir().join("subuid");
     fs::write(&file, subuid).unwrap();
     let script = format!("mount --bind {} /etc/subuid && exec \"$@\"", file.display());
@@ -200,11 +205,11 @@ fn seeing(bench: &Bench, subuid: &str) -> Vec<String> {
 }
 
 #[test]
-fn subordinate_ids_of_users_are_not_taken() {
+fn userns_auto_does_not_take_the_subordinate_ids_of_users() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = root_with_other_ids() else { return };
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     if !Path::new("/etc/subuid").exists() {
         kiste_tests::lacks("subuid", "there is no /etc/subuid to mount another on");
         return;
@@ -212,12 +217,13 @@ fn subordinate_ids_of_users_are_not_taken() {
     let script = "cat /proc/self/uid_map";
     // Users have all ids but the last 65536. Some lines are malformed.
     let all_but_one = "alice:524288:1000000000\nbob:1000524288:878458368\n# x\n:::\nc:4294967295:4294967295\n";
-    let starter = seeing(&bench, all_but_one);
+    let starter = with_subuid_file(&bench, all_but_one);
     let starter: Vec<_> = starter.iter().map(String::as_str).collect();
     let ran = bench.run_by(&starter, &["--userns", "auto"], &["sh", "-c", script]);
     assert_eq!(kernel::tidy(&ran.exits(0).out), "0 1878982656 65536");
 
-    let starter = seeing(&bench, "alice:524288:1000000000\nbob:1000524288:878523904\n");
+    let starter =
+        with_subuid_file(&bench, "alice:524288:1000000000\nbob:1000524288:878523904\n");
     let starter: Vec<_> = starter.iter().map(String::as_str).collect();
     let ran = bench.run_by(&starter, &["--userns", "auto"], &["sh", "-c", script]);
     ran.exits(125).complains("leave no 65536 ids");
@@ -227,8 +233,8 @@ fn subordinate_ids_of_users_are_not_taken() {
 /// A device node of the image belongs to root on the disk, so the container's root
 /// would own it.
 #[test]
-fn with_ids_of_its_own_no_device_of_the_image_can_be_opened() {
-    let Some(bench) = root_with_other_ids() else { return };
+fn with_userns_auto_no_device_of_the_image_can_be_opened() {
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let zero = bench.rootfs().join("zero");
     let (kind, mode) = (nix::sys::stat::SFlag::S_IFCHR, nix::sys::stat::Mode::S_IRUSR);
     nix::sys::stat::mknod(&zero, kind, mode, nix::sys::stat::makedev(1, 5)).unwrap();
@@ -267,7 +273,7 @@ fn a_user_has_neither_capabilities_nor_groups_of_the_caller() {
         assert_eq!(
             host::status(running.pid, "Groups"),
             "0",
-            "also root has none of them"
+            "root in the container does not have the caller's groups either"
         );
     }
 }

@@ -15,7 +15,8 @@ use rustbus::{DuplexConn, Marshal, MessageBuilder, Signature, Unmarshal};
 
 use crate::this_step;
 
-/// Set in the process that acts as systemd: the cgroup below which it makes scopes.
+/// The variable that makes a process act as systemd. Its value is the cgroup below
+/// which the process makes scopes.
 const FAKE: &str = "KISTE_TEST_FAKE_SYSTEMD";
 
 #[test]
@@ -74,9 +75,9 @@ impl Session {
         fs::create_dir(&dir).unwrap();
         let address = format!("unix:path={}/bus", dir.display());
         let config = dir.join("config");
-        let anybody = r#"<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow eavesdrop="true"/></policy>"#;
+        let any_user = r#"<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow eavesdrop="true"/></policy>"#;
         let text = format!(
-            "<busconfig><listen>{address}</listen><auth>EXTERNAL</auth>{anybody}</busconfig>"
+            "<busconfig><listen>{address}</listen><auth>EXTERNAL</auth>{any_user}</busconfig>"
         );
         fs::write(&config, text).unwrap();
         let bus = user
@@ -104,7 +105,7 @@ impl Session {
             .spawn()
             .unwrap();
         eventually(|| base.join("ready").exists().then_some(()))
-            .expect("systemd is on the bus");
+            .expect("our systemd is on the bus");
         Session { base, address, bus, systemd }
     }
 }
@@ -115,7 +116,7 @@ impl Drop for Session {
             let _ = process.kill();
             let _ = process.wait();
         }
-        // like systemd, which removes a scope when its last process has ended
+        // As systemd does when the last process of a scope has ended.
         let removed = eventually(|| remove(&self.base).then_some(()));
         assert!(
             removed.is_some() || std::thread::panicking(),

@@ -1,11 +1,11 @@
 //! The container's terminal, for the user that the command runs as.
 
 use crate::kernel::owner;
-use crate::{anybody, root, root_with_other_ids, with_ranges};
+use crate::{any_user, root, root_with_idmapped_mounts, with_ranges};
 
 #[test]
-fn without_root_it_has_a_terminal_of_its_own() {
-    let Some(user) = anybody() else { return };
+fn without_root_the_container_has_its_own_terminal() {
+    let Some(user) = any_user() else { return };
     let script = "tty; stty size; echo /dev/pts/*; : < /dev/tty && echo opened; echo printed > /dev/console";
     let mut terminal = user.at_terminal(&[], &["sh", "-c", script]);
     terminal.shows(
@@ -15,8 +15,8 @@ fn without_root_it_has_a_terminal_of_its_own() {
 }
 
 #[test]
-fn without_root_it_follows_the_window() {
-    let Some(user) = anybody() else { return };
+fn without_root_the_containers_terminal_follows_the_size_of_the_window() {
+    let Some(user) = any_user() else { return };
     let script = "echo ready; until [ \"$(stty size)\" = '50 120' ]; do sleep 0.05; done; echo followed";
     let mut terminal = user.at_terminal(&[], &["sh", "-c", script]);
     terminal.shows("ready");
@@ -27,7 +27,7 @@ fn without_root_it_follows_the_window() {
 
 #[test]
 fn without_root_ctrl_c_ends_the_job_and_ctrl_d_the_shell() {
-    let Some(user) = anybody() else { return };
+    let Some(user) = any_user() else { return };
     let mut terminal = user.at_terminal(&["-e", "PS1=$?> "], &["sh"]);
     terminal.shows("0> ");
     let before = terminal.settings();
@@ -37,7 +37,7 @@ fn without_root_ctrl_c_ends_the_job_and_ctrl_d_the_shell() {
     terminal.shows("130> ");
     terminal.type_in("\x04");
     assert_eq!(terminal.ends().0, 130);
-    assert_ne!(terminal.settings(), before, "raw while it ran, and given back");
+    assert_ne!(terminal.settings(), before, "the terminal has left raw mode");
 }
 
 /// The user can open the container's terminal by its name. The host's terminal keeps
@@ -64,8 +64,8 @@ fn the_terminal_belongs_to_the_user() {
 }
 
 #[test]
-fn as_root_the_terminal_belongs_to_the_user_and_the_callers_stays() {
-    let Some(bench) = root_with_other_ids() else { return };
+fn as_root_the_terminal_belongs_to_the_user_and_the_callers_keeps_its_owner() {
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     for options in [&["-u", "bin"][..], &["-u", "bin", "--userns", "auto"]] {
         let script = "echo opened > $(tty); [ $(stat -c %u $(tty)) = 1 ] && echo mine";
         let terminal = &mut bench.at_terminal(options, &["sh", "-c", script]);
@@ -81,10 +81,10 @@ fn as_root_the_terminal_belongs_to_the_user_and_the_callers_stays() {
     }
 }
 
-/// Only stdin is a pipe. The terminal on stderr is replaced, and the caller's keeps its
-/// owner.
+/// Only stdin is a pipe. The container has its own terminal on stderr, and the caller's
+/// terminal keeps its owner.
 #[test]
-fn a_terminal_on_one_stream_alone_is_replaced_too() {
+fn a_terminal_on_only_one_stream_is_also_replaced() {
     let Some(bench) = root() else { return };
     let mut words = ["sh", "-c", "echo piped | \"$@\"", "sh"]
         .map(std::ffi::OsString::from)

@@ -9,7 +9,7 @@ use std::process::Output;
 use kiste_tests::user::{GIDS, UIDS};
 use kiste_tests::{Distribution, Ran, User, host};
 
-use crate::{alone, root_with_other_ids, with_ranges};
+use crate::{root_with_idmapped_mounts, with_ranges, without_ranges};
 
 /// A group that only some tests' callers are in.
 const GROUP: u32 = 59_911;
@@ -34,7 +34,7 @@ const SHOW: [&str; 2] = ["cat", "/mnt/file"];
 
 #[test]
 fn ids_of_its_own_reach_volumes_that_only_the_hosts_root_can_reach() {
-    let Some(bench) = root_with_other_ids() else { return };
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     for (name, owner) in [("of-root", (0, 0)), ("of-another", (59_711, 59_811))] {
         let above = bench.dir().join(name);
         let source = closed_directory(&above, owner, 0o700);
@@ -52,7 +52,7 @@ fn ids_of_its_own_reach_volumes_that_only_the_hosts_root_can_reach() {
 
 #[test]
 fn no_mount_made_in_such_a_container_reaches_the_host() {
-    let Some(bench) = root_with_other_ids() else { return };
+    let Some(bench) = root_with_idmapped_mounts() else { return };
     let host = Distribution::start();
     let above = bench.dir().join("of-another");
     let source = closed_directory(&above, (59_711, 59_811), 0o700);
@@ -134,12 +134,12 @@ fn a_missing_volume_is_told_before_anything_is_made() {
         assert!(!run_dirs.exists());
     };
     let options = ["--explain=json", "-v", "./missing:/mnt"];
-    if let Some(bench) = root_with_other_ids() {
+    if let Some(bench) = root_with_idmapped_mounts() {
         let _ = fs::remove_dir(bench.run_dirs());
         let options = [&["--userns", "auto"], &options[..]].concat();
         missing(&bench.run(&options, &SHOW), &bench.run_dirs());
     }
-    let Some(user) = alone() else { return };
+    let Some(user) = without_ranges() else { return };
     let options = [&["--uid-map", "0:59711:1", "--gid-map", "0:59811:1"], &options[..]];
     missing(&user.run(&options.concat(), &SHOW), &user.bench().run_dirs());
 }

@@ -1,4 +1,4 @@
-//! The promises of the steps below, kept with an image and without one.
+//! The promises of the steps below hold with an image and without one.
 
 use kiste_tests::{Distribution, eventually, host};
 use nix::sys::signal::Signal;
@@ -7,7 +7,7 @@ use crate::test_store::{everywhere, root};
 use crate::tiny::tiny;
 
 #[test]
-fn a_directory_still_is_a_root_file_system() {
+fn a_directory_can_still_be_the_root_file_system() {
     everywhere(|store| {
         let ran = match store {
             crate::test_store::TestStore::Root(bench) => {
@@ -20,7 +20,7 @@ fn a_directory_still_is_a_root_file_system() {
         ran.prints("it runs");
         assert!(
             store.bench().rootfs().join("made").exists(),
-            "the container writes into the directory itself"
+            "the container writes into the directory"
         );
     });
 }

@@ -97,7 +97,7 @@ fn commit_adds_a_layer_that_the_next_run_sees() {
         };
         assert!(of("small:1") == id && of("small:2") != id);
         assert_eq!(store.in_store("containers"), [""; 0]);
-        // Another layer on top of it.
+        // A second commit adds another layer.
         store.sh("small:2", &["--commit", "small:3"], "rm -r /data").exits(0);
         store.run("small:3", &[], &["test", "-e", "/data"]).exits(1);
         assert_eq!(store.in_store("layers").len(), 3);
@@ -132,7 +132,7 @@ fn a_committed_image_is_saved_and_loaded_like_any_other() {
     });
 }
 
-/// Mounted files do not belong to the image; the mount points in it are empty.
+/// Mounted files do not belong to the image: its mount points are empty.
 #[test]
 fn mounts_are_not_committed() {
     everywhere(|store| {
@@ -185,7 +185,7 @@ fn a_commit_to_a_name_in_use_keeps_the_old_image_for_its_container() {
 }
 
 #[test]
-fn times_attributes_and_odd_names_are_committed_too() {
+fn times_attributes_and_odd_names_are_also_committed() {
     let Some(store) = root() else { return };
     store.import(tiny(), "small:1");
     let script = "mkdir /data && cd /data && touch -d @1234567 old && touch 'new\nline' 'caf\u{e9}' .wh-not && mkdir sticky && chmod 1777 sticky \

@@ -98,7 +98,7 @@ fn rmi_removes_the_images_that_exist_and_reports_each_that_does_not() {
         ran.exits(1).complains("nosuch:1").complains("nor-this:1");
         assert_eq!(ran.out, "Removed small:1\nRemoved small:2\n");
         assert_eq!(store.names(), ["small:3"]);
-        // The second time, the name does not exist any more.
+        // The second small:3 does not exist any more.
         store.call(&["rmi", "small:3", "small:3"]).exits(1).complains("small:3");
         store.holds_nothing("rmi of all");
     });
@@ -165,7 +165,7 @@ fn gc_removes_nothing_that_a_name_or_a_container_uses() {
         store.gc().exits(0);
         let ended = running.end();
         assert_eq!(ended.exits(0).out, "\nxroot:x:0:\n");
-        // The name may be gone already; in the end nothing is left.
+        // The name may be gone already. At the end nothing is left.
         store.call(&["rmi", "small:1"]);
         store.gc().exits(0);
         store.holds_nothing("gc");

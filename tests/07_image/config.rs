@@ -81,7 +81,7 @@ fn the_entrypoint_option_replaces_the_images_entrypoint_and_command() {
         store.run("small:1", &["--entrypoint", "/bin/echo"], &["line"]).prints("line");
         store.run("small:1", &["--entrypoint", "/bin/echo"], &[]).prints("");
         store.run("small:1", &["--entrypoint", "echo"], &["found"]).prints("found");
-        // An empty one removes the image's.
+        // An empty --entrypoint removes the entrypoint of the image.
         store.run("small:1", &["--entrypoint", ""], &["echo", "line"]).prints("line");
         store
             .run("small:1", &["--entrypoint", "nosuch"], &[])
@@ -103,7 +103,7 @@ fn an_image_without_a_command_needs_one_on_the_command_line() {
 }
 
 #[test]
-fn the_images_user_is_looked_up_in_its_own_files() {
+fn the_images_user_is_looked_up_in_the_images_files() {
     everywhere(|store| {
         for (user, ids) in [
             ("alice", "1000:1001:1001 18"),
@@ -136,7 +136,7 @@ fn the_images_user_is_looked_up_in_its_own_files() {
 }
 
 #[test]
-fn the_working_directory_is_the_images_and_is_created_if_it_is_missing() {
+fn the_working_directory_of_the_image_is_used_and_created_if_it_is_missing() {
     everywhere(|store| {
         with(store, json!({"WorkingDir": "/etc"}));
         store.run("small:1", &[], &["pwd"]).prints("/etc");
@@ -148,7 +148,7 @@ fn the_working_directory_is_the_images_and_is_created_if_it_is_missing() {
     });
 }
 
-/// CVE-2024-21626, by an image's configuration.
+/// CVE-2024-21626, with a working directory from an image's configuration.
 #[test]
 fn a_working_directory_outside_the_root_is_refused() {
     let Some(store) = root() else { return };
@@ -162,7 +162,7 @@ fn a_working_directory_outside_the_root_is_refused() {
     assert!(ran.code == 125 || ran.out == "/etc\n1\n", "{ran:?}");
 }
 
-/// The runtime gets SIGTERM, and sends the command the image's signal.
+/// When the runtime gets SIGTERM, it sends the image's stop signal to the command.
 #[test]
 fn sigterm_becomes_the_images_stop_signal() {
     everywhere(|store| {

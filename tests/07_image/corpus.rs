@@ -1,5 +1,5 @@
-//! The fuzzer's first archives (tests/fuzz): one for each feature and attack. The fuzzer
-//! needs files; they are made here, and a test compares them.
+//! The fuzzer's first archives (tests/fuzz): one for each feature and attack. This
+//! module makes the files, and a test compares them with those that the fuzzer has.
 
 use std::fs;
 use std::path::Path;

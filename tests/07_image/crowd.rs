@@ -82,8 +82,8 @@ fn ten_concurrent_loads_with_shared_layers_are_all_complete() {
     }
 }
 
-/// `gc` and `rmi` must not remove files that another process is about to use or has not
-/// finished.
+/// `gc` and `rmi` must not remove files that another process is writing or about to
+/// use.
 #[test]
 fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
     let Some(store) = root() else { return };
@@ -129,7 +129,7 @@ fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
         }];
         over.store(true, Ordering::Relaxed);
         let rounds = gcs.join();
-        fates.into_iter().for_each(|fate| fate.expect("the loads and runs beside gc"));
+        fates.into_iter().for_each(|fate| fate.expect("the loads and runs"));
         rounds.expect("gc")
     });
     assert!(rounds > 0);
@@ -140,7 +140,7 @@ fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
 
 /// While a name is moved, every run sees the old image or the new one, and never a mix.
 #[test]
-fn a_name_that_is_moved_is_one_image_at_any_time() {
+fn a_name_that_is_moved_always_names_one_whole_image() {
     let Some(store) = root() else { return };
     for number in [1, 2] {
         let own = Archive::new().with(Entry::file("own", number.to_string())).end();
@@ -171,7 +171,7 @@ fn a_name_that_is_moved_is_one_image_at_any_time() {
 }
 
 #[test]
-fn ten_concurrent_containers_of_one_image_have_each_their_own_files() {
+fn each_of_ten_concurrent_containers_of_one_image_has_its_own_files() {
     let Some(store) = root() else { return };
     store.import(tiny(), "small:1");
     let options = ["--image", "small:1"];

@@ -30,7 +30,7 @@ fn hex(digest: &Value) -> &str {
     &digest.as_str().unwrap()["sha256:".len()..]
 }
 
-/// Makes a layout of one image, whose manifest and blobs are changed.
+/// Makes a layout of one image, and changes its manifest and blobs.
 fn changed(change: impl FnOnce(&mut Layout, &mut Value)) -> Layout {
     let mut layout = Layout::new();
     let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
@@ -67,7 +67,7 @@ fn a_blob_with_another_digest_is_refused() {
         for which in ["layers", "config", "manifest"] {
             let (mut layout, digest) = layout_and_blob(which);
             let blob = layout.files.get_mut(&format!("blobs/sha256/{digest}")).unwrap();
-            // The blob stays as long and as well-formed as before.
+            // The changed blob has the same length, and is still well-formed.
             let at = if which == "layers" { 600 } else { blob.len() - 20 };
             blob[at] = if blob[at] == b'0' { b'1' } else { b'0' };
             refused(store, &layout, &[&digest[..12]]);
@@ -75,7 +75,7 @@ fn a_blob_with_another_digest_is_refused() {
     });
 }
 
-/// The decompressed content is right, and the compressed archive is not.
+/// The decompressed content is as expected, and the compressed archive is not.
 #[test]
 fn a_layer_whose_archive_has_another_digest_is_refused() {
     everywhere(|store| {
@@ -117,7 +117,7 @@ fn a_size_that_differs_from_the_blobs_is_refused() {
     }
 }
 
-/// CVE-2024-3727: a digest becomes part of a path.
+/// CVE-2024-3727: a program uses a digest as a part of a path.
 #[test]
 fn a_digest_that_is_a_path_is_refused() {
     let odd = [
@@ -151,7 +151,7 @@ fn a_digest_that_is_a_path_is_refused() {
                 refused(store, &layout, &[]);
             }
         }
-        // The same on the command line.
+        // Such a digest on the command line is also refused.
         for digest in ["sha256:../../x", "sha256:..", "../x"] {
             store.call(&["inspect", digest]).exits(2).complains(digest);
             store.run(digest, &[], &["true"]).exits(2).complains(digest);
@@ -159,10 +159,10 @@ fn a_digest_that_is_a_path_is_refused() {
     });
 }
 
-/// CVE-2021-41190: a program that reads it as an index runs another image than one that
-/// reads it as a manifest.
+/// CVE-2021-41190: a program that reads this document as an index runs another image
+/// than a program that reads it as a manifest.
 #[test]
-fn a_manifest_that_is_an_index_too_is_refused() {
+fn a_manifest_that_is_also_an_index_is_refused() {
     everywhere(|store| {
         let make = |media_type: &str, inner: Option<&str>| {
             let mut layout = Layout::new();
@@ -294,7 +294,7 @@ fn a_document_of_more_than_4_mib_is_refused() {
     refused(&store, &layout, &["4 MiB"]);
 }
 
-/// An encrypted layer for example: whatever its media type says, it is not an archive.
+/// An encrypted layer, for example, is not an archive, whatever its media type says.
 #[test]
 fn a_layer_that_is_not_an_archive_is_refused() {
     let Some(store) = root() else { return };
@@ -349,7 +349,7 @@ fn a_link_in_a_layout_does_not_lead_out_of_it() {
         std::fs::rename(directory.join(name), &aside).unwrap();
         std::os::unix::fs::symlink(&aside, directory.join(name)).unwrap();
         let ran = store.call(&["load", directory.to_str().unwrap()]);
-        // It may be refused, or loaded with the right digests.
+        // The layout may be refused, or loaded with the right digests.
         assert!([0, 1].contains(&ran.code), "{name}: {ran:?}");
         if name == "blobs" || name == "blobs/sha256" {
             continue;

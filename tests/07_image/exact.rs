@@ -1,4 +1,4 @@
-//! Unpacking is exact: lstat(2) says of a file what the archive says.
+//! Unpacking is exact: lstat(2) returns for a file what the archive says.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed, digest};
 use kiste_tests::tree::{path, xattrs};
 
-use crate::test_store::{TestStore, alone, everywhere, root, with_ranges};
+use crate::test_store::{TestStore, everywhere, root, with_ranges, without_ranges};
 use crate::tiny::{archive, tiny};
 
 /// Loads an archive as a layer on the smallest root file system, and returns the files
@@ -80,7 +80,7 @@ fn files_of_an_unmapped_owner_belong_to_the_user_and_a_warning_says_so() {
 
 #[test]
 fn without_subuid_ranges_all_files_belong_to_the_user_and_a_warning_says_so() {
-    let Some(store) = alone() else { return };
+    let Some(store) = without_ranges() else { return };
     let tar = data().with(Entry::file("data/x", "x").mode(0o4755).owner(33, 34)).end();
     let ran = store.try_import([archive().cut(), tar].concat());
     ran.exits(0).complains("owner");
@@ -91,8 +91,8 @@ fn without_subuid_ranges_all_files_belong_to_the_user_and_a_warning_says_so() {
 fn times_are_exact_to_the_nanosecond() {
     everywhere(|store| {
         let time = |number: u32| format!("1234567890.00000000{number}");
-        // Directories come first: files that are created in them later must not change
-        // their times.
+        // The archive has directories before their files. The creation of the files
+        // must not change the times of the directories.
         let tree = seen(
             store,
             Archive::new()
@@ -229,7 +229,7 @@ fn as_root_devices_are_made() {
     );
 }
 
-/// In the layer, overlayfs would take a device 0:0 for a whiteout.
+/// Overlayfs would take a device 0:0 in a layer for a whiteout.
 #[test]
 fn a_device_that_would_be_a_whiteout_is_refused() {
     let Some(store) = root() else { return };
@@ -264,7 +264,7 @@ const CAPABILITY: [u8; 20] =
 #[test]
 fn extended_attributes_and_capabilities_are_kept() {
     everywhere(|store| {
-        // chown(2) removes the capability if it comes later.
+        // A chown(2) after the setxattr(2) would remove the capability.
         let tree = seen(
             store,
             data()
@@ -305,7 +305,7 @@ fn extended_attributes_and_capabilities_are_kept() {
     });
 }
 
-/// Overlayfs would take these attributes of an image for its own.
+/// Overlayfs would take these attributes of an image for ones that it has set.
 #[test]
 fn overlayfs_attributes_of_an_image_are_left_out() {
     everywhere(|store| {
@@ -401,7 +401,7 @@ fn an_implied_directory_belongs_to_root_and_has_mode_755() {
     });
 }
 
-/// The archive lists only a file in the directory.
+/// The archive lists a file in the directory, and not the directory.
 #[test]
 fn an_implied_directory_has_the_metadata_of_the_layer_below() {
     everywhere(|store| {

@@ -16,7 +16,7 @@ const ENTER: &str = "
 ";
 
 #[test]
-fn the_narration_for_root_is_true() {
+fn explain_narrates_the_calls_for_root() {
     let Some(store) = root() else { return };
     store.import(tiny(), "small:1");
     let defaults = "
@@ -38,7 +38,7 @@ fn the_narration_for_root_is_true() {
 }
 
 #[test]
-fn the_narration_for_a_user_is_true() {
+fn explain_narrates_the_calls_for_a_user() {
     let Some(mut store) = with_ranges() else { return };
     store.import(tiny(), "small:1");
     let TestStore::User(user) = &mut store else { unreachable!() };

@@ -11,8 +11,8 @@ use kiste_tests::{Tree, tool};
 use crate::exact::{data, seen};
 use crate::test_store::{everywhere, root};
 
-/// GNU tar wrote these formats until 2006. To take such a file for one without holes
-/// would lose data, so it must not happen silently.
+/// GNU tar wrote these formats until 2006. A program that takes such a file for one
+/// without holes loses data, so the file is refused.
 #[test]
 fn a_sparse_file_of_an_older_format_is_refused() {
     everywhere(|store| {
@@ -173,7 +173,7 @@ fn names_keep_all_their_characters() {
     });
 }
 
-/// GNU tar packs in each of its formats; it unpacks the archive, and so do we.
+/// GNU tar packs files in each of its formats. We unpack each archive as GNU tar does.
 #[test]
 fn archives_of_gnu_tar_are_unpacked_as_gnu_tar_does() {
     if !tool("tar") {

@@ -1,4 +1,4 @@
-//! Hostile archives: they try to write outside of the layer.
+//! Hostile archives, which try to write outside of their layer.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -27,7 +27,8 @@ pub fn canary(store: &TestStore) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// The files of the test's directory outside of the store, which must not change.
+/// Returns the files of the test's directory outside of the store. They must not
+/// change.
 pub fn outside(store: &TestStore) -> Tree {
     let ours = ["store", "rootfs"];
     let tree = Tree::of_what_is(store.dir(), |path| {
@@ -124,8 +125,8 @@ fn a_name_with_dot_dot_is_refused() {
     });
 }
 
-/// CVE-2018-20990 and 2021-32760: the archive brings the link, and then an entry below
-/// it.
+/// CVE-2018-20990 and 2021-32760: the archive has a link, and then an entry below the
+/// link.
 #[test]
 fn an_entry_below_a_symbolic_link_is_refused() {
     everywhere(|store| {
@@ -193,8 +194,8 @@ fn a_file_that_replaces_a_symbolic_link_is_not_written_to_its_target() {
     });
 }
 
-/// CVE-2021-38511 and tar 2026-33056: a symbolic link replaces a directory, whose mode,
-/// owner, times and attributes are applied later.
+/// CVE-2021-38511 and tar 2026-33056: a symbolic link replaces a directory. The
+/// directory's mode, owner, times and attributes are applied later.
 #[test]
 fn metadata_is_not_applied_through_a_symbolic_link() {
     everywhere(|store| {
@@ -206,8 +207,8 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
             .mtime_in_full("1.5");
         let archive = Archive::new()
             .with(Entry::dir("data"))
-            // A program that applies the metadata of directories at the end must not
-            // apply it to the link's target.
+            // A program that applies the metadata of directories last must not apply it
+            // to the target of the link.
             .with(
                 Entry::dir("data/d")
                     .mode(0o777)
@@ -231,7 +232,7 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
             ran.exits(1).complains("data/d");
             store.holds_nothing("a directory that becomes a link");
         }
-        // The other way round, a directory replaces the link.
+        // Here a directory replaces the link.
         let archive = Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::symlink("data/d", &canary))
@@ -279,7 +280,8 @@ fn a_hard_link_to_a_file_outside_is_refused() {
     });
 }
 
-/// To write to a hard link is to write to the file; the link's target must not change.
+/// An entry that replaces a hard link must not write to the target of the symbolic
+/// link.
 #[test]
 fn a_hard_link_to_a_symbolic_link_is_not_followed() {
     everywhere(|store| {
@@ -309,7 +311,7 @@ fn a_name_that_is_not_utf_8_is_never_turned_into_another() {
             tree.has(kiste_tests::tree::path(&name[5..])) && tree.0.len() == 2,
             "{tree:#?}"
         );
-        // Errors show the name as text.
+        // Error messages replace the bytes that are not UTF-8.
         let name = [b"../", name].concat();
         store
             .try_import(Archive::new().with(Entry::file(name, "x")).end())
@@ -318,7 +320,8 @@ fn a_name_that_is_not_utf_8_is_never_turned_into_another() {
     });
 }
 
-/// Errors with names from the archive go to a terminal: escape sequences must not.
+/// Error messages have names from the archive in them. Escape sequences in these names
+/// must not reach the terminal.
 #[test]
 fn a_name_cannot_write_to_the_terminal() {
     everywhere(|store| {
@@ -334,7 +337,7 @@ fn a_name_cannot_write_to_the_terminal() {
     });
 }
 
-/// Otherwise the layer's directory in the store would become a link.
+/// A link as the top of an archive would replace the layer's directory in the store.
 #[test]
 fn the_top_of_an_archive_must_be_a_directory() {
     let Some(store) = root() else { return };

@@ -1,4 +1,5 @@
-//! kill -9 at any moment leaves the store as it was, or as it would have become.
+//! A kill -9 at any moment leaves the store as it was before the command, or as the
+//! command would have left it.
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
@@ -18,9 +19,9 @@ fn random() -> u32 {
     byte[0].into()
 }
 
-/// Starts a subcommand, and kills it after a random part of `whole`, which may be before
-/// its first call or after its last.
-fn kill(store: &TestStore, arguments: &[&str], whole: Duration) {
+/// Starts a subcommand, and kills it after a random part of `whole`, the duration of
+/// the subcommand. The kill may come before its first system call or after its last.
+fn run_and_kill(store: &TestStore, arguments: &[&str], whole: Duration) {
     kill_within(store.command(arguments).spawn().unwrap(), whole);
 }
 
@@ -30,7 +31,7 @@ fn kill_within(mut child: Child, whole: Duration) {
     child.wait().unwrap();
 }
 
-/// Returns how long this takes.
+/// Returns how long `work` takes.
 fn duration(mut work: impl FnMut()) -> Duration {
     let start = Instant::now();
     work();
@@ -47,7 +48,7 @@ fn layout(name: &str, letter: &str) -> Vec<u8> {
 
 /// Asserts that an image runs, and that all its layers have one of these letters.
 #[track_caller]
-fn is_whole(store: &TestStore, name: &str, letters: &[&str]) {
+fn assert_whole(store: &TestStore, name: &str, letters: &[&str]) {
     let ran = store.sh(
         name,
         &[],
@@ -61,23 +62,23 @@ fn is_whole(store: &TestStore, name: &str, letters: &[&str]) {
 }
 
 #[test]
-fn a_killed_load_has_loaded_the_image_or_nothing() {
+fn a_killed_load_leaves_the_whole_image_or_nothing() {
     let Some(store) = root() else { return };
     let file = store.file("a.tar", layout("small:1", "a"));
     let load = ["load", "-i", file.to_str().unwrap()];
     let whole = duration(|| {
         store.call(&load).exits(0);
     });
-    is_whole(&store, "small:1", &["a"]);
+    assert_whole(&store, "small:1", &["a"]);
     store.call(&["rmi", "small:1"]).exits(0);
     let (mut old, mut new) = (0, 0);
     for _ in 0..25 {
-        kill(&store, &load, whole);
+        run_and_kill(&store, &load, whole);
         match store.names().as_slice() {
             [] => old += 1,
             [name] if name == "small:1" => {
                 new += 1;
-                is_whole(&store, "small:1", &["a"]);
+                assert_whole(&store, "small:1", &["a"]);
                 store.call(&["rmi", "small:1"]).exits(0);
             }
             other => panic!("{other:?}"),
@@ -87,7 +88,7 @@ fn a_killed_load_has_loaded_the_image_or_nothing() {
     }
     assert!(old > 0, "{old} killed before the end, {new} after it");
     store.call(&load).prints("Loaded small:1");
-    is_whole(&store, "small:1", &["a"]);
+    assert_whole(&store, "small:1", &["a"]);
 }
 
 #[test]
@@ -101,11 +102,15 @@ fn a_killed_load_leaves_a_name_with_the_old_image_or_the_new_one() {
         store.call(&["load", "-i", files[0].to_str().unwrap()]).exits(0);
     });
     for round in 0..12 {
-        kill(&store, &["load", "-i", files[(round + 1) % 2].to_str().unwrap()], whole);
+        run_and_kill(
+            &store,
+            &["load", "-i", files[(round + 1) % 2].to_str().unwrap()],
+            whole,
+        );
         assert!(store.names().contains(&"small:1".to_owned()), "{:?}", store.names());
-        is_whole(&store, "small:1", &["a", "b"]);
+        assert_whole(&store, "small:1", &["a", "b"]);
         if round % 3 == 0 {
-            // An image that has lost its name stays until it is removed by its id.
+            // An image that has lost its name stays until `rmi` removes it by its id.
             for old in store.images().iter().filter(|image| image.name != "small:1") {
                 store.call(&["rmi", &old.id]).exits(0);
             }
@@ -114,7 +119,7 @@ fn a_killed_load_leaves_a_name_with_the_old_image_or_the_new_one() {
                 (store.in_store("layers").len(), store.in_store("tmp")),
                 (3, vec![])
             );
-            is_whole(&store, "small:1", &["a", "b"]);
+            assert_whole(&store, "small:1", &["a", "b"]);
         }
     }
     store.gc().exits(0);
@@ -140,16 +145,20 @@ fn a_killed_rmi_or_gc_damages_nothing() {
         if !store.names().contains(&"b:1".to_owned()) {
             store.call(&["load", "-i", files[1].to_str().unwrap()]).exits(0);
         }
-        is_whole(&store, "b:1", &["b"]);
+        assert_whole(&store, "b:1", &["b"]);
         let run_dirs = store.bench().run_dirs();
         match round % 2 {
-            0 => kill(&store, &["rmi", "b:1"], whole),
+            0 => run_and_kill(&store, &["rmi", "b:1"], whole),
             _ => {
                 store.call(&["rmi", "b:1"]).exits(0);
-                kill(&store, &["gc", "--run-dir", run_dirs.to_str().unwrap()], whole);
+                run_and_kill(
+                    &store,
+                    &["gc", "--run-dir", run_dirs.to_str().unwrap()],
+                    whole,
+                );
             }
         }
-        is_whole(&store, "a:1", &["a"]);
+        assert_whole(&store, "a:1", &["a"]);
     }
     for name in store.names() {
         store.call(&["rmi", &name]).exits(0);
@@ -159,7 +168,7 @@ fn a_killed_rmi_or_gc_damages_nothing() {
 }
 
 #[test]
-fn a_killed_commit_has_made_the_image_or_nothing() {
+fn a_killed_commit_leaves_the_whole_image_or_nothing() {
     let Some(store) = root() else { return };
     store.load(layout("a:1", "a"));
     let script = "for i in 1 2 3 4 5 6 7 8 9; do cp /large /l$i 2>/dev/null || cat /large > /l$i; done";
@@ -179,19 +188,20 @@ fn a_killed_commit_has_made_the_image_or_nothing() {
                 .prints("9\n1048576");
             store.call(&["rmi", "b:1"]).exits(0);
         }
-        // The command dies with the runtime. It keeps the lock of the run directory until
-        // the kernel has closed its files, and until then gc leaves the container alone.
+        // The command dies with the runtime, and keeps the lock of the run directory
+        // until the kernel has closed its files. Until then gc leaves the container
+        // alone.
         let is_removed = || {
             store.gc().exits(0);
             store.in_store("containers").is_empty().then_some(())
         };
         eventually(is_removed).expect("gc removes the container");
         assert_eq!(store.in_store("layers").len(), 3);
-        is_whole(&store, "a:1", &["a"]);
+        assert_whole(&store, "a:1", &["a"]);
     }
 }
 
-/// Files in `tmp` of killed processes, and of a disk that has lost data in a crash.
+/// Killed processes leave such files in `tmp`, and so does a crash of the machine.
 #[test]
 fn unfinished_files_in_tmp_are_removed_and_never_used() {
     let Some(store) = root() else { return };

@@ -20,7 +20,7 @@ fn layer(number: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_hundred_and_twenty_eight_layers_are_one_root_file_system() {
+fn a_hundred_and_twenty_eight_layers_make_one_root_file_system() {
     everywhere(|store| {
         let layers: Vec<_> = (1..128).map(layer).collect();
         store.load_on_tiny(&layers);
@@ -42,7 +42,7 @@ fn a_layer_that_two_images_share_is_stored_once() {
         layout.image("a:1", &[tiny(), layer(1), layer(2)], Packed::Gzip, &json!({}));
         layout.image("b:1", &[tiny(), layer(1), layer(3)], Packed::Gzip, &json!({}));
         store.load(layout.tar());
-        // The compression makes no other layer.
+        // A layer with another compression is still the same layer.
         store.load(Layout::of("c:1", &[tiny(), layer(1)], Packed::Zstd).tar());
         assert_eq!(store.in_store("layers").len(), 4);
         for (name, top) in [("a:1", "2"), ("b:1", "3"), ("c:1", "1")] {
@@ -53,7 +53,7 @@ fn a_layer_that_two_images_share_is_stored_once() {
         assert_eq!(
             store.in_store("layers").len(),
             3,
-            "its own layer is gone, and no other"
+            "only the layer that no other image has is gone"
         );
         store.run("b:1", &[], &["cat", "/top"]).prints("3");
         store.call(&["rmi", "b:1", "c:1"]).exits(0);
@@ -74,8 +74,8 @@ fn a_stored_layer_is_not_unpacked_again() {
     assert_eq!(store.in_store("tmp"), [""; 0]);
 }
 
-/// Builders make such images of empty layers. Overlayfs refuses to take the same lower
-/// directory twice.
+/// Builders make images that have the same empty layer several times. Overlayfs refuses
+/// to take the same lower directory twice.
 #[test]
 fn an_image_can_have_the_same_layer_twice() {
     everywhere(|store| {
@@ -127,7 +127,7 @@ fn a_store_can_be_at_any_path() {
             let ran = store.exactly(&["images", "--store", store_path]);
             assert!(ran.exits(0).out.contains("small"), "{ran:?}");
         }
-        // By a relative path.
+        // The path may also be relative.
         store
             .exactly(&["load", "--store", "relative", file.to_str().unwrap()])
             .exits(0);

@@ -1,5 +1,5 @@
-//! Whether a container lives: its run directory says so, and nothing that a living
-//! container uses is removed from the store.
+//! The run directory of a container shows whether the container is alive. Nothing that
+//! a living container uses is removed from the store.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::test_store::{TestStore, everywhere, root, with_ranges};
 use crate::tiny::tiny;
 
-/// A container whose `run` was killed with -9: its files are still in the store, and
-/// its run directory is there, unlocked.
+/// A container whose `run` was killed with SIGKILL. Its files are still in the store,
+/// and its run directory is still there, but nobody holds the lock of it.
 struct Orphan {
     id: String,
     run_dir: PathBuf,
@@ -31,7 +31,7 @@ impl Orphan {
         Orphan { id: id.clone(), run_dir: store.bench().run_dirs().join(id) }
     }
 
-    /// Writes the state that a runtime leaves whose container runs on without it.
+    /// Writes a state file, as the runtime does for a container that outlives it.
     fn set_state(&self, store: &TestStore, pid: u32, start_time: u64) {
         let state = json!({"pid": pid, "start_time": start_time}).to_string();
         let path = self.run_dir.join("state.json");
@@ -51,7 +51,7 @@ impl Orphan {
     }
 
     #[track_caller]
-    fn is_kept(&self, store: &TestStore) {
+    fn assert_kept(&self, store: &TestStore) {
         assert_eq!(store.in_store("containers"), [self.id.as_str()]);
         assert_eq!(store.in_store("layers").len(), 1);
         let upper = store.path().join("containers").join(&self.id).join("upper");
@@ -59,7 +59,8 @@ impl Orphan {
     }
 }
 
-/// A process that stands for a container's first one. Dropped, it is killed.
+/// A process in the place of a container's first process. Dropping it kills the
+/// process.
 struct StandIn(Child);
 
 impl StandIn {
@@ -88,13 +89,13 @@ fn a_container_that_its_state_says_is_alive_keeps_its_files_and_layers() {
         let (pid, start_time) = (process.0.id(), process.start_time());
         orphan.set_state(store, pid, start_time);
         store.gc().exits(0);
-        orphan.is_kept(store);
-        // As for every living container, the name goes and the layers stay.
+        orphan.assert_kept(store);
+        // rmi removes the name. The layers of a living container stay.
         store.call(&["rmi", "small:1"]).exits(0);
-        orphan.is_kept(store);
+        orphan.assert_kept(store);
         let ran = store.call(&["diff", &orphan.id]);
         assert!(ran.exits(0).out.contains("A /made\n"), "{ran:?}");
-        // Another process may have the same id one day.
+        // The start time shows that another process has the pid now.
         orphan.set_state(store, pid, start_time + 1);
         store.gc().exits(0);
         store.holds_nothing("gc of a container that is gone");
@@ -109,7 +110,7 @@ fn a_run_does_not_remove_a_container_that_its_state_says_is_alive() {
     let process = StandIn::start();
     orphan.set_state(&store, process.0.id(), process.start_time());
     store.run("small:1", &[], &["true"]).exits(0);
-    orphan.is_kept(&store);
+    orphan.assert_kept(&store);
     drop(process);
     store.run("small:1", &[], &["true"]).exits(0);
     assert_eq!(store.in_store("containers"), [""; 0]);
@@ -117,7 +118,7 @@ fn a_run_does_not_remove_a_container_that_its_state_says_is_alive() {
 
 /// After a reboot, /run is empty.
 #[test]
-fn a_container_without_a_run_directory_is_gone() {
+fn a_container_without_a_run_directory_is_removed() {
     everywhere(|store| {
         store.import(tiny(), "small:1");
         let orphan = Orphan::of(store, "small:1");
@@ -126,12 +127,12 @@ fn a_container_without_a_run_directory_is_gone() {
         store.call(&["rmi", "small:1"]).exits(0);
         store.holds_nothing("rmi after a reboot");
         fs::rename(&aside, &orphan.run_dir).unwrap();
-        store.gc().exits(0); // its cgroup
+        store.gc().exits(0); // removes its cgroup
     });
 }
 
 #[test]
-fn a_container_lives_whichever_run_dir_option_gc_is_given() {
+fn a_living_container_is_kept_whichever_run_dir_option_gc_is_given() {
     everywhere(|store| {
         store.import(tiny(), "small:1");
         let running = store.start("small:1", &[], &["sleep", "1000"]);
@@ -155,7 +156,7 @@ fn a_container_whose_run_directory_cannot_be_examined_is_kept_with_a_warning() {
         fs::write(&orphan.run_dir, "a file").unwrap();
         let ran = store.call(&["rmi", "small:1"]);
         ran.exits(0).complains("warning: ").complains(&orphan.id);
-        orphan.is_kept(store);
+        orphan.assert_kept(store);
         fs::remove_file(&orphan.run_dir).unwrap();
         fs::rename(&aside, &orphan.run_dir).unwrap();
         store.gc().exits(0);
@@ -164,7 +165,7 @@ fn a_container_whose_run_directory_cannot_be_examined_is_kept_with_a_warning() {
 }
 
 #[test]
-fn a_run_directory_that_only_root_may_enter_keeps_a_users_container() {
+fn a_users_container_is_kept_if_only_root_can_enter_its_run_directory() {
     let Some(store) = with_ranges() else { return };
     store.import(tiny(), "small:1");
     let orphan = Orphan::of(&store, "small:1");
@@ -172,14 +173,14 @@ fn a_run_directory_that_only_root_may_enter_keeps_a_users_container() {
     std::os::unix::fs::chown(&run_dirs, Some(0), Some(0)).unwrap();
     let ran = store.call(&["rmi", "small:1"]);
     ran.exits(0).complains("warning: ").complains("EACCES");
-    orphan.is_kept(&store);
+    orphan.assert_kept(&store);
     store.give(&run_dirs);
     store.gc().exits(0);
     store.holds_nothing("gc");
 }
 
 #[test]
-fn a_note_of_an_older_version_keeps_the_container_and_says_what_to_do() {
+fn a_container_with_a_note_of_an_older_version_is_kept_with_a_hint() {
     everywhere(|store| {
         store.import(tiny(), "small:1");
         let orphan = Orphan::of(store, "small:1");
@@ -188,9 +189,9 @@ fn a_note_of_an_older_version_keeps_the_container_and_says_what_to_do() {
         orphan.change_note(store, remove);
         let ran = store.gc();
         ran.exits(0).complains("warning: ").complains("hint: an older version");
-        orphan.is_kept(store);
+        orphan.assert_kept(store);
         store.run("small:1", &[], &["true"]).exits(0).complains(&orphan.id);
-        orphan.is_kept(store);
+        orphan.assert_kept(store);
         let gone = store.dir().join("gone").display().to_string();
         orphan.change_note(store, |note| note["run_dir"] = json!(gone));
         store.call(&["rmi", "small:1"]).exits(0);
@@ -198,25 +199,25 @@ fn a_note_of_an_older_version_keeps_the_container_and_says_what_to_do() {
     });
 }
 
-/// The layers that it uses are not known: all of them stay.
+/// The note says which layers the container uses. Without it, all layers stay.
 #[test]
-fn a_note_that_cannot_be_read_ends_a_collection() {
+fn a_note_that_cannot_be_read_stops_the_removal_of_layers() {
     let Some(store) = root() else { return };
     store.import(tiny(), "small:1");
     let orphan = Orphan::of(&store, "small:1");
     orphan.change_note(&store, |note| *note = json!("damaged"));
     let ran = store.call(&["rmi", "small:1"]);
     ran.exits(1).complains("container.json").complains("hint: ");
-    orphan.is_kept(&store);
+    orphan.assert_kept(&store);
     fs::remove_dir_all(store.path().join("containers").join(&orphan.id)).unwrap();
     store.gc().exits(0);
     store.holds_nothing("gc");
 }
 
-/// A note is complete when its directory gets its name, and only a power failure can
-/// lose its content afterwards.
+/// The runtime completes a note before its directory gets its name. Afterwards only a
+/// power failure can empty the note, and no container survives that.
 #[test]
-fn a_container_with_an_empty_note_is_of_before_a_crash_and_is_gone() {
+fn a_container_with_an_empty_note_is_removed() {
     let Some(store) = root() else { return };
     store.import(tiny(), "small:1");
     let orphan = Orphan::of(&store, "small:1");

@@ -1,4 +1,4 @@
-//! Malformed archives, and those that two programs would read differently.
+//! Malformed archives, and archives that two programs would read differently.
 
 use kiste_tests::archive::{Archive, Entry};
 
@@ -6,13 +6,13 @@ use crate::hostile::{canary, refused};
 use crate::test_store::everywhere;
 use crate::tiny::tiny;
 
-/// TARmageddon (CVE-2025-62518) and tar 2026-33055: with the smaller size, the data is
-/// read as more entries.
+/// TARmageddon (CVE-2025-62518) and tar 2026-33055: a program that believes the smaller
+/// size reads the data of the file as more entries.
 #[test]
-fn where_two_sizes_disagree_that_of_the_pax_header_counts() {
+fn the_size_in_a_pax_header_overrides_the_size_in_the_tar_header() {
     everywhere(|store| {
         let hidden = Archive::new().with(Entry::file("data/smuggled", "x")).cut();
-        // GNU tar reads the hidden entry as the file's content as well.
+        // GNU tar also reads the hidden entry as the content of the file.
         let outer = Entry::file("data/outer", &hidden)
             .claims(0)
             .pax("size", hidden.len().to_string());
@@ -105,7 +105,7 @@ fn a_claim_of_a_huge_size_is_refused_before_anything_is_read() {
             Archive::new().with(Entry::file("", "x").gnu_long_name(&name)).end();
         let ran = store.try_import(archive);
         ran.exits(1);
-        assert!(ran.err.len() < 10_000, "{} bytes of it", ran.err.len());
+        assert!(ran.err.len() < 10_000, "stderr has {} bytes", ran.err.len());
         store.holds_nothing("a long name");
     });
 }

@@ -1,4 +1,4 @@
-//! The options of this step, and of those below it.
+//! The options of this step, and of the steps below.
 
 use kiste_tests::{help, options};
 

@@ -1,4 +1,4 @@
-//! The output of the subcommands, whose reader may go away, as head(1) does.
+//! The output of the subcommands. Its reader may exit early, as head(1) does.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -8,7 +8,7 @@ use crate::test_store::{TestStore, root};
 use crate::tiny::tiny;
 use kiste_tests::host;
 
-/// Calls a subcommand whose stdout is a pipe that nobody reads any more.
+/// Calls a subcommand with a pipe as stdout whose reading end is closed.
 #[track_caller]
 fn call_with_closed_stdout(store: &TestStore, arguments: &[&str]) -> (i32, String) {
     let (reader, writer) = io::pipe().unwrap();
@@ -28,7 +28,7 @@ fn call_with_closed_stdout(store: &TestStore, arguments: &[&str]) -> (i32, Strin
 }
 
 #[test]
-fn no_subcommand_minds_a_closed_stdout() {
+fn every_subcommand_ends_as_usual_although_stdout_is_closed() {
     let Some(store) = root() else { return };
     let (store_path, run_dirs) = (store.path(), store.bench().run_dirs());
     let store_path = ["--store", store_path.to_str().unwrap()];

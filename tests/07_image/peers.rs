@@ -1,5 +1,5 @@
-//! Images go to and from umoci, buildah, skopeo and podman. Each has its own storage below
-//! the test's directory.
+//! Images go to and from umoci, buildah, skopeo and podman. Each program has its own
+//! storage below the test's directory.
 
 use std::fs;
 use std::path::Path;
@@ -12,8 +12,8 @@ use kiste_tests::{Ran, Tree, tool};
 use crate::test_store::{TestStore, everywhere, root};
 use crate::tiny::tiny;
 
-/// Runs a bash script in the test's directory, in a mount namespace of its own; it must
-/// succeed.
+/// Runs a bash script in the test's directory and in a new mount namespace. The script
+/// must succeed.
 #[track_caller]
 fn script(store: &TestStore, script: &str) -> Ran {
     let text = format!("set -e -o pipefail; {script}");
@@ -25,8 +25,8 @@ fn script(store: &TestStore, script: &str) -> Ran {
     ran
 }
 
-/// Layers with every kind of entry, in /data.
-fn rich() -> Vec<Vec<u8>> {
+/// Returns layers that have every kind of entry in /data.
+fn layers_of_every_kind() -> Vec<Vec<u8>> {
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let pieces: [(u64, &[u8]); 2] = [(4096, b"data"), (1 << 20, b"end")];
     let first = Archive::new()
@@ -70,8 +70,8 @@ fn rich() -> Vec<Vec<u8>> {
         )
         .with(Entry::file("data/caf\u{e9}", "e"))
         .with(Entry::sparse_pax("1.0", "data/sparse", &pieces, 2 << 20))
-        // It has one name: overlayfs counts the names in the lower layer, also removed
-        // ones.
+        // This file has only one name, since overlayfs also counts the removed names of
+        // the lower layer.
         .with(Entry::file("data/changed", "below"))
         .with(Entry::file("data/gone", "x"))
         .with(Entry::dir("data/hidden"))
@@ -114,9 +114,10 @@ fn a_container_sees_the_files_that_umoci_unpacks() {
     }
     let Some(store) = root() else { return };
     for packed in [Packed::Plain, Packed::Gzip] {
-        let archive = store.file("rich.tar", Layout::of("1", &rich(), packed).tar());
+        let archive = store
+            .file("rich.tar", Layout::of("1", &layers_of_every_kind(), packed).tar());
         let theirs = by_umoci(&store, &archive, "1");
-        store.load(Layout::of("small:1", &rich(), packed).tar());
+        store.load(Layout::of("small:1", &layers_of_every_kind(), packed).tar());
         store.seen("small:1", "/data").is(&theirs);
     }
 }
@@ -128,7 +129,7 @@ fn umoci_unpacks_a_saved_image_to_the_same_files() {
     }
     everywhere(|store| {
         let layers: Vec<Vec<u8>> = match store {
-            TestStore::Root(_) => rich(),
+            TestStore::Root(_) => layers_of_every_kind(),
             // A user cannot create devices.
             TestStore::User(_) => vec![
                 tiny(),
@@ -186,7 +187,7 @@ fn an_image_of_umoci_is_unpacked_as_umoci_does() {
     store.seen(line.rsplit(' ').next().unwrap(), "/data").is(&theirs);
 }
 
-/// A command line of podman, with storage and cgroups of this test's own.
+/// Returns a command line of podman that has the test's own storage and cgroups.
 fn podman(store: &TestStore, sub: &str) -> String {
     format!(
         "podman --root $PWD/pr --runroot $PWD/prr --tmpdir $PWD/pt --storage-driver vfs --cgroup-manager cgroupfs \
@@ -202,7 +203,7 @@ fn podman(store: &TestStore, sub: &str) -> String {
     )
 }
 
-/// Removes the cgroups that podman leaves, below this test's own name.
+/// Removes the cgroups that podman leaves below the cgroup of this test.
 fn remove_cgroups(store: &TestStore) {
     let name = format!("{}-podman", store.bench().cgroup_parent());
     for cgroup in kiste_tests::host::cgroups_named(&name) {

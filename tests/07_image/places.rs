@@ -9,15 +9,15 @@ use kiste_tests::archive::{Archive, Entry, gzip_of_zeros};
 use kiste_tests::image::{Layout, Packed, digest};
 use kiste_tests::{Ran, tool};
 
-use crate::test_store::{TestStore, alone, everywhere, root};
+use crate::test_store::{TestStore, everywhere, root, without_ranges};
 use crate::tiny::tiny;
 
-/// Runs the program in a mount namespace of its own, after the script `prepare`.
+/// Runs the program in a new mount namespace, after the script `prepare`.
 fn in_mount_namespace(store: &TestStore, prepare: &str, arguments: &[&str]) -> Ran {
     call_by_script(store, &format!("set -e; {prepare}; exec \"$@\""), arguments)
 }
 
-/// Runs a script in a mount namespace of its own, which runs the program as `"$@"`.
+/// Runs a script in a new mount namespace. The script runs the program as `"$@"`.
 fn call_by_script(
     store: &TestStore,
     script: &str,
@@ -48,7 +48,7 @@ fn a_full_disk_is_an_error_and_nothing_is_left_of_the_image() {
         &["load", "--store", &store_path, "-i", layout.to_str().unwrap()][..],
         &["import", "--store", &store_path, tar.to_str().unwrap(), "small:1"],
     ] {
-        // The script lists the remaining files, since only it sees the disk.
+        // The script lists the remaining files, since only its namespace has the disk.
         let script = format!(
             "mount -t tmpfs -o size=8m tmpfs {disk}; \"$@\" && exit 99; code=$?; \
              find {store_path}/layers {store_path}/tmp -mindepth 1 | head; \"$1\" images --store {store_path} --format json; exit $code"
@@ -72,7 +72,7 @@ fn a_decompression_bomb_is_refused() {
     let disk = store.dir().join("disk");
     fs::create_dir(&disk).unwrap();
     let disk = disk.to_str().unwrap();
-    // A file of 4 GiB in a few hundred KiB.
+    // The archive has a few hundred KiB, and a file of 4 GiB in it.
     let header = kiste_tests::archive::gzip(
         &Entry::of_kind(b'0', "bomb").claims(4 << 30).bytes(),
     );
@@ -157,7 +157,7 @@ fn a_read_only_store_can_be_read() {
 
 #[test]
 fn a_store_that_another_user_owns_is_refused() {
-    let Some(store) = alone() else { return };
+    let Some(store) = without_ranges() else { return };
     let TestStore::User(user) = &store else { unreachable!() };
     let store_path = store.path();
     let file = store.file("tiny.tar", tiny());
@@ -169,8 +169,8 @@ fn a_store_that_another_user_owns_is_refused() {
         fs::set_permissions(&store_path, fs::Permissions::from_mode(mode)).unwrap();
         let ran = store.call(&["import", file.to_str().unwrap(), "small:1"]);
         if uid == user.uid {
-            // The user's own directory that others can enter is closed to them, or
-            // refused.
+            // If others can enter the user's own directory, the program closes it to
+            // them, or refuses it.
             let now = fs::metadata(&store_path).unwrap().permissions().mode() & 0o7777;
             assert!(ran.code == 1 || now == 0o700, "{now:o} {ran:?}");
         } else {
@@ -199,7 +199,7 @@ fn a_store_must_be_a_directory() {
         symlink("/nonexistent/place", &store_path).unwrap();
         refuses();
         fs::remove_file(&store_path).unwrap();
-        // A user's own directory must not become a store.
+        // A directory with files of the user must not become a store.
         fs::create_dir(&store_path).unwrap();
         fs::write(store_path.join("thesis.txt"), "text").unwrap();
         fs::write(store_path.join("index.json"), "not ours").unwrap();
@@ -215,8 +215,8 @@ fn a_store_must_be_a_directory() {
     });
 }
 
-/// `gc` removes files that it does not know, so a user's own directory must not become a
-/// store.
+/// `gc` removes files that it does not know, so a directory with files of the user must
+/// not become a store.
 #[test]
 fn a_directory_with_other_files_is_refused_as_a_store() {
     everywhere(|store| {
@@ -312,7 +312,7 @@ fn a_missing_layer_is_reported() {
     let layer = store.layer(&[tiny()]);
     fs::rename(&layer, store.dir().join("aside")).unwrap();
     let ran = store.run("small:1", &[], &["echo", "it runs"]);
-    // It may also be unpacked again, since its blob is still there.
+    // The program may also unpack the layer again, since its blob is still there.
     if ran.code != 0 {
         ran.exits(125).complains(&digest(&tiny())[7..19]);
         assert_eq!(ran.out, "");
@@ -321,7 +321,7 @@ fn a_missing_layer_is_reported() {
 
 #[test]
 fn the_default_store_is_the_users_own() {
-    let Some(mut store) = alone() else { return };
+    let Some(mut store) = without_ranges() else { return };
     let dir = store.dir().to_path_buf();
     let file = store.file("tiny.tar", tiny());
     let TestStore::User(user) = &mut store else { unreachable!() };
@@ -331,7 +331,7 @@ fn the_default_store_is_the_users_own() {
         (&["-u", "XDG_DATA_HOME", &home][..], ".local/share/kiste"),
         (&[&*home, &*data], "data/kiste"),
         (&[&*home, "XDG_DATA_HOME="], ".local/share/kiste"),
-        // The XDG specification: relative paths are to be ignored.
+        // The XDG specification says that programs ignore relative paths.
         (&[&*home, "XDG_DATA_HOME=relative"], ".local/share/kiste"),
     ] {
         user.as_user = [&["env"], env].concat().into_iter().map(String::from).collect();

@@ -31,7 +31,7 @@ fn an_imported_image_runs_however_its_archive_is_compressed() {
             "{:?}",
             store.images()
         );
-        // All have the same diff id.
+        // The three images have one layer, since the diff id is the same.
         assert_eq!(store.in_store("layers"), [&digest(&tiny())[7..]]);
     });
 }
@@ -182,7 +182,7 @@ fn a_saved_image_is_the_same_in_another_store() {
     });
 }
 
-/// Both at once, so that every program can load it.
+/// A saved image is both at once, so that every program can load it.
 #[test]
 fn a_saved_image_is_an_oci_layout_and_a_docker_archive() {
     let Some(store) = root() else { return };
@@ -332,9 +332,13 @@ fn export_writes_the_whole_root_file_system() {
         );
         let data = Tree::of(&out.join("data"));
         data.is(&store.seen("small:1", "/data"));
-        assert_eq!(data.at("x").owner, (9, 10), "as in the image, whoever exports it");
+        assert_eq!(
+            data.at("x").owner,
+            (9, 10),
+            "the owner in the image, whoever exports it"
+        );
         fs::remove_dir_all(&out).unwrap();
-        // It can be imported again.
+        // The exported archive can be imported again.
         let tar = fs::read(file).unwrap();
         store.import(tar, "again");
         store.seen("again", "/data").is(&data);

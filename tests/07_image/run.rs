@@ -1,4 +1,5 @@
-//! A container of an image: shared layers that never change, and one of its own on top.
+//! A container of an image has shared layers that never change, and its own layer on
+//! top.
 
 use std::fs;
 use std::path::Path;
@@ -7,11 +8,11 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::tree::Tree;
 use kiste_tests::{eventually, host};
 
-use crate::test_store::{TestStore, alone, everywhere, root, with_ranges};
+use crate::test_store::{TestStore, everywhere, root, with_ranges, without_ranges};
 use crate::tiny::tiny;
 
 #[test]
-fn what_is_written_in_one_run_is_gone_in_the_next() {
+fn files_written_in_one_run_are_gone_in_the_next() {
     everywhere(|store| {
         store.import(tiny(), "small:1");
         let layer = Tree::of(&store.layer(&[tiny()]));
@@ -42,7 +43,7 @@ fn the_root_of_a_container_is_its_own_overlay() {
         );
         drop(running);
         eventually(|| store.in_store("containers").is_empty().then_some(()))
-            .expect("its upper layer is removed");
+            .expect("the upper layer is removed");
     });
 }
 
@@ -77,7 +78,7 @@ fn a_read_only_root_cannot_be_written_anywhere() {
                 "touch /tmp/made && ls /tmp",
             )
             .prints("made");
-        // A mount point that the image lacks is created all the same.
+        // A mount point that is not in the image is created in the read-only root.
         let volume = format!("{}:/new/place", store.dir().display());
         store.open();
         store.sh("small:1", &["--read-only", "-v", &volume], "ls /new").prints("place");
@@ -150,7 +151,7 @@ fn an_image_and_a_root_file_system_exclude_each_other() {
 }
 
 #[test]
-fn an_image_is_run_by_its_id_and_by_the_beginning_of_it() {
+fn an_image_is_run_by_its_id_or_by_the_beginning_of_the_id() {
     let Some(store) = root() else { return };
     let id = store.import(tiny(), "small:1");
     store.run(&id, &[], &["echo", "it runs"]).prints("it runs");
@@ -218,7 +219,7 @@ fn the_owner_of_a_file_of_the_image_can_change_it() {
 
 #[test]
 fn an_image_runs_without_ranges_of_ids() {
-    let Some(store) = alone() else { return };
+    let Some(store) = without_ranges() else { return };
     let file = store.file("tiny.tar", tiny());
     store.call(&["import", file.to_str().unwrap(), "small:1"]).exits(0);
     let ran =

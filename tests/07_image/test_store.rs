@@ -15,16 +15,16 @@ use serde_json::Value;
 use crate::this_step;
 use crate::tiny::tiny;
 
-/// The checks that must hold for every test of this step.
+/// The checks of doctor that every test of this step needs.
 const NEEDS: &[&str] = &["pivot-root", "user-namespace", "overlay"];
 
-/// A store, by its owner.
+/// A store of root or of a user.
 pub enum TestStore {
     Root(Bench),
     User(User),
 }
 
-/// Makes a store of root's.
+/// Makes a store that belongs to root.
 pub fn root() -> Option<TestStore> {
     Bench::of(this_step(), &[NEEDS, &["root"]].concat()).map(TestStore::Root)
 }
@@ -35,8 +35,8 @@ pub fn with_ranges() -> Option<TestStore> {
 }
 
 /// Makes a store of a user without such ranges.
-pub fn alone() -> Option<TestStore> {
-    User::alone(this_step(), NEEDS).map(TestStore::User)
+pub fn without_ranges() -> Option<TestStore> {
+    User::without_ranges(this_step(), NEEDS).map(TestStore::User)
 }
 
 /// Runs a test as root, and then as a user with ranges of ids.
@@ -104,7 +104,7 @@ impl TestStore {
         self.exactly(&[&arguments[..1], &store_path, &arguments[1..]].concat())
     }
 
-    /// Returns the same as a command to start, without input and output.
+    /// Returns the command that `call` runs, without input and output.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.bench().exe());
         command.arg(arguments[0]).arg("--store").arg(self.path()).args(&arguments[1..]);
@@ -112,7 +112,7 @@ impl TestStore {
         command
     }
 
-    /// Does the same as `call`, with this file as stdin.
+    /// Runs the program as `call` does, with this file as stdin.
     pub fn call_with_stdin(&mut self, stdin: &Path, arguments: &[&str]) -> Ran {
         let store_path = self.path();
         let store_path = ["--store", store_path.to_str().unwrap()];
@@ -181,12 +181,12 @@ impl TestStore {
         lines
     }
 
-    /// Imports a tarball as `small:1`, with whatever outcome.
+    /// Tries to import a tarball as `small:1`.
     pub fn try_import(&self, tar: impl AsRef<[u8]>) -> Ran {
         self.try_with(tar, |file| self.call(&["import", file, "small:1"]))
     }
 
-    /// Loads an archive, with whatever outcome.
+    /// Tries to load an archive.
     pub fn try_load(&self, archive: impl AsRef<[u8]>) -> Ran {
         self.try_with(archive, |file| self.call(&["load", file]))
     }
@@ -198,8 +198,8 @@ impl TestStore {
         ran
     }
 
-    /// Loads an image `small:1` of the smallest root file system and of these layers on
-    /// it.
+    /// Loads an image `small:1` that consists of the smallest root file system and
+    /// these layers on top.
     #[track_caller]
     pub fn load_on_tiny(&self, layers: &[Vec<u8>]) {
         let layers = [&[tiny()], layers].concat();
@@ -232,7 +232,8 @@ impl TestStore {
         self.images().into_iter().map(|image| image.name).collect()
     }
 
-    /// Returns the sorted names in a directory of the store; none if it does not exist.
+    /// Returns the sorted names in a directory of the store, or none if the directory
+    /// does not exist.
     pub fn in_store(&self, place: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path().join(place)).into_iter().flatten();
         let mut names: Vec<String> =
@@ -241,7 +242,7 @@ impl TestStore {
         names
     }
 
-    /// Returns the directory of the highest of these layers in the store.
+    /// Returns the directory in the store of the highest of these layers.
     pub fn layer(&self, layers: &[Vec<u8>]) -> PathBuf {
         self.path().join("layers").join(&chain_id(layers)["sha256:".len()..])
     }
@@ -301,8 +302,8 @@ impl TestStore {
         })
     }
 
-    /// Lets every user enter the test's directory: a program of another user is started
-    /// there.
+    /// Lets every user enter the test's directory, since a program of another user
+    /// starts there.
     pub fn open(&self) {
         fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755)).unwrap();
     }

@@ -20,7 +20,7 @@ const PROGRAMS: &[&str] = &[
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nbin:x:1:\naudio:x:18:alice\nalice:x:1001:\n";
 
-/// Returns its archive.
+/// Returns the archive of the smallest image.
 pub fn tiny() -> Vec<u8> {
     static TINY: OnceLock<Vec<u8>> = OnceLock::new();
     TINY.get_or_init(|| archive().end()).clone()
@@ -47,7 +47,8 @@ pub fn archive() -> Archive {
         .with(Entry::file("etc/group", GROUP))
 }
 
-/// Adds busybox, which is all programs in one. Alpine's needs its C library.
+/// Adds busybox, which is all programs in one. Alpine's busybox needs Alpine's C
+/// library.
 fn with_busybox(mut archive: Archive, original: &Path) -> Archive {
     let mut files = vec!["bin/busybox".to_string()];
     for entry in fs::read_dir(original.join("lib")).into_iter().flatten().flatten() {

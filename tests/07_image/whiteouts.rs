@@ -1,4 +1,4 @@
-//! Whiteouts and opaque directories, in whatever order they are in the archive.
+//! Whiteouts and opaque directories work in every order of the entries in the archive.
 
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
@@ -44,7 +44,7 @@ fn a_whiteout_removes_one_file() {
             .with(Entry::whiteout("data/link"))
             .with(Entry::whiteout("data/was-never-there"));
         assert_eq!(names(store, &[below(), above]), ["dir", "dir/b"]);
-        // A directory goes with everything in it.
+        // A whiteout of a directory removes everything in it.
         assert_eq!(
             names(store, &[below(), Archive::new().with(Entry::whiteout("data/dir"))]),
             ["file", "link"]
@@ -78,7 +78,8 @@ fn an_opaque_whiteout_counts_wherever_it_stands_in_the_archive() {
     });
 }
 
-/// OCI image specification, "Whiteouts": they apply to lower layers only, in any order.
+/// The OCI image specification says that whiteouts apply only to lower layers, wherever
+/// they are in the archive.
 #[test]
 fn a_whiteout_removes_nothing_of_its_own_layer() {
     everywhere(|store| {

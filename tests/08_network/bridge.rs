@@ -6,14 +6,15 @@ use crate::world;
 
 const SLEEP: [&str; 2] = ["sleep", "1000"];
 
-/// The state of a network.
+/// Returns the state of a network.
 #[track_caller]
 pub fn inspect(world: &World, network: &str) -> serde_json::Value {
     let ran = world.call(&["network", "inspect", network]);
     serde_json::from_str(&ran.exits(0).out).unwrap()
 }
 
-/// The lease of the only container of a network, without the state of its cable.
+/// Returns the lease of the only container of a network, without the state of its
+/// cable.
 #[track_caller]
 pub fn lease(world: &World, network: &str) -> serde_json::Value {
     let mut container = inspect(world, network)["containers"][0].clone();
@@ -59,7 +60,7 @@ fn nothing_from_outside_reaches_a_port_that_is_not_published() {
     drop(running);
 }
 
-/// Forwarding is turned on for containers, and for nobody else.
+/// The runtime turns on forwarding only for containers.
 #[test]
 fn the_host_does_not_become_a_router() {
     let Some(world) = world() else { return };
@@ -69,7 +70,7 @@ fn the_host_does_not_become_a_router() {
     world.outside(&format!("ip route add 198.51.100.0/24 via {}", net::HOST)).exits(0);
     let running = world.start(&[], &SLEEP);
     assert_eq!(world.sh("cat /proc/sys/net/ipv4/conf/out0/forwarding").out.trim(), "1");
-    // No route uses this link.
+    // No route uses this link, so its forwarding stays off.
     assert_eq!(
         world.sh("cat /proc/sys/net/ipv4/conf/other1/forwarding").out.trim(),
         "0"
@@ -80,8 +81,8 @@ fn the_host_does_not_become_a_router() {
     assert_ne!(world.outside("busybox ping -c2 -i0.2 -W1 198.51.100.9").code, 0);
     let spied = world.sh("nft list table ip spy").out;
     assert!(spied.contains("packets 0 "), "{spied}");
-    // The container's own packets are forwarded to it. If the answer to the first ARP
-    // request is lost, the kernel asks again after a second.
+    // The host forwards the container's packets to the same address. If the answer to
+    // the first ARP request is lost, the kernel asks again after a second.
     let _ = world.run(&[], &["ping", "-c1", "-W3", "198.51.100.9"]);
     let spied = world.sh("nft list table ip spy; nft delete table ip spy").out;
     assert!(spied.contains("packets 1 "), "{spied}");
@@ -89,7 +90,7 @@ fn the_host_does_not_become_a_router() {
 }
 
 #[test]
-fn requested_addresses_are_given_once() {
+fn a_requested_address_is_given_to_only_one_container() {
     let Some(world) = world() else { return };
     let options = ["--ip", "10.77.0.77", "--mac-address", "02:11:22:33:44:55"];
     let running = world.start(&options, &SLEEP);
@@ -120,7 +121,7 @@ fn requested_addresses_are_given_once() {
 }
 
 #[test]
-fn the_default_subnet_is_not_one_that_the_host_has_a_route_to() {
+fn the_default_subnet_avoids_the_routes_of_the_host() {
     let Some(world) = world() else { return };
     world
         .sh(&format!(

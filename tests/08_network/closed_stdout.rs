@@ -1,4 +1,5 @@
-//! Every subcommand with a stdout whose reader has exited, as in `network ls | true`.
+//! Every subcommand works although the reader of its stdout has exited, as in
+//! `network ls | true`.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};

@@ -1,7 +1,7 @@
 //! The DNS responder of a network, with valid and with hostile questions.
 //!
-//! These tests start the responder alone, in a network namespace of their own and with a
-//! lease file that they write. The tests in `containers` start containers.
+//! These tests start only the responder, in a new network namespace and with a lease
+//! file that the test writes. The tests in `containers` start containers.
 
 #[path = "dns/containers.rs"]
 mod containers;
@@ -73,12 +73,13 @@ fn answers_follow_the_lease_file() {
 #[test]
 fn an_address_without_a_lease_gets_no_answer() {
     let Some(responder) = LoneResponder::start(&[], "off", TWO) else { return };
-    // A container of another network, and one that has given itself an address.
+    // The first address is of a container of another network. The second one is of a
+    // container that has given itself an address.
     for from in [[10, 99, 0, 1], [10, 88, 0, 200]] {
         let stranger = responder.socket(&IpAddr::from(from).to_string());
         stranger.send_to(&question("web", TYPE::A), "10.88.0.1:53").unwrap();
-        // The responder answers questions in order. When it has answered this one, it has
-        // ignored the stranger's.
+        // The responder answers questions in order. When it has answered this question,
+        // it has ignored the stranger's question.
         responder.ask("web", TYPE::A).is(&["10.88.0.2"]);
         stranger.set_nonblocking(true).unwrap();
         assert!(stranger.recv(&mut [0; 512]).is_err());
@@ -117,14 +118,14 @@ fn an_answer_that_is_too_long_for_udp_comes_over_tcp() {
     assert_eq!(
         over_tcp(&stream, "all").unwrap().records.len(),
         100,
-        "and once more on the same connection"
+        "the same connection can ask twice"
     );
 }
 
 #[test]
 fn other_names_are_forwarded_to_the_hosts_servers_in_turn() {
-    // There is no server at the first address; the second one fails; the third one
-    // sends forged answers before the true one.
+    // There is no server at the first address. The second server fails. The third
+    // server sends forged answers before the true one.
     let Some(responder) =
         LoneResponder::start(&["127.0.0.7", "127.0.0.8", "127.0.0.9"], "on", TWO)
     else {
@@ -182,7 +183,7 @@ fn each_forwarded_question_has_its_own_id_and_port() {
 }
 
 #[test]
-fn a_containers_own_dns_servers_are_asked_for_it() {
+fn questions_of_a_container_go_to_its_own_dns_servers() {
     let leases =
         r#"{"hostname": "web", "addresses": ["10.88.0.2"], "dns": ["127.0.0.8"]}"#;
     let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", leases) else {
@@ -216,7 +217,7 @@ fn without_servers_the_answer_is_a_failure() {
     assert_eq!(responder.ask("www.example", TYPE::A).code, RCODE::ServerFailure);
 }
 
-/// Pseudo-random numbers, the same in every run: xorshift.
+/// Returns a generator of pseudo-random numbers (xorshift), the same in every run.
 fn numbers() -> impl FnMut() -> usize {
     let mut state = 0x2545_f491_u32;
     move || {
@@ -228,7 +229,7 @@ fn numbers() -> impl FnMut() -> usize {
 }
 
 #[test]
-fn malformed_messages_neither_crash_it_nor_make_it_grow() {
+fn malformed_messages_neither_crash_the_responder_nor_make_it_grow() {
     let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", TWO) else {
         return;
     };
@@ -236,7 +237,7 @@ fn malformed_messages_neither_crash_it_nor_make_it_grow() {
     responder.ask("web", TYPE::A);
     let memory = || {
         let status = fs::read_to_string(format!("/proc/{}/status", responder.pid))
-            .expect("it is alive");
+            .expect("the responder is alive");
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
     };
@@ -263,11 +264,11 @@ fn malformed_messages_neither_crash_it_nor_make_it_grow() {
     let answer = responder.ask_within(Duration::from_millis(500), "web", TYPE::A);
     answer.is(&["10.88.0.2"]);
     let grown = memory() - before;
-    assert!(grown < 4096, "it has grown by {grown} KiB");
+    assert!(grown < 4096, "the responder has grown by {grown} KiB");
 }
 
 #[test]
-fn it_has_no_privileges_and_no_file_of_the_runtime() {
+fn the_responder_has_no_privileges_and_no_file_of_the_runtime() {
     let Some(responder) = LoneResponder::start(&[], "off", TWO) else { return };
     let status = fs::read_to_string(format!("/proc/{}/status", responder.pid)).unwrap();
     for line in [
@@ -291,7 +292,7 @@ fn a_second_responder_and_a_port_in_use_are_refused() {
     let Some(responder) = LoneResponder::start(&[], "off", TWO) else { return };
     let ran = responder.start_responder("off");
     assert!(ran.out.contains("dns.alive"), "{ran:?}");
-    // A responder of another network, at the same address.
+    // Another network has its responder at the same address.
     let other = responder.host.bench.dir().join("other");
     fs::create_dir(&other).unwrap();
     fs::set_permissions(&other, fs::Permissions::from_mode(0o711)).unwrap();

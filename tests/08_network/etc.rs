@@ -18,7 +18,7 @@ fn is_empty(file: &Path) -> bool {
 }
 
 #[test]
-fn the_files_have_its_names_and_the_images_are_not_written() {
+fn the_files_have_the_containers_names_and_the_images_files_are_not_written() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
     FILES
@@ -60,7 +60,7 @@ fn host_gateway_stands_for_the_hosts_address() {
 }
 
 #[test]
-fn missing_mount_points_are_created_also_in_a_read_only_root() {
+fn missing_mount_points_are_also_created_in_a_read_only_root() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
     for options in [
@@ -113,7 +113,7 @@ fn a_symbolic_link_in_the_image_does_not_lead_to_the_host() {
 }
 
 #[test]
-fn a_mount_point_that_is_no_file_is_refused() {
+fn a_mount_point_that_is_not_a_regular_file_is_refused() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
     let refuse = |prepare: &dyn Fn(&Path), why: &str| {
@@ -141,7 +141,7 @@ fn a_volume_covers_the_file() {
 }
 
 #[test]
-fn with_the_hosts_network_it_has_the_hosts_dns_servers() {
+fn with_the_hosts_network_the_container_has_the_hosts_dns_servers() {
     let Some(host) = host() else { return };
     let ran = host.run(
         &["--network", "host", "--hostname", "web"],

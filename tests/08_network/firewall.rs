@@ -1,5 +1,5 @@
-//! A firewall on the host that drops forwarded packets. Kiste names it, or adjusts and
-//! restores it.
+//! The host's firewall drops forwarded packets. Kiste names the chain that drops them,
+//! or adjusts the firewall and restores it at the end.
 
 use kiste_tests::{World, net};
 
@@ -27,7 +27,7 @@ fn load(world: &World, rules: &str) -> String {
 }
 
 #[test]
-fn a_firewall_that_would_drop_its_packets_is_named_before_it_starts() {
+fn a_firewall_that_would_drop_the_containers_packets_is_named_before_the_start() {
     let Some(world) = world() else { return };
     for (rules, names) in [
         (DOCKER, &["table ip filter, chain FORWARD (policy drop)"][..]),
@@ -70,8 +70,8 @@ fn an_adjusted_firewall_lets_containers_through_and_is_restored_afterwards() {
     world.is_as_before();
 }
 
-/// Packets that the host's own rules drop are still dropped, and so are those to its
-/// other bridges. A rule with a comment like ours is not removed.
+/// An adjusted firewall still drops the packets that the host's own rules drop, and the
+/// packets to the host's other bridges. A rule with a comment like ours is not removed.
 #[test]
 fn an_adjusted_firewall_overrules_nothing_but_the_policy() {
     let Some(world) = world() else { return };

@@ -10,13 +10,13 @@ use crate::world;
 
 const SLEEP: [&str; 2] = ["sleep", "1000"];
 
-fn bound(address: &str) -> UdpSocket {
+fn bind_udp(address: &str) -> UdpSocket {
     let socket = UdpSocket::bind(address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     socket
 }
 
-/// Receives the next datagram and its sender. None: none has come in a second.
+/// Receives the next datagram and its sender. Returns `None` if none comes in a second.
 fn receive(socket: &UdpSocket) -> Option<(String, SocketAddr)> {
     let mut buffer = [0; 100];
     let (length, from) = socket.recv_from(&mut buffer).ok()?;
@@ -52,9 +52,10 @@ fn no_container_becomes_the_gateway_of_the_host_or_of_its_neighbours() {
             .out
             .contains("fe80")
     };
-    eventually(|| has_address().then_some(())).expect("it has a link-local address");
+    eventually(|| has_address().then_some(()))
+        .expect("the container has a link-local address");
     let claim = || {
-        // The kernel sends it only after duplicate address detection.
+        // The kernel sends the advertisement only after duplicate address detection.
         eventually(|| {
             net::within(one.pid, send_router_advertisement);
             (!world
@@ -63,14 +64,14 @@ fn no_container_becomes_the_gateway_of_the_host_or_of_its_neighbours() {
                 .contains("fe80"))
             .then_some(())
         })
-        .expect("it can send");
+        .expect("the container can send");
         net::within(one.pid, send_router_advertisement);
     };
     claim();
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(world.sh(routers).out.trim(), "0");
     assert_eq!(world.inside(&other, routers).out.trim(), "0");
-    // A container that accepts it has a route: otherwise the test would prove nothing.
+    // A container that accepts advertisements gets a route, so the attack does work.
     world.inside(&other, "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_ra").exits(0);
     let accepts = || {
         claim();
@@ -107,17 +108,17 @@ fn no_container_sends_packets_from_a_loopback_address() {
     world
         .sh("echo 0 > /proc/sys/net/ipv4/conf/kiste0/rp_filter; cat /proc/sys/net/ipv4/conf/all/rp_filter")
         .prints("0");
-    let listener = world.on_host(|| bound("0.0.0.0:7777"));
+    let listener = world.on_host(|| bind_udp("0.0.0.0:7777"));
     let send = |from: &'static str| {
         net::within(running.pid, || {
-            bound(from).send_to(from.as_bytes(), "10.77.0.1:7777").map(drop).unwrap()
+            bind_udp(from).send_to(from.as_bytes(), "10.77.0.1:7777").map(drop).unwrap()
         });
     };
     send("0.0.0.0:5555");
     assert_eq!(receive(&listener).unwrap().0, "0.0.0.0:5555");
     send("127.0.0.2:5555");
     assert_eq!(receive(&listener), None);
-    // Without our rule it arrives: otherwise the test would prove nothing.
+    // Without our rule the packet arrives, so the attack does work.
     world.sh("nft flush chain inet kiste loopback").exits(0);
     send("127.0.0.2:5555");
     assert_eq!(receive(&listener).unwrap().1.ip().to_string(), "127.0.0.2");
@@ -125,17 +126,17 @@ fn no_container_sends_packets_from_a_loopback_address() {
     world.is_as_before();
 }
 
-/// The kernel remembers where the packets of a connection go, and a UDP connection has
-/// no end that it could see.
+/// The kernel remembers where the packets of a connection go. It cannot see the end of
+/// a UDP connection.
 #[test]
-fn packets_for_a_container_that_is_gone_do_not_reach_the_next_one_at_its_address() {
+fn packets_for_a_container_that_is_gone_do_not_reach_the_next_at_its_address() {
     let Some(world) = world() else { return };
-    let client = world.on_other(|| bound("0.0.0.0:6000"));
+    let client = world.on_other(|| bind_udp("0.0.0.0:6000"));
     let published = format!("{}:5353", net::HOST);
     let first = world.start(&["-p", "5353:5300/udp"], &SLEEP);
-    let server = net::within(first.pid, || bound("0.0.0.0:5300"));
+    let server = net::within(first.pid, || bind_udp("0.0.0.0:5300"));
     client.send_to(b"to the first", &published).unwrap();
-    let (said, from) = receive(&server).expect("it is published");
+    let (said, from) = receive(&server).expect("the port is published");
     assert_eq!(said, "to the first");
     server.send_to(b"yes", from).unwrap();
     assert_eq!(receive(&client).unwrap().0, "yes");
@@ -143,7 +144,7 @@ fn packets_for_a_container_that_is_gone_do_not_reach_the_next_one_at_its_address
 
     let second = world.start(&[], &SLEEP);
     assert_eq!(crate::bridge::lease(&world, "kiste")["addresses"][0], "10.77.0.2");
-    let server = net::within(second.pid, || bound("0.0.0.0:5300"));
+    let server = net::within(second.pid, || bind_udp("0.0.0.0:5300"));
     client.send_to(b"still to the first", &published).unwrap();
     assert_eq!(receive(&server), None);
     drop(second);

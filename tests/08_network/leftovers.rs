@@ -9,10 +9,10 @@ use kiste_tests::host;
 use crate::bridge::lease;
 use crate::world;
 
-/// By hand, twenty times: `for n in $(seq 20); do cargo test -p step-08-network --test
-/// 08_network fifty || break; done`
+/// To run this test twenty times: `for n in $(seq 20); do cargo test -p step-08-network
+/// --test 08_network fifty || break; done`
 #[test]
-fn fifty_at_once_have_fifty_addresses_and_leave_nothing() {
+fn fifty_containers_at_once_have_fifty_addresses_and_leave_nothing() {
     let Some(world) = world() else { return };
     let addresses: Vec<String> = thread::scope(|scope| {
         let start = |_| scope.spawn(|| world.start(&[], &["sleep", "1000"]));
@@ -47,17 +47,17 @@ fn gc_undoes_what_a_killed_runtime_has_left() {
     [pid, runtime].into_iter().for_each(host::assert_dies);
     assert!(
         world.sh("nft list ruleset").out.contains("dport 8080"),
-        "nothing is left, so the test would prove nothing"
+        "the killed runtime has left no rule, so the test would prove nothing"
     );
     let ran = world.gc();
     assert_eq!(ran.exits(0).out.trim(), lease["id"].as_str().unwrap());
     world.is_as_before();
 }
 
-/// The table says that it belongs to another directory, so it is not removed at the
-/// end.
+/// A rule in our nft table says that the table belongs to another directory of
+/// networks. So the run does not remove the table at its end.
 #[test]
-fn gc_undoes_what_could_not_be_undone_at_the_end() {
+fn gc_undoes_what_could_not_be_undone_at_the_end_of_a_run() {
     let Some(world) = world() else { return };
     let running = world.start(&[], &["cat"]);
     world.sh("nft insert rule inet kiste loopback counter comment somebody").exits(0);
@@ -91,7 +91,7 @@ fn the_next_container_gets_the_address_and_ports_of_a_killed_one() {
     world.is_as_before();
 }
 
-/// The changes of a network namespace can be undone only in it.
+/// `gc` can undo changes to a network namespace only in that namespace.
 #[test]
 fn gc_in_another_network_namespace_forgets_nothing() {
     let Some(world) = world() else { return };
@@ -114,7 +114,7 @@ fn gc_in_another_network_namespace_forgets_nothing() {
     world.is_as_before();
 }
 
-/// Symbolic links are followed once, when the directory is opened.
+/// The runtime follows the link only once, when it opens the directory.
 #[test]
 fn a_directory_of_networks_can_be_named_by_a_link() {
     let Some(world) = world() else { return };
@@ -132,7 +132,7 @@ fn a_directory_of_networks_can_be_named_by_a_link() {
     world.is_as_before();
 }
 
-/// The containers of each would replace the rules of the other.
+/// The containers of one directory would replace the rules of the other.
 #[test]
 fn two_directories_of_networks_do_not_share_a_host() {
     let Some(world) = world() else { return };
@@ -153,8 +153,8 @@ fn two_directories_of_networks_do_not_share_a_host() {
     world.is_as_before();
 }
 
-/// Its old value could not be restored. /proc/PID/mem is a file whose beginning nobody
-/// can read.
+/// The runtime could not restore the old value of such a setting. Nobody can read the
+/// beginning of /proc/PID/mem, so the test mounts it over the setting.
 #[test]
 fn a_setting_that_cannot_be_read_is_not_changed() {
     let Some(world) = world() else { return };

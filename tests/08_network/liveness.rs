@@ -1,4 +1,4 @@
-//! Leases last as long as their containers are alive, whoever started them.
+//! A lease lasts as long as its container is alive, even after its creator has exited.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn kill_runtime(running: Running) {
     pids.into_iter().for_each(host::assert_dies);
 }
 
-/// A process that ends when this is dropped.
+/// A process. Dropping it kills the process.
 struct Process(Child);
 
 impl Drop for Process {
@@ -29,9 +29,9 @@ impl Drop for Process {
     }
 }
 
-/// Starts a process in the container's network namespace. It stands in for a container
-/// whose creator exits, as `create` does in step 10.
-fn stand_in(running: &Running) -> (Process, ContainerState) {
+/// Starts a process in the container's network namespace. The process takes the place
+/// of a container that outlives its creator, as with `create` in step 10.
+fn start_stand_in(running: &Running) -> (Process, ContainerState) {
     let mut command = Command::new("nsenter");
     command.args(["-t", &running.pid.to_string(), "-n", "sleep", "1000"]);
     let process = Process(command.spawn().expect("run nsenter"));
@@ -50,8 +50,8 @@ fn run_dir(world: &World) -> PathBuf {
     lease(world, "kiste")["run_dir"].as_str().unwrap().into()
 }
 
-/// Changes a JSON file, and returns its text before.
-fn edit(path: &Path, change: impl FnOnce(&mut Value)) -> String {
+/// Changes a JSON file, and returns its previous text.
+fn edit_json(path: &Path, change: impl FnOnce(&mut Value)) -> String {
     let before = fs::read_to_string(path).unwrap();
     let mut value = serde_json::from_str(&before).unwrap();
     change(&mut value);
@@ -60,12 +60,11 @@ fn edit(path: &Path, change: impl FnOnce(&mut Value)) -> String {
 }
 
 #[test]
-fn a_container_keeps_its_network_without_its_creator_while_its_state_names_its_process()
-{
+fn a_container_without_a_creator_keeps_its_network_while_its_process_runs() {
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let (run_dir, lease_before) = (run_dir(&world), lease(&world, "kiste"));
-    let (_process, state) = stand_in(&running);
+    let (_process, state) = start_stand_in(&running);
     write_state(&run_dir, state);
     kill_runtime(running);
     let before = world.state();
@@ -79,7 +78,7 @@ fn a_container_keeps_its_network_without_its_creator_while_its_state_names_its_p
     let link = lease_before["link"].as_str().unwrap();
     assert!(world.state().contains(link) && world.state().contains("dport 8080"));
 
-    // Another process has the id now.
+    // As if another process had the pid now.
     write_state(&run_dir, ContainerState { start_time: state.start_time + 1, ..state });
     world.gc().exits(0);
     world.is_as_before();
@@ -105,8 +104,8 @@ fn a_container_that_cannot_be_examined_keeps_its_lease() {
     world.is_as_before();
 }
 
-/// The kernel gives the inode of a namespace to another one when the namespace is gone.
-/// The test notes this inode first, as an older version did, and then another cookie.
+/// The kernel reuses the inode number of a namespace that is gone. The test first notes
+/// our inode number, as an older version did, and then the cookie of another namespace.
 #[test]
 fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
     let Some(world) = world() else { return };
@@ -118,7 +117,8 @@ fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
     let note = world.network_dir().join("host.json");
     let inode = world.sh("readlink /proc/self/ns/net").out.trim().to_owned();
     for other in [inode.as_str(), "cookie:1"] {
-        let text = edit(&note, |note| note["namespace"]["namespace"] = json!(other));
+        let text =
+            edit_json(&note, |note| note["namespace"]["namespace"] = json!(other));
         world.gc().exits(1).complains("in another network namespace");
         world.run(&[], &["true"]).exits(125).complains("in another network namespace");
         assert_eq!(world.sh(state).out, before, "{other}");
@@ -133,7 +133,7 @@ fn a_lease_of_an_older_version_lasts_as_long_as_its_link() {
     let Some(world) = world() else { return };
     let running = world.start(&[], &["sleep", "1000"]);
     let before = lease(&world, "kiste");
-    edit(&world.network_dir().join("kiste/leases.json"), |file| {
+    edit_json(&world.network_dir().join("kiste/leases.json"), |file| {
         file["leases"][0].as_object_mut().unwrap().remove("run_dir").unwrap();
     });
     world.run(&[], &["true"]).exits(0);
@@ -146,7 +146,7 @@ fn a_lease_of_an_older_version_lasts_as_long_as_its_link() {
 }
 
 #[test]
-fn a_file_that_a_power_cut_has_emptied_stops_no_network() {
+fn a_network_works_although_a_power_cut_has_emptied_its_files() {
     let Some(world) = world() else { return };
     world.call(&["network", "create", "web"]).exits(0);
     world.run(&["--network", "web"], &["true"]).exits(0);

@@ -1,4 +1,5 @@
-//! Networks that `network create` makes, and which containers reach each other.
+//! Networks that `network create` makes, and the containers that reach each other on
+//! them.
 
 use kiste_tests::{World, net};
 
@@ -11,7 +12,7 @@ fn create(world: &World, arguments: &[&str]) {
     world.call(&[&["network", "create"], arguments].concat()).prints(arguments[0]);
 }
 
-/// The address of the only container of a network.
+/// Returns the address of the only container of a network.
 fn address(world: &World, network: &str) -> String {
     lease(world, network)["addresses"][0].as_str().unwrap().to_owned()
 }
@@ -80,7 +81,7 @@ fn containers_of_one_network_reach_each_other_and_no_other_network() {
 }
 
 #[test]
-fn an_isolated_network_is_not_reached_by_its_published_ports_either() {
+fn an_isolated_network_is_not_reached_through_its_published_ports() {
     let Some(world) = world() else { return };
     create(&world, &["open"]);
     create(&world, &["shut", "--isolate"]);
@@ -104,7 +105,7 @@ fn an_isolated_network_is_not_reached_by_its_published_ports_either() {
 }
 
 #[test]
-fn an_internal_network_has_no_way_out_and_none_in() {
+fn no_packet_enters_or_leaves_an_internal_network() {
     let Some(world) = world() else { return };
     create(&world, &["inner", "--internal", "--subnet", "10.89.0.0/24"]);
     let running = world.serve(&["--network", "inner"], "inner");
@@ -117,7 +118,7 @@ fn an_internal_network_has_no_way_out_and_none_in() {
             net::OUTSIDE
         ),
     );
-    assert_ne!(out.code, 0, "also when it adds a route itself");
+    assert_ne!(out.code, 0, "even a container that adds a route reaches nobody");
     let at_host = format!("{}:9999", net::HOST);
     let server = world.serve_on_host(&at_host);
     assert_ne!(

@@ -1,4 +1,4 @@
-//! The network of a container that was started without root: pasta.
+//! pasta is the network of a container that was started without root.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ impl PastaHost {
             return None;
         }
         let host = Host::with_dns_servers(&["127.0.0.53"])?;
-        let mut user = User::alone(this_step(), &["user-namespace"])?;
+        let mut user = User::without_ranges(this_step(), &["user-namespace"])?;
         let node = host.bench.dir().join("tun");
         host.sh(&format!(
             "mknod -m 666 {0} c 10 200 && mount --bind {0} /dev/net/tun && rm {0}
@@ -46,7 +46,8 @@ impl PastaHost {
         });
     }
 
-    /// The text that a server at this address of the host sends, once there is one.
+    /// Waits for a server at this address of the host, and returns the text that it
+    /// sends.
     fn fetch(&self, address: &str) -> Option<String> {
         eventually(|| {
             let mut stream = self.host.within(|| TcpStream::connect(address).ok())?;
@@ -75,12 +76,12 @@ impl PastaHost {
 }
 
 #[test]
-fn it_reaches_the_outside_and_not_the_hosts_loopback() {
+fn the_container_reaches_other_hosts_and_not_the_hosts_loopback() {
     let Some(pasta) = PastaHost::new() else { return };
     pasta.serve("198.51.100.1:7001", "hello from outside");
     pasta.serve("127.0.0.1:7002", "the host's secret");
-    // The container ends when the text is there, and does not wait for nc: pasta may lose
-    // the end of a connection that both sides close at the same time.
+    // The container ends when the text is there, and does not wait for nc: pasta may
+    // lose the end of a connection that both sides close at the same time.
     let text = "hello from outside";
     let script =
         format!("(nc -w 60 198.51.100.1 7001 < /dev/null &) | head -c {}", text.len());
@@ -96,7 +97,7 @@ fn it_reaches_the_outside_and_not_the_hosts_loopback() {
 }
 
 #[test]
-fn it_is_the_default_network_without_root() {
+fn pasta_is_the_default_network_without_root() {
     let Some(pasta) = PastaHost::new() else { return };
     let ran = pasta.user.sh(
         &[],
@@ -169,13 +170,14 @@ fn a_port_that_is_in_use_or_privileged_is_refused_before_the_start() {
 }
 
 #[test]
-fn it_is_killed_with_its_runtime() {
+fn pasta_is_killed_with_its_runtime() {
     let Some(pasta) = PastaHost::new() else { return };
     let running = pasta.user.start(&[], &["sleep", "1000"]);
     assert_eq!(pasta.pastas().len(), 1);
     running.kill_runtime();
     pasta.assert_no_pasta();
-    pasta.user.run(&[], &["true"]).exits(0); // and removes what the killed one has left
+    // The next run also removes what the killed one has left.
+    pasta.user.run(&[], &["true"]).exits(0);
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn only_the_host_reaches_a_port_at_127_0_0_1() {
         world.outside(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code,
         0
     );
-    // CVE-2020-8558: a neighbour sends to 127.0.0.1, by way of the host.
+    // CVE-2020-8558: a neighbour sends packets to 127.0.0.1 through the host.
     world.outside(&format!(
         "ip route add 127.0.0.1/32 via {} table local; ip route del local 127.0.0.1 table local; \
                             sysctl -qw net.ipv4.conf.all.route_localnet=1 2>/dev/null || \
@@ -94,7 +94,7 @@ fn a_container_does_not_reach_a_server_on_the_hosts_loopback() {
     let attack = "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; ip addr del 127.0.0.1/8 dev lo 2>/dev/null; \
                   ip route replace 127.0.0.1/32 via 10.77.0.1; curl -sS -m2 http://127.0.0.1:9999/i";
     assert_ne!(world.inside(&running, attack).code, 0);
-    // Without our rule the attack works: otherwise the test would prove nothing.
+    // Without our rule the attack does work.
     world.sh("nft flush chain inet kiste loopback").exits(0);
     world.inside(&running, attack).prints("hello");
     drop((running, server));
@@ -125,7 +125,7 @@ fn the_user_of_a_port_that_is_in_use_is_named() {
         .complains("port 8080/tcp is already in use by container ")
         .complains("hint:");
     assert_eq!(ran.out, "");
-    // No other program on the host can bind it either.
+    // No other program on the host can bind the port either.
     let other = world.sh("timeout 2 busybox nc -l -p 8080 2>&1 </dev/null");
     assert!(other.out.contains("in use"), "{}", other.out);
     drop(running);

@@ -279,7 +279,7 @@ fn in_own_mounts(script: &str) -> [&str; 6] {
     ["unshare", "-m", "sh", "-c", script, "sh"]
 }
 
-/// Returns a script that imports a small image, then one that may not fit. Afterwards
+/// Returns a script that imports a small image, then one that might not fit. Afterwards
 /// the small image must still be there, and no half of the other. `$1` is the program.
 fn full_disk(store: &Path, archive: &Path, size: &str) -> String {
     let (store, archive) = (store.display(), archive.display());

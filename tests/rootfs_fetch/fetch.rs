@@ -1,5 +1,5 @@
-//! Runs `rootfs-fetch.sh` in a test's directory, with what it needs, and checks its
-//! work.
+//! Runs `rootfs-fetch.sh` in a test's directory, which has the tarballs and the fake
+//! programs that it needs, and checks which files are there afterwards.
 
 use assert_cmd::assert::OutputAssertExt;
 use nix::sys::signal::{Signal, killpg};
@@ -24,12 +24,13 @@ impl TestDir {
         dir
     }
 
-    /// Makes a directory in which tar stops before it unpacks: it creates the file
-    /// `started`, and goes on when the FIFO `gate` is opened.
-    pub fn with_gate(without: &[&str]) -> Self {
+    /// Makes a directory in which tar waits before it unpacks: it creates the file
+    /// `started`, and goes on when the FIFO `gate` is opened. The programs `absent` are
+    /// not in PATH.
+    pub fn with_gate(absent: &[&str]) -> Self {
         let dir = TestDir::new();
         dir.little_tarball("little.tar.gz");
-        let path = dir.path_without(without);
+        let path = dir.path_without(absent);
         nix::unistd::mkfifo(&dir.path("gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         dir.fake(
             "tar",
@@ -64,7 +65,8 @@ impl TestDir {
         command
     }
 
-    pub fn mirror(&self, tarball: &[u8]) {
+    /// Puts a tarball into the mirror in this directory, as that of the older Alpine.
+    pub fn put_in_mirror(&self, tarball: &[u8]) {
         let releases = self.path("mirror/v3.20/releases/x86_64");
         fs::create_dir_all(&releases).unwrap();
         fs::write(releases.join(OLDER_ALPINE), tarball).unwrap();
@@ -96,7 +98,7 @@ impl TestDir {
         command
     }
 
-    pub fn start_and_stop_in_tar(&self) -> Running {
+    pub fn start_and_wait_for_tar(&self) -> Running {
         let running = Running::start(self.gated_fetch().stderr(Stdio::null()));
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self.path("started").exists() {
@@ -141,7 +143,7 @@ impl Running {
 
     pub fn signal(&self, signal: Signal) {
         let group = Pid::from_raw(self.child.id().try_into().unwrap());
-        killpg(group, signal).ok(); // nobody may be left
+        killpg(group, signal).ok(); // they may all have ended already
     }
 
     pub fn wait(&mut self) -> ExitStatus {

@@ -16,7 +16,7 @@ const ALL: [&str; 7] =
 fn two_scripts_at_once_make_one_root_file_system() {
     for without in [&[][..], &["flock"]] {
         let dir = TestDir::with_gate(without);
-        let mut first = dir.start_and_stop_in_tar();
+        let mut first = dir.start_and_wait_for_tar();
         let mut second = Running::start(dir.gated_fetch().stderr(Stdio::piped()));
         let mut words = BufReader::new(second.child.stderr.take().unwrap());
         let mut line = String::new();
@@ -37,7 +37,7 @@ fn two_scripts_at_once_make_one_root_file_system() {
 fn the_next_run_cleans_up_after_a_kill() {
     for without in [&[][..], &["flock"]] {
         let dir = TestDir::with_gate(without);
-        let mut killed = dir.start_and_stop_in_tar();
+        let mut killed = dir.start_and_wait_for_tar();
         killed.signal(Signal::SIGKILL);
         killed.wait();
         assert!(!dir.path("rootfs").exists(), "half a root file system");
@@ -55,7 +55,7 @@ fn the_next_run_cleans_up_after_a_kill() {
 #[test]
 fn sigterm_leaves_nothing_behind() {
     let dir = TestDir::with_gate(&[]);
-    let mut ended = dir.start_and_stop_in_tar();
+    let mut ended = dir.start_and_wait_for_tar();
     ended.signal(Signal::SIGTERM);
     assert_eq!(ended.wait().code(), Some(143));
     dir.assert_nothing_else_left(&[

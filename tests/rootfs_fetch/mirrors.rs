@@ -18,7 +18,7 @@ fn a_mirror_in_a_directory_needs_no_network() {
     let dir = TestDir::new();
     match alpine().filter(|path| path.ends_with(OLDER_ALPINE)) {
         Some(tarball) => {
-            dir.mirror(&fs::read(tarball).unwrap());
+            dir.put_in_mirror(&fs::read(tarball).unwrap());
             dir.fetch_older_alpine()
                 .assert()
                 .success()
@@ -27,7 +27,7 @@ fn a_mirror_in_a_directory_needs_no_network() {
         }
         // Without the real tarball, only the mirror's use can be seen: its file is refused.
         None => {
-            dir.mirror(b"not Alpine");
+            dir.put_in_mirror(b"not Alpine");
             dir.fetch_older_alpine().assert().code(1).stderr(contains(OLDER_DIGEST));
         }
     }
@@ -37,7 +37,7 @@ fn a_mirror_in_a_directory_needs_no_network() {
 fn a_wrong_digest_unpacks_nothing() {
     let dir = TestDir::new();
     let tarball = fs::read(dir.little_tarball("little.tar.gz")).unwrap();
-    dir.mirror(&tarball);
+    dir.put_in_mirror(&tarball);
     let found = sha512(&dir.path("little.tar.gz"));
     // As the only source, as the first of several, and as a file with a pinned name.
     fs::rename(dir.path("little.tar.gz"), dir.path(OLDER_ALPINE)).unwrap();

@@ -52,7 +52,10 @@ pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
 /// the command in the background of a pty of its own (sudoers(5), use_pty), and makes
 /// it the foreground when SIGTTIN stops it. Without sudo or mount the test is skipped.
 #[track_caller]
-pub fn in_a_pipeline_below_sudo_it_has_the_keyboard(bench: &Bench, options: &[&str]) {
+pub fn a_command_in_a_pipeline_below_sudo_has_the_keyboard(
+    bench: &Bench,
+    options: &[&str],
+) {
     if !tool("sudo") || !tool("mount") {
         return;
     }

@@ -63,7 +63,7 @@ impl User {
     }
 
     /// Creates a user without a name or subordinate ids.
-    pub fn alone(step: Step, needs: &[&str]) -> Option<Self> {
+    pub fn without_ranges(step: Step, needs: &[&str]) -> Option<Self> {
         User::any(step, &[&["root"], needs].concat())
     }
 

@@ -122,7 +122,7 @@ fn awaited(pid: i32) -> Option<u64> {
 }
 
 /// Finds the device that a descriptor of a process refers to. statx(2) does not ask a
-/// file system in user space, which may not answer (AT_STATX_DONT_SYNC).
+/// file system in user space, which might not answer (AT_STATX_DONT_SYNC).
 fn leads_to(pid: i32, number: u64) -> Option<(u32, u32)> {
     let path = format!("/proc/{pid}/fd/{number}");
     let found = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE).ok()?;

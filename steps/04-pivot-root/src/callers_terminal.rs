@@ -35,7 +35,7 @@ impl RawMode {
     pub(crate) fn restore_input(&self) {
         let mut settings = self.before.clone();
         settings.output_modes = self.raw.output_modes;
-        // `Now`, since `Drain` would wait for a reader that there may not be. The
+        // `Now`, since `Drain` would wait for a reader, and perhaps there is none. The
         // terminal may have been closed.
         let _ = tcsetattr(stdin(), OptionalActions::Now, &settings);
     }

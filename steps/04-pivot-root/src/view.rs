@@ -1,5 +1,5 @@
 //! A root file system as one process opens it and another mounts it. From step 6 on,
-//! the child that mounts it may not be able to reach the directory, and sees its files
+//! the child that mounts it might be unable to reach the directory, and sees its files
 //! with other owners.
 
 use std::os::fd::{AsFd, BorrowedFd};

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_own_id_in_the_middle_leaves_no_gap() {
+    fn the_callers_id_in_the_middle_leaves_no_gap() {
         let map = IdMap::around(1000, 1000, &[(100_000, 65536)]);
         assert_eq!(map.lines(), "0 100000 1000\n1000 1000 1\n1001 101000 64536\n");
         assert_eq!(IdMap::around(5, 1000, &[]).lines(), "5 1000 1\n");

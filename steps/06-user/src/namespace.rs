@@ -178,8 +178,8 @@ impl Ids {
         self.maps.as_ref().is_none_or(|maps| maps.gids.has(gid))
     }
 
-    /// The uid, the gid or the first group of `account` that is not mapped, if one of
-    /// them is not.
+    /// The first of `account`'s uid, gid and other groups that is not mapped. None: all
+    /// of them are.
     pub(crate) fn unmapped(&self, account: &Account) -> Option<String> {
         let Maps { uids, gids, .. } = self.maps.as_ref()?;
         if !uids.has(account.uid) {

@@ -25,7 +25,8 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// Makes the directory of a new container, whose run directory is locked.
+    /// Makes the directory of a new container. The caller holds the lock of its run
+    /// directory.
     ///
     /// It is made below `tmp` and then renamed, so that every container's directory has a
     /// complete note.
@@ -70,13 +71,14 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // After an error, which is reported already. `gc` finds the rest.
+        // Only after an error, which is reported already. `gc` removes what this
+        // cannot.
         let _ = self.store.discard(&self.path);
     }
 }
 
-/// Removes the directory of a container. Only root of a user namespace can remove files of
-/// subordinate ids.
+/// Removes the directory of a container. Files that belong to subordinate ids can be
+/// removed only by root of a user namespace.
 pub(crate) fn remove(store: &Store, path: &Path) -> Result<()> {
     store.discard(path).or_else(|_| store.as_root(|| store.discard(path)))
 }

@@ -68,13 +68,13 @@ fn free_subnet(host: &mut Host) -> Result<Subnet> {
     Ok(with_first_address(ipam::free_ipv4(&used_subnets(host)?)?))
 }
 
-/// Gives the bridge the first address of the subnet.
+/// Returns the subnet with its first address, which is that of the bridge.
 fn with_first_address(subnet: Subnet) -> Subnet {
     subnet.nth(1).map_or(subnet, |first| subnet.at(first))
 }
 
-/// Lists the subnets that the host uses, and those of all networks: the bridge of a
-/// network may not exist now.
+/// Lists the subnets that the host uses, and also those of networks whose bridge does
+/// not exist at the moment.
 fn used_subnets(host: &mut Host) -> Result<Vec<Subnet>> {
     let mut used = ipam::in_use(&mut host.netlink)?;
     let networks = host.store.networks().flat_map(|record| record.network.subnets());
@@ -82,7 +82,8 @@ fn used_subnets(host: &mut Host) -> Result<Vec<Subnet>> {
     Ok(used)
 }
 
-/// Chooses `first`, or the next number that no link and no network has.
+/// Chooses the name `first`, or the same name with the next number that no link and no
+/// network has.
 fn free_bridge(host: &mut Host, first: &str) -> Result<String> {
     let links = host.netlink.links()?;
     let (stem, number) = first.split_at(first.len() - 1);

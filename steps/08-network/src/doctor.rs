@@ -1,4 +1,4 @@
-//! The checks of this step: can the kernel create bridges, cables and packet filter
+//! The checks of this step: can the kernel create bridges, veth pairs and packet filter
 //! rules, and does the host's own firewall drop the packets of containers?
 
 use std::fs::File;

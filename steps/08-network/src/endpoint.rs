@@ -125,7 +125,7 @@ impl Endpoint {
     /// the settings and an automatic network as well.
     ///
     /// # Errors
-    /// All that could not be undone; the rest is.
+    /// Names all that could not be undone. Everything else is undone.
     pub(crate) fn leave(mut self) -> Result<()> {
         self.release()
     }

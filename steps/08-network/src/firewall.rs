@@ -207,8 +207,8 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
     store.update_changes(|changes| changes.rules = kept)
 }
 
-/// Tells whether the host has filter rules of the old iptables, which nf_tables does not
-/// list.
+/// Tells whether the host has filter rules of the old iptables, which nf_tables does
+/// not list.
 pub(crate) fn has_legacy_rules() -> bool {
     ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].iter().any(|path| {
         let tables = fs::read_to_string(path).unwrap_or_default();

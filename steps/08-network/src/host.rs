@@ -29,8 +29,8 @@ impl Host {
         Ok(Host { store: NetworkStore::open(dir)?, netlink: Netlink::open()? })
     }
 
-    /// Adapts rules, settings and bridges to the leases. Goes on past errors, and returns
-    /// them all.
+    /// Adapts rules, settings and bridges to the leases. Goes on past errors, and
+    /// returns them all.
     pub(crate) fn reconcile(&mut self) -> Vec<anyhow::Error> {
         let mut errors = Vec::new();
         let networks: Vec<NetworkRecord> =

@@ -9,8 +9,8 @@
 //!   chooses, and of `port`s; `netlink` makes the cable.
 //! - `network`: the bridge. `create` describes a new one.
 //! - `rules`, by way of `nft`: which packets may pass. `forwarding`: the kernel
-//!   settings that let packets through the host. `firewall`: the tables of other programs that
-//!   would drop them.
+//!   settings that let packets through the host. `firewall`: the tables of other
+//!   programs that would drop them.
 //! - `store`: the files with the networks, the leases and the changes of the host.
 //!   `host` adapts the host to them. `gc` removes the leases of containers that are
 //!   gone.

@@ -139,8 +139,8 @@ mod tests {
 
     #[test]
     fn a_port_that_another_program_has_is_a_conflict() {
-        let name = format!("kiste-ports-{}", std::process::id());
-        let store = NetworkStore::open(&std::env::temp_dir().join(name)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = NetworkStore::open(dir.path()).unwrap();
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = taken.local_addr().unwrap();
         let (ip, host) = (Some(address.ip()), address.port());

@@ -274,8 +274,8 @@ mod tests {
 
     #[test]
     fn a_network_that_does_not_exist_is_not_found() {
-        let name = format!("kiste-networks-{}", std::process::id());
-        let mut store = NetworkStore::open(&std::env::temp_dir().join(name)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = NetworkStore::open(dir.path()).unwrap();
         let error = store.network("web").unwrap_err();
         assert_eq!(Failure::of(&error).failure_kind(), FailureKind::NotFound);
         let error = store.set_leases("web", Vec::new()).unwrap_err();

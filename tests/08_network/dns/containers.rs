@@ -1,4 +1,4 @@
-//! Containers that ask for the names on their network.
+//! Containers ask for the names on their network.
 
 use std::net::UdpSocket;
 use std::sync::atomic::Ordering;
@@ -20,25 +20,29 @@ fn containers_find_each_other_by_each_of_their_names() {
     assert_eq!(host.responders().len(), 1);
     drop(web);
     let gone = eventually(|| host.responders().is_empty().then_some(()));
-    assert!(gone.is_some(), "it exits with the last container");
+    assert!(gone.is_some(), "the responder exits with the last container");
 }
 
 #[test]
-fn it_outlives_the_runtime_that_started_it_but_not_the_last_one() {
+fn the_responder_outlives_the_runtime_that_started_it_but_not_the_last_runtime() {
     let Some(host) = Host::with_dns_servers(&[]) else { return };
     let first = host.start(&["--hostname", "first"], &["sleep", "1000"]);
     let second = host.start(&["--hostname", "second"], &["sleep", "1000"]);
     let responders = host.responders();
     first.kill_runtime();
     host.run(&[], &["nslookup", "second"]).exits(0);
-    assert_eq!(host.responders(), responders, "it is the same one");
+    assert_eq!(
+        host.responders(),
+        responders,
+        "the responder is still the same process"
+    );
     second.kill_runtime();
     let gone = eventually(|| host.responders().is_empty().then_some(()));
-    assert!(gone.is_some(), "it exits with the last runtime, also when that is killed");
+    assert!(gone.is_some(), "the responder exits when the last runtime is killed");
     host.run(&["--hostname", "third"], &["nslookup", "third"]).exits(0);
 }
 
-/// Prints the container's addresses, and waits.
+/// A script that prints the container's addresses, and waits.
 const ADDRESSES: &str =
     "ip -o addr show eth0 | sed 's/.*inet6* //; s/\\/.*//'; echo done; sleep 1000";
 

@@ -1,4 +1,4 @@
-//! A network namespace that stands in for the host.
+//! A network namespace in the place of the host.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,14 +9,15 @@ use kiste_tests::{Bench, Ran, Running, host, net, tool};
 
 use crate::this_step;
 
-/// A network and a mount namespace that stand in for the host, until this is dropped.
+/// A network namespace and a mount namespace in the place of the host. Dropping it
+/// removes them.
 pub struct Host {
     pub bench: Bench,
     holder: Child,
 }
 
 impl Host {
-    /// A host with these DNS servers in its /etc/resolv.conf.
+    /// Makes a host with these DNS servers in its /etc/resolv.conf.
     pub fn with_dns_servers(servers: &[&str]) -> Option<Self> {
         if !tool("ip") || !tool("nsenter") || !tool("unshare") {
             return None;
@@ -44,7 +45,7 @@ impl Host {
         Some(Host { bench, holder })
     }
 
-    /// The command that starts a program in it.
+    /// Returns the words of a command line that starts a program on the host.
     pub fn starter(&self) -> Vec<String> {
         ["nsenter", "-t", &self.holder.id().to_string(), "-n", "-m", "--"]
             .map(String::from)
@@ -59,7 +60,7 @@ impl Host {
         [&["--network-dir", dir], options].concat()
     }
 
-    /// Runs a command in a container to its end.
+    /// Runs a command in a container, until it ends.
     pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
         let (starter, dir) = (self.starter(), self.network_dir());
         let starter: Vec<_> = starter.iter().map(String::as_str).collect();
@@ -101,7 +102,7 @@ impl Host {
         .exits(0);
     }
 
-    /// Runs a shell script in it, as root.
+    /// Runs a shell script on the host, as root.
     pub fn sh(&self, script: &str) -> String {
         let starter = self.starter();
         let output = Command::new(&starter[0])
@@ -113,12 +114,12 @@ impl Host {
         String::from_utf8_lossy(&output.stdout).into()
     }
 
-    /// Calls a function in its network namespace, in a thread of its own.
+    /// Calls a function on a new thread in the host's network namespace.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         net::within(self.holder.id(), work)
     }
 
-    /// The PIDs of the responders that run in it.
+    /// Returns the PIDs of the responders that run on the host.
     pub fn responders(&self) -> Vec<i32> {
         let namespace = host::namespace(self.holder.id(), "net");
         let name =

@@ -17,8 +17,8 @@ use simple_dns::{
 use super::Host;
 use super::server::bytes;
 
-/// A responder at 10.88.0.1. The test asks from the host's own 10.88.0.2, as a container
-/// with that address would.
+/// A responder at 10.88.0.1. The test asks from the host's own 10.88.0.2, as a
+/// container with that address would.
 pub struct LoneResponder {
     pub host: Host,
     directory: PathBuf,
@@ -46,7 +46,7 @@ impl LoneResponder {
         Some(responder)
     }
 
-    /// Starts a responder for the lease file; there may be one already.
+    /// Starts a responder for the lease file, even if there is one already.
     pub fn start_responder(&self, forwarding: &str) -> Ran {
         start_responder(&self.host, &self.leases(), forwarding)
     }
@@ -69,7 +69,7 @@ impl LoneResponder {
         socket
     }
 
-    /// A TCP connection to the responder, from this address.
+    /// Opens a TCP connection to the responder, from this address.
     pub fn connect(&self, from: [u8; 4]) -> TcpStream {
         self.host.within(|| {
             let (family, kind) =
@@ -139,7 +139,7 @@ pub fn question(name: &str, kind: TYPE) -> Vec<u8> {
     bytes(&packet)
 }
 
-/// A parsed answer.
+/// An answer of the responder, parsed.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
     pub code: RCODE,

@@ -1,4 +1,4 @@
-//! DNS servers on the host, whose answers a test chooses.
+//! DNS servers on the host. The test chooses their answers.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub fn server(
     count
 }
 
-/// An answer with the address 192.0.2.`last`.
+/// Returns an answer with the address 192.0.2.`last`.
 pub fn address_answer(packet: &Packet, last: u8) -> Packet<'static> {
     let mut answer = Packet::new_reply(packet.id());
     let question = packet.questions[0].clone().into_owned();

@@ -130,8 +130,8 @@ impl Index {
         &self.images
     }
 
-    /// Adds an image. Another image that has its name loses it. An image without any name
-    /// is listed once.
+    /// Adds an image. If another image had the same name, it loses this name. An image
+    /// that has no name left stays in the list, once.
     pub(crate) fn insert(&mut self, image: TaggedImage) {
         let same_name = |it: &&mut TaggedImage| it.reference == image.reference;
         self.images.iter_mut().filter(same_name).for_each(|it| it.reference = None);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_loses_its_last_name_stays_once_until_it_has_one_again() {
+    fn an_image_without_a_name_is_listed_once_until_it_gets_a_name_again() {
         let mut index = Index::default();
         for (name, of) in [("web", "one"), ("www", "one"), ("web", "two")] {
             index.insert(image(Some(name), of));

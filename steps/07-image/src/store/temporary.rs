@@ -116,7 +116,8 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After an error, which is reported already. `remove_stale` finds the rest.
+        // Something is here only after an error, which is reported already.
+        // `remove_stale` removes what this cannot.
         let name = self.path.file_name().unwrap_or(OsStr::new("."));
         let _ = unpack::remove(&self.parent, name);
     }

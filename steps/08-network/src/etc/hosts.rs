@@ -49,8 +49,8 @@ impl HostsFile {
     }
 }
 
-/// Parses the name of a host or a domain. A space or a newline in it would add a name or
-/// a line to a file.
+/// Parses the name of a host or a domain. A space or a newline in it would add a name
+/// or a line to a file.
 ///
 /// # Errors
 /// A message for the user, when it is no such name.

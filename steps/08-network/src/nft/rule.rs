@@ -119,7 +119,8 @@ impl Rule {
             .connection(libc::NFT_CT_STATE, bits)
     }
 
-    /// Matches packets of a connection to a published port: its destination was changed.
+    /// Matches packets of a connection whose destination was changed: it is to a
+    /// published port.
     pub(crate) fn ct_dnat(self) -> Self {
         // enum ip_conntrack_status: IPS_DST_NAT
         self.describe("ct status dnat").connection(libc::NFT_CT_STATUS, 1 << 5)
