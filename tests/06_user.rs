@@ -40,6 +40,8 @@ mod streams;
 mod systemd;
 #[path = "06_user/terminal.rs"]
 mod terminal;
+#[path = "06_user/volumes.rs"]
+mod volumes;
 
 fn this_step() -> Step {
     step!("06-user")

@@ -81,7 +81,8 @@ fn a_user_without_ranges_is_told_how_to_get_them() {
         "{found}"
     );
     assert!(
-        fix.contains("usermod --add-subuids") && fix.contains(&user.uid.to_string()),
+        fix.contains(&format!("add the line {}:", user.uid))
+            && fix.contains(":65536 to /etc/subuid and /etc/subgid"),
         "{fix}"
     );
 }

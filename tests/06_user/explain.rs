@@ -37,7 +37,7 @@ fn explain_narrates_the_calls_for_an_ordinary_user() {
     let Some(mut user) = without_ranges() else { return };
     let list = "
         parent  clone3
-        child   prctl setsid setresgid setresuid prctl unshare sethostname mount open_tree mount_setattr move_mount
+        child   prctl setsid mount open_tree setresgid setresuid prctl unshare sethostname mount_setattr move_mount
     ";
     let list = [list, MOUNTS_WITHOUT_ROOT, NO_CGROUP, ENTER, COMMAND].concat();
     // With maps in the options, there is no note.
@@ -51,7 +51,7 @@ fn explain_narrates_the_calls_with_subordinate_ids_and_a_user() {
     let Some(mut user) = with_ranges() else { return };
     let list = "
         parent  clone3
-        child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount open_tree move_mount
+        child   prctl setsid mount open_tree setgroups setresgid setresuid prctl unshare sethostname move_mount
     ";
     let console = "
         child   open_tree move_mount
@@ -65,8 +65,8 @@ fn explain_narrates_the_calls_with_subordinate_ids_and_a_user() {
 fn explain_narrates_the_calls_with_userns_auto() {
     let Some(bench) = root_with_idmapped_mounts() else { return };
     let list = "
-        parent  open_tree mount_setattr clone3 mount_setattr
-        child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount move_mount
+        parent  open_tree mount_setattr mount_setattr clone3 mount_setattr
+        child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname move_mount
     ";
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };
     let list = [list, MOUNTS_WITHOUT_ROOT, cgroup, ENTER, BECOME, COMMAND].concat();
@@ -78,7 +78,7 @@ fn explain_narrates_the_calls_with_the_hosts_ids() {
     let Some(bench) = root() else { return };
     let list = "
         parent  clone3
-        child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount open_tree move_mount
+        child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname open_tree move_mount
         child   fsmount move_mount fsmount move_mount fsmount (mknodat)+ move_mount (fsmount move_mount)+
     ";
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };

@@ -58,7 +58,8 @@ fn with_subordinate_ids_the_other_ids_are_also_mapped() {
 #[test]
 fn a_note_says_that_only_the_callers_id_is_mapped_with_the_reason_and_a_hint() {
     let Some(user) = without_ranges() else { return };
-    let hint = format!("--add-subgids 100000-165535 {}", user.uid);
+    // usermod(8) knows no user without a name.
+    let hint = format!("as root: add the line {}:", user.uid);
     let ran = user.run(&[], &["echo", "runs"]);
     ran.prints("runs")
         .complains("note: only your own id is mapped into the container: ")
@@ -121,6 +122,83 @@ fn ranges_are_found_by_name_and_by_uid_and_all_are_used() {
     };
     assert_eq!(kernel::map(running.pid, "uid"), map(user.uid, UIDS));
     assert_eq!(kernel::map(running.pid, "gid"), map(user.gid, GIDS));
+}
+
+/// Administrators lend a user its own id for Docker's userns-remap, and other tools add
+/// lines beside those that are there.
+#[test]
+fn ranges_that_overlap_are_doubled_or_hold_the_users_own_id_are_used_once() {
+    let line = |first: u32, count: u32| format!("{NAME}:{first}:{count}\n");
+    for (lines, rest) in [
+        (line(59_711, 1) + &line(59_811, 1) + &line(UIDS, 65_536), None),
+        (
+            line(UIDS, 65_536) + &line(700_000, 10) + &line(UIDS, 65_536),
+            Some((700_000, 10)),
+        ),
+        (
+            line(UIDS, 65_536) + &line(UIDS + 50_000, 65_536),
+            Some((UIDS + 65_536, 50_000)),
+        ),
+        (line(UIDS, 65_536) + &line(UIDS + 10, 10), None),
+    ] {
+        let Some(user) = User::with_files(this_step(), &["pivot-root"], &lines, &lines)
+        else {
+            return;
+        };
+        let ran = user.sh(&["-u", "1000:1000"], "cat /proc/self/uid_map; id -u");
+        assert_eq!(ran.exits(0).err, "", "{lines}");
+        let map = tidy(&ran.out);
+        assert!(map.contains(&format!("0 {} 1", user.uid)), "{lines}: {map}");
+        assert!(map.contains(&UIDS.to_string()), "{lines}: {map}");
+        let has = |(first, count): (u32, u32)| {
+            // a range that continues the one before is one with it
+            map.contains(&format!("{first} {count}"))
+                || map.contains(&format!("{UIDS} {}", first + count - UIDS))
+        };
+        assert!(rest.is_none_or(has), "{lines}: {map}");
+    }
+}
+
+/// The kernel takes 340 ranges, and less than 4096 bytes.
+#[test]
+fn of_more_ranges_than_a_map_takes_the_largest_are_used() {
+    let few = |count: u32| -> String {
+        let line = |n: u32| format!("{NAME}:{}:1\n", 1_000_000_000 + 2 * n);
+        (0..count).map(line).collect()
+    };
+    for count in [200, 400] {
+        let lines = few(count) + &format!("{NAME}:{UIDS}:65536\n");
+        let Some(user) = User::with_files(this_step(), &["pivot-root"], &lines, &lines)
+        else {
+            return;
+        };
+        let ran = user.sh(&["--userns", "keep-id"], "cat /proc/self/uid_map");
+        assert_eq!(ran.exits(0).err, "");
+        let map = tidy(&ran.out);
+        let mapped = map.lines().filter(|line| line.ends_with(" 1")).count();
+        assert!((100..340).contains(&mapped), "{mapped} of {count}");
+        let (ids, own) = (65_536 + mapped as u32, user.uid);
+        assert!(map.contains(&format!("{own} {own} 1")), "{map}");
+        let sum = |line: &str| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap();
+        assert_eq!(map.lines().map(sum).sum::<u32>(), ids, "{map}");
+    }
+}
+
+#[test]
+fn the_hint_proposes_a_range_that_no_user_has() {
+    let others = "somebody:100000:65536\nanother:165536:65536\n";
+    let Some(user) = User::with_files(this_step(), &["pivot-root"], others, "") else {
+        return;
+    };
+    user.run(&[], &["true"]).exits(0).complains(&format!(
+        "usermod --add-subuids 231072-296607 --add-subgids 231072-296607 {NAME}"
+    ));
+    let all = "somebody:1:4294967294\n";
+    let Some(user) = User::with_files(this_step(), &["pivot-root"], all, all) else {
+        return;
+    };
+    let ran = user.run(&[], &["true"]);
+    assert!(!ran.exits(0).err.contains("usermod"), "{}", ran.err);
 }
 
 /// A mistake in /etc/subuid must not cause a panic.

@@ -69,6 +69,30 @@ fn with_userns_auto_root_inside_is_no_user_of_the_host() {
     assert_ne!(firsts[0], firsts[1]);
 }
 
+/// Another container, which has noted all ids but the last 65536.
+#[test]
+fn ids_that_another_container_has_are_not_taken() {
+    let Some(bench) = root_with_idmapped_mounts() else { return };
+    let other = bench.run_dirs().join("0123456789ab");
+    fs::create_dir_all(&other).unwrap();
+    let lock = fs::File::open(&other).unwrap();
+    lock.lock().unwrap();
+    let last = 1_879_048_192 - 65_536;
+    fs::write(other.join("ids"), format!("524288 {}\n", last - 524_288)).unwrap();
+    let auto = ["--userns", "auto"];
+    let running = bench.start(&auto, &SLEEP);
+    assert_eq!(first_host_id(running.pid), last);
+    bench.run(&auto, &["true"]).exits(125).complains("leave no 65536 ids");
+    bench.run(&["--uid-map", "0:600000:10"], &["true"]).exits(0);
+    drop(running);
+    assert_eq!(
+        first_host_id(bench.start(&auto, &SLEEP).pid),
+        last,
+        "they are free again"
+    );
+    fs::remove_dir_all(other).unwrap();
+}
+
 #[test]
 fn files_keep_their_owners_inside_and_on_the_disk() {
     let Some(bench) = root_with_idmapped_mounts() else { return };

@@ -8,7 +8,7 @@ use crate::tiny::tiny;
 /// The calls up to the overlay, which takes the place of step 6's directory.
 const BEGIN: &str = "
     parent  clone3
-    child   prctl setsid setgroups setresgid setresuid prctl unshare sethostname mount
+    child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname
     child   chdir fsmount fchdir move_mount
 ";
 const ENTER: &str = "

@@ -1,9 +1,11 @@
 //! The options that every step has, as clap reads them. They become plain values here,
 //! and nothing below knows clap or reads the environment.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
+use rustix::process::geteuid;
 
 use crate::narration::{self, Format, Plan};
 
@@ -75,17 +77,38 @@ pub struct RunDirArgs {
 impl RunDirArgs {
     /// The directory in which each container has its run directory.
     pub fn parent(&self) -> PathBuf {
-        let user = rustix::process::geteuid();
-        let of_user = || match std::env::var_os("XDG_RUNTIME_DIR")
-            .filter(|it| !it.is_empty())
-        {
-            _ if user.is_root() => "/run/kiste".into(),
-            Some(runtime) => Path::new(&runtime).join("kiste"),
-            // There is no login manager here: basedir-spec, XDG_RUNTIME_DIR.
-            None => std::env::temp_dir().join(format!("kiste-run-{}", user.as_raw())),
-        };
-        self.run_dir.clone().unwrap_or_else(of_user)
+        let user = geteuid();
+        self.run_dir.clone().unwrap_or_else(|| match user.is_root() {
+            true => "/run/kiste".into(),
+            false => of_user(user.as_raw()),
+        })
     }
+}
+
+/// The place of an ordinary user. Any user can make any name in /tmp, and it would be
+/// refused. So it comes after those that only this user can make something in, and
+/// where another has the name, the user's home does.
+fn of_user(uid: u32) -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(runtime) = variable("XDG_RUNTIME_DIR") {
+        return Path::new(&runtime).join("kiste");
+    }
+    // The login manager has made it, and this program was not started by a login.
+    let runtime = Path::new("/run/user").join(uid.to_string());
+    if owner(&runtime) == Some(uid) {
+        return runtime.join("kiste");
+    }
+    let temporary = std::env::temp_dir().join(format!("kiste-run-{uid}"));
+    let home = variable("HOME").map(PathBuf::from);
+    match (owner(&temporary), home.filter(|home| owner(home) == Some(uid))) {
+        (Some(other), Some(home)) if other != uid => home.join(".local/state/kiste"),
+        _ => temporary,
+    }
+}
+
+/// The user whom a path belongs to, if there is something.
+fn owner(path: &Path) -> Option<u32> {
+    path.symlink_metadata().ok().map(|found| found.uid())
 }
 
 #[cfg(test)]
@@ -98,7 +121,7 @@ mod tests {
             RunDirArgs { run_dir: run_dir.map(PathBuf::from) }.parent()
         };
         assert_eq!(parent(Some("here")), Path::new("here"));
-        let is_root = rustix::process::geteuid().is_root();
+        let is_root = geteuid().is_root();
         assert_eq!(parent(None) == Path::new("/run/kiste"), is_root);
     }
 }

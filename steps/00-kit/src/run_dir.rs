@@ -51,7 +51,7 @@ impl RunDir {
             call("the note that this container lives", "mkdir", path.display(), || {
                 make(&path)
             })
-            .hint_on(Errno::EACCES, "the run directory belongs to root: use sudo")?;
+            .hint_on(Errno::EACCES, hint_for_access(parent))?;
             // Between mkdir and flock, `gc` may have found it unlocked and removed it.
             if let Some(directory) = lock(&path)? {
                 let run_dir = RunDir { path, directory };
@@ -217,12 +217,24 @@ impl Abandoned {
 /// sticky bit of /tmp does not help: every user may make new entries there.
 fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
     let hint = match found.uid() {
-        0 if !geteuid().is_root() => "the run directory belongs to root: use sudo",
+        0 if !geteuid().is_root() => OF_ROOT,
         _ => {
             "what is noted there is killed and removed: let --run-dir be one that only you can write to"
         }
     };
     ensure_private(parent, found).hint(hint)
+}
+
+const OF_ROOT: &str = "the run directory belongs to root: use sudo";
+
+/// The hint for a user who may not make a directory in `parent`.
+fn hint_for_access(parent: &Path) -> &'static str {
+    match parent.symlink_metadata().map(|found| found.uid()) {
+        Ok(owner) if owner != 0 && owner != geteuid().as_raw() => {
+            "it belongs to another user: choose another directory with --run-dir"
+        }
+        _ => OF_ROOT,
+    }
 }
 
 /// The mode of a parent that we made and may remove: the sticky bit marks it.
@@ -240,7 +252,9 @@ fn make(path: &Path) -> io::Result<()> {
             // This container is the first; or the last one has just removed the empty
             // parent.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                builder.recursive(true).mode(MARKED).create(parent)?;
+                let above = parent.parent().unwrap_or(parent);
+                builder.recursive(true).mode(0o700).create(above)?;
+                builder.mode(MARKED).create(parent)?;
             }
             done => return done,
         }

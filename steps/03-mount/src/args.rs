@@ -9,6 +9,7 @@ use kit::{Failure, FailureKind};
 
 use crate::propagation::Propagation;
 use crate::request::Request;
+use crate::sources::find_sources;
 
 /// The mounts of the container, and their propagation.
 #[derive(clap::Args, Clone, Debug)]
@@ -36,12 +37,19 @@ pub struct Args {
 }
 
 impl Args {
-    /// Collects the mounts from all three options, those nearer to the root first, so
-    /// that none hides another.
+    /// Collects the mounts from all three options, and looks up their sources.
     ///
     /// # Errors
-    /// A usage error (exit code 2) when two have the same target.
+    /// A usage error (exit code 2) when two have the same target; and when a source is
+    /// missing, or the caller may not reach it.
     pub fn requests(&self) -> Result<Vec<Request>> {
+        let mut requests = self.in_order()?;
+        find_sources(&mut requests)?;
+        Ok(requests)
+    }
+
+    /// The requests, those nearer to the root first, so that none hides another.
+    fn in_order(&self) -> Result<Vec<Request>> {
         let mut requests = [&self.mount[..], &self.tmpfs, &self.volume].concat();
         let mut targets = HashSet::new();
         if let Some(second) =
@@ -94,7 +102,7 @@ mod tests {
             tmpfs: ["/m", "/a"].map(|text| Request::tmpfs(text).unwrap()).into(),
         };
         let targets: Vec<_> = args
-            .requests()
+            .in_order()
             .unwrap()
             .into_iter()
             .map(|request| request.target)

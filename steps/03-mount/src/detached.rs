@@ -146,6 +146,21 @@ impl Detached {
         )
     }
 
+    /// Takes it, and the mounts below it, out of their peer groups. A mount that the
+    /// parent clones is in one with the host's until then.
+    ///
+    /// # Errors
+    /// The kernel's, from mount_setattr(2).
+    #[track_caller]
+    pub fn make_private(&self) -> Result<()> {
+        kit::call(
+            "mounts made on it do not reach the host",
+            "mount_setattr",
+            format_args!("{}, MS_PRIVATE", self.name),
+            || sys::make_private(self.mount.as_fd()),
+        )
+    }
+
     /// Maps the owners of its files by a user namespace: a file that root owns on the
     /// disk is owned by root there (mount_setattr(2), MOUNT_ATTR_IDMAP).
     ///

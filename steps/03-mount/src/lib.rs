@@ -17,6 +17,8 @@ mod parse;
 mod propagation;
 mod request;
 mod resolve;
+mod source;
+mod sources;
 mod sys;
 #[cfg(test)]
 mod test_root;
@@ -34,6 +36,8 @@ pub use fs_context::FsContext;
 pub use inside::Targets;
 pub use propagation::Propagation;
 pub use request::{Request, Source};
+pub use source::BindSource;
+pub use sources::{bind_sources, copy_sources, find_sources};
 
 /// The namespace of this step: clone(2), CLONE_NEWNS (it was the first kind of
 /// namespace, so its name says no more than that).

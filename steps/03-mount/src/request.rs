@@ -4,12 +4,13 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use kit::{Failure, FailureKind, Hint};
+use kit::{Failure, FailureKind};
 
 use crate::attributes::{AttributeChange, Attributes, Recursion};
 use crate::detached::Detached;
 use crate::inside::{self, TargetKind, Targets};
 use crate::mount_point;
+use crate::source::BindSource;
 
 /// A mount that was requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file or directory of the host, alone or with the mounts below it.
-    Bind(PathBuf, Recursion),
+    Bind(BindSource, Recursion),
     /// A new file system.
     New {
         /// Its type, as in /proc/filesystems.
@@ -49,8 +50,8 @@ impl Request {
     pub(crate) fn mount(&self, root: BorrowedFd<'_>, targets: Targets) -> Result<()> {
         self.check()?;
         let (mount, recursion, kind) = match &self.source {
-            Source::Bind(path, recursion) => {
-                (Detached::bind(path, *recursion)?, *recursion, kind_of(path)?)
+            Source::Bind(source, recursion) => {
+                (source.bind(*recursion)?, *recursion, source.kind()?)
             }
             Source::New { kind, options } => {
                 (new(kind, options)?, Recursion::Alone, TargetKind::Directory)
@@ -70,7 +71,7 @@ impl Request {
     pub fn make_target(&self, root: BorrowedFd<'_>) -> Result<()> {
         self.check()?;
         let kind = match &self.source {
-            Source::Bind(path, _) => kind_of(path)?,
+            Source::Bind(source, _) => source.kind()?,
             Source::New { .. } => TargetKind::Directory,
             Source::MountPoint => return mount_point::make(root, &self.target),
         };
@@ -120,19 +121,6 @@ fn new(kind: &str, options: &[(String, String)]) -> Result<Detached> {
         _ => "a new file system of this type",
     };
     Detached::new(kind, &options, Attributes::empty(), why)
-}
-
-/// Looks whether the source of a bind mount is a directory or a file.
-fn kind_of(path: &Path) -> Result<TargetKind> {
-    let metadata = kit::call(
-        "is the source a directory or a file?",
-        "stat",
-        path.display(),
-        || std::fs::metadata(path),
-    );
-    let metadata = metadata
-        .hint("the source of a bind mount must be there before it is mounted")?;
-    Ok(if metadata.is_dir() { TargetKind::Directory } else { TargetKind::File })
 }
 
 #[cfg(test)]

@@ -24,6 +24,12 @@ pub fn mount_setattr(
     set(mount, attributes, recursion)
 }
 
+/// mount_setattr(2): makes a mount and those below it private.
+pub fn make_private(mount: BorrowedFd<'_>) -> io::Result<()> {
+    let attributes = libc::mount_attr { propagation: libc::MS_PRIVATE, ..NOTHING };
+    set(mount, attributes, Recursion::Recursive)
+}
+
 /// mount_setattr(2), MOUNT_ATTR_IDMAP: maps the owners of its files by a user
 /// namespace.
 pub fn idmap(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -> io::Result<()> {

@@ -17,11 +17,22 @@ pub struct RootView {
 }
 
 impl RootView {
-    /// Makes a detached mount of the directory.
+    /// In the parent: makes a detached mount of the directory.
     ///
     /// # Errors
     /// When the directory does not exist.
     pub fn open(rootfs: &Rootfs) -> Result<Self> {
+        let view = RootView::open_here(rootfs)?;
+        view.mount.make_private()?;
+        Ok(view)
+    }
+
+    /// In the child, once its mounts are isolated: makes a detached mount of the
+    /// directory.
+    ///
+    /// # Errors
+    /// When the directory does not exist.
+    pub fn open_here(rootfs: &Rootfs) -> Result<Self> {
         RootView::of_directory(rootfs, rootfs.open()?.as_fd())
     }
 

@@ -7,9 +7,9 @@ use kit::Failure;
 use nix::unistd::geteuid;
 
 use crate::account::Account;
-use crate::helpers::{Helpers, hint_for_more_ids};
+use crate::helpers::Helpers;
 use crate::namespace::Ids;
-use crate::{plan, subid};
+use crate::plan;
 
 /// Does this work as root. Another caller does it as root of a new user namespace: only
 /// there can a process make, read and remove files of the caller's subordinate ids. The
@@ -66,9 +66,4 @@ fn in_process(
         ))
         .into()),
     }
-}
-
-/// The hint how the caller gets the subordinate ids that images may use.
-pub fn how_to_get_ids() -> String {
-    hint_for_more_ids(&subid::caller())
 }

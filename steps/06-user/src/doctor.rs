@@ -7,11 +7,12 @@ use kit::doctor::{self, Check};
 use nix::unistd::{getegid, geteuid};
 
 use crate::account::Account;
-use crate::helpers::{Helpers, hint_for_more_ids};
+use crate::helpers::Helpers;
 use crate::id_map::IdMap;
+use crate::more_ids::how_to_get_ids;
 use crate::namespace::{Ids, Writer};
-use crate::plan::{ENOUGH, why_own_id_only};
-use crate::subid::{self, SubidRange};
+use crate::plan::why_own_id_only;
+use crate::subid::{self, ENOUGH};
 
 /// The kit's checks. Root is no longer required: from this step on, few options need
 /// it.
@@ -115,15 +116,12 @@ fn uidmap(helpers: &Helpers) -> Check {
 }
 
 fn ranges(helpers: &Helpers) -> Check {
-    let hint = hint_for_more_ids(&subid::caller());
+    let hint = how_to_get_ids(helpers);
     let (uids, gids) = match subid::of_caller() {
         Ok(ranges) => ranges,
         Err(error) => return Check::missing("subids", kit::Failure::of(&error), hint),
     };
-    let count = |ranges: &[SubidRange]| {
-        ranges.iter().map(|(_, count)| u64::from(*count)).sum::<u64>()
-    };
-    match count(&uids).min(count(&gids)) {
+    match subid::count(&uids).min(subid::count(&gids)) {
         0 => {
             let found = why_own_id_only(helpers, &uids, &gids).unwrap_or_default();
             Check::missing(

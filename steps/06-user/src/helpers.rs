@@ -77,11 +77,3 @@ fn write(
         message
     })
 }
-
-/// The hint how a user gets more ids.
-pub(crate) fn hint_for_more_ids(user: &str) -> String {
-    format!(
-        "for more, install the package uidmap, and as root: usermod --add-subuids 100000-165535 \
-         --add-subgids 100000-165535 {user} (a range that /etc/subuid does not list yet)"
-    )
-}

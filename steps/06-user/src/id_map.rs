@@ -21,6 +21,8 @@ pub struct IdMap(Vec<IdRange>);
 
 /// The most ranges of a map: user_namespaces(7).
 const MOST_RANGES: usize = 340;
+/// The text of a map is shorter than a page, of which the smallest is this one.
+const PAGE_SIZE: usize = 4096;
 
 impl IdRange {
     /// Makes a range of `size` ids: the first is `inside` in the namespace, and
@@ -71,12 +73,8 @@ impl IdMap {
     /// When there is none, or more than the 340 that the kernel takes; or when two of
     /// them overlap, inside or outside.
     pub fn new(ranges: Vec<IdRange>) -> Result<Self, String> {
-        match ranges.len() {
-            0 => return Err("no ranges: a map has at least one".into()),
-            count if count > MOST_RANGES => {
-                return Err(format!("{count} ranges: the kernel takes {MOST_RANGES}"));
-            }
-            _ => {}
+        if ranges.is_empty() {
+            return Err("no ranges: a map has at least one".into());
         }
         for (index, one) in ranges.iter().enumerate() {
             let inside = |range: &IdRange| (range.inside, range.size);
@@ -89,7 +87,21 @@ impl IdMap {
                 return Err(format!("{one} and {other} overlap: an id is mapped once"));
             }
         }
-        Ok(IdMap(ranges))
+        let map = IdMap(ranges);
+        map.check_length().map(|()| map)
+    }
+
+    /// Checks that the kernel takes a map of this length: user_namespaces(7).
+    fn check_length(&self) -> Result<(), String> {
+        let (count, length) = (self.0.len(), self.lines().len());
+        if count > MOST_RANGES {
+            Err(format!("{count} ranges: the kernel takes {MOST_RANGES}"))
+        } else if length >= PAGE_SIZE {
+            let most = PAGE_SIZE - 1;
+            Err(format!("{length} bytes of ranges: the kernel takes {most}"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes a map of one id.
@@ -98,8 +110,25 @@ impl IdMap {
     }
 
     /// Makes a map in which `inside` stands for `own`, and the other ids from 0 on
-    /// stand for those of the ranges `spare` (first, count), in order.
+    /// stand for those of the ranges `spare` (first, count), in order. Where these are
+    /// more than the kernel takes, the smallest are left out.
     pub fn around(inside: u32, own: u32, spare: &[(u32, u32)]) -> Self {
+        let mut by_size: Vec<usize> = (0..spare.len()).collect();
+        by_size.sort_by_key(|index| std::cmp::Reverse(spare[*index].1));
+        let mut most = spare.len().min(MOST_RANGES);
+        loop {
+            let mut used = by_size[..most].to_vec();
+            used.sort_unstable();
+            let used: Vec<_> = used.into_iter().map(|index| spare[index]).collect();
+            let map = IdMap::around_all(inside, own, &used);
+            if most == 0 || map.check_length().is_ok() {
+                return map;
+            }
+            most -= 1;
+        }
+    }
+
+    fn around_all(inside: u32, own: u32, spare: &[(u32, u32)]) -> Self {
         let mut ranges = Vec::new();
         let mut next = 0; // the first id inside that is not mapped yet
         for (first, count) in spare {

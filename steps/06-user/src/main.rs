@@ -88,10 +88,12 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
+    let ids = ids.reserve(&run_dir)?; // 06: which no other container has
     // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     let started = Instant::now();
 
+    ids.copy_sources(&mounts)?; // 06: those that only root reaches
     let view = ids.root_view(&rootfs)?;
     let namespaces =
         ids.namespace() | uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
@@ -105,12 +107,15 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         })
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
+            args.mount.propagation.isolate()?; // 03: later mounts stay inside
+            mount::bind_sources(&mounts)?; // 03: as the caller reaches them
+            let own_view = ids.root_view_here(&rootfs)?; // 04: in the same way
             ids.enter(parent)?; // 06: becomes root of its user namespace
             cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
-            args.mount.propagation.isolate()?; // 03: later mounts stay inside
             // 04: its /
-            let root = user::open_root(view.as_ref(), &rootfs, &mounts)?;
+            let view = view.as_ref().or(own_view.as_ref());
+            let root = user::open_root(view, &rootfs, &mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts

@@ -30,6 +30,8 @@ struct Maps {
     uids: IdMap,
     gids: IdMap,
     writer: Writer,
+    /// Whether other ids would do as well: the caller did not name them.
+    is_chosen: bool,
 }
 
 /// The process that writes the maps.
@@ -56,7 +58,24 @@ impl Ids {
         gids: IdMap,
         writer: Writer,
     ) -> Self {
-        Ids { first, maps: Some(Maps { uids, gids, writer }) }
+        Ids { first, maps: Some(Maps { uids, gids, writer, is_chosen: false }) }
+    }
+
+    /// Says that other ids would do as well.
+    pub(crate) fn chosen(mut self) -> Self {
+        self.maps.iter_mut().for_each(|maps| maps.is_chosen = true);
+        self
+    }
+
+    /// Whether other ids would do as well.
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.maps.as_ref().is_some_and(|maps| maps.is_chosen)
+    }
+
+    /// The ids on the host that the maps have: the first ones, and their numbers.
+    pub(crate) fn outside(&self) -> Vec<(u32, u32)> {
+        let maps = self.maps.iter().flat_map(|maps| [&maps.uids, &maps.gids]);
+        maps.flat_map(IdMap::ranges).map(|range| (range.outside, range.size)).collect()
     }
 
     /// The flag for clone(2): CLONE_NEWUSER, or none for the host's ids.
@@ -82,7 +101,7 @@ impl Ids {
         views: impl IntoIterator<Item = &'a Detached>,
     ) -> Result<()> {
         pipes::let_all_open();
-        let Some(Maps { uids, gids, writer }) = &self.maps else { return Ok(()) };
+        let Some(Maps { uids, gids, writer, .. }) = &self.maps else { return Ok(()) };
         match writer {
             Writer::Helpers(helpers) => helpers.write(child, uids, gids),
             Writer::Root => {
@@ -124,6 +143,28 @@ impl Ids {
         Ok(Some(view))
     }
 
+    /// In the child, before it enters its ids: opens a view of the root file system,
+    /// if it is to have other ids than the caller, who named the directory.
+    ///
+    /// # Errors
+    /// As [`Ids::root_view`].
+    pub fn root_view_here(&self, rootfs: &Rootfs) -> Result<Option<RootView>> {
+        let is_here = self.maps.is_some() && !self.needs_idmapped_mounts();
+        is_here.then(|| RootView::open_here(rootfs)).transpose()
+    }
+
+    /// In the parent, as root: makes mounts of the volumes that only root can reach.
+    /// Another caller has no rights that the child has not.
+    ///
+    /// # Errors
+    /// As [`mount::copy_sources`].
+    pub fn copy_sources(&self, requests: &[Request]) -> Result<()> {
+        match self.needs_idmapped_mounts() {
+            true => mount::copy_sources(requests),
+            false => Ok(()),
+        }
+    }
+
     /// The user that a process becomes when it enters the namespace.
     pub(crate) fn first(&self) -> &Account {
         &self.first
@@ -162,7 +203,7 @@ impl Ids {
     }
 }
 
-/// In the child: mounts the root file system, from the parent's view if there is one.
+/// In the child: mounts the root file system, from a view of it if there is one.
 ///
 /// # Errors
 /// As [`Root::open`].

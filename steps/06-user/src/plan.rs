@@ -6,13 +6,12 @@ use kit::{Failure, FailureKind, Id};
 use nix::unistd::{getegid, geteuid};
 
 use crate::account::Account;
-use crate::helpers::{Helpers, hint_for_more_ids};
-use crate::id_map::{IdMap, IdRange};
+use crate::free_ids;
+use crate::helpers::Helpers;
+use crate::id_map::IdMap;
+use crate::more_ids::how_to_get_ids;
 use crate::namespace::{Ids, Writer};
 use crate::subid::{self, SUBGID, SUBUID, SubidRange};
-
-/// The number of ids of a whole system: 0 to 65535, the last of which is `nobody`'s.
-pub(crate) const ENOUGH: u32 = 1 << 16;
 
 /// The choice of a user namespace and of its ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +50,7 @@ impl Userns {
                 let failure = failure.kind(FailureKind::Refused);
                 Err(failure.hint("leave it out, or use sudo").into())
             }
-            (Userns::Auto, true) => of_nobody(id),
+            (Userns::Auto, true) => free_ids::of_no_user(id),
             (Userns::Auto | Userns::Default, false) => {
                 with_notice(Account::of_id(0, 0), helpers)
             }
@@ -98,8 +97,7 @@ fn with_notice(first: Account, helpers: &Helpers) -> Result<Ids> {
         kit::notice(format_args!(
             "note: only your own id is mapped into the container: {reason}"
         ));
-        let hint = hint_for_more_ids(&subid::caller());
-        kit::notice(format_args!("hint: {hint}"));
+        kit::notice(format_args!("hint: {}", how_to_get_ids(helpers)));
     }
     Ok(ids)
 }
@@ -144,57 +142,9 @@ pub(crate) fn why_own_id_only(
     }
 }
 
-/// The ids that systemd reserves for containers: <https://systemd.io/UIDS-GIDS>.
-const CONTAINERS: std::ops::Range<u32> = 524_288..1_879_048_192;
-
-/// For root: finds a range of ids that no user of the host has. The container's id
-/// chooses the range, so that two containers seldom share one.
-fn of_nobody(id: &Id) -> Result<Ids> {
-    let taken = subid::of_all_users()?;
-    let blocks = (CONTAINERS.end - CONTAINERS.start) / ENOUGH;
-    let wanted =
-        u64::from_str_radix(id.as_str(), 16).unwrap_or_default() % u64::from(blocks);
-    let starts =
-        (0..blocks).map(|n| CONTAINERS.start + (wanted as u32 + n) % blocks * ENOUGH);
-    let is_free = |start: &u32| {
-        !taken
-            .iter()
-            .any(|(first, count)| *start < first + count && *first < start + ENOUGH)
-    };
-    let start = starts.into_iter().find(is_free);
-    let Some(outside) = start else {
-        return Err(Failure::new(format_args!(
-            "{SUBUID} and {SUBGID} leave no 65536 ids for a container"
-        ))
-        .into());
-    };
-    let map = IdRange::new(0, outside, ENOUGH)
-        .and_then(|range| IdMap::new(vec![range]))
-        .map_err(Failure::new)?;
-    Ok(Ids::new(Account::of_id(0, 0), map.clone(), map, Writer::Root))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn root_gets_the_range_that_the_containers_id_chooses_if_no_user_has_it() {
-        let (first, end, size) = (524_288, 1_879_048_192, 65_536);
-        let taken = subid::of_all_users().unwrap();
-        for _ in 0..20 {
-            let id = Id::random().unwrap();
-            let number = u64::from_str_radix(id.as_str(), 16).unwrap();
-            let outside = first + number % ((end - first) / size) * size;
-            let overlaps = |range: &SubidRange| {
-                u64::from(range.0) < outside + size
-                    && outside < u64::from(range.0) + u64::from(range.1)
-            };
-            let expected = format!("uids 0 {outside} {size}; gids 0 {outside} {size}");
-            let is_free = !taken.iter().any(overlaps);
-            assert_eq!(of_nobody(&id).unwrap().shown() == expected, is_free, "{id}");
-        }
-    }
 
     #[test]
     fn a_document_can_make_ids_of_maps_without_options() {

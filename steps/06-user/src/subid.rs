@@ -4,30 +4,32 @@ use std::fs;
 use std::io;
 
 use anyhow::{Context, Result};
-use nix::unistd::{User, geteuid};
+use nix::unistd::{User, getegid, geteuid};
 
 /// The list of users and of the user ids that each of them may map.
 pub const SUBUID: &str = "/etc/subuid";
 /// The list of users and of the group ids that each of them may map.
 pub const SUBGID: &str = "/etc/subgid";
 
+/// The number of ids of a whole system: 0 to 65535, the last of which is `nobody`'s.
+pub const ENOUGH: u32 = 1 << 16;
+
 /// A range of subordinate ids: the first id, and their number.
 pub type SubidRange = (u32, u32);
 
-/// The caller's name, or its number if it has no name.
-pub fn caller() -> String {
-    let name = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
-    name.unwrap_or_else(|| geteuid().to_string())
-}
-
-/// Reads the caller's subordinate user ids and group ids.
+/// Reads the caller's subordinate user ids and group ids: each id once, and without the
+/// caller's own, which administrators list for other tools.
 ///
 /// # Errors
 /// When a file exists and cannot be read.
 pub fn of_caller() -> Result<(Vec<SubidRange>, Vec<SubidRange>)> {
-    let of =
-        |file| read(file).map(|text| parse(&text, Some(&caller()), geteuid().as_raw()));
-    Ok((of(SUBUID)?, of(SUBGID)?))
+    let uid = geteuid();
+    let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
+    let of = |file, own| {
+        let text = read(file)?;
+        Ok::<_, anyhow::Error>(once(&parse(&text, name.as_deref(), uid.as_raw()), own))
+    };
+    Ok((of(SUBUID, uid.as_raw())?, of(SUBGID, getegid().as_raw())?))
 }
 
 /// Reads the subordinate ids of all users, of both kinds.
@@ -53,12 +55,50 @@ fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<SubidRange> {
     let is_ours = |owner: &str, (_, count): SubidRange| {
         count > 0 && (Some(owner) == name || owner == uid)
     };
-    let mut ranges: Vec<SubidRange> = entries(text)
+    entries(text)
         .filter(|(owner, range)| is_ours(owner, *range))
         .map(|(_, range)| range)
-        .collect();
-    ranges.dedup();
-    ranges
+        .collect()
+}
+
+/// The ids of these ranges, in their order: each once, and without `own`. The kernel
+/// refuses a map that has an id twice.
+fn once(ranges: &[SubidRange], own: u32) -> Vec<SubidRange> {
+    let mut seen = vec![(own, 1)];
+    let mut all: Vec<SubidRange> = Vec::new();
+    for range in ranges {
+        for (first, count) in without(*range, &seen) {
+            match all.last_mut() {
+                Some(last) if last.0 + last.1 == first => last.1 += count,
+                _ => all.push((first, count)),
+            }
+        }
+        seen.push(*range);
+    }
+    all
+}
+
+/// The parts of a range that none of the others has.
+fn without(range: SubidRange, others: &[SubidRange]) -> Vec<SubidRange> {
+    let mut parts = vec![(range.0, range.0 + range.1)];
+    for &(first, count) in others {
+        let end = first + count;
+        let rest =
+            |(from, to): (u32, u32)| [(from, to.min(first)), (from.max(end), to)];
+        parts =
+            parts.into_iter().flat_map(rest).filter(|(from, to)| from < to).collect();
+    }
+    parts.into_iter().map(|(from, to)| (from, to - from)).collect()
+}
+
+/// The number of ids in these ranges.
+pub fn count(ranges: &[SubidRange]) -> u64 {
+    ranges.iter().map(|(_, count)| u64::from(*count)).sum()
+}
+
+/// Whether none of the ranges has one of the `size` ids from `start` on.
+pub fn is_free(start: u32, size: u32, ranges: &[SubidRange]) -> bool {
+    !ranges.iter().any(|(first, count)| start < first + count && *first < start + size)
 }
 
 /// Parses lines of `NAME-OR-UID:FIRST:COUNT`. A malformed line is skipped, as
@@ -82,6 +122,27 @@ mod tests {
         assert_eq!(parse(text, Some("alice"), 1000), [(100_000, 65536), (300_000, 10)]);
         assert_eq!(parse(text, None, 1000), [(300_000, 10)]);
         assert_eq!(parse(text, Some("carol"), 1002), []);
+    }
+
+    #[test]
+    fn an_id_that_is_listed_twice_is_used_once_and_the_callers_own_not_at_all() {
+        let own = 1000;
+        for (ranges, expected) in [
+            (&[(1000, 1), (5000, 10)][..], &[(5000, 10)][..]),
+            (&[(5000, 10), (7000, 3), (5000, 10)], &[(5000, 10), (7000, 3)]),
+            (&[(5000, 10), (5005, 10)], &[(5000, 15)]),
+            (&[(5005, 10), (5000, 10)], &[(5005, 10), (5000, 5)]),
+            (&[(5005, 2), (5000, 10)], &[(5005, 2), (5000, 5), (5007, 3)]),
+            (&[(990, 20)], &[(990, 10), (1001, 9)]),
+            (&[(5000, 10), (5010, 10)], &[(5000, 20)]),
+            (
+                &[(u32::MAX - 1, 1), (1, u32::MAX - 1)],
+                &[(u32::MAX - 1, 1), (1, 999), (1001, u32::MAX - 1002)],
+            ),
+            (&[(1000, 1)], &[]),
+        ] {
+            assert_eq!(once(ranges, own), expected, "{ranges:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The root file system of a container: a directory, or the layers of an image with a
 //! layer of its own on top.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -45,6 +46,8 @@ pub struct Base {
     rootfs: Rootfs,
     /// A view of the directory, if it is one and its owners are mapped.
     view: Option<RootView>,
+    /// The child's own view of the directory, where it will have other ids.
+    own_view: OnceCell<RootView>,
     /// The image; None for a directory.
     layered: Option<Layered>,
     config: RunConfig,
@@ -77,7 +80,8 @@ impl Base {
         let rootfs = rootfs.clone();
         let Some(options) = image else {
             let (view, config) = (ids.root_view(&rootfs)?, RunConfig::default());
-            return Ok(Base { rootfs, view, layered: None, config });
+            let own_view = OnceCell::new();
+            return Ok(Base { rootfs, view, own_view, layered: None, config });
         };
         let store = Store::open(&options.store, &options.helpers)?;
         // Nothing that the container uses is removed before its note is written.
@@ -97,7 +101,8 @@ impl Base {
         let views = ids.needs_idmapped_mounts().then(|| overlay.views()).transpose()?;
         let commit = options.commit.clone();
         let layered = Layered { store, image, container, overlay, views, commit };
-        Ok(Base { rootfs, view: None, layered: Some(layered), config })
+        let (view, own_view) = (None, OnceCell::new());
+        Ok(Base { rootfs, view, own_view, layered: Some(layered), config })
     }
 
     /// Returns the mounts whose owners are to be mapped into the container's user
@@ -108,6 +113,20 @@ impl Base {
         self.view.iter().map(RootView::detached).chain(layers)
     }
 
+    /// In the child, before it enters its ids: opens the directory, if it is one, with
+    /// the caller's rights.
+    ///
+    /// # Errors
+    /// When there is no such directory.
+    pub fn open_here(&self, ids: &Ids) -> Result<()> {
+        if self.layered.is_none()
+            && let Some(view) = ids.root_view_here(&self.rootfs)?
+        {
+            self.own_view.get_or_init(|| view);
+        }
+        Ok(())
+    }
+
     // ANCHOR: mount
     /// In the child: mounts the root file system.
     ///
@@ -115,7 +134,8 @@ impl Base {
     /// When it cannot be mounted.
     pub fn mount(&self, requests: &[Request]) -> Result<Root> {
         let Some(layered) = &self.layered else {
-            return user::open_root(self.view.as_ref(), &self.rootfs, requests);
+            let view = self.view.as_ref().or(self.own_view.get());
+            return user::open_root(view, &self.rootfs, requests);
         };
         let overlay = match &layered.views {
             Some(views) => views.mount()?,
@@ -220,7 +240,8 @@ mod tests {
     fn a_command_without_words_is_a_usage_error() {
         let rootfs = Rootfs { path: "/".into(), access: Access::ReadOnly };
         let config = RunConfig::default();
-        let base = Base { rootfs, view: None, layered: None, config };
+        let own_view = OnceCell::new();
+        let base = Base { rootfs, view: None, own_view, layered: None, config };
         let words = Command { argv: Vec::new(), env: Vec::new(), workdir: None };
         let failure = Failure::of(&base.command(words).unwrap_err());
         assert_eq!(

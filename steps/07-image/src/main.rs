@@ -94,10 +94,12 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
+    let ids = ids.reserve(&run_dir)?; // 06: which no other container has
     // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 07: the directory or image that it is made of
     let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
+    ids.copy_sources(&mounts)?; // 06: those that only root reaches
     let started = Instant::now();
 
     let namespaces =
@@ -111,10 +113,12 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         })
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
+            args.mount.propagation.isolate()?; // 03: later mounts stay inside
+            mount::bind_sources(&mounts)?; // 03: as the caller reaches them
+            base.open_here(&ids)?; // 07: the directory, in the same way
             ids.enter(parent)?; // 06: becomes root of its user namespace
             cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
-            args.mount.propagation.isolate()?; // 03: later mounts stay inside
             // 07: the layers, and 04: its /
             let root = base.mount(&mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev

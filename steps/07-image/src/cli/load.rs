@@ -25,7 +25,7 @@ pub struct Import {
 impl Import {
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
-        let hint = user::how_to_get_ids();
+        let hint = user::how_to_get_ids(&user::helpers());
         store.as_root(|| {
             let id = load::import(&store, &self.archive, self.name.clone(), &hint)?;
             kit::print(format_args!("{id}\n"))
@@ -51,7 +51,7 @@ impl Load {
         let store = self.store.open()?;
         let source =
             self.source.as_ref().or(self.input.as_ref()).cloned().unwrap_or_default();
-        let hint = user::how_to_get_ids();
+        let hint = user::how_to_get_ids(&user::helpers());
         store.as_root(|| {
             let loaded = load::load(&store, &source, &hint)?;
             let line =
