@@ -79,6 +79,29 @@ fn containers_of_one_network_reach_each_other_and_no_other_network() {
     drop(served);
 }
 
+/// The host did not forward before, so it must not forward between other hosts now. A
+/// rule that named all bridges had more expressions than the kernel takes.
+#[test]
+fn forty_networks_have_containers_on_a_host_that_did_not_forward() {
+    let Some(world) = world() else { return };
+    world.sh("echo 0 > /proc/sys/net/ipv4/conf/all/forwarding").exits(0);
+    let names: Vec<_> = (0..40).map(|number| format!("net{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        create(&world, &[name, "--subnet", &format!("10.88.{number}.0/24")]);
+    }
+    let running: Vec<_> = names
+        .iter()
+        .map(|name| world.start(&["--network", name], &["sleep", "1000"]))
+        .collect();
+    for name in ["net0", "net39"] {
+        let reached = ["ping", "-c1", "-W3", net::OUTSIDE];
+        world.run(&["--network", name], &reached).exits(0);
+    }
+    let dropped = world.sh("nft list chain inet kiste between-others").out;
+    assert!(dropped.contains("iifname \"out0\" drop"), "{dropped}");
+    drop(running);
+}
+
 #[test]
 fn an_isolated_network_is_not_reached_by_its_published_ports_either() {
     let Some(world) = world() else { return };

@@ -136,6 +136,11 @@ impl Rule {
         self.describe("drop").verdict(libc::NF_DROP, None)
     }
 
+    /// Sends the packet back to the rule behind the jump to this chain.
+    pub(crate) fn return_back(self) -> Self {
+        self.describe("return").verdict(libc::NFT_RETURN, None)
+    }
+
     /// Sends the packet through another chain. It comes back unless a rule there
     /// decides.
     pub(crate) fn jump(self, chain: &str) -> Self {
