@@ -7,6 +7,8 @@
 mod containers;
 #[path = "dns/host.rs"]
 mod host;
+#[path = "dns/load.rs"]
+mod load;
 #[path = "dns/lone_responder.rs"]
 mod lone_responder;
 #[path = "dns/server.rs"]
