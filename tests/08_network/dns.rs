@@ -200,6 +200,20 @@ fn a_containers_own_dns_servers_are_asked_for_it() {
     assert_eq!(hosts.load(Ordering::SeqCst), 0);
 }
 
+/// A host has such a server from a router's advertisement.
+#[test]
+fn a_server_at_a_link_local_address_is_asked() {
+    let server_address = "fe80::53%lo";
+    let Some(responder) = LoneResponder::start(&[server_address], "on", TWO) else {
+        return;
+    };
+    responder.host.sh("ip addr add fe80::53/64 dev lo nodad");
+    let _server = server(&responder.host, server_address, |packet| {
+        vec![bytes(&address_answer(packet, 9))]
+    });
+    responder.ask("www.example", TYPE::A).is(&["192.0.2.9"]);
+}
+
 #[test]
 fn an_internal_network_forwards_nothing() {
     let Some(responder) = LoneResponder::start(&["127.0.0.9"], "off", TWO) else {

@@ -2,12 +2,13 @@
 //! servers.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use simple_dns::RCODE;
 
 use super::reply::{HEADER, error_answer};
+use crate::etc::NameServer;
 
 /// How long a server has to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1200);
@@ -64,16 +65,17 @@ pub(crate) fn is_refusal(answer: &[u8]) -> bool {
 }
 
 /// Forwards a question over TCP, for answers that are too long for UDP.
-pub(crate) fn forward_over_tcp(query: &Query, servers: &[IpAddr]) -> Vec<u8> {
+pub(crate) fn forward_over_tcp(query: &Query, servers: &[NameServer]) -> Vec<u8> {
     let mut answers = servers
         .iter()
         .take(TRIES)
-        .filter_map(|server| exchange(query, *server).ok().flatten());
+        .filter_map(|server| exchange(query, server).ok().flatten());
     answers.find(|answer| !is_refusal(answer)).unwrap_or_else(|| query.failure())
 }
 
-fn exchange(query: &Query, server: IpAddr) -> io::Result<Option<Vec<u8>>> {
-    let stream = TcpStream::connect_timeout(&(server, PORT).into(), CONNECT_TIMEOUT)?;
+fn exchange(query: &Query, server: &NameServer) -> io::Result<Option<Vec<u8>>> {
+    let stream =
+        TcpStream::connect_timeout(&server.socket_address(PORT)?, CONNECT_TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let id = kit::random()?;

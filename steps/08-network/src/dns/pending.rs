@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::forward::{PORT, Query, TRIES, is_refusal};
+use crate::etc::NameServer;
 
 /// How long a server has to answer before the next one is asked as well.
 const NEXT_SERVER: Duration = Duration::from_millis(1200);
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) query: Query,
-    pub(crate) servers: Vec<IpAddr>,
+    pub(crate) servers: Vec<NameServer>,
     /// The address that the question came from.
     pub(crate) client: SocketAddr,
     /// The index of the responder's socket that it came in by.
@@ -48,7 +49,7 @@ pub(crate) struct PendingQuery {
 /// port, of its own: to forge an answer one has to guess both the port and the id.
 #[derive(Debug)]
 struct AskedServer {
-    server: IpAddr,
+    server: NameServer,
     socket: UdpSocket,
     id: [u8; 2],
     has_refused: bool,
@@ -131,7 +132,8 @@ impl PendingQuery {
     fn try_next(&mut self, now: Instant) -> Progress {
         self.next_try = now + NEXT_SERVER;
         while self.tries < TRIES && !self.request.servers.is_empty() {
-            let server = self.request.servers[self.tries % self.request.servers.len()];
+            let servers = &self.request.servers;
+            let server = servers[self.tries % servers.len()].clone();
             let sent = self.ask(server);
             // The question waits until there are sockets again.
             if sent.as_ref().is_err_and(is_shortage) {
@@ -153,18 +155,18 @@ impl PendingQuery {
 
     /// Sends the question to a server: once more from the same port, if it was asked
     /// already; else from a new port and with a new id.
-    fn ask(&mut self, server: IpAddr) -> io::Result<()> {
+    fn ask(&mut self, server: NameServer) -> io::Result<()> {
         let query = &self.request.query;
         if let Some(asked) = self.asked.iter().find(|asked| asked.server == server) {
             return asked.socket.send(&query.with_id(asked.id)).map(drop);
         }
-        let any: IpAddr = match server {
+        let any: IpAddr = match server.ip {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         let socket = UdpSocket::bind((any, 0))?; // the kernel chooses a random port
         socket.set_nonblocking(true)?;
-        socket.connect((server, PORT))?;
+        socket.connect(server.socket_address(PORT)?)?;
         let id = kit::random()?;
         socket.send(&query.with_id(id))?;
         self.asked.push(AskedServer { server, socket, id, has_refused: false });

@@ -21,7 +21,7 @@ use super::reply::{Authority, MAX_QUESTION, Reply};
 use super::tcp::Connections;
 use super::watched_file::WatchedFile;
 use super::zone::Zone;
-use crate::etc::ResolvConf;
+use crate::etc::{NameServer, ResolvConf};
 use crate::port::Protocol;
 use crate::subnet::Subnet;
 
@@ -196,7 +196,7 @@ impl Server {
 
     /// The servers to which a container's questions are forwarded; never the responder
     /// itself.
-    fn servers(&mut self, zone: &Zone, client: IpAddr) -> Vec<IpAddr> {
+    fn servers(&mut self, zone: &Zone, client: IpAddr) -> Vec<NameServer> {
         let mut servers = match zone.dns_servers(client) {
             [] => self
                 .host
@@ -205,8 +205,8 @@ impl Server {
             own => own.into(),
         };
         let is_own =
-            |server| self.gateways.iter().any(|gateway| gateway.ip() == server);
-        servers.retain(|server| !is_own(*server));
+            |server: &NameServer| self.gateways.iter().any(|it| it.ip() == server.ip);
+        servers.retain(|server| !is_own(server));
         servers
     }
 }

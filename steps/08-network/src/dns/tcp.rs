@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::forward::{self, Query, read_message, write_message};
 use super::reply::{Authority, MAX_QUESTION, Reply};
+use crate::etc::NameServer;
 use crate::port::Protocol;
 
 /// The most connections at a time, of all containers and of each. One more closes an
@@ -42,7 +43,7 @@ impl Connections {
         stream: TcpStream,
         client: IpAddr,
         authority: Authority,
-        servers: Vec<IpAddr>,
+        servers: Vec<NameServer>,
     ) {
         let connection = Connection { stream, client, is_idle: Mutex::new(true) };
         let Some(listed) = self.add(connection) else { return };
@@ -94,7 +95,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn serve(
     connection: &Connection,
     authority: &Authority,
-    servers: &[IpAddr],
+    servers: &[NameServer],
 ) -> io::Result<()> {
     let stream = &connection.stream;
     stream.set_nonblocking(false)?;

@@ -3,11 +3,13 @@
 use std::fs;
 use std::net::IpAddr;
 
+use super::name_server::NameServer;
+
 /// The contents of /etc/resolv.conf.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResolvConf {
     /// The DNS servers.
-    pub servers: Vec<IpAddr>,
+    pub servers: Vec<NameServer>,
     /// The search domains, which are appended to short names.
     pub search: Vec<String>,
     /// `ndots:0` and the like.
@@ -21,7 +23,7 @@ const OF_HOST: &str = "/etc/resolv.conf";
 /// 127.0.0.53.
 const OF_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
-const NO_SERVERS: &str = "the host's DNS server listens on 127.0.0.x only, which a container cannot reach: use --dns IP";
+const NO_SERVERS: &str = "the host's DNS server listens on 127.0.0.x or a link-local address only, which a container cannot reach: use --dns IP";
 
 impl ResolvConf {
     /// Reads the host's file as it is, for a container on the host's network: it
@@ -33,7 +35,7 @@ impl ResolvConf {
     }
 
     /// Reads the host's file for a container with its own loopback, without the servers
-    /// on the host's loopback. If there are no others, those of systemd-resolved take
+    /// on the host's loopback and at link-local addresses. If there are no others, those of systemd-resolved take
     /// their place.
     pub fn read_for_container() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
@@ -55,13 +57,14 @@ impl ResolvConf {
 
     /// Adds a server if there is none.
     pub(crate) fn with_fallback(self, server: IpAddr) -> Self {
-        let servers: &[IpAddr] = if self.servers.is_empty() { &[server] } else { &[] };
-        self.with_options(servers, &[])
+        let servers =
+            if self.servers.is_empty() { vec![server.into()] } else { vec![] };
+        self.with_options(&servers, &[])
     }
 
     /// Replaces the servers by those of `--dns` and the domains by those of
     /// `--dns-search`, where there are any.
-    pub fn with_options(mut self, servers: &[IpAddr], search: &[String]) -> Self {
+    pub fn with_options(mut self, servers: &[NameServer], search: &[String]) -> Self {
         if !servers.is_empty() {
             (self.servers, self.comment) = (servers.into(), None);
         }
@@ -78,7 +81,7 @@ impl ResolvConf {
     /// domain: containers have such names.
     pub fn with_responder(self, gateways: &[IpAddr]) -> Self {
         ResolvConf {
-            servers: gateways.into(),
+            servers: gateways.iter().copied().map(NameServer::from).collect(),
             options: vec!["ndots:0".into()],
             comment: None,
             ..self
@@ -93,7 +96,7 @@ impl ResolvConf {
             let mut words = line.split_whitespace();
             match words.next() {
                 Some("nameserver") => {
-                    let server: Option<IpAddr> =
+                    let server: Option<NameServer> =
                         words.next().and_then(|word| word.parse().ok());
                     parsed.servers.extend(server);
                 }
@@ -109,7 +112,11 @@ impl ResolvConf {
 
     fn without_loopback(mut self) -> Self {
         let is_loopback = |address: &IpAddr| address.to_canonical().is_loopback();
-        self.servers.retain(|server| !is_loopback(server) && !server.is_unspecified());
+        self.servers.retain(|server| {
+            !is_loopback(&server.ip)
+                && !server.ip.is_unspecified()
+                && !server.is_link_local()
+        });
         // resolved writes trust-ad for its own 127.0.0.53 only.
         self.options.retain(|option| option != "trust-ad");
         self
@@ -148,9 +155,14 @@ mod tests {
             "nameserver 192.0.2.53\nnameserver 127.0.0.1\nsearch other\n",
         );
         assert_eq!(text, "nameserver 192.0.2.53\nsearch lan\noptions edns0\n");
-        for loopback in
-            ["127.0.0.53", "127.1.2.3", "::1", "::ffff:127.0.0.1", "0.0.0.0"]
-        {
+        for loopback in [
+            "127.0.0.53",
+            "127.1.2.3",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "fe80::1%lo",
+        ] {
             let text = for_container(
                 &format!("nameserver {loopback}\nnameserver 192.0.2.1\n"),
                 "",
