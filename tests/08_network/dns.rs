@@ -44,6 +44,8 @@ fn a_name_has_records_or_none_of_this_type_or_does_not_exist() {
     responder.ask("web", TYPE::MX).is(&[]);
     responder.ask("other", TYPE::A).is_no_such_name();
     responder.ask("web.example", TYPE::A).is_no_such_name();
+    responder.ask("web.kiste.internal", TYPE::A).is(&["10.88.0.2"]);
+    responder.ask("kiste.internal", TYPE::A).is(&[]);
     responder.ask("2.0.88.10.in-addr.arpa", TYPE::PTR).is(&["Web"]);
     responder
         .ask(&format!("2.{}0.0.d.f.ip6.arpa", "0.".repeat(27)), TYPE::PTR)
@@ -156,6 +158,7 @@ fn other_names_are_forwarded_to_the_hosts_servers_in_turn() {
     assert_eq!((failing.load(Ordering::SeqCst), third.load(Ordering::SeqCst)), (1, 1));
     responder.ask("web", TYPE::A).is(&["10.88.0.2"]);
     responder.ask("9.0.88.10.in-addr.arpa", TYPE::PTR).is_no_such_name();
+    responder.ask("other.kiste.internal", TYPE::A).is_no_such_name();
     assert_eq!(third.load(Ordering::SeqCst), 1, "no name of the network is forwarded");
 }
 

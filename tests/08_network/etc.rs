@@ -40,7 +40,7 @@ fn the_files_have_its_names_and_the_images_are_not_written() {
     let gateway = format!("{}.1", address.rsplit_once('.').unwrap().0);
     let expected = format!(
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n192.0.2.7\tdb\n{address}\tweb www\n\
-         web\nnameserver {gateway}\nsearch lan\noptions ndots:0\n"
+         web\nnameserver {gateway}\nsearch kiste.internal lan\n"
     );
     assert!(ran.out.starts_with(&expected), "{} should begin with {expected}", ran.out);
     for name in FILES {

@@ -18,6 +18,10 @@ pub struct ResolvConf {
     pub comment: Option<&'static str>,
 }
 
+/// The domain in which the responder knows the containers of its network: `internal` is
+/// reserved for private use.
+pub(crate) const NETWORK_DOMAIN: &str = "kiste.internal";
+
 const OF_HOST: &str = "/etc/resolv.conf";
 /// The servers that systemd-resolved(8) forwards to; the host's own file has only its
 /// 127.0.0.53.
@@ -77,12 +81,21 @@ impl ResolvConf {
     }
 
     /// Replaces the servers by the network's responder, which listens at `gateways` and
-    /// forwards to them. With ndots:0 a name without a dot is first tried without a
-    /// domain: containers have such names.
-    pub fn with_responder(self, gateways: &[IpAddr]) -> Self {
+    /// forwards to them.
+    ///
+    /// A container's name is found before a name in one of the domains. So the network's
+    /// domain is the first. `ndots:0` would do it without a domain, but musl then
+    /// ignores all domains; it is there if there are none.
+    pub fn with_responder(mut self, gateways: &[IpAddr]) -> Self {
+        if self.search.is_empty() {
+            // With no-tld-query, names without a dot are not asked for.
+            self.options.retain(|it| !it.starts_with("ndots:") && it != "no-tld-query");
+            self.options.push("ndots:0".into());
+        } else {
+            self.search.insert(0, NETWORK_DOMAIN.into());
+        }
         ResolvConf {
             servers: gateways.iter().copied().map(NameServer::from).collect(),
-            options: vec!["ndots:0".into()],
             comment: None,
             ..self
         }
@@ -200,10 +213,24 @@ mod tests {
             host().with_options(&[], &[".".into()]).text(),
             "nameserver 192.0.2.1\n"
         );
-        let gateway = ["10.0.0.1".parse().unwrap()];
+    }
+
+    #[test]
+    fn a_container_finds_names_of_its_network_first_and_then_those_of_the_hosts_domains()
+     {
+        let at_gateway = |of_host: &str| {
+            ResolvConf::without_loopback_of_host(of_host, String::new)
+                .with_responder(&["10.0.0.1".parse().unwrap()])
+                .text()
+        };
+        let options = "options timeout:1 ndots:2 no-tld-query";
         assert_eq!(
-            host().with_responder(&gateway).text(),
-            "nameserver 10.0.0.1\nsearch lan\noptions ndots:0\n"
+            at_gateway(&format!("nameserver 192.0.2.1\nsearch lan\n{options}\n")),
+            format!("nameserver 10.0.0.1\nsearch kiste.internal lan\n{options}\n")
+        );
+        assert_eq!(
+            at_gateway(&format!("nameserver 192.0.2.1\n{options}\n")),
+            "nameserver 10.0.0.1\noptions timeout:1 ndots:0\n"
         );
     }
 }
