@@ -17,6 +17,7 @@ use crate::netlink::Netlink;
 use crate::options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
 use crate::pasta::{self, Pasta};
 use crate::port::Port;
+use crate::unprivileged;
 
 /// A container's connection to the network. Dropping it undoes what was made on the
 /// host.
@@ -150,6 +151,7 @@ impl Connection {
         let mut netlink = Netlink::open()?;
         let loopback = netlink.existing_link("lo")?;
         netlink.turn_on(&loopback)?;
+        unprivileged::allow_ports_and_ping();
         match &self.attachment {
             Attachment::Bridge(endpoint) => endpoint.configure(&mut netlink),
             _ => Ok(()),

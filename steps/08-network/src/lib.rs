@@ -48,6 +48,7 @@ mod store;
 mod subnet;
 mod sys;
 mod sysctl;
+mod unprivileged;
 
 pub use args::{Args, DirArgs, DnsResponderArgs, find_pasta};
 pub use cli::{GcArgs, NetworkCommand};
