@@ -103,6 +103,33 @@ fn forty_networks_have_containers_on_a_host_that_did_not_forward() {
 }
 
 #[test]
+fn the_links_of_a_container_carry_packets_as_long_as_the_uplink_or_as_chosen() {
+    let Some(world) = world() else { return };
+    world
+        .sh("ip link set out0 mtu 1400 && ip link add lan0 mtu 1300 type veth peer name lan1")
+        .exits(0);
+    world.sh("ip link set lan0 up && ip addr add 198.51.100.1/24 dev lan0").exits(0);
+    world.sh(&format!("ip route add default via {}", net::OUTSIDE)).exits(0);
+    create(&world, &["chosen", "--mtu", "1200"]);
+    create(&world, &["six", "--ipv6"]);
+    for (network, expected) in [("bridge", "1400"), ("chosen", "1200"), ("six", "1400")]
+    {
+        let running = world.start(&["--network", network], &["sleep", "1000"]);
+        let mtu = format!(" mtu {expected} ");
+        let inside = world.inside(&running, "ip -o link show eth0").out;
+        assert!(inside.contains(&mtu), "{network}: {inside}");
+        let outside = world
+            .sh("ip -o link show type bridge_slave; ip -o link show type bridge up")
+            .out;
+        assert!(outside.contains(&mtu), "{network}: {outside}");
+        drop(running);
+    }
+    assert_eq!(inspect(&world, "chosen")["mtu"], 1200);
+    let short = ["network", "create", "short", "--ipv6", "--mtu", "1200"];
+    world.call(&short).exits(1).complains("IPv6 needs 1280");
+}
+
+#[test]
 fn an_isolated_network_is_not_reached_by_its_published_ports_either() {
     let Some(world) = world() else { return };
     create(&world, &["open"]);

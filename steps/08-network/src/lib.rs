@@ -33,6 +33,7 @@ mod ipam;
 mod json_file;
 mod lease;
 mod manage;
+mod mtu;
 mod netlink;
 mod network;
 mod network_namespace;
