@@ -201,7 +201,7 @@ fn attach(
     firewall::admit(&mut host.store, network, &uplinks, firewall)?;
     network.raise(&mut host.netlink)?;
     kit::combine(host.reconcile())?;
-    nft::forget(&lease.addresses)?;
+    forget_connections(host, lease)?;
     Responder::ensure(&ResponderOptions {
         leases: host.store.leases_path(&network.name),
         bridge: network.bridge.clone(),
@@ -224,5 +224,14 @@ fn detach(host: &mut Host, name: &str, lease: &Lease) -> Result<()> {
         errors.extend(host.store.set_leases(name, others).err());
     }
     errors.extend(host.reconcile());
+    errors.extend(forget_connections(host, lease).err());
     kit::combine(errors)
+}
+
+/// Forgets the connections that must not go on, once the rules are those of now.
+fn forget_connections(host: &mut Host, lease: &Lease) -> Result<()> {
+    let of_host = host.netlink.addresses()?;
+    let of_host: Vec<_> = of_host.iter().map(|(_, subnet)| subnet.ip()).collect();
+    let Lease { addresses, ports, .. } = lease;
+    nft::forget(&nft::Obsolete { addresses, ports, of_host: &of_host })
 }

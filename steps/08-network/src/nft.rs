@@ -11,7 +11,7 @@ mod rule;
 mod ruleset;
 
 pub(crate) use batch::Batch;
-pub(crate) use conntrack::forget;
+pub(crate) use conntrack::{Obsolete, forget};
 pub(crate) use rule::Rule;
 pub(crate) use ruleset::{Chain, ExistingRule, Ruleset, Verdict};
 
