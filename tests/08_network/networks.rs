@@ -199,6 +199,7 @@ fn a_network_with_ipv6_forwards_both_families_and_restores_the_hosts_settings() 
     world.sh(settings).prints("1\n2");
     world.inside(&running, "busybox ping6 -c1 -W3 2001:db8::2").exits(0);
     world.outside("curl -gsS -m5 http://[2001:db8::1]:8080/i").prints("six");
+    world.sh("curl -gsS -m5 http://[::1]:8080/i").exits(7);
     let inside = world.inside(&running, "ip -6 addr show eth0 scope global").out;
     assert!(inside.contains("inet6 fd"), "{inside}");
     drop(running);

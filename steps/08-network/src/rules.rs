@@ -3,7 +3,7 @@
 //! The whole table is replaced in one transaction whenever a container starts or ends.
 //! Connections that exist are not interrupted by that.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use anyhow::Result;
@@ -116,6 +116,7 @@ pub(crate) fn all(
     changed: &[SavedSysctl],
 ) -> Rules {
     let mut rules = loopback(owner);
+    rules.extend(not_at_ipv6_loopback(networks));
     rules.extend(published(networks));
     rules.extend(networks.iter().flat_map(|record| input(&record.network)));
     rules.extend(forward(networks, changed));
@@ -135,6 +136,23 @@ fn loopback(owner: &Path) -> Rules {
 
 fn loopback_subnet() -> Subnet {
     const { Subnet::v4(Ipv4Addr::new(127, 0, 0, 0), 8) }
+}
+
+/// Refuses connections of the host's own from ::1 to published ports: IPv6 has no
+/// `route_localnet`, so the packets would be lost, and the programs wait.
+fn not_at_ipv6_loopback(networks: &[&NetworkRecord]) -> Rules {
+    let has_ipv6 = |record: &&&NetworkRecord| record.network.subnet6.is_some();
+    let leases = networks.iter().filter(has_ipv6).flat_map(|record| &record.leases);
+    let refused = leases.flat_map(|lease| {
+        let at_all = lease.ports.iter().filter(|port| port.ip.is_none());
+        at_all.map(|port| {
+            let rule = Rule::with_comment(&lease.id)
+                .daddr(Subnet::of_one(Ipv6Addr::LOCALHOST.into()))
+                .dport(port.protocol, port.host);
+            ("output", rule.reject(port.protocol))
+        })
+    });
+    refused.collect()
 }
 
 // ANCHOR: published

@@ -136,6 +136,17 @@ impl Rule {
         self.describe("drop").verdict(libc::NF_DROP, None)
     }
 
+    /// Drops the packet, and tells its sender that nobody listens at the port.
+    pub(crate) fn reject(self, protocol: Protocol) -> Self {
+        // NFTA_REJECT_TYPE, NFTA_REJECT_ICMP_CODE: NFT_REJECT_ICMPX_PORT_UNREACH.
+        let (kind, code, words) = match protocol {
+            Protocol::Tcp => (libc::NFT_REJECT_TCP_RST, 0, "reject with tcp reset"),
+            Protocol::Udp => (libc::NFT_REJECT_ICMPX_UNREACH, 1, "reject"),
+        };
+        let answer = Attributes::default().be32(1, kind as u32).bytes(2, &[code]);
+        self.describe(words).add("reject", answer)
+    }
+
     /// Sends the packet back to the rule behind the jump to this chain.
     pub(crate) fn return_back(self) -> Self {
         self.describe("return").verdict(libc::NFT_RETURN, None)
