@@ -160,6 +160,18 @@ fn with_the_hosts_network_it_has_the_hosts_dns_servers() {
 }
 
 #[test]
+fn host_gateway_is_refused_where_the_host_is_not_reached() {
+    let Some(host) = host() else { return };
+    let added = ["--add-host", "outside:host-gateway"];
+    for network in ["none", "pasta"] {
+        let ran = host.run(&[&["--network", network], &added[..]].concat(), &["true"]);
+        ran.exits(2).complains("host-gateway").complains(network);
+    }
+    let shared = [&["--network", "host"], &added[..]].concat();
+    host.run(&shared, &["grep", "127.0.0.1.outside", "/etc/hosts"]).exits(0);
+}
+
+#[test]
 fn an_invalid_added_host_is_a_usage_error() {
     let Some(host) = host() else { return };
     for bad in ["db", "db:", "db:300.1.1.1", "a b:1.2.3.4", "db:gateway"] {

@@ -175,8 +175,9 @@ impl Connection {
     fn hosts_file(&self) -> HostsFile {
         let localhost = IpAddr::from([127, 0, 0, 1]);
         let (addresses, gateway) = match &self.attachment {
-            Attachment::Host | Attachment::Alone => (Vec::new(), Some(localhost)),
-            Attachment::Pasta(..) => (Vec::new(), None),
+            Attachment::Host => (Vec::new(), Some(localhost)),
+            // `Args::plan` refuses `host-gateway`: they do not reach the host.
+            Attachment::Alone | Attachment::Pasta(..) => (Vec::new(), None),
             Attachment::Bridge(endpoint) => {
                 let gateway = endpoint.gateways().first().copied();
                 (endpoint.addresses().to_vec(), gateway)
