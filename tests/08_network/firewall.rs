@@ -107,6 +107,9 @@ fn the_responder_answers_through_an_adjusted_firewall() {
     let running =
         world.start(&["--firewall=adjust", "--hostname", "web"], &["sleep", "1000"]);
     world.run(&["--firewall=adjust"], &["ping", "-c1", "-W3", "web"]).exits(0);
+    let opened = world.sh("nft list chain ip filter INPUT").out;
+    assert_eq!(opened.matches("ip daddr 10.77.0.1").count(), 2, "{opened}");
+    assert_eq!(opened.matches("iifname").count(), 2, "{opened}");
     drop(running);
     world.sh("nft flush ruleset").exits(0);
 }

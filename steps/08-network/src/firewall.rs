@@ -89,9 +89,16 @@ impl Obstacle {
         let from = || Rule::with_comment(&comment).iifname(bridge);
         let to = || Rule::with_comment(&comment).oifname(bridge);
         if self.chain.hook == Some(INPUT) {
-            return [Protocol::Udp, Protocol::Tcp]
-                .map(|protocol| from().dport(protocol, 53).accept())
-                .into();
+            // At the gateway only: the host may have another DNS server.
+            let gateways = network.gateways().into_iter();
+            let family = self.target.family;
+            let gateways = gateways.filter(|ip| family.has(*ip));
+            let at = |ip| {
+                [Protocol::Udp, Protocol::Tcp].map(|protocol| {
+                    from().to_address(family, ip).dport(protocol, 53).accept()
+                })
+            };
+            return gateways.flat_map(at).collect();
         }
         let out = uplinks.iter().chain([bridge]);
         let mut rules: Vec<_> = out.map(|link| from().oifname(link).accept()).collect();

@@ -15,6 +15,8 @@ pub(crate) use conntrack::{Obsolete, forget};
 pub(crate) use rule::Rule;
 pub(crate) use ruleset::{Chain, ExistingRule, Ruleset, Verdict};
 
+use std::net::IpAddr;
+
 use crate::netlink::message::{Attributes, Message};
 
 /// The packets that a table sees: NFPROTO_* of linux/netfilter.h.
@@ -35,6 +37,15 @@ impl Family {
             Family::Inet => libc::NFPROTO_INET as u8,
             Family::Ip => libc::NFPROTO_IPV4 as u8,
             Family::Ip6 => libc::NFPROTO_IPV6 as u8,
+        }
+    }
+
+    /// Tells whether a table of this family sees the packets of an address.
+    pub(crate) fn has(self, ip: IpAddr) -> bool {
+        match self {
+            Family::Inet => true,
+            Family::Ip => ip.is_ipv4(),
+            Family::Ip6 => ip.is_ipv6(),
         }
     }
 

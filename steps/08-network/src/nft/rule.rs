@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use libc::c_int;
 
+use super::Family;
 use crate::netlink::message::{Attributes, octets};
 use crate::port::Protocol;
 use crate::subnet::Subnet;
@@ -80,6 +81,17 @@ impl Rule {
         self.nfproto(subnet.ip())
             .describe(format_args!("daddr {subnet}"))
             .address(offset, subnet)
+    }
+
+    /// Matches packets to this address, in a table of `family`. A table of one family
+    /// has its packets only, and nft(8) cannot list a rule there that asks for it.
+    pub(crate) fn to_address(self, family: Family, ip: IpAddr) -> Self {
+        if family == Family::Inet {
+            return self.daddr(Subnet::of_one(ip));
+        }
+        let (offset, name) = if ip.is_ipv4() { (16, "ip") } else { (24, "ip6") };
+        self.describe(format_args!("{name} daddr {ip}"))
+            .address(offset, Subnet::of_one(ip))
     }
 
     /// Matches packets to the host's own addresses.
