@@ -44,6 +44,7 @@ mod port;
 mod port_reservation;
 mod rules;
 mod show;
+mod source_filter;
 mod status;
 mod store;
 mod subnet;

@@ -5,11 +5,12 @@
 //! linux/netfilter/nf_tables.h. The methods have the names of nft(8).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use libc::c_int;
 
 use super::Family;
+use crate::netlink::Mac;
 use crate::netlink::message::{Attributes, octets};
 use crate::port::Protocol;
 use crate::subnet::Subnet;
@@ -30,6 +31,7 @@ const EQUAL: u32 = libc::NFT_CMP_EQ as u32;
 const DIFFERENT: u32 = libc::NFT_CMP_NEQ as u32;
 
 // The headers of a packet.
+const LINK: u32 = libc::NFT_PAYLOAD_LL_HEADER as u32;
 const NETWORK: u32 = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
 const TRANSPORT: u32 = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
 
@@ -92,6 +94,40 @@ impl Rule {
         let (offset, name) = if ip.is_ipv4() { (16, "ip") } else { (24, "ip6") };
         self.describe(format_args!("{name} daddr {ip}"))
             .address(offset, Subnet::of_one(ip))
+    }
+
+    /// Matches frames that have another source, in a table of bridges.
+    pub(crate) fn ether_saddr_not(self, mac: Mac) -> Self {
+        self.describe(format_args!("ether saddr != {mac}"))
+            .payload(LINK, 6, 6)
+            .compare(DIFFERENT, &mac.0)
+    }
+
+    /// Matches packets from this subnet, in a table of bridges.
+    pub(crate) fn bridged_saddr(self, subnet: Subnet) -> Self {
+        let (kind, name, offset) = match subnet.ip() {
+            IpAddr::V4(_) => (libc::ETH_P_IP, "ip", 12),
+            IpAddr::V6(_) => (libc::ETH_P_IPV6, "ip6", 8),
+        };
+        self.ether_type(kind)
+            .describe(format_args!("{name} saddr {subnet}"))
+            .address(offset, subnet)
+    }
+
+    /// Matches ARP messages in which these are the sender's addresses (RFC 826), in a
+    /// table of bridges.
+    pub(crate) fn arp_saddr(self, mac: Mac, ip: Ipv4Addr) -> Self {
+        self.ether_type(libc::ETH_P_ARP)
+            .describe(format_args!("arp saddr ether {mac} arp saddr ip {ip}"))
+            .payload(NETWORK, 8, 6)
+            .compare(EQUAL, &mac.0)
+            .payload(NETWORK, 14, 4)
+            .compare(EQUAL, &ip.octets())
+    }
+
+    fn ether_type(self, kind: c_int) -> Self {
+        let number = (kind as u16).to_be_bytes();
+        self.meta(libc::NFT_META_PROTOCOL).compare(EQUAL, &number)
     }
 
     /// Matches packets to the host's own addresses.
