@@ -9,7 +9,7 @@ use crate::network::{DEFAULT, Isolation, Network, NetworkName, Origin};
 use crate::subnet::Subnet;
 
 /// The bridge of the default network.
-const DEFAULT_BRIDGE: &str = "kiste0";
+pub(crate) const DEFAULT_BRIDGE: &str = "kiste0";
 
 /// The properties of a network that a user creates.
 #[derive(Clone, Debug)]

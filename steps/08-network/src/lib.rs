@@ -25,6 +25,7 @@ mod doctor;
 mod endpoint;
 pub mod etc;
 mod firewall;
+mod firewall_walk;
 mod forwarding;
 mod gc;
 mod host;

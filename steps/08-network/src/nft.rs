@@ -6,11 +6,13 @@
 //! - [`forget`]: deletes connections, which outlive rules.
 
 mod batch;
+mod condition;
 mod conntrack;
 mod rule;
 mod ruleset;
 
 pub(crate) use batch::Batch;
+pub(crate) use condition::{Condition, Property};
 pub(crate) use conntrack::{Obsolete, forget};
 pub(crate) use rule::Rule;
 pub(crate) use ruleset::{Chain, ExistingRule, Ruleset, Verdict};
