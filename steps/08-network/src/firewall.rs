@@ -150,7 +150,7 @@ impl Obstacle {
             let gateways = gateways.filter(|ip| family.has(*ip));
             let at = |ip| {
                 [Protocol::Udp, Protocol::Tcp].map(|protocol| {
-                    from().to_address(family, ip).dport(protocol, 53).accept()
+                    from().daddr_in(family, ip).dport(protocol, 53).accept()
                 })
             };
             return gateways.flat_map(at).collect();

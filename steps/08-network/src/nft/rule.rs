@@ -87,7 +87,7 @@ impl Rule {
 
     /// Matches packets to this address, in a table of `family`. A table of one family
     /// has its packets only, and nft(8) cannot list a rule there that asks for it.
-    pub(crate) fn to_address(self, family: Family, ip: IpAddr) -> Self {
+    pub(crate) fn daddr_in(self, family: Family, ip: IpAddr) -> Self {
         if family == Family::Inet {
             return self.daddr(Subnet::of_one(ip));
         }
