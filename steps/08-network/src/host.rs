@@ -43,8 +43,10 @@ impl Host {
         // The rules come first: as soon as forwarding is on, a packet passes unless a
         // rule drops it.
         let saved = &store.changes().sysctls;
-        errors.extend(rules::replace_table(store.dir(), &networks, saved).err());
-        self.filter_sources(&networks, &mut errors);
+        match rules::replace_table(store.dir(), &networks, saved) {
+            Ok(()) => self.filter_sources(&networks, &mut errors),
+            Err(error) => errors.push(error), // both tables may be another directory's
+        }
         let store = &mut self.store;
         match required {
             Ok(required) => errors.extend(forwarding::set(&required)),
