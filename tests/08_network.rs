@@ -30,6 +30,8 @@ mod options;
 mod pasta;
 #[path = "08_network/ports.rs"]
 mod ports;
+#[path = "08_network/unprivileged.rs"]
+mod unprivileged;
 
 fn this_step() -> Step {
     step!("08-network")

@@ -7,6 +7,8 @@
 mod containers;
 #[path = "dns/host.rs"]
 mod host;
+#[path = "dns/load.rs"]
+mod load;
 #[path = "dns/lone_responder.rs"]
 mod lone_responder;
 #[path = "dns/server.rs"]
@@ -42,6 +44,8 @@ fn a_name_has_records_or_none_of_this_type_or_does_not_exist() {
     responder.ask("web", TYPE::MX).is(&[]);
     responder.ask("other", TYPE::A).is_no_such_name();
     responder.ask("web.example", TYPE::A).is_no_such_name();
+    responder.ask("web.kiste.internal", TYPE::A).is(&["10.88.0.2"]);
+    responder.ask("kiste.internal", TYPE::A).is(&[]);
     responder.ask("2.0.88.10.in-addr.arpa", TYPE::PTR).is(&["Web"]);
     responder
         .ask(&format!("2.{}0.0.d.f.ip6.arpa", "0.".repeat(27)), TYPE::PTR)
@@ -155,6 +159,7 @@ fn other_names_are_forwarded_to_the_hosts_servers_in_turn() {
     assert_eq!((failing.load(Ordering::SeqCst), third.load(Ordering::SeqCst)), (1, 1));
     responder.ask("web", TYPE::A).is(&["10.88.0.2"]);
     responder.ask("9.0.88.10.in-addr.arpa", TYPE::PTR).is_no_such_name();
+    responder.ask("other.kiste.internal", TYPE::A).is_no_such_name();
     assert_eq!(third.load(Ordering::SeqCst), 1, "no name of the network is forwarded");
 }
 
@@ -197,6 +202,20 @@ fn questions_of_a_container_go_to_its_own_dns_servers() {
     });
     responder.ask("www.example", TYPE::A).is(&["192.0.2.8"]);
     assert_eq!(hosts.load(Ordering::SeqCst), 0);
+}
+
+/// A host has such a server from a router's advertisement.
+#[test]
+fn a_server_at_a_link_local_address_is_asked() {
+    let server_address = "fe80::53%lo";
+    let Some(responder) = LoneResponder::start(&[server_address], "on", TWO) else {
+        return;
+    };
+    responder.host.sh("ip addr add fe80::53/64 dev lo nodad");
+    let _server = server(&responder.host, server_address, |packet| {
+        vec![bytes(&address_answer(packet, 9))]
+    });
+    responder.ask("www.example", TYPE::A).is(&["192.0.2.9"]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn the_files_have_the_containers_names_and_the_images_files_are_not_written() {
     let gateway = format!("{}.1", address.rsplit_once('.').unwrap().0);
     let expected = format!(
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n192.0.2.7\tdb\n{address}\tweb www\n\
-         web\nnameserver {gateway}\nsearch lan\noptions ndots:0\n"
+         web\nnameserver {gateway}\nsearch kiste.internal lan\n"
     );
     assert!(ran.out.starts_with(&expected), "{} should begin with {expected}", ran.out);
     for name in FILES {
@@ -157,6 +157,18 @@ fn with_the_hosts_network_the_container_has_the_hosts_dns_servers() {
         &["cat", "/etc/resolv.conf"],
     );
     ran.prints("nameserver 192.0.2.9");
+}
+
+#[test]
+fn host_gateway_is_refused_where_the_host_is_not_reached() {
+    let Some(host) = host() else { return };
+    let added = ["--add-host", "outside:host-gateway"];
+    for network in ["none", "pasta"] {
+        let ran = host.run(&[&["--network", network], &added[..]].concat(), &["true"]);
+        ran.exits(2).complains("host-gateway").complains(network);
+    }
+    let shared = [&["--network", "host"], &added[..]].concat();
+    host.run(&shared, &["grep", "127.0.0.1.outside", "/etc/hosts"]).exits(0);
 }
 
 #[test]

@@ -49,6 +49,38 @@ fn a_firewall_that_would_drop_the_containers_packets_is_named_before_the_start()
 }
 
 #[test]
+fn a_chain_that_a_firewall_jumps_to_is_named() {
+    let Some(world) = world() else { return };
+    load(
+        &world,
+        "table inet fw {
+            chain stop { counter drop; }
+            chain forward { type filter hook forward priority 0; iifname \"kis*\" jump stop; }
+        }",
+    );
+    let ran = world.run(&[], &["true"]);
+    ran.exits(125).complains("chain forward (it jumps to stop, which drops all)");
+    world.sh("nft flush ruleset").exits(0);
+}
+
+#[test]
+fn a_firewall_that_lets_containers_through_is_accepted() {
+    let Some(world) = world() else { return };
+    load(
+        &world,
+        "table inet fw {
+            chain containers { iifname != \"lo\" accept; }
+            chain input { type filter hook input priority 0; policy drop;
+                iifname \"kiste*\" udp dport 53 accept; }
+            chain forward { type filter hook forward priority 0; policy drop;
+                ct state established,related accept; iifname \"kiste*\" goto containers; }
+        }",
+    );
+    world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+    world.sh("nft flush ruleset").exits(0);
+}
+
+#[test]
 fn an_adjusted_firewall_lets_containers_through_and_is_restored_afterwards() {
     let Some(world) = world() else { return };
     for (rules, chain) in
@@ -107,6 +139,9 @@ fn the_responder_answers_through_an_adjusted_firewall() {
     let running =
         world.start(&["--firewall=adjust", "--hostname", "web"], &["sleep", "1000"]);
     world.run(&["--firewall=adjust"], &["ping", "-c1", "-W3", "web"]).exits(0);
+    let opened = world.sh("nft list chain ip filter INPUT").out;
+    assert_eq!(opened.matches("ip daddr 10.77.0.1").count(), 2, "{opened}");
+    assert_eq!(opened.matches("iifname").count(), 2, "{opened}");
     drop(running);
     world.sh("nft flush ruleset").exits(0);
 }

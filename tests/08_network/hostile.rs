@@ -118,11 +118,61 @@ fn no_container_sends_packets_from_a_loopback_address() {
     assert_eq!(receive(&listener).unwrap().0, "0.0.0.0:5555");
     send("127.0.0.2:5555");
     assert_eq!(receive(&listener), None);
-    // Without our rule the packet arrives, so the attack does work.
-    world.sh("nft flush chain inet kiste loopback").exits(0);
+    // Without our rules the packet arrives, so the attack does work.
+    world
+        .sh("nft flush chain inet kiste loopback && nft delete table bridge kiste")
+        .exits(0);
     send("127.0.0.2:5555");
     assert_eq!(receive(&listener).unwrap().1.ip().to_string(), "127.0.0.2");
     drop(running);
+    world.is_as_before();
+}
+
+/// Services of the host and of its network may trust an address.
+#[test]
+fn no_container_sends_from_an_address_that_is_not_its_own() {
+    let Some(world) = world() else { return };
+    world.call(&["network", "create", "six", "--ipv6"]).exits(0);
+    let network = ["--network", "six"];
+    let running = world.start(&network, &SLEEP);
+    let lease = crate::bridge::lease(&world, "six");
+    let neighbour =
+        world.start(&[&network[..], &["--hostname", "web"]].concat(), &SLEEP);
+    let own = lease["addresses"][0].as_str().unwrap();
+    let numbered = |last: u8| format!("{}.{last}", own.rsplit_once('.').unwrap().0);
+    let (gateway, others) = (numbered(1), numbered(3));
+    world
+        .sh("for of in all kiste1; do echo 0 > /proc/sys/net/ipv4/conf/$of/rp_filter; done")
+        .exits(0);
+    let listener = world.on_host(|| bind_udp("0.0.0.0:7777"));
+    let send = |from: &str| {
+        net::within(running.pid, || {
+            let to = (gateway.as_str(), 7777);
+            bind_udp(&format!("{from}:5555")).send_to(b"hello", to).map(drop).unwrap()
+        });
+        receive(&listener).map(|(_, from)| from.ip().to_string())
+    };
+    assert_eq!(send(own).as_deref(), Some(own));
+    for spoofed in [others.as_str(), "198.51.100.8"] {
+        let added = format!("ip addr add {spoofed}/32 dev eth0");
+        world.inside(&running, &added).exits(0);
+        assert_eq!(send(spoofed), None);
+    }
+    let mac = lease["mac"].as_str().unwrap();
+    let changed = |mac: &str| {
+        world.inside(&running, &format!("ip link set eth0 address {mac}")).exits(0);
+    };
+    changed("02:08:00:00:00:09");
+    assert_eq!(send(own), None);
+    changed(mac);
+    world.run(&network, &["ping", "-c1", "-W3", "web"]).exits(0);
+    let ipv6 = "ping -6 -c1 -W3 web || busybox ping -6 -c1 -W3 web";
+    world.run_sh(&network, ipv6).exits(0);
+    // Without our rules it arrives: otherwise the test would prove nothing.
+    world.sh("nft delete table bridge kiste").exits(0);
+    assert_eq!(send("198.51.100.8").as_deref(), Some("198.51.100.8"));
+    drop((running, neighbour));
+    world.call(&["network", "rm", "six"]).exits(0);
     world.is_as_before();
 }
 

@@ -80,6 +80,56 @@ fn containers_of_one_network_reach_each_other_and_no_other_network() {
     drop(served);
 }
 
+/// The host did not forward before, so it must not forward between other hosts now. A
+/// rule that named all bridges had more expressions than the kernel takes.
+#[test]
+fn forty_networks_have_containers_on_a_host_that_did_not_forward() {
+    let Some(world) = world() else { return };
+    world.sh("echo 0 > /proc/sys/net/ipv4/conf/all/forwarding").exits(0);
+    let names: Vec<_> = (0..40).map(|number| format!("net{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        create(&world, &[name, "--subnet", &format!("10.88.{number}.0/24")]);
+    }
+    let running: Vec<_> = names
+        .iter()
+        .map(|name| world.start(&["--network", name], &["sleep", "1000"]))
+        .collect();
+    for name in ["net0", "net39"] {
+        let reached = ["ping", "-c1", "-W3", net::OUTSIDE];
+        world.run(&["--network", name], &reached).exits(0);
+    }
+    let dropped = world.sh("nft list chain inet kiste between-others").out;
+    assert!(dropped.contains("iifname \"out0\" drop"), "{dropped}");
+    drop(running);
+}
+
+#[test]
+fn the_links_of_a_container_carry_packets_as_long_as_the_uplink_or_as_chosen() {
+    let Some(world) = world() else { return };
+    world
+        .sh("ip link set out0 mtu 1400 && ip link add lan0 mtu 1300 type veth peer name lan1")
+        .exits(0);
+    world.sh("ip link set lan0 up && ip addr add 198.51.100.1/24 dev lan0").exits(0);
+    world.sh(&format!("ip route add default via {}", net::OUTSIDE)).exits(0);
+    create(&world, &["chosen", "--mtu", "1200"]);
+    create(&world, &["six", "--ipv6"]);
+    for (network, expected) in [("bridge", "1400"), ("chosen", "1200"), ("six", "1400")]
+    {
+        let running = world.start(&["--network", network], &["sleep", "1000"]);
+        let mtu = format!(" mtu {expected} ");
+        let inside = world.inside(&running, "ip -o link show eth0").out;
+        assert!(inside.contains(&mtu), "{network}: {inside}");
+        let outside = world
+            .sh("ip -o link show type bridge_slave; ip -o link show type bridge up")
+            .out;
+        assert!(outside.contains(&mtu), "{network}: {outside}");
+        drop(running);
+    }
+    assert_eq!(inspect(&world, "chosen")["mtu"], 1200);
+    let short = ["network", "create", "short", "--ipv6", "--mtu", "1200"];
+    world.call(&short).exits(1).complains("IPv6 needs 1280");
+}
+
 #[test]
 fn an_isolated_network_is_not_reached_through_its_published_ports() {
     let Some(world) = world() else { return };
@@ -150,6 +200,7 @@ fn a_network_with_ipv6_forwards_both_families_and_restores_the_hosts_settings() 
     world.sh(settings).prints("1\n2");
     world.inside(&running, "busybox ping6 -c1 -W3 2001:db8::2").exits(0);
     world.outside("curl -gsS -m5 http://[2001:db8::1]:8080/i").prints("six");
+    world.sh("curl -gsS -m5 http://[::1]:8080/i").exits(7);
     let inside = world.inside(&running, "ip -6 addr show eth0 scope global").out;
     assert!(inside.contains("inet6 fd"), "{inside}");
     drop(running);

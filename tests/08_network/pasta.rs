@@ -161,6 +161,15 @@ fn a_port_that_is_in_use_or_privileged_is_refused_before_the_start() {
     let _taken = pasta.host.within(|| TcpListener::bind("0.0.0.0:8080").unwrap());
     let ran = pasta.user.sh(&["-p", "8080:80"], "echo started");
     ran.exits(125).complains("8080");
+    // Of these pasta could have the other protocol, or the host's other addresses.
+    for (taken, port) in [("192.0.2.2:8081", "8081:80"), ("[::]:8082", "8082:80")] {
+        let _taken = pasta.host.within(|| TcpListener::bind(taken).unwrap());
+        let ran = pasta.user.sh(&["-p", port], "echo started");
+        ran.exits(125).complains(&port[..4]).complains("in use");
+        assert!(ran.out.is_empty(), "{taken}");
+    }
+    let _udp = pasta.host.within(|| UdpSocket::bind("0.0.0.0:8083").unwrap());
+    pasta.user.sh(&["-p", "8083:80/udp"], "echo started").exits(125).complains("8083");
     let root = pasta.user.sh(&["-p", "80:80"], "echo started");
     root.exits(125)
         .complains("only root can use ports below 1024")

@@ -1,6 +1,9 @@
 //! Published ports, tested with real packets.
 
-use kiste_tests::net;
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use kiste_tests::{eventually, net};
 
 use crate::bridge::lease;
 use crate::world;
@@ -184,4 +187,29 @@ fn a_malformed_port_is_a_usage_error() {
     }
     let ran = world.run(&["-p", "192.0.2.77:80:80"], &["true"]);
     ran.exits(125).complains("192.0.2.77").complains("EADDRNOTAVAIL");
+}
+
+/// A client that never changes its port stays in the kernel's table of connections.
+#[test]
+fn a_udp_client_reaches_the_present_container_whatever_was_there_before() {
+    let Some(world) = world() else { return };
+    let other = world.start(&[], &["sleep", "1000"]);
+    let client = world.on_other(|| UdpSocket::bind((net::OUTSIDE, 40001)).unwrap());
+    client.send_to(b"nobody is there", (net::HOST, 5514)).unwrap();
+    for ip in ["10.77.0.20", "10.77.0.30"] {
+        let options = ["-p", "5514:514/udp", "--ip", ip];
+        let running = world.start(&options, &["sleep", "1000"]);
+        let server =
+            net::within(running.pid, || UdpSocket::bind("0.0.0.0:514").unwrap());
+        server.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let arrived = eventually(|| {
+            // ECONNREFUSED: the host answered the last one by ICMP.
+            let _ = client.send_to(b"hello", (net::HOST, 5514));
+            server.recv(&mut [0; 16]).ok()
+        });
+        assert_eq!(arrived, Some(5), "at {ip}");
+        drop(running);
+        let _ = client.send_to(b"nobody is there", (net::HOST, 5514));
+    }
+    drop(other);
 }

@@ -1,6 +1,6 @@
 //! The options of this step, and the plain values that they become.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use kit::{Failure, FailureKind};
 use nix::unistd::geteuid;
 
 use crate::dns::ResponderOptions;
-use crate::etc::{self, AddHost};
+use crate::etc::{self, AddHost, NameServer};
 use crate::firewall::Firewall;
 use crate::netlink::Mac;
 use crate::network::NetworkName;
@@ -50,7 +50,7 @@ pub struct Args {
 
     /// Its DNS server; may be given more than once [default: those of the host]
     #[arg(long, value_name = "IP")]
-    dns: Vec<IpAddr>,
+    dns: Vec<NameServer>,
 
     /// The domain that is appended to short names [default: those of the host]
     #[arg(long, value_name = "DOMAIN", value_parser = etc::host_name)]
@@ -180,6 +180,10 @@ impl Args {
             NetworkChoice::Pasta => "pasta",
             NetworkChoice::Bridge | NetworkChoice::Named(_) => return Ok(()),
         };
+        // The container does not reach the host, neither with a loopback link alone nor
+        // through pasta.
+        let names_host = self.add_host.iter().any(AddHost::is_host_gateway)
+            && *choice != NetworkChoice::Host;
         let publishes = !self.publish.is_empty() && *choice != NetworkChoice::Pasta;
         let given = [
             (publishes, "--publish"),
@@ -187,6 +191,7 @@ impl Args {
             (self.ip6.is_some(), "--ip6"),
             (self.mac_address.is_some(), "--mac-address"),
             (!self.network_alias.is_empty(), "--network-alias"),
+            (names_host, "--add-host NAME:host-gateway"),
         ];
         let Some((_, option)) = given.into_iter().find(|(is_given, _)| *is_given)
         else {

@@ -13,6 +13,7 @@ use crate::create::NewNetwork;
 use crate::dns;
 use crate::gc;
 use crate::manage;
+use crate::mtu;
 use crate::network::{Isolation, NetworkName};
 use crate::show::draw;
 use crate::status::{NetworkStatus, Topology, network_statuses};
@@ -45,6 +46,12 @@ pub struct Create {
     /// Give it a private IPv6 subnet as well (RFC 4193)
     #[arg(long)]
     ipv6: bool,
+    /// The longest packet that it carries, in bytes [default: that of the host's uplink]
+    #[arg(
+        long, value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(i64::from(mtu::MIN)..=i64::from(mtu::MAX)),
+    )]
+    mtu: Option<u32>,
     /// Connect its containers with each other only: there is no way out or in
     #[arg(long, conflicts_with = "isolate")]
     internal: bool,
@@ -105,6 +112,7 @@ impl Create {
             name: self.name.clone(),
             subnet: self.subnet,
             has_ipv6: self.ipv6,
+            mtu: self.mtu,
             isolation: match (self.internal, self.isolate) {
                 (true, _) => Isolation::Internal,
                 (_, true) => Isolation::Isolated,

@@ -17,6 +17,7 @@ use crate::netlink::Netlink;
 use crate::options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
 use crate::pasta::{self, Pasta};
 use crate::port::Port;
+use crate::unprivileged;
 
 /// A container's connection to the network. Dropping it undoes what was made on the
 /// host.
@@ -151,6 +152,7 @@ impl Connection {
         let mut netlink = Netlink::open()?;
         let loopback = netlink.existing_link("lo")?;
         netlink.turn_on(&loopback)?;
+        unprivileged::allow_ports_and_ping();
         match &self.attachment {
             Attachment::Bridge(endpoint) => endpoint.configure(&mut netlink),
             _ => Ok(()),
@@ -174,8 +176,9 @@ impl Connection {
     fn hosts_file(&self) -> HostsFile {
         let localhost = IpAddr::from([127, 0, 0, 1]);
         let (addresses, gateway) = match &self.attachment {
-            Attachment::Host | Attachment::Alone => (Vec::new(), Some(localhost)),
-            Attachment::Pasta(..) => (Vec::new(), None),
+            Attachment::Host => (Vec::new(), Some(localhost)),
+            // `Args::plan` refuses `host-gateway`: they do not reach the host.
+            Attachment::Alone | Attachment::Pasta(..) => (Vec::new(), None),
             Attachment::Bridge(endpoint) => {
                 let gateway = endpoint.gateways().first().copied();
                 (endpoint.addresses().to_vec(), gateway)

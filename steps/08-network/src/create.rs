@@ -9,7 +9,7 @@ use crate::network::{DEFAULT, Isolation, Network, NetworkName, Origin};
 use crate::subnet::Subnet;
 
 /// The bridge of the default network.
-const DEFAULT_BRIDGE: &str = "kiste0";
+pub(crate) const DEFAULT_BRIDGE: &str = "kiste0";
 
 /// The properties of a network that a user creates.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct NewNetwork {
     pub(crate) subnet: Option<Subnet>,
     /// Whether it gets a private IPv6 subnet as well.
     pub(crate) has_ipv6: bool,
+    /// The longest packet that it carries. None: that of the host's uplink.
+    pub(crate) mtu: Option<u32>,
     pub(crate) isolation: Isolation,
 }
 
@@ -47,6 +49,7 @@ pub(crate) fn named_network(host: &mut Host, new: &NewNetwork) -> Result<Network
         bridge: free_bridge(host, bridge)?,
         subnet,
         subnet6: subnet6.map(with_first_address),
+        mtu: new.mtu,
         isolation: new.isolation,
         origin: Origin::UserCreated,
     })

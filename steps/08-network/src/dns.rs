@@ -25,7 +25,9 @@
 
 mod forward;
 mod lifecycle;
+mod pending;
 mod process;
+mod queue;
 mod reply;
 mod server;
 mod tcp;

@@ -11,6 +11,7 @@ use exec::{CloneFlags, Command, Spawn};
 use kit::doctor::Check;
 use nix::unistd::geteuid;
 
+use crate::create::DEFAULT_BRIDGE;
 use crate::firewall::{self, Obstacle};
 use crate::lease::Lease;
 use crate::netlink::{Mac, Netlink};
@@ -114,8 +115,10 @@ fn forward_policy() -> Check {
             return Check::missing(name, kit::Failure::of(&error), "use sudo");
         }
     };
-    let obstacles: Vec<_> =
-        firewall::obstacles(&ruleset).iter().map(Obstacle::shown).collect();
+    let obstacles: Vec<_> = firewall::obstacles(&ruleset, DEFAULT_BRIDGE, &[])
+        .iter()
+        .map(Obstacle::shown)
+        .collect();
     if !obstacles.is_empty() {
         let fix =
             "run with --firewall=adjust, or let the bridge kiste0 through yourself";

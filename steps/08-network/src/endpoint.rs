@@ -14,6 +14,7 @@ use crate::gc;
 use crate::host::Host;
 use crate::ipam;
 use crate::lease::{Lease, LeaseRequest};
+use crate::mtu;
 use crate::netlink::Netlink;
 use crate::network::{DEFAULT, Isolation, Network, NetworkName};
 use crate::nft;
@@ -29,6 +30,8 @@ pub(crate) struct Endpoint {
     dir: PathBuf,
     network: Network,
     lease: Lease,
+    /// The longest packet that its cable carries. None: the kernel's default.
+    mtu: Option<u32>,
     /// None after the container has left the network.
     resources: Option<HostResources>,
 }
@@ -57,12 +60,13 @@ impl Endpoint {
         let lease = ipam::lease(&record, request)?;
         let network = record.network;
         let has_ipv6 = network.subnet6.is_some();
+        let mtu = mtu::of_network(&mut host, &network)?;
         let ports = port_reservation::reserve(&host.store, &lease.ports, has_ipv6)?;
         match attach(&mut host, &network, &lease, options.firewall) {
             Ok(responder) => {
                 let resources = HostResources { _ports: ports, _responder: responder };
                 let (dir, resources) = (options.dir.clone(), Some(resources));
-                Ok(Endpoint { dir, network, lease, resources })
+                Ok(Endpoint { dir, network, lease, mtu, resources })
             }
             Err(error) => {
                 // The first error is the cause. The next start, or `gc`, removes what
@@ -94,6 +98,7 @@ impl Endpoint {
         netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, namespace)?;
         let cable = netlink.existing_link(&self.lease.link)?;
         let bridge = self.network.link(&mut netlink)?;
+        self.mtu.map_or(Ok(()), |mtu| netlink.set_mtu(&cable, mtu))?;
         netlink.plug(&cable, &bridge)
     }
     // ANCHOR_END: plug-in
@@ -103,6 +108,7 @@ impl Endpoint {
     /// network is internal. The child calls it.
     pub(crate) fn configure(&self, netlink: &mut Netlink) -> Result<()> {
         let link = netlink.existing_link(INSIDE)?;
+        self.mtu.map_or(Ok(()), |mtu| netlink.set_mtu(&link, mtu))?;
         sysctl::refuse_router_advertisements(INSIDE, self.network.subnet6.is_some())?;
         let addresses = self.lease.addresses.iter();
         for address in addresses.filter_map(|ip| self.network.with_prefix(*ip)) {
@@ -195,7 +201,7 @@ fn attach(
     firewall::admit(&mut host.store, network, &uplinks, firewall)?;
     network.raise(&mut host.netlink)?;
     kit::combine(host.reconcile())?;
-    nft::forget(&lease.addresses)?;
+    forget_connections(host, lease)?;
     Responder::ensure(&ResponderOptions {
         leases: host.store.leases_path(&network.name),
         bridge: network.bridge.clone(),
@@ -218,5 +224,14 @@ fn detach(host: &mut Host, name: &str, lease: &Lease) -> Result<()> {
         errors.extend(host.store.set_leases(name, others).err());
     }
     errors.extend(host.reconcile());
+    errors.extend(forget_connections(host, lease).err());
     kit::combine(errors)
+}
+
+/// Forgets the connections that must not go on, once the rules are those of now.
+fn forget_connections(host: &mut Host, lease: &Lease) -> Result<()> {
+    let of_host = host.netlink.addresses()?;
+    let of_host: Vec<_> = of_host.iter().map(|(_, subnet)| subnet.ip()).collect();
+    let Lease { addresses, ports, .. } = lease;
+    nft::forget(&nft::Obsolete { addresses, ports, of_host: &of_host })
 }

@@ -7,6 +7,7 @@
 //!   that a file that the user mounts there with `-v` covers it.
 
 mod hosts;
+mod name_server;
 mod resolv_conf;
 
 use std::fs::File;
@@ -22,6 +23,8 @@ use nix::unistd::fchdir;
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 
 pub use hosts::{AddHost, HostsFile, host_name};
+pub use name_server::NameServer;
+pub(crate) use resolv_conf::NETWORK_DOMAIN;
 pub use resolv_conf::ResolvConf;
 
 /// The contents of the three files.

@@ -7,9 +7,10 @@ use std::fs;
 use anyhow::Result;
 use kit::Failure;
 
+use crate::firewall_walk::{End, WalkedPacket};
 use crate::host_changes::AddedRules;
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, Chain, ChainId, ExistingRule, Rule, Ruleset, Verdict};
+use crate::nft::{Batch, Chain, ChainId, ExistingRule, Rule, Ruleset};
 use crate::port::Protocol;
 use crate::rules;
 use crate::store::NetworkStore;
@@ -32,6 +33,8 @@ pub(crate) struct Obstacle {
     /// The chain to which our rules are added: the chain itself, or the one that Docker
     /// leaves to its users.
     target: ChainId,
+    /// The chain that drops them: the chain itself, or one that it jumps to.
+    dropped: ChainId,
 }
 
 const INPUT: u32 = libc::NF_INET_LOCAL_IN as u32;
@@ -40,16 +43,63 @@ const FORWARD: u32 = libc::NF_INET_FORWARD as u32;
 /// Docker jumps to this chain before its own rules, and adds none to it.
 const DOCKER_USER: &str = "DOCKER-USER";
 
-/// Finds the chains of other programs that would drop packets of containers.
-pub(crate) fn obstacles(ruleset: &Ruleset) -> Vec<Obstacle> {
-    let is_obstacle = |chain: &&Chain| {
-        let mut own = ruleset.rules.iter().filter(|rule| rule.chain == chain.id);
-        let at_our_hooks = [Some(INPUT), Some(FORWARD)].contains(&chain.hook);
-        let drops = |rule: &ExistingRule| rule.verdict == Some(Verdict::Drop);
-        at_our_hooks && !rules::is_ours(&chain.id) && (chain.drops || own.any(drops))
+/// Finds the chains of other programs that would drop packets of the containers on a
+/// bridge.
+pub(crate) fn obstacles(
+    ruleset: &Ruleset,
+    bridge: &str,
+    uplinks: &[String],
+) -> Vec<Obstacle> {
+    let chains = ruleset.chains.iter().filter(|chain| !rules::is_ours(&chain.id));
+    let found = chains.filter_map(|chain| {
+        let dropped = dropped_by(chain, ruleset, bridge, uplinks)?;
+        Some(Obstacle { dropped, ..obstacle(chain, ruleset) })
+    });
+    found.collect()
+}
+
+/// Finds the chain that drops a packet on its way through a base chain. A container
+/// needs to open connections by one of the uplinks, and to ask the DNS responder.
+fn dropped_by(
+    chain: &Chain,
+    ruleset: &Ruleset,
+    bridge: &str,
+    uplinks: &[String],
+) -> Option<ChainId> {
+    let end = |packet: WalkedPacket| match packet.walk(ruleset, &chain.id) {
+        End::Dropped(by) => Some(by),
+        End::Undecided if chain.drops => Some(chain.id.clone()),
+        End::Undecided | End::Accepted => None,
     };
-    let obstacles = ruleset.chains.iter().filter(is_obstacle);
-    obstacles.map(|chain| obstacle(chain, ruleset)).collect()
+    let (protocol, port) = (Protocol::Udp, Some(53));
+    let question =
+        WalkedPacket { from: bridge, to: None, protocol, port, is_answer: false };
+    match chain.hook? {
+        INPUT => end(question),
+        FORWARD => {
+            let by = |uplink: &str| {
+                let (protocol, port) = (Protocol::Tcp, None);
+                let first =
+                    WalkedPacket { to: Some(uplink), protocol, port, ..question };
+                let answer = WalkedPacket {
+                    from: uplink,
+                    to: Some(bridge),
+                    is_answer: true,
+                    ..first
+                };
+                end(first).or_else(|| end(answer))
+            };
+            match uplinks {
+                [] => by(""),
+                [first, others @ ..] => {
+                    others.iter().fold(by(first), |dropped, uplink| {
+                        dropped.and_then(|_| by(uplink))
+                    })
+                }
+            }
+        }
+        _ => None,
+    }
 }
 
 fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
@@ -59,15 +109,20 @@ fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
         Some(FORWARD) if has_user => user,
         _ => chain.id.clone(),
     };
-    Obstacle { chain: chain.clone(), target }
+    Obstacle { chain: chain.clone(), target, dropped: chain.id.clone() }
 }
 
 impl Obstacle {
     /// Describes it: `table ip filter, chain FORWARD (policy drop)`.
     pub(crate) fn shown(&self) -> String {
         let ChainId { family, table, chain } = &self.chain.id;
-        let drops = self.chain.drops;
-        let how = if drops { "policy drop" } else { "its last rule drops all" };
+        let how = match self.chain.drops {
+            _ if self.dropped != self.chain.id => {
+                format!("it jumps to {}, which drops all", self.dropped.chain)
+            }
+            true => "policy drop".into(),
+            false => "its last rule drops all".into(),
+        };
         format!("table {} {table}, chain {chain} ({how})", family.name())
     }
 
@@ -89,9 +144,16 @@ impl Obstacle {
         let from = || Rule::with_comment(&comment).iifname(bridge);
         let to = || Rule::with_comment(&comment).oifname(bridge);
         if self.chain.hook == Some(INPUT) {
-            return [Protocol::Udp, Protocol::Tcp]
-                .map(|protocol| from().dport(protocol, 53).accept())
-                .into();
+            // At the gateway only: the host may have another DNS server.
+            let gateways = network.gateways().into_iter();
+            let family = self.target.family;
+            let gateways = gateways.filter(|ip| family.has(*ip));
+            let at = |ip| {
+                [Protocol::Udp, Protocol::Tcp].map(|protocol| {
+                    from().daddr_in(family, ip).dport(protocol, 53).accept()
+                })
+            };
+            return gateways.flat_map(at).collect();
         }
         let out = uplinks.iter().chain([bridge]);
         let mut rules: Vec<_> = out.map(|link| from().oifname(link).accept()).collect();
@@ -116,7 +178,7 @@ pub(crate) fn admit(
     let concerns = |obstacle: &Obstacle| {
         network.isolation != Isolation::Internal || obstacle.chain.hook == Some(INPUT)
     };
-    let closed: Vec<_> = obstacles(&ruleset)
+    let closed: Vec<_> = obstacles(&ruleset, &network.bridge, uplinks)
         .into_iter()
         .filter(|obstacle| concerns(obstacle) && !obstacle.is_open(network, &ruleset))
         .collect();
@@ -157,7 +219,7 @@ fn open(
         .rules
         .iter()
         .rfind(|rule| rule.chain == *target)
-        .filter(|rule| rule.verdict.is_some());
+        .filter(|rule| rule.conditions.is_empty() && rule.verdict.is_some());
     let rules = obstacle.rules(network, uplinks);
     let mut batch = Batch::default();
     for rule in &rules {

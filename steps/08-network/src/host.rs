@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Result;
+use nix::errno::Errno;
 
 use crate::dns;
 use crate::firewall;
@@ -13,6 +14,7 @@ use crate::forwarding::{self, RequiredSysctl};
 use crate::netlink::{Netlink, Route};
 use crate::network::{Network, Origin};
 use crate::rules;
+use crate::source_filter;
 use crate::store::{NetworkRecord, NetworkStore};
 
 /// The networks of the host, which no other process changes while this value exists.
@@ -41,7 +43,11 @@ impl Host {
         // The rules come first: as soon as forwarding is on, a packet passes unless a
         // rule drops it.
         let saved = &store.changes().sysctls;
-        errors.extend(rules::replace_table(store.dir(), &networks, saved).err());
+        match rules::replace_table(store.dir(), &networks, saved) {
+            Ok(()) => self.filter_sources(&networks, &mut errors),
+            Err(error) => errors.push(error), // both tables may be another directory's
+        }
+        let store = &mut self.store;
         match required {
             Ok(required) => errors.extend(forwarding::set(&required)),
             Err(error) => errors.push(error),
@@ -61,6 +67,28 @@ impl Host {
             }
         }
         errors
+    }
+
+    /// Drops what containers send from addresses that are not theirs. A kernel that
+    /// cannot filter the frames of bridges has containers without it.
+    fn filter_sources(
+        &self,
+        networks: &[&NetworkRecord],
+        errors: &mut Vec<anyhow::Error>,
+    ) {
+        let lacking = [Errno::EOPNOTSUPP, Errno::EPROTONOSUPPORT, Errno::ENOENT];
+        match source_filter::replace_table(networks) {
+            Err(error)
+                if kit::errno(&error).is_some_and(|it| lacking.contains(&it)) =>
+            {
+                if !networks.is_empty() {
+                    let what = "containers can send from any address: the kernel does \
+                                not filter what bridges pass";
+                    kit::warn_error(what, &error);
+                }
+            }
+            done => errors.extend(done.err()),
+        }
     }
 
     /// Notes the settings that are to be changed, and restores those that are no longer

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kit::ProcessIdentity;
 use serde::{Deserialize, Serialize};
 
+use crate::etc::NameServer;
 use crate::netlink::Mac;
 use crate::port::Port;
 
@@ -27,7 +28,7 @@ pub(crate) struct Lease {
     /// An IPv4 address, and an IPv6 address where the network has IPv6.
     pub(crate) addresses: Vec<IpAddr>,
     /// The DNS servers that are asked for it; if empty, those of the host.
-    pub(crate) dns: Vec<IpAddr>,
+    pub(crate) dns: Vec<NameServer>,
     pub(crate) mac: Mac,
     /// The name of the cable's end at the bridge.
     pub(crate) link: String,
@@ -51,6 +52,6 @@ pub(crate) struct LeaseRequest {
     pub(crate) ip: Option<IpAddr>,
     pub(crate) ip6: Option<IpAddr>,
     pub(crate) mac: Option<Mac>,
-    pub(crate) dns: Vec<IpAddr>,
+    pub(crate) dns: Vec<NameServer>,
     pub(crate) ports: Vec<Port>,
 }

@@ -9,6 +9,7 @@ use kit::{Failure, FailureKind, Hint};
 use crate::create::{self, NewNetwork};
 use crate::dns;
 use crate::gc;
+use crate::mtu;
 use crate::network::{NetworkName, Origin};
 use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
@@ -22,6 +23,7 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     if let Some(subnet) = new.subnet {
         refuse_unusable(subnet)?;
     }
+    refuse_short_packets(new)?;
     let mut host = gc::open_host(dir, None)?;
     if host.store.find(&new.name.0).is_some() {
         let what = format!("the network {} already exists", new.name.0);
@@ -60,6 +62,18 @@ pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
         host.store.remove(&network.name)?;
     }
     kit::combine(host.reconcile()).hint("`gc` tries again")
+}
+
+/// Refuses an MTU with which a network cannot have IPv6.
+fn refuse_short_packets(new: &NewNetwork) -> Result<()> {
+    match new.mtu.filter(|mtu| new.has_ipv6 && *mtu < mtu::MIN_IPV6) {
+        None => Ok(()),
+        Some(mtu) => {
+            let what = format!("--mtu {mtu}: IPv6 needs {}", mtu::MIN_IPV6);
+            let failure = Failure::new(what).kind(FailureKind::Usage);
+            Err(failure.hint("choose a larger one, or leave --ipv6 out").into())
+        }
+    }
 }
 
 /// Refuses a subnet in which a bridge and a container cannot have addresses.

@@ -22,6 +22,9 @@ pub(crate) struct Network {
     /// Its IPv6 subnet, with the bridge's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subnet6: Option<Subnet>,
+    /// The longest packet that it carries, in bytes. None: that of the host's uplink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mtu: Option<u32>,
     #[serde(alias = "reach")]
     pub(crate) isolation: Isolation,
     pub(crate) origin: Origin,
@@ -104,6 +107,7 @@ impl Network {
             bridge,
             subnet,
             subnet6: None,
+            mtu: None,
             isolation: Isolation::Open,
             origin: Origin::Automatic,
         }

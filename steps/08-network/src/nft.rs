@@ -6,14 +6,18 @@
 //! - [`forget`]: deletes connections, which outlive rules.
 
 mod batch;
+mod condition;
 mod conntrack;
 mod rule;
 mod ruleset;
 
 pub(crate) use batch::Batch;
-pub(crate) use conntrack::forget;
+pub(crate) use condition::{Condition, Property};
+pub(crate) use conntrack::{Obsolete, forget};
 pub(crate) use rule::Rule;
 pub(crate) use ruleset::{Chain, ExistingRule, Ruleset, Verdict};
+
+use std::net::IpAddr;
 
 use crate::netlink::message::{Attributes, Message};
 
@@ -27,6 +31,8 @@ pub(crate) enum Family {
     Ip,
     /// IPv6.
     Ip6,
+    /// The frames that a bridge passes, of any protocol.
+    Bridge,
 }
 
 impl Family {
@@ -35,9 +41,21 @@ impl Family {
             Family::Inet => libc::NFPROTO_INET as u8,
             Family::Ip => libc::NFPROTO_IPV4 as u8,
             Family::Ip6 => libc::NFPROTO_IPV6 as u8,
+            Family::Bridge => libc::NFPROTO_BRIDGE as u8,
         }
     }
 
+    /// Tells whether a table of this family sees the packets of an address.
+    pub(crate) fn has(self, ip: IpAddr) -> bool {
+        match self {
+            Family::Inet | Family::Bridge => true,
+            Family::Ip => ip.is_ipv4(),
+            Family::Ip6 => ip.is_ipv6(),
+        }
+    }
+
+    /// The family of a table whose chains are listed. The frames of bridges pass other
+    /// hooks than packets.
     fn of_number(number: u8) -> Option<Self> {
         [Family::Inet, Family::Ip, Family::Ip6]
             .into_iter()
@@ -50,6 +68,7 @@ impl Family {
             Family::Inet => "inet",
             Family::Ip => "ip",
             Family::Ip6 => "ip6",
+            Family::Bridge => "bridge",
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The network options of a container, as plain values. [`crate::Args`] makes them of
 //! the command line.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-use crate::etc::AddHost;
+use crate::etc::{AddHost, NameServer};
 use crate::firewall::Firewall;
 use crate::netlink::Mac;
 use crate::network::NetworkName;
@@ -18,7 +18,7 @@ pub struct NetworkOptions {
     /// `--network-alias`: more names by which containers of its network find it.
     pub aliases: Vec<String>,
     /// `--dns`: its DNS servers; those of the host if empty.
-    pub dns_servers: Vec<IpAddr>,
+    pub dns_servers: Vec<NameServer>,
     /// `--dns-search`: its search domains; those of the host if empty.
     pub dns_search: Vec<String>,
     /// `--add-host`: more lines for /etc/hosts.

@@ -19,6 +19,7 @@ use rustix::fs::OFlags;
 
 use crate::options::PastaOptions;
 use crate::port::{Port, Protocol};
+use crate::port_reservation;
 use crate::sys;
 
 /// The container's DNS server when the host's listens on the host's loopback: pasta
@@ -44,6 +45,7 @@ impl Pasta {
     pub(crate) fn start(options: &PastaOptions, child: Pid) -> Result<Self> {
         let PastaOptions { program, ports } = options;
         refuse_privileged(ports)?;
+        port_reservation::refuse_taken(ports)?;
         // passt(1), --pid: pasta writes its PID there once everything is set up.
         let (mut pid_reader, pid_writer) =
             std::io::pipe().context("pipe2(for pasta's PID)")?;

@@ -37,6 +37,35 @@ pub(crate) fn reserve(
     Ok(sockets)
 }
 
+/// Refuses ports that another program has. pasta itself is content with a port of which
+/// it got IPv6 alone.
+///
+/// # Errors
+/// When a port is in use: the process that has it, if it can be found.
+pub(crate) fn refuse_taken(ports: &[Port]) -> Result<()> {
+    let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    for port in ports {
+        let own = port.ip.map(|ip| [ip]);
+        for ip in own.as_ref().map_or(&all[..], |own| &own[..]) {
+            let bound = bound_socket(SocketAddr::new(*ip, port.host), port.protocol);
+            // pasta tells other errors. A host without IPv6 has no such port to take.
+            if bound.is_err_and(|error| error == rustix::io::Errno::ADDRINUSE) {
+                return Err(conflict(port, find_process(port)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn conflict(port: &Port, user: Option<String>) -> anyhow::Error {
+    let user = user.map(|user| format!(" by {user}")).unwrap_or_default();
+    let Port { host, protocol, .. } = port;
+    Failure::new(format_args!("port {host}/{protocol} is already in use{user}"))
+        .kind(FailureKind::Conflict)
+        .hint("end that, or publish another port with -p")
+        .into()
+}
+
 fn reserve_one(store: &NetworkStore, port: &Port, ip: IpAddr) -> Result<OwnedFd> {
     let address = SocketAddr::new(ip, port.host);
     let operands = format!("{address}/{}", port.protocol);
@@ -45,16 +74,7 @@ fn reserve_one(store: &NetworkStore, port: &Port, ip: IpAddr) -> Result<OwnedFd>
     });
     match reserved {
         Err(error) if kit::errno(&error) == Some(Errno::EADDRINUSE) => {
-            let user = find_user(store, port).map(|user| format!(" by {user}"));
-            Err(Failure::new(format_args!(
-                "port {}/{} is already in use{}",
-                port.host,
-                port.protocol,
-                user.unwrap_or_default()
-            ))
-            .kind(FailureKind::Conflict)
-            .hint("end that, or publish another port with -p")
-            .into())
+            Err(conflict(port, find_user(store, port)))
         }
         other => other
             .hint_on(

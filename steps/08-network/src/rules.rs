@@ -3,7 +3,7 @@
 //! The whole table is replaced in one transaction whenever a container starts or ends.
 //! Connections that exist are not interrupted by that.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use anyhow::Result;
@@ -35,6 +35,8 @@ const CHAINS: [(&str, &str, c_int, c_int); 6] = [
 /// `prerouting` and `output` jump to it with packets for the host.
 const PUBLISHED: &str = "published";
 const LOOPBACK: &str = "loopback";
+/// `forward` jumps to it with the packets that are left.
+const BETWEEN_OTHERS: &str = "between-others";
 
 /// Rules, each with its chain.
 pub(crate) type Rules = Vec<(&'static str, Rule)>;
@@ -58,6 +60,7 @@ pub(crate) fn replace_table(
     }
     batch.add_table(Family::Inet, TABLE);
     batch.add_chain(&chain(PUBLISHED));
+    batch.add_chain(&chain(BETWEEN_OTHERS));
     for (name, kind, hook, priority) in CHAINS {
         batch.add_base_chain(&chain(name), kind, hook, priority);
     }
@@ -113,6 +116,7 @@ pub(crate) fn all(
     changed: &[SavedSysctl],
 ) -> Rules {
     let mut rules = loopback(owner);
+    rules.extend(not_at_ipv6_loopback(networks));
     rules.extend(published(networks));
     rules.extend(networks.iter().flat_map(|record| input(&record.network)));
     rules.extend(forward(networks, changed));
@@ -132,6 +136,23 @@ fn loopback(owner: &Path) -> Rules {
 
 fn loopback_subnet() -> Subnet {
     const { Subnet::v4(Ipv4Addr::new(127, 0, 0, 0), 8) }
+}
+
+/// Refuses connections of the host's own from ::1 to published ports: IPv6 has no
+/// `route_localnet`, so the packets would be lost, and the programs wait.
+fn not_at_ipv6_loopback(networks: &[&NetworkRecord]) -> Rules {
+    let has_ipv6 = |record: &&&NetworkRecord| record.network.subnet6.is_some();
+    let leases = networks.iter().filter(has_ipv6).flat_map(|record| &record.leases);
+    let refused = leases.flat_map(|lease| {
+        let at_all = lease.ports.iter().filter(|port| port.ip.is_none());
+        at_all.map(|port| {
+            let rule = Rule::with_comment(&lease.id)
+                .daddr(Subnet::of_one(Ipv6Addr::LOCALHOST.into()))
+                .dport(port.protocol, port.host);
+            ("output", rule.reject(port.protocol))
+        })
+    });
+    refused.collect()
 }
 
 // ANCHOR: published
@@ -200,7 +221,7 @@ fn forward(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
         add(Rule::with_comment(name).oifname(bridge).ct_dnat().accept());
         add(Rule::with_comment(name).oifname(bridge).iifname_not(bridge).drop());
     }
-    not_a_router(networks, changed).into_iter().for_each(&mut add);
+    rules.extend(not_a_router(networks, changed));
     rules
 }
 // ANCHOR_END: forward
@@ -221,26 +242,28 @@ fn isolated(networks: &[&NetworkRecord]) -> Vec<Rule> {
 }
 
 /// Drops packets between other hosts, where the host did not forward them before:
-/// forwarding was turned on for containers only.
-fn not_a_router(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Vec<Rule> {
+/// forwarding was turned on for containers only. These rules have a chain of their own,
+/// which a packet from or to a bridge leaves at once: a rule that named all bridges
+/// would be longer than the kernel allows.
+fn not_a_router(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
     let bridges = || networks.iter().map(|record| &record.network.bridge);
-    // The rules above decide about packets to a bridge; packets from one may pass.
-    let except_bridges = |rule: Rule| {
-        bridges().fold(rule, |rule, name| rule.iifname_not(name).oifname_not(name))
-    };
     let was_off = changed.iter().filter(|saved| saved.before == "0");
-    let mut rules = Vec::new();
+    let mut rules = vec![("forward", Rule::default().jump(BETWEEN_OTHERS))];
+    let mut add = |rule| rules.push((BETWEEN_OTHERS, rule));
+    // `forward` has decided about packets to a bridge; packets from one may pass.
+    for bridge in bridges() {
+        add(Rule::default().iifname(bridge).return_back());
+        add(Rule::default().oifname(bridge).return_back());
+    }
     for name in was_off.map(|saved| &saved.name) {
         if name == "ipv6/conf/all/forwarding" {
-            let rule = Rule::default().nfproto(IpAddr::from([0; 16]));
-            rules.push(except_bridges(rule).drop());
+            add(Rule::default().nfproto(IpAddr::from([0; 16])).drop());
         }
         let link = name
             .strip_prefix("ipv4/conf/")
             .and_then(|rest| rest.strip_suffix("/forwarding"));
         if let Some(link) = link.filter(|link| bridges().all(|name| name != link)) {
-            let rule = Rule::default().nfproto(IpAddr::from([0; 4])).iifname(link);
-            rules.push(except_bridges(rule).drop());
+            add(Rule::default().nfproto(IpAddr::from([0; 4])).iifname(link).drop());
         }
     }
     rules
@@ -293,10 +316,15 @@ mod tests {
         .map(|(name, before)| SavedSysctl { name: name.into(), before: before.into() });
         let rules =
             not_a_router(&[&NetworkRecord { network, leases: Vec::new() }], &changed);
-        let dropped =
-            |rule: Rule| rule.iifname_not("kiste0").oifname_not("kiste0").drop();
-        let from_eth0 = Rule::default().nfproto(IpAddr::from([0; 4])).iifname("eth0");
-        let ipv6 = Rule::default().nfproto(IpAddr::from([0; 16]));
-        assert_eq!(rules, [dropped(from_eth0), dropped(ipv6)]);
+        let rule = Rule::default;
+        let between_others = [
+            rule().iifname("kiste0").return_back(),
+            rule().oifname("kiste0").return_back(),
+            rule().nfproto(IpAddr::from([0; 4])).iifname("eth0").drop(),
+            rule().nfproto(IpAddr::from([0; 16])).drop(),
+        ];
+        let mut expected = vec![("forward", rule().jump(BETWEEN_OTHERS))];
+        expected.extend(between_others.map(|rule| (BETWEEN_OTHERS, rule)));
+        assert_eq!(rules, expected);
     }
 }

@@ -4,6 +4,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::create::DEFAULT_BRIDGE;
 use crate::firewall::{self, Obstacle};
 use crate::lease::Lease;
 use crate::netlink::{Interface, Netlink};
@@ -87,7 +88,7 @@ impl Topology {
             networks,
             rules,
             rule_count,
-            obstacles: firewall::obstacles(&ruleset),
+            obstacles: firewall::obstacles(&ruleset, DEFAULT_BRIDGE, &[]),
         })
     }
 }

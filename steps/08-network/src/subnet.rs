@@ -26,6 +26,12 @@ impl Subnet {
         Subnet { ip: IpAddr::V4(ip), prefix }
     }
 
+    /// Makes an IPv6 subnet, of a prefix length that is known to be valid.
+    pub(crate) const fn v6(ip: std::net::Ipv6Addr, prefix: u8) -> Self {
+        assert!(prefix <= 128);
+        Subnet { ip: IpAddr::V6(ip), prefix }
+    }
+
     /// Makes the subnet of a single address.
     pub(crate) fn of_one(ip: IpAddr) -> Self {
         Subnet { ip, prefix: bits(ip) as u8 }

@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 use std::sync::atomic::Ordering;
 
 use kiste_tests::eventually;
+use simple_dns::RCODE;
 
 use super::Host;
 use super::server::{address_answer, bytes, server};
@@ -68,6 +69,27 @@ fn the_names_of_a_network_are_unknown_on_another() {
         assert!(other.code != 0 && !other.out.contains("Name:"), "{other:?}");
     }
     assert_eq!(asked.load(Ordering::SeqCst), 0, "an internal network forwards nothing");
+}
+
+/// musl's resolver ignores `search` where `ndots` is 0.
+#[test]
+fn short_names_are_found_on_the_network_first_and_then_in_the_search_domain() {
+    let Some(host) = Host::with_dns_servers(&["127.0.0.9"]) else { return };
+    let _server = server(&host, "127.0.0.9", |packet| {
+        let name = packet.questions[0].qname.to_string();
+        let mut answer = address_answer(packet, 9);
+        if !name.ends_with(".corp.example") {
+            answer.answers.clear();
+            *answer.rcode_mut() = RCODE::NameError;
+        }
+        vec![bytes(&answer)]
+    });
+    let web = host.start(&["--hostname", "web"], &["sleep", "1000"]);
+    let script = "ping -c 1 -W 5 web > /dev/null && ping -c 1 -W 1 www | head -n 1";
+    let search = ["--dns-search", "corp.example"];
+    let ran = host.run(&search, &["sh", "-c", script]);
+    assert!(ran.exits(0).out.contains("192.0.2.9"), "{ran:?}");
+    drop(web);
 }
 
 #[test]

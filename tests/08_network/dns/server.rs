@@ -1,9 +1,10 @@
 //! DNS servers on the host. The test chooses their answers.
 
-use std::net::{Ipv4Addr, UdpSocket};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Packet, ResourceRecord};
@@ -50,4 +51,29 @@ pub fn address_answer(packet: &Packet, last: u8) -> Packet<'static> {
 
 pub fn bytes(packet: &Packet) -> Vec<u8> {
     packet.build_bytes_vec().unwrap()
+}
+
+/// Starts a DNS server that answers every question after `delay`, several at a time.
+/// Returns the number of questions so far.
+pub fn slow_server(host: &Host, address: &str, delay: Duration) -> Arc<AtomicUsize> {
+    let socket = host.within(|| UdpSocket::bind((address, 53)).unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let (counted, sends) = (Arc::clone(&count), socket.try_clone().unwrap());
+    let (sender, answers) = mpsc::channel::<(Instant, Vec<u8>, SocketAddr)>();
+    thread::spawn(move || {
+        for (due, answer, client) in answers {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            let _ = sends.send_to(&answer, client);
+        }
+    });
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((length, client)) = socket.recv_from(&mut buffer) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let packet = Packet::parse(&buffer[..length]).unwrap();
+            let answer = bytes(&address_answer(&packet, 9));
+            let _ = sender.send((Instant::now() + delay, answer, client));
+        }
+    });
+    count
 }

@@ -14,6 +14,7 @@ use kit::{Failure, Hint};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
 use rustix::fs::OFlags;
 
@@ -92,6 +93,7 @@ impl ResponderProcess {
         let host: WatchedFile<ResolvConf> = WatchedFile::new(root, "etc/resolv.conf");
         let mut server = Server::listen(options, zone, host)
             .hint_on(Errno::EADDRINUSE, PORT_IN_USE)?;
+        allow_open_files();
         drop_privileges()?;
         server.read_zone().hint_on(
             Errno::EACCES,
@@ -147,6 +149,15 @@ fn lock_alive(options: &ResponderOptions) -> Result<File> {
         file.try_lock()?;
         Ok::<_, std::io::Error>(file)
     })
+}
+
+/// Allows as many sockets as forwarded questions may have: each has one for each server
+/// that is asked. With fewer, more questions wait.
+fn allow_open_files() {
+    const WANTED: u64 = 4096;
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, WANTED.min(hard).max(soft), hard);
+    }
 }
 
 /// Becomes the user nobody, without groups and capabilities: containers may send

@@ -11,6 +11,7 @@ use simple_dns::{
 
 use super::Forwarding;
 use super::zone::Zone;
+use crate::etc::NETWORK_DOMAIN;
 use crate::port::Protocol;
 use crate::subnet::Subnet;
 
@@ -111,9 +112,10 @@ impl Authority {
         }
         let (name, wanted) = (lower_case(&question.qname), question.qtype);
         let Some(address) = reverse_address(&name) else {
-            return match self.zone.addresses(&name) {
+            let (own, unknown) = in_network(&name);
+            return match self.zone.addresses(own) {
                 Some(addresses) => Lookup::Records(records(wanted, addresses, turn)),
-                None => Lookup::Outside,
+                None => unknown,
             };
         };
         if !self.gateways.iter().any(|gateway| gateway.contains(address)) {
@@ -123,6 +125,19 @@ impl Authority {
             Some(name) => Lookup::Records(pointers(wanted, name)),
             None => Lookup::NoSuchName,
         }
+    }
+}
+
+/// The name of a container without the domain of its network, and the result if there
+/// is no such container: only names outside the domain may be known elsewhere.
+fn in_network(name: &str) -> (&str, Lookup<'static>) {
+    let before = name.strip_suffix(NETWORK_DOMAIN).map(|it| it.strip_suffix('.'));
+    match before {
+        None => (name, Lookup::Outside),
+        Some(Some(own)) => (own, Lookup::NoSuchName),
+        // The domain itself, or a name that only ends with the same letters.
+        Some(None) if name == NETWORK_DOMAIN => ("", Lookup::Records(Vec::new())),
+        Some(None) => (name, Lookup::Outside),
     }
 }
 

@@ -14,20 +14,22 @@ use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
 use rustix::net::{SocketFlags, bind, listen, sockopt};
 
 use super::ResponderOptions;
-use super::forward::{PORT, PendingQuery, Query};
+use super::forward::{PORT, Query};
+use super::pending::Request;
+use super::queue::{ClientAnswer, ForwardQueue};
 use super::reply::{Authority, MAX_QUESTION, Reply};
 use super::tcp::Connections;
 use super::watched_file::WatchedFile;
 use super::zone::Zone;
-use crate::etc::ResolvConf;
+use crate::etc::{NameServer, ResolvConf};
 use crate::port::Protocol;
 use crate::subnet::Subnet;
 
-/// The most forwarded questions at a time, of all containers and of each. Any more are
-/// answered with SERVFAIL, and the client asks again.
-const MAX_PENDING: (usize, usize) = (256, 64);
 /// The most questions that are read from one socket before the others have their turn.
 const MAX_AT_ONCE: usize = 64;
+/// The bytes of questions that the kernel keeps until they are read: socket(7),
+/// SO_RCVBUF.
+const RECEIVE_BUFFER: usize = 2 << 20;
 /// The most connections that wait for accept: listen(2).
 const BACKLOG: i32 = 16;
 
@@ -39,10 +41,9 @@ pub(crate) struct Server {
     tcp: Vec<TcpListener>,
     zone: WatchedFile<Arc<Zone>>,
     host: WatchedFile<ResolvConf>,
-    pending: Vec<PendingQuery>,
+    forwarded: ForwardQueue,
     connections: Connections,
     turn: usize,
-    buffer: Vec<u8>,
 }
 
 impl Server {
@@ -65,10 +66,9 @@ impl Server {
             tcp,
             zone,
             host,
-            pending: Vec::new(),
+            forwarded: ForwardQueue::default(),
             connections: Connections::default(),
             turn: 0,
-            buffer: vec![0; 1 << 16],
         })
     }
 
@@ -88,8 +88,9 @@ impl Server {
                 return Ok(());
             }
             let sockets = self.udp.len() + self.tcp.len();
-            let (listening, pending) = ready[1..].split_at(sockets);
-            self.receive_answers(pending);
+            let (listening, forwarded) = ready[1..].split_at(sockets);
+            let answers = self.forwarded.advance(forwarded);
+            answers.into_iter().for_each(|answer| self.pass_on(answer));
             for (index, events) in listening.iter().enumerate() {
                 match index.checked_sub(self.udp.len()) {
                     _ if events.is_empty() => {}
@@ -101,15 +102,14 @@ impl Server {
     }
 
     /// Waits for the next event or deadline. Returns the events of `users`, of the UDP
-    /// and TCP sockets and of the pending queries, in this order.
+    /// and TCP sockets and of the forwarded questions, in this order.
     fn wait(&self, users: BorrowedFd<'_>) -> Result<Vec<PollFlags>> {
         let udp = self.udp.iter().map(AsFd::as_fd);
         let tcp = self.tcp.iter().map(AsFd::as_fd);
-        let pending = self.pending.iter().map(|pending| pending.socket().as_fd());
         let mut ready = vec![PollFd::new(users, PollFlags::empty())];
         ready.extend(
             udp.chain(tcp)
-                .chain(pending)
+                .chain(self.forwarded.sockets())
                 .map(|socket| PollFd::new(socket, PollFlags::POLLIN)),
         );
         match poll(&mut ready, self.timeout()) {
@@ -119,10 +119,11 @@ impl Server {
         Ok(ready.iter().map(|it| it.revents().unwrap_or(PollFlags::empty())).collect())
     }
 
-    /// The time until the first deadline of a pending query.
+    /// The time until the first deadline of a forwarded question.
     fn timeout(&self) -> PollTimeout {
-        let deadline = self.pending.iter().map(|pending| pending.deadline).min();
-        let Some(deadline) = deadline else { return PollTimeout::NONE };
+        let Some(deadline) = self.forwarded.deadline() else {
+            return PollTimeout::NONE;
+        };
         let left: Duration = deadline.saturating_duration_since(Instant::now());
         // Rounded up, so that poll never returns just before the deadline.
         PollTimeout::from(left.as_millis() as u16 + 1)
@@ -150,43 +151,22 @@ impl Server {
             Reply::Answer(answer) => self.send(via, &answer, client),
             Reply::Forward { question_end } => {
                 let query = Query::new(message, question_end);
-                self.forward(&query, &authority.zone, client, via);
+                self.forward(query, &authority.zone, client, via);
             }
             Reply::Ignore => {}
         }
     }
 
-    fn forward(&mut self, query: &Query, zone: &Zone, client: SocketAddr, via: usize) {
-        let is_its = |pending: &&PendingQuery| pending.client.ip() == client.ip();
-        let own = self.pending.iter().filter(is_its).count();
-        let pending = if self.pending.len() < MAX_PENDING.0 && own < MAX_PENDING.1 {
-            let servers = self.servers(zone, client.ip());
-            PendingQuery::send(query, servers, client, via)
-        } else {
-            None
-        };
-        match pending {
-            Some(pending) => self.pending.push(pending),
-            None => self.send(via, &query.failure(), client),
+    fn forward(&mut self, query: Query, zone: &Zone, client: SocketAddr, via: usize) {
+        let (servers, arrived) = (self.servers(zone, client.ip()), Instant::now());
+        let request = Request { query, servers, client, via, arrived };
+        if let Some(answer) = self.forwarded.add(request) {
+            self.pass_on(answer);
         }
     }
 
-    /// Passes the answers of other servers on. A query whose server has not answered in
-    /// time goes to the next one.
-    fn receive_answers(&mut self, ready: &[PollFlags]) {
-        let now = Instant::now();
-        for index in (0..self.pending.len()).rev() {
-            let pending = &mut self.pending[index];
-            let answer = match ready.get(index) {
-                Some(events) if !events.is_empty() => pending.receive(&mut self.buffer),
-                _ if pending.deadline <= now => pending.try_next(),
-                _ => None,
-            };
-            if let Some(answer) = answer {
-                let PendingQuery { client, via, .. } = self.pending.swap_remove(index);
-                self.send(via, &answer, client);
-            }
-        }
+    fn pass_on(&self, answer: ClientAnswer) {
+        self.send(answer.via, &answer.message, answer.client);
     }
 
     fn accept(&mut self, index: usize) {
@@ -216,7 +196,7 @@ impl Server {
 
     /// The servers to which a container's questions are forwarded; never the responder
     /// itself.
-    fn servers(&mut self, zone: &Zone, client: IpAddr) -> Vec<IpAddr> {
+    fn servers(&mut self, zone: &Zone, client: IpAddr) -> Vec<NameServer> {
         let mut servers = match zone.dns_servers(client) {
             [] => self
                 .host
@@ -225,8 +205,8 @@ impl Server {
             own => own.into(),
         };
         let is_own =
-            |server| self.gateways.iter().any(|gateway| gateway.ip() == server);
-        servers.retain(|server| !is_own(*server));
+            |server: &NameServer| self.gateways.iter().any(|it| it.ip() == server.ip);
+        servers.retain(|server| !is_own(server));
         servers
     }
 }
@@ -247,6 +227,12 @@ fn open_socket(
             SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&socket, true)?,
         }
         setsockopt(&socket, BindToDevice, &OsString::from(bridge))?;
+        if protocol == Protocol::Udp {
+            sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)
+                .or_else(|_| {
+                    sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)
+                })?;
+        }
         if protocol == Protocol::Tcp {
             // Connections of an earlier responder may still be in TIME_WAIT.
             sockopt::set_socket_reuseaddr(&socket, true)?;

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use crate::etc::NameServer;
+
 /// The fields of a lease that the responder needs.
 #[derive(Clone, Debug, Deserialize)]
 struct ZoneLease {
@@ -18,7 +20,7 @@ struct ZoneLease {
     addresses: Vec<IpAddr>,
     /// `--dns`.
     #[serde(default)]
-    dns: Vec<IpAddr>,
+    dns: Vec<NameServer>,
 }
 
 #[derive(Deserialize)]
@@ -32,7 +34,7 @@ pub(crate) struct Zone {
     /// By name in lower case: DNS names are case-insensitive (RFC 4343).
     addresses: HashMap<String, Vec<IpAddr>>,
     hostnames: HashMap<IpAddr, String>,
-    dns_servers: HashMap<IpAddr, Vec<IpAddr>>,
+    dns_servers: HashMap<IpAddr, Vec<NameServer>>,
 }
 
 impl Zone {
@@ -81,7 +83,7 @@ impl Zone {
     }
 
     /// The `--dns` servers of the container at an address; empty: those of the host.
-    pub(crate) fn dns_servers(&self, address: IpAddr) -> &[IpAddr] {
+    pub(crate) fn dns_servers(&self, address: IpAddr) -> &[NameServer] {
         self.dns_servers.get(&address).map_or(&[], Vec::as_slice)
     }
 }
@@ -110,7 +112,10 @@ mod tests {
             (zone.hostname(two[1]), zone.hostname(three)),
             (Some("Web"), Some("db"))
         );
-        assert_eq!(zone.dns_servers(two[0]), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(
+            zone.dns_servers(two[0]),
+            ["192.0.2.1".parse::<NameServer>().unwrap()]
+        );
         assert!(zone.dns_servers(three).is_empty());
     }
 

@@ -91,6 +91,11 @@ impl AddHost {
         Ok(AddHost { name, address })
     }
 
+    /// Tells whether its address is that of the host.
+    pub(crate) fn is_host_gateway(&self) -> bool {
+        self.address.is_none()
+    }
+
     /// The name and its address, if the host is at `gateway`. None: the address is
     /// `host-gateway`, and the container cannot reach the host.
     pub fn resolve(&self, gateway: Option<IpAddr>) -> Option<(String, IpAddr)> {

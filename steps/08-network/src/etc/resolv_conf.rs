@@ -3,11 +3,13 @@
 use std::fs;
 use std::net::IpAddr;
 
+use super::name_server::NameServer;
+
 /// The contents of /etc/resolv.conf.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResolvConf {
     /// The DNS servers.
-    pub servers: Vec<IpAddr>,
+    pub servers: Vec<NameServer>,
     /// The search domains, which are appended to short names.
     pub search: Vec<String>,
     /// `ndots:0` and the like.
@@ -16,12 +18,16 @@ pub struct ResolvConf {
     pub comment: Option<&'static str>,
 }
 
+/// The domain in which the responder knows the containers of its network: `internal` is
+/// reserved for private use.
+pub(crate) const NETWORK_DOMAIN: &str = "kiste.internal";
+
 const OF_HOST: &str = "/etc/resolv.conf";
 /// The servers that systemd-resolved(8) forwards to; the host's own file has only its
 /// 127.0.0.53.
 const OF_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
-const NO_SERVERS: &str = "the host's DNS server listens on 127.0.0.x only, which a container cannot reach: use --dns IP";
+const NO_SERVERS: &str = "the host's DNS server listens on 127.0.0.x or a link-local address only, which a container cannot reach: use --dns IP";
 
 impl ResolvConf {
     /// Reads the host's file as it is, for a container on the host's network: it
@@ -33,7 +39,7 @@ impl ResolvConf {
     }
 
     /// Reads the host's file for a container with its own loopback, without the servers
-    /// on the host's loopback. If there are no others, those of systemd-resolved take
+    /// on the host's loopback and at link-local addresses. If there are no others, those of systemd-resolved take
     /// their place.
     pub fn read_for_container() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
@@ -55,13 +61,14 @@ impl ResolvConf {
 
     /// Adds a server if there is none.
     pub(crate) fn with_fallback(self, server: IpAddr) -> Self {
-        let servers: &[IpAddr] = if self.servers.is_empty() { &[server] } else { &[] };
-        self.with_options(servers, &[])
+        let servers =
+            if self.servers.is_empty() { vec![server.into()] } else { vec![] };
+        self.with_options(&servers, &[])
     }
 
     /// Replaces the servers by those of `--dns` and the domains by those of
     /// `--dns-search`, where there are any.
-    pub fn with_options(mut self, servers: &[IpAddr], search: &[String]) -> Self {
+    pub fn with_options(mut self, servers: &[NameServer], search: &[String]) -> Self {
         if !servers.is_empty() {
             (self.servers, self.comment) = (servers.into(), None);
         }
@@ -74,12 +81,21 @@ impl ResolvConf {
     }
 
     /// Replaces the servers by the network's responder, which listens at `gateways` and
-    /// forwards to them. With ndots:0 a name without a dot is first tried without a
-    /// domain: containers have such names.
-    pub fn with_responder(self, gateways: &[IpAddr]) -> Self {
+    /// forwards to them.
+    ///
+    /// A container's name is found before a name in one of the domains. So the network's
+    /// domain is the first. `ndots:0` would do it without a domain, but musl then
+    /// ignores all domains; it is there if there are none.
+    pub fn with_responder(mut self, gateways: &[IpAddr]) -> Self {
+        if self.search.is_empty() {
+            // With no-tld-query, names without a dot are not asked for.
+            self.options.retain(|it| !it.starts_with("ndots:") && it != "no-tld-query");
+            self.options.push("ndots:0".into());
+        } else {
+            self.search.insert(0, NETWORK_DOMAIN.into());
+        }
         ResolvConf {
-            servers: gateways.into(),
-            options: vec!["ndots:0".into()],
+            servers: gateways.iter().copied().map(NameServer::from).collect(),
             comment: None,
             ..self
         }
@@ -93,7 +109,7 @@ impl ResolvConf {
             let mut words = line.split_whitespace();
             match words.next() {
                 Some("nameserver") => {
-                    let server: Option<IpAddr> =
+                    let server: Option<NameServer> =
                         words.next().and_then(|word| word.parse().ok());
                     parsed.servers.extend(server);
                 }
@@ -109,7 +125,11 @@ impl ResolvConf {
 
     fn without_loopback(mut self) -> Self {
         let is_loopback = |address: &IpAddr| address.to_canonical().is_loopback();
-        self.servers.retain(|server| !is_loopback(server) && !server.is_unspecified());
+        self.servers.retain(|server| {
+            !is_loopback(&server.ip)
+                && !server.ip.is_unspecified()
+                && !server.is_link_local()
+        });
         // resolved writes trust-ad for its own 127.0.0.53 only.
         self.options.retain(|option| option != "trust-ad");
         self
@@ -148,9 +168,14 @@ mod tests {
             "nameserver 192.0.2.53\nnameserver 127.0.0.1\nsearch other\n",
         );
         assert_eq!(text, "nameserver 192.0.2.53\nsearch lan\noptions edns0\n");
-        for loopback in
-            ["127.0.0.53", "127.1.2.3", "::1", "::ffff:127.0.0.1", "0.0.0.0"]
-        {
+        for loopback in [
+            "127.0.0.53",
+            "127.1.2.3",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "fe80::1%lo",
+        ] {
             let text = for_container(
                 &format!("nameserver {loopback}\nnameserver 192.0.2.1\n"),
                 "",
@@ -188,10 +213,24 @@ mod tests {
             host().with_options(&[], &[".".into()]).text(),
             "nameserver 192.0.2.1\n"
         );
-        let gateway = ["10.0.0.1".parse().unwrap()];
+    }
+
+    #[test]
+    fn a_container_finds_names_of_its_network_first_and_then_those_of_the_hosts_domains()
+     {
+        let at_gateway = |of_host: &str| {
+            ResolvConf::without_loopback_of_host(of_host, String::new)
+                .with_responder(&["10.0.0.1".parse().unwrap()])
+                .text()
+        };
+        let options = "options timeout:1 ndots:2 no-tld-query";
         assert_eq!(
-            host().with_responder(&gateway).text(),
-            "nameserver 10.0.0.1\nsearch lan\noptions ndots:0\n"
+            at_gateway(&format!("nameserver 192.0.2.1\nsearch lan\n{options}\n")),
+            format!("nameserver 10.0.0.1\nsearch kiste.internal lan\n{options}\n")
+        );
+        assert_eq!(
+            at_gateway(&format!("nameserver 192.0.2.1\n{options}\n")),
+            "nameserver 10.0.0.1\noptions timeout:1 ndots:0\n"
         );
     }
 }

@@ -6,8 +6,8 @@ use anyhow::Result;
 use kit::{Failure, Hint};
 use libc::{
     IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA,
-    IFLA_INFO_SLAVE_KIND, IFLA_LINKINFO, IFLA_MASTER, IFLA_NET_NS_FD, RTM_DELLINK,
-    RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK,
+    IFLA_INFO_SLAVE_KIND, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD,
+    RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK,
 };
 use nix::errno::Errno;
 
@@ -34,6 +34,8 @@ pub(crate) struct Interface {
     pub(crate) name: String,
     /// The number of the bridge that it is plugged into: IFLA_MASTER.
     pub(crate) bridge: Option<u32>,
+    /// The longest packet that it carries, in bytes.
+    pub(crate) mtu: u32,
 }
 
 impl Netlink {
@@ -126,6 +128,18 @@ impl Netlink {
         self.request("turn the link on", operands, on, 0)
     }
 
+    /// Sets the length of the longest packet that a link carries, unless it has it
+    /// already.
+    pub(crate) fn set_mtu(&mut self, link: &Interface, mtu: u32) -> Result<()> {
+        if link.mtu == mtu {
+            return Ok(());
+        }
+        let change = Attributes::default().number(IFLA_MTU, mtu);
+        let change = Message::new(RTM_SETLINK, &one_link(link.index, 0), change);
+        let why = "packets that the uplink carries whole";
+        self.request(why, format_args!("{}, MTU {mtu}", link.name), change, 0)
+    }
+
     /// Removes a link, and with it the other end of a cable. A link that does not exist
     /// is no error: when a namespace ends, the kernel removes its cables some time
     /// later.
@@ -175,5 +189,6 @@ fn parse_link(entry: &[u8]) -> Option<Interface> {
         index: u32::from_ne_bytes([i0, i1, i2, i3]),
         name: find_text(&attributes, IFLA_IFNAME)?,
         bridge: find_number(&attributes, IFLA_MASTER),
+        mtu: find_number(&attributes, IFLA_MTU)?,
     })
 }

@@ -10,6 +10,7 @@ use anyhow::Result;
 use super::message;
 use crate::netlink::message::{Attributes, find, parse, parse_ip};
 use crate::netlink::socket::Socket;
+use crate::port::{Port, Protocol};
 
 /// linux/netfilter/nfnetlink.h: NFNL_SUBSYS_CTNETLINK.
 const CONNTRACK: u16 = libc::NFNL_SUBSYS_CTNETLINK as u16;
@@ -21,16 +22,29 @@ const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const ZONE: u16 = 18;
 
-/// Deletes every connection from or to these addresses, which a new container gets. The
-/// peers of an earlier container with the same address may still send, and the new one
-/// would get their packets.
+/// The connections that a container's start or end makes invalid.
+pub(crate) struct Obsolete<'a> {
+    /// The container's addresses. The peers of an earlier container with the same
+    /// address may still send, and the new one would get their packets.
+    pub(crate) addresses: &'a [IpAddr],
+    /// Its published ports. A UDP client that goes on sending never makes a new
+    /// connection: its packets would go where they went before the port was published,
+    /// or to a container that has ended.
+    pub(crate) ports: &'a [Port],
+    /// The host's addresses, at which the ports are published.
+    pub(crate) of_host: &'a [IpAddr],
+}
+
+/// Deletes connections.
 ///
 /// # Errors
 /// The kernel's reason. A kernel without conntrack has no connections.
-pub(crate) fn forget(addresses: &[IpAddr]) -> Result<()> {
-    let shown: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+pub(crate) fn forget(obsolete: &Obsolete) -> Result<()> {
+    let addresses = obsolete.addresses.iter().map(IpAddr::to_string);
+    let shown: Vec<_> =
+        addresses.chain(obsolete.ports.iter().map(Port::to_string)).collect();
     kit::call(
-        "forget connections of earlier containers with its address",
+        "forget connections of earlier containers with its address or ports",
         "IPCTNL_MSG_CT_DELETE",
         shown.join(", "),
         || {
@@ -41,7 +55,7 @@ pub(crate) fn forget(addresses: &[IpAddr]) -> Result<()> {
                 all => all?,
             };
             let mut deleted = 0;
-            for entry in all.iter().filter(|entry| concerns(entry, addresses)) {
+            for entry in all.iter().filter(|entry| obsolete.contains(entry)) {
                 deleted += delete(&mut socket, entry)?;
             }
             Ok::<_, io::Error>(deleted)
@@ -50,13 +64,50 @@ pub(crate) fn forget(addresses: &[IpAddr]) -> Result<()> {
     Ok(())
 }
 
-fn concerns(entry: &[u8], addresses: &[IpAddr]) -> bool {
-    let entry = parse(super::attributes(entry));
-    // CTA_TUPLE_IP: source and destination, each of 4 or 16 bytes.
-    let tuples = [ORIGINAL, REPLY].into_iter().filter_map(|which| find(&entry, which));
-    let ips = tuples.filter_map(|tuple| find(&parse(tuple), 1));
-    let mut both = ips.flat_map(parse).filter_map(|(_, bytes)| parse_ip(bytes));
-    both.any(|ip| addresses.contains(&ip))
+impl Obsolete<'_> {
+    fn contains(&self, entry: &[u8]) -> bool {
+        let entry = parse(super::attributes(entry));
+        let original = find(&entry, ORIGINAL).map(Tuple::parse).unwrap_or_default();
+        let reply = find(&entry, REPLY).map(Tuple::parse).unwrap_or_default();
+        let mut ips = original.ips.iter().chain(&reply.ips);
+        ips.any(|ip| self.addresses.contains(ip)) || self.is_to_port(&original)
+    }
+
+    fn is_to_port(&self, original: &Tuple) -> bool {
+        let [_, ip] = original.ips[..] else { return false };
+        let at_host = self.of_host.contains(&ip);
+        original.protocol == Some(Protocol::Udp.number())
+            && self.ports.iter().any(|port| {
+                let is_ip = port.ip.map_or(at_host, |own| own == ip);
+                let is_port = original.destination_port == Some(port.host);
+                is_ip && is_port && port.protocol == Protocol::Udp
+            })
+    }
+}
+
+/// The addresses and ports of a packet of a connection: CTA_TUPLE_ORIG.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tuple {
+    /// The source and the destination.
+    ips: Vec<IpAddr>,
+    protocol: Option<u8>,
+    destination_port: Option<u16>,
+}
+
+impl Tuple {
+    fn parse(bytes: &[u8]) -> Self {
+        let tuple = parse(bytes);
+        // CTA_TUPLE_IP: source and destination, each of 4 or 16 bytes.
+        let ips = parse(find(&tuple, 1).unwrap_or_default());
+        // CTA_TUPLE_PROTO: its number, the source port and the destination port.
+        let protocol = parse(find(&tuple, 2).unwrap_or_default());
+        let port = find(&protocol, 3).and_then(|port| port.try_into().ok());
+        Tuple {
+            ips: ips.into_iter().filter_map(|(_, bytes)| parse_ip(bytes)).collect(),
+            protocol: find(&protocol, 1).and_then(|number| number.first().copied()),
+            destination_port: port.map(u16::from_be_bytes),
+        }
+    }
 }
 
 /// A connection is named by the addresses and ports of its first packet.

@@ -5,10 +5,12 @@
 //! linux/netfilter/nf_tables.h. The methods have the names of nft(8).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use libc::c_int;
 
+use super::Family;
+use crate::netlink::Mac;
 use crate::netlink::message::{Attributes, octets};
 use crate::port::Protocol;
 use crate::subnet::Subnet;
@@ -29,6 +31,7 @@ const EQUAL: u32 = libc::NFT_CMP_EQ as u32;
 const DIFFERENT: u32 = libc::NFT_CMP_NEQ as u32;
 
 // The headers of a packet.
+const LINK: u32 = libc::NFT_PAYLOAD_LL_HEADER as u32;
 const NETWORK: u32 = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
 const TRANSPORT: u32 = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
 
@@ -80,6 +83,51 @@ impl Rule {
         self.nfproto(subnet.ip())
             .describe(format_args!("daddr {subnet}"))
             .address(offset, subnet)
+    }
+
+    /// Matches packets to this address, in a table of `family`. A table of one family
+    /// has its packets only, and nft(8) cannot list a rule there that asks for it.
+    pub(crate) fn daddr_in(self, family: Family, ip: IpAddr) -> Self {
+        if family == Family::Inet {
+            return self.daddr(Subnet::of_one(ip));
+        }
+        let (offset, name) = if ip.is_ipv4() { (16, "ip") } else { (24, "ip6") };
+        self.describe(format_args!("{name} daddr {ip}"))
+            .address(offset, Subnet::of_one(ip))
+    }
+
+    /// Matches frames that have another source, in a table of bridges.
+    pub(crate) fn ether_saddr_not(self, mac: Mac) -> Self {
+        self.describe(format_args!("ether saddr != {mac}"))
+            .payload(LINK, 6, 6)
+            .compare(DIFFERENT, &mac.0)
+    }
+
+    /// Matches packets from this subnet, in a table of bridges.
+    pub(crate) fn bridged_saddr(self, subnet: Subnet) -> Self {
+        let (kind, name, offset) = match subnet.ip() {
+            IpAddr::V4(_) => (libc::ETH_P_IP, "ip", 12),
+            IpAddr::V6(_) => (libc::ETH_P_IPV6, "ip6", 8),
+        };
+        self.ether_type(kind)
+            .describe(format_args!("{name} saddr {subnet}"))
+            .address(offset, subnet)
+    }
+
+    /// Matches ARP messages in which these are the sender's addresses (RFC 826), in a
+    /// table of bridges.
+    pub(crate) fn arp_saddr(self, mac: Mac, ip: Ipv4Addr) -> Self {
+        self.ether_type(libc::ETH_P_ARP)
+            .describe(format_args!("arp saddr ether {mac} arp saddr ip {ip}"))
+            .payload(NETWORK, 8, 6)
+            .compare(EQUAL, &mac.0)
+            .payload(NETWORK, 14, 4)
+            .compare(EQUAL, &ip.octets())
+    }
+
+    fn ether_type(self, kind: c_int) -> Self {
+        let number = (kind as u16).to_be_bytes();
+        self.meta(libc::NFT_META_PROTOCOL).compare(EQUAL, &number)
     }
 
     /// Matches packets to the host's own addresses.
@@ -134,6 +182,22 @@ impl Rule {
     /// Drops the packet.
     pub(crate) fn drop(self) -> Self {
         self.describe("drop").verdict(libc::NF_DROP, None)
+    }
+
+    /// Drops the packet, and tells its sender that nobody listens at the port.
+    pub(crate) fn reject(self, protocol: Protocol) -> Self {
+        // NFTA_REJECT_TYPE, NFTA_REJECT_ICMP_CODE: NFT_REJECT_ICMPX_PORT_UNREACH.
+        let (kind, code, words) = match protocol {
+            Protocol::Tcp => (libc::NFT_REJECT_TCP_RST, 0, "reject with tcp reset"),
+            Protocol::Udp => (libc::NFT_REJECT_ICMPX_UNREACH, 1, "reject"),
+        };
+        let answer = Attributes::default().be32(1, kind as u32).bytes(2, &[code]);
+        self.describe(words).add("reject", answer)
+    }
+
+    /// Sends the packet back to the rule behind the jump to this chain.
+    pub(crate) fn return_back(self) -> Self {
+        self.describe("return").verdict(libc::NFT_RETURN, None)
     }
 
     /// Sends the packet through another chain. It comes back unless a rule there

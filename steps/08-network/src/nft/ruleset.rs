@@ -4,6 +4,7 @@ use std::io;
 
 use anyhow::Result;
 
+use super::condition::{self, Condition};
 use super::{ChainId, Family, NFTABLES, attributes, family, is_unknown, message};
 use crate::netlink::message::{Attributes, find, find_be32, find_text, parse};
 use crate::netlink::socket::Socket;
@@ -28,18 +29,26 @@ pub(crate) struct ExistingRule {
     pub(crate) chain: ChainId,
     pub(crate) handle: u64,
     pub(crate) comment: String,
-    /// The verdict on every packet that reaches the rule. None: it depends on the
-    /// packet, or the packet goes on to the next rule.
+    /// The verdict on the packets that meet the conditions. None: such a packet goes on
+    /// to the next rule.
     pub(crate) verdict: Option<Verdict>,
+    /// The conditions on a packet.
+    pub(crate) conditions: Vec<Condition>,
 }
 
-/// A verdict that ends a packet's way through a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The verdict of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// drop, reject
     Drop,
-    /// accept, return
-    LeaveChain,
+    Accept,
+    /// The packet goes on behind the jump to this chain.
+    Return,
+    /// The packet goes through another chain of the table, and comes back if that does
+    /// not decide.
+    Jump(String),
+    /// The same, but it comes back behind the last jump.
+    Goto(String),
 }
 
 /// All chains and rules of IPv4 and IPv6.
@@ -95,11 +104,14 @@ fn chain_id(entry: &[u8], found: &[(u16, &[u8])], name: u16) -> Option<ChainId> 
 fn rule(entry: &[u8]) -> Option<ExistingRule> {
     let found = parse(attributes(entry));
     let handle = find(&found, 3)?;
+    let (conditions, verdict) =
+        find(&found, 4).map(condition::parse_rule).unwrap_or_default();
     Some(ExistingRule {
         chain: chain_id(entry, &found, 2)?,
         handle: u64::from_be_bytes(handle.try_into().ok()?),
         comment: find(&found, 7).map(comment).unwrap_or_default(),
-        verdict: find(&found, 4).and_then(verdict),
+        verdict,
+        conditions,
     })
 }
 
@@ -110,34 +122,4 @@ fn comment(data: &[u8]) -> String {
         _ => &[],
     };
     String::from_utf8_lossy(text).trim_end_matches('\0').into()
-}
-
-/// Finds the verdict of a rule that has no condition.
-fn verdict(expressions: &[u8]) -> Option<Verdict> {
-    let expressions = parse(expressions).into_iter().map(|(_, bytes)| parse(bytes));
-    let mut named = expressions
-        .map(|expression| {
-            let name = find_text(&expression, 1).unwrap_or_default();
-            (name, find(&expression, 2))
-        })
-        .filter(|(name, _)| !["counter", "log"].contains(&name.as_str()));
-    let (Some((name, data)), None) = (named.next(), named.next()) else { return None };
-    match name.as_str() {
-        "reject" => Some(Verdict::Drop),
-        // NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT, NFTA_VERDICT_CODE
-        "immediate" => {
-            let data = parse(find(&parse(data?), 2)?);
-            match find_be32(&parse(find(&data, 2)?), 1)? as i32 {
-                libc::NF_DROP => Some(Verdict::Drop),
-                libc::NF_ACCEPT | libc::NFT_RETURN => Some(Verdict::LeaveChain),
-                _ => None,
-            }
-        }
-        // iptables-nft leaves the targets of xtables as they are: REJECT
-        "target" => {
-            let target = find_text(&parse(data?), 1)?;
-            (target == "REJECT").then_some(Verdict::Drop)
-        }
-        _ => None,
-    }
 }

@@ -1,0 +1,102 @@
+//! The conditions and the verdict of a rule of another program, as far as they decide
+//! about the packets of containers.
+
+use super::ruleset::Verdict;
+use crate::netlink::message::{find, find_be32, find_text, parse};
+
+/// A condition on a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// A property of the packet has, or has not, this value. The value of a link is its
+    /// name with a zero at the end, or the beginning of names.
+    Value { property: Property, is_equal: bool, value: Vec<u8> },
+    /// The state of the connection.
+    Connection,
+    /// Anything else.
+    Other,
+}
+
+/// A property of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Property {
+    /// The name of the link by which it comes in.
+    InLink,
+    /// The name of the link by which it goes out.
+    OutLink,
+    /// TCP, UDP or another.
+    Protocol,
+    /// The port that it is for.
+    Port,
+}
+
+/// Parses the expressions of a rule.
+pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>) {
+    let (mut conditions, mut verdict, mut loaded) = (Vec::new(), None, None);
+    for (_, expression) in parse(expressions) {
+        let expression = parse(expression);
+        let name = find_text(&expression, 1).unwrap_or_default();
+        let data = parse(find(&expression, 2).unwrap_or_default());
+        match (name.as_str(), loaded.take()) {
+            ("counter" | "log" | "comment", before) => loaded = before,
+            // NFTA_META_KEY
+            ("meta", _) => match find_be32(&data, 2).map(|key| key as i32) {
+                Some(libc::NFT_META_IIFNAME) => loaded = Some(Property::InLink),
+                Some(libc::NFT_META_OIFNAME) => loaded = Some(Property::OutLink),
+                Some(libc::NFT_META_L4PROTO) => loaded = Some(Property::Protocol),
+                _ => conditions.push(Condition::Other),
+            },
+            ("payload", _) if is_port(&data) => loaded = Some(Property::Port),
+            // NFTA_CMP_OP, NFTA_CMP_DATA
+            ("cmp", Some(property)) => {
+                let is_equal = find_be32(&data, 2) == Some(libc::NFT_CMP_EQ as u32);
+                let value = parse(find(&data, 3).unwrap_or_default());
+                let value = find(&value, 1).unwrap_or_default().to_vec();
+                conditions.push(Condition::Value { property, is_equal, value });
+            }
+            ("ct", _) => conditions.push(Condition::Connection),
+            // They belong to the expression that has loaded something.
+            ("cmp" | "bitwise", None) if !conditions.is_empty() => {}
+            ("match", _)
+                if find_text(&data, 1).is_some_and(|it| is_connection(&it)) =>
+            {
+                conditions.push(Condition::Connection);
+            }
+            ("reject", _) => verdict = Some(Verdict::Drop),
+            // iptables-nft leaves the targets of xtables as they are: REJECT
+            ("target", _) if find_text(&data, 1).as_deref() == Some("REJECT") => {
+                verdict = Some(Verdict::Drop);
+            }
+            ("immediate", _) => match immediate(&data) {
+                Some(found) => verdict = Some(found),
+                None => conditions.push(Condition::Other),
+            },
+            _ => conditions.push(Condition::Other),
+        }
+    }
+    (conditions, verdict)
+}
+
+/// The destination port of TCP and UDP: NFTA_PAYLOAD_BASE, _OFFSET and _LEN.
+fn is_port(data: &[(u16, &[u8])]) -> bool {
+    let base = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
+    [2, 3, 4].map(|which| find_be32(data, which)) == [base, 2, 2].map(Some)
+}
+
+/// The matches of xtables that ask for the state of the connection.
+fn is_connection(name: &str) -> bool {
+    ["conntrack", "state"].contains(&name)
+}
+
+/// NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT: NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN.
+fn immediate(data: &[(u16, &[u8])]) -> Option<Verdict> {
+    let verdict = parse(find(&parse(find(data, 2)?), 2)?);
+    let chain = || find_text(&verdict, 2);
+    match find_be32(&verdict, 1)? as i32 {
+        libc::NF_DROP => Some(Verdict::Drop),
+        libc::NF_ACCEPT => Some(Verdict::Accept),
+        libc::NFT_RETURN => Some(Verdict::Return),
+        libc::NFT_JUMP => chain().map(Verdict::Jump),
+        libc::NFT_GOTO => chain().map(Verdict::Goto),
+        _ => None,
+    }
+}

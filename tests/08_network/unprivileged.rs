@@ -1,0 +1,26 @@
+//! Users other than root in a container: they listen at low ports, and ping.
+
+use kiste_tests::tool;
+
+use crate::world;
+
+#[test]
+fn every_user_of_a_container_listens_at_port_80_and_pings() {
+    let Some(world) = world() else { return };
+    let script = "/busybox-full nc -l -p 80 -e echo served &
+        for i in 1 2 3 4 5 6 7 8 9; do
+            /busybox-full nc -w 5 127.0.0.1 80 && break; sleep 0.5
+        done && ping -c 1 -W 5 127.0.0.1 > /dev/null && id -u";
+    let mut options = vec![vec![], vec!["--network", "none"]];
+    if tool("newuidmap") {
+        options.push(vec!["--userns", "auto"]);
+    }
+    let settings =
+        "cd /proc/sys/net/ipv4; cat ip_unprivileged_port_start ping_group_range";
+    let before = world.sh(settings).out;
+    for options in options {
+        let ran = world.run_sh(&[&["-u", "4242"], &options[..]].concat(), script);
+        assert_eq!(ran.out, "served\n4242\n", "{options:?} {ran:?}");
+    }
+    assert_eq!(world.sh(settings).out, before, "the host has its own settings");
+}
