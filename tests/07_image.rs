@@ -50,6 +50,8 @@ mod output;
 mod peers;
 #[path = "07_image/places.rs"]
 mod places;
+#[path = "07_image/power_cut.rs"]
+mod power_cut;
 #[path = "07_image/round_trip.rs"]
 mod round_trip;
 #[path = "07_image/run.rs"]

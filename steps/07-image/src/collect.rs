@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::container;
 use crate::digest::Digest;
 use crate::image::Image;
-use crate::store::Store;
+use crate::store::{RECORDS, Store};
 
 /// Removes everything unused, while no other process adds or starts anything.
 pub(crate) fn collect(store: &Store) -> Result<()> {
@@ -28,6 +28,7 @@ pub(crate) fn collect(store: &Store) -> Result<()> {
     }
     remove_others(store, "blobs/sha256", &blobs)?;
     remove_others(store, "layers", &layers)?;
+    remove_others(store, RECORDS, &layers)?;
     store.remove_stale()
 }
 
@@ -46,7 +47,12 @@ fn remove_gone(store: &Store) -> Result<()> {
 fn remove_others(store: &Store, name: &str, used: &HashSet<Digest>) -> Result<()> {
     let directory = store.path().join(name);
     let read = || format!("read {}", directory.display());
-    for entry in fs::read_dir(&directory).with_context(read)? {
+    // An older version has made no directory for records.
+    let Some(entries) = kit::if_exists(fs::read_dir(&directory)).with_context(read)?
+    else {
+        return Ok(());
+    };
+    for entry in entries {
         let entry = entry.with_context(read)?;
         let digest =
             format!("sha256:{}", entry.file_name().display()).parse::<Digest>();

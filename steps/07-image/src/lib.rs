@@ -20,6 +20,7 @@ mod container;
 mod digest;
 mod doctor;
 mod document;
+mod fingerprint;
 mod image;
 mod layer;
 mod layers;

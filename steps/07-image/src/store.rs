@@ -7,6 +7,7 @@
 //! oci-layout, index.json     images by name and tag
 //! blobs/sha256/HEX           manifests, configurations, layers as archives
 //! layers/HEX/                an unpacked layer, by its chain id: a lower directory of overlayfs
+//! complete/HEX               the record of a layer whose files are all on the disk
 //! containers/ID/             upper and work directory of a container, and its container.json
 //! tmp/                       unfinished directories, which are renamed to their place once they are complete
 //! lock                       shared while something is added, exclusive while something is removed
@@ -14,6 +15,7 @@
 //! ```
 
 mod blob;
+mod complete;
 mod index;
 mod lock;
 mod temporary;
@@ -33,6 +35,7 @@ use crate::digest::Digest;
 use crate::unpack::FreeSpace;
 
 pub(crate) use blob::LARGEST_DOCUMENT;
+pub(crate) use complete::{LayerRecord, RECORDS};
 pub(crate) use index::{TaggedImage, layout_index};
 pub(crate) use temporary::Temporary;
 

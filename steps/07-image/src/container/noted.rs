@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint, Liveness};
+use kit::{Failure, FailureKind, Hint, Liveness};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -78,6 +78,22 @@ fn read_note(container: &Path) -> Result<Option<Note>> {
         return Ok(None);
     }
     serde_json::from_slice(&text).with_context(read)
+}
+
+/// Refuses to replace a layer that a container uses: its files would disappear from the
+/// container.
+pub(crate) fn refuse_if_used(store: &Store, layer: &Digest) -> Result<()> {
+    let uses = |it: &NotedContainer| {
+        it.note.as_ref().is_some_and(|note| note.layers.contains(layer))
+    };
+    let Some(container) = all(store)?.into_iter().find(uses) else { return Ok(()) };
+    let (id, layer) = (container.id(), &layer.hex()[..12]);
+    Err(Failure::new(format_args!(
+        "layer {layer} is damaged, and container {id} uses it"
+    ))
+    .kind(FailureKind::Conflict)
+    .hint("once the container has ended, `gc` removes it: then load the image again")
+    .into())
 }
 
 /// Returns the containers that are not alive any more. If it cannot be told whether a

@@ -14,13 +14,10 @@ use crate::digest::Digest;
 pub(crate) const LARGEST_DOCUMENT: u64 = 4 << 20;
 
 impl Store {
-    /// Moves a complete blob to its place, unless the store has it already. Its file is on
-    /// the store's file system.
+    /// Moves a complete blob, whose digest was verified, to its place. If one is there
+    /// already, it is replaced: it may be damaged. The file is on the store's file system.
     pub(crate) fn keep_blob(&self, digest: &Digest, file: NamedTempFile) -> Result<()> {
         let path = self.blob(digest);
-        if path.exists() {
-            return Ok(());
-        }
         let kept = file.persist(&path).map_err(|error| error.error);
         kept.with_context(|| format!("rename({})", path.display())).map(drop)
     }
@@ -30,7 +27,8 @@ impl Store {
         let digest = Digest::of(bytes);
         let path = self.blob(&digest);
         let _names = self.lock_names()?;
-        if !path.exists() {
+        // A document that is there may be damaged.
+        if !self.document(&digest).is_ok_and(|found| found == bytes) {
             self.write_document(&path, bytes)?;
         }
         Ok(digest)
