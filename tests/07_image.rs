@@ -20,6 +20,8 @@ mod config;
 mod corpus;
 #[path = "07_image/crowd.rs"]
 mod crowd;
+#[path = "07_image/damaged.rs"]
+mod damaged;
 #[path = "07_image/doctor.rs"]
 mod doctor;
 #[path = "07_image/documents.rs"]

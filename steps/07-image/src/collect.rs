@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::container;
 use crate::digest::Digest;
 use crate::image::Image;
-use crate::store::{RECORDS, Store};
+use crate::store::{RECORDS, Store, TaggedImage};
 
 /// Removes everything unused, while no other process adds or starts anything.
 pub(crate) fn collect(store: &Store) -> Result<()> {
@@ -17,10 +17,17 @@ pub(crate) fn collect(store: &Store) -> Result<()> {
     remove_gone(store)?;
     let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
     for tagged in store.index()?.images() {
-        // After an error nothing is removed: it is not known what the image uses.
-        let image = Image::read(store, tagged.clone())?;
-        blobs.extend(image.blobs()?);
-        layers.extend(image.chain()?);
+        match used_by(store, tagged) {
+            Ok((its_blobs, its_layers)) => {
+                blobs.extend(its_blobs);
+                layers.extend(its_layers);
+            }
+            Err(error) => {
+                let what = "no blob and no layer is removed, since it is not known which of them this image uses";
+                kit::warn_error(what, &error);
+                return store.remove_stale();
+            }
+        }
     }
     for note in container::all(store)?.into_iter().filter_map(|it| it.note) {
         blobs.extend(note.blobs);
@@ -30,6 +37,12 @@ pub(crate) fn collect(store: &Store) -> Result<()> {
     remove_others(store, "layers", &layers)?;
     remove_others(store, RECORDS, &layers)?;
     store.remove_stale()
+}
+
+/// Returns the blobs and the layers of an image.
+fn used_by(store: &Store, tagged: &TaggedImage) -> Result<(Vec<Digest>, Vec<Digest>)> {
+    let image = Image::read(store, tagged.clone())?;
+    Ok((image.blobs()?, image.chain()?))
 }
 
 /// Removes the files that killed runs and loads have left, and none that is in use.

@@ -140,6 +140,7 @@ impl Store {
         if is_empty() {
             let _names = self.lock_names()?;
             if is_empty() {
+                self.write_first_index()?;
                 self.write_document(&layout, LAYOUT)?;
             }
         }

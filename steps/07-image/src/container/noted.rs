@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::image::Image;
-use crate::store::Store;
+use crate::store::{LARGEST_DOCUMENT, Store};
 
 /// The note of a container: the content that must stay in the store while it is alive.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub(crate) fn all(store: &Store) -> Result<Vec<NotedContainer>> {
 fn read_note(container: &Path) -> Result<Option<Note>> {
     let file = container.join(NOTE);
     let read = || format!("read {}", file.display());
-    let text = fs::read(&file).with_context(read)?;
+    let text = kit::read_document(&file, LARGEST_DOCUMENT).with_context(read)?;
     if text.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }

@@ -1,7 +1,7 @@
 //! Blobs: files whose name is the digest of their content.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
@@ -18,8 +18,15 @@ impl Store {
     /// already, it is replaced: it may be damaged. The file is on the store's file system.
     pub(crate) fn keep_blob(&self, digest: &Digest, file: NamedTempFile) -> Result<()> {
         let path = self.blob(digest);
+        self.discard_directory(&path)?;
         let kept = file.persist(&path).map_err(|error| error.error);
         kept.with_context(|| format!("rename({})", path.display())).map(drop)
+    }
+
+    /// Removes a directory in the place of a blob: rename(2) does not replace it.
+    fn discard_directory(&self, path: &Path) -> Result<()> {
+        let is_directory = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+        if is_directory { self.discard(path) } else { Ok(()) }
     }
 
     /// Adds a document, and returns its digest.
@@ -29,6 +36,7 @@ impl Store {
         let _names = self.lock_names()?;
         // A document that is there may be damaged.
         if !self.document(&digest).is_ok_and(|found| found == bytes) {
+            self.discard_directory(&path)?;
             self.write_document(&path, bytes)?;
         }
         Ok(digest)
@@ -37,12 +45,8 @@ impl Store {
     /// Reads a document, and verifies its digest.
     pub(crate) fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob(digest);
-        let read = || -> io::Result<Vec<u8>> {
-            let mut bytes = Vec::new();
-            File::open(&path)?.take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = read().with_context(|| format!("read {}", path.display()))?;
+        let bytes = kit::read_document(&path, LARGEST_DOCUMENT)
+            .with_context(|| format!("read {}", path.display()))?;
         Digest::of(&bytes).verify(&path.display().to_string(), digest)?;
         Ok(bytes)
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use oci_spec::image::Descriptor;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, create_directory};
+use super::{LARGEST_DOCUMENT, Store, create_directory};
 use crate::digest::Digest;
 use crate::fingerprint::{Depth, fingerprint};
 
@@ -37,7 +37,7 @@ impl Store {
     /// Returns the record of a layer that is complete: its archive is there, and its tree
     /// is as it was when it was unpacked. None if anything is missing.
     pub(crate) fn complete_layer(&self, chain_id: &Digest) -> Option<LayerRecord> {
-        let text = fs::read(self.record(chain_id)).ok()?;
+        let text = kit::read_document(&self.record(chain_id), LARGEST_DOCUMENT).ok()?;
         let record: LayerRecord = serde_json::from_slice(&text).ok()?;
         let blob = self.blob(&record.digest().ok()?).symlink_metadata().ok()?;
         let has_blob = blob.is_file() && blob.len() == record.archive.size();
