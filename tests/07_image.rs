@@ -32,6 +32,8 @@ mod exact;
 mod explain;
 #[path = "07_image/formats.rs"]
 mod formats;
+#[path = "07_image/full_disk.rs"]
+mod full_disk;
 #[path = "07_image/hostile.rs"]
 mod hostile;
 #[path = "07_image/killed.rs"]

@@ -9,14 +9,26 @@ use anyhow::{Context, Result};
 use crate::container;
 use crate::digest::Digest;
 use crate::image::Image;
-use crate::store::{RECORDS, Store, TaggedImage};
+use crate::store::{Index, RECORDS, Store, TaggedImage};
 
 /// Removes everything unused, while no other process adds or starts anything.
 pub(crate) fn collect(store: &Store) -> Result<()> {
+    collect_as_after(store, |_| {})
+}
+
+/// Removes everything that will be unused after a change of the list of images. On a full
+/// disk the new list can be written only then. After a kill in between, the old list has
+/// images that are damaged.
+pub(crate) fn collect_as_after(
+    store: &Store,
+    change: impl FnOnce(&mut Index),
+) -> Result<()> {
     let _exclusive = store.lock_exclusive()?;
     remove_gone(store)?;
     let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
-    for tagged in store.index()?.images() {
+    let mut index = store.index()?;
+    change(&mut index);
+    for tagged in index.images() {
         match used_by(store, tagged) {
             Ok((its_blobs, its_layers)) => {
                 blobs.extend(its_blobs);

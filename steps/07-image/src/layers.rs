@@ -116,10 +116,10 @@ fn receive_all(
 /// Adds a hint to the error of a full disk.
 fn with_hint_if_disk_is_full(error: anyhow::Error) -> anyhow::Error {
     let full = |cause: &(dyn std::error::Error + 'static)| {
-        let number =
-            cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        cause.downcast_ref() == Some(&Errno::NOSPC)
-            || number == Some(Errno::NOSPC.raw_os_error())
+        let error = cause.downcast_ref::<io::Error>();
+        // A temporary file's error has no number, and the kind.
+        error.is_some_and(|it| it.kind() == io::ErrorKind::StorageFull)
+            || cause.downcast_ref() == Some(&Errno::NOSPC)
     };
     match error.chain().any(full) {
         true => Failure::of(&error).hint(DISK_FULL).into(),

@@ -36,7 +36,7 @@ use crate::unpack::FreeSpace;
 
 pub(crate) use blob::LARGEST_DOCUMENT;
 pub(crate) use complete::{LayerRecord, RECORDS};
-pub(crate) use index::{TaggedImage, layout_index};
+pub(crate) use index::{Index, TaggedImage, layout_index};
 pub(crate) use temporary::Temporary;
 
 /// The hint for a store that we cannot write to.
@@ -183,6 +183,7 @@ impl Store {
         kit::call("written beside it, then renamed", "rename", path.display(), || {
             kit::write_whole(path, bytes, 0o600)
         })
+        .hint_on(Errno::ENOSPC, DISK_FULL)
     }
 }
 
