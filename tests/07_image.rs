@@ -26,6 +26,8 @@ mod damaged;
 mod doctor;
 #[path = "07_image/documents.rs"]
 mod documents;
+#[path = "07_image/ends.rs"]
+mod ends;
 #[path = "07_image/exact.rs"]
 mod exact;
 #[path = "07_image/explain.rs"]

@@ -1,5 +1,6 @@
 //! The subcommands of this step.
 
+mod archive_file;
 mod diff;
 mod export;
 mod history;
