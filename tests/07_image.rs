@@ -12,6 +12,8 @@ use kiste_tests::{Step, step};
 mod below;
 #[path = "07_image/changes.rs"]
 mod changes;
+#[path = "07_image/check.rs"]
+mod check;
 #[path = "07_image/commands.rs"]
 mod commands;
 #[path = "07_image/config.rs"]

@@ -22,6 +22,8 @@ use crate::store::{DISK_FULL, LayerRecord, Store};
 use crate::unpack::{Budget, LeftOut};
 use keep::{NewLayer, move_into_store};
 
+pub(crate) use keep::has_same_content;
+
 /// Layers that have been added to the store.
 #[derive(Debug, Default)]
 pub(crate) struct StoredLayers {

@@ -12,6 +12,7 @@ mod args;
 mod attributes;
 mod base;
 mod changes;
+mod check;
 pub mod cli;
 mod collect;
 mod commit;

@@ -99,6 +99,19 @@ fn keep(store: &Store, id: &Digest, layer: ReceivedLayer) -> Result<()> {
     store.keep_blob(&layer.digest, layer.archive)
 }
 
+/// Tells whether the last layer of this chain is in the store with the same content as
+/// the received one.
+pub(crate) fn has_same_content(
+    store: &Store,
+    received: &ReceivedLayer,
+    chain: &[Digest],
+) -> Result<bool> {
+    let mut trees: Vec<_> = chain.iter().map(|id| store.layer(id)).collect();
+    let Some(path) = trees.pop() else { return Ok(false) };
+    complete_implied(&received.tree(), &received.unpacked, &trees)?;
+    Ok(is_same(&received.tree(), &path))
+}
+
 /// Tells whether two layers have the same content. A layer that cannot be read is damaged.
 fn is_same(one: &Path, other: &Path) -> bool {
     let of = |tree| fingerprint(tree, Depth::Content).ok();

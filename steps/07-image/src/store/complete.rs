@@ -53,6 +53,13 @@ impl Store {
             .with_context(|| format!("rename({})", path.display()))
     }
 
+    /// Removes the record of a layer: it is damaged.
+    pub(crate) fn forget_record(&self, chain_id: &Digest) -> Result<()> {
+        let path = self.record(chain_id);
+        let removed = kit::if_exists(fs::remove_file(&path));
+        removed.map(drop).with_context(|| format!("unlink({})", path.display()))
+    }
+
     /// Flushes the names in a directory of the store: fsync(2).
     pub(crate) fn flush_names(&self, directory: &str) -> Result<()> {
         let path = self.path().join(directory);
