@@ -23,7 +23,7 @@ use crate::unpack::Budget;
 /// An image that has been checked.
 pub(crate) struct CheckedImage {
     pub(crate) name: String,
-    /// What is wrong with it, the first first.
+    /// The reasons why it cannot be used; none if it is whole.
     pub(crate) damage: Vec<String>,
 }
 

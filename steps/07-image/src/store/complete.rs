@@ -15,7 +15,7 @@ use crate::fingerprint::{Depth, fingerprint};
 /// The directory of the records, in the store.
 pub(crate) const RECORDS: &str = "complete";
 
-/// What is known of a complete layer.
+/// The record of a complete layer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LayerRecord {
     /// Its archive in a manifest.
