@@ -12,6 +12,8 @@ use kiste_tests::{Step, step};
 mod below;
 #[path = "07_image/changes.rs"]
 mod changes;
+#[path = "07_image/check.rs"]
+mod check;
 #[path = "07_image/commands.rs"]
 mod commands;
 #[path = "07_image/config.rs"]
@@ -20,16 +22,22 @@ mod config;
 mod corpus;
 #[path = "07_image/crowd.rs"]
 mod crowd;
+#[path = "07_image/damaged.rs"]
+mod damaged;
 #[path = "07_image/doctor.rs"]
 mod doctor;
 #[path = "07_image/documents.rs"]
 mod documents;
+#[path = "07_image/ends.rs"]
+mod ends;
 #[path = "07_image/exact.rs"]
 mod exact;
 #[path = "07_image/explain.rs"]
 mod explain;
 #[path = "07_image/formats.rs"]
 mod formats;
+#[path = "07_image/full_disk.rs"]
+mod full_disk;
 #[path = "07_image/hostile.rs"]
 mod hostile;
 #[path = "07_image/killed.rs"]
@@ -50,6 +58,8 @@ mod output;
 mod peers;
 #[path = "07_image/places.rs"]
 mod places;
+#[path = "07_image/power_cut.rs"]
+mod power_cut;
 #[path = "07_image/round_trip.rs"]
 mod round_trip;
 #[path = "07_image/run.rs"]

@@ -28,8 +28,8 @@ fn every_subcommand_with_a_store_has_the_store_option() {
     let Some(store) = root() else { return };
     let help = store.exactly(&["--help"]);
     for sub in [
-        "import", "load", "save", "images", "rmi", "history", "inspect", "tag",
-        "export", "diff", "run", "gc", "doctor",
+        "import", "load", "save", "images", "rmi", "check", "history", "inspect",
+        "tag", "export", "diff", "run", "gc", "doctor",
     ] {
         assert!(
             help.exits(0).out.contains(&format!("\n  {sub} ")),

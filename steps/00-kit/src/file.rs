@@ -1,7 +1,7 @@
 //! Questions about files that several rooms ask.
 
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -30,6 +30,39 @@ pub fn read_kernel_file(path: impl AsRef<Path>) -> io::Result<String> {
             return String::from_utf8(text).map_err(io::Error::other);
         }
     }
+}
+
+/// Reads a whole document, of at most `longest` bytes.
+///
+/// The length of a file that somebody else may have written, and its kind, are not to be
+/// relied on: a FIFO would never end, and 2 GiB would be read into memory.
+///
+/// # Errors
+/// The kernel's reason of open(2) or read(2); `InvalidData` when it is no regular file, or
+/// is longer.
+pub fn read_document(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let size = open_regular(path)?.take(longest + 1).read_to_end(&mut bytes)?;
+    if size as u64 > longest {
+        let why = format!("it is longer than {longest} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    Ok(bytes)
+}
+
+/// Opens a regular file for reading, and follows no symbolic link.
+///
+/// # Errors
+/// The kernel's reason of open(2); `InvalidData` when it is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    // O_NONBLOCK: to open a FIFO does not wait for a writer (fifo(7)).
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        let why = "it is no regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    Ok(file)
 }
 
 /// Opens a directory as a place to start from: it can be neither read nor changed
@@ -97,6 +130,23 @@ mod tests {
         assert_eq!(if_exists::<()>(Err(io::ErrorKind::NotFound.into())).unwrap(), None);
         let other = if_exists::<()>(Err(io::ErrorKind::PermissionDenied.into()));
         assert_eq!(other.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_document_is_a_regular_file_of_limited_length() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = |name| scratch.path().join(name);
+        std::fs::write(path("it"), "text").unwrap();
+        assert_eq!(read_document(&path("it"), 4).unwrap(), b"text");
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("it", path("link")).unwrap();
+        for name in ["fifo", "."] {
+            let error = read_document(&path(name), 4).unwrap_err();
+            assert!(error.to_string().contains("no regular file"), "{name}: {error}");
+        }
+        assert!(read_document(&path("link"), 4).is_err());
+        let error = read_document(&path("it"), 3).unwrap_err();
+        assert!(error.to_string().contains("longer than 3 bytes"), "{error}");
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub use call::{Outcome, announce, call};
 pub use cli::{Lesson, styles};
 pub use failure::{Failure, FailureKind, Hint, combine, errno, readable, reason};
 pub use file::{
-    ensure_private, if_exists, is_still_at, open_directory, read_kernel_file,
+    ensure_private, if_exists, is_still_at, open_directory, open_regular,
+    read_document, read_kernel_file,
 };
 pub use find_program::find_program;
 pub use id::{Id, host_name, random};

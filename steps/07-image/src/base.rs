@@ -201,8 +201,11 @@ impl Base {
     /// for, and removes them from the container's own directory. The history of the new
     /// image says `created_by`.
     ///
+    /// If they cannot be removed, that is a warning: `gc` tries again, and the command's
+    /// exit code counts.
+    ///
     /// # Errors
-    /// When they cannot be kept, or removed.
+    /// When they cannot be kept.
     pub fn finish(self, created_by: &str) -> Result<()> {
         let Some(layered) = self.layered else { return Ok(()) };
         let Layered { store, image, container, commit: name, .. } = layered;
@@ -215,7 +218,12 @@ impl Base {
                 .with_context(|| format!("--commit {name}"))
                 .hint("the files that the command has written are lost")?;
         }
-        container.remove()
+        if let Err(error) = container.remove() {
+            let what =
+                "the files that the container has written stay until the next `gc`";
+            kit::warn_error(what, &error);
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The subcommands of this step.
 
+mod archive_file;
+mod check;
 mod diff;
 mod export;
 mod history;
@@ -33,6 +35,8 @@ pub enum ImageCommand {
     Rmi(names::Rmi),
     /// Give an image another name
     Tag(names::Tag),
+    /// Verify images of the store, or of an archive without loading it
+    Check(check::Check),
     /// Show the history of an image, the latest step first
     History(history::History),
     /// Show everything about an image, as JSON
@@ -56,6 +60,7 @@ impl ImageCommand {
             ImageCommand::Images(args) => args.run(),
             ImageCommand::Rmi(args) => args.run(),
             ImageCommand::Tag(args) => args.run(),
+            ImageCommand::Check(args) => args.run(),
             ImageCommand::History(args) => args.run(),
             ImageCommand::Inspect(args) => args.run(),
             ImageCommand::Export(args) => args.run(),

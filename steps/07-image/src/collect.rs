@@ -9,18 +9,37 @@ use anyhow::{Context, Result};
 use crate::container;
 use crate::digest::Digest;
 use crate::image::Image;
-use crate::store::Store;
+use crate::store::{Index, RECORDS, Store, TaggedImage};
 
 /// Removes everything unused, while no other process adds or starts anything.
 pub(crate) fn collect(store: &Store) -> Result<()> {
+    collect_as_after(store, |_| {})
+}
+
+/// Removes everything that will be unused after a change of the list of images. On a full
+/// disk the new list can be written only then. After a kill in between, the old list has
+/// images that are damaged.
+pub(crate) fn collect_as_after(
+    store: &Store,
+    change: impl FnOnce(&mut Index),
+) -> Result<()> {
     let _exclusive = store.lock_exclusive()?;
     remove_gone(store)?;
     let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
-    for tagged in store.index()?.images() {
-        // After an error nothing is removed: it is not known what the image uses.
-        let image = Image::read(store, tagged.clone())?;
-        blobs.extend(image.blobs()?);
-        layers.extend(image.chain()?);
+    let mut index = store.index()?;
+    change(&mut index);
+    for tagged in index.images() {
+        match used_by(store, tagged) {
+            Ok((its_blobs, its_layers)) => {
+                blobs.extend(its_blobs);
+                layers.extend(its_layers);
+            }
+            Err(error) => {
+                let what = "no blob and no layer is removed, since it is not known which of them this image uses";
+                kit::warn_error(what, &error);
+                return store.remove_stale();
+            }
+        }
     }
     for note in container::all(store)?.into_iter().filter_map(|it| it.note) {
         blobs.extend(note.blobs);
@@ -28,7 +47,14 @@ pub(crate) fn collect(store: &Store) -> Result<()> {
     }
     remove_others(store, "blobs/sha256", &blobs)?;
     remove_others(store, "layers", &layers)?;
+    remove_others(store, RECORDS, &layers)?;
     store.remove_stale()
+}
+
+/// Returns the blobs and the layers of an image.
+fn used_by(store: &Store, tagged: &TaggedImage) -> Result<(Vec<Digest>, Vec<Digest>)> {
+    let image = Image::read(store, tagged.clone())?;
+    Ok((image.blobs()?, image.chain()?))
 }
 
 /// Removes the files that killed runs and loads have left, and none that is in use.
@@ -46,7 +72,12 @@ fn remove_gone(store: &Store) -> Result<()> {
 fn remove_others(store: &Store, name: &str, used: &HashSet<Digest>) -> Result<()> {
     let directory = store.path().join(name);
     let read = || format!("read {}", directory.display());
-    for entry in fs::read_dir(&directory).with_context(read)? {
+    // An older version has made no directory for records.
+    let Some(entries) = kit::if_exists(fs::read_dir(&directory)).with_context(read)?
+    else {
+        return Ok(());
+    };
+    for entry in entries {
         let entry = entry.with_context(read)?;
         let digest =
             format!("sha256:{}", entry.file_name().display()).parse::<Digest>();

@@ -15,7 +15,7 @@ use crate::overlay;
 use crate::store::{DISK_FULL, NOT_WRITABLE, Store};
 use noted::{NOTE, Note};
 
-pub(crate) use noted::{NotedContainer, all, gone};
+pub(crate) use noted::{NotedContainer, all, gone, refuse_if_used};
 
 /// The directory of a container that we run, which is removed when this is dropped.
 #[derive(Debug)]

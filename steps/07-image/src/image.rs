@@ -27,7 +27,22 @@ impl Image {
     }
 
     /// Reads the documents of an image.
+    ///
+    /// # Errors
+    /// When one of them is damaged or missing.
     pub(crate) fn read(store: &Store, tagged: TaggedImage) -> Result<Self> {
+        let (name, id) = (tagged.display_name(), tagged.id.hex());
+        Image::read_documents(store, tagged).map_err(|error| {
+            let error = error.context(format!("image {name} is damaged"));
+            let hint = format!(
+                "`load` it again to repair it, or remove it: `rmi {}`",
+                &id[..12]
+            );
+            Failure::of(&error).hint(hint).into()
+        })
+    }
+
+    fn read_documents(store: &Store, tagged: TaggedImage) -> Result<Self> {
         let digest = tagged.manifest.to_string();
         let Document::Manifest(manifest) =
             Document::parse(&store.document(&tagged.manifest)?, &digest)?

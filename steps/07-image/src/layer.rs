@@ -51,6 +51,11 @@ impl ReceivedLayer {
     pub(crate) fn tree(&self) -> PathBuf {
         self.temporary.path().join(TREE)
     }
+
+    /// Returns the path of its record, until the record gets its name.
+    pub(crate) fn record(&self) -> PathBuf {
+        self.temporary.path().join("record")
+    }
 }
 
 /// The name of the directory with a layer's files, in its temporary directory.

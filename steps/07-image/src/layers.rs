@@ -1,9 +1,10 @@
 //! The layers of an image on their way into the store. Several are received at once, and
 //! then all are moved into the store in their order.
 
+mod keep;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -17,8 +18,11 @@ use rustix::io::Errno;
 use crate::digest::{Digest, chain_id};
 use crate::layer::{IncomingLayer, ReceivedLayer, receive};
 use crate::progress;
-use crate::store::{DISK_FULL, Store, open_directory};
-use crate::unpack::{Budget, LeftOut, Unpacked, copy_metadata, open_beneath};
+use crate::store::{DISK_FULL, LayerRecord, Store};
+use crate::unpack::{Budget, LeftOut};
+use keep::{NewLayer, move_into_store};
+
+pub(crate) use keep::has_same_content;
 
 /// Layers that have been added to the store.
 #[derive(Debug, Default)]
@@ -32,21 +36,52 @@ pub(crate) struct StoredLayers {
 }
 
 /// Adds layers, the lowest first, on top of those with the chain ids `below`. As many are
-/// received at once as there are processors.
+/// received at once as there are processors. A layer that the store has is not received
+/// again, unless it is damaged.
 pub(crate) fn add_layers(
     store: &Store,
     below: &[Digest],
     incoming: &[IncomingLayer<'_>],
 ) -> Result<StoredLayers> {
+    let mut complete = find_complete(store, below, incoming);
+    let missing = incoming.iter().zip(&complete).filter(|(_, found)| found.is_none());
+    let missing: Vec<_> = missing.map(|(layer, _)| layer).collect();
     let bars = progress::bars();
-    let received = receive_all(store, incoming, &bars);
+    let received = receive_all(store, &missing, &bars);
     let _ = bars.clear(); // a terminal that is gone is no reason to fail
-    move_into_store(store, below, received?)
+    let mut received = received?.into_iter();
+    let layers = complete.iter_mut().filter_map(|found| match found.take() {
+        Some((diff_id, record)) => Some(NewLayer::Complete(diff_id, record)),
+        None => received.next().map(|layer| NewLayer::Received(Box::new(layer))),
+    });
+    move_into_store(store, below, layers.collect()).map_err(with_hint_if_disk_is_full)
+}
+
+/// Finds the layers that the store has already, with their diff ids.
+fn find_complete(
+    store: &Store,
+    below: &[Digest],
+    incoming: &[IncomingLayer<'_>],
+) -> Vec<Option<(Digest, LayerRecord)>> {
+    let mut chain: Vec<Digest> = below.to_vec();
+    let mut found = Vec::new();
+    for layer in incoming {
+        let Some(diff_id) = layer.diff_id else { break };
+        chain.push(chain_id(chain.last(), &diff_id));
+        let record = chain.last().and_then(|id| store.complete_layer(id));
+        // Another archive may have the same content.
+        let is_it = |record: &LayerRecord| {
+            layer.digest.is_none_or(|it| record.digest().is_ok_and(|has| has == it))
+        };
+        found.push(record.filter(is_it).map(|record| (diff_id, record)));
+    }
+    found.resize_with(incoming.len(), || None);
+    found
 }
 
 fn receive_all(
     store: &Store,
-    incoming: &[IncomingLayer<'_>],
+    incoming: &[&IncomingLayer<'_>],
     bars: &MultiProgress,
 ) -> Result<Vec<ReceivedLayer>> {
     let budget = Budget::new(store.free_space()?);
@@ -83,66 +118,13 @@ fn receive_all(
 /// Adds a hint to the error of a full disk.
 fn with_hint_if_disk_is_full(error: anyhow::Error) -> anyhow::Error {
     let full = |cause: &(dyn std::error::Error + 'static)| {
-        let number =
-            cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        cause.downcast_ref() == Some(&Errno::NOSPC)
-            || number == Some(Errno::NOSPC.raw_os_error())
+        let error = cause.downcast_ref::<io::Error>();
+        // A temporary file's error has no number, and the kind.
+        error.is_some_and(|it| it.kind() == io::ErrorKind::StorageFull)
+            || cause.downcast_ref() == Some(&Errno::NOSPC)
     };
     match error.chain().any(full) {
         true => Failure::of(&error).hint(DISK_FULL).into(),
         false => error,
     }
-}
-
-/// Moves layers from their temporary directories into the store, the lowest first.
-fn move_into_store(
-    store: &Store,
-    below: &[Digest],
-    received: Vec<ReceivedLayer>,
-) -> Result<StoredLayers> {
-    let mut chain = below.to_vec();
-    let mut stored = StoredLayers::default();
-    for layer in received {
-        let tree = layer.tree();
-        let below: Vec<_> = chain.iter().map(|id| store.layer(id)).collect();
-        complete_implied(&tree, &layer.unpacked, &below)?;
-        let id = chain_id(chain.last(), &layer.diff_id);
-        let path = store.layer(&id);
-        kit::call("whole, or not at all", "rename", path.display(), || {
-            match std::fs::rename(&tree, &path) {
-                // Another process has added the same layer meanwhile.
-                Err(_) if path.is_dir() => Ok(()),
-                done => done,
-            }
-        })?;
-        chain.push(id);
-        stored.bytes += layer.unpacked.bytes;
-        stored.left_out.merge(layer.unpacked.left_out);
-        stored.diff_ids.push(layer.diff_id);
-        stored.descriptors.push(layer.descriptor);
-        store.keep_blob(&layer.digest, layer.archive)?;
-    }
-    Ok(stored)
-}
-
-/// Completes the directories that the archive only implies: they get the metadata of the
-/// nearest lower layer that has them.
-fn complete_implied(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Result<()> {
-    let tree = open_directory(tree)?;
-    for implied in &unpacked.implied {
-        for layer in below.iter().rev() {
-            match open_beneath(&open_directory(layer)?, implied) {
-                Ok(lower) => {
-                    let directory = open_beneath(&tree, implied)
-                        .context("open(a directory of the layer)")?;
-                    copy_metadata(&lower, &directory)?;
-                    break;
-                }
-                Err(Errno::NOENT) => {}
-                // The lower layer has a file or a whiteout there: the directory is new.
-                Err(_) => break,
-            }
-        }
-    }
-    Ok(())
 }

@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use oci_spec::image::{ImageManifestBuilder, MediaType};
 use serde_json::json;
 
-use crate::digest::{Digest, chain_ids};
+use crate::digest::Digest;
 use crate::document;
+use crate::image::Image;
 use crate::layer::IncomingLayer;
 use crate::layers::{StoredLayers, add_layers};
 use crate::reference::Reference;
@@ -49,8 +50,7 @@ fn load_offer(
     add_names(store, tagged, offer.names)
 }
 
-/// Finds an offered image in the store, if it is complete there: no layer is unpacked a
-/// second time.
+/// Finds an offered image in the store, if it is complete there.
 fn find_loaded(store: &Store, offer: &Offer<'_>) -> Result<Option<TaggedImage>> {
     let id = Digest::of(&offer.configuration);
     let wanted = offer.manifest.as_ref().map(|bytes| Digest::of(bytes));
@@ -58,11 +58,20 @@ fn find_loaded(store: &Store, offer: &Offer<'_>) -> Result<Option<TaggedImage>> 
     let is_it = |image: &&TaggedImage| {
         image.id == id && wanted.is_none_or(|wanted| image.manifest == wanted)
     };
-    let diff_ids: Vec<Digest> =
-        offer.layers.iter().filter_map(|layer| layer.diff_id).collect();
-    let is_unpacked =
-        chain_ids(&diff_ids).iter().all(|layer| store.layer(layer).is_dir());
-    Ok(index.images().iter().find(is_it).filter(|_| is_unpacked).cloned())
+    let found = index.images().iter().find(is_it);
+    Ok(found.filter(|it| is_complete(store, it).is_ok_and(|yes| yes)).cloned())
+}
+
+/// Tells whether the store has all documents and layers of an image, undamaged as far as
+/// can be told without reading the layers.
+fn is_complete(store: &Store, image: &TaggedImage) -> Result<bool> {
+    let image = Image::read(store, image.clone())?;
+    let (chain, archives) = (image.chain()?, image.layers()?);
+    let mut layers = chain.iter().zip(&archives);
+    Ok(layers.all(|(id, archive)| {
+        let record = store.complete_layer(id);
+        record.is_some_and(|it| it.digest().is_ok_and(|digest| digest == *archive))
+    }))
 }
 
 /// Gives an image these names. Without any, its id is its only name.

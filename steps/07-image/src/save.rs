@@ -2,7 +2,6 @@
 //! `manifest.json` that `docker load` wants beside it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::io::Write;
 
 use anyhow::{Context, Result};
@@ -84,7 +83,7 @@ fn add_blob<W: Write>(
 ) -> Result<()> {
     let path = store.blob(digest);
     let name = || path.display().to_string();
-    let blob = File::open(&path).with_context(|| format!("open({})", name()))?;
+    let blob = kit::open_regular(&path).with_context(|| format!("open({})", name()))?;
     let mut content = Hashing::new(blob);
     let entry = file(&digest.blob_path(), store.size_of(digest)?);
     archive.entry(&entry, &mut content).with_context(name)?;

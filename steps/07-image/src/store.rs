@@ -7,6 +7,7 @@
 //! oci-layout, index.json     images by name and tag
 //! blobs/sha256/HEX           manifests, configurations, layers as archives
 //! layers/HEX/                an unpacked layer, by its chain id: a lower directory of overlayfs
+//! complete/HEX               the record of a layer whose files are all on the disk
 //! containers/ID/             upper and work directory of a container, and its container.json
 //! tmp/                       unfinished directories, which are renamed to their place once they are complete
 //! lock                       shared while something is added, exclusive while something is removed
@@ -14,6 +15,7 @@
 //! ```
 
 mod blob;
+mod complete;
 mod index;
 mod lock;
 mod temporary;
@@ -33,7 +35,8 @@ use crate::digest::Digest;
 use crate::unpack::FreeSpace;
 
 pub(crate) use blob::LARGEST_DOCUMENT;
-pub(crate) use index::{TaggedImage, layout_index};
+pub(crate) use complete::{LayerRecord, RECORDS};
+pub(crate) use index::{Index, TaggedImage, layout_index};
 pub(crate) use temporary::Temporary;
 
 /// The hint for a store that we cannot write to.
@@ -137,6 +140,7 @@ impl Store {
         if is_empty() {
             let _names = self.lock_names()?;
             if is_empty() {
+                self.write_first_index()?;
                 self.write_document(&layout, LAYOUT)?;
             }
         }
@@ -179,6 +183,7 @@ impl Store {
         kit::call("written beside it, then renamed", "rename", path.display(), || {
             kit::write_whole(path, bytes, 0o600)
         })
+        .hint_on(Errno::ENOSPC, DISK_FULL)
     }
 }
 

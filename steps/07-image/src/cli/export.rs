@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::output::write_archive;
+use super::archive_file::write_archive;
 use crate::args::StoreArgs;
 use crate::image::Image;
 use crate::overlay::Overlay;

@@ -1,6 +1,7 @@
 //! `images`.
 
 use anyhow::Result;
+use kit::Failure;
 use serde::Serialize;
 
 use super::output::{OutputFormat, ago, print_list, size};
@@ -30,6 +31,9 @@ struct ListedImage {
     created: Option<String>,
     /// Bytes of all its files.
     size: u64,
+    /// Why it cannot be used, if a document of it is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<String>,
 }
 
 impl Images {
@@ -39,33 +43,44 @@ impl Images {
         let index = store.index()?;
         let list =
             index.images().iter().map(|tagged| ListedImage::read(&store, tagged));
-        let list: Vec<ListedImage> = list.collect::<Result<_>>()?;
+        let list: Vec<ListedImage> = list.collect();
         let header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
         print_list(self.format, &list, header, ListedImage::row)
     }
 }
 
 impl ListedImage {
-    fn read(store: &Store, tagged: &TaggedImage) -> Result<Self> {
-        let image = Image::read(store, tagged.clone())?;
+    fn read(store: &Store, tagged: &TaggedImage) -> Self {
+        let (created, damaged) = match Image::read(store, tagged.clone()) {
+            Ok(image) => (image.configuration.created().clone(), None),
+            Err(error) => {
+                kit::warn_error("the others are listed", &error);
+                (None, Some(Failure::of(&error).to_string()))
+            }
+        };
         let reference = tagged.reference.as_ref();
-        Ok(ListedImage {
+        ListedImage {
             name: reference.map(|reference| reference.name().into()),
             tag: reference.map(|reference| reference.tag().into()),
             id: tagged.id,
             digest: tagged.manifest,
-            created: image.configuration.created().clone(),
+            created,
             size: tagged.size,
-        })
+            damaged,
+        }
     }
 
     fn row(&self) -> [String; 5] {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "<none>".into());
+        let created = match &self.damaged {
+            Some(_) => "<damaged>".into(),
+            None => or_none(self.created.as_deref().map(ago)),
+        };
         [
             or_none(self.name.clone()),
             or_none(self.tag.clone()),
             self.id.hex().chars().take(12).collect(),
-            or_none(self.created.as_deref().map(ago)),
+            created,
             size(self.size),
         ]
     }

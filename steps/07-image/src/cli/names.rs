@@ -1,11 +1,12 @@
 //! `rmi` and `tag`.
 
-use anyhow::Result;
+use anyhow::{Error, Result};
+use nix::errno::Errno;
 
 use crate::args::StoreArgs;
-use crate::collect::collect;
+use crate::collect::{collect, collect_as_after};
 use crate::reference::{ImageName, Reference};
-use crate::store::TaggedImage;
+use crate::store::{Index, TaggedImage};
 
 /// Options of `rmi`.
 #[derive(clap::Args)]
@@ -22,22 +23,36 @@ impl Rmi {
     /// does.
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
-        let (mut removed, mut errors) = (Vec::new(), Vec::new());
-        store.change_index(|index| {
-            for name in &self.images {
-                match index.remove(name) {
-                    Ok(tagged) => removed.extend(tagged),
-                    Err(error) => errors.push(error),
-                }
+        let remove = || store.change_index(|index| Ok(self.remove_names(index)));
+        let (removed, errors) = match remove() {
+            // The new list of images is written beside the old one, which needs room.
+            Err(error) if kit::errno(&error) == Some(Errno::ENOSPC) => {
+                store.as_root(|| {
+                    collect_as_after(&store, |index| drop(self.remove_names(index)))
+                })?;
+                remove()?
             }
-            Ok(())
-        })?;
+            done => done?,
+        };
         let line = |image: &TaggedImage| format!("Removed {}\n", image.display_name());
         kit::print(removed.iter().map(line).collect::<String>())?;
         if !removed.is_empty() {
             store.as_root(|| collect(&store))?;
         }
         kit::combine(errors)
+    }
+
+    /// Removes the names from the list, and returns the removed entries, and an error for
+    /// each name that is not in it.
+    fn remove_names(&self, index: &mut Index) -> (Vec<TaggedImage>, Vec<Error>) {
+        let (mut removed, mut errors) = (Vec::new(), Vec::new());
+        for name in &self.images {
+            match index.remove(name) {
+                Ok(tagged) => removed.extend(tagged),
+                Err(error) => errors.push(error),
+            }
+        }
+        (removed, errors)
     }
 }
 

@@ -1,13 +1,8 @@
-//! Output of the subcommands: lists as a table or as JSON, and archives.
+//! Output of the subcommands: lists as a table or as JSON.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use bytesize::ByteSize;
 use comfy_table::{Table, presets};
-use kit::Failure;
 use serde::Serialize;
 
 /// The format of a list.
@@ -65,53 +60,4 @@ pub(super) fn ago(time: &str) -> String {
     let (unit, length) = units.into_iter().find(fits).unwrap_or(("second", 1));
     let count = seconds / length;
     format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
-}
-
-/// Writes an archive to the standard output, or to a file that appears only once it is
-/// complete.
-pub(super) fn write_archive(
-    path: Option<&Path>,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
-    let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
-        ensure!(
-            !io::stdout().is_terminal(),
-            Failure::new("the archive would go to the terminal")
-                .hint("name a file with -o FILE, or use > or |")
-        );
-        return write(&mut BufWriter::new(io::stdout().lock()));
-    };
-    // A device or a pipe, /dev/null for one, is written to directly.
-    if path.exists() && !path.is_file() {
-        let file = File::options()
-            .write(true)
-            .open(path)
-            .with_context(|| format!("open({})", path.display()))?;
-        return write(&mut BufWriter::new(file));
-    }
-    let directory = path
-        .parent()
-        .filter(|above| !above.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    ensure!(
-        directory.is_dir(),
-        Failure::new(format_args!(
-            "{}: {} is no directory",
-            path.display(),
-            directory.display()
-        ))
-        .hint("make it first, or name another file with -o")
-    );
-    let file = tempfile::NamedTempFile::new_in(directory)
-        .with_context(|| format!("make a file in {}", directory.display()))?;
-    let mut output = BufWriter::new(file);
-    write(&mut output)?;
-    let file = output
-        .into_inner()
-        .map_err(|error| error.into_error())
-        .context("write the archive")?;
-    file.persist(path)
-        .map_err(|error| error.error)
-        .with_context(|| format!("rename({})", path.display()))?;
-    Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::output::write_archive;
+use super::archive_file::write_archive;
 use crate::args::StoreArgs;
 use crate::reference::ImageName;
 use crate::save::save;

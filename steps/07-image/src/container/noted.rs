@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint, Liveness, ProcessIdentity};
+use kit::{Failure, FailureKind, Hint, Liveness, ProcessIdentity};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::image::Image;
-use crate::store::Store;
+use crate::store::{LARGEST_DOCUMENT, Store};
 
 /// The note of a container: the content that must stay in the store while it is alive.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -77,11 +77,27 @@ pub(crate) fn all(store: &Store) -> Result<Vec<NotedContainer>> {
 fn read_note(container: &Path) -> Result<Option<Note>> {
     let file = container.join(NOTE);
     let read = || format!("read {}", file.display());
-    let text = fs::read(&file).with_context(read)?;
+    let text = kit::read_document(&file, LARGEST_DOCUMENT).with_context(read)?;
     if text.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }
     serde_json::from_slice(&text).with_context(read)
+}
+
+/// Refuses to replace a layer that a container uses: its files would disappear from the
+/// container.
+pub(crate) fn refuse_if_used(store: &Store, layer: &Digest) -> Result<()> {
+    let uses = |it: &NotedContainer| {
+        it.note.as_ref().is_some_and(|note| note.layers.contains(layer))
+    };
+    let Some(container) = all(store)?.into_iter().find(uses) else { return Ok(()) };
+    let (id, layer) = (container.id(), &layer.hex()[..12]);
+    Err(Failure::new(format_args!(
+        "layer {layer} is damaged, and container {id} uses it"
+    ))
+    .kind(FailureKind::Conflict)
+    .hint("once the container has ended, `gc` removes it: then load the image again")
+    .into())
 }
 
 /// Returns the containers that are not alive any more. If it cannot be told whether a

@@ -1,7 +1,7 @@
 //! Blobs: files whose name is the digest of their content.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
@@ -14,15 +14,19 @@ use crate::digest::Digest;
 pub(crate) const LARGEST_DOCUMENT: u64 = 4 << 20;
 
 impl Store {
-    /// Moves a complete blob to its place, unless the store has it already. Its file is on
-    /// the store's file system.
+    /// Moves a complete blob, whose digest was verified, to its place. If one is there
+    /// already, it is replaced: it may be damaged. The file is on the store's file system.
     pub(crate) fn keep_blob(&self, digest: &Digest, file: NamedTempFile) -> Result<()> {
         let path = self.blob(digest);
-        if path.exists() {
-            return Ok(());
-        }
+        self.discard_directory(&path)?;
         let kept = file.persist(&path).map_err(|error| error.error);
         kept.with_context(|| format!("rename({})", path.display())).map(drop)
+    }
+
+    /// Removes a directory in the place of a blob: rename(2) does not replace it.
+    fn discard_directory(&self, path: &Path) -> Result<()> {
+        let is_directory = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+        if is_directory { self.discard(path) } else { Ok(()) }
     }
 
     /// Adds a document, and returns its digest.
@@ -30,7 +34,9 @@ impl Store {
         let digest = Digest::of(bytes);
         let path = self.blob(&digest);
         let _names = self.lock_names()?;
-        if !path.exists() {
+        // A document that is there may be damaged.
+        if !self.document(&digest).is_ok_and(|found| found == bytes) {
+            self.discard_directory(&path)?;
             self.write_document(&path, bytes)?;
         }
         Ok(digest)
@@ -39,12 +45,8 @@ impl Store {
     /// Reads a document, and verifies its digest.
     pub(crate) fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob(digest);
-        let read = || -> io::Result<Vec<u8>> {
-            let mut bytes = Vec::new();
-            File::open(&path)?.take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = read().with_context(|| format!("read {}", path.display()))?;
+        let bytes = kit::read_document(&path, LARGEST_DOCUMENT)
+            .with_context(|| format!("read {}", path.display()))?;
         Digest::of(&bytes).verify(&path.display().to_string(), digest)?;
         Ok(bytes)
     }

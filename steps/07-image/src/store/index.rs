@@ -19,6 +19,12 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const IMAGE_ID: &str = "kiste.image-id";
 const SIZE: &str = "kiste.size";
 
+/// The file with the list of images.
+const INDEX: &str = "index.json";
+
+/// The largest list of images, in bytes: some 100,000 images.
+const LARGEST_INDEX: u64 = 64 << 20;
+
 /// An image as the index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TaggedImage {
@@ -42,26 +48,64 @@ impl TaggedImage {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     images: Vec<TaggedImage>,
+    /// The size of each manifest as it was listed: a manifest may be missing.
+    sizes: HashMap<Digest, u64>,
 }
 
 impl Store {
     /// Reads the list of images.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is missing although the store has content: `gc` would
+    /// take an empty list for the permission to remove everything.
     pub(crate) fn index(&self) -> Result<Index> {
-        let path = self.path().join("index.json");
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Index::default());
-            }
-            text => text.with_context(|| format!("read {}", path.display()))?,
-        };
+        let path = self.path().join(INDEX);
         let damaged = |why: String| {
-            Failure::new(format_args!("{}: {why}", path.display()))
-                .hint("the store's list of images is damaged")
+            Failure::new(format_args!(
+                "the store's list of images, {}: {why}",
+                path.display()
+            ))
+            .hint(format_args!(
+                "nothing is removed; put it back from a backup, or remove {} and load the images again",
+                self.path().display()
+            ))
         };
-        let index: ImageIndex =
-            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        let images = index.manifests().iter().map(tagged).collect::<Result<_>>();
-        Ok(Index { images: images.map_err(|error| damaged(format!("{error:#}")))? })
+        let read = kit::if_exists(kit::read_document(&path, LARGEST_INDEX));
+        let Some(text) = read.map_err(|error| damaged(error.to_string()))? else {
+            ensure!(self.has_no_content()?, damaged("it is missing".into()));
+            return Ok(Index::default());
+        };
+        let index: ImageIndex = serde_json::from_slice(&text)
+            .map_err(|error| damaged(error.to_string()))?;
+        let images = index.manifests().iter().map(tagged).collect::<Result<Vec<_>>>();
+        let images = images.map_err(|error| damaged(format!("{error:#}")))?;
+        let listed = images.iter().map(|image| image.manifest);
+        let sizes = listed.zip(index.manifests().iter().map(Descriptor::size));
+        Ok(Index { sizes: sizes.collect(), images })
+    }
+
+    fn has_no_content(&self) -> Result<bool> {
+        for name in ["blobs/sha256", "layers"] {
+            let path = self.path().join(name);
+            let entries = fs::read_dir(&path);
+            let mut entries =
+                entries.with_context(|| format!("read {}", path.display()))?;
+            if entries.next().is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes the list of a store that has no images yet, before anything else is in it.
+    pub(super) fn write_first_index(&self) -> Result<()> {
+        let path = self.path().join(INDEX);
+        match path.exists() {
+            true => Ok(()),
+            false => {
+                self.write_document(&path, &serde_json::to_vec(&layout_index(vec![]))?)
+            }
+        }
     }
 
     /// Changes the list of images, under the lock of the names.
@@ -75,10 +119,10 @@ impl Store {
         let manifests: Vec<Descriptor> = index
             .images
             .iter()
-            .map(|image| self.descriptor(image))
+            .map(|image| self.descriptor(image, &index.sizes))
             .collect::<Result<_>>()?;
         let document = serde_json::to_vec(&layout_index(manifests))?;
-        self.write_document(&self.path().join("index.json"), &document)?;
+        self.write_document(&self.path().join(INDEX), &document)?;
         Ok(outcome)
     }
 
@@ -87,8 +131,15 @@ impl Store {
         manifest.descriptor(MediaType::ImageManifest, self.size_of(manifest)?)
     }
 
-    fn descriptor(&self, image: &TaggedImage) -> Result<Descriptor> {
-        let mut descriptor = self.manifest_descriptor(&image.manifest)?;
+    fn descriptor(
+        &self,
+        image: &TaggedImage,
+        sizes: &HashMap<Digest, u64>,
+    ) -> Result<Descriptor> {
+        let mut descriptor = match sizes.get(&image.manifest) {
+            Some(size) => image.manifest.descriptor(MediaType::ImageManifest, *size)?,
+            None => self.manifest_descriptor(&image.manifest)?,
+        };
         let mut annotations = HashMap::from([
             (IMAGE_ID.into(), image.id.to_string()),
             (SIZE.into(), image.size.to_string()),

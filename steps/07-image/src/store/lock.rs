@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use rustix::fs::OFlags;
 
 use super::Store;
 
@@ -22,7 +23,7 @@ impl Store {
             // flock(2) needs no permission to write, so that a store on a read-only
             // file system can still be read.
             Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
-                File::open(&path)
+                kit::open_regular(&path)
             }
             file => file,
         };
@@ -52,5 +53,13 @@ impl Store {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
+    // O_NONBLOCK: to open a FIFO does not wait for a reader (fifo(7)).
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path)
 }

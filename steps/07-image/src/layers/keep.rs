@@ -1,0 +1,141 @@
+//! Moves received layers to their places in the store, once they are on the disk.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use super::StoredLayers;
+use crate::container;
+use crate::digest::{Digest, chain_id};
+use crate::fingerprint::{Depth, fingerprint};
+use crate::layer::ReceivedLayer;
+use crate::store::{LayerRecord, Store, open_directory};
+use crate::unpack::{Unpacked, copy_metadata, open_beneath};
+
+/// A layer of an image that is being added.
+pub(super) enum NewLayer {
+    /// The store has it already, and all of it.
+    Complete(Digest, LayerRecord),
+    Received(Box<ReceivedLayer>),
+}
+
+/// Moves layers from their temporary directories into the store, the lowest first, once
+/// all of them are on the disk.
+pub(super) fn move_into_store(
+    store: &Store,
+    below: &[Digest],
+    layers: Vec<NewLayer>,
+) -> Result<StoredLayers> {
+    let mut chain = below.to_vec();
+    let mut trees: Vec<_> = chain.iter().map(|id| store.layer(id)).collect();
+    let mut stored = StoredLayers::default();
+    let mut received = Vec::new();
+    for layer in layers {
+        let (diff_id, record) = match layer {
+            NewLayer::Complete(diff_id, record) => (diff_id, record),
+            NewLayer::Received(mut layer) => {
+                let tree = layer.tree();
+                complete_implied(&tree, &layer.unpacked, &trees)?;
+                let record = write_record(&layer)?;
+                stored.left_out.merge(std::mem::take(&mut layer.unpacked.left_out));
+                trees.push(tree);
+                let (diff_id, id) =
+                    (layer.diff_id, chain_id(chain.last(), &layer.diff_id));
+                received.push((id, layer));
+                (diff_id, record)
+            }
+        };
+        chain.push(chain_id(chain.last(), &diff_id));
+        if trees.len() < chain.len() {
+            trees.extend(chain.last().map(|id| store.layer(id)));
+        }
+        stored.bytes += record.bytes;
+        stored.diff_ids.push(diff_id);
+        stored.descriptors.push(record.archive);
+    }
+    if received.is_empty() {
+        return Ok(stored);
+    }
+    store.flush()?;
+    for (id, layer) in received {
+        keep(store, &id, *layer)?;
+    }
+    store.flush_names("layers")?;
+    Ok(stored)
+}
+
+/// Writes the record of a layer beside its tree.
+fn write_record(layer: &ReceivedLayer) -> Result<LayerRecord> {
+    let record = LayerRecord {
+        archive: layer.descriptor.clone(),
+        bytes: layer.unpacked.bytes,
+        tree: fingerprint(&layer.tree(), Depth::Metadata)?,
+    };
+    std::fs::write(layer.record(), serde_json::to_vec(&record)?)
+        .context("write the layer's record")?;
+    Ok(record)
+}
+
+/// Gives a layer that is on the disk its name.
+fn keep(store: &Store, id: &Digest, layer: ReceivedLayer) -> Result<()> {
+    let (tree, path) = (layer.tree(), store.layer(id));
+    kit::call("whole, or not at all", "rename", path.display(), || {
+        match std::fs::rename(&tree, &path) {
+            // It is damaged, or another process has added it meanwhile.
+            Err(_) if path.is_dir() => Ok(()),
+            done => done,
+        }
+    })?;
+    if tree.exists() && !is_same(&tree, &path) {
+        container::refuse_if_used(store, id)?;
+        // The damaged layer takes the place of the new one, and is removed with it.
+        kit::call("in place of a damaged layer", "renameat2", path.display(), || {
+            renameat_with(CWD, &tree, CWD, &path, RenameFlags::EXCHANGE)
+        })?;
+    }
+    store.keep_record(id, &layer.record())?;
+    store.keep_blob(&layer.digest, layer.archive)
+}
+
+/// Tells whether the last layer of this chain is in the store with the same content as
+/// the received one.
+pub(crate) fn has_same_content(
+    store: &Store,
+    received: &ReceivedLayer,
+    chain: &[Digest],
+) -> Result<bool> {
+    let mut trees: Vec<_> = chain.iter().map(|id| store.layer(id)).collect();
+    let Some(path) = trees.pop() else { return Ok(false) };
+    complete_implied(&received.tree(), &received.unpacked, &trees)?;
+    Ok(is_same(&received.tree(), &path))
+}
+
+/// Tells whether two layers have the same content. A layer that cannot be read is damaged.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let of = |tree| fingerprint(tree, Depth::Content).ok();
+    of(one).is_some_and(|one| of(other) == Some(one))
+}
+
+/// Completes the directories that the archive only implies: they get the metadata of the
+/// nearest lower layer that has them.
+fn complete_implied(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Result<()> {
+    let tree = open_directory(tree)?;
+    for implied in &unpacked.implied {
+        for layer in below.iter().rev() {
+            match open_beneath(&open_directory(layer)?, implied) {
+                Ok(lower) => {
+                    let directory = open_beneath(&tree, implied)
+                        .context("open(a directory of the layer)")?;
+                    copy_metadata(&lower, &directory)?;
+                    break;
+                }
+                Err(Errno::NOENT) => {}
+                // The lower layer has a file or a whiteout there: the directory is new.
+                Err(_) => break,
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Records of complete layers. The record of a layer gets its name once all its files are
+//! on the disk, and says how the layer can be recognized.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use oci_spec::image::Descriptor;
+use serde::{Deserialize, Serialize};
+
+use super::{LARGEST_DOCUMENT, Store, create_directory};
+use crate::digest::Digest;
+use crate::fingerprint::{Depth, fingerprint};
+
+/// The directory of the records, in the store.
+pub(crate) const RECORDS: &str = "complete";
+
+/// The record of a complete layer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LayerRecord {
+    /// Its archive in a manifest.
+    pub(crate) archive: Descriptor,
+    /// Bytes of all its files.
+    pub(crate) bytes: u64,
+    /// The [`fingerprint`] of its tree, of the depth [`Depth::Metadata`].
+    pub(crate) tree: Digest,
+}
+
+impl LayerRecord {
+    /// Returns the digest of the layer's archive.
+    pub(crate) fn digest(&self) -> Result<Digest> {
+        self.archive.digest().as_ref().parse()
+    }
+}
+
+impl Store {
+    /// Returns the record of a layer that is complete: its archive is there, and its tree
+    /// is as it was when it was unpacked. None if anything is missing.
+    pub(crate) fn complete_layer(&self, chain_id: &Digest) -> Option<LayerRecord> {
+        let text = kit::read_document(&self.record(chain_id), LARGEST_DOCUMENT).ok()?;
+        let record: LayerRecord = serde_json::from_slice(&text).ok()?;
+        let blob = self.blob(&record.digest().ok()?).symlink_metadata().ok()?;
+        let has_blob = blob.is_file() && blob.len() == record.archive.size();
+        let tree = || fingerprint(&self.layer(chain_id), Depth::Metadata);
+        (has_blob && tree().is_ok_and(|tree| tree == record.tree)).then_some(record)
+    }
+
+    /// Moves the record of a layer to its place, after the layer's files are on the disk.
+    pub(crate) fn keep_record(&self, chain_id: &Digest, file: &Path) -> Result<()> {
+        let path = self.record(chain_id);
+        create_directory(&self.path().join(RECORDS))
+            .and_then(|()| fs::rename(file, &path))
+            .with_context(|| format!("rename({})", path.display()))
+    }
+
+    /// Removes the record of a layer: it is damaged.
+    pub(crate) fn forget_record(&self, chain_id: &Digest) -> Result<()> {
+        let path = self.record(chain_id);
+        let removed = kit::if_exists(fs::remove_file(&path));
+        removed.map(drop).with_context(|| format!("unlink({})", path.display()))
+    }
+
+    /// Flushes the names in a directory of the store: fsync(2).
+    pub(crate) fn flush_names(&self, directory: &str) -> Result<()> {
+        let path = self.path().join(directory);
+        fs::File::open(&path)
+            .and_then(|directory| directory.sync_all())
+            .with_context(|| format!("fsync({})", path.display()))
+    }
+
+    /// Flushes everything that was written to the store's file system. A name that is given
+    /// afterwards never stands for less than the whole content: after a power cut, the
+    /// kernel may have kept the name and lost the content.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let directory = super::open_directory(self.path())?;
+        let why = "its content is on the disk before it gets its name";
+        kit::call(why, "syncfs", self.path().display(), || {
+            rustix::fs::syncfs(&directory).map_err(std::io::Error::from)
+        })
+    }
+
+    fn record(&self, chain_id: &Digest) -> PathBuf {
+        self.path().join(RECORDS).join(chain_id.hex())
+    }
+}

@@ -1,0 +1,163 @@
+//! A store that is damaged in one place serves everything else, and never takes what it
+//! cannot read for nothing.
+
+use std::fs;
+use std::path::PathBuf;
+
+use kiste_tests::archive::{Archive, Entry};
+use kiste_tests::image::{Layout, Packed};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use serde_json::Value;
+
+use crate::test_store::{TestStore, everywhere, root};
+use crate::tiny::tiny;
+
+/// Loads two images, which share a layer.
+fn with_two_images() -> Option<TestStore> {
+    let store = root()?;
+    load_two(&store);
+    Some(store)
+}
+
+fn load_two(store: &TestStore) {
+    for name in ["good", "bad"] {
+        let own = Archive::new().with(Entry::file(name, name)).end();
+        let layers = [tiny(), own];
+        store.load(Layout::of(&format!("{name}:1"), &layers, Packed::Gzip).tar());
+    }
+}
+
+fn blob(store: &TestStore, digest: &Value) -> PathBuf {
+    let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
+    store.path().join("blobs/sha256").join(hex)
+}
+
+/// Returns the paths of the documents of the image `bad:1`: manifest and configuration.
+fn documents(store: &TestStore) -> [PathBuf; 2] {
+    let shown = store.call(&["inspect", "bad:1"]);
+    let shown: Value = serde_json::from_str(&shown.exits(0).out).unwrap();
+    [blob(store, &shown["digest"]), blob(store, &shown["id"])]
+}
+
+/// Damages a file, in one of seven ways.
+fn damage(path: &PathBuf, way: usize) {
+    let before = fs::read(path).unwrap();
+    fs::remove_file(path).unwrap();
+    match way {
+        0 => {}
+        1 => fs::write(path, "").unwrap(),
+        2 => fs::write(path, [b"{".as_slice(), &before].concat()).unwrap(),
+        3 => mkfifo(path, Mode::S_IRUSR).unwrap(),
+        4 => fs::create_dir(path).unwrap(),
+        5 => fs::File::create(path).unwrap().set_len(2 << 30).unwrap(),
+        _ => std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
+    }
+}
+
+#[test]
+fn an_image_with_a_damaged_document_is_listed_and_removed_and_the_others_serve() {
+    let Some(store) = with_two_images() else { return };
+    for way in 0..7 {
+        for document in 0..2 {
+            load_two(&store);
+            let documents = documents(&store);
+            damage(&documents[document], way);
+            let ran = store.call(&["images"]);
+            assert!(ran.exits(0).out.contains("<damaged>"), "{ran:?}");
+            ran.complains("image bad:1 is damaged").complains("rmi ");
+            assert_eq!(store.names(), ["bad:1", "good:1"]);
+            store.call(&["inspect", "bad:1"]).exits(1).complains("rmi ");
+            store.run("bad:1", &[], &["true"]).exits(125).complains("damaged");
+            store.run("good:1", &[], &["cat", "/good"]).prints("good");
+            store.gc().exits(0).complains("no layer is removed").complains("bad:1");
+            // Another name of a damaged image can be given, and it can be removed.
+            store.call(&["tag", "good:1", "other:1"]).exits(0);
+            store.call(&["rmi", "other:1"]).exits(0);
+            let id = documents[1].file_name().unwrap().to_str().unwrap();
+            store.call(&["rmi", &id[..12]]).exits(0);
+            assert_eq!(store.names(), ["good:1"]);
+            store.run("good:1", &[], &["cat", "/good"]).prints("good");
+            assert_eq!(store.in_store("layers").len(), 2, "bad's own layer is removed");
+        }
+    }
+}
+
+#[test]
+fn loading_an_image_again_repairs_its_documents() {
+    let Some(store) = with_two_images() else { return };
+    for way in 0..7 {
+        for document in 0..2 {
+            damage(&documents(&store)[document], way);
+            load_two(&store);
+            store.run("bad:1", &[], &["cat", "/bad"]).prints("bad");
+            assert_eq!(store.names(), ["bad:1", "good:1"]);
+        }
+    }
+}
+
+#[test]
+fn a_list_of_images_that_cannot_be_read_is_never_taken_for_an_empty_one() {
+    let Some(store) = with_two_images() else { return };
+    let index = store.path().join("index.json");
+    let list = fs::read(&index).unwrap();
+    let content = || ["blobs/sha256", "layers"].map(|place| store.in_store(place));
+    let before = content();
+    for way in 0..7 {
+        damage(&index, way);
+        let ran = store.gc();
+        ran.exits(1).complains("index.json").complains("nothing is removed");
+        for arguments in
+            [&["images"][..], &["rmi", "good:1"], &["tag", "good:1", "new:1"]]
+        {
+            store.call(arguments).exits(1).complains("index.json");
+        }
+        store.run("good:1", &[], &["true"]).exits(125).complains("index.json");
+        assert_eq!(content(), before);
+        if index.is_dir() { fs::remove_dir(&index) } else { Ok(()) }.unwrap();
+        let _ = fs::remove_file(&index);
+        fs::write(&index, &list).unwrap();
+    }
+    store.gc().exits(0);
+    store.run("good:1", &[], &["cat", "/good"]).prints("good");
+}
+
+/// A load that was killed before its image was listed.
+#[test]
+fn a_new_store_with_content_and_without_images_is_collected() {
+    everywhere(|store| {
+        assert_eq!(store.names(), [""; 0]);
+        assert!(store.path().join("index.json").exists());
+        fs::write(store.path().join("blobs/sha256").join("a".repeat(64)), "x").unwrap();
+        store.gc().exits(0);
+        assert_eq!(store.in_store("blobs/sha256"), [""; 0]);
+    });
+}
+
+/// The damaged file is not waited for, and 2 GiB are not read.
+#[test]
+fn no_command_waits_for_a_fifo_in_place_of_a_file_of_the_store() {
+    let Some(store) = with_two_images() else { return };
+    let manifest = documents(&store)[0].clone();
+    let archive: Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+    let archive = blob(&store, &archive["layers"][1]["digest"]);
+    fs::remove_file(&archive).unwrap();
+    mkfifo(&archive, Mode::S_IRUSR).unwrap();
+    let saved = store.dir().join("saved.tar");
+    let save = ["save", "-o", saved.to_str().unwrap(), "bad:1"];
+    store.call(&save).exits(1).complains("no regular file");
+    store.gc().exits(0);
+    for name in ["lock", "names.lock"] {
+        let lock = store.path().join(name);
+        fs::remove_file(&lock).unwrap();
+        mkfifo(&lock, Mode::S_IRWXU).unwrap();
+        let commands: [&[&str]; 3] = [&["gc"], &["rmi", "bad:1"], &save];
+        for arguments in &commands[..if name == "lock" { 3 } else { 2 }] {
+            // `gc` changes no name.
+            if (name, arguments[0]) != ("names.lock", "gc") {
+                store.call(arguments).exits(1).complains(name);
+            }
+        }
+        fs::remove_file(&lock).unwrap();
+    }
+}

@@ -1,0 +1,223 @@
+//! A power cut at any moment leaves images that are whole, or that are not listed; and
+//! loading an image again repairs what was lost.
+//!
+//! The store is on a disk that is a file (a loop device). A copy of that file is what a
+//! power cut would leave: the kernel has not written the rest yet.
+
+use std::process::Command;
+
+use kiste_tests::archive::{Archive, Entry};
+use kiste_tests::image::{Layout, Packed};
+use kiste_tests::{lacks, tool};
+
+use crate::test_store::{TestStore, root};
+use crate::tiny::tiny;
+
+/// Functions of the shell scripts. `$0` is the program, and `disk` the mounted disk.
+const FUNCTIONS: &str = r#"
+    set -u
+    truncate -s 64M disk.img
+    mkfs.ext4 -q disk.img || exit 9
+    mkdir disk after
+    mount -o loop disk.img disk || exit 9
+    try() { "$@" >out 2>&1 || { echo "failed: $*"; cat out; }; }
+    # Two copies that are the same: nothing was written meanwhile.
+    cut_power() {
+        until cp --sparse=always disk.img cut.img \
+            && cp --sparse=always disk.img again.img && cmp -s cut.img again.img; do :; done
+    }
+    content() { "$0" export --store "$1/store" "$2" | tar -xO | sha256sum; }
+    # Checks what a power cut has left: $1 says when, and $2... which contents of small:1
+    # are right; - is no image.
+    look() {
+        when=$1; shift
+        cut_power
+        mount -o loop cut.img after || exit 9
+        try "$0" images --store after/store
+        found=-
+        if grep -q '^small' out; then found=$(content after small:1); fi
+        case " $* " in *" ${found%% *} "*) ;; *) echo "$when: $found";; esac
+        try "$0" load --store after/store -i b.tar
+        found=$(content after small:1)
+        [ "${found%% *}" = "$b" ] || echo "$when, loaded again: $found"
+        try "$0" gc --store after/store --run-dir run
+        umount after
+    }
+    # Stops a command after some time, and looks.
+    during() {
+        delay=$1; right=$2; shift 2
+        "$@" >/dev/null & pid=$!
+        sleep "$delay"
+        kill -STOP $pid 2>/dev/null
+        look "after $delay seconds of ${2}" $right
+        kill -CONT $pid 2>/dev/null
+        wait $pid || echo "failed: $*"
+    }
+    try "$0" load --store ref/store -i b.tar; b=$(content ref small:1); b=${b%% *}
+    try "$0" load --store ref/store -i a.tar; a=$(content ref small:1); a=${a%% *}
+    [ "$a" != "$b" ] || echo "a and b are the same"
+"#;
+
+fn layout(letter: &str) -> Vec<u8> {
+    let many = (0..87).fold(Archive::new(), |archive, number| {
+        archive.with(Entry::file(format!("many/{number}"), letter.repeat(5000)))
+    });
+    let large = Archive::new().with(Entry::file("large", letter.repeat(1 << 20))).end();
+    Layout::of("small:1", &[tiny(), many.end(), large], Packed::Gzip).tar()
+}
+
+/// Runs a script in a mount namespace of its own, whose end unmounts the disks.
+fn script(store: &TestStore, script: &str) {
+    let script = [FUNCTIONS, script].concat();
+    let mut bash = Command::new("unshare");
+    bash.args(["--mount", "bash", "-c", &script]).arg(store.bench().exe());
+    let output = bash.current_dir(store.dir()).output().expect("start unshare");
+    let err = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(9) {
+        return lacks("loop", &err);
+    }
+    assert!(output.status.success(), "{err}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{err}");
+}
+
+/// Makes a store, and the archives a.tar and b.tar.
+fn prepared() -> Option<TestStore> {
+    let tools = ["mkfs.ext4", "losetup", "unshare", "mount", "umount", "bash", "tar"];
+    if !tools.into_iter().all(tool) {
+        return None;
+    }
+    let store = root()?;
+    store.file("a.tar", layout("a"));
+    store.file("b.tar", layout("b"));
+    Some(store)
+}
+
+#[test]
+fn an_image_is_whole_after_a_power_cut_at_the_end_of_a_command() {
+    let Some(store) = prepared() else { return };
+    store.file("root.tar", tiny());
+    let options = ["--image", "small:1", "--commit", "new:1"];
+    let run = store.bench().arguments(&options, &["sh", "-c", "echo it > /x; cat /x"]);
+    let store_path = store.path().into_os_string();
+    let run: Vec<String> = run
+        .into_iter()
+        .map(|word| match word == store_path {
+            true => "disk/store".into(),
+            false => format!("'{}'", word.to_str().unwrap()),
+        })
+        .collect();
+    let moments = format!(
+        r#"
+        try "$0" load --store disk/store -i a.tar
+        look load $a
+        try "$0" import --store disk/store root.tar root:1
+        cut_power
+        mount -o loop cut.img after || exit 9
+        [ "$(content after root:1)" = "$(content disk root:1)" ] || echo "import: it is damaged"
+        umount after
+        try "$0" {run}
+        cut_power
+        mount -o loop cut.img after || exit 9
+        [ "$(content after new:1)" = "$(content disk new:1)" ] || echo "commit: it is damaged"
+        umount after
+        try "$0" load --store disk/store -i b.tar
+        look "the second load" $b
+        try "$0" rmi --store disk/store small:1
+        look rmi -
+    "#,
+        run = run.join(" ")
+    );
+    script(&store, &moments);
+}
+
+#[test]
+fn an_image_is_whole_or_not_listed_after_a_power_cut_in_the_middle() {
+    let Some(store) = prepared() else { return };
+    let moments = r#"
+        for delay in 0.01 0.04 0.1; do
+            during $delay "- $a" "$0" load --store disk/store -i a.tar
+            during $delay "$a $b" "$0" load --store disk/store -i b.tar
+            during 0.02 "$b -" "$0" rmi --store disk/store small:1
+        done
+    "#;
+    script(&store, moments);
+}
+
+/// A store that another program has damaged, or a disk.
+#[test]
+fn a_layer_that_lost_its_content_is_replaced_by_loading_again() {
+    let Some(store) = root() else { return };
+    let file = store.file("a.tar", layout("a"));
+    let load = ["load", "-i", file.to_str().unwrap()];
+    let is_whole = |after: &str| {
+        store.call(&load).prints("Loaded small:1");
+        let ran = store.sh("small:1", &[], "cat /many/86 /large | wc -c");
+        assert_eq!(ran.exits(0).out, "1053576\n", "after {after}");
+        let saved = store.dir().join("saved.tar");
+        store.call(&["save", "-o", saved.to_str().unwrap(), "small:1"]).exits(0);
+        assert_eq!(store.in_store("tmp"), [""; 0], "after {after}");
+        assert_eq!(store.names(), ["small:1"]);
+    };
+    is_whole("the first load");
+    for layer in store.in_store("layers") {
+        let layer = store.path().join("layers").join(layer);
+        for name in ["many/86", "large"] {
+            let path = layer.join(name);
+            if path.exists() {
+                std::fs::write(&path, "").unwrap();
+                is_whole("a file became empty");
+                std::fs::remove_file(&path).unwrap();
+                is_whole("a file is missing");
+            }
+        }
+        std::fs::remove_dir_all(&layer).unwrap();
+        is_whole("a layer is missing");
+    }
+    for blob in store.in_store("blobs/sha256") {
+        let blob = store.path().join("blobs/sha256").join(blob);
+        std::fs::write(&blob, "").unwrap();
+        is_whole("a blob became empty");
+        std::fs::remove_file(&blob).unwrap();
+        is_whole("a blob is missing");
+    }
+    // As an older version left it, which flushed nothing.
+    std::fs::remove_dir_all(store.path().join("complete")).unwrap();
+    is_whole("no record of a layer");
+    store.gc().exits(0);
+    assert_eq!(store.in_store("complete"), store.in_store("layers"));
+}
+
+#[test]
+fn a_damaged_layer_is_not_taken_away_from_a_container() {
+    let Some(store) = root() else { return };
+    store.load(layout("a"));
+    let running = store.start("small:1", &[], &["sleep", "1000"]);
+    let small = store.layer(&[tiny()]);
+    std::fs::write(small.join("bin/new"), "it").unwrap();
+    let ran = store.try_load(layout("a"));
+    ran.exits(1).complains("is damaged, and container").complains("gc");
+    assert!(small.join("bin/new").exists());
+    drop(running);
+    store.gc().exits(0);
+    store.load(layout("a"));
+    assert!(!small.join("bin/new").exists());
+}
+
+#[test]
+fn a_layer_that_is_there_is_not_received_again() {
+    use std::os::unix::fs::MetadataExt;
+    let Some(store) = root() else { return };
+    let other = Archive::new().with(Entry::file("other", "it")).end();
+    store.load(Layout::of("one:1", &[tiny()], Packed::Gzip).tar());
+    let blobs = || {
+        let names = store.in_store("blobs/sha256").into_iter();
+        let path = |name: &str| store.path().join("blobs/sha256").join(name);
+        let id = |name: String| (path(&name).metadata().unwrap().ino(), name);
+        names.map(id).collect::<Vec<_>>()
+    };
+    let before = blobs();
+    store.load(Layout::of("two:1", &[tiny(), other], Packed::Gzip).tar());
+    let after = blobs();
+    assert!(before.iter().all(|blob| after.contains(blob)), "{before:?} {after:?}");
+    store.sh("two:1", &[], "cat /other").prints("it");
+}
