@@ -58,8 +58,12 @@ mod run;
 mod test_store;
 #[path = "07_image/tiny.rs"]
 mod tiny;
+#[path = "07_image/two_readings.rs"]
+mod two_readings;
 #[path = "07_image/whiteouts.rs"]
 mod whiteouts;
+#[path = "07_image/world.rs"]
+mod world;
 
 fn this_step() -> Step {
     step!("07-image")

@@ -70,19 +70,26 @@ pub fn refused(store: &TestStore, archive: Archive, entry: &str) {
     }
 }
 
+/// kaniko and ko write such names; all programs take them so.
 #[test]
-fn an_absolute_name_is_refused() {
+fn an_absolute_name_is_taken_below_the_top() {
     everywhere(|store| {
+        refused(store, Archive::new().with(Entry::file("/../x", "x")), "/../x");
         let canary = canary(store);
+        let before = outside(store);
         let made = format!("{canary}/made");
-        refused(store, Archive::new().with(Entry::file(&made, "x")), &made);
-        refused(store, Archive::new().with(Entry::dir(&made)), &made);
-        let double = format!("/{made}");
-        refused(
-            store,
-            Archive::new().with(Entry::file("x", "x").pax("path", &double)),
-            &double,
-        );
+        let archive = Archive::new()
+            .with(Entry::dir("/"))
+            .with(Entry::file(&made, "x"))
+            .with(Entry::file("x", "x").pax("path", format!("/{canary}/file")))
+            .with(Entry::hard_link("/data/link", &made));
+        let image = Layout::of("small:1", &[tiny(), archive.end()], Packed::Gzip);
+        let ran = store.try_load(image.tar());
+        ran.exits(0).complains("note: 4 names begin with /; they are taken below");
+        outside(store).is(&before);
+        let tree = store.seen("small:1", &canary);
+        assert!(tree.has("made") && tree.has("file") && tree.0.len() == 3, "{tree:#?}");
+        store.run("small:1", &[], &["cat", "/data/link"]).prints("x");
     });
 }
 

@@ -154,9 +154,9 @@ fn new_manifest(configuration: &[u8], layers: &StoredLayers) -> Result<Vec<u8>> 
     Ok(serde_json::to_vec(&manifest)?)
 }
 
-/// Reports the parts of an archive that could not be unpacked exactly.
+/// Reports the parts of an archive that were not unpacked exactly as they are.
 fn report_left_out(left_out: &LeftOut, ids_hint: &str) {
-    let LeftOut { owners, devices, attributes } = left_out;
+    let LeftOut { owners, devices, attributes, absolute } = left_out;
     let note = |count: &Count, what: &str| {
         if count.number > 0 {
             kit::notice(format_args!(
@@ -171,6 +171,7 @@ fn report_left_out(left_out: &LeftOut, ids_hint: &str) {
     );
     note(devices, "devices are left out, which only root may make");
     note(attributes, "attributes are left out, which cannot be set here");
+    note(absolute, "names begin with /; they are taken below the top");
     if owners.number > 0 {
         kit::notice(format_args!("hint: {ids_hint}"));
     }

@@ -36,6 +36,8 @@ pub(crate) struct LeftOut {
     pub(crate) owners: Count,
     pub(crate) devices: Count,
     pub(crate) attributes: Count,
+    /// Names that began with a slash: they count from the layer's top.
+    pub(crate) absolute: Count,
 }
 
 /// The number of things that were left out, and the first of them.
@@ -66,6 +68,7 @@ impl LeftOut {
         self.owners.merge(other.owners);
         self.devices.merge(other.devices);
         self.attributes.merge(other.attributes);
+        self.absolute.merge(other.absolute);
     }
 }
 

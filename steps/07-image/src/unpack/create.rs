@@ -29,6 +29,9 @@ impl Unpacker<'_> {
             entry.attributes.iter().map(|(_, value)| value.len() as u64).sum(),
         )?;
         let path = path::normalize(&entry.path)?;
+        if entry.path.starts_with(b"/") {
+            self.unpacked.left_out.absolute.add(|| shown(&entry.path));
+        }
         let (above, name) = path::split(&path);
         if path.is_empty() {
             return self.set_top(entry);
