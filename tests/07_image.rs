@@ -54,6 +54,8 @@ mod places;
 mod round_trip;
 #[path = "07_image/run.rs"]
 mod run;
+#[path = "07_image/sources.rs"]
+mod sources;
 #[path = "07_image/test_store.rs"]
 mod test_store;
 #[path = "07_image/tiny.rs"]

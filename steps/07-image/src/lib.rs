@@ -21,6 +21,7 @@ mod digest;
 mod doctor;
 mod document;
 mod image;
+mod json;
 mod layer;
 mod layers;
 mod load;

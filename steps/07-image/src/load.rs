@@ -15,22 +15,23 @@ use crate::source::{Members, Offer, architecture, offers, open_input};
 use crate::store::{Store, TaggedImage};
 use crate::unpack::{Count, LeftOut};
 
-/// Loads all images of a file or directory. `ids_hint` says how to get more ids.
+/// Loads all images of a file or directory, and calls `loaded` with each. `ids_hint`
+/// says how to get more ids.
 pub(crate) fn load(
     store: &Store,
     path: &Path,
     ids_hint: &str,
-) -> Result<Vec<TaggedImage>> {
+    loaded: impl Fn(&TaggedImage) -> Result<()>,
+) -> Result<()> {
     let _shared = store.lock_shared()?;
     store.remove_stale()?;
     let members = Members::open_source(path, store)?;
-    let mut loaded = Vec::new();
     for offer in offers(&members)? {
         let tagged = load_offer(store, offer, ids_hint)
             .with_context(|| members.name().to_string())?;
-        loaded.extend(tagged);
+        tagged.iter().try_for_each(&loaded)?;
     }
-    Ok(loaded)
+    Ok(())
 }
 
 fn load_offer(
@@ -41,7 +42,7 @@ fn load_offer(
     let tagged = match find_loaded(store, &offer)? {
         Some(loaded) => TaggedImage { reference: None, ..loaded },
         None => {
-            let layers = add_layers(store, &[], &offer.layers)?;
+            let layers = add_layers(store, &[], offer.layers())?;
             report_left_out(&layers.left_out, ids_hint);
             add(store, &offer.configuration, offer.manifest, &layers)?
         }
@@ -59,7 +60,7 @@ fn find_loaded(store: &Store, offer: &Offer<'_>) -> Result<Option<TaggedImage>> 
         image.id == id && wanted.is_none_or(|wanted| image.manifest == wanted)
     };
     let diff_ids: Vec<Digest> =
-        offer.layers.iter().filter_map(|layer| layer.diff_id).collect();
+        offer.layers().iter().filter_map(|layer| layer.diff_id).collect();
     let is_unpacked =
         chain_ids(&diff_ids).iter().all(|layer| store.layer(layer).is_dir());
     Ok(index.images().iter().find(is_it).filter(|_| is_unpacked).cloned())
