@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -18,7 +17,7 @@ use crate::digest::{Digest, chain_id};
 use crate::layer::{IncomingLayer, ReceivedLayer, receive};
 use crate::progress;
 use crate::store::{DISK_FULL, Store, open_directory};
-use crate::unpack::{Budget, LeftOut, Unpacked, copy_metadata, open_beneath};
+use crate::unpack::{Budget, LeftOut, reconcile};
 
 /// Layers that have been added to the store.
 #[derive(Debug, Default)]
@@ -105,7 +104,7 @@ fn move_into_store(
     for layer in received {
         let tree = layer.tree();
         let below: Vec<_> = chain.iter().map(|id| store.layer(id)).collect();
-        complete_implied(&tree, &layer.unpacked, &below)?;
+        reconcile(&open_directory(&tree)?, &layer.unpacked, &below)?;
         let id = chain_id(chain.last(), &layer.diff_id);
         let path = store.layer(&id);
         kit::call("whole, or not at all", "rename", path.display(), || {
@@ -123,26 +122,4 @@ fn move_into_store(
         store.keep_blob(&layer.digest, layer.archive)?;
     }
     Ok(stored)
-}
-
-/// Completes the directories that the archive only implies: they get the metadata of the
-/// nearest lower layer that has them.
-fn complete_implied(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Result<()> {
-    let tree = open_directory(tree)?;
-    for implied in &unpacked.implied {
-        for layer in below.iter().rev() {
-            match open_beneath(&open_directory(layer)?, implied) {
-                Ok(lower) => {
-                    let directory = open_beneath(&tree, implied)
-                        .context("open(a directory of the layer)")?;
-                    copy_metadata(&lower, &directory)?;
-                    break;
-                }
-                Err(Errno::NOENT) => {}
-                // The lower layer has a file or a whiteout there: the directory is new.
-                Err(_) => break,
-            }
-        }
-    }
-    Ok(())
 }
