@@ -37,7 +37,8 @@ pub(crate) fn reconcile(
             continue;
         };
         let is_directory = is_directory(&found);
-        if !is_whiteout(&found) && !(is_directory && implied.contains(path)) {
+        let is_implied = is_directory && implied.contains(path);
+        if !is_whiteout(&found) && !is_implied {
             continue;
         }
         let hidden = visible(tree, below, path)?;
