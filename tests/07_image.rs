@@ -66,6 +66,8 @@ mod two_readings;
 mod whiteouts;
 #[path = "07_image/world.rs"]
 mod world;
+#[path = "07_image/xz_and_bzip2.rs"]
+mod xz_and_bzip2;
 
 fn this_step() -> Step {
     step!("07-image")

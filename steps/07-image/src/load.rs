@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use oci_spec::image::{ImageManifestBuilder, MediaType};
 use serde_json::json;
 
+use crate::compression::decompress_unlisted;
 use crate::digest::{Digest, chain_ids};
 use crate::document;
 use crate::layer::IncomingLayer;
@@ -99,8 +100,8 @@ pub(crate) fn import(
     let size =
         input.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
     let open = || {
-        Ok(Box::new(input.try_clone().context("dup(the archive)")?)
-            as Box<dyn std::io::Read + Send>)
+        let input = input.try_clone().context("dup(the archive)")?;
+        decompress_unlisted(input).context("read the archive")
     };
     let incoming = IncomingLayer {
         name: path.display().to_string(),

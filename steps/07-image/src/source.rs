@@ -14,9 +14,10 @@ mod union;
 
 use std::io::Read;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use kit::Failure;
 
+use crate::compression::decompress_unlisted;
 use crate::digest::Digest;
 use crate::layer::IncomingLayer;
 use crate::reference::Reference;
@@ -80,7 +81,12 @@ fn incoming<'a>(
     let name = digest.unwrap_or(diff_id).hex();
     let name = format!("layer {}", &name[..12]);
     let open = move || -> Result<Box<dyn Read + Send + 'a>> {
-        Ok(Box::new(members.open(&member)?))
+        let archive = members.open(&member)?;
+        match digest {
+            // A layer that a manifest lists stays as it is.
+            Some(_) => Ok(Box::new(archive)),
+            None => decompress_unlisted(archive).context("read the archive"),
+        }
     };
     Ok(IncomingLayer {
         name,
