@@ -94,7 +94,7 @@ pub fn close_other_fds(keep: &[BorrowedFd<'_>]) -> Result<()> {
 
 fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
     let Some(workdir) = workdir else { return Ok(()) };
-    kit::call("-w: the directory it starts in", "chdir", workdir.display(), || chdir(workdir))
+    enter(workdir)
         .hint("-w names a directory that the command can see; make it first, or choose another")?;
     ensure!(
         is_inside(),
@@ -104,6 +104,13 @@ fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
         ))
     );
     Ok(())
+}
+
+#[track_caller]
+fn enter(workdir: &Path) -> Result<()> {
+    kit::call("-w: the directory it starts in", "chdir", workdir.display(), || {
+        chdir(workdir)
+    })
 }
 
 /// Tells whether the working directory is below the root. CVE-2024-21626: /proc/self/fd/N
@@ -119,7 +126,7 @@ impl Command {
     /// command may start where its user may not go. If it cannot be entered,
     /// [`become_command`] tries again and reports the reason.
     pub fn enter_workdir_early(mut self) -> Self {
-        if self.workdir.as_deref().is_some_and(|path| chdir(path).is_ok()) {
+        if self.workdir.as_deref().is_some_and(|path| enter(path).is_ok()) {
             match is_inside() {
                 true => self.workdir = None,
                 false => drop(chdir("/")),
