@@ -64,12 +64,20 @@ mod power_cut;
 mod round_trip;
 #[path = "07_image/run.rs"]
 mod run;
+#[path = "07_image/sources.rs"]
+mod sources;
 #[path = "07_image/test_store.rs"]
 mod test_store;
 #[path = "07_image/tiny.rs"]
 mod tiny;
+#[path = "07_image/two_readings.rs"]
+mod two_readings;
 #[path = "07_image/whiteouts.rs"]
 mod whiteouts;
+#[path = "07_image/world.rs"]
+mod world;
+#[path = "07_image/xz_and_bzip2.rs"]
+mod xz_and_bzip2;
 
 fn this_step() -> Step {
     step!("07-image")

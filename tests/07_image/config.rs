@@ -67,6 +67,8 @@ fn entrypoint_and_command_are_combined_as_docker_does() {
             (json!(["echo", "entry"]), json!(null), &["--", "-n"], "entry -n"),
             (json!(["/bin/sh", "-c", "echo shell"]), json!(["ignored"]), &[], "shell"),
             (json!([]), json!(["echo", "cmd"]), &[], "cmd"),
+            (json!([""]), json!(["echo", "cmd"]), &[], "cmd"),
+            (json!([""]), json!(["echo", "cmd"]), &["echo", "line"], "line"),
         ] {
             with(store, json!({"Entrypoint": entrypoint, "Cmd": cmd}));
             store.run("small:1", &[], line).prints(printed);
@@ -109,6 +111,7 @@ fn the_images_user_is_looked_up_in_the_images_files() {
             ("alice", "1000:1001:1001 18"),
             ("1000", "1000:1001:1001 18"),
             ("alice:bin", "1000:1:1"),
+            ("alice:", "1000:1001:1001 18"),
             ("1000:1001", "1000:1001:1001"),
             ("77", "77:0:0"),
             ("", "0:0:0"),
@@ -148,6 +151,50 @@ fn the_working_directory_of_the_image_is_used_and_created_if_it_is_missing() {
     });
 }
 
+/// The image's user may not enter root's home; other runtimes start there as well.
+#[test]
+fn a_command_starts_in_a_directory_that_only_root_may_enter() {
+    everywhere(|store| {
+        let tar = archive().with(Entry::dir("private").mode(0o700)).end();
+        let mut layout = Layout::new();
+        for (name, workdir) in [("small:1", "/private"), ("small:2", "/bin/../private")]
+        {
+            let config = json!({"WorkingDir": workdir, "User": "alice"});
+            layout.image(name, std::slice::from_ref(&tar), Packed::Plain, &config);
+        }
+        store.load(layout.tar());
+        for image in ["small:1", "small:2"] {
+            store.run(image, &[], &["echo", "it runs"]).prints("it runs");
+        }
+        // The command has no more rights than its user.
+        let ran = store.run("small:1", &[], &["ls", "."]);
+        assert_ne!(ran.code, 0, "{ran:?}");
+        // A directory that is missing is an error as before.
+        store.run("small:1", &["-w", "/nowhere"], &["echo"]).exits(125);
+    });
+}
+
+#[test]
+fn a_program_below_a_closed_directory_gets_no_hint_to_make_it_executable() {
+    let Some(store) = root() else { return };
+    let tar = archive().with(Entry::dir("./").mode(0o700)).end();
+    let mut layout = Layout::new();
+    layout.image("small:1", &[tar], Packed::Plain, &json!({"User": "alice"}));
+    store.load(layout.tar());
+    let ran = store.run("small:1", &[], &["/bin/echo"]);
+    ran.exits(126).complains("may not enter a directory above it");
+    assert!(!ran.err.contains("chmod"), "{}", ran.err);
+}
+
+#[test]
+fn the_directories_of_volumes_are_there() {
+    everywhere(|store| {
+        with(store, json!({"Volumes": {"/new/volume": {}, "other": {}, "/bin": {}}}));
+        let script = "ls -d /new/volume /other; touch /new/volume/x && echo written";
+        store.sh("small:1", &[], script).prints("/new/volume\n/other\nwritten");
+    });
+}
+
 /// CVE-2024-21626, with a working directory from an image's configuration.
 #[test]
 fn a_working_directory_outside_the_root_is_refused() {
@@ -166,7 +213,13 @@ fn a_working_directory_outside_the_root_is_refused() {
 #[test]
 fn sigterm_becomes_the_images_stop_signal() {
     everywhere(|store| {
-        for (signal, name) in [("SIGUSR1", "USR1"), ("10", "USR1"), ("INT", "INT")] {
+        for (signal, name) in [
+            ("SIGUSR1", "USR1"),
+            ("10", "USR1"),
+            ("INT", "INT"),
+            ("SIGRTMIN+3", "37"), // systemd's
+            ("37", "37"),
+        ] {
             with(store, json!({"StopSignal": signal}));
             let script = format!(
                 "trap 'exit 9' {name}; trap 'exit 8' TERM; echo ready; while :; do sleep 0.05; done"
@@ -185,6 +238,7 @@ fn a_configuration_with_an_invalid_value_is_refused() {
     for (config, word) in [
         (json!({"StopSignal": "SIGNOSUCH"}), "SIGNOSUCH"),
         (json!({"StopSignal": "99"}), "99"),
+        (json!({"StopSignal": "SIGRTMIN+40"}), "SIGRTMIN+40"),
         (json!({"Env": ["A\u{0}B=1"]}), "A"),
         (json!({"WorkingDir": "/a\u{0}b"}), "/a"),
     ] {

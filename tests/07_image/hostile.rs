@@ -71,19 +71,26 @@ pub fn refused(store: &TestStore, archive: Archive, entry: &str) {
     }
 }
 
+/// kaniko and ko write such names; all programs take them so.
 #[test]
-fn an_absolute_name_is_refused() {
+fn an_absolute_name_is_taken_below_the_top() {
     everywhere(|store| {
+        refused(store, Archive::new().with(Entry::file("/../x", "x")), "/../x");
         let canary = canary(store);
+        let before = outside(store);
         let made = format!("{canary}/made");
-        refused(store, Archive::new().with(Entry::file(&made, "x")), &made);
-        refused(store, Archive::new().with(Entry::dir(&made)), &made);
-        let double = format!("/{made}");
-        refused(
-            store,
-            Archive::new().with(Entry::file("x", "x").pax("path", &double)),
-            &double,
-        );
+        let archive = Archive::new()
+            .with(Entry::dir("/"))
+            .with(Entry::file(&made, "x"))
+            .with(Entry::file("x", "x").pax("path", format!("/{canary}/file")))
+            .with(Entry::hard_link("/data/link", &made));
+        let image = Layout::of("small:1", &[tiny(), archive.end()], Packed::Gzip);
+        let ran = store.try_load(image.tar());
+        ran.exits(0).complains("note: 4 names begin with /; they are taken below");
+        outside(store).is(&before);
+        let tree = store.seen("small:1", &canary);
+        assert!(tree.has("made") && tree.has("file") && tree.0.len() == 3, "{tree:#?}");
+        store.run("small:1", &[], &["cat", "/data/link"]).prints("x");
     });
 }
 
@@ -153,8 +160,6 @@ fn an_entry_below_a_symbolic_link_is_refused() {
             archive().with(Entry::file("link/deep/made", "x")),
             "link/deep/made",
         );
-        refused(store, archive().with(Entry::whiteout("link/file")), "link/.wh.file");
-        refused(store, archive().with(Entry::opaque("link")), "link/.wh..wh..opq");
         let chained = archive()
             .with(Entry::symlink("second", "link"))
             .with(Entry::file("second/made", "x"));
@@ -163,6 +168,21 @@ fn an_entry_below_a_symbolic_link_is_refused() {
             .with(Entry::hard_link("same", "link"))
             .with(Entry::file("same/made", "x"));
         refused(store, hard, "same/made");
+    });
+}
+
+/// An old umoci writes such whiteouts: nothing is below a link that is new.
+#[test]
+fn a_whiteout_below_a_symbolic_link_removes_nothing() {
+    everywhere(|store| {
+        let canary = canary(store);
+        let before = outside(store);
+        for mark in [Entry::whiteout("link/file"), Entry::opaque("link")] {
+            let link = Entry::symlink("link", &canary);
+            store.load_on_tiny(&[Archive::new().with(link).with(mark).end()]);
+            outside(store).is(&before);
+            store.call(&["rmi", "small:1"]).exits(0);
+        }
     });
 }
 

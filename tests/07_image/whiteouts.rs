@@ -3,7 +3,7 @@
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 
-use crate::test_store::{TestStore, everywhere};
+use crate::test_store::{TestStore, everywhere, root};
 use crate::tiny::tiny;
 
 /// Loads an image of these layers, and lists /data.
@@ -200,6 +200,99 @@ fn a_whiteout_without_a_name_is_refused() {
             let ran = store.try_load(layout.tar());
             ran.exits(1).complains(name);
             store.holds_nothing(name);
+        }
+    });
+}
+
+/// An old umoci writes whiteouts of everything below a directory that becomes a file.
+#[test]
+fn a_whiteout_below_a_new_file_or_link_is_nothing() {
+    everywhere(|store| {
+        let (gone, file) = (Entry::whiteout("data/dir/a"), Entry::file("data/dir", ""));
+        let link = Entry::symlink("data/dir", "file");
+        for order in [[&gone, &file], [&file, &gone], [&gone, &link], [&link, &gone]] {
+            assert_eq!(names(store, &[below(), of(order)]), ["dir", "file", "link"]);
+        }
+        // It was implied for the whiteout; now it is listed.
+        let deep = Entry::whiteout("data/dir/c/d");
+        let back = Entry::dir("data/dir").mode(0o700);
+        store.load_on_tiny(&[below().end(), of([&deep, &file, &back]).end()]);
+        assert_eq!(store.seen("small:1", "/data").at("dir").mode, 0o700);
+    });
+}
+
+/// umoci and buildkit wrote both into one layer.
+#[test]
+fn a_whiteout_below_a_removed_directory_does_not_make_it_anew() {
+    everywhere(|store| {
+        let (outer, inner) =
+            (Entry::whiteout("data/dir"), Entry::whiteout("data/dir/a"));
+        let opaque = Entry::opaque("data/dir");
+        for order in
+            [[&outer, &inner], [&inner, &outer], [&outer, &opaque], [&opaque, &outer]]
+        {
+            assert_eq!(names(store, &[below(), of(order)]), ["file", "link"]);
+        }
+    });
+}
+
+/// overlayfs would show a name without a file, and no program could copy it.
+#[test]
+fn a_whiteout_that_hides_nothing_leaves_nothing() {
+    everywhere(|store| {
+        let new = Entry::dir("data/new");
+        let ghost = Entry::whiteout("data/new/ghost");
+        let deep = Entry::whiteout("data/other/deep/ghost");
+        let below_link = Entry::whiteout("data/link/ghost");
+        let (opaque, hidden) =
+            (Entry::opaque("data/dir"), Entry::whiteout("data/dir/a"));
+        let above = of([&new, &ghost, &deep, &below_link, &opaque, &hidden]);
+        let layers = [below(), above];
+        assert_eq!(names(store, &layers), ["dir", "file", "link", "new"]);
+        assert_eq!(store.seen("small:1", "/data").at("link").kind, "link");
+        let file = store.dir().join("exported.tar");
+        store.call(&["export", "-o", file.to_str().unwrap(), "small:1"]).exits(0);
+    });
+}
+
+/// Removing a whiteout again must not change the time of its directory.
+#[test]
+fn a_directory_keeps_its_time_when_a_whiteout_goes() {
+    let Some(store) = root() else { return };
+    let new = Entry::dir("data/new").mtime(5);
+    let above = of([&new, &Entry::whiteout("data/new/ghost")]);
+    store.load_on_tiny(&[below().end(), above.end()]);
+    assert_eq!(store.seen("small:1", "/data").at("new").mtime, (5, 0));
+}
+
+/// Archives of Docker's first years: hard links lead to files in a directory of aufs's.
+#[test]
+fn links_to_files_of_aufs_are_resolved() {
+    everywhere(|store| {
+        let above = Archive::new()
+            .with(Entry::file(".wh..wh.aufs", ""))
+            .with(Entry::dir(".wh..wh.orph"))
+            .with(Entry::file(".wh..wh.orph/x", "x"))
+            .with(Entry::dir(".wh..wh.plnk"))
+            .with(Entry::file(".wh..wh.plnk/1.2", "linked").mode(0o640))
+            .with(Entry::hard_link("data/a", ".wh..wh.plnk/1.2"))
+            .with(Entry::hard_link("data/b", ".wh..wh.plnk/1.2"))
+            .with(Entry::file(".wh..wh.plnk/3.4", "not linked"));
+        let layers = [below(), above];
+        let all = ["a", "b", "dir", "dir/a", "dir/b", "file", "link"];
+        assert_eq!(names(store, &layers), all);
+        let tree = store.seen("small:1", "/data");
+        assert_eq!((tree.at("a").size, tree.at("a").mode), (6, 0o640));
+        let listed = store.run("small:1", &[], &["ls", "-a", "/"]);
+        assert!(!listed.exits(0).out.contains(".wh."), "{}", listed.out);
+        // Nothing else may be below aufs's directory.
+        for hostile in [
+            Archive::new()
+                .with(Entry::symlink(".wh..wh.plnk", "/tmp"))
+                .with(Entry::hard_link("data/a", ".wh..wh.plnk/1.2")),
+            Archive::new().with(Entry::file(".wh..wh.plnk/../x", "x")),
+        ] {
+            store.try_import(hostile.end()).exits(1);
         }
     });
 }

@@ -62,13 +62,14 @@ pub struct Entry {
     pax: Vec<u8>,
     body: Vec<u8>,
     claim: Option<u64>,
-    edit: Option<fn(&mut [u8; 512])>,
+    edits: Vec<fn(&mut [u8; 512])>,
     checksum: Checksum,
 }
 
 #[derive(Clone, Copy)]
 enum Checksum {
     Right,
+    Signed,
     Wrong,
 }
 
@@ -87,7 +88,7 @@ impl Entry {
             pax: Vec::new(),
             body: Vec::new(),
             claim: None,
-            edit: None,
+            edits: Vec::new(),
             checksum: Checksum::Right,
         }
     }
@@ -209,9 +210,15 @@ impl Entry {
         Entry { body: body.as_ref().into(), ..self }
     }
 
-    /// Edits its header, before the checksum is computed.
-    pub fn edit(self, edit: fn(&mut [u8; 512])) -> Self {
-        Entry { edit: Some(edit), ..self }
+    /// Edits its header once more, before the checksum is computed.
+    pub fn edit(mut self, edit: fn(&mut [u8; 512])) -> Self {
+        self.edits.push(edit);
+        self
+    }
+
+    /// Writes a checksum that is the sum of signed bytes.
+    pub fn with_signed_checksum(self) -> Self {
+        Entry { checksum: Checksum::Signed, ..self }
     }
 
     /// Writes a wrong checksum.

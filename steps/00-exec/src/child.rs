@@ -69,9 +69,9 @@ impl Child {
         self.descriptors.pop()
     }
 
-    /// Sets the signal that it is sent in place of SIGTERM: an image may ask for
-    /// another one.
-    pub fn set_stop_signal(&mut self, signal: Signal) {
+    /// Sets the number of the signal that it is sent in place of SIGTERM: an image may
+    /// ask for another one.
+    pub fn set_stop_signal(&mut self, signal: i32) {
         self.process.set_stop_signal(signal);
     }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -94,22 +94,47 @@ pub fn close_other_fds(keep: &[BorrowedFd<'_>]) -> Result<()> {
 
 fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
     let Some(workdir) = workdir else { return Ok(()) };
-    kit::call("-w: the directory it starts in", "chdir", workdir.display(), || chdir(workdir))
+    enter(workdir)
         .hint("-w names a directory that the command can see; make it first, or choose another")?;
-    // CVE-2024-21626: /proc/self/fd/N may lead out of the root. Then the kernel knows
-    // no path to it, and answers "(unreachable)". The C library's getcwd(3) would
-    // search for a path itself, and find one.
-    match rustix::process::getcwd(Vec::new()) {
-        Ok(path) if path.as_bytes().starts_with(b"/") => Ok(()),
-        _ => Err(Failure::new(format_args!(
+    ensure!(
+        is_inside(),
+        Failure::new(format_args!(
             "-w {}: it leads out of the container",
             workdir.display()
         ))
-        .into()),
-    }
+    );
+    Ok(())
+}
+
+#[track_caller]
+fn enter(workdir: &Path) -> Result<()> {
+    kit::call("-w: the directory it starts in", "chdir", workdir.display(), || {
+        chdir(workdir)
+    })
+}
+
+/// Tells whether the working directory is below the root. CVE-2024-21626: /proc/self/fd/N
+/// may lead out of it. Then the kernel knows no path to it, and answers "(unreachable)".
+/// The C library's getcwd(3) would search for a path itself, and find one.
+fn is_inside() -> bool {
+    rustix::process::getcwd(Vec::new())
+        .is_ok_and(|path| path.as_bytes().starts_with(b"/"))
 }
 
 impl Command {
+    /// Enters the working directory before the process gives up its rights, so that a
+    /// command may start where its user may not go. If it cannot be entered,
+    /// [`become_command`] tries again and reports the reason.
+    pub fn enter_workdir_early(mut self) -> Self {
+        if self.workdir.as_deref().is_some_and(|path| enter(path).is_ok()) {
+            match is_inside() {
+                true => self.workdir = None,
+                false => drop(chdir("/")),
+            }
+        }
+        self
+    }
+
     /// Completes the command: takes from `defaults` everything that it does not set
     /// itself. Of two variables of one name, the last one counts.
     pub fn or(mut self, defaults: Command) -> Self {
@@ -179,6 +204,13 @@ fn check_executable(program: &Path) -> Result<PathBuf, Failure> {
         Err(Errno::EACCES) if interpreter::is_on_noexec(program) => {
             not_executable(program, "its file system is mounted with noexec")
                 .hint("mount it without noexec, or run a copy of the program elsewhere")
+        }
+        Err(reason @ Errno::EACCES) if stat(program) == Err(Errno::EACCES) => {
+            let why = format!(
+                "its user may not enter a directory above it: {}",
+                kit::reason(reason)
+            );
+            not_executable(program, &why)
         }
         Err(reason @ Errno::EACCES) => {
             let why = format!("it is not executable: {}", kit::reason(reason));

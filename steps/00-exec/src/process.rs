@@ -18,12 +18,13 @@ use crate::sys;
 pub struct Process {
     pid: Pid,
     pidfd: OwnedFd,
-    stop_signal: Signal,
+    /// Its number: it may be a real-time signal.
+    stop_signal: i32,
 }
 
 impl Process {
     pub(crate) fn new(pid: Pid, pidfd: OwnedFd) -> Self {
-        Process { pid, pidfd, stop_signal: Signal::SIGTERM }
+        Process { pid, pidfd, stop_signal: Signal::SIGTERM as i32 }
     }
 
     /// Returns the process id, as the host sees it.
@@ -31,7 +32,7 @@ impl Process {
         self.pid
     }
 
-    pub(crate) fn set_stop_signal(&mut self, signal: Signal) {
+    pub(crate) fn set_stop_signal(&mut self, signal: i32) {
         self.stop_signal = signal;
     }
 
@@ -52,7 +53,7 @@ impl Process {
     /// The kernel's reason of pidfd_send_signal(2).
     pub fn forward(&self, received: &Received) -> Result<()> {
         match received.name() {
-            Some(Signal::SIGTERM) => self.signal(self.stop_signal)?,
+            Some(Signal::SIGTERM) => self.send(self.stop_signal)?,
             _ => self.send(received.number)?,
         }
         match received.name().is_some_and(|it| TERMINATION.contains(&it)) {

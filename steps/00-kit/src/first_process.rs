@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::call::call;
 use crate::failure::{Failure, Hint};
-use crate::liveness::{ProcessIdentity, Liveness};
+use crate::liveness::{Liveness, ProcessIdentity};
 use crate::lock::read_file;
 use crate::run_dir::{Abandoned, RunDir};
 

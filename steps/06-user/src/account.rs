@@ -119,8 +119,9 @@ impl User {
             .and_then(|entry| entry.get(5).copied())
             .filter(|home| !home.is_empty());
         let malformed = || {
+            let line = entry.as_deref().unwrap_or_default().join(":");
             Failure::new(format_args!(
-                "/etc/passwd of the root file system: {entry:?} has no ids"
+                "/etc/passwd of the root file system: {line:?} has no ids"
             ))
         };
         let account = Account {

@@ -7,6 +7,7 @@
 
 mod blocks;
 mod entry;
+mod header;
 mod numbers;
 mod pax;
 mod reader;

@@ -142,16 +142,21 @@ impl Base {
             None => layered.overlay.mount()?,
         };
         let view = RootView::new(overlay, layered.image.tagged.display_name());
-        self.make_workdir(view.as_fd())?;
+        self.make_directories(view.as_fd())?;
         Root::from_view(&view, self.rootfs.access, requests)
     }
     // ANCHOR_END: mount
 
-    /// Makes the working directory of the image, as Docker does.
-    fn make_workdir(&self, root: BorrowedFd<'_>) -> Result<()> {
-        let Some(workdir) = &self.config.command.workdir else { return Ok(()) };
-        inside::make(root, workdir, TargetKind::Directory)
-            .context("WorkingDir of the image")
+    /// Makes the working directory of the image and those of its volumes, as Docker
+    /// does.
+    fn make_directories(&self, root: BorrowedFd<'_>) -> Result<()> {
+        let make = |path: &PathBuf, field| {
+            inside::make(root, path, TargetKind::Directory)
+                .with_context(|| format!("{field} of the image"))
+        };
+        let RunConfig { command, volumes, .. } = &self.config;
+        volumes.iter().try_for_each(|path| make(path, "Volumes"))?;
+        command.workdir.iter().try_for_each(|path| make(path, "WorkingDir"))
     }
 
     /// In the child: returns the account of the user that was asked for, or else of the
@@ -192,9 +197,9 @@ impl Base {
         Ok(command)
     }
 
-    /// Returns the signal that stops the command: SIGTERM, or the image's.
-    pub fn stop_signal(&self) -> Signal {
-        self.config.stop_signal.unwrap_or(Signal::SIGTERM)
+    /// Returns the number of the signal that stops the command: SIGTERM, or the image's.
+    pub fn stop_signal(&self) -> i32 {
+        self.config.stop_signal.unwrap_or(Signal::SIGTERM as i32)
     }
 
     /// At the end: keeps the files that the container has written, if that was asked
@@ -230,7 +235,7 @@ impl Base {
 fn warn_of_another_architecture(image: &Image) {
     let (theirs, ours) =
         (image.configuration.architecture().to_string(), architecture());
-    if theirs != ours {
+    if theirs != ours && !theirs.is_empty() {
         kit::warn(format_args!(
             "image {} is for {theirs}, and this machine is {ours}",
             image.tagged.display_name()

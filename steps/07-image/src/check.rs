@@ -111,7 +111,7 @@ fn check_offer(store: &Store, offer: &Offer<'_>) -> CheckedImage {
     let id = || Digest::of(&offer.configuration).to_string();
     let name = offer.names.first().map_or_else(id, ToString::to_string);
     let check = |layer| receive_one(store, layer).err().map(|error| text(&error));
-    CheckedImage { name, damage: offer.layers.iter().filter_map(check).collect() }
+    CheckedImage { name, damage: offer.layers().iter().filter_map(check).collect() }
 }
 
 fn receive_one(store: &Store, layer: &IncomingLayer<'_>) -> Result<ReceivedLayer> {

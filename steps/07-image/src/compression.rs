@@ -3,7 +3,10 @@
 
 use std::io::{self, Cursor, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
+use oci_spec::image::MediaType;
 
 /// How a stream is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,20 +14,46 @@ pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
+    Xz,
+    Bzip2,
 }
 
 impl Compression {
-    /// Recognises a compression by the first bytes: RFC 1952, RFC 8878.
+    /// Recognises a compression by the first bytes: RFC 1952, RFC 8878, "The .xz File
+    /// Format", bzip2's `BZh`.
     pub(crate) fn recognise(beginning: &[u8]) -> Self {
         match beginning {
             [0x1f, 0x8b, ..] => Compression::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
             // A skippable frame may come first.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Compression::Bzip2,
             _ => Compression::None,
         }
     }
 }
+
+impl Compression {
+    /// Returns the media type of a layer. The specification has none for xz and bzip2.
+    pub(crate) fn media_type(self) -> MediaType {
+        let other =
+            |suffix| MediaType::Other(format!("{}{suffix}", MediaType::ImageLayer));
+        match self {
+            Compression::None => MediaType::ImageLayer,
+            Compression::Gzip => MediaType::ImageLayerGzip,
+            Compression::Zstd => MediaType::ImageLayerZstd,
+            Compression::Xz => other("+xz"),
+            Compression::Bzip2 => other("+bzip2"),
+        }
+    }
+}
+
+/// How many of the first bytes show the compression.
+pub(crate) const BEGINNING: usize = 6;
+
+/// The most memory that a stream of xz may ask for, in KiB: `xz -9` asks for 65 MiB.
+const MOST_OF_XZ: u32 = 128 * 1024;
 
 /// How many bytes are read at once.
 const BLOCK: usize = 256 * 1024;
@@ -34,7 +63,7 @@ pub(crate) fn decompress<'a>(
     mut input: impl Read + Send + 'a,
 ) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
     let mut beginning = Vec::new();
-    input.by_ref().take(4).read_to_end(&mut beginning)?;
+    input.by_ref().take(BEGINNING as u64).read_to_end(&mut beginning)?;
     let compression = Compression::recognise(&beginning);
     let input =
         io::BufReader::with_capacity(BLOCK, Cursor::new(beginning).chain(input));
@@ -48,6 +77,23 @@ pub(crate) fn decompress<'a>(
             decoder.window_log_max(27)?;
             Box::new(decoder)
         }
+        Compression::Xz => Box::new(XzReader::new_mem_limit(input, true, MOST_OF_XZ)),
+        Compression::Bzip2 => Box::new(MultiBzDecoder::new(input)),
     };
     Ok((compression, output))
+}
+
+/// Decompresses what no media type of a layer is for, xz and bzip2, and leaves the rest as
+/// it is.
+pub(crate) fn decompress_unlisted<'a>(
+    mut input: impl Read + Send + 'a,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let mut beginning = Vec::new();
+    input.by_ref().take(BEGINNING as u64).read_to_end(&mut beginning)?;
+    let compression = Compression::recognise(&beginning);
+    let input = Cursor::new(beginning).chain(input);
+    match compression {
+        Compression::Xz | Compression::Bzip2 => Ok(decompress(input)?.1),
+        _ => Ok(Box::new(input)),
+    }
 }

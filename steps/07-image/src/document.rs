@@ -3,8 +3,10 @@
 
 use anyhow::{Result, anyhow, ensure};
 use kit::Failure;
-use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
-use serde_json::Value;
+use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest};
+use serde_json::{Value, json};
+
+use crate::json::{self, Spelling};
 
 /// A document that lists others.
 #[derive(Debug)]
@@ -18,8 +20,14 @@ impl Document {
     /// programs would see two different images (CVE-2021-41190).
     pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<Self> {
         let wrong = |why: &str| anyhow!(Failure::new(format_args!("{what}: {why}")));
-        let value: Value =
-            serde_json::from_slice(bytes).map_err(|error| wrong(&error.to_string()))?;
+        let mut value: Value = json::parse(bytes, Spelling::Small)
+            .map_err(|error| wrong(&error.to_string()))?;
+        // Go writes an empty list as null.
+        for key in ["manifests", "layers"] {
+            if value.get(key).is_some_and(Value::is_null) {
+                value[key] = Value::Array(Vec::new());
+            }
+        }
         let has = |key: &str| value.get(key).is_some();
         let is_index = has("manifests");
         if is_index && (has("layers") || has("config")) {
@@ -43,10 +51,60 @@ pub(crate) fn is_index_type(media_type: &str) -> bool {
     media_type.contains("index") || media_type.contains("manifest.list")
 }
 
-/// Parses a configuration.
+/// Tells whether a manifest is that of a signature, a chart or another thing that is kept
+/// where images are.
+pub(crate) fn is_artifact(manifest: &ImageManifest) -> bool {
+    let layers = manifest.layers();
+    let is_archive =
+        |layer: &Descriptor| layer.media_type().to_string().contains("tar");
+    let config_type = manifest.config().media_type().to_string();
+    !CONFIG_TYPES.contains(&config_type.as_str())
+        || (!layers.is_empty() && !layers.iter().any(is_archive))
+        || (layers.is_empty() && manifest.artifact_type().is_some())
+}
+
+/// The media types of an image's configuration: OCI's, Docker's, and that of programs
+/// that write none of their own.
+const CONFIG_TYPES: [&str; 3] = [
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+    "application/octet-stream",
+];
+
+/// Parses a configuration. Fields that programs leave out or write in another form are
+/// completed, as podman and Docker do.
 pub(crate) fn configuration(bytes: &[u8], what: &str) -> Result<ImageConfiguration> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Failure::new(format_args!("{what}: {error}")).into())
+    let parsed = json::parse(bytes, Spelling::Small).and_then(|mut value| {
+        complete(&mut value);
+        serde_json::from_value(value)
+    });
+    parsed.map_err(|error| Failure::new(format_args!("{what}: {error}")).into())
+}
+
+fn complete(configuration: &mut Value) {
+    let Some(fields) = configuration.as_object_mut() else { return };
+    for name in ["architecture", "os"] {
+        let field = fields.entry(name).or_insert_with(|| json!(""));
+        if field.is_null() {
+            *field = json!("");
+        }
+    }
+    if let Some(rootfs) = fields.get_mut("rootfs").and_then(Value::as_object_mut) {
+        rootfs.entry("type").or_insert_with(|| json!("layers"));
+    }
+    let Some(config) = fields.get_mut("config").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for name in ["Entrypoint", "Cmd"] {
+        // Docker once wrote a single string.
+        if let Some(word @ Value::String(_)) = config.get_mut(name) {
+            *word = json!([word.take()]);
+        }
+    }
+    for name in ["Volumes", "ExposedPorts"] {
+        let all = config.get_mut(name).and_then(Value::as_object_mut);
+        all.into_iter().flatten().for_each(|(_, value)| *value = json!({}));
+    }
 }
 
 /// Returns the current time as configurations have it: RFC 3339, UTC.

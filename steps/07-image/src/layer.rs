@@ -7,11 +7,11 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use indicatif::MultiProgress;
-use oci_spec::image::{Descriptor, MediaType};
+use oci_spec::image::Descriptor;
 use rustix::fs::Mode;
 use tempfile::NamedTempFile;
 
-use crate::compression::{Compression, decompress};
+use crate::compression::decompress;
 use crate::digest::{Digest, Hashing};
 use crate::progress::layer_bar;
 use crate::read_ahead::ReadAhead;
@@ -98,12 +98,7 @@ pub(crate) fn receive(
     if let Some(expected) = &layer.diff_id {
         diff_id.verify("the layer without compression", expected)?;
     }
-    let media_type = match compression {
-        Compression::None => MediaType::ImageLayer,
-        Compression::Gzip => MediaType::ImageLayerGzip,
-        Compression::Zstd => MediaType::ImageLayerZstd,
-    };
-    let descriptor = digest.descriptor(media_type, size)?;
+    let descriptor = digest.descriptor(compression.media_type(), size)?;
     Ok(ReceivedLayer { archive, digest, diff_id, descriptor, unpacked, temporary })
 }
 // ANCHOR_END: receive

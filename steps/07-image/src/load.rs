@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use oci_spec::image::{ImageManifestBuilder, MediaType};
 use serde_json::json;
 
+use crate::compression::decompress_unlisted;
 use crate::digest::Digest;
 use crate::document;
 use crate::image::Image;
@@ -16,22 +17,23 @@ use crate::source::{Members, Offer, architecture, offers, open_input};
 use crate::store::{Store, TaggedImage};
 use crate::unpack::{Count, LeftOut};
 
-/// Loads all images of a file or directory. `ids_hint` says how to get more ids.
+/// Loads all images of a file or directory, and calls `loaded` with each. `ids_hint`
+/// says how to get more ids.
 pub(crate) fn load(
     store: &Store,
     path: &Path,
     ids_hint: &str,
-) -> Result<Vec<TaggedImage>> {
+    loaded: impl Fn(&TaggedImage) -> Result<()>,
+) -> Result<()> {
     let _shared = store.lock_shared()?;
     store.remove_stale()?;
     let members = Members::open_source(path, store)?;
-    let mut loaded = Vec::new();
     for offer in offers(&members)? {
         let tagged = load_offer(store, offer, ids_hint)
             .with_context(|| members.name().to_string())?;
-        loaded.extend(tagged);
+        tagged.iter().try_for_each(&loaded)?;
     }
-    Ok(loaded)
+    Ok(())
 }
 
 fn load_offer(
@@ -42,7 +44,7 @@ fn load_offer(
     let tagged = match find_loaded(store, &offer)? {
         Some(loaded) => TaggedImage { reference: None, ..loaded },
         None => {
-            let layers = add_layers(store, &[], &offer.layers)?;
+            let layers = add_layers(store, &[], offer.layers())?;
             report_left_out(&layers.left_out, ids_hint);
             add(store, &offer.configuration, offer.manifest, &layers)?
         }
@@ -107,8 +109,8 @@ pub(crate) fn import(
     let size =
         input.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
     let open = || {
-        Ok(Box::new(input.try_clone().context("dup(the archive)")?)
-            as Box<dyn std::io::Read + Send>)
+        let input = input.try_clone().context("dup(the archive)")?;
+        decompress_unlisted(input).context("read the archive")
     };
     let incoming = IncomingLayer {
         name: path.display().to_string(),
@@ -163,9 +165,9 @@ fn new_manifest(configuration: &[u8], layers: &StoredLayers) -> Result<Vec<u8>> 
     Ok(serde_json::to_vec(&manifest)?)
 }
 
-/// Reports the parts of an archive that could not be unpacked exactly.
+/// Reports the parts of an archive that were not unpacked exactly as they are.
 fn report_left_out(left_out: &LeftOut, ids_hint: &str) {
-    let LeftOut { owners, devices, attributes } = left_out;
+    let LeftOut { owners, devices, attributes, absolute } = left_out;
     let note = |count: &Count, what: &str| {
         if count.number > 0 {
             kit::notice(format_args!(
@@ -180,6 +182,7 @@ fn report_left_out(left_out: &LeftOut, ids_hint: &str) {
     );
     note(devices, "devices are left out, which only root may make");
     note(attributes, "attributes are left out, which cannot be set here");
+    note(absolute, "names begin with /; they are taken below the top");
     if owners.number > 0 {
         kit::notice(format_args!("hint: {ids_hint}"));
     }

@@ -133,6 +133,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             let command = command.or(terminal.environment());
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
+            let command = command.enter_workdir_early(); // 00: also where only root may go
             ids.become_user(&account, parent)?; // 06: becomes that user
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })

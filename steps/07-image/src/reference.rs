@@ -20,6 +20,20 @@ impl Reference {
         &self.name
     }
 
+    /// Returns it with its registry, as containerd has it: `docker.io/library/alpine:3`.
+    pub(crate) fn with_registry(&self) -> String {
+        let is_host = |part: &str| {
+            part == "localhost"
+                || part.contains(['.', ':'])
+                || part.contains(|letter: char| letter.is_ascii_uppercase())
+        };
+        match self.name.split_once('/') {
+            Some((host, _)) if is_host(host) => self.to_string(),
+            Some(_) => format!("docker.io/{self}"),
+            None => format!("docker.io/library/{self}"),
+        }
+    }
+
     /// Returns the part behind the last colon; `latest` where there is none.
     pub fn tag(&self) -> &str {
         &self.tag
@@ -44,7 +58,13 @@ impl FromStr for Reference {
         // Docker's alpine is Podman's docker.io/library/alpine.
         let name = name.strip_prefix("docker.io/").unwrap_or(name);
         let name = name.strip_prefix("library/").unwrap_or(name);
-        if !name.split('/').all(is_component) || name.len() > 255 {
+        let host = name.split_once('/').map(|(host, _)| host);
+        let is_right = |(at, part): (usize, &str)| match host {
+            // A host's name has no case.
+            Some(_) if at == 0 => is_component(&part.to_ascii_lowercase()),
+            _ => is_component(part),
+        };
+        if !name.split('/').enumerate().all(is_right) || name.len() > 255 {
             return Err(format!(
                 "{text:?}: a name has only a-z 0-9 . _ - in its parts between slashes"
             ));
@@ -154,16 +174,45 @@ mod tests {
             ("docker.io/library/alpine:3.20", "alpine:3.20"),
             ("localhost:5000/team/web", "localhost:5000/team/web:latest"),
             ("localhost/x:1.0-rc.1", "localhost/x:1.0-rc.1"),
+            ("Registry.Example.COM/x:1", "Registry.Example.COM/x:1"),
         ] {
             assert_eq!(text.parse::<Reference>().unwrap().to_string(), shown);
         }
     }
 
     #[test]
+    fn a_name_with_its_registry_is_found_again() {
+        for (text, whole) in [
+            ("foo:1", "docker.io/library/foo:1"),
+            ("docker.io/library/foo:1", "docker.io/library/foo:1"),
+            ("team/foo:1", "docker.io/team/foo:1"),
+            ("localhost/foo:1", "localhost/foo:1"),
+            ("example.com/foo:1", "example.com/foo:1"),
+            ("host:5000/foo:1", "host:5000/foo:1"),
+        ] {
+            let name = text.parse::<Reference>().unwrap();
+            assert_eq!(name.with_registry(), whole);
+            assert_eq!(name.with_registry().parse(), Ok(name));
+        }
+    }
+
+    #[test]
     fn a_path_or_an_option_is_no_name() {
         for bad in [
-            "", ":x", "a:", "../x", "a/../b", "/a", "a//b", "Alpine", "-x", "a:.x",
-            "a b", "a\n",
+            "",
+            ":x",
+            "a:",
+            "../x",
+            "a/../b",
+            "/a",
+            "a//b",
+            "Alpine",
+            "-x",
+            "a:.x",
+            "a b",
+            "a\n",
+            "a/B",
+            "example.com/Team/x",
         ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
         }

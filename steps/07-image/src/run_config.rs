@@ -2,7 +2,7 @@
 //! specification, "Image Configuration", `config`.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use exec::Command;
@@ -20,8 +20,10 @@ pub(crate) struct RunConfig {
     pub(crate) command: Command,
     /// The user that the command runs as.
     pub(crate) user: Option<User>,
-    /// The signal that the image wants in place of SIGTERM.
-    pub(crate) stop_signal: Option<Signal>,
+    /// The number of the signal that the image wants in place of SIGTERM.
+    pub(crate) stop_signal: Option<i32>,
+    /// Directories for data, which are to be there.
+    pub(crate) volumes: Vec<PathBuf>,
 }
 
 impl RunConfig {
@@ -33,20 +35,30 @@ impl RunConfig {
         let strings = |list: &Option<Vec<String>>| -> Vec<OsString> {
             list.iter().flatten().map(OsString::from).collect()
         };
-        let workdir = set(config.working_dir()).map(|it| Path::new("/").join(it));
+        let below_root = |path: &str| Path::new("/").join(path);
+        let mut volumes: Vec<PathBuf> =
+            config.volumes().iter().flatten().map(|it| below_root(it)).collect();
+        volumes.sort();
+        let mut entrypoint = strings(config.entrypoint());
+        if entrypoint == [""] {
+            entrypoint.clear(); // as --entrypoint "": there is none
+        }
         let parse_user = |user: &str| {
-            let parsed = user.parse::<User>().map_err(Failure::new);
+            // As in Docker: `alice:` is `alice`.
+            let name = user.strip_suffix(':').unwrap_or(user);
+            let parsed = name.parse::<User>().map_err(Failure::new);
             parsed.with_context(|| format!("User of the image, {user:?}"))
         };
         Ok(RunConfig {
-            entrypoint: strings(config.entrypoint()),
+            entrypoint,
             command: Command {
                 argv: strings(config.cmd()),
                 env: strings(config.env()),
-                workdir,
+                workdir: set(config.working_dir()).map(below_root),
             },
             user: set(config.user()).map(parse_user).transpose()?,
             stop_signal: set(config.stop_signal()).map(parse_signal).transpose()?,
+            volumes,
         })
     }
 
@@ -64,17 +76,68 @@ fn set(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
 
-/// Parses `SIGINT`, `int` or `2`.
-fn parse_signal(name: &str) -> Result<Signal> {
-    let number: Option<i32> = name.parse().ok();
+/// Parses `SIGINT`, `int`, `2` or `SIGRTMIN+3`, and returns its number.
+fn parse_signal(name: &str) -> Result<i32> {
     let upper = name.to_ascii_uppercase();
-    let full = match upper.starts_with("SIG") {
-        true => upper,
-        false => format!("SIG{upper}"),
+    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let number = name.parse().ok().or_else(|| real_time(short));
+    let known = || {
+        let short = match short {
+            "CLD" => "CHLD",
+            "IOT" => "ABRT",
+            "POLL" => "IO",
+            other => other,
+        };
+        format!("SIG{short}").parse::<Signal>().ok().map(|signal| signal as i32)
     };
-    let signal = number.and_then(|number| Signal::try_from(number).ok());
-    signal.or_else(|| full.parse().ok()).ok_or_else(|| {
-        Failure::new(format_args!("StopSignal of the image: {name:?} is no signal"))
-            .into()
-    })
+    let last = nix::libc::SIGRTMAX();
+    number.filter(|number| (1..=last).contains(number)).or_else(known).ok_or_else(
+        || {
+            Failure::new(format_args!("StopSignal of the image: {name:?} is no signal"))
+                .into()
+        },
+    )
+}
+
+/// Parses `RTMIN`, `RTMIN+3` or `RTMAX-1`: signal(7), "Real-time signals". systemd stops
+/// at the third.
+fn real_time(name: &str) -> Option<i32> {
+    let (first, last) = (nix::libc::SIGRTMIN(), nix::libc::SIGRTMAX());
+    let offset = |text: &str, sign: char| match text {
+        "" => Some(0),
+        _ => text.strip_prefix(sign)?.parse::<u8>().ok().map(i32::from),
+    };
+    let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(rest), _) => first + offset(rest, '+')?,
+        (_, Some(rest)) => last - offset(rest, '-')?,
+        _ => return None,
+    };
+    (first..=last).contains(&number).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_may_be_a_real_time_one() {
+        for (name, number) in [
+            ("SIGRTMIN+3", 37),
+            ("rtmin+3", 37),
+            ("RTMIN", 34),
+            ("SIGRTMAX-1", 63),
+            ("37", 37),
+            ("64", 64),
+            ("SIGINT", 2),
+            ("int", 2),
+            ("SIGCLD", 17),
+        ] {
+            assert_eq!(parse_signal(name).ok(), Some(number), "{name}");
+        }
+        for bad in
+            ["", "0", "65", "-1", "RTMIN-1", "RTMIN+31", "RTMAX+1", "RTMIN+", "RTMIN3"]
+        {
+            assert!(parse_signal(bad).is_err(), "{bad}");
+        }
+    }
 }

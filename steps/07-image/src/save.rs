@@ -43,9 +43,11 @@ fn index(store: &Store, images: &[Image]) -> Result<oci_spec::image::ImageIndex>
     let descriptor = |image: &Image| {
         let mut descriptor = store.manifest_descriptor(&image.tagged.manifest)?;
         if let Some(name) = &image.tagged.reference {
-            let keys =
-                ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
-            let annotations = keys.map(|key| (key.to_string(), name.to_string()));
+            let annotations = [
+                ("org.opencontainers.image.ref.name", name.to_string()),
+                ("io.containerd.image.name", name.with_registry()),
+            ]
+            .map(|(key, name)| (key.to_string(), name));
             descriptor.set_annotations(Some(HashMap::from(annotations)));
         }
         Ok(descriptor)

@@ -3,6 +3,7 @@
 //! All calls take descriptors below the directory, and follow no symbolic link: a link in
 //! an archive must not decide where the next entry goes (CVE-2021-32760, CVE-2018-20990).
 
+mod aufs;
 mod budget;
 mod create;
 mod file;
@@ -10,6 +11,7 @@ mod metadata;
 mod open;
 mod parent;
 mod path;
+mod reconcile;
 mod remove;
 mod whiteout;
 
@@ -25,6 +27,7 @@ use parent::OpenParent;
 pub(crate) use budget::{Budget, FreeSpace};
 pub(crate) use metadata::copy_metadata;
 pub(crate) use open::open_beneath;
+pub(crate) use reconcile::reconcile;
 pub(crate) use remove::remove;
 pub(crate) use whiteout::{OPAQUE_WHITEOUT, WHITEOUT_PREFIX, is_opaque, is_whiteout};
 
@@ -36,6 +39,8 @@ pub(crate) struct LeftOut {
     pub(crate) owners: Count,
     pub(crate) devices: Count,
     pub(crate) attributes: Count,
+    /// Names that began with a slash: they count from the layer's top.
+    pub(crate) absolute: Count,
 }
 
 /// The number of things that were left out, and the first of them.
@@ -66,6 +71,7 @@ impl LeftOut {
         self.owners.merge(other.owners);
         self.devices.merge(other.devices);
         self.attributes.merge(other.attributes);
+        self.absolute.merge(other.absolute);
     }
 }
 
@@ -76,6 +82,8 @@ pub(crate) struct Unpacked {
     /// The directories that the archive does not list, and that exist for the files in
     /// them; "" is the top. A layer below may have their metadata.
     pub(crate) implied: HashSet<Vec<u8>>,
+    /// The names that are whited out, as far as there are not too many.
+    pub(crate) whiteouts: HashSet<Vec<u8>>,
     /// Bytes of all files.
     pub(crate) bytes: u64,
 }
@@ -88,6 +96,8 @@ struct Unpacker<'a> {
     unpacked: Unpacked,
     /// Whether the archive lists the top itself.
     lists_top: bool,
+    /// Whether files of aufs are in the tree, to which links lead.
+    has_aufs_links: bool,
 }
 
 // ANCHOR: unpack
@@ -109,10 +119,12 @@ pub(crate) fn unpack(
         parent: None,
         unpacked: Unpacked::default(),
         lists_top: false,
+        has_aufs_links: false,
     };
     while let Some(entry) = archive.next()? {
         unpacker.create_entry(&entry, archive.data()).with_context(|| entry.name())?;
     }
+    unpacker.remove_aufs_links()?;
     unpacker.close_parent()?;
     if !unpacker.lists_top {
         unpacker.unpacked.implied.insert(Vec::new());

@@ -44,19 +44,17 @@ impl Entry {
         for (at, room, text) in fields {
             write_field(&mut header, at, room, &text);
         }
-        if let Some(edit) = self.edit {
-            edit(&mut header);
-        }
+        self.edits.iter().for_each(|edit| edit(&mut header));
         // The checksum is computed with spaces in its own field.
         header[148..156].fill(b' ');
-        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-        let wrong = matches!(self.checksum, Checksum::Wrong);
-        write_field(
-            &mut header,
-            148,
-            8,
-            format!("{:06o}\0 ", sum + u32::from(wrong)).as_bytes(),
-        );
+        let unsigned: i32 = header.iter().map(|byte| i32::from(*byte)).sum();
+        let signed = || header.iter().map(|byte| i32::from(byte.cast_signed())).sum();
+        let sum = match self.checksum {
+            Checksum::Right => unsigned,
+            Checksum::Signed => signed(),
+            Checksum::Wrong => unsigned + 1,
+        };
+        write_field(&mut header, 148, 8, format!("{sum:06o}\0 ").as_bytes());
         header
     }
 }

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use kit::Failure;
 use tar::Header;
 
+use super::header;
+
 /// The size of a block, in bytes.
 pub(super) const BLOCK: usize = 512;
 
@@ -44,16 +46,7 @@ impl<R: Read> Blocks<R> {
             self.check_the_end()?;
             return Ok(None);
         }
-        let header = Header::from_byte_slice(&block);
-        let mut expected = header.clone();
-        expected.set_cksum();
-        ensure!(
-            header.cksum().ok() == expected.cksum().ok(),
-            Failure::new(
-                "this is not a tar archive, or it is damaged: a header's checksum is wrong"
-            )
-        );
-        Ok(Some(with_empty_numbers_as_zero(block)))
+        header::read(block).map(Some)
     }
 
     /// Begins to read data of this size.
@@ -105,14 +98,10 @@ impl<R: Read> Blocks<R> {
 
     fn skip_data_and_padding(&mut self) -> Result<()> {
         io::copy(self, &mut io::sink()).context("read the archive")?;
-        let mut padding = [0; BLOCK];
-        let padding = &mut padding[..std::mem::take(&mut self.padding) as usize];
-        match self.input.read_exact(padding) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(truncated().into())
-            }
-            read => read.context("read the archive"),
-        }
+        // Some programs end an archive right behind the data of its last file.
+        let mut padding = self.input.by_ref().take(std::mem::take(&mut self.padding));
+        io::copy(&mut padding, &mut io::sink()).context("read the archive")?;
+        Ok(())
     }
 }
 
@@ -147,20 +136,6 @@ impl<R: Read> Read for Blocks<R> {
 /// Returns how many bytes pad data of this size to a whole block.
 pub(super) fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK as u64
-}
-
-/// Writes 0 into numbers that are left empty, as GNU tar reads them.
-fn with_empty_numbers_as_zero(mut block: [u8; BLOCK]) -> Header {
-    // Mode, uid, gid, size, mtime, major and minor number: tar(5), "POSIX ustar
-    // Archives".
-    for field in [100..108, 108..116, 116..124, 124..136, 136..148, 329..337, 337..345]
-    {
-        let first = field.start;
-        if block[field].iter().all(|byte| matches!(byte, 0 | b' ')) {
-            block[first] = b'0';
-        }
-    }
-    Header::from_byte_slice(&block).clone()
 }
 
 pub(super) fn truncated() -> Failure {

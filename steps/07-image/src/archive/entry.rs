@@ -55,6 +55,17 @@ impl Entry {
         long_names: LongNames,
     ) -> Result<Self> {
         let record = |key: &str| records.get(key).map(<[u8]>::to_vec);
+        let is_twice =
+            |long: &Option<Vec<u8>>, key| long.is_some() && record(key).is_some();
+        ensure!(
+            !is_twice(&long_names.path, "path")
+                && !is_twice(&long_names.link, "linkpath"),
+            Failure::new(format_args!(
+                "entry {}: a long name of GNU tar's and one of pax",
+                shown(&header.path_bytes())
+            ))
+            .hint("programs do not agree which of them counts")
+        );
         // GNU tar gives a sparse file a made-up name in the header and in "path".
         let path = record("GNU.sparse.name").or(record("path")).or(long_names.path);
         let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
@@ -79,20 +90,11 @@ impl Entry {
             None => header.entry_size()?,
         };
         let kind = kind(header, &path, link)?;
-        // Readers do not agree whether data follows such an entry.
-        ensure!(
-            size == 0 || kind == EntryKind::File,
-            Failure::new("it is not a file, and has data")
-        );
-        let id = |key: &str, in_header: std::io::Result<u64>| -> Result<u32> {
-            let id = records.number(key)?.map_or(in_header, Ok)?;
-            // To chown(2) the largest one means "leave it".
-            let id = u32::try_from(id).ok().filter(|id| *id != u32::MAX);
-            id.with_context(|| format!("its {key} is too large"))
-        };
+        check_size(header, records, &kind, size)?;
+        let size = if kind == EntryKind::File { size } else { 0 };
         Ok(Entry {
-            uid: id("uid", header.uid())?,
-            gid: id("gid", header.gid())?,
+            uid: id("uid", header.uid(), records)?,
+            gid: id("gid", header.gid(), records)?,
             mode: header.mode()? & 0o7777,
             mtime: mtime(header, records)?,
             attributes: records.attributes(),
@@ -146,6 +148,42 @@ fn kind(header: &Header, path: &[u8], link: Vec<u8>) -> Result<EntryKind> {
             bail!(Failure::new(format_args!("unknown type of entry '{kind}'")));
         }
     })
+}
+
+/// Refuses a size where readers do not agree whether data follows. They all ignore that
+/// of a directory, a node or a link in its header; libarchive reads data of a hard link
+/// that has an extended header.
+fn check_size(
+    header: &Header,
+    records: &Records,
+    kind: &EntryKind,
+    size: u64,
+) -> Result<()> {
+    let is_clear = match kind {
+        EntryKind::HardLink(_) => records.is_empty(),
+        // Before ustar a directory was a file, with data.
+        _ => header.entry_type() != EntryType::Regular,
+    };
+    let is_ignored = is_clear && records.get("size").is_none();
+    ensure!(
+        size == 0 || *kind == EntryKind::File || is_ignored,
+        Failure::new("it is not a file, and has data")
+    );
+    Ok(())
+}
+
+/// Returns an owner's id. Negative ones are those of macOS, -2 for `nobody`: programs
+/// keep their 32 bits.
+fn id(key: &str, in_header: std::io::Result<u64>, records: &Records) -> Result<u32> {
+    let id = match records.integer(key)? {
+        Some(id) => id,
+        // In base 256 it has 63 bits; the highest is the sign.
+        None => in_header?.cast_signed() << 1 >> 1,
+    };
+    let unsigned = u32::try_from(id).or(i32::try_from(id).map(i32::cast_unsigned));
+    // To chown(2) -1 means "leave it".
+    let id = unsigned.ok().filter(|id| *id != u32::MAX);
+    id.with_context(|| format!("its {key} is too large"))
 }
 
 fn mtime(header: &Header, records: &Records) -> Result<(i64, u32)> {

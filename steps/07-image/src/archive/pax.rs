@@ -40,6 +40,41 @@ impl Records {
         Ok(())
     }
 
+    /// Adds the records of a global header that have a meaning for every entry.
+    ///
+    /// # Errors
+    /// A record makes other files of the entries behind it: Go's programs ignore global
+    /// headers, and would see other files.
+    pub(crate) fn add_global(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut records = Records::default();
+        records.add(bytes)?;
+        for (key, _) in &records.0 {
+            let makes_others = ["path", "linkpath", "size"].map(str::as_bytes);
+            let is_refused = makes_others.contains(&key.as_slice())
+                || key.starts_with(b"GNU.sparse.")
+                || key.starts_with(ATTRIBUTE);
+            let key = String::from_utf8_lossy(key);
+            ensure!(
+                !is_refused,
+                Failure::new(format_args!("a global header (pax) sets {key:?}"))
+                    .hint("programs do not agree whether it applies")
+            );
+        }
+        let meant = ["uid", "gid", "mtime"].map(str::as_bytes);
+        records.0.retain(|(key, _)| meant.contains(&key.as_slice()));
+        for (key, value) in records.0 {
+            self.0.retain(|(earlier, _)| *earlier != key);
+            self.0.push((key, value));
+        }
+        Ok(())
+    }
+
+    /// Appends records that override these.
+    pub(crate) fn with(mut self, later: Records) -> Self {
+        self.0.extend(later.0);
+        self
+    }
+
     /// Returns the value of a key. An empty value removes those of earlier records.
     pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
         let last = self.0.iter().rev().find(|(other, _)| other == key.as_bytes());
@@ -49,6 +84,20 @@ impl Records {
     /// Returns the value of a key, as a number.
     pub(crate) fn number(&self, key: &str) -> Result<Option<u64>> {
         self.parse(key, numbers::decimal)
+    }
+
+    /// Returns the value of a key, as a number that may be negative.
+    pub(crate) fn integer(&self, key: &str) -> Result<Option<i64>> {
+        self.parse(key, |text| {
+            let (sign, digits) =
+                text.strip_prefix(b"-").map_or((1, text), |digits| (-1, digits));
+            Some(sign * i64::try_from(numbers::decimal(digits)?).ok()?)
+        })
+    }
+
+    /// Tells whether there are no records.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Returns the value of a key, as a time in seconds and nanoseconds.

@@ -2,12 +2,13 @@
 
 use std::io::{Read, Seek};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use kit::Failure;
-use tar::EntryType;
+use tar::{EntryType, Header};
 
 use super::blocks::Blocks;
-use super::entry::{Entry, EntryKind, LongNames, shown};
+use super::entry::{Entry, EntryKind, LongNames};
+use super::header::name_of;
 use super::{pax, sparse};
 
 /// The longest name or list of attributes, in bytes: Linux takes names of 4 KiB and
@@ -31,40 +32,49 @@ impl<R: Read> ArchiveReader<R> {
     /// Reads the next entry; None at the end. Skips the data of the entry before that the
     /// caller has not read from [`ArchiveReader::data`].
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
-        let mut records = self.global.clone();
-        let mut long_names = LongNames::default();
+        let mut before = Before::default();
         while let Some(header) = self.blocks.next_header()? {
-            let name = || format!("entry {}", shown(&header.path_bytes()));
+            let name = || name_of(&header);
             let size = header.entry_size().with_context(name)?;
+            before.check(header.entry_type()).with_context(name)?;
             let mut extension = || self.extension(size).with_context(name);
             match header.entry_type() {
                 EntryType::GNULongName => {
-                    long_names.path = Some(until_nul(extension()?))
+                    before.names.path = Some(until_nul(extension()?));
                 }
                 EntryType::GNULongLink => {
-                    long_names.link = Some(until_nul(extension()?))
+                    before.names.link = Some(until_nul(extension()?));
                 }
-                EntryType::XHeader => records.add(&extension()?).with_context(name)?,
+                EntryType::XHeader => {
+                    before.local = true;
+                    before.records.add(&extension()?).with_context(name)?;
+                }
                 EntryType::XGlobalHeader => {
                     let bytes = extension()?;
                     self.add_global(&bytes).with_context(name)?;
-                    records.add(&bytes).with_context(name)?;
                 }
                 // GNU tar's label of a volume
                 kind if kind.as_byte() == b'V' => self.blocks.begin_data(size),
-                _ => {
-                    let mut entry = Entry::parse(&header, &records, long_names)?;
-                    self.blocks.begin_data(entry.size);
-                    if entry.kind == EntryKind::File {
-                        entry.segments =
-                            sparse::segments(&header, &records, &mut self.blocks)
-                                .with_context(|| entry.name())?;
-                    }
-                    return Ok(Some(entry));
-                }
+                _ => return self.entry(&header, before).map(Some),
             }
         }
+        ensure!(
+            !before.has_any(),
+            Failure::new("an extended header without an entry behind it")
+        );
         Ok(None)
+    }
+
+    /// Combines a header with the extended headers before it.
+    fn entry(&mut self, header: &Header, before: Before) -> Result<Entry> {
+        let records = self.global.clone().with(before.records);
+        let mut entry = Entry::parse(header, &records, before.names)?;
+        self.blocks.begin_data(entry.size);
+        if entry.kind == EntryKind::File {
+            entry.segments = sparse::segments(header, &records, &mut self.blocks)
+                .with_context(|| entry.name())?;
+        }
+        Ok(entry)
     }
 
     /// Returns the data of the entry that [`ArchiveReader::next`] has returned.
@@ -93,7 +103,7 @@ impl<R: Read> ArchiveReader<R> {
                 "a global header (pax) of more than 64 KiB, which applies to every entry"
             )
         );
-        self.global.add(bytes)
+        self.global.add_global(bytes)
     }
 }
 
@@ -106,6 +116,42 @@ impl<R: Read + Seek> ArchiveReader<R> {
     /// Seeks over the data of the current entry.
     pub(crate) fn seek_over_data(&mut self) -> Result<()> {
         self.blocks.seek_over_data()
+    }
+}
+
+/// The extended headers that stand before an entry, and apply to it alone.
+#[derive(Default)]
+struct Before {
+    /// Whether there is an extended header (pax, "x").
+    local: bool,
+    records: pax::Records,
+    names: LongNames,
+}
+
+impl Before {
+    fn has_any(&self) -> bool {
+        self.local || self.names.path.is_some() || self.names.link.is_some()
+    }
+
+    /// Refuses a header of this type where programs do not agree which one counts.
+    fn check(&self, header: EntryType) -> Result<()> {
+        let why = match header {
+            EntryType::XHeader if self.local => "two extended headers (pax) in a row",
+            EntryType::GNULongName if self.names.path.is_some() => {
+                "two long names in a row"
+            }
+            EntryType::GNULongLink if self.names.link.is_some() => {
+                "two long link targets in a row"
+            }
+            EntryType::XGlobalHeader if self.has_any() => {
+                "a global header (pax) behind an entry's own"
+            }
+            kind if kind.as_byte() == b'V' && self.has_any() => {
+                "a volume's label behind an entry's extended header"
+            }
+            _ => return Ok(()),
+        };
+        bail!(Failure::new(why).hint("programs do not agree which of them counts"))
     }
 }
 

@@ -53,10 +53,9 @@ impl Load {
             self.source.as_ref().or(self.input.as_ref()).cloned().unwrap_or_default();
         let hint = user::how_to_get_ids(&user::helpers());
         store.as_root(|| {
-            let loaded = load::load(&store, &source, &hint)?;
-            let line =
-                |image: &TaggedImage| format!("Loaded {}\n", image.display_name());
-            kit::print(loaded.iter().map(line).collect::<String>())
+            load::load(&store, &source, &hint, |image: &TaggedImage| {
+                kit::print(format_args!("Loaded {}\n", image.display_name()))
+            })
         })
     }
 }

@@ -1,10 +1,9 @@
 //! Moves received layers to their places in the store, once they are on the disk.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 
 use super::StoredLayers;
 use crate::container;
@@ -12,7 +11,7 @@ use crate::digest::{Digest, chain_id};
 use crate::fingerprint::{Depth, fingerprint};
 use crate::layer::ReceivedLayer;
 use crate::store::{LayerRecord, Store, open_directory};
-use crate::unpack::{Unpacked, copy_metadata, open_beneath};
+use crate::unpack::reconcile;
 
 /// A layer of an image that is being added.
 pub(super) enum NewLayer {
@@ -37,7 +36,7 @@ pub(super) fn move_into_store(
             NewLayer::Complete(diff_id, record) => (diff_id, record),
             NewLayer::Received(mut layer) => {
                 let tree = layer.tree();
-                complete_implied(&tree, &layer.unpacked, &trees)?;
+                reconcile(&open_directory(&tree)?, &layer.unpacked, &trees)?;
                 let record = write_record(&layer)?;
                 stored.left_out.merge(std::mem::take(&mut layer.unpacked.left_out));
                 trees.push(tree);
@@ -108,7 +107,8 @@ pub(crate) fn has_same_content(
 ) -> Result<bool> {
     let mut trees: Vec<_> = chain.iter().map(|id| store.layer(id)).collect();
     let Some(path) = trees.pop() else { return Ok(false) };
-    complete_implied(&received.tree(), &received.unpacked, &trees)?;
+    let tree = open_directory(&received.tree())?;
+    reconcile(&tree, &received.unpacked, &trees)?;
     Ok(is_same(&received.tree(), &path))
 }
 
@@ -116,26 +116,4 @@ pub(crate) fn has_same_content(
 fn is_same(one: &Path, other: &Path) -> bool {
     let of = |tree| fingerprint(tree, Depth::Content).ok();
     of(one).is_some_and(|one| of(other) == Some(one))
-}
-
-/// Completes the directories that the archive only implies: they get the metadata of the
-/// nearest lower layer that has them.
-fn complete_implied(tree: &Path, unpacked: &Unpacked, below: &[PathBuf]) -> Result<()> {
-    let tree = open_directory(tree)?;
-    for implied in &unpacked.implied {
-        for layer in below.iter().rev() {
-            match open_beneath(&open_directory(layer)?, implied) {
-                Ok(lower) => {
-                    let directory = open_beneath(&tree, implied)
-                        .context("open(a directory of the layer)")?;
-                    copy_metadata(&lower, &directory)?;
-                    break;
-                }
-                Err(Errno::NOENT) => {}
-                // The lower layer has a file or a whiteout there: the directory is new.
-                Err(_) => break,
-            }
-        }
-    }
-    Ok(())
 }

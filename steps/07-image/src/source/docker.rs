@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use kit::Failure;
 use serde::Deserialize;
 
-use super::{Members, Offer, incoming};
+use super::{Members, Offer, incoming, platform};
 use crate::digest::Digest;
 use crate::document;
 use crate::image::diff_ids;
@@ -43,8 +43,8 @@ fn offer(members: &Members, image: ListedImage) -> Result<Offer<'_>> {
     if let Ok(wanted) = format!("sha256:{name}").parse() {
         Digest::of(&configuration).verify(&image.configuration, &wanted)?;
     }
-    let diff_ids =
-        diff_ids(&document::configuration(&configuration, &image.configuration)?)?;
+    let parsed = document::configuration(&configuration, &image.configuration)?;
+    let diff_ids = diff_ids(&parsed)?;
     let layers = image.layers.unwrap_or_default();
     document::check_layer_count(layers.len(), diff_ids.len())?;
     let layers = layers
@@ -66,6 +66,7 @@ fn offer(members: &Members, image: ListedImage) -> Result<Offer<'_>> {
         names: names.collect::<Result<_>>()?,
         manifest: None,
         configuration,
-        layers: layers.collect::<Result<_>>()?,
+        layers: Some(layers.collect::<Result<_>>()?),
+        rank: platform::rank(&parsed),
     })
 }

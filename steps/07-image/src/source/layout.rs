@@ -1,4 +1,5 @@
-//! OCI image layout: see the OCI image specification, "Image Layout".
+//! OCI image layout: see the OCI image specification, "Image Layout". The directories of
+//! skopeo's `dir:` have the same documents by other names.
 
 use std::fmt::Display;
 
@@ -6,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use kit::Failure;
 use oci_spec::image::{Descriptor, ImageManifest};
 
+use super::platform::{self, architecture};
 use super::{Members, Offer, incoming};
 use crate::digest::Digest;
 use crate::document::{self, Document};
@@ -20,6 +22,24 @@ const NAMES: [&str; 2] =
 /// The most indexes that may be nested.
 const DEEPEST: usize = 3;
 
+/// A source of documents, by their digests.
+struct Documents<'a> {
+    members: &'a Members,
+    manifest_path: fn(&Digest) -> String,
+    blob_path: fn(&Digest) -> String,
+}
+
+/// The manifests that a descriptor leads to.
+#[derive(Default)]
+struct Found<'a> {
+    offers: Vec<(Digest, Offer<'a>)>,
+    /// The first manifest of something else than an image: a signature, a chart.
+    artifact: Option<Digest>,
+    artifacts: usize,
+    /// Why the first manifest that is not there could not be read.
+    missing: Option<anyhow::Error>,
+}
+
 pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
     let layout: serde_json::Value = members.json("oci-layout")?;
     ensure!(
@@ -29,34 +49,60 @@ pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
             members.name()
         ))
     );
-    let Document::Index(index) =
-        Document::parse(&members.document("index.json")?, "index.json")?
-    else {
+    let index = members.document("index.json")?;
+    let Document::Index(index) = Document::parse(&index, "index.json")? else {
         bail!(Failure::new("index.json: it is no index"));
     };
-    let mut found: Vec<(Digest, Offer<'_>)> = Vec::new();
+    let documents = Documents {
+        members,
+        manifest_path: Digest::blob_path,
+        blob_path: Digest::blob_path,
+    };
+    let (mut offers, mut artifacts) = (Vec::<(Digest, Offer<'_>)>::new(), (0, None));
     for descriptor in index.manifests() {
-        let Some((digest, manifest)) = manifest(members, descriptor, 0)? else {
-            continue;
-        };
-        let names = names(descriptor);
-        match found.iter_mut().find(|(earlier, _)| *earlier == digest) {
-            Some((_, offer)) => offer.names.extend(names), // one image, two names
-            None => found.push((
-                digest,
-                offer(members, names, manifest).with_context(|| digest.to_string())?,
-            )),
+        let mut found = Found::default();
+        documents.find(descriptor, 0, &mut found)?;
+        artifacts = (artifacts.0 + found.artifacts, artifacts.1.or(found.artifact));
+        let Some((digest, mut offer)) = found.best()? else { continue };
+        offer.names = names(descriptor);
+        match offers.iter_mut().find(|(earlier, _)| *earlier == digest) {
+            Some((_, earlier)) => earlier.names.extend(offer.names),
+            None => offers.push((digest, offer)),
         }
     }
-    ensure!(
-        !found.is_empty(),
-        Failure::new(format_args!(
-            "{}: it has no image for linux/{}",
-            members.name(),
-            architecture()
-        ))
-    );
-    Ok(found.into_iter().map(|(_, offer)| offer).collect())
+    let is_useless = offers.is_empty() && !index.manifests().is_empty();
+    ensure!(!is_useless || members.has("manifest.json"), none(members, artifacts.0));
+    if let (count, Some(first)) = artifacts {
+        kit::notice(format_args!(
+            "note: {count} artifacts that are no images are left out, the first: {first}"
+        ));
+    }
+    Ok(offers.into_iter().map(|(_, offer)| offer).collect())
+}
+
+/// Finds the image of a directory of skopeo's `dir:`, which has no name.
+pub(super) fn of_directory(members: &Members) -> Result<Vec<Offer<'_>>> {
+    let documents = Documents {
+        members,
+        manifest_path: |digest| format!("{}.manifest.json", digest.hex()),
+        blob_path: Digest::hex,
+    };
+    let bytes = members.document("manifest.json")?;
+    let mut found = Found::default();
+    documents.read(Digest::of(&bytes), bytes, 0, &mut found)?;
+    let artifacts = found.artifacts;
+    let offer = found.best()?.with_context(|| none(members, artifacts))?.1;
+    Ok(vec![offer])
+}
+
+/// Makes the error for a source without an image.
+fn none(members: &Members, artifacts: usize) -> Failure {
+    let why = format!("it has no image for linux/{}", architecture());
+    let why = match artifacts {
+        0 => why,
+        _ => format!("{why}; {artifacts} artifacts in it are no images"),
+    };
+    Failure::new(format_args!("{}: {why}", members.name()))
 }
 
 /// Returns the name of an image, if it has a valid one.
@@ -66,94 +112,125 @@ fn names(descriptor: &Descriptor) -> Vec<Reference> {
     name.and_then(|name| name.parse().ok()).into_iter().collect()
 }
 
-/// Returns the manifest that a descriptor leads to. If it leads to an index, that is the
-/// first manifest for this machine.
-fn manifest(
-    members: &Members,
-    descriptor: &Descriptor,
-    depth: usize,
-) -> Result<Option<(Digest, Vec<u8>)>> {
-    if !is_for_us(descriptor) {
-        return Ok(None);
-    }
-    let (digest, bytes) = blob(members, descriptor)?;
-    let document = Document::parse(&bytes, &digest.to_string())?;
-    let media_type = descriptor.media_type().to_string();
-    // A program that trusts the media type would see another image than a program that
-    // looks at the document (CVE-2021-41190).
-    ensure!(
-        document::is_index_type(&media_type) == matches!(document, Document::Index(_)),
-        Failure::new(format_args!(
-            "{digest}: it is listed as {media_type:?}, and is no such manifest"
-        ))
-    );
-    match document {
-        Document::Manifest(_) => Ok(Some((digest, bytes))),
-        Document::Index(_) if depth == DEEPEST => {
-            let text = format!("{digest}: an index in an index in an index");
-            bail!(Failure::new(text))
+impl<'a> Found<'a> {
+    /// Returns the best image for this machine, of equal ones the first.
+    fn best(self) -> Result<Option<(Digest, Offer<'a>)>> {
+        let best = self.offers.into_iter().min_by_key(|(_, offer)| offer.rank);
+        match (best, self.missing) {
+            (None, Some(missing)) if self.artifacts == 0 => Err(missing),
+            (best, _) => Ok(best),
         }
-        Document::Index(index) => {
-            for descriptor in index.manifests() {
-                if let Some(found) = manifest(members, descriptor, depth + 1)? {
-                    return Ok(Some(found));
+    }
+}
+
+impl<'a> Documents<'a> {
+    /// Finds the images for this machine that a descriptor leads to, directly or by an
+    /// index.
+    fn find(
+        &self,
+        descriptor: &Descriptor,
+        depth: usize,
+        found: &mut Found<'a>,
+    ) -> Result<()> {
+        if !platform::is_ours(descriptor) {
+            return Ok(());
+        }
+        let digest: Digest = descriptor.digest().as_ref().parse()?;
+        let path = (self.manifest_path)(&digest);
+        // An index may list more than its source has.
+        if let Err(error) = self.members.open(&path) {
+            found.missing.get_or_insert(error);
+            return Ok(());
+        }
+        let bytes = self.blob(&path, &digest, descriptor)?;
+        let media_type = descriptor.media_type().to_string();
+        let document = Document::parse(&bytes, &digest.to_string())?;
+        // A program that trusts the media type would see another image than a program
+        // that looks at the document (CVE-2021-41190).
+        ensure!(
+            document::is_index_type(&media_type)
+                == matches!(document, Document::Index(_)),
+            Failure::new(format_args!(
+                "{digest}: it is listed as {media_type:?}, and is no such manifest"
+            ))
+        );
+        let before = found.offers.len();
+        self.read(digest, bytes, depth, found)?;
+        for (_, offer) in &mut found.offers[before..] {
+            offer.rank = offer.rank.max(platform::rank_of(descriptor));
+        }
+        Ok(())
+    }
+
+    /// Reads a manifest or an index.
+    fn read(
+        &self,
+        digest: Digest,
+        bytes: Vec<u8>,
+        depth: usize,
+        found: &mut Found<'a>,
+    ) -> Result<()> {
+        match Document::parse(&bytes, &digest.to_string())? {
+            Document::Manifest(manifest) if document::is_artifact(&manifest) => {
+                found.artifacts += 1;
+                found.artifact.get_or_insert(digest);
+            }
+            Document::Manifest(manifest) => {
+                let offer = self.offer(&manifest, bytes);
+                found.offers.push((digest, offer.with_context(|| digest.to_string())?));
+            }
+            Document::Index(_) if depth == DEEPEST => {
+                let text = format!("{digest}: an index in an index in an index");
+                bail!(Failure::new(text))
+            }
+            Document::Index(index) => {
+                for descriptor in index.manifests() {
+                    self.find(descriptor, depth + 1, found)?;
                 }
             }
-            Ok(None)
         }
+        Ok(())
     }
-}
 
-/// Tells whether a descriptor is for this machine. A descriptor without a platform is for
-/// every machine. The platform of buildkit's attestations is `unknown`.
-fn is_for_us(descriptor: &Descriptor) -> bool {
-    let Some(platform) = descriptor.platform() else { return true };
-    platform.os().to_string() == "linux"
-        && platform.architecture().to_string() == architecture()
-}
-
-/// Returns this machine's architecture by Go's name, as images have it.
-pub(crate) fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        "powerpc64" => "ppc64le",
-        "loongarch64" => "loong64",
-        other => other,
+    fn offer(&self, manifest: &ImageManifest, bytes: Vec<u8>) -> Result<Offer<'a>> {
+        let digest: Digest = manifest.config().digest().as_ref().parse()?;
+        let path = (self.blob_path)(&digest);
+        let configuration = self.blob(&path, &digest, manifest.config())?;
+        let parsed = document::configuration(&configuration, "its configuration")?;
+        let diff_ids = diff_ids(&parsed)?;
+        let (listed, rank) = (manifest.layers(), platform::rank(&parsed));
+        let names = Vec::new();
+        // A release of Docker left out the layers; manifest.json may have them.
+        if listed.is_empty() && self.members.has("manifest.json") {
+            let layers = None;
+            return Ok(Offer { names, manifest: None, configuration, layers, rank });
+        }
+        document::check_layer_count(listed.len(), diff_ids.len())?;
+        let layer = |(descriptor, diff_id): (&Descriptor, Digest)| {
+            let digest: Digest = descriptor.digest().as_ref().parse()?;
+            let path = (self.blob_path)(&digest);
+            let layer = incoming(self.members, path, Some(digest), diff_id)?;
+            let size = layer.size.unwrap_or_default();
+            check_size(format_args!("layer {digest}"), size, descriptor)?;
+            Ok(layer)
+        };
+        let layers = listed.iter().zip(diff_ids).map(layer).collect::<Result<_>>()?;
+        let (manifest, layers) = (Some(bytes), Some(layers));
+        Ok(Offer { names, manifest, configuration, layers, rank })
     }
-}
 
-fn offer<'a>(
-    members: &'a Members,
-    names: Vec<Reference>,
-    bytes: Vec<u8>,
-) -> Result<Offer<'a>> {
-    let manifest: ImageManifest = serde_json::from_slice(&bytes)?;
-    let (_, configuration) = blob(members, manifest.config())?;
-    let diff_ids =
-        diff_ids(&document::configuration(&configuration, "its configuration")?)?;
-    document::check_layer_count(manifest.layers().len(), diff_ids.len())?;
-    let layer = |(descriptor, diff_id): (&Descriptor, Digest)| {
-        let digest: Digest = descriptor.digest().as_ref().parse()?;
-        let layer = incoming(members, digest.blob_path(), Some(digest), diff_id)?;
-        let size = layer.size.unwrap_or_default();
-        check_size(format_args!("layer {digest}"), size, descriptor)?;
-        Ok(layer)
-    };
-    let layers =
-        manifest.layers().iter().zip(diff_ids).map(layer).collect::<Result<_>>()?;
-    Ok(Offer { names, manifest: Some(bytes), configuration, layers })
-}
-
-/// Reads a document, and verifies its digest and its size.
-fn blob(members: &Members, descriptor: &Descriptor) -> Result<(Digest, Vec<u8>)> {
-    let digest: Digest = descriptor.digest().as_ref().parse()?;
-    let path = digest.blob_path();
-    let bytes = members.document(&path)?;
-    Digest::of(&bytes).verify(&path, &digest)?;
-    check_size(format_args!("{digest}"), bytes.len() as u64, descriptor)?;
-    Ok((digest, bytes))
+    /// Reads a document, and verifies its digest and its size.
+    fn blob(
+        &self,
+        path: &str,
+        digest: &Digest,
+        descriptor: &Descriptor,
+    ) -> Result<Vec<u8>> {
+        let bytes = self.members.document(path)?;
+        Digest::of(&bytes).verify(path, digest)?;
+        check_size(format_args!("{digest}"), bytes.len() as u64, descriptor)?;
+        Ok(bytes)
+    }
 }
 
 fn check_size(what: impl Display, size: u64, descriptor: &Descriptor) -> Result<()> {

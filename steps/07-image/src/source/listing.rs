@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use kit::Failure;
 
-use crate::archive::{ArchiveReader, EntryKind};
+use crate::archive::{ArchiveReader, EntryKind, shown};
 
 /// The most files that an archive of images may have.
 const MOST_MEMBERS: usize = 10_000;
+
+/// How many bytes are compared at once.
+const BLOCK: usize = 64 * 1024;
 
 /// The place of a file's content in the archive, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +34,11 @@ pub(super) fn list(file: &File) -> Result<HashMap<String, Extent>> {
             Failure::new("more than 10,000 files: this is no archive of images")
         );
         let Ok(name) = str::from_utf8(&entry.path) else { continue };
-        let name = name.trim_start_matches("./").to_string();
+        let name = below_top(name).to_string();
         match &entry.kind {
             EntryKind::File if entry.segments.is_none() => {
                 let extent = Extent { offset: archive.position()?, length: entry.size };
-                members.insert(name, extent);
+                add(file, &mut members, name, extent)?;
             }
             EntryKind::SymbolicLink(target) | EntryKind::HardLink(target) => {
                 let is_hard = matches!(entry.kind, EntryKind::HardLink(_));
@@ -49,10 +54,61 @@ pub(super) fn list(file: &File) -> Result<HashMap<String, Extent>> {
     }
     for (name, target) in links {
         if let Some(extent) = members.get(&target).copied() {
-            members.insert(name, extent);
+            add(file, &mut members, name, extent)?;
         }
     }
     Ok(members)
+}
+
+/// Returns a name without the `./` and `/` at its beginning.
+fn below_top(mut name: &str) -> &str {
+    while let Some(rest) = name.strip_prefix("./").or_else(|| name.strip_prefix('/')) {
+        name = rest;
+    }
+    name
+}
+
+/// Adds a file.
+///
+/// # Errors
+/// There is another file of this name: some programs take the first, some the last.
+fn add(
+    archive: &File,
+    members: &mut HashMap<String, Extent>,
+    name: String,
+    extent: Extent,
+) -> Result<()> {
+    if let Some(earlier) = members.get(&name) {
+        ensure!(
+            is_same(archive, *earlier, extent).context("read the archive")?,
+            Failure::new(format_args!(
+                "{}: it is in the archive twice",
+                shown(name.as_bytes())
+            ))
+            .hint("programs do not agree which of the two counts")
+        );
+    }
+    members.insert(name, extent);
+    Ok(())
+}
+
+/// Compares the content of two files.
+fn is_same(archive: &File, one: Extent, other: Extent) -> io::Result<bool> {
+    if one.length != other.length {
+        return Ok(false);
+    }
+    let (mut first, mut second) = (vec![0; BLOCK], vec![0; BLOCK]);
+    let mut at = 0;
+    while at < one.length && one.offset != other.offset {
+        let count = usize::try_from(one.length - at).unwrap_or(BLOCK).min(BLOCK);
+        archive.read_exact_at(&mut first[..count], one.offset + at)?;
+        archive.read_exact_at(&mut second[..count], other.offset + at)?;
+        if first[..count] != second[..count] {
+            return Ok(false);
+        }
+        at += count as u64;
+    }
+    Ok(true)
 }
 
 /// Returns the name that a link leads to. The target of a symbolic link is relative to

@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use kit::Failure;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2, statat};
 use serde::de::DeserializeOwned;
 
 use super::input::{SeekableFile, open_input, seekable};
 use super::listing::{Extent, list};
+use crate::json::{self, Spelling};
 use crate::store::{LARGEST_DOCUMENT, Store, Temporary, open_directory};
 
 /// The most that all documents of a source may have together, in bytes.
@@ -41,7 +42,9 @@ impl Members {
     pub(crate) fn open_source(path: &Path, store: &Store) -> Result<Self> {
         let name = path.display().to_string();
         let (files, copy) = if path.is_dir() {
-            (MemberFiles::Directory(open_directory(path)?), None)
+            // It may be a link, as nix's `result` is.
+            let path = path.canonicalize().with_context(|| name.clone())?;
+            (MemberFiles::Directory(open_directory(&path)?), None)
         } else {
             let input = open_input(path)?;
             let SeekableFile { file, copy } =
@@ -97,7 +100,11 @@ impl Members {
 
     /// Reads and parses a document that is JSON.
     pub(super) fn json<T: DeserializeOwned>(&self, member: &str) -> Result<T> {
-        let parsed = serde_json::from_slice(&self.document(member)?);
+        let spelling = match member {
+            "manifest.json" => Spelling::Capitals,
+            _ => Spelling::Small,
+        };
+        let parsed = json::parse(&self.document(member)?, spelling);
         Ok(parsed.map_err(|error| {
             Failure::new(format_args!("{}: {member}: {error}", self.name))
         })?)
@@ -109,6 +116,13 @@ impl Members {
         // NONBLOCK: the open of a FIFO does not wait for a writer (fifo(7)).
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat2(directory, member, flags, Mode::empty(), how) {
+            Err(rustix::io::Errno::NOENT) if is_link(directory, member) => {
+                return Err(Failure::new(format_args!(
+                    "{}: {member} is a link that leads out of it, or nowhere",
+                    self.name
+                ))
+                .into());
+            }
             Err(rustix::io::Errno::NOENT) => return Err(self.missing(member)),
             file => {
                 File::from(file.with_context(|| format!("{}: {member}", self.name))?)
@@ -124,6 +138,12 @@ impl Members {
     fn missing(&self, member: &str) -> anyhow::Error {
         Failure::new(format_args!("{}: there is no {member} in it", self.name)).into()
     }
+}
+
+/// Tells whether there is a symbolic link of this name.
+fn is_link(directory: &OwnedFd, member: &str) -> bool {
+    statat(directory, member, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
 }
 
 /// A part of a file, which is read from its beginning to its end.

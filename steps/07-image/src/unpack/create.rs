@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::open::open_beneath;
 use super::whiteout::{EntryName, WHITEOUT_PREFIX, is_whiteout, set_opaque};
-use super::{Unpacker, path, remove};
+use super::{Unpacker, aufs, path, remove};
 use crate::archive::{Entry, EntryKind, shown};
 
 impl Unpacker<'_> {
@@ -29,6 +29,9 @@ impl Unpacker<'_> {
             entry.attributes.iter().map(|(_, value)| value.len() as u64).sum(),
         )?;
         let path = path::normalize(&entry.path)?;
+        if entry.path.starts_with(b"/") {
+            self.unpacked.left_out.absolute.add(|| shown(&entry.path));
+        }
         let (above, name) = path::split(&path);
         if path.is_empty() {
             return self.set_top(entry);
@@ -37,20 +40,32 @@ impl Unpacker<'_> {
         if self.parent.as_ref().is_some_and(|parent| parent.path == path) {
             self.close_parent()?;
         }
+        let entry_name = match aufs::entry_name(&path, &entry.kind) {
+            Some(entry_name) => entry_name,
+            None => EntryName::parse(name),
+        };
         let mut parts = above.split(|byte| *byte == b'/');
-        ensure!(
-            !parts.any(|part| part.starts_with(WHITEOUT_PREFIX.as_bytes())),
-            Failure::new("it lies below a whiteout")
-        );
-        self.open_parent(above)?;
-        match EntryName::parse(name) {
-            EntryName::Plain => {}
-            EntryName::Whiteout(hidden) => return self.hide(hidden),
-            EntryName::OpaqueWhiteout => return set_opaque(self.parent()),
+        let is_below_whiteout =
+            parts.any(|part| part.starts_with(WHITEOUT_PREFIX.as_bytes()));
+        match entry_name {
             EntryName::Ignored => return Ok(()),
+            EntryName::AufsLink => self.has_aufs_links = true,
+            _ if is_below_whiteout => bail!(Failure::new("it lies below a whiteout")),
             EntryName::Malformed => {
                 bail!(Failure::new("it is a whiteout without a name"));
             }
+            EntryName::Plain => {}
+            EntryName::Whiteout(_) | EntryName::OpaqueWhiteout => {
+                if self.is_replaced(above)? {
+                    return Ok(());
+                }
+            }
+        }
+        self.open_parent(above)?;
+        match entry_name {
+            EntryName::Whiteout(hidden) => return self.hide(hidden),
+            EntryName::OpaqueWhiteout => return set_opaque(self.parent()),
+            _ => {}
         }
         match &entry.kind {
             EntryKind::Directory => self.create_directory(entry, name, &path),
@@ -84,9 +99,7 @@ impl Unpacker<'_> {
             Err(Errno::NOENT) => create(self)?,
             found => {
                 let found = found.context("fstatat")?;
-                if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
-                    self.unpacked.implied.remove(path);
-                } else {
+                if FileType::from_raw_mode(found.st_mode) != FileType::Directory {
                     remove::remove(self.parent(), name)?;
                     create(self)?;
                 }
@@ -96,6 +109,7 @@ impl Unpacker<'_> {
                 }
             }
         }
+        self.unpacked.implied.remove(path);
         self.apply_metadata(name, entry)
     }
 

@@ -12,12 +12,15 @@ use rustix::fs::{FileType, Mode, Stat, XattrFlags, fgetxattr, fsetxattr, mknodat
 use rustix::io::Errno;
 
 use super::Unpacker;
-use super::open::open_at;
+use super::open::{open_at, open_beneath};
 
 /// The beginning of a whiteout's name in an archive.
 pub(crate) const WHITEOUT_PREFIX: &str = ".wh.";
 /// The name of an opaque whiteout, which makes its directory opaque.
 pub(crate) const OPAQUE_WHITEOUT: &str = ".wh..wh..opq";
+
+/// The most whiteouts of a layer that are compared with the layers below.
+const MOST_NOTED: usize = 10_000;
 
 /// Overlayfs's attribute of an opaque directory. It is in the `user.` namespace (mount
 /// option `userxattr`), since only root may set others.
@@ -34,6 +37,8 @@ pub(super) enum EntryName<'a> {
     OpaqueWhiteout,
     /// A file of the aufs file system, which has no meaning in overlayfs.
     Ignored,
+    /// A file of aufs to which hard links lead.
+    AufsLink,
     /// A whiteout of a name that no file has.
     Malformed,
 }
@@ -78,7 +83,8 @@ impl Unpacker<'_> {
     /// Hides the file that the layers below have under this name. A file of this layer
     /// stays: whiteouts apply to the layers below alone, in whatever order they come.
     // Task 7.3: for a whiteout by name, overlayfs has a character device 0:0.
-    pub(super) fn hide(&self, name: &OsStr) -> Result<()> {
+    pub(super) fn hide(&mut self, name: &OsStr) -> Result<()> {
+        self.note_whiteout(name);
         let parent = self.parent();
         match mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0) {
             Err(Errno::EXIST) => {}
@@ -96,6 +102,34 @@ impl Unpacker<'_> {
         }
     }
     // ANCHOR_END: hide
+
+    /// Notes a whiteout, for [`super::reconcile`]. One that is not noted stays.
+    fn note_whiteout(&mut self, name: &OsStr) {
+        let above = self.parent.as_ref().map_or(&[][..], |parent| &parent.path);
+        let whiteouts = &mut self.unpacked.whiteouts;
+        if whiteouts.len() < MOST_NOTED {
+            let name = name.as_bytes();
+            whiteouts.insert(match above {
+                [] => name.to_vec(),
+                above => [above, name].join(&b'/'),
+            });
+        }
+    }
+
+    /// Tells whether this layer has something else than a directory at a path or above
+    /// it: the layers below show nothing there anyhow.
+    pub(super) fn is_replaced(&self, path: &[u8]) -> Result<bool> {
+        let mut here = open_beneath(self.top, b"").context("open(the top)")?;
+        for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+            here = match open_at(&here, OsStr::from_bytes(part)) {
+                Ok(directory) => directory,
+                Err(Errno::NOENT) => return Ok(false),
+                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(true),
+                Err(errno) => return Err(errno).context("openat(a directory)"),
+            };
+        }
+        Ok(false)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,147 @@
+//! The last step of a layer, when the layers below it are known: whiteouts that hide
+//! nothing go, and directories that the archive only implies become what they are below.
+//!
+//! overlayfs shows a whiteout that hides nothing as a name without a file.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use rustix::fs::{
+    AtFlags, FileType, Mode, Stat, fstat, futimens, mknodat, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::metadata::{copy_metadata, times_of};
+use super::open::{open_at, open_beneath};
+use super::whiteout::{is_opaque, is_whiteout};
+use super::{Unpacked, path};
+use crate::store::open_directory;
+
+/// Reconciles a layer's tree with the layers `below` it, the lowest first.
+pub(crate) fn reconcile(
+    tree: &OwnedFd,
+    unpacked: &Unpacked,
+    below: &[PathBuf],
+) -> Result<()> {
+    let Unpacked { implied, whiteouts, .. } = unpacked;
+    // A path sorts before those below it; they come first.
+    let mut paths: BTreeSet<&Vec<u8>> = whiteouts.iter().collect();
+    paths.extend(implied.iter().filter(|path| !path.is_empty()));
+    for path in paths.into_iter().rev() {
+        let (above, name) = path::split(path);
+        let Ok(parent) = open_beneath(tree, above) else { continue };
+        let Ok(found) = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        let is_directory = is_directory(&found);
+        let is_implied = is_directory && implied.contains(path);
+        if !is_whiteout(&found) && !is_implied {
+            continue;
+        }
+        let hidden = visible(tree, below, path)?;
+        let is_whiteout = whiteouts.contains(path);
+        if is_directory
+            && hidden.as_ref().is_some_and(self::is_directory)
+            && !is_whiteout
+        {
+            continue;
+        }
+        if is_directory || hidden.is_none() {
+            let times = times_of(&fstat(&parent).context("fstat(a directory)")?);
+            remove_empty(&parent, name, is_directory, is_whiteout && hidden.is_some())?;
+            futimens(&parent, &times).context("utimensat(a directory)")?;
+        }
+    }
+    complete_implied(tree, unpacked, below)
+}
+
+fn is_directory(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::Directory
+}
+
+/// Removes a whiteout or a directory, if that is empty, and leaves a whiteout in place of
+/// a directory that is to hide something.
+fn remove_empty(
+    parent: &OwnedFd,
+    name: &OsStr,
+    is_directory: bool,
+    leave_whiteout: bool,
+) -> Result<()> {
+    let flags = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+    match unlinkat(parent, name, flags) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => return Ok(()),
+        removed => removed.context("unlinkat(a whiteout)")?,
+    }
+    if leave_whiteout {
+        mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0)
+            .context("mknodat(a whiteout)")?;
+    }
+    Ok(())
+}
+
+/// Returns the file that the layers below show at a path below `tree`, to which they are
+/// lower layers.
+fn visible(tree: &OwnedFd, below: &[PathBuf], path: &[u8]) -> Result<Option<Stat>> {
+    let (above, _) = path::split(path);
+    if hides_lower(tree, above)? {
+        return Ok(None);
+    }
+    for layer in below.iter().rev() {
+        let layer = &open_directory(layer)?;
+        let (above, name) = path::split(path);
+        if let Ok(directory) = open_beneath(layer, above)
+            && let Ok(found) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)
+        {
+            return Ok(Some(found).filter(|found| !is_whiteout(found)));
+        }
+        if hides_lower(layer, above)? {
+            return Ok(None);
+        }
+    }
+    Ok(None)
+}
+
+/// Tells whether a layer hides what lower layers have in a directory: it, or one above it,
+/// is opaque or no directory.
+fn hides_lower(layer: &OwnedFd, path: &[u8]) -> Result<bool> {
+    let mut here = open_beneath(layer, b"").context("open(a layer)")?;
+    for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+        here = match open_at(&here, path::split(part).1) {
+            Ok(directory) => directory,
+            Err(Errno::NOENT) => return Ok(false),
+            Err(_) => return Ok(true),
+        };
+        if is_opaque(&here) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Completes the directories that the archive only implies: they get the metadata of the
+/// nearest lower layer that has them.
+fn complete_implied(
+    tree: &OwnedFd,
+    unpacked: &Unpacked,
+    below: &[PathBuf],
+) -> Result<()> {
+    for implied in &unpacked.implied {
+        // A file may have replaced it.
+        let Ok(directory) = open_beneath(tree, implied) else { continue };
+        for layer in below.iter().rev() {
+            match open_beneath(&open_directory(layer)?, implied) {
+                Ok(lower) => {
+                    copy_metadata(&lower, &directory)?;
+                    break;
+                }
+                Err(Errno::NOENT) => {}
+                // The lower layer has a file or a whiteout there: the directory is new.
+                Err(_) => break,
+            }
+        }
+    }
+    Ok(())
+}
