@@ -299,8 +299,8 @@ mod tests {
         }
         drop(NetworkStore::open(dir.path()).unwrap());
         let stays = |name: &&str| path(name).exists();
-        assert!(path("empty").exists() && files.iter().all(|name| stays(&name)));
-        assert!(!ours.iter().any(|name| stays(&name)) && !path(".web.new").exists());
+        assert!(path("empty").exists() && files.iter().all(&stays));
+        assert!(!ours.iter().any(stays) && !path(".web.new").exists());
     }
 
     #[test]
