@@ -127,7 +127,8 @@ fn a_container_keeps_its_files_when_its_run_directory_is_lost_while_it_runs() {
         let id = store.in_store("containers").remove(0);
         let run_dir = store.bench().run_dirs().join(&id);
         let orphan = Orphan { id, run_dir };
-        let aside = store.dir().join("aside");
+        // In the same directory, which would be removed if it were empty.
+        let aside = orphan.run_dir.with_extension("aside");
         fs::rename(&orphan.run_dir, &aside).unwrap();
         store.gc().exits(0);
         orphan.assert_kept(store);
