@@ -39,5 +39,5 @@ pub use find_program::find_program;
 pub use id::{Id, host_name, random};
 pub use liveness::{Liveness, ProcessIdentity, STATE_FILE, liveness};
 pub use output::{notice, print, warn, warn_error};
-pub use run_dir::{Abandoned, RunDir};
+pub use run_dir::{Abandoned, Owner, RunDir};
 pub use write_whole::{Durability, unfinished_name, write_whole};
