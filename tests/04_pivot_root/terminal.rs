@@ -324,13 +324,13 @@ fn a_command_in_the_background_keeps_running() {
     let mut terminal = jobs_shell(&bench);
     let before = terminal.settings();
     let volume = format!("{}:/host", bench.dir().display());
-    let script = "echo to the terminal; tty; until [ -e /host/go ]; do sleep 0.05; done; echo do''ne";
+    let script = "echo to the terminal; tty; until [ -e /host/go ]; do sleep 0.05; done; echo fin''ished";
     terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" &\n"));
     terminal.shows("to the terminal\r\n");
     terminal.shows("/dev/pts/0");
     assert_eq!(terminal.settings(), before, "while the command runs");
     fs::write(bench.dir().join("go"), "").unwrap();
-    terminal.shows("done");
+    terminal.shows("finished");
     terminal.type_in("wait; jobs; echo rea''dy\n");
     let shown = terminal.shows("ready");
     assert!(!shown.contains("Stopped"), "{shown}");
@@ -369,14 +369,14 @@ fn with_stdin_redirected_the_keys_of_the_terminal_go_to_the_runtime() {
     let mut terminal = jobs_shell(&bench);
     let volume = format!("{}:/host", bench.dir().display());
     let script =
-        "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; echo do''ne";
+        "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; echo fin''ished";
     terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" < /dev/null\n"));
     terminal.shows("ready");
     terminal.type_in("\x1a");
     terminal.shows("Stopped");
     terminal.type_in("fg\n");
     fs::write(bench.dir().join("go"), "").unwrap();
-    terminal.shows("done");
+    terminal.shows("finished");
 }
 
 #[test]
@@ -470,13 +470,13 @@ fn a_run_in_the_background_stops_once_a_program_inside_reads_single_keys() {
     let mut terminal = jobs_shell(&bench);
     let volume = format!("{}:/host", bench.dir().display());
     let script =
-        "stty -icanon; until [ -e /host/go ]; do sleep 0.05; done; echo do''ne";
+        "stty -icanon; until [ -e /host/go ]; do sleep 0.05; done; echo fin''ished";
     terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" &\n"));
     terminal.type_in(UNTIL_STOPPED);
     terminal.shows("stopped");
     fs::write(bench.dir().join("go"), "").unwrap();
     terminal.type_in("fg\n");
-    terminal.shows("done");
+    terminal.shows("finished");
     assert_shell_has_terminal(&mut terminal);
 }
 

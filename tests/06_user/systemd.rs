@@ -1,4 +1,4 @@
-//! Where no cgroup is delegated, Kiste asks the user's systemd for a scope. No systemd
+//! If no cgroup is delegated, Kiste asks the user's systemd for a scope. No systemd
 //! runs here: a service on a real bus answers as systemd does, and makes the cgroup
 //! that systemd would make.
 

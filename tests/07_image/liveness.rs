@@ -5,30 +5,38 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
-use kiste_tests::host;
+use kiste_tests::{Running, host};
 use serde_json::{Value, json};
 
 use crate::test_store::{TestStore, everywhere, root, with_ranges};
 use crate::tiny::tiny;
 
-/// A container whose `run` was killed with SIGKILL. Its files are still in the store,
-/// and its run directory is still there, but nobody holds the lock of it.
-struct Orphan {
+/// A container in the store, and the run directory that it has or had.
+struct Container {
     id: String,
     run_dir: PathBuf,
 }
 
-impl Orphan {
-    fn of(store: &TestStore, image: &str) -> Self {
-        let script = "touch /made; echo made; exec sleep 1000";
-        let mut running = store.start(image, &[], &["sh", "-c", script]);
+impl Container {
+    /// Starts a container that makes a file and then becomes this program.
+    fn start(store: &TestStore, image: &str, program: &str) -> (Running, Self) {
+        let script = format!("touch /made; echo made; exec {program}");
+        let mut running = store.start(image, &[], &["sh", "-c", &script]);
         running.wait_for("made");
+        let ids = store.in_store("containers");
+        let [id] = &ids[..] else { panic!("{ids:?}") };
+        let run_dir = store.bench().run_dirs().join(id);
+        (running, Container { id: id.clone(), run_dir })
+    }
+
+    /// Makes a container whose `run` was killed with SIGKILL. Its files are still in
+    /// the store, and its run directory is still there, but nobody holds the lock of it.
+    fn orphan(store: &TestStore, image: &str) -> Self {
+        let (running, container) = Container::start(store, image, "sleep 1000");
         let pid = running.pid;
         running.kill_runtime();
         host::assert_dies(pid);
-        let ids = store.in_store("containers");
-        let [id] = &ids[..] else { panic!("{ids:?}") };
-        Orphan { id: id.clone(), run_dir: store.bench().run_dirs().join(id) }
+        container
     }
 
     /// Writes a state file, as the runtime does for a container that outlives it.
@@ -84,7 +92,7 @@ impl Drop for StandIn {
 fn a_container_that_its_state_says_is_alive_keeps_its_files_and_layers() {
     everywhere(|store| {
         store.import(tiny(), "small:1");
-        let orphan = Orphan::of(store, "small:1");
+        let orphan = Container::orphan(store, "small:1");
         let process = StandIn::start();
         let (pid, start_time) = (process.0.id(), process.start_time());
         orphan.set_state(store, pid, start_time);
@@ -106,7 +114,7 @@ fn a_container_that_its_state_says_is_alive_keeps_its_files_and_layers() {
 fn a_run_does_not_remove_a_container_that_its_state_says_is_alive() {
     let Some(store) = root() else { return };
     store.import(tiny(), "small:1");
-    let orphan = Orphan::of(&store, "small:1");
+    let orphan = Container::orphan(&store, "small:1");
     let process = StandIn::start();
     orphan.set_state(&store, process.0.id(), process.start_time());
     store.run("small:1", &[], &["true"]).exits(0);
@@ -121,19 +129,15 @@ fn a_run_does_not_remove_a_container_that_its_state_says_is_alive() {
 fn a_container_keeps_its_files_when_its_run_directory_is_lost_while_it_runs() {
     everywhere(|store| {
         store.import(tiny(), "small:1");
-        let script = "touch /made; echo made; exec cat";
-        let mut running = store.start("small:1", &[], &["sh", "-c", script]);
-        running.wait_for("made");
-        let id = store.in_store("containers").remove(0);
-        let run_dir = store.bench().run_dirs().join(&id);
-        let orphan = Orphan { id, run_dir };
-        let aside = store.dir().join("aside");
-        fs::rename(&orphan.run_dir, &aside).unwrap();
+        let (running, container) = Container::start(store, "small:1", "cat");
+        // In the same directory, which would be removed if it were empty.
+        let aside = container.run_dir.with_extension("aside");
+        fs::rename(&container.run_dir, &aside).unwrap();
         store.gc().exits(0);
-        orphan.assert_kept(store);
+        container.assert_kept(store);
         store.run("small:1", &[], &["true"]).exits(0);
-        orphan.assert_kept(store);
-        fs::rename(&aside, &orphan.run_dir).unwrap();
+        container.assert_kept(store);
+        fs::rename(&aside, &container.run_dir).unwrap();
         running.end();
     });
 }
@@ -143,7 +147,7 @@ fn a_container_keeps_its_files_when_its_run_directory_is_lost_while_it_runs() {
 fn a_container_without_a_run_directory_is_removed() {
     everywhere(|store| {
         store.import(tiny(), "small:1");
-        let orphan = Orphan::of(store, "small:1");
+        let orphan = Container::orphan(store, "small:1");
         let aside = store.dir().join("aside");
         fs::rename(&orphan.run_dir, &aside).unwrap();
         store.call(&["rmi", "small:1"]).exits(0);
@@ -172,7 +176,7 @@ fn a_living_container_is_kept_whichever_run_dir_option_gc_is_given() {
 fn a_container_whose_run_directory_cannot_be_examined_is_kept_with_a_warning() {
     everywhere(|store| {
         store.import(tiny(), "small:1");
-        let orphan = Orphan::of(store, "small:1");
+        let orphan = Container::orphan(store, "small:1");
         let aside = store.dir().join("aside");
         fs::rename(&orphan.run_dir, &aside).unwrap();
         fs::write(&orphan.run_dir, "a file").unwrap();
@@ -190,7 +194,7 @@ fn a_container_whose_run_directory_cannot_be_examined_is_kept_with_a_warning() {
 fn a_users_container_is_kept_if_only_root_can_enter_its_run_directory() {
     let Some(store) = with_ranges() else { return };
     store.import(tiny(), "small:1");
-    let orphan = Orphan::of(&store, "small:1");
+    let orphan = Container::orphan(&store, "small:1");
     let run_dirs = store.bench().run_dirs();
     std::os::unix::fs::chown(&run_dirs, Some(0), Some(0)).unwrap();
     let ran = store.call(&["rmi", "small:1"]);
@@ -205,7 +209,7 @@ fn a_users_container_is_kept_if_only_root_can_enter_its_run_directory() {
 fn a_container_with_a_note_of_an_older_version_is_kept_with_a_hint() {
     everywhere(|store| {
         store.import(tiny(), "small:1");
-        let orphan = Orphan::of(store, "small:1");
+        let orphan = Container::orphan(store, "small:1");
         let remove =
             |note: &mut Value| drop(note.as_object_mut().unwrap().remove("run_dir"));
         orphan.change_note(store, remove);
@@ -226,7 +230,7 @@ fn a_container_with_a_note_of_an_older_version_is_kept_with_a_hint() {
 fn a_note_that_cannot_be_read_stops_the_removal_of_layers() {
     let Some(store) = root() else { return };
     store.import(tiny(), "small:1");
-    let orphan = Orphan::of(&store, "small:1");
+    let orphan = Container::orphan(&store, "small:1");
     orphan.change_note(&store, |note| *note = json!("damaged"));
     let ran = store.call(&["rmi", "small:1"]);
     ran.exits(1).complains("container.json").complains("hint: ");
@@ -242,7 +246,7 @@ fn a_note_that_cannot_be_read_stops_the_removal_of_layers() {
 fn a_container_with_an_empty_note_is_removed() {
     let Some(store) = root() else { return };
     store.import(tiny(), "small:1");
-    let orphan = Orphan::of(&store, "small:1");
+    let orphan = Container::orphan(&store, "small:1");
     fs::write(orphan.note(&store), "").unwrap();
     store.call(&["rmi", "small:1"]).exits(0);
     assert_eq!(store.in_store("containers"), [""; 0]);

@@ -25,7 +25,7 @@ pub enum RootAccess {
     Never,
 }
 
-/// Which blocks to play: the v2 machine in CI plays only those that need it.
+/// The blocks to play: the v2 machine in CI plays only those that need it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Blocks {
     All,

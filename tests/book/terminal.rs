@@ -37,7 +37,7 @@ pub struct Terminal {
     typed: String,
     last_read: Instant,
     watch: IdleWatch,
-    /// Which shell waits for a command now.
+    /// The shell that waits for a command now.
     pub prompt: PromptState,
     /// Whether the last command has neither ended nor printed the expected output.
     pub hung: bool,
@@ -145,7 +145,7 @@ impl Terminal {
         }
     }
 
-    /// Which shell waits for a command, judging by the last line.
+    /// Returns the shell that waits for a command, judging by the last line.
     pub fn prompt_state(&self) -> PromptState {
         let text = compare::shown(&self.seen);
         let last = text.rsplit('\n').next().unwrap_or_default();

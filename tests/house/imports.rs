@@ -1,4 +1,4 @@
-//! Which file of a step uses which, read from its `use` lines and paths.
+//! The imports of a step's files, read from their `use` lines and paths.
 //!
 //! `lib.rs` stands above all files, and `a.rs` above those in `a/`: that the upper file uses
 //! the lower ones is no part of a circle.

@@ -6,7 +6,7 @@
 //! - [`narration`] prints the lines of `--explain`.
 //! - [`Id`] and [`RunDir`] are the name of a container, and its locked directory.
 //! - [`liveness()`] tells whether a container is alive, for all that collect garbage.
-//! - [`write_whole`] replaces a file that must survive a power cut.
+//! - [`write_whole`] replaces a file: a reader finds the old text or the new one.
 //! - [`doctor`] checks the kernel and the host, and says how to fix what is missing.
 //! - [`program`] is the frame of every step's `main`; [`Lesson`] is the lesson in its
 //!   help.
@@ -41,5 +41,5 @@ pub use find_program::find_program;
 pub use id::{Id, host_name, random};
 pub use liveness::{Liveness, ProcessIdentity, STATE_FILE, liveness};
 pub use output::{notice, print, warn, warn_error};
-pub use run_dir::{Abandoned, RunDir};
-pub use write_whole::{unfinished_name, write_whole, write_whole_at};
+pub use run_dir::{Abandoned, Owner, RunDir};
+pub use write_whole::{Durability, unfinished_name, write_whole};

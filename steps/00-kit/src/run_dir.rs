@@ -16,7 +16,7 @@ use crate::call::call;
 use crate::failure::Hint;
 use crate::file::{ensure_private, if_exists};
 use crate::id::Id;
-use crate::liveness::{Liveness, liveness_by_state};
+use crate::liveness::{Liveness, ProcessIdentity, liveness_by_state};
 use crate::lock::{lock, read_file, try_lock};
 
 /// A locked run directory. Dropping it removes the directory, and then the lock.
@@ -28,6 +28,15 @@ pub struct RunDir {
     path: PathBuf,
     /// The directory, locked.
     directory: File,
+}
+
+/// The owner of a container, in a note outside its run directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The absolute path of the run directory.
+    pub run_dir: PathBuf,
+    /// The process that holds the lock of the run directory.
+    pub runtime: ProcessIdentity,
 }
 
 /// The run directory of a container that is gone. It is locked as long as this lives.
@@ -66,10 +75,24 @@ impl RunDir {
         }
     }
 
-    /// The path of the directory. A room that keeps something elsewhere for this
-    /// container notes the path there, and asks [`crate::liveness()`] about it later.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Identifies the owner of this container. A room that keeps something elsewhere for
+    /// the container notes it there, and asks [`crate::liveness()`] about it later.
+    ///
+    /// # Errors
+    /// When the path or this process cannot be examined.
+    pub fn owner(&self) -> Result<Owner> {
+        // The later command may run in another working directory.
+        let run_dir = self.path.canonicalize();
+        Ok(Owner {
+            run_dir: run_dir
+                .with_context(|| format!("realpath {}", self.path.display()))?,
+            runtime: ProcessIdentity::current()?,
+        })
     }
 
     /// Writes a file into it that says what must be undone.

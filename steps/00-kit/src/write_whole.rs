@@ -1,18 +1,29 @@
-//! Files that must survive a power cut: a reader finds the old text or the new one,
-//! never a part of either.
+//! Files that are replaced as a whole: a reader finds the old text or the new one, never
+//! a part of either.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
     AtFlags, Mode, OFlags, fchmod, fsync, open, openat, renameat, unlinkat,
 };
 
+/// The failure that a file must survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A kill of the writer: rename(2) is enough. After a power cut the file may be
+    /// empty.
+    Kill,
+    /// A power cut: the file and its directory are on the disk when the write returns
+    /// (fsync(2)).
+    PowerCut,
+}
+
 /// Replaces the file at `path` by one with this text and this mode, whatever the umask
-/// is. It is on the disk when this returns.
+/// is.
 ///
 /// Callers that write the same file at the same time hold a lock of their own. A file
 /// in /run, which no reboot survives, needs none of this.
@@ -20,28 +31,16 @@ use rustix::fs::{
 /// # Errors
 /// The kernel's reason; the old file is then unchanged. A kill in between leaves
 /// [`unfinished_name`] beside it.
-pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub fn write_whole(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    durability: Durability,
+) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let directory =
         path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    write_below(directory_to_sync(directory)?.as_fd(), name, bytes, mode)
-}
-
-/// Does the same for the file `name` in an open directory. The descriptor may be an
-/// O_PATH one.
-///
-/// # Errors
-/// As [`write_whole`].
-pub fn write_whole_at(
-    dir: BorrowedFd<'_>,
-    name: &str,
-    bytes: &[u8],
-    mode: u32,
-) -> io::Result<()> {
-    // fsync(2) refuses an O_PATH descriptor, so the directory is opened again.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = openat(dir, ".", flags, Mode::empty())?;
-    write_below(dir.as_fd(), name.as_ref(), bytes, mode)
+    write_below(open_to_flush(directory)?.as_fd(), name, bytes, mode, durability)
 }
 
 /// The name of a file while it is being written: `.NAME.new`, in the same directory,
@@ -53,7 +52,7 @@ pub fn unfinished_name(name: &OsStr) -> OsString {
     unfinished
 }
 
-fn directory_to_sync(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+fn open_to_flush(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(open(path, flags, Mode::empty())?)
 }
@@ -63,16 +62,20 @@ fn write_below(
     name: &OsStr,
     bytes: &[u8],
     mode: u32,
+    durability: Durability,
 ) -> io::Result<()> {
     let unfinished = unfinished_name(name);
-    let written = write_new(dir, &unfinished, bytes, mode)
+    let written = write_new(dir, &unfinished, bytes, mode, durability)
         .and_then(|()| Ok(renameat(dir, &unfinished, dir, name)?));
     if written.is_err() {
         let _ = unlinkat(dir, &unfinished, AtFlags::empty());
     }
     written?;
-    // The rename is on the disk only once the directory is flushed, too: fsync(2).
-    Ok(fsync(dir)?)
+    match durability {
+        Durability::Kill => Ok(()),
+        // The rename is on the disk only once the directory is flushed, too: fsync(2).
+        Durability::PowerCut => Ok(fsync(dir)?),
+    }
 }
 
 fn write_new(
@@ -80,6 +83,7 @@ fn write_new(
     name: &OsStr,
     bytes: &[u8],
     mode: u32,
+    durability: Durability,
 ) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let create = || openat(dir, name, flags, Mode::RUSR | Mode::WUSR);
@@ -95,8 +99,11 @@ fn write_new(
     fchmod(&file, Mode::from_raw_mode(mode))?;
     let mut file = File::from(file);
     file.write_all(bytes)?;
-    // Before the rename: otherwise a power cut may leave the new name with no text.
-    file.sync_all()
+    match durability {
+        Durability::Kill => Ok(()),
+        // Before the rename: otherwise a power cut may leave the new name with no text.
+        Durability::PowerCut => file.sync_all(),
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +111,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt, symlink};
 
+    use super::Durability::{Kill, PowerCut};
     use super::*;
 
     #[test]
@@ -113,9 +121,11 @@ mod tests {
         for (text, mode) in
             [("first", 0o666), ("second, and longer", 0o600), ("", 0o444)]
         {
-            write_whole(&path, text.as_bytes(), mode).unwrap();
-            assert_eq!(fs::read_to_string(&path).unwrap(), text);
-            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
+            for durability in [Kill, PowerCut] {
+                write_whole(&path, text.as_bytes(), mode, durability).unwrap();
+                assert_eq!(fs::read_to_string(&path).unwrap(), text);
+                assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
+            }
         }
         assert_eq!(
             fs::read_dir(scratch.path()).unwrap().count(),
@@ -130,14 +140,15 @@ mod tests {
         // A directory cannot be replaced by a file: rename(2), EISDIR.
         let path = scratch.path().join("it");
         fs::create_dir(&path).unwrap();
-        assert!(write_whole(&path, b"new", 0o600).is_err());
+        assert!(write_whole(&path, b"new", 0o600, PowerCut).is_err());
         assert!(path.is_dir());
         assert_eq!(
             fs::read_dir(scratch.path()).unwrap().count(),
             1,
             "nothing beside it"
         );
-        assert!(write_whole(&scratch.path().join("none/it"), b"new", 0o600).is_err());
+        let missing = scratch.path().join("none/it");
+        assert!(write_whole(&missing, b"new", 0o600, PowerCut).is_err());
     }
 
     #[test]
@@ -146,20 +157,8 @@ mod tests {
         let (path, victim) = (scratch.path().join("it"), scratch.path().join("victim"));
         fs::write(&victim, "old").unwrap();
         symlink(&victim, scratch.path().join(unfinished_name("it".as_ref()))).unwrap();
-        write_whole(&path, b"new", 0o600).unwrap();
+        write_whole(&path, b"new", 0o600, Kill).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "old");
-    }
-
-    #[test]
-    fn below_an_open_directory_the_same_holds_also_for_one_opened_with_o_path() {
-        let scratch = tempfile::tempdir().unwrap();
-        let dir = crate::open_directory(scratch.path()).unwrap();
-        write_whole_at(dir.as_fd(), "it", b"text", 0o640).unwrap();
-        assert_eq!(fs::read_to_string(scratch.path().join("it")).unwrap(), "text");
-        assert_eq!(
-            fs::metadata(scratch.path().join("it")).unwrap().mode() & 0o7777,
-            0o640
-        );
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn kill_each(directories: &[Directory]) -> Result<()> {
     let freezer = freeze::freezer(directories);
     let deadline = Deadline::new();
     while !processes(directories).is_empty() {
-        // Where nothing freezes, the next round kills what was forked meanwhile.
+        // If nothing can be frozen, the next round kills what was forked meanwhile.
         let _ = freezer.map_or_else(|| freeze::freeze(directories), freeze::freeze_v1);
         let listed: Vec<_> = processes(directories).into_iter().collect();
         let killed =

@@ -1,4 +1,4 @@
-//! Where the cgroup of a container is made.
+//! The place of a container's cgroup.
 
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;

@@ -96,7 +96,7 @@ impl Base {
             config.replace_entrypoint(program);
         }
         warn_of_another_architecture(&image);
-        let container = Container::create(&store, run_dir.path(), &image)?;
+        let container = Container::create(&store, run_dir, &image)?;
         let overlay = Overlay::new(&store, &image, Some(container.path()))?;
         let views = ids.needs_idmapped_mounts().then(|| overlay.views()).transpose()?;
         let commit = options.commit.clone();

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::Hint;
+use kit::{Hint, RunDir};
 use nix::errno::Errno;
 
 use crate::image::Image;
@@ -30,11 +30,13 @@ impl Container {
     ///
     /// It is made below `tmp` and then renamed, so that every container's directory has a
     /// complete note.
-    pub(crate) fn create(store: &Store, run_dir: &Path, image: &Image) -> Result<Self> {
-        let run_dir = run_dir
-            .canonicalize()
-            .with_context(|| format!("the run directory {}", run_dir.display()))?;
-        let path = store.containers().join(run_dir.file_name().unwrap_or_default());
+    pub(crate) fn create(
+        store: &Store,
+        run_dir: &RunDir,
+        image: &Image,
+    ) -> Result<Self> {
+        let id = run_dir.path().file_name().unwrap_or_default();
+        let path = store.containers().join(id);
         let layers = image.chain()?;
         let top = layers.last().with_context(|| {
             format!("image {} has no layer", image.tagged.display_name())
@@ -45,7 +47,7 @@ impl Container {
             .hint_on(Errno::EACCES, NOT_WRITABLE)
             .hint_on(Errno::ENOSPC, DISK_FULL)?;
         overlay::make_upper(temporary.path(), &store.layer(top), store.helpers())?;
-        let note = serde_json::to_vec(&Note::new(run_dir, image)?)?;
+        let note = serde_json::to_vec(&Note::new(run_dir.owner()?, image)?)?;
         fs::write(temporary.path().join(NOTE), note)
             .with_context(|| format!("write({NOTE})"))?;
         temporary.rename_to(&path)?;

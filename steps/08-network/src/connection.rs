@@ -75,15 +75,11 @@ fn lease_request(
     hostname: &str,
     run_dir: &RunDir,
 ) -> Result<LeaseRequest> {
-    // `gc` may be called from another directory.
-    let run_dir = run_dir.path();
-    let run_dir = run_dir
-        .canonicalize()
-        .with_context(|| format!("realpath {}", run_dir.display()))?;
+    let owner = run_dir.owner()?;
     Ok(LeaseRequest {
         id: id.to_string(),
-        run_dir,
-        runtime: Some(kit::ProcessIdentity::current()?),
+        run_dir: owner.run_dir,
+        runtime: Some(owner.runtime),
         hostname: hostname.into(),
         aliases: options.aliases.clone(),
         ip: bridge.ip.map(IpAddr::V4),

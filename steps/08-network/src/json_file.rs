@@ -1,25 +1,14 @@
 //! JSON files that are replaced as a whole: a reader finds the old text or the new one,
 //! even if the writer is killed.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint};
+use kit::{Durability, Failure, Hint};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-/// The failure that a file must survive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// A kill of the writer: rename(2) is enough. After a power cut the file may be
-    /// empty.
-    Kill,
-    /// A power cut. The file and its directory are flushed with fsync(2).
-    PowerCut,
-}
 
 /// Reads and parses a file. None: there is none, or a power cut has left it empty.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
@@ -50,26 +39,15 @@ pub(crate) fn write<T: Serialize>(
 ) -> Result<()> {
     let text = serde_json::to_string_pretty(value)? + "\n";
     let why = "note it for later commands";
-    kit::call(why, "write", path.display(), || match durability {
-        Durability::PowerCut => kit::write_whole(path, text.as_bytes(), mode),
-        Durability::Kill => replace(path, &text, mode),
+    kit::call(why, "write", path.display(), || {
+        kit::write_whole(path, text.as_bytes(), mode, durability)
     })
-}
-
-fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default();
-    let unfinished = path.with_file_name(kit::unfinished_name(name));
-    let mut options = File::options();
-    options.create(true).write(true).truncate(true).mode(mode);
-    let mut file = options.open(&unfinished)?;
-    // The umask has cleared bits of the mode.
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(text.as_bytes())?;
-    fs::rename(&unfinished, path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -14,11 +14,11 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Failure, FailureKind, Hint};
+use kit::{Durability, Failure, FailureKind, Hint};
 use nix::errno::Errno;
 
 use crate::host_changes::HostChanges;
-use crate::json_file::{self, Durability};
+use crate::json_file;
 use crate::lease::{Lease, LeaseFile};
 use crate::network::{Network, Origin};
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Failure, FailureKind, Hint, Liveness, ProcessIdentity};
+use kit::{Failure, FailureKind, Hint, Liveness, Owner, ProcessIdentity};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -26,10 +26,10 @@ pub(crate) struct Note {
 }
 
 impl Note {
-    pub(super) fn new(run_dir: PathBuf, image: &Image) -> Result<Self> {
+    pub(super) fn new(owner: Owner, image: &Image) -> Result<Self> {
         Ok(Note {
-            run_dir: Some(run_dir),
-            runtime: Some(ProcessIdentity::current()?),
+            run_dir: Some(owner.run_dir),
+            runtime: Some(owner.runtime),
             image: image.tagged.display_name(),
             blobs: image.blobs()?,
             layers: image.chain()?,
