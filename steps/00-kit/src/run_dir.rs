@@ -1,6 +1,6 @@
 //! The run directory of a container: `/run/kiste/ID`. Its owner holds a lock on it as
-//! long as the container lives. So a later `gc` can tell what a `kill -9` left behind
-//! from what is alive.
+//! long as the container lives. By the lock, a later `gc` tells a living container
+//! from one whose owner was killed by `kill -9`.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -19,10 +19,11 @@ use crate::id::Id;
 use crate::liveness::{Liveness, liveness_by_state};
 use crate::lock::{lock, read_file, try_lock};
 
-/// A locked run directory. Dropping it removes the directory, and then the lock.
+/// A locked run directory. Dropping it removes the directory, and then releases the
+/// lock.
 ///
 /// Its notes are read and written through the open directory, so that nobody can put
-/// another in its place.
+/// another directory in its place.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -30,11 +31,12 @@ pub struct RunDir {
     directory: File,
 }
 
-/// The run directory of a container that is gone. It is locked as long as this lives.
+/// The run directory of a container that is gone. It stays locked as long as this
+/// value lives.
 #[derive(Debug)]
 pub struct Abandoned(RunDir);
 
-/// The longest note that is read, in bytes; one names a few dozen cgroups at most.
+/// The longest note that is read, in bytes. A note names a few dozen cgroups at most.
 const LONGEST_NOTE: u64 = 64 << 10;
 
 impl RunDir {
@@ -43,7 +45,8 @@ impl RunDir {
     ///
     /// # Errors
     /// When the directory cannot be made: no rights, a read-only or full file system;
-    /// or when others can write to `parent`, so that `gc` could not believe its notes.
+    /// or when others can write to `parent`, so that `gc` could not trust the notes
+    /// in it.
     #[track_caller]
     pub fn create(parent: &Path, id: &Id) -> Result<Self> {
         let path = parent.join(id.as_str());
@@ -66,13 +69,14 @@ impl RunDir {
         }
     }
 
-    /// The path of the directory. A room that keeps something elsewhere for this
-    /// container notes the path there, and asks [`crate::liveness()`] about it later.
+    /// The path of the directory. Code that keeps a resource of this container
+    /// elsewhere notes this path beside it, and asks [`crate::liveness()`] about it
+    /// later.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes a file into it that says what must be undone.
+    /// Writes a file into the directory that says what `gc` must undo.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -122,9 +126,10 @@ impl RunDir {
             .collect())
     }
 
-    /// Does the same for only a few: those that follow this one in the order of their
-    /// ids. Ids are random, so each start examines others; and a start takes no longer
-    /// where many containers live.
+    /// Does the same for only a few directories: those that follow this one in the
+    /// order of their ids. Ids are random, so each start of a container examines
+    /// different directories; and a start takes no longer when there are many
+    /// containers.
     ///
     /// # Errors
     /// As [`RunDir::abandoned`].
@@ -140,8 +145,8 @@ impl RunDir {
     }
 }
 
-/// The number of run directories that a start examines. So an abandoned one is found
-/// sooner or later; `gc` finds all at once.
+/// The number of run directories that the start of a container examines. The starts
+/// together find every abandoned one sooner or later; `gc` finds all of them at once.
 const NEARBY: usize = 16;
 
 /// The ids of the run directories below `parent`.
@@ -179,8 +184,8 @@ impl Drop for RunDir {
             let _ = unlinkat(&self.directory, note.file_name(), AtFlags::empty());
         }
         let _ = fs::remove_dir(&self.path);
-        // The parent that we made goes with the last container: rmdir(2) refuses a
-        // directory that is not empty.
+        // The last container also removes the parent, if we made it: rmdir(2) refuses
+        // a directory that is not empty.
         let parent = self.path.parent().filter(|parent| is_marked(parent));
         let _ = parent.map(fs::remove_dir);
     }
@@ -297,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_read_as_it_was_written_and_no_longer_than_notes_are() {
+    fn a_note_is_read_as_it_was_written_unless_it_is_longer_than_64_kib() {
         let scratch = tempfile::tempdir().unwrap();
         let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         assert_eq!(run_dir.read("none").unwrap(), "");
@@ -315,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_that_a_run_made_goes_with_the_last_and_another_stays() {
+    fn the_last_container_removes_a_parent_that_a_run_made_and_no_other() {
         let scratch = tempfile::tempdir().unwrap();
         let (made, found) = (scratch.path().join("made"), scratch.path().join("found"));
         fs::DirBuilder::new().mode(0o700).create(&found).unwrap();
@@ -348,15 +353,15 @@ mod tests {
     }
 
     #[test]
-    fn in_a_crowd_a_start_examines_a_few_and_all_abandoned_ones_are_found_in_the_end() {
+    fn a_start_examines_only_a_few_run_directories_and_many_starts_examine_all() {
         let scratch = tempfile::tempdir().unwrap();
         let start = || RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
-        let crowd: Vec<_> = (0..3 * NEARBY).map(|_| start()).collect();
-        crowd.iter().for_each(|dead| dead.directory.unlock().unwrap());
+        let abandoned: Vec<_> = (0..3 * NEARBY).map(|_| start()).collect();
+        abandoned.iter().for_each(|dead| dead.directory.unlock().unwrap());
         assert_eq!(start().abandoned_nearby().unwrap().len(), NEARBY);
         while !ids(scratch.path()).unwrap().is_empty() {
             assert!(start().abandoned_nearby().unwrap().iter().all(Result::is_ok));
         }
-        crowd.into_iter().for_each(RunDir::keep);
+        abandoned.into_iter().for_each(RunDir::keep);
     }
 }

@@ -14,8 +14,8 @@ use rustix::fs::{
 /// Replaces the file at `path` by one with this text and this mode, whatever the umask
 /// is. It is on the disk when this returns.
 ///
-/// Callers that write the same file at the same time hold a lock of their own. A file
-/// in /run, which no reboot survives, needs none of this.
+/// Callers that may write the same file at the same time must hold a lock. A file in
+/// /run does not survive a reboot, so it need not be written by this function.
 ///
 /// # Errors
 /// The kernel's reason; the old file is then unchanged. A kill in between leaves
@@ -44,8 +44,8 @@ pub fn write_whole_at(
     write_below(dir.as_fd(), name.as_ref(), bytes, mode)
 }
 
-/// The name of a file while it is being written: `.NAME.new`, in the same directory,
-/// because rename(2) does not cross file systems.
+/// Returns the name of a file while it is being written: `.NAME.new`, in the same
+/// directory, because rename(2) does not cross file systems.
 pub fn unfinished_name(name: &OsStr) -> OsString {
     let mut unfinished = OsString::from(".");
     unfinished.push(name);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn below_an_open_directory_the_same_holds_also_for_one_opened_with_o_path() {
+    fn write_whole_at_accepts_a_directory_that_was_opened_with_o_path() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = crate::open_directory(scratch.path()).unwrap();
         write_whole_at(dir.as_fd(), "it", b"text", 0o640).unwrap();
