@@ -1,4 +1,4 @@
-//! The start of a child as its parent follows it: the messages until the exec, or until
+//! The parent's side of a start: it handles the child's messages until the exec or
 //! the failure.
 
 use std::os::fd::AsFd;
@@ -14,9 +14,9 @@ use crate::child::Child;
 use crate::signals::Signals;
 use crate::status::Status;
 
-/// The time that an exec may take once a signal is to end this process, in
+/// The time that an exec may take after a signal that is to end this process, in
 /// milliseconds.
-const EXEC_TAKES: u16 = 1000;
+const EXEC_TIMEOUT: u16 = 1000;
 
 impl Child {
     /// Handles the child's messages until it has become the command, or has failed.
@@ -28,11 +28,13 @@ impl Child {
         let mut executing = false;
         loop {
             if let Some(ending) = &ending {
-                self.expect_message(ending, executing)?;
+                self.wait_for_message(ending, executing)?;
             }
             match self.channel().receive()? {
                 Some((Message::Narrated(line), _)) => narration::relay(line),
-                Some((Message::Descriptor, descriptor)) => self.keep(descriptor),
+                Some((Message::Descriptor, descriptor)) => {
+                    self.keep_descriptor(descriptor)
+                }
                 Some((Message::Executing, _)) => {
                     executing = true;
                     above.map_or(Ok(()), Channel::announce_exec)?;
@@ -66,17 +68,17 @@ impl Child {
         None
     }
 
-    /// Waits for a message. A signal that is to end this process does so also while the
-    /// child hangs, perhaps in a file system that does not answer; dropping the child
+    /// Waits for a message, or fails when a signal is to end this process. The child
+    /// may hang, perhaps in a file system that does not answer; dropping the child
     /// then kills it.
-    fn expect_message(&self, ending: &Signals, executing: bool) -> Result<()> {
+    fn wait_for_message(&self, ending: &Signals, executing: bool) -> Result<()> {
         let message = || PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
         let mut ready = [message(), PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
         wait_for(&mut ready, PollTimeout::NONE)?;
-        // If the command runs by now, it has the signal from the keyboard or will have
-        // it from us.
+        // If the command runs by now, it has received the signal from the keyboard,
+        // or we shall forward it.
         if ready[0].any() == Some(true)
-            || executing && wait_for(&mut [message()], EXEC_TAKES)?
+            || executing && wait_for(&mut [message()], EXEC_TIMEOUT)?
         {
             return Ok(());
         }
@@ -98,7 +100,8 @@ impl Child {
     }
 }
 
-/// Waits until one of them is ready, or the time is over; returns whether one is.
+/// Waits until a descriptor is ready or the time is over; returns whether one is
+/// ready.
 fn wait_for(
     ready: &mut [PollFd<'_>],
     timeout: impl Into<PollTimeout> + Copy,

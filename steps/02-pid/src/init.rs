@@ -16,7 +16,8 @@ use crate::sys;
 /// Becomes an init, with the command as its child.
 pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infallible> {
     exec::close_other_fds(&[parent.as_fd()])?;
-    // It is the caller's, and /proc/1/environ would show it in the container.
+    // The environment is the caller's, and /proc/1/environ would show it in the
+    // container.
     sys::clear_environment();
     // The descriptors of our callers are closed now, so we must not return to them.
     let Err(error) = run(command, parent);
@@ -32,7 +33,7 @@ fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
     let child = Spawn::new(CloneFlags::empty())
         .below_init(parent)
         .spawn(|init| exec::become_command(command, init))?;
-    parent.started()?;
+    parent.send_started()?;
     loop {
         wait_for(&signals)?;
         for received in signals.read()? {
@@ -63,7 +64,7 @@ fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
             Ok(Some((pid, _))) if pid.as_raw_pid() != command.as_raw() => {}
             Ok(Some((_, status))) => {
                 if let Some(signal) = status.stopping_signal() {
-                    parent.stopped(signal)?;
+                    parent.send_stopped(signal)?;
                 }
                 end = Status::of(status.exit_status(), status.terminating_signal())
             }
