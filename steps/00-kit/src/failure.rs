@@ -202,8 +202,8 @@ pub fn errno(error: &anyhow::Error) -> Option<Errno> {
         .map(Errno::from_raw)
 }
 
-/// The longest text about one call, in characters: an argument may have 128 KiB
-/// (execve(2)).
+/// The longest text about one call, in characters. It is limited because an argument
+/// may have 128 KiB (execve(2)).
 const LONGEST: usize = 4096;
 
 /// Escapes control characters in a text that may come from an image, so that it cannot

@@ -39,8 +39,8 @@ pub fn read_kernel_file(path: impl AsRef<Path>) -> io::Result<String> {
 /// relied on: a FIFO may never end, and a file of 2 GiB would fill the memory.
 ///
 /// # Errors
-/// The kernel's reason of open(2) or read(2); `InvalidData` when it is no regular file, or
-/// is longer.
+/// The kernel's reason of open(2) or read(2); `InvalidData` when the file is not a
+/// regular file, or is longer.
 pub fn read_document(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let size = open_regular(path)?.take(longest + 1).read_to_end(&mut bytes)?;

@@ -52,7 +52,7 @@ impl RunDir {
         let path = parent.join(id.as_str());
         loop {
             call("the note that this container lives", "mkdir", path.display(), || {
-                make(&path)
+                make_with_parent(&path)
             })
             .hint_on(Errno::EACCES, hint_for_access(parent))?;
             // Between mkdir and flock, `gc` may have found it unlocked and removed it.
@@ -122,7 +122,7 @@ impl RunDir {
     pub fn abandoned(parent: &Path) -> Result<Vec<Result<Abandoned>>> {
         Ok(ids(parent)?
             .iter()
-            .filter_map(|id| if_abandoned(parent, id).transpose())
+            .filter_map(|id| lock_if_abandoned(parent, id).transpose())
             .collect())
     }
 
@@ -141,7 +141,7 @@ impl RunDir {
             .partition_point(|id| Some(id.as_str().as_ref()) < self.path.file_name());
         ids.rotate_left(own);
         let nearby = ids.iter().skip(1).take(NEARBY);
-        Ok(nearby.filter_map(|id| if_abandoned(parent, id).transpose()).collect())
+        Ok(nearby.filter_map(|id| lock_if_abandoned(parent, id).transpose()).collect())
     }
 }
 
@@ -165,7 +165,7 @@ fn ids(parent: &Path) -> Result<Vec<Id>> {
     Ok(ids)
 }
 
-fn if_abandoned(parent: &Path, id: &Id) -> Result<Option<Abandoned>> {
+fn lock_if_abandoned(parent: &Path, id: &Id) -> Result<Option<Abandoned>> {
     let path = parent.join(id.as_str());
     let Some(directory) = try_lock(&path)? else { return Ok(None) };
     match liveness_by_state(&directory, &path)? {
@@ -222,7 +222,7 @@ impl Abandoned {
 /// sticky bit of /tmp does not help: every user may make new entries there.
 fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
     let hint = match found.uid() {
-        0 if !geteuid().is_root() => OF_ROOT,
+        0 if !geteuid().is_root() => OWNED_BY_ROOT,
         _ => {
             "what is noted there is killed and removed: let --run-dir be one that only you can write to"
         }
@@ -230,7 +230,7 @@ fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
     ensure_private(parent, found).hint(hint)
 }
 
-const OF_ROOT: &str = "the run directory belongs to root: use sudo";
+const OWNED_BY_ROOT: &str = "the run directory belongs to root: use sudo";
 
 /// The hint for a user who may not make a directory in `parent`.
 fn hint_for_access(parent: &Path) -> &'static str {
@@ -238,18 +238,18 @@ fn hint_for_access(parent: &Path) -> &'static str {
         Ok(owner) if owner != 0 && owner != geteuid().as_raw() => {
             "it belongs to another user: choose another directory with --run-dir"
         }
-        _ => OF_ROOT,
+        _ => OWNED_BY_ROOT,
     }
 }
 
 /// The mode of a parent that we made and may remove: the sticky bit marks it.
-const MARKED: u32 = 0o1700;
+const MARKED_MODE: u32 = 0o1700;
 
 fn is_marked(parent: &Path) -> bool {
-    fs::symlink_metadata(parent).is_ok_and(|found| found.mode() & 0o7777 == MARKED)
+    fs::symlink_metadata(parent).is_ok_and(|found| found.mode() & 0o7777 == MARKED_MODE)
 }
 
-fn make(path: &Path) -> io::Result<()> {
+fn make_with_parent(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     let parent = path.parent().unwrap_or(path);
     loop {
@@ -259,7 +259,7 @@ fn make(path: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let above = parent.parent().unwrap_or(parent);
                 builder.recursive(true).mode(0o700).create(above)?;
-                builder.mode(MARKED).create(parent)?;
+                builder.mode(MARKED_MODE).create(parent)?;
             }
             done => return done,
         }

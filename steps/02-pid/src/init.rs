@@ -56,17 +56,17 @@ fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
 /// them.
 // Task 2.4: until there is none: one SIGCHLD may stand for several children.
 fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
-    let mut end = None;
+    let mut ended = None;
     loop {
         match waitpid(None, WaitOptions::NOHANG | WaitOptions::UNTRACED) {
-            Ok(None) | Err(Errno::CHILD) => return Ok(end),
+            Ok(None) | Err(Errno::CHILD) => return Ok(ended),
             // An orphan needs nothing but to be reaped.
             Ok(Some((pid, _))) if pid.as_raw_pid() != command.as_raw() => {}
             Ok(Some((_, status))) => {
                 if let Some(signal) = status.stopping_signal() {
                     parent.send_stopped(signal)?;
                 }
-                end = Status::of(status.exit_status(), status.terminating_signal())
+                ended = Status::of(status.exit_status(), status.terminating_signal())
             }
             Err(error) => return Err(error).context("waitpid(any child)"),
         }
