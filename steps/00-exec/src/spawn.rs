@@ -28,9 +28,9 @@ pub struct Spawn<'a> {
     before_start: Option<BeforeStart<'a>>,
     job: Job,
     life: Life,
-    /// Set in an init: the channel to its own parent, which prints the narration before
+    /// Set in an init: the channel to the runtime, which prints the narration before
     /// the command prints anything.
-    above: Option<&'a Channel>,
+    runtime: Option<&'a Channel>,
 }
 
 impl<'a> Spawn<'a> {
@@ -43,7 +43,7 @@ impl<'a> Spawn<'a> {
             before_start: None,
             job: Job::inherited(),
             life: Life::WithUs,
-            above: None,
+            runtime: None,
         }
     }
 
@@ -76,10 +76,10 @@ impl<'a> Spawn<'a> {
         self
     }
 
-    /// Makes the process the child of an init, whose own parent is at the other end
-    /// of `above`.
-    pub fn below_init(mut self, above: &'a Channel) -> Self {
-        self.above = Some(above);
+    /// Makes the process the child of an init. `runtime` is the channel from the init
+    /// to its own parent, the runtime.
+    pub fn below_init(mut self, runtime: &'a Channel) -> Self {
+        self.runtime = Some(runtime);
         self.job = Job::Inherited;
         self
     }
@@ -162,7 +162,7 @@ impl<'a> Spawn<'a> {
                 .map_err(|error| child.failed_already().map_or(error, Into::into))?;
             child.channel().send(&Message::Go)?;
         }
-        child.follow_start(self.above)?;
+        child.follow_start(self.runtime)?;
         Ok(child)
     }
 
@@ -175,7 +175,7 @@ impl<'a> Spawn<'a> {
         // to send an error.
         let parent: &'static Channel = Box::leak(Box::new(parent.with_life(self.life)));
         end_on_panic(parent);
-        let who = if self.above.is_some() { Who::Grandchild } else { Who::Child };
+        let who = if self.runtime.is_some() { Who::Grandchild } else { Who::Child };
         narration::forward(who, move |line| {
             let _ = parent.send(&Message::Narrated(line));
         });

@@ -21,14 +21,15 @@ const EXEC_TIMEOUT: u16 = 1000;
 impl Child {
     /// Handles the child's messages until it has become the command, or has failed.
     ///
-    /// `above` is set in an init: the channel to its own parent.
-    pub(crate) fn follow_start(&mut self, above: Option<&Channel>) -> Result<()> {
+    /// `runtime` is set in an init: the channel to the runtime, which is the init's
+    /// parent.
+    pub(crate) fn follow_start(&mut self, runtime: Option<&Channel>) -> Result<()> {
         // The parent of an init reads these signals itself, and ends the init.
-        let ending = above.is_none().then(Signals::termination).transpose()?;
+        let termination = runtime.is_none().then(Signals::termination).transpose()?;
         let mut executing = false;
         loop {
-            if let Some(ending) = &ending {
-                self.wait_for_message(ending, executing)?;
+            if let Some(termination) = &termination {
+                self.wait_for_message(termination, executing)?;
             }
             match self.channel().receive()? {
                 Some((Message::Narrated(line), _)) => narration::relay(line),
@@ -37,7 +38,7 @@ impl Child {
                 }
                 Some((Message::Executing, _)) => {
                     executing = true;
-                    above.map_or(Ok(()), Channel::announce_exec)?;
+                    runtime.map_or(Ok(()), Channel::announce_exec)?;
                     self.channel().send(&Message::Go)?;
                 }
                 Some((Message::Failed(failure), _)) => return Err(failure.into()),
@@ -71,9 +72,10 @@ impl Child {
     /// Waits for a message, or fails when a signal is to end this process. The child
     /// may hang, perhaps in a file system that does not answer; dropping the child
     /// then kills it.
-    fn wait_for_message(&self, ending: &Signals, executing: bool) -> Result<()> {
+    fn wait_for_message(&self, termination: &Signals, executing: bool) -> Result<()> {
         let message = || PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
-        let mut ready = [message(), PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
+        let mut ready =
+            [message(), PollFd::new(termination.as_fd(), PollFlags::POLLIN)];
         wait_for(&mut ready, PollTimeout::NONE)?;
         // If the command runs by now, it has received the signal from the keyboard,
         // or we shall forward it.
@@ -82,7 +84,7 @@ impl Child {
         {
             return Ok(());
         }
-        let Some(received) = ending.read()?.pop() else { return Ok(()) };
+        let Some(received) = termination.read()?.pop() else { return Ok(()) };
         let name = received.name().map_or("a signal", Signal::as_str);
         let code = Status::Killed(received.number).code();
         Err(Failure::new(format_args!("{name} came before the command ran"))

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parent_is_that_of_the_option_and_by_default_run_kiste_only_for_root() {
+    fn without_the_option_the_parent_is_run_kiste_only_for_uid_0() {
         let parent = |run_dir: Option<&str>| {
             RunDirArgs { run_dir: run_dir.map(PathBuf::from) }.parent()
         };

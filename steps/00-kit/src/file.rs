@@ -94,9 +94,10 @@ pub fn if_exists<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// When the file or the path cannot be examined.
 pub fn is_still_at(file: &File, path: &Path) -> Result<bool> {
     let stat = || format!("stat {}", path.display());
-    let at_file = file.metadata().with_context(stat)?;
-    let at_path = if_exists(path.symlink_metadata()).with_context(stat)?;
-    Ok(at_path.is_some_and(|it| (it.dev(), it.ino()) == (at_file.dev(), at_file.ino())))
+    let file_stat = file.metadata().with_context(stat)?;
+    let path_stat = if_exists(path.symlink_metadata()).with_context(stat)?;
+    Ok(path_stat
+        .is_some_and(|it| (it.dev(), it.ino()) == (file_stat.dev(), file_stat.ino())))
 }
 
 /// Refuses a directory that another user can write to: that user could put anything
