@@ -51,7 +51,7 @@ fn options_after_the_command_belong_to_the_command() {
 }
 
 #[test]
-fn two_hyphens_end_our_options_and_after_the_command_belong_to_it() {
+fn two_hyphens_end_our_options_and_after_the_command_are_its_argument() {
     let bench = bench();
     bench.run(&["--"], &["echo", "-x"]).prints("-x");
     bench.run(&["--"], &["echo", "--", "-x"]).prints("-- -x");

@@ -23,7 +23,7 @@ fn assert_complains_in_one_line(ran: &Ran, text: &str) {
     assert!(lines.len() <= 2 && ran.out.is_empty(), "{}{}", ran.out, ran.err);
 }
 
-fn program(bench: &Bench, text: &[u8]) -> String {
+fn write_program(bench: &Bench, text: &[u8]) -> String {
     let (text_file, path) =
         (bench.dir().join("program-text"), bench.dir().join("program"));
     fs::write(&text_file, text).unwrap();
@@ -50,7 +50,7 @@ fn a_missing_command_is_127() {
 }
 
 #[test]
-fn a_name_of_a_hundred_thousand_letters_is_not_found() {
+fn a_command_of_a_hundred_thousand_letters_is_reported_as_not_found() {
     let ran = bench().run(&[], &[&"a".repeat(100_000)]);
     assert_complains_in_one_line(ran.exits(127), "not found in PATH");
     assert!(ran.err.len() < 10_000, "{} bytes", ran.err.len());
@@ -94,7 +94,7 @@ fn a_file_that_is_not_a_program_is_126() {
 #[test]
 fn a_program_without_a_format_that_the_kernel_knows_is_126() {
     let bench = bench();
-    let plain = program(&bench, b"echo no interpreter is named\n");
+    let plain = write_program(&bench, b"echo no interpreter is named\n");
     let ran = bench.run(&[], &[&plain]);
     assert_complains_in_one_line(ran.exits(126), "(ENOEXEC)");
     ran.complains("hint: it is neither a program for this machine nor a script that begins with #!");
@@ -103,7 +103,7 @@ fn a_program_without_a_format_that_the_kernel_knows_is_126() {
 #[test]
 fn a_program_that_is_open_for_writing_is_126() {
     let bench = bench();
-    let busy = program(&bench, b"#!/bin/sh\necho it runs\n");
+    let busy = write_program(&bench, b"#!/bin/sh\necho it runs\n");
     let open = fs::OpenOptions::new().append(true).open(&busy).unwrap();
     let ran = bench.run(&[], &[&busy]);
     drop(open);
@@ -114,7 +114,7 @@ fn a_program_that_is_open_for_writing_is_126() {
 #[test]
 fn the_missing_interpreter_of_a_script_is_named() {
     let bench = bench();
-    let script = program(&bench, b"#!/no/such/interpreter -e\n");
+    let script = write_program(&bench, b"#!/no/such/interpreter -e\n");
     let ran = bench.run(&[], &[&script]);
     assert_complains_in_one_line(
         ran.exits(126),
@@ -133,19 +133,19 @@ fn the_missing_loader_of_a_program_is_named() {
         .position(|four| four == b"/ld-")
         .expect("/bin/true has a loader");
     bytes[at + 1] = b'X';
-    let program = program(&bench, &bytes);
+    let program = write_program(&bench, &bytes);
     let ran = bench.run(&[], &[&program]);
     assert_complains_in_one_line(ran.exits(126), "/Xd-");
     ran.complains("which is not there");
 }
 
 #[test]
-fn a_program_for_another_machine_is_told_so() {
+fn the_error_for_a_program_for_another_machine_names_both_machines() {
     let bench = bench();
     let mut bytes = fs::read("/bin/true").unwrap();
     let sparc64 = 43u16;
     bytes[18..20].copy_from_slice(&sparc64.to_le_bytes());
-    let program = program(&bench, &bytes);
+    let program = write_program(&bench, &bytes);
     let ran = bench.run(&[], &[&program]);
     assert_complains_in_one_line(ran.exits(126), "it is a program for sparc64");
     ran.complains(&format!("this machine is {}", std::env::consts::ARCH));
@@ -159,7 +159,7 @@ fn a_first_line_that_is_too_long_is_not_blamed_on_a_missing_interpreter() {
     fs::create_dir_all(&deep).unwrap();
     symlink("/bin/sh", deep.join("sh")).unwrap();
     let line = format!("#!{}/sh\necho it runs\n", deep.display());
-    let program = program(&bench, line.as_bytes());
+    let program = write_program(&bench, line.as_bytes());
     let ran = bench.run(&[], &[&program]);
     assert_complains_in_one_line(
         ran.exits(126),
@@ -171,7 +171,7 @@ fn a_first_line_that_is_too_long_is_not_blamed_on_a_missing_interpreter() {
 #[test]
 fn a_program_is_looked_for_in_the_path_of_the_command_and_not_of_the_caller() {
     let bench = bench();
-    program(&bench, b"#!/bin/sh\necho found\n");
+    write_program(&bench, b"#!/bin/sh\necho found\n");
     let path = format!("PATH=/nowhere:{}", bench.dir().display());
     bench.run(&["-e", &path], &["program"]).prints("found");
     bench
@@ -185,7 +185,7 @@ fn a_program_that_we_cannot_execute_does_not_hide_a_later_one_in_the_path() {
     let refused = bench.dir().join("refused");
     fs::create_dir(&refused).unwrap();
     fs::write(refused.join("program"), "").unwrap();
-    program(&bench, b"#!/bin/sh\necho found\n");
+    write_program(&bench, b"#!/bin/sh\necho found\n");
     let only = format!("PATH={}", refused.display());
     bench
         .run(&["-e", &format!("{only}:{}", bench.dir().display())], &["program"])

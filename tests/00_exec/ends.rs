@@ -24,7 +24,7 @@ fn the_runtime_prints_nothing_when_the_command_fails() {
 }
 
 #[test]
-fn the_exit_code_of_a_command_that_a_signal_ended_is_128_and_the_signal() {
+fn the_exit_code_of_a_command_that_a_signal_ended_is_128_plus_the_signal() {
     let bench = bench();
     for (name, code) in
         [("HUP", 129), ("INT", 130), ("ABRT", 134), ("KILL", 137), ("TERM", 143)]

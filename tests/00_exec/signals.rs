@@ -48,7 +48,7 @@ fn a_real_time_signal_is_forwarded_and_reported_by_its_number() {
 }
 
 #[test]
-fn without_a_terminal_a_signal_to_the_group_of_the_runtime_comes_through_it_alone() {
+fn without_a_terminal_a_signal_to_the_runtimes_group_is_forwarded_by_the_runtime() {
     let bench = bench();
     let script = "trap 'echo got it' TERM; echo ready; while :; do sleep 0.02; done";
     let mut running = bench.start_by(&["setsid"], &[], &["sh", "-c", script]);

@@ -9,7 +9,7 @@ use crate::bench;
 #[test]
 fn the_environment_is_clean() {
     let bench = bench();
-    let starter = [
+    let caller = [
         "env",
         "-i",
         "TERM=vt100",
@@ -17,7 +17,7 @@ fn the_environment_is_clean() {
         "SECRET=1",
         "LD_LIBRARY_PATH=/x",
     ];
-    let ran = bench.run_by(&starter, &[], &["/usr/bin/env"]);
+    let ran = bench.run_by(&caller, &[], &["/usr/bin/env"]);
     let mut names: Vec<_> =
         ran.exits(0).out.lines().filter_map(|line| line.split('=').next()).collect();
     names.sort();
@@ -30,7 +30,7 @@ fn the_environment_is_clean() {
 }
 
 #[test]
-fn home_is_slash_root_for_root_and_the_callers_for_others() {
+fn home_is_slash_root_for_uid_0_and_that_of_the_caller_for_other_users() {
     let bench = bench();
     let (caller, command) = (["env", "HOME=/somewhere"], ["sh", "-c", "echo $HOME"]);
     if !nix::unistd::geteuid().is_root() {
@@ -81,7 +81,7 @@ fn a_variable_without_a_name_or_a_value_to_pass_on_is_a_usage_error() {
 }
 
 #[test]
-fn the_callers_umask_does_not_go_inside() {
+fn the_command_does_not_inherit_the_callers_umask() {
     let bench = bench();
     for mask in ["000", "027", "077"] {
         let caller = format!("umask {mask}; exec \"$0\" \"$@\"");
@@ -134,12 +134,12 @@ fn no_descriptor_but_the_standard_ones_reaches_the_command() {
 fn no_signal_is_ignored_or_blocked_for_the_command() {
     let bench = bench();
     let ignoring = ["bash", "-c", r#"trap '' PIPE HUP USR1 RTMIN+2; exec "$0" "$@""#];
-    for starter in [&["env"][..], &ignoring] {
-        let ran = bench.run_by(starter, &[], &["cat", "/proc/self/status"]);
+    for caller in [&["env"][..], &ignoring] {
+        let ran = bench.run_by(caller, &[], &["cat", "/proc/self/status"]);
         for field in ["SigIgn", "SigBlk", "SigCgt", "SigPnd"] {
             let line =
                 ran.exits(0).out.lines().find(|line| line.starts_with(field)).unwrap();
-            assert!(line.ends_with("\t0000000000000000"), "{starter:?}: {line}");
+            assert!(line.ends_with("\t0000000000000000"), "{caller:?}: {line}");
         }
     }
 }

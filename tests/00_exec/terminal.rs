@@ -23,7 +23,7 @@ fn groups(pid: impl std::fmt::Display) -> (String, String) {
 }
 
 /// Returns the command's process id, which `--pid-file pid` has written.
-fn pid(bench: &Bench) -> String {
+fn command_pid(bench: &Bench) -> String {
     let pid = eventually(|| fs::read_to_string(bench.dir().join("pid")).ok());
     pid.expect("the pid file is there").trim().into()
 }
@@ -34,7 +34,7 @@ fn the_command_is_the_foreground_job_of_the_terminal() {
     let mut terminal = bench
         .at_terminal(&["--pid-file", "pid"], &["sh", "-c", "echo ready; read line"]);
     terminal.shows("ready");
-    let pid = pid(&bench);
+    let pid = command_pid(&bench);
     assert_eq!(groups(&pid), (pid.clone(), pid));
     terminal.type_in("\n");
     assert_eq!(terminal.ends().0, 0);
@@ -78,13 +78,13 @@ fn ctrl_z_stops_the_command_and_fg_continues_it() {
 }
 
 #[test]
-fn a_foreground_job_whose_command_is_stopped_stops_and_fg_goes_on_with_it() {
+fn a_foreground_job_stops_with_its_command_and_fg_continues_both() {
     let bench = bench();
     let mut terminal = shell_with_jobs(&bench);
     terminal
         .type_in("$run run --pid-file pid sh -c 'echo re\"ad\"y; read line; exit 7'\n");
     terminal.shows("ready");
-    let pid: i32 = pid(&bench).parse().unwrap();
+    let pid: i32 = command_pid(&bench).parse().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
     terminal.shows("Stopped");
     assert!(host::status(pid, "State").starts_with('T'));
@@ -121,7 +121,7 @@ fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
     // vfork stops only the child.
     terminal.type_in("$run run --pid-file pid sh -c 'echo re\"ad\"y; read line <go'\n");
     terminal.shows("ready");
-    let runtime = host::status(pid(&bench), "PPid");
+    let runtime = host::status(command_pid(&bench), "PPid");
     let (shell, _) = host::session(&runtime);
     terminal.type_in("\x1a");
     terminal.shows("Stopped");
@@ -187,7 +187,7 @@ fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
     let run = format!("exec {} run --pid-file pid sleep 1000", bench.exe().display());
     let mut terminal =
         Terminal::start_any(bench.dir(), &["sh", "-c", &run].map(OsString::from));
-    let pid = pid(&bench);
+    let pid = command_pid(&bench);
     terminal.close();
     host::assert_dies(pid);
     terminal.ends();

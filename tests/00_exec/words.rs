@@ -32,11 +32,11 @@ fn explain_json_prints_one_object_per_line() {
     let ran = bench().run(&["--explain=json"], &["sh", "-c", "echo out; exit 4"]);
     assert_eq!(ran.exits(4).out, "out\n");
     for line in ran.err.lines() {
-        let told: serde_json::Value = serde_json::from_str(line).expect(line);
+        let object: serde_json::Value = serde_json::from_str(line).expect(line);
         for field in ["who", "call", "args", "result", "why"] {
-            assert!(told[field].is_string(), "{field}: {line}");
+            assert!(object[field].is_string(), "{field}: {line}");
         }
-        assert_eq!(told["step"], 0, "{line}");
+        assert_eq!(object["step"], 0, "{line}");
     }
     assert!(ran.err.lines().last().unwrap().contains("exited 4"), "{}", ran.err);
 }
@@ -87,8 +87,8 @@ fn doctor_answers_people_and_machines() {
 
 #[test]
 fn doctor_succeeds_although_its_reader_goes_away() {
-    let late = r#"(sleep 0.2; exec "$0" doctor --format json) | true; echo "${PIPESTATUS[0]}""#;
-    let ran = bench().run_through_shell(late);
+    let script = r#"(sleep 0.2; exec "$0" doctor --format json) | true; echo "${PIPESTATUS[0]}""#;
+    let ran = bench().run_through_shell(script);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("0\n", ""));
 }
 

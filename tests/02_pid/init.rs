@@ -54,9 +54,9 @@ fn all_calls_are_explained_before_the_command_prints_anything() {
         let ran = bench
             .run(&["--init", "--explain"], &["sh", "-c", "echo 'the command' >&2"]);
         let lines: Vec<_> = ran.err.lines().collect();
-        let [told @ .., command, end] = &lines[..] else { panic!("{}", ran.err) };
-        assert!(told.last().unwrap().contains("execve"), "{}", ran.err);
-        assert!(*command == "the command" && end.contains("waitid"), "{}", ran.err);
+        let [narration @ .., command, last] = &lines[..] else { panic!("{}", ran.err) };
+        assert!(narration.last().unwrap().contains("execve"), "{}", ran.err);
+        assert!(*command == "the command" && last.contains("waitid"), "{}", ran.err);
     }
 }
 
@@ -144,9 +144,9 @@ fn an_orphan_does_not_delay_the_end_of_the_container_and_ends_with_it() {
 #[test]
 fn init_keeps_no_descriptor_of_the_host_open() {
     let Some(bench) = bench() else { return };
-    let open =
+    let caller =
         ["sh", "-c", r#"exec "$0" "$@" 3</etc 4</dev/null 5>stray 6</ 7</ 8</etc 9</"#];
-    let running = bench.start_by(&open, &["--init"], &["sleep", "300"]);
+    let running = bench.start_by(&caller, &["--init"], &["sleep", "300"]);
     let mut open = Vec::new();
     for entry in fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap() {
         let path = entry.unwrap().path();
@@ -164,9 +164,9 @@ fn init_keeps_no_descriptor_of_the_host_open() {
 #[test]
 fn init_does_not_show_the_environment_of_the_caller() {
     let Some(bench) = bench() else { return };
-    let secret = ["env", "TOKEN=of the caller"];
+    let caller = ["env", "TOKEN=of the caller"];
     let running = bench.start_by(
-        &secret,
+        &caller,
         &["--init", "-e", "GIVEN=to the command"],
         &["sleep", "300"],
     );

@@ -8,13 +8,13 @@ use crate::bench;
 
 /// Lists the processes, including zombies, in the working directory of the bench.
 fn left_processes(bench: &Bench) -> Vec<String> {
-    let here = |pid: &String| {
+    let has_bench_as_cwd = |pid: &String| {
         fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == bench.dir())
     };
     let pids = fs::read_dir("/proc")
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    pids.filter(here).collect()
+    pids.filter(has_bench_as_cwd).collect()
 }
 
 #[test]

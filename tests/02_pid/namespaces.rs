@@ -45,7 +45,7 @@ fn ps_still_lists_the_hosts_processes_because_proc_is_the_hosts() {
 }
 
 #[test]
-fn a_message_queue_made_inside_is_not_outside() {
+fn a_message_queue_of_the_container_is_not_visible_on_the_host() {
     let Some(bench) = bench() else { return };
     let ran = bench.sh(&[], "ipcmk -Q >/dev/null; tail -n +2 /proc/sysvipc/msg");
     let inside: Vec<_> = ran.exits(0).out.lines().collect();
@@ -56,11 +56,11 @@ fn a_message_queue_made_inside_is_not_outside() {
 }
 
 #[test]
-fn a_message_queue_of_the_host_is_not_inside() {
+fn a_message_queue_of_the_host_is_not_visible_in_the_container() {
     let Some(bench) = bench() else { return };
-    let made =
+    let created =
         Command::new("ipcmk").arg("-Q").output().expect("run ipcmk, of util-linux");
-    let id = String::from_utf8(made.stdout)
+    let id = String::from_utf8(created.stdout)
         .unwrap()
         .split_whitespace()
         .last()

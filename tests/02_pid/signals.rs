@@ -35,19 +35,21 @@ fn pid_1_gets_a_signal_that_it_has_a_handler_for() {
 #[test]
 fn a_kill_9_of_the_runtime_ends_the_whole_container() {
     let Some(bench) = bench() else { return };
-    let family =
+    let script =
         "sleep 300 & setsid sleep 300 & (setsid sh -c 'sleep 300 & sleep 300' &)
                   echo ready; sleep 300";
     for init in [&[][..], &["--init"]] {
-        let mut running = bench.start(init, &["sh", "-c", family]);
+        let mut running = bench.start(init, &["sh", "-c", script]);
         running.wait_for("ready");
         let namespace = host::namespace(running.pid, "pid");
-        let grown = || (host::processes_in("pid", &namespace).len() >= 6).then_some(());
-        eventually(grown)
+        let all_started =
+            || (host::processes_in("pid", &namespace).len() >= 6).then_some(());
+        eventually(all_started)
             .unwrap_or_else(|| panic!("{:?}", host::processes_in("pid", &namespace)));
         running.signal(Signal::SIGKILL);
-        let gone = || host::processes_in("pid", &namespace).is_empty().then_some(());
-        eventually(gone).unwrap_or_else(|| {
+        let all_ended =
+            || host::processes_in("pid", &namespace).is_empty().then_some(());
+        eventually(all_ended).unwrap_or_else(|| {
             panic!("alive: {:?}", host::processes_in("pid", &namespace))
         });
     }
@@ -81,13 +83,14 @@ fn the_death_of_init_is_the_end_of_the_command() {
 }
 
 #[test]
-fn a_stop_inside_does_not_stop_a_runtime_without_a_terminal_below_init_either() {
+fn without_a_terminal_a_stopped_command_below_init_does_not_stop_the_runtime() {
     let Some(bench) = bench() else { return };
     for script in ["kill -STOP $$; exit 3", "kill -STOP 0; exit 3"] {
         let running = bench.start_by(&["setsid"], &["--init"], &["sh", "-c", script]);
         let command = host::children(running.pid)[0];
-        let state = || host::status(command, "State").starts_with('T').then_some(());
-        eventually(state).expect("it is stopped");
+        let is_stopped =
+            || host::status(command, "State").starts_with('T').then_some(());
+        eventually(is_stopped).expect("it is stopped");
         running.signal(Signal::SIGTERM);
         running.end().exits(143);
     }

@@ -44,7 +44,7 @@ impl CommandArgs {
         Command { argv, env, workdir: self.workdir.clone() }
     }
 
-    /// Makes the command, on a host of this name.
+    /// Makes the command, with the default environment on a host of this name.
     pub fn on_host(&self, hostname: &str) -> Command {
         self.at_home(hostname, None)
     }
@@ -72,8 +72,8 @@ impl CommandArgs {
     }
 }
 
-/// Returns a command that has only an environment: the variables of every command that
-/// does not set them itself.
+/// Returns a command that has only the default environment: the variables that a
+/// command has unless it sets them itself.
 pub fn environment(hostname: &str, home: Option<&str>) -> Command {
     let caller = |name: &str| std::env::var_os(name).unwrap_or_default();
     let home = match home {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_is_a_name_and_a_value_or_the_name_of_one_of_the_callers() {
+    fn a_variable_is_a_name_and_a_value_or_the_name_of_a_variable_of_the_caller() {
         assert_eq!(variable("A=1").unwrap(), "A=1");
         assert_eq!(variable("A=x=y").unwrap(), "A=x=y");
         assert_eq!(variable("A=").unwrap(), "A=");

@@ -1,8 +1,8 @@
 //! The one socket between parent and child, from the clone to the exec.
 //!
-//! It replaces every sleep and named semaphore: if either side dies, the other reads an
-//! end of file, so neither waits for ever. The exec closes the child's end; so the
-//! parent learns that it has worked.
+//! No sleep and no named semaphore is needed: if one side dies, the other reads an
+//! end of file, so neither waits for ever. The exec closes the child's end of the
+//! socket; so the parent learns that the exec has worked.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -27,8 +27,8 @@ pub(crate) enum Message {
     Narrated(Line),
     /// Child to parent: the child ends with this failure.
     Failed(Failure),
-    /// Child to parent: after a go-ahead the next call is execve, which closes this
-    /// end.
+    /// Child to parent: once the parent answers Go, the child calls execve, which
+    /// closes the child's end.
     Executing,
     /// Init to parent: the command runs. The init keeps the channel.
     Started,
@@ -38,7 +38,7 @@ pub(crate) enum Message {
     Descriptor,
 }
 
-/// The life of a child when its parent ends.
+/// The fate of a child when its parent ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     /// The kernel kills it when its parent ends: prctl(2), PR_SET_PDEATHSIG.
@@ -52,8 +52,9 @@ pub enum Life {
 #[derive(Debug)]
 pub struct Channel {
     socket: OwnedFd,
-    /// The child's life. Its end of the channel has it, because the child must ask for
-    /// the death signal again after each change of ids.
+    /// The fate of the child when the parent ends. The child's end of the channel
+    /// keeps it, because the child must ask for the death signal again after each
+    /// change of ids.
     life: Life,
 }
 
@@ -91,9 +92,9 @@ impl Channel {
         self.send_with(&Message::Descriptor, &[descriptor])
     }
 
-    /// Tells the parent that the exec is next. Returns once the parent has printed the
-    /// narration, so that the command prints nothing before it, and leaves signals to
-    /// the command.
+    /// Tells the parent that the exec is next. Returns once the parent has answered.
+    /// By then the parent has printed the narration, so the command's output comes
+    /// after it; and from then on it leaves signals to the command.
     pub(crate) fn announce_exec(&self) -> Result<()> {
         self.send(&Message::Executing)?;
         self.wait_for_go()
@@ -103,7 +104,7 @@ impl Channel {
     ///
     /// # Errors
     /// The kernel's reason of sendmsg(2).
-    pub fn started(&self) -> Result<()> {
+    pub fn send_started(&self) -> Result<()> {
         self.send(&Message::Started)
     }
 
@@ -112,7 +113,7 @@ impl Channel {
     ///
     /// # Errors
     /// The kernel's reason of sendmsg(2).
-    pub fn stopped(&self, signal: i32) -> Result<()> {
+    pub fn send_stopped(&self, signal: i32) -> Result<()> {
         self.send(&Message::Stopped(signal))
     }
 
@@ -217,7 +218,7 @@ mod tests {
         let (parent, child) = Channel::pair().unwrap();
         let null = File::open("/dev/null").unwrap();
         child.send_descriptor(null.as_fd()).unwrap();
-        child.started().unwrap();
+        child.send_started().unwrap();
         let Some((Message::Descriptor, Some(got))) = parent.receive().unwrap() else {
             panic!("no descriptor has come")
         };
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn the_death_of_the_other_side_is_read_and_is_no_error_in_send() {
         let (parent, child) = Channel::pair().unwrap();
-        child.stopped(20).unwrap();
+        child.send_stopped(20).unwrap();
         drop(child);
         parent.send(&Message::Go).unwrap();
         assert!(

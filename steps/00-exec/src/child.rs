@@ -28,7 +28,8 @@ pub struct Child {
     repeats: Repeats,
     job: Job,
     descriptors: Vec<OwnedFd>,
-    /// False once the command has ended or was let live: dropping this does nothing.
+    /// False once the command has ended or may run on: then dropping this does
+    /// nothing.
     kill_on_drop: bool,
 }
 
@@ -60,7 +61,7 @@ impl Child {
         &self.channel
     }
 
-    pub(crate) fn keep(&mut self, descriptor: Option<OwnedFd>) {
+    pub(crate) fn keep_descriptor(&mut self, descriptor: Option<OwnedFd>) {
         self.descriptors.extend(descriptor);
     }
 
@@ -69,8 +70,8 @@ impl Child {
         self.descriptors.pop()
     }
 
-    /// Sets the number of the signal that it is sent in place of SIGTERM: an image may
-    /// ask for another one.
+    /// Sets the number of the signal that the command is sent in place of SIGTERM: an
+    /// image may ask for another one.
     pub fn set_stop_signal(&mut self, signal: i32) {
         self.process.set_stop_signal(signal);
     }
@@ -84,7 +85,8 @@ impl Child {
     }
 
     /// Lets the command run on when this process ends, and returns its process id and
-    /// its pidfd. [`crate::Life::OnItsOwn`] belongs to it.
+    /// its pidfd. The command must have been started with [`crate::Life::OnItsOwn`],
+    /// or the kernel kills it then.
     ///
     /// # Errors
     /// When the descriptor cannot be duplicated or the terminal cannot be taken back;
@@ -107,24 +109,24 @@ impl Child {
     }
 
     // ANCHOR: wait_at
-    /// Does the same, with `terminal` in the foreground.
+    /// Waits as [`Child::wait`] does, and meanwhile serves `terminal`.
     ///
     /// # Errors
     /// The kernel's reason of poll(2) or waitid(2), and the errors of `terminal`.
     // Task 0.3: a pidfd is readable once its process has ended, so no end is missed.
     pub fn wait_at(mut self, terminal: &mut dyn Foreground) -> Result<Status> {
         loop {
-            let wake = self.sleep(terminal)?;
-            if wake.signal {
+            let events = self.wait_for_events(terminal)?;
+            if events.signal {
                 self.on_signal(terminal)?;
             }
-            if wake.message {
+            if events.message {
                 self.on_message(terminal)?;
             }
-            if wake.terminal {
+            if events.terminal {
                 terminal.relay()?;
             }
-            if wake.ended {
+            if events.ended {
                 terminal.release(&self.process)?; // before the shell goes on there
                 return self.reap();
             }
@@ -132,7 +134,7 @@ impl Child {
     }
     // ANCHOR_END: wait_at
 
-    fn sleep(&self, terminal: &dyn Foreground) -> Result<Wake> {
+    fn wait_for_events(&self, terminal: &dyn Foreground) -> Result<Events> {
         let mut fds = vec![
             PollFd::new(self.process.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
@@ -152,7 +154,7 @@ impl Child {
             Some((last, rest)) if self.listening => (*last, rest),
             _ => (false, rest),
         };
-        Ok(Wake {
+        Ok(Events {
             ended: own[0],
             signal: own[1],
             message,
@@ -168,7 +170,7 @@ impl Child {
                         self.on_stop(terminal, signal)?;
                     }
                 }
-                _ if self.repeats.has(&received, Instant::now()) => {}
+                _ if self.repeats.is_repeat(&received, Instant::now()) => {}
                 _ if terminal.on_signal(&received, &self.process)? => {}
                 _ if received.must_be_forwarded() => self.forward(&received)?,
                 // The keyboard has sent it to the command, too.
@@ -192,13 +194,13 @@ impl Child {
     }
 
     fn on_stop(&self, terminal: &mut dyn Foreground, signal: i32) -> Result<()> {
-        match self.job.is_suspended(&self.process, signal) {
+        match self.job.must_stop(&self.process, signal) {
             true => terminal.suspend(&self.process, signal),
             false => Ok(()),
         }
     }
 
-    /// Waits until it has ended, and reaps it.
+    /// Waits until the command has ended, and reaps it.
     pub(crate) fn reap(&mut self) -> Result<Status> {
         let status = self.process.reap()?;
         self.kill_on_drop = false;
@@ -209,9 +211,10 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if self.kill_on_drop {
-            // An error is being returned already, so these are not reported.
+            // An error is being returned already, so errors of these calls are not
+            // reported.
             let _ = self.process.signal(Signal::SIGKILL);
-            // It may have taken the terminal before it failed.
+            // The command may have taken the terminal before it failed.
             let _ = self.job.terminal().release(&self.process);
             let _ = self.reap();
         }
@@ -219,7 +222,7 @@ impl Drop for Child {
 }
 
 /// The events that have woken the parent.
-struct Wake {
+struct Events {
     ended: bool,
     signal: bool,
     message: bool,

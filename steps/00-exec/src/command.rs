@@ -24,7 +24,7 @@ const NOT_EXECUTABLE: u8 = 126;
 /// The exit code for a command that was not found.
 const NOT_FOUND: u8 = 127;
 
-/// The kernel's reasons for a path that does not exist, or cannot.
+/// The kernel's reasons for a path that does not exist or cannot exist.
 const MISSING: [Errno; 4] =
     [Errno::ENOENT, Errno::ENOTDIR, Errno::ENAMETOOLONG, Errno::ELOOP];
 
@@ -72,12 +72,12 @@ fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
         c_strings(&command.env)?,
     );
     let Err(reason) = execve(&path, &argv, &env);
-    Err(why_not(&program, reason))
+    Err(exec_failure(&program, reason))
 }
 // ANCHOR_END: become_command
 
-/// Closes every descriptor above stderr but those in `keep`, the first of which is the
-/// channel. Code that owned one of the others must not run any more.
+/// Closes every descriptor above stderr but those in `keep`, the first of which is
+/// the channel. Code that owned a closed descriptor must not run any more.
 ///
 /// # Errors
 /// The kernel's reason of close_range(2).
@@ -113,9 +113,10 @@ fn enter(workdir: &Path) -> Result<()> {
     })
 }
 
-/// Tells whether the working directory is below the root. CVE-2024-21626: /proc/self/fd/N
-/// may lead out of it. Then the kernel knows no path to it, and answers "(unreachable)".
-/// The C library's getcwd(3) would search for a path itself, and find one.
+/// Tells whether the working directory is below this process's root directory.
+/// CVE-2024-21626: /proc/self/fd/N may lead out of it. Then the kernel knows no path
+/// to it, and answers "(unreachable)". The C library's getcwd(3) would search for a
+/// path itself, and find one.
 fn is_inside() -> bool {
     rustix::process::getcwd(Vec::new())
         .is_ok_and(|path| path.as_bytes().starts_with(b"/"))
@@ -157,7 +158,7 @@ impl Command {
         let path = OsStr::from_bytes(path.unwrap_or_default());
         match kit::find_program(path, name) {
             Some(program) => Ok(program),
-            None => Ok(look_again(path, name)?),
+            None => Ok(explain_not_found(path, name)?),
         }
     }
 }
@@ -168,14 +169,14 @@ fn name_of(entry: &OsStr) -> &[u8] {
 
 /// Explains why no program was found: exit code 126 if there is a file that cannot be
 /// executed, else 127. Returns the program if it can be executed now.
-fn look_again(path: &OsStr, name: &OsStr) -> Result<PathBuf, Failure> {
+fn explain_not_found(path: &OsStr, name: &OsStr) -> Result<PathBuf, Failure> {
     if name.is_empty() {
         return Err(not_found(name, "the command is empty"));
     }
     if name.as_bytes().contains(&b'/') {
         return check_executable(Path::new(name));
     }
-    let mut unseen = String::new();
+    let mut unsearched = String::new();
     for candidate in std::env::split_paths(path).map(|directory| directory.join(name)) {
         match stat(&candidate) {
             Ok(found) if FileType::from_raw_mode(found.st_mode).is_file() => {
@@ -183,7 +184,8 @@ fn look_again(path: &OsStr, name: &OsStr) -> Result<PathBuf, Failure> {
             }
             // A directory that we may not search holds no program for us.
             Err(reason @ Errno::EACCES) => {
-                unseen = format!("; {}: {}", candidate.display(), kit::reason(reason));
+                unsearched =
+                    format!("; {}: {}", candidate.display(), kit::reason(reason));
             }
             Err(reason) if !MISSING.contains(&reason) => {
                 let why = format!("stat: {}", kit::reason(reason));
@@ -192,7 +194,7 @@ fn look_again(path: &OsStr, name: &OsStr) -> Result<PathBuf, Failure> {
             _ => {}
         }
     }
-    let why = format!("not found in PATH ({}){unseen}", path.display());
+    let why = format!("not found in PATH ({}){unsearched}", path.display());
     Err(not_found(name, &why))
 }
 
@@ -236,7 +238,7 @@ fn not_executable(program: &Path, why: &str) -> Failure {
 
 /// Explains a failed execve. The kernel answers ENOENT also when the program exists and
 /// its interpreter does not.
-fn why_not(program: &Path, reason: Errno) -> anyhow::Error {
+fn exec_failure(program: &Path, reason: Errno) -> anyhow::Error {
     let said = kit::reason(reason);
     let failure = match interpreter::flaw(program, reason) {
         Some(flaw) => not_executable(program, &flaw.what).hint(flaw.hint),
@@ -263,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_completed_by_what_it_does_not_set_itself() {
+    fn defaults_complete_only_what_a_command_does_not_set_itself() {
         let strings = |words: &[&str]| words.iter().map(OsString::from).collect();
         let own = Command { env: strings(&["A=1", "A=2"]), ..Command::default() };
         let (argv, env) = (strings(&["sh"]), strings(&["PATH=/bin", "A=0"]));

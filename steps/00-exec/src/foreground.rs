@@ -1,8 +1,8 @@
 //! The terminal while the command runs.
 //!
-//! Steps 0 to 3 lend the command the caller's own terminal: it becomes the foreground
-//! process group (termios, tcsetpgrp(3)), so that Ctrl-C and Ctrl-Z reach it, and only
-//! once.
+//! Steps 0 to 3 lend the command the caller's own terminal: the command becomes the
+//! foreground process group (termios, tcsetpgrp(3)), so that Ctrl-C and Ctrl-Z reach
+//! the command, and only once.
 
 use std::fs::File;
 use std::io::{IsTerminal, stdin, stdout};
@@ -22,8 +22,9 @@ use crate::signals::{Received, stop_self};
 pub enum Job {
     /// A process group of its own, in the foreground of the caller's terminal.
     Foreground,
-    /// The parent's process group, because that is not in the foreground, or shares it
-    /// with the other commands of a pipeline. Taking the foreground would stop them.
+    /// The parent's process group, which is not in the foreground or contains the
+    /// other commands of a pipeline. If the new process took the foreground, those
+    /// would stop.
     Background,
     /// A process group of its own, without a terminal. A signal that is sent to the
     /// caller's group reaches it through its parent only, and so only once.
@@ -74,9 +75,9 @@ impl Job {
     /// Chooses the job by the caller's terminal. Call it before the clone: in a new PID
     /// namespace every process group outside has the number 0.
     pub(crate) fn inherited() -> Self {
-        let alone = stdin().is_terminal() && stdout().is_terminal();
+        let outside_pipeline = stdin().is_terminal() && stdout().is_terminal();
         match tty() {
-            Some(tty) if alone && is_foreground(&tty) => Job::Foreground,
+            Some(tty) if outside_pipeline && is_foreground(&tty) => Job::Foreground,
             Some(_) => Job::Background,
             None => Job::Apart,
         }
@@ -95,12 +96,13 @@ impl Job {
         }
     }
 
-    /// Tells whether this process stops when the command has been stopped by the signal
-    /// of this number: only as a job of a terminal, whose shell can continue it.
-    /// Elsewhere nobody would, and a stopped runtime forwards no signal.
-    pub(crate) fn is_suspended(self, command: &Process, signal: i32) -> bool {
+    /// Tells whether this process must stop, too, after the signal of this number has
+    /// stopped the command. Only a job of a shell must, because the shell can
+    /// continue it. Without a shell nobody would continue this process, and a stopped
+    /// runtime forwards no signal.
+    pub(crate) fn must_stop(self, command: &Process, signal: i32) -> bool {
         let Some(tty) = tty().filter(|_| has_shell()) else { return false };
-        // The terminal stops a job of the background that wants to use it.
+        // The kernel stops a background job that wants to use the terminal.
         let wants_terminal = self != Job::Session && asks_for_terminal(signal);
         wants_terminal
             || tcgetpgrp(&tty).is_ok_and(|it| it == getpgrp() || it == command.pid())

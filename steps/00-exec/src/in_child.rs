@@ -64,7 +64,7 @@ pub fn fail(parent: &Channel, error: &anyhow::Error) -> ! {
 /// When its output cannot be written.
 pub fn finish(parent: &Channel) -> Result<Infallible> {
     std::io::stdout().flush().context("write to stdout")?;
-    parent.started()?;
+    parent.send_started()?;
     end(0)
 }
 

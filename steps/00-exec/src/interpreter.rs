@@ -1,6 +1,6 @@
-//! Why the kernel does not execute a file that is there: the interpreter that it names,
-//! in its `#!` line or as the loader in its ELF header, and the machine that it is made
-//! for. See execve(2).
+//! Explains why the kernel does not execute a file that exists. The cause may be the
+//! interpreter that the file names, in its `#!` line or as the loader in its ELF
+//! header; or the machine that the file is made for. See execve(2).
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -23,9 +23,9 @@ pub(crate) struct Flaw {
 }
 
 /// The most `#!` lines that the kernel follows.
-const DEEPEST: usize = 5;
+const MAX_DEPTH: usize = 5;
 /// The kernel reads this many bytes of a file, and so of its `#!` line.
-const HEAD: u64 = 256;
+const HEAD_SIZE: u64 = 256;
 
 const NOT_INSTALLED: &str = "the program is made for another root file system, or its interpreter is not installed";
 /// The hint for a file in a format that the kernel does not know (ENOEXEC).
@@ -33,21 +33,22 @@ pub(crate) const NO_FORMAT: &str =
     "it is neither a program for this machine nor a script that begins with #!";
 
 /// Finds the flaw for which the kernel has refused to execute `program`, or an
-/// interpreter of it, with this error. None: it is not one of the file's content.
+/// interpreter of it, with this error. None: the content of the files is not the
+/// cause.
 pub(crate) fn flaw(program: &Path, error: Errno) -> Option<Flaw> {
     let mut program = program.to_path_buf();
-    for depth in 0..DEEPEST {
+    for depth in 0..MAX_DEPTH {
         let (file, head) = read_head(&program)?;
         if let Some(line) = head.strip_prefix(b"#!") {
             program = match interpreter(line) {
                 Ok(path) => path,
-                Err(what) => return Some(of_line(what)),
+                Err(what) => return Some(flaw_of_line(what)),
             };
-            if let Some(flaw) = of_interpreter("#! line", &program) {
+            if let Some(flaw) = flaw_of_interpreter("#! line", &program) {
                 return Some(flaw);
             }
         } else if let Some(elf) = Elf::of(&file, &head) {
-            let flaw = of_elf(&elf, error)?;
+            let flaw = flaw_of_elf(&elf, error)?;
             return Some(match depth {
                 0 => flaw,
                 _ => Flaw {
@@ -60,7 +61,7 @@ pub(crate) fn flaw(program: &Path, error: Errno) -> Option<Flaw> {
         }
     }
     (error == Errno::ELOOP).then(|| Flaw {
-        what: format!("its interpreter is a script, too, more than {DEEPEST} times"),
+        what: format!("its interpreter is a script, too, more than {MAX_DEPTH} times"),
         hint: "name a program in the #! line".into(),
     })
 }
@@ -84,11 +85,11 @@ fn read_head(program: &Path) -> Option<(File, Vec<u8>)> {
         return None;
     }
     let mut head = Vec::new();
-    file.by_ref().take(HEAD).read_to_end(&mut head).ok()?;
+    file.by_ref().take(HEAD_SIZE).read_to_end(&mut head).ok()?;
     Some((file, head))
 }
 
-/// Finds the interpreter in what stands behind `#!`, or explains why the kernel finds
+/// Finds the interpreter in the text after `#!`, or explains why the kernel finds
 /// none.
 fn interpreter(line: &[u8]) -> Result<PathBuf, &'static str> {
     let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\0');
@@ -97,7 +98,7 @@ fn interpreter(line: &[u8]) -> Result<PathBuf, &'static str> {
     let length = word.iter().position(is_end);
     match length.unwrap_or(word.len()) {
         // A path that is cut off could be that of another program.
-        _ if length.is_none() && line.len() as u64 == HEAD - 2 => {
+        _ if length.is_none() && line.len() as u64 == HEAD_SIZE - 2 => {
             Err("the interpreter in its #! line has a path that is too long: \
                  the kernel reads 255 bytes of the line")
         }
@@ -106,13 +107,13 @@ fn interpreter(line: &[u8]) -> Result<PathBuf, &'static str> {
     }
 }
 
-fn of_line(what: &str) -> Flaw {
+fn flaw_of_line(what: &str) -> Flaw {
     let hint = "shorten the path by a link, or run the script by its interpreter: INTERPRETER FILE";
     Flaw { what: what.into(), hint: hint.into() }
 }
 
 /// Explains what is wrong with an interpreter that a file names.
-fn of_interpreter(named_in: &str, path: &Path) -> Option<Flaw> {
+fn flaw_of_interpreter(named_in: &str, path: &Path) -> Option<Flaw> {
     let asks = |is: &str| format!("its {named_in} asks for {path:?}, which {is}");
     if !path.exists() {
         let hint = match path.as_os_str().as_bytes().ends_with(b"\r") {
@@ -134,14 +135,15 @@ fn of_interpreter(named_in: &str, path: &Path) -> Option<Flaw> {
     Some(Flaw { what: asks(wrong), hint: "name a program in it".into() })
 }
 
-fn of_elf(elf: &Elf<'_>, error: Errno) -> Option<Flaw> {
+fn flaw_of_elf(elf: &Elf<'_>, error: Errno) -> Option<Flaw> {
     let here = std::env::consts::ARCH;
     match (elf.foreign_machine(), error) {
         (Some(machine), Errno::ENOEXEC) => Some(Flaw {
             what: format!("it is a program for {machine}, and this machine is {here}"),
             hint: format!("take the one for {here}; or have the host emulate {machine}: binfmt_misc"),
         }),
-        // With the flag F the kernel opens the emulator on the host, and keeps it open.
+        // With the flag F the kernel opens the emulator once, on the host, and keeps
+        // it open.
         (Some(machine), Errno::ENOENT) => Some(Flaw {
             what: format!("it is a program for {machine}, whose emulator (binfmt_misc) is not there"),
             hint: "register the emulator on the host with the flag F, or install it in the root file system".into(),
@@ -149,7 +151,7 @@ fn of_elf(elf: &Elf<'_>, error: Errno) -> Option<Flaw> {
         (None, Errno::ENOEXEC) => {
             Some(Flaw { what: elf.flaw().into(), hint: NO_FORMAT.into() })
         }
-        (None, _) => of_interpreter("ELF header", &elf.loader()?),
+        (None, _) => flaw_of_interpreter("ELF header", &elf.loader()?),
         _ => None,
     }
 }
@@ -170,7 +172,7 @@ mod tests {
         file
     }
 
-    fn what(bytes: &[u8], error: Errno) -> Option<String> {
+    fn describe_flaw(bytes: &[u8], error: Errno) -> Option<String> {
         Some(flaw(file(bytes).path(), error)?.what)
     }
 
@@ -187,7 +189,7 @@ mod tests {
         let inner = file(b"#! /no/such/sh -e\n");
         let outer = format!("#!{}\n", inner.path().display());
         assert_eq!(
-            what(outer.as_bytes(), Errno::ENOENT).unwrap(),
+            describe_flaw(outer.as_bytes(), Errno::ENOENT).unwrap(),
             "its #! line asks for \"/no/such/sh\", which is not there"
         );
         let flaw = flaw(file(b"#!/bin/sh\r\n").path(), Errno::ENOENT).unwrap();
@@ -202,11 +204,12 @@ mod tests {
         for (path, arguments, words) in
             [(300, 0, "too long"), (254, 0, "too long"), (20, 300, "is not there")]
         {
-            let found = what(line(path, arguments).as_bytes(), Errno::ENOEXEC).unwrap();
+            let found = describe_flaw(line(path, arguments).as_bytes(), Errno::ENOEXEC)
+                .unwrap();
             assert!(found.contains(words), "{path}, {arguments}: {found}");
         }
         for empty in ["#!\n", "#!   \n", "#!"] {
-            let found = what(empty.as_bytes(), Errno::ENOEXEC).unwrap();
+            let found = describe_flaw(empty.as_bytes(), Errno::ENOEXEC).unwrap();
             assert_eq!(found, "its #! line names no interpreter", "{empty:?}");
         }
     }
@@ -214,33 +217,33 @@ mod tests {
     #[test]
     fn a_program_for_another_machine_is_not_blamed_on_its_loader() {
         let sparc = elf_with(18, 43);
-        let found = what(&sparc, Errno::ENOEXEC).unwrap();
+        let found = describe_flaw(&sparc, Errno::ENOEXEC).unwrap();
         assert!(found.starts_with("it is a program for sparc64, and this"), "{found}");
-        assert!(what(&sparc, Errno::ENOENT).unwrap().contains("emulator"));
+        assert!(describe_flaw(&sparc, Errno::ENOENT).unwrap().contains("emulator"));
         let interpreter = file(&sparc);
         let script = format!("#!{}\n", interpreter.path().display());
-        let found = what(script.as_bytes(), Errno::ENOEXEC).unwrap();
+        let found = describe_flaw(script.as_bytes(), Errno::ENOEXEC).unwrap();
         assert!(found.starts_with("its interpreter \"/"), "{found}");
-        let unknown = what(&elf_with(18, 999), Errno::ENOEXEC).unwrap();
+        let unknown = describe_flaw(&elf_with(18, 999), Errno::ENOEXEC).unwrap();
         assert!(unknown.contains("the ELF number 999"), "{unknown}");
     }
 
     #[test]
     fn an_object_file_and_a_header_that_is_cut_off_are_no_programs() {
-        let object = what(&elf_with(16, 1), Errno::ENOEXEC).unwrap();
+        let object = describe_flaw(&elf_with(16, 1), Errno::ENOEXEC).unwrap();
         assert!(object.contains("not a program"), "{object}");
-        let cut_off = what(b"\x7fELF\x02", Errno::ENOEXEC).unwrap();
+        let cut_off = describe_flaw(b"\x7fELF\x02", Errno::ENOEXEC).unwrap();
         assert!(cut_off.contains("not complete"), "{cut_off}");
     }
 
     #[test]
-    fn a_file_without_a_flaw_of_its_own_has_none() {
+    fn no_flaw_is_found_in_a_working_program_in_plain_text_or_in_a_missing_file() {
         let this = std::env::current_exe().unwrap();
         let (file_of_this, head) = read_head(&this).unwrap();
         let loader = Elf::of(&file_of_this, &head).unwrap().loader();
         assert!(loader.is_some_and(|loader| loader.exists()));
         assert_eq!(flaw(&this, Errno::ENOENT), None);
-        assert_eq!(what(b"hello\n", Errno::ENOEXEC), None);
+        assert_eq!(describe_flaw(b"hello\n", Errno::ENOEXEC), None);
         assert_eq!(flaw(Path::new("/no/such/file"), Errno::ENOENT), None);
     }
 }

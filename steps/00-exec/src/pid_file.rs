@@ -1,4 +1,5 @@
-//! `--pid-file`: a file with the process id of the command, as long as it lives.
+//! `--pid-file`: a file with the process id of the command, as long as the command
+//! runs.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -17,7 +18,7 @@ pub struct PidFile(Option<PathBuf>);
 
 /// A file with the process id of a running command. Dropping it removes the file.
 #[derive(Debug)]
-pub struct Written(Option<(PathBuf, String)>);
+pub struct WrittenPidFile(Option<(PathBuf, String)>);
 
 impl PidFile {
     /// Checks that the file can be written, before anything is started.
@@ -45,18 +46,18 @@ impl PidFile {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(self, child: &Child) -> Result<Written> {
-        let PidFile(Some(path)) = self else { return Ok(Written(None)) };
+    pub fn write(self, child: &Child) -> Result<WrittenPidFile> {
+        let PidFile(Some(path)) = self else { return Ok(WrittenPidFile(None)) };
         let text = format!("{}\n", child.pid());
-        let mut aside = path.as_os_str().to_os_string();
+        let mut temporary = path.as_os_str().to_os_string();
         // A random name, and O_EXCL: so it is no link that another user has made.
-        aside.push(format!(".{}", Id::random()?));
+        temporary.push(format!(".{}", Id::random()?));
         let write = || {
-            let mut file = File::create_new(&aside)?;
+            let mut file = File::create_new(&temporary)?;
             let written = file
                 .write_all(text.as_bytes())
-                .and_then(|()| fs::rename(&aside, &path));
-            written.inspect_err(|_| drop(fs::remove_file(&aside)))
+                .and_then(|()| fs::rename(&temporary, &path));
+            written.inspect_err(|_| drop(fs::remove_file(&temporary)))
         };
         kit::call(
             "--pid-file: others find the process by it",
@@ -65,7 +66,7 @@ impl PidFile {
             write,
         )
         .hint(HINT)?;
-        Ok(Written(Some((path, text))))
+        Ok(WrittenPidFile(Some((path, text))))
     }
 }
 
@@ -86,18 +87,18 @@ fn read(path: &Path) -> io::Result<String> {
 /// More bytes than any process id and its newline have.
 const LONGEST: u64 = 32;
 
-impl Written {
+impl WrittenPidFile {
     /// Leaves the file, for a command that outlives this process.
     pub fn leave(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Written {
+impl Drop for WrittenPidFile {
     fn drop(&mut self) {
         let Some((path, text)) = &self.0 else { return };
-        // By now it may be gone or overwritten; or a FIFO or a link, where the
-        // container can write.
+        // By now the file may be removed or overwritten. If the container can write
+        // there, it may also be a FIFO or a link.
         if read(path).is_ok_and(|now| now == *text) {
             let _ = fs::remove_file(path);
         }

@@ -1,4 +1,4 @@
-//! A started process as its parent holds it: by its pidfd, which never comes to mean
+//! A started process. Its parent refers to it by a pidfd, which never comes to mean
 //! another process.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,7 +18,7 @@ use crate::sys;
 pub struct Process {
     pid: Pid,
     pidfd: OwnedFd,
-    /// Its number: it may be a real-time signal.
+    /// A number, because it may be a real-time signal, which has no name.
     stop_signal: i32,
 }
 
@@ -44,10 +44,10 @@ impl Process {
         self.send(signal as i32)
     }
 
-    /// Forwards a signal that this process has received; in place of SIGTERM, the stop
-    /// signal. A process that is stopped does not handle a signal before it goes on, so
-    /// one that is to end it is followed by SIGCONT. A shell's kill does the same, and
-    /// systemd.kill(5).
+    /// Forwards a signal that this process has received; in place of SIGTERM, the
+    /// stop signal. A stopped process handles no signal before it goes on, so SIGCONT
+    /// follows a signal that is to end it. A shell's kill and systemd.kill(5) do the
+    /// same.
     ///
     /// # Errors
     /// The kernel's reason of pidfd_send_signal(2).
@@ -72,7 +72,8 @@ impl Process {
         }
     }
 
-    /// Returns the number of the signal that has stopped it since the last call.
+    /// Returns the number of the signal that has stopped the process since the last
+    /// call.
     pub(crate) fn stopping_signal(&self) -> Result<Option<i32>> {
         let flags = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
         match waitid(WaitId::PidFd(self.as_fd()), flags) {

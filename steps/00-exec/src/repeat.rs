@@ -1,6 +1,6 @@
-//! Recognizes a signal that arrives twice. timeout(1), for one, sends its signal to its
-//! child, and then to the whole process group. Programs that take a second SIGTERM for
-//! "at once" would be cut off.
+//! Recognizes a signal that arrives twice. timeout(1), for one, sends its signal to
+//! its child, and then to the whole process group. Programs that take a second
+//! SIGTERM as an order to exit at once could not finish their work.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use nix::sys::signal::Signal;
 
 use crate::signals::{Received, TERMINATION};
 
-/// A signal that its sender repeats within this time is the same one. Nobody can type
-/// so fast, and the kernel itself delivers two signals of one number as one as long as
-/// the first is pending: signal(7).
+/// A signal that its sender repeats within this time counts as the same signal.
+/// Nobody can type so fast, and the kernel itself delivers two signals of one number
+/// as one as long as the first is pending: signal(7).
 const REPEATED_WITHIN: Duration = Duration::from_millis(50);
 
 /// Recognizes a repeated signal.
@@ -20,8 +20,8 @@ pub(crate) struct Repeats {
 }
 
 impl Repeats {
-    /// Tells whether this signal, received now, is one that was received already.
-    pub(crate) fn has(&mut self, received: &Received, now: Instant) -> bool {
+    /// Tells whether this signal, received now, repeats the last one.
+    pub(crate) fn is_repeat(&mut self, received: &Received, now: Instant) -> bool {
         let Some(signal) = received.name().filter(|it| TERMINATION.contains(it)) else {
             return false;
         };
@@ -52,12 +52,12 @@ mod tests {
         let (mut repeats, start) = (Repeats::default(), Instant::now());
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let term = received(Signal::SIGTERM, 7);
-        assert!(!repeats.has(&term, at(0)));
-        assert!(repeats.has(&term, at(10)));
-        assert!(!repeats.has(&received(Signal::SIGINT, 7), at(11)));
-        assert!(!repeats.has(&term, at(12)), "it is another than the last");
-        assert!(!repeats.has(&received(Signal::SIGTERM, 8), at(13)));
-        assert!(!repeats.has(&received(Signal::SIGTERM, 8), at(100)));
+        assert!(!repeats.is_repeat(&term, at(0)));
+        assert!(repeats.is_repeat(&term, at(10)));
+        assert!(!repeats.is_repeat(&received(Signal::SIGINT, 7), at(11)));
+        assert!(!repeats.is_repeat(&term, at(12)), "it is another than the last");
+        assert!(!repeats.is_repeat(&received(Signal::SIGTERM, 8), at(13)));
+        assert!(!repeats.is_repeat(&received(Signal::SIGTERM, 8), at(100)));
     }
 
     #[test]
@@ -66,8 +66,8 @@ mod tests {
         let key = Received { was_sent: false, ..received(Signal::SIGINT, 0) };
         let real_time = Received { number: 40, ..received(Signal::SIGTERM, 7) };
         for it in [received(Signal::SIGUSR1, 7), key, real_time] {
-            assert!(!repeats.has(&it, now));
-            assert!(!repeats.has(&it, now), "{it:?}");
+            assert!(!repeats.is_repeat(&it, now));
+            assert!(!repeats.is_repeat(&it, now), "{it:?}");
         }
     }
 }

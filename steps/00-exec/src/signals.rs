@@ -26,7 +26,8 @@ pub struct Received {
     /// True if a process sent it, with kill(2); false if the kernel did, for a key or a
     /// child.
     pub was_sent: bool,
-    /// The process that sent it, as we see it; 0 where we see none.
+    /// The id of the process that sent it, in our PID namespace; 0 if it has none
+    /// there.
     pub sender: u32,
 }
 
@@ -36,12 +37,14 @@ impl Received {
         Signal::try_from(self.number).ok()
     }
 
-    /// Tells whether only this process has received it, so that the command must be
-    /// sent it. That is every signal but the kernel's for the terminal, which it sends
-    /// to the command as well, and for our own writes. The kernel sends a hang-up of
-    /// the terminal only to the leader of the session, which may be this process, and a
-    /// timer's signal only to the process that has set it: our caller may have done so
-    /// before it became us (alarm(2)).
+    /// Tells whether only this process has received the signal, so that it must be
+    /// forwarded to the command. Two kinds must not: the kernel's signals of the
+    /// terminal, which it sends to the command as well, and those for our own writes.
+    ///
+    /// The kernel sends a hang-up of the terminal only to the leader of the session,
+    /// which may be this process. It sends a timer's signal only to the process that
+    /// has set the timer: our caller may have set one before it executed us
+    /// (alarm(2)).
     pub fn must_be_forwarded(&self) -> bool {
         use Signal::*;
         let of_the_terminal =
@@ -63,11 +66,11 @@ impl Signals {
     pub fn block() -> Result<Self> {
         let all = SigSet::all();
         all.thread_block().context("sigprocmask(block all)")?;
-        // Only if it is ignored: setting it also discards a SIGCHLD that is pending.
+        // Only if it is ignored: the call also discards a pending SIGCHLD.
         if sys::is_ignored(Signal::SIGCHLD) {
             sys::stop_ignoring_sigchld();
         }
-        Self::read_from(all)
+        Self::open(all)
     }
 
     /// Unblocks every signal.
@@ -78,16 +81,16 @@ impl Signals {
         SigSet::all().thread_unblock().context("sigprocmask(unblock all)")
     }
 
-    /// SIGHUP, SIGINT, SIGQUIT, SIGALRM and SIGTERM, which end a program. The caller has
-    /// blocked all signals.
+    /// Returns only the signals that end a program: SIGHUP, SIGINT, SIGQUIT, SIGALRM
+    /// and SIGTERM. The caller has blocked all signals.
     ///
     /// # Errors
     /// The kernel's reason of signalfd(2).
     pub fn termination() -> Result<Self> {
-        Self::read_from(TERMINATION.into_iter().collect())
+        Self::open(TERMINATION.into_iter().collect())
     }
 
-    fn read_from(signals: SigSet) -> Result<Self> {
+    fn open(signals: SigSet) -> Result<Self> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let mut not_ignored = signals;
         signals
@@ -127,7 +130,8 @@ impl Signals {
 pub fn stop_self(signal: i32) -> Result<()> {
     let signal = stop_signal(signal);
     let only: SigSet = [signal].into_iter().collect();
-    // It is pending while it is blocked. The same signal from elsewhere merges with it.
+    // The signal is pending while it is blocked. The same signal from elsewhere
+    // merges with it.
     kill(getpid(), signal)
         .with_context(|| format!("kill({signal}), to stop as the command has"))?;
     only.thread_unblock().context("sigprocmask(unblock, to stop)")?;

@@ -28,9 +28,9 @@ pub struct Spawn<'a> {
     before_start: Option<BeforeStart<'a>>,
     job: Job,
     life: Life,
-    /// Set in an init: the channel to its own parent, which prints the narration before
+    /// Set in an init: the channel to the runtime, which prints the narration before
     /// the command prints anything.
-    above: Option<&'a Channel>,
+    runtime: Option<&'a Channel>,
 }
 
 impl<'a> Spawn<'a> {
@@ -43,18 +43,18 @@ impl<'a> Spawn<'a> {
             before_start: None,
             job: Job::inherited(),
             life: Life::WithUs,
-            above: None,
+            runtime: None,
         }
     }
 
-    /// Starts it in this cgroup (v2 only; clone3(2), CLONE_INTO_CGROUP).
+    /// Starts the process in this cgroup (v2 only; clone3(2), CLONE_INTO_CGROUP).
     pub fn into_cgroup(mut self, cgroup: Option<BorrowedFd<'a>>) -> Self {
         self.cgroup = cgroup;
         self
     }
 
-    /// Makes the child wait until the parent has run `prepare` for it. If that fails,
-    /// the child does not start.
+    /// Makes the child wait until the parent has run `prepare` for it. If `prepare`
+    /// fails, the child does not become the command.
     pub fn before_start(
         mut self,
         prepare: impl FnOnce(Pid) -> Result<()> + 'a,
@@ -70,15 +70,16 @@ impl<'a> Spawn<'a> {
         self
     }
 
-    /// Sets whether it is killed when this process ends. By default it is.
+    /// Sets whether the child is killed when this process ends. By default it is.
     pub fn life(mut self, life: Life) -> Self {
         self.life = life;
         self
     }
 
-    /// Makes it the child of an init, whose own parent is at the other end of `above`.
-    pub fn below_init(mut self, above: &'a Channel) -> Self {
-        self.above = Some(above);
+    /// Makes the process the child of an init. `runtime` is the channel from the init
+    /// to its own parent, the runtime.
+    pub fn below_init(mut self, runtime: &'a Channel) -> Self {
+        self.runtime = Some(runtime);
         self.job = Job::Inherited;
         self
     }
@@ -161,7 +162,7 @@ impl<'a> Spawn<'a> {
                 .map_err(|error| child.failed_already().map_or(error, Into::into))?;
             child.channel().send(&Message::Go)?;
         }
-        child.follow_start(self.above)?;
+        child.follow_start(self.runtime)?;
         Ok(child)
     }
 
@@ -174,7 +175,7 @@ impl<'a> Spawn<'a> {
         // to send an error.
         let parent: &'static Channel = Box::leak(Box::new(parent.with_life(self.life)));
         end_on_panic(parent);
-        let who = if self.above.is_some() { Who::Grandchild } else { Who::Child };
+        let who = if self.runtime.is_some() { Who::Grandchild } else { Who::Child };
         narration::forward(who, move |line| {
             let _ = parent.send(&Message::Narrated(line));
         });
@@ -253,12 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn a_child_on_its_own_outlives_us_and_another_does_not() {
-        let Some(output) =
-            run_alone("a_child_on_its_own_outlives_us_and_another_does_not")
-        else {
+    fn a_child_on_its_own_outlives_its_parent_and_any_other_child_does_not() {
+        let Some(output) = run_alone(
+            "a_child_on_its_own_outlives_its_parent_and_any_other_child_does_not",
+        ) else {
             for life in [Life::WithUs, Life::OnItsOwn] {
-                // It lets go of our output, for which the test waits.
+                // The command closes our stdout: the test waits until every process
+                // has closed it.
                 let script = "exec sleep 300 <&- >&- 2>&-";
                 let command = crate::Command {
                     argv: ["/bin/sh", "-c", script].map(Into::into).into(),
@@ -279,10 +281,10 @@ mod tests {
         let pids =
             printed(&output, "pid: ").into_iter().map(|pid| pid.parse().unwrap());
         let [with_us, on_its_own] = pids.collect::<Vec<i32>>().try_into().unwrap();
-        let is_dead = |pid: i32, patience: u16| {
+        let is_dead = |pid: i32, timeout_ms: u16| {
             let pid = rustix::process::Pid::from_raw(pid).unwrap();
             rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-                .map_or(true, |pidfd| wait_until_dead(&pidfd, patience))
+                .map_or(true, |pidfd| wait_until_dead(&pidfd, timeout_ms))
         };
         assert!(is_dead(with_us, 10_000));
         assert!(!is_dead(on_its_own, 0));
@@ -292,9 +294,9 @@ mod tests {
 
     /// Waits some milliseconds for the end of the process; returns whether it has
     /// ended.
-    fn wait_until_dead(pidfd: &impl AsFd, patience: u16) -> bool {
+    fn wait_until_dead(pidfd: &impl AsFd, timeout_ms: u16) -> bool {
         use nix::poll::{PollFd, PollFlags, poll};
-        poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], patience).unwrap()
+        poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], timeout_ms).unwrap()
             > 0
     }
 

@@ -1,4 +1,4 @@
-//! The start of a child as its parent follows it: the messages until the exec, or until
+//! The parent's side of a start: it handles the child's messages until the exec or
 //! the failure.
 
 use std::os::fd::AsFd;
@@ -14,28 +14,31 @@ use crate::child::Child;
 use crate::signals::Signals;
 use crate::status::Status;
 
-/// The time that an exec may take once a signal is to end this process, in
+/// The time that an exec may take after a signal that is to end this process, in
 /// milliseconds.
-const EXEC_TAKES: u16 = 1000;
+const EXEC_TIMEOUT: u16 = 1000;
 
 impl Child {
     /// Handles the child's messages until it has become the command, or has failed.
     ///
-    /// `above` is set in an init: the channel to its own parent.
-    pub(crate) fn follow_start(&mut self, above: Option<&Channel>) -> Result<()> {
+    /// `runtime` is set in an init: the channel to the runtime, which is the init's
+    /// parent.
+    pub(crate) fn follow_start(&mut self, runtime: Option<&Channel>) -> Result<()> {
         // The parent of an init reads these signals itself, and ends the init.
-        let ending = above.is_none().then(Signals::termination).transpose()?;
+        let termination = runtime.is_none().then(Signals::termination).transpose()?;
         let mut executing = false;
         loop {
-            if let Some(ending) = &ending {
-                self.expect_message(ending, executing)?;
+            if let Some(termination) = &termination {
+                self.wait_for_message(termination, executing)?;
             }
             match self.channel().receive()? {
                 Some((Message::Narrated(line), _)) => narration::relay(line),
-                Some((Message::Descriptor, descriptor)) => self.keep(descriptor),
+                Some((Message::Descriptor, descriptor)) => {
+                    self.keep_descriptor(descriptor)
+                }
                 Some((Message::Executing, _)) => {
                     executing = true;
-                    above.map_or(Ok(()), Channel::announce_exec)?;
+                    runtime.map_or(Ok(()), Channel::announce_exec)?;
                     self.channel().send(&Message::Go)?;
                 }
                 Some((Message::Failed(failure), _)) => return Err(failure.into()),
@@ -66,21 +69,22 @@ impl Child {
         None
     }
 
-    /// Waits for a message. A signal that is to end this process does so also while the
-    /// child hangs, perhaps in a file system that does not answer; dropping the child
+    /// Waits for a message, or fails when a signal is to end this process. The child
+    /// may hang, perhaps in a file system that does not answer; dropping the child
     /// then kills it.
-    fn expect_message(&self, ending: &Signals, executing: bool) -> Result<()> {
+    fn wait_for_message(&self, termination: &Signals, executing: bool) -> Result<()> {
         let message = || PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
-        let mut ready = [message(), PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
+        let mut ready =
+            [message(), PollFd::new(termination.as_fd(), PollFlags::POLLIN)];
         wait_for(&mut ready, PollTimeout::NONE)?;
-        // If the command runs by now, it has the signal from the keyboard or will have
-        // it from us.
+        // If the command runs by now, it has received the signal from the keyboard,
+        // or we shall forward it.
         if ready[0].any() == Some(true)
-            || executing && wait_for(&mut [message()], EXEC_TAKES)?
+            || executing && wait_for(&mut [message()], EXEC_TIMEOUT)?
         {
             return Ok(());
         }
-        let Some(received) = ending.read()?.pop() else { return Ok(()) };
+        let Some(received) = termination.read()?.pop() else { return Ok(()) };
         let name = received.name().map_or("a signal", Signal::as_str);
         let code = Status::Killed(received.number).code();
         Err(Failure::new(format_args!("{name} came before the command ran"))
@@ -98,7 +102,8 @@ impl Child {
     }
 }
 
-/// Waits until one of them is ready, or the time is over; returns whether one is.
+/// Waits until a descriptor is ready or the time is over; returns whether one is
+/// ready.
 fn wait_for(
     ready: &mut [PollFd<'_>],
     timeout: impl Into<PollTimeout> + Copy,

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_code_of_a_killed_command_is_128_and_the_signal() {
+    fn the_exit_code_of_a_killed_command_is_128_plus_the_signal() {
         assert_eq!((Status::Exited(7).code(), Status::Killed(9).code()), (7, 137));
     }
 }

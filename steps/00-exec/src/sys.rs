@@ -9,7 +9,7 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-/// The side of a clone on which this process is.
+/// The process in which clone3 has returned.
 pub enum Cloned {
     /// The caller, with the new process and its pidfd.
     Parent(Pid, OwnedFd),
@@ -70,8 +70,8 @@ pub fn clone3(
 /// pidfd_send_signal(2): sends a signal by its number; real-time signals have no names.
 pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     let (info, flags) = (std::ptr::null::<libc::siginfo_t>(), 0);
-    // SAFETY: plain numbers, and a null pointer, which the call allows: it then fills
-    // in kill(2)'s.
+    // SAFETY: plain numbers, and a null pointer, which the call allows: the kernel
+    // then fills in the same as for kill(2).
     match unsafe {
         libc::syscall(
             libc::SYS_pidfd_send_signal,

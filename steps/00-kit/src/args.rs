@@ -1,5 +1,5 @@
-//! The options that every step has, as clap reads them. They become plain values here,
-//! and nothing below knows clap or reads the environment.
+//! The options that every step has, parsed by clap. They become plain values here, so
+//! that the rest of the code needs neither clap nor the environment.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,17 +22,18 @@ pub struct ExplainArgs {
 }
 
 impl ExplainArgs {
-    /// Starts the narration, if it was asked for. A step that this program does not
-    /// have is a usage error, which names those that it has and ends the program.
+    /// Starts the narration, if it was asked for. If this program does not have the
+    /// requested step, that is a usage error: it names the steps that there are, and
+    /// ends the program.
     #[track_caller]
     pub fn start(&self) {
         let Some(plan) = self.explain else { return };
-        if let Err(wrong) = narration::start(plan) {
-            let wrong = format!(
-                "invalid value for '--explain': {wrong}\n\n\
+        if let Err(reason) = narration::start(plan) {
+            let message = format!(
+                "invalid value for '--explain': {reason}\n\n\
                  For more information, try '--help'.\n"
             );
-            clap::Error::raw(ErrorKind::InvalidValue, wrong).exit();
+            clap::Error::raw(ErrorKind::InvalidValue, message).exit();
         }
     }
 }
@@ -46,7 +47,7 @@ pub struct DoctorArgs {
 }
 
 impl DoctorArgs {
-    /// The format that was asked for.
+    /// Returns the requested format.
     pub fn format(&self) -> Format {
         self.format
     }
@@ -80,20 +81,24 @@ impl RunDirArgs {
         let user = geteuid();
         self.run_dir.clone().unwrap_or_else(|| match user.is_root() {
             true => "/run/kiste".into(),
-            false => of_user(user.as_raw()),
+            false => default_of_user(user.as_raw()),
         })
     }
 }
 
-/// The place of an ordinary user. Any user can make any name in /tmp, and it would be
-/// refused. So it comes after those that only this user can make something in, and
-/// where another has the name, the user's home does.
-fn of_user(uid: u32) -> PathBuf {
+/// Returns the default directory of an ordinary user.
+///
+/// In /tmp, another user may have made a directory of this name, which would be
+/// refused. So the directories in which only this user can make entries come first.
+/// If the name in /tmp belongs to another user, a directory in this user's home is
+/// the default.
+fn default_of_user(uid: u32) -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(runtime) = variable("XDG_RUNTIME_DIR") {
         return Path::new(&runtime).join("kiste");
     }
-    // The login manager has made it, and this program was not started by a login.
+    // The login manager makes this directory. The variable is unset if no login has
+    // started this program.
     let runtime = Path::new("/run/user").join(uid.to_string());
     if owner(&runtime) == Some(uid) {
         return runtime.join("kiste");
@@ -106,7 +111,7 @@ fn of_user(uid: u32) -> PathBuf {
     }
 }
 
-/// The user whom a path belongs to, if there is something.
+/// Returns the owner of a path, if the path exists.
 fn owner(path: &Path) -> Option<u32> {
     path.symlink_metadata().ok().map(|found| found.uid())
 }
@@ -116,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_option_says_where_run_directories_are_and_root_needs_none() {
+    fn without_the_option_the_parent_is_run_kiste_only_for_uid_0() {
         let parent = |run_dir: Option<&str>| {
             RunDirArgs { run_dir: run_dir.map(PathBuf::from) }.parent()
         };

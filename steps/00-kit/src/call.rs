@@ -53,8 +53,8 @@ pub fn announce(why: &str, name: &str, operands: impl Display) {
 /// The result of a call, as the narration shows it.
 pub trait Outcome {
     /// Returns the result in the kernel's words: `0`, a descriptor, a process id, a
-    /// count. None where another process narrates it: in the child, the parent has
-    /// already narrated clone3.
+    /// count. None if another process narrates the call: the parent narrates clone3,
+    /// so the child does not.
     fn show(&self) -> Option<String> {
         Some("0".into())
     }
@@ -92,7 +92,7 @@ mod tests {
     use nix::errno::Errno;
 
     #[test]
-    fn a_failed_call_names_itself_its_operand_and_the_reason() {
+    fn the_error_of_a_failed_call_has_its_name_its_operand_and_the_reason() {
         let error = call("a name", "sethostname", "web", || Err::<(), _>(Errno::EPERM))
             .unwrap_err();
         assert_eq!(

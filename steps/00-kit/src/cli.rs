@@ -1,6 +1,6 @@
 //! The command line of a step's program, and its help, which teaches. `-h` is short:
-//! the options of every day and those that the step adds. `--help` has all options,
-//! examples, and the chapter.
+//! it has the everyday options and those that the step adds. `--help` has all
+//! options, examples, and the chapter.
 
 use anstyle::{AnsiColor, Style};
 use clap::builder::Styles;
@@ -13,14 +13,15 @@ pub struct Lesson {
     pub step: &'static str,
     /// The title of its chapter in the book.
     pub chapter: &'static str,
-    /// Commands to type in the repository as it stands here, and what each shows.
+    /// Commands to type in the repository exactly as written here, and the result
+    /// that each of them shows.
     pub examples: &'static [(&'static str, &'static str)],
-    /// The options of `run` that `-h` shows, beside those of every day.
+    /// The options of `run` that `-h` shows in addition to the everyday ones.
     pub adds: &'static [&'static str],
 }
 
-/// The options of `run` that `-h` shows in every step that has them.
-const EVERY_DAY: &[&str] = &[
+/// The everyday options: `-h` shows them in every step whose `run` has them.
+const EVERYDAY_OPTIONS: &[&str] = &[
     "explain",
     "hostname",
     "init",
@@ -44,26 +45,27 @@ impl Lesson {
         self.parse_as(C::command())
     }
 
-    /// Parses the command line by a `command` that differs from the one of `C`.
+    /// Parses the command line by `command`, which is a changed form of the one of
+    /// `C`.
     pub fn parse_as<C: Parser>(&self, command: Command) -> C {
-        let matches = self.help_of(command).get_matches();
+        let matches = self.with_help(command).get_matches();
         C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
-    fn help_of(&self, command: Command) -> Command {
+    fn with_help(&self, command: Command) -> Command {
         let is_short = |arg: &Arg| {
             let id = arg.get_id().as_str();
-            EVERY_DAY.contains(&id) || self.adds.contains(&id)
+            EVERYDAY_OPTIONS.contains(&id) || self.adds.contains(&id)
         };
-        command.after_long_help(self.text()).mut_subcommand("run", |run| {
-            with_place_of_options(run).after_long_help(self.text()).mut_args(|arg| {
+        command.after_long_help(self.epilog()).mut_subcommand("run", |run| {
+            with_place_of_options(run).after_long_help(self.epilog()).mut_args(|arg| {
                 let hidden = !is_short(&arg);
                 arg.hide_short_help(hidden)
             })
         })
     }
 
-    fn text(&self) -> String {
+    fn epilog(&self) -> String {
         let bold = Style::new().bold();
         let mut text = format!("{bold}Examples:{bold:#}\n");
         for (line, shows) in self.examples {
@@ -77,7 +79,8 @@ impl Lesson {
     }
 }
 
-/// Says where options stand: `--help` does so at COMMAND, for which `-h` has no room.
+/// Adds to the short help that options come before the command. `--help` says so at
+/// COMMAND, which `-h` has no room to explain.
 fn with_place_of_options(run: Command) -> Command {
     let Some(about) = run.get_about().map(ToString::to_string) else { return run };
     let short = format!("{about}; our options come before it");

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::named;
+use crate::failure::name_errors;
 use crate::narration::Format;
 use crate::output::print;
 
@@ -16,9 +16,9 @@ use crate::output::print;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// It is there.
+    /// The needed thing is there.
     Ok,
-    /// It is missing: some option of the step will not work, all others will.
+    /// It is missing: an option of the step does not work, and all others do.
     Missing,
     /// It is missing, and the step cannot run without it.
     Fails,
@@ -27,7 +27,7 @@ pub enum Verdict {
 /// A check of one thing that a step needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Check {
-    /// The name by which tests and scripts find it: `cgroup-v2`.
+    /// The name by which tests and scripts find the check: `cgroup-v2`.
     pub name: String,
     /// The result.
     pub verdict: Verdict,
@@ -43,7 +43,7 @@ impl Check {
         Check {
             name: name.into(),
             verdict: Verdict::Ok,
-            found: named(found.to_string()),
+            found: name_errors(found.to_string()),
             fix: None,
         }
     }
@@ -54,7 +54,7 @@ impl Check {
         Check {
             name: name.into(),
             verdict: Verdict::Missing,
-            found: named(found.to_string()),
+            found: name_errors(found.to_string()),
             fix,
         }
     }
@@ -135,7 +135,7 @@ pub fn kernel() -> Check {
 
 fn root() -> Check {
     let uid = rustix::process::geteuid();
-    if uid.is_root() && !may_administer() {
+    if uid.is_root() && !has_cap_sys_admin() {
         let found = "uid 0 without CAP_SYS_ADMIN: this is a container";
         Check::fails(
             "root",
@@ -157,8 +157,9 @@ fn root() -> Check {
     }
 }
 
-/// capabilities(7): new namespaces and mounts need CAP_SYS_ADMIN.
-fn may_administer() -> bool {
+/// Tells whether this process has CAP_SYS_ADMIN, which new namespaces and mounts
+/// need: capabilities(7).
+fn has_cap_sys_admin() -> bool {
     let capabilities = rustix::thread::capabilities(None);
     capabilities.is_ok_and(|sets| {
         sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN)

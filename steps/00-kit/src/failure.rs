@@ -78,8 +78,8 @@ impl Failure {
         failure
     }
 
-    /// Makes the failure of a panic. `todo!("task 2.4")` stands for a task of the book
-    /// that a learner has not done yet; any other panic is a bug.
+    /// Makes a failure from a panic. `todo!("task 2.4")` stands for a task of the
+    /// book that a learner has not done yet; any other panic is a bug.
     pub fn of_panic(panic: &PanicHookInfo<'_>) -> Self {
         match panic.payload_as_str().and_then(|text| text.strip_prefix(TODO)) {
             Some("") => {
@@ -120,8 +120,8 @@ impl Failure {
     /// Makes one failure of an error and all its context, in one line that is short
     /// enough for a message between processes, and for a reader.
     pub fn of(error: &anyhow::Error) -> Self {
-        let causes: Vec<String> = error.chain().map(cause).collect();
-        let what = shortened(named(causes.join(": ")));
+        let causes: Vec<String> = error.chain().map(describe_cause).collect();
+        let what = shortened(name_errors(causes.join(": ")));
         match error.downcast_ref::<Failure>() {
             // The text already ends in the reason.
             Some(failure) => {
@@ -160,18 +160,19 @@ impl Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Describes one cause of an error. nix alone would say `EMFILE: Too many open files`.
-fn cause(cause: &(dyn std::error::Error + 'static)) -> String {
+/// Describes one cause of an error. For an error number, nix alone would say `EMFILE:
+/// Too many open files`.
+fn describe_cause(cause: &(dyn std::error::Error + 'static)) -> String {
     cause.downcast_ref().map_or_else(|| cause.to_string(), |errno| reason(*errno))
 }
 
 /// Replaces the error numbers of the standard library, `(os error 28)`, by the names
 /// that people know, `(ENOSPC)`.
-pub(crate) fn named(text: String) -> String {
+pub(crate) fn name_errors(text: String) -> String {
     let Some((before, rest)) = text.split_once("(os error ") else { return text };
     let Some((number, after)) = rest.split_once(')') else { return text };
     let Ok(number) = number.parse() else { return text };
-    format!("{before}({:?}){}", Errno::from_raw(number), named(after.into()))
+    format!("{before}({:?}){}", Errno::from_raw(number), name_errors(after.into()))
 }
 
 /// Describes an error of the kernel by strerror(3)'s words and its name: `No such file
@@ -201,8 +202,8 @@ pub fn errno(error: &anyhow::Error) -> Option<Errno> {
         .map(Errno::from_raw)
 }
 
-/// The longest text about one call, in characters: an argument may have 128 KiB
-/// (execve(2)).
+/// The longest text about one call, in characters. It is limited because an argument
+/// may have 128 KiB (execve(2)).
 const LONGEST: usize = 4096;
 
 /// Escapes control characters in a text that may come from an image, so that it cannot
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_names() {
+    fn an_error_number_is_replaced_by_its_name() {
         let error =
             anyhow::Error::from(io::Error::from(Errno::ENOSPC)).context("write");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Questions about files that several rooms ask.
+//! Functions on files that several modules use.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -16,8 +16,9 @@ use crate::failure::Failure;
 
 /// Reads a file that the kernel writes while it is read: in /proc, /sys or a cgroup.
 ///
-/// Such files have the length 0, which `fs::read_to_string` asks for in vain before it
-/// begins with 32 bytes: three or four calls more for each file that a start reads.
+/// The kernel reports the length 0 for such a file. `fs::read_to_string` asks for the
+/// length in vain, and then begins with a read of 32 bytes: that is three or four
+/// more calls for each file.
 ///
 /// # Errors
 /// The kernel's reason of open(2) or read(2).
@@ -34,12 +35,12 @@ pub fn read_kernel_file(path: impl AsRef<Path>) -> io::Result<String> {
 
 /// Reads a whole document, of at most `longest` bytes.
 ///
-/// The length of a file that somebody else may have written, and its kind, are not to be
-/// relied on: a FIFO would never end, and 2 GiB would be read into memory.
+/// Somebody else may have written the file, so neither its type nor its length can be
+/// relied on: a FIFO may never end, and a file of 2 GiB would fill the memory.
 ///
 /// # Errors
-/// The kernel's reason of open(2) or read(2); `InvalidData` when it is no regular file, or
-/// is longer.
+/// The kernel's reason of open(2) or read(2); `InvalidData` when the file is not a
+/// regular file, or is longer.
 pub fn read_document(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let size = open_regular(path)?.take(longest + 1).read_to_end(&mut bytes)?;
@@ -55,7 +56,7 @@ pub fn read_document(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The kernel's reason of open(2); `InvalidData` when it is no regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    // O_NONBLOCK: to open a FIFO does not wait for a writer (fifo(7)).
+    // With O_NONBLOCK, the open of a FIFO does not wait for a writer (fifo(7)).
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(open(path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
@@ -65,8 +66,8 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a directory as a place to start from: it can be neither read nor changed
-/// through the descriptor (O_PATH).
+/// Opens a directory from which other paths are resolved. It can be neither read nor
+/// changed through the descriptor (O_PATH).
 ///
 /// # Errors
 /// The kernel's reason of open(2); ENOTDIR when it is no directory.
@@ -90,24 +91,25 @@ pub fn if_exists<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// removed meanwhile protects nothing.
 ///
 /// # Errors
-/// When either cannot be examined.
+/// When the file or the path cannot be examined.
 pub fn is_still_at(file: &File, path: &Path) -> Result<bool> {
     let stat = || format!("stat {}", path.display());
-    let held = file.metadata().with_context(stat)?;
-    let named = if_exists(path.symlink_metadata()).with_context(stat)?;
-    Ok(named
-        .is_some_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())))
+    let file_stat = file.metadata().with_context(stat)?;
+    let path_stat = if_exists(path.symlink_metadata()).with_context(stat)?;
+    Ok(path_stat
+        .is_some_and(|it| (it.dev(), it.ino()) == (file_stat.dev(), file_stat.ino())))
 }
 
-/// Refuses a directory that another user can write to: that user would choose what is
-/// found in it.
+/// Refuses a directory that another user can write to: that user could put anything
+/// into it.
 ///
 /// # Errors
 /// When `path` is a link, belongs to another user, or others can write to it.
-pub fn ensure_private(path: &Path, found: &Metadata) -> Result<()> {
-    let (owner, we, mode) = (found.uid(), geteuid().as_raw(), found.mode() & 0o7777);
+pub fn ensure_private(path: &Path, metadata: &Metadata) -> Result<()> {
+    let (owner, we, mode) =
+        (metadata.uid(), geteuid().as_raw(), metadata.mode() & 0o7777);
     let path = path.display();
-    let wrong = if found.is_symlink() {
+    let wrong = if metadata.is_symlink() {
         // Every user may make a link in /tmp.
         format!("{path} is a symbolic link")
     } else if owner != we {
@@ -125,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_file_is_told_from_one_that_cannot_be_examined() {
+    fn a_missing_file_becomes_none_and_another_error_stays_an_error() {
         assert_eq!(if_exists(Ok(1)).unwrap(), Some(1));
         assert_eq!(if_exists::<()>(Err(io::ErrorKind::NotFound.into())).unwrap(), None);
         let other = if_exists::<()>(Err(io::ErrorKind::PermissionDenied.into()));

@@ -39,15 +39,15 @@ mod tests {
     #[test]
     fn the_first_executable_file_of_that_name_is_found() {
         let scratch = tempfile::tempdir().unwrap();
-        let put = |directory: &str, mode: u32| {
+        let make_tool = |directory: &str, mode: u32| {
             fs::create_dir(scratch.path().join(directory)).unwrap();
             let file = scratch.path().join(directory).join("tool");
             fs::write(&file, "").unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             file
         };
-        let (plain, first) = (put("plain", 0o644), put("first", 0o755));
-        let second = put("second", 0o755);
+        let (plain, first) = (make_tool("plain", 0o644), make_tool("first", 0o755));
+        let second = make_tool("second", 0o755);
         fs::create_dir_all(scratch.path().join("directory/tool")).unwrap();
         let directories = ["missing", "directory", "plain", "first", "second"];
         let path = std::env::join_paths(directories.map(|it| scratch.path().join(it)))

@@ -1,6 +1,6 @@
-//! The note of a container's first process. It dies with its runtime, unless the
-//! command takes that back (prctl(2), PR_SET_PDEATHSIG): then only this note tells
-//! which process is left.
+//! The note that identifies a container's first process. The kernel kills that
+//! process when its runtime dies, unless the command has cleared this setting
+//! (prctl(2), PR_SET_PDEATHSIG). Then only this note tells which process is left.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -17,29 +17,30 @@ use crate::liveness::{Liveness, ProcessIdentity};
 use crate::lock::read_file;
 use crate::run_dir::{Abandoned, RunDir};
 
-/// The name of the note. Another name than `state.json`: a container that has this
-/// note, and no owner, is not alive, but is to be killed.
+/// The name of the note. It is not `state.json`: a running process in `state.json`
+/// keeps its container alive, but one in this note is to be killed if the container
+/// has no owner.
 const NAME: &str = "first-process";
 
 /// The longest note that is read, in bytes.
 const LONGEST: u64 = 4096;
 
 /// The time that a killed process may take to end, in milliseconds.
-const DEATH_TAKES: u16 = 10_000;
+const KILL_TIMEOUT: u16 = 10_000;
 
 /// The time that a process may take to die with its runtime, in milliseconds.
-const DYING_TAKES: u16 = 500;
+const EXIT_TIMEOUT: u16 = 500;
 
 impl RunDir {
-    /// Notes the container's first process. The caller does so before that process runs
-    /// anything of the container's.
+    /// Notes the container's first process. The caller does so before that process
+    /// runs any code of the container.
     ///
     /// # Errors
     /// When the process cannot be examined, or the note cannot be written.
     #[track_caller]
     pub fn note_first_process(&self, pid: i32) -> Result<()> {
-        let state = ProcessIdentity::of_process(pid)?;
-        self.note(NAME, &serde_json::to_string(&state)?)
+        let process = ProcessIdentity::of_process(pid)?;
+        self.note(NAME, &serde_json::to_string(&process)?)
     }
 }
 
@@ -53,18 +54,20 @@ impl Abandoned {
     #[track_caller]
     pub fn kill_first_process(&self) -> Result<()> {
         let text = self.read(NAME)?;
-        let Some(process) = Noted::find(&text, self.path())? else { return Ok(()) };
+        let Some(process) = NotedProcess::find(&text, self.path())? else {
+            return Ok(());
+        };
         let pid = process.pid;
         let why = "the container has outlived its runtime";
         call(why, "pidfd_send_signal", format_args!("{pid}, SIGKILL"), || {
             match pidfd_send_signal(&process.pidfd, Signal::KILL) {
-                // It was dying already.
+                // It has ended already.
                 Err(rustix::io::Errno::SRCH) => Ok(()),
                 sent => sent,
             }
         })
         .hint_on(Errno::EPERM, "it is another user's: use sudo")?;
-        if process.ends_within(DEATH_TAKES)? {
+        if process.ends_within(KILL_TIMEOUT)? {
             return Ok(());
         }
         Err(Failure::new(format_args!("process {pid} is killed, and does not end"))
@@ -73,25 +76,25 @@ impl Abandoned {
     }
 }
 
-/// Tells whether the first process of a container without an owner is alive. One that
-/// dies with its runtime is given the time to do so.
+/// Tells whether the first process of a container without an owner is alive. A
+/// process that is dying with its runtime gets the time to end.
 pub(crate) fn liveness(directory: &File, run_dir: &Path) -> Result<Liveness> {
     let text = read_file(directory, run_dir, NAME, LONGEST)?.unwrap_or_default();
-    Ok(match Noted::find(&text, run_dir)? {
-        Some(process) if !process.ends_within(DYING_TAKES)? => Liveness::Alive,
+    Ok(match NotedProcess::find(&text, run_dir)? {
+        Some(process) if !process.ends_within(EXIT_TIMEOUT)? => Liveness::Alive,
         _ => Liveness::Gone,
     })
 }
 
-/// The process of a note, which runs.
-struct Noted {
+/// A running process that a note identifies.
+struct NotedProcess {
     pid: i32,
     pidfd: std::os::fd::OwnedFd,
 }
 
-impl Noted {
-    /// Finds the process of a note. None: the note is empty, or the process has ended;
-    /// another may have its id by now.
+impl NotedProcess {
+    /// Finds the process of a note. None: the note is empty, or the process has
+    /// ended; another process may have its id by now.
     fn find(note: &str, run_dir: &Path) -> Result<Option<Self>> {
         if note.is_empty() {
             return Ok(None);
@@ -104,19 +107,20 @@ impl Noted {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             Err(error) => return Err(error).with_context(place),
         };
-        // The descriptor holds one process. If the id means the noted one after it was
-        // opened, it meant that one before.
-        let process = Noted { pid: state.pid, pidfd };
+        // A pidfd always refers to the same process. If the id still belongs to the
+        // noted process after the open, it did so at the open, and the pidfd refers
+        // to that process.
+        let process = NotedProcess { pid: state.pid, pidfd };
         match state.liveness() {
             Ok(Liveness::Alive) => Ok(Some(process)),
             Ok(Liveness::Gone) => Ok(None),
-            // It was reaped while it was looked at.
+            // It was reaped while it was examined.
             Err(_) if process.ends_within(0)? => Ok(None),
             Err(error) => Err(error).with_context(place),
         }
     }
 
-    /// Waits for its end. Returns whether it has ended.
+    /// Waits for the end of the process. Returns whether it has ended.
     fn ends_within(&self, milliseconds: u16) -> Result<bool> {
         let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         loop {
@@ -135,19 +139,19 @@ mod tests {
     use super::*;
     use crate::id::Id;
 
-    fn process() -> Child {
+    fn start_sleep() -> Child {
         Command::new("sleep").arg("100").spawn().unwrap()
     }
 
     /// Makes a run directory as a killed runtime leaves it, with the note of a process.
-    fn left_with(parent: &Path, text: &str) {
+    fn leave_run_dir(parent: &Path, text: &str) {
         let run_dir = RunDir::create(parent, &Id::random().unwrap()).unwrap();
         run_dir.note(NAME, text).unwrap();
         run_dir.unlock_for_test();
         run_dir.keep();
     }
 
-    fn note(child: &Child) -> ProcessIdentity {
+    fn identity(child: &Child) -> ProcessIdentity {
         ProcessIdentity::of_process(child.id() as i32).unwrap()
     }
 
@@ -155,8 +159,8 @@ mod tests {
     fn a_first_process_that_has_outlived_its_runtime_is_alive_until_it_is_killed() {
         let scratch = tempfile::tempdir().unwrap();
         let run_dirs = scratch.path().join("run");
-        let mut child = process();
-        left_with(&run_dirs, &serde_json::to_string(&note(&child)).unwrap());
+        let mut child = start_sleep();
+        leave_run_dir(&run_dirs, &serde_json::to_string(&identity(&child)).unwrap());
         let path =
             std::fs::read_dir(&run_dirs).unwrap().next().unwrap().unwrap().path();
         assert_eq!(crate::liveness(&path, None).unwrap(), Liveness::Alive);
@@ -170,16 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn another_process_of_the_same_id_is_not_killed_and_an_odd_note_is_an_error() {
+    fn another_process_of_the_same_id_is_not_killed_and_an_invalid_note_is_an_error() {
         let scratch = tempfile::tempdir().unwrap();
         let run_dirs = scratch.path().join("run");
-        let mut child = process();
-        let noted = note(&child);
+        let mut child = start_sleep();
+        let noted = identity(&child);
         let start_time = noted.start_time + 1;
         let other = ProcessIdentity { start_time, ..noted };
-        left_with(&run_dirs, &serde_json::to_string(&other).unwrap());
-        for odd in ["{}", r#"{"pid": -1, "start_time": 1}"#, r#"{"pid": 1"#] {
-            left_with(&run_dirs, odd);
+        leave_run_dir(&run_dirs, &serde_json::to_string(&other).unwrap());
+        for invalid in ["{}", r#"{"pid": -1, "start_time": 1}"#, r#"{"pid": 1"#] {
+            leave_run_dir(&run_dirs, invalid);
         }
         let all = RunDir::abandoned(&run_dirs).unwrap();
         let killed = all.iter().map(|it| it.as_ref().unwrap().kill_first_process());

@@ -19,7 +19,7 @@ impl Id {
         Ok(Id(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
-    /// Parses an id; None if the text is none.
+    /// Parses an id; None if the text is not an id.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_id = text.len() == 12
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -58,13 +58,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_twelve_lower_case_hex_digits_and_never_the_same() {
+    fn an_id_is_twelve_lower_case_hex_digits_and_no_two_are_the_same() {
         let (one, two) = (Id::random().unwrap(), Id::random().unwrap());
         assert_eq!(Id::parse(one.as_str()), Some(one.clone()));
         assert!(
             ["", "documents", "0123456789a", "0123456789AB", "0123456789abc"]
                 .iter()
-                .all(|no| Id::parse(no).is_none())
+                .all(|text| Id::parse(text).is_none())
         );
         assert_ne!(one, two);
     }

@@ -1,11 +1,12 @@
-//! The code that every step shares and no chapter is about.
+//! The code that every step uses and no chapter explains.
 //!
-//! - [`call()`] is the one way to call the kernel. It narrates the call and puts its
-//!   name, operands and reason into the error.
+//! - [`call()`] is the one way to call the kernel. It narrates the call. An error has
+//!   the call's name, its operands and the kernel's reason.
 //! - [`Failure`] and [`Hint`] are errors that a person can act on, with an exit code.
 //! - [`narration`] prints the lines of `--explain`.
 //! - [`Id`] and [`RunDir`] are the name of a container, and its locked directory.
-//! - [`liveness()`] tells whether a container is alive, for all that collect garbage.
+//! - [`liveness()`] tells whether a container is alive, for all code that collects
+//!   garbage.
 //! - [`write_whole`] replaces a file: a reader finds the old text or the new one.
 //! - [`doctor`] checks the kernel and the host, and says how to fix what is missing.
 //! - [`program`] is the frame of every step's `main`; [`Lesson`] is the lesson in its

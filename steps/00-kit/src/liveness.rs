@@ -1,9 +1,10 @@
 //! The rule by which a container is alive or gone, for all code that collects garbage.
 //!
 //! A container is alive while a process holds the lock of its run directory, or while
-//! its `state.json` names a process that runs. So one that is created, running or
-//! paused is never collected, whether or not its creator still runs. What belongs to a
-//! container stays also while its noted first process runs; `gc` kills that one.
+//! its `state.json` names a process that runs. So a container that is created,
+//! running or paused is never collected, whether or not its creator still runs. The
+//! resources of a container also stay while its noted first process runs; `gc` kills
+//! that process.
 
 use std::fs::{File, metadata};
 use std::io;
@@ -24,26 +25,28 @@ use crate::lock::{Locked, open_run_dir, read_file, try_lock_shared};
 /// The answer to whether a container is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Liveness {
-    /// Its run directory is locked, or the process that its state names runs.
+    /// Its run directory is locked, or the process in its `state.json` runs.
     Alive,
-    /// Its run directory does not exist, or nothing holds it and no such process runs.
+    /// Its run directory does not exist, or it is not locked and the process in its
+    /// `state.json` does not run.
     Gone,
 }
 
-/// A process, in a note that another process reads later, perhaps after a reboot.
+/// The identity of a process, noted for a process that reads it later, perhaps after
+/// a reboot.
 ///
-/// The kernel uses process ids again, so an id alone proves nothing.
+/// The kernel reuses process ids, so an id alone proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessIdentity {
     /// Its process id.
     pub pid: i32,
     /// When it started, in clock ticks since the boot: proc_pid_stat(5), field 22.
     pub start_time: u64,
-    /// The boot of the host. Nothing survives a reboot.
+    /// The id of the host's boot. No process survives a reboot.
     #[serde(default)]
     pub boot: Option<String>,
-    /// The inode numbers of the PID and the time namespace in which the id and the time
-    /// were read. Elsewhere both are others.
+    /// The inode numbers of the PID and the time namespace in which the id and the
+    /// time were read. In other namespaces both differ.
     #[serde(default)]
     pub namespaces: Option<[u64; 2]>,
 }
@@ -54,9 +57,10 @@ pub const STATE_FILE: &str = "state.json";
 
 /// Tells whether the container of this run directory is alive.
 ///
-/// `runtime` is the process that held the lock when it wrote its note. If that process
-/// runs, the container is alive even if the directory is missing: with
-/// `$XDG_RUNTIME_DIR` a logout removes it, and another mount namespace hides it.
+/// `runtime` is the process that held the lock when it wrote its note. If that
+/// process runs, the container is alive even if the directory is missing: a logout
+/// removes a directory in `$XDG_RUNTIME_DIR`, and another mount namespace may not
+/// show it.
 ///
 /// # Errors
 /// When the directory, its lock, its `state.json` or the process cannot be examined. A
@@ -67,10 +71,12 @@ pub fn liveness(run_dir: &Path, runtime: Option<&ProcessIdentity>) -> Result<Liv
     };
     match try_lock_shared(&directory, run_dir)? {
         Locked::ByOther => Ok(Liveness::Alive),
-        // A collector has just removed it, and a new container may have made it again.
+        // `gc` has just removed the directory, and a new container may have made it
+        // again.
         Locked::Removed => liveness(run_dir, runtime),
         Locked::ByUs => match liveness_by_state(&directory, run_dir)? {
-            // Another directory may have taken its place: nobody locks that one.
+            // The container's directory may have been replaced by another, which
+            // nobody locks.
             Liveness::Gone if runtime.is_some_and(ProcessIdentity::surely_runs) => {
                 Ok(Liveness::Alive)
             }
@@ -80,7 +86,8 @@ pub fn liveness(run_dir: &Path, runtime: Option<&ProcessIdentity>) -> Result<Liv
     }
 }
 
-/// Does the same for a run directory whose lock the caller holds.
+/// Tells by `state.json` alone whether the container is alive. The caller holds the
+/// lock of the run directory.
 pub(crate) fn liveness_by_state(directory: &File, run_dir: &Path) -> Result<Liveness> {
     let name = STATE_FILE;
     let Some(text) = read_file(directory, run_dir, name, LONGEST_STATE)? else {
@@ -109,7 +116,7 @@ impl ProcessIdentity {
         Ok(ProcessIdentity {
             pid,
             start_time: process.start_time,
-            boot: Some(boot()?),
+            boot: Some(boot_id()?),
             namespaces: Some(namespaces()?),
         })
     }
@@ -134,7 +141,7 @@ impl ProcessIdentity {
     }
 
     pub(crate) fn liveness(&self) -> Result<Liveness> {
-        if self.boot.is_some() && self.boot != Some(boot()?) {
+        if self.boot.is_some() && self.boot != Some(boot_id()?) {
             return Ok(Liveness::Gone);
         }
         if self.namespaces.is_some() && self.namespaces != Some(namespaces()?) {
@@ -158,7 +165,7 @@ impl ProcessIdentity {
 }
 
 /// Returns the id of the host's boot: random(4).
-fn boot() -> Result<String> {
+fn boot_id() -> Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
     Ok(read_kernel_file(path).context(path)?.trim().into())
 }
@@ -204,7 +211,7 @@ impl Process {
     /// contain spaces and parentheses itself.
     fn parse(text: &str) -> Option<Self> {
         let (_, after_name) = text.rsplit_once(')')?;
-        // These are the fields from the third on, which is the state.
+        // The fields from the third on; the third is the state.
         let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3).copied();
         // The kernel shows a process as a zombie whose first thread has ended, while
@@ -215,8 +222,8 @@ impl Process {
     }
 }
 
-/// Checks by kill(2) that a process is gone that /proc does not show: with the mount
-/// option `hidepid`, /proc hides the processes of other users.
+/// Checks by kill(2) that no process has this id, because /proc shows none. With the
+/// mount option `hidepid`, /proc hides the processes of other users.
 fn expect_no_process(pid: i32) -> Result<()> {
     match kill(Pid::from_raw(pid), None) {
         Err(Errno::ESRCH) => Ok(()),
@@ -236,7 +243,7 @@ mod tests {
     use crate::run_dir::RunDir;
 
     /// Makes a run directory as a killed owner leaves it, with this state.
-    fn left_with(parent: &Path, state: Option<&str>) -> std::path::PathBuf {
+    fn make_run_dir(parent: &Path, state: Option<&str>) -> std::path::PathBuf {
         use std::os::unix::fs::DirBuilderExt;
         let path = parent.join(Id::random().unwrap().as_str());
         fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
@@ -268,7 +275,7 @@ mod tests {
         drop(run_dir);
         assert_eq!(liveness(&path, None).unwrap(), Liveness::Gone, "not there");
         assert_eq!(
-            liveness(&left_with(scratch.path(), None), None).unwrap(),
+            liveness(&make_run_dir(scratch.path(), None), None).unwrap(),
             Liveness::Gone
         );
     }
@@ -277,7 +284,7 @@ mod tests {
     fn without_a_lock_a_container_is_alive_while_the_process_of_its_state_runs() {
         let scratch = tempfile::tempdir().unwrap();
         let state = json(&ourselves()).replace('{', r#"{"id": "more", "#);
-        let path = left_with(scratch.path(), Some(&state));
+        let path = make_run_dir(scratch.path(), Some(&state));
         assert_eq!(liveness(&path, None).unwrap(), Liveness::Alive);
         assert_eq!(
             liveness(&path, None).unwrap(),
@@ -295,36 +302,39 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let ourselves = ourselves();
         let missing = scratch.path().join("missing");
-        let replaced = left_with(scratch.path(), None);
-        let ask = |runtime: &ProcessIdentity| {
+        let replaced = make_run_dir(scratch.path(), None);
+        let both = |runtime: &ProcessIdentity| {
             [&missing, &replaced].map(|path| liveness(path, Some(runtime)))
         };
-        let is = |expected: Liveness, runtime: &ProcessIdentity| {
-            let found = ask(runtime).map(Result::unwrap);
+        let assert_both = |expected: Liveness, runtime: &ProcessIdentity| {
+            let found = both(runtime).map(Result::unwrap);
             assert_eq!(found, [expected, expected], "{runtime:?}");
         };
-        is(Liveness::Alive, &ourselves);
+        assert_both(Liveness::Alive, &ourselves);
         let ended = ourselves.start_time + 1;
-        is(Liveness::Gone, &ProcessIdentity { start_time: ended, ..ourselves.clone() });
+        assert_both(
+            Liveness::Gone,
+            &ProcessIdentity { start_time: ended, ..ourselves.clone() },
+        );
         let boot = Some("another".into());
-        is(Liveness::Gone, &ProcessIdentity { boot, ..ourselves.clone() });
+        assert_both(Liveness::Gone, &ProcessIdentity { boot, ..ourselves.clone() });
 
         let namespaces = Some([1, 1]);
-        let [missing, replaced] = ask(&ProcessIdentity { namespaces, ..ourselves });
+        let [missing, replaced] = both(&ProcessIdentity { namespaces, ..ourselves });
         let error = format!("{:#}", missing.unwrap_err());
         assert!(error.contains("another PID or time namespace"), "{error}");
         assert_eq!(replaced.unwrap(), Liveness::Gone, "its lock is free");
     }
 
     #[test]
-    fn a_process_with_another_start_time_a_zombie_or_none_is_gone() {
+    fn a_container_is_gone_if_its_process_is_another_or_a_zombie_or_does_not_exist() {
         let scratch = tempfile::tempdir().unwrap();
-        let gone = |state: ProcessIdentity| {
-            let path = left_with(scratch.path(), Some(&json(&state)));
+        let assert_gone = |state: ProcessIdentity| {
+            let path = make_run_dir(scratch.path(), Some(&json(&state)));
             assert_eq!(liveness(&path, None).unwrap(), Liveness::Gone, "{state:?}");
         };
         let ourselves = ourselves();
-        gone(ProcessIdentity {
+        assert_gone(ProcessIdentity {
             start_time: ourselves.start_time + 1,
             ..ourselves.clone()
         });
@@ -336,9 +346,9 @@ mod tests {
             | rustix::process::WaitIdOptions::NOWAIT;
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).unwrap();
-        gone(ended.clone()); // a zombie
+        assert_gone(ended.clone()); // a zombie
         child.wait().unwrap();
-        gone(ended); // no process
+        assert_gone(ended); // no process
         assert_eq!(RunDir::abandoned(scratch.path()).unwrap().len(), 3);
     }
 
@@ -346,11 +356,11 @@ mod tests {
     fn a_state_that_cannot_be_examined_is_an_error_and_nothing_is_collected() {
         let scratch = tempfile::tempdir().unwrap();
         for wrong in ["", "{}", "garbage", r#"{"pid": 0, "start_time": 1}"#] {
-            let path = left_with(scratch.path(), Some(wrong));
+            let path = make_run_dir(scratch.path(), Some(wrong));
             let error = liveness(&path, None).unwrap_err();
             assert!(format!("{error:#}").contains("state.json"), "{error:#}");
         }
-        let path = left_with(scratch.path(), None);
+        let path = make_run_dir(scratch.path(), None);
         fs::create_dir(path.join(STATE_FILE)).unwrap();
         liveness(&path, None).unwrap_err();
         let all = RunDir::abandoned(scratch.path()).unwrap();
@@ -365,7 +375,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         liveness(&file, None).unwrap_err();
         liveness(&file.join("below"), None).unwrap_err();
-        let path = left_with(scratch.path(), None);
+        let path = make_run_dir(scratch.path(), None);
         symlink(&path, scratch.path().join("link")).unwrap();
         liveness(&scratch.path().join("link"), None).unwrap_err();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();

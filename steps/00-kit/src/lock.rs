@@ -1,5 +1,5 @@
-//! The lock on a run directory: flock(2), which the kernel releases when its holder
-//! ends, however it ends.
+//! The lock on a run directory: flock(2). The kernel releases it when the process
+//! that holds it ends, even by `kill -9`.
 
 use std::fs::{File, TryLockError};
 use std::io::Read;
@@ -33,7 +33,8 @@ pub(crate) fn lock(path: &Path) -> Result<Option<File>> {
     Ok(is_still_at(&file, path)?.then_some(file))
 }
 
-/// Takes the lock if nobody holds it. None: it is held, or there is no such directory.
+/// Takes the lock if nobody holds it. None: somebody holds it, or the directory does
+/// not exist.
 pub(crate) fn try_lock(path: &Path) -> Result<Option<File>> {
     let Some(file) = open_if_directory(path)? else { return Ok(None) };
     match locked(file.try_lock(), &file, path)? {
@@ -42,8 +43,8 @@ pub(crate) fn try_lock(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Tries to share the lock: several processes may ask at a time, and none of them takes
-/// another for the owner.
+/// Tries to take a shared lock. So several processes may try it at the same time, and
+/// none of them takes another for the owner.
 pub(crate) fn try_lock_shared(file: &File, path: &Path) -> Result<Locked> {
     locked(file.try_lock_shared(), file, path)
 }
@@ -63,8 +64,8 @@ fn locked(
     }
 }
 
-/// Opens a path that may be a run directory. None: it does not exist; or it is a file,
-/// a pipe or a link, and was never one.
+/// Opens a path that may be a run directory. None: the path does not exist; or it is
+/// a file, a pipe or a link, and so was never a run directory.
 fn open_if_directory(path: &Path) -> Result<Option<File>> {
     match path.symlink_metadata() {
         Ok(found) if !found.is_dir() => Ok(None),
@@ -102,7 +103,7 @@ pub(crate) fn read_file(
     longest: u64,
 ) -> Result<Option<String>> {
     let path = path.join(name);
-    // O_NONBLOCK: to open a FIFO does not wait for a writer (fifo(7)).
+    // With O_NONBLOCK, the open of a FIFO does not wait for a writer (fifo(7)).
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match openat(directory, name, flags, Mode::empty()) {
         Err(rustix::io::Errno::NOENT) => return Ok(None),

@@ -1,7 +1,7 @@
 //! The narration of `--explain`: one line for each kernel call that matters.
 //!
-//! It is the only state in Kiste that is global to the process, because a call site
-//! should be as short as the idea that it shows, and carry no tracing.
+//! The narration is the only state in Kiste that is global to the process. So a call
+//! site carries no tracing, and is as short as the idea that it shows.
 
 use std::fmt::{self, Display};
 use std::io::Write;
@@ -59,7 +59,7 @@ impl Display for Step {
 pub struct Plan {
     /// The format of the lines.
     pub format: Format,
-    /// The step whose calls are narrated; unset, all steps.
+    /// The step whose calls are narrated. If unset, the calls of all steps are.
     pub only: Option<Step>,
 }
 
@@ -69,7 +69,7 @@ impl FromStr for Plan {
     fn from_str(text: &str) -> Result<Plan, String> {
         let (mut format, mut only) = (None, None);
         for word in text.split(',') {
-            let known = match word {
+            let is_first = match word {
                 "text" => format.replace(Format::Text).is_none(),
                 "json" => format.replace(Format::Json).is_none(),
                 number => match number.parse() {
@@ -82,7 +82,7 @@ impl FromStr for Plan {
                     }
                 },
             };
-            if !known {
+            if !is_first {
                 return Err("one format and one step at most: json,05".into());
             }
         }
@@ -105,9 +105,9 @@ pub enum Who {
 /// A narrated call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// The process that made it.
+    /// The process that made the call.
     pub who: Who,
-    /// The step whose code made it.
+    /// The step whose code made the call.
     pub step: Option<Step>,
     /// The name of the call, as its man page spells it.
     pub call: String,

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
-use crate::failure::{Failure, named, readable};
+use crate::failure::{Failure, name_errors, readable};
 
 /// Prints a result to stdout, as it is, and flushes it. A closed stdout (EPIPE) is no
 /// error: its reader has read enough (`… | head`).
@@ -56,9 +56,10 @@ pub fn notice(what: impl Display) {
 }
 
 /// Escapes all control characters but line ends: names in the text may come from an
-/// image, and must not steer the terminal. Errors of the kernel have their names.
+/// image, and must not steer the terminal. Replaces error numbers by their names.
 fn readable_lines(text: &impl Display) -> String {
-    let lines: Vec<String> = named(text.to_string()).lines().map(readable).collect();
+    let lines: Vec<String> =
+        name_errors(text.to_string()).lines().map(readable).collect();
     lines.join("\n")
 }
 

@@ -12,9 +12,10 @@ use nix::sys::stat::{Mode, umask};
 use crate::failure::{Failure, KISTE_FAILED};
 use crate::output::print_hint;
 
-/// The file mode creation mask of every command and of the runtime itself. A container
-/// must not depend on its caller's mask: with 077, users other than root could not enter
-/// the directories that are made in it. runc and Docker start with the same mask.
+/// The file mode creation mask of every command and of the runtime itself. A
+/// container must not depend on its caller's mask: with 077, users other than uid 0
+/// could not enter the directories that are made in the container. runc and Docker
+/// start with the same mask.
 const UMASK: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
 
 /// Runs the program and returns its exit code. An error or a panic is reported on

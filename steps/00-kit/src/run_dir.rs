@@ -1,6 +1,6 @@
 //! The run directory of a container: `/run/kiste/ID`. Its owner holds a lock on it as
-//! long as the container lives. So a later `gc` can tell what a `kill -9` left behind
-//! from what is alive.
+//! long as the container lives. By the lock, a later `gc` tells a living container
+//! from one whose owner was killed by `kill -9`.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -19,10 +19,11 @@ use crate::id::Id;
 use crate::liveness::{Liveness, ProcessIdentity, liveness_by_state};
 use crate::lock::{lock, read_file, try_lock};
 
-/// A locked run directory. Dropping it removes the directory, and then the lock.
+/// A locked run directory. Dropping it removes the directory, and then releases the
+/// lock.
 ///
 /// Its notes are read and written through the open directory, so that nobody can put
-/// another in its place.
+/// another directory in its place.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -39,11 +40,12 @@ pub struct Owner {
     pub runtime: ProcessIdentity,
 }
 
-/// The run directory of a container that is gone. It is locked as long as this lives.
+/// The run directory of a container that is gone. It stays locked as long as this
+/// value lives.
 #[derive(Debug)]
 pub struct Abandoned(RunDir);
 
-/// The longest note that is read, in bytes; one names a few dozen cgroups at most.
+/// The longest note that is read, in bytes. A note names a few dozen cgroups at most.
 const LONGEST_NOTE: u64 = 64 << 10;
 
 impl RunDir {
@@ -52,13 +54,14 @@ impl RunDir {
     ///
     /// # Errors
     /// When the directory cannot be made: no rights, a read-only or full file system;
-    /// or when others can write to `parent`, so that `gc` could not believe its notes.
+    /// or when others can write to `parent`, so that `gc` could not trust the notes
+    /// in it.
     #[track_caller]
     pub fn create(parent: &Path, id: &Id) -> Result<Self> {
         let path = parent.join(id.as_str());
         loop {
             call("the note that this container lives", "mkdir", path.display(), || {
-                make(&path)
+                make_with_parent(&path)
             })
             .hint_on(Errno::EACCES, hint_for_access(parent))?;
             // Between mkdir and flock, `gc` may have found it unlocked and removed it.
@@ -95,7 +98,7 @@ impl RunDir {
         })
     }
 
-    /// Writes a file into it that says what must be undone.
+    /// Writes a file into the directory that says what `gc` must undo.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -141,13 +144,14 @@ impl RunDir {
     pub fn abandoned(parent: &Path) -> Result<Vec<Result<Abandoned>>> {
         Ok(ids(parent)?
             .iter()
-            .filter_map(|id| if_abandoned(parent, id).transpose())
+            .filter_map(|id| lock_if_abandoned(parent, id).transpose())
             .collect())
     }
 
-    /// Does the same for only a few: those that follow this one in the order of their
-    /// ids. Ids are random, so each start examines others; and a start takes no longer
-    /// where many containers live.
+    /// Does the same for only a few directories: those that follow this one in the
+    /// order of their ids. Ids are random, so each start of a container examines
+    /// different directories; and a start takes no longer when there are many
+    /// containers.
     ///
     /// # Errors
     /// As [`RunDir::abandoned`].
@@ -159,12 +163,12 @@ impl RunDir {
             .partition_point(|id| Some(id.as_str().as_ref()) < self.path.file_name());
         ids.rotate_left(own);
         let nearby = ids.iter().skip(1).take(NEARBY);
-        Ok(nearby.filter_map(|id| if_abandoned(parent, id).transpose()).collect())
+        Ok(nearby.filter_map(|id| lock_if_abandoned(parent, id).transpose()).collect())
     }
 }
 
-/// The number of run directories that a start examines. So an abandoned one is found
-/// sooner or later; `gc` finds all at once.
+/// The number of run directories that the start of a container examines. The starts
+/// together find every abandoned one sooner or later; `gc` finds all of them at once.
 const NEARBY: usize = 16;
 
 /// The ids of the run directories below `parent`.
@@ -183,7 +187,7 @@ fn ids(parent: &Path) -> Result<Vec<Id>> {
     Ok(ids)
 }
 
-fn if_abandoned(parent: &Path, id: &Id) -> Result<Option<Abandoned>> {
+fn lock_if_abandoned(parent: &Path, id: &Id) -> Result<Option<Abandoned>> {
     let path = parent.join(id.as_str());
     let Some(directory) = try_lock(&path)? else { return Ok(None) };
     match liveness_by_state(&directory, &path)? {
@@ -202,8 +206,8 @@ impl Drop for RunDir {
             let _ = unlinkat(&self.directory, note.file_name(), AtFlags::empty());
         }
         let _ = fs::remove_dir(&self.path);
-        // The parent that we made goes with the last container: rmdir(2) refuses a
-        // directory that is not empty.
+        // The last container also removes the parent, if we made it: rmdir(2) refuses
+        // a directory that is not empty.
         let parent = self.path.parent().filter(|parent| is_marked(parent));
         let _ = parent.map(fs::remove_dir);
     }
@@ -240,7 +244,7 @@ impl Abandoned {
 /// sticky bit of /tmp does not help: every user may make new entries there.
 fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
     let hint = match found.uid() {
-        0 if !geteuid().is_root() => OF_ROOT,
+        0 if !geteuid().is_root() => OWNED_BY_ROOT,
         _ => {
             "what is noted there is killed and removed: let --run-dir be one that only you can write to"
         }
@@ -248,7 +252,7 @@ fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
     ensure_private(parent, found).hint(hint)
 }
 
-const OF_ROOT: &str = "the run directory belongs to root: use sudo";
+const OWNED_BY_ROOT: &str = "the run directory belongs to root: use sudo";
 
 /// The hint for a user who may not make a directory in `parent`.
 fn hint_for_access(parent: &Path) -> &'static str {
@@ -256,18 +260,18 @@ fn hint_for_access(parent: &Path) -> &'static str {
         Ok(owner) if owner != 0 && owner != geteuid().as_raw() => {
             "it belongs to another user: choose another directory with --run-dir"
         }
-        _ => OF_ROOT,
+        _ => OWNED_BY_ROOT,
     }
 }
 
 /// The mode of a parent that we made and may remove: the sticky bit marks it.
-const MARKED: u32 = 0o1700;
+const MARKED_MODE: u32 = 0o1700;
 
 fn is_marked(parent: &Path) -> bool {
-    fs::symlink_metadata(parent).is_ok_and(|found| found.mode() & 0o7777 == MARKED)
+    fs::symlink_metadata(parent).is_ok_and(|found| found.mode() & 0o7777 == MARKED_MODE)
 }
 
-fn make(path: &Path) -> io::Result<()> {
+fn make_with_parent(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     let parent = path.parent().unwrap_or(path);
     loop {
@@ -277,7 +281,7 @@ fn make(path: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let above = parent.parent().unwrap_or(parent);
                 builder.recursive(true).mode(0o700).create(above)?;
-                builder.mode(MARKED).create(parent)?;
+                builder.mode(MARKED_MODE).create(parent)?;
             }
             done => return done,
         }
@@ -320,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_read_as_it_was_written_and_no_longer_than_notes_are() {
+    fn a_note_is_read_as_it_was_written_unless_it_is_longer_than_64_kib() {
         let scratch = tempfile::tempdir().unwrap();
         let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         assert_eq!(run_dir.read("none").unwrap(), "");
@@ -338,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_that_a_run_made_goes_with_the_last_and_another_stays() {
+    fn the_last_container_removes_a_parent_that_a_run_made_and_no_other() {
         let scratch = tempfile::tempdir().unwrap();
         let (made, found) = (scratch.path().join("made"), scratch.path().join("found"));
         fs::DirBuilder::new().mode(0o700).create(&found).unwrap();
@@ -371,15 +375,15 @@ mod tests {
     }
 
     #[test]
-    fn in_a_crowd_a_start_examines_a_few_and_all_abandoned_ones_are_found_in_the_end() {
+    fn a_start_examines_only_a_few_run_directories_and_many_starts_examine_all() {
         let scratch = tempfile::tempdir().unwrap();
         let start = || RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
-        let crowd: Vec<_> = (0..3 * NEARBY).map(|_| start()).collect();
-        crowd.iter().for_each(|dead| dead.directory.unlock().unwrap());
+        let abandoned: Vec<_> = (0..3 * NEARBY).map(|_| start()).collect();
+        abandoned.iter().for_each(|dead| dead.directory.unlock().unwrap());
         assert_eq!(start().abandoned_nearby().unwrap().len(), NEARBY);
         while !ids(scratch.path()).unwrap().is_empty() {
             assert!(start().abandoned_nearby().unwrap().iter().all(Result::is_ok));
         }
-        crowd.into_iter().for_each(RunDir::keep);
+        abandoned.into_iter().for_each(RunDir::keep);
     }
 }

@@ -25,8 +25,8 @@ pub enum Durability {
 /// Replaces the file at `path` by one with this text and this mode, whatever the umask
 /// is.
 ///
-/// Callers that write the same file at the same time hold a lock of their own. A file
-/// in /run, which no reboot survives, needs none of this.
+/// Callers that may write the same file at the same time must hold a lock. A file in
+/// /run does not survive a reboot, so it need not be written by this function.
 ///
 /// # Errors
 /// The kernel's reason; the old file is then unchanged. A kill in between leaves
@@ -43,8 +43,8 @@ pub fn write_whole(
     write_below(open_to_flush(directory)?.as_fd(), name, bytes, mode, durability)
 }
 
-/// The name of a file while it is being written: `.NAME.new`, in the same directory,
-/// because rename(2) does not cross file systems.
+/// Returns the name of a file while it is being written: `.NAME.new`, in the same
+/// directory, because rename(2) does not cross file systems.
 pub fn unfinished_name(name: &OsStr) -> OsString {
     let mut unfinished = OsString::from(".");
     unfinished.push(name);

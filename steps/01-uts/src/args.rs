@@ -18,7 +18,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The names that were asked for; without `--hostname`, the id is the host name.
+    /// Returns the requested names; without `--hostname`, the id is the host name.
     pub fn names(&self, id: &Id) -> Names {
         let hostname = self.hostname.clone().unwrap_or_else(|| id.into());
         Names { hostname, domainname: self.domainname.clone() }

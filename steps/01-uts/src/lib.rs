@@ -21,7 +21,7 @@ pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWUTS;
 pub struct Names {
     /// The host name.
     pub hostname: HostName,
-    /// The NIS domain name. Unset, it stays the one of the parent's namespace.
+    /// The NIS domain name. If unset, that of the parent's namespace is inherited.
     pub domainname: Option<HostName>,
 }
 
@@ -120,8 +120,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_names_are_those_of_hostname_7() {
-        let longest = format!("{}.{}", "a".repeat(63), "");
+    fn a_host_name_follows_the_rules_of_hostname_7() {
+        let ends_with_dot = format!("{}.{}", "a".repeat(63), "");
         for name in ["web", "a", "web-1.example.org", "0", &"a".repeat(63)] {
             assert!(name.parse::<HostName>().is_ok(), "{name}");
         }
@@ -134,7 +134,7 @@ mod tests {
             "a b",
             "a/b",
             "ä",
-            &longest,
+            &ends_with_dot,
             &"a".repeat(65),
         ] {
             assert!(name.parse::<HostName>().is_err(), "{name}");

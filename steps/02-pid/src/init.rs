@@ -16,7 +16,8 @@ use crate::sys;
 /// Becomes an init, with the command as its child.
 pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infallible> {
     exec::close_other_fds(&[parent.as_fd()])?;
-    // It is the caller's, and /proc/1/environ would show it in the container.
+    // The environment is the caller's, and /proc/1/environ would show it in the
+    // container.
     sys::clear_environment();
     // The descriptors of our callers are closed now, so we must not return to them.
     let Err(error) = run(command, parent);
@@ -32,7 +33,7 @@ fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
     let child = Spawn::new(CloneFlags::empty())
         .below_init(parent)
         .spawn(|init| exec::become_command(command, init))?;
-    parent.started()?;
+    parent.send_started()?;
     loop {
         wait_for(&signals)?;
         for received in signals.read()? {
@@ -55,17 +56,17 @@ fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
 /// them.
 // Task 2.4: until there is none: one SIGCHLD may stand for several children.
 fn reap(command: Pid, parent: &Channel) -> Result<Option<Status>> {
-    let mut end = None;
+    let mut ended = None;
     loop {
         match waitpid(None, WaitOptions::NOHANG | WaitOptions::UNTRACED) {
-            Ok(None) | Err(Errno::CHILD) => return Ok(end),
+            Ok(None) | Err(Errno::CHILD) => return Ok(ended),
             // An orphan needs nothing but to be reaped.
             Ok(Some((pid, _))) if pid.as_raw_pid() != command.as_raw() => {}
             Ok(Some((_, status))) => {
                 if let Some(signal) = status.stopping_signal() {
-                    parent.stopped(signal)?;
+                    parent.send_stopped(signal)?;
                 }
-                end = Status::of(status.exit_status(), status.terminating_signal())
+                ended = Status::of(status.exit_status(), status.terminating_signal())
             }
             Err(error) => return Err(error).context("waitpid(any child)"),
         }
