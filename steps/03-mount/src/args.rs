@@ -48,7 +48,7 @@ impl Args {
         Ok(requests)
     }
 
-    /// Sorts the requests by the depth of their targets, so that no mount hides another.
+    /// Sorts the requests by the depth of their targets: no mount may hide another.
     fn sorted_by_depth(&self) -> Result<Vec<Request>> {
         let mut requests = [&self.mount[..], &self.tmpfs, &self.volume].concat();
         let mut targets = HashSet::new();

@@ -146,8 +146,8 @@ impl Detached {
         )
     }
 
-    /// Takes the mount, and the mounts below it, out of their peer groups. Until then, a
-    /// mount that the parent clones shares a peer group with the mount of the host.
+    /// Takes the mount, and the mounts below it, out of their peer groups. Until then,
+    /// a mount that the parent clones is in one peer group with the mount of the host.
     ///
     /// # Errors
     /// The kernel's, from mount_setattr(2).
@@ -183,8 +183,8 @@ impl Detached {
         )
     }
 
-    /// Attaches the mount to a target. The target is an open descriptor, so that a rename
-    /// cannot move the mount elsewhere.
+    /// Attaches the mount to a target. The target is an open descriptor, so that a
+    /// rename cannot move the mount elsewhere.
     ///
     /// # Errors
     /// When a directory is to be mounted on a file or the other way round, and the

@@ -27,8 +27,8 @@ pub enum Targets {
 /// Opens a mount target inside `root`, and makes it first if `targets` says so.
 ///
 /// # Errors
-/// When the target does not exist and is not to be made, when it cannot be made, or when
-/// it must not be covered: `/`, /sys, /dev and everything in /proc.
+/// When the target does not exist and is not to be made, when it cannot be made, or
+/// when it must not be covered: `/`, /sys, /dev and everything in /proc.
 #[track_caller]
 pub fn target(
     root: BorrowedFd<'_>,

@@ -48,8 +48,8 @@ pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWNS;
 /// Mounts a new /proc, which shows the PID namespace of the process that mounts it.
 ///
 /// # Errors
-/// When /proc of this root is not an ordinary directory, or the kernel refuses the mount
-/// (in an outer container that has masked parts of its own /proc).
+/// When /proc of this root is not an ordinary directory, or the kernel refuses the
+/// mount (in an outer container that has masked parts of its own /proc).
 // Task 3.2: proc(5): the PID namespace is chosen when it is mounted, not when it is
 // read.
 pub fn proc(root: BorrowedFd<'_>) -> Result<()> {
