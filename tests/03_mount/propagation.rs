@@ -2,7 +2,7 @@
 
 use super::*;
 
-const ALL: [&str; 3] = ["private", "slave", "shared"];
+const PROPAGATIONS: [&str; 3] = ["private", "slave", "shared"];
 
 /// Returns the peer groups in a mount's line of mountinfo: `["shared:5", "master:3"]`.
 /// See proc(5), mountinfo, field 7.
@@ -22,15 +22,15 @@ fn no_mount_made_inside_reaches_the_host() {
         before.iter().all(|line| line.contains(" shared:")),
         "all mounts of the host are shared, so a leak would show: {before:#?}"
     );
-    let (_, asked) = directory(&bench, "asked");
+    let (_, requested) = directory(&bench, "requested");
     let (_, own) = directory(&bench, "own");
 
-    for propagation in ALL {
-        let options = ["--propagation", propagation, "--tmpfs", &asked];
+    for propagation in PROPAGATIONS {
+        let options = ["--propagation", propagation, "--tmpfs", &requested];
         let script = format!("mount -t tmpfs own {own}; echo mounted; exec sleep 100");
         let mut running = host.start_in(&bench, &options, &["sh", "-c", &script]);
         running.wait_for("mounted");
-        for point in ["/proc", &asked, &own] {
+        for point in ["/proc", &requested, &own] {
             assert!(
                 host::mount_at(running.pid, point).is_some(),
                 "{point} is mounted inside"
@@ -49,12 +49,12 @@ fn no_mount_made_inside_reaches_the_host() {
 }
 
 #[test]
-fn nothing_is_left_on_the_host_when_the_container_ends() {
+fn no_mount_is_left_on_the_host_when_the_container_ends() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let before = host.mounts();
     let (_, target) = directory(&bench, "target");
-    for propagation in ALL {
+    for propagation in PROPAGATIONS {
         let options = ["--propagation", propagation, "--tmpfs", &target];
         host.run(&bench, &options, &["sh", "-c", "echo /proc/[0-9]*"])
             .prints("/proc/1");

@@ -85,8 +85,8 @@ impl Screen {
 ///
 /// Returns none for a socket, which cannot be opened again, and for another user's
 /// terminal. Then the inherited description is written to when poll(2) says that it is
-/// writable. A terminal may then still take less than we write. In that case we block,
-/// and handle no signal, until somebody reads the terminal.
+/// writable. A terminal, unlike a socket, may then still take less than we write: we
+/// block, and handle no signal, until somebody reads the terminal.
 fn reopen_to_write(inherited: BorrowedFd<'_>) -> Option<OwnedFd> {
     let status = rustix::fs::fstat(inherited).ok()?;
     // A file is not opened again: its offset and O_APPEND are in the description, too.
