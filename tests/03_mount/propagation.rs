@@ -6,7 +6,7 @@ const PROPAGATIONS: [&str; 3] = ["private", "slave", "shared"];
 
 /// Returns the peer groups in a mount's line of mountinfo: `["shared:5", "master:3"]`.
 /// See proc(5), mountinfo, field 7.
-fn peers(line: &str) -> Vec<&str> {
+fn peer_groups(line: &str) -> Vec<&str> {
     line.split(" - ").next().unwrap().split(' ').skip(6).collect()
 }
 
@@ -97,7 +97,7 @@ fn by_default_the_propagation_is_private() {
     for options in [&[][..], &["--propagation", "private"]] {
         let running = host.start_in(&bench, options, &["sleep", "100"]);
         for line in host::mounts_of(running.pid) {
-            assert!(peers(&line).is_empty(), "{line}");
+            assert!(peer_groups(&line).is_empty(), "{line}");
         }
     }
 }
@@ -108,9 +108,15 @@ fn a_slave_receives_mounts_of_the_host_and_propagates_none() {
     let host = Distribution::start();
     let running = host.start_in(&bench, &["--propagation", "slave"], &["sleep", "100"]);
     let root = host::mount_at(running.pid, "/").unwrap();
-    assert!(peers(&root).iter().any(|peer| peer.starts_with("master:")), "{root}");
+    assert!(
+        peer_groups(&root).iter().any(|peer| peer.starts_with("master:")),
+        "{root}"
+    );
     for line in host::mounts_of(running.pid) {
-        assert!(!peers(&line).iter().any(|peer| peer.starts_with("shared:")), "{line}");
+        assert!(
+            !peer_groups(&line).iter().any(|peer| peer.starts_with("shared:")),
+            "{line}"
+        );
     }
 }
 
@@ -119,13 +125,16 @@ fn a_shared_container_has_its_own_peer_group() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let lines = host.mounts();
-    let groups_of_host: Vec<&str> = lines.iter().flat_map(|line| peers(line)).collect();
+    let groups_of_host: Vec<&str> =
+        lines.iter().flat_map(|line| peer_groups(line)).collect();
     let (_, target) = directory(&bench, "target");
 
     let options = ["--propagation", "shared", "--tmpfs", &target];
     let running = host.start_in(&bench, &options, &["sleep", "100"]);
     for line in host::mounts_of(running.pid) {
-        let [group] = peers(&line)[..] else { panic!("one group, no master: {line}") };
+        let [group] = peer_groups(&line)[..] else {
+            panic!("one group, no master: {line}")
+        };
         assert!(
             group.starts_with("shared:") && !groups_of_host.contains(&group),
             "{line}"

@@ -392,7 +392,7 @@ fn a_target_that_is_a_link_is_followed() {
 }
 
 #[test]
-fn mounts_nearer_to_the_root_are_made_first() {
+fn a_mount_is_made_before_the_mounts_below_its_target() {
     let Some(bench) = bench() else { return };
     let (source, from) = directory_with_a_file(&bench, "source");
     fs::create_dir(source.join("inner")).unwrap();

@@ -106,7 +106,7 @@ fn links_in_dev_of_the_image_are_covered_by_the_new_dev() {
 }
 
 #[test]
-fn a_target_below_links_stays_inside() {
+fn a_target_below_a_link_is_resolved_inside_the_root() {
     let Some(bench) = bench() else { return };
     let canary = canary(&bench);
     let before = listing(&canary);

@@ -54,9 +54,9 @@ fn the_container_never_has_the_hosts_terminal() {
                 eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok())
                     .expect("the container runs");
 
-            let tty_file =
+            let tty_metadata =
                 fs::File::from(terminal.tty.try_clone().unwrap()).metadata().unwrap();
-            let hosts_terminal = (tty_file.dev(), tty_file.ino());
+            let hosts_terminal = (tty_metadata.dev(), tty_metadata.ino());
             for number in 0..3 {
                 assert_ne!(
                     host::stream(pid, number),

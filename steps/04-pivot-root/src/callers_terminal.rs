@@ -57,7 +57,7 @@ pub(crate) fn in_foreground() -> bool {
     }
 }
 
-/// The size of the caller's terminal, on whichever stream it is.
+/// The size of the caller's terminal, whichever standard stream is connected to it.
 pub(crate) fn window_size() -> Option<Winsize> {
     tcgetwinsize(stdin())
         .or_else(|_| tcgetwinsize(stdout()))

@@ -1,5 +1,5 @@
 //! /dev: a small file system in memory, with the devices that every program expects and
-//! no other.
+//! no other devices.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub struct Device<'a> {
     /// The driver, by its number in the kernel's list:
     /// <https://docs.kernel.org/admin-guide/devices.html>
     pub major: u32,
-    /// The device among those of its driver.
+    /// The number of the device among those of its driver.
     pub minor: u32,
 }
 

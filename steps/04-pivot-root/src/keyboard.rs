@@ -53,7 +53,7 @@ impl Keyboard {
 
     /// In the foreground: puts the caller's terminal into raw mode, so that Ctrl-C is
     /// interpreted inside. In the background: asks for the foreground once a program
-    /// inside waits for keys, as the kernel would do for that program.
+    /// inside waits for keys.
     pub(crate) fn take(&mut self, pty: &PtyMaster) -> Result<()> {
         if self.typing == Typing::Off || self.raw.is_some() {
             return Ok(());
