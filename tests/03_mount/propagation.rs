@@ -2,11 +2,11 @@
 
 use super::*;
 
-const ALL: [&str; 3] = ["private", "slave", "shared"];
+const PROPAGATIONS: [&str; 3] = ["private", "slave", "shared"];
 
 /// Returns the peer groups in a mount's line of mountinfo: `["shared:5", "master:3"]`.
 /// See proc(5), mountinfo, field 7.
-fn peers(line: &str) -> Vec<&str> {
+fn peer_groups(line: &str) -> Vec<&str> {
     line.split(" - ").next().unwrap().split(' ').skip(6).collect()
 }
 
@@ -22,15 +22,15 @@ fn no_mount_made_inside_reaches_the_host() {
         before.iter().all(|line| line.contains(" shared:")),
         "all mounts of the host are shared, so a leak would show: {before:#?}"
     );
-    let (_, asked) = directory(&bench, "asked");
+    let (_, requested) = directory(&bench, "requested");
     let (_, own) = directory(&bench, "own");
 
-    for propagation in ALL {
-        let options = ["--propagation", propagation, "--tmpfs", &asked];
+    for propagation in PROPAGATIONS {
+        let options = ["--propagation", propagation, "--tmpfs", &requested];
         let script = format!("mount -t tmpfs own {own}; echo mounted; exec sleep 100");
         let mut running = host.start_in(&bench, &options, &["sh", "-c", &script]);
         running.wait_for("mounted");
-        for point in ["/proc", &asked, &own] {
+        for point in ["/proc", &requested, &own] {
             assert!(
                 host::mount_at(running.pid, point).is_some(),
                 "{point} is mounted inside"
@@ -49,12 +49,12 @@ fn no_mount_made_inside_reaches_the_host() {
 }
 
 #[test]
-fn nothing_is_left_on_the_host_when_the_container_ends() {
+fn no_mount_is_left_on_the_host_when_the_container_ends() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let before = host.mounts();
     let (_, target) = directory(&bench, "target");
-    for propagation in ALL {
+    for propagation in PROPAGATIONS {
         let options = ["--propagation", propagation, "--tmpfs", &target];
         host.run(&bench, &options, &["sh", "-c", "echo /proc/[0-9]*"])
             .prints("/proc/1");
@@ -97,7 +97,7 @@ fn by_default_the_propagation_is_private() {
     for options in [&[][..], &["--propagation", "private"]] {
         let running = host.start_in(&bench, options, &["sleep", "100"]);
         for line in host::mounts_of(running.pid) {
-            assert!(peers(&line).is_empty(), "{line}");
+            assert!(peer_groups(&line).is_empty(), "{line}");
         }
     }
 }
@@ -108,9 +108,15 @@ fn a_slave_receives_mounts_of_the_host_and_propagates_none() {
     let host = Distribution::start();
     let running = host.start_in(&bench, &["--propagation", "slave"], &["sleep", "100"]);
     let root = host::mount_at(running.pid, "/").unwrap();
-    assert!(peers(&root).iter().any(|peer| peer.starts_with("master:")), "{root}");
+    assert!(
+        peer_groups(&root).iter().any(|peer| peer.starts_with("master:")),
+        "{root}"
+    );
     for line in host::mounts_of(running.pid) {
-        assert!(!peers(&line).iter().any(|peer| peer.starts_with("shared:")), "{line}");
+        assert!(
+            !peer_groups(&line).iter().any(|peer| peer.starts_with("shared:")),
+            "{line}"
+        );
     }
 }
 
@@ -119,13 +125,16 @@ fn a_shared_container_has_its_own_peer_group() {
     let Some(bench) = bench() else { return };
     let host = Distribution::start();
     let lines = host.mounts();
-    let groups_of_host: Vec<&str> = lines.iter().flat_map(|line| peers(line)).collect();
+    let groups_of_host: Vec<&str> =
+        lines.iter().flat_map(|line| peer_groups(line)).collect();
     let (_, target) = directory(&bench, "target");
 
     let options = ["--propagation", "shared", "--tmpfs", &target];
     let running = host.start_in(&bench, &options, &["sleep", "100"]);
     for line in host::mounts_of(running.pid) {
-        let [group] = peers(&line)[..] else { panic!("one group, no master: {line}") };
+        let [group] = peer_groups(&line)[..] else {
+            panic!("one group, no master: {line}")
+        };
         assert!(
             group.starts_with("shared:") && !groups_of_host.contains(&group),
             "{line}"

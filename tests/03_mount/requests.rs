@@ -52,13 +52,13 @@ fn a_mount_has_its_attributes_before_it_is_attached() {
     let targets = ["one", "other"].map(|name| directory(&bench, name).1);
     let [one, other] = targets.map(|target| volume(&source, &target, "ro"));
     let ran = bench.run(&["--explain=json", "-v", &one, "-v", &other], &["true"]);
-    let of_each = ["open_tree", "mount_setattr", "move_mount"];
+    let calls_per_mount = ["open_tree", "mount_setattr", "move_mount"];
     let mut calls = explain::calls_of("child", ran.exits(0));
-    calls.retain(|call| of_each.contains(&&**call));
+    calls.retain(|call| calls_per_mount.contains(&&**call));
     let first = calls.iter().position(|call| call == "open_tree").unwrap_or_default();
     assert_eq!(
         calls[first..],
-        [of_each, of_each].concat(),
+        [calls_per_mount, calls_per_mount].concat(),
         "the calls that --explain prints"
     );
 }
@@ -135,7 +135,7 @@ fn read_only_includes_the_mounts_below() {
 }
 
 #[test]
-fn the_host_can_still_write_what_is_read_only_inside() {
+fn the_host_can_write_to_a_volume_that_is_read_only_inside() {
     let Some(bench) = bench() else { return };
     let (source, from) = directory(&bench, "source");
     let (_, to) = directory(&bench, "target");
@@ -155,7 +155,7 @@ fn a_mount_has_the_attributes_that_its_options_name() {
     let (_, to) = directory(&bench, "target");
     // A bind mount inherits the attributes of its source, and /tmp often has some.
     host.sh(&format!("mount -t tmpfs clean {from}"));
-    let seen = |options: &str| {
+    let mount_line = |options: &str| {
         let running = host.start_in(
             &bench,
             &["-v", &volume(&from, &to, options)],
@@ -163,9 +163,9 @@ fn a_mount_has_the_attributes_that_its_options_name() {
         );
         host::mount_at(running.pid, &to).unwrap()
     };
-    let line = seen("nosuid,nodev,noexec,ro");
+    let line = mount_line("nosuid,nodev,noexec,ro");
     assert!(has_options(&line, &["ro", "nosuid", "nodev", "noexec"]), "{line}");
-    let line = seen("nodev");
+    let line = mount_line("nodev");
     assert!(
         has_options(&line, &["rw", "nodev"])
             && !has_options(&line, &["nosuid"])
@@ -175,7 +175,7 @@ fn a_mount_has_the_attributes_that_its_options_name() {
 }
 
 #[test]
-fn nothing_runs_on_a_noexec_volume() {
+fn no_program_runs_on_a_noexec_volume() {
     let Some(bench) = bench() else { return };
     let (source, from) = directory(&bench, "source");
     fs::write(source.join("text"), "#!/bin/sh\necho ran").unwrap();
@@ -245,10 +245,10 @@ fn a_tmpfs_holds_no_more_than_its_size() {
 }
 
 #[test]
-fn a_tmpfs_has_its_mode_and_owner_and_is_noexec_by_default() {
+fn a_tmpfs_has_the_requested_mode_and_owner_and_is_noexec_by_default() {
     let Some(bench) = bench() else { return };
     let (_, to) = directory(&bench, "target");
-    let seen = |options: &str| {
+    let inspect_tmpfs = |options: &str| {
         let running =
             bench.start(&["--tmpfs", &format!("{to}{options}")], &["sleep", "100"]);
         let inside = fs::metadata(format!("/proc/{}/root{to}", running.pid)).unwrap();
@@ -259,11 +259,12 @@ fn a_tmpfs_has_its_mode_and_owner_and_is_noexec_by_default() {
             inside.gid(),
         )
     };
-    let (line, mode, ..) = seen("");
+    let (line, mode, ..) = inspect_tmpfs("");
     assert!(has_options(&line, &["nosuid", "nodev", "noexec"]), "{line}");
     assert_eq!(mode, 0o1777, "the default mode is that of /tmp");
 
-    let (line, mode, uid, gid) = seen(":mode=750,uid=7,gid=8,exec,dev,suid,ro");
+    let (line, mode, uid, gid) =
+        inspect_tmpfs(":mode=750,uid=7,gid=8,exec,dev,suid,ro");
     assert!(
         has_options(&line, &["ro"])
             && !["nosuid", "nodev", "noexec"]
@@ -316,7 +317,7 @@ fn a_file_is_not_mounted_on_a_directory_nor_the_other_way_round() {
 }
 
 #[test]
-fn the_hint_is_the_message_of_the_file_system() {
+fn a_wrong_option_of_a_file_system_has_the_kernels_message_as_its_hint() {
     let Some(bench) = bench() else { return };
     let (_, to) = directory(&bench, "target");
     bench
@@ -326,7 +327,7 @@ fn the_hint_is_the_message_of_the_file_system() {
 }
 
 #[test]
-fn an_invalid_mount_option_is_a_usage_error_with_the_rule() {
+fn an_invalid_mount_option_is_a_usage_error_that_states_the_rule() {
     let Some(bench) = bench() else { return };
     for (option, value, rule) in [
         ("-v", "/a", "a volume is SRC:DST[:OPTIONS]"),
@@ -357,7 +358,7 @@ fn an_invalid_mount_option_is_a_usage_error_with_the_rule() {
 }
 
 #[test]
-fn two_mounts_on_one_target_are_a_usage_error_that_names_it() {
+fn two_mounts_on_one_target_are_a_usage_error_that_names_the_target() {
     let Some(bench) = bench() else { return };
     let (_, from) = directory(&bench, "source");
     let (_, to) = directory(&bench, "target");
@@ -391,7 +392,7 @@ fn a_target_that_is_a_link_is_followed() {
 }
 
 #[test]
-fn mounts_nearer_to_the_root_are_made_first() {
+fn a_mount_is_made_before_the_mounts_below_its_target() {
     let Some(bench) = bench() else { return };
     let (source, from) = directory_with_a_file(&bench, "source");
     fs::create_dir(source.join("inner")).unwrap();

@@ -37,9 +37,9 @@ fn climb() -> nix::Result<()> {
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(error) => return Err(error),
     }
-    let here = open("/", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let old_root = open("/", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     chroot("/breakout.dir")?; // the root is now below the working directory,
-    fchdir(&here)?; // and .. stops only at the root
+    fchdir(&old_root)?; // and .. stops only at the root
     for _ in 0..100 {
         chdir("..")?;
     }

@@ -6,7 +6,7 @@ use super::*;
 
 /// Returns the options of a mount in the container, the type of its file system, and
 /// the options of the file system: `rw,nosuid tmpfs size=64k`.
-fn mounted(pid: i32, point: &str) -> String {
+fn describe_mount(pid: i32, point: &str) -> String {
     let line =
         host::mount_at(pid, point).unwrap_or_else(|| panic!("{point} is mounted"));
     let (mount, file_system) = line.split_once(" - ").unwrap();
@@ -37,7 +37,7 @@ fn each_default_mount_has_its_attributes() {
         ("/dev/shm", "rw,nosuid,nodev,noexec,relatime tmpfs rw,size=65536k"),
         ("/dev/mqueue", "rw,nosuid,nodev,noexec,relatime mqueue rw"),
     ] {
-        assert_eq!(mounted(running.pid, point), mount, "{point}");
+        assert_eq!(describe_mount(running.pid, point), mount, "{point}");
     }
 }
 
@@ -54,7 +54,7 @@ fn sys_can_be_read_and_not_written() {
 fn dev_has_these_devices_and_links_and_nothing_else() {
     let Some(bench) = bench() else { return };
     // The caller's umask must make no difference.
-    let running = {
+    let (mut runtime, pid) = {
         let pid_file = bench.dir().join("pid");
         let arguments = bench
             .arguments(&["--pid-file", pid_file.to_str().unwrap()], &["sleep", "100"]);
@@ -68,7 +68,7 @@ fn dev_has_these_devices_and_links_and_nothing_else() {
             eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok());
         (child, pid.expect("the container runs"))
     };
-    let dev = PathBuf::from(format!("/proc/{}/root/dev", running.1));
+    let dev = PathBuf::from(format!("/proc/{pid}/root/dev"));
     let describe = |path: PathBuf| {
         let metadata = fs::symlink_metadata(&path).unwrap();
         let (mode, number) = (metadata.mode() & 0o7777, metadata.rdev());
@@ -95,9 +95,8 @@ fn dev_has_these_devices_and_links_and_nothing_else() {
         .map(|path| format!("{} {}", name(&path), describe(path.clone())))
         .collect();
     found.sort();
-    let mut running = running.0;
-    running.kill().unwrap();
-    running.wait().unwrap();
+    runtime.kill().unwrap();
+    runtime.wait().unwrap();
     let expected = [
         "fd -> /proc/self/fd",
         "full c 1:7 666 0:0",
@@ -132,7 +131,7 @@ fn the_devices_work() {
 }
 
 #[test]
-fn shared_memory_is_not_the_hosts_and_has_64_mib() {
+fn dev_shm_is_not_the_hosts_and_has_64_mib() {
     let Some(bench) = bench() else { return };
     bench.sh(&[], "head -c 67000000 /dev/zero > /dev/shm/x && ls /dev/shm").prints("x");
     bench
@@ -142,7 +141,7 @@ fn shared_memory_is_not_the_hosts_and_has_64_mib() {
 }
 
 #[test]
-fn devpts_is_a_new_instance() {
+fn each_container_has_its_own_instance_of_devpts() {
     let Some(bench) = bench() else { return };
     let first = bench.start(&[], &["sleep", "100"]);
     let second = bench.start(&[], &["sleep", "100"]);
@@ -153,7 +152,7 @@ fn devpts_is_a_new_instance() {
     assert_ne!(device(&first), device(&second));
     let names: Vec<_> = fs::read_dir(format!("{first}/dev/pts"))
         .unwrap()
-        .map(|it| it.unwrap().file_name())
+        .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(names, ["ptmx"], "there is no terminal unless one was requested");
 }

@@ -36,7 +36,7 @@ fn a_breakout_leaves_a_chroot_and_not_the_container() {
 }
 
 #[test]
-fn no_path_leads_out() {
+fn no_path_leads_out_of_the_container() {
     let Some((bench, canary)) = bench_with_breakout() else { return };
     for prefix in [
         "",
@@ -69,14 +69,14 @@ fn unmounting_uncovers_no_file_of_the_host() {
 }
 
 /// umount2(2) removes the topmost mount only. With another mount over the host's root,
-/// the root itself would stay.
+/// the host's root itself would stay.
 #[test]
-fn with_a_mount_over_the_hosts_root_nothing_runs() {
+fn with_a_mount_over_the_hosts_root_no_command_runs() {
     if !tool("mount") {
         return;
     }
     let Some(bench) = bench() else { return };
-    let covered = [
+    let mount_over_root = [
         "unshare",
         "--mount",
         "sh",
@@ -84,7 +84,7 @@ fn with_a_mount_over_the_hosts_root_nothing_runs() {
         "mount -t tmpfs cover / && exec \"$@\"",
         "sh",
     ];
-    let ran = bench.run_by(&covered, &[], &["echo", "it runs"]);
+    let ran = bench.run_by(&mount_over_root, &[], &["echo", "it runs"]);
     ran.exits(125).complains("could still be reached above the new root");
     assert_eq!(ran.out, "");
 }
@@ -110,9 +110,9 @@ fn no_file_that_the_caller_had_open_is_open_inside() {
             let number: u32 = descriptor.rsplit(' ').next().unwrap().parse().unwrap();
             // An init has more descriptors: the channel to the runtime, one for
             // signals, and one for its child.
-            let is_inits = options == ["--init"]
+            let belongs_to_init = options == ["--init"]
                 && (to.starts_with("socket:") || to.starts_with("anon_inode:"));
-            assert!(number < 3 || is_inits, "{options:?}: {number} is {to}");
+            assert!(number < 3 || belongs_to_init, "{options:?}: {number} is {to}");
         }
     }
 }

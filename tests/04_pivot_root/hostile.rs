@@ -34,7 +34,7 @@ fn a_mount_point_that_is_not_the_roots_own_directory_is_refused() {
         let path = bench.rootfs().join(place);
         let aside = bench.rootfs().join("aside");
         fs::rename(&path, &aside).unwrap();
-        let refused = |what: &str| {
+        let assert_refused = |what: &str| {
             let ran = bench.run(&[], &["echo", "it runs"]);
             ran.exits(125).complains(&format!("/{place}")).complains("hint:");
             assert_eq!(
@@ -55,12 +55,12 @@ fn a_mount_point_that_is_not_the_roots_own_directory_is_refused() {
             "..",
         ] {
             symlink(link, &path).unwrap();
-            refused(&format!("a link to {link}"));
+            assert_refused(&format!("a link to {link}"));
         }
         fs::write(&path, "").unwrap();
-        refused("a file");
+        assert_refused("a file");
         mkfifo(&path, Mode::S_IRWXU).unwrap();
-        refused("a FIFO");
+        assert_refused("a FIFO");
         fs::rename(&aside, &path).unwrap();
     }
     assert_eq!(
@@ -85,7 +85,7 @@ fn a_missing_mount_point_is_made() {
 /// CVE-2025-31133 (/dev/null), 2025-52565 (/dev/pts, /dev/console), and the other files
 /// in /dev.
 #[test]
-fn links_in_the_images_dev_are_covered() {
+fn links_in_dev_of_the_image_are_covered_by_the_new_dev() {
     let Some(bench) = bench() else { return };
     let canary = canary(&bench);
     let before = listing(&canary);
@@ -106,7 +106,7 @@ fn links_in_the_images_dev_are_covered() {
 }
 
 #[test]
-fn a_target_below_links_stays_inside() {
+fn a_target_below_a_link_is_resolved_inside_the_root() {
     let Some(bench) = bench() else { return };
     let canary = canary(&bench);
     let before = listing(&canary);
@@ -240,11 +240,11 @@ fn a_target_that_is_replaced_by_a_link_does_not_lead_out() {
     symlink(&canary, &link).unwrap();
     fs::create_dir_all(bench.rootfs().join(canary.strip_prefix("/").unwrap())).unwrap();
 
-    let over = AtomicBool::new(false);
+    let is_finished = AtomicBool::new(false);
     let (mut succeeded, mut refused) = (0, 0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
+            while !is_finished.load(Ordering::Relaxed) {
                 renameat2(
                     AT_FDCWD,
                     &target,
@@ -272,16 +272,16 @@ fn a_target_that_is_replaced_by_a_link_does_not_lead_out() {
                 0 if mounted == 2 => succeeded += 1,
                 125 => refused += 1,
                 _ => {
-                    over.store(true, Ordering::Relaxed);
+                    is_finished.store(true, Ordering::Relaxed);
                     panic!("both are mounted inside, or refused: {ran:?}");
                 }
             }
             if listing(&canary) != before {
-                over.store(true, Ordering::Relaxed);
+                is_finished.store(true, Ordering::Relaxed);
                 panic!("made on the host in round {round}: {:#?}", listing(&canary));
             }
         }
-        over.store(true, Ordering::Relaxed);
+        is_finished.store(true, Ordering::Relaxed);
     });
     assert!(succeeded > 0, "{succeeded} started, {refused} were refused");
 }

@@ -18,7 +18,7 @@ fn the_root_of_the_container_is_the_root_file_system() {
     fs::write(bench.rootfs().join("mark"), "of this root").unwrap();
     let mut names: Vec<_> = fs::read_dir(bench.rootfs())
         .unwrap()
-        .map(|it| it.unwrap().file_name().into_string().unwrap())
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
     bench
@@ -73,10 +73,10 @@ fn the_callers_working_directory_makes_no_difference() {
 }
 
 #[test]
-fn without_a_root_file_system_nothing_runs() {
+fn without_a_root_file_system_no_command_runs() {
     let Some(bench) = bench() else { return };
-    let ran = bench.dir().join("ran");
-    let touch = format!("touch {}", ran.display());
+    let marker = bench.dir().join("ran");
+    let touch = format!("touch {}", marker.display());
     fs::write(bench.dir().join("file"), "").unwrap();
     for (rootfs, reason, hint) in [
         (
@@ -87,14 +87,14 @@ fn without_a_root_file_system_nothing_runs() {
         ("./nonexistent", "ENOENT", "hint: ./rootfs-fetch.sh"),
         ("./file", "ENOTDIR", "hint: --rootfs names a directory"),
     ] {
-        let it = bench.call(["run", "--rootfs", rootfs, "sh", "-c", &touch]);
-        it.exits(125).complains(reason).complains(hint);
+        let ran = bench.call(["run", "--rootfs", rootfs, "sh", "-c", &touch]);
+        ran.exits(125).complains(reason).complains(hint);
     }
-    assert!(!ran.exists(), "the command ran on the host's own files");
+    assert!(!marker.exists(), "the command ran on the host's own files");
 }
 
 #[test]
-fn without_the_capability_to_mount_nothing_runs() {
+fn without_the_capability_to_mount_no_command_runs() {
     let Some(bench) = bench() else { return };
     let starter = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
     let ran = bench.run_by(&starter, &[], &["echo", "it runs"]);
@@ -163,7 +163,7 @@ fn later_mounts_of_the_host_in_the_rootfs_appear_inside_only_with_slave() {
 }
 
 #[test]
-fn twenty_containers_start_at_once_on_one_root() {
+fn twenty_containers_start_at_once_on_one_rootfs() {
     let Some(bench) = bench() else { return };
     let before = listing(bench.rootfs());
     let script = "echo $$; grep -c . /proc/self/mountinfo; cat /new/file";
@@ -203,18 +203,18 @@ fn background_processes_end_with_the_container() {
     let namespace = host::namespace(running.pid, "pid");
     running.type_in("go\n");
     running.end().exits(0);
-    let still_there = || {
+    let count_processes = || {
         let all = fs::read_dir("/proc")
             .unwrap()
             .filter_map(|entry| entry.unwrap().file_name().into_string().ok());
         let pids = all.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-        let in_it = |pid: &String| {
+        let is_in_namespace = |pid: &String| {
             fs::read_link(format!("/proc/{pid}/ns/pid"))
                 .is_ok_and(|link| link.to_str() == Some(&namespace))
         };
-        pids.filter(in_it).count()
+        pids.filter(is_in_namespace).count()
     };
-    eventually(|| (still_there() == 0).then_some(()))
+    eventually(|| (count_processes() == 0).then_some(()))
         .expect("all processes of the container have ended");
 }
 
@@ -250,7 +250,7 @@ fn a_container_that_is_stopped_does_not_stop_a_runtime_without_a_terminal() {
 }
 
 #[test]
-fn the_targets_that_are_made_do_not_have_the_callers_umask() {
+fn the_callers_umask_does_not_change_the_modes_of_targets_that_are_made() {
     let Some(bench) = bench() else { return };
     let data = bench.dir().join("data");
     fs::write(&data, "").unwrap();

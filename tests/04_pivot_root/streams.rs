@@ -54,13 +54,13 @@ fn the_container_never_has_the_hosts_terminal() {
                 eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok())
                     .expect("the container runs");
 
-            let keyboard =
+            let tty_metadata =
                 fs::File::from(terminal.tty.try_clone().unwrap()).metadata().unwrap();
-            let hosts = (keyboard.dev(), keyboard.ino());
+            let hosts_terminal = (tty_metadata.dev(), tty_metadata.ino());
             for number in 0..3 {
                 assert_ne!(
                     host::stream(pid, number),
-                    hosts,
+                    hosts_terminal,
                     "{redirections:?} {init:?}: stream {number}"
                 );
                 let link = fs::read_link(format!("/proc/{pid}/fd/{number}")).unwrap();
@@ -75,10 +75,10 @@ fn the_container_never_has_the_hosts_terminal() {
                 session, pid,
                 "the command has left the session of the host's terminal"
             );
-            let has_own = redirected != [true; 3];
+            let has_terminal = redirected != [true; 3];
             assert_eq!(
                 tty,
-                if has_own { 0x8800 } else { 0 },
+                if has_terminal { 0x8800 } else { 0 },
                 "{redirections:?}: the controlling terminal of the command"
             );
 
@@ -99,8 +99,9 @@ fn each_stream_is_a_terminal_if_the_callers_stream_is_one() {
         let mut terminal =
             start(&bench, redirections, &["-v", &volume], &["sh", "-c", script]);
         terminal.shows("code=");
-        let mut expected =
-            redirected.map(|it| if it { "other" } else { "terminal" }).to_vec();
+        let mut expected = redirected
+            .map(|is_redirected| if is_redirected { "other" } else { "terminal" })
+            .to_vec();
         expected.extend((redirected != [true; 3]).then_some("own"));
         // `[ -t 1 ]` runs with stdout redirected to the report.
         expected[1] = "other";
@@ -178,7 +179,7 @@ fn a_pipe_on_stdin_is_passed_on_with_its_end_of_file() {
 }
 
 /// Starts our `run -t` with a copy of this stdout, which stays open in the test.
-fn start_on(
+fn start_with_stdout(
     bench: &Bench,
     stdout: &OwnedFd,
     options: &[&str],
@@ -220,15 +221,16 @@ fn a_slow_reader_gets_all_output_and_its_pipe_keeps_its_flags() {
     for flags in [OFlag::empty(), OFlag::O_NONBLOCK] {
         let (reader, writer) = pipe();
         fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
-        let mut child = start_on(
+        let mut child = start_with_stdout(
             &bench,
             &writer,
             &[],
             &["sh", "-c", "head -c 500000 /dev/zero | tr '\\0' x"],
         );
         wait_until_full(&writer);
-        let now = OFlag::from_bits_truncate(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
-        assert_eq!(now & OFlag::O_NONBLOCK, flags);
+        let flags_now =
+            OFlag::from_bits_truncate(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
+        assert_eq!(flags_now & OFlag::O_NONBLOCK, flags);
         drop(writer);
         let text = std::io::read_to_string(fs::File::from(reader)).unwrap();
         assert_eq!((text.len(), child.wait().unwrap().code()), (500_000, Some(0)));
@@ -236,14 +238,14 @@ fn a_slow_reader_gets_all_output_and_its_pipe_keeps_its_flags() {
 }
 
 #[test]
-fn the_runtime_ends_although_its_reader_never_reads() {
+fn a_signal_ends_the_runtime_although_nobody_reads_its_output() {
     let Some(bench) = bench() else { return };
     let (_reader, writer) = pipe();
     let (_peer, socket) = std::os::unix::net::UnixStream::pair().unwrap();
     for (stdout, signal) in
         [(&writer, Signal::SIGTERM), (&socket.into(), Signal::SIGINT)]
     {
-        let mut child = start_on(&bench, stdout, &["--init"], &["yes"]);
+        let mut child = start_with_stdout(&bench, stdout, &["--init"], &["yes"]);
         wait_until_full(stdout);
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         let status = eventually(|| child.try_wait().unwrap())
@@ -259,7 +261,7 @@ fn a_signal_ends_a_runtime_that_waits_for_the_reader_of_the_last_output() {
     // More bytes than this pipe holds, but fewer than the container's terminal holds.
     // So the command ends, however few bytes the runtime copies at a time.
     fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
-    let mut child = start_on(
+    let mut child = start_with_stdout(
         &bench,
         &writer,
         &[],
@@ -281,7 +283,7 @@ fn a_signal_ends_a_runtime_that_waits_for_the_reader_of_the_last_output() {
 fn the_runtime_ends_when_its_reader_closes_the_pipe() {
     let Some(bench) = bench() else { return };
     let (reader, writer) = pipe();
-    let mut child = start_on(&bench, &writer, &[], &["yes"]);
+    let mut child = start_with_stdout(&bench, &writer, &[], &["yes"]);
     wait_until_full(&writer);
     drop(reader);
     eventually(|| child.try_wait().unwrap()).expect("the runtime ends, as without -t");

@@ -7,7 +7,7 @@ use super::*;
 
 /// Starts a shell in a container on a terminal. The prompt is the last exit code. No
 /// command that a test types contains the prompt, so only the shell can print it.
-fn shell(bench: &Bench) -> Terminal {
+fn container_shell(bench: &Bench) -> Terminal {
     let mut terminal = bench.at_terminal(&["-e", "PS1=$?> "], &["sh"]);
     terminal.shows("0> ");
     terminal
@@ -15,7 +15,7 @@ fn shell(bench: &Bench) -> Terminal {
 
 /// Starts a shell of the host on a terminal, with a script. In the script, `"$@"` is
 /// our `run`.
-fn at_shell(
+fn start_by_script(
     bench: &Bench,
     script: &str,
     options: &[&str],
@@ -28,7 +28,7 @@ fn at_shell(
 }
 
 /// Starts an interactive shell of the host, with job control.
-fn jobs_shell(bench: &Bench) -> Terminal {
+fn shell_with_job_control(bench: &Bench) -> Terminal {
     let words = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
         .map(std::ffi::OsString::from);
     let mut terminal = Terminal::start_any(bench.dir(), &words);
@@ -36,7 +36,7 @@ fn jobs_shell(bench: &Bench) -> Terminal {
     let run: Vec<_> = bench
         .arguments(&[], &[])
         .iter()
-        .map(|it| it.to_str().unwrap().to_owned())
+        .map(|word| word.to_str().unwrap().to_owned())
         .collect();
     terminal.type_in(&format!(
         "run() {{ {} {} \"$@\"; }}\n",
@@ -83,7 +83,7 @@ fn the_containers_terminal_follows_the_size_of_the_window() {
 #[test]
 fn ctrl_c_ends_the_job_and_not_the_shell() {
     let Some(bench) = bench() else { return };
-    let mut terminal = shell(&bench);
+    let mut terminal = container_shell(&bench);
     terminal.type_in("sh -c 'echo rea''dy; exec sleep 1000'\n");
     terminal.shows("ready");
     terminal.type_in("\x03");
@@ -95,7 +95,7 @@ fn ctrl_c_ends_the_job_and_not_the_shell() {
 #[test]
 fn ctrl_z_stops_the_job_and_fg_continues_it() {
     let Some(bench) = bench() else { return };
-    let mut terminal = shell(&bench);
+    let mut terminal = container_shell(&bench);
     terminal.type_in("sh -c 'echo rea''dy; read line; echo got $line'\n");
     terminal.shows("ready");
     terminal.type_in("\x1a");
@@ -110,7 +110,7 @@ fn ctrl_z_stops_the_job_and_fg_continues_it() {
 #[test]
 fn ctrl_d_ends_the_shell() {
     let Some(bench) = bench() else { return };
-    let mut terminal = shell(&bench);
+    let mut terminal = container_shell(&bench);
     terminal.type_in("\x04");
     assert_eq!(terminal.ends().0, 0);
 }
@@ -126,7 +126,8 @@ fn the_settings_of_the_callers_terminal_are_restored_however_the_run_ends() {
     ] {
         let pid_file = bench.dir().join("pid");
         let options = [options, &["--pid-file", pid_file.to_str().unwrap()]].concat();
-        let mut terminal = at_shell(&bench, script, &options, &["sh", "-c", inside]);
+        let mut terminal =
+            start_by_script(&bench, script, &options, &["sh", "-c", inside]);
         terminal.shows("before");
         let before = terminal.settings();
         terminal.type_in("go\n");
@@ -149,7 +150,7 @@ fn the_settings_of_the_callers_terminal_are_restored_however_the_run_ends() {
 #[test]
 fn a_run_that_fails_does_not_change_the_settings_of_the_terminal() {
     let Some(bench) = bench() else { return };
-    let mut terminal = at_shell(
+    let mut terminal = start_by_script(
         &bench,
         "echo be''fore; read go; \"$@\"; echo code=$?; read go",
         &[],
@@ -168,7 +169,7 @@ fn closing_the_window_ends_the_shell() {
     let pid_file = bench.dir().join("pid");
     let options = ["--pid-file", pid_file.to_str().unwrap(), "-e", "PS1=$?> "];
     for script in ["exec \"$@\"", "\"$@\"; :"] {
-        let mut terminal = at_shell(&bench, script, &options, &["sh"]);
+        let mut terminal = start_by_script(&bench, script, &options, &["sh"]);
         terminal.shows("0> ");
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
         terminal.close();
@@ -189,7 +190,7 @@ fn closing_the_window_also_ends_a_command_that_does_not_read_the_terminal() {
         let options =
             [init.as_slice(), &["--pid-file", pid_file.to_str().unwrap()]].concat();
         let command = format!("echo rea''dy; {inside}");
-        let mut terminal = at_shell(
+        let mut terminal = start_by_script(
             &bench,
             "exec \"$@\" < /dev/null",
             &options,
@@ -236,7 +237,7 @@ fn a_paste_that_nobody_reads_does_not_block_the_output() {
 }
 
 #[test]
-fn a_whole_paste_arrives() {
+fn a_paste_arrives_completely() {
     let Some(bench) = bench() else { return };
     let script =
         "stty raw -echo; echo ready; head -c 200000 | tr -d x | wc -c; echo end";
@@ -248,7 +249,7 @@ fn a_whole_paste_arrives() {
 }
 
 #[test]
-fn the_whole_output_arrives() {
+fn the_output_arrives_completely() {
     let Some(bench) = bench() else { return };
     let mut terminal = bench.at_terminal(
         &[],
@@ -293,7 +294,7 @@ fn the_last_output_also_arrives_at_a_slow_terminal() {
 }
 
 #[test]
-fn the_runtime_ends_although_nobody_reads_the_terminal() {
+fn a_signal_ends_the_runtime_although_nobody_reads_the_terminal() {
     let Some(bench) = bench() else { return };
     // The first run is in raw mode. The second one has its stdin redirected, so it does
     // not change the settings: each line is one write(2), and one of them is written
@@ -302,7 +303,7 @@ fn the_runtime_ends_although_nobody_reads_the_terminal() {
         ["exec \"$@\"", "exec \"$@\" < /dev/null"].into_iter().enumerate()
     {
         let pid_file = bench.dir().join(format!("pid-{number}"));
-        let mut terminal = at_shell(
+        let mut terminal = start_by_script(
             &bench,
             script,
             &["--init", "--pid-file", pid_file.to_str().unwrap()],
@@ -321,7 +322,7 @@ fn the_runtime_ends_although_nobody_reads_the_terminal() {
 #[test]
 fn a_command_in_the_background_keeps_running() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let mut terminal = jobs_shell(&bench);
+    let mut terminal = shell_with_job_control(&bench);
     let before = terminal.settings();
     let volume = format!("{}:/host", bench.dir().display());
     let script = "echo to the terminal; tty; until [ -e /host/go ]; do sleep 0.05; done; echo fin''ished";
@@ -340,7 +341,7 @@ fn a_command_in_the_background_keeps_running() {
 #[test]
 fn a_command_that_fg_brings_to_the_foreground_has_the_keyboard() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let mut terminal = jobs_shell(&bench);
+    let mut terminal = shell_with_job_control(&bench);
     let volume = format!("{}:/host", bench.dir().display());
     let script = "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; read line; echo got $line";
     terminal.type_in(&format!(
@@ -366,7 +367,7 @@ fn assert_shell_has_terminal(terminal: &mut Terminal) {
 #[test]
 fn with_stdin_redirected_the_keys_of_the_terminal_go_to_the_runtime() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let mut terminal = jobs_shell(&bench);
+    let mut terminal = shell_with_job_control(&bench);
     let volume = format!("{}:/host", bench.dir().display());
     let script =
         "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; echo fin''ished";
@@ -384,7 +385,7 @@ fn the_command_also_has_the_keyboard_on_a_terminal_of_another_session() {
     let Some(bench) = bench() else { return };
     // The terminal on stdin is not the session's controlling terminal, as under some
     // supervisors.
-    let mut terminal = at_shell(
+    let mut terminal = start_by_script(
         &bench,
         "setsid --wait \"$@\"; echo code=$?",
         &[],
@@ -397,7 +398,7 @@ fn the_command_also_has_the_keyboard_on_a_terminal_of_another_session() {
 }
 
 #[test]
-fn option_t_makes_a_terminal_if_the_caller_has_none() {
+fn option_t_gives_the_container_a_terminal_if_the_caller_has_none() {
     let Some(bench) = bench() else { return };
     let ran = bench.sh(
         &["-t"],
@@ -412,7 +413,7 @@ fn option_t_makes_a_terminal_if_the_caller_has_none() {
 }
 
 #[test]
-fn a_command_at_a_terminal_has_a_term() {
+fn a_command_at_a_terminal_has_the_variable_term() {
     let Some(bench) = bench() else { return };
     let term = |caller: &[&str], options: &[&str]| {
         let starter = [&["env", "-u", "TERM"], caller].concat();
@@ -451,7 +452,7 @@ const UNTIL_STOPPED: &str =
 #[test]
 fn a_run_in_the_background_stops_once_a_program_inside_reads_the_terminal() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let mut terminal = jobs_shell(&bench);
+    let mut terminal = shell_with_job_control(&bench);
     for reader in ["(read line; echo got: $line)", "head -1 | sed s/^/got:\\ /"] {
         terminal.type_in(&format!("run sh -c '{reader}' | cat &\n"));
         terminal.type_in(UNTIL_STOPPED);
@@ -467,7 +468,7 @@ fn a_run_in_the_background_stops_once_a_program_inside_reads_the_terminal() {
 #[test]
 fn a_run_in_the_background_stops_once_a_program_inside_reads_single_keys() {
     let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let mut terminal = jobs_shell(&bench);
+    let mut terminal = shell_with_job_control(&bench);
     let volume = format!("{}:/host", bench.dir().display());
     let script =
         "stty -icanon; until [ -e /host/go ]; do sleep 0.05; done; echo fin''ished";

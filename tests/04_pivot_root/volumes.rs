@@ -91,7 +91,7 @@ fn mounts_on_a_read_only_root_can_be_written() {
 }
 
 #[test]
-fn mounts_inside_sys_and_dev_are_made_there() {
+fn targets_in_sys_and_dev_are_made_in_the_new_mounts_and_not_in_the_rootfs() {
     let Some(bench) = bench() else { return };
     let before = listing(bench.rootfs());
     let file = format!("{}/file", source(&bench, "source"));

@@ -40,24 +40,24 @@ impl Args {
     /// Collects the mounts from all three options, and looks up their sources.
     ///
     /// # Errors
-    /// A usage error (exit code 2) when two have the same target; and when a source is
-    /// missing, or the caller may not reach it.
+    /// A usage error (exit code 2) when two mounts have the same target; and when a
+    /// source is missing, or the caller may not reach it.
     pub fn requests(&self) -> Result<Vec<Request>> {
-        let mut requests = self.in_order()?;
+        let mut requests = self.sorted_by_depth()?;
         find_sources(&mut requests)?;
         Ok(requests)
     }
 
-    /// The requests, those nearer to the root first, so that none hides another.
-    fn in_order(&self) -> Result<Vec<Request>> {
+    /// Sorts the requests by the depth of their targets: no mount may hide another.
+    fn sorted_by_depth(&self) -> Result<Vec<Request>> {
         let mut requests = [&self.mount[..], &self.tmpfs, &self.volume].concat();
         let mut targets = HashSet::new();
-        if let Some(second) =
+        if let Some(duplicate) =
             requests.iter().find(|request| !targets.insert(&request.target))
         {
             let failure = Failure::new(format_args!(
                 "{}: two mounts on one target",
-                second.target.display()
+                duplicate.target.display()
             ));
             return Err(failure
                 .hint("one would hide the other: leave it out")
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mounts_nearer_to_the_root_come_first_and_the_others_keep_their_order() {
+    fn requests_are_sorted_by_depth_and_keep_their_order_at_the_same_depth() {
         let args = Args {
             propagation: Propagation::default(),
             volume: ["/v:/a/b/c", "/v:/z"]
@@ -102,7 +102,7 @@ mod tests {
             tmpfs: ["/m", "/a"].map(|text| Request::tmpfs(text).unwrap()).into(),
         };
         let targets: Vec<_> = args
-            .in_order()
+            .sorted_by_depth()
             .unwrap()
             .into_iter()
             .map(|request| request.target)

@@ -3,8 +3,8 @@
 /// Attributes of a mount: mount_setattr(2), MOUNT_ATTR_*.
 pub use rustix::mount::MountAttrFlags as Attributes;
 
-/// The attributes of a mount that only holds data: no set-user-ID program on it, no
-/// device and no other program works (mount(8)).
+/// The attributes of a mount that only holds data: its set-user-ID bits have no effect,
+/// and no device on it can be opened and no program executed (mount(8)).
 pub const NOSUID_NODEV_NOEXEC: Attributes = Attributes::MOUNT_ATTR_NOSUID
     .union(Attributes::MOUNT_ATTR_NODEV)
     .union(Attributes::MOUNT_ATTR_NOEXEC);
@@ -31,18 +31,18 @@ impl From<Attributes> for AttributeChange {
     }
 }
 
-/// `RDONLY|NOSUID`, and `clear NOEXEC` behind it.
+/// Shows the attributes to set, then those to clear: `RDONLY|NOSUID, clear NOEXEC`.
 impl std::fmt::Display for AttributeChange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let set = (!self.set.is_empty()).then(|| names(self.set));
-        let clear =
-            (!self.clear.is_empty()).then(|| format!("clear {}", names(self.clear)));
+        let set = (!self.set.is_empty()).then(|| attribute_names(self.set));
+        let clear = (!self.clear.is_empty())
+            .then(|| format!("clear {}", attribute_names(self.clear)));
         let parts: Vec<_> = set.into_iter().chain(clear).collect();
         f.write_str(&parts.join(", "))
     }
 }
 
-fn names(attributes: Attributes) -> String {
+fn attribute_names(attributes: Attributes) -> String {
     attributes
         .iter_names()
         .map(|(name, _)| name.trim_start_matches("MOUNT_ATTR_"))
@@ -50,7 +50,7 @@ fn names(attributes: Attributes) -> String {
         .join("|")
 }
 
-/// Whether a bind mount or a change of attributes includes the mounts below.
+/// Whether a bind mount or a change of attributes includes the mounts below the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recursion {
     /// This mount alone.

@@ -35,9 +35,9 @@ impl Detached {
         attributes: Attributes,
         why: &str,
     ) -> Result<Self> {
-        let shown: String =
+        let options_text: String =
             options.iter().map(|(key, value)| format!(", {key}={value}")).collect();
-        let operands = format_args!("{kind}{shown}");
+        let operands = format_args!("{kind}{options_text}");
         Detached::configured(kind, operands, attributes, why, |context| {
             context.set("source", kind)?;
             options.iter().try_for_each(|(key, value)| context.set(key, *value))
@@ -122,7 +122,7 @@ impl Detached {
         Ok(Detached { mount, name: name.to_string() })
     }
 
-    /// Changes its attributes, before any process can use it without them:
+    /// Changes the attributes of the mount, before any process can use it without them:
     /// mount_setattr(2).
     ///
     /// # Errors
@@ -146,8 +146,8 @@ impl Detached {
         )
     }
 
-    /// Takes it, and the mounts below it, out of their peer groups. A mount that the
-    /// parent clones is in one with the host's until then.
+    /// Takes the mount, and the mounts below it, out of their peer groups. Until then,
+    /// a mount that the parent clones is in one peer group with the mount of the host.
     ///
     /// # Errors
     /// The kernel's, from mount_setattr(2).
@@ -161,8 +161,9 @@ impl Detached {
         )
     }
 
-    /// Maps the owners of its files by a user namespace: a file that root owns on the
-    /// disk is owned by root there (mount_setattr(2), MOUNT_ATTR_IDMAP).
+    /// Maps the owners of the mount's files by a user namespace: a file that uid 0 owns
+    /// on the disk is owned by uid 0 of that namespace (mount_setattr(2),
+    /// MOUNT_ATTR_IDMAP).
     ///
     /// # Errors
     /// EINVAL where the file system has no idmapped mounts, and EPERM without root on
@@ -182,8 +183,8 @@ impl Detached {
         )
     }
 
-    /// Attaches it to a target. The target is an open descriptor, so that a rename
-    /// cannot move the mount elsewhere.
+    /// Attaches the mount to a target. The target is an open descriptor, so that a
+    /// rename cannot move the mount elsewhere.
     ///
     /// # Errors
     /// When a directory is to be mounted on a file or the other way round, and the

@@ -11,7 +11,7 @@ use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
 pub use crate::make::{TargetKind, make};
 pub use crate::resolve::{open, own_directory};
 
-use crate::resolve::look;
+use crate::resolve::open_path;
 
 /// Whether a missing mount target is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub enum Targets {
 
 /// Opens a mount target inside `root`, and makes it first if `targets` says so.
 ///
-/// # Errors When it does not exist and is not to be made, when it cannot be made, or
+/// # Errors
+/// When the target does not exist and is not to be made, when it cannot be made, or
 /// when it must not be covered: `/`, /sys, /dev and everything in /proc.
 #[track_caller]
 pub fn target(
@@ -46,27 +47,27 @@ pub fn target(
     Ok(target)
 }
 
-/// Refuses a target that a mount must not cover. A process in `/` does not see a mount
-/// over it. /proc, /sys and /dev are the container's view of itself, and its terminal
-/// comes from /dev: through a link to one of them, an image could have a volume cover
-/// it.
+/// Refuses a target that a mount must not cover. A process whose root directory is `/`
+/// does not see a mount over `/`. /proc, /sys and /dev are the container's view of
+/// itself, and its terminal comes from /dev: an image could have a link to one of them
+/// at the target of a volume, which would then cover it.
 fn refuse_reserved(
     root: BorrowedFd<'_>,
     path: &Path,
     target: BorrowedFd<'_>,
 ) -> Result<()> {
-    let is = |own: &str| match look(root, Path::new(own)) {
-        Ok(own) => is_same(own.as_fd(), target),
+    let is_target = |path: &str| match open_path(root, Path::new(path)) {
+        Ok(directory) => is_same(directory.as_fd(), target),
         Err(rustix::io::Errno::NOENT) => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("open {own}")),
+        Err(error) => Err(error).with_context(|| format!("open {path}")),
     };
     let file_system =
         fstatfs(target).with_context(|| format!("fstatfs({})", path.display()))?;
     let reserved = match file_system.f_type {
         _ if is_same(root, target)? => "the root itself",
         PROC_SUPER_MAGIC => "what is in /proc",
-        _ if is("/sys")? => "/sys",
-        _ if is("/dev")? => "/dev",
+        _ if is_target("/sys")? => "/sys",
+        _ if is_target("/dev")? => "/dev",
         _ => return Ok(()),
     };
     Err(Failure::new(format_args!(
@@ -78,7 +79,8 @@ fn refuse_reserved(
 
 /// Whether two descriptors refer to the same directory.
 fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
-    let status = |of| rustix::fs::fstat(of).context("fstat(a mount target)");
+    let status =
+        |descriptor| rustix::fs::fstat(descriptor).context("fstat(a mount target)");
     let (one, other) = (status(one)?, status(other)?);
     Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }

@@ -39,16 +39,17 @@ pub use request::{Request, Source};
 pub use source::BindSource;
 pub use sources::{bind_sources, copy_sources, find_sources};
 
-/// The namespace of this step: clone(2), CLONE_NEWNS (it was the first kind of
-/// namespace, so its name says no more than that).
+/// The namespace of this step: clone(2), CLONE_NEWNS. Mount namespaces were the first
+/// kind, so the name of their flag does not mention mounts.
 pub const NAMESPACE: CloneFlags = CloneFlags::CLONE_NEWNS;
 
 #[track_caller]
 // ANCHOR: proc
 /// Mounts a new /proc, which shows the PID namespace of the process that mounts it.
 ///
-/// # Errors When /proc of this root is not an ordinary directory, or the kernel refuses
-/// the mount (in an outer container that has masked parts of its own /proc).
+/// # Errors
+/// When /proc of this root is not an ordinary directory, or the kernel refuses the
+/// mount (in an outer container that has masked parts of its own /proc).
 // Task 3.2: proc(5): the PID namespace is chosen when it is mounted, not when it is
 // read.
 pub fn proc(root: BorrowedFd<'_>) -> Result<()> {

@@ -10,7 +10,7 @@ use kit::{Failure, Hint};
 use nix::errno::Errno;
 use rustix::fs::{Mode, OFlags, mkdirat, readlinkat};
 
-use crate::resolve::{look, look_at_link};
+use crate::resolve::{open_path, open_path_nofollow};
 
 /// The kind of file that a mount target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,19 +21,20 @@ pub enum TargetKind {
     File,
 }
 
-/// The most symbolic links that are followed, as in the kernel: path_resolution(7).
-const MOST_LINKS: usize = 40;
+/// The maximum number of symbolic links to follow, as in the kernel:
+/// path_resolution(7).
+const MAX_LINKS: usize = 40;
 
 /// Makes a directory, or an empty file, and the directories above it, unless it exists.
-/// A dangling link is followed: many images have one to a file that exists only on a
-/// running system. The file is made where the link leads, inside `root`.
+/// A dangling link is followed: many images have a link to a file that exists only on a
+/// running system. The file is made at the target of the link, inside `root`.
 ///
 /// # Errors
 /// When `path` has a `..`, a part of it is a file, its links form a loop, or the file
 /// system is read-only or full.
 #[track_caller]
 pub fn make(root: BorrowedFd<'_>, path: &Path, kind: TargetKind) -> Result<()> {
-    if look(root, path).is_ok() {
+    if open_path(root, path).is_ok() {
         return Ok(());
     }
     if path.components().any(|part| part == Component::ParentDir) {
@@ -42,7 +43,7 @@ pub fn make(root: BorrowedFd<'_>, path: &Path, kind: TargetKind) -> Result<()> {
         return Err(Failure::new(what).into());
     }
     let mut path = path.to_path_buf();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         match make_or_follow(root, &path, kind)? {
             Some(leads_to) => path = leads_to,
             None => return Ok(()),
@@ -66,12 +67,12 @@ fn make_or_follow(
     while let Some(part) = parts.next() {
         let above = so_far.clone();
         so_far.push(part);
-        match look(root, &so_far) {
+        match open_path(root, &so_far) {
             Ok(_) => continue,
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => {}
-            Err(error) => look_failed(&so_far, error)?,
+            Err(error) => lookup_failed(&so_far, error)?,
         }
-        match look_at_link(root, &so_far) {
+        match open_path_nofollow(root, &so_far) {
             Ok(link) => {
                 let to = readlinkat(link, "", Vec::new())
                     .with_context(|| format!("readlink {}", so_far.display()))?;
@@ -83,7 +84,7 @@ fn make_or_follow(
                 let kind = if is_last { kind } else { TargetKind::Directory };
                 make_part(root, &above, &so_far, kind)?
             }
-            Err(error) => look_failed(&so_far, error)?,
+            Err(error) => lookup_failed(&so_far, error)?,
         }
     }
     Ok(None)
@@ -99,17 +100,17 @@ fn make_part(
 ) -> Result<()> {
     let name = path.file_name().unwrap_or_default();
     let above =
-        look(root, above).with_context(|| format!("open {}", above.display()))?;
+        open_path(root, above).with_context(|| format!("open {}", above.display()))?;
     match kind {
         TargetKind::File => make_file(&above, name, path),
         TargetKind::Directory => make_directory(&above, name, path),
     }
 }
 
-/// Returns the error of a look-up that failed. Any error but ENOENT does not mean that
-/// the path is missing.
+/// Returns the error of a failed openat2(2), narrated. Only ENOENT would mean that the
+/// path is missing.
 #[track_caller]
-fn look_failed(path: &Path, error: rustix::io::Errno) -> Result<()> {
+fn lookup_failed(path: &Path, error: rustix::io::Errno) -> Result<()> {
     kit::call("is the mount point there?", "openat2", path.display(), || Err(error))
 }
 
@@ -169,18 +170,18 @@ mod tests {
     }
 
     #[test]
-    fn links_that_point_out_stay_inside() {
+    fn links_that_lead_out_are_resolved_inside_the_root() {
         let root = TestRoot::new("links");
         symlink(root.outside(), root.path().join("out")).unwrap();
         symlink("../outside", root.path().join("up")).unwrap();
         make_in(&root, "/../../x/made", TargetKind::Directory).unwrap_err();
-        // They dangle: nothing of the kind is inside yet.
+        // Both links dangle: their targets do not exist inside the root yet.
         make_in(&root, "/out/made", TargetKind::Directory).unwrap();
         make_in(&root, "/up/file", TargetKind::File).unwrap();
         let inside = root.path().join(root.outside().strip_prefix("/").unwrap());
         assert!(inside.join("made").is_dir());
         assert!(root.path().join("outside/file").is_file());
-        // And now they do not.
+        // Now the target of `up` exists.
         make_in(&root, "/up/made", TargetKind::Directory).unwrap();
         assert!(root.path().join("outside/made").is_dir());
         assert_eq!(fs::read_dir(root.outside()).unwrap().count(), 0);
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_dangles_is_followed_to_its_end_and_a_loop_is_refused() {
+    fn a_dangling_link_is_followed_and_a_loop_of_links_is_refused() {
         let root = TestRoot::new("dangling");
         symlink("second", root.path().join("first")).unwrap();
         symlink("/run/file", root.path().join("second")).unwrap();

@@ -8,7 +8,7 @@ use kit::Failure;
 use rustix::fs::{FileType, fstat};
 
 use crate::make::{self, TargetKind};
-use crate::resolve::look;
+use crate::resolve::open_path;
 
 /// Makes an empty file at `path` inside `root`, as [`inside::make`] does.
 ///
@@ -18,11 +18,11 @@ use crate::resolve::look;
 /// [`inside::make`]: crate::inside::make
 pub fn make(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
     make::make(root, path, TargetKind::File)?;
-    refuse_unless_file(root, path)
+    refuse_unless_regular_file(root, path)
 }
 
-fn refuse_unless_file(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let found = look(root, path).and_then(fstat);
+fn refuse_unless_regular_file(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    let found = open_path(root, path).and_then(fstat);
     let found = found.with_context(|| format!("stat {}", path.display()))?;
     match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => Ok(()),
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_made_where_a_link_leads_and_never_outside() {
+    fn a_file_is_made_at_the_target_of_a_link_and_never_outside_the_root() {
         let root = root_with_etc("follow");
         let links = [
             ("etc/relative", "../run/systemd/stub.conf", "run/systemd/stub.conf"),

@@ -71,7 +71,7 @@ impl Request {
         let source = Source::Bind(source.into(), Recursion::Recursive);
         Ok(Request {
             source,
-            target: checked(target)?,
+            target: checked_target(target)?,
             attributes: AttributeChange::NONE,
         })
     }
@@ -79,7 +79,7 @@ impl Request {
     fn new_tmpfs(target: &str) -> Result<Self, String> {
         let source = Source::New { kind: "tmpfs".into(), options: Vec::new() };
         let attributes = NOSUID_NODEV_NOEXEC.into();
-        Ok(Request { source, target: checked(target)?, attributes })
+        Ok(Request { source, target: checked_target(target)?, attributes })
     }
 
     /// Sets an option.
@@ -95,14 +95,14 @@ impl Request {
             "nosuid" | "suid" => flag(Attributes::MOUNT_ATTR_NOSUID),
             "nodev" | "dev" => flag(Attributes::MOUNT_ATTR_NODEV),
             "noexec" | "exec" => flag(Attributes::MOUNT_ATTR_NOEXEC),
-            _ => return self.set_own(word),
+            _ => return self.set_type_option(word),
         };
         self.attributes.set.set(flag, on);
         Ok(())
     }
 
     /// Sets an option that only bind mounts or only a tmpfs have.
-    fn set_own(&mut self, word: &str) -> Result<(), String> {
+    fn set_type_option(&mut self, word: &str) -> Result<(), String> {
         let word_and_value =
             word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=');
         match (&mut self.source, word, word_and_value) {
@@ -137,7 +137,7 @@ impl Request {
     }
 }
 
-fn checked(target: &str) -> Result<PathBuf, String> {
+fn checked_target(target: &str) -> Result<PathBuf, String> {
     check_target(target.as_ref())?;
     Ok(target.into())
 }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tmpfs_has_its_size_and_by_default_nosuid_nodev_noexec() {
+    fn a_tmpfs_has_the_requested_size_and_by_default_nosuid_nodev_noexec() {
         let request = Request::tmpfs("/t:size=1m,mode=700,exec").unwrap();
         assert_eq!(
             request.source,

@@ -21,7 +21,8 @@ pub enum Propagation {
 
 impl Propagation {
     // ANCHOR: isolate
-    /// Keeps all later mounts of ours from the host. Call it right after the clone.
+    /// Keeps all later mounts of this process from the host. Call it right after the
+    /// clone.
     ///
     /// # Errors
     /// The kernel's, from mount(2).

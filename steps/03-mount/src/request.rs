@@ -1,4 +1,4 @@
-//! A requested mount, by an option or by a document.
+//! A mount that an option or a configuration file requests.
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ pub struct Request {
     /// The file, directory or file system that is mounted.
     pub source: Source,
     /// The path that it is mounted on, as the container sees it: absolute, and neither
-    /// the root nor in /proc. This is checked when it is mounted, and when its
+    /// `/` nor in /proc. The path is checked when the source is mounted, and when the
     /// target is made.
     pub target: PathBuf,
-    /// The attributes of the mount. A bind mount otherwise has its source's.
+    /// The attributes to set and to clear. A bind mount has all others from its source.
     pub attributes: AttributeChange,
 }
 
@@ -34,7 +34,7 @@ pub enum Source {
     New {
         /// Its type, as in /proc/filesystems.
         kind: String,
-        /// Its own options, as in tmpfs(5).
+        /// The options of the file system, as in tmpfs(5).
         options: Vec<(String, String)>,
     },
     /// Nothing yet: only an empty file is made, on which the runtime itself will mount
@@ -67,7 +67,7 @@ impl Request {
     /// Makes the target if it does not exist. Call it while the root is writable.
     ///
     /// # Errors
-    /// When no mount may be there, or it cannot be made.
+    /// When nothing may be mounted on the target, or it cannot be made.
     pub fn make_target(&self, root: BorrowedFd<'_>) -> Result<()> {
         self.check()?;
         let kind = match &self.source {
@@ -96,8 +96,8 @@ impl Request {
     }
 }
 
-/// Checks that a target is an absolute path, and neither the root nor in /proc. Where
-/// its links and each `..` lead is looked at when it is opened: [`inside::target`].
+/// Checks that a target is an absolute path, and neither `/` nor in /proc. Links and
+/// `..` are not resolved yet: [`inside::target`] checks the file that they lead to.
 pub(crate) fn check_target(target: &Path) -> Result<(), String> {
     if target.as_os_str() == "/" {
         Err("the root itself cannot be mounted over".into())
@@ -132,7 +132,7 @@ mod tests {
     use crate::test_root::TestRoot;
 
     #[test]
-    fn a_request_that_no_option_has_checked_is_refused_before_anything_is_made() {
+    fn a_request_with_an_invalid_target_is_refused_and_makes_no_file() {
         let root = TestRoot::new("request");
         let sources = [
             Source::New { kind: "tmpfs".into(), options: Vec::new() },

@@ -55,14 +55,17 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
     )
 }
 
-/// Opens a path as [`open`] does, but is not narrated: the caller only looks whether
-/// the file exists.
-pub(crate) fn look(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+/// Opens a path as [`open`] does, without narration, for a caller that only checks
+/// whether the file exists.
+pub(crate) fn open_path(
+    root: BorrowedFd<'_>,
+    path: &Path,
+) -> rustix::io::Result<OwnedFd> {
     resolve(root, path, OFlags::PATH, ResolveFlags::IN_ROOT)
 }
 
-/// As [`look`], but opens a symbolic link at the end of the path itself.
-pub(crate) fn look_at_link(
+/// As [`open_path`], but if the path ends in a symbolic link, opens the link itself.
+pub(crate) fn open_path_nofollow(
     root: BorrowedFd<'_>,
     path: &Path,
 ) -> rustix::io::Result<OwnedFd> {
@@ -79,7 +82,7 @@ fn resolve(
         match openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
             // openat2(2): a file was renamed while `..` was resolved. Try again.
             Err(rustix::io::Errno::AGAIN) => {}
-            done => return done,
+            result => return result,
         }
     }
 }

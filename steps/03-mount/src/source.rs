@@ -1,7 +1,7 @@
-//! The source of a bind mount. The caller looks it up, before any namespace is entered:
-//! the caller named it, and may reach files that the container's first process may not.
-//! A mount of it is made in the child, because the kernel clones only the mounts of the
-//! own mount namespace (open_tree(2)).
+//! The source of a bind mount. The parent looks it up as the caller, before any
+//! namespace is entered: the caller named the source, and may reach files that the
+//! container's first process may not. The child makes the mount, because open_tree(2)
+//! clones only mounts of the calling process's mount namespace.
 
 use std::fs::{File, FileType, Metadata};
 use std::os::fd::AsFd;
@@ -22,30 +22,30 @@ use crate::make::TargetKind;
 #[derive(Clone, Debug)]
 pub struct BindSource {
     path: PathBuf,
-    /// The file that the caller found at the path.
+    /// The file that was at the path when the parent looked it up.
     found: Option<Identity>,
-    /// The mount, once there is one.
+    /// The mount, once it is made, until it is attached.
     mount: Arc<Mutex<Option<Detached>>>,
 }
 
-/// The properties by which a file is known again. The time of its creation is among
-/// them because a number is used again once its file is removed.
+/// The properties by which a file is recognized. The time of its creation is among them
+/// because an inode number is used again once its file is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
-    number: u64,
+    inode: u64,
     kind: FileType,
     created: Option<SystemTime>,
 }
 
 impl BindSource {
-    /// Notes which file is there.
+    /// Records which file is at the path.
     pub(crate) fn find(&mut self) -> Result<()> {
-        self.found = Some(self.look()?);
+        self.found = Some(self.identify()?);
         Ok(())
     }
 
-    fn look(&self) -> Result<Identity> {
+    fn identify(&self) -> Result<Identity> {
         let why = "is the source a directory or a file?";
         let found = kit::call(why, "stat", self.path.display(), || {
             std::fs::metadata(&self.path)
@@ -57,29 +57,30 @@ impl BindSource {
         Ok(Identity::of(&found))
     }
 
-    /// The kind of target that it can be mounted on.
+    /// The kind of target that this source can be mounted on.
     pub(crate) fn kind(&self) -> Result<TargetKind> {
-        let found = self.found.map_or_else(|| self.look(), Ok)?;
+        let found = self.found.map_or_else(|| self.identify(), Ok)?;
         Ok(match found.kind.is_dir() {
             true => TargetKind::Directory,
             false => TargetKind::File,
         })
     }
 
-    /// The mount of it. It is made now, unless [`crate::bind_sources`] has made it.
+    /// Returns the mount of this source. It is made now, unless [`crate::bind_sources`]
+    /// has made it.
     pub(crate) fn bind(&self, recursion: Recursion) -> Result<Detached> {
         self.take().map_or_else(|| self.bind_here(recursion), Ok)
     }
 
-    /// Makes a mount of it in the mount namespace of this process.
+    /// Makes a mount of this source in the mount namespace of the calling process.
     pub(crate) fn bind_here(&self, recursion: Recursion) -> Result<Detached> {
         let mount = Detached::bind(&self.path, recursion)?;
-        let bound = mount.as_fd().try_clone_to_owned().map(File::from);
-        let bound = bound
+        let mounted = mount.as_fd().try_clone_to_owned().map(File::from);
+        let mounted = mounted
             .and_then(|file| file.metadata())
             .with_context(|| format!("stat {}", self.path.display()))?;
         match self.found {
-            Some(found) if found != Identity::of(&bound) => {
+            Some(found) if found != Identity::of(&mounted) => {
                 let failure = Failure::new(format_args!(
                     "{}: another file is there than before the container was made",
                     self.path.display()
@@ -90,12 +91,12 @@ impl BindSource {
         }
     }
 
-    /// The mount that was kept.
+    /// Takes out the mount that [`BindSource::keep`] has stored.
     pub(crate) fn take(&self) -> Option<Detached> {
         self.mount.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Keeps a mount of it for [`BindSource::bind`].
+    /// Stores a mount of this source for [`BindSource::bind`].
     pub(crate) fn keep(&self, mount: Detached) {
         *self.mount.lock().unwrap_or_else(PoisonError::into_inner) = Some(mount);
     }
@@ -120,7 +121,7 @@ impl Identity {
     fn of(found: &Metadata) -> Self {
         Identity {
             device: found.dev(),
-            number: found.ino(),
+            inode: found.ino(),
             kind: found.file_type(),
             created: found.created().ok(),
         }
@@ -146,15 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_known_again_and_another_at_its_path_is_not_the_same() {
+    fn a_file_is_recognized_and_another_file_at_its_path_is_not() {
         let root = TestRoot::new("identity");
         let path = root.path().join("source");
         fs::create_dir(&path).unwrap();
         let mut source = BindSource::from(&path);
         source.find().unwrap();
-        assert_eq!(source.look().unwrap(), source.found.unwrap());
+        assert_eq!(source.identify().unwrap(), source.found.unwrap());
         fs::rename(&path, root.path().join("moved")).unwrap();
         fs::create_dir(&path).unwrap();
-        assert_ne!(source.look().unwrap(), source.found.unwrap());
+        assert_ne!(source.identify().unwrap(), source.found.unwrap());
     }
 }

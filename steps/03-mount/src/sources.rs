@@ -17,13 +17,13 @@ pub fn find_sources(requests: &mut [Request]) -> Result<()> {
     })
 }
 
-/// In the parent, as root, for a child that will be no root on the host: makes the
-/// mounts that [`bind_sources`] takes where the child cannot reach a source.
+/// In the parent, as root: makes the bind mounts for a child that will not be root on
+/// the host. [`bind_sources`] uses such a mount if the child cannot reach its source.
 ///
 /// # Errors
 /// The kernel's, from open_tree(2) and mount_setattr(2).
 pub fn copy_sources(requests: &[Request]) -> Result<()> {
-    each_source(requests, |source, recursion| {
+    for_each_source(requests, |source, recursion| {
         let mount = source.bind_here(recursion)?;
         mount.make_private()?;
         source.keep(mount);
@@ -35,15 +35,15 @@ pub fn copy_sources(requests: &[Request]) -> Result<()> {
 /// and groups: makes the bind mounts, which [`crate::all`] attaches later.
 ///
 /// # Errors
-/// When a source is another file than the one that the caller has found, and the
-/// kernel's other errors of open_tree(2).
+/// When a source is no longer the file that the caller has found, and the kernel's
+/// other errors of open_tree(2).
 pub fn bind_sources(requests: &[Request]) -> Result<()> {
-    each_source(requests, |source, recursion| {
+    for_each_source(requests, |source, recursion| {
         let mount = match (source.take(), source.bind_here(recursion)) {
-            // The child's own mount is better: the kernel lets nobody inside clear the
-            // attributes that it has from the host.
-            (_, Ok(own)) => own,
-            (Some(copy), Err(_)) => copy,
+            // A mount that the child makes itself is preferred: no process inside can
+            // clear the attributes that such a mount has from the host.
+            (_, Ok(childs)) => childs,
+            (Some(parents), Err(_)) => parents,
             (None, Err(error)) => return Err(error),
         };
         source.keep(mount);
@@ -51,7 +51,7 @@ pub fn bind_sources(requests: &[Request]) -> Result<()> {
     })
 }
 
-fn each_source(
+fn for_each_source(
     requests: &[Request],
     mut work: impl FnMut(&BindSource, Recursion) -> Result<()>,
 ) -> Result<()> {

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::attributes::{AttributeChange, Recursion};
 
-const NOTHING: libc::mount_attr =
+const NO_CHANGE: libc::mount_attr =
     libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 };
 
 /// mount_setattr(2): sets and clears attributes of the mount that a descriptor refers
@@ -19,14 +19,14 @@ pub fn mount_setattr(
     let attributes = libc::mount_attr {
         attr_set: change.set.bits().into(),
         attr_clr: change.clear.bits().into(),
-        ..NOTHING
+        ..NO_CHANGE
     };
     set(mount, attributes, recursion)
 }
 
 /// mount_setattr(2): makes a mount and those below it private.
 pub fn make_private(mount: BorrowedFd<'_>) -> io::Result<()> {
-    let attributes = libc::mount_attr { propagation: libc::MS_PRIVATE, ..NOTHING };
+    let attributes = libc::mount_attr { propagation: libc::MS_PRIVATE, ..NO_CHANGE };
     set(mount, attributes, Recursion::Recursive)
 }
 
@@ -36,7 +36,7 @@ pub fn idmap(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -> io::Resul
     let userns_fd = user_namespace.as_raw_fd() as u64;
     set(
         mount,
-        libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, userns_fd, ..NOTHING },
+        libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, userns_fd, ..NO_CHANGE },
         Recursion::Alone,
     )
 }
@@ -50,7 +50,7 @@ fn set(
         if recursion == Recursion::Recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string, and `attributes` is of the size that is
     // passed and outlives the call; the kernel only reads both.
-    let done = unsafe {
+    let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
@@ -60,5 +60,5 @@ fn set(
             size_of::<libc::mount_attr>(),
         )
     };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

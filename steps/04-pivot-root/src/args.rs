@@ -60,11 +60,11 @@ impl TerminalArgs {
                 .hint("leave out -t, and stdin is passed on as it is")
                 .into());
         }
-        let ours =
+        let are_terminals =
             [stdin().is_terminal(), stdout().is_terminal(), stderr().is_terminal()];
         let stream = |is_terminal| {
             if is_terminal || self.tty { Stream::Own } else { Stream::Passed }
         };
-        Ok(Terminal { streams: ours.map(stream) })
+        Ok(Terminal { streams: are_terminals.map(stream) })
     }
 }

@@ -30,13 +30,13 @@ impl RawMode {
         Ok(RawMode { before, raw })
     }
 
-    /// Restores the input settings: Ctrl-C sends us SIGINT again. Output stays raw, for
-    /// the rest that the container has printed.
+    /// Restores the input settings: Ctrl-C sends us SIGINT again. Output stays raw
+    /// until the container's last output is shown.
     pub(crate) fn restore_input(&self) {
         let mut settings = self.before.clone();
         settings.output_modes = self.raw.output_modes;
-        // `Now`, since `Drain` would wait for a reader, and perhaps there is none. The
-        // terminal may have been closed.
+        // `Now`, since `Drain` would wait until somebody reads the terminal, perhaps
+        // for ever. An error is ignored: the terminal may have been closed.
         let _ = tcsetattr(stdin(), OptionalActions::Now, &settings);
     }
 }
@@ -48,8 +48,8 @@ impl Drop for RawMode {
     }
 }
 
-/// Whether we may read and set the terminal: a background job may not. A terminal that
-/// is not our session's has no jobs (ENOTTY).
+/// Whether we may read and set the terminal: a background job may not. On a terminal
+/// that is not our session's (ENOTTY), we are no background job.
 pub(crate) fn in_foreground() -> bool {
     match tcgetpgrp(stdin()) {
         Ok(group) => group == getpgrp(),
@@ -57,7 +57,7 @@ pub(crate) fn in_foreground() -> bool {
     }
 }
 
-/// The size of the caller's terminal, on whichever stream it is.
+/// The size of the caller's terminal, whichever standard stream is connected to it.
 pub(crate) fn window_size() -> Option<Winsize> {
     tcgetwinsize(stdin())
         .or_else(|_| tcgetwinsize(stdout()))

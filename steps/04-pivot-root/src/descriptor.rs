@@ -1,4 +1,4 @@
-//! Open file descriptors: opened once more, and asked whether they are ready.
+//! Functions for open file descriptors: reopening one, and asking whether it is ready.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 

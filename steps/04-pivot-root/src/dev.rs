@@ -1,5 +1,5 @@
 //! /dev: a small file system in memory, with the devices that every program expects and
-//! no other.
+//! no other devices.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub struct Device<'a> {
     /// The driver, by its number in the kernel's list:
     /// <https://docs.kernel.org/admin-guide/devices.html>
     pub major: u32,
-    /// The device among those of its driver.
+    /// The number of the device among those of its driver.
     pub minor: u32,
 }
 
@@ -35,7 +35,7 @@ pub const DEVICES: [Device<'_>; 6] = [
     Device { name: "tty", major: 5, minor: 0 },
 ];
 
-/// The symbolic links that programs expect in /dev, and where they lead.
+/// The symbolic links that programs expect in /dev, and their targets.
 const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -45,7 +45,8 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 // ANCHOR: mount
-/// Mounts /dev, and what belongs below it. The tmpfs is filled before it is attached.
+/// Mounts /dev, and the file systems below it. The tmpfs is filled before it is
+/// attached.
 ///
 /// # Errors
 /// When /dev of this root is not an ordinary directory, or the kernel refuses a call.
@@ -57,25 +58,25 @@ pub fn mount(root: BorrowedFd<'_>) -> Result<()> {
         nosuid_noexec,
         "a /dev in memory, for harmless devices only",
     )?;
-    let refused = nodes(dev.as_fd(), &DEVICES)?;
+    let without_node = nodes(dev.as_fd(), &DEVICES)?;
     links(dev.as_fd())?;
-    mount_points(dev.as_fd())?;
+    make_directories(dev.as_fd())?;
     dev.attach(&inside::own_directory(root, "/dev")?, "/dev")?;
-    refused.iter().try_for_each(|device| bind_from_host(root, device))?;
+    without_node.iter().try_for_each(|device| bind_from_host(root, device))?;
 
     // pts(4): every mount of devpts is an instance of its own.
     let pts = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", TTY)];
-    let pts = if is_mapped(TTY)? { &pts[..] } else { &pts[..2] };
-    below(root, "devpts", "/dev/pts", pts, nosuid_noexec, "terminals of its own")?;
+    let pts = if is_gid_mapped(TTY)? { &pts[..] } else { &pts[..2] };
+    submount(root, "devpts", "/dev/pts", pts, nosuid_noexec, "terminals of its own")?;
     let shm = [("mode", "1777"), ("size", "64m")];
-    below(root, "tmpfs", "/dev/shm", &shm, NOSUID_NODEV_NOEXEC, "for shm_open(3)")?;
-    below(root, "mqueue", "/dev/mqueue", &[], NOSUID_NODEV_NOEXEC, "for mq_open(3)")
+    submount(root, "tmpfs", "/dev/shm", &shm, NOSUID_NODEV_NOEXEC, "for shm_open(3)")?;
+    submount(root, "mqueue", "/dev/mqueue", &[], NOSUID_NODEV_NOEXEC, "for mq_open(3)")
 }
 // ANCHOR_END: mount
 
-/// Makes the nodes of these devices in the directory `dir`. mknod(2) of a device takes
-/// root on the host: in a user namespace (step 6), no node is made, and all of them are
-/// returned, for [`bind_from_host`].
+/// Makes the nodes of these devices in the directory `dir`. Returns the devices that
+/// have no node yet, for [`bind_from_host`]: in a user namespace (step 6) these are all
+/// of them, since mknod(2) of a device needs root on the host.
 ///
 /// # Errors
 /// When a name is no file name, and the kernel's, from mknod(2).
@@ -83,10 +84,10 @@ pub fn nodes<'a, 'b>(
     dir: BorrowedFd<'_>,
     devices: &'a [Device<'b>],
 ) -> Result<&'a [Device<'b>]> {
-    // mknod(2) takes the umask from the mode
-    let ours = umask(Mode::empty());
-    let made = devices.iter().try_for_each(|device| make(dir, device));
-    umask(ours);
+    // mknod(2) clears the umask's bits in the mode
+    let callers_umask = umask(Mode::empty());
+    let made = devices.iter().try_for_each(|device| make_node(dir, device));
+    umask(callers_umask);
     match made {
         Err(error)
             if kit::errno(&error) == Some(Errno::EPERM) && in_user_namespace()? =>
@@ -97,7 +98,10 @@ pub fn nodes<'a, 'b>(
     }
 }
 
-fn make(dir: BorrowedFd<'_>, Device { name, major, minor }: &Device<'_>) -> Result<()> {
+fn make_node(
+    dir: BorrowedFd<'_>,
+    Device { name, major, minor }: &Device<'_>,
+) -> Result<()> {
     check_name(name)?;
     let number = rustix::fs::makedev(*major, *minor);
     kit::call(
@@ -146,22 +150,22 @@ pub fn links(dir: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Makes the directories in /dev that other file systems are mounted on.
-fn mount_points(dir: BorrowedFd<'_>) -> Result<()> {
-    let ours = umask(Mode::empty());
+fn make_directories(dir: BorrowedFd<'_>) -> Result<()> {
+    let callers_umask = umask(Mode::empty());
     let made = ["pts", "shm", "mqueue"].iter().try_for_each(|name| {
         kit::call("a mount point for one of the next mounts", "mkdirat", name, || {
             mkdirat(dir, *name, Mode::from(0o755))
         })
     });
-    umask(ours);
+    umask(callers_umask);
     made
 }
 
-/// The group of terminals: pts(4).
+/// The id of the group `tty`, which owns terminals: pts(4).
 const TTY: &str = "5";
 
 /// Whether we are in a user namespace other than the host's: user_namespaces(7). The
-/// first one's inode number is fixed (linux/nsfs.h: USER_NS_INIT_INO).
+/// inode number of the host's is fixed (linux/nsfs.h: USER_NS_INIT_INO).
 fn in_user_namespace() -> Result<bool> {
     let ours = std::fs::read_link("/proc/self/ns/user")
         .context("readlink /proc/self/ns/user")?;
@@ -170,20 +174,20 @@ fn in_user_namespace() -> Result<bool> {
 
 /// Whether our user namespace has this group id: user_namespaces(7),
 /// /proc/PID/gid_map.
-fn is_mapped(gid: &str) -> Result<bool> {
+fn is_gid_mapped(gid: &str) -> Result<bool> {
     let map = kit::read_kernel_file("/proc/self/gid_map")
         .context("read /proc/self/gid_map")?;
     let gid: u64 = gid.parse()?;
-    let holds = |line: &str| {
+    let includes_gid = |line: &str| {
         let numbers: Vec<u64> =
             line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         matches!(numbers[..], [first, _, count] if (first..first + count).contains(&gid))
     };
-    Ok(map.lines().any(holds))
+    Ok(map.lines().any(includes_gid))
 }
 
 /// Mounts a new file system of this type at `path`, below /dev.
-fn below(
+fn submount(
     root: BorrowedFd<'_>,
     kind: &str,
     path: &str,
@@ -214,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_device_whose_name_leads_out_of_dev_is_refused() {
-        // Nothing can be made here, so that a mistake does no harm.
+        // No file can be made in /proc/self, so a mistake does no harm.
         let dir = File::open("/proc/self").unwrap();
         for name in ["", ".", "..", "/etc/passwd", "../null", "a/b", "null/"] {
             let device = Device { name, major: 1, minor: 3 };

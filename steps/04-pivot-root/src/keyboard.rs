@@ -17,7 +17,7 @@ pub(crate) struct Keyboard {
     typing: Typing,
     /// Set while we are in the foreground.
     raw: Option<RawMode>,
-    /// Set while we are in the background: a timer, to look whether a program inside
+    /// Set while we are in the background: a timer, to check whether a program inside
     /// waits for keys.
     background: Option<Background>,
 }
@@ -26,7 +26,8 @@ pub(crate) struct Keyboard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Typing {
     On,
-    /// Not before the user brings us to the foreground: no shell could give it to us.
+    /// Only once the user brings us to the foreground. We have asked for it, but no
+    /// shell could continue us there.
     Later,
     Off,
 }
@@ -52,7 +53,7 @@ impl Keyboard {
 
     /// In the foreground: puts the caller's terminal into raw mode, so that Ctrl-C is
     /// interpreted inside. In the background: asks for the foreground once a program
-    /// inside waits for keys, as the kernel would do for that program.
+    /// inside waits for keys.
     pub(crate) fn take(&mut self, pty: &PtyMaster) -> Result<()> {
         if self.typing == Typing::Off || self.raw.is_some() {
             return Ok(());
@@ -69,11 +70,11 @@ impl Keyboard {
         Ok(())
     }
 
-    /// Whether a program inside waits for keys. It is only looked at when the timer has
+    /// Whether a program inside waits for keys. This is checked only when the timer has
     /// expired.
     fn is_wanted(&self, pty: &PtyMaster) -> bool {
         self.background.as_ref().is_some_and(Background::is_due)
-            && background::wants_keys(pty.master.as_fd(), pty.peer.as_fd())
+            && background::waits_for_keys(pty.master.as_fd(), pty.peer.as_fd())
     }
 
     /// Whether we may read stdin. From the background SIGTTIN would stop us.
@@ -83,7 +84,7 @@ impl Keyboard {
 
     /// The descriptors and events to wait for, while `pty` can take keys.
     pub(crate) fn interests(&self, pty: &PtyMaster) -> Vec<PollFd<'_>> {
-        let keys = (self.may_read() && pty.typed.is_empty())
+        let keys = (self.may_read() && pty.unsent_keys.is_empty())
             .then(|| PollFd::new(rustix::stdio::stdin(), PollFlags::POLLIN));
         keys.into_iter()
             .chain(self.background.as_ref().map(Background::interest))
@@ -93,7 +94,7 @@ impl Keyboard {
     /// Reads the keys that were typed, if `pty` can take them.
     pub(crate) fn read(&mut self, pty: &PtyMaster) -> Result<Typed> {
         if !self.may_read()
-            || !pty.typed.is_empty()
+            || !pty.unsent_keys.is_empty()
             || !is_ready(rustix::stdio::stdin(), PollFlags::POLLIN)
         {
             return Ok(Typed::Nothing);

@@ -22,8 +22,8 @@ const MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// # Errors
 /// When /proc, /sys or /dev of this root is not an ordinary directory, or the kernel
 /// refuses a mount.
-// Task 4.2: each on a directory of the root's own. If it were a symbolic link, the
-// image would choose what is covered.
+// Task 4.2: each on a directory of the root file system itself. If that were a symbolic
+// link, the image would choose what is covered.
 pub fn mount_defaults(root: BorrowedFd<'_>) -> Result<()> {
     mount::proc(root)?;
     sysfs()?.attach(&inside::own_directory(root, "/sys")?, "/sys")?;
@@ -31,9 +31,9 @@ pub fn mount_defaults(root: BorrowedFd<'_>) -> Result<()> {
 }
 // ANCHOR_END: mount_defaults
 
-/// Makes a read-only /sys, detached. The kernel allows a new sysfs only to a process
-/// that owns its network namespace; in a user namespace that does not (step 6), this is
-/// a recursive bind mount of the host's /sys.
+/// Makes a read-only /sys, detached. The kernel allows a new sysfs only in the user
+/// namespace that owns the network namespace. In another user namespace (step 6), this
+/// function makes a recursive bind mount of the host's /sys.
 ///
 /// # Errors
 /// When the kernel refuses the mount.
@@ -54,7 +54,7 @@ fn owns_network() -> Result<bool> {
     let open = |path: &str| File::open(path).with_context(|| format!("open({path})"));
     let inode = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
     let (network, ours) = (open("/proc/self/ns/net")?, open("/proc/self/ns/user")?);
-    match sys::owner(network.as_fd()).map(File::from) {
+    match sys::owning_user_namespace(network.as_fd()).map(File::from) {
         // It belongs to a user namespace above ours.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
         owner => owner
@@ -72,8 +72,11 @@ pub(crate) fn make_mount_points(
     MOUNT_POINTS.iter().try_for_each(|path| {
         inside::make(root, Path::new(path), TargetKind::Directory)
     })?;
-    let is_on_root = |request: &&Request| {
+    let is_outside_defaults = |request: &&Request| {
         !MOUNT_POINTS.iter().any(|path| request.target.starts_with(path))
     };
-    requests.iter().filter(is_on_root).try_for_each(|request| request.make_target(root))
+    requests
+        .iter()
+        .filter(is_outside_defaults)
+        .try_for_each(|request| request.make_target(root))
 }

@@ -26,9 +26,9 @@ pub struct Relay {
 /// The time that the last output may take, once the command has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastOutput {
-    /// As long as its reader takes: `run ls | less`.
+    /// As long as the reader of the output needs: `run ls | less`.
     Unlimited,
-    /// Until its reader has taken nothing for a second. Somebody has told us to end.
+    /// Until the reader has taken nothing for a second: a signal has told us to end.
     Limited,
 }
 
@@ -51,10 +51,10 @@ impl Relay {
         self.pty.as_ref().map_or(Ok(()), |pty| self.keyboard.take(pty))
     }
 
-    fn read_typed(&mut self) -> Result<()> {
+    fn read_keys(&mut self) -> Result<()> {
         let Some(pty) = &mut self.pty else { return Ok(()) };
         match self.keyboard.read(pty)? {
-            Typed::Keys(keys) => pty.typed.extend(keys),
+            Typed::Keys(keys) => pty.unsent_keys.extend(keys),
             Typed::Nothing => {}
             Typed::HungUp => self.hang_up(),
         }
@@ -71,21 +71,22 @@ impl Relay {
         Ok(())
     }
 
-    /// Hangs up the container's terminal, since the caller's, or the reader of its
-    /// output, is gone. A shell on it ends.
+    /// Hangs up the container's terminal, because the caller's terminal or the reader
+    /// of the output is gone. A shell on the container's terminal then ends.
     fn hang_up(&mut self) {
         self.pty = None;
         self.keyboard.close();
     }
 
-    /// Shows the output that is left when the command has ended.
-    fn show_the_rest(&mut self) -> Result<()> {
-        let ending = Signals::termination()?;
+    /// Shows the output that is not shown yet when the command has ended.
+    fn show_last_output(&mut self) -> Result<()> {
+        let termination = Signals::termination()?;
         self.keyboard.restore_input();
         while let Some(pty) = &mut self.pty {
             pty.take_output()?;
             let Some(writable) = pty.screen.interest() else { return Ok(()) };
-            let mut ready = [writable, PollFd::new(ending.as_fd(), PollFlags::POLLIN)];
+            let mut ready =
+                [writable, PollFd::new(termination.as_fd(), PollFlags::POLLIN)];
             let count = match self.last_output {
                 LastOutput::Unlimited => poll(&mut ready, PollTimeout::NONE),
                 LastOutput::Limited => {
@@ -115,9 +116,9 @@ impl Foreground for Relay {
     fn relay(&mut self) -> Result<()> {
         // `fg` brings a running job to the foreground without a signal
         self.take_keyboard()?;
-        self.read_typed()?;
+        self.read_keys()?;
         if let Some(pty) = &mut self.pty {
-            pty.pass_typed()?;
+            pty.write_keys()?;
             pty.take_output()?;
         }
         self.show()
@@ -170,7 +171,7 @@ impl Foreground for Relay {
     }
 
     fn release(&mut self, _command: &Process) -> Result<()> {
-        let shown = self.show_the_rest();
+        let shown = self.show_last_output();
         self.keyboard.release();
         shown
     }

@@ -57,8 +57,8 @@ impl Root {
     }
     // ANCHOR_END: open
 
-    /// Mounts a view that the parent has opened over `/`, which every process can
-    /// reach.
+    /// Mounts over `/` a view that the parent has opened. Every process can reach `/`,
+    /// but perhaps not the directory of the root file system.
     ///
     /// # Errors
     /// When a mount point cannot be made in it, or the kernel refuses the mount.
@@ -71,7 +71,7 @@ impl Root {
     }
 
     // ANCHOR: enter
-    /// Makes it `/`, and leaves no way back.
+    /// Makes the root file system `/`, and leaves no way back to the host's files.
     ///
     /// # Errors
     /// The kernel's, from pivot_root(2) and umount2(2).

@@ -1,4 +1,4 @@
-//! The root file system that was asked for.
+//! The root file system that the caller has requested.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};

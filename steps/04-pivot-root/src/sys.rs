@@ -21,8 +21,8 @@ pub fn peer(master: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 const NS_GET_USERNS: libc::Ioctl = 0xb701;
 
 /// ioctl_ns(2), NS_GET_USERNS: opens the user namespace that owns a namespace. EPERM
-/// means that it is outside of ours.
-pub fn owner(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+/// means that it is neither ours nor below ours.
+pub fn owning_user_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: there is no argument; the result is a new descriptor, or an error.
     match unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) } {
         -1 => Err(io::Error::last_os_error()),

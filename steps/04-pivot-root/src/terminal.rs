@@ -44,7 +44,7 @@ impl Terminal {
     /// controlling terminal of our session, and sends the master to the parent.
     ///
     /// # Errors
-    /// The kernel's, from one of the calls that it takes.
+    /// The kernel's, from one of these calls.
     // Task 4.3: ptmx of the new devpts, so that the terminal has a name inside:
     // /dev/pts/0.
     pub fn open(self, root: BorrowedFd<'_>, parent: &Channel) -> Result<()> {
@@ -82,9 +82,9 @@ impl Terminal {
     }
     // ANCHOR_END: open
 
-    /// Returns the variables of a command that does not have them itself. Programs at a
-    /// terminal expect a TERM; a caller without a terminal has none. Docker sets the
-    /// same one.
+    /// Returns the environment variables for a command that does not set them itself.
+    /// Programs at a terminal expect TERM, and a caller without a terminal has no TERM.
+    /// Docker sets the same value.
     pub fn environment(self) -> Command {
         let has_terminal = self.streams.contains(&Stream::Own);
         let env = has_terminal.then(|| "TERM=xterm".into()).into_iter().collect();
@@ -117,15 +117,15 @@ impl Terminal {
         Relay::new(master, self.output())
     }
 
-    /// The stream of ours that shows the terminal's output. It is one that the
-    /// container does not have itself: otherwise its output on two streams would be
-    /// mixed on one.
+    /// The stream of ours that shows the output of the container's terminal. A stream
+    /// that is passed to the container is not used: the outputs of two streams would be
+    /// mixed on it.
     fn output(self) -> BorrowedFd<'static> {
         match self.streams {
             [_, Stream::Own, _] => stdio::stdout(),
             [_, Stream::Passed, Stream::Own] => stdio::stderr(),
-            // The terminal is only read from; it prints nothing but the echo of the
-            // keys, which goes where they come from.
+            // The container's terminal is only read from. It prints only the echo of
+            // the keys, which is shown on the terminal that the keys come from.
             [_, Stream::Passed, Stream::Passed] => stdio::stdin(),
         }
     }

@@ -1,6 +1,6 @@
-//! A root file system as one process opens it and another mounts it. From step 6 on,
-//! the child that mounts it might be unable to reach the directory, and sees its files
-//! with other owners.
+//! A root file system that one process opens and another process mounts. From step 6
+//! on, the child that mounts it might be unable to reach the directory, and sees its
+//! files with other owners.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -55,12 +55,12 @@ impl RootView {
         &self.mount
     }
 
-    /// The name that errors call it by.
+    /// The name of the view in errors.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Makes its device nodes unusable (`nodev`).
+    /// Makes the device nodes of the root file system unusable (`nodev`).
     ///
     /// # Errors
     /// The kernel's, from mount_setattr(2).
