@@ -8,7 +8,7 @@ use std::path::Path;
 use kiste_tests::{Bench, Running, host};
 
 use crate::bench;
-use crate::gc::{Left, gc};
+use crate::gc::{LeftBehind, gc};
 use crate::kernel;
 
 /// Makes a run directory with this note, as a dead runtime might have left it.
@@ -21,7 +21,7 @@ fn forge(bench: &Bench, id: &str, note: &str) {
 #[test]
 fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
     let Some(bench) = bench() else { return };
-    let left = Left::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
+    let left = LeftBehind::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
     let victim = bench.dir().join("0123456789ab");
     fs::create_dir_all(victim.join("inner")).unwrap();
     let up = "../".repeat(10);
@@ -68,7 +68,7 @@ fn a_note_that_names_a_link_is_not_followed() {
 #[test]
 fn gc_works_although_there_is_garbage_among_the_run_directories() {
     let Some(bench) = bench() else { return };
-    let left = Left::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
+    let left = LeftBehind::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
     let run_dirs = bench.run_dirs();
     fs::write(run_dirs.join("a-file"), "not a directory").unwrap();
     symlink("/nonexistent", run_dirs.join("dangling")).unwrap();

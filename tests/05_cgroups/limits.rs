@@ -2,7 +2,7 @@
 
 use kiste_tests::{Bench, Running, host};
 
-use crate::kernel::{self, named};
+use crate::kernel::{self, by_version};
 use crate::{bench, bench_with};
 
 fn start(bench: &Bench, options: &str) -> Running {
@@ -98,7 +98,7 @@ fn the_kernel_keeps_twenty_processes_512_shares_and_memory() {
     let running =
         start(&bench, "--pids-limit 20 --cpu-shares 512 -m 256m --memory-swap 512m");
     assert_eq!(kernel::value(running.pid, "pids.max", "pids.max"), "20");
-    assert_eq!(kernel::cpu_share(running.pid), named("59", "512"));
+    assert_eq!(kernel::cpu_share(running.pid), by_version("59", "512"));
     assert_eq!(kernel::memory(running.pid), "268435456");
     assert_eq!(kernel::memory_and_swap(running.pid), "536870912");
 }
@@ -110,13 +110,13 @@ fn the_kernel_keeps_block_io_weight_20_and_333_processes() {
         &bench,
         "--cpu-shares 512 --blkio-weight 20 --pids-limit 333 -m 1073741824",
     );
-    assert_eq!(kernel::cpu_share(running.pid), named("59", "512"));
+    assert_eq!(kernel::cpu_share(running.pid), by_version("59", "512"));
     // The option goes from 10 to 1000. Without bfq, the scale of version 2 goes from 1
     // to 10000.
     let has_bfq = host::cgroup_file(running.pid, "io.bfq.weight").is_some();
     assert_eq!(
         kernel::io_share(running.pid),
-        named(if has_bfq { "20" } else { "102" }, "20")
+        by_version(if has_bfq { "20" } else { "102" }, "20")
     );
     assert_eq!(kernel::value(running.pid, "pids.max", "pids.max"), "333");
     assert_eq!(kernel::memory(running.pid), "1073741824");
@@ -143,17 +143,18 @@ fn a_limit_that_is_not_asked_for_is_not_set() {
         start(&bench, asked_for_none),
         start(&bench, zeros),
     ] {
-        let enabled = |v2, v1| host::cgroup_file(running.pid, named(v2, v1)).is_some();
+        let enabled =
+            |v2, v1| host::cgroup_file(running.pid, by_version(v2, v1)).is_some();
         assert!(
             enabled("memory.max", "memory.limit_in_bytes"),
             "memory is counted, though not limited"
         );
         assert_eq!(kernel::memory(running.pid), "max");
         assert_eq!(kernel::memory_and_swap(running.pid), "max");
-        assert_eq!(kernel::reservation(running.pid), named("0", "max"));
+        assert_eq!(kernel::reservation(running.pid), by_version("0", "max"));
         assert_eq!(kernel::value(running.pid, "pids.max", "pids.max"), "max");
         assert_eq!(kernel::cpus(running.pid), "max 100000");
-        assert_eq!(kernel::cpu_share(running.pid), named("100", "1024"));
+        assert_eq!(kernel::cpu_share(running.pid), by_version("100", "1024"));
     }
 }
 
@@ -191,12 +192,15 @@ fn limits_at_both_ends_of_their_ranges_are_set() {
     let bfq = host::cgroup_file(least.pid, "io.bfq.weight").is_some();
     assert_eq!(pids(&least), "1");
     assert_eq!(pids(&most), "4194304");
-    assert_eq!(kernel::cpu_share(least.pid), named("1", "2"));
-    assert_eq!(kernel::cpu_share(most.pid), named("10000", "262144"));
-    assert_eq!(kernel::io_share(least.pid), named(if bfq { "10" } else { "1" }, "10"));
+    assert_eq!(kernel::cpu_share(least.pid), by_version("1", "2"));
+    assert_eq!(kernel::cpu_share(most.pid), by_version("10000", "262144"));
+    assert_eq!(
+        kernel::io_share(least.pid),
+        by_version(if bfq { "10" } else { "1" }, "10")
+    );
     assert_eq!(
         kernel::io_share(most.pid),
-        named(if bfq { "1000" } else { "10000" }, "1000")
+        by_version(if bfq { "1000" } else { "10000" }, "1000")
     );
     assert_eq!(kernel::reservation(least.pid), "4096");
     assert_eq!(kernel::cpus(most.pid), format!("{}00000 100000", cpus));

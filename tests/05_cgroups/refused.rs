@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kiste_tests::{Bench, Ran, host, tool};
 
-use crate::kernel::{self, HostCgroup, named};
+use crate::kernel::{self, HostCgroup, by_version};
 use crate::{bench, bench_with};
 
 const COMMAND: [&str; 2] = ["touch", "/ran"];
@@ -174,7 +174,7 @@ fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_a_hint
     }
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
     // An empty tmpfs in place of the parent looks like a kernel without the file.
-    let top = named("/sys/fs/cgroup", "/sys/fs/cgroup/memory");
+    let top = by_version("/sys/fs/cgroup", "/sys/fs/cgroup/memory");
     let hide = format!(
         "mkdir {top}/{0}; mount -t tmpfs none {top}/{0}",
         bench.cgroup_parent()

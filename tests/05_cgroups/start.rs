@@ -111,11 +111,12 @@ fn on_version_2_the_child_is_created_in_its_cgroup_and_not_moved_into_it() {
 #[test]
 fn the_limits_hold_before_the_command_starts_and_the_command_can_read_them() {
     let Some(bench) = bench() else { return };
-    let memory = kernel::named(
+    let memory = kernel::by_version(
         "/sys/fs/cgroup/memory.max",
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
     );
-    let pids = kernel::named("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
+    let pids =
+        kernel::by_version("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
     bench
         .run(&["-m", "64m", "--pids-limit", "7"], &["cat", memory, pids])
         .prints("67108864\n7");
@@ -124,8 +125,9 @@ fn the_limits_hold_before_the_command_starts_and_the_command_can_read_them() {
 #[test]
 fn the_container_cannot_change_its_limits() {
     let Some(bench) = bench() else { return };
-    let pids = kernel::named("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
-    let new = kernel::named("/sys/fs/cgroup/new", "/sys/fs/cgroup/memory/new");
+    let pids =
+        kernel::by_version("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
+    let new = kernel::by_version("/sys/fs/cgroup/new", "/sys/fs/cgroup/memory/new");
     let script =
         format!("echo max > {pids}; mkdir {new}; mkdir /sys/fs/cgroup/new; cat {pids}");
     let ran = bench.sh(&["--pids-limit", "7"], &script);

@@ -218,11 +218,11 @@ mod tests {
 
     #[test]
     fn the_error_for_a_size_below_a_page_without_a_unit_suggests_a_unit() {
-        let refused = limits("-m 32").unwrap_err();
-        assert!(refused.contains("32 is 32 bytes, did you mean 32m?"), "{refused}");
+        let error = limits("-m 32").unwrap_err();
+        assert!(error.contains("32 is 32 bytes, did you mean 32m?"), "{error}");
         for line in ["-m 32b", "-m 3k"] {
-            let refused = limits(line).unwrap_err();
-            assert!(!refused.contains("did you mean"), "{refused}");
+            let error = limits(line).unwrap_err();
+            assert!(!error.contains("did you mean"), "{error}");
         }
     }
 
