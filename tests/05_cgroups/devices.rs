@@ -9,9 +9,9 @@ use kiste_tests::{Running, host};
 use crate::bench;
 use crate::kernel::by_version;
 
-/// Returns the path of a disk in /dev, and its number as the kernel writes it. It is the
-/// smallest disk, such as a loop device without a file, since a limit makes the kernel
-/// count all I/O of the disk from then on.
+/// Returns the path of a disk in /dev, and its number as the kernel writes it. It is
+/// the smallest disk, such as a loop device without a file, since a limit makes the
+/// kernel count all I/O of the disk from then on.
 fn disk() -> Option<(PathBuf, String)> {
     let mut disks: Vec<_> = fs::read_dir("/sys/block").ok()?.flatten().collect();
     let size = |disk: &fs::DirEntry| {

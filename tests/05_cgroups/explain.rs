@@ -55,9 +55,9 @@ fn explain_narrates_the_life_of_a_cgroup_in_order() {
     let lines: Vec<Line> =
         ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let run_dirs = bench.run_dirs();
-    let moved_in = [("child", "write", "/tasks, 0")];
-    let moves = if kernel::is_v2() { &[][..] } else { &moved_in };
-    let life = [
+    let v1_moves = [("child", "write", "/tasks, 0")];
+    let moves = if kernel::is_v2() { &[][..] } else { &v1_moves };
+    let expected = [
         &[
             ("parent", "mkdir", run_dirs.to_str().unwrap()),
             ("parent", "flock", run_dirs.to_str().unwrap()),
@@ -92,7 +92,7 @@ fn explain_narrates_the_life_of_a_cgroup_in_order() {
     ]
     .concat();
     let mut rest = lines.iter();
-    for (who, call, args) in life {
+    for (who, call, args) in expected {
         let is_it = |line: &Line| {
             line.who == who
                 && line.call == call
