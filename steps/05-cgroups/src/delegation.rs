@@ -19,7 +19,7 @@ pub(crate) const FIX: &str = "start it in a cgroup that is yours: `systemd-run -
 
 impl Hierarchies {
     /// Finds the hierarchies in which this process may make cgroups. Root may do so in
-    /// every hierarchy that is writable. One that is read-only is included only if it
+    /// every hierarchy that is writable. A read-only hierarchy is included only if it
     /// has a controller of `needed`. Without root, the result is the part of the
     /// unified hierarchy that is delegated to the user. If a needed controller is
     /// missing in that part, this function asks systemd for a scope.
@@ -45,7 +45,7 @@ impl Hierarchies {
     }
 
     /// Leaves out the hierarchies in which root can make no cgroup, as in a container.
-    /// One that has a controller of `needed` stays, and making a cgroup in it fails.
+    /// A hierarchy with a controller of `needed` stays, and making a cgroup in it fails.
     fn writable_or_needed(mut self, needed: &BTreeSet<Controller>) -> Self {
         self.0.retain(|it| {
             access(&it.mount_point, AccessFlags::W_OK).is_ok()

@@ -31,7 +31,7 @@ fn either(first: (&'static str, u64), second: (&'static str, u64)) -> Writes {
 impl Limits {
     // ANCHOR: files
     /// Returns the file and the value of a limit, or `None` when the limit is not set.
-    /// Of two alternative files, the first that this kernel has is written
+    /// If there are two alternative files, the first that this kernel has is written
     /// (cgroup-v2.rst, "Controllers"; cgroup-v1/*.rst).
     fn files(&self, limit: Limit, version: Version) -> Option<Writes> {
         use Version::{V1, V2};

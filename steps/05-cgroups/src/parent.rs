@@ -89,8 +89,8 @@ pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
             }
         }
         match rmdir(cgroup) {
-            // Most often another container is still in it. That is no failure, so
-            // `--explain` does not show the call.
+            // Most often another container is still in it. This is no failure,
+            // so `--explain` does not show the call.
             Err(Errno::BUSY | Errno::NOTEMPTY | Errno::NOENT) => return Ok(()),
             removed => kit::call(
                 "the last container in it has gone",

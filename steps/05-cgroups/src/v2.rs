@@ -37,10 +37,10 @@ const COUNTED: [Controller; 4] =
 /// cgroup.subtree_control names it. A parent can name only the controllers that its own
 /// parent has enabled (cgroup-v2.rst, "Top-down Constraint").
 ///
-/// The controllers of [`COUNTED`] are enabled too, except in the topmost ancestor. That
-/// one belongs to the host, so a controller is enabled in it only if a limit needs it.
-/// It stays enabled when the container is gone, since another manager may use it by
-/// then.
+/// In the topmost ancestor, which belongs to the host, a controller is enabled only if a
+/// limit needs it. In the other ancestors the controllers of [`COUNTED`] are enabled
+/// too. All stay enabled when the container is gone, since another manager may use them
+/// by then.
 fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
     if cgroup.hierarchy.controllers.is_empty() {
         return Ok(()); // a hybrid host: all controllers are on version 1
