@@ -37,8 +37,8 @@ const COUNTED: [Controller; 4] =
 /// cgroup.subtree_control names it. A parent can name only the controllers that its own
 /// parent has enabled (cgroup-v2.rst, "Top-down Constraint").
 ///
-/// In the topmost ancestor, which belongs to the host, a controller is enabled only if a
-/// limit needs it. In the other ancestors the controllers of [`COUNTED`] are enabled
+/// In the topmost ancestor, which belongs to the host, a controller is enabled only if
+/// a limit needs it. In the other ancestors the controllers of [`COUNTED`] are enabled
 /// too. All stay enabled when the container is gone, since another manager may use them
 /// by then.
 fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
