@@ -100,10 +100,10 @@ fn assert_the_kernel_has_these_limits(pid: i32) {
     assert_eq!(kernel::memory_and_swap(pid), (96 << 20).to_string());
     assert_eq!(kernel::reservation(pid), (32 << 20).to_string());
     assert_eq!(kernel::cpus(pid), "50000 100000");
-    assert_eq!(kernel::cpu_share(pid), kernel::named("59", "512"));
+    assert_eq!(kernel::cpu_share(pid), kernel::by_version("59", "512"));
     assert_eq!(kernel::value(pid, "cpuset.cpus", "cpuset.cpus"), "0");
     assert_eq!(kernel::value(pid, "pids.max", "pids.max"), "20");
     let is_bfq = host::cgroup_file(pid, "io.bfq.weight").is_some();
     let weight = if is_bfq { "1000" } else { "10000" };
-    assert_eq!(kernel::io_share(pid), kernel::named(weight, "1000"));
+    assert_eq!(kernel::io_share(pid), kernel::by_version(weight, "1000"));
 }

@@ -12,7 +12,7 @@ use crate::bench;
 /// CVE-2024-21626. The runtime has directories of the host open until shortly before
 /// the exec: the run directory and the cgroup.
 #[test]
-fn no_program_of_the_image_leads_out_through_a_descriptor_of_the_runtime() {
+fn no_link_in_the_image_leads_out_through_a_descriptor_of_the_runtime() {
     let Some(bench) = bench() else { return };
     let outside = bench.dir().join("outside");
     fs::write(&outside, "#!/bin/sh\necho outside\n").unwrap();
@@ -39,12 +39,12 @@ fn no_program_of_the_image_leads_out_through_a_descriptor_of_the_runtime() {
 fn a_directory_that_the_caller_passes_as_stdin_cannot_be_the_workdir() {
     let Some(bench) = bench() else { return };
     let arguments = bench.arguments(&["-w", "/proc/self/fd/0"], &["pwd"]);
-    let words: Vec<_> =
+    let quoted: Vec<_> =
         arguments.iter().map(|word| format!("'{}'", word.display())).collect();
     for directory in [bench.rootfs(), bench.dir()] {
         let ran = bench.run_through_shell(&format!(
             "exec \"$0\" {} <{}",
-            words.join(" "),
+            quoted.join(" "),
             directory.display()
         ));
         ran.exits(125).complains("it leads out of the container");

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use kiste_tests::{Bench, Ran};
 
 use crate::bench;
-use crate::gc::Left;
+use crate::gc::LeftBehind;
 
 /// Runs the program with a stdout whose reader is closed.
 fn call_with_closed_stdout(bench: &Bench, arguments: &[&str]) -> Ran {
@@ -23,7 +23,7 @@ fn call_with_closed_stdout(bench: &Bench, arguments: &[&str]) -> Ran {
 #[test]
 fn gc_removes_everything_although_its_stdout_is_closed() {
     let Some(bench) = bench() else { return };
-    let left = Left::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
+    let left = LeftBehind::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
     let run_dirs = bench.run_dirs();
     let gc = ["gc", "--run-dir", run_dirs.to_str().unwrap()];
     let ran = call_with_closed_stdout(&bench, &gc);

@@ -13,10 +13,10 @@ use crate::bench;
 use crate::gc::gc;
 use crate::kernel::{self, is_vm};
 
-/// Returns `count` on the host, and `few` in the virtual machine, where each run takes
-/// thirty times as long.
-fn host_or_vm(count: u32, few: u32) -> u32 {
-    if is_vm() { few } else { count }
+/// Returns `on_host`, or `in_vm` in the virtual machine, where each run takes thirty
+/// times as long.
+fn host_or_vm(on_host: u32, in_vm: u32) -> u32 {
+    if is_vm() { in_vm } else { on_host }
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn fifty_runs_killed_at_random_moments_disturb_neither_other_runs_nor_gc() {
     bench.rootfs();
     let (done, start) = (AtomicBool::new(false), Instant::now());
     let living = bench.start(&[], &["sh", "-c", "read line; exit 3"]);
-    let (ran, collected) = thread::scope(|scope| {
+    let (other_runs, gc_runs) = thread::scope(|scope| {
         let runs = scope.spawn(|| {
             repeat_until(&done, || {
                 assert_ended(spawn(&bench, &[], "sleep 0.05; exit 7"), 7)
@@ -66,12 +66,12 @@ fn fifty_runs_killed_at_random_moments_disturb_neither_other_runs_nor_gc() {
                 assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
             })
         });
-        let victims: Vec<_> =
+        let killers: Vec<_> =
             [0, 1].map(|_| scope.spawn(|| kill_at_random(&bench))).into();
-        let fates: Vec<_> = victims.into_iter().map(|victim| victim.join()).collect();
+        let results: Vec<_> = killers.into_iter().map(|killer| killer.join()).collect();
         done.store(true, Ordering::Relaxed);
         let counts = (runs.join(), gcs.join());
-        fates.into_iter().for_each(|fate| fate.expect("the killed runs"));
+        results.into_iter().for_each(|result| result.expect("the killed runs"));
         (counts.0.expect("the other runs"), counts.1.expect("gc"))
     });
     assert!(host::is_alive(living.pid), "this container was alive all the time");
@@ -79,7 +79,7 @@ fn fifty_runs_killed_at_random_moments_disturb_neither_other_runs_nor_gc() {
     living.end().exits(3);
     gc(&bench).exits(0);
     let what = format!(
-        "{} killed runs, {ran} other runs and {collected} times gc",
+        "{} killed runs, {other_runs} other runs and {gc_runs} runs of gc",
         2 * host_or_vm(25, 5)
     );
     print_duration(&what, start);
@@ -96,7 +96,7 @@ fn kill_at_random(bench: &Bench) {
         let options = if number % 2 == 0 { &["--init"][..] } else { &[] };
         let mut child = spawn(bench, options, "sleep 100");
         let mut random = [0];
-        getrandom(&mut random);
+        read_urandom(&mut random);
         thread::sleep(Duration::from_micros(
             u64::from(random[0]) * if is_vm() { 4000 } else { 320 },
         ));
@@ -105,7 +105,7 @@ fn kill_at_random(bench: &Bench) {
     }
 }
 
-fn getrandom(bytes: &mut [u8]) {
+fn read_urandom(bytes: &mut [u8]) {
     use std::io::Read;
     std::fs::File::open("/dev/urandom").unwrap().read_exact(bytes).unwrap();
 }
@@ -142,9 +142,9 @@ fn assert_ended(mut child: Child, code: i32) {
         let _ = child.kill();
     }
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(ended.is_some(), "the run hangs; its stderr: {said}");
-    assert_eq!((output.status.code(), said.as_str()), (Some(code), ""));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(ended.is_some(), "the run hangs; its stderr: {stderr}");
+    assert_eq!((output.status.code(), stderr.as_str()), (Some(code), ""));
 }
 
 /// Prints a duration directly to stderr: the harness hides `eprintln!`.

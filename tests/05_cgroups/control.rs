@@ -1,6 +1,6 @@
 //! Uses the library to freeze, thaw, kill and remove cgroups of the real kernel.
 //!
-//! The processes are shells that the test starts. Each waits until it is in the cgroup.
+//! The test starts shells. Each shell runs its script once it is in the cgroup.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -48,7 +48,7 @@ impl Unstarted {
     }
 
     /// Starts a shell in the cgroup.
-    fn start(&self, script: &str) -> Started {
+    fn start(&self, script: &str) -> Shell {
         let mut shell = Command::new("sh")
             .args(["-c", &format!("read go; {script}")])
             .stdin(Stdio::piped())
@@ -60,9 +60,10 @@ impl Unstarted {
             fs::write(path.join("cgroup.procs"), shell.id().to_string()).unwrap();
         }
         shell.stdin.take().unwrap().write_all(b"go\n").unwrap();
-        Started(shell)
+        Shell(shell)
     }
 
+    /// Returns the pids of the processes in the cgroup.
     fn processes(&self) -> BTreeSet<String> {
         let texts = self
             .paths()
@@ -104,9 +105,9 @@ impl Drop for Unstarted {
     }
 }
 
-struct Started(Child);
+struct Shell(Child);
 
-impl Drop for Started {
+impl Drop for Shell {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -145,14 +146,14 @@ impl Counter {
     }
 }
 
-/// A tree of processes that fork and exit all the time, so its pids change all the
-/// time. The processes stop when their script is removed, so none is left if a kill
+/// A tree of processes that fork and exit all the time, so that its pids change all the
+/// time. A process whose script file is gone exits, so none is left even if a kill
 /// fails.
 struct ForkingTree(PathBuf);
 
 impl ForkingTree {
     fn new(bench: &Bench) -> Self {
-        let script = bench.dir().join("hop.sh");
+        let script = bench.dir().join("fork.sh");
         let path = script.display();
         fs::write(&script, format!("[ -e {path} ] || exit\nsh {path} &\n")).unwrap();
         ForkingTree(script)
@@ -192,8 +193,8 @@ fn a_forking_tree_is_frozen_as_a_whole() {
     let Some(bench) = bench() else { return };
     let (container, tree) = (create_container(&bench), ForkingTree::new(&bench));
     let _shell = container.start(&tree.script());
-    let first = container.processes();
-    eventually(|| (container.processes() != first).then_some(())).expect("they fork");
+    let before = container.processes();
+    eventually(|| (container.processes() != before).then_some(())).expect("they fork");
     container.cgroup().freeze().unwrap();
     let frozen = container.processes();
     std::thread::sleep(Duration::from_millis(200));
@@ -210,8 +211,8 @@ fn kill_reaches_a_tree_that_forks_faster_than_it_can_be_listed() {
     let Some(bench) = bench() else { return };
     let (container, tree) = (create_container(&bench), ForkingTree::new(&bench));
     let _shell = container.start(&tree.script());
-    let first = container.processes();
-    eventually(|| (container.processes() != first).then_some(())).expect("they fork");
+    let before = container.processes();
+    eventually(|| (container.processes() != before).then_some(())).expect("they fork");
     container.cgroup().kill().unwrap();
     assert_eq!(container.processes(), BTreeSet::new());
     container.remove();
@@ -309,22 +310,22 @@ fn a_dropped_cgroup_is_killed_and_removed() {
 
 /// The error has a hint, and the existing cgroup stays as it is.
 #[test]
-fn a_second_container_of_the_same_id_is_refused_and_the_first_stays() {
+fn create_fails_if_a_cgroup_of_this_id_exists_and_keeps_that_cgroup() {
     let Some(bench) = bench() else { return };
     let neighbour = create_container(&bench);
     let id = Id::random().unwrap();
     let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
-    // The id is taken in the last hierarchy: the library has already made the cgroups
-    // in the other ones when it finds this out.
-    let first = neighbour.paths().pop().unwrap().with_file_name(id.as_str());
-    fs::create_dir(&first).unwrap();
+    // Only the last hierarchy has a cgroup of this id. The library has already made the
+    // cgroups in the other hierarchies when it fails.
+    let existing = neighbour.paths().pop().unwrap().with_file_name(id.as_str());
+    fs::create_dir(&existing).unwrap();
     let refused = Cgroup::create(&placement(&bench, &id), &Limits::default(), &run_dir)
         .unwrap_err();
     let error = kit::Failure::of(&refused);
     assert!(error.to_string().contains("EEXIST"), "{error}");
     assert!(error.hint_text().is_some_and(|hint| hint.contains("gc")), "{error:?}");
-    assert!(first.exists(), "the first cgroup is not removed");
-    fs::remove_dir(first).unwrap();
+    assert!(existing.exists(), "the existing cgroup is not removed");
+    fs::remove_dir(existing).unwrap();
     assert!(neighbour.paths().iter().all(|path| path.exists()));
     neighbour.remove();
 }

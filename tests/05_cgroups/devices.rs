@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use kiste_tests::{Running, host};
 
 use crate::bench;
-use crate::kernel::named;
+use crate::kernel::by_version;
 
-/// Returns the path of a disk in /dev, and its number as the kernel writes it. A loop
-/// device without a file serves nobody: the kernel counts what goes through a device
-/// from its first limit on.
+/// Returns the path of a disk in /dev, and its number as the kernel writes it. It is
+/// the smallest disk, such as a loop device without a file, since a limit makes the
+/// kernel count all I/O of the disk from then on.
 fn disk() -> Option<(PathBuf, String)> {
     let mut disks: Vec<_> = fs::read_dir("/sys/block").ok()?.flatten().collect();
     let size = |disk: &fs::DirEntry| {
@@ -26,18 +26,19 @@ fn disk() -> Option<(PathBuf, String)> {
     })
 }
 
-/// Returns the rate of a kind that the kernel keeps for a device.
+/// Reads the rate of a device back from the kernel. `key` names the kind of rate in
+/// io.max, and `file` does so on version 1.
 fn rate(running: &Running, number: &str, key: &str, file: &str) -> Option<String> {
-    let file = named("io.max".into(), format!("blkio.throttle.{file}_device"));
+    let file = by_version("io.max".into(), format!("blkio.throttle.{file}_device"));
     let text = host::cgroup_value(running.pid, &file)?;
     let line =
         text.lines().find_map(|line| line.strip_prefix(&format!("{number} ")))?;
     let of_key = |word: &str| Some(word.strip_prefix(key)?.strip_prefix('=')?.into());
-    named(line.split(' ').find_map(of_key), Some(line.to_string()))
+    by_version(line.split(' ').find_map(of_key), Some(line.to_string()))
 }
 
 #[test]
-fn each_rate_of_a_device_is_what_the_kernel_keeps() {
+fn the_kernel_keeps_each_rate_of_a_device() {
     let Some(bench) = bench() else { return };
     let Some((path, number)) = disk() else { return };
     let kinds = [
@@ -63,9 +64,9 @@ fn each_rate_of_a_device_is_what_the_kernel_keeps() {
     assert!(matches!(kept.as_deref(), None | Some("max")), "{kept:?}");
 }
 
-/// A partition shares the queue of its disk.
+/// A partition is refused too: it shares the queue of its disk.
 #[test]
-fn a_path_that_is_no_disk_is_refused_and_nothing_is_made() {
+fn a_rate_for_a_path_that_is_no_disk_is_refused_and_nothing_is_made() {
     let Some(bench) = bench() else { return };
     for (rate, words) in [
         ("/dev/null:1m", "/dev/null is no block device"),
@@ -85,7 +86,7 @@ fn a_path_that_is_no_disk_is_refused_and_nothing_is_made() {
 
 fn partition() -> Option<PathBuf> {
     let all = fs::read_dir("/sys/class/block").ok()?.flatten();
-    let of_disk = all.into_iter().filter(|it| it.path().join("partition").exists());
-    let path = of_disk.map(|it| Path::new("/dev").join(it.file_name())).next()?;
+    let partitions = all.into_iter().filter(|it| it.path().join("partition").exists());
+    let path = partitions.map(|it| Path::new("/dev").join(it.file_name())).next()?;
     path.metadata().is_ok_and(|it| it.rdev() != 0).then_some(path)
 }

@@ -77,8 +77,8 @@ fn a_fork_bomb_stops_at_the_pids_limit_and_the_host_stays_responsive() {
             .unwrap()
     };
     assert!((18..=20).contains(&count()), "{} processes, and 20 are allowed", count());
-    let refused = host::cgroup_value(running.pid, "pids.events").unwrap();
-    assert!(refused.starts_with("max ") && refused != "max 0", "{refused}");
+    let pids_events = host::cgroup_value(running.pid, "pids.events").unwrap();
+    assert!(pids_events.starts_with("max ") && pids_events != "max 0", "{pids_events}");
     let start = Instant::now();
     bench.run(&[], &["true"]).exits(0);
     assert!(

@@ -5,7 +5,7 @@ use kiste_tests::explain;
 use serde::Deserialize;
 
 use crate::bench;
-use crate::kernel::{self, named};
+use crate::kernel::{self, by_version};
 
 const V2: &str = "
     parent  clone3
@@ -30,7 +30,7 @@ fn explain_narrates_the_calls_that_strace_sees() {
     let Some(bench) = bench() else { return };
     explain::is_true(
         &bench,
-        named(V2, V1),
+        by_version(V2, V1),
         &["-m", "64m", "--pids-limit", "20"],
         &["true"],
     );
@@ -55,9 +55,9 @@ fn explain_narrates_the_life_of_a_cgroup_in_order() {
     let lines: Vec<Line> =
         ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let run_dirs = bench.run_dirs();
-    let moved_in = [("child", "write", "/tasks, 0")];
-    let moves = if kernel::is_v2() { &[][..] } else { &moved_in };
-    let life = [
+    let v1_moves = [("child", "write", "/tasks, 0")];
+    let moves = if kernel::is_v2() { &[][..] } else { &v1_moves };
+    let expected = [
         &[
             ("parent", "mkdir", run_dirs.to_str().unwrap()),
             ("parent", "flock", run_dirs.to_str().unwrap()),
@@ -66,12 +66,15 @@ fn explain_narrates_the_life_of_a_cgroup_in_order() {
             (
                 "parent",
                 "write",
-                named("/memory.max, 67108864", "/cpu.cfs_quota_us, 50000"),
+                by_version("/memory.max, 67108864", "/cpu.cfs_quota_us, 50000"),
             ),
             (
                 "parent",
                 "write",
-                named("/cpu.max, 50000 100000", "/memory.limit_in_bytes, 67108864"),
+                by_version(
+                    "/cpu.max, 50000 100000",
+                    "/memory.limit_in_bytes, 67108864",
+                ),
             ),
             ("parent", "write", "/pids.max, 20"),
             ("parent", "clone3", "NEWPID"),
@@ -89,7 +92,7 @@ fn explain_narrates_the_life_of_a_cgroup_in_order() {
     ]
     .concat();
     let mut rest = lines.iter();
-    for (who, call, args) in life {
+    for (who, call, args) in expected {
         let is_it = |line: &Line| {
             line.who == who
                 && line.call == call

@@ -8,7 +8,7 @@ use std::path::Path;
 use kiste_tests::{Bench, Running, host};
 
 use crate::bench;
-use crate::gc::{Left, gc};
+use crate::gc::{LeftBehind, gc};
 use crate::kernel;
 
 /// Makes a run directory with this note, as a dead runtime might have left it.
@@ -21,15 +21,15 @@ fn forge(bench: &Bench, id: &str, note: &str) {
 #[test]
 fn a_forged_note_removes_nothing_outside_the_cgroups_and_gc_says_so() {
     let Some(bench) = bench() else { return };
-    let left = Left::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
+    let left = LeftBehind::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
     let victim = bench.dir().join("0123456789ab");
     fs::create_dir_all(victim.join("inner")).unwrap();
-    let up = "../".repeat(10);
+    let to_root = "../".repeat(10);
     let top = host::cgroup_mounts().pop().unwrap();
     let forged = [
         format!("{}\n", victim.display()),
-        format!("{}{}\n", up, victim.display()),
-        format!("{}/{}{}\n", top.display(), up, victim.display()),
+        format!("{}{}\n", to_root, victim.display()),
+        format!("{}/{}{}\n", top.display(), to_root, victim.display()),
         "../..\n".to_string(),
         format!("{}\n", top.display()),
         "/\n".to_string(),
@@ -58,7 +58,7 @@ fn a_note_that_names_a_link_is_not_followed() {
     let victim = bench.dir().join("victim");
     fs::create_dir_all(victim.join("inner")).unwrap();
     fs::create_dir_all(bench.run_dirs()).unwrap();
-    // This run directory is a link to somebody's directory.
+    // This run directory is a link to another directory.
     symlink(&victim, bench.run_dirs().join("link")).unwrap();
     gc(&bench);
     assert!(victim.join("inner").exists());
@@ -66,9 +66,9 @@ fn a_note_that_names_a_link_is_not_followed() {
 }
 
 #[test]
-fn gc_works_although_there_is_garbage_among_the_run_directories() {
+fn gc_removes_a_container_although_there_is_garbage_among_the_run_directories() {
     let Some(bench) = bench() else { return };
-    let left = Left::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
+    let left = LeftBehind::by_killing(&bench, bench.start(&[], &["sleep", "100"]));
     let run_dirs = bench.run_dirs();
     fs::write(run_dirs.join("a-file"), "not a directory").unwrap();
     symlink("/nonexistent", run_dirs.join("dangling")).unwrap();
@@ -133,20 +133,20 @@ fn a_run_directory_that_others_can_write_to_is_refused_by_run_and_gc() {
 fn a_run_directory_of_another_user_is_skipped_and_the_others_are_collected() {
     let Some(bench) = bench() else { return };
     let living = bench.start(&[], &["sh", "-c", "read line; exit 4"]);
-    let others = bench.dir().join("others");
-    forge_note_about(&bench, &others, &living);
-    let its = fs::read_dir(&others).unwrap().next().unwrap().unwrap().path();
-    fs::create_dir(others.join("0123456789ab")).unwrap();
+    let run_dirs = bench.dir().join("others");
+    forge_note_about(&bench, &run_dirs, &living);
+    let run_dir = fs::read_dir(&run_dirs).unwrap().next().unwrap().unwrap().path();
+    fs::create_dir(run_dirs.join("0123456789ab")).unwrap();
     for (owner, mode, reason) in
         [(65534, 0o755, "belongs to uid 65534"), (0, 0o777, "mode 0777")]
     {
-        chown(&its, Some(owner), None).unwrap();
-        fs::set_permissions(&its, fs::Permissions::from_mode(mode)).unwrap();
-        let ran = bench.call(["gc", "--run-dir", others.to_str().unwrap()]);
+        chown(&run_dir, Some(owner), None).unwrap();
+        fs::set_permissions(&run_dir, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = bench.call(["gc", "--run-dir", run_dirs.to_str().unwrap()]);
         ran.exits(1).complains(reason).complains("hint: ");
-        assert!(its.join("cgroups").exists() && host::is_alive(living.pid));
+        assert!(run_dir.join("cgroups").exists() && host::is_alive(living.pid));
     }
-    assert!(!others.join("0123456789ab").exists());
+    assert!(!run_dirs.join("0123456789ab").exists());
     living.end().exits(4);
 }
 
@@ -179,7 +179,7 @@ fn a_note_that_is_not_a_small_regular_file_is_not_read() {
     fs::remove_dir_all(bench.run_dirs()).unwrap();
 }
 
-/// A runtime that died right after mkdir(2) leaves an empty directory.
+/// A runtime that dies right after mkdir(2) leaves such a directory.
 #[test]
 fn an_empty_run_directory_is_removed() {
     let Some(bench) = bench() else { return };

@@ -16,21 +16,21 @@ pub fn gc(bench: &Bench) -> Ran {
 }
 
 /// A container that a killed runtime has left behind.
-pub struct Left {
+pub struct LeftBehind {
     pub id: String,
     pub cgroups: Vec<PathBuf>,
     pub run_dir: PathBuf,
     pub pid: i32,
 }
 
-impl Left {
+impl LeftBehind {
     /// Kills the runtime of a container with SIGKILL, and asserts that its cgroups and
     /// run directory are left.
     pub fn by_killing(bench: &Bench, running: Running) -> Self {
         let id = kernel::id(&running);
         let (cgroups, run_dir) =
             (kernel::directories(bench, &id), bench.run_dirs().join(&id));
-        let left = Left { id, cgroups, run_dir, pid: running.pid };
+        let left = LeftBehind { id, cgroups, run_dir, pid: running.pid };
         running.kill_runtime();
         assert!(
             !left.cgroups.is_empty() && left.cgroups.iter().all(|path| path.exists())
@@ -59,8 +59,8 @@ const SLEEP: [&str; 2] = ["sleep", "100"];
 #[test]
 fn gc_removes_what_a_killed_runtime_left_and_prints_the_containers_id() {
     let Some(bench) = bench() else { return };
-    let left = Left::by_killing(&bench, bench.start(&["-m", "64m"], &SLEEP));
-    host::assert_dies(left.pid); // of its parent-death signal
+    let left = LeftBehind::by_killing(&bench, bench.start(&["-m", "64m"], &SLEEP));
+    host::assert_dies(left.pid); // by its parent-death signal
     let ran = gc(&bench);
     ran.prints(&left.id);
     assert_eq!(ran.err, "");
@@ -71,7 +71,7 @@ fn gc_removes_what_a_killed_runtime_left_and_prints_the_containers_id() {
 #[test]
 fn the_next_run_also_removes_what_a_killed_runtime_left_and_prints_nothing() {
     let Some(bench) = bench() else { return };
-    let left = Left::by_killing(&bench, bench.start(&[], &SLEEP));
+    let left = LeftBehind::by_killing(&bench, bench.start(&[], &SLEEP));
     let ran = bench.run(&[], &["echo", "next"]);
     ran.prints("next");
     assert_eq!(ran.err, "");
@@ -90,13 +90,14 @@ fn gc_touches_no_container_that_is_alive() {
     let Some(bench) = bench() else { return };
     let start = || bench.start(&[], &["sh", "-c", "read line; exit 4"]);
     let (one, dead, other) = (start(), start(), start());
-    let live = |them: &[&Running]| them.iter().all(|it| host::is_alive(it.pid));
-    // Each start looks for dead containers, and must leave the living ones alone.
-    assert!(live(&[&one, &dead, &other]), "gc has killed a living container");
-    let left = Left::by_killing(&bench, dead);
+    let are_alive =
+        |running: &[&Running]| running.iter().all(|it| host::is_alive(it.pid));
+    // Each start runs `gc` first, which must leave the living containers alone.
+    assert!(are_alive(&[&one, &dead, &other]), "gc has killed a living container");
+    let left = LeftBehind::by_killing(&bench, dead);
     gc(&bench).prints(&left.id);
     left.assert_gone();
-    assert!(live(&[&one, &other]), "gc has killed a living container");
+    assert!(are_alive(&[&one, &other]), "gc has killed a living container");
     for living in [&one, &other] {
         let id = kernel::id(living);
         assert_eq!(kernel::directories(&bench, &id).len(), left.cgroups.len());
@@ -113,7 +114,7 @@ fn gc_also_removes_cgroups_that_the_container_made_in_its_cgroup() {
     for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
         fs::create_dir_all(cgroup.join("inner/most")).unwrap();
     }
-    let left = Left::by_killing(&bench, running);
+    let left = LeftBehind::by_killing(&bench, running);
     gc(&bench).prints(&left.id);
     left.assert_gone();
 }
@@ -122,7 +123,7 @@ fn gc_also_removes_cgroups_that_the_container_made_in_its_cgroup() {
 #[test]
 fn gc_kills_a_container_that_has_outlived_its_runtime() {
     let Some(bench) = bench() else { return };
-    let left = Left::by_killing(&bench, start_survivor(&bench));
+    let left = LeftBehind::by_killing(&bench, start_survivor(&bench));
     assert!(
         host::is_alive(left.pid),
         "the container must outlive its runtime, or there is nothing to test"
@@ -134,7 +135,7 @@ fn gc_kills_a_container_that_has_outlived_its_runtime() {
 #[test]
 fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
     let Some(bench) = bench() else { return };
-    let left = Left::by_killing(&bench, start_survivor(&bench));
+    let left = LeftBehind::by_killing(&bench, start_survivor(&bench));
     assert!(
         host::is_alive(left.pid),
         "the container must outlive its runtime, or there is nothing to test"
@@ -149,7 +150,7 @@ fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
 fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process() {
     let bench = bench().filter(|bench| bench.step().is_ours());
     let Some(bench) = bench else { return };
-    let left = Left::by_killing(&bench, start_survivor(&bench));
+    let left = LeftBehind::by_killing(&bench, start_survivor(&bench));
     let state = ProcessIdentity::of_process(left.pid).unwrap();
     left.write_state(state.clone());
     gc(&bench).prints("");
@@ -157,7 +158,7 @@ fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process
     assert!(host::is_alive(left.pid), "a living container was killed");
     assert!(left.run_dir.exists() && left.cgroups.iter().all(|path| path.exists()));
 
-    // As if another process had the pid by now.
+    // Now the state names another process, which has taken over the pid.
     left.write_state(ProcessIdentity {
         start_time: state.start_time + 1,
         ..state.clone()
@@ -170,7 +171,7 @@ fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process
 fn the_next_run_removes_a_container_whose_state_names_another_process() {
     let bench = bench().filter(|bench| bench.step().is_ours());
     let Some(bench) = bench else { return };
-    let left = Left::by_killing(&bench, start_survivor(&bench));
+    let left = LeftBehind::by_killing(&bench, start_survivor(&bench));
     let state = ProcessIdentity::of_process(left.pid).unwrap();
     left.write_state(ProcessIdentity {
         start_time: state.start_time + 1,
@@ -188,10 +189,12 @@ fn the_next_run_removes_a_container_whose_state_names_another_process() {
 fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
     let bench = bench_with(&["cgroup-kill"]).filter(|bench| bench.step().is_ours());
     let Some(bench) = bench else { return };
-    // There are so many processes of a low priority that some still exist when the
-    // write returns.
-    let many = "i=0; while [ $i -lt 100 ]; do nice -n 19 sleep 100 & i=$((i+1)); done";
-    let left = Left::by_killing(&bench, start_survivor_after(&bench, many));
+    // The processes have a low priority, and are so many that some still exist when
+    // the write returns.
+    let hundred_processes =
+        "i=0; while [ $i -lt 100 ]; do nice -n 19 sleep 100 & i=$((i+1)); done";
+    let left =
+        LeftBehind::by_killing(&bench, start_survivor_after(&bench, hundred_processes));
     let mut cgroups = left.cgroups.iter();
     let cgroup = cgroups.find(|cgroup| cgroup.join("cgroup.kill").exists()).unwrap();
     let ran = bench.run(&["--explain=json"], &["true"]);
@@ -203,12 +206,13 @@ fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
         removed.contains(cgroup.to_str().unwrap()),
         "another cgroup was removed first: {removed}"
     );
-    let killing = calls.split(|call| call == "rmdir").next().unwrap();
-    let killing: Vec<_> = killing.iter().filter(|call| *call != "poll").collect();
+    let calls_before_rmdir = calls.split(|call| call == "rmdir").next().unwrap();
+    let calls_before_rmdir: Vec<_> =
+        calls_before_rmdir.iter().filter(|call| *call != "poll").collect();
     assert_eq!(
-        killing,
+        calls_before_rmdir,
         ["mkdir", "flock", "write"],
-        "the calls before the first rmdir"
+        "the calls before the first rmdir, without poll"
     );
 }
 
@@ -219,18 +223,19 @@ fn start_survivor(bench: &Bench) -> Running {
     start_survivor_after(bench, "setsid sleep 100 &")
 }
 
-fn start_survivor_after(bench: &Bench, start: &str) -> Running {
-    let host = ["/usr", "/bin", "/lib", "/lib64"]
+/// Does the same, but PID 1 first runs the line `first` of shell.
+fn start_survivor_after(bench: &Bench, first: &str) -> Running {
+    let host_dirs = ["/usr", "/bin", "/lib", "/lib64"]
         .into_iter()
         .filter(|dir| Path::new(dir).exists());
-    let volumes: Vec<_> = host.map(|dir| format!("-v={dir}:{dir}:ro")).collect();
+    let volumes: Vec<_> = host_dirs.map(|dir| format!("-v={dir}:{dir}:ro")).collect();
     let options: Vec<_> = volumes.iter().map(String::as_str).collect();
     let survive =
         "exec setpriv --pdeathsig clear sh -c 'echo > /survives; exec sleep 100'";
-    let script = format!("exec </dev/null >/dev/null 2>&1\n{start}\n{survive}");
+    let script = format!("exec </dev/null >/dev/null 2>&1\n{first}\n{survive}");
     let running = bench.start(&options, &["sh", "-c", &script]);
-    let mark = bench.rootfs().join("survives");
-    eventually(|| mark.exists().then_some(())).expect("PID 1 clears its PDEATHSIG");
+    let marker = bench.rootfs().join("survives");
+    eventually(|| marker.exists().then_some(())).expect("PID 1 clears its PDEATHSIG");
     running
 }
 
@@ -240,7 +245,7 @@ fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &SLEEP);
     freeze_from_outside(&kernel::directories(&bench, &kernel::id(&running)));
-    let left = Left::by_killing(&bench, running);
+    let left = LeftBehind::by_killing(&bench, running);
     gc(&bench).prints(&left.id);
     left.assert_gone();
 }
@@ -255,7 +260,7 @@ fn gc_removes_a_container_that_has_frozen_one_of_its_processes() {
                   until grep FROZEN inner/freezer.state; do echo FROZEN > inner/freezer.state; done; read line";
     let mut running = bench.start_by(&WITHOUT_V2, &[], &["sh", "-c", script]);
     running.wait_for("FROZEN");
-    let left = Left::by_killing(&bench, running);
+    let left = LeftBehind::by_killing(&bench, running);
     let run_dirs = bench.run_dirs();
     bench
         .call_by(&WITHOUT_V2, ["gc", "--run-dir", run_dirs.to_str().unwrap()])
@@ -279,8 +284,8 @@ const WITHOUT_V2: [&str; 7] = [
 #[test]
 fn gc_finds_every_cgroup_of_a_runtime_that_died_while_it_made_them() {
     let Some(bench) = bench() else { return };
-    // This runtime died after it had made two cgroups: the parent and the container's
-    // in the first hierarchy.
+    // As if a runtime had died after it made two cgroups in the first hierarchy: the
+    // parent and the container's own.
     let id = "0123456789ab";
     let run_dir = bench.run_dirs().join(id);
     fs::create_dir_all(&run_dir).unwrap();

@@ -15,15 +15,15 @@ pub fn is_v2() -> bool {
     })
 }
 
-/// Returns `v2` or `v1`: the one for the version that has the limits.
-pub fn named<T>(v2: T, v1: T) -> T {
+/// Returns `v2` or `v1`, by the version that has the limits.
+pub fn by_version<T>(v2: T, v1: T) -> T {
     if is_v2() { v2 } else { v1 }
 }
 
 /// Reads a file of a process's cgroup on the host.
 #[track_caller]
 pub fn value(pid: i32, v2: &str, v1: &str) -> String {
-    let file = named(v2, v1);
+    let file = by_version(v2, v1);
     host::cgroup_value(pid, file)
         .unwrap_or_else(|| panic!("no {file} in the cgroup of {pid}"))
 }
@@ -31,14 +31,15 @@ pub fn value(pid: i32, v2: &str, v1: &str) -> String {
 /// Reads the memory limit in bytes, or `max`.
 #[track_caller]
 pub fn memory(pid: i32) -> String {
-    unlimited(value(pid, "memory.max", "memory.limit_in_bytes"))
+    max_if_unlimited(value(pid, "memory.max", "memory.limit_in_bytes"))
 }
 
 /// Reads the limit of memory and swap together, in bytes, or `max`. Version 2 counts
 /// swap alone.
 #[track_caller]
 pub fn memory_and_swap(pid: i32) -> String {
-    let limit = unlimited(value(pid, "memory.swap.max", "memory.memsw.limit_in_bytes"));
+    let limit =
+        max_if_unlimited(value(pid, "memory.swap.max", "memory.memsw.limit_in_bytes"));
     match (is_v2(), limit.parse::<u64>(), memory(pid).parse::<u64>()) {
         (true, Ok(swap), Ok(memory)) => (swap + memory).to_string(),
         _ => limit,
@@ -49,7 +50,7 @@ pub fn memory_and_swap(pid: i32) -> String {
 /// on version 1.
 #[track_caller]
 pub fn reservation(pid: i32) -> String {
-    unlimited(value(pid, "memory.low", "memory.soft_limit_in_bytes"))
+    max_if_unlimited(value(pid, "memory.low", "memory.soft_limit_in_bytes"))
 }
 
 /// Reads the CPU quota and its period in microseconds: `50000 100000`, `max 100000`.
@@ -77,11 +78,11 @@ pub fn io_share(pid: i32) -> String {
     share.trim_start_matches("default ").to_string()
 }
 
-/// Replaces the number that stands for no limit on version 1: the largest number of
-/// whole pages.
-fn unlimited(limit: String) -> String {
-    let none = |bytes: u64| bytes >> 62 != 0;
-    if limit.parse().is_ok_and(none) { "max".into() } else { limit }
+/// Returns `max` instead of the number that stands for no limit on version 1: the
+/// largest number of whole pages.
+fn max_if_unlimited(limit: String) -> String {
+    let is_unlimited = |bytes: u64| bytes >> 62 != 0;
+    if limit.parse().is_ok_and(is_unlimited) { "max".into() } else { limit }
 }
 
 /// Returns the id of a container, which is the name of its cgroup.
@@ -101,7 +102,8 @@ pub fn directories(bench: &Bench, id: &str) -> Vec<PathBuf> {
     in_each(&format!("{}/{id}", bench.cgroup_parent()))
 }
 
-/// Returns the cgroup of this name in each hierarchy that has it.
+/// Returns the paths of a cgroup in the hierarchies that have it. `name` is its path
+/// from the top of a hierarchy.
 pub fn in_each(name: &str) -> Vec<PathBuf> {
     host::cgroup_mounts()
         .into_iter()
@@ -110,28 +112,29 @@ pub fn in_each(name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The parent cgroup of the test's containers, made by the host and not by Kiste, with
-/// these values in its files. It is in each hierarchy that has one of the files.
-/// Dropping it removes the cgroup.
+/// A cgroup that the test makes, as the host would, with values in its files. It is
+/// made in each hierarchy that has one of the files. Dropping it removes the cgroup.
 pub struct HostCgroup(Vec<PathBuf>);
 
 impl HostCgroup {
+    /// Makes the parent cgroup of the bench's containers.
     pub fn make(bench: &Bench, files: &[(&str, &str)]) -> Self {
-        HostCgroup::named(bench.cgroup_parent(), files)
+        HostCgroup::make_at(bench.cgroup_parent(), files)
     }
 
-    pub fn named(name: &str, files: &[(&str, &str)]) -> Self {
+    /// Makes a cgroup at this path from the top of each hierarchy.
+    pub fn make_at(path: &str, files: &[(&str, &str)]) -> Self {
         let mut made = HostCgroup(Vec::new());
-        for cgroup in host::cgroup_mounts().into_iter().map(|mount| mount.join(name)) {
+        for cgroup in host::cgroup_mounts().into_iter().map(|mount| mount.join(path)) {
             fs::create_dir(&cgroup)
                 .unwrap_or_else(|error| panic!("mkdir {}: {error}", cgroup.display()));
-            let its: Vec<_> =
+            let present: Vec<_> =
                 files.iter().filter(|(file, _)| cgroup.join(file).exists()).collect();
-            for (file, text) in &its {
+            for (file, text) in &present {
                 fs::write(cgroup.join(file), text)
                     .unwrap_or_else(|error| panic!("write {file}: {error}"));
             }
-            if its.is_empty() && !files.is_empty() {
+            if present.is_empty() && !files.is_empty() {
                 fs::remove_dir(&cgroup).unwrap();
             } else {
                 made.0.push(cgroup);

@@ -15,7 +15,7 @@ fn cgroup_parent_and_run_directory_exist_only_while_the_container_runs() {
     let id = kernel::id(&running);
     let cgroups = kernel::directories(&bench, &id);
     assert!(!cgroups.is_empty());
-    assert!(bench.run_dirs().join(&id).is_dir(), "the run directory is there");
+    assert!(bench.run_dirs().join(&id).is_dir(), "the run directory exists");
     running.end().exits(3);
     for cgroup in cgroups {
         assert!(
@@ -27,7 +27,8 @@ fn cgroup_parent_and_run_directory_exist_only_while_the_container_runs() {
     assert!(!bench.run_dirs().exists());
 }
 
-/// The virtual machine has no other users, so there the whole tree is compared.
+/// In the virtual machine no other program makes cgroups, so there the whole tree is
+/// compared.
 #[test]
 fn runs_that_fail_also_leave_the_hosts_cgroups_unchanged() {
     let Some(bench) = bench() else { return };
@@ -51,11 +52,11 @@ fn runs_that_fail_also_leave_the_hosts_cgroups_unchanged() {
         .run(&["-m", "64m", "--pid-file", "/nonexistent/pid"], &["sleep", "100"])
         .exits(125);
     let new: Vec<_> = kernel::tree().difference(&before).cloned().collect();
-    let ours = |path: &&std::path::PathBuf| {
+    let is_of_this_test = |path: &&std::path::PathBuf| {
         is_vm() || path.to_str().unwrap().contains(bench.cgroup_parent())
     };
     assert_eq!(
-        new.iter().filter(ours).collect::<Vec<_>>(),
+        new.iter().filter(is_of_this_test).collect::<Vec<_>>(),
         Vec::<&std::path::PathBuf>::new()
     );
     assert!(!bench.run_dirs().exists());
@@ -64,15 +65,19 @@ fn runs_that_fail_also_leave_the_hosts_cgroups_unchanged() {
 #[test]
 fn a_parent_is_removed_with_its_last_container_and_not_before() {
     let Some(bench) = bench() else { return };
-    let parent = || kernel::in_each(bench.cgroup_parent()).len();
+    let parents = || kernel::in_each(bench.cgroup_parent()).len();
     let one = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
     let other = bench.start(&[], &["sh", "-c", "read line; exit 0"]);
-    let hierarchies = parent();
+    let parents_at_start = parents();
     one.end().exits(0);
-    assert_eq!(parent(), hierarchies, "the other container is still in the parent");
+    assert_eq!(
+        parents(),
+        parents_at_start,
+        "the other container is still in the parent"
+    );
     assert!(kiste_tests::host::is_alive(other.pid));
     other.end().exits(0);
-    assert_eq!(parent(), 0);
+    assert_eq!(parents(), 0);
 }
 
 #[test]
@@ -114,12 +119,12 @@ fn cgroups_that_the_container_made_in_its_own_are_also_removed() {
     assert!(kernel::in_each(bench.cgroup_parent()).is_empty());
 }
 
-/// Processes that the command has left running must not keep the cgroup.
+/// Otherwise these processes would keep the cgroup.
 #[test]
 fn processes_that_the_command_left_running_are_killed() {
     let Some(bench) = bench() else { return };
-    let left = "for i in 1 2 3; do setsid sleep 100 </dev/null >/dev/null 2>&1 & done; read line; exit 5";
-    let running = bench.start(&[], &["sh", "-c", left]);
+    let script = "for i in 1 2 3; do setsid sleep 100 </dev/null >/dev/null 2>&1 & done; read line; exit 5";
+    let running = bench.start(&[], &["sh", "-c", script]);
     let cgroups = kernel::directories(&bench, &kernel::id(&running));
     let processes =
         || fs::read_to_string(cgroups[0].join("cgroup.procs")).unwrap_or_default();
@@ -133,7 +138,7 @@ fn processes_that_the_command_left_running_are_killed() {
 /// A child that is created in a frozen cgroup hangs before its exec, as it would on a
 /// file system that does not answer.
 #[test]
-fn a_start_that_is_stuck_is_ended_by_a_signal() {
+fn sigterm_ends_a_start_that_is_stuck() {
     let Some(bench) = bench_with(&["cgroup-freeze"]) else { return };
     let _frozen = HostCgroup::make(&bench, &[("cgroup.freeze", "1")]);
     let script = r#""$0" "$@" & runtime=$!

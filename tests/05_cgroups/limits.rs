@@ -2,7 +2,7 @@
 
 use kiste_tests::{Bench, Running, host};
 
-use crate::kernel::{self, named};
+use crate::kernel::{self, by_version};
 use crate::{bench, bench_with};
 
 fn start(bench: &Bench, options: &str) -> Running {
@@ -18,9 +18,9 @@ fn the_kernel_keeps_100m_of_memory_and_half_a_cpu() {
 }
 
 #[test]
-fn a_quota_and_its_period_are_what_the_kernel_keeps() {
+fn the_kernel_keeps_a_quota_and_its_period() {
     let Some(bench) = bench() else { return };
-    for (options, kept) in [
+    for (options, expected) in [
         ("--cpu-quota 10000 --cpu-period 20000", "10000 20000"),
         ("--cpu-quota 40000", "40000 100000"),
         ("--cpu-quota 300000 --cpu-period 1000000", "300000 1000000"),
@@ -28,12 +28,12 @@ fn a_quota_and_its_period_are_what_the_kernel_keeps() {
         ("--cpu-quota -1 --cpu-period 20000", "max 20000"),
         ("--cpu-quota 0 --cpu-period 0", "max 100000"),
     ] {
-        assert_eq!(kernel::cpus(start(&bench, options).pid), kept, "{options}");
+        assert_eq!(kernel::cpus(start(&bench, options).pid), expected, "{options}");
     }
 }
 
 #[test]
-fn the_high_mark_of_memory_is_kept_on_version_2_and_refused_on_version_1() {
+fn memory_high_is_set_on_version_2_and_refused_on_version_1() {
     let Some(bench) = bench() else { return };
     if !kernel::is_v2() {
         let ran = bench.run(&["--memory-high", "32m"], &["touch", "/ran"]);
@@ -98,7 +98,7 @@ fn the_kernel_keeps_twenty_processes_512_shares_and_memory() {
     let running =
         start(&bench, "--pids-limit 20 --cpu-shares 512 -m 256m --memory-swap 512m");
     assert_eq!(kernel::value(running.pid, "pids.max", "pids.max"), "20");
-    assert_eq!(kernel::cpu_share(running.pid), named("59", "512"));
+    assert_eq!(kernel::cpu_share(running.pid), by_version("59", "512"));
     assert_eq!(kernel::memory(running.pid), "268435456");
     assert_eq!(kernel::memory_and_swap(running.pid), "536870912");
 }
@@ -110,13 +110,13 @@ fn the_kernel_keeps_block_io_weight_20_and_333_processes() {
         &bench,
         "--cpu-shares 512 --blkio-weight 20 --pids-limit 333 -m 1073741824",
     );
-    assert_eq!(kernel::cpu_share(running.pid), named("59", "512"));
+    assert_eq!(kernel::cpu_share(running.pid), by_version("59", "512"));
     // The option goes from 10 to 1000. Without bfq, the scale of version 2 goes from 1
     // to 10000.
     let has_bfq = host::cgroup_file(running.pid, "io.bfq.weight").is_some();
     assert_eq!(
         kernel::io_share(running.pid),
-        named(if has_bfq { "20" } else { "102" }, "20")
+        by_version(if has_bfq { "20" } else { "102" }, "20")
     );
     assert_eq!(kernel::value(running.pid, "pids.max", "pids.max"), "333");
     assert_eq!(kernel::memory(running.pid), "1073741824");
@@ -131,29 +131,29 @@ fn the_kernel_keeps_the_reservation_and_the_cpus() {
     assert_eq!(host::status(running.pid, "Cpus_allowed_list"), "0");
 }
 
-/// `--help` promises no limit by default.
+/// `--help` says that there is no limit by default.
 #[test]
 fn a_limit_that_is_not_asked_for_is_not_set() {
     let Some(bench) = bench() else { return };
-    let asked_for_none =
-        "-m -1 --memory-swap -1 --memory-reservation -1 --pids-limit max";
+    let minus_ones = "-m -1 --memory-swap -1 --memory-reservation -1 --pids-limit max";
     let zeros = "-m 0 --memory-swap 0 --pids-limit 0 --cpus 0 --cpu-shares 0";
     for running in [
         bench.start(&[], &["sleep", "100"]),
-        start(&bench, asked_for_none),
+        start(&bench, minus_ones),
         start(&bench, zeros),
     ] {
-        let enabled = |v2, v1| host::cgroup_file(running.pid, named(v2, v1)).is_some();
+        let has_file =
+            |v2, v1| host::cgroup_file(running.pid, by_version(v2, v1)).is_some();
         assert!(
-            enabled("memory.max", "memory.limit_in_bytes"),
+            has_file("memory.max", "memory.limit_in_bytes"),
             "memory is counted, though not limited"
         );
         assert_eq!(kernel::memory(running.pid), "max");
         assert_eq!(kernel::memory_and_swap(running.pid), "max");
-        assert_eq!(kernel::reservation(running.pid), named("0", "max"));
+        assert_eq!(kernel::reservation(running.pid), by_version("0", "max"));
         assert_eq!(kernel::value(running.pid, "pids.max", "pids.max"), "max");
         assert_eq!(kernel::cpus(running.pid), "max 100000");
-        assert_eq!(kernel::cpu_share(running.pid), named("100", "1024"));
+        assert_eq!(kernel::cpu_share(running.pid), by_version("100", "1024"));
     }
 }
 
@@ -176,29 +176,32 @@ fn limits_at_both_ends_of_their_ranges_are_set() {
         .unwrap()
         .matches("processor\t")
         .count();
-    let least = start(
+    let lowest = start(
         &bench,
         "--cpu-shares 2 --pids-limit 1 --blkio-weight 10 --memory-reservation 4k",
     );
-    let most_cpus = format!("--cpus {cpus}");
-    let most = start(
+    let all_cpus = format!("--cpus {cpus}");
+    let highest = start(
         &bench,
         &format!(
-            "{most_cpus} --cpu-shares 262144 --pids-limit 4194304 --blkio-weight 1000 -m 4096g"
+            "{all_cpus} --cpu-shares 262144 --pids-limit 4194304 --blkio-weight 1000 -m 4096g"
         ),
     );
     let pids = |running: &Running| kernel::value(running.pid, "pids.max", "pids.max");
-    let bfq = host::cgroup_file(least.pid, "io.bfq.weight").is_some();
-    assert_eq!(pids(&least), "1");
-    assert_eq!(pids(&most), "4194304");
-    assert_eq!(kernel::cpu_share(least.pid), named("1", "2"));
-    assert_eq!(kernel::cpu_share(most.pid), named("10000", "262144"));
-    assert_eq!(kernel::io_share(least.pid), named(if bfq { "10" } else { "1" }, "10"));
+    let bfq = host::cgroup_file(lowest.pid, "io.bfq.weight").is_some();
+    assert_eq!(pids(&lowest), "1");
+    assert_eq!(pids(&highest), "4194304");
+    assert_eq!(kernel::cpu_share(lowest.pid), by_version("1", "2"));
+    assert_eq!(kernel::cpu_share(highest.pid), by_version("10000", "262144"));
     assert_eq!(
-        kernel::io_share(most.pid),
-        named(if bfq { "1000" } else { "10000" }, "1000")
+        kernel::io_share(lowest.pid),
+        by_version(if bfq { "10" } else { "1" }, "10")
     );
-    assert_eq!(kernel::reservation(least.pid), "4096");
-    assert_eq!(kernel::cpus(most.pid), format!("{}00000 100000", cpus));
-    assert_eq!(kernel::memory(most.pid), (4096u64 << 30).to_string());
+    assert_eq!(
+        kernel::io_share(highest.pid),
+        by_version(if bfq { "1000" } else { "10000" }, "1000")
+    );
+    assert_eq!(kernel::reservation(lowest.pid), "4096");
+    assert_eq!(kernel::cpus(highest.pid), format!("{}00000 100000", cpus));
+    assert_eq!(kernel::memory(highest.pid), (4096u64 << 30).to_string());
 }

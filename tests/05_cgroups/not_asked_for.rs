@@ -1,5 +1,4 @@
-//! A start without limits does not fail because of the cgroups of the host, or because
-//! of its other mounts.
+//! A start without limits succeeds, whatever cgroups and other mounts the host has.
 
 use std::path::Path;
 
@@ -7,12 +6,12 @@ use kiste_tests::{Bench, Ran, host, tool};
 
 use crate::bench;
 
-/// Runs in a mount namespace of its own, after the script `prepare` has changed the
-/// mounts there.
+/// Runs the command in a new mount namespace, after the script `prepare` has changed
+/// the mounts there.
 fn run_after(bench: &Bench, prepare: &str, options: &[&str], command: &[&str]) -> Ran {
     let script = format!("set -e; {prepare}\nexec \"$@\"");
-    let starter = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
-    bench.run_by(&[&starter[..], &[&script, "sh"]].concat(), options, command)
+    let unshare = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
+    bench.run_by(&[&unshare[..], &[&script, "sh"]].concat(), options, command)
 }
 
 fn read_only(mount: &Path) -> String {
@@ -31,31 +30,32 @@ fn where_cgroups_are_read_only_a_container_without_limits_starts_with_a_warning(
         ran.exits(125).complains("hint: ");
         assert!(!ran.err.contains("warning"), "{}", ran.err);
         let script = format!("{prepare}\n exec {} doctor", bench.exe().display());
-        let starter =
+        let unshare =
             ["unshare", "-m", "--propagation", "private", "sh", "-c", &script];
-        let ran = bench.call_by(&starter, std::iter::empty::<&str>());
+        let ran = bench.call_by(&unshare, std::iter::empty::<&str>());
         let checks = ran.out.lines().filter(|line| line.contains("cgroup-memory "));
         assert!(checks.clone().all(|it| it.starts_with("missing")), "{}", ran.out);
     }
 }
 
-/// On version 1 one of several, on version 2 the only one.
+/// The read-only hierarchy is one of several on version 1, and the only one on version
+/// 2.
 #[test]
-fn one_read_only_hierarchy_stops_only_a_limit_that_needs_it() {
+fn a_read_only_hierarchy_fails_only_a_start_with_a_limit_that_needs_it() {
     let Some(bench) = bench().filter(|_| tool("mount")) else { return };
     let mounts = host::cgroup_mounts();
-    let of_pids = mounts.iter().find(|mount| mount.ends_with("pids"));
-    let one = of_pids.unwrap_or(&mounts[0]);
+    let pids = mounts.iter().find(|mount| mount.ends_with("pids"));
+    let hierarchy = pids.unwrap_or(&mounts[0]);
     let run = |options: &[&str]| {
-        run_after(&bench, &read_only(one), options, &["echo", "it runs"])
+        run_after(&bench, &read_only(hierarchy), options, &["echo", "it runs"])
     };
     run(&[]).prints("it runs");
     run(&["--pids-limit", "9"]).exits(125).complains("EROFS").complains("read-only");
 }
 
-/// The name is one byte, which is no character in UTF-8.
+/// The name is the byte 0xff, which UTF-8 never contains.
 #[test]
-fn a_mount_point_whose_name_is_not_utf_8_is_passed_over() {
+fn a_mount_point_whose_name_is_not_utf_8_stops_neither_run_nor_doctor() {
     let Some(bench) = bench().filter(|_| tool("mount")) else { return };
     let dir = bench.dir().display();
     let prepare = format!(
@@ -65,8 +65,8 @@ fn a_mount_point_whose_name_is_not_utf_8_is_passed_over() {
         run_after(&bench, &prepare, options, &["echo", "it runs"]).prints("it runs");
     }
     let script = format!("{prepare}; exec {} doctor", bench.exe().display());
-    let starter = ["unshare", "-m", "--propagation", "private", "sh", "-c", &script];
-    let ran = bench.call_by(&starter, std::iter::empty::<&str>());
+    let unshare = ["unshare", "-m", "--propagation", "private", "sh", "-c", &script];
+    let ran = bench.call_by(&unshare, std::iter::empty::<&str>());
     for check in ["pivot-root", "cgroup-memory"] {
         let line = ran.exits(0).out.lines().find(|line| line.contains(check));
         assert!(line.is_some_and(|line| line.starts_with("ok")), "{}", ran.out);

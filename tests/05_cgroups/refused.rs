@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kiste_tests::{Bench, Ran, host, tool};
 
-use crate::kernel::{self, HostCgroup, named};
+use crate::kernel::{self, HostCgroup, by_version};
 use crate::{bench, bench_with};
 
 const COMMAND: [&str; 2] = ["touch", "/ran"];
@@ -46,11 +46,11 @@ fn cpus_that_the_host_does_not_have_are_refused() {
 fn cpus_that_the_cgroup_above_does_not_have_are_refused() {
     let Some(bench) = bench() else { return };
     let cpus = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
-    // A host with one CPU has no CPU 1, so the cgroup above need not exclude it.
-    let (above, asked) = if cpus.trim() == "0" { ("0", "1") } else { ("1", "0") };
+    // On a host with one CPU, CPU 1 does not exist at all.
+    let (above, requested) = if cpus.trim() == "0" { ("0", "1") } else { ("1", "0") };
     let _above =
         HostCgroup::make(&bench, &[("cpuset.cpus", above), ("cpuset.mems", "0")]);
-    let ran = bench.run(&["--cpuset-cpus", asked], &COMMAND);
+    let ran = bench.run(&["--cpuset-cpus", requested], &COMMAND);
     assert_refused(&bench, &ran).complains(&format!("has only CPUs {above}"));
 }
 
@@ -67,17 +67,17 @@ fn more_cpu_time_than_the_cgroup_above_has_is_refused() {
         .complains("above may allow less");
 }
 
-/// A cgroup that holds processes cannot enable controllers.
+/// Only leaves may have processes.
 #[test]
-fn a_cgroup_above_that_holds_processes_cannot_limit_those_below() {
+fn a_parent_cgroup_with_processes_cannot_enable_controllers() {
     let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
     let above = HostCgroup::make(&bench, &[]);
-    let mut lodger = std::process::Command::new("sleep").arg("100").spawn().unwrap();
-    fs::write(above.paths()[0].join("cgroup.procs"), lodger.id().to_string()).unwrap();
+    let mut process = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+    fs::write(above.paths()[0].join("cgroup.procs"), process.id().to_string()).unwrap();
     let ran = bench.run(&["-m", "64m"], &COMMAND);
     let kind = fs::read_to_string(above.paths()[0].join("cgroup.type")).unwrap();
-    lodger.kill().unwrap();
-    lodger.wait().unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
     assert_refused(&bench, &ran)
         .complains("cgroup.subtree_control")
         .complains("mkdir")
@@ -86,18 +86,18 @@ fn a_cgroup_above_that_holds_processes_cannot_limit_those_below() {
 }
 
 #[test]
-fn below_a_threaded_cgroup_nothing_is_started() {
+fn below_a_threaded_cgroup_the_command_does_not_run() {
     let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
     let _above = HostCgroup::make(&bench, &[("cgroup.type", "threaded")]);
-    for limit in [&["-m", "64m"][..], &["--pids-limit", "9"], &["--stats"]] {
-        let ran = bench.run(limit, &COMMAND);
+    for options in [&["-m", "64m"][..], &["--pids-limit", "9"], &["--stats"]] {
+        let ran = bench.run(options, &COMMAND);
         assert_refused(&bench, &ran).complains("threaded").complains("--cgroup-parent");
     }
 }
 
 /// The unified hierarchy has cgroup.max.descendants, also on a hybrid host.
 #[test]
-fn where_no_cgroup_can_be_made_nothing_is_started_and_nothing_is_left() {
+fn if_no_cgroup_can_be_made_the_command_does_not_run_and_nothing_is_left() {
     let Some(bench) = bench() else { return };
     let _full = HostCgroup::make(&bench, &[("cgroup.max.descendants", "0")]);
     let ran = bench.run(&["-m", "64m"], &COMMAND);
@@ -106,7 +106,7 @@ fn where_no_cgroup_can_be_made_nothing_is_started_and_nothing_is_left() {
 }
 
 #[test]
-fn cgroups_that_are_read_only_are_named_with_a_hint() {
+fn the_error_for_read_only_cgroups_has_their_path_and_a_hint() {
     if !tool("mount") {
         return;
     }
@@ -124,7 +124,7 @@ fn cgroups_that_are_read_only_are_named_with_a_hint() {
 
 /// The bench checks that the cgroups in the other hierarchies are removed again.
 #[test]
-fn a_hierarchy_that_is_read_only_fails_the_start_and_the_others_are_cleaned_up() {
+fn a_read_only_hierarchy_fails_the_start_and_the_other_hierarchies_are_cleaned_up() {
     if !tool("mount") {
         return;
     }
@@ -135,7 +135,7 @@ fn a_hierarchy_that_is_read_only_fails_the_start_and_the_others_are_cleaned_up()
 }
 
 #[test]
-fn a_controller_that_no_hierarchy_has_is_named_with_a_hint() {
+fn the_error_for_a_controller_that_no_hierarchy_has_names_it_and_has_a_hint() {
     if !tool("mount") {
         return;
     }
@@ -168,19 +168,19 @@ fn without_any_cgroup_file_system_a_limit_is_refused() {
 }
 
 #[test]
-fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_a_hint() {
+fn the_error_for_a_file_that_this_kernel_does_not_have_names_its_controller() {
     if !tool("mount") {
         return;
     }
     let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
     // An empty tmpfs in place of the parent looks like a kernel without the file.
-    let top = named("/sys/fs/cgroup", "/sys/fs/cgroup/memory");
+    let hierarchy = by_version("/sys/fs/cgroup", "/sys/fs/cgroup/memory");
     let hide = format!(
-        "mkdir {top}/{0}; mount -t tmpfs none {top}/{0}",
+        "mkdir {hierarchy}/{0}; mount -t tmpfs none {hierarchy}/{0}",
         bench.cgroup_parent()
     );
     let ran = run_after(&bench, &hide, &["-m", "64m"]);
-    let _ = fs::remove_dir(Path::new(top).join(bench.cgroup_parent()));
+    let _ = fs::remove_dir(Path::new(hierarchy).join(bench.cgroup_parent()));
     assert_refused(&bench, &ran)
         .complains("memory limit: the memory controller")
         .complains("memory.limit_in_bytes");
@@ -188,7 +188,7 @@ fn a_file_that_this_kernel_does_not_have_is_named_with_its_controller_and_a_hint
 
 /// The limit can be set, but it is too low for the start.
 #[test]
-fn a_memory_limit_that_is_too_low_for_the_start_is_named() {
+fn the_error_for_a_memory_limit_that_is_too_low_for_the_start_has_a_hint() {
     let Some(bench) = bench() else { return };
     let ran = bench.run(&["-m", "4k"], &COMMAND);
     ran.exits(125)

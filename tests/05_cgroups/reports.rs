@@ -35,8 +35,8 @@ fn mebibytes(text: &str) -> f64 {
 #[test]
 fn stats_print_the_used_resources_and_the_exit_code_stays() {
     let Some(bench) = bench() else { return };
-    let used = "dd if=/dev/zero of=/dev/shm/file bs=1M count=20 2>/dev/null; sleep 0.5 & sleep 0.5; exit 7";
-    let ran = bench.sh(&["--stats"], used);
+    let script = "dd if=/dev/zero of=/dev/shm/file bs=1M count=20 2>/dev/null; sleep 0.5 & sleep 0.5; exit 7";
+    let ran = bench.sh(&["--stats"], script);
     ran.exits(7);
     let (wall, cpu) = (seconds(stat(&ran.err, "wall")), stat(&ran.err, "cpu"));
     assert!((0.5..if is_vm() { 60.0 } else { 10.0 }).contains(&wall), "{}", ran.err);
@@ -46,8 +46,8 @@ fn stats_print_the_used_resources_and_the_exit_code_stays() {
     assert!(user + system <= seconds(cpu) + 0.1, "{}", ran.err);
     let memory = mebibytes(stat(&ran.err, "memory"));
     assert!((20.0..60.0).contains(&memory), "20 MiB and a little: {}", ran.err);
-    // Since Linux 6.1 the kernel keeps the highest number of processes. Here they are
-    // the shell and one or two children.
+    // Since Linux 6.1 the kernel keeps the highest number of processes: here the shell
+    // and one or two children.
     let pids = stat(&ran.err, "pids");
     assert!(
         ["2 at most", "3 at most", "not counted by this kernel here"].contains(&pids),
@@ -108,29 +108,29 @@ fn the_report_comes_after_the_terminal_settings_are_restored() {
 #[test]
 fn without_root_the_error_is_one_clear_sentence() {
     let Some(bench) = bench() else { return };
-    // Every user can run the program where it is. Only the rights are missing.
+    // Every user can run this copy of the program. Only rights to cgroups are missing.
     let exe = bench.dir().join("program");
     kiste_tests::host::copy_program(bench.exe(), &exe);
     fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
-    let run_dirs = bench.dir().join("anybody's");
-    fs::create_dir(&run_dirs).unwrap();
-    fs::set_permissions(&run_dirs, fs::Permissions::from_mode(0o777)).unwrap();
+    let writable = bench.dir().join("anybody's");
+    fs::create_dir(&writable).unwrap();
+    fs::set_permissions(&writable, fs::Permissions::from_mode(0o777)).unwrap();
     for (run_dir, reason) in [
         (bench.dir().join("roots"), "Permission denied"),
-        (run_dirs.join("run"), "not delegated to you"),
+        (writable.join("run"), "not delegated to you"),
     ] {
-        let instead = format!("exec {} \"$@\"", exe.display());
-        let user = [
+        let exec_program = format!("exec {} \"$@\"", exe.display());
+        let as_nobody = [
             "setpriv",
             "--reuid=65534",
             "--regid=65534",
             "--clear-groups",
             "sh",
             "-c",
-            &instead,
+            &exec_program,
         ];
         let run_dir = run_dir.to_str().unwrap();
-        let limits = [
+        let run = [
             "run",
             "--run-dir",
             run_dir,
@@ -139,7 +139,7 @@ fn without_root_the_error_is_one_clear_sentence() {
             "-m",
             "64m",
         ];
-        let ran = bench.call_by(&user, [&limits[..], &["true"]].concat());
+        let ran = bench.call_by(&as_nobody, [&run[..], &["true"]].concat());
         ran.exits(125).complains(reason).complains("sudo");
         assert!(
             !ran.err.contains("panic") && ran.err.lines().count() == 2,
@@ -147,7 +147,7 @@ fn without_root_the_error_is_one_clear_sentence() {
             ran.err
         );
     }
-    fs::remove_dir_all(run_dirs).unwrap();
+    fs::remove_dir_all(writable).unwrap();
 }
 
 /// The run exits with the command's code, even if it cannot remove the cgroup.
@@ -157,8 +157,8 @@ fn a_run_that_cannot_remove_its_cgroup_warns_and_leaves_it_to_gc() {
         return;
     }
     let Some(bench) = bench() else { return };
-    let private = ["unshare", "--mount", "--propagation=private"];
-    let running = bench.start_by(&private, &[], &["sh", "-c", "read line; exit 7"]);
+    let unshare = ["unshare", "--mount", "--propagation=private"];
+    let running = bench.start_by(&unshare, &[], &["sh", "-c", "read line; exit 7"]);
     let id = kernel::id(&running);
     let namespace = format!("--mount=/proc/{}/ns/mnt", running.runtime());
     for mount in kiste_tests::host::cgroup_mounts() {

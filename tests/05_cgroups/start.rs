@@ -49,7 +49,7 @@ fn from_outside_the_container_is_in_its_own_cgroup_and_the_runtime_is_not() {
     let running = bench.start(&[], &["sleep", "100"]);
     let own = format!("/{}/{}", bench.cgroup_parent(), kernel::id(&running));
     let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", running.pid)).unwrap();
-    let its = |controller: &str| {
+    let line_of = |controller: &str| {
         let line = cgroups.lines().find(|line| {
             let names = line.split(':').nth(1).unwrap();
             names.split(',').any(|name| name == controller)
@@ -59,12 +59,12 @@ fn from_outside_the_container_is_in_its_own_cgroup_and_the_runtime_is_not() {
             .to_string()
     };
     for controller in ["memory", "cpu", "pids", "cpuset", "freezer"] {
-        assert!(its(controller).ends_with(&own), "{controller}:\n{cgroups}");
+        assert!(line_of(controller).ends_with(&own), "{controller}:\n{cgroups}");
     }
-    // A cgroup cannot be removed while the runtime is in it.
-    let runtimes =
+    // The runtime could not remove a cgroup that it is in.
+    let runtime_cgroups =
         fs::read_to_string(format!("/proc/{}/cgroup", running.runtime())).unwrap();
-    assert!(!runtimes.contains(bench.cgroup_parent()), "{runtimes}");
+    assert!(!runtime_cgroups.contains(bench.cgroup_parent()), "{runtime_cgroups}");
     for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
         let processes = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap();
         assert_eq!(
@@ -80,10 +80,10 @@ fn from_outside_the_container_is_in_its_own_cgroup_and_the_runtime_is_not() {
 fn the_container_has_its_own_cgroup_namespace() {
     let Some(bench) = bench() else { return };
     let running = bench.start(&[], &["sleep", "100"]);
-    let hosts = host::namespace("self", "cgroup");
+    let host_namespace = host::namespace("self", "cgroup");
     assert_ne!(
         host::namespace(running.pid, "cgroup"),
-        hosts,
+        host_namespace,
         "the container is in the host's cgroup namespace"
     );
 }
@@ -98,8 +98,8 @@ fn the_command_below_an_init_is_also_in_the_cgroup() {
     assert!(cgroups.lines().all(|line| line.ends_with(":/")), "{cgroups}");
 }
 
-/// A process that is moved after its creation runs outside for a moment. The pids limit
-/// shows the difference: it refuses a creation in the cgroup and allows a move into it.
+/// A process that is moved into a cgroup runs outside it for a moment. The pids limit
+/// shows the difference: it refuses to create a process, and allows to move one in.
 #[test]
 fn on_version_2_the_child_is_created_in_its_cgroup_and_not_moved_into_it() {
     let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
@@ -111,11 +111,12 @@ fn on_version_2_the_child_is_created_in_its_cgroup_and_not_moved_into_it() {
 #[test]
 fn the_limits_hold_before_the_command_starts_and_the_command_can_read_them() {
     let Some(bench) = bench() else { return };
-    let memory = kernel::named(
+    let memory = kernel::by_version(
         "/sys/fs/cgroup/memory.max",
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
     );
-    let pids = kernel::named("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
+    let pids =
+        kernel::by_version("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
     bench
         .run(&["-m", "64m", "--pids-limit", "7"], &["cat", memory, pids])
         .prints("67108864\n7");
@@ -124,8 +125,9 @@ fn the_limits_hold_before_the_command_starts_and_the_command_can_read_them() {
 #[test]
 fn the_container_cannot_change_its_limits() {
     let Some(bench) = bench() else { return };
-    let pids = kernel::named("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
-    let new = kernel::named("/sys/fs/cgroup/new", "/sys/fs/cgroup/memory/new");
+    let pids =
+        kernel::by_version("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
+    let new = kernel::by_version("/sys/fs/cgroup/new", "/sys/fs/cgroup/memory/new");
     let script =
         format!("echo max > {pids}; mkdir {new}; mkdir /sys/fs/cgroup/new; cat {pids}");
     let ran = bench.sh(&["--pids-limit", "7"], &script);
@@ -164,18 +166,19 @@ fn only_hierarchies_in_which_the_container_has_a_cgroup_are_mounted() {
     for mount in cgroups {
         // proc_pid_mountinfo(5): the root, the mount point and the options of the
         // mount.
-        let [root, place, flags] = mount.split(' ').collect::<Vec<_>>()[3..6] else {
+        let [root, mount_point, flags] = mount.split(' ').collect::<Vec<_>>()[3..6]
+        else {
             panic!("{mount}")
         };
         assert!(root.ends_with(&own), "{mount}");
-        assert!(place.starts_with("/sys/fs/cgroup"), "{mount}");
+        assert!(mount_point.starts_with("/sys/fs/cgroup"), "{mount}");
         for flag in ["ro", "nosuid", "nodev", "noexec"] {
             assert!(flags.split(',').any(|it| it == flag), "{flag}: {mount}");
         }
     }
 }
 
-/// Each container names its cgroup after its id, so two can run at once.
+/// The cgroup of a container is named after its id, so two can run at once.
 #[test]
 fn two_containers_at_once_each_have_their_own_limits() {
     let Some(bench) = bench() else { return };

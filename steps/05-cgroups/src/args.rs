@@ -69,7 +69,7 @@ impl Args {
     ///
     /// # Errors
     /// A usage error (exit code 2) when two options contradict each other, or when the
-    /// host has fewer CPUs than are asked for. An error when a device is not there.
+    /// host has fewer CPUs than are asked for. An error when a device does not exist.
     pub fn limits(&self) -> Result<Limits> {
         let online = self
             .cpus
@@ -81,8 +81,8 @@ impl Args {
         Ok(limits)
     }
 
-    /// Returns where the cgroup of container `id` is made. The environment has the
-    /// address of the session bus.
+    /// Returns where the cgroup of container `id` is made. The address of the session
+    /// bus comes from the environment.
     pub fn placement(&self, id: &Id) -> Placement {
         Placement {
             parent: self.cgroup_parent.clone(),
@@ -114,8 +114,8 @@ impl Args {
         Ok(limits)
     }
 
-    /// Makes the limit of memory and swap together by Docker's rule: if it is not
-    /// given, it is twice the memory.
+    /// Makes the limit of memory and swap together. By Docker's rule the default is
+    /// twice the memory limit.
     fn swap(&self) -> Option<Swap> {
         match (if_set(self.memory), if_set(self.memory_swap)) {
             (_, Some(total)) => Some(Swap::Asked(total)),
@@ -126,7 +126,7 @@ impl Args {
         }
     }
 
-    /// Makes the limit of CPU time of `--cpus`, or of the quota and the period.
+    /// Makes the limit of CPU time from `--cpus`, or from the quota and the period.
     fn cpu_time(&self) -> Option<Cpus> {
         let (quota, period) = match self.cpus {
             Some(cpus) => (if_set(Some(cpus.quota)), None),
@@ -139,7 +139,7 @@ impl Args {
     }
 }
 
-/// Returns a limit that is set: 0 means that it is not.
+/// Returns the limit, or `None` for 0, which means that the option is not set.
 fn if_set(limit: Option<Max>) -> Option<Max> {
     limit.filter(|limit| *limit != Max::At(0))
 }
@@ -198,9 +198,9 @@ mod tests {
         let words = std::iter::once("05-cgroups").chain(line.split_whitespace());
         let matches = Args::augment_args(Command::new("05-cgroups"))
             .try_get_matches_from(words)
-            .map_err(|refused| refused.to_string())?;
+            .map_err(|error| error.to_string())?;
         let args =
-            Args::from_arg_matches(&matches).map_err(|refused| refused.to_string())?;
+            Args::from_arg_matches(&matches).map_err(|error| error.to_string())?;
         args.limits_on(Some(&"0-1".parse()?)).map_err(|rule| rule.to_string())
     }
 
@@ -217,17 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tiny_size_without_a_unit_gets_a_question_about_the_unit() {
-        let refused = limits("-m 32").unwrap_err();
-        assert!(refused.contains("32 is 32 bytes, did you mean 32m?"), "{refused}");
+    fn the_error_for_a_size_below_a_page_without_a_unit_suggests_a_unit() {
+        let error = limits("-m 32").unwrap_err();
+        assert!(error.contains("32 is 32 bytes, did you mean 32m?"), "{error}");
         for line in ["-m 32b", "-m 3k"] {
-            let refused = limits(line).unwrap_err();
-            assert!(!refused.contains("did you mean"), "{refused}");
+            let error = limits(line).unwrap_err();
+            assert!(!error.contains("did you mean"), "{error}");
         }
     }
 
     #[test]
-    fn zero_is_as_if_the_option_were_not_there() {
+    fn an_option_with_the_value_0_sets_no_limit() {
         let zeros = "-m 0 --memory-swap 0 --memory-reservation 0 --memory-high 0 --cpus 0 \
                      --cpu-shares 0 --pids-limit 0 --blkio-weight 0";
         assert_eq!(limits(zeros), Ok(Limits::default()));

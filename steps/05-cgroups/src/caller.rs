@@ -24,7 +24,8 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// Finds the rights of this process. Its systemd is asked on `bus` at a start.
+    /// Finds the rights of this process. At a container start, `bus` would lead to the
+    /// user's systemd.
     pub(crate) fn of_process(
         hierarchies: &Hierarchies,
         bus: Option<&SessionBus>,
@@ -33,20 +34,22 @@ impl Caller {
             return Caller::Root;
         }
         let uid = geteuid();
-        let its = format!(
+        let controllers_file = format!(
             "user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers"
         );
         let from_systemd = hierarchies
             .unified()
             .filter(|_| bus.is_some())
-            .and_then(|unified| Controller::listed(&unified.mount_point.join(its)).ok())
+            .and_then(|unified| {
+                Controller::listed(&unified.mount_point.join(controllers_file)).ok()
+            })
             .unwrap_or_default();
         let delegated = hierarchies.delegated().unified().cloned();
         Caller::User { delegated, from_systemd }
     }
 
-    /// Turns a check that is ok on this host into one for this caller. It is about
-    /// `hierarchy`, and about `controller` if it is about one.
+    /// Turns a check that is ok on this host into one that is ok only if this caller
+    /// may make cgroups in `hierarchy`, and use `controller` there.
     pub(crate) fn restrict(
         &self,
         check: Check,
@@ -69,17 +72,17 @@ impl Caller {
                 "cgroups are read-only here: run on the host, or in a privileged container",
             ),
             Caller::User { delegated, from_systemd } => {
-                let of_ours = delegated.as_ref().filter(|ours| {
-                    controller.is_none_or(|controller| ours.holds(controller))
+                let usable = delegated.as_ref().filter(|it| {
+                    controller.is_none_or(|controller| it.has_controller(controller))
                 });
-                let of_systemd = match controller {
+                let systemd_delegates_it = match controller {
                     Some(controller) => from_systemd.contains(&controller),
                     None => !from_systemd.is_empty(),
                 };
-                if let Some(ours) = of_ours {
-                    let base = ours.base.display();
+                if let Some(delegated) = usable {
+                    let base = delegated.base.display();
                     Check::ok(name, format_args!("{found}; delegated to you at {base}"))
-                } else if of_systemd {
+                } else if systemd_delegates_it {
                     Check::ok(name, format_args!("{found}; your systemd delegates it"))
                 } else {
                     let found = format_args!("{found}, but not delegated to you");
@@ -103,7 +106,7 @@ fn fix(version: Version) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::Fake;
+    use crate::fake::FakeHierarchy;
 
     fn restricted(caller: &Caller, unified: &Hierarchy) -> (Verdict, String) {
         let check = Check::ok("cgroup-memory", "version 2");
@@ -113,8 +116,8 @@ mod tests {
 
     #[test]
     fn a_user_has_the_controllers_that_are_delegated_or_that_systemd_gives() {
-        let top = Fake::new("caller");
-        top.with("", &[("cgroup.controllers", "memory pids")]);
+        let top = FakeHierarchy::new("caller");
+        top.make_cgroup("", &[("cgroup.controllers", "memory pids")]);
         let unified = top.unified();
         let user = |delegated: &[Controller], from_systemd: &[Controller]| {
             let controllers = delegated.iter().copied().collect();

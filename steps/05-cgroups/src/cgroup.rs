@@ -9,7 +9,7 @@ use kit::{Failure, FailureKind, RunDir};
 use crate::controller::{Controller, Version};
 use crate::directory::{Directory, unified};
 use crate::hierarchy::Hierarchies;
-use crate::kill::{kill, kill_each};
+use crate::kill::{kill, kill_one_by_one};
 use crate::limits::Limits;
 use crate::placement::{Placement, is_plain};
 use crate::{delegation, freeze, note, v1, v2};
@@ -39,8 +39,8 @@ impl Cgroup {
     ///
     /// # Errors
     /// When the limits break a rule of [`Limits::check`], or one cannot be set. The
-    /// error names the limit, and has a hint for a host that cannot set it. Nothing is
-    /// left then.
+    /// error names the limit, and has a hint for a host that cannot set it. After an
+    /// error, no cgroup is left.
     // Task 5.1: make a directory in each hierarchy, then write the limits, before there
     // is any process. If a step fails, dropping `cgroup` removes the directories.
     pub fn create(
@@ -50,7 +50,7 @@ impl Cgroup {
     ) -> Result<Self> {
         limits.check().map_err(Failure::from)?;
         let hierarchies = Hierarchies::usable(placement, &limits.controllers())?;
-        require(&hierarchies, limits)?;
+        require_controllers(&hierarchies, limits)?;
         note::write(&hierarchies, placement, run_dir)?;
 
         let mut cgroup = Cgroup::new();
@@ -64,7 +64,8 @@ impl Cgroup {
                 Version::V1 => v1::limit(directory, limits)?,
             }
         }
-        cgroup.unified = unified(&cgroup.directories).map(open).transpose()?;
+        cgroup.unified =
+            unified(&cgroup.directories).map(open_directory).transpose()?;
         Ok(cgroup)
     }
     // ANCHOR_END: create
@@ -83,39 +84,40 @@ impl Cgroup {
         for hierarchy in Hierarchies::detect()?.iter().filter(|_| is_plain(path)) {
             let path = hierarchy.mount_point.join(path);
             if path.try_exists().with_context(|| format!("stat {}", path.display()))? {
-                directories.push(Directory::found(hierarchy, path));
+                directories.push(Directory::existing(hierarchy, path));
             }
         }
         if directories.is_empty() {
             let what = format!("no hierarchy has the cgroup {}", path.display());
             return Err(Failure::new(what).kind(FailureKind::NotFound).into());
         }
-        let mut cgroup = Cgroup::found(directories);
-        cgroup.unified = unified(&cgroup.directories).map(open).transpose()?;
+        let mut cgroup = Cgroup::existing(directories);
+        cgroup.unified =
+            unified(&cgroup.directories).map(open_directory).transpose()?;
         Ok(cgroup)
     }
 
     /// Wraps the directories of a cgroup that exists.
-    pub(crate) fn found(directories: Vec<Directory>) -> Self {
+    pub(crate) fn existing(directories: Vec<Directory>) -> Self {
         Cgroup { directories, unified: None, at_drop: AtDrop::Leave }
     }
 
-    /// Leaves the cgroup, with the processes in it. [`Cgroup::find`] finds it from now
-    /// on, and `gc` does so once the container is no longer alive.
+    /// Keeps the cgroup and the processes in it. [`Cgroup::find`] finds the cgroup from
+    /// now on. `gc` removes it once the container is no longer alive.
     pub fn let_live(mut self) {
         self.at_drop = AtDrop::Leave;
     }
 
     // ANCHOR: admit
     /// Returns the open directory on version 2. clone3(2) with CLONE_INTO_CGROUP starts
-    /// the child in it, so that the child never runs outside.
+    /// the child in it, so that it never runs outside the cgroup.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
-    /// Moves the calling process into the cgroup on version 1. The child calls it while
-    /// it is still root on the host, before it runs anything of the container's. On
-    /// version 2 it does nothing.
+    /// Moves the calling process into the cgroup on version 1. The child calls this
+    /// function while it is still uid 0 on the host, before it runs any program of the
+    /// container. On version 2 the function does nothing.
     ///
     /// # Errors
     /// When a cgroup refuses the process.
@@ -123,7 +125,7 @@ impl Cgroup {
         for directory in
             self.directories.iter().filter(|it| it.version() == Version::V1)
         {
-            // 0 stands for the thread that writes; the child has no other. `tasks`
+            // 0 stands for the thread that writes, the only one of the child. `tasks`
             // moves it at once. A write to cgroup.procs waits 5 to 20 ms for all forks
             // of the host (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
             directory.write("version 1: enters before anything else", "tasks", 0)?;
@@ -149,20 +151,20 @@ impl Cgroup {
     }
 
     /// Kills all processes in the cgroup, frozen ones too, and returns when it is
-    /// empty. A fork bomb cannot outrun it.
+    /// empty. A fork bomb cannot escape.
     ///
     /// # Errors
     /// When a process does not die within 10 seconds: it is stuck in the kernel.
     pub fn kill(&self) -> Result<()> {
         kill(&self.directories)?;
-        kill_each(&self.directories)
+        kill_one_by_one(&self.directories)
     }
 
     /// Kills the processes that are left in the cgroup, and removes it with the cgroups
     /// that the container made in it. The last container also removes the parent.
     ///
     /// # Errors
-    /// All errors in one. An error does not keep it from removing the rest.
+    /// All errors in one. After an error the other cgroups are removed all the same.
     pub fn remove(mut self) -> Result<()> {
         kill_and_remove(std::mem::take(&mut self.directories))
     }
@@ -173,15 +175,15 @@ impl Cgroup {
     }
 
     /// Returns the directory that has the files of `controller`.
-    pub(crate) fn holding(&self, controller: Controller) -> Option<&Directory> {
-        self.directories.iter().find(|directory| directory.holds(controller))
+    pub(crate) fn directory_of(&self, controller: Controller) -> Option<&Directory> {
+        self.directories.iter().find(|directory| directory.has_controller(controller))
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
         if self.at_drop == AtDrop::Remove {
-            // The error that ended the start is the one to report. `gc` finds what is
+            // The error that ended the start is the one to report. `gc` removes what is
             // left.
             let _ = kill_and_remove(std::mem::take(&mut self.directories));
         }
@@ -190,22 +192,22 @@ impl Drop for Cgroup {
 
 fn kill_and_remove(mut directories: Vec<Directory>) -> Result<()> {
     let mut errors = Vec::from_iter(kill(&directories).err());
-    // Most cgroups are empty by now. Only the others need a list of their processes.
+    // Most cgroups are empty by now. Only in the others are processes listed.
     directories.retain(|directory| directory.remove_unused().is_err());
-    errors.extend(kill_each(&directories).err());
+    errors.extend(kill_one_by_one(&directories).err());
     errors.extend(directories.iter().filter_map(|directory| directory.remove().err()));
     kit::combine(errors)
 }
 
-/// Refuses limits whose controller no hierarchy has, before anything is made.
-fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
+/// Refuses limits whose controller no hierarchy has, before any cgroup is made.
+fn require_controllers(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
     let is_root = rustix::process::geteuid().is_root();
     let needed = limits.controllers();
     if is_root && hierarchies.iter().next().is_none() && !needed.is_empty() {
         let fix = "mount them: `mount -t cgroup2 none /sys/fs/cgroup`";
         return Err(Failure::new("no cgroup file system is mounted").hint(fix).into());
     }
-    let is_missing = |it: &Controller| hierarchies.holding(*it).is_none();
+    let is_missing = |it: &Controller| hierarchies.hierarchy_of(*it).is_none();
     let Some(missing) = needed.into_iter().find(is_missing) else {
         return Ok(());
     };
@@ -225,7 +227,7 @@ fn require(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
     Err(Failure::new(what).hint(fix).into())
 }
 
-fn open(directory: &Directory) -> Result<OwnedFd> {
+fn open_directory(directory: &Directory) -> Result<OwnedFd> {
     let path = directory.path();
     kit::call("clone3 starts the child in this cgroup", "open", path.display(), || {
         kit::open_directory(path)

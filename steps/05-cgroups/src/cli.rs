@@ -1,4 +1,4 @@
-//! The parts of the command line beside `run`: `gc`, and the report at the end.
+//! The parts of the command line besides `run`: `gc`, and the report at the end.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub fn doctor() -> Vec<Check> {
 /// ids.
 ///
 /// # Errors
-/// When something cannot be removed. It is kept for the next `gc`.
+/// When a container cannot be removed. The next `gc` tries again.
 pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
     let collected = gc(&args.parent()).and_then(|collected| {
         let ids = collected.removed.iter().map(|id| format!("{id}\n"));
@@ -35,8 +35,8 @@ pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
         .map_err(|error| Failure::of(&error).exit(1).into())
 }
 
-/// Removes a few of these containers before a run. An error is only a warning, since
-/// the new container can run all the same.
+/// Removes a few of the containers that dead runtimes have left, before a run. An error
+/// is only a warning, since the new container can run all the same.
 pub fn gc_before_run(run_dir: &RunDir) {
     if let Err(error) = gc_nearby(run_dir).and_then(|collected| collected.outcome) {
         kit::warn_error("an earlier container is not removed", &error);

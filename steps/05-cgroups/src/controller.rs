@@ -54,7 +54,8 @@ impl Controller {
         }
     }
 
-    /// Finds the controllers of these names. Others (devices, hugetlb, …) are ignored.
+    /// Finds the controllers of these names. Other names (devices, hugetlb, …) are
+    /// ignored.
     pub(crate) fn named<'a>(
         names: impl IntoIterator<Item = &'a str>,
         version: Version,

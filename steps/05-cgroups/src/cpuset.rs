@@ -16,8 +16,8 @@ use crate::directory::Directory;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CpuList(BTreeSet<u32>);
 
-/// No kernel is built for more CPUs than this (CONFIG_NR_CPUS).
-const MOST: u32 = 8192;
+/// The most CPUs for which a kernel can be built (CONFIG_NR_CPUS).
+const MAX_CPUS: u32 = 8192;
 
 impl CpuList {
     /// Returns the number of CPUs in the set.
@@ -50,8 +50,8 @@ impl FromStr for CpuList {
 }
 
 fn number(text: &str) -> Option<u32> {
-    let digits = text.chars().all(|c| c.is_ascii_digit());
-    text.parse().ok().filter(|cpu| digits && *cpu < MOST)
+    let is_digits = text.chars().all(|c| c.is_ascii_digit());
+    text.parse().ok().filter(|cpu| is_digits && *cpu < MAX_CPUS)
 }
 
 impl Display for CpuList {
@@ -71,19 +71,20 @@ impl Display for CpuList {
     }
 }
 
-/// Refuses CPUs that the cgroup above does not have. Version 2 would accept them and
+/// Refuses CPUs that the parent cgroup does not have. Version 2 would accept them and
 /// then run the container on other CPUs (cgroup-v2.rst, "cpuset.cpus").
 pub(crate) fn check(cgroup: &Directory, asked: Option<&CpuList>) -> Result<()> {
-    let Some(asked) = asked.filter(|_| cgroup.holds(Controller::Cpuset)) else {
+    let Some(asked) = asked.filter(|_| cgroup.has_controller(Controller::Cpuset))
+    else {
         return Ok(());
     };
     let file = cgroup.by_version("cpuset.cpus.effective", "cpuset.cpus");
-    let above = cgroup.above().pop();
-    let listed = above.and_then(|above| above.read(file).ok()).unwrap_or_default();
+    let parent = cgroup.ancestors().pop();
+    let listed = parent.and_then(|parent| parent.read(file).ok()).unwrap_or_default();
     match listed.parse::<CpuList>() {
-        Ok(there) if !asked.is_within(&there) => {
+        Ok(available) if !asked.is_within(&available) => {
             let what =
-                format!("CPU set {asked}: the cgroup above has only CPUs {there}");
+                format!("CPU set {asked}: the cgroup above has only CPUs {available}");
             let hint = "`lscpu` lists the host's CPUs; a cgroup above may have fewer";
             Err(Failure::new(what).hint(hint).into())
         }

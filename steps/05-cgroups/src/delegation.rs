@@ -19,9 +19,10 @@ pub(crate) const FIX: &str = "start it in a cgroup that is yours: `systemd-run -
 
 impl Hierarchies {
     /// Finds the hierarchies in which this process may make cgroups. Root may do so in
-    /// all of them, but for those that are read-only, and hold nothing that is
-    /// `needed`. Without root it is the part of the unified hierarchy that is delegated
-    /// to the user. If a controller is missing there, this asks systemd for a scope.
+    /// every hierarchy that is writable. A read-only hierarchy is included only if it
+    /// has a controller of `needed`. Without root, the result is the part of the
+    /// unified hierarchy that is delegated to the user. If a needed controller is
+    /// missing in that part, this function asks systemd for a scope.
     ///
     /// # Errors
     /// The errors of [`Hierarchies::detect`], and when systemd makes no scope.
@@ -31,10 +32,10 @@ impl Hierarchies {
     ) -> Result<Self> {
         let found = Self::detect()?;
         if rustix::process::geteuid().is_root() {
-            return Ok(found.writable_or_holding(needed));
+            return Ok(found.writable_or_needed(needed));
         }
         let delegated = found.delegated();
-        let is_enough = needed.iter().all(|it| delegated.holding(*it).is_some());
+        let is_enough = needed.iter().all(|it| delegated.hierarchy_of(*it).is_some());
         let Some(bus) = placement.session_bus.as_ref().filter(|_| !is_enough) else {
             return Ok(delegated);
         };
@@ -44,11 +45,11 @@ impl Hierarchies {
     }
 
     /// Leaves out the hierarchies in which root can make no cgroup, as in a container.
-    /// One that holds a controller of `needed` stays, and is refused when it is used.
-    fn writable_or_holding(mut self, needed: &BTreeSet<Controller>) -> Self {
+    /// A hierarchy with a controller of `needed` stays: making a cgroup in it fails.
+    fn writable_or_needed(mut self, needed: &BTreeSet<Controller>) -> Self {
         self.0.retain(|it| {
             access(&it.mount_point, AccessFlags::W_OK).is_ok()
-                || needed.iter().any(|controller| it.holds(*controller))
+                || needed.iter().any(|controller| it.has_controller(*controller))
         });
         if needed.is_empty() && self.0.is_empty() {
             kit::warn("no cgroups can be made here: the container runs in yours");
@@ -59,7 +60,7 @@ impl Hierarchies {
     /// Returns the part that is delegated to this process, with its controllers.
     pub(crate) fn delegated(&self) -> Self {
         let delegated = self.unified().and_then(|hierarchy| {
-            let base = base(hierarchy)?;
+            let base = delegated_ancestor(hierarchy)?;
             // Fewer controllers may be delegated than the host has.
             let controllers =
                 Controller::listed(&base.join("cgroup.controllers")).ok()?;
@@ -69,14 +70,15 @@ impl Hierarchies {
     }
 }
 
-/// Returns the nearest cgroup above this process that the user may divide.
+/// Returns the nearest ancestor of this process's cgroup that is delegated to the user
+/// and has no processes in it.
 ///
 /// To move a process the kernel asks for write access to cgroup.procs of the common
 /// ancestor of both cgroups. This cgroup is the ancestor, so we may start processes
 /// below it.
-fn base(hierarchy: &Hierarchy) -> Option<PathBuf> {
-    let above = hierarchy.own.as_ref()?.ancestors();
-    above
+fn delegated_ancestor(hierarchy: &Hierarchy) -> Option<PathBuf> {
+    let own_and_above = hierarchy.own.as_ref()?.ancestors();
+    own_and_above
         .take_while(|cgroup| cgroup.starts_with(&hierarchy.mount_point))
         .find(|cgroup| is_delegated(cgroup) && !has_processes(cgroup))
         .map(Path::to_path_buf)
@@ -85,12 +87,12 @@ fn base(hierarchy: &Hierarchy) -> Option<PathBuf> {
 /// Returns whether the user may write to the directory and to the two files that are
 /// delegated with it.
 fn is_delegated(cgroup: &Path) -> bool {
-    let places = [
+    let paths = [
         cgroup.to_path_buf(),
         cgroup.join("cgroup.procs"),
         cgroup.join("cgroup.subtree_control"),
     ];
-    places.iter().all(|place| access(place, AccessFlags::W_OK).is_ok())
+    paths.iter().all(|path| access(path, AccessFlags::W_OK).is_ok())
 }
 
 /// Returns whether processes are in the cgroup itself. Only leaves may have processes,
@@ -102,15 +104,15 @@ fn has_processes(cgroup: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::Fake;
+    use crate::fake::FakeHierarchy;
 
     #[test]
-    fn a_cgroup_that_holds_processes_cannot_be_divided() {
-        let top = Fake::new("processes");
-        for (procs, has) in [("", false), ("1\n", true)] {
+    fn a_cgroup_has_processes_if_its_cgroup_procs_is_not_empty() {
+        let top = FakeHierarchy::new("processes");
+        for (procs, expected) in [("", false), ("1\n", true)] {
             assert_eq!(
-                has_processes(&top.with("it", &[("cgroup.procs", procs)])),
-                has,
+                has_processes(&top.make_cgroup("it", &[("cgroup.procs", procs)])),
+                expected,
                 "{procs:?}"
             );
         }

@@ -51,8 +51,9 @@ pub struct DeviceRate {
 }
 
 impl DeviceRate {
-    /// Returns the line that sets it: in io.max with the `key` of the rate, on version
-    /// 1 in a file for each kind of rate, where 0 stands for no limit.
+    /// Returns the line that sets the rate. On version 2 it is for io.max, and has the
+    /// `key` of the rate. Version 1 has a file for each kind of rate, and 0 for no
+    /// limit.
     pub(crate) fn line(&self, key: &str, version: Version) -> String {
         let (Device { major, minor }, rate) = (self.device, self.rate);
         match (version, rate) {

@@ -22,13 +22,12 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory `path` of `hierarchy`, and the cgroups above it that are
-    /// missing.
+    /// Makes the directory `path` of `hierarchy`, and its missing ancestors.
     pub(crate) fn make(hierarchy: &Hierarchy, path: PathBuf) -> Result<Self> {
-        let above = path.parent().unwrap_or(&path);
+        let parent = path.parent().unwrap_or(&path);
         let deadline = Deadline::new();
         loop {
-            let made = parent::make(above, &hierarchy.mount_point)
+            let made = parent::make(parent, &hierarchy.mount_point)
                 .and_then(|()| parent::mkdir("a cgroup of its own", &path))
                 .hint_on(
                     Errno::EEXIST,
@@ -36,13 +35,13 @@ impl Directory {
                 );
             match made {
                 Ok(()) => return Ok(Directory { hierarchy: hierarchy.clone(), path }),
-                // The last container beside us has just removed the empty parent.
+                // Another container, the last in this parent, has just removed it.
                 Err(error)
                     if kit::errno(&error) == Some(Errno::ENOENT)
                         && deadline.pause() => {}
                 Err(error) => {
-                    // The error to report is the first one.
-                    let _ = parent::remove_unused(above, &hierarchy.mount_point);
+                    // An error of the clean-up is not reported.
+                    let _ = parent::remove_unused(parent, &hierarchy.mount_point);
                     return Err(error);
                 }
             }
@@ -50,7 +49,7 @@ impl Directory {
     }
 
     /// Wraps a directory that exists already.
-    pub(crate) fn found(hierarchy: &Hierarchy, path: PathBuf) -> Self {
+    pub(crate) fn existing(hierarchy: &Hierarchy, path: PathBuf) -> Self {
         Directory { hierarchy: hierarchy.clone(), path }
     }
 
@@ -60,8 +59,8 @@ impl Directory {
     }
 
     /// Returns whether the files of `controller` are in this hierarchy.
-    pub(crate) fn holds(&self, controller: Controller) -> bool {
-        self.hierarchy.holds(controller)
+    pub(crate) fn has_controller(&self, controller: Controller) -> bool {
+        self.hierarchy.has_controller(controller)
     }
 
     /// Returns the name that a file has on this version.
@@ -77,19 +76,20 @@ impl Directory {
         &self.path
     }
 
-    /// Returns the cgroups above, from the top of the hierarchy down to the parent.
-    pub(crate) fn above(&self) -> Vec<Directory> {
+    /// Returns the cgroups above, from the topmost of the hierarchy down to the parent.
+    pub(crate) fn ancestors(&self) -> Vec<Directory> {
         let top = &self.hierarchy.mount_point;
-        let above =
+        let ancestors =
             self.path.ancestors().skip(1).take_while(|path| path.starts_with(top));
-        let mut above: Vec<_> =
-            above.map(|path| Directory::found(&self.hierarchy, path.into())).collect();
-        above.reverse();
-        above
+        let mut ancestors: Vec<_> = ancestors
+            .map(|path| Directory::existing(&self.hierarchy, path.into()))
+            .collect();
+        ancestors.reverse();
+        ancestors
     }
 
     /// Returns whether the cgroup has this file.
-    pub(crate) fn has(&self, file: &str) -> Result<bool> {
+    pub(crate) fn has_file(&self, file: &str) -> Result<bool> {
         let path = self.path.join(file);
         path.try_exists().with_context(|| format!("look for {}", path.display()))
     }
@@ -119,12 +119,12 @@ impl Directory {
 
     /// Returns the number in `file`, or `None` where this kernel has no such file, or
     /// the file says `max`.
-    pub(crate) fn number(&self, file: &str) -> Option<u64> {
+    pub(crate) fn read_number(&self, file: &str) -> Option<u64> {
         self.read(file).ok()?.trim().parse().ok()
     }
 
     /// Returns the number after `key` in `file`, whose lines are `key number`.
-    pub(crate) fn keyed(&self, file: &str, key: &str) -> Option<u64> {
+    pub(crate) fn read_keyed(&self, file: &str, key: &str) -> Option<u64> {
         keyed(&self.read(file).ok()?, key)
     }
 
@@ -143,28 +143,28 @@ impl Directory {
         tree
     }
 
-    /// Removes the cgroup, and the cgroups above that nobody uses then.
+    /// Removes the cgroup, and then each ancestor that Kiste made and nobody uses.
     ///
     /// # Errors
-    /// rmdir(2) refuses a cgroup that has processes or cgroups in it. For these there
-    /// is [`Directory::remove`].
+    /// rmdir(2) refuses a cgroup that has processes or cgroups in it. Then
+    /// [`Directory::remove`] is needed.
     pub(crate) fn remove_unused(&self) -> Result<()> {
         // A refusal is expected here, so only success is narrated.
         fs::remove_dir(&self.path)?;
         kit::call(WHY_REMOVE, "rmdir", self.path.display(), || Ok::<_, Errno>(()))?;
-        self.remove_unused_above()
+        self.remove_unused_ancestors()
     }
 
-    /// Removes the cgroup, the cgroups that the container made in it, and the cgroups
-    /// above that nobody uses then.
+    /// Removes the cgroup and the cgroups that the container made in it, and then each
+    /// ancestor that Kiste made and nobody uses.
     pub(crate) fn remove(&self) -> Result<()> {
         for cgroup in self.tree() {
             rmdir(&cgroup)?;
         }
-        self.remove_unused_above()
+        self.remove_unused_ancestors()
     }
 
-    fn remove_unused_above(&self) -> Result<()> {
+    fn remove_unused_ancestors(&self) -> Result<()> {
         parent::remove_unused(
             self.path.parent().unwrap_or(&self.path),
             &self.hierarchy.mount_point,
@@ -179,18 +179,19 @@ pub(crate) fn unified(directories: &[Directory]) -> Option<&Directory> {
 
 const WHY_REMOVE: &str = "remove the cgroup, and its counters";
 
-/// Removes a cgroup. It stays busy for a moment after its last process has ended.
+/// Removes a cgroup. Retries on EBUSY: a cgroup stays busy for a moment after its last
+/// process has ended.
 fn rmdir(path: &Path) -> Result<()> {
     let deadline = Deadline::new();
-    let run = || loop {
+    let rmdir = || loop {
         match fs::remove_dir(path) {
             Err(error)
                 if error.raw_os_error() == Some(libc::EBUSY) && deadline.pause() => {}
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
-            done => return done,
+            result => return result,
         }
     };
-    kit::call(WHY_REMOVE, "rmdir", path.display(), run).hint_on(
+    kit::call(WHY_REMOVE, "rmdir", path.display(), rmdir).hint_on(
         Errno::EBUSY,
         "processes are still in it: see its cgroup.procs; remove it with `gc` later",
     )

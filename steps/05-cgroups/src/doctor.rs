@@ -12,8 +12,8 @@ use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::limits::Limit;
 use crate::placement::SessionBus;
 
-/// Runs the checks of this step. The first two are about the host, and the rest about
-/// what this caller can use of it; a user's systemd is on `bus`.
+/// Runs the checks of this step. The first two describe the host, and the others say
+/// what this caller can use. `bus` leads to the user's systemd.
 pub(crate) fn checks(bus: Option<&SessionBus>) -> Vec<Check> {
     let hierarchies = match Hierarchies::detect() {
         Ok(hierarchies) => hierarchies,
@@ -30,27 +30,28 @@ pub(crate) fn checks(bus: Option<&SessionBus>) -> Vec<Check> {
         return vec![Check::missing("cgroup", "no cgroup file system is mounted", fix)];
     }
     let caller = Caller::of_process(&hierarchies, bus);
-    let of = |controller, check| {
-        let hierarchy = hierarchies.holding(controller);
+    let for_caller = |controller, check| {
+        let hierarchy = hierarchies.hierarchy_of(controller);
         caller.restrict(check, hierarchy, Some(controller))
     };
-    let holder = |controller| of(controller, holder(&hierarchies, controller));
+    let controller =
+        |controller| for_caller(controller, check_controller(&hierarchies, controller));
     vec![
-        unified(&hierarchies),
-        legacy(&hierarchies),
-        holder(Controller::Memory),
-        holder(Controller::Cpu),
-        holder(Controller::Pids),
-        holder(Controller::Cpuset),
-        of(Controller::Memory, swap(&hierarchies)),
-        of(Controller::Io, blkio_weight(&hierarchies)),
-        caller.restrict(freeze(&hierarchies), freezer(&hierarchies), None),
-        caller.restrict(kill(&hierarchies), hierarchies.unified(), None),
+        check_v2(&hierarchies),
+        check_v1(&hierarchies),
+        controller(Controller::Memory),
+        controller(Controller::Cpu),
+        controller(Controller::Pids),
+        controller(Controller::Cpuset),
+        for_caller(Controller::Memory, check_swap(&hierarchies)),
+        for_caller(Controller::Io, check_blkio_weight(&hierarchies)),
+        caller.restrict(check_freeze(&hierarchies), freezer(&hierarchies), None),
+        caller.restrict(check_kill(&hierarchies), hierarchies.unified(), None),
     ]
 }
 
-/// Returns the result of a check that looks for something.
-fn check(
+/// Returns a check that passes if something was found.
+fn found_or_missing(
     name: &str,
     found: Option<impl Display>,
     missing: impl Display,
@@ -64,7 +65,7 @@ fn check(
 
 /// Checks that version 2 has the controllers of the limits. On a hybrid host it has
 /// none.
-fn unified(hierarchies: &Hierarchies) -> Check {
+fn check_v2(hierarchies: &Hierarchies) -> Check {
     let name = "cgroup-v2";
     let boot = "boot with `systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all`";
     let is_complete = version_1_is_complete(hierarchies);
@@ -78,7 +79,9 @@ fn unified(hierarchies: &Hierarchies) -> Check {
         return Check::missing(name, "no unified hierarchy is mounted", fix);
     };
     let path = unified.mount_point.display();
-    if unified.holds(Controller::Memory) || unified.holds(Controller::Pids) {
+    if unified.has_controller(Controller::Memory)
+        || unified.has_controller(Controller::Pids)
+    {
         return Check::ok(name, format_args!("unified, at {path}"));
     }
     let enough = if is_complete { ", and enough to run containers" } else { "" };
@@ -91,11 +94,11 @@ fn unified(hierarchies: &Hierarchies) -> Check {
 /// Returns whether version 1 has the controllers that every container should have.
 fn version_1_is_complete(hierarchies: &Hierarchies) -> bool {
     [Controller::Memory, Controller::Cpu, Controller::Pids].into_iter().all(|needed| {
-        hierarchies.holding(needed).is_some_and(|it| it.version == Version::V1)
+        hierarchies.hierarchy_of(needed).is_some_and(|it| it.version == Version::V1)
     })
 }
 
-fn legacy(hierarchies: &Hierarchies) -> Check {
+fn check_v1(hierarchies: &Hierarchies) -> Check {
     let paths: Vec<_> = hierarchies
         .iter()
         .filter(|it| it.version == Version::V1)
@@ -103,18 +106,18 @@ fn legacy(hierarchies: &Hierarchies) -> Check {
         .collect();
     let found = (!paths.is_empty()).then(|| paths.join(", "));
     let fix = "none is needed where cgroup-v2 is ok";
-    check("cgroup-v1", found, "no hierarchy of version 1", fix)
+    found_or_missing("cgroup-v1", found, "no hierarchy of version 1", fix)
 }
 
-fn holder(hierarchies: &Hierarchies, controller: Controller) -> Check {
+fn check_controller(hierarchies: &Hierarchies, controller: Controller) -> Check {
     let name = controller.name(Version::V2);
     let missing = format_args!("no hierarchy has the {name} controller");
     let fix = "boot with `cgroup_enable=memory cgroup_no_v1=all`; see /proc/cgroups";
-    let found = hierarchies.holding(controller).map(place);
-    check(&format!("cgroup-{name}"), found, missing, fix)
+    let found = hierarchies.hierarchy_of(controller).map(version_and_mount_point);
+    found_or_missing(&format!("cgroup-{name}"), found, missing, fix)
 }
 
-fn place(hierarchy: &Hierarchy) -> String {
+fn version_and_mount_point(hierarchy: &Hierarchy) -> String {
     let version = match hierarchy.version {
         Version::V1 => 1,
         Version::V2 => 2,
@@ -122,21 +125,21 @@ fn place(hierarchy: &Hierarchy) -> String {
     format!("version {version}, at {}", hierarchy.mount_point.display())
 }
 
-fn swap(hierarchies: &Hierarchies) -> Check {
+fn check_swap(hierarchies: &Hierarchies) -> Check {
     let first = |files: &[&str]| first_file(hierarchies, Controller::Memory, files);
     let mut found = first(&["memory.swap.max", "memory.memsw.limit_in_bytes"]);
-    // Version 2 has the file only below the top, where there may be no cgroup yet. Then
-    // only /proc/swaps tells whether the kernel has swap at all.
-    let limits = first(&["memory.max", "memory.limit_in_bytes"]);
-    if found.is_none() && limits.is_none() && Path::new("/proc/swaps").exists() {
+    // On version 2 the top cgroup has no such file, and there may be no other cgroup
+    // yet. Then only /proc/swaps tells whether the kernel has swap.
+    let memory_limit = first(&["memory.max", "memory.limit_in_bytes"]);
+    if found.is_none() && memory_limit.is_none() && Path::new("/proc/swaps").exists() {
         found = Some("/proc/swaps".into());
     }
-    check("cgroup-swap", found, "swap is not counted", Limit::Swap.fix())
+    found_or_missing("cgroup-swap", found, "swap is not counted", Limit::Swap.fix())
 }
 
-/// Checks for a weight of block I/O. Only cgroups below the top have the files of the
-/// weight. The last two files are in the top cgroup of a kernel that has weights.
-fn blkio_weight(hierarchies: &Hierarchies) -> Check {
+/// Checks for a weight of block I/O. The top cgroup does not have the weight itself. If
+/// the kernel has weights, the top cgroup has one of the last two files.
+fn check_blkio_weight(hierarchies: &Hierarchies) -> Check {
     let files = [
         "io.bfq.weight",
         "io.weight",
@@ -147,26 +150,31 @@ fn blkio_weight(hierarchies: &Hierarchies) -> Check {
     ];
     let found = first_file(hierarchies, Controller::Io, &files);
     let fix = Limit::BlkioWeight.fix();
-    check("cgroup-blkio-weight", found, "no io.weight or blkio.weight", fix)
+    found_or_missing("cgroup-blkio-weight", found, "no io.weight or blkio.weight", fix)
 }
 
 fn freezer(hierarchies: &Hierarchies) -> Option<&Hierarchy> {
-    hierarchies.unified().or_else(|| hierarchies.holding(Controller::Freezer))
+    hierarchies.unified().or_else(|| hierarchies.hierarchy_of(Controller::Freezer))
 }
 
-fn freeze(hierarchies: &Hierarchies) -> Check {
+fn check_freeze(hierarchies: &Hierarchies) -> Check {
     let found = freezer(hierarchies);
     let missing = "neither version 2 nor the freezer is mounted";
     let fix = "boot a newer kernel, or use a virtual machine (book: Set-up)";
-    check("cgroup-freeze", found.map(place), missing, fix)
+    found_or_missing("cgroup-freeze", found.map(version_and_mount_point), missing, fix)
 }
 
 /// Checks for cgroup.kill. Linux 5.14, the oldest that Kiste supports, has it on
 /// version 2.
-fn kill(hierarchies: &Hierarchies) -> Check {
+fn check_kill(hierarchies: &Hierarchies) -> Check {
     let missing = "no cgroup.kill: processes are frozen and signalled one by one";
     let fix = "mount version 2 beside version 1: mount -t cgroup2 none DIR";
-    check("cgroup-kill", hierarchies.unified().map(place), missing, fix)
+    found_or_missing(
+        "cgroup-kill",
+        hierarchies.unified().map(version_and_mount_point),
+        missing,
+        fix,
+    )
 }
 
 /// Finds the first of `files` in the top cgroup of the controller's hierarchy or, since
@@ -176,7 +184,7 @@ fn first_file(
     controller: Controller,
     files: &[&str],
 ) -> Option<String> {
-    let top = &hierarchies.holding(controller)?.mount_point;
+    let top = &hierarchies.hierarchy_of(controller)?.mount_point;
     let below = fs::read_dir(top).into_iter().flatten().flatten();
     let mut cgroups = vec![top.clone()];
     cgroups.extend(below.map(|entry| entry.path()));
@@ -192,7 +200,7 @@ mod tests {
     use kit::doctor::Verdict;
 
     use super::*;
-    use crate::fake::Fake;
+    use crate::fake::FakeHierarchy;
 
     fn result(check: &Check) -> (Verdict, &str) {
         (check.verdict, &check.found)
@@ -200,58 +208,58 @@ mod tests {
 
     #[test]
     fn a_unified_hierarchy_without_controllers_means_a_hybrid_host() {
-        let top = Fake::new("hybrid");
-        let check = unified(&top.mounted("cgroup2", "rw"));
+        let top = FakeHierarchy::new("hybrid");
+        let check = check_v2(&top.mounted("cgroup2", "rw"));
         assert_eq!(check.verdict, Verdict::Missing);
         assert!(check.found.starts_with("hybrid: "), "{check:?}");
     }
 
     #[test]
     fn where_version_1_is_complete_version_2_is_not_needed() {
-        let top = Fake::new("complete");
-        let check = unified(&top.mounted("cgroup", "rw,memory,cpu,pids"));
+        let top = FakeHierarchy::new("complete");
+        let check = check_v2(&top.mounted("cgroup", "rw,memory,cpu,pids"));
         assert_eq!(check.verdict, Verdict::Missing);
         assert!(check.fix.unwrap().starts_with("none is needed here"));
     }
 
     #[test]
     fn a_check_says_where_the_hierarchy_or_file_is() {
-        let top = Fake::new("told");
+        let top = FakeHierarchy::new("doctor");
         let path = top.path().display();
         let version_1 = top.mounted("cgroup", "rw,memory,blkio,freezer");
-        let memory = holder(&version_1, Controller::Memory);
+        let memory = check_controller(&version_1, Controller::Memory);
         assert_eq!(
             result(&memory),
             (Verdict::Ok, format!("version 1, at {path}").as_str())
         );
         assert_eq!(
-            result(&freeze(&version_1)),
+            result(&check_freeze(&version_1)),
             (Verdict::Ok, format!("version 1, at {path}").as_str())
         );
         let version_2 = top.mounted("cgroup2", "rw");
         assert_eq!(
-            result(&kill(&version_2)),
+            result(&check_kill(&version_2)),
             (Verdict::Ok, format!("version 2, at {path}").as_str())
         );
 
-        top.with("below", &[("memory.limit_in_bytes", "")]);
+        top.make_cgroup("below", &[("memory.limit_in_bytes", "")]);
         assert_eq!(
-            swap(&version_1).verdict,
+            check_swap(&version_1).verdict,
             Verdict::Missing,
-            "memory is limited there, and swap is not"
+            "this cgroup has a file for memory, and none for swap"
         );
-        assert_eq!(blkio_weight(&version_1).verdict, Verdict::Missing);
-        let below = top.with(
+        assert_eq!(check_blkio_weight(&version_1).verdict, Verdict::Missing);
+        let below = top.make_cgroup(
             "below",
             &[("memory.memsw.limit_in_bytes", ""), ("blkio.weight", "")],
         );
         let file = |name| below.join(name).display().to_string();
         assert_eq!(
-            result(&swap(&version_1)),
+            result(&check_swap(&version_1)),
             (Verdict::Ok, file("memory.memsw.limit_in_bytes").as_str())
         );
         assert_eq!(
-            result(&blkio_weight(&version_1)),
+            result(&check_blkio_weight(&version_1)),
             (Verdict::Ok, file("blkio.weight").as_str())
         );
     }

@@ -41,8 +41,8 @@ fn read(events: &File, key: &str) -> io::Result<Option<u64>> {
 
 /// Sleeps until an event or the deadline comes.
 fn sleep(events: &File, deadline: &Deadline) -> io::Result<()> {
-    let left = deadline.left().ok_or(io::Error::from(Errno::ETIMEDOUT))?;
-    match poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], left) {
+    let timeout = deadline.time_left().ok_or(io::Error::from(Errno::ETIMEDOUT))?;
+    match poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], timeout) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -51,17 +51,17 @@ fn sleep(events: &File, deadline: &Deadline) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::Fake;
+    use crate::fake::FakeHierarchy;
 
     #[test]
-    fn a_state_that_holds_already_is_not_waited_for_and_a_missing_file_is_an_error() {
-        let top = Fake::new("events");
-        let cgroup = Directory::found(
+    fn wait_returns_at_once_if_the_value_is_there_and_fails_without_the_file() {
+        let top = FakeHierarchy::new("events");
+        let cgroup = Directory::existing(
             &top.unified(),
-            top.with("it", &[("cgroup.events", "frozen 1\n")]),
+            top.make_cgroup("it", &[("cgroup.events", "frozen 1\n")]),
         );
         wait(&cgroup, "frozen", 1).unwrap();
-        let gone = Directory::found(&top.unified(), top.path().join("gone"));
+        let gone = Directory::existing(&top.unified(), top.path().join("gone"));
         let error = wait(&gone, "frozen", 1).unwrap_err();
         assert!(format!("{error:#}").contains("gone/cgroup.events"), "{error:#}");
     }

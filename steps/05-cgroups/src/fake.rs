@@ -1,4 +1,4 @@
-//! For the unit tests: a directory in place of a hierarchy.
+//! A hierarchy for the unit tests: an ordinary directory with files in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,21 +8,21 @@ use tempfile::TempDir;
 use crate::controller::Controller;
 use crate::hierarchy::{Hierarchies, Hierarchy};
 
-/// An empty directory in place of the top of a hierarchy.
-pub(crate) struct Fake(TempDir);
+/// A temporary directory in place of the mount point of a hierarchy.
+pub(crate) struct FakeHierarchy(TempDir);
 
-impl Fake {
+impl FakeHierarchy {
     pub(crate) fn new(name: &str) -> Self {
         let prefix = format!("kiste-cgroups-{name}-");
-        Fake(tempfile::Builder::new().prefix(&prefix).tempdir().unwrap())
+        FakeHierarchy(tempfile::Builder::new().prefix(&prefix).tempdir().unwrap())
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Makes a cgroup with these files.
-    pub(crate) fn with(&self, cgroup: &str, files: &[(&str, &str)]) -> PathBuf {
+    /// Makes a cgroup with these files. An empty path is the topmost cgroup.
+    pub(crate) fn make_cgroup(&self, cgroup: &str, files: &[(&str, &str)]) -> PathBuf {
         let path = self.path().join(cgroup);
         fs::create_dir_all(&path).unwrap();
         for (file, text) in files {

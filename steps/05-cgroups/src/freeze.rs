@@ -8,7 +8,7 @@ use crate::deadline::{Deadline, STUCK};
 use crate::directory::{Directory, unified};
 use crate::events;
 
-/// The file of version 1 (cgroup-v1/freezer-subsystem.rst).
+/// The file in which version 1 has the state (cgroup-v1/freezer-subsystem.rst).
 const STATE: &str = "freezer.state";
 
 /// Freezes all processes, and returns when none of them runs. Every cgroup of version 2
@@ -40,10 +40,10 @@ fn no_freezer() -> Failure {
 
 /// Returns the cgroup in the hierarchy of version 1's freezer, if there is one.
 pub(crate) fn freezer(directories: &[Directory]) -> Option<&Directory> {
-    directories.iter().find(|cgroup| cgroup.holds(Controller::Freezer))
+    directories.iter().find(|cgroup| cgroup.has_controller(Controller::Freezer))
 }
 
-/// Freezes a cgroup of the freezer.
+/// Freezes a cgroup in the freezer hierarchy of version 1.
 ///
 /// The freezer has no event. If a process forks at the wrong moment, the state stays
 /// FREEZING until FROZEN is written once more. So this writes and reads until the state
@@ -69,8 +69,8 @@ fn thaw_v1(cgroup: &Directory) -> Result<()> {
     cgroup.write("thaw all processes in it", STATE, "THAWED")
 }
 
-/// Thaws a cgroup of the freezer and the cgroups below it, so that their processes can
-/// die: SIGKILL does not reach a process that version 1 has frozen.
+/// Thaws a cgroup in the freezer hierarchy and the cgroups below it, so that their
+/// processes can die: SIGKILL does not reach a process that version 1 has frozen.
 ///
 /// As long as the container's root has CAP_SYS_ADMIN (until step 09), it can mount the
 /// freezer and freeze processes in cgroups of its own. If its PID 1 ends then, the
@@ -78,7 +78,7 @@ fn thaw_v1(cgroup: &Directory) -> Result<()> {
 /// Once somebody has killed the runtime, `gc` calls this function.
 pub(crate) fn thaw_tree(top: &Directory) -> Result<()> {
     for path in top.tree() {
-        let cgroup = Directory::found(&top.hierarchy, path);
+        let cgroup = Directory::existing(&top.hierarchy, path);
         if cgroup.read(STATE).is_ok_and(|state| state.trim() != "THAWED") {
             thaw_v1(&cgroup)?;
         }
@@ -93,24 +93,25 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::fake::Fake;
+    use crate::fake::FakeHierarchy;
 
     #[test]
     fn frozen_is_written_again_until_all_processes_are_frozen() {
-        let top = Fake::new("freezer");
-        let path = top.with("it", &[(STATE, "FREEZING")]);
+        let top = FakeHierarchy::new("freezer");
+        let path = top.make_cgroup("it", &[(STATE, "FREEZING")]);
         let file = path.join(STATE);
         let kernel = thread::spawn(move || {
-            // A write replaces the first bytes, so the rest of the longer word stays
-            // until the file is cut.
-            let is_asked = || fs::read_to_string(&file).unwrap().starts_with("FROZEN");
+            // This is an ordinary file: FROZEN over FREEZING leaves two more letters,
+            // until set_len(6) cuts them off.
+            let is_frozen_written =
+                || fs::read_to_string(&file).unwrap().starts_with("FROZEN");
             let open = || OpenOptions::new().write(true).open(&file).unwrap();
-            while !is_asked() {}
+            while !is_frozen_written() {}
             open().write_all(b"FREEZING").unwrap();
-            while !is_asked() {}
+            while !is_frozen_written() {}
             open().set_len("FROZEN".len() as u64).unwrap();
         });
-        freeze_v1(&Directory::found(&top.unified(), path)).unwrap();
+        freeze_v1(&Directory::existing(&top.unified(), path)).unwrap();
         kernel.join().unwrap();
     }
 }

@@ -28,20 +28,20 @@ pub struct Collected {
 /// alive.
 ///
 /// # Errors
-/// When `run_dirs` exists and cannot be read, or when others can write to it.
+/// When `run_dirs` exists and cannot be read, or when other users can write to it.
 pub fn gc(run_dirs: &Path) -> Result<Collected> {
-    RunDir::abandoned(run_dirs).map(collect_all)
+    RunDir::abandoned(run_dirs).map(remove_all)
 }
 
-/// Collects a few of the run directories beside `run_dir`.
+/// Runs `gc` for a few of the run directories beside `run_dir`.
 pub(crate) fn gc_nearby(run_dir: &RunDir) -> Result<Collected> {
-    run_dir.abandoned_nearby().map(collect_all)
+    run_dir.abandoned_nearby().map(remove_all)
 }
 
-fn collect_all(found: Vec<Result<Abandoned>>) -> Collected {
+fn remove_all(found: Vec<Result<Abandoned>>) -> Collected {
     let (mut removed, mut errors) = (Vec::new(), Vec::new());
     for abandoned in found {
-        match abandoned.and_then(collect) {
+        match abandoned.and_then(remove) {
             Ok(id) => removed.push(id),
             Err(error) => errors.push(error),
         }
@@ -49,9 +49,10 @@ fn collect_all(found: Vec<Result<Abandoned>>) -> Collected {
     Collected { removed, outcome: kit::combine(errors) }
 }
 
-fn collect(abandoned: Abandoned) -> Result<String> {
+fn remove(abandoned: Abandoned) -> Result<String> {
     let id = abandoned.id();
-    // First the cgroups: a frozen process does not end.
+    // The cgroups are removed first: this also thaws processes, and a frozen process
+    // does not end.
     let outcomes = [remove_noted(&abandoned), abandoned.kill_first_process()];
     let errors = outcomes.into_iter().filter_map(Result::err).collect();
     if let Err(error) = kit::combine(errors) {
@@ -71,15 +72,15 @@ fn remove_noted(abandoned: &Abandoned) -> Result<()> {
     for path in note::read(abandoned)?.into_iter().filter(|path| !is_gone(path)) {
         let list = if path.ends_with(abandoned.id()) { &mut own } else { &mut above };
         match verify(&path, &hierarchies) {
-            Ok(hierarchy) => list.push(Directory::found(hierarchy, path)),
+            Ok(hierarchy) => list.push(Directory::existing(hierarchy, path)),
             Err(error) => errors.push(error),
         }
     }
-    errors.extend(Cgroup::found(own).remove().err());
+    errors.extend(Cgroup::existing(own).remove().err());
     for parent in above.iter().rev() {
-        // A runtime that was killed between mkdir and the mark left the parent without
-        // it, and the containers that are in it now could not remove it either. An
-        // error means most often that the parent is gone.
+        // A runtime that was killed between mkdir and the mark left the parent
+        // unmarked, and the containers that are in it now could not remove it either.
+        // An error means most often that the parent is gone.
         let _ = parent::mark(parent.path());
         let top = &parent.hierarchy.mount_point;
         errors.extend(parent::remove_unused(parent.path(), top).err());
@@ -87,21 +88,22 @@ fn remove_noted(abandoned: &Abandoned) -> Result<()> {
     kit::combine(errors)
 }
 
-/// Returns whether a path does not exist. Any error but ENOENT does not mean that.
+/// Returns whether a path does not exist. After an error other than ENOENT it may
+/// exist.
 fn is_gone(path: &Path) -> bool {
-    path.try_exists().is_ok_and(|there| !there)
+    path.try_exists().is_ok_and(|exists| !exists)
 }
 
-/// Returns the hierarchy that `path` is in. A note is only a file, so a path in it is
+/// Returns the hierarchy that `path` is in. Notes can be forged, so a noted path is
 /// removed only if statfs(2) says that it is a cgroup.
 fn verify<'a>(path: &Path, hierarchies: &'a Hierarchies) -> Result<&'a Hierarchy> {
-    let below = |hierarchy: &&Hierarchy| {
+    let contains_path = |hierarchy: &&Hierarchy| {
         let rest = path.strip_prefix(&hierarchy.mount_point);
         rest.is_ok_and(|rest| rest.components().next().is_some() && is_plain(rest))
     };
     let hierarchy = hierarchies
         .iter()
-        .filter(below)
+        .filter(contains_path)
         .find(|hierarchy| is_cgroup(path, hierarchy.version));
     hierarchy.ok_or_else(|| {
         Failure::new(format!(

@@ -20,18 +20,18 @@ pub(crate) struct Hierarchy {
     pub controllers: BTreeSet<Controller>,
     /// The cgroup that this process is in, if the process can see it.
     pub own: Option<PathBuf>,
-    /// The cgroup below which we may make others: the top, or without root a cgroup
+    /// The cgroup below which we may make others: the top, or, without root, a cgroup
     /// that is delegated to us.
     pub base: PathBuf,
 }
 
 impl Hierarchy {
     /// Returns whether `controller` is in this hierarchy.
-    pub(crate) fn holds(&self, controller: Controller) -> bool {
+    pub(crate) fn has_controller(&self, controller: Controller) -> bool {
         self.controllers.contains(&controller)
     }
 
-    fn of(mount: &Mount, own_cgroups: &[u8]) -> Self {
+    fn of(mount: &Mount, proc_self_cgroup: &[u8]) -> Self {
         let options = mount.options.iter().map(String::as_str);
         let controllers = match mount.version {
             Version::V1 => Controller::named(options, Version::V1),
@@ -39,11 +39,11 @@ impl Hierarchy {
         };
         // proc_pid_cgroup(5): the path begins at the hierarchy's root, while the mount
         // shows only the part below `root`.
-        let below = own_cgroup(own_cgroups, mount)
+        let below_root = own_cgroup(proc_self_cgroup, mount)
             .and_then(|path| path.strip_prefix(&mount.root).ok());
         // `components` drops the slash that `join` adds for an empty path.
         let own =
-            below.map(|below| mount.mount_point.join(below).components().collect());
+            below_root.map(|path| mount.mount_point.join(path).components().collect());
         Hierarchy {
             version: mount.version,
             mount_point: mount.mount_point.clone(),
@@ -56,19 +56,19 @@ impl Hierarchy {
 
 /// Returns the path in the line of /proc/self/cgroup for the hierarchy of `mount`:
 /// `4:cpu,cpuacct:/a` or `0::/a`.
-fn own_cgroup<'a>(own_cgroups: &'a [u8], mount: &Mount) -> Option<&'a Path> {
-    own_cgroups.split(|byte| *byte == b'\n').find_map(|line| {
+fn own_cgroup<'a>(proc_self_cgroup: &'a [u8], mount: &Mount) -> Option<&'a Path> {
+    proc_self_cgroup.split(|byte| *byte == b'\n').find_map(|line| {
         let fields: Vec<_> = line.splitn(3, |byte| *byte == b':').collect();
         let [id, names, path] = fields[..] else { return None };
         let is_option =
             |name: &[u8]| mount.options.iter().any(|option| option.as_bytes() == name);
-        let its = match mount.version {
+        let is_it = match mount.version {
             Version::V2 => id == b"0",
             Version::V1 => {
                 id != b"0" && names.split(|byte| *byte == b',').all(is_option)
             }
         };
-        its.then_some(Path::new(OsStr::from_bytes(path)))
+        is_it.then_some(Path::new(OsStr::from_bytes(path)))
     })
 }
 
@@ -98,9 +98,9 @@ impl Hierarchies {
     }
 
     /// Finds the hierarchies of `mounts`, version 2 first. If a hierarchy is mounted
-    /// several times, the writable mount that shows most of it counts. Hierarchies of
+    /// several times, the writable mount that shows most of it is used. Hierarchies of
     /// version 1 without a controller of ours (`name=systemd`) are left out.
-    fn of(mounts: &[Mount], own_cgroups: &[u8]) -> Self {
+    fn of(mounts: &[Mount], proc_self_cgroup: &[u8]) -> Self {
         let mut mounts: Vec<_> = mounts.iter().collect();
         mounts.sort_by_key(|mount| {
             (
@@ -111,7 +111,7 @@ impl Hierarchies {
         });
         let mut found: Vec<Hierarchy> = Vec::new();
         for mount in mounts {
-            let new = Hierarchy::of(mount, own_cgroups);
+            let new = Hierarchy::of(mount, proc_self_cgroup);
             let is_ours = new.version == Version::V2 || !new.controllers.is_empty();
             let is_known = found.iter().any(|it| {
                 it.version == new.version && it.controllers == new.controllers
@@ -125,8 +125,8 @@ impl Hierarchies {
 
     /// Finds the hierarchies in recorded files of /proc.
     #[cfg(test)]
-    pub(crate) fn recorded(mountinfo: &str, own_cgroups: &str) -> Self {
-        Self::of(&mountinfo::parse(mountinfo.as_bytes()), own_cgroups.as_bytes())
+    pub(crate) fn recorded(mountinfo: &str, proc_self_cgroup: &str) -> Self {
+        Self::of(&mountinfo::parse(mountinfo.as_bytes()), proc_self_cgroup.as_bytes())
     }
 
     /// Returns all hierarchies, version 2 first.
@@ -134,15 +134,15 @@ impl Hierarchies {
         self.0.iter()
     }
 
-    /// Returns the unified hierarchy. On a hybrid host it may hold no controllers; it
-    /// freezes and kills all the same.
+    /// Returns the unified hierarchy. On a hybrid host it may have no controllers, but
+    /// it can still freeze and kill.
     pub(crate) fn unified(&self) -> Option<&Hierarchy> {
         self.0.iter().find(|hierarchy| hierarchy.version == Version::V2)
     }
 
-    /// Returns the hierarchy that holds `controller`.
-    pub(crate) fn holding(&self, controller: Controller) -> Option<&Hierarchy> {
-        self.0.iter().find(|hierarchy| hierarchy.holds(controller))
+    /// Returns the hierarchy that has `controller`.
+    pub(crate) fn hierarchy_of(&self, controller: Controller) -> Option<&Hierarchy> {
+        self.0.iter().find(|hierarchy| hierarchy.has_controller(controller))
     }
 }
 
@@ -150,9 +150,9 @@ impl Hierarchies {
 mod tests {
     use super::*;
 
-    /// Returns where the hierarchy that holds `controller` is mounted.
-    fn at(hierarchies: &Hierarchies, controller: Controller) -> &str {
-        text(&hierarchies.holding(controller).unwrap().mount_point)
+    /// Returns the mount point of the hierarchy that has `controller`.
+    fn mount_point_of(hierarchies: &Hierarchies, controller: Controller) -> &str {
+        text(&hierarchies.hierarchy_of(controller).unwrap().mount_point)
     }
 
     fn text(path: &Path) -> &str {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hybrid_host_without_systemd_has_one_for_each_controller() {
+    fn a_hybrid_host_without_systemd_has_a_hierarchy_for_each_controller() {
         let host = Hierarchies::recorded(
             include_str!("recorded/hybrid.mountinfo"),
             include_str!("recorded/hybrid.cgroup"),
@@ -182,11 +182,11 @@ mod tests {
             text(&host.unified().unwrap().mount_point),
             "/sys/fs/cgroup/unified"
         );
-        assert_eq!(at(&host, Controller::Io), "/sys/fs/cgroup/blkio");
-        let memory = host.holding(Controller::Memory).unwrap();
+        assert_eq!(mount_point_of(&host, Controller::Io), "/sys/fs/cgroup/blkio");
+        let memory = host.hierarchy_of(Controller::Memory).unwrap();
         let own = "/sys/fs/cgroup/memory/session/1";
         assert_eq!(memory.own.as_deref().map(text), Some(own));
-        // Without devices and name=systemd, which limit nothing here.
+        // The devices controller and name=systemd are left out.
         assert_eq!(host.0.len(), 8);
     }
 
@@ -196,22 +196,28 @@ mod tests {
             include_str!("recorded/ubuntu-hybrid.mountinfo"),
             include_str!("recorded/ubuntu-hybrid.cgroup"),
         );
-        assert_eq!(at(&host, Controller::Cpu), "/sys/fs/cgroup/cpu,cpuacct");
-        let cpu = host.holding(Controller::Cpu).unwrap();
+        assert_eq!(
+            mount_point_of(&host, Controller::Cpu),
+            "/sys/fs/cgroup/cpu,cpuacct"
+        );
+        let cpu = host.hierarchy_of(Controller::Cpu).unwrap();
         let own = "/sys/fs/cgroup/cpu,cpuacct/user.slice";
         assert_eq!(cpu.own.as_deref().map(text), Some(own));
-        assert_eq!(host.holding(Controller::Cpuacct), Some(cpu));
+        assert_eq!(host.hierarchy_of(Controller::Cpuacct), Some(cpu));
     }
 
     #[test]
-    fn without_the_unified_hierarchy_everything_is_version_1() {
+    fn without_a_unified_hierarchy_all_hierarchies_are_version_1() {
         let mounts = include_str!("recorded/hybrid.mountinfo").lines();
         let only_v1: Vec<_> = mounts.filter(|line| !line.contains("cgroup2")).collect();
-        let own_cgroups = include_str!("recorded/hybrid.cgroup");
-        let host = Hierarchies::recorded(&only_v1.join("\n"), own_cgroups);
+        let proc_self_cgroup = include_str!("recorded/hybrid.cgroup");
+        let host = Hierarchies::recorded(&only_v1.join("\n"), proc_self_cgroup);
         assert_eq!(host.unified(), None);
         assert!(host.iter().all(|hierarchy| hierarchy.version == Version::V1));
-        assert_eq!(at(&host, Controller::Freezer), "/sys/fs/cgroup/freezer");
+        assert_eq!(
+            mount_point_of(&host, Controller::Freezer),
+            "/sys/fs/cgroup/freezer"
+        );
     }
 
     #[test]
@@ -220,7 +226,7 @@ mod tests {
             include_str!("recorded/docker-v1.mountinfo"),
             include_str!("recorded/docker-v1.cgroup"),
         );
-        let memory = host.holding(Controller::Memory).unwrap();
+        let memory = host.hierarchy_of(Controller::Memory).unwrap();
         assert_eq!(memory.own.as_ref(), Some(&memory.mount_point));
         assert_eq!(host.unified(), None);
     }

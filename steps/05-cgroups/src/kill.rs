@@ -14,24 +14,24 @@ use crate::{events, freeze};
 // ANCHOR: kill
 /// Kills every process in the cgroup of version 2, and returns when they are gone.
 ///
-/// Signals to one process after the other lose the race against a fork bomb.
+/// SIGKILLs to one process after the other lose the race against a fork bomb.
 /// cgroup.kill (Linux 5.14) also kills the processes that are being forked at that
 /// moment.
 // Task 5.4: one write to cgroup.kill, then wait until the kernel says that it is empty.
 pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
     if let Some(unified) = unified(directories) {
         match unified.write("kill every process in it", "cgroup.kill", 1) {
-            // An older kernel: `kill_each` does it.
+            // An older kernel: `kill_one_by_one` does it.
             Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => return Ok(()),
             written => written?,
         }
-        if unified.keyed("cgroup.events", "populated") != Some(0) {
+        if unified.read_keyed("cgroup.events", "populated") != Some(0) {
             // A process that version 1 has frozen does not die.
             freeze::freezer(directories).map_or(Ok(()), freeze::thaw_tree)?;
             events::wait(unified, "populated", 0)?;
         }
     }
-    Ok(()) // version 1 has no such file: `kill_each` does it
+    Ok(()) // version 1 has no such file: `kill_one_by_one` does it
 }
 // ANCHOR_END: kill
 
@@ -39,15 +39,16 @@ pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
 /// version 1. It does nothing when the cgroups are empty.
 ///
 /// Frozen processes cannot fork, so a fork bomb stands still while it is signalled.
-pub(crate) fn kill_each(directories: &[Directory]) -> Result<()> {
+pub(crate) fn kill_one_by_one(directories: &[Directory]) -> Result<()> {
     let freezer = freeze::freezer(directories);
     let deadline = Deadline::new();
     while !processes(directories).is_empty() {
-        // If nothing can be frozen, the next round kills what was forked meanwhile.
+        // If freezing fails, the next round kills what was forked meanwhile.
         let _ = freezer.map_or_else(|| freeze::freeze(directories), freeze::freeze_v1);
         let listed: Vec<_> = processes(directories).into_iter().collect();
-        let killed =
-            listed.chunks(AT_ONCE).try_for_each(|pids| signal(directories, pids));
+        let killed = listed
+            .chunks(MAX_OPEN_PIDFDS)
+            .try_for_each(|pids| send_sigkill(directories, pids));
         let _ = freezer.map_or_else(|| freeze::thaw(directories), freeze::thaw_tree);
         killed?;
         if !deadline.pause() {
@@ -59,14 +60,14 @@ pub(crate) fn kill_each(directories: &[Directory]) -> Result<()> {
     Ok(())
 }
 
-/// The number of pidfds that are open at once. A fork bomb has more processes than we
-/// may have descriptors.
-const AT_ONCE: usize = 128;
+/// The most pidfds that are open at once. A fork bomb has more processes than we may
+/// have descriptors.
+const MAX_OPEN_PIDFDS: usize = 128;
 
 /// Returns the processes in the cgroups and in those below them.
 ///
-/// cgroup.procs shows 0 for a process outside our PID namespace, which has no number
-/// here.
+/// cgroup.procs shows 0 for a process outside our PID namespace. Such a process is left
+/// out.
 fn processes(directories: &[Directory]) -> HashSet<Pid> {
     let trees = directories.iter().flat_map(Directory::tree);
     let texts = trees
@@ -78,12 +79,12 @@ fn pid(line: &str) -> Option<Pid> {
     line.parse().ok().and_then(Pid::from_raw)
 }
 
-/// Sends SIGKILL to the processes by pidfd_open(2).
+/// Sends SIGKILL to the processes through pidfds (pidfd_open(2)).
 ///
 /// A process may have ended since it was listed, and its number may belong to another
 /// by now. If the number is listed again while the pidfd is open, it is the same
 /// process.
-fn signal(directories: &[Directory], pids: &[Pid]) -> Result<()> {
+fn send_sigkill(directories: &[Directory], pids: &[Pid]) -> Result<()> {
     let open = |pid: &Pid| Some((*pid, pidfd_open(*pid, PidfdFlags::empty()).ok()?));
     let opened: Vec<_> = pids.iter().filter_map(open).collect();
     let listed = processes(directories);
@@ -107,14 +108,14 @@ fn signal(directories: &[Directory], pids: &[Pid]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::Fake;
+    use crate::fake::FakeHierarchy;
 
     #[test]
     fn the_processes_of_a_cgroup_include_those_of_the_cgroups_below_it() {
-        let top = Fake::new("kill");
-        let path = top.with("it", &[("cgroup.procs", "17\n18\n")]);
-        top.with("it/below", &[("cgroup.procs", "19\n0\n")]);
-        let found = processes(&[Directory::found(&top.unified(), path)]);
+        let top = FakeHierarchy::new("kill");
+        let path = top.make_cgroup("it", &[("cgroup.procs", "17\n18\n")]);
+        top.make_cgroup("it/below", &[("cgroup.procs", "19\n0\n")]);
+        let found = processes(&[Directory::existing(&top.unified(), path)]);
         let mut found: Vec<_> =
             found.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
         found.sort_unstable();
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_of_another_pid_namespace_is_not_mistaken_for_our_own_process_group() {
+    fn pid_0_in_cgroup_procs_is_left_out() {
         assert_eq!(pid("0"), None);
         assert_eq!(pid("17").map(|pid| pid.as_raw_nonzero().get()), Some(17));
     }

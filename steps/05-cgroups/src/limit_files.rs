@@ -16,8 +16,8 @@ use crate::values::{Max, Swap};
 /// A file of a cgroup, and the value that is written into it.
 type FileValue = (&'static str, String);
 
-/// The writes that set a limit. Each is tried in files of different names: the first
-/// that the kernel has counts.
+/// The writes that set a limit. A write has one file or two alternatives: it goes into
+/// the first file that this kernel has.
 type Writes = Vec<Vec<FileValue>>;
 
 fn one(file: &'static str, value: impl Display) -> Writes {
@@ -31,7 +31,7 @@ fn either(first: (&'static str, u64), second: (&'static str, u64)) -> Writes {
 impl Limits {
     // ANCHOR: files
     /// Returns the file and the value of a limit, or `None` when the limit is not set.
-    /// If the table has two files, the first that the kernel has counts
+    /// If there are two alternative files, the first that this kernel has is written
     /// (cgroup-v2.rst, "Controllers"; cgroup-v1/*.rst).
     fn files(&self, limit: Limit, version: Version) -> Option<Writes> {
         use Version::{V1, V2};
@@ -65,7 +65,7 @@ impl Limits {
                 let weight = self.blkio_weight?.0;
                 either(("blkio.weight", weight), ("blkio.bfq.weight", weight))
             }
-            // Version 1 has no such file, and the refusal says so.
+            // Version 1 has no such file: `missing_file` makes the error.
             (Limit::MemoryHigh, _) => one("memory.high", self.memory_high?),
             // Each device has a line of its own.
             (
@@ -91,8 +91,8 @@ impl Limits {
         })
     }
 
-    /// Returns a write for each device, or `None` where no device has such a rate.
-    /// Version 2 has one file for all rates, and version 1 one for each.
+    /// Returns a write for each device, or `None` where no device has such a limit.
+    /// Version 2 has one file for all four kinds of rate, version 1 a file for each.
     fn rate_lines(&self, limit: Limit, version: Version) -> Option<Writes> {
         let DeviceRates { rates, key, v1_file } = self.device_rates(limit)?;
         let file = match version {
@@ -114,7 +114,7 @@ impl Limits {
     pub(crate) fn write(&self, limit: Limit, cgroup: &Directory) -> Result<()> {
         let hierarchy = &cgroup.hierarchy;
         let writes = self.files(limit, hierarchy.version);
-        let writes = writes.filter(|_| hierarchy.holds(limit.controller()));
+        let writes = writes.filter(|_| hierarchy.has_controller(limit.controller()));
         for files in writes.iter().flatten() {
             let is_missing = write_first(limit, files, cgroup)?;
             let is_implied =

@@ -74,9 +74,9 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// All limits, in the order in which they are written. On version 1, memory and
-    /// swap together may not be less than memory, and the quota is checked against the
-    /// period.
+    /// All limits, in the order in which they are written. Version 1 needs this order:
+    /// it refuses a limit of memory and swap together that is below the memory limit,
+    /// and checks the quota against the period.
     pub(crate) const ALL: [Limit; 14] = {
         use Limit::*;
         [

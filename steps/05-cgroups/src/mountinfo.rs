@@ -99,12 +99,12 @@ pub(crate) fn escape(path: &Path) -> String {
 
 impl Mount {
     /// Returns whether the mount point shows this file system, and not another that is
-    /// mounted over it. A user does not see a mount below a directory that is closed
-    /// to him; he could make no cgroup there either.
+    /// mounted over it. A user without access to a directory does not see the mounts
+    /// below it, and could make no cgroup there either.
     ///
     /// # Errors
-    /// When the mount point cannot be examined for another reason. Without this
-    /// hierarchy the container would not be limited.
+    /// When the mount point cannot be examined for another reason. If this hierarchy
+    /// were left out, its limits would be missing.
     pub(crate) fn is_visible(&self) -> Result<bool> {
         use ErrorKind::{NotADirectory, NotFound, PermissionDenied};
         let device = match self.mount_point.metadata() {

@@ -12,8 +12,8 @@ use crate::mountinfo::{escape, unescape};
 use crate::parent;
 use crate::placement::Placement;
 
-/// The name of the note. It has the path of one cgroup in each line, in the order in
-/// which they are made. The paths are escaped as in mountinfo.
+/// The name of the note. Each line is the path of a cgroup, in the order in which the
+/// cgroups are made. The paths are escaped as in mountinfo.
 const NAME: &str = "cgroups";
 
 /// Notes the cgroups that are about to be made, so that `gc` finds them whatever
@@ -35,8 +35,8 @@ pub(crate) fn write(
 }
 
 /// Notes the first process of a container, which `gc` kills if it has outlived its
-/// runtime: without root there may be no cgroup that says which one it is. The process
-/// waits meanwhile.
+/// runtime: without root there may be no cgroup that lists it. The process does not run
+/// the command before it is noted.
 ///
 /// # Errors
 /// When the process cannot be examined, or the note cannot be written.

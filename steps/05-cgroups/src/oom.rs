@@ -17,18 +17,18 @@ pub struct Oom {
 }
 
 impl Cgroup {
-    /// Returns the kill if the OOM killer has killed a process in the cgroup. Where
-    /// memory is not counted, it returns `None`.
+    /// Returns the kill if the OOM killer has killed a process in the cgroup. If memory
+    /// is not counted, it returns `None`.
     pub fn oom(&self) -> Option<Oom> {
-        let memory = self.holding(Controller::Memory)?;
-        let killed = memory.keyed(
+        let memory = self.directory_of(Controller::Memory)?;
+        let killed = memory.read_keyed(
             memory.by_version("memory.events", "memory.oom_control"),
             "oom_kill",
         )?;
         if killed == 0 {
             return None;
         }
-        let size = |v2, v1| memory.number(memory.by_version(v2, v1)).map(Size);
+        let size = |v2, v1| memory.read_number(memory.by_version(v2, v1)).map(Size);
         // Without a limit, version 2 has `max`, which is no number, and version 1 the
         // largest number of whole pages.
         let limit = size("memory.max", "memory.limit_in_bytes")

@@ -19,7 +19,7 @@ const MARK: &str = "user.kiste";
 pub(crate) fn make(parent: &Path, top: &Path) -> Result<()> {
     for cgroup in missing(parent, top) {
         match mkdir("the cgroup of all containers", &cgroup) {
-            // Nobody would ever remove a cgroup without the mark.
+            // If the mark fails, the cgroup is removed: without it nobody would do so.
             Ok(()) => mark(&cgroup).inspect_err(|_| {
                 let _ = rmdir(&cgroup);
             })?,
@@ -45,11 +45,13 @@ pub(crate) fn mkdir(why: &str, cgroup: &Path) -> Result<()> {
 
 /// Returns the cgroups from `top` down to `parent` that do not exist yet.
 pub(crate) fn missing(parent: &Path, top: &Path) -> Vec<PathBuf> {
-    let below = parent
+    let candidates = parent
         .ancestors()
         .take_while(|cgroup| *cgroup != top && cgroup.starts_with(top));
-    let mut missing: Vec<_> =
-        below.take_while(|cgroup| !cgroup.exists()).map(Path::to_path_buf).collect();
+    let mut missing: Vec<_> = candidates
+        .take_while(|cgroup| !cgroup.exists())
+        .map(Path::to_path_buf)
+        .collect();
     missing.reverse();
     missing
 }
@@ -87,8 +89,8 @@ pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
             }
         }
         match rmdir(cgroup) {
-            // Most often another container is still in it. This is no failure, and is
-            // not narrated as one.
+            // Most often another container is still in it. This is no failure,
+            // so `--explain` does not show the call.
             Err(Errno::BUSY | Errno::NOTEMPTY | Errno::NOENT) => return Ok(()),
             removed => kit::call(
                 "the last container in it has gone",
@@ -104,16 +106,15 @@ pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::Fake;
+    use crate::fake::FakeHierarchy;
 
     #[test]
-    fn a_parent_that_another_container_has_just_made_is_no_error_and_anything_else_is()
-    {
-        let top = Fake::new("parent");
-        top.with("", &[("file", "")]);
+    fn make_accepts_a_parent_that_exists_and_returns_other_errors() {
+        let top = FakeHierarchy::new("parent");
+        top.make_cgroup("", &[("file", "")]);
         let error = make(&top.path().join("file/below"), top.path()).unwrap_err();
         assert_eq!(kit::errno(&error), Some(Errno::ENOTDIR), "{error:#}");
-        // A dangling link does not exist for stat(2), and does for mkdir(2).
+        // For stat(2) a dangling link does not exist, for mkdir(2) it does.
         std::os::unix::fs::symlink("nowhere", top.path().join("link")).unwrap();
         make(&top.path().join("link"), top.path()).unwrap();
     }

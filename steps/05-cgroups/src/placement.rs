@@ -8,12 +8,12 @@ use kit::Id;
 /// The place of a container's cgroup: `PARENT/ID` in each hierarchy.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    /// The cgroup above, which is made where it is missing.
+    /// The parent cgroup. It is made in each hierarchy that does not have it.
     pub parent: CgroupParent,
     /// The name of the container's own cgroup.
     pub id: Id,
-    /// The bus on which the user's systemd can be asked for a cgroup. It is used
-    /// without root only, and only if no other cgroup is delegated to the user.
+    /// The bus on which the user's systemd can be asked for a cgroup. It is used only
+    /// if the user is not root and has no delegated cgroup with the controllers.
     pub session_bus: Option<SessionBus>,
 }
 
@@ -24,8 +24,7 @@ impl Placement {
     }
 }
 
-/// The cgroup in which containers have theirs, as a path from the top of each
-/// hierarchy.
+/// The parent of the containers' cgroups, as a path from the top of each hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CgroupParent(PathBuf);
 
@@ -40,9 +39,9 @@ impl FromStr for CgroupParent {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let plain =
+        let is_name =
             |name: &str| !name.contains('\n') && !matches!(name, "" | "." | "..");
-        match text.split('/').all(plain) {
+        match text.split('/').all(is_name) {
             true => Ok(CgroupParent(text.into())),
             false => {
                 Err("a cgroup is named from the top of the hierarchy, without `.`, `..` or a leading /: \
@@ -53,7 +52,7 @@ impl FromStr for CgroupParent {
     }
 }
 
-/// Returns whether `path` has plain names only: no `..` that leads out of it.
+/// Returns whether `path` is relative and has no `..`, so that it leads only down.
 pub(crate) fn is_plain(path: &Path) -> bool {
     path.components().all(|component| matches!(component, Component::Normal(_)))
 }

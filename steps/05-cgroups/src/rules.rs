@@ -25,12 +25,12 @@ pub enum LimitError {
     /// The memory beyond which the container is slowed down is more than the memory
     /// limit.
     HighAboveMemory {
-        /// That memory.
+        /// The memory beyond which the container is slowed down.
         high: Size,
         /// The memory limit.
         memory: Size,
     },
-    /// Memory and swap together are limited, and memory is not.
+    /// Memory and swap together are limited, but memory alone is not.
     SwapWithoutMemory,
     /// The limit of memory and swap together is less than that of memory.
     SwapBelowMemory {
@@ -78,7 +78,7 @@ impl Limits {
     /// [`Cgroup::create`](crate::Cgroup::create) begins with it.
     ///
     /// # Errors
-    /// The first rule that is broken.
+    /// The first rule that the limits break.
     pub fn check(&self) -> Result<(), LimitError> {
         let swap = self.swap.map(|swap| swap.total());
         for (limit, number, range) in [
@@ -142,13 +142,12 @@ mod tests {
     use super::*;
     use crate::Cgroup;
     use crate::device::{Device, DeviceRate};
-    use crate::fake::Fake;
     use crate::placement::Placement;
     use crate::values::Swap;
 
     const MIB: u64 = 1 << 20;
 
-    fn broken(limits: Limits) -> String {
+    fn broken_rule(limits: Limits) -> String {
         limits.check().map_or_else(|error| error.to_string(), |()| "none".into())
     }
 
@@ -160,8 +159,8 @@ mod tests {
         DeviceRate { device: Device { major: 7, minor: 0 }, rate: Max::At(rate) }
     }
 
-    /// Returns limits of which one is set, to this number.
-    fn with(limit: Limit, number: u64) -> Limits {
+    /// Returns limits of which only `limit` is set, to `number`.
+    fn only(limit: Limit, number: u64) -> Limits {
         let (max, mut limits) = (Some(Max::At(number)), Limits::default());
         match limit {
             Limit::Memory => limits.memory = max,
@@ -203,34 +202,36 @@ mod tests {
             (Limit::Pids, 1, 4_194_304),
             (Limit::BlkioWeight, 10, 1000),
         ] {
-            assert_eq!(broken(with(limit, least)), "none");
-            assert_eq!(broken(with(limit, most)), "none");
+            assert_eq!(broken_rule(only(limit, least)), "none");
+            assert_eq!(broken_rule(only(limit, most)), "none");
             for number in most.checked_add(1).into_iter().chain([0, least - 1]) {
                 let rule = format!("{limit} {number} is outside {least} to {most}");
-                assert_eq!(broken(with(limit, number)), rule);
+                assert_eq!(broken_rule(only(limit, number)), rule);
             }
         }
-        assert!(broken(with(Limit::Swap, 4095)).contains("4095 is outside 4096 to"));
+        assert!(
+            broken_rule(only(Limit::Swap, 4095)).contains("4095 is outside 4096 to")
+        );
     }
 
     #[test]
     fn a_limit_of_swap_needs_a_limit_of_memory() {
         let rule = "memory and swap limit: it needs a memory limit";
         for swap in [Swap::Asked(Max::At(MIB)), Swap::Implied(Max::At(MIB))] {
-            assert_eq!(broken(memory(None, Some(swap))), rule);
-            assert_eq!(broken(memory(Some(Max::Unlimited), Some(swap))), rule);
+            assert_eq!(broken_rule(memory(None, Some(swap))), rule);
+            assert_eq!(broken_rule(memory(Some(Max::Unlimited), Some(swap))), rule);
         }
         let unlimited = Some(Swap::Asked(Max::Unlimited));
-        assert_eq!(broken(memory(Some(Max::Unlimited), unlimited)), "none");
+        assert_eq!(broken_rule(memory(Some(Max::Unlimited), unlimited)), "none");
     }
 
     #[test]
     fn memory_and_swap_together_are_at_least_the_memory() {
         let total = |total| memory(Some(Max::At(64 * MIB)), Some(Swap::Asked(total)));
-        assert_eq!(broken(total(Max::At(64 * MIB))), "none");
-        assert_eq!(broken(total(Max::Unlimited)), "none");
+        assert_eq!(broken_rule(total(Max::At(64 * MIB))), "none");
+        assert_eq!(broken_rule(total(Max::Unlimited)), "none");
         assert_eq!(
-            broken(total(Max::At(63 * MIB))),
+            broken_rule(total(Max::At(63 * MIB))),
             "memory and swap limit 63MiB is less than memory limit 64MiB"
         );
     }
@@ -241,25 +242,25 @@ mod tests {
             memory_reservation: Some(Max::At(bytes)),
             ..memory(Some(Max::At(64 * MIB)), None)
         };
-        assert_eq!(broken(reserved(64 * MIB)), "none");
+        assert_eq!(broken_rule(reserved(64 * MIB)), "none");
         assert_eq!(
-            broken(reserved(65 * MIB)),
+            broken_rule(reserved(65 * MIB)),
             "memory reservation 65MiB is more than memory limit 64MiB"
         );
         let high = |bytes| Limits {
             memory_high: Some(Max::At(bytes)),
             ..memory(Some(Max::At(64 * MIB)), None)
         };
-        assert_eq!(broken(high(64 * MIB)), "none");
+        assert_eq!(broken_rule(high(64 * MIB)), "none");
         assert_eq!(
-            broken(high(65 * MIB)),
+            broken_rule(high(65 * MIB)),
             "memory high 65MiB is more than memory limit 64MiB"
         );
     }
 
     #[test]
     fn limits_that_break_a_rule_make_no_cgroup() {
-        let run_dirs = Fake::new("rules");
+        let run_dirs = tempfile::tempdir().unwrap();
         let id = Id::random().unwrap();
         let run_dir = RunDir::create(&run_dirs.path().join("run"), &id).unwrap();
         let parent = "kiste-test-rules".parse().unwrap();

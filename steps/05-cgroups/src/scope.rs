@@ -29,34 +29,34 @@ enum Property {
 }
 
 /// Asks systemd to put this process, the runtime, into a scope of its own. The cgroup
-/// of the container is then made below it, and the runtime moves into a leaf of it:
-/// only leaves may have processes.
+/// of the container is then made below the scope, and the runtime moves into another
+/// cgroup below the scope: only leaves may have processes.
 ///
 /// systemd removes the scope with everything below when the last process in it has
 /// ended.
 pub(crate) fn enter(bus: &SessionBus, id: &Id) -> Result<()> {
     let name = format!("kiste-{id}.scope");
     kit::call("ask the user's systemd for a cgroup to write in", "StartTransientUnit", &name, || {
-        start(bus, &name).map_err(|error| io::Error::other(format!("{error:#}")))
+        start_scope(bus, &name).map_err(|error| io::Error::other(format!("{error:#}")))
     })
     .hint("is this a login session with `systemd --user`? Otherwise have root delegate a cgroup to you")
 }
 
-/// Moves this process into a leaf of the cgroup that it is in.
+/// Moves this process into a new cgroup below the one that it is in.
 pub(crate) fn become_leaf(hierarchy: &Hierarchy) -> Result<()> {
     let Some(scope) = &hierarchy.own else { return Ok(()) };
-    let leaf = Directory::found(hierarchy, scope.join("runtime"));
+    let leaf = Directory::existing(hierarchy, scope.join("runtime"));
     parent::mkdir("a leaf for the runtime itself", leaf.path())?;
     // 0 stands for the process that writes.
     leaf.write("move in: only leaves may have processes", "cgroup.procs", 0)
 }
 
-fn start(bus: &SessionBus, name: &str) -> Result<()> {
+fn start_scope(bus: &SessionBus, name: &str) -> Result<()> {
     let mut bus = connect(bus)?;
     // systemd sends JobRemoved to its subscribers, with the result of the job.
-    call(&mut bus, &mut rustbus::standard_messages::add_match(JOBS))?;
-    call(&mut bus, &mut manager("Subscribe"))?;
-    call(&mut bus, &mut unit(name)?)?;
+    call_method(&mut bus, &mut rustbus::standard_messages::add_match(JOB_REMOVED))?;
+    call_method(&mut bus, &mut manager_call("Subscribe"))?;
+    call_method(&mut bus, &mut start_transient_unit(name)?)?;
     loop {
         let message = bus.recv.get_next_message(TIMEOUT).context("wait for systemd")?;
         if message.typ != MessageType::Signal
@@ -69,14 +69,14 @@ fn start(bus: &SessionBus, name: &str) -> Result<()> {
             .get4::<u32, ObjectPath<&str>, &str, &str>()
             .context("read systemd's answer")?;
         if unit == name {
-            let failed = || Failure::new(format_args!("systemd says {result:?}"));
-            return if result == "done" { Ok(()) } else { Err(failed().into()) };
+            let error = || Failure::new(format_args!("systemd says {result:?}"));
+            return if result == "done" { Ok(()) } else { Err(error().into()) };
         }
     }
 }
 
 fn connect(bus: &SessionBus) -> Result<DuplexConn> {
-    let address = address(bus).context("DBUS_SESSION_BUS_ADDRESS")?;
+    let address = parse_address(bus).context("DBUS_SESSION_BUS_ADDRESS")?;
     let mut bus = DuplexConn::connect_to_bus(address, false)
         .context("connect to the session bus")?;
     bus.send_hello(TIMEOUT).context("greet the session bus")?;
@@ -85,7 +85,7 @@ fn connect(bus: &SessionBus) -> Result<DuplexConn> {
 
 /// Parses `unix:path=/run/user/1000/bus` or `unix:abstract=NAME` (D-Bus specification,
 /// "Server Addresses").
-fn address(SessionBus(address): &SessionBus) -> Result<UnixAddr> {
+fn parse_address(SessionBus(address): &SessionBus) -> Result<UnixAddr> {
     let pairs = address.strip_prefix("unix:").unwrap_or_default().split(',');
     for pair in pairs {
         match pair.split_once('=') {
@@ -100,10 +100,10 @@ fn address(SessionBus(address): &SessionBus) -> Result<UnixAddr> {
         .into())
 }
 
-const JOBS: &str =
+const JOB_REMOVED: &str =
     "type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
 
-fn manager(method: &str) -> MarshalledMessage {
+fn manager_call(method: &str) -> MarshalledMessage {
     MessageBuilder::new()
         .call(method)
         .with_interface("org.freedesktop.systemd1.Manager")
@@ -112,10 +112,10 @@ fn manager(method: &str) -> MarshalledMessage {
         .build()
 }
 
-/// Makes the call StartTransientUnit(name, mode, properties, auxiliary units)
-/// (org.freedesktop.systemd1(5)).
-fn unit(name: &str) -> Result<MarshalledMessage> {
-    let mut message = manager("StartTransientUnit");
+/// Returns the message that calls StartTransientUnit(name, mode, properties, auxiliary
+/// units) (org.freedesktop.systemd1(5)).
+fn start_transient_unit(name: &str) -> Result<MarshalledMessage> {
+    let mut message = manager_call("StartTransientUnit");
     let properties = vec![
         ("Description", Property::Text("a container of Kiste".into())),
         ("Delegate", Property::Flag(true)),
@@ -131,7 +131,7 @@ fn unit(name: &str) -> Result<MarshalledMessage> {
 }
 
 /// Calls a method and waits for its answer.
-fn call(bus: &mut DuplexConn, message: &mut MarshalledMessage) -> Result<()> {
+fn call_method(bus: &mut DuplexConn, message: &mut MarshalledMessage) -> Result<()> {
     let serial =
         bus.send.send_message_write_all(message).context("send to the session bus")?;
     loop {
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_bus_address_is_a_path_or_an_abstract_name() {
-        let address = |text: &str| address(&SessionBus(text.into()));
+        let address = |text: &str| parse_address(&SessionBus(text.into()));
         let bus = address("unix:path=/run/user/1/bus,guid=ab").unwrap();
         assert_eq!(bus.path().unwrap(), std::path::Path::new("/run/user/1/bus"));
         let bus = address("unix:guid=ab,abstract=/tmp/dbus").unwrap();

@@ -52,13 +52,13 @@ impl FromStr for Size {
             return Err(rule.into());
         }
         let unit = 1u64 << shift;
-        let part =
+        let fraction_bytes =
             format!("0.{fraction}").parse::<f64>().map_err(|_| rule)? * unit as f64;
         whole
             .parse::<u64>()
             .ok()
             .and_then(|whole| whole.checked_mul(unit))
-            .and_then(|bytes| bytes.checked_add(part as u64))
+            .and_then(|bytes| bytes.checked_add(fraction_bytes as u64))
             .filter(|bytes| i64::try_from(*bytes).is_ok())
             .map(Size)
             .ok_or_else(|| "more than the kernel can count (2^63 bytes)".into())
@@ -109,7 +109,7 @@ mod tests {
         }
         assert!(
             bytes(".5m").unwrap_err().starts_with("a size is a number"),
-            "not that it is too much"
+            "the error is about the form, not about the amount"
         );
     }
 

@@ -7,8 +7,8 @@ use crate::controller::{Controller, Version};
 use crate::directory::{Directory, unified};
 use crate::size::Size;
 
-/// The resources that a container has used. A field is `None` where this kernel does
-/// not count.
+/// The resources that a container has used. A field is `None` if this kernel does not
+/// count that resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// The CPU time of all processes.
@@ -50,7 +50,8 @@ impl Cgroup {
     /// Reads the resources that the container has used so far.
     pub fn stats(&self) -> Stats {
         let number = |controller, v2: &str, v1: &str| {
-            self.holding(controller).and_then(|it| it.number(it.by_version(v2, v1)))
+            self.directory_of(controller)
+                .and_then(|it| it.read_number(it.by_version(v2, v1)))
         };
         use Controller::{Memory, Pids};
         Stats {
@@ -59,20 +60,20 @@ impl Cgroup {
             memory: number(Memory, "memory.current", "memory.usage_in_bytes"),
             pids_peak: number(Pids, "pids.peak", "pids.peak"),
             pids: number(Pids, "pids.current", "pids.current"),
-            io: self.holding(Controller::Io).and_then(io),
+            io: self.directory_of(Controller::Io).and_then(io),
         }
     }
 
     /// Reads the CPU time. On version 2 every cgroup counts it, without a controller.
     fn cpu(&self) -> Option<Cpu> {
-        if let Some(cgroup) = self.holding(Controller::Cpuacct) {
-            let time = |file| cgroup.number(file).map(Duration::from_nanos);
+        if let Some(cgroup) = self.directory_of(Controller::Cpuacct) {
+            let time = |file| cgroup.read_number(file).map(Duration::from_nanos);
             let (user, system) =
                 (time("cpuacct.usage_user")?, time("cpuacct.usage_sys")?);
             return Some(Cpu { total: time("cpuacct.usage")?, user, system });
         }
         let cgroup = unified(self.directories())?;
-        let time = |key| cgroup.keyed("cpu.stat", key).map(Duration::from_micros);
+        let time = |key| cgroup.read_keyed("cpu.stat", key).map(Duration::from_micros);
         Some(Cpu {
             total: time("usage_usec")?,
             user: time("user_usec")?,
@@ -86,7 +87,7 @@ fn io(cgroup: &Directory) -> Option<Io> {
         cgroup.by_version("io.stat", "blkio.throttle.io_service_bytes_recursive");
     let text = cgroup.read(file).ok()?;
     // Since Linux 6.10 version 1 counts a device only once some cgroup has a limit for
-    // it. Without a line for any device, nobody knows what was read and written.
+    // it. If no device has a line, the numbers of bytes are unknown.
     if cgroup.version() == Version::V1 && !text.contains("Read ") {
         return None;
     }

@@ -9,7 +9,7 @@ use crate::limits::{Limit, Limits};
 
 /// Writes the limits whose controllers are in this hierarchy.
 pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
-    if cgroup.holds(Controller::Cpuset) {
+    if cgroup.has_controller(Controller::Cpuset) {
         inherit_cpuset(cgroup)?;
     }
     cpuset::check(cgroup, limits.cpuset_cpus.as_ref())?;
@@ -23,7 +23,7 @@ fn inherit_cpuset(cgroup: &Directory) -> Result<()> {
     let why = "a new cpuset is empty, and refuses processes";
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let mut empty = vec![cgroup.clone()];
-        for above in cgroup.above().into_iter().rev() {
+        for above in cgroup.ancestors().into_iter().rev() {
             let value = above.read(file)?;
             if !value.trim().is_empty() {
                 let write = |cgroup: &Directory| cgroup.write(why, file, value.trim());

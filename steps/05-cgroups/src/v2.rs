@@ -37,55 +37,57 @@ const COUNTED: [Controller; 4] =
 /// cgroup.subtree_control names it. A parent can name only the controllers that its own
 /// parent has enabled (cgroup-v2.rst, "Top-down Constraint").
 ///
-/// Below the top, the controllers of [`COUNTED`] are enabled too. The top belongs to
-/// the host: only limits enable controllers there. They stay enabled when the container
-/// is gone, since another manager may use them by then.
+/// In the topmost ancestor, which belongs to the host, a controller is enabled only if
+/// a limit needs it. In the other ancestors the controllers of [`COUNTED`] are enabled
+/// too. All stay enabled when the container is gone, since another manager may use them
+/// by then.
 fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
     if cgroup.hierarchy.controllers.is_empty() {
         return Ok(()); // a hybrid host: all controllers are on version 1
     }
-    let held = |controller: &Controller| cgroup.holds(*controller);
-    for (depth, ancestor) in cgroup.above().iter().enumerate() {
-        let granted = names(ancestor, "cgroup.controllers")?;
-        let enabled = names(ancestor, "cgroup.subtree_control")?;
-        let needed = needed.iter().copied().filter(held);
+    let on_this_hierarchy =
+        |controller: &Controller| cgroup.has_controller(*controller);
+    for (depth, ancestor) in cgroup.ancestors().iter().enumerate() {
+        let available = controllers_in(ancestor, "cgroup.controllers")?;
+        let enabled = controllers_in(ancestor, "cgroup.subtree_control")?;
+        let needed = needed.iter().copied().filter(on_this_hierarchy);
         let missing: Vec<_> =
             needed.filter(|controller| !enabled.contains(controller)).collect();
         if !missing.is_empty() {
-            grant(ancestor, &missing)?;
+            enable_for_children(ancestor, &missing)?;
         }
-        let counted = COUNTED.into_iter().filter(|controller| {
+        let counted_missing = COUNTED.into_iter().filter(|controller| {
             depth > 0
-                && granted.contains(controller)
+                && available.contains(controller)
                 && !enabled.contains(controller)
                 && !missing.contains(controller)
         });
-        for controller in counted {
-            // Without it the container still runs, and its report is shorter.
-            let _ = grant(ancestor, &[controller]);
+        for controller in counted_missing {
+            // If this fails, the container still runs, and its report is shorter.
+            let _ = enable_for_children(ancestor, &[controller]);
         }
     }
     Ok(())
 }
 
 /// Returns the controllers that `file` lists.
-fn names(cgroup: &Directory, file: &str) -> Result<BTreeSet<Controller>> {
+fn controllers_in(cgroup: &Directory, file: &str) -> Result<BTreeSet<Controller>> {
     Controller::listed(&cgroup.path().join(file))
 }
 
-/// Enables controllers for the cgroups below.
-fn grant(cgroup: &Directory, controllers: &[Controller]) -> Result<()> {
-    refuse_inner_processes(cgroup)?;
+/// Enables controllers for the children of `cgroup`.
+fn enable_for_children(cgroup: &Directory, controllers: &[Controller]) -> Result<()> {
+    refuse_internal_processes(cgroup)?;
     let names: Vec<_> = controllers
         .iter()
         .map(|controller| format!("+{}", controller.name(Version::V2)))
         .collect();
     let (path, names) = (cgroup.path().display(), names.join(" "));
-    let threaded =
+    let threaded_hint =
         format!("{path} is threaded (cgroup.type): choose another --cgroup-parent");
     // A threaded cgroup never gets memory and io.
-    let not_granted = match is_threaded(cgroup) {
-        true => threaded.clone(),
+    let not_available_hint = match is_threaded(cgroup) {
+        true => threaded_hint.clone(),
         false => {
             format!("the cgroup above {path} has to enable it: write {names} there")
         }
@@ -96,8 +98,8 @@ fn grant(cgroup: &Directory, controllers: &[Controller]) -> Result<()> {
             "cgroup.subtree_control",
             &names,
         )
-        .hint_on(Errno::ENOENT, not_granted)
-        .hint_on(Errno::EOPNOTSUPP, threaded)
+        .hint_on(Errno::ENOENT, not_available_hint)
+        .hint_on(Errno::EOPNOTSUPP, threaded_hint)
 }
 
 fn is_threaded(cgroup: &Directory) -> bool {
@@ -121,16 +123,16 @@ fn require_domain(cgroup: &Directory) -> Result<()> {
         .into())
 }
 
-/// Refuses a cgroup that holds processes: only leaves may have them (cgroup-v2.rst, "No
-/// Internal Process Constraint").
+/// Refuses a cgroup that has processes in it: only leaves may have them
+/// (cgroup-v2.rst, "No Internal Process Constraint").
 ///
 /// For memory and io the kernel itself refuses the write (EBUSY). For cpu, cpuset and
 /// pids it makes the cgroup *threaded* instead, and then no process can enter the
-/// cgroups below. The host's root is exempt; it is the only cgroup without a
+/// cgroups below. The host's root cgroup is exempt. It is the only cgroup without a
 /// cgroup.type.
-fn refuse_inner_processes(cgroup: &Directory) -> Result<()> {
-    let processes = cgroup.read("cgroup.procs").is_ok_and(|text| !text.is_empty());
-    if !processes || !cgroup.has("cgroup.type")? {
+fn refuse_internal_processes(cgroup: &Directory) -> Result<()> {
+    let has_processes = cgroup.read("cgroup.procs").is_ok_and(|text| !text.is_empty());
+    if !has_processes || !cgroup.has_file("cgroup.type")? {
         return Ok(());
     }
     let path = cgroup.path().display();
@@ -149,43 +151,44 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::fake::Fake;
+    use crate::fake::FakeHierarchy;
 
-    /// Returns the text of cgroup.subtree_control at the top and below it, after the
-    /// counted controllers were enabled.
-    fn enabled(granted: &str, enabled: &str) -> [String; 2] {
-        let top = Fake::new("enable");
+    /// Enables the counted controllers in the topmost cgroup and in its child. Returns
+    /// the text of cgroup.subtree_control of both.
+    fn enable_counted(available: &str, enabled: &str) -> [String; 2] {
+        let top = FakeHierarchy::new("enable");
         let files =
-            [("cgroup.controllers", granted), ("cgroup.subtree_control", enabled)];
-        let places = [top.with("", &files), top.with("kiste", &files)];
-        let cgroup = Directory::found(&top.unified(), places[1].join("id"));
+            [("cgroup.controllers", available), ("cgroup.subtree_control", enabled)];
+        let cgroups = [top.make_cgroup("", &files), top.make_cgroup("kiste", &files)];
+        let cgroup = Directory::existing(&top.unified(), cgroups[1].join("id"));
         enable(&cgroup, &BTreeSet::new()).unwrap();
-        places.map(|place| {
-            fs::read_to_string(place.join("cgroup.subtree_control")).unwrap()
+        cgroups.map(|cgroup| {
+            fs::read_to_string(cgroup.join("cgroup.subtree_control")).unwrap()
         })
     }
 
     #[test]
-    fn counted_controllers_are_enabled_below_the_top_where_they_are_granted_and_missing()
-     {
-        assert_eq!(enabled("cpuset pids", ""), ["", "+pids"]);
-        assert_eq!(enabled("pids", "pids"), ["pids"; 2]);
-        assert_eq!(enabled("cpuset", ""), [""; 2]);
+    fn available_counted_controllers_are_enabled_except_in_the_topmost_cgroup() {
+        assert_eq!(enable_counted("cpuset pids", ""), ["", "+pids"]);
+        assert_eq!(enable_counted("pids", "pids"), ["pids"; 2]);
+        assert_eq!(enable_counted("cpuset", ""), [""; 2]);
     }
 
     #[test]
-    fn a_cgroup_that_holds_processes_enables_nothing_unless_it_is_the_hosts_root() {
-        let top = Fake::new("leaves");
-        for (procs, kind, may) in [("", "domain", true), ("1\n", "domain", false)] {
-            let path =
-                top.with("kiste", &[("cgroup.procs", procs), ("cgroup.type", kind)]);
-            let cgroup = Directory::found(&top.unified(), path);
-            assert_eq!(refuse_inner_processes(&cgroup).is_ok(), may, "{procs:?}");
+    fn a_cgroup_with_processes_enables_nothing_unless_it_is_the_root_cgroup() {
+        let top = FakeHierarchy::new("leaves");
+        for (procs, kind, is_ok) in [("", "domain", true), ("1\n", "domain", false)] {
+            let path = top.make_cgroup(
+                "kiste",
+                &[("cgroup.procs", procs), ("cgroup.type", kind)],
+            );
+            let cgroup = Directory::existing(&top.unified(), path);
+            assert_eq!(refuse_internal_processes(&cgroup).is_ok(), is_ok, "{procs:?}");
         }
-        let root = Directory::found(
+        let root = Directory::existing(
             &top.unified(),
-            top.with("root", &[("cgroup.procs", "1\n")]),
+            top.make_cgroup("root", &[("cgroup.procs", "1\n")]),
         );
-        refuse_inner_processes(&root).unwrap();
+        refuse_internal_processes(&root).unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! The values that limits have: amounts, CPU time and weights, on the scale of either
-//! version.
+//! The values that limits have: amounts, CPU time and weights. Converts them to the
+//! scale of either version.
 
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
@@ -15,21 +15,21 @@ pub enum Max {
 }
 
 impl Max {
-    /// The limits of memory in bytes. The kernel counts memory in pages; with less than
-    /// a page nothing could start.
+    /// The memory limits that are valid, in bytes. The kernel counts memory in pages,
+    /// and with less than a page no process could start.
     pub const BYTES: RangeInclusive<u64> = 4096..=u64::MAX;
-    /// The limits of processes. pids.max takes at most PID_MAX_LIMIT
+    /// The process limits that are valid. pids.max takes at most PID_MAX_LIMIT
     /// (proc_sys_kernel(5), pid_max).
     pub const PROCESSES: RangeInclusive<u64> = 1..=4_194_304;
 
-    /// Reads `-1` and `max` as no limit, and anything else by `number`.
+    /// Reads `-1` and `max` as no limit, and anything else with `parse_number`.
     pub(crate) fn parse<E>(
         text: &str,
-        number: impl FnOnce(&str) -> Result<u64, E>,
+        parse_number: impl FnOnce(&str) -> Result<u64, E>,
     ) -> Result<Self, E> {
         match text {
             "-1" | "max" => Ok(Max::Unlimited),
-            text => number(text).map(Max::At),
+            text => parse_number(text).map(Max::At),
         }
     }
 
@@ -90,7 +90,7 @@ pub struct Cpus {
 impl Cpus {
     /// The period in microseconds: 100 ms, the kernel's default (sched-bwc.rst).
     pub const PERIOD: u64 = 100_000;
-    /// The quotas. The kernel accepts none below 1 ms.
+    /// The quotas that are valid, in microseconds. The kernel accepts none below 1 ms.
     pub const QUOTAS: RangeInclusive<u64> = 1_000..=65_536 * Self::PERIOD;
     /// The periods that the kernel accepts: 1 ms to 1 s.
     pub const PERIODS: RangeInclusive<u64> = 1_000..=1_000_000;
@@ -100,8 +100,8 @@ impl Cpus {
         format!("{} {}", self.quota, self.period)
     }
 
-    /// Returns the number of CPUs that would be busy all the time; infinity without a
-    /// limit.
+    /// Returns the number of CPUs that the quota keeps busy all the time. Without a
+    /// limit it is infinity.
     pub fn count(self) -> f64 {
         match self.quota {
             Max::At(quota) => quota as f64 / self.period as f64,
@@ -115,8 +115,8 @@ impl FromStr for Cpus {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let rule = "a number of CPUs is at least 0.01: 0.5, 2";
-        let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
-        let cpus = text.parse::<f64>().ok().filter(|_| plain).ok_or(rule)?;
+        let is_plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+        let cpus = text.parse::<f64>().ok().filter(|_| is_plain).ok_or(rule)?;
         let quota = (cpus * Self::PERIOD as f64).round() as u64;
         let cpus = Cpus { quota: Max::At(quota), period: Self::PERIOD };
         Self::QUOTAS.contains(&quota).then_some(cpus).ok_or(rule.into())
@@ -133,7 +133,8 @@ impl CpuShares {
 
     /// Converts the share to the scale of cgroup v2: 1 to 10000, 100 by default.
     ///
-    /// The curve maps both ends and the default: 2 → 1, 1024 → 100, 262144 → 10000.
+    /// The curve maps both ends of the range, and the default: 2 → 1, 1024 → 100,
+    /// 262144 → 10000.
     /// The OCI runtimes use it since runc 1.3.2 and crun 1.23 ([crun
     /// #1721](https://github.com/containers/crun/issues/1721)). The straight line that
     /// they used before turned 1024 into 39.
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(swap(Max::At(150), Max::At(128)), Max::At(22));
         assert_eq!(swap(Max::At(128), Max::At(128)), Max::At(0));
         assert_eq!(swap(Max::Unlimited, Max::At(128)), Max::Unlimited);
-        // `Limits::check` refuses this one. Without it the limit would still hold.
+        // `Limits::check` refuses these limits. The kernel would accept them.
         assert_eq!(swap(Max::At(150), Max::Unlimited), Max::At(150));
     }
 

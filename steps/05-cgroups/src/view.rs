@@ -16,13 +16,13 @@ use crate::directory::Directory;
 const MOUNT_POINT: &str = "/sys/fs/cgroup";
 
 // ANCHOR: view
-/// Makes the cgroup of the calling process the top of the cgroups that it can see. The
-/// child calls it once it is in its cgroup.
+/// Makes the cgroup of the calling process the top of the cgroups that the process can
+/// see. The child calls this function once it is in its cgroup.
 ///
 /// # Errors
 /// When unshare(2) fails.
 // Task 5.3: cgroup_namespaces(7): the cgroup of the caller becomes the root of the new
-// namespace. At clone(2) that would be the parent's cgroup.
+// namespace. With clone(2), that would be the cgroup of the parent process.
 pub fn unshare_namespace() -> Result<()> {
     kit::call(
         "its cgroup becomes the top of its view",
@@ -34,8 +34,9 @@ pub fn unshare_namespace() -> Result<()> {
 
 impl Cgroup {
     /// Mounts the cgroup read-only at /sys/fs/cgroup, so that the container can read
-    /// its limits and not change them. The child calls it. Root in the container can
-    /// still mount it writable, until step 9 takes CAP_SYS_ADMIN away.
+    /// its limits and not change them. The child calls this function. Until step 9
+    /// takes CAP_SYS_ADMIN away, uid 0 in the container can still mount the cgroup
+    /// writable.
     ///
     /// # Errors
     /// When a mount fails.
@@ -43,7 +44,7 @@ impl Cgroup {
         let target = inside::own_directory(root, MOUNT_POINT)?;
         match self.directories() {
             [only] if only.version() == Version::V2 => {
-                view(only)?.attach(&target, MOUNT_POINT)
+                bind_read_only(only)?.attach(&target, MOUNT_POINT)
             }
             directories => show_each(root, &target, directories),
         }
@@ -66,7 +67,7 @@ fn show_each(
         "room for a directory for each hierarchy",
     )?;
     for directory in directories {
-        let name = name(directory)?;
+        let name = directory_name(directory)?;
         kit::call("the mount point of this hierarchy", "mkdirat", name, || {
             mkdirat(&tmpfs, name, Mode::from(0o755))
         })?;
@@ -74,22 +75,23 @@ fn show_each(
     tmpfs.set(Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
     tmpfs.attach(target, MOUNT_POINT)?;
     for directory in directories {
-        let path = format!("{MOUNT_POINT}/{}", name(directory)?);
-        view(directory)?.attach(&inside::own_directory(root, &path)?, &path)?;
+        let path = format!("{MOUNT_POINT}/{}", directory_name(directory)?);
+        bind_read_only(directory)?
+            .attach(&inside::own_directory(root, &path)?, &path)?;
     }
     Ok(())
 }
 
 /// Makes a read-only mount of this cgroup and the cgroups below it.
-fn view(directory: &Directory) -> Result<Detached> {
-    let view = Detached::bind(directory.path(), Recursion::Alone)?;
-    view.set(NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
-    Ok(view)
+fn bind_read_only(directory: &Directory) -> Result<Detached> {
+    let mount = Detached::bind(directory.path(), Recursion::Alone)?;
+    mount.set(NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
+    Ok(mount)
 }
 
 /// Returns the name of the directory for a hierarchy: `memory`, `cpu,cpuacct`,
 /// `unified`.
-fn name(directory: &Directory) -> Result<&str> {
+fn directory_name(directory: &Directory) -> Result<&str> {
     let mount_point = &directory.hierarchy.mount_point;
     let name = mount_point.file_name().and_then(|name| name.to_str());
     name.ok_or_else(|| {

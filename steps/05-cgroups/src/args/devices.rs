@@ -10,7 +10,8 @@ use crate::limits::Limits;
 use crate::size::Size;
 use crate::values::Max;
 
-/// The options that limit the rate of block devices. Each may be given for several.
+/// The options that limit the rate of block devices. Each may be given several times,
+/// for different devices.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct DeviceArgs {
     /// Bytes that it may read from a device each second (/dev/sda:10m)
@@ -40,10 +41,10 @@ impl<T: FromStr> FromStr for Rate<T> {
     fn from_str(text: &str) -> Result<Self, String> {
         // The names in /dev/disk/by-path have colons.
         let parts = text.rsplit_once(':').filter(|(path, _)| !path.is_empty());
-        let read = parts.and_then(|(path, rate)| {
+        let parsed = parts.and_then(|(path, rate)| {
             Some(Rate { path: path.into(), rate: rate.parse().ok()? })
         });
-        read.ok_or_else(|| {
+        parsed.ok_or_else(|| {
             "a rate is the path of a device and a number, in bytes with a unit: \
              /dev/sda:10m, in operations without: /dev/sda:1000"
                 .into()
@@ -95,6 +96,6 @@ mod tests {
         {
             assert!(rate(text).is_err(), "{text}");
         }
-        assert!("/dev/sda:1m".parse::<Rate<u64>>().is_err(), "no unit of operations");
+        assert!("/dev/sda:1m".parse::<Rate<u64>>().is_err(), "operations have no unit");
     }
 }

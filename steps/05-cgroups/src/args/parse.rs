@@ -26,7 +26,7 @@ pub(super) fn pids(text: &str) -> Result<Max, String> {
     Max::parse(text, |text| number(text, Max::PROCESSES, rule))
 }
 
-/// Reads `--cpus`. 0 is a quota of 0.
+/// Reads `--cpus`. `0` becomes a quota of 0, which sets no limit.
 pub(super) fn cpus(text: &str) -> Result<Cpus, String> {
     match text {
         "0" => Ok(Cpus { quota: Max::At(0), period: Cpus::PERIOD }),
