@@ -12,8 +12,8 @@ use crate::namespace::Ids;
 use crate::plan;
 
 /// Runs `work` as root, or, if the caller is not root, as root of a new user namespace.
-/// Only in such a namespace can an ordinary user's process create, read and remove files
-/// of the user's subordinate ids. The `helpers` write the maps of the namespace.
+/// Only in such a namespace can an ordinary user's process create, read and remove
+/// files of the user's subordinate ids. The `helpers` write the maps of the namespace.
 ///
 /// # Errors
 /// The error of `work`, and the kernel's when it refuses the namespace.

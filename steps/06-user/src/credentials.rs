@@ -54,8 +54,8 @@ impl Ids {
     /// In the child, last: becomes the user that the command runs as.
     ///
     /// # Errors
-    /// When the account's uid, its gid or one of its supplementary groups is not mapped.
-    /// The kernel's error, from one of the calls.
+    /// When the account's uid, its gid or one of its supplementary groups is not
+    /// mapped. The kernel's error, from one of the calls.
     pub fn become_user(&self, account: &Account, parent: &Channel) -> Result<()> {
         if account == self.first_user() {
             return Ok(());

@@ -10,7 +10,7 @@ use crate::subid::{self, FULL_RANGE, SUBGID, SUBUID, SubidRange};
 /// SUB_UID_MAX.
 const SUBORDINATE_IDS: std::ops::Range<u32> = 100_000..600_100_000;
 
-/// Returns the hint that tells the caller how to get all the subordinate ids that images
+/// Returns the hint that tells the caller how to get the subordinate ids that images
 /// may use.
 pub fn how_to_get_ids(helpers: &Helpers) -> String {
     let (uids, gids) = subid::of_caller().unwrap_or_default();

@@ -75,8 +75,8 @@ impl Ids {
         self.maps.as_ref().is_some_and(|maps| maps.is_replaceable)
     }
 
-    /// The ranges of host ids that the maps use: the first id of each, and the number of
-    /// its ids.
+    /// The ranges of host ids that the maps use: the first id of each range, and the
+    /// number of its ids.
     pub(crate) fn outside(&self) -> Vec<(u32, u32)> {
         let maps = self.maps.iter().flat_map(|maps| [&maps.uids, &maps.gids]);
         maps.flat_map(IdMap::ranges).map(|range| (range.outside, range.size)).collect()
@@ -130,9 +130,9 @@ impl Ids {
         self.maps.as_ref().is_some_and(|maps| maps.writer == Writer::Root)
     }
 
-    /// In the parent, as root: opens a view of the root file system. [`Ids::write`] maps
-    /// the owners of its files. A caller who is not root may not map owners, and need
-    /// not: the files belong to the caller, who is root inside.
+    /// In the parent, as root: opens a view of the root file system. [`Ids::write`]
+    /// maps the owners of its files. A caller who is not root may not map owners, and
+    /// need not: the files belong to the caller, who is root inside.
     ///
     /// # Errors
     /// When the directory does not exist.
@@ -158,8 +158,8 @@ impl Ids {
         child_opens_it.then(|| RootView::open_here(rootfs)).transpose()
     }
 
-    /// In the parent, as root: makes mounts of the volumes that only root can reach. Does
-    /// nothing for another caller, since the child has the same rights.
+    /// In the parent, as root: makes mounts of the volumes that only root can reach.
+    /// Does nothing for another caller, since the child has the same rights.
     ///
     /// # Errors
     /// As [`mount::copy_sources`].

@@ -1,7 +1,7 @@
-//! The caller's pipes, as the standard streams of a container that runs as another user.
-//! Programs also open these streams by name: `> /dev/stdout`, and the log files of nginx
-//! and apache, which are links to it. The kernel then compares the user with the owner
-//! of the pipe, who is the caller: proc_pid_fd(5).
+//! The caller's pipes, as the standard streams of a container that runs as another
+//! user. Programs also open these streams by name: `> /dev/stdout`, and the log files
+//! of nginx and apache, which are links to it. The kernel then compares the user with
+//! the owner of the pipe, who is the caller: proc_pid_fd(5).
 
 use std::os::fd::BorrowedFd;
 
