@@ -1,4 +1,4 @@
-//! The promises of the steps below, without root.
+//! The features of the steps below also work without root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -74,13 +74,13 @@ fn only_devices_and_a_read_only_sys_are_mounted_from_the_host() {
     for line in &mounts {
         let (point, options) =
             (host::mount_point(line), line.split(' ').nth(5).unwrap());
-        let known = ["/", "/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"]
+        let is_own = ["/", "/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"]
             .contains(&point);
-        let device = ["null", "zero", "full", "random", "urandom", "tty"];
+        let devices = ["null", "zero", "full", "random", "urandom", "tty"];
         let is_device =
-            point.strip_prefix("/dev/").is_some_and(|name| device.contains(&name));
+            point.strip_prefix("/dev/").is_some_and(|name| devices.contains(&name));
         let is_sys = point == "/sys" || point.starts_with("/sys/");
-        assert!(known || is_device || is_sys, "{line}");
+        assert!(is_own || is_device || is_sys, "{line}");
         assert!(!is_sys || options.split(',').any(|option| option == "ro"), "{line}");
     }
     let root = host::mount_at(running.pid, "/").unwrap();
@@ -181,8 +181,9 @@ fn when_the_runtime_is_killed_all_processes_die() {
         running.wait_for("ready");
         let namespace = host::namespace(running.pid, "pid");
         running.kill_runtime();
-        let gone = || host::processes_in("pid", &namespace).is_empty().then_some(());
-        eventually(gone)
+        let all_have_died =
+            || host::processes_in("pid", &namespace).is_empty().then_some(());
+        eventually(all_have_died)
             .unwrap_or_else(|| panic!("{options:?}: all die with the runtime"));
         let ran =
             user.call(["gc", "--run-dir", user.bench().run_dirs().to_str().unwrap()]);
@@ -205,8 +206,13 @@ fn as_root_when_the_runtime_is_killed_the_users_processes_die() {
     }
 }
 
-/// Runs a script without --run-dir. The script sees the user's directory as /host.
-fn without_run_dir(user: &mut User, env: &[&str], script: &str) -> kiste_tests::Ran {
+/// Runs a script in a container, without the option --run-dir. The script sees the
+/// user's directory as /host.
+fn run_without_run_dir_option(
+    user: &mut User,
+    env: &[&str],
+    script: &str,
+) -> kiste_tests::Ran {
     user.as_user = [&["env", "-u", "XDG_RUNTIME_DIR"], env]
         .concat()
         .into_iter()
@@ -225,52 +231,53 @@ fn the_run_directory_belongs_to_the_user() {
         format!("XDG_RUNTIME_DIR={}", dir.display()),
         format!("TMPDIR={}", dir.display()),
     );
-    for (env, place) in [
+    for (env, name) in [
         (&[&*xdg, "TMPDIR=/nonexistent"][..], "kiste".to_owned()),
         (&[&*tmp], format!("kiste-run-{}", user.uid)),
         (&[&*tmp, "XDG_RUNTIME_DIR="], format!("kiste-run-{}", user.uid)),
     ] {
         let script = format!(
-            "[ \"$(ls /host/{place})\" = \"$(hostname)\" ] && echo there; stat -c %a /host/{place}"
+            "[ \"$(ls /host/{name})\" = \"$(hostname)\" ] && echo there; stat -c %a /host/{name}"
         );
-        let ran = without_run_dir(&mut user, env, &script);
+        let ran = run_without_run_dir_option(&mut user, env, &script);
         assert_eq!(ran.exits(0).out, "there\n1700\n", "{env:?}");
-        assert!(!dir.join(place).exists(), "{env:?}: no run directory is left");
+        assert!(!dir.join(name).exists(), "{env:?}: no run directory is left");
     }
 }
 
-/// Every user can make a directory in /tmp. A directory of one user must not decide
-/// which containers `gc` of another user kills and removes.
+/// Every user can make a directory in /tmp. `gc` must not kill or remove containers
+/// because another user's directory lists them.
 #[test]
 fn a_run_directory_of_another_user_is_refused() {
     let Some(mut user) = without_ranges() else { return };
     let tmp = format!("TMPDIR={}", user.dir().display());
-    let place = user.dir().join(format!("kiste-run-{}", user.uid));
-    fs::create_dir(&place).unwrap();
+    let run_dir = user.dir().join(format!("kiste-run-{}", user.uid));
+    fs::create_dir(&run_dir).unwrap();
     for (mode, uid, what) in [
         (0o700, 59_712, "Permission denied"),
         (0o777, 59_712, "belongs to uid 59712"),
         (0o755, 0, ""),
     ] {
-        std::os::unix::fs::chown(&place, Some(uid), None).unwrap();
-        fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
-        let ran = without_run_dir(&mut user, &[&tmp], "echo it runs");
+        std::os::unix::fs::chown(&run_dir, Some(uid), None).unwrap();
+        fs::set_permissions(&run_dir, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = run_without_run_dir_option(&mut user, &[&tmp], "echo it runs");
         ran.exits(125).complains(what).complains("kiste-run-");
         assert!(ran.out.is_empty() && !ran.err.contains("sudo") || uid == 0, "{ran:?}");
-        // Nobody but the user can make a name in the user's home.
+        // Kiste then uses a directory in the user's home, where no other user can
+        // create files.
         let home = user.dir().join("home");
         let _ = fs::create_dir(&home);
         user.give(&home);
         let env = [&*tmp, &format!("HOME={}", home.display())];
         let script = "[ \"$(ls /host/home/.local/state/kiste)\" = \"$(hostname)\" ] && stat -c %a /host/home/.local /host/home/.local/state/kiste";
-        without_run_dir(&mut user, &env, script).prints("700\n1700");
+        run_without_run_dir_option(&mut user, &env, script).prints("700\n1700");
         assert!(!home.join(".local/state/kiste").exists(), "nothing is left");
     }
-    user.give(&place);
-    fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).unwrap();
-    let ran = without_run_dir(&mut user, &[&tmp], "echo it runs");
+    user.give(&run_dir);
+    fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o777)).unwrap();
+    let ran = run_without_run_dir_option(&mut user, &[&tmp], "echo it runs");
     ran.exits(125).complains("others can write to");
-    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&run_dir).unwrap().count(), 0);
 }
 
 #[test]

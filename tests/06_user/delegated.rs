@@ -8,11 +8,11 @@ use kiste_tests::{User, eventually, host};
 
 use crate::this_step;
 
-/// A cgroup that root has delegated to a user. The user's processes start in a leaf of
-/// it. Dropping it removes the cgroup.
+/// A user, and a cgroup that root has delegated to that user. The user's processes
+/// start in the child cgroup `leaf`. When this is dropped, both cgroups are removed.
 struct Delegated {
     user: User,
-    top: PathBuf,
+    cgroup: PathBuf,
 }
 
 impl Delegated {
@@ -23,10 +23,10 @@ impl Delegated {
             .into_iter()
             .find(|mount| mount.join("cgroup.controllers").exists())?;
         fs::write(mount.join("cgroup.subtree_control"), "+memory +pids").unwrap();
-        let top = mount.join(format!("{}-user", user.bench().cgroup_parent()));
-        fs::create_dir(&top).unwrap();
-        fs::create_dir(top.join("leaf")).unwrap();
-        for place in [
+        let cgroup = mount.join(format!("{}-user", user.bench().cgroup_parent()));
+        fs::create_dir(&cgroup).unwrap();
+        fs::create_dir(cgroup.join("leaf")).unwrap();
+        for file in [
             "",
             "cgroup.procs",
             "cgroup.subtree_control",
@@ -34,17 +34,17 @@ impl Delegated {
             "leaf",
             "leaf/cgroup.procs",
         ] {
-            user.give(&top.join(place));
+            user.give(&cgroup.join(file));
         }
         let script =
-            format!("echo $$ > {}/leaf/cgroup.procs && exec \"$@\"", top.display());
+            format!("echo $$ > {}/leaf/cgroup.procs && exec \"$@\"", cgroup.display());
         user.as_root = ["sh", "-c", &script, "sh"].map(String::from).to_vec();
-        Some(Delegated { user, top })
+        Some(Delegated { user, cgroup })
     }
 
     /// Returns the names of the cgroups in the delegated cgroup.
     fn cgroups(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.top).unwrap().map(Result::unwrap);
+        let entries = fs::read_dir(&self.cgroup).unwrap().map(Result::unwrap);
         let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
         directories.map(|entry| entry.file_name().into_string().unwrap()).collect()
     }
@@ -52,7 +52,7 @@ impl Delegated {
 
 impl Drop for Delegated {
     fn drop(&mut self) {
-        for cgroup in [self.top.join("leaf"), self.top.clone()] {
+        for cgroup in [self.cgroup.join("leaf"), self.cgroup.clone()] {
             let removed = eventually(|| fs::remove_dir(&cgroup).ok());
             assert!(
                 removed.is_some() || std::thread::panicking(),
@@ -77,7 +77,7 @@ fn a_limit_holds_in_a_delegated_cgroup_and_the_containers_cgroup_is_removed() {
         );
         assert_eq!(host::cgroup_value(running.pid, "pids.max").as_deref(), Some("20"));
         let file = host::cgroup_file(running.pid, "memory.max").unwrap();
-        assert!(file.starts_with(&delegated.top), "{}", file.display());
+        assert!(file.starts_with(&delegated.cgroup), "{}", file.display());
         drop(running);
         assert_eq!(delegated.cgroups(), ["leaf"], "{more:?}");
     }
@@ -94,11 +94,11 @@ fn a_limit_holds_in_a_delegated_cgroup_and_the_containers_cgroup_is_removed() {
 fn doctor_says_which_limits_are_delegated() {
     let Some(delegated) = Delegated::make() else { return };
     let ran = delegated.user.call(["doctor"]);
-    let at = delegated.top.display();
+    let at = delegated.cgroup.display();
     for name in ["cgroup-memory", "cgroup-pids", "cgroup-freeze"] {
         let line = ran.exits(0).out.lines().find(|line| line.contains(name)).unwrap();
-        let told = format!("delegated to you at {at}");
-        assert!(line.starts_with("ok") && line.ends_with(&told), "{line}");
+        let end = format!("delegated to you at {at}");
+        assert!(line.starts_with("ok") && line.ends_with(&end), "{line}");
     }
 }
 

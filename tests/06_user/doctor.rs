@@ -87,7 +87,7 @@ fn a_user_without_ranges_is_told_how_to_get_them() {
     );
 }
 
-/// The limits of the host's cgroups are not his, so no check of them is ok.
+/// The user may not set limits in the host's cgroups, so no check of a limit is ok.
 #[test]
 fn a_user_to_whom_nothing_is_delegated_is_told_that_no_limit_can_be_set() {
     let Some(mut user) = without_ranges() else { return };
@@ -117,9 +117,9 @@ fn short_ranges_and_missing_ones_have_different_messages() {
         let Some(user) = User::with_files(this_step(), &[], subuid, subgid) else {
             return;
         };
-        let (its, found, fix) =
+        let (actual, found, fix) =
             verdict_found_and_fix(user.call(JSON).exits(0), "subids");
-        assert!(its == verdict && found.contains(what), "{its}: {found}");
+        assert!(actual == verdict && found.contains(what), "{actual}: {found}");
         assert_eq!(
             fix.contains(&format!("100000-165535 {NAME}")),
             verdict == "missing",
@@ -149,16 +149,20 @@ const NO_USER_NAMESPACES: &str =
 #[test]
 fn a_host_that_forbids_user_namespaces_fails_with_the_sysctl_and_the_fix() {
     let Some(bench) = root() else { return };
-    let forbidden =
+    let without_user_namespaces =
         ["unshare", "--user", "--map-root-user", "sh", "-c", NO_USER_NAMESPACES, "sh"];
-    let ran = bench.call_by(&forbidden, JSON);
+    let ran = bench.call_by(&without_user_namespaces, JSON);
     let (verdict, found, fix) = verdict_found_and_fix(ran.exits(1), "user-namespace");
     assert_eq!(
         (verdict.as_str(), found.as_str()),
         ("fails", "user.max_user_namespaces is 0")
     );
     assert!(fix.contains("sysctl -w user.max_user_namespaces=15000"), "{fix}");
-    let ran = bench.run_by(&forbidden, &["--userns", "auto"], &["echo", "it runs"]);
+    let ran = bench.run_by(
+        &without_user_namespaces,
+        &["--userns", "auto"],
+        &["echo", "it runs"],
+    );
     ran.exits(125);
     assert_eq!(ran.out, "");
 }
@@ -168,7 +172,7 @@ fn a_run_on_a_host_that_forbids_user_namespaces_names_the_limit() {
     let Some(mut user) = without_ranges() else { return };
     let (uid, gid) =
         (format!("--map-user={}", user.uid), format!("--map-group={}", user.gid));
-    let forbidden = [
+    let without_user_namespaces = [
         "unshare",
         "--user",
         &uid,
@@ -179,7 +183,7 @@ fn a_run_on_a_host_that_forbids_user_namespaces_names_the_limit() {
         NO_USER_NAMESPACES,
         "sh",
     ];
-    user.as_user = forbidden.map(String::from).to_vec();
+    user.as_user = without_user_namespaces.map(String::from).to_vec();
     let ran = user.run(&[], &["echo", "it runs"]);
     ran.exits(125)
         .complains("clone3(")

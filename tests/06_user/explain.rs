@@ -5,8 +5,8 @@ use kiste_tests::explain;
 use crate::kernel::is_v2;
 use crate::{root, root_with_idmapped_mounts, with_ranges, without_ranges};
 
-/// The calls that mount all file systems up to /dev. The kernel refuses a new sysfs and
-/// device nodes here.
+/// The calls that mount /, /proc, /sys and /dev. In a user namespace the kernel refuses
+/// a new sysfs and new device nodes.
 const MOUNTS_WITHOUT_ROOT: &str = "
     child   fsmount move_mount fsmount open_tree mount_setattr move_mount
     child   fsmount mknodat move_mount (open_tree move_mount)+ (fsmount move_mount)+
@@ -22,10 +22,10 @@ const CGROUP_V1: &str = "
 const CGROUP_V2: &str = "
     child   open_tree mount_setattr move_mount
 ";
-const ENTER: &str = "
+const ENTER_ROOT: &str = "
     child   fchdir pivot_root umount2 chdir
 ";
-const BECOME: &str = "
+const BECOME_USER: &str = "
     child   setgroups setresgid setresuid prctl
 ";
 const COMMAND: &str = "
@@ -39,7 +39,7 @@ fn explain_narrates_the_calls_for_an_ordinary_user() {
         parent  clone3
         child   prctl setsid mount open_tree setresgid setresuid prctl unshare sethostname mount_setattr move_mount
     ";
-    let list = [list, MOUNTS_WITHOUT_ROOT, NO_CGROUP, ENTER, COMMAND].concat();
+    let list = [list, MOUNTS_WITHOUT_ROOT, NO_CGROUP, ENTER_ROOT, COMMAND].concat();
     // With maps in the options, there is no note.
     let (uid, gid) =
         (format!("--uid-map=0:{}:1", user.uid), format!("--gid-map=0:{}:1", user.gid));
@@ -56,8 +56,16 @@ fn explain_narrates_the_calls_with_subordinate_ids_and_a_user() {
     let console = "
         child   open_tree move_mount
     ";
-    let list = [list, MOUNTS_WITHOUT_ROOT, NO_CGROUP, console, ENTER, BECOME, COMMAND]
-        .concat();
+    let list = [
+        list,
+        MOUNTS_WITHOUT_ROOT,
+        NO_CGROUP,
+        console,
+        ENTER_ROOT,
+        BECOME_USER,
+        COMMAND,
+    ]
+    .concat();
     explain::is_true_of(&mut user, &list, &["-u", "bin", "-t"], &["true"]);
 }
 
@@ -69,7 +77,8 @@ fn explain_narrates_the_calls_with_userns_auto() {
         child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname move_mount
     ";
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };
-    let list = [list, MOUNTS_WITHOUT_ROOT, cgroup, ENTER, BECOME, COMMAND].concat();
+    let list =
+        [list, MOUNTS_WITHOUT_ROOT, cgroup, ENTER_ROOT, BECOME_USER, COMMAND].concat();
     explain::is_true(&bench, &list, &["--userns", "auto", "-u", "bin"], &["true"]);
 }
 
@@ -82,6 +91,6 @@ fn explain_narrates_the_calls_with_the_hosts_ids() {
         child   fsmount move_mount fsmount move_mount fsmount (mknodat)+ move_mount (fsmount move_mount)+
     ";
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };
-    let list = [list, cgroup, ENTER, BECOME, COMMAND].concat();
+    let list = [list, cgroup, ENTER_ROOT, BECOME_USER, COMMAND].concat();
     explain::is_true(&bench, &list, &["-u", "bin"], &["true"]);
 }

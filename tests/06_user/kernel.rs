@@ -14,7 +14,7 @@ pub fn map(pid: i32, kind: &str) -> String {
     tidy(&text)
 }
 
-/// Reduces the space between numbers to one.
+/// Replaces each run of spaces by one space.
 pub fn tidy(text: &str) -> String {
     let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     text.lines().map(line).collect::<Vec<_>>().join("\n")
@@ -41,8 +41,7 @@ pub fn owner(path: &Path) -> (u32, u32) {
     (metadata.uid(), metadata.gid())
 }
 
-/// Lists the files below this directory that belong to the host's root, as user or
-/// group. There must be none.
+/// Lists the files below this directory whose user or group on the disk is root.
 pub fn files_of_host_root(tree: &Path) -> Vec<std::path::PathBuf> {
     let (mut rest, mut found) = (vec![tree.to_path_buf()], Vec::new());
     while let Some(path) = rest.pop() {

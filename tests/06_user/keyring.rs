@@ -25,7 +25,8 @@ fn add_key_and_execute() -> [String; 3] {
     ["perl".into(), "-e".into(), script]
 }
 
-/// Returns a Perl script that prints the content of that key, or `none`.
+/// Returns a Perl script that prints the content of that key, or `none` if it does not
+/// find the key.
 fn print_key() -> String {
     let (_, keyctl) = CALLS;
     format!(
@@ -42,20 +43,20 @@ fn the_container_does_not_have_the_callers_keys() {
     }
     let Some(bench) = root() else { return };
     bench.install(Path::new("/usr/bin/perl"), "perl");
-    let (caller, search) = (add_key_and_execute(), print_key());
+    let (caller, print) = (add_key_and_execute(), print_key());
     let outside = Command::new("perl")
         .args(&caller[1..])
-        .args(["perl", "-e", &search])
+        .args(["perl", "-e", &print])
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&outside.stdout), "secret", "{outside:?}");
 
     let caller = caller.each_ref().map(String::as_str);
-    bench.run_by(&caller, &[], &["/perl", "-e", &search]).prints("none");
-    bench.run_by(&caller, &["-u", "bin"], &["/perl", "-e", &search]).prints("none");
+    bench.run_by(&caller, &[], &["/perl", "-e", &print]).prints("none");
+    bench.run_by(&caller, &["-u", "bin"], &["/perl", "-e", &print]).prints("none");
 
     let Some(mut user) = with_ranges() else { return };
     user.install(Path::new("/usr/bin/perl"), "perl");
     user.as_user = caller.map(String::from).to_vec();
-    user.run(&[], &["/perl", "-e", &search]).prints("none");
+    user.run(&[], &["/perl", "-e", &print]).prints("none");
 }

@@ -46,17 +46,19 @@ fn a_limit_is_also_refused_with_ranges() {
 #[test]
 fn without_a_limit_the_command_runs_in_the_callers_cgroup() {
     let Some(user) = with_ranges() else { return };
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let of_caller = fs::read_to_string("/proc/self/cgroup").unwrap();
     let running = user.start(&[], &["sleep", "100"]);
-    let its = fs::read_to_string(format!("/proc/{}/cgroup", running.pid)).unwrap();
-    assert_eq!(its, own, "the command stays in the caller's cgroup");
+    let of_command =
+        fs::read_to_string(format!("/proc/{}/cgroup", running.pid)).unwrap();
+    assert_eq!(of_command, of_caller, "the command stays in the caller's cgroup");
     drop(running);
     let ran = user.run(&[], &["true"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
 }
 
-/// Starts after a script of root's has changed the mounts that the user sees.
-fn after(user: &mut User, prepare: &str) {
+/// Makes every run of this user begin with `prepare`, a script that runs as root in a
+/// new mount namespace and changes the mounts that the user sees.
+fn prepare_mounts(user: &mut User, prepare: &str) {
     let script = format!("set -e; {prepare}; exec \"$@\"");
     let starter = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
     user.as_root = starter.map(String::from).to_vec();
@@ -64,51 +66,51 @@ fn after(user: &mut User, prepare: &str) {
 }
 
 #[test]
-fn a_cgroup_mount_that_the_user_may_not_look_at_stops_no_start_without_limits() {
+fn a_container_without_limits_starts_although_a_cgroup_mount_is_unreadable() {
     let Some(mut user) = without_ranges() else { return };
     let closed = user.dir().join("closed");
-    let at = closed.join("cgroup");
-    fs::create_dir_all(&at).unwrap();
-    let (closed, at) = (closed.display(), at.display());
+    let point = closed.join("cgroup");
+    fs::create_dir_all(&point).unwrap();
+    let (closed, point) = (closed.display(), point.display());
     let mount = "$(ls -d /sys/fs/cgroup/unified /sys/fs/cgroup | head -n 1)";
     for prepare in [
-        format!("mount --bind {mount} {at}; chmod 700 {closed}; chown 0 {closed}"),
+        format!("mount --bind {mount} {point}; chmod 700 {closed}; chown 0 {closed}"),
         format!(
-            "mount -t tmpfs -o mode=700 none {closed}; mkdir {at}; mount --bind {mount} {at}"
+            "mount -t tmpfs -o mode=700 none {closed}; mkdir {point}; mount --bind {mount} {point}"
         ),
-        // The only one.
+        // Here it is the only mount of cgroups.
         format!(
-            "mount -t tmpfs -o mode=700 none {closed}; mkdir {at}; mount --bind {mount} {at}; umount -R /sys/fs/cgroup"
+            "mount -t tmpfs -o mode=700 none {closed}; mkdir {point}; mount --bind {mount} {point}; umount -R /sys/fs/cgroup"
         ),
     ] {
-        after(&mut user, &prepare);
+        prepare_mounts(&mut user, &prepare);
         user.run(&[], &["echo", "it runs"]).prints("it runs");
         user.run(&["-m", "64m"], &["true"]).exits(125).complains("not delegated");
     }
 }
 
 #[test]
-fn a_mount_point_whose_name_is_not_utf_8_stops_no_start() {
+fn a_container_starts_although_the_name_of_a_mount_point_is_not_utf_8() {
     let Some(mut user) = without_ranges() else { return };
     let dir = user.dir().display().to_string();
     let mount = "mkdir -p $name; mount -t tmpfs none $name";
-    after(&mut user, &format!("cd {dir}; name=$(printf '\\377'); {mount}"));
+    prepare_mounts(&mut user, &format!("cd {dir}; name=$(printf '\\377'); {mount}"));
     user.run(&[], &["echo", "it runs"]).prints("it runs");
 }
 
-/// The container sees no other cgroup, and cannot make one.
+/// The container sees no cgroup of the host, and cannot make one.
 #[test]
 fn no_cgroup_is_visible() {
     let Some(user) = with_ranges() else { return };
     user.sh(&[], "ls -A /sys/fs/cgroup; find /sys/fs/cgroup | wc -l; mkdir /sys/fs/cgroup/x 2>/dev/null || echo refused")
         .prints("1\nrefused");
     let running = user.start(&[], &["sleep", "100"]);
-    let top = host::mount_at(running.pid, "/sys/fs/cgroup")
+    let cover = host::mount_at(running.pid, "/sys/fs/cgroup")
         .expect("a mount covers the host's cgroups");
     assert!(
-        top.contains(" - tmpfs tmpfs ")
-            && top.split(' ').nth(5).unwrap().starts_with("ro"),
-        "{top}"
+        cover.contains(" - tmpfs tmpfs ")
+            && cover.split(' ').nth(5).unwrap().starts_with("ro"),
+        "{cover}"
     );
     drop(running);
     let ran = user.sh(&["-u", "nobody"], "umount /sys/fs/cgroup && ls /sys/fs/cgroup");

@@ -124,12 +124,12 @@ fn ranges_are_found_by_name_and_by_uid_and_all_are_used() {
     assert_eq!(kernel::map(running.pid, "gid"), map(user.gid, GIDS));
 }
 
-/// Administrators lend a user its own id for Docker's userns-remap, and other tools add
-/// lines beside those that are there.
+/// Administrators list a user's own id for Docker's userns-remap, and some tools add a
+/// line for a range that the file has already.
 #[test]
-fn ranges_that_overlap_are_doubled_or_hold_the_users_own_id_are_used_once() {
+fn an_id_that_is_listed_twice_or_is_the_users_own_is_mapped_once() {
     let line = |first: u32, count: u32| format!("{NAME}:{first}:{count}\n");
-    for (lines, rest) in [
+    for (lines, second_range) in [
         (line(59_711, 1) + &line(59_811, 1) + &line(UIDS, 65_536), None),
         (
             line(UIDS, 65_536) + &line(700_000, 10) + &line(UIDS, 65_536),
@@ -151,23 +151,23 @@ fn ranges_that_overlap_are_doubled_or_hold_the_users_own_id_are_used_once() {
         assert!(map.contains(&format!("0 {} 1", user.uid)), "{lines}: {map}");
         assert!(map.contains(&UIDS.to_string()), "{lines}: {map}");
         let has = |(first, count): (u32, u32)| {
-            // a range that continues the one before is one with it
+            // Adjacent ranges are merged into one.
             map.contains(&format!("{first} {count}"))
                 || map.contains(&format!("{UIDS} {}", first + count - UIDS))
         };
-        assert!(rest.is_none_or(has), "{lines}: {map}");
+        assert!(second_range.is_none_or(has), "{lines}: {map}");
     }
 }
 
 /// The kernel takes 340 ranges, and less than 4096 bytes.
 #[test]
-fn of_more_ranges_than_a_map_takes_the_largest_are_used() {
-    let few = |count: u32| -> String {
+fn if_there_are_more_ranges_than_a_map_takes_the_largest_are_used() {
+    let single_ids = |count: u32| -> String {
         let line = |n: u32| format!("{NAME}:{}:1\n", 1_000_000_000 + 2 * n);
         (0..count).map(line).collect()
     };
     for count in [200, 400] {
-        let lines = few(count) + &format!("{NAME}:{UIDS}:65536\n");
+        let lines = single_ids(count) + &format!("{NAME}:{UIDS}:65536\n");
         let Some(user) = User::with_files(this_step(), &["pivot-root"], &lines, &lines)
         else {
             return;
@@ -249,8 +249,8 @@ fn keep_id_with_subordinate_ids_maps_the_other_ids_around_it() {
 #[test]
 fn maps_can_be_given_by_options() {
     let Some(user) = with_ranges() else { return };
-    let own = |own: u32| format!("0:{own}:1");
-    let (uid, gid) = (own(user.uid), own(user.gid));
+    let map_root_to = |id: u32| format!("0:{id}:1");
+    let (uid, gid) = (map_root_to(user.uid), map_root_to(user.gid));
     let (uids, gids) = (format!("1:{}:9", UIDS + 5), format!("1:{}:8", GIDS + 5));
     let options =
         ["--uid-map", &uid, "--uid-map", &uids, "--gid-map", &gid, "--gid-map", &gids];
@@ -331,10 +331,10 @@ fn maps_and_a_mode_contradict_each_other() {
 #[test]
 fn ids_that_are_not_the_callers_are_refused_with_the_helpers_message() {
     let Some(user) = with_ranges() else { return };
-    let own = |own: u32| format!("0:{own}:1");
-    let (uid, gid) = (own(user.uid), own(user.gid));
-    let beyond = |first: u32| format!("1:{first}:65537");
-    let (uids, gids) = (beyond(UIDS), beyond(GIDS));
+    let map_root_to = |id: u32| format!("0:{id}:1");
+    let (uid, gid) = (map_root_to(user.uid), map_root_to(user.gid));
+    let one_too_many = |first: u32| format!("1:{first}:65537");
+    let (uids, gids) = (one_too_many(UIDS), one_too_many(GIDS));
     for (maps, helper) in [
         (
             &["--uid-map", &*uid, "--uid-map", &*uids, "--gid-map", &*gid][..],

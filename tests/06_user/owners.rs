@@ -75,21 +75,21 @@ fn no_run_leaves_a_file_that_belongs_to_the_hosts_root() {
 #[test]
 fn a_set_user_id_program_does_not_become_root_on_the_host() {
     let Some(user) = with_ranges() else { return };
-    user.install(Path::new("/bin/sleep"), "mighty");
+    user.install(Path::new("/bin/sleep"), "set-user-id");
     fs::set_permissions(
-        user.rootfs().join("mighty"),
+        user.rootfs().join("set-user-id"),
         fs::Permissions::from_mode(0o6755),
     )
     .unwrap();
-    let running = user.start(&["-u", "1000:1001"], &["/mighty", "100"]);
-    let (own, root) = (UIDS + 999, user.uid);
+    let running = user.start(&["-u", "1000:1001"], &["/set-user-id", "100"]);
+    let (real, effective) = (UIDS + 999, user.uid);
     assert_eq!(
         ids(running.pid, "Uid"),
-        [own, root, root, root],
+        [real, effective, effective, effective],
         "root inside is the caller"
     );
-    let (own, root) = (GIDS + 1000, user.gid);
-    assert_eq!(ids(running.pid, "Gid"), [own, root, root, root]);
+    let (real, effective) = (GIDS + 1000, user.gid);
+    assert_eq!(ids(running.pid, "Gid"), [real, effective, effective, effective]);
 }
 
 /// The host's root is not mapped, so a set-user-ID program that belongs to it has no
@@ -97,12 +97,12 @@ fn a_set_user_id_program_does_not_become_root_on_the_host() {
 #[test]
 fn a_set_user_id_program_of_the_hosts_root_has_no_effect() {
     let Some(user) = without_ranges() else { return };
-    user.install(Path::new("/bin/sleep"), "mighty");
-    let mighty = user.rootfs().join("mighty");
-    std::os::unix::fs::chown(&mighty, Some(0), Some(0)).unwrap();
-    fs::set_permissions(&mighty, fs::Permissions::from_mode(0o6755)).unwrap();
+    user.install(Path::new("/bin/sleep"), "set-user-id");
+    let program = user.rootfs().join("set-user-id");
+    std::os::unix::fs::chown(&program, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o6755)).unwrap();
     for mode in ["auto", "keep-id"] {
-        let running = user.start(&["--userns", mode], &["/mighty", "100"]);
+        let running = user.start(&["--userns", mode], &["/set-user-id", "100"]);
         assert_eq!(ids(running.pid, "Uid"), [user.uid; 4]);
         assert_eq!(ids(running.pid, "Gid"), [user.gid; 4]);
     }

@@ -69,7 +69,7 @@ fn with_userns_auto_root_inside_is_no_user_of_the_host() {
     assert_ne!(firsts[0], firsts[1]);
 }
 
-/// Another container, which has noted all ids but the last 65536.
+/// Here another container has noted all ids but the last 65536.
 #[test]
 fn ids_that_another_container_has_are_not_taken() {
     let Some(bench) = root_with_idmapped_mounts() else { return };
@@ -88,7 +88,7 @@ fn ids_that_another_container_has_are_not_taken() {
     assert_eq!(
         first_host_id(bench.start(&auto, &SLEEP).pid),
         last,
-        "they are free again"
+        "the ids are free again"
     );
     fs::remove_dir_all(other).unwrap();
 }
@@ -247,13 +247,13 @@ fn with_userns_auto_no_device_of_the_image_can_be_opened() {
 #[test]
 fn a_user_has_neither_capabilities_nor_groups_of_the_caller() {
     let Some(bench) = root() else { return };
-    let kept = [
+    let with_capabilities = [
         "setpriv",
         "--groups=4",
         "--inh-caps=+chown,+setuid",
         "--ambient-caps=+chown,+setuid",
     ];
-    for caller in [&["setpriv", "--groups=4,24"][..], &kept] {
+    for caller in [&["setpriv", "--groups=4,24"][..], &with_capabilities] {
         let running = bench.start_by(caller, &["-u", "bin"], &SLEEP);
         assert_eq!(ids(running.pid, "Uid"), [1; 4]);
         assert_eq!(ids(running.pid, "Gid"), [1; 4]);

@@ -1,6 +1,6 @@
-//! If no cgroup is delegated, Kiste asks the user's systemd for a scope. No systemd
-//! runs here: a service on a real bus answers as systemd does, and makes the cgroup
-//! that systemd would make.
+//! If no cgroup is delegated, Kiste asks the user's systemd for a scope. In these
+//! tests a service on a real bus takes the place of systemd: it answers as systemd
+//! does, and makes the cgroup that systemd would make.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -17,14 +17,14 @@ use crate::this_step;
 
 /// The variable that makes a process act as systemd. Its value is the cgroup below
 /// which the process makes scopes.
-const FAKE: &str = "KISTE_TEST_FAKE_SYSTEMD";
+const FAKE_SYSTEMD: &str = "KISTE_TEST_FAKE_SYSTEMD";
 
 #[test]
 fn a_limit_gets_a_scope_from_systemd_and_holds_in_it() {
-    if let Ok(base) = std::env::var(FAKE) {
-        return serve(Path::new(&base));
+    if let Ok(base) = std::env::var(FAKE_SYSTEMD) {
+        return serve_as_systemd(Path::new(&base));
     }
-    // The bus looks up the names of its clients.
+    // The bus looks up the user name of each client, so the user needs one.
     let Some(mut user) =
         User::with_ranges(this_step(), &["pivot-root", "user-namespace", "cgroup-v2"])
     else {
@@ -61,7 +61,8 @@ fn a_limit_gets_a_scope_from_systemd_and_holds_in_it() {
     assert_eq!(ran.out, "");
 }
 
-/// A session bus with our systemd on it, and the cgroup below which it makes scopes.
+/// A session bus with the fake systemd on it, and the cgroup below which it makes
+/// scopes.
 struct Session {
     base: PathBuf,
     address: String,
@@ -98,14 +99,14 @@ impl Session {
                 "systemd::a_limit_gets_a_scope_from_systemd_and_holds_in_it",
                 "--nocapture",
             ])
-            .env(FAKE, format!("{}", base.display()))
+            .env(FAKE_SYSTEMD, format!("{}", base.display()))
             .env("KISTE_TEST_USER", format!("{}:{}", user.uid, user.gid))
             .env("DBUS_SESSION_BUS_ADDRESS", &address)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
         eventually(|| base.join("ready").exists().then_some(()))
-            .expect("our systemd is on the bus");
+            .expect("the fake systemd is on the bus");
         Session { base, address, bus, systemd }
     }
 }
@@ -116,8 +117,8 @@ impl Drop for Session {
             let _ = process.kill();
             let _ = process.wait();
         }
-        // As systemd does when the last process of a scope has ended.
-        let removed = eventually(|| remove(&self.base).then_some(()));
+        // systemd removes a scope when its last process has ended. Here the test does.
+        let removed = eventually(|| remove_cgroups(&self.base).then_some(()));
         assert!(
             removed.is_some() || std::thread::panicking(),
             "left: {}",
@@ -126,11 +127,11 @@ impl Drop for Session {
     }
 }
 
-fn remove(cgroup: &Path) -> bool {
+fn remove_cgroups(cgroup: &Path) -> bool {
     let below =
         fs::read_dir(cgroup).into_iter().flatten().flatten().map(|entry| entry.path());
     for path in below.filter(|path| path.is_dir()) {
-        remove(&path);
+        remove_cgroups(&path);
     }
     fs::remove_dir(cgroup).is_ok()
 }
@@ -144,7 +145,7 @@ enum Property {
 }
 
 /// Serves the part of org.freedesktop.systemd1(5) that a scope needs.
-fn serve(base: &Path) {
+fn serve_as_systemd(base: &Path) {
     let mut bus =
         DuplexConn::connect_to_bus(rustbus::get_session_bus_path().unwrap(), false)
             .unwrap();
@@ -188,16 +189,16 @@ fn start_scope(scope: &Path, properties: &[(&str, Property)]) {
     let (uid, gid) = user.split_once(':').unwrap();
     let (uid, gid) = (uid.parse().ok(), gid.parse().ok());
     fs::create_dir(scope).unwrap();
-    let is = |wanted: &str| {
+    let property = |wanted: &str| {
         properties.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value)
     };
-    if let Some(Property::Flag(true)) = is("Delegate") {
+    if let Some(Property::Flag(true)) = property("Delegate") {
         chown(scope, uid, gid).unwrap();
         for file in ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
             chown(scope.join(file), uid, gid).unwrap();
         }
     }
-    let Some(Property::Numbers(pids)) = is("PIDs") else {
+    let Some(Property::Numbers(pids)) = property("PIDs") else {
         panic!("a scope without processes")
     };
     pids.iter().for_each(|pid| {

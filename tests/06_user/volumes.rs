@@ -1,5 +1,5 @@
-//! Volumes and the root file system are the caller's choice. They are found with the caller's rights, also where
-//! the container's root may not go.
+//! The caller names the volumes and the root file system, so Kiste opens them with the
+//! caller's rights, even where the container's root may not go.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -33,7 +33,7 @@ fn volume(source: impl AsRef<Path>) -> String {
 const SHOW: [&str; 2] = ["cat", "/mnt/file"];
 
 #[test]
-fn ids_of_its_own_reach_volumes_that_only_the_hosts_root_can_reach() {
+fn with_userns_auto_volumes_that_only_the_hosts_root_can_reach_are_mounted() {
     let Some(bench) = root_with_idmapped_mounts() else { return };
     for (name, owner) in [("of-root", (0, 0)), ("of-another", (59_711, 59_811))] {
         let above = bench.dir().join(name);
@@ -51,7 +51,7 @@ fn ids_of_its_own_reach_volumes_that_only_the_hosts_root_can_reach() {
 }
 
 #[test]
-fn no_mount_made_in_such_a_container_reaches_the_host() {
+fn no_mount_made_in_a_container_with_such_a_volume_reaches_the_host() {
     let Some(bench) = root_with_idmapped_mounts() else { return };
     let host = Distribution::start();
     let above = bench.dir().join("of-another");
@@ -83,21 +83,25 @@ fn an_ordinary_user_reaches_volumes_below_a_directory_of_its_own() {
     }
 }
 
-/// Inside, the caller's supplementary groups are given up where they can be.
+/// The command does not have the caller's supplementary groups, so the volume is opened
+/// before they are given up.
 #[test]
 fn an_ordinary_user_reaches_volumes_through_a_supplementary_group() {
     let Some(user) = with_ranges() else { return };
     let above = user.dir().join("of-group");
     let source = closed_directory(&above, (0, GROUP), 0o750);
     let options = ["-v", &volume(&source)];
-    let with = in_groups(&user, &format!("--groups={GROUP}"), &options, &SHOW);
-    assert_eq!(String::from_utf8_lossy(&with.stdout), "ours", "{with:?}");
-    let without = in_groups(&user, "--clear-groups", &options, &SHOW);
-    let said = String::from_utf8_lossy(&without.stderr);
-    assert!(without.status.code() == Some(125) && said.contains("EACCES"), "{said}");
+    let as_member = in_groups(&user, &format!("--groups={GROUP}"), &options, &SHOW);
+    assert_eq!(String::from_utf8_lossy(&as_member.stdout), "ours", "{as_member:?}");
+    let as_other = in_groups(&user, "--clear-groups", &options, &SHOW);
+    let stderr = String::from_utf8_lossy(&as_other.stderr);
+    assert!(
+        as_other.status.code() == Some(125) && stderr.contains("EACCES"),
+        "{stderr}"
+    );
 }
 
-/// The output of a run by the user, with this option of setpriv(1).
+/// Returns the output of a run by the user. `groups` is an option of setpriv(1).
 fn in_groups(user: &User, groups: &str, options: &[&str], command: &[&str]) -> Output {
     let mut setpriv = user.beside("setpriv");
     let (uid, gid) = (format!("--reuid={}", user.uid), format!("--regid={}", user.gid));
@@ -127,8 +131,8 @@ fn an_ordinary_user_reaches_a_root_file_system_as_it_reaches_volumes() {
 }
 
 #[test]
-fn a_missing_volume_is_told_before_anything_is_made() {
-    let missing = |ran: &Ran, run_dirs: &Path| {
+fn a_missing_volume_is_reported_before_anything_is_created() {
+    let assert_reported = |ran: &Ran, run_dirs: &Path| {
         ran.exits(125).complains("ENOENT").complains("must be there");
         assert!(!ran.err.contains("clone3"), "{}", ran.err);
         assert!(!run_dirs.exists());
@@ -137,9 +141,9 @@ fn a_missing_volume_is_told_before_anything_is_made() {
     if let Some(bench) = root_with_idmapped_mounts() {
         let _ = fs::remove_dir(bench.run_dirs());
         let options = [&["--userns", "auto"], &options[..]].concat();
-        missing(&bench.run(&options, &SHOW), &bench.run_dirs());
+        assert_reported(&bench.run(&options, &SHOW), &bench.run_dirs());
     }
     let Some(user) = without_ranges() else { return };
     let options = [&["--uid-map", "0:59711:1", "--gid-map", "0:59811:1"], &options[..]];
-    missing(&user.run(&options.concat(), &SHOW), &user.bench().run_dirs());
+    assert_reported(&user.run(&options.concat(), &SHOW), &user.bench().run_dirs());
 }

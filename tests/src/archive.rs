@@ -42,7 +42,7 @@ impl Archive {
         self.bytes
     }
 
-    /// Returns the archive without its end.
+    /// Returns the archive without the two empty blocks at its end.
     pub fn cut(self) -> Vec<u8> {
         self.bytes
     }
@@ -58,10 +58,10 @@ pub struct Entry {
     mtime: i64,
     link: Vec<u8>,
     device: (u32, u32),
-    before: Vec<u8>,
+    preceding: Vec<u8>,
     pax: Vec<u8>,
     body: Vec<u8>,
-    claim: Option<u64>,
+    claimed_size: Option<u64>,
     edits: Vec<fn(&mut [u8; 512])>,
     checksum: Checksum,
 }
@@ -84,10 +84,10 @@ impl Entry {
             mtime: 1000,
             link: Vec::new(),
             device: (0, 0),
-            before: Vec::new(),
+            preceding: Vec::new(),
             pax: Vec::new(),
             body: Vec::new(),
-            claim: None,
+            claimed_size: None,
             edits: Vec::new(),
             checksum: Checksum::Right,
         }
@@ -164,16 +164,16 @@ impl Entry {
 
     /// Writes a wrong size into the header.
     pub fn claims(self, size: u64) -> Self {
-        Entry { claim: Some(size), ..self }
+        Entry { claimed_size: Some(size), ..self }
     }
 
-    /// Adds a record to the PAX header before it.
+    /// Adds a record to the PAX header that precedes the entry.
     pub fn pax(mut self, key: &str, value: impl AsRef<[u8]>) -> Self {
         self.pax.extend(pax_record(key, value.as_ref()));
         self
     }
 
-    /// Adds any text to the PAX header before it, well-formed or not.
+    /// Adds any text, well-formed or not, to the PAX header that precedes the entry.
     pub fn pax_text(mut self, text: impl AsRef<[u8]>) -> Self {
         self.pax.extend(text.as_ref());
         self
@@ -184,21 +184,22 @@ impl Entry {
         self.pax(&format!("SCHILY.xattr.{name}"), value)
     }
 
-    /// Puts its name into a GNU long-name entry before it. Its own header has the first
-    /// 100 bytes.
+    /// Puts its name into a GNU long-name entry that precedes it. Its own header has
+    /// the first 100 bytes of the name.
     pub fn gnu_long_name(mut self, name: impl AsRef<[u8]>) -> Self {
         let text = [name.as_ref(), b"\0"].concat();
-        self.before.extend(
+        self.preceding.extend(
             Entry { body: text, ..Entry::of_kind(b'L', "././@LongLink") }.bytes(),
         );
         self.name = name.as_ref().iter().copied().take(100).collect();
         self
     }
 
-    /// Puts its link target into a GNU long-link entry before it.
+    /// Puts its link target into a GNU long-link entry that precedes it. Its own header
+    /// has the first 100 bytes of the target.
     pub fn gnu_long_link(mut self, to: impl AsRef<[u8]>) -> Self {
         let text = [to.as_ref(), b"\0"].concat();
-        self.before.extend(
+        self.preceding.extend(
             Entry { body: text, ..Entry::of_kind(b'K', "././@LongLink") }.bytes(),
         );
         self.link = to.as_ref().iter().copied().take(100).collect();

@@ -1,4 +1,5 @@
-//! A test's own place on the host, and the check that nothing is left of it.
+//! The directory and the names on the host that a test does not share, and the check
+//! that the test leaves nothing behind.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -71,7 +72,7 @@ impl Bench {
         self.dir().join("run")
     }
 
-    /// This test's own store of images, from step 7 on.
+    /// Returns this test's own store of images, from step 7 on.
     pub fn store(&self) -> PathBuf {
         self.dir().join("store")
     }
@@ -207,8 +208,8 @@ impl Bench {
                 .into_iter()
                 .filter(|line| line.contains(self.dir().to_str().unwrap())),
         );
-        for place in ["containers", "tmp"] {
-            let left = fs::read_dir(self.store().join(place)).into_iter().flatten();
+        for name in ["containers", "tmp"] {
+            let left = fs::read_dir(self.store().join(name)).into_iter().flatten();
             leaks.extend(left.map(|it| format!("{:?}", it.unwrap().path())));
         }
         let name = |pid| format!("{pid} ({})", host::status(pid, "Name"));
@@ -219,11 +220,12 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // A failed test leaves its containers behind, and nobody else would end them.
+        // A failed test leaves its containers behind, and nothing else would end them.
         if std::thread::panicking() {
             host::processes_of(self.dir()).into_iter().for_each(host::kill_tree);
         }
-        // The kernel removes some of a process's traces only a moment after its end.
+        // The kernel removes some traces of a process only a moment after the process
+        // has ended.
         let clean = crate::eventually(|| self.leaks().is_empty().then_some(()));
         if clean.is_none() && !std::thread::panicking() {
             panic!("left on the host: {:#?}", self.leaks());

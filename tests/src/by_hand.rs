@@ -19,7 +19,7 @@ const NFTABLES: &str = "
          add rule inet byhand after ip saddr 10.77.0.0/24 masquerade'";
 
 /// Returns whether this machine has the feature that `doctor` calls `need`, tried
-/// without the step's code. None for features that are not tried here.
+/// without the step's code. None for features that this module does not try.
 pub fn has(need: &str) -> Option<bool> {
     let script = match need {
         "overlay" => OVERLAY,
@@ -28,7 +28,7 @@ pub fn has(need: &str) -> Option<bool> {
         "nftables" => NFTABLES,
         _ => return None,
     };
-    // An ordinary user would be refused for many other reasons.
+    // For an ordinary user, the scripts fail for many other reasons.
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--net", "sh", "-c", script])

@@ -5,8 +5,8 @@ use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Lists the files of the workspace below these paths, or all: those that git knows, and
-/// new ones that it does not ignore.
+/// Lists the files of the workspace below these paths, or all files if no path is
+/// given: the files that git tracks, and new files that it does not ignore.
 ///
 /// # Errors
 /// When git fails.
@@ -23,8 +23,8 @@ pub fn files(paths: &[&str]) -> Result<Vec<PathBuf>> {
     Ok(text.lines().map(PathBuf::from).filter(|file| file.is_file()).collect())
 }
 
-/// Brings a file in a copy of the workspace up to date. An unchanged file keeps its
-/// modification time, or cargo would build everything anew.
+/// Copies a file of the workspace into a copy of the workspace. A file that is the same
+/// there keeps its modification time; otherwise cargo would build everything anew.
 ///
 /// # Errors
 /// When the file cannot be read or written.

@@ -1,5 +1,5 @@
-//! A host as distributions set it up: every mount is shared, so that mounts which leak
-//! out of a container are seen.
+//! A host as distributions set it up: every mount is shared, so that a mount that leaks
+//! out of a container is seen.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use crate::{Bench, Ran, Running, host};
 
 /// A mount namespace of the test's own in which every mount is shared, as on most
-/// distributions (on the build machine they are private). A mount that leaks into it is
-/// seen, and harms nobody.
+/// distributions (on the build machine they are private). A mount that leaks into this
+/// namespace is seen by the test, and by nothing else.
 pub struct Distribution {
     holder: Child,
 }
@@ -48,7 +48,9 @@ impl Distribution {
     pub fn sh(&self, script: &str) -> String {
         let mut command = assert_cmd::Command::new("nsenter");
         let ran = Ran::of(
-            command.args(self.entry(Path::new("/"))).args(["sh", "-c", script]),
+            command
+                .args(self.enter_arguments(Path::new("/")))
+                .args(["sh", "-c", script]),
         );
         ran.exits(0).out.trim_end().into()
     }
@@ -57,7 +59,12 @@ impl Distribution {
     pub fn run(&self, bench: &Bench, options: &[&str], command: &[&str]) -> Ran {
         let arguments = bench.arguments(options, command);
         let mut nsenter = assert_cmd::Command::new("nsenter");
-        Ran::of(nsenter.args(self.entry(bench.dir())).arg(bench.exe()).args(arguments))
+        Ran::of(
+            nsenter
+                .args(self.enter_arguments(bench.dir()))
+                .arg(bench.exe())
+                .args(arguments),
+        )
     }
 
     /// Does the same as [`Bench::start`], on this host.
@@ -69,13 +76,13 @@ impl Distribution {
     ) -> Running {
         let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
         let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
-        let mut arguments = self.entry(bench.dir());
+        let mut arguments = self.enter_arguments(bench.dir());
         arguments.push(bench.exe().into());
         arguments.extend(bench.arguments(&[&pid_option, options].concat(), command));
         Running::start(Path::new("nsenter"), bench.dir(), &arguments, pid_file)
     }
 
-    fn entry(&self, directory: &Path) -> Vec<OsString> {
+    fn enter_arguments(&self, directory: &Path) -> Vec<OsString> {
         let namespace = format!("--mount=/proc/{}/ns/mnt", self.holder.id());
         vec![
             namespace.into(),

@@ -40,8 +40,8 @@ struct Line {
 /// ```
 ///
 /// The list has only the calls of `MAKE_A_CONTAINER`. A group in `( )+` may come any
-/// number of times, but at least once: how often depends on the host. The run has no
-/// terminal, wherever the test is started (setsid(1)). Without strace the test is
+/// number of times, but at least once: how often depends on the host. setsid(1) starts
+/// the run without a terminal, wherever the test is started. Without strace the test is
 /// skipped.
 #[track_caller]
 pub fn is_true(bench: &Bench, written: &str, options: &[&str], command: &[&str]) {
@@ -77,7 +77,7 @@ pub fn tells_each_step_alone(step: &Step, run: impl Fn(&str) -> Ran) {
     if !step.is_ours() {
         return;
     }
-    let explained = |how: &str| read(&run(how).exits(0).err);
+    let explained = |option: &str| read(&run(option).exits(0).err);
     let own = step.number();
     let all = explained("--explain=json");
     for step in 0..=own {
@@ -88,10 +88,10 @@ pub fn tells_each_step_alone(step: &Step, run: impl Fn(&str) -> Ran) {
     }
     run(&format!("--explain={own:02}")).exits(0).complains("parent     clone3(");
 
-    let there_are: Vec<_> = (0..=own).map(|step| format!("{step:02}")).collect();
-    for none in [own + 1, 99] {
-        let ran = run(&format!("--explain={none:02}"));
-        ran.exits(2).complains(&there_are.join(", "));
+    let known: Vec<_> = (0..=own).map(|step| format!("{step:02}")).collect();
+    for unknown in [own + 1, 99] {
+        let ran = run(&format!("--explain={unknown:02}"));
+        ran.exits(2).complains(&known.join(", "));
     }
 }
 
@@ -117,8 +117,8 @@ fn compare(written: &str, ran: &Ran, log: &Path) {
     );
 }
 
-/// Names the container's calls that are missing in the narration: the usual mistake
-/// when a function is written anew. Empty if there are none.
+/// Names the calls that make a container and are missing in the narration: the usual
+/// mistake when a function is written anew. Empty if no call is missing.
 fn without_narration(narrated: &Calls, seen: &Calls) -> String {
     let mut without_narration = Vec::new();
     for (who, calls) in seen {
@@ -141,7 +141,7 @@ fn without_narration(narrated: &Calls, seen: &Calls) -> String {
     format!("calls without narration: {calls}. Make them with kit::call (chapter 0)\n")
 }
 
-/// Returns the first lines of a dump, as many as somebody reads.
+/// Returns the first lines of a dump, and the number of the other lines.
 fn beginning(dump: &str) -> String {
     const LINES: usize = 20;
     let mut lines: Vec<_> = dump.lines().take(LINES).collect();
@@ -170,9 +170,10 @@ fn differences(written: &str, narrated: &Calls, seen: &Calls) -> Vec<String> {
     let written = written::read(written);
     let mut wrong = Vec::new();
     for who in ["parent", "child", "grandchild"] {
-        let of = |calls: &Calls| calls.get(who).cloned().unwrap_or_default();
-        let (all_told, all_seen) = (of(narrated), of(seen));
-        let (narrated, seen) = (container_calls(&all_told), container_calls(&all_seen));
+        let of_process = |calls: &Calls| calls.get(who).cloned().unwrap_or_default();
+        let (all_narrated, all_seen) = (of_process(narrated), of_process(seen));
+        let (narrated, seen) =
+            (container_calls(&all_narrated), container_calls(&all_seen));
         let list = written.get(who).map(Vec::as_slice).unwrap_or_default();
         if narrated != seen {
             wrong
@@ -183,7 +184,7 @@ fn differences(written: &str, narrated: &Calls, seen: &Calls) -> Vec<String> {
                 "{who}: the test lists {list:?}, but narrated {narrated:?}"
             ));
         }
-        if let Some(call) = never_made(&all_told, &all_seen) {
+        if let Some(call) = never_made(&all_narrated, &all_seen) {
             wrong.push(format!(
                 "{who}: {call} is narrated, but was not made at that point"
             ));

@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// A process that holds namespaces. It ends when this is dropped, and when our process
-/// ends, however that happens: then its stdin is closed.
+/// A process that keeps namespaces alive. It is killed when this is dropped. If the
+/// test process ends first, the kernel closes the holder's stdin, and the holder exits.
 pub struct Holder(Child);
 
 impl Holder {

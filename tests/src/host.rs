@@ -44,7 +44,7 @@ pub fn package_of(program: &str) -> &str {
     }
 }
 
-/// Changes the owner of a tree.
+/// Changes the owner of a directory and of everything below it.
 pub fn give_all(path: &Path, uid: u32, gid: u32) {
     if uid == geteuid().as_raw() {
         return;
@@ -72,8 +72,8 @@ pub fn mount_point(line: &str) -> &str {
     line.split(' ').nth(4).expect("mountinfo has a mount point in its fifth field")
 }
 
-/// Returns the line of a process's mountinfo for this mount point. If mounts are
-/// stacked there, the topmost.
+/// Returns the line of a process's mountinfo for this mount point. If several mounts
+/// are stacked on it, that of the topmost.
 pub fn mount_at(pid: impl std::fmt::Display, point: &str) -> Option<String> {
     mounts_of(pid).into_iter().rfind(|line| mount_point(line) == point)
 }
@@ -95,8 +95,8 @@ pub fn namespace_kinds() -> Vec<String> {
     names.map(|name| name.into_string().unwrap()).collect()
 }
 
-/// Returns the kinds of namespaces in which a process is not in the same one as this
-/// process: `["ipc", "pid"]`.
+/// Returns the kinds of namespaces that a process does not share with this process:
+/// `["ipc", "pid"]`.
 pub fn own_namespaces(pid: impl std::fmt::Display) -> Vec<String> {
     let mut own = namespace_kinds();
     own.retain(|kind| {

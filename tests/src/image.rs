@@ -16,7 +16,7 @@ pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The media type of an image's configuration.
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// `sha256:` and 64 digits.
+/// Returns the digest of these bytes: `sha256:` and 64 hexadecimal digits.
 pub fn digest(bytes: &[u8]) -> String {
     let digits: String =
         Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -89,7 +89,7 @@ pub fn architecture() -> &'static str {
     }
 }
 
-/// An OCI image layout in the making: files by name.
+/// An OCI image layout that is being made: its files by name.
 #[derive(Clone)]
 pub struct Layout {
     /// Its files: `blobs/sha256/…`, `oci-layout`, and last `index.json`.

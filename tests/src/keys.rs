@@ -1,4 +1,5 @@
-//! The keys of which the terminal makes a signal, such as Ctrl-C.
+//! The keys that the terminal turns into signals, such as Ctrl-C, and the keyboard in a
+//! pipeline below sudo.
 
 use std::ffi::OsString;
 use std::fs;

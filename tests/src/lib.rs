@@ -59,8 +59,8 @@ macro_rules! step {
     };
 }
 
-/// Whether a program has hung already. Then the next one probably hangs for the same
-/// reason, and the tests wait only a quarter as long.
+/// Whether a program has hung already. The next program probably hangs for the same
+/// reason, so the tests wait only a quarter as long for it.
 static HAS_HUNG: AtomicBool = AtomicBool::new(false);
 
 /// Returns how long a program may take before a test calls it hung. The virtual machine
@@ -69,8 +69,8 @@ pub fn patience() -> Duration {
     let usual = if std::env::var_os("KISTE_VM").is_some() { 240 } else { 30 };
     let asked =
         std::env::var("KISTE_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
-    let whole = Duration::from_secs(asked.unwrap_or(usual));
-    if HAS_HUNG.load(Ordering::Relaxed) { whole / 4 } else { whole }
+    let full = Duration::from_secs(asked.unwrap_or(usual));
+    if HAS_HUNG.load(Ordering::Relaxed) { full / 4 } else { full }
 }
 
 /// Remembers that a program has hung.

@@ -17,7 +17,7 @@ use crate::{Bench, Ran, Running, Step, eventually, lacks, tool};
 pub struct World {
     /// The containers' bench.
     pub bench: Bench,
-    here: Holder,
+    host: Holder,
     outside: Holder,
     /// The state of the host before any container.
     before: String,
@@ -78,22 +78,22 @@ impl World {
         {
             return None;
         }
-        let [here, outside] = [(); 2].map(|()| Holder::of(&["--net"], ""));
-        let to = outside.pid();
+        let [host, outside] = [(); 2].map(|()| Holder::of(&["--net"], ""));
+        let outside_pid = outside.pid();
         sh(
-            &here,
+            &host,
             &format!(
-                "set -e; ip link set lo up; ip link add out0 type veth peer name eth0 netns {to}
+                "set -e; ip link set lo up; ip link add out0 type veth peer name eth0 netns {outside_pid}
              ip addr add {HOST}/24 dev out0; ip link set out0 up"
             ),
         )
         .exits(0);
-        let its = format!(
+        let set_up = format!(
             "set -e; ip link set lo up; ip addr add {OUTSIDE}/24 dev eth0; ip link set eth0 up"
         );
-        sh(&outside, &its).exits(0);
+        sh(&outside, &set_up).exits(0);
         let before = String::new();
-        let mut world = World { bench, here, outside, before };
+        let mut world = World { bench, host, outside, before };
         world.install_busybox()?;
         world.before = world.state();
         Some(world)
@@ -126,12 +126,12 @@ impl World {
 
     /// Returns the words that start a program on the host: `&["nsenter", …]`.
     pub fn enter(&self) -> Vec<String> {
-        enter(&self.here)
+        enter(&self.host)
     }
 
     /// Calls a function on the host.
     pub fn on_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        within(self.here.pid(), work)
+        within(self.host.pid(), work)
     }
 
     /// Calls a function on the other host.
@@ -141,7 +141,7 @@ impl World {
 
     /// Runs a shell script on the host.
     pub fn sh(&self, script: &str) -> Ran {
-        sh(&self.here, script)
+        sh(&self.host, script)
     }
 
     /// Runs a shell script on the other host.
@@ -233,7 +233,7 @@ impl World {
         ])
     }
 
-    /// Runs a command in the network namespace of a container.
+    /// Runs a shell script in the network namespace of a container.
     pub fn inside(&self, running: &Running, script: &str) -> Ran {
         let pid = running.pid.to_string();
         Ran::of(

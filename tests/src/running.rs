@@ -63,7 +63,7 @@ impl Running {
         kill(Pid::from_raw(self.runtime()), signal).expect("send the runtime a signal");
     }
 
-    /// Kills the runtime with SIGKILL, and does nothing about the command.
+    /// Kills the runtime with SIGKILL. Does not kill the command.
     pub fn kill_runtime(mut self) {
         self.runtime.kill().expect("kill the runtime");
         self.runtime.wait().expect("wait for the runtime");

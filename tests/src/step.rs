@@ -15,7 +15,7 @@ use crate::{by_hand, tasks};
 #[derive(Clone, Debug)]
 pub struct Step {
     name: &'static str,
-    own: PathBuf,
+    own_exe: PathBuf,
     exe: PathBuf,
 }
 
@@ -32,7 +32,7 @@ impl Step {
         tasks::note_test();
         let exe_or_other =
             std::env::var_os("KISTE_BIN").map_or(exe.into(), PathBuf::from);
-        Step { name, own: exe.into(), exe: exe_or_other }
+        Step { name, own_exe: exe.into(), exe: exe_or_other }
     }
 
     /// Returns the program to run.
@@ -74,10 +74,10 @@ impl Step {
     }
 
     /// Returns whether this is the step's own program, not another one that `KISTE_BIN`
-    /// names. If not, promises of ours alone (its wording) are not tested, and that is
+    /// names. Another program is not tested for our own wording; the skipped test is
     /// reported.
     pub fn is_ours(&self) -> bool {
-        let ours = self.own == self.exe;
+        let ours = self.own_exe == self.exe;
         if !ours {
             skip("", "only for the step's own program, and KISTE_BIN names another");
         }
@@ -87,17 +87,17 @@ impl Step {
     /// Returns the checks of `doctor` on this machine. All tests of a program share one
     /// answer.
     fn doctor(&self) -> Arc<Vec<Check>> {
-        static ASKED: Mutex<BTreeMap<PathBuf, Arc<Vec<Check>>>> =
+        static ANSWERS: Mutex<BTreeMap<PathBuf, Arc<Vec<Check>>>> =
             Mutex::new(BTreeMap::new());
-        let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-        asked
-            .entry(self.own.clone())
+        let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
+        answers
+            .entry(self.own_exe.clone())
             .or_insert_with(|| Arc::new(self.ask_doctor()))
             .clone()
     }
 
     fn ask_doctor(&self) -> Vec<Check> {
-        let output = Command::new(&self.own)
+        let output = Command::new(&self.own_exe)
             .args(["doctor", "--format", "json"])
             .output()
             .expect("run doctor");
@@ -108,8 +108,8 @@ impl Step {
     }
 }
 
-/// Words in a failure that is not the kernel's: a panic, or a child that ended without
-/// a word.
+/// Words in a failure that the kernel has not caused: a panic, or a child that ended
+/// without a message.
 const OUR_FAILURES: [&str; 3] =
     ["a bug in Kiste", "not written yet", "the child died before it became"];
 

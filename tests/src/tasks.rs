@@ -23,7 +23,7 @@ use crate::{Step, rootfs};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chapter {
-    /// In the chapter's order.
+    /// The tasks, in the chapter's order.
     #[serde(rename = "task")]
     pub tasks: Vec<Task>,
 }
@@ -150,7 +150,7 @@ fn refusal(
     let tasks = Chapter::of(&step).tasks;
     let task = tasks.iter().find(|task| task.tests.iter().any(|name| name == test))?;
     let number = &task.number;
-    // `doctor` has found only which user runs the tests.
+    // For `root`, the reason says only which user runs the tests.
     let reason = if need == "root" { need } else { reason };
     let way = match need {
         "root" => {
@@ -172,14 +172,14 @@ pub fn all_are_here(step: &Step) {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let here: Vec<_> =
+    let existing: Vec<_> =
         text.lines().filter_map(|line| line.strip_suffix(": test")).collect();
     for task in Chapter::of(step.name()).tasks {
         assert!(!task.tests.is_empty(), "no test checks task {}", task.number);
         for test in &task.tests {
             let number = &task.number;
             assert!(
-                here.contains(&test.as_str()),
+                existing.contains(&test.as_str()),
                 "task {number}: there is no test {test}"
             );
         }
@@ -189,21 +189,21 @@ pub fn all_are_here(step: &Step) {
 #[test]
 fn a_refusal_says_what_would_let_a_task_be_checked() {
     let limits = "limits::on_version_2_each_limit_is_in_its_file";
-    let of = |chapter, test, need, found| {
+    let refuse = |chapter, test, need, found| {
         refusal(chapter, "05_cgroups", test, need, &format!("{need}: {found}"))
     };
     assert_eq!(
-        of("05", limits, "cgroup-v2", "hybrid").unwrap(),
+        refuse("05", limits, "cgroup-v2", "hybrid").unwrap(),
         "task 5.2 is not checked here: it needs cgroup-v2: hybrid; \
          `tests/vm/check 5.2` runs it on a kernel that has it"
     );
     assert_eq!(
-        of("05", limits, "root", "uid 1000").unwrap(),
+        refuse("05", limits, "root", "uid 1000").unwrap(),
         "task 5.2 is not checked here: it needs root; \
          run cargo as root, or where there is sudo, without KISTE_SUDO=never"
     );
-    let tool = of("05", limits, "strace", "not found in PATH").unwrap();
+    let tool = refuse("05", limits, "strace", "not found in PATH").unwrap();
     assert!(tool.ends_with("; install it"), "{tool}");
-    assert_eq!(of("06", limits, "root", ""), None);
-    assert_eq!(of("05", "told::without_stats_nothing_is_told", "root", ""), None);
+    assert_eq!(refuse("06", limits, "root", ""), None);
+    assert_eq!(refuse("05", "told::without_stats_nothing_is_told", "root", ""), None);
 }

@@ -37,17 +37,17 @@ impl Terminal {
     /// Does the same with any program, such as a shell in which the test types.
     pub fn start_any(dir: &Path, arguments: &[OsString]) -> Self {
         let (main, tty) = pty().expect("open a pty");
-        let end = || tty.try_clone().expect("another descriptor of the terminal");
-        set_size(end(), 24, 100);
+        let open_tty = || tty.try_clone().expect("another descriptor of the terminal");
+        set_size(open_tty(), 24, 100);
         let program = Command::new("setsid")
             .args(["--ctty", "--wait"])
             .args(arguments)
             .current_dir(dir)
             .env("TERM", "dumb")
             .env("PS1", "$ ")
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
+            .stdin(open_tty())
+            .stdout(open_tty())
+            .stderr(open_tty())
             .spawn()
             .expect("start setsid, of util-linux");
         let keyboard = main
@@ -147,7 +147,8 @@ impl Terminal {
         self.program.id()
     }
 
-    /// Reads what the terminal shows now; false if nothing new.
+    /// Reads the output that the terminal shows now. Returns false if there is no new
+    /// output.
     fn read(&mut self) -> bool {
         let mut ready = [PollFd::new(self.keyboard.as_fd(), PollFlags::POLLIN)];
         if poll(&mut ready, PollTimeout::from(20u8)).is_ok_and(|count| count > 0) {
@@ -160,11 +161,11 @@ impl Terminal {
     }
 }
 
-/// Opens both ends of a pty. openpty(3) does not set close-on-exec: other tests' programs
-/// would inherit both ends, and closing one of them would not hang up.
+/// Opens both ends of a pty. openpty(3) does not set close-on-exec: programs of other
+/// tests would inherit both ends, and then closing one end would not hang up.
 ///
 /// # Errors
-/// When the kernel has no more of them.
+/// When the kernel has no more ptys.
 pub fn pty() -> nix::Result<(PtyMaster, File)> {
     let main = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&main)?;
@@ -185,7 +186,7 @@ fn set_size(tty: File, rows: u16, columns: u16) {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A shell that is killed alone leaves its jobs behind; stopped ones for ever.
+        // If only the shell is killed, its jobs are left, and stopped jobs never end.
         if let Ok(None) = self.program.try_wait() {
             host::kill_tree(self.program.id() as i32);
         }

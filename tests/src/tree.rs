@@ -97,7 +97,7 @@ impl Tree {
         self.0.contains_key(path.as_ref())
     }
 
-    /// Changes every node: to take away what a comparison is to leave out.
+    /// Changes every node, to remove what a comparison is to leave out.
     pub fn but(mut self, change: impl Fn(&Path, &mut Node)) -> Self {
         self.0.iter_mut().for_each(|(path, node)| change(path, node));
         self
@@ -181,7 +181,7 @@ pub fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
     names.map(|name| (String::from_utf8_lossy(name).into(), value(name))).collect()
 }
 
-/// Makes a path of any bytes.
+/// Makes a path from any bytes.
 pub fn path(bytes: &[u8]) -> PathBuf {
     std::ffi::OsString::from_vec(bytes.into()).into()
 }
@@ -193,7 +193,7 @@ mod tests {
 
     use super::*;
 
-    fn made() -> tempfile::TempDir {
+    fn example_tree() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("d")).unwrap();
         fs::write(dir.path().join("d/x"), "x").unwrap();
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_tree_is_equal_to_itself() {
-        let dir = made();
+        let dir = example_tree();
         let tree = Tree::of(dir.path());
         tree.is(&Tree::of(dir.path()));
         assert_eq!(tree.0.len(), 5);
@@ -240,7 +240,7 @@ mod tests {
             },
         ];
         for (number, change) in changes.into_iter().enumerate() {
-            let dir = made();
+            let dir = example_tree();
             let before = Tree::of(dir.path());
             change(dir.path());
             assert_ne!(Tree::of(dir.path()), before, "change {number}");

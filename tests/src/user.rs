@@ -23,9 +23,10 @@ pub const GIDS: u32 = 300_000;
 
 /// A user who is not root, and a bench that belongs to it.
 pub struct User {
-    /// Holds a mount namespace with an /etc/subuid of its own, if the user has one. It
-    /// is dropped first, since the bench then checks that nothing is left.
-    place: Option<Holder>,
+    /// Keeps the user's mount namespace alive, in which /etc/subuid is the user's own.
+    /// None if the user has no such namespace. It is dropped first, since the bench
+    /// then checks that nothing is left.
+    namespace: Option<Holder>,
     bench: Bench,
     exe: PathBuf,
     /// Its user id.
@@ -34,7 +35,7 @@ pub struct User {
     pub gid: u32,
     /// A program that runs as root and starts the rest: `strace`.
     pub as_root: Vec<String>,
-    become_it: Vec<String>,
+    setpriv: Vec<String>,
     /// A program that runs as the user and starts the step's: `env A=B`.
     pub as_user: Vec<String>,
 }
@@ -53,9 +54,9 @@ impl User {
                 exe,
                 uid,
                 gid,
-                place: None,
+                namespace: None,
                 as_root: none(),
-                become_it: none(),
+                setpriv: none(),
                 as_user: none(),
             });
         }
@@ -108,16 +109,16 @@ impl User {
             fs::write(&file, text).unwrap();
             script += &format!("mount --bind {} /etc/{name}\n", file.display());
         }
-        let place = Holder::of(&["--mount", "--propagation", "private"], &script);
-        Some(User::new(bench, Some(place)))
+        let namespace = Holder::of(&["--mount", "--propagation", "private"], &script);
+        Some(User::new(bench, Some(namespace)))
     }
 
-    fn new(bench: Bench, place: Option<Holder>) -> Self {
+    fn new(bench: Bench, namespace: Option<Holder>) -> Self {
         let exe = bench.dir().join("program");
         host::copy_program(bench.exe(), &exe);
         fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
         host::give_all(bench.dir(), UID, GID);
-        let become_it = vec![
+        let setpriv = vec![
             "setpriv".into(),
             format!("--reuid={UID}"),
             format!("--regid={GID}"),
@@ -128,9 +129,9 @@ impl User {
             exe,
             uid: UID,
             gid: GID,
-            place,
+            namespace,
             as_root: Vec::new(),
-            become_it,
+            setpriv,
             as_user: Vec::new(),
         }
     }
@@ -216,8 +217,9 @@ impl User {
     /// Returns the words that enter the user's mount namespace as root. nsenter leaves
     /// the working directory: it belongs to another mount.
     fn enter(&self) -> Vec<String> {
-        let Some(place) = &self.place else { return Vec::new() };
-        let (pid, dir) = (place.pid().to_string(), self.dir().display().to_string());
+        let Some(namespace) = &self.namespace else { return Vec::new() };
+        let (pid, dir) =
+            (namespace.pid().to_string(), self.dir().display().to_string());
         ["nsenter", "--target", &pid, "--mount", "env", "--chdir", &dir]
             .map(String::from)
             .into()
@@ -227,7 +229,7 @@ impl User {
         &self,
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Vec<OsString> {
-        let parts = [&self.enter(), &self.as_root, &self.become_it, &self.as_user];
+        let parts = [&self.enter(), &self.as_root, &self.setpriv, &self.as_user];
         let mut words: Vec<OsString> =
             parts.into_iter().flatten().map(OsString::from).collect();
         words.push(self.exe.clone().into());

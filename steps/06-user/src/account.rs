@@ -13,7 +13,8 @@ use kit::{Failure, FailureKind};
 use mount::inside;
 use nix::errno::Errno;
 
-/// A user as it is named: `UID[:GID]` or `NAME[:GROUP]`, in any mixture.
+/// A user as an option or an image names it: `UID[:GID]` or `NAME[:GROUP]`. A name and
+/// a number may be mixed: `NAME:GID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     user: UserName,
@@ -35,8 +36,8 @@ pub struct Account {
     /// The primary group id.
     pub gid: u32,
     /// The supplementary group ids. [`Ids::become_user`](crate::Ids::become_user)
-    /// refuses one that is not mapped; [`Ids::account`](crate::Ids::account) leaves such
-    /// groups of the image out.
+    /// refuses a group that is not mapped. [`Ids::account`](crate::Ids::account) leaves
+    /// out such groups of the image.
     pub groups: Vec<u32>,
     /// The home directory, if it is known.
     pub home: Option<String>,
@@ -88,7 +89,7 @@ impl Account {
     /// Looks up `user` in the root file system.
     ///
     /// # Errors
-    /// When a name is not in its files.
+    /// When /etc/passwd or /etc/group of the image does not have the name.
     pub(crate) fn find(root: BorrowedFd<'_>, user: &User) -> Result<Self> {
         let passwd = read(root, "/etc/passwd")?;
         let groups = read(root, "/etc/group")?;
@@ -103,7 +104,7 @@ impl User {
         let entry =
             entries(passwd).find(|entry| self.user.is(entry.first(), entry.get(2)));
         let number =
-            |entry: &[&str], at: usize| entry.get(at).and_then(|text| id(text));
+            |entry: &[&str], at: usize| entry.get(at).and_then(|text| parse_id(text));
         let (uid, primary) = match (&self.user, &entry) {
             (_, Some(entry)) => (number(entry, 2), number(entry, 3)),
             // as in Docker: a number without an entry has group 0
@@ -131,7 +132,7 @@ impl User {
             home: Some(home.unwrap_or("/").into()),
         };
         match &self.group {
-            // as in Docker: with a group named, there are no other groups
+            // as in Docker: if a group is given, it is the only one
             Some(group) => Ok(Account { gid: group.gid(groups)?, ..account }),
             None => Ok(Account { groups: memberships(groups, name), ..account }),
         }
@@ -144,7 +145,7 @@ impl UserName {
         match self {
             UserName::Text(text) => name == Some(&text.as_str()),
             UserName::Number(wanted) => {
-                number.and_then(|text| id(text)) == Some(*wanted)
+                number.and_then(|text| parse_id(text)) == Some(*wanted)
             }
         }
     }
@@ -154,7 +155,7 @@ impl UserName {
             UserName::Number(gid) => Ok(*gid),
             UserName::Text(name) => entries(groups)
                 .find(|entry| entry.first() == Some(&name.as_str()))
-                .and_then(|entry| id(entry.get(2)?))
+                .and_then(|entry| parse_id(entry.get(2)?))
                 .ok_or_else(|| unknown("group", name, "/etc/group")),
         }
     }
@@ -162,7 +163,7 @@ impl UserName {
 
 /// Parses an id of the image. The largest number is no id: setresuid(2) takes it for
 /// "leave it unchanged", and the command would stay root.
-fn id(text: &str) -> Option<u32> {
+fn parse_id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| *id < u32::MAX)
 }
 
@@ -176,7 +177,10 @@ fn memberships(groups: &str, name: Option<&str>) -> Vec<u32> {
     let is_member = |entry: &Vec<&str>| {
         entry.get(3).is_some_and(|members| members.split(',').any(|it| it == name))
     };
-    entries(groups).filter(is_member).filter_map(|entry| id(entry.get(2)?)).collect()
+    entries(groups)
+        .filter(is_member)
+        .filter_map(|entry| parse_id(entry.get(2)?))
+        .collect()
 }
 
 fn unknown(kind: &str, name: &str, file: &str) -> anyhow::Error {
@@ -189,35 +193,35 @@ fn unknown(kind: &str, name: &str, file: &str) -> anyhow::Error {
         .into()
 }
 
-/// The largest size of a file that is read, enough for 10,000 accounts. An image may
-/// bring one of any size.
-const LARGEST: u64 = 1 << 20;
+/// The size in bytes up to which a file of the image is read: enough for 10,000
+/// accounts. The image may contain a file of any size.
+const MAX_FILE_SIZE: u64 = 1 << 20;
 
-/// Reads a file of the image. A missing one has no entries.
+/// Reads a file of the image. A missing file counts as an empty one.
 fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
-    let place = match inside::open(root, Path::new(path)) {
+    let opened = match inside::open(root, Path::new(path)) {
         Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {
             return Ok(String::new());
         }
-        place => place?,
+        opened => opened?,
     };
     let what = || format!("{path} of the root file system");
     let kind = rustix::fs::FileType::from_raw_mode(
-        rustix::fs::fstat(&place).with_context(what)?.st_mode,
+        rustix::fs::fstat(&opened).with_context(what)?.st_mode,
     );
     // A link into /proc may lead to a file that never ends (kmsg) or that belongs to
     // this process (environ).
-    let is_proc = rustix::fs::fstatfs(&place).with_context(what)?.f_type
+    let is_proc = rustix::fs::fstatfs(&opened).with_context(what)?.f_type
         == rustix::fs::PROC_SUPER_MAGIC;
     if is_proc || kind != rustix::fs::FileType::RegularFile {
         return Err(Failure::new(format_args!("{}: not a regular file", what())).into());
     }
     // proc(5): /proc/self/fd opens the same file that was checked.
-    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))
+    let file = File::open(format!("/proc/self/fd/{}", opened.as_raw_fd()))
         .with_context(what)?;
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).with_context(what)?;
-    if bytes.len() as u64 > LARGEST {
+    file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes).with_context(what)?;
+    if bytes.len() as u64 > MAX_FILE_SIZE {
         return Err(Failure::new(format_args!("{}: larger than 1 MiB", what())).into());
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_needs_no_entry() {
+    fn a_number_needs_no_entry_in_passwd() {
         let home = Some("/".to_string());
         assert_eq!(
             found("1234"),

@@ -11,7 +11,7 @@ use crate::id_map::{IdMap, IdRange};
 use crate::namespace::Ids;
 use crate::plan::Userns;
 
-/// The users of the container, inside and outside.
+/// The options that choose the user ids and group ids of the container.
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "user_options")]
 pub struct Args {
@@ -55,7 +55,7 @@ impl Args {
         self.plan()?.ids(id, &helpers())
     }
 
-    /// The user that the command is to run as, if one was named.
+    /// The user that the command is to run as, if `--user` is given.
     pub fn user(&self) -> Option<&User> {
         self.user.as_ref()
     }
@@ -69,20 +69,21 @@ impl Args {
                 Some(Mode::Auto) => Userns::Auto,
             });
         }
-        let given = [(&self.uid_map, "--uid-map"), (&self.gid_map, "--gid-map")];
-        let map = |[own, other]: [(&Vec<IdRange>, &str); 2]| {
-            let (ranges, option) = if own.0.is_empty() { other } else { own };
+        let options = [(&self.uid_map, "--uid-map"), (&self.gid_map, "--gid-map")];
+        let map = |[preferred, fallback]: [(&Vec<IdRange>, &str); 2]| {
+            let (ranges, option) =
+                if preferred.0.is_empty() { fallback } else { preferred };
             IdMap::new(ranges.clone()).map_err(|why| {
                 let failure = Failure::new(format_args!("{option}: {why}"));
                 failure.kind(FailureKind::Usage).exit(2)
             })
         };
-        Ok(Userns::Maps { uids: map(given)?, gids: map([given[1], given[0]])? })
+        Ok(Userns::Maps { uids: map(options)?, gids: map([options[1], options[0]])? })
     }
 }
 
-/// Finds newuidmap and newgidmap in the caller's `$PATH`. It is for the code that reads
-/// options; all other functions take the value that it returns.
+/// Finds newuidmap and newgidmap in the caller's `$PATH`. Only the code that reads the
+/// options calls this function. All other code is given the result.
 pub fn helpers() -> Helpers {
     Helpers::find(&env::var_os("PATH").unwrap_or_default())
 }

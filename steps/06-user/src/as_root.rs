@@ -11,21 +11,21 @@ use crate::helpers::Helpers;
 use crate::namespace::Ids;
 use crate::plan;
 
-/// Does this work as root. Another caller does it as root of a new user namespace: only
-/// there can a process make, read and remove files of the caller's subordinate ids. The
-/// `helpers` write its maps.
+/// Runs `work` as root, or, if the caller is not root, as root of a new user namespace.
+/// Only in such a namespace can an ordinary user's process create, read and remove
+/// files of the user's subordinate ids. The `helpers` write the maps of the namespace.
 ///
 /// # Errors
-/// The error of the work, and the kernel's when it refuses the namespace.
+/// The error of `work`, and the kernel's when it refuses the namespace.
 pub fn as_root(helpers: &Helpers, work: impl FnOnce() -> Result<()>) -> Result<()> {
     match geteuid().is_root() {
         true => work(),
-        false => in_process(CloneFlags::empty(), helpers, work),
+        false => run_in_child(CloneFlags::empty(), helpers, work),
     }
 }
 
-/// Does this work as root, in a new mount namespace, so that no other process sees its
-/// mounts.
+/// Runs `work` as [`as_root`] does, in a new mount namespace, so that no other process
+/// sees its mounts.
 ///
 /// # Errors
 /// As [`as_root`].
@@ -33,13 +33,13 @@ pub fn in_mount_namespace(
     helpers: &Helpers,
     work: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    in_process(mount::NAMESPACE, helpers, || {
+    run_in_child(mount::NAMESPACE, helpers, || {
         mount::Propagation::default().isolate()?;
         work()
     })
 }
 
-fn in_process(
+fn run_in_child(
     namespaces: CloneFlags,
     helpers: &Helpers,
     work: impl FnOnce() -> Result<()>,
@@ -52,7 +52,7 @@ fn in_process(
         .job(Job::Inherited)
         .before_start(|child| ids.write(child, []))
         .spawn(|parent| {
-            // Root stays as it is, with the caller's groups and keys.
+            // A caller who is root keeps its ids, groups and keys.
             if ids.namespace() != CloneFlags::empty() {
                 ids.enter(parent)?;
             }

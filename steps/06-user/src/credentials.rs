@@ -13,11 +13,12 @@ use crate::namespace::Ids;
 use crate::sys;
 
 impl Ids {
-    /// In the child, once the maps are written: becomes the namespace's first user,
-    /// without the caller's groups and keys. Before, the child has no id inside.
+    /// In the child, once the maps are written: becomes the namespace's first user, and
+    /// gives up the caller's groups and keys. Before this call, the child's own ids may
+    /// have no id inside.
     ///
     /// # Errors
-    /// The kernel's, from one of the calls that it takes.
+    /// The kernel's error, from one of the calls.
     pub fn enter(&self, parent: &Channel) -> Result<()> {
         kit::call(
             "a new keyring: the caller's keys stay outside",
@@ -29,21 +30,21 @@ impl Ids {
             Errno::EDQUOT,
             "as many keys as /proc/sys/kernel/keys allows: each container takes one",
         )?;
-        self.become_account(self.first(), parent)
+        self.become_account(self.first_user(), parent)
     }
 
-    /// Finds the account that the command runs as: `user`, by the files of the root
-    /// file system, or else the namespace's first user. The groups in which /etc/group
-    /// lists the user are the image's choice; those that are not mapped are left out.
+    /// Finds the account that the command runs as. `user` is looked up in the root file
+    /// system; without it, the account is the namespace's first user. /etc/group of the
+    /// image may list the user in groups that are not mapped: these are left out.
     ///
     /// # Errors
-    /// When the root file system has no such name, or the namespace no such id.
+    /// When the root file system does not have the name, or the id is not mapped.
     pub fn account(
         &self,
         root: BorrowedFd<'_>,
         user: Option<&User>,
     ) -> Result<Account> {
-        let Some(user) = user else { return Ok(self.first().clone()) };
+        let Some(user) = user else { return Ok(self.first_user().clone()) };
         let mut account = Account::find(root, user)?;
         account.groups.retain(|gid| self.has_gid(*gid));
         self.refuse_unmapped(&account)?;
@@ -53,15 +54,14 @@ impl Ids {
     /// In the child, last: becomes the user that the command runs as.
     ///
     /// # Errors
-    /// When the namespace does not have its user, its group or one of its supplementary
-    /// groups, all of which the caller asked for. The kernel's, from one of the calls
-    /// that it takes.
+    /// When the account's uid, its gid or one of its supplementary groups is not
+    /// mapped. The kernel's error, from one of the calls.
     pub fn become_user(&self, account: &Account, parent: &Channel) -> Result<()> {
-        if account == self.first() {
+        if account == self.first_user() {
             return Ok(());
         }
         self.refuse_unmapped(account)?;
-        own_terminal(account)?;
+        chown_terminal(account)?;
         self.become_account(account, parent)
     }
 
@@ -83,7 +83,7 @@ impl Ids {
             kit::call(
                 "its own groups, and none of the caller's",
                 "setgroups",
-                shown(&groups),
+                list_for_people(&groups),
                 || setgroups(&groups),
             )?;
         }
@@ -103,8 +103,8 @@ fn groups(account: &Account) -> Vec<Gid> {
     std::iter::once(account.gid).chain(others).map(Gid::from_raw).collect()
 }
 
-/// Shows groups for people; an image may list any number.
-fn shown(groups: &[Gid]) -> String {
+/// Formats groups for people. Of a long list, only the length is shown.
+fn list_for_people(groups: &[Gid]) -> String {
     let numbers: Vec<_> = groups.iter().map(|gid| gid.as_raw()).collect();
     if numbers.len() <= 32 {
         format!("{numbers:?}")
@@ -113,9 +113,9 @@ fn shown(groups: &[Gid]) -> String {
     }
 }
 
-/// Makes the account the owner of the container's terminal, which it could not open by
-/// name otherwise.
-fn own_terminal(account: &Account) -> Result<()> {
+/// Makes the account the owner of the container's terminal. Otherwise it could not open
+/// the terminal by name.
+fn chown_terminal(account: &Account) -> Result<()> {
     let streams =
         [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     let terminal = streams.into_iter().find(|stream| rustix::termios::isatty(stream));
@@ -137,18 +137,18 @@ mod tests {
     use crate::id_map::IdMap;
 
     #[test]
-    fn a_user_or_group_that_a_value_asks_for_and_that_is_not_mapped_is_refused() {
+    fn an_account_with_an_unmapped_user_or_group_is_refused() {
         let map = || IdMap::new(vec!["0:100000:10".parse().unwrap()]).unwrap();
         let ids = Ids::mapped(map(), map(), &Helpers::find("".as_ref()));
         let account = Account { groups: vec![5, 9], ..Account::of_id(1, 2) };
         ids.refuse_unmapped(&account).unwrap();
-        for (account, named) in [
+        for (account, message) in [
             (Account { uid: 10, ..account.clone() }, "uid 10 is not mapped"),
             (Account { gid: 10, ..account.clone() }, "gid 10 is not mapped"),
             (Account { groups: vec![5, 44], ..account }, "group 44 is not mapped"),
         ] {
             let error = ids.refuse_unmapped(&account).unwrap_err();
-            assert!(error.to_string().starts_with(named), "{error}");
+            assert!(error.to_string().starts_with(message), "{error}");
             let kind = error.downcast_ref::<Failure>().unwrap().failure_kind();
             assert_eq!(kind, FailureKind::Refused);
             Ids::of_host().refuse_unmapped(&account).unwrap();

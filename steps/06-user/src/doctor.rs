@@ -12,10 +12,10 @@ use crate::id_map::IdMap;
 use crate::more_ids::how_to_get_ids;
 use crate::namespace::{Ids, Writer};
 use crate::plan::why_own_id_only;
-use crate::subid::{self, ENOUGH};
+use crate::subid::{self, FULL_RANGE};
 
-/// The kit's checks. Root is no longer required: from this step on, few options need
-/// it.
+/// The kit's checks. The check `root` no longer fails: from this step on, only a few
+/// options need root.
 pub fn basics() -> Vec<Check> {
     let mut checks = doctor::basics();
     if let Some(root) =
@@ -30,23 +30,23 @@ pub fn basics() -> Vec<Check> {
 
 /// The checks of this step.
 pub fn checks(helpers: &Helpers) -> Vec<Check> {
-    let mut checks = vec![namespaces()];
+    let mut checks = vec![user_namespace()];
     if !geteuid().is_root() {
-        checks.extend([uidmap(helpers), ranges(helpers)]);
+        checks.extend([uidmap(helpers), subordinate_ids(helpers)]);
     }
     checks
 }
 
-/// Tries to make a user namespace. Looking at sysctls is not enough: a security module
-/// has none.
-fn namespaces() -> Check {
-    match trial() {
+/// Tries to make a user namespace. Reading the sysctls is not enough: a security module
+/// can forbid user namespaces without one.
+fn user_namespace() -> Check {
+    match try_user_namespace() {
         Ok(()) => Check::ok(
             "user-namespace",
             "a user namespace, and a mount in it, can be made",
         ),
         Err(error) => {
-            let (found, hint) = cause().unwrap_or_else(|| {
+            let (found, hint) = forbidding_sysctl().unwrap_or_else(|| {
                 (
                     kit::Failure::of(&error).to_string(),
                     "run on the host, or in a virtual machine (book: Set-up)".into(),
@@ -57,7 +57,7 @@ fn namespaces() -> Check {
     }
 }
 
-fn trial() -> anyhow::Result<()> {
+fn try_user_namespace() -> anyhow::Result<()> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     let writer = if geteuid().is_root() { Writer::Root } else { Writer::OwnId };
     let ids = Ids::new(
@@ -82,8 +82,8 @@ fn trial() -> anyhow::Result<()> {
 }
 
 /// Finds the sysctl that forbids user namespaces, and how to change it.
-fn cause() -> Option<(String, String)> {
-    let is = |path: &str, value: &str| {
+fn forbidding_sysctl() -> Option<(String, String)> {
+    let has_value = |path: &str, value: &str| {
         fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
     };
     let sysctls = [
@@ -91,11 +91,11 @@ fn cause() -> Option<(String, String)> {
         ("kernel.unprivileged_userns_clone", "0", "1"),
         ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
     ];
-    let (name, value, better) = sysctls.into_iter().find(|(name, value, _)| {
-        is(&format!("/proc/sys/{}", name.replace('.', "/")), value)
+    let (name, value, permissive) = sysctls.into_iter().find(|(name, value, _)| {
+        has_value(&format!("/proc/sys/{}", name.replace('.', "/")), value)
     })?;
     let mut hint = format!(
-        "as root: sysctl -w {name}={better} (to keep it: a file in /etc/sysctl.d)"
+        "as root: sysctl -w {name}={permissive} (to keep it: a file in /etc/sysctl.d)"
     );
     if name.contains("apparmor") {
         hint +=
@@ -115,7 +115,7 @@ fn uidmap(helpers: &Helpers) -> Check {
     }
 }
 
-fn ranges(helpers: &Helpers) -> Check {
+fn subordinate_ids(helpers: &Helpers) -> Check {
     let hint = how_to_get_ids(helpers);
     let (uids, gids) = match subid::of_caller() {
         Ok(ranges) => ranges,
@@ -130,7 +130,7 @@ fn ranges(helpers: &Helpers) -> Check {
                 hint,
             )
         }
-        few if few < u64::from(ENOUGH) - 1 => Check::missing(
+        few if few < u64::from(FULL_RANGE) - 1 => Check::missing(
             "subids",
             format_args!("{few} subordinate ids: an image may use 65536"),
             hint,

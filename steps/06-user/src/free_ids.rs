@@ -11,48 +11,50 @@ use kit::{Failure, Id, RunDir};
 use crate::account::Account;
 use crate::id_map::{IdMap, IdRange};
 use crate::namespace::{Ids, Writer};
-use crate::subid::{self, ENOUGH, SUBGID, SUBUID, SubidRange};
+use crate::subid::{self, FULL_RANGE, SUBGID, SUBUID, SubidRange};
 
 /// The ids that systemd reserves for containers: <https://systemd.io/UIDS-GIDS>.
-const CONTAINERS: std::ops::Range<u32> = 524_288..1_879_048_192;
+const CONTAINER_IDS: std::ops::Range<u32> = 524_288..1_879_048_192;
 
-/// The name of the note in the run directory.
+/// The name of the file in the run directory in which a container notes its ids.
 const NOTE: &str = "ids";
 
-/// The longest note that is read, in bytes: the two maps of a container are shorter.
-const LONGEST_NOTE: u64 = 16 << 10;
+/// The number of bytes up to which a note is read. The two maps of a container need
+/// fewer.
+const MAX_NOTE_LENGTH: u64 = 16 << 10;
 
-/// Finds a range of ids that no user of the host has. The container's id says where the
-/// search begins, so that two containers seldom want the same.
+/// Finds a range of ids that no user of the host has. The search begins at a range that
+/// is computed from the container's id, so that two containers seldom find the same.
 ///
 /// # Errors
-/// When there is none.
+/// When there is no such range.
 pub(crate) fn of_no_user(id: &Id) -> Result<Ids> {
     choose(id.as_str(), &subid::of_all_users()?)
 }
 
 fn choose(id: &str, taken: &[SubidRange]) -> Result<Ids> {
-    let blocks = (CONTAINERS.end - CONTAINERS.start) / ENOUGH;
-    let wanted = u64::from_str_radix(id, 16).unwrap_or_default() % u64::from(blocks);
-    let mut starts =
-        (0..blocks).map(|n| CONTAINERS.start + (wanted as u32 + n) % blocks * ENOUGH);
-    let Some(outside) = starts.find(|start| subid::is_free(*start, ENOUGH, taken))
+    let blocks = (CONTAINER_IDS.end - CONTAINER_IDS.start) / FULL_RANGE;
+    let first_block =
+        u64::from_str_radix(id, 16).unwrap_or_default() % u64::from(blocks);
+    let mut starts = (0..blocks)
+        .map(|n| CONTAINER_IDS.start + (first_block as u32 + n) % blocks * FULL_RANGE);
+    let Some(outside) = starts.find(|start| subid::is_free(*start, FULL_RANGE, taken))
     else {
         return Err(Failure::new(format_args!(
             "{SUBUID}, {SUBGID} and the other containers leave no 65536 ids for a container"
         ))
         .into());
     };
-    let map = IdRange::new(0, outside, ENOUGH)
+    let map = IdRange::new(0, outside, FULL_RANGE)
         .and_then(|range| IdMap::new(vec![range]))
         .map_err(Failure::new)?;
-    Ok(Ids::new(Account::of_id(0, 0), map.clone(), map, Writer::Root).chosen())
+    Ok(Ids::new(Account::of_id(0, 0), map.clone(), map, Writer::Root).replaceable())
 }
 
 impl Ids {
     /// In the parent, as root: notes the ids in the container's run directory. If
-    /// another container has them, and the caller did not ask for just these, it takes
-    /// others.
+    /// another container has noted some of them, chooses other ids, unless the caller
+    /// named these.
     ///
     /// # Errors
     /// When no ids are left, or the notes cannot be written.
@@ -60,17 +62,17 @@ impl Ids {
         if !self.needs_idmapped_mounts() {
             return Ok(self);
         }
-        let own = run_dir.path();
-        let parent = own.parent().unwrap_or(own);
+        let own_dir = run_dir.path();
+        let parent = own_dir.parent().unwrap_or(own_dir);
         let directory =
             File::open(parent).with_context(|| format!("open {}", parent.display()))?;
         let why = "no other container chooses its ids meanwhile";
         kit::call(why, "flock", parent.display(), || directory.lock())?;
-        let noted = noted_by_others(own, parent)?;
+        let noted = ids_of_other_containers(own_dir, parent)?;
         let is_free = |range: &SubidRange| subid::is_free(range.0, range.1, &noted);
-        let ids = match self.is_chosen() && !self.outside().iter().all(is_free) {
+        let ids = match self.are_replaceable() && !self.outside().iter().all(is_free) {
             true => {
-                let id = own.file_name().unwrap_or_default().to_string_lossy();
+                let id = own_dir.file_name().unwrap_or_default().to_string_lossy();
                 choose(&id, &[subid::of_all_users()?, noted].concat())?
             }
             false => self,
@@ -82,26 +84,26 @@ impl Ids {
     }
 }
 
-/// The ids that the other containers have noted.
-fn noted_by_others(own: &Path, parent: &Path) -> Result<Vec<SubidRange>> {
-    let read = || format!("read {}", parent.display());
+/// Reads the ids that the other containers have noted.
+fn ids_of_other_containers(own_dir: &Path, parent: &Path) -> Result<Vec<SubidRange>> {
+    let context = || format!("read {}", parent.display());
     let mut ranges = Vec::new();
-    for entry in fs::read_dir(parent).with_context(read)? {
-        let path = entry.with_context(read)?.path();
-        if path == own {
+    for entry in fs::read_dir(parent).with_context(context)? {
+        let path = entry.with_context(context)?.path();
+        if path == own_dir {
             continue;
         }
         // A container that has just ended, or one with the host's ids, has no note.
         let Ok(note) = File::open(path.join(NOTE)) else { continue };
         let mut text = String::new();
-        if note.take(LONGEST_NOTE).read_to_string(&mut text).is_ok() {
+        if note.take(MAX_NOTE_LENGTH).read_to_string(&mut text).is_ok() {
             ranges.extend(text.lines().filter_map(parse));
         }
     }
     Ok(ranges)
 }
 
-/// Parses a line of a note. Its ids can be added up without an overflow.
+/// Parses a line of a note. None if it is malformed, or its last id is too large.
 fn parse(line: &str) -> Option<SubidRange> {
     let (first, count) = line.split_once(' ')?;
     let (first, count): SubidRange = (first.parse().ok()?, count.parse().ok()?);
@@ -133,12 +135,12 @@ mod tests {
     #[test]
     fn containers_of_one_run_directory_never_share_an_id() {
         let scratch = tempfile::tempdir().unwrap();
-        // The same id as the first choice of all: they would all want one range.
+        // All begin their search with the same id, so each first finds the same range.
         let containers = [(); 40].map(|()| {
             let run_dir =
                 RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
-            let wanted = choose("7", &[]).unwrap();
-            let ids = wanted.reserve(&run_dir).unwrap();
+            let first_choice = choose("7", &[]).unwrap();
+            let ids = first_choice.reserve(&run_dir).unwrap();
             (run_dir, ids)
         });
         let mut firsts: Vec<_> =
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_that_is_damaged_takes_no_ids() {
+    fn a_malformed_note_reserves_no_ids() {
         for line in ["", "1", "x 1", "4294967295 2", "1 2 3"] {
             assert_eq!(parse(line), None, "{line}");
         }

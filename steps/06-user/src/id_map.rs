@@ -19,9 +19,10 @@ pub struct IdRange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdMap(Vec<IdRange>);
 
-/// The most ranges of a map: user_namespaces(7).
-const MOST_RANGES: usize = 340;
-/// The text of a map is shorter than a page, of which the smallest is this one.
+/// The largest number of ranges that a map may have: user_namespaces(7).
+const MAX_RANGES: usize = 340;
+/// The smallest page size of Linux, in bytes. The text of a map must be shorter than a
+/// page.
 const PAGE_SIZE: usize = 4096;
 
 impl IdRange {
@@ -32,8 +33,8 @@ impl IdRange {
     /// When it is empty, or has an id above 2³² − 2: the kernel takes the number above
     /// that for "no id".
     pub fn new(inside: u32, outside: u32, size: u32) -> Result<Self, String> {
-        let ends = |first: u32| first.checked_add(size).is_some();
-        if size > 0 && ends(inside) && ends(outside) {
+        let fits = |first: u32| first.checked_add(size).is_some();
+        if size > 0 && fits(inside) && fits(outside) {
             Ok(IdRange { inside, outside, size })
         } else {
             Err("at least one id, and none above 4294967294".into())
@@ -94,11 +95,11 @@ impl IdMap {
     /// Checks that the kernel takes a map of this length: user_namespaces(7).
     fn check_length(&self) -> Result<(), String> {
         let (count, length) = (self.0.len(), self.lines().len());
-        if count > MOST_RANGES {
-            Err(format!("{count} ranges: the kernel takes {MOST_RANGES}"))
+        if count > MAX_RANGES {
+            Err(format!("{count} ranges: the kernel takes {MAX_RANGES}"))
         } else if length >= PAGE_SIZE {
-            let most = PAGE_SIZE - 1;
-            Err(format!("{length} bytes of ranges: the kernel takes {most}"))
+            let limit = PAGE_SIZE - 1;
+            Err(format!("{length} bytes of ranges: the kernel takes {limit}"))
         } else {
             Ok(())
         }
@@ -109,22 +110,22 @@ impl IdMap {
         IdMap(vec![IdRange { inside, outside, size: 1 }])
     }
 
-    /// Makes a map in which `inside` stands for `own`, and the other ids from 0 on
-    /// stand for those of the ranges `spare` (first, count), in order. Where these are
-    /// more than the kernel takes, the smallest are left out.
+    /// Makes a map in which `inside` stands for `own`. The other ids, from 0 on, stand
+    /// for the ids of the `spare` ranges (first id, count), in order. If the kernel
+    /// would refuse that many ranges, the smallest are left out.
     pub fn around(inside: u32, own: u32, spare: &[(u32, u32)]) -> Self {
         let mut by_size: Vec<usize> = (0..spare.len()).collect();
         by_size.sort_by_key(|index| std::cmp::Reverse(spare[*index].1));
-        let mut most = spare.len().min(MOST_RANGES);
+        let mut used_count = spare.len().min(MAX_RANGES);
         loop {
-            let mut used = by_size[..most].to_vec();
+            let mut used = by_size[..used_count].to_vec();
             used.sort_unstable();
             let used: Vec<_> = used.into_iter().map(|index| spare[index]).collect();
             let map = IdMap::around_all(inside, own, &used);
-            if most == 0 || map.check_length().is_ok() {
+            if used_count == 0 || map.check_length().is_ok() {
                 return map;
             }
-            most -= 1;
+            used_count -= 1;
         }
     }
 
@@ -151,7 +152,7 @@ impl IdMap {
         IdMap(ranges)
     }
 
-    /// Whether it maps this id inside.
+    /// Whether the map has this id of the namespace.
     pub fn has(&self, inside: u32) -> bool {
         self.0
             .iter()
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_made_without_a_text_follows_the_same_rules() {
+    fn new_and_parse_refuse_the_same_ranges() {
         assert!(IdRange::new(0, 100_000, 0).is_err(), "it is empty");
         assert!(IdRange::new(u32::MAX, 0, 1).is_err(), "no such id inside");
         assert!(IdRange::new(0, u32::MAX, 1).is_err(), "no such id outside");
@@ -227,10 +228,11 @@ mod tests {
 
     #[test]
     fn ranges_that_end_at_the_last_id_are_compared_without_an_overflow() {
-        let last = |inside, outside, size| IdRange::new(inside, outside, size).unwrap();
-        let (one, other) = (last(u32::MAX - 1, 0, 1), last(0, u32::MAX - 1, 1));
+        let range =
+            |inside, outside, size| IdRange::new(inside, outside, size).unwrap();
+        let (one, other) = (range(u32::MAX - 1, 0, 1), range(0, u32::MAX - 1, 1));
         assert!(IdMap::new(vec![one, other]).is_ok());
-        let all = last(0, 0, u32::MAX);
+        let all = range(0, 0, u32::MAX);
         assert!(IdMap::new(vec![all, one]).is_err());
     }
 

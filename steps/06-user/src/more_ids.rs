@@ -1,21 +1,23 @@
-//! The hint how a user gets more subordinate ids: a command that works on this host,
-//! with a range that nobody has.
+//! The hint that tells a user how to get more subordinate ids: a command that works on
+//! this host, with a range that no user has.
 
 use nix::unistd::{User, geteuid};
 
 use crate::helpers::Helpers;
-use crate::subid::{self, ENOUGH, SUBGID, SUBUID, SubidRange};
+use crate::subid::{self, FULL_RANGE, SUBGID, SUBUID, SubidRange};
 
 /// The ids from which useradd(8) takes subordinate ones: login.defs(5), SUB_UID_MIN and
 /// SUB_UID_MAX.
-const SUBORDINATE: std::ops::Range<u32> = 100_000..600_100_000;
+const SUBORDINATE_IDS: std::ops::Range<u32> = 100_000..600_100_000;
 
-/// The hint how the caller gets the subordinate ids that images may use.
+/// Returns the hint that tells the caller how to get the subordinate ids that images
+/// may use.
 pub fn how_to_get_ids(helpers: &Helpers) -> String {
     let (uids, gids) = subid::of_caller().unwrap_or_default();
-    let is_short = |ranges: &[SubidRange]| subid::count(ranges) < u64::from(ENOUGH) - 1;
+    let is_short =
+        |ranges: &[SubidRange]| subid::count(ranges) < u64::from(FULL_RANGE) - 1;
     let short = match (is_short(&uids), is_short(&gids)) {
-        // There are enough for most images, and for this one there are not.
+        // Both files list enough ids for most images, but too few for this one.
         (false, false) if helpers.missing().is_none() => (true, true),
         short => short,
     };
@@ -34,14 +36,14 @@ pub fn how_to_get_ids(helpers: &Helpers) -> String {
 
 /// The first id of a range of 65536 that no user has.
 fn free_range(taken: &[SubidRange]) -> Option<u32> {
-    SUBORDINATE
-        .step_by(ENOUGH as usize)
-        .take_while(|first| first + ENOUGH <= SUBORDINATE.end)
-        .find(|first| subid::is_free(*first, ENOUGH, taken))
+    SUBORDINATE_IDS
+        .step_by(FULL_RANGE as usize)
+        .take_while(|first| first + FULL_RANGE <= SUBORDINATE_IDS.end)
+        .find(|first| subid::is_free(*first, FULL_RANGE, taken))
 }
 
 fn with_usermod((uids, gids): (bool, bool), first: u32, name: &str) -> String {
-    let last = first + ENOUGH - 1;
+    let last = first + FULL_RANGE - 1;
     let option = |wanted: bool, option: &str| match wanted {
         true => format!("--add-{option} {first}-{last} "),
         false => String::new(),
@@ -52,7 +54,7 @@ fn with_usermod((uids, gids): (bool, bool), first: u32, name: &str) -> String {
 
 /// usermod(8) refuses a user whom /etc/passwd does not list.
 fn without_a_name(short: (bool, bool), first: u32) -> String {
-    let line = format!("{}:{first}:{ENOUGH}", geteuid());
+    let line = format!("{}:{first}:{FULL_RANGE}", geteuid());
     format!("as root: add the line {line} to {}", files(short))
 }
 
@@ -69,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_range_that_is_proposed_is_nobodys() {
+    fn the_proposed_range_belongs_to_no_user() {
         assert_eq!(free_range(&[]), Some(100_000));
         assert_eq!(free_range(&[(100_000, 65_536)]), Some(165_536));
         assert_eq!(free_range(&[(165_535, 2), (300_000, 1)]), Some(231_072));
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_names_what_is_missing_and_nothing_else() {
+    fn the_command_adds_only_the_kind_of_ids_that_is_missing() {
         let both = with_usermod((true, true), 100_000, "alice");
         assert_eq!(
             both,

@@ -20,7 +20,7 @@ use crate::pipes;
 #[derive(Clone, Debug)]
 pub struct Ids {
     /// The user that a process becomes when it enters the namespace.
-    first: Account,
+    first_user: Account,
     /// The maps of the user namespace, if there is one.
     maps: Option<Maps>,
 }
@@ -30,8 +30,8 @@ struct Maps {
     uids: IdMap,
     gids: IdMap,
     writer: Writer,
-    /// Whether other ids would do as well: the caller did not name them.
-    is_chosen: bool,
+    /// Whether Kiste may choose other ids: the caller did not name these.
+    is_replaceable: bool,
 }
 
 /// The process that writes the maps.
@@ -49,30 +49,34 @@ pub(crate) enum Writer {
 impl Ids {
     /// The host's ids, without a user namespace.
     pub fn of_host() -> Self {
-        Ids { first: Account::of_id(0, 0), maps: None }
+        Ids { first_user: Account::of_id(0, 0), maps: None }
     }
 
     pub(crate) fn new(
-        first: Account,
+        first_user: Account,
         uids: IdMap,
         gids: IdMap,
         writer: Writer,
     ) -> Self {
-        Ids { first, maps: Some(Maps { uids, gids, writer, is_chosen: false }) }
+        Ids {
+            first_user,
+            maps: Some(Maps { uids, gids, writer, is_replaceable: false }),
+        }
     }
 
-    /// Says that other ids would do as well.
-    pub(crate) fn chosen(mut self) -> Self {
-        self.maps.iter_mut().for_each(|maps| maps.is_chosen = true);
+    /// Allows Kiste to choose other ids instead of these.
+    pub(crate) fn replaceable(mut self) -> Self {
+        self.maps.iter_mut().for_each(|maps| maps.is_replaceable = true);
         self
     }
 
-    /// Whether other ids would do as well.
-    pub(crate) fn is_chosen(&self) -> bool {
-        self.maps.as_ref().is_some_and(|maps| maps.is_chosen)
+    /// Whether Kiste may choose other ids instead of these.
+    pub(crate) fn are_replaceable(&self) -> bool {
+        self.maps.as_ref().is_some_and(|maps| maps.is_replaceable)
     }
 
-    /// The ids on the host that the maps have: the first ones, and their numbers.
+    /// The ranges of host ids that the maps use: the first id of each range, and the
+    /// number of its ids.
     pub(crate) fn outside(&self) -> Vec<(u32, u32)> {
         let maps = self.maps.iter().flat_map(|maps| [&maps.uids, &maps.gids]);
         maps.flat_map(IdMap::ranges).map(|range| (range.outside, range.size)).collect()
@@ -88,9 +92,9 @@ impl Ids {
     }
 
     // ANCHOR: write
-    /// In the parent, while the child waits: writes the maps, and maps the owners of
-    /// the files in these views by them. Every user of the container may then open our
-    /// pipes by name.
+    /// In the parent, while the child waits: writes the maps, and applies them to the
+    /// owners of the files in `views`. Also lets every user of the container open the
+    /// caller's pipes by name.
     ///
     /// # Errors
     /// The kernel's or a helper's, with a hint.
@@ -100,7 +104,7 @@ impl Ids {
         child: Pid,
         views: impl IntoIterator<Item = &'a Detached>,
     ) -> Result<()> {
-        pipes::let_all_open();
+        pipes::let_every_user_open();
         let Some(Maps { uids, gids, writer, .. }) = &self.maps else { return Ok(()) };
         match writer {
             Writer::Helpers(helpers) => helpers.write(child, uids, gids),
@@ -126,9 +130,9 @@ impl Ids {
         self.maps.as_ref().is_some_and(|maps| maps.writer == Writer::Root)
     }
 
-    /// In the parent, as root: opens a view of the root file system, whose owners
-    /// [`Ids::write`] maps. Another caller may not map owners and need not: the files
-    /// belong to the caller, who is root inside.
+    /// In the parent, as root: opens a view of the root file system. [`Ids::write`]
+    /// maps the owners of its files. A caller who is not root may not map owners, and
+    /// need not: the files belong to the caller, who is root inside.
     ///
     /// # Errors
     /// When the directory does not exist.
@@ -143,18 +147,19 @@ impl Ids {
         Ok(Some(view))
     }
 
-    /// In the child, before it enters its ids: opens a view of the root file system,
-    /// if it is to have other ids than the caller, who named the directory.
+    /// In the child, before [`Ids::enter`]: opens a view of the root file system with
+    /// the caller's rights. None if the ids stay the caller's, or the parent opens the
+    /// view.
     ///
     /// # Errors
     /// As [`Ids::root_view`].
     pub fn root_view_here(&self, rootfs: &Rootfs) -> Result<Option<RootView>> {
-        let is_here = self.maps.is_some() && !self.needs_idmapped_mounts();
-        is_here.then(|| RootView::open_here(rootfs)).transpose()
+        let child_opens_it = self.maps.is_some() && !self.needs_idmapped_mounts();
+        child_opens_it.then(|| RootView::open_here(rootfs)).transpose()
     }
 
     /// In the parent, as root: makes mounts of the volumes that only root can reach.
-    /// Another caller has no rights that the child has not.
+    /// Does nothing for another caller, since the child has the same rights.
     ///
     /// # Errors
     /// As [`mount::copy_sources`].
@@ -166,8 +171,8 @@ impl Ids {
     }
 
     /// The user that a process becomes when it enters the namespace.
-    pub(crate) fn first(&self) -> &Account {
-        &self.first
+    pub(crate) fn first_user(&self) -> &Account {
+        &self.first_user
     }
 
     /// Whether a process inside may change its groups: user_namespaces(7),
@@ -181,8 +186,8 @@ impl Ids {
         self.maps.as_ref().is_none_or(|maps| maps.gids.has(gid))
     }
 
-    /// The first of `account`'s uid, gid and other groups that is not mapped. None: all
-    /// of them are.
+    /// Returns the first of the account's uid, gid and supplementary groups that is not
+    /// mapped. None if all are mapped.
     pub(crate) fn unmapped(&self, account: &Account) -> Option<String> {
         let Maps { uids, gids, .. } = self.maps.as_ref()?;
         if !uids.has(account.uid) {

@@ -25,7 +25,7 @@ pub enum Userns {
     /// Root inside is the caller outside; or, started by root, an id that no user of
     /// the host has.
     Auto,
-    /// These maps.
+    /// The maps that the caller gives.
     Maps {
         /// The map of user ids.
         uids: IdMap,
@@ -70,8 +70,8 @@ impl Userns {
 }
 
 impl Ids {
-    /// The ids of these maps. The namespace's first user is 0 where the maps have it,
-    /// or else the first id that they have.
+    /// Makes ids from these maps. The namespace's first user is root if both maps have
+    /// the id 0, or else the first id of each map.
     pub fn mapped(uids: IdMap, gids: IdMap, helpers: &Helpers) -> Self {
         let is_only = |map: &IdMap, id: u32| matches!(map.ranges(), [only] if only.size == 1 && only.outside == id);
         let is_own =
@@ -81,18 +81,19 @@ impl Ids {
             (false, true) => Writer::OwnId,
             (false, false) => Writer::Helpers(helpers.clone()),
         };
-        let first = |map: &IdMap| map.ranges().first().map_or(0, |range| range.inside);
-        let first = match (uids.has(0), gids.has(0)) {
+        let first_inside =
+            |map: &IdMap| map.ranges().first().map_or(0, |range| range.inside);
+        let first_user = match (uids.has(0), gids.has(0)) {
             (true, true) => Account::of_id(0, 0),
-            _ => Account::of_id(first(&uids), first(&gids)),
+            _ => Account::of_id(first_inside(&uids), first_inside(&gids)),
         };
-        Ids::new(first, uids, gids, writer)
+        Ids::new(first_user, uids, gids, writer)
     }
 }
 
 /// As [`of_caller`], and prints a notice when only the caller's own id can be mapped.
-fn with_notice(first: Account, helpers: &Helpers) -> Result<Ids> {
-    let (ids, reason) = of_caller(first, helpers)?;
+fn with_notice(first_user: Account, helpers: &Helpers) -> Result<Ids> {
+    let (ids, reason) = of_caller(first_user, helpers)?;
     if let Some(reason) = reason {
         kit::notice(format_args!(
             "note: only your own id is mapped into the container: {reason}"
@@ -102,10 +103,11 @@ fn with_notice(first: Account, helpers: &Helpers) -> Result<Ids> {
     Ok(ids)
 }
 
-/// Finds the ids of a caller without root: its own id, and its subordinate ids in
-/// /etc/subuid and /etc/subgid. If these cannot be mapped, the reason is returned, too.
+/// Finds the ids of a caller who is not root: the caller's own id, and the subordinate
+/// ids in /etc/subuid and /etc/subgid. If the subordinate ids cannot be mapped, the
+/// reason is returned, too.
 pub(crate) fn of_caller(
-    first: Account,
+    first_user: Account,
     helpers: &Helpers,
 ) -> Result<(Ids, Option<String>)> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
@@ -114,15 +116,17 @@ pub(crate) fn of_caller(
     let ids = match reason {
         None => {
             let (uids, gids) = (
-                IdMap::around(first.uid, uid, &uids),
-                IdMap::around(first.gid, gid, &gids),
+                IdMap::around(first_user.uid, uid, &uids),
+                IdMap::around(first_user.gid, gid, &gids),
             );
-            Ids::new(first, uids, gids, Writer::Helpers(helpers.clone()))
+            Ids::new(first_user, uids, gids, Writer::Helpers(helpers.clone()))
         }
         Some(_) => {
-            let (uids, gids) =
-                (IdMap::single(first.uid, uid), IdMap::single(first.gid, gid));
-            Ids::new(first, uids, gids, Writer::OwnId)
+            let (uids, gids) = (
+                IdMap::single(first_user.uid, uid),
+                IdMap::single(first_user.gid, gid),
+            );
+            Ids::new(first_user, uids, gids, Writer::OwnId)
         }
     };
     Ok((ids, reason))
@@ -147,11 +151,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_can_make_ids_of_maps_without_options() {
+    fn ids_are_made_from_maps_without_options() {
         let map = |text: &str| IdMap::new(vec![text.parse().unwrap()]).unwrap();
         let helpers = Helpers::find("".as_ref());
         let ids = Ids::mapped(map("0:100000:10"), map("5:100000:10"), &helpers);
         assert_eq!(ids.shown(), "uids 0 100000 10; gids 5 100000 10");
-        assert_eq!(*ids.first(), Account::of_id(0, 5), "each map's first id");
+        assert_eq!(*ids.first_user(), Account::of_id(0, 5), "each map's first id");
     }
 }

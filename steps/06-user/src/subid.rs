@@ -11,25 +11,28 @@ pub const SUBUID: &str = "/etc/subuid";
 /// The list of users and of the group ids that each of them may map.
 pub const SUBGID: &str = "/etc/subgid";
 
-/// The number of ids of a whole system: 0 to 65535, the last of which is `nobody`'s.
-pub const ENOUGH: u32 = 1 << 16;
+/// The number of ids that an ordinary system uses: 0 to 65535. `nobody` is 65534.
+pub const FULL_RANGE: u32 = 1 << 16;
 
 /// A range of subordinate ids: the first id, and their number.
 pub type SubidRange = (u32, u32);
 
-/// Reads the caller's subordinate user ids and group ids: each id once, and without the
-/// caller's own, which administrators list for other tools.
+/// Reads the caller's subordinate user ids and group ids. Each id is returned once. The
+/// caller's own id, which administrators list for other tools, is left out.
 ///
 /// # Errors
 /// When a file exists and cannot be read.
 pub fn of_caller() -> Result<(Vec<SubidRange>, Vec<SubidRange>)> {
     let uid = geteuid();
     let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
-    let of = |file, own| {
+    let ranges_in = |file, own| {
         let text = read(file)?;
-        Ok::<_, anyhow::Error>(once(&parse(&text, name.as_deref(), uid.as_raw()), own))
+        Ok::<_, anyhow::Error>(without_duplicates(
+            &ranges_of_user(&text, name.as_deref(), uid.as_raw()),
+            own,
+        ))
     };
-    Ok((of(SUBUID, uid.as_raw())?, of(SUBGID, getegid().as_raw())?))
+    Ok((ranges_in(SUBUID, uid.as_raw())?, ranges_in(SUBGID, getegid().as_raw())?))
 }
 
 /// Reads the subordinate ids of all users, of both kinds.
@@ -49,25 +52,25 @@ fn read(file: &str) -> Result<String> {
     }
 }
 
-/// Finds the ranges of one user, by name or number.
-fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<SubidRange> {
+/// Parses the lines of one user, who is listed by name or by number.
+fn ranges_of_user(text: &str, name: Option<&str>, uid: u32) -> Vec<SubidRange> {
     let uid = uid.to_string();
-    let is_ours = |owner: &str, (_, count): SubidRange| {
+    let is_of_user = |owner: &str, (_, count): SubidRange| {
         count > 0 && (Some(owner) == name || owner == uid)
     };
     entries(text)
-        .filter(|(owner, range)| is_ours(owner, *range))
+        .filter(|(owner, range)| is_of_user(owner, *range))
         .map(|(_, range)| range)
         .collect()
 }
 
-/// The ids of these ranges, in their order: each once, and without `own`. The kernel
+/// Removes `own`, and each id that an earlier range has, from these ranges. The kernel
 /// refuses a map that has an id twice.
-fn once(ranges: &[SubidRange], own: u32) -> Vec<SubidRange> {
+fn without_duplicates(ranges: &[SubidRange], own: u32) -> Vec<SubidRange> {
     let mut seen = vec![(own, 1)];
     let mut all: Vec<SubidRange> = Vec::new();
     for range in ranges {
-        for (first, count) in without(*range, &seen) {
+        for (first, count) in subtract(*range, &seen) {
             match all.last_mut() {
                 Some(last) if last.0 + last.1 == first => last.1 += count,
                 _ => all.push((first, count)),
@@ -78,15 +81,18 @@ fn once(ranges: &[SubidRange], own: u32) -> Vec<SubidRange> {
     all
 }
 
-/// The parts of a range that none of the others has.
-fn without(range: SubidRange, others: &[SubidRange]) -> Vec<SubidRange> {
+/// Returns the parts of a range that none of the other ranges has.
+fn subtract(range: SubidRange, others: &[SubidRange]) -> Vec<SubidRange> {
     let mut parts = vec![(range.0, range.0 + range.1)];
     for &(first, count) in others {
         let end = first + count;
-        let rest =
+        let outside =
             |(from, to): (u32, u32)| [(from, to.min(first)), (from.max(end), to)];
-        parts =
-            parts.into_iter().flat_map(rest).filter(|(from, to)| from < to).collect();
+        parts = parts
+            .into_iter()
+            .flat_map(outside)
+            .filter(|(from, to)| from < to)
+            .collect();
     }
     parts.into_iter().map(|(from, to)| (from, to - from)).collect()
 }
@@ -119,9 +125,12 @@ mod tests {
     #[test]
     fn ranges_are_found_by_name_and_by_number() {
         let text = "alice:100000:65536\n# a comment\nbob:165536:65536\n1000:300000:10\nalice:x:1\nalice:7\nalice:4294967295:9\nalice:1:0\n";
-        assert_eq!(parse(text, Some("alice"), 1000), [(100_000, 65536), (300_000, 10)]);
-        assert_eq!(parse(text, None, 1000), [(300_000, 10)]);
-        assert_eq!(parse(text, Some("carol"), 1002), []);
+        assert_eq!(
+            ranges_of_user(text, Some("alice"), 1000),
+            [(100_000, 65536), (300_000, 10)]
+        );
+        assert_eq!(ranges_of_user(text, None, 1000), [(300_000, 10)]);
+        assert_eq!(ranges_of_user(text, Some("carol"), 1002), []);
     }
 
     #[test]
@@ -141,12 +150,12 @@ mod tests {
             ),
             (&[(1000, 1)], &[]),
         ] {
-            assert_eq!(once(ranges, own), expected, "{ranges:?}");
+            assert_eq!(without_duplicates(ranges, own), expected, "{ranges:?}");
         }
     }
 
     #[test]
-    fn a_missing_file_has_no_ranges_and_one_that_cannot_be_read_is_an_error() {
+    fn a_missing_file_has_no_ranges_and_an_unreadable_file_is_an_error() {
         assert_eq!(read("/nonexistent/subuid").unwrap(), "");
         assert_eq!(read("/proc").unwrap_err().to_string(), "read /proc");
     }

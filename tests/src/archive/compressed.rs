@@ -2,19 +2,20 @@
 
 use std::io::Write;
 
-/// Compressed by gzip.
+/// Compresses bytes with gzip.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder =
         flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("compress")
 }
 
-/// Compressed by zstd.
+/// Compresses bytes with zstd.
 pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).expect("compress")
 }
 
-/// Mebibytes of zeros in gzip: one compressed member, repeated.
+/// Returns so many mebibytes of zeros, compressed with gzip: one compressed member,
+/// repeated.
 pub fn gzip_of_zeros(mebibytes: usize) -> Vec<u8> {
     let mut encoder =
         flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -25,7 +26,8 @@ pub fn gzip_of_zeros(mebibytes: usize) -> Vec<u8> {
     member.repeat(mebibytes)
 }
 
-/// Mebibytes of zeros in zstd.
+/// Returns so many mebibytes of zeros, compressed with zstd: one compressed frame,
+/// repeated.
 pub fn zstd_of_zeros(mebibytes: usize) -> Vec<u8> {
     zstd(&vec![0; 1 << 20]).repeat(mebibytes)
 }

@@ -5,7 +5,7 @@ use super::{Checksum, Entry};
 impl Entry {
     /// Returns the entry, preceded by its PAX header and its GNU long-name entries.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.before.clone();
+        let mut bytes = self.preceding.clone();
         if !self.pax.is_empty() {
             let header = Entry {
                 body: self.pax.clone(),
@@ -21,7 +21,7 @@ impl Entry {
 
     fn header(&self) -> [u8; 512] {
         let octal = |value: u32| format!("{value:07o}\0").into_bytes();
-        let size = self.claim.unwrap_or(self.body.len() as u64);
+        let size = self.claimed_size.unwrap_or(self.body.len() as u64);
         let mut fields = vec![
             (0, 100, self.name.clone()),
             (100, 8, octal(self.mode)),
@@ -41,8 +41,8 @@ impl Entry {
             fields.push((337, 8, octal(self.device.1)));
         }
         let mut header = [0; 512];
-        for (at, room, text) in fields {
-            write_field(&mut header, at, room, &text);
+        for (at, width, text) in fields {
+            write_field(&mut header, at, width, &text);
         }
         self.edits.iter().for_each(|edit| edit(&mut header));
         // The checksum is computed with spaces in its own field.
@@ -59,29 +59,29 @@ impl Entry {
     }
 }
 
-fn write_field(header: &mut [u8; 512], at: usize, room: usize, text: &[u8]) {
-    let length = text.len().min(room);
+fn write_field(header: &mut [u8; 512], at: usize, width: usize, text: &[u8]) {
+    let length = text.len().min(width);
     header[at..at + length].copy_from_slice(&text[..length]);
 }
 
-/// Octal digits. A number that is too large for them is written in GNU's base-256
-/// encoding, marked by the first bit.
-fn number(number: u64, room: usize) -> Vec<u8> {
-    let octal = format!("{number:0width$o}\0", width = room - 1);
-    if octal.len() <= room {
+/// Writes a number in octal digits. A number that needs more digits than the field has
+/// is written in GNU's base-256 encoding, which the first bit marks.
+fn number(number: u64, width: usize) -> Vec<u8> {
+    let octal = format!("{number:0width$o}\0", width = width - 1);
+    if octal.len() <= width {
         return octal.into_bytes();
     }
-    // A time before 1970 is negative: its first bits are set anyway.
+    // A time before 1970 is a negative number, which is padded with ones.
     let fill = if (number as i64) < 0 { 0xff } else { 0 };
-    let mut bytes = vec![fill; room];
-    let start = room.saturating_sub(8);
+    let mut bytes = vec![fill; width];
+    let start = width.saturating_sub(8);
     let digits = number.to_be_bytes();
-    bytes[start..].copy_from_slice(&digits[8 - (room - start)..]);
+    bytes[start..].copy_from_slice(&digits[8 - (width - start)..]);
     bytes[0] |= 0x80;
     bytes
 }
 
-/// `LENGTH KEY=VALUE\n`, where the length counts itself.
+/// Returns `LENGTH KEY=VALUE\n`. LENGTH counts its own digits, too.
 pub fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;

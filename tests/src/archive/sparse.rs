@@ -9,14 +9,14 @@ impl Entry {
         let numbers = |(offset, data): &(u64, &[u8])| {
             format!("{offset:011o}\0{:011o}\0", data.len())
         };
-        let map = |pieces: &[(u64, &[u8])], room| {
+        let map = |pieces: &[(u64, &[u8])], width| {
             let mut map = pieces.iter().map(numbers).collect::<String>().into_bytes();
-            map.resize(room, 0);
+            map.resize(width, 0);
             map
         };
-        // The header has room for four pieces. Extension blocks with 21 each follow;
-        // the entry's size does not count them, and a flag in each says whether another
-        // follows.
+        // The header has room for four pieces. Extension blocks with room for 21 pieces
+        // each follow. The entry's size does not count these blocks. A flag in each
+        // block says whether another block follows.
         let (first, more) = pieces.split_at(pieces.len().min(4));
         let (mut body, count) = (Vec::new(), more.chunks(21).count());
         for (nth, pieces) in more.chunks(21).enumerate() {

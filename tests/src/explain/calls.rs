@@ -33,14 +33,14 @@ pub const MAKE_A_CONTAINER: &[&str] = &[
     "vfork",
 ];
 
-/// Other calls that may be narrated, where the man page's name is not, or not only, the
-/// name of the system call.
-pub const OTHERS: &[(&str, &[&str])] = &[
+/// Other calls that may be narrated: the name of the man page, and the names of the
+/// system calls that are narrated under it.
+pub const NARRATED_AS: &[(&str, &[&str])] = &[
     ("dup2", &["dup2", "dup3"]),
     ("fchown", &["fchown"]),
     ("flock", &["flock"]),
-    // Narrated as one call together with fsopen and fsconfig, which may fail in its
-    // place.
+    // fsopen and fsconfig are narrated together with fsmount, as one call. Each of the
+    // three may fail.
     ("fsmount", &["fsmount", "fsopen", "fsconfig"]),
     ("ioctl", &["ioctl"]),
     ("keyctl", &["keyctl"]),
@@ -64,12 +64,12 @@ pub const OTHERS: &[(&str, &[&str])] = &[
     ("write", &["write"]),
 ];
 
-/// The start of a host program; the narration has the program's name instead.
+/// Stands for the start of a host program. The narration has the name of the program.
 pub const HELPER: &str = "vfork, for a helper";
 
 /// Returns whether this system call is narrated under this name.
 pub fn is_narrated_as(call: &str, name: &str) -> bool {
-    match OTHERS.iter().find(|(narrated, _)| *narrated == name) {
+    match NARRATED_AS.iter().find(|(narrated, _)| *narrated == name) {
         Some((_, calls)) => calls.contains(&call),
         None => call == name,
     }
@@ -78,7 +78,7 @@ pub fn is_narrated_as(call: &str, name: &str) -> bool {
 /// Returns the calls for strace to trace. With a question mark it accepts a name that
 /// this machine does not have.
 pub fn traced() -> Vec<String> {
-    let others = OTHERS
+    let others = NARRATED_AS
         .iter()
         .flat_map(|(_, calls)| calls.iter())
         .filter(|name| **name != HELPER);

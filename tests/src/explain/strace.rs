@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Calls;
 use super::calls::{HELPER, traced};
 
-/// The end of a line of strace's when another process's call comes in between.
+/// The end of a line when strace prints another process's call before this call ends.
 const UNFINISHED: &str = " <unfinished ...>";
 
 /// Returns the words that start a program under strace, with this log.
@@ -27,7 +27,8 @@ pub fn seen(log: &str, processes: usize) -> Calls {
         let (pid, call) = (*pid, call.as_str());
         let leads_to_fsmount = call.contains("fsopen") || call.contains("fsconfig");
         let call = match leads_to_fsmount {
-            // Step 7 asks whether options are looked at: an answer, no failure.
+            // Step 7 passes an unknown option to learn whether the kernel checks
+            // options. This call is expected to fail.
             true if call.contains("no-such-option") => continue,
             true if call.contains(" = -1 ") => "fsmount()",
             true => continue,
@@ -46,7 +47,7 @@ pub fn seen(log: &str, processes: usize) -> Calls {
             name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         // After its exec the process is the command, and no longer Kiste.
         let is_command = at > 0 && seen[at].last().is_some_and(|last| last == "execve");
-        if is_name && !is_command && matters(name, operands) {
+        if is_name && !is_command && is_compared(name, operands) {
             let is_helper = operands.contains("CLONE_VFORK") || name == "vfork";
             seen[at].push(if is_helper { HELPER } else { name }.into());
         }
@@ -90,7 +91,7 @@ fn whole_lines(log: &str) -> Vec<(&str, String)> {
     lines
 }
 
-/// Returns the processes that run a host program: they begin with its execve.
+/// Returns the processes that execute newuidmap or newgidmap.
 fn helpers<'log>(lines: &[(&'log str, String)]) -> Vec<&'log str> {
     let is_helper = |call: &str| {
         call.starts_with("execve(")
@@ -99,9 +100,9 @@ fn helpers<'log>(lines: &[(&'log str, String)]) -> Vec<&'log str> {
     lines.iter().filter(|(_, call)| is_helper(call)).map(|(pid, _)| *pid).collect()
 }
 
-fn matters(name: &str, operands: &str) -> bool {
+fn is_compared(name: &str, operands: &str) -> bool {
     match name {
-        // Thread names and the like, and questions that libraries ask.
+        // Libraries name threads and mappings, and ask for settings.
         "prctl" => !["PR_SET_NAME", "PR_SET_VMA", "PR_GET_", "PR_CAPBSET_READ"]
             .iter()
             .any(|it| operands.starts_with(it)),

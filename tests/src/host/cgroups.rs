@@ -11,8 +11,8 @@ pub fn cgroup_mounts() -> Vec<PathBuf> {
     let is_cgroup = |line: &&String| {
         line.split(" - ").nth(1).is_some_and(|fs| fs.starts_with("cgroup"))
     };
-    let place = |line: &String| line.split(' ').nth(4).map(PathBuf::from);
-    mounts().iter().filter(is_cgroup).filter_map(place).collect()
+    let mount_point = |line: &String| line.split(' ').nth(4).map(PathBuf::from);
+    mounts().iter().filter(is_cgroup).filter_map(mount_point).collect()
 }
 
 /// Returns every cgroup of this name directly below the root of a hierarchy.
@@ -36,7 +36,7 @@ pub fn cgroup_file(pid: impl std::fmt::Display, file: &str) -> Option<PathBuf> {
     candidates.filter(|path| path.exists()).max_by_key(|path| path.components().count())
 }
 
-/// Returns the content of such a file.
+/// Returns the content of the file that [`cgroup_file`] finds.
 pub fn cgroup_value(pid: impl std::fmt::Display, file: &str) -> Option<String> {
     let text = fs::read_to_string(cgroup_file(pid, file)?).ok()?;
     Some(text.trim().into())

@@ -6,7 +6,7 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A process, identified by its start time too: its id may be given again later.
+/// A process. The kernel may reuse its id, so its start time identifies it, too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Process {
     /// Its process id.
@@ -18,10 +18,10 @@ pub struct Process {
 /// Finds a process and all its descendants, including zombies.
 pub fn family(root: i32) -> Vec<Process> {
     let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
-    for process in pids().filter_map(Process::now) {
+    for process in pids().filter_map(Process::read) {
         children.entry(process.parent).or_default().push(process);
     }
-    let mut family = Vec::from_iter(Process::now(root));
+    let mut family = Vec::from_iter(Process::read(root));
     let mut next = 0;
     while let Some(process) = family.get(next) {
         family.extend(children.remove(&process.id).unwrap_or_default());
@@ -31,9 +31,10 @@ pub fn family(root: i32) -> Vec<Process> {
 }
 
 impl Process {
-    fn now(id: i32) -> Option<Self> {
+    fn read(id: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // From the third field on: proc_pid_stat(5). The second may contain anything.
+        // The fields of proc_pid_stat(5) from the third on. The second field, the name,
+        // may contain anything.
         let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
         let (parent, start) =
             (fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?);
@@ -43,7 +44,8 @@ impl Process {
     /// Returns whether it still exists and has a thread that is not a zombie: the first
     /// thread may end before the others.
     pub fn is_alive(&self) -> bool {
-        let is_same = Process::now(self.id).is_some_and(|now| now.start == self.start);
+        let is_same =
+            Process::read(self.id).is_some_and(|other| other.start == self.start);
         let threads = fs::read_dir(format!("/proc/{}/task", self.id)).into_iter();
         let mut threads = threads.flatten().flatten().map(|it| it.file_name());
         let is_alive = |thread: std::ffi::OsString| {

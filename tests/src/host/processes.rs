@@ -22,15 +22,15 @@ pub fn processes_at(dir: &Path) -> Vec<i32> {
     let name = dir.file_name().expect("a directory with a name").to_str().unwrap();
     let has_it_mounted = |pid: i32| {
         let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-        // By its name: a path in mountinfo is relative to its file system and to the
-        // process's root.
+        // Only the name of the directory is compared: a path in mountinfo is relative
+        // to its file system and to the root directory of the process.
         namespace(&pid.to_string()) != namespace("self")
             && mounts_of(pid).iter().any(|line| line.contains(name))
     };
-    let is_there = |pid: &i32| {
+    let is_at_dir = |pid: &i32| {
         has_link_into(*pid, &["cwd", "root", "exe"], dir) || has_it_mounted(*pid)
     };
-    pids().filter(is_there).collect()
+    pids().filter(is_at_dir).collect()
 }
 
 /// Returns the processes that belong to the test whose directory this is: their working
@@ -71,7 +71,7 @@ pub fn children(pid: impl std::fmt::Display) -> Vec<i32> {
     text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-/// Returns a field of /proc/PID/status: `field(1, "NSpid")`.
+/// Returns a field of /proc/PID/status: `status(1, "NSpid")`.
 pub fn status(pid: impl std::fmt::Display, field: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line =
@@ -112,7 +112,7 @@ pub fn is_alive(pid: impl std::fmt::Display) -> bool {
 }
 
 /// Waits until a process has died. Its cgroup is empty earlier: a process first leaves
-/// its cgroup, and if it is PID 1 then waits for the others of its namespace
+/// its cgroup, and PID 1 then waits for the other processes of its namespace
 /// (cgroup_exit, exit_notify in do_exit, kernel/exit.c).
 #[track_caller]
 pub fn assert_dies(pid: impl std::fmt::Display) {

@@ -23,16 +23,16 @@ impl Source {
     /// When no comment of the step marks a function as the task's, or several do.
     pub fn of(task: &Task) -> Result<Self, String> {
         let mark = format!("// Task {}:", task.number);
-        let top = rootfs::workspace();
+        let workspace = rootfs::workspace();
         let mut found = Vec::new();
-        let files = checkout::files_below(&top.join("steps")).unwrap();
+        let files = checkout::files_below(&workspace.join("steps")).unwrap();
         for path in files.into_iter().filter(|it| it.extension() == Some("rs".as_ref()))
         {
             let text = fs::read_to_string(&path).unwrap();
             if let Some(at) = text.find(&mark) {
                 let body =
                     body(&text, at).ok_or(format!("no function below {mark}"))?;
-                let file = path.strip_prefix(&top).unwrap().into();
+                let file = path.strip_prefix(&workspace).unwrap().into();
                 found.push(Source { file, text, body });
             }
         }
@@ -143,7 +143,7 @@ impl A {
     }
 
     #[test]
-    fn a_body_is_all_between_the_braces() {
+    fn a_body_is_everything_between_the_braces() {
         let Source { body, .. } = source();
         assert_eq!(&TEXT[body], "        loop {\n            once()\n        }\n");
     }
