@@ -27,8 +27,8 @@ pub(crate) struct CheckedImage {
     pub(crate) damage: Vec<String>,
 }
 
-/// Checks images of the store, or all of them if no name is given. A damaged layer is not
-/// taken for complete any more, so that loading the image again replaces it.
+/// Checks images of the store, or all of them if no name is given. A damaged layer
+/// loses its record, so that loading the image again replaces it.
 pub(crate) fn check_images(
     store: &Store,
     names: &[ImageName],
@@ -64,7 +64,7 @@ fn check_layers(store: &Store, image: &Image, damage: &mut Vec<String>) -> Resul
         if let Err(error) = check_layer(store, archive, diff_id, &chain[..=at]) {
             damage.push(text(&error));
             // The store may be read-only. Then the layer cannot be replaced, either.
-            let _ = store.forget_record(&chain[at]);
+            let _ = store.remove_record(&chain[at]);
         }
     }
     Ok(())

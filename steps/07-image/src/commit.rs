@@ -21,7 +21,8 @@ use crate::pack::{PackAs, pack};
 use crate::reference::Reference;
 use crate::store::{Store, TaggedImage};
 
-/// Makes an image of a container's image and of the files that it has written.
+/// Makes an image: a container's image, and the files that the container has written as
+/// one more layer.
 pub(crate) fn commit(
     store: &Store,
     container: &Container,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use oci_spec::image::{ImageManifestBuilder, MediaType};
 use serde_json::json;
 
-use crate::compression::decompress_unlisted;
+use crate::compression::decompress_xz_and_bzip2;
 use crate::digest::Digest;
 use crate::document;
 use crate::image::Image;
@@ -110,7 +110,7 @@ pub(crate) fn import(
         input.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
     let open = || {
         let input = input.try_clone().context("dup(the archive)")?;
-        decompress_unlisted(input).context("read the archive")
+        decompress_xz_and_bzip2(input).context("read the archive")
     };
     let incoming = IncomingLayer {
         name: path.display().to_string(),

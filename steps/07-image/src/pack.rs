@@ -84,12 +84,12 @@ impl<W: Write> Packer<'_, W> {
         found: &Metadata,
     ) -> Result<()> {
         let mut entry = describe(EntryKind::Directory, path, found);
-        entry.attributes = attributes::at(full.as_os_str())?;
+        entry.attributes = attributes::of_path(full.as_os_str())?;
         if path.as_os_str().is_empty() {
             entry.path = b".".to_vec();
         }
         entry.path.push(b'/');
-        self.archive.entry(&entry, io::empty())?;
+        self.archive.write_entry(&entry, io::empty())?;
         let directory =
             File::open(full).with_context(|| format!("open({})", full.display()))?;
         if self.pack_as == PackAs::Layer && is_opaque(&directory) {
@@ -110,15 +110,17 @@ impl<W: Write> Packer<'_, W> {
             let id = (found.dev(), found.ino());
             if let Some(first) = self.links.get(&id) {
                 let kind = EntryKind::HardLink(first.as_os_str().as_bytes().into());
-                return self.archive.entry(&describe(kind, path, found), io::empty());
+                return self
+                    .archive
+                    .write_entry(&describe(kind, path, found), io::empty());
             }
             self.links.insert(id, path.into());
         }
         let Some(kind) = kind(full, found)? else { return Ok(()) };
         let mut entry = describe(kind, path, found);
-        entry.attributes = attributes::at(full.as_os_str())?;
+        entry.attributes = attributes::of_path(full.as_os_str())?;
         if entry.kind != EntryKind::File {
-            return self.archive.entry(&entry, io::empty());
+            return self.archive.write_entry(&entry, io::empty());
         }
         entry.size = found.len();
         ensure!(
@@ -132,13 +134,15 @@ impl<W: Write> Packer<'_, W> {
         );
         let file =
             File::open(full).with_context(|| format!("open({})", full.display()))?;
-        self.archive.entry(&entry, file).with_context(|| full.display().to_string())
+        self.archive
+            .write_entry(&entry, file)
+            .with_context(|| full.display().to_string())
     }
 
     fn add_whiteout(&mut self, path: &Path, found: &Metadata) -> Result<()> {
         let mut entry = describe(EntryKind::File, path, found);
         (entry.mode, entry.mtime.1) = (0, 0);
-        self.archive.entry(&entry, io::empty())
+        self.archive.write_entry(&entry, io::empty())
     }
 }
 

@@ -124,7 +124,7 @@ impl ImageName {
 }
 
 /// Makes the error for digits with which several ids of this kind begin.
-pub(crate) fn ambiguous(kind: &str, digits: &str) -> Failure {
+pub(crate) fn ambiguous_id(kind: &str, digits: &str) -> Failure {
     Failure::new(format_args!(
         "{kind} {digits}: several {kind} ids begin with these digits"
     ))

@@ -74,7 +74,7 @@ fn add_document<W: Write>(
     name: &str,
     bytes: &[u8],
 ) -> Result<()> {
-    archive.entry(&file(name, bytes.len() as u64), bytes)
+    archive.write_entry(&file(name, bytes.len() as u64), bytes)
 }
 
 /// Writes a blob, and verifies its digest: a damaged blob is not passed on.
@@ -88,7 +88,7 @@ fn add_blob<W: Write>(
     let blob = kit::open_regular(&path).with_context(|| format!("open({})", name()))?;
     let mut content = Hashing::new(blob);
     let entry = file(&digest.blob_path(), store.size_of(digest)?);
-    archive.entry(&entry, &mut content).with_context(name)?;
+    archive.write_entry(&entry, &mut content).with_context(name)?;
     content.finish().0.verify(&name(), digest)
 }
 

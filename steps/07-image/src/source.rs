@@ -17,7 +17,7 @@ use std::io::Read;
 use anyhow::{Context, Result, ensure};
 use kit::Failure;
 
-use crate::compression::decompress_unlisted;
+use crate::compression::decompress_xz_and_bzip2;
 use crate::digest::Digest;
 use crate::layer::IncomingLayer;
 use crate::reference::Reference;
@@ -85,7 +85,7 @@ fn incoming<'a>(
         match digest {
             // A layer that a manifest lists stays as it is.
             Some(_) => Ok(Box::new(archive)),
-            None => decompress_unlisted(archive).context("read the archive"),
+            None => decompress_xz_and_bzip2(archive).context("read the archive"),
         }
     };
     Ok(IncomingLayer {

@@ -20,8 +20,8 @@ use super::listing::{Extent, list};
 use crate::json::{self, Spelling};
 use crate::store::{LARGEST_DOCUMENT, Store, Temporary, open_directory};
 
-/// The most that all documents of a source may have together, in bytes.
-const MOST_DOCUMENTS: u64 = 64 << 20;
+/// The most bytes that all documents of a source may have together.
+const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
 
 /// The files of a source.
 pub(crate) struct Members {
@@ -90,7 +90,7 @@ impl Members {
         );
         let before = self.documents.fetch_add(size, Ordering::Relaxed);
         ensure!(
-            before + size <= MOST_DOCUMENTS,
+            before + size <= MOST_DOCUMENT_BYTES,
             failure("its documents are more than 64 MiB together".into())
         );
         let mut bytes = Vec::new();
@@ -163,10 +163,10 @@ impl Section {
 
 impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most =
+        let limit =
             buffer.len().min(usize::try_from(self.length()).unwrap_or(usize::MAX));
-        let count = self.file.read_at(&mut buffer[..most], self.at)?;
-        if count == 0 && most > 0 {
+        let count = self.file.read_at(&mut buffer[..limit], self.at)?;
+        if count == 0 && limit > 0 {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the file became shorter",

@@ -53,8 +53,8 @@ impl Store {
             .with_context(|| format!("rename({})", path.display()))
     }
 
-    /// Removes the record of a layer: it is damaged.
-    pub(crate) fn forget_record(&self, chain_id: &Digest) -> Result<()> {
+    /// Removes the record of a damaged layer.
+    pub(crate) fn remove_record(&self, chain_id: &Digest) -> Result<()> {
         let path = self.record(chain_id);
         let removed = kit::if_exists(fs::remove_file(&path));
         removed.map(drop).with_context(|| format!("unlink({})", path.display()))

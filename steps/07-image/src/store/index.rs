@@ -10,7 +10,7 @@ use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 
 use super::Store;
 use crate::digest::Digest;
-use crate::reference::{ImageName, Reference, ambiguous};
+use crate::reference::{ImageName, Reference, ambiguous_id};
 
 /// OCI image specification, "Pre-Defined Annotation Keys".
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -202,7 +202,7 @@ impl Index {
         let mut found =
             self.images.iter().filter(|it| it.id.hex().starts_with(digits.as_str()));
         let first = found.next().ok_or_else(|| unknown(name))?;
-        ensure!(found.all(|other| other.id == first.id), ambiguous("image", digits));
+        ensure!(found.all(|other| other.id == first.id), ambiguous_id("image", digits));
         Ok(first)
     }
 
