@@ -46,7 +46,8 @@ pub struct Base {
     rootfs: Rootfs,
     /// A view of the directory, if this is one and its owners are mapped.
     view: Option<RootView>,
-    /// The view of the directory that the child opens, if the child will have other ids.
+    /// The view of the directory that the child opens, if the child will have other
+    /// ids.
     own_view: OnceCell<RootView>,
     /// The image; None for a directory.
     layered: Option<Layered>,
@@ -113,8 +114,8 @@ impl Base {
         self.view.iter().map(RootView::detached).chain(layers)
     }
 
-    /// In the child, before it enters its user namespace: opens the directory, if this is
-    /// one, with the caller's rights.
+    /// In the child, before it enters its user namespace: opens the directory, if this
+    /// is one, with the caller's rights.
     ///
     /// # Errors
     /// When there is no such directory.
@@ -178,9 +179,9 @@ impl Base {
         }
     }
 
-    /// Completes a command by the image's configuration: the image's program comes first,
-    /// and the image's arguments, variables and working directory apply where the command
-    /// has none.
+    /// Completes a command by the image's configuration: the image's program comes
+    /// first, and the image's arguments, variables and working directory apply where
+    /// the command has none.
     ///
     /// # Errors
     /// A usage error (exit code 2) when neither the image nor the command names a
@@ -198,14 +199,15 @@ impl Base {
         Ok(command)
     }
 
-    /// Returns the number of the signal that stops the command: SIGTERM, or the image's.
+    /// Returns the number of the signal that stops the command: SIGTERM, or the
+    /// image's.
     pub fn stop_signal(&self) -> i32 {
         self.config.stop_signal.unwrap_or(Signal::SIGTERM as i32)
     }
 
     /// After the command has ended: keeps the files that the container has written, if
-    /// `--commit` is given, and removes the container's own directory. The history of the
-    /// new image says `created_by`.
+    /// `--commit` is given, and removes the container's own directory. The history of
+    /// the new image says `created_by`.
     ///
     /// If the directory cannot be removed, that is a warning: `gc` tries again, and the
     /// command's exit code counts.

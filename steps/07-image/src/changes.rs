@@ -21,9 +21,9 @@ pub(crate) enum Change {
     Deleted(PathBuf),
 }
 
-/// Lists the changes that the directory `upper` makes to these layers, the lowest first.
-/// A running container may change `upper` meanwhile, so no symbolic link is followed, and
-/// files that disappear are left out.
+/// Lists the changes that the directory `upper` makes to these layers, the lowest
+/// first. A running container may change `upper` meanwhile, so no symbolic link is
+/// followed, and files that disappear are left out.
 pub(crate) fn changes(upper: &Path, layers: &[PathBuf]) -> Result<Vec<Change>> {
     let below = LowerLayers(
         layers
@@ -92,8 +92,8 @@ fn read_names(directory: &OwnedFd, path: &Path) -> Result<BTreeSet<OsString>> {
 struct LowerLayers(Vec<OwnedFd>);
 
 impl LowerLayers {
-    /// Adds the files that an opaque directory at this path hides, as deleted, except those
-    /// whose names it has itself (`own_names`).
+    /// Adds the files that an opaque directory at this path hides, as deleted, except
+    /// those whose names it has itself (`own_names`).
     fn add_deleted(
         &self,
         path: &Path,

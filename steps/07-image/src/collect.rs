@@ -16,9 +16,9 @@ pub(crate) fn collect_garbage(store: &Store) -> Result<()> {
     collect_before_change(store, |_| {})
 }
 
-/// Removes everything that will be unused after a change of the list of images, before the
-/// new list is written: on a full disk there is room for it only then. If the caller is
-/// killed in between, the old list has images that are damaged.
+/// Removes everything that will be unused after a change of the list of images, before
+/// the new list is written: on a full disk there is room for it only then. If the
+/// caller is killed in between, the old list has images that are damaged.
 pub(crate) fn collect_before_change(
     store: &Store,
     change: impl FnOnce(&mut Index),
@@ -54,7 +54,7 @@ pub(crate) fn collect_before_change(
 /// Returns the blobs and the layers of an image.
 fn used_by(store: &Store, tagged: &TaggedImage) -> Result<(Vec<Digest>, Vec<Digest>)> {
     let image = Image::read(store, tagged.clone())?;
-    Ok((image.blobs()?, image.chain()?))
+    Ok((image.blobs()?, image.chain_ids()?))
 }
 
 /// Removes the files that killed runs and loads have left, and none that is in use.

@@ -43,7 +43,7 @@ pub(crate) fn commit(
         diff_id: Some(diff_id),
         open: Box::new(open),
     };
-    let layers = add_layers(store, &image.chain()?, &[incoming])?;
+    let layers = add_layers(store, &image.chain_ids()?, &[incoming])?;
     let id = store.add_document(&configuration)?;
     let mut manifest = image.manifest.clone();
     let config_type = manifest.config().media_type().clone();

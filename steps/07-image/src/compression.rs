@@ -85,8 +85,8 @@ pub(crate) fn decompress<'a>(
     Ok((compression, output))
 }
 
-/// Decompresses xz and bzip2, for which layers have no media type, and leaves every other
-/// stream as it is.
+/// Decompresses xz and bzip2, for which layers have no media type, and leaves every
+/// other stream as it is.
 pub(crate) fn decompress_xz_and_bzip2<'a>(
     mut input: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {

@@ -35,7 +35,7 @@ impl Container {
             .canonicalize()
             .with_context(|| format!("the run directory {}", run_dir.display()))?;
         let path = store.containers().join(run_dir.file_name().unwrap_or_default());
-        let layers = image.chain()?;
+        let layers = image.chain_ids()?;
         let top = layers.last().with_context(|| {
             format!("image {} has no layer", image.tagged.display_name())
         })?;

@@ -30,8 +30,8 @@ pub fn checks(directory: &Path, helpers: &Helpers) -> Vec<Check> {
 /// OVERLAYFS_SUPER_MAGIC (linux/magic.h).
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 
-/// Checks the file system of the store, which need not exist yet. The directory to which a
-/// container writes (upperdir) cannot be on an overlay itself.
+/// Checks the file system of the store, which need not exist yet. The directory to
+/// which a container writes (upperdir) cannot be on an overlay itself.
 fn store_check(store: &Path) -> Check {
     let existing = store.ancestors().find(|path| path.exists()).unwrap_or(store);
     let is_overlay =

@@ -20,7 +20,7 @@ impl Document {
     /// programs would see two different images (CVE-2021-41190).
     pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<Self> {
         let wrong = |why: &str| anyhow!(Failure::new(format_args!("{what}: {why}")));
-        let mut value: Value = json::parse(bytes, Spelling::Small)
+        let mut value: Value = json::parse(bytes, Spelling::Lowercase)
             .map_err(|error| wrong(&error.to_string()))?;
         // Go writes an empty list as null.
         for key in ["manifests", "layers"] {
@@ -53,8 +53,8 @@ pub(crate) fn is_index_type(media_type: &str) -> bool {
     media_type.contains("index") || media_type.contains("manifest.list")
 }
 
-/// Tells whether a manifest is not that of an image, but of a signature, a chart or another
-/// artifact.
+/// Tells whether a manifest is not that of an image, but of a signature, a chart or
+/// another artifact.
 pub(crate) fn is_artifact(manifest: &ImageManifest) -> bool {
     let layers = manifest.layers();
     let is_archive =
@@ -65,8 +65,8 @@ pub(crate) fn is_artifact(manifest: &ImageManifest) -> bool {
         || (layers.is_empty() && manifest.artifact_type().is_some())
 }
 
-/// The media types of an image's configuration: OCI's, Docker's, and the one of programs
-/// that have no special type for it.
+/// The media types of an image's configuration: OCI's, Docker's, and the one of
+/// programs that have no special type for it.
 const CONFIG_TYPES: [&str; 3] = [
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
@@ -76,7 +76,7 @@ const CONFIG_TYPES: [&str; 3] = [
 /// Parses a configuration. Fields that programs leave out or write in another form are
 /// completed, as podman and Docker do.
 pub(crate) fn configuration(bytes: &[u8], what: &str) -> Result<ImageConfiguration> {
-    let parsed = json::parse(bytes, Spelling::Small).and_then(|mut value| {
+    let parsed = json::parse(bytes, Spelling::Lowercase).and_then(|mut value| {
         complete(&mut value);
         serde_json::from_value(value)
     });

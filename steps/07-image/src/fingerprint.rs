@@ -23,8 +23,8 @@ use crate::unpack::{is_opaque, open_beneath};
 /// How much of each file counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// Only what lstat(2) tells: cheap, and enough to find a file that lost its content in
-    /// a power cut.
+    /// Only what lstat(2) tells: cheap, and enough to find a file that lost its content
+    /// in a power cut.
     Metadata,
     /// The content of every file as well, the targets of links, and attributes.
     Content,
@@ -69,7 +69,8 @@ pub(crate) fn fingerprint(tree: &Path, depth: Depth) -> Result<Digest> {
 
 type List = Hashing<io::Sink>;
 
-/// Adds the number of the bytes and then the bytes, so that two lists never look the same.
+/// Adds the number of the bytes and then the bytes, so that two lists never look the
+/// same.
 fn add(list: &mut List, bytes: &[u8]) -> Result<()> {
     use io::Write;
     list.write_all(&(bytes.len() as u64).to_le_bytes())?;

@@ -150,9 +150,9 @@ fn kind(header: &Header, path: &[u8], link: Vec<u8>) -> Result<EntryKind> {
     })
 }
 
-/// Refuses a size where readers do not agree whether data follows. All readers ignore the
-/// size in the header of a directory, a node or a link, with one exception: libarchive
-/// reads data of a hard link that has an extended header.
+/// Refuses a size where readers do not agree whether data follows. All readers ignore
+/// the size in the header of a directory, a node or a link, with one exception:
+/// libarchive reads data of a hard link that has an extended header.
 fn check_size(
     header: &Header,
     records: &Records,
@@ -172,8 +172,8 @@ fn check_size(
     Ok(())
 }
 
-/// Returns an owner's id. macOS writes negative ids, -2 for `nobody`; programs read them
-/// as unsigned numbers of 32 bits.
+/// Returns an owner's id. macOS writes negative ids, -2 for `nobody`; programs read
+/// them as unsigned numbers of 32 bits.
 fn id(key: &str, in_header: std::io::Result<u64>, records: &Records) -> Result<u32> {
     let id = match records.integer(key)? {
         Some(id) => id,

@@ -65,7 +65,8 @@ fn has_right_checksum(block: &[u8; BLOCK]) -> bool {
     [unsigned, signed].contains(&i64::from(listed))
 }
 
-/// Refuses a number in base 256 that has more than 64 bits, and an octal one with a sign.
+/// Refuses a number in base 256 that has more than 64 bits, and an octal one with a
+/// sign.
 fn check_number(field: &[u8]) -> Result<()> {
     let wrong = |why| Failure::new(format_args!("a header's number {why}"));
     if field[0] & 0x80 != 0 {

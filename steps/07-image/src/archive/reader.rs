@@ -137,7 +137,8 @@ impl ExtendedHeaders {
         self.has_pax || self.names.path.is_some() || self.names.link.is_some()
     }
 
-    /// Refuses one more header of this type where programs do not agree which one counts.
+    /// Refuses one more header of this type where programs do not agree which one
+    /// counts.
     fn check(&self, header: EntryType) -> Result<()> {
         let why = match header {
             EntryType::XHeader if self.has_pax => "two extended headers (pax) in a row",

@@ -24,8 +24,8 @@ const MOST_SEGMENTS: usize = 1 << 20;
 /// Reads the segments of a sparse file, and its size with the holes; None for other files.
 ///
 /// # Errors
-/// The segments overlap, are not in order, or do not add up to the data; or the format is
-/// pax 0.0 or 0.1, which GNU tar wrote until 2006.
+/// The segments overlap, are not in order, or do not add up to the data; or the format
+/// is pax 0.0 or 0.1, which GNU tar wrote until 2006.
 pub(super) fn segments<R: Read>(
     header: &Header,
     records: &Records,

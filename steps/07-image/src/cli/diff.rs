@@ -53,7 +53,7 @@ impl Diff {
 
 fn highest_layer(store: &Store, image: &Image) -> Result<UpperAndLower> {
     let mut layers: Vec<PathBuf> =
-        image.chain()?.iter().map(|layer| store.layer(layer)).collect();
+        image.chain_ids()?.iter().map(|layer| store.layer(layer)).collect();
     let upper = layers.pop().with_context(|| {
         format!("image {} has no layer", image.tagged.display_name())
     })?;

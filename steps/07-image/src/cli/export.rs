@@ -51,8 +51,8 @@ fn mount_layers(store: &Store, image: &Image) -> Result<PathBuf> {
         return Ok(store.path().join(only));
     }
     let overlay = overlay.mount()?;
-    // Every store has this directory. The mount hides the layers in it, which the overlay
-    // keeps open.
+    // Every store has this directory. The mount hides the layers in it, which the
+    // overlay keeps open.
     let mount_point = store.path().join("layers");
     overlay.attach(&open_directory(&mount_point)?, mount_point.display())?;
     Ok(mount_point)

@@ -44,8 +44,8 @@ impl Rmi {
         kit::combine(errors)
     }
 
-    /// Removes the names from the list, and returns the removed entries, and an error for
-    /// each name that is not in it.
+    /// Removes the names from the list, and returns the removed entries, and an error
+    /// for each name that is not in it.
     fn remove_names(&self, index: &mut Index) -> (Vec<TaggedImage>, Vec<Error>) {
         let (mut removed, mut errors) = (Vec::new(), Vec::new());
         for name in &self.images {

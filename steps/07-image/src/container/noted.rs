@@ -32,7 +32,7 @@ impl Note {
             runtime: Some(ProcessIdentity::current()?),
             image: image.tagged.display_name(),
             blobs: image.blobs()?,
-            layers: image.chain()?,
+            layers: image.chain_ids()?,
         })
     }
 }

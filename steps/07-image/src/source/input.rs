@@ -37,7 +37,7 @@ pub(super) struct SeekableFile {
 
 /// Returns the file itself; for a pipe or a compressed archive, a decompressed copy in the
 /// store.
-pub(super) fn seekable(mut input: File, store: &Store) -> Result<SeekableFile> {
+pub(super) fn make_seekable(mut input: File, store: &Store) -> Result<SeekableFile> {
     if input.metadata().context("fstat")?.is_file() {
         let mut beginning = [0; MAGIC_LENGTH];
         let count = input.read_at(&mut beginning, 0).context("read the archive")?;

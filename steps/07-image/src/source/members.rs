@@ -15,8 +15,8 @@ use kit::Failure;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2, statat};
 use serde::de::DeserializeOwned;
 
-use super::input::{SeekableFile, open_input, seekable};
-use super::listing::{Extent, list};
+use super::input::{SeekableFile, make_seekable, open_input};
+use super::listing::{Extent, list_files};
 use crate::json::{self, Spelling};
 use crate::store::{LARGEST_DOCUMENT, Store, Temporary, open_directory};
 
@@ -48,8 +48,8 @@ impl Members {
         } else {
             let input = open_input(path)?;
             let SeekableFile { file, copy } =
-                seekable(input, store).with_context(|| name.clone())?;
-            let extents = list(&file).with_context(|| name.clone())?;
+                make_seekable(input, store).with_context(|| name.clone())?;
+            let extents = list_files(&file).with_context(|| name.clone())?;
             (MemberFiles::Archive { file: Arc::new(file), extents }, copy)
         };
         Ok(Members { name, files, documents: AtomicU64::new(0), _copy: copy })
@@ -101,8 +101,8 @@ impl Members {
     /// Reads and parses a document that is JSON.
     pub(super) fn json<T: DeserializeOwned>(&self, member: &str) -> Result<T> {
         let spelling = match member {
-            "manifest.json" => Spelling::Capitals,
-            _ => Spelling::Small,
+            "manifest.json" => Spelling::Capitalized,
+            _ => Spelling::Lowercase,
         };
         let parsed = json::parse(&self.document(member)?, spelling);
         Ok(parsed.map_err(|error| {

@@ -22,7 +22,7 @@ impl Unpacker<'_> {
         name: &OsStr,
         data: &mut impl Read,
     ) -> Result<()> {
-        // EXCL: never an existing file, which may have another name elsewhere.
+        // EXCL: never opens an existing file, which may have another name elsewhere.
         let flags = OFlags::CREATE
             | OFlags::EXCL
             | OFlags::WRONLY
