@@ -69,8 +69,8 @@ pub(crate) fn fingerprint(tree: &Path, depth: Depth) -> Result<Digest> {
 
 type List = Hashing<io::Sink>;
 
-/// Adds the number of the bytes and then the bytes, so that two lists never look the
-/// same.
+/// Adds the number of the bytes and then the bytes, so that different lists never
+/// consist of the same bytes.
 fn add(list: &mut List, bytes: &[u8]) -> Result<()> {
     use io::Write;
     list.write_all(&(bytes.len() as u64).to_le_bytes())?;

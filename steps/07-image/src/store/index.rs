@@ -28,7 +28,7 @@ const LARGEST_INDEX: u64 = 64 << 20;
 /// An image as the index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TaggedImage {
-    /// The name; None if it has none, or another image has taken it over.
+    /// The name; None if the image came without one, or another image has taken it over.
     pub(crate) reference: Option<Reference>,
     pub(crate) manifest: Digest,
     pub(crate) id: Digest,
