@@ -1,9 +1,9 @@
 //! Tar archives, read and written as streams of entries: tar(5), pax (POSIX.1-2024),
 //! GNU tar's manual, "Tar internals".
 //!
-//! An archive comes from somebody else. The reader follows the sizes that it claims only
-//! as far as bytes come, and refuses anything that two readers could understand in two
-//! ways (CVE-2025-62518).
+//! An archive comes from somebody else. The reader believes the sizes that it claims
+//! only as far as there are bytes, and refuses anything that two readers could
+//! understand in two ways (CVE-2025-62518).
 
 mod blocks;
 mod entry;
@@ -26,7 +26,7 @@ pub(crate) use reader::ArchiveReader;
 pub(crate) use sparse::Segment;
 pub(crate) use writer::ArchiveWriter;
 
-/// Reads an archive to its end, and drops its entries: the fuzzer's way in.
+/// Reads an archive to its end, and drops its entries. The fuzzer calls this.
 ///
 /// # Errors
 /// The archive is malformed, or cannot be read.

@@ -44,7 +44,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Returns the image that was asked for; None for a directory as root file system.
+    /// Returns the image to run; None if the root file system is a directory.
     ///
     /// # Errors
     /// When neither the options nor the environment say where images are kept.
@@ -71,12 +71,12 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// Returns the directory of the store: the given one, or the user's own.
+    /// Returns the directory of the store: the given one, or the default one.
     ///
     /// # Errors
     /// When neither the options nor the environment say where images are kept.
     fn path(&self) -> Result<PathBuf> {
-        self.store.clone().map_or_else(own_store, Ok)
+        self.store.clone().map_or_else(default_store, Ok)
     }
 
     /// Opens the store, and creates it if it is not there.
@@ -90,9 +90,9 @@ impl StoreArgs {
     }
 }
 
-/// Returns the user's own store. Relative paths are ignored: XDG base directory
-/// specification.
-pub(crate) fn own_store() -> Result<PathBuf> {
+/// Returns the user's default store. A relative path in an environment variable is
+/// ignored: XDG base directory specification.
+pub(crate) fn default_store() -> Result<PathBuf> {
     if geteuid().is_root() {
         return Ok("/var/lib/kiste".into());
     }

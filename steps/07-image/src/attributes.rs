@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use rustix::fs::{lgetxattr, llistxattr};
 use rustix::io::Errno;
 
-/// Tells whether an attribute is overlayfs's own; a layer's archive never has those.
+/// Tells whether an attribute is one of overlayfs itself. No archive that we write has
+/// such attributes.
 pub(crate) fn is_overlayfs(name: &[u8]) -> bool {
     name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
 }
@@ -18,13 +19,15 @@ pub(crate) fn is_overlayfs(name: &[u8]) -> bool {
 const LARGEST: usize = 64 * 1024;
 
 /// Reads the attributes of an open directory.
-pub(crate) fn of(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    at(format!("/proc/self/fd/{}/.", file.as_raw_fd()).as_ref())
+pub(crate) fn of_directory(
+    directory: BorrowedFd<'_>,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    of_path(format!("/proc/self/fd/{}/.", directory.as_raw_fd()).as_ref())
 }
 
 /// Reads the attributes of the file at a path, or of a symbolic link itself, in the order
 /// of their names.
-pub(crate) fn at(path: &OsStr) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub(crate) fn of_path(path: &OsStr) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut buffer = vec![0; LARGEST];
     let length = match llistxattr(path, &mut buffer) {
         Err(Errno::OPNOTSUPP) => 0, // this file system has no attributes

@@ -44,9 +44,10 @@ pub struct ImageOptions {
 #[derive(Debug)]
 pub struct Base {
     rootfs: Rootfs,
-    /// A view of the directory, if it is one and its owners are mapped.
+    /// A view of the directory, if this is one and its owners are mapped.
     view: Option<RootView>,
-    /// The child's own view of the directory, where it will have other ids.
+    /// The view of the directory that the child opens, if the child will have other
+    /// ids.
     own_view: OnceCell<RootView>,
     /// The image; None for a directory.
     layered: Option<Layered>,
@@ -113,8 +114,8 @@ impl Base {
         self.view.iter().map(RootView::detached).chain(layers)
     }
 
-    /// In the child, before it enters its ids: opens the directory, if it is one, with
-    /// the caller's rights.
+    /// In the child, before it enters its user namespace: opens the directory, if this
+    /// is one, with the caller's rights.
     ///
     /// # Errors
     /// When there is no such directory.
@@ -178,8 +179,9 @@ impl Base {
         }
     }
 
-    /// Completes a command by the image: its program comes first, and its arguments,
-    /// variables and working directory apply where the command has none.
+    /// Completes a command by the image's configuration: the image's program comes
+    /// first, and the image's arguments, variables and working directory apply where
+    /// the command has none.
     ///
     /// # Errors
     /// A usage error (exit code 2) when neither the image nor the command names a
@@ -197,20 +199,21 @@ impl Base {
         Ok(command)
     }
 
-    /// Returns the number of the signal that stops the command: SIGTERM, or the image's.
+    /// Returns the number of the signal that stops the command: SIGTERM, or the
+    /// image's.
     pub fn stop_signal(&self) -> i32 {
         self.config.stop_signal.unwrap_or(Signal::SIGTERM as i32)
     }
 
-    /// At the end: keeps the files that the container has written, if that was asked
-    /// for, and removes them from the container's own directory. The history of the new
-    /// image says `created_by`.
+    /// After the command has ended: keeps the files that the container has written, if
+    /// `--commit` is given, and removes the container's own directory. The history of
+    /// the new image says `created_by`.
     ///
-    /// If they cannot be removed, that is a warning: `gc` tries again, and the command's
-    /// exit code counts.
+    /// If the directory cannot be removed, that is a warning: `gc` tries again, and the
+    /// command's exit code counts.
     ///
     /// # Errors
-    /// When they cannot be kept.
+    /// When the files cannot be kept.
     pub fn finish(self, created_by: &str) -> Result<()> {
         let Some(layered) = self.layered else { return Ok(()) };
         let Layered { store, image, container, commit: name, .. } = layered;
@@ -233,11 +236,11 @@ impl Base {
 }
 
 fn warn_of_another_architecture(image: &Image) {
-    let (theirs, ours) =
+    let (of_image, of_machine) =
         (image.configuration.architecture().to_string(), architecture());
-    if theirs != ours && !theirs.is_empty() {
+    if of_image != of_machine && !of_image.is_empty() {
         kit::warn(format_args!(
-            "image {} is for {theirs}, and this machine is {ours}",
+            "image {} is for {of_image}, and this machine is {of_machine}",
             image.tagged.display_name()
         ));
     }
@@ -250,13 +253,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_without_words_is_a_usage_error() {
+    fn no_program_in_the_image_or_the_command_is_a_usage_error() {
         let rootfs = Rootfs { path: "/".into(), access: Access::ReadOnly };
         let config = RunConfig::default();
         let own_view = OnceCell::new();
         let base = Base { rootfs, view: None, own_view, layered: None, config };
-        let words = Command { argv: Vec::new(), env: Vec::new(), workdir: None };
-        let failure = Failure::of(&base.command(words).unwrap_err());
+        let empty = Command { argv: Vec::new(), env: Vec::new(), workdir: None };
+        let failure = Failure::of(&base.command(empty).unwrap_err());
         assert_eq!(
             (failure.failure_kind(), failure.exit_code()),
             (FailureKind::Usage, 2)

@@ -21,9 +21,9 @@ pub(crate) enum Change {
     Deleted(PathBuf),
 }
 
-/// Lists the changes that the directory `upper` makes to these layers, the lowest first.
-/// A running container may change it meanwhile, so no symbolic link is followed, and files
-/// that disappear are left out.
+/// Lists the changes that the directory `upper` makes to these layers, the lowest
+/// first. A running container may change `upper` meanwhile, so no symbolic link is
+/// followed, and files that disappear are left out.
 pub(crate) fn changes(upper: &Path, layers: &[PathBuf]) -> Result<Vec<Change>> {
     let below = LowerLayers(
         layers
@@ -48,11 +48,11 @@ fn walk(
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
         directory => directory.with_context(|| format!("open({})", path.display()))?,
     };
-    let own = names(&directory, path)?;
+    let own_names = read_names(&directory, path)?;
     if is_opaque(&directory) {
-        below.add_hidden(path, &own, changes)?;
+        below.add_deleted(path, &own_names, changes)?;
     }
-    for name in &own {
+    for name in &own_names {
         let Ok(found) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
             continue;
         };
@@ -62,7 +62,7 @@ fn walk(
             changes.push(Change::Deleted(shown));
             continue;
         }
-        changes.push(if below.show(&path)? {
+        changes.push(if below.shows(&path)? {
             Change::Changed(shown)
         } else {
             Change::Added(shown)
@@ -75,7 +75,7 @@ fn walk(
 }
 
 /// Reads the names in a directory, in order.
-fn names(directory: &OwnedFd, path: &Path) -> Result<BTreeSet<OsString>> {
+fn read_names(directory: &OwnedFd, path: &Path) -> Result<BTreeSet<OsString>> {
     let read = || format!("read {}", path.display());
     let mut names = BTreeSet::new();
     for entry in Dir::read_from(directory).with_context(read)? {
@@ -92,22 +92,22 @@ fn names(directory: &OwnedFd, path: &Path) -> Result<BTreeSet<OsString>> {
 struct LowerLayers(Vec<OwnedFd>);
 
 impl LowerLayers {
-    /// Adds the files that an opaque directory hides, unless it has files of the same
-    /// names (`own`).
-    fn add_hidden(
+    /// Adds the files that an opaque directory at this path hides, as deleted, except
+    /// those whose names it has itself (`own_names`).
+    fn add_deleted(
         &self,
         path: &Path,
-        own: &BTreeSet<OsString>,
+        own_names: &BTreeSet<OsString>,
         changes: &mut Vec<Change>,
     ) -> Result<()> {
         let mut hidden = BTreeSet::new();
         for layer in &self.0 {
             if let Ok(directory) = open(layer, path) {
-                hidden.extend(names(&directory, path)?);
+                hidden.extend(read_names(&directory, path)?);
             }
         }
-        for name in hidden.difference(own) {
-            if self.show(&path.join(name))? {
+        for name in hidden.difference(own_names) {
+            if self.shows(&path.join(name))? {
                 changes.push(Change::Deleted(Path::new("/").join(path).join(name)));
             }
         }
@@ -115,7 +115,7 @@ impl LowerLayers {
     }
 
     /// Tells whether a file at this path is visible in these layers.
-    fn show(&self, path: &Path) -> Result<bool> {
+    fn shows(&self, path: &Path) -> Result<bool> {
         for layer in &self.0 {
             match visibility(layer, path)? {
                 Visibility::Visible => return Ok(true),
@@ -142,7 +142,7 @@ fn visibility(layer: &OwnedFd, path: &Path) -> Result<Visibility> {
     let directory = match open(layer, above) {
         Ok(directory) => directory,
         Err(Errno::NOENT) => return hidden_by_opaque(layer, above),
-        // A file or a whiteout is there.
+        // The layer has a file or a whiteout in place of the directory.
         Err(_) => return Ok(Visibility::Hidden),
     };
     match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {

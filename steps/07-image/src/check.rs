@@ -1,8 +1,8 @@
 //! `check`: verifies the images of a store, or those of an archive before it is loaded.
 //!
 //! Every layer is unpacked once more, below `tmp`: this verifies the digest of its
-//! archive, its diff id and every rule of archives, and then the tree in the store can be
-//! compared with the new one.
+//! archive, its diff id and every rule of archives, and then the tree in the store can
+//! be compared with the new one.
 
 use std::io::Read;
 use std::path::Path;
@@ -27,8 +27,8 @@ pub(crate) struct CheckedImage {
     pub(crate) damage: Vec<String>,
 }
 
-/// Checks images of the store, or all of them if no name is given. A damaged layer is not
-/// taken for complete any more, so that loading the image again replaces it.
+/// Checks images of the store, or all of them if no name is given. A damaged layer
+/// loses its record, so that loading the image again replaces it.
 pub(crate) fn check_images(
     store: &Store,
     names: &[ImageName],
@@ -58,13 +58,13 @@ fn check_image(store: &Store, image: &TaggedImage) -> CheckedImage {
 }
 
 fn check_layers(store: &Store, image: &Image, damage: &mut Vec<String>) -> Result<()> {
-    let (chain, diff_ids) = (image.chain()?, diff_ids(&image.configuration)?);
-    let layers = image.layers()?;
-    for (at, (archive, diff_id)) in layers.iter().zip(&diff_ids).enumerate() {
+    let (chain, diff_ids) = (image.chain_ids()?, diff_ids(&image.configuration)?);
+    let archives = image.archives()?;
+    for (at, (archive, diff_id)) in archives.iter().zip(&diff_ids).enumerate() {
         if let Err(error) = check_layer(store, archive, diff_id, &chain[..=at]) {
             damage.push(text(&error));
             // The store may be read-only. Then the layer cannot be replaced, either.
-            let _ = store.forget_record(&chain[at]);
+            let _ = store.remove_record(&chain[at]);
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ use anyhow::Result;
 use kit::{Failure, RunDirArgs};
 
 use crate::args::StoreArgs;
-use crate::collect::collect;
+use crate::collect::collect_garbage;
 
 /// Subcommands about images.
 #[derive(clap::Subcommand)]
@@ -80,17 +80,17 @@ pub struct Gc {
 }
 
 impl Gc {
-    /// Removes what killed runs have left, and then what no image and no container
-    /// uses.
+    /// Removes what killed runs have left, and then the blobs and layers that no image
+    /// and no container uses.
     ///
     /// # Errors
     /// When something could not be removed. The next `gc` tries again.
     pub fn run(&self) -> Result<ExitCode> {
         let store = self.store.open_existing();
-        // The processes first, and then the files that they have written.
+        // Processes are ended before the files that they have written are removed.
         let runs = cgroups::gc_command(&self.run_dirs);
         let images = exit_with_1_on_error(store.and_then(|store| match store {
-            Some(store) => store.as_root(|| collect(&store)),
+            Some(store) => store.as_root(|| collect_garbage(&store)),
             None => Ok(()),
         }));
         runs.and(images)

@@ -11,20 +11,20 @@ use crate::digest::Digest;
 use crate::image::Image;
 use crate::store::{Index, RECORDS, Store, TaggedImage};
 
-/// Removes everything unused, while no other process adds or starts anything.
-pub(crate) fn collect(store: &Store) -> Result<()> {
-    collect_as_after(store, |_| {})
+/// Removes everything unused, while no other process adds images or starts containers.
+pub(crate) fn collect_garbage(store: &Store) -> Result<()> {
+    collect_before_change(store, |_| {})
 }
 
-/// Removes everything that will be unused after a change of the list of images. On a full
-/// disk the new list can be written only then. After a kill in between, the old list has
-/// images that are damaged.
-pub(crate) fn collect_as_after(
+/// Removes everything that will be unused after a change of the list of images, before
+/// the new list is written: on a full disk there is room for it only then. If the
+/// caller is killed in between, the old list has images that are damaged.
+pub(crate) fn collect_before_change(
     store: &Store,
     change: impl FnOnce(&mut Index),
 ) -> Result<()> {
     let _exclusive = store.lock_exclusive()?;
-    remove_gone(store)?;
+    remove_gone_containers(store)?;
     let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
     let mut index = store.index()?;
     change(&mut index);
@@ -45,34 +45,34 @@ pub(crate) fn collect_as_after(
         blobs.extend(note.blobs);
         layers.extend(note.layers);
     }
-    remove_others(store, "blobs/sha256", &blobs)?;
-    remove_others(store, "layers", &layers)?;
-    remove_others(store, RECORDS, &layers)?;
+    remove_unused(store, "blobs/sha256", &blobs)?;
+    remove_unused(store, "layers", &layers)?;
+    remove_unused(store, RECORDS, &layers)?;
     store.remove_stale()
 }
 
 /// Returns the blobs and the layers of an image.
 fn used_by(store: &Store, tagged: &TaggedImage) -> Result<(Vec<Digest>, Vec<Digest>)> {
     let image = Image::read(store, tagged.clone())?;
-    Ok((image.blobs()?, image.chain()?))
+    Ok((image.blobs()?, image.chain_ids()?))
 }
 
 /// Removes the files that killed runs and loads have left, and none that is in use.
 pub(crate) fn remove_stale(store: &Store) -> Result<()> {
-    remove_gone(store)?;
+    remove_gone_containers(store)?;
     store.remove_stale().or_else(|_| store.as_root(|| store.remove_stale()))
 }
 
-fn remove_gone(store: &Store) -> Result<()> {
+fn remove_gone_containers(store: &Store) -> Result<()> {
     let gone = container::gone(store)?;
     gone.iter().try_for_each(|container| container::remove(store, &container.path))
 }
 
 /// Removes the entries of a directory of the store that are not used.
-fn remove_others(store: &Store, name: &str, used: &HashSet<Digest>) -> Result<()> {
+fn remove_unused(store: &Store, name: &str, used: &HashSet<Digest>) -> Result<()> {
     let directory = store.path().join(name);
     let read = || format!("read {}", directory.display());
-    // An older version has made no directory for records.
+    // A store of an older version has no directory for records.
     let Some(entries) = kit::if_exists(fs::read_dir(&directory)).with_context(read)?
     else {
         return Ok(());

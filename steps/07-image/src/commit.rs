@@ -21,7 +21,8 @@ use crate::pack::{PackAs, pack};
 use crate::reference::Reference;
 use crate::store::{Store, TaggedImage};
 
-/// Makes an image of a container's image and of the files that it has written.
+/// Makes an image: a container's image, and the files that the container has written as
+/// one more layer.
 pub(crate) fn commit(
     store: &Store,
     container: &Container,
@@ -42,7 +43,7 @@ pub(crate) fn commit(
         diff_id: Some(diff_id),
         open: Box::new(open),
     };
-    let layers = add_layers(store, &image.chain()?, &[incoming])?;
+    let layers = add_layers(store, &image.chain_ids()?, &[incoming])?;
     let id = store.add_document(&configuration)?;
     let mut manifest = image.manifest.clone();
     let config_type = manifest.config().media_type().clone();

@@ -50,10 +50,10 @@ impl Compression {
 }
 
 /// How many of the first bytes show the compression.
-pub(crate) const BEGINNING: usize = 6;
+pub(crate) const MAGIC_LENGTH: usize = 6;
 
 /// The most memory that a stream of xz may ask for, in KiB: `xz -9` asks for 65 MiB.
-const MOST_OF_XZ: u32 = 128 * 1024;
+const MOST_XZ_MEMORY: u32 = 128 * 1024;
 
 /// How many bytes are read at once.
 const BLOCK: usize = 256 * 1024;
@@ -63,7 +63,7 @@ pub(crate) fn decompress<'a>(
     mut input: impl Read + Send + 'a,
 ) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
     let mut beginning = Vec::new();
-    input.by_ref().take(BEGINNING as u64).read_to_end(&mut beginning)?;
+    input.by_ref().take(MAGIC_LENGTH as u64).read_to_end(&mut beginning)?;
     let compression = Compression::recognise(&beginning);
     let input =
         io::BufReader::with_capacity(BLOCK, Cursor::new(beginning).chain(input));
@@ -77,19 +77,21 @@ pub(crate) fn decompress<'a>(
             decoder.window_log_max(27)?;
             Box::new(decoder)
         }
-        Compression::Xz => Box::new(XzReader::new_mem_limit(input, true, MOST_OF_XZ)),
+        Compression::Xz => {
+            Box::new(XzReader::new_mem_limit(input, true, MOST_XZ_MEMORY))
+        }
         Compression::Bzip2 => Box::new(MultiBzDecoder::new(input)),
     };
     Ok((compression, output))
 }
 
-/// Decompresses what no media type of a layer is for, xz and bzip2, and leaves the rest as
-/// it is.
-pub(crate) fn decompress_unlisted<'a>(
+/// Decompresses xz and bzip2, for which layers have no media type, and leaves every
+/// other stream as it is.
+pub(crate) fn decompress_xz_and_bzip2<'a>(
     mut input: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut beginning = Vec::new();
-    input.by_ref().take(BEGINNING as u64).read_to_end(&mut beginning)?;
+    input.by_ref().take(MAGIC_LENGTH as u64).read_to_end(&mut beginning)?;
     let compression = Compression::recognise(&beginning);
     let input = Cursor::new(beginning).chain(input);
     match compression {

@@ -37,7 +37,7 @@ impl Container {
     ) -> Result<Self> {
         let id = run_dir.path().file_name().unwrap_or_default();
         let path = store.containers().join(id);
-        let layers = image.chain()?;
+        let layers = image.chain_ids()?;
         let top = layers.last().with_context(|| {
             format!("image {} has no layer", image.tagged.display_name())
         })?;

@@ -115,7 +115,7 @@ impl<T> Hashing<T> {
         (Digest(self.hash.finalize().into()), self.count, self.inner)
     }
 
-    fn passed(&mut self, bytes: &[u8]) {
+    fn update(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
         self.count += bytes.len() as u64;
     }
@@ -124,7 +124,7 @@ impl<T> Hashing<T> {
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.passed(&buffer[..count]);
+        self.update(&buffer[..count]);
         Ok(count)
     }
 }
@@ -132,7 +132,7 @@ impl<R: Read> Read for Hashing<R> {
 impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(bytes)?;
-        self.passed(&bytes[..count]);
+        self.update(&bytes[..count]);
         Ok(count)
     }
 

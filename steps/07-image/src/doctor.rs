@@ -11,15 +11,15 @@ use rustix::process::geteuid;
 use rustix::system::uname;
 use user::Helpers;
 
-use crate::args::own_store;
+use crate::args::default_store;
 use crate::overlay::{self, Overlay};
 use crate::store::open_directory;
 use crate::unpack;
 
-/// Returns the checks of this step. They mount an overlay of directories below this
-/// one.
+/// Returns the checks of this step. They mount an overlay of directories that they make
+/// in `directory`.
 pub fn checks(directory: &Path, helpers: &Helpers) -> Vec<Check> {
-    let store = own_store().map(|store| store_check(&store));
+    let store = default_store().map(|store| store_check(&store));
     let idmapped = geteuid().is_root().then(idmapped_check);
     [Some(overlay_check(directory, helpers)), store.ok(), idmapped]
         .into_iter()
@@ -28,13 +28,14 @@ pub fn checks(directory: &Path, helpers: &Helpers) -> Vec<Check> {
 }
 
 /// OVERLAYFS_SUPER_MAGIC (linux/magic.h).
-const OVERLAY: u64 = 0x794c_7630;
+const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 
-/// Checks the place of the store, which need not be there yet. The directory in which a
-/// container writes (upperdir) cannot be on an overlay itself.
+/// Checks the file system of the store, which need not exist yet. The directory to
+/// which a container writes (upperdir) cannot be on an overlay itself.
 fn store_check(store: &Path) -> Check {
-    let there = store.ancestors().find(|path| path.exists()).unwrap_or(store);
-    let is_overlay = statfs(there).is_ok_and(|it| it.f_type as u64 == OVERLAY);
+    let existing = store.ancestors().find(|path| path.exists()).unwrap_or(store);
+    let is_overlay =
+        statfs(existing).is_ok_and(|it| it.f_type as u64 == OVERLAYFS_MAGIC);
     let place = store.display();
     match is_overlay {
         true => Check::missing(
@@ -92,12 +93,12 @@ fn mount_overlay(directory: &Path, helpers: &Helpers) -> Result<&'static str> {
         // Only root of this namespace can remove the files that overlayfs has made.
         unpack::remove(&open_directory(place.path())?, "c".as_ref())?;
         if overlay::has_lowerdir_plus()? {
-            // Another process asked, and a file is its answer.
-            fs::write(path("one-each"), "")?;
+            // This is another process, which answers by a file.
+            fs::write(path("has-lowerdir-plus"), "")?;
         }
         Ok(())
     })?;
-    Ok(match path("one-each").exists() {
+    Ok(match path("has-lowerdir-plus").exists() {
         true => "one was mounted, each layer by an option of its own (lowerdir+)",
         false => {
             "one was mounted, all layers by one option (lowerdir+ is from Linux 6.8 on)"

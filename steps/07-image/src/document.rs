@@ -20,7 +20,7 @@ impl Document {
     /// programs would see two different images (CVE-2021-41190).
     pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<Self> {
         let wrong = |why: &str| anyhow!(Failure::new(format_args!("{what}: {why}")));
-        let mut value: Value = json::parse(bytes, Spelling::Small)
+        let mut value: Value = json::parse(bytes, Spelling::Lowercase)
             .map_err(|error| wrong(&error.to_string()))?;
         // Go writes an empty list as null.
         for key in ["manifests", "layers"] {
@@ -33,9 +33,11 @@ impl Document {
         if is_index && (has("layers") || has("config")) {
             return Err(wrong("it is an index and a manifest at once"));
         }
-        let says = value.get("mediaType").and_then(Value::as_str).unwrap_or_default();
-        if !says.is_empty() && is_index_type(says) != is_index {
-            let why = format!("its mediaType is {says:?}, and its content is not");
+        let media_type =
+            value.get("mediaType").and_then(Value::as_str).unwrap_or_default();
+        if !media_type.is_empty() && is_index_type(media_type) != is_index {
+            let why =
+                format!("its mediaType is {media_type:?}, and its content is not");
             return Err(wrong(&why));
         }
         let parsed = match is_index {
@@ -51,8 +53,8 @@ pub(crate) fn is_index_type(media_type: &str) -> bool {
     media_type.contains("index") || media_type.contains("manifest.list")
 }
 
-/// Tells whether a manifest is that of a signature, a chart or another thing that is kept
-/// where images are.
+/// Tells whether a manifest is not that of an image, but of a signature, a chart or
+/// another artifact.
 pub(crate) fn is_artifact(manifest: &ImageManifest) -> bool {
     let layers = manifest.layers();
     let is_archive =
@@ -63,8 +65,8 @@ pub(crate) fn is_artifact(manifest: &ImageManifest) -> bool {
         || (layers.is_empty() && manifest.artifact_type().is_some())
 }
 
-/// The media types of an image's configuration: OCI's, Docker's, and that of programs
-/// that write none of their own.
+/// The media types of an image's configuration: OCI's, Docker's, and the one of
+/// programs that have no special type for it.
 const CONFIG_TYPES: [&str; 3] = [
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
@@ -74,7 +76,7 @@ const CONFIG_TYPES: [&str; 3] = [
 /// Parses a configuration. Fields that programs leave out or write in another form are
 /// completed, as podman and Docker do.
 pub(crate) fn configuration(bytes: &[u8], what: &str) -> Result<ImageConfiguration> {
-    let parsed = json::parse(bytes, Spelling::Small).and_then(|mut value| {
+    let parsed = json::parse(bytes, Spelling::Lowercase).and_then(|mut value| {
         complete(&mut value);
         serde_json::from_value(value)
     });
@@ -141,8 +143,13 @@ mod tests {
         assert!(
             Document::parse(both, "x").unwrap_err().to_string().contains("at once")
         );
-        let lies = br#"{"mediaType": "application/vnd.oci.image.manifest.v1+json", "schemaVersion": 2, "manifests": []}"#;
-        assert!(Document::parse(lies, "x").unwrap_err().to_string().contains("is not"));
+        let wrong_type = br#"{"mediaType": "application/vnd.oci.image.manifest.v1+json", "schemaVersion": 2, "manifests": []}"#;
+        assert!(
+            Document::parse(wrong_type, "x")
+                .unwrap_err()
+                .to_string()
+                .contains("is not")
+        );
         let index = br#"{"schemaVersion": 2, "manifests": []}"#;
         assert!(matches!(Document::parse(index, "x").unwrap(), Document::Index(_)));
     }

@@ -23,8 +23,8 @@ use crate::unpack::{is_opaque, open_beneath};
 /// How much of each file counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// Only what lstat(2) tells: cheap, and enough to find a file that lost its content in
-    /// a power cut.
+    /// Only what lstat(2) tells: cheap, and enough to find a file that lost its content
+    /// in a power cut.
     Metadata,
     /// The content of every file as well, the targets of links, and attributes.
     Content,
@@ -46,21 +46,21 @@ pub(crate) fn fingerprint(tree: &Path, depth: Depth) -> Result<Digest> {
             .with_context(|| format!("open({})", shown(&path).display()))?;
         if depth == Depth::Content {
             add(&mut list, &[is_opaque(&here).into()])?;
-            add_attributes(&mut list, attributes::of(here.as_fd())?)?;
+            add_attributes(&mut list, attributes::of_directory(here.as_fd())?)?;
         }
         for name in names(&here)? {
             let found = statat(&here, &name, AtFlags::SYMLINK_NOFOLLOW)
                 .with_context(|| format!("lstat({})", name.display()))?;
-            let below = match path.is_empty() {
+            let child_path = match path.is_empty() {
                 true => name.as_bytes().to_vec(),
                 false => [&path, &b"/"[..], name.as_bytes()].concat(),
             };
-            add_stat(&mut list, &below, &found)?;
+            add_stat(&mut list, &child_path, &found)?;
             if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
-                directories.push(below);
+                directories.push(child_path);
             } else if depth == Depth::Content {
                 add_content(&mut list, &here, &name, &found)
-                    .with_context(|| shown(&below).display().to_string())?;
+                    .with_context(|| shown(&child_path).display().to_string())?;
             }
         }
     }
@@ -69,7 +69,8 @@ pub(crate) fn fingerprint(tree: &Path, depth: Depth) -> Result<Digest> {
 
 type List = Hashing<io::Sink>;
 
-/// Adds bytes behind their number, so that no two lists have the same bytes.
+/// Adds the number of the bytes and then the bytes, so that different lists never
+/// consist of the same bytes.
 fn add(list: &mut List, bytes: &[u8]) -> Result<()> {
     use io::Write;
     list.write_all(&(bytes.len() as u64).to_le_bytes())?;
@@ -78,15 +79,15 @@ fn add(list: &mut List, bytes: &[u8]) -> Result<()> {
 
 fn add_stat(list: &mut List, path: &[u8], found: &Stat) -> Result<()> {
     let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-    let of_file = |number: i64| if is_file { number } else { 0 };
+    let if_file = |number: i64| if is_file { number } else { 0 };
     let numbers = [
         found.st_mode.into(),
         found.st_uid.into(),
         found.st_gid.into(),
         found.st_rdev.cast_signed(),
-        of_file(found.st_size),
-        of_file(found.st_mtime),
-        of_file(found.st_mtime_nsec.cast_signed()),
+        if_file(found.st_size),
+        if_file(found.st_mtime),
+        if_file(found.st_mtime_nsec.cast_signed()),
     ];
     add(list, path)?;
     numbers.into_iter().try_for_each(|number: i64| add(list, &number.to_le_bytes()))
@@ -112,7 +113,7 @@ fn add_content(
     }
     let path = format!("/proc/self/fd/{}/", here.as_raw_fd());
     let path = [path.as_ref(), name].join(OsStr::new(""));
-    add_attributes(list, attributes::at(&path)?)
+    add_attributes(list, attributes::of_path(&path)?)
 }
 
 fn add_attributes(list: &mut List, found: Vec<(Vec<u8>, Vec<u8>)>) -> Result<()> {
@@ -149,22 +150,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_differs_once_anything_in_it_does() {
+    fn the_fingerprint_changes_with_a_file_or_a_link_of_the_tree() {
         let scratch = tempfile::tempdir().unwrap();
         let tree = scratch.path();
         let of = |depth| fingerprint(tree, depth).unwrap();
         fs::create_dir_all(tree.join("a/b")).unwrap();
         fs::write(tree.join("a/b/file"), "text").unwrap();
         symlink("one", tree.join("link")).unwrap();
-        let (quick, whole) = (of(Depth::Metadata), of(Depth::Content));
-        assert_eq!((of(Depth::Metadata), of(Depth::Content)), (quick, whole));
+        let (metadata, content) = (of(Depth::Metadata), of(Depth::Content));
+        assert_eq!((of(Depth::Metadata), of(Depth::Content)), (metadata, content));
 
         fs::remove_file(tree.join("link")).unwrap();
         symlink("two", tree.join("link")).unwrap();
-        assert_eq!(of(Depth::Metadata), quick);
-        assert_ne!(of(Depth::Content), whole);
+        assert_eq!(of(Depth::Metadata), metadata);
+        assert_ne!(of(Depth::Content), content);
 
         File::create(tree.join("a/b/file")).unwrap();
-        assert_ne!(of(Depth::Metadata), quick);
+        assert_ne!(of(Depth::Metadata), metadata);
     }
 }

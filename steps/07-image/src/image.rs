@@ -55,21 +55,21 @@ impl Image {
         Ok(Image { tagged, manifest, configuration, configuration_bytes })
     }
 
-    /// Returns the digests of its layers as archives, the lowest first.
-    pub(crate) fn layers(&self) -> Result<Vec<Digest>> {
+    /// Returns the digests of its layers' archives, the lowest first.
+    pub(crate) fn archives(&self) -> Result<Vec<Digest>> {
         let layers = self.manifest.layers().iter();
         layers.map(|layer| layer.digest().as_ref().parse()).collect()
     }
 
     /// Returns the chain ids of its layers, the lowest first: the names of the unpacked
     /// layers in the store.
-    pub(crate) fn chain(&self) -> Result<Vec<Digest>> {
+    pub(crate) fn chain_ids(&self) -> Result<Vec<Digest>> {
         Ok(chain_ids(&diff_ids(&self.configuration)?))
     }
 
     /// Returns the digests of its blobs: manifest, configuration and layers.
     pub(crate) fn blobs(&self) -> Result<Vec<Digest>> {
-        let mut blobs = self.layers()?;
+        let mut blobs = self.archives()?;
         blobs.extend([self.tagged.manifest, self.tagged.id]);
         Ok(blobs)
     }

@@ -1,5 +1,6 @@
-//! JSON of which all programs read the same. Go's find the name of a field in any case,
-//! and of two fields take the last; others take the one that is spelled exactly.
+//! Parses JSON, and refuses documents that two programs would read in two ways.
+//! Programs in Go ignore the case of a field's name, and take the last of two such
+//! fields; others take the field that is spelled exactly.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,7 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserializer, de::DeserializeOwned};
 
-/// The fields that have an effect and may be missing, as they are spelled.
+/// The fields that have an effect and may be missing, in their right spelling.
 const FIELDS: [&str; 18] = [
     "mediaType",
     "artifactType",
@@ -28,18 +29,19 @@ const FIELDS: [&str; 18] = [
     "ExposedPorts",
     "RepoTags",
 ];
-/// The fields whose spelling depends on the document: Docker's own has capitals.
-const FIELDS_OF_BOTH: [&str; 2] = ["config", "layers"];
-/// The fields above with names that users choose, where the case counts.
-const FREE: [&str; 3] = ["annotations", "Volumes", "ExposedPorts"];
+/// The fields whose spelling depends on the document: in Docker's `manifest.json` they
+/// begin with a capital.
+const FIELDS_BY_DOCUMENT: [&str; 2] = ["config", "layers"];
+/// The fields that contain names which users choose. In those names the case counts.
+const FIELDS_WITH_FREE_NAMES: [&str; 3] = ["annotations", "Volumes", "ExposedPorts"];
 
-/// How a document spells the names of [`FIELDS_OF_BOTH`].
+/// How a document spells the names of [`FIELDS_BY_DOCUMENT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spelling {
     /// Manifests, indexes and configurations.
-    Small,
+    Lowercase,
     /// Docker's `manifest.json`.
-    Capitals,
+    Capitalized,
 }
 
 /// Parses JSON.
@@ -51,39 +53,42 @@ pub(crate) fn parse<T: DeserializeOwned>(
     spelling: Spelling,
 ) -> serde_json::Result<T> {
     let mut document = serde_json::Deserializer::from_slice(bytes);
-    Check { spelling, is_free: false }.deserialize(&mut document)?;
+    FieldCheck { spelling, has_free_names: false }.deserialize(&mut document)?;
     serde_json::from_slice(bytes)
 }
 
-/// Visits a value and all below it.
+/// Checks the names of the fields in a value, at every depth.
 #[derive(Clone, Copy)]
-struct Check {
+struct FieldCheck {
     spelling: Spelling,
     /// Whether users choose the names in it.
-    is_free: bool,
+    has_free_names: bool,
 }
 
-impl Check {
-    /// Returns the name that a field has for Go, and the check of its value.
-    fn field<E: Error>(self, name: String) -> Result<(String, Check), E> {
-        let free = Check { is_free: true, ..self };
-        if self.is_free {
+impl FieldCheck {
+    /// Checks the spelling of a field. Returns the name that it has for Go, and the
+    /// check of its value.
+    fn check_field<E: Error>(self, name: String) -> Result<(String, FieldCheck), E> {
+        let free = FieldCheck { has_free_names: true, ..self };
+        if self.has_free_names {
             return Ok((name, free));
         }
         let folded = fold(&name);
-        let exact = FIELDS.iter().find(|field| fold(field) == folded);
-        let exact = exact.map(ToString::to_string).or_else(|| {
-            let field = FIELDS_OF_BOTH.iter().find(|field| **field == folded)?;
+        let expected = FIELDS.iter().find(|field| fold(field) == folded);
+        let expected = expected.map(ToString::to_string).or_else(|| {
+            let field = FIELDS_BY_DOCUMENT.iter().find(|field| **field == folded)?;
             Some(match self.spelling {
-                Spelling::Small => field.to_string(),
-                Spelling::Capitals => field[..1].to_uppercase() + &field[1..],
+                Spelling::Lowercase => field.to_string(),
+                Spelling::Capitalized => field[..1].to_uppercase() + &field[1..],
             })
         });
-        match exact {
-            Some(exact) if exact != name => {
-                Err(E::custom(format_args!("the field {exact:?} is spelled {name:?}")))
+        match expected {
+            Some(expected) if expected != name => Err(E::custom(format_args!(
+                "the field {expected:?} is spelled {name:?}"
+            ))),
+            Some(expected) if !FIELDS_WITH_FREE_NAMES.contains(&expected.as_str()) => {
+                Ok((folded, self))
             }
-            Some(exact) if !FREE.contains(&exact.as_str()) => Ok((folded, self)),
             _ => Ok((folded, free)),
         }
     }
@@ -95,7 +100,7 @@ fn fold(name: &str) -> String {
     name.to_ascii_lowercase()
 }
 
-impl<'de> DeserializeSeed<'de> for Check {
+impl<'de> DeserializeSeed<'de> for FieldCheck {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
@@ -103,7 +108,7 @@ impl<'de> DeserializeSeed<'de> for Check {
     }
 }
 
-impl<'de> Visitor<'de> for Check {
+impl<'de> Visitor<'de> for FieldCheck {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,7 +118,7 @@ impl<'de> Visitor<'de> for Check {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            let (folded, check) = self.field(name)?;
+            let (folded, check) = self.check_field(name)?;
             if let Some(twice) = names.replace(folded) {
                 let why = format_args!("the field {twice:?} is there twice");
                 return Err(A::Error::custom(why));

@@ -40,7 +40,7 @@ pub(crate) struct ReceivedLayer {
     /// The digest of the archive.
     pub(crate) digest: Digest,
     pub(crate) diff_id: Digest,
-    /// The archive in a manifest.
+    /// The archive as a manifest lists it.
     pub(crate) descriptor: Descriptor,
     pub(crate) unpacked: Unpacked,
     temporary: Temporary,
@@ -52,7 +52,7 @@ impl ReceivedLayer {
         self.temporary.path().join(TREE)
     }
 
-    /// Returns the path of its record, until the record gets its name.
+    /// Returns the path of its record, until the record is moved into the store.
     pub(crate) fn record(&self) -> PathBuf {
         self.temporary.path().join("record")
     }
@@ -77,8 +77,8 @@ pub(crate) fn receive(
     let tree = temporary.path().join(TREE);
     std::fs::create_dir(&tree).with_context(|| format!("mkdir({})", tree.display()))?;
     let directory = open_directory(&tree)?;
-    // Whatever the caller's umask is. An archive that does not list its top leaves
-    // this mode.
+    // The mode does not depend on the caller's umask. It stays if the archive does not
+    // list its top.
     rustix::fs::fchmod(&directory, Mode::from(0o755)).context("fchmod(the layer)")?;
     let bar = layer_bar(bars, &layer.name, layer.size);
 
@@ -103,7 +103,7 @@ pub(crate) fn receive(
 }
 // ANCHOR_END: receive
 
-/// Reads, and writes what it reads to a copy.
+/// A reader that writes everything that it reads to a copy.
 struct Tee<R, W> {
     input: R,
     copy: W,

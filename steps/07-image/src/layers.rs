@@ -70,10 +70,12 @@ fn find_complete(
         chain.push(chain_id(chain.last(), &diff_id));
         let record = chain.last().and_then(|id| store.complete_layer(id));
         // Another archive may have the same content.
-        let is_it = |record: &LayerRecord| {
-            layer.digest.is_none_or(|it| record.digest().is_ok_and(|has| has == it))
+        let is_same_archive = |record: &LayerRecord| {
+            layer
+                .digest
+                .is_none_or(|wanted| record.digest().is_ok_and(|it| it == wanted))
         };
-        found.push(record.filter(is_it).map(|record| (diff_id, record)));
+        found.push(record.filter(is_same_archive).map(|record| (diff_id, record)));
     }
     found.resize_with(incoming.len(), || None);
     found
@@ -87,7 +89,7 @@ fn receive_all(
     let budget = Budget::new(store.free_space()?);
     let next = AtomicUsize::new(0);
     let received = Mutex::new(BTreeMap::new());
-    let work = || {
+    let receive_some = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(layer) = incoming.get(index) else { return };
@@ -107,7 +109,7 @@ fn receive_all(
     let workers = thread::available_parallelism()
         .map_or(1, |count| count.get())
         .min(incoming.len());
-    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(receive_some))));
     received
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
@@ -117,13 +119,13 @@ fn receive_all(
 
 /// Adds a hint to the error of a full disk.
 fn with_hint_if_disk_is_full(error: anyhow::Error) -> anyhow::Error {
-    let full = |cause: &(dyn std::error::Error + 'static)| {
+    let is_disk_full = |cause: &(dyn std::error::Error + 'static)| {
         let error = cause.downcast_ref::<io::Error>();
-        // A temporary file's error has no number, and the kind.
+        // An error of `tempfile` has this kind, and no errno.
         error.is_some_and(|it| it.kind() == io::ErrorKind::StorageFull)
             || cause.downcast_ref() == Some(&Errno::NOSPC)
     };
-    match error.chain().any(full) {
+    match error.chain().any(is_disk_full) {
         true => Failure::of(&error).hint(DISK_FULL).into(),
         false => error,
     }

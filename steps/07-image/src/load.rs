@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use oci_spec::image::{ImageManifestBuilder, MediaType};
 use serde_json::json;
 
-use crate::compression::decompress_unlisted;
+use crate::compression::decompress_xz_and_bzip2;
 use crate::digest::Digest;
 use crate::document;
 use crate::image::Image;
@@ -46,7 +46,7 @@ fn load_offer(
         None => {
             let layers = add_layers(store, &[], offer.layers())?;
             report_left_out(&layers.left_out, ids_hint);
-            add(store, &offer.configuration, offer.manifest, &layers)?
+            add_documents(store, &offer.configuration, offer.manifest, &layers)?
         }
     };
     add_names(store, tagged, offer.names)
@@ -57,18 +57,18 @@ fn find_loaded(store: &Store, offer: &Offer<'_>) -> Result<Option<TaggedImage>> 
     let id = Digest::of(&offer.configuration);
     let wanted = offer.manifest.as_ref().map(|bytes| Digest::of(bytes));
     let index = store.index()?;
-    let is_it = |image: &&TaggedImage| {
+    let is_offered = |image: &&TaggedImage| {
         image.id == id && wanted.is_none_or(|wanted| image.manifest == wanted)
     };
-    let found = index.images().iter().find(is_it);
+    let found = index.images().iter().find(is_offered);
     Ok(found.filter(|it| is_complete(store, it).is_ok_and(|yes| yes)).cloned())
 }
 
-/// Tells whether the store has all documents and layers of an image, undamaged as far as
-/// can be told without reading the layers.
+/// Tells whether the store has all documents and layers of an image, undamaged as far
+/// as can be told without reading the layers.
 fn is_complete(store: &Store, image: &TaggedImage) -> Result<bool> {
     let image = Image::read(store, image.clone())?;
-    let (chain, archives) = (image.chain()?, image.layers()?);
+    let (chain, archives) = (image.chain_ids()?, image.archives()?);
     let mut layers = chain.iter().zip(&archives);
     Ok(layers.all(|(id, archive)| {
         let record = store.complete_layer(id);
@@ -76,7 +76,7 @@ fn is_complete(store: &Store, image: &TaggedImage) -> Result<bool> {
     }))
 }
 
-/// Gives an image these names. Without any, its id is its only name.
+/// Lists an image by these names; if there is none, by its id alone.
 pub(crate) fn add_names(
     store: &Store,
     image: TaggedImage,
@@ -110,7 +110,7 @@ pub(crate) fn import(
         input.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
     let open = || {
         let input = input.try_clone().context("dup(the archive)")?;
-        decompress_unlisted(input).context("read the archive")
+        decompress_xz_and_bzip2(input).context("read the archive")
     };
     let incoming = IncomingLayer {
         name: path.display().to_string(),
@@ -130,7 +130,8 @@ pub(crate) fn import(
         "rootfs": { "type": "layers", "diff_ids": layers.diff_ids },
         "history": [{ "created": document::now(), "created_by": format!("import {file_name}") }],
     });
-    let added = add(store, &serde_json::to_vec(&configuration)?, None, &layers)?;
+    let added =
+        add_documents(store, &serde_json::to_vec(&configuration)?, None, &layers)?;
     let id = added.id;
     add_names(store, added, vec![reference])?;
     Ok(id)
@@ -138,7 +139,7 @@ pub(crate) fn import(
 
 /// Adds the documents of an image whose layers are in the store, and makes the manifest if
 /// there is none.
-fn add(
+fn add_documents(
     store: &Store,
     configuration: &[u8],
     manifest: Option<Vec<u8>>,

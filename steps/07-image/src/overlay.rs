@@ -47,7 +47,7 @@ impl Overlay {
         image: &Image,
         upper: Option<&Path>,
     ) -> Result<Self> {
-        let chain = image.chain()?;
+        let chain = image.chain_ids()?;
         for layer in &chain {
             ensure!(
                 store.layer(layer).is_dir(),
@@ -85,8 +85,9 @@ impl Overlay {
     }
     // ANCHOR_END: mount
 
-    /// Returns the visible layers, the highest first. An opaque top hides all layers
-    /// below; overlayfs itself does not check the top.
+    /// Returns the visible layers, the highest first. A layer whose top directory is
+    /// opaque hides all layers below; overlayfs itself does not check the top
+    /// directory.
     pub(crate) fn visible(&self) -> Vec<&Path> {
         let mut visible = Vec::new();
         for layer in self.layers.iter().rev() {
@@ -98,8 +99,8 @@ impl Overlay {
         visible
     }
 
-    /// Makes a view of each directory, so that its owners can be mapped before the views
-    /// are mounted.
+    /// Makes a view of each directory, so that its owners can be mapped before the
+    /// overlay of the views is mounted.
     pub(crate) fn views(&self) -> Result<OverlayViews> {
         let layers: Vec<PathBuf> =
             self.visible().into_iter().map(|layer| self.base.join(layer)).collect();

@@ -37,7 +37,8 @@ pub(crate) fn pack<W: Write>(
     output: W,
 ) -> Result<W> {
     let archive = ArchiveWriter::new(output);
-    let mut packer = Packer { archive, top, pack_as, largest, links: HashMap::new() };
+    let mut packer =
+        Packer { archive, top, pack_as, largest, first_names: HashMap::new() };
     packer.add(Path::new(""))?;
     packer.archive.finish()
 }
@@ -48,7 +49,7 @@ struct Packer<'a, W> {
     pack_as: PackAs,
     largest: u64,
     /// The first name of each file that has several, by device and inode.
-    links: HashMap<(u64, u64), PathBuf>,
+    first_names: HashMap<(u64, u64), PathBuf>,
 }
 
 impl<W: Write> Packer<'_, W> {
@@ -63,7 +64,7 @@ impl<W: Write> Packer<'_, W> {
                 let name = [OsStr::new(WHITEOUT_PREFIX), name].join(OsStr::new(""));
                 self.add_whiteout(&path.with_file_name(name), &found)
             }
-            // The image has one layer, so the whiteout hides nothing.
+            // In an image of one layer, a whiteout hides nothing.
             PackAs::RootFs if is_whiteout(&found) => Ok(()),
             PackAs::Layer if name.as_bytes().starts_with(WHITEOUT_PREFIX.as_bytes()) => bail!(
                 Failure::new(format_args!(
@@ -83,13 +84,13 @@ impl<W: Write> Packer<'_, W> {
         full: &Path,
         found: &Metadata,
     ) -> Result<()> {
-        let mut entry = describe(EntryKind::Directory, path, found);
-        entry.attributes = attributes::at(full.as_os_str())?;
+        let mut entry = make_entry(EntryKind::Directory, path, found);
+        entry.attributes = attributes::of_path(full.as_os_str())?;
         if path.as_os_str().is_empty() {
             entry.path = b".".to_vec();
         }
         entry.path.push(b'/');
-        self.archive.entry(&entry, io::empty())?;
+        self.archive.write_entry(&entry, io::empty())?;
         let directory =
             File::open(full).with_context(|| format!("open({})", full.display()))?;
         if self.pack_as == PackAs::Layer && is_opaque(&directory) {
@@ -108,17 +109,19 @@ impl<W: Write> Packer<'_, W> {
     fn add_file(&mut self, path: &Path, full: &Path, found: &Metadata) -> Result<()> {
         if found.nlink() > 1 {
             let id = (found.dev(), found.ino());
-            if let Some(first) = self.links.get(&id) {
+            if let Some(first) = self.first_names.get(&id) {
                 let kind = EntryKind::HardLink(first.as_os_str().as_bytes().into());
-                return self.archive.entry(&describe(kind, path, found), io::empty());
+                return self
+                    .archive
+                    .write_entry(&make_entry(kind, path, found), io::empty());
             }
-            self.links.insert(id, path.into());
+            self.first_names.insert(id, path.into());
         }
         let Some(kind) = kind(full, found)? else { return Ok(()) };
-        let mut entry = describe(kind, path, found);
-        entry.attributes = attributes::at(full.as_os_str())?;
+        let mut entry = make_entry(kind, path, found);
+        entry.attributes = attributes::of_path(full.as_os_str())?;
         if entry.kind != EntryKind::File {
-            return self.archive.entry(&entry, io::empty());
+            return self.archive.write_entry(&entry, io::empty());
         }
         entry.size = found.len();
         ensure!(
@@ -132,13 +135,15 @@ impl<W: Write> Packer<'_, W> {
         );
         let file =
             File::open(full).with_context(|| format!("open({})", full.display()))?;
-        self.archive.entry(&entry, file).with_context(|| full.display().to_string())
+        self.archive
+            .write_entry(&entry, file)
+            .with_context(|| full.display().to_string())
     }
 
     fn add_whiteout(&mut self, path: &Path, found: &Metadata) -> Result<()> {
-        let mut entry = describe(EntryKind::File, path, found);
+        let mut entry = make_entry(EntryKind::File, path, found);
         (entry.mode, entry.mtime.1) = (0, 0);
-        self.archive.entry(&entry, io::empty())
+        self.archive.write_entry(&entry, io::empty())
     }
 }
 
@@ -164,7 +169,7 @@ fn kind(full: &Path, found: &Metadata) -> Result<Option<EntryKind>> {
 }
 
 /// Makes an entry without data and attributes.
-fn describe(kind: EntryKind, path: &Path, found: &Metadata) -> Entry {
+fn make_entry(kind: EntryKind, path: &Path, found: &Metadata) -> Entry {
     Entry {
         uid: found.uid(),
         gid: found.gid(),

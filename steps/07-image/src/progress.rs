@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Makes the place for the progress bars of one command.
+/// Makes the group of the progress bars of one command.
 pub(crate) fn bars() -> MultiProgress {
     MultiProgress::with_draw_target(match stderr().is_terminal() {
         true => ProgressDrawTarget::stderr(),

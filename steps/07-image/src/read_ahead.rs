@@ -7,14 +7,14 @@ use std::thread::Scope;
 
 /// How many bytes are handed over at once.
 const BLOCK: usize = 256 * 1024;
-/// How many blocks may wait.
-const WAITING: usize = 4;
+/// How many blocks may wait to be read.
+const MOST_WAITING: usize = 4;
 
 /// Reads from the blocks of the thread.
 pub(crate) struct ReadAhead {
     blocks: Receiver<io::Result<Vec<u8>>>,
     block: Vec<u8>,
-    at: usize,
+    position: usize,
 }
 
 impl ReadAhead {
@@ -23,7 +23,7 @@ impl ReadAhead {
         scope: &'scope Scope<'scope, '_>,
         mut input: R,
     ) -> Self {
-        let (sender, blocks) = sync_channel(WAITING);
+        let (sender, blocks) = sync_channel(MOST_WAITING);
         scope.spawn(move || {
             loop {
                 let mut block = Vec::with_capacity(BLOCK);
@@ -34,21 +34,21 @@ impl ReadAhead {
                 }
             }
         });
-        ReadAhead { blocks, block: Vec::new(), at: 0 }
+        ReadAhead { blocks, block: Vec::new(), position: 0 }
     }
 }
 
 impl Read for ReadAhead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.block.len() {
+        if self.position == self.block.len() {
             self.block = match self.blocks.recv() {
                 Ok(block) => block?,
                 Err(_) => Vec::new(), // the thread has ended
             };
-            self.at = 0;
+            self.position = 0;
         }
-        let count = (&self.block[self.at..]).read(buffer)?;
-        self.at += count;
+        let count = (&self.block[self.position..]).read(buffer)?;
+        self.position += count;
         Ok(count)
     }
 }

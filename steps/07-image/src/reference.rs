@@ -20,7 +20,8 @@ impl Reference {
         &self.name
     }
 
-    /// Returns it with its registry, as containerd has it: `docker.io/library/alpine:3`.
+    /// Returns the name with its registry, as containerd has it:
+    /// `docker.io/library/alpine:3`.
     pub(crate) fn with_registry(&self) -> String {
         let is_host = |part: &str| {
             part == "localhost"
@@ -59,12 +60,12 @@ impl FromStr for Reference {
         let name = name.strip_prefix("docker.io/").unwrap_or(name);
         let name = name.strip_prefix("library/").unwrap_or(name);
         let host = name.split_once('/').map(|(host, _)| host);
-        let is_right = |(at, part): (usize, &str)| match host {
+        let is_valid = |(at, part): (usize, &str)| match host {
             // A host's name has no case.
             Some(_) if at == 0 => is_component(&part.to_ascii_lowercase()),
             _ => is_component(part),
         };
-        if !name.split('/').enumerate().all(is_right) || name.len() > 255 {
+        if !name.split('/').enumerate().all(is_valid) || name.len() > 255 {
             return Err(format!(
                 "{text:?}: a name has only a-z 0-9 . _ - in its parts between slashes"
             ));
@@ -90,17 +91,18 @@ fn is_component(part: &str) -> bool {
         _ => part,
     };
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let inner =
+    let has_valid_bytes =
         part.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'_' | b'-'));
-    inner
+    has_valid_bytes
         && part.bytes().next().is_some_and(is_word)
         && part.bytes().last().is_some_and(is_word)
 }
 
 fn is_tag(tag: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let inner = tag.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'));
-    inner && tag.bytes().next().is_some_and(is_word) && tag.len() <= 128
+    let has_valid_bytes =
+        tag.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'));
+    has_valid_bytes && tag.bytes().next().is_some_and(is_word) && tag.len() <= 128
 }
 
 /// An image as a command line names it: by name and tag, by id, or by the first digits of
@@ -124,7 +126,7 @@ impl ImageName {
 }
 
 /// Makes the error for digits with which several ids of this kind begin.
-pub(crate) fn ambiguous(kind: &str, digits: &str) -> Failure {
+pub(crate) fn ambiguous_id(kind: &str, digits: &str) -> Failure {
     Failure::new(format_args!(
         "{kind} {digits}: several {kind} ids begin with these digits"
     ))
@@ -168,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_without_a_tag_is_the_latest() {
+    fn a_name_without_a_tag_gets_the_tag_latest() {
         for (text, shown) in [
             ("alpine", "alpine:latest"),
             ("docker.io/library/alpine:3.20", "alpine:3.20"),
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_its_registry_is_found_again() {
+    fn a_name_with_its_registry_is_parsed_as_the_same_name() {
         for (text, whole) in [
             ("foo:1", "docker.io/library/foo:1"),
             ("docker.io/library/foo:1", "docker.io/library/foo:1"),

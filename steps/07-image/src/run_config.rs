@@ -16,18 +16,19 @@ use user::User;
 pub(crate) struct RunConfig {
     /// The program and its first arguments, which come before those of the command line.
     pub(crate) entrypoint: Vec<OsString>,
-    /// The arguments, variables and directory for what the command line does not set.
+    /// The image's arguments, variables and working directory, which apply where the
+    /// command line has none.
     pub(crate) command: Command,
     /// The user that the command runs as.
     pub(crate) user: Option<User>,
     /// The number of the signal that the image wants in place of SIGTERM.
     pub(crate) stop_signal: Option<i32>,
-    /// Directories for data, which are to be there.
+    /// Directories for data, which are created where they are missing.
     pub(crate) volumes: Vec<PathBuf>,
 }
 
 impl RunConfig {
-    /// Reads it from an image's configuration.
+    /// Parses the object `config` of an image's configuration.
     ///
     /// # Errors
     /// When `User` or `StopSignal` cannot be parsed.
@@ -54,16 +55,18 @@ impl RunConfig {
             command: Command {
                 argv: strings(config.cmd()),
                 env: strings(config.env()),
-                workdir: set(config.working_dir()).map(below_root),
+                workdir: non_empty(config.working_dir()).map(below_root),
             },
-            user: set(config.user()).map(parse_user).transpose()?,
-            stop_signal: set(config.stop_signal()).map(parse_signal).transpose()?,
+            user: non_empty(config.user()).map(parse_user).transpose()?,
+            stop_signal: non_empty(config.stop_signal())
+                .map(parse_signal)
+                .transpose()?,
             volumes,
         })
     }
 
-    /// Replaces the image's program, and removes its arguments, which are for its own
-    /// program. An empty name only removes the program.
+    /// Replaces the image's program, and removes the image's arguments, which were for
+    /// the old program. An empty name only removes the program.
     pub(crate) fn replace_entrypoint(&mut self, program: &OsString) {
         self.command.argv = Vec::new();
         self.entrypoint = Vec::from([program.clone()]);
@@ -71,8 +74,8 @@ impl RunConfig {
     }
 }
 
-/// Returns a text that is set and not empty.
-fn set(text: &Option<String>) -> Option<&str> {
+/// Returns a text if there is one and it is not empty.
+fn non_empty(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
 
@@ -80,8 +83,8 @@ fn set(text: &Option<String>) -> Option<&str> {
 fn parse_signal(name: &str) -> Result<i32> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let number = name.parse().ok().or_else(|| real_time(short));
-    let known = || {
+    let number = name.parse().ok().or_else(|| parse_real_time(short));
+    let by_name = || {
         let short = match short {
             "CLD" => "CHLD",
             "IOT" => "ABRT",
@@ -91,7 +94,7 @@ fn parse_signal(name: &str) -> Result<i32> {
         format!("SIG{short}").parse::<Signal>().ok().map(|signal| signal as i32)
     };
     let last = nix::libc::SIGRTMAX();
-    number.filter(|number| (1..=last).contains(number)).or_else(known).ok_or_else(
+    number.filter(|number| (1..=last).contains(number)).or_else(by_name).ok_or_else(
         || {
             Failure::new(format_args!("StopSignal of the image: {name:?} is no signal"))
                 .into()
@@ -99,9 +102,9 @@ fn parse_signal(name: &str) -> Result<i32> {
     )
 }
 
-/// Parses `RTMIN`, `RTMIN+3` or `RTMAX-1`: signal(7), "Real-time signals". systemd stops
-/// at the third.
-fn real_time(name: &str) -> Option<i32> {
+/// Parses `RTMIN`, `RTMIN+3` or `RTMAX-1`: signal(7), "Real-time signals". systemd as
+/// PID 1 stops at `RTMIN+3`.
+fn parse_real_time(name: &str) -> Option<i32> {
     let (first, last) = (nix::libc::SIGRTMIN(), nix::libc::SIGRTMAX());
     let offset = |text: &str, sign: char| match text {
         "" => Some(0),
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_may_be_a_real_time_one() {
+    fn a_stop_signal_may_be_a_real_time_signal() {
         for (name, number) in [
             ("SIGRTMIN+3", 37),
             ("rtmin+3", 37),

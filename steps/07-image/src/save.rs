@@ -16,12 +16,12 @@ use crate::store::{LAYOUT, Store, layout_index};
 /// Writes images to an archive, each blob once.
 pub(crate) fn save(
     store: &Store,
-    named: &[ImageName],
+    names: &[ImageName],
     output: &mut dyn Write,
 ) -> Result<()> {
     let _shared = store.lock_shared()?;
     let images: Vec<Image> =
-        named.iter().map(|named| Image::find(store, named)).collect::<Result<_>>()?;
+        names.iter().map(|name| Image::find(store, name)).collect::<Result<_>>()?;
     let mut archive = ArchiveWriter::new(output);
     add_document(&mut archive, "oci-layout", LAYOUT)?;
     let mut blobs = BTreeSet::new();
@@ -57,15 +57,15 @@ fn index(store: &Store, images: &[Image]) -> Result<oci_spec::image::ImageIndex>
 
 /// Makes the manifest.json of `docker save`.
 fn docker_manifest(images: &[Image]) -> Result<serde_json::Value> {
-    let one = |image: &Image| {
+    let to_entry = |image: &Image| {
         let names = image.tagged.reference.iter().map(ToString::to_string);
         Ok(json!({
             "Config": image.tagged.id.blob_path(),
             "RepoTags": names.collect::<Vec<_>>(),
-            "Layers": image.layers()?.iter().map(Digest::blob_path).collect::<Vec<_>>(),
+            "Layers": image.archives()?.iter().map(Digest::blob_path).collect::<Vec<_>>(),
         }))
     };
-    Ok(serde_json::Value::Array(images.iter().map(one).collect::<Result<_>>()?))
+    Ok(serde_json::Value::Array(images.iter().map(to_entry).collect::<Result<_>>()?))
 }
 
 /// Writes a document of the image layout.
@@ -74,7 +74,7 @@ fn add_document<W: Write>(
     name: &str,
     bytes: &[u8],
 ) -> Result<()> {
-    archive.entry(&file(name, bytes.len() as u64), bytes)
+    archive.write_entry(&file_entry(name, bytes.len() as u64), bytes)
 }
 
 /// Writes a blob, and verifies its digest: a damaged blob is not passed on.
@@ -87,11 +87,11 @@ fn add_blob<W: Write>(
     let name = || path.display().to_string();
     let blob = kit::open_regular(&path).with_context(|| format!("open({})", name()))?;
     let mut content = Hashing::new(blob);
-    let entry = file(&digest.blob_path(), store.size_of(digest)?);
-    archive.entry(&entry, &mut content).with_context(name)?;
+    let entry = file_entry(&digest.blob_path(), store.size_of(digest)?);
+    archive.write_entry(&entry, &mut content).with_context(name)?;
     content.finish().0.verify(&name(), digest)
 }
 
-fn file(name: &str, size: u64) -> Entry {
+fn file_entry(name: &str, size: u64) -> Entry {
     Entry { mode: 0o644, size, ..Entry::new(EntryKind::File, name.as_bytes()) }
 }

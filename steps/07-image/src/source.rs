@@ -2,7 +2,8 @@
 //!
 //! - OCI image layout, which skopeo, umoci and buildah write: `index.json`, `blobs/`.
 //! - docker-archive, which `docker save` and `podman save` write: `manifest.json`.
-//! - `dir:`, which skopeo and podman write: `manifest.json`, which is no list.
+//! - `dir:`, which skopeo and podman write: `manifest.json`, the manifest of one
+//!   image.
 
 mod docker;
 mod input;
@@ -17,7 +18,7 @@ use std::io::Read;
 use anyhow::{Context, Result, ensure};
 use kit::Failure;
 
-use crate::compression::decompress_unlisted;
+use crate::compression::decompress_xz_and_bzip2;
 use crate::digest::Digest;
 use crate::layer::IncomingLayer;
 use crate::reference::Reference;
@@ -32,7 +33,7 @@ pub(crate) struct Offer<'a> {
     /// The bytes of the manifest; a docker-archive has none.
     pub(crate) manifest: Option<Vec<u8>>,
     pub(crate) configuration: Vec<u8>,
-    /// The layers, where they are listed.
+    /// The layers; None if the manifest does not list them.
     layers: Option<Vec<IncomingLayer<'a>>>,
     /// How well it fits this machine: 0 is best.
     rank: u32,
@@ -57,7 +58,7 @@ pub(crate) fn offers<'a>(members: &'a Members) -> Result<Vec<Offer<'a>>> {
     let is_list = has_manifest
         && members.document("manifest.json")?.trim_ascii_start().starts_with(b"[");
     if !is_layout && !is_list {
-        return layout::of_directory(members);
+        return layout::dir_offers(members);
     }
     // The layout comes first, since it has a digest of every file.
     let offers = if is_layout { layout::offers(members)? } else { Vec::new() };
@@ -71,7 +72,7 @@ pub(crate) fn offers<'a>(members: &'a Members) -> Result<Vec<Offer<'a>>> {
 }
 
 /// Makes a layer of a file of the source.
-fn incoming<'a>(
+fn incoming_layer<'a>(
     members: &'a Members,
     member: String,
     digest: Option<Digest>,
@@ -85,7 +86,7 @@ fn incoming<'a>(
         match digest {
             // A layer that a manifest lists stays as it is.
             Some(_) => Ok(Box::new(archive)),
-            None => decompress_unlisted(archive).context("read the archive"),
+            None => decompress_xz_and_bzip2(archive).context("read the archive"),
         }
     };
     Ok(IncomingLayer {

@@ -59,8 +59,8 @@ impl Store {
     /// Opens the store in this directory, and creates it if it is not there.
     ///
     /// # Errors
-    /// When it cannot be created, belongs to another user, or is another directory than
-    /// a store.
+    /// When it cannot be created, belongs to another user, or is a directory with other
+    /// files.
     pub(crate) fn open(path: &Path, helpers: &Helpers) -> Result<Self> {
         kit::call("the store, where images are kept", "mkdir", path.display(), || {
             create_directory(path)
@@ -79,14 +79,14 @@ impl Store {
             path.display()
         ))?;
         let store = Store { path, helpers: helpers.clone() };
-        store.mark().hint(NOT_WRITABLE)?;
+        store.create_missing_files().hint(NOT_WRITABLE)?;
         Ok(store)
     }
 
     /// Opens the store in this directory, if there is one.
     ///
     /// # Errors
-    /// When it belongs to another user, or is another directory than a store.
+    /// When it belongs to another user, or is not a store.
     pub(crate) fn open_existing(
         path: &Path,
         helpers: &Helpers,
@@ -94,7 +94,7 @@ impl Store {
         path.exists().then(|| Store::open(path, helpers)).transpose()
     }
 
-    /// Does work on the store's files of many owners: [`user::as_root`].
+    /// Does work on the store's files, which have many owners, by [`user::as_root`].
     ///
     /// # Errors
     /// The error of the work, and the kernel's when it refuses the namespace.
@@ -102,15 +102,15 @@ impl Store {
         user::as_root(&self.helpers, work)
     }
 
-    /// Returns the programs that map the ids of these owners.
+    /// Returns the programs that map the ids of the files' owners.
     pub(crate) fn helpers(&self) -> &Helpers {
         &self.helpers
     }
 
-    /// Creates the files and directories of a store. The file `oci-layout` comes first and
-    /// marks the directory as a store. No other directory may become one, since `gc`
-    /// removes all files that it does not know.
-    fn mark(&self) -> Result<()> {
+    /// Creates the files and directories of a store. The file `oci-layout` comes first
+    /// and marks the directory as a store. A directory with other files never becomes a
+    /// store, since `gc` removes all files that it does not know.
+    fn create_missing_files(&self) -> Result<()> {
         let (path, layout) = (self.path(), self.path().join("oci-layout"));
         let mut entries =
             fs::read_dir(path).with_context(|| format!("read {}", path.display()))?;
@@ -166,8 +166,8 @@ impl Store {
         self.path.join("containers")
     }
 
-    /// Returns how much may be written: the free space, but for a twentieth that is left
-    /// to others.
+    /// Returns how much may be written: the free space, except a twentieth that is left
+    /// to other programs.
     pub(crate) fn free_space(&self) -> Result<FreeSpace> {
         let found = rustix::fs::statvfs(&self.path)
             .with_context(|| format!("statvfs({})", self.path.display()))?;

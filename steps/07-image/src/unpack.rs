@@ -39,7 +39,7 @@ pub(crate) struct LeftOut {
     pub(crate) owners: Count,
     pub(crate) devices: Count,
     pub(crate) attributes: Count,
-    /// Names that began with a slash: they count from the layer's top.
+    /// Names that began with a slash. They were taken as paths from the layer's top.
     pub(crate) absolute: Count,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Unpacked {
     /// The directories that the archive does not list, and that exist for the files in
     /// them; "" is the top. A layer below may have their metadata.
     pub(crate) implied: HashSet<Vec<u8>>,
-    /// The names that are whited out, as far as there are not too many.
+    /// The paths that are whited out, up to a limit.
     pub(crate) whiteouts: HashSet<Vec<u8>>,
     /// Bytes of all files.
     pub(crate) bytes: u64,
@@ -96,7 +96,7 @@ struct Unpacker<'a> {
     unpacked: Unpacked,
     /// Whether the archive lists the top itself.
     lists_top: bool,
-    /// Whether files of aufs are in the tree, to which links lead.
+    /// Whether the tree has files of aufs to which hard links lead.
     has_aufs_links: bool,
 }
 

@@ -20,7 +20,7 @@ const LONGEST_PADDING: u64 = 64 << 20;
 pub(super) struct Blocks<R> {
     input: R,
     /// Bytes of the current data that have not been read.
-    data: u64,
+    data_left: u64,
     /// Bytes of padding after the current data.
     padding: u64,
     /// Whether any block has been read.
@@ -29,13 +29,13 @@ pub(super) struct Blocks<R> {
 
 impl<R: Read> Blocks<R> {
     pub(super) fn new(input: R) -> Self {
-        Blocks { input, data: 0, padding: 0, has_begun: false }
+        Blocks { input, data_left: 0, padding: 0, has_begun: false }
     }
 
     /// Skips the data that is left, and reads the next header; None at the end.
     pub(super) fn next_header(&mut self) -> Result<Option<Header>> {
         self.skip_data_and_padding()?;
-        let Some(block) = self.block()? else {
+        let Some(block) = self.read_block()? else {
             // Some programs write no blocks of zeros at the end.
             let empty = || Failure::new("the archive is empty").hint("get it again");
             ensure!(self.has_begun, empty());
@@ -43,25 +43,25 @@ impl<R: Read> Blocks<R> {
         };
         self.has_begun = true;
         if block == [0; BLOCK] {
-            self.check_the_end()?;
+            self.refuse_data_after_end()?;
             return Ok(None);
         }
-        header::read(block).map(Some)
+        header::parse(block).map(Some)
     }
 
     /// Begins to read data of this size.
     pub(super) fn begin_data(&mut self, size: u64) {
-        self.data = size;
+        self.data_left = size;
         self.padding = padding(size);
     }
 
     /// Returns how many bytes of the current data have not been read.
     pub(super) fn data_left(&self) -> u64 {
-        self.data
+        self.data_left
     }
 
     /// Reads a block; None at the end of the input.
-    pub(super) fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
+    pub(super) fn read_block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let mut block = [0; BLOCK];
         let mut filled = 0;
         while filled < BLOCK {
@@ -75,8 +75,8 @@ impl<R: Read> Blocks<R> {
     }
 
     /// Refuses anything but zeros after the end: some readers would see a second archive
-    /// there.
-    fn check_the_end(&mut self) -> Result<()> {
+    /// in it.
+    fn refuse_data_after_end(&mut self) -> Result<()> {
         let mut rest = vec![0; 64 * 1024];
         let mut zeros = 0;
         loop {
@@ -113,9 +113,9 @@ impl<R: Read + Seek> Blocks<R> {
 
     /// Seeks over the current data.
     pub(super) fn seek_over_data(&mut self) -> Result<()> {
-        let here = self.position()?;
+        let position = self.position()?;
         let end = self.input.seek(SeekFrom::End(0)).context("lseek")?;
-        let next = here.checked_add(std::mem::take(&mut self.data));
+        let next = position.checked_add(std::mem::take(&mut self.data_left));
         let next = next.filter(|next| *next <= end).ok_or_else(truncated)?;
         self.input.seek(SeekFrom::Start(next)).context("lseek").map(drop)
     }
@@ -123,12 +123,13 @@ impl<R: Read + Seek> Blocks<R> {
 
 impl<R: Read> Read for Blocks<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer.len().min(usize::try_from(self.data).unwrap_or(usize::MAX));
-        let count = self.input.read(&mut buffer[..most])?;
-        if count == 0 && most > 0 {
+        let limit =
+            buffer.len().min(usize::try_from(self.data_left).unwrap_or(usize::MAX));
+        let count = self.input.read(&mut buffer[..limit])?;
+        if count == 0 && limit > 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, truncated()));
         }
-        self.data -= count as u64;
+        self.data_left -= count as u64;
         Ok(count)
     }
 }

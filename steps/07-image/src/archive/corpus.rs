@@ -14,14 +14,15 @@ fn corpus() -> BTreeMap<String, Vec<u8>> {
     let directory =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/archive");
     let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap());
-    let named = |file: DirEntry| {
+    let read_file = |file: DirEntry| {
         (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap())
     };
-    files.map(named).collect()
+    files.map(read_file).collect()
 }
 
-/// Describes an archive as it was read: a line for each entry, and how it ends.
-fn described(archive: &[u8]) -> String {
+/// Describes what the reader sees in an archive: a line for each entry, and one for the
+/// end or the error.
+fn describe_archive(archive: &[u8]) -> String {
     let mut archive = ArchiveReader::new(archive);
     let mut text = String::new();
     loop {
@@ -67,10 +68,11 @@ fn describe_entry(entry: &Entry, data: &[u8]) -> String {
         line += &format!(", {} {}", shown(name), shown(value));
     }
     if let Some((segments, whole)) = segments {
-        let at = |segment: &Segment| format!("{}+{}", segment.offset, segment.length);
+        let to_text =
+            |segment: &Segment| format!("{}+{}", segment.offset, segment.length);
         line += &format!(
             ", of {whole}: {}",
-            segments.iter().map(at).collect::<Vec<_>>().join(" ")
+            segments.iter().map(to_text).collect::<Vec<_>>().join(" ")
         );
     }
     line + "\n"
@@ -78,10 +80,10 @@ fn describe_entry(entry: &Entry, data: &[u8]) -> String {
 
 /// After an intended change, `INSTA_UPDATE=always` records the new text.
 #[test]
-fn the_archives_of_the_corpus_are_read_as_they_were_written() {
+fn the_archives_of_the_corpus_are_read_as_the_snapshot_says() {
     let text: String = corpus()
         .iter()
-        .map(|(name, archive)| format!("{name}\n{}", described(archive)))
+        .map(|(name, archive)| format!("{name}\n{}", describe_archive(archive)))
         .collect();
     insta::with_settings!({
         snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/snapshots"),
@@ -89,8 +91,8 @@ fn the_archives_of_the_corpus_are_read_as_they_were_written() {
     }, { insta::assert_snapshot!("07-image-archives", text) });
 }
 
-/// Archives below this size are read fast enough to be read often.
-const LARGEST: usize = 64 * 1024;
+/// Only archives below this size are damaged: each is read 200 times.
+const LARGEST_TO_DAMAGE: usize = 64 * 1024;
 
 #[test]
 fn a_damaged_archive_never_makes_the_reader_panic() {
@@ -105,8 +107,9 @@ fn a_damaged_archive_never_makes_the_reader_panic() {
         usize::try_from(state % below as u64).unwrap()
     };
     let mut errors = 0;
-    for archive in
-        corpus.values().filter(|archive| (1..LARGEST).contains(&archive.len()))
+    for archive in corpus
+        .values()
+        .filter(|archive| (1..LARGEST_TO_DAMAGE).contains(&archive.len()))
     {
         for _ in 0..200 {
             let mut damaged = archive.clone();

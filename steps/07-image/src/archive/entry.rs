@@ -40,7 +40,7 @@ pub(crate) struct Entry {
     pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Names too long for a header, which GNU tar writes as entries before it.
+/// Names too long for a header, which GNU tar writes as entries before that header.
 #[derive(Default)]
 pub(super) struct LongNames {
     pub(super) path: Option<Vec<u8>>,
@@ -55,11 +55,11 @@ impl Entry {
         long_names: LongNames,
     ) -> Result<Self> {
         let record = |key: &str| records.get(key).map(<[u8]>::to_vec);
-        let is_twice =
+        let has_both =
             |long: &Option<Vec<u8>>, key| long.is_some() && record(key).is_some();
         ensure!(
-            !is_twice(&long_names.path, "path")
-                && !is_twice(&long_names.link, "linkpath"),
+            !has_both(&long_names.path, "path")
+                && !has_both(&long_names.link, "linkpath"),
             Failure::new(format_args!(
                 "entry {}: a long name of GNU tar's and one of pax",
                 shown(&header.path_bytes())
@@ -105,7 +105,7 @@ impl Entry {
         })
     }
 
-    /// Makes an entry that belongs to root, without permissions, data or attributes.
+    /// Makes an entry that belongs to uid 0, without permissions, data or attributes.
     pub(crate) fn new(kind: EntryKind, path: &[u8]) -> Self {
         Entry {
             kind,
@@ -150,21 +150,21 @@ fn kind(header: &Header, path: &[u8], link: Vec<u8>) -> Result<EntryKind> {
     })
 }
 
-/// Refuses a size where readers do not agree whether data follows. They all ignore that
-/// of a directory, a node or a link in its header; libarchive reads data of a hard link
-/// that has an extended header.
+/// Refuses a size where readers do not agree whether data follows. All readers ignore
+/// the size in the header of a directory, a node or a link, with one exception:
+/// libarchive reads data of a hard link that has an extended header.
 fn check_size(
     header: &Header,
     records: &Records,
     kind: &EntryKind,
     size: u64,
 ) -> Result<()> {
-    let is_clear = match kind {
+    let header_size_is_ignored = match kind {
         EntryKind::HardLink(_) => records.is_empty(),
         // Before ustar a directory was a file, with data.
         _ => header.entry_type() != EntryType::Regular,
     };
-    let is_ignored = is_clear && records.get("size").is_none();
+    let is_ignored = header_size_is_ignored && records.get("size").is_none();
     ensure!(
         size == 0 || *kind == EntryKind::File || is_ignored,
         Failure::new("it is not a file, and has data")
@@ -172,12 +172,12 @@ fn check_size(
     Ok(())
 }
 
-/// Returns an owner's id. Negative ones are those of macOS, -2 for `nobody`: programs
-/// keep their 32 bits.
+/// Returns an owner's id. macOS writes negative ids, -2 for `nobody`; programs read
+/// them as unsigned numbers of 32 bits.
 fn id(key: &str, in_header: std::io::Result<u64>, records: &Records) -> Result<u32> {
     let id = match records.integer(key)? {
         Some(id) => id,
-        // In base 256 it has 63 bits; the highest is the sign.
+        // A number in base 256 has 63 bits; the highest is the sign.
         None => in_header?.cast_signed() << 1 >> 1,
     };
     let unsigned = u32::try_from(id).or(i32::try_from(id).map(i32::cast_unsigned));

@@ -12,15 +12,15 @@ use super::entry::shown;
 
 /// The field of the checksum.
 const CHECKSUM: Range<usize> = 148..156;
-/// Mode, uid, gid, size, mtime, major and minor number.
+/// The fields of mode, uid, gid, size, mtime, major and minor number.
 const NUMBERS: [Range<usize>; 7] =
     [100..108, 108..116, 116..124, 124..136, 136..148, 329..337, 337..345];
 
-/// Makes a header of a block.
+/// Parses the header in a block.
 ///
 /// # Errors
 /// The checksum is wrong, or two programs would read two different numbers.
-pub(super) fn read(mut block: [u8; BLOCK]) -> Result<Header> {
+pub(super) fn parse(mut block: [u8; BLOCK]) -> Result<Header> {
     ensure!(
         has_right_checksum(&block),
         Failure::new(
@@ -51,7 +51,7 @@ pub(super) fn name_of(header: &Header) -> String {
     format!("entry {}", shown(&header.path_bytes()))
 }
 
-/// Compares the checksum with the sum of the bytes. Some programs summed them up as
+/// Compares the checksum with the sum of the bytes. Some programs add the bytes up as
 /// signed numbers.
 fn has_right_checksum(block: &[u8; BLOCK]) -> bool {
     let Ok(listed) = Header::from_byte_slice(block).cksum() else { return false };
@@ -65,15 +65,16 @@ fn has_right_checksum(block: &[u8; BLOCK]) -> bool {
     [unsigned, signed].contains(&i64::from(listed))
 }
 
-/// Refuses a number in base 256 that has more than 64 bits, and an octal one with a sign.
+/// Refuses a number in base 256 that has more than 64 bits, and an octal one with a
+/// sign.
 fn check_number(field: &[u8]) -> Result<()> {
     let wrong = |why| Failure::new(format_args!("a header's number {why}"));
     if field[0] & 0x80 != 0 {
-        let (above, rest) = field.split_at(field.len() - 8);
-        let fits = match above {
+        let (high, low) = field.split_at(field.len() - 8);
+        let fits = match high {
             [] => true,
             [0x80, zeros @ ..] => zeros.iter().all(|byte| *byte == 0),
-            ones => ones.iter().all(|byte| *byte == 0xff) && rest[0] & 0x80 != 0,
+            ones => ones.iter().all(|byte| *byte == 0xff) && low[0] & 0x80 != 0,
         };
         ensure!(fits, wrong("in base 256 has more than 64 bits"));
         return Ok(());

@@ -10,15 +10,15 @@ use kit::Failure;
 use super::numbers;
 
 /// The prefix of extended attributes, xattr(7), which all programs took over from star(1).
-pub(super) const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
+pub(super) const ATTRIBUTE_PREFIX: &[u8] = b"SCHILY.xattr.";
 
 /// Records in the order of the archive; the last one of a key counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Records(Vec<(Vec<u8>, Vec<u8>)>);
 
 /// The most bytes of records that apply to one entry, and the most records.
-const LONGEST: usize = 2 << 20;
-const MOST: usize = 1000;
+const MOST_BYTES: usize = 2 << 20;
+const MOST_RECORDS: usize = 1000;
 
 impl Records {
     /// Adds the records of an extended header.
@@ -34,7 +34,7 @@ impl Records {
         let sum: usize =
             self.0.iter().map(|(key, value)| key.len() + value.len()).sum();
         ensure!(
-            sum <= LONGEST && self.0.len() <= MOST,
+            sum <= MOST_BYTES && self.0.len() <= MOST_RECORDS,
             Failure::new("extended headers (pax) of more than 2 MiB, or 1000 records")
         );
         Ok(())
@@ -43,16 +43,16 @@ impl Records {
     /// Adds the records of a global header that have a meaning for every entry.
     ///
     /// # Errors
-    /// A record makes other files of the entries behind it: Go's programs ignore global
-    /// headers, and would see other files.
+    /// A record changes the name, the content or the attributes of all later entries.
+    /// Programs in Go ignore global headers, and would see other files.
     pub(crate) fn add_global(&mut self, bytes: &[u8]) -> Result<()> {
         let mut records = Records::default();
         records.add(bytes)?;
         for (key, _) in &records.0 {
-            let makes_others = ["path", "linkpath", "size"].map(str::as_bytes);
-            let is_refused = makes_others.contains(&key.as_slice())
+            let changes_files = ["path", "linkpath", "size"].map(str::as_bytes);
+            let is_refused = changes_files.contains(&key.as_slice())
                 || key.starts_with(b"GNU.sparse.")
-                || key.starts_with(ATTRIBUTE);
+                || key.starts_with(ATTRIBUTE_PREFIX);
             let key = String::from_utf8_lossy(key);
             ensure!(
                 !is_refused,
@@ -60,8 +60,8 @@ impl Records {
                     .hint("programs do not agree whether it applies")
             );
         }
-        let meant = ["uid", "gid", "mtime"].map(str::as_bytes);
-        records.0.retain(|(key, _)| meant.contains(&key.as_slice()));
+        let kept = ["uid", "gid", "mtime"].map(str::as_bytes);
+        records.0.retain(|(key, _)| kept.contains(&key.as_slice()));
         for (key, value) in records.0 {
             self.0.retain(|(earlier, _)| *earlier != key);
             self.0.push((key, value));
@@ -70,7 +70,7 @@ impl Records {
     }
 
     /// Appends records that override these.
-    pub(crate) fn with(mut self, later: Records) -> Self {
+    pub(crate) fn overridden_by(mut self, later: Records) -> Self {
         self.0.extend(later.0);
         self
     }
@@ -83,7 +83,7 @@ impl Records {
 
     /// Returns the value of a key, as a number.
     pub(crate) fn number(&self, key: &str) -> Result<Option<u64>> {
-        self.parse(key, numbers::decimal)
+        self.parse(key, numbers::parse_decimal)
     }
 
     /// Returns the value of a key, as a number that may be negative.
@@ -91,7 +91,7 @@ impl Records {
         self.parse(key, |text| {
             let (sign, digits) =
                 text.strip_prefix(b"-").map_or((1, text), |digits| (-1, digits));
-            Some(sign * i64::try_from(numbers::decimal(digits)?).ok()?)
+            Some(sign * i64::try_from(numbers::parse_decimal(digits)?).ok()?)
         })
     }
 
@@ -102,7 +102,7 @@ impl Records {
 
     /// Returns the value of a key, as a time in seconds and nanoseconds.
     pub(crate) fn time(&self, key: &str) -> Result<Option<(i64, u32)>> {
-        self.parse(key, numbers::time)
+        self.parse(key, numbers::parse_time)
     }
 
     fn parse<T>(&self, key: &str, parse: fn(&[u8]) -> Option<T>) -> Result<Option<T>> {
@@ -113,7 +113,7 @@ impl Records {
     /// Returns the extended attributes, in the order of their names.
     pub(crate) fn attributes(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let attributes = self.0.iter().filter_map(|(key, value)| {
-            Some((key.strip_prefix(ATTRIBUTE)?.to_vec(), value.clone()))
+            Some((key.strip_prefix(ATTRIBUTE_PREFIX)?.to_vec(), value.clone()))
         });
         attributes.collect::<BTreeMap<_, _>>().into_iter().collect()
     }
@@ -127,14 +127,14 @@ impl Records {
 /// Splits off the first record: returns its key, its value, and the bytes after it.
 fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let blank = bytes.iter().take(20).position(|byte| *byte == b' ')?;
-    let length = usize::try_from(numbers::decimal(&bytes[..blank])?).ok()?;
+    let length = usize::try_from(numbers::parse_decimal(&bytes[..blank])?).ok()?;
     let text = bytes.get(blank + 1..length)?.strip_suffix(b"\n")?;
     let equals = text.iter().position(|byte| *byte == b'=').filter(|at| *at > 0)?;
     Some((&text[..equals], &text[equals + 1..], &bytes[length..]))
 }
 
 /// Formats a record; its length counts its own digits.
-pub(super) fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
+pub(super) fn format_record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;
     while length != rest + length.to_string().len() {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_may_have_newlines_and_the_last_one_counts() {
+    fn a_value_may_have_newlines_and_the_last_record_of_a_key_counts() {
         let records =
             records(b"9 path=a\n9 path=b\n24 SCHILY.xattr.u.x=1\n2\n").unwrap();
         assert_eq!(records.get("path"), Some(&b"b"[..]));
@@ -167,15 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_removes_an_earlier_one() {
+    fn an_empty_value_removes_an_earlier_value_of_its_key() {
         assert_eq!(records(b"9 path=a\n8 path=\n").unwrap().get("path"), None);
     }
 
     #[test]
     fn the_length_of_a_record_counts_its_own_digits() {
-        assert_eq!(record(b"path", b"a"), b"9 path=a\n");
+        assert_eq!(format_record(b"path", b"a"), b"9 path=a\n");
         for length in [1, 80, 91, 92, 93, 94, 95, 985, 990, 995] {
-            let made = record(b"k", &vec![b'x'; length]);
+            let made = format_record(b"k", &vec![b'x'; length]);
             assert!(
                 made.starts_with(format!("{} k=", made.len()).as_bytes()),
                 "{length}"

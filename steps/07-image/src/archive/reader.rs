@@ -12,9 +12,9 @@ use super::header::name_of;
 use super::{pax, sparse};
 
 /// The longest name or list of attributes, in bytes: Linux takes names of 4 KiB and
-/// attributes of 64.
+/// attributes of 64 KiB.
 const LONGEST_EXTENSION: u64 = 1 << 20;
-/// The longest global header, in bytes: git(1) writes a hundred.
+/// The longest global header, in bytes: git(1) writes about a hundred.
 const LONGEST_GLOBAL: usize = 64 * 1024;
 
 /// Reads a tar archive.
@@ -32,22 +32,22 @@ impl<R: Read> ArchiveReader<R> {
     /// Reads the next entry; None at the end. Skips the data of the entry before that the
     /// caller has not read from [`ArchiveReader::data`].
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
-        let mut before = Before::default();
+        let mut extended = ExtendedHeaders::default();
         while let Some(header) = self.blocks.next_header()? {
             let name = || name_of(&header);
             let size = header.entry_size().with_context(name)?;
-            before.check(header.entry_type()).with_context(name)?;
-            let mut extension = || self.extension(size).with_context(name);
+            extended.check(header.entry_type()).with_context(name)?;
+            let mut extension = || self.read_extension(size).with_context(name);
             match header.entry_type() {
                 EntryType::GNULongName => {
-                    before.names.path = Some(until_nul(extension()?));
+                    extended.names.path = Some(until_nul(extension()?));
                 }
                 EntryType::GNULongLink => {
-                    before.names.link = Some(until_nul(extension()?));
+                    extended.names.link = Some(until_nul(extension()?));
                 }
                 EntryType::XHeader => {
-                    before.local = true;
-                    before.records.add(&extension()?).with_context(name)?;
+                    extended.has_pax = true;
+                    extended.records.add(&extension()?).with_context(name)?;
                 }
                 EntryType::XGlobalHeader => {
                     let bytes = extension()?;
@@ -55,20 +55,24 @@ impl<R: Read> ArchiveReader<R> {
                 }
                 // GNU tar's label of a volume
                 kind if kind.as_byte() == b'V' => self.blocks.begin_data(size),
-                _ => return self.entry(&header, before).map(Some),
+                _ => return self.read_entry(&header, extended).map(Some),
             }
         }
         ensure!(
-            !before.has_any(),
+            !extended.has_any(),
             Failure::new("an extended header without an entry behind it")
         );
         Ok(None)
     }
 
     /// Combines a header with the extended headers before it.
-    fn entry(&mut self, header: &Header, before: Before) -> Result<Entry> {
-        let records = self.global.clone().with(before.records);
-        let mut entry = Entry::parse(header, &records, before.names)?;
+    fn read_entry(
+        &mut self,
+        header: &Header,
+        extended: ExtendedHeaders,
+    ) -> Result<Entry> {
+        let records = self.global.clone().overridden_by(extended.records);
+        let mut entry = Entry::parse(header, &records, extended.names)?;
         self.blocks.begin_data(entry.size);
         if entry.kind == EntryKind::File {
             entry.segments = sparse::segments(header, &records, &mut self.blocks)
@@ -83,7 +87,7 @@ impl<R: Read> ArchiveReader<R> {
     }
 
     /// Reads the data of an extended header or a long name into memory.
-    fn extension(&mut self, size: u64) -> Result<Vec<u8>> {
+    fn read_extension(&mut self, size: u64) -> Result<Vec<u8>> {
         ensure!(
             size <= LONGEST_EXTENSION,
             Failure::new(format_args!(
@@ -121,22 +125,23 @@ impl<R: Read + Seek> ArchiveReader<R> {
 
 /// The extended headers that stand before an entry, and apply to it alone.
 #[derive(Default)]
-struct Before {
+struct ExtendedHeaders {
     /// Whether there is an extended header (pax, "x").
-    local: bool,
+    has_pax: bool,
     records: pax::Records,
     names: LongNames,
 }
 
-impl Before {
+impl ExtendedHeaders {
     fn has_any(&self) -> bool {
-        self.local || self.names.path.is_some() || self.names.link.is_some()
+        self.has_pax || self.names.path.is_some() || self.names.link.is_some()
     }
 
-    /// Refuses a header of this type where programs do not agree which one counts.
+    /// Refuses one more header of this type where programs do not agree which one
+    /// counts.
     fn check(&self, header: EntryType) -> Result<()> {
         let why = match header {
-            EntryType::XHeader if self.local => "two extended headers (pax) in a row",
+            EntryType::XHeader if self.has_pax => "two extended headers (pax) in a row",
             EntryType::GNULongName if self.names.path.is_some() => {
                 "two long names in a row"
             }

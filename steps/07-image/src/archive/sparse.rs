@@ -24,17 +24,17 @@ const MOST_SEGMENTS: usize = 1 << 20;
 /// Reads the segments of a sparse file, and its size with the holes; None for other files.
 ///
 /// # Errors
-/// The segments overlap, are not in order, or are not as long as the data; the format is
-/// pax 0.0 or 0.1, which GNU tar wrote until 2006.
+/// The segments overlap, are not in order, or do not add up to the data; or the format
+/// is pax 0.0 or 0.1, which GNU tar wrote until 2006.
 pub(super) fn segments<R: Read>(
     header: &Header,
     records: &Records,
     blocks: &mut Blocks<R>,
 ) -> Result<Option<(Vec<Segment>, u64)>> {
     let (segments, size) = if header.entry_type() == EntryType::GNUSparse {
-        of_gnu(header, blocks)?
+        read_gnu_segments(header, blocks)?
     } else if records.get("GNU.sparse.major") == Some(b"1") {
-        (of_pax(blocks)?, records.number("GNU.sparse.realsize")?)
+        (read_pax_segments(blocks)?, records.number("GNU.sparse.realsize")?)
     } else if records.has_prefix("GNU.sparse.") {
         bail!(
             Failure::new("it is a sparse file in a format that is not supported")
@@ -44,13 +44,13 @@ pub(super) fn segments<R: Read>(
         return Ok(None);
     };
     let size = size.ok_or_else(malformed)?;
-    check(&segments, size, blocks.data_left())?;
+    check_segments(&segments, size, blocks.data_left())?;
     Ok(Some((segments, size)))
 }
 
 /// Reads GNU tar's own format (type S). The header has four segments, and the blocks after
 /// it have more; the entry's size does not count these blocks.
-fn of_gnu<R: Read>(
+fn read_gnu_segments<R: Read>(
     header: &Header,
     blocks: &mut Blocks<R>,
 ) -> Result<(Vec<Segment>, Option<u64>)> {
@@ -68,7 +68,7 @@ fn of_gnu<R: Read>(
     let mut has_more = header.is_extended();
     while has_more {
         let mut more = GnuExtSparseHeader::new();
-        *more.as_mut_bytes() = blocks.block()?.ok_or_else(truncated)?;
+        *more.as_mut_bytes() = blocks.read_block()?.ok_or_else(truncated)?;
         add(&more.sparse)?;
         has_more = more.is_extended();
     }
@@ -77,14 +77,14 @@ fn of_gnu<R: Read>(
 
 /// Reads the format of pax 1.0. The data begins with the number of segments, and the
 /// offset and length of each. Each number is a line, and all are padded to a whole block.
-fn of_pax<R: Read>(blocks: &mut Blocks<R>) -> Result<Vec<Segment>> {
-    let before = blocks.data_left();
+fn read_pax_segments<R: Read>(blocks: &mut Blocks<R>) -> Result<Vec<Segment>> {
+    let data_before = blocks.data_left();
     let mut lines = BufReader::with_capacity(1, &mut *blocks);
     let mut number = || -> Result<u64> {
         let mut line = Vec::new();
         let mut lines = lines.by_ref().take(24);
         lines.read_until(b'\n', &mut line).context("read the archive")?;
-        let number = line.strip_suffix(b"\n").and_then(numbers::decimal);
+        let number = line.strip_suffix(b"\n").and_then(numbers::parse_decimal);
         number.ok_or_else(|| malformed().into())
     };
     let count = number()?;
@@ -92,18 +92,18 @@ fn of_pax<R: Read>(blocks: &mut Blocks<R>) -> Result<Vec<Segment>> {
     let segments = (0..count)
         .map(|_| Ok(Segment { offset: number()?, length: number()? }))
         .collect::<Result<_>>()?;
-    let mut rest = vec![0; padding(before - blocks.data_left()) as usize];
+    let mut rest = vec![0; padding(data_before - blocks.data_left()) as usize];
     blocks.read_exact(&mut rest).context("read the archive")?;
     Ok(segments)
 }
 
-/// Refuses segments that overlap, are not in order, or are not as long as the data.
-fn check(segments: &[Segment], size: u64, data: u64) -> Result<()> {
+/// Refuses segments that overlap, are not in order, or do not add up to the data.
+fn check_segments(segments: &[Segment], size: u64, data: u64) -> Result<()> {
     let (mut end, mut sum) = (0, 0u64);
     for segment in segments {
         ensure!(segment.offset >= end, malformed());
         end = segment.offset.checked_add(segment.length).ok_or_else(malformed)?;
-        sum += segment.length; // it is at most `end`
+        sum += segment.length; // the sum is at most `end`
     }
     ensure!(end <= size && sum == data && i64::try_from(size).is_ok(), malformed());
     Ok(())

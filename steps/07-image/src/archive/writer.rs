@@ -31,7 +31,7 @@ impl<W: Write> ArchiveWriter<W> {
     ///
     /// # Errors
     /// The output cannot be written, or `data` is shorter than the entry's size.
-    pub(crate) fn entry(&mut self, entry: &Entry, data: impl Read) -> Result<()> {
+    pub(crate) fn write_entry(&mut self, entry: &Entry, data: impl Read) -> Result<()> {
         let (entry_type, link, (major, minor)) = match &entry.kind {
             EntryKind::Directory => (EntryType::Directory, &[][..], (0, 0)),
             EntryKind::File => (EntryType::Regular, &[][..], (0, 0)),
@@ -50,8 +50,8 @@ impl<W: Write> ArchiveWriter<W> {
             let size = records.len() as u64;
             let mut header = header(EntryType::XHeader, &entry.path, size);
             header.set_mode(0o644);
-            self.block(header)?;
-            self.data(&records[..], size)?;
+            self.write_block(header)?;
+            self.write_data(&records[..], size)?;
         }
         let mut header = header(entry_type, &entry.path, entry.size);
         copy_name(&mut header.as_old_mut().linkname, link);
@@ -61,8 +61,8 @@ impl<W: Write> ArchiveWriter<W> {
         header.set_mtime(u64::try_from(entry.mtime.0).unwrap_or(0));
         header.set_device_major(major).context("its device number")?;
         header.set_device_minor(minor).context("its device number")?;
-        self.block(header)?;
-        self.data(data, entry.size)
+        self.write_block(header)?;
+        self.write_data(data, entry.size)
     }
 
     /// Writes the end of the archive, and returns the output.
@@ -72,12 +72,12 @@ impl<W: Write> ArchiveWriter<W> {
         Ok(self.output)
     }
 
-    fn block(&mut self, mut header: Header) -> Result<()> {
+    fn write_block(&mut self, mut header: Header) -> Result<()> {
         header.set_cksum();
         self.write(header.as_bytes())
     }
 
-    fn data(&mut self, data: impl Read, size: u64) -> Result<()> {
+    fn write_data(&mut self, data: impl Read, size: u64) -> Result<()> {
         let copied = io::copy(&mut data.take(size), &mut self.output)
             .context("write the archive")?;
         ensure!(
@@ -97,7 +97,7 @@ fn records(entry: &Entry, link: &[u8]) -> Vec<u8> {
     let mut records = Vec::new();
     let mut add = |is_needed, key: &[u8], value: &[u8]| {
         if is_needed {
-            records.extend(pax::record(key, value));
+            records.extend(pax::format_record(key, value));
         }
     };
     let (seconds, nanoseconds) = entry.mtime;
@@ -107,7 +107,7 @@ fn records(entry: &Entry, link: &[u8]) -> Vec<u8> {
         add(id > LARGEST_ID, key.as_bytes(), id.to_string().as_bytes());
     }
     for (name, value) in &entry.attributes {
-        add(true, &[pax::ATTRIBUTE, name].concat(), value);
+        add(true, &[pax::ATTRIBUTE_PREFIX, name].concat(), value);
     }
     for (key, name) in [("path", &entry.path[..]), ("linkpath", link)] {
         add(name.len() > LONGEST_NAME || !name.is_ascii(), key.as_bytes(), name);

@@ -61,7 +61,7 @@ pub(super) fn write_archive(
 enum UnfinishedFile {
     /// It has no name, so that nothing is left if a signal ends us: open(2), O_TMPFILE.
     WithoutName(File),
-    /// The file system has no such files.
+    /// A named file, if the file system does not support O_TMPFILE.
     Temporary(NamedTempFile),
 }
 
@@ -76,7 +76,7 @@ impl UnfinishedFile {
         }
     }
 
-    /// Gives the file its name, in place of another file of this name.
+    /// Gives the file its name. A file that has this name already is replaced.
     fn finish(self, path: &Path) -> io::Result<()> {
         let file = match self {
             UnfinishedFile::WithoutName(file) => file,
@@ -84,16 +84,17 @@ impl UnfinishedFile {
                 return file.persist(path).map(drop).map_err(|error| error.error);
             }
         };
-        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let link = |path: &Path| linkat(CWD, &open, CWD, path, AtFlags::SYMLINK_FOLLOW);
+        let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let link =
+            |path: &Path| linkat(CWD, &descriptor, CWD, path, AtFlags::SYMLINK_FOLLOW);
         match link(path) {
-            // linkat(2) replaces no file, and rename(2) does.
+            // linkat(2) does not replace a file, but rename(2) does.
             Err(Errno::EXIST) => {
                 let name = path.file_name().unwrap_or_default();
-                let aside = path.with_file_name(kit::unfinished_name(name));
-                kit::if_exists(std::fs::remove_file(&aside))?;
-                link(&aside)?;
-                std::fs::rename(aside, path)
+                let temporary = path.with_file_name(kit::unfinished_name(name));
+                kit::if_exists(std::fs::remove_file(&temporary))?;
+                link(&temporary)?;
+                std::fs::rename(temporary, path)
             }
             linked => Ok(linked?),
         }

@@ -9,7 +9,7 @@ use crate::changes::{Change, changes};
 use crate::container::{self, NotedContainer};
 use crate::image::Image;
 use crate::overlay::UPPER;
-use crate::reference::{ImageName, ambiguous};
+use crate::reference::{ImageName, ambiguous_id};
 use crate::store::Store;
 
 /// Options of `diff`.
@@ -23,14 +23,14 @@ pub struct Diff {
 }
 
 /// A directory with changes, and the layers below it, the lowest first.
-type Changed = (PathBuf, Vec<PathBuf>);
+type UpperAndLower = (PathBuf, Vec<PathBuf>);
 
 impl Diff {
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
         let _shared = store.lock_shared()?;
         let (upper, layers) = match self.container(&store)? {
-            Some(changed) => changed,
+            Some(directories) => directories,
             None => highest_layer(&store, &Image::find(&store, &self.of)?)?,
         };
         store.as_root(|| {
@@ -39,11 +39,11 @@ impl Diff {
     }
 
     /// Finds the container whose id begins with these digits, if there is one.
-    fn container(&self, store: &Store) -> Result<Option<Changed>> {
+    fn container(&self, store: &Store) -> Result<Option<UpperAndLower>> {
         let ImageName::Digits(digits) = &self.of else { return Ok(None) };
         let mut found = container::all(store)?;
         found.retain(|container| container.id().starts_with(digits.as_str()));
-        ensure!(found.len() <= 1, ambiguous("container", digits));
+        ensure!(found.len() <= 1, ambiguous_id("container", digits));
         let Some(NotedContainer { path, note }) = found.pop() else { return Ok(None) };
         let layers = note.unwrap_or_default().layers;
         let layers = layers.iter().map(|layer| store.layer(layer)).collect();
@@ -51,9 +51,9 @@ impl Diff {
     }
 }
 
-fn highest_layer(store: &Store, image: &Image) -> Result<Changed> {
+fn highest_layer(store: &Store, image: &Image) -> Result<UpperAndLower> {
     let mut layers: Vec<PathBuf> =
-        image.chain()?.iter().map(|layer| store.layer(layer)).collect();
+        image.chain_ids()?.iter().map(|layer| store.layer(layer)).collect();
     let upper = layers.pop().with_context(|| {
         format!("image {} has no layer", image.tagged.display_name())
     })?;

@@ -42,7 +42,8 @@ impl Export {
     }
 }
 
-/// Mounts the layers of an image read-only, one over the other, and returns where.
+/// Mounts the layers of an image read-only, one over the other, and returns the path at
+/// which their files are.
 fn mount_layers(store: &Store, image: &Image) -> Result<PathBuf> {
     let overlay = Overlay::new(store, image, None)?;
     // Without an upper directory, overlayfs refuses a single layer.
@@ -50,8 +51,9 @@ fn mount_layers(store: &Store, image: &Image) -> Result<PathBuf> {
         return Ok(store.path().join(only));
     }
     let overlay = overlay.mount()?;
-    // Every store has this directory. The overlay keeps open the layers that it covers.
-    let place = store.path().join("layers");
-    overlay.attach(&open_directory(&place)?, place.display())?;
-    Ok(place)
+    // Every store has this directory. The mount hides the layers in it, which the
+    // overlay keeps open.
+    let mount_point = store.path().join("layers");
+    overlay.attach(&open_directory(&mount_point)?, mount_point.display())?;
+    Ok(mount_point)
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use oci_spec::image::History as Entry;
 use serde::Serialize;
 
-use super::output::{OutputFormat, ago, print_list, size};
+use super::output::{OutputFormat, ago, format_size, print_list};
 use crate::args::StoreArgs;
 use crate::image::Image;
 use crate::reference::ImageName;
@@ -42,15 +42,20 @@ impl History {
                 "" => "<none>".into(),
                 time => ago(time),
             };
-            [created, kit::readable(&entry.created_by), size(entry.size.unwrap_or(0))]
+            [
+                created,
+                kit::readable(&entry.created_by),
+                format_size(entry.size.unwrap_or(0)),
+            ]
         })
     }
 }
 
-/// Returns the steps, the latest first. An image without a history has its layers.
+/// Returns the steps of the history, the latest first. Layers that the history does not
+/// list are steps of their own.
 fn entries(image: &Image) -> Vec<HistoryEntry> {
     let mut sizes = image.manifest.layers().iter().map(|layer| layer.size());
-    let entry = |entry: &Entry| HistoryEntry {
+    let to_entry = |entry: &Entry| HistoryEntry {
         created: entry.created().clone().unwrap_or_default(),
         created_by: entry.created_by().clone().unwrap_or_default(),
         size: match entry.empty_layer() {
@@ -59,7 +64,7 @@ fn entries(image: &Image) -> Vec<HistoryEntry> {
         },
     };
     let mut entries: Vec<HistoryEntry> =
-        image.configuration.history().iter().flatten().map(entry).collect();
+        image.configuration.history().iter().flatten().map(to_entry).collect();
     entries.extend(
         sizes.map(|size| HistoryEntry { size: Some(size), ..Default::default() }),
     );

@@ -4,7 +4,7 @@ use anyhow::Result;
 use kit::Failure;
 use serde::Serialize;
 
-use super::output::{OutputFormat, ago, print_list, size};
+use super::output::{OutputFormat, ago, format_size, print_list};
 use crate::args::StoreArgs;
 use crate::digest::Digest;
 use crate::image::Image;
@@ -81,7 +81,7 @@ impl ListedImage {
             or_none(self.tag.clone()),
             self.id.hex().chars().take(12).collect(),
             created,
-            size(self.size),
+            format_size(self.size),
         ]
     }
 }

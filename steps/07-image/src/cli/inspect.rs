@@ -27,7 +27,7 @@ impl Inspect {
         let same_id = index.images().iter().filter(|it| it.id == image.tagged.id);
         let names = same_id.filter_map(|it| Some(it.reference.as_ref()?.to_string()));
         let path = |layer| store.layer(layer).display().to_string();
-        let unpacked: Vec<String> = image.chain()?.iter().map(path).collect();
+        let unpacked: Vec<String> = image.chain_ids()?.iter().map(path).collect();
         print_json(&json!({
             "id": image.tagged.id,
             "digest": image.tagged.manifest,

@@ -4,7 +4,7 @@ use anyhow::{Error, Result};
 use nix::errno::Errno;
 
 use crate::args::StoreArgs;
-use crate::collect::{collect, collect_as_after};
+use crate::collect::{collect_before_change, collect_garbage};
 use crate::reference::{ImageName, Reference};
 use crate::store::{Index, TaggedImage};
 
@@ -28,7 +28,9 @@ impl Rmi {
             // The new list of images is written beside the old one, which needs room.
             Err(error) if kit::errno(&error) == Some(Errno::ENOSPC) => {
                 store.as_root(|| {
-                    collect_as_after(&store, |index| drop(self.remove_names(index)))
+                    collect_before_change(&store, |index| {
+                        drop(self.remove_names(index))
+                    })
                 })?;
                 remove()?
             }
@@ -37,13 +39,13 @@ impl Rmi {
         let line = |image: &TaggedImage| format!("Removed {}\n", image.display_name());
         kit::print(removed.iter().map(line).collect::<String>())?;
         if !removed.is_empty() {
-            store.as_root(|| collect(&store))?;
+            store.as_root(|| collect_garbage(&store))?;
         }
         kit::combine(errors)
     }
 
-    /// Removes the names from the list, and returns the removed entries, and an error for
-    /// each name that is not in it.
+    /// Removes the names from the list, and returns the removed entries, and an error
+    /// for each name that is not in it.
     fn remove_names(&self, index: &mut Index) -> (Vec<TaggedImage>, Vec<Error>) {
         let (mut removed, mut errors) = (Vec::new(), Vec::new());
         for name in &self.images {

@@ -40,7 +40,7 @@ pub(super) fn print_json(document: &impl Serialize) -> Result<()> {
 }
 
 /// Returns a size for people: `7.5 MB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(super) fn format_size(bytes: u64) -> String {
     ByteSize(bytes).display().si().to_string()
 }
 

@@ -15,7 +15,7 @@ use crate::store::{LARGEST_DOCUMENT, Store};
 /// The note of a container: the content that must stay in the store while it is alive.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Note {
-    /// The absolute path of its run directory. Versions before this one did not write it.
+    /// The absolute path of its run directory. Older versions did not write it.
     run_dir: Option<PathBuf>,
     /// The process that holds the lock of the run directory.
     #[serde(default)]
@@ -32,7 +32,7 @@ impl Note {
             runtime: Some(owner.runtime),
             image: image.tagged.display_name(),
             blobs: image.blobs()?,
-            layers: image.chain()?,
+            layers: image.chain_ids()?,
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::unpack::reconcile;
 
 /// A layer of an image that is being added.
 pub(super) enum NewLayer {
-    /// The store has it already, and all of it.
+    /// The store has it already, complete: its diff id, and its record.
     Complete(Digest, LayerRecord),
     Received(Box<ReceivedLayer>),
 }
@@ -59,7 +59,7 @@ pub(super) fn move_into_store(
     }
     store.flush()?;
     for (id, layer) in received {
-        keep(store, &id, *layer)?;
+        move_layer(store, &id, *layer)?;
     }
     store.flush_names("layers")?;
     Ok(stored)
@@ -77,12 +77,12 @@ fn write_record(layer: &ReceivedLayer) -> Result<LayerRecord> {
     Ok(record)
 }
 
-/// Gives a layer that is on the disk its name.
-fn keep(store: &Store, id: &Digest, layer: ReceivedLayer) -> Result<()> {
+/// Moves a layer whose files are on the disk to its place in the store.
+fn move_layer(store: &Store, id: &Digest, layer: ReceivedLayer) -> Result<()> {
     let (tree, path) = (layer.tree(), store.layer(id));
     kit::call("whole, or not at all", "rename", path.display(), || {
         match std::fs::rename(&tree, &path) {
-            // It is damaged, or another process has added it meanwhile.
+            // The layer in the store is damaged, or was added meanwhile.
             Err(_) if path.is_dir() => Ok(()),
             done => done,
         }
@@ -94,8 +94,8 @@ fn keep(store: &Store, id: &Digest, layer: ReceivedLayer) -> Result<()> {
             renameat_with(CWD, &tree, CWD, &path, RenameFlags::EXCHANGE)
         })?;
     }
-    store.keep_record(id, &layer.record())?;
-    store.keep_blob(&layer.digest, layer.archive)
+    store.add_record(id, &layer.record())?;
+    store.add_blob(&layer.digest, layer.archive)
 }
 
 /// Tells whether the last layer of this chain is in the store with the same content as
@@ -112,8 +112,8 @@ pub(crate) fn has_same_content(
     Ok(is_same(&received.tree(), &path))
 }
 
-/// Tells whether two layers have the same content. A layer that cannot be read is damaged.
+/// Tells whether two layers have the same content. A layer that cannot be read has not.
 fn is_same(one: &Path, other: &Path) -> bool {
-    let of = |tree| fingerprint(tree, Depth::Content).ok();
-    of(one).is_some_and(|one| of(other) == Some(one))
+    let content = |tree| fingerprint(tree, Depth::Content).ok();
+    content(one).is_some_and(|one| content(other) == Some(one))
 }

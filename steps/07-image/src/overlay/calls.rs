@@ -12,8 +12,8 @@ use nix::unistd::{chdir, fchdir};
 pub(crate) const UPPER: &str = "upper";
 pub(crate) const WORK: &str = "work";
 
-/// Mounts layers, the highest first, and writes to `upper`. Each layer is an option of
-/// its own.
+/// Mounts an overlay of these layers, the highest first. The directory `upper` contains
+/// the upper and the work directory. Each layer is an option of its own.
 pub(super) fn mount_layers(layers: &[&Path], upper: Option<&Path>) -> Result<Detached> {
     Detached::configured(
         "overlay",
@@ -53,21 +53,22 @@ pub(crate) fn has_lowerdir_plus() -> Result<bool> {
     Ok(checks_each && is_known)
 }
 
-/// Works in another directory, and returns to where the command line's paths begin.
+/// Does work in another working directory, and returns to the caller's: the command
+/// line may have paths relative to it.
 pub(super) fn in_directory<T>(
     enter: impl FnOnce() -> Result<()>,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     // Root of a user namespace may have no access to the caller's directory.
-    let here = kit::open_directory(Path::new(".")).ok();
+    let caller_directory = kit::open_directory(Path::new(".")).ok();
     enter()?;
     let outcome = work();
-    match here {
-        Some(here) => kit::call(
+    match caller_directory {
+        Some(directory) => kit::call(
             "back where typed paths begin",
             "fchdir",
             "where we were",
-            || fchdir(&here),
+            || fchdir(&directory),
         )?,
         None => kit::call("leave the layers' directory", "chdir", "/", || chdir("/"))?,
     }

@@ -49,8 +49,9 @@ impl OverlayViews {
         };
         in_directory(enter, || {
             let overlay = self.mount_in_scaffold();
-            // Overlayfs keeps views of its own. A mount that stays on the host's root
-            // would be on top of it after pivot_root(2), and be unmounted instead of it.
+            // Overlayfs keeps views of its own. A scaffold that stays mounted on the
+            // host's `/` would cover it after pivot_root(2), and be unmounted instead
+            // of it.
             kit::call("take the scaffold away", "umount2", "., MNT_DETACH", || {
                 umount2(".", MntFlags::MNT_DETACH)
             })?;
@@ -73,7 +74,7 @@ impl OverlayViews {
             attach(&top, name, layer)?;
         }
         if let Some(upper) = &self.upper {
-            attach(&top, ABOVE, upper)?;
+            attach(&top, UPPER_VIEW, upper)?;
         }
         mkdirat(&top, MERGED, Mode::from(0o700)).context("mkdirat(merged)")?;
         Ok(top)
@@ -86,14 +87,15 @@ impl OverlayViews {
     /// Mounts the overlay by the names in the scaffold, which is the current directory.
     fn mount_in_scaffold(&self) -> Result<Detached> {
         let layers = self.layer_names();
-        let upper = self.upper.as_ref().map(|_| Path::new(ABOVE));
+        let upper = self.upper.as_ref().map(|_| Path::new(UPPER_VIEW));
         if has_lowerdir_plus()? {
             let layers: Vec<&Path> = layers.iter().map(Path::new).collect();
             return mount_layers(&layers, upper);
         }
         let mut options = format!("userxattr,lowerdir={}", layers.join(":"));
         if self.upper.is_some() {
-            options += &format!(",upperdir={ABOVE}/{UPPER},workdir={ABOVE}/{WORK}");
+            options +=
+                &format!(",upperdir={UPPER_VIEW}/{UPPER},workdir={UPPER_VIEW}/{WORK}");
         }
         kit::call(
             "the layers, one over the other",
@@ -114,7 +116,7 @@ impl OverlayViews {
 }
 
 /// The scaffold's directories for the view of the upper directory, and for the overlay.
-const ABOVE: &str = "above";
+const UPPER_VIEW: &str = "above";
 const MERGED: &str = "merged";
 
 /// Attaches a view to a new directory of the scaffold.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use kit::Failure;
 use serde::Deserialize;
 
-use super::{Members, Offer, incoming, platform};
+use super::{Members, Offer, incoming_layer, platform};
 use crate::digest::Digest;
 use crate::document;
 use crate::image::diff_ids;
@@ -50,7 +50,7 @@ fn offer(members: &Members, image: ListedImage) -> Result<Offer<'_>> {
     let layers = layers
         .into_iter()
         .zip(diff_ids)
-        .map(|(member, diff_id)| incoming(members, member, None, diff_id));
+        .map(|(member, diff_id)| incoming_layer(members, member, None, diff_id));
     let names = image.names.unwrap_or_default();
     ensure!(
         names.len() <= MOST_NAMES,
@@ -67,6 +67,6 @@ fn offer(members: &Members, image: ListedImage) -> Result<Offer<'_>> {
         manifest: None,
         configuration,
         layers: Some(layers.collect::<Result<_>>()?),
-        rank: platform::rank(&parsed),
+        rank: platform::rank_configuration(&parsed),
     })
 }

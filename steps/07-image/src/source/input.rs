@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
 
-use crate::compression::{BEGINNING, Compression, decompress};
+use crate::compression::{Compression, MAGIC_LENGTH, decompress};
 use crate::store::{Store, Temporary};
 
 /// Opens a file to read; `-` is the standard input.
@@ -37,9 +37,9 @@ pub(super) struct SeekableFile {
 
 /// Returns the file itself; for a pipe or a compressed archive, a decompressed copy in the
 /// store.
-pub(super) fn seekable(mut input: File, store: &Store) -> Result<SeekableFile> {
+pub(super) fn make_seekable(mut input: File, store: &Store) -> Result<SeekableFile> {
     if input.metadata().context("fstat")?.is_file() {
-        let mut beginning = [0; BEGINNING];
+        let mut beginning = [0; MAGIC_LENGTH];
         let count = input.read_at(&mut beginning, 0).context("read the archive")?;
         if Compression::recognise(&beginning[..count]) == Compression::None {
             input.seek(SeekFrom::Start(0)).context("lseek")?;

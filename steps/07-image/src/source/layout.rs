@@ -1,5 +1,5 @@
-//! OCI image layout: see the OCI image specification, "Image Layout". The directories of
-//! skopeo's `dir:` have the same documents by other names.
+//! OCI image layout: see the OCI image specification, "Image Layout". The directories
+//! of skopeo's `dir:` have the same documents by other names.
 
 use std::fmt::Display;
 
@@ -8,7 +8,7 @@ use kit::Failure;
 use oci_spec::image::{Descriptor, ImageManifest};
 
 use super::platform::{self, architecture};
-use super::{Members, Offer, incoming};
+use super::{Members, Offer, incoming_layer};
 use crate::digest::Digest;
 use crate::document::{self, Document};
 use crate::image::diff_ids;
@@ -20,7 +20,7 @@ const NAMES: [&str; 2] =
     ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 
 /// The most indexes that may be nested.
-const DEEPEST: usize = 3;
+const MOST_NESTED: usize = 3;
 
 /// A source of documents, by their digests.
 struct Documents<'a> {
@@ -36,7 +36,7 @@ struct Found<'a> {
     /// The first manifest of something else than an image: a signature, a chart.
     artifact: Option<Digest>,
     artifacts: usize,
-    /// Why the first manifest that is not there could not be read.
+    /// The error of the first manifest that is missing.
     missing: Option<anyhow::Error>,
 }
 
@@ -71,7 +71,10 @@ pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
         }
     }
     let is_useless = offers.is_empty() && !index.manifests().is_empty();
-    ensure!(!is_useless || members.has("manifest.json"), none(members, artifacts.0));
+    ensure!(
+        !is_useless || members.has("manifest.json"),
+        no_image(members, artifacts.0)
+    );
     if let (count, Some(first)) = artifacts {
         kit::notice(format_args!(
             "note: {count} artifacts that are no images are left out, the first: {first}"
@@ -81,7 +84,7 @@ pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
 }
 
 /// Finds the image of a directory of skopeo's `dir:`, which has no name.
-pub(super) fn of_directory(members: &Members) -> Result<Vec<Offer<'_>>> {
+pub(super) fn dir_offers(members: &Members) -> Result<Vec<Offer<'_>>> {
     let documents = Documents {
         members,
         manifest_path: |digest| format!("{}.manifest.json", digest.hex()),
@@ -91,12 +94,12 @@ pub(super) fn of_directory(members: &Members) -> Result<Vec<Offer<'_>>> {
     let mut found = Found::default();
     documents.read(Digest::of(&bytes), bytes, 0, &mut found)?;
     let artifacts = found.artifacts;
-    let offer = found.best()?.with_context(|| none(members, artifacts))?.1;
+    let offer = found.best()?.with_context(|| no_image(members, artifacts))?.1;
     Ok(vec![offer])
 }
 
 /// Makes the error for a source without an image.
-fn none(members: &Members, artifacts: usize) -> Failure {
+fn no_image(members: &Members, artifacts: usize) -> Failure {
     let why = format!("it has no image for linux/{}", architecture());
     let why = match artifacts {
         0 => why,
@@ -137,7 +140,7 @@ impl<'a> Documents<'a> {
         }
         let digest: Digest = descriptor.digest().as_ref().parse()?;
         let path = (self.manifest_path)(&digest);
-        // An index may list more than its source has.
+        // An index may list manifests that the source does not have.
         if let Err(error) = self.members.open(&path) {
             found.missing.get_or_insert(error);
             return Ok(());
@@ -157,7 +160,7 @@ impl<'a> Documents<'a> {
         let before = found.offers.len();
         self.read(digest, bytes, depth, found)?;
         for (_, offer) in &mut found.offers[before..] {
-            offer.rank = offer.rank.max(platform::rank_of(descriptor));
+            offer.rank = offer.rank.max(platform::rank_descriptor(descriptor));
         }
         Ok(())
     }
@@ -179,7 +182,7 @@ impl<'a> Documents<'a> {
                 let offer = self.offer(&manifest, bytes);
                 found.offers.push((digest, offer.with_context(|| digest.to_string())?));
             }
-            Document::Index(_) if depth == DEEPEST => {
+            Document::Index(_) if depth == MOST_NESTED => {
                 let text = format!("{digest}: an index in an index in an index");
                 bail!(Failure::new(text))
             }
@@ -198,7 +201,7 @@ impl<'a> Documents<'a> {
         let configuration = self.blob(&path, &digest, manifest.config())?;
         let parsed = document::configuration(&configuration, "its configuration")?;
         let diff_ids = diff_ids(&parsed)?;
-        let (listed, rank) = (manifest.layers(), platform::rank(&parsed));
+        let (listed, rank) = (manifest.layers(), platform::rank_configuration(&parsed));
         let names = Vec::new();
         // A release of Docker left out the layers; manifest.json may have them.
         if listed.is_empty() && self.members.has("manifest.json") {
@@ -209,7 +212,7 @@ impl<'a> Documents<'a> {
         let layer = |(descriptor, diff_id): (&Descriptor, Digest)| {
             let digest: Digest = descriptor.digest().as_ref().parse()?;
             let path = (self.blob_path)(&digest);
-            let layer = incoming(self.members, path, Some(digest), diff_id)?;
+            let layer = incoming_layer(self.members, path, Some(digest), diff_id)?;
             let size = layer.size.unwrap_or_default();
             check_size(format_args!("layer {digest}"), size, descriptor)?;
             Ok(layer)

@@ -25,7 +25,7 @@ pub(super) struct Extent {
 
 /// Returns the places of an archive's files, by name. A link has the place of its target:
 /// `docker save` once wrote the layers that several images share as links.
-pub(super) fn list(file: &File) -> Result<HashMap<String, Extent>> {
+pub(super) fn list_files(file: &File) -> Result<HashMap<String, Extent>> {
     let mut archive = ArchiveReader::new(file);
     let (mut members, mut links) = (HashMap::new(), Vec::new());
     while let Some(entry) = archive.next()? {
@@ -34,7 +34,7 @@ pub(super) fn list(file: &File) -> Result<HashMap<String, Extent>> {
             Failure::new("more than 10,000 files: this is no archive of images")
         );
         let Ok(name) = str::from_utf8(&entry.path) else { continue };
-        let name = below_top(name).to_string();
+        let name = strip_top(name).to_string();
         match &entry.kind {
             EntryKind::File if entry.segments.is_none() => {
                 let extent = Extent { offset: archive.position()?, length: entry.size };
@@ -42,11 +42,9 @@ pub(super) fn list(file: &File) -> Result<HashMap<String, Extent>> {
             }
             EntryKind::SymbolicLink(target) | EntryKind::HardLink(target) => {
                 let is_hard = matches!(entry.kind, EntryKind::HardLink(_));
-                links.extend(
-                    str::from_utf8(target)
-                        .ok()
-                        .map(|target| (name.clone(), resolve(&name, target, is_hard))),
-                );
+                links.extend(str::from_utf8(target).ok().map(|target| {
+                    (name.clone(), resolve_link(&name, target, is_hard))
+                }));
             }
             _ => {}
         }
@@ -61,7 +59,7 @@ pub(super) fn list(file: &File) -> Result<HashMap<String, Extent>> {
 }
 
 /// Returns a name without the `./` and `/` at its beginning.
-fn below_top(mut name: &str) -> &str {
+fn strip_top(mut name: &str) -> &str {
     while let Some(rest) = name.strip_prefix("./").or_else(|| name.strip_prefix('/')) {
         name = rest;
     }
@@ -71,7 +69,7 @@ fn below_top(mut name: &str) -> &str {
 /// Adds a file.
 ///
 /// # Errors
-/// There is another file of this name: some programs take the first, some the last.
+/// A file of this name has other content: some programs take the first, some the last.
 fn add(
     archive: &File,
     members: &mut HashMap<String, Extent>,
@@ -113,7 +111,7 @@ fn is_same(archive: &File, one: Extent, other: Extent) -> io::Result<bool> {
 
 /// Returns the name that a link leads to. The target of a symbolic link is relative to
 /// the link's directory, and that of a hard link to the top of the archive.
-fn resolve(name: &str, target: &str, is_hard: bool) -> String {
+fn resolve_link(name: &str, target: &str, is_hard: bool) -> String {
     let above = name.rsplit_once('/').map_or("", |(above, _)| above);
     let start = if is_hard { "" } else { above };
     let mut parts: Vec<&str> =
@@ -140,9 +138,9 @@ mod tests {
             ("/x//y", "a/b/x/y", "x/y"),
             ("../../../../x", "x", "x"),
         ] {
-            assert_eq!(resolve("a/b/layer.tar", target, false), soft, "{target}");
-            assert_eq!(resolve("a/b/layer.tar", target, true), hard, "{target}");
+            assert_eq!(resolve_link("a/b/layer.tar", target, false), soft, "{target}");
+            assert_eq!(resolve_link("a/b/layer.tar", target, true), hard, "{target}");
         }
-        assert_eq!(resolve("layer.tar", "x", false), "x");
+        assert_eq!(resolve_link("layer.tar", "x", false), "x");
     }
 }

@@ -15,13 +15,13 @@ use kit::Failure;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2, statat};
 use serde::de::DeserializeOwned;
 
-use super::input::{SeekableFile, open_input, seekable};
-use super::listing::{Extent, list};
+use super::input::{SeekableFile, make_seekable, open_input};
+use super::listing::{Extent, list_files};
 use crate::json::{self, Spelling};
 use crate::store::{LARGEST_DOCUMENT, Store, Temporary, open_directory};
 
-/// The most that all documents of a source may have together, in bytes.
-const MOST_DOCUMENTS: u64 = 64 << 20;
+/// The most bytes that all documents of a source may have together.
+const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
 
 /// The files of a source.
 pub(crate) struct Members {
@@ -48,8 +48,8 @@ impl Members {
         } else {
             let input = open_input(path)?;
             let SeekableFile { file, copy } =
-                seekable(input, store).with_context(|| name.clone())?;
-            let extents = list(&file).with_context(|| name.clone())?;
+                make_seekable(input, store).with_context(|| name.clone())?;
+            let extents = list_files(&file).with_context(|| name.clone())?;
             (MemberFiles::Archive { file: Arc::new(file), extents }, copy)
         };
         Ok(Members { name, files, documents: AtomicU64::new(0), _copy: copy })
@@ -90,7 +90,7 @@ impl Members {
         );
         let before = self.documents.fetch_add(size, Ordering::Relaxed);
         ensure!(
-            before + size <= MOST_DOCUMENTS,
+            before + size <= MOST_DOCUMENT_BYTES,
             failure("its documents are more than 64 MiB together".into())
         );
         let mut bytes = Vec::new();
@@ -101,8 +101,8 @@ impl Members {
     /// Reads and parses a document that is JSON.
     pub(super) fn json<T: DeserializeOwned>(&self, member: &str) -> Result<T> {
         let spelling = match member {
-            "manifest.json" => Spelling::Capitals,
-            _ => Spelling::Small,
+            "manifest.json" => Spelling::Capitalized,
+            _ => Spelling::Lowercase,
         };
         let parsed = json::parse(&self.document(member)?, spelling);
         Ok(parsed.map_err(|error| {
@@ -163,10 +163,10 @@ impl Section {
 
 impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most =
+        let limit =
             buffer.len().min(usize::try_from(self.length()).unwrap_or(usize::MAX));
-        let count = self.file.read_at(&mut buffer[..most], self.at)?;
-        if count == 0 && most > 0 {
+        let count = self.file.read_at(&mut buffer[..limit], self.at)?;
+        if count == 0 && limit > 0 {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the file became shorter",

@@ -17,17 +17,17 @@ pub(crate) fn architecture() -> &'static str {
     }
 }
 
-/// Tells whether a descriptor may be for this machine. A descriptor without a platform is
-/// for every machine. The platform of buildkit's attestations is `unknown`.
+/// Tells whether a descriptor may be for this machine. A descriptor without a platform
+/// is for every machine. The platform of buildkit's attestations is `unknown`.
 pub(super) fn is_ours(descriptor: &Descriptor) -> bool {
     let Some(platform) = descriptor.platform() else { return true };
     platform.os().to_string() == "linux"
         && platform.architecture().to_string() == architecture()
 }
 
-/// Ranks an image by its configuration, the best first: one that every machine of this
-/// architecture can run, then its variants, then other architectures.
-pub(super) fn rank(configuration: &ImageConfiguration) -> u32 {
+/// Ranks an image by its configuration; 0 is the best. Images for every machine of this
+/// architecture come first, then those for its variants, then those for others.
+pub(super) fn rank_configuration(configuration: &ImageConfiguration) -> u32 {
     let is_or_unset = |text: String, ours: &str| text.is_empty() || text == ours;
     let is_ours = is_or_unset(configuration.architecture().to_string(), architecture())
         && is_or_unset(configuration.os().to_string(), "linux");
@@ -38,16 +38,16 @@ pub(super) fn rank(configuration: &ImageConfiguration) -> u32 {
 }
 
 /// Ranks a descriptor by its variant.
-pub(super) fn rank_of(descriptor: &Descriptor) -> u32 {
+pub(super) fn rank_descriptor(descriptor: &Descriptor) -> u32 {
     let platform = descriptor.platform().as_ref();
     variant_rank(platform.and_then(|platform| platform.variant().as_deref()))
 }
 
 /// Ranks `v1` to `v4` of amd64, and `v8` and `v9` of arm64.
 fn variant_rank(variant: Option<&str>) -> u32 {
-    let plain = if architecture() == "arm64" { 8 } else { 1 };
+    let baseline = if architecture() == "arm64" { 8 } else { 1 };
     let number = variant.and_then(|variant| variant.strip_prefix('v')?.parse().ok());
-    number.unwrap_or(plain).min(FOREIGN - 1).saturating_sub(plain)
+    number.unwrap_or(baseline).min(FOREIGN - 1).saturating_sub(baseline)
 }
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_that_every_machine_runs_is_the_best() {
+    fn an_image_for_every_variant_ranks_first() {
         if architecture() == "amd64" {
             let ranks = [None, Some("v1"), Some("v2"), Some("v4")].map(variant_rank);
             assert_eq!(ranks, [0, 0, 1, 3]);

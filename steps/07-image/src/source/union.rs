@@ -1,4 +1,4 @@
-//! One list of images, of the two that an archive may have. Docker writes both; some
+//! Unites the two lists of images that an archive may have. Docker writes both; some
 //! programs write the names, or the layers, into one of them alone.
 
 use anyhow::{Result, ensure};
@@ -37,7 +37,8 @@ pub(super) fn union<'a>(
     Ok(offers)
 }
 
-/// Leaves each name to one image: of images for several machines to the best.
+/// Leaves each name to one image. If images for several machines have a name, the best
+/// keeps it.
 fn resolve_names(offers: &mut Vec<Offer<'_>>) -> Result<()> {
     let all: Vec<(Reference, u32, Digest)> = offers
         .iter()
@@ -51,10 +52,10 @@ fn resolve_names(offers: &mut Vec<Offer<'_>>) -> Result<()> {
         ranks.min_by_key(|(_, rank, _)| *rank)
     };
     for (name, rank, id) in &all {
-        let is_other =
+        let is_ambiguous =
             best(name).is_some_and(|(_, best, other)| best == rank && other != id);
         ensure!(
-            !is_other,
+            !is_ambiguous,
             Failure::new(format_args!("{name}: two images have this name"))
                 .hint("programs do not agree which of them is meant")
         );

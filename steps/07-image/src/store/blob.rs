@@ -14,9 +14,10 @@ use crate::digest::Digest;
 pub(crate) const LARGEST_DOCUMENT: u64 = 4 << 20;
 
 impl Store {
-    /// Moves a complete blob, whose digest was verified, to its place. If one is there
-    /// already, it is replaced: it may be damaged. The file is on the store's file system.
-    pub(crate) fn keep_blob(&self, digest: &Digest, file: NamedTempFile) -> Result<()> {
+    /// Moves a complete blob, whose digest was verified, to its place. A blob that is
+    /// already at that place is replaced, since it may be damaged. The file is on the
+    /// store's file system.
+    pub(crate) fn add_blob(&self, digest: &Digest, file: NamedTempFile) -> Result<()> {
         let path = self.blob(digest);
         self.discard_directory(&path)?;
         let kept = file.persist(&path).map_err(|error| error.error);
@@ -34,7 +35,7 @@ impl Store {
         let digest = Digest::of(bytes);
         let path = self.blob(&digest);
         let _names = self.lock_names()?;
-        // A document that is there may be damaged.
+        // A document that is already in the store may be damaged.
         if !self.document(&digest).is_ok_and(|found| found == bytes) {
             self.discard_directory(&path)?;
             self.write_document(&path, bytes)?;

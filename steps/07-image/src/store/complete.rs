@@ -1,5 +1,5 @@
-//! Records of complete layers. The record of a layer gets its name once all its files are
-//! on the disk, and says how the layer can be recognized.
+//! Records of complete layers. The record of a layer gets its name once all files of
+//! the layer are on the disk. It contains digests by which damage is found.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(crate) const RECORDS: &str = "complete";
 /// The record of a complete layer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LayerRecord {
-    /// Its archive in a manifest.
+    /// Its archive as a manifest lists it.
     pub(crate) archive: Descriptor,
     /// Bytes of all its files.
     pub(crate) bytes: u64,
@@ -34,10 +34,11 @@ impl LayerRecord {
 }
 
 impl Store {
-    /// Returns the record of a layer that is complete: its archive is there, and its tree
-    /// is as it was when it was unpacked. None if anything is missing.
+    /// Returns the record of a layer that is complete: its archive is there, and its
+    /// tree is as it was when it was unpacked. None if anything is missing.
     pub(crate) fn complete_layer(&self, chain_id: &Digest) -> Option<LayerRecord> {
-        let text = kit::read_document(&self.record(chain_id), LARGEST_DOCUMENT).ok()?;
+        let text =
+            kit::read_document(&self.record_path(chain_id), LARGEST_DOCUMENT).ok()?;
         let record: LayerRecord = serde_json::from_slice(&text).ok()?;
         let blob = self.blob(&record.digest().ok()?).symlink_metadata().ok()?;
         let has_blob = blob.is_file() && blob.len() == record.archive.size();
@@ -45,17 +46,18 @@ impl Store {
         (has_blob && tree().is_ok_and(|tree| tree == record.tree)).then_some(record)
     }
 
-    /// Moves the record of a layer to its place, after the layer's files are on the disk.
-    pub(crate) fn keep_record(&self, chain_id: &Digest, file: &Path) -> Result<()> {
-        let path = self.record(chain_id);
+    /// Moves the record of a layer to its place, after the layer's files are on the
+    /// disk.
+    pub(crate) fn add_record(&self, chain_id: &Digest, file: &Path) -> Result<()> {
+        let path = self.record_path(chain_id);
         create_directory(&self.path().join(RECORDS))
             .and_then(|()| fs::rename(file, &path))
             .with_context(|| format!("rename({})", path.display()))
     }
 
-    /// Removes the record of a layer: it is damaged.
-    pub(crate) fn forget_record(&self, chain_id: &Digest) -> Result<()> {
-        let path = self.record(chain_id);
+    /// Removes the record of a damaged layer.
+    pub(crate) fn remove_record(&self, chain_id: &Digest) -> Result<()> {
+        let path = self.record_path(chain_id);
         let removed = kit::if_exists(fs::remove_file(&path));
         removed.map(drop).with_context(|| format!("unlink({})", path.display()))
     }
@@ -68,9 +70,9 @@ impl Store {
             .with_context(|| format!("fsync({})", path.display()))
     }
 
-    /// Flushes everything that was written to the store's file system. A name that is given
-    /// afterwards never stands for less than the whole content: after a power cut, the
-    /// kernel may have kept the name and lost the content.
+    /// Flushes everything that was written to the store's file system. A file that is
+    /// renamed afterwards has its whole content even after a power cut. Without this,
+    /// the kernel may keep the new name and lose the content.
     pub(crate) fn flush(&self) -> Result<()> {
         let directory = super::open_directory(self.path())?;
         let why = "its content is on the disk before it gets its name";
@@ -79,7 +81,7 @@ impl Store {
         })
     }
 
-    fn record(&self, chain_id: &Digest) -> PathBuf {
+    fn record_path(&self, chain_id: &Digest) -> PathBuf {
         self.path().join(RECORDS).join(chain_id.hex())
     }
 }

@@ -10,7 +10,7 @@ use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 
 use super::Store;
 use crate::digest::Digest;
-use crate::reference::{ImageName, Reference, ambiguous};
+use crate::reference::{ImageName, Reference, ambiguous_id};
 
 /// OCI image specification, "Pre-Defined Annotation Keys".
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -28,7 +28,7 @@ const LARGEST_INDEX: u64 = 64 << 20;
 /// An image as the index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TaggedImage {
-    /// The name; None if another image has taken it over.
+    /// The name; None if the image came without one, or another image has taken it over.
     pub(crate) reference: Option<Reference>,
     pub(crate) manifest: Digest,
     pub(crate) id: Digest,
@@ -48,7 +48,7 @@ impl TaggedImage {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     images: Vec<TaggedImage>,
-    /// The size of each manifest as it was listed: a manifest may be missing.
+    /// The size of each manifest, as the list says: the manifest itself may be missing.
     sizes: HashMap<Digest, u64>,
 }
 
@@ -77,7 +77,8 @@ impl Store {
         };
         let index: ImageIndex = serde_json::from_slice(&text)
             .map_err(|error| damaged(error.to_string()))?;
-        let images = index.manifests().iter().map(tagged).collect::<Result<Vec<_>>>();
+        let images =
+            index.manifests().iter().map(parse_descriptor).collect::<Result<Vec<_>>>();
         let images = images.map_err(|error| damaged(format!("{error:#}")))?;
         let listed = images.iter().map(|image| image.manifest);
         let sizes = listed.zip(index.manifests().iter().map(Descriptor::size));
@@ -97,7 +98,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Writes the list of a store that has no images yet, before anything else is in it.
+    /// Writes the list of a store that has no images yet, before anything else is in
+    /// it.
     pub(super) fn write_first_index(&self) -> Result<()> {
         let path = self.path().join(INDEX);
         match path.exists() {
@@ -161,7 +163,7 @@ pub(crate) fn layout_index(manifests: Vec<Descriptor>) -> ImageIndex {
     index
 }
 
-fn tagged(descriptor: &Descriptor) -> Result<TaggedImage> {
+fn parse_descriptor(descriptor: &Descriptor) -> Result<TaggedImage> {
     let annotations = descriptor.annotations().clone().unwrap_or_default();
     let get = |key: &str| annotations.get(key).map(String::as_str);
     let reference = get(REF_NAME)
@@ -198,11 +200,11 @@ impl Index {
         if let Some(found) = self.find_by_reference(name) {
             return Ok(found);
         }
-        let ImageName::Digits(digits) = name else { return Err(unknown(name)) };
+        let ImageName::Digits(digits) = name else { return Err(not_found(name)) };
         let mut found =
             self.images.iter().filter(|it| it.id.hex().starts_with(digits.as_str()));
-        let first = found.next().ok_or_else(|| unknown(name))?;
-        ensure!(found.all(|other| other.id == first.id), ambiguous("image", digits));
+        let first = found.next().ok_or_else(|| not_found(name))?;
+        ensure!(found.all(|other| other.id == first.id), ambiguous_id("image", digits));
         Ok(first)
     }
 
@@ -224,7 +226,7 @@ impl Index {
     }
 }
 
-fn unknown(name: &ImageName) -> anyhow::Error {
+fn not_found(name: &ImageName) -> anyhow::Error {
     Failure::new(format_args!("image {name}: there is no image of this name in the store"))
         .kind(FailureKind::NotFound)
         .hint("`images` lists them; `import` and `load` bring new ones; --store names another store")
@@ -235,8 +237,8 @@ fn unknown(name: &ImageName) -> anyhow::Error {
 mod tests {
     use super::*;
 
-    fn image(name: Option<&str>, of: &str) -> TaggedImage {
-        let digest = Digest::of(of.as_bytes());
+    fn image(name: Option<&str>, content: &str) -> TaggedImage {
+        let digest = Digest::of(content.as_bytes());
         let reference = name.map(|name| name.parse().unwrap());
         TaggedImage { reference, manifest: digest, id: digest, size: 1 }
     }
@@ -255,8 +257,8 @@ mod tests {
     #[test]
     fn an_image_without_a_name_is_listed_once_until_it_gets_a_name_again() {
         let mut index = Index::default();
-        for (name, of) in [("web", "one"), ("www", "one"), ("web", "two")] {
-            index.insert(image(Some(name), of));
+        for (name, content) in [("web", "one"), ("www", "one"), ("web", "two")] {
+            index.insert(image(Some(name), content));
         }
         assert_eq!(
             index.images(),

@@ -16,7 +16,7 @@ use super::Store;
 pub(crate) struct Lock(#[allow(dead_code)] File);
 
 impl Store {
-    /// Takes the shared lock. Nothing is removed while it is held.
+    /// Takes the shared lock. While it is held, no blob and no layer is removed.
     pub(crate) fn lock_shared(&self) -> Result<Lock> {
         let path = self.path().join("lock");
         let file = match open(&path) {
@@ -32,14 +32,14 @@ impl Store {
         Ok(Lock(file))
     }
 
-    /// Takes the exclusive lock, after all shared ones are released. Nothing is added
-    /// or started while it is held.
+    /// Takes the exclusive lock, after all shared ones are released. While it is held,
+    /// no image is added and no container is started.
     pub(crate) fn lock_exclusive(&self) -> Result<Lock> {
         self.lock_file_exclusive("lock")
     }
 
-    /// Takes the lock of the names: one process at a time reads, changes and writes
-    /// them.
+    /// Takes the lock of the names: one process at a time changes the list of images or
+    /// writes a document.
     pub(crate) fn lock_names(&self) -> Result<Lock> {
         self.lock_file_exclusive("names.lock")
     }

@@ -46,8 +46,9 @@ impl Store {
         }
     }
 
-    /// Removes a file or directory of the store. A directory is moved below `tmp` first, so
-    /// that its place has all of it or nothing if we are killed meanwhile.
+    /// Removes a file or directory of the store. A directory is moved below `tmp`
+    /// first: if we are killed meanwhile, its old place has the whole directory or
+    /// nothing.
     ///
     /// After an error it can be called again, for example as root of a user namespace. It
     /// works on a full disk.
@@ -59,7 +60,7 @@ impl Store {
             return unpack::remove(&open_directory(parent)?, name);
         }
         let lock = match if_exists(File::open(path)) {
-            // An earlier attempt has moved it.
+            // An earlier call has moved it below `tmp`.
             Ok(None) => if_exists(File::open(tmp.join(name))),
             found => found,
         };
@@ -92,8 +93,8 @@ impl Store {
                 false => None,
             };
             unpack::remove(&directory, &entry.file_name())?;
-            // `temporary` may wait for the lock. It finds the directory removed, and
-            // makes another one.
+            // Another process may wait for the lock, in `temporary`. It finds the
+            // directory removed, and makes another one.
             drop(lock);
         }
         Ok(())
@@ -116,7 +117,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // Something is here only after an error, which is reported already.
+        // The directory is still there only after an error, which is reported already.
         // `remove_stale` removes what this cannot.
         let name = self.path.file_name().unwrap_or(OsStr::new("."));
         let _ = unpack::remove(&self.parent, name);

@@ -1,5 +1,6 @@
-//! What aufs, Docker's first file system for layers, has left in old archives: names that
-//! begin with `.wh..wh.` at the top. Hard links lead to the files in `.wh..wh.plnk`.
+//! Files of aufs, Docker's first file system for layers, in old archives. They are at
+//! the top, and their names begin with `.wh..wh.`. Hard links lead to those in
+//! `.wh..wh.plnk`.
 
 use anyhow::Result;
 
@@ -10,14 +11,14 @@ use crate::archive::EntryKind;
 /// The beginning of aufs's names.
 const AUFS: &[u8] = b".wh..wh.";
 /// The directory with the files to which links lead.
-const LINKS: &str = ".wh..wh.plnk";
+const LINK_TARGETS: &str = ".wh..wh.plnk";
 
-/// Returns the meaning of a path that is one of aufs's.
+/// Returns the meaning of a path that is one of aufs's; None for any other path.
 pub(super) fn entry_name(path: &[u8], kind: &EntryKind) -> Option<EntryName<'static>> {
     if !path.starts_with(AUFS) || path == OPAQUE_WHITEOUT.as_bytes() {
         return None;
     }
-    let links = [LINKS.as_bytes(), b"/"].concat();
+    let links = [LINK_TARGETS.as_bytes(), b"/"].concat();
     let name = path.strip_prefix(links.as_slice());
     let is_linked = name.is_some_and(|name| !name.contains(&b'/'));
     Some(match kind {
@@ -31,8 +32,8 @@ impl Unpacker<'_> {
     pub(super) fn remove_aufs_links(&mut self) -> Result<()> {
         if self.has_aufs_links {
             self.open_parent(b"")?;
-            remove::remove(self.parent(), LINKS.as_ref())?;
-            self.unpacked.implied.remove(LINKS.as_bytes());
+            remove::remove(self.parent(), LINK_TARGETS.as_ref())?;
+            self.unpacked.implied.remove(LINK_TARGETS.as_bytes());
         }
         Ok(())
     }

@@ -36,7 +36,8 @@ impl Unpacker<'_> {
         if path.is_empty() {
             return self.set_top(entry);
         }
-        // The entry sets the times of the open parent, which would be restored later.
+        // This entry sets the times of the open parent. To close the parent later would
+        // overwrite them.
         if self.parent.as_ref().is_some_and(|parent| parent.path == path) {
             self.close_parent()?;
         }

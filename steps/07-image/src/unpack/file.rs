@@ -22,7 +22,7 @@ impl Unpacker<'_> {
         name: &OsStr,
         data: &mut impl Read,
     ) -> Result<()> {
-        // EXCL: never an existing file, which may have another name elsewhere.
+        // EXCL: never opens an existing file, which may have another name elsewhere.
         let flags = OFlags::CREATE
             | OFlags::EXCL
             | OFlags::WRONLY
@@ -56,8 +56,8 @@ impl Unpacker<'_> {
         let mut left = length;
         let mut block = vec![0; BLOCK.min(usize::try_from(length).unwrap_or(BLOCK))];
         while left > 0 {
-            let most = block.len().min(usize::try_from(left).unwrap_or(BLOCK));
-            let count = data.read(&mut block[..most]).context("read the archive")?;
+            let limit = block.len().min(usize::try_from(left).unwrap_or(BLOCK));
+            let count = data.read(&mut block[..limit]).context("read the archive")?;
             ensure!(count > 0, Failure::new("it has less data than its size says"));
             self.budget.spend_bytes(count as u64)?;
             let mut rest = &block[..count];

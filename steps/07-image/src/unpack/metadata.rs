@@ -102,7 +102,7 @@ pub(crate) fn copy_metadata(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
     let found = fstat(from).context("fstat(a directory)")?;
     let (uid, gid) = (Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid));
     fchown(to, Some(uid), Some(gid)).context("fchown(a directory)")?;
-    for (name, value) in attributes::of(from.as_fd())? {
+    for (name, value) in attributes::of_directory(from.as_fd())? {
         fsetxattr(to, OsStr::from_bytes(&name), &value, XattrFlags::empty())
             .context("fsetxattr(a directory)")?;
     }

@@ -103,7 +103,8 @@ impl Unpacker<'_> {
         }
         let created = open_at(above, name).context(context)?;
         if was_whiteout {
-            // The directory below stays removed, with everything in it.
+            // The whiteout has removed the directory of the layers below, and its
+            // files.
             set_opaque(&created)?;
         }
         Ok(created)

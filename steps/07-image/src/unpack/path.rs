@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_loses_the_parts_that_mean_nothing() {
+    fn normalize_removes_dots_and_needless_slashes() {
         for (path, normalized) in [
             ("./a//b/", "a/b"),
             (".", ""),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_leads_out_is_refused() {
+    fn a_path_with_dot_dot_is_refused() {
         for bad in ["/..", "..", "a/../b", "../x"] {
             assert!(normalize(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -1,7 +1,7 @@
-//! The last step of a layer, when the layers below it are known: whiteouts that hide
-//! nothing go, and directories that the archive only implies become what they are below.
-//!
-//! overlayfs shows a whiteout that hides nothing as a name without a file.
+//! The last step of unpacking a layer, when the layers below it are known. It removes
+//! whiteouts that hide nothing: overlayfs shows such a whiteout as a name without a
+//! file. Directories that the archive only implies get the metadata that they have in
+//! the layers below.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -27,7 +27,7 @@ pub(crate) fn reconcile(
     below: &[PathBuf],
 ) -> Result<()> {
     let Unpacked { implied, whiteouts, .. } = unpacked;
-    // A path sorts before those below it; they come first.
+    // In reverse order: the paths below a directory come before it.
     let mut paths: BTreeSet<&Vec<u8>> = whiteouts.iter().collect();
     paths.extend(implied.iter().filter(|path| !path.is_empty()));
     for path in paths.into_iter().rev() {
@@ -41,7 +41,7 @@ pub(crate) fn reconcile(
         if !is_whiteout(&found) && !is_implied {
             continue;
         }
-        let hidden = visible(tree, below, path)?;
+        let hidden = find_visible(tree, below, path)?;
         let is_whiteout = whiteouts.contains(path);
         if is_directory
             && hidden.as_ref().is_some_and(self::is_directory)
@@ -62,8 +62,8 @@ fn is_directory(found: &Stat) -> bool {
     FileType::from_raw_mode(found.st_mode) == FileType::Directory
 }
 
-/// Removes a whiteout or a directory, if that is empty, and leaves a whiteout in place of
-/// a directory that is to hide something.
+/// Removes a whiteout, or a directory if it is empty. In its place leaves a whiteout,
+/// if one is needed.
 fn remove_empty(
     parent: &OwnedFd,
     name: &OsStr,
@@ -82,9 +82,13 @@ fn remove_empty(
     Ok(())
 }
 
-/// Returns the file that the layers below show at a path below `tree`, to which they are
-/// lower layers.
-fn visible(tree: &OwnedFd, below: &[PathBuf], path: &[u8]) -> Result<Option<Stat>> {
+/// Returns the file that the layers `below` show at this path, unless `tree` hides what
+/// they have in its directory.
+fn find_visible(
+    tree: &OwnedFd,
+    below: &[PathBuf],
+    path: &[u8],
+) -> Result<Option<Stat>> {
     let (above, _) = path::split(path);
     if hides_lower(tree, above)? {
         return Ok(None);
@@ -104,8 +108,8 @@ fn visible(tree: &OwnedFd, below: &[PathBuf], path: &[u8]) -> Result<Option<Stat
     Ok(None)
 }
 
-/// Tells whether a layer hides what lower layers have in a directory: it, or one above it,
-/// is opaque or no directory.
+/// Tells whether a layer hides what lower layers have in a directory: in this layer the
+/// path, or a part of it, is opaque or no directory.
 fn hides_lower(layer: &OwnedFd, path: &[u8]) -> Result<bool> {
     let mut here = open_beneath(layer, b"").context("open(a layer)")?;
     for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
@@ -121,15 +125,15 @@ fn hides_lower(layer: &OwnedFd, path: &[u8]) -> Result<bool> {
     Ok(false)
 }
 
-/// Completes the directories that the archive only implies: they get the metadata of the
-/// nearest lower layer that has them.
+/// Completes the directories that the archive only implies: they get the metadata that
+/// they have in the nearest lower layer.
 fn complete_implied(
     tree: &OwnedFd,
     unpacked: &Unpacked,
     below: &[PathBuf],
 ) -> Result<()> {
     for implied in &unpacked.implied {
-        // A file may have replaced it.
+        // A file may have replaced the directory.
         let Ok(directory) = open_beneath(tree, implied) else { continue };
         for layer in below.iter().rev() {
             match open_beneath(&open_directory(layer)?, implied) {

@@ -30,18 +30,18 @@ pub(crate) fn remove(parent: &OwnedFd, name: &OsStr) -> Result<()> {
 /// Removes everything in a directory. It does not recurse: an archive may be deeper than
 /// our stack.
 fn remove_all(top: OwnedFd) -> Result<()> {
-    let mut above: Vec<(OwnedFd, OsString)> = Vec::new();
+    let mut parents: Vec<(OwnedFd, OsString)> = Vec::new();
     let mut here = top;
     loop {
         if let Some(name) = remove_files(&here)? {
-            if above.len() >= MOST_OPEN {
-                flatten(&above[0].0, &here, &name)?;
+            if parents.len() >= MOST_OPEN {
+                flatten(&parents[0].0, &here, &name)?;
                 continue;
             }
             let below = open_at(&here, &name)
                 .with_context(|| format!("openat({})", name.display()))?;
-            above.push((std::mem::replace(&mut here, below), name));
-        } else if let Some((parent, name)) = above.pop() {
+            parents.push((std::mem::replace(&mut here, below), name));
+        } else if let Some((parent, name)) = parents.pop() {
             unlink(&parent, &name)
                 .with_context(|| format!("unlinkat({})", name.display()))?;
             here = parent;
@@ -79,8 +79,8 @@ fn unlink(directory: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
     if unlinked == Err(Errno::NOENT) { Ok(()) } else { unlinked }
 }
 
-/// Moves a directory to the top of the directory that is being removed, so that its
-/// depth counts from there.
+/// Moves a directory to the top of the directory that is being removed. There it can be
+/// removed with fewer open directories.
 fn flatten(top: &OwnedFd, here: &OwnedFd, name: &OsStr) -> Result<()> {
     for number in 0u64.. {
         let flat = format!(".kiste-flat-{number}");

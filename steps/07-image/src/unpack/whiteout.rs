@@ -39,7 +39,7 @@ pub(super) enum EntryName<'a> {
     Ignored,
     /// A file of aufs to which hard links lead.
     AufsLink,
-    /// A whiteout of a name that no file has.
+    /// A whiteout of a name that no file can have.
     Malformed,
 }
 
@@ -81,7 +81,8 @@ pub(crate) fn is_opaque(directory: impl AsFd) -> bool {
 impl Unpacker<'_> {
     // ANCHOR: hide
     /// Hides the file that the layers below have under this name. A file of this layer
-    /// stays: whiteouts apply to the layers below alone, in whatever order they come.
+    /// stays: whiteouts apply to the layers below alone, in whatever order the entries
+    /// come.
     // Task 7.3: for a whiteout by name, overlayfs has a character device 0:0.
     pub(super) fn hide(&mut self, name: &OsStr) -> Result<()> {
         self.note_whiteout(name);
@@ -103,7 +104,7 @@ impl Unpacker<'_> {
     }
     // ANCHOR_END: hide
 
-    /// Notes a whiteout, for [`super::reconcile`]. One that is not noted stays.
+    /// Notes a whiteout for [`super::reconcile`], which removes no other whiteouts.
     fn note_whiteout(&mut self, name: &OsStr) {
         let above = self.parent.as_ref().map_or(&[][..], |parent| &parent.path);
         let whiteouts = &mut self.unpacked.whiteouts;
