@@ -103,7 +103,7 @@ fn text_with_comments(file: &PathBuf) -> Option<(String, &'static str)> {
 }
 
 #[test]
-fn clap_and_the_environment_are_found_in_files_other_than_those_of_the_command_line() {
+fn clap_and_the_environment_are_found_outside_the_command_line_files() {
     let source =
         |path: &str, text: &str| Source { path: path.into(), text: text.into() };
     let found = |path: &str, text: &str| {

@@ -153,8 +153,8 @@ fn a_readers_wrong_code_changes_neither_the_mounts_nor_the_name_of_the_host() {
     let (mounts, uts) =
         (contains("UNSHARE --mount --propagation slave"), contains("UNSHARE --uts"));
     let test_binary = |step: &str| format!("target/debug/deps/{step}-0123456789abcdef");
-    for root in [false, true] {
-        if root {
+    for is_root in [false, true] {
+        if is_root {
             fake.dir.fake("id", "echo 0");
         }
         fake.run("target/debug/02-pid", &["run", "sh"])
@@ -202,7 +202,7 @@ fn without_sudo_the_step_is_started_with_a_hint_that_it_needs_root() {
 fn a_chapters_check_is_started_as_root_and_told_its_chapter() {
     let fake = FakeWorkspace::new();
     fake.make_rootfs();
-    for (chapter, test, root) in
+    for (chapter, test, needs_root) in
         [("00", "00_exec", false), ("01", "01_uts", true), ("07", "07_image", true)]
     {
         let mut command = fake.command(
@@ -212,7 +212,7 @@ fn a_chapters_check_is_started_as_root_and_told_its_chapter() {
         let assert = command.env("KISTE_CHECK", chapter).assert().code(7);
         let assert = assert.stdout(contains(format!("KISTE_CHECK={chapter}")));
         let stderr = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
-        assert_eq!(stderr.contains("SUDO"), root, "{chapter}: {stderr}");
+        assert_eq!(stderr.contains("SUDO"), needs_root, "{chapter}: {stderr}");
     }
 }
 

@@ -133,7 +133,7 @@ fn upward_dependencies(step: &str, package: &Package) -> Vec<String> {
 fn wrong_names(
     step: &str,
     package: &Package,
-    root: &Path,
+    workspace_root: &Path,
     exists: &dyn Fn(&Path) -> bool,
 ) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -152,7 +152,7 @@ fn wrong_names(
             .find(is_wanted)
             .is_some_and(|target| without_dot_dot(&target.src_path) == path)
     };
-    let dir = root.join("steps").join(step);
+    let dir = workspace_root.join("steps").join(step);
     expect(
         package.manifest_path == dir.join("Cargo.toml"),
         format!("its directory is {}", dir.display()),
@@ -173,12 +173,12 @@ fn wrong_names(
         format!("its program is called {step}"),
     );
     let test = step.replace('-', "_");
-    let test_file = root.join("tests").join(format!("{test}.rs"));
+    let test_file = workspace_root.join("tests").join(format!("{test}.rs"));
     expect(
         has("test", &test, test_file),
         format!("its test {test} is tests/{test}.rs"),
     );
-    let chapter = root.join("book/src").join(format!("{step}.md"));
+    let chapter = workspace_root.join("book/src").join(format!("{step}.md"));
     expect(exists(&chapter), format!("its chapter is {}", chapter.display()));
     wrong
 }

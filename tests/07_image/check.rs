@@ -27,8 +27,8 @@ fn layout() -> Layout {
     Layout::of("rich:1", &[minimal_layer(), layer_of_every_kind()], Packed::Zstd)
 }
 
-/// Damages the image `rich:1`, and asserts that `check` finds the damage and that loading
-/// the image again repairs it.
+/// Damages the image `rich:1`, and asserts that `check` finds the damage and that
+/// loading the image again repairs it.
 #[track_caller]
 fn assert_found_and_repaired(store: &TestStore, what: &str, damage: impl Fn(&Path)) {
     damage(&store.layer(&[minimal_layer(), layer_of_every_kind()]));

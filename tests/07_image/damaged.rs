@@ -102,7 +102,8 @@ fn a_damaged_index_is_never_treated_as_an_empty_one() {
     let Some(store) = store_with_two_images() else { return };
     let index = store.path().join("index.json");
     let list = fs::read(&index).unwrap();
-    let content = || ["blobs/sha256", "layers"].map(|place| store.names_in(place));
+    let content =
+        || ["blobs/sha256", "layers"].map(|directory| store.names_in(directory));
     let before = content();
     for way in 0..7 {
         damage(&index, way);

@@ -10,7 +10,7 @@ use crate::minimal_layer::minimal_layer;
 use crate::test_store::root;
 
 #[test]
-fn run_has_the_commands_exit_code_even_if_the_containers_files_cannot_be_removed() {
+fn run_exits_with_the_commands_code_even_if_its_files_cannot_be_removed() {
     let Some(store) = root() else { return };
     store.import(minimal_layer(), "small:1");
     let script = ["sh", "-c", "echo it > /x; echo ready; read line; exit 7"];

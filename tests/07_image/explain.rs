@@ -5,7 +5,8 @@ use kiste_tests::explain;
 use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, root, with_ranges};
 
-/// The calls up to the overlay, which takes the place of step 6's directory.
+/// The calls up to the mount of the overlay, which is the root file system. In step 6
+/// the root file system is a directory.
 const BEGIN: &str = "
     parent  clone3
     child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname

@@ -22,10 +22,10 @@ fn random() -> u32 {
 /// Starts a subcommand, and kills it after a random part of `full_duration`, the time
 /// that it needs. The kill may come before its first system call or after its last.
 fn run_and_kill(store: &TestStore, arguments: &[&str], full_duration: Duration) {
-    kill_within(store.command(arguments).spawn().unwrap(), full_duration);
+    kill_at_a_random_moment(store.command(arguments).spawn().unwrap(), full_duration);
 }
 
-fn kill_within(mut child: Child, full_duration: Duration) {
+fn kill_at_a_random_moment(mut child: Child, full_duration: Duration) {
     std::thread::sleep(full_duration * random() / 230);
     let _ = child.kill();
     child.wait().unwrap();
@@ -184,7 +184,7 @@ fn a_killed_commit_leaves_the_whole_image_or_nothing() {
     let full_duration = duration(|| assert!(run(&store).wait().unwrap().success()));
     store.call(&["rmi", "b:1"]).exits(0);
     for _ in 0..12 {
-        kill_within(run(&store), full_duration);
+        kill_at_a_random_moment(run(&store), full_duration);
         if store.names().contains(&"b:1".to_owned()) {
             store
                 .sh("b:1", &[], "ls / | grep -c '^l[1-9]'; wc -c < /l9")

@@ -1,4 +1,5 @@
-//! Many layers, shared layers, and paths with characters that overlayfs's options use.
+//! Many layers, shared layers, and store paths with characters that have a meaning in
+//! overlayfs's mount options.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -123,10 +124,10 @@ fn a_store_can_be_at_any_path() {
             "%",
             "a=b:c",
         ] {
-            let place = store.dir().join(name);
-            fs::create_dir(&place).unwrap();
-            store.give(&place);
-            let store_path = place.join("store");
+            let parent = store.dir().join(name);
+            fs::create_dir(&parent).unwrap();
+            store.give(&parent);
+            let store_path = parent.join("store");
             let store_path = store_path.to_str().unwrap();
             store
                 .call_exactly(&["load", "--store", store_path, file.to_str().unwrap()])

@@ -7,7 +7,7 @@ use crate::test_store::{as_root_and_as_user, root};
 use crate::this_step;
 
 #[test]
-fn every_option_of_the_earlier_steps_still_works() {
+fn every_option_of_the_steps_below_is_here() {
     let Some(store) = root() else { return };
     options::of_the_steps_below_work(store.bench());
 }
@@ -55,7 +55,7 @@ fn every_subcommand_with_a_store_has_the_store_option() {
 
 /// A single command has all options of the earlier steps.
 #[test]
-fn the_options_of_the_earlier_steps_work_with_an_image() {
+fn the_options_of_the_steps_below_work_with_an_image() {
     as_root_and_as_user(|store| {
         store.import(minimal_layer(), "small:1");
         store.let_others_enter();

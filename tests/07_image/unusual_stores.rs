@@ -226,18 +226,18 @@ fn a_store_must_be_a_directory() {
 fn a_directory_with_other_files_is_refused_as_a_store() {
     as_root_and_as_user(|store| {
         let file = store.file("tiny.tar", minimal_layer());
-        let place = store.dir().join("project");
-        fs::create_dir_all(place.join("layers/mine")).unwrap();
-        fs::write(place.join("layers/mine/thesis.txt"), "text").unwrap();
+        let project = store.dir().join("project");
+        fs::create_dir_all(project.join("layers/mine")).unwrap();
+        fs::write(project.join("layers/mine/thesis.txt"), "text").unwrap();
         for path in [
-            &place,
-            &place.join("layers"),
-            &place.join("layers/mine"),
-            &place.join("layers/mine/thesis.txt"),
+            &project,
+            &project.join("layers"),
+            &project.join("layers/mine"),
+            &project.join("layers/mine/thesis.txt"),
         ] {
             store.give(path);
         }
-        let store_path = place.to_str().unwrap();
+        let store_path = project.to_str().unwrap();
         store
             .call_exactly(&[
                 "import",
@@ -257,7 +257,7 @@ fn a_directory_with_other_files_is_refused_as_a_store() {
             run_dirs.to_str().unwrap(),
         ]);
         assert_eq!(
-            fs::read_to_string(place.join("layers/mine/thesis.txt")).unwrap(),
+            fs::read_to_string(project.join("layers/mine/thesis.txt")).unwrap(),
             "text"
         );
     });

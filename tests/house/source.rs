@@ -52,8 +52,8 @@ impl Source {
 }
 
 /// Returns every Rust file of every step, except files of unit tests.
-pub fn of_all_steps(root: &Path) -> Vec<Source> {
-    let steps = root.join("steps");
+pub fn of_all_steps(workspace_root: &Path) -> Vec<Source> {
+    let steps = workspace_root.join("steps");
     let mut files = Vec::new();
     for step in std::fs::read_dir(&steps).unwrap() {
         let src = step.unwrap().path().join("src");

@@ -54,7 +54,7 @@ fn force_does_not_delete_a_directory_that_is_no_root_file_system() {
 #[test]
 fn nothing_is_moved_into_a_directory_that_appears_just_before_the_move() {
     for create in ["mkdir rootfs; : >rootfs/mine", "mkdir mine; ln -s mine rootfs"] {
-        // An mv(1) without -T, as in some versions of busybox, is also tried.
+        // The second fake mv(1) has no option -T, like some real ones.
         for no_target_option in ["", "case $1 in -T) exit 1 ;; esac;"] {
             let dir = TestDir::new();
             dir.little_tarball("little.tar.gz");
