@@ -2,12 +2,14 @@
 //! leaves nothing behind.
 //!
 //! Most tests run twice: as root, and as a user with ranges of ids
-//! (`test_store::everywhere`). Each run has its own store. The tests make images byte
-//! by byte (`kiste_tests::archive`), and compare everything that lstat(2) returns for
-//! the unpacked files (`kiste_tests::Tree`).
+//! (`test_store::as_root_and_as_user`). Each run has its own store. The tests make
+//! images byte by byte (`kiste_tests::archive`), and compare everything that lstat(2)
+//! returns for the unpacked files (`kiste_tests::Tree`).
 
 use kiste_tests::{Step, step};
 
+#[path = "07_image/ambiguous.rs"]
+mod ambiguous;
 #[path = "07_image/below.rs"]
 mod below;
 #[path = "07_image/changes.rs"]
@@ -16,12 +18,12 @@ mod changes;
 mod check;
 #[path = "07_image/commands.rs"]
 mod commands;
+#[path = "07_image/concurrent.rs"]
+mod concurrent;
 #[path = "07_image/config.rs"]
 mod config;
 #[path = "07_image/corpus.rs"]
 mod corpus;
-#[path = "07_image/crowd.rs"]
-mod crowd;
 #[path = "07_image/damaged.rs"]
 mod damaged;
 #[path = "07_image/doctor.rs"]
@@ -50,14 +52,14 @@ mod liveness;
 mod malformed;
 #[path = "07_image/memory.rs"]
 mod memory;
+#[path = "07_image/minimal_layer.rs"]
+mod minimal_layer;
 #[path = "07_image/options.rs"]
 mod options;
 #[path = "07_image/output.rs"]
 mod output;
 #[path = "07_image/peers.rs"]
 mod peers;
-#[path = "07_image/places.rs"]
-mod places;
 #[path = "07_image/power_cut.rs"]
 mod power_cut;
 #[path = "07_image/round_trip.rs"]
@@ -68,14 +70,12 @@ mod run;
 mod sources;
 #[path = "07_image/test_store.rs"]
 mod test_store;
-#[path = "07_image/tiny.rs"]
-mod tiny;
-#[path = "07_image/two_readings.rs"]
-mod two_readings;
+#[path = "07_image/tolerated.rs"]
+mod tolerated;
+#[path = "07_image/unusual_stores.rs"]
+mod unusual_stores;
 #[path = "07_image/whiteouts.rs"]
 mod whiteouts;
-#[path = "07_image/world.rs"]
-mod world;
 #[path = "07_image/xz_and_bzip2.rs"]
 mod xz_and_bzip2;
 

@@ -1,5 +1,5 @@
-//! Tests `rootfs-fetch.sh`, which makes a newcomer's first root file system: from
-//! outside, without a network, as root or as an ordinary user.
+//! Tests the script `rootfs-fetch.sh`, which makes a reader's first root file system.
+//! The tests need no network, and run as root or as an ordinary user.
 
 #[path = "rootfs_fetch/fetch.rs"]
 mod fetch;

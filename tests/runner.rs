@@ -1,6 +1,6 @@
-//! Tests `.cargo/runner`, which cargo calls for everything that it starts, and which
-//! becomes root where a step needs root: from outside, with a sudo that only prints its
-//! arguments.
+//! Tests `.cargo/runner`, by which cargo starts every program. The runner calls sudo if
+//! a step needs root. In these tests, a fake sudo prints its arguments and runs the
+//! command as the same user.
 
 use assert_cmd::assert::OutputAssertExt;
 use predicates::prelude::*;
@@ -35,7 +35,7 @@ fn sudo_does_not_lose_the_callers_path() {
 }
 
 #[test]
-fn root_tools_are_found_although_the_caller_has_no_sbin_in_path() {
+fn roots_tools_are_found_although_the_callers_path_lacks_sbin() {
     let fake = FakeWorkspace::new();
     fake.run("target/debug/01-uts", &["run", "sh"])
         .code(7)
@@ -73,7 +73,7 @@ fn help_and_doctor_never_need_root() {
 }
 
 #[test]
-fn the_help_of_the_command_inside_is_the_commands_own() {
+fn a_help_option_of_the_containers_command_does_not_prevent_sudo() {
     FakeWorkspace::new()
         .run("target/debug/03-mount", &["run", "ls", "--help"])
         .stderr(contains("SUDO"));
@@ -118,7 +118,7 @@ fn every_step_test_is_told_where_the_root_file_system_is() {
 }
 
 #[test]
-fn kiste_sudo_never_is_obeyed() {
+fn with_kiste_sudo_never_the_runner_does_not_call_sudo() {
     let fake = FakeWorkspace::new();
     let mut command = fake.command("target/debug/05-cgroups", &["run", "sh"]);
     command.env("KISTE_SUDO", "never").assert().code(7).stderr(contains("SUDO").not());
@@ -147,33 +147,33 @@ fn root_needs_no_sudo() {
 }
 
 #[test]
-fn half_right_code_changes_neither_the_mounts_nor_the_name_of_the_host() {
+fn a_readers_wrong_code_changes_neither_the_mounts_nor_the_name_of_the_host() {
     let fake = FakeWorkspace::new();
     fake.make_rootfs();
-    let (mounts, name) =
+    let (mounts, uts) =
         (contains("UNSHARE --mount --propagation slave"), contains("UNSHARE --uts"));
-    let test = |step: &str| format!("target/debug/deps/{step}-0123456789abcdef");
-    for root in [false, true] {
-        if root {
+    let test_binary = |step: &str| format!("target/debug/deps/{step}-0123456789abcdef");
+    for is_root in [false, true] {
+        if is_root {
             fake.dir.fake("id", "echo 0");
         }
         fake.run("target/debug/02-pid", &["run", "sh"])
-            .stderr(mounts.clone().not().and(name.clone().not()));
+            .stderr(mounts.clone().not().and(uts.clone().not()));
         fake.run("target/debug/03-mount", &["run", "sh"])
             .code(7)
             .stderr(mounts.clone());
-        fake.run(&test("01_uts"), &[])
+        fake.run(&test_binary("01_uts"), &[])
             .code(7)
-            .stderr(name.clone().and(mounts.clone().not()));
-        fake.run(&test("05_cgroups"), &[])
+            .stderr(uts.clone().and(mounts.clone().not()));
+        fake.run(&test_binary("05_cgroups"), &[])
             .code(7)
-            .stderr(name.clone().and(mounts.clone()));
+            .stderr(uts.clone().and(mounts.clone()));
     }
-    // Root's steps are started so even if they need no root.
+    // If the caller is root, steps that need no root are started in this way, too.
     fake.run("target/debug/06-user", &["run", "sh"])
         .code(7)
-        .stderr(mounts.clone().and(name.clone().not()));
-    fake.run(&test("08_network"), &[]).code(7).stderr(name.and(mounts));
+        .stderr(mounts.clone().and(uts.clone().not()));
+    fake.run(&test_binary("08_network"), &[]).code(7).stderr(uts.and(mounts));
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn without_a_terminal_the_runner_does_not_wait_for_a_password() {
 }
 
 #[test]
-fn without_sudo_the_step_itself_says_what_it_lacks() {
+fn without_sudo_the_step_is_started_with_a_hint_that_it_needs_root() {
     let fake = FakeWorkspace::new();
     let path = fake.dir.path_without(&["sudo"]);
     let mut command = fake.command("target/debug/05-cgroups", &["run", "sh"]);
@@ -199,10 +199,10 @@ fn without_sudo_the_step_itself_says_what_it_lacks() {
 }
 
 #[test]
-fn a_chapters_check_is_started_as_root_and_told_which_it_is() {
+fn a_chapters_check_is_started_as_root_and_told_its_chapter() {
     let fake = FakeWorkspace::new();
     fake.make_rootfs();
-    for (chapter, test, root) in
+    for (chapter, test, needs_root) in
         [("00", "00_exec", false), ("01", "01_uts", true), ("07", "07_image", true)]
     {
         let mut command = fake.command(
@@ -212,7 +212,7 @@ fn a_chapters_check_is_started_as_root_and_told_which_it_is() {
         let assert = command.env("KISTE_CHECK", chapter).assert().code(7);
         let assert = assert.stdout(contains(format!("KISTE_CHECK={chapter}")));
         let stderr = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
-        assert_eq!(stderr.contains("SUDO"), root, "{chapter}: {stderr}");
+        assert_eq!(stderr.contains("SUDO"), needs_root, "{chapter}: {stderr}");
     }
 }
 
@@ -313,7 +313,7 @@ fn the_skipped_tests_of_one_cargo_run_are_collected_in_one_file() {
     assert!(log.exists(), "the caller makes it, since root's could not be removed");
     assert!(!old.exists(), "the log of an earlier run is removed");
 
-    // Through sudo it is named, too.
+    // Through sudo, KISTE_SKIPPED also names the log.
     let ran = fake.run("target/debug/deps/01_uts-0123456789abcdef", &[]);
     ran.stdout(contains("KISTE_SKIPPED=")).stderr(contains(" KISTE_SKIPPED="));
 }

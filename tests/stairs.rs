@@ -1,5 +1,5 @@
-//! Stairs go up: a step depends only on the steps below it, and everything that belongs
-//! to a step has its number and its name.
+//! A step depends only on steps with a lower number. Its package, directory, program,
+//! test and chapter are named after it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,10 +40,10 @@ const TEST_KIT: &str = "kiste-tests";
 const BENCH: &str = "kiste-bench";
 /// The preprocessor of the book.
 const BOOK: &str = "kiste-book";
-/// The last line of the tests, in `tests/summary`.
+/// The package that prints the last line of the tests, in `tests/summary`.
 const SUMMARY: &str = "test-summary";
-/// The library that all steps share, without a chapter.
-const GROUND: &str = "00-kit";
+/// The library that all steps share, which has no chapter.
+const KIT: &str = "00-kit";
 
 #[test]
 fn every_step_depends_on_lower_steps_only_and_is_named_like_its_chapter() {
@@ -68,7 +68,11 @@ fn problems(metadata: &Metadata, exists: &dyn Fn(&Path) -> bool) -> Vec<String> 
             wrong.extend(dependencies_of_tests(package));
             continue;
         }
-        match package.name.strip_prefix("step-").filter(|step| rung(step).is_some()) {
+        match package
+            .name
+            .strip_prefix("step-")
+            .filter(|step| number_of(step).is_some())
+        {
             None => wrong
                 .push(format!("{}: a package is called step-NN-name", package.name)),
             Some(step) => {
@@ -85,17 +89,16 @@ fn problems(metadata: &Metadata, exists: &dyn Fn(&Path) -> bool) -> Vec<String> 
     wrong
 }
 
-/// Returns the height of a step: its number, with the kit below all others.
-fn rung(step: &str) -> Option<i32> {
+/// Returns the number of a step, or -1 for the kit, which is below all others.
+fn number_of(step: &str) -> Option<i32> {
     let (number, name) = step.split_once('-')?;
     let is_name = !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
     let number = (number.len() == 2 && is_name).then(|| number.parse().ok())??;
-    Some(if step == GROUND { -1 } else { number })
+    Some(if step == KIT { -1 } else { number })
 }
 
-/// Finds dependencies of the test library on a step: tests run the programs from
-/// outside.
+/// Finds dependencies of a test package on a step: tests run the programs from outside.
 fn dependencies_of_tests(package: &Package) -> Vec<String> {
     let steps = package
         .dependencies
@@ -112,16 +115,17 @@ fn dependencies_of_tests(package: &Package) -> Vec<String> {
 }
 
 fn upward_dependencies(step: &str, package: &Package) -> Vec<String> {
-    let ours =
+    let in_workspace =
         package.dependencies.iter().filter(|dependency| dependency.path.is_some());
-    let leads_down =
+    let leads_up =
         |dependency: &&Dependency| match dependency.name.strip_prefix("step-") {
-            Some(other) => rung(other) >= rung(step),
+            Some(other) => number_of(other) >= number_of(step),
             None => {
                 dependency.name != TEST_KIT || dependency.kind.as_deref() != Some("dev")
             }
         };
-    ours.filter(leads_down)
+    in_workspace
+        .filter(leads_up)
         .map(|it| format!("{step} depends on {}: stairs go up", it.name))
         .collect()
 }
@@ -129,26 +133,26 @@ fn upward_dependencies(step: &str, package: &Package) -> Vec<String> {
 fn wrong_names(
     step: &str,
     package: &Package,
-    root: &Path,
+    workspace_root: &Path,
     exists: &dyn Fn(&Path) -> bool,
 ) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut expect = |holds: bool, what: String| {
-        if !holds {
+    let mut expect = |is_right: bool, what: String| {
+        if !is_right {
             wrong.push(format!("{step}: {what}"));
         }
     };
     let has = |kind: &str, name: &str, path: PathBuf| {
-        let is_it = |target: &&Target| {
+        let is_wanted = |target: &&Target| {
             target.kind.iter().any(|it| it == kind) && target.name == name
         };
         package
             .targets
             .iter()
-            .find(is_it)
-            .is_some_and(|target| normal(&target.src_path) == path)
+            .find(is_wanted)
+            .is_some_and(|target| without_dot_dot(&target.src_path) == path)
     };
-    let dir = root.join("steps").join(step);
+    let dir = workspace_root.join("steps").join(step);
     expect(
         package.manifest_path == dir.join("Cargo.toml"),
         format!("its directory is {}", dir.display()),
@@ -161,7 +165,7 @@ fn wrong_names(
     );
     let readme = dir.join("README.md");
     expect(exists(&readme), format!("its README is {}", readme.display()));
-    if step == GROUND {
+    if step == KIT {
         return wrong;
     }
     expect(
@@ -169,18 +173,18 @@ fn wrong_names(
         format!("its program is called {step}"),
     );
     let test = step.replace('-', "_");
-    let test_file = root.join("tests").join(format!("{test}.rs"));
+    let test_file = workspace_root.join("tests").join(format!("{test}.rs"));
     expect(
         has("test", &test, test_file),
         format!("its test {test} is tests/{test}.rs"),
     );
-    let chapter = root.join("book/src").join(format!("{step}.md"));
+    let chapter = workspace_root.join("book/src").join(format!("{step}.md"));
     expect(exists(&chapter), format!("its chapter is {}", chapter.display()));
     wrong
 }
 
 /// Removes `..`: `/w/steps/05-x/../../tests/05_x.rs` is `/w/tests/05_x.rs`.
-fn normal(path: &Path) -> PathBuf {
+fn without_dot_dot(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut normal, part| {
         match part.as_os_str() == ".." {
             true => drop(normal.pop()),
@@ -198,13 +202,14 @@ fn the_summary_of_the_book_has_the_chapters_in_the_order_of_the_steps() {
         .join("book/src/SUMMARY.md");
     let text = std::fs::read_to_string(summary).unwrap();
     let pages = text.split(['(', ')']).filter_map(|part| part.strip_suffix(".md"));
-    let chapters: Vec<_> = pages.filter(|page| rung(page).is_some()).collect();
+    let chapters: Vec<_> = pages.filter(|page| number_of(page).is_some()).collect();
     let mut sorted = chapters.clone();
     sorted.sort();
     assert!(!chapters.is_empty() && chapters == sorted, "{chapters:?}");
 }
 
-/// Returns a workspace of one step, 05-top, with this dependency and this test.
+/// Returns the metadata of a workspace that has one step, 05-top, with this dependency
+/// and this test.
 fn workspace_with(dependency: &str, test: &str) -> Metadata {
     let text = format!(
         r#"{{"workspace_root": "/w", "packages": [{{
@@ -224,7 +229,7 @@ const GOOD_DEPENDENCY: &str =
 const GOOD_TEST: &str = "/w/steps/05-top/../../tests/05_top.rs";
 
 #[test]
-fn a_step_may_depend_on_a_lower_one() {
+fn a_step_may_depend_on_a_lower_step() {
     assert_eq!(
         problems(&workspace_with(GOOD_DEPENDENCY, GOOD_TEST), &|_| true),
         [""; 0]
@@ -232,8 +237,7 @@ fn a_step_may_depend_on_a_lower_one() {
 }
 
 #[test]
-fn a_step_must_not_depend_on_a_higher_one_nor_on_one_of_its_own_height_nor_on_the_tests()
- {
+fn a_step_must_not_depend_on_a_step_of_a_higher_or_the_same_number_or_on_the_tests() {
     for (name, kind) in [
         ("step-06-above", "null"),
         ("step-05-beside", "null"),
@@ -249,7 +253,7 @@ fn a_step_must_not_depend_on_a_higher_one_nor_on_one_of_its_own_height_nor_on_th
 }
 
 #[test]
-fn a_test_elsewhere_or_a_missing_readme_or_chapter_is_wrong() {
+fn a_test_in_another_directory_and_a_missing_readme_or_chapter_are_wrong() {
     let wrong = problems(
         &workspace_with(GOOD_DEPENDENCY, "/w/steps/05-top/tests/05_top.rs"),
         &|_| true,

@@ -1,14 +1,15 @@
-//! The promises of the steps below hold with an image and without one.
+//! The promises of the earlier steps hold in a container of an image, too, and `run`
+//! still takes a directory as the root file system.
 
 use kiste_tests::{Distribution, eventually, host};
 use nix::sys::signal::Signal;
 
-use crate::test_store::{everywhere, root};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{as_root_and_as_user, root};
 
 #[test]
 fn a_directory_can_still_be_the_root_file_system() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let ran = match store {
             crate::test_store::TestStore::Root(bench) => {
                 bench.sh(&[], "echo it runs; echo x > /made")
@@ -27,8 +28,8 @@ fn a_directory_can_still_be_the_root_file_system() {
 
 #[test]
 fn run_exits_with_the_status_of_the_command() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         for init in [&[][..], &["--init"]] {
             store.sh("small:1", init, "exit 7").exits(7);
             store.run("small:1", init, &["nosuch"]).exits(127);
@@ -40,11 +41,12 @@ fn run_exits_with_the_status_of_the_command() {
 
 #[test]
 fn signals_reach_the_command() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
-        let handle = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done";
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
+        let trap_script =
+            "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done";
         for init in [&[][..], &["--init"]] {
-            let mut running = store.start("small:1", init, &["sh", "-c", handle]);
+            let mut running = store.start("small:1", init, &["sh", "-c", trap_script]);
             running.wait_for("ready");
             running.signal(Signal::SIGTERM);
             running.end().exits(9);
@@ -55,7 +57,7 @@ fn signals_reach_the_command() {
 #[test]
 fn nothing_is_mounted_on_the_host() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let distribution = Distribution::start();
     let before = distribution.mounts();
     let running = distribution.start_in(
@@ -80,8 +82,8 @@ fn nothing_is_mounted_on_the_host() {
 
 #[test]
 fn no_descriptor_mount_or_path_leads_out_of_the_container() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let running = store.start("small:1", &[], &["sleep", "100"]);
         // No descriptor of the store or of the host is open in the container.
         let fds = std::fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap();
@@ -92,16 +94,15 @@ fn no_descriptor_mount_or_path_leads_out_of_the_container() {
             names.iter().all(|name| ["0", "1", "2"].contains(&name.as_str())),
             "{names:?}"
         );
-        // Its mountinfo names no mount point in the store.
-        let points: Vec<_> = host::mounts_of(running.pid)
+        // The container's mountinfo names no mount point in the store.
+        let mount_points: Vec<_> = host::mounts_of(running.pid)
             .iter()
             .map(|line| host::mount_point(line).to_owned())
             .collect();
         assert!(
-            !points
-                .iter()
-                .any(|point| point.contains("store") || point.contains("kiste-test")),
-            "{points:?}"
+            !mount_points.iter().any(|mount_point| mount_point.contains("store")
+                || mount_point.contains("kiste-test")),
+            "{mount_points:?}"
         );
         drop(running);
         let script = "cd /; for i in 1 2 3 4 5 6 7 8; do cd ..; done; ls -d store layers upper work merged 2>/dev/null; ls /.. | grep -c etc";
@@ -111,8 +112,8 @@ fn no_descriptor_mount_or_path_leads_out_of_the_container() {
 
 #[test]
 fn all_processes_die_with_a_killed_runtime() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let running =
             store.start("small:1", &[], &["sh", "-c", "sleep 100 & exec sleep 100"]);
         let namespace = host::namespace(running.pid, "pid");

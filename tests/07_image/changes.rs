@@ -5,11 +5,11 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::Layout;
 use serde_json::json;
 
-use crate::test_store::{everywhere, root};
-use crate::tiny::{archive, tiny};
+use crate::minimal_layer::{minimal_archive, minimal_layer};
+use crate::test_store::{as_root_and_as_user, root};
 
-fn data() -> Vec<u8> {
-    archive()
+fn layer_with_data() -> Vec<u8> {
+    minimal_archive()
         .with(Entry::dir("data"))
         .with(Entry::file("data/changed", "x"))
         .with(Entry::file("data/gone", "x"))
@@ -21,18 +21,18 @@ fn data() -> Vec<u8> {
         .end()
 }
 
-const CHANGE: &str = "cd /data; echo y >> changed; rm gone; rm -r old-dir; rm -r remade; mkdir remade; echo b > remade/b; \
+const CHANGE_DATA: &str = "cd /data; echo y >> changed; rm gone; rm -r old-dir; rm -r remade; mkdir remade; echo b > remade/b; \
                       mkdir new; echo n > new/file; chown 33:34 new/file; chmod 4755 new/file; ln new/file new/link; \
                       ln -s /etc new/symlink; mkfifo new/fifo";
 
 #[test]
 fn diff_lists_the_changes_of_a_running_container() {
-    everywhere(|store| {
-        store.import(data(), "small:1");
-        let script = format!("{CHANGE}; echo ready; exec sleep 100");
+    as_root_and_as_user(|store| {
+        store.import(layer_with_data(), "small:1");
+        let script = format!("{CHANGE_DATA}; echo ready; exec sleep 100");
         let mut running = store.start("small:1", &[], &["sh", "-c", &script]);
         running.wait_for("ready");
-        let id = store.in_store("containers").remove(0);
+        let id = store.names_in("containers").remove(0);
         let ran = store.call(&["diff", &id]);
         let mut lines: Vec<_> = ran.exits(0).out.lines().collect();
         lines.sort_by_key(|line| &line[2..]);
@@ -60,14 +60,14 @@ fn diff_lists_the_changes_of_a_running_container() {
 
 #[test]
 fn diff_lists_the_changes_of_an_images_top_layer() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let layer = Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", "x"))
             .with(Entry::whiteout("etc/group"))
             .with(Entry::file("etc/passwd", "root:x:0:0::/:\n"))
             .end();
-        store.load_on_tiny(&[layer]);
+        store.load_on_minimal_layer(&[layer]);
         let ran = store.call(&["diff", "small:1"]);
         let mut lines: Vec<_> = ran.exits(0).out.lines().collect();
         lines.sort_by_key(|line| &line[2..]);
@@ -80,40 +80,45 @@ fn diff_lists_the_changes_of_an_images_top_layer() {
 
 #[test]
 fn commit_adds_a_layer_that_the_next_run_sees() {
-    everywhere(|store| {
-        let id = store.import(data(), "small:1");
-        let script = format!("{CHANGE}; exit 3");
+    as_root_and_as_user(|store| {
+        let id = store.import(layer_with_data(), "small:1");
+        let script = format!("{CHANGE_DATA}; exit 3");
         store.sh("small:1", &["--commit", "small:2"], &script).exits(3);
-        let check = "cd /data; cat changed new/link; ls; ls remade; stat -c '%u:%g %a %h' new/file; readlink new/symlink";
+        let list_data = "cd /data; cat changed new/link; ls; ls remade; stat -c '%u:%g %a %h' new/file; readlink new/symlink";
         store
-            .sh("small:2", &[], check)
+            .sh("small:2", &[], list_data)
             .prints("xy\nn\nchanged\nkept\nnew\nremade\nb\n33:34 4755 2\n/etc");
         store
             .sh("small:1", &[], "ls /data")
             .prints("changed\ngone\nkept\nold-dir\nremade");
-        assert_eq!(store.in_store("layers").len(), 2);
-        let of = |name: &str| {
+        assert_eq!(store.names_in("layers").len(), 2);
+        let id_of = |name: &str| {
             store.images().into_iter().find(|image| image.name == name).unwrap().id
         };
-        assert!(of("small:1") == id && of("small:2") != id);
-        assert_eq!(store.in_store("containers"), [""; 0]);
+        assert!(id_of("small:1") == id && id_of("small:2") != id);
+        assert_eq!(store.names_in("containers"), [""; 0]);
         // A second commit adds another layer.
         store.sh("small:2", &["--commit", "small:3"], "rm -r /data").exits(0);
         store.run("small:3", &[], &["test", "-e", "/data"]).exits(1);
-        assert_eq!(store.in_store("layers").len(), 3);
+        assert_eq!(store.names_in("layers").len(), 3);
     });
 }
 
 #[test]
 fn a_committed_image_is_saved_and_loaded_like_any_other() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let config = json!({"Env": ["A=1"], "Entrypoint": ["/bin/sh", "-c"], "Cmd": ["echo $A"], "Labels": {"k": "v"}});
         let mut layout = Layout::new();
-        layout.image("small:1", &[data()], kiste_tests::image::Packed::Gzip, &config);
+        layout.image(
+            "small:1",
+            &[layer_with_data()],
+            kiste_tests::image::Packed::Gzip,
+            &config,
+        );
         store.load(layout.tar());
-        store.run("small:1", &["--commit", "small:2"], &[CHANGE]).exits(0);
+        store.run("small:1", &["--commit", "small:2"], &[CHANGE_DATA]).exits(0);
         store.run("small:2", &[], &[]).prints("1");
-        let seen = store.seen("small:2", "/data");
+        let seen = store.tree_in_container("small:2", "/data");
         let file = store.dir().join("saved.tar");
         store.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
         for name in ["small:1", "small:2"] {
@@ -122,9 +127,9 @@ fn a_committed_image_is_saved_and_loaded_like_any_other() {
         store
             .call(&["gc", "--run-dir", store.bench().run_dirs().to_str().unwrap()])
             .exits(0);
-        store.holds_nothing("rmi");
+        store.assert_empty("rmi");
         store.call(&["load", "-i", file.to_str().unwrap()]).prints("Loaded small:2");
-        store.seen("small:2", "/data").is(&seen);
+        store.tree_in_container("small:2", "/data").is(&seen);
         let history = store.call(&["history", "small:2", "--format", "json"]);
         let history: Vec<serde_json::Value> =
             serde_json::from_str(&history.exits(0).out).unwrap();
@@ -132,12 +137,13 @@ fn a_committed_image_is_saved_and_loaded_like_any_other() {
     });
 }
 
-/// Mounted files do not belong to the image: its mount points are empty.
+/// The files below a mount point do not belong to the image. The committed image has
+/// only the empty mount points.
 #[test]
 fn mounts_are_not_committed() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
-        store.open();
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
+        store.let_others_enter();
         let volume = format!("{}:/volume", store.dir().display());
         let options = ["-v", &volume, "--tmpfs", "/memory", "--commit", "small:2"];
         store
@@ -150,19 +156,19 @@ fn mounts_are_not_committed() {
             store.sh("small:2", &[], "find /volume /memory -mindepth 1; cat /made");
         out.prints("x");
         let tree = Tree::of(&store.path().join("layers"));
-        let odd: Vec<_> = tree
+        let committed: Vec<_> = tree
             .0
             .keys()
             .filter(|path| path.ends_with("dev/null") || path.ends_with("dev/shm/x"))
             .collect();
-        assert!(odd.is_empty(), "{odd:?}");
+        assert!(committed.is_empty(), "{committed:?}");
     });
 }
 
 #[test]
 fn a_command_that_fails_to_start_is_not_committed() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         store.run("small:1", &["--commit", "small:2"], &["nosuch"]).exits(127);
         assert_eq!(store.names(), ["small:1"]);
     });
@@ -171,7 +177,7 @@ fn a_command_that_fails_to_start_is_not_committed() {
 #[test]
 fn a_commit_to_a_name_in_use_keeps_the_old_image_for_its_container() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let mut running = store.start(
         "small:1",
         &[],
@@ -185,13 +191,13 @@ fn a_commit_to_a_name_in_use_keeps_the_old_image_for_its_container() {
 }
 
 #[test]
-fn times_attributes_and_odd_names_are_also_committed() {
+fn times_modes_and_unusual_names_are_also_committed() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let script = "mkdir /data && cd /data && touch -d @1234567 old && touch 'new\nline' 'caf\u{e9}' .wh-not && mkdir sticky && chmod 1777 sticky \
                   && dd if=/dev/zero of=sparse bs=1 count=1 seek=50M 2>/dev/null && mknod null c 1 3 && ln -s x link";
     store.sh("small:1", &["--commit", "small:2"], script).exits(0);
-    let tree = store.seen("small:2", "/data");
+    let tree = store.tree_in_container("small:2", "/data");
     assert_eq!(
         (tree.at("old").mtime.0, tree.at("sticky").mode, tree.at("null").device),
         (1_234_567, 0o1777, (1, 3))

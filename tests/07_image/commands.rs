@@ -4,17 +4,17 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 use serde_json::{Value, json};
 
-use crate::test_store::{everywhere, root};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{as_root_and_as_user, root};
 
 #[test]
 fn a_store_is_created_when_it_is_first_used() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let ran = store.call(&["images"]);
         assert_eq!(ran.exits(0).out.lines().count(), 1, "{}", ran.out);
         assert_eq!(store.images(), []);
         store.gc().exits(0);
-        store.import(tiny(), "small:1");
+        store.import(minimal_layer(), "small:1");
         assert_eq!(store.names(), ["small:1"]);
     });
 }
@@ -22,7 +22,7 @@ fn a_store_is_created_when_it_is_first_used() {
 #[test]
 fn images_are_listed_in_a_table() {
     let Some(store) = root() else { return };
-    let id = store.import(tiny(), "host.example:5000/small:1");
+    let id = store.import(minimal_layer(), "host.example:5000/small:1");
     let ran = store.call(&["images"]);
     let lines: Vec<Vec<&str>> = ran
         .exits(0)
@@ -39,8 +39,8 @@ fn images_are_listed_in_a_table() {
 
 #[test]
 fn a_tag_is_another_name_of_the_same_image() {
-    everywhere(|store| {
-        let id = store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        let id = store.import(minimal_layer(), "small:1");
         store.call(&["tag", "small:1", "other"]).exits(0);
         store.call(&["tag", &id, "by-id:1"]).exits(0);
         assert_eq!(store.names(), ["by-id:1", "other:latest", "small:1"]);
@@ -51,14 +51,14 @@ fn a_tag_is_another_name_of_the_same_image() {
         store.call(&["tag", "other", "NO"]).exits(2).complains("NO");
         store.call(&["rmi", "other", "by-id:1"]).exits(0);
         store.gc().exits(0);
-        store.holds_nothing("the last name");
+        store.assert_empty("the last name");
     });
 }
 
 #[test]
 fn a_name_that_is_used_again_belongs_to_the_new_image() {
-    everywhere(|store| {
-        let old = store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        let old = store.import(minimal_layer(), "small:1");
         let other = Archive::new().with(Entry::file("x", "x")).end();
         let id = store.import(other, "small:1");
         let named: Vec<_> = store
@@ -72,7 +72,7 @@ fn a_name_that_is_used_again_belongs_to_the_new_image() {
         store.call(&["rmi", &old]).exits(0);
         store.gc().exits(0);
         assert_eq!(
-            (store.names(), store.in_store("layers").len()),
+            (store.names(), store.names_in("layers").len()),
             (vec!["small:1".to_owned()], 1)
         );
     });
@@ -80,8 +80,8 @@ fn a_name_that_is_used_again_belongs_to_the_new_image() {
 
 #[test]
 fn rmi_of_an_unknown_image_is_an_error() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         store.call(&["rmi", "nosuch"]).exits(1).complains("nosuch:latest");
         assert_eq!(store.names(), ["small:1"]);
         store.call(&["rmi"]).exits(2);
@@ -90,9 +90,9 @@ fn rmi_of_an_unknown_image_is_an_error() {
 
 #[test]
 fn rmi_removes_the_images_that_exist_and_reports_each_that_does_not() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for name in ["small:1", "small:2", "small:3"] {
-            store.import(tiny(), name);
+            store.import(minimal_layer(), name);
         }
         let ran = store.call(&["rmi", "nosuch:1", "small:1", "nor-this:1", "small:2"]);
         ran.exits(1).complains("nosuch:1").complains("nor-this:1");
@@ -100,18 +100,18 @@ fn rmi_removes_the_images_that_exist_and_reports_each_that_does_not() {
         assert_eq!(store.names(), ["small:3"]);
         // The second small:3 does not exist any more.
         store.call(&["rmi", "small:3", "small:3"]).exits(1).complains("small:3");
-        store.holds_nothing("rmi of all");
+        store.assert_empty("rmi of all");
     });
 }
 
 #[test]
 fn history_and_inspect_show_the_images_configuration() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let mut layout = Layout::new();
         let config = json!({"Env": ["A=1"], "Labels": {"org.example": "label"}, "User": "alice", "StopSignal": "SIGINT"});
         let manifest = layout.image(
             "small:1",
-            &[tiny(), Archive::new().with(Entry::file("x", "x")).end()],
+            &[minimal_layer(), Archive::new().with(Entry::file("x", "x")).end()],
             Packed::Gzip,
             &config,
         );
@@ -146,12 +146,13 @@ fn history_and_inspect_show_the_images_configuration() {
 
 #[test]
 fn gc_removes_nothing_that_a_name_or_a_container_uses() {
-    everywhere(|store| {
-        store.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
-        store.import(tiny(), "other:1");
-        let before = [store.in_store("layers"), store.in_store("blobs/sha256")];
+    as_root_and_as_user(|store| {
+        store
+            .load_on_minimal_layer(&[Archive::new().with(Entry::file("x", "x")).end()]);
+        store.import(minimal_layer(), "other:1");
+        let before = [store.names_in("layers"), store.names_in("blobs/sha256")];
         store.gc().exits(0);
-        assert_eq!([store.in_store("layers"), store.in_store("blobs/sha256")], before);
+        assert_eq!([store.names_in("layers"), store.names_in("blobs/sha256")], before);
 
         // A container still uses the layers of an image without a name.
         let mut running = store.start(
@@ -168,7 +169,7 @@ fn gc_removes_nothing_that_a_name_or_a_container_uses() {
         // The name may be gone already. At the end nothing is left.
         store.call(&["rmi", "small:1"]);
         store.gc().exits(0);
-        store.holds_nothing("gc");
+        store.assert_empty("gc");
     });
 }
 
@@ -190,13 +191,13 @@ fn wrong_arguments_are_a_usage_error() {
         &["run", "--image", "../x", "true"],
         &["diff"],
     ] {
-        store.exactly(arguments).exits(2).complains("--help");
+        store.call_exactly(arguments).exits(2).complains("--help");
     }
 }
 
 #[test]
 fn a_missing_file_or_image_is_named_with_the_reason() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         store
             .call(&["import", "/nonexistent.tar", "x"])
             .exits(1)
@@ -207,7 +208,7 @@ fn a_missing_file_or_image_is_named_with_the_reason() {
             .exits(1)
             .complains("/nonexistent.tar");
         store.call(&["import", "/etc", "x"]).exits(1).complains("/etc");
-        store.import(tiny(), "small:1");
+        store.import(minimal_layer(), "small:1");
         store
             .call(&["save", "small:1", "-o", "/nonexistent/x"])
             .exits(1)

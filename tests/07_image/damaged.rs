@@ -1,5 +1,5 @@
-//! A store that is damaged in one place serves everything else, and never takes what it
-//! cannot read for nothing.
+//! In a damaged store, all undamaged images still run. A file that cannot be read is
+//! never treated as an empty one.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,34 +10,34 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::Value;
 
-use crate::test_store::{TestStore, everywhere, root};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{TestStore, as_root_and_as_user, root};
 
 /// Loads two images, which share a layer.
-fn with_two_images() -> Option<TestStore> {
+fn store_with_two_images() -> Option<TestStore> {
     let store = root()?;
-    load_two(&store);
+    load_two_images(&store);
     Some(store)
 }
 
-fn load_two(store: &TestStore) {
+fn load_two_images(store: &TestStore) {
     for name in ["good", "bad"] {
         let own = Archive::new().with(Entry::file(name, name)).end();
-        let layers = [tiny(), own];
+        let layers = [minimal_layer(), own];
         store.load(Layout::of(&format!("{name}:1"), &layers, Packed::Gzip).tar());
     }
 }
 
-fn blob(store: &TestStore, digest: &Value) -> PathBuf {
+fn blob_path(store: &TestStore, digest: &Value) -> PathBuf {
     let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
     store.path().join("blobs/sha256").join(hex)
 }
 
 /// Returns the paths of the documents of the image `bad:1`: manifest and configuration.
-fn documents(store: &TestStore) -> [PathBuf; 2] {
+fn documents_of_bad(store: &TestStore) -> [PathBuf; 2] {
     let shown = store.call(&["inspect", "bad:1"]);
     let shown: Value = serde_json::from_str(&shown.exits(0).out).unwrap();
-    [blob(store, &shown["digest"]), blob(store, &shown["id"])]
+    [blob_path(store, &shown["digest"]), blob_path(store, &shown["id"])]
 }
 
 /// Damages a file, in one of seven ways.
@@ -56,12 +56,12 @@ fn damage(path: &PathBuf, way: usize) {
 }
 
 #[test]
-fn an_image_with_a_damaged_document_is_listed_and_removed_and_the_others_serve() {
-    let Some(store) = with_two_images() else { return };
+fn a_damaged_image_is_listed_and_can_be_removed_and_other_images_still_run() {
+    let Some(store) = store_with_two_images() else { return };
     for way in 0..7 {
         for document in 0..2 {
-            load_two(&store);
-            let documents = documents(&store);
+            load_two_images(&store);
+            let documents = documents_of_bad(&store);
             damage(&documents[document], way);
             let ran = store.call(&["images"]);
             assert!(ran.exits(0).out.contains("<damaged>"), "{ran:?}");
@@ -71,25 +71,26 @@ fn an_image_with_a_damaged_document_is_listed_and_removed_and_the_others_serve()
             store.run("bad:1", &[], &["true"]).exits(125).complains("damaged");
             store.run("good:1", &[], &["cat", "/good"]).prints("good");
             store.gc().exits(0).complains("no layer is removed").complains("bad:1");
-            // Another name of a damaged image can be given, and it can be removed.
+            // Names can still be added and removed, and `rmi` removes the damaged
+            // image.
             store.call(&["tag", "good:1", "other:1"]).exits(0);
             store.call(&["rmi", "other:1"]).exits(0);
             let id = documents[1].file_name().unwrap().to_str().unwrap();
             store.call(&["rmi", &id[..12]]).exits(0);
             assert_eq!(store.names(), ["good:1"]);
             store.run("good:1", &[], &["cat", "/good"]).prints("good");
-            assert_eq!(store.in_store("layers").len(), 2, "bad's own layer is removed");
+            assert_eq!(store.names_in("layers").len(), 2, "bad's own layer is removed");
         }
     }
 }
 
 #[test]
 fn loading_an_image_again_repairs_its_documents() {
-    let Some(store) = with_two_images() else { return };
+    let Some(store) = store_with_two_images() else { return };
     for way in 0..7 {
         for document in 0..2 {
-            damage(&documents(&store)[document], way);
-            load_two(&store);
+            damage(&documents_of_bad(&store)[document], way);
+            load_two_images(&store);
             store.run("bad:1", &[], &["cat", "/bad"]).prints("bad");
             assert_eq!(store.names(), ["bad:1", "good:1"]);
         }
@@ -97,11 +98,12 @@ fn loading_an_image_again_repairs_its_documents() {
 }
 
 #[test]
-fn a_list_of_images_that_cannot_be_read_is_never_taken_for_an_empty_one() {
-    let Some(store) = with_two_images() else { return };
+fn a_damaged_index_is_never_treated_as_an_empty_one() {
+    let Some(store) = store_with_two_images() else { return };
     let index = store.path().join("index.json");
     let list = fs::read(&index).unwrap();
-    let content = || ["blobs/sha256", "layers"].map(|place| store.in_store(place));
+    let content =
+        || ["blobs/sha256", "layers"].map(|directory| store.names_in(directory));
     let before = content();
     for way in 0..7 {
         damage(&index, way);
@@ -122,25 +124,25 @@ fn a_list_of_images_that_cannot_be_read_is_never_taken_for_an_empty_one() {
     store.run("good:1", &[], &["cat", "/good"]).prints("good");
 }
 
-/// A load that was killed before its image was listed.
+/// A `load` that is killed before it lists its image leaves such a store.
 #[test]
-fn a_new_store_with_content_and_without_images_is_collected() {
-    everywhere(|store| {
+fn gc_removes_the_blobs_of_a_store_without_images() {
+    as_root_and_as_user(|store| {
         assert_eq!(store.names(), [""; 0]);
         assert!(store.path().join("index.json").exists());
         fs::write(store.path().join("blobs/sha256").join("a".repeat(64)), "x").unwrap();
         store.gc().exits(0);
-        assert_eq!(store.in_store("blobs/sha256"), [""; 0]);
+        assert_eq!(store.names_in("blobs/sha256"), [""; 0]);
     });
 }
 
-/// The damaged file is not waited for, and 2 GiB are not read.
+/// A program that opens a FIFO to read it would wait forever.
 #[test]
 fn no_command_waits_for_a_fifo_in_place_of_a_file_of_the_store() {
-    let Some(store) = with_two_images() else { return };
-    let manifest = documents(&store)[0].clone();
-    let archive: Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
-    let archive = blob(&store, &archive["layers"][1]["digest"]);
+    let Some(store) = store_with_two_images() else { return };
+    let manifest = documents_of_bad(&store)[0].clone();
+    let manifest: Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+    let archive = blob_path(&store, &manifest["layers"][1]["digest"]);
     fs::remove_file(&archive).unwrap();
     mkfifo(&archive, Mode::S_IRUSR).unwrap();
     let saved = store.dir().join("saved.tar");

@@ -5,13 +5,13 @@ use kiste_tests::archive::{Archive, Entry, gzip, gzip_of_zeros};
 use kiste_tests::image::{self, CONFIG, INDEX, Layout, MANIFEST, Packed, digest};
 use serde_json::{Value, json};
 
-use crate::test_store::{TestStore, everywhere, root};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{TestStore, as_root_and_as_user, root};
 
 /// Asserts that a layout is refused with these words, as an archive and as a directory,
 /// and that the store stays empty.
 #[track_caller]
-fn refused(store: &TestStore, layout: &Layout, words: &[&str]) {
+fn assert_refused(store: &TestStore, layout: &Layout, words: &[&str]) {
     let file = store.file("hostile.tar", layout.tar());
     let directory = store.dir().join(format!("layout-{}", kiste_tests::host::unique()));
     layout.write(&directory);
@@ -22,7 +22,7 @@ fn refused(store: &TestStore, layout: &Layout, words: &[&str]) {
             ran.complains(word);
         }
         assert!(!ran.err.contains("panic") && ran.err.len() < 2000, "{}", ran.err);
-        store.holds_nothing(&format!("{words:?}"));
+        store.assert_empty(&format!("{words:?}"));
     }
 }
 
@@ -31,9 +31,10 @@ fn hex(digest: &Value) -> &str {
 }
 
 /// Makes a layout of one image, and changes its manifest and blobs.
-fn changed(change: impl FnOnce(&mut Layout, &mut Value)) -> Layout {
+fn changed_layout(change: impl FnOnce(&mut Layout, &mut Value)) -> Layout {
     let mut layout = Layout::new();
-    let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+    let mut manifest =
+        layout.image("small:1", &[minimal_layer()], Packed::Plain, &json!({}));
     layout.manifests.clear();
     change(&mut layout, &mut manifest);
     layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
@@ -51,7 +52,8 @@ fn descriptor<'a>(manifest: &'a mut Value, which: &str) -> &'a mut Value {
 /// Makes a layout of one image, and returns the digits of the digest of one blob.
 fn layout_and_blob(which: &str) -> (Layout, String) {
     let mut layout = Layout::new();
-    let mut manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+    let mut manifest =
+        layout.image("small:1", &[minimal_layer()], Packed::Plain, &json!({}));
     let digest = match which {
         "manifest" => &layout.manifests[0]["digest"],
         _ => &descriptor(&mut manifest, which)["digest"],
@@ -63,14 +65,14 @@ fn layout_and_blob(which: &str) -> (Layout, String) {
 /// A byte of one blob is changed.
 #[test]
 fn a_blob_with_another_digest_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for which in ["layers", "config", "manifest"] {
             let (mut layout, digest) = layout_and_blob(which);
             let blob = layout.files.get_mut(&format!("blobs/sha256/{digest}")).unwrap();
             // The changed blob has the same length, and is still well-formed.
             let at = if which == "layers" { 600 } else { blob.len() - 20 };
             blob[at] = if blob[at] == b'0' { b'1' } else { b'0' };
-            refused(store, &layout, &[&digest[..12]]);
+            assert_refused(store, &layout, &[&digest[..12]]);
         }
     });
 }
@@ -78,49 +80,51 @@ fn a_blob_with_another_digest_is_refused() {
 /// The decompressed content is as expected, and the compressed archive is not.
 #[test]
 fn a_layer_whose_archive_has_another_digest_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let mut layout = Layout::new();
-        let manifest = layout.image("small:1", &[tiny()], Packed::Gzip, &json!({}));
+        let manifest =
+            layout.image("small:1", &[minimal_layer()], Packed::Gzip, &json!({}));
         let digest = hex(&manifest["layers"][0]["digest"]);
         let blob = layout.files.get_mut(&format!("blobs/sha256/{digest}")).unwrap();
         blob[9] ^= 1; // RFC 1952: the operating system
-        refused(store, &layout, &[&digest[..12]]);
+        assert_refused(store, &layout, &[&digest[..12]]);
     });
 }
 
 #[test]
 fn a_layer_with_another_diff_id_than_the_configuration_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for packed in Packed::ALL {
             let mut layout = Layout::new();
             let other = Archive::new().with(Entry::file("x", "other")).end();
             let config = image::configuration(&[other], &json!({})).to_string();
             let config = layout.blob(CONFIG, config.as_bytes());
-            let layer = layout.blob(packed.media_type(), &packed.pack(&tiny()));
+            let layer =
+                layout.blob(packed.media_type(), &packed.pack(&minimal_layer()));
             let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
             layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
-            refused(store, &layout, &[&digest(&tiny())[7..]]);
+            assert_refused(store, &layout, &[&digest(&minimal_layer())[7..]]);
         }
     });
 }
 
 #[test]
-fn a_size_that_differs_from_the_blobs_is_refused() {
+fn a_descriptor_with_a_wrong_size_is_refused() {
     let Some(store) = root() else { return };
     for (which, more) in [("layers", 1), ("layers", -1), ("config", 1), ("config", -1)]
     {
-        let layout = changed(|_, manifest| {
+        let layout = changed_layout(|_, manifest| {
             let size = &mut descriptor(manifest, which)["size"];
             *size = json!(size.as_i64().unwrap() + more);
         });
-        refused(&store, &layout, &["bytes"]);
+        assert_refused(&store, &layout, &["bytes"]);
     }
 }
 
 /// CVE-2024-3727: a program uses a digest as a part of a path.
 #[test]
 fn a_digest_that_is_a_path_is_refused() {
-    let odd = [
+    let invalid_digests = [
         "sha256:../../../outside".to_owned(),
         "sha256:/etc/passwd".into(),
         "../../x".into(),
@@ -132,13 +136,14 @@ fn a_digest_that_is_a_path_is_refused() {
         "md5:d41d8cd98f00b204e9800998ecf8427e".into(),
         format!("../sha256:{}", "a".repeat(64)),
     ];
-    everywhere(|store| {
-        for digest in &odd {
+    as_root_and_as_user(|store| {
+        for digest in &invalid_digests {
             for which in ["layers", "config", "manifest", "diff_ids"] {
-                let mut layout = changed(|layout, manifest| match which {
+                let mut layout = changed_layout(|layout, manifest| match which {
                     "manifest" => {}
                     "diff_ids" => {
-                        let mut config = image::configuration(&[tiny()], &json!({}));
+                        let mut config =
+                            image::configuration(&[minimal_layer()], &json!({}));
                         config["rootfs"]["diff_ids"] = json!([digest]);
                         manifest["config"] =
                             layout.blob(CONFIG, config.to_string().as_bytes());
@@ -148,7 +153,7 @@ fn a_digest_that_is_a_path_is_refused() {
                 if which == "manifest" {
                     layout.manifests[0]["digest"] = json!(digest);
                 }
-                refused(store, &layout, &[]);
+                assert_refused(store, &layout, &[]);
             }
         }
         // Such a digest on the command line is also refused.
@@ -163,11 +168,11 @@ fn a_digest_that_is_a_path_is_refused() {
 /// than a program that reads it as a manifest.
 #[test]
 fn a_manifest_that_is_also_an_index_is_refused() {
-    everywhere(|store| {
-        let make = |media_type: &str, inner: Option<&str>| {
+    as_root_and_as_user(|store| {
+        let layout_with = |media_type: &str, inner: Option<&str>| {
             let mut layout = Layout::new();
             let mut manifest =
-                layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+                layout.image("small:1", &[minimal_layer()], Packed::Plain, &json!({}));
             let descriptor = layout.manifests.pop().unwrap();
             manifest["manifests"] = json!([descriptor]);
             match inner {
@@ -179,7 +184,11 @@ fn a_manifest_that_is_also_an_index_is_refused() {
         };
         for media_type in [MANIFEST, INDEX] {
             for inner in [Some(MANIFEST), Some(INDEX), None] {
-                refused(store, &make(media_type, inner), &["manifest", "index"]);
+                assert_refused(
+                    store,
+                    &layout_with(media_type, inner),
+                    &["manifest", "index"],
+                );
             }
         }
     });
@@ -189,18 +198,29 @@ fn a_manifest_that_is_also_an_index_is_refused() {
 fn a_media_type_that_contradicts_the_document_is_refused() {
     let Some(store) = root() else { return };
     let mut layout = Layout::new();
-    let manifest = layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+    let manifest =
+        layout.image("small:1", &[minimal_layer()], Packed::Plain, &json!({}));
     layout.manifests.clear();
     layout.list("small:1", INDEX, manifest.to_string().as_bytes());
-    refused(&store, &layout, &["listed as"]);
+    assert_refused(&store, &layout, &["listed as"]);
 }
 
 #[test]
 fn nested_indexes_lead_to_the_image_for_this_machine() {
     let Some(store) = root() else { return };
     let mut layout = Layout::new();
-    layout.image("x", &[tiny()], Packed::Gzip, &json!({"Env": ["WHICH=right"]}));
-    layout.image("y", &[tiny()], Packed::Gzip, &json!({"Env": ["WHICH=wrong"]}));
+    layout.image(
+        "x",
+        &[minimal_layer()],
+        Packed::Gzip,
+        &json!({"Env": ["WHICH=right"]}),
+    );
+    layout.image(
+        "y",
+        &[minimal_layer()],
+        Packed::Gzip,
+        &json!({"Env": ["WHICH=wrong"]}),
+    );
     let mut manifests = std::mem::take(&mut layout.manifests);
     manifests[0]["platform"] =
         json!({"architecture": image::architecture(), "os": "linux"});
@@ -216,14 +236,14 @@ fn nested_indexes_lead_to_the_image_for_this_machine() {
 fn an_index_that_leads_to_itself_or_too_deep_is_refused() {
     let Some(store) = root() else { return };
     let mut layout = Layout::new();
-    layout.image("x", &[tiny()], Packed::Plain, &json!({}));
+    layout.image("x", &[minimal_layer()], Packed::Plain, &json!({}));
     for _ in 0..200 {
         let manifests = std::mem::take(&mut layout.manifests);
         let index =
             json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
         layout.list("small:1", INDEX, index.to_string().as_bytes());
     }
-    refused(&store, &layout, &["index"]);
+    assert_refused(&store, &layout, &["index"]);
 }
 
 #[test]
@@ -233,7 +253,7 @@ fn malformed_documents_are_refused() {
         ["", "{", "[]", "null", "7", "\"x\"", "{\"schemaVersion\": 2}", "\u{fffd}"]
     {
         for which in ["manifest", "config", "index.json", "oci-layout"] {
-            let mut layout = changed(|layout, manifest| {
+            let mut layout = changed_layout(|layout, manifest| {
                 if which == "config" {
                     manifest["config"] = layout.blob(CONFIG, text.as_bytes());
                 }
@@ -247,7 +267,7 @@ fn malformed_documents_are_refused() {
                 name => drop(layout.files.insert(name.into(), text.into())),
             }
             if which != "oci-layout" || text != "{\"schemaVersion\": 2}" {
-                refused(&store, &layout, &[]);
+                assert_refused(&store, &layout, &[]);
             }
         }
     }
@@ -259,19 +279,19 @@ fn a_missing_blob_is_named() {
     for which in ["layers", "config", "manifest"] {
         let (mut layout, digest) = layout_and_blob(which);
         layout.files.remove(&format!("blobs/sha256/{digest}"));
-        refused(&store, &layout, &[&digest]);
+        assert_refused(&store, &layout, &[&digest]);
     }
 }
 
 #[test]
 fn more_or_fewer_layers_than_the_configuration_has_are_refused() {
     let Some(store) = root() else { return };
-    for diff_ids in [vec![], vec![tiny(), tiny()]] {
-        let layout = changed(|layout, manifest| {
+    for diff_ids in [vec![], vec![minimal_layer(), minimal_layer()]] {
+        let layout = changed_layout(|layout, manifest| {
             let config = image::configuration(&diff_ids, &json!({}));
             manifest["config"] = layout.blob(CONFIG, config.to_string().as_bytes());
         });
-        refused(&store, &layout, &["layer"]);
+        assert_refused(&store, &layout, &["layer"]);
     }
 }
 
@@ -280,18 +300,18 @@ fn more_or_fewer_layers_than_the_configuration_has_are_refused() {
 fn a_document_of_more_than_4_mib_is_refused() {
     let Some(store) = root() else { return };
     let huge = format!("{{\"x\": \"{}\"", "a".repeat(64 << 20)).into_bytes();
-    let mut layout = Layout::of("small:1", &[tiny()], Packed::Plain);
+    let mut layout = Layout::of("small:1", &[minimal_layer()], Packed::Plain);
     layout.files.insert("index.json".into(), huge.clone());
-    refused(&store, &layout, &["index.json", "4 MiB"]);
+    assert_refused(&store, &layout, &["index.json", "4 MiB"]);
 
     let mut layout = Layout::new();
     layout.list("small:1", MANIFEST, &huge);
-    refused(&store, &layout, &["4 MiB"]);
+    assert_refused(&store, &layout, &["4 MiB"]);
 
-    let layout = changed(|layout, manifest| {
+    let layout = changed_layout(|layout, manifest| {
         manifest["config"] = layout.blob(CONFIG, &huge);
     });
-    refused(&store, &layout, &["4 MiB"]);
+    assert_refused(&store, &layout, &["4 MiB"]);
 }
 
 /// An encrypted layer, for example, is not an archive, whatever its media type says.
@@ -299,47 +319,47 @@ fn a_document_of_more_than_4_mib_is_refused() {
 fn a_layer_that_is_not_an_archive_is_refused() {
     let Some(store) = root() else { return };
     for bytes in [&[0x5a; 4096][..], b"BZh91AY&SY and so on", b"{}"] {
-        let layout = changed(|layout, manifest| {
+        let layout = changed_layout(|layout, manifest| {
             manifest["layers"][0] =
                 layout.blob("application/vnd.oci.image.layer.v1.tar+encrypted", bytes);
         });
-        refused(&store, &layout, &[&digest(bytes)[7..19]]);
+        assert_refused(&store, &layout, &[&digest(bytes)[7..19]]);
     }
 }
 
 /// The `manifest.json` of a docker-archive contains names of files.
 #[test]
-fn a_docker_archive_cannot_name_files_outside() {
-    everywhere(|store| {
-        let config = image::configuration(&[tiny()], &json!({})).to_string();
-        let own = format!("{}.json", &digest(config.as_bytes())[7..]);
+fn a_docker_archive_cannot_name_files_outside_of_itself() {
+    as_root_and_as_user(|store| {
+        let config = image::configuration(&[minimal_layer()], &json!({})).to_string();
+        let config_file = format!("{}.json", &digest(config.as_bytes())[7..]);
         for (config_name, layer) in [
-            (own.as_str(), "../../../outside"),
-            (&own, "/etc/passwd"),
-            (&own, "nowhere/layer.tar"),
-            (&own, "link"),
+            (config_file.as_str(), "../../../outside"),
+            (&config_file, "/etc/passwd"),
+            (&config_file, "nowhere/layer.tar"),
+            (&config_file, "link"),
             ("../outside.json", "layer.tar"),
             ("/etc/passwd", "layer.tar"),
             ("nowhere.json", "layer.tar"),
         ] {
             let manifest = json!([{"Config": config_name, "RepoTags": ["small:1"], "Layers": [layer]}]);
             let archive = Archive::new()
-                .with(Entry::file(&own, &config))
+                .with(Entry::file(&config_file, &config))
                 .with(Entry::symlink("link", "/etc/passwd"))
-                .with(Entry::file("layer.tar", tiny()))
+                .with(Entry::file("layer.tar", minimal_layer()))
                 .with(Entry::file("manifest.json", manifest.to_string()));
             let file = store.file("hostile.tar", archive.end());
             store.call(&["load", file.to_str().unwrap()]).exits(1);
-            store.holds_nothing(&format!("{config_name} {layer}"));
+            store.assert_empty(&format!("{config_name} {layer}"));
         }
     });
 }
 
 /// A layout in a directory may contain symbolic links.
 #[test]
-fn a_link_in_a_layout_does_not_lead_out_of_it() {
+fn a_link_in_a_layout_does_not_lead_out_of_the_layout() {
     let Some(store) = root() else { return };
-    let layout = Layout::of("small:1", &[tiny()], Packed::Plain);
+    let layout = Layout::of("small:1", &[minimal_layer()], Packed::Plain);
     for (number, name) in
         ["index.json", "blobs", "blobs/sha256", "oci-layout"].into_iter().enumerate()
     {
@@ -365,11 +385,11 @@ fn a_link_in_a_layout_does_not_lead_out_of_it() {
 fn an_invalid_image_name_in_an_archive_is_refused() {
     let Some(store) = root() else { return };
     for name in ["../x", "a b:1", "UPPER:1", "a:b:c", "-a:1", "\u{1b}[2J:1"] {
-        let archive = image::docker_archive(&[name], &[tiny()], &json!({}));
+        let archive = image::docker_archive(&[name], &[minimal_layer()], &json!({}));
         let ran = store.try_load(archive);
         ran.exits(1);
         assert!(!ran.err.contains('\u{1b}'), "{:?}", ran.err);
-        store.holds_nothing(name);
+        store.assert_empty(name);
     }
 }
 
@@ -377,10 +397,10 @@ fn an_invalid_image_name_in_an_archive_is_refused() {
 /// archive are ignored, however many there are.
 #[test]
 fn several_gzip_members_are_one_stream() {
-    everywhere(|store| {
-        let tar = tiny();
-        let (one, other) = tar.split_at(tar.len() / 2);
-        let packed = [gzip(one), gzip(other), gzip_of_zeros(20)].concat();
+    as_root_and_as_user(|store| {
+        let tar = minimal_layer();
+        let (first, second) = tar.split_at(tar.len() / 2);
+        let packed = [gzip(first), gzip(second), gzip_of_zeros(20)].concat();
         let id = store.import(packed, "small:1");
         store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
         assert_eq!(store.images()[0].id, id);

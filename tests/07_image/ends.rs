@@ -1,4 +1,4 @@
-//! A command ends as its user sees it: with its own exit code, and with nothing left
+//! The end of a command: it has the right exit code, and leaves no temporary file
 //! beside the user's files.
 
 use std::fs;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use kiste_tests::archive::{Archive, Entry};
 
+use crate::minimal_layer::minimal_layer;
 use crate::test_store::root;
-use crate::tiny::tiny;
 
 #[test]
-fn the_commands_exit_code_counts_when_its_files_cannot_be_removed() {
+fn run_exits_with_the_commands_code_even_if_its_files_cannot_be_removed() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let script = ["sh", "-c", "echo it > /x; echo ready; read line; exit 7"];
     let tmp = store.path().join("tmp");
     let mut running = store.start("small:1", &["-i"], &script);
@@ -25,7 +25,7 @@ fn the_commands_exit_code_counts_when_its_files_cannot_be_removed() {
     ran.complains("warning: the files that the container has written stay");
     fs::remove_file(&tmp).unwrap();
     store.gc().exits(0);
-    assert_eq!(store.in_store("containers"), [""; 0]);
+    assert_eq!(store.names_in("containers"), [""; 0]);
 }
 
 #[test]
@@ -36,25 +36,25 @@ fn an_interrupted_save_leaves_nothing_beside_the_users_file() {
     let directory = store.dir().join("saved");
     fs::create_dir(&directory).unwrap();
     let file = directory.join("it.tar");
-    let left = || {
+    let files = || {
         let names = fs::read_dir(&directory).unwrap();
         names.map(|it| it.unwrap().file_name()).collect::<Vec<_>>()
     };
     for subcommand in ["save", "export"] {
         let command = [subcommand, "-o", file.to_str().unwrap(), "large:1"];
-        for part in 1..8 {
+        for attempt in 1..8 {
             let mut saving = store.command(&command).spawn().unwrap();
-            std::thread::sleep(Duration::from_millis(part * 15));
+            std::thread::sleep(Duration::from_millis(attempt * 15));
             let pid = nix::unistd::Pid::from_raw(saving.id().cast_signed());
             nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
             saving.wait().unwrap();
-            assert!(left().iter().all(|name| name == "it.tar"), "{:?}", left());
+            assert!(files().iter().all(|name| name == "it.tar"), "{:?}", files());
             let _ = fs::remove_file(&file);
         }
-        // A file that is there is replaced.
+        // An existing file is replaced.
         fs::write(&file, "old").unwrap();
         store.call(&command).exits(0);
-        assert_eq!(left(), ["it.tar"]);
+        assert_eq!(files(), ["it.tar"]);
         assert!(file.metadata().unwrap().len() > 30 << 20);
         fs::remove_file(&file).unwrap();
     }

@@ -7,27 +7,30 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed, digest};
 use kiste_tests::tree::{path, xattrs};
 
-use crate::test_store::{TestStore, everywhere, root, with_ranges, without_ranges};
-use crate::tiny::{archive, tiny};
+use crate::minimal_layer::{minimal_archive, minimal_layer};
+use crate::test_store::{
+    TestStore, as_root_and_as_user, root, with_ranges, without_ranges,
+};
 
-/// Loads an archive as a layer on the smallest root file system, and returns the files
-/// that a container sees in /data.
+/// Loads an archive as a layer on the minimal one, and returns the files that a
+/// container sees in /data.
 #[track_caller]
-pub fn seen(store: &TestStore, archive: Archive) -> Tree {
-    store.load_on_tiny(&[archive.end()]);
-    store.seen("small:1", "/data")
+pub fn data_in_container(store: &TestStore, archive: Archive) -> Tree {
+    store.load_on_minimal_layer(&[archive.end()]);
+    store.tree_in_container("small:1", "/data")
 }
 
-pub fn data() -> Archive {
+/// Returns an archive with the directory /data, to which a test adds its entries.
+pub fn data_dir() -> Archive {
     Archive::new().with(Entry::dir("data"))
 }
 
 #[test]
 fn owners_and_modes_are_those_of_the_archive() {
-    everywhere(|store| {
-        let tree = seen(
+    as_root_and_as_user(|store| {
+        let tree = data_in_container(
             store,
-            data()
+            data_dir()
                 .with(Entry::file("data/plain", "x").mode(0o640).owner(1000, 1001))
                 .with(Entry::file("data/mighty", "x").mode(0o4755).owner(33, 34))
                 .with(Entry::file("data/of-group", "x").mode(0o2711).owner(0, 65535))
@@ -57,9 +60,9 @@ fn owners_and_modes_are_those_of_the_archive() {
 #[test]
 fn as_root_an_owner_can_be_any_number() {
     let Some(store) = root() else { return };
-    let tree = seen(
+    let tree = data_in_container(
         &store,
-        data().with(Entry::file("data/x", "").owner(4_000_000_000, 3_000_000_000)),
+        data_dir().with(Entry::file("data/x", "").owner(4_000_000_000, 3_000_000_000)),
     );
     assert_eq!(tree.at("x").owner, (4_000_000_000, 3_000_000_000));
 }
@@ -67,11 +70,11 @@ fn as_root_an_owner_can_be_any_number() {
 #[test]
 fn files_of_an_unmapped_owner_belong_to_the_user_and_a_warning_says_so() {
     let Some(store) = with_ranges() else { return };
-    let tar = data()
+    let tar = data_dir()
         .with(Entry::file("data/x", "").owner(70_000, 1))
         .with(Entry::file("data/y", "").owner(5, 6));
     store
-        .try_import([archive().cut(), tar.end()].concat())
+        .try_import([minimal_archive().cut(), tar.end()].concat())
         .exits(0)
         .complains("data/x")
         .complains("70000");
@@ -81,19 +84,20 @@ fn files_of_an_unmapped_owner_belong_to_the_user_and_a_warning_says_so() {
 #[test]
 fn without_subuid_ranges_all_files_belong_to_the_user_and_a_warning_says_so() {
     let Some(store) = without_ranges() else { return };
-    let tar = data().with(Entry::file("data/x", "x").mode(0o4755).owner(33, 34)).end();
-    let ran = store.try_import([archive().cut(), tar].concat());
+    let tar =
+        data_dir().with(Entry::file("data/x", "x").mode(0o4755).owner(33, 34)).end();
+    let ran = store.try_import([minimal_archive().cut(), tar].concat());
     ran.exits(0).complains("owner");
     store.sh("small:1", &[], "stat -c '%u:%g %a' /data/x").exits(0).prints("0:0 4755");
 }
 
 #[test]
 fn times_are_exact_to_the_nanosecond() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let time = |number: u32| format!("1234567890.00000000{number}");
         // The archive has directories before their files. The creation of the files
         // must not change the times of the directories.
-        let tree = seen(
+        let tree = data_in_container(
             store,
             Archive::new()
                 .with(Entry::dir("data").mtime_in_full(&time(1)))
@@ -133,10 +137,10 @@ fn times_are_exact_to_the_nanosecond() {
 
 #[test]
 fn a_read_only_directory_is_filled_before_its_mode_is_set() {
-    everywhere(|store| {
-        let tree = seen(
+    as_root_and_as_user(|store| {
+        let tree = data_in_container(
             store,
-            data()
+            data_dir()
                 .with(Entry::dir("data/closed").mode(0o500).owner(9, 9))
                 .with(Entry::dir("data/closed/deeper").mode(0).owner(9, 9))
                 .with(Entry::file("data/closed/deeper/x", "x").owner(9, 9)),
@@ -148,10 +152,10 @@ fn a_read_only_directory_is_filled_before_its_mode_is_set() {
 
 #[test]
 fn hard_links_are_one_file() {
-    everywhere(|store| {
-        let tree = seen(
+    as_root_and_as_user(|store| {
+        let tree = data_in_container(
             store,
-            data()
+            data_dir()
                 .with(Entry::file("data/b", "x").mode(0o4711).owner(3, 4))
                 .with(Entry::hard_link("data/a", "data/b"))
                 .with(Entry::hard_link("data/c", "./data/a"))
@@ -178,7 +182,7 @@ fn hard_links_are_one_file() {
 
 #[test]
 fn symbolic_links_keep_their_targets() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let long = "x/".repeat(700);
         let targets: [&[u8]; 7] = [
             b"x",
@@ -189,13 +193,13 @@ fn symbolic_links_keep_their_targets() {
             b"\xff\xfe",
             b"loop",
         ];
-        let mut made =
-            data().with(Entry::symlink("data/long", "").gnu_long_link(&long));
-        made = made.with(Entry::symlink("data/pax", "").pax("linkpath", &long));
+        let mut archive =
+            data_dir().with(Entry::symlink("data/long", "").gnu_long_link(&long));
+        archive = archive.with(Entry::symlink("data/pax", "").pax("linkpath", &long));
         for (number, target) in targets.iter().enumerate() {
-            made = made.with(Entry::symlink(format!("data/{number}"), target));
+            archive = archive.with(Entry::symlink(format!("data/{number}"), target));
         }
-        let tree = seen(store, made);
+        let tree = data_in_container(store, archive);
         for (number, target) in targets.iter().enumerate() {
             assert_eq!(tree.at(number.to_string()).leads_to, Some(path(target)));
         }
@@ -208,9 +212,9 @@ fn symbolic_links_keep_their_targets() {
 #[test]
 fn as_root_devices_are_made() {
     let Some(store) = root() else { return };
-    let tree = seen(
+    let tree = data_in_container(
         &store,
-        data()
+        data_dir()
             .with(Entry::char_device("data/null", 1, 3).mode(0o666))
             .with(Entry::block_device("data/disk", 259, 70_000).mode(0o660).owner(0, 6))
             .with(Entry::fifo("data/fifo").mode(0o622).owner(3, 4)),
@@ -233,20 +237,20 @@ fn as_root_devices_are_made() {
 #[test]
 fn a_device_that_would_be_a_whiteout_is_refused() {
     let Some(store) = root() else { return };
-    let tar = data().with(Entry::char_device("data/x", 0, 0)).end();
+    let tar = data_dir().with(Entry::char_device("data/x", 0, 0)).end();
     let below =
         Archive::new().with(Entry::dir("data")).with(Entry::file("data/x", "x")).end();
-    let layout = Layout::of("small:1", &[tiny(), below, tar], Packed::Plain);
+    let layout = Layout::of("small:1", &[minimal_layer(), below, tar], Packed::Plain);
     store.try_load(layout.tar()).exits(1).complains("entry \"data/x\"");
-    store.holds_nothing("a device 0:0");
+    store.assert_empty("a device 0:0");
 }
 
 #[test]
 fn without_root_devices_are_left_out_and_everything_else_is_unpacked() {
     let Some(store) = with_ranges() else { return };
-    let tree = seen(
+    let tree = data_in_container(
         &store,
-        data()
+        data_dir()
             .with(Entry::char_device("data/null", 1, 3))
             .with(Entry::block_device("data/disk", 8, 0))
             .with(Entry::fifo("data/fifo").mode(0o622).owner(3, 4))
@@ -263,11 +267,11 @@ const CAPABILITY: [u8; 20] =
 
 #[test]
 fn extended_attributes_and_capabilities_are_kept() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         // A chown(2) after the setxattr(2) would remove the capability.
-        let tree = seen(
+        let tree = data_in_container(
             store,
-            data()
+            data_dir()
                 .with(
                     Entry::file("data/x", "x")
                         .mode(0o755)
@@ -308,9 +312,9 @@ fn extended_attributes_and_capabilities_are_kept() {
 /// Overlayfs would take these attributes of an image for ones that it has set.
 #[test]
 fn overlayfs_attributes_of_an_image_are_left_out() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let below =
-            data().with(Entry::file("data/below", "")).with(Entry::dir("data/d"));
+            data_dir().with(Entry::file("data/below", "")).with(Entry::dir("data/d"));
         let below = below.with(Entry::file("data/d/kept", "")).end();
         let above = Archive::new()
             .with(
@@ -326,11 +330,11 @@ fn overlayfs_attributes_of_an_image_are_left_out() {
                     .xattr("trusted.overlay.metacopy", ""),
             )
             .end();
-        let layers = [tiny(), below, above];
+        let layers = [minimal_layer(), below, above];
         let layout = Layout::of("small:1", &layers, Packed::Gzip);
         let ran = store.try_load(layout.tar());
         ran.exits(0).complains("overlay");
-        let tree = store.seen("small:1", "/data");
+        let tree = store.tree_in_container("small:1", "/data");
         assert!(tree.has("d/kept") && tree.has("below"), "{tree:#?}");
         assert_eq!(tree.at("x").content, Some(digest(b"x")));
         let on_disk = xattrs(&store.layer(&layers).join("data/x"));
@@ -340,10 +344,10 @@ fn overlayfs_attributes_of_an_image_are_left_out() {
 
 #[test]
 fn a_later_entry_replaces_an_earlier_one() {
-    everywhere(|store| {
-        let tree = seen(
+    as_root_and_as_user(|store| {
+        let tree = data_in_container(
             store,
-            data()
+            data_dir()
                 .with(Entry::file("data/twice", "first").mode(0o4755).owner(1, 1))
                 .with(Entry::file("data/twice", "second").mode(0o600).owner(2, 2))
                 .with(Entry::dir("data/was-dir"))
@@ -386,8 +390,8 @@ fn a_later_entry_replaces_an_earlier_one() {
 
 #[test]
 fn an_implied_directory_belongs_to_root_and_has_mode_755() {
-    everywhere(|store| {
-        let tree = seen(
+    as_root_and_as_user(|store| {
+        let tree = data_in_container(
             store,
             Archive::new().with(Entry::file("data/a/b/c", "x").owner(7, 7).mode(0o600)),
         );
@@ -404,8 +408,8 @@ fn an_implied_directory_belongs_to_root_and_has_mode_755() {
 /// The archive lists a file in the directory, and not the directory.
 #[test]
 fn an_implied_directory_has_the_metadata_of_the_layer_below() {
-    everywhere(|store| {
-        let below = data()
+    as_root_and_as_user(|store| {
+        let below = data_dir()
             .with(
                 Entry::dir("data/d")
                     .mode(0o3750)
@@ -419,8 +423,8 @@ fn an_implied_directory_has_the_metadata_of_the_layer_below() {
         let above = Archive::new().with(Entry::file("data/d/above", "x"));
         let more = Archive::new().with(Entry::whiteout("data/d/below"));
         let layers = [below, middle, above, more].map(Archive::end);
-        store.load_on_tiny(&layers);
-        let tree = store.seen("small:1", "/data");
+        store.load_on_minimal_layer(&layers);
+        let tree = store.tree_in_container("small:1", "/data");
         let node = tree.at("d");
         assert_eq!((node.mode, node.owner), (0o3750, (5, 6)));
         assert_eq!(node.xattrs.get("user.a").map(Vec::as_slice), Some(&b"b"[..]));
@@ -432,11 +436,11 @@ fn an_implied_directory_has_the_metadata_of_the_layer_below() {
 }
 
 #[test]
-fn the_root_itself_has_the_mode_and_the_owner_of_the_archive() {
-    everywhere(|store| {
-        let root = Archive::new()
+fn the_root_directory_has_the_mode_and_the_owner_of_the_archive() {
+    as_root_and_as_user(|store| {
+        let top = Archive::new()
             .with(Entry::dir("./").mode(0o751).owner(11, 12).mtime_in_full("99.5"));
-        store.import([root.cut(), tiny()].concat(), "small:1");
+        store.import([top.cut(), minimal_layer()].concat(), "small:1");
         store.sh("small:1", &[], "stat -c '%a %u:%g %Y' /").prints("751 11:12 99");
     });
 }

@@ -2,10 +2,11 @@
 
 use kiste_tests::explain;
 
+use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, root, with_ranges};
-use crate::tiny::tiny;
 
-/// The calls up to the overlay, which takes the place of step 6's directory.
+/// The calls up to the mount of the overlay, which is the root file system. In step 6
+/// the root file system is a directory.
 const BEGIN: &str = "
     parent  clone3
     child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname
@@ -18,7 +19,7 @@ const ENTER: &str = "
 #[test]
 fn explain_narrates_the_calls_for_root() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let defaults = "
         child   fsmount move_mount fsmount move_mount fsmount (mknodat)+ move_mount (fsmount move_mount)+
     ";
@@ -40,7 +41,7 @@ fn explain_narrates_the_calls_for_root() {
 #[test]
 fn explain_narrates_the_calls_for_a_user() {
     let Some(mut store) = with_ranges() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let TestStore::User(user) = &mut store else { unreachable!() };
     let defaults = "
         child   fsmount move_mount fsmount open_tree mount_setattr move_mount

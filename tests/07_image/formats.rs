@@ -8,29 +8,29 @@ use kiste_tests::archive::Entry;
 use kiste_tests::image::digest;
 use kiste_tests::{Tree, tool};
 
-use crate::exact::{data, seen};
-use crate::test_store::{everywhere, root};
+use crate::exact::{data_dir, data_in_container};
+use crate::test_store::{as_root_and_as_user, root};
 
-/// GNU tar wrote these formats until 2006. A program that takes such a file for one
-/// without holes loses data, so the file is refused.
+/// GNU tar wrote these formats until 2006. A program that does not know them takes the
+/// file for an ordinary one and unpacks wrong data, so the file is refused.
 #[test]
 fn a_sparse_file_of_an_older_format_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for version in ["0.0", "0.1"] {
             let entry = Entry::sparse_pax(version, "data/x", &[(9, b"x")], 20);
             store
-                .try_import(data().with(entry).end())
+                .try_import(data_dir().with(entry).end())
                 .exits(1)
                 .complains("entry \"data/x\": it is a sparse file in a format")
                 .complains("--sparse-version=1.0");
-            store.holds_nothing("a sparse file of an older format");
+            store.assert_empty("a sparse file of an older format");
         }
     });
 }
 
 #[test]
 fn sparse_files_have_their_holes_and_their_data() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         const SIZE: u64 = 64 << 20;
         let pieces: [(u64, &[u8]); 3] =
             [(0, b"begin"), (1 << 20, &[7; 5000]), (SIZE - 3, b"end")];
@@ -40,15 +40,16 @@ fn sparse_files_have_their_holes_and_their_data() {
         }
         let content = digest(&content);
         let hole: [(u64, &[u8]); 1] = [(SIZE, b"")];
-        let mut made = data()
+        let mut archive = data_dir()
             .with(Entry::sparse_gnu("data/gnu", &pieces, SIZE))
             .with(Entry::sparse_gnu("data/gnu-hole", &hole, SIZE));
-        made = made
+        archive = archive
             .with(Entry::sparse_pax("1.0", "data/pax", &pieces, SIZE))
             .with(Entry::sparse_pax("1.0", "data/pax-hole", &hole, SIZE));
-        let tree = seen(store, made.with(Entry::file("data/after", "after")));
+        let tree =
+            data_in_container(store, archive.with(Entry::file("data/after", "after")));
         let zeros = digest(&vec![0; SIZE as usize]);
-        let layer = store.in_store("layers").into_iter().find_map(|name| {
+        let layer = store.names_in("layers").into_iter().find_map(|name| {
             let path = store.path().join("layers").join(name).join("data");
             path.exists().then_some(path)
         });
@@ -73,8 +74,8 @@ fn sparse_files_have_their_holes_and_their_data() {
 }
 
 #[test]
-fn long_names_of_every_format_are_whole() {
-    everywhere(|store| {
+fn long_names_of_every_format_are_unpacked_whole() {
+    as_root_and_as_user(|store| {
         let long = |letter: &str| {
             format!("data/{0}/{0}{1}", letter.repeat(150), letter.repeat(100))
         };
@@ -82,9 +83,9 @@ fn long_names_of_every_format_are_whole() {
             header[345..345 + 104]
                 .copy_from_slice(&[b"data/".as_slice(), &[b'u'; 99]].concat());
         }
-        let tree = seen(
+        let tree = data_in_container(
             store,
-            data()
+            data_dir()
                 .with(Entry::file("", "gnu").gnu_long_name(long("g")))
                 .with(Entry::file("x", "pax").pax("path", long("p")))
                 .with(Entry::file("u".repeat(98), "ustar").edit(prefix))
@@ -119,31 +120,31 @@ fn a_path_of_almost_4096_bytes_is_created() {
     let part = "d".repeat(200);
     let names: Vec<&str> = std::iter::repeat_n(part.as_str(), 19).collect();
     let deep = names.join("/");
-    let tree = seen(
+    let tree = data_in_container(
         &store,
-        data().with(Entry::file("x", "deep").pax("path", format!("data/{deep}/x"))),
+        data_dir().with(Entry::file("x", "deep").pax("path", format!("data/{deep}/x"))),
     );
     assert_eq!(tree.at(format!("{deep}/x")).content, Some(digest(b"deep")));
     store.call(&["rmi", "small:1"]).exits(0);
     store.gc().exits(0);
-    store.holds_nothing("a deep path");
+    store.assert_empty("a deep path");
     // PATH_MAX is 4096 bytes.
     let deeper = format!("{deep}/{deep}/x");
     let tar = store.file(
         "deep.tar",
-        data().with(Entry::file("x", "deep").pax("path", deeper)).end(),
+        data_dir().with(Entry::file("x", "deep").pax("path", deeper)).end(),
     );
     store
         .call(&["import", tar.to_str().unwrap(), "deep"])
         .exits(1)
         .complains("dddd")
         .complains("File name too long");
-    store.holds_nothing("a deeper path");
+    store.assert_empty("a deeper path");
 }
 
 #[test]
 fn names_keep_all_their_characters() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let names = [
             "caf\u{e9}",
             "two words",
@@ -158,10 +159,13 @@ fn names_keep_all_their_characters() {
             "a:b,c",
             "\u{1b}[31m",
         ];
-        let archive = names.iter().fold(data(), |archive, name| {
+        let archive = names.iter().fold(data_dir(), |archive, name| {
             archive.with(Entry::file(format!("data/{name}"), name))
         });
-        let tree = seen(store, archive.with(Entry::file("data//a/./b//c", "tidy")));
+        let tree = data_in_container(
+            store,
+            archive.with(Entry::file("data//a/./b//c", "tidy")),
+        );
         for name in names {
             assert_eq!(
                 tree.at(name).content,
@@ -173,9 +177,9 @@ fn names_keep_all_their_characters() {
     });
 }
 
-/// GNU tar packs files in each of its formats. We unpack each archive as GNU tar does.
+/// GNU tar packs the same files in each of its formats.
 #[test]
-fn archives_of_gnu_tar_are_unpacked_as_gnu_tar_does() {
+fn kiste_and_gnu_tar_unpack_an_archive_alike() {
     if !tool("tar") {
         return;
     }

@@ -8,8 +8,8 @@ use kiste_tests::archive::{Archive, Entry, pax_record};
 use kiste_tests::image::{Layout, Packed};
 use kiste_tests::{Ran, Tree};
 
-use crate::test_store::{TestStore, everywhere, root};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{TestStore, as_root_and_as_user, root};
 
 /// Makes a directory beside the store, which must not change.
 pub fn canary(store: &TestStore) -> String {
@@ -29,7 +29,7 @@ pub fn canary(store: &TestStore) -> String {
 
 /// Returns the files of the test's directory outside of the store. They must not
 /// change.
-pub fn outside(store: &TestStore) -> Tree {
+pub fn files_outside(store: &TestStore) -> Tree {
     let ours = ["store", "rootfs"];
     let tree = Tree::of_what_is(store.dir(), |path| {
         !ours.iter().any(|name| path.starts_with(name))
@@ -40,9 +40,9 @@ pub fn outside(store: &TestStore) -> Tree {
 /// Imports an archive as a root file system, and loads it as a layer of an image. Both
 /// must fail with the name of the entry, and change nothing.
 #[track_caller]
-pub fn refused(store: &TestStore, archive: Archive, entry: &str) {
+pub fn assert_refused(store: &TestStore, archive: Archive, entry: &str) {
     canary(store);
-    let before = outside(store);
+    let before = files_outside(store);
     let (below, tar) = (Archive::new().with(Entry::dir("below")).end(), archive.end());
     let layout = Layout::of("small:1", &[below, tar.clone()], Packed::Gzip);
     let calls: [(&str, &dyn Fn() -> Ran); 2] = [
@@ -52,10 +52,10 @@ pub fn refused(store: &TestStore, archive: Archive, entry: &str) {
     for (sub, call) in calls {
         let ran = call();
         assert_eq!(ran.code, 1, "{sub}: {entry:?}: {ran:?}");
-        let told = format!("entry {entry:?}");
+        let named_entry = format!("entry {entry:?}");
         assert!(
-            ran.err.contains(&told),
-            "{sub}: stderr should have {told} in it, and is:\n{}",
+            ran.err.contains(&named_entry),
+            "{sub}: stderr should have {named_entry} in it, and is:\n{}",
             ran.err
         );
         assert!(
@@ -66,29 +66,31 @@ pub fn refused(store: &TestStore, archive: Archive, entry: &str) {
             ran.err
         );
         assert_eq!(ran.out, "", "{sub}");
-        outside(store).is(&before);
-        store.holds_nothing(&format!("{sub} of {entry:?}"));
+        files_outside(store).is(&before);
+        store.assert_empty(&format!("{sub} of {entry:?}"));
     }
 }
 
-/// kaniko and ko write such names; all programs take them so.
+/// kaniko and ko write such names. All programs unpack them below the directory of the
+/// layer.
 #[test]
-fn an_absolute_name_is_taken_below_the_top() {
-    everywhere(|store| {
-        refused(store, Archive::new().with(Entry::file("/../x", "x")), "/../x");
+fn an_absolute_name_is_unpacked_below_the_directory_of_the_layer() {
+    as_root_and_as_user(|store| {
+        assert_refused(store, Archive::new().with(Entry::file("/../x", "x")), "/../x");
         let canary = canary(store);
-        let before = outside(store);
+        let before = files_outside(store);
         let made = format!("{canary}/made");
         let archive = Archive::new()
             .with(Entry::dir("/"))
             .with(Entry::file(&made, "x"))
             .with(Entry::file("x", "x").pax("path", format!("/{canary}/file")))
             .with(Entry::hard_link("/data/link", &made));
-        let image = Layout::of("small:1", &[tiny(), archive.end()], Packed::Gzip);
+        let image =
+            Layout::of("small:1", &[minimal_layer(), archive.end()], Packed::Gzip);
         let ran = store.try_load(image.tar());
         ran.exits(0).complains("note: 4 names begin with /; they are taken below");
-        outside(store).is(&before);
-        let tree = store.seen("small:1", &canary);
+        files_outside(store).is(&before);
+        let tree = store.tree_in_container("small:1", &canary);
         assert!(tree.has("made") && tree.has("file") && tree.0.len() == 3, "{tree:#?}");
         store.run("small:1", &[], &["cat", "/data/link"]).prints("x");
     });
@@ -96,7 +98,7 @@ fn an_absolute_name_is_taken_below_the_top() {
 
 #[test]
 fn a_name_with_dot_dot_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let canary = canary(store);
         let up = format!("{}{canary}/made", "../".repeat(20).trim_end_matches('/'));
         for name in [
@@ -110,25 +112,33 @@ fn a_name_with_dot_dot_is_refused() {
             &up,
             "a/../../../outside/file",
         ] {
-            refused(
+            assert_refused(
                 store,
                 Archive::new().with(Entry::dir("a")).with(Entry::file(name, "x")),
                 name,
             );
         }
-        refused(store, Archive::new().with(Entry::dir("../made")), "../made");
-        refused(store, Archive::new().with(Entry::symlink("../made", "x")), "../made");
-        refused(
+        assert_refused(store, Archive::new().with(Entry::dir("../made")), "../made");
+        assert_refused(
+            store,
+            Archive::new().with(Entry::symlink("../made", "x")),
+            "../made",
+        );
+        assert_refused(
             store,
             Archive::new().with(Entry::file("", "").gnu_long_name("../made")),
             "../made",
         );
-        refused(
+        assert_refused(
             store,
             Archive::new().with(Entry::whiteout("../outside/file")),
             "../outside/.wh.file",
         );
-        refused(store, Archive::new().with(Entry::file("a/.wh...", "x")), "a/.wh...");
+        assert_refused(
+            store,
+            Archive::new().with(Entry::file("a/.wh...", "x")),
+            "a/.wh...",
+        );
     });
 }
 
@@ -136,7 +146,7 @@ fn a_name_with_dot_dot_is_refused() {
 /// link.
 #[test]
 fn an_entry_below_a_symbolic_link_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let canary = canary(store);
         let archive = |to| {
             Archive::new()
@@ -144,18 +154,26 @@ fn an_entry_below_a_symbolic_link_is_refused() {
                 .with(Entry::symlink("link", to))
         };
         for to in ["../../../outside", "../../../../outside", "/", "elsewhere", "."] {
-            refused(
+            assert_refused(
                 store,
                 archive(to).with(Entry::file("link/made", "x")),
                 "link/made",
             );
         }
         let archive = || archive(canary.as_str());
-        refused(store, archive().with(Entry::file("link/made", "x")), "link/made");
-        refused(store, archive().with(Entry::dir("link/made")), "link/made");
-        refused(store, archive().with(Entry::symlink("link/made", "x")), "link/made");
-        refused(store, archive().with(Entry::fifo("link/made")), "link/made");
-        refused(
+        assert_refused(
+            store,
+            archive().with(Entry::file("link/made", "x")),
+            "link/made",
+        );
+        assert_refused(store, archive().with(Entry::dir("link/made")), "link/made");
+        assert_refused(
+            store,
+            archive().with(Entry::symlink("link/made", "x")),
+            "link/made",
+        );
+        assert_refused(store, archive().with(Entry::fifo("link/made")), "link/made");
+        assert_refused(
             store,
             archive().with(Entry::file("link/deep/made", "x")),
             "link/deep/made",
@@ -163,24 +181,25 @@ fn an_entry_below_a_symbolic_link_is_refused() {
         let chained = archive()
             .with(Entry::symlink("second", "link"))
             .with(Entry::file("second/made", "x"));
-        refused(store, chained, "second/made");
+        assert_refused(store, chained, "second/made");
         let hard = archive()
             .with(Entry::hard_link("same", "link"))
             .with(Entry::file("same/made", "x"));
-        refused(store, hard, "same/made");
+        assert_refused(store, hard, "same/made");
     });
 }
 
-/// An old umoci writes such whiteouts: nothing is below a link that is new.
+/// Old versions of umoci write such whiteouts. They hide nothing, since the link itself
+/// is new in this layer.
 #[test]
 fn a_whiteout_below_a_symbolic_link_removes_nothing() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let canary = canary(store);
-        let before = outside(store);
+        let before = files_outside(store);
         for mark in [Entry::whiteout("link/file"), Entry::opaque("link")] {
             let link = Entry::symlink("link", &canary);
-            store.load_on_tiny(&[Archive::new().with(link).with(mark).end()]);
-            outside(store).is(&before);
+            store.load_on_minimal_layer(&[Archive::new().with(link).with(mark).end()]);
+            files_outside(store).is(&before);
             store.call(&["rmi", "small:1"]).exits(0);
         }
     });
@@ -188,9 +207,9 @@ fn a_whiteout_below_a_symbolic_link_removes_nothing() {
 
 #[test]
 fn a_file_that_replaces_a_symbolic_link_is_not_written_to_its_target() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let canary = canary(store);
-        let before = outside(store);
+        let before = files_outside(store);
         for to in [
             format!("{canary}/file"),
             "../../../outside/file".into(),
@@ -205,9 +224,9 @@ fn a_file_that_replaces_a_symbolic_link_is_not_written_to_its_target() {
                         .owner(3, 3)
                         .xattr("user.x", "y"),
                 );
-            store.load_on_tiny(&[archive.end()]);
-            outside(store).is(&before);
-            let tree = store.seen("small:1", "/data");
+            store.load_on_minimal_layer(&[archive.end()]);
+            files_outside(store).is(&before);
+            let tree = store.tree_in_container("small:1", "/data");
             assert_eq!((tree.at("link").kind, tree.at("link").mode), ("file", 0o666));
             store.call(&["rmi", "small:1"]).exits(0);
         }
@@ -218,9 +237,9 @@ fn a_file_that_replaces_a_symbolic_link_is_not_written_to_its_target() {
 /// directory's mode, owner, times and attributes are applied later.
 #[test]
 fn metadata_is_not_applied_through_a_symbolic_link() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let canary = canary(store);
-        let before = outside(store);
+        let before = files_outside(store);
         let link = Entry::symlink("data/d", &canary)
             .mode(0o777)
             .owner(7, 7)
@@ -238,11 +257,12 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
             )
             .with(link);
         let ran = store.try_load(
-            Layout::of("small:1", &[tiny(), archive.end()], Packed::Gzip).tar(),
+            Layout::of("small:1", &[minimal_layer(), archive.end()], Packed::Gzip)
+                .tar(),
         );
-        outside(store).is(&before);
+        files_outside(store).is(&before);
         if ran.code == 0 {
-            let tree = store.seen("small:1", "/data");
+            let tree = store.tree_in_container("small:1", "/data");
             let node = tree.at("d");
             assert_eq!(
                 (node.kind, node.owner, node.mtime),
@@ -250,16 +270,16 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
             );
         } else {
             ran.exits(1).complains("data/d");
-            store.holds_nothing("a directory that becomes a link");
+            store.assert_empty("a directory that becomes a link");
         }
         // Here a directory replaces the link.
         let archive = Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::symlink("data/d", &canary))
             .with(Entry::dir("data/d").mode(0o777).owner(9, 9));
-        store.load_on_tiny(&[archive.end()]);
-        outside(store).is(&before);
-        let tree = store.seen("small:1", "/data");
+        store.load_on_minimal_layer(&[archive.end()]);
+        files_outside(store).is(&before);
+        let tree = store.tree_in_container("small:1", "/data");
         assert_eq!(
             (tree.at("d").kind, tree.at("d").mode, tree.at("d").owner),
             ("dir", 0o777, (9, 9))
@@ -268,8 +288,8 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
 }
 
 #[test]
-fn a_hard_link_to_a_file_outside_is_refused() {
-    everywhere(|store| {
+fn a_hard_link_to_a_file_outside_of_the_layer_is_refused() {
+    as_root_and_as_user(|store| {
         let canary = canary(store);
         let absolute = format!("{canary}/file");
         for to in [
@@ -283,20 +303,24 @@ fn a_hard_link_to_a_file_outside_is_refused() {
         ] {
             let archive =
                 Archive::new().with(Entry::dir("a")).with(Entry::hard_link("mine", to));
-            refused(store, archive, "mine");
+            assert_refused(store, archive, "mine");
         }
         for to in [canary.as_str(), "../../../outside"] {
             let archive = Archive::new()
                 .with(Entry::symlink("link", to))
                 .with(Entry::hard_link("mine", "link/file"));
-            refused(store, archive, "mine");
+            assert_refused(store, archive, "mine");
         }
-        refused(
+        assert_refused(
             store,
             Archive::new().with(Entry::dir("d")).with(Entry::hard_link("mine", "d")),
             "mine",
         );
-        refused(store, Archive::new().with(Entry::hard_link("mine", "mine")), "mine");
+        assert_refused(
+            store,
+            Archive::new().with(Entry::hard_link("mine", "mine")),
+            "mine",
+        );
     });
 }
 
@@ -304,29 +328,30 @@ fn a_hard_link_to_a_file_outside_is_refused() {
 /// link.
 #[test]
 fn a_hard_link_to_a_symbolic_link_is_not_followed() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let canary = canary(store);
-        let before = outside(store);
+        let before = files_outside(store);
         let archive = Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::symlink("data/a", format!("{canary}/file")))
             .with(Entry::hard_link("data/b", "data/a").mode(0o4777).owner(0, 0))
             .with(Entry::file("data/b", "written"));
-        store.load_on_tiny(&[archive.end()]);
-        outside(store).is(&before);
-        assert_eq!(store.seen("small:1", "/data").at("b").kind, "file");
+        store.load_on_minimal_layer(&[archive.end()]);
+        files_outside(store).is(&before);
+        assert_eq!(store.tree_in_container("small:1", "/data").at("b").kind, "file");
     });
 }
 
 #[test]
-fn a_name_that_is_not_utf_8_is_never_turned_into_another() {
-    everywhere(|store| {
+fn a_name_that_is_not_utf_8_keeps_its_bytes() {
+    as_root_and_as_user(|store| {
         let name: &[u8] = b"data/caf\xe9";
         let archive =
             Archive::new().with(Entry::dir("data")).with(Entry::file(name, "x"));
-        let layout = Layout::of("small:1", &[tiny(), archive.end()], Packed::Gzip);
+        let layout =
+            Layout::of("small:1", &[minimal_layer(), archive.end()], Packed::Gzip);
         store.try_load(layout.tar()).exits(0);
-        let tree = store.seen("small:1", "/data");
+        let tree = store.tree_in_container("small:1", "/data");
         assert!(
             tree.has(kiste_tests::tree::path(&name[5..])) && tree.0.len() == 2,
             "{tree:#?}"
@@ -340,11 +365,10 @@ fn a_name_that_is_not_utf_8_is_never_turned_into_another() {
     });
 }
 
-/// Error messages have names from the archive in them. Escape sequences in these names
-/// must not reach the terminal.
+/// Error messages contain names from the archive.
 #[test]
-fn a_name_cannot_write_to_the_terminal() {
-    everywhere(|store| {
+fn escape_sequences_in_a_name_do_not_reach_the_terminal() {
+    as_root_and_as_user(|store| {
         let name = "../\u{1b}[2J\u{7}";
         let ran = store.try_import(Archive::new().with(Entry::file(name, "x")).end());
         ran.exits(1);
@@ -357,22 +381,27 @@ fn a_name_cannot_write_to_the_terminal() {
     });
 }
 
-/// A link as the top of an archive would replace the layer's directory in the store.
+/// A link that an archive has as its top directory would replace the layer's directory
+/// in the store.
 #[test]
-fn the_top_of_an_archive_must_be_a_directory() {
+fn the_top_entry_of_an_archive_must_be_a_directory() {
     let Some(store) = root() else { return };
     let canary = canary(&store);
     for name in [".", "./", "./."] {
-        refused(&store, Archive::new().with(Entry::symlink(name, &canary)), name);
-        refused(&store, Archive::new().with(Entry::file(name, "x")), name);
-        refused(&store, Archive::new().with(Entry::fifo(name)), name);
+        assert_refused(
+            &store,
+            Archive::new().with(Entry::symlink(name, &canary)),
+            name,
+        );
+        assert_refused(&store, Archive::new().with(Entry::file(name, "x")), name);
+        assert_refused(&store, Archive::new().with(Entry::fifo(name)), name);
     }
 }
 
 #[test]
-fn a_global_header_cannot_lead_outside() {
-    everywhere(|store| {
-        let before = outside(store);
+fn a_path_in_a_global_header_cannot_lead_out_of_the_layer() {
+    as_root_and_as_user(|store| {
+        let before = files_outside(store);
         let record = pax_record("path", b"../outside/made");
         let global = Entry::of_kind(b'g', "pax_global_header").body(record);
         let archive = Archive::new()
@@ -380,10 +409,11 @@ fn a_global_header_cannot_lead_outside() {
             .with(global)
             .with(Entry::file("data/x", "x"));
         let ran = store.try_load(
-            Layout::of("small:1", &[tiny(), archive.end()], Packed::Gzip).tar(),
+            Layout::of("small:1", &[minimal_layer(), archive.end()], Packed::Gzip)
+                .tar(),
         );
         assert!([0, 1].contains(&ran.code), "{ran:?}");
-        outside(store).is(&before);
+        files_outside(store).is(&before);
         // git archive writes a global header with a comment.
         let global = Entry::of_kind(b'g', "pax_global_header")
             .body(pax_record("comment", b"abc"));
@@ -391,7 +421,7 @@ fn a_global_header_cannot_lead_outside() {
             .with(global)
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", "x"));
-        store.load_on_tiny(&[archive.end()]);
-        assert!(store.seen("small:1", "/data").has("x"));
+        store.load_on_minimal_layer(&[archive.end()]);
+        assert!(store.tree_in_container("small:1", "/data").has("x"));
     });
 }

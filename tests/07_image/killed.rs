@@ -9,8 +9,8 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 use kiste_tests::{Tree, eventually};
 
+use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, root};
-use crate::tiny::tiny;
 
 /// Returns a random number from 0 to 255.
 fn random() -> u32 {
@@ -19,14 +19,14 @@ fn random() -> u32 {
     byte[0].into()
 }
 
-/// Starts a subcommand, and kills it after a random part of `whole`, the duration of
-/// the subcommand. The kill may come before its first system call or after its last.
-fn run_and_kill(store: &TestStore, arguments: &[&str], whole: Duration) {
-    kill_within(store.command(arguments).spawn().unwrap(), whole);
+/// Starts a subcommand, and kills it after a random part of `full_duration`, the time
+/// that it needs. The kill may come before its first system call or after its last.
+fn run_and_kill(store: &TestStore, arguments: &[&str], full_duration: Duration) {
+    kill_at_a_random_moment(store.command(arguments).spawn().unwrap(), full_duration);
 }
 
-fn kill_within(mut child: Child, whole: Duration) {
-    std::thread::sleep(whole * random() / 230);
+fn kill_at_a_random_moment(mut child: Child, full_duration: Duration) {
+    std::thread::sleep(full_duration * random() / 230);
     let _ = child.kill();
     child.wait().unwrap();
 }
@@ -43,7 +43,7 @@ fn layout(name: &str, letter: &str) -> Vec<u8> {
         archive.with(Entry::file(format!("many/{number}"), letter))
     });
     let large = Archive::new().with(Entry::file("large", letter.repeat(1 << 20))).end();
-    Layout::of(name, &[tiny(), many.end(), large], Packed::Gzip).tar()
+    Layout::of(name, &[minimal_layer(), many.end(), large], Packed::Gzip).tar()
 }
 
 /// Asserts that an image runs, and that all its layers have one of these letters.
@@ -66,27 +66,30 @@ fn a_killed_load_leaves_the_whole_image_or_nothing() {
     let Some(store) = root() else { return };
     let file = store.file("a.tar", layout("small:1", "a"));
     let load = ["load", "-i", file.to_str().unwrap()];
-    let whole = duration(|| {
+    let full_duration = duration(|| {
         store.call(&load).exits(0);
     });
     assert_whole(&store, "small:1", &["a"]);
     store.call(&["rmi", "small:1"]).exits(0);
-    let (mut old, mut new) = (0, 0);
+    let (mut without_image, mut with_image) = (0, 0);
     for _ in 0..25 {
-        run_and_kill(&store, &load, whole);
+        run_and_kill(&store, &load, full_duration);
         match store.names().as_slice() {
-            [] => old += 1,
+            [] => without_image += 1,
             [name] if name == "small:1" => {
-                new += 1;
+                with_image += 1;
                 assert_whole(&store, "small:1", &["a"]);
                 store.call(&["rmi", "small:1"]).exits(0);
             }
             other => panic!("{other:?}"),
         }
         store.gc().exits(0);
-        store.holds_nothing("gc");
+        store.assert_empty("gc");
     }
-    assert!(old > 0, "{old} killed before the end, {new} after it");
+    assert!(
+        without_image > 0,
+        "{without_image} killed before the end, {with_image} after it"
+    );
     store.call(&load).prints("Loaded small:1");
     assert_whole(&store, "small:1", &["a"]);
 }
@@ -98,14 +101,14 @@ fn a_killed_load_leaves_a_name_with_the_old_image_or_the_new_one() {
         store.file("a.tar", layout("small:1", "a")),
         store.file("b.tar", layout("small:1", "b")),
     ];
-    let whole = duration(|| {
+    let full_duration = duration(|| {
         store.call(&["load", "-i", files[0].to_str().unwrap()]).exits(0);
     });
     for round in 0..12 {
         run_and_kill(
             &store,
             &["load", "-i", files[(round + 1) % 2].to_str().unwrap()],
-            whole,
+            full_duration,
         );
         assert!(store.names().contains(&"small:1".to_owned()), "{:?}", store.names());
         assert_whole(&store, "small:1", &["a", "b"]);
@@ -116,7 +119,7 @@ fn a_killed_load_leaves_a_name_with_the_old_image_or_the_new_one() {
             }
             store.gc().exits(0);
             assert_eq!(
-                (store.in_store("layers").len(), store.in_store("tmp")),
+                (store.names_in("layers").len(), store.names_in("tmp")),
                 (3, vec![])
             );
             assert_whole(&store, "small:1", &["a", "b"]);
@@ -135,10 +138,10 @@ fn a_killed_rmi_or_gc_damages_nothing() {
     for file in &files {
         store.call(&["load", "-i", file.to_str().unwrap()]).exits(0);
     }
-    let whole = duration(|| {
+    let full_duration = duration(|| {
         store.call(&["rmi", "b:1"]).exits(0);
     });
-    let whole = whole.max(duration(|| {
+    let full_duration = full_duration.max(duration(|| {
         store.gc().exits(0);
     }));
     for round in 0..12 {
@@ -148,13 +151,13 @@ fn a_killed_rmi_or_gc_damages_nothing() {
         assert_whole(&store, "b:1", &["b"]);
         let run_dirs = store.bench().run_dirs();
         match round % 2 {
-            0 => run_and_kill(&store, &["rmi", "b:1"], whole),
+            0 => run_and_kill(&store, &["rmi", "b:1"], full_duration),
             _ => {
                 store.call(&["rmi", "b:1"]).exits(0);
                 run_and_kill(
                     &store,
                     &["gc", "--run-dir", run_dirs.to_str().unwrap()],
-                    whole,
+                    full_duration,
                 );
             }
         }
@@ -164,7 +167,7 @@ fn a_killed_rmi_or_gc_damages_nothing() {
         store.call(&["rmi", &name]).exits(0);
     }
     store.gc().exits(0);
-    store.holds_nothing("gc");
+    store.assert_empty("gc");
 }
 
 #[test]
@@ -178,10 +181,10 @@ fn a_killed_commit_leaves_the_whole_image_or_nothing() {
         let mut command = Command::new(store.bench().exe());
         command.args(&arguments).stderr(Stdio::null()).spawn().unwrap()
     };
-    let whole = duration(|| assert!(run(&store).wait().unwrap().success()));
+    let full_duration = duration(|| assert!(run(&store).wait().unwrap().success()));
     store.call(&["rmi", "b:1"]).exits(0);
     for _ in 0..12 {
-        kill_within(run(&store), whole);
+        kill_at_a_random_moment(run(&store), full_duration);
         if store.names().contains(&"b:1".to_owned()) {
             store
                 .sh("b:1", &[], "ls / | grep -c '^l[1-9]'; wc -c < /l9")
@@ -193,19 +196,19 @@ fn a_killed_commit_leaves_the_whole_image_or_nothing() {
         // alone.
         let is_removed = || {
             store.gc().exits(0);
-            store.in_store("containers").is_empty().then_some(())
+            store.names_in("containers").is_empty().then_some(())
         };
         eventually(is_removed).expect("gc removes the container");
-        assert_eq!(store.in_store("layers").len(), 3);
+        assert_eq!(store.names_in("layers").len(), 3);
         assert_whole(&store, "a:1", &["a"]);
     }
 }
 
-/// Killed processes leave such files in `tmp`, and so does a crash of the machine.
+/// Killed processes and crashes of the machine leave such files in `tmp`.
 #[test]
 fn unfinished_files_in_tmp_are_removed_and_never_used() {
     let Some(store) = root() else { return };
-    store.load_on_tiny(&[]);
+    store.load_on_minimal_layer(&[]);
     let tmp = store.path().join("tmp");
     std::fs::create_dir_all(tmp.join("layer-x/etc")).unwrap();
     std::fs::write(tmp.join("layer-x/etc/passwd"), "").unwrap();
@@ -214,7 +217,7 @@ fn unfinished_files_in_tmp_are_removed_and_never_used() {
     let before = Tree::of(std::path::Path::new("/etc/apt"));
     store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
     store.gc().exits(0);
-    assert_eq!(store.in_store("tmp"), [""; 0]);
+    assert_eq!(store.names_in("tmp"), [""; 0]);
     Tree::of(std::path::Path::new("/etc/apt")).is(&before);
     store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
 }

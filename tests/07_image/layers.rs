@@ -1,4 +1,5 @@
-//! Many layers, shared layers, and paths with characters that overlayfs's options use.
+//! Many layers, shared layers, and store paths with characters that have a meaning in
+//! overlayfs's mount options.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,8 +8,8 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 use serde_json::json;
 
-use crate::test_store::{everywhere, root};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{as_root_and_as_user, root};
 
 fn layer(number: usize) -> Vec<u8> {
     let own = Entry::file(format!("layers/{number}"), number.to_string());
@@ -21,10 +22,10 @@ fn layer(number: usize) -> Vec<u8> {
 
 #[test]
 fn a_hundred_and_twenty_eight_layers_make_one_root_file_system() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let layers: Vec<_> = (1..128).map(layer).collect();
-        store.load_on_tiny(&layers);
-        assert_eq!(store.in_store("layers").len(), 128);
+        store.load_on_minimal_layer(&layers);
+        assert_eq!(store.names_in("layers").len(), 128);
         store.sh(
             "small:1",
             &[],
@@ -37,50 +38,60 @@ fn a_hundred_and_twenty_eight_layers_make_one_root_file_system() {
 
 #[test]
 fn a_layer_that_two_images_share_is_stored_once() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let mut layout = Layout::new();
-        layout.image("a:1", &[tiny(), layer(1), layer(2)], Packed::Gzip, &json!({}));
-        layout.image("b:1", &[tiny(), layer(1), layer(3)], Packed::Gzip, &json!({}));
+        layout.image(
+            "a:1",
+            &[minimal_layer(), layer(1), layer(2)],
+            Packed::Gzip,
+            &json!({}),
+        );
+        layout.image(
+            "b:1",
+            &[minimal_layer(), layer(1), layer(3)],
+            Packed::Gzip,
+            &json!({}),
+        );
         store.load(layout.tar());
         // A layer with another compression is still the same layer.
-        store.load(Layout::of("c:1", &[tiny(), layer(1)], Packed::Zstd).tar());
-        assert_eq!(store.in_store("layers").len(), 4);
+        store.load(Layout::of("c:1", &[minimal_layer(), layer(1)], Packed::Zstd).tar());
+        assert_eq!(store.names_in("layers").len(), 4);
         for (name, top) in [("a:1", "2"), ("b:1", "3"), ("c:1", "1")] {
             store.run(name, &[], &["cat", "/top"]).prints(top);
         }
         store.call(&["rmi", "a:1"]).exits(0);
         store.gc().exits(0);
         assert_eq!(
-            store.in_store("layers").len(),
+            store.names_in("layers").len(),
             3,
             "only the layer that no other image has is gone"
         );
         store.run("b:1", &[], &["cat", "/top"]).prints("3");
         store.call(&["rmi", "b:1", "c:1"]).exits(0);
         store.gc().exits(0);
-        store.holds_nothing("rmi of all");
+        store.assert_empty("rmi of all");
     });
 }
 
 #[test]
 fn a_stored_layer_is_not_unpacked_again() {
     let Some(store) = root() else { return };
-    store.load_on_tiny(&[]);
-    let path = store.layer(&[tiny()]);
+    store.load_on_minimal_layer(&[]);
+    let path = store.layer(&[minimal_layer()]);
     let inode = || fs::metadata(&path).unwrap().ino();
     let before = inode();
-    store.load(Layout::of("other:1", &[tiny(), layer(1)], Packed::Zstd).tar());
+    store.load(Layout::of("other:1", &[minimal_layer(), layer(1)], Packed::Zstd).tar());
     assert_eq!(inode(), before);
-    assert_eq!(store.in_store("tmp"), [""; 0]);
+    assert_eq!(store.names_in("tmp"), [""; 0]);
 }
 
 /// Builders make images that have the same empty layer several times. Overlayfs refuses
 /// to take the same lower directory twice.
 #[test]
 fn an_image_can_have_the_same_layer_twice() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let empty = Archive::new().end();
-        store.load_on_tiny(&[
+        store.load_on_minimal_layer(&[
             layer(1),
             empty.clone(),
             layer(2),
@@ -94,11 +105,12 @@ fn an_image_can_have_the_same_layer_twice() {
 
 #[test]
 fn a_store_can_be_at_any_path() {
-    everywhere(|store| {
-        store.open();
+    as_root_and_as_user(|store| {
+        store.let_others_enter();
         let file = store.file(
             "layout.tar",
-            Layout::of("small:1", &[tiny(), layer(1), layer(2)], Packed::Gzip).tar(),
+            Layout::of("small:1", &[minimal_layer(), layer(1), layer(2)], Packed::Gzip)
+                .tar(),
         );
         for name in [
             "a:b",
@@ -112,24 +124,24 @@ fn a_store_can_be_at_any_path() {
             "%",
             "a=b:c",
         ] {
-            let place = store.dir().join(name);
-            fs::create_dir(&place).unwrap();
-            store.give(&place);
-            let store_path = place.join("store");
+            let parent = store.dir().join(name);
+            fs::create_dir(&parent).unwrap();
+            store.give(&parent);
+            let store_path = parent.join("store");
             let store_path = store_path.to_str().unwrap();
             store
-                .exactly(&["load", "--store", store_path, file.to_str().unwrap()])
+                .call_exactly(&["load", "--store", store_path, file.to_str().unwrap()])
                 .prints("Loaded small:1");
             let script = "cat /top; echo x > /top; ls /layers | wc -l";
             let ran =
                 store.run("small:1", &["--store", store_path], &["sh", "-c", script]);
             ran.prints("22");
-            let ran = store.exactly(&["images", "--store", store_path]);
+            let ran = store.call_exactly(&["images", "--store", store_path]);
             assert!(ran.exits(0).out.contains("small"), "{ran:?}");
         }
         // The path may also be relative.
         store
-            .exactly(&["load", "--store", "relative", file.to_str().unwrap()])
+            .call_exactly(&["load", "--store", "relative", file.to_str().unwrap()])
             .exits(0);
         store.run("small:1", &["--store", "./relative"], &["cat", "/top"]).prints("2");
     });

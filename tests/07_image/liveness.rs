@@ -8,8 +8,8 @@ use std::process::{Child, Command};
 use kiste_tests::{Running, host};
 use serde_json::{Value, json};
 
-use crate::test_store::{TestStore, everywhere, root, with_ranges};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{TestStore, as_root_and_as_user, root, with_ranges};
 
 /// A container in the store, and the run directory that it has or had.
 struct Container {
@@ -23,7 +23,7 @@ impl Container {
         let script = format!("touch /made; echo made; exec {program}");
         let mut running = store.start(image, &[], &["sh", "-c", &script]);
         running.wait_for("made");
-        let ids = store.in_store("containers");
+        let ids = store.names_in("containers");
         let [id] = &ids[..] else { panic!("{ids:?}") };
         let run_dir = store.bench().run_dirs().join(id);
         (running, Container { id: id.clone(), run_dir })
@@ -47,12 +47,12 @@ impl Container {
         store.give(&path);
     }
 
-    fn note(&self, store: &TestStore) -> PathBuf {
+    fn note_path(&self, store: &TestStore) -> PathBuf {
         store.path().join("containers").join(&self.id).join("container.json")
     }
 
     fn change_note(&self, store: &TestStore, change: impl FnOnce(&mut Value)) {
-        let path = self.note(store);
+        let path = self.note_path(store);
         let mut note = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         change(&mut note);
         fs::write(&path, note.to_string()).unwrap();
@@ -60,14 +60,14 @@ impl Container {
 
     #[track_caller]
     fn assert_kept(&self, store: &TestStore) {
-        assert_eq!(store.in_store("containers"), [self.id.as_str()]);
-        assert_eq!(store.in_store("layers").len(), 1);
+        assert_eq!(store.names_in("containers"), [self.id.as_str()]);
+        assert_eq!(store.names_in("layers").len(), 1);
         let upper = store.path().join("containers").join(&self.id).join("upper");
         assert!(upper.join("made").exists());
     }
 }
 
-/// A process in the place of a container's first process. Dropping it kills the
+/// A process that stands in for a container's first process. Dropping it kills the
 /// process.
 struct StandIn(Child);
 
@@ -89,9 +89,9 @@ impl Drop for StandIn {
 }
 
 #[test]
-fn a_container_that_its_state_says_is_alive_keeps_its_files_and_layers() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+fn a_container_whose_state_file_names_a_living_process_keeps_its_files_and_layers() {
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let orphan = Container::orphan(store, "small:1");
         let process = StandIn::start();
         let (pid, start_time) = (process.0.id(), process.start_time());
@@ -103,17 +103,17 @@ fn a_container_that_its_state_says_is_alive_keeps_its_files_and_layers() {
         orphan.assert_kept(store);
         let ran = store.call(&["diff", &orphan.id]);
         assert!(ran.exits(0).out.contains("A /made\n"), "{ran:?}");
-        // The start time shows that another process has the pid now.
+        // With another start time, the pid belongs to another process by now.
         orphan.set_state(store, pid, start_time + 1);
         store.gc().exits(0);
-        store.holds_nothing("gc of a container that is gone");
+        store.assert_empty("gc of a container that is gone");
     });
 }
 
 #[test]
-fn a_run_does_not_remove_a_container_that_its_state_says_is_alive() {
+fn a_run_does_not_remove_a_container_whose_state_file_names_a_living_process() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let orphan = Container::orphan(&store, "small:1");
     let process = StandIn::start();
     orphan.set_state(&store, process.0.id(), process.start_time());
@@ -121,14 +121,14 @@ fn a_run_does_not_remove_a_container_that_its_state_says_is_alive() {
     orphan.assert_kept(&store);
     drop(process);
     store.run("small:1", &[], &["true"]).exits(0);
-    assert_eq!(store.in_store("containers"), [""; 0]);
+    assert_eq!(store.names_in("containers"), [""; 0]);
 }
 
 /// A logout removes $XDG_RUNTIME_DIR, and another mount namespace may hide it.
 #[test]
 fn a_container_keeps_its_files_when_its_run_directory_is_lost_while_it_runs() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let (running, container) = Container::start(store, "small:1", "cat");
         // In the same directory, which would be removed if it were empty.
         let aside = container.run_dir.with_extension("aside");
@@ -145,28 +145,28 @@ fn a_container_keeps_its_files_when_its_run_directory_is_lost_while_it_runs() {
 /// After a reboot, /run is empty.
 #[test]
 fn a_container_without_a_run_directory_is_removed() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let orphan = Container::orphan(store, "small:1");
         let aside = store.dir().join("aside");
         fs::rename(&orphan.run_dir, &aside).unwrap();
         store.call(&["rmi", "small:1"]).exits(0);
-        store.holds_nothing("rmi after a reboot");
+        store.assert_empty("rmi after a reboot");
         fs::rename(&aside, &orphan.run_dir).unwrap();
         store.gc().exits(0); // removes its cgroup
     });
 }
 
 #[test]
-fn a_living_container_is_kept_whichever_run_dir_option_gc_is_given() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+fn gc_with_another_run_dir_option_keeps_a_living_container() {
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let running = store.start("small:1", &[], &["sleep", "1000"]);
         store.call(&["rmi", "small:1"]).exits(0);
         let other = store.dir().join("other-run-dir");
         store.call(&["gc", "--run-dir", other.to_str().unwrap()]).exits(0);
-        assert_eq!(store.in_store("containers").len(), 1);
-        assert_eq!(store.in_store("layers").len(), 1);
+        assert_eq!(store.names_in("containers").len(), 1);
+        assert_eq!(store.names_in("layers").len(), 1);
         drop(running);
         store.gc().exits(0);
     });
@@ -174,8 +174,8 @@ fn a_living_container_is_kept_whichever_run_dir_option_gc_is_given() {
 
 #[test]
 fn a_container_whose_run_directory_cannot_be_examined_is_kept_with_a_warning() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let orphan = Container::orphan(store, "small:1");
         let aside = store.dir().join("aside");
         fs::rename(&orphan.run_dir, &aside).unwrap();
@@ -186,14 +186,14 @@ fn a_container_whose_run_directory_cannot_be_examined_is_kept_with_a_warning() {
         fs::remove_file(&orphan.run_dir).unwrap();
         fs::rename(&aside, &orphan.run_dir).unwrap();
         store.gc().exits(0);
-        store.holds_nothing("gc");
+        store.assert_empty("gc");
     });
 }
 
 #[test]
 fn a_users_container_is_kept_if_only_root_can_enter_its_run_directory() {
     let Some(store) = with_ranges() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let orphan = Container::orphan(&store, "small:1");
     let run_dirs = store.bench().run_dirs();
     std::os::unix::fs::chown(&run_dirs, Some(0), Some(0)).unwrap();
@@ -202,13 +202,13 @@ fn a_users_container_is_kept_if_only_root_can_enter_its_run_directory() {
     orphan.assert_kept(&store);
     store.give(&run_dirs);
     store.gc().exits(0);
-    store.holds_nothing("gc");
+    store.assert_empty("gc");
 }
 
 #[test]
 fn a_container_with_a_note_of_an_older_version_is_kept_with_a_hint() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let orphan = Container::orphan(store, "small:1");
         let remove =
             |note: &mut Value| drop(note.as_object_mut().unwrap().remove("run_dir"));
@@ -221,15 +221,16 @@ fn a_container_with_a_note_of_an_older_version_is_kept_with_a_hint() {
         let gone = store.dir().join("gone").display().to_string();
         orphan.change_note(store, |note| note["run_dir"] = json!(gone));
         store.call(&["rmi", "small:1"]).exits(0);
-        store.holds_nothing("rmi");
+        store.assert_empty("rmi");
     });
 }
 
-/// The note says which layers the container uses. Without it, all layers stay.
+/// The note (`container.json`) says which layers the container uses. If it cannot be
+/// read, all layers stay.
 #[test]
 fn a_note_that_cannot_be_read_stops_the_removal_of_layers() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let orphan = Container::orphan(&store, "small:1");
     orphan.change_note(&store, |note| *note = json!("damaged"));
     let ran = store.call(&["rmi", "small:1"]);
@@ -237,7 +238,7 @@ fn a_note_that_cannot_be_read_stops_the_removal_of_layers() {
     orphan.assert_kept(&store);
     fs::remove_dir_all(store.path().join("containers").join(&orphan.id)).unwrap();
     store.gc().exits(0);
-    store.holds_nothing("gc");
+    store.assert_empty("gc");
 }
 
 /// The runtime completes a note before its directory gets its name. Afterwards only a
@@ -245,10 +246,10 @@ fn a_note_that_cannot_be_read_stops_the_removal_of_layers() {
 #[test]
 fn a_container_with_an_empty_note_is_removed() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let orphan = Container::orphan(&store, "small:1");
-    fs::write(orphan.note(&store), "").unwrap();
+    fs::write(orphan.note_path(&store), "").unwrap();
     store.call(&["rmi", "small:1"]).exits(0);
-    assert_eq!(store.in_store("containers"), [""; 0]);
+    assert_eq!(store.names_in("containers"), [""; 0]);
     store.gc().exits(0);
 }

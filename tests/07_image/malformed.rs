@@ -2,15 +2,15 @@
 
 use kiste_tests::archive::{Archive, Entry};
 
-use crate::hostile::{canary, refused};
-use crate::test_store::everywhere;
-use crate::tiny::tiny;
+use crate::hostile::{assert_refused, canary};
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::as_root_and_as_user;
 
 /// TARmageddon (CVE-2025-62518) and tar 2026-33055: a program that believes the smaller
 /// size reads the data of the file as more entries.
 #[test]
 fn the_size_in_a_pax_header_overrides_the_size_in_the_tar_header() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let hidden = Archive::new().with(Entry::file("data/smuggled", "x")).cut();
         // GNU tar also reads the hidden entry as the content of the file.
         let outer = Entry::file("data/outer", &hidden)
@@ -21,8 +21,8 @@ fn the_size_in_a_pax_header_overrides_the_size_in_the_tar_header() {
             .with(outer)
             .with(Entry::file("data/last", "x"))
             .end();
-        store.load_on_tiny(&[archive]);
-        let tree = store.seen("small:1", "/data");
+        store.load_on_minimal_layer(&[archive]);
+        let tree = store.tree_in_container("small:1", "/data");
         assert!(
             tree.has("outer") && tree.has("last") && !tree.has("smuggled"),
             "{tree:#?}"
@@ -33,7 +33,7 @@ fn the_size_in_a_pax_header_overrides_the_size_in_the_tar_header() {
 
 #[test]
 fn a_malformed_pax_header_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let texts: [&[u8]; 11] = [
             b"nonsense",
             b"11 path=x\n",
@@ -48,7 +48,7 @@ fn a_malformed_pax_header_is_refused() {
             b"10 pathxyz\n",
         ];
         for text in texts {
-            refused(
+            assert_refused(
                 store,
                 Archive::new().with(Entry::file("innocent", "x").pax_text(text)),
                 "PaxHeaders/x",
@@ -61,18 +61,18 @@ fn a_malformed_pax_header_is_refused() {
             ("gid", "4294967295"),
             ("uid", "root"),
         ] {
-            refused(
+            assert_refused(
                 store,
                 Archive::new().with(Entry::file("innocent", "x").pax(key, value)),
                 "innocent",
             );
         }
-        refused(
+        assert_refused(
             store,
             Archive::new().with(Entry::file("innocent", "x").pax("path", "a\0b")),
             "a\0b",
         );
-        refused(
+        assert_refused(
             store,
             Archive::new()
                 .with(Entry::file("innocent", "x").pax_text("9 path=x\n9 size=y\n")),
@@ -83,7 +83,7 @@ fn a_malformed_pax_header_is_refused() {
 
 #[test]
 fn a_claim_of_a_huge_size_is_refused_before_anything_is_read() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for size in [1 << 33, u64::MAX >> 1] {
             for kind in [b'L', b'K', b'x', b'g'] {
                 let claim = Entry::of_kind(kind, "././@LongLink").claims(size);
@@ -92,9 +92,9 @@ fn a_claim_of_a_huge_size_is_refused_before_anything_is_read() {
                 canary(store);
                 let ran = store.try_import(archive.end());
                 ran.exits(1).complains("@LongLink");
-                store.holds_nothing("a huge header");
+                store.assert_empty("a huge header");
             }
-            refused(
+            assert_refused(
                 store,
                 Archive::new().with(Entry::file("huge", "x").claims(size)),
                 "huge",
@@ -106,13 +106,13 @@ fn a_claim_of_a_huge_size_is_refused_before_anything_is_read() {
         let ran = store.try_import(archive);
         ran.exits(1);
         assert!(ran.err.len() < 10_000, "stderr has {} bytes", ran.err.len());
-        store.holds_nothing("a long name");
+        store.assert_empty("a long name");
     });
 }
 
 #[test]
 fn a_name_of_more_than_255_bytes_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let name = "n".repeat(256);
         let tar = Archive::new().with(Entry::file("x", "x").pax("path", &name)).end();
         store
@@ -120,13 +120,13 @@ fn a_name_of_more_than_255_bytes_is_refused() {
             .exits(1)
             .complains("nnnn")
             .complains("File name too long");
-        store.holds_nothing("a long name");
+        store.assert_empty("a long name");
     });
 }
 
 #[test]
 fn malformed_sparse_maps_are_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let data: &[u8] = &[1; 100];
         for (pieces, size) in [
             (&[(0, data), (50, data)][..], 1000),
@@ -136,7 +136,7 @@ fn malformed_sparse_maps_are_refused() {
             (&[(0, data)], 1 << 63),
         ] {
             for version in ["0.0", "0.1", "1.0"] {
-                refused(
+                assert_refused(
                     store,
                     Archive::new()
                         .with(Entry::sparse_pax(version, "liar", pieces, size)),
@@ -144,25 +144,24 @@ fn malformed_sparse_maps_are_refused() {
                 );
             }
             if size < 1 << 33 && pieces[0].0 < 1 << 33 {
-                refused(
+                assert_refused(
                     store,
                     Archive::new().with(Entry::sparse_gnu("liar", pieces, size)),
                     "liar",
                 );
             }
         }
-        let many = Entry::file("x", "999999999999\n")
+        let map = Entry::file("x", "999999999999\n")
             .pax("GNU.sparse.major", "1")
             .pax("GNU.sparse.minor", "0");
-        let many =
-            many.pax("GNU.sparse.name", "liar").pax("GNU.sparse.realsize", "1000");
-        refused(store, Archive::new().with(many), "liar");
+        let map = map.pax("GNU.sparse.name", "liar").pax("GNU.sparse.realsize", "1000");
+        assert_refused(store, Archive::new().with(map), "liar");
     });
 }
 
 #[test]
 fn a_truncated_archive_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let whole = Archive::new()
             .with(Entry::dir("d"))
             .with(Entry::file("d/file", [7; 3000]))
@@ -170,28 +169,28 @@ fn a_truncated_archive_is_refused() {
         for length in [512 + 512 + 1, 512 + 512 + 2000, whole.len() - 600] {
             let ran = store.try_import(&whole[..length]);
             ran.exits(1).complains("d/file");
-            store.holds_nothing("half an archive");
+            store.assert_empty("half an archive");
         }
         for length in [1, 511, 700] {
             store.try_import(&whole[..length]).exits(1);
-            store.holds_nothing("half a header");
+            store.assert_empty("half a header");
         }
-        let packed = kiste_tests::archive::gzip(&tiny());
+        let packed = kiste_tests::archive::gzip(&minimal_layer());
         for bytes in
             [&packed[..packed.len() / 2], &packed[..packed.len() - 4], &packed[..5]]
         {
             store.try_import(bytes).exits(1);
-            store.holds_nothing("half a gzip file");
+            store.assert_empty("half a gzip file");
         }
-        let packed = kiste_tests::archive::zstd(&tiny());
+        let packed = kiste_tests::archive::zstd(&minimal_layer());
         store.try_import(&packed[..packed.len() / 2]).exits(1);
-        store.holds_nothing("half a zstd file");
+        store.assert_empty("half a zstd file");
     });
 }
 
 #[test]
 fn a_file_that_is_not_an_archive_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for bytes in [
             &b""[..],
             b"hello",
@@ -203,7 +202,7 @@ fn a_file_that_is_not_an_archive_is_refused() {
         ] {
             for ran in [store.try_import(bytes), store.try_load(bytes)] {
                 ran.exits(1).complains("archive.tar");
-                store.holds_nothing("not an archive");
+                store.assert_empty("not an archive");
             }
         }
     });
@@ -211,7 +210,7 @@ fn a_file_that_is_not_an_archive_is_refused() {
 
 #[test]
 fn a_damaged_header_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         store
             .try_import(
                 Archive::new()
@@ -221,31 +220,35 @@ fn a_damaged_header_is_refused() {
             )
             .exits(1)
             .complains("checksum is wrong");
-        store.holds_nothing("a wrong checksum");
-        fn letters(header: &mut [u8; 512]) {
+        store.assert_empty("a wrong checksum");
+        fn letters_as_mode(header: &mut [u8; 512]) {
             header[100..108].copy_from_slice(b"rwxrwx\0\0");
         }
-        refused(store, Archive::new().with(Entry::file("x", "x").edit(letters)), "x");
+        assert_refused(
+            store,
+            Archive::new().with(Entry::file("x", "x").edit(letters_as_mode)),
+            "x",
+        );
     });
 }
 
-/// Some readers would see the data, and others would not.
+/// Some programs would unpack the data, and others would not.
 #[test]
-fn data_after_the_end_is_refused() {
-    everywhere(|store| {
+fn data_after_the_end_of_an_archive_is_refused() {
+    as_root_and_as_user(|store| {
         let archive = Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", ""))
             .end();
-        for behind in [
+        for extra in [
             Archive::new().with(Entry::file("data/behind", "x")).end(),
             b"garbage".to_vec(),
         ] {
             store
-                .try_import([&archive[..], &behind].concat())
+                .try_import([&archive[..], &extra].concat())
                 .exits(1)
                 .complains("after its end");
-            store.holds_nothing("data after the end");
+            store.assert_empty("data after the end");
         }
         // tar(1) pads archives with zeros.
         store.import([archive, vec![0; 10240]].concat(), "small:1");
@@ -254,9 +257,13 @@ fn data_after_the_end_is_refused() {
 
 #[test]
 fn an_entry_of_an_unknown_type_is_refused() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for kind in [b'Q', b'M', b'D', b'N', 200] {
-            refused(store, Archive::new().with(Entry::of_kind(kind, "odd")), "odd");
+            assert_refused(
+                store,
+                Archive::new().with(Entry::of_kind(kind, "odd")),
+                "odd",
+            );
         }
     });
 }

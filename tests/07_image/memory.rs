@@ -5,8 +5,8 @@ use kiste_tests::Ran;
 use kiste_tests::archive::{Archive, Entry, gzip, gzip_of_zeros, zstd, zstd_of_zeros};
 use kiste_tests::image::{Layout, Packed};
 
+use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, root};
-use crate::tiny::tiny;
 
 const LIMIT: &str = "--as=201326592";
 
@@ -37,7 +37,7 @@ fn an_ordinary_image_needs_little_memory() {
         call_with_192_mib(
             &store,
             "load",
-            Layout::of("small:1", &[tiny(), large], packed).tar(),
+            Layout::of("small:1", &[minimal_layer(), large], packed).tar(),
         )
         .exits(0);
         store.call(&["rmi", "small:1"]).exits(0);
@@ -61,18 +61,18 @@ fn an_archive_larger_than_the_memory_is_read_in_pieces() {
 fn zeros_after_the_end_take_no_memory() {
     let Some(store) = root() else { return };
     for bytes in [
-        [gzip(&tiny()), gzip_of_zeros(1024)].concat(),
-        [zstd(&tiny()), zstd_of_zeros(1024)].concat(),
+        [gzip(&minimal_layer()), gzip_of_zeros(1024)].concat(),
+        [zstd(&minimal_layer()), zstd_of_zeros(1024)].concat(),
     ] {
         let ran = call_with_192_mib(&store, "import", bytes);
         if ran.code == 1 {
             ran.complains("zeros");
-            store.holds_nothing("zeros after the end");
+            store.assert_empty("zeros after the end");
         }
     }
 }
 
-/// A frame of zstd may ask for a window of gibibytes in its first bytes.
+/// The first bytes of a zstd frame may ask for a window of gibibytes.
 #[test]
 fn a_zstd_window_of_gibibytes_is_refused() {
     let Some(store) = root() else { return };
@@ -80,7 +80,7 @@ fn a_zstd_window_of_gibibytes_is_refused() {
     // content size, and a last raw block of 0 bytes.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00];
     call_with_192_mib(&store, "import", frame).exits(1);
-    store.holds_nothing("a huge window");
+    store.assert_empty("a huge window");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_claimed_size_takes_no_memory() {
             [gzip(&bytes), gzip_of_zeros(300)].concat(),
         )
         .exits(1);
-        store.holds_nothing("a claim");
+        store.assert_empty("a claim");
     }
     let map = Entry::file("x", "99999999999\n")
         .pax("GNU.sparse.major", "1")
@@ -118,7 +118,11 @@ fn many_entries_need_no_more_memory_than_one() {
     let global = Entry::of_kind(b'g', "g")
         .body(kiste_tests::archive::pax_record("comment", &[b'x'; 100_000]))
         .bytes();
-    call_with_192_mib(&store, "import", gzip(&[global.repeat(2_000), tiny()].concat()));
+    call_with_192_mib(
+        &store,
+        "import",
+        gzip(&[global.repeat(2_000), minimal_layer()].concat()),
+    );
 }
 
 #[test]
@@ -128,5 +132,5 @@ fn a_huge_document_is_not_read_into_memory() {
     let header = Entry::of_kind(b'0', "index.json").claims(256 << 20).bytes();
     let bytes = [gzip(&layout), gzip(&header), gzip_of_zeros(257)].concat();
     call_with_192_mib(&store, "load", bytes).exits(1).complains("index.json");
-    store.holds_nothing("a huge index");
+    store.assert_empty("a huge index");
 }

@@ -1,10 +1,10 @@
-//! The options of this step, and of the steps below.
+//! The options of this step and of the earlier ones.
 
 use kiste_tests::{help, options};
 
-use crate::test_store::{everywhere, root};
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{as_root_and_as_user, root};
 use crate::this_step;
-use crate::tiny::tiny;
 
 #[test]
 fn every_option_of_the_steps_below_is_here() {
@@ -26,7 +26,7 @@ fn the_examples_of_the_help_work_as_they_are_typed() {
 #[test]
 fn every_subcommand_with_a_store_has_the_store_option() {
     let Some(store) = root() else { return };
-    let help = store.exactly(&["--help"]);
+    let help = store.call_exactly(&["--help"]);
     for sub in [
         "import", "load", "save", "images", "rmi", "check", "history", "inspect",
         "tag", "export", "diff", "run", "gc", "doctor",
@@ -36,7 +36,7 @@ fn every_subcommand_with_a_store_has_the_store_option() {
             "{sub}:\n{}",
             help.out
         );
-        let own = store.exactly(&[sub, "--help"]);
+        let own = store.call_exactly(&[sub, "--help"]);
         assert_eq!(
             own.exits(0).out.contains("--store <DIR>"),
             sub != "doctor",
@@ -45,17 +45,20 @@ fn every_subcommand_with_a_store_has_the_store_option() {
         );
     }
     for option in ["--image <", "--entrypoint <", "--commit <", "--rootfs <"] {
-        assert!(store.exactly(&["run", "--help"]).out.contains(option), "{option}");
+        assert!(
+            store.call_exactly(&["run", "--help"]).out.contains(option),
+            "{option}"
+        );
     }
-    store.exactly(&["--version"]).exits(0);
+    store.call_exactly(&["--version"]).exits(0);
 }
 
-/// All options of the steps below at once.
+/// A single command has all options of the earlier steps.
 #[test]
-fn the_options_of_the_steps_below_go_with_an_image() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
-        store.open();
+fn the_options_of_the_steps_below_work_with_an_image() {
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
+        store.let_others_enter();
         let volume = format!("{}:/volume:ro", store.dir().display());
         let pid_file = store.dir().join("pid");
         let options = [
@@ -97,7 +100,7 @@ fn a_limit_holds_in_a_container_of_an_image() {
     if !this_step().has(&["cgroup-memory", "cgroup-pids"]) {
         return;
     }
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
     store
         .run("small:1", &["-m", "32m"], &hog)

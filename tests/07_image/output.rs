@@ -1,11 +1,12 @@
-//! The output of the subcommands. Its reader may exit early, as head(1) does.
+//! The output of the subcommands, when the program that reads it exits early, as
+//! head(1) does.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 
+use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, root};
-use crate::tiny::tiny;
 use kiste_tests::host;
 
 /// Calls a subcommand with a pipe as stdout whose reading end is closed.
@@ -28,11 +29,11 @@ fn call_with_closed_stdout(store: &TestStore, arguments: &[&str]) -> (i32, Strin
 }
 
 #[test]
-fn every_subcommand_ends_as_usual_although_stdout_is_closed() {
+fn every_subcommand_succeeds_although_the_reader_of_stdout_has_exited() {
     let Some(store) = root() else { return };
     let (store_path, run_dirs) = (store.path(), store.bench().run_dirs());
     let store_path = ["--store", store_path.to_str().unwrap()];
-    let tar = store.file("tiny.tar", tiny());
+    let tar = store.file("tiny.tar", minimal_layer());
     let import = ["import", tar.to_str().unwrap(), "small:1"];
     store.call(&import).exits(0);
     let saved = store.dir().join("saved.tar");
@@ -68,9 +69,9 @@ fn every_subcommand_ends_as_usual_although_stdout_is_closed() {
 }
 
 #[test]
-fn an_archive_that_nobody_reads_to_its_end_is_an_error() {
+fn save_and_export_fail_if_nobody_reads_the_whole_archive() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let store_path = store.path();
     for subcommand in ["save", "export"] {
         let arguments =

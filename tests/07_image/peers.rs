@@ -1,5 +1,6 @@
-//! Images go to and from umoci, buildah, skopeo and podman. Each program has its own
-//! storage below the test's directory.
+//! Images from umoci, buildah, skopeo and podman are loaded, and images that Kiste
+//! saves are loaded by these programs. Each program has its own storage below the
+//! test's directory.
 
 use std::fs;
 use std::path::Path;
@@ -9,13 +10,13 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 use kiste_tests::{Ran, Tree, tool};
 
-use crate::test_store::{TestStore, everywhere, root};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{TestStore, as_root_and_as_user, root};
 
 /// Runs a bash script in the test's directory and in a new mount namespace. The script
 /// must succeed.
 #[track_caller]
-fn script(store: &TestStore, script: &str) -> Ran {
+fn run_script(store: &TestStore, script: &str) -> Ran {
     let text = format!("set -e -o pipefail; {script}");
     let ran = store.bench().call_by(
         &["unshare", "--mount", "--propagation", "private", "bash", "-c", &text],
@@ -88,16 +89,16 @@ fn layers_of_every_kind() -> Vec<Vec<u8>> {
         .with(
             Entry::file("data/changed", "changed").owner(1, 1).mode(0o4711).mtime(79),
         );
-    vec![tiny(), first.end(), second.end()]
+    vec![minimal_layer(), first.end(), second.end()]
 }
 
 /// Unpacks an image's archive with umoci, and returns the files in /data.
 #[track_caller]
-fn by_umoci(store: &TestStore, archive: &Path, image: &str) -> Tree {
+fn unpack_with_umoci(store: &TestStore, archive: &Path, image: &str) -> Tree {
     let bundle = store.dir().join("bundle");
     let _ = fs::remove_dir_all(&bundle);
     let _ = fs::remove_dir_all(store.dir().join("for-umoci"));
-    script(
+    run_script(
         store,
         &format!(
             "mkdir for-umoci; tar -C for-umoci -xf {}; umoci unpack --image for-umoci:{image} bundle >&2",
@@ -116,9 +117,9 @@ fn a_container_sees_the_files_that_umoci_unpacks() {
     for packed in [Packed::Plain, Packed::Gzip] {
         let archive = store
             .file("rich.tar", Layout::of("1", &layers_of_every_kind(), packed).tar());
-        let theirs = by_umoci(&store, &archive, "1");
+        let theirs = unpack_with_umoci(&store, &archive, "1");
         store.load(Layout::of("small:1", &layers_of_every_kind(), packed).tar());
-        store.seen("small:1", "/data").is(&theirs);
+        store.tree_in_container("small:1", "/data").is(&theirs);
     }
 }
 
@@ -127,64 +128,66 @@ fn umoci_unpacks_a_saved_image_to_the_same_files() {
     if !tool("umoci") {
         return;
     }
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let layers: Vec<Vec<u8>> = match store {
             TestStore::Root(_) => layers_of_every_kind(),
             // A user cannot create devices.
             TestStore::User(_) => vec![
-                tiny(),
+                minimal_layer(),
                 Archive::new()
                     .with(Entry::dir("data"))
                     .with(Entry::file("data/x", "x").owner(5, 6))
                     .end(),
             ],
         };
-        store.load_on_tiny(&layers[1..]);
+        store.load_on_minimal_layer(&layers[1..]);
         let script = "cd /data; echo more > new; chown 33:34 new; chmod 4750 new; mkdir d; ln new d/hard; ln -s x d/link; rm -f gone changed; mkfifo d/fifo";
         store.sh("small:1", &["--commit", "small:2"], script).exits(0);
         let file = store.dir().join("saved.tar");
         store.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
-        let theirs = by_umoci(store, &file, &listed_name(store, &file));
-        store.seen("small:2", "/data").is(&theirs);
+        let theirs = unpack_with_umoci(store, &file, &listed_name(store, &file));
+        store.tree_in_container("small:2", "/data").is(&theirs);
     });
 }
 
 /// Returns the name that the index of an archive gives its first image.
 fn listed_name(store: &TestStore, archive: &Path) -> String {
-    let ran = script(store, &format!("tar -xOf {} index.json", archive.display()));
+    let ran = run_script(store, &format!("tar -xOf {} index.json", archive.display()));
     let index: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     let annotations = &index["manifests"][0]["annotations"];
     annotations["org.opencontainers.image.ref.name"].as_str().unwrap().to_owned()
 }
 
-/// A shell script that creates files of every kind, for an image of umoci or buildah.
-const TREE: &str = "mkdir $T/data; cd $T/data; echo x > plain; chown 1000:1001 plain; cp plain mighty; chmod 6755 mighty; ln plain hard; \
+/// A shell script that creates files of every kind below $T, for an image that umoci or
+/// buildah makes.
+const CREATE_FILES: &str = "mkdir $T/data; cd $T/data; echo x > plain; chown 1000:1001 plain; cp plain mighty; chmod 6755 mighty; ln plain hard; \
     ln -s /etc symlink; chown -h 5:6 symlink; mkfifo fifo; mknod null c 1 3; truncate -s 3M sparse; echo end >> sparse; \
     mkdir -m 2770 dir; touch -d @1234567.123456789 dir/time; setfattr -n user.a -v b plain; setcap cap_net_bind_service+ep mighty; \
     mkdir -p gone/deep; echo x > gone/deep/file; mkdir remade; echo x > remade/old; touch -d @99.5 .";
-const CHANGES: &str = "cd $T/data; rm -r gone; rm -r remade; mkdir -m 711 remade; echo x > remade/new; echo more >> plain";
+/// A shell script that changes these files, for the next layer.
+const CHANGE_FILES: &str = "cd $T/data; rm -r gone; rm -r remade; mkdir -m 711 remade; echo x > remade/new; echo more >> plain";
 
 #[test]
-fn an_image_of_umoci_is_unpacked_as_umoci_does() {
+fn kiste_and_umoci_unpack_an_umoci_image_alike() {
     if !tool("umoci") || !tool("setcap") || !tool("setfattr") {
         return;
     }
     let Some(store) = root() else { return };
-    script(
+    run_script(
         &store,
         &format!(
             "umoci init --layout made >&2; umoci new --image made:1 >&2; umoci unpack --image made:1 b1 >&2; \
-             tar -C b1/rootfs -xf tiny.tar; T=$PWD/b1/rootfs; ({TREE}); umoci repack --image made:1 b1 >&2; \
-             umoci unpack --image made:1 b2 >&2; T=$PWD/b2/rootfs; ({CHANGES}); umoci repack --image made:1 b2 >&2; tar -C made -cf made.tar ."
+             tar -C b1/rootfs -xf tiny.tar; T=$PWD/b1/rootfs; ({CREATE_FILES}); umoci repack --image made:1 b1 >&2; \
+             umoci unpack --image made:1 b2 >&2; T=$PWD/b2/rootfs; ({CHANGE_FILES}); umoci repack --image made:1 b2 >&2; tar -C made -cf made.tar ."
         )
-        .replace("umoci init", &format!("cp {} tiny.tar; umoci init", store.file("t.tar", tiny()).display())),
+        .replace("umoci init", &format!("cp {} tiny.tar; umoci init", store.file("t.tar", minimal_layer()).display())),
     );
-    let theirs = by_umoci(&store, &store.dir().join("made.tar"), "1");
+    let theirs = unpack_with_umoci(&store, &store.dir().join("made.tar"), "1");
     assert!(
         theirs.has("remade/new") && !theirs.has("gone") && theirs.at("hard").names == 2
     );
     let line = store.load(fs::read(store.dir().join("made.tar")).unwrap()).remove(0);
-    store.seen(line.rsplit(' ').next().unwrap(), "/data").is(&theirs);
+    store.tree_in_container(line.rsplit(' ').next().unwrap(), "/data").is(&theirs);
 }
 
 /// Returns a command line of podman that has the test's own storage and cgroups.
@@ -216,19 +219,19 @@ fn remove_cgroups(store: &TestStore) {
 }
 
 #[test]
-fn an_image_of_buildah_is_unpacked_as_umoci_does() {
+fn kiste_and_umoci_unpack_a_buildah_image_alike() {
     if !["buildah", "umoci", "setcap", "setfattr"].into_iter().all(tool) {
         return;
     }
     let Some(store) = root() else { return };
-    let tiny = store.file("t.tar", tiny());
+    let tiny = store.file("t.tar", minimal_layer());
     let buildah = "buildah --root $PWD/pr --runroot $PWD/prr --storage-driver vfs";
-    script(
+    run_script(
         &store,
         &format!(
-            "export TMPDIR=$PWD; c=$({buildah} from scratch); T=$({buildah} mount $c); tar -C $T -xf {tiny}; ({TREE}); \
+            "export TMPDIR=$PWD; c=$({buildah} from scratch); T=$({buildah} mount $c); tar -C $T -xf {tiny}; ({CREATE_FILES}); \
              {buildah} umount $c >&2; {buildah} config --env A=1 --cmd 'echo it runs' $c; {buildah} commit -q $c one >&2; \
-             c=$({buildah} from one); T=$({buildah} mount $c); ({CHANGES}); {buildah} umount $c >&2; \
+             c=$({buildah} from one); T=$({buildah} mount $c); ({CHANGE_FILES}); {buildah} umount $c >&2; \
              {buildah} commit -q $c oci-archive:made.tar:made:1 >&2",
             tiny = tiny.display(),
         ),
@@ -236,9 +239,9 @@ fn an_image_of_buildah_is_unpacked_as_umoci_does() {
     let made = store.dir().join("made.tar");
     let line = store.load(fs::read(&made).unwrap()).remove(0);
     let image = line.rsplit(' ').next().unwrap().to_owned();
-    let theirs = by_umoci(&store, &made, &listed_name(&store, &made));
+    let theirs = unpack_with_umoci(&store, &made, &listed_name(&store, &made));
     assert!(theirs.has("remade/new") && !theirs.has("gone"));
-    store.seen(&image, "/data").is(&theirs);
+    store.tree_in_container(&image, "/data").is(&theirs);
     store.sh(&image, &[], "echo $A").prints("1");
 }
 
@@ -247,12 +250,12 @@ fn skopeo_copies_a_saved_image_which_loads_again() {
     if !tool("skopeo") {
         return;
     }
-    everywhere(|store| {
-        store.load_on_tiny(&[Archive::new()
+    as_root_and_as_user(|store| {
+        store.load_on_minimal_layer(&[Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", "x").owner(5, 6).mode(0o4755))
             .end()]);
-        let seen = store.seen("small:1", "/data");
+        let seen = store.tree_in_container("small:1", "/data");
         let file = store.dir().join("saved.tar");
         store.call(&["save", "small:1", "-o", file.to_str().unwrap()]).exits(0);
         store.call(&["rmi", "small:1"]).exits(0);
@@ -270,7 +273,7 @@ fn skopeo_copies_a_saved_image_which_loads_again() {
                 } else {
                     ""
                 };
-                script(
+                run_script(
                     store,
                     &format!(
                         "rm -rf out out.tar; export TMPDIR=$PWD; skopeo --insecure-policy copy {compress} {from}:saved.tar {to} >&2; chmod -R a+rX out* "
@@ -280,7 +283,7 @@ fn skopeo_copies_a_saved_image_which_loads_again() {
                 let ran =
                     store.call(&["load", store.dir().join(out).to_str().unwrap()]);
                 ran.prints("Loaded small:1");
-                store.seen("small:1", "/data").is(&seen);
+                store.tree_in_container("small:1", "/data").is(&seen);
                 store.call(&["rmi", "small:1"]).exits(0);
             }
         }
@@ -292,8 +295,8 @@ fn podman_loads_and_runs_a_saved_image() {
     if !tool("podman") || !tool("runc") {
         return;
     }
-    everywhere(|store| {
-        store.load_on_tiny(&[Archive::new()
+    as_root_and_as_user(|store| {
+        store.load_on_minimal_layer(&[Archive::new()
             .with(Entry::dir("data"))
             .with(Entry::file("data/x", "x").owner(5, 6).mode(0o4755))
             .end()]);
@@ -316,7 +319,7 @@ fn podman_loads_and_runs_a_saved_image() {
             podman(store, "run"),
             podman(store, "")
         );
-        let ran = script(store, &text);
+        let ran = run_script(store, &text);
         remove_cgroups(store);
         assert_eq!(ran.out.trim_end(), "xcommitted\n5:6:4755\n2", "{}", ran.err);
     });
@@ -327,8 +330,8 @@ fn an_image_that_podman_saves_runs() {
     if !tool("podman") || !tool("runc") {
         return;
     }
-    everywhere(|store| {
-        let tar = store.file("t.tar", tiny());
+    as_root_and_as_user(|store| {
+        let tar = store.file("t.tar", minimal_layer());
         for format in ["docker-archive", "oci-archive"] {
             let text = format!(
                 "export TMPDIR=$PWD; rm -f out.tar; {} --change CMD=/bin/pwd --change ENV=A=1 {} small:1 >&2; {} --format {format} -o out.tar small:1 >&2; chmod a+r out.tar",
@@ -336,7 +339,7 @@ fn an_image_that_podman_saves_runs() {
                 tar.display(),
                 podman(store, "save"),
             );
-            script(store, &text);
+            run_script(store, &text);
             let line =
                 store.load(fs::read(store.dir().join("out.tar")).unwrap()).remove(0);
             let image = line.rsplit(' ').next().unwrap();

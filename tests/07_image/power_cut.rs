@@ -1,8 +1,9 @@
-//! A power cut at any moment leaves images that are whole, or that are not listed; and
-//! loading an image again repairs what was lost.
+//! After a power cut at any moment, an image is whole or it is not listed. Loading the
+//! image again repairs it.
 //!
-//! The store is on a disk that is a file (a loop device). A copy of that file is what a
-//! power cut would leave: the kernel has not written the rest yet.
+//! The store is on a loop device, whose disk is a file. A copy of that file has what a
+//! power cut would leave on the disk: the kernel has not written anything else to it
+//! yet.
 
 use std::process::Command;
 
@@ -10,8 +11,8 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Layout, Packed};
 use kiste_tests::{lacks, tool};
 
+use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, root};
-use crate::tiny::tiny;
 
 /// Functions of the shell scripts. `$0` is the program, and `disk` the mounted disk.
 const FUNCTIONS: &str = r#"
@@ -21,15 +22,15 @@ const FUNCTIONS: &str = r#"
     mkdir disk after
     mount -o loop disk.img disk || exit 9
     try() { "$@" >out 2>&1 || { echo "failed: $*"; cat out; }; }
-    # Two copies that are the same: nothing was written meanwhile.
+    # Copies the disk until two copies are the same, so that nothing was written meanwhile.
     cut_power() {
         until cp --sparse=always disk.img cut.img \
             && cp --sparse=always disk.img again.img && cmp -s cut.img again.img; do :; done
     }
     content() { "$0" export --store "$1/store" "$2" | tar -xO | sha256sum; }
-    # Checks what a power cut has left: $1 says when, and $2... which contents of small:1
-    # are right; - is no image.
-    look() {
+    # Cuts the power, and checks the disk. $1 says when this is; the other arguments are the
+    # checksums that small:1 may have, or - if it may be missing.
+    check_disk() {
         when=$1; shift
         cut_power
         mount -o loop cut.img after || exit 9
@@ -43,13 +44,13 @@ const FUNCTIONS: &str = r#"
         try "$0" gc --store after/store --run-dir run
         umount after
     }
-    # Stops a command after some time, and looks.
+    # Stops a command after $1 seconds, and checks the disk as of then.
     during() {
         delay=$1; right=$2; shift 2
         "$@" >/dev/null & pid=$!
         sleep "$delay"
         kill -STOP $pid 2>/dev/null
-        look "after $delay seconds of ${2}" $right
+        check_disk "after $delay seconds of ${2}" $right
         kill -CONT $pid 2>/dev/null
         wait $pid || echo "failed: $*"
     }
@@ -63,11 +64,12 @@ fn layout(letter: &str) -> Vec<u8> {
         archive.with(Entry::file(format!("many/{number}"), letter.repeat(5000)))
     });
     let large = Archive::new().with(Entry::file("large", letter.repeat(1 << 20))).end();
-    Layout::of("small:1", &[tiny(), many.end(), large], Packed::Gzip).tar()
+    Layout::of("small:1", &[minimal_layer(), many.end(), large], Packed::Gzip).tar()
 }
 
-/// Runs a script in a mount namespace of its own, whose end unmounts the disks.
-fn script(store: &TestStore, script: &str) {
+/// Runs a script in its own mount namespace. The kernel unmounts the disks when the
+/// namespace ends.
+fn run_script(store: &TestStore, script: &str) {
     let script = [FUNCTIONS, script].concat();
     let mut bash = Command::new("unshare");
     bash.args(["--mount", "bash", "-c", &script]).arg(store.bench().exe());
@@ -81,7 +83,7 @@ fn script(store: &TestStore, script: &str) {
 }
 
 /// Makes a store, and the archives a.tar and b.tar.
-fn prepared() -> Option<TestStore> {
+fn store_and_archives() -> Option<TestStore> {
     let tools = ["mkfs.ext4", "losetup", "unshare", "mount", "umount", "bash", "tar"];
     if !tools.into_iter().all(tool) {
         return None;
@@ -94,8 +96,8 @@ fn prepared() -> Option<TestStore> {
 
 #[test]
 fn an_image_is_whole_after_a_power_cut_at_the_end_of_a_command() {
-    let Some(store) = prepared() else { return };
-    store.file("root.tar", tiny());
+    let Some(store) = store_and_archives() else { return };
+    store.file("root.tar", minimal_layer());
     let options = ["--image", "small:1", "--commit", "new:1"];
     let run = store.bench().arguments(&options, &["sh", "-c", "echo it > /x; cat /x"]);
     let store_path = store.path().into_os_string();
@@ -106,10 +108,10 @@ fn an_image_is_whole_after_a_power_cut_at_the_end_of_a_command() {
             false => format!("'{}'", word.to_str().unwrap()),
         })
         .collect();
-    let moments = format!(
+    let commands = format!(
         r#"
         try "$0" load --store disk/store -i a.tar
-        look load $a
+        check_disk load $a
         try "$0" import --store disk/store root.tar root:1
         cut_power
         mount -o loop cut.img after || exit 9
@@ -121,29 +123,29 @@ fn an_image_is_whole_after_a_power_cut_at_the_end_of_a_command() {
         [ "$(content after new:1)" = "$(content disk new:1)" ] || echo "commit: it is damaged"
         umount after
         try "$0" load --store disk/store -i b.tar
-        look "the second load" $b
+        check_disk "the second load" $b
         try "$0" rmi --store disk/store small:1
-        look rmi -
+        check_disk rmi -
     "#,
         run = run.join(" ")
     );
-    script(&store, &moments);
+    run_script(&store, &commands);
 }
 
 #[test]
 fn an_image_is_whole_or_not_listed_after_a_power_cut_in_the_middle() {
-    let Some(store) = prepared() else { return };
-    let moments = r#"
+    let Some(store) = store_and_archives() else { return };
+    let commands = r#"
         for delay in 0.01 0.04 0.1; do
             during $delay "- $a" "$0" load --store disk/store -i a.tar
             during $delay "$a $b" "$0" load --store disk/store -i b.tar
             during 0.02 "$b -" "$0" rmi --store disk/store small:1
         done
     "#;
-    script(&store, moments);
+    run_script(&store, commands);
 }
 
-/// A store that another program has damaged, or a disk.
+/// Another program or a bad disk may have damaged the store.
 #[test]
 fn a_layer_that_lost_its_content_is_replaced_by_loading_again() {
     let Some(store) = root() else { return };
@@ -155,11 +157,11 @@ fn a_layer_that_lost_its_content_is_replaced_by_loading_again() {
         assert_eq!(ran.exits(0).out, "1053576\n", "after {after}");
         let saved = store.dir().join("saved.tar");
         store.call(&["save", "-o", saved.to_str().unwrap(), "small:1"]).exits(0);
-        assert_eq!(store.in_store("tmp"), [""; 0], "after {after}");
+        assert_eq!(store.names_in("tmp"), [""; 0], "after {after}");
         assert_eq!(store.names(), ["small:1"]);
     };
     is_whole("the first load");
-    for layer in store.in_store("layers") {
+    for layer in store.names_in("layers") {
         let layer = store.path().join("layers").join(layer);
         for name in ["many/86", "large"] {
             let path = layer.join(name);
@@ -173,26 +175,26 @@ fn a_layer_that_lost_its_content_is_replaced_by_loading_again() {
         std::fs::remove_dir_all(&layer).unwrap();
         is_whole("a layer is missing");
     }
-    for blob in store.in_store("blobs/sha256") {
+    for blob in store.names_in("blobs/sha256") {
         let blob = store.path().join("blobs/sha256").join(blob);
         std::fs::write(&blob, "").unwrap();
         is_whole("a blob became empty");
         std::fs::remove_file(&blob).unwrap();
         is_whole("a blob is missing");
     }
-    // As an older version left it, which flushed nothing.
+    // An older version of Kiste, which flushed nothing, left no directory `complete`.
     std::fs::remove_dir_all(store.path().join("complete")).unwrap();
     is_whole("no record of a layer");
     store.gc().exits(0);
-    assert_eq!(store.in_store("complete"), store.in_store("layers"));
+    assert_eq!(store.names_in("complete"), store.names_in("layers"));
 }
 
 #[test]
-fn a_damaged_layer_is_not_taken_away_from_a_container() {
+fn a_damaged_layer_is_not_replaced_while_a_container_uses_it() {
     let Some(store) = root() else { return };
     store.load(layout("a"));
     let running = store.start("small:1", &[], &["sleep", "1000"]);
-    let small = store.layer(&[tiny()]);
+    let small = store.layer(&[minimal_layer()]);
     std::fs::write(small.join("bin/new"), "it").unwrap();
     let ran = store.try_load(layout("a"));
     ran.exits(1).complains("is damaged, and container").complains("gc");
@@ -204,19 +206,19 @@ fn a_damaged_layer_is_not_taken_away_from_a_container() {
 }
 
 #[test]
-fn a_layer_that_is_there_is_not_received_again() {
+fn a_stored_blob_is_not_written_again() {
     use std::os::unix::fs::MetadataExt;
     let Some(store) = root() else { return };
     let other = Archive::new().with(Entry::file("other", "it")).end();
-    store.load(Layout::of("one:1", &[tiny()], Packed::Gzip).tar());
+    store.load(Layout::of("one:1", &[minimal_layer()], Packed::Gzip).tar());
     let blobs = || {
-        let names = store.in_store("blobs/sha256").into_iter();
+        let names = store.names_in("blobs/sha256").into_iter();
         let path = |name: &str| store.path().join("blobs/sha256").join(name);
         let id = |name: String| (path(&name).metadata().unwrap().ino(), name);
         names.map(id).collect::<Vec<_>>()
     };
     let before = blobs();
-    store.load(Layout::of("two:1", &[tiny(), other], Packed::Gzip).tar());
+    store.load(Layout::of("two:1", &[minimal_layer(), other], Packed::Gzip).tar());
     let after = blobs();
     assert!(before.iter().all(|blob| after.contains(blob)), "{before:?} {after:?}");
     store.sh("two:1", &[], "cat /other").prints("it");

@@ -10,20 +10,23 @@ use kiste_tests::image::{Layout, Packed, digest, docker_archive};
 use kiste_tests::{Terminal, Tree};
 use serde_json::json;
 
-use crate::test_store::{TestStore, everywhere, root, with_ranges};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{TestStore, as_root_and_as_user, root, with_ranges};
 
 #[test]
 fn an_imported_image_runs_however_its_archive_is_compressed() {
-    everywhere(|store| {
-        let ids: BTreeSet<_> =
-            [("plain", tiny()), ("gzip", gzip(&tiny())), ("zstd", zstd(&tiny()))]
-                .map(|(name, tar)| {
-                    let id = store.import(tar, name);
-                    store.run(name, &[], &["cat", "/etc/group"]).exits(0);
-                    id
-                })
-                .into();
+    as_root_and_as_user(|store| {
+        let ids: BTreeSet<_> = [
+            ("plain", minimal_layer()),
+            ("gzip", gzip(&minimal_layer())),
+            ("zstd", zstd(&minimal_layer())),
+        ]
+        .map(|(name, tar)| {
+            let id = store.import(tar, name);
+            store.run(name, &[], &["cat", "/etc/group"]).exits(0);
+            id
+        })
+        .into();
         let names = ["gzip:latest", "plain:latest", "zstd:latest"];
         assert_eq!(store.names(), names);
         assert!(
@@ -32,7 +35,7 @@ fn an_imported_image_runs_however_its_archive_is_compressed() {
             store.images()
         );
         // The three images have one layer, since the diff id is the same.
-        assert_eq!(store.in_store("layers"), [&digest(&tiny())[7..]]);
+        assert_eq!(store.names_in("layers"), [&digest(&minimal_layer())[7..]]);
     });
 }
 
@@ -58,14 +61,14 @@ fn a_name_without_a_tag_gets_latest() {
 #[test]
 fn an_invalid_name_is_refused() {
     let Some(store) = root() else { return };
-    let tar = store.file("x.tar", tiny());
+    let tar = store.file("x.tar", minimal_layer());
     for name in [
         "", ":", "a:", ":1", "UPPER", "a b", "a:b:c", "../x", "/a", "a/", "a//b",
         "a:-x", "a:\u{e9}", "-a",
     ] {
         let ran = store.call(&["import", tar.to_str().unwrap(), "--", name]);
         ran.exits(2).complains(&name.escape_debug().to_string());
-        store.holds_nothing(name);
+        store.assert_empty(name);
     }
 }
 
@@ -73,10 +76,12 @@ fn an_invalid_name_is_refused() {
 fn import_and_load_read_from_a_pipe() {
     for store in [root(), with_ranges()] {
         let Some(mut store) = store else { continue };
-        let tar = store.file("tiny.tar.gz", gzip(&tiny()));
+        let tar = store.file("tiny.tar.gz", gzip(&minimal_layer()));
         store.call_with_stdin(&tar, &["import", "-", "piped:1"]).exits(0);
-        let archive = store
-            .file("layout.tar", Layout::of("loaded:1", &[tiny()], Packed::Zstd).tar());
+        let archive = store.file(
+            "layout.tar",
+            Layout::of("loaded:1", &[minimal_layer()], Packed::Zstd).tar(),
+        );
         store.call_with_stdin(&archive, &["load", "-i", "-"]).prints("Loaded loaded:1");
         assert_eq!(store.names(), ["loaded:1", "piped:1"]);
         for name in store.names() {
@@ -87,10 +92,10 @@ fn import_and_load_read_from_a_pipe() {
 
 #[test]
 fn an_oci_layout_is_loaded_as_a_directory_and_as_an_archive() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for packed in Packed::ALL {
             let name = format!("small:{packed:?}").to_lowercase();
-            let layout = Layout::of(&name, &[tiny()], packed);
+            let layout = Layout::of(&name, &[minimal_layer()], packed);
             let directory = store.dir().join("layout");
             layout.write(&directory);
             let ran = store.call(&["load", directory.to_str().unwrap()]);
@@ -109,11 +114,11 @@ fn an_oci_layout_is_loaded_as_a_directory_and_as_an_archive() {
 
 #[test]
 fn a_docker_archive_is_loaded_with_all_its_names() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let layer = Archive::new().with(Entry::file("etc/layer", "second")).end();
         let archive = docker_archive(
             &["small:1", "small:2"],
-            &[tiny(), layer],
+            &[minimal_layer(), layer],
             &json!({"Env": ["A=1"]}),
         );
         let mut lines = store.load(archive);
@@ -126,9 +131,9 @@ fn a_docker_archive_is_loaded_with_all_its_names() {
 #[test]
 fn all_images_of_an_archive_are_loaded() {
     let Some(store) = root() else { return };
-    let mut layout = Layout::of("one:1", &[tiny()], Packed::Gzip);
+    let mut layout = Layout::of("one:1", &[minimal_layer()], Packed::Gzip);
     let layer = Archive::new().with(Entry::file("two", "2")).end();
-    layout.image("two:2", &[tiny(), layer], Packed::Zstd, &json!({}));
+    layout.image("two:2", &[minimal_layer(), layer], Packed::Zstd, &json!({}));
     assert_eq!(store.load(layout.tar()), ["Loaded one:1", "Loaded two:2"]);
     store.run("two:2", &[], &["cat", "/two"]).prints("2");
     store.run("one:1", &[], &["cat", "/two"]).exits(1);
@@ -137,7 +142,7 @@ fn all_images_of_an_archive_are_loaded() {
 #[test]
 fn an_image_without_a_name_is_loaded_by_its_id() {
     let Some(store) = root() else { return };
-    let archive = docker_archive(&[], &[tiny()], &json!({}));
+    let archive = docker_archive(&[], &[minimal_layer()], &json!({}));
     let lines = store.load(archive);
     let id = lines[0].rsplit(' ').next().unwrap();
     assert!(
@@ -149,45 +154,53 @@ fn an_image_without_a_name_is_loaded_by_its_id() {
 
 #[test]
 fn a_saved_image_is_the_same_in_another_store() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let layer = Archive::new()
             .with(Entry::dir("data").mtime(7))
             .with(Entry::file("data/x", "x").mode(0o4750).owner(5, 6))
             .end();
-        store.load_on_tiny(&[layer]);
-        store.import(tiny(), "other:2");
+        store.load_on_minimal_layer(&[layer]);
+        store.import(minimal_layer(), "other:2");
         let file = store.dir().join("saved.tar");
         store
             .call(&["save", "small:1", "other:2", "-o", file.to_str().unwrap()])
             .exits(0);
-        let (images, seen) = (store.images(), store.seen("small:1", "/data"));
+        let (images, seen) =
+            (store.images(), store.tree_in_container("small:1", "/data"));
 
         let other = store.dir().join("other-store");
         let other = other.to_str().unwrap();
-        let ran =
-            store.exactly(&["load", "--store", other, "-i", file.to_str().unwrap()]);
+        let ran = store.call_exactly(&[
+            "load",
+            "--store",
+            other,
+            "-i",
+            file.to_str().unwrap(),
+        ]);
         let loaded: BTreeSet<_> = ran.exits(0).out.lines().collect();
         assert_eq!(loaded, ["Loaded other:2", "Loaded small:1"].into());
         let list = |store_path: &str| {
-            store.exactly(&["images", "--store", store_path, "--format", "json"]).out
+            store
+                .call_exactly(&["images", "--store", store_path, "--format", "json"])
+                .out
         };
         assert_eq!(list(other), list(store.path().to_str().unwrap()));
 
         for image in images {
             store.call(&["rmi", &image.name]).exits(0);
         }
-        store.holds_nothing("rmi");
+        store.assert_empty("rmi");
         store.call(&["load", file.to_str().unwrap()]).exits(0);
-        store.seen("small:1", "/data").is(&seen);
+        store.tree_in_container("small:1", "/data").is(&seen);
     });
 }
 
-/// A saved image is both at once, so that every program can load it.
+/// A saved image has both formats at once, so that every program can load it.
 #[test]
 fn a_saved_image_is_an_oci_layout_and_a_docker_archive() {
     let Some(store) = root() else { return };
-    store.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
-    let saved = unpacked(&store, "small:1");
+    store.load_on_minimal_layer(&[Archive::new().with(Entry::file("x", "x")).end()]);
+    let saved = save_and_unpack(&store, "small:1");
     let json = |name: &str| -> serde_json::Value {
         serde_json::from_slice(
             &fs::read(saved.join(name)).unwrap_or_else(|_| panic!("{name}")),
@@ -205,24 +218,24 @@ fn a_saved_image_is_an_oci_layout_and_a_docker_archive() {
         blobs += 1;
     }
     assert_eq!(blobs, 4, "a manifest, a configuration, two layers");
-    let place = |digest: &serde_json::Value| {
+    let blob_path = |digest: &serde_json::Value| {
         format!("blobs/{}", digest.as_str().unwrap().replace(':', "/"))
     };
-    let manifest = json(&place(&json("index.json")["manifests"][0]["digest"]));
+    let manifest = json(&blob_path(&json("index.json")["manifests"][0]["digest"]));
     let docker = &json("manifest.json")[0];
     assert_eq!(docker["RepoTags"], json!(["small:1"]));
-    assert_eq!(docker["Config"], place(&manifest["config"]["digest"]));
+    assert_eq!(docker["Config"], blob_path(&manifest["config"]["digest"]));
     let layers: Vec<_> = manifest["layers"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|it| place(&it["digest"]))
+        .map(|it| blob_path(&it["digest"]))
         .collect();
     assert_eq!(docker["Layers"], json!(layers));
 }
 
 /// Saves an image, and unpacks the archive with tar(1).
-fn unpacked(store: &TestStore, image: &str) -> std::path::PathBuf {
+fn save_and_unpack(store: &TestStore, image: &str) -> std::path::PathBuf {
     let (file, saved) = (store.dir().join("saved.tar"), store.dir().join("saved"));
     store.call(&["save", image, "-o", file.to_str().unwrap()]).exits(0);
     fs::create_dir(&saved).unwrap();
@@ -244,12 +257,12 @@ fn layers_are_saved_as_they_were_loaded() {
         let mut layout = Layout::new();
         let manifest = layout.image(
             "small:1",
-            &[tiny()],
+            &[minimal_layer()],
             packed,
             &json!({"Labels": {"a": "b"}, "Odd": 1}),
         );
         store.load(layout.tar());
-        let saved = unpacked(&store, "small:1");
+        let saved = save_and_unpack(&store, "small:1");
         for descriptor in [&manifest["config"], &manifest["layers"][0]] {
             let name = format!(
                 "blobs/{}",
@@ -268,7 +281,7 @@ fn layers_are_saved_as_they_were_loaded() {
 #[test]
 fn save_writes_to_a_pipe() {
     let Some(store) = root() else { return };
-    store.load_on_tiny(&[]);
+    store.load_on_minimal_layer(&[]);
     let (store_path, other) = (store.path(), store.dir().join("other"));
     let script = format!(
         "set -o pipefail; $0 save --store {0} small:1 | $0 load --store {1} -i -; $0 save --store {0} small:1 -o - | tar -t | grep index.json",
@@ -281,7 +294,7 @@ fn save_writes_to_a_pipe() {
 #[test]
 fn save_and_export_refuse_to_write_to_a_terminal() {
     let Some(store) = root() else { return };
-    store.load_on_tiny(&[]);
+    store.load_on_minimal_layer(&[]);
     for sub in ["save", "export"] {
         let (exe, store_path) = (store.bench().exe().into(), store.path().into());
         let words: [OsString; 5] =
@@ -299,7 +312,7 @@ fn save_and_export_refuse_to_write_to_a_terminal() {
 
 #[test]
 fn export_writes_the_whole_root_file_system() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let layer = Archive::new()
             .with(Entry::dir("data").owner(7, 8))
             .with(
@@ -313,7 +326,7 @@ fn export_writes_the_whole_root_file_system() {
             .with(Entry::fifo("data/fifo"))
             .with(Entry::whiteout("etc/group"))
             .end();
-        store.load_on_tiny(&[layer]);
+        store.load_on_minimal_layer(&[layer]);
         let file = store.dir().join("exported.tar");
         store.call(&["export", "small:1", "-o", file.to_str().unwrap()]).exits(0);
         let out = store.dir().join("exported");
@@ -331,7 +344,7 @@ fn export_writes_the_whole_root_file_system() {
                 && !exported.has("etc/.wh.group")
         );
         let data = Tree::of(&out.join("data"));
-        data.is(&store.seen("small:1", "/data"));
+        data.is(&store.tree_in_container("small:1", "/data"));
         assert_eq!(
             data.at("x").owner,
             (9, 10),
@@ -341,6 +354,6 @@ fn export_writes_the_whole_root_file_system() {
         // The exported archive can be imported again.
         let tar = fs::read(file).unwrap();
         store.import(tar, "again");
-        store.seen("again", "/data").is(&data);
+        store.tree_in_container("again", "/data").is(&data);
     });
 }

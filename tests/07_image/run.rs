@@ -8,14 +8,16 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::tree::Tree;
 use kiste_tests::{eventually, host};
 
-use crate::test_store::{TestStore, everywhere, root, with_ranges, without_ranges};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{
+    TestStore, as_root_and_as_user, root, with_ranges, without_ranges,
+};
 
 #[test]
 fn files_written_in_one_run_are_gone_in_the_next() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
-        let layer = Tree::of(&store.layer(&[tiny()]));
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
+        let layer = Tree::of(&store.layer(&[minimal_layer()]));
         let script = "ls /made; touch /made; echo changed > /etc/passwd; rm /etc/group; chmod 700 /home; mkdir /home/x; ls /made";
         for _ in 0..2 {
             store.sh("small:1", &[], script).exits(0).complains("No such file");
@@ -23,38 +25,39 @@ fn files_written_in_one_run_are_gone_in_the_next() {
         store
             .sh("small:1", &[], "grep -c alice /etc/passwd; ls /etc; ls /home")
             .prints("1\ngroup\npasswd\nalice");
-        Tree::of(&store.layer(&[tiny()])).is(&layer);
-        assert_eq!(store.in_store("containers"), [""; 0]);
+        Tree::of(&store.layer(&[minimal_layer()])).is(&layer);
+        assert_eq!(store.names_in("containers"), [""; 0]);
     });
 }
 
 #[test]
 fn the_root_of_a_container_is_its_own_overlay() {
-    everywhere(|store| {
-        store.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
+    as_root_and_as_user(|store| {
+        store
+            .load_on_minimal_layer(&[Archive::new().with(Entry::file("x", "x")).end()]);
         let running = store.start("small:1", &[], &["sleep", "100"]);
         let mount = host::mount_at(running.pid, "/").unwrap();
         assert!(mount.contains(" - overlay "), "{mount}");
-        assert_eq!(store.in_store("containers").len(), 1);
+        assert_eq!(store.names_in("containers").len(), 1);
         let is_ours = |line: &String| line.contains(store.dir().to_str().unwrap());
         assert!(
             !host::mounts().iter().any(is_ours),
             "the host does not see the overlay"
         );
         drop(running);
-        eventually(|| store.in_store("containers").is_empty().then_some(()))
+        eventually(|| store.names_in("containers").is_empty().then_some(()))
             .expect("the upper layer is removed");
     });
 }
 
 #[test]
 fn two_containers_of_one_image_do_not_see_each_other() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
-        let wait =
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
+        let script =
             "touch /$0 && echo ready && read line; ls /one /two 2>/dev/null; exit 0";
-        let mut one = store.start("small:1", &[], &["sh", "-c", wait, "one"]);
-        let mut two = store.start("small:1", &[], &["sh", "-c", wait, "two"]);
+        let mut one = store.start("small:1", &[], &["sh", "-c", script, "one"]);
+        let mut two = store.start("small:1", &[], &["sh", "-c", script, "two"]);
         one.wait_for("ready");
         two.wait_for("ready");
         assert_eq!(
@@ -66,8 +69,8 @@ fn two_containers_of_one_image_do_not_see_each_other() {
 
 #[test]
 fn a_read_only_root_cannot_be_written_anywhere() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let script = "for at in / /etc /tmp /home/alice; do touch $at/made 2>/dev/null && echo $at; done; echo > /etc/passwd || echo refused";
         let ran = store.sh("small:1", &["--read-only"], script);
         ran.prints("refused").complains("Read-only file system");
@@ -80,17 +83,18 @@ fn a_read_only_root_cannot_be_written_anywhere() {
             .prints("made");
         // A mount point that is not in the image is created in the read-only root.
         let volume = format!("{}:/new/place", store.dir().display());
-        store.open();
+        store.let_others_enter();
         store.sh("small:1", &["--read-only", "-v", &volume], "ls /new").prints("place");
     });
 }
 
 #[test]
 fn a_second_run_unpacks_nothing() {
-    everywhere(|store| {
-        store.load_on_tiny(&[Archive::new().with(Entry::file("x", "x")).end()]);
+    as_root_and_as_user(|store| {
+        store
+            .load_on_minimal_layer(&[Archive::new().with(Entry::file("x", "x")).end()]);
         let inodes = || {
-            let names = store.in_store("layers");
+            let names = store.names_in("layers");
             let inode = |name: &String| {
                 use std::os::unix::fs::MetadataExt;
                 let metadata =
@@ -102,7 +106,7 @@ fn a_second_run_unpacks_nothing() {
         store.run("small:1", &[], &["true"]).exits(0);
         let before = inodes();
         // The archives of the layers are not read either.
-        for name in store.in_store("blobs/sha256") {
+        for name in store.names_in("blobs/sha256") {
             let blob = store.path().join("blobs/sha256").join(name);
             if fs::metadata(&blob).unwrap().len() > 100_000 {
                 fs::remove_file(blob).unwrap();
@@ -115,13 +119,13 @@ fn a_second_run_unpacks_nothing() {
 
 #[test]
 fn an_unknown_image_is_named_with_a_hint() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for name in ["small:1", "small", "host.example/a/b:c"] {
             let ran = store.run(name, &[], &["echo", "it runs"]);
             ran.exits(125).complains(name).complains("hint: ");
             assert_eq!(ran.out, "");
         }
-        store.import(tiny(), "small:1");
+        store.import(minimal_layer(), "small:1");
         store.run("small:2", &[], &["true"]).exits(125).complains("small:2");
         store.run("small", &[], &["true"]).exits(125).complains("small:latest");
     });
@@ -130,7 +134,7 @@ fn an_unknown_image_is_named_with_a_hint() {
 #[test]
 fn an_image_and_a_root_file_system_exclude_each_other() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let rootfs = store.bench().rootfs().to_str().unwrap().to_owned();
     let ran = store.run("small:1", &["--rootfs", &rootfs], &["true"]);
     ran.exits(2).complains("--rootfs").complains("--image");
@@ -142,18 +146,18 @@ fn an_image_and_a_root_file_system_exclude_each_other() {
             .complains("--rootfs")
             .complains(option[0]);
         store
-            .exactly(&["run", option[0], option[1], "echo", "it runs"])
+            .call_exactly(&["run", option[0], option[1], "echo", "it runs"])
             .exits(2)
             .complains("--image");
     }
-    let exactly = store.exactly(&["run", "--rootfs", &rootfs]);
-    exactly.exits(2).complains("COMMAND");
+    let ran = store.call_exactly(&["run", "--rootfs", &rootfs]);
+    ran.exits(2).complains("COMMAND");
 }
 
 #[test]
 fn an_image_is_run_by_its_id_or_by_the_beginning_of_the_id() {
     let Some(store) = root() else { return };
-    let id = store.import(tiny(), "small:1");
+    let id = store.import(minimal_layer(), "small:1");
     store.run(&id, &[], &["echo", "it runs"]).prints("it runs");
     store.run(&id[7..], &[], &["echo", "it runs"]).prints("it runs");
     store.run(&id[7..19], &[], &["echo", "it runs"]).prints("it runs");
@@ -166,7 +170,7 @@ fn with_userns_auto_the_container_sees_the_images_owners() {
         .with(Entry::dir("data"))
         .with(Entry::file("data/x", "x").mode(0o640).owner(1000, 1001))
         .with(Entry::dir("data/d").mode(0o700).owner(1000, 1001));
-    store.load_on_tiny(&[layer.end()]);
+    store.load_on_minimal_layer(&[layer.end()]);
     let auto = ["--userns", "auto"];
     let ran = store.sh("small:1", &auto, "true");
     if ran.lacks_idmapped_mounts() {
@@ -186,13 +190,13 @@ fn with_userns_auto_the_container_sees_the_images_owners() {
     let running = [0, 1].map(|_| store.start("small:1", &auto, &["sleep", "100"]));
     let uids = running.each_ref().map(|it| host::status(it.pid, "Uid"));
     assert!(uids[0] != uids[1] && !uids[0].starts_with('0'), "{uids:?}");
-    let layer = Tree::of(&store.layer(&[tiny()]));
+    let layer = Tree::of(&store.layer(&[minimal_layer()]));
     assert_eq!(layer.at("etc/passwd").owner, (0, 0));
 }
 
 #[test]
 fn the_owner_of_a_file_of_the_image_can_change_it() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let layer =
             Archive::new().with(Entry::dir("data").mode(0o755).owner(1000, 1001)).with(
                 Entry::file("data/x", "x")
@@ -200,7 +204,7 @@ fn the_owner_of_a_file_of_the_image_can_change_it() {
                     .owner(1000, 1001)
                     .xattr("user.kept", "1"),
             );
-        store.load_on_tiny(&[layer.end()]);
+        store.load_on_minimal_layer(&[layer.end()]);
         let script = "echo y >> /data/x && cat /data/x && mv /data/x /data/z && mkdir /data/d && rm /data/z && ls /data";
         store.sh("small:1", &["-u", "alice"], script).prints("xy\nd");
         store
@@ -220,13 +224,13 @@ fn the_owner_of_a_file_of_the_image_can_change_it() {
 #[test]
 fn an_image_runs_without_ranges_of_ids() {
     let Some(store) = without_ranges() else { return };
-    let file = store.file("tiny.tar", tiny());
+    let file = store.file("tiny.tar", minimal_layer());
     store.call(&["import", file.to_str().unwrap(), "small:1"]).exits(0);
     let ran =
         store.sh("small:1", &[], "id -u; touch /made && rm /etc/group && ls /made");
     assert_eq!(ran.exits(0).out, "0\n/made\n");
     store.sh("small:1", &[], "test -e /made").exits(1);
-    assert_eq!(store.in_store("containers"), [""; 0]);
+    assert_eq!(store.names_in("containers"), [""; 0]);
 }
 
 #[test]
@@ -235,27 +239,27 @@ fn no_file_of_a_users_store_belongs_to_the_hosts_root() {
     let layer = Archive::new()
         .with(Entry::file("x", "x").owner(1000, 1001))
         .with(Entry::file("y", ""));
-    store.load_on_tiny(&[layer.end()]);
+    store.load_on_minimal_layer(&[layer.end()]);
     store
         .sh("small:1", &["--commit", "small:2"], "touch /made; chown 33:34 /made")
         .exits(0);
     let running =
         store.start("small:2", &[], &["sh", "-c", "touch /new; exec sleep 100"]);
     let tree = Tree::of(&store.path());
-    let of_root: Vec<_> = tree
+    let owned_by_root: Vec<_> = tree
         .0
         .iter()
         .filter(|(_, node)| node.owner.0 == 0 || node.owner.1 == 0)
         .collect();
-    assert!(of_root.is_empty(), "{of_root:#?}");
+    assert!(owned_by_root.is_empty(), "{owned_by_root:#?}");
     drop(running);
 }
 
-/// Users of the host must not reach a set-user-ID program in the store.
+/// Other users of the host must not reach a set-user-ID program in the store.
 #[test]
 fn other_users_cannot_enter_the_store() {
-    everywhere(|store| {
-        store.load_on_tiny(&[Archive::new()
+    as_root_and_as_user(|store| {
+        store.load_on_minimal_layer(&[Archive::new()
             .with(Entry::file("su", "").mode(0o4755))
             .end()]);
         let running = store.start("small:1", &[], &["sleep", "100"]);
@@ -278,18 +282,18 @@ fn other_users_cannot_enter_the_store() {
 
 #[test]
 fn gc_removes_the_container_of_a_killed_runtime() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let running =
             store.start("small:1", &[], &["sh", "-c", "touch /made; exec sleep 100"]);
         let pid = running.pid;
         running.kill_runtime();
         host::assert_dies(pid);
-        assert_eq!(store.in_store("containers").len(), 1);
+        assert_eq!(store.names_in("containers").len(), 1);
         let living = store.start("small:1", &[], &["sleep", "100"]);
         store.gc().exits(0);
         assert_eq!(
-            store.in_store("containers").len(),
+            store.names_in("containers").len(),
             1,
             "only the container that is alive"
         );
@@ -304,8 +308,8 @@ fn gc_removes_the_container_of_a_killed_runtime() {
 
 #[test]
 fn a_failed_start_leaves_no_files() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         store.run("small:1", &[], &["nosuch"]).exits(127).complains("nosuch");
         store.run("small:1", &[], &["/etc/passwd"]).exits(126);
         store
@@ -317,8 +321,8 @@ fn a_failed_start_leaves_no_files() {
             .exits(125)
             .complains("nosuch");
         store.run("small:1", &["--commit", "UPPER"], &["true"]).exits(2);
-        assert_eq!(store.in_store("containers"), [""; 0]);
-        assert_eq!(store.in_store("tmp"), [""; 0]);
+        assert_eq!(store.names_in("containers"), [""; 0]);
+        assert_eq!(store.names_in("tmp"), [""; 0]);
         assert!(!store.bench().run_dirs().exists());
     });
 }
@@ -326,7 +330,7 @@ fn a_failed_start_leaves_no_files() {
 #[test]
 fn the_parent_of_the_root_is_the_root_itself() {
     let check = |store: &TestStore, options: &[&str]| {
-        store.import(tiny(), "small:1");
+        store.import(minimal_layer(), "small:1");
         let ran = store.sh(
             "small:1",
             options,
@@ -338,9 +342,9 @@ fn the_parent_of_the_root_is_the_root_itself() {
             lines[2..].iter().filter(|line| line.split(' ').nth(4) == Some("/"));
         assert_eq!(at_root.count(), 1, "{options:?}: {}", ran.out);
     };
-    everywhere(|store| check(store, &[]));
+    as_root_and_as_user(|store| check(store, &[]));
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let tried = store.run("small:1", &["--userns", "auto"], &["true"]);
     if !tried.lacks_idmapped_mounts() {
         check(&store, &["--userns", "auto"]);

@@ -6,46 +6,46 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{self, CONFIG, Layout, MANIFEST, Packed, digest};
 use serde_json::{Value, json};
 
-use crate::test_store::{TestStore, everywhere, root};
-use crate::tiny::{archive, tiny};
+use crate::minimal_layer::{minimal_archive, minimal_layer};
+use crate::test_store::{TestStore, as_root_and_as_user, root};
 
-/// Returns the path of a blob.
-fn blob(bytes: &[u8]) -> String {
+/// Returns the path of a blob in a layout.
+fn blob_path(bytes: &[u8]) -> String {
     format!("blobs/{}", digest(bytes).replace(':', "/"))
 }
 
 /// Adds the `manifest.json` of `docker save` with one image to a layout.
-fn list_for_docker(layout: &mut Layout, names: Value, config: &str, tar: &[u8]) {
-    let layers = json!([blob(tar)]);
-    let list = json!([{"Config": blob(config.as_bytes()), "RepoTags": names, "Layers": layers}]);
+fn add_manifest_json(layout: &mut Layout, names: Value, config: &str, tar: &[u8]) {
+    let layers = json!([blob_path(tar)]);
+    let list = json!([{"Config": blob_path(config.as_bytes()), "RepoTags": names, "Layers": layers}]);
     layout.files.insert("manifest.json".into(), list.to_string().into());
 }
 
 /// Makes a layout of one image without a name, and returns its configuration too.
-fn unnamed() -> (Layout, String) {
+fn unnamed_layout() -> (Layout, String) {
     let mut layout = Layout::new();
-    layout.image("x", &[tiny()], Packed::Plain, &json!({}));
+    layout.image("x", &[minimal_layer()], Packed::Plain, &json!({}));
     layout.manifests[0].as_object_mut().unwrap().remove("annotations");
-    (layout, image::configuration(&[tiny()], &json!({})).to_string())
+    (layout, image::configuration(&[minimal_layer()], &json!({})).to_string())
 }
 
 /// Asserts that an archive is refused with these words.
 #[track_caller]
-fn refused(store: &TestStore, archive: Vec<u8>, words: &str) {
+fn assert_refused(store: &TestStore, archive: Vec<u8>, words: &str) {
     store.try_load(archive).exits(1).complains(words);
-    store.holds_nothing(words);
+    store.assert_empty(words);
 }
 
-/// Docker 25 saves an image by its digest so.
+/// `docker save` of an image by its digest writes such an index since Docker 25.
 #[test]
 fn an_index_without_manifests_leaves_the_images_to_manifest_json() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for manifests in [json!(null), json!([])] {
-            let (mut layout, config) = unnamed();
+            let (mut layout, config) = unnamed_layout();
             let index = json!({"schemaVersion": 2, "manifests": manifests});
             layout.files.insert("index.json".into(), index.to_string().into());
-            refused(store, layout.tar(), "no image");
-            list_for_docker(&mut layout, json!(null), &config, &tiny());
+            assert_refused(store, layout.tar(), "no image");
+            add_manifest_json(&mut layout, json!(null), &config, &minimal_layer());
             store.load(layout.tar());
             assert_eq!(store.names(), ["<none>:<none>"]);
             store.call(&["rmi", &store.images()[0].id]).exits(0);
@@ -53,19 +53,25 @@ fn an_index_without_manifests_leaves_the_images_to_manifest_json() {
     });
 }
 
-/// A release of Docker wrote such manifests, and a right manifest.json.
+/// A release of Docker wrote such manifests, together with a correct manifest.json.
 #[test]
 fn layers_may_be_listed_in_manifest_json_alone() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for layers in [json!(null), json!([])] {
-            let config = image::configuration(&[tiny()], &json!({})).to_string();
+            let config =
+                image::configuration(&[minimal_layer()], &json!({})).to_string();
             let mut layout = Layout::new();
             let descriptor = layout.blob(CONFIG, config.as_bytes());
-            layout.blob(Packed::Plain.media_type(), &tiny());
+            layout.blob(Packed::Plain.media_type(), &minimal_layer());
             let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor, "layers": layers});
             layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
-            refused(store, layout.tar(), "layers");
-            list_for_docker(&mut layout, json!(["small:1"]), &config, &tiny());
+            assert_refused(store, layout.tar(), "layers");
+            add_manifest_json(
+                &mut layout,
+                json!(["small:1"]),
+                &config,
+                &minimal_layer(),
+            );
             assert_eq!(store.load(layout.tar()), ["Loaded small:1"]);
             store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
             store.call(&["rmi", "small:1"]).exits(0);
@@ -74,39 +80,44 @@ fn layers_may_be_listed_in_manifest_json_alone() {
 }
 
 #[test]
-fn the_names_of_both_lists_count() {
-    everywhere(|store| {
-        let (mut layout, config) = unnamed();
-        list_for_docker(&mut layout, json!(["small:1", "small:2"]), &config, &tiny());
+fn an_image_without_a_name_in_the_index_has_its_names_in_manifest_json() {
+    as_root_and_as_user(|store| {
+        let (mut layout, config) = unnamed_layout();
+        add_manifest_json(
+            &mut layout,
+            json!(["small:1", "small:2"]),
+            &config,
+            &minimal_layer(),
+        );
         assert_eq!(store.load(layout.tar()), ["Loaded small:1", "Loaded small:2"]);
     });
 }
 
-/// What one program scans under this name is not what another one runs.
+/// A scanner might read the first image, and a runtime run the second.
 #[test]
-fn a_name_of_two_images_is_refused() {
+fn a_name_that_two_images_have_is_refused() {
     let Some(store) = root() else { return };
-    let mut layout = Layout::of("small:1", &[tiny()], Packed::Plain);
-    let other = archive().with(Entry::file("other", "x")).end();
+    let mut layout = Layout::of("small:1", &[minimal_layer()], Packed::Plain);
+    let other = minimal_archive().with(Entry::file("other", "x")).end();
     let config = image::configuration(std::slice::from_ref(&other), &json!({}));
     let config = config.to_string();
     layout.blob(CONFIG, config.as_bytes());
     layout.blob(Packed::Plain.media_type(), &other);
-    list_for_docker(&mut layout, json!(["small:1"]), &config, &other);
-    refused(&store, layout.tar(), "two images have this name");
+    add_manifest_json(&mut layout, json!(["small:1"]), &config, &other);
+    assert_refused(&store, layout.tar(), "two images have this name");
 }
 
-/// cosign and oras keep signatures and other things beside an image.
+/// cosign and oras store signatures and other artifacts beside an image.
 #[test]
-fn what_is_no_image_is_left_out_with_a_note() {
-    everywhere(|store| {
+fn an_artifact_that_is_no_image_is_left_out_with_a_note() {
+    as_root_and_as_user(|store| {
         let mut layout = Layout::new();
         let config = layout.blob(CONFIG, b"{}");
         let other = layout.blob("application/x", b"hello");
         let artifact = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [other]});
         layout.list("sig:1", MANIFEST, artifact.to_string().as_bytes());
-        refused(store, layout.tar(), "1 artifacts in it are no images");
-        layout.image("small:1", &[tiny()], Packed::Plain, &json!({}));
+        assert_refused(store, layout.tar(), "1 artifacts in it are no images");
+        layout.image("small:1", &[minimal_layer()], Packed::Plain, &json!({}));
         for _ in 0..2 {
             let ran = store.try_load(layout.tar());
             ran.exits(0).complains("note: 1 artifacts that are no images are left out");
@@ -117,8 +128,8 @@ fn what_is_no_image_is_left_out_with_a_note() {
     });
 }
 
-/// An index may have no `platform`; the configuration says which image is ours. Of the
-/// variants of a machine the plain one runs everywhere.
+/// An index may have no `platform`. Then the configuration says which image is for this
+/// machine. An image without a CPU variant runs on every machine of its architecture.
 #[test]
 fn the_configuration_says_which_image_is_for_this_machine() {
     let Some(store) = root() else { return };
@@ -129,13 +140,14 @@ fn the_configuration_says_which_image_is_for_this_machine() {
     ];
     for other in others {
         let mut layout = Layout::new();
-        let mut config = image::configuration(&[tiny()], &json!({"Env": ["WHICH=no"]}));
+        let mut config =
+            image::configuration(&[minimal_layer()], &json!({"Env": ["WHICH=no"]}));
         other(&mut config);
         let config = layout.blob(CONFIG, config.to_string().as_bytes());
-        let layer = layout.blob(Packed::Plain.media_type(), &tiny());
+        let layer = layout.blob(Packed::Plain.media_type(), &minimal_layer());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
         layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
-        layout.image("small:1", &[tiny()], Packed::Plain, &plain);
+        layout.image("small:1", &[minimal_layer()], Packed::Plain, &plain);
         for _ in 0..2 {
             assert_eq!(store.load(layout.tar()), ["Loaded small:1"]);
             store.run("small:1", &[], &["sh", "-c", "echo $WHICH"]).prints("plain");
@@ -145,12 +157,12 @@ fn the_configuration_says_which_image_is_for_this_machine() {
     }
 }
 
-/// `skopeo copy … dir:` and `podman save --format docker-dir`.
+/// `skopeo copy … dir:` and `podman save --format docker-dir` write such directories.
 #[test]
-fn a_directory_of_skopeos_is_loaded() {
-    everywhere(|store| {
+fn a_directory_that_skopeo_writes_is_loaded() {
+    as_root_and_as_user(|store| {
         let mut layout = Layout::new();
-        let manifest = layout.image("x", &[tiny()], Packed::Gzip, &json!({}));
+        let manifest = layout.image("x", &[minimal_layer()], Packed::Gzip, &json!({}));
         let directory = store.dir().join("dir");
         let mut dir = Layout::new();
         let by_name = |(name, bytes): (&String, &Vec<u8>)| {
@@ -174,7 +186,7 @@ fn a_directory_of_skopeos_is_loaded() {
 }
 
 #[test]
-fn a_configuration_may_leave_out_what_others_leave_out() {
+fn a_configuration_may_lack_fields_that_other_programs_omit() {
     let Some(store) = root() else { return };
     let changes: [fn(&mut Value); 6] = [
         |config| drop(config.as_object_mut().unwrap().remove("architecture")),
@@ -187,11 +199,11 @@ fn a_configuration_may_leave_out_what_others_leave_out() {
         },
     ];
     for change in changes {
-        let mut config = image::configuration(&[tiny()], &json!({}));
+        let mut config = image::configuration(&[minimal_layer()], &json!({}));
         change(&mut config);
         let mut layout = Layout::new();
         let config = layout.blob(CONFIG, config.to_string().as_bytes());
-        let layer = layout.blob(Packed::Plain.media_type(), &tiny());
+        let layer = layout.blob(Packed::Plain.media_type(), &minimal_layer());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
         layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
         store.load(layout.tar());
@@ -204,13 +216,13 @@ fn a_configuration_may_leave_out_what_others_leave_out() {
 #[test]
 fn a_link_to_a_layouts_directory_is_loaded() {
     let Some(store) = root() else { return };
-    let layout = Layout::of("small:1", &[tiny()], Packed::Plain);
+    let layout = Layout::of("small:1", &[minimal_layer()], Packed::Plain);
     let (directory, link) = (store.dir().join("layout"), store.dir().join("result"));
     layout.write(&directory);
     symlink(&directory, &link).unwrap();
     let ran = store.call(&["load", link.to_str().unwrap()]);
     assert_eq!(ran.exits(0).out, "Loaded small:1\n");
-    // A blob that is a link out of it is called so.
+    // The error message says if a blob is a link out of the layout's directory.
     let name = layout.files.keys().find(|name| name.starts_with("blobs/")).unwrap();
     std::fs::rename(directory.join(name), store.dir().join("blob")).unwrap();
     symlink(store.dir().join("blob"), directory.join(name)).unwrap();
@@ -218,11 +230,11 @@ fn a_link_to_a_layouts_directory_is_loaded() {
     ran.exits(1).complains("is a link that leads out of it");
 }
 
-/// containerd takes its annotation for a whole reference.
+/// In its annotation, containerd expects a whole reference, with the registry.
 #[test]
-fn a_saved_name_has_its_registry_for_containerd() {
+fn the_containerd_annotation_of_a_saved_image_has_the_registry() {
     let Some(store) = root() else { return };
-    store.load_on_tiny(&[]);
+    store.load_on_minimal_layer(&[]);
     let file = store.dir().join("saved.tar");
     store.call(&["save", "-o", file.to_str().unwrap(), "small:1"]).exits(0);
     let bytes = std::fs::read(&file).unwrap();
@@ -230,20 +242,20 @@ fn a_saved_name_has_its_registry_for_containerd() {
     assert!(bytes.windows(wanted.len()).any(|window| window == wanted));
 }
 
-/// A host's name has no case; Docker keeps it as it is.
+/// Host names are case-insensitive. Docker keeps them as they are written.
 #[test]
 fn a_host_in_a_name_may_have_capitals() {
     let Some(store) = root() else { return };
     let names = ["Registry.Example.COM/small:1"];
-    let archive = image::docker_archive(&names, &[tiny()], &json!({}));
+    let archive = image::docker_archive(&names, &[minimal_layer()], &json!({}));
     assert_eq!(store.load(archive), ["Loaded Registry.Example.COM/small:1"]);
 }
 
-/// Programs take the first of them, or the last.
+/// Some programs take the first of the two files, and others the second.
 #[test]
 fn an_archive_that_has_a_file_twice_is_refused() {
     let Some(store) = root() else { return };
-    let layout = Layout::of("small:1", &[tiny()], Packed::Plain);
+    let layout = Layout::of("small:1", &[minimal_layer()], Packed::Plain);
     let twice = |name: &str, bytes: &[u8]| {
         let all =
             layout.all().into_iter().fold(Archive::new(), |all, (name, bytes)| {
@@ -252,18 +264,18 @@ fn an_archive_that_has_a_file_twice_is_refused() {
         all.with(Entry::file(name, bytes)).end()
     };
     for name in ["index.json", "./index.json", "oci-layout", "/index.json"] {
-        refused(&store, twice(name, b"{}"), "twice");
+        assert_refused(&store, twice(name, b"{}"), "twice");
     }
     // The same bytes are the same file.
     let index = layout.all()["index.json"].clone();
     store.load(twice("index.json", &index));
 }
 
-/// Go's programs find a name of JSON in any case, and take the last one.
+/// Go programs match the keys of JSON objects in any case, and take the last match.
 #[test]
-fn names_of_json_that_programs_read_in_two_ways_are_refused() {
+fn ambiguous_json_keys_are_refused() {
     let Some(store) = root() else { return };
-    let config = image::configuration(&[tiny()], &json!({})).to_string();
+    let config = image::configuration(&[minimal_layer()], &json!({})).to_string();
     let inner = |text: &str| config.replacen("\"config\":{}", text, 1);
     for (odd, word) in [
         (inner(r#""config":{},"Config":{"User":"alice"}"#), "config"),
@@ -276,15 +288,15 @@ fn names_of_json_that_programs_read_in_two_ways_are_refused() {
         assert_ne!(odd, config);
         let mut layout = Layout::new();
         let config = layout.blob(CONFIG, odd.as_bytes());
-        let layer = layout.blob(Packed::Plain.media_type(), &tiny());
+        let layer = layout.blob(Packed::Plain.media_type(), &minimal_layer());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
         let manifest = manifest.to_string();
         layout.list("small:1", MANIFEST, manifest.as_bytes());
-        refused(&store, layout.tar(), word);
+        assert_refused(&store, layout.tar(), word);
     }
-    // A label and an unknown field may have any name.
+    // Labels and unknown fields may have any key.
     let labels = json!({"Labels": {"name": "a", "Name": "b", "config": "c"}, "New": {"user": 1}});
     let mut layout = Layout::new();
-    layout.image("small:1", &[tiny()], Packed::Plain, &labels);
+    layout.image("small:1", &[minimal_layer()], Packed::Plain, &labels);
     store.load(layout.tar());
 }

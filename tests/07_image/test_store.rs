@@ -12,8 +12,8 @@ use kiste_tests::user::{GIDS, UIDS};
 use kiste_tests::{Bench, Ran, Running, Tree, User};
 use serde_json::Value;
 
+use crate::minimal_layer::minimal_layer;
 use crate::this_step;
-use crate::tiny::tiny;
 
 /// The checks of doctor that every test of this step needs.
 const NEEDS: &[&str] = &["pivot-root", "user-namespace", "overlay"];
@@ -40,22 +40,22 @@ pub fn without_ranges() -> Option<TestStore> {
 }
 
 /// Runs a test as root, and then as a user with ranges of ids.
-pub fn everywhere(test: impl Fn(&TestStore)) {
+pub fn as_root_and_as_user(test: impl Fn(&TestStore)) {
     for store in [root(), in_addition(with_ranges)].into_iter().flatten() {
         test(&store);
-        store.is_empty_after_gc_without_images();
+        store.assert_gc_empties_a_store_without_images();
     }
 }
 
 /// An image as `images` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listed {
+pub struct ListedImage {
     pub name: String,
     pub id: String,
 }
 
 impl TestStore {
-    /// Returns the bench that the store belongs to.
+    /// Returns the bench in which the store is.
     pub fn bench(&self) -> &Bench {
         match self {
             TestStore::Root(bench) => bench,
@@ -89,7 +89,7 @@ impl TestStore {
     }
 
     /// Runs the program with exactly these arguments.
-    pub fn exactly(&self, arguments: &[&str]) -> Ran {
+    pub fn call_exactly(&self, arguments: &[&str]) -> Ran {
         match self {
             TestStore::Root(bench) => bench.call(arguments),
             TestStore::User(user) => user.call(arguments),
@@ -101,7 +101,7 @@ impl TestStore {
     pub fn call(&self, arguments: &[&str]) -> Ran {
         let store_path = self.path();
         let store_path = ["--store", store_path.to_str().unwrap()];
-        self.exactly(&[&arguments[..1], &store_path, &arguments[1..]].concat())
+        self.call_exactly(&[&arguments[..1], &store_path, &arguments[1..]].concat())
     }
 
     /// Returns the command that `call` runs, without input and output.
@@ -183,26 +183,30 @@ impl TestStore {
 
     /// Tries to import a tarball as `small:1`.
     pub fn try_import(&self, tar: impl AsRef<[u8]>) -> Ran {
-        self.try_with(tar, |file| self.call(&["import", file, "small:1"]))
+        self.try_with_file(tar, |file| self.call(&["import", file, "small:1"]))
     }
 
     /// Tries to load an archive.
     pub fn try_load(&self, archive: impl AsRef<[u8]>) -> Ran {
-        self.try_with(archive, |file| self.call(&["load", file]))
+        self.try_with_file(archive, |file| self.call(&["load", file]))
     }
 
-    fn try_with(&self, bytes: impl AsRef<[u8]>, call: impl Fn(&str) -> Ran) -> Ran {
+    fn try_with_file(
+        &self,
+        bytes: impl AsRef<[u8]>,
+        call: impl Fn(&str) -> Ran,
+    ) -> Ran {
         let file = self.file("archive.tar", bytes);
         let ran = call(file.to_str().unwrap());
         fs::remove_file(file).unwrap();
         ran
     }
 
-    /// Loads an image `small:1` that consists of the smallest root file system and
-    /// these layers on top.
+    /// Loads an image `small:1` that consists of the minimal layer and these layers on
+    /// top.
     #[track_caller]
-    pub fn load_on_tiny(&self, layers: &[Vec<u8>]) {
-        let layers = [&[tiny()], layers].concat();
+    pub fn load_on_minimal_layer(&self, layers: &[Vec<u8>]) {
+        let layers = [&[minimal_layer()], layers].concat();
         assert_eq!(
             self.load(Layout::of("small:1", &layers, Packed::Gzip).tar()),
             ["Loaded small:1"]
@@ -211,17 +215,17 @@ impl TestStore {
 
     /// Returns the images that `images` lists.
     #[track_caller]
-    pub fn images(&self) -> Vec<Listed> {
+    pub fn images(&self) -> Vec<ListedImage> {
         let ran = self.call(&["images", "--format", "json"]);
         let list: Vec<Value> = serde_json::from_str(&ran.exits(0).out).expect("JSON");
         let text = |image: &Value, key: &str| {
             image[key].as_str().unwrap_or("<none>").to_owned()
         };
-        let listed = |image: &Value| Listed {
+        let listed = |image: &Value| ListedImage {
             name: format!("{}:{}", text(image, "name"), text(image, "tag")),
             id: text(image, "id"),
         };
-        let mut list: Vec<Listed> = list.iter().map(listed).collect();
+        let mut list: Vec<ListedImage> = list.iter().map(listed).collect();
         list.sort();
         list
     }
@@ -234,46 +238,50 @@ impl TestStore {
 
     /// Returns the sorted names in a directory of the store, or none if the directory
     /// does not exist.
-    pub fn in_store(&self, place: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.path().join(place)).into_iter().flatten();
+    pub fn names_in(&self, directory: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path().join(directory)).into_iter().flatten();
         let mut names: Vec<String> =
             entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
 
-    /// Returns the directory in the store of the highest of these layers.
+    /// Returns the store's directory of the topmost of these layers.
     pub fn layer(&self, layers: &[Vec<u8>]) -> PathBuf {
         self.path().join("layers").join(&chain_id(layers)["sha256:".len()..])
     }
 
     /// Asserts that the store has no layer, no container and no unfinished file.
     #[track_caller]
-    pub fn holds_nothing(&self, after: &str) {
-        for place in ["layers", "tmp", "containers"] {
-            assert_eq!(self.in_store(place), [""; 0], "{place} after {after}");
+    pub fn assert_empty(&self, after: &str) {
+        for directory in ["layers", "tmp", "containers"] {
+            assert_eq!(self.names_in(directory), [""; 0], "{directory} after {after}");
         }
         if self.path().exists() {
             assert_eq!(self.images(), [], "after {after}");
         }
-        // A user's gc is slow, because of newuidmap: `everywhere` calls it once at the
-        // end.
+        // A user's `gc` is slow, because of newuidmap: `as_root_and_as_user` runs it
+        // once, at the end of the test.
         if let TestStore::Root(_) = self {
-            self.is_empty_after_gc_without_images();
+            self.assert_gc_empties_a_store_without_images();
         }
     }
 
     /// Asserts that `gc` of a store without images leaves nothing in it.
     #[track_caller]
-    fn is_empty_after_gc_without_images(&self) {
+    fn assert_gc_empties_a_store_without_images(&self) {
         let index = fs::read(self.path().join("index.json"))
             .unwrap_or_else(|_| br#"{"manifests":[]}"#.into());
         let is_empty =
             |index: Value| index["manifests"].as_array().is_some_and(Vec::is_empty);
         if self.path().exists() && serde_json::from_slice(&index).is_ok_and(is_empty) {
             self.gc().exits(0);
-            for place in ["blobs/sha256", "layers", "tmp", "containers"] {
-                assert_eq!(self.in_store(place), [""; 0], "{place}, without an image");
+            for directory in ["blobs/sha256", "layers", "tmp", "containers"] {
+                assert_eq!(
+                    self.names_in(directory),
+                    [""; 0],
+                    "{directory}, without an image"
+                );
             }
         }
     }
@@ -281,15 +289,15 @@ impl TestStore {
     /// Returns the tree that a container of this image sees at this path, with the
     /// owners that it sees.
     #[track_caller]
-    pub fn seen(&self, image: &str, path: &str) -> Tree {
+    pub fn tree_in_container(&self, image: &str, path: &str) -> Tree {
         let running = self.start(image, &["--entrypoint", "/bin/sleep"], &["1000"]);
-        let place =
+        let path =
             format!("/proc/{}/root/{}", running.pid, path.trim_start_matches('/'));
-        self.inside(Tree::of(Path::new(&place)))
+        self.with_owners_inside(Tree::of(Path::new(&path)))
     }
 
-    /// Returns a tree with the owners that a container sees.
-    pub fn inside(&self, tree: Tree) -> Tree {
+    /// Replaces the owners in a tree by those that a container sees.
+    pub fn with_owners_inside(&self, tree: Tree) -> Tree {
         let TestStore::User(user) = self else { return tree };
         let id = |id: u32, own: u32, first: u32| match id {
             _ if id == own => 0,
@@ -302,9 +310,9 @@ impl TestStore {
         })
     }
 
-    /// Lets every user enter the test's directory, since a program of another user
-    /// starts there.
-    pub fn open(&self) {
+    /// Lets every user enter the test's directory, since a program that another user
+    /// runs starts in it.
+    pub fn let_others_enter(&self) {
         fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 }

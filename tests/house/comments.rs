@@ -3,20 +3,20 @@
 /// Words with which a sentence hides its subject.
 const PRONOUNS: [&str; 7] = ["What", "Who", "Whoever", "That", "Of", "One", "Those"];
 
-/// Returns the lines, counted from 1, whose comment begins a sentence with such a word.
-/// A question is none.
-pub fn begun_with_a_pronoun(text: &str, mark: &str) -> Vec<usize> {
+/// Returns the numbers of the lines, from 1, whose comment begins with such a word and
+/// is no question.
+pub fn lines_begun_with_pronoun(text: &str, mark: &str) -> Vec<usize> {
     let comments: Vec<_> = text.lines().map(|line| comment(line, mark)).collect();
     let is_wrong = |at: &usize| {
         comments[*at].is_some_and(|line| {
-            let first = line.split(|c: char| !c.is_alphabetic()).next().unwrap();
-            PRONOUNS.contains(&first) && !is_question(&comments[*at..])
+            let first_word = line.split(|c: char| !c.is_alphabetic()).next().unwrap();
+            PRONOUNS.contains(&first_word) && !is_question(&comments[*at..])
         })
     };
     (0..comments.len()).filter(is_wrong).map(|at| at + 1).collect()
 }
 
-/// Returns the text of a comment that has its line to itself.
+/// Returns the text of a comment, if the line has nothing else.
 fn comment<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
     let text = line.trim_start().strip_prefix(mark)?;
     text.trim_start_matches(['/', '!']).strip_prefix(' ')
@@ -43,7 +43,7 @@ fn a_comment_that_begins_with_a_pronoun_is_found_and_a_question_is_not() {
         "# Who",
     ]
     .join("\n");
-    let lines = |mark| begun_with_a_pronoun(&text, mark);
+    let lines = |mark| lines_begun_with_pronoun(&text, mark);
     assert_eq!(lines("//"), [1, 5]);
     assert_eq!(lines("#"), [8]);
 }

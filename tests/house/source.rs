@@ -28,15 +28,14 @@ impl Source {
         }
     }
 
-    /// Returns whether options and the environment may be read here.
+    /// Returns whether this file may read options and the environment.
     pub fn is_command_line(&self) -> bool {
         let module = self.module();
         ["args", "cli", "main"].contains(&module.as_str())
             || module.starts_with("cli::")
     }
 
-    /// Returns the files beside this one that are its unit tests: `#[cfg(test)] mod
-    /// b;`.
+    /// Returns the files of unit tests that this file declares: `#[cfg(test)] mod b;`.
     fn test_files(&self) -> Vec<PathBuf> {
         let lines = self.text.lines().zip(self.text.lines().skip(1));
         let names = lines
@@ -52,9 +51,9 @@ impl Source {
     }
 }
 
-/// Returns every Rust file of every step, without those of unit tests.
-pub fn of_all_steps(root: &Path) -> Vec<Source> {
-    let steps = root.join("steps");
+/// Returns every Rust file of every step, except files of unit tests.
+pub fn of_all_steps(workspace_root: &Path) -> Vec<Source> {
+    let steps = workspace_root.join("steps");
     let mut files = Vec::new();
     for step in std::fs::read_dir(&steps).unwrap() {
         let src = step.unwrap().path().join("src");
@@ -69,7 +68,7 @@ pub fn of_all_steps(root: &Path) -> Vec<Source> {
     without_test_files(sources.collect())
 }
 
-/// Leaves out `b.rs` if a file of its directory says `#[cfg(test)] mod b;`.
+/// Removes `b.rs` if a file of its directory says `#[cfg(test)] mod b;`.
 fn without_test_files(mut sources: Vec<Source>) -> Vec<Source> {
     let test_files: Vec<PathBuf> =
         sources.iter().flat_map(Source::test_files).collect();
@@ -111,7 +110,7 @@ fn tokens(mut text: &str) -> Vec<&str> {
     tokens
 }
 
-/// Returns the length of a text up to this end, which is looked for behind `start`.
+/// Returns the length of `text` up to the first `end` at or after `start`, inclusive.
 fn end_of(end: &str, text: &str, start: usize) -> usize {
     text[start..].find(end).map_or(text.len(), |at| start + at + end.len())
 }
@@ -127,7 +126,8 @@ fn end_of_string(text: &str) -> usize {
     text.len()
 }
 
-/// `'"'` and `'\''` are characters; of a lifetime, `'a`, only the quote is dropped.
+/// Returns the length of a character such as `'"'` or `'\''`, or 1 for the quote of a
+/// lifetime such as `'a`.
 fn length_of_character(text: &str) -> usize {
     if text.starts_with("'\\") {
         return end_of("'", text, 3);

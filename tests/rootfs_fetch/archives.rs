@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use crate::test_dir::TestDir;
 
 #[test]
-fn an_archive_with_names_outside_itself_is_refused() {
+fn an_archive_with_a_name_that_leads_out_of_the_root_file_system_is_refused() {
     let dir = TestDir::new();
     dir.write("outside/canary", "alive");
     dir.write("outside/evil", "dead");

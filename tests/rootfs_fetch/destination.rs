@@ -1,4 +1,4 @@
-//! The destination of the tree, and the messages about it and about the options.
+//! The destination of the root file system, and errors about it and about the options.
 
 use assert_cmd::assert::OutputAssertExt;
 use predicates::prelude::*;
@@ -52,14 +52,15 @@ fn force_does_not_delete_a_directory_that_is_no_root_file_system() {
 }
 
 #[test]
-fn nothing_is_put_into_a_directory_that_appears_at_the_last_moment() {
-    for plant in ["mkdir rootfs; : >rootfs/mine", "mkdir mine; ln -s mine rootfs"] {
-        for knows in ["", "case $1 in -T) exit 1 ;; esac;"] {
+fn nothing_is_moved_into_a_directory_that_appears_just_before_the_move() {
+    for create in ["mkdir rootfs; : >rootfs/mine", "mkdir mine; ln -s mine rootfs"] {
+        // The second fake mv(1) has no option -T, like some real ones.
+        for no_target_option in ["", "case $1 in -T) exit 1 ;; esac;"] {
             let dir = TestDir::new();
             dir.little_tarball("little.tar.gz");
             let path = dir.path_without(&[]);
             let script = format!(
-                "case $* in */rootfs) [ -e rootfs ] || {{ {plant}; }} ;; esac; PATH={path}; {knows}"
+                "case $* in */rootfs) [ -e rootfs ] || {{ {create}; }} ;; esac; PATH={path}; {no_target_option}"
             );
             dir.fake("mv", &format!("{script} exec mv \"$@\""));
             dir.fetch()
@@ -70,7 +71,10 @@ fn nothing_is_put_into_a_directory_that_appears_at_the_last_moment() {
             let found = fs::read_dir(dir.path("rootfs"))
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name());
-            assert!({ found }.all(|name| name == "mine"), "{plant} {knows}");
+            assert!(
+                { found }.all(|name| name == "mine"),
+                "{create} {no_target_option}"
+            );
             dir.assert_nothing_else_left(&[
                 "fakes",
                 "little.tar.gz",

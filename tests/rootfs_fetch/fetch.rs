@@ -1,5 +1,5 @@
-//! Runs `rootfs-fetch.sh` in a test's directory, which has the tarballs and the fake
-//! programs that it needs, and checks which files are there afterwards.
+//! Runs `rootfs-fetch.sh` in a test's directory, with the tarballs and the fake
+//! programs that it needs, and checks which files the directory has afterwards.
 
 use assert_cmd::assert::OutputAssertExt;
 use nix::sys::signal::{Signal, killpg};
@@ -24,9 +24,9 @@ impl TestDir {
         dir
     }
 
-    /// Makes a directory in which tar waits before it unpacks: it creates the file
-    /// `started`, and goes on when the FIFO `gate` is opened. The programs `absent` are
-    /// not in PATH.
+    /// Makes a directory with a fake tar(1), which waits before it unpacks: it creates
+    /// the file `started`, and continues when the FIFO `gate` is opened. The programs
+    /// `absent` are not in PATH.
     pub fn with_gate(absent: &[&str]) -> Self {
         let dir = TestDir::new();
         dir.little_tarball("little.tar.gz");
@@ -54,8 +54,8 @@ impl TestDir {
         command
     }
 
-    /// Fetches, from the mirror in this directory, the version that is pinned for
-    /// x86_64 only.
+    /// Composes a command that fetches 3.20.3, which is pinned for x86_64 only, from
+    /// the mirror in this directory.
     pub fn fetch_older_alpine(&self) -> Command {
         self.fake("uname", "echo x86_64");
         let mut command = self.fetch();
@@ -65,7 +65,8 @@ impl TestDir {
         command
     }
 
-    /// Puts a tarball into the mirror in this directory, as that of the older Alpine.
+    /// Puts a tarball into the mirror in this directory, with the name of the older
+    /// Alpine's tarball.
     pub fn put_in_mirror(&self, tarball: &[u8]) {
         let releases = self.path("mirror/v3.20/releases/x86_64");
         fs::create_dir_all(&releases).unwrap();
@@ -90,6 +91,7 @@ impl TestDir {
             .success();
     }
 
+    /// Composes a command that uses this fake tar(1).
     pub fn gated_fetch(&self) -> Command {
         let path =
             format!("{}:{}", self.path("fakes").display(), self.path("path").display());
@@ -143,7 +145,7 @@ impl Running {
 
     pub fn signal(&self, signal: Signal) {
         let group = Pid::from_raw(self.child.id().try_into().unwrap());
-        killpg(group, signal).ok(); // they may all have ended already
+        killpg(group, signal).ok(); // all its processes may have ended already
     }
 
     pub fn wait(&mut self) -> ExitStatus {

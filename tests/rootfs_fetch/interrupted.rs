@@ -1,4 +1,4 @@
-//! Two scripts at once, and scripts that are killed.
+//! Two runs of the script at once, and runs that are killed.
 
 use assert_cmd::assert::OutputAssertExt;
 use nix::sys::signal::Signal;
@@ -8,35 +8,35 @@ use std::process::Stdio;
 use crate::fetch::Running;
 use crate::test_dir::TestDir;
 
-/// The files at the end: those that the test made, and the root file system.
-const ALL: [&str; 7] =
+/// The expected files at the end of a test: its own, and the root file system.
+const EXPECTED_FILES: [&str; 7] =
     ["fakes", "gate", "little.tar.gz", "path", "rootfs", "started", "tree"];
 
 #[test]
 fn two_scripts_at_once_make_one_root_file_system() {
-    for without in [&[][..], &["flock"]] {
-        let dir = TestDir::with_gate(without);
+    for absent in [&[][..], &["flock"]] {
+        let dir = TestDir::with_gate(absent);
         let mut first = dir.start_and_wait_for_tar();
         let mut second = Running::start(dir.gated_fetch().stderr(Stdio::piped()));
-        let mut words = BufReader::new(second.child.stderr.take().unwrap());
+        let mut stderr = BufReader::new(second.child.stderr.take().unwrap());
         let mut line = String::new();
-        words.read_line(&mut line).unwrap();
+        stderr.read_line(&mut line).unwrap();
         assert!(line.contains("waiting for it"), "{line}");
 
         dir.open_gate();
         assert!(first.wait().success());
         assert!(second.wait().success());
-        words.read_to_string(&mut line).unwrap();
+        stderr.read_to_string(&mut line).unwrap();
         assert!(line.contains("is there already"), "{line}");
         dir.assert_has(&["bin/sh"]);
-        dir.assert_nothing_else_left(&ALL);
+        dir.assert_nothing_else_left(&EXPECTED_FILES);
     }
 }
 
 #[test]
 fn the_next_run_cleans_up_after_a_kill() {
-    for without in [&[][..], &["flock"]] {
-        let dir = TestDir::with_gate(without);
+    for absent in [&[][..], &["flock"]] {
+        let dir = TestDir::with_gate(absent);
         let mut killed = dir.start_and_wait_for_tar();
         killed.signal(Signal::SIGKILL);
         killed.wait();
@@ -48,16 +48,16 @@ fn the_next_run_cleans_up_after_a_kill() {
             .assert()
             .success();
         dir.assert_has(&["bin/sh"]);
-        dir.assert_nothing_else_left(&ALL);
+        dir.assert_nothing_else_left(&EXPECTED_FILES);
     }
 }
 
 #[test]
 fn sigterm_leaves_nothing_behind() {
     let dir = TestDir::with_gate(&[]);
-    let mut ended = dir.start_and_wait_for_tar();
-    ended.signal(Signal::SIGTERM);
-    assert_eq!(ended.wait().code(), Some(143));
+    let mut terminated = dir.start_and_wait_for_tar();
+    terminated.signal(Signal::SIGTERM);
+    assert_eq!(terminated.wait().code(), Some(143));
     dir.assert_nothing_else_left(&[
         "fakes",
         "gate",

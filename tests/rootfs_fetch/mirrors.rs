@@ -25,7 +25,8 @@ fn a_mirror_in_a_directory_needs_no_network() {
                 .stderr(contains("Alpine 3.20.3 for x86_64, SHA-512 verified"));
             dir.assert_has(&["bin/sh", "bin/busybox", "etc/alpine-release"]);
         }
-        // Without the real tarball, only the mirror's use can be seen: its file is refused.
+        // Without the real tarball, the test only sees that the mirror's file is
+        // refused.
         None => {
             dir.put_in_mirror(b"not Alpine");
             dir.fetch_older_alpine().assert().code(1).stderr(contains(OLDER_DIGEST));
@@ -39,7 +40,8 @@ fn a_wrong_digest_unpacks_nothing() {
     let tarball = fs::read(dir.little_tarball("little.tar.gz")).unwrap();
     dir.put_in_mirror(&tarball);
     let found = sha512(&dir.path("little.tar.gz"));
-    // As the only source, as the first of several, and as a file with a pinned name.
+    // The tarball is the only source, or the first of several, or a file with a pinned
+    // name.
     fs::rename(dir.path("little.tar.gz"), dir.path(OLDER_ALPINE)).unwrap();
     for from in ["alpine", "auto", OLDER_ALPINE] {
         dir.fetch_older_alpine().args(["--from", from]).assert().code(1).stderr(
@@ -54,11 +56,11 @@ fn a_wrong_digest_unpacks_nothing() {
 
 #[test]
 fn curl_and_wget_fetch_over_http() {
-    fetches_over_http("curl", "wget");
-    fetches_over_http("wget", "curl");
+    assert_fetches_over_http("curl", "wget");
+    assert_fetches_over_http("wget", "curl");
 }
 
-fn fetches_over_http(client: &str, absent: &str) {
+fn assert_fetches_over_http(client: &str, absent: &str) {
     if !tool(client) {
         return;
     }

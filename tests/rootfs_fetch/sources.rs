@@ -1,4 +1,4 @@
-//! The sources of the files: a tarball, a busybox, this machine.
+//! The sources of a root file system: a tarball, a busybox, or this machine.
 
 use assert_cmd::assert::OutputAssertExt;
 use predicates::prelude::*;
@@ -19,7 +19,7 @@ fn a_tarball_becomes_a_root_file_system() {
         contains("the digest of little.tar.gz is not pinned").and(contains("SHA-512")),
     );
     dir.assert_has(&["bin/sh", "bin/ls", "tmp"]);
-    // The archive's modes, independent of the umask.
+    // The modes are those of the archive, whatever the umask is.
     let tmp = fs::metadata(dir.path("rootfs/tmp")).unwrap();
     assert_eq!(tmp.mode() & 0o7777, 0o1777);
     dir.assert_nothing_else_left(&["little.tar.gz", "rootfs", "tree"]);
@@ -35,7 +35,7 @@ fn a_tarball_can_come_through_a_pipe() {
 }
 
 #[test]
-fn the_checked_bytes_are_unpacked_even_if_the_file_changes_meanwhile() {
+fn the_bytes_that_were_checked_are_unpacked_even_if_the_file_changes_meanwhile() {
     let dir = TestDir::new();
     dir.little_tarball("little.tar.gz");
     let path = dir.path_without(&[]);
@@ -83,7 +83,7 @@ fn a_static_busybox_brings_a_shell_and_its_commands() {
 }
 
 #[test]
-fn the_distributions_busybox_is_only_unpacked() {
+fn the_distributions_busybox_package_is_unpacked_and_not_installed() {
     let dir = TestDir::new();
     let path = dir.path_without(&["busybox"]);
     dir.fake(

@@ -8,8 +8,8 @@ use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::eventually;
 use kiste_tests::image::{Layout, Packed, digest};
 
+use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, root};
-use crate::tiny::tiny;
 
 fn spawn(store: &TestStore, arguments: &[&str]) -> Child {
     with_output(&mut store.command(arguments))
@@ -27,15 +27,15 @@ fn output(mut child: Child) -> String {
         let _ = child.kill();
     }
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn ten_concurrent_imports_of_one_archive_make_one_layer() {
     let Some(store) = root() else { return };
-    let file = store.file("tiny.tar", tiny());
+    let file = store.file("tiny.tar", minimal_layer());
     let names: Vec<String> = (0..10).map(|number| format!("small:{number}")).collect();
     let children: Vec<_> = names
         .iter()
@@ -45,8 +45,8 @@ fn ten_concurrent_imports_of_one_archive_make_one_layer() {
         assert!(output(child).starts_with("sha256:"));
     }
     assert_eq!(store.names(), names);
-    assert_eq!(store.in_store("layers"), [&digest(&tiny())[7..]]);
-    assert_eq!(store.in_store("tmp"), [""; 0]);
+    assert_eq!(store.names_in("layers"), [&digest(&minimal_layer())[7..]]);
+    assert_eq!(store.names_in("tmp"), [""; 0]);
     for name in names {
         store.run(&name, &[], &["cat", "/etc/group"]).exits(0);
     }
@@ -62,8 +62,12 @@ fn ten_concurrent_loads_with_shared_layers_are_all_complete() {
             let packed = Packed::ALL[number % 3];
             store.file(
                 &format!("{number}.tar"),
-                Layout::of(&format!("small:{number}"), &[tiny(), shared, own], packed)
-                    .tar(),
+                Layout::of(
+                    &format!("small:{number}"),
+                    &[minimal_layer(), shared, own],
+                    packed,
+                )
+                .tar(),
             )
         })
         .collect();
@@ -74,7 +78,7 @@ fn ten_concurrent_loads_with_shared_layers_are_all_complete() {
     for (number, child) in children.into_iter().enumerate() {
         assert_eq!(output(child), format!("Loaded small:{number}\n"));
     }
-    assert_eq!(store.in_store("layers").len(), 12);
+    assert_eq!(store.names_in("layers").len(), 12);
     for number in 0..10 {
         store
             .run(&format!("small:{number}"), &[], &["cat", "/shared", "/own"])
@@ -82,38 +86,40 @@ fn ten_concurrent_loads_with_shared_layers_are_all_complete() {
     }
 }
 
-/// `gc` and `rmi` must not remove files that another process is writing or about to
+/// `gc` and `rmi` must not remove files that another process is writing or will soon
 /// use.
 #[test]
 fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
     let Some(store) = root() else { return };
     let own = |name: &str| Archive::new().with(Entry::file("own", name)).end();
-    let kept = Layout::of("kept:1", &[tiny(), own("kept")], Packed::Gzip).tar();
+    let kept =
+        Layout::of("kept:1", &[minimal_layer(), own("kept")], Packed::Gzip).tar();
     store.load(kept);
-    let come = store.file(
-        "come.tar",
-        Layout::of("come:1", &[tiny(), own("come")], Packed::Gzip).tar(),
+    let reloaded = store.file(
+        "reloaded.tar",
+        Layout::of("reloaded:1", &[minimal_layer(), own("reloaded")], Packed::Gzip)
+            .tar(),
     );
-    let come = come.to_str().unwrap();
+    let reloaded = reloaded.to_str().unwrap();
     let run_dirs = store.bench().run_dirs();
-    let over = AtomicBool::new(false);
+    let is_over = AtomicBool::new(false);
     let rounds = thread::scope(|scope| {
         let gcs = scope.spawn(|| {
             let mut rounds = 0;
-            while !over.load(Ordering::Relaxed) {
+            while !is_over.load(Ordering::Relaxed) {
                 output(spawn(&store, &["gc", "--run-dir", run_dirs.to_str().unwrap()]));
                 rounds += 1;
             }
             rounds
         });
-        let comers = scope.spawn(|| {
+        let loader = scope.spawn(|| {
             for _ in 0..8 {
                 assert_eq!(
-                    output(spawn(&store, &["load", "-i", come])),
-                    "Loaded come:1\n"
+                    output(spawn(&store, &["load", "-i", reloaded])),
+                    "Loaded reloaded:1\n"
                 );
-                store.run("come:1", &[], &["cat", "/own"]).prints("come");
-                output(spawn(&store, &["rmi", "come:1"]));
+                store.run("reloaded:1", &[], &["cat", "/own"]).prints("reloaded");
+                output(spawn(&store, &["rmi", "reloaded:1"]));
             }
         });
         let runners = [0, 1].map(|_| {
@@ -123,33 +129,39 @@ fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
                 }
             })
         });
-        let fates = [comers.join(), {
+        let results = [loader.join(), {
             let [one, other] = runners;
             one.join().and(other.join())
         }];
-        over.store(true, Ordering::Relaxed);
+        is_over.store(true, Ordering::Relaxed);
         let rounds = gcs.join();
-        fates.into_iter().for_each(|fate| fate.expect("the loads and runs"));
+        results.into_iter().for_each(|result| result.expect("the loads and runs"));
         rounds.expect("gc")
     });
     assert!(rounds > 0);
     assert_eq!(store.names(), ["kept:1"]);
     store.gc().exits(0);
-    assert_eq!(store.in_store("layers").len(), 2);
+    assert_eq!(store.names_in("layers").len(), 2);
 }
 
-/// While a name is moved, every run sees the old image or the new one, and never a mix.
+/// While `tag` moves a name from one image to another, every run sees the old image or
+/// the new one, and never a mix.
 #[test]
-fn a_name_that_is_moved_always_names_one_whole_image() {
+fn a_name_that_tag_moves_always_leads_to_one_whole_image() {
     let Some(store) = root() else { return };
     for number in [1, 2] {
         let own = Archive::new().with(Entry::file("own", number.to_string())).end();
         store.load(
-            Layout::of(&format!("small:{number}"), &[tiny(), own], Packed::Plain).tar(),
+            Layout::of(
+                &format!("small:{number}"),
+                &[minimal_layer(), own],
+                Packed::Plain,
+            )
+            .tar(),
         );
     }
     store.call(&["tag", "small:1", "moving"]).exits(0);
-    let over = AtomicBool::new(false);
+    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let mover = scope.spawn(|| {
             for number in 0..40 {
@@ -158,22 +170,22 @@ fn a_name_that_is_moved_always_names_one_whole_image() {
                     &["tag", &format!("small:{}", 1 + number % 2), "moving"],
                 ));
             }
-            over.store(true, Ordering::Relaxed);
+            is_over.store(true, Ordering::Relaxed);
         });
-        let mut seen = 0;
-        while !over.load(Ordering::Relaxed) && !mover.is_finished() {
+        let mut runs = 0;
+        while !is_over.load(Ordering::Relaxed) && !mover.is_finished() {
             let ran = store.run("moving", &[], &["cat", "/own"]);
             assert!(["1", "2"].contains(&ran.exits(0).out.as_str()), "{ran:?}");
-            seen += 1;
+            runs += 1;
         }
-        assert!(seen > 0);
+        assert!(runs > 0);
     });
 }
 
 #[test]
 fn each_of_ten_concurrent_containers_of_one_image_has_its_own_files() {
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
+    store.import(minimal_layer(), "small:1");
     let options = ["--image", "small:1"];
     let start = |number: usize| {
         let script = format!("echo {number} > /own; ls / | wc -l; cat /own");
@@ -185,5 +197,5 @@ fn each_of_ten_concurrent_containers_of_one_image_has_its_own_files() {
     for (number, child) in children.into_iter().enumerate() {
         assert_eq!(output(child).lines().last(), Some(number.to_string().as_str()));
     }
-    assert_eq!(store.in_store("containers"), [""; 0]);
+    assert_eq!(store.names_in("containers"), [""; 0]);
 }

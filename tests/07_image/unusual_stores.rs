@@ -9,16 +9,20 @@ use kiste_tests::archive::{Archive, Entry, gzip_of_zeros};
 use kiste_tests::image::{Layout, Packed, digest};
 use kiste_tests::{Ran, tool};
 
-use crate::test_store::{TestStore, everywhere, root, without_ranges};
-use crate::tiny::tiny;
+use crate::minimal_layer::minimal_layer;
+use crate::test_store::{TestStore, as_root_and_as_user, root, without_ranges};
 
 /// Runs the program in a new mount namespace, after the script `prepare`.
-fn in_mount_namespace(store: &TestStore, prepare: &str, arguments: &[&str]) -> Ran {
-    call_by_script(store, &format!("set -e; {prepare}; exec \"$@\""), arguments)
+fn run_in_mount_namespace(store: &TestStore, prepare: &str, arguments: &[&str]) -> Ran {
+    run_script_in_mount_namespace(
+        store,
+        &format!("set -e; {prepare}; exec \"$@\""),
+        arguments,
+    )
 }
 
 /// Runs a script in a new mount namespace. The script runs the program as `"$@"`.
-fn call_by_script(
+fn run_script_in_mount_namespace(
     store: &TestStore,
     script: &str,
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -40,7 +44,7 @@ fn a_full_disk_is_an_error_and_nothing_is_left_of_the_image() {
     let large = Archive::new().with(Entry::file("large", vec![b'x'; 12 << 20])).end();
     let layout = store.file(
         "layout.tar",
-        Layout::of("small:1", &[tiny(), large.clone()], Packed::Gzip).tar(),
+        Layout::of("small:1", &[minimal_layer(), large.clone()], Packed::Gzip).tar(),
     );
     let tar = store.file("large.tar", large);
     let store_path = format!("{disk}/store");
@@ -53,7 +57,7 @@ fn a_full_disk_is_an_error_and_nothing_is_left_of_the_image() {
             "mount -t tmpfs -o size=8m tmpfs {disk}; \"$@\" && exit 99; code=$?; \
              find {store_path}/layers {store_path}/tmp -mindepth 1 | head; \"$1\" images --store {store_path} --format json; exit $code"
         );
-        let ran = call_by_script(&store, &script, arguments);
+        let ran = run_script_in_mount_namespace(&store, &script, arguments);
         ran.exits(1);
         assert!(
             ran.err.contains("No space left") || ran.err.contains("free"),
@@ -80,7 +84,7 @@ fn a_decompression_bomb_is_refused() {
     assert!(fs::metadata(&bomb).unwrap().len() < 32 << 20);
     let store_path = format!("{disk}/store");
     let prepare = format!("mount -t tmpfs -o size=64m tmpfs {disk}");
-    let ran = in_mount_namespace(
+    let ran = run_in_mount_namespace(
         &store,
         &prepare,
         &["import", "--store", &store_path, bomb.to_str().unwrap(), "small:1"],
@@ -93,11 +97,11 @@ fn a_decompression_bomb_is_refused() {
 #[test]
 fn a_container_that_fills_the_disk_is_removed_at_its_end() {
     // Overlayfs needs `user.` attributes, which tmpfs has from Linux 6.6 on.
-    if !tool("mount") || crate::doctor::kernel() < (6, 6) {
+    if !tool("mount") || crate::doctor::kernel_version() < (6, 6) {
         return;
     }
     let Some(store) = root() else { return };
-    let tar = store.file("tiny.tar", tiny());
+    let tar = store.file("tiny.tar", minimal_layer());
     let (path, exe) = (store.path(), store.bench().exe().display());
     fs::create_dir(&path).unwrap();
     let path = path.display();
@@ -111,7 +115,7 @@ fn a_container_that_fills_the_disk_is_removed_at_its_end() {
         "i=0; while (: > /$i) 2> /dev/null; do i=$((i + 1)); done; echo $((i > 100))";
     let arguments =
         store.bench().arguments(&["--image", "small:1"], &["sh", "-c", fill]);
-    let ran = call_by_script(&store, &script, arguments);
+    let ran = run_script_in_mount_namespace(&store, &script, arguments);
     assert_eq!(ran.exits(0).out.trim_end(), "1", "nothing is left: {ran:?}");
 }
 
@@ -121,15 +125,16 @@ fn a_read_only_store_can_be_read() {
         return;
     }
     let Some(store) = root() else { return };
-    store.import(tiny(), "small:1");
-    let (store_path, file) = (store.path(), store.file("tiny.tar", tiny()));
+    store.import(minimal_layer(), "small:1");
+    let (store_path, file) = (store.path(), store.file("tiny.tar", minimal_layer()));
     let store_path = store_path.to_str().unwrap();
     let prepare = format!(
         "mount --bind {store_path} {store_path}; mount -o remount,bind,ro {store_path}"
     );
-    let ran = in_mount_namespace(&store, &prepare, &["images", "--store", store_path]);
+    let ran =
+        run_in_mount_namespace(&store, &prepare, &["images", "--store", store_path]);
     assert!(ran.exits(0).out.contains("small"), "{ran:?}");
-    in_mount_namespace(
+    run_in_mount_namespace(
         &store,
         &prepare,
         &["inspect", "--store", store_path, "small:1"],
@@ -140,7 +145,7 @@ fn a_read_only_store_can_be_read() {
         &["tag", "--store", store_path, "small:1", "other:1"],
         &["rmi", "--store", store_path, "small:1"],
     ] {
-        in_mount_namespace(&store, &prepare, arguments)
+        run_in_mount_namespace(&store, &prepare, arguments)
             .exits(1)
             .complains("Read-only file system")
             .complains(store_path);
@@ -148,7 +153,7 @@ fn a_read_only_store_can_be_read() {
     let arguments = store.bench().arguments(&["--image", "small:1"], &["true"]);
     let arguments: Vec<_> =
         arguments.iter().map(|word| word.to_str().unwrap()).collect();
-    in_mount_namespace(&store, &prepare, &arguments)
+    run_in_mount_namespace(&store, &prepare, &arguments)
         .exits(125)
         .complains("Read-only file system")
         .complains("hint: the store must be writable");
@@ -160,7 +165,7 @@ fn a_store_that_another_user_owns_is_refused() {
     let Some(store) = without_ranges() else { return };
     let TestStore::User(user) = &store else { unreachable!() };
     let store_path = store.path();
-    let file = store.file("tiny.tar", tiny());
+    let file = store.file("tiny.tar", minimal_layer());
     for (uid, mode) in
         [(0, 0o755), (0, 0o777), (59_712, 0o777), (user.uid, 0o777), (0, 0o700)]
     {
@@ -187,24 +192,24 @@ fn a_store_that_another_user_owns_is_refused() {
 
 #[test]
 fn a_store_must_be_a_directory() {
-    everywhere(|store| {
-        let file = store.file("tiny.tar", tiny());
+    as_root_and_as_user(|store| {
+        let file = store.file("tiny.tar", minimal_layer());
         let store_path = store.file("store", "a file");
-        let refuses = || {
+        let assert_refused = || {
             let ran = store.call(&["import", file.to_str().unwrap(), "x"]);
             ran.exits(1).complains(store_path.to_str().unwrap());
         };
-        refuses();
+        assert_refused();
         fs::remove_file(&store_path).unwrap();
         symlink("/nonexistent/place", &store_path).unwrap();
-        refuses();
+        assert_refused();
         fs::remove_file(&store_path).unwrap();
         // A directory with files of the user must not become a store.
         fs::create_dir(&store_path).unwrap();
         fs::write(store_path.join("thesis.txt"), "text").unwrap();
         fs::write(store_path.join("index.json"), "not ours").unwrap();
         store.give(&store_path);
-        refuses();
+        assert_refused();
         store.gc();
         assert_eq!(fs::read_to_string(store_path.join("thesis.txt")).unwrap(), "text");
         assert_eq!(
@@ -219,26 +224,32 @@ fn a_store_must_be_a_directory() {
 /// not become a store.
 #[test]
 fn a_directory_with_other_files_is_refused_as_a_store() {
-    everywhere(|store| {
-        let file = store.file("tiny.tar", tiny());
-        let place = store.dir().join("project");
-        fs::create_dir_all(place.join("layers/mine")).unwrap();
-        fs::write(place.join("layers/mine/thesis.txt"), "text").unwrap();
+    as_root_and_as_user(|store| {
+        let file = store.file("tiny.tar", minimal_layer());
+        let project = store.dir().join("project");
+        fs::create_dir_all(project.join("layers/mine")).unwrap();
+        fs::write(project.join("layers/mine/thesis.txt"), "text").unwrap();
         for path in [
-            &place,
-            &place.join("layers"),
-            &place.join("layers/mine"),
-            &place.join("layers/mine/thesis.txt"),
+            &project,
+            &project.join("layers"),
+            &project.join("layers/mine"),
+            &project.join("layers/mine/thesis.txt"),
         ] {
             store.give(path);
         }
-        let store_path = place.to_str().unwrap();
+        let store_path = project.to_str().unwrap();
         store
-            .exactly(&["import", "--store", store_path, file.to_str().unwrap(), "x"])
+            .call_exactly(&[
+                "import",
+                "--store",
+                store_path,
+                file.to_str().unwrap(),
+                "x",
+            ])
             .exits(1)
             .complains(store_path);
         let run_dirs = store.bench().run_dirs();
-        store.exactly(&[
+        store.call_exactly(&[
             "gc",
             "--store",
             store_path,
@@ -246,7 +257,7 @@ fn a_directory_with_other_files_is_refused_as_a_store() {
             run_dirs.to_str().unwrap(),
         ]);
         assert_eq!(
-            fs::read_to_string(place.join("layers/mine/thesis.txt")).unwrap(),
+            fs::read_to_string(project.join("layers/mine/thesis.txt")).unwrap(),
             "text"
         );
     });
@@ -254,14 +265,14 @@ fn a_directory_with_other_files_is_refused_as_a_store() {
 
 #[test]
 fn a_damaged_blob_is_refused() {
-    everywhere(|store| {
-        store.load_on_tiny(&[]);
-        let manifest =
-            Layout::of("small:1", &[tiny()], Packed::Gzip).manifests[0]["digest"]
-                .as_str()
-                .unwrap()
-                .to_owned();
-        for name in store.in_store("blobs/sha256") {
+    as_root_and_as_user(|store| {
+        store.load_on_minimal_layer(&[]);
+        let manifest = Layout::of("small:1", &[minimal_layer()], Packed::Gzip)
+            .manifests[0]["digest"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        for name in store.names_in("blobs/sha256") {
             let path = store.path().join("blobs/sha256").join(&name);
             let whole = fs::read(&path).unwrap();
             let mut damaged = whole.clone();
@@ -284,8 +295,8 @@ fn a_damaged_blob_is_refused() {
 
 #[test]
 fn a_damaged_index_is_reported_and_kept() {
-    everywhere(|store| {
-        store.import(tiny(), "small:1");
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
         let index = store.path().join("index.json");
         let whole = fs::read(&index).unwrap();
         for damaged in [&b""[..], b"{", b"[]", b"null", &whole[..whole.len() / 2]] {
@@ -295,8 +306,8 @@ fn a_damaged_index_is_reported_and_kept() {
             store.gc().exits(1).complains("index.json");
             assert_eq!(fs::read(&index).unwrap(), damaged);
             assert_eq!(
-                store.in_store("layers"),
-                [&digest(&tiny())[7..]],
+                store.names_in("layers"),
+                [&digest(&minimal_layer())[7..]],
                 "gc has removed nothing"
             );
         }
@@ -308,13 +319,13 @@ fn a_damaged_index_is_reported_and_kept() {
 #[test]
 fn a_missing_layer_is_reported() {
     let Some(store) = root() else { return };
-    store.load_on_tiny(&[]);
-    let layer = store.layer(&[tiny()]);
+    store.load_on_minimal_layer(&[]);
+    let layer = store.layer(&[minimal_layer()]);
     fs::rename(&layer, store.dir().join("aside")).unwrap();
     let ran = store.run("small:1", &[], &["echo", "it runs"]);
     // The program may also unpack the layer again, since its blob is still there.
     if ran.code != 0 {
-        ran.exits(125).complains(&digest(&tiny())[7..19]);
+        ran.exits(125).complains(&digest(&minimal_layer())[7..19]);
         assert_eq!(ran.out, "");
     }
 }
@@ -323,7 +334,7 @@ fn a_missing_layer_is_reported() {
 fn the_default_store_is_the_users_own() {
     let Some(mut store) = without_ranges() else { return };
     let dir = store.dir().to_path_buf();
-    let file = store.file("tiny.tar", tiny());
+    let file = store.file("tiny.tar", minimal_layer());
     let TestStore::User(user) = &mut store else { unreachable!() };
     let home = format!("HOME={}", dir.display());
     let data = format!("XDG_DATA_HOME={}", dir.join("data").display());

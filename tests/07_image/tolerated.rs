@@ -1,31 +1,32 @@
-//! Archives as programs write them that do not keep to the format: where all readers
-//! understand the same, the archive is taken.
+//! Archives of programs that do not keep to the format. Kiste accepts them if all
+//! programs unpack them to the same files.
 
 use kiste_tests::Tree;
 use kiste_tests::archive::{Archive, Entry};
 
-use crate::hostile::refused;
-use crate::test_store::{TestStore, everywhere, root};
+use crate::hostile::assert_refused;
+use crate::test_store::{TestStore, as_root_and_as_user, root};
 
-/// Loads an archive as a layer, and returns what is in /data.
+/// Loads an archive as a layer, and returns the files in /data.
 #[track_caller]
-fn loaded(store: &TestStore, archive: Vec<u8>) -> Tree {
-    store.load_on_tiny(&[archive]);
-    let tree = store.seen("small:1", "/data");
+fn load_data(store: &TestStore, archive: Vec<u8>) -> Tree {
+    store.load_on_minimal_layer(&[archive]);
+    let tree = store.tree_in_container("small:1", "/data");
     store.call(&["rmi", "small:1"]).exits(0);
     tree
 }
 
-/// Moves the file `x` into /data by the prefix of its header.
-fn into_data(header: &mut [u8; 512]) {
+/// Sets the prefix field of a header, so that the file `x` becomes `data/x`.
+fn set_prefix_data(header: &mut [u8; 512]) {
     header[257..263].copy_from_slice(b"ustar\0");
     header[345..349].copy_from_slice(b"data");
 }
 
-/// Go 1.1 wrote another version, and the prefix counts: else the file is at the top.
+/// Go 1.1 wrote another version. A program that then ignores the prefix unpacks the
+/// file at the top of the tree.
 #[test]
-fn the_prefix_counts_whatever_the_version_of_ustar() {
-    everywhere(|store| {
+fn the_prefix_is_used_whatever_the_version_of_ustar() {
+    as_root_and_as_user(|store| {
         let versions: [fn(&mut [u8; 512]); 4] = [
             |header| header[263..265].copy_from_slice(b"00"),
             |header| header[263..265].copy_from_slice(b" \0"),
@@ -33,23 +34,23 @@ fn the_prefix_counts_whatever_the_version_of_ustar() {
             |header| header[263..265].copy_from_slice(b"  "),
         ];
         for version in versions {
-            let file = Entry::file("x", "x").edit(into_data).edit(version);
-            let tree = loaded(store, Archive::new().with(file).end());
+            let file = Entry::file("x", "x").edit(set_prefix_data).edit(version);
+            let tree = load_data(store, Archive::new().with(file).end());
             assert!(tree.has("x"), "{tree:#?}");
         }
     });
 }
 
-/// star(1) has times where ustar has the end of the prefix.
+/// star(1) writes times where ustar has the end of the prefix.
 #[test]
-fn the_times_of_star_are_no_part_of_the_prefix() {
+fn the_times_that_star_writes_are_no_part_of_the_prefix() {
     let Some(store) = root() else { return };
-    let file = Entry::file("x", "x").edit(into_data).edit(|header| {
+    let file = Entry::file("x", "x").edit(set_prefix_data).edit(|header| {
         header[349..476].fill(b'/');
         header[476..488].copy_from_slice(b"01234567012\0");
         header[508..512].copy_from_slice(b"tar\0");
     });
-    let tree = loaded(&store, Archive::new().with(file).end());
+    let tree = load_data(&store, Archive::new().with(file).end());
     assert!(tree.has("x") && tree.0.len() == 2, "{tree:#?}");
 }
 
@@ -57,19 +58,19 @@ fn the_times_of_star_are_no_part_of_the_prefix() {
 fn a_checksum_of_signed_bytes_is_right_too() {
     let Some(store) = root() else { return };
     let file = Entry::file("data/\u{e9}", "x").with_signed_checksum();
-    let tree = loaded(&store, Archive::new().with(file).end());
+    let tree = load_data(&store, Archive::new().with(file).end());
     assert!(tree.has("\u{e9}"), "{tree:#?}");
 }
 
-/// An old umoci ends an archive right behind the data of the last file.
+/// Old versions of umoci end an archive right after the data of the last file.
 #[test]
 fn an_archive_may_end_without_padding() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         for length in [5, 512, 1000] {
             let file = Entry::file("data/x", vec![b'x'; length]);
             let mut archive = Archive::new().with(file).cut();
             archive.truncate(512 + length);
-            let tree = loaded(store, archive);
+            let tree = load_data(store, archive);
             assert_eq!(tree.at("x").size, length as u64);
         }
     });
@@ -77,7 +78,7 @@ fn an_archive_may_end_without_padding() {
 
 #[test]
 fn the_size_of_a_directory_or_link_is_ignored() {
-    everywhere(|store| {
+    as_root_and_as_user(|store| {
         let archive = Archive::new()
             .with(Entry::dir("data").claims(4096))
             .with(Entry::file("data/a", "x"))
@@ -86,14 +87,14 @@ fn the_size_of_a_directory_or_link_is_ignored() {
             .with(Entry::fifo("data/d").claims(7))
             .with(Entry::dir("data/e").claims(4096).mtime_in_full("5.5"))
             .with(Entry::file("data/last", "x"));
-        let tree = loaded(store, archive.end());
+        let tree = load_data(store, archive.end());
         assert!(["a", "b", "c", "d", "e", "last"].iter().all(|it| tree.has(it)));
     });
 }
 
-/// libarchive reads data of such a link, and others read a header there.
+/// After such a link, libarchive reads data where other programs read a header.
 #[test]
-fn a_size_that_readers_understand_in_two_ways_is_refused() {
+fn an_ambiguous_size_is_refused() {
     let Some(store) = root() else { return };
     let hidden = Archive::new().with(Entry::file("smuggled", "x")).cut();
     let link = Entry::hard_link("link", "file").body(&hidden);
@@ -103,13 +104,14 @@ fn a_size_that_readers_understand_in_two_ways_is_refused() {
         Entry::dir("link").pax("size", "4096"),
     ] {
         let archive = Archive::new().with(Entry::file("file", "x")).with(odd);
-        refused(&store, archive, "link");
+        assert_refused(&store, archive, "link");
     }
 }
 
-/// Programs keep the low 32 bits of an owner's number, so that -2 of macOS is nobody's.
+/// Programs use the low 32 bits of an owner's id. On macOS, the user nobody has the id
+/// -2.
 #[test]
-fn a_negative_owner_has_its_32_bits() {
+fn a_negative_owner_is_the_number_in_its_low_32_bits() {
     let Some(store) = root() else { return };
     let ids = (u64::from(u32::MAX) - 1, u64::from(u32::MAX) - 2);
     let negative: fn(&mut [u8; 512]) = |header| {
@@ -120,12 +122,16 @@ fn a_negative_owner_has_its_32_bits() {
     let archive = Archive::new()
         .with(Entry::file("data/header", "").edit(negative))
         .with(Entry::file("data/pax", "").pax("uid", "-2").pax("gid", "-3"));
-    let tree = loaded(&store, archive.end());
+    let tree = load_data(&store, archive.end());
     for name in ["header", "pax"] {
         let (uid, gid) = tree.at(name).owner;
         assert_eq!((u64::from(uid), u64::from(gid)), ids, "{name}");
     }
-    // To chown(2) it means "leave it".
+    // The id -1 tells chown(2) not to change the owner.
     let minus_one = |header: &mut [u8; 512]| header[108..116].fill(0xff);
-    refused(&store, Archive::new().with(Entry::file("x", "").edit(minus_one)), "x");
+    assert_refused(
+        &store,
+        Archive::new().with(Entry::file("x", "").edit(minus_one)),
+        "x",
+    );
 }

@@ -1,4 +1,4 @@
-//! The smallest image in which a shell runs: a few programs of the root file system,
+//! The smallest layer in which a shell runs: a few programs of the root file system,
 //! their libraries, and a few files.
 
 use std::collections::BTreeSet;
@@ -20,14 +20,15 @@ const PROGRAMS: &[&str] = &[
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nbin:x:1:\naudio:x:18:alice\nalice:x:1001:\n";
 
-/// Returns the archive of the smallest image.
-pub fn tiny() -> Vec<u8> {
-    static TINY: OnceLock<Vec<u8>> = OnceLock::new();
-    TINY.get_or_init(|| archive().end()).clone()
+/// Returns the archive of the minimal layer.
+pub fn minimal_layer() -> Vec<u8> {
+    static LAYER: OnceLock<Vec<u8>> = OnceLock::new();
+    LAYER.get_or_init(|| minimal_archive().end()).clone()
 }
 
-/// Returns the archive without its end, for more entries.
-pub fn archive() -> Archive {
+/// Returns the archive of the minimal layer without its end, so that a test can add
+/// entries.
+pub fn minimal_archive() -> Archive {
     let mut archive = Archive::new();
     for dir in
         ["bin", "dev", "etc", "home", "home/alice", "lib", "proc", "root", "sys", "tmp"]
@@ -47,8 +48,8 @@ pub fn archive() -> Archive {
         .with(Entry::file("etc/group", GROUP))
 }
 
-/// Adds busybox, which is all programs in one. Alpine's busybox needs Alpine's C
-/// library.
+/// Adds busybox, a single program that has all commands. Alpine's busybox needs
+/// Alpine's C library.
 fn with_busybox(mut archive: Archive, original: &Path) -> Archive {
     let mut files = vec!["bin/busybox".to_string()];
     for entry in fs::read_dir(original.join("lib")).into_iter().flatten().flatten() {
