@@ -36,7 +36,7 @@ pub(crate) struct Endpoint {
     resources: Option<HostResources>,
 }
 
-/// The host's resources that a container has.
+/// The resources of the host that are held for a container.
 struct HostResources {
     _ports: Vec<OwnedFd>,
     _responder: Responder,
@@ -92,7 +92,7 @@ impl Endpoint {
     // ANCHOR: plug-in
     /// Makes the cable from the bridge into the container's network namespace. The
     /// parent calls it while the child waits.
-    // Task 8.3: the other end is made in the namespace, and is never seen here.
+    // Task 8.3: the other end is created in the namespace, and never appears on the host.
     pub(crate) fn plug_in(&self, namespace: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = Netlink::open()?;
         netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, namespace)?;
@@ -139,7 +139,7 @@ impl Endpoint {
     fn release(&mut self) -> Result<()> {
         let Some(resources) = self.resources.take() else { return Ok(()) };
         let mut host = Host::open(&self.dir)?;
-        drop(resources); // the responder ends when nobody uses it
+        drop(resources); // the responder exits when no runtime uses it
         detach(&mut host, &self.network.name, &self.lease)
     }
 }
@@ -182,7 +182,7 @@ fn refuse_ports(network: &Network, ports: &[Port]) -> Result<()> {
     Err(failure.hint("choose another network, or leave -p out").into())
 }
 
-/// Notes the lease, and prepares the host for it.
+/// Records the lease, and prepares the host for it.
 fn attach(
     host: &mut Host,
     network: &Network,
@@ -213,22 +213,23 @@ fn attach(
     })
 }
 
-/// Removes the cable and the lease, and reconciles the host with the other leases.
+/// Removes the cable and the lease, and reconciles the host with the remaining leases.
 fn detach(host: &mut Host, name: &str, lease: &Lease) -> Result<()> {
     let mut errors = Vec::new();
     // The kernel removes the cable with the namespace as well, but some time later.
     errors.extend(host.netlink.remove_link(&lease.link).err());
     if let Some(record) = host.store.find(name) {
-        let others = record.leases.iter().filter(|other| other.id != lease.id);
-        let others = others.cloned().collect();
-        errors.extend(host.store.set_leases(name, others).err());
+        let remaining = record.leases.iter().filter(|other| other.id != lease.id);
+        let remaining = remaining.cloned().collect();
+        errors.extend(host.store.set_leases(name, remaining).err());
     }
     errors.extend(host.reconcile());
     errors.extend(forget_connections(host, lease).err());
     kit::combine(errors)
 }
 
-/// Forgets the connections that must not go on, once the rules are those of now.
+/// Removes the connections that must not continue from the kernel's connection tracking.
+/// Called once the new rules are in place.
 fn forget_connections(host: &mut Host, lease: &Lease) -> Result<()> {
     let of_host = host.netlink.addresses()?;
     let of_host: Vec<_> = of_host.iter().map(|(_, subnet)| subnet.ip()).collect();

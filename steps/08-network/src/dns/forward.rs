@@ -12,9 +12,9 @@ use crate::etc::NameServer;
 
 /// How long a server has to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1200);
-/// How long it has to answer then: as long as clients wait by default (resolv.conf(5)).
+/// How long it then has to answer: as long as clients wait by default (resolv.conf(5)).
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a question is sent: to each server in turn.
+/// How many times a question is sent, to the servers in turn.
 pub(crate) const TRIES: usize = 4;
 /// RFC 1035, 4.2.1.
 pub(crate) const PORT: u16 = 53;
@@ -31,13 +31,13 @@ impl Query {
         Query { message: message.into(), question_end }
     }
 
-    /// The message with another id, which only the server gets to know.
+    /// The message with another id, which only the server learns.
     pub(crate) fn with_id(&self, id: [u8; 2]) -> Vec<u8> {
         [&id, &self.message[2..]].concat()
     }
 
-    /// The answer with the client's id. None: it does not answer this question, or not
-    /// with the id of `with_id`.
+    /// The server's answer, with the client's id. None: it does not answer this question,
+    /// or its id is not `id`, which [`Self::with_id`] has sent.
     pub(crate) fn accept(&self, answer: &[u8], id: [u8; 2]) -> Option<Vec<u8>> {
         let question = &self.message[HEADER..self.question_end];
         let (name, type_and_class) = question.split_at(question.len() - 4);
