@@ -92,7 +92,8 @@ impl Endpoint {
     // ANCHOR: plug-in
     /// Makes the cable from the bridge into the container's network namespace. The
     /// parent calls it while the child waits.
-    // Task 8.3: the other end is created in the namespace, and never appears on the host.
+    // Task 8.3: the other end is created in the namespace, and never appears on the
+    // host.
     pub(crate) fn plug_in(&self, namespace: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = Netlink::open()?;
         netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, namespace)?;
@@ -198,8 +199,8 @@ fn attach(
     store.set_leases(&network.name, leases)?;
 
     let uplinks = host.uplinks()?;
-    firewall::admit(&mut host.store, network, &uplinks, firewall)?;
-    network.raise(&mut host.netlink)?;
+    firewall::check_or_adjust(&mut host.store, network, &uplinks, firewall)?;
+    network.bring_up(&mut host.netlink)?;
     kit::combine(host.reconcile())?;
     forget_connections(host, lease)?;
     Responder::ensure(&ResponderOptions {
@@ -228,11 +229,16 @@ fn detach(host: &mut Host, name: &str, lease: &Lease) -> Result<()> {
     kit::combine(errors)
 }
 
-/// Removes the connections that must not continue from the kernel's connection tracking.
-/// Called once the new rules are in place.
+/// Removes the connections that must not continue from the kernel's connection
+/// tracking. Called once the new rules are in place.
 fn forget_connections(host: &mut Host, lease: &Lease) -> Result<()> {
-    let of_host = host.netlink.addresses()?;
-    let of_host: Vec<_> = of_host.iter().map(|(_, subnet)| subnet.ip()).collect();
+    let host_addresses = host.netlink.addresses()?;
+    let host_addresses: Vec<_> =
+        host_addresses.iter().map(|(_, subnet)| subnet.ip()).collect();
     let Lease { addresses, ports, .. } = lease;
-    nft::forget(&nft::Obsolete { addresses, ports, of_host: &of_host })
+    nft::delete_connections(&nft::ObsoleteConnections {
+        addresses,
+        ports,
+        host_addresses: &host_addresses,
+    })
 }

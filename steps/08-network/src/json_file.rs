@@ -21,7 +21,8 @@ pub(crate) enum Durability {
     PowerCut,
 }
 
-/// Reads and parses a file. None: there is none, or a power cut has left it empty.
+/// Reads and parses a file. None: it does not exist, or a power cut has left it
+/// empty.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match fs::read_to_string(path) {
         Err(error) if is_missing(&error) => return Ok(None),

@@ -34,7 +34,7 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     }
     let network = create::named_network(&mut host, new)?;
     host.store.add(network.clone())?;
-    network.raise(&mut host.netlink).inspect_err(|_| {
+    network.bring_up(&mut host.netlink).inspect_err(|_| {
         let _ = host.netlink.remove_link(&network.bridge); // it may exist already
         let _ = host.store.remove(&network.name);
     })

@@ -36,8 +36,8 @@ impl Query {
         [&id, &self.message[2..]].concat()
     }
 
-    /// The server's answer, with the client's id. None: it does not answer this question,
-    /// or its id is not `id`, which [`Self::with_id`] has sent.
+    /// The server's answer, with the client's id. None: it does not answer this
+    /// question, or its id is not `id`, which [`Self::with_id`] has sent.
     pub(crate) fn accept(&self, answer: &[u8], id: [u8; 2]) -> Option<Vec<u8>> {
         let question = &self.message[HEADER..self.question_end];
         let (name, type_and_class) = question.split_at(question.len() - 4);

@@ -1,8 +1,8 @@
 //! The responder's lifecycle: the first runtime that needs it starts it, and it exits
 //! after the last runtime.
 //!
-//! Three files beside the lease file connect the responder and the runtimes. The kernel closes and unlocks them
-//! when a process dies, however it dies:
+//! Three files beside the lease file connect the responder and the runtimes. The kernel
+//! closes and unlocks them when a process dies, however it dies:
 //! - `dns.users`, a FIFO that every runtime has open. When the last one has closed it,
 //!   or has died, the kernel tells the responder (poll(2), POLLHUP).
 //! - `dns.alive`, on which the responder holds a lock. It contains its PID and its
@@ -170,7 +170,8 @@ struct RunningResponder {
 }
 
 impl RunningResponder {
-    /// How long the process may take to notice that the last runtime has gone, in milliseconds.
+    /// How long the process may take to notice that the last runtime has gone, in
+    /// milliseconds.
     const EXIT_TIMEOUT: u16 = 2000;
 
     /// Finds the process that holds the lock on `dns.alive`, if there is one.

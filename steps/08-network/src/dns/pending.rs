@@ -9,8 +9,8 @@ use crate::etc::NameServer;
 
 /// How long a server has to answer before the next server is asked as well.
 const NEXT_SERVER_DELAY: Duration = Duration::from_millis(1200);
-/// How long any server has to answer. The C library asks twice, and waits 5 seconds each
-/// time (resolv.conf(5)).
+/// How long any server has to answer. The C library asks twice, and waits 5 seconds
+/// each time (resolv.conf(5)).
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client's question, and the servers to ask.

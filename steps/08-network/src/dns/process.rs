@@ -151,8 +151,8 @@ fn lock_alive(options: &ResponderOptions) -> Result<File> {
     })
 }
 
-/// Raises the limit of open files, because each forwarded question has a socket for each
-/// server that is asked. With a lower limit, more questions wait.
+/// Raises the limit of open files, because each forwarded question has a socket for
+/// each server that is asked. With a lower limit, more questions wait.
 fn raise_open_files_limit() {
     const WANTED: u64 = 4096;
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {

@@ -11,8 +11,8 @@ use nix::poll::PollFlags;
 
 use super::pending::{PendingQuery, Progress, Request};
 
-/// The most questions that are sent to servers at a time: of all containers, and of each
-/// container.
+/// The most questions that are sent to servers at a time: of all containers, and of
+/// each container.
 const MAX_PENDING: (usize, usize) = (512, 256);
 /// The most questions that wait: of all containers, and of each container.
 const MAX_WAITING: (usize, usize) = (4096, 1024);
@@ -68,8 +68,8 @@ impl ForwardQueue {
         self.pending.iter().map(PendingQuery::deadline).min()
     }
 
-    /// Reads the answers that have arrived on [`Self::sockets`], whose events are `ready`,
-    /// and sends waiting questions in place of those that were answered.
+    /// Reads the answers that have arrived on [`Self::sockets`], whose events are
+    /// `ready`, and sends waiting questions in place of those that were answered.
     pub(crate) fn advance(&mut self, ready: &[PollFlags]) -> Vec<ClientAnswer> {
         let (now, before) = (Instant::now(), self.pending.len());
         self.buffer.resize(1 << 16, 0);

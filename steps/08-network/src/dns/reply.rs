@@ -40,8 +40,8 @@ pub(crate) enum Reply {
     Ignore,
 }
 
-/// Answers questions about the names of a network, and decides which other questions are
-/// forwarded. It is cheap to clone.
+/// Answers questions about the names of a network, and decides which other questions
+/// are forwarded. It is cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Authority {
     pub(crate) zone: Arc<Zone>,

@@ -20,8 +20,8 @@ pub struct NameServer {
 }
 
 impl NameServer {
-    /// Tells whether the address is reached through one link of the host only, so that a
-    /// container with another network cannot reach it.
+    /// Tells whether the address is reached through one link of the host only, so that
+    /// a container with another network cannot reach it.
     pub(crate) fn is_link_local(&self) -> bool {
         let is_local = |ip: Ipv6Addr| ip.is_unicast_link_local();
         self.link.is_some() || matches!(self.ip, IpAddr::V6(ip) if is_local(ip))

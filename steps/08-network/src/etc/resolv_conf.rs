@@ -83,9 +83,9 @@ impl ResolvConf {
     /// Replaces the servers by the network's responder, which listens at `gateways` and
     /// forwards to the replaced servers.
     ///
-    /// A container's name is found before a name in one of the domains. So the network's
-    /// domain is the first. `ndots:0` has the same effect without that domain, but makes
-    /// musl ignore all domains, so it is used only if there are none.
+    /// A container's name is found before a name in one of the domains. So the
+    /// network's domain is the first. `ndots:0` has the same effect without that
+    /// domain, but makes musl ignore all domains, so it is used only if there are none.
     pub fn with_responder(mut self, gateways: &[IpAddr]) -> Self {
         if self.search.is_empty() {
             // With no-tld-query, names without a dot are not asked for.

@@ -37,22 +37,22 @@ impl Attributes {
         self
     }
 
-    /// A number in the byte order of the machine.
+    /// Adds a number in the byte order of the machine.
     pub(crate) fn number(self, kind: u16, value: u32) -> Self {
         self.bytes(kind, &value.to_ne_bytes())
     }
 
-    /// A number in network byte order.
+    /// Adds a number in network byte order.
     pub(crate) fn be32(self, kind: u16, value: u32) -> Self {
         self.bytes(kind, &value.to_be_bytes())
     }
 
-    /// A number of 64 bits in network byte order.
+    /// Adds a number of 64 bits in network byte order.
     pub(crate) fn be64(self, kind: u16, value: u64) -> Self {
         self.bytes(kind, &value.to_be_bytes())
     }
 
-    /// A string that ends with a null byte.
+    /// Adds a string that ends with a null byte.
     pub(crate) fn text(self, kind: u16, value: &str) -> Self {
         self.bytes(kind, &[value.as_bytes(), &[0]].concat())
     }

@@ -19,7 +19,7 @@ pub(crate) struct Route {
     pub(crate) destination: Subnet,
     /// The links that it uses: several, if it is a multipath route.
     pub(crate) links: Vec<u32>,
-    /// It leads to other hosts, not to this one or nowhere.
+    /// Whether it leads to other hosts: RTN_UNICAST.
     pub(crate) is_unicast: bool,
 }
 
@@ -54,7 +54,8 @@ impl Netlink {
     }
 }
 
-/// `any` is the destination of a default route, which the kernel leaves out.
+/// Parses an entry. The kernel leaves the destination of a default route out; `any`
+/// takes its place.
 fn parse_route(entry: &[u8], any: IpAddr) -> Option<Route> {
     let (fixed, attributes) = entry.split_first_chunk::<FIXED>()?;
     let [_, prefix, _, _, _, _, _, kind, ..] = *fixed;
@@ -72,7 +73,7 @@ fn parse_route(entry: &[u8], any: IpAddr) -> Option<Route> {
     })
 }
 
-/// The links in a list of struct rtnexthop, each of which has attributes behind it.
+/// The links in a list of struct rtnexthop, each of which is followed by attributes.
 fn next_hops(mut bytes: &[u8]) -> Vec<u32> {
     let mut links = Vec::new();
     while let Some(([l0, l1, _, _, index @ ..], _)) = bytes.split_first_chunk::<8>() {

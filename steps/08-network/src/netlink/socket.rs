@@ -70,7 +70,8 @@ impl Socket {
         self.wait_for(self.sequence)
     }
 
-    /// Waits until the request with this number is acknowledged, or any is refused.
+    /// Waits until the request with this number is acknowledged, or any request is
+    /// refused.
     ///
     /// # Errors
     /// The error number of the first request that the kernel refused.
@@ -87,7 +88,7 @@ impl Socket {
     }
 
     /// Asks for a list, and returns its entries, each without its header. Asks again
-    /// where the list changed while the kernel wrote it.
+    /// if the list changed while the kernel wrote it.
     pub(crate) fn dump(&mut self, message: &Message) -> io::Result<Vec<Vec<u8>>> {
         loop {
             self.sequence += 1;
@@ -101,14 +102,14 @@ impl Socket {
 
     /// Receives one list. EINTR: the list changed while the kernel wrote it.
     fn receive_list(&self) -> io::Result<Vec<Vec<u8>>> {
-        let (mut found, mut is_whole) = (Vec::new(), true);
+        let (mut found, mut is_consistent) = (Vec::new(), true);
         loop {
             let answers = self.receive()?.into_iter();
             for answer in answers.filter(|answer| answer.sequence == self.sequence) {
-                is_whole &= answer.flags & DUMP_INTERRUPTED == 0;
+                is_consistent &= answer.flags & DUMP_INTERRUPTED == 0;
                 match answer.outcome() {
                     Some(Err(error)) => return Err(error),
-                    Some(Ok(())) if is_whole => return Ok(found),
+                    Some(Ok(())) if is_consistent => return Ok(found),
                     Some(Ok(())) => return Err(io::ErrorKind::Interrupted.into()),
                     None => found.push(answer.body),
                 }
