@@ -58,12 +58,12 @@ pub fn bytes(packet: &Packet) -> Vec<u8> {
 pub fn slow_server(host: &Host, address: &str, delay: Duration) -> Arc<AtomicUsize> {
     let socket = host.within(|| UdpSocket::bind((address, 53)).unwrap());
     let count = Arc::new(AtomicUsize::new(0));
-    let (counted, sends) = (Arc::clone(&count), socket.try_clone().unwrap());
+    let (counted, reply_socket) = (Arc::clone(&count), socket.try_clone().unwrap());
     let (sender, answers) = mpsc::channel::<(Instant, Vec<u8>, SocketAddr)>();
     thread::spawn(move || {
         for (due, answer, client) in answers {
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            let _ = sends.send_to(&answer, client);
+            let _ = reply_socket.send_to(&answer, client);
         }
     });
     thread::spawn(move || {
