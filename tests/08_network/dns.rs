@@ -31,7 +31,7 @@ use simple_dns::{Name, Packet, RCODE, TYPE};
 use lone_responder::{
     Answer, LoneResponder, TWO_CONTAINERS, question, start_responder,
 };
-use server::{address_answer, bytes, server};
+use server::{address_answer, bytes, start_server};
 
 pub use host::Host;
 
@@ -148,12 +148,13 @@ fn other_names_are_forwarded_to_the_hosts_servers_in_turn() {
     ) else {
         return;
     };
-    let failing = server(&responder.host, "127.0.0.8", |packet| {
-        let mut answer = address_answer(packet, 1);
-        *answer.rcode_mut() = RCODE::ServerFailure;
-        vec![bytes(&answer)]
-    });
-    let third = server(&responder.host, "127.0.0.9", |packet| {
+    let failing_server_questions =
+        start_server(&responder.host, "127.0.0.8", |packet| {
+            let mut answer = address_answer(packet, 1);
+            *answer.rcode_mut() = RCODE::ServerFailure;
+            vec![bytes(&answer)]
+        });
+    let third_server_questions = start_server(&responder.host, "127.0.0.9", |packet| {
         let (mut other_id, mut other_name) =
             (address_answer(packet, 66), address_answer(packet, 66));
         other_id.set_id(packet.id().wrapping_add(1));
@@ -169,11 +170,21 @@ fn other_names_are_forwarded_to_the_hosts_servers_in_turn() {
             .collect()
     });
     responder.ask("www.example", TYPE::A).is(&["192.0.2.9"]);
-    assert_eq!((failing.load(Ordering::SeqCst), third.load(Ordering::SeqCst)), (1, 1));
+    assert_eq!(
+        (
+            failing_server_questions.load(Ordering::SeqCst),
+            third_server_questions.load(Ordering::SeqCst)
+        ),
+        (1, 1)
+    );
     responder.ask("web", TYPE::A).is(&["10.88.0.2"]);
     responder.ask("9.0.88.10.in-addr.arpa", TYPE::PTR).is_no_such_name();
     responder.ask("other.kiste.internal", TYPE::A).is_no_such_name();
-    assert_eq!(third.load(Ordering::SeqCst), 1, "no name of the network is forwarded");
+    assert_eq!(
+        third_server_questions.load(Ordering::SeqCst),
+        1,
+        "no name of the network is forwarded"
+    );
 }
 
 #[test]
@@ -208,14 +219,14 @@ fn questions_of_a_container_go_to_its_own_dns_servers() {
     let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", leases) else {
         return;
     };
-    let hosts_server = server(&responder.host, "127.0.0.9", |packet| {
+    let hosts_server_questions = start_server(&responder.host, "127.0.0.9", |packet| {
         vec![bytes(&address_answer(packet, 9))]
     });
-    let _containers_server = server(&responder.host, "127.0.0.8", |packet| {
+    let _containers_server = start_server(&responder.host, "127.0.0.8", |packet| {
         vec![bytes(&address_answer(packet, 8))]
     });
     responder.ask("www.example", TYPE::A).is(&["192.0.2.8"]);
-    assert_eq!(hosts_server.load(Ordering::SeqCst), 0);
+    assert_eq!(hosts_server_questions.load(Ordering::SeqCst), 0);
 }
 
 /// A host learns the address of such a server from a router advertisement.
@@ -227,7 +238,7 @@ fn a_server_at_a_link_local_address_is_asked() {
         return;
     };
     responder.host.sh("ip addr add fe80::53/64 dev lo nodad");
-    let _server = server(&responder.host, server_address, |packet| {
+    let _server = start_server(&responder.host, server_address, |packet| {
         vec![bytes(&address_answer(packet, 9))]
     });
     responder.ask("www.example", TYPE::A).is(&["192.0.2.9"]);
@@ -239,11 +250,11 @@ fn an_internal_network_forwards_nothing() {
     else {
         return;
     };
-    let hosts_server = server(&responder.host, "127.0.0.9", |packet| {
+    let hosts_server_questions = start_server(&responder.host, "127.0.0.9", |packet| {
         vec![bytes(&address_answer(packet, 9))]
     });
     responder.ask("www.example", TYPE::A).is_no_such_name();
-    assert_eq!(hosts_server.load(Ordering::SeqCst), 0);
+    assert_eq!(hosts_server_questions.load(Ordering::SeqCst), 0);
 }
 
 #[test]
@@ -271,7 +282,7 @@ fn malformed_messages_neither_crash_the_responder_nor_make_it_grow() {
     else {
         return;
     };
-    let _silent = server(&responder.host, "127.0.0.9", |_| Vec::new());
+    let _silent = start_server(&responder.host, "127.0.0.9", |_| Vec::new());
     responder.ask("web", TYPE::A);
     let memory = || {
         let status = fs::read_to_string(format!("/proc/{}/status", responder.pid))

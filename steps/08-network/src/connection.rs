@@ -160,8 +160,7 @@ impl Connection {
     }
 
     /// Mounts /etc/hosts, /etc/hostname and /etc/resolv.conf in the container's root
-    /// file system.
-    /// The child calls it after the other file systems are mounted there.
+    /// file system. The child calls it after the other file systems are mounted there.
     ///
     /// # Errors
     /// The errors of [`etc::mount`].

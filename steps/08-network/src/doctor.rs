@@ -117,7 +117,7 @@ fn forward_policy() -> Check {
     };
     let obstacles: Vec<_> = firewall::obstacles(&ruleset, DEFAULT_BRIDGE, &[])
         .iter()
-        .map(Obstacle::shown)
+        .map(Obstacle::describe)
         .collect();
     if !obstacles.is_empty() {
         let fix =

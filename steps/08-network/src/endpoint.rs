@@ -56,7 +56,7 @@ impl Endpoint {
     pub(crate) fn join(options: &BridgeOptions, request: LeaseRequest) -> Result<Self> {
         let mut host = gc::open_host(&options.dir, Some(&request.run_dir))?;
         let record = find_or_describe(&mut host, options.network.as_ref())?;
-        refuse_ports(&record.network, &request.ports)?;
+        refuse_unreachable_ports(&record.network, &request.ports)?;
         let lease = ipam::lease(&record, request)?;
         let network = record.network;
         let has_ipv6 = network.subnet6.is_some();
@@ -92,8 +92,7 @@ impl Endpoint {
     // ANCHOR: plug-in
     /// Makes the cable from the bridge into the container's network namespace. The
     /// parent calls it while the child waits.
-    // Task 8.3: the other end is created in the namespace, and never appears on the
-    // host.
+    // Task 8.3: the other end is created in the namespace, never on the host.
     pub(crate) fn plug_in(&self, namespace: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = Netlink::open()?;
         netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, namespace)?;
@@ -167,7 +166,7 @@ fn find_or_describe(
     }
 }
 
-fn refuse_ports(network: &Network, ports: &[Port]) -> Result<()> {
+fn refuse_unreachable_ports(network: &Network, ports: &[Port]) -> Result<()> {
     let needs_ipv6 = |port: &&Port| port.ip.is_some_and(|ip| ip.is_ipv6());
     let (port, why) = match (network.isolation, ports.first()) {
         (_, None) => return Ok(()),

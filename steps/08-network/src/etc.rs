@@ -68,7 +68,7 @@ pub fn mount(root: BorrowedFd<'_>, files: &EtcFiles) -> Result<()> {
         .collect();
     let mounts = clone_mounts(root, &tmpfs, &files?)?;
     for (mount, path) in mounts.iter().zip(PATHS) {
-        mount.set(access(root)?, Recursion::Alone)?;
+        mount.set(access_attributes(root)?, Recursion::Alone)?;
         let (kind, targets) = (TargetKind::File, Targets::MustExist);
         mount.attach(&inside::target(root, Path::new(path), kind, targets)?, path)?;
     }
@@ -110,7 +110,7 @@ fn clone_mounts(
 }
 
 /// The files are read-only if the root file system is.
-fn access(root: BorrowedFd<'_>) -> Result<Attributes> {
+fn access_attributes(root: BorrowedFd<'_>) -> Result<Attributes> {
     let status = rustix::fs::fstatvfs(root).context("fstatvfs(the root)")?;
     let is_read_only = status.f_flag.contains(StatVfsMountFlags::RDONLY);
     Ok(if is_read_only { Attributes::MOUNT_ATTR_RDONLY } else { Attributes::empty() })

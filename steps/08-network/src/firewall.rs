@@ -116,7 +116,7 @@ fn new_obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
 
 impl Obstacle {
     /// Describes the chain: `table ip filter, chain FORWARD (policy drop)`.
-    pub(crate) fn shown(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let ChainId { family, table, chain } = &self.chain.id;
         let how = match self.chain.has_drop_policy {
             _ if self.dropping != self.chain.id => {
@@ -193,7 +193,7 @@ pub(crate) fn check_or_adjust(
             add_rules(store, obstacle, network, uplinks, &ruleset)
         }),
         Firewall::Check => {
-            let names: Vec<_> = unresolved.iter().map(Obstacle::shown).collect();
+            let names: Vec<_> = unresolved.iter().map(Obstacle::describe).collect();
             let what = format!(
                 "the host's firewall drops what containers send: {}",
                 names.join("; ")

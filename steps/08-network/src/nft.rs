@@ -96,7 +96,7 @@ impl ChainId {
 const NFTABLES: u16 = libc::NFNL_SUBSYS_NFTABLES as u16;
 
 /// The length of struct nfgenmsg: family, version, resource id.
-const FIXED: usize = 4;
+const FIXED_LENGTH: usize = 4;
 
 /// Makes a message to a subsystem of netfilter: the upper half of the message type.
 fn message(subsystem: u16, kind: u16, family: u8, attributes: Attributes) -> Message {
@@ -110,7 +110,7 @@ fn family(entry: &[u8]) -> u8 {
 
 /// The attributes of an entry of a list.
 fn attributes(entry: &[u8]) -> &[u8] {
-    entry.get(FIXED..).unwrap_or_default()
+    entry.get(FIXED_LENGTH..).unwrap_or_default()
 }
 
 /// Tells whether an error says that the kernel does not know the subsystem.

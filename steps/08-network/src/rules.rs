@@ -147,7 +147,7 @@ fn reject_ipv6_loopback(networks: &[&NetworkRecord]) -> Rules {
         let at_all_addresses = lease.ports.iter().filter(|port| port.ip.is_none());
         at_all_addresses.map(|port| {
             let rule = Rule::with_comment(&lease.id)
-                .daddr(Subnet::of_one(Ipv6Addr::LOCALHOST.into()))
+                .daddr(Subnet::single(Ipv6Addr::LOCALHOST.into()))
                 .dport(port.protocol, port.host);
             ("output", rule.reject(port.protocol))
         })
@@ -175,7 +175,7 @@ fn published(networks: &[&NetworkRecord]) -> Rules {
 fn publish(lease: &Lease, port: &Port, ip: IpAddr) -> Rule {
     let rule = Rule::with_comment(&lease.id);
     let rule = match port.ip {
-        Some(own) => rule.daddr(Subnet::of_one(own)),
+        Some(own) => rule.daddr(Subnet::single(own)),
         None => rule.nfproto(ip),
     };
     rule.dport(port.protocol, port.host).dnat(ip, port.inside)
@@ -193,7 +193,7 @@ fn input(network: &Network) -> Rules {
     for gateway in network.gateways() {
         rules.push(("input", from().icmp(gateway).accept()));
         for protocol in [Protocol::Udp, Protocol::Tcp] {
-            let to_gateway = from().daddr(Subnet::of_one(gateway));
+            let to_gateway = from().daddr(Subnet::single(gateway));
             rules.push(("input", to_gateway.dport(protocol, 53).accept()));
         }
     }

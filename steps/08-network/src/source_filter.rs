@@ -48,14 +48,14 @@ fn lease_rules(lease: &Lease) -> Vec<Rule> {
     let from = || Rule::with_comment(&lease.id).iifname(&lease.link);
     let mut rules = vec![from().ether_saddr_not(lease.mac).drop()];
     for ip in &lease.addresses {
-        rules.push(from().bridged_saddr(Subnet::of_one(*ip)).return_back());
+        rules.push(from().bridged_saddr(Subnet::single(*ip)).return_back());
         match ip {
             IpAddr::V4(ip) => {
                 rules.push(from().arp_saddr(lease.mac, *ip).return_back())
             }
             // Neighbour discovery, from a link-local address or before there is one.
             IpAddr::V6(_) => rules.extend(
-                [link_local(), Subnet::of_one(IpAddr::from([0; 16]))]
+                [link_local(), Subnet::single(IpAddr::from([0; 16]))]
                     .map(|subnet| from().bridged_saddr(subnet).return_back()),
             ),
         }

@@ -33,7 +33,7 @@ impl Subnet {
     }
 
     /// Makes the subnet of a single address.
-    pub(crate) fn of_one(ip: IpAddr) -> Self {
+    pub(crate) fn single(ip: IpAddr) -> Self {
         Subnet { ip, prefix: bits(ip) as u8 }
     }
 

@@ -7,7 +7,7 @@ use kiste_tests::eventually;
 use simple_dns::RCODE;
 
 use super::Host;
-use super::server::{address_answer, bytes, server};
+use super::server::{address_answer, bytes, start_server};
 
 #[test]
 fn containers_find_each_other_by_each_of_their_names() {
@@ -50,8 +50,9 @@ const ADDRESSES: &str =
 #[test]
 fn the_names_of_a_network_are_unknown_on_another() {
     let Some(host) = Host::with_dns_servers(&["127.0.0.9"]) else { return };
-    let forwarded =
-        server(&host, "127.0.0.9", |packet| vec![bytes(&address_answer(packet, 9))]);
+    let forwarded = start_server(&host, "127.0.0.9", |packet| {
+        vec![bytes(&address_answer(packet, 9))]
+    });
     ["one", "two"].iter().for_each(|name| host.create(&[name, "--internal"]));
     let on_one = ["--network", "one", "--hostname", "web", "--network-alias", "www"];
     let mut web = host.start(&on_one, &["sh", "-c", ADDRESSES]);
@@ -83,7 +84,7 @@ fn the_names_of_a_network_are_unknown_on_another() {
 #[test]
 fn short_names_are_found_on_the_network_first_and_then_in_the_search_domain() {
     let Some(host) = Host::with_dns_servers(&["127.0.0.9"]) else { return };
-    let _server = server(&host, "127.0.0.9", |packet| {
+    let _server = start_server(&host, "127.0.0.9", |packet| {
         let name = packet.questions[0].qname.to_string();
         let mut answer = address_answer(packet, 9);
         if !name.ends_with(".corp.example") {

@@ -9,7 +9,7 @@ use simple_dns::{Packet, RCODE, TYPE};
 
 use super::ask_over_tcp;
 use super::lone_responder::{LoneResponder, TWO_CONTAINERS, question};
-use super::server::slow_server;
+use super::server::start_slow_server;
 
 /// The responder sends fewer questions to servers at a time: the other questions wait,
 /// and none fails.
@@ -19,7 +19,8 @@ fn a_thousand_questions_at_once_are_all_answered() {
     else {
         return;
     };
-    let _slow = slow_server(&responder.host, "127.0.0.9", Duration::from_millis(100));
+    let _slow =
+        start_slow_server(&responder.host, "127.0.0.9", Duration::from_millis(100));
     let socket = responder.socket("10.88.0.2");
     let name = |number: usize| format!("h{number}.example");
     for number in 0..1000 {
@@ -43,7 +44,7 @@ fn a_late_answer_is_passed_on_and_repeated_questions_are_forwarded_once() {
     else {
         return;
     };
-    let asked = slow_server(&responder.host, "127.0.0.9", Duration::from_secs(3));
+    let asked = start_slow_server(&responder.host, "127.0.0.9", Duration::from_secs(3));
     let socket = responder.socket("10.88.0.2");
     for _ in 0..5 {
         let question = question("www.example", TYPE::A);

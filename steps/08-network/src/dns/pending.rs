@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::forward::{PORT, Query, TRIES, is_refusal};
+use super::forward::{MAX_TRIES, PORT, Query, is_refusal};
 use crate::etc::NameServer;
 
 /// How long a server has to answer before the next server is asked as well.
@@ -131,7 +131,7 @@ impl PendingQuery {
     /// answer, the answer is a refusal or a failure.
     fn try_next(&mut self, now: Instant) -> Progress {
         self.next_try = now + NEXT_SERVER_DELAY;
-        while self.tries < TRIES && !self.request.servers.is_empty() {
+        while self.tries < MAX_TRIES && !self.request.servers.is_empty() {
             let servers = &self.request.servers;
             let server = servers[self.tries % servers.len()].clone();
             let sent = self.ask(server);

@@ -21,7 +21,7 @@ pub(crate) const MAX_QUESTION: usize = 4096;
 /// The longest answer over UDP to a client without EDNS: RFC 1035, 4.2.1.
 const MAX_UDP_ANSWER: usize = 512;
 /// The length of a message's header: RFC 1035, 4.1.1.
-pub(crate) const HEADER: usize = 12;
+pub(crate) const HEADER_LENGTH: usize = 12;
 /// QR, in byte 2 of the header: the message is an answer.
 const IS_ANSWER: u8 = 0x80;
 /// Opcode and RD, in byte 2 of the header: an answer repeats them.
@@ -69,12 +69,12 @@ impl Authority {
         protocol: Protocol,
         turn: usize,
     ) -> Reply {
-        let has_valid_length = (HEADER..=MAX_QUESTION).contains(&message.len());
+        let has_valid_length = (HEADER_LENGTH..=MAX_QUESTION).contains(&message.len());
         // An answer gets no reply: two servers that reply to answers never stop.
         if !has_valid_length || message[2] & IS_ANSWER != 0 {
             return Reply::Ignore;
         }
-        let refuse = |code| Reply::Answer(error_answer(message, HEADER, code));
+        let refuse = |code| Reply::Answer(error_answer(message, HEADER_LENGTH, code));
         if message[4..6] != [0, 1] {
             return refuse(RCODE::FormatError); // clients ask one question at a time
         }
@@ -82,7 +82,7 @@ impl Authority {
         // that there are.
         let mut head = message.to_vec();
         head[3] &= 0x0f; // simple-dns refuses a bit that was once reserved
-        head[6..HEADER].fill(0);
+        head[6..HEADER_LENGTH].fill(0);
         let Ok(packet) = Packet::parse(&head) else {
             return refuse(RCODE::FormatError);
         };
@@ -172,7 +172,9 @@ fn question_end(message: &[u8], question: &Question) -> Option<usize> {
     let mut packet = Packet::new_query(0);
     packet.questions.push(question.clone());
     let written = packet.build_bytes_vec().ok()?;
-    message[HEADER..].starts_with(&written[HEADER..]).then_some(written.len())
+    message[HEADER_LENGTH..]
+        .starts_with(&written[HEADER_LENGTH..])
+        .then_some(written.len())
 }
 
 /// A name in lower case; empty if a label contains a dot, since no container has such a
@@ -243,9 +245,9 @@ pub(crate) fn error_answer(message: &[u8], end: usize, code: RCODE) -> Vec<u8> {
     let mut answer = message[..end].to_vec();
     answer[2] = IS_ANSWER | (message[2] & REPEATED_BITS);
     answer[3] = RECURSION_AVAILABLE | code as u8;
-    answer[5] = u8::from(end > HEADER); // how many questions it repeats
+    answer[5] = u8::from(end > HEADER_LENGTH); // how many questions it repeats
     answer[4] = 0;
-    answer[6..HEADER].fill(0);
+    answer[6..HEADER_LENGTH].fill(0);
     answer
 }
 
@@ -280,7 +282,7 @@ mod tests {
     /// The code of an answer that repeats nothing but the header.
     fn error_code(message: &[u8]) -> u8 {
         match reply("web", message) {
-            Reply::Answer(answer) if answer.len() == HEADER => {
+            Reply::Answer(answer) if answer.len() == HEADER_LENGTH => {
                 assert_eq!(answer[4..], [0; 8], "it has no question and no record");
                 answer[3] & 0x0f
             }

@@ -21,9 +21,9 @@ const VETH_INFO_PEER: u16 = 1;
 const IFLA_BRPORT_MODE: u16 = 4;
 
 /// The length of struct ifinfomsg.
-const FIXED: usize = 16;
+const FIXED_LENGTH: usize = 16;
 /// struct ifinfomsg of a request that names its link in an attribute, or names none.
-const ANY_LINK: [u8; FIXED] = [0; FIXED];
+const ANY_LINK: [u8; FIXED_LENGTH] = [0; FIXED_LENGTH];
 
 /// A network interface.
 #[derive(Clone, Debug)]
@@ -173,8 +173,8 @@ impl Netlink {
 }
 
 /// struct ifinfomsg: the link `index`, and the flags to be set.
-fn link_header(index: u32, flags: u32) -> [u8; FIXED] {
-    let mut bytes = [0; FIXED];
+fn link_header(index: u32, flags: u32) -> [u8; FIXED_LENGTH] {
+    let mut bytes = [0; FIXED_LENGTH];
     bytes[4..8].copy_from_slice(&index.to_ne_bytes());
     bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
     bytes[12..].copy_from_slice(&flags.to_ne_bytes()); // the mask: change only these
@@ -182,7 +182,7 @@ fn link_header(index: u32, flags: u32) -> [u8; FIXED] {
 }
 
 fn parse_link(entry: &[u8]) -> Option<Interface> {
-    let (fixed, attributes) = entry.split_first_chunk::<FIXED>()?;
+    let (fixed, attributes) = entry.split_first_chunk::<FIXED_LENGTH>()?;
     let [_, _, _, _, i0, i1, i2, i3, ..] = *fixed;
     let attributes = parse(attributes);
     Some(Interface {

@@ -9,7 +9,7 @@ use rustix::net::{
     recv, send, socket_with, sockopt,
 };
 
-use super::message::{HEADER, Message};
+use super::message::{HEADER_LENGTH, Message};
 
 // linux/netlink.h
 pub(crate) const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
@@ -145,10 +145,10 @@ impl Socket {
 /// Splits a datagram into the messages that it contains.
 fn split(mut datagram: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
-    while let Some((header, _)) = datagram.split_first_chunk::<HEADER>() {
+    while let Some((header, _)) = datagram.split_first_chunk::<HEADER_LENGTH>() {
         let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
         let length = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
-        let Some(body) = datagram.get(HEADER..length) else { break };
+        let Some(body) = datagram.get(HEADER_LENGTH..length) else { break };
         answers.push(Answer {
             sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
             kind: u16::from_ne_bytes([k0, k1]),

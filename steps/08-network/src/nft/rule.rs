@@ -90,11 +90,11 @@ impl Rule {
     /// there.
     pub(crate) fn daddr_in(self, family: Family, ip: IpAddr) -> Self {
         if family == Family::Inet {
-            return self.daddr(Subnet::of_one(ip));
+            return self.daddr(Subnet::single(ip));
         }
         let (offset, name) = if ip.is_ipv4() { (16, "ip") } else { (24, "ip6") };
         self.describe(format_args!("{name} daddr {ip}"))
-            .address(offset, Subnet::of_one(ip))
+            .address(offset, Subnet::single(ip))
     }
 
     /// Matches frames whose source is another MAC address, in a table of bridges.
