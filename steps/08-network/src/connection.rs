@@ -133,7 +133,7 @@ impl Connection {
                 endpoint.plug_in(namespace.as_fd())
             }
             Attachment::Pasta(options, pasta) => {
-                let _ = pasta.set(Pasta::start(options, child)?); // the parent calls this once
+                let _ = pasta.set(Pasta::start(options, child)?); // the parent calls it once
                 Ok(())
             }
         }

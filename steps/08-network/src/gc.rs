@@ -124,8 +124,7 @@ mod tests {
     use crate::host_changes::SavedSysctl;
 
     #[test]
-    fn a_lease_is_stale_when_its_run_directory_is_gone_or_belongs_to_the_next_container()
-     {
+    fn a_lease_is_stale_when_its_run_directory_is_gone_or_the_next_container_has_it() {
         let scratch = tempfile::tempdir().unwrap();
         let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         let path = run_dir.path().to_owned();

@@ -46,7 +46,7 @@ impl Host {
         let saved = &store.changes().sysctls;
         match rules::replace_table(store.dir(), &networks, saved) {
             Ok(()) => self.filter_sources(&networks, &mut errors),
-            Err(error) => errors.push(error), // both tables may belong to another directory
+            Err(error) => errors.push(error), // the tables may not be ours
         }
         let store = &mut self.store;
         match required {

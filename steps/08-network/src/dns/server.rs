@@ -189,7 +189,7 @@ impl Server {
     }
 
     fn send(&self, socket_index: usize, answer: &[u8], client: SocketAddr) {
-        let _ = self.udp[socket_index].send_to(answer, client); // the client may have ended
+        let _ = self.udp[socket_index].send_to(answer, client); // it may have ended
     }
 
     fn authority(&mut self) -> Authority {
