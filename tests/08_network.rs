@@ -1,4 +1,5 @@
-//! Step 8: a container has its own network, and reaches others only as its options say.
+//! Step 8: a container has its own network, and reaches other hosts only as its options
+//! allow.
 //!
 //! Every test has its own world (`kiste_tests::World`): network namespaces for a host
 //! and for another host, in which all programs start. No test changes the machine's

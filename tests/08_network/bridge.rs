@@ -134,21 +134,22 @@ fn the_default_subnet_avoids_the_routes_of_the_host() {
 }
 
 #[test]
-fn network_none_has_only_a_loopback_link_and_network_host_is_the_hosts() {
+fn network_none_has_only_a_loopback_link_and_network_host_shares_the_hosts_links() {
     let Some(world) = world() else { return };
     let script = "ls /sys/class/net | tr '\\n' ' '; ping -c1 -W1 127.0.0.1 >/dev/null && echo itself; readlink /proc/self/ns/net";
-    let alone = world.run_sh(&["--network", "none"], script);
-    let hosts = world.sh("readlink /proc/self/ns/net").out;
+    let none = world.run_sh(&["--network", "none"], script);
+    let host_namespace = world.sh("readlink /proc/self/ns/net").out;
     assert!(
-        alone.exits(0).out.starts_with("lo itself\n") && !alone.out.contains(&hosts),
+        none.exits(0).out.starts_with("lo itself\n")
+            && !none.out.contains(&host_namespace),
         "{}",
-        alone.out
+        none.out
     );
     let shared = world.run_sh(
         &["--network", "host"],
         "readlink /proc/self/ns/net; ip -o link show out0 | wc -l",
     );
-    shared.prints(&format!("{}\n1", hosts.trim()));
+    shared.prints(&format!("{}\n1", host_namespace.trim()));
     for network in ["none", "host"] {
         let ran = world.run(&["--network", network, "-p", "8080:80"], &["true"]);
         ran.exits(2).complains("--publish").complains(network);

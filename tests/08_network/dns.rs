@@ -28,14 +28,18 @@ use std::time::Duration;
 use kiste_tests::patience;
 use simple_dns::{Name, Packet, RCODE, TYPE};
 
-use lone_responder::{Answer, LoneResponder, TWO, question, start_responder};
-use server::{address_answer, bytes, server};
+use lone_responder::{
+    Answer, LoneResponder, TWO_CONTAINERS, question, start_responder,
+};
+use server::{address_answer, bytes, start_server};
 
 pub use host::Host;
 
 #[test]
-fn a_name_has_records_or_none_of_this_type_or_does_not_exist() {
-    let Some(responder) = LoneResponder::start(&[], "off", TWO) else { return };
+fn an_answer_tells_a_missing_record_from_a_missing_name() {
+    let Some(responder) = LoneResponder::start(&[], "off", TWO_CONTAINERS) else {
+        return;
+    };
     for name in ["web", "WEB", "0123456789ab"] {
         responder.ask(name, TYPE::A).is(&["10.88.0.2"]);
         responder.ask(name, TYPE::AAAA).is(&["fd00::2"]);
@@ -54,21 +58,26 @@ fn a_name_has_records_or_none_of_this_type_or_does_not_exist() {
 }
 
 #[test]
-fn containers_with_the_same_alias_take_turns() {
-    let Some(responder) = LoneResponder::start(&[], "off", TWO) else { return };
-    let firsts: HashSet<String> =
+fn the_addresses_of_a_shared_alias_are_rotated() {
+    let Some(responder) = LoneResponder::start(&[], "off", TWO_CONTAINERS) else {
+        return;
+    };
+    let first_addresses: HashSet<String> =
         (0..4).map(|_| responder.ask("all", TYPE::A).records.remove(0)).collect();
-    assert_eq!(firsts, HashSet::from(["10.88.0.2".into(), "10.88.0.3".into()]));
+    assert_eq!(
+        first_addresses,
+        HashSet::from(["10.88.0.2".into(), "10.88.0.3".into()])
+    );
 }
 
 #[test]
 fn answers_follow_the_lease_file() {
-    const ASKS: &str = r#"{"hostname": "asks", "addresses": ["10.88.0.2"]}"#;
-    let Some(responder) = LoneResponder::start(&[], "off", ASKS) else { return };
+    const CLIENT: &str = r#"{"hostname": "client", "addresses": ["10.88.0.2"]}"#;
+    let Some(responder) = LoneResponder::start(&[], "off", CLIENT) else { return };
     responder.ask("web", TYPE::A).is_no_such_name();
     for address in ["10.88.0.7", "10.88.0.8"] {
         responder.write(&format!(
-            r#"{ASKS}, {{"hostname": "web", "addresses": ["{address}"]}}"#
+            r#"{CLIENT}, {{"hostname": "web", "addresses": ["{address}"]}}"#
         ));
         responder.ask("web", TYPE::A).is(&[address]);
     }
@@ -76,7 +85,9 @@ fn answers_follow_the_lease_file() {
 
 #[test]
 fn an_address_without_a_lease_gets_no_answer() {
-    let Some(responder) = LoneResponder::start(&[], "off", TWO) else { return };
+    let Some(responder) = LoneResponder::start(&[], "off", TWO_CONTAINERS) else {
+        return;
+    };
     // The first address is of a container of another network. The second one is of a
     // container that has given itself an address.
     for from in [[10, 99, 0, 1], [10, 88, 0, 200]] {
@@ -88,14 +99,14 @@ fn an_address_without_a_lease_gets_no_answer() {
         stranger.set_nonblocking(true).unwrap();
         assert!(stranger.recv(&mut [0; 512]).is_err());
         assert_eq!(
-            over_tcp(&responder.connect(from), "web").ok(),
+            ask_over_tcp(&responder.connect(from), "web").ok(),
             None,
             "the connection is closed without an answer"
         );
     }
 }
 
-fn over_tcp(mut stream: &TcpStream, name: &str) -> std::io::Result<Answer> {
+fn ask_over_tcp(mut stream: &TcpStream, name: &str) -> std::io::Result<Answer> {
     stream.set_read_timeout(Some(patience()))?;
     let question = question(name, TYPE::A);
     stream
@@ -118,11 +129,11 @@ fn an_answer_that_is_too_long_for_udp_comes_over_tcp() {
     let answer = responder.ask("all", TYPE::A);
     assert_eq!((answer.is_truncated, answer.records.len()), (true, 0));
     let stream = responder.connect([10, 88, 0, 2]);
-    assert_eq!(over_tcp(&stream, "all").unwrap().records.len(), 100);
+    assert_eq!(ask_over_tcp(&stream, "all").unwrap().records.len(), 100);
     assert_eq!(
-        over_tcp(&stream, "all").unwrap().records.len(),
+        ask_over_tcp(&stream, "all").unwrap().records.len(),
         100,
-        "the same connection can ask twice"
+        "the same connection can be used twice"
     );
 }
 
@@ -130,17 +141,20 @@ fn an_answer_that_is_too_long_for_udp_comes_over_tcp() {
 fn other_names_are_forwarded_to_the_hosts_servers_in_turn() {
     // There is no server at the first address. The second server fails. The third
     // server sends forged answers before the true one.
-    let Some(responder) =
-        LoneResponder::start(&["127.0.0.7", "127.0.0.8", "127.0.0.9"], "on", TWO)
-    else {
+    let Some(responder) = LoneResponder::start(
+        &["127.0.0.7", "127.0.0.8", "127.0.0.9"],
+        "on",
+        TWO_CONTAINERS,
+    ) else {
         return;
     };
-    let failing = server(&responder.host, "127.0.0.8", |packet| {
-        let mut answer = address_answer(packet, 1);
-        *answer.rcode_mut() = RCODE::ServerFailure;
-        vec![bytes(&answer)]
-    });
-    let third = server(&responder.host, "127.0.0.9", |packet| {
+    let failing_server_questions =
+        start_server(&responder.host, "127.0.0.8", |packet| {
+            let mut answer = address_answer(packet, 1);
+            *answer.rcode_mut() = RCODE::ServerFailure;
+            vec![bytes(&answer)]
+        });
+    let third_server_questions = start_server(&responder.host, "127.0.0.9", |packet| {
         let (mut other_id, mut other_name) =
             (address_answer(packet, 66), address_answer(packet, 66));
         other_id.set_id(packet.id().wrapping_add(1));
@@ -156,16 +170,27 @@ fn other_names_are_forwarded_to_the_hosts_servers_in_turn() {
             .collect()
     });
     responder.ask("www.example", TYPE::A).is(&["192.0.2.9"]);
-    assert_eq!((failing.load(Ordering::SeqCst), third.load(Ordering::SeqCst)), (1, 1));
+    assert_eq!(
+        (
+            failing_server_questions.load(Ordering::SeqCst),
+            third_server_questions.load(Ordering::SeqCst)
+        ),
+        (1, 1)
+    );
     responder.ask("web", TYPE::A).is(&["10.88.0.2"]);
     responder.ask("9.0.88.10.in-addr.arpa", TYPE::PTR).is_no_such_name();
     responder.ask("other.kiste.internal", TYPE::A).is_no_such_name();
-    assert_eq!(third.load(Ordering::SeqCst), 1, "no name of the network is forwarded");
+    assert_eq!(
+        third_server_questions.load(Ordering::SeqCst),
+        1,
+        "no name of the network is forwarded"
+    );
 }
 
 #[test]
 fn each_forwarded_question_has_its_own_id_and_port() {
-    let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", TWO) else {
+    let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", TWO_CONTAINERS)
+    else {
         return;
     };
     let (sender, seen) = mpsc::channel();
@@ -194,25 +219,26 @@ fn questions_of_a_container_go_to_its_own_dns_servers() {
     let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", leases) else {
         return;
     };
-    let hosts = server(&responder.host, "127.0.0.9", |packet| {
+    let hosts_server_questions = start_server(&responder.host, "127.0.0.9", |packet| {
         vec![bytes(&address_answer(packet, 9))]
     });
-    let _own = server(&responder.host, "127.0.0.8", |packet| {
+    let _containers_server = start_server(&responder.host, "127.0.0.8", |packet| {
         vec![bytes(&address_answer(packet, 8))]
     });
     responder.ask("www.example", TYPE::A).is(&["192.0.2.8"]);
-    assert_eq!(hosts.load(Ordering::SeqCst), 0);
+    assert_eq!(hosts_server_questions.load(Ordering::SeqCst), 0);
 }
 
-/// A host has such a server from a router's advertisement.
+/// A host learns the address of such a server from a router advertisement.
 #[test]
 fn a_server_at_a_link_local_address_is_asked() {
     let server_address = "fe80::53%lo";
-    let Some(responder) = LoneResponder::start(&[server_address], "on", TWO) else {
+    let Some(responder) = LoneResponder::start(&[server_address], "on", TWO_CONTAINERS)
+    else {
         return;
     };
     responder.host.sh("ip addr add fe80::53/64 dev lo nodad");
-    let _server = server(&responder.host, server_address, |packet| {
+    let _server = start_server(&responder.host, server_address, |packet| {
         vec![bytes(&address_answer(packet, 9))]
     });
     responder.ask("www.example", TYPE::A).is(&["192.0.2.9"]);
@@ -220,24 +246,27 @@ fn a_server_at_a_link_local_address_is_asked() {
 
 #[test]
 fn an_internal_network_forwards_nothing() {
-    let Some(responder) = LoneResponder::start(&["127.0.0.9"], "off", TWO) else {
+    let Some(responder) = LoneResponder::start(&["127.0.0.9"], "off", TWO_CONTAINERS)
+    else {
         return;
     };
-    let hosts = server(&responder.host, "127.0.0.9", |packet| {
+    let hosts_server_questions = start_server(&responder.host, "127.0.0.9", |packet| {
         vec![bytes(&address_answer(packet, 9))]
     });
     responder.ask("www.example", TYPE::A).is_no_such_name();
-    assert_eq!(hosts.load(Ordering::SeqCst), 0);
+    assert_eq!(hosts_server_questions.load(Ordering::SeqCst), 0);
 }
 
 #[test]
 fn without_servers_the_answer_is_a_failure() {
-    let Some(responder) = LoneResponder::start(&[], "on", TWO) else { return };
+    let Some(responder) = LoneResponder::start(&[], "on", TWO_CONTAINERS) else {
+        return;
+    };
     assert_eq!(responder.ask("www.example", TYPE::A).code, RCODE::ServerFailure);
 }
 
 /// Returns a generator of pseudo-random numbers (xorshift), the same in every run.
-fn numbers() -> impl FnMut() -> usize {
+fn pseudo_random_numbers() -> impl FnMut() -> usize {
     let mut state = 0x2545_f491_u32;
     move || {
         state ^= state << 13;
@@ -249,10 +278,11 @@ fn numbers() -> impl FnMut() -> usize {
 
 #[test]
 fn malformed_messages_neither_crash_the_responder_nor_make_it_grow() {
-    let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", TWO) else {
+    let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", TWO_CONTAINERS)
+    else {
         return;
     };
-    let _silent = server(&responder.host, "127.0.0.9", |_| Vec::new());
+    let _silent = start_server(&responder.host, "127.0.0.9", |_| Vec::new());
     responder.ask("web", TYPE::A);
     let memory = || {
         let status = fs::read_to_string(format!("/proc/{}/status", responder.pid))
@@ -261,7 +291,7 @@ fn malformed_messages_neither_crash_the_responder_nor_make_it_grow() {
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
     };
     let (before, socket, mut number) =
-        (memory(), responder.socket("10.88.0.2"), numbers());
+        (memory(), responder.socket("10.88.0.2"), pseudo_random_numbers());
     let header = [0x4b, 0x53, 1, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     let good = question("web", TYPE::A);
     for round in 0..20_000 {
@@ -282,13 +312,15 @@ fn malformed_messages_neither_crash_the_responder_nor_make_it_grow() {
     }
     let answer = responder.ask_within(Duration::from_millis(500), "web", TYPE::A);
     answer.is(&["10.88.0.2"]);
-    let grown = memory() - before;
-    assert!(grown < 4096, "the responder has grown by {grown} KiB");
+    let growth = memory() - before;
+    assert!(growth < 4096, "the responder has grown by {growth} KiB");
 }
 
 #[test]
 fn the_responder_has_no_privileges_and_no_file_of_the_runtime() {
-    let Some(responder) = LoneResponder::start(&[], "off", TWO) else { return };
+    let Some(responder) = LoneResponder::start(&[], "off", TWO_CONTAINERS) else {
+        return;
+    };
     let status = fs::read_to_string(format!("/proc/{}/status", responder.pid)).unwrap();
     for line in [
         "Uid:\t65534\t65534\t65534\t65534",
@@ -308,7 +340,9 @@ fn the_responder_has_no_privileges_and_no_file_of_the_runtime() {
 
 #[test]
 fn a_second_responder_and_a_port_in_use_are_refused() {
-    let Some(responder) = LoneResponder::start(&[], "off", TWO) else { return };
+    let Some(responder) = LoneResponder::start(&[], "off", TWO_CONTAINERS) else {
+        return;
+    };
     let ran = responder.start_responder("off");
     assert!(ran.out.contains("dns.alive"), "{ran:?}");
     // Another network has its responder at the same address.

@@ -60,7 +60,7 @@ fn host_gateway_stands_for_the_hosts_address() {
 }
 
 #[test]
-fn missing_mount_points_are_also_created_in_a_read_only_root() {
+fn missing_mount_points_are_also_created_in_a_read_only_root_file_system() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
     for options in [
@@ -87,14 +87,14 @@ fn missing_mount_points_are_also_created_in_a_read_only_root() {
 fn a_symbolic_link_in_the_image_does_not_lead_to_the_host() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
-    let outside = host.bench.dir().join("canary");
-    fs::write(&outside, "untouched").unwrap();
-    let up = format!("../../../../../../../..{}", outside.display());
+    let canary = host.bench.dir().join("canary");
+    fs::write(&canary, "untouched").unwrap();
+    let relative = format!("../../../../../../../..{}", canary.display());
     for to in [
         "../run/systemd/resolve/stub-resolv.conf",
         "/nowhere/at/all",
-        outside.to_str().unwrap(),
-        &up,
+        canary.to_str().unwrap(),
+        &relative,
     ] {
         for options in [&[][..], &["--read-only"]] {
             let _ = fs::remove_file(rootfs.join("etc/resolv.conf"));
@@ -108,7 +108,7 @@ fn a_symbolic_link_in_the_image_does_not_lead_to_the_host() {
             );
         }
     }
-    assert_eq!(fs::read_to_string(&outside).unwrap(), "untouched");
+    assert_eq!(fs::read_to_string(&canary).unwrap(), "untouched");
     assert!(!Path::new("/nowhere").exists());
 }
 
@@ -116,16 +116,16 @@ fn a_symbolic_link_in_the_image_does_not_lead_to_the_host() {
 fn a_mount_point_that_is_not_a_regular_file_is_refused() {
     let Some(host) = host() else { return };
     let rootfs = host.bench.rootfs().to_path_buf();
-    let refuse = |prepare: &dyn Fn(&Path), why: &str| {
+    let assert_refused = |prepare: &dyn Fn(&Path), why: &str| {
         let hosts = rootfs.join("etc/hosts");
         let _ = fs::remove_file(&hosts);
         prepare(&hosts);
         host.run(&[], &["true"]).exits(125).complains(why);
         let _ = fs::remove_dir(&hosts);
     };
-    refuse(&|hosts| fs::create_dir(hosts).unwrap(), "not a regular file");
-    refuse(&|hosts| symlink("hosts", hosts).unwrap(), "loop of symbolic links");
-    refuse(
+    assert_refused(&|hosts| fs::create_dir(hosts).unwrap(), "not a regular file");
+    assert_refused(&|hosts| symlink("hosts", hosts).unwrap(), "loop of symbolic links");
+    assert_refused(
         &|hosts| nix::unistd::mkfifo(hosts, nix::sys::stat::Mode::S_IRWXU).unwrap(),
         "not a regular file",
     );
@@ -160,7 +160,7 @@ fn with_the_hosts_network_the_container_has_the_hosts_dns_servers() {
 }
 
 #[test]
-fn host_gateway_is_refused_where_the_host_is_not_reached() {
+fn host_gateway_is_refused_on_a_network_that_does_not_reach_the_host() {
     let Some(host) = host() else { return };
     let added = ["--add-host", "outside:host-gateway"];
     for network in ["none", "pasta"] {

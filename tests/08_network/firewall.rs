@@ -18,7 +18,7 @@ const FIREWALLD: &str = "table inet firewalld {
         ct state established,related accept; reject with icmpx type admin-prohibited; }
 }";
 
-/// Loads a firewall, and returns what nft(8) lists then.
+/// Loads a firewall, and returns the ruleset that nft(8) then lists.
 fn load(world: &World, rules: &str) -> String {
     let file = world.bench.dir().join("firewall.nft");
     std::fs::write(&file, rules).unwrap();
@@ -29,7 +29,7 @@ fn load(world: &World, rules: &str) -> String {
 #[test]
 fn a_firewall_that_would_drop_the_containers_packets_is_named_before_the_start() {
     let Some(world) = world() else { return };
-    for (rules, names) in [
+    for (rules, chains) in [
         (DOCKER, &["table ip filter, chain FORWARD (policy drop)"][..]),
         (UFW, &["chain INPUT (policy drop)", "chain FORWARD (policy drop)"]),
         (FIREWALLD, &["table inet firewalld, chain filter_FORWARD"]),
@@ -37,8 +37,8 @@ fn a_firewall_that_would_drop_the_containers_packets_is_named_before_the_start()
         let before = load(&world, rules);
         let ran = world.run(&[], &["echo", "it runs"]);
         ran.exits(125).complains("--firewall=adjust");
-        for name in names {
-            ran.complains(name);
+        for chain in chains {
+            ran.complains(chain);
         }
         assert_eq!(ran.out, "");
         assert_eq!(world.sh("nft list ruleset").out, before);
@@ -139,9 +139,9 @@ fn the_responder_answers_through_an_adjusted_firewall() {
     let running =
         world.start(&["--firewall=adjust", "--hostname", "web"], &["sleep", "1000"]);
     world.run(&["--firewall=adjust"], &["ping", "-c1", "-W3", "web"]).exits(0);
-    let opened = world.sh("nft list chain ip filter INPUT").out;
-    assert_eq!(opened.matches("ip daddr 10.77.0.1").count(), 2, "{opened}");
-    assert_eq!(opened.matches("iifname").count(), 2, "{opened}");
+    let input_chain = world.sh("nft list chain ip filter INPUT").out;
+    assert_eq!(input_chain.matches("ip daddr 10.77.0.1").count(), 2, "{input_chain}");
+    assert_eq!(input_chain.matches("iifname").count(), 2, "{input_chain}");
     drop(running);
     world.sh("nft flush ruleset").exits(0);
 }

@@ -23,17 +23,18 @@ fn receive(socket: &UdpSocket) -> Option<(String, SocketAddr)> {
     Some((String::from_utf8_lossy(&buffer[..length]).into(), from))
 }
 
-/// Sends a router advertisement (RFC 4861, 4.2) to all on the link. The kernel fills in
-/// the checksum.
+/// Sends a router advertisement (RFC 4861, 4.2) to all nodes on the link. The kernel
+/// fills in the checksum.
 fn send_router_advertisement() {
     let socket =
         socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6)).unwrap();
     sockopt::set_ipv6_multicast_hops(&socket, 255).unwrap();
     let index = rustix::net::netdevice::name_to_index(&socket, "eth0").unwrap();
-    let all =
+    let all_nodes =
         SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, index);
     let advertisement = [134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
-    sendto(&socket, &advertisement, rustix::net::SendFlags::empty(), &all).unwrap();
+    sendto(&socket, &advertisement, rustix::net::SendFlags::empty(), &all_nodes)
+        .unwrap();
 }
 
 /// CVE-2020-13401.
@@ -54,7 +55,7 @@ fn no_container_becomes_the_gateway_of_the_host_or_of_its_neighbours() {
     };
     eventually(|| has_address().then_some(()))
         .expect("the container has a link-local address");
-    let claim = || {
+    let advertise = || {
         // The kernel sends the advertisement only after duplicate address detection.
         eventually(|| {
             net::within(one.pid, send_router_advertisement);
@@ -67,14 +68,14 @@ fn no_container_becomes_the_gateway_of_the_host_or_of_its_neighbours() {
         .expect("the container can send");
         net::within(one.pid, send_router_advertisement);
     };
-    claim();
+    advertise();
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(world.sh(routers).out.trim(), "0");
     assert_eq!(world.inside(&other, routers).out.trim(), "0");
     // A container that accepts advertisements gets a route, so the attack does work.
     world.inside(&other, "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_ra").exits(0);
     let accepts = || {
-        claim();
+        advertise();
         (world.inside(&other, routers).out.trim() == "1").then_some(())
     };
     eventually(accepts).expect("the advertisement is accepted");
@@ -140,7 +141,7 @@ fn no_container_sends_from_an_address_that_is_not_its_own() {
         world.start(&[&network[..], &["--hostname", "web"]].concat(), &SLEEP);
     let own = lease["addresses"][0].as_str().unwrap();
     let numbered = |last: u8| format!("{}.{last}", own.rsplit_once('.').unwrap().0);
-    let (gateway, others) = (numbered(1), numbered(3));
+    let (gateway, neighbours) = (numbered(1), numbered(3));
     world
         .sh("for of in all kiste1; do echo 0 > /proc/sys/net/ipv4/conf/$of/rp_filter; done")
         .exits(0);
@@ -153,22 +154,22 @@ fn no_container_sends_from_an_address_that_is_not_its_own() {
         receive(&listener).map(|(_, from)| from.ip().to_string())
     };
     assert_eq!(send(own).as_deref(), Some(own));
-    for spoofed in [others.as_str(), "198.51.100.8"] {
+    for spoofed in [neighbours.as_str(), "198.51.100.8"] {
         let added = format!("ip addr add {spoofed}/32 dev eth0");
         world.inside(&running, &added).exits(0);
         assert_eq!(send(spoofed), None);
     }
     let mac = lease["mac"].as_str().unwrap();
-    let changed = |mac: &str| {
+    let set_mac = |mac: &str| {
         world.inside(&running, &format!("ip link set eth0 address {mac}")).exits(0);
     };
-    changed("02:08:00:00:00:09");
+    set_mac("02:08:00:00:00:09");
     assert_eq!(send(own), None);
-    changed(mac);
+    set_mac(mac);
     world.run(&network, &["ping", "-c1", "-W3", "web"]).exits(0);
     let ipv6 = "ping -6 -c1 -W3 web || busybox ping -6 -c1 -W3 web";
     world.run_sh(&network, ipv6).exits(0);
-    // Without our rules it arrives: otherwise the test would prove nothing.
+    // Without our rules the packet arrives: otherwise the test would prove nothing.
     world.sh("nft delete table bridge kiste").exits(0);
     assert_eq!(send("198.51.100.8").as_deref(), Some("198.51.100.8"));
     drop((running, neighbour));
@@ -179,15 +180,15 @@ fn no_container_sends_from_an_address_that_is_not_its_own() {
 /// The kernel remembers where the packets of a connection go. It cannot see the end of
 /// a UDP connection.
 #[test]
-fn packets_for_a_container_that_is_gone_do_not_reach_the_next_at_its_address() {
+fn packets_for_an_ended_container_do_not_reach_the_next_one_with_its_address() {
     let Some(world) = world() else { return };
     let client = world.on_other(|| bind_udp("0.0.0.0:6000"));
     let published = format!("{}:5353", net::HOST);
     let first = world.start(&["-p", "5353:5300/udp"], &SLEEP);
     let server = net::within(first.pid, || bind_udp("0.0.0.0:5300"));
     client.send_to(b"to the first", &published).unwrap();
-    let (said, from) = receive(&server).expect("the port is published");
-    assert_eq!(said, "to the first");
+    let (text, from) = receive(&server).expect("the port is published");
+    assert_eq!(text, "to the first");
     server.send_to(b"yes", from).unwrap();
     assert_eq!(receive(&client).unwrap().0, "yes");
     drop((first, server));

@@ -18,7 +18,7 @@ fn fifty_containers_at_once_have_fifty_addresses_and_leave_nothing() {
         let start = |_| scope.spawn(|| world.start(&[], &["sleep", "1000"]));
         let all: Vec<_> = { (0..50).map(start).collect::<Vec<_>>() }
             .into_iter()
-            .map(|one| one.join().unwrap())
+            .map(|thread| thread.join().unwrap())
             .collect();
         let ran = world.call(&["network", "inspect", "kiste"]);
         let seen: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
@@ -30,7 +30,7 @@ fn fifty_containers_at_once_have_fifty_addresses_and_leave_nothing() {
         let end = |running| scope.spawn(move || drop::<kiste_tests::Running>(running));
         { all.into_iter().map(end).collect::<Vec<_>>() }
             .into_iter()
-            .for_each(|one| one.join().unwrap());
+            .for_each(|thread| thread.join().unwrap());
         addresses
     });
     assert_eq!(addresses.iter().collect::<HashSet<_>>().len(), 50, "{addresses:?}");
@@ -54,8 +54,8 @@ fn gc_undoes_what_a_killed_runtime_has_left() {
     world.is_as_before();
 }
 
-/// A rule in our nft table says that the table belongs to another directory of
-/// networks. So the run does not remove the table at its end.
+/// The test adds a rule to our nft table which says that the table belongs to another
+/// directory of networks. So the run does not remove the table at its end.
 #[test]
 fn gc_undoes_what_could_not_be_undone_at_the_end_of_a_run() {
     let Some(world) = world() else { return };
@@ -93,7 +93,7 @@ fn the_next_container_gets_the_address_and_ports_of_a_killed_one() {
 
 /// `gc` can undo changes to a network namespace only in that namespace.
 #[test]
-fn gc_in_another_network_namespace_forgets_nothing() {
+fn gc_in_another_network_namespace_keeps_the_record_of_changes() {
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let (pid, runtime) = (running.pid, running.runtime());
@@ -108,8 +108,8 @@ fn gc_in_another_network_namespace_forgets_nothing() {
         [&dir, &run_dir, &store].map(|path| path.to_str().unwrap());
     let arguments =
         ["gc", "--network-dir", dir, "--run-dir", run_dir, "--store", store];
-    let elsewhere = world.bench.call_by(&["unshare", "-n"], arguments);
-    elsewhere.exits(1).complains("in another network namespace");
+    let ran = world.bench.call_by(&["unshare", "-n"], arguments);
+    ran.exits(1).complains("in another network namespace");
     world.gc().exits(0);
     world.is_as_before();
 }
@@ -140,10 +140,10 @@ fn two_directories_of_networks_do_not_share_a_host() {
     let running = world.start(&["--network", "intern"], &["sleep", "1000"]);
     let rules = world.sh("nft list ruleset").out;
     let other = world.bench.dir().join("other-networks");
-    let of_other = ["--network-dir", other.to_str().unwrap()];
+    let options = ["--network-dir", other.to_str().unwrap()];
     let enter = world.enter();
     let enter: Vec<_> = enter.iter().map(String::as_str).collect();
-    let ran = world.bench.run_by(&enter, &of_other, &["echo", "it runs"]);
+    let ran = world.bench.run_by(&enter, &options, &["echo", "it runs"]);
     ran.exits(125)
         .complains(world.network_dir().to_str().unwrap())
         .complains("--network-dir");

@@ -35,8 +35,9 @@ fn start_stand_in(running: &Running) -> (Process, ProcessIdentity) {
     let mut command = Command::new("nsenter");
     command.args(["-t", &running.pid.to_string(), "-n", "sleep", "1000"]);
     let process = Process(command.spawn().expect("run nsenter"));
-    let own = host::namespace(running.pid, "net");
-    let entered = || (host::namespace(process.0.id(), "net") == own).then_some(());
+    let namespace = host::namespace(running.pid, "net");
+    let entered =
+        || (host::namespace(process.0.id(), "net") == namespace).then_some(());
     eventually(entered).expect("the process is in the container's namespace");
     let state = ProcessIdentity::of_process(process.0.id() as i32).unwrap();
     (process, state)
@@ -78,7 +79,7 @@ fn a_container_without_a_creator_keeps_its_network_while_its_process_runs() {
     let link = lease_before["link"].as_str().unwrap();
     assert!(world.state().contains(link) && world.state().contains("dport 8080"));
 
-    // As if another process had the pid now.
+    // The state now says that another process has the same PID.
     write_state(
         &run_dir,
         ProcessIdentity { start_time: state.start_time + 1, ..state.clone() },
@@ -93,11 +94,11 @@ fn a_container_keeps_its_network_when_its_run_directory_is_lost_while_it_runs() 
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &["cat"]);
     let (run_dir, before) = (run_dir(&world), world.state());
-    let aside = run_dir.with_extension("aside");
-    fs::rename(&run_dir, &aside).unwrap();
+    let moved = run_dir.with_extension("moved");
+    fs::rename(&run_dir, &moved).unwrap();
     world.gc().exits(0);
     assert_eq!(world.state(), before);
-    fs::rename(&aside, &run_dir).unwrap();
+    fs::rename(&moved, &run_dir).unwrap();
     running.end();
     world.is_as_before();
 }
@@ -122,8 +123,9 @@ fn a_container_that_cannot_be_examined_keeps_its_lease() {
     world.is_as_before();
 }
 
-/// The kernel reuses the inode number of a namespace that is gone. The test first notes
-/// our inode number, as an older version did, and then the cookie of another namespace.
+/// The kernel reuses the inode number of a namespace that is gone. The test first
+/// records our inode number, as an older version did, and then the cookie of another
+/// namespace.
 #[test]
 fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
     let Some(world) = world() else { return };
@@ -132,15 +134,16 @@ fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
     let state = "nft list ruleset; cd /proc/sys/net/ipv4/conf && cat out0/forwarding kiste0/forwarding";
     let before = world.sh(state).out;
     assert!(before.contains("dport 8080") && before.ends_with("1\n1\n"), "{before}");
-    let note = world.network_dir().join("host.json");
+    let changes_file = world.network_dir().join("host.json");
     let inode = world.sh("readlink /proc/self/ns/net").out.trim().to_owned();
     for other in [inode.as_str(), "cookie:1"] {
-        let text =
-            edit_json(&note, |note| note["namespace"]["namespace"] = json!(other));
+        let text = edit_json(&changes_file, |changes| {
+            changes["namespace"]["namespace"] = json!(other);
+        });
         world.gc().exits(1).complains("in another network namespace");
         world.run(&[], &["true"]).exits(125).complains("in another network namespace");
         assert_eq!(world.sh(state).out, before, "{other}");
-        fs::write(&note, text).unwrap();
+        fs::write(&changes_file, text).unwrap();
     }
     world.gc().exits(0);
     world.is_as_before();

@@ -81,7 +81,7 @@ fn containers_of_one_network_reach_each_other_and_no_other_network() {
 }
 
 /// The host did not forward before, so it must not forward between other hosts now. A
-/// rule that named all bridges had more expressions than the kernel takes.
+/// rule that named all bridges would have more expressions than the kernel allows.
 #[test]
 fn forty_networks_have_containers_on_a_host_that_did_not_forward() {
     let Some(world) = world() else { return };
@@ -95,8 +95,8 @@ fn forty_networks_have_containers_on_a_host_that_did_not_forward() {
         .map(|name| world.start(&["--network", name], &["sleep", "1000"]))
         .collect();
     for name in ["net0", "net39"] {
-        let reached = ["ping", "-c1", "-W3", net::OUTSIDE];
-        world.run(&["--network", name], &reached).exits(0);
+        let ping = ["ping", "-c1", "-W3", net::OUTSIDE];
+        world.run(&["--network", name], &ping).exits(0);
     }
     let dropped = world.sh("nft list chain inet kiste between-others").out;
     assert!(dropped.contains("iifname \"out0\" drop"), "{dropped}");
@@ -104,7 +104,7 @@ fn forty_networks_have_containers_on_a_host_that_did_not_forward() {
 }
 
 #[test]
-fn the_links_of_a_container_carry_packets_as_long_as_the_uplink_or_as_chosen() {
+fn links_have_the_mtu_of_the_uplink_or_the_chosen_one() {
     let Some(world) = world() else { return };
     world
         .sh("ip link set out0 mtu 1400 && ip link add lan0 mtu 1300 type veth peer name lan1")
@@ -126,8 +126,8 @@ fn the_links_of_a_container_carry_packets_as_long_as_the_uplink_or_as_chosen() {
         drop(running);
     }
     assert_eq!(inspect(&world, "chosen")["mtu"], 1200);
-    let short = ["network", "create", "short", "--ipv6", "--mtu", "1200"];
-    world.call(&short).exits(1).complains("IPv6 needs 1280");
+    let short_packets = ["network", "create", "short", "--ipv6", "--mtu", "1200"];
+    world.call(&short_packets).exits(1).complains("IPv6 needs 1280");
 }
 
 #[test]
@@ -161,14 +161,14 @@ fn no_packet_enters_or_leaves_an_internal_network() {
     let running = world.serve(&["--network", "inner"], "inner");
     let ip = address(&world, "inner");
     world.run_sh(&["--network", "inner"], &net::get(5, &ip)).prints("inner");
-    let out = world.inside(
+    let ran = world.inside(
         &running,
         &format!(
             "ip route add default via 10.89.0.1; busybox ping -c1 -W1 {}",
             net::OUTSIDE
         ),
     );
-    assert_ne!(out.code, 0, "even a container that adds a route reaches nobody");
+    assert_ne!(ran.code, 0, "even a container that adds a route reaches nobody");
     let at_host = format!("{}:9999", net::HOST);
     let server = world.serve_on_host(&at_host);
     assert_ne!(

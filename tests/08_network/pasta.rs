@@ -32,7 +32,7 @@ impl PastaHost {
             ip addr add 198.51.100.1/32 dev lo",
             node.display()
         ));
-        user.as_root = host.starter();
+        user.as_root = host.enter();
         Some(PastaHost { user, host })
     }
 
@@ -80,7 +80,7 @@ fn the_container_reaches_other_hosts_and_not_the_hosts_loopback() {
     let Some(pasta) = PastaHost::new() else { return };
     pasta.serve("198.51.100.1:7001", "hello from outside");
     pasta.serve("127.0.0.1:7002", "the host's secret");
-    // The container ends when the text is there, and does not wait for nc: pasta may
+    // The container ends when the text has arrived, and does not wait for nc: pasta may
     // lose the end of a connection that both sides close at the same time.
     let text = "hello from outside";
     let script =
@@ -161,7 +161,7 @@ fn a_port_that_is_in_use_or_privileged_is_refused_before_the_start() {
     let _taken = pasta.host.within(|| TcpListener::bind("0.0.0.0:8080").unwrap());
     let ran = pasta.user.sh(&["-p", "8080:80"], "echo started");
     ran.exits(125).complains("8080");
-    // Of these pasta could have the other protocol, or the host's other addresses.
+    // pasta could bind these ports for IPv4 only, or at the host's other addresses.
     for (taken, port) in [("192.0.2.2:8081", "8081:80"), ("[::]:8082", "8082:80")] {
         let _taken = pasta.host.within(|| TcpListener::bind(taken).unwrap());
         let ran = pasta.user.sh(&["-p", port], "echo started");
@@ -170,11 +170,12 @@ fn a_port_that_is_in_use_or_privileged_is_refused_before_the_start() {
     }
     let _udp = pasta.host.within(|| UdpSocket::bind("0.0.0.0:8083").unwrap());
     pasta.user.sh(&["-p", "8083:80/udp"], "echo started").exits(125).complains("8083");
-    let root = pasta.user.sh(&["-p", "80:80"], "echo started");
-    root.exits(125)
+    let privileged = pasta.user.sh(&["-p", "80:80"], "echo started");
+    privileged
+        .exits(125)
         .complains("only root can use ports below 1024")
         .complains("ip_unprivileged_port_start=80");
-    assert!(ran.out.is_empty() && root.out.is_empty());
+    assert!(ran.out.is_empty() && privileged.out.is_empty());
     pasta.assert_no_pasta();
 }
 

@@ -105,7 +105,7 @@ fn a_container_does_not_reach_a_server_on_the_hosts_loopback() {
 }
 
 #[test]
-fn a_range_and_udp_are_published() {
+fn port_ranges_and_udp_ports_are_published() {
     let Some(world) = world() else { return };
     let running = world.serve(&["-p", "8000-8001:80-81", "-p", "5353:53/udp"], "hello");
     world.outside(&fetch(&format!("{}:8000", net::HOST))).prints("hello");
@@ -120,7 +120,7 @@ fn a_range_and_udp_are_published() {
 }
 
 #[test]
-fn the_user_of_a_port_that_is_in_use_is_named() {
+fn an_error_names_the_program_that_uses_the_port() {
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let ran = world.run(&["-p", "8080:81"], &["echo", "it runs"]);
@@ -191,7 +191,7 @@ fn a_malformed_port_is_a_usage_error() {
 
 /// A client that never changes its port stays in the kernel's table of connections.
 #[test]
-fn a_udp_client_reaches_the_present_container_whatever_was_there_before() {
+fn a_udp_client_reaches_the_present_container_at_a_reused_port() {
     let Some(world) = world() else { return };
     let other = world.start(&[], &["sleep", "1000"]);
     let client = world.on_other(|| UdpSocket::bind((net::OUTSIDE, 40001)).unwrap());
@@ -203,7 +203,7 @@ fn a_udp_client_reaches_the_present_container_whatever_was_there_before() {
             net::within(running.pid, || UdpSocket::bind("0.0.0.0:514").unwrap());
         server.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let arrived = eventually(|| {
-            // ECONNREFUSED: the host answered the last one by ICMP.
+            // ECONNREFUSED: the host answered the last datagram with ICMP.
             let _ = client.send_to(b"hello", (net::HOST, 5514));
             server.recv(&mut [0; 16]).ok()
         });

@@ -182,7 +182,7 @@ impl Args {
         };
         // The container does not reach the host, neither with a loopback link alone nor
         // through pasta.
-        let names_host = self.add_host.iter().any(AddHost::is_host_gateway)
+        let uses_host_gateway = self.add_host.iter().any(AddHost::is_host_gateway)
             && *choice != NetworkChoice::Host;
         let publishes = !self.publish.is_empty() && *choice != NetworkChoice::Pasta;
         let given = [
@@ -191,7 +191,7 @@ impl Args {
             (self.ip6.is_some(), "--ip6"),
             (self.mac_address.is_some(), "--mac-address"),
             (!self.network_alias.is_empty(), "--network-alias"),
-            (names_host, "--add-host NAME:host-gateway"),
+            (uses_host_gateway, "--add-host NAME:host-gateway"),
         ];
         let Some((_, option)) = given.into_iter().find(|(is_given, _)| *is_given)
         else {

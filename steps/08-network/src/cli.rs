@@ -85,7 +85,7 @@ pub struct OneNetwork {
 #[derive(clap::Args, Clone, Debug)]
 pub struct GcArgs {
     #[command(flatten)]
-    below: image::cli::Gc,
+    steps_below: image::cli::Gc,
     #[command(flatten)]
     networks: DirArgs,
 }
@@ -173,7 +173,7 @@ impl GcArgs {
     /// # Errors
     /// All that could not be removed; `gc` tries it again the next time.
     pub fn run(&self) -> Result<ExitCode> {
-        let errors = [self.below.run().err(), gc::gc(self.networks.dir()).err()];
+        let errors = [self.steps_below.run().err(), gc::gc(self.networks.dir()).err()];
         exit_code(kit::combine(errors.into_iter().flatten().collect()))
     }
 }

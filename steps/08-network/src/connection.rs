@@ -32,7 +32,7 @@ enum Attachment {
     /// It is in the host's network namespace.
     Host,
     /// It has a loopback link only.
-    Alone,
+    LoopbackOnly,
     /// It has a cable to a bridge.
     Bridge(Box<Endpoint>),
     /// pasta carries its packets.
@@ -53,7 +53,7 @@ pub fn connect(
 ) -> Result<Connection> {
     let attachment = match &options.mode {
         NetworkMode::Host => Attachment::Host,
-        NetworkMode::None => Attachment::Alone,
+        NetworkMode::None => Attachment::LoopbackOnly,
         NetworkMode::Pasta(pasta) => {
             announce_open_ports(&pasta.ports);
             Attachment::Pasta(pasta.clone(), OnceCell::new())
@@ -121,7 +121,7 @@ impl Connection {
     /// The reason of the kernel, or of pasta.
     pub fn plug_in(&self, child: Pid) -> Result<()> {
         match &self.attachment {
-            Attachment::Host | Attachment::Alone => Ok(()),
+            Attachment::Host | Attachment::LoopbackOnly => Ok(()),
             Attachment::Bridge(endpoint) => {
                 let path = format!("/proc/{child}/ns/net");
                 let namespace =
@@ -129,7 +129,7 @@ impl Connection {
                 endpoint.plug_in(namespace.as_fd())
             }
             Attachment::Pasta(options, pasta) => {
-                let _ = pasta.set(Pasta::start(options, child)?); // it is set once
+                let _ = pasta.set(Pasta::start(options, child)?); // the parent calls it once
                 Ok(())
             }
         }
@@ -155,8 +155,8 @@ impl Connection {
         }
     }
 
-    /// Mounts /etc/hosts, /etc/hostname and /etc/resolv.conf in the container's root.
-    /// The child calls it after the other file systems are mounted there.
+    /// Mounts /etc/hosts, /etc/hostname and /etc/resolv.conf in the container's root
+    /// file system. The child calls it after the other file systems are mounted there.
     ///
     /// # Errors
     /// The errors of [`etc::mount`].
@@ -173,28 +173,30 @@ impl Connection {
         let localhost = IpAddr::from([127, 0, 0, 1]);
         let (addresses, gateway) = match &self.attachment {
             Attachment::Host => (Vec::new(), Some(localhost)),
-            // `Args::plan` refuses `host-gateway`: they do not reach the host.
-            Attachment::Alone | Attachment::Pasta(..) => (Vec::new(), None),
+            // `Args::plan` refuses `host-gateway`: these containers do not reach
+            // the host.
+            Attachment::LoopbackOnly | Attachment::Pasta(..) => (Vec::new(), None),
             Attachment::Bridge(endpoint) => {
                 let gateway = endpoint.gateways().first().copied();
                 (endpoint.addresses().to_vec(), gateway)
             }
         };
-        let of_host = match self.attachment {
-            Attachment::Host => HostsFile::read_of_host(),
+        let host_lines = match self.attachment {
+            Attachment::Host => HostsFile::read_host_file(),
             _ => String::new(),
         };
-        let added = self.options.add_hosts.iter();
-        let added = added.filter_map(|host| host.resolve(gateway)).collect();
+        let added_hosts = self.options.add_hosts.iter();
+        let added_hosts =
+            added_hosts.filter_map(|host| host.resolve(gateway)).collect();
         let aliases = self.options.aliases.clone();
-        HostsFile { of_host, addresses, aliases, added }
+        HostsFile { host_lines, addresses, aliases, added_hosts }
     }
 
     fn resolv_conf(&self) -> ResolvConf {
         let NetworkOptions { dns_servers, dns_search, .. } = &self.options;
         let (conf, servers) = match &self.attachment {
-            Attachment::Host => (ResolvConf::read_of_host(), &dns_servers[..]),
-            Attachment::Alone => (ResolvConf::default(), &dns_servers[..]),
+            Attachment::Host => (ResolvConf::read_host_file(), &dns_servers[..]),
+            Attachment::LoopbackOnly => (ResolvConf::default(), &dns_servers[..]),
             Attachment::Pasta(..) => {
                 let conf = ResolvConf::read_for_container();
                 (conf.with_fallback(pasta::DNS_FORWARDER), &dns_servers[..])
@@ -213,8 +215,8 @@ impl Connection {
     /// because the exit status stays that of the command; `gc` removes the rest.
     pub fn undo_or_warn(self) {
         let Attachment::Bridge(endpoint) = self.attachment else { return };
-        let left = endpoint.leave().hint("remove what is left with `gc` later");
-        if let Err(error) = left {
+        let result = endpoint.leave().hint("remove what is left with `gc` later");
+        if let Err(error) = result {
             let what = "the command has ended, but something of its network stays";
             kit::warn_error(what, &error);
         }

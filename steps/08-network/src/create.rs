@@ -85,8 +85,8 @@ fn used_subnets(host: &mut Host) -> Result<Vec<Subnet>> {
     Ok(used)
 }
 
-/// Chooses the name `first`, or the same name with the next number that no link and no
-/// network has.
+/// Chooses a name that no link and no network has: `first`, or the same name with the
+/// next higher number that is free.
 fn free_bridge(host: &mut Host, first: &str) -> Result<String> {
     let links = host.netlink.links()?;
     let (stem, number) = first.split_at(first.len() - 1);

@@ -3,9 +3,9 @@
 //! - `Responder::ensure` starts the process unless it runs. The runtime of each
 //!   container on the network calls it, once the bridge has its address and before the
 //!   container's process exists.
-//! - The runtime keeps the `Responder` until its container has ended. The process exits
-//!   when the last runtime has closed its end, however that runtime ended.
-//!   `wait_for_exit` waits for that.
+//! - The runtime keeps the `Responder` until its container has ended. Each
+//!   runtime holds a FIFO open; the responder exits when the last of them has closed
+//!   it. `wait_for_exit` waits for that.
 //! - [`respond`] is the main function of that process, the hidden subcommand
 //!   `dns-responder`.
 //!
@@ -51,7 +51,7 @@ pub use process::{respond, respond_detached};
 pub struct ResponderOptions {
     /// The network's lease file.
     pub(crate) leases: PathBuf,
-    /// The bridge that questions come in by.
+    /// The bridge on which questions arrive.
     pub(crate) bridge: String,
     /// The bridge's addresses, at which the responder listens, and their subnets.
     pub(crate) gateways: Vec<Subnet>,

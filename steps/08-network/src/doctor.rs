@@ -31,11 +31,11 @@ pub fn checks(pasta: Option<&Path>) -> Vec<Check> {
                 netlink.add_bridge("kiste0", MAC)
             }),
             in_new_namespace("veth", "a pair was created", |netlink| {
-                let here = File::open("/proc/self/ns/net")?;
-                netlink.add_veth("veth0", "eth0", MAC, here.as_fd())
+                let namespace = File::open("/proc/self/ns/net")?;
+                netlink.add_veth("veth0", "eth0", MAC, namespace.as_fd())
             }),
             in_new_namespace("nftables", "a table with NAT was created", |_| {
-                rules::replace_table(Path::new("a sample"), &[&sample()], &[])
+                rules::replace_table(Path::new("a sample"), &[&sample_network()], &[])
             }),
             forward_policy(),
         ],
@@ -60,7 +60,7 @@ fn needs_root(name: &str) -> Check {
     Check::missing(name, "only root can check this", "use sudo; pasta works without it")
 }
 
-/// Checks that the kernel does something, in a network namespace of its own.
+/// Checks that `create` succeeds in a new network namespace.
 fn in_new_namespace(
     name: &str,
     found: &str,
@@ -86,7 +86,7 @@ fn in_new_namespace(
 }
 
 /// A network with a published port, so that the table has every kind of rule.
-fn sample() -> NetworkRecord {
+fn sample_network() -> NetworkRecord {
     let subnet = const { Subnet::v4(Ipv4Addr::new(10, 77, 0, 1), 24) };
     let port = Port { ip: None, host: 8080, inside: 80, protocol: Protocol::Tcp };
     let lease = Lease {
@@ -117,7 +117,7 @@ fn forward_policy() -> Check {
     };
     let obstacles: Vec<_> = firewall::obstacles(&ruleset, DEFAULT_BRIDGE, &[])
         .iter()
-        .map(Obstacle::shown)
+        .map(Obstacle::describe)
         .collect();
     if !obstacles.is_empty() {
         let fix =

@@ -36,7 +36,7 @@ pub(crate) struct Endpoint {
     resources: Option<HostResources>,
 }
 
-/// The host's resources that a container has.
+/// The resources of the host that are held for a container.
 struct HostResources {
     _ports: Vec<OwnedFd>,
     _responder: Responder,
@@ -56,7 +56,7 @@ impl Endpoint {
     pub(crate) fn join(options: &BridgeOptions, request: LeaseRequest) -> Result<Self> {
         let mut host = gc::open_host(&options.dir, Some(&request.run_dir))?;
         let record = find_or_describe(&mut host, options.network.as_ref())?;
-        refuse_ports(&record.network, &request.ports)?;
+        refuse_unreachable_ports(&record.network, &request.ports)?;
         let lease = ipam::lease(&record, request)?;
         let network = record.network;
         let has_ipv6 = network.subnet6.is_some();
@@ -92,7 +92,7 @@ impl Endpoint {
     // ANCHOR: plug-in
     /// Makes the cable from the bridge into the container's network namespace. The
     /// parent calls it while the child waits.
-    // Task 8.3: the other end is made in the namespace, and is never seen here.
+    // Task 8.3: the other end is created in the namespace, never on the host.
     pub(crate) fn plug_in(&self, namespace: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = Netlink::open()?;
         netlink.add_veth(&self.lease.link, INSIDE, self.lease.mac, namespace)?;
@@ -139,7 +139,7 @@ impl Endpoint {
     fn release(&mut self) -> Result<()> {
         let Some(resources) = self.resources.take() else { return Ok(()) };
         let mut host = Host::open(&self.dir)?;
-        drop(resources); // the responder ends when nobody uses it
+        drop(resources); // the responder exits when no runtime uses it
         detach(&mut host, &self.network.name, &self.lease)
     }
 }
@@ -166,7 +166,7 @@ fn find_or_describe(
     }
 }
 
-fn refuse_ports(network: &Network, ports: &[Port]) -> Result<()> {
+fn refuse_unreachable_ports(network: &Network, ports: &[Port]) -> Result<()> {
     let needs_ipv6 = |port: &&Port| port.ip.is_some_and(|ip| ip.is_ipv6());
     let (port, why) = match (network.isolation, ports.first()) {
         (_, None) => return Ok(()),
@@ -182,7 +182,7 @@ fn refuse_ports(network: &Network, ports: &[Port]) -> Result<()> {
     Err(failure.hint("choose another network, or leave -p out").into())
 }
 
-/// Notes the lease, and prepares the host for it.
+/// Records the lease, and prepares the host for it.
 fn attach(
     host: &mut Host,
     network: &Network,
@@ -198,8 +198,8 @@ fn attach(
     store.set_leases(&network.name, leases)?;
 
     let uplinks = host.uplinks()?;
-    firewall::admit(&mut host.store, network, &uplinks, firewall)?;
-    network.raise(&mut host.netlink)?;
+    firewall::check_or_adjust(&mut host.store, network, &uplinks, firewall)?;
+    network.bring_up(&mut host.netlink)?;
     kit::combine(host.reconcile())?;
     forget_connections(host, lease)?;
     Responder::ensure(&ResponderOptions {
@@ -213,25 +213,31 @@ fn attach(
     })
 }
 
-/// Removes the cable and the lease, and reconciles the host with the other leases.
+/// Removes the cable and the lease, and reconciles the host with the remaining leases.
 fn detach(host: &mut Host, name: &str, lease: &Lease) -> Result<()> {
     let mut errors = Vec::new();
     // The kernel removes the cable with the namespace as well, but some time later.
     errors.extend(host.netlink.remove_link(&lease.link).err());
     if let Some(record) = host.store.find(name) {
-        let others = record.leases.iter().filter(|other| other.id != lease.id);
-        let others = others.cloned().collect();
-        errors.extend(host.store.set_leases(name, others).err());
+        let remaining = record.leases.iter().filter(|other| other.id != lease.id);
+        let remaining = remaining.cloned().collect();
+        errors.extend(host.store.set_leases(name, remaining).err());
     }
     errors.extend(host.reconcile());
     errors.extend(forget_connections(host, lease).err());
     kit::combine(errors)
 }
 
-/// Forgets the connections that must not go on, once the rules are those of now.
+/// Removes the connections that must not continue from the kernel's connection
+/// tracking. Called once the new rules are in place.
 fn forget_connections(host: &mut Host, lease: &Lease) -> Result<()> {
-    let of_host = host.netlink.addresses()?;
-    let of_host: Vec<_> = of_host.iter().map(|(_, subnet)| subnet.ip()).collect();
+    let host_addresses = host.netlink.addresses()?;
+    let host_addresses: Vec<_> =
+        host_addresses.iter().map(|(_, subnet)| subnet.ip()).collect();
     let Lease { addresses, ports, .. } = lease;
-    nft::forget(&nft::Obsolete { addresses, ports, of_host: &of_host })
+    nft::delete_connections(&nft::ObsoleteConnections {
+        addresses,
+        ports,
+        host_addresses: &host_addresses,
+    })
 }

@@ -48,7 +48,7 @@ pub fn mount_points() -> Vec<Request> {
 /// Mounts the three files. Called in the child, once /proc, /sys and /dev are mounted.
 ///
 /// # Errors
-/// When a mount point is no file, and when the kernel refuses a mount.
+/// When a mount point is not a file, and when the kernel refuses a mount.
 pub fn mount(root: BorrowedFd<'_>, files: &EtcFiles) -> Result<()> {
     let texts = [
         files.hosts.text(&files.hostname),
@@ -68,7 +68,7 @@ pub fn mount(root: BorrowedFd<'_>, files: &EtcFiles) -> Result<()> {
         .collect();
     let mounts = clone_mounts(root, &tmpfs, &files?)?;
     for (mount, path) in mounts.iter().zip(PATHS) {
-        mount.set(access(root)?, Recursion::Alone)?;
+        mount.set(access_attributes(root)?, Recursion::Alone)?;
         let (kind, targets) = (TargetKind::File, Targets::MustExist);
         mount.attach(&inside::target(root, Path::new(path), kind, targets)?, path)?;
     }
@@ -87,8 +87,8 @@ fn write(tmpfs: &Detached, path: &str, text: &str) -> Result<File> {
     })
 }
 
-/// Makes a mount of each file. Before Linux 6.15, open_tree(2) clones only what is
-/// mounted somewhere, so the tmpfs is on /dev for this moment.
+/// Makes a mount of each file. Before Linux 6.15, open_tree(2) clones only from a
+/// file system that is mounted, so the tmpfs is mounted on /dev for a moment.
 fn clone_mounts(
     root: BorrowedFd<'_>,
     tmpfs: &Detached,
@@ -99,18 +99,18 @@ fn clone_mounts(
         Detached::bind_descriptor(file.as_fd(), path, Recursion::Alone)
     };
     let mounts: Result<Vec<_>> = files.iter().zip(PATHS).map(clone).collect();
-    let here = kit::open_directory(Path::new(".")).context("open .")?;
+    let workdir = kit::open_directory(Path::new(".")).context("open .")?;
     let why = "unmount the tmpfs: each of its files is a mount of its own now";
     kit::call(why, "umount2", "/dev, MNT_DETACH", || {
         fchdir(tmpfs)?;
         umount2(".", MntFlags::MNT_DETACH)?;
-        fchdir(&here)
+        fchdir(&workdir)
     })?;
     mounts
 }
 
 /// The files are read-only if the root file system is.
-fn access(root: BorrowedFd<'_>) -> Result<Attributes> {
+fn access_attributes(root: BorrowedFd<'_>) -> Result<Attributes> {
     let status = rustix::fs::fstatvfs(root).context("fstatvfs(the root)")?;
     let is_read_only = status.f_flag.contains(StatVfsMountFlags::RDONLY);
     Ok(if is_read_only { Attributes::MOUNT_ATTR_RDONLY } else { Attributes::empty() })

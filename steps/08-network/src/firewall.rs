@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::Result;
 use kit::Failure;
 
-use crate::firewall_walk::{End, WalkedPacket};
+use crate::firewall_walk::{WalkOutcome, WalkedPacket};
 use crate::host_changes::AddedRules;
 use crate::network::{Isolation, Network};
 use crate::nft::{Batch, Chain, ChainId, ExistingRule, Rule, Ruleset};
@@ -33,8 +33,8 @@ pub(crate) struct Obstacle {
     /// The chain to which our rules are added: the chain itself, or the one that Docker
     /// leaves to its users.
     target: ChainId,
-    /// The chain that drops them: the chain itself, or one that it jumps to.
-    dropped: ChainId,
+    /// The chain that drops the packets: the chain itself, or one that it jumps to.
+    dropping: ChainId,
 }
 
 const INPUT: u32 = libc::NF_INET_LOCAL_IN as u32;
@@ -52,32 +52,33 @@ pub(crate) fn obstacles(
 ) -> Vec<Obstacle> {
     let chains = ruleset.chains.iter().filter(|chain| !rules::is_ours(&chain.id));
     let found = chains.filter_map(|chain| {
-        let dropped = dropped_by(chain, ruleset, bridge, uplinks)?;
-        Some(Obstacle { dropped, ..obstacle(chain, ruleset) })
+        let dropping = dropped_by(chain, ruleset, bridge, uplinks)?;
+        Some(Obstacle { dropping, ..new_obstacle(chain, ruleset) })
     });
     found.collect()
 }
 
 /// Finds the chain that drops a packet on its way through a base chain. A container
-/// needs to open connections by one of the uplinks, and to ask the DNS responder.
+/// needs to open connections through at least one of the uplinks, and to ask the DNS
+/// responder.
 fn dropped_by(
     chain: &Chain,
     ruleset: &Ruleset,
     bridge: &str,
     uplinks: &[String],
 ) -> Option<ChainId> {
-    let end = |packet: WalkedPacket| match packet.walk(ruleset, &chain.id) {
-        End::Dropped(by) => Some(by),
-        End::Undecided if chain.drops => Some(chain.id.clone()),
-        End::Undecided | End::Accepted => None,
+    let dropping_chain = |packet: WalkedPacket| match packet.walk(ruleset, &chain.id) {
+        WalkOutcome::Dropped(by) => Some(by),
+        WalkOutcome::Undecided if chain.has_drop_policy => Some(chain.id.clone()),
+        WalkOutcome::Undecided | WalkOutcome::Accepted => None,
     };
     let (protocol, port) = (Protocol::Udp, Some(53));
     let question =
         WalkedPacket { from: bridge, to: None, protocol, port, is_answer: false };
     match chain.hook? {
-        INPUT => end(question),
+        INPUT => dropping_chain(question),
         FORWARD => {
-            let by = |uplink: &str| {
+            let dropping_chain_through = |uplink: &str| {
                 let (protocol, port) = (Protocol::Tcp, None);
                 let first =
                     WalkedPacket { to: Some(uplink), protocol, port, ..question };
@@ -87,38 +88,39 @@ fn dropped_by(
                     is_answer: true,
                     ..first
                 };
-                end(first).or_else(|| end(answer))
+                dropping_chain(first).or_else(|| dropping_chain(answer))
             };
             match uplinks {
-                [] => by(""),
-                [first, others @ ..] => {
-                    others.iter().fold(by(first), |dropped, uplink| {
-                        dropped.and_then(|_| by(uplink))
-                    })
-                }
+                [] => dropping_chain_through(""),
+                [first, others @ ..] => others.iter().fold(
+                    dropping_chain_through(first),
+                    |dropping, uplink| {
+                        dropping.and_then(|_| dropping_chain_through(uplink))
+                    },
+                ),
             }
         }
         _ => None,
     }
 }
 
-fn obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
-    let user = ChainId { chain: DOCKER_USER.into(), ..chain.id.clone() };
-    let has_user = ruleset.chains.iter().any(|other| other.id == user);
+fn new_obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
+    let docker_user = ChainId { chain: DOCKER_USER.into(), ..chain.id.clone() };
+    let has_docker_user = ruleset.chains.iter().any(|other| other.id == docker_user);
     let target = match chain.hook {
-        Some(FORWARD) if has_user => user,
+        Some(FORWARD) if has_docker_user => docker_user,
         _ => chain.id.clone(),
     };
-    Obstacle { chain: chain.clone(), target, dropped: chain.id.clone() }
+    Obstacle { chain: chain.clone(), target, dropping: chain.id.clone() }
 }
 
 impl Obstacle {
-    /// Describes it: `table ip filter, chain FORWARD (policy drop)`.
-    pub(crate) fn shown(&self) -> String {
+    /// Describes the chain: `table ip filter, chain FORWARD (policy drop)`.
+    pub(crate) fn describe(&self) -> String {
         let ChainId { family, table, chain } = &self.chain.id;
-        let how = match self.chain.drops {
-            _ if self.dropped != self.chain.id => {
-                format!("it jumps to {}, which drops all", self.dropped.chain)
+        let how = match self.chain.has_drop_policy {
+            _ if self.dropping != self.chain.id => {
+                format!("it jumps to {}, which drops all", self.dropping.chain)
             }
             true => "policy drop".into(),
             false => "its last rule drops all".into(),
@@ -126,34 +128,34 @@ impl Obstacle {
         format!("table {} {table}, chain {chain} ({how})", family.name())
     }
 
-    /// The comment of our rules in it.
+    /// The comment of our rules in the chain.
     fn comment(network: &Network) -> String {
         format!("kiste: {}", network.name)
     }
 
-    fn is_open(&self, network: &Network, ruleset: &Ruleset) -> bool {
+    fn has_our_rules(&self, network: &Network, ruleset: &Ruleset) -> bool {
         let comment = Self::comment(network);
         let mut rules = ruleset.rules.iter();
         rules.any(|rule| rule.chain == self.target && rule.comment == comment)
     }
 
     /// Makes rules that accept packets to other hosts and between containers, but not
-    /// to other links of the host. Our own table decides about these packets.
+    /// to other links of the host. Our own table still filters the accepted packets.
     fn rules(&self, network: &Network, uplinks: &[String]) -> Vec<Rule> {
         let (comment, bridge) = (Self::comment(network), &network.bridge);
         let from = || Rule::with_comment(&comment).iifname(bridge);
         let to = || Rule::with_comment(&comment).oifname(bridge);
         if self.chain.hook == Some(INPUT) {
-            // At the gateway only: the host may have another DNS server.
+            // To the gateway only: the host may have another DNS server.
             let gateways = network.gateways().into_iter();
             let family = self.target.family;
-            let gateways = gateways.filter(|ip| family.has(*ip));
-            let at = |ip| {
+            let gateways = gateways.filter(|ip| family.sees(*ip));
+            let to_gateway = |ip| {
                 [Protocol::Udp, Protocol::Tcp].map(|protocol| {
                     from().daddr_in(family, ip).dport(protocol, 53).accept()
                 })
             };
-            return gateways.flat_map(at).collect();
+            return gateways.flat_map(to_gateway).collect();
         }
         let out = uplinks.iter().chain([bridge]);
         let mut rules: Vec<_> = out.map(|link| from().oifname(link).accept()).collect();
@@ -167,29 +169,31 @@ impl Obstacle {
 /// them.
 ///
 /// # Errors
-/// When a chain would drop its packets, and is not to be changed.
-pub(crate) fn admit(
+/// When a chain would drop its packets, and must not be changed.
+pub(crate) fn check_or_adjust(
     store: &mut NetworkStore,
     network: &Network,
     uplinks: &[String],
     firewall: Firewall,
 ) -> Result<()> {
     let ruleset = Ruleset::read("would another firewall drop its packets?")?;
-    let concerns = |obstacle: &Obstacle| {
+    let is_relevant = |obstacle: &Obstacle| {
         network.isolation != Isolation::Internal || obstacle.chain.hook == Some(INPUT)
     };
-    let closed: Vec<_> = obstacles(&ruleset, &network.bridge, uplinks)
+    let unresolved: Vec<_> = obstacles(&ruleset, &network.bridge, uplinks)
         .into_iter()
-        .filter(|obstacle| concerns(obstacle) && !obstacle.is_open(network, &ruleset))
+        .filter(|obstacle| {
+            is_relevant(obstacle) && !obstacle.has_our_rules(network, &ruleset)
+        })
         .collect();
-    warn_of_legacy();
+    warn_of_legacy_rules();
     match firewall {
-        _ if closed.is_empty() => Ok(()),
-        Firewall::Adjust => closed
-            .iter()
-            .try_for_each(|obstacle| open(store, obstacle, network, uplinks, &ruleset)),
+        _ if unresolved.is_empty() => Ok(()),
+        Firewall::Adjust => unresolved.iter().try_for_each(|obstacle| {
+            add_rules(store, obstacle, network, uplinks, &ruleset)
+        }),
         Firewall::Check => {
-            let names: Vec<_> = closed.iter().map(Obstacle::shown).collect();
+            let names: Vec<_> = unresolved.iter().map(Obstacle::describe).collect();
             let what = format!(
                 "the host's firewall drops what containers send: {}",
                 names.join("; ")
@@ -201,7 +205,7 @@ pub(crate) fn admit(
     }
 }
 
-fn open(
+fn add_rules(
     store: &mut NetworkStore,
     obstacle: &Obstacle,
     network: &Network,
@@ -278,7 +282,7 @@ pub(crate) fn has_legacy_rules() -> bool {
     })
 }
 
-fn warn_of_legacy() {
+fn warn_of_legacy_rules() {
     if has_legacy_rules() {
         kit::notice(
             "note: the host has rules of the old iptables, which cannot be examined: \

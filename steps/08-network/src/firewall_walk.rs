@@ -3,15 +3,15 @@
 use crate::nft::{ChainId, Condition, ExistingRule, Property, Ruleset, Verdict};
 use crate::port::Protocol;
 
-/// A packet of a container's.
+/// A packet from or to a container.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WalkedPacket<'a> {
-    /// The link by which it comes in.
+    /// The link on which it arrives.
     pub(crate) from: &'a str,
-    /// The link by which it goes out. None: it is for the host.
+    /// The link through which it leaves. None: it is addressed to the host.
     pub(crate) to: Option<&'a str>,
     pub(crate) protocol: Protocol,
-    /// The port that it is for. None: any.
+    /// Its destination port. None: any port.
     pub(crate) port: Option<u16>,
     /// Whether it belongs to a connection that exists.
     pub(crate) is_answer: bool,
@@ -22,53 +22,53 @@ const MAX_JUMPS: usize = 16;
 
 /// The end of a packet's way through a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum WalkOutcome {
     Accepted,
-    /// By the last rule of this chain that it met.
+    /// A rule of this chain has dropped it.
     Dropped(ChainId),
     /// No rule has decided.
     Undecided,
 }
 
 impl WalkedPacket<'_> {
-    /// Walks through a chain. A rule whose condition is not known here does not apply:
-    /// only what is dropped for certain is dropped.
-    pub(crate) fn walk(&self, ruleset: &Ruleset, chain: &ChainId) -> End {
+    /// Walks through a chain. A rule with an unknown condition counts as one that does
+    /// not match, so a packet counts as dropped only if it certainly is.
+    pub(crate) fn walk(&self, ruleset: &Ruleset, chain: &ChainId) -> WalkOutcome {
         self.walk_at(ruleset, chain, 0)
     }
 
-    fn walk_at(&self, ruleset: &Ruleset, chain: &ChainId, depth: usize) -> End {
+    fn walk_at(&self, ruleset: &Ruleset, chain: &ChainId, depth: usize) -> WalkOutcome {
         if depth > MAX_JUMPS {
-            return End::Undecided;
+            return WalkOutcome::Undecided;
         }
-        let next = |name: &String| {
+        let walk_other = |name: &String| {
             let to = ChainId { chain: name.clone(), ..chain.clone() };
             self.walk_at(ruleset, &to, depth + 1)
         };
         for rule in ruleset.rules.iter().filter(|rule| rule.chain == *chain) {
-            if !self.meets(rule) {
+            if !self.matches(rule) {
                 continue;
             }
             match &rule.verdict {
                 None => {}
-                Some(Verdict::Drop) => return End::Dropped(chain.clone()),
-                Some(Verdict::Accept) => return End::Accepted,
-                Some(Verdict::Return) => return End::Undecided,
-                Some(Verdict::Goto(name)) => return next(name),
-                Some(Verdict::Jump(name)) => match next(name) {
-                    End::Undecided => {}
+                Some(Verdict::Drop) => return WalkOutcome::Dropped(chain.clone()),
+                Some(Verdict::Accept) => return WalkOutcome::Accepted,
+                Some(Verdict::Return) => return WalkOutcome::Undecided,
+                Some(Verdict::Goto(name)) => return walk_other(name),
+                Some(Verdict::Jump(name)) => match walk_other(name) {
+                    WalkOutcome::Undecided => {}
                     decided => return decided,
                 },
             }
         }
-        End::Undecided
+        WalkOutcome::Undecided
     }
 
-    fn meets(&self, rule: &ExistingRule) -> bool {
+    fn matches(&self, rule: &ExistingRule) -> bool {
         rule.conditions.iter().all(|condition| match condition {
             Condition::Value { property, is_equal, value } => self
                 .value(*property)
-                .is_some_and(|own| own.starts_with(value) == *is_equal),
+                .is_some_and(|actual| actual.starts_with(value) == *is_equal),
             Condition::Connection => {
                 self.is_answer && rule.verdict != Some(Verdict::Drop)
             }

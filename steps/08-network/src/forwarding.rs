@@ -1,8 +1,9 @@
 //! The kernel settings that let packets through the host.
 //!
-//! IPv4 is forwarded if the link by which a packet comes in allows it. So it is turned
-//! on for the bridges and the uplinks. IPv6 has one switch for all links; and a host
-//! that forwards IPv6 no longer accepts router advertisements, unless `accept_ra` is 2.
+//! An IPv4 packet is forwarded if the link on which it arrives allows it. So forwarding
+//! is turned on for the bridges and the uplinks. IPv6 has one switch for all
+//! links; and a host that forwards IPv6 no longer accepts router advertisements, unless
+//! `accept_ra` is 2.
 
 use anyhow::Result;
 
@@ -54,14 +55,14 @@ pub(crate) fn requirements(
         .collect();
     let mut all = Vec::new();
     for NetworkRecord { network, leases } in &routed {
-        let own = |setting| format!("ipv4/conf/{}/{setting}", network.bridge);
-        all.push(required(FORWARD, own("forwarding"), "1"));
+        let of_bridge = |setting| format!("ipv4/conf/{}/{setting}", network.bridge);
+        all.push(required(FORWARD, of_bridge("forwarding"), "1"));
         let mut ports = leases.iter().flat_map(|lease| &lease.ports);
         if ports.any(|port| port.is_on_loopback()) {
             // Packets to 127.0.0.1 go to the bridge. rules.rs drops those that come
             // from other hosts.
             let why = "packets from and to 127.0.0.1 may cross this link";
-            all.push(required(why, own("route_localnet"), "1"));
+            all.push(required(why, of_bridge("route_localnet"), "1"));
         }
     }
     if !routed.is_empty() {
@@ -87,7 +88,7 @@ fn ipv6_requirements(
             let why = "still take the host's address from a router";
             all.push(required(why, accept_ra, "2"));
         }
-        // The switch for all links writes to this one, also when it is turned off.
+        // Turning the switch for all links on or off sets this one as well.
         let forwarding = format!("ipv6/conf/{link}/forwarding");
         let forwarding = required(FORWARD, forwarding, "1");
         all.push(RequiredSysctl { restore: Restore::Always, ..forwarding });
@@ -97,11 +98,11 @@ fn ipv6_requirements(
     Ok(all)
 }
 
-/// Notes the present values of the settings that will be changed.
+/// Records the present values of the settings that will be changed.
 ///
 /// # Errors
-/// When a value cannot be read or noted. Then nothing must be changed, because it could
-/// not be restored.
+/// When a value cannot be read or recorded. Then nothing must be changed, because it
+/// could not be restored.
 pub(crate) fn save(
     store: &mut NetworkStore,
     required: &[RequiredSysctl],
@@ -136,9 +137,9 @@ pub(crate) fn restore(
     let mut errors = Vec::new();
     let is_required =
         |saved: &SavedSysctl| required.iter().any(|it| it.name == saved.name);
-    let (mut kept, done): (Vec<_>, Vec<_>) =
+    let (mut kept, unrequired): (Vec<_>, Vec<_>) =
         store.changes().sysctls.iter().cloned().partition(is_required);
-    for saved in done.into_iter().rev() {
+    for saved in unrequired.into_iter().rev() {
         if sysctl::differs(&saved.name, &saved.before)
             && let Err(error) = sysctl::write(
                 &saved.name,

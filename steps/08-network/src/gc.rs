@@ -13,8 +13,8 @@ use crate::netlink::Netlink;
 use crate::network_namespace::NamespaceId;
 use crate::store::NetworkStore;
 
-/// Removes the leases, links, rules and settings of containers that are gone. A user
-/// who is not root has none.
+/// Removes the leases, links, rules and settings of containers that are gone. Users
+/// other than root have none.
 ///
 /// # Errors
 /// All that could not be removed or examined; `gc` tries it again the next time.
@@ -28,21 +28,25 @@ pub(crate) fn gc(dir: &Path) -> Result<()> {
     kit::combine(errors)
 }
 
-/// Removes the leases and links of containers that are gone. Forgets the changes of the
+/// Removes the leases and links of containers that are gone. Forgets the changes to the
 /// host that a reboot has undone.
 ///
 /// Returns an error for each container that cannot be examined: its lease stays.
 ///
-/// `own` is the run directory of the container that is about to start. This process
-/// holds its lock, so a lease with this directory belongs to an earlier container.
-fn remove_stale(host: &mut Host, own: Option<&Path>) -> Result<Vec<anyhow::Error>> {
+/// `own_run_dir` is the run directory of the container that is about to start. This
+/// process holds its lock, so a lease with this directory belongs to an earlier
+/// container.
+fn remove_stale(
+    host: &mut Host,
+    own_run_dir: Option<&Path>,
+) -> Result<Vec<anyhow::Error>> {
     let Host { store, netlink } = host;
     ensure_same_namespace(store)?;
     let mut errors = Vec::new();
     for record in store.networks_in_use().cloned().collect::<Vec<_>>() {
         let (mut kept, mut stale) = (Vec::new(), Vec::new());
         for lease in record.leases {
-            match liveness_of(&lease, netlink, own) {
+            match liveness_of(&lease, netlink, own_run_dir) {
                 Ok(Liveness::Gone) => stale.push(lease),
                 Ok(Liveness::Alive) => kept.push(lease),
                 Err(error) => {
@@ -64,9 +68,9 @@ fn remove_stale(host: &mut Host, own: Option<&Path>) -> Result<Vec<anyhow::Error
 
 /// Opens the networks for a change. Removes the leases of containers that are gone, and
 /// warns about containers that cannot be examined.
-pub(crate) fn open_host(dir: &Path, own: Option<&Path>) -> Result<Host> {
+pub(crate) fn open_host(dir: &Path, own_run_dir: Option<&Path>) -> Result<Host> {
     let mut host = Host::open(dir)?;
-    for error in remove_stale(&mut host, own)? {
+    for error in remove_stale(&mut host, own_run_dir)? {
         kit::warn_error("the lease of another container stays", &error);
     }
     Ok(host)
@@ -97,14 +101,14 @@ fn ensure_same_namespace(store: &mut NetworkStore) -> Result<()> {
 fn liveness_of(
     lease: &Lease,
     netlink: &mut Netlink,
-    own: Option<&Path>,
+    own_run_dir: Option<&Path>,
 ) -> Result<Liveness> {
     match &lease.run_dir {
-        Some(run_dir) if Some(run_dir.as_path()) == own => Ok(Liveness::Gone),
+        Some(run_dir) if Some(run_dir.as_path()) == own_run_dir => Ok(Liveness::Gone),
         Some(run_dir) => kit::liveness(run_dir, lease.runtime.as_ref())
             .with_context(|| format!("container {} may be alive", lease.id)),
-        // An older version noted no run directory. The kernel removes the link with the
-        // container's network namespace.
+        // An older version recorded no run directory. The kernel removes the link with
+        // the container's network namespace.
         None if netlink.link(&lease.link)?.is_some() => Ok(Liveness::Alive),
         None => Ok(Liveness::Gone),
     }
@@ -120,7 +124,7 @@ mod tests {
     use crate::host_changes::SavedSysctl;
 
     #[test]
-    fn a_lease_is_stale_when_its_run_directory_is_gone_or_the_next_containers() {
+    fn a_lease_is_stale_when_its_run_directory_is_gone_or_the_next_container_has_it() {
         let scratch = tempfile::tempdir().unwrap();
         let run_dir = RunDir::create(scratch.path(), &Id::random().unwrap()).unwrap();
         let path = run_dir.path().to_owned();
@@ -131,7 +135,7 @@ mod tests {
         }))
         .unwrap();
         let mut netlink = Netlink::open().unwrap();
-        let mut liveness = |own| liveness_of(&lease, &mut netlink, own);
+        let mut liveness = |own_run_dir| liveness_of(&lease, &mut netlink, own_run_dir);
         assert_eq!(liveness(None).unwrap(), Liveness::Alive);
         assert_eq!(liveness(Some(&path)).unwrap(), Liveness::Gone);
         drop(run_dir);
@@ -145,15 +149,15 @@ mod tests {
     {
         let scratch = tempfile::tempdir().unwrap();
         let mut store = NetworkStore::open(scratch.path()).unwrap();
-        let here = NamespaceId::current().unwrap();
-        let noted = |field: &str, value: &str| {
-            let mut id = serde_json::to_value(&here).unwrap();
+        let current = NamespaceId::current().unwrap();
+        let changed_id = |field: &str, value: &str| {
+            let mut id = serde_json::to_value(&current).unwrap();
             id[field] = value.into();
             serde_json::from_value::<NamespaceId>(id).unwrap()
         };
         let (name, before) = ("ipv4/conf/eth0/forwarding".into(), "0".into());
         let sysctls = vec![SavedSysctl { name, before }];
-        let mut note = |namespace| {
+        let mut check_after_changes_in = |namespace| {
             let sysctls = sysctls.clone();
             let changed =
                 HostChanges { sysctls, ..HostChanges::in_namespace(namespace) };
@@ -161,8 +165,11 @@ mod tests {
             let done = ensure_same_namespace(&mut store);
             (done.is_ok(), store.changes().sysctls.len())
         };
-        assert_eq!(note(here.clone()), (true, 1));
-        assert_eq!(note(noted("boot", "another")), (true, 0));
-        assert_eq!(note(noted("namespace", "cookie:1")), (false, 1));
+        assert_eq!(check_after_changes_in(current.clone()), (true, 1));
+        assert_eq!(check_after_changes_in(changed_id("boot", "another")), (true, 0));
+        assert_eq!(
+            check_after_changes_in(changed_id("namespace", "cookie:1")),
+            (false, 1)
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! Adapts the host's rules, settings and bridges to its containers. Every start and
-//! every end of a container calls it, so the next one repairs what a killed runtime has
+//! every end of a container does this, so that it repairs what a killed runtime has
 //! left.
 
 use std::net::IpAddr;
@@ -19,7 +19,8 @@ use crate::store::{NetworkRecord, NetworkStore};
 
 /// The networks of the host, which no other process changes while this value exists.
 pub(crate) struct Host {
-    /// The networks, leases and changes of the host, as their files say.
+    /// The networks, the leases and the changes made to the host, read from their
+    /// files.
     pub(crate) store: NetworkStore,
     /// A socket to the kernel's links, addresses and routes.
     pub(crate) netlink: Netlink,
@@ -45,7 +46,7 @@ impl Host {
         let saved = &store.changes().sysctls;
         match rules::replace_table(store.dir(), &networks, saved) {
             Ok(()) => self.filter_sources(&networks, &mut errors),
-            Err(error) => errors.push(error), // both tables may be another directory's
+            Err(error) => errors.push(error), // the tables may not be ours
         }
         let store = &mut self.store;
         match required {
@@ -58,8 +59,8 @@ impl Host {
         for network in &unused {
             errors.extend(self.stop_network(network).err());
         }
-        // A network is forgotten only when all is undone, because `gc` undoes only what
-        // is noted.
+        // An automatic network is removed from the store only when everything is
+        // undone, because `gc` undoes only the changes for networks in the store.
         if errors.is_empty() {
             let automatic = |network: &&Network| network.origin == Origin::Automatic;
             for network in unused.iter().filter(automatic) {
@@ -69,17 +70,17 @@ impl Host {
         errors
     }
 
-    /// Drops what containers send from addresses that are not theirs. A kernel that
-    /// cannot filter the frames of bridges has containers without it.
+    /// Drops what containers send from addresses that are not theirs. On a kernel
+    /// that cannot filter the frames of bridges, containers run without this filter.
     fn filter_sources(
         &self,
         networks: &[&NetworkRecord],
         errors: &mut Vec<anyhow::Error>,
     ) {
-        let lacking = [Errno::EOPNOTSUPP, Errno::EPROTONOSUPPORT, Errno::ENOENT];
+        let unsupported = [Errno::EOPNOTSUPP, Errno::EPROTONOSUPPORT, Errno::ENOENT];
         match source_filter::replace_table(networks) {
             Err(error)
-                if kit::errno(&error).is_some_and(|it| lacking.contains(&it)) =>
+                if kit::errno(&error).is_some_and(|it| unsupported.contains(&it)) =>
             {
                 if !networks.is_empty() {
                     let what = "containers can send from any address: the kernel does \
@@ -91,8 +92,8 @@ impl Host {
         }
     }
 
-    /// Notes the settings that are to be changed, and restores those that are no longer
-    /// required.
+    /// Records the settings that are to be changed, and restores those that are no
+    /// longer required.
     fn prepare_forwarding(
         &mut self,
         networks: &[&NetworkRecord],
@@ -117,11 +118,12 @@ impl Host {
         }
     }
 
-    /// Lists the links by which the host reaches other hosts: those of its unicast
+    /// Lists the links through which the host reaches other hosts: those of its unicast
     /// routes, without our bridges.
     pub(crate) fn uplinks(&mut self) -> Result<Vec<String>> {
         let routes = self.netlink.routes()?;
-        // Every link has a route to link-local addresses, which leads nowhere else.
+        // Every link has a route to link-local addresses, which leads to no other
+        // network.
         let leads_out =
             |route: &&Route| route.is_unicast && !is_link_local(route.destination.ip());
         let is_used = |index: u32| {

@@ -1,4 +1,4 @@
-//! The changes made to the host. Each is noted before it is made, so that it can be
+//! The changes made to the host. Each is recorded before it is made, so that it can be
 //! undone after a kill.
 
 use serde::{Deserialize, Serialize};

@@ -85,8 +85,8 @@ fn choose(
 }
 // ANCHOR_END: choose
 
-/// Tells whether no host may have it: the first address names the subnet itself, and in
-/// IPv4 the last is the broadcast address (RFC 1122, 3.2.1.3).
+/// Tells whether no host may have this address: the first one names the subnet itself,
+/// and in IPv4 the last one is the broadcast address (RFC 1122, 3.2.1.3).
 fn is_reserved(subnet: Subnet, ip: IpAddr) -> bool {
     ip == subnet.network().ip() || (ip.is_ipv4() && ip == subnet.last())
 }
@@ -134,14 +134,14 @@ pub(crate) fn free_ipv4(taken: &[Subnet]) -> Result<Subnet> {
     .hint("choose one yourself: `network create NAME --subnet CIDR`")
 }
 
-/// Lists the candidates: first those that few others use; those of home routers come
-/// last.
+/// Lists the candidates: first the subnets that are seldom used; those of home routers
+/// come last.
 fn candidates() -> impl Iterator<Item = Subnet> {
-    let ten =
+    let in_10 =
         (77..=255).chain(1..77).flat_map(|b| (0..=255).map(move |c| [10, b, c, 0]));
-    let twelve = (18..32).rev().flat_map(|b| (0..=255).map(move |c| [172, b, c, 0]));
-    let sixteen = (2..=255).rev().map(|c| [192, 168, c, 0]);
-    let all = ten.chain(twelve).chain(sixteen);
+    let in_172 = (18..32).rev().flat_map(|b| (0..=255).map(move |c| [172, b, c, 0]));
+    let in_192 = (2..=255).rev().map(|c| [192, 168, c, 0]);
+    let all = in_10.chain(in_172).chain(in_192);
     all.map(|octets| Subnet::v4(Ipv4Addr::from(octets), 24))
 }
 
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requested_address_is_given_once() {
+    fn a_requested_address_is_leased_once() {
         let mut record = network("10.0.0.1/24");
         let ip = |ip: &str| LeaseRequest {
             ip: Some(ip.parse().unwrap()),
@@ -216,8 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_taken_is_a_conflict_and_one_that_cannot_be_is_a_usage_error()
-    {
+    fn a_taken_address_is_a_conflict_and_an_impossible_one_is_a_usage_error() {
         let mut record = network("10.0.0.1/24");
         let ip = |ip: &str| LeaseRequest {
             ip: Some(ip.parse().unwrap()),
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unique_local_subnet_is_never_the_same() {
+    fn random_ipv6_subnets_differ() {
         let (one, other) = (random_ipv6().unwrap(), random_ipv6().unwrap());
         assert!(one.to_string().starts_with("fd") && one != other, "{one} {other}");
     }

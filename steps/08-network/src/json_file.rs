@@ -10,7 +10,8 @@ use kit::{Durability, Failure, Hint};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Reads and parses a file. None: there is none, or a power cut has left it empty.
+/// Reads and parses a file. None: it does not exist, or a power cut has left it
+/// empty.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match fs::read_to_string(path) {
         Err(error) if is_missing(&error) => return Ok(None),

@@ -21,16 +21,16 @@ pub(crate) struct Lease {
     /// The process that holds the lock of the run directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) runtime: Option<ProcessIdentity>,
-    /// The container's host name, by which others find it.
+    /// The container's host name, by which other containers find it.
     pub(crate) hostname: String,
-    /// More names by which others find it.
+    /// More names by which other containers find it.
     pub(crate) aliases: Vec<String>,
     /// An IPv4 address, and an IPv6 address where the network has IPv6.
     pub(crate) addresses: Vec<IpAddr>,
     /// The DNS servers that are asked for it; if empty, those of the host.
     pub(crate) dns: Vec<NameServer>,
     pub(crate) mac: Mac,
-    /// The name of the cable's end at the bridge.
+    /// The name of the cable's end on the host, which is plugged into the bridge.
     pub(crate) link: String,
     pub(crate) ports: Vec<Port>,
 }

@@ -11,10 +11,11 @@
 //! - `rules`, by way of `nft`: which packets may pass. `forwarding`: the kernel
 //!   settings that let packets through the host. `firewall`: the tables of other
 //!   programs that would drop them.
-//! - `store`: the files with the networks, the leases and the changes of the host.
-//!   `host` adapts the host to them. `gc` removes the leases of containers that are
-//!   gone.
-//! - [`etc`] and [`dns`]: names. `pasta`: a network without root.
+//! - `store`: the files with the networks, the leases and the changes that were
+//!   made to the host. `host` adapts the host to them. `gc` removes the leases of
+//!   containers that are gone.
+//! - [`etc`] and [`dns`]: the names that a container can resolve. `pasta`: the network
+//!   of a container that was started without root.
 
 mod args;
 mod cli;

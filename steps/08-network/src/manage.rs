@@ -21,9 +21,9 @@ use crate::subnet::Subnet;
 /// reason. Nothing is left then.
 pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     if let Some(subnet) = new.subnet {
-        refuse_unusable(subnet)?;
+        refuse_unusable_subnet(subnet)?;
     }
-    refuse_short_packets(new)?;
+    refuse_small_mtu(new)?;
     let mut host = gc::open_host(dir, None)?;
     if host.store.find(&new.name.0).is_some() {
         let what = format!("the network {} already exists", new.name.0);
@@ -34,7 +34,7 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     }
     let network = create::named_network(&mut host, new)?;
     host.store.add(network.clone())?;
-    network.raise(&mut host.netlink).inspect_err(|_| {
+    network.bring_up(&mut host.netlink).inspect_err(|_| {
         let _ = host.netlink.remove_link(&network.bridge); // it may exist already
         let _ = host.store.remove(&network.name);
     })
@@ -65,7 +65,7 @@ pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
 }
 
 /// Refuses an MTU with which a network cannot have IPv6.
-fn refuse_short_packets(new: &NewNetwork) -> Result<()> {
+fn refuse_small_mtu(new: &NewNetwork) -> Result<()> {
     match new.mtu.filter(|mtu| new.has_ipv6 && *mtu < mtu::MIN_IPV6) {
         None => Ok(()),
         Some(mtu) => {
@@ -77,7 +77,7 @@ fn refuse_short_packets(new: &NewNetwork) -> Result<()> {
 }
 
 /// Refuses a subnet in which a bridge and a container cannot have addresses.
-fn refuse_unusable(subnet: Subnet) -> Result<()> {
+fn refuse_unusable_subnet(subnet: Subnet) -> Result<()> {
     let first = subnet.network().ip();
     let why = match subnet.prefix() {
         _ if first.is_ipv6() => "is an IPv6 subnet: --ipv6 chooses one",
@@ -109,10 +109,10 @@ mod tests {
     #[test]
     fn a_subnet_that_cannot_be_used_is_a_usage_error() {
         for subnet in ["10.0.0.0/31", "127.0.0.0/24", "10.0.0.1/24", "fd00::/64"] {
-            let error = refuse_unusable(subnet.parse().unwrap()).unwrap_err();
+            let error = refuse_unusable_subnet(subnet.parse().unwrap()).unwrap_err();
             let kind = Failure::of(&error).failure_kind();
             assert_eq!(kind, FailureKind::Usage, "{subnet}");
         }
-        refuse_unusable("10.0.0.0/24".parse().unwrap()).unwrap();
+        refuse_unusable_subnet("10.0.0.0/24".parse().unwrap()).unwrap();
     }
 }

@@ -1,13 +1,13 @@
 //! The length of the longest packet on a network: its MTU. A container asks its peers for
 //! packets of the length that its own link carries. If the host's uplink carries less,
-//! as in a tunnel, longer ones may be lost without a word.
+//! as in a tunnel, longer packets may be lost silently.
 
 use anyhow::Result;
 
 use crate::host::Host;
 use crate::network::Network;
 
-/// The longest packet that a link of the kinds that are used here carries.
+/// The largest MTU of a bridge or a cable.
 pub(crate) const MAX: u32 = 65_535;
 /// The least that IPv4 needs: RFC 791.
 pub(crate) const MIN: u32 = 68;

@@ -5,7 +5,8 @@
 //! list.
 //!
 //! - `message`: how a request is packed, and an answer parsed.
-//! - `socket`: how both are exchanged. The packet filter (`nft`) uses the two as well.
+//! - `socket`: how requests and answers are exchanged. The packet filter (`nft`) uses
+//!   `message` and `socket` as well.
 //! - `links`, `addresses`, `routes`: the requests.
 
 mod addresses;
@@ -48,7 +49,7 @@ impl Netlink {
         message: Message,
         flags: u16,
     ) -> Result<()> {
-        let name = name_of(message.kind);
+        let name = message_name(message.kind);
         kit::call(why, name, operands, || self.0.request(&message, flags))
             .hint_on(
                 Errno::EPERM,
@@ -64,7 +65,7 @@ impl Netlink {
     /// Asks for a list, and returns its entries.
     fn list(&mut self, why: &str, message: Message) -> Result<Vec<Vec<u8>>> {
         let mut list = Vec::new();
-        kit::call(why, name_of(message.kind), "NLM_F_DUMP", || {
+        kit::call(why, message_name(message.kind), "NLM_F_DUMP", || {
             list = self.0.dump(&message)?;
             Ok::<_, std::io::Error>(list.len())
         })?;
@@ -73,7 +74,7 @@ impl Netlink {
 }
 
 /// The name of a message type in rtnetlink(7).
-fn name_of(kind: u16) -> &'static str {
+fn message_name(kind: u16) -> &'static str {
     match kind {
         libc::RTM_NEWLINK => "RTM_NEWLINK",
         libc::RTM_SETLINK => "RTM_SETLINK",

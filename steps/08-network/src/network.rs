@@ -30,8 +30,8 @@ pub(crate) struct Network {
     pub(crate) origin: Origin,
 }
 
-/// How far the containers of a network are isolated from others. They always reach each
-/// other.
+/// How far the containers of a network are isolated. Containers of the same network
+/// always reach each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Isolation {
@@ -69,8 +69,8 @@ impl FromStr for NetworkName {
         let is_plain =
             |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         let first = text.bytes().next();
-        let begins = first.is_some_and(|byte| byte.is_ascii_alphanumeric());
-        if !begins || text.len() > 63 || !text.bytes().all(is_plain) {
+        let has_valid_start = first.is_some_and(|byte| byte.is_ascii_alphanumeric());
+        if !has_valid_start || text.len() > 63 || !text.bytes().all(is_plain) {
             return Err(
                 "a name has up to 63 letters, digits and `_.-`, and begins with \
                         a letter or a digit"
@@ -132,7 +132,7 @@ impl Network {
     ///
     /// # Errors
     /// The kernel's reason; or when a link of another program has the bridge's name.
-    pub(crate) fn raise(&self, netlink: &mut Netlink) -> Result<()> {
+    pub(crate) fn bring_up(&self, netlink: &mut Netlink) -> Result<()> {
         if netlink.link(&self.bridge)?.is_none() {
             netlink.add_bridge(&self.bridge, self.mac())?;
         }

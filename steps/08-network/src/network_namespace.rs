@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys;
 
-/// Names one network namespace of one boot of this host.
+/// Identifies one network namespace of one boot of this host.
 ///
 /// The kernel gives a cookie to one namespace only. The inode of `/proc/PID/ns/net` is
-/// no identity: the kernel gives it to another namespace when this one is gone.
+/// no identity: the kernel gives it to another namespace when the first is gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NamespaceId {
     boot: String,
@@ -19,7 +19,7 @@ pub(crate) struct NamespaceId {
 }
 
 impl NamespaceId {
-    /// Asks for the namespace of this process.
+    /// Asks the kernel for the identity of this process's namespace.
     pub(crate) fn current() -> Result<Self> {
         let boot_id = "/proc/sys/kernel/random/boot_id";
         let boot = kit::read_kernel_file(boot_id)
@@ -35,7 +35,7 @@ impl NamespaceId {
         })
     }
 
-    /// Tells whether both are of the same boot.
+    /// Tells whether both namespaces belong to the same boot.
     pub(crate) fn is_same_boot(&self, other: &Self) -> bool {
         self.boot == other.boot
     }
@@ -46,12 +46,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_inode_that_an_older_version_noted_is_no_namespaces_identity() {
-        let here = NamespaceId::current().unwrap();
+    fn an_inode_that_an_older_version_wrote_matches_no_namespace() {
+        let current = NamespaceId::current().unwrap();
         let inode = std::fs::read_link("/proc/self/ns/net").unwrap();
-        let noted = serde_json::json!({ "boot": here.boot, "namespace": inode });
+        let noted = serde_json::json!({ "boot": current.boot, "namespace": inode });
         let noted: NamespaceId = serde_json::from_value(noted).unwrap();
-        assert!(noted.is_same_boot(&here) && noted != here, "{noted:?} {here:?}");
-        assert_eq!(here, NamespaceId::current().unwrap());
+        assert!(
+            noted.is_same_boot(&current) && noted != current,
+            "{noted:?} {current:?}"
+        );
+        assert_eq!(current, NamespaceId::current().unwrap());
     }
 }

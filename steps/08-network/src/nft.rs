@@ -1,9 +1,10 @@
-//! nf_tables, the kernel's packet filter, by the netlink messages that nft(8) sends.
+//! nf_tables, the kernel's packet filter, through the netlink messages that nft(8)
+//! sends.
 //!
 //! - [`Rule`]: the conditions on a packet, and the verdict.
 //! - [`Batch`]: changes of tables, chains and rules, all at once or not at all.
 //! - `ruleset`: lists the chains and rules that exist, of any program.
-//! - [`forget`]: deletes connections, which outlive rules.
+//! - [`delete_connections`]: deletes tracked connections, which outlive rules.
 
 mod batch;
 mod condition;
@@ -13,7 +14,7 @@ mod ruleset;
 
 pub(crate) use batch::Batch;
 pub(crate) use condition::{Condition, Property};
-pub(crate) use conntrack::{Obsolete, forget};
+pub(crate) use conntrack::{ObsoleteConnections, delete_connections};
 pub(crate) use rule::Rule;
 pub(crate) use ruleset::{Chain, ExistingRule, Ruleset, Verdict};
 
@@ -46,7 +47,7 @@ impl Family {
     }
 
     /// Tells whether a table of this family sees the packets of an address.
-    pub(crate) fn has(self, ip: IpAddr) -> bool {
+    pub(crate) fn sees(self, ip: IpAddr) -> bool {
         match self {
             Family::Inet | Family::Bridge => true,
             Family::Ip => ip.is_ipv4(),
@@ -54,8 +55,8 @@ impl Family {
         }
     }
 
-    /// The family of a table whose chains are listed. The frames of bridges pass other
-    /// hooks than packets.
+    /// The family of a table whose chains are listed. Tables for the frames of bridges
+    /// are left out, because they have other hooks.
     fn of_number(number: u8) -> Option<Self> {
         [Family::Inet, Family::Ip, Family::Ip6]
             .into_iter()
@@ -73,7 +74,7 @@ impl Family {
     }
 }
 
-/// Names a chain of a table.
+/// Identifies a chain of a table.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct ChainId {
     pub(crate) family: Family,
@@ -95,9 +96,9 @@ impl ChainId {
 const NFTABLES: u16 = libc::NFNL_SUBSYS_NFTABLES as u16;
 
 /// The length of struct nfgenmsg: family, version, resource id.
-const FIXED: usize = 4;
+const FIXED_LENGTH: usize = 4;
 
-/// Makes a message to a subsystem of netfilter, which is the upper half of its type.
+/// Makes a message to a subsystem of netfilter: the upper half of the message type.
 fn message(subsystem: u16, kind: u16, family: u8, attributes: Attributes) -> Message {
     Message::new(subsystem << 8 | kind, &[family, 0, 0, 0], attributes)
 }
@@ -109,7 +110,7 @@ fn family(entry: &[u8]) -> u8 {
 
 /// The attributes of an entry of a list.
 fn attributes(entry: &[u8]) -> &[u8] {
-    entry.get(FIXED..).unwrap_or_default()
+    entry.get(FIXED_LENGTH..).unwrap_or_default()
 }
 
 /// Tells whether an error says that the kernel does not know the subsystem.

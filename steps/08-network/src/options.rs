@@ -54,7 +54,8 @@ pub struct BridgeOptions {
     pub mac: Option<Mac>,
     /// The ports to publish.
     pub ports: Vec<Port>,
-    /// Whether the host's firewall is changed when it would drop its packets.
+    /// Whether the host's firewall is changed when it would drop the container's
+    /// packets.
     pub firewall: Firewall,
 }
 

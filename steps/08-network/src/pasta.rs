@@ -3,9 +3,9 @@
 //! which no privileges are needed.
 //!
 //! The parent calls [`Pasta::start`] while the child waits, once the id maps are
-//! written. Inside, the interface is `eth0`, with the host's own addresses and routes.
-//! The host's loopback cannot be reached through it, neither at the host's addresses
-//! nor at the gateway's.
+//! written. In the container, the interface is `eth0`, with the host's own addresses
+//! and routes. The host's loopback cannot be reached through it, neither at the host's
+//! addresses nor at the gateway's.
 
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read};
@@ -27,7 +27,7 @@ use crate::sys;
 pub(crate) const DNS_FORWARDER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
 
 /// A running pasta. Dropping it kills the process; if the runtime is killed, the kernel
-/// does.
+/// kills pasta.
 #[derive(Debug)]
 pub(crate) struct Pasta {
     process: Child,
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_published_is_forwarded() {
+    fn only_published_ports_are_forwarded() {
         let none = words(&[]);
         assert!(
             none.contains("--netns /proc/7/ns/net --userns /proc/7/ns/user"),

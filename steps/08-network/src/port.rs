@@ -52,7 +52,7 @@ impl Protocol {
         }
     }
 
-    /// Makes a socket for an address of this kind.
+    /// Makes a socket of this protocol, for an address of the same IP version.
     pub(crate) fn socket(
         self,
         address: SocketAddr,
@@ -69,7 +69,7 @@ impl Protocol {
 }
 
 impl Port {
-    /// Tells whether the host itself reaches it at 127.0.0.1.
+    /// Tells whether the host itself reaches the port at 127.0.0.1.
     pub(crate) fn is_on_loopback(self) -> bool {
         self.ip
             .is_none_or(|ip| ip.is_ipv4() && (ip.is_loopback() || ip.is_unspecified()))
@@ -204,8 +204,8 @@ mod tests {
             ("[::ffff:192.0.2.1]:80:80", "is an IPv4 address"),
             ("", "HOSTPORT:PORT"),
         ] {
-            let told = shown(wrong).unwrap_err();
-            assert!(told.contains(why), "{wrong}: {told}");
+            let message = shown(wrong).unwrap_err();
+            assert!(message.contains(why), "{wrong}: {message}");
         }
     }
 }

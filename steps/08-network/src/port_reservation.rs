@@ -29,26 +29,26 @@ pub(crate) fn reserve(
     }
     let mut sockets = Vec::new();
     for port in ports {
-        let own = port.ip.map(|ip| vec![ip]);
-        for ip in own.as_ref().unwrap_or(&all) {
+        let requested = port.ip.map(|ip| vec![ip]);
+        for ip in requested.as_ref().unwrap_or(&all) {
             sockets.push(reserve_one(store, port, *ip)?);
         }
     }
     Ok(sockets)
 }
 
-/// Refuses ports that another program has. pasta itself is content with a port of which
-/// it got IPv6 alone.
+/// Refuses ports that another program has. pasta itself reports no error if it could
+/// bind a port for IPv6 only.
 ///
 /// # Errors
 /// When a port is in use: the process that has it, if it can be found.
 pub(crate) fn refuse_taken(ports: &[Port]) -> Result<()> {
     let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     for port in ports {
-        let own = port.ip.map(|ip| [ip]);
-        for ip in own.as_ref().map_or(&all[..], |own| &own[..]) {
+        let requested = port.ip.map(|ip| [ip]);
+        for ip in requested.as_ref().map_or(&all[..], |ips| &ips[..]) {
             let bound = bound_socket(SocketAddr::new(*ip, port.host), port.protocol);
-            // pasta tells other errors. A host without IPv6 has no such port to take.
+            // pasta reports other errors. One of them says that the host has no IPv6.
             if bound.is_err_and(|error| error == rustix::io::Errno::ADDRINUSE) {
                 return Err(conflict(port, find_process(port)));
             }
@@ -57,10 +57,10 @@ pub(crate) fn refuse_taken(ports: &[Port]) -> Result<()> {
     Ok(())
 }
 
-fn conflict(port: &Port, user: Option<String>) -> anyhow::Error {
-    let user = user.map(|user| format!(" by {user}")).unwrap_or_default();
+fn conflict(port: &Port, holder: Option<String>) -> anyhow::Error {
+    let holder = holder.map(|holder| format!(" by {holder}")).unwrap_or_default();
     let Port { host, protocol, .. } = port;
-    Failure::new(format_args!("port {host}/{protocol} is already in use{user}"))
+    Failure::new(format_args!("port {host}/{protocol} is already in use{holder}"))
         .kind(FailureKind::Conflict)
         .hint("end that, or publish another port with -p")
         .into()
@@ -74,7 +74,7 @@ fn reserve_one(store: &NetworkStore, port: &Port, ip: IpAddr) -> Result<OwnedFd>
     });
     match reserved {
         Err(error) if kit::errno(&error) == Some(Errno::EADDRINUSE) => {
-            Err(conflict(port, find_user(store, port)))
+            Err(conflict(port, find_holder(store, port)))
         }
         other => other
             .hint_on(
@@ -94,20 +94,20 @@ fn bound_socket(
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
     if protocol == Protocol::Tcp {
-        // socket(7): connections of a server that has just ended do not matter, one
-        // that listens does.
+        // socket(7): connections of a server that has just ended do not keep the port;
+        // a server that listens does.
         sockopt::set_socket_reuseaddr(&socket, true)?;
     }
     bind(&socket, &address)?;
     if protocol == Protocol::Tcp {
-        // No connection arrives: DNAT has changed the destination before.
+        // No connection arrives here: DNAT has changed its destination before.
         listen(&socket, 0)?;
     }
     Ok(socket)
 }
 
 /// Finds the container or the process that uses a port.
-fn find_user(store: &NetworkStore, port: &Port) -> Option<String> {
+fn find_holder(store: &NetworkStore, port: &Port) -> Option<String> {
     let mut leases = store.networks().flat_map(|record| &record.leases);
     let same =
         |other: &Port| (other.host, other.protocol) == (port.host, port.protocol);
@@ -138,15 +138,15 @@ fn find_process(port: &Port) -> Option<String> {
 /// second column is the local address, the fourth the state, the tenth the inode.
 fn find_inode(port: &Port) -> Option<String> {
     const LISTEN: &str = "0A";
-    let own = format!(":{:04X}", port.host);
+    let suffix = format!(":{:04X}", port.host);
     ["", "6"].iter().find_map(|version| {
         let path = format!("/proc/net/{}{version}", port.protocol);
         let table = fs::read_to_string(path).ok()?;
         table.lines().find_map(|line| {
             let fields: Vec<_> = line.split_whitespace().collect();
             let listens = port.protocol == Protocol::Udp || *fields.get(3)? == LISTEN;
-            let is_it = listens && fields.get(1)?.ends_with(&own);
-            is_it.then(|| fields.get(9).map(ToString::to_string))?
+            let is_found = listens && fields.get(1)?.ends_with(&suffix);
+            is_found.then(|| fields.get(9).map(ToString::to_string))?
         })
     })
 }

@@ -35,7 +35,7 @@ const CHAINS: [(&str, &str, c_int, c_int); 6] = [
 /// `prerouting` and `output` jump to it with packets for the host.
 const PUBLISHED: &str = "published";
 const LOOPBACK: &str = "loopback";
-/// `forward` jumps to it with the packets that are left.
+/// `forward` jumps to it with the packets that it has neither accepted nor dropped.
 const BETWEEN_OTHERS: &str = "between-others";
 
 /// Rules, each with its chain.
@@ -50,7 +50,7 @@ pub(crate) fn replace_table(
     networks: &[&NetworkRecord],
     changed: &[SavedSysctl],
 ) -> Result<()> {
-    refuse_another(owner)?;
+    refuse_other_owner(owner)?;
     let mut batch = Batch::default();
     // Added first, so that deleting it is no error where it does not exist.
     batch.add_table(Family::Inet, TABLE);
@@ -64,7 +64,7 @@ pub(crate) fn replace_table(
     for (name, kind, hook, priority) in CHAINS {
         batch.add_base_chain(&chain(name), kind, hook, priority);
     }
-    let rules = all(owner, networks, changed);
+    let rules = all_rules(owner, networks, changed);
     for (name, rule) in &rules {
         batch.append(&chain(name), rule);
     }
@@ -85,7 +85,7 @@ pub(crate) fn is_ours(chain: &ChainId) -> bool {
 
 /// Refuses to replace the table of another directory of networks, whose rules would be
 /// lost. The first rule of the table names the directory.
-fn refuse_another(owner: &Path) -> Result<()> {
+fn refuse_other_owner(owner: &Path) -> Result<()> {
     let ruleset = Ruleset::read("is the table ours?")?;
     let first = ruleset.rules.iter().find(|rule| rule.chain == chain(LOOPBACK));
     match first.filter(|rule| rule.comment != comment(owner)) {
@@ -110,13 +110,13 @@ fn comment(path: &Path) -> String {
 }
 
 /// Makes all rules, in order.
-pub(crate) fn all(
+pub(crate) fn all_rules(
     owner: &Path,
     networks: &[&NetworkRecord],
     changed: &[SavedSysctl],
 ) -> Rules {
     let mut rules = loopback(owner);
-    rules.extend(not_at_ipv6_loopback(networks));
+    rules.extend(reject_ipv6_loopback(networks));
     rules.extend(published(networks));
     rules.extend(networks.iter().flat_map(|record| input(&record.network)));
     rules.extend(forward(networks, changed));
@@ -124,7 +124,7 @@ pub(crate) fn all(
     rules
 }
 
-/// Drops packets from and to 127.0.0.1 that come by a link. With `route_localnet` the
+/// Drops packets from and to 127.0.0.1 that arrive on a link. With `route_localnet` the
 /// bridge would accept them (CVE-2020-8558).
 fn loopback(owner: &Path) -> Rules {
     let from_links = || Rule::with_comment(comment(owner)).iifname_not("lo");
@@ -138,16 +138,16 @@ fn loopback_subnet() -> Subnet {
     const { Subnet::v4(Ipv4Addr::new(127, 0, 0, 0), 8) }
 }
 
-/// Refuses connections of the host's own from ::1 to published ports: IPv6 has no
-/// `route_localnet`, so the packets would be lost, and the programs wait.
-fn not_at_ipv6_loopback(networks: &[&NetworkRecord]) -> Rules {
+/// Rejects the host's own connections from ::1 to published ports: IPv6 has no
+/// `route_localnet`, so the packets would be lost, and the programs would wait.
+fn reject_ipv6_loopback(networks: &[&NetworkRecord]) -> Rules {
     let has_ipv6 = |record: &&&NetworkRecord| record.network.subnet6.is_some();
     let leases = networks.iter().filter(has_ipv6).flat_map(|record| &record.leases);
     let refused = leases.flat_map(|lease| {
-        let at_all = lease.ports.iter().filter(|port| port.ip.is_none());
-        at_all.map(|port| {
+        let at_all_addresses = lease.ports.iter().filter(|port| port.ip.is_none());
+        at_all_addresses.map(|port| {
             let rule = Rule::with_comment(&lease.id)
-                .daddr(Subnet::of_one(Ipv6Addr::LOCALHOST.into()))
+                .daddr(Subnet::single(Ipv6Addr::LOCALHOST.into()))
                 .dport(port.protocol, port.host);
             ("output", rule.reject(port.protocol))
         })
@@ -175,7 +175,7 @@ fn published(networks: &[&NetworkRecord]) -> Rules {
 fn publish(lease: &Lease, port: &Port, ip: IpAddr) -> Rule {
     let rule = Rule::with_comment(&lease.id);
     let rule = match port.ip {
-        Some(own) => rule.daddr(Subnet::of_one(own)),
+        Some(own) => rule.daddr(Subnet::single(own)),
         None => rule.nfproto(ip),
     };
     rule.dport(port.protocol, port.host).dnat(ip, port.inside)
@@ -193,7 +193,7 @@ fn input(network: &Network) -> Rules {
     for gateway in network.gateways() {
         rules.push(("input", from().icmp(gateway).accept()));
         for protocol in [Protocol::Udp, Protocol::Tcp] {
-            let to_gateway = from().daddr(Subnet::of_one(gateway));
+            let to_gateway = from().daddr(Subnet::single(gateway));
             rules.push(("input", to_gateway.dport(protocol, 53).accept()));
         }
     }
@@ -216,17 +216,17 @@ fn forward(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
     isolated(networks).into_iter().for_each(&mut add);
     add(Rule::default().ct_established().accept());
     for NetworkRecord { network, .. } in networks {
-        // Others, also on other networks, reach a container at published ports only.
+        // Other hosts and other networks reach a container at published ports only.
         let (name, bridge) = (&network.name, &network.bridge);
         add(Rule::with_comment(name).oifname(bridge).ct_dnat().accept());
         add(Rule::with_comment(name).oifname(bridge).iifname_not(bridge).drop());
     }
-    rules.extend(not_a_router(networks, changed));
+    rules.extend(drop_between_other_hosts(networks, changed));
     rules
 }
 // ANCHOR_END: forward
 
-/// Keeps an isolated network and the others apart, at published ports as well.
+/// Keeps an isolated network and all other networks apart, at published ports as well.
 fn isolated(networks: &[&NetworkRecord]) -> Vec<Rule> {
     let mut rules = Vec::new();
     let all = || networks.iter().map(|record| &record.network);
@@ -245,7 +245,10 @@ fn isolated(networks: &[&NetworkRecord]) -> Vec<Rule> {
 /// forwarding was turned on for containers only. These rules have a chain of their own,
 /// which a packet from or to a bridge leaves at once: a rule that named all bridges
 /// would be longer than the kernel allows.
-fn not_a_router(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
+fn drop_between_other_hosts(
+    networks: &[&NetworkRecord],
+    changed: &[SavedSysctl],
+) -> Rules {
     let bridges = || networks.iter().map(|record| &record.network.bridge);
     let was_off = changed.iter().filter(|saved| saved.before == "0");
     let mut rules = vec![("forward", Rule::default().jump(BETWEEN_OTHERS))];
@@ -284,12 +287,12 @@ fn postrouting(network: &Network) -> Rules {
         }
         // A container may ask for a published port of its own network. The answer has
         // to pass the host, which changes the address back.
-        let own =
+        let hairpin =
             Rule::with_comment(name).saddr(subnet).daddr(subnet).ct_dnat().masquerade();
-        rules.push(("postrouting", own));
+        rules.push(("postrouting", hairpin));
     }
-    // The host reaches a published port by 127.0.0.1: the container cannot answer to
-    // that address.
+    // The host may reach a published port at 127.0.0.1, but the container cannot answer
+    // to that address.
     rules.push((
         "postrouting",
         Rule::with_comment(name).saddr(loopback_subnet()).oifname(bridge).masquerade(),
@@ -314,8 +317,10 @@ mod tests {
             ("ipv6/conf/all/forwarding", "0"),
         ]
         .map(|(name, before)| SavedSysctl { name: name.into(), before: before.into() });
-        let rules =
-            not_a_router(&[&NetworkRecord { network, leases: Vec::new() }], &changed);
+        let rules = drop_between_other_hosts(
+            &[&NetworkRecord { network, leases: Vec::new() }],
+            &changed,
+        );
         let rule = Rule::default;
         let between_others = [
             rule().iifname("kiste0").return_back(),

@@ -64,7 +64,7 @@ fn draw_rules(picture: &mut String, topology: &Topology) {
         let _ = writeln!(picture, "     {rule}");
     }
     for obstacle in &topology.obstacles {
-        let _ = writeln!(picture, "   another table: {}", obstacle.shown());
+        let _ = writeln!(picture, "   another table: {}", obstacle.describe());
     }
 }
 

@@ -1,9 +1,10 @@
 //! The table `bridge kiste`: a container sends from its own addresses only.
 //!
-//! Without it a container with CAP_NET_RAW, which every container has, could send in
-//! the name of its neighbours, or of any host: services that trust an address would
-//! believe it. The filter is at the bridge's ports, since a bridge passes packets
-//! between containers without the host's own rules. A sender is known by its port.
+//! Without it a container with CAP_NET_RAW, which every container has, could send with
+//! the addresses of its neighbours, or of any host: services that trust an address
+//! would believe it. The filter is at the bridge's ports, since a bridge passes packets
+//! between containers without the host's own rules. The port of the bridge identifies
+//! the sender.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -36,25 +37,25 @@ pub(crate) fn replace_table(networks: &[&NetworkRecord]) -> Result<()> {
     batch.add_table(Family::Bridge, TABLE);
     batch.add_base_chain(&chain, "filter", HOOK.0, HOOK.1);
     let leases = networks.iter().flat_map(|record| &record.leases);
-    let rules: Vec<_> = leases.flat_map(of_lease).collect();
+    let rules: Vec<_> = leases.flat_map(lease_rules).collect();
     rules.iter().for_each(|rule| batch.append(&chain, rule));
     let operands = format_args!("table bridge kiste, {} rules", rules.len());
     batch.commit("a container sends from its own addresses only", operands)
 }
 
-/// The rules for the packets that come in by a container's cable.
-fn of_lease(lease: &Lease) -> Vec<Rule> {
+/// The rules for the packets that arrive through a container's cable.
+fn lease_rules(lease: &Lease) -> Vec<Rule> {
     let from = || Rule::with_comment(&lease.id).iifname(&lease.link);
     let mut rules = vec![from().ether_saddr_not(lease.mac).drop()];
     for ip in &lease.addresses {
-        rules.push(from().bridged_saddr(Subnet::of_one(*ip)).return_back());
+        rules.push(from().bridged_saddr(Subnet::single(*ip)).return_back());
         match ip {
             IpAddr::V4(ip) => {
                 rules.push(from().arp_saddr(lease.mac, *ip).return_back())
             }
             // Neighbour discovery, from a link-local address or before there is one.
             IpAddr::V6(_) => rules.extend(
-                [link_local(), Subnet::of_one(IpAddr::from([0; 16]))]
+                [link_local(), Subnet::single(IpAddr::from([0; 16]))]
                     .map(|subnet| from().bridged_saddr(subnet).return_back()),
             ),
         }

@@ -38,7 +38,7 @@ pub(crate) struct ContainerStatus {
 pub(crate) enum Cable {
     /// Its end on the host is plugged into the bridge.
     Connected,
-    /// Its end on the host is plugged in nowhere, or elsewhere.
+    /// Its end on the host is plugged into no bridge, or into another one.
     Disconnected,
     /// It does not exist.
     Missing,
@@ -78,13 +78,13 @@ impl Topology {
         let in_use: Vec<_> = store.networks_in_use().collect();
         let rules = match &in_use[..] {
             [] => Vec::new(),
-            in_use => rules::all(store.dir(), in_use, &store.changes().sysctls),
+            in_use => rules::all_rules(store.dir(), in_use, &store.changes().sysctls),
         };
         let ruleset = Ruleset::read("the rules of this network namespace")?;
         let ours = ruleset.rules.iter().filter(|rule| rules::is_ours(&rule.chain));
         let rule_count = ours.count();
         Ok(Topology {
-            other_links: links.without(&networks),
+            other_links: links.other_than(&networks),
             networks,
             rules,
             rule_count,
@@ -128,7 +128,7 @@ impl Links {
     }
 
     /// Lists the links that are neither a bridge nor a cable of these networks.
-    fn without(&self, networks: &[NetworkStatus]) -> Vec<(String, Vec<Subnet>)> {
+    fn other_than(&self, networks: &[NetworkStatus]) -> Vec<(String, Vec<Subnet>)> {
         let is_ours = |name: &String| {
             networks.iter().any(|status| {
                 status.network.bridge == *name

@@ -1,8 +1,8 @@
-//! The networks, their leases and the changes made to the host: files in one directory,
-//! which one process at a time changes.
+//! The networks, their leases and the changes made to the host: files in one directory.
+//! Only one process at a time changes them.
 //!
 //! ```text
-//! DIR/host.json          the changes made to the host, and the values before
+//! DIR/host.json          the changes made to the host, and the old values
 //! DIR/NAME/network.json  a network
 //! DIR/NAME/leases.json   its leases
 //! ```
@@ -48,8 +48,8 @@ impl NetworkStore {
     /// Locks the directory, which it creates where it is missing, and reads the files.
     ///
     /// # Errors
-    /// When the directory cannot be created or read, or others can write to it; when a
-    /// file in it is malformed.
+    /// When the directory cannot be created or read, or other users can write to it;
+    /// when a file in it is malformed.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         let (dir, lock) = loop {
             if let Some(locked) = lock(dir)? {
@@ -82,7 +82,7 @@ impl NetworkStore {
         self.networks.get(name)
     }
 
-    /// Finds a network by its name.
+    /// Finds a network by its name. It is an error if there is none.
     pub(crate) fn network(&self, name: &str) -> Result<&NetworkRecord> {
         let create = format!("`network create {name}` creates one");
         let names = || self.networks.keys().cloned().collect::<Vec<_>>().join(", ");
@@ -100,7 +100,7 @@ impl NetworkStore {
     /// When its files cannot be written; then it is not added.
     pub(crate) fn add(&mut self, network: Network) -> Result<()> {
         let dir = self.dir.join(&network.name);
-        let aside = self.dir.join(kit::unfinished_name(network.name.as_ref()));
+        let unfinished = self.dir.join(kit::unfinished_name(network.name.as_ref()));
         // A network that the user created survives a power cut; an automatic one ends
         // with its last container.
         let durability = match network.origin {
@@ -109,15 +109,15 @@ impl NetworkStore {
         };
         let what = "note the network, so that others find it";
         // 711: the DNS responder reads the leases without privileges (dns.rs).
-        kit::call(what, "mkdir", dir.display(), || create_dir(&aside, 0o711))?;
+        kit::call(what, "mkdir", dir.display(), || create_dir(&unfinished, 0o711))?;
         // Renamed when it is complete, so a directory that is not a network's is
         // recognised.
-        json_file::write(&aside.join(NETWORK), &network, 0o600, durability)
+        json_file::write(&unfinished.join(NETWORK), &network, 0o600, durability)
             .and_then(|()| {
-                fs::rename(&aside, &dir)
+                fs::rename(&unfinished, &dir)
                     .with_context(|| format!("rename {}", dir.display()))
             })
-            .inspect_err(|_| remove_unfinished(&aside))?;
+            .inspect_err(|_| remove_unfinished(&unfinished))?;
         let name = network.name.clone();
         self.networks.insert(name, NetworkRecord { network, leases: Vec::new() });
         Ok(())

@@ -33,7 +33,7 @@ impl Subnet {
     }
 
     /// Makes the subnet of a single address.
-    pub(crate) fn of_one(ip: IpAddr) -> Self {
+    pub(crate) fn single(ip: IpAddr) -> Self {
         Subnet { ip, prefix: bits(ip) as u8 }
     }
 
@@ -47,21 +47,21 @@ impl Subnet {
         self.prefix
     }
 
-    /// The address number `n` of the subnet; 0 names the subnet itself. None: it has
-    /// fewer.
+    /// The address number `n` of the subnet; 0 names the subnet itself. None: the
+    /// subnet has fewer addresses.
     pub(crate) fn nth(self, n: u128) -> Option<IpAddr> {
-        (n <= self.host_mask()).then(|| of_number(self.ip, self.base() + n))
+        (n <= self.host_mask()).then(|| ip_from_number(self.ip, self.base() + n))
     }
 
     /// The last address, which in IPv4 is the broadcast address.
     pub(crate) fn last(self) -> IpAddr {
-        of_number(self.ip, self.base() | self.host_mask())
+        ip_from_number(self.ip, self.base() | self.host_mask())
     }
 
     /// The netmask: `255.255.255.0`.
     pub(crate) fn mask(self) -> IpAddr {
         let all = if self.ip.is_ipv4() { u32::MAX.into() } else { u128::MAX };
-        of_number(self.ip, all & !self.host_mask())
+        ip_from_number(self.ip, all & !self.host_mask())
     }
 
     /// The same subnet with another address in it.
@@ -71,7 +71,7 @@ impl Subnet {
 
     /// The subnet with its first address: `10.77.0.0/24`.
     pub(crate) fn network(self) -> Self {
-        self.at(of_number(self.ip, self.base()))
+        self.at(ip_from_number(self.ip, self.base()))
     }
 
     /// Tells whether it contains an address.
@@ -80,7 +80,7 @@ impl Subnet {
             && number(ip) & !self.host_mask() == self.base()
     }
 
-    /// Tells whether some address is in both.
+    /// Tells whether some address is in both subnets.
     pub(crate) fn overlaps(self, other: Self) -> bool {
         self.contains(other.network().ip) || other.contains(self.network().ip)
     }
@@ -108,7 +108,7 @@ fn number(ip: IpAddr) -> u128 {
     }
 }
 
-fn of_number(like: IpAddr, number: u128) -> IpAddr {
+fn ip_from_number(like: IpAddr, number: u128) -> IpAddr {
     match like {
         IpAddr::V4(_) => IpAddr::V4((number as u32).into()),
         IpAddr::V6(_) => IpAddr::V6(number.into()),

@@ -1,6 +1,7 @@
-//! What users other than root may do in a network namespace of their own: listen at low
-//! ports, and ping. On a host, both are settings for all its users; in a container's
-//! own namespace they concern nobody else. See the kernel's networking/ip-sysctl.rst.
+//! Lets users other than root listen at low ports and ping, in a container's network
+//! namespace. On a host, both settings would concern all users; in the container's own
+//! namespace they concern only the container. See the kernel's
+//! networking/ip-sysctl.rst.
 
 use std::fs;
 
@@ -12,7 +13,7 @@ const LAST_GROUP: u32 = i32::MAX as u32;
 /// Lets all users of the container's network namespace listen at ports below 1024, and
 /// ping. The child calls it.
 ///
-/// An error is not told: the container runs without it, and a program that needs it
+/// An error is not reported: the container runs without it, and a program that needs it
 /// reports EACCES.
 pub(crate) fn allow_ports_and_ping() {
     let port_start = "ipv4/ip_unprivileged_port_start";
@@ -25,7 +26,7 @@ pub(crate) fn allow_ports_and_ping() {
 }
 
 /// The highest group that the user namespace has: user_namespaces(7). The kernel
-/// refuses others.
+/// refuses higher ones.
 fn last_group(gid_map: &str) -> u32 {
     let last = |line: &str| {
         let mut numbers = line.split_whitespace().map(str::parse::<u32>);
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_group_is_that_of_the_map() {
+    fn the_last_group_is_the_highest_in_the_map() {
         for (map, expected) in [
             ("         0          0 4294967295\n", LAST_GROUP),
             ("0 1000 1\n", 0),

@@ -1,4 +1,4 @@
-//! Containers ask for the names on their network.
+//! Containers resolve the names on their network.
 
 use std::net::UdpSocket;
 use std::sync::atomic::Ordering;
@@ -7,7 +7,7 @@ use kiste_tests::eventually;
 use simple_dns::RCODE;
 
 use super::Host;
-use super::server::{address_answer, bytes, server};
+use super::server::{address_answer, bytes, start_server};
 
 #[test]
 fn containers_find_each_other_by_each_of_their_names() {
@@ -50,8 +50,9 @@ const ADDRESSES: &str =
 #[test]
 fn the_names_of_a_network_are_unknown_on_another() {
     let Some(host) = Host::with_dns_servers(&["127.0.0.9"]) else { return };
-    let asked =
-        server(&host, "127.0.0.9", |packet| vec![bytes(&address_answer(packet, 9))]);
+    let forwarded = start_server(&host, "127.0.0.9", |packet| {
+        vec![bytes(&address_answer(packet, 9))]
+    });
     ["one", "two"].iter().for_each(|name| host.create(&[name, "--internal"]));
     let on_one = ["--network", "one", "--hostname", "web", "--network-alias", "www"];
     let mut web = host.start(&on_one, &["sh", "-c", ADDRESSES]);
@@ -60,22 +61,30 @@ fn the_names_of_a_network_are_unknown_on_another() {
         .sh("ip -o -4 addr show | sed -n 's/.*inet \\(.*\\)\\/24 .*/\\1/p' | head -1");
     for name in ["web", "www"] {
         host.run(&["--network", "one"], &["nslookup", name]).exits(0);
-        let own = host.run(&["--network", "two"], &["nslookup", name]);
-        assert!(own.code != 0 && own.out.contains("NXDOMAIN"), "{own:?}");
-        let other = host.run(
+        let answered = host.run(&["--network", "two"], &["nslookup", name]);
+        assert!(
+            answered.code != 0 && answered.out.contains("NXDOMAIN"),
+            "{answered:?}"
+        );
+        // The gateway of network one, where its responder listens.
+        let across = host.run(
             &["--network", "two"],
             &["timeout", "2", "nslookup", name, gateway.trim()],
         );
-        assert!(other.code != 0 && !other.out.contains("Name:"), "{other:?}");
+        assert!(across.code != 0 && !across.out.contains("Name:"), "{across:?}");
     }
-    assert_eq!(asked.load(Ordering::SeqCst), 0, "an internal network forwards nothing");
+    assert_eq!(
+        forwarded.load(Ordering::SeqCst),
+        0,
+        "an internal network forwards nothing"
+    );
 }
 
 /// musl's resolver ignores `search` where `ndots` is 0.
 #[test]
 fn short_names_are_found_on_the_network_first_and_then_in_the_search_domain() {
     let Some(host) = Host::with_dns_servers(&["127.0.0.9"]) else { return };
-    let _server = server(&host, "127.0.0.9", |packet| {
+    let _server = start_server(&host, "127.0.0.9", |packet| {
         let name = packet.questions[0].qname.to_string();
         let mut answer = address_answer(packet, 9);
         if !name.ends_with(".corp.example") {
@@ -93,7 +102,7 @@ fn short_names_are_found_on_the_network_first_and_then_in_the_search_domain() {
 }
 
 #[test]
-fn a_network_with_ipv6_is_asked_over_both_protocols() {
+fn the_responder_of_an_ipv6_network_listens_on_ipv4_and_ipv6() {
     let Some(host) = Host::with_dns_servers(&[]) else { return };
     host.create(&["both", "--ipv6"]);
     let script = "grep -c nameserver /etc/resolv.conf; nslookup -type=aaaa $(hostname) | grep -c 'Address: fd'; \
@@ -102,7 +111,7 @@ fn a_network_with_ipv6_is_asked_over_both_protocols() {
 }
 
 #[test]
-fn a_port_53_in_use_is_refused_before_the_start() {
+fn port_53_in_use_is_an_error_before_the_container_starts() {
     let Some(host) = Host::with_dns_servers(&[]) else { return };
     let _taken = host.within(|| UdpSocket::bind("0.0.0.0:53").unwrap());
     let ran = host.run(&[], &["echo", "started"]);

@@ -1,4 +1,4 @@
-//! A network namespace in the place of the host.
+//! A network namespace that stands in for the host.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,8 +9,8 @@ use kiste_tests::{Bench, Ran, Running, host, net, tool};
 
 use crate::this_step;
 
-/// A network namespace and a mount namespace in the place of the host. Dropping it
-/// removes them.
+/// A network namespace and a mount namespace that stand in for the host. Dropping this
+/// value removes them.
 pub struct Host {
     pub bench: Bench,
     holder: Child,
@@ -46,7 +46,7 @@ impl Host {
     }
 
     /// Returns the words of a command line that starts a program on the host.
-    pub fn starter(&self) -> Vec<String> {
+    pub fn enter(&self) -> Vec<String> {
         ["nsenter", "-t", &self.holder.id().to_string(), "-n", "-m", "--"]
             .map(String::from)
             .into()
@@ -62,10 +62,10 @@ impl Host {
 
     /// Runs a command in a container, until it ends.
     pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
-        let (starter, dir) = (self.starter(), self.network_dir());
-        let starter: Vec<_> = starter.iter().map(String::as_str).collect();
+        let (enter, dir) = (self.enter(), self.network_dir());
+        let enter: Vec<_> = enter.iter().map(String::as_str).collect();
         self.bench.run_by(
-            &starter,
+            &enter,
             &Host::with_dir(dir.to_str().unwrap(), options),
             command,
         )
@@ -73,10 +73,10 @@ impl Host {
 
     /// Starts a command in a container, and returns once it runs.
     pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
-        let (starter, dir) = (self.starter(), self.network_dir());
-        let starter: Vec<_> = starter.iter().map(String::as_str).collect();
+        let (enter, dir) = (self.enter(), self.network_dir());
+        let enter: Vec<_> = enter.iter().map(String::as_str).collect();
         self.bench.start_by(
-            &starter,
+            &enter,
             &Host::with_dir(dir.to_str().unwrap(), options),
             command,
         )
@@ -84,9 +84,9 @@ impl Host {
 
     /// Runs the program with exactly these arguments.
     pub fn call(&self, arguments: &[&str]) -> Ran {
-        let starter = self.starter();
-        let starter: Vec<_> = starter.iter().map(String::as_str).collect();
-        self.bench.call_by(&starter, arguments)
+        let enter = self.enter();
+        let enter: Vec<_> = enter.iter().map(String::as_str).collect();
+        self.bench.call_by(&enter, arguments)
     }
 
     /// Makes a network.
@@ -104,9 +104,9 @@ impl Host {
 
     /// Runs a shell script on the host, as root.
     pub fn sh(&self, script: &str) -> String {
-        let starter = self.starter();
-        let output = Command::new(&starter[0])
-            .args(&starter[1..])
+        let enter = self.enter();
+        let output = Command::new(&enter[0])
+            .args(&enter[1..])
             .args(["sh", "-c", script])
             .output()
             .unwrap();

@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use simple_dns::{Packet, RCODE, TYPE};
 
-use super::lone_responder::{LoneResponder, TWO, question};
-use super::over_tcp;
-use super::server::slow_server;
+use super::ask_over_tcp;
+use super::lone_responder::{LoneResponder, TWO_CONTAINERS, question};
+use super::server::start_slow_server;
 
-/// More than are sent to servers at a time: the others wait, and none fails.
+/// The responder sends fewer questions to servers at a time: the other questions wait,
+/// and none fails.
 #[test]
 fn a_thousand_questions_at_once_are_all_answered() {
-    let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", TWO) else {
+    let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", TWO_CONTAINERS)
+    else {
         return;
     };
-    let _slow = slow_server(&responder.host, "127.0.0.9", Duration::from_millis(100));
+    let _slow =
+        start_slow_server(&responder.host, "127.0.0.9", Duration::from_millis(100));
     let socket = responder.socket("10.88.0.2");
     let name = |number: usize| format!("h{number}.example");
     for number in 0..1000 {
@@ -37,10 +40,11 @@ fn a_thousand_questions_at_once_are_all_answered() {
 
 #[test]
 fn a_late_answer_is_passed_on_and_repeated_questions_are_forwarded_once() {
-    let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", TWO) else {
+    let Some(responder) = LoneResponder::start(&["127.0.0.9"], "on", TWO_CONTAINERS)
+    else {
         return;
     };
-    let asked = slow_server(&responder.host, "127.0.0.9", Duration::from_secs(3));
+    let asked = start_slow_server(&responder.host, "127.0.0.9", Duration::from_secs(3));
     let socket = responder.socket("10.88.0.2");
     for _ in 0..5 {
         let question = question("www.example", TYPE::A);
@@ -55,11 +59,13 @@ fn a_late_answer_is_passed_on_and_repeated_questions_are_forwarded_once() {
 }
 
 #[test]
-fn idle_connections_do_not_keep_others_out() {
-    let Some(responder) = LoneResponder::start(&[], "off", TWO) else { return };
+fn idle_connections_do_not_keep_new_ones_out() {
+    let Some(responder) = LoneResponder::start(&[], "off", TWO_CONTAINERS) else {
+        return;
+    };
     let client = [10, 88, 0, 2];
     let idle: Vec<_> = (0..100).map(|_| responder.connect(client)).collect();
-    let answered = over_tcp(&responder.connect(client), "db");
+    let answered = ask_over_tcp(&responder.connect(client), "db");
     assert_eq!(answered.expect("an answer").records, ["10.88.0.3"]);
     drop(idle);
 }

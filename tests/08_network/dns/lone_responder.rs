@@ -86,7 +86,7 @@ impl LoneResponder {
         self.ask_within(patience(), name, kind)
     }
 
-    /// Asks again when there is no answer after this time, as every client does: the
+    /// Asks again when there is no answer within `limit`, as every client does: the
     /// kernel drops messages when the buffer of a socket is full.
     pub fn ask_within(&self, limit: Duration, name: &str, kind: TYPE) -> Answer {
         let socket = self.socket("10.88.0.2");
@@ -183,6 +183,6 @@ impl Answer {
 }
 
 /// Two containers that share an alias.
-pub const TWO: &str = r#"
+pub const TWO_CONTAINERS: &str = r#"
     {"id": "0123456789ab", "hostname": "Web", "aliases": ["all"], "addresses": ["10.88.0.2", "fd00::2"]},
     {"id": "ba9876543210", "hostname": "db", "aliases": ["all"], "addresses": ["10.88.0.3"]}"#;

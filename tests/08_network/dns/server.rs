@@ -13,7 +13,7 @@ use super::Host;
 
 /// Starts a DNS server on port 53 of an address of the host. Returns the number of
 /// questions so far.
-pub fn server(
+pub fn start_server(
     host: &Host,
     address: &str,
     answer: impl Fn(&Packet) -> Vec<Vec<u8>> + Send + 'static,
@@ -55,15 +55,19 @@ pub fn bytes(packet: &Packet) -> Vec<u8> {
 
 /// Starts a DNS server that answers every question after `delay`, several at a time.
 /// Returns the number of questions so far.
-pub fn slow_server(host: &Host, address: &str, delay: Duration) -> Arc<AtomicUsize> {
+pub fn start_slow_server(
+    host: &Host,
+    address: &str,
+    delay: Duration,
+) -> Arc<AtomicUsize> {
     let socket = host.within(|| UdpSocket::bind((address, 53)).unwrap());
     let count = Arc::new(AtomicUsize::new(0));
-    let (counted, sends) = (Arc::clone(&count), socket.try_clone().unwrap());
+    let (counted, reply_socket) = (Arc::clone(&count), socket.try_clone().unwrap());
     let (sender, answers) = mpsc::channel::<(Instant, Vec<u8>, SocketAddr)>();
     thread::spawn(move || {
         for (due, answer, client) in answers {
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            let _ = sends.send_to(&answer, client);
+            let _ = reply_socket.send_to(&answer, client);
         }
     });
     thread::spawn(move || {

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use simple_dns::RCODE;
 
-use super::reply::{HEADER, error_answer};
+use super::reply::{HEADER_LENGTH, error_answer};
 use crate::etc::NameServer;
 
 /// How long a server has to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1200);
-/// How long it has to answer then: as long as clients wait by default (resolv.conf(5)).
+/// How long it then has to answer: as long as clients wait by default (resolv.conf(5)).
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a question is sent: to each server in turn.
-pub(crate) const TRIES: usize = 4;
+/// How many times a question is sent, to the servers in turn.
+pub(crate) const MAX_TRIES: usize = 4;
 /// RFC 1035, 4.2.1.
 pub(crate) const PORT: u16 = 53;
 
@@ -31,17 +31,17 @@ impl Query {
         Query { message: message.into(), question_end }
     }
 
-    /// The message with another id, which only the server gets to know.
+    /// The message with another id, which only the server learns.
     pub(crate) fn with_id(&self, id: [u8; 2]) -> Vec<u8> {
         [&id, &self.message[2..]].concat()
     }
 
-    /// The answer with the client's id. None: it does not answer this question, or not
-    /// with the id of `with_id`.
+    /// The server's answer, with the client's id. None: it does not answer this
+    /// question, or its id is not `id`, which [`Self::with_id`] has sent.
     pub(crate) fn accept(&self, answer: &[u8], id: [u8; 2]) -> Option<Vec<u8>> {
-        let question = &self.message[HEADER..self.question_end];
+        let question = &self.message[HEADER_LENGTH..self.question_end];
         let (name, type_and_class) = question.split_at(question.len() - 4);
-        let repeated = answer.get(HEADER..self.question_end)?;
+        let repeated = answer.get(HEADER_LENGTH..self.question_end)?;
         let (answered_name, answered_type_and_class) = repeated.split_at(name.len());
         // A server may change the case of letters. The lengths of labels are below 64,
         // so none of them is a letter.
@@ -68,7 +68,7 @@ pub(crate) fn is_refusal(answer: &[u8]) -> bool {
 pub(crate) fn forward_over_tcp(query: &Query, servers: &[NameServer]) -> Vec<u8> {
     let mut answers = servers
         .iter()
-        .take(TRIES)
+        .take(MAX_TRIES)
         .filter_map(|server| exchange(query, server).ok().flatten());
     answers.find(|answer| !is_refusal(answer)).unwrap_or_else(|| query.failure())
 }

@@ -1,8 +1,8 @@
 //! The responder's lifecycle: the first runtime that needs it starts it, and it exits
-//! after the last one.
+//! after the last runtime.
 //!
-//! Three files beside the lease file connect them. The kernel closes and unlocks them
-//! when a process dies, however it dies:
+//! Three files beside the lease file connect the responder and the runtimes. The kernel
+//! closes and unlocks them when a process dies, however it dies:
 //! - `dns.users`, a FIFO that every runtime has open. When the last one has closed it,
 //!   or has died, the kernel tells the responder (poll(2), POLLHUP).
 //! - `dns.alive`, on which the responder holds a lock. It contains its PID and its
@@ -51,7 +51,7 @@ impl Responder {
             .context("the absolute path of the leases")?;
         let options = &ResponderOptions { leases, ..options.clone() };
         let _lock = lock(&options.leases)?;
-        // Opened first, so that a responder that runs does not exit now.
+        // Opened before the search, so that a responder that is found does not exit.
         let users = open_users(&options.leases)?;
         let json = options.to_json()?;
         match RunningResponder::find(&options.leases)? {
@@ -170,7 +170,8 @@ struct RunningResponder {
 }
 
 impl RunningResponder {
-    /// How long it may take to notice that the last runtime has gone, in milliseconds.
+    /// How long the process may take to notice that the last runtime has gone, in
+    /// milliseconds.
     const EXIT_TIMEOUT: u16 = 2000;
 
     /// Finds the process that holds the lock on `dns.alive`, if there is one.

@@ -4,14 +4,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::forward::{PORT, Query, TRIES, is_refusal};
+use super::forward::{MAX_TRIES, PORT, Query, is_refusal};
 use crate::etc::NameServer;
 
-/// How long a server has to answer before the next one is asked as well.
-const NEXT_SERVER: Duration = Duration::from_millis(1200);
-/// How long an answer is awaited. A client of the C library's asks twice, and waits 5
-/// seconds each time (resolv.conf(5)).
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a server has to answer before the next server is asked as well.
+const NEXT_SERVER_DELAY: Duration = Duration::from_millis(1200);
+/// How long any server has to answer. The C library asks twice, and waits 5 seconds
+/// each time (resolv.conf(5)).
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client's question, and the servers to ask.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub(crate) struct Request {
     pub(crate) servers: Vec<NameServer>,
     /// The address that the question came from.
     pub(crate) client: SocketAddr,
-    /// The index of the responder's socket that it came in by.
-    pub(crate) via: usize,
+    /// The index of the responder's socket on which it arrived.
+    pub(crate) socket_index: usize,
     pub(crate) arrived: Instant,
 }
 
@@ -32,8 +32,8 @@ impl Request {
     }
 }
 
-/// A question that was sent to servers. A late answer counts as well: a server that
-/// takes long has its socket until another one has answered.
+/// A question that was sent to servers. The socket of a slow server stays open until
+/// another server has answered, so that a late answer is accepted as well.
 #[derive(Debug)]
 pub(crate) struct PendingQuery {
     pub(crate) request: Request,
@@ -46,7 +46,7 @@ pub(crate) struct PendingQuery {
 }
 
 /// A server that may still answer. Each question to a server has a socket, and so a
-/// port, of its own: to forge an answer one has to guess both the port and the id.
+/// port, of its own: whoever forges an answer has to guess both the port and the id.
 #[derive(Debug)]
 struct AskedServer {
     server: NameServer,
@@ -66,7 +66,7 @@ pub(crate) enum Progress {
 }
 
 impl PendingQuery {
-    /// Sends a question to the first of its servers that it can be sent to.
+    /// Sends a question to the first of its servers for which sending succeeds.
     pub(crate) fn send(request: Request) -> (Self, Progress) {
         let next_try = request.arrived;
         let (asked, tries, refusal) = (Vec::new(), 0, None);
@@ -75,14 +75,14 @@ impl PendingQuery {
         (pending, progress)
     }
 
-    /// The sockets by which answers come.
+    /// The sockets on which answers arrive.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
         self.asked.iter().map(|asked| &asked.socket)
     }
 
-    /// When there is something to do even if no answer comes.
+    /// The time at which [`Self::advance`] must be called even if no answer arrives.
     pub(crate) fn deadline(&self) -> Instant {
-        self.next_try.min(self.request.arrived + PATIENCE)
+        self.next_try.min(self.request.arrived + ANSWER_TIMEOUT)
     }
 
     /// Reads the answers at the sockets that have some, and asks the next server when
@@ -100,7 +100,7 @@ impl PendingQuery {
         }
         let asked_before = self.asked.len();
         self.asked.retain(|asked| !asked.has_refused);
-        if now >= self.request.arrived + PATIENCE {
+        if now >= self.request.arrived + ANSWER_TIMEOUT {
             return self.refusal.take().map_or(Progress::GivenUp, Progress::Answered);
         }
         match self.asked.len() < asked_before || now >= self.next_try {
@@ -121,21 +121,21 @@ impl PendingQuery {
                 self.refusal = Some(answer);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-            Err(_) => {} // ECONNREFUSED: no server there
+            Err(_) => {} // ECONNREFUSED: no server listens
         }
         asked.has_refused = true;
         None
     }
 
-    /// Sends the question to the next server. When none is left that may answer, the
-    /// answer is a refusal or a failure.
+    /// Sends the question to the next server. When no server is left that may
+    /// answer, the answer is a refusal or a failure.
     fn try_next(&mut self, now: Instant) -> Progress {
-        self.next_try = now + NEXT_SERVER;
-        while self.tries < TRIES && !self.request.servers.is_empty() {
+        self.next_try = now + NEXT_SERVER_DELAY;
+        while self.tries < MAX_TRIES && !self.request.servers.is_empty() {
             let servers = &self.request.servers;
             let server = servers[self.tries % servers.len()].clone();
             let sent = self.ask(server);
-            // The question waits until there are sockets again.
+            // The question waits until sockets can be opened again.
             if sent.as_ref().is_err_and(is_shortage) {
                 return Progress::Pending;
             }
@@ -144,7 +144,7 @@ impl PendingQuery {
                 return Progress::Pending;
             }
         }
-        self.next_try = self.request.arrived + PATIENCE;
+        self.next_try = self.request.arrived + ANSWER_TIMEOUT;
         match self.asked.is_empty() {
             true => Progress::Answered(
                 self.refusal.take().unwrap_or_else(|| self.request.query.failure()),

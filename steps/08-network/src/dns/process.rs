@@ -41,7 +41,7 @@ pub fn respond_detached(options: &ResponderOptions) -> Result<ExitCode> {
 }
 
 /// Responds until the last runtime has exited. An error at the start goes to stdout as
-/// JSON, for the runtime that waits there.
+/// JSON, for the runtime that reads it.
 ///
 /// # Errors
 /// When poll(2) or flock(2) fails later; stderr is closed by then.
@@ -93,7 +93,7 @@ impl ResponderProcess {
         let host: WatchedFile<ResolvConf> = WatchedFile::new(root, "etc/resolv.conf");
         let mut server = Server::listen(options, zone, host)
             .hint_on(Errno::EADDRINUSE, PORT_IN_USE)?;
-        allow_open_files();
+        raise_open_files_limit();
         drop_privileges()?;
         server.read_zone().hint_on(
             Errno::EACCES,
@@ -106,8 +106,8 @@ impl ResponderProcess {
         report_ready()?;
         loop {
             self.server.serve(self.users.as_fd())?;
-            // The last runtime has exited. Another one may just be starting, and have
-            // found this responder running.
+            // The last runtime has exited. Another runtime may just be starting, and
+            // have found this responder running.
             self.lock
                 .lock()
                 .with_context(|| format!("lock {}", self.lock_path.display()))?;
@@ -151,9 +151,9 @@ fn lock_alive(options: &ResponderOptions) -> Result<File> {
     })
 }
 
-/// Allows as many sockets as forwarded questions may have: each has one for each server
-/// that is asked. With fewer, more questions wait.
-fn allow_open_files() {
+/// Raises the limit of open files, because each forwarded question has a socket for
+/// each server that is asked. With a lower limit, more questions wait.
+fn raise_open_files_limit() {
     const WANTED: u64 = 4096;
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, WANTED.min(hard).max(soft), hard);
@@ -179,7 +179,7 @@ fn drop_privileges() -> Result<()> {
 /// Reports to the runtime that the responder listens, and closes stdout and stderr: the
 /// runtime reads until they are closed.
 fn report_ready() -> Result<()> {
-    // Not by std's buffered stdout: a line that could not be written would be written
+    // Not with std's buffered stdout: a line that could not be written would be written
     // again, after the error.
     let ready = format!("{READY}\n");
     rustix::io::write(rustix::stdio::stdout(), ready.as_bytes())

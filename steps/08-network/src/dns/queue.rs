@@ -1,6 +1,6 @@
 //! The questions that are forwarded: those that were sent to servers, and those that
-//! wait for their turn. A question too many is dropped, as a busy server would drop it:
-//! the client asks again, while a failure would end its lookup.
+//! wait for their turn. A question beyond the limits is dropped, as a busy server would
+//! drop it: the client asks again, while a failure would end its lookup.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -11,10 +11,10 @@ use nix::poll::PollFlags;
 
 use super::pending::{PendingQuery, Progress, Request};
 
-/// The most questions that servers are asked at a time, for all containers and for
-/// each.
+/// The most questions that are sent to servers at a time: of all containers, and of
+/// each container.
 const MAX_PENDING: (usize, usize) = (512, 256);
-/// The most questions that wait, of all containers and of each.
+/// The most questions that wait: of all containers, and of each container.
 const MAX_WAITING: (usize, usize) = (4096, 1024);
 /// How long a question waits. After that the client has asked again, or given up.
 const MAX_WAIT: Duration = Duration::from_secs(5);
@@ -31,8 +31,8 @@ pub(crate) struct ForwardQueue {
 pub(crate) struct ClientAnswer {
     pub(crate) message: Vec<u8>,
     pub(crate) client: SocketAddr,
-    /// The index of the responder's socket that it is sent by.
-    pub(crate) via: usize,
+    /// The index of the responder's socket from which it is sent.
+    pub(crate) socket_index: usize,
 }
 
 impl ForwardQueue {
@@ -44,32 +44,32 @@ impl ForwardQueue {
             return None;
         }
         let client = request.client.ip();
-        let own = |requests: &mut dyn Iterator<Item = &Request>| {
+        let count_of_client = |requests: &mut dyn Iterator<Item = &Request>| {
             requests.filter(|it| it.client.ip() == client).count()
         };
-        let pending = own(&mut self.pending.iter().map(|it| &it.request));
+        let pending = count_of_client(&mut self.pending.iter().map(|it| &it.request));
         if self.pending.len() < MAX_PENDING.0 && pending < MAX_PENDING.1 {
             return self.send(request);
         }
-        let waiting = own(&mut self.waiting.iter());
+        let waiting = count_of_client(&mut self.waiting.iter());
         if self.waiting.len() < MAX_WAITING.0 && waiting < MAX_WAITING.1 {
             self.waiting.push_back(request);
         }
         None
     }
 
-    /// The sockets by which answers come.
+    /// The sockets on which answers arrive.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.pending.iter().flat_map(PendingQuery::sockets).map(AsFd::as_fd)
     }
 
-    /// When there is something to do even if no answer comes.
+    /// The time at which [`Self::advance`] must be called even if no answer arrives.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.pending.iter().map(PendingQuery::deadline).min()
     }
 
-    /// Reads what has come in at [`Self::sockets`], whose events are `ready`, and sends
-    /// waiting questions in place of those that are done.
+    /// Reads the answers that have arrived on [`Self::sockets`], whose events are
+    /// `ready`, and sends waiting questions in place of those that were answered.
     pub(crate) fn advance(&mut self, ready: &[PollFlags]) -> Vec<ClientAnswer> {
         let (now, before) = (Instant::now(), self.pending.len());
         self.buffer.resize(1 << 16, 0);
@@ -97,8 +97,7 @@ impl ForwardQueue {
         answer(&pending.request, progress)
     }
 
-    /// Sends the questions that have waited longest, as far as each container may have
-    /// more of them sent.
+    /// Sends the questions that have waited longest, as far as `MAX_PENDING` allows.
     fn send_waiting(&mut self, now: Instant) -> Vec<ClientAnswer> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         for pending in &self.pending {
@@ -126,9 +125,11 @@ impl ForwardQueue {
 }
 
 fn answer(request: &Request, progress: Progress) -> Option<ClientAnswer> {
-    let (client, via) = (request.client, request.via);
+    let (client, socket_index) = (request.client, request.socket_index);
     match progress {
-        Progress::Answered(message) => Some(ClientAnswer { message, client, via }),
+        Progress::Answered(message) => {
+            Some(ClientAnswer { message, client, socket_index })
+        }
         Progress::Pending | Progress::GivenUp => None,
     }
 }

@@ -21,27 +21,27 @@ pub(crate) const MAX_QUESTION: usize = 4096;
 /// The longest answer over UDP to a client without EDNS: RFC 1035, 4.2.1.
 const MAX_UDP_ANSWER: usize = 512;
 /// The length of a message's header: RFC 1035, 4.1.1.
-pub(crate) const HEADER: usize = 12;
+pub(crate) const HEADER_LENGTH: usize = 12;
 /// QR, in byte 2 of the header: the message is an answer.
 const IS_ANSWER: u8 = 0x80;
 /// Opcode and RD, in byte 2 of the header: an answer repeats them.
-const REPEATED: u8 = 0x79;
+const REPEATED_BITS: u8 = 0x79;
 /// RA, in byte 3 of the header: recursion is available.
 const RECURSION_AVAILABLE: u8 = 0x80;
 
 /// The reply to a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// This answer.
+    /// Send this answer.
     Answer(Vec<u8>),
-    /// The answer of another server. The question ends at this byte of the message.
+    /// Forward the question to another server. It ends at this byte of the message.
     Forward { question_end: usize },
     /// No reply, because the message is not a question.
     Ignore,
 }
 
-/// Answers questions about the names of a network, and decides about all others. It is
-/// cheap to clone.
+/// Answers questions about the names of a network, and decides which other questions
+/// are forwarded. It is cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Authority {
     pub(crate) zone: Arc<Zone>,
@@ -69,12 +69,12 @@ impl Authority {
         protocol: Protocol,
         turn: usize,
     ) -> Reply {
-        let has_length = (HEADER..=MAX_QUESTION).contains(&message.len());
-        // An answer gets none: two servers that answer answers never stop.
-        if !has_length || message[2] & IS_ANSWER != 0 {
+        let has_valid_length = (HEADER_LENGTH..=MAX_QUESTION).contains(&message.len());
+        // An answer gets no reply: two servers that reply to answers never stop.
+        if !has_valid_length || message[2] & IS_ANSWER != 0 {
             return Reply::Ignore;
         }
-        let refuse = |code| Reply::Answer(error_answer(message, HEADER, code));
+        let refuse = |code| Reply::Answer(error_answer(message, HEADER_LENGTH, code));
         if message[4..6] != [0, 1] {
             return refuse(RCODE::FormatError); // clients ask one question at a time
         }
@@ -82,7 +82,7 @@ impl Authority {
         // that there are.
         let mut head = message.to_vec();
         head[3] &= 0x0f; // simple-dns refuses a bit that was once reserved
-        head[6..HEADER].fill(0);
+        head[6..HEADER_LENGTH].fill(0);
         let Ok(packet) = Packet::parse(&head) else {
             return refuse(RCODE::FormatError);
         };
@@ -112,27 +112,28 @@ impl Authority {
         }
         let (name, wanted) = (lower_case(&question.qname), question.qtype);
         let Some(address) = reverse_address(&name) else {
-            let (own, unknown) = in_network(&name);
-            return match self.zone.addresses(own) {
+            let (name, if_unknown) = strip_network_domain(&name);
+            return match self.zone.addresses(name) {
                 Some(addresses) => Lookup::Records(records(wanted, addresses, turn)),
-                None => unknown,
+                None => if_unknown,
             };
         };
         if !self.gateways.iter().any(|gateway| gateway.contains(address)) {
             return Lookup::Outside;
         }
         match self.zone.hostname(address) {
-            Some(name) => Lookup::Records(pointers(wanted, name)),
+            Some(name) => Lookup::Records(pointer_records(wanted, name)),
             None => Lookup::NoSuchName,
         }
     }
 }
 
-/// The name of a container without the domain of its network, and the result if there
-/// is no such container: only names outside the domain may be known elsewhere.
-fn in_network(name: &str) -> (&str, Lookup<'static>) {
-    let before = name.strip_suffix(NETWORK_DOMAIN).map(|it| it.strip_suffix('.'));
-    match before {
+/// Removes the network's domain from a name. Also returns the result for the case that
+/// no container has the name: only names outside the domain may be known to other
+/// servers.
+fn strip_network_domain(name: &str) -> (&str, Lookup<'static>) {
+    let prefix = name.strip_suffix(NETWORK_DOMAIN).map(|it| it.strip_suffix('.'));
+    match prefix {
         None => (name, Lookup::Outside),
         Some(Some(own)) => (own, Lookup::NoSuchName),
         // The domain itself, or a name that only ends with the same letters.
@@ -159,7 +160,7 @@ fn records(wanted: QTYPE, addresses: &[IpAddr], turn: usize) -> Vec<RData<'stati
 }
 
 /// The PTR record of an address.
-fn pointers(wanted: QTYPE, hostname: &str) -> Vec<RData<'_>> {
+fn pointer_records(wanted: QTYPE, hostname: &str) -> Vec<RData<'_>> {
     let is_wanted = matches!(wanted, QTYPE::TYPE(TYPE::PTR) | QTYPE::ANY);
     let name = is_wanted.then(|| Name::new(hostname).ok()).flatten();
     name.map(|name| RData::PTR(PTR(name))).into_iter().collect()
@@ -171,11 +172,13 @@ fn question_end(message: &[u8], question: &Question) -> Option<usize> {
     let mut packet = Packet::new_query(0);
     packet.questions.push(question.clone());
     let written = packet.build_bytes_vec().ok()?;
-    message[HEADER..].starts_with(&written[HEADER..]).then_some(written.len())
+    message[HEADER_LENGTH..]
+        .starts_with(&written[HEADER_LENGTH..])
+        .then_some(written.len())
 }
 
-/// A name in lower case; empty if a label contains a dot, which no container's name
-/// does.
+/// A name in lower case; empty if a label contains a dot, since no container has such a
+/// name.
 fn lower_case(name: &Name) -> String {
     let labels: Vec<_> = name.as_bytes().map(String::from_utf8_lossy).collect();
     if labels.iter().any(|label| label.contains('.')) {
@@ -240,11 +243,11 @@ fn answer(
 /// header, or the header and the question.
 pub(crate) fn error_answer(message: &[u8], end: usize, code: RCODE) -> Vec<u8> {
     let mut answer = message[..end].to_vec();
-    answer[2] = IS_ANSWER | (message[2] & REPEATED);
+    answer[2] = IS_ANSWER | (message[2] & REPEATED_BITS);
     answer[3] = RECURSION_AVAILABLE | code as u8;
-    answer[5] = u8::from(end > HEADER); // how many questions it repeats
+    answer[5] = u8::from(end > HEADER_LENGTH); // how many questions it repeats
     answer[4] = 0;
-    answer[6..HEADER].fill(0);
+    answer[6..HEADER_LENGTH].fill(0);
     answer
 }
 
@@ -279,7 +282,7 @@ mod tests {
     /// The code of an answer that repeats nothing but the header.
     fn error_code(message: &[u8]) -> u8 {
         match reply("web", message) {
-            Reply::Answer(answer) if answer.len() == HEADER => {
+            Reply::Answer(answer) if answer.len() == HEADER_LENGTH => {
                 assert_eq!(answer[4..], [0; 8], "it has no question and no record");
                 answer[3] & 0x0f
             }
@@ -325,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reverse_name_has_an_address() {
+    fn a_reverse_name_is_parsed_as_an_address() {
         let v6 = format!("2.{}d.f.ip6.arpa", "0.".repeat(29));
         assert_eq!(
             reverse_address("2.0.88.10.in-addr.arpa"),

@@ -25,7 +25,7 @@ use crate::etc::{NameServer, ResolvConf};
 use crate::port::Protocol;
 use crate::subnet::Subnet;
 
-/// The most questions that are read from one socket before the others have their turn.
+/// The most questions that are read from one socket before the other sockets are read.
 const MAX_AT_ONCE: usize = 64;
 /// The bytes of questions that the kernel keeps until they are read: socket(7),
 /// SO_RCVBUF.
@@ -43,11 +43,12 @@ pub(crate) struct Server {
     host: WatchedFile<ResolvConf>,
     forwarded: ForwardQueue,
     connections: Connections,
+    /// Rotates the addresses of a name that several containers share.
     turn: usize,
 }
 
 impl Server {
-    /// Listens on port 53 of each gateway for questions that come in by the bridge.
+    /// Listens on port 53 of each gateway for questions that arrive on the bridge.
     pub(crate) fn listen(
         options: &ResponderOptions,
         zone: WatchedFile<Arc<Zone>>,
@@ -90,7 +91,7 @@ impl Server {
             let sockets = self.udp.len() + self.tcp.len();
             let (listening, forwarded) = ready[1..].split_at(sockets);
             let answers = self.forwarded.advance(forwarded);
-            answers.into_iter().for_each(|answer| self.pass_on(answer));
+            answers.into_iter().for_each(|answer| self.send_answer(answer));
             for (index, events) in listening.iter().enumerate() {
                 match index.checked_sub(self.udp.len()) {
                     _ if events.is_empty() => {}
@@ -129,44 +130,52 @@ impl Server {
         PollTimeout::from(left.as_millis() as u16 + 1)
     }
 
-    fn receive_questions(&mut self, via: usize) {
+    fn receive_questions(&mut self, socket_index: usize) {
         for _ in 0..MAX_AT_ONCE {
             // A longer message than the longest question fills the last byte.
             let mut message = [0; MAX_QUESTION + 1];
-            match self.udp[via].recv_from(&mut message) {
-                Ok((length, client)) => self.reply(&message[..length], client, via),
+            match self.udp[socket_index].recv_from(&mut message) {
+                Ok((length, client)) => {
+                    self.reply(&message[..length], client, socket_index)
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(_) => {} // ECONNREFUSED: a client has closed its socket
             }
         }
     }
 
-    fn reply(&mut self, message: &[u8], client: SocketAddr, via: usize) {
+    fn reply(&mut self, message: &[u8], client: SocketAddr, socket_index: usize) {
         let authority = self.authority();
         if !authority.zone.is_leased(client.ip()) {
             return;
         }
         self.turn = self.turn.wrapping_add(1);
         match authority.reply(message, Protocol::Udp, self.turn) {
-            Reply::Answer(answer) => self.send(via, &answer, client),
+            Reply::Answer(answer) => self.send(socket_index, &answer, client),
             Reply::Forward { question_end } => {
                 let query = Query::new(message, question_end);
-                self.forward(query, &authority.zone, client, via);
+                self.forward(query, &authority.zone, client, socket_index);
             }
             Reply::Ignore => {}
         }
     }
 
-    fn forward(&mut self, query: Query, zone: &Zone, client: SocketAddr, via: usize) {
+    fn forward(
+        &mut self,
+        query: Query,
+        zone: &Zone,
+        client: SocketAddr,
+        socket_index: usize,
+    ) {
         let (servers, arrived) = (self.servers(zone, client.ip()), Instant::now());
-        let request = Request { query, servers, client, via, arrived };
+        let request = Request { query, servers, client, socket_index, arrived };
         if let Some(answer) = self.forwarded.add(request) {
-            self.pass_on(answer);
+            self.send_answer(answer);
         }
     }
 
-    fn pass_on(&self, answer: ClientAnswer) {
-        self.send(answer.via, &answer.message, answer.client);
+    fn send_answer(&self, answer: ClientAnswer) {
+        self.send(answer.socket_index, &answer.message, answer.client);
     }
 
     fn accept(&mut self, index: usize) {
@@ -179,8 +188,8 @@ impl Server {
         }
     }
 
-    fn send(&self, via: usize, answer: &[u8], client: SocketAddr) {
-        let _ = self.udp[via].send_to(answer, client); // the client may have ended
+    fn send(&self, socket_index: usize, answer: &[u8], client: SocketAddr) {
+        let _ = self.udp[socket_index].send_to(answer, client); // it may have ended
     }
 
     fn authority(&mut self) -> Authority {
@@ -204,9 +213,9 @@ impl Server {
                 .map_or(Vec::new(), |host| host.servers.clone()),
             own => own.into(),
         };
-        let is_own =
+        let is_responder =
             |server: &NameServer| self.gateways.iter().any(|it| it.ip() == server.ip);
-        servers.retain(|server| !is_own(server));
+        servers.retain(|server| !is_responder(server));
         servers
     }
 }

@@ -11,10 +11,10 @@ use super::reply::{Authority, MAX_QUESTION, Reply};
 use crate::etc::NameServer;
 use crate::port::Protocol;
 
-/// The most connections at a time, of all containers and of each. One more closes an
-/// idle one.
+/// The most connections at a time: of all containers, and of each container. One
+/// connection more closes an idle one.
 const MAX_CONNECTIONS: (usize, usize) = (64, 16);
-/// The most questions of a connection.
+/// The most questions on one connection.
 const MAX_QUESTIONS: usize = 16;
 /// How long a connection may be idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ struct Connection {
     is_idle: Mutex<bool>,
 }
 
-/// Is in the list of connections until it is dropped.
+/// A connection that stays in the list of connections until this value is dropped.
 struct ListedConnection(Connections, Arc<Connection>);
 
 impl Connections {
@@ -57,15 +57,16 @@ impl Connections {
 
     fn add(&self, connection: Connection) -> Option<ListedConnection> {
         let mut open = lock(&self.0);
-        let of = |open: &[Arc<Connection>], client: IpAddr| {
+        let count_of = |open: &[Arc<Connection>], client: IpAddr| {
             open.iter().filter(|other| other.client == client).count()
         };
         let client = connection.client;
-        if of(&open, client) >= MAX_CONNECTIONS.1 {
+        if count_of(&open, client) >= MAX_CONNECTIONS.1 {
             close_idle(&mut open, client)?;
         } else if open.len() >= MAX_CONNECTIONS.0 {
-            let most = open.iter().map(|it| it.client).max_by_key(|it| of(&open, *it));
-            close_idle(&mut open, most?)?;
+            let clients = open.iter().map(|it| it.client);
+            let busiest = clients.max_by_key(|client| count_of(&open, *client));
+            close_idle(&mut open, busiest?)?;
         }
         let connection = Arc::new(connection);
         open.push(Arc::clone(&connection));
@@ -75,8 +76,8 @@ impl Connections {
 
 /// Closes the oldest idle connection of a container. None: it has none.
 fn close_idle(open: &mut Vec<Arc<Connection>>, client: IpAddr) -> Option<()> {
-    let is_it = |it: &Arc<Connection>| it.client == client && *lock(&it.is_idle);
-    let index = open.iter().position(is_it)?;
+    let is_idle = |it: &Arc<Connection>| it.client == client && *lock(&it.is_idle);
+    let index = open.iter().position(is_idle)?;
     // Its thread reads the end of the connection now.
     let _ = open.remove(index).stream.shutdown(Shutdown::Both);
     Some(())

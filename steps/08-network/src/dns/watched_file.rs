@@ -29,7 +29,7 @@ impl<T: Default> WatchedFile<T> {
 
     /// Returns the file's value, and parses the file before that if it has changed. A
     /// missing file has the default value. A file that cannot be parsed leaves the
-    /// value that there was, and is parsed again the next time.
+    /// previous value, and is parsed again the next time.
     pub(crate) fn get(
         &mut self,
         parse: impl FnOnce(&str) -> Option<T>,

@@ -1,4 +1,4 @@
-//! The names and addresses of a network, as its lease file has them.
+//! The names and addresses of a network, as its lease file lists them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -47,9 +47,9 @@ impl Zone {
     }
 
     fn add(&mut self, lease: ZoneLease) {
-        let own = [&lease.hostname, &lease.id];
+        let own_names = [&lease.hostname, &lease.id];
         for name in
-            own.into_iter().chain(&lease.aliases).filter(|name| !name.is_empty())
+            own_names.into_iter().chain(&lease.aliases).filter(|name| !name.is_empty())
         {
             let addresses =
                 self.addresses.entry(name.to_ascii_lowercase()).or_default();
@@ -59,7 +59,7 @@ impl Zone {
                 }
             }
         }
-        let hostname = own.into_iter().find(|name| !name.is_empty());
+        let hostname = own_names.into_iter().find(|name| !name.is_empty());
         for address in lease.addresses {
             hostname.and_then(|name| self.hostnames.insert(address, name.clone()));
             self.dns_servers.insert(address, lease.dns.clone());

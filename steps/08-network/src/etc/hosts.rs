@@ -7,13 +7,13 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, Default)]
 pub struct HostsFile {
     /// The host's own lines, for a container on the host's network; else empty.
-    pub of_host: String,
+    pub host_lines: String,
     /// The container's own addresses; empty if it has a loopback link only.
     pub addresses: Vec<IpAddr>,
     /// More names of the container: its aliases on the network.
     pub aliases: Vec<String>,
     /// `--add-host`.
-    pub added: Vec<(String, IpAddr)>,
+    pub added_hosts: Vec<(String, IpAddr)>,
 }
 
 const LOOPBACK: &str =
@@ -21,18 +21,18 @@ const LOOPBACK: &str =
 
 impl HostsFile {
     /// Reads the host's own lines; empty if there is no such file.
-    pub fn read_of_host() -> String {
+    pub fn read_host_file() -> String {
         std::fs::read_to_string("/etc/hosts").unwrap_or_default()
     }
 
     /// The text of the file.
     pub(crate) fn text(&self, hostname: &str) -> String {
-        let mut text = match self.of_host.as_str() {
+        let mut text = match self.host_lines.as_str() {
             "" => LOOPBACK.to_string(),
             lines => format!("{}\n", lines.trim_end()),
         };
         // Before the container's own lines, because the first line with a name counts.
-        for (name, address) in &self.added {
+        for (name, address) in &self.added_hosts {
             let _ = writeln!(text, "{address}\t{name}");
         }
         // A container without an address finds its own name at 127.0.1.1. Without that
@@ -112,7 +112,7 @@ mod tests {
         let hosts = HostsFile {
             addresses: vec!["10.9.8.7".parse().unwrap(), "fd00::7".parse().unwrap()],
             aliases: vec!["www".into()],
-            added: vec![("db".into(), "192.0.2.1".parse().unwrap())],
+            added_hosts: vec![("db".into(), "192.0.2.1".parse().unwrap())],
             ..HostsFile::default()
         };
         let expected =
@@ -127,7 +127,7 @@ mod tests {
             format!("{LOOPBACK}127.0.1.1\tweb\n")
         );
         let shared = HostsFile {
-            of_host: "127.0.0.1 localhost\n192.0.2.9 printer".into(),
+            host_lines: "127.0.0.1 localhost\n192.0.2.9 printer".into(),
             ..HostsFile::default()
         };
         assert_eq!(
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn an_added_host_has_an_address_or_that_of_the_host() {
+    fn an_added_host_has_the_given_address_or_the_hosts_own() {
         let gateway = Some("10.0.0.1".parse().unwrap());
         let resolved =
             |text: &str| AddHost::parse(text).map(|host| host.resolve(gateway));

@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 pub struct NameServer {
     /// The address.
     pub ip: IpAddr,
-    /// The link at which a link-local address is, by its name or number:
+    /// The link on which a link-local address is reached, as its name or number:
     /// `fe80::1%eth0` (RFC 4007, 11).
     link: Option<String>,
 }
 
 impl NameServer {
-    /// Tells whether the address is reached by one link of the host only, so that a
-    /// container with another network cannot reach it.
+    /// Tells whether the address is reached through one link of the host only, so that
+    /// a container with another network cannot reach it.
     pub(crate) fn is_link_local(&self) -> bool {
         let is_local = |ip: Ipv6Addr| ip.is_unicast_link_local();
         self.link.is_some() || matches!(self.ip, IpAddr::V6(ip) if is_local(ip))
@@ -34,14 +34,14 @@ impl NameServer {
         };
         let number = match link.parse() {
             Ok(number) => number,
-            Err(_) => number_of(link)?,
+            Err(_) => link_index(link)?,
         };
         Ok(SocketAddrV6::new(ip, port, 0, number).into())
     }
 }
 
 /// netdevice(7), SIOCGIFINDEX.
-fn number_of(link: &str) -> io::Result<u32> {
+fn link_index(link: &str) -> io::Result<u32> {
     let (family, kind) = (AddressFamily::UNIX, SocketType::DGRAM);
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     Ok(netdevice::name_to_index(&socket, link)?)
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_link_is_one_as_well() {
+    fn a_link_is_optional_and_a_malformed_one_is_refused() {
         let server = parse("192.0.2.1").unwrap();
         assert_eq!(server.socket_address(53).unwrap().to_string(), "192.0.2.1:53");
         assert!(!server.is_link_local());

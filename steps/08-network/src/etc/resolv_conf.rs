@@ -22,37 +22,37 @@ pub struct ResolvConf {
 /// reserved for private use.
 pub(crate) const NETWORK_DOMAIN: &str = "kiste.internal";
 
-const OF_HOST: &str = "/etc/resolv.conf";
+const HOST_FILE: &str = "/etc/resolv.conf";
 /// The servers that systemd-resolved(8) forwards to; the host's own file has only its
 /// 127.0.0.53.
-const OF_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+const RESOLVED_FILE: &str = "/run/systemd/resolve/resolv.conf";
 
 const NO_SERVERS: &str = "the host's DNS server listens on 127.0.0.x or a link-local address only, which a container cannot reach: use --dns IP";
 
 impl ResolvConf {
-    /// Reads the host's file as it is, for a container on the host's network: it
-    /// reaches a server on the host's loopback.
-    pub fn read_of_host() -> Self {
-        fs::read_to_string(OF_HOST)
+    /// Reads the host's file as it is, for a container on the host's network: such
+    /// a container reaches a server on the host's loopback.
+    pub fn read_host_file() -> Self {
+        fs::read_to_string(HOST_FILE)
             .map(|text| ResolvConf::parse(&text))
             .unwrap_or_default()
     }
 
     /// Reads the host's file for a container with its own loopback, without the servers
-    /// on the host's loopback and at link-local addresses. If there are no others, those of systemd-resolved take
-    /// their place.
+    /// on the host's loopback and at link-local addresses. If no other server is left,
+    /// the servers of systemd-resolved take their place.
     pub fn read_for_container() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
-        ResolvConf::without_loopback_of_host(&read(OF_HOST), || read(OF_RESOLVED))
+        ResolvConf::parse_without_loopback(&read(HOST_FILE), || read(RESOLVED_FILE))
     }
 
-    fn without_loopback_of_host(
-        of_host: &str,
-        of_resolved: impl FnOnce() -> String,
+    fn parse_without_loopback(
+        host_text: &str,
+        resolved_text: impl FnOnce() -> String,
     ) -> Self {
-        let mut host = ResolvConf::parse(of_host).without_loopback();
+        let mut host = ResolvConf::parse(host_text).without_loopback();
         if host.servers.is_empty() {
-            let resolved = ResolvConf::parse(&of_resolved()).without_loopback();
+            let resolved = ResolvConf::parse(&resolved_text()).without_loopback();
             host.servers = resolved.servers;
         }
         host.comment = host.servers.is_empty().then_some(NO_SERVERS);
@@ -81,11 +81,11 @@ impl ResolvConf {
     }
 
     /// Replaces the servers by the network's responder, which listens at `gateways` and
-    /// forwards to them.
+    /// forwards to the replaced servers.
     ///
-    /// A container's name is found before a name in one of the domains. So the network's
-    /// domain is the first. `ndots:0` would do it without a domain, but musl then
-    /// ignores all domains; it is there if there are none.
+    /// A container's name is found before a name in one of the domains. So the
+    /// network's domain is the first. `ndots:0` has the same effect without that
+    /// domain, but makes musl ignore all domains, so it is used only if there are none.
     pub fn with_responder(mut self, gateways: &[IpAddr]) -> Self {
         if self.search.is_empty() {
             // With no-tld-query, names without a dot are not asked for.
@@ -157,8 +157,8 @@ mod tests {
     const STUB: &str =
         "# managed\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n";
 
-    fn for_container(of_host: &str, of_resolved: &str) -> String {
-        ResolvConf::without_loopback_of_host(of_host, || of_resolved.into()).text()
+    fn for_container(host_text: &str, resolved_text: &str) -> String {
+        ResolvConf::parse_without_loopback(host_text, || resolved_text.into()).text()
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn options_replace_the_hosts_servers_and_domains() {
         let host = || {
-            ResolvConf::without_loopback_of_host(
+            ResolvConf::parse_without_loopback(
                 "nameserver 192.0.2.1\nsearch lan\n",
                 String::new,
             )
@@ -218,8 +218,8 @@ mod tests {
     #[test]
     fn a_container_finds_names_of_its_network_first_and_then_those_of_the_hosts_domains()
      {
-        let at_gateway = |of_host: &str| {
-            ResolvConf::without_loopback_of_host(of_host, String::new)
+        let at_gateway = |host_text: &str| {
+            ResolvConf::parse_without_loopback(host_text, String::new)
                 .with_responder(&["10.0.0.1".parse().unwrap()])
                 .text()
         };

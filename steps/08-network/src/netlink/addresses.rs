@@ -11,7 +11,7 @@ use super::{Netlink, family};
 use crate::subnet::Subnet;
 
 /// The length of struct ifaddrmsg.
-const FIXED: usize = 8;
+const FIXED_LENGTH: usize = 8;
 
 impl Netlink {
     /// Gives a link an address. The prefix says which other addresses are on that link.
@@ -39,14 +39,15 @@ impl Netlink {
 
     /// Lists all addresses of this network namespace, each with the index of its link.
     pub(crate) fn addresses(&mut self) -> Result<Vec<(u32, Subnet)>> {
-        let all = Message::new(libc::RTM_GETADDR, &[0; FIXED], Attributes::default());
+        let all =
+            Message::new(libc::RTM_GETADDR, &[0; FIXED_LENGTH], Attributes::default());
         let found = self.list("which addresses the host has", all)?;
         Ok(found.iter().filter_map(|entry| parse_address(entry)).collect())
     }
 }
 
 fn parse_address(entry: &[u8]) -> Option<(u32, Subnet)> {
-    let (fixed, attributes) = entry.split_first_chunk::<FIXED>()?;
+    let (fixed, attributes) = entry.split_first_chunk::<FIXED_LENGTH>()?;
     let [_, prefix, _, _, index @ ..] = *fixed;
     let attributes = parse(attributes);
     let ip = find(&attributes, IFA_LOCAL).or(find(&attributes, IFA_ADDRESS))?;

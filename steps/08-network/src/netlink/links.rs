@@ -21,16 +21,16 @@ const VETH_INFO_PEER: u16 = 1;
 const IFLA_BRPORT_MODE: u16 = 4;
 
 /// The length of struct ifinfomsg.
-const FIXED: usize = 16;
+const FIXED_LENGTH: usize = 16;
 /// struct ifinfomsg of a request that names its link in an attribute, or names none.
-const ANY_LINK: [u8; FIXED] = [0; FIXED];
+const ANY_LINK: [u8; FIXED_LENGTH] = [0; FIXED_LENGTH];
 
 /// A network interface.
 #[derive(Clone, Debug)]
 pub(crate) struct Interface {
     /// Its number in its network namespace.
     pub(crate) index: u32,
-    /// Its name there.
+    /// Its name in that namespace.
     pub(crate) name: String,
     /// The number of the bridge that it is plugged into: IFLA_MASTER.
     pub(crate) bridge: Option<u32>,
@@ -90,15 +90,15 @@ impl Netlink {
     // ANCHOR_END: veth
 
     /// Plugs a link into a bridge, and turns it on. The bridge may send a packet back
-    /// through the link that it came by (hairpin mode), so that a container reaches its
-    /// own published port.
+    /// through the link on which it arrived (hairpin mode), so that a container reaches
+    /// its own published port.
     pub(crate) fn plug(&mut self, link: &Interface, bridge: &Interface) -> Result<()> {
         self.request(
             "plug the other end into the bridge",
             format_args!("{} into {}", link.name, bridge.name),
             Message::new(
                 RTM_SETLINK,
-                &one_link(link.index, 0),
+                &link_header(link.index, 0),
                 Attributes::default().number(IFLA_MASTER, bridge.index),
             ),
             0,
@@ -112,7 +112,7 @@ impl Netlink {
             format_args!("{}, hairpin", link.name),
             Message::new(
                 RTM_NEWLINK,
-                &one_link(link.index, 0),
+                &link_header(link.index, 0),
                 Attributes::default().nested(IFLA_LINKINFO, port),
             ),
             0,
@@ -122,20 +122,20 @@ impl Netlink {
 
     /// Turns a link on.
     pub(crate) fn turn_on(&mut self, link: &Interface) -> Result<()> {
-        let on = one_link(link.index, libc::IFF_UP as u32);
+        let on = link_header(link.index, libc::IFF_UP as u32);
         let on = Message::new(RTM_SETLINK, &on, Attributes::default());
         let operands = format_args!("{}, IFF_UP", link.name);
         self.request("turn the link on", operands, on, 0)
     }
 
-    /// Sets the length of the longest packet that a link carries, unless it has it
-    /// already.
+    /// Sets the length of the longest packet that a link carries, unless that is its
+    /// MTU already.
     pub(crate) fn set_mtu(&mut self, link: &Interface, mtu: u32) -> Result<()> {
         if link.mtu == mtu {
             return Ok(());
         }
         let change = Attributes::default().number(IFLA_MTU, mtu);
-        let change = Message::new(RTM_SETLINK, &one_link(link.index, 0), change);
+        let change = Message::new(RTM_SETLINK, &link_header(link.index, 0), change);
         let why = "packets that the uplink carries whole";
         self.request(why, format_args!("{}, MTU {mtu}", link.name), change, 0)
     }
@@ -160,8 +160,8 @@ impl Netlink {
 
     /// Finds a link by its name. It is an error if there is none.
     pub(crate) fn existing_link(&mut self, name: &str) -> Result<Interface> {
-        let gone = || Failure::new(format_args!("there is no link {name}"));
-        Ok(self.link(name)?.ok_or_else(gone)?)
+        let missing = || Failure::new(format_args!("there is no link {name}"));
+        Ok(self.link(name)?.ok_or_else(missing)?)
     }
 
     /// Lists all links of this network namespace.
@@ -173,16 +173,16 @@ impl Netlink {
 }
 
 /// struct ifinfomsg: the link `index`, and the flags to be set.
-fn one_link(index: u32, flags: u32) -> [u8; FIXED] {
-    let mut bytes = [0; FIXED];
+fn link_header(index: u32, flags: u32) -> [u8; FIXED_LENGTH] {
+    let mut bytes = [0; FIXED_LENGTH];
     bytes[4..8].copy_from_slice(&index.to_ne_bytes());
     bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
-    bytes[12..].copy_from_slice(&flags.to_ne_bytes()); // change only these
+    bytes[12..].copy_from_slice(&flags.to_ne_bytes()); // the mask: change only these
     bytes
 }
 
 fn parse_link(entry: &[u8]) -> Option<Interface> {
-    let (fixed, attributes) = entry.split_first_chunk::<FIXED>()?;
+    let (fixed, attributes) = entry.split_first_chunk::<FIXED_LENGTH>()?;
     let [_, _, _, _, i0, i1, i2, i3, ..] = *fixed;
     let attributes = parse(attributes);
     Some(Interface {

@@ -14,9 +14,9 @@ use super::message::octets;
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// Makes a MAC address of the last four bytes of an IP address. The next container
-    /// with the IP address has the same one, so neighbour tables stay true. The second
-    /// bit of the first byte means "locally administered" (IEEE 802).
+    /// Makes a MAC address from the last four bytes of an IP address. The next
+    /// container with the IP address has the same MAC address, so neighbour tables stay
+    /// valid. The second bit of the first byte means "locally administered" (IEEE 802).
     pub(crate) fn of_ip(ip: IpAddr) -> Self {
         let mut mac = [0x02, 0x08, 0, 0, 0, 0];
         let octets = octets(ip);

@@ -22,7 +22,7 @@ pub(crate) struct Message {
 }
 
 /// The length of struct nlmsghdr.
-pub(crate) const HEADER: usize = 16;
+pub(crate) const HEADER_LENGTH: usize = 16;
 
 // linux/netlink.h: an attribute's type has 14 bits; the upper two are flags.
 const NLA_F_NESTED: u16 = 1 << 15;
@@ -37,22 +37,22 @@ impl Attributes {
         self
     }
 
-    /// A number in the byte order of the machine.
+    /// Adds a number in the byte order of the machine.
     pub(crate) fn number(self, kind: u16, value: u32) -> Self {
         self.bytes(kind, &value.to_ne_bytes())
     }
 
-    /// A number in network byte order.
+    /// Adds a number in network byte order.
     pub(crate) fn be32(self, kind: u16, value: u32) -> Self {
         self.bytes(kind, &value.to_be_bytes())
     }
 
-    /// A number of 64 bits in network byte order.
+    /// Adds a number of 64 bits in network byte order.
     pub(crate) fn be64(self, kind: u16, value: u64) -> Self {
         self.bytes(kind, &value.to_be_bytes())
     }
 
-    /// A string that ends with a null byte.
+    /// Adds a string that ends with a null byte.
     pub(crate) fn text(self, kind: u16, value: &str) -> Self {
         self.bytes(kind, &[value.as_bytes(), &[0]].concat())
     }
@@ -69,7 +69,7 @@ impl Message {
 
     /// Packs the message for the socket.
     pub(crate) fn packed(&self, flags: u16, sequence: u32) -> Vec<u8> {
-        let length = HEADER + self.fixed.len() + self.attributes.0.len();
+        let length = HEADER_LENGTH + self.fixed.len() + self.attributes.0.len();
         let mut bytes = Vec::with_capacity(length);
         bytes.extend((length as u32).to_ne_bytes());
         bytes.extend(self.kind.to_ne_bytes());

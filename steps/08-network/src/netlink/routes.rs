@@ -11,7 +11,7 @@ use super::{Netlink, family};
 use crate::subnet::Subnet;
 
 /// The length of struct rtmsg.
-const FIXED: usize = 12;
+const FIXED_LENGTH: usize = 12;
 
 /// A route.
 #[derive(Clone, Debug)]
@@ -19,14 +19,14 @@ pub(crate) struct Route {
     pub(crate) destination: Subnet,
     /// The links that it uses: several, if it is a multipath route.
     pub(crate) links: Vec<u32>,
-    /// It leads to other hosts, not to this one or nowhere.
+    /// Whether it leads to other hosts: RTN_UNICAST.
     pub(crate) is_unicast: bool,
 }
 
 impl Netlink {
     /// Makes `gateway` the default route.
     pub(crate) fn add_default_route(&mut self, gateway: IpAddr) -> Result<()> {
-        let mut fixed = [0; FIXED];
+        let mut fixed = [0; FIXED_LENGTH];
         fixed[0] = family(gateway);
         fixed[4..8].copy_from_slice(&[
             libc::RT_TABLE_MAIN,
@@ -44,7 +44,7 @@ impl Netlink {
     pub(crate) fn routes(&mut self) -> Result<Vec<Route>> {
         let mut routes = Vec::new();
         for any in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
-            let mut fixed = [0; FIXED];
+            let mut fixed = [0; FIXED_LENGTH];
             fixed[0] = family(any);
             let all = Message::new(libc::RTM_GETROUTE, &fixed, Attributes::default());
             let found = self.list("which routes the host has", all)?;
@@ -54,9 +54,10 @@ impl Netlink {
     }
 }
 
-/// `any` is the destination of a default route, which the kernel leaves out.
+/// Parses an entry. The kernel leaves the destination of a default route out; `any`
+/// takes its place.
 fn parse_route(entry: &[u8], any: IpAddr) -> Option<Route> {
-    let (fixed, attributes) = entry.split_first_chunk::<FIXED>()?;
+    let (fixed, attributes) = entry.split_first_chunk::<FIXED_LENGTH>()?;
     let [_, prefix, _, _, _, _, _, kind, ..] = *fixed;
     let attributes = parse(attributes);
     let destination = match find(&attributes, RTA_DST) {
@@ -72,7 +73,7 @@ fn parse_route(entry: &[u8], any: IpAddr) -> Option<Route> {
     })
 }
 
-/// The links in a list of struct rtnexthop, each of which has attributes behind it.
+/// The links in a list of struct rtnexthop, each of which is followed by attributes.
 fn next_hops(mut bytes: &[u8]) -> Vec<u32> {
     let mut links = Vec::new();
     while let Some(([l0, l1, _, _, index @ ..], _)) = bytes.split_first_chunk::<8>() {

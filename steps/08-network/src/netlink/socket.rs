@@ -9,7 +9,7 @@ use rustix::net::{
     recv, send, socket_with, sockopt,
 };
 
-use super::message::{HEADER, Message};
+use super::message::{HEADER_LENGTH, Message};
 
 // linux/netlink.h
 pub(crate) const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
@@ -70,7 +70,8 @@ impl Socket {
         self.wait_for(self.sequence)
     }
 
-    /// Waits until the request with this number is acknowledged, or any is refused.
+    /// Waits until the request with this number is acknowledged, or any request is
+    /// refused.
     ///
     /// # Errors
     /// The error number of the first request that the kernel refused.
@@ -87,7 +88,7 @@ impl Socket {
     }
 
     /// Asks for a list, and returns its entries, each without its header. Asks again
-    /// where the list changed while the kernel wrote it.
+    /// if the list changed while the kernel wrote it.
     pub(crate) fn dump(&mut self, message: &Message) -> io::Result<Vec<Vec<u8>>> {
         loop {
             self.sequence += 1;
@@ -101,14 +102,14 @@ impl Socket {
 
     /// Receives one list. EINTR: the list changed while the kernel wrote it.
     fn receive_list(&self) -> io::Result<Vec<Vec<u8>>> {
-        let (mut found, mut is_whole) = (Vec::new(), true);
+        let (mut found, mut is_consistent) = (Vec::new(), true);
         loop {
             let answers = self.receive()?.into_iter();
             for answer in answers.filter(|answer| answer.sequence == self.sequence) {
-                is_whole &= answer.flags & DUMP_INTERRUPTED == 0;
+                is_consistent &= answer.flags & DUMP_INTERRUPTED == 0;
                 match answer.outcome() {
                     Some(Err(error)) => return Err(error),
-                    Some(Ok(())) if is_whole => return Ok(found),
+                    Some(Ok(())) if is_consistent => return Ok(found),
                     Some(Ok(())) => return Err(io::ErrorKind::Interrupted.into()),
                     None => found.push(answer.body),
                 }
@@ -144,10 +145,10 @@ impl Socket {
 /// Splits a datagram into the messages that it contains.
 fn split(mut datagram: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
-    while let Some((header, _)) = datagram.split_first_chunk::<HEADER>() {
+    while let Some((header, _)) = datagram.split_first_chunk::<HEADER_LENGTH>() {
         let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
         let length = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
-        let Some(body) = datagram.get(HEADER..length) else { break };
+        let Some(body) = datagram.get(HEADER_LENGTH..length) else { break };
         answers.push(Answer {
             sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
             kind: u16::from_ne_bytes([k0, k1]),

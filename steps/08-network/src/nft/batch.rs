@@ -76,7 +76,8 @@ impl Batch {
         self.push(DELRULE, 0, chain.family, in_chain(chain).be64(3, handle));
     }
 
-    /// Sends the changes. If the kernel refuses one of them, it has made none.
+    /// Sends the changes. If the kernel refuses one of them, it makes none of
+    /// them.
     pub(crate) fn commit(self, why: &str, operands: impl Display) -> Result<()> {
         let lacks_nf_tables =
             "this kernel has no nf_tables with NAT: `doctor` says what it needs";
@@ -91,13 +92,13 @@ impl Batch {
 
     fn send(&self) -> io::Result<()> {
         let last = self.0.len() as u32;
-        let mut bytes = frame(BATCH_BEGIN).packed(REQUEST, 0);
+        let mut bytes = batch_marker(BATCH_BEGIN).packed(REQUEST, 0);
         for (sequence, (message, flags)) in (1..).zip(&self.0) {
             // A single acknowledgement suffices: the kernel reports every error anyway.
             let ack = if sequence == last { ACK } else { 0 };
             bytes.extend(message.packed(REQUEST | flags | ack, sequence));
         }
-        bytes.extend(frame(BATCH_END).packed(REQUEST, last + 1));
+        bytes.extend(batch_marker(BATCH_END).packed(REQUEST, last + 1));
         let socket = Socket::netfilter()?;
         socket.send(&bytes)?;
         socket.wait_for(last)
@@ -112,13 +113,13 @@ fn new_chain(id: &ChainId) -> Attributes {
     Attributes::default().text(1, &id.table).text(3, &id.chain)
 }
 
-/// The attributes with which a rule begins.
+/// The first attributes of a rule: its table and its chain.
 fn in_chain(id: &ChainId) -> Attributes {
     Attributes::default().text(1, &id.table).text(2, &id.chain)
 }
 
 /// The first or the last message of a transaction: its resource id is the subsystem.
-fn frame(kind: u16) -> Message {
+fn batch_marker(kind: u16) -> Message {
     let [high, low] = NFTABLES.to_be_bytes();
     Message::new(kind, &[0, 0, high, low], Attributes::default())
 }

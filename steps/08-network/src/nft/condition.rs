@@ -7,8 +7,8 @@ use crate::netlink::message::{find, find_be32, find_text, parse};
 /// A condition on a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// A property of the packet has, or has not, this value. The value of a link is its
-    /// name with a zero at the end, or the beginning of names.
+    /// A property of the packet begins with this value, or does not. The value for a
+    /// link is its name with a zero at the end, or the beginning of several names.
     Value { property: Property, is_equal: bool, value: Vec<u8> },
     /// The state of the connection.
     Connection,
@@ -19,13 +19,13 @@ pub(crate) enum Condition {
 /// A property of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Property {
-    /// The name of the link by which it comes in.
+    /// The name of the link on which it arrives.
     InLink,
-    /// The name of the link by which it goes out.
+    /// The name of the link through which it leaves.
     OutLink,
     /// TCP, UDP or another.
     Protocol,
-    /// The port that it is for.
+    /// Its destination port.
     Port,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>
         let name = find_text(&expression, 1).unwrap_or_default();
         let data = parse(find(&expression, 2).unwrap_or_default());
         match (name.as_str(), loaded.take()) {
-            ("counter" | "log" | "comment", before) => loaded = before,
+            ("counter" | "log" | "comment", previous) => loaded = previous,
             // NFTA_META_KEY
             ("meta", _) => match find_be32(&data, 2).map(|key| key as i32) {
                 Some(libc::NFT_META_IIFNAME) => loaded = Some(Property::InLink),
@@ -54,10 +54,11 @@ pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>
                 conditions.push(Condition::Value { property, is_equal, value });
             }
             ("ct", _) => conditions.push(Condition::Connection),
-            // They belong to the expression that has loaded something.
+            // They belong to an earlier expression, whose condition is in the list
+            // already.
             ("cmp" | "bitwise", None) if !conditions.is_empty() => {}
             ("match", _)
-                if find_text(&data, 1).is_some_and(|it| is_connection(&it)) =>
+                if find_text(&data, 1).is_some_and(|it| is_connection_match(&it)) =>
             {
                 conditions.push(Condition::Connection);
             }
@@ -66,7 +67,7 @@ pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>
             ("target", _) if find_text(&data, 1).as_deref() == Some("REJECT") => {
                 verdict = Some(Verdict::Drop);
             }
-            ("immediate", _) => match immediate(&data) {
+            ("immediate", _) => match parse_immediate(&data) {
                 Some(found) => verdict = Some(found),
                 None => conditions.push(Condition::Other),
             },
@@ -76,19 +77,21 @@ pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>
     (conditions, verdict)
 }
 
-/// The destination port of TCP and UDP: NFTA_PAYLOAD_BASE, _OFFSET and _LEN.
+/// Tells whether a payload expression loads the destination port of TCP and UDP:
+/// NFTA_PAYLOAD_BASE, _OFFSET and _LEN.
 fn is_port(data: &[(u16, &[u8])]) -> bool {
     let base = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
     [2, 3, 4].map(|which| find_be32(data, which)) == [base, 2, 2].map(Some)
 }
 
-/// The matches of xtables that ask for the state of the connection.
-fn is_connection(name: &str) -> bool {
+/// Tells whether a match of xtables asks for the state of the connection.
+fn is_connection_match(name: &str) -> bool {
     ["conntrack", "state"].contains(&name)
 }
 
-/// NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT: NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN.
-fn immediate(data: &[(u16, &[u8])]) -> Option<Verdict> {
+/// Parses NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT: NFTA_VERDICT_CODE,
+/// NFTA_VERDICT_CHAIN.
+fn parse_immediate(data: &[(u16, &[u8])]) -> Option<Verdict> {
     let verdict = parse(find(&parse(find(data, 2)?), 2)?);
     let chain = || find_text(&verdict, 2);
     match find_be32(&verdict, 1)? as i32 {

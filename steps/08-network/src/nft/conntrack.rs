@@ -1,5 +1,5 @@
-//! The connections that the kernel knows (linux/netfilter/nfnetlink_conntrack.h). A
-//! packet of a known connection goes where the packets before it went, even if the
+//! The connections that the kernel tracks (linux/netfilter/nfnetlink_conntrack.h). A
+//! packet of a tracked connection goes where the packets before it went, even if the
 //! rules have changed.
 
 use std::io;
@@ -23,7 +23,7 @@ const REPLY: u16 = 2;
 const ZONE: u16 = 18;
 
 /// The connections that a container's start or end makes invalid.
-pub(crate) struct Obsolete<'a> {
+pub(crate) struct ObsoleteConnections<'a> {
     /// The container's addresses. The peers of an earlier container with the same
     /// address may still send, and the new one would get their packets.
     pub(crate) addresses: &'a [IpAddr],
@@ -32,14 +32,14 @@ pub(crate) struct Obsolete<'a> {
     /// or to a container that has ended.
     pub(crate) ports: &'a [Port],
     /// The host's addresses, at which the ports are published.
-    pub(crate) of_host: &'a [IpAddr],
+    pub(crate) host_addresses: &'a [IpAddr],
 }
 
 /// Deletes connections.
 ///
 /// # Errors
 /// The kernel's reason. A kernel without conntrack has no connections.
-pub(crate) fn forget(obsolete: &Obsolete) -> Result<()> {
+pub(crate) fn delete_connections(obsolete: &ObsoleteConnections) -> Result<()> {
     let addresses = obsolete.addresses.iter().map(IpAddr::to_string);
     let shown: Vec<_> =
         addresses.chain(obsolete.ports.iter().map(Port::to_string)).collect();
@@ -64,21 +64,23 @@ pub(crate) fn forget(obsolete: &Obsolete) -> Result<()> {
     Ok(())
 }
 
-impl Obsolete<'_> {
+impl ObsoleteConnections<'_> {
     fn contains(&self, entry: &[u8]) -> bool {
         let entry = parse(super::attributes(entry));
         let original = find(&entry, ORIGINAL).map(Tuple::parse).unwrap_or_default();
         let reply = find(&entry, REPLY).map(Tuple::parse).unwrap_or_default();
         let mut ips = original.ips.iter().chain(&reply.ips);
-        ips.any(|ip| self.addresses.contains(ip)) || self.is_to_port(&original)
+        ips.any(|ip| self.addresses.contains(ip))
+            || self.is_to_published_port(&original)
     }
 
-    fn is_to_port(&self, original: &Tuple) -> bool {
+    fn is_to_published_port(&self, original: &Tuple) -> bool {
         let [_, ip] = original.ips[..] else { return false };
-        let at_host = self.of_host.contains(&ip);
+        let is_host_address = self.host_addresses.contains(&ip);
         original.protocol == Some(Protocol::Udp.number())
             && self.ports.iter().any(|port| {
-                let is_ip = port.ip.map_or(at_host, |own| own == ip);
+                let is_ip =
+                    port.ip.map_or(is_host_address, |published| published == ip);
                 let is_port = original.destination_port == Some(port.host);
                 is_ip && is_port && port.protocol == Protocol::Udp
             })
@@ -110,7 +112,7 @@ impl Tuple {
     }
 }
 
-/// A connection is named by the addresses and ports of its first packet.
+/// Deletes one connection, which the addresses and ports of its first packet identify.
 fn delete(socket: &mut Socket, entry: &[u8]) -> io::Result<usize> {
     let attributes = parse(super::attributes(entry));
     let Some(original) = find(&attributes, ORIGINAL) else { return Ok(0) };

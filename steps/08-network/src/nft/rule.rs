@@ -24,8 +24,8 @@ pub(crate) struct Rule {
 }
 
 // Two registers of 16 bytes.
-const ONE: u32 = libc::NFT_REG_1 as u32;
-const TWO: u32 = libc::NFT_REG_2 as u32;
+const REGISTER_1: u32 = libc::NFT_REG_1 as u32;
+const REGISTER_2: u32 = libc::NFT_REG_2 as u32;
 
 const EQUAL: u32 = libc::NFT_CMP_EQ as u32;
 const DIFFERENT: u32 = libc::NFT_CMP_NEQ as u32;
@@ -41,7 +41,7 @@ impl Rule {
         Rule { comment: comment.to_string(), ..Rule::default() }
     }
 
-    /// Matches IPv4 packets or IPv6 packets, as `ip` is.
+    /// Matches packets of the same IP version as `ip`.
     pub(crate) fn nfproto(self, ip: IpAddr) -> Self {
         let (number, name) = if ip.is_ipv4() { (2, "ipv4") } else { (10, "ipv6") };
         self.describe(format_args!("meta nfproto {name}"))
@@ -49,22 +49,22 @@ impl Rule {
             .compare(EQUAL, &[number])
     }
 
-    /// Matches packets that come in by this link.
+    /// Matches packets that arrive on this link.
     pub(crate) fn iifname(self, name: &str) -> Self {
         self.link("iifname", libc::NFT_META_IIFNAME, EQUAL, name)
     }
 
-    /// Matches packets that do not come in by this link.
+    /// Matches packets that do not arrive on this link.
     pub(crate) fn iifname_not(self, name: &str) -> Self {
         self.link("iifname !=", libc::NFT_META_IIFNAME, DIFFERENT, name)
     }
 
-    /// Matches packets that go out by this link.
+    /// Matches packets that leave through this link.
     pub(crate) fn oifname(self, name: &str) -> Self {
         self.link("oifname", libc::NFT_META_OIFNAME, EQUAL, name)
     }
 
-    /// Matches packets that do not go out by this link.
+    /// Matches packets that do not leave through this link.
     pub(crate) fn oifname_not(self, name: &str) -> Self {
         self.link("oifname !=", libc::NFT_META_OIFNAME, DIFFERENT, name)
     }
@@ -85,18 +85,19 @@ impl Rule {
             .address(offset, subnet)
     }
 
-    /// Matches packets to this address, in a table of `family`. A table of one family
-    /// has its packets only, and nft(8) cannot list a rule there that asks for it.
+    /// Matches packets to this address, in a table of `family`. A table for IPv4 or
+    /// IPv6 alone needs no condition on the IP version, and nft(8) cannot list one
+    /// there.
     pub(crate) fn daddr_in(self, family: Family, ip: IpAddr) -> Self {
         if family == Family::Inet {
-            return self.daddr(Subnet::of_one(ip));
+            return self.daddr(Subnet::single(ip));
         }
         let (offset, name) = if ip.is_ipv4() { (16, "ip") } else { (24, "ip6") };
         self.describe(format_args!("{name} daddr {ip}"))
-            .address(offset, Subnet::of_one(ip))
+            .address(offset, Subnet::single(ip))
     }
 
-    /// Matches frames that have another source, in a table of bridges.
+    /// Matches frames whose source is another MAC address, in a table of bridges.
     pub(crate) fn ether_saddr_not(self, mac: Mac) -> Self {
         self.describe(format_args!("ether saddr != {mac}"))
             .payload(LINK, 6, 6)
@@ -133,7 +134,7 @@ impl Rule {
     /// Matches packets to the host's own addresses.
     pub(crate) fn daddr_is_local(self) -> Self {
         // NFT_FIB_RESULT_ADDRTYPE of the destination (NFTA_FIB_F_DADDR) is RTN_LOCAL.
-        let lookup = Attributes::default().be32(1, ONE).be32(2, 3).be32(3, 2);
+        let lookup = Attributes::default().be32(1, REGISTER_1).be32(2, 3).be32(3, 2);
         self.describe("fib daddr type local")
             .add("fib", lookup)
             .compare(EQUAL, &2u32.to_ne_bytes())
@@ -195,23 +196,23 @@ impl Rule {
         self.describe(words).add("reject", answer)
     }
 
-    /// Sends the packet back to the rule behind the jump to this chain.
+    /// Sends the packet back to the rule after the jump to this chain.
     pub(crate) fn return_back(self) -> Self {
         self.describe("return").verdict(libc::NFT_RETURN, None)
     }
 
-    /// Sends the packet through another chain. It comes back unless a rule there
-    /// decides.
+    /// Sends the packet through another chain. It comes back unless a rule of
+    /// that chain accepts or drops it.
     pub(crate) fn jump(self, chain: &str) -> Self {
         self.describe(format_args!("jump {chain}")).verdict(libc::NFT_JUMP, Some(chain))
     }
 
-    /// Replaces its source by the address of the link that it goes out by.
+    /// Replaces the packet's source by the address of the link through which it leaves.
     pub(crate) fn masquerade(self) -> Self {
         self.describe("masquerade").add("masq", Attributes::default())
     }
 
-    /// Replaces its destination.
+    /// Replaces the packet's destination.
     pub(crate) fn dnat(self, ip: IpAddr, port: u16) -> Self {
         let (family, text) = match ip {
             IpAddr::V4(ip) => (libc::NFPROTO_IPV4, format!("dnat ip to {ip}:{port}")),
@@ -223,14 +224,16 @@ impl Rule {
         let nat = Attributes::default()
             .be32(1, libc::NFT_NAT_DNAT as u32)
             .be32(2, family as u32)
-            .be32(3, ONE)
-            .be32(5, TWO);
-        let loaded =
-            self.describe(text).load(ONE, &octets(ip)).load(TWO, &port.to_be_bytes());
+            .be32(3, REGISTER_1)
+            .be32(5, REGISTER_2);
+        let loaded = self
+            .describe(text)
+            .load(REGISTER_1, &octets(ip))
+            .load(REGISTER_2, &port.to_be_bytes());
         loaded.add("nat", nat)
     }
 
-    /// Packs the rule for the kernel, behind the attributes that name its chain.
+    /// Packs the rule for the kernel, after the attributes that name its chain.
     pub(super) fn packed(&self, chain: Attributes) -> Attributes {
         let rule = chain.nested(4, self.expressions.clone());
         if self.comment.is_empty() {
@@ -241,25 +244,25 @@ impl Rule {
         rule.bytes(7, &[&[0, text.len() as u8], &text[..]].concat())
     }
 
-    /// Compares the name of a link, as `words` say.
-    fn link(self, words: &str, key: c_int, how: u32, name: &str) -> Self {
+    /// Compares the name of a link. `words` describe the condition.
+    fn link(self, words: &str, key: c_int, operator: u32, name: &str) -> Self {
         // The kernel compares IFNAMSIZ bytes.
         let mut padded = [0; libc::IFNAMSIZ];
         let length = name.len().min(padded.len() - 1);
         padded[..length].copy_from_slice(&name.as_bytes()[..length]);
         self.describe(format_args!("{words} \"{name}\""))
             .meta(key)
-            .compare(how, &padded)
+            .compare(operator, &padded)
     }
 
     fn meta(self, key: c_int) -> Self {
-        self.add("meta", Attributes::default().be32(1, ONE).be32(2, key as u32))
+        self.add("meta", Attributes::default().be32(1, REGISTER_1).be32(2, key as u32))
     }
 
     /// Loads bytes of a header.
     fn payload(self, header: u32, offset: u32, length: u32) -> Self {
         let place = Attributes::default()
-            .be32(1, ONE)
+            .be32(1, REGISTER_1)
             .be32(2, header)
             .be32(3, offset)
             .be32(4, length);
@@ -280,25 +283,31 @@ impl Rule {
 
     fn connection(self, key: c_int, bits: u32) -> Self {
         let key = key as u32;
-        let loaded = self.add("ct", Attributes::default().be32(1, ONE).be32(2, key));
+        let loaded =
+            self.add("ct", Attributes::default().be32(1, REGISTER_1).be32(2, key));
         loaded.keep_bits(&bits.to_ne_bytes()).compare(DIFFERENT, &[0; 4])
     }
 
     fn keep_bits(self, mask: &[u8]) -> Self {
         let value = |bytes: &[u8]| Attributes::default().bytes(1, bytes);
-        let bitwise =
-            Attributes::default().be32(1, ONE).be32(2, ONE).be32(3, mask.len() as u32);
+        let bitwise = Attributes::default()
+            .be32(1, REGISTER_1)
+            .be32(2, REGISTER_1)
+            .be32(3, mask.len() as u32);
         self.add(
             "bitwise",
             bitwise.nested(4, value(mask)).nested(5, value(&vec![0; mask.len()])),
         )
     }
 
-    fn compare(self, how: u32, with: &[u8]) -> Self {
+    fn compare(self, operator: u32, with: &[u8]) -> Self {
         let value = Attributes::default().bytes(1, with);
         self.add(
             "cmp",
-            Attributes::default().be32(1, ONE).be32(2, how).nested(3, value),
+            Attributes::default()
+                .be32(1, REGISTER_1)
+                .be32(2, operator)
+                .nested(3, value),
         )
     }
 

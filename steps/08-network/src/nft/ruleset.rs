@@ -19,8 +19,8 @@ pub(crate) struct Chain {
     pub(crate) id: ChainId,
     /// The hook that calls it: enum nf_inet_hooks. None: rules jump to it.
     pub(crate) hook: Option<u32>,
-    /// Its policy is drop.
-    pub(crate) drops: bool,
+    /// Whether it drops the packets that no rule accepts.
+    pub(crate) has_drop_policy: bool,
 }
 
 /// A rule of any chain.
@@ -42,12 +42,12 @@ pub(crate) enum Verdict {
     /// drop, reject
     Drop,
     Accept,
-    /// The packet goes on behind the jump to this chain.
+    /// The packet goes on after the jump to this chain.
     Return,
-    /// The packet goes through another chain of the table, and comes back if that does
-    /// not decide.
+    /// The packet goes through another chain of the table, and comes back if that chain
+    /// neither accepts nor drops it.
     Jump(String),
-    /// The same, but it comes back behind the last jump.
+    /// Like a jump, but the packet comes back to the rule after the last jump.
     Goto(String),
 }
 
@@ -65,7 +65,7 @@ impl kit::Outcome for Ruleset {
 }
 
 impl Ruleset {
-    /// Lists them. A kernel without nf_tables has none.
+    /// Lists all chains and rules. A kernel without nf_tables has none.
     pub(crate) fn read(why: &str) -> Result<Self> {
         kit::call(why, "nf_tables", "NFT_MSG_GETCHAIN, NFT_MSG_GETRULE", || {
             match list_all() {
@@ -91,7 +91,7 @@ fn chain(entry: &[u8]) -> Option<Chain> {
     Some(Chain {
         id: chain_id(entry, &found, 3)?,
         hook,
-        drops: find_be32(&found, 5) == Some(0),
+        has_drop_policy: find_be32(&found, 5) == Some(0),
     })
 }
 
