@@ -35,8 +35,8 @@ enum Need {
 }
 
 /// Returns the line for a log of `skipped: BINARY TEST: reason` lines. A test with
-/// several reasons counts once, under the first. So does a page of the book, of which
-/// the rest was played.
+/// several reasons counts once, under the first. So does a page of the book, even if
+/// most of its blocks were run.
 pub fn summary(log: &str, here: &Here) -> String {
     let (mut seen, mut pages) = (BTreeSet::new(), 0);
     let mut needs: BTreeMap<Need, usize> = BTreeMap::new();
@@ -170,7 +170,7 @@ skipped: 05_cgroups told::e: cgroup-pids: no hierarchy has it
     }
 
     #[test]
-    fn a_page_of_the_book_counts_once_although_most_of_it_was_played() {
+    fn a_page_of_the_book_counts_once_although_most_of_it_was_run() {
         let log = "\
 skipped: book chapter_5: book/src/05-cgroups.md:83: cgroup v2 is not the only hierarchy here
 skipped: book chapter_5: book/src/05-cgroups.md:90: cgroup v2 is not the only hierarchy here
