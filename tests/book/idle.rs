@@ -30,7 +30,7 @@ impl Snapshot {
         Snapshot(family(root).iter().flat_map(|process| threads(process.id)).collect())
     }
 
-    /// Returns whether no thread runs, is ready to run, or waiting for a disk.
+    /// Returns whether no thread runs, is ready to run, or waits for a disk.
     pub fn nobody_runs(&self) -> bool {
         !self.0.iter().any(|thread| matches!(thread.state, 'R' | 'D'))
     }
@@ -94,7 +94,7 @@ impl Patience {
     }
 }
 
-/// Kills those of the processes that are still alive, and waiting until they are gone.
+/// Kills those of the processes that are still alive, and waits until they are gone.
 pub fn end(family: &[Process], patience: Duration) {
     let start = Instant::now();
     while let Some(process) = family.iter().find(|process| process.is_alive()) {

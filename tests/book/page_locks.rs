@@ -44,8 +44,8 @@ pub fn of(page: &Page, host: &Host) -> Result<PageLocks> {
     Ok(PageLocks { _locks: locks })
 }
 
-/// Takes a lock. The kernel releases it when the file is closed, even if this
-/// process is killed: flock(2).
+/// Takes a lock. The kernel releases it when the file is closed, even if this process
+/// is killed: flock(2).
 fn lock(name: &str, lock: Lock) -> Result<File> {
     let test = std::env::current_exe().context("the path of this test")?;
     let path = test.with_file_name(format!("book-{name}.lock"));

@@ -21,8 +21,8 @@ const OUTSIDE: [&str; 13] = [
 const INSIDE: [&str; 4] = ["busybox", "ip", "nc", "ping"];
 
 /// Returns why this machine cannot run the page. Later blocks of a page depend on the
-/// earlier ones, so the whole page is skipped if a program is missing. Only a block that
-/// names its program (`tool=`) can be skipped alone.
+/// earlier ones, so the whole page is skipped if a program is missing. Only a block
+/// that names its program (`tool=`) can be skipped alone.
 pub fn missing(
     page: &Page,
     lane: Lane,
