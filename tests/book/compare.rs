@@ -93,8 +93,8 @@ fn is_progress_of_cargo(line: &str) -> bool {
     CARGO_WORDS.contains(&word) && line.find(word) == 12usize.checked_sub(word.len())
 }
 
-/// Returns whether `.cargo/runner` printed this line before it started a step. It prints
-/// one when it becomes root, and when it fetches a root file system.
+/// Returns whether `.cargo/runner` printed this line before it started a step. It
+/// prints one when it becomes root, and when it fetches a root file system.
 fn is_from_runner(line: &str) -> bool {
     line.contains(" needs root: starting it by sudo")
         || line.starts_with("rootfs-fetch.sh: ")

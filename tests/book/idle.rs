@@ -98,8 +98,8 @@ impl Patience {
 pub fn end(family: &[Process], patience: Duration) {
     let start = Instant::now();
     while let Some(process) = family.iter().find(|process| process.is_alive()) {
-        // An ordinary user cannot kill root's processes. They end when their terminal is
-        // closed.
+        // An ordinary user cannot kill root's processes. They end when their terminal
+        // is closed.
         if process.kill().is_err() || start.elapsed() >= patience {
             return;
         }

@@ -47,8 +47,8 @@ fn problem_with(book: &Book, page: &Page, link: &Link) -> Option<String> {
     if !book.root.join(&path).exists() {
         return Some(format!("{target} does not exist"));
     }
-    // Only book/src is published. The README is read in the repository, where every path
-    // exists.
+    // Only book/src is published. The README is read in the repository, where every
+    // path exists.
     if page.path.starts_with("book/src") && !path.starts_with("book/src") {
         return Some(format!(
             "{target} lies outside book/src: name the file instead of linking it"

@@ -1,5 +1,5 @@
-//! Checks the names of functions and types in the prose of *Build it*: a listing of that
-//! page must show each of them.
+//! Checks the names of functions and types in the prose of *Build it*: a listing of
+//! that page must show each of them.
 
 use std::collections::BTreeSet;
 

@@ -73,8 +73,8 @@ fn check_chapter(page: &Page) -> Vec<String> {
     problems
 }
 
-/// Checks the lines above the first section. One of them must be `*Fast lane: 20 minutes (sections marked
-/// ▸). All of it: 50 minutes.*`.
+/// Checks the lines above the first section. One of them must be `*Fast lane: 20
+/// minutes (sections marked ▸). All of it: 50 minutes.*`.
 fn problem_with_estimate(prose: &[Line<'_>]) -> Option<String> {
     let head: Vec<_> =
         prose.iter().take_while(|(_, text)| !text.starts_with("## ")).collect();

@@ -177,8 +177,8 @@ impl Terminal {
     }
 
     /// Returns whether the terminal has read the typed text, and all its programs are
-    /// idle. Then it prints nothing more until somebody types, or until another terminal
-    /// causes output.
+    /// idle. Then it prints nothing more until somebody types, or until another
+    /// terminal causes output.
     pub fn is_idle(&mut self) -> bool {
         let is_read = match self.typed.strip_suffix('\n') {
             Some(line) => compare::has_echo(&compare::shown(&self.output), line),
@@ -233,8 +233,8 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// Closes the pty, so that its programs get SIGHUP. Kills the programs that are left
-    /// after five seconds.
+    /// Closes the pty, so that its programs get SIGHUP. Kills the programs that are
+    /// left after five seconds.
     fn drop(&mut self) {
         let family = host::family(self.shell.id() as i32);
         self.screen = None;

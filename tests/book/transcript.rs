@@ -19,8 +19,8 @@ pub struct Block {
     pub fast_lane: bool,
     pub needs: Needs,
     pub place: Place,
-    /// It continues in a shell that an earlier block left open, or shows more output of a
-    /// command that is still running.
+    /// It continues in a shell that an earlier block left open, or shows more output of
+    /// a command that is still running.
     pub more: bool,
     /// Its last command does not end.
     pub running: bool,

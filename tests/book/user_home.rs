@@ -70,8 +70,8 @@ impl UserHome {
         self.dir.path().join("rootfs")
     }
 
-    /// Returns the words that run a command as the user, with the user's own copy mounted
-    /// on `./rootfs`.
+    /// Returns the words that run a command as the user, with the user's own copy
+    /// mounted on `./rootfs`.
     pub fn entrance(&self) -> Vec<String> {
         let mut entrance = Vec::new();
         if self.rootfs().is_dir() {

@@ -122,8 +122,8 @@ impl<'a> Log<'a> {
         Verdict { text, is_checked: to_do.is_none() }
     }
 
-    /// Names the failed tests that do not belong to a task. They fail because one of the
-    /// tasks is not right yet.
+    /// Names the failed tests that do not belong to a task. They fail because one of
+    /// the tasks is not right yet.
     fn other_failures(&self, tasks: &[Task]) -> String {
         let is_of_task = |name: &str| {
             tasks.iter().any(|task| task.tests.iter().any(|it| it == name))

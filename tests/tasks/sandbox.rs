@@ -49,7 +49,8 @@ impl Sandbox {
         task.needs.as_deref() == Some("cgroup-v2") && !only_v2
     }
 
-    /// Runs the check of a chapter for these tasks, with the command that a reader types.
+    /// Runs the check of a chapter for these tasks, with the command that a reader
+    /// types.
     pub fn check(
         &self,
         copy: &WorkingCopy,

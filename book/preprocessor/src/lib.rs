@@ -1,6 +1,6 @@
-//! Turns the Markdown that authors write into the Markdown that mdBook renders: listings
-//! become narrower, typed and printed text in transcripts
-//! differ, pictures scroll. `book/look/` has the style and the script for that.
+//! Turns the Markdown that authors write into the Markdown that mdBook renders:
+//! listings become narrower, typed and printed text in transcripts differ, pictures
+//! scroll. `book/look/` has the style and the script for that.
 
 pub mod fences;
 pub mod listing;

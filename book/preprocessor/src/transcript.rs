@@ -81,8 +81,8 @@ impl Terminals {
         self.section += headings(prose);
     }
 
-    /// Returns the label of a transcript, such as `Terminal 2`. None if the section uses
-    /// only one terminal.
+    /// Returns the label of a transcript, such as `Terminal 2`. None if the section
+    /// uses only one terminal.
     fn name(&self, fence: &Fence<'_>) -> Option<&'static str> {
         let continues = fence.has("more") && !self.sections.is_empty();
         match self.sections.contains(&self.section) || continues {
