@@ -13,8 +13,8 @@ mod book {
     pub mod page_locks;
     pub mod pages;
     pub mod pictures;
-    pub mod play;
     pub mod pointers;
+    pub mod run_page;
     pub mod scratch;
     pub mod stand_in;
     pub mod summary;
@@ -32,9 +32,9 @@ use std::path::Path;
 
 use book::host::Host;
 use book::pages::{Book, Page};
-use book::play::{Lane, Skipped};
+use book::run_page::{Lane, Skipped};
 use book::{
-    includes, labels, links, names, page_locks, pictures, play, pointers, summary,
+    includes, labels, links, names, page_locks, pictures, pointers, run_page, summary,
     tasks, template, tools, transcript, width,
 };
 
@@ -69,7 +69,7 @@ fn every_code_fence_has_a_known_label() {
 }
 
 #[test]
-fn every_task_of_a_chapter_is_marked_in_the_source_and_the_other_way_round() {
+fn every_task_is_marked_in_the_source_and_every_mark_has_a_task() {
     assert_no_problems(tasks::check);
 }
 
@@ -84,12 +84,12 @@ fn every_listing_fits_into_the_page() {
 }
 
 #[test]
-fn every_name_in_build_it_is_in_a_listing_there() {
+fn every_name_in_the_section_build_it_is_in_one_of_its_listings() {
     assert_no_problems(pointers::check);
 }
 
 #[test]
-fn every_transcript_can_be_read() {
+fn every_transcript_can_be_parsed() {
     assert_no_problems(transcript::check);
 }
 
@@ -98,15 +98,15 @@ fn no_transcript_uses_a_fixed_name_in_tmp() {
     assert_no_problems(names::check);
 }
 
-/// Makes one test a page, and the list of the pages that are played.
-macro_rules! play {
+/// Makes one test for each page, and the list of the pages that have a test.
+macro_rules! run_pages {
     ($($name:ident: $page:literal),* $(,)?) => {
-        const PLAYED: &[&str] = &[$($page),*];
-        $(#[test] fn $name() { play_page($page, Lane::All, stringify!($name)) })*
+        const PAGES_RUN: &[&str] = &[$($page),*];
+        $(#[test] fn $name() { run_or_skip($page, Lane::All, stringify!($name)) })*
     };
 }
 
-play! {
+run_pages! {
     the_readme_prints_what_it_shows: "README.md",
     the_preface_prints_what_it_shows: "book/src/preface.md",
     the_set_up_prints_what_it_shows: "book/src/setup.md",
@@ -124,19 +124,19 @@ play! {
     the_teachers_page_prints_what_it_shows: "book/src/teach.md",
 }
 
-/// Plays the sections marked ▸ alone, without the others.
+/// Runs only the sections marked ▸.
 mod fast_lane {
-    use super::{Lane, play_page};
+    use super::{Lane, run_or_skip};
 
-    macro_rules! play {
+    macro_rules! run_pages {
         ($($name:ident: $page:literal),* $(,)?) => {
             $(#[test] fn $name() {
-                play_page($page, Lane::Fast, concat!("fast_lane::", stringify!($name)))
+                run_or_skip($page, Lane::Fast, concat!("fast_lane::", stringify!($name)))
             })*
         };
     }
 
-    play! {
+    run_pages! {
         chapter_0: "book/src/00-exec.md",
         chapter_1: "book/src/01-uts.md",
         chapter_2: "book/src/02-pid.md",
@@ -150,12 +150,12 @@ mod fast_lane {
 }
 
 #[test]
-fn every_page_with_a_transcript_is_played() {
-    assert_no_problems(|book| transcript::check_played(book, PLAYED));
+fn every_page_with_a_transcript_is_run() {
+    assert_no_problems(|book| transcript::check_run(book, PAGES_RUN));
 }
 
-/// Returns the workspace in which this test was built. The v2 machine has it at the
-/// same path.
+/// Returns the workspace in which this test was built. The virtual machine with cgroup
+/// v2 has it at the same path.
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -168,7 +168,7 @@ fn assert_no_problems(check: impl Fn(&Book) -> Vec<String>) {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
-fn play_page(page: &str, lane: Lane, test: &str) {
+fn run_or_skip(page: &str, lane: Lane, test: &str) {
     let book = Book::open(workspace()).expect("the book can be read");
     let Some(page) = book.page(Path::new(page)) else { return };
     let host = Host::ask();
@@ -177,7 +177,7 @@ fn play_page(page: &str, lane: Lane, test: &str) {
     }
     let _locks =
         page_locks::of(page, &host).expect("lock what the page shares with others");
-    match play::page(page, lane, &host, workspace()) {
+    match run_page::run(page, lane, &host, workspace()) {
         Ok(skipped) => report_skipped(page, &skipped, |what| host.log_skip(test, what)),
         Err(problem) => panic!("\n{problem:#}\n"),
     }

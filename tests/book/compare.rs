@@ -1,8 +1,8 @@
 //! Compares the output of a terminal with the book.
 
-/// The words with which cargo reports its progress, in a column of twelve characters.
-/// They are not part of a transcript.
-const CARGO: [&str; 14] = [
+/// The words with which cargo reports its progress, right-aligned in twelve columns.
+/// Such lines are not part of a transcript.
+const CARGO_WORDS: [&str; 14] = [
     "Adding",
     "Blocking",
     "Checking",
@@ -43,11 +43,12 @@ pub fn shown(bytes: &[u8]) -> String {
 /// keys, and cargo's progress.
 pub fn output_lines(text: &str, command: &str) -> Vec<String> {
     let output = without_echo(text, command);
-    let of_cargo =
-        |line: &&str| command.contains("cargo ") && is_runners(line) || is_cargos(line);
-    let lines = output.lines().map(str::trim_end).filter(|line| !of_cargo(line));
+    let is_progress = |line: &&str| {
+        command.contains("cargo ") && is_from_runner(line) || is_progress_of_cargo(line)
+    };
+    let lines = output.lines().map(str::trim_end).filter(|line| !is_progress(line));
     let mut lines: Vec<_> = lines.filter_map(without_key).map(str::to_string).collect();
-    without_banner(&mut lines);
+    remove_banner(&mut lines);
     // bash prints `exit` when it ends; other shells do not.
     if command == "exit" && lines.first().is_some_and(|line| line == "exit") {
         lines.remove(0);
@@ -55,31 +56,31 @@ pub fn output_lines(text: &str, command: &str) -> Vec<String> {
     lines
 }
 
-/// Removes the banner of Debian's busybox, which it prints when its shell starts on a
-/// terminal. Alpine's busybox and other shells print none.
-fn without_banner(lines: &mut Vec<String>) {
+/// Removes the banner that the shell of Debian's busybox prints when it starts on a
+/// terminal. Alpine's busybox and other shells print no banner.
+fn remove_banner(lines: &mut Vec<String>) {
     let is_banner =
         |line: &String| line.starts_with("BusyBox v") && line.contains("shell (ash)");
     let Some(at) = lines.iter().position(is_banner) else { return };
-    let blank = |line: &&String| line.is_empty();
-    let before = lines[..at].iter().rev().take(2).take_while(blank).count();
-    let help = |line: &&String| line.is_empty() || line.starts_with("Enter 'help'");
-    let after = lines[at + 1..].iter().take(2).take_while(help).count();
+    let is_blank = |line: &&String| line.is_empty();
+    let before = lines[..at].iter().rev().take(2).take_while(is_blank).count();
+    let is_help = |line: &&String| line.is_empty() || line.starts_with("Enter 'help'");
+    let after = lines[at + 1..].iter().take(2).take_while(is_help).count();
     lines.drain(at - before..=at + after);
 }
 
 /// Returns whether the terminal has echoed the whole line that was typed.
 pub fn has_echo(text: &str, command: &str) -> bool {
-    behind_echo(text, command).is_some()
+    after_echo(text, command).is_some()
 }
 
 fn without_echo<'a>(text: &'a str, command: &str) -> &'a str {
-    behind_echo(text, command).unwrap_or(text)
+    after_echo(text, command).unwrap_or(text)
 }
 
-/// Returns the text behind the echo of `command`, which the terminal wraps at its
-/// width.
-fn behind_echo<'a>(text: &'a str, command: &str) -> Option<&'a str> {
+/// Returns the text after the echo of `command`. The terminal has wrapped the echo at
+/// its width.
+fn after_echo<'a>(text: &'a str, command: &str) -> Option<&'a str> {
     let mut rest = text;
     for ch in command.chars() {
         rest = rest.trim_start_matches('\n').strip_prefix(ch)?;
@@ -87,20 +88,20 @@ fn behind_echo<'a>(text: &'a str, command: &str) -> Option<&'a str> {
     rest.trim_start_matches(' ').strip_prefix('\n')
 }
 
-fn is_cargos(line: &str) -> bool {
+fn is_progress_of_cargo(line: &str) -> bool {
     let word = line.split_whitespace().next().unwrap_or_default();
-    CARGO.contains(&word) && line.find(word) == 12usize.checked_sub(word.len())
+    CARGO_WORDS.contains(&word) && line.find(word) == 12usize.checked_sub(word.len())
 }
 
-/// Returns whether `.cargo/runner` printed this line before it started a step: it
-/// becomes root, or fetches a root file system.
-fn is_runners(line: &str) -> bool {
+/// Returns whether `.cargo/runner` printed this line before it started a step. It
+/// prints one when it becomes root, and when it fetches a root file system.
+fn is_from_runner(line: &str) -> bool {
     line.contains(" needs root: starting it by sudo")
         || line.starts_with("rootfs-fetch.sh: ")
 }
 
-/// Removes the echo of a key: `^C` is echoed at the cursor, and a line of nothing else
-/// is no output.
+/// Removes the echo of a key from the start of a line: `^C` is echoed at the cursor.
+/// Returns `None` if the line has nothing else.
 fn without_key(line: &str) -> Option<&str> {
     let keys = ["^C", "^D", "^Z", "^\\"];
     let rest = keys.iter().find_map(|key| line.strip_prefix(key)).unwrap_or(line);
@@ -138,10 +139,10 @@ fn line_matches(expected: &str, actual: &str) -> bool {
 
 /// Returns a diff of the two: `-` is in the book, `+` on the terminal.
 pub fn difference(expected: &[String], actual: &[String]) -> String {
-    let agrees = |(book, real): &(&String, &String)| {
+    let is_same = |(book, real): &(&String, &String)| {
         !is_any_lines(book) && line_matches(book, real)
     };
-    let same = expected.iter().zip(actual).take_while(agrees).count();
+    let same = expected.iter().zip(actual).take_while(is_same).count();
     let lines = |sign: char, lines: &[String]| -> String {
         lines.iter().map(|line| format!("  {sign} {line}\n")).collect()
     };
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_echo_of_commands_and_keys_and_cargos_progress_are_no_output() {
+    fn echoes_and_progress_of_cargo_are_no_output() {
         let text = "cargo run -- l\ns\n   Compiling a v1\n    Finished `dev`\nwarning: x\nout\n^C\n";
         assert_eq!(output_lines(text, "cargo run -- ls"), ["warning: x", "out"]);
         let text = "cargo a\n01-uts needs root: starting it by sudo (x)\nrootfs-fetch.sh: made it\nb\n";
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_shows_both() {
+    fn a_difference_shows_the_lines_of_the_book_and_of_the_terminal() {
         let text = difference(&lines("a\nb"), &lines("a\nc"));
         assert_eq!(text, "    a\n  - b\n  + c\n");
     }

@@ -1,4 +1,5 @@
-//! Decides which blocks this machine can play, and why it skips others.
+//! Decides which blocks of a page this machine can run, and why it skips
+//! the others.
 
 use std::env;
 use std::path::Path;
@@ -10,14 +11,14 @@ use super::user_home::NOBODY;
 
 pub struct Host {
     pub root: RootAccess,
-    /// Whether cgroup v2 is the only hierarchy here.
+    /// Whether cgroup v2 is the only hierarchy on this machine.
     pub has_v2: bool,
-    /// Whether an ordinary user may make a user namespace and mount in it.
+    /// Whether an ordinary user may make a user namespace and a mount namespace in it.
     pub has_userns: bool,
     pub blocks: Blocks,
 }
 
-/// The way in which the player can become root.
+/// The way in which a command of a page can become root.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RootAccess {
     Already,
@@ -25,18 +26,18 @@ pub enum RootAccess {
     Never,
 }
 
-/// The blocks to play: the v2 machine in CI plays only those that need it.
+/// The blocks to run: the virtual machine with cgroup v2 runs only those that need it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Blocks {
     All,
     OnlyV2,
 }
 
-/// Decides what happens to a block.
+/// Whether to run a block.
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
-    Play,
-    /// Neither played nor reported: not asked for, or marked `norun`.
+    Run,
+    /// Neither run nor reported: not asked for by `KISTE_BOOK`, or marked `norun`.
     Ignore,
     Skip(String),
 }
@@ -73,16 +74,16 @@ impl Host {
         } else if block.needs == Needs::Rootless && !self.has_userns {
             Verdict::Skip("ordinary users may not make user namespaces here".into())
         } else if let Some(tool) =
-            block.tool.as_ref().filter(|tool| !super::tools::is_here(tool))
+            block.tool.as_ref().filter(|tool| !super::tools::is_installed(tool))
         {
             Verdict::Skip(format!("{tool} is not installed"))
         } else {
-            Verdict::Play
+            Verdict::Run
         }
     }
 
-    /// Returns how long a command may take. The v2 machine is emulated, and about ten
-    /// times slower.
+    /// Returns how long a command may take. The virtual machine is emulated, and about
+    /// ten times slower.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(match self.blocks {
             Blocks::All => 30,
@@ -90,8 +91,8 @@ impl Host {
         })
     }
 
-    /// Reports that something was not tested: on stderr, and in the log from which CI
-    /// adds up all machines.
+    /// Reports a skipped page or block: on stderr, and in the log from which CI sums up
+    /// the skipped tests of all machines.
     pub fn log_skip(&self, test: &str, reason: &str) {
         kiste_tests::log_skip("book", test, reason);
     }
@@ -101,8 +102,9 @@ fn can_make_userns(root: RootAccess) -> bool {
     let unshare = ["unshare", "--user", "--map-root-user", "--mount", "true"];
     let nobody = if root == RootAccess::Already { &NOBODY[..] } else { &[] };
     let words = [nobody, &unshare[..]].concat();
-    let made = Command::new(words[0]).args(&words[1..]).stderr(Stdio::null()).status();
-    made.is_ok_and(|status| status.success())
+    let unshared =
+        Command::new(words[0]).args(&words[1..]).stderr(Stdio::null()).status();
+    unshared.is_ok_and(|status| status.success())
 }
 
 fn can_sudo() -> bool {

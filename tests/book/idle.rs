@@ -1,16 +1,17 @@
-//! Tells whether the programs in a terminal are idle, by looking at their processes. So
-//! no test has to guess how long something may take.
+//! Tells whether the programs in a terminal are idle, by reading the state of their
+//! threads in /proc. So no test has to guess how long a program may take.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use kiste_tests::host::{Process, family};
 
-/// Two snapshots so far apart must be equal.
-const APART: Duration = Duration::from_millis(15);
+/// Programs are idle if two snapshots with this time between them are equal.
+const INTERVAL: Duration = Duration::from_millis(15);
 
-/// A command that computes without end is given up after this multiple of its patience.
-const BUSY: u32 = 10;
+/// A command that never stops using the CPU is abandoned after this many times its
+/// timeout.
+const BUSY_FACTOR: u32 = 10;
 
 /// The threads of a process and of its descendants, at one moment.
 #[derive(Debug, PartialEq)]
@@ -20,7 +21,7 @@ pub struct Snapshot(Vec<Thread>);
 struct Thread {
     id: i32,
     state: char,
-    /// How often it has left a processor.
+    /// The number of its context switches.
     switches: u64,
 }
 
@@ -49,49 +50,56 @@ impl IdleWatch {
 
     /// Returns whether all threads wait, and have not run since the last snapshot.
     pub fn is_idle(&mut self, root: i32) -> bool {
-        if self.last.as_ref().is_some_and(|(when, _)| when.elapsed() < APART) {
+        if self.last.as_ref().is_some_and(|(when, _)| when.elapsed() < INTERVAL) {
             return false;
         }
         let now = Snapshot::at(root);
         let is_same = self.last.as_ref().is_some_and(|(_, last)| *last == now);
-        let rests = is_same && now.nobody_runs();
+        let is_idle = is_same && now.nobody_runs();
         self.last = Some((Instant::now(), now));
-        rests
+        is_idle
     }
 }
 
-/// The time that a command has left. Only time in which it waits counts: on a busy
-/// machine, a command that could go on has not hung.
+/// A timeout that counts only the time in which a command waits: on a busy machine, a
+/// command that is ready to run has not hung.
 pub struct Patience {
     left: Duration,
-    most: Duration,
+    /// The limit for all time, in which the command waits or not.
+    hard_limit: Duration,
     start: Instant,
-    looked: Instant,
+    last_check: Instant,
 }
 
 impl Patience {
-    pub fn new(patience: Duration) -> Self {
+    pub fn new(timeout: Duration) -> Self {
         let now = Instant::now();
-        Patience { left: patience, most: patience * BUSY, start: now, looked: now }
+        Patience {
+            left: timeout,
+            hard_limit: timeout * BUSY_FACTOR,
+            start: now,
+            last_check: now,
+        }
     }
 
     pub fn is_used_up(&mut self, root: i32) -> bool {
-        let since = self.looked.elapsed();
+        let since = self.last_check.elapsed();
         if since >= Duration::from_millis(100) {
-            self.looked = Instant::now();
+            self.last_check = Instant::now();
             if Snapshot::at(root).nobody_runs() {
                 self.left = self.left.saturating_sub(since);
             }
         }
-        self.left.is_zero() || self.start.elapsed() >= self.most
+        self.left.is_zero() || self.start.elapsed() >= self.hard_limit
     }
 }
 
-/// Kills the processes that still live, and waits until they are gone.
+/// Kills those of the processes that are still alive, and waits until they are gone.
 pub fn end(family: &[Process], patience: Duration) {
     let start = Instant::now();
     while let Some(process) = family.iter().find(|process| process.is_alive()) {
-        // Root's processes cannot be killed; they end with their terminal.
+        // An ordinary user cannot kill root's processes. They end when their terminal
+        // is closed.
         if process.kill().is_err() || start.elapsed() >= patience {
             return;
         }
@@ -148,41 +156,41 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_waits_is_idle_and_one_that_computes_is_not() {
-        let waits = sh("(sleep 1000; true) & read line");
-        let computes = sh("(while :; do :; done) & read line");
-        assert!(becomes_idle(&waits, Duration::from_secs(30)));
+    fn a_waiting_process_is_idle_and_a_busy_one_is_not() {
+        let waiting = sh("(sleep 1000; true) & read line");
+        let busy = sh("(while :; do :; done) & read line");
+        assert!(becomes_idle(&waiting, Duration::from_secs(30)));
         assert!(
-            family(waits.id() as i32).len() >= 3,
-            "sh, the shell behind, and its sleep"
+            family(waiting.id() as i32).len() >= 3,
+            "sh, the subshell, and its sleep"
         );
-        assert!(!becomes_idle(&computes, Duration::from_millis(300)));
-        stop(waits);
-        stop(computes);
+        assert!(!becomes_idle(&busy, Duration::from_millis(300)));
+        stop(waiting);
+        stop(busy);
     }
 
     #[test]
-    fn patience_is_used_up_by_waiting_only() {
-        let (waits, computes) = (sh("read line"), sh("while :; do :; done"));
-        assert!(becomes_idle(&waits, Duration::from_secs(30)));
-        let used_up = |child: &Child, most: Duration| {
+    fn only_waiting_uses_up_patience() {
+        let (waiting, busy) = (sh("read line"), sh("while :; do :; done"));
+        assert!(becomes_idle(&waiting, Duration::from_secs(30)));
+        let used_up = |child: &Child, within: Duration| {
             let (start, mut left) =
                 (Instant::now(), Patience::new(Duration::from_millis(300)));
-            while start.elapsed() < most {
+            while start.elapsed() < within {
                 if left.is_used_up(child.id() as i32) {
                     return true;
                 }
             }
             false
         };
-        assert!(used_up(&waits, Duration::from_secs(30)));
-        assert!(!used_up(&computes, Duration::from_secs(1)));
-        stop(waits);
-        stop(computes);
+        assert!(used_up(&waiting, Duration::from_secs(30)));
+        assert!(!used_up(&busy, Duration::from_secs(1)));
+        stop(waiting);
+        stop(busy);
     }
 
     #[test]
-    fn nothing_of_a_family_is_left() {
+    fn end_kills_a_process_and_all_its_descendants() {
         let mut child = sh("sleep 1000 & sleep 1000 & read line");
         assert!(becomes_idle(&child, Duration::from_secs(30)));
         let all = family(child.id() as i32);

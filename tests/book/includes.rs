@@ -1,5 +1,5 @@
-//! Checks the include anchors, by which pages show code without copies. mdbook itself
-//! says nothing about a missing one.
+//! Checks the include anchors, by which pages show code without a copy of it. mdbook
+//! itself does not report a missing anchor.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,12 @@ struct Include {
     anchor: Option<String>,
 }
 
-/// An anchor in a file. It must be opened once, and then closed once.
+/// An anchor in a file. It must be opened once, and closed once below that.
 struct Anchor {
     name: String,
+    /// The lines that open it.
     opened: Vec<usize>,
+    /// The lines that close it.
     closed: Vec<usize>,
 }
 

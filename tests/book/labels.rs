@@ -1,11 +1,11 @@
 //! Checks the labels of code fences, which decide how a block is coloured and whether
-//! it is played.
+//! its commands are run.
 
 use super::markdown;
 use super::pages::Book;
 
-/// The labels that a fence may have. `console` is a transcript, which is played
-/// (transcript.rs).
+/// The labels that a fence may have. `console` is a transcript, whose commands are
+/// run (transcript.rs).
 const KNOWN: [&str; 12] = [
     "c", "console", "diff", "ini", "json", "markdown", "rust", "sh", "text", "toml",
     "xml", "yaml",

@@ -47,8 +47,8 @@ fn problem_with(book: &Book, page: &Page, link: &Link) -> Option<String> {
     if !book.root.join(&path).exists() {
         return Some(format!("{target} does not exist"));
     }
-    // Only book/src is published; the README is read in the repository, where all paths
-    // exist.
+    // Only book/src is published. The README is read in the repository, where every
+    // path exists.
     if page.path.starts_with("book/src") && !path.starts_with("book/src") {
         return Some(format!(
             "{target} lies outside book/src: name the file instead of linking it"
@@ -72,13 +72,13 @@ fn problem_with_address(address: &str) -> Option<String> {
         return Some(format!("{address} is not an https address"));
     };
     let host = rest.split(['/', '#', '?']).next().unwrap_or_default();
-    let letters = |host: &str| {
+    let has_valid_letters = |host: &str| {
         host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:".contains(&b))
     };
     let well_formed = host.contains('.')
         && !host.starts_with('.')
         && !host.ends_with('.')
-        && letters(host)
+        && has_valid_letters(host)
         && !address.contains(char::is_whitespace);
     (!well_formed).then(|| format!("{address} is not a well-formed address"))
 }

@@ -55,7 +55,7 @@ pub fn headings(prose: &[Line<'_>]) -> Vec<Heading> {
     prose.iter().filter_map(heading).collect()
 }
 
-/// Returns the ids of a page's headings for links, by the rules of mdbook 0.5
+/// Returns the ids of the headings, to which links lead, by the rules of mdbook 0.5
 /// (`id_from_content` and `unique_id` in mdbook-html's `utils.rs`).
 pub fn ids(prose: &[Line<'_>]) -> Vec<String> {
     let mut ids = Vec::new();
@@ -64,9 +64,9 @@ pub fn ids(prose: &[Line<'_>]) -> Vec<String> {
             Some((_, id)) => id.trim_end_matches('}').trim().to_string(),
             None => id_of(&heading.text),
         };
-        let again = (1..).map(|n| format!("{id}-{n}"));
+        let numbered = (1..).map(|n| format!("{id}-{n}"));
         let unique =
-            std::iter::once(id.clone()).chain(again).find(|id| !ids.contains(id));
+            std::iter::once(id.clone()).chain(numbered).find(|id| !ids.contains(id));
         ids.extend(unique);
     }
     for (_, line) in prose {
@@ -77,7 +77,7 @@ pub fn ids(prose: &[Line<'_>]) -> Vec<String> {
 
 fn id_of(heading: &str) -> String {
     let mut text = heading.to_string();
-    // A link in a heading counts with its text only.
+    // Of a link in a heading, only the text counts.
     while let Some((start, rest)) = text.split_once("](") {
         let Some((_, end)) = rest.split_once(')') else { break };
         text = format!("{}{end}", start.replacen('[', "", 1));
@@ -115,7 +115,8 @@ pub fn links(prose: &[Line<'_>]) -> Vec<Link> {
     links
 }
 
-/// `[label]: target` on a line of its own.
+/// Returns the label and the target of a definition: `[label]: target`, alone on a
+/// line.
 pub fn definition(line: &str) -> Option<(&str, &str)> {
     let (label, target) = line.strip_prefix('[')?.split_once("]: ")?;
     (!label.starts_with('^')).then_some((label, target.trim()))
@@ -161,7 +162,7 @@ fn fences_are_split_from_prose_and_keep_their_own_indent() {
 }
 
 #[test]
-fn ids_are_the_same_as_mdbooks() {
+fn ids_are_the_same_as_those_of_mdbook() {
     let page = "# A `fn main` of [one](x.md)'s own\n## Same\n## Same\n## Odd {#even}\n## End ▸\n";
     let (_, prose) = split(page);
     assert_eq!(

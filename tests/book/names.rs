@@ -1,11 +1,11 @@
-//! Checks that pages do not use fixed names below `/tmp`. Several readers share one
-//! `/tmp` (in a classroom, on a CI machine), so a fixed name may belong to somebody
-//! else.
+//! Checks that pages do not use fixed paths below `/tmp`. Several readers share one
+//! `/tmp` (in a classroom, on a CI machine), so another reader may own a fixed
+//! path.
 
 use super::pages::{Book, Page};
 use super::transcript::{self, Block, Input, Part, Prompt};
 
-/// Checks that no command that is played on the host names a path below `/tmp`.
+/// Checks that no command that is run on the host names a path below `/tmp`.
 pub fn check(book: &Book) -> Vec<String> {
     book.pages.iter().flat_map(check_page).collect()
 }
@@ -13,29 +13,31 @@ pub fn check(book: &Book) -> Vec<String> {
 fn check_page(page: &Page) -> Vec<String> {
     // Transcripts that cannot be parsed are reported by another check.
     let blocks = transcript::blocks(page).unwrap_or_default();
-    let played = blocks.iter().filter(|block| block.norun.is_none());
-    let parts = played.flat_map(|block: &Block| &block.parts);
-    let wrong = parts.filter(|part| is_on_host(part).is_some_and(names_tmp));
+    let to_run = blocks.iter().filter(|block| block.norun.is_none());
+    let parts = to_run.flat_map(|block: &Block| &block.parts);
+    let wrong = parts.filter(|part| host_command(part).is_some_and(names_tmp));
     let problem = |part: &Part| {
         page.at(part.line, "a fixed name in /tmp: make a directory with `mktemp -d`")
     };
     wrong.map(problem).collect()
 }
 
-fn is_on_host(part: &Part) -> Option<&str> {
+/// Returns the command, if it is typed on the host.
+fn host_command(part: &Part) -> Option<&str> {
     match &part.input {
         Input::Command(Prompt::User | Prompt::Root, command) => Some(command),
         _ => None,
     }
 }
 
-/// `/tmp/name`, but not `rootfs/tmp/name` nor `$dir/tmp/name`.
+/// Returns whether a command contains `/tmp/name`. `rootfs/tmp/name` and
+/// `$dir/tmp/name` do not count.
 fn names_tmp(command: &str) -> bool {
-    let begins = |at: usize| {
+    let is_absolute = |at: usize| {
         let before = command[..at].chars().next_back();
         !before.is_some_and(|ch| ch.is_alphanumeric() || "/._-~}".contains(ch))
     };
-    command.match_indices("/tmp/").any(|(at, _)| begins(at))
+    command.match_indices("/tmp/").any(|(at, _)| is_absolute(at))
 }
 
 #[cfg(test)]

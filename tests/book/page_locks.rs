@@ -1,6 +1,6 @@
-//! Locks between pages that must not be played at the same time: two readers at one
-//! machine would see each other's files and cgroups. The locks are files, since several
-//! processes may play the pages: cargo-nextest starts one for each test.
+//! Locks between pages that must not run at the same time: two readers at one machine
+//! would see each other's files and cgroups. The locks are files, since the pages may
+//! run in several processes: cargo-nextest starts one for each test.
 
 use std::fs::File;
 
@@ -10,7 +10,7 @@ use super::host::Host;
 use super::pages::Page;
 use super::stand_in::StandIn;
 
-/// The locks that are held while a page is played.
+/// The locks that are held while a page runs.
 pub struct PageLocks {
     _locks: Vec<File>,
 }
@@ -21,21 +21,21 @@ enum Lock {
     Exclusive,
 }
 
-/// Waits until no other page is in this page's way.
+/// Waits until no page runs that excludes this one, and excludes it in turn.
 ///
 /// # Errors
-/// When a lock cannot be made beside the tests.
+/// When a lock file cannot be made beside the executable of the tests.
 pub fn of(page: &Page, host: &Host) -> Result<PageLocks> {
     let number = page.number();
     // A page and its fast lane exclude each other: they use the same names.
     let name = number.map_or("other".into(), |number| number.to_string());
     // Always in this order, so that two pages cannot deadlock.
     let mut locks = vec![lock(&format!("page-{name}"), Lock::Exclusive)?];
-    // A page with namespaces of its own has a `./rootfs` of its own.
+    // A page that runs in namespaces of its own has its own `./rootfs` there.
     if number >= Some(4) && !StandIn::is_for(page, host) {
         locks.push(lock("rootfs", Lock::Exclusive)?);
     }
-    // Some pages look at the parent cgroup of all containers, /sys/fs/cgroup/kiste.
+    // Some pages list the parent cgroup of all containers, /sys/fs/cgroup/kiste.
     if number == Some(5) || page.path.ends_with("proof.md") {
         locks.push(lock("cgroups", Lock::Exclusive)?);
     } else if number >= Some(5) {
@@ -44,8 +44,8 @@ pub fn of(page: &Page, host: &Host) -> Result<PageLocks> {
     Ok(PageLocks { _locks: locks })
 }
 
-/// Takes a lock. The kernel releases it when the file is closed, however we end:
-/// flock(2).
+/// Takes a lock. The kernel releases it when the file is closed, even if this process
+/// is killed: flock(2).
 fn lock(name: &str, lock: Lock) -> Result<File> {
     let test = std::env::current_exe().context("the path of this test")?;
     let path = test.with_file_name(format!("book-{name}.lock"));

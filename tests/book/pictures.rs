@@ -1,5 +1,5 @@
-//! Checks the pictures. They are SVG: inlined in a page they take its text colour, and
-//! as `<img>` the system's.
+//! Checks the pictures, which are SVG. A picture that is inlined in a page has the text
+//! colour of that page. As an `<img>`, it follows the theme of the system.
 
 use std::path::Path;
 
@@ -25,28 +25,28 @@ pub fn check(book: &Book) -> Vec<String> {
     for file in files {
         let path =
             file.strip_prefix(&book.root).expect("pictures lie in the workspace");
-        let mut found = |line: usize, what: String| {
+        let mut report = |line: usize, what: String| {
             problems.push(format!("{}:{line}: {what}", path.display()));
         };
         if path.extension().is_none_or(|ext| ext != "svg") {
-            found(1, "pictures are SVG".into());
+            report(1, "pictures are SVG".into());
             continue;
         }
         let svg = book.read(path);
         for (_, what) in NEEDED.iter().filter(|(needed, _)| !svg.contains(needed)) {
-            found(1, format!("the picture lacks {what}"));
+            report(1, format!("the picture lacks {what}"));
         }
         for (line, _) in
             (1..).zip(svg.lines()).filter(|(_, text)| text.trim().is_empty())
         {
-            found(
+            report(
                 line,
                 "an empty line ends the HTML block that the picture is inlined as"
                     .into(),
             );
         }
         if !is_shown(book, path) {
-            found(1, "no page shows the picture".into());
+            report(1, "no page shows the picture".into());
         }
     }
     problems
@@ -68,7 +68,7 @@ mod tests {
     const PAGE: (&str, &str) = ("book/src/a.md", "{{#include img/x.svg}}\n");
 
     #[test]
-    fn a_picture_with_all_it_needs_is_accepted() {
+    fn a_picture_with_all_required_parts_is_accepted() {
         accepts(check, &[PAGE, ("book/src/img/x.svg", SVG)]);
     }
 

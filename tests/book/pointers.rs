@@ -1,4 +1,5 @@
-//! Checks names of code in prose: every name in *Build it* must be in a listing there.
+//! Checks the names of functions and types in the prose of *Build it*: a listing of
+//! that page must show each of them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use super::pages::{Book, Page};
 use super::width::with_includes;
 
 /// Checks that a name in backquotes under *Build it*, such as `set_names` or `Spawn`,
-/// is a word of a listing there.
+/// is a word of a Rust listing of that page.
 pub fn check(book: &Book) -> Vec<String> {
     book.chapters().flat_map(|page| unknown_names(book, page)).collect()
 }
@@ -20,7 +21,7 @@ fn unknown_names(book: &Book, page: &Page) -> Vec<String> {
         .iter()
         .filter(|fence| fence.info.starts_with("rust"))
         .flat_map(|fence| &fence.lines)
-        .flat_map(|line| line.split(|ch: char| !is_of_name(ch)))
+        .flat_map(|line| line.split(|ch: char| !is_word_char(ch)))
         .collect();
     let names = build_it(&prose).iter().flat_map(|(line, text)| {
         // Every second piece is between backquotes.
@@ -28,31 +29,32 @@ fn unknown_names(book: &Book, page: &Page) -> Vec<String> {
     });
     names
         .map(|(line, code)| (line, code.trim_end_matches("()")))
-        .filter(|(_, name)| is_of_code(name) && !known.contains(name))
+        .filter(|(_, name)| is_code_name(name) && !known.contains(name))
         .map(|(line, name)| {
             page.at(line, format!("`{name}` is in no listing of this page"))
         })
         .collect()
 }
 
+/// Returns the lines of the section *Build it*.
 fn build_it<'a>(prose: &'a [Line<'a>]) -> &'a [Line<'a>] {
-    let begins = |line: &Line<'_>| line.1.starts_with("## ");
+    let is_heading = |line: &Line<'_>| line.1.starts_with("## ");
     let Some(start) = prose.iter().position(|line| line.1.starts_with("## Build it"))
     else {
         return &[];
     };
     let rest = &prose[start + 1..];
-    &rest[..rest.iter().position(begins).unwrap_or(rest.len())]
+    &rest[..rest.iter().position(is_heading).unwrap_or(rest.len())]
 }
 
-fn is_of_name(ch: char) -> bool {
+fn is_word_char(ch: char) -> bool {
     ch.is_alphanumeric() || ch == '_'
 }
 
-/// Returns whether a name is one of the code: `set_names` and `Spawn` are.
-/// `CLONE_NEWUTS` is the kernel's, and `rmdir` may be anything.
-fn is_of_code(name: &str) -> bool {
-    let is_name = name.chars().all(is_of_name) && name.contains(char::is_lowercase);
+/// Returns whether a name belongs to our code, as `set_names` and `Spawn` do.
+/// `CLONE_NEWUTS` belongs to the kernel, and `rmdir` may be anything.
+fn is_code_name(name: &str) -> bool {
+    let is_name = name.chars().all(is_word_char) && name.contains(char::is_lowercase);
     is_name && (name.contains('_') || name.starts_with(char::is_uppercase))
 }
 
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_another_section_may_be_another_projects() {
+    fn a_name_in_another_section_may_belong_to_another_project() {
         let text = "## Build it ▸\n## What the real ones do\n`libcrun_set_hostname`\n";
         accepts(check, &[(PAGE, text)]);
     }

@@ -1,4 +1,4 @@
-//! Small books for the tests of the checks: each check must be seen to fail.
+//! Makes small books for the tests of the checks: each check must fail on a wrong book.
 
 use std::fs;
 
@@ -20,7 +20,8 @@ pub fn workspace(files: &[(&str, &str)]) -> (TempDir, Book) {
     (dir, book)
 }
 
-/// Asserts that `check` finds exactly one problem in these files, and says `words`.
+/// Asserts that `check` finds exactly one problem in these files, with `words` in its
+/// message.
 pub fn refuses(
     check: impl Fn(&Book) -> Vec<String>,
     files: &[(&str, &str)],

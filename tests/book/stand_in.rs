@@ -1,7 +1,7 @@
-//! Namespaces that stand in for the host, for pages that change it, when the tests run
-//! as root: a `./rootfs` that may be written to, and from chapter 8 on a network, so
-//! that the links, rules and settings of this machine are never touched. One link leads
-//! to another network namespace, which stands for the rest of the network.
+//! Namespaces that stand in for the host when a page changes it and the tests run as
+//! root. They have a copy of `./rootfs`, and from chapter 8 on a network, so that the
+//! links, rules and settings of this machine are never touched. A veth pair leads to
+//! another network namespace, which stands in for the Internet.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,22 +15,22 @@ use super::pages::Page;
 use super::user_home;
 
 /// From this chapter on, root writes into `./rootfs`.
-const WRITES: u32 = 6;
+const FIRST_ROOTFS_COPY: u32 = 6;
 
 /// From this chapter on, root's containers are on a bridge of the host.
-const NETWORK: u32 = 8;
+const FIRST_NETWORK: u32 = 8;
 
-/// The processes that hold the namespaces, and the files. All are gone when this is
-/// dropped.
+/// The processes that keep the namespaces alive, and the copy of `./rootfs`. All are
+/// removed when this is dropped.
 pub struct StandIn {
     host: Holder,
     _outside: Option<Holder>,
     _rootfs: TempDir,
 }
 
-/// The host's networks are recorded below /var/lib, here a tmpfs. An ordinary user's
-/// pasta needs /dev/net/tun.
-const HOST: &str = "set -e
+/// Sets up the namespaces of the host. Its `/var/lib`, where networks are recorded, is
+/// an empty tmpfs. pasta(1), for an ordinary user, needs /dev/net/tun.
+const SET_UP_HOST: &str = "set -e
     mount -t tmpfs -o mode=755 none /var/lib
     if [ -e /dev/net/tun ]; then
         mknod -m 666 /var/lib/tun c 10 200; mount --bind /var/lib/tun /dev/net/tun
@@ -40,21 +40,21 @@ const HOST: &str = "set -e
     ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up
     ip route add default via 192.0.2.1";
 
-const OUTSIDE: &str = "set -e
+const SET_UP_OUTSIDE: &str = "set -e
     ip link set lo up
     ip addr add 192.0.2.1/24 dev eth0; ip link set eth0 up";
 
-const ROOTFS: &str = r#"mount --bind "$1" "$2""#;
+const MOUNT_ROOTFS: &str = r#"mount --bind "$1" "$2""#;
 
 impl StandIn {
-    /// Returns whether a page is played in namespaces of its own.
+    /// Returns whether a page is run in namespaces of its own.
     pub fn is_for(page: &Page, host: &Host) -> bool {
-        page.number() >= Some(WRITES) && host.root == RootAccess::Already
+        page.number() >= Some(FIRST_ROOTFS_COPY) && host.root == RootAccess::Already
     }
 
-    /// Why this machine cannot make the namespaces that the page needs.
+    /// Returns why this machine cannot make the namespaces that the page needs.
     pub fn missing(page: &Page, host: &Host) -> Option<String> {
-        if page.number() < Some(NETWORK) {
+        if page.number() < Some(FIRST_NETWORK) {
             return None;
         }
         if host.root != RootAccess::Already {
@@ -72,35 +72,41 @@ impl StandIn {
 
     /// Makes the namespaces for this page and this workspace.
     pub fn make(page: &Page, workspace: &Path) -> Result<Self> {
-        let has_network = page.number() >= Some(NETWORK);
+        let has_network = page.number() >= Some(FIRST_NETWORK);
         let net = if has_network { &["--net"][..] } else { &[] };
         let namespaces = [net, &["--mount", "--propagation", "private"]].concat();
         let host = Holder::of(&namespaces, "");
         let outside = has_network.then(|| Holder::of(&namespaces, ""));
         if let Some(outside) = &outside {
-            sh(&host, HOST, &[&outside.pid().to_string()])?;
-            sh(outside, OUTSIDE, &[])?;
+            sh(&host, SET_UP_HOST, &[&outside.pid().to_string()])?;
+            sh(outside, SET_UP_OUTSIDE, &[])?;
         }
         let rootfs = tempfile::tempdir().context("make a place for a ./rootfs")?;
-        let theirs = workspace.join("rootfs");
-        if theirs.is_dir() {
-            let ours = rootfs.path().join("rootfs");
-            user_home::copy(&theirs, &ours)?;
-            sh(&host, ROOTFS, &[&ours.to_string_lossy(), &theirs.to_string_lossy()])?;
+        let original = workspace.join("rootfs");
+        if original.is_dir() {
+            let copy = rootfs.path().join("rootfs");
+            user_home::copy(&original, &copy)?;
+            sh(
+                &host,
+                MOUNT_ROOTFS,
+                &[&copy.to_string_lossy(), &original.to_string_lossy()],
+            )?;
         }
         Ok(StandIn { host, _outside: outside, _rootfs: rootfs })
     }
 
     /// Returns the words that run a command in the namespaces, in this directory.
     pub fn entrance(&self, dir: &Path) -> Vec<String> {
-        // By name: our working directory belongs to another mount namespace.
-        let go_there = ["sh", "-c", r#"cd "$0" && exec "$@""#, &dir.to_string_lossy()];
-        enter(&self.host).into_iter().chain(go_there.map(String::from)).collect()
+        // nsenter(1) keeps our working directory, which belongs to another mount
+        // namespace.
+        let change_dir =
+            ["sh", "-c", r#"cd "$0" && exec "$@""#, &dir.to_string_lossy()];
+        enter(&self.host).into_iter().chain(change_dir.map(String::from)).collect()
     }
 }
 
-/// Returns the words that enter the namespaces of a holder. Enters both kinds: if the
-/// holder has no network namespace of its own, it is in ours.
+/// Returns the words that enter the network and mount namespaces of a holder. Without a
+/// network namespace of its own, the holder is in ours, and entering that is harmless.
 fn enter(holder: &Holder) -> [String; 5] {
     ["nsenter", "-t", &holder.pid().to_string(), "-n", "-m"].map(String::from)
 }
@@ -157,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_does_not_write_into_anybody_elses_rootfs() {
+    fn a_page_writes_into_a_copy_of_the_rootfs() {
         let (host, page) = (Host::ask(), page("book/src/06-user.md"));
         if !StandIn::is_for(&page, &host) {
             return host.log_skip("stand_in", "it needs root");

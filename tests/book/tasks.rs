@@ -3,7 +3,8 @@
 //!
 //! In the chapter: ``**Task 1.2** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: …``.
 //! In that file, directly above that function (attributes may stand between): `// Task
-//! 1.2: …`. There the mark survives when a learner empties the function's body.
+//! 1.2: …`. Above the function, the mark survives when a learner empties the function's
+//! body.
 
 use std::path::{Path, PathBuf};
 
@@ -15,14 +16,16 @@ use super::pages::{Book, Page};
 /// 1.2 is `(1, 2)`: the second task of chapter 1.
 type Number = (u32, u32);
 
-struct Asked {
+/// A task on a page.
+struct PageTask {
     number: Number,
     line: usize,
     file: PathBuf,
     function: String,
 }
 
-struct Marked {
+/// A `// Task` comment in a source file.
+struct Mark {
     number: Number,
     file: PathBuf,
     line: usize,
@@ -36,7 +39,7 @@ pub fn check(book: &Book) -> Vec<String> {
     let marks: Vec<_> =
         book.step_sources().iter().flat_map(|path| marks(book, path)).collect();
     let mut problems = Vec::new();
-    let mut asked_for = Vec::new();
+    let mut numbers_on_pages = Vec::new();
     for page in book.chapters() {
         match tasks(page) {
             Ok(tasks) => {
@@ -46,13 +49,13 @@ pub fn check(book: &Book) -> Vec<String> {
                         unmarked(task, &marks).map(|what| page.at(task.line, what)),
                     );
                 }
-                asked_for.extend(tasks.iter().map(|task| task.number));
+                numbers_on_pages.extend(tasks.iter().map(|task| task.number));
             }
             Err(problem) => problems.push(problem),
         }
     }
-    for Marked { number: (chapter, task), file, line, .. } in
-        marks.iter().filter(|mark| !asked_for.contains(&mark.number))
+    for Mark { number: (chapter, task), file, line, .. } in
+        marks.iter().filter(|mark| !numbers_on_pages.contains(&mark.number))
     {
         let at = format!("{}:{line}", file.display());
         problems.push(format!(
@@ -62,33 +65,35 @@ pub fn check(book: &Book) -> Vec<String> {
     problems
 }
 
-fn misnumbered(page: &Page, tasks: &[Asked]) -> Option<String> {
+fn misnumbered(page: &Page, tasks: &[PageTask]) -> Option<String> {
     let chapter = page.number()?;
     let (place, task) =
         (1..).zip(tasks).find(|(place, task)| task.number != (chapter, *place))?;
     Some(page.at(task.line, format!("this task should be number {chapter}.{place}")))
 }
 
-fn unmarked(task: &Asked, marks: &[Marked]) -> Option<String> {
+fn unmarked(task: &PageTask, marks: &[Mark]) -> Option<String> {
     let (chapter, number) = task.number;
     let marker = format!("`// Task {chapter}.{number}:`");
     let file = task.file.display();
-    let same: Vec<_> = marks.iter().filter(|mark| mark.number == task.number).collect();
-    let [mark] = same[..] else {
+    let matching: Vec<_> =
+        marks.iter().filter(|mark| mark.number == task.number).collect();
+    let [mark] = matching[..] else {
         return Some(format!(
             "{marker} must be in the source once, and is there {} times",
-            same.len()
+            matching.len()
         ));
     };
     if mark.file != task.file {
         return Some(format!("{marker} is in {}, not in {file}", mark.file.display()));
     }
-    let above = mark.function.as_ref() == Some(&task.function);
-    (!above).then(|| format!("{marker} is not above `fn {}` in {file}", task.function))
+    let is_above = mark.function.as_ref() == Some(&task.function);
+    (!is_above)
+        .then(|| format!("{marker} is not above `fn {}` in {file}", task.function))
 }
 
 /// Returns the tasks that a chapter asks for, in its order.
-fn tasks(page: &Page) -> Result<Vec<Asked>, String> {
+fn tasks(page: &Page) -> Result<Vec<PageTask>, String> {
     let (_, prose) = markdown::split(&page.text);
     let lines = prose.iter().filter(|(_, text)| text.contains("**Task "));
     let task = |&(line, text): &(usize, &str)| {
@@ -102,17 +107,17 @@ fn tasks(page: &Page) -> Result<Vec<Asked>, String> {
     lines.map(task).collect()
 }
 
-fn task(line: usize, text: &str) -> Option<Asked> {
+fn task(line: usize, text: &str) -> Option<PageTask> {
     let (_, rest) = text.split_once("**Task ")?;
     let (number, rest) = rest.split_once("** — `")?;
     let (file, rest) = rest.split_once("`, `fn ")?;
     let (function, _) = rest.split_once("`:")?;
     let function = function.rsplit("::").next()?.to_string();
-    Some(Asked { number: parse(number)?, line, file: file.into(), function })
+    Some(PageTask { number: parse(number)?, line, file: file.into(), function })
 }
 
 /// Returns the marks in a source file.
-fn marks(book: &Book, path: &Path) -> Vec<Marked> {
+fn marks(book: &Book, path: &Path) -> Vec<Mark> {
     let source = book.read(path);
     let lines: Vec<_> = source.lines().collect();
     let mut marks = Vec::new();
@@ -125,7 +130,7 @@ fn marks(book: &Book, path: &Path) -> Vec<Marked> {
         let mut code = lines[index..].iter().map(|line| line.trim());
         let first =
             code.find(|line| !line.starts_with("//") && !line.starts_with("#["));
-        marks.push(Marked {
+        marks.push(Mark {
             number,
             file: path.to_path_buf(),
             line: index + 1,
@@ -151,17 +156,17 @@ fn parse(number: &str) -> Option<Number> {
 /// Checks that the tables in `tests/tasks` have every task of the chapters, each with
 /// wrong answers that apply to our code, at least one of them in the task's function.
 #[test]
-fn every_task_has_its_tests_and_its_wrong_answers() {
+fn every_task_has_tests_and_wrong_answers() {
     let book = Book::open(&kiste_tests::rootfs::workspace()).unwrap();
     for page in book.chapters() {
         let step = page.path.file_stem().unwrap().to_str().unwrap();
         let table = Chapter::of(step).tasks;
-        let asked: Vec<_> = { tasks(page).unwrap() }
+        let on_page: Vec<_> = { tasks(page).unwrap() }
             .iter()
             .map(|task| format!("{}.{}", task.number.0, task.number.1))
             .collect();
         let listed: Vec<_> = table.iter().map(|task| task.number.clone()).collect();
-        assert_eq!(asked, listed, "tests/tasks/{step}.toml");
+        assert_eq!(on_page, listed, "tests/tasks/{step}.toml");
         for task in &table {
             let source = Source::of(task).unwrap();
             assert!(

@@ -1,5 +1,5 @@
-//! Checks that all chapters have the same structure, so that a reader of one finds the
-//! way in the next.
+//! Checks that all chapters have the same structure, so that a reader who knows one
+//! chapter finds the way in the next.
 
 use super::markdown::{self, Line};
 use super::pages::{Book, Page};
@@ -47,13 +47,13 @@ fn check_chapter(page: &Page) -> Vec<String> {
     let mut problems = Vec::new();
     problems.extend(problem_with_estimate(&prose).map(|what| page.at(1, what)));
     if names != SECTIONS {
-        let wrong =
+        let first_wrong =
             names.iter().zip(SECTIONS).take_while(|(name, due)| *name == due).count();
         let line = sections
-            .get(wrong)
+            .get(first_wrong)
             .map_or(page.text.lines().count(), |heading| heading.line);
         let due = SECTIONS
-            .get(wrong)
+            .get(first_wrong)
             .map_or("the end".to_string(), |due| format!("`## {due}`"));
         problems.push(page.at(line, format!("here should be {due}")));
         return problems;
@@ -73,8 +73,8 @@ fn check_chapter(page: &Page) -> Vec<String> {
     problems
 }
 
-/// Checks the chapter's head, which must have `*Fast lane: 20 minutes (sections marked
-/// ▸). All of it: 50 minutes.*`.
+/// Checks the lines above the first section. One of them must be `*Fast lane: 20
+/// minutes (sections marked ▸). All of it: 50 minutes.*`.
 fn problem_with_estimate(prose: &[Line<'_>]) -> Option<String> {
     let head: Vec<_> =
         prose.iter().take_while(|(_, text)| !text.starts_with("## ")).collect();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_too_many_is_found() {
+    fn a_section_after_the_last_one_is_found() {
         let page = chapter() + "\n## More\n";
         refuses(check, &[(PAGE, &page)], "here should be the end");
     }

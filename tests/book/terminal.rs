@@ -23,17 +23,16 @@ use super::user_home::UserHome;
 /// The prompt of the terminal's bash. Nothing else prints it.
 const PROMPT: &str = "<kiste-book>";
 
-/// If the echo of the typed text has not come after this time, the terminal does not
-/// echo.
-const NO_ECHO: Duration = Duration::from_secs(1);
+/// If the typed text is not echoed within this time, the terminal does not echo.
+const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub struct Terminal {
-    /// `None` once it is closed.
+    /// The master side of the pty. `None` once it is closed.
     screen: Option<PtyMaster>,
     shell: Child,
     /// The output since something was typed, or since `forget`.
-    seen: Vec<u8>,
-    /// The line that was typed last, or nothing.
+    output: Vec<u8>,
+    /// The line that was typed last. Empty if none was.
     typed: String,
     last_read: Instant,
     watch: IdleWatch,
@@ -41,7 +40,7 @@ pub struct Terminal {
     pub prompt: PromptState,
     /// Whether the last command has neither ended nor printed the expected output.
     pub hung: bool,
-    /// The output of the command before.
+    /// The output of the previous command.
     pub last_output: Vec<String>,
     _rc: NamedTempFile,
 }
@@ -105,7 +104,7 @@ impl Terminal {
         let mut terminal = Terminal {
             screen: Some(screen),
             shell,
-            seen: Vec::new(),
+            output: Vec::new(),
             typed: String::new(),
             last_read: Instant::now(),
             watch: IdleWatch::default(),
@@ -124,7 +123,7 @@ impl Terminal {
     }
 
     pub fn type_in(&mut self, bytes: &[u8]) -> Result<()> {
-        self.seen.clear();
+        self.output.clear();
         self.typed = String::from_utf8_lossy(bytes).into_owned();
         self.prompt = PromptState::Busy;
         self.last_read = Instant::now();
@@ -132,10 +131,10 @@ impl Terminal {
         self.screen()?.write_all(bytes).context("type into the terminal")
     }
 
-    /// Returns the text that the screen shows since something was typed, without the
-    /// prompt that followed.
+    /// Returns the text printed since something was typed, without the prompt at its
+    /// end.
     pub fn shown(&self) -> String {
-        let text = compare::shown(&self.seen);
+        let text = compare::shown(&self.output);
         match self.prompt_state() {
             PromptState::Outer => text[..text.len() - PROMPT.len()].to_string(),
             PromptState::Inner => {
@@ -147,7 +146,7 @@ impl Terminal {
 
     /// Returns the shell that waits for a command, judging by the last line.
     pub fn prompt_state(&self) -> PromptState {
-        let text = compare::shown(&self.seen);
+        let text = compare::shown(&self.output);
         let last = text.rsplit('\n').next().unwrap_or_default();
         let inner =
             last.strip_suffix("# ").or(last.strip_suffix("$ ")).map(str::trim_end);
@@ -160,35 +159,36 @@ impl Terminal {
         }
     }
 
-    /// Reads until a shell shows its prompt. False if that takes too long.
+    /// Reads until a shell shows its prompt. Returns false if that takes too long.
     pub fn wait_for_prompt(&mut self, patience: Duration) -> Result<bool> {
-        let asked = self.wait(patience, |now| match now.prompt_state() {
+        let has_prompt = self.wait(patience, |now| match now.prompt_state() {
             PromptState::Outer => true,
             PromptState::Inner => now.is_idle(),
             PromptState::Busy => false,
         })?;
         self.prompt = self.prompt_state();
-        Ok(asked)
+        Ok(has_prompt)
     }
 
-    /// Forgets the output so far: only new output counts from now on.
+    /// Forgets the output so far. From now on, only new output counts.
     pub fn forget(&mut self) {
-        self.seen.clear();
+        self.output.clear();
         self.typed.clear();
     }
 
-    /// Returns whether the terminal has taken the typed text, and all its programs are
-    /// idle: nothing more comes until somebody types, or something happens elsewhere.
+    /// Returns whether the terminal has read the typed text, and all its programs are
+    /// idle. Then it prints nothing more until somebody types, or until another
+    /// terminal causes output.
     pub fn is_idle(&mut self) -> bool {
-        let is_taken = match self.typed.strip_suffix('\n') {
-            Some(line) => compare::has_echo(&compare::shown(&self.seen), line),
-            None => self.typed.is_empty() || !self.seen.is_empty(),
+        let is_read = match self.typed.strip_suffix('\n') {
+            Some(line) => compare::has_echo(&compare::shown(&self.output), line),
+            None => self.typed.is_empty() || !self.output.is_empty(),
         };
-        (is_taken || self.last_read.elapsed() >= NO_ECHO)
+        (is_read || self.last_read.elapsed() >= ECHO_TIMEOUT)
             && self.watch.is_idle(self.shell.id() as i32)
     }
 
-    /// Reads until `done` returns true. False if that takes too long.
+    /// Reads until `done` returns true. Returns false if that takes too long.
     pub fn wait(
         &mut self,
         patience: Duration,
@@ -199,12 +199,12 @@ impl Terminal {
             if patience.is_used_up(self.shell.id() as i32) {
                 return Ok(false);
             }
-            self.read_what_comes()?;
+            self.read_output()?;
         }
         Ok(true)
     }
 
-    fn read_what_comes(&mut self) -> Result<()> {
+    fn read_output(&mut self) -> Result<()> {
         let mut bytes = [0; 4096];
         let screen = self.screen.as_mut().context("the terminal is closed")?;
         let mut fds = [PollFd::new(screen.as_fd(), PollFlags::POLLIN)];
@@ -212,11 +212,14 @@ impl Terminal {
             return Ok(());
         }
         match screen.read(&mut bytes) {
-            Ok(count) if count > 0 => self.seen.extend(&bytes[..count]),
+            Ok(count) if count > 0 => self.output.extend(&bytes[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // EIO: no process has the other end open any more.
             _ => {
-                bail!("the terminal's shell has ended: {}", compare::shown(&self.seen))
+                bail!(
+                    "the terminal's shell has ended: {}",
+                    compare::shown(&self.output)
+                )
             }
         }
         self.last_read = Instant::now();
@@ -230,8 +233,8 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// Closes the pty, so that its programs get SIGHUP. Kills those that are left after
-    /// five seconds.
+    /// Closes the pty, so that its programs get SIGHUP. Kills the programs that are
+    /// left after five seconds.
     fn drop(&mut self) {
         let family = host::family(self.shell.id() as i32);
         self.screen = None;
@@ -246,7 +249,8 @@ impl Drop for Terminal {
     }
 }
 
-/// Composes the command for bash on the slave side, its controlling terminal.
+/// Composes the command that starts bash with the slave side of the pty as its
+/// controlling terminal.
 fn bash(
     who: RunAs,
     entrance: &[String],
@@ -293,10 +297,11 @@ fn bash(
     Ok(command)
 }
 
-/// Returns whether a variable stays in the environment: a reader has none of those that
-/// `cargo test` sets for tests.
+/// Returns whether a variable stays in the environment. The variables that `cargo test`
+/// sets for tests do not: a reader has none of them.
 fn is_kept(name: &str, value: &str) -> bool {
-    // `always` is meant for the tests; a reader's rootless steps are to stay rootless.
+    // `always` is meant for the tests. The steps that a reader runs as an ordinary user
+    // must not become root.
     if (name, value) == ("KISTE_SUDO", "always") {
         return false;
     }

@@ -1,4 +1,4 @@
-//! Programs that pages use and that not every machine or root file system has.
+//! Finds programs that a page uses and that this machine or `./rootfs` lacks.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use kiste_tests::host::{has, package_of};
 
 use super::host::{Host, RootAccess, Verdict};
 use super::pages::Page;
-use super::play::Lane;
+use super::run_page::Lane;
 use super::stand_in::StandIn;
 use super::transcript::{Block, Input, Needs, Prompt};
 
@@ -20,9 +20,9 @@ const OUTSIDE: [&str; 13] = [
 /// lack.
 const INSIDE: [&str; 4] = ["busybox", "ip", "nc", "ping"];
 
-/// Why this machine cannot play the page. Its later blocks build on the earlier ones,
-/// so a missing program is missing for the whole page; only a block that names its
-/// program (`tool=`) can be skipped alone.
+/// Returns why this machine cannot run the page. Later blocks of a page depend on the
+/// earlier ones, so the whole page is skipped if a program is missing. Only a block
+/// that names its program (`tool=`) can be skipped alone.
 pub fn missing(
     page: &Page,
     lane: Lane,
@@ -30,35 +30,35 @@ pub fn missing(
     workspace: &Path,
 ) -> Option<String> {
     let blocks = lane.blocks(page).ok()?;
-    let played = blocks.iter().filter(|block| host.verdict(block) == Verdict::Play);
-    let played: Vec<_> = played.collect();
-    // The player itself mounts a ./rootfs for the ordinary user.
-    let is_of_a_user = |block: &&Block| {
+    let to_run = blocks.iter().filter(|block| host.verdict(block) == Verdict::Run);
+    let to_run: Vec<_> = to_run.collect();
+    // For an ordinary user, `UserHome` itself mounts a ./rootfs.
+    let is_for_a_user = |block: &&Block| {
         host.root == RootAccess::Already
             && [Needs::User, Needs::Rootless].contains(&block.needs)
     };
     let mounts = StandIn::is_for(page, host)
-        || played.iter().copied().any(|block| is_of_a_user(&block));
-    let own = (mounts && !played.is_empty()).then_some("mount");
-    let typed = played.iter().flat_map(|block| typed_outside(block));
-    if let Some(tool) = own.into_iter().chain(typed).find(|tool| !is_here(tool)) {
+        || to_run.iter().copied().any(|block| is_for_a_user(&block));
+    let own = (mounts && !to_run.is_empty()).then_some("mount");
+    let typed = to_run.iter().flat_map(|block| typed_outside(block));
+    if let Some(tool) = own.into_iter().chain(typed).find(|tool| !is_installed(tool)) {
         return Some(format!(
             "{tool} is not installed (the package {})",
             package_of(tool)
         ));
     }
-    // Before chapter 4, containers have the host's files.
+    // Before chapter 4, containers use the host's root file system.
     if page.number().is_some_and(|number| number < 4) {
         return None;
     }
-    let mut typed = played.iter().flat_map(|block| typed_inside(block));
+    let mut typed = to_run.iter().flat_map(|block| typed_inside(block));
     let tool = typed.find(|tool| !is_inside(&workspace.join("rootfs"), tool))?;
     Some(format!("./rootfs has no {tool} (rootfs-fetch.sh --force --from busybox)"))
 }
 
 fn typed_outside(block: &Block) -> impl Iterator<Item = &'static str> {
     let tool = block.tool.clone();
-    let typed = commands(block).flat_map(|(_, command)| of(&OUTSIDE, command));
+    let typed = commands(block).flat_map(|(_, command)| tools_in(command, &OUTSIDE));
     let typed: Vec<_> = typed.filter(|typed| Some(*typed) != tool.as_deref()).collect();
     typed.into_iter()
 }
@@ -68,7 +68,7 @@ fn typed_inside(block: &Block) -> impl Iterator<Item = &'static str> {
         .filter(|(prompt, command)| {
             *prompt == Prompt::Inner || command.contains(" run ")
         })
-        .flat_map(|(_, command)| of(&INSIDE, command))
+        .flat_map(|(_, command)| tools_in(command, &INSIDE))
 }
 
 fn commands(block: &Block) -> impl Iterator<Item = (Prompt, &str)> {
@@ -78,10 +78,13 @@ fn commands(block: &Block) -> impl Iterator<Item = (Prompt, &str)> {
     })
 }
 
-fn of(tools: &'static [&'static str], command: &str) -> Vec<&'static str> {
-    let between = |ch: char| ch.is_whitespace() || ";|&(){}'\"`$".contains(ch);
-    let words: Vec<_> =
-        command.split(between).map(|word| word.trim_start_matches("/bin/")).collect();
+/// Returns those of the tools that a command names.
+fn tools_in(command: &str, tools: &'static [&'static str]) -> Vec<&'static str> {
+    let is_separator = |ch: char| ch.is_whitespace() || ";|&(){}'\"`$".contains(ch);
+    let words: Vec<_> = command
+        .split(is_separator)
+        .map(|word| word.trim_start_matches("/bin/"))
+        .collect();
     tools.iter().copied().filter(|tool| words.contains(tool)).collect()
 }
 
@@ -93,9 +96,9 @@ fn is_inside(rootfs: &Path, tool: &str) -> bool {
         .any(|dir| rootfs.join(dir).join(tool).symlink_metadata().is_ok())
 }
 
-/// Returns whether the program is installed, also in root's PATH: the page becomes root
-/// where it needs to.
-pub fn is_here(tool: &str) -> bool {
+/// Returns whether the program is installed, in our PATH or in root's: a page may type
+/// commands as root.
+pub fn is_installed(tool: &str) -> bool {
     has(tool)
         || ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(tool).exists())
 }

@@ -1,5 +1,5 @@
 //! Parses a `console` fence: the typed text, and the expected output. The rules for
-//! authors are in the book's README.md; play.rs plays the parsed blocks.
+//! authors are in the book's README.md; run_page.rs runs the parsed blocks.
 
 use std::path::Path;
 
@@ -19,14 +19,16 @@ pub struct Block {
     pub fast_lane: bool,
     pub needs: Needs,
     pub place: Place,
-    /// It continues in a shell, or beside a command, that an earlier block left open.
+    /// It continues in a shell that an earlier block left open, or shows more output of
+    /// a command that is still running.
     pub more: bool,
     /// Its last command does not end.
     pub running: bool,
+    /// It needs a machine on which cgroup v2 is the only hierarchy.
     pub v2: bool,
     /// The program that it needs and that not every machine has.
     pub tool: Option<String>,
-    /// The reason why it cannot run.
+    /// The reason why it is not run.
     pub norun: Option<String>,
     pub parts: Vec<Part>,
 }
@@ -98,16 +100,16 @@ pub fn check(book: &Book) -> Vec<String> {
     book.pages.iter().filter_map(|page| blocks(page).err()).collect()
 }
 
-/// Checks that every page with a transcript that can run is in `played`.
-pub fn check_played(book: &Book, played: &[&str]) -> Vec<String> {
-    let runs = |page: &Page| {
+/// Checks that every page with a transcript that can run is in `pages_run`.
+pub fn check_run(book: &Book, pages_run: &[&str]) -> Vec<String> {
+    let can_run = |page: &Page| {
         blocks(page).is_ok_and(|all| all.iter().any(|b| b.norun.is_none()))
     };
-    let unplayed =
-        |page: &&Page| !played.iter().any(|path| Path::new(path) == page.path);
-    let pages = book.pages.iter().filter(unplayed).filter(|page| runs(page));
+    let is_missing =
+        |page: &&Page| !pages_run.iter().any(|path| Path::new(path) == page.path);
+    let pages = book.pages.iter().filter(is_missing).filter(|page| can_run(page));
     pages
-        .map(|page| page.at(1, "no test plays this page: add it to tests/book.rs"))
+        .map(|page| page.at(1, "no test runs this page: add it to tests/book.rs"))
         .collect()
 }
 
@@ -118,7 +120,7 @@ fn is_console(fence: &Fence<'_>) -> bool {
 type Problem = (usize, String);
 
 fn block(fence: &Fence<'_>) -> Result<Block, Problem> {
-    let mut block = heading(fence).map_err(|what| (fence.line, what))?;
+    let mut block = parse_info(fence).map_err(|what| (fence.line, what))?;
     for (line, text) in (fence.line + 1..).zip(&fence.lines) {
         let input = match Line::of(text) {
             Line::Command(Prompt::Root, ..) if block.needs != Needs::Root => {
@@ -144,8 +146,8 @@ fn block(fence: &Fence<'_>) -> Result<Block, Problem> {
     finish(block).map_err(|what| (fence.line, what))
 }
 
-/// Returns the words after `console`.
-fn heading(fence: &Fence<'_>) -> Result<Block, String> {
+/// Parses the words after `console`. The block has no parts yet.
+fn parse_info(fence: &Fence<'_>) -> Result<Block, String> {
     let mut block = Block {
         line: fence.line,
         section: 0,
@@ -181,14 +183,14 @@ fn heading(fence: &Fence<'_>) -> Result<Block, String> {
     Ok(block)
 }
 
-/// Decides when each part is complete, and refuses a block that cannot be played.
+/// Decides when each part is complete, and refuses a block that cannot be run.
 fn finish(mut block: Block) -> Result<Block, String> {
     let Some(first) = block.parts.first() else {
         return Err("an empty transcript".into());
     };
-    let goes_on =
+    let continues =
         !matches!(first.input, Input::Command(Prompt::User | Prompt::Root, _));
-    if goes_on && !block.more && block.norun.is_none() {
+    if continues && !block.more && block.norun.is_none() {
         return Err(
             "it begins with neither `$ ` nor `# `: is it `console,more`?".into()
         );
@@ -210,7 +212,7 @@ impl Part {
     }
 }
 
-/// `^C` is 3.
+/// Returns the byte of a control key: `^C` is 3.
 fn control(key: &str) -> u8 {
     key.as_bytes()[1] - b'@'
 }
@@ -218,7 +220,7 @@ fn control(key: &str) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::super::scratch::{accepts, refuses};
-    use super::{Input, Place, Prompt, Until, block, check, check_played, markdown};
+    use super::{Input, Place, Prompt, Until, block, check, check_run, markdown};
 
     const PAGE: &str = "book/src/01-uts.md";
 
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_with_inside_belongs_to_the_inner_shell() {
+    fn a_prompt_that_begins_with_inside_belongs_to_the_inner_shell() {
         let text =
             "```console,root\n# sh\ninside # id\ninside $ id\ninside: # id\n```\n";
         let block = block(&markdown::split(text).0[0]).expect("it can be read");
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_does_not_run_must_say_why() {
+    fn a_norun_block_without_a_reason_is_found() {
         refuses(
             check,
             &[(PAGE, "```console,norun\n$ a\n```\n")],
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_prompt_in_a_users_block_is_found() {
+    fn a_root_prompt_in_a_block_not_marked_root_is_found() {
         refuses(
             check,
             &[(PAGE, "```console\n$ a\n# b\n```\n")],
@@ -291,9 +293,9 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_is_not_played_is_found() {
-        let check = |book: &_| check_played(book, &["README.md"]);
-        refuses(check, &[(PAGE, "```console\n$ a\n```\n")], "no test plays this page");
+    fn a_page_that_no_test_runs_is_found() {
+        let check = |book: &_| check_run(book, &["README.md"]);
+        refuses(check, &[(PAGE, "```console\n$ a\n```\n")], "no test runs this page");
         accepts(check, &[(PAGE, "```console,norun=it is slow\n$ a\n```\n")]);
     }
 }

@@ -1,5 +1,5 @@
-//! The home of an ordinary user, for tests that run as root: a root file system of the
-//! user's own, and programs that root has built. The user can write neither into
+//! The home of an ordinary user, for tests that run as root. It has a copy of
+//! `./rootfs`, and programs that root has built, since the user can write neither into
 //! `target/` nor into root's `./rootfs`.
 
 use std::fs;
@@ -16,7 +16,7 @@ pub const NOBODY: [&str; 4] =
 
 /// A script in place of cargo, which starts the program that root has built.
 const CARGO: &str = r#"#!/bin/sh
-[ "$1 $2 $4" = "run --bin --" ] || { echo "only this can be played: cargo run --bin NAME -- …" >&2; exit 101; }
+[ "$1 $2 $4" = "run --bin --" ] || { echo "only this can be run: cargo run --bin NAME -- …" >&2; exit 101; }
 program=${0%/*}/$3
 shift 4
 echo "     Running \`$program $*\`" >&2
@@ -34,10 +34,10 @@ impl UserHome {
         let user_home = UserHome { dir, workspace: workspace.to_path_buf() };
         open_to_all(user_home.dir.path())?;
         fs::create_dir(user_home.bin())?;
-        for own in [user_home.run(), user_home.home()] {
-            fs::create_dir(&own)?;
-            fs::set_permissions(&own, fs::Permissions::from_mode(0o700))?;
-            run(Command::new("chown").arg("65534:65534").arg(&own))?;
+        for dir in [user_home.run(), user_home.home()] {
+            fs::create_dir(&dir)?;
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+            run(Command::new("chown").arg("65534:65534").arg(&dir))?;
         }
         fs::write(user_home.bin().join("cargo"), CARGO)?;
         open_to_all(&user_home.bin().join("cargo"))?;
@@ -50,17 +50,18 @@ impl UserHome {
         Ok(user_home)
     }
 
-    /// Returns the directory of the user's programs.
+    /// Returns the directory of the programs that root has built.
     pub fn bin(&self) -> PathBuf {
         self.dir.path().join("bin")
     }
 
-    /// $XDG_RUNTIME_DIR, as a login would make it.
+    /// Returns $XDG_RUNTIME_DIR, which a login would make.
     pub fn run(&self) -> PathBuf {
         self.dir.path().join("run")
     }
 
-    /// $HOME. Images go below it, so that nobody else's store is touched.
+    /// Returns $HOME. The user's images are stored below it, so that no other store is
+    /// changed.
     pub fn home(&self) -> PathBuf {
         self.dir.path().join("home")
     }
@@ -69,8 +70,8 @@ impl UserHome {
         self.dir.path().join("rootfs")
     }
 
-    /// Returns the words that run a command as the user, with `./rootfs` being the
-    /// user's own.
+    /// Returns the words that run a command as the user, with the user's own copy
+    /// mounted on `./rootfs`.
     pub fn entrance(&self) -> Vec<String> {
         let mut entrance = Vec::new();
         if self.rootfs().is_dir() {
@@ -120,15 +121,15 @@ impl UserHome {
 
 /// Returns the last executable that cargo names in its messages.
 fn executable(messages: &str) -> Option<String> {
-    let of = |line: &str| {
+    let named_in = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         Some(message.get("executable")?.as_str()?.to_string())
     };
-    messages.lines().filter_map(of).next_back()
+    messages.lines().filter_map(named_in).next_back()
 }
 
-/// Copies a root file system, and tries again once: a shell of another page may write
-/// its history into it at that moment.
+/// Copies a root file system. Tries again once: the shell of another page may write its
+/// history file during the copy.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let cp = || run(Command::new("cp").arg("-aT").arg(from).arg(to));
     cp().or_else(|_| cp())
@@ -152,7 +153,7 @@ mod tests {
     use super::executable;
 
     #[test]
-    fn the_program_is_the_one_that_cargo_names() {
+    fn the_executable_is_the_one_that_cargo_names() {
         let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
                         {\"reason\":\"compiler-artifact\",\"executable\":\"/t/debug/06-user\"}\n\
                         {\"reason\":\"build-finished\",\"success\":true}\n";

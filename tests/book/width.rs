@@ -1,5 +1,5 @@
-//! Checks that listings fit into the page. The reader would have to scroll for the
-//! rest, and for the comments that tell the story.
+//! Checks that listings fit into the width of a page, so that no reader has to scroll
+//! sideways.
 
 use kiste_book::fences::{self, Piece};
 use kiste_book::listing;
@@ -27,9 +27,9 @@ fn too_wide(book: &Book, page: &Page) -> Vec<String> {
         for line in lines {
             let columns = line.chars().count();
             if columns > listing::COLUMNS {
-                let most = listing::COLUMNS;
+                let max = listing::COLUMNS;
                 problems.push(format!(
-                    "{}: {columns} columns, and a page shows {most}: {}",
+                    "{}: {columns} columns, and a page shows {max}: {}",
                     page.path.display(),
                     line.trim()
                 ));
@@ -45,20 +45,23 @@ pub fn with_includes(book: &Book, page: &Page) -> String {
         let include = line.trim().strip_prefix("{{#include ");
         let include = include.and_then(|rest| rest.strip_suffix("}}"));
         match include.and_then(|include| include.split_once(':')) {
-            Some((path, anchor)) => anchored(&book.read(&page.resolve(path)), anchor),
+            Some((path, anchor)) => {
+                lines_of_anchor(&book.read(&page.resolve(path)), anchor)
+            }
             None => vec![line.to_string()],
         }
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn anchored(source: &str, anchor: &str) -> Vec<String> {
-    let is = |line: &str, mark: &str| {
+/// Returns the lines between the marks of an anchor.
+fn lines_of_anchor(source: &str, anchor: &str) -> Vec<String> {
+    let has_mark = |line: &str, mark: &str| {
         let name = line.split_once(mark).map(|(_, name)| name.trim());
         name == Some(anchor)
     };
-    let lines = source.lines().skip_while(|line| !is(line, "ANCHOR:")).skip(1);
-    let lines = lines.take_while(|line| !is(line, "ANCHOR_END:"));
+    let lines = source.lines().skip_while(|line| !has_mark(line, "ANCHOR:")).skip(1);
+    let lines = lines.take_while(|line| !has_mark(line, "ANCHOR_END:"));
     let lines = lines.filter(|line| !line.contains("ANCHOR"));
     lines.map(str::to_string).collect()
 }
@@ -75,10 +78,8 @@ mod tests {
     const SOURCE: &str = "steps/01-uts/src/lib.rs";
 
     fn source(line: &str) -> String {
-        let other = "x".repeat(100);
-        format!(
-            "// {other}\n// ANCHOR: name\n{line}\n// ANCHOR_END: name\n// {other}\n"
-        )
+        let wide = "x".repeat(100);
+        format!("// {wide}\n// ANCHOR: name\n{line}\n// ANCHOR_END: name\n// {wide}\n")
     }
 
     #[test]
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_other_labels_count_and_commands_do_not() {
+    fn text_blocks_are_measured_and_commands_are_not() {
         let page = |label| format!("```{label}\n{}\n```\n", "x".repeat(89));
         refuses(check, &[("book/src/a.md", &page("text"))], "a.md: 89 columns");
         accepts(check, &[("book/src/a.md", &page("console"))]);

@@ -1,17 +1,17 @@
-//! The system calls that are made to fail, and those that are left out: the file
-//! `list`.
+//! Reads the file `list`: the system calls that are made to fail, and those that are
+//! left out.
 
 use nix::errno::Errno;
 
 /// A system call in the list.
 pub struct KnownCall {
-    /// The name of its man page.
+    /// Its name, which is also the name of its man page.
     pub name: &'static str,
     number: i64,
     /// The argument that names its object.
     pub operand: Operand,
-    /// The errors with which it is made to fail. None, if an error would be
-    /// meaningless.
+    /// The errors with which it is made to fail. Empty if it is left out, since an
+    /// error would be meaningless.
     pub errnos: Vec<Errno>,
 }
 

@@ -19,27 +19,27 @@ enum Required {
     RunOrRefuse,
 }
 
-/// Tries all of these runs.
+/// Runs containers with each resource exhausted in turn.
 pub fn exhaust(scenario: &Scenario, report: &mut Report) {
-    let mut tries = Tries { scenario, report };
+    let mut tests = Tests { scenario, report };
     if scenario.number() >= 4 {
-        tries.limits();
+        tests.limits();
     }
     if scenario.number() >= 5 {
-        tries.cgroups();
-        tries.root_file_systems();
+        tests.cgroups();
+        tests.root_file_systems();
     }
     if scenario.number() >= 7 {
-        tries.stores();
+        tests.stores();
     }
 }
 
-struct Tries<'a> {
+struct Tests<'a> {
     scenario: &'a Scenario,
     report: &'a mut Report,
 }
 
-impl Tries<'_> {
+impl Tests<'_> {
     /// Limits descriptors and address space, from far too little to enough.
     fn limits(&mut self) {
         for descriptors in 3..=40 {
@@ -77,7 +77,12 @@ impl Tries<'_> {
         }
         let read_only = "grep -o '/sys/fs/cgroup[^ ]*' /proc/self/mounts | \
                          while read -r it; do mount -o remount,bind,ro \"$it\"; done; exec \"$@\"";
-        self.run("cgroups read-only", &in_own_mounts(read_only), &[], Required::Refuse);
+        self.run(
+            "cgroups read-only",
+            &in_mount_namespace(read_only),
+            &[],
+            Required::Refuse,
+        );
     }
 
     fn run_in_cgroup(
@@ -85,17 +90,17 @@ impl Tries<'_> {
         what: &str,
         controller: &str,
         limits: &[(&str, u64)],
-        must: Required,
+        required: Required,
     ) {
         let name = format!("{}-outer", self.scenario.bench().cgroup_parent());
         let mounts = host::cgroup_mounts();
-        let has = |mount: &&PathBuf| {
+        let has_controller = |mount: &&PathBuf| {
             mount.ends_with(controller)
                 || fs::read_to_string(mount.join("cgroup.subtree_control")).is_ok_and(
                     |names| names.split_whitespace().any(|it| it == controller),
                 )
         };
-        let Some(mount) = mounts.iter().find(has) else { return };
+        let Some(mount) = mounts.iter().find(has_controller) else { return };
         let cgroup = mount.join(name);
         fs::create_dir_all(&cgroup).expect("make a cgroup");
         for (file, value) in
@@ -105,7 +110,7 @@ impl Tries<'_> {
         }
         let script =
             format!("echo $$ > {}/cgroup.procs; exec \"$@\"", cgroup.display());
-        self.run(what, &["sh", "-c", &script, "sh"], &[], must);
+        self.run(what, &["sh", "-c", &script, "sh"], &[], required);
         let removed = kiste_tests::eventually(|| fs::remove_dir(&cgroup).ok());
         if removed.is_none() {
             self.report.violation(
@@ -151,7 +156,7 @@ impl Tries<'_> {
         }
     }
 
-    /// Puts the store on a full disk or a read-only one: the images that were in it
+    /// Puts the store on a full disk or a read-only one. The images that it had before
     /// must still run.
     fn stores(&mut self) {
         let bench = self.scenario.bench();
@@ -162,15 +167,19 @@ impl Tries<'_> {
         for mebibytes in 1..=needed * 3 {
             let what = format!("store of {mebibytes} MiB");
             let script = full_disk(&store, &archive, &format!("size={mebibytes}m"));
-            let ran = bench
-                .call_by(&in_own_mounts(&script), ["import", "--store", text(&store)]);
+            let ran = bench.call_by(
+                &in_mount_namespace(&script),
+                ["import", "--store", text(&store)],
+            );
             self.judge_store("store on a full disk", &what, &ran);
         }
         for files in [50, 60, 80, 100, 300, 2000] {
             let script =
                 full_disk(&store, &archive, &format!("size=1g,nr_inodes={files}"));
-            let ran = bench
-                .call_by(&in_own_mounts(&script), ["import", "--store", text(&store)]);
+            let ran = bench.call_by(
+                &in_mount_namespace(&script),
+                ["import", "--store", text(&store)],
+            );
             self.judge_store("store without inodes", &format!("{files} inodes"), &ran);
         }
         let read_only = format!(
@@ -179,13 +188,13 @@ impl Tries<'_> {
         );
         self.run(
             "store read-only",
-            &in_own_mounts(&read_only),
+            &in_mount_namespace(&read_only),
             &["--image", "faults"],
             Required::Refuse,
         );
     }
 
-    /// Reports what the script of `full_disk` found wrong.
+    /// Reports the errors that the script of `full_disk` has found.
     fn judge_store(&mut self, row: &str, what: &str, ran: &Ran) {
         let wrong = ran.out.lines().find(|line| line.starts_with("wrong: "));
         let refused = ran.out.lines().any(|line| line == "refused");
@@ -211,14 +220,23 @@ impl Tries<'_> {
         self.report.count(&format!("{step} {row}"), outcome);
     }
 
-    /// Runs a container, started by another program, then `gc`, and checks that nothing
-    /// is left.
-    fn run(&mut self, what: &str, starter: &[&str], options: &[&str], must: Required) {
+    /// Runs a container by way of another program, such as prlimit(1), then `gc`, and
+    /// checks that nothing is left.
+    fn run(
+        &mut self,
+        what: &str,
+        starter: &[&str],
+        options: &[&str],
+        required: Required,
+    ) {
         let scenario = self.scenario;
         let (bench, step) = (scenario.bench(), scenario.bench().step().name());
-        let into = scenario.starter();
-        let words: Vec<&str> =
-            starter.iter().copied().chain(into.iter().map(String::as_str)).collect();
+        let scenario_starter = scenario.starter();
+        let words: Vec<&str> = starter
+            .iter()
+            .copied()
+            .chain(scenario_starter.iter().map(String::as_str))
+            .collect();
         // --rootfs and --image exclude each other.
         let usual = if options.is_empty() {
             scenario.options()
@@ -230,19 +248,18 @@ impl Tries<'_> {
         let row = format!("{step} {what}");
         let mut wrong = Vec::new();
         match (ran.out.contains("it runs"), ran.code) {
-            (true, 0) if must == Required::RunOrRefuse => {}
+            (true, 0) if required == Required::RunOrRefuse => {}
             (true, 0) => wrong.push("the command runs, but must not".to_string()),
             (false, 0) => {
                 wrong.push("the command does not run, but the exit code is 0".into())
             }
-            // 127 comes from the loader; 137 from the kernel, out of memory; 134 from
-            // the C library, likewise.
+            // The loader exits with 127. Out of memory, the C library aborts (134) and
+            // the kernel kills (137).
             (false, 125 | 126 | 127 | 134) if !ran.err.trim().is_empty() => {}
             (false, 134 | 137 | 139)
                 if what.contains("memory") || what.contains("address") => {}
-            (ran_it, code) => {
-                wrong.push(format!("exit code {code}, it ran: {ran_it}; {}", ran.err))
-            }
+            (command_ran, code) => wrong
+                .push(format!("exit code {code}, it ran: {command_ran}; {}", ran.err)),
         }
         if ran.code == 127 && ran.err.contains("hint")
             || ran.err.contains("a bug in Kiste")
@@ -252,10 +269,10 @@ impl Tries<'_> {
         if let Some(failed) = scenario.gc().filter(|gc| gc.code != 0) {
             wrong.push(format!("gc fails: {}", failed.err));
         }
-        let left = scenario.left_for_good(Duration::from_secs(5));
+        let left = scenario.leftovers_after(Duration::from_secs(5));
         if !left.is_empty() {
             wrong.push(format!("left after gc: {left:?}"));
-            scenario.clear();
+            scenario.remove_leftovers();
         }
         let outcome = match () {
             () if !wrong.is_empty() => Outcome::Violation,
@@ -275,12 +292,13 @@ impl Tries<'_> {
 
 /// Returns the words that run a shell script in a mount namespace of its own. The
 /// script's `"$@"` is the program.
-fn in_own_mounts(script: &str) -> [&str; 6] {
+fn in_mount_namespace(script: &str) -> [&str; 6] {
     ["unshare", "-m", "sh", "-c", script, "sh"]
 }
 
-/// Returns a script that imports a small image, then one that might not fit. Afterwards
-/// the small image must still be there, and no half of the other. `$1` is the program.
+/// Returns a script that imports a small image, then a large one that might not fit.
+/// Afterwards the store must still have the small image, and no part of the large one.
+/// `$1` is the program.
 fn full_disk(store: &Path, archive: &Path, size: &str) -> String {
     let (store, archive) = (store.display(), archive.display());
     format!(

@@ -1,5 +1,5 @@
-//! The environment of a command, seen from outside while the command stands still at
-//! its exec.
+//! The environment of a command, read from outside the container while the command is
+//! stopped at its exec.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,8 @@ use kiste_tests::host;
 
 use crate::scenario::Scenario;
 
-/// Facts that may differ, since a documented fallback gives the same in another way.
+/// Facts that may differ, since a documented fallback has the same effect, and its
+/// source.
 const FALLBACKS: [(&str, &str); 6] = [
     ("mounted: /dev/full ", NODES),
     ("mounted: /dev/null ", NODES),
@@ -26,7 +27,7 @@ const NODES: &str =
 pub struct Facts(BTreeSet<String>);
 
 impl Facts {
-    /// Looks at the command. None if it was killed meanwhile.
+    /// Reads the facts about a command. None if it was killed meanwhile.
     pub fn of(pid: i32, scenario: &Scenario) -> Option<Self> {
         let mut lines =
             vec![format!("namespaces of its own: {:?}", host::own_namespaces(pid))];
@@ -67,11 +68,11 @@ impl Facts {
         lines.extend(mounts(pid, scenario));
         lines.extend(open_files(pid));
         lines.extend(scenario.rules().lines().map(|line| format!("rule: {line}")));
-        let own =
+        let bench_dir =
             scenario.bench().dir().file_name().unwrap().to_string_lossy().into_owned();
         let lines = lines
             .into_iter()
-            .map(|line| without_numbers(&line.replace(&own, "BENCH")))
+            .map(|line| without_numbers(&line.replace(&bench_dir, "BENCH")))
             .collect();
         host::is_alive(pid).then_some(Facts(lines))
     }
@@ -98,7 +99,7 @@ fn mounts(pid: i32, scenario: &Scenario) -> Vec<String> {
             line.split(" - ").last().unwrap_or_default()
         )];
     }
-    let shown = |line: String| {
+    let format_mount = |line: String| {
         let (before, after) = line.split_once(" - ").unwrap_or((&line, ""));
         let fields: Vec<_> = before.split(' ').skip(4).collect();
         format!(
@@ -107,7 +108,7 @@ fn mounts(pid: i32, scenario: &Scenario) -> Vec<String> {
             after.split(' ').next().unwrap_or_default()
         )
     };
-    host::mounts_of(pid).into_iter().map(shown).collect()
+    host::mounts_of(pid).into_iter().map(format_mount).collect()
 }
 
 fn open_files(pid: i32) -> Vec<String> {
@@ -118,26 +119,27 @@ fn open_files(pid: i32) -> Vec<String> {
         .collect()
 }
 
-/// Replaces random and counted numbers: ids of containers and users, mounts, pipes.
+/// Replaces numbers that differ from run to run: ids of containers, users, mounts and
+/// pipes.
 fn without_numbers(line: &str) -> String {
-    let of_users = ["Uid", "Gid", "Groups", "uid_map", "gid_map"]
+    let has_user_ids = ["Uid", "Gid", "Groups", "uid_map", "gid_map"]
         .iter()
         .any(|it| line.starts_with(it));
-    let is_counted = line.starts_with("mounted") || line.starts_with("open");
-    let kept = |word: &str| match word.parse::<u64>() {
+    let has_counters = line.starts_with("mounted") || line.starts_with("open");
+    let replaced = |word: &str| match word.parse::<u64>() {
         _ if word.len() == 12 && word.bytes().all(|it| it.is_ascii_hexdigit()) => {
             "ID".to_string()
         }
-        Ok(number) if of_users && number > 65536 || is_counted && number > 9 => {
+        Ok(number) if has_user_ids && number > 65536 || has_counters && number > 9 => {
             "NUMBER".into()
         }
         _ => word.into(),
     };
-    let is_between = |it: char| !it.is_ascii_alphanumeric();
-    let words = line.split_inclusive(is_between).map(|word| {
-        let bare = word.trim_end_matches(is_between);
-        kept(bare) + &word[bare.len()..].replace('\t', " ")
+    let is_separator = |it: char| !it.is_ascii_alphanumeric();
+    let words = line.split_inclusive(is_separator).map(|word| {
+        let bare = word.trim_end_matches(is_separator);
+        replaced(bare) + &word[bare.len()..].replace('\t', " ")
     });
-    // The widths of columns depend on the numbers.
-    words.filter(|word| !of_users || word != " ").collect()
+    // The number of blanks between columns depends on the numbers.
+    words.filter(|word| !has_user_ids || word != " ").collect()
 }

@@ -12,19 +12,19 @@ use crate::scenario::Scenario;
 
 /// Numbers that must not grow. Those that begin with `_` are only printed.
 #[derive(Debug)]
-struct Figures {
+struct Counts {
     descriptors: usize,
     mounts: usize,
     links: usize,
     run_dirs: usize,
     cgroups: usize,
-    /// A number of the whole machine: other programs make and remove cgroups, too.
+    /// Counted on the whole machine, where other programs remove cgroups, too.
     _dying_cgroups: String,
     /// The largest resident size of a runtime so far, in KiB.
     _peak_rss: i64,
 }
 
-impl Figures {
+impl Counts {
     fn of(scenario: &Scenario) -> Self {
         let entries =
             |path: &str| fs::read_dir(path).map(Iterator::count).unwrap_or_default();
@@ -35,7 +35,7 @@ impl Figures {
         let stat = stat.unwrap_or_default();
         let dying =
             stat.lines().find_map(|line| line.strip_prefix("nr_dying_descendants "));
-        Figures {
+        Counts {
             descriptors: entries("/proc/self/fd"),
             mounts: host::mounts().len(),
             links: scenario.rules().lines().count(),
@@ -50,14 +50,14 @@ impl Figures {
         }
     }
 
-    /// Returns the numbers that must be the same as before.
-    fn compared(&self) -> [usize; 5] {
+    /// Returns the numbers that must be the same before and after.
+    fn must_not_grow(&self) -> [usize; 5] {
         [self.descriptors, self.mounts, self.links, self.run_dirs, self.cgroups]
     }
 }
 
 /// Starts containers one after the other, then many at once.
-pub fn long(
+pub fn start_many(
     scenario: &Scenario,
     in_sequence: usize,
     at_once: usize,
@@ -68,7 +68,7 @@ pub fn long(
     }
     let row = format!("{} long", scenario.bench().step().name());
     run(scenario, &row, report);
-    let before = Figures::of(scenario);
+    let before = Counts::of(scenario);
     println!("{row}: before {before:?}");
     let start = Instant::now();
     for done in 1..=in_sequence {
@@ -77,7 +77,7 @@ pub fn long(
             println!(
                 "{row}: after {done} in {:?} {:?}",
                 start.elapsed(),
-                Figures::of(scenario)
+                Counts::of(scenario)
             );
         }
     }
@@ -89,10 +89,10 @@ pub fn long(
         report,
     );
     let all = (0..at_once).map(|_| start_one(scenario)).collect::<Vec<_>>();
-    let of_runtime =
+    let memory_of_runtime =
         |running: &kiste_tests::Running| host::status(running.runtime(), "VmRSS");
-    println!("{row}: {at_once} at once {:?}", Figures::of(scenario));
-    println!("{row}: the last runtime has {:?}", all.last().map(of_runtime));
+    println!("{row}: {at_once} at once {:?}", Counts::of(scenario));
+    println!("{row}: the last runtime has {:?}", all.last().map(memory_of_runtime));
     drop(all);
     compare(scenario, &before, &format!("after {at_once} at once"), &row, report);
 }
@@ -107,7 +107,7 @@ fn run(scenario: &Scenario, row: &str, report: &mut Report) {
     }
 }
 
-/// Starts a container without the address and the port, which only one can have.
+/// Starts a container without an address and a port, which only one container can have.
 fn start_one(scenario: &Scenario) -> kiste_tests::Running {
     let starter = scenario.starter();
     let starter: Vec<&str> =
@@ -118,15 +118,15 @@ fn start_one(scenario: &Scenario) -> kiste_tests::Running {
 
 fn compare(
     scenario: &Scenario,
-    before: &Figures,
+    before: &Counts,
     when: &str,
     row: &str,
     report: &mut Report,
 ) {
-    let left = scenario.left_for_good(Duration::from_secs(10));
-    let now = Figures::of(scenario);
+    let left = scenario.leftovers_after(Duration::from_secs(10));
+    let now = Counts::of(scenario);
     println!("{row}: {when} {now:?}");
-    if now.compared() != before.compared() || !left.is_empty() {
+    if now.must_not_grow() != before.must_not_grow() || !left.is_empty() {
         report.violation(
             row,
             format_args!("{when}: {before:?} became {now:?}; left {left:?}"),

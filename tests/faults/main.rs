@@ -1,5 +1,5 @@
-//! Fault injection: whatever fails, a container starts as it was asked to or not at
-//! all, and leaves nothing on the host.
+//! Fault injection: whatever fails, a container starts as requested or not at all, and
+//! leaves nothing on the host.
 
 mod calls;
 mod exhaustion;
@@ -23,7 +23,7 @@ use clap::Parser;
 use injection::Injection;
 use report::Report;
 use scenario::Scenario;
-use walk::{Extent, FaultKind, Walk};
+use walk::{Extent, FaultKind, Injector};
 
 /// Makes the things fail that a runtime needs, and checks how it reacts
 #[derive(Parser)]
@@ -88,8 +88,8 @@ fn main() -> ExitCode {
         .filter(|name| args.step.as_ref().is_none_or(|asked| asked == name));
     for name in steps {
         let Some(scenario) = Scenario::of(name, &program(name)) else { continue };
-        do_step(&args, &scenario, &mut report);
-        let left = scenario.left_for_good(Duration::from_secs(5));
+        test_step(&args, &scenario, &mut report);
+        let left = scenario.leftovers_after(Duration::from_secs(5));
         if !left.is_empty() {
             report.violation(
                 name,
@@ -112,32 +112,32 @@ fn program(name: &str) -> PathBuf {
     program
 }
 
-fn do_step(args: &Args, scenario: &Scenario, report: &mut Report) {
-    let wants = |part| args.parts.is_empty() || args.parts.contains(&part);
+fn test_step(args: &Args, scenario: &Scenario, report: &mut Report) {
+    let is_selected = |part| args.parts.is_empty() || args.parts.contains(&part);
     let extent = if args.short { Extent::Short } else { Extent::Whole };
     if args.list {
-        return Walk::of(scenario).list();
+        return Injector::of(scenario).list();
     }
     if let Some(injection) = &args.at {
-        return Walk::of(scenario).show(injection, report);
+        return Injector::of(scenario).show(injection, report);
     }
     for (part, kind) in
         [(Part::Syscalls, FaultKind::Fail), (Part::Kill, FaultKind::Kill)]
     {
-        if wants(part) {
-            Walk::of(scenario).walk(kind, extent, report);
+        if is_selected(part) {
+            Injector::of(scenario).inject_at_every_call(kind, extent, report);
         }
     }
-    if wants(Part::Exhaustion) {
+    if is_selected(Part::Exhaustion) {
         exhaustion::exhaust(scenario, report);
     }
-    if wants(Part::Races) {
+    if is_selected(Part::Races) {
         let seconds = if args.short { 3 } else { args.seconds };
         races::race(scenario, Duration::from_secs(seconds), report);
     }
-    if wants(Part::Long) {
+    if is_selected(Part::Long) {
         let (sequence, crowd) =
             if args.short { (100, 20) } else { (args.sequence, args.crowd) };
-        long::long(scenario, sequence, crowd, report);
+        long::start_many(scenario, sequence, crowd, report);
     }
 }

@@ -49,11 +49,11 @@ pub fn race(scenario: &Scenario, duration: Duration, report: &mut Report) {
     ]);
     let before = (contents(&canary), host::mounts().len());
 
-    let over = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     let row = format!("{} race", bench.step().name());
-    let mut ran_at_all = false;
+    let mut has_run = false;
     let swaps = thread::scope(|scope| {
-        let attacker = scope.spawn(|| swap(&swapped, &link, &over));
+        let attacker = scope.spawn(|| swap(&swapped, &link, &stop));
         let start = Instant::now();
         let starter = scenario.starter();
         let starter: Vec<&str> =
@@ -67,7 +67,7 @@ pub fn race(scenario: &Scenario, duration: Duration, report: &mut Report) {
             let outcome =
                 if ran.code == 125 { Outcome::Refused } else { Outcome::FellBack };
             report.count(&row, outcome);
-            ran_at_all |= ran.code == 0;
+            has_run |= ran.code == 0;
             let seen = (contents(&canary), host::mounts().len());
             if seen != before {
                 report.violation(
@@ -78,33 +78,33 @@ pub fn race(scenario: &Scenario, duration: Duration, report: &mut Report) {
                 break;
             }
         }
-        over.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
         attacker.join().expect("the attacker swaps")
     });
     println!("{row}: swapped {swaps} times");
-    if !ran_at_all {
+    if !has_run {
         report.violation(
             &row,
             "no start got far enough to do harm",
             "tests/faults/run races",
         );
     }
-    let left = scenario.left_for_good(Duration::from_secs(5));
+    let left = scenario.leftovers_after(Duration::from_secs(5));
     if !left.is_empty() {
         report.violation(
             &row,
             format_args!("left: {left:?}"),
             "tests/faults/run races",
         );
-        scenario.clear();
+        scenario.remove_leftovers();
     }
 }
 
-/// Swaps the two by rename(2) with RENAME_EXCHANGE: at every moment one of them has the
-/// name.
-fn swap(one: &Path, other: &Path, over: &AtomicBool) -> usize {
+/// Swaps the two paths by renameat2(2) with RENAME_EXCHANGE: at every moment, both
+/// names exist.
+fn swap(one: &Path, other: &Path, stop: &AtomicBool) -> usize {
     let mut swaps = 0;
-    while !over.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) {
         renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).expect("swap");
         swaps += 1;
         if swaps % 64 == 0 {
@@ -117,7 +117,7 @@ fn swap(one: &Path, other: &Path, over: &AtomicBool) -> usize {
 /// Returns every path below a directory, with its permissions and content.
 fn contents(top: &Path) -> Vec<String> {
     let mut all = Vec::new();
-    for entry in fs::read_dir(top).expect("the canary is there").flatten() {
+    for entry in fs::read_dir(top).expect("the canary exists").flatten() {
         let (path, found) = (entry.path(), entry.metadata().unwrap());
         all.push(format!(
             "{path:?} {:?} {:?}",

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-/// The mildest violation: the error is reported, but with another reason than the
-/// kernel's.
+/// The mildest violation: the runtime reports the error, but not the kernel's reason.
 pub const UNEXPLAINED: &str = "the error does not say why";
 
-/// The end of a run with a fault.
+/// How a run with a fault ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The command did not run, and the error says why.
@@ -28,7 +27,7 @@ pub enum Outcome {
 pub struct Report {
     rows: BTreeMap<String, BTreeMap<Outcome, usize>>,
     needed_gc: BTreeMap<String, usize>,
-    /// By cause, as far as it can be guessed.
+    /// The key is the probable cause.
     violations: BTreeMap<String, Vec<String>>,
 }
 
@@ -50,12 +49,12 @@ impl Report {
         what: impl Display,
         reproduce: impl Display,
     ) {
-        self.violation_alike(row, row, what, reproduce);
+        self.violation_with_cause(row, row, what, reproduce);
     }
 
     /// Reports one of several violations that seem to have the same cause. At the end
     /// only the first of them is printed.
-    pub fn violation_alike(
+    pub fn violation_with_cause(
         &mut self,
         cause: &str,
         row: &str,
@@ -101,10 +100,12 @@ impl Report {
         }
         let all: usize = self.violations.values().map(Vec::len).sum();
         println!("\n{all} violations, of {} kinds", self.violations.len());
-        let (unexplained, others): (Vec<_>, Vec<_>) =
-            self.violations.values().partition(|alike| alike[0].contains(UNEXPLAINED));
-        for alike in others.into_iter().chain(unexplained) {
-            println!("{} times: {}", alike.len(), alike[0]);
+        let (unexplained, others): (Vec<_>, Vec<_>) = self
+            .violations
+            .values()
+            .partition(|same_cause| same_cause[0].contains(UNEXPLAINED));
+        for same_cause in others.into_iter().chain(unexplained) {
+            println!("{} times: {}", same_cause.len(), same_cause[0]);
         }
         self.violations.is_empty()
     }

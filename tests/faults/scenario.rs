@@ -16,8 +16,8 @@ pub struct Scenario {
     kind: Kind,
     options: Vec<String>,
     command: Vec<String>,
-    /// The links, rules and settings of the host before any container.
-    before: String,
+    /// The links, rules and settings of the host before the first container.
+    host_before: String,
 }
 
 enum Kind {
@@ -25,8 +25,8 @@ enum Kind {
     World(Box<World>),
 }
 
-/// The container's command, whose output must be the same in every run.
-const SHOW: &str =
+/// The script that the container runs. Its output must be the same in every run.
+const SCRIPT: &str =
     "hostname; echo as $(id -u):$(id -g); ls -A /; cat /proc/self/limits | cut -c1-60";
 
 impl Scenario {
@@ -44,12 +44,12 @@ impl Scenario {
             kind,
             options: Vec::new(),
             command: Vec::new(),
-            before: String::new(),
+            host_before: String::new(),
         };
         if let Kind::World(world) = &scenario.kind {
-            scenario.before = world.state();
+            scenario.host_before = world.state();
         }
-        scenario.command = ["sh", "-c", SHOW].map(String::from).into();
+        scenario.command = ["sh", "-c", SCRIPT].map(String::from).into();
         if number < 4 {
             // The host's root directory may change meanwhile.
             scenario.command[2] = "hostname".into();
@@ -91,10 +91,10 @@ impl Scenario {
             add("--image faults");
         }
         if number >= 8 {
-            let noted = self.network_dir();
+            let network_dir = self.network_dir();
             add(&format!(
                 "--network-dir {} -p 8080:80 --ip 10.77.0.50",
-                noted.display()
+                network_dir.display()
             ));
         }
         options
@@ -103,14 +103,14 @@ impl Scenario {
     fn import(&self) {
         let bench = self.bench();
         let archive = bench.dir().join("rootfs.tar");
-        let packed = Command::new("tar")
+        let status = Command::new("tar")
             .arg("-C")
             .arg(bench.rootfs())
             .arg("-cf")
             .arg(&archive)
             .arg(".")
             .status();
-        assert!(packed.expect("run tar").success());
+        assert!(status.expect("run tar").success());
         let store = bench.store();
         bench
             .call(["import", "--store", text(&store), text(&archive), "faults"])
@@ -139,7 +139,7 @@ impl Scenario {
         self.options.iter().map(String::as_str).collect()
     }
 
-    /// Returns the options of `run` without some and their values.
+    /// Returns the options of `run` without the named ones and their values.
     pub fn options_without(&self, names: &[&str]) -> Vec<&str> {
         let mut options = self.options();
         for name in names {
@@ -150,7 +150,8 @@ impl Scenario {
         options
     }
 
-    /// Returns the words that run a program on the scenario's host: `nsenter …`.
+    /// Returns the words that run a program in the network namespace of the scenario:
+    /// `nsenter …`.
     pub fn starter(&self) -> Vec<String> {
         match &self.kind {
             Kind::Bench(_) => Vec::new(),
@@ -198,17 +199,17 @@ impl Scenario {
         })
     }
 
-    /// Lists everything that is left on the host now.
-    pub fn left(&self) -> Vec<String> {
+    /// Lists everything that the containers have left on the host.
+    pub fn leftovers(&self) -> Vec<String> {
         let mut left = self.bench().leaks();
         if let Kind::World(world) = &self.kind {
             let state = world.state();
             left.extend(
-                lines_apart(&state, &self.before)
+                lines_only_in(&state, &self.host_before)
                     .map(|line| format!("on the host: {line}")),
             );
             left.extend(
-                lines_apart(&self.before, &state)
+                lines_only_in(&self.host_before, &state)
                     .map(|line| format!("gone from the host: {line}")),
             );
             left.extend(
@@ -216,8 +217,8 @@ impl Scenario {
             );
             // The processes in the network namespace, except the one that holds it.
             let holder = world.enter()[2].clone();
-            let here = host::processes_in("net", &host::namespace(&holder, "net"));
-            left.extend(here.iter().filter(|pid| pid.to_string() != holder).map(
+            let processes = host::processes_in("net", &host::namespace(&holder, "net"));
+            left.extend(processes.iter().filter(|pid| pid.to_string() != holder).map(
                 |pid| {
                     format!(
                         "process {pid} ({}) in the network namespace",
@@ -229,20 +230,21 @@ impl Scenario {
         left
     }
 
-    /// Removes left cgroups, so that the next run is not blamed for them.
-    pub fn clear(&self) {
+    /// Removes leftover cgroups and run directories, so that the next run is not blamed
+    /// for them.
+    pub fn remove_leftovers(&self) {
         for cgroup in host::cgroups_named(self.bench().cgroup_parent()) {
             remove_cgroups(Path::new(&cgroup));
         }
         let _ = fs::remove_dir_all(self.bench().run_dirs());
     }
 
-    /// Waits until nothing is left, and returns what is left when time is up: the
-    /// kernel removes some traces only a moment after a process ends.
-    pub fn left_for_good(&self, patience: Duration) -> Vec<String> {
+    /// Waits until nothing is left, and returns the leftovers when the time is up. The
+    /// kernel removes mounts and cgroups only a moment after a process ends.
+    pub fn leftovers_after(&self, patience: Duration) -> Vec<String> {
         let start = Instant::now();
         loop {
-            let left = self.left();
+            let left = self.leftovers();
             if left.is_empty() || start.elapsed() > patience {
                 return left;
             }
@@ -261,7 +263,7 @@ impl Scenario {
 }
 
 /// Returns the lines of one text that the other does not have.
-fn lines_apart<'a>(one: &'a str, other: &'a str) -> impl Iterator<Item = &'a str> {
+fn lines_only_in<'a>(one: &'a str, other: &'a str) -> impl Iterator<Item = &'a str> {
     one.lines().filter(|line| other.lines().all(|it| it != *line))
 }
 

@@ -1,4 +1,4 @@
-//! The trace of a run: its system calls, and its end.
+//! The trace of a run: its system calls, its output, and its exit code.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub struct Call {
     pub nth: usize,
     /// The path or the file that it acted on.
     pub operand: String,
-    /// The phase in which it was made.
+    /// The phase of the run in which it was made.
     pub phase: Phase,
 }
 
@@ -26,7 +26,7 @@ pub enum Phase {
     /// Before the runtime's first mkdir, which makes the run directory, or before its
     /// clone3 if there is no mkdir.
     Reading,
-    /// Before the command's exec.
+    /// After that, before the exec of the command.
     Starting,
     /// The command runs, or has run.
     Running,
@@ -36,13 +36,13 @@ pub enum Phase {
 pub struct Trace<T> {
     /// The calls, in order.
     pub calls: Vec<Call>,
-    /// The exit code of the runtime; 128 + n when signal n ended it.
+    /// The exit code of the runtime, or 128 + n if signal n killed it.
     pub code: i32,
-    /// Its stdout.
+    /// The stdout of the runtime.
     pub out: String,
-    /// Its stderr.
+    /// The stderr of the runtime.
     pub err: String,
-    /// Whether it did not end and had to be killed.
+    /// Whether the run did not end in time, and was killed.
     pub hung: bool,
     /// Whether the call with the fault was made.
     pub hit: bool,

@@ -25,54 +25,57 @@ use crate::watchdog::Watchdog;
 
 struct Process {
     name: String,
-    made: BTreeMap<i64, usize>,
-    /// Some between the entry into a call and its return, with the error that replaces
-    /// the result.
-    inside: Option<Option<Errno>>,
+    /// How often it has made each call, by the number of the call.
+    call_counts: BTreeMap<i64, usize>,
+    /// Some between the entry into a call and its return. If the call is made to fail,
+    /// it contains the error that replaces the result.
+    pending_call: Option<Option<Errno>>,
 }
 
 struct Tracer<'a> {
     program: &'a Program<'a>,
     injection: Option<&'a Injection>,
-    root: Pid,
+    /// The process that becomes the runtime.
+    runtime: Pid,
     processes: BTreeMap<Pid, Process>,
-    names: BTreeMap<&'static str, usize>,
+    /// How many processes of each kind there were.
+    kind_counts: BTreeMap<&'static str, usize>,
     calls: Vec<Call>,
     phase: Phase,
     hit: bool,
     code: i32,
 }
 
-/// Runs a program to its end. `look` is called with the command's PID while it stands
-/// still at its exec.
+/// Runs a program to its end. `inspect` is called with the command's PID while it is
+/// stopped at its exec.
 pub fn trace<T>(
     program: &Program<'_>,
     injection: Option<&Injection>,
-    mut look: impl FnMut(i32) -> T,
+    mut inspect: impl FnMut(i32) -> T,
 ) -> Trace<T> {
     let [out, err] =
         ["stdout", "stderr"].map(|name| program.dir.join(format!("traced-{name}")));
-    let root = start(program, &out, &err);
+    let runtime = start(program, &out, &err);
     let mut tracer = Tracer {
         program,
         injection,
-        root,
+        runtime,
         processes: BTreeMap::new(),
-        names: BTreeMap::new(),
+        kind_counts: BTreeMap::new(),
         calls: Vec::new(),
         phase: Phase::Reading,
         hit: false,
         code: -1,
     };
     let watchdog = Watchdog::start();
-    watchdog.watch(root);
+    watchdog.watch(runtime);
     let mut command = None;
-    // Other children, which hold namespaces, are not traced.
-    while watchdog.has_some() {
+    // The children of this process that hold namespaces are not traced.
+    while watchdog.watches_any() {
         let Ok(status) = waitpid(None, Some(WaitPidFlag::__WALL)) else { break };
-        if let Some(pid) = tracer.see(status, &watchdog) {
+        if let Some(pid) = tracer.handle_event(status, &watchdog) {
             tracer.phase = Phase::Running;
-            command.get_or_insert_with(|| look(pid.as_raw()));
+            command.get_or_insert_with(|| inspect(pid.as_raw()));
             let _ = ptrace::detach(pid, None);
             watchdog.forget(pid);
             tracer.processes.remove(&pid);
@@ -93,8 +96,8 @@ pub fn trace<T>(
     }
 }
 
-/// Starts a shell that waits until it is traced, and then execs the program.
-// `trace` waits for it, as for all processes that it starts.
+/// Starts a shell that stops until it is traced, and then execs the program.
+// `trace` waits for the shell, as for all processes.
 #[allow(clippy::zombie_processes)]
 fn start(program: &Program<'_>, out: &Path, err: &Path) -> Pid {
     let child = Command::new("sh")
@@ -122,14 +125,16 @@ fn start(program: &Program<'_>, out: &Path, err: &Path) -> Pid {
 impl Tracer<'_> {
     /// Handles an event, and lets the process go on. Returns a process that has just
     /// become the command.
-    fn see(&mut self, status: WaitStatus, watchdog: &Watchdog) -> Option<Pid> {
+    fn handle_event(&mut self, status: WaitStatus, watchdog: &Watchdog) -> Option<Pid> {
         let (pid, signal) = match status {
-            WaitStatus::Exited(pid, code) => return self.gone(pid, code, watchdog),
+            WaitStatus::Exited(pid, code) => {
+                return self.process_ended(pid, code, watchdog);
+            }
             WaitStatus::Signaled(pid, signal, _) => {
-                return self.gone(pid, 128 + signal as i32, watchdog);
+                return self.process_ended(pid, 128 + signal as i32, watchdog);
             }
             WaitStatus::PtraceSyscall(pid) => {
-                self.call(pid);
+                self.handle_syscall(pid);
                 (pid, None)
             }
             WaitStatus::PtraceEvent(pid, _, libc::PTRACE_EVENT_EXEC) => {
@@ -142,7 +147,8 @@ impl Tracer<'_> {
                 watchdog.watch(pid);
                 (pid, None)
             }
-            // The new process may be reported only after this one has ended.
+            // A fork. The new process may send its own event only after its parent has
+            // ended.
             WaitStatus::PtraceEvent(pid, ..) => {
                 let new = ptrace::getevent(pid).map(|new| Pid::from_raw(new as i32));
                 let _ = new.map(|new| watchdog.watch(new));
@@ -151,14 +157,19 @@ impl Tracer<'_> {
             WaitStatus::Stopped(pid, signal) => (pid, Some(signal)),
             _ => return None,
         };
-        let _ = ptrace::syscall(pid, signal); // ESRCH: it was killed meanwhile
+        let _ = ptrace::syscall(pid, signal); // ESRCH: the process was killed meanwhile
         None
     }
 
-    fn gone(&mut self, pid: Pid, code: i32, watchdog: &Watchdog) -> Option<Pid> {
+    fn process_ended(
+        &mut self,
+        pid: Pid,
+        code: i32,
+        watchdog: &Watchdog,
+    ) -> Option<Pid> {
         self.processes.remove(&pid);
         watchdog.forget(pid);
-        if pid == self.root {
+        if pid == self.runtime {
             self.code = code;
         }
         None
@@ -170,17 +181,21 @@ impl Tracer<'_> {
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let was_runtime = self.processes.contains_key(&pid);
         match exe == self.program.exe {
-            // This is inside the call to execve, whose return follows.
-            true if !was_runtime => drop(self.enter(pid, Some(None))),
+            // The process is in the call of execve, whose return follows.
+            true if !was_runtime => drop(self.add_process(pid, Some(None))),
             true => {}
             false => return was_runtime,
         }
         false
     }
 
-    fn enter(&mut self, pid: Pid, inside: Option<Option<Errno>>) -> &mut Process {
+    fn add_process(
+        &mut self,
+        pid: Pid,
+        pending_call: Option<Option<Errno>>,
+    ) -> &mut Process {
         let kind = match () {
-            () if pid == self.root => "runtime",
+            () if pid == self.runtime => "runtime",
             () if kiste_tests::host::status(pid, "NSpid")
                 .split_whitespace()
                 .count()
@@ -190,41 +205,41 @@ impl Tracer<'_> {
             }
             () => "helper",
         };
-        let count = self.names.entry(kind).or_default();
+        let count = self.kind_counts.entry(kind).or_default();
         *count += 1;
         let name = if *count == 1 { kind.into() } else { format!("{kind} {count}") };
         self.processes.entry(pid).or_insert(Process {
             name,
-            made: BTreeMap::new(),
-            inside,
+            call_counts: BTreeMap::new(),
+            pending_call,
         })
     }
 
-    fn call(&mut self, pid: Pid) {
-        // A process before the runtime is a program that leads to it.
+    fn handle_syscall(&mut self, pid: Pid) {
+        // Until the runtime is executed, the only process runs sh or nsenter.
         let started = !self.processes.is_empty();
         if !started
-            || (pid != self.root
+            || (pid != self.runtime
                 && !self.processes.contains_key(&pid)
-                && !self.is_ours(pid))
+                && !self.runs_runtime(pid))
         {
             return;
         }
         if !self.processes.contains_key(&pid) {
-            self.enter(pid, None);
+            self.add_process(pid, None);
         }
-        let process = self.processes.get_mut(&pid).expect("it was entered");
+        let process = self.processes.get_mut(&pid).expect("it was added");
         let Ok(mut registers) = ptrace::getregs(pid) else { return };
-        if let Some(result) = process.inside.take() {
+        if let Some(result) = process.pending_call.take() {
             if let Some(errno) = result {
                 registers.rax = -(errno as i64) as u64;
                 let _ = ptrace::setregs(pid, registers);
             }
             return;
         }
-        process.inside = Some(None);
+        process.pending_call = Some(None);
         let number = registers.orig_rax as i64;
-        let nth = process.made.entry(number).or_default();
+        let nth = process.call_counts.entry(number).or_default();
         *nth += 1;
         let known = numbered(self.program.known, number);
         let name = known.map_or(format!("call-{number}"), |known| known.name.into());
@@ -236,8 +251,9 @@ impl Tracer<'_> {
             registers.r8,
             registers.r9,
         ];
-        let operand =
-            known.map_or(String::new(), |known| shown(pid, known.operand, &arguments));
+        let operand = known.map_or(String::new(), |known| {
+            operand_text(pid, known.operand, &arguments)
+        });
         if self.phase == Phase::Reading && matches!(name.as_str(), "mkdir" | "clone3") {
             self.phase = Phase::Starting;
         }
@@ -259,7 +275,7 @@ impl Tracer<'_> {
             }
             Some(Fault::Error(errno)) => {
                 self.hit = true;
-                process.inside = Some(Some(*errno));
+                process.pending_call = Some(Some(*errno));
                 // ptrace(2): a call of number -1 is not made.
                 registers.orig_rax = u64::MAX;
                 let _ = ptrace::setregs(pid, registers);
@@ -274,13 +290,13 @@ impl Tracer<'_> {
         }
     }
 
-    fn is_ours(&self, pid: Pid) -> bool {
+    fn runs_runtime(&self, pid: Pid) -> bool {
         fs::read_link(format!("/proc/{pid}/exe"))
             .is_ok_and(|exe| exe == self.program.exe)
     }
 }
 
-fn shown(pid: Pid, operand: Operand, arguments: &[u64; 6]) -> String {
+fn operand_text(pid: Pid, operand: Operand, arguments: &[u64; 6]) -> String {
     match operand {
         Operand::Nothing => String::new(),
         Operand::Descriptor => {

@@ -32,14 +32,16 @@ pub enum Extent {
     Whole,
 }
 
-/// A run without a fault, with which the runs with faults are compared.
-pub struct Walk<'a> {
+/// Injects faults into runs of a scenario, and compares each run with one without a
+/// fault.
+pub struct Injector<'a> {
     scenario: &'a Scenario,
     known: Vec<KnownCall>,
+    /// The run without a fault.
     expected: Trace<Option<Facts>>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Injector<'a> {
     /// Traces a run without a fault.
     pub fn of(scenario: &'a Scenario) -> Self {
         let known = known();
@@ -52,11 +54,16 @@ impl<'a> Walk<'a> {
             expected.out,
             expected.err
         );
-        Walk { scenario, known, expected }
+        Injector { scenario, known, expected }
     }
 
     /// Injects a fault at every call, and reports the outcomes.
-    pub fn walk(&self, kind: FaultKind, extent: Extent, report: &mut Report) {
+    pub fn inject_at_every_call(
+        &self,
+        kind: FaultKind,
+        extent: Extent,
+        report: &mut Report,
+    ) {
         let mut tried = BTreeSet::new();
         for call in
             self.expected.calls.iter().filter(|call| call.phase != Phase::Reading)
@@ -92,8 +99,8 @@ impl<'a> Walk<'a> {
             return Vec::new();
         };
         match (kind, extent) {
-            // A call without errors changes nothing: a kill there is the same as one
-            // before the next call.
+            // A call without errors in the list changes nothing, so a kill before it is
+            // the same as a kill before the next call.
             (FaultKind::Kill, _) => {
                 known.errnos.first().map(|_| Fault::Kill).into_iter().collect()
             }
@@ -117,7 +124,7 @@ impl<'a> Walk<'a> {
             true => self.judge(&ran, &injection, call.phase),
             false => Vec::new(),
         };
-        wrong.extend(self.leftovers(&row, fault, report));
+        wrong.extend(self.judge_leftovers(&row, fault, report));
         let outcome = match () {
             () if !wrong.is_empty() => Outcome::Violation,
             () if !ran.hit => Outcome::NotMade,
@@ -133,9 +140,9 @@ impl<'a> Walk<'a> {
                 injection.name(),
                 what.chars().take(20).collect::<String>()
             );
-            let again =
+            let reproduce =
                 format_args!("tests/faults/run --step {step} --at '{injection}'");
-            report.violation_alike(&cause, &row, at, again);
+            report.violation_with_cause(&cause, &row, at, reproduce);
         }
     }
 
@@ -177,7 +184,7 @@ impl<'a> Walk<'a> {
                 wrong.push("the command did not run, but the exit code is 0".into())
             }
             (Fault::Error(errno), false, 126 | 127)
-                if looks_for_command(injection) && names_reason(&ran.err, errno) => {}
+                if is_exec_or_check(injection) && names_reason(&ran.err, errno) => {}
             (Fault::Error(_), _, 125) if !names_operation(&ran.err) => {
                 wrong.push(format!(
                     "the error names neither a call nor its object: {:?}",
@@ -195,15 +202,20 @@ impl<'a> Walk<'a> {
     }
 
     /// Lists everything that is left after `gc`, and the errors of `gc`.
-    fn leftovers(&self, row: &str, fault: Fault, report: &mut Report) -> Vec<String> {
-        // After a kill, gc cleans up. After an error, the runtime itself does.
+    fn judge_leftovers(
+        &self,
+        row: &str,
+        fault: Fault,
+        report: &mut Report,
+    ) -> Vec<String> {
+        // After a kill, `gc` has to clean up. After an error, the runtime itself does.
         let patience = if fault == Fault::Kill {
             Duration::ZERO
         } else {
             Duration::from_millis(150)
         };
         if self.scenario.number() >= 5
-            && self.scenario.left_for_good(patience).is_empty()
+            && self.scenario.leftovers_after(patience).is_empty()
         {
             return Vec::new();
         }
@@ -212,12 +224,12 @@ impl<'a> Walk<'a> {
             .as_ref()
             .filter(|ran| ran.code != 0)
             .map(|ran| format!("gc fails: {}", ran.err));
-        let left = self.scenario.left_for_good(Duration::from_secs(5));
+        let left = self.scenario.leftovers_after(Duration::from_secs(5));
         if gc.is_some() {
             report.count_gc(row);
         }
         let left = (!left.is_empty()).then(|| format!("left after gc: {left:?}"));
-        self.scenario.clear();
+        self.scenario.remove_leftovers();
         failed.into_iter().chain(left).collect()
     }
 
@@ -236,12 +248,12 @@ impl<'a> Walk<'a> {
             }
             _ => println!("the command did not run, or was killed at once"),
         }
-        println!("left: {:#?}", self.scenario.left());
+        println!("left: {:#?}", self.scenario.leftovers());
         let step = self.scenario.bench().step().name();
         for what in self
             .judge(&ran, injection, Phase::Starting)
             .into_iter()
-            .chain(self.leftovers(step, injection.fault, report))
+            .chain(self.judge_leftovers(step, injection.fault, report))
         {
             report.violation(step, what, injection);
         }
@@ -271,10 +283,11 @@ fn run(
 
 /// Returns whether the call is the exec, or the check whether the command can be
 /// executed.
-fn looks_for_command(injection: &Injection) -> bool {
-    let looks = matches!(injection.fault, Fault::Error(Errno::EACCES | Errno::EIO));
+fn is_exec_or_check(injection: &Injection) -> bool {
+    let fails_check =
+        matches!(injection.fault, Fault::Error(Errno::EACCES | Errno::EIO));
     injection.name() == "execve"
-        || looks && ["access", "newfstatat", "statx"].contains(&injection.name())
+        || fails_check && ["access", "newfstatat", "statx"].contains(&injection.name())
 }
 
 /// Returns whether the error names its call and operands, `mount(proc, /proc): …`, or a

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::mutant::Mutant;
 use crate::selection::Step;
 
-/// The mutants in the file. The reasons are for its readers.
+/// The names of the mutants in the file. The reasons are only for people.
 pub struct Accepted {
     names: Vec<String>,
 }

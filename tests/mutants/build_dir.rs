@@ -70,25 +70,25 @@ impl BuildDir {
             else {
                 return Ok(None);
             };
-            unit = Some(self.keep(&tests)?);
+            unit = Some(self.copy_out(&tests)?);
         }
         let Some(program) =
             self.cargo(&["build", "-p", &package(stage.by), "--bin", stage.by])?
         else {
             return Ok(None);
         };
-        Ok(Some(Subject { program: self.keep(&program)?, unit, order: Vec::new() }))
+        Ok(Some(Subject { program: self.copy_out(&program)?, unit, order: Vec::new() }))
     }
 
-    /// Copies a program that the next build would overwrite.
-    fn keep(&self, built: &Path) -> Result<PathBuf> {
+    /// Copies a program, since the next build would overwrite it.
+    fn copy_out(&self, built: &Path) -> Result<PathBuf> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let dir = self.dir().join("built");
         fs::create_dir_all(&dir)?;
         let name = built.file_name().expect("a program has a name").to_string_lossy();
-        let kept = dir.join(format!("{}-{name}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        fs::copy(built, &kept).with_context(|| format!("copy {}", built.display()))?;
-        Ok(kept)
+        let copy = dir.join(format!("{}-{name}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        fs::copy(built, &copy).with_context(|| format!("copy {}", built.display()))?;
+        Ok(copy)
     }
 
     /// Returns the program that cargo builds. None if something does not compile.

@@ -1,5 +1,5 @@
-//! In the virtual machine: puts each subject in the place of the step's program, and
-//! tests it.
+//! The part that runs in the virtual machine: mounts each subject over the step's
+//! program, and tests it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -41,7 +41,7 @@ fn send(word: &Message) -> Result<()> {
 pub fn all(file: &Path) -> Result<()> {
     let plan = read(file)?;
     fs::create_dir_all(TMP)?;
-    let require = holding_checks(&plan.program_path)?;
+    let require = passing_checks(&plan.program_path)?;
     let before = state();
     for nth in 0..plan.subjects.len() {
         send(&Message::Begin(nth))?;
@@ -54,7 +54,8 @@ pub fn all(file: &Path) -> Result<()> {
             .arg("--inside")
             .arg(file)
             .args(["--subject", &nth.to_string()])
-            // A test must not be skipped for lack of something that is there now.
+            // A mutant must not make a test skip itself: a check that passes now must
+            // pass for the test, too.
             .env("KISTE_REQUIRE", &require)
             .env("TMPDIR", TMP)
             .env("KISTE_SKIP_LOG", format!("{TMP}/skipped"))
@@ -62,7 +63,7 @@ pub fn all(file: &Path) -> Result<()> {
             .status()
             .context("run unshare, of util-linux")?;
         if !status.success() {
-            // As if the machine had stopped: the subject is tested again alone.
+            // Without an end message, the subject is tested again, alone in a machine.
             eprintln!("subject {nth} has broken its tester: {status}");
             return Ok(());
         }
@@ -78,15 +79,16 @@ pub fn all(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the checks of the program's `doctor` that hold here.
-fn holding_checks(program: &Path) -> Result<String> {
+/// Returns the names of the checks that `doctor` passes in this machine, joined by
+/// commas.
+fn passing_checks(program: &Path) -> Result<String> {
     let output = Command::new(program).args(["doctor", "--format", "json"]).output()?;
     let checks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let there = checks.iter().filter(|check| check["verdict"] == "ok");
-    Ok(there.filter_map(|check| check["name"].as_str()).collect::<Vec<_>>().join(","))
+    let passing = checks.iter().filter(|check| check["verdict"] == "ok");
+    Ok(passing.filter_map(|check| check["name"].as_str()).collect::<Vec<_>>().join(","))
 }
 
-/// Returns the state that must be the same before and after, as texts.
+/// Returns the state of the machine that no subject may change, as texts.
 fn state() -> Vec<String> {
     let null = fs::metadata("/dev/null").map(|it| it.rdev());
     let mut state = vec![format!("/dev/null: {null:?}")];
@@ -104,32 +106,32 @@ fn state() -> Vec<String> {
         fs::read_to_string("/sys/fs/cgroup/cgroup.subtree_control").unwrap_or_default(),
     );
     for dir in ["/sys/class/net", "/sys/fs/cgroup", "/run"] {
-        state.push(format!("{dir}: {:?}", names(Path::new(dir))));
+        state.push(format!("{dir}: {:?}", paths_in(Path::new(dir))));
     }
     state
 }
 
-fn names(dir: &Path) -> Vec<PathBuf> {
-    let mut names: Vec<_> =
+fn paths_in(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> =
         fs::read_dir(dir).into_iter().flatten().flatten().map(|it| it.path()).collect();
-    names.sort();
-    names
+    paths.sort();
+    paths
 }
 
 /// Removes the cgroups that a subject has left, and the processes in them.
 fn remove_cgroups() -> Result<()> {
-    let top = names(Path::new("/sys/fs/cgroup"));
-    for cgroup in top.iter().filter(|path| path.is_dir()) {
+    let cgroups = paths_in(Path::new("/sys/fs/cgroup"));
+    for cgroup in cgroups.iter().filter(|path| path.is_dir()) {
         fs::write(cgroup.join("cgroup.kill"), "1")?;
         remove_cgroup(cgroup);
     }
     Ok(())
 }
 
-/// Removes a cgroup, in which killed processes stay for a moment. If it cannot be
-/// removed, the machine is no longer the same, and that is noticed later.
+/// Removes a cgroup. Waits, since killed processes stay in it for a moment. If the
+/// cgroup cannot be removed, the comparison of the states finds it.
 fn remove_cgroup(cgroup: &Path) {
-    names(cgroup)
+    paths_in(cgroup)
         .iter()
         .filter(|path| path.is_dir())
         .for_each(|below| remove_cgroup(below));
@@ -152,7 +154,7 @@ pub fn one(file: &Path, nth: usize) -> Result<()> {
         let check = &plan.checks[number];
         let (mut outcome, seconds, message) = run(check, subject)?;
         if plan.until == Until::Caught && outcome == Outcome::Failed {
-            // A flaky test does not fail twice.
+            // A flaky test will probably pass the second time.
             outcome = run(check, subject)?.0;
         }
         send(&Message::Checked { check: number, outcome, seconds, message })?;
@@ -166,13 +168,13 @@ pub fn one(file: &Path, nth: usize) -> Result<()> {
 }
 
 fn replace_program(subject: &Subject, program_path: &Path) -> Result<()> {
-    // Shared, as distributions have it. These mounts are peers of each other, and of
-    // none outside.
+    // Shared propagation, as on distributions. No mount outside this namespace is in
+    // the same peer group.
     mount_with("/", "/", None, MsFlags::MS_SHARED | MsFlags::MS_REC)?;
-    for own in [TMP, "/run"] {
+    for dir in [TMP, "/run"] {
         mount_with(
             "tmpfs",
-            own,
+            dir,
             Some("tmpfs"),
             MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
         )?;
@@ -227,8 +229,11 @@ fn run(check: &Check, subject: &Subject) -> Result<(Outcome, f64, String)> {
         (_, _, true) => Outcome::Skipped,
         _ => Outcome::Passed,
     };
-    let message =
-        if outcome == Outcome::Passed { String::new() } else { why(&output, &log)? };
+    let message = if outcome == Outcome::Passed {
+        String::new()
+    } else {
+        failure_message(&output, &log)?
+    };
     Ok((outcome, start.elapsed().as_secs_f64(), message))
 }
 
@@ -240,7 +245,7 @@ fn ends_within(pid: i32, seconds: u64) -> Result<bool> {
 }
 
 /// Returns the message of the first panic, or the reason why the test was skipped.
-fn why(output: &Path, log: &Path) -> Result<String> {
+fn failure_message(output: &Path, log: &Path) -> Result<String> {
     let mut text = String::new();
     for file in [log, output] {
         if let Ok(file) = File::open(file) {

@@ -1,4 +1,5 @@
-//! The verdicts so far, on disk: an interrupted run continues there.
+//! The verdicts so far, on disk. After an interruption, the next run continues from
+//! them.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -20,7 +21,7 @@ pub enum Verdict {
     Caught,
     /// A test took too long.
     TimedOut,
-    /// The step's tests passed; those of the steps above are still to be run.
+    /// The step's own tests passed. The tests of the steps above are not run yet.
     SurvivedHere,
     /// A test of a step above failed.
     CaughtAbove,
@@ -63,7 +64,8 @@ impl Ledger {
         })
     }
 
-    /// Returns the entry of a mutant. None if its file has changed since.
+    /// Returns the entry of a mutant. None if the mutant was not tested since its file
+    /// changed.
     pub fn of(&self, mutant: &Mutant) -> Option<&Entry> {
         self.entries.get(&key(mutant))
     }
@@ -73,12 +75,12 @@ impl Ledger {
         self.entries.retain(|_, entry| !verdicts.contains(&entry.verdict));
     }
 
-    /// Returns the number of mutants that a test has caught, and the number of these in
-    /// this file.
+    /// Returns the number of mutants that a test has caught, in all files and in this
+    /// file.
     pub fn caught_by(&self, test: &str, file: &str) -> (usize, usize) {
-        let is_in = |entry: &&Entry| entry.mutant.split(':').next() == Some(file);
+        let is_in_file = |entry: &&Entry| entry.mutant.split(':').next() == Some(file);
         let caught = self.entries.values().filter(|entry| entry.by == test);
-        (caught.clone().count(), caught.filter(is_in).count())
+        (caught.clone().count(), caught.filter(is_in_file).count())
     }
 
     /// Records a verdict, and prints it.

@@ -11,8 +11,8 @@ use crate::ledger::Verdict;
 use crate::plan::{Message, Outcome, Plan, Subject, Until};
 use crate::suite::Suite;
 
-/// The number of machines at once. Each has one processor, and building takes little
-/// time beside them.
+/// The number of machines that run at the same time. Each has one processor. A build
+/// takes little time in comparison.
 pub const MACHINES: usize = 2;
 
 /// A machine in which subjects are tested by a suite.
@@ -21,7 +21,7 @@ pub struct Machine<'s> {
     suite: &'s Suite,
 }
 
-/// The end of a subject's tests.
+/// The result of a subject's tests.
 #[derive(Clone)]
 pub struct End {
     /// The verdict.
@@ -50,29 +50,30 @@ impl<'s> Machine<'s> {
 
     /// Tests all subjects, in as many boots as that takes. Returns the number and the
     /// end of each.
-    pub fn try_all(&self, subjects: &[Subject]) -> Result<Vec<(usize, End)>> {
+    pub fn test_all(&self, subjects: &[Subject]) -> Result<Vec<(usize, End)>> {
         let mut ends = Vec::new();
-        let mut left: Vec<usize> = (0..subjects.len()).collect();
-        let mut alone = None;
-        while !left.is_empty() {
-            let turn = alone.take().map_or_else(|| left.clone(), |nth| vec![nth]);
-            let these: Vec<_> = turn.iter().map(|nth| subjects[*nth].clone()).collect();
+        let mut untested: Vec<usize> = (0..subjects.len()).collect();
+        let mut retry_alone = None;
+        while !untested.is_empty() {
+            let turn =
+                retry_alone.take().map_or_else(|| untested.clone(), |nth| vec![nth]);
+            let batch: Vec<_> = turn.iter().map(|nth| subjects[*nth].clone()).collect();
             let mut progress = Progress {
                 suite: self.suite,
                 begun: None,
                 end: End::survived(),
                 done: 0,
             };
-            self.boot(&these, Until::Caught, |word| {
+            self.boot(&batch, Until::Caught, |word| {
                 ends.extend(progress.handle(word).map(|(nth, end)| (turn[nth], end)));
             })?;
             let Progress { begun, done, .. } = progress;
-            left.retain(|nth| !turn[..done].contains(nth));
+            untested.retain(|nth| !turn[..done].contains(nth));
             match begun {
-                // An earlier subject may be to blame.
-                Some(nth) if turn.len() > 1 => alone = Some(turn[nth]),
+                // The machine died. An earlier subject of the batch may be the cause.
+                Some(nth) if turn.len() > 1 => retry_alone = Some(turn[nth]),
                 Some(nth) => {
-                    left.retain(|it| *it != turn[nth]);
+                    untested.retain(|it| *it != turn[nth]);
                     ends.push((turn[nth], End::machine_died()));
                 }
                 None => ensure!(done > 0, "the machine does not start"),
@@ -82,8 +83,8 @@ impl<'s> Machine<'s> {
     }
 
     /// Runs these tests with the original program, and records which of them pass. A
-    /// test that fails without a mutant has not caught any.
-    pub fn prove(&self, checks: Vec<usize>) -> Result<()> {
+    /// test that fails with the original has not caught a mutant.
+    pub fn run_unmutated(&self, checks: Vec<usize>) -> Result<()> {
         if checks.is_empty() {
             return Ok(());
         }
@@ -91,7 +92,7 @@ impl<'s> Machine<'s> {
         let mut ended = false;
         self.boot(&[original], Until::End, |word| match word {
             Message::Checked { check, outcome, message, .. } => {
-                self.suite.learn(check, outcome, &message)
+                self.suite.record_unmutated(check, outcome, &message)
             }
             Message::End(_) => ended = true,
             _ => {}
@@ -100,7 +101,7 @@ impl<'s> Machine<'s> {
         Ok(())
     }
 
-    /// Boots the machine once.
+    /// Boots the machine once, and handles its messages.
     fn boot(
         &self,
         subjects: &[Subject],
@@ -121,7 +122,7 @@ impl<'s> Machine<'s> {
         let top = std::env::current_dir()?;
         let rootfs = std::env::var_os("KISTE_ROOTFS")
             .map_or_else(|| top.join("rootfs"), PathBuf::from);
-        // It ends when we end, for whatever reason.
+        // The machine ends with this process, even if this process is killed.
         let mut vm = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "tests/vm/run", "--"])
             .arg(std::env::current_exe()?)
@@ -156,8 +157,10 @@ impl<'s> Machine<'s> {
     }
 }
 
+/// The state of the tests in one boot.
 struct Progress<'s> {
     suite: &'s Suite,
+    /// The subject whose tests have begun and not ended.
     begun: Option<usize>,
     end: End,
     done: usize,

@@ -63,9 +63,9 @@ struct Args {
     subject: Option<usize>,
 }
 
-/// The most mutants in one boot. With more, less time goes into boots; with fewer, a
-/// test that has caught a mutant is sooner tried first on the next one of the same
-/// file.
+/// The largest number of mutants in one boot. A larger batch needs fewer boots. After a
+/// smaller one, the test that has caught a mutant is sooner tried first on the next
+/// mutant of the same file.
 const BATCH: usize = 5;
 
 fn main() -> Result<ExitCode> {
@@ -80,10 +80,10 @@ fn main() -> Result<ExitCode> {
     let build_dir = BuildDir::open()?;
     let accepted = Accepted::read()?;
     let mut table = Table::default();
-    let is_asked = |step: &&Step| {
+    let is_selected = |step: &&Step| {
         args.step.is_empty() || args.step.iter().any(|name| name == step.name)
     };
-    for step in STEPS.iter().filter(is_asked) {
+    for step in STEPS.iter().filter(is_selected) {
         let listed = mutant::of(step)?;
         let chosen =
             selection::of(&listed, args.word.as_deref(), args.sample, args.seed);
@@ -111,17 +111,17 @@ fn test_in_stages(
     accepted: &Accepted,
     ledger: &mut Ledger,
 ) -> Result<()> {
-    let untried: Vec<_> =
+    let untested: Vec<_> =
         chosen.iter().filter(|mutant| ledger.of(mutant).is_none()).copied().collect();
-    test_all(&step.own(), &untried, tests, build_dir, ledger)?;
+    test_all(&step.own(), &untested, tests, build_dir, ledger)?;
     for above in step.above() {
-        let has_survived = |mutant: &&&Mutant| {
+        let needs_test = |mutant: &&&Mutant| {
             ledger
                 .of(mutant)
                 .is_some_and(|entry| entry.verdict == Verdict::SurvivedHere)
         };
         let survivors =
-            chosen.iter().filter(has_survived).filter(|mutant| !accepted.has(mutant));
+            chosen.iter().filter(needs_test).filter(|mutant| !accepted.has(mutant));
         let survivors: Vec<_> = survivors.copied().collect();
         test_all(&above, &survivors, tests, build_dir, ledger)?;
     }
@@ -149,15 +149,15 @@ fn test_all(
     thread::scope(|scope| {
         let builder =
             scope.spawn(move || build_batches(stage, mutants, build_dir, &batches));
-        // The last tester drops it, even if it fails, so that the builder does not wait
-        // for ever.
+        // The last tester drops the receiver, even if that tester fails. Then the
+        // builder does not wait for ever.
         let ready = Arc::new(Mutex::new(ready));
         let (suite, ledger) = (&suite, &ledger);
         let tester = |number: usize| {
             let ready = Arc::clone(&ready);
             let machine = Machine::numbered(number, &build_dir.dir(), suite);
             scope.spawn(move || {
-                while let Some(batch) = next(&ready) {
+                while let Some(batch) = next_batch(&ready) {
                     test_batch(stage, batch, &machine, suite, ledger)?;
                 }
                 Ok(())
@@ -165,21 +165,23 @@ fn test_all(
         };
         let testers: Vec<_> = (0..MACHINES).map(tester).collect();
         drop(ready);
-        let ends = testers.into_iter().map(|tester| joined(tester.join()));
-        let ends: Vec<Result<()>> = ends.chain([joined(builder.join())]).collect();
-        ends.into_iter().collect::<Result<()>>()
+        let results = testers.into_iter().map(|tester| flatten(tester.join()));
+        let results: Vec<Result<()>> =
+            results.chain([flatten(builder.join())]).collect();
+        results.into_iter().collect::<Result<()>>()
     })?;
     suite.original.remove()
 }
 
-fn joined(end: thread::Result<Result<()>>) -> Result<()> {
-    end.map_err(|_| anyhow!("a thread panicked"))?
+fn flatten(result: thread::Result<Result<()>>) -> Result<()> {
+    result.map_err(|_| anyhow!("a thread panicked"))?
 }
 
-fn next<'m>(ready: &Mutex<Receiver<Vec<Built<'m>>>>) -> Option<Vec<Built<'m>>> {
+fn next_batch<'m>(ready: &Mutex<Receiver<Vec<Built<'m>>>>) -> Option<Vec<Built<'m>>> {
     ready.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
+/// A mutant and its build. None if it does not compile.
 type Built<'m> = (&'m Mutant, Option<Subject>);
 
 fn build_batches<'m>(
@@ -206,33 +208,36 @@ fn test_batch(
     ledger: &Mutex<&mut Ledger>,
 ) -> Result<()> {
     let ledger = || ledger.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut left = Vec::new();
+    let mut untested = Vec::new();
     for (mutant, subject) in batch {
         match subject {
-            Some(subject) => left.push((mutant, subject)),
+            Some(subject) => untested.push((mutant, subject)),
             None => ledger().write(mutant, Verdict::NotViable, "the compiler", "")?,
         }
     }
-    while !left.is_empty() {
+    while !untested.is_empty() {
         let order = |mutant: &Mutant| suite.order(&ledger(), mutant);
-        let ordered = left.iter().map(|(mutant, subject)| Subject {
+        let ordered = untested.iter().map(|(mutant, subject)| Subject {
             order: order(mutant),
             ..subject.clone()
         });
-        let ends = machine.try_all(&ordered.collect::<Vec<_>>())?;
+        let ends = machine.test_all(&ordered.collect::<Vec<_>>())?;
         let caught_by: BTreeSet<usize> =
             ends.iter().filter_map(|(_, end)| end.check).collect();
-        machine.prove(
+        machine.run_unmutated(
             caught_by
                 .into_iter()
-                .filter(|check| suite.is_fit(*check).is_none())
+                .filter(|check| suite.passes_unmutated(*check).is_none())
                 .collect(),
         )?;
         suite.save()?;
-        let mut again = BTreeSet::new();
+        let mut to_repeat = BTreeSet::new();
         for (nth, end) in ends {
-            if end.check.is_some_and(|check| suite.is_fit(check) == Some(false)) {
-                again.insert(nth);
+            if end
+                .check
+                .is_some_and(|check| suite.passes_unmutated(check) == Some(false))
+            {
+                to_repeat.insert(nth);
                 continue;
             }
             let verdict = match end.verdict {
@@ -240,13 +245,13 @@ fn test_batch(
                 Verdict::Survived => stage.survived,
                 other => other,
             };
-            ledger().write(left[nth].0, verdict, &end.by, &end.message)?;
-            left[nth].1.remove()?;
+            ledger().write(untested[nth].0, verdict, &end.by, &end.message)?;
+            untested[nth].1.remove()?;
         }
-        left = left
+        untested = untested
             .into_iter()
             .enumerate()
-            .filter(|(nth, _)| again.contains(nth))
+            .filter(|(nth, _)| to_repeat.contains(nth))
             .map(|(_, it)| it)
             .collect();
     }

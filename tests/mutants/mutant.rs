@@ -22,7 +22,8 @@ pub struct Mutant {
     function: Option<Function>,
     span: Span,
     replacement: String,
-    /// Its number among the mutants with the same name but for the line.
+    /// Its number among the mutants of the same file whose names differ only in the
+    /// line.
     #[serde(skip)]
     nth: usize,
     /// The digest of the file when the mutant was listed.
@@ -48,9 +49,9 @@ struct Position {
     column: usize,
 }
 
-/// Lists all mutants of a step's library. `sys` modules are left out: a wrong change
-/// there is undefined behaviour, and proves nothing. So is `main.rs`: the hand-written
-/// mutants take lines out of it.
+/// Lists all mutants of a step's library. `sys` modules are left out, since a wrong
+/// change there is undefined behaviour, and proves nothing. `main.rs` is left out,
+/// since the mutants in `list` remove its lines.
 pub fn of(step: &Step) -> Result<Vec<Mutant>> {
     let listed = Command::new("cargo")
         .args(["mutants", "--list", "--json"])
@@ -90,8 +91,8 @@ impl Mutant {
         self.name.split_once(": ").map_or(&self.name, |(_, what)| what)
     }
 
-    /// Returns the words in the names of its file and its function: a test of either
-    /// may have them in its name.
+    /// Returns the words in the names of its file and its function. A test of that file
+    /// or function may have the same words in its name.
     pub fn words(&self) -> HashSet<String> {
         let file = self.file.split_once("/src/").map_or(&*self.file, |(_, file)| file);
         let function =
@@ -99,9 +100,9 @@ impl Mutant {
         words(file).chain(words(function)).collect()
     }
 
-    /// Returns whether it is equivalent to the original: flags that are joined by `|`
-    /// here have no bit in common, so `^` gives the same.
-    pub fn is_equal(&self) -> bool {
+    /// Returns whether it is equivalent to the original: the flags that this code joins
+    /// by `|` have no bit in common, so `^` gives the same.
+    pub fn is_equivalent(&self) -> bool {
         self.what().starts_with("replace | with ^")
     }
 

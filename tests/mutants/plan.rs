@@ -15,16 +15,16 @@ pub struct Plan {
     pub program_path: PathBuf,
     /// The tests.
     pub checks: Vec<Check>,
-    /// The moment to stop.
+    /// When the tests of a subject stop.
     pub until: Until,
 }
 
-/// When a subject has been tested enough.
+/// When the tests of a subject stop.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Until {
-    /// A test failed.
+    /// After a test has failed.
     Caught,
-    /// All tests have run: this is the original.
+    /// After all tests, for the original.
     End,
 }
 
@@ -53,8 +53,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// Returns the time that it may take, in seconds: enough for a busy host, and
-    /// little enough for a mutant that hangs.
+    /// Returns the timeout in seconds: long enough for a busy host, and short enough
+    /// for a mutant that hangs.
     pub fn limit(&self) -> u64 {
         30 + (4.0 * self.seconds.unwrap_or(20.0)) as u64
     }
@@ -65,7 +65,7 @@ impl Check {
 pub enum Outcome {
     /// It passed.
     Passed,
-    /// It was skipped, since something is missing here.
+    /// It skipped itself, since the machine lacks something.
     Skipped,
     /// It failed.
     Failed,

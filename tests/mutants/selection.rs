@@ -9,10 +9,10 @@ use crate::mutant::Mutant;
 pub struct Step {
     /// Its directory below `steps`: `05-cgroups`.
     pub name: &'static str,
-    /// The step whose program and tests are used: itself, but for the kit, which has no
-    /// program.
+    /// The step whose program and tests are used. It is the step itself, except for the
+    /// kit, which has no program.
     pub own: &'static str,
-    /// Steps above that use more of the library, so that their tests may catch a
+    /// The steps above that use other parts of the library. Their tests may catch a
     /// survivor.
     pub above: &'static [&'static str],
 }
@@ -31,7 +31,7 @@ pub const STEPS: [Step; 10] = [
     Step { name: "08-network", own: "08-network", above: &[] },
 ];
 
-/// A stage: whose tests are used, and the verdicts that result.
+/// A stage of the tests: the step whose tests are used, and the resulting verdicts.
 #[derive(Clone, Copy)]
 pub struct Stage {
     /// The step that is changed.
@@ -51,7 +51,7 @@ pub struct Stage {
 pub enum Unit {
     /// They are used.
     Tests,
-    /// They are not: an earlier stage has used them.
+    /// They are not used, since an earlier stage has used them.
     None,
 }
 
@@ -95,8 +95,11 @@ pub fn of<'m>(
 ) -> Vec<&'m Mutant> {
     let has_word =
         |mutant: &&Mutant| word.is_none_or(|word| mutant.to_string().contains(word));
-    let mut chosen: Vec<_> =
-        listed.iter().filter(|mutant| !mutant.is_equal()).filter(has_word).collect();
+    let mut chosen: Vec<_> = listed
+        .iter()
+        .filter(|mutant| !mutant.is_equivalent())
+        .filter(has_word)
+        .collect();
     if let Some(sample) = sample {
         chosen.sort_by_key(|mutant| Sha256::digest(format!("{seed} {}", mutant.id())));
         chosen.truncate(sample);

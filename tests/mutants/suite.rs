@@ -1,4 +1,5 @@
-//! The tests of a step's mutants, and their history, by which the next ones are chosen.
+//! The tests of a step's mutants, and their history, by which the tests for the next
+//! mutant are ordered.
 
 use std::collections::HashMap;
 use std::fs;
@@ -27,7 +28,7 @@ pub struct Suite {
     checks: Vec<Check>,
     tests: Tests,
     file: PathBuf,
-    learnt: Mutex<Learnt>,
+    history: Mutex<History>,
 }
 
 /// Limits the tests that are used.
@@ -44,8 +45,9 @@ pub struct Tests {
 
 /// The history of the tests, in `target/mutants/generated/tests-of-STEP-by-STEP.json`.
 #[derive(Default, Serialize, Deserialize)]
-struct Learnt {
-    /// The digest of the programs for which it is known whether the tests pass.
+struct History {
+    /// The digest of the original program and of the tests. If it changes,
+    /// `Known::passes` is no longer known.
     digest: String,
     /// By the name of a test.
     of: HashMap<String, Known>,
@@ -56,13 +58,13 @@ struct Learnt {
 struct Known {
     /// How long it took the last time that it passed.
     seconds: Option<f64>,
-    /// Whether it passes in the machine with the original program; a skipped test does
-    /// not.
-    is_fit: Option<bool>,
+    /// Whether it passes in the machine with the original program. A skipped test does
+    /// not pass.
+    passes: Option<bool>,
 }
 
 /// The assumed duration of a test that has not passed yet, in seconds.
-const USUAL: f64 = 5.0;
+const DEFAULT_SECONDS: f64 = 5.0;
 
 impl Suite {
     /// Builds the tests of a stage.
@@ -75,17 +77,17 @@ impl Suite {
         let directory = |step: &str| {
             Ok::<_, anyhow::Error>(std::env::current_dir()?.join("steps").join(step))
         };
-        let built = cargo_test(stage.by)?;
+        let artifacts = cargo_test(stage.by)?;
         // A step may have a second program, for its tests.
         let executable = |kind: &str, name: &str| {
             let is_it = |it: &&Value| {
                 it["target"]["kind"][0] == kind && it["target"]["name"] == name
             };
-            Some(PathBuf::from(built.iter().find(is_it)?["executable"].as_str()?))
+            Some(PathBuf::from(artifacts.iter().find(is_it)?["executable"].as_str()?))
         };
         let program_path =
             executable("bin", stage.by).context("cargo built no program")?;
-        // A copy, since somebody may rebuild the tests meanwhile.
+        // A copy, since another cargo may rebuild the tests meanwhile.
         let binary = build_dir.dir().join(format!("tests-{}", stage.by));
         fs::copy(
             executable("test", &stage.by.replace('-', "_"))
@@ -98,15 +100,15 @@ impl Suite {
             .join(format!("tests-of-{}-by-{}.json", stage.name, stage.by));
         let known = fs::read(&file)
             .ok()
-            .and_then(|text| serde_json::from_slice::<Learnt>(&text).ok());
-        let mut learnt = known.unwrap_or_default();
+            .and_then(|text| serde_json::from_slice::<History>(&text).ok());
+        let mut history = known.unwrap_or_default();
         let digest = digest(original.files().chain([&binary]))?;
-        if learnt.digest != digest {
-            learnt.of.values_mut().for_each(|known| known.is_fit = None);
-            learnt.digest = digest;
+        if history.digest != digest {
+            history.of.values_mut().for_each(|known| known.passes = None);
+            history.digest = digest;
         }
         let check = |name: String, binary: Option<&PathBuf>, dir| {
-            let seconds = learnt.of.get(&name).and_then(|known| known.seconds);
+            let seconds = history.of.get(&name).and_then(|known| known.seconds);
             Check { name, binary: binary.cloned(), dir, seconds }
         };
         let mut checks = Vec::new();
@@ -116,15 +118,15 @@ impl Suite {
         for name in listed(&binary)? {
             checks.push(check(name, Some(&binary), directory(stage.by)?));
         }
-        let (tests, learnt) = (tests.clone(), Mutex::new(learnt));
-        Ok(Suite { program_path, original, checks, tests, file, learnt })
+        let (tests, history) = (tests.clone(), Mutex::new(history));
+        Ok(Suite { program_path, original, checks, tests, file, history })
     }
 
     /// Returns the tests, with the duration of each as it is known now.
     pub fn checks(&self) -> Vec<Check> {
-        let learnt = self.learnt();
+        let history = self.history();
         let seconds =
-            |check: &Check| learnt.of.get(&check.name).and_then(|known| known.seconds);
+            |check: &Check| history.of.get(&check.name).and_then(|known| known.seconds);
         self.checks
             .iter()
             .map(|check| Check { seconds: seconds(check), ..check.clone() })
@@ -135,23 +137,24 @@ impl Suite {
     /// above all of the same file, probably catches this one; so does a test with the
     /// words of its name. The quick ones among them come first.
     pub fn order(&self, ledger: &Ledger, mutant: &Mutant) -> Vec<usize> {
-        let (learnt, theirs) = (self.learnt(), mutant.words());
+        let (history, words_of_mutant) = (self.history(), mutant.words());
         let known =
-            |check: &Check| learnt.of.get(&check.name).copied().unwrap_or_default();
+            |check: &Check| history.of.get(&check.name).copied().unwrap_or_default();
         let rate = |check: &Check| {
             let (all, same_file) = ledger.caught_by(&check.name, &mutant.file);
-            let shared =
-                words(&check.name).filter(|word| theirs.contains(word)).count();
-            // The unit tests are many in one program, and the closest to the code.
-            let own = if check.binary.is_none() { 1000 } else { 1 };
-            (own + all + 10 * shared + 20 * same_file) as f64
-                / known(check).seconds.unwrap_or(USUAL)
+            let shared = words(&check.name)
+                .filter(|word| words_of_mutant.contains(word))
+                .count();
+            // One program runs all unit tests, which are the closest to the code.
+            let unit_bonus = if check.binary.is_none() { 1000 } else { 1 };
+            (unit_bonus + all + 10 * shared + 20 * same_file) as f64
+                / known(check).seconds.unwrap_or(DEFAULT_SECONDS)
         };
         let is_used = |check: &Check| {
-            let Known { seconds, is_fit } = known(check);
+            let Known { seconds, passes } = known(check);
             let is_slow = check.binary.is_some()
                 && seconds.is_some_and(|it| it > self.tests.slow.into());
-            is_fit != Some(false) && !is_slow
+            passes != Some(false) && !is_slow
         };
         let mut order: Vec<(usize, f64)> = self
             .checks
@@ -168,33 +171,34 @@ impl Suite {
             .collect()
     }
 
-    /// Returns whether a test passes with the original program, if that is known.
-    pub fn is_fit(&self, check: usize) -> Option<bool> {
-        self.learnt().of.get(&self.checks[check].name)?.is_fit
+    /// Returns whether a test passes with the original program. None if that is not
+    /// known.
+    pub fn passes_unmutated(&self, check: usize) -> Option<bool> {
+        self.history().of.get(&self.checks[check].name)?.passes
     }
 
     /// Records that a test has passed, with a mutant or with the original.
     pub fn passed(&self, check: usize, seconds: f64) {
-        self.learnt().of.entry(self.checks[check].name.clone()).or_default().seconds =
+        self.history().of.entry(self.checks[check].name.clone()).or_default().seconds =
             Some(seconds);
     }
 
     /// Records the outcome of a test with the original program. If it does not pass, it
     /// is no longer used.
-    pub fn learn(&self, check: usize, outcome: Outcome, message: &str) {
+    pub fn record_unmutated(&self, check: usize, outcome: Outcome, message: &str) {
         let name = &self.checks[check].name;
         if outcome != Outcome::Passed {
             println!(
                 "no longer used, {outcome:?} with the unchanged program: {name}: {message}"
             );
         }
-        self.learnt().of.entry(name.clone()).or_default().is_fit =
+        self.history().of.entry(name.clone()).or_default().passes =
             Some(outcome == Outcome::Passed);
     }
 
     /// Writes the history to disk.
     pub fn save(&self) -> Result<()> {
-        Ok(fs::write(&self.file, serde_json::to_vec(&*self.learnt())?)?)
+        Ok(fs::write(&self.file, serde_json::to_vec(&*self.history())?)?)
     }
 
     /// Returns the name of a test.
@@ -202,8 +206,8 @@ impl Suite {
         &self.checks[check].name
     }
 
-    fn learnt(&self) -> MutexGuard<'_, Learnt> {
-        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

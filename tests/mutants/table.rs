@@ -10,12 +10,12 @@ use crate::selection::Step;
 pub struct Table {
     rows: Vec<String>,
     survivors: Vec<String>,
-    wrong: Vec<String>,
+    errors: Vec<String>,
 }
 
 /// The percentage of a step's viable mutants that must be caught. A sample is too small
 /// to require it.
-const SHARE: f64 = 90.0;
+const REQUIRED_SHARE: f64 = 90.0;
 
 impl Table {
     /// Adds the row of a step.
@@ -31,7 +31,7 @@ impl Table {
         let count = |wanted| {
             chosen.iter().filter(|mutant| verdict(mutant) == Some(wanted)).count()
         };
-        let equal = listed.iter().filter(|mutant| mutant.is_equal()).count();
+        let equal = listed.iter().filter(|mutant| mutant.is_equivalent()).count();
         let [not_viable, caught, timed_out, above] = [
             Verdict::NotViable,
             Verdict::Caught,
@@ -48,21 +48,21 @@ impl Table {
             "{name:14}{:>7}{equal:>7}{tried:>7}{viable:>8}{caught:>8}{timed_out:>11}{above:>7}{survived:>10}{share:>9.1} %",
             listed.len()
         ));
-        let is_whole = chosen.len() + equal == listed.len();
-        if is_whole && share < SHARE {
-            self.wrong.push(format!(
-                "{name}: {share:.1} % are caught, and {SHARE} % are required"
+        let is_complete = chosen.len() + equal == listed.len();
+        if is_complete && share < REQUIRED_SHARE {
+            self.errors.push(format!(
+                "{name}: {share:.1} % are caught, and {REQUIRED_SHARE} % are required"
             ));
         }
-        let survives = |mutant: &&&Mutant| {
+        let has_survived = |mutant: &&&Mutant| {
             matches!(verdict(mutant), Some(Verdict::Survived | Verdict::SurvivedHere))
         };
-        for mutant in chosen.iter().filter(survives) {
+        for mutant in chosen.iter().filter(has_survived) {
             let known = accepted.has(mutant);
             self.survivors
                 .push(format!("{mutant}{}", if known { " (accepted)" } else { "" }));
             if !known {
-                self.wrong.push(format!(
+                self.errors.push(format!(
                     "survived, and is not in tests/mutants/accepted: {}",
                     mutant.id()
                 ));
@@ -94,7 +94,7 @@ impl Table {
                     continue;
                 }
             };
-            self.wrong.push(format!(
+            self.errors.push(format!(
                 "a line of tests/mutants/accepted is stale, {why}: {name}"
             ));
         }
@@ -118,7 +118,7 @@ impl Table {
         self.rows.iter().for_each(|row| println!("{row}"));
         println!("\nsurvivors: {}", self.survivors.len());
         self.survivors.iter().for_each(|name| println!("  {name}"));
-        self.wrong.iter().for_each(|what| println!("WRONG: {what}"));
-        self.wrong.is_empty()
+        self.errors.iter().for_each(|what| println!("WRONG: {what}"));
+        self.errors.is_empty()
     }
 }

@@ -5,7 +5,7 @@ use std::env;
 use std::fs;
 
 use anstyle::{AnsiColor, Style};
-use test_summary::{Here, Sudo, summary, tasks};
+use test_summary::{Environment, Sudo, summary, tasks};
 
 fn main() {
     // An editor or another test runner asks for the list of tests: there are none.
@@ -16,7 +16,7 @@ fn main() {
     let Some(log) = env::var_os("KISTE_SKIPPED") else { return };
     let skipped = fs::read_to_string(&log).unwrap_or_default();
     _ = fs::remove_file(&log);
-    let summary = summary(&skipped, &here());
+    let summary = summary(&skipped, &environment());
     if let Ok(chapter) = env::var("KISTE_CHECK") {
         let verdict = tasks::verdict(&chapter, &skipped);
         anstream::print!("{}", verdict.text);
@@ -30,11 +30,11 @@ fn main() {
     anstream::println!("{style}{summary}{style:#}");
 }
 
-fn here() -> Here {
+fn environment() -> Environment {
     let sudo = match env::var("KISTE_SUDO").as_deref() {
         Ok("never") => Sudo::TurnedOff,
         _ if kiste_tests::host::has("sudo") => Sudo::Installed,
         _ => Sudo::Missing,
     };
-    Here { is_root: nix::unistd::geteuid().is_root(), sudo }
+    Environment { is_root: nix::unistd::geteuid().is_root(), sudo }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kiste_tests::host::package_of;
 
 /// The facts on which the advice depends.
-pub struct Here {
+pub struct Environment {
     /// Whether cargo runs as root.
     pub is_root: bool,
     /// Whether the runner can become root.
@@ -35,9 +35,9 @@ enum Need {
 }
 
 /// Returns the line for a log of `skipped: BINARY TEST: reason` lines. A test with
-/// several reasons counts once, under the first. So does a page of the book, of which
-/// the rest was played.
-pub fn summary(log: &str, here: &Here) -> String {
+/// several reasons counts once, under the first. So does a page of the book, even if
+/// most of its blocks were run.
+pub fn summary(log: &str, environment: &Environment) -> String {
     let (mut seen, mut pages) = (BTreeSet::new(), 0);
     let mut needs: BTreeMap<Need, usize> = BTreeMap::new();
     for (test, reason) in log.lines().filter_map(parse) {
@@ -59,7 +59,7 @@ pub fn summary(log: &str, here: &Here) -> String {
         }
     };
     let was = if seen.len() == 1 && pages == 0 { "was" } else { "were" };
-    let groups = groups(&needs, here).join(", ");
+    let groups = groups(&needs, environment).join(", ");
     format!("{all} {was} not run here: {groups}; KISTE_SKIP_LOG=FILE lists them")
 }
 
@@ -103,17 +103,19 @@ fn need_of(reason: &str) -> Need {
 
 /// Groups the needs: `180 need root (run cargo as root)`, …. The tools are one group,
 /// so that one command installs them.
-fn groups(needs: &BTreeMap<Need, usize>, here: &Here) -> Vec<String> {
+fn groups(needs: &BTreeMap<Need, usize>, environment: &Environment) -> Vec<String> {
     let mut groups = Vec::new();
     let (mut want_tools, mut packages) = (0, BTreeSet::new());
     for (need, count) in needs {
-        let need_s = if *count == 1 { "needs" } else { "need" };
+        let verb = if *count == 1 { "needs" } else { "need" };
         groups.push(match need {
-            Need::Root => format!("{count} {need_s} root ({})", how_to_be_root(here)),
-            Need::CgroupV2 => {
-                format!("{count} {need_s} cgroup v2 (tests/vm/steps has it)")
+            Need::Root => {
+                format!("{count} {verb} root ({})", how_to_be_root(environment))
             }
-            Need::Other(what) => format!("{count} {need_s} {what}"),
+            Need::CgroupV2 => {
+                format!("{count} {verb} cgroup v2 (tests/vm/steps has it)")
+            }
+            Need::Other(what) => format!("{count} {verb} {what}"),
             Need::Tool(tool) => {
                 want_tools += count;
                 packages.insert(package_of(tool));
@@ -123,17 +125,17 @@ fn groups(needs: &BTreeMap<Need, usize>, here: &Here) -> Vec<String> {
     }
     if want_tools > 0 {
         let packages: Vec<_> = packages.into_iter().collect();
-        let need_s = if want_tools == 1 { "needs" } else { "need" };
+        let verb = if want_tools == 1 { "needs" } else { "need" };
         groups.push(format!(
-            "{want_tools} {need_s} tools (apt-get install {})",
+            "{want_tools} {verb} tools (apt-get install {})",
             packages.join(" ")
         ));
     }
     groups
 }
 
-fn how_to_be_root(here: &Here) -> &'static str {
-    match (here.is_root, &here.sudo) {
+fn how_to_be_root(environment: &Environment) -> &'static str {
+    match (environment.is_root, &environment.sudo) {
         (true, _) => "of the host itself, not of a container",
         (false, Sudo::Missing) => "run cargo as root, or install sudo",
         (false, Sudo::TurnedOff) => "unset KISTE_SUDO, or run cargo as root",
@@ -149,7 +151,7 @@ fn counted(count: usize, what: &str) -> String {
 mod tests {
     use super::*;
 
-    const USER: Here = Here { is_root: false, sudo: Sudo::Missing };
+    const USER: Environment = Environment { is_root: false, sudo: Sudo::Missing };
 
     #[test]
     fn a_test_counts_once_and_tools_come_as_one_command() {
@@ -170,7 +172,7 @@ skipped: 05_cgroups told::e: cgroup-pids: no hierarchy has it
     }
 
     #[test]
-    fn a_page_of_the_book_counts_once_although_most_of_it_was_played() {
+    fn a_page_of_the_book_counts_once_although_most_of_it_was_run() {
         let log = "\
 skipped: book chapter_5: book/src/05-cgroups.md:83: cgroup v2 is not the only hierarchy here
 skipped: book chapter_5: book/src/05-cgroups.md:90: cgroup v2 is not the only hierarchy here
@@ -179,7 +181,7 @@ skipped: book proof: book/src/proof.md:45: strace is not installed
 skipped: book chapter_3: book/src/03-mount.md: ps is not installed (the package procps)
 ";
         assert_eq!(
-            summary(log, &Here { is_root: false, sudo: Sudo::TurnedOff }),
+            summary(log, &Environment { is_root: false, sudo: Sudo::TurnedOff }),
             "parts of 4 pages were not run here: \
              1 needs root (unset KISTE_SUDO, or run cargo as root), \
              1 needs cgroup v2 (tests/vm/steps has it), \

@@ -33,32 +33,37 @@ pub fn verdict(chapter: &str, log: &str) -> Verdict {
         return Verdict { text, is_checked: false };
     };
     let is_ours = std::env::var_os("KISTE_BIN").is_none();
-    let place = |task: &Task| {
+    let file_to_do = |task: &Task| {
         let source =
             Source::of(task).ok().filter(|source| is_ours && source.is_to_do());
         source.map(|source| source.file.display().to_string())
     };
-    Log::read(log).verdict(step, &Chapter::of(step).tasks, &place)
+    Log::read(log).verdict(step, &Chapter::of(step).tasks, &file_to_do)
 }
 
 struct Log<'a> {
+    /// The tests that were run.
     began: BTreeSet<&'a str>,
     failed: BTreeSet<&'a str>,
 }
 
 impl<'a> Log<'a> {
     fn read(log: &'a str) -> Self {
-        let of = |event| log.lines().filter_map(move |line| line.strip_prefix(event));
-        Log { began: of("began: ").collect(), failed: of("failed: ").collect() }
+        let tests_with =
+            |event| log.lines().filter_map(move |line| line.strip_prefix(event));
+        Log {
+            began: tests_with("began: ").collect(),
+            failed: tests_with("failed: ").collect(),
+        }
     }
 
     fn state(&self, task: &Task, place: Option<String>) -> State {
-        let those = |is: &dyn Fn(&str) -> bool| {
+        let select = |is: &dyn Fn(&str) -> bool| {
             let tests = task.tests.iter().filter(|test| is(test));
             tests.cloned().collect::<Vec<_>>()
         };
-        let fails = those(&|test| self.failed.contains(test));
-        let not_run = those(&|test| !self.began.contains(test));
+        let fails = select(&|test| self.failed.contains(test));
+        let not_run = select(&|test| !self.began.contains(test));
         match place {
             Some(place) => State::ToDo(place),
             None if !fails.is_empty() => State::Fails(fails),
@@ -104,7 +109,7 @@ impl<'a> Log<'a> {
         if text.is_empty() {
             text += "no test of a task was run\n";
         }
-        text += &self.others(tasks);
+        text += &self.other_failures(tasks);
         if let Some(task) = to_do.or(fails) {
             let (number, test) = (&task.number, &task.tests[0]);
             let chapter = &step[..2];
@@ -117,9 +122,9 @@ impl<'a> Log<'a> {
         Verdict { text, is_checked: to_do.is_none() }
     }
 
-    /// Names the failed tests that do not belong to a task: one of the tasks is not
-    /// right yet.
-    fn others(&self, tasks: &[Task]) -> String {
+    /// Names the failed tests that do not belong to a task. They fail because one of
+    /// the tasks is not right yet.
+    fn other_failures(&self, tasks: &[Task]) -> String {
         let is_of_task = |name: &str| {
             tasks.iter().any(|task| task.tests.iter().any(|it| it == name))
         };

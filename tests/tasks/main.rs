@@ -104,7 +104,7 @@ fn test_chapter(
     step: &str,
     tasks: &[Task],
 ) -> Result<Vec<Row>> {
-    let (there, here): (Vec<_>, Vec<_>) =
+    let (for_vm, for_sandbox): (Vec<_>, Vec<_>) =
         tasks.iter().partition(|task| sandbox.lacks(task));
     let mut rows = Vec::new();
     let print = |row: Row| {
@@ -112,11 +112,12 @@ fn test_chapter(
         row
     };
     copy.restore()?;
-    let right =
-        (!here.is_empty()).then(|| sandbox.check(copy, step, &here)).transpose()?;
-    for task in &here {
+    let ran = (!for_sandbox.is_empty())
+        .then(|| sandbox.check(copy, step, &for_sandbox))
+        .transpose()?;
+    for task in &for_sandbox {
         let judgement =
-            right.as_ref().map_or(Judgement::Unknown, |ran| ran.is_right(task));
+            ran.as_ref().map_or(Judgement::Unknown, |ran| ran.judge_right(task));
         rows.push(print(Row::new(task, "right", judgement)));
         for answer in Answer::wrong_ones(task) {
             let trial = Trial::build(copy, step, task, answer)?;
@@ -127,9 +128,9 @@ fn test_chapter(
     }
     if !args.vm {
         let unknown = |task: &&Task| Row::new(task, "all answers", Judgement::Unknown);
-        rows.extend(there.iter().map(unknown).map(print));
-    } else if !there.is_empty() {
-        rows.extend(vm::test_all(copy, step, &there)?.into_iter().map(print));
+        rows.extend(for_vm.iter().map(unknown).map(print));
+    } else if !for_vm.is_empty() {
+        rows.extend(vm::test_all(copy, step, &for_vm)?.into_iter().map(print));
         copy.restore()?;
     }
     Ok(rows)

@@ -23,12 +23,12 @@ pub struct Sandbox {
     before: Vec<String>,
 }
 
-/// The end of a check.
+/// The result of a check.
 pub struct Ran {
     pub output: String,
     pub code: i32,
     pub seconds: f32,
-    /// The processes that it has left.
+    /// The processes that are left after the check.
     pub left: Option<String>,
 }
 
@@ -40,16 +40,17 @@ impl Sandbox {
         );
         let dir = tempfile::Builder::new().prefix("kiste-tasks-").tempdir()?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777))?;
-        Ok(Sandbox { dir, before: machine() })
+        Ok(Sandbox { dir, before: machine_state() })
     }
 
-    /// Returns whether this machine cannot run the tests of a task.
+    /// Returns whether this machine lacks something that the tests of a task need.
     pub fn lacks(&self, task: &Task) -> bool {
         let only_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
         task.needs.as_deref() == Some("cgroup-v2") && !only_v2
     }
 
-    /// Runs the check of a chapter for these tasks, with the command that a reader types.
+    /// Runs the check of a chapter for these tasks, with the command that a reader
+    /// types.
     pub fn check(
         &self,
         copy: &WorkingCopy,
@@ -64,18 +65,18 @@ impl Sandbox {
         self.start(copy.cargo(), step, &words)
     }
 
-    /// Runs the command that cargo runs for a chapter's check: `words` begin with its
-    /// runner.
+    /// Runs the command that cargo runs for a chapter's check. The first of the `words`
+    /// is cargo's runner.
     pub fn run(&self, step: &str, words: &[String]) -> Result<Ran> {
         let mut command = Command::new("true");
         command.env("KISTE_CHECK", &step[..2]);
-        // A wrong answer may hang, and is not given as much time as a busy machine
-        // needs.
+        // A wrong answer may hang. This timeout is shorter than the default, which is
+        // long enough for a busy machine.
         command.env("KISTE_PATIENCE", "5");
         self.start(command, step, words)
     }
 
-    fn start(&self, like: Command, step: &str, words: &[String]) -> Result<Ran> {
+    fn start(&self, environment: Command, step: &str, words: &[String]) -> Result<Ran> {
         let start = Instant::now();
         let top = std::env::current_dir()?.join("target/tasks");
         let cgroups_before = cgroups()?;
@@ -89,7 +90,7 @@ impl Sandbox {
             .env("KISTE_ROOTFS", rootfs::original())
             .envs([("INSTA_UPDATE", "no"), ("RUST_BACKTRACE", "0")])
             .env_remove("KISTE_SUDO");
-        for (name, value) in like.get_envs() {
+        for (name, value) in environment.get_envs() {
             command.env(name, value.unwrap_or_default());
         }
         let output =
@@ -100,10 +101,12 @@ impl Sandbox {
         let left = left.map(|left| left.trim().to_owned());
         let code = output.status.code().unwrap_or(-1);
         ensure!(code != 99, "the sandbox cannot be made:\n{text}");
-        let ours = cgroups()?.into_iter().filter(|path| !cgroups_before.contains(path));
-        ours.filter(|path| !belongs_to_another_test(path))
+        let leftover_cgroups =
+            cgroups()?.into_iter().filter(|path| !cgroups_before.contains(path));
+        leftover_cgroups
+            .filter(|path| !belongs_to_another_test(path))
             .for_each(|path| remove_tree(&path));
-        let now = machine();
+        let now = machine_state();
         ensure!(
             now == self.before,
             "the answer has changed this machine: {now:?} was {:?}\n{text}",
@@ -114,8 +117,8 @@ impl Sandbox {
 }
 
 impl Ran {
-    /// Returns whether the check has passed the tests of a task.
-    pub fn is_right(&self, task: &Task) -> Judgement {
+    /// Judges a check of our own answers: the tests of the task must pass.
+    pub fn judge_right(&self, task: &Task) -> Judgement {
         let passed =
             |test: &&String| self.output.contains(&format!("test {test} ... ok"));
         let passed = task.tests.iter().filter(passed).count();
@@ -130,8 +133,8 @@ impl Ran {
     }
 }
 
-/// Composes a command that runs in namespaces of every kind that a step makes and a
-/// wrong answer may forget. They end with us.
+/// Composes a command that runs in new namespaces, so that an answer that forgets to
+/// make one does not change this machine. The command is killed when this process ends.
 fn in_namespaces() -> Command {
     let mut command = Command::new("setpriv");
     command
@@ -142,8 +145,8 @@ fn in_namespaces() -> Command {
 }
 
 /// Returns the state that a wrong answer could change, as texts. A mount is identified
-/// by its id, its parent's id and its device, since somebody may rename the directory.
-fn machine() -> Vec<String> {
+/// by its id, its parent's id and its device, since the directory may be renamed.
+fn machine_state() -> Vec<String> {
     let null = fs::metadata("/dev/null").map(|it| it.rdev());
     let mut state = vec![format!("/dev/null: {null:?}")];
     for file in ["hostname", "domainname"] {
@@ -172,8 +175,8 @@ fn cgroups() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Returns whether the cgroup belongs to a running test that is not ours: the directory
-/// of that name is outside of our sandbox.
+/// Returns whether the cgroup belongs to a running test outside of our sandbox. Such a
+/// test has a directory of the same name in the usual temporary directory.
 fn belongs_to_another_test(cgroup: &Path) -> bool {
     let name = cgroup.file_name().unwrap_or_default();
     let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();

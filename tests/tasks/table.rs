@@ -1,4 +1,4 @@
-//! The results of the trials, a line each.
+//! The results of the trials, one line for each.
 
 use kiste_tests::tasks::Task;
 
@@ -40,8 +40,8 @@ impl Row {
             Judgement::Bad(what, output) => {
                 println!("BAD  {task}  {answer:40}  {what}");
                 let lines: Vec<_> = output.lines().collect();
-                let most = if verbose { lines.len() } else { 40 };
-                for line in &lines[lines.len().saturating_sub(most)..] {
+                let max = if verbose { lines.len() } else { 40 };
+                for line in &lines[lines.len().saturating_sub(max)..] {
                     println!("     | {line}");
                 }
             }

@@ -34,6 +34,7 @@ impl<'t> Answer<'t> {
         }
     }
 
+    /// Returns how many times the check must refuse the answer.
     fn times(self) -> u32 {
         match self {
             Answer::Right | Answer::ToDo => 1,
@@ -77,8 +78,8 @@ impl<'t> Trial<'t> {
 
     /// Returns the command line: cargo's runner, called as cargo calls it.
     pub fn words(&self) -> Vec<String> {
-        let start = [&self.runner, &self.built.test];
-        let mut words: Vec<_> = start.map(|path| path.display().to_string()).into();
+        let programs = [&self.runner, &self.built.test];
+        let mut words: Vec<_> = programs.map(|path| path.display().to_string()).into();
         words.push("--exact".into());
         words.extend(self.task.tests.iter().cloned());
         words
@@ -86,11 +87,11 @@ impl<'t> Trial<'t> {
 
     /// Runs the check as many times as the answer requires.
     pub fn run(&self, sandbox: &Sandbox) -> Result<Judgement> {
-        let mut seen = String::new();
+        let mut summary = String::new();
         for time in 1..=self.answer.times() {
             let ran = sandbox.run(&self.step, &self.words())?;
             match self.judge(&ran.output, ran.code) {
-                Ok(why) => seen = format!("{why}, {:.1} s", ran.seconds),
+                Ok(why) => summary = format!("{why}, {:.1} s", ran.seconds),
                 Err(what) => {
                     return Ok(Judgement::Bad(
                         format!("{what} (time {time})"),
@@ -110,15 +111,15 @@ impl<'t> Trial<'t> {
             times => format!(", {times} times"),
         };
         Ok(Judgement::Good(format!(
-            "{seen}{times} (built in {:.1} s)",
+            "{summary}{times} (built in {:.1} s)",
             self.built.seconds
         )))
     }
 
-    /// Returns whether the check accepted our answer, or refused another one for the
-    /// right reason.
+    /// Returns an error unless the check accepted our answer, or refused a wrong answer
+    /// for the right reason.
     pub fn judge(&self, output: &str, code: i32) -> Result<String, String> {
-        let words = format!("not written yet: task {}", self.task.number);
+        let message = format!("not written yet: task {}", self.task.number);
         let failed: Vec<_> = self
             .task
             .tests
@@ -134,8 +135,8 @@ impl<'t> Trial<'t> {
             _ if failed.is_empty() => {
                 Err(format!("no test of the task fails, exit code {code}"))
             }
-            Answer::ToDo if !output.contains(&words) => {
-                Err(format!("the output does not contain {words:?}"))
+            Answer::ToDo if !output.contains(&message) => {
+                Err(format!("the output does not contain {message:?}"))
             }
             Answer::Wrong(_) if output.contains("not written yet") => {
                 Err("the output says that it is not written yet".into())

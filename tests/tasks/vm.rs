@@ -1,5 +1,5 @@
-//! The tasks that this machine cannot check: their answers are built here, and tested
-//! in one boot of the virtual machine with cgroup version 2.
+//! The tasks that this machine cannot check. Their answers are built on this machine,
+//! and tested in one boot of the virtual machine with cgroup version 2.
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub fn test_all(copy: &WorkingCopy, step: &str, tasks: &[&Task]) -> Result<Vec<R
     for task in tasks {
         for answer in [Answer::Right].into_iter().chain(Answer::wrong_ones(task)) {
             let trial = Trial::build(copy, step, task, answer)?;
-            keep(copy, step, &trial, &dir.join(trials.len().to_string()))?;
+            copy_programs(copy, step, &trial, &dir.join(trials.len().to_string()))?;
             trials.push((*task, answer, trial));
         }
     }
@@ -53,7 +53,12 @@ pub fn test_all(copy: &WorkingCopy, step: &str, tasks: &[&Task]) -> Result<Vec<R
 }
 
 /// Copies the built programs, which the next build overwrites.
-fn keep(copy: &WorkingCopy, step: &str, trial: &Trial<'_>, dir: &Path) -> Result<()> {
+fn copy_programs(
+    copy: &WorkingCopy,
+    step: &str,
+    trial: &Trial<'_>,
+    dir: &Path,
+) -> Result<()> {
     fs::create_dir_all(dir)?;
     let program = copy.dir().join("target/debug").join(step);
     fs::copy(&program, dir.join("program")).context("copy the program")?;

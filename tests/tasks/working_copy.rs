@@ -20,7 +20,7 @@ pub struct WorkingCopy {
 
 /// A build of a step's tests.
 pub struct Built {
-    /// The program of the step's tests.
+    /// The executable of the step's tests.
     pub test: PathBuf,
     /// The duration of the build.
     pub seconds: f32,
@@ -35,8 +35,8 @@ impl WorkingCopy {
         lock.try_lock()
             .with_context(|| format!("another run is using {}", dir.display()))?;
         let copy = WorkingCopy { dir, changed: RefCell::default(), _lock: lock };
-        // Cargo also reads the config of the workspace around the copy, and would join
-        // the lists of both: each check would have its options twice.
+        // Cargo also reads the configuration of the workspace that contains the copy,
+        // and joins the lists of both. Each check would have its options twice.
         let config = Path::new(".cargo/config.toml");
         let _ = fs::remove_file(copy.top().join(config));
         for file in checkout::files(&[]).context("git ls-files")? {
@@ -47,17 +47,17 @@ impl WorkingCopy {
         Ok(copy)
     }
 
-    /// Returns the root of the copy.
+    /// Returns the top directory of the copied tree.
     pub fn top(&self) -> PathBuf {
         self.dir.join("tree")
     }
 
-    /// Returns the directory around it.
+    /// Returns the directory that contains the copied tree and its target directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Changes a file.
+    /// Changes a file of the copy.
     pub fn change(&self, file: &Path, text: &str) -> Result<()> {
         *self.changed.borrow_mut() = Some(file.into());
         fs::write(self.top().join(file), text).context("change the copy")

@@ -16,12 +16,12 @@ pub struct Fence<'a> {
     pub ticks: &'a str,
     /// The text behind the backticks.
     pub info: &'a str,
-    /// The lines between the two, without the indent.
+    /// The lines between the opening and the closing backticks, without the indent.
     pub lines: Vec<&'a str>,
 }
 
 impl<'a> Fence<'a> {
-    /// `console` of `console,root`.
+    /// Returns the first word of `info`: `console` of `console,root`.
     pub fn label(&self) -> &'a str {
         self.info.split([',', ' ']).next().unwrap_or_default()
     }
@@ -87,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fence_in_a_list_gives_its_indent_away() {
+    fn the_lines_of_a_fence_in_a_list_lose_its_indent() {
         let fences = fences("- a\n  ```sh\n  if\n    then\n\n  ```\nb\n");
         assert_eq!((fences[0].indent, fences[0].label()), ("  ", "sh"));
         assert_eq!(fences[0].lines, ["if", "  then", ""]);
     }
 
     #[test]
-    fn a_longer_fence_may_hold_a_shorter_one() {
+    fn a_fence_of_four_backticks_may_contain_one_of_three() {
         let fences = fences("````markdown\n```console,root\n```\n````\n");
         assert_eq!(fences.len(), 1);
         assert_eq!(fences[0].lines, ["```console,root", "```"]);

@@ -1,6 +1,6 @@
-//! Changes a page of the book between the Markdown that authors write and the Markdown
-//! that mdBook renders: listings become narrower, typed and printed text in transcripts
-//! differ, pictures scroll. `book/look/` has the style and the script for that.
+//! Turns the Markdown that authors write into the Markdown that mdBook renders:
+//! listings become narrower, typed and printed text in transcripts differ, pictures
+//! scroll. `book/look/` has the style and the script for that.
 
 pub mod fences;
 pub mod listing;
@@ -18,16 +18,17 @@ pub fn page(markdown: &str) -> String {
     for piece in &pieces {
         match piece {
             Piece::Prose(lines) => {
-                terminals.pass(lines);
+                terminals.count_sections(lines);
                 page.extend(picture::framed(lines));
             }
-            Piece::Fence(fence) => page.extend(fenced(fence, &terminals)),
+            Piece::Fence(fence) => page.extend(rewrite_fence(fence, &terminals)),
         }
     }
     page.join("\n") + "\n"
 }
 
-fn fenced(fence: &Fence<'_>, terminals: &Terminals) -> Vec<String> {
+/// Returns the lines of a fence as mdBook gets them.
+fn rewrite_fence(fence: &Fence<'_>, terminals: &Terminals) -> Vec<String> {
     let lines = match fence.label() {
         "console" => transcript::html(fence, terminals),
         "rust" => fence.with_lines(&listing::shown(&fence.lines)),

@@ -22,19 +22,21 @@ fn without_errors<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     let mut shown = Vec::new();
     // The empty line before the left-out section, needed again if another section
     // follows.
-    let mut gap = None;
+    let mut empty_line = None;
     let mut skipping = false;
     for &line in lines {
         let doc = line.trim_start().strip_prefix("///").map(str::trim);
-        let skipped = skipping;
+        let was_skipping = skipping;
         skipping = match doc {
             Some("# Errors") => true,
             Some(text) => skipping && !text.starts_with("# "),
             None => false,
         };
-        match (skipped, skipping) {
-            (false, true) => gap = shown.pop_if(|line: &mut &str| line.trim() == "///"),
-            (true, false) if doc.is_some() => shown.extend(gap.take()),
+        match (was_skipping, skipping) {
+            (false, true) => {
+                empty_line = shown.pop_if(|line: &mut &str| line.trim() == "///")
+            }
+            (true, false) if doc.is_some() => shown.extend(empty_line.take()),
             _ => {}
         }
         if !skipping {

@@ -3,7 +3,7 @@
 use std::iter;
 
 /// The minimum size of a picture's smallest letters, in pixels.
-const LETTERS: f64 = 11.0;
+const MIN_LETTER_SIZE: f64 = 11.0;
 
 /// Puts a frame around each `<svg>` that begins a line.
 pub fn framed(prose: &[&str]) -> Vec<String> {
@@ -20,7 +20,7 @@ pub fn framed(prose: &[&str]) -> Vec<String> {
             svg.push(next);
         }
         framed.push("<div class=\"picture\">".to_string());
-        framed.push(with_least_width(&svg));
+        framed.push(with_min_width(&svg));
         framed.extend(svg[1..].iter().map(ToString::to_string));
         framed.push("</div>".to_string());
     }
@@ -28,7 +28,7 @@ pub fn framed(prose: &[&str]) -> Vec<String> {
 }
 
 /// Returns the first line of the picture, with a minimum width at which it can be read.
-fn with_least_width(svg: &[&str]) -> String {
+fn with_min_width(svg: &[&str]) -> String {
     let number = |text: &str| text.parse::<f64>().ok();
     let width = attribute(svg[0], "viewBox")
         .and_then(|view| view.split_whitespace().nth(2))
@@ -38,8 +38,8 @@ fn with_least_width(svg: &[&str]) -> String {
     let (Some(width), Some(smallest)) = (width, smallest) else {
         return svg[0].to_string();
     };
-    let least = (width * LETTERS / smallest).ceil();
-    svg[0].replacen("<svg", &format!("<svg style=\"min-width: {least}px\""), 1)
+    let min_width = (width * MIN_LETTER_SIZE / smallest).ceil();
+    svg[0].replacen("<svg", &format!("<svg style=\"min-width: {min_width}px\""), 1)
 }
 
 fn attribute<'a>(line: &'a str, name: &str) -> Option<&'a str> {

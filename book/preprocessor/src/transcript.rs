@@ -6,11 +6,11 @@ use super::fences::{Fence, Piece};
 /// The shell whose prompt begins a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prompt {
-    /// `$`: the reader's shell
+    /// `$`: the shell of the reader.
     User,
-    /// `#`: root's shell
+    /// `#`: the shell of root.
     Root,
-    /// `/ #`, `inside #`: a shell that a command has opened
+    /// `/ #`, `inside #`: a shell that a command has opened.
     Inner,
 }
 
@@ -26,7 +26,7 @@ pub enum Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Tells what a line of a `console` fence is.
+    /// Parses a line of a `console` fence.
     pub fn of(line: &'a str) -> Self {
         if matches!(line.trim_end(), "^C" | "^D" | "^Z" | "^\\") {
             return Line::Key(line.trim_end());
@@ -48,16 +48,17 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Returns the text before the `#` of a shell in a container.
+/// Returns whether the word before `#` is the prompt of a shell in a container.
 fn is_place(word: &str) -> bool {
     word.starts_with(['/', '~']) || word == "inside"
 }
 
-/// The sections in which the page uses a second terminal, and so must say which one is
-/// meant.
+/// The sections in which the page uses a second terminal. There each transcript is
+/// labelled with its terminal.
 pub struct Terminals {
     /// The sections (`## `) with a block in the second terminal, by number.
     sections: Vec<usize>,
+    /// The number of the current section.
     section: usize,
 }
 
@@ -75,15 +76,16 @@ impl Terminals {
         Terminals { sections, section: 0 }
     }
 
-    /// Passes prose, in which another section may begin.
-    pub fn pass(&mut self, prose: &[&str]) {
+    /// Counts the sections that begin in this prose.
+    pub fn count_sections(&mut self, prose: &[&str]) {
         self.section += headings(prose);
     }
 
-    /// `Terminal 2`; None if the reader needs only one terminal.
+    /// Returns the label of a transcript, such as `Terminal 2`. None if the section
+    /// uses only one terminal.
     fn name(&self, fence: &Fence<'_>) -> Option<&'static str> {
-        let goes_on = fence.has("more") && !self.sections.is_empty();
-        match self.sections.contains(&self.section) || goes_on {
+        let continues = fence.has("more") && !self.sections.is_empty();
+        match self.sections.contains(&self.section) || continues {
             true if is_second(fence) => Some("Terminal 2"),
             true => Some("Terminal 1"),
             false => None,
@@ -103,13 +105,13 @@ fn is_second(fence: &Fence<'_>) -> bool {
 /// end the HTML there.
 pub fn html(fence: &Fence<'_>, terminals: &Terminals) -> Vec<String> {
     let lines: Vec<_> = fence.lines.iter().map(|line| Line::of(line)).collect();
-    let asks = |prompt| {
+    let has_prompt = |prompt| {
         lines
             .iter()
-            .any(|line| matches!(line, Line::Command(who, ..) if *who == prompt))
+            .any(|line| matches!(line, Line::Command(shown, ..) if *shown == prompt))
     };
-    let root = asks(Prompt::Root) && !asks(Prompt::User);
-    let label = match (terminals.name(fence), root) {
+    let is_root = has_prompt(Prompt::Root) && !has_prompt(Prompt::User);
+    let label = match (terminals.name(fence), is_root) {
         (Some(name), true) => format!("{name}, as root"),
         (Some(name), false) => name.to_string(),
         (None, true) => "As root".to_string(),
@@ -142,13 +144,13 @@ fn line_html(line: &Line<'_>) -> String {
         }
         Line::Key(key) => format!("<kbd class=\"key\">{key}</kbd>"),
         Line::Output(text) if text.trim().is_empty() => "<span></span>".to_string(),
-        Line::Output("...") => any("..."),
-        Line::Output(text) => escaped(text).replace("[..]", &any("[..]")),
+        Line::Output("...") => placeholder("..."),
+        Line::Output(text) => escaped(text).replace("[..]", &placeholder("[..]")),
     }
 }
 
 /// Marks a placeholder for text that differs from run to run.
-fn any(mark: &str) -> String {
+fn placeholder(mark: &str) -> String {
     format!("<span class=\"any\" title=\"differs from run to run\">{mark}</span>")
 }
 
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_ends_the_html_and_each_has_the_indent_of_the_fence() {
+    fn html_has_no_empty_line_and_the_indent_of_the_fence() {
         let page = crate::page("1. a\n\n   ```console,root\n   # b\n\n   c\n   ```\n");
         let html = page.lines().skip(2).collect::<Vec<_>>();
         assert!(

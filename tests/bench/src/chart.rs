@@ -32,7 +32,7 @@ pub fn svg<'t>(table: &'t Table, host: &str) -> String {
             "<svg role=\"img\" viewBox=\"0 0 {WIDTH} {height}\" width=\"100%\" xmlns=\"http://www.w3.org/2000/svg\" \
              font-family=\"sans-serif\" font-size=\"13\" fill=\"currentColor\" stroke=\"none\">"
         ),
-        format!("<title>{}</title>", escaped(&described(table, &rows))),
+        format!("<title>{}</title>", escaped(&description(table, &rows))),
         "<style>@media (prefers-color-scheme: dark) { svg:root { color: #dddddd } }</style>".into(),
         text(16.0, 24.0, "font-size=\"16\" font-weight=\"bold\"", &table.title),
         text(16.0, 42.0, small, host),
@@ -47,14 +47,14 @@ pub fn svg<'t>(table: &'t Table, host: &str) -> String {
     let legend = "milliseconds, logarithmic; line: minimum to p99, dot: median";
     lines.push(text(middle, bottom + 38.0, centred, legend));
     for (number, row) in rows.iter().enumerate() {
-        lines.extend(drawn(row, TOP + ROW * (number as f64 + 0.5), &axis));
+        lines.extend(draw_row(row, TOP + ROW * (number as f64 + 0.5), &axis));
     }
     lines.push("</svg>\n".into());
     lines.join("\n")
 }
 
-/// Returns a row of the picture, at this height. Kiste's are bold and coloured.
-fn drawn((name, [min, median, p99]): &Row, y: f64, axis: &Axis) -> [String; 4] {
+/// Returns a row of the picture, at this height. Rows of Kiste are bold and coloured.
+fn draw_row((name, [min, median, p99]): &Row, y: f64, axis: &Axis) -> [String; 4] {
     let is_kiste = name.starts_with(|first: char| first.is_ascii_digit());
     let (weight, colour) =
         if is_kiste { ("bold", "#d9730d") } else { ("normal", "currentColor") };
@@ -75,7 +75,7 @@ fn text(x: f64, y: f64, style: &str, text: &str) -> String {
 }
 
 /// Describes the picture for screen readers.
-fn described(table: &Table, rows: &[Row]) -> String {
+fn description(table: &Table, rows: &[Row]) -> String {
     let medians: Vec<_> =
         rows.iter().map(|(name, values)| format!("{name} {:.1}", values[1])).collect();
     format!("{}, median: {}.", table.title, medians.join(", "))
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_has_all_that_the_book_requires() {
+    fn the_picture_has_all_parts_that_the_book_requires() {
         let svg = svg(&table(&[("crun", 11.0)]), "a & b");
         for needed in [
             "<title>",

@@ -23,14 +23,14 @@ pub struct Contestant<'a> {
     session: &'a Session,
 }
 
-static STARTED: AtomicU32 = AtomicU32::new(0);
+static NAMES: AtomicU32 = AtomicU32::new(0);
 
 /// Returns a name that no other container has.
 pub fn unique() -> String {
     format!(
         "kiste-bench-{}-{}",
         std::process::id(),
-        STARTED.fetch_add(1, Ordering::Relaxed)
+        NAMES.fetch_add(1, Ordering::Relaxed)
     )
 }
 
@@ -48,7 +48,7 @@ impl<'a> Contestant<'a> {
         pairs.map(|(peer, network)| Contestant { peer, network, session }).collect()
     }
 
-    /// `crun`, or `crun +net`.
+    /// Returns its name in the tables: `crun`, or `crun +net`.
     pub fn label(&self) -> String {
         match self.network {
             Network::Host => self.peer.name().into(),
@@ -57,7 +57,7 @@ impl<'a> Contestant<'a> {
     }
 
     /// Returns whether it takes part in this round.
-    pub fn is_in(&self, round: usize) -> bool {
+    pub fn is_in_round(&self, round: usize) -> bool {
         self.peer.pace() == Pace::Runtime || round.is_multiple_of(10)
     }
 
@@ -68,35 +68,35 @@ impl<'a> Contestant<'a> {
     pub fn command(&self, id: &str, memory: u64, argv: &[&str]) -> Result<Command> {
         let start = Start { id, network: self.network, memory, argv };
         let mut command = self.peer.command(&start)?;
-        self.session.start_as(self.peer.hybrid(), &mut command);
+        self.session.set_mount_namespace(self.peer.hybrid(), &mut command);
         Ok(command)
     }
 
-    /// Returns the command that starts a container, run by another program: `strace
-    /// -f`.
+    /// Returns the command that starts a container by way of another program, such as
+    /// strace(1).
     ///
     /// # Errors
     /// When a bundle cannot be made.
-    pub fn command_below(&self, mut starter: Command, id: &str) -> Result<Command> {
-        let below = self.peer.command(&Start {
+    pub fn command_by(&self, mut starter: Command, id: &str) -> Result<Command> {
+        let runtime = self.peer.command(&Start {
             id,
             network: self.network,
             memory: MEMORY,
             argv: &TRUE,
         })?;
-        starter.arg(below.get_program()).args(below.get_args());
-        self.session.start_as(self.peer.hybrid(), &mut starter);
+        starter.arg(runtime.get_program()).args(runtime.get_args());
+        self.session.set_mount_namespace(self.peer.hybrid(), &mut starter);
         Ok(starter)
     }
 
     /// Starts `true` and waits for its end.
     ///
     /// # Errors
-    /// When it fails; then nothing of it is left.
+    /// When the start fails. The container is removed then, too.
     pub fn start_true(&self, memory: u64) -> Result<Measured> {
         let id = unique();
         let mut command = self.command(&id, memory, &TRUE)?;
-        let measured = start::to_the_end(&mut command);
+        let measured = start::run_to_end(&mut command);
         if measured.is_err() {
             self.peer.remove(&id);
         }

@@ -35,7 +35,7 @@ impl Hierarchy {
 /// Returns the cgroup hierarchies, each once, as /proc/self/mountinfo lists them.
 ///
 /// # Errors
-/// When that cannot be read.
+/// When that file cannot be read.
 pub fn hierarchies() -> Result<Vec<Hierarchy>> {
     let text = fs::read_to_string("/proc/self/mountinfo")
         .context("read /proc/self/mountinfo")?;
@@ -45,9 +45,9 @@ pub fn hierarchies() -> Result<Vec<Hierarchy>> {
 /// Returns the mount points below a directory, the latest first.
 pub fn mounts_below(directory: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let points =
+    let mount_points =
         text.lines().rev().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
-    points.filter(|point| point.starts_with(directory)).collect()
+    mount_points.filter(|point| point.starts_with(directory)).collect()
 }
 
 /// Parses a line of mountinfo: see proc_pid_mountinfo(5).
@@ -69,23 +69,23 @@ pub fn is_hybrid(hierarchies: &[Hierarchy]) -> bool {
         && hierarchies.iter().any(|it| !it.is_unified())
 }
 
-/// Returns whether Kiste makes a cgroup in it: it is version 2, or has a controller
-/// that Kiste knows.
+/// Returns whether Kiste makes a cgroup in a hierarchy. The hierarchy must be version
+/// 2, or have a controller that Kiste uses.
 pub fn is_used_by_kiste(hierarchy: &Hierarchy) -> bool {
     hierarchy.is_unified() || hierarchy.has(&KISTE_CONTROLLERS)
 }
 
 /// Makes a mount namespace like ours, without the version 2 hierarchy of a hybrid host:
-/// crun refuses to work with both. The namespace lives as long as the file.
+/// crun refuses to work with both. The namespace exists as long as the file is open.
 ///
 /// # Errors
 /// When the kernel refuses.
 pub fn without_unified(hierarchies: &[Hierarchy]) -> Result<File> {
     let unified: Vec<&PathBuf> =
         hierarchies.iter().filter(|it| it.is_unified()).map(|it| &it.mount).collect();
-    // Only this thread leaves our namespace, and then it ends.
+    // Only this new thread enters the namespace, and then the thread ends.
     std::thread::scope(|scope| {
-        let made = scope.spawn(|| {
+        let thread = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNS).context("unshare(NEWNS)")?;
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
             mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
@@ -97,7 +97,7 @@ pub fn without_unified(hierarchies: &[Hierarchy]) -> Result<File> {
             File::open("/proc/thread-self/ns/mnt")
                 .context("open /proc/thread-self/ns/mnt")
         });
-        made.join().expect("the thread does not panic")
+        thread.join().expect("the thread does not panic")
     })
 }
 
@@ -121,14 +121,14 @@ pub fn version(program: &Path) -> String {
         .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
         .unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
-    // The dot excludes the name: steps begin with a digit, too.
+    // A version has a dot. The name of a step also begins with a digit, but has none.
     let is_version = |word: &&str| {
         word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.')
     };
     line.split([' ', ',']).find(is_version).unwrap_or(line).into()
 }
 
-/// Kernel and processors: `Linux 6.18.44, 2 × AMD EPYC`.
+/// Returns the kernel and the processors: `Linux 6.18.44, 2 × AMD EPYC`.
 pub fn described() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! A benchmark: the cost of a start of Kiste, beside other runtimes and beside the
-//! minimum that the kernel takes.
+//! A benchmark: the cost of a start of Kiste, compared with other runtimes and with
+//! the minimum that the kernel needs.
 //!
 //! In reading order: [`session`] is the environment of one run, [`peer`] the runtimes
 //! that can take part, [`contestant`] a runtime with its network, [`start`] a single
@@ -113,13 +113,13 @@ fn run(cli: &Cli) -> Result<()> {
     );
     sys::catch_interrupts().context("sigaction")?;
     let load = host::load();
-    let fetched =
+    let default_rootfs =
         || std::env::var_os("KISTE_ROOTFS").map_or("rootfs".into(), PathBuf::from);
-    let session = Session::new(&cli.rootfs.clone().unwrap_or_else(fetched))?;
-    let field = peer::look_for(&session, &cli.steps, &cli.against);
+    let session = Session::new(&cli.rootfs.clone().unwrap_or_else(default_rootfs))?;
+    let peers = peer::find_all(&session, &cli.steps, &cli.against);
     let networks: Vec<Network> = cli.network.iter().map(|it| (*it).into()).collect();
-    let all = Contestant::all(&session, &field.present, &networks);
-    let first = Contestant::all(&session, &field.present, &networks[..1]);
+    let all = Contestant::all(&session, &peers.present, &networks);
+    let on_first_network = Contestant::all(&session, &peers.present, &networks[..1]);
 
     let runs = cli.runs as usize;
     let mut tables = Vec::new();
@@ -133,16 +133,19 @@ fn run(cli: &Cli) -> Result<()> {
         );
         match part {
             Part::A => tables.push(starts::measure(&session, &all, runs)?),
-            Part::B => tables.push(memory::measure(&session, &first, runs)?),
-            Part::C => tables.push(rate::measure(&session, &first, runs)?),
+            Part::B => tables.push(memory::measure(&session, &on_first_network, runs)?),
+            Part::C => tables.push(rate::measure(&session, &on_first_network, runs)?),
             Part::D => {
-                let crowded: Vec<&Contestant> =
-                    first.iter().filter(|it| cli.is_crowded(it)).collect();
-                let beside = first.iter().find(|it| it.peer.name() == "limit");
+                let crowded: Vec<&Contestant> = on_first_network
+                    .iter()
+                    .filter(|it| cli.takes_part_in_d(it))
+                    .collect();
+                let reference =
+                    on_first_network.iter().find(|it| it.peer.name() == "limit");
                 tables.push(crowd::measure(
                     &session,
                     &crowded,
-                    beside,
+                    reference,
                     &cli.crowd,
                     runs.min(50),
                 )?);
@@ -154,21 +157,21 @@ fn run(cli: &Cli) -> Result<()> {
     let report = Report {
         host: host::described(),
         load: [load, host::load()],
-        peers: field
+        peers: peers
             .present
             .iter()
             .map(|it| [it.name().into(), it.version(), it.differs().into()])
             .collect(),
-        missing: field.missing.clone(),
+        missing: peers.missing.clone(),
         tables,
     };
     cli.print(&report)
 }
 
 impl Cli {
-    /// Returns whether it takes part in part d: hundreds of an engine's containers take
-    /// minutes, so an engine must be asked for.
-    fn is_crowded(&self, contestant: &Contestant) -> bool {
+    /// Returns whether a contestant takes part in part d. An engine needs minutes to
+    /// start hundreds of containers, so `--against` must name it.
+    fn takes_part_in_d(&self, contestant: &Contestant) -> bool {
         let name = contestant.peer.name();
         contestant.peer.pace() == Pace::Runtime
             || self.against.iter().any(|it| it == name)

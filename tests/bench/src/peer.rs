@@ -1,4 +1,4 @@
-//! The runtimes that can take part: a module for each, and their trait.
+//! The trait of the runtimes that can take part. Each runtime is a module.
 
 use std::process::Command;
 
@@ -27,7 +27,7 @@ pub enum Network {
     Own,
 }
 
-/// The limit of processes of a container, which is never reached.
+/// The limit of processes of a container. No container reaches it.
 pub const PIDS: u64 = 100;
 
 /// The parameters of a start.
@@ -69,7 +69,7 @@ pub enum Pace {
 pub enum Hybrid {
     /// It works there.
     Works,
-    /// It refuses, so it is started where it sees version 1 only.
+    /// It refuses, so it is started in a mount namespace with version 1 only.
     Refused,
 }
 
@@ -120,7 +120,7 @@ pub trait Peer: Sync {
 }
 
 /// The peers that can take part, and those that cannot.
-pub struct Field<'a> {
+pub struct Peers<'a> {
     /// The peers that take part.
     pub present: Vec<Box<dyn Peer + 'a>>,
     /// The peers that do not, and why.
@@ -131,19 +131,19 @@ pub struct Field<'a> {
 pub const OTHERS: [&str; 7] =
     ["crun", "runc", "youki", "bwrap", "unshare", "podman", "docker"];
 
-/// Looks for the peers: the given steps, the limit, and of the other runtimes those
-/// that `against` names, or all.
-pub fn look_for<'a>(
+/// Finds the peers: the given steps, the limit, and the other runtimes that `against`
+/// names. If it names none, finds all other runtimes.
+pub fn find_all<'a>(
     session: &'a Session,
     steps: &[String],
     against: &[String],
-) -> Field<'a> {
-    let mut field = Field { present: Vec::new(), missing: Vec::new() };
+) -> Peers<'a> {
+    let mut peers = Peers { present: Vec::new(), missing: Vec::new() };
     for step in steps {
-        field.add(step, kiste::Kiste::find(session, step).map(boxed));
+        peers.add(step, kiste::Kiste::find(session, step).map(boxed));
     }
-    field.add("limit", limit::Limit::find(session, limit::LimitKind::Full).map(boxed));
-    field.add(
+    peers.add("limit", limit::Limit::find(session, limit::LimitKind::Full).map(boxed));
+    peers.add(
         "limit-bare",
         limit::Limit::find(session, limit::LimitKind::Bare).map(boxed),
     );
@@ -151,9 +151,9 @@ pub fn look_for<'a>(
         .into_iter()
         .filter(|name| against.is_empty() || against.iter().any(|it| it == name))
     {
-        field.add(name, find(session, name));
+        peers.add(name, find(session, name));
     }
-    field
+    peers
 }
 
 fn find<'a>(session: &'a Session, name: &str) -> Result<Box<dyn Peer + 'a>> {
@@ -173,7 +173,7 @@ fn boxed<'a>(peer: impl Peer + 'a) -> Box<dyn Peer + 'a> {
     Box::new(peer)
 }
 
-impl<'a> Field<'a> {
+impl<'a> Peers<'a> {
     fn add(&mut self, name: &str, found: Result<Box<dyn Peer + 'a>>) {
         match found {
             Ok(peer) => self.present.push(peer),

@@ -13,7 +13,7 @@ pub struct Report {
     pub load: [Option<f64>; 2],
     /// The participants: name, version, differences.
     pub peers: Vec<[String; 3]>,
-    /// The others, and why they did not take part.
+    /// The peers that did not take part, and why.
     pub missing: Vec<String>,
     /// The measurements.
     pub tables: Vec<Table>,
@@ -30,7 +30,7 @@ pub struct Table {
     pub columns: Vec<String>,
     /// A name, and a number for each column; None if there is none.
     pub rows: Vec<(String, Vec<Option<f64>>)>,
-    /// The column by which rows are compared. None if they are not.
+    /// The column by which rows are compared. None if rows are not compared.
     pub compared: Option<usize>,
     /// Notes that help to read the table.
     pub notes: Vec<String>,
@@ -56,12 +56,12 @@ impl Table {
         let Some(column) = self.compared else { return Vec::new() };
         let value =
             |row: &(String, Vec<Option<f64>>)| row.1.get(column).copied().flatten();
-        let kistes = self
+        let rows_of_kiste = self
             .rows
             .iter()
             .filter(|row| row.0.starts_with(|first: char| first.is_ascii_digit()));
         let mut ratios = Vec::new();
-        for kiste in kistes {
+        for kiste in rows_of_kiste {
             let suffix = kiste
                 .0
                 .split_once(' ')
@@ -115,7 +115,7 @@ impl Display for Table {
         for (name, cells) in &self.rows {
             write!(out, "  {name:first$}")?;
             for (cell, width) in cells.iter().zip(&widths) {
-                write!(out, "  {:>width$}", cell.map_or("-".into(), shown))?;
+                write!(out, "  {:>width$}", cell.map_or("-".into(), three_digits))?;
             }
             writeln!(out)?;
         }
@@ -127,7 +127,7 @@ impl Display for Table {
 }
 
 /// Formats a number with three significant digits.
-fn shown(value: f64) -> String {
+fn three_digits(value: f64) -> String {
     match value {
         value if value == value.round() || value >= 1000.0 => format!("{value:.0}"),
         value if value >= 100.0 => format!("{value:.1}"),

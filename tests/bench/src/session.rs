@@ -15,8 +15,8 @@ use crate::host::{self, Hierarchy};
 use crate::peer::Hybrid;
 use crate::sys;
 
-/// Scratch space, the common root file system, and cgroups below one of our own. All of
-/// it is removed when this is dropped.
+/// Scratch space, the common root file system, and a cgroup below which all others are
+/// made. The scratch space and the cgroups are removed when this is dropped.
 pub struct Session {
     /// The root file system of all containers.
     pub rootfs: PathBuf,
@@ -26,7 +26,8 @@ pub struct Session {
     pub hierarchies: Vec<Hierarchy>,
     scratch: TempDir,
     name: String,
-    /// On a hybrid host, the mount namespace for peers that refuse it.
+    /// On a hybrid host, a mount namespace without cgroup version 2, for peers that
+    /// refuse to work with both versions.
     version_1_only: Option<File>,
 }
 
@@ -62,25 +63,25 @@ impl Session {
         &self.name
     }
 
-    /// Returns a directory that is removed at the end.
+    /// Returns a directory for temporary files.
     pub fn scratch(&self) -> &Path {
         self.scratch.path()
     }
 
     /// Lets the command start in a mount namespace whose cgroups the peer accepts.
-    pub fn start_as(&self, hybrid: Hybrid, command: &mut Command) {
+    pub fn set_mount_namespace(&self, hybrid: Hybrid, command: &mut Command) {
         sys::start_in(
             command,
             self.version_1_only.as_ref().filter(|_| hybrid == Hybrid::Refused),
         );
     }
 
-    /// Fails if the user wants the benchmark to end. Everything is removed on the way
-    /// out.
+    /// Fails after Ctrl-C or SIGTERM. The error ends the benchmark, which removes
+    /// everything.
     ///
     /// # Errors
     /// After Ctrl-C or SIGTERM.
-    pub fn go_on(&self) -> Result<()> {
+    pub fn check_interrupt(&self) -> Result<()> {
         if sys::is_interrupted() {
             bail!("interrupted")
         }
@@ -108,10 +109,11 @@ impl Drop for Session {
 /// for a moment after its last process.
 fn remove_tree(cgroup: &Path) -> std::io::Result<()> {
     let Ok(entries) = fs::read_dir(cgroup) else { return Ok(()) };
-    let left = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    let processes = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
     // 0 is a process in a PID namespace that is not below ours; for kill(2) it would be
     // our own process group.
-    for pid in left.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1)
+    for pid in
+        processes.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1)
     {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }

@@ -17,7 +17,7 @@ use crate::sys;
 /// How long a start may take before it is killed, and counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A successful start.
+/// The measurements of a successful start.
 pub struct Measured {
     /// The time from just before fork(2) until the return of wait4(2).
     pub time: Duration,
@@ -29,14 +29,14 @@ pub struct Measured {
 ///
 /// # Errors
 /// When it does not exit with 0, with its stderr; when it takes too long.
-pub fn to_the_end(command: &mut Command) -> Result<Measured> {
+pub fn run_to_end(command: &mut Command) -> Result<Measured> {
     let name = command.get_program().to_owned();
     let (mut errors, stderr) = pipe().context("make a pipe")?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     let begin = Instant::now();
     let process = Process::spawn(command)?;
     command.stderr(Stdio::null()); // closes our end of the pipe
-    let in_time = process.wait_in(PATIENCE)?;
+    let in_time = process.wait_timeout(PATIENCE)?;
     if !in_time {
         process.kill();
     }
@@ -50,12 +50,12 @@ pub fn to_the_end(command: &mut Command) -> Result<Measured> {
         (true, code) => {
             let how =
                 code.map_or("was killed".into(), |code| format!("exit code {code}"));
-            bail!("{}: {how}: {}", name.display(), first_words(&mut errors))
+            bail!("{}: {how}: {}", name.display(), read_available(&mut errors))
         }
     }
 }
 
-/// A container that runs until it is ended.
+/// A container that sleeps until it is ended.
 pub struct Sleeper {
     process: Option<Process>,
 }
@@ -65,7 +65,7 @@ impl Sleeper {
     /// 'echo up; exec sleep …'`.
     ///
     /// # Errors
-    /// When it ends without output.
+    /// When the container ends without output.
     pub fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_owned();
         let (out, stdout) = pipe().context("make a pipe")?;
@@ -75,7 +75,7 @@ impl Sleeper {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         match has_output(out)? {
             true => Ok(sleeper),
-            false => bail!("{}: {}", name.display(), first_words(&mut errors)),
+            false => bail!("{}: {}", name.display(), read_available(&mut errors)),
         }
     }
 
@@ -88,7 +88,7 @@ impl Sleeper {
         for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
             let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
         }
-        if !matches!(process.wait_in(Duration::from_secs(10)), Ok(true)) {
+        if !matches!(process.wait_timeout(Duration::from_secs(10)), Ok(true)) {
             process.kill();
         }
         let _ = process.reap();
@@ -109,21 +109,21 @@ struct Process {
 impl Process {
     fn spawn(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_owned();
-        // Not in our process group: Ctrl-C is for the benchmark, which then removes the
-        // containers in order.
+        // In a process group of its own: Ctrl-C must reach only the benchmark, which
+        // then removes the containers in order.
         let child = command
             .process_group(0)
             .spawn()
             .with_context(|| format!("start {}", name.display()))?;
-        // `child` is not used for waiting: wait4 returns more.
+        // `child` is not used for waiting, since wait4(2) also returns the peak memory.
         let pid = rustix::process::Pid::from_child(&child);
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
             .context("pidfd_open")?;
         Ok(Process { pid: child.id(), pidfd })
     }
 
-    fn wait_in(&self, patience: Duration) -> Result<bool> {
-        readable(&self.pidfd, patience)
+    fn wait_timeout(&self, patience: Duration) -> Result<bool> {
+        wait_readable(&self.pidfd, patience)
     }
 
     fn kill(&self) {
@@ -135,7 +135,7 @@ impl Process {
     }
 }
 
-fn readable(descriptor: &impl AsFd, patience: Duration) -> Result<bool> {
+fn wait_readable(descriptor: &impl AsFd, patience: Duration) -> Result<bool> {
     let deadline = Instant::now() + patience;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -148,17 +148,17 @@ fn readable(descriptor: &impl AsFd, patience: Duration) -> Result<bool> {
     }
 }
 
-/// Returns whether output comes, and not the end of the pipe.
+/// Waits for output. Returns false at the end of the pipe, or if it takes too long.
 fn has_output(mut out: PipeReader) -> Result<bool> {
-    Ok(readable(&out, PATIENCE)?
+    Ok(wait_readable(&out, PATIENCE)?
         && out.read(&mut [0; 16]).context("read from a pipe")? > 0)
 }
 
-/// Reads the current content of the pipe, without waiting for processes that still hold
-/// it.
-fn first_words(errors: &mut PipeReader) -> String {
+/// Reads the current content of the pipe. Does not wait for processes that still have
+/// its other end open.
+fn read_available(errors: &mut PipeReader) -> String {
     let mut bytes = vec![0; 4096];
-    let length = match readable(errors, Duration::from_millis(100)) {
+    let length = match wait_readable(errors, Duration::from_millis(100)) {
         Ok(true) => errors.read(&mut bytes).unwrap_or(0),
         _ => 0,
     };

@@ -32,8 +32,8 @@ impl Samples {
 
 /// Shuffles the items, in an order that depends on `seed` alone.
 pub fn shuffle<T>(items: &mut [T], seed: u64) {
-    // A linear congruential generator (Knuth's numbers) suffices to vary who follows
-    // whom.
+    // A linear congruential generator (with Knuth's constants) is random enough to vary
+    // the order.
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     for last in (1..items.len()).rev() {
         state = state
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn shuffling_keeps_all_items_and_differs_from_round_to_round() {
+    fn shuffling_keeps_all_items_and_depends_on_the_seed() {
         let order = |seed| {
             let mut items: Vec<u32> = (0..8).collect();
             shuffle(&mut items, seed);

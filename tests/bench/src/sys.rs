@@ -41,8 +41,8 @@ pub fn wait4(pid: u32) -> io::Result<Ended> {
     Ok(Ended { code, peak_kib: usage.ru_maxrss as u64 })
 }
 
-/// Lets the command start in another mount namespace, or in ours. It is forked in both
-/// cases, so that all contestants start alike.
+/// Lets the command start in another mount namespace, or in ours. In both cases the
+/// command is forked in the same way, so that all contestants have the same cost.
 pub fn start_in(command: &mut Command, mounts: Option<&File>) {
     let namespace: Option<RawFd> = mounts.map(AsRawFd::as_raw_fd);
     // SAFETY: between fork and exec there is one system call, and nothing is allocated.
@@ -56,8 +56,8 @@ pub fn start_in(command: &mut Command, mounts: Option<&File>) {
     };
 }
 
-/// Runs `work` in a new process, cloned with these flags, which exits with its result.
-/// Returns its process id. See
+/// Clones a process with these flags. The new process runs `work`, and exits with the
+/// result. Returns the PID. See
 /// [clone3(2)](https://man7.org/linux/man-pages/man2/clone3.2.html).
 ///
 /// # Errors
@@ -104,16 +104,16 @@ pub fn catch_interrupts() -> nix::Result<()> {
     Ok(())
 }
 
-/// Returns whether such a signal has come.
+/// Returns whether one of the caught signals has come.
 pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Measures the peak of a process that is a copy of ours and does nothing, in KiB:
-/// every program that is started here has at least that.
+/// Measures the peak memory, in KiB, of a copy of our process that does nothing. Every
+/// program that the benchmark starts has at least that peak.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn least_peak_kib() -> io::Result<u64> {
+pub fn min_peak_kib() -> io::Result<u64> {
     Ok(wait4(clone3(0, || 0)?)?.peak_kib)
 }

@@ -3,12 +3,12 @@
 //! `kiste-limit bare|full host|own ROOTFS [+DIR] [FILE=VALUE] [@FILE] [>DIR]
 //! [%MOUNT:TYPE:OPTIONS]… -- ARGV…`
 //!
-//! It gets everything as arguments, so that it looks up nothing: the cgroups to make
-//! (`+`), the values to write, the `tasks` files that the child enters (`@`, version 1)
-//! or the cgroup in which it is born (`>`, version 2), and the hierarchies that the
-//! container sees (`%`). It looks for no leftovers, takes no lock, cannot be signalled,
-//! checks nothing twice and reports little about errors: it is a measure, not a
-//! runtime.
+//! It gets everything as arguments, so that it need not read the configuration of the
+//! host: the cgroups to make (`+`), the values to write, the `tasks` files through
+//! which the child enters a cgroup (`@`, version 1) or the cgroup in which the child is
+//! cloned (`>`, version 2), and the hierarchies to mount in the container (`%`). It
+//! looks for no leftovers, takes no lock, handles no signal, checks nothing twice and
+//! reports little about errors. It is for measurements, and not a runtime.
 
 mod sys;
 
@@ -34,23 +34,24 @@ fn main() {
     }
 }
 
-/// Does the parent's part.
+/// Makes the cgroups, clones the child and waits for it, and removes the cgroups.
 fn start(words: Vec<String>) -> io::Result<i32> {
     let mut words = words.iter().map(String::as_str);
     let mut next =
         || words.next().ok_or_else(|| io::Error::other("an argument is missing"));
     let (shape, network, rootfs) = (next()?, next()?, next()?);
-    let orders: Vec<&str> = words.by_ref().take_while(|word| *word != "--").collect();
+    let instructions: Vec<&str> =
+        words.by_ref().take_while(|word| *word != "--").collect();
     let argv: Vec<CString> = words.map(CString::new).collect::<Result<_, _>>()?;
 
-    let mut born_in = None;
-    for order in &orders {
-        if let Some(directory) = order.strip_prefix('+') {
+    let mut cgroup = None;
+    for instruction in &instructions {
+        if let Some(directory) = instruction.strip_prefix('+') {
             std::fs::create_dir(directory)?;
-        } else if let Some(directory) = order.strip_prefix('>') {
-            born_in = Some(File::open(directory)?);
+        } else if let Some(directory) = instruction.strip_prefix('>') {
+            cgroup = Some(File::open(directory)?);
         } else if let (b'/', Some((file, value))) =
-            (order.as_bytes()[0], order.split_once('='))
+            (instruction.as_bytes()[0], instruction.split_once('='))
         {
             write(file, value)?;
         }
@@ -62,9 +63,9 @@ fn start(words: Vec<String>) -> io::Result<i32> {
     if network == "own" {
         flags |= CloneFlags::CLONE_NEWNET;
     }
-    let pid = match sys::clone3(flags, born_in)? {
+    let pid = match sys::clone3(flags, cgroup)? {
         0 => {
-            let error = become_command(shape, rootfs, &orders, &argv);
+            let error = become_command(shape, rootfs, &instructions, &argv);
             eprintln!("kiste-limit, inside: {error}");
             exit(125)
         }
@@ -72,7 +73,11 @@ fn start(words: Vec<String>) -> io::Result<i32> {
     };
 
     let ended = waitpid(Pid::from_raw(pid), None)?;
-    for directory in orders.iter().filter_map(|order| order.strip_prefix('+')).rev() {
+    for directory in instructions
+        .iter()
+        .filter_map(|instruction| instruction.strip_prefix('+'))
+        .rev()
+    {
         std::fs::remove_dir(directory)?;
     }
     match ended {
@@ -82,18 +87,21 @@ fn start(words: Vec<String>) -> io::Result<i32> {
     }
 }
 
-/// Does the child's part. Returns only on failure.
+/// Sets up the container in the child, and executes the command. Returns only on
+/// failure.
 fn become_command(
     shape: &str,
     rootfs: &str,
-    orders: &[&str],
+    instructions: &[&str],
     argv: &[CString],
 ) -> io::Error {
-    let prepared = || -> io::Result<()> {
+    let prepare = || -> io::Result<()> {
         // 0 means the writer itself, and `tasks` moves one thread: so the kernel takes
         // no lock that waits for an RCU grace period, as it does for cgroup.procs
         // (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
-        for tasks in orders.iter().filter_map(|order| order.strip_prefix('@')) {
+        for tasks in
+            instructions.iter().filter_map(|instruction| instruction.strip_prefix('@'))
+        {
             write(tasks, "0")?;
         }
         unshare(CloneFlags::CLONE_NEWCGROUP)?;
@@ -101,16 +109,16 @@ fn become_command(
         change_mount("/", "", MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
         change_mount(rootfs, rootfs, MsFlags::MS_BIND | MsFlags::MS_REC)?;
         chdir(rootfs)?;
-        new("proc", "proc", "", SAFE)?;
+        mount_new("proc", "proc", "", NO_SUID_DEV_EXEC)?;
         if shape == "full" {
-            mount_defaults(orders)?;
+            mount_defaults(instructions)?;
         }
         pivot_root(".", ".")?;
         umount2(".", MntFlags::MNT_DETACH)?;
         chdir("/")?;
         Ok(())
     };
-    if let Err(error) = prepared() {
+    if let Err(error) = prepare() {
         return error;
     }
     match argv.first() {
@@ -121,30 +129,37 @@ fn become_command(
     }
 }
 
-const SAFE: MsFlags =
+const NO_SUID_DEV_EXEC: MsFlags =
     MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
 /// Makes the same /sys, /dev and /sys/fs/cgroup that Kiste's containers have, by
 /// mount(2): one call each.
-fn mount_defaults(orders: &[&str]) -> io::Result<()> {
-    new("sysfs", "sys", "", SAFE | MsFlags::MS_RDONLY)?;
-    let shown: Vec<_> =
-        orders.iter().filter_map(|order| order.strip_prefix('%')).collect();
-    if shown.len() > 1 {
-        new("tmpfs", "sys/fs/cgroup", "mode=755", SAFE)?;
+fn mount_defaults(instructions: &[&str]) -> io::Result<()> {
+    mount_new("sysfs", "sys", "", NO_SUID_DEV_EXEC | MsFlags::MS_RDONLY)?;
+    let hierarchies: Vec<_> = instructions
+        .iter()
+        .filter_map(|instruction| instruction.strip_prefix('%'))
+        .collect();
+    if hierarchies.len() > 1 {
+        mount_new("tmpfs", "sys/fs/cgroup", "mode=755", NO_SUID_DEV_EXEC)?;
     }
-    for hierarchy in &shown {
+    for hierarchy in &hierarchies {
         let mut parts = hierarchy.splitn(3, ':');
         let mut part = || parts.next().unwrap_or_default();
         let (place, kind, options) = (part(), part(), part());
-        if shown.len() > 1 {
+        if hierarchies.len() > 1 {
             mkdir(Path::new(place), Mode::from_bits_truncate(0o755))?;
         }
-        new(kind, place, options, SAFE | MsFlags::MS_RDONLY)?;
+        mount_new(kind, place, options, NO_SUID_DEV_EXEC | MsFlags::MS_RDONLY)?;
     }
 
     umask(Mode::empty());
-    new("tmpfs", "dev", "mode=755,size=64k", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC)?;
+    mount_new(
+        "tmpfs",
+        "dev",
+        "mode=755,size=64k",
+        MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
+    )?;
     let devices = [
         ("null", 1, 3),
         ("zero", 1, 5),
@@ -172,17 +187,17 @@ fn mount_defaults(orders: &[&str]) -> io::Result<()> {
         mkdir(name, Mode::from_bits_truncate(0o755))?;
     }
     umask(Mode::from_bits_truncate(0o022));
-    new(
+    mount_new(
         "devpts",
         "dev/pts",
         "ptmxmode=0666,mode=0620,gid=5",
         MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
     )?;
-    new("tmpfs", "dev/shm", "mode=1777,size=64m", SAFE)?;
-    new("mqueue", "dev/mqueue", "", SAFE)
+    mount_new("tmpfs", "dev/shm", "mode=1777,size=64m", NO_SUID_DEV_EXEC)?;
+    mount_new("mqueue", "dev/mqueue", "", NO_SUID_DEV_EXEC)
 }
 
-fn new(kind: &str, place: &str, options: &str, flags: MsFlags) -> io::Result<()> {
+fn mount_new(kind: &str, place: &str, options: &str, flags: MsFlags) -> io::Result<()> {
     let options = (!options.is_empty()).then_some(options);
     mount(Some(kind), place, Some(kind), flags, options)
         .map_err(|errno| at(place, errno))

@@ -17,15 +17,15 @@ pub struct Crowd<'a> {
     sleepers: Vec<(String, Sleeper)>,
 }
 
-/// Measures each contestant among its own containers. The same start of `beside`, at
-/// the same time, shows how the host itself changes.
+/// Measures each contestant among its own containers. Starts of the `reference` at the
+/// same time show how the host itself changes.
 ///
 /// # Errors
 /// When a start fails. All containers are removed then, too.
 pub fn measure(
     session: &Session,
     contestants: &[&Contestant],
-    beside: Option<&Contestant>,
+    reference: Option<&Contestant>,
     sizes: &[usize],
     rounds: usize,
 ) -> Result<Table> {
@@ -39,29 +39,30 @@ pub fn measure(
     );
     for contestant in contestants {
         let mut crowd = Crowd::of(contestant);
-        let (mut own, mut others) = (Vec::new(), Vec::new());
+        let (mut medians, mut reference_medians) = (Vec::new(), Vec::new());
         for size in sizes {
             crowd.grow(session, contestant, *size)?;
-            let (mut times, mut times_beside) =
+            let (mut times, mut reference_times) =
                 (Samples::default(), Samples::default());
             for _ in 0..rounds {
-                session.go_on()?;
+                session.check_interrupt()?;
                 times.push(contestant.start_true(MEMORY)?.time.as_secs_f64() * 1e3);
-                if let Some(beside) = beside {
-                    times_beside
-                        .push(beside.start_true(MEMORY)?.time.as_secs_f64() * 1e3);
+                if let Some(reference) = reference {
+                    reference_times
+                        .push(reference.start_true(MEMORY)?.time.as_secs_f64() * 1e3);
                 }
             }
-            own.push(times.median());
-            others.push(times_beside.median());
+            medians.push(times.median());
+            reference_medians.push(reference_times.median());
         }
-        table.rows.push((contestant.label(), with_growth(own)));
-        if let Some(beside) =
-            beside.filter(|beside| beside.label() != contestant.label())
+        table.rows.push((contestant.label(), with_growth(medians)));
+        if let Some(reference) =
+            reference.filter(|reference| reference.label() != contestant.label())
         {
-            table
-                .rows
-                .push((format!("  {} beside it", beside.label()), with_growth(others)));
+            table.rows.push((
+                format!("  {} beside it", reference.label()),
+                with_growth(reference_medians),
+            ));
         }
     }
     table.compared = Some(sizes.len().saturating_sub(1));
@@ -72,11 +73,11 @@ pub fn measure(
     Ok(table)
 }
 
-/// Adds the ratio of the last to the first.
+/// Adds the ratio of the last median to the first.
 fn with_growth(mut medians: Vec<Option<f64>>) -> Vec<Option<f64>> {
-    let ends =
+    let first_and_last =
         medians.first().copied().flatten().zip(medians.last().copied().flatten());
-    medians.push(ends.map(|(first, last)| last / first));
+    medians.push(first_and_last.map(|(first, last)| last / first));
     medians
 }
 
@@ -97,7 +98,7 @@ impl<'a> Crowd<'a> {
         size: usize,
     ) -> Result<()> {
         while self.sleepers.len() < size {
-            session.go_on()?;
+            session.check_interrupt()?;
             let id = unique();
             let sleeper = Sleeper::start(&mut contestant.command(&id, MEMORY, &SLEEP)?);
             if sleeper.is_err() {

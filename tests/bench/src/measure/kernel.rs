@@ -58,15 +58,15 @@ pub fn measure(session: &Session, rounds: usize) -> Result<Table> {
     let mut calls = vec![vec![Samples::default(); CALLS.len()]; 2];
     let mut cgroups =
         vec![[Samples::default(), Samples::default()]; session.hierarchies.len()];
-    let mut executed = Samples::default();
+    let mut exec_times = Samples::default();
     for round in 0..rounds {
-        session.go_on()?;
+        session.check_interrupt()?;
         let mut order: Vec<usize> = (0..CLONES.len()).collect();
         shuffle(&mut order, round as u64);
         for which in order {
             let (name, flags) = CLONES[which];
             clones[which].push(
-                microseconds(|| cloned(flags, || 0))
+                microseconds(|| run_cloned(flags, || 0))
                     .with_context(|| format!("clone {name}"))?,
             );
         }
@@ -85,7 +85,7 @@ pub fn measure(session: &Session, rounds: usize) -> Result<Table> {
             samples[0].push(microseconds(|| fs::create_dir(&cgroup))?);
             samples[1].push(microseconds(|| fs::remove_dir(&cgroup))?);
         }
-        executed.push(microseconds(|| cloned(0, || execute(&session.rootfs)))?);
+        exec_times.push(microseconds(|| run_cloned(0, || execute(&session.rootfs)))?);
     }
 
     let mut table = Table::new(
@@ -94,8 +94,8 @@ pub fn measure(session: &Session, rounds: usize) -> Result<Table> {
         &["min", "median", "p99", "own share"],
     );
     let base = clones[0].median().unwrap_or(0.0);
-    let mut add = |name: String, samples: &Samples, less: f64| {
-        let share = samples.median().map(|median| median - less);
+    let mut add = |name: String, samples: &Samples, base: f64| {
+        let share = samples.median().map(|median| median - base);
         table.rows.push((
             name,
             vec![samples.min(), samples.median(), samples.percentile(0.99), share],
@@ -104,7 +104,7 @@ pub fn measure(session: &Session, rounds: usize) -> Result<Table> {
     for ((name, flags), samples) in CLONES.iter().zip(&clones) {
         add((*name).into(), samples, if *flags == 0 { 0.0 } else { base });
     }
-    add("+ chroot, exec of true".into(), &executed, base);
+    add("+ chroot, exec of true".into(), &exec_times, base);
     for (suffix, samples) in ["", " +net"].iter().zip(&calls) {
         CALLS
             .iter()
@@ -136,7 +136,7 @@ fn microseconds(work: impl FnOnce() -> std::io::Result<()>) -> Result<f64> {
 }
 
 /// Clones a process that does this work, and waits for it.
-fn cloned(flags: i32, work: impl FnOnce() -> i32) -> std::io::Result<()> {
+fn run_cloned(flags: i32, work: impl FnOnce() -> i32) -> std::io::Result<()> {
     let pid = sys::clone3(flags, work)?;
     match sys::wait4(pid)?.code {
         Some(0) => Ok(()),
@@ -156,7 +156,7 @@ fn calls_inside(session: &Session, flags: i32) -> Result<Vec<f64>> {
     let (mut results, mut to_parent) = pipe().context("make a pipe")?;
     let rootfs = CString::new(session.rootfs.as_os_str().as_bytes())
         .context("the path of the rootfs")?;
-    cloned(flags, || match call_all(&rootfs, &mut to_parent) {
+    run_cloned(flags, || match call_all(&rootfs, &mut to_parent) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("kiste-bench, in new namespaces: {error}");
@@ -178,7 +178,7 @@ fn calls_inside(session: &Session, flags: i32) -> Result<Vec<f64>> {
 }
 
 fn call_all(rootfs: &CString, to_parent: &mut PipeWriter) -> std::io::Result<()> {
-    let flag = |kind: &'static str, place: &'static str| {
+    let mount_at = |kind: &'static str, place: &'static str| {
         move || mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>)
     };
     let rec = MsFlags::MS_REC;
@@ -195,13 +195,13 @@ fn call_all(rootfs: &CString, to_parent: &mut PipeWriter) -> std::io::Result<()>
         mount(Some(rootfs), rootfs, None::<&str>, rec | MsFlags::MS_BIND, None::<&str>)
     })?;
     chdir(rootfs)?;
-    timed(&flag("proc", "proc"))?;
-    timed(&flag("sysfs", "sys"))?;
-    timed(&flag("tmpfs", "dev"))?;
+    timed(&mount_at("proc", "proc"))?;
+    timed(&mount_at("sysfs", "sys"))?;
+    timed(&mount_at("tmpfs", "dev"))?;
     fs::create_dir("dev/pts")?;
-    timed(&flag("devpts", "dev/pts"))?;
+    timed(&mount_at("devpts", "dev/pts"))?;
     fs::create_dir("dev/mqueue")?;
-    timed(&flag("mqueue", "dev/mqueue"))?;
+    timed(&mount_at("mqueue", "dev/mqueue"))?;
     timed(&|| unshare(CloneFlags::CLONE_NEWCGROUP))?;
     timed(&|| pivot_root(".", "."))?;
     timed(&|| umount2(".", MntFlags::MNT_DETACH))

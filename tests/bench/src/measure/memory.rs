@@ -27,8 +27,8 @@ pub fn measure(
     let mut table = Table::new('b', "memory, KiB", &["peak RSS", "smallest limit"]);
     for contestant in contestants {
         let mut peaks = Samples::default();
-        for _ in (0..rounds.min(20)).filter(|round| contestant.is_in(*round)) {
-            session.go_on()?;
+        for _ in (0..rounds.min(20)).filter(|round| contestant.is_in_round(*round)) {
+            session.check_interrupt()?;
             peaks.push(contestant.start_true(MEMORY)?.peak_kib as f64);
         }
         let smallest = match contestant.peer.limits() {
@@ -41,7 +41,7 @@ pub fn measure(
     table.notes.push(format!(
         "peak RSS: ru_maxrss of wait4(2), the largest resident set of the runtime or of a process that it \
          waited for, pages of libraries included; any program that the benchmark starts has {} KiB",
-        sys::least_peak_kib().context("clone a process")?
+        sys::min_peak_kib().context("clone a process")?
     ));
     table.notes.push(
         "smallest limit: the least --memory, in steps of 64 KiB, with which three starts in a row succeed".into(),
@@ -68,7 +68,7 @@ fn starts_reliably(
     limit: u64,
 ) -> Result<bool> {
     for _ in 0..TRIES {
-        session.go_on()?;
+        session.check_interrupt()?;
         if contestant.start_true(limit).is_err() {
             return Ok(false);
         }

@@ -11,8 +11,8 @@ use crate::session::Session;
 
 const AT_ONCE: [usize; 4] = [1, 2, 4, 8];
 
-/// The rounds among which the starts are divided, so that the state of the host affects
-/// all contestants.
+/// The number of rounds. The starts are divided among them, so that a busy moment of
+/// the host affects all contestants.
 const ROUNDS: usize = 5;
 
 /// Measures the rate of starts.
@@ -27,7 +27,7 @@ pub fn measure(
     let columns = AT_ONCE.map(|threads| format!("{threads} at once"));
     let mut table =
         Table::new('c', "starts a second", &columns.each_ref().map(String::as_str));
-    let each = |contestant: &Contestant| match contestant.peer.pace() {
+    let starts_per_round = |contestant: &Contestant| match contestant.peer.pace() {
         Pace::Runtime => starts.div_ceil(ROUNDS),
         Pace::Engine => starts.div_ceil(ROUNDS * 10),
     };
@@ -36,14 +36,15 @@ pub fn measure(
         for (column, threads) in AT_ONCE.iter().enumerate() {
             for (who, contestant) in contestants.iter().enumerate() {
                 seconds[who][column] +=
-                    time(session, contestant, *threads, each(contestant))?;
+                    time(session, contestant, *threads, starts_per_round(contestant))?;
             }
         }
     }
     for (contestant, seconds) in contestants.iter().zip(seconds) {
         let rate = |(seconds, threads): (f64, usize)| {
             Some(
-                (ROUNDS * each(contestant).div_ceil(threads) * threads) as f64
+                (ROUNDS * starts_per_round(contestant).div_ceil(threads) * threads)
+                    as f64
                     / seconds,
             )
         };
@@ -69,7 +70,7 @@ fn time(
     let begin = Instant::now();
     let work = || -> Result<()> {
         for _ in 0..starts.div_ceil(threads) {
-            session.go_on()?;
+            session.check_interrupt()?;
             contestant.start_true(MEMORY)?;
         }
         Ok(())

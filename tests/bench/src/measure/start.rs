@@ -20,17 +20,18 @@ pub fn measure(
     contestants: &[Contestant],
     rounds: usize,
 ) -> Result<Table> {
-    // As on a host in use: a runtime's parent cgroup for all containers exists already.
+    // With one container of each runtime, the parent cgroup for its containers exists
+    // already, as on a host in use.
     let mut neighbours: Vec<Crowd> = contestants.iter().map(Crowd::of).collect();
     for (neighbour, contestant) in neighbours.iter_mut().zip(contestants) {
         neighbour.grow(session, contestant, 1)?;
     }
     let mut samples = vec![Samples::default(); contestants.len()];
     for _ in 0..WARM_UP {
-        take_part(session, contestants, 0, |_, _| {})?;
+        run_round(session, contestants, 0, |_, _| {})?;
     }
     for round in 0..rounds {
-        take_part(session, contestants, round, |who, milliseconds| {
+        run_round(session, contestants, round, |who, milliseconds| {
             samples[who].push(milliseconds)
         })?;
     }
@@ -51,17 +52,18 @@ pub fn measure(
     Ok(table)
 }
 
-fn take_part(
+fn run_round(
     session: &Session,
     contestants: &[Contestant],
     round: usize,
     mut count: impl FnMut(usize, f64),
 ) -> Result<()> {
-    let mut order: Vec<usize> =
-        (0..contestants.len()).filter(|who| contestants[*who].is_in(round)).collect();
+    let mut order: Vec<usize> = (0..contestants.len())
+        .filter(|who| contestants[*who].is_in_round(round))
+        .collect();
     shuffle(&mut order, round as u64);
     for who in order {
-        session.go_on()?;
+        session.check_interrupt()?;
         count(who, contestants[who].start_true(MEMORY)?.time.as_secs_f64() * 1e3);
     }
     Ok(())

@@ -26,12 +26,11 @@ pub fn measure(session: &Session, contestants: &[Contestant]) -> Result<Option<T
     for contestant in contestants {
         let (mut calls, mut errors) = (Samples::default(), Samples::default());
         for _ in 0..TRIES {
-            session.go_on()?;
+            session.check_interrupt()?;
             let mut command = Command::new(&strace);
             command.args(["-f", "-c", "-U", "calls,errors,syscall", "-o"]).arg(&file);
             let id = unique();
-            let counted =
-                start::to_the_end(&mut contestant.command_below(command, &id)?);
+            let counted = start::run_to_end(&mut contestant.command_by(command, &id)?);
             if counted.is_err() {
                 contestant.peer.remove(&id);
             }

@@ -1,5 +1,5 @@
-//! Docker, with a daemon of its own that touches neither the network nor the user's
-//! images.
+//! Docker, with a daemon of its own, which changes neither the network nor the images
+//! of the user.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -35,17 +35,17 @@ impl<'a> Docker<'a> {
         let program = host::find("docker").context("not installed")?;
         let dockerd =
             host::find("dockerd").context("there is a client, but no dockerd")?;
-        let place = session.scratch().join("docker");
-        std::fs::create_dir_all(&place).context("make a directory for dockerd")?;
-        let log = File::create(place.join("log")).context("make a log for dockerd")?;
+        let dir = session.scratch().join("docker");
+        std::fs::create_dir_all(&dir).context("make a directory for dockerd")?;
+        let log = File::create(dir.join("log")).context("make a log for dockerd")?;
         let mut command = Command::new(dockerd);
         command
             .arg("--data-root")
-            .arg(place.join("data"))
+            .arg(dir.join("data"))
             .arg("--exec-root")
-            .arg(place.join("exec"));
-        command.arg("--pidfile").arg(place.join("pid"));
-        command.arg("-H").arg(format!("unix://{}", place.join("socket").display()));
+            .arg(dir.join("exec"));
+        command.arg("--pidfile").arg(dir.join("pid"));
+        command.arg("-H").arg(format!("unix://{}", dir.join("socket").display()));
         command.args(["--bridge=none", "--iptables=false"]);
         command.args(["--ip6tables=false", "--ip-forward=false"]);
         command.args(["--cgroup-parent", &format!("/{}", session.cgroup())]);
@@ -60,7 +60,7 @@ impl<'a> Docker<'a> {
     fn wait_for_daemon(&mut self) -> Result<()> {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
-            self.session.go_on()?;
+            self.session.check_interrupt()?;
             let status = self
                 .docker()
                 .arg("version")
@@ -87,21 +87,23 @@ impl<'a> Docker<'a> {
     /// Imports the common root file system as an image.
     fn import(&self) -> Result<()> {
         let mut tar = Command::new("tar");
-        let mut packed = tar
+        let mut tar_process = tar
             .arg("-C")
             .arg(&self.session.rootfs)
             .args(["-c", "."])
             .stdout(Stdio::piped())
             .spawn()
             .context("tar")?;
-        let Some(stdout) = packed.stdout.take() else { bail!("tar has no output") };
+        let Some(stdout) = tar_process.stdout.take() else {
+            bail!("tar has no output")
+        };
         let mut import = self.docker();
         let imported = import
             .args(["import", "-", IMAGE])
             .stdin(stdout)
             .stdout(Stdio::null())
             .status();
-        packed.wait().context("wait for tar")?;
+        tar_process.wait().context("wait for tar")?;
         match imported.context("docker import")?.success() {
             true => Ok(()),
             false => bail!("docker import failed"),

@@ -17,7 +17,7 @@ pub struct Kiste<'a> {
 }
 
 impl<'a> Kiste<'a> {
-    /// Finds it beside the benchmark's own program.
+    /// Finds the program of the step beside the program of the benchmark.
     ///
     /// # Errors
     /// When it cannot take part, with the reason.
@@ -56,8 +56,8 @@ impl Peer for Kiste<'_> {
 
     fn command(&self, start: &Start) -> Result<Command> {
         let mut command = Command::new(&self.program);
-        // A parent cgroup of its own, like `kiste`: the first container makes it, and
-        // the last removes it.
+        // A parent cgroup in place of `/kiste`. The first container makes it, and the
+        // last one removes it.
         let parent = format!("{}/kiste", self.session.cgroup());
         command.args(["run", "--cgroup-parent", &parent]);
         command.arg("--run-dir").arg(self.session.scratch().join("kiste"));

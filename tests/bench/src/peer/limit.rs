@@ -1,5 +1,5 @@
-//! The limit: `kiste-limit`, the smallest program that makes the kernel calls and
-//! nothing else.
+//! The limit: `kiste-limit`, a minimal program that makes the kernel calls of a start
+//! and nothing else.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,15 +49,17 @@ impl<'a> Limit<'a> {
     }
 
     fn hierarchies(&self) -> impl Iterator<Item = &Hierarchy> {
-        let limited =
-            |it: &&Hierarchy| it.has(&["memory", "pids"]) || self.holds_all(it);
+        let sets_limits = |it: &&Hierarchy| {
+            it.has(&["memory", "pids"]) || self.has_unified_controllers(it)
+        };
         let all =
             self.session.hierarchies.iter().filter(|it| host::is_used_by_kiste(it));
-        all.filter(move |it| self.kind == LimitKind::Full || limited(it))
+        all.filter(move |it| self.kind == LimitKind::Full || sets_limits(it))
     }
 
-    /// Returns whether this is version 2 and has the controllers.
-    fn holds_all(&self, hierarchy: &Hierarchy) -> bool {
+    /// Returns whether the hierarchy is version 2, and no version 1 hierarchy has the
+    /// memory controller.
+    fn has_unified_controllers(&self, hierarchy: &Hierarchy) -> bool {
         hierarchy.is_unified()
             && !self.session.hierarchies.iter().any(|it| it.has(&["memory"]))
     }
@@ -67,35 +69,39 @@ impl<'a> Limit<'a> {
     }
 
     /// Returns its arguments for one hierarchy: see limit/main.rs.
-    fn orders(&self, hierarchy: &Hierarchy, start: &Start) -> Result<Vec<String>> {
+    fn instructions(
+        &self,
+        hierarchy: &Hierarchy,
+        start: &Start,
+    ) -> Result<Vec<String>> {
         let cgroup = self.parent(hierarchy).join(start.id);
         let path = cgroup.display();
-        let mut orders = vec![format!("+{path}")];
+        let mut instructions = vec![format!("+{path}")];
         let (v1_memory, v1_pids) =
             (hierarchy.has(&["memory"]), hierarchy.has(&["pids"]));
         if hierarchy.has(&["cpuset"]) {
             for file in ["cpuset.cpus", "cpuset.mems"] {
-                orders.push(format!(
+                instructions.push(format!(
                     "{path}/{file}={}",
                     read(&self.parent(hierarchy).join(file))?
                 ));
             }
         }
         if v1_memory {
-            orders.push(format!("{path}/memory.limit_in_bytes={}", start.memory));
+            instructions.push(format!("{path}/memory.limit_in_bytes={}", start.memory));
         }
-        if self.holds_all(hierarchy) {
-            orders.push(format!("{path}/memory.max={}", start.memory));
+        if self.has_unified_controllers(hierarchy) {
+            instructions.push(format!("{path}/memory.max={}", start.memory));
         }
-        if v1_pids || self.holds_all(hierarchy) {
-            orders.push(format!("{path}/pids.max={PIDS}"));
+        if v1_pids || self.has_unified_controllers(hierarchy) {
+            instructions.push(format!("{path}/pids.max={PIDS}"));
         }
-        orders.push(if hierarchy.is_unified() {
+        instructions.push(if hierarchy.is_unified() {
             format!(">{path}")
         } else {
             format!("@{path}/tasks")
         });
-        orders.push(
+        instructions.push(
             match (&hierarchy.controllers, hierarchy.mount.strip_prefix("/")) {
                 (Some(controllers), Ok(place)) => {
                     format!("%{}:cgroup:{}", place.display(), controllers.join(","))
@@ -106,28 +112,28 @@ impl<'a> Limit<'a> {
                 }
             },
         );
-        Ok(orders)
+        Ok(instructions)
     }
 }
 
-/// Makes the parent of the containers' cgroups, once.
+/// Makes the cgroup below which the containers' cgroups are made.
 fn make_parent(parent: &Path) -> Result<()> {
-    let make = || format!("make {}", parent.display());
-    fs::create_dir_all(parent).with_context(make)?;
-    let own = parent.parent().with_context(make)?;
-    let top = own.parent().with_context(make)?;
-    for (above, below) in [(top, own), (own, parent)] {
-        // Version 1: a cpuset begins empty, and accepts no process.
+    let context = || format!("make {}", parent.display());
+    fs::create_dir_all(parent).with_context(context)?;
+    let session_cgroup = parent.parent().with_context(context)?;
+    let mount = session_cgroup.parent().with_context(context)?;
+    for (above, below) in [(mount, session_cgroup), (session_cgroup, parent)] {
+        // Version 1: a new cpuset is empty, and accepts no process.
         for file in ["cpuset.cpus", "cpuset.mems"]
             .iter()
             .filter(|file| above.join(file).exists())
         {
             if above.join("cgroup.clone_children").exists() {
                 fs::write(below.join(file), read(&above.join(file))?)
-                    .with_context(make)?;
+                    .with_context(context)?;
             }
         }
-        // Version 2: the controllers that the cgroups below get.
+        // Version 2: enable the controllers for the cgroups below.
         let control = below.join("cgroup.subtree_control");
         if read(&below.join("cgroup.controllers"))
             .is_ok_and(|has| has.contains("memory"))
@@ -172,7 +178,7 @@ impl Peer for Limit<'_> {
         command.arg(if start.network == Network::Own { "own" } else { "host" });
         command.arg(&self.session.rootfs);
         for hierarchy in self.hierarchies() {
-            command.args(self.orders(hierarchy, start)?);
+            command.args(self.instructions(hierarchy, start)?);
         }
         command.arg("--").args(start.argv);
         Ok(command)

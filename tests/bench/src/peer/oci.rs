@@ -119,7 +119,7 @@ impl Peer for Runtime<'_> {
 
     fn remove(&self, id: &str) {
         let mut delete = self.program();
-        self.session.start_as(self.hybrid, &mut delete);
+        self.session.set_mount_namespace(self.hybrid, &mut delete);
         // Its output is ignored: usually there is nothing to remove.
         let _ = delete
             .args(["delete", "--force", id])

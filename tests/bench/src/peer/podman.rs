@@ -19,7 +19,7 @@ pub struct Podman<'a> {
 }
 
 impl<'a> Podman<'a> {
-    /// Finds it on `PATH`, and lets it start one container.
+    /// Finds podman on `PATH`, and starts one container to try it.
     ///
     /// # Errors
     /// When it cannot take part, with the reason.
@@ -31,15 +31,15 @@ impl<'a> Podman<'a> {
         let differs =
             format!("an engine: conmon and {} do the work", runtime.display());
         let podman = Podman { session, program, runtime, differs };
-        let try_it = Start {
+        let trial = Start {
             id: "kiste-bench-try",
             network: Network::Own,
             memory: 64 << 20,
             argv: &["/bin/true"],
         };
-        let mut command = podman.command(&try_it)?;
-        session.start_as(Hybrid::Refused, &mut command);
-        start::to_the_end(&mut command).context("it does not work here")?;
+        let mut command = podman.command(&trial)?;
+        session.set_mount_namespace(Hybrid::Refused, &mut command);
+        start::run_to_end(&mut command).context("it does not work here")?;
         Ok(podman)
     }
 
@@ -89,7 +89,7 @@ impl Peer for Podman<'_> {
 
     fn remove(&self, id: &str) {
         let mut remove = self.podman();
-        self.session.start_as(Hybrid::Refused, &mut remove);
+        self.session.set_mount_namespace(Hybrid::Refused, &mut remove);
         let _ = remove
             .args(["rm", "--force", "--time", "0", id])
             .stdout(Stdio::null())

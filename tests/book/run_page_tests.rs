@@ -1,5 +1,5 @@
-//! Plays scratch pages: each rule of the transcripts is seen to hold, and seen to be
-//! broken.
+//! Runs scratch pages: for each rule of the transcripts, one page that keeps it and one
+//! that breaks it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,87 +9,87 @@ use super::super::host::{Blocks, Host, RootAccess};
 use super::super::pages::Page;
 use super::Lane;
 
-fn play_on(host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
-    play_in(Path::new("/"), host, text)
+fn run_on(host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
+    run_in(Path::new("/"), host, text)
 }
 
-fn play_in(dir: &Path, host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
+fn run_in(dir: &Path, host: &Host, text: &str) -> anyhow::Result<Vec<String>> {
     let page = Page { path: "scratch.md".into(), text: text.to_string() };
-    let skipped = super::page(&page, Lane::All, host, dir)?;
+    let skipped = super::run(&page, Lane::All, host, dir)?;
     Ok(skipped.into_iter().map(|(line, why)| page.at(line, why)).collect())
 }
 
-fn play(text: &str) -> anyhow::Result<Vec<String>> {
-    play_on(&Host { blocks: Blocks::All, ..Host::ask() }, text)
+fn run(text: &str) -> anyhow::Result<Vec<String>> {
+    run_on(&Host { blocks: Blocks::All, ..Host::ask() }, text)
 }
 
-fn holds(text: &str) {
-    let skipped = play(text).unwrap_or_else(|problem| panic!("{problem:#}"));
+fn runs_as_shown(text: &str) {
+    let skipped = run(text).unwrap_or_else(|problem| panic!("{problem:#}"));
     assert_eq!(skipped, Vec::<String>::new());
 }
 
-/// Asserts that the page is refused at this line, in these words.
-fn breaks(text: &str, line: usize, words: &str) {
-    let problem = format!("{:#}", play(text).expect_err("the page must be refused"));
+/// Asserts that the page fails at this line, with these words in the error.
+fn fails_at(text: &str, line: usize, words: &str) {
+    let problem = format!("{:#}", run(text).expect_err("the page must fail"));
     assert!(problem.contains(&format!("scratch.md: line {line}: ")), "{problem}");
     assert!(problem.contains(words), "`{words}` is not in: {problem}");
 }
 
 #[test]
 fn a_command_prints_what_the_page_shows() {
-    holds(
+    runs_as_shown(
         "```console\n$ echo one; echo two >&2\none\ntwo\n$ echo $((6 * 7))\n[..]2\n```\n",
     );
 }
 
 #[test]
 fn a_command_that_prints_something_else_is_found() {
-    breaks("```console\n$ true\n$ echo two\none\n```\n", 3, "  - one\n  + two\n");
+    fails_at("```console\n$ true\n$ echo two\none\n```\n", 3, "  - one\n  + two\n");
 }
 
 #[test]
 fn a_command_that_prints_more_is_found() {
-    breaks("```console\n$ echo one; echo two\none\n```\n", 2, "    one\n  + two\n");
+    fails_at("```console\n$ echo one; echo two\none\n```\n", 2, "    one\n  + two\n");
 }
 
 #[test]
 fn a_terminal_keeps_its_state_from_block_to_block() {
-    holds(
+    runs_as_shown(
         "```console\n$ cd /tmp; name=x\n```\n\n```console\n$ pwd; echo $name\n/tmp\nx\n```\n",
     );
 }
 
 #[test]
-fn each_page_begins_with_a_terminal_of_24_rows_and_100_columns_in_its_directory() {
-    holds("```console\n$ pwd; stty size\n/\n24 100\n```\n");
+fn a_terminal_starts_in_the_workspace_with_24_rows_and_100_columns() {
+    runs_as_shown("```console\n$ pwd; stty size\n/\n24 100\n```\n");
 }
 
 #[test]
 fn a_long_command_is_not_mistaken_for_output() {
     let long = "x".repeat(150);
-    holds(&format!("```console\n$ echo {long}\n{long}\n```\n"));
+    runs_as_shown(&format!("```console\n$ echo {long}\n{long}\n```\n"));
 }
 
 #[test]
-fn the_fast_lane_is_the_sections_that_are_marked() {
+fn the_fast_lane_runs_only_the_marked_sections() {
     let text = "## A ▸\n```console\n$ A=1\n```\n### Below\n```console\n$ B=2\n```\n\
                 ## C\n```console\n$ A=3\n```\n## D ▸\n```console\n$ echo $A$B\n12\n```\n";
     let page = Page { path: "scratch.md".into(), text: text.into() };
     let host = Host { blocks: Blocks::All, ..Host::ask() };
-    super::page(&page, Lane::Fast, &host, Path::new("/")).expect("12 is printed");
-    super::page(&page, Lane::All, &host, Path::new("/")).expect_err("32 is printed");
+    super::run(&page, Lane::Fast, &host, Path::new("/")).expect("12 is printed");
+    super::run(&page, Lane::All, &host, Path::new("/")).expect_err("32 is printed");
 }
 
 #[test]
 fn lines_are_typed_into_the_shell_that_a_command_opened() {
-    holds(
+    runs_as_shown(
         "```console\n$ cd /; PS1='/ # ' sh\n/ # echo $((1 + 1))\n2\n/ # exit\n$ echo out\nout\n```\n",
     );
 }
 
 #[test]
 fn wrong_output_in_an_inner_shell_is_found() {
-    breaks(
+    fails_at(
         "```console\n$ PS1='/ # ' sh\n/ # echo two\none\n/ # exit\n```\n",
         3,
         "+ two",
@@ -97,21 +97,25 @@ fn wrong_output_in_an_inner_shell_is_found() {
 }
 
 #[test]
-fn a_shell_that_the_page_forgets_to_leave_is_found() {
-    breaks("```console\n$ sh\n/ # echo\n\n$ echo\n```\n", 5, "a shell is still open");
+fn a_shell_that_the_page_does_not_exit_is_found() {
+    fails_at("```console\n$ sh\n/ # echo\n\n$ echo\n```\n", 5, "a shell is still open");
 }
 
 #[test]
 fn typing_into_a_shell_that_has_ended_is_found() {
     let page = "```console\n$ echo why\n...\n/ # echo\n```\n";
-    breaks(page, 4, "no shell is open in this terminal; before, it printed:\n  + why");
+    fails_at(
+        page,
+        4,
+        "no shell is open in this terminal; before, it printed:\n  + why",
+    );
 }
 
 #[test]
-fn a_second_terminal_looks_at_the_first() {
+fn a_second_terminal_sees_the_processes_of_the_first() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().display();
-    holds(&format!(
+    runs_as_shown(&format!(
         "```console\n$ sh\n/ # echo $PPID > {path}; echo here\nhere\n/ #\n```\n\n\
          ```console,second\n$ cat /proc/$(cat {path})/comm\nbash\n```\n\n\
          ```console,more\n/ # exit\n$ echo back\nback\n```\n"
@@ -120,17 +124,17 @@ fn a_second_terminal_looks_at_the_first() {
 
 #[test]
 fn a_background_process_has_started_before_the_next_line_is_typed() {
-    holds(
+    runs_as_shown(
         "```console\n$ sh -c 'for i in 1 2 3 4 5 6 7 8 9; do true | true; done; exec sleep 1000' &\n\
          [1] [..]\n$ cat /proc/$!/comm\nsleep\n$ kill $!\n```\n",
     );
 }
 
 #[test]
-fn a_second_terminal_acts_on_a_command_that_runs() {
+fn a_second_terminal_can_kill_a_command_that_runs_in_the_first() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().display();
-    holds(&format!(
+    runs_as_shown(&format!(
         "```console,running\n$ sh -c 'echo $$ > {path}; echo up; exec sleep 1000'\nup\n```\n\n\
          ```console,second\n$ kill $(cat {path})\n```\n\n\
          ```console,more\nTerminated\n```\n\n```console\n$ echo $?\n143\n```\n"
@@ -138,11 +142,11 @@ fn a_second_terminal_acts_on_a_command_that_runs() {
 }
 
 #[test]
-fn a_key_is_pressed_after_the_output_before_it_has_come() {
-    holds(
+fn a_key_is_typed_only_after_the_output_shown_before_it() {
+    runs_as_shown(
         "```console\n$ sh -c 'sleep 0.2; echo up; sleep 1000'\nup\n^C\n$ echo $?\n130\n```\n",
     );
-    holds(
+    runs_as_shown(
         "```console\n$ sleep 1000\n^Z\n[1]+  Stopped[..]sleep 1000\n$ kill %1\n...\n```\n",
     );
 }
@@ -162,22 +166,21 @@ fn a_command_that_does_not_end_is_found() {
         dir: Path::new("/"),
         terminals: Default::default(),
         user_home: None,
-        data: tempfile::tempdir().expect("a temporary directory"),
+        data_home: tempfile::tempdir().expect("a temporary directory"),
         stand_in: None,
-        last: Default::default(),
-        made: None,
+        last_user: Default::default(),
+        chapter_dir: None,
     };
     let blocks = super::transcript::blocks(&page).expect("it can be read");
     let terminal = session
         .terminal(super::Place::First, super::RunAs::Caller)
         .expect("a terminal");
-    let played =
-        super::play_part(terminal, &blocks[0].parts[0], Duration::from_secs(1));
-    assert!(played.expect_err("it does not end").to_string().contains("does not end"));
+    let result = super::run_part(terminal, &blocks[0].parts[0], Duration::from_secs(1));
+    assert!(result.expect_err("it does not end").to_string().contains("does not end"));
 }
 
 #[test]
-fn a_block_whose_needs_are_not_met_is_skipped_with_the_blocks_that_belong_to_it() {
+fn a_block_without_its_needs_is_skipped_and_so_are_its_second_blocks() {
     let host = Host {
         root: RootAccess::Never,
         has_v2: false,
@@ -186,7 +189,7 @@ fn a_block_whose_needs_are_not_met_is_skipped_with_the_blocks_that_belong_to_it(
     };
     let page = "```console,root\n# false\n```\n```console,second\n$ echo\nx\n```\n\
                 ```console,v2\n$ echo\nx\n```\n```console\n$ echo y\ny\n```\n";
-    let skipped = play_on(&host, page).expect("the rest is true");
+    let skipped = run_on(&host, page).expect("the rest is true");
     assert_eq!(skipped.len(), 3);
     assert!(skipped[0].starts_with("scratch.md:1: it needs root"));
     assert!(skipped[1].starts_with("scratch.md:4: the block before"));
@@ -198,22 +201,22 @@ fn a_section_may_begin_in_the_second_terminal() {
     let page = "## A\n```console,norun=it is not here\n$ false\n```\n\
                 ```console,second\n$ echo\nx\n```\n\
                 ## B\n```console,second\n$ echo y\nz\n```\n";
-    breaks(page, 11, "+ y");
+    fails_at(page, 11, "+ y");
 }
 
 #[test]
-fn a_block_that_only_prepares_is_not_played_if_the_rest_is_not() {
+fn a_block_is_skipped_if_it_only_prepares_a_skipped_block() {
     let host = Host { root: RootAccess::Never, blocks: Blocks::All, ..Host::ask() };
     let page = "## A\n```console,second\n$ false\nx\n```\n\
                 ```console,root\n# false\nx\n```\n\
                 ```console,second\n$ false\nx\n```\n";
-    let skipped = play_on(&host, page).expect("nothing is played");
+    let skipped = run_on(&host, page).expect("nothing is run");
     assert!(skipped[0].starts_with("scratch.md:2: the block that follows"));
     assert_eq!(skipped.len(), 3);
 }
 
 #[test]
-fn the_v2_machine_plays_the_v2_blocks_and_no_others() {
+fn the_v2_machine_runs_only_the_v2_blocks() {
     let host = Host {
         root: RootAccess::Never,
         has_v2: true,
@@ -221,30 +224,30 @@ fn the_v2_machine_plays_the_v2_blocks_and_no_others() {
         blocks: Blocks::OnlyV2,
     };
     let page = "```console\n$ echo x\ny\n```\n```console,v2\n$ echo x\nx\n```\n";
-    assert_eq!(play_on(&host, page).expect("v2 blocks are true"), Vec::<String>::new());
-    assert!(play_on(&host, "```console,v2\n$ echo x\ny\n```\n").is_err());
+    assert_eq!(run_on(&host, page).expect("v2 blocks are true"), Vec::<String>::new());
+    assert!(run_on(&host, "```console,v2\n$ echo x\ny\n```\n").is_err());
 }
 
 #[test]
-fn a_block_marked_norun_is_not_played() {
-    holds("```console,norun=it is on a Mac\n$ limactl start\n```\n");
+fn a_block_marked_norun_is_not_run() {
+    runs_as_shown("```console,norun=it is on a Mac\n$ limactl start\n```\n");
 }
 
 #[test]
-fn a_block_for_a_user_is_played_without_root() {
-    holds("```console,user\n$ test $(id -u) != 0 && echo user\nuser\n```\n");
+fn a_block_marked_user_is_not_run_as_root() {
+    runs_as_shown("```console,user\n$ test $(id -u) != 0 && echo user\nuser\n```\n");
 }
 
 #[test]
-fn a_block_without_root_is_skipped_where_user_namespaces_are_forbidden() {
+fn a_rootless_block_is_skipped_where_user_namespaces_are_forbidden() {
     let host = Host {
         root: RootAccess::Never,
         has_v2: false,
         has_userns: false,
         blocks: Blocks::All,
     };
-    let skipped = play_on(&host, "```console,rootless\n$ false\nx\n```\n")
-        .expect("nothing is played");
+    let skipped = run_on(&host, "```console,rootless\n$ false\nx\n```\n")
+        .expect("nothing is run");
     assert!(
         skipped[0]
             .starts_with("scratch.md:1: ordinary users may not make user namespaces")
@@ -253,23 +256,23 @@ fn a_block_without_root_is_skipped_where_user_namespaces_are_forbidden() {
 
 #[test]
 fn a_block_with_a_tool_is_skipped_where_it_is_not_installed() {
-    holds("```console,tool=sh\n$ echo x\nx\n```\n");
+    runs_as_shown("```console,tool=sh\n$ echo x\nx\n```\n");
     let host = Host {
         root: RootAccess::Never,
         has_v2: false,
         has_userns: true,
         blocks: Blocks::All,
     };
-    let skipped = play_on(&host, "```console,tool=no-such-tool\n$ false\nx\n```\n")
-        .expect("nothing is played");
+    let skipped = run_on(&host, "```console,tool=no-such-tool\n$ false\nx\n```\n")
+        .expect("nothing is run");
     assert_eq!(skipped, ["scratch.md:1: no-such-tool is not installed"]);
 }
 
 #[test]
-fn an_ordinary_user_beside_root_has_a_root_file_system_of_their_own() {
+fn an_ordinary_user_gets_a_copy_of_roots_rootfs() {
     if Host::ask().root == RootAccess::Already && !kiste_tests::host::has("mount") {
         return Host::ask().log_skip(
-            "an_ordinary_user_beside_root_has_a_root_file_system_of_their_own",
+            "an_ordinary_user_gets_a_copy_of_roots_rootfs",
             "mount is not installed",
         );
     }
@@ -282,10 +285,14 @@ fn an_ordinary_user_beside_root_has_a_root_file_system_of_their_own() {
     let host = Host { has_userns: true, blocks: Blocks::All, ..Host::ask() };
     let page = "```console,rootless\n$ find rootfs -user $(id -u)\nrootfs\nrootfs/file\n$ rm rootfs/file\n```\n";
     assert_eq!(
-        play_in(workspace.path(), &host, page).expect("it is true"),
+        run_in(workspace.path(), &host, page).expect("it is true"),
         Vec::<String>::new()
     );
-    assert_eq!(file.exists(), host.root == RootAccess::Already, "root's own stays");
+    assert_eq!(
+        file.exists(),
+        host.root == RootAccess::Already,
+        "root's own file is still there"
+    );
 }
 
 #[test]
@@ -294,7 +301,7 @@ fn a_container_of_the_hosts_own_tools_is_entered_and_left() {
         return Host::ask()
             .log_skip("a_container_of_the_hosts_own_tools", "it needs root");
     }
-    holds(
+    runs_as_shown(
         "```console,root\n# unshare --uts sh\n/ # hostname inside; hostname\ninside\n/ #\n```\n\n\
          ```console,second\n$ test $(hostname) != inside && echo outside\noutside\n```\n\n\
          ```console,more\n/ # exit\n```\n",

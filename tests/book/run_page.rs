@@ -1,4 +1,4 @@
-//! Plays the transcripts of a page: types the commands into a terminal, and compares
+//! Runs the transcripts of a page: types the commands into a terminal, and compares
 //! the output with the page.
 
 use std::collections::HashMap;
@@ -20,12 +20,12 @@ use super::user_home::UserHome;
 /// How long cargo may build.
 const CARGO_PATIENCE: Duration = Duration::from_secs(600);
 
-/// How long to wait at most until the other terminal is idle.
-const OTHER_TERMINAL: Duration = Duration::from_secs(1);
+/// How long to wait at most until another terminal, or a background process, is idle.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// After one command has hung, the others get a fraction of the time: they probably
-/// fail for the same reason.
-const AGAIN: u32 = 6;
+/// After one command has hung, the timeout of the later ones is divided by this: they
+/// probably hang for the same reason.
+const HUNG_DIVISOR: u32 = 6;
 
 /// The terminals of one page. They keep their state from block to block, as a reader's
 /// do.
@@ -36,16 +36,17 @@ struct Session<'a> {
     /// The home of an ordinary user, if the tests run as root.
     user_home: Option<UserHome>,
     /// $XDG_DATA_HOME, if the tests run as an ordinary user.
-    data: TempDir,
+    data_home: TempDir,
     /// The namespaces that stand in for the host, if the page changes it.
     stand_in: Option<StandIn>,
     /// The user who typed last in each terminal, and so in its inner shell.
-    last: HashMap<Place, RunAs>,
-    /// The directory that the page makes in the workspace, unless it was there before.
-    made: Option<PathBuf>,
+    last_user: HashMap<Place, RunAs>,
+    /// The directory that the page makes in the workspace, to be removed at the end.
+    /// `None` if it existed before.
+    chapter_dir: Option<PathBuf>,
 }
 
-/// How much of a page is played.
+/// How much of a page is run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Lane {
     All,
@@ -62,49 +63,51 @@ impl Lane {
     }
 }
 
-/// The line of a block that was not played, and why.
+/// The line of a block that was not run, and why.
 pub type Skipped = (usize, String);
 
-/// Plays a page in `dir`. Returns the skipped blocks with the reasons; the first
+/// Runs a page in `dir`. Returns the skipped blocks with the reasons; the first
 /// mismatch is the error.
-pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Skipped>> {
+pub fn run(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Skipped>> {
     let blocks = lane.blocks(page).map_err(|problem| anyhow!(problem))?;
-    let data = tempfile::tempdir().context("make a place for images")?;
+    let data_home = tempfile::tempdir().context("make a place for images")?;
     let mut session = Session {
         host,
         dir,
         terminals: HashMap::new(),
         user_home: None,
         stand_in: None,
-        data,
-        last: HashMap::new(),
-        made: made_by(page, dir),
+        data_home,
+        last_user: HashMap::new(),
+        chapter_dir: new_chapter_dir(page, dir),
     };
     let mut skipped = Vec::new();
-    // Whether the block that a `second` or `more` block belongs to was played.
-    let (mut played, mut section) = (true, 0);
+    // Whether the block that a `second` or `more` block belongs to was run.
+    let (mut was_run, mut section) = (true, 0);
     for (index, block) in blocks.iter().enumerate() {
-        let is_first = std::mem::replace(&mut section, block.section) != block.section;
-        let leads = !block.more && (block.place == Place::First || is_first);
+        let begins_section =
+            std::mem::replace(&mut section, block.section) != block.section;
+        let leads = !block.more && (block.place == Place::First || begins_section);
         match verdict(page, host, block) {
-            Verdict::Play if leads && !is_of_use(page, host, &blocks[index..]) => {
-                played = false;
-                skipped
-                    .push((block.line, "the block that follows is not played".into()));
+            Verdict::Run if leads && !is_needed(page, host, &blocks[index..]) => {
+                was_run = false;
+                skipped.push((block.line, "the block that follows is not run".into()));
             }
-            Verdict::Play if leads || played => {
-                played = true;
+            Verdict::Run if leads || was_run => {
+                was_run = true;
                 if StandIn::is_for(page, host) && session.stand_in.is_none() {
                     session.stand_in = Some(StandIn::make(page, dir)?);
                 }
-                session.play(block).with_context(|| page.path.display().to_string())?;
+                session
+                    .run_block(block)
+                    .with_context(|| page.path.display().to_string())?;
             }
-            Verdict::Play => {
-                skipped.push((block.line, "the block before was not played".into()))
+            Verdict::Run => {
+                skipped.push((block.line, "the block before was not run".into()))
             }
-            Verdict::Ignore => played &= !leads,
+            Verdict::Ignore => was_run &= !leads,
             Verdict::Skip(reason) => {
-                played &= !leads;
+                was_run &= !leads;
                 skipped.push((block.line, reason));
             }
         }
@@ -112,64 +115,65 @@ pub fn page(page: &Page, lane: Lane, host: &Host, dir: &Path) -> Result<Vec<Skip
     Ok(skipped)
 }
 
-/// Returns whether the first of these blocks is played for its own sake or prepares one
-/// that is played: a section that begins in the second terminal prepares the next block
-/// of the first.
-fn is_of_use(page: &Page, host: &Host, blocks: &[Block]) -> bool {
-    let [block, behind @ ..] = blocks else { return false };
-    let is_next = |next: &&Block| next.place == Place::First;
-    let next = behind.iter().take_while(|next| next.section == block.section);
+/// Returns whether the first of these blocks is needed. If a section begins in the
+/// second terminal, that block prepares the next block of the first terminal, and is
+/// needed only if the next one is run.
+fn is_needed(page: &Page, host: &Host, blocks: &[Block]) -> bool {
+    let [block, rest @ ..] = blocks else { return false };
+    let is_prepared = |next: &&Block| next.place == Place::First;
+    let next = rest.iter().take_while(|next| next.section == block.section);
     block.place == Place::First || { next }
-        .find(is_next)
-        .is_none_or(|next| verdict(page, host, next) == Verdict::Play)
+        .find(is_prepared)
+        .is_none_or(|next| verdict(page, host, next) == Verdict::Run)
 }
 
 fn verdict(page: &Page, host: &Host, block: &Block) -> Verdict {
     match host.verdict(block) {
-        Verdict::Play => {
-            StandIn::missing(page, host).map_or(Verdict::Play, Verdict::Skip)
+        Verdict::Run => {
+            StandIn::missing(page, host).map_or(Verdict::Run, Verdict::Skip)
         }
         verdict => verdict,
     }
 }
 
-/// Returns the directory in which a chapter makes its files: `ch4`.
-fn made_by(page: &Page, dir: &Path) -> Option<PathBuf> {
-    let made = dir.join(format!("ch{}", page.number()?));
-    (!made.exists()).then_some(made)
+/// Returns the directory in which a chapter makes its files, such as `ch4`, if it does
+/// not exist yet.
+fn new_chapter_dir(page: &Page, dir: &Path) -> Option<PathBuf> {
+    let chapter_dir = dir.join(format!("ch{}", page.number()?));
+    (!chapter_dir.exists()).then_some(chapter_dir)
 }
 
 impl Drop for Session<'_> {
-    /// Removes the page's files: the fast lane ends before the section *Undo*.
+    /// Removes the page's files: the fast lane leaves out the section *Undo*.
     fn drop(&mut self) {
         self.terminals.clear();
-        if let Some(made) = &self.made {
-            _ = std::fs::remove_dir_all(made);
+        if let Some(chapter_dir) = &self.chapter_dir {
+            _ = std::fs::remove_dir_all(chapter_dir);
         }
     }
 }
 
 impl Session<'_> {
-    fn play(&mut self, block: &Block) -> Result<()> {
-        self.wait_for_others(block.place)?;
+    fn run_block(&mut self, block: &Block) -> Result<()> {
+        self.wait_for_other_terminals(block.place)?;
         for part in &block.parts {
             let who = self.run_as(block, part);
-            self.last.insert(block.place, who);
+            self.last_user.insert(block.place, who);
             let patience = patience(self.host);
             self.prepare_user_home(who, &part.input)?;
             let terminal = self.terminal(block.place, who)?;
-            let played = play_part(terminal, part, patience);
+            let result = run_part(terminal, part, patience);
             HUNG.fetch_or(terminal.hung, Ordering::Relaxed);
-            played.with_context(|| format!("line {}: {}", part.line, part.input))?;
+            result.with_context(|| format!("line {}: {}", part.line, part.input))?;
         }
         Ok(())
     }
 
     /// Waits until the programs in the other terminals have started and are idle.
-    fn wait_for_others(&mut self, place: Place) -> Result<()> {
+    fn wait_for_other_terminals(&mut self, place: Place) -> Result<()> {
         let others = self.terminals.iter_mut().filter(|((at, _), _)| *at != place);
         for (_, terminal) in others {
-            terminal.wait(OTHER_TERMINAL, Terminal::is_idle)?;
+            terminal.wait(IDLE_TIMEOUT, Terminal::is_idle)?;
         }
         Ok(())
     }
@@ -183,7 +187,7 @@ impl Session<'_> {
                 RootAccess::Already,
             ) => RunAs::Nobody,
             (Input::Command(Prompt::User | Prompt::Root, _), ..) => RunAs::Caller,
-            _ => self.last.get(&block.place).copied().unwrap_or(RunAs::Caller),
+            _ => self.last_user.get(&block.place).copied().unwrap_or(RunAs::Caller),
         }
     }
 
@@ -210,7 +214,7 @@ impl Session<'_> {
             let surroundings = Surroundings {
                 entrance: &entrance,
                 user_home: self.user_home.as_ref(),
-                data: self.data.path(),
+                data: self.data_home.path(),
             };
             let terminal =
                 Terminal::open(who, &surroundings, self.dir, self.host.patience())?;
@@ -224,10 +228,10 @@ impl Session<'_> {
 static HUNG: AtomicBool = AtomicBool::new(false);
 
 fn patience(host: &Host) -> Duration {
-    host.patience() / if HUNG.load(Ordering::Relaxed) { AGAIN } else { 1 }
+    host.patience() / if HUNG.load(Ordering::Relaxed) { HUNG_DIVISOR } else { 1 }
 }
 
-fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result<()> {
+fn run_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result<()> {
     let command = match &part.input {
         Input::Command(prompt, command) => {
             expect_prompt(terminal, *prompt)?;
@@ -241,7 +245,7 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
             terminal.type_in(&[*key])?;
             ""
         }
-        // The output was caused elsewhere, and may have come already.
+        // Another terminal caused the output, which may have come already.
         Input::Nothing => "",
     };
     if command.starts_with("cargo ") {
@@ -250,17 +254,17 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
         };
         terminal.wait(CARGO_PATIENCE, is_built)?;
     }
-    let printed = |now: &Terminal| compare::output_lines(&now.shown(), command);
+    let output = |now: &Terminal| compare::output_lines(&now.shown(), command);
     let done = match part.until {
         Until::Prompt => terminal.wait_for_prompt(patience)?,
         Until::Match => terminal.wait(patience, |now| {
-            compare::matches(&part.expected, &printed(now)) && now.is_idle()
+            compare::matches(&part.expected, &output(now)) && now.is_idle()
         })?,
     };
-    let printed = printed(terminal);
+    let printed = output(terminal);
     if done && command.ends_with('&') {
         // Waits until the background process has started and is idle.
-        terminal.wait(OTHER_TERMINAL, Terminal::is_idle)?;
+        terminal.wait(IDLE_TIMEOUT, Terminal::is_idle)?;
     }
     terminal.forget();
     terminal.hung = !done;
@@ -278,10 +282,10 @@ fn play_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result
 }
 
 fn expect_prompt(terminal: &Terminal, prompt: Prompt) -> Result<()> {
-    let due =
+    let expected =
         if prompt == Prompt::Inner { PromptState::Inner } else { PromptState::Outer };
-    match (due, terminal.prompt) {
-        (due, at) if due == at => Ok(()),
+    match (expected, terminal.prompt) {
+        (expected, actual) if expected == actual => Ok(()),
         (_, PromptState::Busy) => bail!("a command is still running in this terminal"),
         (PromptState::Inner, _) => {
             let last_output: String = terminal
@@ -308,5 +312,5 @@ impl std::fmt::Display for Input {
 }
 
 #[cfg(test)]
-#[path = "play_tests.rs"]
+#[path = "run_page_tests.rs"]
 mod tests;
